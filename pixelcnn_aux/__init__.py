@@ -1,0 +1,1 @@
+"""PixelCNN models with auxiliary variables."""

@@ -1,0 +1,18 @@
+"""Keras layers: weight-normalised, shifted and gated. Written in `keras.ops`, as Keras's own are."""
+
+from pixelcnn_aux.layers.gated import STREAMS, GatedResidualBlock, concat_elu
+from pixelcnn_aux.layers.shifted import (
+    DownRightShiftedConv2D,
+    DownRightShiftedConv2DTranspose,
+    DownShiftedConv2D,
+    DownShiftedConv2DTranspose,
+    shift_down,
+    shift_right,
+)
+from pixelcnn_aux.layers.weight_norm import (
+    WeightNorm,
+    WeightNormConv2D,
+    WeightNormConv2DTranspose,
+    WeightNormDense,
+    initialization_from_data,
+)

@@ -1,0 +1,177 @@
+"""Weight-normalised layers, and their initialisation from data.
+
+Every kernel is ``g * v / |v|``, with a length `g` and a bias `b` per output channel. The convolutions
+of this module see all neighbours of a pixel; `shifted.py` derives the causal ones from them.
+"""
+
+import contextlib
+import contextvars
+
+import keras
+import numpy as np
+from keras import ops
+
+_from_data = contextvars.ContextVar("initialization_from_data", default=False)
+
+
+@contextlib.contextmanager
+def initialization_from_data():
+    """Within it, an eager call of a weight-normalised layer first fits `g` and `b` to its batch.
+
+    Afterwards every output channel has mean 0 and standard deviation `init_scale` on that batch, and
+    it is this output that the next layer sees: one forward pass with dropout off initialises a
+    network (Salimans & Kingma, 2016, section 3). A channel that is constant on the batch keeps
+    ``g = init_scale``.
+    """
+    token = _from_data.set(True)
+    try:
+        yield
+    finally:
+        _from_data.reset(token)
+
+
+class WeightNorm(keras.layers.Layer):
+    """What the weight-normalised layers share; a subclass says how its kernel is shaped and applied.
+
+    Args:
+      filters: int, the number of output channels.
+      init_scale: float, the initial `g`, and the outputs' standard deviation after
+        `initialization_from_data`.
+    """
+
+    kernel_output_axis = -1
+
+    def __init__(self, filters, init_scale=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.init_scale = init_scale
+
+    def kernel_shape(self, input_channels):
+        raise NotImplementedError
+
+    def apply_kernel(self, x, kernel):
+        raise NotImplementedError
+
+    def build(self, input_shape):
+        shape = self.kernel_shape(input_shape[-1])
+        normal = keras.initializers.RandomNormal(stddev=0.05)
+        length = keras.initializers.Constant(self.init_scale)
+        self.v = self.add_weight(shape=shape, initializer=normal, name="v")
+        self.g = self.add_weight(shape=(self.filters,), initializer=length, name="g")
+        self.b = self.add_weight(shape=(self.filters,), initializer="zeros", name="b")
+
+    def kernel(self):
+        """The normalised kernel, of the shape of `v`."""
+        rank = len(self.v.shape)
+        output_axis = self.kernel_output_axis % rank
+        others = [axis for axis in range(rank) if axis != output_axis]
+        inverse_norm = ops.rsqrt(ops.sum(ops.square(self.v), axis=others, keepdims=True))
+        g_shape = [self.filters if axis == output_axis else 1 for axis in range(rank)]
+        return self.v * (inverse_norm * ops.reshape(self.g, g_shape))
+
+    def call(self, x):
+        if _from_data.get():
+            self._fit_to(x)
+        return self.apply_kernel(x, self.kernel()) + self.b
+
+    def _fit_to(self, x):
+        outputs = ops.convert_to_numpy(self.apply_kernel(x, self.kernel()))
+        outputs = outputs.reshape(-1, self.filters).astype("float64")
+        mean, std = outputs.mean(axis=0), outputs.std(axis=0)
+        # Rounding alone gives a constant channel a small spread: it must not be blown up to 1.
+        varies = std > 1e-5 * np.maximum(1.0, np.abs(mean))
+        rescale = np.where(varies, self.init_scale / np.where(varies, std, 1.0), 1.0)
+        self.g.assign(ops.convert_to_numpy(self.g) * rescale)
+        self.b.assign(-mean * rescale)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters, "init_scale": self.init_scale}
+
+
+class WeightNormDense(WeightNorm):
+    """A product over the channels of each pixel, a 1 x 1 convolution: [..., C] -> [..., filters]."""
+
+    def kernel_shape(self, input_channels):
+        return (input_channels, self.filters)
+
+    def apply_kernel(self, x, kernel):
+        return ops.matmul(x, kernel)
+
+
+class WeightNormConv2D(WeightNorm):
+    """A convolution that keeps the image's size, or divides it by its stride.
+
+    [B, H, W, C] -> [B, H / strides, W / strides, filters], zeros outside the image.
+
+    Args:
+      filters, init_scale: as for `WeightNorm`.
+      kernel_size: (height, width).
+      strides: int, 1 or 2. The sides of the image must be multiples of it.
+    """
+
+    def __init__(self, filters, kernel_size, strides=1, init_scale=1.0, **kwargs):
+        super().__init__(filters, init_scale, **kwargs)
+        self.kernel_size = tuple(kernel_size)
+        self.strides = strides
+
+    def kernel_shape(self, input_channels):
+        return (*self.kernel_size, input_channels, self.filters)
+
+    def margins(self):
+        """Zeros around the image: ((above, below), (left, right))."""
+        totals = [max(size - self.strides, 0) for size in self.kernel_size]
+        return tuple((total // 2, total - total // 2) for total in totals)
+
+    def apply_kernel(self, x, kernel):
+        # Padding first: convolutions with padding of their own take a slow path on CPUs.
+        x = ops.pad(x, ((0, 0), *self.margins(), (0, 0)))
+        return ops.conv(x, kernel, strides=self.strides, padding="valid")
+
+    def compute_output_shape(self, input_shape):
+        sides = [side and side // self.strides for side in input_shape[1:3]]
+        return (input_shape[0], *sides, self.filters)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+        }
+
+
+class WeightNormConv2DTranspose(WeightNormConv2D):
+    """The transpose of a stride-2 convolution: [B, H, W, C] -> [B, 2 H, 2 W, filters].
+
+    The kernel is [height, width, filters, C], and weight normalisation is over all axes but that of
+    `filters`.
+
+    Args:
+      filters, kernel_size, init_scale: as for `WeightNormConv2D`; both sides of the kernel are at
+        least 2.
+    """
+
+    kernel_output_axis = -2
+
+    def __init__(self, filters, kernel_size, strides=2, init_scale=1.0, **kwargs):
+        super().__init__(filters, kernel_size, strides, init_scale, **kwargs)
+        if min(kernel_size) < strides:
+            raise ValueError(
+                f"Expected a kernel of at least {strides} x {strides}, so that every output pixel "
+                f"gets a tap. Received: kernel_size={kernel_size}"
+            )
+
+    def kernel_shape(self, input_channels):
+        return (*self.kernel_size, self.filters, input_channels)
+
+    def apply_kernel(self, x, kernel):
+        y = ops.conv_transpose(x, kernel, strides=self.strides, padding="valid")
+        height, width = (side * self.strides for side in ops.shape(x)[1:3])
+        (above, _), (left, _) = self.margins()
+        return y[:, above : above + height, left : left + width, :]
+
+    def compute_output_shape(self, input_shape):
+        sides = [side and side * self.strides for side in input_shape[1:3]]
+        return (input_shape[0], *sides, self.filters)

@@ -1,0 +1,43 @@
+"""The embedding f_w of an auxiliary image, equation (3)."""
+
+import keras
+
+from pixelcnn_aux import layers
+from pixelcnn_aux.networks.stream import Stream, check_sides
+from pixelcnn_aux.networks.topology import Topology
+
+
+class Embedding(keras.Model):
+    """Features of an auxiliary image: one stream of blocks, none of them shifted (section 3.3).
+
+    Args:
+      topology: a `Topology`; its outputs are the features.
+      filters: int, the channels of the stream and of the features.
+      kernel_size: (height, width) of all convolutions.
+      dropout: float, the rate in the blocks.
+    """
+
+    def __init__(self, topology, filters, kernel_size=(3, 3), dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.topology = Topology(*topology)
+        dtype = self.dtype_policy
+        self.first = layers.WeightNormConv2D(filters, kernel_size, dtype=dtype, name="first")
+        self.stream = Stream(
+            self.topology, "unshifted", filters, kernel_size, dropout, dtype=dtype, name="stream"
+        )
+
+    def call(self, x, training=None):
+        """f_w of scaled images.
+
+        Args:
+          x: float [B, H, W, C], an auxiliary image scaled to [-1, 1].
+
+        Returns:
+          list of float [B, h, w, filters], one per resolution, finest first.
+
+        Raises:
+          ValueError: where the down-sampling does not divide H or W.
+        """
+        check_sides(x, self.topology)
+        activations = self.stream(self.first(x), training=training)
+        return [activations[index] for index in self.topology.outputs]

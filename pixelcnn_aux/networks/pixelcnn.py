@@ -1,0 +1,77 @@
+"""PixelCNN: the causal network of one factor of the model, equation (3)."""
+
+import keras
+from keras import ops
+
+from pixelcnn_aux import layers
+from pixelcnn_aux.networks.stream import Stream, check_sides
+from pixelcnn_aux.networks.topology import Topology
+
+
+class PixelCNN(keras.Model):
+    """Parameters of every pixel's distribution, from the pixels before it in raster order.
+
+    Two streams (Salimans et al., 2017): the vertical one sees all rows above a pixel, the horizontal
+    one sees, through the vertical one, those and the pixels to the left. Features of the auxiliary
+    image condition every block: the vertical skip is [skip, features], the horizontal one
+    [vertical, skip, features].
+
+    Args:
+      topology: a `Topology`, what follows the first convolutions.
+      filters: int, the channels of both streams.
+      num_params: int, the channels of the output.
+      vertical_kernel, horizontal_kernel: (height, width) of the two streams' convolutions.
+      dropout: float, the rate in the blocks.
+    """
+
+    def __init__(
+        self,
+        topology,
+        filters,
+        num_params,
+        vertical_kernel=(2, 3),
+        horizontal_kernel=(2, 2),
+        dropout=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.topology = Topology(*topology)
+        dtype = self.dtype_policy
+        self.above = layers.DownShiftedConv2D(filters, (2, 3), dtype=dtype, name="above")
+        self.row_above = layers.DownShiftedConv2D(filters, (1, 3), dtype=dtype, name="row_above")
+        self.left = layers.DownRightShiftedConv2D(filters, (2, 1), dtype=dtype, name="left")
+        self.vertical, self.horizontal = (
+            Stream(self.topology, stream, filters, kernel, dropout, dtype=dtype, name=stream)
+            for stream, kernel in (("vertical", vertical_kernel), ("horizontal", horizontal_kernel))
+        )
+        self.last = layers.WeightNormDense(num_params, dtype=dtype, name="last")
+
+    def call(self, x, features=(), training=None):
+        """Evaluates the network on whole images.
+
+        Args:
+          x: float [B, H, W, C], pixels scaled to [-1, 1].
+          features: list of float [B, h, w, F], f_w of the auxiliary image at each of the network's
+            resolutions, finest first; empty for an unconditional network.
+
+        Returns:
+          float [B, H, W, num_params]; the values at a pixel depend on earlier pixels only.
+
+        Raises:
+          ValueError: where the down-sampling does not divide H or W.
+        """
+        check_sides(x, self.topology)
+        # A channel of ones tells zeros outside the image from pixels of value zero.
+        x = ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
+        given = [features[level] for level in self.topology.levels()] if features else None
+
+        vertical = self.vertical(
+            layers.shift_down(self.above(x)), after=given, training=training
+        )
+        horizontal = self.horizontal(
+            layers.shift_down(self.row_above(x)) + layers.shift_right(self.left(x)),
+            before=vertical,
+            after=given,
+            training=training,
+        )
+        return self.last(ops.elu(horizontal[-1]))

@@ -1,0 +1,74 @@
+"""One stream of a network: the layers that a topology asks for, evaluated one after another."""
+
+import keras
+from keras import ops
+
+from pixelcnn_aux import layers
+
+
+class Stream(keras.layers.Layer):
+    """The steps of a topology as layers of one kind of stream.
+
+    Args:
+      topology: a `Topology`.
+      stream: "unshifted", "vertical" or "horizontal".
+      filters: int, the channels of every activation.
+      kernel_size: (height, width) of all convolutions.
+      dropout: float, the rate in the blocks.
+    """
+
+    def __init__(self, topology, stream, filters, kernel_size, dropout, **kwargs):
+        super().__init__(**kwargs)
+        self.topology = topology
+        dtype = self.dtype_policy
+        convolution, transposed = layers.STREAMS[stream]
+
+        def layer(index, kind):
+            name = f"{index}_{kind}"
+            if kind == "block":
+                return layers.GatedResidualBlock(
+                    filters, kernel_size, stream, dropout, dtype=dtype, name=name
+                )
+            if kind == "down":
+                return convolution(filters, kernel_size, strides=2, dtype=dtype, name=name)
+            if kind == "up":
+                return transposed(filters, kernel_size, dtype=dtype, name=name)
+            if kind == "conv":
+                return convolution(filters, kernel_size, dtype=dtype, name=name)
+            raise ValueError(f"Expected a step of block, down, up or conv. Received: {kind!r}")
+
+        self.steps = [layer(k, step.kind) for k, step in enumerate(topology.steps)]
+
+    def call(self, first, before=None, after=None, training=None):
+        """All activations of the stream.
+
+        Args:
+          first: float [..., filters], activation 0.
+          before, after: lists with a tensor per activation, which a block that computes the
+            activation takes as skips besides its own, in this order: before, its own, after.
+
+        Returns:
+          list of float [..., filters], one per activation of the topology.
+        """
+        activations = [first]
+        for k, (step, layer) in enumerate(zip(self.topology.steps, self.steps), start=1):
+            if step.kind == "block":
+                skips = [before[k]] if before else []
+                skips += [] if step.skip is None else [activations[step.skip]]
+                skips += [after[k]] if after else []
+                skip = ops.concatenate(skips, axis=-1) if skips else None
+                activations.append(layer(activations[-1], skip, training=training))
+            else:
+                activations.append(layer(activations[-1]))
+        return activations
+
+
+def check_sides(x, topology):
+    """Raises ValueError where an image's sides are not multiples of what the topology divides by."""
+    halvings = max(topology.levels())
+    sides = x.shape[1:3]
+    if any(side is not None and side % 2**halvings for side in sides):
+        raise ValueError(
+            f"Expected image sides that are multiples of {2**halvings}, since this network halves "
+            f"them {halvings} times. Received: {sides[0]} x {sides[1]}"
+        )
