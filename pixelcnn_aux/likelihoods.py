@@ -1,8 +1,8 @@
 """Likelihoods: what the parameters that a network puts out say about each pixel of an image.
 
-Section 3.3 of Kolesnikov & Lampert (2017): a mixture of discretized logistics over RGB, which is the
-likelihood of PixelCNN++ (Salimans et al., 2017), and a categorical over the values of a 4-bit gray. Both
-have one interface: `log_prob` and `bits_per_dim` of an image, and `draw` for one pixel of it.
+Section 3.3 of Kolesnikov & Lampert (2017): a mixture of discretized logistics over RGB, which is
+the likelihood of PixelCNN++ (Salimans et al., 2017), and a categorical over the values of a 4-bit
+gray. Both have one interface: `log_prob` and `bits_per_dim` of an image, and `draw` of a pixel.
 """
 
 import math
@@ -22,7 +22,7 @@ COEFFICIENTS_OF_MEAN = ((), (0,), (1, 2))
 class DiscretizedLogistic(tfd.Distribution):
     """Logistic distribution rounded to the pixel values 0, 1, ..., 255.
 
-    With `a = (y + 0.5 - loc) / scale`, `b = (y - 0.5 - loc) / scale`, and the tails falling to the end bins:
+    With `a = (y + 0.5 - loc) / scale`, `b = (y - 0.5 - loc) / scale`, tails in the end bins:
 
     ```none
     P(0)   = sigmoid(a)
@@ -39,8 +39,9 @@ class DiscretizedLogistic(tfd.Distribution):
 
     #### References
 
-    [1]: Tim Salimans, Andrej Karpathy, Xi Chen, Diederik P. Kingma. PixelCNN++: Improving the PixelCNN with
-         Discretized Logistic Mixture Likelihood and Other Modifications. _ICLR_, 2017.
+    [1]: Tim Salimans, Andrej Karpathy, Xi Chen, Diederik P. Kingma. PixelCNN++: Improving the
+         PixelCNN with Discretized Logistic Mixture Likelihood and Other Modifications. _ICLR_,
+         2017.
     """
 
     def __init__(self, loc, scale, name="DiscretizedLogistic"):
@@ -48,16 +49,16 @@ class DiscretizedLogistic(tfd.Distribution):
 
         Args:
           loc: floating point tensor, locations in pixel units.
-          scale: floating point tensor of `loc`'s dtype, positive, in pixel units; its shape broadcasts
-            against `loc`'s.
+          scale: floating point tensor of `loc`'s dtype, positive, in pixel units; its shape
+            broadcasts against `loc`'s.
           name: name of the distribution's ops.
 
         Raises:
           ValueError: if the shapes of `loc` and `scale` do not broadcast.
         """
         parameters = dict(locals())
-        with tf.name_scope(name) as name:
-            self.loc = tf.convert_to_tensor(loc, dtype_hint=tf.float32)
+        with tf.name_scope(name):
+            self.loc = tf.convert_to_tensor(loc)
             self.scale = tf.convert_to_tensor(scale, dtype=self.loc.dtype)
             tf.broadcast_static_shape(self.loc.shape, self.scale.shape)
             super().__init__(
@@ -79,15 +80,12 @@ class DiscretizedLogistic(tfd.Distribution):
     def _event_shape(self):
         return tf.TensorShape([])
 
-    def _event_shape_tensor(self):
-        return tf.constant([], tf.int32)
-
     def _log_prob(self, value):
         inverse_scale = 1.0 / self.scale
         a = (value - self.loc + 0.5) * inverse_scale
         b = a - inverse_scale
         log_width = tf.math.log(-tf.math.expm1(-inverse_scale))
-        # All three terms are finite everywhere, so that masks can drop them without a NaN in the gradient.
+        # All three terms are finite, so that masks can drop them without a NaN in the gradient.
         not_first = tf.cast(value > 0, self.dtype)
         not_last = tf.cast(value < 255, self.dtype)
         return (
@@ -105,8 +103,8 @@ class _Likelihood:
 
         Args:
           params: float32 or float64 [..., num_params], the output of a network.
-          images: [..., num_channels], whole pixel values from 0 to num_values - 1 in any integer or float
-            dtype; leading shape as `params`'.
+          images: [..., num_channels], whole pixel values from 0 to num_values - 1 in any integer or
+            float dtype; leading shape as `params`'.
 
         Returns:
           [...] of `params`' dtype, in nats.
@@ -119,15 +117,15 @@ class _Likelihood:
         return self._log_prob(params, images)
 
     def bits_per_dim(self, images, params):
-        """Negative log-likelihood in bits per dimension of `images`: a loss for `keras.Model.compile`.
+        """Negative log-likelihood in bits per dimension of `images`: a loss for `Model.compile`.
 
         Args:
           images: [B, H, W, num_channels], whole pixel values in any dtype (the loss's `y_true`).
           params: float32 or float64 [B, H, W, num_params] (its `y_pred`).
 
         Returns:
-          [B] of `params`' dtype, in bits per dimension that this likelihood models: the mean over H and W,
-          divided by `num_channels`.
+          [B] of `params`' dtype, in bits per dimension that this likelihood models: the mean over H
+          and W, divided by `num_channels`.
 
         Raises:
           ValueError: as `log_prob`.
@@ -141,10 +139,10 @@ class _Likelihood:
 
         Args:
           params: float32 or float64 [..., num_params].
-          noise: uniforms in [0, 1), [..., noise_size] of `params`' dtype; leading shape as `params`'.
-          log_scale_shift: scalar or [B], the first of the leading dimensions, added to the log-scales of a
-            mixture; below 0 draws vary less. A categorical has no scale and ignores it.
-          mode: "sample", or "map" for the location of a component that is drawn (section 4.2), which is
+          noise: [..., noise_size] of `params`' dtype and leading shape, uniforms in [0, 1).
+          log_scale_shift: scalar or [B], the first of the leading dimensions, added to the
+            log-scales of a mixture; below 0 draws vary less. A categorical ignores it.
+          mode: "sample", or "map" for the location of a component that is drawn (section 4.2),
             where its density peaks. A categorical draws as usual under both.
 
         Returns:
@@ -170,9 +168,9 @@ class LogisticMixture(_Likelihood):
     P(r, g, b) = sum_k w_k P(r; m_R) P(g; m_G + c_R r) P(b; m_B + c_G r + c_B g)
     ```
 
-    `params` hold, for each pixel, `num_components` logits of the weights w, then for each of R, G and B as
-    many means m, log-scales (floored at -7) and coefficients (c after a tanh). Means and scales are on pixels
-    scaled to [-1, 1].
+    `params` hold, for each pixel, `num_components` logits of the weights w, then for each of R, G
+    and B as many means m, log-scales (floored at -7) and coefficients (c after a tanh). All of them
+    refer to pixels scaled to [-1, 1].
 
     Args:
       num_components: int, components of the mixture.
@@ -209,16 +207,16 @@ class LogisticMixture(_Likelihood):
         component = _draw_index(params[..., : self.num_components], noise[..., 0])
         leading = component.shape.rank
         blocks = tf.concat([tf.shape(component), [10, self.num_components]], axis=0)
-        blocks = tf.gather(tf.reshape(params, blocks), component, axis=-1, batch_dims=leading)
-        blocks = blocks[..., 1:]
-        means, log_scales, coefficients = (blocks[..., i::3] for i in range(3))  # [..., 3]
+        drawn = tf.gather(tf.reshape(params, blocks), component, axis=-1, batch_dims=leading)
+        # The first of the 10 is the component's logit.
+        means, log_scales, coefficients = (drawn[..., i::3] for i in (1, 2, 3))  # [..., 3]
         new_axes = [tf.newaxis] * (leading + 1 - log_scale_shift.shape.rank)
         shift = log_scale_shift[(..., *new_axes)]  # against [B, ..., 3]
         means = tf.unstack(means, axis=-1)
         coefficients = tf.unstack(tf.tanh(coefficients), axis=-1)
         if mode == "sample":
-            # A uniform of 0 stands for all those below the dtype's resolution. Left at 0 it would be a black
-            # pixel out of the narrowest component.
+            # A uniform of 0 stands for all those below the dtype's resolution. Left at 0 it would
+            # be a black pixel out of the narrowest component.
             uniforms = tf.maximum(noise[..., 1:], np.finfo(params.dtype.as_numpy_dtype).eps / 2)
             logistic = tf.math.log(uniforms) - tf.math.log1p(-uniforms)
             offsets = tf.unstack(_scale(log_scales + shift) * logistic, axis=-1)
@@ -271,16 +269,16 @@ def _scale(log_scales):
 
 
 def _conditional_mean(channel, means, coefficients, earlier):
-    """Mean of a channel given the earlier ones, all scaled; each argument has an entry per channel."""
+    """Mean of a channel given the earlier ones, all scaled; lists have an entry per channel."""
     terms = zip(COEFFICIENTS_OF_MEAN[channel], earlier)
     return sum((coefficients[c] * x for c, x in terms), start=means[channel])
 
 
 def _draw_index(logits, uniform):
-    """Inverse of the cumulative distribution: int32 [...] from logits [..., N] and uniforms [...]."""
+    """Inverts the cumulative distribution: int32 [...] from logits [..., N], uniforms [...]."""
     probs = tf.nn.softmax(logits)
-    # An index of probability zero has cdf zero here and is never above the threshold. The largest always is,
-    # whatever the rounding of the sums, since a uniform is below 1.
+    # An index of probability zero gets cdf zero, never above the threshold. The largest cdf always
+    # is, since a uniform is below 1. So neither depends on how a device rounds sums or breaks ties.
     cdf = tf.where(probs > 0, tf.cumsum(probs, axis=-1), 0.0)
     threshold = uniform[..., tf.newaxis] * tf.reduce_max(cdf, axis=-1, keepdims=True)
     return tf.argmin(tf.where(cdf > threshold, cdf, 2.0), axis=-1, output_type=tf.int32)

@@ -16,7 +16,7 @@ tfd = tfp.distributions
 REFERENCE = pathlib.Path(__file__).parent / "data" / "openai_pixelcnn_pp.npz"
 NUM_DRAWS = 20_000
 # So far below 0 that, whatever the coefficients add, P(0) rounds to one and the channel drops out.
-ABSENT = -100.0
+ABSENT = -1e6
 
 
 def sigmoid(x):
@@ -44,7 +44,7 @@ def random_params(*shape, num_components=10, seed=0):
 
 
 def probabilities(head, params, *channels):
-    """exp(log_prob) of one pixel's params at each value of `channels`, broadcast against each other."""
+    """exp(log_prob) of one pixel's params at the values of `channels`, which broadcast."""
     images = np.stack(np.broadcast_arrays(*channels), axis=-1)
     params = np.broadcast_to(params, (*images.shape[:-1], head.num_params))
     return np.exp(head.log_prob(params, images).numpy())
@@ -68,7 +68,7 @@ def draw_many(head, params, dtype=np.float64, seed=0, **kwargs):
 
 
 def chi_square_p_value(counts, probs):
-    """Probability of a larger deviation of counts from probs; cells that expect under 5 are one cell."""
+    """P-value of counts under probs; all cells that expect fewer than 5 are one cell."""
     counts, expected = np.ravel(counts), np.ravel(probs) * np.sum(counts)
     order = np.argsort(expected)
     counts, expected = counts[order], expected[order]
@@ -100,7 +100,7 @@ class DiscretizedLogisticTest(tf.test.TestCase):
         # That distribution rounds up, ours to the nearest.
         quantized = tfd.QuantizedDistribution(tfd.Logistic(loc - 0.5, scale), low=0.0, high=255.0)
         ours = likelihoods.DiscretizedLogistic(loc, scale)
-        self.assertAllClose(ours.log_prob(values), quantized.log_prob(values), rtol=1e-6)
+        self.assertAllClose(ours.log_prob(values), quantized.log_prob(values), rtol=1e-9)
 
     def test_shapes(self):
         dist = likelihoods.DiscretizedLogistic(loc=tf.zeros([4, 1]), scale=tf.ones([3]))
@@ -204,8 +204,8 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_draws_of_g_given_r(self):
         head = likelihoods.LogisticMixture(num_components=2)
-        # Narrow enough in G to show whether it follows the rounded r; overlapping in R, so that r tells
-        # something about the component, not all.
+        # Narrow enough in G to show whether it follows the rounded r; overlapping in R, so that r
+        # tells something about the component, not all.
         params = mixture_params(
             logits=[0.0, 0.7],
             means=[in_pixels([126.0, 129.0]), in_pixels([127.5, 140.0]), [0.0, 0.0]],
@@ -242,9 +242,10 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_map_is_the_rounded_location_of_the_component(self):
         head = likelihoods.LogisticMixture(num_components=2)
-        # c_R = 1 and c_G = 0, c_B = -1 to float64's precision. Component 0: R at 100.4 becomes 100, G at
-        # 0.3 above it 100 (101 had 100.4 been fed on), B at -(100 - 127.5) + 127.5 + 1.6 = 156.6.
-        # Component 1: R at -30 becomes 0, G 20 above it, B at 255 - 20 + 50 is clipped.
+        # With coefficients c_R = 1, c_G = 0, c_B = -1 of r, r and g:
+        # Component 0: R at 100.4 becomes 100, G 0.3 above it 100 (101 if 100.4 had been fed on),
+        # and B at 255 - 100 + 1.6 becomes 157.
+        # Component 1: R at -30 becomes 0, G 20 above it 20, and B at 255 - 20 + 50 becomes 255.
         params = mixture_params(
             logits=[0.0, 0.0],
             means=[

@@ -1,0 +1,326 @@
+"""AuxiliaryModel: a chain of factors, p(X) >= p(x_n) p(x_{n-1} | x_n) ... p(X | x_1), equations (2), (5).
+
+Every model of the paper is a constructor at the end of this module; nothing else knows which is which.
+"""
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from pixelcnn_aux import auxiliary, likelihoods, networks, sampling, workdir
+from pixelcnn_aux.auxiliary import check_images
+from pixelcnn_aux.factor import Factor
+
+
+class Stage(NamedTuple):
+    """A factor of a chain, and the transform that gives the auxiliary image it is conditioned on."""
+
+    name: str
+    factor: Factor
+    psi: object  # None for the first factor of a chain, which is unconditional
+
+
+class AuxiliaryModel:
+    """A chain of factors over images of one size.
+
+    Args:
+      stages: list of `Stage` in the order of sampling: the last one models the full image.
+      image_size: (H, W) of the full image, which `sample` draws; `log_prob` takes any size.
+      config: dict, the arguments of `chain` that build the model again.
+    """
+
+    def __init__(self, stages, image_size, config):
+        self.stages = list(stages)
+        self.image_size = tuple(image_size)
+        self.config = config
+        self.factors = {stage.name: stage.factor for stage in self.stages}
+        self.untrained = ()  # names of the factors that `load` found no weights for
+
+    def auxiliaries(self, images):
+        """The image that each factor models.
+
+        Args:
+          images: uint8 [B, H, W, C], full images.
+
+        Returns:
+          dict, name -> uint8 [B, h, w, c], in the order of sampling; the last is `images`.
+
+        Raises:
+          ValueError: for images of another dtype or number of channels.
+        """
+        head = self.stages[-1].factor.likelihood
+        images = check_images(images, head.num_channels, head.num_values)
+        chain = [images]
+        for stage in reversed(self.stages[1:]):
+            chain.append(stage.psi(chain[-1]))
+        return dict(zip(self.factors, reversed(chain)))
+
+    def pair(self, name, images):
+        """What the factor `name` sees of full images: (its image, its auxiliary image or None)."""
+        chain = self.auxiliaries(images)
+        names = list(chain)
+        position = self._position(name)
+        return chain[name], chain[names[position - 1]] if position > 0 else None
+
+    def new_factor(self, name):
+        """A factor like that of this name, with newly drawn weights."""
+        position = self._position(name)
+        before = self.config["stages"][position - 1] if position > 0 else None
+        return _factor(self.config["stages"][position], before, dtype=None)
+
+    def _position(self, name):
+        if name not in self.factors:
+            raise ValueError(f"Expected a factor of {list(self.factors)}. Received: {name!r}")
+        return list(self.factors).index(name)
+
+    def _require(self, names):
+        missing = [name for name in names if name in self.untrained]
+        if missing:
+            raise ValueError(
+                f"Expected trained factors: {', '.join(map(repr, missing))} not trained yet. "
+                f"Train with --factor {missing[0]}."
+            )
+
+    def _log_probs(self, images):
+        self._require(self.factors)
+        chain = [None, *self.auxiliaries(images).values()]
+        return {
+            name: factor.log_prob(image, given)
+            for (name, factor), image, given in zip(self.factors.items(), chain[1:], chain)
+        }
+
+    def log_prob(self, images):
+        """log p(X, X_hat), which bounds log p(X) from below, equation (5).
+
+        Args:
+          images: uint8 [B, H, W, C].
+
+        Returns:
+          float32 [B], in nats.
+
+        Raises:
+          ValueError: for images of another dtype or shape, or where a factor is not trained yet.
+        """
+        return tf.add_n(list(self._log_probs(images).values()))
+
+    def bits_per_dim(self, images):
+        """Negative log-likelihood of each factor and of the chain, in bits per dimension of the full image.
+
+        Args:
+          images: uint8 [B, H, W, C].
+
+        Returns:
+          dict, factor name -> float32 [B], and "total", their sum. Every entry is divided by H * W * C of
+          the full image, auxiliary factors' too: so the entries add up (section 4.1).
+
+        Raises:
+          ValueError: as `log_prob`.
+        """
+        bits = math.log(2.0) * math.prod(images.shape[1:])
+        result = {name: -nats / bits for name, nats in self._log_probs(images).items()}
+        return {**result, "total": tf.add_n(list(result.values()))}
+
+    def sizes(self):
+        """dict, factor name -> (H, W) of the image that the factor draws."""
+        sizes = [self.image_size]
+        for stage in reversed(self.stages[1:]):
+            sizes.append(stage.psi.size(sizes[-1]))
+        return dict(zip(self.factors, reversed(sizes)))
+
+    def sample(self, seeds, log_scale_shift=0.0, mode="sample", given=None):
+        """Draws images, each factor in turn given what the one before it drew.
+
+        Args:
+          seeds: int32 [B, 2]. Image b depends on seeds[b] alone.
+          log_scale_shift: float, or float32 [B]: added to the mixtures' log-scales (figure 4).
+          mode: "sample", or "map" for the paper's MAP sampling: a drawn component's location.
+          given: dict with one auxiliary image, name -> uint8 [B, h, w, c], to start from. What lies
+            above it in the chain is absent from the result.
+
+        Returns:
+          dict, name -> uint8 [B, h, w, c], in the order of sampling, the image given included.
+
+        Raises:
+          ValueError: for seeds of another shape or dtype, an image given that does not fit its factor, an
+            unknown mode, or where a factor is not trained yet.
+        """
+        seeds = tf.convert_to_tensor(seeds)
+        if seeds.dtype != tf.int32 or seeds.shape.rank != 2 or seeds.shape[1] != 2:
+            raise ValueError(
+                f"Expected seeds as int32 [B, 2]. Received: {seeds.dtype.name} {seeds.shape.as_list()}"
+            )
+        start, images = 0, {}
+        if given is not None:
+            start, images = self._check_given(given, len(seeds))
+        self._require(list(self.factors)[start:])
+        shifts = tf.broadcast_to(tf.cast(log_scale_shift, tf.float32), [len(seeds)])
+        image = next(iter(images.values()), None)
+        sizes = self.sizes()
+        for position, stage in list(enumerate(self.stages))[start:]:
+            uniforms = sampling.noise(stage.factor, seeds, position, sizes[stage.name])
+            image = sampling.draw_images(stage.factor, image, uniforms, shifts, mode)
+            images[stage.name] = image
+        return images
+
+    def _check_given(self, given, batch):
+        names = list(self.factors)[:-1]
+        if len(given) != 1 or not set(given) <= set(names):
+            raise ValueError(
+                f"Expected one auxiliary image of {names} to start from. Received: {list(given)}"
+            )
+        [(name, images)] = given.items()
+        head = self.factors[name].likelihood
+        images = check_images(images, head.num_channels, head.num_values, f"given[{name!r}]")
+        expected = [batch, *self.sizes()[name], head.num_channels]
+        if images.shape.as_list() != expected:
+            raise ValueError(
+                f"Expected given[{name!r}] of shape {expected}, one for each seed. "
+                f"Received: {images.shape.as_list()}"
+            )
+        return self._position(name) + 1, {name: images}
+
+
+def chain(stages, image_size, dtype=None):
+    """Builds a model from its description: the constructor that all others call.
+
+    Args:
+      stages: list of dicts in the order of sampling, each with
+        "name": str;
+        "likelihood": [class name in `likelihoods`, arguments];
+        "network": arguments of `PixelCNN` but for `num_params`, which the likelihood sets;
+        "psi": [class name in `auxiliary`, arguments], the transform from the stage's image to that of
+          the stage before it; absent from the first stage, as is
+        "embedding": arguments of `Embedding`.
+        A topology is written as [function name in `networks.topology`, its arguments].
+      image_size: (H, W) of the full image.
+      dtype: str, of every float in the model; Keras's default where None.
+
+    Returns:
+      `AuxiliaryModel` with newly drawn weights.
+    """
+    factors = [
+        _factor(stage, before, dtype) for before, stage in zip([None, *stages], stages)
+    ]
+    psis = [None, *(_make(auxiliary, stage["psi"]) for stage in stages[1:])]
+    names = [stage["name"] for stage in stages]
+    return AuxiliaryModel(
+        map(Stage, names, factors, psis),
+        image_size,
+        {"stages": stages, "image_size": list(image_size)},
+    )
+
+
+def _factor(stage, before, dtype):
+    """The factor that a stage describes, conditioned on the image of the stage before it, if any."""
+    head = _make(likelihoods, stage["likelihood"])
+    network = networks.PixelCNN(
+        num_params=head.num_params, dtype=dtype, **_with_topology(stage["network"])
+    )
+    embedding = given = None
+    if before:
+        embedding = networks.Embedding(dtype=dtype, **_with_topology(stage["embedding"]))
+        given = _make(likelihoods, before["likelihood"])
+    return Factor(head, network, embedding, given, dtype=dtype, name=stage["name"])
+
+
+def _make(module, description):
+    name, arguments = description
+    return getattr(module, name)(**arguments)
+
+
+def _with_topology(arguments):
+    return {**arguments, "topology": _make(networks.topology, arguments["topology"])}
+
+
+def _pixelcnn_pp(blocks, resolutions, filters, dropout):
+    shape = ["pixelcnn_pp", {"blocks": blocks, "resolutions": resolutions}]
+    return {"topology": shape, "filters": filters, "dropout": dropout}
+
+
+def pixelcnn_pp(
+    image_size=(32, 32),
+    filters=160,
+    blocks=5,
+    resolutions=3,
+    num_components=10,
+    dropout=0.5,
+    dtype=None,
+):
+    """Plain PixelCNN++ (Salimans et al., 2017): a chain of one factor, "image".
+
+    Args:
+      image_size: (H, W), multiples of 2 ** (resolutions - 1).
+      filters: int, the channels of both streams.
+      blocks: int, gated blocks in each segment between resamplings.
+      resolutions: int.
+      num_components: int, logistics in the mixture.
+      dropout: float, the rate in the blocks.
+      dtype: str, of every float in the model.
+    """
+    image = {
+        "name": "image",
+        "likelihood": ["LogisticMixture", {"num_components": num_components}],
+        "network": _pixelcnn_pp(blocks, resolutions, filters, dropout),
+    }
+    return chain([image], image_size, dtype)
+
+
+def grayscale(
+    image_size=(32, 32),
+    filters=160,
+    gray_blocks=5,
+    image_blocks=3,
+    embedding_blocks=3,
+    resolutions=3,
+    num_components=10,
+    dropout=0.5,
+    dtype=None,
+):
+    """Grayscale PixelCNN (section 3.1): "grayscale", 4 bits a pixel, then "image" given it.
+
+    Args:
+      gray_blocks, image_blocks, embedding_blocks: int, gated blocks in each segment between
+        resamplings, of p(X_hat), of p(X | X_hat) and of f_w.
+      image_size, filters, resolutions, num_components, dropout, dtype: as for `pixelcnn_pp`.
+    """
+    grays = {
+        "name": "grayscale",
+        "likelihood": ["Categorical", {"num_values": 16}],
+        "network": _pixelcnn_pp(gray_blocks, resolutions, filters, dropout),
+    }
+    image = {
+        "name": "image",
+        "likelihood": ["LogisticMixture", {"num_components": num_components}],
+        "network": _pixelcnn_pp(image_blocks, resolutions, filters, dropout),
+        "embedding": _pixelcnn_pp(embedding_blocks, resolutions, filters, dropout),
+        "psi": ["Grayscale", {"bits": 4}],
+    }
+    return chain([grays, image], image_size, dtype)
+
+
+def load(path, dtype=None):
+    """The model that training left in a workdir, with averaged weights.
+
+    Args:
+      path: the workdir.
+      dtype: str, "float32" or "float64", of every float in the model; Keras's default where None.
+
+    Returns:
+      `AuxiliaryModel`. Factors not trained yet keep newly drawn weights; what needs one of them says so.
+
+    Raises:
+      FileNotFoundError: if `path` is no workdir.
+      ValueError: if its description or a weights file is damaged.
+    """
+    description = workdir.read(path)["model"]
+    try:
+        model = chain(**description, dtype=dtype)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"Expected the description of a model in {path}. Received one that cannot be built "
+            f"({type(error).__name__}: {error}): was it made by another version?"
+        ) from error
+    found = {name: workdir.load_weights(path, name, model.factors[name]) for name in model.factors}
+    model.untrained = tuple(name for name in found if not found[name])
+    return model

@@ -1,0 +1,156 @@
+"""The folder that a training run leaves: what was trained, and each factor's averaged weights.
+
+    W/config.json                   the description of the run and of its model
+    W/FACTOR/average.weights.h5     the weights that evaluation, samples and exports use
+    W/FACTOR/checkpoints/           what training needs to go on
+    W/FACTOR/logs/                  TensorBoard scalars
+
+A factor touches only its own folder, so that several may train on one workdir at once.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+
+RUNS = pathlib.Path("runs")
+_CONFIG = "config.json"
+
+
+def create(path, config):
+    """Makes `path` the folder of the run that `config` describes, or finds that it is already.
+
+    Args:
+      path: path of the folder.
+      config: dict that JSON can hold.
+
+    Raises:
+      ValueError: if the folder is that of another run, or holds other things; nothing is changed.
+    """
+    path = pathlib.Path(path)
+    config = json.loads(json.dumps(config))
+    if not (path / _CONFIG).exists():
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ValueError(
+                f"Expected an empty or new folder, or one of an earlier run. Received: {path}, which "
+                f"holds other things. Choose another --workdir."
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        aside = path / f".{_CONFIG}.{os.getpid()}"
+        aside.write_text(json.dumps(config, indent=2) + "\n")
+        with contextlib.suppress(FileExistsError):  # A process beside this one was first.
+            os.link(aside, path / _CONFIG)
+        aside.unlink()
+    found = read(path)
+    if found != config:
+        differing = [key for key in {**found, **config} if found.get(key) != config.get(key)]
+        raise ValueError(
+            f"Expected a workdir made with the same settings. {path} was made with "
+            f"{_show(found, differing)}; received {_show(config, differing)}. "
+            f"Choose another --workdir, or the settings of this one."
+        )
+
+
+def _show(config, keys):
+    keys = ["preset", *(key for key in keys if key != "preset")]
+    return ", ".join(f"{key} {json.dumps(config.get(key))}" for key in keys)
+
+
+def read(path):
+    """The dict that `create` was given.
+
+    Raises:
+      FileNotFoundError: if `path` is no workdir.
+      ValueError: if its description is damaged.
+    """
+    file = pathlib.Path(path) / _CONFIG
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"Expected a workdir that training made, with a {_CONFIG} in it. Received: {path}. "
+            f"Train first, for example with python -m train.grayscale."
+        )
+    try:
+        config = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"Expected JSON in {file}. Received a damaged file: {error}") from error
+    if not isinstance(config, dict) or "model" not in config:
+        raise ValueError(f"Expected the description of a run in {file}. Received: {config!r:.80}")
+    return config
+
+
+def newest():
+    """The workdir under `runs/` that training wrote to last. Raises FileNotFoundError if none."""
+    runs = [file.parent for file in RUNS.glob(f"*/{_CONFIG}")]
+    if not runs:
+        raise FileNotFoundError(
+            f"Expected a --workdir, or a run under {RUNS.absolute()}. Received neither. "
+            f"Train first, for example with python -m train.grayscale."
+        )
+
+    def last_written(run):
+        return max(file.stat().st_mtime for file in [run / _CONFIG, *run.glob("*/*.weights.h5")])
+
+    return max(runs, key=last_written)
+
+
+def weights_file(path, factor):
+    """Where a factor's averaged weights are: present once training has saved them."""
+    return pathlib.Path(path) / factor / "average.weights.h5"
+
+
+def checkpoints(path, factor):
+    """The folder of what training needs to go on."""
+    return pathlib.Path(path) / factor / "checkpoints"
+
+
+def logs(path, factor):
+    """The folder of TensorBoard scalars."""
+    return pathlib.Path(path) / factor / "logs"
+
+
+def save_weights(path, name, factor):
+    """Writes a factor's weights into a workdir, so that a reader sees the old file or the new one."""
+    file = weights_file(path, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(f"writing.{file.name}")
+    factor.save_weights(aside, overwrite=True)
+    os.replace(aside, file)
+
+
+def load_weights(path, name, factor):
+    """Reads a factor's weights from a workdir; False if there are none yet.
+
+    Raises ValueError for a file that is damaged or of another network.
+    """
+    file = weights_file(path, name)
+    if not file.exists():
+        return False
+    try:
+        factor.load_weights(file)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"Expected the weights of factor {name!r} in {file}. Received a file that is damaged or of "
+            f"another network ({type(error).__name__}: {str(error).splitlines()[0]}). Remove it and run "
+            f"training again, which writes it anew from its last checkpoint."
+        ) from error
+    return True
+
+
+@contextlib.contextmanager
+def lock(path, factor):
+    """Holds a factor's folder for one training process; the system frees it whatever ends that.
+
+    Raises RuntimeError if another process holds it.
+    """
+    folder = pathlib.Path(path) / factor
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(
+                f"Expected to be alone in training factor {factor!r} in {path}. Another process is at it: "
+                f"wait for it, or choose another --factor or --workdir."
+            ) from None
+        yield

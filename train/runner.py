@@ -1,0 +1,76 @@
+"""What the training programs share: their flags, and the run itself."""
+
+import pathlib
+
+from absl import app, flags
+
+from pixelcnn_aux import data, training, workdir
+
+FLAGS = flags.FLAGS
+
+
+def define_flags(presets, factors):
+    """Defines the flags of a training program.
+
+    Args:
+      presets: dict, name -> `presets.Preset`.
+      factors: list of str, the names of the model's factors.
+    """
+    flags.DEFINE_enum("preset", "demo", list(presets), "Every hyper-parameter of the run.")
+    flags.DEFINE_enum("factor", "all", ["all", *factors], "Which factor to train.")
+    flags.DEFINE_enum("dataset", None, list(data.DATASETS), "Overrides the preset's data set.")
+    flags.DEFINE_string("data_dir", None, "Where TFDS keeps its data sets; its own default if unset.")
+    flags.DEFINE_string("image_dir", None, "The images of --dataset folder.")
+    flags.DEFINE_string("workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset.")
+    flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
+
+
+def train(program, constructor, preset_name, preset, factors):
+    """Trains factors of a model in a workdir, each from its last checkpoint on.
+
+    Args:
+      program: str, what the run is called.
+      constructor: function of `preset.model`'s arguments to an `AuxiliaryModel`.
+      preset_name: str.
+      preset: `presets.Preset`.
+      factors: list of str.
+    """
+    dataset = FLAGS.dataset or preset.dataset
+    model = constructor(**preset.model)
+    read = {"data_dir": FLAGS.data_dir, "image_dir": FLAGS.image_dir}
+    images = data.load(dataset, "train", model.image_size, **read)
+    validation = data.load(dataset, "validation", model.image_size, **read)
+    folder = pathlib.Path(FLAGS.workdir or workdir.RUNS / f"{program}-{preset_name}-{dataset}")
+    workdir.create(
+        folder,
+        {
+            "program": program,
+            "preset": preset_name,
+            "dataset": dataset,
+            "image_dir": FLAGS.image_dir and str(pathlib.Path(FLAGS.image_dir).absolute()),
+            "seed": FLAGS.seed,
+            "training": {name: t._asdict() for name, t in preset.training.items()},
+            "model": model.config,
+        },
+    )
+    print(f"Training in {folder}: {images.num_images:,} images", flush=True)
+    try:
+        for name in factors:
+            training.train_factor(
+                model, name, images, validation, preset.training[name], folder, FLAGS.seed
+            )
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from the last checkpoint.")
+
+
+def run(program, constructor, presets, factors):
+    """Runs a training program: what `python -m train.PROGRAM` does."""
+    define_flags(presets, factors)
+
+    def main(argv):
+        if len(argv) > 1:
+            raise app.UsageError(f"Expected flags alone. Received: {argv[1:]}")
+        chosen = factors if FLAGS.factor == "all" else [FLAGS.factor]
+        train(program, constructor, FLAGS.preset, presets[FLAGS.preset], chosen)
+
+    app.run(main)
