@@ -54,8 +54,8 @@ GRAYSCALE = {
         "cifar10",
         {**_SMALL, "gray_blocks": 2, "image_blocks": 2, "embedding_blocks": 1},
         {
-            "grayscale": Training(18, 250, 16, 2e-3, 0.9995),
-            "image": Training(36, 250, 16, 2e-3, 0.9997),
+            "grayscale": Training(5, 500, 16, 2e-3, 0.9991),
+            "image": Training(13, 500, 16, 2e-3, 0.99965),
         },
     ),
     # 36 residual blocks for the gray factor and 24 for the image's and for f_w; 30 and 200 epochs.
