@@ -104,7 +104,8 @@ class WeightNormDense(WeightNorm):
 class WeightNormConv2D(WeightNorm):
     """A convolution that keeps the image's size, or divides it by its stride.
 
-    [B, H, W, C] -> [B, H / strides, W / strides, filters], zeros outside the image.
+    [B, H, W, C] -> [B, H / strides, W / strides, filters], zeros outside the image. At stride 1 a row
+    [B, W, C] or a pixel [B, C] is an image of that row or pixel alone.
 
     Args:
       filters, init_scale: as for `WeightNorm`.
@@ -126,12 +127,15 @@ class WeightNormConv2D(WeightNorm):
         return tuple((total // 2, total - total // 2) for total in totals)
 
     def apply_kernel(self, x, kernel):
+        absent = tuple(range(1, 5 - len(x.shape)))  # The height, or height and width, of 1.
+        x = ops.expand_dims(x, absent)
         # Padding first: convolutions with padding of their own take a slow path on CPUs.
         x = ops.pad(x, ((0, 0), *self.margins(), (0, 0)))
-        return ops.conv(x, kernel, strides=self.strides, padding="valid")
+        y = ops.conv(x, kernel, strides=self.strides, padding="valid")
+        return ops.squeeze(y, absent)
 
     def compute_output_shape(self, input_shape):
-        sides = [side and side // self.strides for side in input_shape[1:3]]
+        sides = [side and side // self.strides for side in input_shape[1:-1]]
         return (input_shape[0], *sides, self.filters)
 
     def get_config(self):
