@@ -132,7 +132,7 @@ class WeightNormConv2D(WeightNorm):
         # Padding first: convolutions with padding of their own take a slow path on CPUs.
         x = ops.pad(x, ((0, 0), *self.margins(), (0, 0)))
         y = ops.conv(x, kernel, strides=self.strides, padding="valid")
-        return ops.squeeze(y, absent)
+        return ops.squeeze(y, absent) if absent else y
 
     def compute_output_shape(self, input_shape):
         sides = [side and side // self.strides for side in input_shape[1:-1]]
