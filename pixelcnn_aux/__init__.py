@@ -1,12 +1,12 @@
 """PixelCNN models with auxiliary variables (Kolesnikov & Lampert, ICML 2017) for TensorFlow.
 
-    import pixelcnn_aux as pa
+import pixelcnn_aux as pa
 
-    model = pa.load("runs/grayscale-demo-photos")
-    model.bits_per_dim(images)                       # images: uint8 [B, H, W, 3]
-    model.sample([[0, 0], [0, 1]])["image"]          # uint8 [2, 32, 32, 3]
+model = pa.load("runs/grayscale-demo-photos")
+model.bits_per_dim(images)                       # images: uint8 [B, H, W, 3]
+model.sample([[0, 0], [0, 1]])["image"]          # uint8 [2, 32, 32, 3]
 """
 
-from pixelcnn_aux import auxiliary, layers, likelihoods, networks
+from pixelcnn_aux import auxiliary, interop, layers, likelihoods, networks
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.model import AuxiliaryModel, chain, grayscale, load, pixelcnn_pp

@@ -199,9 +199,7 @@ def chain(stages, image_size, dtype=None):
     Returns:
       `AuxiliaryModel` with newly drawn weights.
     """
-    factors = [
-        _factor(stage, before, dtype) for before, stage in zip([None, *stages], stages)
-    ]
+    factors = [_factor(stage, before, dtype) for before, stage in zip([None, *stages], stages)]
     psis = [None, *(_make(auxiliary, stage["psi"]) for stage in stages[1:])]
     names = [stage["name"] for stage in stages]
     return AuxiliaryModel(

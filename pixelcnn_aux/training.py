@@ -76,7 +76,9 @@ def train_factor(model, name, images, validation_images, training, folder, seed=
 
         step = int(optimizer.iterations)
         steps = training.epochs * training.steps_per_epoch
-        print(f"{name}: {factor.count_params():,} parameters, step {step:,} of {steps:,}", flush=True)
+        print(
+            f"{name}: {factor.count_params():,} parameters, step {step:,} of {steps:,}", flush=True
+        )
         if step < steps:
             factor.compile(optimizer, loss=factor.likelihood.bits_per_dim, jit_compile=False)
             factor.fit(
@@ -90,9 +92,7 @@ def train_factor(model, name, images, validation_images, training, folder, seed=
                     WeightAverage(average),
                     Throughput(training.batch_size, seconds),
                     Validation(average, _validation_pairs(model, name, validation_images)),
-                    keras.callbacks.TensorBoard(
-                        str(workdir.logs(folder, name)), write_graph=False
-                    ),
+                    keras.callbacks.TensorBoard(str(workdir.logs(folder, name)), write_graph=False),
                     Save(folder, name, average, manager),
                 ],
             )

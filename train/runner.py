@@ -2,9 +2,9 @@
 
 import pathlib
 
-from absl import app, flags
+from absl import flags
 
-from pixelcnn_aux import data, training, workdir
+from pixelcnn_aux import data, program, training, workdir
 
 FLAGS = flags.FLAGS
 
@@ -19,17 +19,21 @@ def define_flags(presets, factors):
     flags.DEFINE_enum("preset", "demo", list(presets), "Every hyper-parameter of the run.")
     flags.DEFINE_enum("factor", "all", ["all", *factors], "Which factor to train.")
     flags.DEFINE_enum("dataset", None, list(data.DATASETS), "Overrides the preset's data set.")
-    flags.DEFINE_string("data_dir", None, "Where TFDS keeps its data sets; its own default if unset.")
+    flags.DEFINE_string(
+        "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
+    )
     flags.DEFINE_string("image_dir", None, "The images of --dataset folder.")
-    flags.DEFINE_string("workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset.")
+    flags.DEFINE_string(
+        "workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."
+    )
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
 
 
-def train(program, constructor, preset_name, preset, factors):
+def train(name, constructor, preset_name, preset, factors):
     """Trains factors of a model in a workdir, each from its last checkpoint on.
 
     Args:
-      program: str, what the run is called.
+      name: str, of the program.
       constructor: function of `preset.model`'s arguments to an `AuxiliaryModel`.
       preset_name: str.
       preset: `presets.Preset`.
@@ -40,37 +44,42 @@ def train(program, constructor, preset_name, preset, factors):
     read = {"data_dir": FLAGS.data_dir, "image_dir": FLAGS.image_dir}
     images = data.load(dataset, "train", model.image_size, **read)
     validation = data.load(dataset, "validation", model.image_size, **read)
-    folder = pathlib.Path(FLAGS.workdir or workdir.RUNS / f"{program}-{preset_name}-{dataset}")
+    folder = pathlib.Path(FLAGS.workdir or workdir.RUNS / f"{name}-{preset_name}-{dataset}")
     workdir.create(
         folder,
         {
-            "program": program,
+            "program": name,
             "preset": preset_name,
             "dataset": dataset,
             "image_dir": FLAGS.image_dir and str(pathlib.Path(FLAGS.image_dir).absolute()),
             "seed": FLAGS.seed,
-            "training": {name: t._asdict() for name, t in preset.training.items()},
+            "training": {factor: t._asdict() for factor, t in preset.training.items()},
             "model": model.config,
         },
     )
     print(f"Training in {folder}: {images.num_images:,} images", flush=True)
     try:
-        for name in factors:
+        for factor in factors:
             training.train_factor(
-                model, name, images, validation, preset.training[name], folder, FLAGS.seed
+                model, factor, images, validation, preset.training[factor], folder, FLAGS.seed
             )
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from the last checkpoint.")
 
 
-def run(program, constructor, presets, factors):
-    """Runs a training program: what `python -m train.PROGRAM` does."""
+def run(name, constructor, presets, factors):
+    """Runs a training program: what `python -m train.NAME` does.
+
+    Args:
+      name: str, of the program.
+      constructor: function of a preset's `model` to an `AuxiliaryModel`.
+      presets: dict, name -> `presets.Preset`.
+      factors: list of str, the names of the model's factors.
+    """
     define_flags(presets, factors)
 
-    def main(argv):
-        if len(argv) > 1:
-            raise app.UsageError(f"Expected flags alone. Received: {argv[1:]}")
+    def main():
         chosen = factors if FLAGS.factor == "all" else [FLAGS.factor]
-        train(program, constructor, FLAGS.preset, presets[FLAGS.preset], chosen)
+        train(name, constructor, FLAGS.preset, presets[FLAGS.preset], chosen)
 
-    app.run(main)
+    program.run(main)

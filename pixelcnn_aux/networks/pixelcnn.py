@@ -65,9 +65,7 @@ class PixelCNN(keras.Model):
         x = ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
         given = [features[level] for level in self.topology.levels()] if features else None
 
-        vertical = self.vertical(
-            layers.shift_down(self.above(x)), after=given, training=training
-        )
+        vertical = self.vertical(layers.shift_down(self.above(x)), after=given, training=training)
         horizontal = self.horizontal(
             layers.shift_down(self.row_above(x)) + layers.shift_right(self.left(x)),
             before=vertical,

@@ -1,0 +1,36 @@
+"""What the evaluation programs share: their flags, the model and the images of its run."""
+
+import pathlib
+
+from absl import flags
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import data, workdir
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    flags.DEFINE_string("workdir", None, "What training left; the newest run under runs/ if unset.")
+    flags.DEFINE_enum("dataset", None, list(data.DATASETS), "Overrides the run's data set.")
+    flags.DEFINE_string(
+        "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
+    )
+    flags.DEFINE_string("image_dir", None, "Overrides the run's folder of images.")
+
+
+def load():
+    """The run that the flags choose: (folder, model)."""
+    folder = pathlib.Path(FLAGS.workdir) if FLAGS.workdir else workdir.newest()
+    print(f"Evaluating {folder}", flush=True)
+    return folder, pa.load(folder)
+
+
+def images(folder, model, split):
+    """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on."""
+    config = workdir.read(folder)
+    dataset = FLAGS.dataset or config["dataset"]
+    image_dir = FLAGS.image_dir
+    if image_dir is None and dataset == config["dataset"]:
+        image_dir = config["image_dir"]
+    return data.load(dataset, split, model.image_size, data_dir=FLAGS.data_dir, image_dir=image_dir)

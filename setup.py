@@ -1,0 +1,28 @@
+"""Installs the package `pixelcnn_aux`; the programs of train/ and evaluate/ run from the checkout."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="pixelcnn_aux",
+    version="0.1.0",
+    description="PixelCNN models with auxiliary variables (Kolesnikov & Lampert, 2017) in TensorFlow",
+    license="Apache-2.0",
+    # Not train and evaluate: a top-level `evaluate` would shadow a library that many users have.
+    packages=find_packages(include=["pixelcnn_aux", "pixelcnn_aux.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "absl-py",
+        "importlib_resources",  # tensorflow-datasets imports it without declaring it
+        "matplotlib",
+        "numpy",
+        "pillow",
+        "tensorboard",  # tf.summary needs it to write scalars
+        "tensorflow>=2.21",
+        "tensorflow-datasets>=4.9.10",
+        "tensorflow-probability[tf]>=0.25",
+    ],
+    extras_require={
+        "photos": ["scikit-image"],
+        "test": ["pytest", "ruff", "scikit-image"],
+    },
+)
