@@ -63,7 +63,7 @@ def _in_order_of_creation(network):
 
 
 def _kind(layer):
-    if isinstance(layer, layers.WeightNormDense):
+    if isinstance(layer, (layers.WeightNormDense, layers.Projection)):
         return "dense"
     if isinstance(layer, layers.WeightNormConv2DTranspose):
         return "deconv2d"

@@ -1,6 +1,6 @@
 """Keras layers: weight-normalised, shifted and gated. Written in `keras.ops`, as Keras's own are."""
 
-from pixelcnn_aux.layers.gated import STREAMS, GatedResidualBlock, concat_elu
+from pixelcnn_aux.layers.gated import STREAMS, GatedResidualBlock, Projection, concat_elu
 from pixelcnn_aux.layers.shifted import (
     DownRightShiftedConv2D,
     DownRightShiftedConv2DTranspose,

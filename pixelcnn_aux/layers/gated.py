@@ -18,12 +18,40 @@ def concat_elu(x):
     return ops.elu(ops.concatenate([x, -x], axis=-1))
 
 
+class Projection(weight_norm.WeightNorm):
+    """A 1 x 1 projection of concat_elu(concat(parts)), from the concat_elu of each part.
+
+    [..., 2 C_k] for each part -> [..., filters]. The parts' own sums save the concatenation, and let
+    a part that conditions many blocks be activated once.
+    """
+
+    def build(self, shapes):
+        super().build((sum(shape[-1] for shape in shapes),))
+
+    def kernel_shape(self, input_channels):
+        return (input_channels, self.filters)
+
+    def apply_kernel(self, parts, kernel):
+        # The rows of all parts' positive halves come first, then those of their negative halves.
+        positive, negative = ops.split(kernel, 2)
+        y, start = 0, 0
+        for part in parts:
+            stop = start + part.shape[-1] // 2
+            rows = ops.concatenate([positive[start:stop], negative[start:stop]])
+            y = y + ops.matmul(part, rows)
+            start = stop
+        return y
+
+    def compute_output_shape(self, shapes):
+        return (*shapes[0][:-1], self.filters)
+
+
 class GatedResidualBlock(keras.layers.Layer):
     """x + a * sigmoid(b), where (a, b) are the halves of a two-layer convolutional network of x.
 
-    ``conv(concat_elu(x))``, plus a 1 x 1 projection of ``concat_elu(skip)`` where there is a skip,
-    then dropout, then ``conv(concat_elu(.))`` to twice the channels. Whatever conditions the block,
-    f_w(X_hat) of equation (3) included, comes in through `skip`. Only the two convolutions know
+    ``conv(concat_elu(x))``, plus a 1 x 1 projection of ``concat_elu(concat(skips))`` where there are
+    skips, then dropout, then ``conv(concat_elu(.))`` to twice the channels. Whatever conditions the
+    block, f_w(X_hat) of equation (3) included, comes in as a skip. Only the two convolutions know
     whether x is an image [B, H, W, C], a row [B, W, C] or a pixel [B, C].
 
     Args:
@@ -44,14 +72,14 @@ class GatedResidualBlock(keras.layers.Layer):
         convolution, _ = STREAMS[stream]
         dtype = self.dtype_policy
         self.conv_in = convolution(filters, kernel_size, dtype=dtype, name="conv_in")
-        self.projection = weight_norm.WeightNormDense(filters, dtype=dtype, name="projection")
+        self.projection = Projection(filters, dtype=dtype, name="projection")
         self.dropout = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")
         # A small scale at first: every block starts out close to the identity.
         self.conv_out = convolution(
             2 * filters, kernel_size, init_scale=0.1, dtype=dtype, name="conv_out"
         )
 
-    def build(self, x_shape, skip_shape=None):
+    def build(self, x_shape, activated_shape=None, skips_shape=None):
         if x_shape[-1] != self.filters:
             raise ValueError(
                 f"Expected {self.filters} channels, as many as the block's filters: it adds to "
@@ -59,19 +87,30 @@ class GatedResidualBlock(keras.layers.Layer):
             )
         doubled = (*x_shape[:-1], 2 * self.filters)
         self.conv_in.build(doubled)
-        if skip_shape is not None:
-            self.projection.build((*skip_shape[:-1], 2 * skip_shape[-1]))
+        if skips_shape:
+            self.projection.build(skips_shape)
         self.conv_out.build(doubled)
 
-    def call(self, x, skip=None, training=None):
-        y = self.conv_in(concat_elu(x))
-        if skip is not None:
-            y = y + self.projection(concat_elu(skip))
+    def call(self, x, activated=None, skips=None, training=None):
+        """Evaluates the block.
+
+        Args:
+          x: float [..., filters].
+          activated: float [..., 2 filters], concat_elu(x) where the caller has it already.
+          skips: list of float [..., 2 C_k], the concat_elu of each skip; None for no skips. All calls
+            of a block have as many.
+
+        Returns:
+          float [..., filters].
+        """
+        y = self.conv_in(concat_elu(x) if activated is None else activated)
+        if skips:
+            y = y + self.projection(skips)
         y = self.dropout(concat_elu(y), training=training)
         a, b = ops.split(self.conv_out(y), 2, axis=-1)
         return x + a * ops.sigmoid(b)
 
-    def compute_output_shape(self, x_shape, skip_shape=None):
+    def compute_output_shape(self, x_shape, activated_shape=None, skips_shape=None):
         return tuple(x_shape)
 
     def get_config(self):

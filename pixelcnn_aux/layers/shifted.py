@@ -12,12 +12,16 @@ from pixelcnn_aux.layers import weight_norm
 
 def shift_down(x):
     """Moves an image one row down, zeros entering above: [B, H, W, C] -> [B, H, W, C]."""
-    return ops.pad(x[:, :-1], ((0, 0), (1, 0), (0, 0), (0, 0)))
+    batch, height, width, channels = ops.shape(x)
+    x = ops.slice(x, (0, 0, 0, 0), (batch, height - 1, width, channels))
+    return ops.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))
 
 
 def shift_right(x):
     """Moves an image one column right, zeros entering on the left: [B, H, W, C] -> [B, H, W, C]."""
-    return ops.pad(x[:, :, :-1], ((0, 0), (0, 0), (1, 0), (0, 0)))
+    batch, height, width, channels = ops.shape(x)
+    x = ops.slice(x, (0, 0, 0, 0), (batch, height, width - 1, channels))
+    return ops.pad(x, ((0, 0), (0, 0), (1, 0), (0, 0)))
 
 
 class _Down:

@@ -172,9 +172,10 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
 
     def apply_kernel(self, x, kernel):
         y = ops.conv_transpose(x, kernel, strides=self.strides, padding="valid")
-        height, width = (side * self.strides for side in ops.shape(x)[1:3])
+        batch, height, width, _ = ops.shape(x)
+        shape = (batch, height * self.strides, width * self.strides, self.filters)
         (above, _), (left, _) = self.margins()
-        return y[:, above : above + height, left : left + width, :]
+        return ops.slice(y, (0, above, left, 0), shape)
 
     def compute_output_shape(self, input_shape):
         sides = [side and side * self.strides for side in input_shape[1:3]]

@@ -39,5 +39,5 @@ class Embedding(keras.Model):
           ValueError: where the down-sampling does not divide H or W.
         """
         check_sides(x, self.topology)
-        activations = self.stream(self.first(x), training=training)
+        activations, _ = self.stream(self.first(x), training=training)
         return [activations[index] for index in self.topology.outputs]

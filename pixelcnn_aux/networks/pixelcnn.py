@@ -63,10 +63,13 @@ class PixelCNN(keras.Model):
         check_sides(x, self.topology)
         # A channel of ones tells zeros outside the image from pixels of value zero.
         x = ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
+        features = [layers.concat_elu(f) for f in features]
         given = [features[level] for level in self.topology.levels()] if features else None
 
-        vertical = self.vertical(layers.shift_down(self.above(x)), after=given, training=training)
-        horizontal = self.horizontal(
+        _, vertical = self.vertical(
+            layers.shift_down(self.above(x)), after=given, training=training
+        )
+        horizontal, _ = self.horizontal(
             layers.shift_down(self.row_above(x)) + layers.shift_right(self.left(x)),
             before=vertical,
             after=given,

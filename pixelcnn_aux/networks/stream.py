@@ -1,7 +1,6 @@
 """One stream of a network: the layers that a topology asks for, evaluated one after another."""
 
 import keras
-from keras import ops
 
 from pixelcnn_aux import layers
 
@@ -44,23 +43,26 @@ class Stream(keras.layers.Layer):
 
         Args:
           first: float [..., filters], activation 0.
-          before, after: lists with a tensor per activation, which a block that computes the
-            activation takes as skips besides its own, in this order: before, its own, after.
+          before, after: lists with an activated tensor (concat_elu) for each activation, which the
+            block that computes it takes as a skip besides its own: in the order before, own, after.
 
         Returns:
-          list of float [..., filters], one per activation of the topology.
+          (activations, activated): lists of float [..., filters], and of their concat_elu, which many
+          blocks may share.
         """
-        activations = [first]
+        activations, activated = [first], [layers.concat_elu(first)]
         for k, (step, layer) in enumerate(zip(self.topology.steps, self.steps), start=1):
+            x = activations[-1]
             if step.kind == "block":
                 skips = [before[k]] if before else []
-                skips += [] if step.skip is None else [activations[step.skip]]
+                skips += [] if step.skip is None else [activated[step.skip]]
                 skips += [after[k]] if after else []
-                skip = ops.concatenate(skips, axis=-1) if skips else None
-                activations.append(layer(activations[-1], skip, training=training))
+                x = layer(x, activated[-1], skips or None, training=training)
             else:
-                activations.append(layer(activations[-1]))
-        return activations
+                x = layer(x)
+            activations.append(x)
+            activated.append(layers.concat_elu(x))
+        return activations, activated
 
 
 def check_sides(x, topology):
