@@ -1,4 +1,7 @@
-"""The transforms psi: image -> auxiliary image, equation (4). All in integers, so that every device agrees."""
+"""The transforms psi: image -> auxiliary image, equation (4).
+
+All in integers, so that every device computes the same auxiliary image.
+"""
 
 import tensorflow as tf
 

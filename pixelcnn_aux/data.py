@@ -49,9 +49,9 @@ class Images:
     """One split of a data set, as batches of uint8 images.
 
     Attributes:
-        num_images: how many images the split has.
-        image_size: their (H, W).
-        skipped: tuple of the names of files left out because they do not decode.
+      num_images: how many images the split has.
+      image_size: their (H, W).
+      skipped: tuple of the names of files left out because they do not decode.
     """
 
     def __init__(self, num_images, image_size, read, skipped=()):
@@ -105,20 +105,20 @@ def load(name, split, image_size=(32, 32), data_dir=None, image_dir=None):
     """Opens one split of a data set.
 
     Args:
-        name: one of `DATASETS`.
-        split: one of `SPLITS`.
-        image_size: (H, W) of the images.
-        data_dir: where TFDS keeps its data sets, for `cifar10`; None is TFDS's own default.
-        image_dir: the folder of images, for `folder`.
+      name: one of `DATASETS`.
+      split: one of `SPLITS`.
+      image_size: (H, W) of the images.
+      data_dir: where TFDS keeps its data sets, for `cifar10`; None is TFDS's own default.
+      image_dir: the folder of images, for `folder`.
 
     Returns:
-        `Images`.
+      `Images`.
 
     Raises:
-        ValueError: an unknown data set or split, an image size that the data set does not have,
-            a missing or superfluous `image_dir`, a split with no image that decodes.
-        FileNotFoundError: no such folder, or a data set that is neither here nor to be had.
-        ImportError: `photos` without scikit-image.
+      ValueError: an unknown data set or split, an image size that the data set does not have,
+          a missing or superfluous `image_dir`, a split with no image that decodes.
+      FileNotFoundError: no such folder, or a data set that is neither here nor to be had.
+      ImportError: `photos` without scikit-image.
     """
     if name not in DATASETS:
         raise ValueError(f"Expected a data set of {', '.join(DATASETS)}, received {name!r}.")

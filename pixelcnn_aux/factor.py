@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from pixelcnn_aux import layers
+from pixelcnn_aux import layers, sampling
 from pixelcnn_aux.auxiliary import check_images
 
 
@@ -115,19 +115,21 @@ class Factor(keras.Model):
             raise ValueError("Expected a conditional factor: this one embeds nothing.")
         return self._compiled["_features"](self._check_auxiliary(auxiliary))
 
-    def params(self, images, auxiliary=None):
+    def params(self, images, auxiliary=None, method="full"):
         """Parameters of every pixel's distribution given the pixels before it.
 
         Args:
           images: uint8 [B, H, W, C].
           auxiliary: uint8 [B, h, w, c], or None for an unconditional factor.
+          method: "full", the network evaluated over whole images.
 
         Returns:
           float32 [B, H, W, P].
 
         Raises:
-          ValueError: for images of another dtype, shape or range.
+          ValueError: for images of another dtype, shape or range, or another method.
         """
+        sampling.check_method(method)
         return self._compiled["_params"](self.inputs(images, auxiliary))
 
     def log_prob(self, images, auxiliary=None):

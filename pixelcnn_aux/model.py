@@ -128,13 +128,14 @@ class AuxiliaryModel:
             sizes.append(stage.psi.size(sizes[-1]))
         return dict(zip(self.factors, reversed(sizes)))
 
-    def sample(self, seeds, log_scale_shift=0.0, mode="sample", given=None):
+    def sample(self, seeds, log_scale_shift=0.0, mode="sample", method="full", given=None):
         """Draws images, each factor in turn given what the one before it drew.
 
         Args:
           seeds: int32 [B, 2]. Image b depends on seeds[b] alone.
           log_scale_shift: float, or float32 [B]: added to the mixtures' log-scales (figure 4).
           mode: "sample", or "map" for the paper's MAP sampling: a drawn component's location.
+          method: "full", the network evaluated anew for every pixel.
           given: dict with one auxiliary image, name -> uint8 [B, h, w, c], to start from. What lies
             above it in the chain is absent from the result.
 
@@ -143,8 +144,9 @@ class AuxiliaryModel:
 
         Raises:
           ValueError: for seeds of another shape or dtype, an image given that does not fit its factor, an
-            unknown mode, or where a factor is not trained yet.
+            unknown mode or method, or where a factor is not trained yet.
         """
+        sampling.check_method(method)
         seeds = tf.convert_to_tensor(seeds)
         if seeds.dtype != tf.int32 or seeds.shape.rank != 2 or seeds.shape[1] != 2:
             raise ValueError(
@@ -154,7 +156,13 @@ class AuxiliaryModel:
         if given is not None:
             start, images = self._check_given(given, len(seeds))
         self._require(list(self.factors)[start:])
-        shifts = tf.broadcast_to(tf.cast(log_scale_shift, tf.float32), [len(seeds)])
+        shifts = tf.cast(log_scale_shift, tf.float32)
+        if shifts.shape not in ([], [len(seeds)]):
+            raise ValueError(
+                f"Expected log_scale_shift as a number or one for each of {len(seeds)} images. "
+                f"Received: shape {shifts.shape.as_list()}"
+            )
+        shifts = tf.broadcast_to(shifts, [len(seeds)])
         image = next(iter(images.values()), None)
         sizes = self.sizes()
         for position, stage in list(enumerate(self.stages))[start:]:
@@ -187,12 +195,12 @@ def chain(stages, image_size, dtype=None):
     Args:
       stages: list of dicts in the order of sampling, each with
         "name": str;
-        "likelihood": [class name in `likelihoods`, arguments];
+        "likelihood": ["LogisticMixture" or "Categorical", arguments];
         "network": arguments of `PixelCNN` but for `num_params`, which the likelihood sets;
-        "psi": [class name in `auxiliary`, arguments], the transform from the stage's image to that of
+        "psi": ["Grayscale", arguments], the transform from the stage's image to that of
           the stage before it; absent from the first stage, as is
         "embedding": arguments of `Embedding`.
-        A topology is written as [function name in `networks.topology`, its arguments].
+        A topology is written as [name of a function of `networks.topology`, arguments].
       image_size: (H, W) of the full image.
       dtype: str, of every float in the model; Keras's default where None.
 
@@ -200,7 +208,7 @@ def chain(stages, image_size, dtype=None):
       `AuxiliaryModel` with newly drawn weights.
     """
     factors = [_factor(stage, before, dtype) for before, stage in zip([None, *stages], stages)]
-    psis = [None, *(_make(auxiliary, stage["psi"]) for stage in stages[1:])]
+    psis = [None, *(_make(stage["psi"]) for stage in stages[1:])]
     names = [stage["name"] for stage in stages]
     return AuxiliaryModel(
         map(Stage, names, factors, psis),
@@ -211,24 +219,38 @@ def chain(stages, image_size, dtype=None):
 
 def _factor(stage, before, dtype):
     """The factor that a stage describes, conditioned on the image of the stage before it, if any."""
-    head = _make(likelihoods, stage["likelihood"])
+    head = _make(stage["likelihood"])
     network = networks.PixelCNN(
         num_params=head.num_params, dtype=dtype, **_with_topology(stage["network"])
     )
     embedding = given = None
     if before:
         embedding = networks.Embedding(dtype=dtype, **_with_topology(stage["embedding"]))
-        given = _make(likelihoods, before["likelihood"])
+        given = _make(before["likelihood"])
     return Factor(head, network, embedding, given, dtype=dtype, name=stage["name"])
 
 
-def _make(module, description):
+# What a description may name, and nothing else: it may come from a file.
+_PARTS = {
+    part.__name__: part
+    for part in (
+        auxiliary.Grayscale,
+        likelihoods.Categorical,
+        likelihoods.LogisticMixture,
+        networks.topology.flat,
+        networks.topology.pixelcnn_pp,
+        networks.topology.super_resolution,
+    )
+}
+
+
+def _make(description):
     name, arguments = description
-    return getattr(module, name)(**arguments)
+    return _PARTS[name](**arguments)
 
 
 def _with_topology(arguments):
-    return {**arguments, "topology": _make(networks.topology, arguments["topology"])}
+    return {**arguments, "topology": _make(arguments["topology"])}
 
 
 def _pixelcnn_pp(blocks, resolutions, filters, dropout):
@@ -297,12 +319,12 @@ def grayscale(
     return chain([grays, image], image_size, dtype)
 
 
-def load(path, dtype=None):
+def load(path, dtype="float32"):
     """The model that training left in a workdir, with averaged weights.
 
     Args:
       path: the workdir.
-      dtype: str, "float32" or "float64", of every float in the model; Keras's default where None.
+      dtype: "float32" or "float64", of every float in the model.
 
     Returns:
       `AuxiliaryModel`. Factors not trained yet keep newly drawn weights; what needs one of them says so.
@@ -314,7 +336,7 @@ def load(path, dtype=None):
     description = workdir.read(path)["model"]
     try:
         model = chain(**description, dtype=dtype)
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, ValueError) as error:
         raise ValueError(
             f"Expected the description of a model in {path}. Received one that cannot be built "
             f"({type(error).__name__}: {error}): was it made by another version?"

@@ -6,6 +6,14 @@ loop of this module, the second a function `decide(params, row, column)` that it
 
 import tensorflow as tf
 
+METHODS = ("full",)
+
+
+def check_method(method):
+    """Raises ValueError for a way of evaluating networks that there is not."""
+    if method not in METHODS:
+        raise ValueError(f"Expected a method of {METHODS}. Received: method={method!r}")
+
 
 def noise(factor, seeds, position, size):
     """The uniforms that a factor's draws consume, each image's a function of its seed alone.
