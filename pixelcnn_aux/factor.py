@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from pixelcnn_aux import layers, sampling
 from pixelcnn_aux.auxiliary import check_images
+from pixelcnn_aux.networks.stream import check_sides
 
 
 class Factor(keras.Model):
@@ -86,6 +87,7 @@ class Factor(keras.Model):
         """
         head = self.likelihood
         images = check_images(images, head.num_channels, head.num_values)
+        check_sides(images, self.network.topology)
         if self.given is None:
             if auxiliary is not None:
                 raise ValueError("Expected no auxiliary images: this factor is unconditional.")
@@ -104,7 +106,9 @@ class Factor(keras.Model):
         if auxiliary is None:
             raise ValueError("Expected auxiliary images: this factor is conditional.")
         head = self.given
-        return check_images(auxiliary, head.num_channels, head.num_values, "auxiliary images")
+        auxiliary = check_images(auxiliary, head.num_channels, head.num_values, "auxiliary images")
+        check_sides(auxiliary, self.embedding.topology)
+        return auxiliary
 
     def features(self, auxiliary):
         """f_w(x_hat): uint8 [B, h, w, c] -> list of float32 [B, h_k, w_k, F], finest first.

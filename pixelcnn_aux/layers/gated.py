@@ -32,6 +32,11 @@ class Projection(weight_norm.WeightNorm):
         return (input_channels, self.filters)
 
     def apply_kernel(self, parts, kernel):
+        if sum(part.shape[-1] for part in parts) != kernel.shape[0]:
+            raise ValueError(
+                f"Expected the skips that this layer was built for, {kernel.shape[0]} channels in all. "
+                f"Received: shapes {[tuple(part.shape) for part in parts]}"
+            )
         # The rows of all parts' positive halves come first, then those of their negative halves.
         positive, negative = ops.split(kernel, 2)
         y, start = 0, 0

@@ -58,13 +58,19 @@ class PixelCNN(keras.Model):
           float [B, H, W, num_params]; the values at a pixel depend on earlier pixels only.
 
         Raises:
-          ValueError: where the down-sampling does not divide H or W.
+          ValueError: where the down-sampling does not divide H or W, or the features are not one for
+            each resolution.
         """
         check_sides(x, self.topology)
+        levels = self.topology.levels()
+        if features and len(features) != max(levels) + 1:
+            raise ValueError(
+                f"Expected features at {max(levels) + 1} resolutions. Received: {len(features)}"
+            )
         # A channel of ones tells zeros outside the image from pixels of value zero.
         x = ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
         features = [layers.concat_elu(f) for f in features]
-        given = [features[level] for level in self.topology.levels()] if features else None
+        given = [features[level] for level in levels] if features else None
 
         _, vertical = self.vertical(
             layers.shift_down(self.above(x)), after=given, training=training

@@ -1,0 +1,132 @@
+"""Causality through gradients: what the parameters of each pixel depend on, for every network."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.likelihoods import Categorical, LogisticMixture
+from pixelcnn_aux.networks import Embedding, PixelCNN, topology
+
+FILTERS = 4
+RGB, GRAY = LogisticMixture(num_components=1), Categorical(num_values=16)
+
+
+def pixelcnn_pp(resolutions, head, given=None):
+    """PixelCNN++, given an image of the same resolution or nothing."""
+    shape = topology.pixelcnn_pp(1, resolutions)
+    network = PixelCNN(shape, FILTERS, head.num_params)
+    return Factor(head, network, given and Embedding(shape, FILTERS), given)
+
+
+def flat(head, given=None):
+    """The network of Pyramid PixelCNN, given an image of half the resolution or nothing."""
+    network = PixelCNN(topology.flat(3), FILTERS, head.num_params, (3, 3), (3, 3))
+    embedding = given and Embedding(topology.super_resolution(1, 2), FILTERS)
+    return Factor(head, network, embedding, given)
+
+
+def random_images(head, *shape):
+    images = np.random.default_rng(0).integers(head.num_values, size=(*shape, head.num_channels))
+    return images.astype("uint8")
+
+
+def influences(factor, image, auxiliary):
+    """How much the parameters of each pixel depend on the image and on the features.
+
+    Args:
+      factor: `Factor`.
+      image: uint8 [1, H, W, C].
+      auxiliary: uint8 [1, h, w, c], or None.
+
+    Returns:
+      float32 [H W, H, W], the size of the gradient of pixel n's parameters with respect to each
+      pixel, n counted in raster order, and a list of float32 [H W, h, w], with respect to features.
+    """
+    height, width = image.shape[1:3]
+    num_pixels = height * width
+    features = []
+    if auxiliary is not None:
+        features = factor.embedding(factor.scaled(auxiliary, factor.given))
+    # A copy of the image for each pixel: one backward pass gives all the gradients.
+    x, *features = (tf.repeat(t, num_pixels, axis=0) for t in [factor.scaled(image), *features])
+    with tf.GradientTape() as tape:
+        tape.watch([x, *features])
+        params = tf.reshape(factor.network(x, features), [num_pixels, num_pixels, -1])
+        params = tf.gather(params, tf.range(num_pixels), batch_dims=1)  # [H W, P], copy n's pixel n
+        # Random weights: no two parameters' gradients cancel.
+        weights = np.random.default_rng(1).normal(size=params.shape)
+        total = tf.reduce_sum(params * weights.astype("float32"))
+    gradients = tape.gradient(total, [x, *features])
+    of_image, *of_features = (tf.reduce_sum(tf.abs(g), axis=-1).numpy() for g in gradients)
+    return of_image, of_features
+
+
+class CausalityTest(parameterized.TestCase, tf.test.TestCase):
+    def assertCausal(self, factor, image, auxiliary):
+        pixels = list(np.ndindex(image.shape[1:3]))
+        of_image, of_features = influences(factor, image, auxiliary)
+        # Lists of pixels, all of which are to be empty.
+        see_later_ones = [
+            pixels[n] for n, of_pixels in enumerate(of_image) if of_pixels.ravel()[n:].any()
+        ]
+        miss_the_one_above = [
+            (i, j) for n, (i, j) in enumerate(pixels) if i > 0 and of_image[n, i - 1, j] == 0
+        ]
+        miss_the_one_to_the_left = [
+            (i, j) for n, (i, j) in enumerate(pixels) if j > 0 and of_image[n, i, j - 1] == 0
+        ]
+        self.assertEmpty(see_later_ones)  # nor themselves
+        self.assertEmpty(miss_the_one_above)
+        self.assertEmpty(miss_the_one_to_the_left)
+        if auxiliary is not None:
+            self.assertLen(of_features, len(factor.embedding.topology.outputs))
+            for level, of_level in enumerate(of_features):
+                # Features may be seen everywhere, and are at least at the pixel itself.
+                miss_features = [
+                    (i, j)
+                    for n, (i, j) in enumerate(pixels)
+                    if of_level[n, i >> level, j >> level] == 0
+                ]
+                self.assertEmpty(miss_features)
+
+    @parameterized.named_parameters(
+        ("pixelcnn_pp_1_rgb", (9, 8), pixelcnn_pp, 1, RGB),
+        ("pixelcnn_pp_1_gray_conditional", (8, 9), pixelcnn_pp, 1, GRAY, GRAY),
+        ("pixelcnn_pp_2_gray", (10, 8), pixelcnn_pp, 2, GRAY),
+        ("pixelcnn_pp_2_rgb_conditional", (8, 10), pixelcnn_pp, 2, RGB, GRAY),
+        ("pixelcnn_pp_3_rgb", (8, 12), pixelcnn_pp, 3, RGB),
+        ("pixelcnn_pp_3_gray", (12, 8), pixelcnn_pp, 3, GRAY),
+        ("pixelcnn_pp_3_rgb_conditional", (12, 8), pixelcnn_pp, 3, RGB, GRAY),
+        ("flat_rgb", (9, 11), flat, RGB),
+        ("flat_rgb_conditional", (8, 16), flat, RGB, RGB),
+        ("flat_gray_conditional", (16, 8), flat, GRAY, GRAY),
+    )
+    def test_pixels_depend_on_earlier_pixels_and_on_features(self, size, make, *arguments):
+        keras.utils.set_random_seed(0)
+        factor = make(*arguments)
+        head, given = factor.likelihood, factor.given
+        images, auxiliary = random_images(head, 2, *size), None
+        if given is not None:
+            auxiliary = random_images(given, 2, *(side // factor.auxiliary_ratio for side in size))
+
+        def check():
+            self.assertCausal(factor, images[:1], None if given is None else auxiliary[:1])
+
+        with self.subTest("freshly built"):
+            check()
+        with self.subTest("after a training step"):
+            # A mask that only holds for initial weights would be gone by now.
+            before = [variable.numpy() for variable in factor.trainable_variables]
+            factor.compile(
+                keras.optimizers.Adam(0.01), factor.likelihood.bits_per_dim, run_eagerly=True
+            )
+            factor.fit(images if given is None else (images, auxiliary), images, verbose=0)
+            for variable, old in zip(factor.trainable_variables, before, strict=True):
+                self.assertNotAllEqual(variable, old)
+            check()
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,161 @@
+"""Tests of the gated residual block."""
+
+import json
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux import layers
+
+FILTERS = 4
+STREAMS = ("unshifted", "vertical", "horizontal")
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def block(stream="unshifted", kernel_size=(3, 3), skip_channels=(3,), dropout=0.0):
+    """A built block whose weights, all drawn anew, are far from what leaves x as it is."""
+    layer = layers.GatedResidualBlock(FILTERS, kernel_size, stream, dropout)
+    shape = (None, None, None)
+    skips_shape = [(*shape, 2 * channels) for channels in skip_channels]
+    layer.build((*shape, FILTERS), skips_shape=skips_shape)
+    for k, variable in enumerate(layer.trainable_variables):
+        variable.assign(normal(*variable.shape, seed=k))
+    return layer
+
+
+def elu(x):
+    return np.where(x > 0, x, np.expm1(x))
+
+
+def concat_elu(x):
+    return np.concatenate([elu(x), elu(-x)], axis=-1)
+
+
+class ProjectionTest(tf.test.TestCase):
+    def test_projection_is_a_product_of_the_concatenation(self):
+        parts = [normal(2, 5, channels, seed=channels) for channels in (3, 1, 4)]
+        layer = layers.Projection(FILTERS)
+        y = layer([concat_elu(part) for part in parts])
+        expected = concat_elu(np.concatenate(parts, axis=-1)) @ layer.kernel()
+        self.assertAllClose(y, expected, atol=1e-5)
+
+    def test_output_shape_agrees_with_call(self):
+        for shapes in [(2, 3, 4, 6), (2, 3, 4, 2)], [(2, 4, 6)], [(2, 6), (2, 2)]:
+            layer = layers.Projection(FILTERS)
+            y = layer([normal(*shape) for shape in shapes])
+            self.assertEqual(layer.compute_output_shape(shapes), tuple(y.shape))
+
+    def test_config_builds_the_same_layer(self):
+        layer = layers.Projection(FILTERS, init_scale=0.5, dtype="float64")
+        clone = layers.Projection.from_config(json.loads(json.dumps(layer.get_config())))
+        self.assertEqual(clone.get_config(), layer.get_config())
+
+
+class GatedTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        keras.utils.set_random_seed(0)
+
+    def test_concat_elu(self):
+        expected = [[1.0, math.expm1(-2), math.expm1(-1), 2.0]]
+        self.assertAllClose(layers.concat_elu(np.array([[1.0, -2.0]])), expected)
+
+    def test_block_is_its_formula(self):
+        def dense(layer, x):  # A 1 x 1 convolution is a product.
+            kernel = np.reshape(layer.kernel(), (x.shape[-1], layer.filters))
+            return x @ kernel + layer.b.numpy()
+
+        x = normal(2, 3, 2, FILTERS)
+        for skip_channels in (), (3,), (1, 4):
+            with self.subTest(skip_channels=skip_channels):
+                skips = [normal(2, 3, 2, channels, seed=channels) for channels in skip_channels]
+                layer = block(kernel_size=(1, 1), skip_channels=skip_channels, dropout=0.5)
+                y = dense(layer.conv_in, concat_elu(x))
+                if skips:
+                    y = y + dense(layer.projection, concat_elu(np.concatenate(skips, axis=-1)))
+                y = dense(layer.conv_out, concat_elu(y))
+                a, b = y[..., :FILTERS], y[..., FILTERS:]
+                expected = x + a / (1 + np.exp(-b))
+                activated = [concat_elu(skip) for skip in skips]
+                found = layer(x, skips=activated, training=False)
+                self.assertAllClose(found, expected, atol=1e-5)
+                found = layer(x, concat_elu(x), activated, training=False)
+                self.assertAllClose(found, expected, atol=1e-5)
+
+    def test_new_block_is_close_to_the_identity(self):
+        x = normal(2, 6, 6, FILTERS)
+        layer = layers.GatedResidualBlock(FILTERS, (3, 3), "unshifted")
+        layer.build(x.shape)
+        with layers.initialization_from_data():
+            self.assertLess(np.std(layer(x) - x), 0.1)
+
+    def test_skip_changes_the_output(self):
+        x, skip = normal(1, 4, 4, FILTERS), normal(1, 4, 4, 6, seed=1)
+        for stream in STREAMS:
+            with self.subTest(stream):
+                layer = block(stream)
+                change = layer(x, skips=[skip]) - layer(x, skips=[skip + 1])
+                self.assertAllInRange(np.abs(change), 1e-6, np.inf)
+
+    def test_dropout_is_for_training_alone(self):
+        x = normal(1, 4, 4, FILTERS)
+        layer, kept = block(dropout=0.5, skip_channels=()), block(skip_channels=())
+        self.assertAllEqual(layer(x, training=False), kept(x, training=True))
+        self.assertAllEqual(layer(x), kept(x))
+        self.assertNotAllClose(layer(x, training=True), kept(x))
+        self.assertNotAllClose(layer(x, training=True), layer(x, training=True))
+
+    def test_rows_and_pixels_are_images_of_that_size(self):
+        row, skip = normal(2, 1, 5, FILTERS), normal(2, 1, 5, 6, seed=1)
+        pixel, skip_of_pixel = row[:, :, :1], skip[:, :, :1]
+        for stream in STREAMS:
+            with self.subTest(stream):
+                layer = block(stream)
+                expected = layer(row, skips=[skip])[:, 0]
+                self.assertAllClose(layer(row[:, 0], skips=[skip[:, 0]]), expected)
+                expected = layer(pixel, skips=[skip_of_pixel])[:, 0, 0]
+                found = layer(pixel[:, 0, 0], skips=[skip_of_pixel[:, 0, 0]])
+                self.assertAllClose(found, expected)
+
+    def test_output_has_the_shape_of_x(self):
+        for stream in STREAMS:
+            for shape in (2, 4, 6), (2, 6), (2,):
+                with self.subTest(stream, shape=shape):
+                    layer = block(stream, kernel_size=(2, 3))
+                    x, skips = normal(*shape, FILTERS), [normal(*shape, 6)]
+                    self.assertEqual(layer(x, skips=skips).shape, x.shape)
+                    found = layer.compute_output_shape(x.shape, skips_shape=[skips[0].shape])
+                    self.assertEqual(found, x.shape)
+
+    def test_wrong_channels_are_an_error(self):
+        layer = layers.GatedResidualBlock(FILTERS, (3, 3), "unshifted")
+        with self.assertRaisesRegex(ValueError, "Expected 4 channels.*Received"):
+            layer(normal(1, 4, 4, FILTERS + 1))
+
+    def test_unknown_stream_is_an_error(self):
+        with self.assertRaisesRegex(ValueError, "Expected a stream of.*Received: stream='down'"):
+            layers.GatedResidualBlock(FILTERS, (3, 3), "down")
+
+    def test_config_builds_the_same_block(self):
+        for stream in STREAMS:
+            with self.subTest(stream):
+                layer = layers.GatedResidualBlock(FILTERS, (2, 3), stream, 0.25, dtype="float64")
+                config = layer.get_config()
+                # Through JSON, as a saved model's configuration goes.
+                clone = type(layer).from_config(json.loads(json.dumps(config)))
+                self.assertEqual(clone.get_config(), config)
+                for each in layer, clone:
+                    each.build((2, 4, 4, FILTERS), skips_shape=[(2, 4, 4, 6)])
+                expected = [(v.shape, v.dtype) for v in layer.trainable_variables]
+                self.assertLen(expected, 9)
+                self.assertEqual([(v.shape, v.dtype) for v in clone.trainable_variables], expected)
+                self.assertEqual(clone.dropout.rate, 0.25)
+
+
+if __name__ == "__main__":
+    tf.test.main()

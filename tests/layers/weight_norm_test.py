@@ -1,0 +1,238 @@
+"""Tests of the weight-normalised layers, worked out by hand or held against TensorFlow's own."""
+
+import json
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux import layers
+from pixelcnn_aux.networks import Embedding, PixelCNN, topology
+
+CONVOLUTIONS = (
+    layers.WeightNormConv2D,
+    layers.DownShiftedConv2D,
+    layers.DownRightShiftedConv2D,
+)
+TRANSPOSED = (
+    layers.WeightNormConv2DTranspose,
+    layers.DownShiftedConv2DTranspose,
+    layers.DownRightShiftedConv2DTranspose,
+)
+IMAGE = (2, 6, 4, 2)
+
+
+def every_layer(**kwargs):
+    """One layer of each class, the convolutions at both strides."""
+    return [
+        layers.WeightNormDense(3, **kwargs),
+        *(kind(3, (2, 3), strides, **kwargs) for kind in CONVOLUTIONS for strides in (1, 2)),
+        *(kind(3, (2, 3), **kwargs) for kind in TRANSPOSED),
+    ]
+
+
+def images(*shape, seed=0):
+    return np.random.default_rng(seed).normal(1.0, 3.0, size=shape).astype("float32")
+
+
+def built(layer, v, g, b, channels=1):
+    """The layer with these weights."""
+    layer.build((None, None, None, channels))
+    layer.v.assign(np.reshape(v, layer.v.shape))
+    layer.g.assign(g)
+    layer.b.assign(b)
+    return layer
+
+
+def values(layer):
+    return [variable.numpy() for variable in (layer.v, layer.g, layer.b)]
+
+
+class GoldenTest(tf.test.TestCase):
+    def test_dense(self):
+        # |(3, 4)| = 5, |(0, 2)| = 2: the columns of the kernel are (6, 8) and (0, 1).
+        layer = built(layers.WeightNormDense(2), [[3, 0], [4, 2]], [10, 1], [0.5, -1], channels=2)
+        self.assertAllClose(layer(np.array([[1.0, 2.0]])), [[22.5, 1.0]])
+
+    def test_convolution(self):
+        # [[1, 2], [2, 4]] and [[3, 0], [0, 4]] have norm 5; zeros enter below and on the right.
+        v = np.stack([[[1, 2], [2, 4]], [[3, 0], [0, 4]]], axis=-1)
+        layer = built(layers.WeightNormConv2D(2, (2, 2)), v, g=[10, 5], b=[1, -1])
+        y = layer(np.reshape([[1.0, 2.0], [3.0, 4.0]], (1, 2, 2, 1)))
+        self.assertAllClose(y[0, ..., 0], [[55, 21], [23, 9]])
+        self.assertAllClose(y[0, ..., 1], [[18, 5], [8, 11]])
+
+    def test_transposed_convolution(self):
+        # Each pixel stamps a 3 x 3 kernel of norm 5 at twice its place. The two stamps
+        #     1 2 0      2 4 0     give     1 2 2 4 .
+        #     2 0 0      4 0 0              2 0 4 0 .
+        #     0 0 4      0 0 8              . . . . .     of which the last row and column go.
+        stamp = [[1, 2, 0], [2, 0, 0], [0, 0, 4]]
+        layer = built(layers.WeightNormConv2DTranspose(1, (3, 3)), stamp, g=[5], b=[0.5])
+        y = layer(np.reshape([1.0, 2.0], (1, 1, 2, 1)))
+        self.assertAllClose(y[0, ..., 0], [[1.5, 2.5, 2.5, 4.5], [2.5, 0.5, 4.5, 0.5]])
+
+
+class KernelTest(tf.test.TestCase):
+    def test_norm_is_g_for_each_output_channel(self):
+        for layer in every_layer():
+            with self.subTest(layer.name):
+                layer.build(IMAGE)
+                layer.g.assign([0.5, 1.0, 2.0])
+                transposed = isinstance(layer, TRANSPOSED)  # [height, width, out, in]
+                others = (0, 1, 3) if transposed else tuple(range(len(layer.v.shape) - 1))
+                norms = np.sqrt(np.sum(np.square(layer.kernel()), axis=others))
+                self.assertAllClose(norms, [0.5, 1.0, 2.0])
+
+    def test_padding_is_that_of_tensorflow(self):
+        # TensorFlow's SAME at stride 2, on even sides: nothing before the image, all after it.
+        x = images(*IMAGE)
+        for kernel_size in (1, 1), (2, 2), (3, 3), (2, 3), (4, 5):
+            for strides in (1, 2):
+                with self.subTest(kernel_size=kernel_size, strides=strides):
+                    layer = layers.WeightNormConv2D(3, kernel_size, strides)
+                    y = layer(x)
+                    self.assertAllClose(y, tf.nn.conv2d(x, layer.kernel(), strides, "SAME"))
+        layer = layers.WeightNormConv2D(3, (3, 3), strides=2)
+        self.assertEqual(layer.margins(), ((0, 1), (0, 1)))
+
+    def test_transposed_padding_is_that_of_tensorflow(self):
+        x = images(*IMAGE)
+        for kernel_size in (2, 2), (3, 3), (2, 3), (4, 5):
+            with self.subTest(kernel_size=kernel_size):
+                layer = layers.WeightNormConv2DTranspose(3, kernel_size)
+                y = layer(x)
+                expected = tf.nn.conv2d_transpose(x, layer.kernel(), [2, 12, 8, 3], 2, "SAME")
+                self.assertAllClose(y, expected)
+
+    def test_transposed_kernel_below_the_stride_is_an_error(self):
+        # Every other row or column of the output would get no tap.
+        for kind in TRANSPOSED:
+            for kernel_size in (1, 3), (3, 1):
+                with self.subTest(kind.__name__, kernel_size=kernel_size):
+                    with self.assertRaisesRegex(ValueError, "at least 2 x 2.*Received"):
+                        kind(3, kernel_size)
+
+
+class InitializationFromDataTest(tf.test.TestCase):
+    def assertNormalized(self, y, scale):
+        y = np.reshape(y, (-1, y.shape[-1])).astype("float64")
+        self.assertAllClose(y.mean(axis=0), np.zeros(y.shape[1]), atol=1e-4)
+        self.assertAllClose(y.std(axis=0), np.full(y.shape[1], scale), atol=1e-4)
+
+    def test_every_layer_is_normalized_on_the_batch(self):
+        x = images(8, 6, 4, 2)
+        for scale in 1.0, 0.1:
+            for layer in every_layer(init_scale=scale):
+                with self.subTest(layer.name, scale=scale):
+                    layer.build(IMAGE)
+                    layer.g.assign([0.5, 1.0, 2.0])  # wherever it starts from
+                    with layers.initialization_from_data():
+                        first = layer(x)
+                    self.assertNormalized(layer(x), scale)
+                    # What the next layer is fitted to is the output after the fit.
+                    self.assertAllClose(first, layer(x))
+
+    def test_one_pass_normalizes_a_conditional_network(self):
+        embedding = Embedding(topology.pixelcnn_pp(1, 2), 4, dropout=0.5)
+        network = PixelCNN(topology.pixelcnn_pp(1, 2), 4, 10, dropout=0.5)
+        x, auxiliary = images(4, 8, 6, 3), images(4, 8, 6, 1, seed=1)
+
+        def evaluate():
+            network(x, embedding(auxiliary, training=False), training=False)
+
+        evaluate()  # The layers are built.
+        with layers.initialization_from_data():
+            evaluate()
+
+        outputs = {}
+        call = layers.WeightNorm.call
+
+        def record(layer, inputs):
+            outputs[layer] = call(layer, inputs)
+            return outputs[layer]
+
+        with mock.patch.object(layers.WeightNorm, "call", record):
+            evaluate()
+        # Blocks on the embedding's way down have no skip, and their projections no weights.
+        used = [
+            layer
+            for model in (embedding, network)
+            for layer in model._flatten_layers()
+            if isinstance(layer, layers.WeightNorm) and layer.built
+        ]
+        self.assertCountEqual(outputs, used)
+        for layer, y in outputs.items():
+            with self.subTest(layer.path):
+                self.assertNormalized(y, layer.init_scale)
+
+    def test_constant_channel_keeps_its_scale(self):
+        # The first channel sees only a constant input, the second also one that varies.
+        x = images(8, 2)
+        x[:, 0] = 1 / 3
+        x[::2, 0] = np.nextafter(x[::2, 0], 1)  # but for rounding, as after a convolution
+        layer = built(
+            layers.WeightNormDense(2, init_scale=0.5), [[1, 1], [0, 1]], [0.5, 0.5], [0, 0], 2
+        )
+        with layers.initialization_from_data():
+            y = layer(x)
+        self.assertEqual(layer.g[0], 0.5)
+        self.assertAllClose(y[:, 0], np.zeros(8), atol=1e-6)
+        self.assertNormalized(y[:, 1:], 0.5)
+
+    def test_nothing_is_assigned_outside_the_scope(self):
+        x = images(*IMAGE)
+        for layer in every_layer():
+            with self.subTest(layer.name):
+                layer.build(IMAGE)
+                before = values(layer)
+                layer(x)
+                layer(x, training=True)
+                self.assertAllEqual(before[0], layer.v)
+                self.assertAllEqual(before[1], layer.g)
+                self.assertAllEqual(before[2], layer.b)
+
+    def test_scope_ends_with_an_exception(self):
+        layer = layers.WeightNormDense(3)
+        layer.build((None, 2))
+        with self.assertRaises(KeyboardInterrupt), layers.initialization_from_data():
+            raise KeyboardInterrupt
+        layer(images(8, 2))
+        self.assertAllEqual(layer.g, np.ones(3))
+
+
+class KerasLayerTest(tf.test.TestCase):
+    def test_compute_output_shape_agrees_with_call(self):
+        x = images(*IMAGE)
+        for layer in every_layer():
+            with self.subTest(layer.name):
+                self.assertEqual(layer.compute_output_shape(x.shape), tuple(layer(x).shape))
+                unknown = layer.compute_output_shape((None, None, None, 2))
+                self.assertEqual(unknown, (None, None, None, 3))
+        for layer in (layers.WeightNormDense(3), *(kind(3, (2, 3)) for kind in CONVOLUTIONS)):
+            for part in (x[:, 0], x[:, 0, 0]):  # a row and a pixel
+                with self.subTest(layer.name, shape=part.shape):
+                    expected = tuple(layer(part).shape)
+                    self.assertEqual(layer.compute_output_shape(part.shape), expected)
+
+    def test_config_builds_the_same_layer(self):
+        for layer in every_layer(init_scale=0.1, dtype="float64"):
+            with self.subTest(layer.name):
+                config = layer.get_config()
+                # Through JSON, as a saved model's configuration goes.
+                clone = type(layer).from_config(json.loads(json.dumps(config)))
+                self.assertEqual(clone.get_config(), config)
+                expected = layer(tf.zeros(IMAGE, tf.float64))
+                y = clone(tf.zeros(IMAGE, tf.float64))
+                self.assertEqual((y.shape, y.dtype), (expected.shape, expected.dtype))
+                self.assertEqual(clone.v.shape, layer.v.shape)
+                self.assertAllEqual(clone.g, layer.g)
+
+
+def setUpModule():
+    keras.utils.set_random_seed(0)
+
+
+if __name__ == "__main__":
+    tf.test.main()
