@@ -51,7 +51,7 @@ def main():
 
     out = pathlib.Path(FLAGS.out or folder / "samples.png")
     figure = draw(model, rows)
-    figure.savefig(out, dpi=160)
+    figure.savefig(out, dpi=160, bbox_inches="tight")
     print(f"Wrote {out}")
 
 
