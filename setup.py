@@ -12,6 +12,7 @@ setup(
     python_requires=">=3.11",
     install_requires=[
         "absl-py",
+        "h5py",
         "importlib_resources",  # tensorflow-datasets imports it without declaring it
         "matplotlib",
         "numpy",

@@ -6,6 +6,7 @@ Every model of the paper is a constructor at the end of this module; nothing els
 import math
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import auxiliary, likelihoods, networks, sampling, workdir
@@ -67,7 +68,8 @@ class AuxiliaryModel:
         """A factor like that of this name, with newly drawn weights."""
         position = self._position(name)
         before = self.config["stages"][position - 1] if position > 0 else None
-        return _factor(self.config["stages"][position], before, dtype=None)
+        dtype = self.factors[name].dtype_policy
+        return _factor(self.config["stages"][position], before, dtype)
 
     def _position(self, name):
         if name not in self.factors:
@@ -117,8 +119,9 @@ class AuxiliaryModel:
         Raises:
           ValueError: as `log_prob`.
         """
-        bits = math.log(2.0) * math.prod(images.shape[1:])
-        result = {name: -nats / bits for name, nats in self._log_probs(images).items()}
+        log_probs = self._log_probs(images)
+        bits = math.log(2.0) * math.prod(np.shape(images)[1:])
+        result = {name: -nats / bits for name, nats in log_probs.items()}
         return {**result, "total": tf.add_n(list(result.values()))}
 
     def sizes(self):
@@ -148,9 +151,10 @@ class AuxiliaryModel:
         """
         sampling.check_method(method)
         seeds = tf.convert_to_tensor(seeds)
-        if seeds.dtype != tf.int32 or seeds.shape.rank != 2 or seeds.shape[1] != 2:
+        if seeds.dtype != tf.int32 or seeds.shape[1:] != [2] or len(seeds) == 0:
             raise ValueError(
-                f"Expected seeds as int32 [B, 2]. Received: {seeds.dtype.name} {seeds.shape.as_list()}"
+                "Expected seeds as int32 [B, 2], at least one. "
+                f"Received: {seeds.dtype.name} {seeds.shape.as_list()}"
             )
         start, images = 0, {}
         if given is not None:
@@ -206,7 +210,12 @@ def chain(stages, image_size, dtype=None):
 
     Returns:
       `AuxiliaryModel` with newly drawn weights.
+
+    Raises:
+      ValueError: if there are no stages.
     """
+    if not stages:
+        raise ValueError(f"Expected at least one stage. Received: stages={stages!r}")
     factors = [_factor(stage, before, dtype) for before, stage in zip([None, *stages], stages)]
     psis = [None, *(_make(stage["psi"]) for stage in stages[1:])]
     names = [stage["name"] for stage in stages]

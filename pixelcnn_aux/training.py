@@ -42,7 +42,7 @@ def train_factor(model, name, images, validation_images, training, folder, seed=
 
     Raises:
       RuntimeError: if another process trains this factor in this folder.
-      ValueError: if the last checkpoint is damaged or of another network.
+      ValueError: if the last checkpoint is damaged or of another network; nothing is overwritten.
     """
     seed = zlib.crc32(f"{seed}/{name}".encode()) % 2**31
     strategy = strategy or default_strategy()
@@ -68,13 +68,18 @@ def train_factor(model, name, images, validation_images, training, folder, seed=
         )
         if manager.latest_checkpoint:
             _restore(checkpoint, manager.latest_checkpoint)
+        elif left := sorted(workdir.checkpoints(folder, name).glob("ckpt-*.index")):
+            raise ValueError(
+                f"Expected in {left[-1].parent} a file 'checkpoint' that names the last one. Received none, "
+                f"or a damaged one, beside {left[-1].name}. Remove the folder to start anew."
+            )
         else:
             first = next(iter(images.training_batches(training.batch_size, seed)))
             with strategy.scope():
                 factor.initialize_from_data(*model.pair(name, first))
             average.set_weights(factor.get_weights())
 
-        step = int(optimizer.iterations)
+        step = _steps_done(optimizer)
         steps = training.epochs * training.steps_per_epoch
         print(
             f"{name}: {factor.count_params():,} parameters, step {step:,} of {steps:,}", flush=True
@@ -101,6 +106,11 @@ def train_factor(model, name, images, validation_images, training, folder, seed=
     return average
 
 
+def _steps_done(optimizer):
+    """As an int, whatever strategy mirrors the counter."""
+    return int(optimizer.iterations.value.numpy())
+
+
 def _tensors(owner):
     """The TensorFlow variables behind Keras's: all of a model's or an optimizer's, in order."""
     return [variable.value for variable in owner.variables]
@@ -109,7 +119,7 @@ def _tensors(owner):
 def _restore(checkpoint, path):
     try:
         checkpoint.restore(path).assert_consumed()
-    except (tf.errors.OpError, AssertionError, ValueError) as error:
+    except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
         raise ValueError(
             f"Expected a checkpoint of this factor at {path}. Received one that is damaged or of "
             f"another network ({type(error).__name__}: {str(error).splitlines()[0]}). Remove its files "
@@ -225,5 +235,5 @@ class Save(keras.callbacks.Callback):
         self.manager = manager
 
     def on_epoch_end(self, epoch, logs=None):
-        self.manager.save(checkpoint_number=int(self.model.optimizer.iterations))
+        self.manager.save(checkpoint_number=_steps_done(self.model.optimizer))
         workdir.save_weights(self.folder, self.name, self.average)

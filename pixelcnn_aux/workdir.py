@@ -14,6 +14,8 @@ import json
 import os
 import pathlib
 
+import h5py
+
 RUNS = pathlib.Path("runs")
 _CONFIG = "config.json"
 
@@ -31,7 +33,7 @@ def create(path, config):
     path = pathlib.Path(path)
     config = json.loads(json.dumps(config))
     if not (path / _CONFIG).exists():
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not (path.is_dir() and all(map(_ours, path.iterdir()))):
             raise ValueError(
                 f"Expected an empty or new folder, or one of an earlier run. Received: {path}, which "
                 f"holds other things. Choose another --workdir."
@@ -50,6 +52,11 @@ def create(path, config):
             f"{_show(found, differing)}; received {_show(config, differing)}. "
             f"Choose another --workdir, or the settings of this one."
         )
+
+
+def _ours(file):
+    """Whether `create` makes a file of this name: one beside this process may be just about to."""
+    return file.name.removeprefix(".").startswith(_CONFIG)
 
 
 def _show(config, keys):
@@ -127,6 +134,14 @@ def load_weights(path, name, factor):
     if not file.exists():
         return False
     try:
+        with h5py.File(file) as opened:
+            arrays = []
+            opened.visititems(
+                lambda _, item: arrays.append(item) if hasattr(item, "shape") else None
+            )
+        # Keras itself takes what it needs of a larger network's file, and says nothing.
+        if len(arrays) != len(factor.weights):
+            raise ValueError(f"{len(arrays)} arrays, expected {len(factor.weights)}")
         factor.load_weights(file)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise ValueError(

@@ -1,0 +1,72 @@
+"""Tests of the auxiliary transforms: values worked out by hand, and what is refused."""
+
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux.auxiliary import check_images
+
+
+def gray(*rgb, bits=4):
+    pixel = np.array(rgb, np.uint8).reshape(1, 1, 1, 3)
+    return int(pa.auxiliary.Grayscale(bits)(pixel)[0, 0, 0, 0])
+
+
+class GrayscaleTest(tf.test.TestCase):
+    def test_luma_and_quantization_by_hand(self):
+        self.assertEqual(gray(0, 0, 0), 0)
+        self.assertEqual(gray(255, 255, 255), 15)
+        self.assertEqual(gray(255, 0, 0), 4)  # 76.245 // 16
+        self.assertEqual(gray(0, 255, 0), 9)  # 149.685 // 16
+        self.assertEqual(gray(0, 0, 255), 1)  # 29.07 // 16
+        self.assertEqual(gray(200, 100, 50), 7)  # 124.2 // 16
+
+    def test_luma_is_rounded_down_in_integers(self):
+        self.assertEqual(gray(0, 9, 94), 0)  # 15.999: rounding to the nearest gives 16
+        self.assertEqual(gray(9, 225, 81), 9)  # exactly 144: float32 gives a little less
+        self.assertEqual(gray(15, 15, 15), 0)
+        self.assertEqual(gray(16, 16, 16), 1)
+
+    def test_number_of_bits(self):
+        self.assertEqual(gray(255, 0, 0, bits=2), 1)  # 76 // 64
+        self.assertEqual(gray(255, 0, 0, bits=8), 76)
+        self.assertEqual(pa.auxiliary.Grayscale(bits=2).num_values, 4)
+
+    def test_every_pixel_is_transformed_alone(self):
+        images = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 3), dtype=np.uint8)
+        grays = pa.auxiliary.Grayscale()(images)
+        self.assertEqual(grays.dtype, tf.uint8)
+        expected = images.astype(int) @ [299, 587, 114] // 16_000
+        self.assertAllEqual(grays, expected[..., np.newaxis])
+
+    def test_size_is_kept(self):
+        self.assertEqual(pa.auxiliary.Grayscale().size((8, 6)), (8, 6))
+
+    def test_other_inputs_are_refused(self):
+        transform = pa.auxiliary.Grayscale()
+        with self.assertRaisesRegex(ValueError, r"uint8.*Received: float32 \[2, 4, 4, 3\]"):
+            transform(np.zeros([2, 4, 4, 3], np.float32))
+        with self.assertRaisesRegex(ValueError, r"\[B, H, W, 3\].*Received: uint8 \[4, 4, 3\]"):
+            transform(np.zeros([4, 4, 3], np.uint8))
+        with self.assertRaisesRegex(ValueError, r"3 channels.*Received: shape \[2, 4, 4, 1\]"):
+            transform(np.zeros([2, 4, 4, 1], np.uint8))
+
+
+class CheckImagesTest(tf.test.TestCase):
+    def test_values_out_of_range_are_refused(self):
+        grays = np.full([1, 2, 2, 1], 15, np.uint8)
+        self.assertAllEqual(check_images(grays, 1, 16), grays)
+        grays[0, 1, 0, 0] = 16
+        with self.assertRaisesRegex(ValueError, "grays with .* 0 to 15. Received: a value of 16"):
+            check_images(grays, 1, 16, "grays")
+
+    def test_a_graph_may_be_traced_through_it(self):
+        traced = tf.function(lambda grays: check_images(grays, 1, 16))
+        self.assertAllEqual(traced(tf.ones([1, 2, 2, 1], tf.uint8)), np.ones([1, 2, 2, 1]))
+
+    def test_no_images_at_all_are_fine(self):
+        self.assertEqual(check_images(np.zeros([0, 2, 2, 1], np.uint8), 1, 16).shape[0], 0)
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,166 @@
+"""Tests of a factor: an ordinary Keras model whose outputs are a distribution's parameters."""
+
+import functools
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from tests import helpers
+
+IMAGES = helpers.pictures(4)
+GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
+TWO_RESOLUTIONS = ["pixelcnn_pp", {"blocks": 1, "resolutions": 2}]
+
+
+def gray_factor(dtype="float32"):
+    return helpers.shared_model(dtype).factors["grayscale"]
+
+
+def image_factor(dtype="float32"):
+    return helpers.shared_model(dtype).factors["image"]
+
+
+@functools.cache
+def halving_factor():
+    """A factor, its embedding included, that halves image sides once."""
+    return helpers.tiny_model(topology=TWO_RESOLUTIONS).factors["image"]
+
+
+class FactorTest(tf.test.TestCase):
+    def fit(self, factor, inputs, images):
+        """The losses of a few epochs over one batch."""
+        factor.compile(
+            keras.optimizers.Adam(1e-2), loss=factor.likelihood.bits_per_dim, jit_compile=False
+        )
+        batches = tf.data.Dataset.from_tensors((inputs, images))
+        return factor.fit(batches, epochs=4, verbose=0).history["loss"]
+
+    def test_plain_fit_trains_an_unconditional_factor(self):
+        factor = helpers.shared_model().new_factor("grayscale")
+        bits = -np.mean(factor.log_prob(GRAYS)) / (math.prod(helpers.SIZE) * math.log(2.0))
+        losses = self.fit(factor, GRAYS, GRAYS)
+        self.assertAllClose(losses[0], bits, rtol=1e-5)  # of the weights before the first step
+        self.assertLess(losses[-1], losses[0])
+
+    def test_plain_fit_trains_a_conditional_factor(self):
+        factor = helpers.shared_model().new_factor("image")
+        before = factor.embedding.get_weights()
+        losses = self.fit(factor, (IMAGES, GRAYS), IMAGES)
+        self.assertLess(losses[-1], losses[0])
+        self.assertNotAllClose(factor.embedding.get_weights()[0], before[0])
+
+    def test_log_prob_is_the_sum_over_pixels_in_nats(self):
+        for factor, inputs in ((gray_factor(), (GRAYS,)), (image_factor(), (IMAGES, GRAYS))):
+            nats = factor.log_prob(*inputs)
+            pixels = factor.likelihood.log_prob(factor.params(*inputs), inputs[0])
+            self.assertEqual(nats.dtype, tf.float32)
+            self.assertAllClose(nats, tf.reduce_sum(pixels, axis=[1, 2]), rtol=1e-6)
+
+    def test_probabilities_of_all_images_sum_to_one(self):
+        """Two gray pixels, 16 x 16 images: only a causal network can pass."""
+        images = np.stack(np.meshgrid(np.arange(16), np.arange(16)), axis=-1)
+        images = images.reshape(256, 1, 2, 1).astype(np.uint8)
+        nats = gray_factor("float64").log_prob(images)
+        self.assertAllClose(np.sum(np.exp(nats)), 1.0, rtol=1e-9)
+
+    def test_params_depend_on_the_auxiliary_image(self):
+        params = image_factor().params(IMAGES, GRAYS)
+        self.assertNotAllClose(params, image_factor().params(IMAGES, 15 - GRAYS))
+
+    def test_params_are_of_the_network_without_dropout(self):
+        factor = helpers.tiny_model(dropout=0.5).factors["grayscale"]
+        params = factor.params(GRAYS)
+        self.assertAllEqual(params, factor.params(GRAYS))
+        self.assertAllClose(params, factor.network(factor.scaled(GRAYS), training=False), rtol=1e-5)
+
+    def test_images_are_scaled_to_minus_one_and_one(self):
+        self.assertAllClose(image_factor().scaled([0, 51, 255]), [-1.0, -0.6, 1.0])
+        self.assertAllClose(gray_factor().scaled([0, 3, 15]), [-1.0, -0.6, 1.0])
+
+    def test_features_are_those_of_the_scaled_auxiliary_image(self):
+        factor = halving_factor()
+        grays = np.arange(2 * 4 * 6).reshape(2, 4, 6, 1).astype(np.uint8) % 16
+        features = factor.features(grays)
+        self.assertEqual([f.shape.as_list() for f in features], [[2, 4, 6, 4], [2, 2, 3, 4]])
+        expected = factor.embedding(grays / np.float32(7.5) - 1)
+        for feature, values in zip(features, expected, strict=True):
+            self.assertAllClose(feature, values, rtol=1e-5, atol=1e-6)
+        with self.assertRaisesRegex(ValueError, "conditional"):
+            gray_factor().features(grays)
+
+    def test_params_at_every_size_that_the_down_sampling_divides(self):
+        factor = halving_factor()
+        for height, width in ((2, 2), (4, 6), (8, 2)):
+            images = np.zeros([3, height, width, 3], np.uint8)
+            params = factor.params(images, images[..., :1])
+            self.assertEqual(params.shape, [3, height, width, factor.likelihood.num_params])
+        for height, width in ((4, 5), (3, 4)):
+            images = np.zeros([3, height, width, 3], np.uint8)
+            with self.assertRaisesRegex(ValueError, f"multiples of 2.*{height} x {width}"):
+                factor.params(images, images[..., :1])
+
+    def test_every_float_is_of_the_dtype_asked_for(self):
+        factor = image_factor("float64")
+        self.assertEqual({weight.dtype for weight in factor.weights}, {"float64"})
+        self.assertEqual(factor.params(IMAGES, GRAYS).dtype, tf.float64)
+        self.assertEqual(factor.log_prob(IMAGES, GRAYS).dtype, tf.float64)
+        self.assertEqual(factor.features(GRAYS)[0].dtype, tf.float64)
+
+    def test_initialize_from_data_changes_g_and_b_alone(self):
+        factor = helpers.shared_model().new_factor("image")
+        before = factor.get_weights()
+        factor.initialize_from_data(IMAGES, GRAYS)
+        for weight, old in zip(factor.weights, before, strict=True):
+            changed = not np.array_equal(weight.numpy(), old)
+            self.assertEqual(changed, weight.name in ("g", "b"), weight.path)
+        # The last layer's outputs are the parameters.
+        params = factor.params(IMAGES, GRAYS)
+        self.assertAllClose(np.mean(params, axis=(0, 1, 2)), np.zeros(20), atol=1e-4)
+        self.assertAllClose(np.std(params, axis=(0, 1, 2)), np.ones(20), atol=1e-4)
+
+
+class WrongInputsTest(tf.test.TestCase):
+    def assertRefused(self, message, factor, *inputs):
+        for method in (factor.params, factor.log_prob, factor.initialize_from_data):
+            with self.assertRaisesRegex(ValueError, message):
+                method(*inputs)
+
+    def test_images(self):
+        floats = IMAGES.astype(np.float32)
+        self.assertRefused("images as uint8.*Received: float32", image_factor(), floats, GRAYS)
+        self.assertRefused("images with 3 channels.*, 1]", image_factor(), GRAYS, GRAYS)
+        self.assertRefused("images with 1 channel.*, 3]", gray_factor(), IMAGES)
+        self.assertRefused("0 to 15. Received: a value of 16", gray_factor(), GRAYS * 0 + 16)
+
+    def test_auxiliary_images(self):
+        factor = image_factor()
+        self.assertRefused("auxiliary images: this factor is conditional", factor, IMAGES)
+        self.assertRefused("no auxiliary images", gray_factor(), GRAYS, GRAYS)
+        self.assertRefused("auxiliary images as uint8", factor, IMAGES, GRAYS.astype(np.int32))
+        self.assertRefused("auxiliary images with 1 channel", factor, IMAGES, IMAGES)
+        self.assertRefused("auxiliary images .*a value of 200", factor, IMAGES, GRAYS * 0 + 200)
+        with self.assertRaisesRegex(ValueError, "auxiliary images .*a value of 16"):
+            factor.features(GRAYS * 0 + 16)
+
+    def test_auxiliary_images_of_another_size(self):
+        message = r"shape \[4, 4, 6, 1\] beside.*\[4, 4, 6, 3\]. Received: \[{}, {}, 6, 1\]"
+        self.assertRefused(message.format(4, 2), image_factor(), IMAGES, GRAYS[:, :2])
+        self.assertRefused(message.format(3, 4), image_factor(), IMAGES, GRAYS[:3])
+
+    def test_method(self):
+        with self.assertRaisesRegex(ValueError, "method='fast'"):
+            gray_factor().params(GRAYS, method="fast")
+
+    def test_an_embedding_without_what_it_embeds(self):
+        factor = image_factor()
+        with self.assertRaisesRegex(ValueError, "or neither"):
+            pa.Factor(factor.likelihood, factor.network, embedding=factor.embedding)
+        with self.assertRaisesRegex(ValueError, "or neither"):
+            pa.Factor(factor.likelihood, factor.network, given=factor.given)
+
+
+if __name__ == "__main__":
+    tf.test.main()

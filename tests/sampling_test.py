@@ -1,0 +1,168 @@
+"""Tests of sampling, in float64 so that what should be equal is equal to the last pixel."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux import sampling
+from tests import helpers
+
+SEEDS = np.array([[1, 2], [3, 4], [-5, 2**31 - 1]], np.int32)
+
+
+def model():
+    return helpers.shared_model("float64")
+
+
+def noise_of(name, seeds=SEEDS):
+    position = list(model().factors).index(name)
+    return sampling.noise(model().factors[name], tf.constant(seeds), position, helpers.SIZE)
+
+
+@functools.cache
+def drawn(mode="sample", log_scale_shift=0.0):
+    """The images of `SEEDS`: dict, name -> array."""
+    return {k: v.numpy() for k, v in model().sample(SEEDS, log_scale_shift, mode).items()}
+
+
+class SampleTest(tf.test.TestCase):
+    def test_an_image_of_each_factor_in_order(self):
+        images = model().sample(SEEDS)
+        self.assertEqual(list(images), ["grayscale", "image"])
+        self.assertEqual(images["grayscale"].shape, [3, *helpers.SIZE, 1])
+        self.assertEqual(images["image"].shape, [3, *helpers.SIZE, 3])
+        self.assertEqual({image.dtype for image in images.values()}, {tf.uint8})
+        self.assertLess(np.max(images["grayscale"]), 16)
+
+    def test_the_same_seeds_give_the_same_images(self):
+        again = model().sample(SEEDS.tolist())
+        for name, images in drawn().items():
+            self.assertAllEqual(again[name], images)
+        other = model().sample(SEEDS + 1)
+        for name, images in drawn().items():
+            self.assertNotAllEqual(other[name], images)
+
+    def test_an_image_depends_on_its_own_seed_alone(self):
+        for b, seed in enumerate(SEEDS):
+            alone = model().sample([seed])
+            for name, images in drawn().items():
+                self.assertAllEqual(alone[name][0], images[b])
+
+    def test_every_pixel_is_drawn_given_those_before_it(self):
+        """The images drawn, seen by the factor all at once, decide on themselves again."""
+        grays, images = drawn().values()
+        for name, inputs in (("grayscale", (grays,)), ("image", (images, grays))):
+            factor = model().factors[name]
+            pixels = factor.likelihood.draw(factor.params(*inputs), noise_of(name))
+            self.assertAllEqual(pixels, inputs[0])
+
+    def test_given_grays_are_kept_and_coloured_as_if_they_were_drawn(self):
+        images = model().sample(SEEDS, given={"grayscale": drawn()["grayscale"]})
+        self.assertEqual(list(images), ["grayscale", "image"])
+        self.assertAllEqual(images["grayscale"], drawn()["grayscale"])
+        self.assertAllEqual(images["image"], drawn()["image"])
+        inverted = model().sample(SEEDS, given={"grayscale": 15 - drawn()["grayscale"]})
+        self.assertNotAllEqual(inverted["image"], drawn()["image"])
+
+
+class ModesTest(tf.test.TestCase):
+    def test_map_takes_locations_of_the_same_components(self):
+        grays, images = drawn("map").values()
+        self.assertAllEqual(grays, drawn()["grayscale"])  # a categorical draws as usual
+        self.assertNotAllEqual(images, drawn()["image"])
+        factor = model().factors["image"]
+        pixels = factor.likelihood.draw(factor.params(images, grays), noise_of("image"), mode="map")
+        self.assertAllEqual(pixels, images)
+
+    def test_map_is_what_narrow_logistics_come_to(self):
+        narrow, locations = drawn(log_scale_shift=-100.0)["image"], drawn("map")["image"]
+        # Scales stop at exp(-7), 0.12 pixel values, where a draw is within 1 of the location, after
+        # rounding. Later pixels depend on this one, so that differences may grow.
+        first = np.abs(narrow[:, 0, 0].astype(int) - locations[:, 0, 0])
+        self.assertLessEqual(first.max(), 1)
+        self.assertNotAllEqual(narrow, drawn()["image"])
+
+    def test_a_shift_widens_or_narrows_colours_alone(self):
+        self.assertAllEqual(drawn(log_scale_shift=2.0)["grayscale"], drawn()["grayscale"])
+        narrow, as_is, wide = (
+            np.std(drawn(log_scale_shift=shift)["image"].astype(float))
+            for shift in (-3.0, 0.0, 3.0)
+        )
+        self.assertLess(narrow, as_is)
+        self.assertLess(as_is, wide)
+
+    def test_a_shift_for_each_image(self):
+        images = model().sample(SEEDS, log_scale_shift=[-1.0, 0.0, 2.0])["image"]
+        self.assertAllEqual(images[1], drawn()["image"][1])
+        self.assertAllEqual(images[2], drawn(log_scale_shift=2.0)["image"][2])
+        self.assertNotAllEqual(images[2], drawn()["image"][2])
+
+
+class NoiseTest(tf.test.TestCase):
+    def test_shape_dtype_and_range(self):
+        noise = noise_of("image")
+        self.assertEqual(noise.shape, [3, *helpers.SIZE, 4])
+        self.assertEqual(noise.dtype, tf.float64)
+        self.assertAllInRange(noise, 0.0, 1.0, open_upper_bound=True)
+        single = helpers.shared_model("float32").factors["image"]
+        noise = sampling.noise(single, tf.constant(SEEDS), 1, helpers.SIZE)
+        self.assertEqual(noise.dtype, tf.float32)
+
+    def test_neither_images_nor_pixels_nor_factors_share_noise(self):
+        noise = np.concatenate([np.ravel(noise_of(name)) for name in model().factors])
+        self.assertLen(set(noise), noise.size)
+
+    def test_seeds_mean_the_same_in_every_version(self):
+        factor = model().factors["grayscale"]
+        noise = sampling.noise(factor, tf.constant([[0, 1]]), 2, (1, 2))
+        self.assertAllClose(noise, [[[[0.10618060759113779], [0.45401766508891117]]]], rtol=1e-12)
+
+
+class WrongArgumentsTest(tf.test.TestCase):
+    def assertRefused(self, message, seeds=SEEDS, **kwargs):
+        with self.assertRaisesRegex(ValueError, message):
+            model().sample(seeds, **kwargs)
+
+    def test_seeds(self):
+        self.assertRefused(r"seeds as int32.*Received: int64 \[3, 2\]", SEEDS.astype(np.int64))
+        self.assertRefused(r"seeds as int32.*Received: int32 \[2\]", SEEDS[0])
+        self.assertRefused(r"seeds as int32.*Received: int32 \[3, 1\]", SEEDS[:, :1])
+
+    def test_mode(self):
+        self.assertRefused("'sample', 'map'.*mode='argmax'", mode="argmax")
+
+    def test_method(self):
+        self.assertRefused("method='fast'", method="fast")
+
+    def test_log_scale_shift(self):
+        message = r"one for each of 3 images. Received: shape \[{}\]"
+        self.assertRefused(message.format(2), log_scale_shift=[0.0, 0.0])
+        self.assertRefused(message.format("3, 1"), log_scale_shift=[[0.0]] * 3)
+
+    def test_given(self):
+        grays = drawn()["grayscale"]
+        self.assertRefused(r"one auxiliary image of \['grayscale'\].*\[\]", given={})
+        self.assertRefused(r"\['grayscale'\].*\['8x8'\]", given={"8x8": grays})
+        self.assertRefused(r"Received: \['image'\]", given={"image": drawn()["image"]})
+        self.assertRefused(
+            r"Received: \['grayscale', 'image'\]", given={"grayscale": grays, "image": grays}
+        )
+        self.assertRefused(
+            r"given\['grayscale'\] of shape \[3, 4, 6, 1\].*Received: \[2, 4, 6, 1\]",
+            given={"grayscale": grays[:2]},
+        )
+        self.assertRefused(
+            r"of shape \[3, 4, 6, 1\].*Received: \[3, 4, 5, 1\]",
+            given={"grayscale": grays[:, :, :5]},
+        )
+        self.assertRefused(
+            r"given\['grayscale'\] as uint8.*int32", given={"grayscale": grays.astype(np.int32)}
+        )
+        self.assertRefused(
+            r"given\['grayscale'\] .* 0 to 15.*a value of 16", given={"grayscale": grays * 0 + 16}
+        )
+
+
+if __name__ == "__main__":
+    tf.test.main()

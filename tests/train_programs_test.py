@@ -1,0 +1,199 @@
+"""Tests of the training programs: their flags, their workdirs, and two of them at once."""
+
+import contextlib
+import functools
+import io
+import json
+import multiprocessing
+import os
+import pathlib
+import subprocess
+import sys
+import types
+from unittest import mock
+
+import tensorflow as tf
+from absl import flags
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import data, presets, training, workdir
+from tests import helpers
+from train import runner
+
+ROOT = pathlib.Path(__file__).parents[1]
+FACTORS = ["grayscale", "image"]
+MODEL = {
+    "image_size": helpers.SIZE,
+    "filters": 4,
+    "gray_blocks": 1,
+    "image_blocks": 1,
+    "embedding_blocks": 1,
+    "resolutions": 1,
+    "num_components": 2,
+    "dropout": 0.0,
+}
+TRAINING = dict.fromkeys(FACTORS, presets.Training(1, 2, 4, 1e-3, 0.999))
+PRESETS = {
+    "demo": presets.Preset("photos", MODEL, TRAINING),
+    "small": presets.Preset("cifar10", MODEL, TRAINING),
+}
+
+
+def load_pictures(name, split, image_size, data_dir=None, image_dir=None):
+    """Stands in for `data.load`."""
+    return helpers.images({"train": 8, "validation": 3}[split])
+
+
+def train_tiny(*arguments):
+    """A whole training program, but for its presets and its images."""
+    sys.argv = ["grayscale.py", *arguments]
+    with mock.patch.object(data, "load", load_pictures):
+        runner.run("grayscale", pa.grayscale, PRESETS, FACTORS)
+
+
+class FlagsTest(tf.test.TestCase):
+    """What a program asks of the modules below it; nothing is trained."""
+
+    def setUp(self):
+        super().setUp()
+        self.runs = helpers.temporary_folder(self) / "runs"
+        self.load = mock.Mock(side_effect=load_pictures)
+        self.train_factor = mock.Mock()
+
+    def run_program(self, *arguments):
+        """Its output. Its flags are its own, so that programs beside it may define the same ones."""
+        values = flags.FlagValues()
+        define = {
+            name: functools.partial(getattr(flags, name), flag_values=values)
+            for name in ("DEFINE_enum", "DEFINE_string", "DEFINE_integer")
+        }
+
+        def parse_and_run(main):
+            values(["grayscale.py", *arguments])
+            main()
+
+        output = io.StringIO()
+        with (
+            mock.patch.multiple(runner, FLAGS=values, flags=types.SimpleNamespace(**define)),
+            mock.patch.object(runner.program, "run", parse_and_run),
+            mock.patch.object(workdir, "RUNS", self.runs),
+            mock.patch.object(data, "load", self.load),
+            mock.patch.object(training, "train_factor", self.train_factor),
+            contextlib.redirect_stdout(output),
+        ):
+            runner.run("grayscale", lambda **_: helpers.shared_model(), PRESETS, FACTORS)
+        return output.getvalue()
+
+    def trained(self):
+        """The factors that were trained, and the folders in which that happened."""
+        calls = self.train_factor.call_args_list
+        return [call.args[1] for call in calls], {call.args[5] for call in calls}
+
+    def test_no_flags_train_the_demo(self):
+        output = self.run_program()
+        folder = self.runs / "grayscale-demo-photos"
+        self.assertEqual(self.trained(), (FACTORS, {folder}))
+        self.assertIn(f"Training in {folder}: 8 images", output)
+        self.assertEqual([call.args[0] for call in self.load.call_args_list], ["photos"] * 2)
+        model, _, images, validation, settings, _, seed = self.train_factor.call_args.args
+        self.assertIs(model, helpers.shared_model())
+        self.assertEqual((images.num_images, validation.num_images), (8, 3))
+        self.assertEqual(settings, TRAINING["image"])
+        self.assertEqual(seed, 0)
+
+    def test_one_factor_alone(self):
+        self.run_program("--factor=image")
+        self.assertEqual(self.trained()[0], ["image"])
+
+    def test_another_data_set(self):
+        arguments = ["--dataset=folder", "--image_dir=here", "--data_dir=there", "--seed=7"]
+        self.run_program("--preset=small", *arguments)
+        for call in self.load.call_args_list:
+            self.assertEqual(call.args[0], "folder")
+            self.assertEqual(call.args[2], helpers.SIZE)
+            self.assertEqual(call.kwargs, {"data_dir": "there", "image_dir": "here"})
+        self.assertEqual(self.trained()[1], {self.runs / "grayscale-small-folder"})
+        self.assertEqual(self.train_factor.call_args.args[-1], 7)
+
+    def test_the_workdir_describes_the_run(self):
+        self.run_program(f"--workdir={self.runs / 'mine'}")
+        config = workdir.read(self.runs / "mine")
+        self.assertEqual(config["program"], "grayscale")
+        self.assertEqual(config["preset"], "demo")
+        self.assertEqual(config["dataset"], "photos")
+        self.assertEqual(config["model"], json.loads(json.dumps(helpers.shared_model().config)))
+        self.assertEqual(config["training"]["image"]["batch_size"], 4)
+
+    def test_the_same_command_goes_on_and_another_preset_is_refused(self):
+        folder = f"--workdir={self.runs / 'mine'}"
+        self.run_program(folder)
+        self.run_program(folder)
+        self.assertEqual(self.trained()[0], FACTORS * 2)
+        before = helpers.contents(self.runs)
+        with self.assertRaisesRegex(ValueError, 'mine was made with preset "demo".*"small"'):
+            self.run_program(folder, "--preset=small")
+        self.assertEqual(self.trained()[0], FACTORS * 2)
+        self.assertEqual(helpers.contents(self.runs), before)
+
+    def test_no_images_leave_no_workdir(self):
+        self.load.side_effect = FileNotFoundError("Expected a folder of images")
+        with self.assertRaises(FileNotFoundError):
+            self.run_program()
+        self.assertFalse(self.runs.exists())
+
+    def test_ctrl_c_stops_all_factors_and_says_how_to_go_on(self):
+        self.train_factor.side_effect = KeyboardInterrupt
+        self.assertIn("Stopped. The same command goes on", self.run_program())
+        self.assertEqual(self.trained()[0], ["grayscale"])
+
+    def test_unknown_values_are_refused_with_the_known_ones_shown(self):
+        for argument, known in (
+            ("--preset=large", "demo|small"),
+            ("--dataset=imagenet", "photos|cifar10|folder"),
+            ("--factor=8x8", "all|grayscale|image"),
+        ):
+            with self.assertRaises(flags.IllegalFlagValueError) as caught:
+                self.run_program(argument)
+            self.assertIn(argument, str(caught.exception))
+            self.assertIn(known, str(caught.exception))
+        self.assertFalse(self.runs.exists())
+
+
+class ProcessesTest(tf.test.TestCase):
+    def test_an_error_is_one_message_and_leaves_nothing(self):
+        folder = helpers.temporary_folder(self)
+        result = subprocess.run(
+            [sys.executable, "-m", "train.grayscale", "--dataset=folder"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("ValueError: Expected a folder of images", result.stderr)
+        self.assertNotIn("Traceback", result.stderr)
+        self.assertEqual(helpers.contents(folder), {})
+
+    def test_two_factors_at_once_in_one_workdir(self):
+        folder = helpers.temporary_folder(self) / "run"
+        spawn = multiprocessing.get_context("spawn")
+        processes = [
+            spawn.Process(
+                target=train_tiny, args=(f"--workdir={folder}", f"--factor={factor}"), daemon=True
+            )
+            for factor in FACTORS
+        ]
+        for process in processes:
+            process.start()
+            self.addCleanup(process.kill)
+        for process in processes:
+            process.join(300)
+            self.assertEqual(process.exitcode, 0)
+        self.assertCountEqual(os.listdir(folder), ["config.json", *FACTORS])
+        model = pa.load(folder)
+        self.assertEqual(model.untrained, ())
+        self.assertEqual(model.log_prob(helpers.pictures(2)).shape, [2])
+
+
+if __name__ == "__main__":
+    tf.test.main()

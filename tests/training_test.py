@@ -1,0 +1,308 @@
+"""Tests of training: that it can be stopped anywhere, on one device or two, and what it leaves."""
+
+import contextlib
+import io
+import math
+import multiprocessing
+import signal
+import time
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import training, workdir
+from pixelcnn_aux.presets import Training
+from tests import helpers
+
+# Three epochs of three steps, 8 of 10 images a step: batches span the passes over the images.
+TINY = Training(epochs=3, steps_per_epoch=3, batch_size=8, learning_rate=1e-2, decay=0.99)
+# TensorFlow configures its devices once a process, and nothing but a process can be killed.
+PROCESSES = multiprocessing.get_context("spawn")
+
+
+def train(folder, name="grayscale", dropout=0.5, strategy=None):
+    """One factor of a tiny model, with averaged weights."""
+    return training.train_factor(
+        helpers.shared_model(dropout=dropout),
+        name,
+        helpers.images(10),
+        helpers.images(5, seed=1),
+        TINY,
+        folder,
+        strategy=strategy,
+    )
+
+
+def train_and_wait_in_second_epoch(folder):
+    validate = training.Validation.on_epoch_end
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            time.sleep(600)
+        validate(self, epoch, logs)
+
+    with mock.patch.object(training.Validation, "on_epoch_end", on_epoch_end):
+        train(folder)
+
+
+def train_on_two_devices(folder):
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    assert strategy.num_replicas_in_sync == 2
+    train(folder, "image", dropout=0.0, strategy=strategy)
+
+
+def state(folder, name="grayscale"):
+    """dict of all arrays in the last checkpoint: weights, averages, optimizer, dropout's seeds."""
+    reader = tf.train.load_checkpoint(str(workdir.checkpoints(folder, name)))
+    keys = reader.get_variable_to_dtype_map()
+    return {
+        key: reader.get_tensor(key)
+        for key in keys
+        if key.startswith(("factor", "average", "optimizer"))
+    }
+
+
+def scalars(folder, name):
+    """dict, "train/epoch_loss" and so on -> a value an epoch, of TensorBoard's files."""
+    logs = workdir.logs(folder, name)
+    found = {}
+    for file in sorted(logs.glob("*/events.*")):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                key = f"{file.parent.name}/{value.tag}"
+                if value.tag.startswith("epoch_"):
+                    found.setdefault(key, []).append(float(tf.make_ndarray(value.tensor)))
+    return found
+
+
+class StoppedRunTest(tf.test.TestCase):
+    """Whatever stops a run, it ends where the one that nothing stopped ends, bit for bit."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.uninterrupted = helpers.temporary_folder(cls)
+        cls.output = io.StringIO()
+        with contextlib.redirect_stdout(cls.output):
+            cls.average = train(cls.uninterrupted)
+
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+
+    def copy_run(self):
+        for file, contents in helpers.contents(self.uninterrupted).items():
+            (self.folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / file).write_bytes(contents)
+
+    def assertSameWeights(self, factor):
+        expected = self.average.get_weights()
+        for weight, value in zip(factor.get_weights(), expected, strict=True):
+            self.assertAllEqual(weight, value)
+
+    def assertEndsAsUninterrupted(self, average):
+        self.assertSameWeights(average)
+        found, expected = state(self.folder), state(self.uninterrupted)
+        self.assertEqual(set(found), set(expected))
+        for key, value in expected.items():
+            self.assertAllEqual(found[key], value, key)
+
+    def assertAveragedWeightsIn(self, folder):
+        """They are the one thing that evaluation reads."""
+        factor = helpers.shared_model().new_factor("grayscale")
+        self.assertTrue(workdir.load_weights(folder, "grayscale", factor))
+        self.assertSameWeights(factor)
+
+    def test_killed(self):
+        process = PROCESSES.Process(
+            target=train_and_wait_in_second_epoch, args=(self.folder,), daemon=True
+        )
+        process.start()
+        self.addCleanup(process.kill)
+        weights = workdir.weights_file(self.folder, "grayscale")
+        end = time.time() + 300
+        while not weights.exists() and process.is_alive() and time.time() < end:
+            time.sleep(0.1)
+        process.kill()
+        process.join()
+        self.assertEqual(process.exitcode, -signal.SIGKILL)
+        self.assertEqual(state(self.folder)["optimizer/0/.ATTRIBUTES/VARIABLE_VALUE"], 3)
+        self.assertEndsAsUninterrupted(train(self.folder))
+
+    def test_interrupted_in_the_middle_of_an_epoch(self):
+        update = training.WeightAverage.on_train_batch_end
+
+        def interrupted(self, batch, logs=None):
+            update(self, batch, logs)
+            if int(self.model.optimizer.iterations) == 5:
+                raise KeyboardInterrupt
+
+        with mock.patch.object(training.WeightAverage, "on_train_batch_end", interrupted):
+            with self.assertRaises(KeyboardInterrupt):
+                train(self.folder)
+        self.assertEndsAsUninterrupted(train(self.folder))
+
+    def test_finished(self):
+        """Perhaps killed after its last checkpoint and before it wrote what evaluation reads."""
+        self.copy_run()
+        before = helpers.contents(self.folder / "grayscale" / "checkpoints")
+        workdir.weights_file(self.folder, "grayscale").unlink()
+        self.assertEndsAsUninterrupted(train(self.folder))
+        self.assertEqual(helpers.contents(self.folder / "grayscale" / "checkpoints"), before)
+        self.assertAveragedWeightsIn(self.folder)
+
+    def test_a_damaged_checkpoint_is_named(self):
+        self.copy_run()
+        checkpoints = workdir.checkpoints(self.folder, "grayscale")
+        for file in (checkpoints / "ckpt-9.data-00000-of-00001", checkpoints / "ckpt-9.index"):
+            whole = file.read_bytes()
+            file.write_bytes(whole[: len(whole) // 2])
+            before = helpers.contents(self.folder)
+            with self.assertRaisesRegex(ValueError, f"{checkpoints}/ckpt-9.*damaged"):
+                train(self.folder)
+            self.assertEqual(helpers.contents(self.folder), before)
+            file.write_bytes(whole)
+
+    def test_checkpoints_without_their_index_are_not_written_over(self):
+        self.copy_run()
+        checkpoints = workdir.checkpoints(self.folder, "grayscale")
+        index = (checkpoints / "checkpoint").read_bytes()
+        for damaged in (b"", index[: len(index) // 2]):
+            (checkpoints / "checkpoint").write_bytes(damaged)
+            before = helpers.contents(self.folder)
+            with self.assertRaisesRegex(ValueError, str(checkpoints)):
+                train(self.folder)
+            self.assertEqual(helpers.contents(self.folder), before)
+
+    def test_the_checkpoint_of_another_network_is_named(self):
+        self.copy_run()
+        with self.assertRaisesRegex(ValueError, "ckpt-9.*another network"):
+            training.train_factor(
+                helpers.tiny_model(blocks=2, dropout=0.5),
+                "grayscale",
+                helpers.images(10),
+                helpers.images(5),
+                TINY,
+                self.folder,
+            )
+
+    def test_one_process_at_a_time(self):
+        with workdir.lock(self.folder, "grayscale"):
+            with self.assertRaisesRegex(RuntimeError, "'grayscale'.*Another process"):
+                train(self.folder)
+        self.assertFalse(workdir.checkpoints(self.folder, "grayscale").exists())
+
+    def test_what_is_left_in_the_folder(self):
+        files = helpers.contents(self.uninterrupted)
+        self.assertIn("grayscale/average.weights.h5", files)
+        self.assertIn("grayscale/checkpoints/ckpt-9.index", files)
+        self.assertNotIn("grayscale/checkpoints/ckpt-3.index", files)  # two are kept
+        self.assertAveragedWeightsIn(self.uninterrupted)
+
+    def test_scalars_and_output(self):
+        found = scalars(self.uninterrupted, "grayscale")
+        for key in ("train/epoch_bits_per_dim", "train/epoch_images_per_s"):
+            self.assertLen(found[key], TINY.epochs)
+        output = self.output.getvalue()
+        count = self.average.count_params()
+        self.assertIn(f"grayscale: {count:,} parameters, step 0 of 9", output)
+        for key in (" bits_per_dim: ", " images_per_s: ", " val_bits_per_dim: "):
+            self.assertEqual(output.count(key), TINY.epochs)
+        self.assertIn("grayscale: 9 steps in ", output)
+
+    def test_validation_is_of_the_averaged_weights(self):
+        bits = scalars(self.uninterrupted, "grayscale")["validation/epoch_bits_per_dim"]
+        grays = helpers.shared_model().auxiliaries(helpers.pictures(5, seed=1))["grayscale"]
+        nats = self.average.log_prob(grays).numpy()
+        dimensions = math.prod(helpers.SIZE)
+        self.assertAllClose(bits[-1], -nats.mean() / (dimensions * math.log(2)), rtol=1e-6)
+
+
+class TwoDevicesTest(tf.test.TestCase):
+    def test_give_the_losses_and_weights_of_one(self):
+        one, two = helpers.temporary_folder(self), helpers.temporary_folder(self)
+        process = PROCESSES.Process(target=train_on_two_devices, args=(two,), daemon=True)
+        process.start()
+        self.addCleanup(process.kill)
+        train(one, "image", dropout=0.0)
+        process.join(300)
+        self.assertEqual(process.exitcode, 0)
+        found, expected = state(two, "image"), state(one, "image")
+        self.assertEqual(set(found), set(expected))
+        for key, value in expected.items():
+            self.assertAllClose(found[key], value, rtol=1e-5, atol=1e-5, msg=key)
+        found, expected = scalars(two, "image"), scalars(one, "image")
+        for key in ("train/epoch_loss", "validation/epoch_bits_per_dim"):
+            self.assertAllClose(found[key], expected[key], rtol=1e-5)
+
+
+class WeightAverageTest(tf.test.TestCase):
+    def test_decay_by_hand(self):
+        trained, average = (
+            keras.Sequential([keras.Input([1]), keras.layers.Dense(1)]) for _ in "ab"
+        )
+        trained.compile(keras.optimizers.SGD())
+        callback = training.WeightAverage(average)
+        callback.set_model(trained)
+        callback.on_train_begin()
+
+        def after(step, weight):
+            """The average, once the weights of that step are `weight`."""
+            trained.set_weights([np.full([1, 1], weight), np.full([1], weight)])
+            trained.optimizer.iterations.assign(step)
+            callback.on_train_batch_end(0)
+            return average.get_weights()[0][0, 0]
+
+        average.set_weights([np.full([1, 1], 1.0), np.full([1], 1.0)])
+        self.assertAllClose(after(1, 12.0), 10.0)  # 2/11 + 9/11 * 12
+        self.assertAllClose(after(2, 2.0), 4.0)  # 3/12 * 10 + 9/12 * 2
+        self.assertAllClose(after(90, 14.0), 4.9)  # 91/100 * 4 + 9/100 * 14
+        average.set_weights([np.full([1, 1], 0.0), np.full([1], 0.0)])
+        self.assertAllClose(after(10**6, 1000.0), 0.5, rtol=1e-4)  # no further than 0.9995
+        self.assertAllClose(average.get_weights()[1], [0.5], rtol=1e-4)  # every weight
+
+    def test_after_500_steps_no_worse_than_the_weights(self):
+        model = helpers.shared_model()
+        factor, average = model.new_factor("grayscale"), model.new_factor("grayscale")
+        images = helpers.images(32).training_batches(4, seed=0)
+        batches = images.map(lambda full: (model.pair("grayscale", full)[0],) * 2)
+        factor.compile(
+            keras.optimizers.Adam(2e-3, *training.BETAS),
+            loss=factor.likelihood.bits_per_dim,
+            jit_compile=False,
+        )
+        average.set_weights(factor.get_weights())
+        validation = [model.pair("grayscale", helpers.pictures(32, seed=1))]
+        before = training.mean_bits(factor, validation)
+        factor.fit(
+            batches,
+            steps_per_epoch=500,
+            shuffle=False,
+            verbose=0,
+            callbacks=[training.WeightAverage(average)],
+        )
+        raw, averaged = (training.mean_bits(f, validation) for f in (factor, average))
+        self.assertLess(raw, before - 0.5)  # it has learned something
+        self.assertLessEqual(averaged, raw)
+
+
+class MeanBitsTest(tf.test.TestCase):
+    def test_every_image_counts_once_in_a_ragged_last_batch_too(self):
+        factor = helpers.shared_model().factors["image"]
+        images = helpers.pictures(5)
+        grays = pa.auxiliary.Grayscale()(images)
+        images[4] = 255 - images[4] // 2  # unlike its gray: far off the others
+        pairs = [(images[at : at + 2], grays[at : at + 2]) for at in (0, 2, 4)]
+        dimensions = math.prod(helpers.SIZE) * 3
+        bits = -factor.log_prob(images, grays).numpy() / (dimensions * math.log(2))
+        self.assertGreater(abs(bits[4] - bits[:4].mean()), 1e-2)
+        self.assertAllClose(training.mean_bits(factor, pairs), bits.mean(), rtol=1e-6)
+
+
+if __name__ == "__main__":
+    tf.test.main()

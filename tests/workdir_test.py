@@ -1,0 +1,196 @@
+"""Tests of the folder that a run leaves: who may write to it, and that no write is ever half done."""
+
+import json
+import os
+import pathlib
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux import workdir
+from tests import helpers
+
+CONFIG = {"preset": "demo", "seed": 0, "model": {"image_size": (4, 6)}}
+
+
+class CreateTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self) / "runs" / "run"
+
+    def test_a_new_folder_or_an_empty_one(self):
+        workdir.create(self.folder, CONFIG)
+        self.assertEqual(os.listdir(self.folder), ["config.json"])
+        self.assertEqual(workdir.read(self.folder), {**CONFIG, "model": {"image_size": [4, 6]}})
+        empty = self.folder.with_name("empty")
+        empty.mkdir()
+        workdir.create(empty, CONFIG)
+        self.assertEqual(workdir.read(empty), workdir.read(self.folder))
+
+    def test_the_same_run_goes_on_in_it(self):
+        workdir.create(self.folder, CONFIG)
+        (self.folder / "image").mkdir()
+        (self.folder / "image" / "average.weights.h5").write_text("weights")
+        before = helpers.contents(self.folder)
+        workdir.create(self.folder, CONFIG)
+        self.assertEqual(helpers.contents(self.folder), before)
+
+    def test_another_run_is_refused_with_both_shown(self):
+        workdir.create(self.folder, CONFIG)
+        before = helpers.contents(self.folder)
+        with self.assertRaisesRegex(ValueError, 'run was made with preset "demo"; .* "small"'):
+            workdir.create(self.folder, {**CONFIG, "preset": "small"})
+        # The preset is shown even where it is something else that differs.
+        message = 'made with preset "demo", seed 0; received preset "demo", seed 1'
+        with self.assertRaisesRegex(ValueError, message):
+            workdir.create(self.folder, {**CONFIG, "seed": 1})
+        with self.assertRaisesRegex(ValueError, 'seed 0; received preset "demo", seed null'):
+            workdir.create(self.folder, {k: v for k, v in CONFIG.items() if k != "seed"})
+        self.assertEqual(helpers.contents(self.folder), before)
+
+    def test_other_things_are_left_as_they_are(self):
+        self.folder.mkdir(parents=True)
+        (self.folder / "thesis.tex").write_text("years of work")
+        file = self.folder / "thesis.tex"
+        for path in (self.folder, file):
+            with self.assertRaisesRegex(ValueError, f"Received: {path}, which holds other things"):
+                workdir.create(path, CONFIG)
+        self.assertEqual(helpers.contents(self.folder), {"thesis.tex": b"years of work"})
+
+    def test_a_process_beside_this_one_that_is_faster(self):
+        def create_at_once(config):
+            """`create`, with the other process's description there just before this one's."""
+
+            def link(source, target):
+                pathlib.Path(target).write_text(json.dumps(config))
+                raise FileExistsError
+
+            with mock.patch.object(os, "link", link):
+                workdir.create(self.folder, CONFIG)
+
+        create_at_once(CONFIG)
+        self.assertEqual(os.listdir(self.folder), ["config.json"])
+        os.remove(self.folder / "config.json")
+        with self.assertRaisesRegex(ValueError, '"small"; received preset "demo"'):
+            create_at_once({**CONFIG, "preset": "small"})
+        self.assertEqual(os.listdir(self.folder), ["config.json"])
+
+    def test_a_process_beside_this_one_in_the_middle_of_it(self):
+        """What it writes aside is no reason to refuse the folder."""
+        self.folder.mkdir(parents=True)
+        (self.folder / f".config.json.{os.getpid() + 1}").write_text("{")
+        workdir.create(self.folder, CONFIG)
+        self.assertEqual(workdir.read(self.folder)["preset"], "demo")
+
+
+class ReadTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+
+    def test_no_workdir(self):
+        with self.assertRaisesRegex(FileNotFoundError, f"config.json.*Received: {self.folder}"):
+            workdir.read(self.folder)
+
+    def test_damaged_descriptions(self):
+        file = self.folder / "config.json"
+        for text in (b"", b'{"preset": "de', b"\xff\xfe\x00"):
+            file.write_bytes(text)
+            with self.assertRaisesRegex(ValueError, f"JSON in {file}. Received a damaged file"):
+                workdir.read(self.folder)
+        for text in ("[]", "3", '{"preset": "demo"}'):
+            file.write_text(text)
+            with self.assertRaisesRegex(ValueError, f"description of a run in {file}"):
+                workdir.read(self.folder)
+
+
+class NewestTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.runs = helpers.temporary_folder(self) / "runs"
+        self.enterContext(mock.patch.object(workdir, "RUNS", self.runs))
+
+    def write(self, file, time):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        os.utime(file, (time, time))
+
+    def test_the_run_that_was_written_to_last(self):
+        self.write(self.runs / "b" / "config.json", 10)
+        self.write(self.runs / "a" / "config.json", 20)
+        self.assertEqual(workdir.newest(), self.runs / "a")
+        self.write(workdir.weights_file(self.runs / "b", "image"), 30)
+        self.assertEqual(workdir.newest(), self.runs / "b")
+        self.write(self.runs / "no_run" / "notes.txt", 40)
+        self.assertEqual(workdir.newest(), self.runs / "b")
+
+    def test_no_run_at_all(self):
+        with self.assertRaisesRegex(FileNotFoundError, f"a run under {self.runs}"):
+            workdir.newest()
+
+
+class WeightsTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+        self.network = keras.Sequential([keras.Input([2]), keras.layers.Dense(3)])
+
+    def set_weights(self, value):
+        self.network.set_weights([np.full(w.shape, value) for w in self.network.weights])
+
+    def test_a_round_trip(self):
+        self.set_weights(5.0)
+        self.assertFalse(workdir.load_weights(self.folder, "image", self.network))
+        workdir.save_weights(self.folder, "image", self.network)
+        self.set_weights(0.0)
+        self.assertTrue(workdir.load_weights(self.folder, "image", self.network))
+        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 5.0))
+        self.assertEqual(list(helpers.contents(self.folder)), ["image/average.weights.h5"])
+        self.assertFalse(workdir.load_weights(self.folder, "grayscale", self.network))
+
+    def test_a_failure_while_writing_leaves_the_old_file(self):
+        self.set_weights(5.0)
+        workdir.save_weights(self.folder, "image", self.network)
+        file = workdir.weights_file(self.folder, "image")
+        before = file.read_bytes()
+
+        def full_disk(path, **kwargs):
+            pathlib.Path(path).write_bytes(b"half")
+            raise OSError("No space left on device")
+
+        with mock.patch.object(self.network, "save_weights", full_disk):
+            with self.assertRaisesRegex(OSError, "No space"):
+                workdir.save_weights(self.folder, "image", self.network)
+        self.assertEqual(file.read_bytes(), before)
+        # Nor does what the failure left aside stand in the way of the next time.
+        self.set_weights(6.0)
+        workdir.save_weights(self.folder, "image", self.network)
+        workdir.load_weights(self.folder, "image", self.network)
+        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 6.0))
+
+    def test_a_file_that_is_no_weights_file(self):
+        file = workdir.weights_file(self.folder, "image")
+        file.parent.mkdir()
+        file.write_bytes(b"no HDF5")
+        with self.assertRaisesRegex(ValueError, f"'image' in {file}.*damaged"):
+            workdir.load_weights(self.folder, "image", self.network)
+        self.assertEqual(file.read_bytes(), b"no HDF5")
+
+
+class LockTest(tf.test.TestCase):
+    def test_one_training_of_a_factor_at_a_time(self):
+        folder = helpers.temporary_folder(self)
+        with workdir.lock(folder, "image"):
+            with self.assertRaisesRegex(RuntimeError, f"'image' in {folder}"):
+                with workdir.lock(folder, "image"):
+                    self.fail("two hold the same lock")
+            with workdir.lock(folder, "grayscale"):
+                pass  # another factor is no matter
+        with workdir.lock(folder, "image"):
+            pass  # and it is free again
+
+
+if __name__ == "__main__":
+    tf.test.main()
