@@ -4,8 +4,8 @@ Exact means over all images, under the averaged weights, as a table and as WORKD
 """
 
 import json
-import sys
 
+import keras
 from absl import flags
 
 from evaluate import common
@@ -24,11 +24,8 @@ def main():
     def batches():
         return images.batches(BATCH_SIZE, count)
 
-    def progress(done):
-        print(f"\r{done} of {count} images", end="", file=sys.stderr, flush=True)
-
-    result = evaluation.summarize(evaluation.bits_per_dim(model, batches(), progress))
-    print(file=sys.stderr)
+    bar = keras.utils.Progbar(count, unit_name="image")
+    result = evaluation.summarize(evaluation.bits_per_dim(model, batches(), bar.update))
     codecs = {codec: evaluation.codec_bits_per_dim(codec, batches()) for codec in evaluation.CODECS}
     print_table(model, result, codecs, f"{FLAGS.split} split, {count:,} images")
     file = folder / "bpd.json"

@@ -140,7 +140,7 @@ class LoadTest(tf.test.TestCase):
 
 class PhotosTest(tf.test.TestCase):
     def test_sizes(self):
-        for split, count in (("train", 7254), ("validation", 120), ("test", 240)):
+        for split, count in (("train", 8832), ("validation", 120), ("test", 120)):
             images = data.load("photos", split)
             self.assertEqual((images.num_images, images.image_size), (count, (32, 32)))
             self.assertEqual(images.skipped, ())
