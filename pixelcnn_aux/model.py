@@ -267,6 +267,12 @@ def _pixelcnn_pp(blocks, resolutions, filters, dropout):
     return {"topology": shape, "filters": filters, "dropout": dropout}
 
 
+def _rgb(num_components, network, **conditioning):
+    """The description of the stage of the full image."""
+    likelihood = ["LogisticMixture", {"num_components": num_components}]
+    return {"name": "image", "likelihood": likelihood, "network": network, **conditioning}
+
+
 def pixelcnn_pp(
     image_size=(32, 32),
     filters=160,
@@ -287,11 +293,7 @@ def pixelcnn_pp(
       dropout: float, the rate in the blocks.
       dtype: str, of every float in the model.
     """
-    image = {
-        "name": "image",
-        "likelihood": ["LogisticMixture", {"num_components": num_components}],
-        "network": _pixelcnn_pp(blocks, resolutions, filters, dropout),
-    }
+    image = _rgb(num_components, _pixelcnn_pp(blocks, resolutions, filters, dropout))
     return chain([image], image_size, dtype)
 
 
@@ -318,13 +320,12 @@ def grayscale(
         "likelihood": ["Categorical", {"num_values": 16}],
         "network": _pixelcnn_pp(gray_blocks, resolutions, filters, dropout),
     }
-    image = {
-        "name": "image",
-        "likelihood": ["LogisticMixture", {"num_components": num_components}],
-        "network": _pixelcnn_pp(image_blocks, resolutions, filters, dropout),
-        "embedding": _pixelcnn_pp(embedding_blocks, resolutions, filters, dropout),
-        "psi": ["Grayscale", {"bits": 4}],
-    }
+    image = _rgb(
+        num_components,
+        _pixelcnn_pp(image_blocks, resolutions, filters, dropout),
+        embedding=_pixelcnn_pp(embedding_blocks, resolutions, filters, dropout),
+        psi=["Grayscale", {"bits": 4}],
+    )
     return chain([grays, image], image_size, dtype)
 
 
