@@ -84,6 +84,8 @@ class AuxiliaryModelTest(tf.test.TestCase):
             # Two new ones: each test starts from the same random seed as that which drew `factor`.
             other = model.new_factor(name)
             self.assertNotAllClose(new.get_weights()[0], other.get_weights()[0])
+        new = helpers.shared_model("float64").new_factor("image")
+        self.assertEqual({weight.dtype for weight in new.weights}, {"float64"})
         with self.assertRaisesRegex(ValueError, r"\['grayscale', 'image'\]. Received: '8x8'"):
             model.new_factor("8x8")
 

@@ -128,6 +128,7 @@ class WrongArgumentsTest(tf.test.TestCase):
         self.assertRefused(r"seeds as int32.*Received: int64 \[3, 2\]", SEEDS.astype(np.int64))
         self.assertRefused(r"seeds as int32.*Received: int32 \[2\]", SEEDS[0])
         self.assertRefused(r"seeds as int32.*Received: int32 \[3, 1\]", SEEDS[:, :1])
+        self.assertRefused(r"at least one. Received: int32 \[0, 2\]", SEEDS[:0])
 
     def test_mode(self):
         self.assertRefused("'sample', 'map'.*mode='argmax'", mode="argmax")

@@ -44,6 +44,12 @@ class ProjectionTest(tf.test.TestCase):
         expected = concat_elu(np.concatenate(parts, axis=-1)) @ layer.kernel()
         self.assertAllClose(y, expected, atol=1e-5)
 
+    def test_other_parts_than_it_was_built_for_are_an_error(self):
+        layer = layers.Projection(FILTERS)
+        layer([normal(2, 6), normal(2, 4)])
+        with self.assertRaisesRegex(ValueError, r"10 channels.*\(2, 6\)"):
+            layer([normal(2, 6)])
+
     def test_output_shape_agrees_with_call(self):
         for shapes in [(2, 3, 4, 6), (2, 3, 4, 2)], [(2, 4, 6)], [(2, 6), (2, 2)]:
             layer = layers.Projection(FILTERS)
