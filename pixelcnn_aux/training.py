@@ -122,8 +122,9 @@ def _restore(checkpoint, path):
     except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
         raise ValueError(
             f"Expected a checkpoint of this factor at {path}. Received one that is damaged or of "
-            f"another network ({type(error).__name__}: {str(error).splitlines()[0]}). Remove its files "
-            f"to go on from the one before it, or the folder to start anew."
+            f"another network ({type(error).__name__}: {str(error).splitlines()[0]}). To go on "
+            f"from the one before it, name that in the file 'checkpoint' beside it; to start anew, remove "
+            f"the folder."
         ) from error
 
 
