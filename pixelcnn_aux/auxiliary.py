@@ -60,3 +60,7 @@ class Grayscale:
     def size(self, image_size):
         """(H, W) of the image -> (H, W) of its auxiliary image."""
         return image_size
+
+    def known(self, mask):
+        """Where an image is known (uint8 [B, H, W, 1], 1 or 0) -> where its auxiliary image is."""
+        return mask

@@ -125,7 +125,9 @@ class Factor(keras.Model):
         Args:
           images: uint8 [B, H, W, C].
           auxiliary: uint8 [B, h, w, c], or None for an unconditional factor.
-          method: "full", the network evaluated over whole images.
+          method: "full", the network evaluated over whole images; or "incremental", pixel by pixel as
+            `AuxiliaryModel.sample` does, with the pixels of `images` in place of draws: equal but for
+            rounding.
 
         Returns:
           float32 [B, H, W, P].
@@ -134,7 +136,13 @@ class Factor(keras.Model):
           ValueError: for images of another dtype, shape or range, or another method.
         """
         sampling.check_method(method)
-        return self._compiled["_params"](self.inputs(images, auxiliary))
+        inputs = self.inputs(images, auxiliary)
+        if method == "full":
+            return self._compiled["_params"](inputs)
+        if self.given is None:
+            return sampling.forced_params(self, (), inputs)
+        images, auxiliary = inputs
+        return sampling.forced_params(self, self._compiled["_features"](auxiliary), images)
 
     def log_prob(self, images, auxiliary=None):
         """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float32 [B].

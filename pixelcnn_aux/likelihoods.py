@@ -209,25 +209,24 @@ class LogisticMixture(_Likelihood):
         blocks = tf.concat([tf.shape(component), [10, self.num_components]], axis=0)
         drawn = tf.gather(tf.reshape(params, blocks), component, axis=-1, batch_dims=leading)
         # The first of the 10 is the component's logit.
-        means, log_scales, coefficients = (drawn[..., i::3] for i in (1, 2, 3))  # [..., 3]
-        new_axes = [tf.newaxis] * (leading + 1 - log_scale_shift.shape.rank)
-        shift = log_scale_shift[(..., *new_axes)]  # against [B, ..., 3]
-        means = tf.unstack(means, axis=-1)
-        coefficients = tf.unstack(tf.tanh(coefficients), axis=-1)
+        x, log_scales, coefficients = (drawn[..., i::3] for i in (1, 2, 3))  # [..., 3]
         if mode == "sample":
+            new_axes = [tf.newaxis] * (leading + 1 - log_scale_shift.shape.rank)
+            shift = log_scale_shift[(..., *new_axes)]  # against [B, ..., 3]
             # A uniform of 0 stands for all those below the dtype's resolution. Left at 0 it would
             # be a black pixel out of the narrowest component.
             uniforms = tf.maximum(noise[..., 1:], np.finfo(params.dtype.as_numpy_dtype).eps / 2)
             logistic = tf.math.log(uniforms) - tf.math.log1p(-uniforms)
-            offsets = tf.unstack(_scale(log_scales + shift) * logistic, axis=-1)
-        else:
-            offsets = [0.0, 0.0, 0.0]
-        pixel, scaled = [], []
+            x += _scale(log_scales + shift) * logistic
+        # From here on in pixel units, zero in the middle: a draw is on the way of few operations.
+        x = tf.unstack(127.5 * x, axis=-1)
+        coefficients = tf.unstack(tf.tanh(coefficients), axis=-1)
+        pixel, centred = [], []
         for channel in range(3):
-            x = _conditional_mean(channel, means, coefficients, scaled) + offsets[channel]
-            pixel.append(tf.round(tf.clip_by_value(_to_pixels(x), 0.0, 255.0)))
+            y = _conditional_mean(channel, x, coefficients, centred) + 127.5
+            pixel.append(tf.round(tf.clip_by_value(y, 0.0, 255.0)))
             # What the next mean sees is the pixel as it is stored, just as in `log_prob`.
-            scaled.append(_to_scaled(pixel[-1]))
+            centred.append(pixel[-1] - 127.5)
         return tf.cast(tf.stack(pixel, axis=-1), tf.int32)
 
 
@@ -269,7 +268,7 @@ def _scale(log_scales):
 
 
 def _conditional_mean(channel, means, coefficients, earlier):
-    """Mean of a channel given the earlier ones, all scaled; lists have an entry per channel."""
+    """Mean of a channel given the earlier ones, with zero in the middle; lists have an entry per channel."""
     terms = zip(COEFFICIENTS_OF_MEAN[channel], earlier)
     return sum((coefficients[c] * x for c, x in terms), start=means[channel])
 

@@ -6,12 +6,17 @@ Every model of the paper is a constructor at the end of this module; nothing els
 import math
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import auxiliary, likelihoods, networks, sampling, workdir
 from pixelcnn_aux.auxiliary import check_images
 from pixelcnn_aux.factor import Factor
+
+# So many pixels of full images are drawn at once, since the embedding is evaluated on whole images: 128
+# images of 32 x 32.
+MAX_PIXELS = 2**17
 
 
 class Stage(NamedTuple):
@@ -131,23 +136,42 @@ class AuxiliaryModel:
             sizes.append(stage.psi.size(sizes[-1]))
         return dict(zip(self.factors, reversed(sizes)))
 
-    def sample(self, seeds, log_scale_shift=0.0, mode="sample", method="full", given=None):
+    def sample(
+        self,
+        seeds,
+        log_scale_shift=0.0,
+        mode="sample",
+        method="incremental",
+        given=None,
+        known=None,
+        mask=None,
+        jit_compile=False,
+    ):
         """Draws images, each factor in turn given what the one before it drew.
+
+        More images than fit in memory are drawn in several batches, with a progress bar.
 
         Args:
           seeds: int32 [B, 2]. Image b depends on seeds[b] alone.
           log_scale_shift: float, or float32 [B]: added to the mixtures' log-scales (figure 4).
           mode: "sample", or "map" for the paper's MAP sampling: a drawn component's location.
-          method: "full", the network evaluated anew for every pixel.
+          method: "incremental", every activation evaluated once; or "full", the network evaluated anew for
+            every pixel, which is some hundred times slower.
           given: dict with one auxiliary image, name -> uint8 [B, h, w, c], to start from. What lies
             above it in the chain is absent from the result.
+          known, mask: uint8 [B, H, W, C], full images, and uint8 [B, H, W, 1], 1 at the pixels of theirs to
+            keep and 0 at those to draw: completion. An auxiliary image's pixel is kept where all pixels
+            that it is computed from are. A pixel is drawn given the known ones before it in raster order:
+            this is a draw from the distribution given all of them where they precede all others.
+          jit_compile: bool, whether XLA compiles the drawing: once for each batch size, which takes
+            minutes for deep networks, and some times faster from then on.
 
         Returns:
           dict, name -> uint8 [B, h, w, c], in the order of sampling, the image given included.
 
         Raises:
-          ValueError: for seeds of another shape or dtype, an image given that does not fit its factor, an
-            unknown mode or method, or where a factor is not trained yet.
+          ValueError: for seeds of another shape or dtype, an image given or known or a mask that does not
+            fit, an unknown mode or method, or where a factor is not trained yet.
         """
         sampling.check_method(method)
         seeds = tf.convert_to_tensor(seeds)
@@ -156,24 +180,71 @@ class AuxiliaryModel:
                 "Expected seeds as int32 [B, 2], at least one. "
                 f"Received: {seeds.dtype.name} {seeds.shape.as_list()}"
             )
-        start, images = 0, {}
-        if given is not None:
-            start, images = self._check_given(given, len(seeds))
+        batch = len(seeds)
+        start, images = (0, {}) if given is None else self._check_given(given, batch)
         self._require(list(self.factors)[start:])
         shifts = tf.cast(log_scale_shift, tf.float32)
-        if shifts.shape not in ([], [len(seeds)]):
+        if shifts.shape not in ([], [batch]):
             raise ValueError(
-                f"Expected log_scale_shift as a number or one for each of {len(seeds)} images. "
+                f"Expected log_scale_shift as a number or one for each of {batch} images. "
                 f"Received: shape {shifts.shape.as_list()}"
             )
-        shifts = tf.broadcast_to(shifts, [len(seeds)])
-        image = next(iter(images.values()), None)
+        shifts = tf.broadcast_to(shifts, [batch])
+        completed = self._completed(known, mask, batch)
         sizes = self.sizes()
-        for position, stage in list(enumerate(self.stages))[start:]:
-            uniforms = sampling.noise(stage.factor, seeds, position, sizes[stage.name])
-            image = sampling.draw_images(stage.factor, image, uniforms, shifts, mode)
-            images[stage.name] = image
-        return images
+
+        def draw(rows):
+            """The images of these seeds, rows being a slice."""
+            drawn = {name: image[rows] for name, image in images.items()}
+            image = next(iter(drawn.values()), None)
+            for position, stage in list(enumerate(self.stages))[start:]:
+                uniforms = sampling.noise(stage.factor, seeds[rows], position, sizes[stage.name])
+                image = sampling.draw_images(
+                    stage.factor,
+                    () if image is None else stage.factor.features(image),
+                    uniforms,
+                    shifts[rows],
+                    mode,
+                    completed and tuple(x[rows] for x in completed[stage.name]),
+                    method,
+                    jit_compile,
+                )
+                drawn[stage.name] = image
+            return drawn
+
+        batches = -(-batch * math.prod(self.image_size) // MAX_PIXELS)
+        size = -(-batch // batches)
+        if size >= batch:
+            return draw(slice(batch))
+        bar, parts = keras.utils.Progbar(batch, unit_name="image"), []
+        for first in range(0, batch, size):
+            parts.append(draw(slice(first, first + size)))
+            bar.update(min(first + size, batch))
+        return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
+
+    def _completed(self, known, mask, batch):
+        """dict, name -> what the factor keeps of `known`: images and masks; None for nothing."""
+        if (known is None) != (mask is None):
+            raise ValueError(
+                "Expected known images and a mask, or neither. "
+                f"Received: known={'None' if known is None else 'images'}, "
+                f"mask={'None' if mask is None else 'a mask'}"
+            )
+        if known is None:
+            return None
+        images = self.auxiliaries(known)
+        mask = check_images(mask, 1, 2, "a mask")
+        for what, x in (("known", images[self.stages[-1].name]), ("mask", mask)):
+            expected = [batch, *self.image_size]
+            if x.shape[:3].as_list() != expected:
+                raise ValueError(
+                    f"Expected {what} of shape {[*expected, x.shape[-1]]}, one for each seed. "
+                    f"Received: {x.shape.as_list()}"
+                )
+        masks = [mask]
+        for stage in reversed(self.stages[1:]):
+            masks.append(stage.psi.known(masks[-1]))
+        return dict(zip(images, zip(images.values(), reversed(masks))))
 
     def _check_given(self, given, batch):
         names = list(self.factors)[:-1]

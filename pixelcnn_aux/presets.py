@@ -78,7 +78,7 @@ PIXELCNN = {
     "small": Preset(
         "cifar10",
         {**_SMALL, "blocks": 2},
-        {"image": Training(25, 500, 16, 2e-3, 0.9998)},
+        {"image": Training(29, 500, 16, 2e-3, 0.9998)},
     ),
     # PixelCNN++ with the paper's optimisation, 36 residual blocks.
     "cifar10": Preset("cifar10", {**_CIFAR10, "blocks": 5}, {"image": _paper(epochs=200)}),

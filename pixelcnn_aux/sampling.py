@@ -1,12 +1,15 @@
 """Drawing images from a factor, pixel by pixel in raster order.
 
-How a pixel's distribution is computed and who decides the pixel from it are apart: the first is the
-loop of this module, the second a function `decide(params, row, column)` that it calls.
+How a pixel's distribution is computed and who decides the pixel from it are apart. A decider is a
+function of a row's index, called once a row, that returns a function `decide(params, column)`, from
+the parameters of a column's pixels, float [B, P], to their values, int32 [B, C].
 """
 
 import tensorflow as tf
 
-METHODS = ("full",)
+from pixelcnn_aux import incremental
+
+METHODS = ("incremental", "full")
 
 
 def check_method(method):
@@ -39,38 +42,136 @@ def noise(factor, seeds, position, size):
     )
 
 
-@tf.function(reduce_retracing=True)
-def draw_images(factor, auxiliary, uniforms, log_scale_shift, mode):
-    """Draws images, evaluating the network anew for every pixel.
+def draws(likelihood, uniforms, log_scale_shift, mode):
+    """The decider that draws each pixel. Args as for `draw_images`."""
+
+    def row(index):
+        here = tf.gather(uniforms, index, axis=1)
+
+        def decide(params, column):
+            return likelihood.draw(params, tf.gather(here, column, axis=1), log_scale_shift, mode)
+
+        return decide
+
+    return row
+
+
+def given_pixels(images):
+    """The decider that takes each pixel from uint8 [B, H, W, C], whatever its distribution."""
+
+    def row(index):
+        here = tf.cast(tf.gather(images, index, axis=1), tf.int32)
+        return lambda params, column: tf.gather(here, column, axis=1)
+
+    return row
+
+
+def completion(known, mask, decider):
+    """The decider that takes the pixels where `mask` is 1 from `known`, and asks another for the rest.
+
+    Args:
+      known: uint8 [B, H, W, C].
+      mask: uint8 [B, H, W, 1].
+      decider: the other one.
+    """
+    known, mask = given_pixels(known), given_pixels(mask)
+
+    def row(index):
+        pixels, known_pixels, masks = decider(index), known(index), mask(index)
+
+        def decide(params, column):
+            is_known = masks(params, column) == 1
+            return tf.where(is_known, known_pixels(params, column), pixels(params, column))
+
+        return decide
+
+    return row
+
+
+def _draw_images(factor, features, uniforms, log_scale_shift, completed, mode, method):
+    decider = draws(factor.likelihood, uniforms, log_scale_shift, mode)
+    if completed is not None:
+        decider = completion(*completed, decider)
+    fill = {"full": _fill_anew, "incremental": _fill_incrementally}[method]
+    batch = uniforms.shape[0] or tf.shape(uniforms)[0]
+    return fill(factor, features, uniforms.shape[1:3], batch, decider)
+
+
+_DRAW_IMAGES = {
+    jit_compile: tf.function(
+        _draw_images, jit_compile=jit_compile, reduce_retracing=True, autograph=False
+    )
+    for jit_compile in (False, True)
+}
+
+
+def draw_images(
+    factor,
+    features,
+    uniforms,
+    log_scale_shift,
+    mode,
+    completed=None,
+    method="incremental",
+    jit_compile=False,
+):
+    """Draws images.
 
     Args:
       factor: `Factor`.
-      auxiliary: uint8 [B, h, w, c], or None for an unconditional factor.
+      features: list of float [B, h, w, F], `factor.features` of the auxiliary images; () for an
+        unconditional factor.
       uniforms: float [B, H, W, noise_size], from `noise`.
       log_scale_shift: float32 [B].
       mode: "sample" or "map".
+      completed: (uint8 [B, H, W, C], uint8 [B, H, W, 1]), pixels that are known, and 1 where they are;
+        None where none is.
+      method: "incremental", or "full": the network evaluated anew for every pixel.
+      jit_compile: bool, whether XLA compiles the loop, once for each shape.
 
     Returns:
       uint8 [B, H, W, C].
     """
-    features = () if auxiliary is None else factor.features(auxiliary)
-
-    def decide(params, row, column):
-        return factor.likelihood.draw(params, uniforms[:, row, column], log_scale_shift, mode)
-
-    return _decide_each_pixel(factor, features, uniforms.shape[1:3], tf.shape(uniforms)[0], decide)
+    return _DRAW_IMAGES[jit_compile](
+        factor, features, uniforms, log_scale_shift, completed, mode, method
+    )
 
 
-def _decide_each_pixel(factor, features, size, batch, decide):
+@tf.function(reduce_retracing=True, autograph=False)
+def forced_params(factor, features, images):
+    """The parameters that a factor's incremental evaluation meets on its way through given images.
+
+    Args:
+      factor: `Factor`.
+      features: as for `draw_images`.
+      images: uint8 [B, H, W, C].
+
+    Returns:
+      float [B, H, W, P].
+    """
+    scan = incremental.Scan(
+        factor.network, factor.scaled, images.shape[1:3], tf.shape(images)[0], keep_params=True
+    )
+    _, params = scan.decide_each_pixel(features, given_pixels(images))
+    return params
+
+
+def _fill_incrementally(factor, features, size, batch, decider):
+    scan = incremental.Scan(factor.network, factor.scaled, size, batch)
+    [images] = scan.decide_each_pixel(features, decider)
+    return images
+
+
+def _fill_anew(factor, features, size, batch, decider):
     height, width = size
-    images = tf.zeros([batch, height, width, factor.likelihood.num_channels], tf.uint8)
 
     def step(index, images):
         row, column = index // width, index % width
         params = factor.network(factor.scaled(images), features, training=False)
-        pixels = tf.cast(decide(params[:, row, column], row, column), tf.uint8)
+        pixels = tf.cast(decider(row)(params[:, row, column], column), tf.uint8)
         here = tf.reshape(tf.range(height * width) == index, [height, width, 1])
         return index + 1, tf.where(here, pixels[:, tf.newaxis, tf.newaxis], images)
 
+    images = tf.zeros([batch, height, width, factor.likelihood.num_channels], tf.uint8)
     _, images = tf.while_loop(lambda index, _: index < height * width, step, (0, images))
     return images

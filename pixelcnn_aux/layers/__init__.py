@@ -6,6 +6,8 @@ from pixelcnn_aux.layers.shifted import (
     DownRightShiftedConv2DTranspose,
     DownShiftedConv2D,
     DownShiftedConv2DTranspose,
+    ShiftedConv2D,
+    ShiftedConv2DTranspose,
     shift_down,
     shift_right,
 )
@@ -15,4 +17,5 @@ from pixelcnn_aux.layers.weight_norm import (
     WeightNormConv2DTranspose,
     WeightNormDense,
     initialization_from_data,
+    product,
 )

@@ -1,6 +1,7 @@
 """The gated residual block of PixelCNN++, for every stream of every network."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from pixelcnn_aux.layers import shifted, weight_norm
@@ -26,26 +27,29 @@ class Projection(weight_norm.WeightNorm):
     """
 
     def build(self, shapes):
-        super().build((sum(shape[-1] for shape in shapes),))
+        self.channels = [shape[-1] for shape in shapes]
+        super().build((sum(self.channels),))
 
     def kernel_shape(self, input_channels):
         return (input_channels, self.filters)
 
+    def kernel(self):
+        """The normalised kernel of each part: a list of [2 C_k, filters]."""
+        # The rows of all parts' positive halves come first in `v`, then those of their negative halves.
+        positive, negative = ops.split(super().kernel(), 2)
+        stops = np.cumsum(self.channels) // 2
+        return [
+            ops.concatenate([positive[start:stop], negative[start:stop]])
+            for start, stop in zip([0, *stops], stops)
+        ]
+
     def apply_kernel(self, parts, kernel):
-        if sum(part.shape[-1] for part in parts) != kernel.shape[0]:
+        if [part.shape[-1] for part in parts] != self.channels:
             raise ValueError(
-                f"Expected the skips that this layer was built for, {kernel.shape[0]} channels in all. "
+                f"Expected the skips that this layer was built for, of {self.channels} channels. "
                 f"Received: shapes {[tuple(part.shape) for part in parts]}"
             )
-        # The rows of all parts' positive halves come first, then those of their negative halves.
-        positive, negative = ops.split(kernel, 2)
-        y, start = 0, 0
-        for part in parts:
-            stop = start + part.shape[-1] // 2
-            rows = ops.concatenate([positive[start:stop], negative[start:stop]])
-            y = y + ops.matmul(part, rows)
-            start = stop
-        return y
+        return sum(map(weight_norm.product, parts, kernel))
 
     def compute_output_shape(self, shapes):
         return (*shapes[0][:-1], self.filters)
@@ -96,7 +100,7 @@ class GatedResidualBlock(keras.layers.Layer):
             self.projection.build(skips_shape)
         self.conv_out.build(doubled)
 
-    def call(self, x, activated=None, skips=None, training=None):
+    def call(self, x, activated=None, skips=None, cache=None, training=None):
         """Evaluates the block.
 
         Args:
@@ -104,15 +108,16 @@ class GatedResidualBlock(keras.layers.Layer):
           activated: float [..., 2 filters], concat_elu(x) where the caller has it already.
           skips: list of float [..., 2 C_k], the concat_elu of each skip; None for no skips. All calls
             of a block have as many.
+          cache: what evaluates the layers where x is a row or a pixel that follows others.
 
         Returns:
           float [..., filters].
         """
-        y = self.conv_in(concat_elu(x) if activated is None else activated)
+        y = self.conv_in(concat_elu(x) if activated is None else activated, cache=cache)
         if skips:
-            y = y + self.projection(skips)
+            y = y + self.projection(x=skips, cache=cache)
         y = self.dropout(concat_elu(y), training=training)
-        a, b = ops.split(self.conv_out(y), 2, axis=-1)
+        a, b = ops.split(self.conv_out(y, cache=cache), 2, axis=-1)
         return x + a * ops.sigmoid(b)
 
     def compute_output_shape(self, x_shape, activated_shape=None, skips_shape=None):

@@ -34,45 +34,74 @@ class _Down:
             )
 
 
-class DownShiftedConv2D(_Down, weight_norm.WeightNormConv2D):
+class ShiftedConv2D(weight_norm.WeightNormConv2D):
+    """What both shifted convolutions know about the inputs that a cache has to keep."""
+
+    def taps(self, axis, odd):
+        """Which rows (axis 0) or columns (axis 1) of the kernel meet the inputs known so far.
+
+        Args:
+          axis: 0 or 1.
+          odd: bool, whether the output's row or column is an odd one; it matters at stride 2 alone.
+
+        Returns:
+          list of int, for the latest input first, then for the one before it, and so on; empty where there
+          is no output.
+        """
+        return [] if odd and self.strides == 2 else [*reversed(range(self.kernel_size[axis]))]
+
+    def memory(self, axis):
+        """How many earlier rows or columns of the input are needed beside the current one."""
+        return self.kernel_size[axis] - 1
+
+
+class ShiftedConv2DTranspose(weight_norm.WeightNormConv2DTranspose):
+    """The same of the transposed ones, whose input has a new row or column at every even one."""
+
+    def taps(self, axis, odd):
+        """As `ShiftedConv2D.taps`."""
+        return [*range(int(odd), self.kernel_size[axis], 2)]
+
+    def memory(self, axis):
+        """As `ShiftedConv2D.memory`."""
+        return self.kernel_size[axis] // 2
+
+
+class DownShiftedConv2D(_Down, ShiftedConv2D):
     """[B, H, W, C] -> [B, H / strides, W / strides, filters] from the rows at and above each pixel.
 
     Args as for `WeightNormConv2D`; the kernel's width is odd.
     """
 
-    def margins(self):
-        height, width = self.kernel_size
+    def margins(self, height, width):
         return (height - 1, 0), (width // 2, width // 2)
 
 
-class DownRightShiftedConv2D(weight_norm.WeightNormConv2D):
+class DownRightShiftedConv2D(ShiftedConv2D):
     """[B, H, W, C] -> [B, H / strides, W / strides, filters] from the pixels above and to the left.
 
     Args as for `WeightNormConv2D`.
     """
 
-    def margins(self):
-        height, width = self.kernel_size
+    def margins(self, height, width):
         return (height - 1, 0), (width - 1, 0)
 
 
-class DownShiftedConv2DTranspose(_Down, weight_norm.WeightNormConv2DTranspose):
+class DownShiftedConv2DTranspose(_Down, ShiftedConv2DTranspose):
     """[B, H, W, C] -> [B, 2 H, 2 W, filters] from the rows at and above each pixel.
 
     Args as for `WeightNormConv2DTranspose`; the kernel's width is odd.
     """
 
-    def margins(self):
-        height, width = self.kernel_size
+    def margins(self, height, width):
         return (0, height - 1), (width // 2, width // 2)
 
 
-class DownRightShiftedConv2DTranspose(weight_norm.WeightNormConv2DTranspose):
+class DownRightShiftedConv2DTranspose(ShiftedConv2DTranspose):
     """[B, H, W, C] -> [B, 2 H, 2 W, filters] from the pixels above and to the left.
 
     Args as for `WeightNormConv2DTranspose`.
     """
 
-    def margins(self):
-        height, width = self.kernel_size
+    def margins(self, height, width):
         return (0, height - 1), (0, width - 1)

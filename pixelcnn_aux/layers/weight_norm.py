@@ -30,6 +30,11 @@ def initialization_from_data():
         _from_data.reset(token)
 
 
+def product(x, kernel):
+    """[..., C] times [C, filters], as one product of matrices: broadcasting the kernel is slower by far."""
+    return ops.tensordot(x, kernel, axes=1)
+
+
 class WeightNorm(keras.layers.Layer):
     """What the weight-normalised layers share; a subclass says how its kernel is shaped and applied.
 
@@ -69,7 +74,10 @@ class WeightNorm(keras.layers.Layer):
         g_shape = [self.filters if axis == output_axis else 1 for axis in range(rank)]
         return self.v * (inverse_norm * ops.reshape(self.g, g_shape))
 
-    def call(self, x):
+    def call(self, x, cache=None):
+        """Evaluates the layer: by itself, or by `cache.evaluate` where a cache of earlier pixels is given."""
+        if cache is not None:
+            return cache.evaluate(self, x)
         if _from_data.get():
             self._fit_to(x)
         return self.apply_kernel(x, self.kernel()) + self.b
@@ -98,7 +106,7 @@ class WeightNormDense(WeightNorm):
         return (input_channels, self.filters)
 
     def apply_kernel(self, x, kernel):
-        return ops.matmul(x, kernel)
+        return product(x, kernel)
 
 
 class WeightNormConv2D(WeightNorm):
@@ -121,16 +129,16 @@ class WeightNormConv2D(WeightNorm):
     def kernel_shape(self, input_channels):
         return (*self.kernel_size, input_channels, self.filters)
 
-    def margins(self):
-        """Zeros around the image: ((above, below), (left, right))."""
-        totals = [max(size - self.strides, 0) for size in self.kernel_size]
+    def margins(self, height, width):
+        """Zeros around the image for a kernel of this size: ((above, below), (left, right))."""
+        totals = [max(size - self.strides, 0) for size in (height, width)]
         return tuple((total // 2, total - total // 2) for total in totals)
 
     def apply_kernel(self, x, kernel):
         absent = tuple(range(1, 5 - len(x.shape)))  # The height, or height and width, of 1.
         x = ops.expand_dims(x, absent)
         # Padding first: convolutions with padding of their own take a slow path on CPUs.
-        x = ops.pad(x, ((0, 0), *self.margins(), (0, 0)))
+        x = ops.pad(x, ((0, 0), *self.margins(*kernel.shape[:2]), (0, 0)))
         y = ops.conv(x, kernel, strides=self.strides, padding="valid")
         return ops.squeeze(y, absent) if absent else y
 
@@ -174,9 +182,9 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
         y = ops.conv_transpose(x, kernel, strides=self.strides, padding="valid")
         batch, height, width, _ = ops.shape(x)
         shape = (batch, height * self.strides, width * self.strides, self.filters)
-        (above, _), (left, _) = self.margins()
+        (above, _), (left, _) = self.margins(*kernel.shape[:2])
         return ops.slice(y, (0, above, left, 0), shape)
 
     def compute_output_shape(self, input_shape):
-        sides = [side and side * self.strides for side in input_shape[1:3]]
+        sides = [side and side * self.strides for side in input_shape[1:-1]]
         return (input_shape[0], *sides, self.filters)

@@ -62,23 +62,29 @@ class PixelCNN(keras.Model):
             each resolution.
         """
         check_sides(x, self.topology)
+        x, given = self.marked(x), self.activated(features)
+        first = layers.shift_down(self.above(x))
+        _, vertical = self.vertical(first, after=given, training=training)
+        first = layers.shift_down(self.row_above(x)) + layers.shift_right(self.left(x))
+        return self.params(first, vertical, given, training=training)
+
+    def marked(self, x):
+        """Adds a channel of ones, which tells pixels of value zero from the zeros outside the image."""
+        return ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
+
+    def activated(self, features):
+        """The concat_elu of the features that condition each activation of a stream; None for none."""
         levels = self.topology.levels()
         if features and len(features) != max(levels) + 1:
             raise ValueError(
                 f"Expected features at {max(levels) + 1} resolutions. Received: {len(features)}"
             )
-        # A channel of ones tells zeros outside the image from pixels of value zero.
-        x = ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
-        features = [layers.concat_elu(f) for f in features]
-        given = [features[level] for level in levels] if features else None
+        features = [f if f is None else layers.concat_elu(f) for f in features]
+        return [features[level] for level in levels] if features else None
 
-        _, vertical = self.vertical(
-            layers.shift_down(self.above(x)), after=given, training=training
-        )
+    def params(self, first, vertical, given, cache=None, training=None):
+        """Evaluates what follows the vertical stream, on whole images or on a pixel against a cache."""
         horizontal, _ = self.horizontal(
-            layers.shift_down(self.row_above(x)) + layers.shift_right(self.left(x)),
-            before=vertical,
-            after=given,
-            training=training,
+            first, before=vertical, after=given, cache=cache, training=training
         )
-        return self.last(ops.elu(horizontal[-1]))
+        return self.last(ops.elu(horizontal[-1]), cache=cache)

@@ -38,30 +38,38 @@ class Stream(keras.layers.Layer):
 
         self.steps = [layer(k, step.kind) for k, step in enumerate(topology.steps)]
 
-    def call(self, first, before=None, after=None, training=None):
+    def call(self, first, before=None, after=None, cache=None, training=None):
         """All activations of the stream.
 
         Args:
           first: float [..., filters], activation 0.
           before, after: lists with an activated tensor (concat_elu) for each activation, which the
             block that computes it takes as a skip besides its own: in the order before, own, after.
+          cache: what evaluates the layers where `first` is a row or a pixel that follows others. Of the
+            coarser resolutions, not every row and pixel has activations: those it lacks are None.
 
         Returns:
           (activations, activated): lists of float [..., filters], and of their concat_elu, which many
           blocks may share.
         """
         activations, activated = [first], [layers.concat_elu(first)]
+        levels = self.topology.levels()
+        coarsest = max(levels)  # of the resolutions that have activations here
         for k, (step, layer) in enumerate(zip(self.topology.steps, self.steps), start=1):
             x = activations[-1]
-            if step.kind == "block":
+            if levels[k] > coarsest:
+                x = None
+            elif step.kind == "block":
                 skips = [before[k]] if before else []
                 skips += [] if step.skip is None else [activated[step.skip]]
                 skips += [after[k]] if after else []
-                x = layer(x, activated[-1], skips or None, training=training)
+                x = layer(x, activated[-1], skips=skips or None, cache=cache, training=training)
             else:
-                x = layer(x)
+                x = layer(x, cache=cache)
+                if x is None:
+                    coarsest = levels[k] - 1
             activations.append(x)
-            activated.append(layers.concat_elu(x))
+            activated.append(None if x is None else layers.concat_elu(x))
         return activations, activated
 
 

@@ -95,7 +95,7 @@ class KernelTest(tf.test.TestCase):
                     y = layer(x)
                     self.assertAllClose(y, tf.nn.conv2d(x, layer.kernel(), strides, "SAME"))
         layer = layers.WeightNormConv2D(3, (3, 3), strides=2)
-        self.assertEqual(layer.margins(), ((0, 1), (0, 1)))
+        self.assertEqual(layer.margins(*layer.kernel_size), ((0, 1), (0, 1)))
 
     def test_transposed_padding_is_that_of_tensorflow(self):
         x = images(*IMAGE)
@@ -149,8 +149,8 @@ class InitializationFromDataTest(tf.test.TestCase):
         outputs = {}
         call = layers.WeightNorm.call
 
-        def record(layer, inputs):
-            outputs[layer] = call(layer, inputs)
+        def record(layer, x, cache=None):
+            outputs[layer] = call(layer, x, cache)
             return outputs[layer]
 
         with mock.patch.object(layers.WeightNorm, "call", record):

@@ -1,0 +1,230 @@
+"""Exact incremental evaluation: every activation of a PixelCNN once, in raster order.
+
+The vertical stream of a row depends on the rows above alone, so it is evaluated a row at a time. So
+are the horizontal convolutions' taps on rows above, and what skips from the vertical stream and from
+the auxiliary image add to them. What is left for each pixel are products with the taps on its own row.
+
+The networks run their own code for all this, with a cache (`caches`) to evaluate their layers. A
+resolution that is halved l times has a row and a pixel at every 2 ** l-th alone; the loops are unrolled
+over those, so that which layers have an output where is known when the graph is traced.
+"""
+
+import collections
+
+import tensorflow as tf
+
+from pixelcnn_aux import caches, layers
+
+# How many columns a network of one resolution takes in an iteration: with so little to do for a pixel, what
+# the loop itself costs would show.
+UNROLLED = 4
+
+
+class Scan:
+    """Evaluates a PixelCNN in raster order. To be made and used inside one `tf.function`.
+
+    Args:
+      network: `PixelCNN`.
+      scaled: function from pixel values [..., C] to the floats that the network sees.
+      size: (H, W), ints.
+      batch: B, an int or a scalar tensor.
+      keep_params: bool, whether to return the parameters that the pixels were decided from.
+    """
+
+    def __init__(self, network, scaled, size, batch, keep_params=False):
+        self._network = network
+        self._scaled = scaled
+        self._height, self._width = size
+        self._batch = batch
+        self._dtype = network.compute_dtype
+        self._keep_params = keep_params
+        self._kernels = {
+            layer: caches.fold(layer)
+            for layer in network._flatten_layers()
+            if isinstance(layer, layers.WeightNorm)
+            and layer.built  # blocks without skips project none
+        }
+        self._shapes = {
+            layer: (width, self._kernels[layer].channels)
+            for layer, width in _input_widths(network, self._width).items()
+        }
+
+    def _output_dtypes(self, pixels):
+        return [pixels, self._dtype] if self._keep_params else [pixels]
+
+    def _zeros(self, *shape):
+        return tf.zeros([self._batch, *shape], self._dtype)
+
+    def initial_state(self):
+        """What the loop over rows carries from one to the next; zeros, as outside the image.
+
+        Returns:
+          [float [B, W, F]] * 2, the first activations of the vertical and the horizontal stream, and a list
+          of lists of float [B, w, C], the latest rows of each shifted layer's input.
+        """
+        first = [self._zeros(self._width, self._network.above.filters)] * 2
+        latest = [[self._zeros(*shape)] * layer.memory(0) for layer, shape in self._shapes.items()]
+        return first, latest
+
+    def decide_each_pixel(self, features, decider):
+        """Fills images pixel by pixel.
+
+        Args:
+          features: list of float [B, h, w, F], f_w of the auxiliary images; empty where there are none.
+          decider: function of a row's index that returns a function `decide(params, column)`, from
+            float [B, P] to pixel values int32 [B, C]. It is called once a row, before its pixels.
+
+        Returns:
+          [uint8 [B, H, W, C]], and float [B, H, W, P] where the parameters are kept.
+        """
+        # After so many rows, all resolutions advance.
+        period = 2 ** max(self._network.topology.levels())
+
+        def advance(start, first, latest, arrays):
+            memory = caches.Memory(0, dict(zip(self._shapes, latest)))
+            for offset in range(period):
+                given = [
+                    None
+                    if offset % 2**level
+                    else tf.gather(f, (start + offset) // 2**level, axis=1)
+                    for level, f in enumerate(features)
+                ]
+                first, row = self._row(offset, first, memory, given, decider(start + offset))
+                arrays = [array.write(start + offset, x) for array, x in zip(arrays, row)]
+            return start + period, first, list(memory.latest.values()), arrays
+
+        arrays = [tf.TensorArray(dtype, self._height) for dtype in self._output_dtypes(tf.uint8)]
+        *_, arrays = tf.while_loop(
+            lambda start, *_: start < self._height, advance, (0, *self.initial_state(), arrays)
+        )
+        return [tf.transpose(array.stack(), [1, 0, 2, 3]) for array in arrays]
+
+    def _row(self, offset, first, memory, given, decide):
+        """Decides a row: returns the first activations of the next one, and its pixels and parameters."""
+        network, kernels = self._network, self._kernels
+        rows = caches.Rows(kernels, memory)
+        given = network.activated(given)
+        _, vertical = network.vertical(first[0], after=given, cache=rows)
+        # Run on any pixel, the horizontal stream tells what is known of this row by now. What becomes of
+        # that pixel is never used, and so no part of the graph that runs.
+        above = caches.RowsAbove(kernels, memory, self._shapes)
+        network.params(first[1][:, 0], vertical, given, cache=above)
+        network.left(self._zeros(kernels[network.left].channels), cache=above)
+        known = _SideBySide(self._width, {"first": first[1], **above.known})
+
+        # After so many columns, all resolutions that have this row advance.
+        levels = network.topology.levels()
+        period = 2 ** max(level for level in levels if offset % 2**level == 0)
+        if max(levels) == 0 and self._width % UNROLLED == 0:
+            period = UNROLLED
+        tapes = _Tapes(self._width, period, {layer: self._shapes[layer] for layer in above.inputs})
+        seen = [layer for layer in above.inputs if layer in above.known]
+
+        def advance(start, left, latest, arrays, taped):
+            memory = caches.Memory(1, dict(zip(seen, latest)))
+            inputs = collections.defaultdict(list)
+            for offset in range(period):
+                here = known.column(start, offset)
+                pixels = caches.Pixels(kernels, memory, here, inputs)
+                params = network.params(here["first"] + left, vertical, given, cache=pixels)
+                pixel = decide(params, start + offset)
+                left = network.left(network.marked(self._scaled(pixel)), cache=pixels)
+                arrays = [
+                    array.write(start + offset, x) for array, x in zip(arrays, (pixel, params))
+                ]
+            taped = tapes.write(taped, start, inputs)
+            return start + period, left, list(memory.latest.values()), arrays, taped
+
+        latest = [[self._zeros(kernels[layer].channels)] * layer.memory(1) for layer in seen]
+        arrays = [tf.TensorArray(dtype, self._width) for dtype in self._output_dtypes(tf.int32)]
+        *_, arrays, taped = tf.while_loop(
+            lambda start, *_: start < self._width,
+            advance,
+            (0, self._zeros(network.left.filters), latest, arrays, tapes.blank(self._dtype)),
+        )
+        for layer, inputs in tapes.read(taped):
+            memory.add(layer, inputs)
+        pixels, *params = (tf.transpose(array.stack(), [1, 0, 2]) for array in arrays)
+        x = network.marked(self._scaled(pixels))
+        first = [layer(x, cache=rows) for layer in (network.above, network.row_above)]
+        return first, (tf.cast(pixels, tf.uint8), *params)
+
+
+class _SideBySide:
+    """Rows of many layers side by side, so that one operation takes a pixel of all of them.
+
+    Args:
+      width: int, of the finest rows.
+      rows: dict, key -> float [B, w, C], each w a divisor of `width`.
+    """
+
+    def __init__(self, width, rows):
+        self._groups = []
+        for w, keys in _by_width({key: row.shape[1:] for key, row in rows.items()}):
+            channels = [rows[key].shape[2] for key in keys]
+            packed = tf.concat([rows[key] for key in keys], axis=-1)
+            self._groups.append((width // w, keys, channels, packed))
+
+    def column(self, start, offset):
+        """dict, key -> float [B, C], of the rows that have a pixel at column start + offset."""
+        result = {}
+        for stride, keys, channels, packed in self._groups:
+            if offset % stride == 0:
+                index = start + offset if stride == 1 else (start + offset) // stride
+                column = tf.gather(packed, index, axis=1)
+                result.update(zip(keys, tf.split(column, channels, axis=-1)))
+        return result
+
+
+class _Tapes:
+    """Records what the shifted layers see in a row while its pixels are decided.
+
+    Args:
+      width: int, of the finest rows.
+      period: int, the columns between two calls of `write`.
+      inputs: dict, layer -> (w, C) of its input.
+    """
+
+    def __init__(self, width, period, inputs):
+        self._period = period
+        self._groups = []
+        for w, recorded in _by_width({k: v for k, v in inputs.items() if k.memory(0)}):
+            self._groups.append((w, width // w, recorded, [inputs[layer][1] for layer in recorded]))
+
+    def blank(self, dtype):
+        """list of `tf.TensorArray`, to be carried through the loop over columns."""
+        return [tf.TensorArray(dtype, w) for w, *_ in self._groups]
+
+    def write(self, arrays, start, inputs):
+        """Writes the columns from `start` on: `inputs` is a dict, layer -> list of float [B, C]."""
+        written = []
+        for array, (_, stride, recorded, _) in zip(arrays, self._groups):
+            for k in range(self._period // stride):
+                column = tf.concat([inputs[layer][k] for layer in recorded], axis=-1)
+                array = array.write(start // stride + k, column)
+            written.append(array)
+        return written
+
+    def read(self, arrays):
+        """Yields (layer, float [B, w, C]), its input's row."""
+        for array, (_, _, recorded, channels) in zip(arrays, self._groups):
+            rows = tf.transpose(array.stack(), [1, 0, 2])
+            yield from zip(recorded, tf.split(rows, channels, axis=-1))
+
+
+def _by_width(shapes):
+    """Groups the keys of a dict, key -> (w, C): list of (w, keys)."""
+    groups = {}
+    for key, (width, _) in shapes.items():
+        groups.setdefault(width, []).append(key)
+    return list(groups.items())
+
+
+def _input_widths(network, width):
+    """dict, shifted layer -> the width of its input."""
+    widths = dict.fromkeys((network.above, network.row_above, network.left), width)
+    for stream in (network.vertical, network.horizontal):
+        for step, level in zip(stream.steps, network.topology.levels()):
+            shifted = [s for s in step._flatten_layers() if isinstance(s, caches.SHIFTED)]
+            widths.update(dict.fromkeys(shifted, width // 2**level))
+    return widths
