@@ -1,7 +1,11 @@
-"""Draws what a model has learnt, as the paper's figures 2 and 3: python -m evaluate.samples.
+"""Draws what a model has learnt: python -m evaluate.samples.
 
-Above: images drawn from the model, each below the auxiliary images that it was drawn from. Below: test
-images, their auxiliary images, and images drawn given those.
+The picture has, as the paper's figures 2 and 3, images drawn from the model, each below the auxiliary
+images that it was drawn from; and test images, their auxiliary images, and images drawn given those.
+
+With --given=NAME: several draws for each test image from one of its auxiliary images, colours from grays or
+super-resolution. With --known=half: test images whose lower half is drawn anew. With --sweep, as figure
+4: images drawn from the same seeds with the mixtures' log-scales reduced more and more, and by MAP sampling.
 """
 
 import pathlib
@@ -21,38 +25,113 @@ from pixelcnn_aux import likelihoods, program
 
 FLAGS = flags.FLAGS
 
+SWEEP = [-step / 10 for step in range(11)]  # of log_scale_shift, figure 4
+
 
 def main():
+    check_flags()
     folder, model = common.load()
-    seeds = tf.constant([[FLAGS.seed, index] for index in range(FLAGS.num)], tf.int32)
-
-    def sample(what, **kwargs):
-        start = time.perf_counter()
-        print(f"Drawing {FLAGS.num} {what} ...", flush=True)
-        images = model.sample(
-            seeds, log_scale_shift=FLAGS.log_scale_shift, mode=FLAGS.mode, **kwargs
-        )
-        print(f"... in {time.perf_counter() - start:.0f} s", flush=True)
-        return images
-
-    rows = [(f"{name}\ndrawn", name, images) for name, images in sample("images").items()]
-    *auxiliaries, image = model.factors
-    if auxiliaries:
-        test = common.images(folder, model, "test")
-        # Evenly over the split: neighbours in it may be much alike.
-        step = max(1, test.num_images // FLAGS.num)
-        originals = np.concatenate(list(test.batches(256).as_numpy_iterator()))[::step][: FLAGS.num]
-        seeds = seeds[: len(originals)]
-        given = model.auxiliaries(originals)
-        rows += [("test\nimages", image, originals)]
-        for name in auxiliaries:
-            drawn = sample(f"images given {name}", given={name: given[name]})[image]
-            rows += [(f"their\n{name}", name, given[name]), (f"drawn\ngiven {name}", image, drawn)]
-
-    out = pathlib.Path(FLAGS.out or folder / "samples.png")
+    if FLAGS.sweep:
+        name, rows = "sweep", sweep(model)
+    elif FLAGS.known:
+        name, rows = "completions", completions(model, test_images(folder, model))
+    elif FLAGS.given:
+        name, rows = f"given_{FLAGS.given}", draws_given(model, test_images(folder, model))
+    else:
+        name, rows = "samples", samples(folder, model)
+    out = pathlib.Path(FLAGS.out or folder / f"{name}.png")
     figure = draw(model, rows)
     figure.savefig(out, dpi=160, bbox_inches="tight")
     print(f"Wrote {out}")
+
+
+def check_flags():
+    pictures = [name for name in ("given", "known", "sweep") if FLAGS[name].value]
+    if len(pictures) > 1:
+        raise ValueError(
+            f"Expected one of --given, --known and --sweep: each is a picture. Received: {pictures}"
+        )
+    if FLAGS.sweep and (FLAGS["log_scale_shift"].present or FLAGS["mode"].present):
+        raise ValueError(
+            "Expected --sweep without --log_scale_shift and --mode: it goes through them. Received: both"
+        )
+
+
+def samples(folder, model):
+    """Rows of the picture of samples, and of test images drawn again given their auxiliary images."""
+    drawn = sample(model, "images")
+    rows = [(f"{name}\ndrawn", name, images) for name, images in drawn.items()]
+    *auxiliaries, image = model.factors
+    if auxiliaries:
+        originals = test_images(folder, model)
+        given = model.auxiliaries(originals)
+        rows += [("test\nimages", image, originals)]
+        for name in auxiliaries:
+            drawn = sample(model, f"images given {name}", len(originals), given={name: given[name]})
+            rows += [
+                (f"their\n{name}", name, given[name]),
+                (f"drawn\ngiven {name}", image, drawn[image]),
+            ]
+    return rows
+
+
+def draws_given(model, originals):
+    """Rows of the picture of several draws from one auxiliary image of each test image."""
+    [*_, image] = model.factors
+    given = model.auxiliaries(originals).get(FLAGS.given)
+    rows = [(f"test\n{FLAGS.given}", FLAGS.given, given)]
+    for first in range(0, 3 * len(originals), len(originals)):
+        drawn = sample(
+            model,
+            f"images given {FLAGS.given}",
+            len(originals),
+            first,
+            given={FLAGS.given: given},
+        )
+        rows.append(("drawn", image, drawn[image]))
+    return [*rows, ("test\nimages", image, originals)]
+
+
+def completions(model, originals):
+    """Rows of the picture of test images whose lower half is drawn."""
+    [*_, image] = model.factors
+    mask = np.zeros((*originals.shape[:3], 1), np.uint8)
+    mask[:, : originals.shape[1] // 2] = 1
+    drawn = sample(model, "completions", len(originals), known=originals, mask=mask)
+    return [
+        ("masked", image, np.where(mask, originals, np.uint8(127))),
+        ("completed", image, drawn[image]),
+        ("test\nimages", image, originals),
+    ]
+
+
+def sweep(model):
+    """Rows of the picture of the same seeds at ever smaller scales, the last by MAP sampling."""
+    [*_, image] = model.factors
+    rows = []
+    for shift in SWEEP:
+        drawn = sample(model, f"images at {shift:g}", log_scale_shift=shift)
+        rows.append((f"{shift:g}", image, drawn[image]))
+    return [*rows, ("MAP", image, sample(model, "images by MAP sampling", mode="map")[image])]
+
+
+def sample(model, what, num=None, first=0, **kwargs):
+    """Images of `num` seeds from the `first` on: dict, name -> uint8 [num, h, w, c]."""
+    num = num or FLAGS.num
+    seeds = tf.constant([[FLAGS.seed, first + index] for index in range(num)], tf.int32)
+    start = time.perf_counter()
+    print(f"Drawing {num} {what} ...", flush=True)
+    kwargs = {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode, **kwargs}
+    images = model.sample(seeds, **kwargs)
+    print(f"... in {time.perf_counter() - start:.1f} s", flush=True)
+    return images
+
+
+def test_images(folder, model):
+    """uint8 [N, H, W, 3]: test images, evenly over the split, since neighbours in it may be much alike."""
+    images = common.images(folder, model, "test")
+    step = max(1, images.num_images // FLAGS.num)
+    return np.concatenate(list(images.batches(256).as_numpy_iterator()))[::step][: FLAGS.num]
 
 
 def draw(model, rows):
@@ -90,5 +169,8 @@ if __name__ == "__main__":
     flags.DEFINE_integer("seed", 0, "Of all draws.")
     flags.DEFINE_float("log_scale_shift", 0.0, "Added to log-scales; below 0 the draws vary less.")
     flags.DEFINE_enum("mode", "sample", likelihoods.MODES, "map: a drawn component's location.")
-    flags.DEFINE_string("out", None, "The picture; WORKDIR/samples.png if unset.")
+    flags.DEFINE_string("given", None, "The auxiliary image of test images to draw from.")
+    flags.DEFINE_enum("known", None, ["half"], "What is kept of test images: completes the rest.")
+    flags.DEFINE_bool("sweep", False, "Draws figure 4: smaller and smaller scales, and MAP.")
+    flags.DEFINE_string("out", None, "The picture; in WORKDIR, by its name, if unset.")
     program.run(main)

@@ -1,5 +1,6 @@
 """Tests of evaluation: exact means, codecs, and the programs from outside."""
 
+import contextlib
 import io
 import json
 import math
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from evaluate import bpd
 from pixelcnn_aux import evaluation, workdir
 from tests import helpers
 
@@ -86,12 +88,41 @@ class ProgramsTest(tf.test.TestCase):
         self.assertEqual((found["split"], found["num_images"]), ("test", 7))
         self.assertAllClose(found["total"], sum(found["factors"].values()))
 
-    def test_samples_are_a_picture(self):
-        out = self.folder / "samples.png"
-        result = self.run_program("evaluate.samples", "--num=2", f"--out={out}")
-        self.assertEqual(result.returncode, 0, result.stderr)
-        picture = np.asarray(Image.open(out).convert("RGB"))
-        self.assertGreater(len(np.unique(picture.reshape(-1, 3), axis=0)), 20)
+    def test_the_table_has_a_bound_for_each_image(self):
+        result = {"factors": {"grayscale": 0.5, "image": 2.5}, "total": 3.0, "std_error": 0.01}
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            bpd.print_table(self.model, result, {"image": {"PNG": 5.0, "WebP": 4.0}})
+        rows = {line.split()[0]: line.split()[1:] for line in output.getvalue().splitlines()}
+        # A gray pixel is one dimension where a colour has three.
+        self.assertEqual(rows["grayscale"], ["0.5000", "1.5000", "1.5000"])
+        self.assertEqual(rows["image"], ["2.5000", "2.5000", "3.0000", "5.0000", "4.0000"])
+
+    def test_samples_are_pictures(self):
+        for name, *arguments in (
+            ("samples",),
+            ("completions", "--known=half"),
+            ("given_grayscale", "--given=grayscale"),
+            ("sweep", "--sweep"),
+        ):
+            with self.subTest(name):
+                result = self.run_program("evaluate.samples", "--num=2", *arguments)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                picture = Image.open(self.folder / "runs" / "tiny" / f"{name}.png").convert("RGB")
+                colours = np.unique(np.asarray(picture).reshape(-1, 3), axis=0)
+                self.assertGreater(len(colours), 20)
+
+    def test_two_pictures_at_once_are_refused(self):
+        for arguments, message in (
+            (["--sweep", "--known=half"], r"Received: \['known', 'sweep'\]"),
+            (["--sweep", "--mode=map"], "Expected --sweep without"),
+            (["--given=8x8"], r"of \['grayscale'\].* Received: \['8x8'\]"),
+        ):
+            with self.subTest(arguments):
+                result = self.run_program("evaluate.samples", *arguments)
+                self.assertEqual(result.returncode, 1)
+                self.assertRegex(result.stderr, message)
+                self.assertNotIn("Traceback", result.stderr)
 
     def test_no_workdir_is_one_message(self):
         result = self.run_program("evaluate.bpd", f"--workdir={self.folder / 'none'}")
