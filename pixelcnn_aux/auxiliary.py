@@ -64,3 +64,35 @@ class Grayscale:
     def known(self, mask):
         """Where an image is known (uint8 [B, H, W, 1], 1 or 0) -> where its auxiliary image is."""
         return mask
+
+
+class HalfResolution:
+    """The view of half the height and width (section 3.2): the rounded mean of each 2 x 2 block.
+
+    Of images with any number of pixel values: colours, or the grays of `Grayscale`.
+    """
+
+    def __call__(self, images):
+        """uint8 [B, H, W, C] -> uint8 [B, H / 2, W / 2, C]. Raises ValueError, also for odd sides."""
+        images = check_images(images)
+        self.size(images.shape[1:3])
+        sums = _over_blocks(tf.reduce_sum, tf.cast(images, tf.int32))
+        return tf.cast((sums + 2) // 4, tf.uint8)
+
+    def size(self, image_size):
+        """(H, W) of the image -> (H, W) of its auxiliary image. Raises ValueError for odd sides."""
+        height, width = image_size
+        if height % 2 or width % 2:
+            raise ValueError(f"Expected even sides to halve. Received: {height} x {width}")
+        return height // 2, width // 2
+
+    def known(self, mask):
+        """As `Grayscale.known`: a pixel is known where its whole block is."""
+        return _over_blocks(tf.reduce_min, mask)
+
+
+def _over_blocks(reduce, images):
+    """[B, H, W, C] -> [B, H / 2, W / 2, C], from each block of 2 x 2."""
+    _, height, width, channels = images.shape
+    blocks = tf.reshape(images, [-1, height // 2, 2, width // 2, 2, channels])
+    return reduce(blocks, axis=[2, 4])

@@ -1,4 +1,4 @@
-"""Images to train and to evaluate on: embedded photographs, CIFAR-10, folders.
+"""Images to train and to evaluate on: embedded photographs, CIFAR-10, CelebA, folders.
 
     images = data.load("photos", "train")
     for batch in images.training_batches(16, seed=0).take(1000):
@@ -10,6 +10,7 @@ data_dir, image_dir) that returns `Images`.
 
 import hashlib
 import importlib.util
+import math
 import multiprocessing.pool
 import os
 import pathlib
@@ -18,6 +19,8 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 from absl import logging
+
+from pixelcnn_aux import auxiliary
 
 SPLITS = ("train", "validation", "test")
 
@@ -39,11 +42,15 @@ _PHOTO_SIDES = (256, 128)  # the two scales: pixels along a photograph's shorter
 
 _CIFAR10_SPLITS = {"train": "train[:-1000]", "validation": "train[-1000:]", "test": "test"}
 
+_CELEB_A_SIZE = (218, 178)  # of the official aligned images: (height, width)
+_CELEB_A_SIDES = tuple(128 // 2**k for k in range(8))  # the paper's crop, and its halvings
+
 # By a hash of the file's name: 95 % against 5 %, the validation images out of the 95 %.
 _PERCENT = {"test": range(5), "validation": range(5, 7), "train": range(7, 100)}
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _MAX_PIXELS = 2**26  # 200 MB decoded, one per core: a small file can claim far more than that
+_MAX_KEPT = 2**30  # bytes of a split's pixels: all of CelebA at 32 x 32, half of it at 64 x 64
 
 
 class Images:
@@ -52,7 +59,7 @@ class Images:
     Attributes:
       num_images: how many images the split has.
       image_size: their (H, W).
-      skipped: tuple of the names of files left out because they do not decode.
+      skipped: tuple of the names of files left out: they do not decode, or have another size.
     """
 
     def __init__(self, num_images, image_size, read, skipped=()):
@@ -71,7 +78,7 @@ class Images:
         if num_images is not None:
             indices = indices.take(num_images)
         images = indices.map(self._read, tf.data.AUTOTUNE, deterministic=True)
-        return images.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+        return images.batch(batch_size).prefetch(tf.data.AUTOTUNE).with_options(_options())
 
     def training_batches(self, batch_size, seed, first_step=0):
         """Shuffled and randomly flipped batches for ever: a data set of uint8 [batch_size, H, W, 3].
@@ -99,7 +106,8 @@ class Images:
         # (`index_shuffle` would need no order at all, but knows only 256 of them per seed.)
         order = tf.data.Dataset.counter(first_epoch).map(epoch).unbatch().skip(offset)
         images = order.map(read, tf.data.AUTOTUNE, deterministic=True)
-        return images.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+        images = images.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+        return images.with_options(_options())
 
 
 def load(name, split, image_size=(32, 32), data_dir=None, image_dir=None):
@@ -109,15 +117,17 @@ def load(name, split, image_size=(32, 32), data_dir=None, image_dir=None):
       name: one of `DATASETS`.
       split: one of `SPLITS`.
       image_size: (H, W) of the images.
-      data_dir: where TFDS keeps its data sets, for `cifar10`; None is TFDS's own default.
-      image_dir: the folder of images, for `folder`.
+      data_dir: where TFDS keeps its data sets, for `cifar10` and `celeb_a`; None is TFDS's own
+          default.
+      image_dir: the folder of images, for `folder`, and for `celeb_a` where TFDS has not prepared
+          it: that of the official aligned JPEGs.
 
     Returns:
       `Images`.
 
     Raises:
       ValueError: an unknown data set or split, an image size that the data set does not have,
-          a missing or superfluous `image_dir`, a split with no image that decodes.
+          a missing or superfluous `image_dir`, a split with no image to use.
       FileNotFoundError: no such folder, or a data set that is neither here nor to be had.
       ImportError: `photos` without scikit-image.
     """
@@ -129,19 +139,30 @@ def load(name, split, image_size=(32, 32), data_dir=None, image_dir=None):
         raise ValueError(
             "Expected a folder of images for the data set 'folder', received none; give image_dir."
         )
-    if name != "folder" and image_dir is not None:
+    if name not in ("folder", "celeb_a") and image_dir is not None:
         raise ValueError(
             f"Expected no image_dir for the data set {name!r}, received {str(image_dir)!r}; "
-            "leave it out, or choose the data set 'folder'."
+            "leave it out, or choose the data set 'folder' or 'celeb_a'."
         )
     return _LOADERS[name](split, image_size, data_dir, image_dir)
 
 
-def _in_memory(array):
-    """`Images` of a uint8 [N, H, W, 3] array, which the pipelines capture as one tensor."""
+def _options():
+    """What all pipelines run with: tf.data's rewriting keeps a copy of every tensor they capture."""
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    return options
+
+
+def _in_memory(pixels, skipped=()):
+    """`Images` of uint8 [N, H, W, 3], an array or a tensor, which the pipelines capture."""
     with tf.device("CPU"):  # where tf.data gathers from it
-        pixels = tf.constant(array)
-    return Images(len(array), array.shape[1:3], lambda index: pixels[index])
+        pixels = tf.convert_to_tensor(pixels)
+    return Images(len(pixels), pixels.shape[1:3], lambda index: pixels[index], skipped)
+
+
+def _fits_in_memory(num_images, image_size):
+    return num_images * math.prod(image_size) * 3 <= _MAX_KEPT
 
 
 def _photos(split, image_size, data_dir, image_dir):
@@ -188,17 +209,21 @@ def _cifar10(split, image_size, data_dir, image_dir):
         )
     import tensorflow_datasets as tfds  # here, since it is slow and the others need none of it
 
+    builder = _prepared(tfds, data_dir)
+    batches = _examples(tfds, builder, _CIFAR10_SPLITS[split], batch_size=1000)
+    return _in_memory(np.concatenate([batch["image"] for batch in batches.as_numpy_iterator()]))
+
+
+def _examples(tfds, builder, split, **options):
+    """The examples of a prepared TFDS data set, in its order. Options: of `as_dataset`."""
     # One file at a time and nothing shuffled: the order is that of the files.
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     verbosity = logging.get_verbosity()
     logging.set_verbosity(min(verbosity, logging.WARNING))  # TFDS tells at length what it opens
     try:
-        dataset = _prepared(tfds, data_dir).as_dataset(
-            split=_CIFAR10_SPLITS[split], batch_size=1000, read_config=config
-        )
+        return builder.as_dataset(split=split, read_config=config, **options)
     finally:
         logging.set_verbosity(verbosity)
-    return _in_memory(np.concatenate([batch["image"] for batch in dataset.as_numpy_iterator()]))
 
 
 def _prepared(tfds, data_dir):
@@ -229,9 +254,64 @@ def _prepared(tfds, data_dir):
     return tfds.builder("cifar10", data_dir=data_dir)
 
 
+def _celeb_a(split, image_size, data_dir, image_dir):
+    """CelebA, cropped as in the paper and halved: a folder of its aligned JPEGs, or TFDS's."""
+    sizes = [(side, side) for side in _CELEB_A_SIDES]
+    if tuple(image_size) not in sizes:
+        raise ValueError(
+            f"Expected an image size of {', '.join(map(str, sizes))} for the data set 'celeb_a', "
+            f"received {tuple(image_size)}; choose a preset of such a size, or another data set."
+        )
+
+    def fit(image):
+        images = tf.ensure_shape(image, [*_CELEB_A_SIZE, 3])[None, 50:-40, 25:-25]
+        while images.shape[1] > image_size[0]:
+            images = auxiliary.HalfResolution()(images)
+        return images[0]
+
+    if image_dir is not None:
+        height, width = _CELEB_A_SIZE
+        kind = f"of {width} x {height} pixels (width x height)"
+        return _files(split, image_size, image_dir, fit, kind)
+
+    import tensorflow_datasets as tfds  # here, as in `_cifar10`
+
+    builder = tfds.builder("celeb_a", data_dir=data_dir)
+    if not builder.is_prepared():
+        raise FileNotFoundError(
+            f"Expected a prepared CelebA in {builder.data_path}, received none, and its download "
+            "is mostly over its quota; give --image_dir, a folder of the official aligned JPEGs "
+            "(img_align_celeba), or do tfds build celeb_a and give --data_dir where it is "
+            "elsewhere, or do without: --dataset photos, --dataset folder."
+        )
+    decoders = {"image": tfds.decode.SkipDecoding()}  # `_decode` is nearer to the original
+    examples = _examples(tfds, builder, split, decoders=decoders)  # official splits, same names
+    files = examples.map(lambda example: example["image"])
+    num_images = builder.info.splits[split].num_examples
+    if _fits_in_memory(num_images, image_size):
+        images = files.map(lambda file: fit(_decode(file)), tf.data.AUTOTUNE)
+        return _in_memory(images.batch(num_images).get_single_element())
+    with tf.device("CPU"):
+        files = files.batch(num_images).get_single_element()  # 1.4 GB, whatever the image size
+    return Images(num_images, image_size, lambda index: fit(_decode(files[index])))
+
+
 def _folder(split, image_size, data_dir, image_dir):
     """All PNG and JPEG files under a folder, centre-cropped and resized, split by their names."""
     del data_dir
+    kind = f"of at most {_MAX_PIXELS} pixels"
+    return _files(split, image_size, image_dir, lambda image: _fit(image, image_size), kind)
+
+
+def _files(split, image_size, image_dir, fit, kind):
+    """All PNG and JPEG files under a folder that are of some kind, split by their names.
+
+    Args:
+      split, image_size, image_dir: as in `load`.
+      fit: traced, uint8 [h, w, 3] -> uint8 [H, W, 3]; raises `tf.errors.OpError` for another
+          kind of image.
+      kind: str, how messages call the files that are used.
+    """
     image_dir = pathlib.Path(image_dir).expanduser()
     if not image_dir.is_dir():
         raise FileNotFoundError(
@@ -241,34 +321,44 @@ def _folder(split, image_size, data_dir, image_dir):
     found = [path for path in image_dir.rglob("*") if path.suffix.lower() in _SUFFIXES]
     found = sorted(path for path in found if not path.is_dir())
     paths = [path for path in found if _percentile(path.name) in _PERCENT[split]]
-    names = [path.relative_to(image_dir).as_posix() for path in paths]
 
-    fingerprints = []
+    fit = tf.function(fit, [tf.TensorSpec([None, None, 3], tf.uint8)])  # half the time of eager
+    # To check a file is to decode it, which costs more than to train a tiny network on it.
+    in_memory = _fits_in_memory(len(paths), image_size)
+    pixels = _aligned((len(paths) if in_memory else 0, *image_size, 3))
+    good, skipped = [], []  # (path, fingerprint); names
     with multiprocessing.pool.ThreadPool() as pool:  # TensorFlow decodes without Python's lock
-        checks = pool.imap(lambda path: _check(path, image_size), paths, chunksize=16)
-        for done, fingerprint in enumerate(checks, start=1):
-            fingerprints.append(fingerprint)
+        checks = pool.imap(lambda path: _check(path, fit), paths, chunksize=16)
+        for path, checked in zip(paths, checks):
+            if checked is None:
+                skipped.append(path.relative_to(image_dir).as_posix())
+            else:
+                image, fingerprint = checked
+                if in_memory:
+                    pixels[len(good)] = image
+                good.append((os.fsencode(path), fingerprint))
+            done = len(good) + len(skipped)
             logging.log_every_n_seconds(
                 logging.INFO, "Checked %d of %d image files of %s", 5, done, len(paths), image_dir
             )
-    skipped = [name for name, fingerprint in zip(names, fingerprints) if fingerprint is None]
     if skipped:
         logging.warning(
-            "Left out %d of %d %s files of %s, which are no whole PNG or JPEG of at most %d "
-            "pixels: %s",
-            *(len(skipped), len(paths), split, image_dir, _MAX_PIXELS, ", ".join(skipped)),
+            "Left out %d of %d %s files of %s, which are no whole PNG or JPEG %s: %s",
+            *(len(skipped), len(paths), split, image_dir, kind, ", ".join(skipped)),
         )
-    if len(skipped) == len(paths):
+    if not good:
         raise ValueError(
-            f"Expected PNG or JPEG files in {image_dir} for the split {split!r}, which takes "
+            f"Expected PNG or JPEG files {kind} in {image_dir} for the split {split!r}, which takes "
             f"{len(_PERCENT[split])} % of the file names, received {len(found)} files with "
-            f"{len(paths)} in that split and {len(skipped)} of those broken; add images, or give "
+            f"{len(paths)} in that split and {len(skipped)} of those left out; add images, or give "
             "another image_dir."
         )
-    good = [pair for pair in zip(paths, fingerprints) if pair[1] is not None]
+    if in_memory:
+        # The tensor shares the array's memory, of which `tf.constant` would make two copies.
+        shared = tf.experimental.dlpack.from_dlpack(pixels[: len(good)].__dlpack__())
+        return _in_memory(shared, skipped)
     with tf.device("CPU"):
-        files = tf.constant([os.fsencode(path) for path, _ in good])
-        fingerprints = tf.constant([fingerprint for _, fingerprint in good], tf.int64)
+        files, fingerprints = map(tf.constant, zip(*good))
 
     def read(index):
         contents = tf.io.read_file(files[index])
@@ -278,9 +368,17 @@ def _folder(split, image_size, data_dir, image_dir):
             ["Expected an image file as it was at the start, received another:", files[index]],
         )
         with tf.control_dependencies([unchanged]):
-            return _fit(_decode(contents), image_size)
+            return fit(_decode(contents))
 
     return Images(len(good), image_size, read, skipped)
+
+
+def _aligned(shape):
+    """An uninitialised uint8 array, aligned as TensorFlow's kernels need it to share its memory."""
+    num_bytes = math.prod(shape)
+    memory = np.empty(num_bytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + num_bytes].reshape(shape)
 
 
 def _percentile(name):
@@ -288,8 +386,8 @@ def _percentile(name):
     return int(hashlib.sha256(os.fsencode(name)).hexdigest(), 16) % 100
 
 
-def _check(path, image_size):
-    """The fingerprint of an image file that decodes to the end, None of any other."""
+def _check(path, fit):
+    """(Pixels, fingerprint) of an image file that decodes to the end and fits, None of any other."""
     try:
         if not path.is_file():  # a pipe would never end
             return None
@@ -304,8 +402,7 @@ def _check(path, image_size):
             return None
         if num_pixels > _MAX_PIXELS:
             return None
-        _fit(_decode(contents), image_size)
-        return _fingerprint(contents).numpy()
+        return fit(_decode(contents)).numpy(), _fingerprint(contents).numpy()
     except (OSError, tf.errors.OpError):
         return None
 
@@ -336,5 +433,5 @@ def _resize(image, image_size):
     return tf.cast(tf.round(tf.image.resize(image, image_size, "area")), tf.uint8)
 
 
-_LOADERS = {"photos": _photos, "cifar10": _cifar10, "folder": _folder}
+_LOADERS = {"photos": _photos, "cifar10": _cifar10, "celeb_a": _celeb_a, "folder": _folder}
 DATASETS = tuple(_LOADERS)

@@ -1,6 +1,9 @@
 """Every hyper-parameter of a training run, by name: the paper's own runs, and smaller ones."""
 
+from collections.abc import Callable
 from typing import NamedTuple
+
+from pixelcnn_aux import model
 
 
 class Training(NamedTuple):
@@ -18,9 +21,10 @@ class Training(NamedTuple):
 
 
 class Preset(NamedTuple):
-    """A data set, the arguments of the model's constructor, and each factor's training."""
+    """A data set, a model's constructor and its arguments, and each factor's training."""
 
     dataset: str
+    constructor: Callable
     model: dict
     training: dict[str, Training]
 
@@ -47,6 +51,7 @@ def _paper(epochs):
 GRAYSCALE = {
     "demo": Preset(
         "photos",
+        model.grayscale,
         {**_DEMO, "gray_blocks": 1, "image_blocks": 1, "embedding_blocks": 1},
         {
             "grayscale": Training(6, 100, 16, 2e-3, 0.996),
@@ -55,6 +60,7 @@ GRAYSCALE = {
     ),
     "small": Preset(
         "cifar10",
+        model.grayscale,
         {**_SMALL, "gray_blocks": 2, "image_blocks": 2, "embedding_blocks": 1},
         {
             "grayscale": Training(5, 500, 16, 2e-3, 0.9991),
@@ -64,6 +70,7 @@ GRAYSCALE = {
     # 36 residual blocks for the gray factor and 24 for the image's and for f_w; 30 and 200 epochs.
     "cifar10": Preset(
         "cifar10",
+        model.grayscale,
         {**_CIFAR10, "gray_blocks": 5, "image_blocks": 3, "embedding_blocks": 3},
         {"grayscale": _paper(epochs=30), "image": _paper(epochs=200)},
     ),
@@ -72,14 +79,92 @@ GRAYSCALE = {
 PIXELCNN = {
     "demo": Preset(
         "photos",
+        model.pixelcnn_pp,
         {**_DEMO, "blocks": 1},
         {"image": Training(12, 100, 16, 2e-3, 0.998)},
     ),
     "small": Preset(
         "cifar10",
+        model.pixelcnn_pp,
         {**_SMALL, "blocks": 2},
         {"image": Training(29, 500, 16, 2e-3, 0.9998)},
     ),
     # PixelCNN++ with the paper's optimisation, 36 residual blocks.
-    "cifar10": Preset("cifar10", {**_CIFAR10, "blocks": 5}, {"image": _paper(epochs=200)}),
+    "cifar10": Preset(
+        "cifar10", model.pixelcnn_pp, {**_CIFAR10, "blocks": 5}, {"image": _paper(epochs=200)}
+    ),
+}
+
+# Section 4.2: 100 filters, 3 blocks under an embedding of 15.
+_PYRAMID = {"filters": 100, "blocks": 3, "embedding_blocks": 3, "depth": 2, "dropout": 0.5}
+
+
+def _paper_pyramid(num_images, *factors):
+    """Section 4.2: learning rate 0.001, batch size 16, decay 0.999995, 60 epochs."""
+    return dict.fromkeys(factors, Training(60, num_images // 16, 16, 1e-3, 0.999995))
+
+
+PYRAMID = {
+    "demo": Preset(
+        "photos",
+        model.pyramid,
+        {"image_size": (32, 32), "filters": 24, "embedding_blocks": 1, "dropout": 0.5},
+        {
+            "8x8": Training(5, 200, 16, 2e-3, 0.997),
+            "16x16": Training(5, 200, 16, 2e-3, 0.997),
+            "32x32": Training(10, 100, 16, 2e-3, 0.997),
+        },
+    ),
+    "small": Preset(
+        "cifar10",
+        model.pyramid,
+        {"image_size": (32, 32), "filters": 32, "dropout": 0.0},
+        {
+            "8x8": Training(10, 1000, 16, 2e-3, 0.9997),
+            "16x16": Training(10, 1000, 16, 2e-3, 0.9997),
+            "32x32": Training(16, 500, 16, 2e-3, 0.99965),
+        },
+    ),
+    "small_celeba": Preset(
+        "celeb_a",
+        model.pyramid,
+        {"image_size": (64, 64), "filters": 32, "dropout": 0.0},
+        {
+            "8x8": Training(5, 1000, 16, 2e-3, 0.9994),
+            "16x16": Training(5, 1000, 16, 2e-3, 0.9994),
+            "32x32": Training(8, 500, 16, 2e-3, 0.9993),
+            "64x64": Training(8, 250, 16, 2e-3, 0.9986),
+        },
+    ),
+    "cifar10": Preset(
+        "cifar10",
+        model.pyramid,
+        {"image_size": (32, 32), **_PYRAMID},
+        _paper_pyramid(50_000, "8x8", "16x16", "32x32"),
+    ),
+    # 95 % of CelebA's 202,599 images.
+    "celeba": Preset(
+        "celeb_a",
+        model.pyramid,
+        {"image_size": (128, 128), **_PYRAMID},
+        _paper_pyramid(192_469, "8x8", "16x16", "32x32", "64x64", "128x128"),
+    ),
+    "grayscale_pyramid_demo": Preset(
+        "photos",
+        model.grayscale_pyramid,
+        {
+            "filters": 24,
+            "embedding_blocks": 1,
+            "image_filters": 24,
+            "image_blocks": 1,
+            "image_embedding_blocks": 1,
+            "resolutions": 2,
+        },
+        {
+            "grayscale_8x8": Training(5, 200, 16, 2e-3, 0.997),
+            "grayscale_16x16": Training(5, 200, 16, 2e-3, 0.997),
+            "grayscale": Training(5, 100, 16, 2e-3, 0.996),
+            "image": Training(10, 100, 16, 2e-3, 0.998),
+        },
+    ),
 }

@@ -21,7 +21,7 @@ def check_method(method):
 def noise(factor, seeds, position, size):
     """The uniforms that a factor's draws consume, each image's a function of its seed alone.
 
-    Drawn eagerly: inside a compiled function the same seed would give other numbers.
+    Never drawn inside a function that XLA compiles, where the same seed would give other numbers.
 
     Args:
       factor: `Factor`.
@@ -32,14 +32,16 @@ def noise(factor, seeds, position, size):
     Returns:
       float [B, H, W, noise_size] in [0, 1), of the factor's dtype.
     """
-    shape = [*size, factor.likelihood.noise_size]
-    folded = [tf.random.fold_in(seed, position, alg="philox") for seed in tf.unstack(seeds)]
-    return tf.stack(
-        [
-            tf.random.stateless_uniform(shape, seed, dtype=factor.compute_dtype, alg="philox")
-            for seed in folded
-        ]
-    )
+    return _noise(seeds, position, (*size, factor.likelihood.noise_size), factor.compute_dtype)
+
+
+@tf.function(reduce_retracing=True, autograph=False)
+def _noise(seeds, position, shape, dtype):
+    def of_image(seed):
+        seed = tf.random.fold_in(seed, position, alg="philox")
+        return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")
+
+    return tf.map_fn(of_image, seeds, fn_output_signature=dtype)
 
 
 def draws(likelihood, uniforms, log_scale_shift, mode):
@@ -88,13 +90,13 @@ def completion(known, mask, decider):
     return row
 
 
-def _draw_images(factor, features, uniforms, log_scale_shift, completed, mode, method):
+def _draw_images(factor, size, features, uniforms, log_scale_shift, completed, mode, method):
     decider = draws(factor.likelihood, uniforms, log_scale_shift, mode)
     if completed is not None:
         decider = completion(*completed, decider)
     fill = {"full": _fill_anew, "incremental": _fill_incrementally}[method]
     batch = uniforms.shape[0] or tf.shape(uniforms)[0]
-    return fill(factor, features, uniforms.shape[1:3], batch, decider)
+    return fill(factor, features, size, batch, decider)
 
 
 _DRAW_IMAGES = {
@@ -132,12 +134,19 @@ def draw_images(
     Returns:
       uint8 [B, H, W, C].
     """
+    # The size as plain numbers: whatever shapes are traced anew for, it never becomes unknown.
     return _DRAW_IMAGES[jit_compile](
-        factor, features, uniforms, log_scale_shift, completed, mode, method
+        factor,
+        tuple(uniforms.shape[1:3]),
+        features,
+        uniforms,
+        log_scale_shift,
+        completed,
+        mode,
+        method,
     )
 
 
-@tf.function(reduce_retracing=True, autograph=False)
 def forced_params(factor, features, images):
     """The parameters that a factor's incremental evaluation meets on its way through given images.
 
@@ -149,9 +158,13 @@ def forced_params(factor, features, images):
     Returns:
       float [B, H, W, P].
     """
-    scan = incremental.Scan(
-        factor.network, factor.scaled, images.shape[1:3], tf.shape(images)[0], keep_params=True
-    )
+    return _forced_params(factor, tuple(images.shape[1:3]), features, images)
+
+
+@tf.function(reduce_retracing=True, autograph=False)
+def _forced_params(factor, size, features, images):
+    batch = images.shape[0] or tf.shape(images)[0]
+    scan = incremental.Scan(factor.network, factor.scaled, size, batch, keep_params=True)
     _, params = scan.decide_each_pixel(features, given_pixels(images))
     return params
 

@@ -52,6 +52,40 @@ class GrayscaleTest(tf.test.TestCase):
             transform(np.zeros([2, 4, 4, 1], np.uint8))
 
 
+class HalfResolutionTest(tf.test.TestCase):
+    def test_means_of_blocks_by_hand(self):
+        # The sums of the blocks are 10, 9, 1 and 1020, with quarters 2.5, 2.25, 0.25 and 255.
+        rows = [[1, 2, 0, 9], [3, 4, 0, 0], [0, 1, 255, 255], [0, 0, 255, 255]]
+        image = np.array(rows, np.uint8).reshape(1, 4, 4, 1)
+        halved = pa.auxiliary.HalfResolution()(image)
+        self.assertEqual(halved.dtype, tf.uint8)
+        self.assertAllEqual(halved[0, ..., 0], [[3, 2], [0, 255]])  # halves go up
+
+    def test_channels_and_blocks_are_apart(self):
+        images = np.random.default_rng(0).integers(0, 256, (2, 6, 4, 3)).astype(np.uint8)
+        halved = pa.auxiliary.HalfResolution()(images)
+        corners = [images[:, i::2, j::2].astype(int) for i in (0, 1) for j in (0, 1)]
+        self.assertAllEqual(halved, (sum(corners) + 2) // 4)
+
+    def test_grays_stay_within_their_bits(self):
+        halved = pa.auxiliary.HalfResolution()(np.full([1, 2, 2, 1], 15, np.uint8))
+        self.assertAllEqual(halved, np.full([1, 1, 1, 1], 15))
+
+    def test_a_pixel_is_known_where_its_block_is(self):
+        mask = np.ones([1, 2, 6, 1], np.uint8)
+        mask[0, 1, 2] = 0
+        known = pa.auxiliary.HalfResolution().known(mask)
+        self.assertAllEqual(known[0, :, :, 0], [[1, 0, 1]])
+
+    def test_odd_sides_are_refused(self):
+        transform = pa.auxiliary.HalfResolution()
+        with self.assertRaisesRegex(ValueError, "even sides.*Received: 4 x 5"):
+            transform(np.zeros([1, 4, 5, 3], np.uint8))
+        with self.assertRaisesRegex(ValueError, "even sides.*Received: 3 x 4"):
+            transform.size((3, 4))
+        self.assertEqual(transform.size((6, 4)), (3, 2))
+
+
 class CheckImagesTest(tf.test.TestCase):
     def test_values_out_of_range_are_refused(self):
         grays = np.full([1, 2, 2, 1], 15, np.uint8)

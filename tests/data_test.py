@@ -2,11 +2,13 @@
 
 import importlib.util
 import io
+import itertools
 import os
 import pathlib
 import shutil
 import struct
 import tempfile
+import unittest
 from unittest import mock
 
 import numpy as np
@@ -16,7 +18,10 @@ import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
 
-from pixelcnn_aux import data
+from pixelcnn_aux import auxiliary, data
+
+# Beside the repository, where there is one: official aligned JPEGs, whose faces are not to go into it.
+CELEB_A = pathlib.Path(__file__).parents[2] / "shared" / "data" / "img_align_celeba"
 
 
 def encoded(pixels, kind, mode="RGB", **options):
@@ -127,12 +132,14 @@ class ImagesTest(tf.test.TestCase):
 class LoadTest(tf.test.TestCase):
     def test_wrong_arguments(self):
         for arguments, message in (
-            (("mnist", "train"), "photos, cifar10, folder.*'mnist'"),
+            (("mnist", "train"), "photos, cifar10, celeb_a, folder.*'mnist'"),
             (("photos", "valid"), "train, validation, test.*'valid'"),
             (("folder", "train"), "image_dir"),
             (("photos", "train", (32, 32), None, "here"), "no image_dir.*here"),
             (("photos", "train", (129, 32)), "128 x 128.*129"),
             (("cifar10", "train", (64, 64)), r"\(32, 32\).*\(64, 64\)"),
+            (("celeb_a", "train", (48, 48)), r"\(128, 128\), \(64, 64\), .*, \(1, 1\).*\(48, 48\)"),
+            (("celeb_a", "train", (64, 32), None, "here"), r"\(64, 64\).*received \(64, 32\)"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 data.load(*arguments)
@@ -172,7 +179,9 @@ class PhotosTest(tf.test.TestCase):
             data.load("photos", "train")
 
 
-class FolderTest(tf.test.TestCase):
+class FilesTest(tf.test.TestCase):
+    """With a folder to write image files to."""
+
     def setUp(self):
         super().setUp()
         self.folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory()))
@@ -188,6 +197,8 @@ class FolderTest(tf.test.TestCase):
         path.write_bytes(contents)
         return path
 
+
+class FolderTest(FilesTest):
     def load(self, split="train", image_size=(8, 8)):
         return data.load("folder", split, image_size, image_dir=str(self.folder))
 
@@ -307,6 +318,7 @@ class FolderTest(tf.test.TestCase):
         taken(images.training_batches(4, seed=0), 3)
 
     def test_a_file_lost_or_changed_after_the_check_is_named(self):
+        self.enter_context(mock.patch.object(data, "_MAX_KEPT", 0))
         path = self.write("good.png", encoded(noise(8, 8, 3), "PNG"))
         images = self.load()
         path.write_bytes(encoded(noise(8, 8, 3, seed=1), "PNG"))
@@ -319,6 +331,26 @@ class FolderTest(tf.test.TestCase):
         with self.assertRaisesRegex(tf.errors.NotFoundError, str(path)):
             everything(images.batches(1))
 
+    def test_kept_in_memory_or_read_anew(self):
+        self.write("a.png", encoded(noise(9, 8, 3), "PNG"))
+        self.write("b.png", b"broken")
+        self.write("c.jpg", encoded(noise(16, 24, 3), "JPEG"))
+        self.enter_context(mock.patch.object(data, "_PERCENT", {"train": range(100)}))
+        kept = self.load()
+        with mock.patch.object(data, "_MAX_KEPT", 3 * 8 * 8 * 3 - 1):  # the three files do not fit
+            anew = self.load()
+        for images in (kept, anew):
+            self.assertEqual((images.num_images, images.skipped), (2, ("b.png",)))
+            spec = tf.TensorSpec([5, 8, 8, 3], tf.uint8)
+            self.assertEqual(images.training_batches(5, seed=0).element_spec, spec)
+        whole = everything(anew.batches(2))
+        batches = taken(anew.training_batches(5, seed=0), 3)
+        shutil.rmtree(self.folder)
+        self.assertAllEqual(everything(kept.batches(2)), whole)
+        self.assertAllEqual(taken(kept.training_batches(5, seed=0), 3), batches)
+        with self.assertRaises(tf.errors.NotFoundError):
+            everything(anew.batches(2))
+
     def test_nothing_to_read(self):
         with self.assertRaisesRegex(FileNotFoundError, "missing"):
             data.load("folder", "train", image_dir=self.folder / "missing")
@@ -330,30 +362,36 @@ class FolderTest(tf.test.TestCase):
         ):
             self.load("test")
         self.write("good.png", b"")
-        with self.assertRaisesRegex(ValueError, "1 in that split and 1 of those broken"):
+        with self.assertRaisesRegex(ValueError, "1 in that split and 1 of those left out"):
             self.load()
         with self.assertRaisesRegex(FileNotFoundError, "good.png, which is none"):
             data.load("folder", "train", image_dir=self.folder / "good.png")
 
 
+def prepare(name, data_dir, splits):
+    """Writes a small data set in the form of TFDS's: dict, split -> iterable of examples."""
+    builder = tfds.builder(name, data_dir=data_dir)
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version=str(builder.version),
+        data_dir=data_dir,
+        features=builder.info.features,
+        split_datasets={split: enumerate(examples) for split, examples in splits.items()},
+        disable_shuffling=True,
+    )
+
+
 def prepare_cifar10(data_dir, num_train=1010, num_test=12):
-    """Writes a small data set in the form of TFDS's CIFAR-10: image i starts with the bytes of i."""
+    """Image i starts with the bytes of i."""
 
     def examples(split, count):
         for i in range(count):
             image = np.zeros([32, 32, 3], np.uint8)
             image[0, 0, :2] = divmod(i, 256)
-            yield i, {"id": f"{split}_{i:05}", "image": image, "label": 0}
+            yield {"id": f"{split}_{i:05}", "image": image, "label": 0}
 
-    builder = tfds.builder("cifar10", data_dir=data_dir)
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="cifar10",
-        version=str(builder.version),
-        data_dir=data_dir,
-        features=builder.info.features,
-        split_datasets={"train": examples("train", num_train), "test": examples("test", num_test)},
-        disable_shuffling=True,
-    )
+    splits = {"train": examples("train", num_train), "test": examples("test", num_test)}
+    prepare("cifar10", data_dir, splits)
 
 
 class Cifar10Test(tf.test.TestCase):
@@ -422,6 +460,119 @@ class Cifar10Test(tf.test.TestCase):
         self.assertEqual({path.name for path in self.parent.iterdir()}, {"not", "elsewhere"})
         self.assertEqual([path.name for path in self.data_dir.iterdir()], ["cifar10"])
         self.assertAllEqual(self.numbers("train"), np.arange(10))  # from the disk
+
+
+def halved(pixels):
+    """[..., H, W, C] -> [..., H / 2, W / 2, C], by its definition."""
+    a, b, c, d = (
+        pixels[..., i::2, j::2, :].astype(np.int32) for i, j in np.ndindex(2, 2)
+    )  # the corners of each block
+    return (a + b + c + d + 2) // 4
+
+
+class CelebATest(FilesTest):
+    def load(self, split="train", side=128):
+        return data.load("celeb_a", split, (side, side), image_dir=self.folder)
+
+    def test_crop_and_halvings(self):
+        pixels = noise(218, 178, 3)
+        self.write("good.png", encoded(pixels, "PNG"))
+        expected = pixels[50:178, 25:153]
+        for side in (128, 64, 32, 16, 8, 4, 2, 1):
+            images = self.load(side=side)
+            self.assertEqual((images.num_images, images.image_size), (1, (side, side)))
+            self.assertAllEqual(everything(images.batches(1)), expected[None])
+            expected = halved(expected)
+
+    def test_splits_by_the_names_of_the_files(self):
+        names = [f"{i:06}.jpg" for i in range(1, 101)]
+        for i, name in enumerate(names):
+            path = f"img_align_celeba/{name}"
+            self.write(path, encoded(np.full((218, 178, 3), 2 * i, np.uint8), "JPEG"))
+        for split in data.SPLITS:
+            expected = [
+                2 * i
+                for i, name in enumerate(names)
+                if data._percentile(name) in data._PERCENT[split]
+            ]
+            self.assertAllEqual(everything(self.load(split, 8).batches(9))[:, 0, 0, 0], expected)
+
+    def test_files_of_another_size_are_named_and_left_out(self):
+        good, other = encoded(noise(218, 178, 3), "JPEG"), encoded(noise(178, 218, 3), "JPEG")
+        self.enter_context(mock.patch.object(data, "_PERCENT", {"train": range(100)}))
+        self.write("a/turned.jpg", other)
+        with self.assertRaisesRegex(ValueError, "178 x 218 pixels .*1 of those left out"):
+            self.load()
+        self.write("broken.jpg", good[:-200])
+        self.write("good.jpg", good)
+        for limit in (data._MAX_KEPT, 0):
+            with (
+                mock.patch.object(data, "_MAX_KEPT", limit),
+                self.assertLogs(logging.get_absl_logger(), "WARNING") as logs,
+            ):
+                images = self.load()
+            self.assertEqual(images.skipped, ("a/turned.jpg", "broken.jpg"))
+            self.assertRegex(logs.output[0], "2 of 3 .*178 x 218 .*: a/turned.jpg, broken.jpg")
+            self.assertAllEqual(
+                everything(images.batches(2)), data._decode(good)[None, 50:178, 25:153]
+            )
+
+    def test_through_tfds(self):
+        counts = {"train": 5, "validation": 3, "test": 2}
+        files = {
+            split: [encoded(noise(218, 178, 3, seed=(count, i)), "JPEG") for i in range(count)]
+            for split, count in counts.items()
+        }
+        features = tfds.builder("celeb_a", data_dir=self.folder).info.features
+        rest = {key: dict.fromkeys(features[key], 0) for key in features if key != "image"}
+        splits = {
+            split: [{"image": io.BytesIO(file), **rest} for file in files[split]] for split in files
+        }
+        prepare("celeb_a", self.folder, splits)
+        for limit, split in itertools.product((data._MAX_KEPT, 0), data.SPLITS):
+            with mock.patch.object(data, "_MAX_KEPT", limit):
+                images = data.load("celeb_a", split, (64, 64), data_dir=self.folder)
+            self.assertEqual((images.num_images, images.image_size), (counts[split], (64, 64)))
+            whole = np.stack([data._decode(file) for file in files[split]])
+            expected = halved(whole[:, 50:178, 25:153])
+            self.assertAllEqual(everything(images.batches(2)), expected)
+            spec = tf.TensorSpec([4, 64, 64, 3], tf.uint8)
+            self.assertEqual(images.training_batches(4, seed=0).element_spec, spec)
+
+    def test_nothing_prepared_is_not_downloaded(self):
+        target = self.folder / "not" / "there"
+        with (
+            mock.patch.object(tfds.core.DatasetBuilder, "download_and_prepare") as download,
+            mock.patch.object(requests, "head") as head,
+            self.assertRaises(FileNotFoundError) as caught,
+        ):
+            data.load("celeb_a", "train", data_dir=target)
+        download.assert_not_called()
+        head.assert_not_called()
+        for part in (
+            f"{target}/celeb_a",
+            "--image_dir",
+            "img_align_celeba",
+            "tfds build celeb_a",
+            "--data_dir",
+            "--dataset photos",
+        ):
+            self.assertIn(part, str(caught.exception))
+        self.assertEmpty(list(self.folder.iterdir()))
+
+    @unittest.skipUnless(CELEB_A.is_dir(), f"no images in {CELEB_A}")
+    def test_official_images(self):
+        self.folder = CELEB_A
+        paths = sorted(CELEB_A.rglob("*.jpg"))
+        self.assertEqual(sum(self.load(split, 64).num_images for split in data.SPLITS), len(paths))
+        images, halves = self.load("test"), self.load("test", 64)
+        self.assertEqual((images.image_size, halves.image_size), ((128, 128), (64, 64)))
+        self.assertAlmostEqual(images.num_images / len(paths), 0.05, delta=0.01)
+        images, halves = everything(images.batches(64)), everything(halves.batches(64))
+        self.assertAllEqual(auxiliary.HalfResolution()(images), halves)
+        first = next(path for path in paths if data._percentile(path.name) in data._PERCENT["test"])
+        expected = np.asarray(Image.open(first).crop((25, 50, 153, 178)))
+        self.assertAllClose(images[0].astype(int), expected.astype(int), atol=1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What several suites build: a chain as small as chains get, and pictures that it can learn."""
+"""What several suites need: a chain as small as chains get, pictures that it can learn, and statistics."""
 
 import functools
 import pathlib
@@ -8,9 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, workdir
+from pixelcnn_aux import data, layers, workdir
 
 SIZE = (4, 6)  # not square, so that a swap of height and width shows
+# So far below 0 that, whatever the coefficients add, P(0) rounds to one and the channel drops out.
+ABSENT = -1e6
 
 
 def pictures(count, seed=0, size=SIZE):
@@ -55,6 +57,16 @@ def shared_model(dtype="float32", dropout=0.0):
     return tiny_model(dtype=dtype, dropout=dropout)
 
 
+def randomize(factor, seed=0):
+    """Draws a factor's weights anew, biases too: many are zero at first, which hides what they should do."""
+    random = np.random.default_rng(seed)
+    for layer in factor._flatten_layers():
+        if isinstance(layer, layers.WeightNorm) and layer.built:
+            layer.v.assign(random.normal(size=layer.v.shape))
+            layer.g.assign(random.uniform(0.5, 1.5, size=layer.g.shape))
+            layer.b.assign(random.normal(0, 0.5, size=layer.b.shape))
+
+
 def make_run(folder, model, trained):
     """Leaves a workdir of a model behind, as training does, with weights of the factors `trained`."""
     workdir.create(folder, {"preset": "tiny", "model": model.config})
@@ -74,3 +86,49 @@ def contents(folder):
     """dict, relative path -> bytes, of all files under a folder."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def in_pixels(pixels):
+    """Scaled mean of a location in pixel units."""
+    return (np.asarray(pixels) - 127.5) / 127.5
+
+
+def in_log_scales(pixels):
+    return np.log(np.asarray(pixels) / 127.5)
+
+
+def mixture_params(logits, means, log_scales, coefficients):
+    """[10 K] from K logits and, for each of R, G, B, K (or one) of the others."""
+    shape = (3, len(logits))
+    blocks = [np.broadcast_to(x, shape) for x in (means, log_scales, coefficients)]
+    return np.concatenate([logits, np.stack(blocks, axis=1).ravel()])
+
+
+def probabilities(head, params, *channels):
+    """exp(log_prob) of one pixel's params at the values of `channels`, which broadcast."""
+    images = np.stack(np.broadcast_arrays(*channels), axis=-1)
+    params = np.broadcast_to(params, (*images.shape[:-1], head.num_params))
+    return np.exp(head.log_prob(params, images).numpy())
+
+
+def without(params, *channels):
+    """Params of a mixture with these channels always 0."""
+    params = np.array(params)
+    num_components = params.shape[-1] // 10
+    blocks = params[..., num_components:].reshape(*params.shape[:-1], 3, 3, num_components)
+    blocks[..., list(channels), 0, :] = ABSENT
+    return np.concatenate(
+        [params[..., :num_components], blocks.reshape(*params.shape[:-1], -1)], -1
+    )
+
+
+def chi_square_p_value(counts, probs):
+    """P-value of counts under probs; all cells that expect fewer than 5 are one cell."""
+    counts, expected = np.ravel(counts), np.ravel(probs) * np.sum(counts)
+    order = np.argsort(expected)
+    counts, expected = counts[order], expected[order]
+    first = max(np.searchsorted(expected, 5.0), np.searchsorted(np.cumsum(expected), 5.0) + 1)
+    counts = np.append(counts[:first].sum(), counts[first:])
+    expected = np.append(expected[:first].sum(), expected[first:])
+    statistic = np.sum((counts - expected) ** 2 / expected)
+    return tf.math.igammac(np.float64((len(counts) - 1) / 2), statistic / 2).numpy()

@@ -10,73 +10,33 @@ import tensorflow_probability as tfp
 from absl.testing import parameterized
 
 from pixelcnn_aux import likelihoods
+from tests.helpers import (
+    chi_square_p_value,
+    in_log_scales,
+    in_pixels,
+    mixture_params,
+    probabilities,
+    without,
+)
 
 tfd = tfp.distributions
 
 REFERENCE = pathlib.Path(__file__).parent / "data" / "openai_pixelcnn_pp.npz"
 NUM_DRAWS = 20_000
-# So far below 0 that, whatever the coefficients add, P(0) rounds to one and the channel drops out.
-ABSENT = -1e6
 
 
 def sigmoid(x):
     return 1.0 / (1.0 + np.exp(-x))
 
 
-def in_pixels(pixels):
-    """Scaled mean of a location in pixel units."""
-    return (np.asarray(pixels) - 127.5) / 127.5
-
-
-def in_log_scales(pixels):
-    return np.log(np.asarray(pixels) / 127.5)
-
-
-def mixture_params(logits, means, log_scales, coefficients):
-    """[10 K] from K logits and, for each of R, G, B, K (or one) of the others."""
-    shape = (3, len(logits))
-    blocks = [np.broadcast_to(x, shape) for x in (means, log_scales, coefficients)]
-    return np.concatenate([logits, np.stack(blocks, axis=1).ravel()])
-
-
 def random_params(*shape, num_components=10, seed=0):
     return np.random.default_rng(seed).normal(size=(*shape, 10 * num_components))
-
-
-def probabilities(head, params, *channels):
-    """exp(log_prob) of one pixel's params at the values of `channels`, which broadcast."""
-    images = np.stack(np.broadcast_arrays(*channels), axis=-1)
-    params = np.broadcast_to(params, (*images.shape[:-1], head.num_params))
-    return np.exp(head.log_prob(params, images).numpy())
-
-
-def without(params, *channels):
-    """Params of a mixture with these channels always 0."""
-    params = np.array(params)
-    num_components = params.shape[-1] // 10
-    blocks = params[..., num_components:].reshape(*params.shape[:-1], 3, 3, num_components)
-    blocks[..., list(channels), 0, :] = ABSENT
-    return np.concatenate(
-        [params[..., :num_components], blocks.reshape(*params.shape[:-1], -1)], -1
-    )
 
 
 def draw_many(head, params, dtype=np.float64, seed=0, **kwargs):
     noise = np.random.default_rng(seed).random((NUM_DRAWS, head.noise_size), dtype=dtype)
     params = np.broadcast_to(params.astype(dtype), (NUM_DRAWS, head.num_params))
     return head.draw(params, noise, **kwargs).numpy()
-
-
-def chi_square_p_value(counts, probs):
-    """P-value of counts under probs; all cells that expect fewer than 5 are one cell."""
-    counts, expected = np.ravel(counts), np.ravel(probs) * np.sum(counts)
-    order = np.argsort(expected)
-    counts, expected = counts[order], expected[order]
-    first = max(np.searchsorted(expected, 5.0), np.searchsorted(np.cumsum(expected), 5.0) + 1)
-    counts = np.append(counts[:first].sum(), counts[first:])
-    expected = np.append(expected[:first].sum(), expected[first:])
-    statistic = np.sum((counts - expected) ** 2 / expected)
-    return tf.math.igammac(np.float64((len(counts) - 1) / 2), statistic / 2).numpy()
 
 
 class DiscretizedLogisticTest(tf.test.TestCase):

@@ -1,5 +1,6 @@
 """Tests of the chain: what its factors see, how their probabilities add up, and what is loaded."""
 
+import functools
 import json
 import math
 import shutil
@@ -8,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import workdir
+from pixelcnn_aux import evaluation, workdir
 from tests import helpers
 
 IMAGES = helpers.pictures(3)
@@ -97,6 +98,101 @@ class AuxiliaryModelTest(tf.test.TestCase):
         for name, factor in model.factors.items():
             copy.factors[name].set_weights(factor.get_weights())
         self.assertAllEqual(copy.log_prob(IMAGES), model.log_prob(IMAGES))
+
+
+@functools.cache
+def tiny_pyramid(dtype="float64"):
+    """Three scales of images that are not square."""
+    return pa.pyramid(
+        (8, 16),
+        (2, 4),
+        filters=3,
+        blocks=1,
+        embedding_blocks=1,
+        num_components=2,
+        dropout=0.0,
+        dtype=dtype,
+    )
+
+
+class PyramidTest(tf.test.TestCase):
+    images = helpers.pictures(3, size=(8, 16))
+
+    def test_factors_are_scales_the_base_first(self):
+        sizes = {"2x4": (2, 4), "4x8": (4, 8), "8x16": (8, 16)}
+        self.assertEqual(tiny_pyramid().sizes(), sizes)
+        chain = tiny_pyramid().auxiliaries(self.images)
+        self.assertEqual(
+            {name: x.shape[1:3].as_list() for name, x in chain.items()},
+            {name: [*size] for name, size in sizes.items()},
+        )
+        halved = pa.auxiliary.HalfResolution()(self.images)
+        self.assertAllEqual(chain["4x8"], halved)
+        # Each is computed from the one just above it, with that one's rounding.
+        self.assertAllEqual(chain["2x4"], pa.auxiliary.HalfResolution()(halved))
+
+    def test_bound_adds_up_over_batches_with_a_ragged_last_one(self):
+        model = tiny_pyramid("float32")
+        chain = [None, *model.auxiliaries(self.images).values()]
+        nats = sum(
+            np.sum(factor.log_prob(image, given), dtype=np.float64)
+            for factor, image, given in zip(model.factors.values(), chain[1:], chain)
+        )
+        expected = -nats / (3 * 8 * 16 * 3 * math.log(2))
+        bits = evaluation.bits_per_dim(model, [self.images[:2], self.images[2:]])
+        self.assertAllClose(evaluation.summarize(bits)["total"], expected, rtol=1e-5, atol=0.0)
+
+    def test_incremental_draws_are_those_of_the_full_evaluation(self):
+        seeds = [[0, 1], [0, 2]]
+        incremental = tiny_pyramid().sample(seeds)
+        for name, images in tiny_pyramid().sample(seeds, method="full").items():
+            self.assertAllEqual(incremental[name], images)
+        self.assertEqual(list(incremental), ["2x4", "4x8", "8x16"])
+        # From a scale on, as if it had been drawn.
+        given = tiny_pyramid().sample(seeds, given={"4x8": incremental["4x8"]})
+        self.assertEqual(list(given), ["4x8", "8x16"])
+        self.assertAllEqual(given["8x16"], incremental["8x16"])
+
+    def test_completion_knows_the_blocks_that_are_known_whole(self):
+        mask = np.zeros([3, 8, 16, 1], np.uint8)
+        mask[:, :3] = 1  # of the third row, no half-resolution pixel is known
+        drawn = tiny_pyramid().sample([[0, 1], [0, 2], [0, 3]], known=self.images, mask=mask)
+        chain = tiny_pyramid().auxiliaries(self.images)
+        self.assertAllEqual(drawn["8x16"][:, :3], self.images[:, :3])
+        self.assertAllEqual(drawn["4x8"][:, :1], chain["4x8"][:, :1])
+        self.assertNotAllEqual(drawn["4x8"][:, 1], chain["4x8"][:, 1])
+        self.assertNotAllEqual(drawn["2x4"][:, 0], chain["2x4"][:, 0])
+
+    def test_sizes_that_halvings_do_not_reach_are_refused(self):
+        for image_size, base_size in (((12, 12), (8, 8)), ((8, 8), (16, 16)), ((8, 16), (4, 4))):
+            with self.assertRaisesRegex(ValueError, r"halvings.*image_size=\(.*base_size=\("):
+                pa.pyramid(image_size, base_size, filters=2)
+
+    def test_grays_may_be_a_pyramid_too(self):
+        model = pa.grayscale_pyramid(
+            (8, 8),
+            (2, 2),
+            filters=2,
+            blocks=1,
+            embedding_blocks=1,
+            image_filters=2,
+            image_blocks=1,
+            image_embedding_blocks=1,
+            resolutions=1,
+            num_components=2,
+        )
+        names = ["grayscale_2x2", "grayscale_4x4", "grayscale", "image"]
+        self.assertEqual(list(model.factors), names)
+        images = helpers.pictures(2, size=(8, 8))
+        chain = model.auxiliaries(images)
+        self.assertAllEqual(chain["grayscale"], pa.auxiliary.Grayscale()(images))
+        self.assertAllEqual(
+            chain["grayscale_4x4"], pa.auxiliary.HalfResolution()(chain["grayscale"])
+        )
+        self.assertEqual(list(model.bits_per_dim(images)), [*names, "total"])
+        drawn = model.sample([[0, 1]])
+        self.assertEqual(list(drawn), names)
+        self.assertLess(np.max(drawn["grayscale_2x2"]), 16)
 
 
 class ConstructorsTest(tf.test.TestCase):

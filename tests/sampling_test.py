@@ -1,6 +1,7 @@
 """Tests of sampling, in float64 so that what should be equal is equal to the last pixel."""
 
 import functools
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -9,6 +10,8 @@ from pixelcnn_aux import sampling
 from tests import helpers
 
 SEEDS = np.array([[1, 2], [3, 4], [-5, 2**31 - 1]], np.int32)
+KNOWN = helpers.pictures(3)
+MASK = np.random.default_rng(0).integers(2, size=(3, *helpers.SIZE, 1)).astype(np.uint8)
 
 
 def model():
@@ -64,6 +67,97 @@ class SampleTest(tf.test.TestCase):
         self.assertAllEqual(images["image"], drawn()["image"])
         inverted = model().sample(SEEDS, given={"grayscale": 15 - drawn()["grayscale"]})
         self.assertNotAllEqual(inverted["image"], drawn()["image"])
+
+
+class CompletionTest(tf.test.TestCase):
+    """Known images are pictures, which no untrained model draws."""
+
+    def complete(self, mask, **kwargs):
+        """The images, and those that the known ones would give: two dicts, name -> array."""
+        images = model().sample(SEEDS, known=KNOWN, mask=mask, **kwargs)
+        known = model().auxiliaries(KNOWN)
+        self.assertEqual(list(images), list(known))
+        return [{k: v.numpy() for k, v in x.items()} for x in (images, known)]
+
+    def test_known_pixels_are_kept_in_every_image(self):
+        images, known = self.complete(MASK)
+        for name in known:
+            self.assertEqual(images[name].dtype, np.uint8)
+            is_kept = np.all(images[name] == known[name], axis=-1, keepdims=True)
+            self.assertAllEqual(is_kept[MASK == 1], np.ones(np.sum(MASK), bool))
+            # Of the others, a gray may be the same by chance.
+            self.assertLess(np.mean(is_kept[MASK == 0]), 0.5)
+
+    def test_other_pixels_are_drawn_given_those_before_them(self):
+        images, known = self.complete(MASK)
+        grays, colours = images.values()
+        for name, inputs in (("grayscale", (grays,)), ("image", (colours, grays))):
+            factor = model().factors[name]
+            pixels = factor.likelihood.draw(factor.params(*inputs), noise_of(name))
+            self.assertAllEqual(np.where(MASK, known[name], pixels), images[name])
+
+    def test_what_comes_before_known_pixels_is_drawn_as_without_them(self):
+        mask = np.zeros_like(MASK)
+        mask[:, 2, 3:] = 1
+        images, _ = self.complete(mask)
+        grays, expected = (x["grayscale"].reshape(3, -1) for x in (images, drawn()))
+        first = 2 * helpers.SIZE[1] + 3
+        self.assertAllEqual(grays[:, :first], expected[:, :first])
+        self.assertNotAllEqual(grays[:, first:], expected[:, first:])
+
+    def test_all_known(self):
+        images, known = self.complete(np.ones_like(MASK))
+        for name in known:
+            self.assertAllEqual(images[name], known[name])
+
+    def test_nothing_known(self):
+        images, _ = self.complete(np.zeros_like(MASK))
+        for name, expected in drawn().items():
+            self.assertAllEqual(images[name], expected)
+
+    def test_every_way_to_draw_agrees(self):
+        images, _ = self.complete(MASK)
+        for kwargs in ({"method": "full"}, {"jit_compile": True}):
+            others, _ = self.complete(MASK, **kwargs)
+            for name in images:
+                self.assertAllEqual(others[name], images[name])
+
+
+class SplittingTest(tf.test.TestCase):
+    """Five images: two batches of two, and a last one of one."""
+
+    SEEDS = np.concatenate([SEEDS, SEEDS[:2] + 1])
+    EACH = np.arange(5) % 3  # Images for as many seeds.
+
+    def assertSplittingChangesNothing(self, factors, **kwargs):
+        expected = model().sample(self.SEEDS, **kwargs)
+        with (
+            mock.patch("pixelcnn_aux.model.MAX_PIXELS", 2 * np.prod(helpers.SIZE)),
+            mock.patch.object(sampling, "draw_images", wraps=sampling.draw_images) as draw_images,
+        ):
+            images = model().sample(self.SEEDS, **kwargs)
+        sizes = [len(call.args[2]) for call in draw_images.call_args_list]  # of the noise
+        self.assertEqual(sizes, [2] * factors + [2] * factors + [1] * factors)
+        self.assertEqual(list(images), ["grayscale", "image"])
+        for name in images:
+            self.assertEqual(images[name].dtype, tf.uint8)
+            self.assertAllEqual(images[name], expected[name])
+
+    def test_images(self):
+        self.assertSplittingChangesNothing(factors=2, log_scale_shift=[-2.0, -1.0, 0.0, 1.0, 2.0])
+
+    def test_completions(self):
+        self.assertSplittingChangesNothing(factors=2, known=KNOWN[self.EACH], mask=MASK[self.EACH])
+
+    def test_given_grays(self):
+        grays = drawn()["grayscale"][self.EACH]
+        self.assertSplittingChangesNothing(factors=1, given={"grayscale": grays})
+
+    def test_images_of_more_pixels_than_are_drawn_at_once(self):
+        with mock.patch("pixelcnn_aux.model.MAX_PIXELS", 1):
+            images = model().sample(SEEDS)
+        for name, expected in drawn().items():
+            self.assertAllEqual(images[name], expected)
 
 
 class ModesTest(tf.test.TestCase):
@@ -162,6 +256,38 @@ class WrongArgumentsTest(tf.test.TestCase):
         )
         self.assertRefused(
             r"given\['grayscale'\] .* 0 to 15.*a value of 16", given={"grayscale": grays * 0 + 16}
+        )
+
+    def test_known_images_and_mask_go_together(self):
+        message = "known images and a mask, or neither. Received: known={}, mask={}"
+        self.assertRefused(message.format("images", "None"), known=KNOWN)
+        self.assertRefused(message.format("None", "a mask"), mask=MASK)
+
+    def test_known_images(self):
+        message = r"known of shape \[3, 4, 6, 3\], one for each seed. Received: \[{}, 6, 3\]"
+        self.assertRefused(message.format("3, 3"), known=KNOWN[:, :3], mask=MASK)
+        self.assertRefused(message.format("2, 4"), known=KNOWN[:2], mask=MASK)
+        self.assertRefused(
+            r"as uint8 \[B, H, W, 3\]. Received: int64 \[3, 4, 6, 3\]",
+            known=KNOWN.astype(np.int64),
+            mask=MASK,
+        )
+        self.assertRefused(
+            r"3 channels. Received: shape \[3, 4, 6, 1\]", known=KNOWN[..., :1], mask=MASK
+        )
+
+    def test_mask(self):
+        message = r"mask of shape \[3, 4, 6, 1\], one for each seed. Received: \[{}, 1\]"
+        self.assertRefused(message.format("3, 4, 5"), known=KNOWN, mask=MASK[:, :, :5])
+        self.assertRefused(message.format("1, 4, 6"), known=KNOWN, mask=MASK[:1])
+        message = r"mask as uint8 \[B, H, W, 1\]. Received: {}"
+        self.assertRefused(message.format("bool"), known=KNOWN, mask=MASK == 1)
+        self.assertRefused(message.format(r"uint8 \[3, 4, 6\]"), known=KNOWN, mask=MASK[..., 0])
+        self.assertRefused(
+            r"mask with 1 channel. Received: shape \[3, 4, 6, 3\]", known=KNOWN, mask=KNOWN // 255
+        )
+        self.assertRefused(
+            "mask with pixel values from 0 to 1. Received: a value of 2", known=KNOWN, mask=2 * MASK
         )
 
 

@@ -34,8 +34,8 @@ MODEL = {
 }
 TRAINING = dict.fromkeys(FACTORS, presets.Training(1, 2, 4, 1e-3, 0.999))
 PRESETS = {
-    "demo": presets.Preset("photos", MODEL, TRAINING),
-    "small": presets.Preset("cifar10", MODEL, TRAINING),
+    "demo": presets.Preset("photos", pa.grayscale, MODEL, TRAINING),
+    "small": presets.Preset("cifar10", pa.grayscale, MODEL, TRAINING),
 }
 
 
@@ -48,7 +48,7 @@ def train_tiny(*arguments):
     """A whole training program, but for its presets and its images."""
     sys.argv = ["grayscale.py", *arguments]
     with mock.patch.object(data, "load", load_pictures):
-        runner.run("grayscale", pa.grayscale, PRESETS, FACTORS)
+        runner.run("grayscale", PRESETS)
 
 
 class FlagsTest(tf.test.TestCase):
@@ -73,6 +73,10 @@ class FlagsTest(tf.test.TestCase):
             main()
 
         output = io.StringIO()
+        shared = {
+            name: preset._replace(constructor=lambda **_: helpers.shared_model())
+            for name, preset in PRESETS.items()
+        }
         with (
             mock.patch.multiple(runner, FLAGS=values, flags=types.SimpleNamespace(**define)),
             mock.patch.object(runner.program, "run", parse_and_run),
@@ -81,7 +85,7 @@ class FlagsTest(tf.test.TestCase):
             mock.patch.object(training, "train_factor", self.train_factor),
             contextlib.redirect_stdout(output),
         ):
-            runner.run("grayscale", lambda **_: helpers.shared_model(), PRESETS, FACTORS)
+            runner.run("grayscale", shared)
         return output.getvalue()
 
     def trained(self):
@@ -149,7 +153,7 @@ class FlagsTest(tf.test.TestCase):
     def test_unknown_values_are_refused_with_the_known_ones_shown(self):
         for argument, known in (
             ("--preset=large", "demo|small"),
-            ("--dataset=imagenet", "photos|cifar10|folder"),
+            ("--dataset=imagenet", "photos|cifar10|celeb_a|folder"),
             ("--factor=8x8", "all|grayscale|image"),
         ):
             with self.assertRaises(flags.IllegalFlagValueError) as caught:

@@ -3,9 +3,8 @@
 Salimans et al. (2017) reach 2.92 bits per dimension on CIFAR-10. Afterwards: python -m evaluate.bpd.
 """
 
-import pixelcnn_aux as pa
 from pixelcnn_aux import presets
 from train import runner
 
 if __name__ == "__main__":
-    runner.run("pixelcnn", pa.pixelcnn_pp, presets.PIXELCNN, ["image"])
+    runner.run("pixelcnn", presets.PIXELCNN)

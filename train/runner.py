@@ -9,38 +9,33 @@ from pixelcnn_aux import data, program, training, workdir
 FLAGS = flags.FLAGS
 
 
-def define_flags(presets, factors):
-    """Defines the flags of a training program.
-
-    Args:
-      presets: dict, name -> `presets.Preset`.
-      factors: list of str, the names of the model's factors.
-    """
+def define_flags(presets):
+    """Defines the flags of a training program with these presets: dict, name -> `presets.Preset`."""
+    factors = dict.fromkeys(name for preset in presets.values() for name in preset.training)
     flags.DEFINE_enum("preset", "demo", list(presets), "Every hyper-parameter of the run.")
     flags.DEFINE_enum("factor", "all", ["all", *factors], "Which factor to train.")
     flags.DEFINE_enum("dataset", None, list(data.DATASETS), "Overrides the preset's data set.")
     flags.DEFINE_string(
         "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
     )
-    flags.DEFINE_string("image_dir", None, "The images of --dataset folder.")
+    flags.DEFINE_string("image_dir", None, "The images of --dataset folder or celeb_a.")
     flags.DEFINE_string(
         "workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."
     )
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
 
 
-def train(name, constructor, preset_name, preset, factors):
+def train(name, preset_name, preset, factors):
     """Trains factors of a model in a workdir, each from its last checkpoint on.
 
     Args:
       name: str, of the program.
-      constructor: function of `preset.model`'s arguments to an `AuxiliaryModel`.
       preset_name: str.
       preset: `presets.Preset`.
       factors: list of str.
     """
     dataset = FLAGS.dataset or preset.dataset
-    model = constructor(**preset.model)
+    model = preset.constructor(**preset.model)
     read = {"data_dir": FLAGS.data_dir, "image_dir": FLAGS.image_dir}
     images = data.load(dataset, "train", model.image_size, **read)
     validation = data.load(dataset, "validation", model.image_size, **read)
@@ -67,19 +62,23 @@ def train(name, constructor, preset_name, preset, factors):
         print("\nStopped. The same command goes on from the last checkpoint.")
 
 
-def run(name, constructor, presets, factors):
+def run(name, presets):
     """Runs a training program: what `python -m train.NAME` does.
 
     Args:
       name: str, of the program.
-      constructor: function of a preset's `model` to an `AuxiliaryModel`.
       presets: dict, name -> `presets.Preset`.
-      factors: list of str, the names of the model's factors.
     """
-    define_flags(presets, factors)
+    define_flags(presets)
 
     def main():
-        chosen = factors if FLAGS.factor == "all" else [FLAGS.factor]
-        train(name, constructor, FLAGS.preset, presets[FLAGS.preset], chosen)
+        preset = presets[FLAGS.preset]
+        factors = list(preset.training)
+        if FLAGS.factor not in ("all", *factors):
+            raise ValueError(
+                f"Expected --factor all, {', '.join(factors)} for --preset {FLAGS.preset}. "
+                f"Received: {FLAGS.factor}"
+            )
+        train(name, FLAGS.preset, preset, factors if FLAGS.factor == "all" else [FLAGS.factor])
 
     program.run(main)

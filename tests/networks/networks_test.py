@@ -1,15 +1,10 @@
-"""Tests of the two classes of networks: shapes, sizes, and the numbers of the authors' own code."""
-
-import itertools
-import pathlib
+"""Tests of the two classes of networks: shapes, sizes, and what an output depends on."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux.networks import Embedding, PixelCNN, topology
-
-REFERENCE = pathlib.Path(__file__).parents[1] / "data" / "authors_pyramid.npz"
 
 
 def normal(*shape, seed=0):
@@ -91,73 +86,6 @@ class NetworksTest(tf.test.TestCase):
         network = PixelCNN(topology.pixelcnn_pp(5, 3), 160, 100)
         network(tf.zeros([1, 4, 4, 3]))
         self.assertEqual(network.count_params(), 53_659_080)
-
-
-class AuthorsPyramidTest(tf.test.TestCase):
-    """The authors' two-scale network: depth 2, two blocks a group, 8 filters."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        with np.load(REFERENCE) as archive:
-            cls.arrays = dict(archive)
-
-    def load_layer(self, layer, scale, name):
-        v, g, b = (self.arrays[f"var/Resnet/{scale}/{name}/{key}"] for key in "Vgb")
-        if name.startswith("upsample"):
-            # Their transposed kernel [height, width, out, in] is normalised over axes 0, 1 and 2,
-            # with g along the last. What comes out is a kernel of ours of other lengths.
-            v = g * v / np.sqrt(np.sum(np.square(v), axis=(0, 1, 2)))
-            g = np.sqrt(np.sum(np.square(v), axis=(0, 1, 3)))
-        layer.v.assign(np.reshape(v, layer.v.shape))  # 1 x 1 convolutions are products here.
-        layer.g.assign(g)
-        layer.b.assign(b)
-
-    def load_block(self, block, scale, name):
-        self.load_layer(block.conv_in, scale, f"{name}/conv1")
-        self.load_layer(block.conv_out, scale, f"{name}/conv2")
-        if block.projection.built:
-            self.load_layer(block.projection, scale, f"{name}/conv_aux")
-
-    def load_network(self, network, scale):
-        self.load_layer(network.above, scale, "conv_down")
-        self.load_layer(network.row_above, scale, "conv_down_2")
-        self.load_layer(network.left, scale, "conv_down_right")
-        for k in range(3):
-            self.load_block(network.vertical.steps[k], scale, f"draw_down{k}")
-            self.load_block(network.horizontal.steps[k], scale, f"draw_down_right{k}")
-        self.load_layer(network.last, scale, "conv_last")
-
-    def load_embedding(self, embedding, scale):
-        self.load_layer(embedding.first, scale, "conv_first")
-        blocks = [f"down_block{i}_{j}" for i, j in itertools.product(range(2), range(2))]
-        blocks += [f"up_block{i}_{j}" for i, j in itertools.product(range(3), range(2))]
-        others = ["downsample0", "upsample0", "upsample1", "conv_representation"]
-        for step, layer in zip(embedding.topology.steps, embedding.stream.steps, strict=True):
-            if step.kind == "block":
-                self.load_block(layer, scale, blocks.pop(0))
-            else:
-                self.load_layer(layer, scale, others.pop(0))
-        self.assertEmpty(blocks + others)
-
-    def test_scale_given_another(self):
-        reference = {key: self.arrays[f"out/scale0/{key}"] for key in ("x", "seed", "params")}
-        embedding = Embedding(topology.super_resolution(2, 2), 8)
-        network = flat_pixelcnn(100, filters=8)
-        network(reference["x"], embedding(reference["seed"]))  # The layers are built.
-        self.load_embedding(embedding, "scale0")
-        self.load_network(network, "scale0")
-        [features] = embedding(reference["seed"])
-        self.assertAllClose(features, self.arrays["out/scale0/embedding"], atol=1e-4, rtol=0.0)
-        params = network(reference["x"], [features])
-        self.assertAllClose(params, reference["params"], atol=1e-4, rtol=0.0)
-
-    def test_base_scale(self):
-        x = self.arrays["out/scale1/x"]
-        network = flat_pixelcnn(100, filters=8)
-        network(x)  # The layers are built.
-        self.load_network(network, "scale1")
-        self.assertAllClose(network(x), self.arrays["out/scale1/params"], atol=1e-4, rtol=0.0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,304 @@
+"""How fast images are drawn: python -m evaluate.speed.
+
+For each factor of a run, or one with newly drawn weights (--network), times in turn in one process:
+
+    full             the network evaluated anew for every pixel
+    incremental      every activation evaluated once
+    incremental_xla  the same, compiled by XLA
+    forward_pass     the network evaluated once over the whole images
+    tfp_pixelcnn     an unconditional `tfp.distributions.PixelCNN` of about as many blocks and parameters,
+                     which evaluates its network anew for every pixel too; for RGB, at batch 1
+
+Features of auxiliary images are computed before and given to all. Prints a table; a plot, and a JSON file
+beside it, hold the same.
+"""
+
+import json
+import math
+import os
+import pathlib
+import platform
+import re
+import statistics
+import time
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+from absl import flags
+from matplotlib.figure import Figure
+
+import pixelcnn_aux as pa
+from evaluate import common
+from pixelcnn_aux import incremental, likelihoods, networks, program, sampling, workdir
+from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.networks import topology
+
+FLAGS = flags.FLAGS
+
+# How often a network is evaluated where every pixel takes an evaluation: the rest is extrapolated.
+EVALUATIONS = 16
+RATIOS = (
+    ("incremental", "forward_pass"),
+    ("incremental_xla", "forward_pass"),
+    ("full", "incremental"),
+    ("full", "incremental_xla"),
+)
+
+
+def pyramid():
+    """The light network of Pyramid PixelCNN, and an embedding that only has to give it features."""
+    rgb = likelihoods.LogisticMixture(10)
+    network = networks.PixelCNN(topology.flat(3), 100, rgb.num_params, (3, 3), (3, 3))
+    return Factor(rgb, network, networks.Embedding(topology.super_resolution(1, 1), 100), rgb)
+
+
+NETWORKS = {
+    "pyramid": pyramid,
+    "pixelcnn_pp": lambda: pa.pixelcnn_pp(filters=64).factors["image"],
+}
+
+
+def main():
+    if FLAGS.network:
+        measured, folder = FLAGS.network, workdir.RUNS / f"speed-{FLAGS.network}"
+        factors = {"image": (NETWORKS[FLAGS.network](), (32, 32))}
+    else:
+        folder, model = common.load()
+        measured, sizes = folder.absolute().name, model.sizes()
+        factors = {name: (factor, sizes[name]) for name, factor in model.factors.items()}
+    out = pathlib.Path(FLAGS.out or folder / "speed.png")
+    file = out.with_suffix(".json")
+    before = file.read_text() if file.exists() else ""
+    if (before or out.exists()) and f'"measured": {json.dumps(measured)},' not in before:
+        raise ValueError(
+            f"Expected new files, or those of an earlier measurement of {measured}. "
+            f"Received: {out} and {file}, which hold other things. Choose another --out."
+        )
+    result = {"measured": measured, "machine": machine(), "runs": FLAGS.runs, "factors": {}}
+    for name, (factor, size) in factors.items():
+        result["factors"][name] = measure_factor(name, factor, size)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(result, indent=2))
+    draw(result["factors"]).savefig(out, dpi=160)
+    print(f"Wrote {out} and {file}")
+
+
+def machine():
+    info = pathlib.Path("/proc/cpuinfo")
+    cpu = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
+    gpus = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return {
+        "cpu": cpu[1] if cpu else platform.machine(),
+        "cores": os.cpu_count(),
+        "gpus": [gpu.get("device_name") for gpu in gpus],
+        "tensorflow": tf.__version__,
+    }
+
+
+def measure_factor(name, factor, size):
+    """Prints the table of a factor, and returns what is in it."""
+    height, width = size
+    state = {w: state_bytes(factor, (height, w)) for w in (width, 32, 256)}
+    result = {"size": size, "parameters": factor.network.count_params(), "state_bytes": state}
+    print(f"\n{name}: {height} x {width} pixels, {result['parameters']:,} parameters")
+    print("state_bytes an image, by width:", ", ".join(f"{w}: {state[w]:,}" for w in state))
+    rival = None
+    if factor.likelihood.num_channels == 3:
+        rival = tfp_pixelcnn(factor.network, size)
+        result["tfp_parameters"] = rival.network.count_params()
+        print(f"tfp_pixelcnn: {result['tfp_parameters']:,} parameters")
+    else:
+        print("No tfp_pixelcnn: it models mixtures of logistics, and no categorical.")
+    print(f"{'batch':>5} {'':15} {'s/image':>10} {'ms/pixel':>10} {'compile s':>10}", flush=True)
+    batches = [int(batch) for batch in FLAGS.batches]
+    result["batches"] = {batch: measure_batch(factor, size, batch, rival) for batch in batches}
+    if FLAGS.sizes:
+        sides = {s: incrementally(factor, *inputs(factor, (s, s), 1)) for s in (16, 64)}
+        result["sizes"] = timed = measure(sides, 1)
+        timed["ratio"] = timed[64]["seconds_per_pixel"] / timed[16]["seconds_per_pixel"]
+        print(f"      incremental, a pixel of 64 x 64 / one of 16 x 16: {timed['ratio']:.2f}")
+    return result
+
+
+def measure_batch(factor, size, batch, rival):
+    timed = measure(candidates(factor, size, batch, rival), batch)
+    for name, row in timed.items():
+        note = f"   extrapolated from {row['pixels']} pixels" if row["extrapolated"] else ""
+        print(
+            f"{batch:5} {name:15} {row['seconds_per_image']:10.4f} "
+            f"{1000 * row['seconds_per_pixel']:10.4f} {row['compile_s']:10.2f}{note}"
+        )
+    ratios = {
+        f"{over} / {under}": timed[over]["seconds_per_image"] / timed[under]["seconds_per_image"]
+        for over, under in RATIOS
+    }
+    print("     ", ", ".join(f"{name}: {x:.2f}" for name, x in ratios.items()), flush=True)
+    return {"candidates": timed, "ratios": ratios}
+
+
+def state_bytes(factor, size):
+    """What the incremental evaluation of one image carries from row to row."""
+    state = incremental.Scan(factor.network, factor.scaled, size, batch=1).initial_state()
+    return sum(x.shape.num_elements() * x.dtype.size for x in tf.nest.flatten(state))
+
+
+def inputs(factor, size, batch):
+    """Features of auxiliary images of noise, () for an unconditional factor; and uniforms."""
+    uniforms = sampling.noise(factor, tf.zeros([batch, 2], tf.int32), 0, size)
+    if factor.given is None:
+        return (), uniforms
+    shape = [batch, *(side // factor.auxiliary_ratio for side in size), factor.given.num_channels]
+    images = tf.random.uniform(shape, 0, factor.given.num_values, tf.int32)
+    return factor.features(tf.cast(images, tf.uint8)), uniforms
+
+
+def incrementally(factor, features, uniforms, jit_compile=False):
+    batch, *size, _ = uniforms.shape
+    # Compiled for these shapes, as for the first images of a process. `sampling.draw_images` compiles for
+    # any batch once it meets a second one, so that times would depend on the order.
+    function = tf.function(sampling._draw_images, jit_compile=jit_compile, autograph=False)
+    arguments = (
+        factor,
+        tuple(size),
+        features,
+        uniforms,
+        tf.zeros(batch),
+        None,
+        "sample",
+        "incremental",
+    )
+    return lambda: function(*arguments), size, math.prod(size)
+
+
+def candidates(factor, size, batch, rival):
+    """What is timed: dict, name -> (function that returns a tensor, (H, W), pixels it goes through)."""
+    features, uniforms = inputs(factor, size, batch)
+    images = tf.zeros([batch, *size, factor.likelihood.num_channels], tf.uint8)
+
+    def params(images):
+        return factor.network(factor.scaled(images), features, training=False)
+
+    def draw_pixel(images, row, column):
+        noise = uniforms[:, row, column]
+        return tf.cast(factor.likelihood.draw(params(images)[:, row, column], noise), tf.uint8)
+
+    def draw_rival(images, row, column):  # as its `sample` does: all pixels, to keep one
+        drawn = rival._sample_channels(*rival.network(images, training=False))
+        return drawn[:, row, column]
+
+    # One pixel of the result: all are computed, but need not leave a GPU.
+    forward_pass = tf.function(lambda: params(images)[:, -1, -1])
+    result = {
+        "full": first_pixels(draw_pixel, images),
+        "incremental": incrementally(factor, features, uniforms),
+        "incremental_xla": incrementally(factor, features, uniforms, jit_compile=True),
+        "forward_pass": (forward_pass, size, math.prod(size)),
+    }
+    if rival and batch == 1:
+        result["tfp_pixelcnn"] = first_pixels(draw_rival, tf.zeros([1, *size, 3]))
+    return result
+
+
+def first_pixels(draw_pixel, images):
+    """A candidate that fills `images` by `draw_pixel(images, row, column)`, [B, C], and stops early."""
+    batch, height, width, _ = images.shape
+    pixels = min(height * width, max(1, EVALUATIONS // batch))
+
+    def step(index, images):
+        here = tf.reshape(tf.range(height * width) == index, [height, width, 1])
+        pixel = draw_pixel(images, index // width, index % width)
+        return index + 1, tf.where(here, pixel[:, tf.newaxis, tf.newaxis], images)
+
+    def run():
+        return tf.while_loop(lambda index, _: index < pixels, step, (0, images))[1]
+
+    return tf.function(run), (height, width), pixels
+
+
+def tfp_pixelcnn(network, size):
+    """A `tfp.distributions.PixelCNN` of a network's resolutions, and about its blocks and parameters."""
+    resolutions = max(network.topology.levels()) + 1
+    blocks = sum(step.kind == "block" for step in network.topology.steps)
+    # It has 2 * num_resnet blocks at each resolution, and one more after each up-sampling.
+    num_resnet = max(1, round((blocks - resolutions + 1) / (2 * resolutions)))
+
+    def of_filters(filters):
+        return tfp.distributions.PixelCNN((*size, 3), None, num_resnet, resolutions, filters)
+
+    filters = network.above.filters
+    # Parameters go with the square of the filters. Its masked taps count too, which makes it smaller.
+    ratio = network.count_params() / of_filters(filters).network.count_params()
+    return of_filters(max(1, round(filters * math.sqrt(ratio))))
+
+
+def measure(candidates, batch):
+    """Times candidates in turn, so that what else the machine does hits all alike.
+
+    Returns:
+      dict, name -> dict of medians, after a first run: "compile_s" is how much longer that took.
+    """
+    seconds = {name: [] for name in candidates}
+    for _ in range(FLAGS.runs + 1):
+        for name, (run, *_) in candidates.items():
+            start = time.perf_counter()
+            run().numpy()
+            seconds[name].append(time.perf_counter() - start)
+    result = {}
+    for name, (_, size, pixels) in candidates.items():
+        first, *others = seconds[name]
+        per_pixel = statistics.median(others) / (batch * pixels)
+        result[name] = {
+            "seconds_per_image": per_pixel * math.prod(size),
+            "seconds_per_pixel": per_pixel,
+            "compile_s": max(0.0, first - statistics.median(others)),
+            "pixels": pixels,
+            "extrapolated": pixels < math.prod(size),
+        }
+    return result
+
+
+def draw(factors):
+    """A figure of seconds per image against batch size, a panel for each factor."""
+    figure = Figure(figsize=(4 * len(factors) + 2, 4), layout="constrained")
+    panels = figure.subplots(1, len(factors), squeeze=False)[0]
+    for panel, (name, factor) in zip(panels, factors.items()):
+        lines, batches = {}, sorted(factor["batches"])
+        for batch in batches:
+            for candidate, row in factor["batches"][batch]["candidates"].items():
+                lines.setdefault(candidate, []).append((batch, row["seconds_per_image"]))
+        for candidate, points in lines.items():
+            style = "*" if candidate == "tfp_pixelcnn" else "o-"
+            panel.loglog(*zip(*points), style, label=candidate)
+        panel.set_xticks([], minor=True)
+        panel.set_xticks(batches, batches)
+        panel.set(title=name, xlabel="batch size", ylabel="seconds per image")
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
+def define_flags():
+    flags.DEFINE_string("workdir", None, "What training left; the newest run under runs/ if unset.")
+    flags.DEFINE_enum("network", None, list(NETWORKS), "A network to measure instead of a run's.")
+    flags.DEFINE_list("batches", "1,4,16,64", "Batch sizes, with commas between them.")
+    flags.DEFINE_integer("runs", 5, "Timed runs of each; the median counts.", lower_bound=1)
+    flags.DEFINE_bool(
+        "sizes", False, "Also compares a pixel of 64 x 64 images with one of 16 x 16."
+    )
+    flags.DEFINE_string(
+        "out", None, "The plot; speed.png in WORKDIR or runs/speed-NETWORK if unset."
+    )
+    flags.mark_flags_as_mutual_exclusive(["workdir", "network"])
+    flags.register_validator(
+        "batches",
+        lambda batches: batches and all(re.fullmatch("[1-9][0-9]*", batch) for batch in batches),
+        "Expected whole numbers above 0, as in 1,4,16.",
+    )
+    flags.register_validator(
+        "out", lambda out: out is None or out.endswith(".png"), "Expected a name that ends in .png."
+    )
+
+
+if __name__ == "__main__":
+    define_flags()
+    tf.get_logger().setLevel("ERROR")  # It warns of functions traced once each, as candidates are.
+    program.run(main)

@@ -1,0 +1,195 @@
+"""Images that `sample` draws come as often as `log_prob` says: chi-square tests of many of them."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from tests import helpers
+from tests.helpers import chi_square_p_value, in_log_scales, in_pixels, probabilities, without
+
+SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (20_000, 2)).astype(np.int32)
+VALUES = np.arange(256)
+NETWORK = {"topology": ["flat", {"blocks": 1}], "filters": 4}
+GRAYSCALE = {
+    "name": "grayscale",
+    "likelihood": ["Categorical", {"num_values": 16}],
+    "network": NETWORK,
+}
+IMAGE = {
+    "name": "image",
+    "likelihood": ["LogisticMixture", {"num_components": 2}],
+    "network": NETWORK,
+}
+CONDITIONING = {"embedding": NETWORK, "psi": ["Grayscale", {"bits": 4}]}
+
+
+def draw(model):
+    """dict, name -> int [20000, H, W, C]."""
+    return {name: images.numpy().astype(int) for name, images in model.sample(SEEDS).items()}
+
+
+def counts_of(shape, *indices):
+    """How often each combination of indices, int [20000] each, was drawn."""
+    counts = np.zeros(shape)
+    np.add.at(counts, indices, 1)
+    return counts
+
+
+def all_images(num_values, height, width, pixels):
+    """uint8 [num_values ** pixels, H, W, 1], every choice of the first so many pixels, 0 for others."""
+    choices = np.indices([num_values] * pixels).reshape(pixels, -1).T
+    choices = np.pad(choices, ((0, 0), (0, height * width - pixels)))
+    return choices.reshape(-1, height, width, 1).astype(np.uint8)
+
+
+def pixel_probabilities(factor, images):
+    """[B, H, W], each pixel's given those before it, of an unconditional factor."""
+    return np.exp(factor.likelihood.log_prob(factor.params(images), images))
+
+
+def information(joint):
+    """Of one of two variables about the other, in nats."""
+    independent = joint.sum(axis=0) * joint.sum(axis=1, keepdims=True)
+    return np.sum(joint * np.log(joint / independent))
+
+
+def make_dependent(factor, seed):
+    """Draws weights with which params depend much on the pixels before, and on those given."""
+    helpers.randomize(factor, seed)
+    factor.network.last.g.assign(6.0 * factor.network.last.g)
+
+
+def set_first_pixel(factor, params, *grays):
+    """Changes the bias of the last layer so that the first of two pixels has these params."""
+    images = np.zeros([1, 1, 2, 3], np.uint8)
+    factor.network.last.b.assign_add(params - factor.params(images, *grays)[0, 0, 0])
+
+
+@functools.cache
+def grays():
+    """A chain of one gray factor, and what it draws."""
+    model = pa.chain([GRAYSCALE], (2, 2))
+    make_dependent(model.factors["grayscale"], seed=3)
+    return model.factors["grayscale"], draw(model)["grayscale"]
+
+
+@functools.cache
+def colours():
+    """A factor whose first pixels are few colours: its params there, and the first pixels drawn."""
+    model = pa.chain([IMAGE], (1, 2))
+    factor = model.factors["image"]
+    helpers.randomize(factor)
+    # Far from the middle, where each coefficient counts by itself. G is narrow enough to show whether
+    # it follows the rounded r. R overlaps, so that r tells something about the component, not all.
+    coefficients = np.array([[1.5, -0.5], [0.3, 0.8], [-0.8, 0.5]])
+    r, g, b = in_pixels([[60.3, 63.6], [180.4, 176.0], [100.0, 102.5]])
+    c_r, c_g, c_b = np.tanh(coefficients)
+    params = helpers.mixture_params(
+        logits=[0.0, 0.4],
+        means=[r, g - c_r * r, b - c_g * r - c_b * g],
+        log_scales=in_log_scales([[0.8, 1.2], [0.15, 0.6], [0.5, 0.7]]),
+        coefficients=coefficients,
+    )
+    set_first_pixel(factor, params)
+    params = factor.params(np.zeros([1, 1, 2, 3], np.uint8))[0, 0, 0].numpy()
+    return factor.likelihood, params.astype(np.float64), draw(model)["image"][:, 0, 0]
+
+
+@functools.cache
+def pairs():
+    """A chain of two factors, and what it draws."""
+    model = pa.chain([GRAYSCALE, {**IMAGE, **CONDITIONING}], (1, 2))
+    grayscale, image = model.factors.values()
+    make_dependent(grayscale, seed=3)
+    make_dependent(image, seed=0)
+    # Components apart from each other, so that noise shared with a gray would show.
+    params = helpers.mixture_params([0.0, 0.0], in_pixels([80.0, 180.0]), in_log_scales(12.0), 0.5)
+    set_first_pixel(image, params, np.full([1, 1, 2, 1], 7, np.uint8))
+    return model, draw(model)
+
+
+class GrayTest(tf.test.TestCase):
+    def joint(self):
+        """float [16, 16, 16], the probability of the first row and the pixel below its first one."""
+        factor, _ = grays()
+        p = pixel_probabilities(factor, all_images(16, 2, 2, pixels=3))
+        return (p[:, 0, 0] * p[:, 0, 1] * p[:, 1, 0]).reshape(16, 16, 16)
+
+    def check(self, joint, other):
+        _, images = grays()
+        self.assertAllClose(joint.sum(), 1.0, rtol=1e-4)
+        self.assertGreater(information(joint), 0.1)
+        counts = counts_of([16, 16], images[:, 0, 0, 0], other)
+        p_value = chi_square_p_value(counts, joint)
+        self.assertGreater(p_value, 1e-4)
+
+    def test_the_first_pixel_and_the_next(self):
+        _, images = grays()
+        self.check(self.joint().sum(axis=2), images[:, 0, 1, 0])
+
+    def test_the_first_pixel_and_the_one_below(self):
+        _, images = grays()
+        self.check(self.joint().sum(axis=1), images[:, 1, 0, 0])
+
+
+class ColourTest(tf.test.TestCase):
+    def test_r(self):
+        head, params, drawn = colours()
+        p_value = chi_square_p_value(
+            counts_of([256], drawn[:, 0]), probabilities(head, without(params, 1, 2), VALUES, 0, 0)
+        )
+        self.assertGreater(p_value, 1e-4)
+
+    def test_g_given_r(self):
+        head, params, drawn = colours()
+        counts = counts_of([256, 256], drawn[:, 0], drawn[:, 1])
+        joint = probabilities(head, without(params, 2), VALUES[:, None], VALUES, 0)
+        frequent = np.flatnonzero(counts.sum(axis=1) > 1000)
+        self.assertGreater(len(frequent), 5)
+        for r in frequent:
+            p_value = chi_square_p_value(counts[r], joint[r] / joint[r].sum())
+            self.assertGreater(p_value, 1e-4, msg=f"r={r}")
+        p_value = chi_square_p_value(counts, joint)
+        self.assertGreater(p_value, 1e-4)
+
+    def test_b_given_r_and_g(self):
+        head, params, drawn = colours()
+        # Where most pixels are; all others are one cell.
+        starts, shape = np.array([54, 165, 90]), (16, 24, 24)
+        r, g, b = np.indices(shape) + starts[:, None, None, None]
+        joint = probabilities(head, params, r, g, b)
+        inside = np.all((drawn >= starts) & (drawn < starts + shape), axis=1)
+        counts = counts_of(shape, *(drawn[inside] - starts).T)
+        p_value = chi_square_p_value(
+            np.append(counts, np.sum(~inside)), np.append(joint, 1.0 - joint.sum())
+        )
+        self.assertGreater(p_value, 1e-4)
+
+
+class ChainTest(tf.test.TestCase):
+    def test_a_gray_and_r_given_all_grays(self):
+        model, drawn = pairs()
+        grayscale, image = model.factors.values()
+        grays = all_images(16, 1, 2, pixels=2)
+        p_grays = pixel_probabilities(grayscale, grays)[:, 0].prod(axis=1)
+        params = image.params(np.zeros([256, 1, 2, 3], np.uint8), grays)[:, 0, 0]
+        # Cells of 16 values of r.
+        p_r = probabilities(
+            image.likelihood, without(params, 1, 2)[:, np.newaxis], np.tile(VALUES, [256, 1]), 0, 0
+        )
+        p_r = p_r.reshape(256, 16, 16).sum(axis=2)
+        joint = (p_grays[:, np.newaxis] * p_r).reshape(16, 16, 16)  # [gray, next gray, cell of r]
+        self.assertAllClose(joint.sum(), 1.0, rtol=1e-4)
+        first, following = drawn["grayscale"][:, 0, :, 0].T
+        for axis, gray in ((1, first), (0, following)):
+            of_gray = joint.sum(axis=axis)
+            counts = counts_of([16, 16], gray, drawn["image"][:, 0, 0, 0] // 16)
+            p_value = chi_square_p_value(counts, of_gray)
+            self.assertGreater(information(of_gray), 0.1)
+            self.assertGreater(p_value, 1e-4)
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,148 @@
+"""Tests of the program that times sampling: what it leaves, and what it refuses. No time is tested."""
+
+import contextlib
+import functools
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import types
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from PIL import Image
+
+from evaluate import common, speed
+from pixelcnn_aux import workdir
+from tests import helpers
+
+ROOT = pathlib.Path(__file__).parents[1]
+CANDIDATES = ["full", "incremental", "incremental_xla", "forward_pass"]
+
+
+class SpeedTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.runs = helpers.temporary_folder(self) / "runs"
+        model = helpers.shared_model()
+        helpers.make_run(self.runs / "tiny", model, model.factors)
+
+    def run_program(self, *arguments):
+        """Its output. Its flags are its own, so that programs beside it may define the same ones."""
+        values = flags.FlagValues()
+        own = {
+            name: functools.partial(getattr(flags, name), flag_values=values)
+            for name in dir(flags)
+            if name.startswith(("DEFINE_", "mark_", "register_"))
+        }
+        output = io.StringIO()
+        with (
+            mock.patch.multiple(speed, FLAGS=values, flags=types.SimpleNamespace(**own)),
+            mock.patch.object(common, "FLAGS", values),
+            mock.patch.object(workdir, "RUNS", self.runs),
+            contextlib.redirect_stdout(output),
+        ):
+            speed.define_flags()
+            values(["speed.py", *arguments])
+            speed.main()
+        return output.getvalue()
+
+    def test_all_numbers_of_the_newest_run(self):
+        output = self.run_program("--batches=1,2", "--runs=1", "--sizes")
+        found = json.loads((self.runs / "tiny" / "speed.json").read_text())
+        self.assertEqual((found["measured"], found["runs"]), ("tiny", 1))
+        self.assertCountEqual(found["machine"], ["cpu", "cores", "gpus", "tensorflow"])
+        self.assertEqual(list(found["factors"]), ["grayscale", "image"])
+        for name, factor in found["factors"].items():
+            self.check_factor(name, factor)
+        for expected in (
+            "image: 4 x 6 pixels",
+            "extrapolated from 16 pixels",
+            "No tfp_pixelcnn",
+            "full / incremental_xla: ",
+        ):
+            self.assertIn(expected, output)
+        picture = np.asarray(Image.open(self.runs / "tiny" / "speed.png").convert("RGB"))
+        self.assertGreater(len(np.unique(picture.reshape(-1, 3), axis=0)), 20)
+
+    def check_factor(self, name, factor):
+        network = helpers.shared_model().factors[name].network
+        self.assertEqual(factor["size"], list(helpers.SIZE))
+        self.assertEqual(factor["parameters"], network.count_params())
+        state = factor["state_bytes"]
+        self.assertEqual(list(state), ["6", "32", "256"])
+        self.assertEqual(state["256"], 8 * state["32"])  # rows, and nothing but rows
+        self.assertEqual(list(factor["batches"]), ["1", "2"])
+        for batch, measured in factor["batches"].items():
+            timed, ratios = measured["candidates"], measured["ratios"]
+            compared = name == "image" and batch == "1"
+            self.assertEqual(list(timed), CANDIDATES + ["tfp_pixelcnn"] * compared)
+            for candidate, row in timed.items():
+                self.assertGreater(row["seconds_per_pixel"], 0)
+                self.assertAllClose(row["seconds_per_image"], 24 * row["seconds_per_pixel"])
+                self.assertGreaterEqual(row["compile_s"], 0)
+                self.assertEqual(row["extrapolated"], candidate in ("full", "tfp_pixelcnn"))
+                self.assertEqual(row["pixels"], 16 // int(batch) if row["extrapolated"] else 24)
+            self.assertLen(ratios, 4)
+            for ratio, value in ratios.items():
+                over, under = (timed[name]["seconds_per_pixel"] for name in ratio.split(" / "))
+                self.assertAllClose(value, over / under)
+        self.assertGreater(factor["sizes"]["ratio"], 0)
+        self.assertEqual(factor["sizes"]["64"]["pixels"], 64 * 64)
+        if name == "image":
+            self.assertAllClose(factor["tfp_parameters"], factor["parameters"], rtol=0.2)
+
+    def test_a_network_of_its_own_has_a_folder_of_its_own(self):
+        one = {"batches": {1: {"candidates": {"full": {"seconds_per_image": 1.0}}}}}
+        with (
+            mock.patch.dict(
+                speed.NETWORKS, pyramid=lambda: helpers.shared_model().factors["image"]
+            ),
+            mock.patch.object(speed, "measure_factor", return_value=one) as measured,
+        ):
+            for _ in range(2):  # Measuring the same again is no reason to refuse.
+                self.run_program("--network=pyramid")
+        self.assertEqual(measured.call_args.args[2], (32, 32))
+        folder = self.runs / "speed-pyramid"
+        self.assertCountEqual(os.listdir(folder), ["speed.json", "speed.png"])
+        self.assertEqual(json.loads((folder / "speed.json").read_text())["measured"], "pyramid")
+
+    def test_other_files_are_kept(self):
+        out = self.runs / "mine.png"
+        out.with_suffix(".json").write_text('{"measured": "another"}')
+        before = helpers.contents(self.runs)
+        with self.assertRaisesRegex(ValueError, "Expected new files.*of tiny.*mine.png"):
+            self.run_program(f"--out={out}")
+        self.assertEqual(helpers.contents(self.runs), before)
+
+    def test_wrong_flags_are_refused(self):
+        for arguments, message in (
+            (["--batches=1,0"], "Expected whole numbers above 0"),
+            (["--batches="], "Expected whole numbers above 0"),
+            (["--runs=0"], "--runs=0"),
+            (["--out=speed.json"], "Expected a name that ends in .png"),
+            (["--network=large"], "pyramid.pixelcnn_pp"),
+            (["--network=pyramid", "--workdir=here"], "At most one of .workdir, network."),
+        ):
+            with self.assertRaisesRegex(flags.IllegalFlagValueError, message):
+                self.run_program(*arguments)
+
+    def test_the_program_itself_ends_with_one_message(self):
+        result = subprocess.run(
+            [sys.executable, "-m", "evaluate.speed", f"--workdir={self.runs / 'none'}"],
+            cwd=self.runs,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("FileNotFoundError: Expected a workdir", result.stderr)
+        self.assertNotIn("Traceback", result.stderr)
+
+
+if __name__ == "__main__":
+    tf.test.main()
