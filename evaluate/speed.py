@@ -143,17 +143,17 @@ def state_bytes(factor, size):
 
 
 def inputs(factor, size, batch):
-    """Features of auxiliary images of noise, () for an unconditional factor; and uniforms."""
-    uniforms = sampling.noise(factor, tf.zeros([batch, 2], tf.int32), 0, size)
+    """Features of random auxiliary images, () for an unconditional factor; and noise."""
+    noise = sampling.noise(factor, tf.zeros([batch, 2], tf.int32), 0, size)
     if factor.given is None:
-        return (), uniforms
+        return (), noise
     shape = [batch, *(side // factor.auxiliary_ratio for side in size), factor.given.num_channels]
     images = tf.random.uniform(shape, 0, factor.given.num_values, tf.int32)
-    return factor.features(tf.cast(images, tf.uint8)), uniforms
+    return factor.features(tf.cast(images, tf.uint8)), noise
 
 
-def incrementally(factor, features, uniforms, jit_compile=False):
-    batch, *size, _ = uniforms.shape
+def incrementally(factor, features, noise, jit_compile=False):
+    batch, *size, _ = noise.shape
     # Compiled for these shapes, as for the first images of a process. `sampling.draw_images` compiles for
     # any batch once it meets a second one, so that times would depend on the order.
     function = tf.function(sampling._draw_images, jit_compile=jit_compile, autograph=False)
@@ -161,7 +161,7 @@ def incrementally(factor, features, uniforms, jit_compile=False):
         factor,
         tuple(size),
         features,
-        uniforms,
+        noise,
         tf.zeros(batch),
         None,
         "sample",
@@ -172,15 +172,15 @@ def incrementally(factor, features, uniforms, jit_compile=False):
 
 def candidates(factor, size, batch, rival):
     """What is timed: dict, name -> (function that returns a tensor, (H, W), pixels it goes through)."""
-    features, uniforms = inputs(factor, size, batch)
+    features, noise = inputs(factor, size, batch)
     images = tf.zeros([batch, *size, factor.likelihood.num_channels], tf.uint8)
 
     def params(images):
         return factor.network(factor.scaled(images), features, training=False)
 
     def draw_pixel(images, row, column):
-        noise = uniforms[:, row, column]
-        return tf.cast(factor.likelihood.draw(params(images)[:, row, column], noise), tf.uint8)
+        here = noise[:, row, column]
+        return tf.cast(factor.likelihood.draw(params(images)[:, row, column], here), tf.uint8)
 
     def draw_rival(images, row, column):  # as its `sample` does: all pixels, to keep one
         drawn = rival._sample_channels(*rival.network(images, training=False))
@@ -190,8 +190,8 @@ def candidates(factor, size, batch, rival):
     forward_pass = tf.function(lambda: params(images)[:, -1, -1])
     result = {
         "full": first_pixels(draw_pixel, images),
-        "incremental": incrementally(factor, features, uniforms),
-        "incremental_xla": incrementally(factor, features, uniforms, jit_compile=True),
+        "incremental": incrementally(factor, features, noise),
+        "incremental_xla": incrementally(factor, features, noise, jit_compile=True),
         "forward_pass": (forward_pass, size, math.prod(size)),
     }
     if rival and batch == 1:

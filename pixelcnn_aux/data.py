@@ -325,7 +325,7 @@ def _files(split, image_size, image_dir, fit, kind):
     fit = tf.function(fit, [tf.TensorSpec([None, None, 3], tf.uint8)])  # half the time of eager
     # To check a file is to decode it, which costs more than to train a tiny network on it.
     in_memory = _fits_in_memory(len(paths), image_size)
-    pixels = _aligned((len(paths) if in_memory else 0, *image_size, 3))
+    pixels = np.empty((len(paths) if in_memory else 0, *image_size, 3), np.uint8)
     good, skipped = [], []  # (path, fingerprint); names
     with multiprocessing.pool.ThreadPool() as pool:  # TensorFlow decodes without Python's lock
         checks = pool.imap(lambda path: _check(path, fit), paths, chunksize=16)
@@ -354,9 +354,7 @@ def _files(split, image_size, image_dir, fit, kind):
             "another image_dir."
         )
     if in_memory:
-        # The tensor shares the array's memory, of which `tf.constant` would make two copies.
-        shared = tf.experimental.dlpack.from_dlpack(pixels[: len(good)].__dlpack__())
-        return _in_memory(shared, skipped)
+        return _in_memory(pixels[: len(good)], skipped)
     with tf.device("CPU"):
         files, fingerprints = map(tf.constant, zip(*good))
 
@@ -371,14 +369,6 @@ def _files(split, image_size, image_dir, fit, kind):
             return fit(_decode(contents))
 
     return Images(len(good), image_size, read, skipped)
-
-
-def _aligned(shape):
-    """An uninitialised uint8 array, aligned as TensorFlow's kernels need it to share its memory."""
-    num_bytes = math.prod(shape)
-    memory = np.empty(num_bytes + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + num_bytes].reshape(shape)
 
 
 def _percentile(name):

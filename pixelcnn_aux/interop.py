@@ -146,9 +146,8 @@ def _normalise_as_authors(layer):
     `g` along the last one.
     """
     v, g = layer.v.numpy(), layer.g.numpy()
-    with np.errstate(
-        invalid="ignore"
-    ):  # Zeros divided by their length of 0 are not let through in the end.
+    # Zeros divided by their length of 0 are not let through in the end.
+    with np.errstate(invalid="ignore"):
         kernel = g * v / np.sqrt(np.sum(np.square(v), axis=(0, 1, 2)))
     lengths = np.sqrt(np.sum(np.square(kernel), axis=(0, 1, 3), keepdims=True))
     # Of a kernel of zeros, the length says so: any direction will do.

@@ -96,7 +96,7 @@ class DiscretizedLogistic(tfd.Distribution):
 
 
 class _Likelihood:
-    """What the two likelihoods share; they add `_log_prob` and `_draw`."""
+    """What the two likelihoods share; they add `noise`, `_log_prob` and `_draw`."""
 
     def log_prob(self, params, images):
         """Log-probability of each pixel, all its channels together.
@@ -139,7 +139,7 @@ class _Likelihood:
 
         Args:
           params: float32 or float64 [..., num_params].
-          noise: [..., noise_size] of `params`' dtype and leading shape, uniforms in [0, 1).
+          noise: [..., noise_size] of `params`' dtype and leading shape, from `noise`.
           log_scale_shift: scalar or [B], the first of the leading dimensions, added to the
             log-scales of a mixture; below 0 draws vary less. A categorical ignores it.
           mode: "sample", or "map" for the location of a component that is drawn (section 4.2),
@@ -178,11 +178,11 @@ class LogisticMixture(_Likelihood):
 
     num_channels = 3
     num_values = 256
-    noise_size = 4  # One uniform for the component, one for each channel.
 
     def __init__(self, num_components=10):
         self.num_components = num_components
         self.num_params = 10 * num_components
+        self.noise_size = num_components + 3
 
     def get_config(self):
         return {"num_components": self.num_components}
@@ -203,8 +203,18 @@ class LogisticMixture(_Likelihood):
         )
         return mixture.log_prob(images)
 
+    def noise(self, uniforms):
+        """Uniforms in [0, 1) -> what `draw` takes: a Gumbel for each component, a logistic for each channel.
+
+        float [..., noise_size], both ways. Apart from `draw`, so that it is computed of many pixels at once.
+        """
+        gumbels, logistics = tf.split(_open(uniforms), [self.num_components, 3], axis=-1)
+        logistics = tf.math.log(logistics) - tf.math.log1p(-logistics)
+        return tf.concat([_gumbel(gumbels), logistics], axis=-1)
+
     def _draw(self, params, noise, log_scale_shift, mode):
-        component = _draw_index(params[..., : self.num_components], noise[..., 0])
+        gumbels, logistics = tf.split(noise, [self.num_components, 3], axis=-1)
+        component = _draw_index(params[..., : self.num_components], gumbels)
         leading = component.shape.rank
         blocks = tf.concat([tf.shape(component), [10, self.num_components]], axis=0)
         drawn = tf.gather(tf.reshape(params, blocks), component, axis=-1, batch_dims=leading)
@@ -213,11 +223,7 @@ class LogisticMixture(_Likelihood):
         if mode == "sample":
             new_axes = [tf.newaxis] * (leading + 1 - log_scale_shift.shape.rank)
             shift = log_scale_shift[(..., *new_axes)]  # against [B, ..., 3]
-            # A uniform of 0 stands for all those below the dtype's resolution. Left at 0 it would
-            # be a black pixel out of the narrowest component.
-            uniforms = tf.maximum(noise[..., 1:], np.finfo(params.dtype.as_numpy_dtype).eps / 2)
-            logistic = tf.math.log(uniforms) - tf.math.log1p(-uniforms)
-            x += _scale(log_scales + shift) * logistic
+            x += _scale(log_scales + shift) * logistics
         # From here on in pixel units, zero in the middle: a draw is on the way of few operations.
         x = tf.unstack(127.5 * x, axis=-1)
         coefficients = tf.unstack(tf.tanh(coefficients), axis=-1)
@@ -238,11 +244,11 @@ class Categorical(_Likelihood):
     """
 
     num_channels = 1
-    noise_size = 1
 
     def __init__(self, num_values=16):
         self.num_values = num_values
         self.num_params = num_values
+        self.noise_size = num_values
 
     def get_config(self):
         return {"num_values": self.num_values}
@@ -250,9 +256,13 @@ class Categorical(_Likelihood):
     def _log_prob(self, params, images):
         return tfd.Categorical(logits=params).log_prob(tf.cast(images[..., 0], tf.int32))
 
+    def noise(self, uniforms):
+        """Uniforms in [0, 1) -> what `draw` takes, a Gumbel for each value: [..., noise_size], both ways."""
+        return _gumbel(_open(uniforms))
+
     def _draw(self, params, noise, log_scale_shift, mode):
         del log_scale_shift, mode
-        return _draw_index(params, noise[..., 0])[..., tf.newaxis]
+        return _draw_index(params, noise)[..., tf.newaxis]
 
 
 def _to_scaled(pixels):
@@ -273,14 +283,21 @@ def _conditional_mean(channel, means, coefficients, earlier):
     return sum((coefficients[c] * x for c, x in terms), start=means[channel])
 
 
-def _draw_index(logits, uniform):
-    """Inverts the cumulative distribution: int32 [...] from logits [..., N], uniforms [...]."""
-    probs = tf.nn.softmax(logits)
-    # An index of probability zero gets cdf zero, never above the threshold. The largest cdf always
-    # is, since a uniform is below 1. So neither depends on how a device rounds sums or breaks ties.
-    cdf = tf.where(probs > 0, tf.cumsum(probs, axis=-1), 0.0)
-    threshold = uniform[..., tf.newaxis] * tf.reduce_max(cdf, axis=-1, keepdims=True)
-    return tf.argmin(tf.where(cdf > threshold, cdf, 2.0), axis=-1, output_type=tf.int32)
+def _open(uniforms):
+    """Uniforms in [0, 1) -> in (0, 1): a 0 stands for all those below the dtype's resolution.
+
+    Left at 0 it would be a black pixel out of the narrowest component.
+    """
+    return tf.maximum(uniforms, np.finfo(uniforms.dtype.as_numpy_dtype).eps / 2)
+
+
+def _gumbel(uniforms):
+    return -tf.math.log(-tf.math.log(uniforms))
+
+
+def _draw_index(logits, gumbels):
+    """A draw from each categorical distribution: the largest of its logits, each with a Gumbel added."""
+    return tf.argmax(logits + gumbels, axis=-1, output_type=tf.int32)
 
 
 def _check_shapes(params, num_params, other, num_channels, name):

@@ -199,11 +199,11 @@ class AuxiliaryModel:
             drawn = {name: image[rows] for name, image in images.items()}
             image = next(iter(drawn.values()), None)
             for position, stage in list(enumerate(self.stages))[start:]:
-                uniforms = sampling.noise(stage.factor, seeds[rows], position, sizes[stage.name])
+                noise = sampling.noise(stage.factor, seeds[rows], position, sizes[stage.name])
                 image = sampling.draw_images(
                     stage.factor,
                     () if image is None else stage.factor.features(image),
-                    uniforms,
+                    noise,
                     shifts[rows],
                     mode,
                     completed and tuple(x[rows] for x in completed[stage.name]),

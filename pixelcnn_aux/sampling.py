@@ -19,7 +19,7 @@ def check_method(method):
 
 
 def noise(factor, seeds, position, size):
-    """The uniforms that a factor's draws consume, each image's a function of its seed alone.
+    """What a factor's draws consume, of each image a function of its seed alone.
 
     Never drawn inside a function that XLA compiles, where the same seed would give other numbers.
 
@@ -30,13 +30,14 @@ def noise(factor, seeds, position, size):
       size: (H, W).
 
     Returns:
-      float [B, H, W, noise_size] in [0, 1), of the factor's dtype.
+      float [B, H, W, noise_size] of the factor's dtype: `likelihood.noise` of uniforms.
     """
-    return _noise(seeds, position, (*size, factor.likelihood.noise_size), factor.compute_dtype)
+    shape = (*size, factor.likelihood.noise_size)
+    return factor.likelihood.noise(_uniforms(seeds, position, shape, factor.compute_dtype))
 
 
 @tf.function(reduce_retracing=True, autograph=False)
-def _noise(seeds, position, shape, dtype):
+def _uniforms(seeds, position, shape, dtype):
     def of_image(seed):
         seed = tf.random.fold_in(seed, position, alg="philox")
         return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")
@@ -44,11 +45,11 @@ def _noise(seeds, position, shape, dtype):
     return tf.map_fn(of_image, seeds, fn_output_signature=dtype)
 
 
-def draws(likelihood, uniforms, log_scale_shift, mode):
+def draws(likelihood, noise, log_scale_shift, mode):
     """The decider that draws each pixel. Args as for `draw_images`."""
 
     def row(index):
-        here = tf.gather(uniforms, index, axis=1)
+        here = tf.gather(noise, index, axis=1)
 
         def decide(params, column):
             return likelihood.draw(params, tf.gather(here, column, axis=1), log_scale_shift, mode)
@@ -90,12 +91,12 @@ def completion(known, mask, decider):
     return row
 
 
-def _draw_images(factor, size, features, uniforms, log_scale_shift, completed, mode, method):
-    decider = draws(factor.likelihood, uniforms, log_scale_shift, mode)
+def _draw_images(factor, size, features, noise, log_scale_shift, completed, mode, method):
+    decider = draws(factor.likelihood, noise, log_scale_shift, mode)
     if completed is not None:
         decider = completion(*completed, decider)
     fill = {"full": _fill_anew, "incremental": _fill_incrementally}[method]
-    batch = uniforms.shape[0] or tf.shape(uniforms)[0]
+    batch = noise.shape[0] or tf.shape(noise)[0]
     return fill(factor, features, size, batch, decider)
 
 
@@ -110,7 +111,7 @@ _DRAW_IMAGES = {
 def draw_images(
     factor,
     features,
-    uniforms,
+    noise,
     log_scale_shift,
     mode,
     completed=None,
@@ -123,7 +124,7 @@ def draw_images(
       factor: `Factor`.
       features: list of float [B, h, w, F], `factor.features` of the auxiliary images; () for an
         unconditional factor.
-      uniforms: float [B, H, W, noise_size], from `noise`.
+      noise: float [B, H, W, noise_size], from `noise`.
       log_scale_shift: float32 [B].
       mode: "sample" or "map".
       completed: (uint8 [B, H, W, C], uint8 [B, H, W, 1]), pixels that are known, and 1 where they are;
@@ -137,9 +138,9 @@ def draw_images(
     # The size as plain numbers: whatever shapes are traced anew for, it never becomes unknown.
     return _DRAW_IMAGES[jit_compile](
         factor,
-        tuple(uniforms.shape[1:3]),
+        tuple(noise.shape[1:3]),
         features,
-        uniforms,
+        noise,
         log_scale_shift,
         completed,
         mode,

@@ -33,8 +33,13 @@ def random_params(*shape, num_components=10, seed=0):
     return np.random.default_rng(seed).normal(size=(*shape, 10 * num_components))
 
 
+def random_noise(head, *shape, dtype=np.float64, seed=1):
+    uniforms = np.random.default_rng(seed).random((*shape, head.noise_size), dtype=dtype)
+    return head.noise(tf.constant(uniforms))
+
+
 def draw_many(head, params, dtype=np.float64, seed=0, **kwargs):
-    noise = np.random.default_rng(seed).random((NUM_DRAWS, head.noise_size), dtype=dtype)
+    noise = random_noise(head, NUM_DRAWS, dtype=dtype, seed=seed)
     params = np.broadcast_to(params.astype(dtype), (NUM_DRAWS, head.num_params))
     return head.draw(params, noise, **kwargs).numpy()
 
@@ -146,7 +151,7 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
                 tf.math.is_finite(tape.gradient(log_prob, params)), tf.ones([8192, 100])
             )
         for value in (0.0, np.float32(1.0 - 2.0**-24)):
-            self.assertAllInRange(head.draw(params, tf.fill([8192, 4], value)), 0, 255)
+            self.assertAllInRange(head.draw(params, head.noise(tf.fill([8192, 13], value))), 0, 255)
 
     @parameterized.parameters(np.float32, np.float64)
     def test_draws_of_r(self, dtype):
@@ -216,14 +221,15 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
             log_scales=1.0,
             coefficients=[[30.0, 30.0], [0.0, 0.0], [-30.0, -30.0]],
         )
-        noise = np.random.default_rng(0).random((100, 4))
-        noise[:, 0] = np.linspace(0.0, 0.99, 100)
+        noise = np.random.default_rng(0).normal(size=(100, 5))
+        # The Gumbels decide on the component, whose logits are the same.
+        noise[:, 0], noise[:, 1] = np.linspace(1.0, -1.0, 100), 0.0
         draws = head.draw(np.tile(params, [100, 1]), noise, mode="map", log_scale_shift=-0.5)
         self.assertAllEqual(draws, [[100, 100, 157]] * 50 + [[0, 20, 255]] * 50)
 
     def test_log_scale_shift(self):
         head, params = likelihoods.LogisticMixture(), random_params(4, 5)
-        noise = np.random.default_rng(1).random((4, 5, 4))
+        noise = random_noise(head, 4, 5)
         is_log_scale = np.repeat([0, 0, 1, 0, 0, 1, 0, 0, 1, 0], 10)
         for shift in (-0.5, -100.0, np.array([0.0, -0.5, -1.0, 0.5])):
             shifted = params + is_log_scale * np.reshape(shift, [-1, 1, 1])
@@ -237,11 +243,12 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
     def test_zero_noise_is_within_the_components_reach(self):
         head = likelihoods.LogisticMixture(num_components=1)
         params = mixture_params([0.0], in_pixels(200.0), -7.0, 0.0).astype(np.float32)
-        self.assertAllInRange(head.draw(params, np.zeros(4, np.float32)), 190, 200)
+        noise = head.noise(tf.zeros(4))
+        self.assertAllInRange(head.draw(params, noise), 190, 200)
 
     def test_plain_and_compiled_draws_agree(self):
         head, params = likelihoods.LogisticMixture(), random_params(64)
-        noise = np.random.default_rng(1).random((64, 4))
+        noise = random_noise(head, 64)
         compiled = tf.function(head.draw, jit_compile=True)
         self.assertAllEqual(compiled(tf.constant(params), noise), head.draw(params, noise))
 
@@ -284,8 +291,10 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
         impossible = rng.random((NUM_DRAWS, 16)) < 0.5
         impossible[:, 7] = False
         params[impossible] = -1e6
-        for noise in (0.0, 0.5, 1.0 - np.finfo(dtype).eps / 2):
-            draws = head.draw(params, np.full([NUM_DRAWS, 1], noise, dtype))
+        # The largest Gumbels that there are, for what is impossible alone.
+        largest = 1.0 - np.finfo(dtype).eps / 2
+        for uniforms in (np.where(impossible, largest, 0.0), rng.random((NUM_DRAWS, 16))):
+            draws = head.draw(params, head.noise(tf.constant(uniforms, dtype)))
             self.assertAllEqual(np.take_along_axis(impossible, draws.numpy(), axis=1).any(), False)
 
 
