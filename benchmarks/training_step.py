@@ -15,6 +15,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import pixelcnn_aux as pa
+from benchmarks import flops
 from pixelcnn_aux import training
 
 FLAGS = flags.FLAGS
@@ -38,24 +39,7 @@ def training_step():
     )
     factor.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors((images, images)).repeat())
-    return lambda: factor.train_function(batches), flops(factor)
-
-
-def flops(factor):
-    """Multiplications and additions in the products of a forward pass."""
-    images = tf.TensorSpec([BATCH, SIDE, SIDE, 3], tf.uint8)
-    function = tf.function(lambda x: factor(x, training=False)).get_concrete_function(images)
-
-    def macs(op):
-        if op.type == "Conv2D":
-            return op.outputs[0].shape.num_elements() * op.inputs[1].shape[:3].num_elements()
-        if op.type == "Conv2DBackpropInput":  # a transposed convolution: kernel [h, w, out, in]
-            return op.inputs[2].shape.num_elements() * op.inputs[1].shape[:3].num_elements()
-        if op.type in ("MatMul", "BatchMatMulV2"):
-            return op.outputs[0].shape.num_elements() * op.inputs[0].shape[-1]
-        return 0
-
-    return 2 * sum(macs(op) for op in function.graph.get_operations())
+    return lambda: factor.train_function(batches), flops.forward_pass(factor, images.shape)
 
 
 def bare_convolution():

@@ -164,7 +164,6 @@ def incrementally(factor, features, noise, jit_compile=False):
         noise,
         tf.zeros(batch),
         None,
-        "sample",
         "incremental",
     )
     return lambda: function(*arguments), size, math.prod(size)

@@ -96,7 +96,7 @@ class DiscretizedLogistic(tfd.Distribution):
 
 
 class _Likelihood:
-    """What the two likelihoods share; they add `noise`, `_log_prob` and `_draw`."""
+    """What the two likelihoods share; they add `_log_prob`, `_noise` and `_draw`."""
 
     def log_prob(self, params, images):
         """Log-probability of each pixel, all its channels together.
@@ -134,7 +134,25 @@ class _Likelihood:
         nats_per_pixel = tf.reduce_mean(nats, axis=list(range(1, nats.shape.rank)))
         return nats_per_pixel / (self.num_channels * math.log(2.0))
 
-    def draw(self, params, noise, log_scale_shift=0.0, mode="sample"):
+    def noise(self, uniforms, mode="sample"):
+        """What `draw` consumes: apart from it, so that it is computed of many pixels at once.
+
+        Args:
+          uniforms: float [..., noise_size], in [0, 1).
+          mode: "sample", or "map" for draws that are the location of a component that is drawn (section
+            4.2), where its density peaks. A categorical draws as usual under both.
+
+        Returns:
+          [..., noise_size] of `uniforms`' dtype.
+
+        Raises:
+          ValueError: if `mode` is unknown.
+        """
+        if mode not in MODES:
+            raise ValueError(f"Expected `mode` to be one of {MODES}. Received: mode={mode!r}")
+        return self._noise(_open(uniforms), mode)
+
+    def draw(self, params, noise, log_scale_shift=0.0):
         """Draws one pixel per leading index, as a function of given noise.
 
         Args:
@@ -142,21 +160,17 @@ class _Likelihood:
           noise: [..., noise_size] of `params`' dtype and leading shape, from `noise`.
           log_scale_shift: scalar or [B], the first of the leading dimensions, added to the
             log-scales of a mixture; below 0 draws vary less. A categorical ignores it.
-          mode: "sample", or "map" for the location of a component that is drawn (section 4.2),
-            where its density peaks. A categorical draws as usual under both.
 
         Returns:
           int32 [..., num_channels], pixel values.
 
         Raises:
-          ValueError: if `mode` is unknown, a channel count is wrong or the leading shapes differ.
+          ValueError: if a channel count is wrong or the leading shapes differ.
         """
-        if mode not in MODES:
-            raise ValueError(f"Expected `mode` to be one of {MODES}. Received: mode={mode!r}")
         params = tf.convert_to_tensor(params)
         noise = tf.convert_to_tensor(noise, params.dtype)
         _check_shapes(params, self.num_params, noise, self.noise_size, "noise")
-        return self._draw(params, noise, tf.cast(log_scale_shift, params.dtype), mode)
+        return self._draw(params, noise, tf.cast(log_scale_shift, params.dtype))
 
 
 class LogisticMixture(_Likelihood):
@@ -203,16 +217,15 @@ class LogisticMixture(_Likelihood):
         )
         return mixture.log_prob(images)
 
-    def noise(self, uniforms):
-        """Uniforms in [0, 1) -> what `draw` takes: a Gumbel for each component, a logistic for each channel.
-
-        float [..., noise_size], both ways. Apart from `draw`, so that it is computed of many pixels at once.
-        """
-        gumbels, logistics = tf.split(_open(uniforms), [self.num_components, 3], axis=-1)
+    def _noise(self, uniforms, mode):
+        # A Gumbel for each component, a logistic for each channel: none leaves a component's location.
+        gumbels, logistics = tf.split(uniforms, [self.num_components, 3], axis=-1)
         logistics = tf.math.log(logistics) - tf.math.log1p(-logistics)
+        if mode == "map":
+            logistics = tf.zeros_like(logistics)
         return tf.concat([_gumbel(gumbels), logistics], axis=-1)
 
-    def _draw(self, params, noise, log_scale_shift, mode):
+    def _draw(self, params, noise, log_scale_shift):
         gumbels, logistics = tf.split(noise, [self.num_components, 3], axis=-1)
         component = _draw_index(params[..., : self.num_components], gumbels)
         leading = component.shape.rank
@@ -220,10 +233,10 @@ class LogisticMixture(_Likelihood):
         drawn = tf.gather(tf.reshape(params, blocks), component, axis=-1, batch_dims=leading)
         # The first of the 10 is the component's logit.
         x, log_scales, coefficients = (drawn[..., i::3] for i in (1, 2, 3))  # [..., 3]
-        if mode == "sample":
-            new_axes = [tf.newaxis] * (leading + 1 - log_scale_shift.shape.rank)
-            shift = log_scale_shift[(..., *new_axes)]  # against [B, ..., 3]
-            x += _scale(log_scales + shift) * logistics
+        new_axes = [tf.newaxis] * (leading + 1 - log_scale_shift.shape.rank)
+        shift = log_scale_shift[(..., *new_axes)]  # against [B, ..., 3]
+        # No noise is a location, be the scale infinite.
+        x += tf.math.multiply_no_nan(_scale(log_scales + shift), logistics)
         # From here on in pixel units, zero in the middle: a draw is on the way of few operations.
         x = tf.unstack(127.5 * x, axis=-1)
         coefficients = tf.unstack(tf.tanh(coefficients), axis=-1)
@@ -256,12 +269,12 @@ class Categorical(_Likelihood):
     def _log_prob(self, params, images):
         return tfd.Categorical(logits=params).log_prob(tf.cast(images[..., 0], tf.int32))
 
-    def noise(self, uniforms):
-        """Uniforms in [0, 1) -> what `draw` takes, a Gumbel for each value: [..., noise_size], both ways."""
-        return _gumbel(_open(uniforms))
+    def _noise(self, uniforms, mode):
+        del mode
+        return _gumbel(uniforms)  # one for each value
 
-    def _draw(self, params, noise, log_scale_shift, mode):
-        del log_scale_shift, mode
+    def _draw(self, params, noise, log_scale_shift):
+        del log_scale_shift
         return _draw_index(params, noise)[..., tf.newaxis]
 
 

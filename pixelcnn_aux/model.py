@@ -199,13 +199,12 @@ class AuxiliaryModel:
             drawn = {name: image[rows] for name, image in images.items()}
             image = next(iter(drawn.values()), None)
             for position, stage in list(enumerate(self.stages))[start:]:
-                noise = sampling.noise(stage.factor, seeds[rows], position, sizes[stage.name])
+                noise = sampling.noise(stage.factor, seeds[rows], position, sizes[stage.name], mode)
                 image = sampling.draw_images(
                     stage.factor,
                     () if image is None else stage.factor.features(image),
                     noise,
                     shifts[rows],
-                    mode,
                     completed and tuple(x[rows] for x in completed[stage.name]),
                     method,
                     jit_compile,

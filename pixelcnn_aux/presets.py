@@ -120,9 +120,9 @@ PYRAMID = {
         model.pyramid,
         {"image_size": (32, 32), "filters": 32, "dropout": 0.0},
         {
-            "8x8": Training(10, 1000, 16, 2e-3, 0.9997),
-            "16x16": Training(10, 1000, 16, 2e-3, 0.9997),
-            "32x32": Training(16, 500, 16, 2e-3, 0.99965),
+            "8x8": Training(8, 1000, 16, 2e-3, 0.9997),
+            "16x16": Training(10, 500, 16, 2e-3, 0.9995),
+            "32x32": Training(20, 500, 8, 2e-3, 0.99977),
         },
     ),
     "small_celeba": Preset(
@@ -130,10 +130,10 @@ PYRAMID = {
         model.pyramid,
         {"image_size": (64, 64), "filters": 32, "dropout": 0.0},
         {
-            "8x8": Training(5, 1000, 16, 2e-3, 0.9994),
-            "16x16": Training(5, 1000, 16, 2e-3, 0.9994),
-            "32x32": Training(8, 500, 16, 2e-3, 0.9993),
-            "64x64": Training(8, 250, 16, 2e-3, 0.9986),
+            "8x8": Training(6, 500, 16, 2e-3, 0.9992),
+            "16x16": Training(5, 500, 16, 2e-3, 0.9991),
+            "32x32": Training(8, 500, 8, 2e-3, 0.9994),
+            "64x64": Training(8, 240, 8, 2e-3, 0.9988),
         },
     ),
     "cifar10": Preset(

@@ -18,7 +18,7 @@ def check_method(method):
         raise ValueError(f"Expected a method of {METHODS}. Received: method={method!r}")
 
 
-def noise(factor, seeds, position, size):
+def noise(factor, seeds, position, size, mode="sample"):
     """What a factor's draws consume, of each image a function of its seed alone.
 
     Never drawn inside a function that XLA compiles, where the same seed would give other numbers.
@@ -28,12 +28,13 @@ def noise(factor, seeds, position, size):
       seeds: int32 [B, 2].
       position: int, the factor's place in the chain; no two factors share noise.
       size: (H, W).
+      mode: "sample" or "map".
 
     Returns:
       float [B, H, W, noise_size] of the factor's dtype: `likelihood.noise` of uniforms.
     """
     shape = (*size, factor.likelihood.noise_size)
-    return factor.likelihood.noise(_uniforms(seeds, position, shape, factor.compute_dtype))
+    return factor.likelihood.noise(_uniforms(seeds, position, shape, factor.compute_dtype), mode)
 
 
 @tf.function(reduce_retracing=True, autograph=False)
@@ -45,14 +46,14 @@ def _uniforms(seeds, position, shape, dtype):
     return tf.map_fn(of_image, seeds, fn_output_signature=dtype)
 
 
-def draws(likelihood, noise, log_scale_shift, mode):
+def draws(likelihood, noise, log_scale_shift):
     """The decider that draws each pixel. Args as for `draw_images`."""
 
     def row(index):
         here = tf.gather(noise, index, axis=1)
 
         def decide(params, column):
-            return likelihood.draw(params, tf.gather(here, column, axis=1), log_scale_shift, mode)
+            return likelihood.draw(params, tf.gather(here, column, axis=1), log_scale_shift)
 
         return decide
 
@@ -91,8 +92,8 @@ def completion(known, mask, decider):
     return row
 
 
-def _draw_images(factor, size, features, noise, log_scale_shift, completed, mode, method):
-    decider = draws(factor.likelihood, noise, log_scale_shift, mode)
+def _draw_images(factor, size, features, noise, log_scale_shift, completed, method):
+    decider = draws(factor.likelihood, noise, log_scale_shift)
     if completed is not None:
         decider = completion(*completed, decider)
     fill = {"full": _fill_anew, "incremental": _fill_incrementally}[method]
@@ -113,7 +114,6 @@ def draw_images(
     features,
     noise,
     log_scale_shift,
-    mode,
     completed=None,
     method="incremental",
     jit_compile=False,
@@ -126,7 +126,6 @@ def draw_images(
         unconditional factor.
       noise: float [B, H, W, noise_size], from `noise`.
       log_scale_shift: float32 [B].
-      mode: "sample" or "map".
       completed: (uint8 [B, H, W, C], uint8 [B, H, W, 1]), pixels that are known, and 1 where they are;
         None where none is.
       method: "incremental", or "full": the network evaluated anew for every pixel.
@@ -143,7 +142,6 @@ def draw_images(
         noise,
         log_scale_shift,
         completed,
-        mode,
         method,
     )
 

@@ -33,13 +33,13 @@ def random_params(*shape, num_components=10, seed=0):
     return np.random.default_rng(seed).normal(size=(*shape, 10 * num_components))
 
 
-def random_noise(head, *shape, dtype=np.float64, seed=1):
+def random_noise(head, *shape, dtype=np.float64, seed=1, mode="sample"):
     uniforms = np.random.default_rng(seed).random((*shape, head.noise_size), dtype=dtype)
-    return head.noise(tf.constant(uniforms))
+    return head.noise(tf.constant(uniforms), mode)
 
 
-def draw_many(head, params, dtype=np.float64, seed=0, **kwargs):
-    noise = random_noise(head, NUM_DRAWS, dtype=dtype, seed=seed)
+def draw_many(head, params, dtype=np.float64, seed=0, mode="sample", **kwargs):
+    noise = random_noise(head, NUM_DRAWS, dtype=dtype, seed=seed, mode=mode)
     params = np.broadcast_to(params.astype(dtype), (NUM_DRAWS, head.num_params))
     return head.draw(params, noise, **kwargs).numpy()
 
@@ -221,11 +221,19 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
             log_scales=1.0,
             coefficients=[[30.0, 30.0], [0.0, 0.0], [-30.0, -30.0]],
         )
-        noise = np.random.default_rng(0).normal(size=(100, 5))
+        uniforms = np.random.default_rng(0).random((100, 5))
         # The Gumbels decide on the component, whose logits are the same.
-        noise[:, 0], noise[:, 1] = np.linspace(1.0, -1.0, 100), 0.0
-        draws = head.draw(np.tile(params, [100, 1]), noise, mode="map", log_scale_shift=-0.5)
-        self.assertAllEqual(draws, [[100, 100, 157]] * 50 + [[0, 20, 255]] * 50)
+        uniforms[:, 0], uniforms[:, 1] = np.linspace(0.9, 0.1, 100), 0.5
+        noise = head.noise(tf.constant(uniforms), "map")
+        # Even infinite scales leave locations as they are.
+        for shift in (-0.5, 1000.0):
+            draws = head.draw(np.tile(params, [100, 1]), noise, log_scale_shift=shift)
+            self.assertAllEqual(draws, [[100, 100, 157]] * 50 + [[0, 20, 255]] * 50)
+
+    def test_infinite_scales(self):
+        head, params = likelihoods.LogisticMixture(), random_params(64)
+        draws = head.draw(params, random_noise(head, 64), log_scale_shift=1000.0)
+        self.assertAllEqual(np.unique(draws), [0, 255])
 
     def test_log_scale_shift(self):
         head, params = likelihoods.LogisticMixture(), random_params(4, 5)
@@ -371,7 +379,7 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, r"Expected `noise`.*Received.*\(2, 3, 6\)"):
             head.draw(params, tf.zeros([2, 3, 6]))
         with self.assertRaisesRegex(ValueError, r"'sample', 'map'.*Received: mode='mean'"):
-            head.draw(params, noise, mode="mean")
+            head.noise(noise, mode="mean")
 
 
 if __name__ == "__main__":

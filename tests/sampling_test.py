@@ -18,9 +18,9 @@ def model():
     return helpers.shared_model("float64")
 
 
-def noise_of(name, seeds=SEEDS):
+def noise_of(name, seeds=SEEDS, mode="sample"):
     position = list(model().factors).index(name)
-    return sampling.noise(model().factors[name], tf.constant(seeds), position, helpers.SIZE)
+    return sampling.noise(model().factors[name], tf.constant(seeds), position, helpers.SIZE, mode)
 
 
 @functools.cache
@@ -166,7 +166,8 @@ class ModesTest(tf.test.TestCase):
         self.assertAllEqual(grays, drawn()["grayscale"])  # a categorical draws as usual
         self.assertNotAllEqual(images, drawn()["image"])
         factor = model().factors["image"]
-        pixels = factor.likelihood.draw(factor.params(images, grays), noise_of("image"), mode="map")
+        noise = noise_of("image", mode="map")
+        pixels = factor.likelihood.draw(factor.params(images, grays), noise)
         self.assertAllEqual(pixels, images)
 
     def test_map_is_what_narrow_logistics_come_to(self):

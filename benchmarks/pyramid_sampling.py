@@ -1,0 +1,77 @@
+"""Pyramid PixelCNN against PixelCNN++ in drawing large images, the paper's section 4.2.
+
+    python -m benchmarks.pyramid_sampling
+
+Times `model.sample`, embeddings and all, for the pyramid of the preset "celeba" and for PixelCNN++ at its
+size, with newly drawn weights, in turn in one process; prints seconds per pixel of the final image, and
+the ratio of the two models' arithmetic, which bounds the gap at large batches.
+"""
+
+import math
+import statistics
+import time
+
+import tensorflow as tf
+from absl import app, flags
+
+import pixelcnn_aux as pa
+from benchmarks import flops
+from pixelcnn_aux import presets
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("batches", "1,16", "Batch sizes, with commas between them.")
+flags.DEFINE_integer("runs", 3, "Timed runs of each; the median counts.", lower_bound=1)
+
+
+def arithmetic(model):
+    """FLOPs an image of one forward pass of every factor: the least that drawing it takes."""
+    shapes = [
+        (1, *size, model.factors[name].likelihood.num_channels)
+        for name, size in model.sizes().items()
+    ]
+    given = [(), *((shape,) for shape in shapes)]
+    factors = model.factors.values()
+    return sum(
+        flops.forward_pass(f, shape, *below) for f, shape, below in zip(factors, shapes, given)
+    )
+
+
+def seconds(model, batch, jit_compile):
+    start = time.perf_counter()
+    images = model.sample(tf.zeros([batch, 2], tf.int32), jit_compile=jit_compile)
+    list(images.values())[-1].numpy()
+    return time.perf_counter() - start
+
+
+def main(argv):
+    del argv
+    size = presets.PYRAMID["celeba"].model["image_size"]
+    models = {
+        "pyramid": presets.PYRAMID["celeba"].constructor(**presets.PYRAMID["celeba"].model),
+        "pixelcnn_pp": pa.pixelcnn_pp(size),
+    }
+    work = {name: arithmetic(model) for name, model in models.items()}
+    for name, of_image in work.items():
+        print(f"{name:11} {of_image / 1e9:8.1f} GFLOP an image of {size[0]} x {size[1]}")
+    print(f"ratio       {work['pixelcnn_pp'] / work['pyramid']:8.2f}")
+    print(f"batch {'':16} {'s/image':>9} {'s/pixel':>10}", flush=True)
+    for batch in map(int, FLAGS.batches):
+        for jit_compile in (False, True):
+            times = {name: [] for name in models}
+            for run in range(FLAGS.runs + 1):  # The first one traces.
+                for name, model in models.items():
+                    took = seconds(model, batch, jit_compile)
+                    if run:
+                        times[name].append(took)
+            medians = {name: statistics.median(times[name]) / batch for name in models}
+            for name, of_image in medians.items():
+                label = name + (", XLA" if jit_compile else "")
+                print(f"{batch:5} {label:16} {of_image:9.3f} {of_image / math.prod(size):10.6f}")
+            print(
+                f"      ratio            {medians['pixelcnn_pp'] / medians['pyramid']:9.2f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    app.run(main)
