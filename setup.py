@@ -24,6 +24,7 @@ setup(
     ],
     extras_require={
         "photos": ["scikit-image"],
-        "test": ["pytest", "ruff", "scikit-image"],
+        "serving": ["tensorflow-serving-api>=2.21"],
+        "test": ["pytest", "pytest-xdist", "ruff", "scikit-image", "tensorflow-serving-api>=2.21"],
     },
 )

@@ -299,5 +299,4 @@ def define_flags():
 
 if __name__ == "__main__":
     define_flags()
-    tf.get_logger().setLevel("ERROR")  # It warns of functions traced once each, as candidates are.
     program.run(main)

@@ -147,6 +147,34 @@ def load(name, split, image_size=(32, 32), data_dir=None, image_dir=None):
     return _LOADERS[name](split, image_size, data_dir, image_dir)
 
 
+def read_image(path, image_size):
+    """The pixels of one image file, centre-cropped and resized as those of the data set `folder`.
+
+    Args:
+      path: of a PNG or JPEG file.
+      image_size: (H, W) of the image.
+
+    Returns:
+      uint8 [H, W, 3].
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: a file that is no whole PNG or JPEG of at most 2**26 pixels.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"Expected an image file, received {path}, which does not exist; give another path."
+        )
+    checked = _check(path, lambda image: _fit(image, image_size))
+    if checked is None:
+        raise ValueError(
+            f"Expected a whole PNG or JPEG file of at most {_MAX_PIXELS} pixels, received {path}, "
+            "which is none; give another file."
+        )
+    return checked[0]
+
+
 def _options():
     """What all pipelines run with: tf.data's rewriting keeps a copy of every tensor they capture."""
     options = tf.data.Options()

@@ -8,7 +8,6 @@ import math
 from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import auxiliary, likelihoods, networks, sampling, workdir
@@ -82,7 +81,7 @@ class AuxiliaryModel:
             raise ValueError(f"Expected a factor of {list(self.factors)}. Received: {name!r}")
         return list(self.factors).index(name)
 
-    def _require(self, names):
+    def require(self, names):
         missing = [name for name in names if name in self.untrained]
         if missing:
             raise ValueError(
@@ -90,8 +89,19 @@ class AuxiliaryModel:
                 f"Train with --factor {missing[0]}."
             )
 
-    def _log_probs(self, images):
-        self._require(self.factors)
+    def log_probs(self, images):
+        """Each factor's log-likelihood of the image that it models.
+
+        Args:
+          images: uint8 [B, H, W, C], full images.
+
+        Returns:
+          dict, name -> float32 [B], in nats.
+
+        Raises:
+          ValueError: as `log_prob`.
+        """
+        self.require(self.factors)
         chain = [None, *self.auxiliaries(images).values()]
         return {
             name: factor.log_prob(image, given)
@@ -110,7 +120,7 @@ class AuxiliaryModel:
         Raises:
           ValueError: for images of another dtype or shape, or where a factor is not trained yet.
         """
-        return tf.add_n(list(self._log_probs(images).values()))
+        return tf.add_n(list(self.log_probs(images).values()))
 
     def bits_per_dim(self, images):
         """Negative log-likelihood of each factor and of the chain, in bits per dimension of the full image.
@@ -125,10 +135,8 @@ class AuxiliaryModel:
         Raises:
           ValueError: as `log_prob`.
         """
-        log_probs = self._log_probs(images)
-        bits = math.log(2.0) * math.prod(np.shape(images)[1:])
-        result = {name: -nats / bits for name, nats in log_probs.items()}
-        return {**result, "total": tf.add_n(list(result.values()))}
+        images = tf.convert_to_tensor(images)
+        return in_bits_per_dim(self.log_probs(images), images.shape[1:])
 
     def sizes(self):
         """dict, factor name -> (H, W) of the image that the factor draws."""
@@ -182,8 +190,8 @@ class AuxiliaryModel:
                 f"Received: {seeds.dtype.name} {seeds.shape.as_list()}"
             )
         batch = len(seeds)
-        start, images = (0, {}) if given is None else self._check_given(given, batch)
-        self._require(list(self.factors)[start:])
+        given = {} if given is None else self._check_given(given, batch)
+        self.require(self._names_from(given))
         shifts = tf.cast(log_scale_shift, tf.float32)
         if shifts.shape not in ([], [batch]):
             raise ValueError(
@@ -191,26 +199,12 @@ class AuxiliaryModel:
                 f"Received: shape {shifts.shape.as_list()}"
             )
         shifts = tf.broadcast_to(shifts, [batch])
-        completed = self._completed(known, mask, batch)
-        sizes = self.sizes()
+        completed = {} if known is mask is None else self.completed(known, mask, batch)
 
         def draw(rows):
             """The images of these seeds, rows being a slice."""
-            drawn = {name: image[rows] for name, image in images.items()}
-            image = next(iter(drawn.values()), None)
-            for position, stage in list(enumerate(self.stages))[start:]:
-                noise = sampling.noise(stage.factor, seeds[rows], position, sizes[stage.name], mode)
-                image = sampling.draw_images(
-                    stage.factor,
-                    () if image is None else stage.factor.features(image),
-                    noise,
-                    shifts[rows],
-                    completed and tuple(x[rows] for x in completed[stage.name]),
-                    method,
-                    jit_compile,
-                )
-                drawn[stage.name] = image
-            return drawn
+            images, kept = tf.nest.map_structure(lambda x: x[rows], (given, completed))
+            return self.draw(seeds[rows], shifts[rows], mode, images, kept, method, jit_compile)
 
         batches = -(-batch * math.prod(self.image_size) // MAX_PIXELS)
         size = -(-batch // batches)
@@ -222,16 +216,66 @@ class AuxiliaryModel:
             bar.update(min(first + size, batch))
         return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
 
-    def _completed(self, known, mask, batch):
-        """dict, name -> what the factor keeps of `known`: images and masks; None for nothing."""
+    def draw(
+        self,
+        seeds,
+        log_scale_shift,
+        mode="sample",
+        given=None,
+        completed=None,
+        method="incremental",
+        jit_compile=False,
+    ):
+        """What `sample` does with arguments that are checked: all at once, and also within a graph.
+
+        Args:
+          seeds: int32 [B, 2].
+          log_scale_shift: float32 [B].
+          completed: from `completed`.
+          mode, given, method, jit_compile: as for `sample`.
+
+        Returns:
+          As `sample`.
+        """
+        sizes, drawn = self.sizes(), dict(given or {})
+        image = next(iter(drawn.values()), None)
+        for name in self._names_from(drawn):
+            factor = self.factors[name]
+            image = drawn[name] = sampling.draw_images(
+                factor,
+                () if image is None else factor.features(image),
+                sampling.noise(factor, seeds, self._position(name), sizes[name], mode),
+                log_scale_shift,
+                completed[name] if completed else None,
+                method,
+                jit_compile,
+            )
+        return drawn
+
+    def _names_from(self, given):
+        """The factors that are left to draw."""
+        names = list(self.factors)
+        return names[max((names.index(name) + 1 for name in given), default=0) :]
+
+    def completed(self, known, mask, batch):
+        """What the factors keep of full images, for `draw`.
+
+        Args:
+          known, mask: as for `sample`.
+          batch: B, or None where it is not known while a graph is traced.
+
+        Returns:
+          dict, name -> (uint8 [B, h, w, c], uint8 [B, h, w, 1]).
+
+        Raises:
+          ValueError: as `sample`.
+        """
         if (known is None) != (mask is None):
             raise ValueError(
                 "Expected known images and a mask, or neither. "
                 f"Received: known={'None' if known is None else 'images'}, "
                 f"mask={'None' if mask is None else 'a mask'}"
             )
-        if known is None:
-            return None
         head = self.stages[-1].factor.likelihood
         known = check_images(known, head.num_channels, head.num_values, "known images")
         images = self.auxiliaries(known)
@@ -263,7 +307,14 @@ class AuxiliaryModel:
                 f"Expected given[{name!r}] of shape {expected}, one for each seed. "
                 f"Received: {images.shape.as_list()}"
             )
-        return self._position(name) + 1, {name: images}
+        return {name: images}
+
+
+def in_bits_per_dim(log_probs, shape):
+    """dict, name -> nats [B] -> bits per dimension of full images of (H, W, C), and "total", their sum."""
+    bits = math.log(2.0) * math.prod(shape)
+    result = {name: -nats / bits for name, nats in log_probs.items()}
+    return {**result, "total": tf.add_n(list(result.values()))}
 
 
 def chain(stages, image_size, dtype=None):

@@ -122,18 +122,18 @@ PYRAMID = {
         {
             "8x8": Training(8, 1000, 16, 2e-3, 0.9997),
             "16x16": Training(10, 500, 16, 2e-3, 0.9995),
-            "32x32": Training(20, 500, 8, 2e-3, 0.99977),
+            "32x32": Training(16, 500, 8, 2e-3, 0.99971),
         },
     ),
     "small_celeba": Preset(
         "celeb_a",
         model.pyramid,
-        {"image_size": (64, 64), "filters": 32, "dropout": 0.0},
+        {"image_size": (64, 64), "filters": 32, "embedding_blocks": 1, "dropout": 0.0},
         {
-            "8x8": Training(6, 500, 16, 2e-3, 0.9992),
-            "16x16": Training(5, 500, 16, 2e-3, 0.9991),
+            "8x8": Training(4, 500, 16, 2e-3, 0.9989),
+            "16x16": Training(4, 500, 16, 2e-3, 0.9989),
             "32x32": Training(8, 500, 8, 2e-3, 0.9994),
-            "64x64": Training(8, 240, 8, 2e-3, 0.9988),
+            "64x64": Training(24, 250, 4, 2e-3, 0.99962),
         },
     ),
     "cifar10": Preset(

@@ -2,6 +2,7 @@
 
 import sys
 
+import tensorflow as tf
 from absl import app, logging
 
 
@@ -10,14 +11,20 @@ def run(main, arguments=()):
 
     Args:
       main: function of as many strings as there are `arguments`.
-      arguments: list of str, what the usage calls those that are no flags.
+      arguments: list of str, what the usage calls those that are no flags. Of a last one that ends in
+        "..." there may be any number, or none.
 
     An error that the input explains ends the program with its message alone, and exit status 1; -v=1
     shows where it was raised.
     """
 
+    # TensorFlow warns of functions that are traced once for each factor, as they have to be.
+    tf.get_logger().setLevel("ERROR")
+    repeated = bool(arguments) and arguments[-1].endswith("...")
+
     def checked(argv):
-        if len(argv) - 1 != len(arguments):
+        given, fixed = len(argv) - 1, len(arguments) - repeated
+        if given < fixed or (given > fixed and not repeated):
             expected = f"{' '.join(arguments)} and flags" if arguments else "flags alone"
             raise app.UsageError(f"Expected {expected}. Received: {argv[1:]}")
         try:

@@ -16,6 +16,7 @@ from pixelcnn_aux.layers.weight_norm import (
     WeightNormConv2D,
     WeightNormConv2DTranspose,
     WeightNormDense,
+    folded_kernels,
     initialization_from_data,
     product,
 )

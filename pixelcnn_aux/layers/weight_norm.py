@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 _from_data = contextvars.ContextVar("initialization_from_data", default=False)
+_folded = contextvars.ContextVar("folded_kernels", default=None)
 
 
 @contextlib.contextmanager
@@ -28,6 +29,20 @@ def initialization_from_data():
         yield
     finally:
         _from_data.reset(token)
+
+
+@contextlib.contextmanager
+def folded_kernels(kernels):
+    """Within it, layers use given kernels, and do not normalise their own.
+
+    Args:
+      kernels: dict, layer -> float of the shape of its `v`, `WeightNorm.kernel(layer)` of some time before.
+    """
+    token = _folded.set(kernels)
+    try:
+        yield
+    finally:
+        _folded.reset(token)
 
 
 def product(x, kernel):
@@ -67,6 +82,8 @@ class WeightNorm(keras.layers.Layer):
 
     def kernel(self):
         """The normalised kernel, of the shape of `v`."""
+        if folded := _folded.get():
+            return folded[self]
         rank = len(self.v.shape)
         output_axis = self.kernel_output_axis % rank
         others = [axis for axis in range(rank) if axis != output_axis]

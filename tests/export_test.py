@@ -1,0 +1,316 @@
+"""Tests of exports: what they compute, in Python and under the server's C++ loader, and what they refuse."""
+
+import contextlib
+import functools
+import io
+import os
+import pathlib
+import sys
+import tempfile
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+from tensorflow.python.tools import saved_model_cli
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import export
+from tests import helpers
+from tests.serving import c_api
+
+try:
+    from tensorflow_serving.apis import prediction_log_pb2
+except ImportError as error:
+    raise AssertionError("Expected the extra [serving], which [test] includes.") from error
+
+MAX_BATCH = 16
+SEEDS = np.array([[3, index] for index in range(5)], np.int32)
+NO_SHIFT = np.zeros(5, np.float32)
+IMAGES = helpers.pictures(5)
+MASK = np.zeros((5, *helpers.SIZE, 1), np.uint8)
+MASK[:, :2] = 1
+GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
+
+
+def requests():
+    """A request for each signature."""
+    sample = {"seed": SEEDS, "log_scale_shift": np.linspace(-1.0, 0.0, 5, dtype=np.float32)}
+    return {
+        "serving_default": sample,
+        "sample": sample,
+        "map": sample,
+        "given_grayscale": {"seed": SEEDS, "auxiliary": GRAYS},
+        "complete": {"seed": SEEDS, "image": IMAGES, "mask": MASK},
+        "log_prob": {"image": IMAGES},
+    }
+
+
+def answers(model):
+    """What the model itself makes of the images that each signature draws."""
+    shifts = requests()["sample"]["log_scale_shift"]
+    sample = model.sample(SEEDS, shifts)
+    given = model.sample(SEEDS, given={"grayscale": GRAYS})
+    return {
+        "serving_default": sample,
+        "sample": sample,
+        "map": model.sample(SEEDS, shifts, mode="map"),
+        "given_grayscale": {"image": given["image"]},
+        "complete": model.sample(SEEDS, known=IMAGES, mask=MASK),
+    }
+
+
+class Exported:
+    """A run and its export."""
+
+    def __init__(self):
+        self._kept = tempfile.TemporaryDirectory()
+        self.folder = pathlib.Path(self._kept.name)
+        self.run = self.folder / "tiny"
+        model = helpers.tiny_model()
+        for factor in model.factors.values():
+            helpers.randomize(factor)
+        helpers.make_run(self.run, model, ["grayscale", "image"])
+        self.path = export.export(self.run, self.folder / "models", MAX_BATCH)
+        self.signatures = tf.saved_model.load(str(self.path)).signatures
+
+
+# Once for all tests: it takes a while.
+exported = functools.cache(Exported)
+
+
+class ExportTestCase(parameterized.TestCase, tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = helpers.temporary_folder(cls)
+        cls.run_folder, cls.path = exported().run, exported().path
+        cls.model = pa.load(cls.run_folder)
+
+    def call(self, signature, **inputs):
+        """The outputs of a signature in this process: dict of arrays."""
+        inputs = {name: tf.constant(x) for name, x in inputs.items()}
+        return {k: v.numpy() for k, v in exported().signatures[signature](**inputs).items()}
+
+
+class SignaturesTest(ExportTestCase):
+    def test_draws_are_the_models(self):
+        for name, expected in answers(self.model).items():
+            received = self.call(name, **requests()[name])
+            png = received.pop("image_png_bytes")
+            self.assertCountEqual(received, expected, name)
+            for key, images in expected.items():
+                self.assertAllEqual(received[key], images, f"{name}: {key}")
+            decoded = [tf.io.decode_png(contents) for contents in png]
+            self.assertAllEqual(decoded, expected["image"], name)
+
+    def test_log_prob_is_the_models(self):
+        received = self.call("log_prob", image=IMAGES)
+        self.assertAllClose(received["log_prob"], self.model.log_prob(IMAGES), rtol=1e-5)
+        for name, bits in self.model.bits_per_dim(IMAGES).items():
+            key = "bits_per_dim" if name == "total" else f"bits_per_dim_{name}"
+            self.assertAllClose(received[key], bits, rtol=1e-5)
+        nats = received["log_prob_grayscale"] + received["log_prob_image"]
+        self.assertAllClose(received["log_prob"], nats, rtol=1e-6)
+        self.assertLen(received, 6)
+
+    def test_rows_are_independent(self):
+        images = helpers.pictures(16)
+        together = self.call("log_prob", image=images)["log_prob"]
+        alone = [self.call("log_prob", image=images[n : n + 1])["log_prob"][0] for n in range(16)]
+        self.assertAllClose(together, alone, rtol=1e-5, atol=0)
+        factor, grays = self.model.factors["image"], pa.auxiliary.Grayscale()(images)
+        together = factor.params(images, grays).numpy()
+        alone = np.concatenate(
+            [factor.params(images[n : n + 1], grays[n : n + 1]) for n in range(16)]
+        )
+        self.assertAllLess(np.abs(together - alone) / np.maximum(1, np.abs(together)), 1e-4)
+        drawn = self.call("sample", **requests()["sample"])["image"]
+        for n, shift in enumerate(requests()["sample"]["log_scale_shift"]):
+            single = self.call("sample", seed=SEEDS[n : n + 1], log_scale_shift=shift[np.newaxis])
+            self.assertAllEqual(single["image"][0], drawn[n])
+
+    def test_weights_are_folded_and_nothing_else_is_kept(self):
+        saved = tf.train.list_variables(str(self.path / "variables" / "variables"))
+        shapes = [tuple(shape) for name, shape in saved if "weights" in name]
+        layers = [
+            layer
+            for factor in self.model.factors.values()
+            for layer in factor._flatten_layers()
+            if hasattr(layer, "v")
+        ]
+        expected = [tuple(w.shape) for layer in layers for w in (layer.v, layer.b)]
+        self.assertCountEqual(shapes, expected)
+        self.assertLess(len(saved) - len(shapes), 2)  # a description of the objects
+
+    def test_pyramids_and_plain_models(self):
+        small = {"filters": 4, "blocks": 1, "num_components": 2}
+        pyramid = pa.pyramid((8, 8), (4, 4), embedding_blocks=1, depth=1, **small)
+        _, functions = export.signatures(pyramid)
+        self.assertCountEqual(
+            functions, ["serving_default", "sample", "map", "complete", "log_prob", "given_4x4"]
+        )
+        outputs = functions["sample"].structured_outputs
+        self.assertCountEqual(outputs, ["4x4", "image", "image_png_bytes"])
+        self.assertEqual(outputs["image"].shape.as_list(), [None, 8, 8, 3])
+        self.assertCountEqual(
+            functions["given_4x4"].structured_outputs, ["image", "image_png_bytes"]
+        )
+        _, functions = export.signatures(pa.pixelcnn_pp((4, 4), resolutions=1, **small))
+        self.assertCountEqual(functions["sample"].structured_outputs, ["image", "image_png_bytes"])
+        self.assertNotIn("given_image", functions)
+
+    def test_compiled(self):
+        path = export.export(self.run_folder, self.folder / "compiled", 4, jit_compile=True)
+        loaded = tf.saved_model.load(str(path)).signatures
+        received = loaded["sample"](
+            seed=tf.constant(SEEDS[:4]), log_scale_shift=tf.constant(NO_SHIFT[:4])
+        )
+        expected = self.model.sample(SEEDS[:4], jit_compile=True)
+        self.assertAllEqual(received["image"], expected["image"])
+        parameters = (path / "assets.extra" / "batching_parameters.txt").read_text()
+        self.assertIn("allowed_batch_sizes: 1\nallowed_batch_sizes: 4\n", parameters)
+        sizes = {
+            tuple(tensor.tensor_shape.dim[0].size for tensor in request.inputs.values())
+            for request in warm_up_requests(path)
+        }
+        self.assertEqual({size for batch in sizes for size in batch}, {1, 4})
+
+    def test_saved_model_cli(self):
+        shown = command("show", f"--dir={self.path}", "--all")
+        for name, arrays in requests().items():
+            self.assertIn(f"signature_def['{name}']", shown)
+            files = []
+            for key, array in arrays.items():
+                np.save(self.folder / f"{key}.npy", array)
+                files.append(f"{key}={self.folder / key}.npy")
+            out = self.folder / f"out_{name}"
+            options = ["--tag_set=serve", f"--signature_def={name}", f"--outdir={out}"]
+            command("run", f"--dir={self.path}", *options, f"--inputs={';'.join(files)}")
+            expected = self.call(name, **arrays)
+            key = "log_prob" if name == "log_prob" else "image"
+            self.assertAllClose(np.load(out / f"{key}.npy"), expected[key], rtol=1e-5)
+
+
+def command(*arguments):
+    """What saved_model_cli prints."""
+    with (
+        mock.patch.object(sys, "argv", ["saved_model_cli", *arguments]),
+        contextlib.redirect_stdout(io.StringIO()) as out,
+    ):
+        saved_model_cli.main()
+    return out.getvalue()
+
+
+def warm_up_requests(path):
+    """The PredictRequests in an export."""
+    file = str(path / "assets.extra" / "tf_serving_warmup_requests")
+    for record in tf.data.TFRecordDataset(file).as_numpy_iterator():
+        yield prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+
+
+# Signature, inputs that differ from those of `requests`, and what the error says.
+BAD = (
+    ("sample", {"seed": SEEDS.astype(np.float32)}, "int32"),
+    ("sample", {"seed": SEEDS[:, :1]}, "compatible with expected shape"),
+    ("sample", {"seed": SEEDS[0]}, "compatible with expected shape"),
+    ("sample", {"log_scale_shift": np.full(5, np.nan, np.float32)}, "Expected finite values"),
+    ("sample", {"log_scale_shift": NO_SHIFT[:4]}, "Expected as many rows of log_scale_shift"),
+    ("sample", {"seed": SEEDS[:0], "log_scale_shift": NO_SHIFT[:0]}, "Expected 1 to 16 rows"),
+    (
+        "sample",
+        {"seed": np.zeros([17, 2], np.int32), "log_scale_shift": np.zeros(17, np.float32)},
+        "Expected 1 to 16 rows",
+    ),
+    ("log_prob", {"image": IMAGES[:, :, :5]}, "compatible with expected shape"),
+    ("log_prob", {"image": IMAGES[:0]}, "Expected 1 to 16 rows"),
+    ("complete", {"mask": MASK + np.uint8(1)}, "Expected values of mask from 0 to 1"),
+    ("given_grayscale", {"auxiliary": GRAYS // 16 + np.uint8(16)}, "auxiliary from 0 to 15"),
+)
+
+
+class LoaderTest(ExportTestCase):
+    """The loader inside TensorFlow Serving, in a process without Python."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        program = c_api.build(cls.folder)
+        asked = list(requests().items())
+        for name, inputs, _ in BAD:
+            # After each bad request, a good one.
+            asked += [(name, {**requests()[name], **inputs}), (name, requests()[name])]
+        cls.served = c_api.run(program, cls.path, asked).results
+
+    def test_same_as_in_python(self):
+        for (name, inputs), result in zip(requests().items(), self.served):
+            self.assertEqual((result.code, result.message), ("OK", ""))
+            expected = self.call(name, **inputs)
+            self.assertCountEqual(result.outputs, expected)
+            for key, received in result.outputs.items():
+                if expected[key].dtype == np.float32:
+                    self.assertAllClose(received, expected[key], rtol=1e-6)
+                else:
+                    self.assertAllEqual(received, expected[key])
+
+    def test_bad_requests(self):
+        count = len(requests())
+        bad, good = self.served[count::2], self.served[count + 1 :: 2]
+        for (name, inputs, expected), refused, served in zip(BAD, bad, good, strict=True):
+            with self.subTest(signature=name, inputs=list(inputs), expected=expected):
+                self.assertEqual(refused.code, "INVALID_ARGUMENT")
+                self.assertIn(expected, refused.message)
+                self.assertEqual(served.code, "OK")
+
+    def test_nothing_that_the_server_lacks(self):
+        ops = c_api.graph_ops(self.path)
+        self.assertIn("While", " ".join(ops))  # It has seen the functions too.
+        self.assertEmpty([op for op in ops if "PyFunc" in op])
+
+
+class FolderTest(ExportTestCase):
+    def test_versions_count_up(self):
+        models = self.folder / "several"
+        (models / "tiny" / "7").mkdir(parents=True)
+        (models / "tiny" / "7" / "mine").write_text("mine")
+        with mock.patch.object(export, "verify"):
+            paths = [export.export(self.run_folder, models) for _ in range(2)]
+        self.assertEqual([path.name for path in paths], ["8", "9"])
+        self.assertCountEqual(os.listdir(models / "tiny"), ["7", "8", "9"])
+        self.assertEqual((models / "tiny" / "7" / "mine").read_text(), "mine")
+
+    def test_an_export_that_computes_something_else_is_never_seen(self):
+        other = pa.load(self.run_folder)
+        head = other.factors["grayscale"].network.last
+        head.b.assign(head.b + np.linspace(0.0, 0.5, 16))
+        with mock.patch.object(export, "load", side_effect=[pa.load(self.run_folder), other]):
+            with self.assertRaisesRegex(RuntimeError, "Expected an export .* Nothing was exported"):
+                export.export(self.run_folder, self.folder / "failing")
+        self.assertEmpty(os.listdir(self.folder / "failing" / "tiny"))
+
+    def test_factors_that_are_not_trained(self):
+        run = self.folder / "half"
+        helpers.make_run(run, self.model, ["grayscale"])
+        with self.assertRaisesRegex(ValueError, "Expected trained factors: 'image' not trained"):
+            export.export(run, self.folder / "refused")
+        self.assertFalse((self.folder / "refused").exists())
+
+    def test_warm_up(self):
+        """Each signature is asked for something that it answers."""
+        names = []
+        for request in warm_up_requests(self.path):
+            self.assertEqual(request.model_spec.name, "tiny")
+            names.append(request.model_spec.signature_name)
+            inputs = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
+            self.call(names[-1], **inputs)
+        self.assertCountEqual(names, requests())
+
+    def test_configurations(self):
+        extras = self.path / "assets.extra"
+        self.assertIn("value: 16 ", (extras / "batching_parameters.txt").read_text())
+        config = (extras / "models.config").read_text()
+        self.assertIn('name: "tiny"\n    base_path: "/models/tiny"', config)
+
+
+if __name__ == "__main__":
+    tf.test.main()
