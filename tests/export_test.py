@@ -1,10 +1,10 @@
 """Tests of exports: what they compute, in Python and under the server's C++ loader, and what they refuse."""
 
-import contextlib
 import functools
-import io
+import json
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 from unittest import mock
@@ -12,7 +12,6 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
-from tensorflow.python.tools import saved_model_cli
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import export
@@ -177,29 +176,38 @@ class SignaturesTest(ExportTestCase):
         self.assertEqual({size for batch in sizes for size in batch}, {1, 4})
 
     def test_saved_model_cli(self):
-        shown = command("show", f"--dir={self.path}", "--all")
+        commands = [["show", f"--dir={self.path}", "--all"]]
         for name, arrays in requests().items():
-            self.assertIn(f"signature_def['{name}']", shown)
             files = []
             for key, array in arrays.items():
-                np.save(self.folder / f"{key}.npy", array)
-                files.append(f"{key}={self.folder / key}.npy")
-            out = self.folder / f"out_{name}"
-            options = ["--tag_set=serve", f"--signature_def={name}", f"--outdir={out}"]
-            command("run", f"--dir={self.path}", *options, f"--inputs={';'.join(files)}")
-            expected = self.call(name, **arrays)
+                file = self.folder / f"{name}_{key}.npy"
+                np.save(file, array)
+                files.append(f"{key}={file}")
+            options = ["--tag_set=serve", f"--signature_def={name}", f"--inputs={';'.join(files)}"]
+            out = f"--outdir={self.folder / name}"
+            commands.append(["run", f"--dir={self.path}", *options, out])
+        child = [sys.executable, "-c", SAVED_MODEL_CLI, json.dumps(commands)]
+        shown = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True).stdout
+        for name, arrays in requests().items():
+            self.assertIn(f"signature_def['{name}']", shown)
             key = "log_prob" if name == "log_prob" else "image"
-            self.assertAllClose(np.load(out / f"{key}.npy"), expected[key], rtol=1e-5)
+            received = np.load(self.folder / name / f"{key}.npy")
+            self.assertAllClose(received, self.call(name, **arrays)[key], rtol=1e-5)
 
 
-def command(*arguments):
-    """What saved_model_cli prints."""
-    with (
-        mock.patch.object(sys, "argv", ["saved_model_cli", *arguments]),
-        contextlib.redirect_stdout(io.StringIO()) as out,
-    ):
+# Runs the tool several times in one process, which has to import TensorFlow once.
+SAVED_MODEL_CLI = """
+import json
+import sys
+from tensorflow.python.tools import saved_model_cli
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["saved_model_cli", *arguments]
+    try:
         saved_model_cli.main()
-    return out.getvalue()
+    except SystemExit as exit:
+        if exit.code:
+            raise
+"""
 
 
 def warm_up_requests(path):

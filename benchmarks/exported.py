@@ -1,0 +1,62 @@
+"""What an export costs beside the model that it was made of.
+
+    python -m benchmarks.exported --preset cifar10
+
+Exports a Grayscale PixelCNN with newly drawn weights, has the C++ loader inside TensorFlow Serving load it in
+a process without Python, and times the signature `sample` there and `model.sample` here. Prints the size of
+saved_model.pb, seconds to load, the process's peak memory, and seconds for a batch with their ratio.
+"""
+
+import pathlib
+import statistics
+import tempfile
+import time
+
+import numpy as np
+from absl import flags
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import export, presets, program
+from tests import helpers
+from tests.serving import c_api
+
+FLAGS = flags.FLAGS
+
+
+def seconds_live(model, seeds):
+    start = time.perf_counter()
+    model.sample(seeds)["image"].numpy()
+    return time.perf_counter() - start
+
+
+def main():
+    preset = presets.GRAYSCALE[FLAGS.preset]
+    seeds = np.array([[0, index] for index in range(FLAGS.batch)], np.int32)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        model = preset.constructor(**preset.model)
+        helpers.make_run(folder / "run", model, list(model.factors))
+        start = time.perf_counter()
+        path = export.export(folder / "run", folder / "models")
+        print(f"exported and compared in {time.perf_counter() - start:.0f} s", flush=True)
+        print(f"saved_model.pb: {(path / 'saved_model.pb').stat().st_size / 1e6:.1f} MB")
+        request = "sample", {"seed": seeds, "log_scale_shift": np.zeros(FLAGS.batch, np.float32)}
+        served = c_api.run(c_api.build(folder), path, [request] * (FLAGS.runs + 1))
+        print(f"loaded in {served.load_seconds:.1f} s, peak {served.peak_bytes / 2**20:.0f} MiB")
+        live = pa.load(folder / "run")
+        times = {
+            "exported": [result.seconds for result in served.results],
+            "live": [seconds_live(live, seeds) for _ in range(FLAGS.runs + 1)],
+        }
+    for name, (first, *others) in times.items():
+        print(f"{name:8} {statistics.median(others):8.3f} s a batch of {FLAGS.batch}", end=", ")
+        print(f"the first {first:.1f} s")
+    medians = [statistics.median(others) for _, *others in times.values()]
+    print(f"ratio    {medians[0] / medians[1]:8.3f}")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_enum("preset", "cifar10", list(presets.GRAYSCALE), "Of Grayscale PixelCNN.")
+    flags.DEFINE_integer("batch", 16, "Images a request.", lower_bound=1)
+    flags.DEFINE_integer("runs", 5, "Timed runs of each; the median counts.", lower_bound=1)
+    program.run(main)
