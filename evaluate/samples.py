@@ -140,25 +140,26 @@ def draw(model, rows):
     figure, axes = plt.subplots(
         len(rows), 1, figsize=(0.6 * columns + 1, 0.62 * len(rows)), squeeze=False
     )
-    for axis, (label, name, images) in zip(axes[:, 0], rows):
+    for row, (label, name, images) in zip(axes[:, 0], rows):
         largest = model.factors[name].likelihood.num_values - 1
+        # Smaller images as large as the others, so that they stand above each other.
+        images = np.asarray(images)
+        for axis, side in enumerate(model.image_size, start=1):
+            images = np.repeat(images, side // images.shape[axis], axis)
         strip = np.concatenate(
-            [
-                np.pad(image, ((1, 1), (1, 1), (0, 0)), constant_values=largest)
-                for image in np.asarray(images)
-            ],
+            [np.pad(image, ((1, 1), (1, 1), (0, 0)), constant_values=largest) for image in images],
             axis=1,
         )
         gray = strip.shape[-1] == 1
-        axis.imshow(
+        row.imshow(
             strip[..., 0] if gray else strip,
             cmap="gray",
             vmin=0,
             vmax=largest,
             interpolation="nearest",
         )
-        axis.set_axis_off()
-        axis.text(-0.01, 0.5, label, transform=axis.transAxes, ha="right", va="center", fontsize=7)
+        row.set_axis_off()
+        row.text(-0.01, 0.5, label, transform=row.transAxes, ha="right", va="center", fontsize=7)
     figure.tight_layout(pad=0.2)
     return figure
 
