@@ -116,8 +116,7 @@ def signatures(model, max_batch=256, jit_compile=False):
     kernels = {
         layer: tf.Variable(layers.WeightNorm.kernel(layer), trainable=False)
         for factor in model.factors.values()
-        for layer in factor._flatten_layers()
-        if isinstance(layer, layers.WeightNorm) and layer.built
+        for layer in layers.normalised_layers(factor)
     }
     module = tf.Module()
     module.weights = [*kernels.values(), *(layer.b.value for layer in kernels)]

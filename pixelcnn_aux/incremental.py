@@ -38,12 +38,7 @@ class Scan:
         self._batch = batch
         self._dtype = network.compute_dtype
         self._keep_params = keep_params
-        self._kernels = {
-            layer: caches.fold(layer)
-            for layer in network._flatten_layers()
-            if isinstance(layer, layers.WeightNorm)
-            and layer.built  # blocks without skips project none
-        }
+        self._kernels = {layer: caches.fold(layer) for layer in layers.normalised_layers(network)}
         self._shapes = {
             layer: (width, self._kernels[layer].channels)
             for layer, width in _input_widths(network, self._width).items()

@@ -82,6 +82,7 @@ class AuxiliaryModel:
         return list(self.factors).index(name)
 
     def require(self, names):
+        """Raises ValueError, which names them, where factors of these names are not trained yet."""
         missing = [name for name in names if name in self.untrained]
         if missing:
             raise ValueError(

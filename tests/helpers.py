@@ -60,11 +60,10 @@ def shared_model(dtype="float32", dropout=0.0):
 def randomize(factor, seed=0):
     """Draws a factor's weights anew, biases too: many are zero at first, which hides what they should do."""
     random = np.random.default_rng(seed)
-    for layer in factor._flatten_layers():
-        if isinstance(layer, layers.WeightNorm) and layer.built:
-            layer.v.assign(random.normal(size=layer.v.shape))
-            layer.g.assign(random.uniform(0.5, 1.5, size=layer.g.shape))
-            layer.b.assign(random.normal(0, 0.5, size=layer.b.shape))
+    for layer in layers.normalised_layers(factor):
+        layer.v.assign(random.normal(size=layer.v.shape))
+        layer.g.assign(random.uniform(0.5, 1.5, size=layer.g.shape))
+        layer.b.assign(random.normal(0, 0.5, size=layer.b.shape))
 
 
 def make_run(folder, model, trained):

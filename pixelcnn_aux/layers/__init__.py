@@ -18,5 +18,6 @@ from pixelcnn_aux.layers.weight_norm import (
     WeightNormDense,
     folded_kernels,
     initialization_from_data,
+    normalised_layers,
     product,
 )

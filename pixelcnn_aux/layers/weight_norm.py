@@ -45,6 +45,12 @@ def folded_kernels(kernels):
         _folded.reset(token)
 
 
+def normalised_layers(model):
+    """The weight-normalised layers of a Keras model, but those that it never calls."""
+    every = model._flatten_layers()  # blocks without skips project none
+    return [layer for layer in every if isinstance(layer, WeightNorm) and layer.built]
+
+
 def product(x, kernel):
     """[..., C] times [C, filters], as one product of matrices: broadcasting the kernel is slower by far."""
     return ops.tensordot(x, kernel, axes=1)
