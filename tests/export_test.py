@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import export
+from pixelcnn_aux import export, layers
 from tests import helpers
 from tests.serving import c_api
 
@@ -132,13 +132,12 @@ class SignaturesTest(ExportTestCase):
     def test_weights_are_folded_and_nothing_else_is_kept(self):
         saved = tf.train.list_variables(str(self.path / "variables" / "variables"))
         shapes = [tuple(shape) for name, shape in saved if "weights" in name]
-        layers = [
-            layer
+        expected = [
+            tuple(weight.shape)
             for factor in self.model.factors.values()
-            for layer in factor._flatten_layers()
-            if hasattr(layer, "v")
+            for layer in layers.normalised_layers(factor)
+            for weight in (layer.v, layer.b)
         ]
-        expected = [tuple(w.shape) for layer in layers for w in (layer.v, layer.b)]
         self.assertCountEqual(shapes, expected)
         self.assertLess(len(saved) - len(shapes), 2)  # a description of the objects
 

@@ -162,10 +162,9 @@ def reference():
 def kernels_and_biases(model):
     """All that the numbers of a model depend on, beside its description."""
     for factor in model.factors.values():
-        for layer in factor._flatten_layers():
-            if isinstance(layer, layers.WeightNorm) and layer.built:
-                yield layers.WeightNorm.kernel(layer)
-                yield layer.b
+        for layer in layers.normalised_layers(factor):
+            yield layers.WeightNorm.kernel(layer)
+            yield layer.b
 
 
 class AuthorsPyramidTest(tf.test.TestCase):

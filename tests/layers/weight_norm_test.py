@@ -156,12 +156,7 @@ class InitializationFromDataTest(tf.test.TestCase):
         with mock.patch.object(layers.WeightNorm, "call", record):
             evaluate()
         # Blocks on the embedding's way down have no skip, and their projections no weights.
-        used = [
-            layer
-            for model in (embedding, network)
-            for layer in model._flatten_layers()
-            if isinstance(layer, layers.WeightNorm) and layer.built
-        ]
+        used = [x for model in (embedding, network) for x in layers.normalised_layers(model)]
         self.assertCountEqual(outputs, used)
         for layer, y in outputs.items():
             with self.subTest(layer.path):
