@@ -21,12 +21,14 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from google.protobuf import text_format
 
 from pixelcnn_aux import layers, program, workdir
 from pixelcnn_aux.model import in_bits_per_dim, load
 
 try:
     from tensorflow_serving.apis import prediction_log_pb2
+    from tensorflow_serving.config import model_server_config_pb2
 except ImportError:
     prediction_log_pb2 = None  # `export` says so.
 
@@ -246,19 +248,12 @@ def _write_extras(folder, name, functions, max_batch, jit_compile):
         "batch_timeout_micros { value: 10000 }",
     ]
     (folder / "batching_parameters.txt").write_text("\n".join([*parameters, *allowed, ""]))
-    (folder / "models.config").write_text(_MODELS_CONFIG.format(name=name))
-
-
-_MODELS_CONFIG = """\
-model_config_list {{
-  config {{
-    name: "{name}"
-    base_path: "/models/{name}"
-    model_platform: "tensorflow"
-    model_version_policy {{ all {{ }} }}
-  }}
-}}
-"""
+    config = model_server_config_pb2.ModelServerConfig()
+    served = config.model_config_list.config.add(
+        name=name, base_path=f"/models/{name}", model_platform="tensorflow"
+    )
+    served.model_version_policy.all.SetInParent()
+    (folder / "models.config").write_text(text_format.MessageToString(config))
 
 
 def _warm_up_request(name, signature, function, batch):

@@ -12,6 +12,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
+from google.protobuf import text_format
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import export, layers
@@ -20,6 +21,7 @@ from tests.serving import c_api
 
 try:
     from tensorflow_serving.apis import prediction_log_pb2
+    from tensorflow_serving.config import model_server_config_pb2
 except ImportError as error:
     raise AssertionError("Expected the extra [serving], which [test] includes.") from error
 
@@ -315,8 +317,12 @@ class FolderTest(ExportTestCase):
     def test_configurations(self):
         extras = self.path / "assets.extra"
         self.assertIn("value: 16 ", (extras / "batching_parameters.txt").read_text())
-        config = (extras / "models.config").read_text()
-        self.assertIn('name: "tiny"\n    base_path: "/models/tiny"', config)
+        config = text_format.Parse(
+            (extras / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
+        )
+        [served] = config.model_config_list.config
+        self.assertEqual((served.name, served.base_path), ("tiny", "/models/tiny"))
+        self.assertTrue(served.model_version_policy.HasField("all"))
 
 
 if __name__ == "__main__":
