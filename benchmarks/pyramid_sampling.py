@@ -12,15 +12,13 @@ import statistics
 import time
 
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import flops
-from pixelcnn_aux import presets
+from pixelcnn_aux import presets, program
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("batches", "1,16", "Batch sizes, with commas between them.")
-flags.DEFINE_integer("runs", 3, "Timed runs of each; the median counts.", lower_bound=1)
 
 
 def arithmetic(model):
@@ -43,8 +41,7 @@ def seconds(model, batch, jit_compile):
     return time.perf_counter() - start
 
 
-def main(argv):
-    del argv
+def main():
     size = presets.PYRAMID["celeba"].model["image_size"]
     models = {
         "pyramid": presets.PYRAMID["celeba"].constructor(**presets.PYRAMID["celeba"].model),
@@ -74,4 +71,6 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    flags.DEFINE_list("batches", "1,16", "Batch sizes, with commas between them.")
+    flags.DEFINE_integer("runs", 3, "Timed runs of each; the median counts.", lower_bound=1)
+    program.run(main)

@@ -12,17 +12,13 @@ import time
 
 import keras
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import flops
-from pixelcnn_aux import training
+from pixelcnn_aux import program, training
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("blocks", 2, "Gated blocks in each segment.")
-flags.DEFINE_integer("filters", 64, "Channels of both streams.")
-flags.DEFINE_float("dropout", 0.5, "The rate in the blocks.")
-flags.DEFINE_integer("runs", 15, "Timed runs of each; the median counts.")
 
 BATCH, SIDE = 16, 32
 
@@ -60,8 +56,7 @@ def bare_convolution():
     return run, 2 * BATCH * SIDE * SIDE * 64 * 3 * 3 * 128
 
 
-def main(argv):
-    del argv
+def main():
     candidates = {"training step": training_step(), "bare convolution": bare_convolution()}
     seconds = {name: [] for name in candidates}
     for run in range(FLAGS.runs + 2):
@@ -81,4 +76,8 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    flags.DEFINE_integer("blocks", 2, "Gated blocks in each segment.")
+    flags.DEFINE_integer("filters", 64, "Channels of both streams.")
+    flags.DEFINE_float("dropout", 0.5, "The rate in the blocks.")
+    flags.DEFINE_integer("runs", 15, "Timed runs of each; the median counts.")
+    program.run(main)

@@ -7,6 +7,7 @@ bounds the images' -log2 p(X) from above (equation 5).
 import json
 
 import keras
+import numpy as np
 from absl import flags
 
 from evaluate import common
@@ -25,27 +26,33 @@ def main():
     def batches():
         return images.batches(BATCH_SIZE, count)
 
-    bar = keras.utils.Progbar(count, unit_name="image")
-    result = evaluation.summarize(evaluation.bits_per_dim(model, batches(), bar.update))
+    def progress():
+        return keras.utils.Progbar(count, unit_name="image").update
+
+    result = evaluation.summarize(evaluation.bits_per_dim(model, batches(), progress()))
+    print(f"As {' and '.join(evaluation.CODECS)} files:", flush=True)
+    codecs = codec_bits(model, batches(), progress())
     print(f"{FLAGS.split} split, {count:,} images")
-    print_table(model, result, codec_bits(model, batches))
+    print_table(model, result, codecs)
     file = folder / "bpd.json"
     file.write_text(json.dumps({"split": FLAGS.split, "num_images": count, **result}, indent=2))
     print(f"Wrote {file}")
 
 
-def codec_bits(model, batches):
-    """dict, name -> {codec: bits per own dimension}, of the factors that model colour images."""
-
-    def own(name):
-        return (model.auxiliaries(images)[name] for images in batches())
-
+def codec_bits(model, batches, progress):
+    """Means over all images: dict, name -> {codec: bits per own dimension}, of colour images' factors."""
+    bits, count = {}, 0
+    for batch in batches:
+        for name, images in model.auxiliaries(batch).items():
+            if images.shape[-1] == 3:
+                by_codec = bits.setdefault(name, {codec: [] for codec in evaluation.CODECS})
+                for codec, values in by_codec.items():
+                    values.extend(evaluation.codec_bits_per_dim(codec, images))
+        count += len(batch)
+        progress(count)
     return {
-        name: {
-            codec: evaluation.codec_bits_per_dim(codec, own(name)) for codec in evaluation.CODECS
-        }
-        for name, factor in model.factors.items()
-        if factor.likelihood.num_channels == 3
+        name: {codec: np.mean(values) for codec, values in by_codec.items()}
+        for name, by_codec in bits.items()
     }
 
 
