@@ -288,14 +288,22 @@ class FolderTest(ExportTestCase):
         self.assertCountEqual(os.listdir(models / "tiny"), ["7", "8", "9"])
         self.assertEqual((models / "tiny" / "7" / "mine").read_text(), "mine")
 
-    def test_an_export_that_computes_something_else_is_never_seen(self):
-        other = pa.load(self.run_folder)
-        head = other.factors["grayscale"].network.last
-        head.b.assign(head.b + np.linspace(0.0, 0.5, 16))
-        with mock.patch.object(export, "load", side_effect=[pa.load(self.run_folder), other]):
-            with self.assertRaisesRegex(RuntimeError, "Expected an export .* Nothing was exported"):
-                export.export(self.run_folder, self.folder / "failing")
-        self.assertEmpty(os.listdir(self.folder / "failing" / "tiny"))
+    def test_an_export_with_other_weights_is_never_seen(self):
+        # A change that turns many draws, and one that turns none to speak of.
+        for size, expected in ((1.0, "draws what the model does"), (1e-3, "log-likelihoods")):
+            other = pa.load(self.run_folder)
+            head = other.factors["grayscale"].network.last
+            head.b.assign(head.b + size * np.linspace(0.0, 1.0, 16))
+            with mock.patch.object(export, "load", side_effect=[pa.load(self.run_folder), other]):
+                with self.assertRaisesRegex(RuntimeError, f"{expected}.* Nothing was exported"):
+                    export.export(self.run_folder, self.folder / "failing")
+            self.assertEmpty(os.listdir(self.folder / "failing" / "tiny"))
+
+    def test_an_export_that_draws_from_other_seeds_is_refused(self):
+        program = export._RUN_EXPORT.replace("np.load(inputs)", "np.load(inputs) + 1")
+        with mock.patch.object(export, "_RUN_EXPORT", program):
+            with self.assertRaisesRegex(RuntimeError, "'grayscale' of which the model draws"):
+                export.verify(self.path, self.model)
 
     def test_factors_that_are_not_trained(self):
         run = self.folder / "half"
