@@ -13,6 +13,7 @@ Features of auxiliary images are computed before and given to all. Prints a tabl
 beside it, hold the same.
 """
 
+import functools
 import json
 import math
 import os
@@ -154,19 +155,11 @@ def inputs(factor, size, batch):
 
 def incrementally(factor, features, noise, jit_compile=False):
     batch, *size, _ = noise.shape
-    # Compiled for these shapes, as for the first images of a process. `sampling.draw_images` compiles for
-    # any batch once it meets a second one, so that times would depend on the order.
-    function = tf.function(sampling._draw_images, jit_compile=jit_compile, autograph=False)
-    arguments = (
-        factor,
-        tuple(size),
-        features,
-        noise,
-        tf.zeros(batch),
-        None,
-        "incremental",
-    )
-    return lambda: function(*arguments), size, math.prod(size)
+    # A new one, whose graph is for these shapes as for the first images of a process. The factor's own turns
+    # to any batch once it meets a second one, so that times would depend on the order.
+    sampler, shift = sampling.Sampler(factor), tf.zeros(batch)
+    draw = functools.partial(sampler.draw_images, features, noise, shift, jit_compile=jit_compile)
+    return draw, size, math.prod(size)
 
 
 def candidates(factor, size, batch, rival):

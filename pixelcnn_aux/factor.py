@@ -40,6 +40,7 @@ class Factor(keras.Model):
             method.__name__: tf.function(method, reduce_retracing=True)
             for method in (self._features, self._params, self._log_prob)
         }
+        self.sampler = sampling.Sampler(self)
         self._create_weights()
 
     def _create_weights(self):
@@ -140,9 +141,9 @@ class Factor(keras.Model):
         if method == "full":
             return self._compiled["_params"](inputs)
         if self.given is None:
-            return sampling.forced_params(self, (), inputs)
+            return self.sampler.forced_params((), inputs)
         images, auxiliary = inputs
-        return sampling.forced_params(self, self._compiled["_features"](auxiliary), images)
+        return self.sampler.forced_params(self._compiled["_features"](auxiliary), images)
 
     def log_prob(self, images, auxiliary=None):
         """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float32 [B].

@@ -242,8 +242,7 @@ class AuxiliaryModel:
         image = next(iter(drawn.values()), None)
         for name in self._names_from(drawn):
             factor = self.factors[name]
-            image = drawn[name] = sampling.draw_images(
-                factor,
+            image = drawn[name] = factor.sampler.draw_images(
                 () if image is None else factor.features(image),
                 sampling.noise(factor, seeds, self._position(name), sizes[name], mode),
                 log_scale_shift,

@@ -47,7 +47,7 @@ def _uniforms(seeds, position, shape, dtype):
 
 
 def draws(likelihood, noise, log_scale_shift):
-    """The decider that draws each pixel. Args as for `draw_images`."""
+    """The decider that draws each pixel. Args as for `Sampler.draw_images`."""
 
     def row(index):
         here = tf.gather(noise, index, axis=1)
@@ -92,80 +92,75 @@ def completion(known, mask, decider):
     return row
 
 
-def _draw_images(factor, size, features, noise, log_scale_shift, completed, method):
-    decider = draws(factor.likelihood, noise, log_scale_shift)
-    if completed is not None:
-        decider = completion(*completed, decider)
-    fill = {"full": _fill_anew, "incremental": _fill_incrementally}[method]
-    batch = noise.shape[0] or tf.shape(noise)[0]
-    return fill(factor, features, size, batch, decider)
-
-
-_DRAW_IMAGES = {
-    jit_compile: tf.function(
-        _draw_images, jit_compile=jit_compile, reduce_retracing=True, autograph=False
-    )
-    for jit_compile in (False, True)
-}
-
-
-def draw_images(
-    factor,
-    features,
-    noise,
-    log_scale_shift,
-    completed=None,
-    method="incremental",
-    jit_compile=False,
-):
-    """Draws images.
+class Sampler:
+    """Draws images from a factor, in graphs of its own that last no longer than the factor does.
 
     Args:
       factor: `Factor`.
-      features: list of float [B, h, w, F], `factor.features` of the auxiliary images; () for an
-        unconditional factor.
-      noise: float [B, H, W, noise_size], from `noise`.
-      log_scale_shift: float32 [B].
-      completed: (uint8 [B, H, W, C], uint8 [B, H, W, 1]), pixels that are known, and 1 where they are;
-        None where none is.
-      method: "incremental", or "full": the network evaluated anew for every pixel.
-      jit_compile: bool, whether XLA compiles the loop, once for each shape.
-
-    Returns:
-      uint8 [B, H, W, C].
     """
-    # The size as plain numbers: whatever shapes are traced anew for, it never becomes unknown.
-    return _DRAW_IMAGES[jit_compile](
-        factor,
-        tuple(noise.shape[1:3]),
+
+    def __init__(self, factor):
+        self._factor = factor
+        options = {"reduce_retracing": True, "autograph": False}
+        self._drawing = {
+            jit_compile: tf.function(self._draw_images, jit_compile=jit_compile, **options)
+            for jit_compile in (False, True)
+        }
+        self._forcing = tf.function(self._forced_params, **options)
+
+    def draw_images(
+        self,
         features,
         noise,
         log_scale_shift,
-        completed,
-        method,
-    )
+        completed=None,
+        method="incremental",
+        jit_compile=False,
+    ):
+        """Draws images.
 
+        Args:
+          features: list of float [B, h, w, F], `factor.features` of the auxiliary images; () for an
+            unconditional factor.
+          noise: float [B, H, W, noise_size], from `noise`.
+          log_scale_shift: float32 [B].
+          completed: (uint8 [B, H, W, C], uint8 [B, H, W, 1]), pixels that are known, and 1 where they
+            are; None where none is.
+          method: "incremental", or "full": the network evaluated anew for every pixel.
+          jit_compile: bool, whether XLA compiles the loop, once for each shape.
 
-def forced_params(factor, features, images):
-    """The parameters that a factor's incremental evaluation meets on its way through given images.
+        Returns:
+          uint8 [B, H, W, C].
+        """
+        # The size as plain numbers: whatever shapes are traced anew for, it never becomes unknown.
+        size = tuple(noise.shape[1:3])
+        return self._drawing[jit_compile](size, features, noise, log_scale_shift, completed, method)
 
-    Args:
-      factor: `Factor`.
-      features: as for `draw_images`.
-      images: uint8 [B, H, W, C].
+    def _draw_images(self, size, features, noise, log_scale_shift, completed, method):
+        decider = draws(self._factor.likelihood, noise, log_scale_shift)
+        if completed is not None:
+            decider = completion(*completed, decider)
+        fill = {"full": _fill_anew, "incremental": _fill_incrementally}[method]
+        batch = noise.shape[0] or tf.shape(noise)[0]
+        return fill(self._factor, features, size, batch, decider)
 
-    Returns:
-      float [B, H, W, P].
-    """
-    return _forced_params(factor, tuple(images.shape[1:3]), features, images)
+    def forced_params(self, features, images):
+        """The parameters that the incremental evaluation meets on its way through given images.
 
+        Args:
+          features: as for `draw_images`.
+          images: uint8 [B, H, W, C].
 
-@tf.function(reduce_retracing=True, autograph=False)
-def _forced_params(factor, size, features, images):
-    batch = images.shape[0] or tf.shape(images)[0]
-    scan = incremental.Scan(factor.network, factor.scaled, size, batch, keep_params=True)
-    _, params = scan.decide_each_pixel(features, given_pixels(images))
-    return params
+        Returns:
+          float [B, H, W, P].
+        """
+        return self._forcing(tuple(images.shape[1:3]), features, images)
+
+    def _forced_params(self, size, features, images):
+        factor, batch = self._factor, images.shape[0] or tf.shape(images)[0]
+        scan = incremental.Scan(factor.network, factor.scaled, size, batch, keep_params=True)
+        _, params = scan.decide_each_pixel(features, given_pixels(images))
+        return params
 
 
 def _fill_incrementally(factor, features, size, batch, decider):

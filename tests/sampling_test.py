@@ -1,6 +1,8 @@
 """Tests of sampling, in float64 so that what should be equal is equal to the last pixel."""
 
 import functools
+import gc
+import weakref
 from unittest import mock
 
 import numpy as np
@@ -133,7 +135,12 @@ class SplittingTest(tf.test.TestCase):
         expected = model().sample(self.SEEDS, **kwargs)
         with (
             mock.patch("pixelcnn_aux.model.MAX_PIXELS", 2 * np.prod(helpers.SIZE)),
-            mock.patch.object(sampling, "draw_images", wraps=sampling.draw_images) as draw_images,
+            mock.patch.object(
+                sampling.Sampler,
+                "draw_images",
+                autospec=True,
+                side_effect=sampling.Sampler.draw_images,
+            ) as draw_images,
         ):
             images = model().sample(self.SEEDS, **kwargs)
         sizes = [len(call.args[2]) for call in draw_images.call_args_list]  # of the noise
@@ -158,6 +165,19 @@ class SplittingTest(tf.test.TestCase):
             images = model().sample(SEEDS)
         for name, expected in drawn().items():
             self.assertAllEqual(images[name], expected)
+
+
+class SamplerTest(tf.test.TestCase):
+    def test_graphs_last_no_longer_than_the_factor(self):
+        single = helpers.tiny_model()
+        image = single.sample([[0, 1]])["image"]
+        factor = single.factors["image"]
+        factor.params(image, single.auxiliaries(image)["grayscale"], method="incremental")
+        # What graphs hold of a variable is its handle, and with that its memory.
+        handle = weakref.ref(factor.network.last.b.value.handle)
+        del single, factor
+        gc.collect()
+        self.assertIsNone(handle())
 
 
 class ModesTest(tf.test.TestCase):
