@@ -277,6 +277,27 @@ class LoaderTest(ExportTestCase):
         self.assertEmpty([op for op in ops if "PyFunc" in op])
 
 
+class VerifyTest(ExportTestCase):
+    def test_other_weights(self):
+        # A change that turns many draws, and one that turns none to speak of.
+        for size, expected in ((1.0, "draws what the model does"), (1e-3, "log-likelihoods")):
+            other = pa.load(self.run_folder)
+            head = other.factors["grayscale"].network.last
+            head.b.assign(head.b + size * np.linspace(0.0, 1.0, 16))
+            with self.assertRaisesRegex(RuntimeError, f"{expected}.* Nothing was exported"):
+                export.verify(self.path, other)
+
+    def test_other_seeds(self):
+        program = export._RUN_EXPORT.replace("np.load(inputs)", "np.load(inputs) + 1")
+        with mock.patch.object(export, "_RUN_EXPORT", program):
+            with self.assertRaisesRegex(RuntimeError, "'grayscale' of which the model draws"):
+                export.verify(self.path, self.model)
+
+    def test_an_export_that_cannot_be_run(self):
+        with self.assertRaisesRegex(RuntimeError, "Expected an export that a new process can run"):
+            export.verify(self.folder / "nothing", self.model)
+
+
 class FolderTest(ExportTestCase):
     def test_versions_count_up(self):
         models = self.folder / "several"
@@ -288,22 +309,11 @@ class FolderTest(ExportTestCase):
         self.assertCountEqual(os.listdir(models / "tiny"), ["7", "8", "9"])
         self.assertEqual((models / "tiny" / "7" / "mine").read_text(), "mine")
 
-    def test_an_export_with_other_weights_is_never_seen(self):
-        # A change that turns many draws, and one that turns none to speak of.
-        for size, expected in ((1.0, "draws what the model does"), (1e-3, "log-likelihoods")):
-            other = pa.load(self.run_folder)
-            head = other.factors["grayscale"].network.last
-            head.b.assign(head.b + size * np.linspace(0.0, 1.0, 16))
-            with mock.patch.object(export, "load", side_effect=[pa.load(self.run_folder), other]):
-                with self.assertRaisesRegex(RuntimeError, f"{expected}.* Nothing was exported"):
-                    export.export(self.run_folder, self.folder / "failing")
-            self.assertEmpty(os.listdir(self.folder / "failing" / "tiny"))
-
-    def test_an_export_that_draws_from_other_seeds_is_refused(self):
-        program = export._RUN_EXPORT.replace("np.load(inputs)", "np.load(inputs) + 1")
-        with mock.patch.object(export, "_RUN_EXPORT", program):
-            with self.assertRaisesRegex(RuntimeError, "'grayscale' of which the model draws"):
-                export.verify(self.path, self.model)
+    def test_an_export_that_is_refused_is_never_seen(self):
+        with mock.patch.object(export, "verify", side_effect=RuntimeError("refused")):
+            with self.assertRaisesRegex(RuntimeError, "refused"):
+                export.export(self.run_folder, self.folder / "failing")
+        self.assertEmpty(os.listdir(self.folder / "failing" / "tiny"))
 
     def test_factors_that_are_not_trained(self):
         run = self.folder / "half"
