@@ -23,6 +23,9 @@ class Factor(keras.Model):
       embedding: `Embedding`, f_w; None for an unconditional factor.
       given: the likelihood of x_hat, for its channels and number of pixel values; None for an
         unconditional factor.
+
+    Attributes:
+      sampler: `sampling.Sampler`, which draws its images.
     """
 
     def __init__(self, likelihood, network, embedding=None, given=None, **kwargs):

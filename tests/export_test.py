@@ -293,6 +293,21 @@ class VerifyTest(ExportTestCase):
             with self.assertRaisesRegex(RuntimeError, "'grayscale' of which the model draws"):
                 export.verify(self.path, self.model)
 
+    def test_one_pixel_of_every_image(self):
+        run_export = export._run_export
+
+        def damaged(path, seeds):
+            received = run_export(path, seeds)
+            received["image"][:, -1, -1] ^= 128
+            return received
+
+        with (
+            mock.patch.object(export, "_run_export", damaged),
+            mock.patch.object(export, "MAX_TURNED", 0.5),  # as these images are small
+        ):
+            with self.assertRaisesRegex(RuntimeError, "'image' of which the model draws"):
+                export.verify(self.path, self.model)
+
     def test_an_export_that_cannot_be_run(self):
         with self.assertRaisesRegex(RuntimeError, "Expected an export that a new process can run"):
             export.verify(self.folder / "nothing", self.model)
