@@ -1,0 +1,103 @@
+"""Holds what models compute from given seeds and images to numbers recorded in tests/data/recorded.npz.
+
+A change that is to change them records anew, and says so: python -m tests.recorded_test --record.
+"""
+
+import pathlib
+import sys
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import data, presets, training, workdir
+from tests import helpers
+
+FILE = pathlib.Path(__file__).parent / "data" / "recorded.npz"
+SIZE = (8, 8)
+IMAGES = helpers.pictures(4, size=SIZE)
+SMALL = {"image_size": SIZE, "filters": 4, "num_components": 2, "dropout": 0.25}
+SCALES = {"base_size": (2, 2), "blocks": 1, "embedding_blocks": 1, "depth": 1}
+COLORS = {"image_filters": 4, "image_blocks": 1, "image_embedding_blocks": 1}
+MODELS = {
+    "grayscale": (
+        pa.grayscale,
+        {"gray_blocks": 1, "image_blocks": 1, "embedding_blocks": 1, "resolutions": 2},
+    ),
+    "pyramid": (pa.pyramid, SCALES),
+    "grayscale_pyramid": (pa.grayscale_pyramid, {**SCALES, **COLORS, "resolutions": 2}),
+    "pixelcnn_pp": (pa.pixelcnn_pp, {"blocks": 1, "resolutions": 2}),
+}
+
+
+def build(name, dtype):
+    """A model whose weights are those of a fixed seed."""
+    keras.utils.set_random_seed(7)
+    constructor, arguments = MODELS[name]
+    return constructor(**SMALL, **arguments, dtype=dtype)
+
+
+def evaluated(name):
+    """Bits per dimension under random weights: dict of float64 arrays."""
+    model = build(name, "float64")
+    return {factor: bits.numpy() for factor, bits in model.bits_per_dim(IMAGES).items()}
+
+
+def drawn(name):
+    """Draws under random weights, and one by MAP sampling: dict of uint8 arrays."""
+    model = build(name, "float64")
+    images = model.sample([[0, 1], [2, 3]])
+    [*_, last] = model.sample([[0, 1], [2, 3]], mode="map", log_scale_shift=-0.5).values()
+    return {**{factor: array.numpy() for factor, array in images.items()}, "map": last.numpy()}
+
+
+def trained(name):
+    """The averaged weights of a model's last factor after one step of training: their sums, and nats."""
+    model = build(name, "float32")
+    factor = list(model.factors)[-1]
+    pixels = tf.constant(IMAGES)
+    images = data.Images(4, SIZE, lambda index: pixels[index])
+    with tempfile.TemporaryDirectory() as folder:
+        workdir.create(folder, {"preset": "tiny", "model": model.config})
+        average = training.train_factor(
+            model, factor, images, images, presets.Training(1, 1, 4, 1e-2, 0.9), folder, seed=3
+        )
+    return {
+        "sums": [np.sum(array, dtype=np.float64) for array in average.get_weights()],
+        "sizes": [np.abs(array).sum(dtype=np.float64) for array in average.get_weights()],
+        "nats": average.log_prob(*model.pair(factor, IMAGES)).numpy(),
+    }
+
+
+def compute():
+    """dict, key -> array, of all that is recorded."""
+    parts = [(evaluated, name) for name in MODELS]
+    parts += [(drawn, "pyramid"), (drawn, "grayscale"), (trained, "grayscale")]
+    return {
+        f"{name}/{part.__name__}/{key}": np.asarray(array)
+        for part, name in parts
+        for key, array in part(name).items()
+    }
+
+
+class RecordedTest(tf.test.TestCase):
+    def test_same_seeds_weights_and_images_give_the_same(self):
+        received = compute()
+        with np.load(FILE) as recorded:
+            self.assertEqual(sorted(received), sorted(recorded))
+            for key, expected in recorded.items():
+                if expected.dtype == np.uint8:
+                    self.assertAllEqual(received[key], expected, key)
+                else:
+                    # Other processors round otherwise: in float64, and in float32.
+                    rtol = 1e-9 if "/evaluated/" in key else 1e-4
+                    self.assertAllClose(received[key], expected, rtol=rtol, atol=rtol, msg=key)
+
+
+if __name__ == "__main__":
+    if "--record" in sys.argv:
+        np.savez_compressed(FILE, **compute())
+    else:
+        tf.test.main()
