@@ -3,7 +3,7 @@
     python -m benchmarks.pyramid_sampling
 
 Times `model.sample`, embeddings and all, for the pyramid of the preset "celeba" and for PixelCNN++ at its
-size, with newly drawn weights, in turn in one process; prints seconds per pixel of the final image, and
+size, both randomly initialized, in turn in one process; prints seconds per pixel of the final image, and
 the ratio of the two models' arithmetic, which bounds the gap at large batches.
 """
 

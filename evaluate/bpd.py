@@ -40,7 +40,7 @@ def main():
 
 
 def codec_bits(model, batches, progress):
-    """Means over all images: dict, name -> {codec: bits per own dimension}, of colour images' factors."""
+    """Means over all images: dict, name -> {codec: bits per own dimension}, of color images' factors."""
     bits, count = {}, 0
     for batch in batches:
         for name, images in model.auxiliaries(batch).items():

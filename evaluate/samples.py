@@ -1,10 +1,10 @@
-"""Draws what a model has learnt: python -m evaluate.samples.
+"""Draws what a model has learned: python -m evaluate.samples.
 
 The picture has, as the paper's figures 2 and 3, images drawn from the model, each below the auxiliary
 images that it was drawn from; and test images, their auxiliary images, and images drawn given those.
 
-With --given=NAME: several draws for each test image from one of its auxiliary images, colours from grays or
-super-resolution. With --known=half: test images whose lower half is drawn anew. With --sweep, as figure
+With --given=NAME: several draws for each test image from one of its auxiliary images, colors from grays or
+super-resolution. With --known=half: test images whose lower half is resampled. With --sweep, as figure
 4: images drawn from the same seeds with the mixtures' log-scales reduced more and more, and by MAP sampling.
 """
 
@@ -128,7 +128,7 @@ def sample(model, what, num=None, first=0, **kwargs):
 
 
 def test_images(folder, model):
-    """uint8 [N, H, W, 3]: test images, evenly over the split, since neighbours in it may be much alike."""
+    """uint8 [N, H, W, 3]: test images, evenly over the split, since neighbors in it may be much alike."""
     images = common.images(folder, model, "test")
     step = max(1, images.num_images // FLAGS.num)
     return np.concatenate(list(images.batches(256).as_numpy_iterator()))[::step][: FLAGS.num]

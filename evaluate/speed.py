@@ -1,6 +1,6 @@
 """How fast images are drawn: python -m evaluate.speed.
 
-For each factor of a run, or one with newly drawn weights (--network), times in turn in one process:
+For each factor of a run, or one with randomly initialized weights (--network), times in turn in one process:
 
     full             the network evaluated anew for every pixel
     incremental      every activation evaluated once

@@ -8,13 +8,6 @@ model.sample([[0, 0], [0, 1]])["image"]          # uint8 [2, 32, 32, 3]
 """
 
 from pixelcnn_aux import auxiliary, interop, layers, likelihoods, networks
+from pixelcnn_aux.chain import AuxiliaryModel, chain, load
 from pixelcnn_aux.factor import Factor
-from pixelcnn_aux.model import (
-    AuxiliaryModel,
-    chain,
-    grayscale,
-    grayscale_pyramid,
-    load,
-    pixelcnn_pp,
-    pyramid,
-)
+from pixelcnn_aux.models import grayscale, grayscale_pyramid, pixelcnn_pp, pyramid

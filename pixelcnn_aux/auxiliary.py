@@ -69,7 +69,7 @@ class Grayscale:
 class HalfResolution:
     """The view of half the height and width (section 3.2): the rounded mean of each 2 x 2 block.
 
-    Of images with any number of pixel values: colours, or the grays of `Grayscale`.
+    Of images with any number of pixel values: colors, or the grays of `Grayscale`.
     """
 
     def __call__(self, images):

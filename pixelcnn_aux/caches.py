@@ -1,6 +1,6 @@
 """What evaluates a layer on a row or a pixel, against the rows and pixels before it.
 
-A network that is given a cache hands it every weight-normalised layer: `cache.evaluate(layer, x)`. There
+A network that is given a cache hands it every weight-normalized layer: `cache.evaluate(layer, x)`. There
 are three: `Rows` for the vertical stream; `RowsAbove` for what is known of a row of the horizontal stream
 before its first pixel; `Pixels` for the rest. At a resolution that is halved, every other row and pixel
 has no output, or no input: None.
@@ -27,7 +27,7 @@ class Kernels(NamedTuple):
 
 
 def fold(layer):
-    """A layer's normalised kernel; of a shifted layer, `Kernels`. To be called once, before any loop."""
+    """A layer's normalized kernel; of a shifted layer, `Kernels`. To be called once, before any loop."""
     kernel = tf.nest.map_structure(lambda k: tf.cast(k, layer.compute_dtype), layer.kernel())
     if not isinstance(layer, SHIFTED):
         return kernel

@@ -5,7 +5,7 @@
 COMMAND is one of
 
     sample         draws images, each above the auxiliary images that it was drawn from
-    colourise IMG  an image file, its 4-bit grays, and images drawn given those
+    colorize IMG  an image file, its 4-bit grays, and images drawn given those
     complete IMG   an image file, its upper half, and images drawn given that
     bpd IMG...     bits per dimension of image files: each factor, their total, and means over the files
 
@@ -353,8 +353,8 @@ def sample(client):
     _write([list(images) for images in zip(*columns)])
 
 
-def colourise(client, file):
-    """Draws colours: the picture has the file's image, its grays, and the draws."""
+def colorize(client, file):
+    """Draws colors: the picture has the file's image, its grays, and the draws."""
     image = _read(client, "given_grayscale", "auxiliary", file)
     [grays] = auxiliary.Grayscale(bits=4)(image[None]).numpy()
     drawn = client.predict("given_grayscale", seed=_seeds(), auxiliary=_repeated(grays))
@@ -420,7 +420,7 @@ def _write(tiles):
 
 
 def _shown(image, height, width):
-    """uint8 [H + 2, W + 2, 3]: an image of a chain, colours or 4-bit grays, in a white frame."""
+    """uint8 [H + 2, W + 2, 3]: an image of a chain, colors or 4-bit grays, in a white frame."""
     if image.shape[-1] == 1:
         image = np.repeat(17 * image, 3, axis=-1)
     image = Image.fromarray(image).resize((width, height), Image.Resampling.NEAREST)
@@ -430,7 +430,7 @@ def _shown(image, height, width):
 # Of each command, the function, and how many files it takes.
 COMMANDS = {
     "sample": (sample, range(1)),
-    "colourise": (colourise, range(1, 2)),
+    "colorize": (colorize, range(1, 2)),
     "complete": (complete, range(1, 2)),
     "bpd": (bpd, range(1, sys.maxsize)),
 }

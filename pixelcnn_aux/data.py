@@ -148,7 +148,7 @@ def load(name, split, image_size=(32, 32), data_dir=None, image_dir=None):
 
 
 def read_image(path, image_size):
-    """The pixels of one image file, centre-cropped and resized as those of the data set `folder`.
+    """The pixels of one image file, center-cropped and resized as those of the data set `folder`.
 
     Args:
       path: of a PNG or JPEG file.
@@ -325,7 +325,7 @@ def _celeb_a(split, image_size, data_dir, image_dir):
 
 
 def _folder(split, image_size, data_dir, image_dir):
-    """All PNG and JPEG files under a folder, centre-cropped and resized, split by their names."""
+    """All PNG and JPEG files under a folder, center-cropped and resized, split by their names."""
     del data_dir
     kind = f"of at most {_MAX_PIXELS} pixels"
     return _files(split, image_size, image_dir, lambda image: _fit(image, image_size), kind)
@@ -436,7 +436,7 @@ def _decode(contents):
 
 
 def _fit(image, image_size):
-    """uint8 [h, w, 3] -> uint8 [H, W, 3]: the largest centred crop of that aspect, resized."""
+    """uint8 [h, w, 3] -> uint8 [H, W, 3]: the largest centered crop of that aspect, resized."""
     height, width = image_size
     shape = tf.shape(image, tf.int64)
     crop_height = tf.clip_by_value(shape[1] * height // width, 1, shape[0])

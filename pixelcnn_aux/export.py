@@ -25,7 +25,7 @@ from absl import flags
 from google.protobuf import text_format
 
 from pixelcnn_aux import layers, program, sampling, workdir
-from pixelcnn_aux.model import in_bits_per_dim, load
+from pixelcnn_aux.chain import in_bits_per_dim, load
 
 try:
     from tensorflow_serving.apis import prediction_log_pb2
@@ -39,7 +39,7 @@ FLAGS = flags.FLAGS
 COMPILED_BATCH_SIZES = (1, 4, 16, 64)
 
 # The share of draws that roundings may turn: to the next value, or to another component of a mixture.
-MAX_TURNED = 0.01
+MAX_MISMATCHED = 0.01
 
 
 class Input(NamedTuple):
@@ -122,7 +122,7 @@ def signatures(model, max_batch=256, jit_compile=False):
     kernels = {
         layer: tf.Variable(layers.WeightNorm.kernel(layer), trainable=False)
         for factor in model.factors.values()
-        for layer in layers.normalised_layers(factor)
+        for layer in layers.normalized_layers(factor)
     }
     module = tf.Module()
     module.weights = [*kernels.values(), *(layer.b.value for layer in kernels)]
@@ -300,7 +300,7 @@ def verify(path, model):
       model: `AuxiliaryModel`.
 
     Raises:
-      RuntimeError: if the export cannot be run, draws more than `MAX_TURNED` of a factor's pixels, or one
+      RuntimeError: if the export cannot be run, draws more than `MAX_MISMATCHED` of a factor's pixels, or one
         pixel in every image, otherwise than the model does from the same seeds, or gives images another
         log-likelihood.
     """
@@ -308,11 +308,11 @@ def verify(path, model):
     received = _run_export(path, seeds)
     *_, full = model.factors
     with _full_precision():
-        turned = _drawn_otherwise(model, seeds, {**received, full: received["image"]})
+        mismatched = _mismatched(model, seeds, {**received, full: received["image"]})
         expected = model.log_prob(received["image"]).numpy()
-    for name, pixels in turned.items():
+    for name, pixels in mismatched.items():
         # Roundings are few, and do not meet at the same place of every image.
-        if pixels.mean() > MAX_TURNED or pixels.all(axis=0).any():
+        if pixels.mean() > MAX_MISMATCHED or pixels.all(axis=0).any():
             raise RuntimeError(
                 f"Expected an export that draws what the model does. Received images of {name!r} of which "
                 f"the model draws {pixels.mean():.2%} of the pixels otherwise. Nothing was exported."
@@ -349,19 +349,19 @@ def _full_precision():
         tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
-def _drawn_otherwise(model, seeds, images):
+def _mismatched(model, seeds, images):
     """Which pixels each factor draws otherwise, given those before them: dict, name -> bool [N, h, w].
 
     The networks are evaluated over whole images, which holds the export's loops to them as well.
     """
-    turned, given = {}, None
+    mismatched, given = {}, None
     for position, (name, factor) in enumerate(model.factors.items()):
         params = factor.params(images[name], given)
         noise = sampling.noise(factor, seeds, position, images[name].shape[1:3])
         drawn = factor.likelihood.draw(params, noise)
-        turned[name] = np.any(drawn != images[name], axis=-1)
+        mismatched[name] = np.any(drawn != images[name], axis=-1)
         given = images[name]
-    return turned
+    return mismatched
 
 
 def main():

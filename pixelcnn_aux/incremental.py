@@ -38,7 +38,7 @@ class Scan:
         self._batch = batch
         self._dtype = network.compute_dtype
         self._keep_params = keep_params
-        self._kernels = {layer: caches.fold(layer) for layer in layers.normalised_layers(network)}
+        self._kernels = {layer: caches.fold(layer) for layer in layers.normalized_layers(network)}
         self._shapes = {
             layer: (width, self._kernels[layer].channels)
             for layer, width in _input_widths(network, self._width).items()
@@ -98,24 +98,26 @@ class Scan:
         """Decides a row: returns the first activations of the next one, and its pixels and parameters."""
         network, kernels = self._network, self._kernels
         rows = caches.Rows(kernels, memory)
-        given = network.activated(given)
+        given = network.activate(given)
         _, vertical = network.vertical(first[0], after=given, cache=rows)
         # Run on any pixel, the horizontal stream tells what is known of this row by now. What becomes of
         # that pixel is never used, and so no part of the graph that runs.
         above = caches.RowsAbove(kernels, memory, self._shapes)
         network.params(first[1][:, 0], vertical, given, cache=above)
         network.left(self._zeros(kernels[network.left].channels), cache=above)
-        known = _SideBySide(self._width, {"first": first[1], **above.known})
+        known = PackedRows(self._width, {"first": first[1], **above.known})
 
         # After so many columns, all resolutions that have this row advance.
         levels = network.topology.levels()
         period = 2 ** max(level for level in levels if offset % 2**level == 0)
         if max(levels) == 0 and self._width % UNROLLED == 0:
             period = UNROLLED
-        tapes = _Tapes(self._width, period, {layer: self._shapes[layer] for layer in above.inputs})
+        recorder = RowRecorder(
+            self._width, period, {layer: self._shapes[layer] for layer in above.inputs}
+        )
         seen = [layer for layer in above.inputs if layer in above.known]
 
-        def advance(start, left, latest, arrays, taped):
+        def advance(start, left, latest, arrays, recorded):
             memory = caches.Memory(1, dict(zip(seen, latest)))
             inputs = collections.defaultdict(list)
             for offset in range(period):
@@ -123,29 +125,29 @@ class Scan:
                 pixels = caches.Pixels(kernels, memory, here, inputs)
                 params = network.params(here["first"] + left, vertical, given, cache=pixels)
                 pixel = decide(params, start + offset)
-                left = network.left(network.marked(self._scaled(pixel)), cache=pixels)
+                left = network.left(network.append_ones(self._scaled(pixel)), cache=pixels)
                 arrays = [
                     array.write(start + offset, x) for array, x in zip(arrays, (pixel, params))
                 ]
-            taped = tapes.write(taped, start, inputs)
-            return start + period, left, list(memory.latest.values()), arrays, taped
+            recorded = recorder.write(recorded, start, inputs)
+            return start + period, left, list(memory.latest.values()), arrays, recorded
 
         latest = [[self._zeros(kernels[layer].channels)] * layer.memory(1) for layer in seen]
         arrays = [tf.TensorArray(dtype, self._width) for dtype in self._output_dtypes(tf.int32)]
-        *_, arrays, taped = tf.while_loop(
+        *_, arrays, recorded = tf.while_loop(
             lambda start, *_: start < self._width,
             advance,
-            (0, self._zeros(network.left.filters), latest, arrays, tapes.blank(self._dtype)),
+            (0, self._zeros(network.left.filters), latest, arrays, recorder.blank(self._dtype)),
         )
-        for layer, inputs in tapes.read(taped):
+        for layer, inputs in recorder.read(recorded):
             memory.add(layer, inputs)
         pixels, *params = (tf.transpose(array.stack(), [1, 0, 2]) for array in arrays)
-        x = network.marked(self._scaled(pixels))
+        x = network.append_ones(self._scaled(pixels))
         first = [layer(x, cache=rows) for layer in (network.above, network.row_above)]
         return first, (tf.cast(pixels, tf.uint8), *params)
 
 
-class _SideBySide:
+class PackedRows:
     """Rows of many layers side by side, so that one operation takes a pixel of all of them.
 
     Args:
@@ -171,7 +173,7 @@ class _SideBySide:
         return result
 
 
-class _Tapes:
+class RowRecorder:
     """Records what the shifted layers see in a row while its pixels are decided.
 
     Args:

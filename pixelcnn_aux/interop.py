@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 
 from pixelcnn_aux import layers, program, workdir
-from pixelcnn_aux.model import pixelcnn_pp, pyramid
+from pixelcnn_aux.models import pixelcnn_pp, pyramid
 
 FLAGS = flags.FLAGS
 
@@ -108,13 +108,13 @@ def authors_pyramid(variables, base_size=(8, 8)):
         for name, layer in _by_authors_names(factor, embedding_blocks, depth):
             variables.assign(layer, f"Resnet/scale{scale}/{name}")
             if isinstance(layer, layers.WeightNormConv2DTranspose):
-                _normalise_as_authors(layer)
+                _normalize_as_authors(layer)
     variables.check()
     return model
 
 
 def _by_authors_names(factor, embedding_blocks, depth):
-    """Pairs of a name under a scale of the authors' and the weight-normalised layer of a factor."""
+    """Pairs of a name under a scale of the authors' and the weight-normalized layer of a factor."""
     network, embedding = factor.network, factor.embedding
     steps = [("conv_down", network.above)]
     steps += [("conv_down_2", network.row_above), ("conv_down_right", network.left)]
@@ -139,10 +139,10 @@ def _embedding_names(blocks, depth):
     yield "conv_representation"
 
 
-def _normalise_as_authors(layer):
+def _normalize_as_authors(layer):
     """Gives a transposed convolution the kernel that the authors' code makes of its `v` and `g`.
 
-    Their kernel is [height, width, out, in] like ours, but they normalise it over axes 0, 1 and 2 and apply
+    Their kernel is [height, width, out, in] like ours, but they normalize it over axes 0, 1 and 2 and apply
     `g` along the last one.
     """
     v, g = layer.v.numpy(), layer.g.numpy()
@@ -156,7 +156,7 @@ def _normalise_as_authors(layer):
 
 
 def _in_order_of_creation(network):
-    """The weight-normalised layers of a PixelCNN, step by step, the vertical stream's first."""
+    """The weight-normalized layers of a PixelCNN, step by step, the vertical stream's first."""
     yield from (network.above, network.row_above, network.left)
     for steps in zip(network.vertical.steps, network.horizontal.steps):
         for step in steps:
@@ -165,7 +165,7 @@ def _in_order_of_creation(network):
 
 
 def _parts(step):
-    """The weight-normalised layers of a step in their order of creation, by the authors' names."""
+    """The weight-normalized layers of a step in their order of creation, by the authors' names."""
     if not isinstance(step, layers.GatedResidualBlock):
         return {"": step}
     parts = {"/conv1": step.conv_in, "/conv_aux": step.projection, "/conv2": step.conv_out}

@@ -240,12 +240,12 @@ class LogisticMixture(_Likelihood):
         # From here on in pixel units, zero in the middle: a draw is on the way of few operations.
         x = tf.unstack(127.5 * x, axis=-1)
         coefficients = tf.unstack(tf.tanh(coefficients), axis=-1)
-        pixel, centred = [], []
+        pixel, centered = [], []
         for channel in range(3):
-            y = _conditional_mean(channel, x, coefficients, centred) + 127.5
+            y = _conditional_mean(channel, x, coefficients, centered) + 127.5
             pixel.append(tf.round(tf.clip_by_value(y, 0.0, 255.0)))
             # What the next mean sees is the pixel as it is stored, just as in `log_prob`.
-            centred.append(pixel[-1] - 127.5)
+            centered.append(pixel[-1] - 127.5)
         return tf.cast(tf.stack(pixel, axis=-1), tf.int32)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pixelcnn_aux import model
+from pixelcnn_aux import models
 
 
 class Training(NamedTuple):
@@ -53,7 +53,7 @@ def _paper(epochs):
 GRAYSCALE = {
     "demo": Preset(
         "photos",
-        model.grayscale,
+        models.grayscale,
         {**_DEMO, "gray_blocks": 1, "image_blocks": 1, "embedding_blocks": 1},
         {
             "grayscale": Training(6, 100, 16, 2e-3, 0.996),
@@ -62,7 +62,7 @@ GRAYSCALE = {
     ),
     "small": Preset(
         "cifar10",
-        model.grayscale,
+        models.grayscale,
         {**_SMALL, "gray_blocks": 2, "image_blocks": 2, "embedding_blocks": 1},
         {
             "grayscale": Training(5, 500, 16, 2e-3, 0.9991),
@@ -72,7 +72,7 @@ GRAYSCALE = {
     # 36 residual blocks for the gray factor and 24 for the image's and for f_w; 30 and 200 epochs.
     "cifar10": Preset(
         "cifar10",
-        model.grayscale,
+        models.grayscale,
         {**_CIFAR10, "gray_blocks": 5, "image_blocks": 3, "embedding_blocks": 3},
         {"grayscale": _paper(epochs=30), "image": _paper(epochs=200)},
     ),
@@ -81,19 +81,19 @@ GRAYSCALE = {
 PIXELCNN = {
     "demo": Preset(
         "photos",
-        model.pixelcnn_pp,
+        models.pixelcnn_pp,
         {**_DEMO, "blocks": 1},
         {"image": Training(12, 100, 16, 2e-3, 0.998)},
     ),
     "small": Preset(
         "cifar10",
-        model.pixelcnn_pp,
+        models.pixelcnn_pp,
         {**_SMALL, "blocks": 2},
         {"image": Training(29, 500, 16, 2e-3, 0.9998)},
     ),
-    # PixelCNN++ with the paper's optimisation, 36 residual blocks.
+    # PixelCNN++ with the paper's optimization, 36 residual blocks.
     "cifar10": Preset(
-        "cifar10", model.pixelcnn_pp, {**_CIFAR10, "blocks": 5}, {"image": _paper(epochs=200)}
+        "cifar10", models.pixelcnn_pp, {**_CIFAR10, "blocks": 5}, {"image": _paper(epochs=200)}
     ),
 }
 
@@ -109,7 +109,7 @@ def _paper_pyramid(num_images, *factors):
 PYRAMID = {
     "demo": Preset(
         "photos",
-        model.pyramid,
+        models.pyramid,
         {"image_size": (32, 32), **_DEMO_PYRAMID},
         {
             "8x8": Training(5, 200, 16, 2e-3, 0.997),
@@ -119,7 +119,7 @@ PYRAMID = {
     ),
     "small": Preset(
         "cifar10",
-        model.pyramid,
+        models.pyramid,
         {"image_size": (32, 32), **_SMALL, "embedding_blocks": 1},
         {
             "8x8": Training(6, 1000, 16, 2e-3, 0.99962),
@@ -129,7 +129,7 @@ PYRAMID = {
     ),
     "small_celeba": Preset(
         "celeb_a",
-        model.pyramid,
+        models.pyramid,
         {"image_size": (64, 64), **_SMALL, "embedding_blocks": 1},
         {
             "8x8": Training(4, 500, 16, 2e-3, 0.9989),
@@ -140,21 +140,21 @@ PYRAMID = {
     ),
     "cifar10": Preset(
         "cifar10",
-        model.pyramid,
+        models.pyramid,
         {"image_size": (32, 32), **_PYRAMID},
         _paper_pyramid(50_000, "8x8", "16x16", "32x32"),
     ),
     # 95 % of CelebA's 202,599 images.
     "celeba": Preset(
         "celeb_a",
-        model.pyramid,
+        models.pyramid,
         {"image_size": (128, 128), **_PYRAMID},
         _paper_pyramid(192_469, "8x8", "16x16", "32x32", "64x64", "128x128"),
     ),
     # Future work of the paper: the grays as its pyramid, and the image as its Grayscale PixelCNN's.
     "grayscale_pyramid": Preset(
         "cifar10",
-        model.grayscale_pyramid,
+        models.grayscale_pyramid,
         {
             "image_size": (32, 32),
             **_PYRAMID,
@@ -171,7 +171,7 @@ PYRAMID = {
     ),
     "grayscale_pyramid_demo": Preset(
         "photos",
-        model.grayscale_pyramid,
+        models.grayscale_pyramid,
         {
             **_DEMO_PYRAMID,
             "image_filters": 24,

@@ -249,9 +249,9 @@ class ClientTests:
         grays = 17 * auxiliary.Grayscale(4)(images).numpy()
         self.assertAllEqual(found[:, 1], np.repeat(grays, 3, axis=-1))
 
-    def test_colourise(self):
-        out, file = self.folder / "colours.png", self.write_image("photo.jpg")
-        self.run_program("colourise", file, "--num=3", "--out", out)
+    def test_colorize(self):
+        out, file = self.folder / "colors.png", self.write_image("photo.jpg")
+        self.run_program("colorize", file, "--num=3", "--out", out)
         image = data.read_image(file, helpers.SIZE)
         grays = auxiliary.Grayscale(4)(image[None]).numpy()
         draws = drawn_images([(0, 0), (0, 1), (0, 2)]) // 16 + 16 * grays
@@ -350,8 +350,8 @@ class ClientTests:
             mock.patch.object(client, "Client", return_value=plain),
             self.assertRaisesRegex(ValueError, message),
         ):
-            out = self.folder / "colours.png"
-            self.run_program("colourise", self.write_image("photo.png"), "--out", out)
+            out = self.folder / "colors.png"
+            self.run_program("colorize", self.write_image("photo.png"), "--out", out)
         self.assertEqual([path.name for path in self.folder.iterdir()], ["photo.png"])
 
     def test_what_the_server_refuses(self):
@@ -407,9 +407,9 @@ class ClientTests:
         requests = self.spy()
         out = f"--out={self.folder / 'a.png'}"
         for arguments, message in (
-            (["paint"], "a command of sample, colourise, complete, bpd. Received: 'paint'"),
+            (["paint"], "a command of sample, colorize, complete, bpd. Received: 'paint'"),
             (["sample", "a.png", out], "sample with 0 image files"),
-            (["colourise", out], "colourise with 1 image files"),
+            (["colorize", out], "colorize with 1 image files"),
             (["complete", "a.png", "b.png", out], "complete with 1 image files"),
             (["bpd"], "bpd with 1 or more image files"),
             (["sample"], "--out as a name that ends in .png"),

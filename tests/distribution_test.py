@@ -76,8 +76,8 @@ def grays():
 
 
 @functools.cache
-def colours():
-    """A factor whose first pixels are few colours: its params there, and the first pixels drawn."""
+def colors():
+    """A factor whose first pixels are few colors: its params there, and the first pixels drawn."""
     model = pa.chain([IMAGE], (1, 2))
     factor = model.factors["image"]
     helpers.randomize(factor)
@@ -134,16 +134,16 @@ class GrayTest(tf.test.TestCase):
         self.check(self.joint().sum(axis=1), images[:, 1, 0, 0])
 
 
-class ColourTest(tf.test.TestCase):
+class ColorTest(tf.test.TestCase):
     def test_r(self):
-        head, params, drawn = colours()
+        head, params, drawn = colors()
         p_value = chi_square_p_value(
             counts_of([256], drawn[:, 0]), probabilities(head, without(params, 1, 2), VALUES, 0, 0)
         )
         self.assertGreater(p_value, 1e-4)
 
     def test_g_given_r(self):
-        head, params, drawn = colours()
+        head, params, drawn = colors()
         counts = counts_of([256, 256], drawn[:, 0], drawn[:, 1])
         joint = probabilities(head, without(params, 2), VALUES[:, None], VALUES, 0)
         frequent = np.flatnonzero(counts.sum(axis=1) > 1000)
@@ -155,7 +155,7 @@ class ColourTest(tf.test.TestCase):
         self.assertGreater(p_value, 1e-4)
 
     def test_b_given_r_and_g(self):
-        head, params, drawn = colours()
+        head, params, drawn = colors()
         # Where most pixels are; all others are one cell.
         starts, shape = np.array([54, 165, 90]), (16, 24, 24)
         r, g, b = np.indices(shape) + starts[:, None, None, None]

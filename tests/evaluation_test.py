@@ -94,7 +94,7 @@ class ProgramsTest(tf.test.TestCase):
         with contextlib.redirect_stdout(output):
             bpd.print_table(self.model, result, {"image": {"PNG": 5.0, "WebP": 4.0}})
         rows = {line.split()[0]: line.split()[1:] for line in output.getvalue().splitlines()}
-        # A gray pixel is one dimension where a colour has three.
+        # A gray pixel is one dimension where a color has three.
         self.assertEqual(rows["grayscale"], ["0.5000", "1.5000", "1.5000"])
         self.assertEqual(rows["image"], ["2.5000", "2.5000", "3.0000", "5.0000", "4.0000"])
 
@@ -109,8 +109,8 @@ class ProgramsTest(tf.test.TestCase):
                 result = self.run_program("evaluate.samples", "--num=2", *arguments)
                 self.assertEqual(result.returncode, 0, result.stderr)
                 picture = Image.open(self.folder / "runs" / "tiny" / f"{name}.png").convert("RGB")
-                colours = np.unique(np.asarray(picture).reshape(-1, 3), axis=0)
-                self.assertGreater(len(colours), 20)
+                colors = np.unique(np.asarray(picture).reshape(-1, 3), axis=0)
+                self.assertGreater(len(colors), 20)
 
     def test_two_pictures_at_once_are_refused(self):
         for arguments, message in (

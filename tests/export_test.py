@@ -137,7 +137,7 @@ class SignaturesTest(ExportTestCase):
         expected = [
             tuple(weight.shape)
             for factor in self.model.factors.values()
-            for layer in layers.normalised_layers(factor)
+            for layer in layers.normalized_layers(factor)
             for weight in (layer.v, layer.b)
         ]
         self.assertCountEqual(shapes, expected)
@@ -303,7 +303,7 @@ class VerifyTest(ExportTestCase):
 
         with (
             mock.patch.object(export, "_run_export", damaged),
-            mock.patch.object(export, "MAX_TURNED", 0.5),  # as these images are small
+            mock.patch.object(export, "MAX_MISMATCHED", 0.5),  # as these images are small
         ):
             with self.assertRaisesRegex(RuntimeError, "'image' of which the model draws"):
                 export.verify(self.path, self.model)

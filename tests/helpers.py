@@ -16,10 +16,10 @@ ABSENT = -1e6
 
 
 def pictures(count, seed=0, size=SIZE):
-    """uint8 [count, H, W, 3]: of one colour each, but for a little noise."""
+    """uint8 [count, H, W, 3]: of one color each, but for a little noise."""
     random = np.random.default_rng(seed)
-    colours = random.uniform(0, 255, (count, 1, 1, 3))
-    noisy = colours + random.normal(0, 8, (count, *size, 3))
+    colors = random.uniform(0, 255, (count, 1, 1, 3))
+    noisy = colors + random.normal(0, 8, (count, *size, 3))
     return np.clip(np.round(noisy), 0, 255).astype(np.uint8)
 
 
@@ -60,7 +60,7 @@ def shared_model(dtype="float32", dropout=0.0):
 def randomize(factor, seed=0):
     """Draws a factor's weights anew, biases too: many are zero at first, which hides what they should do."""
     random = np.random.default_rng(seed)
-    for layer in layers.normalised_layers(factor):
+    for layer in layers.normalized_layers(factor):
         layer.v.assign(random.normal(size=layer.v.shape))
         layer.g.assign(random.uniform(0.5, 1.5, size=layer.g.shape))
         layer.b.assign(random.normal(0, 0.5, size=layer.b.shape))

@@ -119,7 +119,7 @@ def layer_variables(layer, name):
     if v.ndim == 2:
         v = v[None, None]
     if "upsample" in name:
-        # What they normalise over axes 0, 1, 2, and multiply by g along axis 3, is the kernel again.
+        # What they normalize over axes 0, 1, 2, and multiply by g along axis 3, is the kernel again.
         v = 3 * layer.kernel().numpy()
         g = np.sqrt(np.sum(np.square(v / 3), axis=(0, 1, 2)))
     return {f"{name}/V": v, f"{name}/g": g, f"{name}/b": b}
@@ -162,7 +162,7 @@ def reference():
 def kernels_and_biases(model):
     """All that the numbers of a model depend on, beside its description."""
     for factor in model.factors.values():
-        for layer in layers.normalised_layers(factor):
+        for layer in layers.normalized_layers(factor):
             yield layers.WeightNorm.kernel(layer)
             yield layer.b
 

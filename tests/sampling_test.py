@@ -62,7 +62,7 @@ class SampleTest(tf.test.TestCase):
             pixels = factor.likelihood.draw(factor.params(*inputs), noise_of(name))
             self.assertAllEqual(pixels, inputs[0])
 
-    def test_given_grays_are_kept_and_coloured_as_if_they_were_drawn(self):
+    def test_given_grays_are_kept_and_colored_as_if_they_were_drawn(self):
         images = model().sample(SEEDS, given={"grayscale": drawn()["grayscale"]})
         self.assertEqual(list(images), ["grayscale", "image"])
         self.assertAllEqual(images["grayscale"], drawn()["grayscale"])
@@ -92,8 +92,8 @@ class CompletionTest(tf.test.TestCase):
 
     def test_other_pixels_are_drawn_given_those_before_them(self):
         images, known = self.complete(MASK)
-        grays, colours = images.values()
-        for name, inputs in (("grayscale", (grays,)), ("image", (colours, grays))):
+        grays, colors = images.values()
+        for name, inputs in (("grayscale", (grays,)), ("image", (colors, grays))):
             factor = model().factors[name]
             pixels = factor.likelihood.draw(factor.params(*inputs), noise_of(name))
             self.assertAllEqual(np.where(MASK, known[name], pixels), images[name])
@@ -134,7 +134,7 @@ class SplittingTest(tf.test.TestCase):
     def assertSplittingChangesNothing(self, factors, **kwargs):
         expected = model().sample(self.SEEDS, **kwargs)
         with (
-            mock.patch("pixelcnn_aux.model.MAX_PIXELS", 2 * np.prod(helpers.SIZE)),
+            mock.patch("pixelcnn_aux.chain.MAX_PIXELS", 2 * np.prod(helpers.SIZE)),
             mock.patch.object(
                 sampling.Sampler,
                 "draw_images",
@@ -161,7 +161,7 @@ class SplittingTest(tf.test.TestCase):
         self.assertSplittingChangesNothing(factors=1, given={"grayscale": grays})
 
     def test_images_of_more_pixels_than_are_drawn_at_once(self):
-        with mock.patch("pixelcnn_aux.model.MAX_PIXELS", 1):
+        with mock.patch("pixelcnn_aux.chain.MAX_PIXELS", 1):
             images = model().sample(SEEDS)
         for name, expected in drawn().items():
             self.assertAllEqual(images[name], expected)
@@ -198,7 +198,7 @@ class ModesTest(tf.test.TestCase):
         self.assertLessEqual(first.max(), 1)
         self.assertNotAllEqual(narrow, drawn()["image"])
 
-    def test_a_shift_widens_or_narrows_colours_alone(self):
+    def test_a_shift_widens_or_narrows_colors_alone(self):
         self.assertAllEqual(drawn(log_scale_shift=2.0)["grayscale"], drawn()["grayscale"])
         narrow, as_is, wide = (
             np.std(drawn(log_scale_shift=shift)["image"].astype(float))

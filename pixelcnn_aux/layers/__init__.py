@@ -1,4 +1,4 @@
-"""Keras layers: weight-normalised, shifted and gated. Written in `keras.ops`, as Keras's own are."""
+"""Keras layers: weight-normalized, shifted and gated. Written in `keras.ops`, as Keras's own are."""
 
 from pixelcnn_aux.layers.gated import STREAMS, GatedResidualBlock, Projection, concat_elu
 from pixelcnn_aux.layers.shifted import (
@@ -18,6 +18,6 @@ from pixelcnn_aux.layers.weight_norm import (
     WeightNormDense,
     folded_kernels,
     initialization_from_data,
-    normalised_layers,
+    normalized_layers,
     product,
 )

@@ -34,7 +34,7 @@ class Projection(weight_norm.WeightNorm):
         return (input_channels, self.filters)
 
     def kernel(self):
-        """The normalised kernel of each part: a list of [2 C_k, filters]."""
+        """The normalized kernel of each part: a list of [2 C_k, filters]."""
         # The rows of all parts' positive halves come first in `v`, then those of their negative halves.
         positive, negative = ops.split(super().kernel(), 2)
         stops = np.cumsum(self.channels) // 2

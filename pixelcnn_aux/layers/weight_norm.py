@@ -1,7 +1,7 @@
-"""Weight-normalised layers, and their initialisation from data.
+"""Weight-normalized layers, and their initialization from data.
 
 Every kernel is ``g * v / |v|``, with a length `g` and a bias `b` per output channel. The convolutions
-of this module see all neighbours of a pixel; `shifted.py` derives the causal ones from them.
+of this module see all neighbors of a pixel; `shifted.py` derives the causal ones from them.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ _folded = contextvars.ContextVar("folded_kernels", default=None)
 
 @contextlib.contextmanager
 def initialization_from_data():
-    """Within it, an eager call of a weight-normalised layer first fits `g` and `b` to its batch.
+    """Within it, an eager call of a weight-normalized layer first fits `g` and `b` to its batch.
 
     Afterwards every output channel has mean 0 and standard deviation `init_scale` on that batch, and
-    it is this output that the next layer sees: one forward pass with dropout off initialises a
+    it is this output that the next layer sees: one forward pass with dropout off initializes a
     network (Salimans & Kingma, 2016, section 3). A channel that is constant on the batch keeps
     ``g = init_scale``.
     """
@@ -33,7 +33,7 @@ def initialization_from_data():
 
 @contextlib.contextmanager
 def folded_kernels(kernels):
-    """Within it, layers use given kernels, and do not normalise their own.
+    """Within it, layers use given kernels, and do not normalize their own.
 
     Args:
       kernels: dict, layer -> float of the shape of its `v`, `WeightNorm.kernel(layer)` of some time before.
@@ -45,8 +45,8 @@ def folded_kernels(kernels):
         _folded.reset(token)
 
 
-def normalised_layers(model):
-    """The weight-normalised layers of a Keras model, but those that it never calls."""
+def normalized_layers(model):
+    """The weight-normalized layers of a Keras model, but those that it never calls."""
     every = model._flatten_layers()  # blocks without skips project none
     return [layer for layer in every if isinstance(layer, WeightNorm) and layer.built]
 
@@ -57,7 +57,7 @@ def product(x, kernel):
 
 
 class WeightNorm(keras.layers.Layer):
-    """What the weight-normalised layers share; a subclass says how its kernel is shaped and applied.
+    """What the weight-normalized layers share; a subclass says how its kernel is shaped and applied.
 
     Args:
       filters: int, the number of output channels.
@@ -87,7 +87,7 @@ class WeightNorm(keras.layers.Layer):
         self.b = self.add_weight(shape=(self.filters,), initializer="zeros", name="b")
 
     def kernel(self):
-        """The normalised kernel, of the shape of `v`."""
+        """The normalized kernel, of the shape of `v`."""
         if folded := _folded.get():
             return folded[self]
         rank = len(self.v.shape)
@@ -180,7 +180,7 @@ class WeightNormConv2D(WeightNorm):
 class WeightNormConv2DTranspose(WeightNormConv2D):
     """The transpose of a stride-2 convolution: [B, H, W, C] -> [B, 2 H, 2 W, filters].
 
-    The kernel is [height, width, filters, C], and weight normalisation is over all axes but that of
+    The kernel is [height, width, filters, C], and weight normalization is over all axes but that of
     `filters`.
 
     Args:

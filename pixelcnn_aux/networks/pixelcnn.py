@@ -62,17 +62,17 @@ class PixelCNN(keras.Model):
             each resolution.
         """
         check_sides(x, self.topology)
-        x, given = self.marked(x), self.activated(features)
+        x, given = self.append_ones(x), self.activate(features)
         first = layers.shift_down(self.above(x))
         _, vertical = self.vertical(first, after=given, training=training)
         first = layers.shift_down(self.row_above(x)) + layers.shift_right(self.left(x))
         return self.params(first, vertical, given, training=training)
 
-    def marked(self, x):
+    def append_ones(self, x):
         """Adds a channel of ones, which tells pixels of value zero from the zeros outside the image."""
         return ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
 
-    def activated(self, features):
+    def activate(self, features):
         """The concat_elu of the features that condition each activation of a stream; None for none."""
         levels = self.topology.levels()
         if features and len(features) != max(levels) + 1:

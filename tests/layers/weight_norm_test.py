@@ -1,4 +1,4 @@
-"""Tests of the weight-normalised layers, worked out by hand or held against TensorFlow's own."""
+"""Tests of the weight-normalized layers, worked out by hand or held against TensorFlow's own."""
 
 import json
 from unittest import mock
@@ -156,7 +156,7 @@ class InitializationFromDataTest(tf.test.TestCase):
         with mock.patch.object(layers.WeightNorm, "call", record):
             evaluate()
         # Blocks on the embedding's way down have no skip, and their projections no weights.
-        used = [x for model in (embedding, network) for x in layers.normalised_layers(model)]
+        used = [x for model in (embedding, network) for x in layers.normalized_layers(model)]
         self.assertCountEqual(outputs, used)
         for layer, y in outputs.items():
             with self.subTest(layer.path):
