@@ -146,10 +146,11 @@ def state_bytes(factor, size):
 def inputs(factor, size, batch):
     """Features of random auxiliary images, () for an unconditional factor; and noise."""
     noise = sampling.noise(factor, tf.zeros([batch, 2], tf.int32), 0, size)
-    if factor.given is None:
+    given = factor.auxiliary_likelihood
+    if given is None:
         return (), noise
-    shape = [batch, *(side // factor.auxiliary_ratio for side in size), factor.given.num_channels]
-    images = tf.random.uniform(shape, 0, factor.given.num_values, tf.int32)
+    shape = [batch, *(side // factor.auxiliary_ratio for side in size), given.num_channels]
+    images = tf.random.uniform(shape, 0, given.num_values, tf.int32)
     return factor.features(tf.cast(images, tf.uint8)), noise
 
 

@@ -3,7 +3,12 @@
 All in integers, so that every device computes the same auxiliary image.
 """
 
-import tensorflow as tf
+import re
+
+from keras import ops
+
+from pixelcnn_aux import backend
+from pixelcnn_aux.serialization import Configured, register
 
 
 def check_images(images, channels=None, num_values=256, what="images"):
@@ -19,19 +24,18 @@ def check_images(images, channels=None, num_values=256, what="images"):
     Raises:
       ValueError: for another dtype, rank or number of channels, or a pixel value out of range.
     """
-    images = tf.convert_to_tensor(images)
-    if images.dtype != tf.uint8 or images.shape.rank != 4:
+    images = ops.convert_to_tensor(images)
+    dtype, shape = str(getattr(images.dtype, "name", images.dtype)), list(images.shape)
+    if dtype != "uint8" or len(shape) != 4:
         raise ValueError(
-            f"Expected {what} as uint8 [B, H, W, {channels or 'C'}]. "
-            f"Received: {images.dtype.name} {images.shape.as_list()}"
+            f"Expected {what} as uint8 [B, H, W, {channels or 'C'}]. Received: {dtype} {shape}"
         )
-    if channels is not None and images.shape[-1] != channels:
+    if channels is not None and shape[-1] != channels:
         raise ValueError(
-            f"Expected {what} with {channels} channel{'s' * (channels > 1)}. "
-            f"Received: shape {images.shape.as_list()}"
+            f"Expected {what} with {channels} channel{'s' * (channels > 1)}. Received: shape {shape}"
         )
-    if num_values < 256 and tf.executing_eagerly() and tf.size(images) > 0:
-        largest = int(tf.reduce_max(tf.cast(images, tf.int32)))
+    if num_values < 256 and not backend.is_symbolic(images) and 0 not in shape:
+        largest = int(ops.max(ops.cast(images, "int32")))
         if largest >= num_values:
             raise ValueError(
                 f"Expected {what} with pixel values from 0 to {num_values - 1}. "
@@ -40,59 +44,127 @@ def check_images(images, channels=None, num_values=256, what="images"):
     return images
 
 
-class Grayscale:
+class Transform(Configured):
+    """A function psi from images to smaller or coarser ones, and what a chain has to know of it.
+
+    A subclass defines `__call__`, and whichever of the attributes is not as below. Defined in
+    `keras.ops` or `tf`, it works on tensors whose batch is unknown, as in a data set's pipeline. Its class is
+    registered, so that a run can be loaded again:
+
+    ```python
+    @keras.saving.register_keras_serializable(package="my_package")
+    class Red(pa.auxiliary.Transform):
+        channels = 1
+
+        def __call__(self, images):
+            return images[..., :1]
+    ```
+
+    Attributes:
+      name: str, the name of the factor that models the auxiliary image, where a chain gives it no other.
+      channels: int, the channels of the auxiliary image; None: as many as the image has.
+      num_values: int, up to 256: its pixels are below it; None: as those of the image.
+      ratio: int, a power of two: the image's sides are so many times those of the auxiliary image.
+    """
+
+    channels = None
+    num_values = None
+    ratio = 1
+
+    @property
+    def name(self):
+        return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def __call__(self, images):
+        """uint8 [B, H, W, C] -> uint8 [B, H / ratio, W / ratio, channels]. Raises ValueError."""
+        raise NotImplementedError
+
+    def likelihood(self):
+        """The likelihood of the auxiliary image.
+
+        None for the usual one: `LogisticMixture` of three channels of 256 values, `Categorical` of others.
+        """
+        return None
+
+    def size(self, image_size):
+        """(H, W) of the image -> (H, W) of its auxiliary image.
+
+        Raises ValueError for sides that `ratio` does not divide.
+        """
+        if any(side % self.ratio for side in image_size):
+            raise ValueError(
+                f"Expected sides that are multiples of {self.ratio}, for {type(self).__name__}. "
+                f"Received: {' x '.join(map(str, image_size))}"
+            )
+        return tuple(side // self.ratio for side in image_size)
+
+    def known(self, mask):
+        """Where the auxiliary image is known, if the image is where `mask` is 1.
+
+        Args:
+          mask: uint8 [B, H, W, 1], 1 or 0.
+
+        Returns:
+          uint8 [B, H / ratio, W / ratio, 1]: 1 where all of a pixel's block of ratio x ratio is known.
+        """
+        return over_blocks(ops.min, mask, self.ratio)
+
+
+@register()
+class Grayscale(Transform):
     """The quantized grayscale view of an RGB image (section 3.1).
 
     BT.601 luma, rounded down, of which the `bits` most significant bits are kept.
+
+    Args:
+      bits: int, 1 to 8; 4 in the paper.
     """
 
+    name = "grayscale"
+    channels = 1
+
     def __init__(self, bits=4):
+        if not isinstance(bits, int) or not 1 <= bits <= 8:
+            raise ValueError(f"Expected bits from 1 to 8. Received: bits={bits!r}")
         self.bits = bits
-        self.channels = 1
         self.num_values = 2**bits
 
     def __call__(self, images):
         """uint8 [B, H, W, 3] -> uint8 [B, H, W, 1], values 0 .. 2 ** bits - 1. Raises ValueError."""
-        rgb = tf.cast(check_images(images, channels=3), tf.int32)
-        luma = tf.reduce_sum(rgb * [299, 587, 114], axis=-1, keepdims=True) // 1000
-        return tf.cast(luma // 2 ** (8 - self.bits), tf.uint8)
+        rgb = ops.cast(check_images(images, channels=3), "int32")
+        weights = ops.convert_to_tensor([299, 587, 114], "int32")
+        luma = ops.sum(rgb * weights, axis=-1, keepdims=True) // 1000
+        return ops.cast(luma // 2 ** (8 - self.bits), "uint8")
 
-    def size(self, image_size):
-        """(H, W) of the image -> (H, W) of its auxiliary image."""
-        return image_size
-
-    def known(self, mask):
-        """Where an image is known (uint8 [B, H, W, 1], 1 or 0) -> where its auxiliary image is."""
-        return mask
+    def get_config(self):
+        return {"bits": self.bits}
 
 
-class HalfResolution:
+@register()
+class HalfResolution(Transform):
     """The view of half the height and width (section 3.2): the rounded mean of each 2 x 2 block.
 
-    Of images with any number of pixel values: colors, or the grays of `Grayscale`.
+    Of images of any channels and pixel values: colors, or the grays of `Grayscale`.
     """
+
+    ratio = 2
 
     def __call__(self, images):
         """uint8 [B, H, W, C] -> uint8 [B, H / 2, W / 2, C]. Raises ValueError, also for odd sides."""
         images = check_images(images)
         self.size(images.shape[1:3])
-        sums = _over_blocks(tf.reduce_sum, tf.cast(images, tf.int32))
-        return tf.cast((sums + 2) // 4, tf.uint8)
-
-    def size(self, image_size):
-        """(H, W) of the image -> (H, W) of its auxiliary image. Raises ValueError for odd sides."""
-        height, width = image_size
-        if height % 2 or width % 2:
-            raise ValueError(f"Expected even sides to halve. Received: {height} x {width}")
-        return height // 2, width // 2
-
-    def known(self, mask):
-        """As `Grayscale.known`: a pixel is known where its whole block is."""
-        return _over_blocks(tf.reduce_min, mask)
+        sums = over_blocks(ops.sum, ops.cast(images, "int32"), self.ratio)
+        return ops.cast((sums + 2) // 4, "uint8")
 
 
-def _over_blocks(reduce, images):
-    """[B, H, W, C] -> [B, H / 2, W / 2, C], from each block of 2 x 2."""
+def over_blocks(reduce, images, side):
+    """[B, H, W, C] -> [B, H / side, W / side, C], reduced from each block of side x side pixels.
+
+    Args:
+      reduce: function of a tensor and `axis`, such as `ops.sum`.
+      images: [B, H, W, C] of any dtype.
+      side: int that divides H and W.
+    """
     _, height, width, channels = images.shape
-    blocks = tf.reshape(images, [-1, height // 2, 2, width // 2, 2, channels])
-    return reduce(blocks, axis=[2, 4])
+    shape = (-1, height // side, side, width // side, side, channels)
+    return reduce(ops.reshape(images, shape), axis=(2, 4))

@@ -1,46 +1,89 @@
 """AuxiliaryModel: a chain of factors, p(X) >= p(x_n) p(x_{n-1} | x_n) ... p(X | x_1), equations (2), (5).
 
-Every model of the paper is a constructor in `models`; nothing here knows which is which.
+The paper's models are constructors in `models`; nothing here knows which is which.
 """
 
 import math
-from typing import NamedTuple
 
 import keras
-import tensorflow as tf
+import numpy as np
+from keras import ops
 
-from pixelcnn_aux import auxiliary, likelihoods, networks, sampling, workdir
+from pixelcnn_aux import auxiliary, backend, likelihoods, networks, serialization, workdir
 from pixelcnn_aux.auxiliary import check_images
 from pixelcnn_aux.factor import Factor
 
-# So many pixels of full images are drawn at once, since the embedding is evaluated on whole images: 128
-# images of 32 x 32.
-MAX_PIXELS = 2**17
 
-
-class Stage(NamedTuple):
-    """A factor of a chain, and the transform that gives the auxiliary image it is conditioned on."""
-
-    name: str
-    factor: Factor
-    psi: object  # None for the first factor of a chain, which is unconditional
-
-
-class AuxiliaryModel:
+@serialization.register()
+class AuxiliaryModel(serialization.Configured):
     """A chain of factors over images of one size.
 
     Args:
-      stages: list of `Stage` in the order of sampling: the last one models the full image.
+      factors: list of `Factor` in the order of sampling, each with a name of its own: the first one is
+        unconditional, each other one is conditioned on the image of the one before it, and the last one
+        models the full image.
+      transforms: list of `auxiliary.Transform` from the full image down: transforms[0] gives the
+        auxiliary image of the full image, transforms[1] that one's, and so on.
       image_size: (H, W) of the full image, which `sample` draws; `log_prob` takes any size.
-      config: dict, the arguments of `chain` that build the model again.
+
+    Raises:
+      ValueError: for factors and transforms that do not fit each other; a transform whose output is not
+        what it declares is named.
     """
 
-    def __init__(self, stages, image_size, config):
-        self.stages = list(stages)
+    def __init__(self, factors, transforms, image_size):
+        self.factors = {factor.name: factor for factor in factors}
+        self.transforms = list(transforms)
         self.image_size = tuple(image_size)
-        self.config = config
-        self.factors = {stage.name: stage.factor for stage in self.stages}
         self.untrained = ()  # names of the factors that `load` found no weights for
+        if not factors or len(factors) != len(self.factors):
+            names = [factor.name for factor in factors]
+            raise ValueError(
+                f"Expected one factor or more, each with a name of its own. Received: {names}"
+            )
+        if len(factors) != len(self.transforms) + 1:
+            raise ValueError(
+                "Expected one factor more than transforms. "
+                f"Received: {len(factors)} factors, {len(self.transforms)} transforms"
+            )
+        for transform, factor, below in self._links():
+            _check_link(transform, factor, below)
+        self._check_transforms()
+
+    def _links(self):
+        """From the full image down: (transform, factor of its image, factor of its auxiliary image)."""
+        factors = list(reversed(self.factors.values()))
+        return zip(self.transforms, factors, factors[1:])
+
+    def _check_transforms(self):
+        """Applies the transforms to a few images, and traces them as a pipeline does."""
+        full = list(self.factors.values())[-1].likelihood
+        shape = (3, *self.image_size, full.num_channels)
+        images = np.random.default_rng(0).integers(0, full.num_values, shape).astype(np.uint8)
+        images[0], images[1] = 0, full.num_values - 1
+        for transform, _, below in self._links():
+            images = _checked_output(transform, images, below.likelihood)
+
+    def get_config(self):
+        return {
+            "factors": [serialization.serialize(factor) for factor in self.factors.values()],
+            "transforms": [serialization.serialize(transform) for transform in self.transforms],
+            "image_size": list(self.image_size),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        factors = [serialization.deserialize(part, Factor) for part in config["factors"]]
+        kind = auxiliary.Transform
+        transforms = [serialization.deserialize(part, kind) for part in config["transforms"]]
+        return cls(factors, transforms, config["image_size"])
+
+    def description(self):
+        """dict that JSON can hold, from which `load` builds the model again; without its weights.
+
+        Raises ValueError for a part of a class that is not registered.
+        """
+        return serialization.serialize(self)
 
     def auxiliaries(self, images):
         """The image that each factor models.
@@ -54,28 +97,26 @@ class AuxiliaryModel:
         Raises:
           ValueError: for images of another dtype or number of channels.
         """
-        head = self.stages[-1].factor.likelihood
-        images = check_images(images, head.num_channels, head.num_values)
-        chain = [images]
-        for stage in reversed(self.stages[1:]):
-            chain.append(stage.psi(chain[-1]))
+        likelihood = list(self.factors.values())[-1].likelihood
+        chain = [check_images(images, likelihood.num_channels, likelihood.num_values)]
+        for transform in self.transforms:
+            chain.append(transform(chain[-1]))
         return dict(zip(self.factors, reversed(chain)))
 
     def pair(self, name, images):
         """What the factor `name` sees of full images: (its image, its auxiliary image or None)."""
         chain = self.auxiliaries(images)
         names = list(chain)
-        position = self._position(name)
+        position = self.position(name)
         return chain[name], chain[names[position - 1]] if position > 0 else None
 
     def new_factor(self, name):
-        """A factor like that of this name, with randomly initialized weights."""
-        position = self._position(name)
-        before = self.config["stages"][position - 1] if position > 0 else None
-        dtype = self.factors[name].dtype_policy
-        return _factor(self.config["stages"][position], before, dtype)
+        """A factor like that of this name, randomly initialized."""
+        self.position(name)
+        return Factor.from_config(self.factors[name].get_config())
 
-    def _position(self, name):
+    def position(self, name):
+        """The place of a factor in the order of sampling. Raises ValueError for an unknown name."""
         if name not in self.factors:
             raise ValueError(f"Expected a factor of {list(self.factors)}. Received: {name!r}")
         return list(self.factors).index(name)
@@ -120,7 +161,7 @@ class AuxiliaryModel:
         Raises:
           ValueError: for images of another dtype or shape, or where a factor is not trained yet.
         """
-        return tf.add_n(list(self.log_probs(images).values()))
+        return sum(self.log_probs(images).values())
 
     def bits_per_dim(self, images):
         """Negative log-likelihood of each factor and of the chain, in bits per dimension of the full image.
@@ -135,14 +176,14 @@ class AuxiliaryModel:
         Raises:
           ValueError: as `log_prob`.
         """
-        images = tf.convert_to_tensor(images)
+        images = ops.convert_to_tensor(images)
         return in_bits_per_dim(self.log_probs(images), images.shape[1:])
 
     def sizes(self):
         """dict, factor name -> (H, W) of the image that the factor draws."""
         sizes = [self.image_size]
-        for stage in reversed(self.stages[1:]):
-            sizes.append(stage.psi.size(sizes[-1]))
+        for transform in self.transforms:
+            sizes.append(tuple(transform.size(sizes[-1])))
         return dict(zip(self.factors, reversed(sizes)))
 
     def sample(
@@ -156,7 +197,7 @@ class AuxiliaryModel:
         mask=None,
         jit_compile=False,
     ):
-        """Draws images, each factor in turn given what the one before it drew.
+        """Draws images, each factor in turn given what the one before it drew. Needs TensorFlow.
 
         More images than fit in memory are drawn in several batches, with a progress bar.
 
@@ -164,8 +205,8 @@ class AuxiliaryModel:
           seeds: int32 [B, 2]. Image b depends on seeds[b] alone.
           log_scale_shift: float, or float32 [B]: added to the mixtures' log-scales (figure 4).
           mode: "sample", or "map" for the paper's MAP sampling: a drawn component's location.
-          method: "incremental", every activation evaluated once; or "full", the network evaluated anew for
-            every pixel, which is some hundred times slower.
+          method: "incremental", every activation evaluated once; or "full", all networks evaluated again
+            for every pixel, which is some hundred times slower.
           given: dict with one auxiliary image, name -> uint8 [B, h, w, c], to start from. What lies
             above it in the chain is absent from the result.
           known, mask: uint8 [B, H, W, C], full images, and uint8 [B, H, W, 1], 1 at the pixels of theirs to
@@ -179,211 +220,166 @@ class AuxiliaryModel:
           dict, name -> uint8 [B, h, w, c], in the order of sampling, the image given included.
 
         Raises:
+          RuntimeError: under another backend than TensorFlow.
           ValueError: for seeds of another shape or dtype, an image given or known or a mask that does not
             fit, an unknown mode or method, or where a factor is not trained yet.
         """
-        sampling.check_method(method)
-        seeds = tf.convert_to_tensor(seeds)
-        if seeds.dtype != tf.int32 or seeds.shape[1:] != [2] or len(seeds) == 0:
+        backend.require_tensorflow("sampling")
+        from pixelcnn_aux import drawing  # here, since it needs TensorFlow and nothing above does
+
+        return drawing.sample(
+            self, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile
+        )
+
+
+def _check_link(transform, factor, below):
+    """Raises ValueError where a factor cannot take the auxiliary image that another factor models."""
+    name, ratio = type(transform).__name__, transform.ratio
+    if not isinstance(ratio, int) or ratio < 1 or ratio & (ratio - 1):
+        raise ValueError(
+            f"Expected {name} with a ratio that is a power of two. Received: {ratio!r}"
+        )
+    if factor.embedding is None or factor.auxiliary_ratio != ratio:
+        received = (
+            "no embedding"
+            if factor.embedding is None
+            else f"an embedding that gives features at {factor.auxiliary_ratio} times its input's sides"
+        )
+        raise ValueError(
+            f"Expected the factor {factor.name!r} to embed images of {name}, whose sides are those of its "
+            f"own image divided by {ratio}. Received: {received}. Choose an embedding's topology to fit."
+        )
+    for what in ("num_channels", "num_values"):
+        takes = getattr(factor.auxiliary_likelihood, what)
+        models = getattr(below.likelihood, what)
+        if takes != models:
             raise ValueError(
-                "Expected seeds as int32 [B, 2], at least one. "
-                f"Received: {seeds.dtype.name} {seeds.shape.as_list()}"
+                f"Expected the factor {factor.name!r} to embed what {below.name!r} models, {models} {what}. "
+                f"Received: {takes}"
             )
-        batch = len(seeds)
-        given = {} if given is None else self._check_given(given, batch)
-        self.require(self._names_from(given))
-        shifts = tf.cast(log_scale_shift, tf.float32)
-        if shifts.shape not in ([], [batch]):
-            raise ValueError(
-                f"Expected log_scale_shift as a number or one for each of {batch} images. "
-                f"Received: shape {shifts.shape.as_list()}"
-            )
-        shifts = tf.broadcast_to(shifts, [batch])
-        completed = {} if known is mask is None else self.completed(known, mask, batch)
 
-        def draw(rows):
-            """The images of these seeds, rows being a slice."""
-            images, kept = tf.nest.map_structure(lambda x: x[rows], (given, completed))
-            return self.draw(seeds[rows], shifts[rows], mode, images, kept, method, jit_compile)
 
-        batches = -(-batch * math.prod(self.image_size) // MAX_PIXELS)
-        size = -(-batch // batches)
-        if size >= batch:
-            return draw(slice(batch))
-        bar, parts = keras.utils.Progbar(batch, unit_name="image"), []
-        for first in range(0, batch, size):
-            parts.append(draw(slice(first, first + size)))
-            bar.update(min(first + size, batch))
-        return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
+def _checked_output(transform, images, likelihood):
+    """transform(images), which fits what the transform declares and a likelihood models."""
+    name = type(transform).__name__
 
-    def draw(
-        self,
-        seeds,
-        log_scale_shift,
-        mode="sample",
-        given=None,
-        completed=None,
-        method="incremental",
-        jit_compile=False,
-    ):
-        """What `sample` does with arguments that are checked: all at once, and also within a graph.
+    def refuse(what, expected, received):
+        raise ValueError(
+            f"Expected the transform {name} to give {what} {expected}. Received: {received}. Correct "
+            "what it declares, or what it gives."
+        )
 
-        Args:
-          seeds: int32 [B, 2].
-          log_scale_shift: float32 [B].
-          completed: from `completed`.
-          mode, given, method, jit_compile: as for `sample`.
-
-        Returns:
-          As `sample`.
-        """
-        sizes, drawn = self.sizes(), dict(given or {})
-        image = next(iter(drawn.values()), None)
-        for name in self._names_from(drawn):
-            factor = self.factors[name]
-            image = drawn[name] = factor.sampler.draw_images(
-                () if image is None else factor.features(image),
-                sampling.noise(factor, seeds, self._position(name), sizes[name], mode),
-                log_scale_shift,
-                completed[name] if completed else None,
-                method,
-                jit_compile,
-            )
-        return drawn
-
-    def _names_from(self, given):
-        """The factors that are left to draw."""
-        names = list(self.factors)
-        return names[max((names.index(name) + 1 for name in given), default=0) :]
-
-    def completed(self, known, mask, batch):
-        """What the factors keep of full images, for `draw`.
-
-        Args:
-          known, mask: as for `sample`.
-          batch: B, or None where it is not known while a graph is traced.
-
-        Returns:
-          dict, name -> (uint8 [B, h, w, c], uint8 [B, h, w, 1]).
-
-        Raises:
-          ValueError: as `sample`.
-        """
-        if (known is None) != (mask is None):
-            raise ValueError(
-                "Expected known images and a mask, or neither. "
-                f"Received: known={'None' if known is None else 'images'}, "
-                f"mask={'None' if mask is None else 'a mask'}"
-            )
-        head = self.stages[-1].factor.likelihood
-        known = check_images(known, head.num_channels, head.num_values, "known images")
-        images = self.auxiliaries(known)
-        mask = check_images(mask, 1, 2, "a mask")
-        for what, x in (("known", known), ("mask", mask)):
-            expected = [batch, *self.image_size]
-            if x.shape[:3].as_list() != expected:
-                raise ValueError(
-                    f"Expected {what} of shape {[*expected, x.shape[-1]]}, one for each seed. "
-                    f"Received: {x.shape.as_list()}"
-                )
-        masks = [mask]
-        for stage in reversed(self.stages[1:]):
-            masks.append(stage.psi.known(masks[-1]))
-        return dict(zip(images, zip(images.values(), reversed(masks))))
-
-    def _check_given(self, given, batch):
-        names = list(self.factors)[:-1]
-        if len(given) != 1 or not set(given) <= set(names):
-            raise ValueError(
-                f"Expected one auxiliary image of {names} to start from. Received: {list(given)}"
-            )
-        [(name, images)] = given.items()
-        head = self.factors[name].likelihood
-        images = check_images(images, head.num_channels, head.num_values, f"given[{name!r}]")
-        expected = [batch, *self.sizes()[name], head.num_channels]
-        if images.shape.as_list() != expected:
-            raise ValueError(
-                f"Expected given[{name!r}] of shape {expected}, one for each seed. "
-                f"Received: {images.shape.as_list()}"
-            )
-        return {name: images}
+    try:
+        height, width = transform.size(tuple(images.shape[1:3]))
+        result = transform(images)
+        result = ops.convert_to_tensor(result)
+        known = transform.known(np.ones((*images.shape[:3], 1), np.uint8))
+        backend.check_traceable(transform, images.shape[1:])
+    except Exception as error:
+        raise ValueError(
+            f"Expected the transform {name} to take uint8 images of {list(images.shape[1:])}, any "
+            f"number of them, also in a graph. Received: {type(error).__name__}: {error}"
+        ) from error
+    expected = [len(images), height, width, likelihood.num_channels]
+    dtype = keras.backend.standardize_dtype(result.dtype)
+    if dtype != "uint8" or list(result.shape) != expected:
+        refuse("uint8 images of shape", expected, f"{dtype} {list(result.shape)}")
+    if (height * transform.ratio, width * transform.ratio) != tuple(images.shape[1:3]):
+        refuse("sides divided by its ratio,", transform.ratio, f"{height} x {width}")
+    if list(known.shape) != [*expected[:3], 1]:
+        refuse("a mask of shape", [*expected[:3], 1], list(known.shape))
+    result = ops.convert_to_numpy(result)
+    if result.max() >= likelihood.num_values:
+        refuse("values below", likelihood.num_values, result.max())
+    return result
 
 
 def in_bits_per_dim(log_probs, shape):
     """dict, name -> nats [B] -> bits per dimension of full images of (H, W, C), and "total", their sum."""
     bits = math.log(2.0) * math.prod(shape)
     result = {name: -nats / bits for name, nats in log_probs.items()}
-    return {**result, "total": tf.add_n(list(result.values()))}
+    return {**result, "total": sum(result.values())}
 
 
-def chain(stages, image_size, dtype=None):
-    """Builds a model from its description: the constructor that all others call.
+def chain(transforms, image_size, network, embedding, names=None, num_components=10, dtype=None):
+    """Builds a model of RGB images from its transforms: the constructor that all others call.
+
+    What the transforms declare decides about each auxiliary image's likelihood, and about what is embedded.
 
     Args:
-      stages: list of dicts in the order of sampling, each with
-        "name": str;
-        "likelihood": ["LogisticMixture" or "Categorical", arguments];
-        "network": arguments of `PixelCNN` but for `num_params`, which the likelihood sets;
-        "psi": ["Grayscale" or "HalfResolution", arguments], the transform from the stage's image to
-          that of the stage before it; absent from the first stage, as is
-        "embedding": arguments of `Embedding`.
-        A topology is written as [name of a function of `networks.topology`, arguments].
+      transforms: list of `auxiliary.Transform` from the full image down.
       image_size: (H, W) of the full image.
+      network: dict, the arguments of `networks.PixelCNN` but for `num_params`: "topology", a
+        `networks.topology.Topology`, "filters", kernels, "dropout". The same for every factor, or a list with
+        one dict for each factor in the order of sampling.
+      embedding: dict, the arguments of `networks.Embedding`, likewise; the first factor's is not used, since
+        it is unconditional, and may be None.
+      names: list of str, of the factors in the order of sampling; by default each transform's `name`, and
+        "image" for the last.
+      num_components: int, logistics in the mixtures.
       dtype: str, of every float in the model; Keras's default where None.
 
     Returns:
-      `AuxiliaryModel` with randomly initialized weights.
+      `AuxiliaryModel`, randomly initialized.
 
     Raises:
-      ValueError: if there are no stages.
+      ValueError: where the arguments do not fit each other; see `AuxiliaryModel`.
     """
-    if not stages:
-        raise ValueError(f"Expected at least one stage. Received: stages={stages!r}")
-    factors = [_factor(stage, before, dtype) for before, stage in zip([None, *stages], stages)]
-    psis = [None, *(_make(stage["psi"]) for stage in stages[1:])]
-    names = [stage["name"] for stage in stages]
-    return AuxiliaryModel(
-        map(Stage, names, factors, psis),
-        image_size,
-        {"stages": stages, "image_size": list(image_size)},
+    transforms = list(transforms)
+    heads = [likelihoods.LogisticMixture(num_components)]
+    for transform in transforms:
+        heads.append(_auxiliary_likelihood(transform, heads[-1], num_components))
+    heads.reverse()  # the order of sampling
+    if names is None:
+        names = [*(transform.name for transform in reversed(transforms)), "image"]
+    if len(set(names)) != len(heads):
+        raise ValueError(
+            f"Expected {len(heads)} different names of factors. Received: names={list(names)}"
+        )
+    networks_of, embeddings_of = (
+        _one_each(what, value, len(heads))
+        for what, value in (("network", network), ("embedding", embedding))
     )
+    factors = []
+    for position, likelihood in enumerate(heads):
+        # In this order, which the weights drawn from a seed depend on.
+        given = heads[position - 1] if position else None
+        own = networks.PixelCNN(
+            num_params=likelihood.num_params, dtype=dtype, **networks_of[position]
+        )
+        f_w = networks.Embedding(dtype=dtype, **embeddings_of[position]) if position else None
+        factors.append(Factor(likelihood, own, f_w, given, dtype=dtype, name=names[position]))
+    return AuxiliaryModel(factors, transforms, image_size)
 
 
-def _factor(stage, before, dtype):
-    """The factor that a stage describes, conditioned on the image of the stage before it, if any."""
-    head = _make(stage["likelihood"])
-    network = networks.PixelCNN(
-        num_params=head.num_params, dtype=dtype, **_with_topology(stage["network"])
-    )
-    embedding = given = None
-    if before:
-        embedding = networks.Embedding(dtype=dtype, **_with_topology(stage["embedding"]))
-        given = _make(before["likelihood"])
-    return Factor(head, network, embedding, given, dtype=dtype, name=stage["name"])
+def _auxiliary_likelihood(transform, likelihood, num_components):
+    """The likelihood of what a transform gives of an image with this likelihood."""
+    channels = likelihood.num_channels if transform.channels is None else transform.channels
+    num_values = likelihood.num_values if transform.num_values is None else transform.num_values
+    own = transform.likelihood()
+    if own is None:
+        rgb = likelihoods.LogisticMixture(num_components)
+        if (channels, num_values) == (rgb.num_channels, rgb.num_values):
+            return rgb
+        return likelihoods.Categorical(num_values, channels)
+    if (own.num_channels, own.num_values) != (channels, num_values):
+        raise ValueError(
+            f"Expected {type(transform).__name__}.likelihood() to model {channels} channels of {num_values} "
+            f"values, as it declares. Received: {own.num_channels} channels of {own.num_values} values"
+        )
+    return own
 
 
-# What a description may name, and nothing else: it may come from a file.
-_PARTS = {
-    part.__name__: part
-    for part in (
-        auxiliary.Grayscale,
-        auxiliary.HalfResolution,
-        likelihoods.Categorical,
-        likelihoods.LogisticMixture,
-        networks.topology.flat,
-        networks.topology.pixelcnn_pp,
-        networks.topology.super_resolution,
-    )
-}
-
-
-def _make(description):
-    name, arguments = description
-    return _PARTS[name](**arguments)
-
-
-def _with_topology(arguments):
-    return {**arguments, "topology": _make(arguments["topology"])}
+def _one_each(what, arguments, count):
+    """The arguments of each of so many factors, of one dict or a list of them."""
+    if not isinstance(arguments, (list, tuple)):
+        return [arguments] * count
+    if len(arguments) != count:
+        raise ValueError(
+            f"Expected {what} as a dict, or a list of {count}, one for each factor. "
+            f"Received: {len(arguments)}"
+        )
+    return list(arguments)
 
 
 def load(path, dtype="float32"):
@@ -398,12 +394,13 @@ def load(path, dtype="float32"):
 
     Raises:
       FileNotFoundError: if `path` is no workdir.
-      ValueError: if its description or a weights file is damaged.
+      ValueError: if its description or a weights file is damaged, or names a class that is not registered.
     """
     description = workdir.read(path)["model"]
     try:
-        model = chain(**description, dtype=dtype)
-    except (TypeError, KeyError, ValueError) as error:
+        _set_dtype(description, dtype)
+        model = serialization.deserialize(description, AuxiliaryModel)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ValueError(
             f"Expected the description of a model in {path}. Received one that cannot be built "
             f"({type(error).__name__}: {error}): was it made by another version?"
@@ -411,3 +408,11 @@ def load(path, dtype="float32"):
     found = {name: workdir.load_weights(path, name, model.factors[name]) for name in model.factors}
     model.untrained = tuple(name for name in found if not found[name])
     return model
+
+
+def _set_dtype(description, dtype):
+    """Changes the dtype of every float in the description of a model."""
+    for factor in description["config"]["factors"]:
+        parts = (factor["config"]["network"], factor["config"]["embedding"])
+        for layer in (factor, *filter(None, parts)):
+            layer["config"]["dtype"] = dtype

@@ -66,6 +66,7 @@ class Images:
         self.num_images = num_images
         self.image_size = tuple(image_size)
         self.skipped = tuple(skipped)
+        self.source = {"dataset": None, "image_dir": None}
         self._read = read  # traced: int64 index below num_images -> uint8 [H, W, 3]
 
     def batches(self, batch_size, num_images=None):
@@ -80,7 +81,7 @@ class Images:
         images = indices.map(self._read, tf.data.AUTOTUNE, deterministic=True)
         return images.batch(batch_size).prefetch(tf.data.AUTOTUNE).with_options(_options())
 
-    def training_batches(self, batch_size, seed, first_step=0):
+    def training_batches(self, batch_size, seed, first_step=0, flip=True):
         """Shuffled and randomly flipped batches for ever: a data set of uint8 [batch_size, H, W, 3].
 
         Every epoch is a new permutation of all images, and a batch may span two epochs. Batch t
@@ -108,6 +109,10 @@ class Images:
         images = order.map(read, tf.data.AUTOTUNE, deterministic=True)
         images = images.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
         return images.with_options(_options())
+
+
+def as_images(images):
+    return images if isinstance(images, Images) else _in_memory(images)
 
 
 def load(name, split, image_size=(32, 32), data_dir=None, image_dir=None):

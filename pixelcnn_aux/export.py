@@ -24,7 +24,7 @@ import tensorflow as tf
 from absl import flags
 from google.protobuf import text_format
 
-from pixelcnn_aux import layers, program, sampling, workdir
+from pixelcnn_aux import drawing, layers, program, sampling, workdir
 from pixelcnn_aux.chain import in_bits_per_dim, load
 
 try:
@@ -79,7 +79,7 @@ def signatures(model, max_batch=256, jit_compile=False):
     def images(seed, log_scale_shift=None, **kwargs):
         if log_scale_shift is None:
             log_scale_shift = tf.zeros(tf.shape(seed)[:1])
-        drawn = model.draw(seed, log_scale_shift, jit_compile=jit_compile, **kwargs)
+        drawn = drawing.draw(model, seed, log_scale_shift, jit_compile=jit_compile, **kwargs)
         for name in kwargs.get("given", ()):
             del drawn[name]
         drawn["image"] = drawn.pop(full)
@@ -89,7 +89,7 @@ def signatures(model, max_batch=256, jit_compile=False):
         return images(seed, given={name: auxiliary})
 
     def complete(seed, image, mask):
-        return images(seed, completed=model.completed(image, mask, batch=None))
+        return images(seed, completed=drawing.completed(model, image, mask, batch=None))
 
     def log_prob(image):
         nats = model.log_probs(image)

@@ -1,49 +1,64 @@
 """Factor: one conditional distribution p(x | x_hat) of the chain, a Keras model."""
 
-import keras
-import tensorflow as tf
+import functools
 
-from pixelcnn_aux import layers, sampling
+import keras
+from keras import ops
+
+from pixelcnn_aux import backend, layers, networks, serialization
 from pixelcnn_aux.auxiliary import check_images
+from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.networks.stream import check_sides
 
+METHODS = ("incremental", "full")
 
+# How a saved file names the loss that is the factor's own.
+_OWN_LOSS = "likelihood.bits_per_dim"
+
+
+def check_method(method):
+    """Raises ValueError for a way of evaluating networks that there is not."""
+    if method not in METHODS:
+        raise ValueError(f"Expected a method of {METHODS}. Received: method={method!r}")
+
+
+@serialization.register()
 class Factor(keras.Model):
     """p(x | x_hat) = PixelCNN(x; f_w(x_hat)), or p(x) where nothing is given: equation (3).
 
     A Keras model from (images, auxiliary), or from images alone, to the parameters of the pixels'
-    distributions. Plain Keras trains it:
+    distributions. Plain Keras trains and saves it:
 
         factor.compile("adam", loss=factor.likelihood.bits_per_dim, jit_compile=False)
         factor.fit(batches)   # of ((images, auxiliary), images), or of (images, images)
+        factor.save("factor.keras")
 
     Args:
-      likelihood: `LogisticMixture` or `Categorical`, of the pixels of x.
+      likelihood: `Likelihood` of the pixels of x.
       network: `PixelCNN` with `likelihood.num_params` output channels.
       embedding: `Embedding`, f_w; None for an unconditional factor.
-      given: the likelihood of x_hat, for its channels and number of pixel values; None for an
-        unconditional factor.
+      auxiliary_likelihood: `Likelihood` of x_hat, for its channels and number of pixel values; None
+        for an unconditional factor.
 
     Attributes:
-      sampler: `sampling.Sampler`, which draws its images.
+      auxiliary_ratio: int, the sides of x over those of x_hat.
     """
 
-    def __init__(self, likelihood, network, embedding=None, given=None, **kwargs):
+    def __init__(self, likelihood, network, embedding=None, auxiliary_likelihood=None, **kwargs):
         super().__init__(**kwargs)
-        if (embedding is None) != (given is None):
+        if (embedding is None) != (auxiliary_likelihood is None):
             raise ValueError(
                 "Expected an embedding and the likelihood of what it embeds, or neither. "
-                f"Received: embedding={embedding}, given={given}"
+                f"Received: embedding={embedding}, auxiliary_likelihood={auxiliary_likelihood}"
             )
         self.likelihood = likelihood
         self.network = network
         self.embedding = embedding
-        self.given = given
+        self.auxiliary_likelihood = auxiliary_likelihood
         self._compiled = {
-            method.__name__: tf.function(method, reduce_retracing=True)
+            method.__name__: backend.compiled(method, self)
             for method in (self._features, self._params, self._log_prob)
         }
-        self.sampler = sampling.Sampler(self)
         self._create_weights()
 
     def _create_weights(self):
@@ -52,12 +67,67 @@ class Factor(keras.Model):
         # An embedding may end at a finer resolution than that of x_hat, which is the one of x.
         self.auxiliary_ratio = 2 ** -min(levels)
         side = max(2 ** max(self.network.topology.levels()), 2 ** (max(levels) - min(levels)))
-        images = tf.zeros([1, side, side, self.likelihood.num_channels], tf.uint8)
-        if self.given is None:
+        images = ops.zeros([1, side, side, self.likelihood.num_channels], "uint8")
+        if self.embedding is None:
             self(images)
         else:
             side //= self.auxiliary_ratio
-            self((images, tf.zeros([1, side, side, self.given.num_channels], tf.uint8)))
+            channels = self.auxiliary_likelihood.num_channels
+            self((images, ops.zeros([1, side, side, channels], "uint8")))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "likelihood": serialization.serialize(self.likelihood),
+            "network": _unbuilt(serialization.serialize(self.network)),
+            "embedding": _unbuilt(serialization.serialize(self.embedding)),
+            "auxiliary_likelihood": serialization.serialize(self.auxiliary_likelihood),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """The factor that `get_config` described, randomly initialized.
+
+        Raises ValueError for a description that names a class which is not registered.
+        """
+        kinds = {
+            "likelihood": Likelihood,
+            "network": networks.PixelCNN,
+            "embedding": networks.Embedding,
+            "auxiliary_likelihood": Likelihood,
+        }
+        parts = {name: serialization.deserialize(config[name], kinds[name]) for name in kinds}
+        return cls(**{**config, **parts})
+
+    def get_build_config(self):
+        return None  # The constructor builds it.
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if config and self.loss == self.likelihood.bits_per_dim:
+            config["loss"] = _OWN_LOSS  # a method: it comes back with the factor
+        return config
+
+    def compile_from_config(self, config):
+        if config.get("loss") != _OWN_LOSS:
+            super().compile_from_config(config)
+            return
+        others = {name: value for name, value in config.items() if name != "loss"}
+        others = keras.saving.deserialize_keras_object(others)
+        self.compile(loss=self.likelihood.bits_per_dim, **others)
+        self.optimizer.build(self.trainable_variables)
+
+    @functools.cached_property
+    def sampler(self):
+        """`sampling.Sampler`, which draws the factor's images. Raises RuntimeError without TensorFlow."""
+        backend.require_tensorflow("sampling")
+        from pixelcnn_aux import sampling  # here, since it needs TensorFlow and nothing else does
+
+        return sampling.Sampler(self)
+
+    def parts(self):
+        """The networks that the factor consists of."""
+        return [self.network] if self.embedding is None else [self.network, self.embedding]
 
     def call(self, inputs, training=None):
         images, auxiliary = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
@@ -67,17 +137,17 @@ class Factor(keras.Model):
     def scaled(self, images, likelihood=None):
         """Pixel values 0 .. num_values - 1 -> floats in [-1, 1], as the networks see them."""
         half = ((likelihood or self.likelihood).num_values - 1) / 2
-        return (tf.cast(images, self.compute_dtype) - half) / half
+        return (ops.cast(images, self.compute_dtype) - half) / half
 
     def _features(self, auxiliary, training=False):
-        return self.embedding(self.scaled(auxiliary, self.given), training=training)
+        return self.embedding(self.scaled(auxiliary, self.auxiliary_likelihood), training=training)
 
     def _params(self, inputs):
         return self(inputs, training=False)
 
     def _log_prob(self, inputs):
-        images = inputs if self.given is None else inputs[0]
-        return tf.reduce_sum(self.likelihood.log_prob(self._params(inputs), images), axis=[1, 2])
+        images = inputs if self.embedding is None else inputs[0]
+        return ops.sum(self.likelihood.log_prob(self._params(inputs), images), axis=(1, 2))
 
     def inputs(self, images, auxiliary=None):
         """What `call` takes, once it is known to fit the factor.
@@ -89,28 +159,35 @@ class Factor(keras.Model):
         Raises:
           ValueError: for images of another dtype, shape or range.
         """
-        head = self.likelihood
-        images = check_images(images, head.num_channels, head.num_values)
+        likelihood = self.likelihood
+        images = check_images(images, likelihood.num_channels, likelihood.num_values)
         check_sides(images, self.network.topology)
-        if self.given is None:
+        if self.embedding is None:
             if auxiliary is not None:
-                raise ValueError("Expected no auxiliary images: this factor is unconditional.")
+                raise ValueError(
+                    "Expected no auxiliary images: this factor is unconditional. Received: some"
+                )
             return images
         auxiliary = self._check_auxiliary(auxiliary)
         batch, height, width = images.shape[:3]
-        expected = [batch, height // self.auxiliary_ratio, width // self.auxiliary_ratio]
-        if auxiliary.shape[:3].as_list() != expected:
+        channels = self.auxiliary_likelihood.num_channels
+        expected = (batch, height // self.auxiliary_ratio, width // self.auxiliary_ratio, channels)
+        if tuple(auxiliary.shape) != expected:
             raise ValueError(
-                f"Expected auxiliary images of shape {[*expected, self.given.num_channels]} beside "
-                f"images of shape {images.shape.as_list()}. Received: {auxiliary.shape.as_list()}"
+                f"Expected auxiliary images of shape {list(expected)} beside images of shape "
+                f"{list(images.shape)}. Received: {list(auxiliary.shape)}"
             )
         return images, auxiliary
 
     def _check_auxiliary(self, auxiliary):
         if auxiliary is None:
-            raise ValueError("Expected auxiliary images: this factor is conditional.")
-        head = self.given
-        auxiliary = check_images(auxiliary, head.num_channels, head.num_values, "auxiliary images")
+            raise ValueError(
+                "Expected auxiliary images: this factor is conditional. Received: none"
+            )
+        likelihood = self.auxiliary_likelihood
+        auxiliary = check_images(
+            auxiliary, likelihood.num_channels, likelihood.num_values, "auxiliary images"
+        )
         check_sides(auxiliary, self.embedding.topology)
         return auxiliary
 
@@ -120,7 +197,7 @@ class Factor(keras.Model):
         Raises ValueError for images of another dtype, shape or range.
         """
         if self.embedding is None:
-            raise ValueError("Expected a conditional factor: this one embeds nothing.")
+            raise ValueError("Expected a conditional factor. Received: one that embeds nothing")
         return self._compiled["_features"](self._check_auxiliary(auxiliary))
 
     def params(self, images, auxiliary=None, method="full"):
@@ -131,7 +208,7 @@ class Factor(keras.Model):
           auxiliary: uint8 [B, h, w, c], or None for an unconditional factor.
           method: "full", the network evaluated over whole images; or "incremental", pixel by pixel as
             `AuxiliaryModel.sample` does, with the pixels of `images` in place of draws: equal but for
-            rounding.
+            rounding. The latter is TensorFlow's.
 
         Returns:
           float32 [B, H, W, P].
@@ -139,11 +216,11 @@ class Factor(keras.Model):
         Raises:
           ValueError: for images of another dtype, shape or range, or another method.
         """
-        sampling.check_method(method)
+        check_method(method)
         inputs = self.inputs(images, auxiliary)
         if method == "full":
             return self._compiled["_params"](inputs)
-        if self.given is None:
+        if self.embedding is None:
             return self.sampler.forced_params((), inputs)
         images, auxiliary = inputs
         return self.sampler.forced_params(self._compiled["_features"](auxiliary), images)
@@ -162,3 +239,8 @@ class Factor(keras.Model):
         """
         with layers.initialization_from_data():
             self(self.inputs(images, auxiliary), training=False)
+
+
+def _unbuilt(description):
+    """The description of a network without the shapes that it was built for: the factor builds it."""
+    return description and {k: v for k, v in description.items() if k != "build_config"}

@@ -222,6 +222,6 @@ def _input_widths(network, width):
     widths = dict.fromkeys((network.above, network.row_above, network.left), width)
     for stream in (network.vertical, network.horizontal):
         for step, level in zip(stream.steps, network.topology.levels()):
-            shifted = [s for s in step._flatten_layers() if isinstance(s, caches.SHIFTED)]
+            shifted = (s for s in layers.normalized_layers(step) if isinstance(s, caches.SHIFTED))
             widths.update(dict.fromkeys(shifted, width // 2**level))
     return widths

@@ -394,7 +394,7 @@ def _main(file):
             "training": {},
             # So that weights of another file are not taken for these.
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            "model": model.config,
+            "model": model.description(),
         },
     )
     for name, factor in model.factors.items():

@@ -1,64 +1,8 @@
-"""The paper's models: a few lines each over `chain`."""
+"""The paper's models: a few lines each over `chain`, which knows none of them."""
 
-import functools
-
+from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.chain import chain
-
-
-def _pixelcnn_pp(blocks, resolutions, filters, dropout):
-    shape = ["pixelcnn_pp", {"blocks": blocks, "resolutions": resolutions}]
-    return {"topology": shape, "filters": filters, "dropout": dropout}
-
-
-def _rgb(num_components, network, **conditioning):
-    """The description of a stage of color images, of the full size unless it is given another name."""
-    likelihood = ["LogisticMixture", {"num_components": num_components}]
-    return {"name": "image", "likelihood": likelihood, "network": network, **conditioning}
-
-
-def _colored(num_components, network, embedding):
-    """The description of the stage of full images given their grays."""
-    return _rgb(num_components, network, embedding=embedding, psi=["Grayscale", {"bits": 4}])
-
-
-def _grays(network, **conditioning):
-    """The description of a stage of 4-bit grays, likewise."""
-    likelihood = ["Categorical", {"num_values": 16}]
-    return {"name": "grayscale", "likelihood": likelihood, "network": network, **conditioning}
-
-
-def _light(blocks, filters, dropout):
-    """Pyramid PixelCNN's network of each scale (section 4.2)."""
-    kernels = {"vertical_kernel": [3, 3], "horizontal_kernel": [3, 3]}
-    shape = ["flat", {"blocks": blocks}]
-    return {"topology": shape, "filters": filters, "dropout": dropout, **kernels}
-
-
-def _super_resolution(blocks, depth, filters, dropout):
-    shape = ["super_resolution", {"blocks": blocks, "depth": depth}]
-    return {"topology": shape, "filters": filters, "dropout": dropout}
-
-
-def _scales(stage, image_size, base_size, network, embedding):
-    """The descriptions of a pyramid's stages, the base first, and each one's (H, W).
-
-    Args:
-      stage: function of a stage's network and conditioning to its description.
-      image_size, base_size: (H, W).
-      network, embedding: descriptions of all scales' networks.
-    """
-    sizes = [tuple(image_size)]
-    while sizes[-1] != tuple(base_size):
-        height, width = sizes[-1]
-        if height <= base_size[0] or height % 2 or width % 2:
-            raise ValueError(
-                "Expected an image size that halvings take to the base size. "
-                f"Received: image_size={tuple(image_size)}, base_size={tuple(base_size)}"
-            )
-        sizes.append((height // 2, width // 2))
-    given = {"embedding": embedding, "psi": ["HalfResolution", {}]}
-    stages = [stage(network, **(given if position else {})) for position in range(len(sizes))]
-    return stages, sizes[::-1]
+from pixelcnn_aux.networks import topology
 
 
 def pixelcnn_pp(
@@ -81,8 +25,8 @@ def pixelcnn_pp(
       dropout: float, the rate in the blocks.
       dtype: str, of every float in the model.
     """
-    image = _rgb(num_components, _pixelcnn_pp(blocks, resolutions, filters, dropout))
-    return chain([image], image_size, dtype)
+    network = _network(topology.pixelcnn_pp(blocks, resolutions), filters, dropout)
+    return chain([], image_size, network, None, num_components=num_components, dtype=dtype)
 
 
 def grayscale(
@@ -95,21 +39,28 @@ def grayscale(
     num_components=10,
     dropout=0.5,
     dtype=None,
+    bits=4,
 ):
-    """Grayscale PixelCNN (section 3.1): "grayscale", 4 bits a pixel, then "image" given it.
+    """Grayscale PixelCNN (section 3.1): "grayscale", `bits` a pixel, then "image" given it.
 
     Args:
       gray_blocks, image_blocks, embedding_blocks: int, gated blocks in each segment between
         resamplings, of p(X_hat), of p(X | X_hat) and of f_w.
       image_size, filters, resolutions, num_components, dropout, dtype: as for `pixelcnn_pp`.
+      bits: int, of a gray pixel.
     """
-    grays = _grays(_pixelcnn_pp(gray_blocks, resolutions, filters, dropout))
-    image = _colored(
-        num_components,
-        _pixelcnn_pp(image_blocks, resolutions, filters, dropout),
-        _pixelcnn_pp(embedding_blocks, resolutions, filters, dropout),
+    grays, image, embedding = (
+        _network(topology.pixelcnn_pp(blocks, resolutions), filters, dropout)
+        for blocks in (gray_blocks, image_blocks, embedding_blocks)
     )
-    return chain([grays, image], image_size, dtype)
+    return chain(
+        [Grayscale(bits)],
+        image_size,
+        [grays, image],
+        embedding,
+        num_components=num_components,
+        dtype=dtype,
+    )
 
 
 def pyramid(
@@ -137,15 +88,18 @@ def pyramid(
         2 ** (depth - 1).
       num_components, dropout, dtype: as for `pixelcnn_pp`.
     """
-    stages, sizes = _scales(
-        functools.partial(_rgb, num_components),
+    sizes = _halvings(image_size, base_size)
+    embedding = _network(topology.super_resolution(embedding_blocks, depth), filters, dropout)
+    names = [_name(size) for size in reversed(sizes)]
+    return chain(
+        [HalfResolution() for _ in sizes[1:]],
         image_size,
-        base_size,
         _light(blocks, filters, dropout),
-        _super_resolution(embedding_blocks, depth, filters, dropout),
+        embedding,
+        names,
+        num_components=num_components,
+        dtype=dtype,
     )
-    named = [{**stage, "name": f"{h}x{w}"} for stage, (h, w) in zip(stages, sizes)]
-    return chain(named, image_size, dtype)
 
 
 def grayscale_pyramid(
@@ -162,8 +116,9 @@ def grayscale_pyramid(
     num_components=10,
     dropout=0.5,
     dtype=None,
+    bits=4,
 ):
-    """The combination that the paper leaves as future work: a pyramid of 4-bit grays, then the colors.
+    """The combination that the paper leaves as future work: a pyramid of grays, then the colors.
 
     The factors are "grayscale_8x8", "grayscale_16x16", ..., "grayscale" of the full size, and "image".
 
@@ -171,19 +126,50 @@ def grayscale_pyramid(
       image_size, base_size, filters, blocks, embedding_blocks, depth: of the grays, as for `pyramid`.
       image_filters, image_blocks, image_embedding_blocks, resolutions, num_components: of the image given
         the grays, as `filters`, `image_blocks`, ... of `grayscale`.
-      dropout, dtype: as for `pixelcnn_pp`.
+      dropout, dtype, bits: as for `grayscale`.
     """
-    stages, sizes = _scales(
-        _grays,
+    _, *smaller = _halvings(image_size, base_size)
+    image, embedding = (
+        _network(topology.pixelcnn_pp(n, resolutions), image_filters, dropout)
+        for n in (image_blocks, image_embedding_blocks)
+    )
+    grays = _light(blocks, filters, dropout)
+    doubling = _network(topology.super_resolution(embedding_blocks, depth), filters, dropout)
+    names = [f"grayscale_{_name(size)}" for size in reversed(smaller)]
+    return chain(
+        [Grayscale(bits), *(HalfResolution() for _ in smaller)],
         image_size,
-        base_size,
-        _light(blocks, filters, dropout),
-        _super_resolution(embedding_blocks, depth, filters, dropout),
+        [*(grays for _ in smaller), grays, image],
+        [None, *(doubling for _ in smaller), embedding],
+        [*names, "grayscale", "image"],
+        num_components=num_components,
+        dtype=dtype,
     )
-    smaller = [{**stage, "name": f"grayscale_{h}x{w}"} for stage, (h, w) in zip(stages[:-1], sizes)]
-    image = _colored(
-        num_components,
-        _pixelcnn_pp(image_blocks, resolutions, image_filters, dropout),
-        _pixelcnn_pp(image_embedding_blocks, resolutions, image_filters, dropout),
-    )
-    return chain([*smaller, stages[-1], image], image_size, dtype)
+
+
+def _network(shape, filters, dropout):
+    return {"topology": shape, "filters": filters, "dropout": dropout}
+
+
+def _light(blocks, filters, dropout):
+    """Pyramid PixelCNN's network of each scale (section 4.2)."""
+    kernels = {"vertical_kernel": (3, 3), "horizontal_kernel": (3, 3)}
+    return {**_network(topology.flat(blocks), filters, dropout), **kernels}
+
+
+def _name(size):
+    return f"{size[0]}x{size[1]}"
+
+
+def _halvings(image_size, base_size):
+    """The (H, W) of a pyramid's images from the full one down to the base."""
+    sizes = [tuple(image_size)]
+    while sizes[-1] != tuple(base_size):
+        height, width = sizes[-1]
+        if height <= base_size[0] or height % 2 or width % 2:
+            raise ValueError(
+                "Expected an image size that halvings take to the base size. "
+                f"Received: image_size={tuple(image_size)}, base_size={tuple(base_size)}"
+            )
+        sizes.append((height // 2, width // 2))
+    return sizes

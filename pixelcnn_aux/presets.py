@@ -4,20 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pixelcnn_aux import models
-
-
-class Training(NamedTuple):
-    """How a factor is trained.
-
-    The learning rate decays by a constant factor a step, as in the paper. Adam's moments are those of
-    PixelCNN++: 0.95 and 0.9995.
-    """
-
-    epochs: int  # each ends with a validation and a checkpoint
-    steps_per_epoch: int
-    batch_size: int
-    learning_rate: float
-    decay: float  # of the learning rate, applied after each step
+from pixelcnn_aux.training import Training
 
 
 class Preset(NamedTuple):
@@ -43,7 +30,7 @@ _CIFAR10 = {"filters": 160, "resolutions": 3, "num_components": 10, "dropout": 0
 
 
 def _paper(epochs):
-    """Section 4.1: learning rate 0.001, batch size 64, decay 0.99999 after each iteration.
+    """Section 4.1: learning rate 0.001, batch size 64, decay 0.99999 after each iteration; flips.
 
     As many steps as the paper's, whose epochs have the 1,000 images that are kept for validation here.
     """
@@ -102,8 +89,9 @@ _PYRAMID = {"filters": 100, "blocks": 3, "embedding_blocks": 3, "depth": 2, "dro
 
 
 def _paper_pyramid(num_images, *factors):
-    """Section 4.2: learning rate 0.001, batch size 16, decay 0.999995, 60 epochs."""
-    return dict.fromkeys(factors, Training(60, num_images // 16, 16, 1e-3, 0.999995))
+    """Section 4.2: learning rate 0.001, batch size 16, decay 0.999995, 60 epochs; it mentions no flips."""
+    training = Training(60, num_images // 16, 16, 1e-3, 0.999995, flip=False)
+    return dict.fromkeys(factors, training)
 
 
 PYRAMID = {

@@ -9,14 +9,6 @@ import tensorflow as tf
 
 from pixelcnn_aux import incremental
 
-METHODS = ("incremental", "full")
-
-
-def check_method(method):
-    """Raises ValueError for a way of evaluating networks that there is not."""
-    if method not in METHODS:
-        raise ValueError(f"Expected a method of {METHODS}. Received: method={method!r}")
-
 
 def noise(factor, seeds, position, size, mode="sample"):
     """What a factor's draws consume, of each image a function of its seed alone.

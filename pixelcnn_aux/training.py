@@ -1,17 +1,79 @@
-"""Trains a factor of a model in a workdir with Keras's own `fit`; can be stopped and goes on."""
+"""Trains the factors of a model in a workdir with Keras's own `fit`; can be stopped and goes on."""
 
 import sys
-import time
 import zlib
+from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import workdir
+from pixelcnn_aux import callbacks, data, workdir
 
 BETAS = (0.95, 0.9995)  # Adam's, as in PixelCNN++ (Salimans et al., 2017)
-MAX_AVERAGE_DECAY = 0.9995  # of the weight average, likewise
+
+
+class Training(NamedTuple):
+    """How a factor is trained.
+
+    The learning rate decays by a constant factor a step, as in the paper. Adam's moments are those of
+    PixelCNN++: 0.95 and 0.9995.
+    """
+
+    epochs: int  # each ends with a validation and a checkpoint
+    steps_per_epoch: int
+    batch_size: int
+    learning_rate: float
+    decay: float  # of the learning rate, applied after each step
+    flip: bool = True  # whether images are flipped left to right at random
+
+
+def train(model, training, images, validation_images, folder, factors=None, seed=0):
+    """Trains factors of a model in a workdir, each from its last checkpoint on.
+
+    The first weights are drawn from the seed, whatever those of `model` are.
+
+    Args:
+      model: `AuxiliaryModel`; its factors are given their averaged weights as they are done.
+      training: `Training` of every factor, a dict, name -> `Training`, or a `presets.Preset`.
+      images, validation_images: uint8 [N, H, W, C], full images, or `data.Images`.
+      folder: path of the workdir, a new one or that of an earlier run with the same arguments.
+      factors: list of names of factors; all where None.
+      seed: int.
+
+    Raises:
+      RuntimeError: if another process trains one of these factors in this folder.
+      ValueError: for images of another size than the model's, a factor without `Training`, the workdir of
+        another run, or a damaged checkpoint; nothing is overwritten.
+    """
+    settings = getattr(training, "training", training)  # a preset's
+    if isinstance(settings, Training):
+        settings = dict.fromkeys(model.factors, settings)
+    names = list(model.factors) if factors is None else list(factors)
+    for name in names:
+        model.position(name)
+        if name not in settings:
+            raise ValueError(
+                f"Expected a Training for each of {names}. Received: one for each of {list(settings)}"
+            )
+    images, validation_images = map(data.as_images, (images, validation_images))
+    for split in (images, validation_images):
+        if split.image_size != model.image_size:
+            raise ValueError(
+                f"Expected images of the model's size, {model.image_size}. Received: {split.image_size}"
+            )
+    workdir.create(
+        folder,
+        {
+            **images.source,
+            "seed": seed,
+            "training": {name: setting._asdict() for name, setting in settings.items()},
+            "model": model.description(),
+        },
+    )
+    print(f"Training in {folder}: {images.num_images:,} images", flush=True)
+    for name in names:
+        average = train_factor(model, name, images, validation_images, settings[name], folder, seed)
+        model.factors[name].set_weights(average.get_weights())
 
 
 def default_strategy():
@@ -32,7 +94,7 @@ def train_factor(model, name, images, validation_images, training, folder, seed=
       model: `AuxiliaryModel`, for the chain that the factor is part of.
       name: str, the factor's name.
       images, validation_images: `data.Images`, full images.
-      training: `presets.Training`.
+      training: `Training`.
       folder: path of the workdir: averaged weights, checkpoints and logs go to its sub-folder `name`.
       seed: int.
       strategy: `tf.distribute.Strategy`; `default_strategy()` where None.
@@ -74,12 +136,14 @@ def train_factor(model, name, images, validation_images, training, folder, seed=
                 f"or a damaged one, beside {left[-1].name}. Remove the folder to start anew."
             )
         else:
-            first = next(iter(images.training_batches(training.batch_size, seed)))
+            first = next(
+                iter(images.training_batches(training.batch_size, seed, flip=training.flip))
+            )
             with strategy.scope():
                 factor.initialize_from_data(*model.pair(name, first))
             average.set_weights(factor.get_weights())
 
-        step = _steps_done(optimizer)
+        step = callbacks.steps_done(optimizer)
         steps = training.epochs * training.steps_per_epoch
         print(
             f"{name}: {factor.count_params():,} parameters, step {step:,} of {steps:,}", flush=True
@@ -87,28 +151,25 @@ def train_factor(model, name, images, validation_images, training, folder, seed=
         if step < steps:
             factor.compile(optimizer, loss=factor.likelihood.bits_per_dim, jit_compile=False)
             factor.fit(
-                _training_pairs(model, name, images, training.batch_size, seed, step),
+                _training_pairs(model, name, images, training, seed, step),
                 epochs=training.epochs,
                 initial_epoch=step // training.steps_per_epoch,
                 steps_per_epoch=training.steps_per_epoch,
                 shuffle=False,  # The pipeline does it, by a seed.
                 verbose=1 if sys.stdout.isatty() else 2,
                 callbacks=[
-                    WeightAverage(average),
-                    Throughput(training.batch_size, seconds),
-                    Validation(average, _validation_pairs(model, name, validation_images)),
+                    callbacks.WeightAverage(average),
+                    callbacks.Throughput(training.batch_size, seconds),
+                    callbacks.Validation(
+                        average, _validation_pairs(model, name, validation_images)
+                    ),
                     keras.callbacks.TensorBoard(str(workdir.logs(folder, name)), write_graph=False),
-                    Save(folder, name, average, manager),
+                    callbacks.Save(folder, name, average, manager),
                 ],
             )
         workdir.save_weights(folder, name, average)
         print(f"{name}: {steps:,} steps in {float(seconds):,.0f} s of training", flush=True)
     return average
-
-
-def _steps_done(optimizer):
-    """As an int, whatever strategy mirrors the counter."""
-    return int(optimizer.iterations.value.numpy())
 
 
 def _tensors(owner):
@@ -128,113 +189,16 @@ def _restore(checkpoint, path):
         ) from error
 
 
-def _training_pairs(model, name, images, batch_size, seed, first_step):
+def _training_pairs(model, name, images, training, seed, first_step):
     """Batches as `fit` takes them: (inputs of the factor, its images)."""
 
     def pair(full):
         image, auxiliary = model.pair(name, full)
         return (image if auxiliary is None else (image, auxiliary)), image
 
-    batches = images.training_batches(batch_size, seed, first_step)
+    batches = images.training_batches(training.batch_size, seed, first_step, training.flip)
     return batches.map(pair, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
 def _validation_pairs(model, name, images, batch_size=64):
     return [model.pair(name, batch) for batch in images.batches(batch_size)]
-
-
-def mean_bits(factor, pairs):
-    """Mean bits per own dimension over (image, auxiliary) batches of any sizes: each image counts once.
-
-    Args:
-      factor: `Factor`.
-      pairs: iterable of what `factor.log_prob` takes.
-
-    Returns:
-      float, summed in double precision.
-    """
-    bits, dimensions = 0.0, 0
-    for image, auxiliary in pairs:
-        nats = factor.log_prob(image, auxiliary).numpy().astype(np.float64)
-        bits -= nats.sum() / np.log(2.0)
-        dimensions += int(np.prod(image.shape))
-    return bits / dimensions
-
-
-class WeightAverage(keras.callbacks.Callback):
-    """Keeps an exponential average of the trained factor's weights in a second factor.
-
-    The decay at step t is min(0.9995, (1 + t) / (10 + t)), so that a short run's average forgets its
-    first weights.
-
-    Args:
-      average: `Factor` like the one trained.
-    """
-
-    def __init__(self, average):
-        super().__init__()
-        self.average = average
-
-    def on_train_begin(self, logs=None):
-        means = [mean.value for mean in self.average.trainable_variables]
-        weights = [weight.value for weight in self.model.trainable_variables]
-
-        @tf.function
-        def update():
-            step = tf.cast(self.model.optimizer.iterations.value, tf.float32)
-            decay = tf.minimum(MAX_AVERAGE_DECAY, (1.0 + step) / (10.0 + step))
-            for mean, weight in zip(means, weights, strict=True):
-                mean.assign_add((1.0 - decay) * (weight - mean))
-
-        self.update = update
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.update()
-
-
-class Throughput(keras.callbacks.Callback):
-    """Shows bits per dimension, by that name, and images per second; counts the seconds of training."""
-
-    def __init__(self, batch_size, seconds):
-        super().__init__()
-        self.batch_size = batch_size
-        self.seconds = seconds
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.elapsed = time.perf_counter() - self.start
-        self.images_per_s = (batch + 1) * self.batch_size / self.elapsed
-        logs.update(bits_per_dim=logs["loss"], images_per_s=self.images_per_s)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds.assign_add(self.elapsed)
-        logs.update(bits_per_dim=logs["loss"], images_per_s=self.images_per_s)
-
-
-class Validation(keras.callbacks.Callback):
-    """Adds the bits per dimension of the validation images under the averaged weights."""
-
-    def __init__(self, average, pairs):
-        super().__init__()
-        self.average = average
-        self.pairs = pairs
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs["val_bits_per_dim"] = mean_bits(self.average, self.pairs)
-
-
-class Save(keras.callbacks.Callback):
-    """Keeps a checkpoint, and the averaged weights beside it, at the end of every epoch."""
-
-    def __init__(self, folder, name, average, manager):
-        super().__init__()
-        self.folder = folder
-        self.name = name
-        self.average = average
-        self.manager = manager
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.manager.save(checkpoint_number=_steps_done(self.model.optimizer))
-        workdir.save_weights(self.folder, self.name, self.average)

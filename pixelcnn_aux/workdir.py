@@ -46,10 +46,9 @@ def create(path, config):
         aside.unlink()
     found = read(path)
     if found != config:
-        differing = [key for key in {**found, **config} if found.get(key) != config.get(key)]
         raise ValueError(
-            f"Expected a workdir made with the same settings. {path} was made with "
-            f"{_show(found, differing)}; received {_show(config, differing)}. "
+            f"Expected a workdir made with the same settings, {path} was made with others. "
+            f"Received: {_differences(found, config)}. "
             f"Choose another --workdir, or the settings of this one."
         )
 
@@ -59,9 +58,44 @@ def _ours(file):
     return file.name.removeprefix(".").startswith(_CONFIG)
 
 
-def _show(config, keys):
-    keys = ["preset", *(key for key in keys if key != "preset")]
-    return ", ".join(f"{key} {json.dumps(config.get(key))}" for key in keys)
+def _differences(found, config, most=5):
+    """The first settings that differ, as "training.image.epochs: 3 instead of 2, ..."."""
+    before, now = (dict(_leaves(settings)) for settings in (found, config))
+    differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    shown = [
+        f"{key}: {json.dumps(now.get(key))} instead of {json.dumps(before.get(key))}"
+        for key in differing[:most]
+    ]
+    return ", ".join([*shown, *(["..."] if len(differing) > most else [])])
+
+
+def _leaves(settings, path=""):
+    """Pairs of a path, such as training.image.epochs, and what is there, of nested dicts and lists."""
+    if isinstance(settings, dict):
+        pairs = settings.items()
+    elif isinstance(settings, list):
+        pairs = enumerate(settings)
+    else:
+        yield path, settings
+        return
+    for key, value in pairs:
+        yield from _leaves(value, f"{path}.{key}" if path else str(key))
+
+
+def save_model(path, model, **settings):
+    """Makes `path` the folder of a model, with the weights of all its factors.
+
+    Args:
+      path: path of the folder.
+      model: `AuxiliaryModel`.
+      **settings: what else `create` is given.
+
+    Raises:
+      ValueError: as `create`.
+    """
+    create(path, {**settings, "model": model.description()})
+    for name, factor in model.factors.items():
+        save_weights(path, name, factor)
 
 
 def read(path):

@@ -79,9 +79,9 @@ class HalfResolutionTest(tf.test.TestCase):
 
     def test_odd_sides_are_refused(self):
         transform = pa.auxiliary.HalfResolution()
-        with self.assertRaisesRegex(ValueError, "even sides.*Received: 4 x 5"):
+        with self.assertRaisesRegex(ValueError, "multiples of 2.*Received: 4 x 5"):
             transform(np.zeros([1, 4, 5, 3], np.uint8))
-        with self.assertRaisesRegex(ValueError, "even sides.*Received: 3 x 4"):
+        with self.assertRaisesRegex(ValueError, "multiples of 2.*Received: 3 x 4"):
             transform.size((3, 4))
         self.assertEqual(transform.size((6, 4)), (3, 2))
 

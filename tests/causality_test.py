@@ -13,22 +13,24 @@ FILTERS = 4
 RGB, GRAY = LogisticMixture(num_components=1), Categorical(num_values=16)
 
 
-def pixelcnn_pp(resolutions, head, given=None):
+def pixelcnn_pp(resolutions, likelihood, given=None):
     """PixelCNN++, given an image of the same resolution or nothing."""
     shape = topology.pixelcnn_pp(1, resolutions)
-    network = PixelCNN(shape, FILTERS, head.num_params)
-    return Factor(head, network, given and Embedding(shape, FILTERS), given)
+    network = PixelCNN(shape, FILTERS, likelihood.num_params)
+    return Factor(likelihood, network, given and Embedding(shape, FILTERS), given)
 
 
-def flat(head, given=None):
+def flat(likelihood, given=None):
     """The network of Pyramid PixelCNN, given an image of half the resolution or nothing."""
-    network = PixelCNN(topology.flat(3), FILTERS, head.num_params, (3, 3), (3, 3))
+    network = PixelCNN(topology.flat(3), FILTERS, likelihood.num_params, (3, 3), (3, 3))
     embedding = given and Embedding(topology.super_resolution(1, 2), FILTERS)
-    return Factor(head, network, embedding, given)
+    return Factor(likelihood, network, embedding, given)
 
 
-def random_images(head, *shape):
-    images = np.random.default_rng(0).integers(head.num_values, size=(*shape, head.num_channels))
+def random_images(likelihood, *shape):
+    images = np.random.default_rng(0).integers(
+        likelihood.num_values, size=(*shape, likelihood.num_channels)
+    )
     return images.astype("uint8")
 
 
@@ -48,7 +50,7 @@ def influences(factor, image, auxiliary):
     num_pixels = height * width
     features = []
     if auxiliary is not None:
-        features = factor.embedding(factor.scaled(auxiliary, factor.given))
+        features = factor.embedding(factor.scaled(auxiliary, factor.auxiliary_likelihood))
     # A copy of the image for each pixel: one backward pass gives all the gradients.
     x, *features = (tf.repeat(t, num_pixels, axis=0) for t in [factor.scaled(image), *features])
     with tf.GradientTape() as tape:
@@ -106,8 +108,8 @@ class CausalityTest(parameterized.TestCase, tf.test.TestCase):
     def test_pixels_depend_on_earlier_pixels_and_on_features(self, size, make, *arguments):
         keras.utils.set_random_seed(0)
         factor = make(*arguments)
-        head, given = factor.likelihood, factor.given
-        images, auxiliary = random_images(head, 2, *size), None
+        likelihood, given = factor.likelihood, factor.auxiliary_likelihood
+        images, auxiliary = random_images(likelihood, 2, *size), None
         if given is not None:
             auxiliary = random_images(given, 2, *(side // factor.auxiliary_ratio for side in size))
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import evaluation, workdir
+from pixelcnn_aux import evaluation, serialization, workdir
 from tests import helpers
 
 IMAGES = helpers.pictures(3)
@@ -90,10 +90,11 @@ class AuxiliaryModelTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, r"\['grayscale', 'image'\]. Received: '8x8'"):
             model.new_factor("8x8")
 
-    def test_config_builds_the_same_architecture(self):
+    def test_description_builds_the_same_architecture(self):
         model = helpers.shared_model()
-        copy = pa.chain(**json.loads(json.dumps(model.config)))
-        self.assertEqual(copy.config, model.config)
+        description = json.loads(json.dumps(model.description()))
+        copy = serialization.deserialize(description, pa.AuxiliaryModel)
+        self.assertEqual(json.loads(json.dumps(copy.description())), description)
         self.assertEqual(copy.image_size, model.image_size)
         for name, factor in model.factors.items():
             copy.factors[name].set_weights(factor.get_weights())
@@ -213,7 +214,7 @@ class ConstructorsTest(tf.test.TestCase):
         # One resolution goes `blocks` down and up; the turning point is shared by both.
         networks = (grayscale.network, image.network, image.embedding)
         self.assertEqual([len(network.topology.steps) for network in networks], [6, 2, 4])
-        self.assertEqual(grayscale.likelihood.get_config(), {"num_values": 16})
+        self.assertEqual(grayscale.likelihood.get_config(), {"num_values": 16, "num_channels": 1})
         self.assertEqual(image.likelihood.get_config(), {"num_components": 2})
         self.assertEqual(image.embedding.stream.steps[0].rate, 0.25)
         self.assertIsNone(grayscale.embedding)
@@ -249,7 +250,7 @@ class LoadTest(tf.test.TestCase):
         self.make_run("grayscale", "image")
         model = pa.load(self.folder)
         self.assertEqual(model.untrained, ())
-        self.assertEqual(model.config, helpers.shared_model().config)
+        self.assertEqual(model.description(), helpers.shared_model().description())
         self.assertAllEqual(model.log_prob(IMAGES), helpers.shared_model().log_prob(IMAGES))
 
     def test_float64_throughout(self):
@@ -308,16 +309,25 @@ class LoadTest(tf.test.TestCase):
         self.make_run()
         file = self.folder / "config.json"
         config = json.loads(file.read_text())
-        stages = config["model"]["stages"]
+        whole = config["model"]
+        gray, image = whole["config"]["factors"]
+
+        def with_factor(**changes):
+            factor = {**gray, "config": {**gray["config"], **changes}}
+            return {**whole, "config": {**whole["config"], "factors": [factor, image]}}
+
         for model in (
             3,
             {},
-            {"stages": 3, "image_size": [4, 6]},
-            {"stages": [], "image_size": [4, 6]},
-            {"stages": [{}], "image_size": [4, 6]},
-            {"stages": [{**stages[0], "likelihood": ["Gaussian", {}]}], "image_size": [4, 6]},
-            {"stages": [{**stages[0], "likelihood": ["Categorical"]}], "image_size": [4, 6]},
-            {"stages": [{**stages[0], "network": {"topology": ["flat", {}]}}], "image_size": [4]},
+            {**whole, "config": {}},
+            {**whole, "config": {**whole["config"], "factors": []}},
+            {**whole, "config": {**whole["config"], "transforms": []}},
+            {**whole, "config": {**whole["config"], "transforms": [gray]}},
+            {**whole, "config": {**whole["config"], "image_size": [4]}},
+            gray,
+            with_factor(likelihood=None),
+            with_factor(network=gray["config"]["likelihood"]),
+            with_factor(filters=3),
         ):
             file.write_text(json.dumps({**config, "model": model}))
             self.assertRefused(self.folder, "description of a model")

@@ -11,18 +11,7 @@ from tests.helpers import chi_square_p_value, in_log_scales, in_pixels, probabil
 
 SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (20_000, 2)).astype(np.int32)
 VALUES = np.arange(256)
-NETWORK = {"topology": ["flat", {"blocks": 1}], "filters": 4}
-GRAYSCALE = {
-    "name": "grayscale",
-    "likelihood": ["Categorical", {"num_values": 16}],
-    "network": NETWORK,
-}
-IMAGE = {
-    "name": "image",
-    "likelihood": ["LogisticMixture", {"num_components": 2}],
-    "network": NETWORK,
-}
-CONDITIONING = {"embedding": NETWORK, "psi": ["Grayscale", {"bits": 4}]}
+NETWORK = {"topology": pa.networks.topology.flat(1), "filters": 4}
 
 
 def draw(model):
@@ -70,7 +59,9 @@ def set_first_pixel(factor, params, *grays):
 @functools.cache
 def grays():
     """A chain of one gray factor, and what it draws."""
-    model = pa.chain([GRAYSCALE], (2, 2))
+    likelihood = pa.likelihoods.Categorical(16)
+    network = pa.networks.PixelCNN(num_params=likelihood.num_params, **NETWORK)
+    model = pa.AuxiliaryModel([pa.Factor(likelihood, network, name="grayscale")], [], (2, 2))
     make_dependent(model.factors["grayscale"], seed=3)
     return model.factors["grayscale"], draw(model)["grayscale"]
 
@@ -78,7 +69,7 @@ def grays():
 @functools.cache
 def colors():
     """A factor whose first pixels are few colors: its params there, and the first pixels drawn."""
-    model = pa.chain([IMAGE], (1, 2))
+    model = pa.chain([], (1, 2), NETWORK, None, num_components=2)
     factor = model.factors["image"]
     helpers.randomize(factor)
     # Far from the middle, where each coefficient counts by itself. G is narrow enough to show whether
@@ -100,7 +91,8 @@ def colors():
 @functools.cache
 def pairs():
     """A chain of two factors, and what it draws."""
-    model = pa.chain([GRAYSCALE, {**IMAGE, **CONDITIONING}], (1, 2))
+    transforms = [pa.auxiliary.Grayscale()]
+    model = pa.chain(transforms, (1, 2), NETWORK, NETWORK, num_components=2)
     grayscale, image = model.factors.values()
     make_dependent(grayscale, seed=3)
     make_dependent(image, seed=0)

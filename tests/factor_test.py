@@ -12,7 +12,7 @@ from tests import helpers
 
 IMAGES = helpers.pictures(4)
 GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
-TWO_RESOLUTIONS = ["pixelcnn_pp", {"blocks": 1, "resolutions": 2}]
+TWO_RESOLUTIONS = pa.networks.topology.pixelcnn_pp(blocks=1, resolutions=2)
 
 
 def gray_factor(dtype="float32"):
@@ -159,7 +159,9 @@ class WrongInputsTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "or neither"):
             pa.Factor(factor.likelihood, factor.network, embedding=factor.embedding)
         with self.assertRaisesRegex(ValueError, "or neither"):
-            pa.Factor(factor.likelihood, factor.network, given=factor.given)
+            pa.Factor(
+                factor.likelihood, factor.network, auxiliary_likelihood=factor.auxiliary_likelihood
+            )
 
 
 if __name__ == "__main__":

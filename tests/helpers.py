@@ -31,24 +31,10 @@ def images(count, seed=0):
 
 def tiny_model(blocks=1, dropout=0.0, dtype=None, topology=None):
     """A chain of grayscale and image whose networks are so many blocks in a row."""
-    network = {
-        "topology": topology or ["flat", {"blocks": blocks}],
-        "filters": 4,
-        "dropout": dropout,
-    }
-    grayscale = {
-        "name": "grayscale",
-        "likelihood": ["Categorical", {"num_values": 16}],
-        "network": network,
-    }
-    image = {
-        "name": "image",
-        "likelihood": ["LogisticMixture", {"num_components": 2}],
-        "network": network,
-        "embedding": network,
-        "psi": ["Grayscale", {"bits": 4}],
-    }
-    return pa.chain([grayscale, image], SIZE, dtype)
+    shape = topology or pa.networks.topology.flat(blocks)
+    network = {"topology": shape, "filters": 4, "dropout": dropout}
+    transforms = [pa.auxiliary.Grayscale()]
+    return pa.chain(transforms, SIZE, network, network, num_components=2, dtype=dtype)
 
 
 @functools.cache
@@ -68,7 +54,7 @@ def randomize(factor, seed=0):
 
 def make_run(folder, model, trained):
     """Leaves a workdir of a model behind, as training does, with weights of the factors `trained`."""
-    workdir.create(folder, {"preset": "tiny", "model": model.config})
+    workdir.create(folder, {"seed": 0, "model": model.description()})
     for name in trained:
         workdir.save_weights(folder, name, model.factors[name])
 

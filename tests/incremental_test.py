@@ -39,10 +39,12 @@ def random_images(head, *shape, seed=0):
 def random_inputs(factor, height, width):
     """Two images, and the auxiliary images that the factor is given, if any."""
     images = random_images(factor.likelihood, 2, height, width)
-    if factor.given is None:
+    if factor.auxiliary_likelihood is None:
         return (images,)
     ratio = factor.auxiliary_ratio
-    return images, random_images(factor.given, 2, height // ratio, width // ratio, seed=1)
+    return images, random_images(
+        factor.auxiliary_likelihood, 2, height // ratio, width // ratio, seed=1
+    )
 
 
 class ExactnessTest(parameterized.TestCase, tf.test.TestCase):
@@ -111,7 +113,7 @@ class StateTest(tf.test.TestCase):
 @functools.cache
 def model(resolutions):
     """A chain of two factors in float64, so that what is equal but for rounding gives equal pixels."""
-    shape = ["pixelcnn_pp", {"blocks": 1, "resolutions": resolutions}]
+    shape = topology.pixelcnn_pp(blocks=1, resolutions=resolutions)
     result = helpers.tiny_model(dtype="float64", topology=shape)
     for factor in result.factors.values():
         helpers.randomize(factor)

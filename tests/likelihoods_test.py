@@ -71,7 +71,7 @@ class DiscretizedLogisticTest(tf.test.TestCase):
         dist = likelihoods.DiscretizedLogistic(loc=tf.zeros([4, 1]), scale=tf.ones([3]))
         self.assertEqual(dist.batch_shape, [4, 3])
         self.assertEqual(dist.event_shape, [])
-        with self.assertRaisesRegex(ValueError, "ncompatible shapes"):
+        with self.assertRaisesRegex(ValueError, r"that broadcast.*\(4,\).*\(3,\)"):
             likelihoods.DiscretizedLogistic(loc=tf.zeros([4]), scale=tf.ones([3]))
 
 

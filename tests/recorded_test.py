@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, presets, training, workdir
+from pixelcnn_aux import data, training
 from tests import helpers
 
 FILE = pathlib.Path(__file__).parent / "data" / "recorded.npz"
@@ -60,9 +60,8 @@ def trained(name):
     pixels = tf.constant(IMAGES)
     images = data.Images(4, SIZE, lambda index: pixels[index])
     with tempfile.TemporaryDirectory() as folder:
-        workdir.create(folder, {"preset": "tiny", "model": model.config})
         average = training.train_factor(
-            model, factor, images, images, presets.Training(1, 1, 4, 1e-2, 0.9), folder, seed=3
+            model, factor, images, images, training.Training(1, 1, 4, 1e-2, 0.9), folder, seed=3
         )
     return {
         "sums": [np.sum(array, dtype=np.float64) for array in average.get_weights()],

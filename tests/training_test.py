@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import training, workdir
-from pixelcnn_aux.presets import Training
+from pixelcnn_aux import callbacks, training, workdir
+from pixelcnn_aux.training import Training
 from tests import helpers
 
 # Three epochs of three steps, 8 of 10 images a step: batches span the passes over the images.
@@ -37,14 +37,14 @@ def train(folder, name="grayscale", dropout=0.5, strategy=None):
 
 
 def train_and_wait_in_second_epoch(folder):
-    validate = training.Validation.on_epoch_end
+    validate = callbacks.Validation.on_epoch_end
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 1:
             time.sleep(600)
         validate(self, epoch, logs)
 
-    with mock.patch.object(training.Validation, "on_epoch_end", on_epoch_end):
+    with mock.patch.object(callbacks.Validation, "on_epoch_end", on_epoch_end):
         train(folder)
 
 
@@ -88,7 +88,17 @@ class StoppedRunTest(tf.test.TestCase):
         super().setUpClass()
         cls.uninterrupted = helpers.temporary_folder(cls)
         cls.output = io.StringIO()
-        with contextlib.redirect_stdout(cls.output):
+        cls.rates = []
+        update = callbacks.WeightAverage.on_train_batch_end
+
+        def on_train_batch_end(self, batch, logs=None):
+            update(self, batch, logs)
+            cls.rates.append(float(self.model.optimizer.learning_rate))
+
+        recorded = mock.patch.object(
+            callbacks.WeightAverage, "on_train_batch_end", on_train_batch_end
+        )
+        with contextlib.redirect_stdout(cls.output), recorded:
             cls.average = train(cls.uninterrupted)
 
     def setUp(self):
@@ -135,14 +145,14 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertEndsAsUninterrupted(train(self.folder))
 
     def test_interrupted_in_the_middle_of_an_epoch(self):
-        update = training.WeightAverage.on_train_batch_end
+        update = callbacks.WeightAverage.on_train_batch_end
 
         def interrupted(self, batch, logs=None):
             update(self, batch, logs)
             if int(self.model.optimizer.iterations) == 5:
                 raise KeyboardInterrupt
 
-        with mock.patch.object(training.WeightAverage, "on_train_batch_end", interrupted):
+        with mock.patch.object(callbacks.WeightAverage, "on_train_batch_end", interrupted):
             with self.assertRaises(KeyboardInterrupt):
                 train(self.folder)
         self.assertEndsAsUninterrupted(train(self.folder))
@@ -204,6 +214,11 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertNotIn("grayscale/checkpoints/ckpt-3.index", files)  # two are kept
         self.assertAveragedWeightsIn(self.uninterrupted)
 
+    def test_the_learning_rate_decays_after_every_step(self):
+        """Section 4.1: the decay is applied after each iteration."""
+        steps = np.arange(1, 10)
+        self.assertAllClose(self.rates, TINY.learning_rate * TINY.decay**steps, rtol=1e-5)
+
     def test_scalars_and_output(self):
         found = scalars(self.uninterrupted, "grayscale")
         for key in ("train/epoch_bits_per_dim", "train/epoch_images_per_s"):
@@ -247,7 +262,7 @@ class WeightAverageTest(tf.test.TestCase):
             keras.Sequential([keras.Input([1]), keras.layers.Dense(1)]) for _ in "ab"
         )
         trained.compile(keras.optimizers.SGD())
-        callback = training.WeightAverage(average)
+        callback = callbacks.WeightAverage(average)
         callback.set_model(trained)
         callback.on_train_begin()
 
@@ -278,15 +293,15 @@ class WeightAverageTest(tf.test.TestCase):
         )
         average.set_weights(factor.get_weights())
         validation = [model.pair("grayscale", helpers.pictures(32, seed=1))]
-        before = training.mean_bits(factor, validation)
+        before = callbacks.mean_bits(factor, validation)
         factor.fit(
             batches,
             steps_per_epoch=500,
             shuffle=False,
             verbose=0,
-            callbacks=[training.WeightAverage(average)],
+            callbacks=[callbacks.WeightAverage(average)],
         )
-        raw, averaged = (training.mean_bits(f, validation) for f in (factor, average))
+        raw, averaged = (callbacks.mean_bits(f, validation) for f in (factor, average))
         self.assertLess(raw, before - 0.5)  # it has learned something
         self.assertLessEqual(averaged, raw)
 
@@ -301,7 +316,7 @@ class MeanBitsTest(tf.test.TestCase):
         dimensions = math.prod(helpers.SIZE) * 3
         bits = -factor.log_prob(images, grays).numpy() / (dimensions * math.log(2))
         self.assertGreater(abs(bits[4] - bits[:4].mean()), 1e-2)
-        self.assertAllClose(training.mean_bits(factor, pairs), bits.mean(), rtol=1e-6)
+        self.assertAllClose(callbacks.mean_bits(factor, pairs), bits.mean(), rtol=1e-6)
 
 
 if __name__ == "__main__":

@@ -40,14 +40,15 @@ class CreateTest(tf.test.TestCase):
     def test_another_run_is_refused_with_both_shown(self):
         workdir.create(self.folder, CONFIG)
         before = helpers.contents(self.folder)
-        with self.assertRaisesRegex(ValueError, 'run was made with preset "demo"; .* "small"'):
+        with self.assertRaisesRegex(ValueError, 'run was .*: preset: "small" instead of "demo"\\.'):
             workdir.create(self.folder, {**CONFIG, "preset": "small"})
-        # The preset is shown even where it is something else that differs.
-        message = 'made with preset "demo", seed 0; received preset "demo", seed 1'
-        with self.assertRaisesRegex(ValueError, message):
+        with self.assertRaisesRegex(ValueError, "Received: seed: 1 instead of 0\\."):
             workdir.create(self.folder, {**CONFIG, "seed": 1})
-        with self.assertRaisesRegex(ValueError, 'seed 0; received preset "demo", seed null'):
+        with self.assertRaisesRegex(ValueError, "seed: null instead of 0"):
             workdir.create(self.folder, {k: v for k, v in CONFIG.items() if k != "seed"})
+        nested = {"stages": [{"x": 1}, {"x": 2}]}
+        with self.assertRaisesRegex(ValueError, "model.stages.1.x: 2 instead of null"):
+            workdir.create(self.folder, {**CONFIG, "model": nested})
         self.assertEqual(helpers.contents(self.folder), before)
 
     def test_other_things_are_left_as_they_are(self):
@@ -73,7 +74,7 @@ class CreateTest(tf.test.TestCase):
         create_at_once(CONFIG)
         self.assertEqual(os.listdir(self.folder), ["config.json"])
         os.remove(self.folder / "config.json")
-        with self.assertRaisesRegex(ValueError, '"small"; received preset "demo"'):
+        with self.assertRaisesRegex(ValueError, 'preset: "demo" instead of "small"'):
             create_at_once({**CONFIG, "preset": "small"})
         self.assertEqual(os.listdir(self.folder), ["config.json"])
 

@@ -14,7 +14,7 @@ def define_flags(presets):
     factors = dict.fromkeys(name for preset in presets.values() for name in preset.training)
     flags.DEFINE_enum("preset", "demo", list(presets), "Every hyper-parameter of the run.")
     flags.DEFINE_enum("factor", "all", ["all", *factors], "Which factor to train.")
-    flags.DEFINE_enum("dataset", None, list(data.DATASETS), "Overrides the preset's data set.")
+    flags.DEFINE_string("dataset", None, "Overrides the preset's data set.")
     flags.DEFINE_string(
         "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
     )
@@ -40,24 +40,8 @@ def train(name, preset_name, preset, factors):
     images = data.load(dataset, "train", model.image_size, **read)
     validation = data.load(dataset, "validation", model.image_size, **read)
     folder = pathlib.Path(FLAGS.workdir or workdir.RUNS / f"{name}-{preset_name}-{dataset}")
-    workdir.create(
-        folder,
-        {
-            "program": name,
-            "preset": preset_name,
-            "dataset": dataset,
-            "image_dir": FLAGS.image_dir and str(pathlib.Path(FLAGS.image_dir).absolute()),
-            "seed": FLAGS.seed,
-            "training": {factor: t._asdict() for factor, t in preset.training.items()},
-            "model": model.config,
-        },
-    )
-    print(f"Training in {folder}: {images.num_images:,} images", flush=True)
     try:
-        for factor in factors:
-            training.train_factor(
-                model, factor, images, validation, preset.training[factor], folder, FLAGS.seed
-            )
+        training.train(model, preset, images, validation, folder, factors, FLAGS.seed)
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from the last checkpoint.")
 

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux.layers import shifted, weight_norm
+from pixelcnn_aux.serialization import register
 
 # How a stream sees its image: its convolution, and the transposed one that doubles the resolution.
 STREAMS = {
@@ -19,6 +20,7 @@ def concat_elu(x):
     return ops.elu(ops.concatenate([x, -x], axis=-1))
 
 
+@register()
 class Projection(weight_norm.WeightNorm):
     """A 1 x 1 projection of concat_elu(concat(parts)), from the concat_elu of each part.
 
@@ -55,6 +57,7 @@ class Projection(weight_norm.WeightNorm):
         return (*shapes[0][:-1], self.filters)
 
 
+@register()
 class GatedResidualBlock(keras.layers.Layer):
     """x + a * sigmoid(b), where (a, b) are the halves of a two-layer convolutional network of x.
 
@@ -99,6 +102,10 @@ class GatedResidualBlock(keras.layers.Layer):
         if skips_shape:
             self.projection.build(skips_shape)
         self.conv_out.build(doubled)
+
+    def parts(self):
+        """The layers that the block consists of."""
+        return [self.conv_in, self.projection, self.conv_out]
 
     def call(self, x, activated=None, skips=None, cache=None, training=None):
         """Evaluates the block.

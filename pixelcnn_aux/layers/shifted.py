@@ -8,6 +8,7 @@ excludes the pixel itself: the network does that once, by shifting what its firs
 from keras import ops
 
 from pixelcnn_aux.layers import weight_norm
+from pixelcnn_aux.serialization import register
 
 
 def shift_down(x):
@@ -67,6 +68,7 @@ class ShiftedConv2DTranspose(weight_norm.WeightNormConv2DTranspose):
         return self.kernel_size[axis] // 2
 
 
+@register()
 class DownShiftedConv2D(_Down, ShiftedConv2D):
     """[B, H, W, C] -> [B, H / strides, W / strides, filters] from the rows at and above each pixel.
 
@@ -77,6 +79,7 @@ class DownShiftedConv2D(_Down, ShiftedConv2D):
         return (height - 1, 0), (width // 2, width // 2)
 
 
+@register()
 class DownRightShiftedConv2D(ShiftedConv2D):
     """[B, H, W, C] -> [B, H / strides, W / strides, filters] from the pixels above and to the left.
 
@@ -87,6 +90,7 @@ class DownRightShiftedConv2D(ShiftedConv2D):
         return (height - 1, 0), (width - 1, 0)
 
 
+@register()
 class DownShiftedConv2DTranspose(_Down, ShiftedConv2DTranspose):
     """[B, H, W, C] -> [B, 2 H, 2 W, filters] from the rows at and above each pixel.
 
@@ -97,6 +101,7 @@ class DownShiftedConv2DTranspose(_Down, ShiftedConv2DTranspose):
         return (0, height - 1), (width // 2, width // 2)
 
 
+@register()
 class DownRightShiftedConv2DTranspose(ShiftedConv2DTranspose):
     """[B, H, W, C] -> [B, 2 H, 2 W, filters] from the pixels above and to the left.
 

@@ -11,6 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from pixelcnn_aux.serialization import register
+
 _from_data = contextvars.ContextVar("initialization_from_data", default=False)
 _folded = contextvars.ContextVar("folded_kernels", default=None)
 
@@ -45,10 +47,14 @@ def folded_kernels(kernels):
         _folded.reset(token)
 
 
-def normalized_layers(model):
-    """The weight-normalized layers of a Keras model, but those that it never calls."""
-    every = model._flatten_layers()  # blocks without skips project none
-    return [layer for layer in every if isinstance(layer, WeightNorm) and layer.built]
+def normalized_layers(layer):
+    """The weight-normalized layers that a layer consists of, in order, but those that it never calls.
+
+    A layer that is made of others has a method `parts`, which lists them.
+    """
+    if isinstance(layer, WeightNorm):
+        return [layer] if layer.built else []  # blocks without skips project none
+    return [normalized for part in layer.parts() for normalized in normalized_layers(part)]
 
 
 def product(x, kernel):
@@ -122,6 +128,7 @@ class WeightNorm(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters, "init_scale": self.init_scale}
 
 
+@register()
 class WeightNormDense(WeightNorm):
     """A product over the channels of each pixel, a 1 x 1 convolution: [..., C] -> [..., filters]."""
 
@@ -132,6 +139,7 @@ class WeightNormDense(WeightNorm):
         return product(x, kernel)
 
 
+@register()
 class WeightNormConv2D(WeightNorm):
     """A convolution that keeps the image's size, or divides it by its stride.
 
@@ -177,6 +185,7 @@ class WeightNormConv2D(WeightNorm):
         }
 
 
+@register()
 class WeightNormConv2DTranspose(WeightNormConv2D):
     """The transpose of a stride-2 convolution: [B, H, W, C] -> [B, 2 H, 2 W, filters].
 

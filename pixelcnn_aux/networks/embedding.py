@@ -5,8 +5,10 @@ import keras
 from pixelcnn_aux import layers
 from pixelcnn_aux.networks.stream import Stream, check_sides
 from pixelcnn_aux.networks.topology import Topology
+from pixelcnn_aux.serialization import register
 
 
+@register()
 class Embedding(keras.Model):
     """Features of an auxiliary image: one stream of blocks, none of them shifted (section 3.3).
 
@@ -19,12 +21,20 @@ class Embedding(keras.Model):
 
     def __init__(self, topology, filters, kernel_size=(3, 3), dropout=0.0, **kwargs):
         super().__init__(**kwargs)
-        self.topology = Topology(*topology)
+        self.topology = Topology.make(*topology)
+        self._arguments = {"filters": filters, "kernel_size": list(kernel_size), "dropout": dropout}
         dtype = self.dtype_policy
         self.first = layers.WeightNormConv2D(filters, kernel_size, dtype=dtype, name="first")
         self.stream = Stream(
             self.topology, "unshifted", filters, kernel_size, dropout, dtype=dtype, name="stream"
         )
+
+    def parts(self):
+        """The layers that the network consists of."""
+        return [self.first, self.stream]
+
+    def get_config(self):
+        return {**super().get_config(), "topology": self.topology, **self._arguments}
 
     def call(self, x, training=None):
         """f_w of scaled images.

@@ -6,8 +6,10 @@ from keras import ops
 from pixelcnn_aux import layers
 from pixelcnn_aux.networks.stream import Stream, check_sides
 from pixelcnn_aux.networks.topology import Topology
+from pixelcnn_aux.serialization import register
 
 
+@register()
 class PixelCNN(keras.Model):
     """Parameters of every pixel's distribution, from the pixels before it in raster order.
 
@@ -35,7 +37,10 @@ class PixelCNN(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.topology = Topology(*topology)
+        self.topology = Topology.make(*topology)
+        self._arguments = {"filters": filters, "num_params": num_params, "dropout": dropout}
+        self._arguments["vertical_kernel"] = list(vertical_kernel)
+        self._arguments["horizontal_kernel"] = list(horizontal_kernel)
         dtype = self.dtype_policy
         self.above = layers.DownShiftedConv2D(filters, (2, 3), dtype=dtype, name="above")
         self.row_above = layers.DownShiftedConv2D(filters, (1, 3), dtype=dtype, name="row_above")
@@ -45,6 +50,13 @@ class PixelCNN(keras.Model):
             for stream, kernel in (("vertical", vertical_kernel), ("horizontal", horizontal_kernel))
         )
         self.last = layers.WeightNormDense(num_params, dtype=dtype, name="last")
+
+    def parts(self):
+        """The layers that the network consists of."""
+        return [self.above, self.row_above, self.left, self.vertical, self.horizontal, self.last]
+
+    def get_config(self):
+        return {**super().get_config(), "topology": self.topology, **self._arguments}
 
     def call(self, x, features=(), training=None):
         """Evaluates the network on whole images.

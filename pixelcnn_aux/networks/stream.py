@@ -3,8 +3,11 @@
 import keras
 
 from pixelcnn_aux import layers
+from pixelcnn_aux.networks.topology import Topology
+from pixelcnn_aux.serialization import register
 
 
+@register()
 class Stream(keras.layers.Layer):
     """The steps of a topology as layers of one kind of stream.
 
@@ -18,7 +21,9 @@ class Stream(keras.layers.Layer):
 
     def __init__(self, topology, stream, filters, kernel_size, dropout, **kwargs):
         super().__init__(**kwargs)
-        self.topology = topology
+        self.topology = Topology.make(*topology)
+        self._arguments = {"stream": stream, "filters": filters, "dropout": dropout}
+        self._arguments["kernel_size"] = list(kernel_size)
         dtype = self.dtype_policy
         convolution, transposed = layers.STREAMS[stream]
 
@@ -36,7 +41,14 @@ class Stream(keras.layers.Layer):
                 return convolution(filters, kernel_size, dtype=dtype, name=name)
             raise ValueError(f"Expected a step of block, down, up or conv. Received: {kind!r}")
 
-        self.steps = [layer(k, step.kind) for k, step in enumerate(topology.steps)]
+        self.steps = [layer(k, step.kind) for k, step in enumerate(self.topology.steps)]
+
+    def parts(self):
+        """The layers that the stream consists of."""
+        return self.steps
+
+    def get_config(self):
+        return {**super().get_config(), "topology": self.topology, **self._arguments}
 
     def call(self, first, before=None, after=None, cache=None, training=None):
         """All activations of the stream.

@@ -21,6 +21,11 @@ class Topology(NamedTuple):
     steps: tuple[Step, ...]
     outputs: tuple[int, ...]
 
+    @classmethod
+    def make(cls, steps, outputs):
+        """A topology of plain lists, such as JSON has: steps are [kind, skip]."""
+        return cls(tuple(Step(*step) for step in steps), tuple(outputs))
+
     def levels(self):
         """Each activation's resolution: the input's sides are divided by 2 ** level."""
         levels = [0]

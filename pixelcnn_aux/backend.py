@@ -1,0 +1,60 @@
+"""What differs between Keras's backends: TensorFlow, where everything works, and JAX.
+
+Layers, networks, transforms, likelihoods, factors and a chain's likelihood are written in `keras.ops` and
+run under both. Data sets, training, sampling and serving are TensorFlow's: they ask `require_tensorflow`.
+"""
+
+import keras
+
+NAME = keras.backend.backend()
+
+# `tfp`: TensorFlow Probability in the arrays of the backend.
+if NAME == "tensorflow":
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+elif NAME == "jax":
+    import jax
+    import tensorflow_probability.substrates.jax as tfp  # noqa: F401
+else:
+    raise ImportError(
+        f"Expected the Keras backend tensorflow or jax. Received: {NAME}. Set KERAS_BACKEND to one of them."
+    )
+
+
+def require_tensorflow(what):
+    """Raises RuntimeError, which names `what` needs it, under another backend."""
+    if NAME != "tensorflow":
+        raise RuntimeError(
+            f"Expected TensorFlow for {what}. Received: the Keras backend {NAME}. Install tensorflow and "
+            "set KERAS_BACKEND=tensorflow."
+        )
+
+
+def is_symbolic(tensor):
+    """Whether a tensor has no values yet, since a graph is being traced."""
+    if NAME == "tensorflow":
+        return tf.is_symbolic_tensor(tensor)
+    return isinstance(tensor, jax.core.Tracer)
+
+
+def check_traceable(function, shape):
+    """Traces a function of uint8 images [B, *shape], B unknown, as pipelines and exports will.
+
+    Raises whatever the function raises; under JAX it is not traced.
+    """
+    if NAME == "tensorflow":
+        spec = tf.TensorSpec([None, *shape], tf.uint8)
+        tf.function(function, autograph=False).get_concrete_function(spec)
+
+
+def compiled(function, layer):
+    """A function of tensors that reads a layer's weights, compiled for each new shape of its arguments."""
+    if NAME == "tensorflow":
+        return tf.function(function, reduce_retracing=True)
+
+    @jax.jit
+    def with_weights(values, *args):
+        with keras.StatelessScope(zip(layer.variables, values)):
+            return function(*args)
+
+    return lambda *args: with_weights([variable.value for variable in layer.variables], *args)

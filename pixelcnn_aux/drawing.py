@@ -1,0 +1,150 @@
+"""Drawing images from a chain: each factor in turn given what the one before it drew."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from pixelcnn_aux import sampling
+from pixelcnn_aux.auxiliary import check_images
+from pixelcnn_aux.factor import check_method
+
+# So many pixels of full images are drawn at once, since the embedding is evaluated on whole images: 128
+# images of 32 x 32.
+MAX_PIXELS = 2**17
+
+
+def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile):
+    """`AuxiliaryModel.sample`: checks its arguments, and draws in batches that fit in memory."""
+    check_method(method)
+    seeds = tf.convert_to_tensor(seeds)
+    if seeds.dtype != tf.int32 or seeds.shape[1:] != [2] or len(seeds) == 0:
+        raise ValueError(
+            "Expected seeds as int32 [B, 2], at least one. "
+            f"Received: {seeds.dtype.name} {seeds.shape.as_list()}"
+        )
+    batch = len(seeds)
+    given = {} if given is None else _check_given(model, given, batch)
+    model.require(_names_from(model, given))
+    shifts = tf.cast(log_scale_shift, tf.float32)
+    if shifts.shape not in ([], [batch]):
+        raise ValueError(
+            f"Expected log_scale_shift as a number or one for each of {batch} images. "
+            f"Received: shape {shifts.shape.as_list()}"
+        )
+    shifts = tf.broadcast_to(shifts, [batch])
+    kept = {} if known is mask is None else completed(model, known, mask, batch)
+
+    def draw_rows(rows):
+        """A part of the images, `rows` being a slice."""
+        part = tf.nest.map_structure(lambda x: x[rows], (given, kept))
+        return draw(model, seeds[rows], shifts[rows], mode, *part, method, jit_compile)
+
+    batches = -(-batch * math.prod(model.image_size) // MAX_PIXELS)
+    size = -(-batch // batches)
+    if size >= batch:
+        return draw_rows(slice(batch))
+    bar, parts = keras.utils.Progbar(batch, unit_name="image"), []
+    for first in range(0, batch, size):
+        parts.append(draw_rows(slice(first, first + size)))
+        bar.update(min(first + size, batch))
+    return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
+
+
+def draw(
+    model,
+    seeds,
+    log_scale_shift,
+    mode="sample",
+    given=None,
+    completed=None,
+    method="incremental",
+    jit_compile=False,
+):
+    """What `sample` does with arguments that are checked: all at once, and also within a graph.
+
+    Args:
+      model: `AuxiliaryModel`.
+      seeds: int32 [B, 2].
+      log_scale_shift: float32 [B].
+      completed: from `completed`.
+      mode, given, method, jit_compile: as for `AuxiliaryModel.sample`.
+
+    Returns:
+      As `AuxiliaryModel.sample`.
+    """
+    sizes, drawn = model.sizes(), dict(given or {})
+    image = next(iter(drawn.values()), None)
+    for name in _names_from(model, drawn):
+        factor = model.factors[name]
+        image = drawn[name] = factor.sampler.draw_images(
+            () if image is None else factor.features(image),
+            sampling.noise(factor, seeds, model.position(name), sizes[name], mode),
+            log_scale_shift,
+            completed[name] if completed else None,
+            method,
+            jit_compile,
+        )
+    return drawn
+
+
+def _names_from(model, given):
+    """The factors that are left to draw."""
+    names = list(model.factors)
+    return names[max((names.index(name) + 1 for name in given), default=0) :]
+
+
+def completed(model, known, mask, batch):
+    """What the factors keep of full images, for `draw`.
+
+    Args:
+      model: `AuxiliaryModel`.
+      known, mask: as for `AuxiliaryModel.sample`.
+      batch: B, or None where it is not known while a graph is traced.
+
+    Returns:
+      dict, name -> (uint8 [B, h, w, c], uint8 [B, h, w, 1]).
+
+    Raises:
+      ValueError: as `AuxiliaryModel.sample`.
+    """
+    if (known is None) != (mask is None):
+        raise ValueError(
+            "Expected known images and a mask, or neither. "
+            f"Received: known={'None' if known is None else 'images'}, "
+            f"mask={'None' if mask is None else 'a mask'}"
+        )
+    likelihood = list(model.factors.values())[-1].likelihood
+    known = check_images(known, likelihood.num_channels, likelihood.num_values, "known images")
+    images = model.auxiliaries(known)
+    mask = check_images(mask, 1, 2, "a mask")
+    for what, x in (("known", known), ("mask", mask)):
+        expected = [batch, *model.image_size]
+        if x.shape[:3].as_list() != expected:
+            raise ValueError(
+                f"Expected {what} of shape {[*expected, x.shape[-1]]}, one for each seed. "
+                f"Received: {x.shape.as_list()}"
+            )
+    masks = [mask]
+    for transform in model.transforms:
+        masks.append(transform.known(masks[-1]))
+    return dict(zip(images, zip(images.values(), reversed(masks))))
+
+
+def _check_given(model, given, batch):
+    names = list(model.factors)[:-1]
+    if len(given) != 1 or not set(given) <= set(names):
+        raise ValueError(
+            f"Expected one auxiliary image of {names} to start from. Received: {list(given)}"
+        )
+    [(name, images)] = given.items()
+    likelihood = model.factors[name].likelihood
+    channels = likelihood.num_channels
+    images = check_images(images, channels, likelihood.num_values, f"given[{name!r}]")
+    expected = [batch, *model.sizes()[name], channels]
+    if images.shape.as_list() != expected:
+        raise ValueError(
+            f"Expected given[{name!r}] of shape {expected}, one for each seed. "
+            f"Received: {images.shape.as_list()}"
+        )
+    return {name: images}

@@ -1,0 +1,12 @@
+"""Likelihoods: what the parameters that a network puts out say about each pixel of an image.
+
+Section 3.3 of Kolesnikov & Lampert (2017): a mixture of discretized logistics over RGB, which is
+the likelihood of PixelCNN++ (Salimans et al., 2017), and a categorical over few values, such as those of a
+4-bit gray. All have the interface of `Likelihood`: `log_prob` and `bits_per_dim` of an image, and `draw` of
+a pixel. TensorFlow Probability gives the probabilities.
+"""
+
+from pixelcnn_aux.likelihoods.base import MODES, Likelihood
+from pixelcnn_aux.likelihoods.categorical import Categorical
+from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic
+from pixelcnn_aux.likelihoods.mixture import MIN_LOG_SCALE, LogisticMixture

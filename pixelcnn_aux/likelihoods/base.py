@@ -1,0 +1,137 @@
+"""What all likelihoods share: their interface, and how an index is drawn."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from pixelcnn_aux.serialization import Configured
+
+MODES = ("sample", "map")
+
+
+class Likelihood(Configured):
+    """The distribution of a pixel, all its channels together, given the parameters for it.
+
+    A subclass defines `_log_prob`, `_noise` and `_draw`, in `keras.ops`, and the attributes.
+
+    Attributes:
+      num_channels: int, of the images it models.
+      num_values: int, up to 256: pixel values are 0 .. num_values - 1.
+      num_params: int, the channels that a network has to put out.
+      noise_size: int, the numbers that a draw of a pixel consumes.
+    """
+
+    def log_prob(self, params, images):
+        """Log-probability of each pixel, all its channels together.
+
+        Args:
+          params: float32 or float64 [..., num_params], the output of a network.
+          images: [..., num_channels], whole pixel values from 0 to num_values - 1 in any integer or
+            float dtype; leading shape as `params`'.
+
+        Returns:
+          [...] of `params`' dtype, in nats.
+
+        Raises:
+          ValueError: if a channel count is not this likelihood's, or the leading shapes differ.
+        """
+        params, images = ops.convert_to_tensor(params), ops.convert_to_tensor(images)
+        _check_shapes(params, self.num_params, images, self.num_channels, "images")
+        return self._log_prob(params, images)
+
+    def bits_per_dim(self, images, params):
+        """Negative log-likelihood in bits per dimension of `images`: a loss for `Model.compile`.
+
+        Args:
+          images: [B, H, W, num_channels], whole pixel values in any dtype (the loss's `y_true`).
+          params: float32 or float64 [B, H, W, num_params] (its `y_pred`).
+
+        Returns:
+          [B] of `params`' dtype, in bits per dimension that this likelihood models: the mean over H
+          and W, divided by `num_channels`.
+
+        Raises:
+          ValueError: as `log_prob`.
+        """
+        nats = -self.log_prob(params, images)
+        nats_per_pixel = ops.mean(nats, axis=tuple(range(1, len(nats.shape))))
+        return nats_per_pixel / (self.num_channels * math.log(2.0))
+
+    def noise(self, uniforms, mode="sample"):
+        """What `draw` consumes: apart from it, so that it is computed of many pixels at once.
+
+        Args:
+          uniforms: float [..., noise_size], in [0, 1).
+          mode: "sample", or "map" for draws that are the location of a component that is drawn (section
+            4.2), where its density peaks. A categorical draws as usual under both.
+
+        Returns:
+          [..., noise_size] of `uniforms`' dtype.
+
+        Raises:
+          ValueError: if `mode` is unknown.
+        """
+        if mode not in MODES:
+            raise ValueError(f"Expected `mode` to be one of {MODES}. Received: mode={mode!r}")
+        return self._noise(_open(uniforms), mode)
+
+    def draw(self, params, noise, log_scale_shift=0.0):
+        """Draws one pixel per leading index, as a function of given noise.
+
+        Args:
+          params: float32 or float64 [..., num_params].
+          noise: [..., noise_size] of `params`' dtype and leading shape, from `noise`.
+          log_scale_shift: scalar or [B], the first of the leading dimensions, added to the
+            log-scales of a mixture; below 0 draws vary less. A categorical ignores it.
+
+        Returns:
+          int32 [..., num_channels], pixel values.
+
+        Raises:
+          ValueError: if a channel count is wrong or the leading shapes differ.
+        """
+        params = ops.convert_to_tensor(params)
+        noise = ops.convert_to_tensor(noise, params.dtype)
+        _check_shapes(params, self.num_params, noise, self.noise_size, "noise")
+        return self._draw(params, noise, ops.cast(log_scale_shift, params.dtype))
+
+
+def _open(uniforms):
+    """Uniforms in [0, 1) -> in (0, 1): a 0 stands for all those below the dtype's resolution.
+
+    Left at 0 it would be a black pixel out of the narrowest component.
+    """
+    dtype = keras.backend.standardize_dtype(uniforms.dtype)
+    return ops.maximum(uniforms, np.finfo(dtype).eps / 2)
+
+
+def gumbel(uniforms):
+    return -ops.log(-ops.log(uniforms))
+
+
+def draw_index(logits, gumbels):
+    """A draw from each categorical distribution: the largest of its logits, each with a Gumbel added."""
+    return ops.argmax(logits + gumbels, axis=-1)
+
+
+def select(x, index):
+    """Of x [..., K] the element at index [...]: zeros for all others, and a sum, whatever those are."""
+    chosen = index[..., None] == ops.arange(x.shape[-1])
+    return ops.sum(ops.where(chosen, x, ops.zeros_like(x)), axis=-1)
+
+
+def _check_shapes(params, num_params, other, num_channels, name):
+    params, other = tuple(params.shape), tuple(other.shape)
+    for label, shape, size in (("params", params, num_params), (name, other, num_channels)):
+        if shape[-1:] != (size,):
+            raise ValueError(
+                f"Expected `{label}` of shape [..., {size}]. Received: {label}.shape={shape}"
+            )
+    sides = zip(params[:-1], other[:-1])
+    if len(params) != len(other) or any(a != b for a, b in sides if None not in (a, b)):
+        raise ValueError(
+            f"Expected `params` and `{name}` to have the same leading shape. "
+            f"Received: params.shape={params}, {name}.shape={other}"
+        )

@@ -1,0 +1,83 @@
+"""The likelihood of images of few values, such as 4-bit grays (section 3.3)."""
+
+from keras import ops
+
+from pixelcnn_aux.backend import tfp
+from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel, select
+from pixelcnn_aux.serialization import register
+
+tfd = tfp.distributions
+
+
+@register()
+class Categorical(Likelihood):
+    """Categorical distributions over few values, each channel's given the channels before it.
+
+    With K values, `params` of a pixel are K logits a_i for every channel i, and for every pair of channels
+    j < i a table b_ij of K x K: of each value of channel j, what it adds to the logits of channel i.
+
+    ```none
+    P(v_i | v_1, ..., v_(i-1)) = softmax(a_i + sum_(j<i) b_ij[v_j])[v_i]
+    ```
+
+    Args:
+      num_values: int, K; 16 for the paper's 4-bit grays, of one channel.
+      num_channels: int. C channels have C K + C (C - 1) / 2 K^2 parameters.
+    """
+
+    def __init__(self, num_values=16, num_channels=1):
+        for name, value, largest in (
+            ("num_values", num_values, 256),
+            ("num_channels", num_channels, 256),
+        ):
+            if not isinstance(value, int) or not 1 <= value <= largest:
+                raise ValueError(f"Expected {name} from 1 to {largest}. Received: {name}={value!r}")
+        self.num_values = num_values
+        self.num_channels = num_channels
+        pairs = num_channels * (num_channels - 1) // 2
+        self.num_params = num_channels * num_values + pairs * num_values**2
+        self.noise_size = num_channels * num_values
+
+    def get_config(self):
+        return {"num_values": self.num_values, "num_channels": self.num_channels}
+
+    def _log_prob(self, params, images):
+        values = ops.unstack(ops.cast(images, "int32"), num=self.num_channels, axis=-1)
+        logits, tables = self._parts(params)
+        log_probs = []
+        for channel, value in enumerate(values):
+            conditional = _conditional_logits(channel, logits, tables, values)
+            log_probs.append(tfd.Categorical(logits=conditional).log_prob(value))
+        return sum(log_probs[1:], start=log_probs[0])
+
+    def _noise(self, uniforms, mode):
+        del mode
+        return gumbel(uniforms)  # one for each value of each channel
+
+    def _draw(self, params, noise, log_scale_shift):
+        del log_scale_shift
+        logits, tables = self._parts(params)
+        gumbels = ops.split(noise, self.num_channels, axis=-1)
+        drawn = []
+        for channel in range(self.num_channels):
+            conditional = _conditional_logits(channel, logits, tables, drawn)
+            drawn.append(draw_index(conditional, gumbels[channel]))
+        return ops.stack(drawn, axis=-1)
+
+    def _parts(self, params):
+        """Params -> (list of logits [..., K], list of tables [..., K, K], by pairs: 01, 02, 12, 03, ...)."""
+        channels, values = self.num_channels, self.num_values
+        logits = ops.split(params[..., : channels * values], channels, axis=-1)
+        leading, pairs = ops.shape(params)[:-1], channels * (channels - 1) // 2
+        tables = ops.reshape(params[..., channels * values :], (*leading, pairs, values, values))
+        return logits, [tables[..., pair, :, :] for pair in range(pairs)]
+
+
+def _conditional_logits(channel, logits, tables, earlier):
+    """Logits [..., K] of a channel, given the values of earlier ones: a list of int32 [...]."""
+    first = channel * (channel - 1) // 2
+    rows = (
+        select(ops.swapaxes(tables[first + j], -1, -2), earlier[j][..., None])
+        for j in range(channel)
+    )
+    return sum(rows, start=logits[channel])
