@@ -137,7 +137,7 @@ class FlagsTest(tf.test.TestCase):
         self.run_program(folder)
         self.assertEqual(self.trained()[0], FACTORS * 2)
         before = helpers.contents(self.runs)
-        with self.assertRaisesRegex(ValueError, "mine was .* batch_size: 8 instead of 4"):
+        with self.assertRaisesRegex(ValueError, "mine was .*batch_size: 8 instead of 4"):
             self.run_program(folder, "--preset=small")
         self.assertEqual(self.trained()[0], FACTORS * 2)
         self.assertEqual(helpers.contents(self.runs), before)
