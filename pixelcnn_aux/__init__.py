@@ -9,7 +9,15 @@ model.sample([[0, 0], [0, 1]])["image"]          # uint8 [2, 32, 32, 3]
 
 import importlib
 
-from pixelcnn_aux import auxiliary, backend, interop, layers, likelihoods, networks
+from pixelcnn_aux import (
+    auxiliary,
+    backend,
+    interop,
+    layers,
+    likelihoods,
+    networks,
+    serialization,
+)
 from pixelcnn_aux.chain import AuxiliaryModel, chain, load
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.models import grayscale, grayscale_pyramid, pixelcnn_pp, pyramid

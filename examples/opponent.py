@@ -1,0 +1,41 @@
+"""A chain with an auxiliary variable of one's own, all in one file; trained by
+
+    python -m examples.opponent
+
+Afterwards, as for any other run: python -m evaluate.samples --plugin examples.opponent.
+"""
+
+import keras
+from keras import ops
+
+import pixelcnn_aux as pa
+from pixelcnn_aux.networks import topology
+from train import runner
+
+
+@keras.saving.register_keras_serializable(package="examples")
+class Opponent(pa.auxiliary.Transform):
+    """Red against green, and yellow against blue, in five steps each."""
+
+    channels = 2
+    num_values = 5
+
+    def __call__(self, images):
+        r, g, b = ops.unstack(ops.cast(images, "int32"), num=3, axis=-1)
+        planes = ops.stack([r - g, (r + g) // 2 - b], axis=-1)  # -255 .. 255
+        return ops.cast((planes + 255) * self.num_values // 511, "uint8")
+
+
+def opponent(filters):
+    network = {"topology": topology.pixelcnn_pp(1, 2), "filters": filters, "dropout": 0.5}
+    return pa.chain([Opponent()], (32, 32), network, embedding=network)
+
+
+TRAINING = {
+    "opponent": pa.Training(6, 100, 16, 2e-3, 0.996),
+    "image": pa.Training(12, 100, 16, 2e-3, 0.998),
+}
+PRESETS = {"demo": pa.presets.Preset("photos", opponent, {"filters": 24}, TRAINING)}
+
+if __name__ == "__main__":
+    runner.run("opponent", PRESETS)

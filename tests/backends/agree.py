@@ -1,0 +1,116 @@
+"""Checks that models compute under another Keras backend what they compute under TensorFlow.
+
+    python -m tests.backends.agree write FOLDER
+    KERAS_BACKEND=jax python -m tests.backends.agree compare FOLDER
+
+The first leaves workdirs with random weights, images, and TensorFlow's log-likelihoods and gradients in a new
+folder. The second, which needs no TensorFlow, loads the same workdirs and compares.
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+from keras import ops
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import backend, workdir
+from pixelcnn_aux.networks import topology
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+SMALL = {"image_size": (8, 8), "filters": 6, "num_components": 3, "dropout": 0.0}
+BLOCKS = {"blocks": 1, "embedding_blocks": 1}
+
+
+def planes():
+    """A chain with a categorical of several channels: 2-bit colors, at half the resolution."""
+    network = {"topology": topology.flat(1), "filters": 6}
+    embedding = {"topology": topology.super_resolution(1, 1), "filters": 6}
+    transforms = [pa.auxiliary.HalfResolution(), Coarse()]
+    embeddings = [None, network, embedding]
+    return pa.chain(transforms, (8, 8), network, embeddings, ["coarse", "half", "image"])
+
+
+@pa.serialization.register(package="tests")
+class Coarse(pa.auxiliary.Transform):
+    num_values = 4
+
+    def __call__(self, images):
+        return images // 64
+
+
+MODELS = {
+    "grayscale": lambda: pa.grayscale(
+        gray_blocks=1, image_blocks=1, embedding_blocks=1, resolutions=2, **SMALL
+    ),
+    "pyramid": lambda: pa.pyramid(base_size=(4, 4), depth=1, **BLOCKS, **SMALL),
+    "planes": planes,
+}
+
+
+def gradients(factor, inputs, images):
+    """The gradients of the mean bits per dimension with respect to all weights, as one float64 vector."""
+    if backend.NAME == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            params = factor(inputs, training=False)
+            bits = tf.reduce_mean(factor.likelihood.bits_per_dim(images, params))
+        found = tape.gradient(bits, [weight.value for weight in factor.trainable_variables])
+    else:
+        import jax
+
+        others = [variable.value for variable in factor.non_trainable_variables]
+
+        def mean_bits(weights):
+            params, _ = factor.stateless_call(weights, others, inputs, training=False)
+            return ops.mean(factor.likelihood.bits_per_dim(images, params))
+
+        found = jax.grad(mean_bits)([weight.value for weight in factor.trainable_variables])
+    return np.concatenate([np.ravel(ops.convert_to_numpy(x)).astype(np.float64) for x in found])
+
+
+def computed(model):
+    """dict, name -> array: what is compared."""
+    result = {f"{name}/nats": x for name, x in model.log_probs(IMAGES).items()}
+    for name, factor in model.factors.items():
+        image, auxiliary = model.pair(name, IMAGES)
+        result[f"{name}/image"] = image
+        inputs = factor.inputs(image, auxiliary)
+        result[f"{name}/gradients"] = gradients(factor, inputs, image)
+    return {key: np.asarray(ops.convert_to_numpy(x)) for key, x in result.items()}
+
+
+def write(folder):
+    for name, make in MODELS.items():
+        model = make()
+        for factor in model.factors.values():
+            # All weights are random: many are zero or one at first.
+            random = np.random.default_rng(1)
+            factor.set_weights(
+                [
+                    w + random.normal(0, 0.2, w.shape) if w.dtype.kind == "f" else w
+                    for w in factor.get_weights()
+                ]
+            )
+        workdir.save_model(folder / name, model)
+        np.savez(folder / f"{name}.npz", **computed(model))
+
+
+def compare(folder):
+    for name in MODELS:
+        received = computed(pa.load(folder / name))
+        with np.load(folder / f"{name}.npz") as expected:
+            assert sorted(received) == sorted(expected), (sorted(received), sorted(expected))
+            for key, value in expected.items():
+                if key.endswith("image"):
+                    np.testing.assert_array_equal(received[key], value, key)
+                    continue
+                error = np.abs(received[key] - value).max() / np.abs(value).max()
+                print(f"{name}: {key} differs by {error:.1e} of its largest")
+                assert error < (1e-4 if key.endswith("nats") else 1e-3), key
+
+
+if __name__ == "__main__":
+    what, path = sys.argv[1:]
+    {"write": write, "compare": compare}[what](pathlib.Path(path))
