@@ -7,6 +7,9 @@ model.bits_per_dim(images)                       # images: uint8 [B, H, W, 3]
 model.sample([[0, 0], [0, 1]])["image"]          # uint8 [2, 32, 32, 3]
 """
 
+from pixelcnn_aux import quiet  # before TensorFlow is imported
+
+# isort: split
 from pixelcnn_aux import auxiliary, interop, layers, likelihoods, networks
 from pixelcnn_aux.chain import AuxiliaryModel, chain, load
 from pixelcnn_aux.factor import Factor
