@@ -9,6 +9,9 @@ model.sample([[0, 0], [0, 1]])["image"]          # uint8 [2, 32, 32, 3]
 
 import importlib
 
+from pixelcnn_aux import quiet  # before TensorFlow is imported
+
+# isort: split
 from pixelcnn_aux import (
     auxiliary,
     backend,

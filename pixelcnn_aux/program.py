@@ -1,25 +1,30 @@
 """How the programs start, and how they end where their input is at fault."""
 
+import importlib
 import sys
 
 import tensorflow as tf
-from absl import app, logging
+from absl import app, flags, logging
+
+from pixelcnn_aux import quiet
+
+FLAGS = flags.FLAGS
 
 
 def run(main, arguments=()):
-    """Runs `main` after absl has parsed the flags.
+    """Runs `main` after absl has parsed the flags and the modules of --plugin are imported.
+
+    An error that the input explains ends the program with its message alone, and exit status 1; -v=1
+    shows where it was raised, and what other packages log.
 
     Args:
       main: function of as many strings as there are `arguments`.
       arguments: list of str, what the usage calls those that are no flags. Of a last one that ends in
         "..." there may be any number, or none.
-
-    An error that the input explains ends the program with its message alone, and exit status 1; -v=1
-    shows where it was raised.
     """
-
-    # TensorFlow warns of functions that are traced once for each factor, as they have to be.
-    tf.get_logger().setLevel("ERROR")
+    flags.DEFINE_multi_string(
+        "plugin", [], "A module to import first, which registers classes of yours; repeatable."
+    )
     repeated = bool(arguments) and arguments[-1].endswith("...")
 
     def checked(argv):
@@ -27,10 +32,27 @@ def run(main, arguments=()):
         if given < fixed or (given > fixed and not repeated):
             expected = f"{' '.join(arguments)} and flags" if arguments else "flags alone"
             raise app.UsageError(f"Expected {expected}. Received: {argv[1:]}")
+        if logging.get_verbosity() < logging.DEBUG:
+            # TensorFlow warns of functions that are traced once for each factor, as they have to be.
+            tf.get_logger().setLevel("ERROR")
+            quiet.drop_others(logging.get_absl_handler())
         try:
+            for name in FLAGS.plugin:
+                _import_plugin(name)
             main(*argv[1:])
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             logging.debug("%s", error, exc_info=True)
             sys.exit(f"{type(error).__name__}: {error}")
 
     app.run(checked)
+
+
+def _import_plugin(name):
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # whatever a module of someone else's raises
+        raise ImportError(
+            f"Expected --plugin as the name of a module that Python can import, such as examples.mine. "
+            f"Received: {name}, whose import failed ({type(error).__name__}: {error}). "
+            "Run from the folder that it is in, or mend the module."
+        ) from error

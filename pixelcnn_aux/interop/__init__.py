@@ -1,0 +1,9 @@
+"""Weights of the reference implementations, brought into this package's networks.
+
+As a program, it makes a workdir of the pyramid that the paper's authors published:
+python -m pixelcnn_aux.interop model.pickle --workdir runs/authors. Afterwards: python -m evaluate.bpd.
+"""
+
+from pixelcnn_aux.interop.authors import authors_pyramid
+from pixelcnn_aux.interop.openai import openai_pixelcnn_pp
+from pixelcnn_aux.interop.unpickling import read_variables

@@ -1,0 +1,41 @@
+"""Makes a workdir of the pyramid that the paper's authors published.
+
+python -m pixelcnn_aux.interop model.pickle --workdir runs/authors. Afterwards: python -m evaluate.bpd.
+"""
+
+import hashlib
+import pathlib
+import re
+
+from absl import flags
+
+from pixelcnn_aux import interop, program, workdir
+
+FLAGS = flags.FLAGS
+
+
+def main(file):
+    size = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", FLAGS.base_size)
+    if not size:
+        raise ValueError(
+            f"Expected --base_size as a side or HxW. Received: {FLAGS.base_size}. "
+            "Write it as 8 or 8x16."
+        )
+    base_size = (int(size[1]), int(size[2] or size[1]))
+    model = interop.authors_pyramid(interop.read_variables(file), base_size)
+    file, folder = pathlib.Path(file), pathlib.Path(FLAGS.workdir)
+    workdir.save_model(
+        folder,
+        model,
+        dataset="celeb_a",
+        image_dir=None,
+        # So that weights of another file are not taken for these.
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+    )
+    print(f"Wrote {folder}, with the factors {', '.join(model.factors)}")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "The folder to make.", required=True)
+    flags.DEFINE_string("base_size", "8", "Of the smallest images: a side, or HxW.")
+    program.run(main, ["FILE"])

@@ -1,0 +1,71 @@
+"""The OpenAI PixelCNN++: variables named by kind of layer, counted in the order of creation."""
+
+import collections
+import re
+
+from pixelcnn_aux import layers
+from pixelcnn_aux.interop.variables import Variables, normalized_parts
+from pixelcnn_aux.models import pixelcnn_pp
+
+
+def openai_pixelcnn_pp(variables, image_size=(32, 32)):
+    """The OpenAI PixelCNN++ (Salimans et al., 2017), unconditional.
+
+    Filters, blocks in a segment and mixture components are read off names and shapes.
+
+    Args:
+      variables: dict, "model/KIND_K/NAME" -> array, where KIND is "conv2d", "deconv2d" or "dense" and
+        K counts each kind in the order of creation; NAME is "V", "g" or "b".
+      image_size: (H, W) that the model samples.
+
+    Returns:
+      `AuxiliaryModel` with one factor, "image".
+
+    Raises:
+      ValueError: naming the variable, where one is missing, left over, not finite or of another shape;
+        or where they are not those of a PixelCNN++ at three resolutions.
+    """
+    names = re.compile(r"model/conv2d_\d+/V")
+    convolutions = sum(bool(names.fullmatch(name)) for name in variables)
+    # First convolutions and resamplings have 7; 2 streams of 2 are in each of 6 n + 2 blocks.
+    blocks, remainder = divmod(convolutions - 15, 24)
+    if blocks < 1 or remainder:
+        raise ValueError(
+            "Expected 24 n + 15 convolutions model/conv2d_K/V, as PixelCNN++ with n blocks in a "
+            f"segment has at three resolutions. Received: {convolutions}. "
+            "Give all variables of such a network."
+        )
+    variables = Variables(variables)
+    filters = variables.shape("model/conv2d_0/V")[-1]
+    num_params = max(variables.shape(name)[-1] for name in variables if "/dense_" in name)
+    model = pixelcnn_pp(image_size, filters, blocks, num_components=num_params // 10, dropout=0.0)
+    for name, layer in named_layers(model.factors["image"].network):
+        variables.assign(layer, name)
+    variables.check()
+    return model
+
+
+def named_layers(network):
+    """Pairs of OpenAI's name, without its last part, and the weight-normalized layer of a PixelCNN."""
+    counts = collections.Counter()
+    for layer in _in_order_of_creation(network):
+        kind = _kind(layer)
+        yield f"model/{kind}_{counts[kind]}", layer
+        counts[kind] += 1
+
+
+def _in_order_of_creation(network):
+    """The weight-normalized layers of a PixelCNN, step by step, the vertical stream's first."""
+    yield from (network.above, network.row_above, network.left)
+    for steps in zip(network.vertical.steps, network.horizontal.steps):
+        for step in steps:
+            yield from normalized_parts(step).values()
+    yield network.last
+
+
+def _kind(layer):
+    if isinstance(layer, (layers.WeightNormDense, layers.Projection)):
+        return "dense"
+    if isinstance(layer, layers.WeightNormConv2DTranspose):
+        return "deconv2d"
+    return "conv2d"

@@ -1,0 +1,111 @@
+"""The named arrays of a reference implementation, and the layers that they go into."""
+
+import re
+import statistics
+
+import numpy as np
+
+from pixelcnn_aux import layers
+
+
+class Variables(dict):
+    """Named arrays, each to be used once.
+
+    Args:
+      variables: dict, name -> array.
+      product_axes: tuple of 1s, the axes that the kernel of a 1 x 1 convolution has before [in, out].
+    """
+
+    def __init__(self, variables, product_axes=()):
+        super().__init__(variables)
+        self.product_axes = product_axes
+        self.layers = {}
+
+    def matching(self, pattern):
+        """The matches of all names that match a pattern.
+
+        Raises ValueError where there is none.
+        """
+        matches = [match for name in self if (match := re.fullmatch(pattern, name))]
+        if not matches:
+            raise ValueError(
+                f"Expected variables with names that match {pattern}. "
+                f"Received: {len(self)} others. Give all variables of the network."
+            )
+        return matches
+
+    def count(self, pattern):
+        """How many different numbers the group of a pattern matches.
+
+        Where one is left out, `assign` finds the variable missing.
+        """
+        return len({match[1] for match in self.matching(pattern)})
+
+    def channels(self, pattern):
+        """The size of the last axis of most variables that match a pattern.
+
+        Where one has another size, `assign` finds its shape to be wrong.
+        """
+        shapes = [self.shape(match[0]) for match in self.matching(pattern)]
+        return max(1, statistics.mode(shape[-1] if shape else 0 for shape in shapes))
+
+    def shape(self, name):
+        """The shape of a variable. Raises ValueError where it is missing."""
+        if name not in self:
+            raise ValueError(
+                f"Expected a variable {name!r}. Received: none of that name. "
+                "Give all variables of the network."
+            )
+        return np.shape(self[name])
+
+    def assign(self, layer, name):
+        """Assigns the variables NAME/V, NAME/g and NAME/b to a weight-normalized layer.
+
+        Raises ValueError where one is missing, not finite or of another shape.
+        """
+        for weight, part in ((layer.v, "V"), (layer.g, "g"), (layer.b, "b")):
+            shape = tuple(weight.shape)
+            axes = self.product_axes if len(shape) == 2 else ()
+            weight.assign(self._floats(f"{name}/{part}", axes + shape).reshape(shape))
+        self.layers[name] = layer
+
+    def _floats(self, name, expected):
+        """float32 array of the variable of that name, which is finite and of that shape."""
+        shape, array = self.shape(name), np.asarray(self[name])
+        if shape == expected and array.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                floats = array.astype(np.float32)
+            if np.isfinite(floats).all():
+                return floats
+        raise ValueError(
+            f"Expected finite floats of shape {expected} in {name!r}. "
+            f"Received: {array.dtype} of shape {shape}. Give the variable of the same network."
+        )
+
+    def check(self):
+        """Raises ValueError where a variable was not used, or a kernel has no direction."""
+        used = {f"{name}/{part}" for name in self.layers for part in "Vgb"}
+        left_over = sorted(set(self) - used)
+        if left_over:
+            raise ValueError(
+                "Expected no variables but those of the network. "
+                f"Received: also {left_over[:5]}. Leave them out."
+            )
+        for name, layer in self.layers.items():
+            if not np.isfinite(layers.WeightNorm.kernel(layer)).all():
+                raise ValueError(
+                    f"Expected a direction for each channel in '{name}/V'. "
+                    "Received: one of length 0. Give the variable of a trained network."
+                )
+
+
+def normalized_parts(step):
+    """The weight-normalized layers of a step in their order of creation.
+
+    Returns:
+      dict, the authors' name of the part -> layer; "" for a step that is one layer.
+    """
+    if not isinstance(step, layers.GatedResidualBlock):
+        return {"": step}
+    parts = {"/conv1": step.conv_in, "/conv_aux": step.projection, "/conv2": step.conv_out}
+    return {name: layer for name, layer in parts.items() if layer.built}

@@ -1,0 +1,122 @@
+"""What the tests of the importers share: archives, variables under the authors' names, pickles."""
+
+import functools
+import os
+import pathlib
+from unittest import mock
+
+import numpy as np
+
+import pixelcnn_aux as pa
+from tests import helpers
+
+DATA = pathlib.Path(__file__).parents[1] / "data"
+
+
+def archive(name):
+    """An archive's arrays, and its variables under the names that the importer takes."""
+    arrays = dict(np.load(DATA / f"{name}.npz", allow_pickle=False))
+    variables = {k.removeprefix("var/"): v for k, v in arrays.items() if k.startswith("var/")}
+    return arrays, variables
+
+
+def build_once(test, module, constructor):
+    """A module gets the same model for the same arguments until the test ends: building takes long."""
+    cached = functools.cache(getattr(module, constructor))
+    test.enter_context(mock.patch.object(module, constructor, cached))
+
+
+# The authors' layers of the autoregressive networks' two streams, with two blocks in each.
+VERTICAL = ["draw_down0", "draw_down1"]
+HORIZONTAL = ["draw_down_right0", "draw_down_right1"]
+
+
+@functools.cache
+def pyramid(scales, **arguments):
+    """A pyramid with drawn weights, two blocks in a network, and images that are not square.
+
+    Tests share it: none may change it.
+    """
+    size = (4 * 2 ** (scales - 1), 8 * 2 ** (scales - 1))
+    model = pa.pyramid(size, (4, 8), blocks=2, dropout=0.0, **arguments)
+    for seed, factor in enumerate(model.factors.values()):
+        helpers.randomize(factor, seed)
+    return model
+
+
+def layer_variables(layer, name):
+    v, g, b = layer.v.numpy(), layer.g.numpy(), layer.b.numpy()
+    if v.ndim == 2:
+        v = v[None, None]
+    if "upsample" in name:
+        # What they normalize over axes 0, 1, 2, and multiply by g along axis 3, is the kernel again.
+        v = 3 * layer.kernel().numpy()
+        g = np.sqrt(np.sum(np.square(v / 3), axis=(0, 1, 2)))
+    return {f"{name}/V": v, f"{name}/g": g, f"{name}/b": b}
+
+
+def block_variables(block, name):
+    found = {}
+    for part, layer in (("conv1", block.conv_in), ("conv2", block.conv_out)):
+        found |= layer_variables(layer, f"{name}/{part}")
+    if block.projection.built:
+        found |= layer_variables(block.projection, f"{name}/conv_aux")
+    return found
+
+
+def authors_variables(model, embedding_names=()):
+    """The variables of a pyramid under the authors' names."""
+    found = {}
+    for scale, factor in enumerate([*model.factors.values()][::-1]):
+        network, scale = factor.network, f"Resnet/scale{scale}"
+        steps = [*zip(VERTICAL, network.vertical.steps, strict=True)]
+        steps += zip(HORIZONTAL, network.horizontal.steps, strict=True)
+        steps += [("conv_down", network.above), ("conv_down_2", network.row_above)]
+        steps += [("conv_down_right", network.left), ("conv_last", network.last)]
+        if factor.embedding:
+            steps.append(("conv_first", factor.embedding.first))
+            steps += zip(embedding_names, factor.embedding.stream.steps, strict=True)
+        for name, layer in steps:
+            variables = block_variables if "block" in name or "draw" in name else layer_variables
+            found |= variables(layer, f"{scale}/{name}")
+    return found
+
+
+@functools.cache
+def reference():
+    """The archive of the authors' numbers, and the model of its variables: no test may change it."""
+    arrays, variables = archive("authors_pyramid")
+    return arrays, variables, pa.interop.authors_pyramid(variables)
+
+
+def python_2_pickle(variables):
+    """A list of (name, array) as Python 2 and its numpy pickle it with protocol 2: all strings are bytes."""
+
+    def string(data):
+        if len(data) < 256:
+            return b"U" + bytes([len(data)]) + data
+        return b"T" + len(data).to_bytes(4, "little") + data
+
+    def number(value):
+        return b"J" + value.to_bytes(4, "little", signed=True)
+
+    def pair(name, array):
+        dtype = b"cnumpy\ndtype\n" + string(array.dtype.str[1:].encode()) + b"K\0K\1\x87R"
+        dtype += b"(K\3" + string(b"<") + b"NNN" + number(-1) + number(-1) + b"K\0tb"
+        shape = b"(" + b"".join(map(number, array.shape)) + b"t"
+        empty = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85" + string(b"b")
+        state = b"(K\1" + shape + dtype + b"\x89" + string(array.tobytes()) + b"t"
+        return string(name.encode()) + empty + b"\x87R" + state + b"b\x86"
+
+    pairs = [pair(f"{name}:0", array) for name, array in variables.items()]
+    return b"\x80\x02](" + b"".join(pairs) + b"e."
+
+
+class Command:
+    """Runs a command where it is unpickled."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)

@@ -1,0 +1,62 @@
+"""Tests of the importer of OpenAI's PixelCNN++ against numbers of its code."""
+
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux.interop import openai
+from tests.interop.helpers import archive, build_once
+
+
+def variables_of(network):
+    """The variables of a network under the reference's names, for a round trip."""
+    variables = {}
+    for name, layer in openai.named_layers(network):
+        for part, weight in (("V", layer.v), ("g", layer.g), ("b", layer.b)):
+            variables[f"{name}/{part}"] = weight.numpy()
+    return variables
+
+
+class OpenAiPixelCnnTest(tf.test.TestCase):
+    def test_agrees_with_the_reference_numbers(self):
+        arrays, variables = archive("openai_pixelcnn_pp")
+        model = pa.interop.openai_pixelcnn_pp(variables, image_size=(16, 16))
+        params = model.factors["image"].params(arrays["image"])
+        self.assertAllClose(params, arrays["out/params"], rtol=0, atol=1e-4)
+        nats = -model.log_prob(arrays["image"])
+        self.assertAllClose(nats, arrays["out/nll_nats_per_image"], rtol=0, atol=2e-2)
+
+    def test_reads_filters_blocks_and_components_off_the_variables(self):
+        source = pa.pixelcnn_pp((8, 8), filters=6, blocks=2, num_components=3, dropout=0.0)
+        factor = source.factors["image"]
+        factor.set_weights([np.random.RandomState(0).normal(size=w.shape) for w in factor.weights])
+        model = pa.interop.openai_pixelcnn_pp(variables_of(factor.network), image_size=(8, 8))
+        images = np.random.RandomState(1).randint(0, 256, (2, 8, 8, 3)).astype(np.uint8)
+        self.assertEqual(model.description(), source.description())
+        self.assertAllEqual(model.log_prob(images), source.log_prob(images))
+
+    def test_names_the_variable_that_is_wrong(self):
+        _, variables = archive("openai_pixelcnn_pp")
+        build_once(self, openai, "pixelcnn_pp")
+        missing = {k: v for k, v in variables.items() if k != "model/dense_3/g"}
+        with self.assertRaisesRegex(ValueError, "model/dense_3/g"):
+            pa.interop.openai_pixelcnn_pp(missing)
+        with self.assertRaisesRegex(ValueError, "model/conv2d_7/b.*shape"):
+            pa.interop.openai_pixelcnn_pp({**variables, "model/conv2d_7/b": np.zeros(9)})
+        with self.assertRaisesRegex(ValueError, "model/conv2d_7/b"):
+            pa.interop.openai_pixelcnn_pp({**variables, "model/conv2d_7/b": np.full(8, np.nan)})
+        with self.assertRaisesRegex(ValueError, "model/extra"):
+            pa.interop.openai_pixelcnn_pp({**variables, "model/extra": np.zeros(1)})
+        with self.assertRaisesRegex(ValueError, "model/dense_3/V.*length 0"):
+            shape = variables["model/dense_3/V"].shape
+            pa.interop.openai_pixelcnn_pp({**variables, "model/dense_3/V": np.zeros(shape)})
+
+    def test_other_networks_are_refused(self):
+        _, variables = archive("openai_pixelcnn_pp")
+        del variables["model/conv2d_38/V"]
+        with self.assertRaisesRegex(ValueError, "24 n \\+ 15"):
+            pa.interop.openai_pixelcnn_pp(variables)
+
+
+if __name__ == "__main__":
+    tf.test.main()

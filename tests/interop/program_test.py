@@ -1,0 +1,101 @@
+"""Tests of the program that makes a workdir of the authors' weights."""
+
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+import types
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import workdir
+from pixelcnn_aux.interop import __main__ as program
+from tests import helpers
+from tests.interop.helpers import (
+    DATA,
+    Command,
+    authors_variables,
+    pyramid,
+    python_2_pickle,
+    reference,
+)
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+class ProgramTest(tf.test.TestCase):
+    def start(self, *arguments):
+        return subprocess.Popen(
+            [sys.executable, "-m", "pixelcnn_aux.interop", *map(str, arguments)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def test_makes_a_workdir_of_either_file(self):
+        folder = helpers.temporary_folder(self)
+        arrays, variables, expected = reference()
+        npz, model, hostile = (
+            DATA / "authors_pyramid.npz",
+            folder / "model.pickle",
+            folder / "hostile.pickle",
+        )
+        model.write_bytes(python_2_pickle(variables))
+        hostile.write_bytes(pickle.dumps([Command("true")], 2))
+        programs = [
+            self.start(npz, "--workdir", folder / "npz"),
+            self.start(model, "--workdir", folder / "pickle", "--base_size=4x8"),
+            self.start(hostile, "--workdir", folder / "none"),
+        ]
+        outputs = [program.communicate(timeout=300) for program in programs]
+        self.assertEqual([program.returncode for program in programs], [0, 0, 1], outputs)
+        self.assertIn("with the factors 8x8, 16x16", outputs[0][0])
+        self.assertIn(f"{os.system.__module__}.system", outputs[2][1].splitlines()[-1])
+        self.assertFalse((folder / "none").exists())
+        for _, errors in outputs:
+            self.assertNotIn("Traceback", errors)
+            self.assertNotIn("RuntimeWarning", errors)
+        for name, size in (("npz", (16, 16)), ("pickle", (8, 16))):
+            loaded = pa.load(folder / name)
+            self.assertEqual((loaded.image_size, loaded.untrained), (size, ()))
+            log_prob = loaded.log_prob(arrays["image"])
+            self.assertAllEqual(log_prob, expected.log_prob(arrays["image"]))
+        config = workdir.read(folder / "pickle")
+        self.assertEqual((config["preset"], config["dataset"]), ("model", "celeb_a"))
+        self.assertIsNone(config["image_dir"])
+
+    def test_refuses_a_workdir_of_something_else(self):
+        folder = helpers.temporary_folder(self)
+        variables = authors_variables(pyramid(1, filters=2, num_components=1))
+        values = types.SimpleNamespace(workdir=str(folder / "run"), base_size="4x8")
+        self.enter_context(mock.patch.object(program, "FLAGS", values))
+
+        def run(subfolder):
+            (folder / subfolder).mkdir(exist_ok=True)
+            file = folder / subfolder / "model.npz"
+            np.savez(file, **variables)
+            program.main(str(file))
+
+        run("one")
+        run("one")  # The same once more.
+        before = helpers.contents(folder / "run")
+        variables["Resnet/scale0/conv_last/b"] += 1
+        with self.assertRaisesRegex(ValueError, "Choose another --workdir"):
+            run("another")
+        self.assertEqual(helpers.contents(folder / "run"), before)
+        values.workdir = str(folder / "one")
+        with self.assertRaisesRegex(ValueError, "holds other things"):
+            run("another")
+        self.assertEqual(list(helpers.contents(folder / "one")), ["model.npz"])
+        for values.base_size in ("0", "8x", "8x8x8", "-8"):
+            with self.assertRaisesRegex(ValueError, "--base_size as a side or HxW"):
+                run("another")
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,131 @@
+"""Tests of the files of variables: pickles of both Pythons, archives, and what is refused."""
+
+import itertools
+import os
+import pickle
+
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from tests import helpers
+from tests.interop.helpers import Command, python_2_pickle
+
+
+class ReadVariablesTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+        random = np.random.default_rng(0)
+        self.variables = {
+            "a/V": random.normal(size=(2, 3, 5, 7)).astype(np.float32),  # of all bytes
+            "a/g": np.asfortranarray(random.normal(size=(3, 4))),
+            "a/b": np.array([1.5], ">f4"),
+        }
+
+    def read(self, contents):
+        file = self.folder / "model.pickle"
+        file.write_bytes(contents)
+        return pa.interop.read_variables(file)
+
+    def assert_refused(self, contents, message):
+        with self.assertRaisesRegex(ValueError, f"model.pickle.*{message}"):
+            self.read(contents)
+
+    def assert_same(self, found, expected):
+        self.assertEqual(list(found), list(expected))
+        for name, array in expected.items():
+            self.assertAllEqual(found[name], array)
+
+    def test_pickles_of_python_2(self):
+        little = {name: array.astype("<f4") for name, array in self.variables.items()}
+        self.assertGreater(max(little["a/V"].tobytes()), 127)
+        self.assert_same(self.read(python_2_pickle(little)), little)
+
+    def test_pickles_of_python_3(self):
+        for protocol, suffix in itertools.product(range(5), ("", ":0")):
+            with self.subTest(protocol=protocol, suffix=suffix):
+                pairs = [(name + suffix, array) for name, array in self.variables.items()]
+                self.assert_same(self.read(pickle.dumps(pairs, protocol)), self.variables)
+        pairs = [(name.encode(), array) for name, array in self.variables.items()]
+        self.assert_same(self.read(pickle.dumps(pairs, 2)), self.variables)
+        scalar = self.read(pickle.dumps([("step", np.float32(3))], 2))
+        self.assert_same(scalar, {"step": np.float32(3)})
+
+    def test_npz(self):
+        file = self.folder / "variables.npz"
+        np.savez(file, **self.variables)
+        self.assert_same(pa.interop.read_variables(file), self.variables)
+        prefixed = {f"var/{name}": array for name, array in self.variables.items()}
+        np.savez(file, **prefixed, image=np.zeros(3))
+        self.assert_same(pa.interop.read_variables(file), self.variables)
+
+    def test_what_a_pickle_names_is_not_called(self):
+        marker = self.folder / "marker"
+        for protocol in range(5):
+            with self.subTest(protocol=protocol):
+                hostile = pickle.dumps([("a", Command(f"touch {marker}"))], protocol)
+                self.assert_refused(hostile, f"refused '{os.system.__module__}.system'")
+                self.assertFalse(marker.exists())
+                pickle.loads(hostile)  # It would have.
+                self.assertTrue(marker.exists())
+                marker.unlink()
+        for name in (
+            "builtins\neval",
+            "numpy\nload",
+            "numpy\nndarray.tofile",
+            "numpy.core.multiarray\nfromfile",
+        ):
+            message = "refused '" + name.replace("\n", ".")
+            self.assert_refused(f"c{name}\n.".encode(), message)
+
+    def test_arrays_of_anything_but_floats_name_the_variable(self):
+        for array in (np.array([1.0, None]), np.array([b"ab"]), np.array([(1, 2)], "f4,f4")):
+            with self.subTest(dtype=array.dtype):
+                pairs = [("good", self.variables["a/V"]), ("bad", array)]
+                self.assert_refused(pickle.dumps(pairs, 2), "expected floats in 'bad'")
+        # Bytes that numpy would take for the addresses of objects.
+        addresses = b"cnumpy\nndarray\n(K\1\x85U\1OU\x08" + bytes(8) + b"tR"
+        self.assert_refused(b"\x80\2]U\3bad" + addresses + b"\x86a.", "damaged")
+        array = b"cnumpy\nndarray\n)RK\1K\1\x85cnumpy\ndtype\nU\1O\x85R\x89U\x08" + bytes(8)
+        state = array.replace(b"RK", b"R(K", 1) + b"tb"
+        self.assert_refused(b"\x80\2]U\3bad" + state + b"\x86a.", "expected floats in 'bad'")
+
+    def test_other_contents(self):
+        for contents, message in (
+            ([("a", 1.0)], "expected an array in 'a', received 1.0"),
+            (
+                [("a", np.zeros(1)), (b"a:0", np.zeros(1))],
+                "expected one variable 'a', received several",
+            ),
+            ([(1, np.zeros(1))], "damaged"),
+            ([np.zeros(1)], "damaged"),
+            (7, "damaged"),
+        ):
+            with self.subTest(contents=contents):
+                self.assert_refused(pickle.dumps(contents, 2), message)
+
+    def test_damaged_files(self):
+        whole = pickle.dumps([*self.variables.items()], 2)
+        for length in range(0, len(whole) - 1, 7):
+            self.assert_refused(whole[:length], "damaged")
+        random = np.random.default_rng(0)
+        for _ in range(300):  # It may read other numbers, but raises nothing else.
+            damaged = bytearray(whole)
+            damaged[random.integers(len(whole))] = random.choice([*b"\0\xff(.NRbt"])
+            try:
+                self.read(bytes(damaged))
+            except ValueError as error:
+                self.assertIn("model.pickle", str(error))
+        file = self.folder / "whole.npz"
+        np.savez(file, **self.variables)
+        self.assert_refused(file.read_bytes()[:-30], "damaged")
+        np.savez(file, a=np.array([None]))
+        self.assert_refused(file.read_bytes(), "damaged.*allow_pickle=False")
+        self.assert_refused(b"Expected weights", "damaged")
+        with self.assertRaisesRegex(FileNotFoundError, "none.npz, which is no file"):
+            pa.interop.read_variables(self.folder / "none.npz")
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,52 @@
+"""Tests of what all programs share: plugins, and errors that are one message."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import tensorflow as tf
+
+from tests import helpers
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+class PluginTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+        (self.folder / "first.py").write_text("print('first')")
+        (self.folder / "mine").mkdir()
+        (self.folder / "mine" / "second.py").write_text("print('second')")
+        (self.folder / "broken.py").write_text("import first\n\nfirst.none")
+
+    def run_program(self, *arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "evaluate.bpd", "--workdir=none", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+
+    def test_all_are_imported_before_the_program_runs(self):
+        result = self.run_program("--plugin=first", "--plugin=mine.second")
+        self.assertEqual(result.stdout.splitlines(), ["first", "second", "Evaluating none"])
+        self.assertStartsWith(result.stderr, "FileNotFoundError: Expected a workdir")
+
+    def test_one_that_cannot_be_imported_is_named(self):
+        for name, message in (
+            ("none.such", "ModuleNotFoundError: No module named 'none'"),
+            ("broken", "AttributeError: module 'first' has no attribute 'none'"),
+        ):
+            with self.subTest(name):
+                result = self.run_program(f"--plugin={name}")
+                self.assertEqual(result.returncode, 1)
+                self.assertIn(f"Received: {name}, whose import failed ({message}", result.stderr)
+                [line] = result.stderr.splitlines()
+                self.assertStartsWith(line, "ImportError: Expected --plugin as the name")
+
+
+if __name__ == "__main__":
+    tf.test.main()

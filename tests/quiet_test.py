@@ -1,0 +1,95 @@
+"""Tests of what programs keep to themselves, and of other processes, in which nothing changes."""
+
+import logging
+import os
+import pathlib
+import subprocess
+import sys
+
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import quiet
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+class CommandTest(tf.test.TestCase):
+    def test_programs_are_modules_of_this_project(self):
+        for module, expected in (
+            ("pixelcnn_aux.export", True),
+            ("train.grayscale", True),
+            ("evaluate.bpd", True),
+            ("evaluate_mine.bpd", False),
+            ("pytest", False),
+            ("tests.quiet_test", False),
+        ):
+            self.assertEqual(quiet.is_program(["python", "-m", module, "-v=1"]), expected, module)
+        self.assertFalse(quiet.is_program(["python", "train.grayscale"]))
+        self.assertFalse(quiet.is_program(["python", "-m"]))
+
+    def test_verbose_flags(self):
+        for argument, expected in (
+            ("-v=1", True),
+            ("--v=2", True),
+            ("-v 1", True),
+            ("--verbosity=1", True),
+            ("--verbosity 1", True),
+            ("-v=0", False),
+            ("--verbosity=-1", False),
+            ("--vertical=1", False),
+            ("--workdir=-v=1", False),
+        ):
+            command = ["python", "-m", "evaluate.bpd", "--num_images=3", *argument.split()]
+            self.assertEqual(quiet.is_verbose(command), expected, argument)
+
+
+class LogsTest(tf.test.TestCase):
+    def test_others_are_heard_from_an_error_on(self):
+        handler = logging.NullHandler()
+        quiet.drop_others(handler)
+        for module, level, kept in (
+            (tf, logging.INFO, False),
+            (tf, logging.WARNING, False),
+            (tf, logging.ERROR, True),
+            (pa, logging.WARNING, True),
+            (sys.modules[__name__], logging.WARNING, True),
+        ):
+            record = logging.LogRecord("absl", level, module.__file__, 1, "said", (), None)
+            self.assertEqual(bool(handler.filter(record)), kept, (module, level))
+
+
+class ProcessesTest(tf.test.TestCase):
+    def run_python(self, *arguments):
+        unset = ("TF_CPP_MIN_LOG_LEVEL", "GRPC_VERBOSITY")
+        environment = {name: value for name, value in os.environ.items() if name not in unset}
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.get_temp_dir(),
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+
+    def test_an_import_changes_nothing(self):
+        result = self.run_python(
+            "-c",
+            "import logging, os, warnings\n"
+            "def state(): return dict(os.environ), logging.lastResort.filters[:]\n"
+            "before = state()\n"
+            "import pixelcnn_aux\n"
+            "assert state() == before, state()\n"
+            "assert ('ignore', None, Warning, None, 0) not in warnings.filters\n",
+        )
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_a_program_prints_its_own_lines_alone(self):
+        result = self.run_python("-m", "pixelcnn_aux.interop", "none", "--workdir=run")
+        self.assertEqual(result.returncode, 1)
+        [line] = result.stderr.splitlines()
+        self.assertStartsWith(line, "FileNotFoundError: Expected a file of variables")
+        self.assertEmpty(result.stdout)
+
+
+if __name__ == "__main__":
+    tf.test.main()
