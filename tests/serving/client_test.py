@@ -1,22 +1,15 @@
 """Tests of the client, against a server on the loopback interface whose model is a little arithmetic."""
 
-import collections
 import concurrent.futures
-import contextlib
-import functools
 import http.server
 import io
 import json
-import math
 import os
 import pathlib
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import types
 import unittest
 import urllib.error
 import urllib.request
@@ -24,181 +17,21 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
 from PIL import Image
 
-from benchmarks import serving
-from pixelcnn_aux import auxiliary, client, data
-from tests import helpers
-from tests.serving import prediction_server
+from pixelcnn_aux import auxiliary
+from pixelcnn_aux.serving import client, protocols
+from tests.serving import toy
+from tests.serving.toy import HEIGHT, NEEDS_GRPC, WIDTH, drawn_images, free_port, seeds, servable
 
-ROOT = pathlib.Path(__file__).parents[1]
-HEIGHT, WIDTH = helpers.SIZE
-NEEDS_GRPC = "gRPC needs tensorflow-serving-api: pip install 'pixelcnn_aux[serving]'"
+ROOT = pathlib.Path(__file__).parents[2]
 
 
-def drawn_images(seeds, shift=0):
-    """What the toy draws: uint8 [N, H, W, 3] from int [N, 2], in NumPy."""
-    seeds = np.asarray(seeds, np.int64)[:, None, None, None]
-    pixels = np.arange(HEIGHT * WIDTH * 3).reshape(HEIGHT, WIDTH, 3)
-    return ((seeds[..., 0] * 31 + seeds[..., 1] * 7 + pixels + shift) % 256).astype(np.uint8)
-
-
-class Toy(tf.Module):
-    """Stands in for an export: its signatures, but no networks. One of its own, `slow`, takes its time."""
-
-    def draw(self, seed, shift):
-        seed, shift = tf.cast(seed, tf.int64), tf.cast(shift, tf.int64)
-        first = seed[:, 0] * 31 + seed[:, 1] * 7 + shift
-        pixels = tf.reshape(tf.range(HEIGHT * WIDTH * 3, dtype=tf.int64), [HEIGHT, WIDTH, 3])
-        return tf.cast((first[:, None, None, None] + pixels) % 256, tf.uint8)
-
-    def images(self, image, auxiliaries=True):
-        grays = {"grayscale": auxiliary.Grayscale(4)(image)} if auxiliaries else {}
-        png = tf.map_fn(tf.io.encode_png, image, fn_output_signature=tf.string)
-        return {**grays, "image": image, "image_png_bytes": png}
-
-    @tf.function
-    def sample(self, seed, log_scale_shift):
-        fits = tf.reduce_all(log_scale_shift < 100)
-        with tf.control_dependencies([tf.debugging.Assert(fits, ["Expected shifts below 100."])]):
-            return self.images(self.draw(seed, log_scale_shift))
-
-    @tf.function
-    def given_grayscale(self, seed, auxiliary):
-        image = self.draw(seed, tf.zeros(tf.shape(seed)[0])) // 16 + 16 * auxiliary
-        return self.images(image, auxiliaries=False)
-
-    @tf.function
-    def complete(self, seed, image, mask):
-        drawn = self.draw(seed, tf.zeros(tf.shape(seed)[0]))
-        return self.images(tf.where(mask == 1, image, drawn))
-
-    @tf.function
-    def log_prob(self, image):
-        means = tf.reduce_mean(tf.cast(image, tf.float32), axis=[1, 2, 3])
-        bits = {"grayscale": means / 1024, "image": means / 256}
-        nats = -HEIGHT * WIDTH * 3 * math.log(2)
-        return {
-            "bits_per_dim": bits["grayscale"] + bits["image"],
-            "log_prob": nats * (bits["grayscale"] + bits["image"]),
-            **{f"bits_per_dim_{name}": value for name, value in bits.items()},
-            **{f"log_prob_{name}": nats * value for name, value in bits.items()},
-        }
-
-    @tf.function
-    def slow(self, seconds):
-        end = tf.timestamp() + tf.cast(tf.reduce_max(seconds), tf.float64)
-        now = tf.while_loop(lambda now: now < end, lambda _: [tf.timestamp()], [end - 1])
-        with tf.control_dependencies(now):
-            return {"waited": tf.identity(seconds)}
-
-    def save(self, base_path, version, without=()):
-        seed = tf.TensorSpec([None, 2], tf.int32)
-        floats = tf.TensorSpec([None], tf.float32)
-        image = tf.TensorSpec([None, HEIGHT, WIDTH, 3], tf.uint8)
-        grays = tf.TensorSpec([None, HEIGHT, WIDTH, 1], tf.uint8)
-        inputs = {
-            "sample": {"seed": seed, "log_scale_shift": floats},
-            "given_grayscale": {"seed": seed, "auxiliary": grays},
-            "complete": {"seed": seed, "image": image, "mask": grays},
-            "log_prob": {"image": image},
-            "slow": {"seconds": floats},
-        }
-        signatures = {
-            name: getattr(self, name).get_concrete_function(**specs)
-            for name, specs in inputs.items()
-            if name not in without
-        }
-        tf.saved_model.save(self, str(base_path / version), signatures)
-
-
-FOLDER = tempfile.TemporaryDirectory()  # gone when the process ends
-
-
-@functools.cache
-def servable(name):
-    """The `Servable` of a saved `Toy`; all but "toy" lack its grays."""
-    base_path = pathlib.Path(FOLDER.name) / name
-    Toy().save(base_path, "10", without=() if name == "toy" else ("given_grayscale", "slow"))
-    for other in ("9", ".writing-11"):  # neither is the newest version
-        (base_path / other).mkdir()
-    return prediction_server.Servable(base_path)
-
-
-def seeds(*pairs):
-    return np.array(pairs, np.int32)
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def tiles(path, height=1):
-    """uint8 [n, height, H, W, 3]: the images of a picture, of which so many are above each other."""
-    picture = np.asarray(Image.open(path))[::3, ::3]
-    rows, columns = picture.shape[0] // height // (HEIGHT + 2), picture.shape[1] // (WIDTH + 2)
-    picture = picture.reshape(rows, height, HEIGHT + 2, columns, WIDTH + 2, 3).swapaxes(2, 3)
-    picture = picture.swapaxes(1, 2).reshape(-1, height, HEIGHT + 2, WIDTH + 2, 3)
-    return picture[:, :, 1:-1, 1:-1]
-
-
-class ClientTests:
+class ClientTests(toy.ServedTests):
     """What holds for either protocol."""
-
-    REST = None
-
-    def setUp(self):
-        super().setUp()
-        self.folder = helpers.temporary_folder(self)
-        self.address = self.serve(servable("toy"))
-
-    def serve(self, served, port=0):
-        """HOST:PORT of a new server."""
-        ports = (
-            {"port": None, "rest_port": port} if self.REST else {"port": port, "rest_port": None}
-        )
-        server = self.enter_context(prediction_server.PredictionServer(served, **ports))
-        return f"127.0.0.1:{server.rest_port if self.REST else server.port}"
-
-    def client(self, model="toy", address=None, timeout=60.0):
-        return client.Client(address or self.address, model, self.REST, timeout)
-
-    def spy(self, **kwargs):
-        """Counts the requests that reach the model; other arguments change what it does."""
-        toy = servable("toy")
-        return self.enter_context(
-            mock.patch.object(toy, "predict", **{"wraps": toy.predict, **kwargs})
-        )
 
     def quick_attempts(self):
         self.enter_context(mock.patch.object(client, "PAUSES", (0.01, 0.02)))
-
-    def run_program(self, *arguments):
-        """Its output. Its flags are its own, so that programs beside it may define the same ones."""
-        values = flags.FlagValues()
-        own = {
-            name: functools.partial(getattr(flags, name), flag_values=values)
-            for name in dir(flags)
-            if name.startswith("DEFINE_")
-        }
-        output = io.StringIO()
-        with (
-            mock.patch.multiple(client, FLAGS=values, flags=types.SimpleNamespace(**own)),
-            contextlib.redirect_stdout(output),
-        ):
-            client.define_flags()
-            common = [f"--server={self.address}", "--model=toy", f"--rest={self.REST}"]
-            client.main(*values(["client.py", *common, *map(str, arguments)])[1:])
-        return output.getvalue()
-
-    def write_image(self, name, size=(21, 17)):
-        """A file, of another size and shape than the model's images."""
-        path = self.folder / name
-        Image.fromarray(helpers.pictures(1, size=size)[0]).save(path)
-        return path
 
     def test_metadata(self):
         served = self.client().metadata()
@@ -233,55 +66,6 @@ class ClientTests:
             self.client().predict("slow", seconds=seconds).values()
         )  # REST leaves out its name
         self.assertAllEqual(waited, seconds)
-
-    def test_sample(self):
-        requests = self.spy()
-        out = self.folder / "grid.png"
-        output = self.run_program(
-            "sample", "--num=20", "--seed=3", "--log_scale_shift=7", "--out", out
-        )
-        self.assertEqual(output, f"Wrote {out}\n")
-        images = drawn_images([(3, index) for index in range(20)], shift=7)
-        self.assertEqual([len(call.args[1]["seed"]) for call in requests.mock_calls], [16, 4])
-        found = tiles(out, height=2)
-        self.assertLen(found, 20)
-        self.assertAllEqual(found[:, 0], images)
-        grays = 17 * auxiliary.Grayscale(4)(images).numpy()
-        self.assertAllEqual(found[:, 1], np.repeat(grays, 3, axis=-1))
-
-    def test_colorize(self):
-        out, file = self.folder / "colors.png", self.write_image("photo.jpg")
-        self.run_program("colorize", file, "--num=3", "--out", out)
-        image = data.read_image(file, helpers.SIZE)
-        grays = auxiliary.Grayscale(4)(image[None]).numpy()
-        draws = drawn_images([(0, 0), (0, 1), (0, 2)]) // 16 + 16 * grays
-        found = tiles(out)[:, 0]
-        self.assertAllEqual(found[0], image)
-        self.assertAllEqual(found[1], np.repeat(17 * grays[0], 3, axis=-1))
-        self.assertAllEqual(found[2:5], draws)
-        self.assertAllEqual(found[5:], np.full((1, HEIGHT, WIDTH, 3), 255))
-
-    def test_complete(self):
-        out, file = self.folder / "completed.PNG", self.write_image("photo.png")
-        self.run_program("complete", file, "--num=2", "--seed=-4", f"--out={out}")
-        image = data.read_image(file, helpers.SIZE)
-        found, draws = tiles(out)[:, 0], drawn_images([(-4, 0), (-4, 1)])
-        upper = HEIGHT // 2
-        self.assertAllEqual(found[0], image)
-        self.assertAllEqual(found[1:, :upper], [image[:upper]] * 3)
-        self.assertAllEqual(found[1, upper:], np.full((HEIGHT - upper, WIDTH, 3), 127))
-        self.assertAllEqual(found[2:, upper:], draws[:, upper:])
-
-    def test_bpd(self):
-        files = [self.write_image("a.png"), self.write_image("b.jpg", (8, 12))]
-        rows = [line.split() for line in self.run_program("bpd", *files).splitlines()]
-        self.assertEqual(rows[0], ["file", "grayscale", "image", "total"])
-        means = np.array([data.read_image(file, helpers.SIZE).mean() for file in files])
-        means = [*means, means.mean()]
-        self.assertEqual([row[0] for row in rows[1:]], [*map(str, files), "mean"])
-        for row, mean in zip(rows[1:], means):
-            expected = [mean / 1024, mean / 256, mean * 5 / 1024]
-            self.assertAllClose([float(value) for value in row[1:]], expected, atol=6e-5)
 
     def test_concurrent_requests_get_their_own_rows(self):
         shared = self.client()
@@ -386,38 +170,6 @@ class ClientTests:
                 asked.predict("sample", seed=bad_pair, log_scale_shift=bad_shift)
         with self.assertRaisesRegex(flags.IllegalFlagValueError, "--seed=2147483648"):
             self.run_program("sample", "--seed=2147483648", f"--out={self.folder / 'a.png'}")
-        requests.assert_not_called()
-
-    def test_bad_files(self):
-        requests, good = self.spy(), self.write_image("good.png")
-        truncated, text = self.folder / "truncated.png", self.folder / "text.jpg"
-        truncated.write_bytes(good.read_bytes()[:-100])
-        text.write_text("no image")
-        for file, error in (
-            (truncated, ValueError),
-            (text, ValueError),
-            (self.folder, ValueError),
-            (self.folder / "none.png", FileNotFoundError),
-        ):
-            with self.assertRaisesRegex(error, f"Expected .*{file}"):
-                self.run_program("bpd", good, file)
-        requests.assert_not_called()
-
-    def test_wrong_usage(self):
-        requests = self.spy()
-        out = f"--out={self.folder / 'a.png'}"
-        for arguments, message in (
-            (["paint"], "a command of sample, colorize, complete, bpd. Received: 'paint'"),
-            (["sample", "a.png", out], "sample with 0 image files"),
-            (["colorize", out], "colorize with 1 image files"),
-            (["complete", "a.png", "b.png", out], "complete with 1 image files"),
-            (["bpd"], "bpd with 1 or more image files"),
-            (["sample"], "--out as a name that ends in .png"),
-            (["sample", "--out=a.jpg"], "--out as a name that ends in .png"),
-            (["sample", f"--out={self.folder / 'none' / 'a.png'}"], "in a folder that exists"),
-        ):
-            with self.assertRaisesRegex(ValueError, message):
-                self.run_program(*arguments)
         requests.assert_not_called()
 
 
@@ -581,57 +333,6 @@ class ProcessesTest(tf.test.TestCase):
         self.assertRegex(last, "^ConnectionError: Expected TensorFlow Serving at .*--server.$")
         self.assertNotIn("Traceback", errors)
         self.assertFalse(os.path.exists(f"{FOLDER.name}/never.png"))
-
-    @unittest.skipIf(client.grpc is None, NEEDS_GRPC)
-    def test_many_clients(self):
-        servable("toy")
-        result = serving.measure(f"{FOLDER.name}/toy", clients=4, seconds=2)
-        output = io.StringIO()
-        with contextlib.redirect_stdout(output):
-            serving.report(result, seconds=2)
-        self.assertIn(" 0 errors", output.getvalue())
-        self.assertGreater(result.counts["equal"], 10)
-        self.assertEqual((result.counts["different"], result.counts["wrong"]), (0, 0))
-
-
-class BenchmarkTest(tf.test.TestCase):
-    """What the benchmark takes for a right answer."""
-
-    def test_likelihoods(self):
-        right = {"log_prob": np.array([-3000.0, -10.0])}
-        request = serving.Request("log_prob", {}, right)
-        for factor, wrong in ((1.0, 0), (1 + 5e-6, 0), (1 + 3e-5, 1), (np.nan, 1)):
-            counts = serving.compare(request, {"log_prob": right["log_prob"] * [1, factor]}, set())
-            self.assertEqual(counts["wrong"], wrong)
-        one_row = {"log_prob": np.array([-3000.0])}
-        self.assertEqual(serving.compare(request, one_row, set())["wrong"], 1)
-
-    def test_images(self):
-        first, second, third = drawn_images([[0, 1], [0, 2], [0, 3]])
-        drawn = {image.tobytes() for image in (first, second)}
-        request = serving.Request("sample", {}, {"image": np.stack([first, second])})
-        for answer, counts in (
-            ([first, second], {"equal": 2, "wrong": 0}),
-            ([first, third], {"equal": 1, "different": 1, "wrong": 0}),
-            ([second, first], {"different": 2, "wrong": 2}),
-        ):
-            found = serving.compare(request, {"image": np.stack(answer)}, drawn)
-            self.assertEqual(dict(found), counts)
-
-    def test_the_report(self):
-        for counts, resident, message in (
-            ({"wrong": 1}, (100,), "Received: .*'wrong': 1"),
-            ({"error": 1}, (100,), "Received: .*'error': 1"),
-            ({"equal": 1}, (100, 106), "Received: 6.0%"),
-            ({"equal": 1, "different": 1}, (100, 104), None),
-            ({"equal": 1}, (100,), None),
-        ):
-            result = serving.Result([0.1], collections.Counter(counts), resident)
-            with contextlib.ExitStack() as context:
-                if message:
-                    context.enter_context(self.assertRaisesRegex(RuntimeError, message))
-                context.enter_context(contextlib.redirect_stdout(io.StringIO()))
-                serving.report(result, seconds=1)
 
 
 if __name__ == "__main__":
