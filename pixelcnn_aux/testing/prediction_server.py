@@ -63,7 +63,8 @@ class PredictionServer:
         if rest_port is not None:
             self._rest = RestServer(servable, HOST, rest_port)
             self.rest_port = self._rest.server_port
-            threading.Thread(target=self._rest.serve_forever, daemon=True).start()
+            # Polled often, for it stops no sooner than it is polled.
+            threading.Thread(target=self._rest.serve_forever, args=[0.02], daemon=True).start()
 
     def stop(self):
         """Stops listening; requests that run are cut off."""

@@ -35,7 +35,7 @@ class ClientTests(toy.ServedTests):
 
     def test_metadata(self):
         served = self.client().metadata()
-        names = ["complete", "given_grayscale", "log_prob", "sample", "slow"]
+        names = ["auxiliaries", "complete", "given_grayscale", "log_prob", "sample", "slow"]
         self.assertEqual(list(served), names)
         self.assertEqual(
             served["complete"].inputs,
@@ -81,7 +81,7 @@ class ClientTests(toy.ServedTests):
 
     def test_a_slow_server(self):
         slow = self.client(timeout=0.5)
-        slow.metadata()
+        slow.images()
         released = threading.Event()
         self.addCleanup(released.set)
         self.spy(side_effect=lambda *_: released.wait(60))
@@ -94,6 +94,7 @@ class ClientTests(toy.ServedTests):
         self.quick_attempts()
         full = tf.errors.UnavailableError(None, None, "The batch scheduling queue is full")
         asked = self.client()
+        asked.images()
         for refusals, answers in ((2, True), (3, False)):
             requests = self.spy(side_effect=[full] * refusals + [mock.DEFAULT])
             if answers:
@@ -129,14 +130,30 @@ class ClientTests(toy.ServedTests):
 
     def test_a_model_without_the_signature(self):
         plain = self.client("plain", self.serve(servable("plain")))
-        message = "signature 'given_grayscale'. Received: plain .*complete, log_prob, sample. "
-        with (
-            mock.patch.object(client, "Client", return_value=plain),
-            self.assertRaisesRegex(ValueError, message),
+        with self.assertRaisesRegex(
+            ValueError, "'given_green'. Received: plain .*complete, log_prob"
         ):
-            out = self.folder / "colors.png"
-            self.run_program("colorize", self.write_image("photo.png"), "--out", out)
-        self.assertEqual([path.name for path in self.folder.iterdir()], ["photo.png"])
+            plain.signature("given_green")
+
+    def test_images(self):
+        for model, expected in (
+            ("toy", {"grayscale": ((HEIGHT, WIDTH, 1), 16), "image": ((HEIGHT, WIDTH, 3), 256)}),
+            ("plain", {"image": ((HEIGHT, WIDTH, 3), 256)}),
+            (
+                "wide",
+                {
+                    "green": ((HEIGHT, WIDTH, 1), 256),
+                    "coarse": ((HEIGHT // 2, WIDTH // 2, 3), 5),
+                    "4x6": ((HEIGHT, WIDTH, 3), 256),
+                },
+            ),
+            ("gray", {"image": ((HEIGHT, WIDTH, 1), 16)}),
+        ):
+            asked = self.client(model, self.serve(servable(model)))
+            self.assertEqual(list(asked.images().items()), list(expected.items()))
+            requests = self.spy(model)
+            asked.images()
+            requests.assert_not_called()
 
     def test_what_the_server_refuses(self):
         arrays = {"seed": seeds([0, 1]), "log_scale_shift": np.full(1, 1e3, np.float32)}
@@ -144,7 +161,9 @@ class ClientTests(toy.ServedTests):
             self.client().predict("sample", **arrays)
 
     def test_what_does_not_fit_is_not_sent(self):
-        requests, asked = self.spy(), self.client()
+        asked = self.client()
+        asked.images()
+        requests = self.spy()
         pair, shift, image = seeds([0, 1]), np.zeros(1, np.float32), drawn_images([[0, 1]])
         mask = np.ones((1, HEIGHT, WIDTH, 1), np.uint8)
         for signature, arrays, message in (
@@ -168,24 +187,51 @@ class ClientTests(toy.ServedTests):
         ):
             with self.assertRaisesRegex(ValueError, message):
                 asked.predict("sample", seed=bad_pair, log_scale_shift=bad_shift)
-        with self.assertRaisesRegex(flags.IllegalFlagValueError, "--seed=2147483648"):
-            self.run_program("sample", "--seed=2147483648", f"--out={self.folder / 'a.png'}")
         requests.assert_not_called()
 
+    def test_values_that_the_chain_has(self):
+        wide = self.client("wide", self.serve(servable("wide")))
+        gray = self.client("gray", self.serve(servable("gray")))
+        pair, full = seeds([0, 1]), np.full((1, HEIGHT, WIDTH, 1), 255, np.uint8)
+        coarse = np.full((1, HEIGHT // 2, WIDTH // 2, 3), 4, np.uint8)
+        for given in ({"green": full}, {"coarse": coarse}):
+            [(name, images)] = given.items()
+            answer = wide.predict(f"given_{name}", seed=pair, auxiliary=images)
+            self.assertAllEqual(answer["image"], drawn_images(pair, shift=images.sum(dtype=int)))
+        for asked, signature, arrays, message in (
+            (
+                wide,
+                "given_coarse",
+                {"seed": pair, "auxiliary": coarse + 1},
+                "auxiliary from 0 to 4",
+            ),
+            (
+                gray,
+                "log_prob",
+                {"image": full // 15},
+                "image from 0 to 15. Received: a value of 17",
+            ),
+        ):
+            requests = self.spy(asked.model)
+            asked.images()
+            with self.assertRaisesRegex(ValueError, message):
+                asked.predict(signature, **arrays)
+            self.assertNotIn(signature, [call.args[0] for call in requests.mock_calls])
 
-@unittest.skipIf(client.grpc is None, NEEDS_GRPC)
+
+@unittest.skipIf(protocols.grpc is None, NEEDS_GRPC)
 class GrpcTest(ClientTests, tf.test.TestCase):
     REST = False
 
     def test_without_the_package(self):
         with (
-            mock.patch.object(client, "grpc", None),
+            mock.patch.object(protocols, "grpc", None),
             self.assertRaisesRegex(ImportError, r"pip install 'pixelcnn_aux\[serving\]'"),
         ):
             self.client()
 
     def test_what_the_server_says_of_requests_that_do_not_fit(self):
-        protocol = client._Grpc(self.address, "toy")
+        protocol = protocols.Grpc(self.address, "toy")
         image = drawn_images([[0, 1]])
         for signature, arrays, status, message in (
             ("none", {}, "FAILED_PRECONDITION", 'Serving signature key "none" not found.'),
@@ -198,7 +244,7 @@ class GrpcTest(ClientTests, tf.test.TestCase):
             ),
             ("log_prob", {"image": image.astype(np.int32)}, "INVALID_ARGUMENT", "uint8"),
         ):
-            with self.assertRaises(client._Failure) as caught:
+            with self.assertRaises(protocols.Failure) as caught:
                 protocol.predict(signature, arrays, {}, timeout=60)
             self.assertEqual(caught.exception.status, status)
             self.assertIn(message, caught.exception.message)
@@ -297,17 +343,17 @@ class ProcessesTest(tf.test.TestCase):
             )
         )
 
-    @unittest.skipIf(client.grpc is None, NEEDS_GRPC)
+    @unittest.skipIf(protocols.grpc is None, NEEDS_GRPC)
     def test_a_server_that_goes_away(self):
         servable("toy")
         program = self.start(
             "pixelcnn_aux.client",
             *("--server", f"127.0.0.1:{free_port()}", "--model", "toy", "--timeout=1"),
-            *("sample", "--out", f"{FOLDER.name}/never.png"),
+            *("sample", "--out", f"{toy.FOLDER.name}/never.png"),
         )
-        base_path = f"--model_base_path={FOLDER.name}/toy"
+        base_path = f"--model_base_path={toy.FOLDER.name}/toy"
         server = self.start(
-            "tests.serving.prediction_server", base_path, "--port=0", "--rest_api_port=0"
+            "pixelcnn_aux.testing.prediction_server", base_path, "--port=0", "--rest_api_port=0"
         )
         self.addCleanup(server.kill)
         *_, port, _, rest_port = server.stdout.readline().replace(",", "").split()
@@ -332,7 +378,7 @@ class ProcessesTest(tf.test.TestCase):
         last = errors.splitlines()[-1]
         self.assertRegex(last, "^ConnectionError: Expected TensorFlow Serving at .*--server.$")
         self.assertNotIn("Traceback", errors)
-        self.assertFalse(os.path.exists(f"{FOLDER.name}/never.png"))
+        self.assertFalse(os.path.exists(f"{toy.FOLDER.name}/never.png"))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import math
 import pathlib
 import socket
 import tempfile
-from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -160,13 +159,6 @@ def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
-
-
-class Served(NamedTuple):
-    """A toy's address, HOST:PORT, and its name."""
-
-    address: str
-    model: str
 
 
 class ServedTests:
