@@ -2,11 +2,12 @@
 
     python -m benchmarks.serving --export DIR/MODEL --clients 64 --seconds 60
 
-Starts the stand-in server of `testing` in a process of its own, over the loopback interface. Every client, a thread
-here, repeats requests of a few images, drawn at random among some whose answers were computed alone before,
-and compares. Likelihoods must be the same to 1e-5. Images need not: where a server merges requests, products
-of another size are rounded otherwise, and a pixel may turn. But an image that another request should have
-got is a wrong answer. The server's memory may not grow by more than 5 % once 20 seconds have passed.
+Starts the stand-in server of `testing` in a process of its own, over the loopback interface. Every client,
+a thread here, repeats requests of a few images, drawn at random among some whose answers were computed alone
+before, and compares. Likelihoods must be the same to 1e-5. Images need not: where a server merges requests,
+products of another size are rounded otherwise, and a pixel may turn. But an image that another request
+should have got is a wrong answer. The server's memory may not grow by more than 5 % once 20 seconds have
+passed.
 """
 
 import collections
