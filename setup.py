@@ -9,6 +9,7 @@ setup(
     license="Apache-2.0",
     # Not train and evaluate: a top-level `evaluate` would shadow a library that many users have.
     packages=find_packages(include=["pixelcnn_aux", "pixelcnn_aux.*"]),
+    package_data={"pixelcnn_aux.testing": ["*.c"]},
     python_requires=">=3.11",
     install_requires=[
         "absl-py",

@@ -16,9 +16,9 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import export, presets, program
-from tests import helpers
-from tests.serving import c_api
+from pixelcnn_aux import presets, program, workdir
+from pixelcnn_aux.serving.export import export
+from pixelcnn_aux.testing import c_api
 
 FLAGS = flags.FLAGS
 
@@ -35,9 +35,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         model = preset.constructor(**preset.model)
-        helpers.make_run(folder / "run", model, list(model.factors))
+        workdir.save_model(folder / "run", model)
         start = time.perf_counter()
-        path = export.export(folder / "run", folder / "models")
+        path = export(folder / "run", folder / "models")
         print(f"exported and compared in {time.perf_counter() - start:.0f} s", flush=True)
         print(f"saved_model.pb: {(path / 'saved_model.pb').stat().st_size / 1e6:.1f} MB")
         request = "sample", {"seed": seeds, "log_scale_shift": np.zeros(FLAGS.batch, np.float32)}

@@ -2,11 +2,12 @@
 
     python -m benchmarks.serving --export DIR/MODEL --clients 64 --seconds 60
 
-Starts the server of the tests in a process of its own, over the loopback interface. Every client, a thread
-here, repeats requests of a few images, drawn at random among some whose answers were computed alone before,
-and compares. Likelihoods must be the same to 1e-5. Images need not: where a server merges requests, products
-of another size are rounded otherwise, and a pixel may turn. But an image that another request should have
-got is a wrong answer. The server's memory may not grow by more than 5 % once 20 seconds have passed.
+Starts the stand-in server of `testing` in a process of its own, over the loopback interface. Every client,
+a thread here, repeats requests of a few images, drawn at random among some whose answers were computed alone
+before, and compares. Likelihoods must be the same to 1e-5. Images need not: where a server merges requests,
+products of another size are rounded otherwise, and a pixel may turn. But an image that another request
+should have got is a wrong answer. The server's memory may not grow by more than 5 % once 20 seconds have
+passed.
 """
 
 import collections
@@ -23,7 +24,7 @@ import numpy as np
 from absl import flags
 
 from pixelcnn_aux import program
-from pixelcnn_aux.client import Client
+from pixelcnn_aux.serving.client import Client
 
 FLAGS = flags.FLAGS
 
@@ -54,7 +55,7 @@ class Result(NamedTuple):
 @contextlib.contextmanager
 def running_server(export):
     """Within it a server runs: (process id, HOST:PORT)."""
-    program_name = "tests.serving.prediction_server"
+    program_name = "pixelcnn_aux.testing.prediction_server"
     command = [sys.executable, "-m", program_name, f"--model_base_path={export}", "--port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
@@ -69,13 +70,14 @@ def running_server(export):
 
 def make_requests(client, random):
     """List of `Request`s, every other one for likelihoods, which are answered one after the other."""
-    _, *shape = client.signature("log_prob").inputs["image"].shape
+    *_, image = client.images().values()
     requests = []
     for index in range(NUM_REQUESTS):
         num = random.integers(1, MAX_IMAGES + 1)
         if index % 2:
             signature = "log_prob"
-            inputs = {"image": random.integers(0, 256, (num, *shape), np.uint8)}
+            pixels = random.integers(0, image.num_values, (num, *image.shape), np.uint8)
+            inputs = {"image": pixels}
         else:
             signature = "sample"
             inputs = {

@@ -11,13 +11,16 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from absl.testing import parameterized
 from google.protobuf import text_format
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import export, layers
+from pixelcnn_aux import layers
+from pixelcnn_aux.serving import export, verify
+from pixelcnn_aux.serving.signatures import signatures
+from pixelcnn_aux.testing import c_api
 from tests import helpers
-from tests.serving import c_api
 
 try:
     from tensorflow_serving.apis import prediction_log_pb2
@@ -44,6 +47,7 @@ def requests():
         "given_grayscale": {"seed": SEEDS, "auxiliary": GRAYS},
         "complete": {"seed": SEEDS, "image": IMAGES, "mask": MASK},
         "log_prob": {"image": IMAGES},
+        "auxiliaries": {"image": IMAGES},
     }
 
 
@@ -146,9 +150,10 @@ class SignaturesTest(ExportTestCase):
     def test_pyramids_and_plain_models(self):
         small = {"filters": 4, "blocks": 1, "num_components": 2}
         pyramid = pa.pyramid((8, 8), (4, 4), embedding_blocks=1, depth=1, **small)
-        _, functions = export.signatures(pyramid)
+        _, functions = signatures(pyramid)
         self.assertCountEqual(
-            functions, ["serving_default", "sample", "map", "complete", "log_prob", "given_4x4"]
+            functions,
+            "serving_default sample map complete log_prob auxiliaries given_4x4".split(),
         )
         outputs = functions["sample"].structured_outputs
         self.assertCountEqual(outputs, ["4x4", "image", "image_png_bytes"])
@@ -156,9 +161,29 @@ class SignaturesTest(ExportTestCase):
         self.assertCountEqual(
             functions["given_4x4"].structured_outputs, ["image", "image_png_bytes"]
         )
-        _, functions = export.signatures(pa.pixelcnn_pp((4, 4), resolutions=1, **small))
+        _, functions = signatures(pa.pixelcnn_pp((4, 4), resolutions=1, **small))
         self.assertCountEqual(functions["sample"].structured_outputs, ["image", "image_png_bytes"])
         self.assertNotIn("given_image", functions)
+
+    def test_auxiliaries_describe_the_chain(self):
+        received = self.call("auxiliaries", image=IMAGES)
+        self.assertAllEqual(received.pop("factors"), [[b"grayscale", b"image"]] * 5)
+        self.assertAllEqual(received.pop("num_values"), [[16, 256]] * 5)
+        self.assertEqual(list(received), ["grayscale"])
+        self.assertAllEqual(received["grayscale"], GRAYS)
+
+    def test_images_that_png_does_not_hold_as_they_are(self):
+        model = pa.pixelcnn_pp((4, 4), filters=4, blocks=1, resolutions=1, num_components=2)
+        model.factors["image"].likelihood.num_values = 16
+        _, functions = signatures(model)
+        for name in ("sample", "map", "complete"):
+            self.assertCountEqual(functions[name].structured_outputs, ["image"])
+
+    def test_an_auxiliary_image_called_as_another_output(self):
+        model = helpers.tiny_model()
+        model.factors = dict(zip(["num_values", "image"], model.factors.values()))
+        with self.assertRaisesRegex(ValueError, "Received: num_values. Give the factor another"):
+            signatures(model)
 
     def test_compiled(self):
         path = export.export(self.run_folder, self.folder / "compiled", 4, jit_compile=True)
@@ -189,9 +214,10 @@ class SignaturesTest(ExportTestCase):
             commands.append(["run", f"--dir={self.path}", *options, out])
         child = [sys.executable, "-c", SAVED_MODEL_CLI, json.dumps(commands)]
         shown = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True).stdout
+        keys = {"log_prob": "log_prob", "auxiliaries": "grayscale"}
         for name, arrays in requests().items():
             self.assertIn(f"signature_def['{name}']", shown)
-            key = "log_prob" if name == "log_prob" else "image"
+            key = keys.get(name, "image")
             received = np.load(self.folder / name / f"{key}.npy")
             self.assertAllClose(received, self.call(name, **arrays)[key], rtol=1e-5)
 
@@ -285,16 +311,16 @@ class VerifyTest(ExportTestCase):
             head = other.factors["grayscale"].network.last
             head.b.assign(head.b + size * np.linspace(0.0, 1.0, 16))
             with self.assertRaisesRegex(RuntimeError, f"{expected}.* Nothing was exported"):
-                export.verify(self.path, other)
+                verify.verify(self.path, other)
 
     def test_other_seeds(self):
-        program = export._RUN_EXPORT.replace("np.load(inputs)", "np.load(inputs) + 1")
-        with mock.patch.object(export, "_RUN_EXPORT", program):
+        program = verify._RUN_EXPORT.replace("np.load(inputs)", "np.load(inputs) + 1")
+        with mock.patch.object(verify, "_RUN_EXPORT", program):
             with self.assertRaisesRegex(RuntimeError, "'grayscale' of which the model draws"):
-                export.verify(self.path, self.model)
+                verify.verify(self.path, self.model)
 
     def test_one_pixel_of_every_image(self):
-        run_export = export._run_export
+        run_export = verify._run_export
 
         def damaged(path, seeds):
             received = run_export(path, seeds)
@@ -302,15 +328,15 @@ class VerifyTest(ExportTestCase):
             return received
 
         with (
-            mock.patch.object(export, "_run_export", damaged),
-            mock.patch.object(export, "MAX_MISMATCHED", 0.5),  # as these images are small
+            mock.patch.object(verify, "_run_export", damaged),
+            mock.patch.object(verify, "MAX_MISMATCHED", 0.5),  # as these images are small
         ):
             with self.assertRaisesRegex(RuntimeError, "'image' of which the model draws"):
-                export.verify(self.path, self.model)
+                verify.verify(self.path, self.model)
 
     def test_an_export_that_cannot_be_run(self):
         with self.assertRaisesRegex(RuntimeError, "Expected an export that a new process can run"):
-            export.verify(self.folder / "nothing", self.model)
+            verify.verify(self.folder / "nothing", self.model)
 
 
 class FolderTest(ExportTestCase):
@@ -318,8 +344,16 @@ class FolderTest(ExportTestCase):
         models = self.folder / "several"
         (models / "tiny" / "7").mkdir(parents=True)
         (models / "tiny" / "7" / "mine").write_text("mine")
+        self.addCleanup(logging.set_verbosity, logging.get_verbosity())
         with mock.patch.object(export, "verify"):
-            paths = [export.export(self.run_folder, models) for _ in range(2)]
+            # TensorFlow tells of its own progress only where -v=1 asks for it.
+            logging.set_verbosity(logging.INFO)
+            with self.assertNoLogs("absl", "INFO"):
+                paths = [export.export(self.run_folder, models)]
+            self.assertEqual(logging.get_verbosity(), logging.INFO)
+            logging.set_verbosity(logging.DEBUG)
+            with self.assertLogs("absl", "INFO"):
+                paths.append(export.export(self.run_folder, models))
         self.assertEqual([path.name for path in paths], ["8", "9"])
         self.assertCountEqual(os.listdir(models / "tiny"), ["7", "8", "9"])
         self.assertEqual((models / "tiny" / "7" / "mine").read_text(), "mine")

@@ -7,8 +7,8 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
+from pixelcnn_aux.testing import c_api
 from tests import helpers
-from tests.serving import c_api
 
 SPEC = tf.TensorSpec
 

@@ -1,0 +1,131 @@
+"""Writes SavedModels for TensorFlow Serving, each as the next version of its model."""
+
+import contextlib
+import pathlib
+import shutil
+import tempfile
+
+import tensorflow as tf
+from absl import logging
+from google.protobuf import text_format
+
+from pixelcnn_aux.chain import load
+from pixelcnn_aux.serving.signatures import signatures
+from pixelcnn_aux.serving.verify import verify
+
+try:
+    from tensorflow_serving.apis import prediction_log_pb2
+    from tensorflow_serving.config import model_server_config_pb2
+except ImportError:
+    prediction_log_pb2 = None  # `export` says so.
+
+# Compiled drawing is for these batch sizes, and the largest.
+COMPILED_BATCH_SIZES = (1, 4, 16, 64)
+
+
+def export(folder, out, max_batch=256, jit_compile=False):
+    """Writes the next version of a run's SavedModel.
+
+    It is OUT/MODEL/VERSION/, MODEL being the workdir's name, VERSION one more than the largest there is. An
+    export is made aside, compared with the model, and only then given its name. In its folder assets.extra/
+    there are
+
+        tf_serving_warmup_requests   a request for each signature, which the server runs before it serves
+        batching_parameters.txt      for --batching_parameters_file, where the server is to merge requests
+        models.config                for --model_config_file: serves all versions in /models/MODEL
+
+    Args:
+      folder: path of the workdir.
+      out: path of the folder of all models.
+      max_batch: int, the most images a request.
+      jit_compile: bool, as for `signatures`.
+
+    Returns:
+      The path of the version.
+
+    Raises:
+      FileNotFoundError: if `folder` is no workdir.
+      ImportError: without tensorflow-serving-api.
+      RuntimeError: if the export, loaded again, does not compute what the model does; nothing is written.
+      ValueError: if a factor is not trained yet, or as `load` and `signatures`.
+    """
+    if prediction_log_pb2 is None:
+        raise ImportError(
+            "Expected the package tensorflow-serving-api, which warm-up requests are written with. "
+            "Received: no such package. Install it: pip install 'pixelcnn_aux[serving]'."
+        )
+    model = load(folder)
+    model.require(model.factors)
+    base = pathlib.Path(out) / pathlib.Path(folder).absolute().name
+    base.mkdir(parents=True, exist_ok=True)
+    # The server looks for numbers alone.
+    aside = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
+    try:
+        aside.chmod(0o755)
+        module, functions = signatures(model, max_batch, jit_compile)
+        with _quietly():
+            tf.saved_model.save(module, str(aside), functions)
+        _write_extras(aside / "assets.extra", base.name, functions, max_batch, jit_compile)
+        verify(aside, load(folder))
+        return _give_number(aside, base)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _quietly():
+    """Within it TensorFlow tells nothing of its progress, long lines for each function, but with -v=1."""
+    before = logging.get_verbosity()
+    if before < logging.DEBUG:
+        logging.set_verbosity(min(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _give_number(aside, base):
+    """Renames a folder to the next version; one that another process makes meanwhile is left alone."""
+    while True:
+        versions = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
+        version = base / str(max(versions, default=0) + 1)
+        try:
+            return aside.rename(version)
+        except OSError:
+            if not version.exists():
+                raise
+
+
+def _write_extras(folder, name, functions, max_batch, jit_compile):
+    """What the server takes besides the SavedModel: warm-up requests and configurations."""
+    folder.mkdir()
+    sizes = [size for size in COMPILED_BATCH_SIZES if size < max_batch] + [max_batch]
+    with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
+        for batch in sizes if jit_compile else [1]:
+            for signature, function in functions.items():
+                writer.write(_warm_up_request(name, signature, function, batch))
+    # What is compiled anew for each batch size gets few of them: merged requests are padded.
+    allowed = [f"allowed_batch_sizes: {size}" for size in sizes] if jit_compile else []
+    parameters = [
+        f"max_batch_size {{ value: {max_batch} }}",
+        "batch_timeout_micros { value: 10000 }",
+    ]
+    (folder / "batching_parameters.txt").write_text("\n".join([*parameters, *allowed, ""]))
+    config = model_server_config_pb2.ModelServerConfig()
+    served = config.model_config_list.config.add(
+        name=name, base_path=f"/models/{name}", model_platform="tensorflow"
+    )
+    served.model_version_policy.all.SetInParent()
+    (folder / "models.config").write_text(text_format.MessageToString(config))
+
+
+def _warm_up_request(name, signature, function, batch):
+    """A request of zeros, serialized."""
+    log = prediction_log_pb2.PredictionLog()
+    request = log.predict_log.request
+    request.model_spec.name = name
+    request.model_spec.signature_name = signature
+    for spec in tf.nest.flatten(function.structured_input_signature):
+        zeros = tf.make_tensor_proto(0, spec.dtype, [batch, *spec.shape[1:]])
+        request.inputs[spec.name].CopyFrom(zeros)
+    return log.SerializeToString()

@@ -1,0 +1,48 @@
+"""Pictures of images of any channels and pixel values, side by side."""
+
+import math
+
+import numpy as np
+from PIL import Image
+
+ENLARGED = 3  # pixels a pixel
+
+
+def shown(image, num_values):
+    """The colors that an image is shown in.
+
+    Args:
+      image: uint8 [h, w, c].
+      num_values: int, its pixel values are below it; the largest is shown as 255.
+
+    Returns:
+      uint8 [h, w, 3]: of three channels colors, of one grays, of any other number the mean over them as
+        grays.
+    """
+    scaled = np.asarray(image, np.float64) * 255 / max(num_values - 1, 1)
+    if scaled.shape[-1] != 3:
+        scaled = np.repeat(scaled.mean(axis=-1, keepdims=True), 3, axis=-1)
+    return np.round(scaled).astype(np.uint8)
+
+
+def write(path, tiles):
+    """Writes a PNG file of tiles, in about as many rows as columns.
+
+    Args:
+      path: of the file.
+      tiles: list of lists, of as many images uint8 [h, w, 3], shown one above the other in the size of the
+        first one.
+    """
+    size = tiles[0][0].shape[:2]
+    tiles = [np.concatenate([_framed(image, size) for image in tile]) for tile in tiles]
+    columns = math.ceil(math.sqrt(len(tiles)))
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
+    rows = [np.concatenate(tiles[k : k + columns], axis=1) for k in range(0, len(tiles), columns)]
+    picture = np.concatenate(rows).repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
+    Image.fromarray(picture).save(path)
+
+
+def _framed(image, size):
+    """uint8 [H + 2, W + 2, 3]: an image in a size (H, W), in a white frame."""
+    resized = Image.fromarray(image).resize(size[::-1], Image.Resampling.NEAREST)
+    return np.pad(np.asarray(resized), ((1, 1), (1, 1), (0, 0)), constant_values=255)

@@ -1,0 +1,67 @@
+"""Tests of the benchmark of served models: many clients at once, and what it takes for a right answer."""
+
+import collections
+import contextlib
+import io
+import unittest
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks import serving
+from pixelcnn_aux.serving import protocols
+from tests.serving import toy
+from tests.serving.toy import drawn_images, servable
+
+
+class BenchmarkTest(tf.test.TestCase):
+    @unittest.skipIf(protocols.grpc is None, toy.NEEDS_GRPC)
+    def test_many_clients(self):
+        servable("toy")
+        result = serving.measure(f"{toy.FOLDER.name}/toy", clients=4, seconds=2)
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            serving.report(result, seconds=2)
+        self.assertIn(" 0 errors", output.getvalue())
+        self.assertGreater(result.counts["equal"], 10)
+        self.assertEqual((result.counts["different"], result.counts["wrong"]), (0, 0))
+
+    def test_likelihoods(self):
+        right = {"log_prob": np.array([-3000.0, -10.0])}
+        request = serving.Request("log_prob", {}, right)
+        for factor, wrong in ((1.0, 0), (1 + 5e-6, 0), (1 + 3e-5, 1), (np.nan, 1)):
+            counts = serving.compare(request, {"log_prob": right["log_prob"] * [1, factor]}, set())
+            self.assertEqual(counts["wrong"], wrong)
+        one_row = {"log_prob": np.array([-3000.0])}
+        self.assertEqual(serving.compare(request, one_row, set())["wrong"], 1)
+
+    def test_images(self):
+        first, second, third = drawn_images([[0, 1], [0, 2], [0, 3]])
+        drawn = {image.tobytes() for image in (first, second)}
+        request = serving.Request("sample", {}, {"image": np.stack([first, second])})
+        for answer, counts in (
+            ([first, second], {"equal": 2, "wrong": 0}),
+            ([first, third], {"equal": 1, "different": 1, "wrong": 0}),
+            ([second, first], {"different": 2, "wrong": 2}),
+        ):
+            found = serving.compare(request, {"image": np.stack(answer)}, drawn)
+            self.assertEqual(dict(found), counts)
+
+    def test_the_report(self):
+        for counts, resident, message in (
+            ({"wrong": 1}, (100,), "Received: .*'wrong': 1"),
+            ({"error": 1}, (100,), "Received: .*'error': 1"),
+            ({"equal": 1}, (100, 106), "Received: 6.0%"),
+            ({"equal": 1, "different": 1}, (100, 104), None),
+            ({"equal": 1}, (100,), None),
+        ):
+            result = serving.Result([0.1], collections.Counter(counts), resident)
+            with contextlib.ExitStack() as context:
+                if message:
+                    context.enter_context(self.assertRaisesRegex(RuntimeError, message))
+                context.enter_context(contextlib.redirect_stdout(io.StringIO()))
+                serving.report(result, seconds=1)
+
+
+if __name__ == "__main__":
+    tf.test.main()

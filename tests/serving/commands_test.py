@@ -1,0 +1,207 @@
+"""Tests of the client's program: what it draws, the pictures it writes, and what it says of wrong input."""
+
+import contextlib
+import functools
+import io
+import types
+import unittest
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from PIL import Image
+
+from pixelcnn_aux import auxiliary, client, data
+from pixelcnn_aux.serving import protocols
+from tests import helpers
+from tests.serving import toy
+from tests.serving.toy import HEIGHT, WIDTH, drawn_images, servable
+
+
+def tiles(path, height=1):
+    """uint8 [n, height, H, W, 3]: the images of a picture, of which so many are above each other."""
+    picture = np.asarray(Image.open(path))[::3, ::3]
+    rows, columns = picture.shape[0] // height // (HEIGHT + 2), picture.shape[1] // (WIDTH + 2)
+    picture = picture.reshape(rows, height, HEIGHT + 2, columns, WIDTH + 2, 3).swapaxes(2, 3)
+    picture = picture.swapaxes(1, 2).reshape(-1, height, HEIGHT + 2, WIDTH + 2, 3)
+    return picture[:, :, 1:-1, 1:-1]
+
+
+class CommandTests(toy.ServedTests):
+    """What holds for either protocol."""
+
+    def run_program(self, *arguments, model="toy"):
+        """Its output. Its flags are its own, so that programs beside it may define the same ones."""
+        address = self.address if model == "toy" else self.serve(servable(model))
+        values = flags.FlagValues()
+        own = {
+            name: functools.partial(getattr(flags, name), flag_values=values)
+            for name in dir(flags)
+            if name.startswith("DEFINE_")
+        }
+        output = io.StringIO()
+        with (
+            mock.patch.multiple(client, FLAGS=values, flags=types.SimpleNamespace(**own)),
+            contextlib.redirect_stdout(output),
+        ):
+            client.define_flags()
+            common = [f"--server={address}", f"--model={model}", f"--rest={self.REST}"]
+            client.main(*values(["client.py", *common, *map(str, arguments)])[1:])
+        return output.getvalue()
+
+    def write_image(self, name, size=(21, 17)):
+        """A file, of another size and shape than the model's images."""
+        path = self.folder / name
+        Image.fromarray(helpers.pictures(1, size=size)[0]).save(path)
+        return path
+
+    def test_sample(self):
+        requests = self.spy()
+        out = self.folder / "grid.png"
+        output = self.run_program(
+            "sample", "--num=20", "--seed=3", "--log_scale_shift=7", "--out", out
+        )
+        self.assertEqual(output, f"Wrote {out}\n")
+        images = drawn_images([(3, index) for index in range(20)], shift=7)
+        asked = [call.args for call in requests.mock_calls if call.args[0] == "sample"]
+        self.assertEqual([len(inputs["seed"]) for _, inputs in asked], [16, 4])
+        found = tiles(out, height=2)
+        self.assertLen(found, 20)
+        self.assertAllEqual(found[:, 0], images)
+        grays = 17 * auxiliary.Grayscale(4)(images).numpy()
+        self.assertAllEqual(found[:, 1], np.repeat(grays, 3, axis=-1))
+
+    def test_sample_of_another_chain(self):
+        """The pictures are above each other in the order of the chain, each in all its values."""
+        out = self.folder / "grid.png"
+        self.run_program("sample", "--num=4", "--out", out, model="wide")
+        images = drawn_images([(0, index) for index in range(4)])
+        found = tiles(out, height=3)
+        self.assertAllEqual(found[:, 0], images)
+        coarse = np.round(toy.coarse(images) * 63.75).astype(np.uint8)
+        self.assertAllEqual(found[:, 1], coarse.repeat(2, axis=1).repeat(2, axis=2))
+        self.assertAllEqual(found[:, 2], np.repeat(toy.green(images), 3, axis=-1))
+
+    def test_sample_of_images_that_are_not_color(self):
+        out, file = self.folder / "grid.png", self.write_image("photo.png")
+        self.run_program("sample", "--num=4", "--out", out, model="gray")
+        images = drawn_images([(0, index) for index in range(4)])[..., :1] % 16
+        self.assertAllEqual(tiles(out)[:, 0], np.repeat(17 * images, 3, axis=-1))
+        message = r"color images.* Received: gray, of uint8 \[4, 6, 1\] below 16. Send it arrays"
+        with self.assertRaisesRegex(ValueError, message):
+            self.run_program("bpd", file, model="gray")
+
+    def check_draws_given(self, name, model, transform, num_values, *command):
+        """A command draws from the auxiliary image of a file, which the server computes."""
+        out, file = self.folder / "given.png", self.write_image("photo.jpg")
+        requests = self.spy(model)
+        self.run_program(*command, file, "--num=3", "--out", out, model=model)
+        image = data.read_image(file, helpers.SIZE)
+        given = np.asarray(transform(image[np.newaxis]))
+        signature, inputs = requests.mock_calls[-1].args
+        self.assertEqual(signature, f"given_{name}")
+        self.assertAllEqual(inputs["auxiliary"], np.repeat(given, 3, axis=0))
+        found = tiles(out)[:, 0]
+        self.assertAllEqual(found[0], image)
+        scale = HEIGHT // given.shape[1]
+        shown = np.round(given[0] * (255 / (num_values - 1))).astype(np.uint8)
+        shown = shown.repeat(scale, axis=0).repeat(scale, axis=1)
+        self.assertAllEqual(found[1], np.broadcast_to(shown, image.shape))
+        draws = drawn_images([(0, 0), (0, 1), (0, 2)], shift=int(given.sum()))
+        self.assertAllEqual(found[2:5], draws)
+        self.assertAllEqual(found[5:], np.full((1, HEIGHT, WIDTH, 3), 255))
+
+    def test_given(self):
+        grays = auxiliary.Grayscale(4)
+        self.check_draws_given("grayscale", "toy", grays, 16, "given", "grayscale")
+        self.check_draws_given("green", "wide", toy.green, 256, "given", "green")
+        self.check_draws_given("coarse", "wide", toy.coarse, 5, "given", "coarse")
+
+    def test_colorize(self):
+        self.check_draws_given("grayscale", "toy", auxiliary.Grayscale(4), 16, "colorize")
+
+    def test_given_what_the_model_lacks(self):
+        out, file = f"--out={self.folder / 'given.png'}", self.write_image("photo.png")
+        for model, command, message in (
+            ("plain", ["colorize"], "image of plain: it has none. Received: 'grayscale'"),
+            ("wide", ["given", "4x6"], "image of wide: green, coarse. Received: '4x6'"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                self.run_program(*command, file, out, model=model)
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["photo.png"])
+
+    def test_complete(self):
+        out, file = self.folder / "completed.PNG", self.write_image("photo.png")
+        self.run_program("complete", file, "--num=2", "--seed=-4", f"--out={out}")
+        image = data.read_image(file, helpers.SIZE)
+        found, draws = tiles(out)[:, 0], drawn_images([(-4, 0), (-4, 1)])
+        upper = HEIGHT // 2
+        self.assertAllEqual(found[0], image)
+        self.assertAllEqual(found[1:, :upper], [image[:upper]] * 3)
+        self.assertAllEqual(found[1, upper:], np.full((HEIGHT - upper, WIDTH, 3), 127))
+        self.assertAllEqual(found[2:, upper:], draws[:, upper:])
+
+    def test_bpd(self):
+        files = [self.write_image("a.png"), self.write_image("b.jpg", (8, 12))]
+        rows = [line.split() for line in self.run_program("bpd", *files).splitlines()]
+        self.assertEqual(rows[0], ["file", "grayscale", "image", "total"])
+        means = np.array([data.read_image(file, helpers.SIZE).mean() for file in files])
+        means = [*means, means.mean()]
+        self.assertEqual([row[0] for row in rows[1:]], [*map(str, files), "mean"])
+        for row, mean in zip(rows[1:], means):
+            expected = [mean / 1024, mean / 256, mean * 5 / 1024]
+            self.assertAllClose([float(value) for value in row[1:]], expected, atol=6e-5)
+
+    def test_bpd_is_in_the_order_of_the_chain(self):
+        file = self.write_image("a.png")
+        header, *_ = self.run_program("bpd", file, model="wide").splitlines()
+        self.assertEqual(header.split(), ["file", "green", "coarse", "4x6", "total"])
+
+    def test_bad_files(self):
+        requests, good = self.spy(), self.write_image("good.png")
+        truncated, text = self.folder / "truncated.png", self.folder / "text.jpg"
+        truncated.write_bytes(good.read_bytes()[:-100])
+        text.write_text("no image")
+        for file, error in (
+            (truncated, ValueError),
+            (text, ValueError),
+            (self.folder, ValueError),
+            (self.folder / "none.png", FileNotFoundError),
+        ):
+            with self.assertRaisesRegex(error, f"Expected .*{file}"):
+                self.run_program("bpd", good, file)
+        self.assertEqual({call.args[0] for call in requests.mock_calls}, {"auxiliaries"})
+
+    def test_wrong_usage(self):
+        requests = self.spy()
+        out = f"--out={self.folder / 'a.png'}"
+        for arguments, message in (
+            (["paint"], "command of sample, given, colorize, complete, bpd. Received: 'paint'"),
+            (["sample", "a.png", out], "Expected sample and flags. Received: sample a.png"),
+            (["colorize", out], "Expected colorize IMG and flags. Received: colorize. "),
+            (["given", "grayscale", out], "given NAME IMG and flags. Received: given grayscale"),
+            (["complete", "a.png", "b.png", out], "Expected complete IMG"),
+            (["bpd"], r"Expected bpd IMG... and flags"),
+            (["sample"], "--out as a name that ends in .png"),
+            (["sample", "--out=a.jpg"], "--out as a name that ends in .png"),
+            (["sample", f"--out={self.folder / 'none' / 'a.png'}"], "in a folder that exists"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                self.run_program(*arguments)
+        with self.assertRaisesRegex(flags.IllegalFlagValueError, "--seed=2147483648"):
+            self.run_program("sample", "--seed=2147483648", out)
+        requests.assert_not_called()
+
+
+@unittest.skipIf(protocols.grpc is None, toy.NEEDS_GRPC)
+class GrpcTest(CommandTests, tf.test.TestCase):
+    REST = False
+
+
+class RestTest(CommandTests, tf.test.TestCase):
+    REST = True
+
+
+if __name__ == "__main__":
+    tf.test.main()
