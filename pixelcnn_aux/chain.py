@@ -342,12 +342,15 @@ def chain(transforms, image_size, network, embedding, names=None, num_components
     )
     factors = []
     for position, likelihood in enumerate(heads):
-        # In this order, which the weights drawn from a seed depend on.
-        given = heads[position - 1] if position else None
+        # In this order, which the weights drawn from a seed depend on; with names, so that a description
+        # does not depend on what else the process has built.
         own = networks.PixelCNN(
-            num_params=likelihood.num_params, dtype=dtype, **networks_of[position]
+            num_params=likelihood.num_params, dtype=dtype, name="network", **networks_of[position]
         )
-        f_w = networks.Embedding(dtype=dtype, **embeddings_of[position]) if position else None
+        f_w = given = None
+        if position:
+            f_w = networks.Embedding(dtype=dtype, name="embedding", **embeddings_of[position])
+            given = heads[position - 1]
         factors.append(Factor(likelihood, own, f_w, given, dtype=dtype, name=names[position]))
     return AuxiliaryModel(factors, transforms, image_size)
 

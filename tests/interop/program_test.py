@@ -66,7 +66,7 @@ class ProgramTest(tf.test.TestCase):
             log_prob = loaded.log_prob(arrays["image"])
             self.assertAllEqual(log_prob, expected.log_prob(arrays["image"]))
         config = workdir.read(folder / "pickle")
-        self.assertEqual((config["preset"], config["dataset"]), ("model", "celeb_a"))
+        self.assertEqual(config["dataset"], "celeb_a")
         self.assertIsNone(config["image_dir"])
 
     def test_refuses_a_workdir_of_something_else(self):
