@@ -153,7 +153,7 @@ class FlagsTest(tf.test.TestCase):
     def test_unknown_values_are_refused_with_the_known_ones_shown(self):
         for argument, known in (
             ("--preset=large", "demo|small"),
-            ("--dataset=imagenet", "celeb_a|cifar10|folder|photos"),
+            ("--dataset=imagenet", "photos|cifar10|celeb_a|folder"),
             ("--factor=8x8", "all|grayscale|image"),
         ):
             with self.assertRaises(flags.IllegalFlagValueError) as caught:

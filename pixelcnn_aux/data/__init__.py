@@ -9,5 +9,5 @@ A data set is a function in a file of its own, which `register` makes known: her
 
 from pixelcnn_aux.data import celeb_a, cifar10, folder, photos  # each registers its data set
 from pixelcnn_aux.data.folder import read_image
-from pixelcnn_aux.data.pipeline import Images, from_arrays
+from pixelcnn_aux.data.pipeline import Images, as_images, from_arrays
 from pixelcnn_aux.data.registry import DATASETS, SPLITS, check_name, load, register

@@ -123,6 +123,11 @@ def from_arrays(pixels, skipped=()):
     return Images(shape[0], shape[1:3], lambda index: pixels[index], skipped)
 
 
+def as_images(images):
+    """`images` themselves if they are `Images`; `from_arrays` of any others."""
+    return images if isinstance(images, Images) else from_arrays(images)
+
+
 def fits_in_memory(num_images, image_size):
     """Whether a data set's pixels, uint8 [num_images, H, W, 3], are few enough to keep."""
     return num_images * math.prod(image_size) * 3 <= _MAX_KEPT

@@ -139,6 +139,12 @@ class FromArraysTest(tf.test.TestCase):
             self.assertEqual(images.source, {"dataset": None, "image_dir": None})
             self.assertAllEqual(everything(images.batches(2)), pixels)
 
+    def test_images_stay_what_they_are(self):
+        pixels = noise(5, 4, 6, 3)
+        images = data.as_images(pixels)
+        self.assertAllEqual(images.take(range(5)), pixels)
+        self.assertIs(data.as_images(images), images)
+
     def test_later_changes_of_the_array_do_not_show(self):
         pixels = noise(300, 32, 32, 3)
         images, before = data.from_arrays(pixels), pixels.copy()
