@@ -15,8 +15,6 @@ from pixelcnn_aux import data, evaluation, program
 
 FLAGS = flags.FLAGS
 
-BATCH_SIZE = 100
-
 
 def main():
     folder, model = common.load()
@@ -24,7 +22,7 @@ def main():
     count = min(images.num_images, FLAGS.num_images or images.num_images)
 
     def batches():
-        return images.batches(BATCH_SIZE, count)
+        return images.batches(common.batch_size(model.image_size), count)
 
     def progress():
         return keras.utils.Progbar(count, unit_name="image").update

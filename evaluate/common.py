@@ -1,5 +1,6 @@
 """What the evaluation programs share: their flags, the model and the images of its run."""
 
+import math
 import pathlib
 
 from absl import flags
@@ -12,7 +13,7 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     flags.DEFINE_string("workdir", None, "What training left; the newest run under runs/ if unset.")
-    flags.DEFINE_enum("dataset", None, list(data.DATASETS), "Overrides the run's data set.")
+    flags.DEFINE_string("dataset", None, "Overrides the run's data set.")  # `data.load` checks it
     flags.DEFINE_string(
         "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
     )
@@ -34,3 +35,8 @@ def images(folder, model, split):
     if image_dir is None and dataset == config["dataset"]:
         image_dir = config["image_dir"]
     return data.load(dataset, split, model.image_size, data_dir=FLAGS.data_dir, image_dir=image_dir)
+
+
+def batch_size(image_size):
+    """How many images of a size (H, W) to evaluate at once: 100 of 32 x 32, or about as many pixels."""
+    return max(1, 100 * 32 * 32 // math.prod(image_size))

@@ -131,7 +131,7 @@ def test_images(folder, model):
     """uint8 [N, H, W, 3]: test images, evenly over the split, since neighbors in it may be much alike."""
     images = common.images(folder, model, "test")
     step = max(1, images.num_images // FLAGS.num)
-    return np.concatenate(list(images.batches(256).as_numpy_iterator()))[::step][: FLAGS.num]
+    return images.take(range(0, images.num_images, step)[: FLAGS.num])
 
 
 def draw(model, rows):

@@ -1,0 +1,62 @@
+"""The data set `photos`: crops of the photographs that an installed scikit-image carries."""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+
+from pixelcnn_aux.data import files
+from pixelcnn_aux.data.pipeline import from_arrays
+from pixelcnn_aux.data.registry import register
+
+# Whole scenes are held out; the two motorcycle pictures are one scene, from two viewpoints.
+PHOTOS = {
+    "train": (
+        "astronaut.png",
+        "motorcycle_left.png",
+        "motorcycle_right.png",
+        "rocket.jpg",
+        "hubble_deep_field.jpg",
+        "ihc.png",
+        "retina.jpg",
+    ),
+    "validation": ("coffee.png",),
+    "test": ("chelsea.png",),
+}
+SIDES = (256, 128)  # the two scales: pixels along a photograph's shorter side
+
+
+@register("photos")
+def photos(split, image_size, data_dir, image_dir):
+    """Crops of `image_size`, at two scales. They need no download."""
+    del data_dir, image_dir
+    skimage = importlib.util.find_spec("skimage")
+    if skimage is None:
+        raise ImportError(
+            "Expected scikit-image, for its photographs. Received: no such package. "
+            "Run pip install 'pixelcnn_aux[photos]', or choose another data set."
+        )
+    if max(image_size) > min(SIDES):
+        raise ValueError(
+            f"Expected an image size of at most {min(SIDES)} x {min(SIDES)} for the data set "
+            f"'photos'. Received: {image_size}. Choose a smaller size, or another data set."
+        )
+    folder = pathlib.Path(skimage.submodule_search_locations[0]) / "data"
+    # Only training gains from crops that overlap; elsewhere each pixel counts once per scale.
+    stride = [side // 4 if split == "train" else side for side in image_size]
+    crops = []
+    for name in PHOTOS[split]:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"Expected the photograph {name} inside scikit-image. Received: none in {folder}. "
+                "Run pip install --upgrade 'pixelcnn_aux[photos]'."
+            )
+        photo = files.decode((folder / name).read_bytes())
+        for side in SIDES:
+            scale = side / min(photo.shape[:2])
+            size = [round(scale * length) for length in photo.shape[:2]]
+            scaled = files.resize(photo, size).numpy()
+            windows = np.lib.stride_tricks.sliding_window_view(scaled, image_size, axis=(0, 1))
+            windows = windows[:: stride[0], :: stride[1]]  # [rows, columns, 3, H, W]
+            crops.append(np.moveaxis(windows, 2, -1).reshape(-1, *image_size, 3))
+    return from_arrays(np.concatenate(crops))

@@ -1,0 +1,147 @@
+"""Tests of CelebA: the official partition, the crop, and both places that it may be in."""
+
+import io
+import itertools
+import pathlib
+import unittest
+from unittest import mock
+
+import numpy as np
+import requests
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import logging
+from PIL import Image
+
+from pixelcnn_aux import auxiliary, data
+from pixelcnn_aux.data import files, pipeline
+from tests.data.helpers import FilesTest, encoded, everything, noise, prepare
+
+# Beside the repository, where there is one: official aligned JPEGs, whose faces are not to go into it.
+CELEB_A = pathlib.Path(__file__).parents[3] / "shared" / "data" / "img_align_celeba"
+
+
+def halved(pixels):
+    """[..., H, W, C] -> [..., H / 2, W / 2, C], by its definition."""
+    a, b, c, d = (
+        pixels[..., i::2, j::2, :].astype(np.int32) for i, j in np.ndindex(2, 2)
+    )  # the corners of each block
+    return (a + b + c + d + 2) // 4
+
+
+class CelebATest(FilesTest):
+    def load(self, split="train", side=128):
+        return data.load("celeb_a", split, (side, side), image_dir=self.folder)
+
+    def test_crop_and_halvings(self):
+        pixels = noise(218, 178, 3)
+        self.write("000001.jpg", encoded(pixels, "PNG"))  # which loses nothing, unlike JPEG
+        expected = pixels[50:178, 25:153]
+        for side in (128, 64, 32, 16, 8, 4, 2, 1):
+            images = self.load(side=side)
+            self.assertEqual((images.num_images, images.image_size), (1, (side, side)))
+            self.assertAllEqual(everything(images.batches(1)), expected[None])
+            expected = halved(expected)
+
+    def test_the_official_partition(self):
+        numbers = {"train": [1, 162770], "validation": [162771, 182637], "test": [182638, 202599]}
+        for split in data.SPLITS:
+            for i, number in enumerate(numbers[split]):
+                pixels = np.full((218, 178, 3), 2 * number % 256, np.uint8)
+                self.write(f"img_align_celeba/{i}/{number:06}.jpg", encoded(pixels, "JPEG"))
+        for split in data.SPLITS:
+            expected = [2 * number % 256 for number in numbers[split]]
+            self.assertAllEqual(everything(self.load(split, 8).batches(9))[:, 0, 0, 0], expected)
+
+    def test_files_of_other_names_are_named_and_left_out(self):
+        file = encoded(noise(218, 178, 3), "JPEG")
+        others = ("0000001.jpg", "000001.JPG", "000001.png", "1.jpg", "x000001.jpg")
+        for name in ("000001.jpg", "200000.jpg", *others):
+            self.write(name, file)
+        for split in ("train", "test"):
+            with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
+                images = self.load(split)
+            self.assertEqual((images.num_images, images.skipped), (1, others))
+            self.assertRegex(logs.output[0], "5 of 6 .*named NNNNNN.jpg.*: 0000001.jpg, .*")
+        with self.assertRaisesRegex(ValueError, r"0 validation, .*train up to 162770\.jpg"):
+            self.load("validation")
+
+    def test_files_of_another_size_are_named_and_left_out(self):
+        good, other = encoded(noise(218, 178, 3), "JPEG"), encoded(noise(178, 218, 3), "JPEG")
+        self.write("a/000001.jpg", other)
+        with self.assertRaisesRegex(ValueError, "178 x 218 pixels .*1 train, .*, 1 left out"):
+            self.load()
+        self.write("000002.jpg", good[:-200])
+        self.write("000003.jpg", good)
+        for limit in (pipeline._MAX_KEPT, 0):
+            with (
+                mock.patch.object(pipeline, "_MAX_KEPT", limit),
+                self.assertLogs(logging.get_absl_logger(), "WARNING") as logs,
+            ):
+                images = self.load()
+            self.assertEqual(images.skipped, ("000002.jpg", "a/000001.jpg"))
+            self.assertRegex(logs.output[0], "2 of 3 .*178 x 218 .*: 000002.jpg, a/000001.jpg")
+            self.assertAllEqual(
+                everything(images.batches(2)), files.decode(good)[None, 50:178, 25:153]
+            )
+
+    def test_through_tfds(self):
+        counts = {"train": 5, "validation": 3, "test": 2}
+        encodings = {
+            split: [encoded(noise(218, 178, 3, seed=(count, i)), "JPEG") for i in range(count)]
+            for split, count in counts.items()
+        }
+        features = tfds.builder("celeb_a", data_dir=self.folder).info.features
+        rest = {key: dict.fromkeys(features[key], 0) for key in features if key != "image"}
+        splits = {
+            split: [{"image": io.BytesIO(file), **rest} for file in encodings[split]]
+            for split in encodings
+        }
+        prepare("celeb_a", self.folder, splits)
+        for limit, split in itertools.product((pipeline._MAX_KEPT, 0), data.SPLITS):
+            with mock.patch.object(pipeline, "_MAX_KEPT", limit):
+                images = data.load("celeb_a", split, (64, 64), data_dir=self.folder)
+            self.assertEqual((images.num_images, images.image_size), (counts[split], (64, 64)))
+            whole = np.stack([files.decode(file) for file in encodings[split]])
+            expected = halved(whole[:, 50:178, 25:153])
+            self.assertAllEqual(everything(images.batches(2)), expected)
+            spec = tf.TensorSpec([4, 64, 64, 3], tf.uint8)
+            self.assertEqual(images.training_batches(4, seed=0).element_spec, spec)
+
+    def test_nothing_prepared_is_not_downloaded(self):
+        target = self.folder / "not" / "there"
+        with (
+            mock.patch.object(tfds.core.DatasetBuilder, "download_and_prepare") as download,
+            mock.patch.object(requests, "head") as head,
+            self.assertRaises(FileNotFoundError) as caught,
+        ):
+            data.load("celeb_a", "train", data_dir=target)
+        download.assert_not_called()
+        head.assert_not_called()
+        for part in (
+            f"{target}/celeb_a",
+            "--image_dir",
+            "img_align_celeba",
+            "tfds build celeb_a",
+            "--data_dir",
+            "--dataset photos",
+        ):
+            self.assertIn(part, str(caught.exception))
+        self.assertEmpty(list(self.folder.iterdir()))
+
+    @unittest.skipUnless(CELEB_A.is_dir(), f"no images in {CELEB_A}")
+    def test_official_images(self):
+        self.folder = CELEB_A
+        paths = sorted(CELEB_A.rglob("*.jpg"))
+        self.assertEqual(sum(self.load(split, 64).num_images for split in data.SPLITS), len(paths))
+        images, halves = self.load("test"), self.load("test", 64)
+        self.assertEqual((images.image_size, halves.image_size), ((128, 128), (64, 64)))
+        images, halves = everything(images.batches(64)), everything(halves.batches(64))
+        self.assertAllEqual(auxiliary.HalfResolution()(images), halves)
+        first = next(path for path in paths if path.name > "182637.jpg")
+        expected = np.asarray(Image.open(first).crop((25, 50, 153, 178)))
+        self.assertAllClose(images[0].astype(int), expected.astype(int), atol=1)
+
+
+if __name__ == "__main__":
+    tf.test.main()

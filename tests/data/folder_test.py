@@ -1,0 +1,96 @@
+"""Tests of folders of images: the splits, the crop, and one image file."""
+
+import hashlib
+
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux import data
+from pixelcnn_aux.data import folder
+from tests import helpers
+from tests.data.helpers import FilesTest, encoded, everything, noise
+
+
+class FolderTest(FilesTest):
+    def load(self, split="train", image_size=(8, 8)):
+        return data.load("folder", split, image_size, image_dir=str(self.folder))
+
+    def test_split_is_pinned(self):
+        names = ["000001.jpg", "000002.jpg", "000030.jpg", "a.png", "é.png"]
+        self.assertEqual(
+            [folder.split_of(name) for name in names],
+            ["train", "test", "validation", "train", "train"],
+        )
+        splits = [folder.split_of(f"{i:06}.jpg") for i in range(20000)]
+        self.assertEqual(
+            hashlib.sha256(" ".join(splits).encode()).hexdigest(),
+            "9a31aad376cb255ab0fa5d7bd3b93e485c42a2af337ce9ab9b7ab5dbfd25c2ba",
+        )
+        shares = [splits.count(split) / len(splits) for split in ("train", "validation", "test")]
+        self.assertAllClose(shares, [0.93, 0.02, 0.05], atol=0.005)
+
+    def test_split_and_order_depend_on_names_alone(self):
+        names = [f"{i % 3}/{i:03}.{suffix}" for i, suffix in enumerate(["png", "PNG", "Jpeg"] * 40)]
+        expected = {}
+        for i, name in enumerate(names):
+            pixels = np.full((8, 8, 3), i, np.uint8)
+            kind = "JPEG" if name.endswith("Jpeg") else "PNG"
+            expected[name] = encoded(pixels, kind)
+        orders = []
+        for shuffle in (0, 1):
+            self.folder = helpers.temporary_folder(self)
+            for i in np.random.default_rng(shuffle).permutation(len(names)):
+                self.write(names[i], expected[names[i]])
+            orders.append(
+                [everything(self.load(split).batches(16))[:, 0, 0, 0] for split in data.SPLITS]
+            )
+        for split, one, other in zip(data.SPLITS, *orders):
+            self.assertAllEqual(one, other)
+            wanted = sorted(
+                (name, i)
+                for i, name in enumerate(names)
+                if folder.split_of(name.split("/")[1]) == split
+            )
+            self.assertAllEqual(one, [i for _, i in wanted])
+        self.assertLen(np.unique(np.concatenate(orders[0])), len(names))
+
+    def test_center_crop_and_area_resize(self):
+        pixels = noise(6, 10, 3)
+        for size, expected in (
+            ((3, 3), pixels[:, 2:8].reshape(3, 2, 3, 2, 3).mean(axis=(1, 3))),
+            ((2, 10), pixels[2:4]),
+            ((3, 5), pixels.reshape(3, 2, 5, 2, 3).mean(axis=(1, 3))),
+            ((12, 12), pixels[:, 2:8].repeat(2, 0).repeat(2, 1)),
+        ):
+            actual = folder.fit(tf.constant(pixels), size)
+            self.assertEqual(actual.dtype, tf.uint8)
+            self.assertAllClose(actual, np.round(expected), atol=0 if size != (3, 3) else 1)
+
+    def test_nothing_to_read(self):
+        with self.assertRaisesRegex(FileNotFoundError, "missing"):
+            data.load("folder", "train", image_dir=self.folder / "missing")
+        with self.assertRaisesRegex(ValueError, "Received: 0 train, 0 validation, 0 test files"):
+            self.load()
+        self.write("good.png", encoded(noise(8, 8, 3), "PNG"))
+        with self.assertRaisesRegex(
+            ValueError, "'test'.*1 train, .* 0 test files .*5 % test.*, 0 left"
+        ):
+            self.load("test")
+        self.write("good.png", b"")
+        with self.assertRaisesRegex(ValueError, "1 train, .*, 1 left out"):
+            self.load()
+        with self.assertRaisesRegex(FileNotFoundError, "good.png, which is none"):
+            data.load("folder", "train", image_dir=self.folder / "good.png")
+
+    def test_one_file_is_read_as_those_of_the_data_set(self):
+        path = self.write("good.png", encoded(noise(9, 16, 3), "PNG"))
+        self.assertAllEqual(data.read_image(path, (8, 8))[None], self.load().take([0]))
+        with self.assertRaisesRegex(FileNotFoundError, r"Received: .*/none\.png, which does not"):
+            data.read_image(self.folder / "none.png", (8, 8))
+        path.write_bytes(b"no image at all")
+        with self.assertRaisesRegex(ValueError, rf"whole PNG or JPEG.*Received: {path}, which"):
+            data.read_image(str(path), (8, 8))
+
+
+if __name__ == "__main__":
+    tf.test.main()

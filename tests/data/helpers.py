@@ -1,0 +1,58 @@
+"""What the suites of the data sets share: image files, data sets in TFDS's form, and what batches hold."""
+
+import io
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from tests import helpers
+
+
+def encoded(pixels, kind, mode="RGB", **options):
+    """The bytes of an image file."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert(mode, palette=Image.Palette.ADAPTIVE).save(
+        file, kind, **options
+    )
+    return file.getvalue()
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def everything(dataset):
+    return np.concatenate(list(dataset.as_numpy_iterator()))
+
+
+def taken(dataset, count):
+    return np.stack(list(dataset.take(count).as_numpy_iterator()))
+
+
+class FilesTest(tf.test.TestCase):
+    """With a folder to write image files to."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+
+    def write(self, name, contents):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(contents)
+        return path
+
+
+def prepare(name, data_dir, splits):
+    """Writes a small data set in the form of TFDS's: dict, split -> iterable of examples."""
+    builder = tfds.builder(name, data_dir=data_dir)
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version=str(builder.version),
+        data_dir=data_dir,
+        features=builder.info.features,
+        split_datasets={split: enumerate(examples) for split, examples in splits.items()},
+        disable_shuffling=True,
+    )

@@ -1,0 +1,167 @@
+"""Tests of the pipelines: the order of images, what is read, and arrays as a data set."""
+
+import hashlib
+
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux import data
+from tests.data.helpers import everything, noise, taken
+
+
+def numbered(count):
+    """Images whose left upper corner is their number, and whose right upper corner is 255."""
+    pixels = np.zeros((count, 2, 3, 3), np.uint8)
+    pixels[:, 0, 0] = np.arange(count)[:, None]
+    pixels[:, 0, 2] = 255
+    return pixels
+
+
+def numbers_and_flips(batches):
+    """Of `numbered` images [..., 2, 3, 3]: (their numbers, which are flipped)."""
+    flips = batches[..., 0, 0, 0] == 255
+    return np.where(flips, batches[..., 0, 2, 0], batches[..., 0, 0, 0]), flips
+
+
+class ImagesTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.images = data.from_arrays(numbered(50))
+
+    def test_batches_hold_every_image_once_in_order(self):
+        dataset = self.images.batches(16)
+        self.assertEqual([len(batch) for batch in dataset], [16, 16, 16, 2])
+        self.assertAllEqual(everything(dataset), numbered(50))
+        self.assertEqual(dataset.element_spec, tf.TensorSpec([None, 2, 3, 3], tf.uint8))
+
+    def test_batches_stop_after_num_images(self):
+        self.assertAllEqual(everything(self.images.batches(16, num_images=17)), numbered(17))
+        self.assertLen(everything(self.images.batches(16, num_images=99)), 50)
+
+    def test_training_batches_repeat_nothing_within_an_epoch(self):
+        dataset = self.images.training_batches(8, seed=3)  # 8 does not divide 50
+        self.assertEqual(dataset.element_spec, tf.TensorSpec([8, 2, 3, 3], tf.uint8))
+        self.assertEqual(dataset.cardinality(), tf.data.INFINITE_CARDINALITY)
+        numbers, _ = numbers_and_flips(taken(dataset, 25))
+        epochs = numbers.reshape(4, 50)
+        for epoch in epochs:
+            self.assertAllEqual(np.sort(epoch), np.arange(50))
+        for other in epochs[1:]:
+            self.assertLess(np.mean(epochs[0] == other), 0.2)
+        self.assertLess(np.mean(epochs[0] == np.arange(50)), 0.2)
+
+    def test_flips_are_horizontal_and_per_image(self):
+        batches = taken(self.images.training_batches(50, seed=0), 40)  # an epoch each
+        numbers, flips = numbers_and_flips(batches)
+        plain = numbered(50)[numbers]
+        self.assertAllEqual(
+            batches, np.where(flips[..., None, None, None], plain[..., ::-1, :], plain)
+        )
+        self.assertAllClose(flips.mean(), 0.5, atol=0.05)  # 2000 throws: 4.5 deviations
+        by_image = np.take_along_axis(flips, np.argsort(numbers, axis=1), axis=1)
+        self.assertAllInRange(by_image.mean(axis=0), 0.1, 0.9)  # not the same ones every epoch
+        self.assertAllInRange(flips.mean(axis=0), 0.1, 0.9)  # nor the same places in a batch
+        self.assertAllInRange(flips.mean(axis=1), 0.1, 0.9)  # nor whole batches
+
+    def test_batches_of_a_seed_are_pinned(self):
+        images = data.from_arrays(noise(10, 4, 6, 3))
+        batches = taken(images.training_batches(4, seed=3), 10)
+        self.assertEqual(
+            hashlib.sha256(batches.tobytes()).hexdigest(),
+            "f525086fcdb6eb863dbec5eb34908188ecadd94f2732e2d55ab57ef5a8f6b324",
+        )
+
+    def test_without_flips_the_order_is_the_same(self):
+        flipped = taken(self.images.training_batches(8, seed=3, first_step=2), 25)
+        plain = taken(self.images.training_batches(8, seed=3, first_step=2, flip=False), 25)
+        numbers, _ = numbers_and_flips(flipped)
+        self.assertAllEqual(plain, numbered(50)[numbers])
+
+    def test_seeds_differ(self):
+        first, second = (taken(self.images.training_batches(50, seed), 1) for seed in (0, 1))
+        for one, other in zip(numbers_and_flips(first), numbers_and_flips(second)):
+            self.assertNotAllEqual(one, other)
+
+    def test_any_first_step_goes_on_where_a_run_stopped(self):
+        whole = taken(self.images.training_batches(7, seed=5), 40)
+        for step in (1, 7, 8, 29):  # within the first epoch, around its end, in the fifth
+            resumed = self.images.training_batches(7, seed=5, first_step=step)
+            self.assertAllEqual(taken(resumed, 40 - step), whole[step:])
+
+    def test_a_batch_may_be_larger_than_the_split(self):
+        images = data.from_arrays(numbered(3))
+        numbers, _ = numbers_and_flips(taken(images.training_batches(7, seed=0), 3))
+        self.assertAllEqual(np.sort(numbers.reshape(7, 3)), np.tile(np.arange(3), [7, 1]))
+        resumed, _ = numbers_and_flips(taken(images.training_batches(7, 0, first_step=2), 1))
+        self.assertAllEqual(resumed, numbers[2:])
+
+    def test_resuming_reads_nothing_of_what_is_skipped(self):
+        read = []
+
+        def counting(index):
+            tf.py_function(lambda i: read.append(int(i)), [index], [])
+            return tf.zeros([1, 1, 3], tf.uint8)
+
+        images = data.Images(1000, (1, 1), counting)
+        taken(images.training_batches(10, seed=0, first_step=10**12 + 99), 1)
+        self.assertLess(len(read), 500)  # what it reads ahead; an epoch is 1000
+
+    def test_images_are_taken_by_index(self):
+        indices = [49, 0, 7, 7]
+        images = self.images.take(indices)
+        self.assertIsInstance(images, np.ndarray)
+        self.assertEqual(images.dtype, np.uint8)
+        self.assertAllEqual(images, numbered(50)[indices])
+        self.assertAllEqual(self.images.take(range(0, 50, 3)), numbered(50)[::3])
+        self.assertEqual(self.images.take([]).shape, (0, 2, 3, 3))
+        for index in (-1, 50):
+            with self.assertRaisesRegex(ValueError, rf"from 0 to 49\. Received: \[{index}\]\."):
+                self.images.take([3, index])
+
+    def test_what_is_not_taken_is_not_read(self):
+        read = []
+
+        def counting(index):
+            tf.py_function(lambda i: read.append(int(i)), [index], [])
+            return tf.zeros([1, 1, 3], tf.uint8)
+
+        data.Images(1000, (1, 1), counting).take([999, 3])
+        self.assertCountEqual(read, [999, 3])
+
+
+class FromArraysTest(tf.test.TestCase):
+    def test_pixels(self):
+        pixels = noise(5, 4, 6, 3)
+        for given in (pixels, tf.constant(pixels), list(pixels)):
+            images = data.from_arrays(given)
+            self.assertEqual((images.num_images, images.image_size), (5, (4, 6)))
+            self.assertEqual(images.skipped, ())
+            self.assertEqual(images.source, {"dataset": None, "image_dir": None})
+            self.assertAllEqual(everything(images.batches(2)), pixels)
+
+    def test_images_stay_what_they_are(self):
+        pixels = noise(5, 4, 6, 3)
+        images = data.as_images(pixels)
+        self.assertAllEqual(images.take(range(5)), pixels)
+        self.assertIs(data.as_images(images), images)
+
+    def test_later_changes_of_the_array_do_not_show(self):
+        pixels = noise(300, 32, 32, 3)
+        images, before = data.from_arrays(pixels), pixels.copy()
+        pixels[:] = 0
+        self.assertAllEqual(everything(images.batches(100)), before)
+
+    def test_what_is_no_uint8_pixels_is_refused(self):
+        for pixels, received in (
+            (np.zeros([2, 4, 6, 3], np.float32), r"float32 \[2, 4, 6, 3\]"),
+            (tf.zeros([2, 4, 6, 3], tf.int32), r"int32 \[2, 4, 6, 3\]"),
+            (noise(4, 6, 3), r"uint8 \[4, 6, 3\]"),
+            (noise(2, 4, 6, 1), r"uint8 \[2, 4, 6, 1\]"),
+            (noise(0, 4, 6, 3), r"uint8 \[0, 4, 6, 3\]"),
+        ):
+            with self.assertRaisesRegex(ValueError, rf"uint8 \[N, H, W, 3\].* {received}\. Give"):
+                data.from_arrays(pixels)
+
+
+if __name__ == "__main__":
+    tf.test.main()

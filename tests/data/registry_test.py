@@ -1,0 +1,145 @@
+"""Tests of how data sets are registered and loaded by their names."""
+
+import importlib.machinery
+import pathlib
+import sys
+import textwrap
+import types
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux import data
+from pixelcnn_aux.data import registry
+from tests import helpers
+from tests.data.helpers import everything, noise
+
+
+class LoadTest(tf.test.TestCase):
+    def test_wrong_arguments(self):
+        for arguments, message in (
+            (("mnist", "train"), r"celeb_a, cifar10, folder, photos\. Received: 'mnist'.*--plugin"),
+            (("photos", "valid"), r"train, validation, test\. Received: 'valid'"),
+            (("folder", "train"), r"folder of images.*Received: none\. Give image_dir"),
+            (
+                ("photos", "train", (32, 32), None, "here"),
+                r"'here'\. Leave .*takes one: celeb_a, folder\.",
+            ),
+            (("photos", "train", (129, 32)), "128 x 128.*129"),
+            (("cifar10", "train", (64, 64)), r"\(32, 32\).*\(64, 64\)"),
+            (("celeb_a", "train", (48, 48)), r"\(128, 128\), \(64, 64\), .*, \(1, 1\).*\(48, 48\)"),
+            (("celeb_a", "train", (64, 32), None, "here"), r"\(64, 64\).*Received: \(64, 32\)"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                data.load(*arguments)
+
+    def test_a_name_is_checked_alone(self):
+        data.check_name("photos")
+        with self.assertRaisesRegex(ValueError, "Received: None"):
+            data.check_name(None)
+
+
+class RegisterTest(tf.test.TestCase):
+    """Data sets from outside the package."""
+
+    def setUp(self):
+        super().setUp()
+        patch = mock.patch.dict(registry._registered)  # what a test registers is gone after it
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.folder = helpers.temporary_folder(self)
+
+    def plugin(self, source, name="textures"):
+        """Imports a module of this source, from a folder of its own."""
+        (self.folder / f"{name}.py").write_text(textwrap.dedent(source))
+        with mock.patch.object(sys, "path", [str(self.folder), *sys.path]):
+            __import__(name)
+        self.addCleanup(sys.modules.pop, name, None)
+
+    def test_a_data_set_is_one_file(self):
+        self.plugin(
+            """
+            import numpy as np
+
+            from pixelcnn_aux import data
+
+            @data.register("textures", image_dir=True)
+            def textures(split, image_size, data_dir, image_dir):
+                return data.from_arrays(np.load(image_dir / f"{split}.npy"))
+            """
+        )
+        pixels = noise(5, 4, 6, 3)
+        np.save(self.folder / "validation.npy", pixels)
+        self.assertIn("textures", data.DATASETS)
+        images = data.load("textures", "validation", [4, 6], image_dir=str(self.folder))
+        self.assertAllEqual(everything(images.batches(2)), pixels)
+        self.assertEqual(images.source, {"dataset": "textures", "image_dir": str(self.folder)})
+        with self.assertRaisesRegex(ValueError, "one of celeb_a, .*, textures"):
+            data.load("texture", "train")
+
+    def test_the_loader_receives_what_is_checked(self):
+        loader = mock.Mock(__module__="mine", return_value=data.from_arrays(noise(1, 4, 6, 3)))
+        self.assertIs(data.register("mine", image_dir=True)(loader), loader)
+        images = data.load("mine", "test", [4, 6], "there", "~/here")
+        home = pathlib.Path("~/here").expanduser()
+        loader.assert_called_once_with("test", (4, 6), "there", home)
+        self.assertEqual(images.source, {"dataset": "mine", "image_dir": str(home)})
+        data.load("mine", "test", [4, 6], image_dir="here")
+        self.assertEqual(loader.call_args.args[3], pathlib.Path.cwd() / "here")
+        self.assertIsNone(data.load("mine", "test", [4, 6]).source["image_dir"])
+
+    def test_a_folder_is_refused_unless_the_registration_says_otherwise(self):
+        data.register("mine")(lambda *arguments: self.fail("loaded"))
+        with self.assertRaisesRegex(ValueError, "no image_dir for the data set 'mine'"):
+            data.load("mine", "train", image_dir="here")
+
+    def test_what_a_loader_returns_is_checked(self):
+        results = []
+
+        @data.register("mine")
+        def my_loader(*arguments):
+            return results.pop()
+
+        for result, received in (
+            (noise(5, 32, 32, 3), "ndarray"),
+            (data.from_arrays(noise(5, 4, 6, 3)), r"\(4, 6\)"),
+        ):
+            results.append(result)
+            with self.assertRaisesRegex(
+                ValueError, rf"\(32, 32\) .*'mine'\. Received: {received}\. Mend my_loader in "
+            ):
+                data.load("mine", "train")
+
+    def test_a_name_that_is_taken_is_refused(self):
+        source = """
+            from pixelcnn_aux import data
+
+            @data.register("mine")
+            def mine(split, image_size, data_dir, image_dir):
+                ...
+            """
+        self.plugin(source, "first")
+        with self.assertRaisesRegex(ValueError, "of second .*'mine', which first has registered"):
+            self.plugin(source, "second")
+        with self.assertRaisesRegex(ValueError, r"'photos', which pixelcnn_aux\.data\.photos has"):
+            data.register("photos")(lambda: None)
+
+    def test_a_module_may_come_again(self):
+        def register(module):
+            loader = mock.Mock(__module__=module)
+            data.register("mine")(loader)
+            self.assertIs(data.DATASETS["mine"].loader, loader)
+
+        register("__main__")
+        register("__main__")  # a notebook's cell, run twice
+        registry._registered.pop("mine")
+        program = types.ModuleType("__main__")
+        program.__spec__ = importlib.machinery.ModuleSpec("examples.mine", None)
+        with mock.patch.dict(sys.modules, __main__=program):  # python -m examples.mine
+            register("__main__")
+            register("examples.mine")
+
+
+if __name__ == "__main__":
+    tf.test.main()
