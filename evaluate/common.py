@@ -28,11 +28,19 @@ def load():
 
 
 def images(folder, model, split):
-    """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on."""
+    """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on.
+
+    Raises ValueError for a run that was trained on arrays, where --dataset names no other data set.
+    """
     config = workdir.read(folder)
-    dataset = FLAGS.dataset or config["dataset"]
+    dataset = FLAGS.dataset or config.get("dataset")
+    if dataset is None:
+        raise ValueError(
+            f"Expected the data set of the run in {folder}. Received: none, since it was trained on arrays. "
+            "Give --dataset."
+        )
     image_dir = FLAGS.image_dir
-    if image_dir is None and dataset == config["dataset"]:
+    if image_dir is None and dataset == config.get("dataset"):
         image_dir = config["image_dir"]
     return data.load(dataset, split, model.image_size, data_dir=FLAGS.data_dir, image_dir=image_dir)
 
