@@ -26,11 +26,27 @@ def load():
     return folder, pa.load(folder)
 
 
-def images(folder, model, split):
-    """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on."""
+def source(folder):
+    """Where the images of the run in `folder` come from, unless flags override it.
+
+    Returns:
+      dict, "dataset" and "image_dir", as `data.load` takes them.
+    """
     config = workdir.read(folder)
     dataset = FLAGS.dataset or config["dataset"]
     image_dir = FLAGS.image_dir
     if image_dir is None and dataset == config["dataset"]:
         image_dir = config["image_dir"]
-    return data.load(dataset, split, model.image_size, data_dir=FLAGS.data_dir, image_dir=image_dir)
+    return {"dataset": dataset, "image_dir": image_dir}
+
+
+def images(folder, model, split):
+    """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on."""
+    found = source(folder)
+    return data.load(
+        found["dataset"],
+        split,
+        model.image_size,
+        data_dir=FLAGS.data_dir,
+        image_dir=found["image_dir"],
+    )
