@@ -99,7 +99,9 @@ class ProgramsTest(tf.test.TestCase):
         cls.folder = helpers.temporary_folder(cls)
         cls.model = helpers.tiny_model()
         run = cls.folder / "runs" / "tiny"
-        workdir.create(run, {"dataset": "photos", "image_dir": None, "model": cls.model.description()})
+        workdir.create(
+            run, {"dataset": "photos", "image_dir": None, "model": cls.model.description()}
+        )
         for name, factor in cls.model.factors.items():
             workdir.save_weights(run, name, factor)
 
