@@ -74,6 +74,7 @@ def train(model, training, images, validation_images, folder, factors=None, seed
     for name in names:
         average = train_factor(model, name, images, validation_images, settings[name], folder, seed)
         model.factors[name].set_weights(average.get_weights())
+        model.untrained = tuple(other for other in model.untrained if other != name)
 
 
 def default_strategy():

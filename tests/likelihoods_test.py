@@ -306,9 +306,142 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
             self.assertAllEqual(np.take_along_axis(impossible, draws.numpy(), axis=1).any(), False)
 
 
+def table_params(head, seed=0):
+    """Params of one pixel, in float64, with logits and tables far from equal."""
+    return 1.5 * np.random.default_rng(seed).normal(size=head.num_params)
+
+
+def joint_of(head, params):
+    """Probabilities of all values of a few channels, float64 [K, ..., K]."""
+    shape = [head.num_values] * head.num_channels
+    return probabilities(head, params, *np.indices(shape).reshape(len(shape), -1)).reshape(shape)
+
+
+def joint_by_hand(head, params):
+    """The same by the definition."""
+    values, channels = head.num_values, head.num_channels
+    logits = params[: channels * values].reshape(channels, values)
+    tables = params[channels * values :].reshape(-1, values, values)
+    pairs = [(j, i) for i in range(channels) for j in range(i)]  # 01, 02, 12, 03, ...
+    joint = np.ones([values] * channels)
+    for pixel in np.ndindex(joint.shape):
+        for i in range(channels):
+            a = logits[i].copy()
+            for (earlier, later), table in zip(pairs, tables, strict=True):
+                if later == i:
+                    a += table[pixel[earlier]]
+            joint[pixel] *= np.exp(a[pixel[i]]) / np.exp(a).sum()
+    return joint
+
+
+class CategoricalOfSeveralChannelsTest(tf.test.TestCase, parameterized.TestCase):
+    sizes = parameterized.parameters((3, 2), (2, 3), (5, 2), (2, 8), (4, 1))  # (values, channels)
+
+    @sizes
+    def test_probabilities_by_hand(self, *size):
+        head = likelihoods.Categorical(*size)
+        params = table_params(head)
+        joint = joint_of(head, params)
+        self.assertAllClose(joint.sum(), 1.0, rtol=1e-12)
+        self.assertAllClose(joint, joint_by_hand(head, params), rtol=1e-10, atol=0)
+
+    def test_number_of_params(self):
+        for size, params in (
+            ((3, 2), 15),
+            ((2, 3), 18),
+            ((2, 8), 128),
+            ((16, 1), 16),
+            ((8, 3), 216),
+        ):
+            head = likelihoods.Categorical(*size)
+            self.assertEqual((head.num_params, head.noise_size), (params, math.prod(size)))
+
+    def conditionals(self, head, params):
+        """Of each channel i: P(v_i | v_0 .. v_(i-1)), [K] * (i + 1)."""
+        joint, found = joint_of(head, params), []
+        for i in range(head.num_channels):
+            upto = joint.sum(axis=tuple(range(i + 1, head.num_channels)))
+            found.append(upto / upto.sum(axis=-1, keepdims=True))
+        return found
+
+    def test_each_table_is_of_one_pair_of_channels(self):
+        """A change of a channel's logits, or of a pair's table, shows where it belongs and nowhere else."""
+        head = likelihoods.Categorical(2, 3)
+        params = table_params(head)
+        before = self.conditionals(head, params)
+        blocks = [(2 * i, 2 * i + 2, None, i) for i in range(3)]
+        pairs = ((0, 1), (0, 2), (1, 2))
+        blocks += [(6 + 4 * k, 10 + 4 * k, j, i) for k, (j, i) in enumerate(pairs)]
+        for start, stop, earlier, later in blocks:
+            changed = params.copy()
+            changed[start:stop] += [0.0, 1.0] if earlier is None else [0.0, 1.0, 1.0, 0.0]
+            after = self.conditionals(head, changed)
+            for i in range(3):
+                if i == later:
+                    self.assertGreater(np.abs(after[i] - before[i]).min(), 1e-4)
+                else:
+                    self.assertAllClose(after[i], before[i], rtol=1e-10)
+
+    def test_gradients_by_causality(self):
+        """Of P(v_i | ..) with respect to the tables of later channels: none."""
+        head = likelihoods.Categorical(3, 3)
+        params = tf.constant(table_params(head))
+        with tf.GradientTape() as tape:
+            tape.watch(params)
+            nats = head.log_prob(params, [2, 0, 1])
+        gradient = tape.gradient(nats, params).numpy()
+        tables = gradient[9:].reshape(3, 3, 3)
+        for table, row in zip(tables, (2, 2, 0)):  # pairs 01, 02, 12: the row of the earlier value
+            self.assertEqual(sorted(set(np.nonzero(table)[0])), [row])
+
+    @parameterized.product(size=((3, 2), (2, 3)), dtype=(np.float32, np.float64))
+    def test_draws(self, size, dtype):
+        head = likelihoods.Categorical(*size)
+        params = table_params(head, seed=1)
+        draws = draw_many(head, params, dtype)
+        self.assertEqual(draws.shape, (NUM_DRAWS, head.num_channels))
+        counts = np.zeros([head.num_values] * head.num_channels)
+        np.add.at(counts, tuple(draws.T), 1)
+        self.assertGreater(chi_square_p_value(counts, joint_by_hand(head, params)), 1e-4)
+
+    def test_one_channel_is_a_softmax(self):
+        head = likelihoods.Categorical(7)
+        params = np.random.default_rng(0).normal(size=(50, 7))
+        images = np.arange(50)[:, None] % 7
+        expected = tf.gather(tf.nn.log_softmax(params), images, batch_dims=1)[:, 0]
+        self.assertAllClose(head.log_prob(params, images), expected, rtol=1e-14, atol=1e-15)
+        noise = random_noise(head, 50)
+        self.assertAllEqual(head.draw(params, noise)[:, 0], np.argmax(params + noise, axis=-1))
+
+    def test_finite_at_the_extremes(self):
+        head, rng = likelihoods.Categorical(4, 3), np.random.default_rng(0)
+        params = tf.constant(rng.choice([-1e6, 0.0, 1.0, 1e6], (2000, head.num_params)), tf.float32)
+        images = rng.integers(0, 4, (2000, 3))
+        with tf.GradientTape() as tape:
+            tape.watch(params)
+            log_prob = head.log_prob(params, images)
+        self.assertAllInRange(log_prob, -np.finfo(np.float32).max, 0)
+        self.assertAllEqual(np.isfinite(tape.gradient(log_prob, params)), np.ones(params.shape))
+        self.assertAllInRange(head.draw(params, random_noise(head, 2000, dtype=np.float32)), 0, 3)
+
+
+class SizesTest(tf.test.TestCase):
+    def test_sizes_that_make_no_sense_are_refused(self):
+        for size in (0, -1, 2.5, "3", None, True):
+            with self.assertRaisesRegex(ValueError, f"num_components of 1 or more.*={size!r}"):
+                likelihoods.LogisticMixture(num_components=size)
+            with self.assertRaisesRegex(ValueError, f"num_channels from 1 to 256.*={size!r}"):
+                likelihoods.Categorical(16, num_channels=size)
+        for size in (1, 257, 16.0):
+            with self.assertRaisesRegex(ValueError, f"num_values from 2 to 256.*={size!r}"):
+                likelihoods.Categorical(size)
+
+
 class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
     heads = parameterized.named_parameters(
-        ("mixture", likelihoods.LogisticMixture()), ("categorical", likelihoods.Categorical())
+        ("mixture", likelihoods.LogisticMixture()),
+        ("categorical", likelihoods.Categorical()),
+        ("of_three_channels", likelihoods.Categorical(3, 3)),
     )
 
     @heads

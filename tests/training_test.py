@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import callbacks, training, workdir
+from pixelcnn_aux import callbacks, presets, training, workdir
 from pixelcnn_aux.training import Training
 from tests import helpers
 
@@ -254,6 +254,106 @@ class TwoDevicesTest(tf.test.TestCase):
         found, expected = scalars(two, "image"), scalars(one, "image")
         for key in ("train/epoch_loss", "validation/epoch_bits_per_dim"):
             self.assertAllClose(found[key], expected[key], rtol=1e-5)
+
+
+class TrainTest(tf.test.TestCase):
+    """One folder, three calls: one factor, then the others, then nothing is left to do."""
+
+    setting = Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, decay=0.9)
+    images, validation = helpers.pictures(6), helpers.pictures(3, seed=1)
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = helpers.temporary_folder(cls) / "run"
+        settings = dict.fromkeys(("grayscale", "image"), cls.setting)
+        preset = presets.Preset("photos", helpers.tiny_model, {}, settings)
+        cls.first, cls.third = helpers.tiny_model(), helpers.tiny_model()
+        cls.before = cls.first.factors["image"].get_weights()
+        with contextlib.redirect_stdout(io.StringIO()):
+            cls.train(cls.first, settings, ["grayscale"])
+            cls.after_first = helpers.contents(cls.folder)
+            cls.second = pa.load(cls.folder)  # without the image's weights
+            cls.train(cls.second, preset)
+            cls.after_second = helpers.contents(cls.folder)
+            cls.train(cls.third, cls.setting)
+
+    @classmethod
+    def train(cls, model, setting, factors=None, **changes):
+        arguments = {
+            "images": cls.images,
+            "validation_images": cls.validation,
+            "folder": cls.folder,
+            **changes,
+        }
+        pa.train(model, setting, factors=factors, **arguments)
+
+    def assertSameWeights(self, one, other):
+        for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+            self.assertAllEqual(a, b)
+
+    def test_the_factors_asked_for_alone(self):
+        self.assertIn("grayscale/average.weights.h5", self.after_first)
+        self.assertFalse([file for file in self.after_first if file.startswith("image/")])
+        for weight, before in zip(self.first.factors["image"].get_weights(), self.before):
+            self.assertAllEqual(weight, before)
+
+    def test_the_model_gets_the_averaged_weights_that_load_reads(self):
+        loaded = pa.load(self.folder)
+        for model in (self.second, self.third):
+            for name, factor in model.factors.items():
+                self.assertSameWeights(factor, loaded.factors[name])
+        self.assertSameWeights(self.first.factors["grayscale"], loaded.factors["grayscale"])
+        average = state(self.folder, "image")["average/0/.ATTRIBUTES/VARIABLE_VALUE"]
+        self.assertAllEqual(self.second.factors["image"].get_weights()[0], average)
+        trained = state(self.folder, "image")["factor/0/.ATTRIBUTES/VARIABLE_VALUE"]
+        self.assertNotAllEqual(average, trained)
+
+    def test_a_loaded_model_is_trained_then(self):
+        self.assertEqual(self.second.untrained, ())
+        self.assertAllEqual(
+            self.second.log_prob(self.images), pa.load(self.folder).log_prob(self.images)
+        )
+
+    def test_what_is_done_is_not_done_again(self):
+        files = helpers.contents(self.folder)
+        checkpoints = [file for file in files if "/checkpoints/" in file]
+        self.assertEqual(set(files), set(self.after_second))
+        for file in (*checkpoints, "config.json"):
+            self.assertEqual(files[file], self.after_second[file], file)
+        grays = [file for file in self.after_first if file.startswith("grayscale/checkpoints/")]
+        for file in grays:
+            self.assertEqual(files[file], self.after_first[file], file)
+
+    def test_what_the_folder_says(self):
+        config = workdir.read(self.folder)
+        self.assertEqual(config["seed"], 0)
+        self.assertEqual(config["training"]["image"], self.setting._asdict())
+
+    def test_another_run_is_refused(self):
+        before = helpers.contents(self.folder)
+        for setting, changes, message in (
+            (self.setting, {"seed": 1}, "seed: 1 instead of 0"),
+            (self.setting._replace(decay=0.5), {}, "training.grayscale.decay: 0.5 instead of 0.9"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                self.train(self.first, setting, **changes)
+        with self.assertRaisesRegex(ValueError, "topology"):
+            self.train(helpers.tiny_model(blocks=2), self.setting)
+        self.assertEqual(helpers.contents(self.folder), before)
+
+    def test_wrong_arguments_are_refused_before_anything_is_written(self):
+        folder = self.folder.with_name("new")
+        small = helpers.pictures(4, size=(2, 6))
+        for setting, changes, message in (
+            (self.setting, {"images": small}, r"model's size, \(4, 6\). Received: \(2, 6\)"),
+            (self.setting, {"validation_images": small}, r"model's size, .* \(2, 6\)"),
+            ({"grayscale": self.setting}, {}, r"a Training for each of \['grayscale', 'image'\]"),
+            (self.setting, {"factors": ["8x8"]}, "Expected a factor of .*Received: '8x8'"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                self.train(self.first, setting, folder=folder, **changes)
+        self.assertFalse(folder.exists())
 
 
 class WeightAverageTest(tf.test.TestCase):
