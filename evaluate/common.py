@@ -27,10 +27,14 @@ def load():
     return folder, pa.load(folder)
 
 
-def images(folder, model, split):
-    """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on.
+def source(folder):
+    """Where the images of the run in `folder` come from, unless flags override it.
 
-    Raises ValueError for a run that was trained on arrays, where --dataset names no other data set.
+    Returns:
+      dict, "dataset" and "image_dir", as `data.load` takes them.
+
+    Raises:
+      ValueError: for a run that was trained on arrays, where --dataset names no data set.
     """
     config = workdir.read(folder)
     dataset = FLAGS.dataset or config.get("dataset")
@@ -42,7 +46,19 @@ def images(folder, model, split):
     image_dir = FLAGS.image_dir
     if image_dir is None and dataset == config.get("dataset"):
         image_dir = config["image_dir"]
-    return data.load(dataset, split, model.image_size, data_dir=FLAGS.data_dir, image_dir=image_dir)
+    return {"dataset": dataset, "image_dir": image_dir}
+
+
+def images(folder, model, split):
+    """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on."""
+    found = source(folder)
+    return data.load(
+        found["dataset"],
+        split,
+        model.image_size,
+        data_dir=FLAGS.data_dir,
+        image_dir=found["image_dir"],
+    )
 
 
 def batch_size(image_size):

@@ -97,9 +97,10 @@ def completions(model, originals):
     [*_, image] = model.factors
     mask = np.zeros((*originals.shape[:3], 1), np.uint8)
     mask[:, : originals.shape[1] // 2] = 1
+    middle = (model.factors[image].likelihood.num_values - 1) // 2
     drawn = sample(model, "completions", len(originals), known=originals, mask=mask)
     return [
-        ("masked", image, np.where(mask, originals, np.uint8(127))),
+        ("masked", image, np.where(mask, originals, np.uint8(middle))),
         ("completed", image, drawn[image]),
         ("test\nimages", image, originals),
     ]
@@ -141,27 +142,35 @@ def draw(model, rows):
         len(rows), 1, figsize=(0.6 * columns + 1, 0.62 * len(rows)), squeeze=False
     )
     for row, (label, name, images) in zip(axes[:, 0], rows):
-        largest = model.factors[name].likelihood.num_values - 1
+        images = shown(images, model.factors[name].likelihood.num_values)
         # Smaller images as large as the others, so that they stand above each other.
-        images = np.asarray(images)
         for axis, side in enumerate(model.image_size, start=1):
             images = np.repeat(images, side // images.shape[axis], axis)
         strip = np.concatenate(
-            [np.pad(image, ((1, 1), (1, 1), (0, 0)), constant_values=largest) for image in images],
+            [np.pad(image, ((1, 1), (1, 1), (0, 0)), constant_values=255) for image in images],
             axis=1,
         )
-        gray = strip.shape[-1] == 1
-        row.imshow(
-            strip[..., 0] if gray else strip,
-            cmap="gray",
-            vmin=0,
-            vmax=largest,
-            interpolation="nearest",
-        )
+        row.imshow(strip, interpolation="nearest")
         row.set_axis_off()
         row.text(-0.01, 0.5, label, transform=row.transAxes, ha="right", va="center", fontsize=7)
     figure.tight_layout(pad=0.2)
     return figure
+
+
+def shown(images, num_values):
+    """Images as a picture shows them: three channels as colors, others as grays of their mean.
+
+    Args:
+      images: uint8 [N, h, w, c], values 0 .. num_values - 1.
+      num_values: int.
+
+    Returns:
+      uint8 [N, h, w, 3].
+    """
+    images = np.asarray(images)
+    if images.shape[-1] != 3:
+        images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
+    return np.round(images * (255 / (num_values - 1))).astype(np.uint8)
 
 
 if __name__ == "__main__":

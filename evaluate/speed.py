@@ -7,7 +7,8 @@ For each factor of a run, or one with randomly initialized weights (--network), 
     incremental_xla  the same, compiled by XLA
     forward_pass     the network evaluated once over the whole images
     tfp_pixelcnn     an unconditional `tfp.distributions.PixelCNN` of about as many blocks and parameters,
-                     which evaluates its network anew for every pixel too; for RGB, at batch 1
+                     at batch 1: one step of its `sample` for each pixel, which evaluates its network anew
+                     and draws all pixels to keep one; for mixtures of logistics alone
 
 Features of auxiliary images are computed before and given to all. Prints a table; a plot, and a JSON file
 beside it, hold the same.
@@ -24,12 +25,11 @@ import statistics
 import time
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 from absl import flags
 from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
-from evaluate import common
+from evaluate import common, rival
 from pixelcnn_aux import incremental, likelihoods, networks, program, sampling, workdir
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
@@ -103,16 +103,16 @@ def measure_factor(name, factor, size):
     result = {"size": size, "parameters": factor.network.count_params(), "state_bytes": state}
     print(f"\n{name}: {height} x {width} pixels, {result['parameters']:,} parameters")
     print("state_bytes an image, by width:", ", ".join(f"{w}: {state[w]:,}" for w in state))
-    rival = None
-    if factor.likelihood.num_channels == 3:
-        rival = tfp_pixelcnn(factor.network, size)
-        result["tfp_parameters"] = rival.network.count_params()
+    other = None
+    if isinstance(factor.likelihood, likelihoods.LogisticMixture):
+        other = rival.pixelcnn(factor.network, size)
+        result["tfp_parameters"] = other.network.count_params()
         print(f"tfp_pixelcnn: {result['tfp_parameters']:,} parameters")
     else:
-        print("No tfp_pixelcnn: it models mixtures of logistics, and no categorical.")
+        print("No tfp_pixelcnn: it models mixtures of logistics alone.")
     print(f"{'batch':>5} {'':15} {'s/image':>10} {'ms/pixel':>10} {'compile s':>10}", flush=True)
     batches = [int(batch) for batch in FLAGS.batches]
-    result["batches"] = {batch: measure_batch(factor, size, batch, rival) for batch in batches}
+    result["batches"] = {batch: measure_batch(factor, size, batch, other) for batch in batches}
     if FLAGS.sizes:
         sides = {s: incrementally(factor, *inputs(factor, (s, s), 1)) for s in (16, 64)}
         result["sizes"] = timed = measure(sides, 1)
@@ -121,8 +121,8 @@ def measure_factor(name, factor, size):
     return result
 
 
-def measure_batch(factor, size, batch, rival):
-    timed = measure(candidates(factor, size, batch, rival), batch)
+def measure_batch(factor, size, batch, other):
+    timed = measure(candidates(factor, size, batch, other), batch)
     for name, row in timed.items():
         note = f"   extrapolated from {row['pixels']} pixels" if row["extrapolated"] else ""
         print(
@@ -163,7 +163,7 @@ def incrementally(factor, features, noise, jit_compile=False):
     return draw, size, math.prod(size)
 
 
-def candidates(factor, size, batch, rival):
+def candidates(factor, size, batch, other):
     """What is timed: dict, name -> (function that returns a tensor, (H, W), pixels it goes through)."""
     features, noise = inputs(factor, size, batch)
     images = tf.zeros([batch, *size, factor.likelihood.num_channels], tf.uint8)
@@ -175,9 +175,8 @@ def candidates(factor, size, batch, rival):
         here = noise[:, row, column]
         return tf.cast(factor.likelihood.draw(params(images)[:, row, column], here), tf.uint8)
 
-    def draw_rival(images, row, column):  # as its `sample` does: all pixels, to keep one
-        drawn = rival._sample_channels(*rival.network(images, training=False))
-        return drawn[:, row, column]
+    def draw_rival(images, row, column):
+        return rival.draw(*other.network(images, training=False))[:, row, column]
 
     # One pixel of the result: all are computed, but need not leave a GPU.
     forward_pass = tf.function(lambda: params(images)[:, -1, -1])
@@ -187,7 +186,7 @@ def candidates(factor, size, batch, rival):
         "incremental_xla": incrementally(factor, features, noise, jit_compile=True),
         "forward_pass": (forward_pass, size, math.prod(size)),
     }
-    if rival and batch == 1:
+    if other and batch == 1:
         result["tfp_pixelcnn"] = first_pixels(draw_rival, tf.zeros([1, *size, 3]))
     return result
 
@@ -206,22 +205,6 @@ def first_pixels(draw_pixel, images):
         return tf.while_loop(lambda index, _: index < pixels, step, (0, images))[1]
 
     return tf.function(run), (height, width), pixels
-
-
-def tfp_pixelcnn(network, size):
-    """A `tfp.distributions.PixelCNN` of a network's resolutions, and about its blocks and parameters."""
-    resolutions = max(network.topology.levels()) + 1
-    blocks = sum(step.kind == "block" for step in network.topology.steps)
-    # It has 2 * num_resnet blocks at each resolution, and one more after each up-sampling.
-    num_resnet = max(1, round((blocks - resolutions + 1) / (2 * resolutions)))
-
-    def of_filters(filters):
-        return tfp.distributions.PixelCNN((*size, 3), None, num_resnet, resolutions, filters)
-
-    filters = network.above.filters
-    # Parameters go with the square of the filters. Its masked taps count too, which makes it smaller.
-    ratio = network.count_params() / of_filters(filters).network.count_params()
-    return of_filters(max(1, round(filters * math.sqrt(ratio))))
 
 
 def measure(candidates, batch):

@@ -124,7 +124,7 @@ class Grayscale(Transform):
     channels = 1
 
     def __init__(self, bits=4):
-        if not isinstance(bits, int) or not 1 <= bits <= 8:
+        if type(bits) is not int or not 1 <= bits <= 8:
             raise ValueError(f"Expected bits from 1 to 8. Received: bits={bits!r}")
         self.bits = bits
         self.num_values = 2**bits

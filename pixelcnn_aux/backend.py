@@ -37,14 +37,18 @@ def is_symbolic(tensor):
     return isinstance(tensor, jax.core.Tracer)
 
 
-def check_traceable(function, shape):
-    """Traces a function of uint8 images [B, *shape], B unknown, as pipelines and exports will.
+def traced_shape(function, shape):
+    """The shape of what a function gives in a graph of uint8 images [B, *shape], B unknown, as in pipelines.
 
-    Raises whatever the function raises; under JAX it is not traced.
+    A list with None for an unknown side, empty where all is unknown; None under JAX, which does not trace.
+    Raises whatever the function raises.
     """
-    if NAME == "tensorflow":
-        spec = tf.TensorSpec([None, *shape], tf.uint8)
-        tf.function(function, autograph=False).get_concrete_function(spec)
+    if NAME != "tensorflow":
+        return None
+    spec = tf.TensorSpec([None, *shape], tf.uint8)
+    traced = tf.function(lambda x: tf.convert_to_tensor(function(x)), autograph=False)
+    given = traced.get_concrete_function(spec).output_shapes
+    return given.as_list() if given.rank is not None else []
 
 
 def compiled(function, layer):

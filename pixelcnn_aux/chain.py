@@ -5,11 +5,10 @@ The paper's models are constructors in `models`; nothing here knows which is whi
 
 import math
 
-import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import auxiliary, backend, likelihoods, networks, serialization, workdir
+from pixelcnn_aux import auxiliary, backend, checks, likelihoods, networks, serialization, workdir
 from pixelcnn_aux.auxiliary import check_images
 from pixelcnn_aux.factor import Factor
 
@@ -36,33 +35,42 @@ class AuxiliaryModel(serialization.Configured):
         self.transforms = list(transforms)
         self.image_size = tuple(image_size)
         self.untrained = ()  # names of the factors that `load` found no weights for
-        if not factors or len(factors) != len(self.factors):
-            names = [factor.name for factor in factors]
-            raise ValueError(
-                f"Expected one factor or more, each with a name of its own. Received: {names}"
-            )
+        checks.check_names([factor.name for factor in factors])
         if len(factors) != len(self.transforms) + 1:
             raise ValueError(
                 "Expected one factor more than transforms. "
                 f"Received: {len(factors)} factors, {len(self.transforms)} transforms"
             )
+        if factors[0].embedding is not None:
+            raise ValueError(
+                "Expected a first factor that is unconditional, since nothing comes before it. "
+                f"Received: {factors[0].name!r}, which has an embedding"
+            )
+        sides = self.image_size
+        if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+            raise ValueError(f"Expected image_size as (H, W), whole numbers. Received: {sides}")
         for transform, factor, below in self._links():
-            _check_link(transform, factor, below)
-        self._check_transforms()
+            checks.check_declared(transform)
+            checks.check_link(transform, factor, below)
+        self._check_on_images()
 
     def _links(self):
         """From the full image down: (transform, factor of its image, factor of its auxiliary image)."""
         factors = list(reversed(self.factors.values()))
         return zip(self.transforms, factors, factors[1:])
 
-    def _check_transforms(self):
+    def _check_on_images(self):
         """Applies the transforms to a few images, and traces them as a pipeline does."""
-        full = list(self.factors.values())[-1].likelihood
-        shape = (3, *self.image_size, full.num_channels)
-        images = np.random.default_rng(0).integers(0, full.num_values, shape).astype(np.uint8)
-        images[0], images[1] = 0, full.num_values - 1
-        for transform, _, below in self._links():
-            images = _checked_output(transform, images, below.likelihood)
+        full = list(self.factors.values())[-1]
+        shape = (3, *self.image_size, full.likelihood.num_channels)
+        num_values = full.likelihood.num_values
+        images = np.random.default_rng(0).integers(0, num_values, shape).astype(np.uint8)
+        images[0], images[1] = 0, num_values - 1
+        for transform, factor, below in self._links():
+            auxiliary = checks.checked_output(transform, images, below.likelihood)
+            factor.inputs(images, auxiliary)
+            images = auxiliary
+        next(iter(self.factors.values())).inputs(images)
 
     def get_config(self):
         return {
@@ -232,68 +240,6 @@ class AuxiliaryModel(serialization.Configured):
         )
 
 
-def _check_link(transform, factor, below):
-    """Raises ValueError where a factor cannot take the auxiliary image that another factor models."""
-    name, ratio = type(transform).__name__, transform.ratio
-    if not isinstance(ratio, int) or ratio < 1 or ratio & (ratio - 1):
-        raise ValueError(
-            f"Expected {name} with a ratio that is a power of two. Received: {ratio!r}"
-        )
-    if factor.embedding is None or factor.auxiliary_ratio != ratio:
-        received = (
-            "no embedding"
-            if factor.embedding is None
-            else f"an embedding that gives features at {factor.auxiliary_ratio} times its input's sides"
-        )
-        raise ValueError(
-            f"Expected the factor {factor.name!r} to embed images of {name}, whose sides are those of its "
-            f"own image divided by {ratio}. Received: {received}. Choose an embedding's topology to fit."
-        )
-    for what in ("num_channels", "num_values"):
-        takes = getattr(factor.auxiliary_likelihood, what)
-        models = getattr(below.likelihood, what)
-        if takes != models:
-            raise ValueError(
-                f"Expected the factor {factor.name!r} to embed what {below.name!r} models, {models} {what}. "
-                f"Received: {takes}"
-            )
-
-
-def _checked_output(transform, images, likelihood):
-    """transform(images), which fits what the transform declares and a likelihood models."""
-    name = type(transform).__name__
-
-    def refuse(what, expected, received):
-        raise ValueError(
-            f"Expected the transform {name} to give {what} {expected}. Received: {received}. Correct "
-            "what it declares, or what it gives."
-        )
-
-    try:
-        height, width = transform.size(tuple(images.shape[1:3]))
-        result = transform(images)
-        result = ops.convert_to_tensor(result)
-        known = transform.known(np.ones((*images.shape[:3], 1), np.uint8))
-        backend.check_traceable(transform, images.shape[1:])
-    except Exception as error:
-        raise ValueError(
-            f"Expected the transform {name} to take uint8 images of {list(images.shape[1:])}, any "
-            f"number of them, also in a graph. Received: {type(error).__name__}: {error}"
-        ) from error
-    expected = [len(images), height, width, likelihood.num_channels]
-    dtype = keras.backend.standardize_dtype(result.dtype)
-    if dtype != "uint8" or list(result.shape) != expected:
-        refuse("uint8 images of shape", expected, f"{dtype} {list(result.shape)}")
-    if (height * transform.ratio, width * transform.ratio) != tuple(images.shape[1:3]):
-        refuse("sides divided by its ratio,", transform.ratio, f"{height} x {width}")
-    if list(known.shape) != [*expected[:3], 1]:
-        refuse("a mask of shape", [*expected[:3], 1], list(known.shape))
-    result = ops.convert_to_numpy(result)
-    if result.max() >= likelihood.num_values:
-        refuse("values below", likelihood.num_values, result.max())
-    return result
-
-
 def in_bits_per_dim(log_probs, shape):
     """dict, name -> nats [B] -> bits per dimension of full images of (H, W, C), and "total", their sum."""
     bits = math.log(2.0) * math.prod(shape)
@@ -332,31 +278,35 @@ def chain(transforms, image_size, network, embedding, names=None, num_components
     heads.reverse()  # the order of sampling
     if names is None:
         names = [*(transform.name for transform in reversed(transforms)), "image"]
-    if len(set(names)) != len(heads):
-        raise ValueError(
-            f"Expected {len(heads)} different names of factors. Received: names={list(names)}"
-        )
+    if len(names) != len(heads):
+        raise ValueError(f"Expected {len(heads)} names of factors. Received: names={list(names)}")
+    checks.check_names(list(names))
     networks_of, embeddings_of = (
         _one_each(what, value, len(heads))
         for what, value in (("network", network), ("embedding", embedding))
     )
     factors = []
     for position, likelihood in enumerate(heads):
-        # In this order, which the weights drawn from a seed depend on; with names, so that a description
-        # does not depend on what else the process has built.
+        # In this order, which the weights drawn from a seed depend on.
         own = networks.PixelCNN(
-            num_params=likelihood.num_params, dtype=dtype, name="network", **networks_of[position]
+            num_params=likelihood.num_params, dtype=dtype, **networks_of[position]
         )
         f_w = given = None
         if position:
-            f_w = networks.Embedding(dtype=dtype, name="embedding", **embeddings_of[position])
             given = heads[position - 1]
+            if embeddings_of[position] is None:
+                raise ValueError(
+                    f"Expected an embedding for the factor {names[position]!r}, which is given an auxiliary "
+                    "image. Received: None"
+                )
+            f_w = networks.Embedding(dtype=dtype, **embeddings_of[position])
         factors.append(Factor(likelihood, own, f_w, given, dtype=dtype, name=names[position]))
     return AuxiliaryModel(factors, transforms, image_size)
 
 
 def _auxiliary_likelihood(transform, likelihood, num_components):
     """The likelihood of what a transform gives of an image with this likelihood."""
+    checks.check_declared(transform)
     channels = likelihood.num_channels if transform.channels is None else transform.channels
     num_values = likelihood.num_values if transform.num_values is None else transform.num_values
     own = transform.likelihood()
@@ -365,12 +315,15 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
         if (channels, num_values) == (rgb.num_channels, rgb.num_values):
             return rgb
         return likelihoods.Categorical(num_values, channels)
-    if (own.num_channels, own.num_values) != (channels, num_values):
-        raise ValueError(
-            f"Expected {type(transform).__name__}.likelihood() to model {channels} channels of {num_values} "
-            f"values, as it declares. Received: {own.num_channels} channels of {own.num_values} values"
-        )
-    return own
+    what = type(own).__name__
+    if isinstance(own, likelihoods.Likelihood):
+        if (own.num_channels, own.num_values) == (channels, num_values):
+            return own
+        what += f" of {own.num_channels} channels of {own.num_values} values"
+    raise ValueError(
+        f"Expected {type(transform).__name__}.likelihood() to give a Likelihood of {channels} channels of "
+        f"{num_values} values, as it declares. Received: {what}"
+    )
 
 
 def _one_each(what, arguments, count):

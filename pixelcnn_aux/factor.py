@@ -42,6 +42,9 @@ class Factor(keras.Model):
 
     Attributes:
       auxiliary_ratio: int, the sides of x over those of x_hat.
+
+    Raises:
+      ValueError: for parts that do not fit each other.
     """
 
     def __init__(self, likelihood, network, embedding=None, auxiliary_likelihood=None, **kwargs):
@@ -66,21 +69,39 @@ class Factor(keras.Model):
         levels = [0] if self.embedding is None else self.embedding.topology.levels()
         # An embedding may end at a finer resolution than that of x_hat, which is the one of x.
         self.auxiliary_ratio = 2 ** -min(levels)
+        resolutions = max(self.network.topology.levels()) + 1
+        if self.embedding is not None:
+            outputs = [levels[index] - min(levels) for index in self.embedding.topology.outputs]
+            if outputs != [*range(resolutions)]:
+                raise ValueError(
+                    f"Expected an embedding with outputs at the {resolutions} resolutions of its network, "
+                    f"each half the one before. Received: sides divided by {[2**k for k in outputs]}. Choose "
+                    "its topology to fit."
+                )
         side = max(2 ** max(self.network.topology.levels()), 2 ** (max(levels) - min(levels)))
         images = ops.zeros([1, side, side, self.likelihood.num_channels], "uint8")
+        # Evaluation builds the layers, one after another. Keras would first trace every network to that end,
+        # once more at each level of nesting.
+        for layer in (self, *self.parts()):
+            layer.built = True
         if self.embedding is None:
-            self(images)
+            params = self(images)
         else:
             side //= self.auxiliary_ratio
             channels = self.auxiliary_likelihood.num_channels
-            self((images, ops.zeros([1, side, side, channels], "uint8")))
+            params = self((images, ops.zeros([1, side, side, channels], "uint8")))
+        if params.shape[-1] != self.likelihood.num_params:
+            raise ValueError(
+                f"Expected a network with num_params={self.likelihood.num_params}, as the likelihood takes. "
+                f"Received: num_params={params.shape[-1]}"
+            )
 
     def get_config(self):
         return {
             **super().get_config(),
             "likelihood": serialization.serialize(self.likelihood),
-            "network": _unbuilt(serialization.serialize(self.network)),
-            "embedding": _unbuilt(serialization.serialize(self.embedding)),
+            "network": _unnamed(serialization.serialize(self.network)),
+            "embedding": _unnamed(serialization.serialize(self.embedding)),
             "auxiliary_likelihood": serialization.serialize(self.auxiliary_likelihood),
         }
 
@@ -96,7 +117,14 @@ class Factor(keras.Model):
             "embedding": networks.Embedding,
             "auxiliary_likelihood": Likelihood,
         }
-        parts = {name: serialization.deserialize(config[name], kinds[name]) for name in kinds}
+        parts = {
+            name: serialization.deserialize(config.get(name), kind) for name, kind in kinds.items()
+        }
+        for name in ("likelihood", "network"):
+            if parts[name] is None:
+                raise ValueError(
+                    f"Expected the description of a factor with a {name}. Received: none"
+                )
         return cls(**{**config, **parts})
 
     def get_build_config(self):
@@ -241,6 +269,9 @@ class Factor(keras.Model):
             self(self.inputs(images, auxiliary), training=False)
 
 
-def _unbuilt(description):
-    """The description of a network without the shapes that it was built for: the factor builds it."""
-    return description and {k: v for k, v in description.items() if k != "build_config"}
+def _unnamed(description):
+    """The description of a network without its name, which counts how many this process has made."""
+    if description is None:
+        return None
+    config = {key: value for key, value in description["config"].items() if key != "name"}
+    return {**description, "config": config}

@@ -7,6 +7,7 @@ A description may come from a file, so that it builds registered classes alone:
 """
 
 import functools
+import inspect
 
 import keras
 
@@ -18,7 +19,7 @@ class Configured:
 
     def get_config(self):
         """dict, the arguments that build the object again. Required of classes that take any."""
-        if type(self).__init__ is not object.__init__:
+        if inspect.signature(type(self)).parameters:
             raise NotImplementedError(
                 f"Expected {type(self).__name__} with get_config, since its constructor takes arguments. "
                 "Received: none. Define it to return them as a dict."
@@ -33,37 +34,53 @@ class Configured:
 def serialize(part):
     """The description of a part, which JSON can hold; None of None.
 
+    Of what Keras writes it has what rebuilds the part: not the module, which may be another one the next
+    time, nor what the part was built for or compiled with.
+
     Raises ValueError for an object of a class that is not registered.
     """
     if part is None:
         return None
     cls = type(part)
-    if keras.saving.get_registered_object(keras.saving.get_registered_name(cls)) is not cls:
+    name = keras.saving.get_registered_name(cls)
+    if keras.saving.get_registered_object(name) is not cls:
         raise ValueError(_not_registered(cls.__name__))
-    return keras.saving.serialize_keras_object(part)
+    config = keras.saving.serialize_keras_object(part.get_config())
+    return {"class_name": cls.__name__, "config": config, "registered_name": name}
 
 
 def deserialize(description, kind):
     """The part of a class `kind` that `serialize` described; None of None.
 
-    Raises:
-      ValueError: for a class that is not registered, or is no subclass of `kind`.
-      TypeError: for a description with other arguments than the class takes.
+    Raises ValueError for a class that is not registered or is no subclass of `kind`, or for other arguments
+    than the class takes.
     """
     if description is None:
         return None
-    if not isinstance(description, dict) or not isinstance(description.get("class_name"), str):
+    name = config = None
+    if isinstance(description, dict):
+        name = description.get("registered_name") or description.get("class_name")
+        config = description.get("config")
+    if not isinstance(name, str) or not isinstance(config, dict):
         raise ValueError(
-            f"Expected the description of a {kind.__name__}, as Keras writes them. "
+            f"Expected the description of a class {kind.__name__}, as Keras writes them. "
             f"Received: {description!r:.80}"
         )
-    name = description.get("registered_name") or description["class_name"]
-    cls = keras.saving.get_registered_object(name) if isinstance(name, str) else None
+    cls = keras.saving.get_registered_object(name)
     if cls is None:
         raise ValueError(_not_registered(name))
     if not (isinstance(cls, type) and issubclass(cls, kind)):
-        raise ValueError(f"Expected the description of a {kind.__name__}. Received: that of {name}")
-    return keras.saving.deserialize_keras_object(description, safe_mode=True)
+        raise ValueError(
+            f"Expected the description of a class {kind.__name__}. Received: that of {name}"
+        )
+    # Not by Keras's function, which also builds some things that are no registered class.
+    try:
+        return cls.from_config(config)
+    except (TypeError, KeyError) as error:
+        raise ValueError(
+            f"Expected the description of a {name} with its arguments. "
+            f"Received: others ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _not_registered(name):

@@ -35,7 +35,7 @@ def train(model, training, images, validation_images, folder, factors=None, seed
     Args:
       model: `AuxiliaryModel`; its factors are given their averaged weights as they are done.
       training: `Training` of every factor, a dict, name -> `Training`, or a `presets.Preset`.
-      images, validation_images: uint8 [N, H, W, C], full images, or `data.Images`.
+      images, validation_images: uint8 [N, H, W, 3], full images, or `data.Images`.
       folder: path of the workdir, a new one or that of an earlier run with the same arguments.
       factors: list of names of factors; all where None.
       seed: int.

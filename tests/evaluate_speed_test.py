@@ -14,9 +14,10 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from matplotlib import colors
 from PIL import Image
 
-from evaluate import common, speed
+from evaluate import common, rival, speed
 from pixelcnn_aux import workdir
 from tests import helpers
 
@@ -66,8 +67,30 @@ class SpeedTest(tf.test.TestCase):
             "full / incremental_xla: ",
         ):
             self.assertIn(expected, output)
+        self.check_picture(found["factors"])
+
+    def check_picture(self, factors):
+        """A panel for each factor has a line for each candidate, and the file shows them."""
+        for factor in factors.values():
+            factor["batches"] = {int(batch): row for batch, row in factor["batches"].items()}
+        figure = speed.draw(factors)
+        self.assertEqual([axes.get_title() for axes in figure.axes], list(factors))
         picture = np.asarray(Image.open(self.runs / "tiny" / "speed.png").convert("RGB"))
-        self.assertGreater(len(np.unique(picture.reshape(-1, 3), axis=0)), 20)
+        pixels = {tuple(color) for color in np.unique(picture.reshape(-1, 3), axis=0)}
+        for axes, factor in zip(figure.axes, factors.values(), strict=True):
+            expected = {}
+            for batch, row in sorted(factor["batches"].items()):
+                for name, timed in row["candidates"].items():
+                    expected.setdefault(name, []).append([batch, timed["seconds_per_image"]])
+            lines = {line.get_label(): line for line in axes.get_lines()}
+            self.assertCountEqual(lines, expected)
+            for name, points in expected.items():
+                self.assertAllClose(lines[name].get_xydata(), points)
+                color = np.round(255 * np.array(colors.to_rgb(lines[name].get_color())))
+                self.assertIn(tuple(color), pixels, name)
+        figure.savefig(self.runs / "again.png", dpi=160)
+        again = np.asarray(Image.open(self.runs / "again.png").convert("RGB"))
+        self.assertAllEqual(picture, again)
 
     def check_factor(self, name, factor):
         network = helpers.shared_model().factors[name].network
@@ -95,6 +118,15 @@ class SpeedTest(tf.test.TestCase):
         self.assertEqual(factor["sizes"]["64"]["pixels"], 64 * 64)
         if name == "image":
             self.assertAllClose(factor["tfp_parameters"], factor["parameters"], rtol=0.2)
+
+    def test_the_rivals_draws_by_hand(self):
+        means = np.zeros([1, 1, 2, 2, 3], np.float32)  # [B, H, W, K, 3]
+        means[..., 1, :] = [[0.5, 0.25, -0.5], [3.0, -0.75, 0.1]]
+        coefficients = np.broadcast_to(np.float32([-1.0, 0.5, 2.0]), means.shape)
+        logits = np.broadcast_to(np.float32([-1e3, 0.0]), means.shape[:-1])
+        drawn = rival.draw(logits, means, np.full(means.shape, 1e-6, np.float32), coefficients)
+        # Of 1 for red, green has a mean of -1.75; blue one of 0.1 + 0.5 - 2.
+        self.assertAllClose(drawn, [[[[0.5, -0.25, -0.75], [1, -1, -1]]]], atol=1e-4)
 
     def test_a_network_of_its_own_has_a_folder_of_its_own(self):
         one = {"batches": {1: {"candidates": {"full": {"seconds_per_image": 1.0}}}}}

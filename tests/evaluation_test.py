@@ -8,12 +8,14 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from evaluate import bpd
+from evaluate import bpd, samples
 from pixelcnn_aux import evaluation, workdir
 from tests import helpers
 
@@ -39,18 +41,55 @@ class BitsPerDimTest(tf.test.TestCase):
         self.assertAllClose(summary["total"], 3.0)
         self.assertAllClose(summary["std_error"], math.sqrt(7.0) / math.sqrt(3.0))
 
-    def test_codecs_count_whole_files_that_lose_nothing(self):
-        images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
-        for codec, settings in evaluation.CODECS.items():
-            sizes = []
-            for image in images:
-                file = io.BytesIO()
-                Image.fromarray(image).save(file, **settings)
-                self.assertAllEqual(np.asarray(Image.open(file).convert("RGB")), image)
-                sizes.append(len(file.getvalue()))
-            bits = evaluation.codec_bits_per_dim(codec, images)
-            self.assertAllClose(bits, 8 * np.array(sizes) / images[0].size)
-            self.assertAllGreater(bits, 8.0)  # noise does not compress, and there are headers
+    def test_codecs_count_the_smallest_whole_files_that_lose_nothing(self):
+        noise = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+        for images in (noise, helpers.pictures(3, size=(16, 16)), noise[..., :1]):
+            for codec, settings in evaluation.CODECS.items():
+                sizes = [[file_size(image, setting) for setting in settings] for image in images]
+                bits = evaluation.codec_bits_per_dim(codec, images)
+                self.assertAllClose(bits, 8 * np.min(sizes, axis=1) / images[0].size)
+        bits = evaluation.codec_bits_per_dim("PNG", noise)
+        self.assertAllGreater(bits, 8.0)  # noise does not compress, and there are headers
+
+    def test_codecs_are_for_bytes_alone(self):
+        def of(channels, values):
+            return types.SimpleNamespace(num_channels=channels, num_values=values)
+
+        for channels, values in ((1, 256), (3, 256)):
+            self.assertTrue(evaluation.codecs_apply(of(channels, values)))
+        for channels, values in ((1, 16), (3, 8), (2, 256)):
+            self.assertFalse(evaluation.codecs_apply(of(channels, values)))
+
+
+def file_size(image, settings):
+    """Bytes of an image's file, once it is known to hold the same pixels."""
+    file, mode = io.BytesIO(), "RGB" if image.shape[-1] == 3 else "L"
+    Image.fromarray(image.squeeze()).save(file, **settings)
+    found = np.asarray(Image.open(file).convert(mode)).reshape(image.shape)
+    np.testing.assert_array_equal(found, image)
+    return len(file.getvalue())
+
+
+class CodecRecordsTest(tf.test.TestCase):
+    def test_one_record_for_each_images_and_settings(self):
+        file = helpers.temporary_folder(self) / "codecs.json"
+        records = bpd.CodecRecords(file)
+        self.assertIsNone(records.find({"num_images": 6}))
+        for count, bits in ((6, 5.0), (7, 4.0), (6, 3.0)):
+            records.store({"num_images": count}, {"image": {"PNG": bits}})
+        self.assertEqual(records.find({"num_images": 6}), {"image": {"PNG": 3.0}})
+        self.assertEqual(records.find({"num_images": 7}), {"image": {"PNG": 4.0}})
+        self.assertLen(json.loads(file.read_text()), 2)
+        with mock.patch.dict(
+            evaluation.CODECS, PNG=[]
+        ):  # Figures of other settings are not its own.
+            self.assertIsNone(records.find({"num_images": 7}))
+
+    def test_a_damaged_file_is_named(self):
+        file = helpers.temporary_folder(self) / "codecs.json"
+        file.write_text("[")
+        with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged file.*Remove it"):
+            bpd.CodecRecords(file).find({})
 
 
 class ProgramsTest(tf.test.TestCase):
@@ -60,7 +99,9 @@ class ProgramsTest(tf.test.TestCase):
         cls.folder = helpers.temporary_folder(cls)
         cls.model = helpers.tiny_model()
         run = cls.folder / "runs" / "tiny"
-        workdir.create(run, {"dataset": "photos", "image_dir": None, "model": cls.model.config})
+        workdir.create(
+            run, {"dataset": "photos", "image_dir": None, "model": cls.model.description()}
+        )
         for name, factor in cls.model.factors.items():
             workdir.save_weights(run, name, factor)
 
@@ -84,33 +125,93 @@ class ProgramsTest(tf.test.TestCase):
             "standard error",
         ):
             self.assertIn(line, result.stdout)
-        found = json.loads((self.folder / "runs" / "tiny" / "bpd.json").read_text())
+        self.assertEmpty(result.stderr)
+        folder = self.folder / "runs" / "tiny"
+        found = json.loads((folder / "bpd.json").read_text())
+        self.assertEqual(list(found), ["split", "num_images", "factors", "total", "std_error"])
         self.assertEqual((found["split"], found["num_images"]), ("test", 7))
         self.assertAllClose(found["total"], sum(found["factors"].values()))
+        # The figures of the codecs are kept: other ones show that they are not computed again.
+        codecs = folder / "codecs.json"
+        [record] = json.loads(codecs.read_text())
+        self.assertEqual(list(record["bits"]), ["image"])
+        record["bits"]["image"]["PNG"] = 77.0
+        codecs.write_text(json.dumps([record]))
+        again = self.run_program("evaluate.bpd", "--num_images=7").stdout
+        self.assertIn("As PNG and WebP files:", result.stdout)
+        self.assertNotIn("As PNG and WebP files:", again)
+        self.assertIn("77.0000", again)
+        again = self.run_program("evaluate.bpd", "--num_images=7", "--codecs").stdout
+        self.assertEqual(again.splitlines()[-5:], result.stdout.splitlines()[-5:])
 
     def test_the_table_has_a_bound_for_each_image(self):
         result = {"factors": {"grayscale": 0.5, "image": 2.5}, "total": 3.0, "std_error": 0.01}
-        output = io.StringIO()
-        with contextlib.redirect_stdout(output):
-            bpd.print_table(self.model, result, {"image": {"PNG": 5.0, "WebP": 4.0}})
-        rows = {line.split()[0]: line.split()[1:] for line in output.getvalue().splitlines()}
+        rows = self.table(self.model, result, {"image": {"PNG": 5.0, "WebP": 4.0}})
         # A gray pixel is one dimension where a color has three.
         self.assertEqual(rows["grayscale"], ["0.5000", "1.5000", "1.5000"])
         self.assertEqual(rows["image"], ["2.5000", "2.5000", "3.0000", "5.0000", "4.0000"])
 
-    def test_samples_are_pictures(self):
-        for name, *arguments in (
-            ("samples",),
-            ("completions", "--known=half"),
-            ("given_grayscale", "--given=grayscale"),
-            ("sweep", "--sweep"),
-        ):
-            with self.subTest(name):
-                result = self.run_program("evaluate.samples", "--num=2", *arguments)
-                self.assertEqual(result.returncode, 0, result.stderr)
-                picture = Image.open(self.folder / "runs" / "tiny" / f"{name}.png").convert("RGB")
-                colors = np.unique(np.asarray(picture).reshape(-1, 3), axis=0)
-                self.assertGreater(len(colors), 20)
+    def test_the_table_of_gray_images(self):
+        def factor(channels):
+            return types.SimpleNamespace(likelihood=types.SimpleNamespace(num_channels=channels))
+
+        model = types.SimpleNamespace(
+            factors={"opponents": factor(2), "image": factor(1)},
+            sizes=lambda: {"opponents": (2, 3), "image": (4, 6)},
+        )
+        result = {"factors": {"opponents": 0.5, "image": 2.0}, "total": 2.5, "std_error": 0.01}
+        rows = self.table(model, result, {})
+        self.assertEqual(rows["opponents"], ["0.5000", "1.0000", "1.0000"])
+        self.assertEqual(rows["image"], ["2.0000", "2.0000", "2.5000"])
+
+    def table(self, *arguments):
+        """dict, first word -> the others, of the lines that `print_table` prints."""
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            bpd.print_table(*arguments)
+        return {line.split()[0]: line.split()[1:] for line in output.getvalue().splitlines()}
+
+    def run_samples(self, *arguments):
+        """The colors, as integers, of the picture that the program leaves."""
+        result = self.run_program("evaluate.samples", "--num=2", "--out=picture.png", *arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEmpty(result.stderr)
+        return colors(np.asarray(Image.open(self.folder / "picture.png").convert("RGB")))
+
+    def test_pictures_of_samples_have_the_pixels_drawn(self):
+        seeds = [[0, 0], [0, 1]]
+        drawn = self.model.sample(seeds)
+        found = self.run_samples()
+        self.assertContainsSubset(colors(drawn["image"]), found)
+        self.assertContainsSubset(colors(np.repeat(17 * drawn["grayscale"], 3, axis=-1)), found)
+        found = self.run_samples("--sweep")
+        for how in ({}, {"log_scale_shift": -0.5}, {"log_scale_shift": -1.0}, {"mode": "map"}):
+            self.assertContainsSubset(colors(self.model.sample(seeds, **how)["image"]), found)
+
+    def test_pictures_of_test_images_have_the_pixels_drawn(self):
+        found = self.run_samples("--known=half")
+        self.assertIn(0x7F7F7F, found)
+        # Labels are gray: what has another color is of the images, the upper halves and what is drawn.
+        self.assertGreater(sum(not is_gray(color) for color in found), 24)
+        found = self.run_samples("--given=grayscale")
+        self.assertGreater(sum(not is_gray(color) for color in found), 3 * 24)
+
+    def test_each_row_of_a_picture_shows_its_images(self):
+        images = helpers.pictures(3)
+        grays = self.model.auxiliaries(images)["grayscale"].numpy()
+        figure = samples.draw(self.model, [("a", "image", images), ("b", "grayscale", grays)])
+        for axes, expected in zip(figure.axes, (images, np.repeat(17 * grays, 3, -1)), strict=True):
+            [picture] = axes.get_images()
+            strip = picture.get_array()
+            self.assertEqual(strip.shape, (6, 3 * 8, 3))
+            inside = np.stack(np.split(strip, 3, axis=1))[:, 1:-1, 1:-1]
+            self.assertAllEqual(inside, expected)
+
+    def test_other_channels_and_values_are_shown_too(self):
+        few = np.array([[[[0, 1, 2]]]], np.uint8)
+        self.assertAllEqual(samples.shown(few, 3), [[[[0, 128, 255]]]])
+        two = np.array([[[[1, 3]]]], np.uint8)
+        self.assertAllEqual(samples.shown(two, 5), [[[[128, 128, 128]]]])
 
     def test_two_pictures_at_once_are_refused(self):
         for arguments, message in (
@@ -129,6 +230,15 @@ class ProgramsTest(tf.test.TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("FileNotFoundError: Expected a workdir", result.stderr)
         self.assertNotIn("Traceback", result.stderr)
+
+
+def colors(images):
+    """The colors of uint8 [..., 3] as a set of integers 0xRRGGBB."""
+    return set((np.asarray(images).reshape(-1, 3) @ [1 << 16, 1 << 8, 1]).tolist())
+
+
+def is_gray(color):
+    return color % 0x010101 == 0
 
 
 if __name__ == "__main__":

@@ -1,15 +1,32 @@
 """Tests of the presets: the paper's hyper-parameters, and how large its networks are."""
 
+from unittest import mock
+
+import keras
 import tensorflow as tf
 
-import pixelcnn_aux as pa
 from pixelcnn_aux import data, presets
+from pixelcnn_aux.factor import Factor
 
 PROGRAMS = (presets.GRAYSCALE, presets.PIXELCNN, presets.PYRAMID)
 # All networks are as narrow and as shallow as they get, so that they are built in seconds.
 LEAST = {"filters": 2, "image_filters": 2} | dict.fromkeys(
     ("blocks", "gray_blocks", "image_blocks", "embedding_blocks", "image_embedding_blocks"), 1
 )
+
+
+def model_of_shapes(test, preset):
+    """The model of a preset whose weights have shapes alone: the paper's have some hundred million values."""
+    call = Factor.__call__
+
+    def call_on_shapes(factor, inputs):
+        shapes = keras.tree.map_structure(lambda x: keras.KerasTensor(x.shape, "uint8"), inputs)
+        with keras.StatelessScope(initialize_variables=False):
+            return call(factor, shapes)
+
+    test.addCleanup(keras.utils.clear_session)  # Otherwise the next such scope makes the values.
+    with mock.patch.object(Factor, "__call__", call_on_shapes):
+        return preset.constructor(**preset.model)
 
 
 class PresetsTest(tf.test.TestCase):
@@ -41,6 +58,21 @@ class PaperTest(tf.test.TestCase):
         self.assertEqual(training["grayscale"].epochs, 30)
         self.assertEqual(training["image"].epochs, 200)
 
+    def test_steps(self):
+        """Every epoch has as many steps as there are whole batches in the paper's training images."""
+        gray, color = (30, 781, 64), (200, 781, 64)  # 50,000 images
+        scale, face = (60, 3125, 16), (60, 12_029, 16)  # 50,000 and 192,469 images
+        for by_name, name, expected in (
+            (presets.GRAYSCALE, "cifar10", [gray, color]),
+            (presets.PIXELCNN, "cifar10", [color]),
+            (presets.PYRAMID, "cifar10", [scale] * 3),
+            (presets.PYRAMID, "celeba", [face] * 5),
+            (presets.PYRAMID, "grayscale_pyramid", [scale] * 3 + [color]),
+        ):
+            training = by_name[name].training.values()
+            steps = [(t.epochs, t.steps_per_epoch, t.batch_size) for t in training]
+            self.assertEqual(steps, expected, name)
+
     def test_networks(self):
         model = presets.GRAYSCALE["cifar10"].model
         self.assertEqual(model["filters"], 160)
@@ -49,7 +81,7 @@ class PaperTest(tf.test.TestCase):
         self.assertEqual(model["resolutions"], 3)
 
     def test_parameters_and_blocks_of_grayscale_pixelcnn(self):
-        model = pa.grayscale(**presets.GRAYSCALE["cifar10"].model)
+        model = model_of_shapes(self, presets.GRAYSCALE["cifar10"])
         self.assertEqual(model.image_size, (32, 32))
         grayscale, image = model.factors.values()
         self.assertEqual(grayscale.count_params(), 53_641_952)
@@ -60,7 +92,7 @@ class PaperTest(tf.test.TestCase):
 
     def test_parameters_of_pixelcnn_pp(self):
         """As many as OpenAI's implementation has with its defaults."""
-        model = pa.pixelcnn_pp(**presets.PIXELCNN["cifar10"].model)
+        model = model_of_shapes(self, presets.PIXELCNN["cifar10"])
         self.assertEqual(model.factors["image"].count_params(), 53_659_080)
 
     def test_pyramid(self):
@@ -71,7 +103,7 @@ class PaperTest(tf.test.TestCase):
             for training in preset.training.values():
                 self.assertEqual((training.epochs, training.batch_size), (60, 16))
                 self.assertEqual((training.learning_rate, training.decay), (1e-3, 0.999995))
-        model = pa.pyramid(**presets.PYRAMID["celeba"].model)
+        model = model_of_shapes(self, presets.PYRAMID["celeba"])
         self.assertEqual(model.sizes()["8x8"], (8, 8))
         self.assertEqual(model.sizes()["128x128"], (128, 128))
         self.assertLen(model.factors, 5)

@@ -20,8 +20,8 @@ class Images:
     """
 
     def __init__(self, num_images, image_size, read, skipped=()):
-        """Args: as the attributes, and
-        read: traced by tf.data, a scalar int64 index below `num_images` -> uint8 [H, W, 3].
+        """The arguments are the attributes, but for `read`: a function that tf.data traces, of a scalar
+        int64 index below `num_images`, which returns that image, uint8 [H, W, 3].
         """
         self.num_images = num_images
         self.image_size = tuple(image_size)
@@ -116,7 +116,7 @@ def from_arrays(pixels, skipped=()):
     if pixels.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape:
         raise ValueError(
             f"Expected pixels as uint8 [N, H, W, 3], of one image at least. Received: "
-            f"{tf.as_dtype(pixels.dtype).name} {list(shape)}. Give RGB values from 0 to 255 as uint8."
+            f"{pixels.dtype.name} {list(shape)}. Give RGB values from 0 to 255 as uint8."
         )
     with tf.device("CPU"):  # where tf.data gathers from it
         pixels = tf.convert_to_tensor(pixels)

@@ -48,9 +48,9 @@ def register(name, image_dir=False):
         # The same module may come again: reloaded, in a notebook, as a program and as its plugin.
         if name in _registered and _module(_registered[name].loader) != _module(loader):
             raise ValueError(
-                f"Expected a name for the data set of {_module(loader)} that is free. Received: "
-                f"{name!r}, which {_module(_registered[name].loader)} has registered. "
-                "Choose another name."
+                "Expected a name that no other module has registered, for the data set of "
+                f"{_module(loader)}. Received: {name!r}, which {_module(_registered[name].loader)} "
+                "has registered. Choose another name."
             )
         _registered[name] = Dataset(loader, image_dir)
         return loader

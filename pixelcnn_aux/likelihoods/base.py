@@ -107,6 +107,13 @@ def _open(uniforms):
     return ops.maximum(uniforms, np.finfo(dtype).eps / 2)
 
 
+def check_count(name, value, smallest, largest=None):
+    """Raises ValueError for a size that is no whole number from `smallest` to `largest`."""
+    if type(value) is not int or value < smallest or (largest is not None and value > largest):
+        sizes = f"of {smallest} or more" if largest is None else f"from {smallest} to {largest}"
+        raise ValueError(f"Expected {name} {sizes}, a whole number. Received: {name}={value!r}")
+
+
 def gumbel(uniforms):
     return -ops.log(-ops.log(uniforms))
 

@@ -3,7 +3,7 @@
 from keras import ops
 
 from pixelcnn_aux.backend import tfp
-from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel, select
+from pixelcnn_aux.likelihoods.base import Likelihood, check_count, draw_index, gumbel, select
 from pixelcnn_aux.serialization import register
 
 tfd = tfp.distributions
@@ -21,17 +21,13 @@ class Categorical(Likelihood):
     ```
 
     Args:
-      num_values: int, K; 16 for the paper's 4-bit grays, of one channel.
-      num_channels: int. C channels have C K + C (C - 1) / 2 K^2 parameters.
+      num_values: int, K, 2 to 256; 16 for the paper's 4-bit grays, of one channel.
+      num_channels: int, C, 1 to 256. They have C K + C (C - 1) / 2 K^2 parameters.
     """
 
     def __init__(self, num_values=16, num_channels=1):
-        for name, value, largest in (
-            ("num_values", num_values, 256),
-            ("num_channels", num_channels, 256),
-        ):
-            if not isinstance(value, int) or not 1 <= value <= largest:
-                raise ValueError(f"Expected {name} from 1 to {largest}. Received: {name}={value!r}")
+        check_count("num_values", num_values, 2, 256)
+        check_count("num_channels", num_channels, 1, 256)
         self.num_values = num_values
         self.num_channels = num_channels
         pairs = num_channels * (num_channels - 1) // 2

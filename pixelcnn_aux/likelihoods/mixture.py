@@ -3,7 +3,7 @@
 from keras import ops
 
 from pixelcnn_aux.backend import tfp
-from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel, select
+from pixelcnn_aux.likelihoods.base import Likelihood, check_count, draw_index, gumbel, select
 from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic
 from pixelcnn_aux.serialization import register
 
@@ -29,13 +29,14 @@ class LogisticMixture(Likelihood):
     refer to pixels scaled to [-1, 1].
 
     Args:
-      num_components: int, components of the mixture.
+      num_components: int, components of the mixture, one or more.
     """
 
     num_channels = 3
     num_values = 256
 
     def __init__(self, num_components=10):
+        check_count("num_components", num_components, 1)
         self.num_components = num_components
         self.num_params = 10 * num_components
         self.noise_size = num_components + 3

@@ -43,6 +43,9 @@ class Stream(keras.layers.Layer):
 
         self.steps = [layer(k, step.kind) for k, step in enumerate(self.topology.steps)]
 
+    def build(self, *shapes):
+        """Leaves it to the layers, which are built as they are called."""
+
     def parts(self):
         """The layers that the stream consists of."""
         return self.steps

@@ -89,7 +89,7 @@ def run(program, export_dir, requests):
       A `Served` with a `Result` for each request.
 
     Raises:
-      RuntimeError: If the SavedModel cannot be loaded, or the process dies.
+      RuntimeError: if the SavedModel cannot be loaded, or the process dies.
     """
     signatures = {name: signature(export_dir, name) for name, _ in requests}
     with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +115,10 @@ def run(program, export_dir, requests):
             env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ},
         )
         if process.returncode:
-            raise RuntimeError(f"Exit status {process.returncode}: {process.stderr}")
+            raise RuntimeError(
+                "Expected a SavedModel and requests that the loader takes. "
+                f"Received: exit status {process.returncode} ({process.stderr.strip()}). Correct them."
+            )
         answers = (line.split(" ") for line in process.stdout.split("\n"))
         _, load_seconds = next(answers)
         results = []

@@ -1,0 +1,48 @@
+"""TFP's PixelCNN++, with which `evaluate.speed` compares."""
+
+import math
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfd = tfp.distributions
+
+
+def pixelcnn(network, size):
+    """A `tfp.distributions.PixelCNN` of a network's resolutions, and about its blocks and parameters."""
+    resolutions = max(network.topology.levels()) + 1
+    blocks = sum(step.kind == "block" for step in network.topology.steps)
+    # It has 2 * num_resnet blocks at each resolution, and one more after each up-sampling.
+    num_resnet = max(1, round((blocks - resolutions + 1) / (2 * resolutions)))
+
+    def of_filters(filters):
+        return tfd.PixelCNN((*size, 3), None, num_resnet, resolutions, filters)
+
+    filters = network.above.filters
+    # Parameters go with the square of the filters. Its masked taps count too, which makes it smaller.
+    ratio = network.count_params() / of_filters(filters).network.count_params()
+    return of_filters(max(1, round(filters * math.sqrt(ratio))))
+
+
+def draw(logits, locations, scales, coefficients):
+    """Draws all pixels from what the network gives, as `tfp.distributions.PixelCNN.sample` does at each step.
+
+    That step is no public function of TFP's: this one is made of its distributions.
+
+    Args:
+      logits: float32 [B, H, W, K], of a mixture's components.
+      locations, scales, coefficients: float32 [B, H, W, K, 3], of pixels scaled to [-1, 1].
+
+    Returns:
+      float32 [B, H, W, 3], in [-1, 1].
+    """
+    component = tfd.Categorical(logits=logits).sample()
+    locations, scales, coefficients = (
+        tf.gather(x, component, axis=3, batch_dims=3) for x in (locations, scales, coefficients)
+    )
+    red, green, blue = tf.unstack(tfd.Logistic(locations, scales).sample(), axis=-1)
+    of_red_in_green, of_red_in_blue, of_green_in_blue = tf.unstack(coefficients, axis=-1)
+    red = tf.clip_by_value(red, -1.0, 1.0)
+    green = tf.clip_by_value(green + of_red_in_green * red, -1.0, 1.0)
+    blue += of_red_in_blue * red + of_green_in_blue * green
+    return tf.stack([red, green, tf.clip_by_value(blue, -1.0, 1.0)], axis=-1)

@@ -1,0 +1,113 @@
+"""What a chain is checked for when it is built: its names, and that transforms give what they declare."""
+
+import re
+
+import keras
+import numpy as np
+from keras import ops
+
+from pixelcnn_aux import backend
+from pixelcnn_aux.auxiliary import Transform
+
+
+def check_names(names):
+    """Raises ValueError for names that do not tell factors apart, also as folders and beside a "total"."""
+    if not names or len(set(names)) != len(names):
+        raise ValueError(
+            f"Expected one factor or more, each with a name of its own. Received: {names}. Give others by "
+            "`names`."
+        )
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*", name) or name == "total":
+            raise ValueError(
+                "Expected names of letters, digits, _ and -, other than 'total', which names the sum. "
+                f"Received: {name!r}"
+            )
+
+
+def check_declared(transform):
+    """Raises ValueError, which names it, for a transform that declares what there is not."""
+    if not isinstance(transform, Transform):
+        raise ValueError(f"Expected objects of class auxiliary.Transform. Received: {transform!r}")
+
+    def check(fits, what, received):
+        if not fits:
+            raise ValueError(
+                f"Expected {type(transform).__name__} with {what}. Received: {received!r}"
+            )
+
+    ratio, channels, values = transform.ratio, transform.channels, transform.num_values
+    power = isinstance(ratio, int) and ratio > 0 and not ratio & (ratio - 1)
+    check(power, "a ratio that is a power of two", ratio)
+    check(
+        channels is None or channels in range(1, 257), "channels from 1 to 256, or None", channels
+    )
+    check(values is None or values in range(2, 257), "num_values from 2 to 256, or None", values)
+
+
+def check_link(transform, factor, below):
+    """Raises ValueError where a factor cannot take the auxiliary image that another factor models."""
+    name, ratio = type(transform).__name__, transform.ratio
+    if factor.embedding is None or factor.auxiliary_ratio != ratio:
+        received = (
+            "no embedding"
+            if factor.embedding is None
+            else f"an embedding that gives features at {factor.auxiliary_ratio} times its input's sides"
+        )
+        raise ValueError(
+            f"Expected the factor {factor.name!r} to embed images of {name}, whose sides are those of its "
+            f"own image divided by {ratio}. Received: {received}. Choose an embedding's topology to fit."
+        )
+    for what in ("num_channels", "num_values"):
+        takes = getattr(factor.auxiliary_likelihood, what)
+        models = getattr(below.likelihood, what)
+        if takes != models:
+            raise ValueError(
+                f"Expected the factor {factor.name!r} to embed what {below.name!r} models, {models} {what}. "
+                f"Received: {takes}"
+            )
+
+
+def checked_output(transform, images, likelihood):
+    """transform(images), which fits what the transform declares and a likelihood models."""
+    name = type(transform).__name__
+
+    def refuse(what, expected, received):
+        raise ValueError(
+            f"Expected the transform {name} to give {what} {expected}. Received: {received}. Correct "
+            "what it declares, or what it gives."
+        )
+
+    try:
+        height, width = transform.size(tuple(images.shape[1:3]))
+        result = ops.convert_to_tensor(transform(images))
+        masks = np.zeros((2, *images.shape[1:3], 1), np.uint8)
+        masks[1] = 1
+        known = ops.convert_to_tensor(transform.known(masks))
+        traced = backend.traced_shape(transform, images.shape[1:])
+    except Exception as error:
+        raise ValueError(
+            f"Expected the transform {name} to take uint8 images of {list(images.shape[1:])}, any "
+            f"number of them, also in a graph. Received: {type(error).__name__}: {error}"
+        ) from error
+    shape = [height, width, likelihood.num_channels]
+    if _kind(result) != ("uint8", [len(images), *shape]):
+        refuse("uint8 images of shape", [len(images), *shape], "{} {}".format(*_kind(result)))
+    if traced is not None and traced[1:] != shape:
+        refuse("images of a shape known in a graph,", [None, *shape], traced or "an unknown one")
+    if (height * transform.ratio, width * transform.ratio) != tuple(images.shape[1:3]):
+        refuse("sides divided by its ratio,", transform.ratio, f"{height} x {width}")
+    if _kind(known) != ("uint8", [2, height, width, 1]):
+        refuse("uint8 masks of shape", [2, height, width, 1], "{} {}".format(*_kind(known)))
+    nowhere, everywhere = ops.convert_to_numpy(known)
+    if nowhere.any() or not (everywhere == 1).all():
+        refuse("masks", "of 0 where nothing is known, and of 1 where all is", "others")
+    result = ops.convert_to_numpy(result)
+    if result.max() >= likelihood.num_values:
+        refuse("values below", likelihood.num_values, result.max())
+    return result
+
+
+def _kind(tensor):
+    """(dtype, shape) as plain values."""
+    return keras.backend.standardize_dtype(tensor.dtype), list(tensor.shape)

@@ -1,0 +1,46 @@
+"""A transform and a likelihood that are not the package's own, as its users register them."""
+
+import keras
+from keras import ops
+
+import pixelcnn_aux as pa
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Coin(pa.likelihoods.Likelihood):
+    """One channel of two values, with one parameter: the logit of 1."""
+
+    num_channels = 1
+    num_values = 2
+    num_params = 1
+    noise_size = 1
+
+    def _log_prob(self, params, images):
+        sign = 1 - 2 * ops.cast(images, params.dtype)
+        return -ops.softplus(sign * params)[..., 0]
+
+    def _noise(self, uniforms, mode):
+        return ops.log(uniforms) - ops.log1p(-uniforms)
+
+    def _draw(self, params, noise, log_scale_shift):
+        return ops.cast(params + noise > 0, "int32")
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Bright(pa.auxiliary.Transform):
+    """1 where the red of an image is above a threshold."""
+
+    channels = 1
+    num_values = 2
+
+    def __init__(self, threshold=127):
+        self.threshold = threshold
+
+    def __call__(self, images):
+        return ops.cast(images[..., :1] > self.threshold, "uint8")
+
+    def likelihood(self):
+        return Coin()
+
+    def get_config(self):
+        return {"threshold": self.threshold}

@@ -1,0 +1,329 @@
+"""Tests of what is saved: Keras's files of factors, and descriptions of what the package builds."""
+
+import functools
+import json
+import pathlib
+import sys
+import tempfile
+import zipfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import layers, serialization
+from pixelcnn_aux.networks import topology
+from tests import custom, helpers, recorded_test
+
+IMAGES = recorded_test.IMAGES
+NETWORK = {"topology": topology.flat(1), "filters": 3}
+CHAINS = (*recorded_test.MODELS, "own")
+
+
+@functools.cache
+def chain(name, dtype="float32"):
+    """A small model: of one of the constructors, or with classes of the tests' own."""
+    if name == "own":
+        transforms = [custom.Bright(99)]
+        return pa.chain(transforms, (8, 8), NETWORK, NETWORK, num_components=2, dtype=dtype)
+    return recorded_test.build(name, dtype)
+
+
+def inputs(model, name):
+    """What the factor of this name takes."""
+    image, auxiliary = model.pair(name, IMAGES)
+    return image if auxiliary is None else (image, auxiliary)
+
+
+class FactorTest(tf.test.TestCase, parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.file = helpers.temporary_folder(self) / "factor.keras"
+
+    def reloaded(self, factor):
+        factor.save(self.file)
+        return keras.saving.load_model(self.file)
+
+    def assertSame(self, found, expected):
+        """Every weight, and what the optimizer keeps, bit for bit."""
+        self.assertIs(type(found), pa.Factor)
+        self.assertEqual(found.get_config(), expected.get_config())
+        pairs = [*zip(found.weights, expected.weights, strict=True)]
+        if expected.compiled:
+            pairs += zip(found.optimizer.variables, expected.optimizer.variables, strict=True)
+        for one, other in pairs:
+            self.assertEqual(one.dtype, other.dtype)
+            self.assertAllEqual(one.numpy(), other.numpy(), one.path)
+
+    @parameterized.parameters(*CHAINS, ("grayscale", "float64"), ("own", "float64"))
+    def test_every_kind_of_factor_comes_back(self, *arguments):
+        model = chain(*arguments)
+        for name, factor in model.factors.items():
+            loaded = self.reloaded(factor)
+            self.assertSame(loaded, factor)
+            x = inputs(model, name)
+            self.assertAllEqual(loaded(x), factor(x))
+
+    def check_training_goes_on(self, model, name, loss=None, y=None, eager=True):
+        factor, x = model.new_factor(name), inputs(model, name)
+        y = (x[0] if isinstance(x, tuple) else x) if y is None else y
+        loss = loss or factor.likelihood.bits_per_dim
+        rate = keras.optimizers.schedules.ExponentialDecay(1e-2, 1, 0.9)
+        optimizer = keras.optimizers.Adam(rate)
+        factor.compile(optimizer, loss=loss, jit_compile=False, run_eagerly=eager)
+        factor.fit(x, y, verbose=0)
+        loaded = self.reloaded(factor)
+        self.assertSame(loaded, factor)
+        self.assertEqual(int(loaded.optimizer.iterations), 1)
+        before = loaded.get_weights()
+        losses = [one.fit(x, y, verbose=0).history["loss"] for one in (loaded, factor)]
+        self.assertAllEqual(*losses)
+        self.assertSame(loaded, factor)
+        self.assertNotAllEqual(loaded.get_weights()[0], before[0])
+
+    def test_training_goes_on_under_its_own_loss(self):
+        model = helpers.tiny_model()
+        self.check_training_goes_on(model, "grayscale")
+        self.check_training_goes_on(model, "image")
+
+    def test_training_goes_on_in_float64(self):
+        self.check_training_goes_on(chain("own", "float64"), "image")
+
+    def test_training_goes_on_in_graphs(self):
+        self.check_training_goes_on(chain("own"), "bright", eager=False)
+
+    def test_training_goes_on_under_a_loss_of_keras(self):
+        y = np.ones([*IMAGES.shape[:3], 20], np.float32)
+        self.check_training_goes_on(chain("own"), "image", "mean_squared_error", y)
+
+    def test_a_loaded_factor_evaluates_its_own_loss(self):
+        model = chain("own")
+        factor, x = model.new_factor("bright"), inputs(model, "bright")
+        factor.compile(loss=factor.likelihood.bits_per_dim, jit_compile=False, run_eagerly=True)
+        loaded = self.reloaded(factor)
+        bits = -np.mean(factor.log_prob(x)) / (8 * 8 * np.log(2.0))
+        self.assertAllClose(loaded.evaluate(x, x, verbose=0), bits, rtol=1e-5)
+
+
+@functools.cache
+def saved():
+    """The bytes of a file of a compiled conditional factor."""
+    factor = helpers.tiny_model().factors["image"]
+    factor.compile(loss=factor.likelihood.bits_per_dim, jit_compile=False)
+    with tempfile.TemporaryDirectory() as folder:
+        factor.save(f"{folder}/factor.keras")
+        return pathlib.Path(f"{folder}/factor.keras").read_bytes()
+
+
+class RefusedFileTest(tf.test.TestCase, parameterized.TestCase):
+    """Files that are damaged, or that ask for what they may not have."""
+
+    def setUp(self):
+        super().setUp()
+        folder = helpers.temporary_folder(self)
+        self.file = folder / "factor.keras"
+        self.file.write_bytes(saved())
+        # A module that shows that it was imported, by a name that no other test has used.
+        self.module = f"imported_by_{id(folder)}"
+        (folder / f"{self.module}.py").write_text("class Evil: from_config = print\n")
+        sys.path.insert(0, str(folder))
+        self.addCleanup(sys.path.remove, str(folder))
+
+    def edit(self, change):
+        """Replaces the configuration in the file by change(configuration)."""
+        with zipfile.ZipFile(self.file) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        files["config.json"] = json.dumps(change(json.loads(files["config.json"]))).encode()
+        with zipfile.ZipFile(self.file, "w") as archive:
+            for name, contents in files.items():
+                archive.writestr(name, contents)
+
+    def replace(self, part, description):
+        self.edit(lambda c: {**c, "config": {**c["config"], part: description}})
+
+    def assertRefused(self, message):
+        with self.assertRaisesRegex((ValueError, TypeError), message):
+            keras.saving.load_model(self.file)
+        self.assertNotIn(self.module, sys.modules)
+
+    def evil(self):
+        return {
+            "module": self.module,
+            "class_name": "Evil",
+            "config": {},
+            "registered_name": "evil>Evil",
+        }
+
+    def test_as_it_was_saved_it_loads(self):
+        self.edit(lambda config: config)
+        self.assertEqual(keras.saving.load_model(self.file).name, "image")
+
+    parts = parameterized.parameters("likelihood", "network", "embedding", "auxiliary_likelihood")
+
+    @parts
+    def test_a_class_that_is_not_registered(self, part):
+        self.replace(part, self.evil())
+        self.assertRefused("registered class. Received: evil>Evil.*register_keras_serializable")
+        self.replace(part, {**self.evil(), "registered_name": None})
+        self.assertRefused("registered class. Received: Evil, ")
+
+    def test_a_factor_that_is_not_registered(self):
+        self.edit(lambda config: {**config, **self.evil()})
+        self.assertRefused("class 'Evil'.*register_keras_serializable")
+
+    @parts
+    def test_a_lambda(self, part):
+        code = {"class_name": "__lambda__", "config": {"value": ["", None, None]}}
+        self.replace(part, code)
+        self.assertRefused("registered class. Received: __lambda__")
+        # Under a name that is registered it is no lambda, but the class of that name.
+        self.replace(part, {**code, "registered_name": "pixelcnn_aux>Categorical"})
+        self.assertRefused("value|class (PixelCNN|Embedding).*Categorical")
+
+    @parts
+    def test_a_layer_of_keras(self, part):
+        layer = keras.saving.serialize_keras_object(keras.layers.Dense(3))
+        self.replace(part, layer)
+        self.assertRefused("registered class. Received: Dense")
+
+    @parts
+    def test_another_part_of_the_package(self, part):
+        self.replace(part, serialization.serialize(pa.auxiliary.Grayscale()))
+        self.assertRefused("description of a class .*Received: that of pixelcnn_aux>Grayscale")
+
+    @parts
+    def test_no_part_at_all(self, part):
+        self.replace(part, None)
+        self.assertRefused("Expected .* (factor with a|or neither)")
+        self.replace(part, [3])
+        self.assertRefused("description of a class .*Received: \\[3\\]")
+
+    def test_other_arguments(self):
+        likelihood = serialization.serialize(pa.likelihoods.LogisticMixture(2))
+        self.replace("likelihood", {**likelihood, "config": {"width": 3}})
+        self.assertRefused("LogisticMixture with its arguments. .*'width'")
+        self.replace("likelihood", {**likelihood, "config": {"num_components": 3}})
+        self.assertRefused("num_params.*Received")
+
+    def test_an_optimizer_that_is_not_of_keras(self):
+        def change(config):
+            return {
+                **config,
+                "compile_config": {**config["compile_config"], "optimizer": self.evil()},
+            }
+
+        self.edit(change)
+        self.assertRefused("'Evil'")
+
+    def test_files_cut_short(self):
+        whole = saved()
+        for size in (0, 1, 100, len(whole) // 2, len(whole) - 100, len(whole) - 1):
+            self.file.write_bytes(whole[:size])
+            self.assertRefused("factor.keras.* zip file")
+
+
+class DescriptionTest(tf.test.TestCase):
+    """What a workdir keeps of a model."""
+
+    def test_is_the_same_however_many_models_there_are(self):
+        first, second = helpers.tiny_model(), helpers.tiny_model()
+        self.assertEqual(first.description(), second.description())
+
+    def test_tells_nothing_of_how_a_factor_was_compiled(self):
+        model = helpers.tiny_model()
+        before = model.description()
+        for factor in model.factors.values():
+            factor.compile(loss=factor.likelihood.bits_per_dim)
+        self.assertEqual(model.description(), before)
+
+    def test_builds_every_chain_again(self):
+        for name in CHAINS:
+            description = json.loads(json.dumps(chain(name).description()))
+            copy = serialization.deserialize(description, pa.AuxiliaryModel)
+            self.assertEqual(list(copy.factors), list(chain(name).factors))
+            for factor, new in zip(chain(name).factors.values(), copy.factors.values()):
+                new.set_weights(factor.get_weights())  # of the same shapes
+            self.assertEqual(json.loads(json.dumps(copy.description())), description)
+
+    def test_a_function_is_no_class(self):
+        keras.saving.register_keras_serializable(package="tests")(json.dumps)
+        description = {"class_name": "dumps", "config": {}, "registered_name": "tests>dumps"}
+        with self.assertRaisesRegex(ValueError, "class Likelihood.*Received: that of tests>dumps"):
+            serialization.deserialize(description, pa.likelihoods.Likelihood)
+
+
+class Red(pa.auxiliary.Transform):
+    """Nobody has registered it."""
+
+    channels = 1
+
+    def __call__(self, images):
+        return images[..., :1]
+
+
+class NotRegisteredTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.model = pa.chain([Red()], (2, 2), NETWORK, NETWORK, num_components=1)
+
+    def test_it_can_be_used(self):
+        nats = self.model.log_prob(helpers.pictures(2, size=(2, 2)))
+        self.assertAllEqual(np.isfinite(nats), [True, True])
+        drawn = self.model.sample([[0, 1]])
+        self.assertEqual(list(drawn), ["red", "image"])
+
+    def test_it_cannot_be_described(self):
+        how = "Received: Red, .*register_keras_serializable.*import its module"
+        with self.assertRaisesRegex(ValueError, how):
+            self.model.description()
+        folder = helpers.temporary_folder(self) / "run"
+        images, setting = helpers.pictures(4, size=(2, 2)), pa.Training(1, 1, 4, 1e-2, 0.9)
+        with self.assertRaisesRegex(ValueError, how):
+            pa.train(self.model, setting, images, images, folder)
+        self.assertFalse(folder.exists())
+
+    def test_another_class_of_a_registered_name_is_not_registered(self):
+        Coin = type("Coin", (custom.Coin,), {})
+        with self.assertRaisesRegex(ValueError, "Received: Coin, "):
+            serialization.serialize(Coin())
+
+
+class PartsTest(tf.test.TestCase, parameterized.TestCase):
+    """Keras's own functions save and build what is registered, by itself."""
+
+    shape = topology.pixelcnn_pp(1, 2)
+
+    @parameterized.parameters(
+        layers.WeightNormDense(3, init_scale=0.5),
+        layers.WeightNormConv2D(3, (3, 5), 2),
+        layers.DownShiftedConv2D(3, (2, 3), 2, init_scale=0.5),
+        layers.DownRightShiftedConv2D(3, (2, 2)),
+        layers.WeightNormConv2DTranspose(3, (3, 5)),
+        layers.DownShiftedConv2DTranspose(3, (2, 3), dtype="float64"),
+        layers.DownRightShiftedConv2DTranspose(3, (2, 2)),
+        layers.Projection(3, name="to_three"),
+        layers.GatedResidualBlock(3, (2, 3), "vertical", 0.25),
+        pa.networks.stream.Stream(shape, "horizontal", 3, (2, 2), 0.25),
+        pa.networks.PixelCNN(shape, 3, 20, (3, 3), (2, 3), 0.25, dtype="float64"),
+        pa.networks.Embedding(shape, 3, (5, 3), 0.25),
+        pa.likelihoods.LogisticMixture(3),
+        pa.likelihoods.Categorical(5, 2),
+        custom.Coin(),
+        pa.auxiliary.Grayscale(3),
+        pa.auxiliary.HalfResolution(),
+        custom.Bright(99),
+    )
+    def test_comes_back(self, part):
+        description = json.loads(json.dumps(keras.saving.serialize_keras_object(part)))
+        copy = keras.saving.deserialize_keras_object(description)
+        self.assertIs(type(copy), type(part))
+        self.assertEqual(json.dumps(copy.get_config()), json.dumps(part.get_config()))
+        again = json.loads(json.dumps(serialization.serialize(part)))
+        again = serialization.deserialize(again, type(part))
+        self.assertEqual(json.dumps(again.get_config()), json.dumps(part.get_config()))
+
+
+if __name__ == "__main__":
+    tf.test.main()

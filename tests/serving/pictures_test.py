@@ -1,0 +1,51 @@
+"""Tests of pictures of images: any number of channels, and of pixel values."""
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from pixelcnn_aux.serving import pictures
+from tests import helpers
+
+
+class ShownTest(tf.test.TestCase):
+    def test_values_are_scaled_to_all_of_the_screens(self):
+        for num_values, pixels, expected in (
+            (256, [0, 100, 255], [0, 100, 255]),
+            (16, [0, 1, 15], [0, 17, 255]),
+            (3, [0, 1, 2], [0, 128, 255]),
+            (1, [0], [0]),
+        ):
+            image = np.array(pixels, np.uint8).reshape(1, -1, 1)
+            found = pictures.shown(image, num_values)
+            self.assertAllEqual(found, np.repeat([expected], 3).reshape(1, -1, 3))
+            self.assertEqual(found.dtype, np.uint8)
+
+    def test_channels(self):
+        for pixel, expected in (
+            ([1], [17, 17, 17]),
+            ([0, 2], [17, 17, 17]),
+            ([1, 2, 15], [17, 34, 255]),
+            ([0, 0, 3, 1], [17, 17, 17]),
+        ):
+            image = np.array([[pixel]], np.uint8)
+            self.assertAllEqual(pictures.shown(image, 16), [[expected]])
+
+
+class WriteTest(tf.test.TestCase):
+    def test_smaller_images_below_larger_ones(self):
+        path = helpers.temporary_folder(self) / "picture.png"
+        large = helpers.pictures(3)
+        small = large[:, ::2, ::2]
+        pictures.write(path, [list(tile) for tile in zip(large, small)])
+        found = np.asarray(Image.open(path))[::3, ::3]
+        height, width = helpers.SIZE
+        self.assertEqual(found.shape, (4 * (height + 2), 2 * (width + 2), 3))
+        self.assertAllEqual(found[1 : height + 1, 1 : width + 1], large[0])
+        below = found[height + 3 : 2 * height + 3, width + 3 : 2 * width + 3]
+        self.assertAllEqual(below, small[1].repeat(2, axis=0).repeat(2, axis=1))
+        self.assertTrue((found[2 * (height + 2) :, width + 2 :] == 255).all())
+
+
+if __name__ == "__main__":
+    tf.test.main()
