@@ -1,0 +1,110 @@
+"""Tests that the documentation is true: its Python runs, its links lead somewhere, its programs are there."""
+
+import importlib.util
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import workdir
+from tests import helpers
+
+ROOT = pathlib.Path(__file__).parents[1]
+README, EXTENDING = ROOT / "README.md", ROOT / "docs" / "extending.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
+PAGES.append(ROOT / "CHANGELOG.md")
+EXAMPLE = ROOT / "examples" / "opponent.py"
+
+# Runs what it reads as if it stood in the file that it is told.
+RUN = "import sys; exec(compile(sys.stdin.read(), sys.argv[1], 'exec'), {'__name__': 'page'})"
+
+
+def python_lines(page):
+    """The lines of a page, of which all that are not in a block of Python are empty."""
+    lines, inside = [], False
+    for line in page.read_text().splitlines():
+        if line.startswith("```"):
+            inside = line == "```python"
+            line = ""
+        lines.append(line if inside else "")
+    return lines
+
+
+def run(page, folder):
+    """Runs a page's blocks of Python in one process, one after another, in a folder."""
+    return subprocess.run(
+        [sys.executable, "-c", RUN, str(page)],
+        input="\n".join(python_lines(page)),
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+class PythonTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+
+    def assert_runs(self, page):
+        result = run(page, self.folder)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_extending(self):
+        self.assert_runs(EXTENDING)
+
+    def test_readme(self):
+        blocks = dict.fromkeys(("gray_blocks", "image_blocks", "embedding_blocks"), 1)
+        model = pa.grayscale(filters=4, resolutions=1, num_components=2, **blocks)
+        workdir.save_model(self.folder / "runs" / "grayscale-demo-photos", model)
+        self.assert_runs(README)
+
+    def test_what_fails_is_named_by_its_file_and_line(self):
+        page = self.folder / "page.md"
+        page.write_text(
+            "# A page\n\n```python\none = 1\n```\n\nAnd:\n\n```python\none + none\n```\n"
+        )
+        result = run(page, self.folder)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f'File "{page}", line 10', result.stderr)
+
+    def test_the_example_is_shown_whole(self):
+        shown = [line for line in python_lines(EXTENDING) if line.strip()]
+        _, code = EXAMPLE.read_text().split('"""\n\n', maxsplit=1)  # after its docstring
+        code = [line for line in code.splitlines() if line.strip()]
+        self.assertEqual(shown[: len(code)], code)
+
+
+class ReferencesTest(tf.test.TestCase):
+    def found(self, pattern, pages=PAGES):
+        """Pairs of a page, and what the group of a pattern matches there: at least one."""
+        found = [(page, match) for page in pages for match in re.findall(pattern, page.read_text())]
+        self.assertNotEmpty(found)
+        return found
+
+    def test_links_lead_to_files(self):
+        for page, target in self.found(r"\]\(([^)#:]+)(?:#[^)]*)?\)"):
+            self.assertTrue((page.parent / target).exists(), f"{page.name}: {target}")
+
+    def test_links_lead_to_headings(self):
+        for page, (target, heading) in self.found(r"\]\(([^)#:]*)#([^)]+)\)"):
+            headings = re.findall(r"^#+ (.+)$", (page.parent / target).read_text(), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings]
+            self.assertIn(heading, anchors, page.name)
+
+    def test_programs_are_there(self):
+        for page, module in self.found(r"python -m ([\w.]+)"):
+            self.assertIsNotNone(importlib.util.find_spec(module), f"{page.name}: {module}")
+
+    def test_files_of_the_package_are_there(self):
+        for page, path in self.found(r"`((?:pixelcnn_aux|examples|tests)/[\w/.]+)`"):
+            self.assertTrue((ROOT / path).exists(), f"{page.name}: {path}")
+
+
+if __name__ == "__main__":
+    tf.test.main()
