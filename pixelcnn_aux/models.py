@@ -39,7 +39,9 @@ def chain(transforms, image_size, network, embedding, names=None, num_components
     if names is None:
         names = [*(transform.name for transform in reversed(transforms)), "image"]
     if len(names) != len(of_images):
-        raise ValueError(f"Expected {len(of_images)} names of factors. Received: names={list(names)}")
+        raise ValueError(
+            f"Expected {len(of_images)} names of factors. Received: names={list(names)}"
+        )
     checks.check_names(list(names))
     networks_of, embeddings_of = (
         _one_each(what, value, len(of_images))
