@@ -134,7 +134,7 @@ class AuxiliaryModel(serialization.Configured):
         missing = [name for name in names if name in self.untrained]
         if missing:
             raise ValueError(
-                f"Expected trained factors: {', '.join(map(repr, missing))} not trained yet. "
+                f"Expected trained factors. Received: {', '.join(map(repr, missing))} not trained yet. "
                 f"Train with --factor {missing[0]}."
             )
 
@@ -267,8 +267,8 @@ def load(path, dtype="float32"):
         model = serialization.deserialize(description, AuxiliaryModel)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ValueError(
-            f"Expected the description of a model in {path}. Received one that cannot be built "
-            f"({type(error).__name__}: {error}): was it made by another version?"
+            f"Expected the description of a model in {path}. Received: one that cannot be built "
+            f"({type(error).__name__}: {error}). If it was made by another version, train again."
         ) from error
     found = {name: workdir.load_weights(path, name, model.factors[name]) for name in model.factors}
     model.untrained = tuple(name for name in found if not found[name])

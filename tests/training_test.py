@@ -203,7 +203,7 @@ class StoppedRunTest(tf.test.TestCase):
 
     def test_one_process_at_a_time(self):
         with workdir.lock(self.folder, "grayscale"):
-            with self.assertRaisesRegex(RuntimeError, "'grayscale'.*Another process"):
+            with self.assertRaisesRegex(RuntimeError, "'grayscale'.*Received: another process"):
                 train(self.folder)
         self.assertFalse(workdir.checkpoints(self.folder, "grayscale").exists())
 
