@@ -199,7 +199,7 @@ def lock(path, factor):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RuntimeError(
-                f"Expected to be alone in training factor {factor!r} in {path}. Received: another process at it. "
-                f"Wait for it, or choose another --factor or --workdir."
+                f"Expected to be alone in training factor {factor!r} in {path}. Received: another process "
+                f"at it. Wait for it, or choose another --factor or --workdir."
             ) from None
         yield
