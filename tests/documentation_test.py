@@ -15,8 +15,7 @@ from tests import helpers
 
 ROOT = pathlib.Path(__file__).parents[1]
 README, EXTENDING = ROOT / "README.md", ROOT / "docs" / "extending.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
-PAGES.append(ROOT / "CHANGELOG.md")
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLE = ROOT / "examples" / "opponent.py"
 
 # Runs what it reads as if it stood in the file that it is told.
@@ -81,9 +80,9 @@ class PythonTest(tf.test.TestCase):
 
 
 class ReferencesTest(tf.test.TestCase):
-    def found(self, pattern, pages=PAGES):
-        """Pairs of a page, and what the group of a pattern matches there: at least one."""
-        found = [(page, match) for page in pages for match in re.findall(pattern, page.read_text())]
+    def found(self, pattern):
+        """Pairs of a page, and what a pattern's groups match there: at least one."""
+        found = [(page, match) for page in PAGES for match in re.findall(pattern, page.read_text())]
         self.assertNotEmpty(found)
         return found
 
@@ -92,18 +91,30 @@ class ReferencesTest(tf.test.TestCase):
             self.assertTrue((page.parent / target).exists(), f"{page.name}: {target}")
 
     def test_links_lead_to_headings(self):
-        for page, (target, heading) in self.found(r"\]\(([^)#:]*)#([^)]+)\)"):
+        for page, (target, heading) in self.found(r"\]\(([^)#:]+)#([^)]+)\)"):
             headings = re.findall(r"^#+ (.+)$", (page.parent / target).read_text(), re.MULTILINE)
             anchors = [re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings]
             self.assertIn(heading, anchors, page.name)
 
     def test_programs_are_there(self):
-        for page, module in self.found(r"python -m ([\w.]+)"):
+        for page, module in self.found(r"python -m\s+([\w.]+)"):
             self.assertIsNotNone(importlib.util.find_spec(module), f"{page.name}: {module}")
 
-    def test_files_of_the_package_are_there(self):
-        for page, path in self.found(r"`((?:pixelcnn_aux|examples|tests)/[\w/.]+)`"):
+    def test_files_are_there(self):
+        folders = "pixelcnn_aux|train|evaluate|examples|benchmarks|tests"
+        for page, path in self.found(rf"`((?:{folders})/[\w/.]*)`"):
             self.assertTrue((ROOT / path).exists(), f"{page.name}: {path}")
+
+    def test_all_of_the_package_is_in_the_architecture(self):
+        text = (ROOT / "docs" / "architecture.md").read_text()
+        for path in (ROOT / "pixelcnn_aux").iterdir():
+            if not path.name.startswith("_"):
+                self.assertIn(f"`pixelcnn_aux/{path.name}{'/' * path.is_dir()}`", text)
+
+    def test_ci_runs_the_readmes_tests(self):
+        [line] = re.findall(r'^eval "(.*)"$', (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+        commands = subprocess.check_output(["bash", "-c", f'echo "{line}"'], cwd=ROOT, text=True)
+        self.assertIn(f"Run the tests:\n\n```bash\n{commands.rstrip()}\n```\n", README.read_text())
 
 
 if __name__ == "__main__":
