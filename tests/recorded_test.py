@@ -73,7 +73,7 @@ def trained(name):
 def compute():
     """dict, key -> array, of all that is recorded."""
     parts = [(evaluated, name) for name in MODELS]
-    parts += [(drawn, "pyramid"), (drawn, "grayscale"), (trained, "grayscale")]
+    parts += [(drawn, "grayscale"), (trained, "grayscale")]
     return {
         f"{name}/{part.__name__}/{key}": np.asarray(array)
         for part, name in parts
