@@ -4,7 +4,7 @@ from setuptools import find_packages, setup
 
 setup(
     name="pixelcnn_aux",
-    version="0.1.0",
+    version="0.2.0",
     description="PixelCNN models with auxiliary variables (Kolesnikov & Lampert, 2017) in TensorFlow",
     license="Apache-2.0",
     # Not train and evaluate: a top-level `evaluate` would shadow a library that many users have.

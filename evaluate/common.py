@@ -13,7 +13,7 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     flags.DEFINE_string("workdir", None, "What training left; the newest run under runs/ if unset.")
-    flags.DEFINE_string("dataset", None, "Overrides the run's data set.")  # `data.load` checks it
+    flags.DEFINE_string("dataset", None, "Overrides the run's data set, by its name in training.")
     flags.DEFINE_string(
         "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
     )

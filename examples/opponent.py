@@ -1,8 +1,6 @@
-"""A chain with an auxiliary variable of one's own, all in one file; trained by
+"""A chain with an auxiliary variable of one's own, in one file: python -m examples.opponent.
 
-    python -m examples.opponent
-
-Afterwards, as for any other run: python -m evaluate.samples --plugin examples.opponent.
+Afterwards, as after any training: python -m evaluate.samples --plugin examples.opponent.
 """
 
 import keras

@@ -21,9 +21,9 @@ from pixelcnn_aux import (
     networks,
     serialization,
 )
-from pixelcnn_aux.chain import AuxiliaryModel, chain, load
+from pixelcnn_aux.chain import AuxiliaryModel, load
 from pixelcnn_aux.factor import Factor
-from pixelcnn_aux.models import grayscale, grayscale_pyramid, pixelcnn_pp, pyramid
+from pixelcnn_aux.models import chain, grayscale, grayscale_pyramid, pixelcnn_pp, pyramid
 
 # What needs TensorFlow, and is imported when it is asked for: name -> module.
 _TENSORFLOW = {

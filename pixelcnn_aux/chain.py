@@ -8,7 +8,7 @@ import math
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import auxiliary, backend, checks, likelihoods, networks, serialization, workdir
+from pixelcnn_aux import auxiliary, backend, checks, serialization, workdir
 from pixelcnn_aux.auxiliary import check_images
 from pixelcnn_aux.factor import Factor
 
@@ -134,7 +134,7 @@ class AuxiliaryModel(serialization.Configured):
         missing = [name for name in names if name in self.untrained]
         if missing:
             raise ValueError(
-                f"Expected trained factors: {', '.join(map(repr, missing))} not trained yet. "
+                f"Expected trained factors. Received: {', '.join(map(repr, missing))} not trained yet. "
                 f"Train with --factor {missing[0]}."
             )
 
@@ -247,97 +247,6 @@ def in_bits_per_dim(log_probs, shape):
     return {**result, "total": sum(result.values())}
 
 
-def chain(transforms, image_size, network, embedding, names=None, num_components=10, dtype=None):
-    """Builds a model of RGB images from its transforms: the constructor that all others call.
-
-    What the transforms declare decides about each auxiliary image's likelihood, and about what is embedded.
-
-    Args:
-      transforms: list of `auxiliary.Transform` from the full image down.
-      image_size: (H, W) of the full image.
-      network: dict, the arguments of `networks.PixelCNN` but for `num_params`: "topology", a
-        `networks.topology.Topology`, "filters", kernels, "dropout". The same for every factor, or a list with
-        one dict for each factor in the order of sampling.
-      embedding: dict, the arguments of `networks.Embedding`, likewise; the first factor's is not used, since
-        it is unconditional, and may be None.
-      names: list of str, of the factors in the order of sampling; by default each transform's `name`, and
-        "image" for the last.
-      num_components: int, logistics in the mixtures.
-      dtype: str, of every float in the model; Keras's default where None.
-
-    Returns:
-      `AuxiliaryModel`, randomly initialized.
-
-    Raises:
-      ValueError: where the arguments do not fit each other; see `AuxiliaryModel`.
-    """
-    transforms = list(transforms)
-    heads = [likelihoods.LogisticMixture(num_components)]
-    for transform in transforms:
-        heads.append(_auxiliary_likelihood(transform, heads[-1], num_components))
-    heads.reverse()  # the order of sampling
-    if names is None:
-        names = [*(transform.name for transform in reversed(transforms)), "image"]
-    if len(names) != len(heads):
-        raise ValueError(f"Expected {len(heads)} names of factors. Received: names={list(names)}")
-    checks.check_names(list(names))
-    networks_of, embeddings_of = (
-        _one_each(what, value, len(heads))
-        for what, value in (("network", network), ("embedding", embedding))
-    )
-    factors = []
-    for position, likelihood in enumerate(heads):
-        # In this order, which the weights drawn from a seed depend on.
-        own = networks.PixelCNN(
-            num_params=likelihood.num_params, dtype=dtype, **networks_of[position]
-        )
-        f_w = given = None
-        if position:
-            given = heads[position - 1]
-            if embeddings_of[position] is None:
-                raise ValueError(
-                    f"Expected an embedding for the factor {names[position]!r}, which is given an auxiliary "
-                    "image. Received: None"
-                )
-            f_w = networks.Embedding(dtype=dtype, **embeddings_of[position])
-        factors.append(Factor(likelihood, own, f_w, given, dtype=dtype, name=names[position]))
-    return AuxiliaryModel(factors, transforms, image_size)
-
-
-def _auxiliary_likelihood(transform, likelihood, num_components):
-    """The likelihood of what a transform gives of an image with this likelihood."""
-    checks.check_declared(transform)
-    channels = likelihood.num_channels if transform.channels is None else transform.channels
-    num_values = likelihood.num_values if transform.num_values is None else transform.num_values
-    own = transform.likelihood()
-    if own is None:
-        rgb = likelihoods.LogisticMixture(num_components)
-        if (channels, num_values) == (rgb.num_channels, rgb.num_values):
-            return rgb
-        return likelihoods.Categorical(num_values, channels)
-    what = type(own).__name__
-    if isinstance(own, likelihoods.Likelihood):
-        if (own.num_channels, own.num_values) == (channels, num_values):
-            return own
-        what += f" of {own.num_channels} channels of {own.num_values} values"
-    raise ValueError(
-        f"Expected {type(transform).__name__}.likelihood() to give a Likelihood of {channels} channels of "
-        f"{num_values} values, as it declares. Received: {what}"
-    )
-
-
-def _one_each(what, arguments, count):
-    """The arguments of each of so many factors, of one dict or a list of them."""
-    if not isinstance(arguments, (list, tuple)):
-        return [arguments] * count
-    if len(arguments) != count:
-        raise ValueError(
-            f"Expected {what} as a dict, or a list of {count}, one for each factor. "
-            f"Received: {len(arguments)}"
-        )
-    return list(arguments)
-
-
 def load(path, dtype="float32"):
     """The model that training left in a workdir, with averaged weights.
 
@@ -358,8 +267,8 @@ def load(path, dtype="float32"):
         model = serialization.deserialize(description, AuxiliaryModel)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ValueError(
-            f"Expected the description of a model in {path}. Received one that cannot be built "
-            f"({type(error).__name__}: {error}): was it made by another version?"
+            f"Expected the description of a model in {path}. Received: one that cannot be built "
+            f"({type(error).__name__}: {error}). If it was made by another version, train again."
         ) from error
     found = {name: workdir.load_weights(path, name, model.factors[name]) for name in model.factors}
     model.untrained = tuple(name for name in found if not found[name])

@@ -1,8 +1,103 @@
-"""The paper's models: a few lines each over `chain`, which knows none of them."""
+"""Constructors of models: `chain`, of any transforms, and the paper's models, a few lines each over it."""
 
+from pixelcnn_aux import checks, likelihoods, networks
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
-from pixelcnn_aux.chain import chain
+from pixelcnn_aux.chain import AuxiliaryModel
+from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
+
+
+def chain(transforms, image_size, network, embedding, names=None, num_components=10, dtype=None):
+    """Builds a model of RGB images from its transforms.
+
+    What the transforms declare decides about each auxiliary image's likelihood, and about what is embedded.
+
+    Args:
+      transforms: list of `auxiliary.Transform` from the full image down.
+      image_size: (H, W) of the full image.
+      network: dict, the arguments of `networks.PixelCNN` but for `num_params`: "topology", a
+        `networks.topology.Topology`, "filters", kernels, "dropout". The same for every factor, or a list with
+        one dict for each factor in the order of sampling.
+      embedding: dict, the arguments of `networks.Embedding`, likewise; the first factor's is not used, since
+        it is unconditional, and may be None.
+      names: list of str, of the factors in the order of sampling; by default each transform's `name`, and
+        "image" for the last.
+      num_components: int, logistics in the mixtures.
+      dtype: str, of every float in the model; Keras's default where None.
+
+    Returns:
+      `AuxiliaryModel`, randomly initialized.
+
+    Raises:
+      ValueError: where the arguments do not fit each other; see `AuxiliaryModel`.
+    """
+    transforms = list(transforms)
+    of_images = [likelihoods.LogisticMixture(num_components)]
+    for transform in transforms:
+        of_images.append(_auxiliary_likelihood(transform, of_images[-1], num_components))
+    of_images.reverse()  # the order of sampling
+    if names is None:
+        names = [*(transform.name for transform in reversed(transforms)), "image"]
+    if len(names) != len(of_images):
+        raise ValueError(
+            f"Expected {len(of_images)} names of factors. Received: names={list(names)}"
+        )
+    checks.check_names(list(names))
+    networks_of, embeddings_of = (
+        _one_each(what, value, len(of_images))
+        for what, value in (("network", network), ("embedding", embedding))
+    )
+    factors = []
+    for position, likelihood in enumerate(of_images):
+        # In this order, which the weights drawn from a seed depend on.
+        own = networks.PixelCNN(
+            num_params=likelihood.num_params, dtype=dtype, **networks_of[position]
+        )
+        f_w = given = None
+        if position:
+            given = of_images[position - 1]
+            if embeddings_of[position] is None:
+                raise ValueError(
+                    f"Expected an embedding for the factor {names[position]!r}, which is given an auxiliary "
+                    "image. Received: None"
+                )
+            f_w = networks.Embedding(dtype=dtype, **embeddings_of[position])
+        factors.append(Factor(likelihood, own, f_w, given, dtype=dtype, name=names[position]))
+    return AuxiliaryModel(factors, transforms, image_size)
+
+
+def _auxiliary_likelihood(transform, likelihood, num_components):
+    """The likelihood of what a transform gives of an image with this likelihood."""
+    checks.check_declared(transform)
+    channels = likelihood.num_channels if transform.channels is None else transform.channels
+    num_values = likelihood.num_values if transform.num_values is None else transform.num_values
+    own = transform.likelihood()
+    if own is None:
+        rgb = likelihoods.LogisticMixture(num_components)
+        if (channels, num_values) == (rgb.num_channels, rgb.num_values):
+            return rgb
+        return likelihoods.Categorical(num_values, channels)
+    what = type(own).__name__
+    if isinstance(own, likelihoods.Likelihood):
+        if (own.num_channels, own.num_values) == (channels, num_values):
+            return own
+        what += f" of {own.num_channels} channels of {own.num_values} values"
+    raise ValueError(
+        f"Expected {type(transform).__name__}.likelihood() to give a Likelihood of {channels} channels of "
+        f"{num_values} values, as it declares. Received: {what}"
+    )
+
+
+def _one_each(what, arguments, count):
+    """The arguments of each of so many factors, of one dict or a list of them."""
+    if not isinstance(arguments, (list, tuple)):
+        return [arguments] * count
+    if len(arguments) != count:
+        raise ValueError(
+            f"Expected {what} as a dict, or a list of {count}, one for each factor. "
+            f"Received: {len(arguments)}"
+        )
+    return list(arguments)
 
 
 def pixelcnn_pp(

@@ -44,7 +44,16 @@ def run(main, arguments=()):
             logging.debug("%s", error, exc_info=True)
             sys.exit(f"{type(error).__name__}: {error}")
 
+    _show_all_flags()
     app.run(checked)
+
+
+def _show_all_flags():
+    """Has --help show the flags of all our modules, not only those of the one that was started."""
+    for module, defined in FLAGS.flags_by_module_dict().items():
+        if module.partition(".")[0] in quiet.PACKAGES:
+            for flag in defined:
+                FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def _import_plugin(name):

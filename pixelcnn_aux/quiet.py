@@ -16,7 +16,7 @@ import tempfile
 import warnings
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
-_PROGRAMS = ("evaluate", "examples", "pixelcnn_aux", "train")
+PACKAGES = ("evaluate", "examples", "pixelcnn_aux", "train")
 _INSTALLED = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))
 
 
@@ -24,7 +24,7 @@ def is_program(command):
     """Whether a command, such as `sys.orig_argv`, runs one of the packages beside this one with -m."""
     module = command[command.index("-m") + 1] if "-m" in command[:-1] else ""
     name = module.partition(".")[0]
-    spec = importlib.util.find_spec(name) if name in _PROGRAMS else None
+    spec = importlib.util.find_spec(name) if name in PACKAGES else None
     folders = (spec and spec.submodule_search_locations) or ()
     return _PACKAGE.parent / name in [pathlib.Path(folder).resolve() for folder in folders]
 

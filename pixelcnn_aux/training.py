@@ -74,6 +74,7 @@ def train(model, training, images, validation_images, folder, factors=None, seed
     for name in names:
         average = train_factor(model, name, images, validation_images, settings[name], folder, seed)
         model.factors[name].set_weights(average.get_weights())
+        model.untrained = tuple(other for other in model.untrained if other != name)
 
 
 def default_strategy():
@@ -132,7 +133,7 @@ def train_factor(model, name, images, validation_images, training, folder, seed=
             _restore(checkpoint, manager.latest_checkpoint)
         elif left := sorted(workdir.checkpoints(folder, name).glob("ckpt-*.index")):
             raise ValueError(
-                f"Expected in {left[-1].parent} a file 'checkpoint' that names the last one. Received none, "
+                f"Expected in {left[-1].parent} a file 'checkpoint' that names the last one. Received: none, "
                 f"or a damaged one, beside {left[-1].name}. Remove the folder to start anew."
             )
         else:
@@ -182,7 +183,7 @@ def _restore(checkpoint, path):
         checkpoint.restore(path).assert_consumed()
     except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
         raise ValueError(
-            f"Expected a checkpoint of this factor at {path}. Received one that is damaged or of "
+            f"Expected a checkpoint of this factor at {path}. Received: one that is damaged or of "
             f"another network ({type(error).__name__}: {str(error).splitlines()[0]}). To go on "
             f"from the one before it, name that in the file 'checkpoint' beside it; to start anew, remove "
             f"the folder."

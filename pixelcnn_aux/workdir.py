@@ -114,7 +114,7 @@ def read(path):
     try:
         config = json.loads(file.read_text())
     except ValueError as error:
-        raise ValueError(f"Expected JSON in {file}. Received a damaged file: {error}") from error
+        raise ValueError(f"Expected JSON in {file}. Received: a damaged file ({error})") from error
     if not isinstance(config, dict) or "model" not in config:
         raise ValueError(f"Expected the description of a run in {file}. Received: {config!r:.80}")
     return config
@@ -125,7 +125,7 @@ def newest():
     runs = [file.parent for file in RUNS.glob(f"*/{_CONFIG}")]
     if not runs:
         raise FileNotFoundError(
-            f"Expected a --workdir, or a run under {RUNS.absolute()}. Received neither. "
+            f"Expected a --workdir, or a run under {RUNS.absolute()}. Received: neither. "
             f"Train first, for example with python -m train.grayscale."
         )
 
@@ -179,7 +179,7 @@ def load_weights(path, name, factor):
         factor.load_weights(file)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise ValueError(
-            f"Expected the weights of factor {name!r} in {file}. Received a file that is damaged or of "
+            f"Expected the weights of factor {name!r} in {file}. Received: a file that is damaged or of "
             f"another network ({type(error).__name__}: {str(error).splitlines()[0]}). Remove it and run "
             f"training again, which writes it anew from its last checkpoint."
         ) from error
@@ -199,7 +199,7 @@ def lock(path, factor):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RuntimeError(
-                f"Expected to be alone in training factor {factor!r} in {path}. Another process is at it: "
-                f"wait for it, or choose another --factor or --workdir."
+                f"Expected to be alone in training factor {factor!r} in {path}. Received: another process "
+                f"at it. Wait for it, or choose another --factor or --workdir."
             ) from None
         yield

@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.auxiliary import check_images
@@ -10,6 +11,73 @@ from pixelcnn_aux.auxiliary import check_images
 def gray(*rgb, bits=4):
     pixel = np.array(rgb, np.uint8).reshape(1, 1, 1, 3)
     return int(pa.auxiliary.Grayscale(bits)(pixel)[0, 0, 0, 0])
+
+
+class Red(pa.auxiliary.Transform):
+    channels = 1
+
+    def __call__(self, images):
+        return images[..., :1]
+
+
+class RGBTo8Bit(Red):
+    ratio = 2
+
+
+class Levels(Red):
+    def __init__(self, levels=2):
+        self.levels = levels
+
+
+class TransformTest(tf.test.TestCase, parameterized.TestCase):
+    """What a subclass need not define."""
+
+    def test_its_name_is_that_of_its_class(self):
+        self.assertEqual(Red().name, "red")
+        self.assertEqual(RGBTo8Bit().name, "rgbto8_bit")
+        self.assertEqual(pa.auxiliary.HalfResolution().name, "half_resolution")
+        self.assertEqual(pa.auxiliary.Grayscale().name, "grayscale")
+
+    def test_what_it_declares_by_default(self):
+        transform = pa.auxiliary.Transform()
+        declared = (transform.channels, transform.num_values, transform.ratio)
+        self.assertEqual(declared, (None, None, 1))
+        self.assertIsNone(transform.likelihood())
+        with self.assertRaises(NotImplementedError):
+            transform(np.zeros([1, 2, 2, 3], np.uint8))
+
+    @parameterized.parameters(1, 2, 4)
+    def test_size_and_known_follow_from_the_ratio(self, ratio):
+        transform = type("Altered", (Red,), {"ratio": ratio})()
+        self.assertEqual(transform.size((8, 12)), (8 // ratio, 12 // ratio))
+        masks = np.random.default_rng(0).random((5, 8, 12, 1)) < 0.9
+        known = transform.known(masks.astype(np.uint8))
+        self.assertEqual(known.dtype, tf.uint8)
+        expected = np.ones([5, 8 // ratio, 12 // ratio, 1], bool)
+        for row in range(ratio):
+            for column in range(ratio):
+                expected &= masks[:, row::ratio, column::ratio]
+        self.assertAllEqual(known, expected)
+        self.assertBetween(expected.mean(), 0.05, 0.95)
+        if ratio > 1:
+            with self.assertRaisesRegex(ValueError, f"multiples of {ratio}.*Received: 8 x 13"):
+                transform.size((8, 13))
+
+    def test_known_in_a_graph_of_any_number_of_masks(self):
+        spec = tf.TensorSpec([None, 4, 6, 1], tf.uint8)
+        known = tf.function(pa.auxiliary.HalfResolution().known, input_signature=[spec])
+        self.assertAllEqual(known(tf.ones([3, 4, 6, 1], tf.uint8)), np.ones([3, 2, 3, 1]))
+
+    def test_arguments_need_a_config(self):
+        self.assertEqual(Red().get_config(), {})
+        with self.assertRaisesRegex(NotImplementedError, "Expected Levels with get_config"):
+            Levels().get_config()
+
+        class Prepared(Red):
+            def __init__(self):
+                self.table = np.arange(256)
+
+        self.assertEqual(Prepared().get_config(), {})
 
 
 class GrayscaleTest(tf.test.TestCase):
@@ -31,6 +99,22 @@ class GrayscaleTest(tf.test.TestCase):
         self.assertEqual(gray(255, 0, 0, bits=2), 1)  # 76 // 64
         self.assertEqual(gray(255, 0, 0, bits=8), 76)
         self.assertEqual(pa.auxiliary.Grayscale(bits=2).num_values, 4)
+
+    def test_any_number_of_bits_from_1_to_8(self):
+        images = np.random.default_rng(0).integers(0, 256, (2, 9, 9, 3), dtype=np.uint8)
+        luma = images.astype(int) @ [299, 587, 114] // 1000
+        for bits in range(1, 9):
+            transform = pa.auxiliary.Grayscale(bits)
+            self.assertEqual(transform.num_values, 2**bits)
+            self.assertEqual(transform.get_config(), {"bits": bits})
+            expected = luma >> (8 - bits)
+            self.assertAllEqual(transform(images)[..., 0], expected)
+            self.assertEqual(gray(255, 255, 255, bits=bits), 2**bits - 1)
+
+    def test_other_numbers_of_bits_are_refused(self):
+        for bits in (0, 9, -1, 2.5, 4.0, "4", None, True):
+            with self.assertRaisesRegex(ValueError, f"bits from 1 to 8. Received: bits={bits!r}"):
+                pa.auxiliary.Grayscale(bits=bits)
 
     def test_every_pixel_is_transformed_alone(self):
         images = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 3), dtype=np.uint8)

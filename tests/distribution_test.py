@@ -128,16 +128,17 @@ class GrayTest(tf.test.TestCase):
 
 class ColorTest(tf.test.TestCase):
     def test_r(self):
-        head, params, drawn = colors()
+        likelihood, params, drawn = colors()
         p_value = chi_square_p_value(
-            counts_of([256], drawn[:, 0]), probabilities(head, without(params, 1, 2), VALUES, 0, 0)
+            counts_of([256], drawn[:, 0]),
+            probabilities(likelihood, without(params, 1, 2), VALUES, 0, 0),
         )
         self.assertGreater(p_value, 1e-4)
 
     def test_g_given_r(self):
-        head, params, drawn = colors()
+        likelihood, params, drawn = colors()
         counts = counts_of([256, 256], drawn[:, 0], drawn[:, 1])
-        joint = probabilities(head, without(params, 2), VALUES[:, None], VALUES, 0)
+        joint = probabilities(likelihood, without(params, 2), VALUES[:, None], VALUES, 0)
         frequent = np.flatnonzero(counts.sum(axis=1) > 1000)
         self.assertGreater(len(frequent), 5)
         for r in frequent:
@@ -147,11 +148,11 @@ class ColorTest(tf.test.TestCase):
         self.assertGreater(p_value, 1e-4)
 
     def test_b_given_r_and_g(self):
-        head, params, drawn = colors()
+        likelihood, params, drawn = colors()
         # Where most pixels are; all others are one cell.
         starts, shape = np.array([54, 165, 90]), (16, 24, 24)
         r, g, b = np.indices(shape) + starts[:, None, None, None]
-        joint = probabilities(head, params, r, g, b)
+        joint = probabilities(likelihood, params, r, g, b)
         inside = np.all((drawn >= starts) & (drawn < starts + shape), axis=1)
         counts = counts_of(shape, *(drawn[inside] - starts).T)
         p_value = chi_square_p_value(

@@ -89,11 +89,11 @@ def mixture_params(logits, means, log_scales, coefficients):
     return np.concatenate([logits, np.stack(blocks, axis=1).ravel()])
 
 
-def probabilities(head, params, *channels):
+def probabilities(likelihood, params, *channels):
     """exp(log_prob) of one pixel's params at the values of `channels`, which broadcast."""
     images = np.stack(np.broadcast_arrays(*channels), axis=-1)
-    params = np.broadcast_to(params, (*images.shape[:-1], head.num_params))
-    return np.exp(head.log_prob(params, images).numpy())
+    params = np.broadcast_to(params, (*images.shape[:-1], likelihood.num_params))
+    return np.exp(likelihood.log_prob(params, images).numpy())
 
 
 def without(params, *channels):

@@ -48,5 +48,13 @@ class PluginTest(tf.test.TestCase):
                 self.assertStartsWith(line, "ImportError: Expected --plugin as the name")
 
 
+class HelpTest(tf.test.TestCase):
+    def test_the_flags_of_all_modules_are_shown(self):
+        command = [sys.executable, "-m", "train.grayscale", "--help"]
+        help_text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+        for flag in ("preset", "dataset", "workdir", "plugin"):
+            self.assertIn(f"--{flag}: ", help_text)
+
+
 if __name__ == "__main__":
     tf.test.main()

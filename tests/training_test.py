@@ -8,12 +8,11 @@ import signal
 import time
 from unittest import mock
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import callbacks, training, workdir
+from pixelcnn_aux import callbacks, presets, training, workdir
 from pixelcnn_aux.training import Training
 from tests import helpers
 
@@ -203,7 +202,7 @@ class StoppedRunTest(tf.test.TestCase):
 
     def test_one_process_at_a_time(self):
         with workdir.lock(self.folder, "grayscale"):
-            with self.assertRaisesRegex(RuntimeError, "'grayscale'.*Another process"):
+            with self.assertRaisesRegex(RuntimeError, "'grayscale'.*Received: another process"):
                 train(self.folder)
         self.assertFalse(workdir.checkpoints(self.folder, "grayscale").exists())
 
@@ -256,67 +255,104 @@ class TwoDevicesTest(tf.test.TestCase):
             self.assertAllClose(found[key], expected[key], rtol=1e-5)
 
 
-class WeightAverageTest(tf.test.TestCase):
-    def test_decay_by_hand(self):
-        trained, average = (
-            keras.Sequential([keras.Input([1]), keras.layers.Dense(1)]) for _ in "ab"
+class TrainTest(tf.test.TestCase):
+    """One folder, three calls: one factor, then the others, then nothing is left to do."""
+
+    setting = Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, decay=0.9)
+    images, validation = helpers.pictures(6), helpers.pictures(3, seed=1)
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = helpers.temporary_folder(cls) / "run"
+        settings = dict.fromkeys(("grayscale", "image"), cls.setting)
+        preset = presets.Preset("photos", helpers.tiny_model, {}, settings)
+        cls.first, cls.third = helpers.tiny_model(), helpers.tiny_model()
+        cls.before = cls.first.factors["image"].get_weights()
+        with contextlib.redirect_stdout(io.StringIO()):
+            cls.train(cls.first, settings, ["grayscale"])
+            cls.after_first = helpers.contents(cls.folder)
+            cls.second = pa.load(cls.folder)  # without the image's weights
+            cls.train(cls.second, preset)
+            cls.after_second = helpers.contents(cls.folder)
+            cls.train(cls.third, cls.setting)
+
+    @classmethod
+    def train(cls, model, setting, factors=None, **changes):
+        arguments = {
+            "images": cls.images,
+            "validation_images": cls.validation,
+            "folder": cls.folder,
+            **changes,
+        }
+        pa.train(model, setting, factors=factors, **arguments)
+
+    def assertSameWeights(self, one, other):
+        for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+            self.assertAllEqual(a, b)
+
+    def test_the_factors_asked_for_alone(self):
+        self.assertIn("grayscale/average.weights.h5", self.after_first)
+        self.assertFalse([file for file in self.after_first if file.startswith("image/")])
+        for weight, before in zip(self.first.factors["image"].get_weights(), self.before):
+            self.assertAllEqual(weight, before)
+
+    def test_the_model_gets_the_averaged_weights_that_load_reads(self):
+        loaded = pa.load(self.folder)
+        for model in (self.second, self.third):
+            for name, factor in model.factors.items():
+                self.assertSameWeights(factor, loaded.factors[name])
+        self.assertSameWeights(self.first.factors["grayscale"], loaded.factors["grayscale"])
+        average = state(self.folder, "image")["average/0/.ATTRIBUTES/VARIABLE_VALUE"]
+        self.assertAllEqual(self.second.factors["image"].get_weights()[0], average)
+        trained = state(self.folder, "image")["factor/0/.ATTRIBUTES/VARIABLE_VALUE"]
+        self.assertNotAllEqual(average, trained)
+
+    def test_a_loaded_model_is_trained_then(self):
+        self.assertEqual(self.second.untrained, ())
+        self.assertAllEqual(
+            self.second.log_prob(self.images), pa.load(self.folder).log_prob(self.images)
         )
-        trained.compile(keras.optimizers.SGD())
-        callback = callbacks.WeightAverage(average)
-        callback.set_model(trained)
-        callback.on_train_begin()
 
-        def after(step, weight):
-            """The average, once the weights of that step are `weight`."""
-            trained.set_weights([np.full([1, 1], weight), np.full([1], weight)])
-            trained.optimizer.iterations.assign(step)
-            callback.on_train_batch_end(0)
-            return average.get_weights()[0][0, 0]
+    def test_what_is_done_is_not_done_again(self):
+        files = helpers.contents(self.folder)
+        checkpoints = [file for file in files if "/checkpoints/" in file]
+        self.assertEqual(set(files), set(self.after_second))
+        for file in (*checkpoints, "config.json"):
+            self.assertEqual(files[file], self.after_second[file], file)
+        grays = [file for file in self.after_first if file.startswith("grayscale/checkpoints/")]
+        for file in grays:
+            self.assertEqual(files[file], self.after_first[file], file)
 
-        average.set_weights([np.full([1, 1], 1.0), np.full([1], 1.0)])
-        self.assertAllClose(after(1, 12.0), 10.0)  # 2/11 + 9/11 * 12
-        self.assertAllClose(after(2, 2.0), 4.0)  # 3/12 * 10 + 9/12 * 2
-        self.assertAllClose(after(90, 14.0), 4.9)  # 91/100 * 4 + 9/100 * 14
-        average.set_weights([np.full([1, 1], 0.0), np.full([1], 0.0)])
-        self.assertAllClose(after(10**6, 1000.0), 0.5, rtol=1e-4)  # no further than 0.9995
-        self.assertAllClose(average.get_weights()[1], [0.5], rtol=1e-4)  # every weight
+    def test_what_the_folder_says(self):
+        config = workdir.read(self.folder)
+        self.assertEqual(config["seed"], 0)
+        self.assertEqual(config["training"]["image"], self.setting._asdict())
 
-    def test_after_500_steps_no_worse_than_the_weights(self):
-        model = helpers.shared_model()
-        factor, average = model.new_factor("grayscale"), model.new_factor("grayscale")
-        images = helpers.images(32).training_batches(4, seed=0)
-        batches = images.map(lambda full: (model.pair("grayscale", full)[0],) * 2)
-        factor.compile(
-            keras.optimizers.Adam(2e-3, *training.BETAS),
-            loss=factor.likelihood.bits_per_dim,
-            jit_compile=False,
-        )
-        average.set_weights(factor.get_weights())
-        validation = [model.pair("grayscale", helpers.pictures(32, seed=1))]
-        before = callbacks.mean_bits(factor, validation)
-        factor.fit(
-            batches,
-            steps_per_epoch=500,
-            shuffle=False,
-            verbose=0,
-            callbacks=[callbacks.WeightAverage(average)],
-        )
-        raw, averaged = (callbacks.mean_bits(f, validation) for f in (factor, average))
-        self.assertLess(raw, before - 0.5)  # it has learned something
-        self.assertLessEqual(averaged, raw)
+    def test_another_run_is_refused(self):
+        before = helpers.contents(self.folder)
+        for setting, changes, message in (
+            (self.setting, {"seed": 1}, "seed: 1 instead of 0"),
+            (self.setting._replace(decay=0.5), {}, "training.grayscale.decay: 0.5 instead of 0.9"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                self.train(self.first, setting, **changes)
+        with self.assertRaisesRegex(ValueError, "topology"):
+            self.train(helpers.tiny_model(blocks=2), self.setting)
+        self.assertEqual(helpers.contents(self.folder), before)
 
-
-class MeanBitsTest(tf.test.TestCase):
-    def test_every_image_counts_once_in_a_ragged_last_batch_too(self):
-        factor = helpers.shared_model().factors["image"]
-        images = helpers.pictures(5)
-        grays = pa.auxiliary.Grayscale()(images)
-        images[4] = 255 - images[4] // 2  # unlike its gray: far off the others
-        pairs = [(images[at : at + 2], grays[at : at + 2]) for at in (0, 2, 4)]
-        dimensions = math.prod(helpers.SIZE) * 3
-        bits = -factor.log_prob(images, grays).numpy() / (dimensions * math.log(2))
-        self.assertGreater(abs(bits[4] - bits[:4].mean()), 1e-2)
-        self.assertAllClose(callbacks.mean_bits(factor, pairs), bits.mean(), rtol=1e-6)
+    def test_wrong_arguments_are_refused_before_anything_is_written(self):
+        folder = self.folder.with_name("new")
+        small = helpers.pictures(4, size=(2, 6))
+        for setting, changes, message in (
+            (self.setting, {"images": small}, r"model's size, \(4, 6\). Received: \(2, 6\)"),
+            (self.setting, {"validation_images": small}, r"model's size, .* \(2, 6\)"),
+            ({"grayscale": self.setting}, {}, r"a Training for each of \['grayscale', 'image'\]"),
+            (self.setting, {"factors": ["8x8"]}, "Expected a factor of .*Received: '8x8'"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                self.train(self.first, setting, folder=folder, **changes)
+        self.assertFalse(folder.exists())
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ class ReadTest(tf.test.TestCase):
         file = self.folder / "config.json"
         for text in (b"", b'{"preset": "de', b"\xff\xfe\x00"):
             file.write_bytes(text)
-            with self.assertRaisesRegex(ValueError, f"JSON in {file}. Received a damaged file"):
+            with self.assertRaisesRegex(ValueError, f"JSON in {file}. Received: a damaged file"):
                 workdir.read(self.folder)
         for text in ("[]", "3", '{"preset": "demo"}'):
             file.write_text(text)

@@ -14,7 +14,11 @@ def define_flags(presets):
     factors = dict.fromkeys(name for preset in presets.values() for name in preset.training)
     flags.DEFINE_enum("preset", "demo", list(presets), "Every hyper-parameter of the run.")
     flags.DEFINE_enum("factor", "all", ["all", *factors], "Which factor to train.")
-    flags.DEFINE_string("dataset", None, "Overrides the preset's data set.")
+    flags.DEFINE_string(
+        "dataset",
+        None,
+        "Overrides the preset's data set: photos, cifar10, celeb_a, folder, or one of a plugin.",
+    )
     flags.DEFINE_string(
         "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
     )

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pixelcnn_aux import layers
 from pixelcnn_aux.networks import Embedding, PixelCNN, topology
+from tests import helpers
 
 CONVOLUTIONS = (
     layers.WeightNormConv2D,
@@ -195,6 +196,35 @@ class InitializationFromDataTest(tf.test.TestCase):
             raise KeyboardInterrupt
         layer(images(8, 2))
         self.assertAllEqual(layer.g, np.ones(3))
+
+
+class NormalizedLayersTest(tf.test.TestCase):
+    def paths(self, layer):
+        return ["/".join(x.path.split("/")[1:]) for x in layers.normalized_layers(layer)]
+
+    def test_of_a_network_in_order(self):
+        network = PixelCNN(topology.pixelcnn_pp(1, 2), 2, 5)
+        self.assertEqual(self.paths(network), [])  # nothing has been evaluated yet
+        network(images(1, 2, 2, 1))
+        # Downward blocks have no skip in the vertical stream; in the horizontal one, all have that stream.
+        expected = ["above", "row_above", "left"]
+        for stream in ("vertical", "horizontal"):
+            for index, kind in enumerate(
+                ("block", "down", "block", "block", "up", "block", "block")
+            ):
+                parts = ["conv_in", "projection", "conv_out"] if kind == "block" else [""]
+                if stream == "vertical" and index in (0, 2):
+                    parts.remove("projection")
+                expected += [f"{stream}/{index}_{kind}/{part}".rstrip("/") for part in parts]
+        self.assertEqual(self.paths(network), [*expected, "last"])
+
+    def test_have_every_weight_of_a_factor_once(self):
+        factor = helpers.tiny_model(topology=topology.pixelcnn_pp(1, 2)).factors["image"]
+        normalized = layers.normalized_layers(factor)
+        owned = [id(weight) for layer in normalized for weight in (layer.v, layer.g, layer.b)]
+        self.assertCountEqual(owned, [id(weight) for weight in factor.trainable_weights])
+        networks = layers.normalized_layers(factor.network)
+        self.assertEqual(normalized, [*networks, *layers.normalized_layers(factor.embedding)])
 
 
 class KerasLayerTest(tf.test.TestCase):

@@ -1,0 +1,353 @@
+"""Tests of chains of one's own transforms: what they are checked for, and that they work."""
+
+import functools
+import math
+
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from tests import custom, helpers
+
+FLAT = {"topology": pa.networks.topology.flat(1), "filters": 3}
+
+
+def ups(count):
+    """The arguments of an embedding that doubles its input's sides so many times."""
+    steps = [pa.networks.topology.Step(kind) for kind in ("block", "up") * count + ("block",)]
+    shape = pa.networks.topology.Topology(tuple(steps), (len(steps),))
+    return {"topology": shape, "filters": 3}
+
+
+class Fours(pa.auxiliary.Transform):
+    """The red of every `ratio`-th pixel in four values, declared right."""
+
+    channels = 1
+    num_values = 4
+
+    def __call__(self, images):
+        return tf.convert_to_tensor(images)[:, :: self.ratio, :: self.ratio, :1] // 64
+
+
+class Palette(pa.auxiliary.Transform):
+    """The nearest of five shades of a pixel: one channel of five values."""
+
+    channels = 1
+    num_values = 5
+
+    def __call__(self, images):
+        brightest = tf.reduce_max(tf.cast(images, tf.int32), axis=-1, keepdims=True)
+        return tf.cast(brightest // 52, tf.uint8)
+
+
+class BitPlanes(pa.auxiliary.Transform):
+    """The eight bits of the green of each pixel: eight channels of two values."""
+
+    channels = 8
+    num_values = 2
+
+    def __call__(self, images):
+        bits = tf.constant([[128, 64, 32, 16, 8, 4, 2, 1]])
+        return tf.cast(tf.cast(images, tf.int32)[..., 1:2] // bits % 2, tf.uint8)
+
+
+class Posterized(pa.auxiliary.Transform):
+    """Three bits of each color."""
+
+    num_values = 8
+
+    def __call__(self, images):
+        return tf.convert_to_tensor(images) // 32
+
+
+class Quarter(pa.auxiliary.Transform):
+    """Every fourth pixel, of any images."""
+
+    ratio = 4
+
+    def __call__(self, images):
+        return images[:, ::4, ::4]
+
+
+def altered(base=Fours, **attributes):
+    """A transform like `base` but for some attributes; functions become methods."""
+    return type("Altered", (base,), attributes)()
+
+
+@functools.cache
+def factors_for(ratio):
+    """Two factors of which the second one embeds what `Fours` gives at a ratio."""
+    model = pa.chain([altered(ratio=ratio)], (4, 4), FLAT, ups(ratio // 2), num_components=1)
+    return list(model.factors.values())
+
+
+class TransformsOfAChainTest(tf.test.TestCase):
+    """A transform is named as soon as the chain is built, not by a failure in the middle of training."""
+
+    def assertRefused(self, message, transform, ratio=1, size=(4, 4)):
+        with self.assertRaisesRegex(ValueError, message):
+            pa.AuxiliaryModel(factors_for(ratio), [transform], size)
+
+    def test_what_fits_is_taken(self):
+        for ratio in (1, 2):
+            model = pa.AuxiliaryModel(factors_for(ratio), [altered(ratio=ratio)], (4, 4))
+            self.assertEqual(model.sizes()["altered"], (4 // ratio, 4 // ratio))
+
+    def test_another_dtype(self):
+        transform = altered(__call__=lambda self, x: tf.cast(x[..., :1] // 64, tf.int32))
+        expected = r"transform Altered to give uint8 images of shape \[3, 4, 4, 1\]"
+        self.assertRefused(expected + r". Received: int32 \[3, 4, 4, 1\]", transform)
+
+    def test_other_channels(self):
+        transform = altered(__call__=lambda self, x: x // 64)
+        expected = r"Altered to give uint8 images of shape \[3, 4, 4, 1\]"
+        self.assertRefused(expected + r". Received: uint8 \[3, 4, 4, 3\]", transform)
+
+    def test_values_too_large(self):
+        transform = altered(__call__=lambda self, x: x[..., :1] // 51)  # 255 // 51 is 5
+        self.assertRefused("Altered to give values below 4. Received: 5", transform)
+
+    def test_another_size(self):
+        transform = altered(__call__=lambda self, x: x[:, :2, :, :1] // 64)
+        self.assertRefused(r"Altered .*\[3, 4, 4, 1\]. Received: uint8 \[3, 2, 4, 1\]", transform)
+
+    def test_another_ratio_than_declared(self):
+        half = altered(__call__=lambda self, x: x[:, ::2, ::2, :1] // 64)
+        self.assertRefused(r"Altered .*\[3, 4, 4, 1\]. Received: uint8 \[3, 2, 2, 1\]", half)
+        half = altered(ratio=2, __call__=lambda self, x: x[..., :1] // 64)
+        self.assertRefused(r"Altered .*\[3, 2, 2, 1\]. Received: uint8 \[3, 4, 4, 1\]", half, 2)
+        # Both agree with each other, and not with what is declared.
+        half = altered(
+            size=lambda self, size: (2, 2), __call__=lambda self, x: x[:, ::2, ::2, :1] // 64
+        )
+        self.assertRefused("Altered to give sides divided by its ratio, 1. Received: 2 x 2", half)
+
+    def test_a_ratio_that_is_no_power_of_two(self):
+        for ratio in (3, 0, -2, 2.0, None):
+            message = f"Altered with a ratio that is a power of two. Received: {ratio}"
+            self.assertRefused(message, altered(ratio=ratio))
+            with self.assertRaisesRegex(ValueError, message):
+                pa.chain([altered(ratio=ratio)], (6, 6), FLAT, FLAT)
+
+    def test_sizes_that_there_are_not(self):
+        self.assertRefused("Altered with num_values from 2 to 256.*: 257", altered(num_values=257))
+        self.assertRefused("Altered with num_values from 2 .*: 1", altered(num_values=1))
+        self.assertRefused("Altered with channels from 1 .*: 0", altered(channels=0))
+
+    def test_one_that_raises(self):
+        def call(self, images):
+            raise RuntimeError("no such color")
+
+        message = r"Altered to take uint8 images of \[4, 4, 3\].*RuntimeError: no such color"
+        self.assertRefused(message, altered(__call__=call))
+
+    def test_one_that_works_eagerly_alone(self):
+        def call(self, images):
+            return tf.constant(tf.convert_to_tensor(images).numpy()[..., :1] // 64)
+
+        self.assertRefused("Altered .* also in a graph. .*numpy", altered(__call__=call))
+
+    def test_one_that_takes_a_fixed_number_of_images(self):
+        def call(self, images):
+            return tf.concat([images[i : i + 1, ..., :1] for i in range(len(images))], 0) // 64
+
+        self.assertRefused("Altered .* any number of them", altered(__call__=call))
+
+    def test_one_whose_shape_no_graph_knows(self):
+        def call(self, images):
+            return tf.numpy_function(lambda x: x[..., :1] // 64, [images], tf.uint8)
+
+        message = r"Altered to give images of a shape known in a graph, \[None, 4, 4, 1\]"
+        self.assertRefused(message + ". Received: an unknown one", altered(__call__=call))
+
+    def test_one_that_gives_no_images(self):
+        message = r"Altered .*\[3, 4, 4, 1\]. Received: int32 \[2\]"
+        self.assertRefused(message, altered(__call__=lambda self, x: [1, 2]))
+        self.assertRefused("Altered to take", altered(__call__=lambda self, x: None))
+
+    def test_masks_that_do_not_fit(self):
+        for known, message in (
+            (lambda self, mask: mask[:, :2], r"masks of shape \[2, 4, 4, 1\].*uint8 \[2, 2, 4, 1"),
+            (lambda self, mask: tf.cast(mask, tf.float32), "uint8 masks .*float32"),
+            (lambda self, mask: tf.zeros_like(mask), "masks of 0 where nothing is known, and of 1"),
+            (lambda self, mask: tf.ones_like(mask), "masks of 0 where nothing is known, and of 1"),
+            (lambda self, mask: 255 * mask, "masks of 0 where nothing is known, and of 1"),
+            (lambda self, mask: None, "to take uint8 images"),
+        ):
+            self.assertRefused(f"Altered .*{message}", altered(known=known))
+
+    def test_odd_sides(self):
+        self.assertRefused("multiples of 2, .* Received: 4 x 5", altered(ratio=2), 2, (4, 5))
+
+    def test_what_is_no_transform(self):
+        message = "objects of class auxiliary.Transform. Received: <class"
+        self.assertRefused(message, pa.auxiliary.Grayscale)
+        with self.assertRaisesRegex(ValueError, message):
+            pa.chain([pa.auxiliary.Grayscale], (4, 4), FLAT, FLAT)
+
+    def test_an_embedding_that_does_not_fit_the_ratio(self):
+        message = "factor 'image' to embed images of Altered, .*divided by 2. .* 1 times"
+        self.assertRefused(message, altered(ratio=2))
+        message = "factor 'image' to embed images of Fours, .*divided by 1. .* 2 times"
+        self.assertRefused(message, Fours(), 2)
+
+    def test_an_embedding_of_other_resolutions_than_the_network(self):
+        two = {**FLAT, "topology": pa.networks.topology.pixelcnn_pp(1, 2)}
+        with self.assertRaisesRegex(ValueError, r"at the 2 resolutions.*divided by \[1\]"):
+            pa.chain([Fours()], (4, 4), [FLAT, two], FLAT)
+        with self.assertRaisesRegex(ValueError, r"at the 1 resolutions.*divided by \[1, 2\]"):
+            pa.chain([Fours()], (4, 4), FLAT, two)
+
+    def test_factors_of_other_images_than_the_transform_gives(self):
+        gray = helpers.shared_model().factors["grayscale"]
+        with self.assertRaisesRegex(ValueError, "'image' .* 'grayscale' models, 16 num_values.*4"):
+            pa.AuxiliaryModel([gray, factors_for(1)[1]], [Fours()], (4, 4))
+
+    def test_a_first_factor_that_is_given_something(self):
+        with self.assertRaisesRegex(ValueError, "unconditional.*'image', which has an embedding"):
+            pa.AuxiliaryModel([factors_for(1)[1]], [], (4, 4))
+
+    def test_image_sizes(self):
+        for size in ((4,), (4, 0), (4, 4, 3), ("a", "b"), (4.0, 4.0)):
+            with self.assertRaisesRegex(ValueError, r"image_size as \(H, W\)"):
+                pa.AuxiliaryModel([factors_for(1)[0]], [], size)
+        factor = helpers.tiny_model(topology=pa.networks.topology.pixelcnn_pp(1, 2)).factors
+        with self.assertRaisesRegex(ValueError, "sides that are multiples of 2.*4 x 5"):
+            pa.AuxiliaryModel([factor["grayscale"]], [], (4, 5))
+
+
+class ArgumentsOfAChainTest(tf.test.TestCase):
+    def assertRefused(self, message, transforms=None, network=FLAT, embedding=FLAT, **kwargs):
+        transforms = [Fours()] if transforms is None else transforms
+        with self.assertRaisesRegex(ValueError, message):
+            pa.chain(transforms, (4, 4), network, embedding, **kwargs)
+
+    def test_lists_of_another_length(self):
+        self.assertRefused("network as a dict, or a list of 2.*Received: 1", network=[FLAT])
+        self.assertRefused("embedding as a dict, or a list of 2.*: 3", embedding=[FLAT] * 3)
+
+    def test_no_embedding_where_one_is_needed(self):
+        for embedding in (None, [FLAT, None]):
+            self.assertRefused("embedding for the factor 'image'", embedding=embedding)
+
+    def test_names(self):
+        for names in (["image"], ["a", "b", "b"], []):
+            self.assertRefused("Expected 2 names of factors", names=names)
+        self.assertRefused(r"a name of its own. Received: \['a', 'a'\]", names=["a", "a"])
+        twice = [pa.auxiliary.HalfResolution()] * 2
+        self.assertRefused("'half_resolution', 'half_resolution', 'image'", twice)
+        self.assertRefused("'image', 'image'", [altered(name="image")])
+        for name in ("total", "..", ".", "a/b", "", 3):
+            self.assertRefused("names of letters, digits", names=[name, "image"])
+
+    def test_likelihoods_that_do_not_fit(self):
+        eight = altered(likelihood=lambda self: pa.likelihoods.Categorical(8))
+        message = "Altered.likelihood.* 1 channels of 4 values, .*1 channels of 8 values"
+        self.assertRefused(message, [eight])
+        rgb = altered(likelihood=lambda self: pa.likelihoods.LogisticMixture())
+        self.assertRefused("Received: LogisticMixture of 3 channels of 256 values", [rgb])
+        self.assertRefused("Received: int", [altered(likelihood=lambda self: 3)])
+
+
+class DerivedLikelihoodsTest(tf.test.TestCase):
+    def assertLikelihoods(self, expected, transforms, embedding):
+        model = pa.chain(
+            transforms,
+            (8, 8),
+            FLAT,
+            embedding,
+            names=[f"x{i}" for i in range(len(transforms) + 1)],
+            num_components=2,
+        )
+        likelihoods = [factor.likelihood for factor in reversed(model.factors.values())]
+        given = [factor.auxiliary_likelihood for factor in reversed(model.factors.values())]
+        mixture = pa.likelihoods.LogisticMixture(2)
+        for found in (likelihoods, [likelihoods[0], *given[:-1]]):
+            for one, other in zip(found, [mixture, *expected], strict=True):
+                self.assertIs(type(one), type(other))
+                self.assertEqual(one.get_config(), other.get_config())
+
+    def test_of_colors_and_grays(self):
+        half, gray = pa.auxiliary.HalfResolution(), pa.auxiliary.Grayscale()
+        mixture, grays = pa.likelihoods.LogisticMixture(2), pa.likelihoods.Categorical(16)
+        self.assertLikelihoods(
+            [mixture, grays, grays], [half, gray, half], [None, ups(1), FLAT, ups(1)]
+        )
+
+    def test_of_small_colors(self):
+        colors = pa.likelihoods.Categorical(8, 3)
+        transforms = [Posterized(), pa.auxiliary.HalfResolution()]
+        self.assertLikelihoods([colors, colors], transforms, [None, ups(1), FLAT])
+
+    def test_one_that_a_transform_names(self):
+        five = pa.likelihoods.LogisticMixture(5)
+        half = altered(pa.auxiliary.HalfResolution, likelihood=lambda self: five)
+        transforms = [half, custom.Bright()]
+        self.assertLikelihoods([five, custom.Coin()], transforms, [None, FLAT, ups(1)])
+
+
+class OwnTransformsTest(tf.test.TestCase):
+    """Whatever the transform, a chain is a distribution, and can be drawn from and completed."""
+
+    def check_draws(self, model, size):
+        images = helpers.pictures(2, size=size)
+        self.assertAllEqual(np.isfinite(model.log_prob(images)), [True, True])
+        seeds = [[0, 1], [0, 2]]
+        drawn = model.sample(seeds)
+        for name, full in model.sample(seeds, method="full").items():
+            self.assertAllEqual(drawn[name], full, name)
+        mask = np.zeros([2, *size, 1], np.uint8)
+        mask[:, : size[0] // 2] = 1
+        completed = model.sample(seeds, known=images, mask=mask)
+        expected = model.auxiliaries(images)
+        for name, x in completed.items():
+            rows = x.shape[1] // 2
+            self.assertAllEqual(x[:, :rows], expected[name][:, :rows], name)
+            self.assertLess(np.max(x), model.factors[name].likelihood.num_values)
+        self.assertNotAllEqual(completed["image"][:, size[0] // 2 :], images[:, size[0] // 2 :])
+        self.assertEqual(drawn["image"].shape, [2, *size, 3])
+
+    def build(self, transforms, size, embedding=FLAT):
+        model = pa.chain(transforms, size, FLAT, embedding, num_components=1, dtype="float64")
+        for seed, factor in enumerate(model.factors.values()):
+            helpers.randomize(factor, seed)
+        return model
+
+    def all_images(self, likelihood, height, width):
+        """uint8 [N, H, W, C], every image there is."""
+        shape = (height, width, likelihood.num_channels)
+        choices = np.indices([likelihood.num_values] * math.prod(shape))
+        return choices.reshape(math.prod(shape), -1).T.reshape(-1, *shape).astype(np.uint8)
+
+    def assertSumsToOne(self, factor, size, *auxiliary):
+        images = self.all_images(factor.likelihood, *size)
+        auxiliary = [np.repeat(x, len(images), axis=0) for x in auxiliary]
+        nats = factor.log_prob(images, *auxiliary)
+        self.assertAllClose(np.sum(np.exp(nats)), 1.0, rtol=1e-9)
+        self.assertGreater(np.std(nats), 0.1)  # not all alike
+
+    def test_a_quarter_of_the_sides(self):
+        model = self.build([Quarter()], (8, 4), ups(2))
+        self.assertEqual(model.sizes(), {"quarter": (2, 1), "image": (8, 4)})
+        self.check_draws(model, (8, 4))
+
+    def test_a_palette(self):
+        model = self.build([Palette()], (2, 3))
+        self.check_draws(model, (2, 3))
+        self.assertSumsToOne(model.factors["palette"], (2, 2))
+
+    def test_bit_planes(self):
+        model = self.build([BitPlanes()], (2, 2))
+        self.check_draws(model, (2, 2))
+        self.assertSumsToOne(model.factors["bit_planes"], (1, 1))
+
+    def test_a_likelihood_of_its_own_and_half_of_it(self):
+        transforms = [custom.Bright(), pa.auxiliary.HalfResolution()]
+        model = self.build(transforms, (4, 2), [None, ups(1), FLAT])
+        self.assertLess(np.max(model.sample([[0, 1]])["half_resolution"]), 2)
+        for coarse in self.all_images(model.factors["half_resolution"].likelihood, 2, 1):
+            self.assertSumsToOne(model.factors["bright"], (4, 2), coarse[np.newaxis])
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,120 @@
+"""Tests of what all likelihoods share: their sizes, and what they refuse."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+from absl.testing import parameterized
+
+from pixelcnn_aux import likelihoods
+from tests.likelihoods.helpers import random_params
+
+tfd = tfp.distributions
+
+
+class SizesTest(tf.test.TestCase):
+    def test_sizes_that_make_no_sense_are_refused(self):
+        for size in (0, -1, 2.5, "3", None, True):
+            with self.assertRaisesRegex(ValueError, f"num_components of 1 or more.*={size!r}"):
+                likelihoods.LogisticMixture(num_components=size)
+            with self.assertRaisesRegex(ValueError, f"num_channels from 1 to 256.*={size!r}"):
+                likelihoods.Categorical(16, num_channels=size)
+        for size in (1, 257, 16.0):
+            with self.assertRaisesRegex(ValueError, f"num_values from 2 to 256.*={size!r}"):
+                likelihoods.Categorical(size)
+
+
+class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
+    both = parameterized.named_parameters(
+        ("mixture", likelihoods.LogisticMixture()),
+        ("categorical", likelihoods.Categorical()),
+        ("of_three_channels", likelihoods.Categorical(3, 3)),
+    )
+
+    @both
+    def test_bits_per_dim(self, likelihood):
+        params = random_params(2, 3, 5)[..., : likelihood.num_params]
+        images = np.random.default_rng(1).integers(
+            likelihood.num_values, size=(2, 3, 5, likelihood.num_channels)
+        )
+        bits = likelihood.bits_per_dim(images, params)
+        nats = likelihood.log_prob(params, images).numpy()
+        for i in range(2):
+            expected = -nats[i].sum() / (3 * 5 * likelihood.num_channels) / 0.6931471805599453
+            self.assertAllClose(bits[i], expected, rtol=1e-12)
+
+    @both
+    def test_is_a_loss(self, likelihood):
+        images = np.random.default_rng(0).integers(
+            likelihood.num_values, size=(4, 6, 6, likelihood.num_channels)
+        )
+        images = images.astype(np.uint8)
+        model = keras.Sequential([keras.layers.Conv2D(likelihood.num_params, 1)])
+        model.compile(
+            optimizer=keras.optimizers.Adam(1e-2), loss=likelihood.bits_per_dim, jit_compile=False
+        )
+        inputs = tf.cast(images, tf.float32) / likelihood.num_values
+        before = model.evaluate(inputs, images, verbose=0)
+        self.assertAllClose(
+            before, np.mean(likelihood.bits_per_dim(images, model(inputs))), rtol=1e-5
+        )
+        model.fit(inputs, images, epochs=5, verbose=0)
+        self.assertLess(model.evaluate(inputs, images, verbose=0), before)
+
+    @both
+    def test_shapes_and_dtypes(self, likelihood):
+        for dtype in (tf.float32, tf.float64):
+            for leading in ([], [2], [2, 3], [2, 3, 4]):
+                params = tf.zeros([*leading, likelihood.num_params], dtype)
+                expected = likelihood.log_prob(
+                    params, tf.zeros([*leading, likelihood.num_channels], tf.uint8)
+                )
+                self.assertEqual((expected.dtype, expected.shape), (dtype, leading))
+                for image_dtype in (tf.int64, tf.float32, tf.float64):
+                    images = tf.zeros([*leading, likelihood.num_channels], image_dtype)
+                    self.assertAllEqual(likelihood.log_prob(params, images), expected)
+                draws = likelihood.draw(
+                    params, tf.fill([*leading, likelihood.noise_size], tf.cast(0.3, dtype))
+                )
+                self.assertEqual(
+                    (draws.dtype, draws.shape), (tf.int32, [*leading, likelihood.num_channels])
+                )
+
+    @both
+    def test_unknown_sizes(self, likelihood):
+        spec = [
+            tf.TensorSpec([None, None, None, n])
+            for n in (likelihood.num_params, likelihood.num_channels)
+        ]
+        params = random_params(2, 3, 4)[..., : likelihood.num_params].astype(np.float32)
+        images = np.ones([2, 3, 4, likelihood.num_channels], np.float32)
+        graph = tf.function(likelihood.log_prob, input_signature=spec)
+        self.assertAllClose(graph(params, images), likelihood.log_prob(params, images), rtol=1e-6)
+
+    @both
+    def test_config(self, likelihood):
+        self.assertEqual(
+            type(likelihood)(**likelihood.get_config()).num_params, likelihood.num_params
+        )
+
+    @both
+    def test_wrong_arguments(self, likelihood):
+        params, images = (
+            tf.zeros([2, 3, likelihood.num_params]),
+            tf.zeros([2, 3, likelihood.num_channels]),
+        )
+        noise = tf.zeros([2, 3, likelihood.noise_size])
+        with self.assertRaisesRegex(ValueError, r"Expected `params`.*Received.*\(2, 3, 7\)"):
+            likelihood.log_prob(params[..., :7], images)
+        with self.assertRaisesRegex(ValueError, r"Expected `images`.*Received.*\(2, 3, 2\)"):
+            tf.function(likelihood.log_prob)(params, tf.zeros([2, 3, 2]))
+        with self.assertRaisesRegex(ValueError, "same leading shape"):
+            likelihood.log_prob(params, images[:, :1])
+        with self.assertRaisesRegex(ValueError, r"Expected `noise`.*Received.*\(2, 3, 6\)"):
+            likelihood.draw(params, tf.zeros([2, 3, 6]))
+        with self.assertRaisesRegex(ValueError, r"'sample', 'map'.*Received: mode='mean'"):
+            likelihood.noise(noise, mode="mean")
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,219 @@
+"""Tests of the logistic mixture: probabilities, their gradients, and draws that follow them."""
+
+import math
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+from absl.testing import parameterized
+
+from pixelcnn_aux import likelihoods
+from tests.helpers import (
+    chi_square_p_value,
+    in_log_scales,
+    in_pixels,
+    mixture_params,
+    probabilities,
+    without,
+)
+from tests.likelihoods.helpers import draw_many, random_noise, random_params, sigmoid
+
+tfd = tfp.distributions
+
+REFERENCE = pathlib.Path(__file__).parents[1] / "data" / "openai_pixelcnn_pp.npz"
+
+
+class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
+    def test_reference_likelihood(self):
+        with np.load(REFERENCE) as data:
+            params, image, expected = (
+                data[k] for k in ("head/params", "image", "head/nll_nats_per_image")
+            )
+        log_prob = likelihoods.LogisticMixture().log_prob(params, image)
+        self.assertAllClose(-tf.reduce_sum(log_prob, [1, 2]), expected, rtol=0, atol=2e-2)
+
+    def test_against_sigmoids_in_the_middle(self):
+        likelihood = likelihoods.LogisticMixture(num_components=2)
+        params = mixture_params(
+            logits=[math.log(1.0), math.log(3.0)],
+            means=[[-0.3, 0.2], [0.1, -0.1], [0.4, 0.0]],
+            log_scales=[[-2.0, -1.5], [-2.5, -1.0], [-1.0, -3.0]],
+            coefficients=[[0.5, -0.4], [0.3, 0.9], [-0.8, 0.2]],
+        )
+        pixel = np.array([100, 120, 140])
+        r, g, b = in_pixels(pixel)
+        expected = 0.0
+        for weight, m, s, (c_r, c_g, c_b) in (
+            (0.25, (-0.3, 0.1, 0.4), (-2.0, -2.5, -1.0), np.tanh([0.5, 0.3, -0.8])),
+            (0.75, (0.2, -0.1, 0.0), (-1.5, -1.0, -3.0), np.tanh([-0.4, 0.9, 0.2])),
+        ):
+            means = np.array([m[0], m[1] + c_r * r, m[2] + c_g * r + c_b * g])
+            upper = sigmoid(((r, g, b) - means + 0.5 / 127.5) / np.exp(s))
+            lower = sigmoid(((r, g, b) - means - 0.5 / 127.5) / np.exp(s))
+            expected += weight * np.prod(upper - lower)
+        self.assertAllClose(likelihood.log_prob(params, pixel), np.log(expected), rtol=1e-9, atol=0)
+
+    @parameterized.parameters((np.float32, 2e-5), (np.float64, 1e-12))
+    def test_probabilities_sum_to_one(self, dtype, tolerance):
+        likelihood, values = likelihoods.LogisticMixture(), np.arange(256)
+        for seed in range(3):
+            params = (2.0 * random_params(seed=seed)).astype(dtype)
+            p_r = probabilities(likelihood, without(params, 1, 2), values, 0, 0)
+            self.assertAllClose(p_r.sum(), 1.0, rtol=tolerance)
+            # Summing g out of P(r, g) leaves P(r) only if one component makes both.
+            p_rg = probabilities(likelihood, without(params, 2), values[:, None], values, 0)
+            self.assertAllClose(p_rg.sum(axis=1), p_r, rtol=tolerance, atol=0)
+            p_b = probabilities(likelihood, params, 40, 200, values)
+            self.assertAllClose(p_b.sum(), p_rg[40, 200], rtol=tolerance, atol=0)
+
+    def test_joint_sums_to_one(self):
+        likelihood, values = likelihoods.LogisticMixture(num_components=3), np.arange(24)
+        means = in_pixels([[1.0, 6.0, 11.0], [8.0, -2.0, 3.0], [5.0, 9.0, 2.0]])
+        # The means keep where they are because coefficients act on r = g = -1 nearly.
+        coefficients = np.array([[0.5, -0.1, 0.2], [-0.3, 0.4, 0.1], [0.6, -0.2, 0.3]])
+        c_r, c_g, c_b = np.tanh(coefficients)
+        means += np.stack([np.zeros(3), c_r, c_g + c_b])
+        params = mixture_params([0.0, 1.0, -1.0], means, in_log_scales(0.5), coefficients)
+        joint = probabilities(likelihood, params, values[:, None, None], values[:, None], values)
+        self.assertAllClose(joint.sum(), 1.0, rtol=1e-8)
+        self.assertGreater(joint[0].sum(), 0.05)
+
+    def test_finite_at_the_extremes(self):
+        likelihood, rng, shape = likelihoods.LogisticMixture(), np.random.default_rng(0), (4096, 10)
+        signed = [-1e6, -1.0, 0.0, 1e-6, 1.0, 1e6]
+        blocks = [rng.choice(signed, shape)]
+        for _ in range(3):
+            blocks += [rng.choice(signed, shape), rng.choice([-1e6, -7.0, 0.0, 5.0, 30.0], shape)]
+            blocks += [rng.choice(signed, shape)]
+        params = np.concatenate(blocks, axis=-1)
+        # Whole pixels at one extreme too, so that no ordinary component comes to the rescue.
+        same = params[:, ::10].repeat(10, axis=-1)
+        params = tf.constant(np.concatenate([params, same]), tf.float32)
+        for values in ([0, 1, 127, 254, 255], [0], [255]):
+            images = rng.choice(values, (8192, 3))
+            with tf.GradientTape() as tape:
+                tape.watch(params)
+                log_prob = likelihood.log_prob(params, images)
+            self.assertAllInRange(log_prob, -np.finfo(np.float32).max, 1e-5)
+            self.assertAllEqual(
+                tf.math.is_finite(tape.gradient(log_prob, params)), tf.ones([8192, 100])
+            )
+        for value in (0.0, np.float32(1.0 - 2.0**-24)):
+            self.assertAllInRange(
+                likelihood.draw(params, likelihood.noise(tf.fill([8192, 13], value))), 0, 255
+            )
+
+    @parameterized.parameters(np.float32, np.float64)
+    def test_draws_of_r(self, dtype):
+        likelihood = likelihoods.LogisticMixture(num_components=3)
+        params = mixture_params(
+            logits=[0.0, 1.0, -0.5],
+            means=in_pixels([[20.0, 130.0, 250.0], [0.0] * 3, [0.0] * 3]),
+            log_scales=in_log_scales([[3.0, 1.0, 12.0], [9.0] * 3, [9.0] * 3]),
+            coefficients=0.0,
+        )
+        draws = draw_many(likelihood, params, dtype)
+        expected = probabilities(likelihood, without(params, 1, 2), np.arange(256), 0, 0)
+        counts = np.bincount(draws[:, 0], minlength=256)
+        self.assertGreater(chi_square_p_value(counts, expected), 1e-4)
+
+    def test_draws_of_g_given_r(self):
+        likelihood = likelihoods.LogisticMixture(num_components=2)
+        # Narrow enough in G to show whether it follows the rounded r; overlapping in R, so that r
+        # tells something about the component, not all.
+        params = mixture_params(
+            logits=[0.0, 0.7],
+            means=[in_pixels([126.0, 129.0]), in_pixels([127.5, 140.0]), [0.0, 0.0]],
+            log_scales=in_log_scales([[1.5, 1.0], [0.15, 1.0], [1.0, 1.0]]),
+            coefficients=[[5.0, -0.5], [0.5, 2.0], [1.0, 1.0]],
+        )
+        draws, values = draw_many(likelihood, params), np.arange(256)
+        joint = probabilities(likelihood, without(params, 2), values[:, None], values, 0)
+        counts = np.zeros([256, 256])
+        np.add.at(counts, (draws[:, 0], draws[:, 1]), 1)
+        self.assertGreater(chi_square_p_value(counts, joint), 1e-4)
+        r = 128  # Either component may have drawn it.
+        self.assertGreater(counts[r].sum(), 2000)
+        self.assertGreater(chi_square_p_value(counts[r], joint[r] / joint[r].sum()), 1e-4)
+
+    def test_draws_of_b_given_r_and_g(self):
+        likelihood = likelihoods.LogisticMixture(num_components=2)
+        params = mixture_params(
+            logits=[0.0, 0.3],
+            means=[in_pixels([60.3, 59.6]), in_pixels([210.0, 190.5]), in_pixels([110.0, 127.5])],
+            log_scales=in_log_scales([[0.3, 0.4], [0.3, 0.4], [2.0, 0.3]]),
+            coefficients=[[0.3, 0.0], [-0.5, 0.2], [0.4, 5.0]],
+        )
+        draws, values = draw_many(likelihood, params), np.arange(256)
+        pairs, sizes = np.unique(draws[:, :2], axis=0, return_counts=True)
+        for (r, g), size in zip(pairs, sizes):
+            if size > 1000:
+                expected = probabilities(likelihood, params, r, g, values)
+                of_pair = draws[(draws[:, 0] == r) & (draws[:, 1] == g)]
+                counts = np.bincount(of_pair[:, 2], minlength=256)
+                p_value = chi_square_p_value(counts, expected / expected.sum())
+                self.assertGreater(p_value, 1e-4, msg=f"r={r}, g={g}")
+        self.assertGreater(np.sum(sizes > 1000), 3)
+
+    def test_map_is_the_rounded_location_of_the_component(self):
+        likelihood = likelihoods.LogisticMixture(num_components=2)
+        # With coefficients c_R = 1, c_G = 0, c_B = -1 of r, r and g:
+        # Component 0: R at 100.4 becomes 100, G 0.3 above it 100 (101 if 100.4 had been fed on),
+        # and B at 255 - 100 + 1.6 becomes 157.
+        # Component 1: R at -30 becomes 0, G 20 above it 20, and B at 255 - 20 + 50 becomes 255.
+        params = mixture_params(
+            logits=[0.0, 0.0],
+            means=[
+                in_pixels([100.4, -30.0]),
+                np.array([0.3, 20.0]) / 127.5,
+                np.array([1.6, 50.0]) / 127.5,
+            ],
+            log_scales=1.0,
+            coefficients=[[30.0, 30.0], [0.0, 0.0], [-30.0, -30.0]],
+        )
+        uniforms = np.random.default_rng(0).random((100, 5))
+        # The Gumbels decide on the component, whose logits are the same.
+        uniforms[:, 0], uniforms[:, 1] = np.linspace(0.9, 0.1, 100), 0.5
+        noise = likelihood.noise(tf.constant(uniforms), "map")
+        # Even infinite scales leave locations as they are.
+        for shift in (-0.5, 1000.0):
+            draws = likelihood.draw(np.tile(params, [100, 1]), noise, log_scale_shift=shift)
+            self.assertAllEqual(draws, [[100, 100, 157]] * 50 + [[0, 20, 255]] * 50)
+
+    def test_infinite_scales(self):
+        likelihood, params = likelihoods.LogisticMixture(), random_params(64)
+        draws = likelihood.draw(params, random_noise(likelihood, 64), log_scale_shift=1000.0)
+        self.assertAllEqual(np.unique(draws), [0, 255])
+
+    def test_log_scale_shift(self):
+        likelihood, params = likelihoods.LogisticMixture(), random_params(4, 5)
+        noise = random_noise(likelihood, 4, 5)
+        is_log_scale = np.repeat([0, 0, 1, 0, 0, 1, 0, 0, 1, 0], 10)
+        for shift in (-0.5, -100.0, np.array([0.0, -0.5, -1.0, 0.5])):
+            shifted = params + is_log_scale * np.reshape(shift, [-1, 1, 1])
+            self.assertAllEqual(
+                likelihood.draw(params, noise, log_scale_shift=shift),
+                likelihood.draw(shifted, noise),
+            )
+        narrowest = np.where(is_log_scale, -7.0, params)
+        self.assertAllEqual(
+            likelihood.draw(params, noise, -100.0), likelihood.draw(narrowest, noise)
+        )
+        self.assertNotAllEqual(likelihood.draw(params, noise, -0.5), likelihood.draw(params, noise))
+
+    def test_zero_noise_is_within_the_components_reach(self):
+        likelihood = likelihoods.LogisticMixture(num_components=1)
+        params = mixture_params([0.0], in_pixels(200.0), -7.0, 0.0).astype(np.float32)
+        noise = likelihood.noise(tf.zeros(4))
+        self.assertAllInRange(likelihood.draw(params, noise), 190, 200)
+
+    def test_plain_and_compiled_draws_agree(self):
+        likelihood, params = likelihoods.LogisticMixture(), random_params(64)
+        noise = random_noise(likelihood, 64)
+        compiled = tf.function(likelihood.draw, jit_compile=True)
+        self.assertAllEqual(compiled(tf.constant(params), noise), likelihood.draw(params, noise))
+
+
+if __name__ == "__main__":
+    tf.test.main()

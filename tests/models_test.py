@@ -1,0 +1,43 @@
+"""Tests of the constructors: the paper's models, and chains of any transforms."""
+
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from tests import helpers
+
+
+class ConstructorsTest(tf.test.TestCase):
+    def test_grayscale_is_a_chain_of_two_factors(self):
+        model = pa.grayscale(
+            (4, 6),
+            filters=4,
+            gray_blocks=3,
+            image_blocks=1,
+            embedding_blocks=2,
+            resolutions=1,
+            num_components=2,
+            dropout=0.25,
+        )
+        self.assertEqual(list(model.factors), ["grayscale", "image"])
+        self.assertEqual(model.image_size, (4, 6))
+        grayscale, image = model.factors.values()
+        # One resolution goes `blocks` down and up; the turning point is shared by both.
+        networks = (grayscale.network, image.network, image.embedding)
+        self.assertEqual([len(network.topology.steps) for network in networks], [6, 2, 4])
+        self.assertEqual(grayscale.likelihood.get_config(), {"num_values": 16, "num_channels": 1})
+        self.assertEqual(image.likelihood.get_config(), {"num_components": 2})
+        self.assertEqual(image.embedding.stream.steps[0].rate, 0.25)
+        self.assertIsNone(grayscale.embedding)
+
+    def test_pixelcnn_pp_is_a_chain_of_one_factor(self):
+        model = pa.pixelcnn_pp((4, 6), filters=4, blocks=1, resolutions=1, num_components=2)
+        self.assertEqual(list(model.factors), ["image"])
+        self.assertIsNone(model.factors["image"].embedding)
+        images = helpers.pictures(2)
+        self.assertEqual(list(model.auxiliaries(images)), ["image"])
+        self.assertAllEqual(model.log_prob(images), model.factors["image"].log_prob(images))
+        self.assertEqual(list(model.sample([[0, 0]])), ["image"])
+
+
+if __name__ == "__main__":
+    tf.test.main()
