@@ -44,11 +44,13 @@ class AuxiliaryModel(serialization.Configured):
         if factors[0].embedding is not None:
             raise ValueError(
                 "Expected a first factor that is unconditional, since nothing comes before it. "
-                f"Received: {factors[0].name!r}, which has an embedding"
+                f"Received: {factors[0].name!r}, which has an embedding. Put what it is given before it."
             )
         sides = self.image_size
         if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-            raise ValueError(f"Expected image_size as (H, W), whole numbers. Received: {sides}")
+            raise ValueError(
+                f"Expected image_size as (H, W), whole numbers. Received: {sides}. Give the full image's."
+            )
         for transform, factor, below in self._links():
             checks.check_declared(transform)
             checks.check_link(transform, factor, below)
@@ -67,9 +69,9 @@ class AuxiliaryModel(serialization.Configured):
         images = np.random.default_rng(0).integers(0, num_values, shape).astype(np.uint8)
         images[0], images[1] = 0, num_values - 1
         for transform, factor, below in self._links():
-            auxiliary = checks.checked_output(transform, images, below.likelihood)
-            factor.inputs(images, auxiliary)
-            images = auxiliary
+            given = checks.checked_output(transform, images, below.likelihood)
+            factor.inputs(images, given)
+            images = given
         next(iter(self.factors.values())).inputs(images)
 
     def get_config(self):
@@ -279,7 +281,9 @@ def chain(transforms, image_size, network, embedding, names=None, num_components
     if names is None:
         names = [*(transform.name for transform in reversed(transforms)), "image"]
     if len(names) != len(heads):
-        raise ValueError(f"Expected {len(heads)} names of factors. Received: names={list(names)}")
+        raise ValueError(
+            f"Expected {len(heads)} names of factors. Received: names={list(names)}. Give one for each."
+        )
     checks.check_names(list(names))
     networks_of, embeddings_of = (
         _one_each(what, value, len(heads))
@@ -295,7 +299,7 @@ def chain(transforms, image_size, network, embedding, names=None, num_components
         if position and embeddings_of[position] is None:
             raise ValueError(
                 f"Expected an embedding for the factor {names[position]!r}, which is given an auxiliary "
-                "image. Received: None"
+                "image. Received: None. Give the arguments of one."
             )
         f_w = networks.Embedding(dtype=dtype, **embeddings_of[position]) if position else None
         factors.append(Factor(likelihood, own, f_w, given, dtype=dtype, name=names[position]))
@@ -320,7 +324,7 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
         what += f" of {own.num_channels} channels of {own.num_values} values"
     raise ValueError(
         f"Expected {type(transform).__name__}.likelihood() to give a Likelihood of {channels} channels of "
-        f"{num_values} values, as it declares. Received: {what}"
+        f"{num_values} values, as it declares. Received: {what}. Correct one of them."
     )
 
 
