@@ -44,11 +44,13 @@ class AuxiliaryModel(serialization.Configured):
         if factors[0].embedding is not None:
             raise ValueError(
                 "Expected a first factor that is unconditional, since nothing comes before it. "
-                f"Received: {factors[0].name!r}, which has an embedding"
+                f"Received: {factors[0].name!r}, which has an embedding. Put what it is given before it."
             )
         sides = self.image_size
         if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-            raise ValueError(f"Expected image_size as (H, W), whole numbers. Received: {sides}")
+            raise ValueError(
+                f"Expected image_size as (H, W), whole numbers. Received: {sides}. Give the full image's."
+            )
         for transform, factor, below in self._links():
             checks.check_declared(transform)
             checks.check_link(transform, factor, below)
@@ -67,9 +69,9 @@ class AuxiliaryModel(serialization.Configured):
         images = np.random.default_rng(0).integers(0, num_values, shape).astype(np.uint8)
         images[0], images[1] = 0, num_values - 1
         for transform, factor, below in self._links():
-            auxiliary = checks.checked_output(transform, images, below.likelihood)
-            factor.inputs(images, auxiliary)
-            images = auxiliary
+            given = checks.checked_output(transform, images, below.likelihood)
+            factor.inputs(images, given)
+            images = given
         next(iter(self.factors.values())).inputs(images)
 
     def get_config(self):

@@ -21,19 +21,23 @@ def check_names(names):
         if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*", name) or name == "total":
             raise ValueError(
                 "Expected names of letters, digits, _ and -, other than 'total', which names the sum. "
-                f"Received: {name!r}"
+                f"Received: {name!r}. Give another by `names`."
             )
 
 
 def check_declared(transform):
     """Raises ValueError, which names it, for a transform that declares what there is not."""
     if not isinstance(transform, Transform):
-        raise ValueError(f"Expected objects of class auxiliary.Transform. Received: {transform!r}")
+        raise ValueError(
+            f"Expected objects of class auxiliary.Transform. Received: {transform!r}. Derive its class from "
+            "that one."
+        )
 
     def check(fits, what, received):
         if not fits:
             raise ValueError(
-                f"Expected {type(transform).__name__} with {what}. Received: {received!r}"
+                f"Expected {type(transform).__name__} with {what}. Received: {received!r}. Correct what it "
+                "declares."
             )
 
     ratio, channels, values = transform.ratio, transform.channels, transform.num_values

@@ -93,7 +93,7 @@ class Factor(keras.Model):
         if params.shape[-1] != self.likelihood.num_params:
             raise ValueError(
                 f"Expected a network with num_params={self.likelihood.num_params}, as the likelihood takes. "
-                f"Received: num_params={params.shape[-1]}"
+                f"Received: num_params={params.shape[-1]}. Build it with the likelihood's."
             )
 
     def get_config(self):
