@@ -59,7 +59,7 @@ def chain(transforms, image_size, network, embedding, names=None, num_components
             if embeddings_of[position] is None:
                 raise ValueError(
                     f"Expected an embedding for the factor {names[position]!r}, which is given an auxiliary "
-                    "image. Received: None"
+                    "image. Received: None. Give the arguments of one."
                 )
             f_w = networks.Embedding(dtype=dtype, **embeddings_of[position])
         factors.append(Factor(likelihood, own, f_w, given, dtype=dtype, name=names[position]))
@@ -84,7 +84,7 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
         what += f" of {own.num_channels} channels of {own.num_values} values"
     raise ValueError(
         f"Expected {type(transform).__name__}.likelihood() to give a Likelihood of {channels} channels of "
-        f"{num_values} values, as it declares. Received: {what}"
+        f"{num_values} values, as it declares. Received: {what}. Correct one of them."
     )
 
 
