@@ -60,8 +60,9 @@ class FixedSum:
         until = np.cumsum(self._weights).reshape(self._weights.shape)
         self.largest = int(until[-1, -1]) * (num_values - 1)
         self._later = (self.largest - until * (num_values - 1)).astype(np.int32)  # the most
-        # Of a pixel and those after it: [ratio ** 2].
-        self._undecided = np.cumsum(self._weights.sum(axis=1)[::-1])[::-1].astype(np.int32)
+        # One over twice the weights of a pixel and those after it: [ratio ** 2].
+        undecided = np.cumsum(self._weights.sum(axis=1)[::-1])[::-1]
+        self._per_half_weight = (0.5 / undecided).astype(np.float32)
         gaps = self._weights > step + self._later
         if gaps.any():
             raise ValueError(
@@ -91,17 +92,17 @@ class FixedSum:
           `center`, float32 [...]: the middle of what is left before this pixel, over the weights that are.
           Where earlier values do not agree nothing does: low > high.
         """
-        weights, later, undecided = (
+        weights, later, per_half_weight = (
             ops.take(ops.convert_to_tensor(table), position, axis=0)
-            for table in (self._weights, self._later, self._undecided)
+            for table in (self._weights, self._later, self._per_half_weight)
         )
 
         def of_channel(channel, earlier):
             # Each channel has its own sum and they share a weight, or its own weight and they share a sum.
             of_sum, of_weight = (channel, 0) if self.num_channels is None else (0, channel)
             lower = left[..., of_sum]
-            middle = ops.cast(2 * lower + (self.step - 1), "float32")
-            center = middle / ops.cast(2 * undecided, "float32")
+            # Multiplied, not divided, which some graphs do in other ways than others.
+            center = ops.cast(2 * lower + (self.step - 1), "float32") * per_half_weight
             if self.num_channels is not None:
                 for weight, value in zip(ops.unstack(weights), earlier):
                     lower -= weight * ops.cast(value, "int32")
