@@ -108,7 +108,7 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(HALVES, pa.auxiliary.Grayscale(3))
     def test_pixel_by_pixel_as_for_whole_images(self, transform):
-        """Carrying what is left of a row of blocks, [B, W / ratio, c], at rows and columns that are tensors."""
+        """Carrying what is left of a row of blocks, [B, W / ratio, c]; rows and columns are tensors."""
         images, sizes = random_images(3, 4, 6, 3), (4, 6)
         fixed_sum, auxiliary = transform.fixed_sum(256), transform(images)
         ratio, found = fixed_sum.ratio, []

@@ -91,7 +91,8 @@ class DiscretizedLogistic(tfd.Distribution):
         """
         inverse_scale = 1.0 / self.scale
         a = (high - self.loc + 0.5) * inverse_scale
-        b = (low - self.loc + 0.5) * inverse_scale - inverse_scale
+        # Of one value they are an inverse scale apart, which spares a training step half of this.
+        b = (a if low is high else (low - self.loc + 0.5) * inverse_scale) - inverse_scale
         log_width = ops.log(-ops.expm1(-(high - low + 1.0) * inverse_scale))
         # All three terms are finite, so that masks can drop them without a NaN in the gradient.
         not_first = ops.cast(low > 0, self.dtype)

@@ -64,9 +64,7 @@ class LogisticMixture(Likelihood):
 
     def _log_prob(self, params, images):
         images = ops.cast(images, params.dtype)
-        logits, *blocks = ops.split(params, 10, axis=-1)  # [..., K] each
-        means, log_scales = blocks[0::3], blocks[1::3]
-        coefficients = [ops.tanh(block) for block in blocks[2::3]]
+        logits, means, log_scales, coefficients = _parts(params)
         rgb = ops.unstack(_to_scaled(images)[..., None], num=3, axis=-2)  # [..., 1] each
         means = [_conditional_mean(c, means, coefficients, rgb) for c in range(3)]
         components = DiscretizedLogistic(
@@ -108,12 +106,12 @@ class LogisticMixture(Likelihood):
         return ops.cast(ops.stack(pixel, axis=-1), "int32")
 
     def _bounded_log_prob(self, params, images, low, high, center):
-        logits, *blocks = ops.split(params, 10, axis=-1)  # [..., K] each
+        logits, *parts = _parts(params)
         log_weights, total, deviations = ops.log_softmax(logits, axis=-1), 0.0, []
         for channel in range(3):
             here = slice(channel, channel + 1)
             value, middle = images[..., here], center[..., here]
-            components = self._components(channel, blocks, middle, deviations)
+            components = self._components(channel, parts, middle, deviations)
             of_value = components.log_prob(value)
             of_interval = components.log_mass(low[..., here], high[..., here])
             total += ops.logsumexp(log_weights + of_value, axis=-1)
@@ -130,7 +128,7 @@ class LogisticMixture(Likelihood):
         return ops.concatenate([gumbel(gumbels), uniforms], axis=-1)
 
     def _bounded_draw(self, params, noise, log_scale_shift, bounds):
-        log_weights, *blocks = ops.split(params, 10, axis=-1)  # [..., K] each, up to a constant
+        log_weights, *parts = _parts(params)  # the weights up to a constant
         *gumbels, uniforms = ops.split(
             noise, [self.num_components * i for i in range(1, 4)], axis=-1
         )
@@ -139,7 +137,7 @@ class LogisticMixture(Likelihood):
         for channel in range(3):
             low, high, center = bounds(channel, pixel)
             middle = center[..., None]
-            components = self._components(channel, blocks, middle, deviations, shift)
+            components = self._components(channel, parts, middle, deviations, shift)
             of_interval = components.log_mass(low[..., None], high[..., None])
             k = draw_index(log_weights + of_interval, gumbels[channel])
             drawn = DiscretizedLogistic(select(components.loc, k), select(components.scale, k))
@@ -160,16 +158,21 @@ class LogisticMixture(Likelihood):
         unit, center = self._unit_and_center(center)
         return (value - center) / unit
 
-    def _components(self, channel, blocks, center, deviations, log_scale_shift=0.0):
+    def _components(self, channel, parts, center, deviations, log_scale_shift=0.0):
         """A channel's logistics [..., K], given its center [..., 1] and the earlier channels' deviations."""
-        means, log_scales = blocks[0::3], blocks[1::3]
-        coefficients = [ops.tanh(block) for block in blocks[2::3]]
+        means, log_scales, coefficients = parts
         unit, center = self._unit_and_center(center)
         shift = log_scale_shift + (CENTERED_LOG_SCALE_SHIFT if self.centered else 0.0)
         return DiscretizedLogistic(
             loc=center + unit * _conditional_mean(channel, means, coefficients, deviations),
             scale=127.5 * _scale(ops.minimum(log_scales[channel] + shift, MAX_LOG_SCALE)),
         )
+
+
+def _parts(params):
+    """Params -> logits [..., K], and by channel, lists of [..., K]: means, log-scales and coefficients."""
+    logits, *blocks = ops.split(params, 10, axis=-1)
+    return logits, blocks[0::3], blocks[1::3], [ops.tanh(block) for block in blocks[2::3]]
 
 
 def _against(shift, x):
