@@ -45,6 +45,13 @@ FEW = mixture_params(
     log_scales=np.log(np.array([[2.0, 1.0], [0.8, 3.0], [1.0, 2.0]]) / 127.5),
     coefficients=[[0.3, -0.5], [0.2, 0.4], [-0.3, 0.6]],
 )
+# As narrow, so that a center that is off by one shows.
+FEW_CENTERED = mixture_params(
+    logits=[0.0, 0.7],
+    means=np.array([[-3.0, 1.5], [1.5, -1.5], [0.0, 3.0]]) / 16,
+    log_scales=np.log(np.array([[2.0, 1.0], [0.4, 1.5], [0.5, 0.8]]) / 127.5) + 2.0,
+    coefficients=[[0.6, -0.9], [0.7, 0.5], [-0.8, 0.6]],
+)
 
 
 class MixtureTest(tf.test.TestCase, parameterized.TestCase):
@@ -165,9 +172,7 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.product(dtype=(np.float32, np.float64), centered=(False, True))
     def test_draws(self, dtype, centered):
         likelihood = likelihoods.LogisticMixture(2, centered=centered)
-        params = FEW.copy()
-        if centered:  # Locations of a few values, and scales that differ.
-            params[2:] = random_params(num_components=2)[2:]
+        params = FEW_CENTERED if centered else FEW
         pixels, probs = few_probabilities(likelihood, params)
         noise = bounded_noise(likelihood, NUM_DRAWS, dtype=dtype)
         drawn = likelihood.draw(
