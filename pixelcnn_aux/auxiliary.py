@@ -9,6 +9,9 @@ from keras import ops
 
 from pixelcnn_aux import backend
 from pixelcnn_aux.serialization import Configured, register
+from pixelcnn_aux.sums import FixedSum
+
+LUMA = (299, 587, 114)  # of BT.601, in thousandths: the weights of R, G and B
 
 
 def check_images(images, channels=None, num_values=256, what="images"):
@@ -86,6 +89,19 @@ class Transform(Configured):
         """
         return None
 
+    def fixed_sum(self, num_values):
+        """The sum of each block's values that the auxiliary image fixes, up to rounding.
+
+        It has to decide about the auxiliary value: whatever values have a sum in its window give that value.
+
+        Args:
+          num_values: int, of the images: their values are 0 .. num_values - 1.
+
+        Returns:
+          `sums.FixedSum`, or None where the auxiliary image is no such function of a sum.
+        """
+        return None
+
     def size(self, image_size):
         """(H, W) of the image -> (H, W) of its auxiliary image.
 
@@ -132,9 +148,12 @@ class Grayscale(Transform):
     def __call__(self, images):
         """uint8 [B, H, W, 3] -> uint8 [B, H, W, 1], values 0 .. 2 ** bits - 1. Raises ValueError."""
         rgb = ops.cast(check_images(images, channels=3), "int32")
-        weights = ops.convert_to_tensor([299, 587, 114], "int32")
+        weights = ops.convert_to_tensor(LUMA, "int32")
         luma = ops.sum(rgb * weights, axis=-1, keepdims=True) // 1000
         return ops.cast(luma // 2 ** (8 - self.bits), "uint8")
+
+    def fixed_sum(self, num_values):
+        return FixedSum([[LUMA]], step=1000 * 2 ** (8 - self.bits), num_values=num_values)
 
     def get_config(self):
         return {"bits": self.bits}
@@ -155,6 +174,9 @@ class HalfResolution(Transform):
         self.size(images.shape[1:3])
         sums = over_blocks(ops.sum, ops.cast(images, "int32"), self.ratio)
         return ops.cast((sums + 2) // 4, "uint8")
+
+    def fixed_sum(self, num_values):
+        return FixedSum([[1, 1], [1, 1]], step=4, first=-2, num_values=num_values)
 
 
 def over_blocks(reduce, images, side):

@@ -112,6 +112,49 @@ def checked_output(transform, images, likelihood):
     return result
 
 
+def check_fixed_sum(transform, images, auxiliary, likelihood, below):
+    """Raises ValueError, which names it, for a transform whose sum does not fix its auxiliary images.
+
+    Args:
+      transform: `Transform`; one that declares no sum passes.
+      images: uint8 [B, H, W, C], to try it on.
+      auxiliary: uint8 [B, h, w, c], what the transform gives of them.
+      likelihood, below: `Likelihood` of the images, and of the auxiliary images.
+    """
+    fixed_sum = transform.fixed_sum(likelihood.num_values)
+    if fixed_sum is None:
+        return
+
+    def check(fits, what, received):
+        if not fits:
+            raise ValueError(
+                f"Expected the fixed sum of {type(transform).__name__} {what}. Received: {received}. "
+                "Correct it, or give None."
+            )
+
+    ratio, channels = fixed_sum.ratio, fixed_sum.num_channels
+    check(ratio == transform.ratio, f"to be over blocks of side {transform.ratio}", ratio)
+    takes = likelihood.num_channels
+    check(
+        channels in (None, takes), f"to be over all of {takes} channels, or within each", channels
+    )
+    models = takes if channels is None else 1
+    check(below.num_channels == models, f"to tell {models} channels", below.num_channels)
+    # Each auxiliary value may be drawn, and then has to be of some image.
+    lowest, highest = (fixed_sum.first, below.num_values * fixed_sum.step + fixed_sum.first)
+    windows = (
+        f"to have sums for the values 0 .. {below.num_values - 1}, from 0 to {fixed_sum.largest}"
+    )
+    check(
+        lowest + fixed_sum.step > 0 and highest - fixed_sum.step <= fixed_sum.largest,
+        windows,
+        f"windows from {lowest} to {highest - 1}",
+    )
+    told = ops.convert_to_numpy(fixed_sum.auxiliary(images))
+    wrong = told != ops.convert_to_numpy(auxiliary)
+    check(not wrong.any(), "to tell its values", f"others for {wrong.mean():.1%} of them")
+
+
 def _kind(tensor):
     """(dtype, shape) as plain values."""
     return keras.backend.standardize_dtype(tensor.dtype), list(tensor.shape)

@@ -14,32 +14,81 @@ MODES = ("sample", "map")
 class Likelihood(Configured):
     """The distribution of a pixel, all its channels together, given the parameters for it.
 
-    A subclass defines `_log_prob`, `_noise` and `_draw`, in `keras.ops`, and the attributes.
+    A subclass defines `_log_prob`, `_noise` and `_draw`, in `keras.ops`, and the attributes. One that has
+    bounds, intervals that its values are known to lie in, also defines `_bounded_log_prob`, finite outside
+    them too, `_bounded_noise` and `_bounded_draw`.
 
     Attributes:
       num_channels: int, of the images it models.
       num_values: int, up to 256: pixel values are 0 .. num_values - 1.
       num_params: int, the channels that a network has to put out.
       noise_size: int, the numbers that a draw of a pixel consumes.
+      bounded_noise_size: int, those of a draw within bounds; None where it has no bounds.
+      centered: bool, whether its parameters say how a value differs from a center, which has to be given.
     """
 
-    def log_prob(self, params, images):
+    bounded_noise_size = None
+    centered = False
+
+    def log_prob(self, params, images, low=None, high=None, center=None):
         """Log-probability of each pixel, all its channels together.
 
         Args:
           params: float32 or float64 [..., num_params], the output of a network.
           images: [..., num_channels], whole pixel values from 0 to num_values - 1 in any integer or
             float dtype; leading shape as `params`'.
+          low, high: of `images`' shape, whole numbers in any dtype: each value is known to lie in
+            low .. high. Its distribution, given the pixel's earlier channels, is the one without them
+            renormalized over that interval. None for the smallest and the largest value.
+          center: of `images`' shape, float: what a centered likelihood needs. One that is not ignores it,
+            so that what is known about an image can be passed on whatever its likelihood.
 
         Returns:
-          [...] of `params`' dtype, in nats.
+          [...] of `params`' dtype, in nats; -inf where a value lies outside its interval.
 
         Raises:
-          ValueError: if a channel count is not this likelihood's, or the leading shapes differ.
+          ValueError: if a channel count is not this likelihood's, the leading shapes differ, or a centered
+            likelihood is given no center.
         """
         params, images = ops.convert_to_tensor(params), ops.convert_to_tensor(images)
         _check_shapes(params, self.num_params, images, self.num_channels, "images")
-        return self._log_prob(params, images)
+        self._check_centered(center, "center")
+        if low is None and high is None and not self.centered:
+            return self._log_prob(params, images)
+        self._check_bounded()
+
+        def known(name, x, default):
+            if x is None:
+                return ops.full_like(values, default)
+            x = ops.cast(x, params.dtype)
+            _check_shapes(params, self.num_params, x, self.num_channels, name)
+            return x
+
+        values = ops.cast(images, params.dtype)
+        low, high = known("low", low, 0), known("high", high, self.num_values - 1)
+        center = known("center", center, 0)
+        agrees = ops.all(ops.logical_and(low <= values, values <= high), axis=-1)
+        nats = self._bounded_log_prob(params, values, *self._interval(low, high), center)
+        return ops.where(agrees, nats, ops.full_like(nats, -math.inf))
+
+    def _interval(self, low, high):
+        """(low, high) cut to the values that there are, and never empty, which would have no logarithm."""
+        low = ops.clip(low, 0, self.num_values - 1)
+        return low, ops.minimum(ops.maximum(high, low), self.num_values - 1)
+
+    def _check_centered(self, given, name):
+        if self.centered and given is None:
+            raise ValueError(
+                f"Expected `{name}` for a likelihood that is centered. Received: None. Give what the "
+                "transform's `fixed_sum` says, or build the likelihood with centered=False."
+            )
+
+    def _check_bounded(self):
+        if self.bounded_noise_size is None:
+            raise NotImplementedError(
+                f"Expected a likelihood that has bounds. Received: {type(self).__name__}. Define "
+                "bounded_noise_size, _bounded_log_prob, _bounded_noise and _bounded_draw."
+            )
 
     def bits_per_dim(self, images, params):
         """Negative log-likelihood in bits per dimension of `images`: a loss for `Model.compile`.
@@ -59,43 +108,64 @@ class Likelihood(Configured):
         nats_per_pixel = ops.mean(nats, axis=tuple(range(1, len(nats.shape))))
         return nats_per_pixel / (self.num_channels * math.log(2.0))
 
-    def noise(self, uniforms, mode="sample"):
+    def noise(self, uniforms, mode="sample", bounded=False):
         """What `draw` consumes: apart from it, so that it is computed of many pixels at once.
 
         Args:
-          uniforms: float [..., noise_size], in [0, 1).
+          uniforms: float [..., noise_size], in [0, 1); [..., bounded_noise_size] if `bounded`.
           mode: "sample", or "map" for draws that are the location of a component that is drawn (section
             4.2), where its density peaks. A categorical draws as usual under both.
+          bounded: bool, whether for draws within bounds, which consume other noise.
 
         Returns:
-          [..., noise_size] of `uniforms`' dtype.
+          `uniforms`' shape and dtype.
 
         Raises:
           ValueError: if `mode` is unknown.
         """
         if mode not in MODES:
             raise ValueError(f"Expected `mode` to be one of {MODES}. Received: mode={mode!r}")
-        return self._noise(_open(uniforms), mode)
+        uniforms = _open(uniforms)
+        if not bounded:
+            return self._noise(uniforms, mode)
+        self._check_bounded()
+        return self._bounded_noise(uniforms, mode)
 
-    def draw(self, params, noise, log_scale_shift=0.0):
+    def draw(self, params, noise, log_scale_shift=0.0, bounds=None):
         """Draws one pixel per leading index, as a function of given noise.
 
         Args:
           params: float32 or float64 [..., num_params].
-          noise: [..., noise_size] of `params`' dtype and leading shape, from `noise`.
+          noise: [..., noise_size] of `params`' dtype and leading shape, from `noise`. With bounds
+            [..., bounded_noise_size], from `noise` with `bounded`.
           log_scale_shift: scalar or [B], the first of the leading dimensions, added to the
             log-scales of a mixture; below 0 draws vary less. A categorical ignores it.
+          bounds: function of a channel's index and the list of the pixel's earlier channels, int32 [...]
+            each, that returns `low`, `high` and `center` of the channel, [...] each, as in `log_prob`. Draws
+            lie in low .. high, also those of mode "map". None for no bounds.
 
         Returns:
           int32 [..., num_channels], pixel values.
 
         Raises:
-          ValueError: if a channel count is wrong or the leading shapes differ.
+          ValueError: if a channel count is wrong, the leading shapes differ, or a centered likelihood is
+            given no bounds.
         """
         params = ops.convert_to_tensor(params)
         noise = ops.convert_to_tensor(noise, params.dtype)
-        _check_shapes(params, self.num_params, noise, self.noise_size, "noise")
-        return self._draw(params, noise, ops.cast(log_scale_shift, params.dtype))
+        log_scale_shift = ops.cast(log_scale_shift, params.dtype)
+        self._check_centered(bounds, "bounds")
+        if bounds is None:
+            _check_shapes(params, self.num_params, noise, self.noise_size, "noise")
+            return self._draw(params, noise, log_scale_shift)
+        self._check_bounded()
+        _check_shapes(params, self.num_params, noise, self.bounded_noise_size, "noise")
+
+        def of_channel(channel, earlier):
+            low, high, center = (ops.cast(x, params.dtype) for x in bounds(channel, earlier))
+            return (*self._interval(low, high), center)
+
+        return self._bounded_draw(params, noise, log_scale_shift, of_channel)
 
 
 def _open(uniforms):

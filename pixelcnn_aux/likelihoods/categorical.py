@@ -1,5 +1,7 @@
 """The likelihood of images of few values, such as 4-bit grays (section 3.3)."""
 
+import math
+
 from keras import ops
 
 from pixelcnn_aux.backend import tfp
@@ -20,6 +22,9 @@ class Categorical(Likelihood):
     P(v_i | v_1, ..., v_(i-1)) = softmax(a_i + sum_(j<i) b_ij[v_j])[v_i]
     ```
 
+    It has no location that a center could move, and ignores one: a logit for each value can say all that a
+    center does.
+
     Args:
       num_values: int, K, 2 to 256; 16 for the paper's 4-bit grays, of one channel.
       num_channels: int, C, 1 to 256. They have C K + C (C - 1) / 2 K^2 parameters.
@@ -32,7 +37,7 @@ class Categorical(Likelihood):
         self.num_channels = num_channels
         pairs = num_channels * (num_channels - 1) // 2
         self.num_params = num_channels * num_values + pairs * num_values**2
-        self.noise_size = num_channels * num_values
+        self.noise_size = self.bounded_noise_size = num_channels * num_values
 
     def get_config(self):
         return {"num_values": self.num_values, "num_channels": self.num_channels}
@@ -60,6 +65,30 @@ class Categorical(Likelihood):
             drawn.append(draw_index(conditional, gumbels[channel]))
         return ops.stack(drawn, axis=-1)
 
+    def _bounded_log_prob(self, params, images, low, high, center):
+        del center
+        values = ops.unstack(ops.cast(images, "int32"), num=self.num_channels, axis=-1)
+        logits, tables = self._parts(params)
+        log_probs = []
+        for channel, value in enumerate(values):
+            conditional = _conditional_logits(channel, logits, tables, values)
+            agreeing = _masked(conditional, low[..., channel], high[..., channel])
+            log_probs.append(select(conditional, value) - ops.logsumexp(agreeing, axis=-1))
+        return sum(log_probs[1:], start=log_probs[0])
+
+    _bounded_noise = _noise
+
+    def _bounded_draw(self, params, noise, log_scale_shift, bounds):
+        del log_scale_shift
+        logits, tables = self._parts(params)
+        gumbels = ops.split(noise, self.num_channels, axis=-1)
+        drawn = []
+        for channel in range(self.num_channels):
+            low, high, _ = bounds(channel, drawn)
+            conditional = _conditional_logits(channel, logits, tables, drawn)
+            drawn.append(draw_index(_masked(conditional, low, high), gumbels[channel]))
+        return ops.stack(drawn, axis=-1)
+
     def _parts(self, params):
         """Params -> (list of logits [..., K], list of tables [..., K, K], by pairs: 01, 02, 12, 03, ...)."""
         channels, values = self.num_channels, self.num_values
@@ -77,3 +106,10 @@ def _conditional_logits(channel, logits, tables, earlier):
         for j in range(channel)
     )
     return sum(rows, start=logits[channel])
+
+
+def _masked(logits, low, high):
+    """Logits [..., K] with -inf for the values outside low .. high, [...] each."""
+    values = ops.arange(logits.shape[-1], dtype=low.dtype)
+    agrees = ops.logical_and(low[..., None] <= values, values <= high[..., None])
+    return ops.where(agrees, logits, ops.full_like(logits, -math.inf))

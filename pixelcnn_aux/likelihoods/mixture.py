@@ -10,6 +10,11 @@ from pixelcnn_aux.serialization import register
 tfd = tfp.distributions
 
 MIN_LOG_SCALE = -7.0
+MAX_LOG_SCALE = 30.0  # within bounds: from there on flat, whatever they are
+# What centered parameters mean: locations in units of so many values, and scales of 17 values where those
+# that are not centered have 127.5. A center tells most of what the others spread over.
+CENTERED_UNIT = 16.0
+CENTERED_LOG_SCALE_SHIFT = -2.0
 # Which channels' coefficient blocks weigh the earlier channels in the mean of R, of G and of B.
 COEFFICIENTS_OF_MEAN = ((), (0,), (1, 2))
 
@@ -28,27 +33,38 @@ class LogisticMixture(Likelihood):
     and B as many means m, log-scales (floored at -7) and coefficients (c after a tanh). All of them
     refer to pixels scaled to [-1, 1].
 
+    Within bounds, each channel is renormalized over its interval I given the channels before it:
+
+    ```none
+    P'(r) = P(r) / P(I_R),   P'(g | r) = P(g | r) / P(I_G | r),   P'(b | r, g) = P(b | r, g) / P(I_B | r, g)
+    ```
+
+    If centered, each channel has a center, from which its location is so many units of 16 values away. The
+    coefficients multiply the earlier channels' differences from their own centers. Log-scales have 2
+    subtracted.
+
     Args:
       num_components: int, components of the mixture, one or more.
+      centered: bool, whether `log_prob` and `draw` have to be given centers.
     """
 
     num_channels = 3
     num_values = 256
 
-    def __init__(self, num_components=10):
+    def __init__(self, num_components=10, centered=False):
         check_count("num_components", num_components, 1)
         self.num_components = num_components
+        self.centered = centered
         self.num_params = 10 * num_components
         self.noise_size = num_components + 3
+        self.bounded_noise_size = 3 * (num_components + 1)
 
     def get_config(self):
-        return {"num_components": self.num_components}
+        return {"num_components": self.num_components, "centered": self.centered}
 
     def _log_prob(self, params, images):
         images = ops.cast(images, params.dtype)
-        logits, *blocks = ops.split(params, 10, axis=-1)  # [..., K] each
-        means, log_scales = blocks[0::3], blocks[1::3]
-        coefficients = [ops.tanh(block) for block in blocks[2::3]]
+        logits, means, log_scales, coefficients = _parts(params)
         rgb = ops.unstack(_to_scaled(images)[..., None], num=3, axis=-2)  # [..., 1] each
         means = [_conditional_mean(c, means, coefficients, rgb) for c in range(3)]
         components = DiscretizedLogistic(
@@ -75,10 +91,8 @@ class LogisticMixture(Likelihood):
         drawn = select(blocks, component[..., None])
         # The first of the 10 is the component's logit.
         x, log_scales, coefficients = (drawn[..., i::3] for i in (1, 2, 3))  # [..., 3]
-        new_axes = [None] * (len(log_scales.shape) - len(log_scale_shift.shape))
-        shift = log_scale_shift[(..., *new_axes)]  # against [B, ..., 3]
         # No noise is a location, be the scale infinite.
-        spread = _scale(log_scales + shift) * logistics
+        spread = _scale(log_scales + _against(log_scale_shift, log_scales)) * logistics
         x += ops.where(logistics == 0, ops.zeros_like(spread), spread)
         # From here on in pixel units, zero in the middle: a draw is on the way of few operations.
         x = ops.unstack(127.5 * x, num=3, axis=-1)
@@ -90,6 +104,80 @@ class LogisticMixture(Likelihood):
             # What the next mean sees is the pixel as it is stored, just as in `log_prob`.
             centered.append(pixel[-1] - 127.5)
         return ops.cast(ops.stack(pixel, axis=-1), "int32")
+
+    def _bounded_log_prob(self, params, images, low, high, center):
+        logits, *parts = _parts(params)
+        log_weights, total, deviations = ops.log_softmax(logits, axis=-1), 0.0, []
+        for channel in range(3):
+            here = slice(channel, channel + 1)
+            value, middle = images[..., here], center[..., here]
+            components = self._components(channel, parts, middle, deviations)
+            of_value = components.log_prob(value)
+            of_interval = components.log_mass(low[..., here], high[..., here])
+            total += ops.logsumexp(log_weights + of_value, axis=-1)
+            total -= ops.logsumexp(log_weights + of_interval, axis=-1)
+            log_weights += of_value
+            deviations.append(self._deviation(value, middle))
+        return total
+
+    def _bounded_noise(self, uniforms, mode):
+        # For each channel a Gumbel for each component, and a uniform: 0, which none is, for the location.
+        gumbels, uniforms = ops.split(uniforms, [3 * self.num_components], axis=-1)
+        if mode == "map":
+            uniforms = ops.zeros_like(uniforms)
+        return ops.concatenate([gumbel(gumbels), uniforms], axis=-1)
+
+    def _bounded_draw(self, params, noise, log_scale_shift, bounds):
+        log_weights, *parts = _parts(params)  # the weights up to a constant
+        *gumbels, uniforms = ops.split(
+            noise, [self.num_components * i for i in range(1, 4)], axis=-1
+        )
+        shift = _against(log_scale_shift, log_weights)
+        pixel, deviations = [], []
+        for channel in range(3):
+            low, high, center = bounds(channel, pixel)
+            middle = center[..., None]
+            components = self._components(channel, parts, middle, deviations, shift)
+            of_interval = components.log_mass(low[..., None], high[..., None])
+            k = draw_index(log_weights + of_interval, gumbels[channel])
+            drawn = DiscretizedLogistic(select(components.loc, k), select(components.scale, k))
+            uniform = uniforms[..., channel]
+            value = drawn.quantile_within(uniform, low, high)
+            location = ops.clip(ops.round(drawn.loc), low, high)
+            value = ops.where(uniform == 0, location, value)
+            log_weights += components.log_prob(value[..., None])
+            deviations.append(self._deviation(value[..., None], middle))
+            pixel.append(ops.cast(value, "int32"))
+        return ops.stack(pixel, axis=-1)
+
+    def _unit_and_center(self, center):
+        return (CENTERED_UNIT, center) if self.centered else (127.5, 127.5)
+
+    def _deviation(self, value, center):
+        """How far a channel is from its center, in units of the means."""
+        unit, center = self._unit_and_center(center)
+        return (value - center) / unit
+
+    def _components(self, channel, parts, center, deviations, log_scale_shift=0.0):
+        """A channel's logistics [..., K], given its center [..., 1] and the earlier channels' deviations."""
+        means, log_scales, coefficients = parts
+        unit, center = self._unit_and_center(center)
+        shift = log_scale_shift + (CENTERED_LOG_SCALE_SHIFT if self.centered else 0.0)
+        return DiscretizedLogistic(
+            loc=center + unit * _conditional_mean(channel, means, coefficients, deviations),
+            scale=127.5 * _scale(ops.minimum(log_scales[channel] + shift, MAX_LOG_SCALE)),
+        )
+
+
+def _parts(params):
+    """Params -> logits [..., K], and by channel, lists of [..., K]: means, log-scales and coefficients."""
+    logits, *blocks = ops.split(params, 10, axis=-1)
+    return logits, blocks[0::3], blocks[1::3], [ops.tanh(block) for block in blocks[2::3]]
+
+
+def _against(shift, x):
+    """A shift [B] or a scalar, so that it broadcasts against x [B, ..., K]."""
+    return shift[(..., *[None] * (len(x.shape) - len(shift.shape)))]
 
 
 def _to_scaled(pixels):

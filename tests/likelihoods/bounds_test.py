@@ -1,0 +1,353 @@
+"""Tests of likelihoods within bounds, and of centered ones: probabilities, gradients, and draws."""
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from pixelcnn_aux import likelihoods
+from tests.custom import Coin
+from tests.helpers import chi_square_p_value, in_pixels, mixture_params, probabilities, without
+from tests.likelihoods.helpers import NUM_DRAWS, random_params
+
+VALUES = np.arange(256)
+
+
+def bounded_noise(likelihood, *shape, dtype=np.float64, seed=1, mode="sample"):
+    uniforms = np.random.default_rng(seed).random((*shape, likelihood.bounded_noise_size))
+    return likelihood.noise(tf.constant(uniforms.astype(dtype)), mode, bounded=True)
+
+
+def fixed_bounds(low, high, center):
+    """Bounds of [..., C] that do not depend on the pixel's earlier channels."""
+    return lambda channel, earlier: (low[..., channel], high[..., channel], center[..., channel])
+
+
+def random_bounds(*shape, num_values=256, channels=3, seed=2):
+    """low, high, center [*shape, channels], and an image that agrees."""
+    rng = np.random.default_rng(seed)
+    ends = np.sort(rng.integers(0, num_values, (2, *shape, channels)), axis=0)
+    ends[1] = np.where(rng.random(ends[1].shape) < 0.2, ends[0], ends[1])
+    low, high = ends
+    center = rng.uniform(0, num_values - 1, low.shape)
+    return low, high, center, rng.integers(low, high + 1)
+
+
+# Some five values of each channel, those of G and B by what is before them.
+def few_low_high(channel, earlier):
+    shift = sum(np.asarray(x) % 3 for x in earlier)
+    low = (120, 122 + shift, 252 + shift % 2)[channel]
+    return low, np.minimum(low + (4, 3, 5)[channel], 255)
+
+
+FEW = mixture_params(
+    logits=[0.0, 0.7],
+    means=[in_pixels([121.0, 124.0]), in_pixels([123.0, 127.0]), in_pixels([253.0, 250.0])],
+    log_scales=np.log(np.array([[2.0, 1.0], [0.8, 3.0], [1.0, 2.0]]) / 127.5),
+    coefficients=[[0.3, -0.5], [0.2, 0.4], [-0.3, 0.6]],
+)
+# As narrow, so that a center that is off by one shows.
+FEW_CENTERED = mixture_params(
+    logits=[0.0, 0.7],
+    means=np.array([[-3.0, 1.5], [1.5, -1.5], [0.0, 3.0]]) / 16,
+    log_scales=np.log(np.array([[2.0, 1.0], [0.4, 1.5], [0.5, 0.8]]) / 127.5) + 2.0,
+    coefficients=[[0.6, -0.9], [0.7, 0.5], [-0.8, 0.6]],
+)
+
+
+class MixtureTest(tf.test.TestCase, parameterized.TestCase):
+    def test_conditionals_are_renormalized(self):
+        likelihood = likelihoods.LogisticMixture()
+        params = random_params(5)
+        low, high, center, pixels = random_bounds(5)
+        received = likelihood.log_prob(params, pixels, low, high, center)
+        for i, (r, g, b) in enumerate(pixels):
+            p_r = probabilities(likelihood, without(params[i], 1, 2), VALUES, 0, 0)
+            p_rg = probabilities(likelihood, without(params[i], 2), r, VALUES, 0)
+            p_rgb = probabilities(likelihood, params[i], r, g, VALUES)
+            expected = 1.0
+            for channel, (p, value) in enumerate(zip((p_r, p_rg, p_rgb), (r, g, b))):
+                expected *= p[value] / p[low[i, channel] : high[i, channel] + 1].sum()
+            self.assertAllClose(received[i], np.log(expected), rtol=1e-7, atol=1e-9)
+
+    def test_all_values_are_no_bounds(self):
+        likelihood, params = likelihoods.LogisticMixture(), random_params(50)
+        *_, pixels = random_bounds(50)
+        expected = likelihood.log_prob(params, pixels)
+        for low, high in ((0 * pixels, None), (None, 0 * pixels + 255)):
+            received = likelihood.log_prob(params, pixels, low, high)
+            self.assertAllClose(received, expected, rtol=1e-12)
+
+    @parameterized.parameters((np.float32, 1e-4), (np.float64, 1e-12))
+    def test_bits_never_rise(self, dtype, tolerance):
+        params = (2.0 * random_params(2000)).astype(dtype)
+        low, high, center, pixels = random_bounds(2000)
+        for centered in (False, True):
+            likelihood = likelihoods.LogisticMixture(centered=centered)
+            before = likelihood.log_prob(params, pixels, center=center)
+            after = likelihood.log_prob(params, pixels, low, high, center)
+            self.assertEqual(after.dtype, dtype)
+            self.assertAllInRange(after - before, -tolerance, np.inf)
+            self.assertAllInRange(after, -np.inf, tolerance)
+            alone = likelihood.log_prob(params, pixels, pixels, pixels, center)
+            self.assertAllClose(alone, np.zeros(2000), atol=tolerance)
+
+    def test_probabilities_under_bounds_sum_to_one(self):
+        for centered in (False, True):
+            likelihood = likelihoods.LogisticMixture(2, centered=centered)
+            pixels, probs = few_probabilities(likelihood, FEW)
+            self.assertLen(np.unique(pixels, axis=0), len(pixels))
+            self.assertAllClose(probs.sum(), 1.0, rtol=1e-10)
+
+    def test_values_outside_have_no_probability(self):
+        """Nor do they disturb those beside them."""
+        likelihood = likelihoods.LogisticMixture(centered=True)
+        params = tf.constant(random_params(300), tf.float32)
+        low, high, center, pixels = random_bounds(300)
+        outside = np.random.default_rng(0).random(pixels.shape) < 0.2
+        low = np.where(outside, pixels + 1, low)  # beyond 255 too
+        high = np.where(outside & (pixels % 2 == 0), pixels - 3, high)  # below 0, and below `low`
+        agrees = ~outside.any(axis=-1)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(params)
+            log_prob = likelihood.log_prob(params, pixels, low, high, center)
+            beside = tf.reduce_sum(tf.boolean_mask(log_prob, agrees))
+        self.assertAllEqual(np.isfinite(log_prob), agrees)
+        self.assertAllEqual(log_prob[~agrees] == -np.inf, np.ones(np.sum(~agrees), bool))
+        gradient = tape.gradient(log_prob, params).numpy()
+        self.assertAllEqual(gradient, tape.gradient(beside, params))
+        self.assertAllEqual(gradient[~agrees], np.zeros([np.sum(~agrees), 100]))
+        self.assertAllEqual(np.isfinite(gradient), np.ones([300, 100]))
+
+    def test_finite_at_the_extremes(self):
+        rng, shape = np.random.default_rng(0), (2048, 10)
+        signed = [-1e6, -1.0, 0.0, 1e-6, 1.0, 1e6]
+        blocks = [rng.choice(signed, shape)]
+        for _ in range(3):
+            blocks += [rng.choice(signed, shape), rng.choice([-1e6, -7.0, 0.0, 5.0, 30.0], shape)]
+            blocks += [rng.choice(signed, shape)]
+        params = np.concatenate(blocks, axis=-1)
+        same = params[:, ::10].repeat(10, axis=-1)
+        params = tf.constant(np.concatenate([params, same]), tf.float32)
+        low, high, center, pixels = random_bounds(4096)
+        for centered in (False, True):
+            likelihood = likelihoods.LogisticMixture(centered=centered)
+            for ends in ((low, high), (pixels, pixels), (0 * pixels, 0 * pixels + 255)):
+                with tf.GradientTape() as tape:
+                    tape.watch(params)
+                    log_prob = likelihood.log_prob(params, pixels, *ends, center)
+                self.assertAllEqual(np.isfinite(log_prob), np.ones(4096))
+                gradient = tape.gradient(log_prob, params)
+                self.assertAllEqual(np.isfinite(gradient), np.ones(gradient.shape))
+            for uniform in (0.0, 1.0 - 2.0**-24):
+                for mode in likelihoods.MODES:
+                    noise = likelihood.noise(tf.fill([4096, 33], uniform), mode, bounded=True)
+                    bounds = fixed_bounds(low, high, center)
+                    drawn = likelihood.draw(params, noise, bounds=bounds).numpy()
+                    self.assertTrue(((low <= drawn) & (drawn <= high)).all())
+
+    def test_centered_is_another_way_to_write_the_parameters(self):
+        """That of the mixture with the same locations and scales."""
+        centered = likelihoods.LogisticMixture(3, centered=True)
+        plain = likelihoods.LogisticMixture(3)
+        params = random_params(200, num_components=3)
+        low, high, center, pixels = random_bounds(200)
+        blocks = params[:, 3:].reshape(-1, 3, 3, 3)  # [B, channel, mean or log-scale or ..., K]
+        coefficients = np.tanh(blocks[:, :, 2])
+        moved = 127.5 - center[..., np.newaxis]  # [B, 3, 1]
+        means = 16 * blocks[:, :, 0] - moved
+        means[:, 1] += coefficients[:, 0] * moved[:, 0]
+        means[:, 2] += coefficients[:, 1] * moved[:, 0] + coefficients[:, 2] * moved[:, 1]
+        blocks = np.stack([means / 127.5, blocks[:, :, 1] - 2.0, blocks[:, :, 2]], axis=2)
+        same = np.concatenate([params[:, :3], blocks.reshape(200, 27)], axis=-1)
+        for ends in ((None, None), (low, high)):
+            self.assertAllClose(
+                centered.log_prob(params, pixels, *ends, center),
+                plain.log_prob(same, pixels, *ends),
+                rtol=1e-9,
+            )
+        noise, bounds = bounded_noise(plain, 200), fixed_bounds(low, high, center)
+        drawn = centered.draw(params, noise, -0.3, bounds=bounds)
+        self.assertAllEqual(drawn, plain.draw(same, noise, -0.3, bounds=bounds))
+
+    @parameterized.product(dtype=(np.float32, np.float64), centered=(False, True))
+    def test_draws(self, dtype, centered):
+        likelihood = likelihoods.LogisticMixture(2, centered=centered)
+        params = FEW_CENTERED if centered else FEW
+        pixels, probs = few_probabilities(likelihood, params)
+        noise = bounded_noise(likelihood, NUM_DRAWS, dtype=dtype)
+        drawn = likelihood.draw(
+            np.tile(params, (NUM_DRAWS, 1)).astype(dtype), noise, bounds=few_bounds
+        )
+        self.assertEqual(drawn.dtype, tf.int32)
+        index = {tuple(pixel): i for i, pixel in enumerate(pixels)}
+        counts = np.bincount([index[tuple(x)] for x in drawn.numpy()], minlength=len(pixels))
+        self.assertGreater(chi_square_p_value(counts, probs), 1e-4)
+
+    def test_log_scale_shift(self):
+        likelihood, params = likelihoods.LogisticMixture(), random_params(4, 5)
+        noise, bounds = bounded_noise(likelihood, 4, 5), fixed_bounds(*random_bounds(4, 5)[:3])
+        is_log_scale = np.repeat([0, 0, 1, 0, 0, 1, 0, 0, 1, 0], 10)
+        for shift in (-0.5, -100.0, np.array([0.0, -0.5, -1.0, 0.5])):
+            shifted = params + is_log_scale * np.reshape(shift, [-1, 1, 1])
+            self.assertAllEqual(
+                likelihood.draw(params, noise, shift, bounds),
+                likelihood.draw(shifted, noise, bounds=bounds),
+            )
+        plain = likelihood.draw(params, noise, bounds=bounds)
+        self.assertNotAllEqual(likelihood.draw(params, noise, -0.5, bounds), plain)
+
+    def test_infinite_scales_are_flat(self):
+        likelihood = likelihoods.LogisticMixture()
+        params, noise = random_params(6400), bounded_noise(likelihood, 6400)
+        low, high = np.full([6400, 3], 11), np.full([6400, 3], 26)
+        bounds = fixed_bounds(low, high, low)
+        drawn = likelihood.draw(params, noise, 1000.0, bounds).numpy()
+        counts = np.bincount(drawn[:, 0], minlength=27)[11:]
+        self.assertGreater(chi_square_p_value(counts, np.full(16, 1 / 16)), 1e-4)
+
+    def test_map_is_the_location_moved_into_the_interval(self):
+        likelihood = likelihoods.LogisticMixture(num_components=1)
+        params = mixture_params(
+            [0.0],
+            means=np.array([[100.4 - 127.5], [3.0], [90.0]]) / 127.5,
+            log_scales=1.0,
+            coefficients=[[30.0], [0.0], [30.0]],  # 1 of r for G, 1 of g for B
+        )
+        noise = bounded_noise(likelihood, mode="map")
+        for ends, expected in (
+            (((0, 255), (0, 255), (0, 255)), [100, 103, 193]),
+            (((110, 120), (0, 255), (0, 255)), [110, 113, 203]),
+            (((0, 90), (95, 99), (0, 150)), [90, 95, 150]),
+        ):
+            low, high = np.transpose(ends)
+            drawn = likelihood.draw(params, noise, bounds=fixed_bounds(low, high, low))
+            self.assertAllEqual(drawn, expected)
+
+    def test_plain_and_compiled_draws_agree(self):
+        likelihood = likelihoods.LogisticMixture(centered=True)
+        params, noise = tf.constant(random_params(64)), bounded_noise(likelihood, 64)
+        bounds = fixed_bounds(*random_bounds(64)[:3])
+        compiled = tf.function(likelihood.draw, jit_compile=True)
+        self.assertAllEqual(
+            compiled(params, noise, bounds=bounds), likelihood.draw(params, noise, bounds=bounds)
+        )
+
+    def test_config(self):
+        likelihood = likelihoods.LogisticMixture(2, centered=True)
+        again = likelihoods.LogisticMixture.from_config(likelihood.get_config())
+        self.assertEqual((again.num_components, again.centered), (2, True))
+        self.assertFalse(likelihoods.LogisticMixture.from_config({"num_components": 2}).centered)
+
+    def test_a_centered_mixture_needs_centers(self):
+        likelihood = likelihoods.LogisticMixture(centered=True)
+        with self.assertRaisesRegex(ValueError, "Expected `center` .*Received: None"):
+            likelihood.log_prob(np.zeros([2, 100]), np.zeros([2, 3]), np.zeros([2, 3]))
+        with self.assertRaisesRegex(ValueError, "Expected `bounds` .*Received: None"):
+            likelihood.draw(np.zeros([2, 100]), np.zeros([2, 13]))
+
+
+def few_bounds(channel, earlier):
+    """Bounds as `few_low_high`'s, of many pixels, with centers."""
+    shift = sum((x % 3 for x in earlier), 0 * earlier[0] if earlier else 0)
+    low = (120, 122 + shift, 252 + shift % 2)[channel]
+    shape = [NUM_DRAWS]
+    low = tf.broadcast_to(low, shape)
+    high = tf.minimum(low + (4, 3, 5)[channel], 255)
+    return low, high, tf.fill(shape, (123.0, 124.5, 250.0)[channel])
+
+
+def few_probabilities(likelihood, params):
+    """All pixels within `few_low_high`, and their probabilities."""
+    pixels, ends = [()], [()]
+    for channel in range(3):
+        found = []
+        for pixel, before in zip(pixels, ends):
+            low, high = few_low_high(channel, pixel)
+            found += [((*pixel, v), (*before, (low, high))) for v in range(low, high + 1)]
+        pixels, ends = zip(*found)
+    low, high = np.moveaxis(np.array(ends), -1, 0)
+    center = np.broadcast_to([123.0, 124.5, 250.0], low.shape)
+    params = np.tile(params, (len(pixels), 1))
+    return pixels, np.exp(likelihood.log_prob(params, np.array(pixels), low, high, center).numpy())
+
+
+class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
+    def test_conditionals_are_renormalized(self):
+        likelihood, rng = likelihoods.Categorical(5, 2), np.random.default_rng(0)
+        params = rng.normal(size=(60, likelihood.num_params))
+        low, high, center, pixels = random_bounds(60, num_values=5, channels=2)
+        received = np.exp(likelihood.log_prob(params, pixels, low, high, center))
+        values = np.arange(5)
+        for i, (first, second) in enumerate(pixels):
+            joint = probabilities(likelihood, params[i], values[:, np.newaxis], values)
+            expected = 1.0
+            for channel, (p, v) in enumerate(((joint.sum(1), first), (joint[first], second))):
+                expected *= p[v] / p[low[i, channel] : high[i, channel] + 1].sum()
+            self.assertAllClose(received[i], expected, rtol=1e-9)
+        self.assertAllEqual(received, np.exp(likelihood.log_prob(params, pixels, low, high)))
+
+    def test_values_outside_have_no_probability(self):
+        likelihood, rng = likelihoods.Categorical(4, 2), np.random.default_rng(0)
+        params = tf.constant(rng.choice([-1e6, 0.0, 1.0, 1e6], (500, 24)), tf.float32)
+        low, high, _, pixels = random_bounds(500, num_values=4, channels=2)
+        outside = rng.random(pixels.shape) < 0.2
+        low = np.where(outside, pixels + 1, low)
+        agrees = ~outside.any(axis=-1)
+        with tf.GradientTape() as tape:
+            tape.watch(params)
+            log_prob = likelihood.log_prob(params, pixels, low, high)
+        self.assertAllEqual(np.isfinite(log_prob), agrees)
+        gradient = tape.gradient(log_prob, params)
+        self.assertAllEqual(np.isfinite(gradient), np.ones(gradient.shape))
+        self.assertAllEqual(gradient[~agrees], np.zeros([np.sum(~agrees), 24]))
+
+    def test_draws(self):
+        likelihood = likelihoods.Categorical(5, 2)
+        params = np.random.default_rng(0).normal(size=likelihood.num_params)
+
+        def bounds(channel, earlier):
+            low = earlier[0] % 2 if channel else tf.ones([NUM_DRAWS], tf.int32)
+            return low, low + 2, low
+
+        drawn = likelihood.draw(
+            np.tile(params, (NUM_DRAWS, 1)), bounded_noise(likelihood, NUM_DRAWS), bounds=bounds
+        )
+        first, second = np.meshgrid(np.arange(1, 4), np.arange(5), indexing="ij")
+        pixels = np.stack([first, second], axis=-1).reshape(-1, 2)
+        low = np.stack([np.ones(15, int), pixels[:, 0] % 2], axis=-1)
+        params = np.tile(params, (15, 1))
+        probs = np.exp(likelihood.log_prob(params, pixels, low, low + 2))
+        self.assertAllClose(probs.sum(), 1.0)
+        counts = np.zeros([5, 5], int)
+        np.add.at(counts, tuple(drawn.numpy().T), 1)
+        self.assertEqual(counts[1:4].sum(), NUM_DRAWS)
+        self.assertAllEqual(counts[1:4].ravel()[probs == 0], np.zeros(np.sum(probs == 0)))
+        self.assertGreater(chi_square_p_value(counts[1:4].ravel(), probs), 1e-4)
+
+
+class InterfaceTest(tf.test.TestCase):
+    def test_likelihoods_without_bounds_say_so(self):
+        coin = Coin()
+        low, params = np.zeros([2, 1]), np.zeros([2, 1])
+        for use in (
+            lambda: coin.log_prob(params, low, low),
+            lambda: coin.noise(tf.zeros([2, 1]), bounded=True),
+            lambda: coin.draw(params, params, bounds=fixed_bounds(low, low, low)),
+        ):
+            with self.assertRaisesRegex(NotImplementedError, "has bounds. Received: Coin"):
+                use()
+
+    def test_wrong_shapes_are_refused(self):
+        likelihood = likelihoods.LogisticMixture()
+        params, images = np.zeros([2, 5, 100]), np.zeros([2, 5, 3])
+        for name in ("low", "high", "center"):
+            given = {"low": images, name: images[..., :1]}
+            with self.assertRaisesRegex(ValueError, rf"Expected `{name}` .*Received.*\(2, 5, 1\)"):
+                likelihood.log_prob(params, images, **given)
+        bounds = fixed_bounds(images, images, images)
+        with self.assertRaisesRegex(ValueError, r"\[..., 33\]. Received: noise.shape=\(2, 5, 13\)"):
+            likelihood.draw(params, np.zeros([2, 5, 13]), bounds=bounds)
+
+
+if __name__ == "__main__":
+    tf.test.main()

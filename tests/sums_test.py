@@ -1,0 +1,353 @@
+"""Tests of the sums that auxiliary images fix: their bounds, and the likelihoods and draws within them."""
+
+import collections
+import importlib.util
+import itertools
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import checks, likelihoods
+from pixelcnn_aux.sums import FixedSum
+from tests.helpers import chi_square_p_value
+from tests.likelihoods.helpers import NUM_DRAWS, random_params
+
+PROTOTYPE = pathlib.Path(__file__).parents[2] / "shared" / "prototype" / "exact_centered.py"
+
+HALVES = pa.auxiliary.HalfResolution()
+# Sums as small as can be told apart: (the sum, channels of an image of one block).
+SMALL = {
+    "halves": (HALVES.fixed_sum(3), 1),
+    "halves_of_two_channels": (HALVES.fixed_sum(2), 2),
+    "gray": (FixedSum([[[3, 5, 1]]], step=4, num_values=5), 3),
+    "narrow": (FixedSum([[[6, 3, 1]]], step=1, first=2, num_values=4), 3),
+    "block_and_channels": (FixedSum([[[3, 1], [2, 1]]] * 2, step=5, first=-2, num_values=2), 2),
+}
+small = parameterized.named_parameters((name, *sizes) for name, sizes in SMALL.items())
+
+
+def random_images(*shape, num_values=256, seed=0):
+    return np.random.default_rng(seed).integers(0, num_values, shape).astype(np.uint8)
+
+
+def all_images(fixed_sum, channels):
+    """Every image of one block, uint8 [N, ratio, ratio, C]."""
+    shape = (fixed_sum.ratio, fixed_sum.ratio, channels)
+    values = itertools.product(range(fixed_sum.num_values), repeat=int(np.prod(shape)))
+    return np.array(list(values), np.uint8).reshape(-1, *shape)
+
+
+def draw_block(fixed_sum, likelihood, params, auxiliary, shift=0.0, mode="sample"):
+    """Draws images of one block, [B, ratio, ratio, C], pixel by pixel given auxiliary values [B, c]."""
+    batch, ratio = len(params), fixed_sum.ratio
+    shape = (batch, ratio, ratio, likelihood.bounded_noise_size)
+    uniforms = np.random.default_rng(1).random(shape).astype(params.dtype)
+    noise = likelihood.noise(tf.constant(uniforms), mode, bounded=True)
+    left, pixels = fixed_sum.start(auxiliary), []
+    for row, column in np.ndindex(ratio, ratio):
+        position = fixed_sum.position(row, column)
+        bounds = fixed_sum.bounds(left, position)
+        here = params[:, row, column], noise[:, row, column]
+        pixels.append(likelihood.draw(*here, log_scale_shift=shift, bounds=bounds))
+        left = fixed_sum.after(left, position, pixels[-1])
+    return np.stack(pixels, axis=1).reshape(batch, ratio, ratio, -1).astype(np.uint8)
+
+
+class BoundsTest(tf.test.TestCase, parameterized.TestCase):
+    @small
+    def test_bounds_are_what_can_be_completed(self, fixed_sum, channels):
+        images = all_images(fixed_sum, channels)
+        values = images.reshape(len(images), -1)
+        auxiliary = fixed_sum.auxiliary(images).numpy()
+        possible = collections.defaultdict(set)  # given the auxiliary values and the values before
+        for q, image in zip(auxiliary, values):
+            for i, value in enumerate(image):
+                possible[(*q.ravel(), *image[:i])].add(value)
+        low, high, _ = (x.numpy() for x in fixed_sum.of_images(images, auxiliary))
+        for x in (low, high):
+            self.assertEqual((x.shape, x.dtype), (images.shape, np.int32))
+        ends = zip(low.reshape(values.shape), high.reshape(values.shape))
+        for q, image, (lows, highs) in zip(auxiliary, values, ends):
+            for i in range(len(image)):
+                expected = possible[(*q.ravel(), *image[:i])]
+                self.assertEqual(set(range(lows[i], highs[i] + 1)), expected)
+
+    def test_by_hand(self):
+        image = np.array([[90, 100], [110, 100]], np.uint8).reshape(1, 2, 2, 1)
+        low, high, center = HALVES.fixed_sum(256).of_images(image, HALVES(image))  # 398 .. 401
+        self.assertAllEqual(low[0, ..., 0], [[0, 0], [0, 98]])
+        self.assertAllEqual(high[0, ..., 0], [[255, 255], [211, 101]])
+        expected = [[399.5 / 4, 309.5 / 3], [209.5 / 2, 99.5]]
+        self.assertAllClose(center[0, ..., 0], expected, rtol=1e-6)
+
+    def test_the_center_of_a_gray_is_its_levels_middle(self):
+        for bits in (1, 4, 8):
+            grayscale = pa.auxiliary.Grayscale(bits)
+            images = random_images(2, 4, 6, 3)
+            grays = grayscale(images).numpy()
+            *_, center = grayscale.fixed_sum(256).of_images(images, grays)
+            width = 256 // 2**bits
+            middle = grays * width + (1000 * width - 1) / 2000
+            self.assertAllClose(center, np.repeat(middle, 3, axis=-1), rtol=1e-6)
+
+    def test_centers_are_values(self):
+        """Also where the values before them leave less or more than values can be."""
+        images = np.zeros([2, 2, 2, 1], np.uint8)
+        images[0, 0] = 255
+        *_, center = HALVES.fixed_sum(256).of_images(images, [[[[10]]], [[[200]]]])
+        self.assertAllInRange(center, 0, 255)
+        self.assertAllClose(center[:, 1, 1, 0], [0, 255])
+
+    def test_values_that_contradict_have_no_interval(self):
+        image = np.array([[255, 0], [0, 0]], np.uint8).reshape(1, 2, 2, 1)
+        low, high, _ = HALVES.fixed_sum(256).of_images(image, [[[[10]]]])  # 38 .. 41
+        self.assertAllEqual((low <= high)[0, ..., 0], [[True, False], [False, False]])
+
+    @parameterized.parameters(HALVES, pa.auxiliary.Grayscale(3))
+    def test_pixel_by_pixel_as_for_whole_images(self, transform):
+        """Carrying what is left of a row of blocks, [B, W / ratio, c]; rows and columns are tensors."""
+        images, sizes = random_images(3, 4, 6, 3), (4, 6)
+        fixed_sum, auxiliary = transform.fixed_sum(256), transform(images)
+        ratio, found = fixed_sum.ratio, []
+        for row, column in np.ndindex(sizes):
+            if column == 0 and row % ratio == 0:
+                left = fixed_sum.start(auxiliary[:, row // ratio]).numpy()
+            position = fixed_sum.position(tf.constant(row), tf.constant(column))
+            pixel, block = images[:, row, column], left[:, column // ratio]
+            bounds = fixed_sum.bounds(tf.constant(block), position)
+            known = [bounds(i, list(pixel.T[:i])) for i in range(3)]
+            found.append([np.stack(x, axis=-1) for x in zip(*known)])
+            left[:, column // ratio] = fixed_sum.after(block, position, pixel)
+        for x, expected in zip(zip(*found), fixed_sum.of_images(images, auxiliary)):
+            self.assertAllEqual(np.stack(x, axis=1).reshape(3, *sizes, 3), expected)
+
+
+class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
+    @small
+    def test_conditionals_of_all_images_sum_to_one(self, fixed_sum, channels):
+        """Given each auxiliary image, over all that agree; nothing is left for others."""
+        images = all_images(fixed_sum, channels)
+        auxiliary = fixed_sum.auxiliary(images).numpy()
+        likelihood = likelihoods.Categorical(fixed_sum.num_values, channels)
+        pixel = np.random.default_rng(0).normal(size=(*images.shape[1:3], likelihood.num_params))
+        params = np.broadcast_to(pixel, (len(images), *pixel.shape))
+        for q in np.unique(auxiliary, axis=0):
+            given = np.broadcast_to(q, auxiliary.shape)
+            known = fixed_sum.of_images(images, given)
+            nats = likelihood.log_prob(params, images, *known).numpy().sum(axis=(1, 2))
+            self.assertAllClose(np.exp(nats).sum(), 1.0, rtol=1e-10)
+            self.assertAllEqual(np.isfinite(nats), (auxiliary == given).all(axis=(1, 2, 3)))
+
+    @parameterized.product(centered=(False, True), name=("gray", "narrow"))
+    def test_all_colors_under_a_small_gray_sum_to_one(self, centered, name):
+        fixed_sum, _ = SMALL[name]
+        images = all_images(fixed_sum, 3)
+        auxiliary = fixed_sum.auxiliary(images).numpy()
+        likelihood = likelihoods.LogisticMixture(2, centered=centered)
+        params = np.broadcast_to(random_params(1, 1, num_components=2), (*images.shape[:3], 20))
+        known = fixed_sum.of_images(images, auxiliary)
+        probs = np.exp(likelihood.log_prob(params, images, *known)).ravel()
+        sums = np.bincount(auxiliary.ravel() - auxiliary.min(), probs)
+        self.assertAllClose(sums, np.ones(len(sums)), rtol=1e-9)
+
+    @parameterized.parameters(False, True)
+    def test_all_colors_of_a_pixel_under_its_gray_sum_to_one(self, centered):
+        grayscale = pa.auxiliary.Grayscale(bits=8)
+        values = np.arange(256, dtype=np.int32)
+        luma = (299 * values[:, None, None] + 587 * values[:, None] + 114 * values) // 1000
+        likelihood = likelihoods.LogisticMixture(3, centered=centered)
+        params = random_params(num_components=3).astype(np.float32)
+
+        def log_prob(pixels, gray):
+            images = np.reshape(pixels, (-1, 1, 1, 3))
+            known = grayscale.fixed_sum(256).of_images(
+                images, np.full([len(images), 1, 1, 1], gray)
+            )
+            all_params = np.broadcast_to(params, (*images.shape[:3], 30))
+            return likelihood.log_prob(all_params, images, *known).numpy()
+
+        for gray in (0, 7, 131, 255):
+            agreeing = np.argwhere(luma == gray)
+            total = np.exp(log_prob(agreeing, gray), dtype=np.float64).sum()
+            self.assertAllClose(total, 1.0, rtol=0, atol=1e-5)
+            others = random_images(5000, 3)
+            others = others[luma[tuple(others.T)] != gray]
+            self.assertAllEqual(log_prob(others, gray) == -np.inf, np.ones([len(others), 1, 1]))
+
+    @parameterized.parameters(False, True)
+    def test_all_colors_of_a_blocks_last_pixel_sum_to_one(self, centered):
+        images = random_images(1, 2, 2, 3)
+        halves = HALVES(images)
+        known = [x[0, 1, 1] for x in HALVES.fixed_sum(256).of_images(images, halves)]
+        likelihood = likelihoods.LogisticMixture(3, centered=centered)
+        # Those near what agrees, each of four values, and any others.
+        near = np.clip(
+            images[0, 1, 1].astype(int) + np.indices([9, 9, 9]).reshape(3, -1).T - 4, 0, 255
+        )
+        pixels = np.unique(np.concatenate([near, random_images(500, 3)]), axis=0)
+        params = np.tile(random_params(num_components=3).astype(np.float32), (len(pixels), 1))
+        known = [np.broadcast_to(x, pixels.shape) for x in known]
+        probs = np.exp(likelihood.log_prob(params, pixels, *known))
+        changed = np.repeat(images, len(pixels), axis=0)
+        changed[:, 1, 1] = pixels
+        agrees = (HALVES(changed) == halves).numpy().all(axis=(1, 2, 3))
+        self.assertEqual(agrees.sum(), 64)
+        self.assertAllClose(probs.sum(dtype=np.float64), 1.0, rtol=0, atol=1e-5)
+        self.assertAllEqual(probs[~agrees], np.zeros(np.sum(~agrees)))
+
+    @parameterized.parameters(False, True)
+    def test_agrees_with_the_prototype(self, centered):
+        if not PROTOTYPE.exists():
+            self.skipTest("needs ../shared")
+        spec = importlib.util.spec_from_file_location("exact_centered", PROTOTYPE)
+        prototype = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(prototype)
+        images, params = random_images(3, 4, 6, 3), random_params(3, 4, 6).astype(np.float32)
+        halves = HALVES(images)
+        expected = prototype.bits_per_dim(images, params, halves, centered)
+        known = HALVES.fixed_sum(256).of_images(images, halves)
+        likelihood = likelihoods.LogisticMixture(centered=centered)
+        nats = likelihood.log_prob(params, images, *known).numpy()
+        self.assertAllClose(-nats.mean(axis=(1, 2)) / (3 * np.log(2)), expected, rtol=1e-6)
+
+
+class DrawsTest(tf.test.TestCase, parameterized.TestCase):
+    @parameterized.product(
+        transform=(HALVES, pa.auxiliary.Grayscale(), pa.auxiliary.Grayscale(8)),
+        centered=(False, True),
+    )
+    def test_draws_agree(self, transform, centered):
+        fixed_sum, likelihood = (
+            transform.fixed_sum(256),
+            likelihoods.LogisticMixture(2, centered=centered),
+        )
+        count, ratio = NUM_DRAWS // 4, fixed_sum.ratio
+        params = 3.0 * random_params(count, ratio, ratio, num_components=2).astype(np.float32)
+        channels = transform.channels or 3
+        auxiliary = random_images(count, channels, num_values=transform.num_values or 256)
+        for shift, mode in ((0.0, "sample"), (-1.0, "sample"), (0.0, "map"), (-0.5, "map")):
+            images = draw_block(fixed_sum, likelihood, params, auxiliary, shift, mode)
+            self.assertAllEqual(transform(images)[:, 0, 0], auxiliary)
+
+    def test_draws_of_grays_agree(self):
+        likelihood, count = likelihoods.Categorical(16), NUM_DRAWS
+        params = 3.0 * np.random.default_rng(0).normal(size=(count, 2, 2, 16))
+        auxiliary = random_images(count, 1, num_values=16)
+        images = draw_block(HALVES.fixed_sum(16), likelihood, params, auxiliary)
+        self.assertAllEqual(HALVES(images)[:, 0, 0], auxiliary)
+
+    @small
+    def test_draws_follow_the_probabilities(self, fixed_sum, channels):
+        images = all_images(fixed_sum, channels)
+        auxiliary = fixed_sum.auxiliary(images).numpy()
+        likelihood = likelihoods.Categorical(fixed_sum.num_values, channels)
+        if channels == 3:
+            likelihood = likelihoods.LogisticMixture(2, centered=True)
+        size = (fixed_sum.ratio, fixed_sum.ratio, likelihood.num_params)
+        pixel = np.random.default_rng(0).normal(size=size)
+        given, counts = np.unique(auxiliary, axis=0, return_counts=True)
+        given = given[np.argmax(counts)]
+        known = fixed_sum.of_images(images, np.broadcast_to(given, auxiliary.shape))
+        params = np.broadcast_to(pixel, (len(images), *size))
+        expected = np.exp(likelihood.log_prob(params, images, *known).numpy().sum(axis=(1, 2)))
+        drawn = draw_block(
+            fixed_sum,
+            likelihood,
+            np.broadcast_to(pixel, (NUM_DRAWS, *size)),
+            np.broadcast_to(given[0, 0], (NUM_DRAWS, given.shape[-1])),
+        )
+        places = fixed_sum.num_values ** np.arange(images[0].size)[::-1]  # of `all_images`
+        index = drawn.reshape(NUM_DRAWS, -1) @ places
+        counts = np.bincount(index, minlength=len(images))
+        self.assertEqual(counts[expected == 0].sum(), 0)
+        self.assertGreater(chi_square_p_value(counts, expected), 1e-4)
+
+
+class Darker(pa.auxiliary.HalfResolution):
+    """A half resolution that rounds down, and still declares the one that rounds to the nearest."""
+
+    def __call__(self, images):
+        sums = pa.auxiliary.over_blocks(tf.reduce_sum, tf.cast(images, tf.int32), 2)
+        return tf.cast(sums // 4, tf.uint8)
+
+
+def declaring(transform, **arguments):
+    """A transform that gives what another one does, and declares another sum."""
+
+    class Declares(type(transform)):
+        def fixed_sum(self, num_values):
+            return FixedSum(num_values=num_values, **arguments)
+
+    return Declares(**transform.get_config())
+
+
+class CheckTest(tf.test.TestCase, parameterized.TestCase):
+    def check(self, transform, num_values=256, channels=3):
+        images = random_images(3, 4, 6, channels, num_values=num_values)
+        images[0], images[1] = 0, num_values - 1
+        likelihood = likelihoods.Categorical(num_values, channels)
+        below = likelihoods.Categorical(
+            transform.num_values or num_values, transform.channels or channels
+        )
+        checks.check_fixed_sum(transform, images, transform(images), likelihood, below)
+
+    def test_what_transforms_declare_is_true(self):
+        for bits in range(1, 9):
+            self.check(pa.auxiliary.Grayscale(bits))
+        for sizes in ((256, 3), (16, 1), (2, 2)):
+            self.check(HALVES, *sizes)
+
+    def test_a_transform_need_not_declare_any(self):
+        self.assertIsNone(pa.auxiliary.Transform().fixed_sum(256))
+        self.check(declaring_none())
+
+    def test_other_sums_are_refused(self):
+        gray = pa.auxiliary.Grayscale()
+        block, luma = np.ones([2, 2]), [[[299, 587, 114]]]
+        for transform, error in (
+            (Darker(), "Darker to tell its values. Received: others for"),
+            (declaring(HALVES, weights=block, step=4, first=-1), "to tell its values"),
+            (
+                declaring(HALVES, weights=block, step=5, first=-2),
+                "Received: windows from -2 to 1277",
+            ),
+            (
+                declaring(HALVES, weights=block, step=4, first=-4),
+                "Received: windows from -4 to 1019",
+            ),
+            (declaring(HALVES, weights=[[1]], step=4), "blocks of side 2. Received: 1"),
+            (declaring(gray, weights=[[1]], step=16), "to tell 3 channels. Received: 1"),
+            (declaring(gray, weights=[[[3, 5]]], step=16), "over all of 3 channels.*Received: 2"),
+            (declaring(gray, weights=luma, step=16_000, first=1), "to tell its values"),
+        ):
+            with self.assertRaisesRegex(ValueError, error):
+                self.check(transform)
+
+    def test_windows_that_no_value_reaches_are_refused(self):
+        FixedSum([[[16, 4, 1]]], step=1, num_values=4)
+        for weights, step, needed in (([16, 4, 1], 1, 6), ([1, 1, 5], 4, 5)):
+            with self.assertRaisesRegex(ValueError, f"{needed} or more. Received: step={step}"):
+                FixedSum([[weights]], step=step, num_values=3 if step == 1 else 256)
+
+    def test_other_weights_are_refused(self):
+        for weights in ([[1, 0], [1, 1]], [[1, -1], [1, 1]], [[1.5]]):
+            with self.assertRaisesRegex(ValueError, "whole numbers of 1 or more. Received"):
+                FixedSum(weights, step=4)
+        for weights in ([1, 2], [[1, 2]], [], 3):
+            with self.assertRaisesRegex(ValueError, "weights of shape .ratio, ratio.*Received"):
+                FixedSum(weights, step=4)
+
+
+def declaring_none():
+    class DeclaresNone(pa.auxiliary.HalfResolution):
+        def fixed_sum(self, num_values):
+            return None
+
+    return DeclaresNone()
+
+
+if __name__ == "__main__":
+    tf.test.main()
