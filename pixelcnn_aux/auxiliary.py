@@ -153,7 +153,9 @@ class Grayscale(Transform):
         return ops.cast(luma // 2 ** (8 - self.bits), "uint8")
 
     def fixed_sum(self, num_values):
-        return FixedSum([[LUMA]], step=1000 * 2 ** (8 - self.bits), num_values=num_values)
+        if num_values < 256:
+            return None  # Some grays would be of no image at all.
+        return FixedSum([[LUMA]], step=1000 * 2 ** (8 - self.bits))
 
     def get_config(self):
         return {"bits": self.bits}

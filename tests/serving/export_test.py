@@ -367,7 +367,9 @@ class FolderTest(ExportTestCase):
     def test_factors_that_are_not_trained(self):
         run = self.folder / "half"
         helpers.make_run(run, self.model, ["grayscale"])
-        with self.assertRaisesRegex(ValueError, "Expected trained factors: 'image' not trained"):
+        with self.assertRaisesRegex(
+            ValueError, "Expected trained factors. Received: 'image' not trained"
+        ):
             export.export(run, self.folder / "refused")
         self.assertFalse((self.folder / "refused").exists())
 
