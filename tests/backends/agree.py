@@ -64,7 +64,9 @@ def gradients(factor, inputs, images):
             params, _ = factor.stateless_call(weights, others, inputs, training=False)
             return ops.mean(factor.likelihood.bits_per_dim(images, params))
 
-        found = jax.grad(mean_bits)([weight.value for weight in factor.trainable_variables])
+        found = jax.jit(jax.grad(mean_bits))(
+            [weight.value for weight in factor.trainable_variables]
+        )
     return np.concatenate([np.ravel(ops.convert_to_numpy(x)).astype(np.float64) for x in found])
 
 
