@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from pixelcnn_aux import callbacks, data, workdir
+from pixelcnn_aux.workdir import create as create_workdir
 
 BETAS = (0.95, 0.9995)  # Adam's, as in PixelCNN++ (Salimans et al., 2017)
 
@@ -27,7 +28,7 @@ class Training(NamedTuple):
     flip: bool = True  # whether images are flipped left to right at random
 
 
-def train(model, training, images, validation_images, folder, factors=None, seed=0):
+def train(model, training, images, validation_images, workdir, factors=None, seed=0):
     """Trains factors of a model in a workdir, each from its last checkpoint on.
 
     The first weights are drawn from the seed, whatever those of `model` are.
@@ -36,7 +37,7 @@ def train(model, training, images, validation_images, folder, factors=None, seed
       model: `AuxiliaryModel`; its factors are given their averaged weights as they are done.
       training: `Training` of every factor, a dict, name -> `Training`, or a `presets.Preset`.
       images, validation_images: uint8 [N, H, W, 3], full images, or `data.Images`.
-      folder: path of the workdir, a new one or that of an earlier run with the same arguments.
+      workdir: path of a folder, a new one or that of an earlier run with the same arguments.
       factors: list of names of factors; all where None.
       seed: int.
 
@@ -61,8 +62,8 @@ def train(model, training, images, validation_images, folder, factors=None, seed
             raise ValueError(
                 f"Expected images of the model's size, {model.image_size}. Received: {split.image_size}"
             )
-    workdir.create(
-        folder,
+    create_workdir(
+        workdir,
         {
             **images.source,
             "seed": seed,
@@ -70,9 +71,11 @@ def train(model, training, images, validation_images, folder, factors=None, seed
             "model": model.description(),
         },
     )
-    print(f"Training in {folder}: {images.num_images:,} images", flush=True)
+    print(f"Training in {workdir}: {images.num_images:,} images", flush=True)
     for name in names:
-        average = train_factor(model, name, images, validation_images, settings[name], folder, seed)
+        average = train_factor(
+            model, name, images, validation_images, settings[name], workdir, seed
+        )
         model.factors[name].set_weights(average.get_weights())
         model.untrained = tuple(other for other in model.untrained if other != name)
 
