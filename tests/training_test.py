@@ -282,7 +282,7 @@ class TrainTest(tf.test.TestCase):
         arguments = {
             "images": cls.images,
             "validation_images": cls.validation,
-            "folder": cls.folder,
+            "workdir": cls.folder,
             **changes,
         }
         pa.train(model, setting, factors=factors, **arguments)
@@ -351,7 +351,7 @@ class TrainTest(tf.test.TestCase):
             (self.setting, {"factors": ["8x8"]}, "Expected a factor of .*Received: '8x8'"),
         ):
             with self.assertRaisesRegex(ValueError, message):
-                self.train(self.first, setting, folder=folder, **changes)
+                self.train(self.first, setting, workdir=folder, **changes)
         self.assertFalse(folder.exists())
 
 
