@@ -3,8 +3,11 @@
 import numpy as np
 from keras import ops
 
+from pixelcnn_aux.serialization import Configured, register
 
-class FixedSum:
+
+@register()
+class FixedSum(Configured):
     """A weighted sum of the values in each block of an image, as far as an auxiliary value tells it.
 
     An auxiliary value q stands for a window of sums, so that it is a function of the sum:
@@ -30,6 +33,7 @@ class FixedSum:
       step: int, how many sums an auxiliary value stands for.
       first: int, the smallest sum that the auxiliary value 0 stands for.
       num_values: int, the values are 0 .. num_values - 1.
+      exact: bool, whether values that contradict the sum are ruled out; if not, it only centers them.
 
     Attributes:
       ratio: int, the sides of a block.
@@ -40,7 +44,7 @@ class FixedSum:
         later value reaches.
     """
 
-    def __init__(self, weights, step, first=0, num_values=256):
+    def __init__(self, weights, step, first=0, num_values=256, exact=True):
         weights = np.asarray(weights)
         shape = weights.shape
         if len(shape) not in (2, 3) or shape[0] != shape[1] or not weights.size:
@@ -54,7 +58,8 @@ class FixedSum:
             )
         self.ratio = shape[0]
         self.num_channels = shape[2] if len(shape) == 3 else None
-        self.step, self.first, self.num_values = step, first, num_values
+        self.weights = weights
+        self.step, self.first, self.num_values, self.exact = step, first, num_values, exact
         # Each [ratio ** 2, 1] or [ratio ** 2, C], in the order in which the values are decided.
         self._weights = weights.reshape(self.ratio**2, -1).astype(np.int32)
         until = np.cumsum(self._weights).reshape(self._weights.shape)
@@ -70,6 +75,19 @@ class FixedSum:
                 f"{int((self._weights - self._later).max())} or more. Received: step={step}. Give an "
                 "auxiliary value a wider window of sums."
             )
+
+    def get_config(self):
+        return {
+            "weights": self.weights.tolist(),
+            "step": self.step,
+            "first": self.first,
+            "num_values": self.num_values,
+            "exact": self.exact,
+        }
+
+    def with_exact(self, exact):
+        """The same sum, which rules values out or not."""
+        return type(self)(**{**self.get_config(), "exact": exact})
 
     def start(self, auxiliary):
         """What is left before a block's first pixel: [..., c] auxiliary values -> int32 [..., c]."""
@@ -90,7 +108,7 @@ class FixedSum:
           Function of a channel and the list of the pixel's earlier channels, whole numbers [...] each. It
           returns the channel's `low` and `high`, int32 [...], the least and the most that it can be, and
           `center`, float32 [...]: the middle of what is left before this pixel, over the weights that are.
-          Where earlier values do not agree nothing does: low > high.
+          Where earlier values do not agree nothing does: low > high. If not `exact`, all values agree.
         """
         weights, later, per_half_weight = (
             ops.take(ops.convert_to_tensor(table), position, axis=0)
@@ -107,10 +125,13 @@ class FixedSum:
                 for weight, value in zip(ops.unstack(weights), earlier):
                     lower -= weight * ops.cast(value, "int32")
             weight = weights[of_weight]
+            last = self.num_values - 1
+            center = ops.clip(center, 0, last)
+            if not self.exact:
+                return ops.zeros_like(lower), ops.full_like(lower, last), center
             low = -((later[of_weight] - lower) // weight)
             high = (lower + (self.step - 1)) // weight
-            last = self.num_values - 1
-            return ops.maximum(low, 0), ops.minimum(high, last), ops.clip(center, 0, last)
+            return ops.maximum(low, 0), ops.minimum(high, last), center
 
         return of_channel
 

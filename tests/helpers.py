@@ -29,12 +29,12 @@ def images(count, seed=0):
     return data.Images(count, SIZE, lambda index: pixels[index])
 
 
-def tiny_model(blocks=1, dropout=0.0, dtype=None, topology=None):
+def tiny_model(blocks=1, dropout=0.0, dtype=None, topology=None, exact=False, centered=False):
     """A chain of grayscale and image whose networks are so many blocks in a row."""
     shape = topology or pa.networks.topology.flat(blocks)
     network = {"topology": shape, "filters": 4, "dropout": dropout}
     transforms = [pa.auxiliary.Grayscale()]
-    return pa.chain(transforms, SIZE, network, network, num_components=2, dtype=dtype)
+    return pa.chain(transforms, SIZE, network, network, None, 2, exact, centered, dtype)
 
 
 @functools.cache
