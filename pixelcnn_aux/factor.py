@@ -72,8 +72,8 @@ class Factor(keras.Model):
             )
         if fixed_sum is None and likelihood.centered:
             raise ValueError(
-                "Expected a fixed_sum, since the likelihood is centered on what it says. Received: None. Give "
-                "the transform's, or a likelihood with centered=False."
+                "Expected a fixed_sum, since the likelihood is centered on what it says. Received: None. "
+                "Give the transform's, or a likelihood with centered=False."
             )
         if fixed_sum is not None and embedding is None:
             raise ValueError(

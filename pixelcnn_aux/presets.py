@@ -147,6 +147,7 @@ PYRAMID = {
         "cifar10",
         models.grayscale_pyramid,
         {
+            **_OURS,
             "image_size": (32, 32),
             **_PYRAMID,
             "image_filters": 160,

@@ -52,8 +52,7 @@ def gradients(factor, inputs, images):
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            params = factor(inputs, training=False)
-            bits = tf.reduce_mean(factor.likelihood.bits_per_dim(images, params))
+            bits = factor.compute_loss(inputs, images, factor(inputs, training=False))
         found = tape.gradient(bits, [weight.value for weight in factor.trainable_variables])
     else:
         import jax
@@ -62,7 +61,7 @@ def gradients(factor, inputs, images):
 
         def mean_bits(weights):
             params, _ = factor.stateless_call(weights, others, inputs, training=False)
-            return ops.mean(factor.likelihood.bits_per_dim(images, params))
+            return factor.compute_loss(inputs, images, params)
 
         found = jax.jit(jax.grad(mean_bits))(
             [weight.value for weight in factor.trainable_variables]
