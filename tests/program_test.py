@@ -33,7 +33,9 @@ class PluginTest(tf.test.TestCase):
     def test_all_are_imported_before_the_program_runs(self):
         result = self.run_program("--plugin=first", "--plugin=mine.second")
         self.assertEqual(result.stdout.splitlines(), ["first", "second", "Evaluating none"])
-        self.assertStartsWith(result.stderr, "FileNotFoundError: Expected a workdir")
+        self.assertEqual(result.returncode, 1)
+        [line] = result.stderr.splitlines()
+        self.assertStartsWith(line, "FileNotFoundError: Expected a workdir")
 
     def test_one_that_cannot_be_imported_is_named(self):
         for name, message in (
