@@ -15,18 +15,19 @@ LEAST = {"filters": 2, "image_filters": 2} | dict.fromkeys(
 )
 
 
-def model_of_shapes(test, preset):
+def model_of_shapes(test, preset, **changes):
     """The model of a preset whose weights have shapes alone: the paper's have some hundred million values."""
     call = Factor.__call__
 
-    def call_on_shapes(factor, inputs):
-        shapes = keras.tree.map_structure(lambda x: keras.KerasTensor(x.shape, "uint8"), inputs)
-        with keras.StatelessScope(initialize_variables=False):
-            return call(factor, shapes)
+    def call_in_a_graph(factor, inputs):
+        with tf.Graph().as_default(), keras.StatelessScope(initialize_variables=False):
+            return call(
+                factor, keras.tree.map_structure(lambda x: tf.zeros(x.shape, x.dtype), inputs)
+            )
 
     test.addCleanup(keras.utils.clear_session)  # Otherwise the next such scope makes the values.
-    with mock.patch.object(Factor, "__call__", call_on_shapes):
-        return preset.constructor(**preset.model)
+    with mock.patch.object(Factor, "__call__", call_in_a_graph):
+        return preset.constructor(**{**preset.model, **changes})
 
 
 class PresetsTest(tf.test.TestCase):
@@ -36,7 +37,7 @@ class PresetsTest(tf.test.TestCase):
             for name, preset in by_name.items():
                 self.assertIn(preset.dataset, data.DATASETS, name)
                 least = {key: value for key, value in LEAST.items() if key in preset.model}
-                model = preset.constructor(**{**preset.model, **least})
+                model = model_of_shapes(self, preset, **least)
                 self.assertEqual(list(preset.training), list(model.factors), name)
 
     def test_the_default_needs_no_download(self):
