@@ -15,7 +15,7 @@ LEAST = {"filters": 2, "image_filters": 2} | dict.fromkeys(
 )
 
 
-def model_of_shapes(test, preset, **changes):
+def model_of_shapes(test, preset):
     """The model of a preset whose weights have shapes alone: the paper's have some hundred million values."""
     call = Factor.__call__
 
@@ -27,7 +27,7 @@ def model_of_shapes(test, preset, **changes):
 
     test.addCleanup(keras.utils.clear_session)  # Otherwise the next such scope makes the values.
     with mock.patch.object(Factor, "__call__", call_in_a_graph):
-        return preset.constructor(**{**preset.model, **changes})
+        return preset.constructor(**preset.model)
 
 
 class PresetsTest(tf.test.TestCase):
@@ -37,7 +37,7 @@ class PresetsTest(tf.test.TestCase):
             for name, preset in by_name.items():
                 self.assertIn(preset.dataset, data.DATASETS, name)
                 least = {key: value for key, value in LEAST.items() if key in preset.model}
-                model = model_of_shapes(self, preset, **least)
+                model = preset.constructor(**{**preset.model, **least})
                 self.assertEqual(list(preset.training), list(model.factors), name)
 
     def test_the_default_needs_no_download(self):
