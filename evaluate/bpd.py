@@ -138,9 +138,13 @@ def print_table(model, results, codecs):
         print(evaluation.CODECS_NOTE)
 
 
-if __name__ == "__main__":
+def define_flags():
     common.define_flags()
     flags.DEFINE_enum("split", "test", data.SPLITS, "Which images.")
     flags.DEFINE_integer("num_images", None, "Only the first so many; all if unset.", lower_bound=1)
     flags.DEFINE_bool("codecs", False, "Makes PNG and WebP files, even if codecs.json has figures.")
+
+
+if __name__ == "__main__":
+    define_flags()
     program.run(main)
