@@ -11,10 +11,10 @@ tfd = tfp.distributions
 
 MIN_LOG_SCALE = -7.0
 MAX_LOG_SCALE = 30.0  # within bounds: from there on flat, whatever they are
-# What centered parameters mean: locations in units of so many values, and scales of 17 values where those
+# What centered parameters mean: locations in units of so many values, and scales of 6 values where those
 # that are not centered have 127.5. A center tells most of what the others spread over.
-CENTERED_UNIT = 16.0
-CENTERED_LOG_SCALE_SHIFT = -2.0
+CENTERED_UNIT = 8.0
+CENTERED_LOG_SCALE_SHIFT = -3.0
 # Which channels' coefficient blocks weigh the earlier channels in the mean of R, of G and of B.
 COEFFICIENTS_OF_MEAN = ((), (0,), (1, 2))
 
@@ -39,8 +39,8 @@ class LogisticMixture(Likelihood):
     P'(r) = P(r) / P(I_R),   P'(g | r) = P(g | r) / P(I_G | r),   P'(b | r, g) = P(b | r, g) / P(I_B | r, g)
     ```
 
-    If centered, each channel has a center, from which its location is so many units of 16 values away. The
-    coefficients multiply the earlier channels' differences from their own centers. Log-scales have 2
+    If centered, each channel has a center, from which its location is so many units of 8 values away. The
+    coefficients multiply the earlier channels' differences from their own centers. Log-scales have 3
     subtracted.
 
     Args:
