@@ -47,7 +47,15 @@ class Factor(keras.Model):
       ValueError: for parts that do not fit each other.
     """
 
-    def __init__(self, likelihood, network, embedding=None, auxiliary_likelihood=None, **kwargs):
+    def __init__(
+        self,
+        likelihood,
+        network,
+        embedding=None,
+        auxiliary_likelihood=None,
+        fixed_sum=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if (embedding is None) != (auxiliary_likelihood is None):
             raise ValueError(
@@ -58,6 +66,7 @@ class Factor(keras.Model):
         self.network = network
         self.embedding = embedding
         self.auxiliary_likelihood = auxiliary_likelihood
+        self.fixed_sum = fixed_sum
         self._compiled = {
             method.__name__: backend.compiled(method, self)
             for method in (self._features, self._params, self._log_prob)

@@ -30,6 +30,7 @@ class FixedSum:
       step: int, how many sums an auxiliary value stands for.
       first: int, the smallest sum that the auxiliary value 0 stands for.
       num_values: int, the values are 0 .. num_values - 1.
+      exact: bool, whether values that contradict the auxiliary value are excluded.
 
     Attributes:
       ratio: int, the sides of a block.
@@ -40,7 +41,7 @@ class FixedSum:
         later value reaches.
     """
 
-    def __init__(self, weights, step, first=0, num_values=256):
+    def __init__(self, weights, step, first=0, num_values=256, exact=True):
         weights = np.asarray(weights)
         shape = weights.shape
         if len(shape) not in (2, 3) or shape[0] != shape[1] or not weights.size:
@@ -55,6 +56,7 @@ class FixedSum:
         self.ratio = shape[0]
         self.num_channels = shape[2] if len(shape) == 3 else None
         self.step, self.first, self.num_values = step, first, num_values
+        self.exact = exact
         # Each [ratio ** 2, 1] or [ratio ** 2, C], in the order in which the values are decided.
         self._weights = weights.reshape(self.ratio**2, -1).astype(np.int32)
         until = np.cumsum(self._weights).reshape(self._weights.shape)
@@ -110,6 +112,8 @@ class FixedSum:
             low = -((later[of_weight] - lower) // weight)
             high = (lower + (self.step - 1)) // weight
             last = self.num_values - 1
+            if not self.exact:
+                low, high = ops.full_like(low, 0), ops.full_like(high, last)
             return ops.maximum(low, 0), ops.minimum(high, last), ops.clip(center, 0, last)
 
         return of_channel
