@@ -77,13 +77,16 @@ def draw(
     image = next(iter(drawn.values()), None)
     for name in _names_from(model, drawn):
         factor = model.factors[name]
+        kept = completed[name] if completed else {}
+        position, bounded = model.position(name), "within" in kept
         image = drawn[name] = factor.sampler.draw_images(
             () if image is None else factor.features(image),
-            sampling.noise(factor, seeds, model.position(name), sizes[name], mode),
+            sampling.noise(factor, seeds, position, sizes[name], mode, bounded),
             log_scale_shift,
-            completed[name] if completed else None,
-            method,
-            jit_compile,
+            image,
+            **kept,
+            method=method,
+            jit_compile=jit_compile,
         )
     return drawn
 
