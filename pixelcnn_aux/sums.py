@@ -35,6 +35,8 @@ class FixedSum:
     Attributes:
       ratio: int, the sides of a block.
       num_channels: int, C for a sum over all channels; None for one within each.
+      dense: bool, whether the window is as wide as the largest weight: whatever interval each value is known
+        to lie in, every sum from the least to the most is in the window of one that is reached.
 
     Raises:
       ValueError: for other weights, or for a step so small that earlier values could leave a window that no
@@ -59,6 +61,7 @@ class FixedSum:
         self.exact = exact
         # Each [ratio ** 2, 1] or [ratio ** 2, C], in the order in which the values are decided.
         self._weights = weights.reshape(self.ratio**2, -1).astype(np.int32)
+        self.dense = bool(step >= self._weights.max())
         until = np.cumsum(self._weights).reshape(self._weights.shape)
         self.largest = int(until[-1, -1]) * (num_values - 1)
         later = (self.largest - until * (num_values - 1)).astype(np.int32)  # the most

@@ -1,12 +1,12 @@
 """The logistic distribution of a pixel value."""
 
+import math
+
 from keras import ops
 
 from pixelcnn_aux.backend import tfp
 
 tfd = tfp.distributions
-
-TAIL = 40.0  # in scales: exp(-TAIL) is nothing beside 1, in float64 too
 
 
 class DiscretizedLogistic(tfd.Distribution):
@@ -106,28 +106,71 @@ class DiscretizedLogistic(tfd.Distribution):
     def quantile_within(self, uniforms, low, high):
         """The value at a quantile of the distribution cut to `low` .. `high`: a draw, if that is uniform.
 
-        With `a` and `b` the edges of the cut in scales from the location and `w = b - a`, the quantile `u`
-        lies so many scales above the lower edge:
-
-        ```none
-        log(1 + u (exp(w) - 1) sigmoid(-b)) - log(1 - u (1 - exp(-w)) sigmoid(b))
-        ```
-
-        This loses nothing where the cut is far out in a tail, nor where it is narrow for the scale.
-
         Args:
-          uniforms: tensor of the distribution's dtype, in [0, 1); 0 for the lower edge.
+          uniforms: tensor of the distribution's dtype, in [0, 1]; 0 for the value nearest to the location.
           low, high: as for `log_mass`.
 
         Returns:
           Tensor of the shape that they broadcast to, whole values from `low` to `high`.
         """
-        # The end values have the tails, which are cut where next to nothing is left of them.
-        tail = TAIL * self.scale
-        bottom = ops.where(low > 0, low - 0.5, ops.minimum(self.loc, -0.5) - tail)
-        top = ops.where(high < 255, high + 0.5, ops.maximum(self.loc, 255.5) + tail)
-        width, b = (top - bottom) / self.scale, (top - self.loc) / self.scale
-        share = ops.expm1(-width)  # in [-1, 0)
-        above = ops.softplus(ops.log(uniforms) + width + ops.log(-share) - ops.softplus(b))
-        above -= ops.log1p(uniforms * share * ops.sigmoid(b))
-        return ops.clip(ops.round(bottom + self.scale * above), low, high)
+        bottom, top = ends(low, high)
+        cut = in_scales(self.loc[..., None], 1.0 / self.scale[..., None], bottom, top)
+        cut = [x[..., 0] for x in cut]
+        value = quantile(uniforms, cut, self.loc, self.scale, bottom, top)
+        return ops.clip(ops.round(value), low, high)
+
+
+def ends(low, high):
+    """Where intervals of values low .. high, whole, begin and end: the end values have the tails."""
+    bottom = ops.where(low > 0, low - 0.5, -math.inf)
+    return bottom, ops.where(high < 255, high + 0.5, math.inf)
+
+
+def in_scales(loc, rate, bottom, top):
+    """Intervals as logistics see them.
+
+    Args:
+      loc, rate: tensors [..., K] of one floating point dtype, locations and one over scales.
+      bottom, top: [...] of that dtype, from `ends`.
+
+    Returns:
+      With l and t the ends in scales from the location: l, -t and l - t, [..., K] each.
+    """
+    bottom, top = bottom[..., None], top[..., None]
+    return (bottom - loc) * rate, (loc - top) * rate, (bottom - top) * rate
+
+
+def log_mass(below, above, width):
+    """`DiscretizedLogistic.log_mass` of what `in_scales` gave, for draws: it has no gradient at the ends."""
+    return ops.log(-ops.expm1(width)) - ops.softplus(below) - ops.softplus(above)
+
+
+def quantile(uniforms, cut, loc, scale, bottom, top):
+    """A point of a logistic that is cut to an interval: a draw, if it is given uniforms.
+
+    The quantile u is `x` scales from the point of the interval that is nearest to the location, `r` scales
+    from it itself. With `a = expm1(l - r)`, `d = expm1(r - t)`, `h = expm1(l - t)`, `c = 1 + d sigmoid(-r)`:
+
+    ```none
+    x = log1p((a c - u h) / (c + u h sigmoid(r)))
+    ```
+
+    This loses nothing where the interval is far out in a tail, nor where it is narrow for the scale.
+
+    Args:
+      uniforms: [...], in [0, 1]. 0 stands for that nearest point itself.
+      cut: from `in_scales`, [...] each.
+      loc, scale, bottom, top: [...].
+
+    Returns:
+      [...], from bottom to top but for rounding.
+    """
+    below, above, width = cut
+    r = ops.relu(below) - ops.relu(above)
+    a, d, h = (ops.expm1(ops.clip(x, width, 0.0)) for x in (below, above, width))
+    share = ops.sigmoid(r)
+    c = 1.0 + d * (1.0 - share)
+    uh = uniforms * h
+    x = ops.log1p((a * c - uh) / (c + uh * share))
+    x = ops.where(uniforms == 0, 0.0, x)
+    return ops.clip(loc, bottom, top) + scale * x

@@ -4,7 +4,13 @@ from keras import ops
 
 from pixelcnn_aux.backend import tfp
 from pixelcnn_aux.likelihoods.base import Likelihood, check_count, draw_index, gumbel, select
-from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic
+from pixelcnn_aux.likelihoods.logistic import (
+    DiscretizedLogistic,
+    ends,
+    in_scales,
+    log_mass,
+    quantile,
+)
 from pixelcnn_aux.serialization import register
 
 tfd = tfp.distributions
@@ -128,27 +134,41 @@ class LogisticMixture(Likelihood):
         return ops.concatenate([gumbel(gumbels), uniforms], axis=-1)
 
     def _bounded_draw(self, params, noise, log_scale_shift, bounds):
-        log_weights, *parts = _parts(params)  # the weights up to a constant
+        log_weights, *blocks = ops.split(params, 10, axis=-1)  # the weights up to a constant
         *gumbels, uniforms = ops.split(
             noise, [self.num_components * i for i in range(1, 4)], axis=-1
         )
-        shift = _against(log_scale_shift, log_weights)
-        pixel, deviations = [], []
+        uniforms = ops.unstack(uniforms, axis=-1)
+        coefficients = ops.unstack(ops.tanh(ops.stack(blocks[2::3])))
+        scales = self._scales(ops.stack(blocks[1::3]), log_scale_shift)  # [3, ..., K]
+        rates = 1.0 / scales
+        pixel, locs, lows, highs, deviations = [], [], [], [], []
         for channel in range(3):
             low, high, center = bounds(channel, pixel)
             middle = center[..., None]
-            components = self._components(channel, parts, middle, deviations, shift)
-            of_interval = components.log_mass(low[..., None], high[..., None])
+            unit, origin = self._unit_and_center(middle)
+            loc = origin + unit * _conditional_mean(channel, blocks[0::3], coefficients, deviations)
+            # Beside the interval, the bin of the channel drawn before: what its components know by now.
+            locs, lows, highs = [*locs, loc][-2:], [*lows, low][-2:], [*highs, high][-2:]
+            bottom, top = ends(ops.stack(lows), ops.stack(highs))
+            cut = in_scales(ops.stack(locs), rates[max(channel - 1, 0) : channel + 1], bottom, top)
+            *of_value, of_interval = ops.unstack(log_mass(*cut))
+            log_weights = sum(of_value, start=log_weights)
             k = draw_index(log_weights + of_interval, gumbels[channel])
-            drawn = DiscretizedLogistic(select(components.loc, k), select(components.scale, k))
-            uniform = uniforms[..., channel]
-            value = drawn.quantile_within(uniform, low, high)
-            location = ops.clip(ops.round(drawn.loc), low, high)
-            value = ops.where(uniform == 0, location, value)
-            log_weights += components.log_prob(value[..., None])
+            drawn = select(ops.stack([*(x[-1] for x in cut), loc, scales[channel]]), k)
+            *cut, loc, scale = ops.unstack(drawn)
+            value = quantile(uniforms[channel], cut, loc, scale, bottom[-1], top[-1])
+            value = ops.clip(ops.round(value), low, high)
+            lows[-1] = highs[-1] = value
             deviations.append(self._deviation(value[..., None], middle))
             pixel.append(ops.cast(value, "int32"))
         return ops.stack(pixel, axis=-1)
+
+    def _scales(self, log_scales, shift):
+        """Scales in pixel units of log-scales [3, B, ..., K], given a shift [B] or a scalar."""
+        shift = shift + (CENTERED_LOG_SCALE_SHIFT if self.centered else 0.0)
+        log_scales += shift[(..., *[None] * (len(log_scales.shape) - 1 - len(shift.shape)))]
+        return 127.5 * _scale(ops.minimum(log_scales, MAX_LOG_SCALE))
 
     def _unit_and_center(self, center):
         return (CENTERED_UNIT, center) if self.centered else (127.5, 127.5)
