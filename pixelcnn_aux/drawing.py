@@ -151,9 +151,9 @@ def completed(model, known, mask, batch, given=None):
         told = factor.fixed_sum if factor.fixed_sum and factor.fixed_sum.exact else None
         if told and not told.dense:
             raise ValueError(
-                f"Expected a factor {name!r} of sums with a step of their largest weight or more, so that some "
-                f"values agree, whatever pixels are known. Received: step={told.step}. Draw without known "
-                "pixels, or with exact=False."
+                f"Expected sums of {name!r} with a step of their largest weight or more, so that some values "
+                f"agree whatever pixels are known. Received: step={told.step}. Draw without known pixels, or "
+                "build the model with exact=False."
             )
     return kept
 

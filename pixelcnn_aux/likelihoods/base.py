@@ -141,8 +141,9 @@ class Likelihood(Configured):
           log_scale_shift: scalar or [B], the first of the leading dimensions, added to the
             log-scales of a mixture; below 0 draws vary less. A categorical ignores it.
           bounds: function of a channel's index and the list of the pixel's earlier channels, int32 [...]
-            each, that returns `low`, `high` and `center` of the channel, [...] each, as in `log_prob`. Draws
-            lie in low .. high, also those of mode "map". None for no bounds.
+            each, that returns `low`, `high` and `center` of the channel, [...] each, as in `log_prob`, with
+            0 <= low <= high < num_values. Draws lie in low .. high, also those of mode "map". None for no
+            bounds.
 
         Returns:
           int32 [..., num_channels], pixel values.
@@ -162,8 +163,7 @@ class Likelihood(Configured):
         _check_shapes(params, self.num_params, noise, self.bounded_noise_size, "noise")
 
         def of_channel(channel, earlier):
-            low, high, center = (ops.cast(x, params.dtype) for x in bounds(channel, earlier))
-            return (*self._interval(low, high), center)
+            return [ops.cast(x, params.dtype) for x in bounds(channel, earlier)]
 
         return self._bounded_draw(params, noise, log_scale_shift, of_channel)
 
@@ -189,14 +189,16 @@ def gumbel(uniforms):
 
 
 def draw_index(logits, gumbels):
-    """A draw from each categorical distribution: the largest of its logits, each with a Gumbel added."""
-    return ops.argmax(logits + gumbels, axis=-1)
+    """A draw from each categorical distribution [..., K]: int32 [..., 1].
+
+    That of the largest of its logits, each with a Gumbel added.
+    """
+    return ops.top_k(logits + gumbels, 1)[1]
 
 
 def select(x, index):
-    """Of x [..., K] the element at index [...]: zeros for all others, and a sum, whatever those are."""
-    chosen = index[..., None] == ops.arange(x.shape[-1])
-    return ops.sum(ops.where(chosen, x, ops.zeros_like(x)), axis=-1)
+    """Of x [..., K] the element at index [..., 1]: zeros for all others, and a sum, whatever those are."""
+    return ops.sum(ops.where(index == ops.arange(x.shape[-1]), x, 0.0), axis=-1)
 
 
 def _check_shapes(params, num_params, other, num_channels, name):

@@ -1,7 +1,5 @@
 """The logistic distribution of a pixel value."""
 
-import math
-
 from keras import ops
 
 from pixelcnn_aux.backend import tfp
@@ -103,74 +101,57 @@ class DiscretizedLogistic(tfd.Distribution):
             - not_first * ops.softplus(b)
         )
 
-    def quantile_within(self, uniforms, low, high):
-        """The value at a quantile of the distribution cut to `low` .. `high`: a draw, if that is uniform.
+
+class CutLogistic:
+    """Logistic distribution cut to an interval of pixel values, for draws: few operations, and no gradients.
+
+    Of the interval's ends, `bottom` and `top`, those at the end values are infinite, where their tails are.
+
+    Args:
+      loc: floating point tensor, locations in pixel units.
+      rate: tensor of that dtype, one over the scales.
+      low, high: tensors of that dtype, whole, 0 <= low <= high <= 255. All shapes broadcast.
+    """
+
+    def __init__(self, loc, rate, low, high):
+        self._loc, self._rate = loc, rate
+        # Divided by zero at the end values: selecting would take longer than all of this.
+        self._bottom = low - 0.5 / ops.minimum(low, 1.0)
+        self._top = high + 0.5 / ops.minimum(255.0 - high, 1.0)
+        # In scales: the bottom above the location, the top below it, and the bottom above the top.
+        self._below = (self._bottom - loc) * rate
+        self._above = (loc - self._top) * rate
+        self._width = (self._bottom - self._top) * rate
+
+    def log_mass(self):
+        """Log-probability of the interval before the cut, in nats: `DiscretizedLogistic.log_mass`."""
+        log_width = ops.log(-ops.expm1(self._width))
+        return log_width - ops.softplus(self._below) - ops.softplus(self._above)
+
+    def quantile(self, uniforms):
+        """A point of the interval: a draw, if it is given uniforms.
+
+        With l and t the ends in scales from the location and r the point between them that is nearest to it,
+        `a = expm1(l - r)`, `d = expm1(r - t)`, `h = expm1(l - t)` and `c = 1 + d sigmoid(-r)`, the quantile u
+        lies so many scales above that point:
+
+        ```none
+        log1p((a c - u h) / (c + u h sigmoid(r)))
+        ```
+
+        This loses nothing where the interval is far out in a tail, nor where it is narrow for the scale.
 
         Args:
-          uniforms: tensor of the distribution's dtype, in [0, 1]; 0 for the value nearest to the location.
-          low, high: as for `log_mass`.
+          uniforms: tensor of the distribution's dtype, in (0, 1); below 0 for the nearest point itself.
 
         Returns:
-          Tensor of the shape that they broadcast to, whole values from `low` to `high`.
+          Tensor of the shape that all broadcast to, from `bottom` to `top` but for rounding.
         """
-        bottom, top = ends(low, high)
-        cut = in_scales(self.loc[..., None], 1.0 / self.scale[..., None], bottom, top)
-        cut = [x[..., 0] for x in cut]
-        value = quantile(uniforms, cut, self.loc, self.scale, bottom, top)
-        return ops.clip(ops.round(value), low, high)
-
-
-def ends(low, high):
-    """Where intervals of values low .. high, whole, begin and end: the end values have the tails."""
-    bottom = ops.where(low > 0, low - 0.5, -math.inf)
-    return bottom, ops.where(high < 255, high + 0.5, math.inf)
-
-
-def in_scales(loc, rate, bottom, top):
-    """Intervals as logistics see them.
-
-    Args:
-      loc, rate: tensors [..., K] of one floating point dtype, locations and one over scales.
-      bottom, top: [...] of that dtype, from `ends`.
-
-    Returns:
-      With l and t the ends in scales from the location: l, -t and l - t, [..., K] each.
-    """
-    bottom, top = bottom[..., None], top[..., None]
-    return (bottom - loc) * rate, (loc - top) * rate, (bottom - top) * rate
-
-
-def log_mass(below, above, width):
-    """`DiscretizedLogistic.log_mass` of what `in_scales` gave, for draws: it has no gradient at the ends."""
-    return ops.log(-ops.expm1(width)) - ops.softplus(below) - ops.softplus(above)
-
-
-def quantile(uniforms, cut, loc, scale, bottom, top):
-    """A point of a logistic that is cut to an interval: a draw, if it is given uniforms.
-
-    The quantile u is `x` scales from the point of the interval that is nearest to the location, `r` scales
-    from it itself. With `a = expm1(l - r)`, `d = expm1(r - t)`, `h = expm1(l - t)`, `c = 1 + d sigmoid(-r)`:
-
-    ```none
-    x = log1p((a c - u h) / (c + u h sigmoid(r)))
-    ```
-
-    This loses nothing where the interval is far out in a tail, nor where it is narrow for the scale.
-
-    Args:
-      uniforms: [...], in [0, 1]. 0 stands for that nearest point itself.
-      cut: from `in_scales`, [...] each.
-      loc, scale, bottom, top: [...].
-
-    Returns:
-      [...], from bottom to top but for rounding.
-    """
-    below, above, width = cut
-    r = ops.relu(below) - ops.relu(above)
-    a, d, h = (ops.expm1(ops.clip(x, width, 0.0)) for x in (below, above, width))
-    share = ops.sigmoid(r)
-    c = 1.0 + d * (1.0 - share)
-    uh = uniforms * h
-    x = ops.log1p((a * c - uh) / (c + uh * share))
-    x = ops.where(uniforms == 0, 0.0, x)
-    return ops.clip(loc, bottom, top) + scale * x
+        below, above, width = self._below, self._above, self._width
+        a, d = (ops.expm1(ops.minimum(ops.maximum(x, width), 0.0)) for x in (below, above))
+        share = ops.sigmoid(ops.relu(below) - ops.relu(above))
+        c = 1.0 + d * (1.0 - share)
+        uh = ops.abs(uniforms) * ops.expm1(width)
+        x = ops.log1p((a * c - uh) / (c + uh * share)) * ops.relu(ops.sign(uniforms))
+        nearest = ops.maximum(ops.minimum(self._loc, self._top), self._bottom)
+        return nearest + x / self._rate

@@ -4,13 +4,7 @@ from keras import ops
 
 from pixelcnn_aux.backend import tfp
 from pixelcnn_aux.likelihoods.base import Likelihood, check_count, draw_index, gumbel, select
-from pixelcnn_aux.likelihoods.logistic import (
-    DiscretizedLogistic,
-    ends,
-    in_scales,
-    log_mass,
-    quantile,
-)
+from pixelcnn_aux.likelihoods.logistic import CutLogistic, DiscretizedLogistic
 from pixelcnn_aux.serialization import register
 
 tfd = tfp.distributions
@@ -93,8 +87,8 @@ class LogisticMixture(Likelihood):
     def _draw(self, params, noise, log_scale_shift):
         gumbels, logistics = ops.split(noise, [self.num_components], axis=-1)
         component = draw_index(params[..., : self.num_components], gumbels)
-        blocks = ops.reshape(params, (*ops.shape(component), 10, self.num_components))
-        drawn = select(blocks, component[..., None])
+        blocks = ops.reshape(params, (*ops.shape(params)[:-1], 10, self.num_components))
+        drawn = select(blocks, component[..., None, :])
         # The first of the 10 is the component's logit.
         x, log_scales, coefficients = (drawn[..., i::3] for i in (1, 2, 3))  # [..., 3]
         # No noise is a location, be the scale infinite.
@@ -112,81 +106,66 @@ class LogisticMixture(Likelihood):
         return ops.cast(ops.stack(pixel, axis=-1), "int32")
 
     def _bounded_log_prob(self, params, images, low, high, center):
-        logits, *parts = _parts(params)
+        logits, means, log_scales, coefficients = _parts(params)
         log_weights, total, deviations = ops.log_softmax(logits, axis=-1), 0.0, []
         for channel in range(3):
             here = slice(channel, channel + 1)
             value, middle = images[..., here], center[..., here]
-            components = self._components(channel, parts, middle, deviations)
+            components = DiscretizedLogistic(
+                self._loc(channel, means, coefficients, middle, deviations),
+                self._scales(log_scales[channel]),
+            )
             of_value = components.log_prob(value)
             of_interval = components.log_mass(low[..., here], high[..., here])
             total += ops.logsumexp(log_weights + of_value, axis=-1)
             total -= ops.logsumexp(log_weights + of_interval, axis=-1)
             log_weights += of_value
-            deviations.append(self._deviation(value, middle))
+            deviations.append(value - self._center(middle))
         return total
 
     def _bounded_noise(self, uniforms, mode):
-        # For each channel a Gumbel for each component, and a uniform: 0, which none is, for the location.
+        # For each channel a Gumbel for each component, and a uniform: below 0, where none is, for locations.
         gumbels, uniforms = ops.split(uniforms, [3 * self.num_components], axis=-1)
         if mode == "map":
-            uniforms = ops.zeros_like(uniforms)
+            uniforms = ops.full_like(uniforms, -0.5)
         return ops.concatenate([gumbel(gumbels), uniforms], axis=-1)
 
     def _bounded_draw(self, params, noise, log_scale_shift, bounds):
-        log_weights, *blocks = ops.split(params, 10, axis=-1)  # the weights up to a constant
-        *gumbels, uniforms = ops.split(
-            noise, [self.num_components * i for i in range(1, 4)], axis=-1
-        )
-        uniforms = ops.unstack(uniforms, axis=-1)
-        coefficients = ops.unstack(ops.tanh(ops.stack(blocks[2::3])))
-        scales = self._scales(ops.stack(blocks[1::3]), log_scale_shift)  # [3, ..., K]
-        rates = 1.0 / scales
-        pixel, locs, lows, highs, deviations = [], [], [], [], []
+        log_weights, means, log_scales, coefficients = _parts(params)  # the weights up to a constant
+        scales = self._scales(ops.stack(log_scales), _against(log_scale_shift, log_weights))
+        rates = ops.unstack(1.0 / scales)
+        size = self.num_components
+        noise = ops.split(noise, [size, 2 * size, 3 * size, 3 * size + 1, 3 * size + 2], axis=-1)
+        gumbels, uniforms = noise[:3], noise[3:]
+        pixel, deviations = [], []
         for channel in range(3):
             low, high, center = bounds(channel, pixel)
             middle = center[..., None]
-            unit, origin = self._unit_and_center(middle)
-            loc = origin + unit * _conditional_mean(channel, blocks[0::3], coefficients, deviations)
-            # Beside the interval, the bin of the channel drawn before: what its components know by now.
-            locs, lows, highs = [*locs, loc][-2:], [*lows, low][-2:], [*highs, high][-2:]
-            bottom, top = ends(ops.stack(lows), ops.stack(highs))
-            cut = in_scales(ops.stack(locs), rates[max(channel - 1, 0) : channel + 1], bottom, top)
-            *of_value, of_interval = ops.unstack(log_mass(*cut))
-            log_weights = sum(of_value, start=log_weights)
-            k = draw_index(log_weights + of_interval, gumbels[channel])
-            drawn = select(ops.stack([*(x[-1] for x in cut), loc, scales[channel]]), k)
-            *cut, loc, scale = ops.unstack(drawn)
-            value = quantile(uniforms[channel], cut, loc, scale, bottom[-1], top[-1])
-            value = ops.clip(ops.round(value), low, high)
-            lows[-1] = highs[-1] = value
-            deviations.append(self._deviation(value[..., None], middle))
+            loc = self._loc(channel, means, coefficients, middle, deviations)
+            cut = CutLogistic(loc, rates[channel], low[..., None], high[..., None])
+            k = draw_index(log_weights + cut.log_mass(), gumbels[channel])
+            value = ops.round(select(cut.quantile(uniforms[channel]), k))
+            value = ops.maximum(ops.minimum(value, high), low)
             pixel.append(ops.cast(value, "int32"))
+            if channel < 2:
+                value = value[..., None]
+                log_weights += CutLogistic(loc, rates[channel], value, value).log_mass()
+                deviations.append(value - self._center(middle))
         return ops.stack(pixel, axis=-1)
 
-    def _scales(self, log_scales, shift):
-        """Scales in pixel units of log-scales [3, B, ..., K], given a shift [B] or a scalar."""
-        shift = shift + (CENTERED_LOG_SCALE_SHIFT if self.centered else 0.0)
-        log_scales += shift[(..., *[None] * (len(log_scales.shape) - 1 - len(shift.shape)))]
-        return 127.5 * _scale(ops.minimum(log_scales, MAX_LOG_SCALE))
+    def _center(self, center):
+        """Where means are 0, in pixels: the center, if this is centered."""
+        return center if self.centered else 127.5
 
-    def _unit_and_center(self, center):
-        return (CENTERED_UNIT, center) if self.centered else (127.5, 127.5)
+    def _loc(self, channel, means, coefficients, center, deviations):
+        """Locations [..., K], given the channel's center [..., 1] and the earlier ones' distances from theirs."""
+        means = [(CENTERED_UNIT if self.centered else 127.5) * x for x in means]
+        return self._center(center) + _conditional_mean(channel, means, coefficients, deviations)
 
-    def _deviation(self, value, center):
-        """How far a channel is from its center, in units of the means."""
-        unit, center = self._unit_and_center(center)
-        return (value - center) / unit
-
-    def _components(self, channel, parts, center, deviations, log_scale_shift=0.0):
-        """A channel's logistics [..., K], given its center [..., 1] and the earlier channels' deviations."""
-        means, log_scales, coefficients = parts
-        unit, center = self._unit_and_center(center)
-        shift = log_scale_shift + (CENTERED_LOG_SCALE_SHIFT if self.centered else 0.0)
-        return DiscretizedLogistic(
-            loc=center + unit * _conditional_mean(channel, means, coefficients, deviations),
-            scale=127.5 * _scale(ops.minimum(log_scales[channel] + shift, MAX_LOG_SCALE)),
-        )
+    def _scales(self, log_scales, shift=0.0):
+        """Scales in pixels."""
+        shift += CENTERED_LOG_SCALE_SHIFT if self.centered else 0.0
+        return 127.5 * _scale(ops.minimum(log_scales + shift, MAX_LOG_SCALE))
 
 
 def _parts(params):
