@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from pixelcnn_aux import backend
 from pixelcnn_aux.serialization import Configured
 
 MODES = ("sample", "map")
@@ -189,16 +190,14 @@ def gumbel(uniforms):
 
 
 def draw_index(logits, gumbels):
-    """A draw from each categorical distribution [..., K]: int32 [..., 1].
-
-    That of the largest of its logits, each with a Gumbel added.
-    """
-    return ops.top_k(logits + gumbels, 1)[1]
+    """A draw from each categorical distribution: the largest of its logits, each with a Gumbel added."""
+    return backend.argmax(logits + gumbels)
 
 
 def select(x, index):
-    """Of x [..., K] the element at index [..., 1]: zeros for all others, and a sum, whatever those are."""
-    return ops.sum(ops.where(index == ops.arange(x.shape[-1]), x, 0.0), axis=-1)
+    """Of x [..., K] the element at index [...]: zeros for all others, and a sum, whatever those are."""
+    chosen = index[..., None] == ops.arange(x.shape[-1])
+    return ops.sum(ops.where(chosen, x, ops.zeros_like(x)), axis=-1)
 
 
 def _check_shapes(params, num_params, other, num_channels, name):

@@ -62,7 +62,7 @@ class Categorical(Likelihood):
         drawn = []
         for channel in range(self.num_channels):
             conditional = _conditional_logits(channel, logits, tables, drawn)
-            drawn.append(draw_index(conditional, gumbels[channel])[..., 0])
+            drawn.append(draw_index(conditional, gumbels[channel]))
         return ops.stack(drawn, axis=-1)
 
     def _bounded_log_prob(self, params, images, low, high, center):
@@ -73,7 +73,7 @@ class Categorical(Likelihood):
         for channel, value in enumerate(values):
             conditional = _conditional_logits(channel, logits, tables, values)
             agreeing = _masked(conditional, low[..., channel], high[..., channel])
-            log_probs.append(select(conditional, value[..., None]) - ops.logsumexp(agreeing, axis=-1))
+            log_probs.append(select(conditional, value) - ops.logsumexp(agreeing, axis=-1))
         return sum(log_probs[1:], start=log_probs[0])
 
     _bounded_noise = _noise
@@ -86,7 +86,7 @@ class Categorical(Likelihood):
         for channel in range(self.num_channels):
             low, high, _ = bounds(channel, drawn)
             conditional = _conditional_logits(channel, logits, tables, drawn)
-            drawn.append(draw_index(_masked(conditional, low, high), gumbels[channel])[..., 0])
+            drawn.append(draw_index(_masked(conditional, low, high), gumbels[channel]))
         return ops.stack(drawn, axis=-1)
 
     def _parts(self, params):
@@ -102,7 +102,7 @@ def _conditional_logits(channel, logits, tables, earlier):
     """Logits [..., K] of a channel, given the values of earlier ones: a list of int32 [...]."""
     first = channel * (channel - 1) // 2
     rows = (
-        select(ops.swapaxes(tables[first + j], -1, -2), earlier[j][..., None, None])
+        select(ops.swapaxes(tables[first + j], -1, -2), earlier[j][..., None])
         for j in range(channel)
     )
     return sum(rows, start=logits[channel])

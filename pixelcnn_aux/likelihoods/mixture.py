@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from pixelcnn_aux.backend import tfp
-from pixelcnn_aux.likelihoods.base import Likelihood, check_count, draw_index, gumbel, select
+from pixelcnn_aux.backend import pick, tfp
+from pixelcnn_aux.likelihoods.base import Likelihood, check_count, draw_index, gumbel
 from pixelcnn_aux.likelihoods.logistic import CutLogistic, DiscretizedLogistic
 from pixelcnn_aux.serialization import register
 
@@ -87,8 +87,8 @@ class LogisticMixture(Likelihood):
     def _draw(self, params, noise, log_scale_shift):
         gumbels, logistics = ops.split(noise, [self.num_components], axis=-1)
         component = draw_index(params[..., : self.num_components], gumbels)
-        blocks = ops.reshape(params, (*ops.shape(params)[:-1], 10, self.num_components))
-        drawn = select(blocks, component[..., None, :])
+        blocks = ops.reshape(params, (*ops.shape(component), 10, self.num_components))
+        drawn = pick(blocks, component)
         # The first of the 10 is the component's logit.
         x, log_scales, coefficients = (drawn[..., i::3] for i in (1, 2, 3))  # [..., 3]
         # No noise is a location, be the scale infinite.
@@ -144,7 +144,7 @@ class LogisticMixture(Likelihood):
             loc = self._loc(channel, means, coefficients, middle, deviations)
             cut = CutLogistic(loc, rates[channel], low[..., None], high[..., None])
             k = draw_index(log_weights + cut.log_mass(), gumbels[channel])
-            value = ops.round(select(cut.quantile(uniforms[channel]), k))
+            value = ops.round(pick(cut.quantile(uniforms[channel]), k))
             value = ops.maximum(ops.minimum(value, high), low)
             pixel.append(ops.cast(value, "int32"))
             if channel < 2:

@@ -92,10 +92,9 @@ class DiscretizedLogisticTest(tf.test.TestCase):
             loc, log_scale, (low, high) = extremes(dtype)
             cut = CutLogistic(loc, tf.exp(-log_scale) / 127.5, low, high)
             for uniform in (-0.5, np.finfo(dtype).eps / 2, 0.3, 1.0 - np.finfo(dtype).eps / 2):
-                drawn = cut.quantile(tf.cast(uniform, dtype)).numpy()
-                inside = (low == 0) | (low - 0.5 <= drawn)
-                inside &= (high == 255) | (drawn <= high + 0.5)
-                self.assertTrue(inside.all())
+                drawn = tf.round(cut.quantile(tf.cast(uniform, dtype))).numpy()
+                self.assertFalse(np.isnan(drawn).any())
+                self.assertTrue((((low - 1 <= drawn) | (low == 0)) & ((drawn <= high + 1) | (high == 255))).all())
 
 
 def extremes(dtype):
