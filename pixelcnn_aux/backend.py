@@ -30,6 +30,24 @@ def require_tensorflow(what):
         )
 
 
+def argmax(x):
+    """Index of the largest along the last axis: [..., K] -> int32 [...]. Keras's also tells 0 from -0."""
+    if NAME == "tensorflow":
+        return tf.argmax(x, axis=-1, output_type=tf.int32)
+    return jax.numpy.argmax(x, axis=-1)
+
+
+def pick(x, index):
+    """The element at each index along the last axis: [B, ..., K], int32 [B] -> [B, ...].
+
+    There may be any number of dimensions B. Some times as fast as Keras's `take_along_axis`.
+    """
+    if NAME == "tensorflow":
+        return tf.gather(x, index, axis=-1, batch_dims=len(index.shape))
+    index = index[(..., *[None] * (len(x.shape) - len(index.shape)))]
+    return jax.numpy.take_along_axis(x, index, axis=-1)[..., 0]
+
+
 def is_symbolic(tensor):
     """Whether a tensor has no values yet, since a graph is being traced."""
     if NAME == "tensorflow":

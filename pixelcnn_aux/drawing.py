@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import sampling
@@ -33,7 +34,7 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
             f"Received: shape {shifts.shape.as_list()}"
         )
     shifts = tf.broadcast_to(shifts, [batch])
-    kept = {} if known is mask is None else completed(model, known, mask, batch)
+    kept = {} if known is mask is None else completed(model, known, mask, batch, given)
 
     def draw_rows(rows):
         """A part of the images, `rows` being a slice."""
@@ -67,7 +68,7 @@ def draw(
       model: `AuxiliaryModel`.
       seeds: int32 [B, 2].
       log_scale_shift: float32 [B].
-      completed: from `completed`.
+      completed: from `completed`; None or empty where nothing is known.
       mode, given, method, jit_compile: as for `AuxiliaryModel.sample`.
 
     Returns:
@@ -77,13 +78,16 @@ def draw(
     image = next(iter(drawn.values()), None)
     for name in _names_from(model, drawn):
         factor = model.factors[name]
+        kept = completed[name] if completed else {}
+        position, bounded = model.position(name), "within" in kept
         image = drawn[name] = factor.sampler.draw_images(
             () if image is None else factor.features(image),
-            sampling.noise(factor, seeds, model.position(name), sizes[name], mode),
+            sampling.noise(factor, seeds, position, sizes[name], mode, bounded),
             log_scale_shift,
-            completed[name] if completed else None,
-            method,
-            jit_compile,
+            image,
+            **kept,
+            method=method,
+            jit_compile=jit_compile,
         )
     return drawn
 
@@ -94,16 +98,18 @@ def _names_from(model, given):
     return names[max((names.index(name) + 1 for name in given), default=0) :]
 
 
-def completed(model, known, mask, batch):
+def completed(model, known, mask, batch, given=None):
     """What the factors keep of full images, for `draw`.
 
     Args:
       model: `AuxiliaryModel`.
       known, mask: as for `AuxiliaryModel.sample`.
       batch: B, or None where it is not known while a graph is traced.
+      given: dict with one auxiliary image, or None, as for `AuxiliaryModel.sample`.
 
     Returns:
-      dict, name -> (uint8 [B, h, w, c], uint8 [B, h, w, 1]).
+      dict, name -> arguments of `Sampler.draw_images`: "completed", or "within" where the draws of a factor
+      are within bounds.
 
     Raises:
       ValueError: as `AuxiliaryModel.sample`.
@@ -116,7 +122,6 @@ def completed(model, known, mask, batch):
         )
     likelihood = list(model.factors.values())[-1].likelihood
     known = check_images(known, likelihood.num_channels, likelihood.num_values, "known images")
-    images = model.auxiliaries(known)
     mask = check_images(mask, 1, 2, "a mask")
     for what, x in (("known", known), ("mask", mask)):
         expected = [batch, *model.image_size]
@@ -125,10 +130,46 @@ def completed(model, known, mask, batch):
                 f"Expected {what} of shape {[*expected, x.shape[-1]]}, one for each seed. "
                 f"Received: {x.shape.as_list()}"
             )
-    masks = [mask]
+    images, masks = model.auxiliaries(known), [mask]
     for transform in model.transforms:
         masks.append(transform.known(masks[-1]))
-    return dict(zip(images, zip(images.values(), reversed(masks))))
+    kept, told = {}, None
+    # From the full image down: where a sum is fixed, what is known of an image leaves an interval for each
+    # value of its auxiliary image.
+    for (name, factor), mask in zip(reversed(model.factors.items()), masks):
+        if told is None:
+            largest = factor.likelihood.num_values - 1
+            low, high = (
+                tf.where(mask == 1, images[name], tf.cast(x, tf.uint8)) for x in (0, largest)
+            )
+        else:
+            low, high = (tf.cast(told.auxiliary(x), tf.uint8) for x in (low, high))
+            if given and name in given:
+                _check_agrees(name, given[name].numpy(), low.numpy(), high.numpy())
+        bounded = told is not None or factor.fixed_sum is not None
+        kept[name] = {"within": (low, high)} if bounded else {"completed": (images[name], mask)}
+        told = factor.fixed_sum if factor.fixed_sum and factor.fixed_sum.exact else None
+        if told and not told.dense:
+            raise ValueError(
+                f"Expected sums of {name!r} with a step of their largest weight or more, so that some values "
+                f"agree whatever pixels are known. Received: step={told.step}. Draw without known pixels, or "
+                "build the model with exact=False."
+            )
+    return kept
+
+
+def _check_agrees(name, images, low, high):
+    """Raises ValueError where an auxiliary image lies outside of what the known pixels leave for it."""
+    contradicts = (images < low) | (images > high)
+    if contradicts.any():
+        place = tuple(np.argwhere(contradicts)[0].tolist())
+        least, most = low[place], high[place]
+        raise ValueError(
+            f"Expected given[{name!r}] to agree with the known pixels: in image {place[0]}, row {place[1]}, "
+            f"column {place[2]}, {least if least == most else f'{least} to {most}'}. "
+            f"Received: {images[place]}. Give the auxiliary image of the known pixels, or mask out what "
+            "contradicts it."
+        )
 
 
 def _check_given(model, given, batch):

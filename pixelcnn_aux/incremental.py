@@ -28,15 +28,17 @@ class Scan:
       scaled: function from pixel values [..., C] to the floats that the network sees.
       size: (H, W), ints.
       batch: B, an int or a scalar tensor.
+      remaining: `Remaining`, which tells what auxiliary images say of each pixel; None where they do not.
       keep_params: bool, whether to return the parameters that the pixels were decided from.
     """
 
-    def __init__(self, network, scaled, size, batch, keep_params=False):
+    def __init__(self, network, scaled, size, batch, remaining=None, keep_params=False):
         self._network = network
         self._scaled = scaled
         self._height, self._width = size
         self._batch = batch
         self._dtype = network.compute_dtype
+        self._remaining = remaining
         self._keep_params = keep_params
         self._kernels = {layer: caches.fold(layer) for layer in layers.normalized_layers(network)}
         self._shapes = {
@@ -54,20 +56,20 @@ class Scan:
         """What the loop over rows carries from one to the next; zeros, as outside the image.
 
         Returns:
-          [float [B, W, F]] * 2, the first activations of the vertical and the horizontal stream, and a list
-          of lists of float [B, w, C], the latest rows of each shifted layer's input.
+          [float [B, W, F]] * 2, the first activations of the vertical and the horizontal stream; a list
+          of lists of float [B, w, C], the latest rows of each shifted layer's input; and what is `Remaining`.
         """
         first = [self._zeros(self._width, self._network.above.filters)] * 2
         latest = [[self._zeros(*shape)] * layer.memory(0) for layer, shape in self._shapes.items()]
-        return first, latest
+        left = () if self._remaining is None else self._remaining.initial_state()
+        return first, latest, left
 
     def decide_each_pixel(self, features, decider):
         """Fills images pixel by pixel.
 
         Args:
           features: list of float [B, h, w, F], f_w of the auxiliary images; empty where there are none.
-          decider: function of a row's index that returns a function `decide(params, column)`, from
-            float [B, P] to pixel values int32 [B, C]. It is called once a row, before its pixels.
+          decider: as in `sampling`. It is called once a row, before its pixels.
 
         Returns:
           [uint8 [B, H, W, C]], and float [B, H, W, P] where the parameters are kept.
@@ -75,7 +77,7 @@ class Scan:
         # After so many rows, all resolutions advance.
         period = 2 ** max(self._network.topology.levels())
 
-        def advance(start, first, latest, arrays):
+        def advance(start, first, latest, left, arrays):
             memory = caches.Memory(0, dict(zip(self._shapes, latest)))
             for offset in range(period):
                 given = [
@@ -84,9 +86,13 @@ class Scan:
                     else tf.gather(f, (start + offset) // 2**level, axis=1)
                     for level, f in enumerate(features)
                 ]
-                first, row = self._row(offset, first, memory, given, decider(start + offset))
+                index = start + offset
+                remaining = self._remaining and self._remaining.row(index, left)
+                first, row = self._row(offset, first, memory, given, remaining, decider(index))
+                if remaining:
+                    left = remaining.after(row[0])
                 arrays = [array.write(start + offset, x) for array, x in zip(arrays, row)]
-            return start + period, first, list(memory.latest.values()), arrays
+            return start + period, first, list(memory.latest.values()), left, arrays
 
         arrays = [tf.TensorArray(dtype, self._height) for dtype in self._output_dtypes(tf.uint8)]
         *_, arrays = tf.while_loop(
@@ -94,7 +100,7 @@ class Scan:
         )
         return [tf.transpose(array.stack(), [1, 0, 2, 3]) for array in arrays]
 
-    def _row(self, offset, first, memory, given, decide):
+    def _row(self, offset, first, memory, given, remaining, decide):
         """Decides a row: returns the first activations of the next one, and its pixels and parameters."""
         network, kernels = self._network, self._kernels
         rows = caches.Rows(kernels, memory)
@@ -112,6 +118,8 @@ class Scan:
         period = 2 ** max(level for level in levels if offset % 2**level == 0)
         if max(levels) == 0 and self._width % UNROLLED == 0:
             period = UNROLLED
+        if remaining:
+            period = max(period, remaining.ratio)  # both are powers of two
         recorder = RowRecorder(
             self._width, period, {layer: self._shapes[layer] for layer in above.inputs}
         )
@@ -120,11 +128,14 @@ class Scan:
         def advance(start, left, latest, arrays, recorded):
             memory = caches.Memory(1, dict(zip(seen, latest)))
             inputs = collections.defaultdict(list)
+            here = remaining and remaining.pixels(start)
             for offset in range(period):
-                here = known.column(start, offset)
-                pixels = caches.Pixels(kernels, memory, here, inputs)
-                params = network.params(here["first"] + left, vertical, given, cache=pixels)
-                pixel = decide(params, start + offset)
+                column = known.column(start, offset)
+                pixels = caches.Pixels(kernels, memory, column, inputs)
+                params = network.params(column["first"] + left, vertical, given, cache=pixels)
+                pixel = decide(params, start + offset, here and here.bounds(offset))
+                if here:
+                    here.take(offset, pixel)
                 left = network.left(network.append_ones(self._scaled(pixel)), cache=pixels)
                 arrays = [
                     array.write(start + offset, x) for array, x in zip(arrays, (pixel, params))

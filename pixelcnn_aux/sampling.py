@@ -1,16 +1,18 @@
 """Drawing images from a factor, pixel by pixel in raster order.
 
 How a pixel's distribution is computed and who decides the pixel from it are apart. A decider is a
-function of a row's index, called once a row, that returns a function `decide(params, column)`, from
-the parameters of a column's pixels, float [B, P], to their values, int32 [B, C].
+function of a row's index, called once a row, that returns a function `decide(params, column, bounds)`, from
+the parameters of a column's pixels, float [B, P], and what an auxiliary image says of them, as for
+`Likelihood.draw`, to their values, int32 [B, C].
 """
 
 import tensorflow as tf
 
 from pixelcnn_aux import incremental
+from pixelcnn_aux.remaining import Remaining
 
 
-def noise(factor, seeds, position, size, mode="sample"):
+def noise(factor, seeds, position, size, mode="sample", bounded=False):
     """What a factor's draws consume, of each image a function of its seed alone.
 
     Never drawn inside a function that XLA compiles, where the same seed would give other numbers.
@@ -21,12 +23,16 @@ def noise(factor, seeds, position, size, mode="sample"):
       position: int, the factor's place in the chain; no two factors share noise.
       size: (H, W).
       mode: "sample" or "map".
+      bounded: bool, whether for draws within bounds; those of a factor with a fixed sum always are.
 
     Returns:
-      float [B, H, W, noise_size] of the factor's dtype: `likelihood.noise` of uniforms.
+      float [B, H, W, noise_size] of the factor's dtype, or [B, H, W, bounded_noise_size]: `likelihood.noise`
+      of uniforms.
     """
-    shape = (*size, factor.likelihood.noise_size)
-    return factor.likelihood.noise(_uniforms(seeds, position, shape, factor.compute_dtype), mode)
+    likelihood = factor.likelihood
+    bounded = bounded or factor.fixed_sum is not None
+    shape = (*size, likelihood.bounded_noise_size if bounded else likelihood.noise_size)
+    return likelihood.noise(_uniforms(seeds, position, shape, factor.compute_dtype), mode, bounded)
 
 
 @tf.function(reduce_retracing=True, autograph=False)
@@ -44,8 +50,8 @@ def draws(likelihood, noise, log_scale_shift):
     def row(index):
         here = tf.gather(noise, index, axis=1)
 
-        def decide(params, column):
-            return likelihood.draw(params, tf.gather(here, column, axis=1), log_scale_shift)
+        def decide(params, column, bounds):
+            return likelihood.draw(params, tf.gather(here, column, axis=1), log_scale_shift, bounds)
 
         return decide
 
@@ -57,7 +63,7 @@ def given_pixels(images):
 
     def row(index):
         here = tf.cast(tf.gather(images, index, axis=1), tf.int32)
-        return lambda params, column: tf.gather(here, column, axis=1)
+        return lambda params, column, bounds: tf.gather(here, column, axis=1)
 
     return row
 
@@ -75,9 +81,36 @@ def completion(known, mask, decider):
     def row(index):
         pixels, known_pixels, masks = decider(index), known(index), mask(index)
 
-        def decide(params, column):
-            is_known = masks(params, column) == 1
-            return tf.where(is_known, known_pixels(params, column), pixels(params, column))
+        def decide(*args):
+            return tf.where(masks(*args) == 1, known_pixels(*args), pixels(*args))
+
+        return decide
+
+    return row
+
+
+def narrowed(low, high, decider):
+    """The decider that asks another one for pixels that are known to lie between others.
+
+    Args:
+      low, high: uint8 [B, H, W, C].
+      decider: the other one.
+    """
+    low, high = given_pixels(low), given_pixels(high)
+
+    def row(index):
+        pixels, lows, highs = decider(index), low(index), high(index)
+
+        def decide(params, column, bounds):
+            least, most = (tf.unstack(x(params, column, bounds), axis=-1) for x in (lows, highs))
+
+            def within_both(channel, earlier):
+                if bounds is None:
+                    return least[channel], most[channel], least[channel]
+                low, high, center = bounds(channel, earlier)
+                return tf.maximum(low, least[channel]), tf.minimum(high, most[channel]), center
+
+            return pixels(params, column, within_both)
 
         return decide
 
@@ -105,7 +138,9 @@ class Sampler:
         features,
         noise,
         log_scale_shift,
+        auxiliary=None,
         completed=None,
+        within=None,
         method="incremental",
         jit_compile=False,
     ):
@@ -114,10 +149,15 @@ class Sampler:
         Args:
           features: list of float [B, h, w, F], `factor.features` of the auxiliary images; () for an
             unconditional factor.
-          noise: float [B, H, W, noise_size], from `noise`.
+          noise: float [B, H, W, noise_size], from `noise`: `bounded` for a factor with a fixed sum, and
+            wherever `within` is given.
           log_scale_shift: float32 [B].
+          auxiliary: uint8 [B, h, w, c], the auxiliary images themselves. Only a factor with a fixed sum needs
+            them.
           completed: (uint8 [B, H, W, C], uint8 [B, H, W, 1]), pixels that are known, and 1 where they
             are; None where none is.
+          within: (uint8 [B, H, W, C], uint8 [B, H, W, C]), the least and the most that each value is known to
+            be; None where nothing is known.
           method: "incremental", or "full": the network evaluated anew for every pixel.
           jit_compile: bool, whether XLA compiles the loop, once for each shape.
 
@@ -126,15 +166,25 @@ class Sampler:
         """
         # The size as plain numbers: whatever shapes are traced anew for, it never becomes unknown.
         size = tuple(noise.shape[1:3])
-        return self._drawing[jit_compile](size, features, noise, log_scale_shift, completed, method)
+        if self._factor.fixed_sum is None:
+            auxiliary = None
+        drawing = self._drawing[jit_compile]
+        return drawing(size, features, noise, log_scale_shift, auxiliary, completed, within, method)
 
-    def _draw_images(self, size, features, noise, log_scale_shift, completed, method):
-        decider = draws(self._factor.likelihood, noise, log_scale_shift)
+    def _draw_images(
+        self, size, features, noise, log_scale_shift, auxiliary, completed, within, method
+    ):
+        factor, remaining = self._factor, None
+        if factor.fixed_sum is not None:
+            remaining = Remaining(factor.fixed_sum, auxiliary, within)
+        decider = draws(factor.likelihood, noise, log_scale_shift)
         if completed is not None:
             decider = completion(*completed, decider)
+        if within is not None:
+            decider = narrowed(*within, decider)
         fill = {"full": _fill_anew, "incremental": _fill_incrementally}[method]
         batch = noise.shape[0] or tf.shape(noise)[0]
-        return fill(self._factor, features, size, batch, decider)
+        return fill(factor, features, size, batch, remaining, decider)
 
     def forced_params(self, features, images):
         """The parameters that the incremental evaluation meets on its way through given images.
@@ -155,19 +205,20 @@ class Sampler:
         return params
 
 
-def _fill_incrementally(factor, features, size, batch, decider):
-    scan = incremental.Scan(factor.network, factor.scaled, size, batch)
+def _fill_incrementally(factor, features, size, batch, remaining, decider):
+    scan = incremental.Scan(factor.network, factor.scaled, size, batch, remaining)
     [images] = scan.decide_each_pixel(features, decider)
     return images
 
 
-def _fill_anew(factor, features, size, batch, decider):
+def _fill_anew(factor, features, size, batch, remaining, decider):
     height, width = size
 
     def step(index, images):
         row, column = index // width, index % width
         params = factor.network(factor.scaled(images), features, training=False)
-        pixels = tf.cast(decider(row)(params[:, row, column], column), tf.uint8)
+        bounds = remaining and remaining.at(images, row, column)
+        pixels = tf.cast(decider(row)(params[:, row, column], column, bounds), tf.uint8)
         here = tf.reshape(tf.range(height * width) == index, [height, width, 1])
         return index + 1, tf.where(here, pixels[:, tf.newaxis, tf.newaxis], images)
 

@@ -23,8 +23,8 @@ class FixedSum(Configured):
     ```python
     halves = FixedSum(np.ones([2, 2]), step=4, first=-2)  # q = (a + b + c + d + 2) // 4
     left = halves.start([[100]])                          # 398: the sum is 398 .. 401
-    left = halves.after(left, 0, [[90]])                  # 308: the other three add up to 308 .. 311
-    low, high, center = halves.bounds(left, 1)(0, [])     # 0, 255, 103.17
+    left -= halves.at(0).taken([[90]])                    # 308: the other three add up to 308 .. 311
+    low, high, center = halves.at(1).bounds(left)(0, [])  # 0, 255, 103.17
     ```
 
     Args:
@@ -38,6 +38,8 @@ class FixedSum(Configured):
     Attributes:
       ratio: int, the sides of a block.
       num_channels: int, C for a sum over all channels; None for one within each.
+      dense: bool, whether the window is as wide as the largest weight: whatever interval each value is known
+        to lie in, every sum from the least to the most is in the window of one that is reached.
 
     Raises:
       ValueError: for other weights, or for a step so small that earlier values could leave a window that no
@@ -62,17 +64,19 @@ class FixedSum(Configured):
         self.step, self.first, self.num_values, self.exact = step, first, num_values, exact
         # Each [ratio ** 2, 1] or [ratio ** 2, C], in the order in which the values are decided.
         self._weights = weights.reshape(self.ratio**2, -1).astype(np.int32)
+        self.dense = bool(step >= self._weights.max())
         until = np.cumsum(self._weights).reshape(self._weights.shape)
         self.largest = int(until[-1, -1]) * (num_values - 1)
-        self._later = (self.largest - until * (num_values - 1)).astype(np.int32)  # the most
-        # One over twice the weights of a pixel and those after it: [ratio ** 2].
+        later = (self.largest - until * (num_values - 1)).astype(np.int32)  # the most
+        self._room = self._weights - 1 - later, np.full_like(later, step - 1)
+        # One over the weights of a pixel and those after it: [ratio ** 2].
         undecided = np.cumsum(self._weights.sum(axis=1)[::-1])[::-1]
-        self._per_half_weight = (0.5 / undecided).astype(np.float32)
-        gaps = self._weights > step + self._later
+        self._per_weight = (1.0 / undecided).astype(np.float32)
+        gaps = self._weights > step + later
         if gaps.any():
             raise ValueError(
                 "Expected a step so large that, whatever the values before it, some value always agrees: "
-                f"{int((self._weights - self._later).max())} or more. Received: step={step}. Give an "
+                f"{int((self._weights - later).max())} or more. Received: step={step}. Give an "
                 "auxiliary value a wider window of sums."
             )
 
@@ -97,59 +101,26 @@ class FixedSum(Configured):
         """The place of an image's pixel in its block, 0 .. ratio ** 2 - 1; of ints or int tensors."""
         return row % self.ratio * self.ratio + column % self.ratio
 
-    def bounds(self, left, position):
-        """What is left of a block says about its next pixel.
+    def at(self, position):
+        """`Place` of a position in the blocks, an int or a scalar tensor."""
+        if self.ratio == 1:
+            position = 0  # also as a tensor: nothing has to be looked up
+        tables = (self._weights, *self._room, self._per_weight)
+        if not isinstance(position, int):
+            tables = (ops.convert_to_tensor(table) for table in tables)
+            return Place(self, *(ops.take(table, position, axis=0) for table in tables))
+        return Place(self, *(table[position] for table in tables))
 
-        Args:
-          left: int32 [..., c], from `start` and, after each earlier pixel of the block, from `after`.
-          position: int or scalar tensor, the pixel's place in the block.
+    def sums(self, images):
+        """The weighted sum of each block of images [B, H, W, C]: int32 [B, H / ratio, W / ratio, c]."""
+        taken = 0
+        for position, pixels in enumerate(self._pixels(images)):
+            taken += self.at(position).taken(pixels)
+        return taken
 
-        Returns:
-          Function of a channel and the list of the pixel's earlier channels, whole numbers [...] each. It
-          returns the channel's `low` and `high`, int32 [...], the least and the most that it can be, and
-          `center`, float32 [...]: the middle of what is left before this pixel, over the weights that are.
-          Where earlier values do not agree nothing does: low > high. If not `exact`, all values agree.
-        """
-        weights, later, per_half_weight = (
-            ops.take(ops.convert_to_tensor(table), position, axis=0)
-            for table in (self._weights, self._later, self._per_half_weight)
-        )
-
-        def of_channel(channel, earlier):
-            # Each channel has its own sum and they share a weight, or its own weight and they share a sum.
-            of_sum, of_weight = (channel, 0) if self.num_channels is None else (0, channel)
-            lower = left[..., of_sum]
-            # Multiplied, not divided, which some graphs do in other ways than others.
-            center = ops.cast(2 * lower + (self.step - 1), "float32") * per_half_weight
-            if self.num_channels is not None:
-                for weight, value in zip(ops.unstack(weights), earlier):
-                    lower -= weight * ops.cast(value, "int32")
-            weight = weights[of_weight]
-            last = self.num_values - 1
-            center = ops.clip(center, 0, last)
-            if not self.exact:
-                return ops.zeros_like(lower), ops.full_like(lower, last), center
-            low = -((later[of_weight] - lower) // weight)
-            high = (lower + (self.step - 1)) // weight
-            return ops.maximum(low, 0), ops.minimum(high, last), center
-
-        return of_channel
-
-    def after(self, left, position, pixels):
-        """What is left of a block after its next pixel.
-
-        Args:
-          left, position: as for `bounds`.
-          pixels: whole numbers [..., C].
-
-        Returns:
-          int32 [..., c].
-        """
-        weights = ops.take(ops.convert_to_tensor(self._weights), position, axis=0)
-        taken = weights * ops.cast(pixels, "int32")
-        if self.num_channels is not None:
-            taken = ops.sum(taken, axis=-1, keepdims=True)
-        return left - taken
+    def auxiliary(self, images):
+        """The auxiliary values that stand for the sums of images [B, H, W, C]: int32."""
+        return (self.sums(images) - self.first) // self.step
 
     def of_images(self, images, auxiliary):
         """What each value of images is known to be, given its auxiliary image and the values before it.
@@ -161,31 +132,139 @@ class FixedSum(Configured):
         Returns:
           low, high, int32, and center, float32: [B, H, W, C] each, as from `bounds`.
         """
-        left, known = self.start(auxiliary), []
-        for position, pixels in enumerate(self._pixels(images)):
-            channels = ops.unstack(pixels, axis=-1)
-            bounds = self.bounds(left, position)
-            of_channels = [bounds(i, channels[:i]) for i in range(len(channels))]
-            known.append([ops.stack(x, axis=-1) for x in zip(*of_channels)])
-            left = self.after(left, position, pixels)
-        return [self._interleaved(x) for x in zip(*known)]
+        bounds, channels = self.bounds_in(images, auxiliary), ops.unstack(images, axis=-1)
+        known = [bounds(i, channels[:i]) for i in range(len(channels))]
+        return [ops.stack(x, axis=-1) for x in zip(*known)]
 
-    def auxiliary(self, images):
-        """The auxiliary values that stand for the sums of images [B, H, W, C]: int32."""
-        total = 0
+    def bounds_in(self, images, auxiliary):
+        """`Place.bounds` of every pixel of images at once, given the pixels before it.
+
+        Args:
+          images, auxiliary: as for `of_images`.
+
+        Returns:
+          Function as from `Place.bounds`, of whole numbers [B, H, W].
+        """
+        left, of_places = self.start(auxiliary), []
         for position, pixels in enumerate(self._pixels(images)):
-            total = self.after(total, position, pixels)
-        return (-total - self.first) // self.step
+            place = self.at(position)
+            of_places.append(place.bounds(left))
+            left = left - place.taken(pixels)
+
+        def of_channel(channel, earlier):
+            earlier = zip(*(self._pixels(x) for x in earlier)) if earlier else [()] * len(of_places)
+            known = [bounds(channel, before) for bounds, before in zip(of_places, earlier)]
+            return [self._interleaved(x) for x in zip(*known)]
+
+        return of_channel
+
+    def room(self, low, high):
+        """`room` for `Place.bounds`, where each value is known to lie between others than 0 and the last.
+
+        Args:
+          low, high: [B, H, W, C] of any dtype, whole.
+
+        Returns:
+          Two of int32 [B, H, W, C].
+        """
+        least, most = self._later(low), self._later(high)
+        weights = ops.tile(
+            self._weights.reshape(self.ratio, self.ratio, -1),
+            (low.shape[1] // self.ratio, low.shape[2] // self.ratio, 1),
+        )
+        return weights - 1 - most, self.step - 1 - least
+
+    def _later(self, images):
+        """Of each value of images, the weighted sum of those after it in its block: int32 [B, H, W, C]."""
+        weighted = [
+            weights * ops.cast(x, "int32")
+            for weights, x in zip(self._weights, self._pixels(images))
+        ]
+        later, taken = [], 0
+        for values in reversed(weighted):
+            if self.num_channels is None:
+                later.append(taken + ops.zeros_like(values))
+                taken += values
+            else:
+                until = ops.cumsum(values, axis=-1)
+                later.append(taken + until[..., -1:] - until)
+                taken += until[..., -1:]
+        channels = [ops.unstack(x, axis=-1) for x in reversed(later)]
+        return ops.stack([self._interleaved(x) for x in zip(*channels)], axis=-1)
 
     def _pixels(self, images):
-        """[B, H, W, C] -> a list, by position, of all blocks' pixels [B, H / ratio, W / ratio, C]."""
+        """[B, H, W, ...] -> a list, by position, of all blocks' pixels [B, H / ratio, W / ratio, ...]."""
         places = (divmod(position, self.ratio) for position in range(self.ratio**2))
         return [images[:, row :: self.ratio, column :: self.ratio] for row, column in places]
 
     def _interleaved(self, pixels):
-        """The inverse of `_pixels`."""
-        _, height, width, channels = pixels[0].shape
+        """The inverse of `_pixels`, of one channel: a list of [B, H / ratio, W / ratio]."""
+        _, height, width = pixels[0].shape
         ratio = self.ratio
-        blocks = ops.reshape(ops.stack(pixels, axis=3), (-1, height, width, ratio, ratio, channels))
-        blocks = ops.transpose(blocks, (0, 1, 3, 2, 4, 5))
-        return ops.reshape(blocks, (-1, height * ratio, width * ratio, channels))
+        blocks = ops.reshape(ops.stack(pixels, axis=3), (-1, height, width, ratio, ratio))
+        blocks = ops.transpose(blocks, (0, 1, 3, 2, 4))
+        return ops.reshape(blocks, (-1, height * ratio, width * ratio))
+
+
+class Place:
+    """What a fixed sum says of the pixels at one place in the blocks. From `FixedSum.at`.
+
+    Args:
+      fixed_sum: `FixedSum`.
+      weights, below, above, per_weight: its tables at this place.
+    """
+
+    def __init__(self, fixed_sum, weights, below, above, per_weight):
+        self._fixed_sum = fixed_sum
+        self._weights = weights  # int32 [1] or [C], as the two others
+        self._room = below, above
+        self._per_weight = per_weight
+
+    def taken(self, pixels):
+        """What pixels [..., C], whole numbers, take of what is left: int32 [..., c]."""
+        taken = self._weights * ops.cast(pixels, "int32")
+        if self._fixed_sum.num_channels is not None:
+            taken = ops.sum(taken, axis=-1, keepdims=True)
+        return taken
+
+    def bounds(self, left, room=None):
+        """What is left of a block says about its next pixel.
+
+        Args:
+          left: int32 [..., c], from `FixedSum.start`, less what each earlier pixel of the block has `taken`.
+          room: of `FixedSum.room` the two [..., C] of this pixel. None where later values may be any.
+
+        Returns:
+          Function of a channel and the list of the pixel's earlier channels, whole numbers [...] each. It
+          returns the channel's `low` and `high`, int32 [...], the least and the most that it can be, and
+          `center`, float32 [...]: the middle of what is left before this pixel, over the weights that are.
+          Where earlier values do not agree nothing does: low > high.
+        """
+        fixed_sum = self._fixed_sum
+        below, above = room or self._room
+        # Multiplied, not divided, which some graphs do in other ways than others.
+        middle = ops.cast(left, "float32") + (fixed_sum.step - 1) / 2
+        center = ops.clip(middle * self._per_weight, 0, fixed_sum.num_values - 1)
+        if (
+            fixed_sum.num_channels is None
+        ):  # one weight, a sum for each channel: all channels at once
+            each = (*self._ends(left, self._weights, below, above), center)
+            each = [ops.unstack(x, axis=-1) for x in each]
+            return lambda channel, earlier: tuple(x[channel] for x in each)
+
+        def of_channel(channel, earlier):
+            lower = left[..., 0]
+            for i, value in enumerate(earlier):
+                lower -= self._weights[i] * ops.cast(value, "int32")
+            here = (self._weights[channel], below[..., channel], above[..., channel])
+            return (*self._ends(lower, *here), center[..., 0])
+
+        return of_channel
+
+    def _ends(self, left, weight, below, above):
+        """The least and the most that values of this weight can be."""
+        last = self._fixed_sum.num_values - 1
+        if not self._fixed_sum.exact:
+            return ops.zeros_like(left), ops.full_like(left, last)
+        low = ops.maximum((left + below) // weight, 0)
+        return low, ops.minimum((left + above) // weight, last)

@@ -50,11 +50,11 @@ def draw_block(fixed_sum, likelihood, params, auxiliary, shift=0.0, mode="sample
     noise = likelihood.noise(tf.constant(uniforms), mode, bounded=True)
     left, pixels = fixed_sum.start(auxiliary), []
     for row, column in np.ndindex(ratio, ratio):
-        position = fixed_sum.position(row, column)
-        bounds = fixed_sum.bounds(left, position)
+        place = fixed_sum.at(fixed_sum.position(row, column))
+        bounds = place.bounds(left)
         here = params[:, row, column], noise[:, row, column]
         pixels.append(likelihood.draw(*here, log_scale_shift=shift, bounds=bounds))
-        left = fixed_sum.after(left, position, pixels[-1])
+        left -= place.taken(pixels[-1])
     return np.stack(pixels, axis=1).reshape(batch, ratio, ratio, -1).astype(np.uint8)
 
 
@@ -117,12 +117,12 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
         for row, column in np.ndindex(sizes):
             if column == 0 and row % ratio == 0:
                 left = fixed_sum.start(auxiliary[:, row // ratio]).numpy()
-            position = fixed_sum.position(tf.constant(row), tf.constant(column))
+            place = fixed_sum.at(fixed_sum.position(tf.constant(row), tf.constant(column)))
             pixel, block = images[:, row, column], left[:, column // ratio]
-            bounds = fixed_sum.bounds(tf.constant(block), position)
+            bounds = place.bounds(tf.constant(block))
             known = [bounds(i, list(pixel.T[:i])) for i in range(3)]
             found.append([np.stack(x, axis=-1) for x in zip(*known)])
-            left[:, column // ratio] = fixed_sum.after(block, position, pixel)
+            left[:, column // ratio] -= place.taken(pixel)
         for x, expected in zip(zip(*found), fixed_sum.of_images(images, auxiliary)):
             self.assertAllEqual(np.stack(x, axis=1).reshape(3, *sizes, 3), expected)
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from pixelcnn_aux import backend
 from pixelcnn_aux.serialization import Configured
 
 MODES = ("sample", "map")
@@ -142,8 +143,9 @@ class Likelihood(Configured):
           log_scale_shift: scalar or [B], the first of the leading dimensions, added to the
             log-scales of a mixture; below 0 draws vary less. A categorical ignores it.
           bounds: function of a channel's index and the list of the pixel's earlier channels, int32 [...]
-            each, that returns `low`, `high` and `center` of the channel, [...] each, as in `log_prob`. Draws
-            lie in low .. high, also those of mode "map". None for no bounds.
+            each, that returns `low`, `high` and `center` of the channel, [...] each, as in `log_prob`, with
+            0 <= low <= high < num_values. Draws lie in low .. high, also those of mode "map". None for no
+            bounds.
 
         Returns:
           int32 [..., num_channels], pixel values.
@@ -163,8 +165,7 @@ class Likelihood(Configured):
         _check_shapes(params, self.num_params, noise, self.bounded_noise_size, "noise")
 
         def of_channel(channel, earlier):
-            low, high, center = (ops.cast(x, params.dtype) for x in bounds(channel, earlier))
-            return (*self._interval(low, high), center)
+            return [ops.cast(x, params.dtype) for x in bounds(channel, earlier)]
 
         return self._bounded_draw(params, noise, log_scale_shift, of_channel)
 
@@ -191,7 +192,7 @@ def gumbel(uniforms):
 
 def draw_index(logits, gumbels):
     """A draw from each categorical distribution: the largest of its logits, each with a Gumbel added."""
-    return ops.argmax(logits + gumbels, axis=-1)
+    return backend.argmax(logits + gumbels)
 
 
 def select(x, index):

@@ -6,8 +6,6 @@ from pixelcnn_aux.backend import tfp
 
 tfd = tfp.distributions
 
-TAIL = 40.0  # in scales: exp(-TAIL) is nothing beside 1, in float64 too
-
 
 class DiscretizedLogistic(tfd.Distribution):
     """Logistic distribution rounded to the pixel values 0, 1, ..., 255.
@@ -103,31 +101,57 @@ class DiscretizedLogistic(tfd.Distribution):
             - not_first * ops.softplus(b)
         )
 
-    def quantile_within(self, uniforms, low, high):
-        """The value at a quantile of the distribution cut to `low` .. `high`: a draw, if that is uniform.
 
-        With `a` and `b` the edges of the cut in scales from the location and `w = b - a`, the quantile `u`
-        lies so many scales above the lower edge:
+class CutLogistic:
+    """Logistic distribution cut to an interval of pixel values, for draws: few operations, and no gradients.
+
+    Of the interval's ends, `bottom` and `top`, those at the end values are infinite, where their tails are.
+
+    Args:
+      loc: floating point tensor, locations in pixel units.
+      rate: tensor of that dtype, one over the scales.
+      low, high: tensors of that dtype, whole, 0 <= low <= high <= 255. All shapes broadcast.
+    """
+
+    def __init__(self, loc, rate, low, high):
+        self._loc, self._rate = loc, rate
+        # Divided by zero at the end values: selecting would take longer than all of this.
+        self._bottom = low - 0.5 / ops.minimum(low, 1.0)
+        self._top = high + 0.5 / ops.minimum(255.0 - high, 1.0)
+        # In scales: the bottom above the location, the top below it, and the bottom above the top.
+        self._below = (self._bottom - loc) * rate
+        self._above = (loc - self._top) * rate
+        self._width = (self._bottom - self._top) * rate
+
+    def log_mass(self):
+        """Log-probability of the interval before the cut, in nats: `DiscretizedLogistic.log_mass`."""
+        log_width = ops.log(-ops.expm1(self._width))
+        return log_width - ops.softplus(self._below) - ops.softplus(self._above)
+
+    def quantile(self, uniforms):
+        """A point of the interval: a draw, if it is given uniforms.
+
+        With l and t the ends in scales from the location and r the point between them that is nearest to it,
+        `a = expm1(l - r)`, `d = expm1(r - t)`, `h = expm1(l - t)` and `c = 1 + d sigmoid(-r)`, the quantile u
+        lies so many scales above that point:
 
         ```none
-        log(1 + u (exp(w) - 1) sigmoid(-b)) - log(1 - u (1 - exp(-w)) sigmoid(b))
+        log1p((a c - u h) / (c + u h sigmoid(r)))
         ```
 
-        This loses nothing where the cut is far out in a tail, nor where it is narrow for the scale.
+        This loses nothing where the interval is far out in a tail, nor where it is narrow for the scale.
 
         Args:
-          uniforms: tensor of the distribution's dtype, in [0, 1); 0 for the lower edge.
-          low, high: as for `log_mass`.
+          uniforms: tensor of the distribution's dtype, in (0, 1); below 0 for the nearest point itself.
 
         Returns:
-          Tensor of the shape that they broadcast to, whole values from `low` to `high`.
+          Tensor of the shape that all broadcast to, from `bottom` to `top` but for rounding.
         """
-        # The end values have the tails, which are cut where next to nothing is left of them.
-        tail = TAIL * self.scale
-        bottom = ops.where(low > 0, low - 0.5, ops.minimum(self.loc, -0.5) - tail)
-        top = ops.where(high < 255, high + 0.5, ops.maximum(self.loc, 255.5) + tail)
-        width, b = (top - bottom) / self.scale, (top - self.loc) / self.scale
-        share = ops.expm1(-width)  # in [-1, 0)
-        above = ops.softplus(ops.log(uniforms) + width + ops.log(-share) - ops.softplus(b))
-        above -= ops.log1p(uniforms * share * ops.sigmoid(b))
-        return ops.clip(ops.round(bottom + self.scale * above), low, high)
+        below, above, width = self._below, self._above, self._width
+        a, d = (ops.expm1(ops.minimum(ops.maximum(x, width), 0.0)) for x in (below, above))
+        share = ops.sigmoid(ops.relu(below) - ops.relu(above))
+        c = 1.0 + d * (1.0 - share)
+        uh = ops.abs(uniforms) * ops.expm1(width)
+        x = ops.log1p((a * c - uh) / (c + uh * share)) * ops.relu(ops.sign(uniforms))
+        nearest = ops.maximum(ops.minimum(self._loc, self._top), self._bottom)
+        return nearest + x / self._rate

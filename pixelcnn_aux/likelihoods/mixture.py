@@ -2,9 +2,9 @@
 
 from keras import ops
 
-from pixelcnn_aux.backend import tfp
-from pixelcnn_aux.likelihoods.base import Likelihood, check_count, draw_index, gumbel, select
-from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic
+from pixelcnn_aux.backend import pick, tfp
+from pixelcnn_aux.likelihoods.base import Likelihood, check_count, draw_index, gumbel
+from pixelcnn_aux.likelihoods.logistic import CutLogistic, DiscretizedLogistic
 from pixelcnn_aux.serialization import register
 
 tfd = tfp.distributions
@@ -88,7 +88,7 @@ class LogisticMixture(Likelihood):
         gumbels, logistics = ops.split(noise, [self.num_components], axis=-1)
         component = draw_index(params[..., : self.num_components], gumbels)
         blocks = ops.reshape(params, (*ops.shape(component), 10, self.num_components))
-        drawn = select(blocks, component[..., None])
+        drawn = pick(blocks, component)
         # The first of the 10 is the component's logit.
         x, log_scales, coefficients = (drawn[..., i::3] for i in (1, 2, 3))  # [..., 3]
         # No noise is a location, be the scale infinite.
@@ -106,67 +106,66 @@ class LogisticMixture(Likelihood):
         return ops.cast(ops.stack(pixel, axis=-1), "int32")
 
     def _bounded_log_prob(self, params, images, low, high, center):
-        logits, *parts = _parts(params)
+        logits, means, log_scales, coefficients = _parts(params)
         log_weights, total, deviations = ops.log_softmax(logits, axis=-1), 0.0, []
         for channel in range(3):
             here = slice(channel, channel + 1)
             value, middle = images[..., here], center[..., here]
-            components = self._components(channel, parts, middle, deviations)
+            components = DiscretizedLogistic(
+                self._loc(channel, means, coefficients, middle, deviations),
+                self._scales(log_scales[channel]),
+            )
             of_value = components.log_prob(value)
             of_interval = components.log_mass(low[..., here], high[..., here])
             total += ops.logsumexp(log_weights + of_value, axis=-1)
             total -= ops.logsumexp(log_weights + of_interval, axis=-1)
             log_weights += of_value
-            deviations.append(self._deviation(value, middle))
+            deviations.append(value - self._center(middle))
         return total
 
     def _bounded_noise(self, uniforms, mode):
-        # For each channel a Gumbel for each component, and a uniform: 0, which none is, for the location.
+        # For each channel a Gumbel for each component, and a uniform: below 0, where none is, for locations.
         gumbels, uniforms = ops.split(uniforms, [3 * self.num_components], axis=-1)
         if mode == "map":
-            uniforms = ops.zeros_like(uniforms)
+            uniforms = ops.full_like(uniforms, -0.5)
         return ops.concatenate([gumbel(gumbels), uniforms], axis=-1)
 
     def _bounded_draw(self, params, noise, log_scale_shift, bounds):
-        log_weights, *parts = _parts(params)  # the weights up to a constant
-        *gumbels, uniforms = ops.split(
-            noise, [self.num_components * i for i in range(1, 4)], axis=-1
-        )
-        shift = _against(log_scale_shift, log_weights)
+        log_weights, means, log_scales, coefficients = _parts(params)  # the weights up to a constant
+        scales = self._scales(ops.stack(log_scales), _against(log_scale_shift, log_weights))
+        rates = ops.unstack(1.0 / scales)
+        size = self.num_components
+        noise = ops.split(noise, [size, 2 * size, 3 * size, 3 * size + 1, 3 * size + 2], axis=-1)
+        gumbels, uniforms = noise[:3], noise[3:]
         pixel, deviations = [], []
         for channel in range(3):
             low, high, center = bounds(channel, pixel)
             middle = center[..., None]
-            components = self._components(channel, parts, middle, deviations, shift)
-            of_interval = components.log_mass(low[..., None], high[..., None])
-            k = draw_index(log_weights + of_interval, gumbels[channel])
-            drawn = DiscretizedLogistic(select(components.loc, k), select(components.scale, k))
-            uniform = uniforms[..., channel]
-            value = drawn.quantile_within(uniform, low, high)
-            location = ops.clip(ops.round(drawn.loc), low, high)
-            value = ops.where(uniform == 0, location, value)
-            log_weights += components.log_prob(value[..., None])
-            deviations.append(self._deviation(value[..., None], middle))
+            loc = self._loc(channel, means, coefficients, middle, deviations)
+            cut = CutLogistic(loc, rates[channel], low[..., None], high[..., None])
+            k = draw_index(log_weights + cut.log_mass(), gumbels[channel])
+            value = ops.round(pick(cut.quantile(uniforms[channel]), k))
+            value = ops.maximum(ops.minimum(value, high), low)
             pixel.append(ops.cast(value, "int32"))
+            if channel < 2:
+                value = value[..., None]
+                log_weights += CutLogistic(loc, rates[channel], value, value).log_mass()
+                deviations.append(value - self._center(middle))
         return ops.stack(pixel, axis=-1)
 
-    def _unit_and_center(self, center):
-        return (CENTERED_UNIT, center) if self.centered else (127.5, 127.5)
+    def _center(self, center):
+        """Where means are 0, in pixels: the center, if this is centered."""
+        return center if self.centered else 127.5
 
-    def _deviation(self, value, center):
-        """How far a channel is from its center, in units of the means."""
-        unit, center = self._unit_and_center(center)
-        return (value - center) / unit
+    def _loc(self, channel, means, coefficients, center, deviations):
+        """Locations [..., K], given the channel's center [..., 1] and the earlier ones' distances from theirs."""
+        means = [(CENTERED_UNIT if self.centered else 127.5) * x for x in means]
+        return self._center(center) + _conditional_mean(channel, means, coefficients, deviations)
 
-    def _components(self, channel, parts, center, deviations, log_scale_shift=0.0):
-        """A channel's logistics [..., K], given its center [..., 1] and the earlier channels' deviations."""
-        means, log_scales, coefficients = parts
-        unit, center = self._unit_and_center(center)
-        shift = log_scale_shift + (CENTERED_LOG_SCALE_SHIFT if self.centered else 0.0)
-        return DiscretizedLogistic(
-            loc=center + unit * _conditional_mean(channel, means, coefficients, deviations),
-            scale=127.5 * _scale(ops.minimum(log_scales[channel] + shift, MAX_LOG_SCALE)),
-        )
+    def _scales(self, log_scales, shift=0.0):
+        """Scales in pixels."""
+        shift += CENTERED_LOG_SCALE_SHIFT if self.centered else 0.0
+        return 127.5 * _scale(ops.minimum(log_scales + shift, MAX_LOG_SCALE))
 
 
 def _parts(params):
