@@ -94,7 +94,8 @@ class DiscretizedLogisticTest(tf.test.TestCase):
             for uniform in (-0.5, np.finfo(dtype).eps / 2, 0.3, 1.0 - np.finfo(dtype).eps / 2):
                 drawn = tf.round(cut.quantile(tf.cast(uniform, dtype))).numpy()
                 self.assertFalse(np.isnan(drawn).any())
-                self.assertTrue((((low - 1 <= drawn) | (low == 0)) & ((drawn <= high + 1) | (high == 255))).all())
+                from_low = (low - 1 <= drawn) | (low == 0)
+                self.assertTrue((from_low & ((drawn <= high + 1) | (high == 255))).all())
 
 
 def extremes(dtype):
