@@ -34,6 +34,7 @@ class FixedSum(Configured):
       first: int, the smallest sum that the auxiliary value 0 stands for.
       num_values: int, the values are 0 .. num_values - 1.
       exact: bool, whether values that contradict the sum are ruled out; if not, it only centers them.
+      spread: float, about how far values are from their centers: the unit of a likelihood that is centered.
 
     Attributes:
       ratio: int, the sides of a block.
@@ -46,7 +47,7 @@ class FixedSum(Configured):
         later value reaches.
     """
 
-    def __init__(self, weights, step, first=0, num_values=256, exact=True):
+    def __init__(self, weights, step, first=0, num_values=256, exact=True, spread=16.0):
         weights = np.asarray(weights)
         shape = weights.shape
         if len(shape) not in (2, 3) or shape[0] != shape[1] or not weights.size:
@@ -61,7 +62,8 @@ class FixedSum(Configured):
         self.ratio = shape[0]
         self.num_channels = shape[2] if len(shape) == 3 else None
         self.weights = weights
-        self.step, self.first, self.num_values, self.exact = step, first, num_values, exact
+        self.step, self.first, self.num_values = step, first, num_values
+        self.exact, self.spread = exact, spread
         # Each [ratio ** 2, 1] or [ratio ** 2, C], in the order in which the values are decided.
         self._weights = weights.reshape(self.ratio**2, -1).astype(np.int32)
         self.dense = bool(step >= self._weights.max())
@@ -87,6 +89,7 @@ class FixedSum(Configured):
             "first": self.first,
             "num_values": self.num_values,
             "exact": self.exact,
+            "spread": self.spread,
         }
 
     def with_exact(self, exact):

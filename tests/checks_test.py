@@ -269,10 +269,10 @@ class DerivedLikelihoodsTest(tf.test.TestCase):
 
     def test_of_colors_and_grays(self):
         half, gray = pa.auxiliary.HalfResolution(), pa.auxiliary.Grayscale()
-        centered = pa.likelihoods.LogisticMixture(2, centered=True)
+        on_halves, on_grays = (pa.likelihoods.LogisticMixture(2, True, x) for x in (8.0, 16.0))
         grays = pa.likelihoods.Categorical(16)
         self.assertLikelihoods(
-            [centered, centered, grays, grays], [half, gray, half], [None, ups(1), FLAT, ups(1)]
+            [on_halves, on_grays, grays, grays], [half, gray, half], [None, ups(1), FLAT, ups(1)]
         )
 
     def test_of_small_colors(self):
@@ -281,7 +281,7 @@ class DerivedLikelihoodsTest(tf.test.TestCase):
         self.assertLikelihoods([mixture, colors, colors], transforms, [None, ups(1), FLAT])
 
     def test_one_that_a_transform_names(self):
-        centered = pa.likelihoods.LogisticMixture(2, centered=True)
+        centered = pa.likelihoods.LogisticMixture(2, True, 8.0)
         five = pa.likelihoods.LogisticMixture(5)
         half = altered(pa.auxiliary.HalfResolution, likelihood=lambda self: five)
         transforms = [half, custom.Bright()]

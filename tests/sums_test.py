@@ -4,7 +4,6 @@ import collections
 import importlib.util
 import itertools
 import pathlib
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +11,6 @@ from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import checks, likelihoods
-from pixelcnn_aux.likelihoods import mixture
 from pixelcnn_aux.sums import FixedSum
 from tests.helpers import chi_square_p_value
 from tests.likelihoods.helpers import NUM_DRAWS, random_params
@@ -212,13 +210,24 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
         expected = prototype.bits_per_dim(images, params, halves, centered)
         known = HALVES.fixed_sum(256).of_images(images, halves)
         likelihood = likelihoods.LogisticMixture(centered=centered)
-        units = {
-            "CENTERED_UNIT": prototype.UNIT,
-            "CENTERED_LOG_SCALE_SHIFT": prototype.LOG_SCALE_SHIFT,
-        }
-        with mock.patch.multiple(mixture, **units):
-            nats = likelihood.log_prob(params, images, *known).numpy()
+        nats = likelihood.log_prob(params, images, *known).numpy()
         self.assertAllClose(-nats.mean(axis=(1, 2)) / (3 * np.log(2)), expected, rtol=1e-6)
+
+    def test_a_unit_is_that_of_means_and_scales(self):
+        """Half the unit: twice the means, and log-scales larger by log 2, are the same."""
+        images, params = random_images(3, 4, 6, 3), random_params(3, 4, 6, num_components=2)
+        params = params.reshape(3, 4, 6, 10, 2)
+        finer = params.copy()
+        finer[..., 1::3, :] *= 2
+        finer[..., 2::3, :] += np.log(2)
+        known = HALVES.fixed_sum(256).of_images(images, HALVES(images))
+        nats = [
+            likelihoods.LogisticMixture(2, True, unit).log_prob(
+                x.reshape(3, 4, 6, 20), images, *known
+            )
+            for unit, x in ((16.0, params), (8.0, finer))
+        ]
+        self.assertAllClose(*nats, rtol=1e-9)
 
 
 class DrawsTest(tf.test.TestCase, parameterized.TestCase):
