@@ -115,8 +115,8 @@ class CutLogistic:
 
     def __init__(self, loc, rate, low, high):
         self._loc, self._rate, self._low, self._high = loc, rate, low, high
-        # Divided by zero at the end values: selecting would take longer than all of this.
-        self._bottom = low - 0.5 / ops.minimum(low, 1.0)
+        # Divided by zero at the end values: selecting would take longer than all of this. A draw may be -0.
+        self._bottom = low - 0.5 / ops.minimum(ops.abs(low), 1.0)
         self._top = high + 0.5 / ops.minimum(255.0 - high, 1.0)
         # In scales: the bottom above the location, the top below it, and the bottom above the top.
         self._below = (self._bottom - loc) * rate

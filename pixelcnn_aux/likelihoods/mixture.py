@@ -131,7 +131,9 @@ class LogisticMixture(Likelihood):
         return ops.concatenate([gumbel(gumbels), uniforms], axis=-1)
 
     def _bounded_draw(self, params, noise, log_scale_shift, bounds):
-        log_weights, means, log_scales, coefficients = _parts(params)  # the weights up to a constant
+        log_weights, means, log_scales, coefficients = _parts(
+            params
+        )  # the weights up to a constant
         scales = self._scales(ops.stack(log_scales), _against(log_scale_shift, log_weights))
         rates = ops.unstack(1.0 / scales)
         size = self.num_components
@@ -157,7 +159,7 @@ class LogisticMixture(Likelihood):
         return center if self.centered else 127.5
 
     def _loc(self, channel, means, coefficients, center, deviations):
-        """Locations [..., K], given the channel's center [..., 1] and the earlier ones' distances from theirs."""
+        """Locations [..., K], given the center [..., 1] and the earlier channels' distances from theirs."""
         means = [(CENTERED_UNIT if self.centered else 127.5) * x for x in means]
         return self._center(center) + _conditional_mean(channel, means, coefficients, deviations)
 

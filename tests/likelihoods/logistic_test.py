@@ -67,6 +67,16 @@ class DiscretizedLogisticTest(tf.test.TestCase):
             for gradient in tape.gradient(mass, (loc, log_scale)):
                 self.assertAllEqual(np.isfinite(gradient), np.ones(gradient.shape))
 
+    def test_mass_before_a_cut(self):
+        for dtype in (np.float32, np.float64):
+            loc, log_scale, (low, high) = extremes(dtype)
+            scale = 127.5 * tf.exp(log_scale)
+            expected = likelihoods.DiscretizedLogistic(loc, scale).log_mass(low, high)
+            for zero in (0.0, -0.0):  # both may be drawn
+                ends = (np.where(x == 0, dtype(zero), x) for x in (low, high))
+                mass = CutLogistic(loc, 1.0 / scale, *ends).log_mass()
+                self.assertAllClose(mass, expected, rtol=1e-5, atol=1e-6)
+
     def test_quantiles_of_the_cut_distribution(self):
         count = 4000
         uniforms = ((np.arange(count) + 0.5) / count)[:, np.newaxis]
