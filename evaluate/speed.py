@@ -33,6 +33,7 @@ from evaluate import common, rival
 from pixelcnn_aux import incremental, likelihoods, networks, program, sampling, workdir
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
+from pixelcnn_aux.remaining import Remaining
 
 FLAGS = flags.FLAGS
 
@@ -144,36 +145,40 @@ def state_bytes(factor, size):
 
 
 def inputs(factor, size, batch):
-    """Features of random auxiliary images, () for an unconditional factor; and noise."""
+    """Features of random auxiliary images, () for an unconditional factor; noise; and those images."""
     noise = sampling.noise(factor, tf.zeros([batch, 2], tf.int32), 0, size)
     given = factor.auxiliary_likelihood
     if given is None:
-        return (), noise
+        return (), noise, None
     shape = [batch, *(side // factor.auxiliary_ratio for side in size), given.num_channels]
-    images = tf.random.uniform(shape, 0, given.num_values, tf.int32)
-    return factor.features(tf.cast(images, tf.uint8)), noise
+    images = tf.cast(tf.random.uniform(shape, 0, given.num_values, tf.int32), tf.uint8)
+    return factor.features(images), noise, images
 
 
-def incrementally(factor, features, noise, jit_compile=False):
+def incrementally(factor, features, noise, auxiliary, jit_compile=False):
     batch, *size, _ = noise.shape
     # A new one, whose graph is for these shapes as for the first images of a process. The factor's own turns
     # to any batch once it meets a second one, so that times would depend on the order.
     sampler, shift = sampling.Sampler(factor), tf.zeros(batch)
-    draw = functools.partial(sampler.draw_images, features, noise, shift, jit_compile=jit_compile)
+    draw = functools.partial(
+        sampler.draw_images, features, noise, shift, auxiliary, jit_compile=jit_compile
+    )
     return draw, size, math.prod(size)
 
 
 def candidates(factor, size, batch, other):
     """What is timed: dict, name -> (function that returns a tensor, (H, W), pixels it goes through)."""
-    features, noise = inputs(factor, size, batch)
+    features, noise, auxiliary = inputs(factor, size, batch)
+    remaining = factor.fixed_sum and Remaining(factor.fixed_sum, auxiliary)
     images = tf.zeros([batch, *size, factor.likelihood.num_channels], tf.uint8)
 
     def params(images):
         return factor.network(factor.scaled(images), features, training=False)
 
     def draw_pixel(images, row, column):
-        here = noise[:, row, column]
-        return tf.cast(factor.likelihood.draw(params(images)[:, row, column], here), tf.uint8)
+        here = params(images)[:, row, column], noise[:, row, column]
+        bounds = remaining and remaining.at(images, row, column)
+        return tf.cast(factor.likelihood.draw(*here, bounds=bounds), tf.uint8)
 
     def draw_rival(images, row, column):
         return rival.draw(*other.network(images, training=False))[:, row, column]
@@ -182,8 +187,8 @@ def candidates(factor, size, batch, other):
     forward_pass = tf.function(lambda: params(images)[:, -1, -1])
     result = {
         "full": first_pixels(draw_pixel, images),
-        "incremental": incrementally(factor, features, noise),
-        "incremental_xla": incrementally(factor, features, noise, jit_compile=True),
+        "incremental": incrementally(factor, features, noise, auxiliary),
+        "incremental_xla": incrementally(factor, features, noise, auxiliary, jit_compile=True),
         "forward_pass": (forward_pass, size, math.prod(size)),
     }
     if other and batch == 1:

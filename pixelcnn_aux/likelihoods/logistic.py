@@ -114,9 +114,9 @@ class CutLogistic:
     """
 
     def __init__(self, loc, rate, low, high):
-        self._loc, self._rate = loc, rate
-        # Divided by zero at the end values: selecting would take longer than all of this.
-        self._bottom = low - 0.5 / ops.minimum(low, 1.0)
+        self._loc, self._rate, self._low, self._high = loc, rate, low, high
+        # Divided by zero at the end values: selecting would take longer than all of this. A draw may be -0.
+        self._bottom = low - 0.5 / ops.minimum(ops.abs(low), 1.0)
         self._top = high + 0.5 / ops.minimum(255.0 - high, 1.0)
         # In scales: the bottom above the location, the top below it, and the bottom above the top.
         self._below = (self._bottom - loc) * rate
@@ -129,7 +129,7 @@ class CutLogistic:
         return log_width - ops.softplus(self._below) - ops.softplus(self._above)
 
     def quantile(self, uniforms):
-        """A point of the interval: a draw, if it is given uniforms.
+        """The value at a quantile of the cut distribution: a draw, if it is given uniforms.
 
         With l and t the ends in scales from the location and r the point between them that is nearest to it,
         `a = expm1(l - r)`, `d = expm1(r - t)`, `h = expm1(l - t)` and `c = 1 + d sigmoid(-r)`, the quantile u
@@ -145,7 +145,7 @@ class CutLogistic:
           uniforms: tensor of the distribution's dtype, in (0, 1); below 0 for the nearest point itself.
 
         Returns:
-          Tensor of the shape that all broadcast to, from `bottom` to `top` but for rounding.
+          Tensor of the shape that all broadcast to, whole values from low to high.
         """
         below, above, width = self._below, self._above, self._width
         a, d = (ops.expm1(ops.minimum(ops.maximum(x, width), 0.0)) for x in (below, above))
@@ -154,4 +154,4 @@ class CutLogistic:
         uh = ops.abs(uniforms) * ops.expm1(width)
         x = ops.log1p((a * c - uh) / (c + uh * share)) * ops.relu(ops.sign(uniforms))
         nearest = ops.maximum(ops.minimum(self._loc, self._top), self._bottom)
-        return nearest + x / self._rate
+        return ops.maximum(ops.minimum(ops.round(nearest + x / self._rate), self._high), self._low)

@@ -155,8 +155,7 @@ class LogisticMixture(Likelihood):
             loc = self._loc(channel, means, coefficients, middle, deviations)
             cut = CutLogistic(loc, rates[channel], low[..., None], high[..., None])
             k = draw_index(log_weights + cut.log_mass(), gumbels[channel])
-            value = ops.round(pick(cut.quantile(uniforms[channel]), k))
-            value = ops.maximum(ops.minimum(value, high), low)
+            value = pick(cut.quantile(uniforms[channel]), k)
             pixel.append(ops.cast(value, "int32"))
             if channel < 2:
                 value = value[..., None]

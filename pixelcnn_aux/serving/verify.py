@@ -101,7 +101,8 @@ def _mismatched(model, seeds, images):
     for position, (name, factor) in enumerate(model.factors.items()):
         params = factor.params(images[name], given)
         noise = sampling.noise(factor, seeds, position, images[name].shape[1:3])
-        drawn = factor.likelihood.draw(params, noise)
+        bounds = factor.fixed_sum and factor.fixed_sum.bounds_in(images[name], given)
+        drawn = factor.likelihood.draw(params, noise, bounds=bounds)
         mismatched[name] = np.any(drawn != images[name], axis=-1)
         given = images[name]
     return mismatched
