@@ -273,7 +273,8 @@ class AuxiliaryModel(serialization.Configured):
           known, mask: uint8 [B, H, W, C], full images, and uint8 [B, H, W, 1], 1 at the pixels of theirs to
             keep and 0 at those to draw: completion. An auxiliary image's pixel is kept where all pixels
             that it is computed from are. A pixel is drawn given the known ones before it in raster order:
-            this is a draw from the distribution given all of them where they precede all others.
+            this is a draw from the distribution given all of them where they precede all others. Of an exact
+            model it agrees with its auxiliary images, whatever is known.
           jit_compile: bool, whether XLA compiles the drawing: once for each batch size, which takes
             minutes for deep networks, and some times faster from then on.
 
@@ -283,7 +284,8 @@ class AuxiliaryModel(serialization.Configured):
         Raises:
           RuntimeError: under another backend than TensorFlow.
           ValueError: for seeds of another shape or dtype, an image given or known or a mask that does not
-            fit, an unknown mode or method, or where a factor is not trained yet.
+            fit, an unknown mode or method, where a factor is not trained yet, or where an image given
+            contradicts pixels that are known: the place is named.
         """
         backend.require_tensorflow("sampling")
         from pixelcnn_aux import drawing  # here, since it needs TensorFlow and nothing above does
