@@ -16,8 +16,8 @@ class Preset(NamedTuple):
     training: dict[str, Training]
 
 
-# What the auxiliary image says is not left to be learned. Embeddings of pyramids that do not look further than
-# a few pixels of it do as well then as deeper ones, in steps that take less time.
+# What the auxiliary image says is not left to be learned. Embeddings of pyramids that see no further than a
+# few pixels of it do as well then as deeper ones, in steps that take less time.
 _OURS = {"exact": True, "centered": True}
 _OUR_PYRAMID = {"embedding_blocks": 1, "depth": 1}
 
