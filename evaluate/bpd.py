@@ -1,8 +1,9 @@
 """Bits per dimension of a split: python -m evaluate.bpd --split test.
 
-Exact means over all images, under the averaged weights, as a table and as WORKDIR/bpd.json. The total
-bounds the images' -log2 p(X) from above (equation 5). Beside it stand the same images as PNG and WebP
-files, of which WORKDIR/codecs.json keeps the figures.
+Means over all images, under the averaged weights, as a table and as WORKDIR/bpd.json: the paper's bound on
+the images' -log2 p(X) from above (equation 5), and -log2 p(X) itself, which the same networks give if what
+contradicts an auxiliary image is ruled out. Beside them stand the same images as PNG and WebP files, of which
+WORKDIR/codecs.json keeps the figures.
 """
 
 import json
@@ -28,7 +29,10 @@ def main():
     def progress():
         return keras.utils.Progbar(count, unit_name="image").update
 
-    result = evaluation.summarize(evaluation.bits_per_dim(model, batches(), progress()))
+    both = evaluation.bound_and_exact(model, batches(), progress())
+    results = dict(zip(("bound", "exact"), map(evaluation.summarize, both)))
+    if not model.with_exact(True).exact:
+        del results["exact"]
     measured = {**common.source(folder), "split": FLAGS.split, "num_images": count}
     records = CodecRecords(folder / "codecs.json")
     names = [n for n, factor in model.factors.items() if evaluation.codecs_apply(factor.likelihood)]
@@ -38,9 +42,10 @@ def main():
         codecs = codec_bits(model, names, batches(), progress())
         records.store(measured, codecs)
     print(f"{FLAGS.split} split, {count:,} images")
-    print_table(model, result, codecs)
+    print_table(model, results, codecs)
     file = folder / "bpd.json"
-    file.write_text(json.dumps({"split": FLAGS.split, "num_images": count, **result}, indent=2))
+    found = {"split": FLAGS.split, "num_images": count, **results[kind(model)], **results}
+    file.write_text(json.dumps(found, indent=2))
     print(f"Wrote {file}")
 
 
@@ -93,38 +98,53 @@ def codec_bits(model, names, batches, progress):
     }
 
 
-def print_table(model, result, codecs):
-    """A row for each factor: its share of the total, and figures per dimension of its own image.
+def kind(model):
+    """Which of the results is the model's own."""
+    return "exact" if model.exact else "bound"
 
-    These are the factor alone, given the auxiliary image; the bound of its image, by all factors so far;
-    and codecs on the same images. The paper's table 2 may be read as either of the former two.
+
+def print_table(model, results, codecs):
+    """A row for each factor: its share of the totals, and figures per dimension of its own image.
+
+    The latter are, of the model as it is, the factor alone, given the auxiliary image; its image, by all
+    factors so far; and codecs on the same images. The paper's table 2 may be read as either of the former.
     """
     dims = {
         name: height * width * model.factors[name].likelihood.num_channels
         for name, (height, width) in model.sizes().items()
     }
     [*_, full] = dims.values()
-    print(f"{'':25} per dimension of the factor's own image")
-    print(
-        f"{'':16} {'bits/dim':>8} {'alone':>9} {'bound':>8}",
-        *(f"{codec:>8}" for codec in evaluation.CODECS),
-    )
+
+    def line(name, *cells):
+        print(
+            f"{name:16}",
+            *(f"{cell:>8.4f}" if cell != str(cell) else f"{cell:>8}" for cell in cells),
+        )
+
+    shares = [""] * (len(results) - 1)
+    line("", "bits/dim", *shares, f"   per dimension of the factor's own image, {kind(model)}")
+    line("", *results, "alone", "so far", *evaluation.CODECS)
     so_far = 0.0
     for name, own in dims.items():
-        bits = result["factors"][name]
+        bits = results[kind(model)]["factors"][name]
         so_far += bits
-        print(
-            f"{name:16} {bits:8.4f} {bits * full / own:9.4f} {so_far * full / own:8.4f}",
-            *(f"{value:8.4f}" for value in codecs.get(name, {}).values()),
-        )
-    print(f"{'total':16} {result['total']:8.4f}   standard error {result['std_error']:.4f}")
+        of_own_image = [bits * full / own, so_far * full / own, *codecs.get(name, {}).values()]
+        line(name, *(result["factors"][name] for result in results.values()), *of_own_image)
+    line("total", *(result["total"] for result in results.values()))
+    line("standard error", *(result["std_error"] for result in results.values()))
+    if "exact" not in results:
+        print("No exact figure: the auxiliary images are not all fixed by sums that are declared.")
     if codecs:
         print(evaluation.CODECS_NOTE)
 
 
-if __name__ == "__main__":
+def define_flags():
     common.define_flags()
     flags.DEFINE_enum("split", "test", data.SPLITS, "Which images.")
     flags.DEFINE_integer("num_images", None, "Only the first so many; all if unset.", lower_bound=1)
     flags.DEFINE_bool("codecs", False, "Makes PNG and WebP files, even if codecs.json has figures.")
+
+
+if __name__ == "__main__":
+    define_flags()
     program.run(main)

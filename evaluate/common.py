@@ -18,13 +18,23 @@ def define_flags():
         "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
     )
     flags.DEFINE_string("image_dir", None, "Overrides the run's folder of images.")
+    define_exact()
+
+
+def define_exact():
+    flags.DEFINE_bool(
+        "exact",
+        None,
+        "Whether images that contradict their auxiliary images are ruled out; as the run says if unset.",
+    )
 
 
 def load():
     """The run that the flags choose: (folder, model)."""
     folder = pathlib.Path(FLAGS.workdir) if FLAGS.workdir else workdir.newest()
     print(f"Evaluating {folder}", flush=True)
-    return folder, pa.load(folder)
+    model = pa.load(folder)
+    return folder, model if FLAGS.exact is None else model.with_exact(FLAGS.exact)
 
 
 def source(folder):

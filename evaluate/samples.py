@@ -173,7 +173,7 @@ def shown(images, num_values):
     return np.round(images * (255 / (num_values - 1))).astype(np.uint8)
 
 
-if __name__ == "__main__":
+def define_flags():
     common.define_flags()
     flags.DEFINE_integer("num", 16, "How many images of each kind.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Of all draws.")
@@ -183,4 +183,8 @@ if __name__ == "__main__":
     flags.DEFINE_enum("known", None, ["half"], "What is kept of test images: completes the rest.")
     flags.DEFINE_bool("sweep", False, "Draws figure 4: smaller and smaller scales, and MAP.")
     flags.DEFINE_string("out", None, "The picture; in WORKDIR, by its name, if unset.")
+
+
+if __name__ == "__main__":
+    define_flags()
     program.run(main)

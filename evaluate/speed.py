@@ -259,6 +259,7 @@ def draw(factors):
 
 def define_flags():
     flags.DEFINE_string("workdir", None, "What training left; the newest run under runs/ if unset.")
+    common.define_exact()
     flags.DEFINE_enum("network", None, list(NETWORKS), "A network to measure instead of a run's.")
     flags.DEFINE_list("batches", "1,4,16,64", "Batch sizes, with commas between them.")
     flags.DEFINE_integer("runs", 5, "Timed runs of each; the median counts.", lower_bound=1)

@@ -178,7 +178,7 @@ class HalfResolution(Transform):
         return ops.cast((sums + 2) // 4, "uint8")
 
     def fixed_sum(self, num_values):
-        return FixedSum([[1, 1], [1, 1]], step=4, first=-2, num_values=num_values)
+        return FixedSum([[1, 1], [1, 1]], step=4, first=-2, num_values=num_values, spread=8.0)
 
 
 def over_blocks(reduce, images, side):

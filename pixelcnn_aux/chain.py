@@ -25,6 +25,11 @@ class AuxiliaryModel(serialization.Configured):
         auxiliary image of the full image, transforms[1] that one's, and so on.
       image_size: (H, W) of the full image, which `sample` draws; `log_prob` takes any size.
 
+    Attributes:
+      exact: bool, whether `log_prob` is log p(X) itself and no bound: whether every factor that is given an
+        auxiliary image rules out the images that contradict it. Which do, `Factor.exact` says.
+      centered: bool, whether any factor's likelihood is centered on what its auxiliary image says.
+
     Raises:
       ValueError: for factors and transforms that do not fit each other; a transform whose output is not
         what it declares is named.
@@ -54,6 +59,7 @@ class AuxiliaryModel(serialization.Configured):
         for transform, factor, below in self._links():
             checks.check_declared(transform)
             checks.check_link(transform, factor, below)
+            checks.check_known_sum(transform, factor)
         self._check_on_images()
 
     def _links(self):
@@ -74,6 +80,28 @@ class AuxiliaryModel(serialization.Configured):
             checks.check_fixed_sum(transform, images, given, factor.likelihood, below.likelihood)
             images = given
         next(iter(self.factors.values())).inputs(images)
+
+    @property
+    def exact(self):
+        return all(factor.exact for factor in self.factors.values() if factor.embedding is not None)
+
+    @property
+    def centered(self):
+        return any(factor.likelihood.centered for factor in self.factors.values())
+
+    def with_exact(self, exact):
+        """A model of the same networks, not copies, whose factors are exact where they can be; or none is.
+
+        A factor can be where its transform declares the sum that it fixes, and its likelihood has bounds.
+        """
+        factors = list(reversed(self.factors.values()))
+        for position, transform in enumerate(self.transforms):
+            factor = factors[position]
+            fixed_sum = known_sum(transform, factor.likelihood, exact)
+            factors[position] = factor.with_fixed_sum(fixed_sum)
+        model = type(self)(factors[::-1], self.transforms, self.image_size)
+        model.untrained = self.untrained
+        return model
 
     def get_config(self):
         return {
@@ -153,15 +181,17 @@ class AuxiliaryModel(serialization.Configured):
         Raises:
           ValueError: as `log_prob`.
         """
+        return {name: factor.log_prob(*pair) for name, (factor, pair) in self._seen(images).items()}
+
+    def _seen(self, images):
+        """dict, name -> (factor, what `Factor.log_prob` takes), of full images."""
         self.require(self.factors)
         chain = [None, *self.auxiliaries(images).values()]
-        return {
-            name: factor.log_prob(image, given)
-            for (name, factor), image, given in zip(self.factors.items(), chain[1:], chain)
-        }
+        pairs = zip(chain[1:], chain)
+        return {name: (self.factors[name], pair) for name, pair in zip(self.factors, pairs)}
 
     def log_prob(self, images):
-        """log p(X, X_hat), which bounds log p(X) from below, equation (5).
+        """log p(X, X_hat): log p(X) itself if `exact`; if not, it bounds that from below, equation (5).
 
         Args:
           images: uint8 [B, H, W, C].
@@ -189,6 +219,26 @@ class AuxiliaryModel(serialization.Configured):
         """
         images = ops.convert_to_tensor(images)
         return in_bits_per_dim(self.log_probs(images), images.shape[1:])
+
+    def bound_and_exact(self, images):
+        """`bits_per_dim` as if no factor were exact, and of the model, evaluating the networks once.
+
+        Args:
+          images: uint8 [B, H, W, C].
+
+        Returns:
+          Two dicts as of `bits_per_dim`. To have both of any model, ask `with_exact(True)`.
+
+        Raises:
+          ValueError: as `log_prob`.
+        """
+        images = ops.convert_to_tensor(images)
+        seen = self._seen(images)
+        both = {name: factor.bound_and_exact(*pair) for name, (factor, pair) in seen.items()}
+        return tuple(
+            in_bits_per_dim({name: nats[i] for name, nats in both.items()}, images.shape[1:])
+            for i in range(2)
+        )
 
     def sizes(self):
         """dict, factor name -> (H, W) of the image that the factor draws."""
@@ -223,7 +273,8 @@ class AuxiliaryModel(serialization.Configured):
           known, mask: uint8 [B, H, W, C], full images, and uint8 [B, H, W, 1], 1 at the pixels of theirs to
             keep and 0 at those to draw: completion. An auxiliary image's pixel is kept where all pixels
             that it is computed from are. A pixel is drawn given the known ones before it in raster order:
-            this is a draw from the distribution given all of them where they precede all others.
+            this is a draw from the distribution given all of them where they precede all others. Of an exact
+            model it agrees with its auxiliary images, whatever is known.
           jit_compile: bool, whether XLA compiles the drawing: once for each batch size, which takes
             minutes for deep networks, and some times faster from then on.
 
@@ -233,7 +284,8 @@ class AuxiliaryModel(serialization.Configured):
         Raises:
           RuntimeError: under another backend than TensorFlow.
           ValueError: for seeds of another shape or dtype, an image given or known or a mask that does not
-            fit, an unknown mode or method, or where a factor is not trained yet.
+            fit, an unknown mode or method, where a factor is not trained yet, or where an image given
+            contradicts pixels that are known: the place is named.
         """
         backend.require_tensorflow("sampling")
         from pixelcnn_aux import drawing  # here, since it needs TensorFlow and nothing above does
@@ -241,6 +293,19 @@ class AuxiliaryModel(serialization.Configured):
         return drawing.sample(
             self, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile
         )
+
+
+def known_sum(transform, likelihood, exact):
+    """The sum that a factor is to know: `sums.FixedSum`; None for nothing.
+
+    Args:
+      transform: `auxiliary.Transform`, which gives its auxiliary images.
+      likelihood: `Likelihood` of its images. It needs the sum if it is centered.
+      exact: bool, whether to rule out what contradicts the sum, if the likelihood can.
+    """
+    exact = exact and likelihood.bounded_noise_size is not None
+    fixed_sum = transform.fixed_sum(likelihood.num_values) if exact or likelihood.centered else None
+    return fixed_sum and fixed_sum.with_exact(exact)
 
 
 def in_bits_per_dim(log_probs, shape):

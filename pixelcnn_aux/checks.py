@@ -72,6 +72,22 @@ def check_link(transform, factor, below):
             )
 
 
+def check_known_sum(transform, factor):
+    """Raises ValueError where a factor knows another sum than the transform of its auxiliary image fixes."""
+    if factor.fixed_sum is None:
+        return
+    declared = transform.fixed_sum(factor.likelihood.num_values)
+    knows, declared = (
+        None if fixed_sum is None else fixed_sum.with_exact(True).get_config()
+        for fixed_sum in (factor.fixed_sum, declared)
+    )
+    if knows != declared:
+        raise ValueError(
+            f"Expected the factor {factor.name!r} to know the sum that {type(transform).__name__} "
+            f"declares, {declared}. Received: {knows}. Build it with the transform's."
+        )
+
+
 def checked_output(transform, images, likelihood):
     """transform(images), which fits what the transform declares and a likelihood models."""
     name = type(transform).__name__

@@ -9,28 +9,30 @@ import numpy as np
 from PIL import Image
 
 
-def bits_per_dim(model, batches, progress=lambda count: None):
-    """Bits per dimension of every image of a split, factor by factor.
+def bound_and_exact(model, batches, progress=lambda count: None):
+    """Bits per dimension of every image of a split, factor by factor: the paper's, and the exact ones.
 
     Args:
-      model: `AuxiliaryModel`.
+      model: `AuxiliaryModel`, exact or not.
       batches: iterable of uint8 [b, H, W, C], of any b.
       progress: function that is called with the number of images done.
 
     Returns:
-      dict, factor name -> float64 [N], and "total": see `AuxiliaryModel.bits_per_dim`.
+      Two dicts, factor name -> float64 [N], and "total": see `AuxiliaryModel.bound_and_exact`.
     """
-    bits, count = {}, 0
+    model = model.with_exact(True)
+    found, count = ({}, {}), 0
     for images in batches:
-        for name, values in model.bits_per_dim(images).items():
-            bits.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
+        for bits, of_batch in zip(found, model.bound_and_exact(images)):
+            for name, values in of_batch.items():
+                bits.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
         count += len(images)
         progress(count)
-    return {name: np.concatenate(values) for name, values in bits.items()}
+    return tuple({name: np.concatenate(values) for name, values in bits.items()} for bits in found)
 
 
 def summarize(bits):
-    """Means of `bits_per_dim`'s result over the images: {"factors", "total", "std_error"}.
+    """Means over the images of one of `bound_and_exact`'s dicts: {"factors", "total", "std_error"}.
 
     "std_error" is that of the total's mean, the images taken as independent draws.
     """

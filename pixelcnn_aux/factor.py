@@ -9,6 +9,7 @@ from pixelcnn_aux import backend, layers, networks, serialization
 from pixelcnn_aux.auxiliary import check_images
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.networks.stream import check_sides
+from pixelcnn_aux.sums import FixedSum
 
 METHODS = ("incremental", "full")
 
@@ -29,9 +30,12 @@ class Factor(keras.Model):
     A Keras model from (images, auxiliary), or from images alone, to the parameters of the pixels'
     distributions. Plain Keras trains and saves it:
 
-        factor.compile("adam", loss=factor.likelihood.bits_per_dim, jit_compile=False)
+        factor.compile("adam", jit_compile=False)
         factor.fit(batches)   # of ((images, auxiliary), images), or of (images, images)
         factor.save("factor.keras")
+
+    The loss, where `compile` is given no other, are the bits per dimension of the images, given what x_hat
+    says about them.
 
     Args:
       likelihood: `Likelihood` of the pixels of x.
@@ -39,8 +43,12 @@ class Factor(keras.Model):
       embedding: `Embedding`, f_w; None for an unconditional factor.
       auxiliary_likelihood: `Likelihood` of x_hat, for its channels and number of pixel values; None
         for an unconditional factor.
+      fixed_sum: `sums.FixedSum`, what x_hat tells of x and the likelihood is to know; None for nothing, as in
+        the paper.
 
     Attributes:
+      exact: bool, whether images have no probability where x_hat is not theirs. log p(x | x_hat) is exact
+        then, and not a bound.
       auxiliary_ratio: int, the sides of x over those of x_hat.
 
     Raises:
@@ -62,14 +70,23 @@ class Factor(keras.Model):
                 "Expected an embedding and the likelihood of what it embeds, or neither. "
                 f"Received: embedding={embedding}, auxiliary_likelihood={auxiliary_likelihood}"
             )
+        if fixed_sum is None and likelihood.centered:
+            raise ValueError(
+                "Expected a fixed_sum, since the likelihood is centered on what it says. Received: None. "
+                "Give the transform's, or a likelihood with centered=False."
+            )
+        if fixed_sum is not None and embedding is None:
+            raise ValueError(
+                "Expected no fixed_sum: this factor is unconditional. Received: one. Give None."
+            )
         self.likelihood = likelihood
+        self.fixed_sum = fixed_sum
         self.network = network
         self.embedding = embedding
         self.auxiliary_likelihood = auxiliary_likelihood
-        self.fixed_sum = fixed_sum
         self._compiled = {
             method.__name__: backend.compiled(method, self)
-            for method in (self._features, self._params, self._log_prob)
+            for method in (self._features, self._params, self._log_prob, self._bound_and_exact)
         }
         self._create_weights()
 
@@ -112,6 +129,7 @@ class Factor(keras.Model):
             "network": _unnamed(serialization.serialize(self.network)),
             "embedding": _unnamed(serialization.serialize(self.embedding)),
             "auxiliary_likelihood": serialization.serialize(self.auxiliary_likelihood),
+            "fixed_sum": serialization.serialize(self.fixed_sum),
         }
 
     @classmethod
@@ -125,6 +143,7 @@ class Factor(keras.Model):
             "network": networks.PixelCNN,
             "embedding": networks.Embedding,
             "auxiliary_likelihood": Likelihood,
+            "fixed_sum": FixedSum,
         }
         parts = {
             name: serialization.deserialize(config.get(name), kind) for name, kind in kinds.items()
@@ -153,6 +172,22 @@ class Factor(keras.Model):
         others = keras.saving.deserialize_keras_object(others)
         self.compile(loss=self.likelihood.bits_per_dim, **others)
         self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if self.loss not in (None, self.likelihood.bits_per_dim):
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        images = x if self.embedding is None else x[0]
+        known = (images, *self._known(self.fixed_sum, x).values())
+        return BitsPerDim(self.likelihood)(known, y_pred, sample_weight)
+
+    @property
+    def exact(self):
+        return self.fixed_sum is not None and self.fixed_sum.exact
+
+    def with_fixed_sum(self, fixed_sum):
+        """A factor of the same networks, not copies, that knows another sum, or none."""
+        parts = (self.likelihood, self.network, self.embedding, self.auxiliary_likelihood)
+        return type(self)(*parts, fixed_sum, name=self.name, dtype=self.dtype_policy)
 
     @functools.cached_property
     def sampler(self):
@@ -183,8 +218,24 @@ class Factor(keras.Model):
         return self(inputs, training=False)
 
     def _log_prob(self, inputs):
+        return self._nats(self._params(inputs), inputs, self.fixed_sum)
+
+    def _bound_and_exact(self, inputs):
+        params, bounding = self._params(inputs), None
+        if self.likelihood.centered:
+            bounding = self.fixed_sum.with_exact(False)
+        return [self._nats(params, inputs, x) for x in (bounding, self.fixed_sum)]
+
+    def _nats(self, params, inputs, fixed_sum):
         images = inputs if self.embedding is None else inputs[0]
-        return ops.sum(self.likelihood.log_prob(self._params(inputs), images), axis=(1, 2))
+        nats = self.likelihood.log_prob(params, images, **self._known(fixed_sum, inputs))
+        return ops.sum(nats, axis=(1, 2))
+
+    def _known(self, fixed_sum, inputs):
+        """What a sum says about images: keyword arguments of `likelihood.log_prob`."""
+        if fixed_sum is None:
+            return {}
+        return dict(zip(("low", "high", "center"), fixed_sum.of_images(*inputs)))
 
     def inputs(self, images, auxiliary=None):
         """What `call` takes, once it is known to fit the factor.
@@ -265,9 +316,25 @@ class Factor(keras.Model):
     def log_prob(self, images, auxiliary=None):
         """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float32 [B].
 
+        If `exact`, -inf for images that contradict x_hat.
+
         Raises ValueError for images of another dtype, shape or range.
         """
         return self._compiled["_log_prob"](self.inputs(images, auxiliary))
+
+    def bound_and_exact(self, images, auxiliary=None):
+        """`log_prob` as if the factor were not exact, and as it is, evaluating the networks once.
+
+        Args:
+          images, auxiliary: as for `log_prob`.
+
+        Returns:
+          float32 [B] twice, in nats. They are the same where the factor is not exact.
+
+        Raises:
+          ValueError: as `log_prob`.
+        """
+        return self._compiled["_bound_and_exact"](self.inputs(images, auxiliary))
 
     def initialize_from_data(self, images, auxiliary=None):
         """Fits `g` and `b` of every layer to a batch: see `layers.initialization_from_data`.
@@ -276,6 +343,18 @@ class Factor(keras.Model):
         """
         with layers.initialization_from_data():
             self(self.inputs(images, auxiliary), training=False)
+
+
+class BitsPerDim(keras.losses.Loss):
+    """`Likelihood.bits_per_dim` of images and, if anything, what is known about them."""
+
+    def __init__(self, likelihood):
+        super().__init__()
+        self._likelihood = likelihood
+
+    def call(self, known, params):
+        images, *bounds = known
+        return self._likelihood.bits_per_dim(images, params, *bounds)
 
 
 def _unnamed(description):

@@ -2,15 +2,26 @@
 
 from pixelcnn_aux import checks, likelihoods, networks
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
-from pixelcnn_aux.chain import AuxiliaryModel
+from pixelcnn_aux.chain import AuxiliaryModel, known_sum
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
 
 
-def chain(transforms, image_size, network, embedding, names=None, num_components=10, dtype=None):
+def chain(
+    transforms,
+    image_size,
+    network,
+    embedding,
+    names=None,
+    num_components=10,
+    exact=True,
+    centered=True,
+    dtype=None,
+):
     """Builds a model of RGB images from its transforms.
 
-    What the transforms declare decides about each auxiliary image's likelihood, and about what is embedded.
+    What the transforms declare decides about each auxiliary image's likelihood, about what is embedded, and
+    about what a factor knows of its image before it sees any pixel.
 
     Args:
       transforms: list of `auxiliary.Transform` from the full image down.
@@ -23,6 +34,9 @@ def chain(transforms, image_size, network, embedding, names=None, num_components
       names: list of str, of the factors in the order of sampling; by default each transform's `name`, and
         "image" for the last.
       num_components: int, logistics in the mixtures.
+      exact: bool, whether factors rule out the images that contradict their auxiliary image. Those do whose
+        transform declares the sum that it fixes; `model.exact` says whether all do.
+      centered: bool, whether mixtures have their locations around what that sum says; likewise.
       dtype: str, of every float in the model; Keras's default where None.
 
     Returns:
@@ -35,7 +49,13 @@ def chain(transforms, image_size, network, embedding, names=None, num_components
     of_images = [likelihoods.LogisticMixture(num_components)]
     for transform in transforms:
         of_images.append(_auxiliary_likelihood(transform, of_images[-1], num_components))
+    sums = []
+    for position, transform in enumerate(transforms):
+        if centered:
+            of_images[position] = _centered(of_images[position], transform)
+        sums.append(known_sum(transform, of_images[position], exact))
     of_images.reverse()  # the order of sampling
+    sums = [None, *reversed(sums)]
     if names is None:
         names = [*(transform.name for transform in reversed(transforms)), "image"]
     if len(names) != len(of_images):
@@ -62,7 +82,9 @@ def chain(transforms, image_size, network, embedding, names=None, num_components
                     "image. Received: None. Give the arguments of one."
                 )
             f_w = networks.Embedding(dtype=dtype, **embeddings_of[position])
-        factors.append(Factor(likelihood, own, f_w, given, dtype=dtype, name=names[position]))
+        factors.append(
+            Factor(likelihood, own, f_w, given, sums[position], dtype=dtype, name=names[position])
+        )
     return AuxiliaryModel(factors, transforms, image_size)
 
 
@@ -88,6 +110,15 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
     )
 
 
+def _centered(likelihood, transform):
+    """The likelihood, centered if it is a mixture and the transform tells where."""
+    mixture = type(likelihood) is likelihoods.LogisticMixture
+    fixed_sum = transform.fixed_sum(likelihood.num_values) if mixture else None
+    if fixed_sum is None:
+        return likelihood
+    return likelihoods.LogisticMixture(likelihood.num_components, True, fixed_sum.spread)
+
+
 def _one_each(what, arguments, count):
     """The arguments of each of so many factors, of one dict or a list of them."""
     if not isinstance(arguments, (list, tuple)):
@@ -108,6 +139,8 @@ def pixelcnn_pp(
     num_components=10,
     dropout=0.5,
     dtype=None,
+    exact=False,
+    centered=False,
 ):
     """Plain PixelCNN++ (Salimans et al., 2017): a chain of one factor, "image".
 
@@ -119,9 +152,10 @@ def pixelcnn_pp(
       num_components: int, logistics in the mixture.
       dropout: float, the rate in the blocks.
       dtype: str, of every float in the model.
+      exact, centered: bool, as for `chain`. There is no auxiliary image here that they could be about.
     """
     network = _network(topology.pixelcnn_pp(blocks, resolutions), filters, dropout)
-    return chain([], image_size, network, None, num_components=num_components, dtype=dtype)
+    return chain([], image_size, network, None, None, num_components, exact, centered, dtype)
 
 
 def grayscale(
@@ -135,6 +169,8 @@ def grayscale(
     dropout=0.5,
     dtype=None,
     bits=4,
+    exact=False,
+    centered=False,
 ):
     """Grayscale PixelCNN (section 3.1): "grayscale", `bits` a pixel, then "image" given it.
 
@@ -143,6 +179,7 @@ def grayscale(
         resamplings, of p(X_hat), of p(X | X_hat) and of f_w.
       image_size, filters, resolutions, num_components, dropout, dtype: as for `pixelcnn_pp`.
       bits: int, of a gray pixel.
+      exact, centered: bool, as for `chain`; False in the paper.
     """
     grays, image, embedding = (
         _network(topology.pixelcnn_pp(blocks, resolutions), filters, dropout)
@@ -153,8 +190,11 @@ def grayscale(
         image_size,
         [grays, image],
         embedding,
-        num_components=num_components,
-        dtype=dtype,
+        None,
+        num_components,
+        exact,
+        centered,
+        dtype,
     )
 
 
@@ -168,6 +208,8 @@ def pyramid(
     num_components=10,
     dropout=0.5,
     dtype=None,
+    exact=False,
+    centered=False,
 ):
     """Pyramid PixelCNN (section 3.2): half-resolutions, each given the one before, the smallest first.
 
@@ -182,6 +224,7 @@ def pyramid(
       depth: int, the resolutions of f_w below that of the image; `base_size` must be a multiple of
         2 ** (depth - 1).
       num_components, dropout, dtype: as for `pixelcnn_pp`.
+      exact, centered: bool, as for `chain`; False in the paper.
     """
     sizes = _halvings(image_size, base_size)
     embedding = _network(topology.super_resolution(embedding_blocks, depth), filters, dropout)
@@ -192,8 +235,10 @@ def pyramid(
         _light(blocks, filters, dropout),
         embedding,
         names,
-        num_components=num_components,
-        dtype=dtype,
+        num_components,
+        exact,
+        centered,
+        dtype,
     )
 
 
@@ -212,6 +257,8 @@ def grayscale_pyramid(
     dropout=0.5,
     dtype=None,
     bits=4,
+    exact=False,
+    centered=False,
 ):
     """The combination that the paper leaves as future work: a pyramid of grays, then the colors.
 
@@ -221,7 +268,7 @@ def grayscale_pyramid(
       image_size, base_size, filters, blocks, embedding_blocks, depth: of the grays, as for `pyramid`.
       image_filters, image_blocks, image_embedding_blocks, resolutions, num_components: of the image given
         the grays, as `filters`, `image_blocks`, ... of `grayscale`.
-      dropout, dtype, bits: as for `grayscale`.
+      dropout, dtype, bits, exact, centered: as for `grayscale`.
     """
     _, *smaller = _halvings(image_size, base_size)
     image, embedding = (
@@ -237,8 +284,10 @@ def grayscale_pyramid(
         [*(grays for _ in smaller), grays, image],
         [None, *(doubling for _ in smaller), embedding],
         [*names, "grayscale", "image"],
-        num_components=num_components,
-        dtype=dtype,
+        num_components,
+        exact,
+        centered,
+        dtype,
     )
 
 

@@ -38,7 +38,7 @@ def run(main, arguments=()):
             quiet.drop_others(logging.get_absl_handler())
         try:
             for name in FLAGS.plugin:
-                _import_plugin(name)
+                import_plugin(name)
             main(*argv[1:])
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             logging.debug("%s", error, exc_info=True)
@@ -56,7 +56,8 @@ def _show_all_flags():
                 FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
-def _import_plugin(name):
+def import_plugin(name):
+    """Imports what a --plugin names. Raises ImportError, whatever the module raises."""
     try:
         importlib.import_module(name)
     except Exception as error:  # whatever a module of someone else's raises

@@ -3,8 +3,11 @@
 import numpy as np
 from keras import ops
 
+from pixelcnn_aux.serialization import Configured, register
 
-class FixedSum:
+
+@register()
+class FixedSum(Configured):
     """A weighted sum of the values in each block of an image, as far as an auxiliary value tells it.
 
     An auxiliary value q stands for a window of sums, so that it is a function of the sum:
@@ -30,7 +33,8 @@ class FixedSum:
       step: int, how many sums an auxiliary value stands for.
       first: int, the smallest sum that the auxiliary value 0 stands for.
       num_values: int, the values are 0 .. num_values - 1.
-      exact: bool, whether values that contradict the auxiliary value are excluded.
+      exact: bool, whether values that contradict the sum are ruled out; if not, it only centers them.
+      spread: float, about how far values are from their centers: the unit of a likelihood that is centered.
 
     Attributes:
       ratio: int, the sides of a block.
@@ -44,7 +48,7 @@ class FixedSum:
         later value reaches.
     """
 
-    def __init__(self, weights, step, first=0, num_values=256, exact=True):
+    def __init__(self, weights, step, first=0, num_values=256, exact=True, spread=16.0):
         weights = np.asarray(weights)
         shape = weights.shape
         if len(shape) not in (2, 3) or shape[0] != shape[1] or not weights.size:
@@ -58,8 +62,9 @@ class FixedSum:
             )
         self.ratio = shape[0]
         self.num_channels = shape[2] if len(shape) == 3 else None
+        self.weights = weights
         self.step, self.first, self.num_values = step, first, num_values
-        self.exact = exact
+        self.exact, self.spread = exact, spread
         # Each [ratio ** 2, 1] or [ratio ** 2, C], in the order in which the values are decided.
         self._weights = weights.reshape(self.ratio**2, -1).astype(np.int32)
         self.dense = bool(step >= self._weights.max())
@@ -78,6 +83,20 @@ class FixedSum:
                 f"{int((self._weights - later).max())} or more. Received: step={step}. Give an "
                 "auxiliary value a wider window of sums."
             )
+
+    def get_config(self):
+        return {
+            "weights": self.weights.tolist(),
+            "step": self.step,
+            "first": self.first,
+            "num_values": self.num_values,
+            "exact": self.exact,
+            "spread": self.spread,
+        }
+
+    def with_exact(self, exact):
+        """The same sum, which rules values out or not."""
+        return type(self)(**{**self.get_config(), "exact": exact})
 
     def start(self, auxiliary):
         """What is left before a block's first pixel: [..., c] auxiliary values -> int32 [..., c]."""

@@ -153,7 +153,7 @@ def train_factor(model, name, images, validation_images, training, folder, seed=
             f"{name}: {factor.count_params():,} parameters, step {step:,} of {steps:,}", flush=True
         )
         if step < steps:
-            factor.compile(optimizer, loss=factor.likelihood.bits_per_dim, jit_compile=False)
+            factor.compile(optimizer, jit_compile=False)
             factor.fit(
                 _training_pairs(model, name, images, training, seed, step),
                 epochs=training.epochs,

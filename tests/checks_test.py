@@ -251,6 +251,7 @@ class ArgumentsOfAChainTest(tf.test.TestCase):
 
 class DerivedLikelihoodsTest(tf.test.TestCase):
     def assertLikelihoods(self, expected, transforms, embedding):
+        """From the full image down."""
         model = pa.chain(
             transforms,
             (8, 8),
@@ -261,29 +262,30 @@ class DerivedLikelihoodsTest(tf.test.TestCase):
         )
         likelihoods = [factor.likelihood for factor in reversed(model.factors.values())]
         given = [factor.auxiliary_likelihood for factor in reversed(model.factors.values())]
-        mixture = pa.likelihoods.LogisticMixture(2)
         for found in (likelihoods, [likelihoods[0], *given[:-1]]):
-            for one, other in zip(found, [mixture, *expected], strict=True):
+            for one, other in zip(found, expected, strict=True):
                 self.assertIs(type(one), type(other))
                 self.assertEqual(one.get_config(), other.get_config())
 
     def test_of_colors_and_grays(self):
         half, gray = pa.auxiliary.HalfResolution(), pa.auxiliary.Grayscale()
-        mixture, grays = pa.likelihoods.LogisticMixture(2), pa.likelihoods.Categorical(16)
+        on_halves, on_grays = (pa.likelihoods.LogisticMixture(2, True, x) for x in (8.0, 16.0))
+        grays = pa.likelihoods.Categorical(16)
         self.assertLikelihoods(
-            [mixture, grays, grays], [half, gray, half], [None, ups(1), FLAT, ups(1)]
+            [on_halves, on_grays, grays, grays], [half, gray, half], [None, ups(1), FLAT, ups(1)]
         )
 
     def test_of_small_colors(self):
-        colors = pa.likelihoods.Categorical(8, 3)
+        mixture, colors = pa.likelihoods.LogisticMixture(2), pa.likelihoods.Categorical(8, 3)
         transforms = [Posterized(), pa.auxiliary.HalfResolution()]
-        self.assertLikelihoods([colors, colors], transforms, [None, ups(1), FLAT])
+        self.assertLikelihoods([mixture, colors, colors], transforms, [None, ups(1), FLAT])
 
     def test_one_that_a_transform_names(self):
+        centered = pa.likelihoods.LogisticMixture(2, True, 8.0)
         five = pa.likelihoods.LogisticMixture(5)
         half = altered(pa.auxiliary.HalfResolution, likelihood=lambda self: five)
         transforms = [half, custom.Bright()]
-        self.assertLikelihoods([five, custom.Coin()], transforms, [None, FLAT, ups(1)])
+        self.assertLikelihoods([centered, five, custom.Coin()], transforms, [None, FLAT, ups(1)])
 
 
 class OwnTransformsTest(tf.test.TestCase):

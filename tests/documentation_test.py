@@ -19,7 +19,11 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLE = ROOT / "examples" / "opponent.py"
 
 # Runs what it reads as if it stood in the file that it is told.
-RUN = "import sys; exec(compile(sys.stdin.read(), sys.argv[1], 'exec'), {'__name__': 'page'})"
+RUN = r"""
+import sys
+for page, code in zip(sys.argv[1:], sys.stdin.read().split("\0")):
+    exec(compile(code, page, "exec"), {"__name__": "page"})
+"""
 
 
 def python_lines(page):
@@ -33,11 +37,11 @@ def python_lines(page):
     return lines
 
 
-def run(page, folder):
-    """Runs a page's blocks of Python in one process, one after another, in a folder."""
+def run(pages, folder):
+    """Runs the blocks of Python of each page, one after another, in a process in a folder."""
     return subprocess.run(
-        [sys.executable, "-c", RUN, str(page)],
-        input="\n".join(python_lines(page)),
+        [sys.executable, "-c", RUN, *map(str, pages)],
+        input="\0".join("\n".join(python_lines(page)) for page in pages),
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -50,25 +54,19 @@ class PythonTest(tf.test.TestCase):
         super().setUp()
         self.folder = helpers.temporary_folder(self)
 
-    def assert_runs(self, page):
-        result = run(page, self.folder)
-        self.assertEqual(result.returncode, 0, result.stderr)
-
-    def test_extending(self):
-        self.assert_runs(EXTENDING)
-
-    def test_readme(self):
+    def test_what_is_shown_runs(self):
         blocks = dict.fromkeys(("gray_blocks", "image_blocks", "embedding_blocks"), 1)
         model = pa.grayscale(filters=4, resolutions=1, num_components=2, **blocks)
         workdir.save_model(self.folder / "runs" / "grayscale-demo-photos", model)
-        self.assert_runs(README)
+        result = run([README, EXTENDING], self.folder)
+        self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_what_fails_is_named_by_its_file_and_line(self):
         page = self.folder / "page.md"
         page.write_text(
             "# A page\n\n```python\none = 1\n```\n\nAnd:\n\n```python\none + none\n```\n"
         )
-        result = run(page, self.folder)
+        result = run([page], self.folder)
         self.assertEqual(result.returncode, 1)
         self.assertIn(f'File "{page}", line 10', result.stderr)
 

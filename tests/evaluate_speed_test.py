@@ -1,14 +1,7 @@
 """Tests of the program that times sampling: what it leaves, and what it refuses. No time is tested."""
 
-import contextlib
-import functools
-import io
 import json
 import os
-import pathlib
-import subprocess
-import sys
-import types
 from unittest import mock
 
 import numpy as np
@@ -21,7 +14,6 @@ from evaluate import common, rival, speed
 from pixelcnn_aux import workdir
 from tests import helpers
 
-ROOT = pathlib.Path(__file__).parents[1]
 CANDIDATES = ["full", "incremental", "incremental_xla", "forward_pass"]
 
 
@@ -33,24 +25,8 @@ class SpeedTest(tf.test.TestCase):
         helpers.make_run(self.runs / "tiny", model, model.factors)
 
     def run_program(self, *arguments):
-        """Its output. Its flags are its own, so that programs beside it may define the same ones."""
-        values = flags.FlagValues()
-        own = {
-            name: functools.partial(getattr(flags, name), flag_values=values)
-            for name in dir(flags)
-            if name.startswith(("DEFINE_", "mark_", "register_"))
-        }
-        output = io.StringIO()
-        with (
-            mock.patch.multiple(speed, FLAGS=values, flags=types.SimpleNamespace(**own)),
-            mock.patch.object(common, "FLAGS", values),
-            mock.patch.object(workdir, "RUNS", self.runs),
-            contextlib.redirect_stdout(output),
-        ):
-            speed.define_flags()
-            values(["speed.py", *arguments])
-            speed.main()
-        return output.getvalue()
+        with mock.patch.object(workdir, "RUNS", self.runs):
+            return helpers.run_program(speed, *arguments, sharing=[common])
 
     def test_all_numbers_of_the_newest_run(self):
         output = self.run_program("--batches=1,2", "--runs=1", "--sizes")
@@ -162,18 +138,6 @@ class SpeedTest(tf.test.TestCase):
         ):
             with self.assertRaisesRegex(flags.IllegalFlagValueError, message):
                 self.run_program(*arguments)
-
-    def test_the_program_itself_ends_with_one_message(self):
-        result = subprocess.run(
-            [sys.executable, "-m", "evaluate.speed", f"--workdir={self.runs / 'none'}"],
-            cwd=self.runs,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
-        self.assertEqual(result.returncode, 1)
-        self.assertIn("FileNotFoundError: Expected a workdir", result.stderr)
-        self.assertNotIn("Traceback", result.stderr)
 
 
 if __name__ == "__main__":

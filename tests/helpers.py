@@ -1,11 +1,16 @@
 """What several suites need: a chain as small as chains get, pictures that it can learn, and statistics."""
 
+import contextlib
 import functools
+import io
 import pathlib
 import tempfile
+import types
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
+from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers, workdir
@@ -29,12 +34,12 @@ def images(count, seed=0):
     return data.Images(count, SIZE, lambda index: pixels[index])
 
 
-def tiny_model(blocks=1, dropout=0.0, dtype=None, topology=None):
+def tiny_model(blocks=1, dropout=0.0, dtype=None, topology=None, exact=False, centered=False):
     """A chain of grayscale and image whose networks are so many blocks in a row."""
     shape = topology or pa.networks.topology.flat(blocks)
     network = {"topology": shape, "filters": 4, "dropout": dropout}
     transforms = [pa.auxiliary.Grayscale()]
-    return pa.chain(transforms, SIZE, network, network, num_components=2, dtype=dtype)
+    return pa.chain(transforms, SIZE, network, network, None, 2, exact, centered, dtype)
 
 
 @functools.cache
@@ -65,6 +70,35 @@ def temporary_folder(test):
     add_cleanup = test.addClassCleanup if isinstance(test, type) else test.addCleanup
     add_cleanup(folder.cleanup)
     return pathlib.Path(folder.name)
+
+
+def run_program(program, *arguments, sharing=()):
+    """What a program prints that runs in this process: its flags are its own, as others define the same ones.
+
+    Args:
+      program: its module, which has `define_flags` and `main`.
+      arguments: of its command line.
+      sharing: modules that read or define flags of it too.
+
+    Raises:
+      Whatever the program does, where its own process would end with a message.
+    """
+    values = flags.FlagValues()
+    own = {
+        name: functools.partial(getattr(flags, name), flag_values=values)
+        for name in dir(flags)
+        if name.startswith(("DEFINE_", "mark_", "register_"))
+    }
+    output = io.StringIO()
+    with contextlib.ExitStack() as context:
+        for module in (program, *sharing):
+            patch = mock.patch.multiple(module, FLAGS=values, flags=types.SimpleNamespace(**own))
+            context.enter_context(patch)
+        context.enter_context(contextlib.redirect_stdout(output))
+        program.define_flags()
+        _, *others = values([program.__name__, *map(str, arguments)])
+        program.main(*others)
+    return output.getvalue()
 
 
 def contents(folder):

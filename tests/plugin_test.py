@@ -1,15 +1,21 @@
 """A transform of one's own, in one file outside this repository, goes through everything that models do."""
 
+import contextlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
+from unittest import mock
 
+import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from evaluate import bpd, common, samples
+from pixelcnn_aux import client, program
+from pixelcnn_aux.data import registry
 from pixelcnn_aux.testing import c_api
 from pixelcnn_aux.testing.prediction_server import PredictionServer
 from pixelcnn_aux.testing.servable import Servable
@@ -65,8 +71,8 @@ class PluginTest(tf.test.TestCase):
         self.assertLessEqual(len(FILE.strip().splitlines()), 40)
 
     def start(self, module, *arguments):
-        """A program in a process of its own, as a user starts it in the folder of the file."""
-        return subprocess.Popen(
+        """Runs a program in a process of its own, as a user starts it in the folder of the file."""
+        result = subprocess.run(
             [sys.executable, "-m", module, *arguments],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -74,38 +80,37 @@ class PluginTest(tf.test.TestCase):
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.assertEqual(result.returncode, 0, result.stdout)
 
-    def finish(self, process, status=0):
-        output, _ = process.communicate()
-        self.assertEqual(process.returncode, status, output)
-        return output
+    def import_file(self):
+        """Imports the file as --plugin does, for as long as the test lasts."""
+        self.enter_context(mock.patch.dict(keras.saving.get_custom_objects()))
+        self.enter_context(mock.patch.dict(registry._registered))
+        self.enter_context(mock.patch.object(sys, "path", [str(self.folder), *sys.path]))
+        self.addCleanup(sys.modules.pop, "mine")
+        program.import_plugin("mine")
 
     def test_everything(self):
-        self.finish(self.start("mine"))
+        self.start("mine")
+        self.enter_context(contextlib.chdir(self.folder))
         run = self.folder / "runs" / "mine-demo-noise"
-        unknown = self.start("evaluate.bpd")
-        plugin = ("--plugin", "mine")
-        bpd = self.start("evaluate.bpd", *plugin, "--split", "test")
-        output = self.finish(unknown, status=1)
-        self.assertIn("Received: mine>Tones, which is not. Decorate it", output)
-        self.assertIn("--plugin", output)
-        self.assertNotIn("Traceback", output)
-        self.finish(bpd)
+        with self.assertRaisesRegex(ValueError, "mine>Tones, which is not. Decorate it.*--plugin"):
+            helpers.run_program(bpd, sharing=[common])
+        self.import_file()
+        helpers.run_program(bpd, "--split", "test", sharing=[common])
         result = json.loads((run / "bpd.json").read_text())
         self.assertEqual(list(result["factors"]), ["tones", "image"])
         self.assertTrue(0 < result["factors"]["tones"] < result["total"] < 20)
 
-        samples = self.start("evaluate.samples", *plugin, "--num", "2", "--given", "tones")
-        exported = self.start("pixelcnn_aux.export", *plugin, "--out", "models")
-        self.finish(samples)
+        helpers.run_program(samples, "--num", "2", "--given", "tones", sharing=[common])
         self.assertGreater(np.asarray(Image.open(run / "given_tones.png")).std(), 20)
-        self.finish(exported)
+        self.start("pixelcnn_aux.export", "--plugin", "mine", "--out", "models")
         base = self.folder / "models" / run.name
 
         seeds = np.array([[0, 1], [0, 2]], np.int32)
         request = "sample", {"seed": seeds, "log_scale_shift": np.zeros(2, np.float32)}
-        program = c_api.build(self.folder)
-        [answer] = c_api.run(program, base / "1", [request]).results
+        loader = c_api.build(self.folder)
+        [answer] = c_api.run(loader, base / "1", [request]).results
         self.assertEqual(answer.outputs["image"].shape, (2, 4, 4, 3))
         self.assertEqual(answer.outputs["tones"].shape, (2, 2, 2, 3))
         self.assertLess(answer.outputs["tones"].max(), 2)
@@ -113,9 +118,9 @@ class PluginTest(tf.test.TestCase):
         photo = np.random.default_rng(0).integers(0, 256, (4, 4, 3)).astype(np.uint8)
         Image.fromarray(photo).save(self.folder / "photo.png")
         with PredictionServer(Servable(base)) as server:
-            client = ("--server", f"127.0.0.1:{server.port}", "--model", run.name)
+            asked = ("--server", f"127.0.0.1:{server.port}", "--model", run.name)
             given = ("given", "tones", "photo.png", "--num", "1", "--out", "given.png")
-            self.finish(self.start("pixelcnn_aux.client", *client, *given))
+            helpers.run_program(client, *asked, *given)
         self.assertGreater(np.asarray(Image.open(self.folder / "given.png")).std(), 20)
 
 

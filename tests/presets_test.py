@@ -19,13 +19,14 @@ def model_of_shapes(test, preset):
     """The model of a preset whose weights have shapes alone: the paper's have some hundred million values."""
     call = Factor.__call__
 
-    def call_on_shapes(factor, inputs):
-        shapes = keras.tree.map_structure(lambda x: keras.KerasTensor(x.shape, "uint8"), inputs)
-        with keras.StatelessScope(initialize_variables=False):
-            return call(factor, shapes)
+    def call_in_a_graph(factor, inputs):
+        with tf.Graph().as_default(), keras.StatelessScope(initialize_variables=False):
+            return call(
+                factor, keras.tree.map_structure(lambda x: tf.zeros(x.shape, x.dtype), inputs)
+            )
 
     test.addCleanup(keras.utils.clear_session)  # Otherwise the next such scope makes the values.
-    with mock.patch.object(Factor, "__call__", call_on_shapes):
+    with mock.patch.object(Factor, "__call__", call_in_a_graph):
         return preset.constructor(**preset.model)
 
 

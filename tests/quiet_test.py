@@ -84,11 +84,11 @@ class ProcessesTest(tf.test.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_a_program_prints_its_own_lines_alone(self):
-        result = self.run_python("-m", "pixelcnn_aux.interop", "none", "--workdir=run")
+        result = self.run_python("-m", "evaluate.speed", "--workdir=none")
         self.assertEqual(result.returncode, 1)
         [line] = result.stderr.splitlines()
-        self.assertStartsWith(line, "FileNotFoundError: Expected a file of variables")
-        self.assertEmpty(result.stdout)
+        self.assertStartsWith(line, "FileNotFoundError: Expected a workdir")
+        self.assertEqual(result.stdout, "Evaluating none\n")
 
 
 if __name__ == "__main__":

@@ -213,6 +213,22 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
         nats = likelihood.log_prob(params, images, *known).numpy()
         self.assertAllClose(-nats.mean(axis=(1, 2)) / (3 * np.log(2)), expected, rtol=1e-6)
 
+    def test_a_unit_is_that_of_means_and_scales(self):
+        """Half the unit: twice the means, and log-scales larger by log 2, are the same."""
+        images, params = random_images(3, 4, 6, 3), random_params(3, 4, 6, num_components=2)
+        params = params.reshape(3, 4, 6, 10, 2)
+        finer = params.copy()
+        finer[..., 1::3, :] *= 2
+        finer[..., 2::3, :] += np.log(2)
+        known = HALVES.fixed_sum(256).of_images(images, HALVES(images))
+        nats = [
+            likelihoods.LogisticMixture(2, True, unit).log_prob(
+                x.reshape(3, 4, 6, 20), images, *known
+            )
+            for unit, x in ((16.0, params), (8.0, finer))
+        ]
+        self.assertAllClose(*nats, rtol=1e-9)
+
 
 class DrawsTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.product(

@@ -35,7 +35,11 @@ def main(file):
     print(f"Wrote {folder}, with the factors {', '.join(model.factors)}")
 
 
-if __name__ == "__main__":
+def define_flags():
     flags.DEFINE_string("workdir", None, "The folder to make.", required=True)
     flags.DEFINE_string("base_size", "8", "Of the smallest images: a side, or HxW.")
+
+
+if __name__ == "__main__":
+    define_flags()
     program.run(main, ["FILE"])

@@ -7,7 +7,7 @@ from pixelcnn_aux.interop.variables import Variables, normalized_parts
 from pixelcnn_aux.models import pyramid
 
 
-def authors_pyramid(variables, base_size=(8, 8)):
+def authors_pyramid(variables, base_size=(8, 8), exact=False, centered=False):
     """The pyramid that the paper's authors published (section 4.2).
 
     Scales, filters, blocks, the embeddings' depth and mixture components are read off names and shapes.
@@ -16,6 +16,8 @@ def authors_pyramid(variables, base_size=(8, 8)):
       variables: dict, "Resnet/scaleK/NAME" -> array, where scale 0 is the finest and the last one the
         unconditional base; NAME ends in "V", "g" or "b".
       base_size: (H, W) of the base; each scale before it has twice the height and width.
+      exact: bool, as for `chain`.
+      centered: bool, likewise; what weights mean depends on it, and the authors' are not centered.
 
     Returns:
       `AuxiliaryModel` with a factor for each scale, as of `pyramid`.
@@ -46,6 +48,8 @@ def authors_pyramid(variables, base_size=(8, 8)):
         depth=depth,
         num_components=max(1, num_params // 10),
         dropout=0.0,
+        exact=exact,
+        centered=centered,
     )
     for scale, factor in enumerate(reversed(model.factors.values())):
         for name, layer in _named_layers(factor, embedding_blocks, depth):

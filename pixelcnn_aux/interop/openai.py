@@ -8,7 +8,7 @@ from pixelcnn_aux.interop.variables import Variables, normalized_parts
 from pixelcnn_aux.models import pixelcnn_pp
 
 
-def openai_pixelcnn_pp(variables, image_size=(32, 32)):
+def openai_pixelcnn_pp(variables, image_size=(32, 32), exact=False, centered=False):
     """The OpenAI PixelCNN++ (Salimans et al., 2017), unconditional.
 
     Filters, blocks in a segment and mixture components are read off names and shapes.
@@ -17,6 +17,7 @@ def openai_pixelcnn_pp(variables, image_size=(32, 32)):
       variables: dict, "model/KIND_K/NAME" -> array, where KIND is "conv2d", "deconv2d" or "dense" and
         K counts each kind in the order of creation; NAME is "V", "g" or "b".
       image_size: (H, W) that the model samples.
+      exact, centered: bool, as for `pixelcnn_pp`.
 
     Returns:
       `AuxiliaryModel` with one factor, "image".
@@ -38,7 +39,15 @@ def openai_pixelcnn_pp(variables, image_size=(32, 32)):
     variables = Variables(variables)
     filters = variables.shape("model/conv2d_0/V")[-1]
     num_params = max(variables.shape(name)[-1] for name in variables if "/dense_" in name)
-    model = pixelcnn_pp(image_size, filters, blocks, num_components=num_params // 10, dropout=0.0)
+    model = pixelcnn_pp(
+        image_size,
+        filters,
+        blocks,
+        num_components=num_params // 10,
+        dropout=0.0,
+        exact=exact,
+        centered=centered,
+    )
     for name, layer in named_layers(model.factors["image"].network):
         variables.assign(layer, name)
     variables.check()

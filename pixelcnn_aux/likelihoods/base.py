@@ -91,12 +91,13 @@ class Likelihood(Configured):
                 "bounded_noise_size, _bounded_log_prob, _bounded_noise and _bounded_draw."
             )
 
-    def bits_per_dim(self, images, params):
+    def bits_per_dim(self, images, params, low=None, high=None, center=None):
         """Negative log-likelihood in bits per dimension of `images`: a loss for `Model.compile`.
 
         Args:
           images: [B, H, W, num_channels], whole pixel values in any dtype (the loss's `y_true`).
           params: float32 or float64 [B, H, W, num_params] (its `y_pred`).
+          low, high, center: as for `log_prob`.
 
         Returns:
           [B] of `params`' dtype, in bits per dimension that this likelihood models: the mean over H
@@ -105,7 +106,7 @@ class Likelihood(Configured):
         Raises:
           ValueError: as `log_prob`.
         """
-        nats = -self.log_prob(params, images)
+        nats = -self.log_prob(params, images, low, high, center)
         nats_per_pixel = ops.mean(nats, axis=tuple(range(1, len(nats.shape))))
         return nats_per_pixel / (self.num_channels * math.log(2.0))
 

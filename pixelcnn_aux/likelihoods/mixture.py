@@ -1,5 +1,7 @@
 """The likelihood of RGB images: a mixture of discretized logistics (section 3.3)."""
 
+import math
+
 from keras import ops
 
 from pixelcnn_aux.backend import pick, tfp
@@ -11,9 +13,8 @@ tfd = tfp.distributions
 
 MIN_LOG_SCALE = -7.0
 MAX_LOG_SCALE = 30.0  # within bounds: from there on flat, whatever they are
-# What centered parameters mean: locations in units of so many values, and scales of 17 values where those
-# that are not centered have 127.5. A center tells most of what the others spread over.
-CENTERED_UNIT = 16.0
+# Centered, for a unit of 16 values, so that log-scales of 0 stand for 17 values and not for 127.5: a center
+# tells most of what the others spread over.
 CENTERED_LOG_SCALE_SHIFT = -2.0
 # Which channels' coefficient blocks weigh the earlier channels in the mean of R, of G and of B.
 COEFFICIENTS_OF_MEAN = ((), (0,), (1, 2))
@@ -39,28 +40,36 @@ class LogisticMixture(Likelihood):
     P'(r) = P(r) / P(I_R),   P'(g | r) = P(g | r) / P(I_G | r),   P'(b | r, g) = P(b | r, g) / P(I_B | r, g)
     ```
 
-    If centered, each channel has a center, from which its location is so many units of 16 values away. The
-    coefficients multiply the earlier channels' differences from their own centers. Log-scales have 2
-    subtracted.
+    If centered, each channel has a center, from which its location is so many units away. The coefficients
+    multiply the earlier channels' differences from their own centers. Log-scales have 2 subtracted for a unit
+    of 16 values, and for others `2 - log(unit / 16)`.
 
     Args:
       num_components: int, components of the mixture, one or more.
       centered: bool, whether `log_prob` and `draw` have to be given centers.
+      unit: float, of centered locations, in pixel values: about how far values are from their centers.
     """
 
     num_channels = 3
     num_values = 256
 
-    def __init__(self, num_components=10, centered=False):
+    def __init__(self, num_components=10, centered=False, unit=16.0):
         check_count("num_components", num_components, 1)
+        if not 0 < unit <= 256:
+            raise ValueError(f"Expected a unit above 0, of at most 256. Received: unit={unit}")
         self.num_components = num_components
         self.centered = centered
+        self.unit = unit
         self.num_params = 10 * num_components
         self.noise_size = num_components + 3
         self.bounded_noise_size = 3 * (num_components + 1)
 
     def get_config(self):
-        return {"num_components": self.num_components, "centered": self.centered}
+        return {
+            "num_components": self.num_components,
+            "centered": self.centered,
+            "unit": self.unit,
+        }
 
     def _log_prob(self, params, images):
         images = ops.cast(images, params.dtype)
@@ -161,13 +170,14 @@ class LogisticMixture(Likelihood):
         return center if self.centered else 127.5
 
     def _loc(self, channel, means, coefficients, center, deviations):
-        """Locations [..., K], given the center [..., 1] and the earlier channels' distances from theirs."""
-        means = [(CENTERED_UNIT if self.centered else 127.5) * x for x in means]
+        """Locations [..., K], given a channel's center [..., 1] and how far earlier ones are from theirs."""
+        means = [(self.unit if self.centered else 127.5) * x for x in means]
         return self._center(center) + _conditional_mean(channel, means, coefficients, deviations)
 
     def _scales(self, log_scales, shift=0.0):
         """Scales in pixels."""
-        shift += CENTERED_LOG_SCALE_SHIFT if self.centered else 0.0
+        if self.centered:
+            shift += CENTERED_LOG_SCALE_SHIFT + math.log(self.unit / 16.0)
         return 127.5 * _scale(ops.minimum(log_scales + shift, MAX_LOG_SCALE))
 
 

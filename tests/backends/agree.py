@@ -7,6 +7,8 @@ The first leaves workdirs with random weights, images, and TensorFlow's log-like
 folder. The second, which needs no TensorFlow, loads the same workdirs and compares.
 """
 
+import functools
+import multiprocessing
 import pathlib
 import sys
 
@@ -52,8 +54,7 @@ def gradients(factor, inputs, images):
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            params = factor(inputs, training=False)
-            bits = tf.reduce_mean(factor.likelihood.bits_per_dim(images, params))
+            bits = factor.compute_loss(inputs, images, factor(inputs, training=False))
         found = tape.gradient(bits, [weight.value for weight in factor.trainable_variables])
     else:
         import jax
@@ -62,7 +63,7 @@ def gradients(factor, inputs, images):
 
         def mean_bits(weights):
             params, _ = factor.stateless_call(weights, others, inputs, training=False)
-            return ops.mean(factor.likelihood.bits_per_dim(images, params))
+            return factor.compute_loss(inputs, images, params)
 
         found = jax.jit(jax.grad(mean_bits))(
             [weight.value for weight in factor.trainable_variables]
@@ -98,26 +99,31 @@ def write(folder):
 
 
 def compare(folder):
+    # JAX compiles operation by operation, on one core.
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.map(functools.partial(compare_model, folder), MODELS, chunksize=1)
+
+
+def compare_model(folder, name):
     assert "tensorflow" not in sys.modules
-    for name in MODELS:
-        model = pa.load(folder / name)
-        for needs_tensorflow in (lambda: pa.train, lambda: model.sample([[0, 0]])):  # noqa: B023
-            try:
-                needs_tensorflow()
-            except RuntimeError as error:
-                assert "Expected TensorFlow" in str(error), error
-            else:
-                raise AssertionError("Expected what needs TensorFlow to say so.")
-        received = computed(model)
-        with np.load(folder / f"{name}.npz") as expected:
-            assert sorted(received) == sorted(expected), (sorted(received), sorted(expected))
-            for key, value in expected.items():
-                if key.endswith("image"):
-                    np.testing.assert_array_equal(received[key], value, key)
-                    continue
-                error = np.abs(received[key] - value).max() / np.abs(value).max()
-                print(f"{name}: {key} differs by {error:.1e} of its largest")
-                assert error < (1e-4 if key.endswith("nats") else 1e-3), key
+    model = pa.load(folder / name)
+    for needs_tensorflow in (lambda: pa.train, lambda: model.sample([[0, 0]])):
+        try:
+            needs_tensorflow()
+        except RuntimeError as error:
+            assert "Expected TensorFlow" in str(error), error
+        else:
+            raise AssertionError("Expected what needs TensorFlow to say so.")
+    received = computed(model)
+    with np.load(folder / f"{name}.npz") as expected:
+        assert sorted(received) == sorted(expected), (sorted(received), sorted(expected))
+        for key, value in expected.items():
+            if key.endswith("image"):
+                np.testing.assert_array_equal(received[key], value, key)
+                continue
+            error = np.abs(received[key] - value).max() / np.abs(value).max()
+            print(f"{name}: {key} differs by {error:.1e} of its largest", flush=True)
+            assert error < (1e-4 if key.endswith("nats") else 1e-3), key
 
 
 if __name__ == "__main__":

@@ -1,11 +1,6 @@
 """Tests of the client's program: what it draws, the pictures it writes, and what it says of wrong input."""
 
-import contextlib
-import functools
-import io
-import types
 import unittest
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -32,23 +27,9 @@ class CommandTests(toy.ServedTests):
     """What holds for either protocol."""
 
     def run_program(self, *arguments, model="toy"):
-        """Its output. Its flags are its own, so that programs beside it may define the same ones."""
         address = self.address if model == "toy" else self.serve(servable(model))
-        values = flags.FlagValues()
-        own = {
-            name: functools.partial(getattr(flags, name), flag_values=values)
-            for name in dir(flags)
-            if name.startswith("DEFINE_")
-        }
-        output = io.StringIO()
-        with (
-            mock.patch.multiple(client, FLAGS=values, flags=types.SimpleNamespace(**own)),
-            contextlib.redirect_stdout(output),
-        ):
-            client.define_flags()
-            common = [f"--server={address}", f"--model={model}", f"--rest={self.REST}"]
-            client.main(*values(["client.py", *common, *map(str, arguments)])[1:])
-        return output.getvalue()
+        asked = [f"--server={address}", f"--model={model}", f"--rest={self.REST}"]
+        return helpers.run_program(client, *asked, *arguments)
 
     def write_image(self, name, size=(21, 17)):
         """A file, of another size and shape than the model's images."""

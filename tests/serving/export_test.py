@@ -1,5 +1,6 @@
 """Tests of exports: what they compute, in Python and under the server's C++ loader, and what they refuse."""
 
+import contextlib
 import functools
 import json
 import os
@@ -31,6 +32,7 @@ except ImportError as error:
 MAX_BATCH = 16
 SEEDS = np.array([[3, index] for index in range(5)], np.int32)
 NO_SHIFT = np.zeros(5, np.float32)
+VERIFIED = np.array([[0, index] for index in range(4)], np.int32)  # what `verify` draws from
 IMAGES = helpers.pictures(5)
 MASK = np.zeros((5, *helpers.SIZE, 1), np.uint8)
 MASK[:, :2] = 1
@@ -65,6 +67,19 @@ def answers(model):
     }
 
 
+@contextlib.contextmanager
+def received_by_verify():
+    """A dict that gets what the process of `verify` makes of an export within it."""
+    received, run_export = {}, verify._run_export
+
+    def recorded(path, seeds):
+        received.update(run_export(path, seeds))
+        return received
+
+    with mock.patch.object(verify, "_run_export", recorded):
+        yield received
+
+
 class Exported:
     """A run and its export."""
 
@@ -76,7 +91,8 @@ class Exported:
         for factor in model.factors.values():
             helpers.randomize(factor)
         helpers.make_run(self.run, model, ["grayscale", "image"])
-        self.path = export.export(self.run, self.folder / "models", MAX_BATCH)
+        with received_by_verify() as self.received:
+            self.path = export.export(self.run, self.folder / "models", MAX_BATCH)
         self.signatures = tf.saved_model.load(str(self.path)).signatures
 
 
@@ -186,12 +202,9 @@ class SignaturesTest(ExportTestCase):
             signatures(model)
 
     def test_compiled(self):
-        path = export.export(self.run_folder, self.folder / "compiled", 4, jit_compile=True)
-        loaded = tf.saved_model.load(str(path)).signatures
-        received = loaded["sample"](
-            seed=tf.constant(SEEDS[:4]), log_scale_shift=tf.constant(NO_SHIFT[:4])
-        )
-        expected = self.model.sample(SEEDS[:4], jit_compile=True)
+        with received_by_verify() as received:
+            path = export.export(self.run_folder, self.folder / "compiled", 4, jit_compile=True)
+        expected = self.model.sample(VERIFIED, jit_compile=True)
         self.assertAllEqual(received["image"], expected["image"])
         parameters = (path / "assets.extra" / "batching_parameters.txt").read_text()
         self.assertIn("allowed_batch_sizes: 1\nallowed_batch_sizes: 4\n", parameters)
@@ -304,35 +317,33 @@ class LoaderTest(ExportTestCase):
 
 
 class VerifyTest(ExportTestCase):
+    def verify(self, model, **changes):
+        """`verify` of the export, of which its process has received what it did, but for changes."""
+        received = {**exported().received, **changes}
+        with mock.patch.object(verify, "_run_export", return_value=received):
+            verify.verify(self.path, model)
+
     def test_other_weights(self):
+        self.verify(self.model)
         # A change that turns many draws, and one that turns none to speak of.
         for size, expected in ((1.0, "draws what the model does"), (2e-3, "log-likelihoods")):
             other = pa.load(self.run_folder)
             head = other.factors["grayscale"].network.last
             head.b.assign(head.b + size * np.linspace(0.0, 1.0, 16))
             with self.assertRaisesRegex(RuntimeError, f"{expected}.* Nothing was exported"):
-                verify.verify(self.path, other)
+                self.verify(other)
 
     def test_other_seeds(self):
-        program = verify._RUN_EXPORT.replace("np.load(inputs)", "np.load(inputs) + 1")
-        with mock.patch.object(verify, "_RUN_EXPORT", program):
-            with self.assertRaisesRegex(RuntimeError, "'grayscale' of which the model draws"):
-                verify.verify(self.path, self.model)
+        drawn = self.call("sample", seed=VERIFIED + 1, log_scale_shift=NO_SHIFT[:4])
+        with self.assertRaisesRegex(RuntimeError, "'grayscale' of which the model draws"):
+            self.verify(self.model, grayscale=drawn["grayscale"], image=drawn["image"])
 
     def test_one_pixel_of_every_image(self):
-        run_export = verify._run_export
-
-        def damaged(path, seeds):
-            received = run_export(path, seeds)
-            received["image"][:, -1, -1] ^= 128
-            return received
-
-        with (
-            mock.patch.object(verify, "_run_export", damaged),
-            mock.patch.object(verify, "MAX_MISMATCHED", 0.5),  # as these images are small
-        ):
+        damaged = exported().received["image"].copy()
+        damaged[:, -1, -1] ^= 128
+        with mock.patch.object(verify, "MAX_MISMATCHED", 0.5):  # as these images are small
             with self.assertRaisesRegex(RuntimeError, "'image' of which the model draws"):
-                verify.verify(self.path, self.model)
+                self.verify(self.model, image=damaged)
 
     def test_an_export_that_cannot_be_run(self):
         with self.assertRaisesRegex(RuntimeError, "Expected an export that a new process can run"):

@@ -1,0 +1,79 @@
+"""What it costs to be exact and centered: the time of training steps and of draws, over the paper's.
+
+    python -m benchmarks.exact_cost
+
+Both ways have the same networks, those of a preset. They take turns in one process, so that what else the
+machine does hits both alike; each ratio is that of their medians.
+"""
+
+import statistics
+import time
+
+import keras
+import tensorflow as tf
+from absl import flags
+
+from evaluate import speed
+from pixelcnn_aux import presets, program, training
+
+FLAGS = flags.FLAGS
+
+PRESETS = {"grayscale": presets.GRAYSCALE, "pyramid": presets.PYRAMID}
+
+
+def factors():
+    """(the paper's factor, the exact and centered one, its `Training`): of the full image."""
+    preset = PRESETS[FLAGS.model][FLAGS.preset]
+    name = list(preset.training)[-1]
+    kinds = ({"exact": kind, "centered": kind} for kind in (False, True))
+    models = [preset.constructor(**{**preset.model, **kind}) for kind in kinds]
+    return *(model.factors[name] for model in models), models[0].image_size, preset.training[name]
+
+
+def training_step(factor, size, batch):
+    """A function that takes one training step on random images."""
+    shape = [batch, *size, factor.likelihood.num_channels]
+    images = tf.cast(tf.random.uniform(shape, 0, 256, tf.int32), tf.uint8)
+    auxiliary = FLAGS.model == "pyramid"
+    transform = presets.models.HalfResolution() if auxiliary else presets.models.Grayscale()
+    factor.compile(keras.optimizers.Adam(1e-4, *training.BETAS), jit_compile=False)
+    factor.make_train_function()
+    pairs = tf.data.Dataset.from_tensors(((images, transform(images)), images))
+    batches = iter(pairs.repeat())
+    return lambda: factor.train_function(batches)
+
+
+def ratio(candidates):
+    """The time of the second function over that of the first."""
+    seconds = [[], []]
+    for run in range(FLAGS.runs + 1):
+        for function, times in zip(candidates, seconds):
+            start = time.perf_counter()
+            tf.nest.map_structure(lambda x: x.numpy(), function())
+            if run:  # The first one is traced.
+                times.append(time.perf_counter() - start)
+    first, second = map(statistics.median, seconds)
+    return f"{second / first:.3f}   {1000 * first:.1f} ms, {1000 * second:.1f} ms"
+
+
+def main():
+    paper, ours, size, settings = factors()
+    print("exact and centered / the paper's", flush=True)
+    batch = settings.batch_size
+    steps = [training_step(factor, size, batch) for factor in (paper, ours)]
+    print(f"training step, batch {batch}: {ratio(steps)}", flush=True)
+    for batch in (1, 16):
+        for jit_compile in (False, True):
+            draws = []
+            for factor in (paper, ours):
+                inputs = speed.inputs(factor, size, batch)
+                draws.append(speed.incrementally(factor, *inputs, jit_compile=jit_compile)[0])
+            kind = "compiled by XLA" if jit_compile else "plain graph"
+            print(f"draws, batch {batch}, {kind}: {ratio(draws)}", flush=True)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_enum("model", "pyramid", list(PRESETS), "Whose factor of full images.")
+    flags.DEFINE_string("preset", "small", "Its preset.")
+    flags.DEFINE_integer("runs", 7, "Timed runs of each; the medians count.", lower_bound=1)
+    program.run(main)

@@ -1,0 +1,130 @@
+"""What exact and centered likelihoods gain: the full image's factor trained four ways, for as many steps.
+
+    python -m benchmarks.exact_variants --model pyramid --preset demo
+
+The paper's way, exact, centered, and both: the same networks, seeds, steps and images. Prints bits per
+dimension of the factor's own test images, under the paper's loss and exact, and by position in a block; and
+draws the bits of validation images after each epoch. Each way is a run in a folder of --out, which goes on
+where it was stopped.
+"""
+
+import json
+import math
+import pathlib
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import data, presets, program, workdir
+
+FLAGS = flags.FLAGS
+
+PRESETS = {"grayscale": presets.GRAYSCALE, "pyramid": presets.PYRAMID}
+WAYS = {
+    "paper": {"exact": False, "centered": False},
+    "exact": {"exact": True, "centered": False},
+    "centered": {"exact": False, "centered": True},
+    "exact and centered": {"exact": True, "centered": True},
+}
+
+
+def train(way, folder):
+    """The trained factor of full images, and the model that it is in."""
+    preset = PRESETS[FLAGS.model][FLAGS.preset]
+    model = preset.constructor(**{**preset.model, **WAYS[way]})
+    name = list(model.factors)[-1]
+    settings = preset.training[name]
+    if FLAGS.epochs:
+        # The learning rate ends where the preset's does.
+        decay = settings.decay ** (settings.epochs / FLAGS.epochs)
+        settings = settings._replace(epochs=FLAGS.epochs, decay=decay)
+    images, validation = (split(preset, model, which) for which in ("train", "validation"))
+    pa.train(model, {name: settings}, images, validation, folder, [name])
+    return model, model.factors[name], name
+
+
+def split(preset, model, which):
+    return data.load(
+        preset.dataset, which, model.image_size, data_dir=FLAGS.data_dir, image_dir=FLAGS.image_dir
+    )
+
+
+def evaluate(model, factor, name):
+    """Bits per dimension of the factor's own test images: {"bound", "exact", "by_position"}."""
+    exact = model.with_exact(True).factors[name]
+    ratio, count, nats, by_position = exact.fixed_sum.ratio, 0, np.zeros(2), 0.0
+    images = split(PRESETS[FLAGS.model][FLAGS.preset], model, "test")
+    for batch in images.batches(50, min(FLAGS.num_images, images.num_images)):
+        pair = model.pair(name, batch)
+        nats += [np.sum(x, dtype=np.float64) for x in exact.bound_and_exact(*pair)]
+        known = factor.fixed_sum.of_images(*pair) if factor.fixed_sum else ()
+        pixels = factor.likelihood.log_prob(factor.params(*pair), pair[0], *known)
+        blocks = tf.reshape(
+            pixels, [-1, pixels.shape[1] // ratio, ratio, pixels.shape[2] // ratio, ratio]
+        )
+        by_position += tf.reduce_sum(blocks, axis=[0, 1, 3]).numpy().astype(np.float64).ravel()
+        count += len(batch)
+    dims = -count * math.prod(model.image_size) * factor.likelihood.num_channels * math.log(2.0)
+    bound, exact_bits = nats / dims
+    positions = by_position / (dims / ratio**2)
+    return {"bound": bound, "exact": exact_bits, "by_position": positions.tolist()}
+
+
+def validation_bits(folder, name):
+    """[(step, bits per dimension)], from the run's TensorBoard logs."""
+    files = workdir.logs(folder, name).rglob("events*")
+    points = {}
+    for file in files:
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                if value.tag == "epoch_val_bits_per_dim" or value.tag.endswith("val_bits_per_dim"):
+                    points[event.step] = float(tf.make_ndarray(value.tensor))
+    return sorted(points.items())
+
+
+def draw(curves, file, steps_per_epoch):
+    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+    for way, points in curves.items():
+        steps, bits = zip(*points)
+        axis.plot([(step + 1) * steps_per_epoch for step in steps], bits, "o-", label=way)
+    axis.set(xlabel="steps", ylabel="validation, bits per dimension of the factor's image")
+    axis.legend()
+    figure.savefig(file, dpi=160)
+
+
+def main():
+    out = pathlib.Path(FLAGS.out or f"runs/exact-{FLAGS.model}-{FLAGS.preset}")
+    results, curves = {}, {}
+    for way in WAYS:
+        folder = out / way.replace(" ", "-")
+        model, factor, name = train(way, folder)
+        results[way] = evaluate(model, factor, name)
+        curves[way] = validation_bits(folder, name)
+    print(f"{'trained':20} {'bound':>8} {'exact':>8}   by position in a block, as trained")
+    for way, bits in results.items():
+        positions = " ".join(f"{x:.3f}" for x in bits["by_position"])
+        print(f"{way:20} {bits['bound']:8.4f} {bits['exact']:8.4f}   {positions}")
+    (out / "variants.json").write_text(json.dumps({"bits": results, "curves": curves}, indent=2))
+    steps_per_epoch = PRESETS[FLAGS.model][FLAGS.preset].training[name].steps_per_epoch
+    draw(curves, out / "variants.png", steps_per_epoch)
+    print(f"Wrote {out / 'variants.json'} and {out / 'variants.png'}")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_enum("model", "pyramid", list(PRESETS), "Whose factor of full images.")
+    flags.DEFINE_string("preset", "demo", "Its preset.")
+    flags.DEFINE_integer("epochs", None, "Instead of the preset's.", lower_bound=1)
+    flags.DEFINE_integer("num_images", 1000, "Test images, at most.", lower_bound=1)
+    flags.DEFINE_string(
+        "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
+    )
+    flags.DEFINE_string("image_dir", None, "The images of a preset that needs a folder.")
+    flags.DEFINE_string("out", None, "A folder; runs/exact-MODEL-PRESET if unset.")
+    program.run(main)
