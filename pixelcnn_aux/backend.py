@@ -48,6 +48,16 @@ def pick(x, index):
     return jax.numpy.take_along_axis(x, index, axis=-1)[..., 0]
 
 
+def lookup(table, index):
+    """The rows of a table at indices that there are: [N, ...], int [B] -> [B, ...].
+
+    There may be any number of dimensions B. Keras's `take` also counts from the end.
+    """
+    if NAME == "tensorflow":
+        return tf.gather(table, index)
+    return jax.numpy.take(table, index, axis=0)
+
+
 def is_symbolic(tensor):
     """Whether a tensor has no values yet, since a graph is being traced."""
     if NAME == "tensorflow":

@@ -41,6 +41,7 @@ class FixedSum(Configured):
       num_channels: int, C for a sum over all channels; None for one within each.
       dense: bool, whether the window is as wide as the largest weight: whatever interval each value is known
         to lie in, every sum from the least to the most is in the window of one that is reached.
+      unweighted: bool, whether all weights are 1.
 
     Raises:
       ValueError: for other weights, or for a step so small that earlier values could leave a window that no
@@ -67,6 +68,7 @@ class FixedSum(Configured):
         # Each [ratio ** 2, 1] or [ratio ** 2, C], in the order in which the values are decided.
         self._weights = weights.reshape(self.ratio**2, -1).astype(np.int32)
         self.dense = bool(step >= self._weights.max())
+        self.unweighted = bool((self._weights == 1).all())
         until = np.cumsum(self._weights).reshape(self._weights.shape)
         self.largest = int(until[-1, -1]) * (num_values - 1)
         later = (self.largest - until * (num_values - 1)).astype(np.int32)  # the most
@@ -225,7 +227,9 @@ class Place:
 
     def taken(self, pixels):
         """What pixels [..., C], whole numbers, take of what is left: int32 [..., c]."""
-        taken = self._weights * ops.cast(pixels, "int32")
+        taken = ops.cast(pixels, "int32")
+        if not self._fixed_sum.unweighted:
+            taken = self._weights * taken
         if self._fixed_sum.num_channels is not None:
             taken = ops.sum(taken, axis=-1, keepdims=True)
         return taken
@@ -269,5 +273,7 @@ class Place:
         last = self._fixed_sum.num_values - 1
         if not self._fixed_sum.exact:
             return ops.zeros_like(left), ops.full_like(left, last)
-        low = ops.maximum((left + below) // weight, 0)
-        return low, ops.minimum((left + above) // weight, last)
+        least, most = left + below, left + above
+        if not self._fixed_sum.unweighted:
+            least, most = least // weight, most // weight
+        return ops.maximum(least, 0), ops.minimum(most, last)

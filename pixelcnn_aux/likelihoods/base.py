@@ -143,9 +143,9 @@ class Likelihood(Configured):
           log_scale_shift: scalar or [B], the first of the leading dimensions, added to the
             log-scales of a mixture; below 0 draws vary less. A categorical ignores it.
           bounds: function of a channel's index and the list of the pixel's earlier channels, int32 [...]
-            each, that returns `low`, `high` and `center` of the channel, [...] each, as in `log_prob`, with
-            0 <= low <= high < num_values. Draws lie in low .. high, also those of mode "map". None for no
-            bounds.
+            each, that returns `low`, `high` and `center` of the channel, [...] each, as in `log_prob`, but
+            integers with 0 <= low <= high < num_values. Draws lie in low .. high, also those of mode "map".
+            None for no bounds.
 
         Returns:
           int32 [..., num_channels], pixel values.
@@ -164,10 +164,7 @@ class Likelihood(Configured):
         self._check_bounded()
         _check_shapes(params, self.num_params, noise, self.bounded_noise_size, "noise")
 
-        def of_channel(channel, earlier):
-            return [ops.cast(x, params.dtype) for x in bounds(channel, earlier)]
-
-        return self._bounded_draw(params, noise, log_scale_shift, of_channel)
+        return self._bounded_draw(params, noise, log_scale_shift, bounds)
 
 
 def _open(uniforms):

@@ -151,16 +151,18 @@ class LogisticMixture(Likelihood):
         pixel, deviations = [], []
         for channel in range(3):
             low, high, center = bounds(channel, pixel)
-            middle = center[..., None]
+            middle = ops.cast(center, params.dtype)[..., None]
             loc = self._loc(channel, means, coefficients, middle, deviations)
-            cut = CutLogistic(loc, rates[channel], low[..., None], high[..., None])
+            cut = CutLogistic(loc, rates[channel], low, high)
             k = draw_index(log_weights + cut.log_mass(), gumbels[channel])
-            value = pick(cut.quantile(uniforms[channel]), k)
+            value = ops.round(pick(cut.quantile(uniforms[channel]), k))
+            low, high = (ops.cast(x, params.dtype) for x in (low, high))
+            value = ops.maximum(ops.minimum(value, high), low)
             pixel.append(ops.cast(value, "int32"))
             if channel < 2:
-                value = value[..., None]
-                log_weights += CutLogistic(loc, rates[channel], value, value).log_mass()
-                deviations.append(value - self._center(middle))
+                of_value = CutLogistic(loc, rates[channel], pixel[-1], pixel[-1])
+                log_weights += of_value.log_mass()
+                deviations.append(value[..., None] - self._center(middle))
         return ops.stack(pixel, axis=-1)
 
     def _center(self, center):

@@ -1,0 +1,85 @@
+"""What is served of an exact chain agrees with its auxiliary images, and verification holds exports to it."""
+
+import functools
+import tempfile
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
+from pixelcnn_aux.networks import topology
+from pixelcnn_aux.serving.signatures import signatures
+from pixelcnn_aux.serving.verify import verify
+from tests import helpers
+
+TRANSFORMS, SIZE = [Grayscale(), HalfResolution()], (4, 6)
+SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (20, 2)).astype(np.int32)
+FOLDER = tempfile.TemporaryDirectory()  # gone when the process ends
+
+
+def model():
+    """A new one, as what is exported has to be."""
+    flat = {"topology": topology.flat(1), "filters": 4}
+    larger = {"topology": topology.super_resolution(1, 1), "filters": 4}
+    result = pa.chain(TRANSFORMS, SIZE, flat, [None, larger, flat], ["half", "gray", "image"])
+    for transform, factor in zip(TRANSFORMS, reversed(result.factors.values())):
+        factor.fixed_sum = transform.fixed_sum(factor.likelihood.num_values)
+    for seed, factor in enumerate(result.factors.values()):
+        helpers.randomize(factor, seed)
+    return result
+
+
+@functools.cache
+def exported():
+    """The path of an export, and its signatures, loaded again."""
+    module, functions = signatures(model())
+    tf.saved_model.save(module, FOLDER.name, functions)
+    return FOLDER.name, tf.saved_model.load(FOLDER.name).signatures
+
+
+class ExactExportTest(tf.test.TestCase):
+    def call(self, name, **inputs):
+        _, functions = exported()
+        return functions[name](**{key: tf.constant(x) for key, x in inputs.items()})
+
+    def assertAgree(self, images):
+        self.assertAllEqual(Grayscale()(images["image"]), images["gray"])
+        self.assertAllEqual(HalfResolution()(images["gray"]), images["half"])
+
+    def test_draws_agree(self):
+        for name in ("sample", "map"):
+            shifts = np.linspace(-1, 0, len(SEEDS), dtype=np.float32)
+            self.assertAgree(self.call(name, seed=SEEDS, log_scale_shift=shifts))
+
+    def test_draws_given_an_auxiliary_image_agree(self):
+        rng = np.random.default_rng(0)
+        half = rng.integers(16, size=(len(SEEDS), 2, 3, 1)).astype(np.uint8)
+        self.assertAgree({**self.call("given_half", seed=SEEDS, auxiliary=half), "half": half})
+        gray = rng.integers(16, size=(len(SEEDS), *SIZE, 1)).astype(np.uint8)
+        images = self.call("given_gray", seed=SEEDS, auxiliary=gray)
+        self.assertAllEqual(Grayscale()(images["image"]), gray)
+
+    def test_completions_agree(self):
+        rng = np.random.default_rng(1)
+        known = rng.choice([0, 255], (len(SEEDS), *SIZE, 3)).astype(np.uint8)
+        mask = rng.integers(2, size=(len(SEEDS), *SIZE, 1)).astype(np.uint8)
+        images = self.call("complete", seed=SEEDS, image=known, mask=mask)
+        self.assertAgree(images)
+        self.assertAllEqual(np.where(mask, known, images["image"]), images["image"])
+
+    def test_verification(self):
+        path, _ = exported()
+        verify(path, model())
+        other = model()
+        other.factors["image"].fixed_sum = Grayscale(5).fixed_sum(256)
+        with (
+            mock.patch.object(other, "log_prob", lambda images: tf.zeros(len(images))),
+            self.assertRaisesRegex(RuntimeError, "images of 'image' of which the model draws"),
+        ):
+            verify(path, other)
+
+
+if __name__ == "__main__":
+    tf.test.main()
