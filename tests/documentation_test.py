@@ -15,6 +15,7 @@ from tests import helpers
 
 ROOT = pathlib.Path(__file__).parents[1]
 README, EXTENDING = ROOT / "README.md", ROOT / "docs" / "extending.md"
+EXACT = ROOT / "docs" / "exact.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLE = ROOT / "examples" / "opponent.py"
 
@@ -58,7 +59,7 @@ class PythonTest(tf.test.TestCase):
         blocks = dict.fromkeys(("gray_blocks", "image_blocks", "embedding_blocks"), 1)
         model = pa.grayscale(filters=4, resolutions=1, num_components=2, **blocks)
         workdir.save_model(self.folder / "runs" / "grayscale-demo-photos", model)
-        result = run([README, EXTENDING], self.folder)
+        result = run([README, EXTENDING, EXACT], self.folder)
         self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_what_fails_is_named_by_its_file_and_line(self):
