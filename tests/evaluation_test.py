@@ -137,7 +137,10 @@ class ProgramsTest(tf.test.TestCase):
             self.assertIn(line, first)
         folder = self.folder / "runs" / "tiny"
         found = json.loads((folder / "bpd.json").read_text())
-        self.assertEqual(list(found), ["split", "num_images", "factors", "total", "std_error"])
+        summary = ["factors", "total", "std_error"]
+        self.assertEqual(list(found), ["split", "num_images", *summary, "bound", "exact"])
+        self.assertEqual({key: found[key] for key in summary}, found["bound"])  # as it was trained
+        self.assertLess(found["exact"]["total"], found["bound"]["total"])
         self.assertEqual((found["split"], found["num_images"]), ("test", 7))
         self.assertAllClose(found["total"], sum(found["factors"].values()))
         # The figures of the codecs are kept: other ones show that they are not computed again.
@@ -151,25 +154,39 @@ class ProgramsTest(tf.test.TestCase):
         self.assertNotIn("As PNG and WebP files:", again)
         self.assertIn("77.0000", again)
         again = self.run_here(bpd, "--num_images=7", "--codecs")
-        self.assertEqual(again.splitlines()[-5:], first.splitlines()[-5:])
+        self.assertEqual(again.splitlines()[-6:], first.splitlines()[-6:])
+        self.run_here(bpd, "--num_images=7", "--exact")
+        again = json.loads((folder / "bpd.json").read_text())
+        self.assertEqual(again["total"], again["exact"]["total"])
+        self.assertAllClose(again["exact"], found["exact"], rtol=1e-6)
+        self.assertAllClose(again["bound"], found["bound"], rtol=1e-6)
 
-    def test_the_table_has_a_bound_for_each_image(self):
-        result = {"factors": {"grayscale": 0.5, "image": 2.5}, "total": 3.0, "std_error": 0.01}
-        rows = self.table(self.model, result, {"image": {"PNG": 5.0, "WebP": 4.0}})
+    def test_the_table_has_figures_of_each_image(self):
+        results = {
+            kind: {"factors": {"grayscale": 0.5, "image": bits}, "total": total, "std_error": 0.01}
+            for kind, bits, total in (("bound", 2.5, 3.0), ("exact", 2.25, 2.75))
+        }
+        codecs = {"image": {"PNG": 5.0, "WebP": 4.0}}
+        rows = self.table(self.model, results, codecs)
         # A gray pixel is one dimension where a color has three.
-        self.assertEqual(rows["grayscale"], ["0.5000", "1.5000", "1.5000"])
-        self.assertEqual(rows["image"], ["2.5000", "2.5000", "3.0000", "5.0000", "4.0000"])
+        self.assertEqual(rows["grayscale"], ["0.5000", "0.5000", "1.5000", "1.5000"])
+        of_codecs = ["5.0000", "4.0000"]
+        self.assertEqual(rows["image"], ["2.5000", "2.2500", "2.5000", "3.0000", *of_codecs])
+        self.assertEqual(rows["total"], ["3.0000", "2.7500"])
+        rows = self.table(self.model.with_exact(True), results, codecs)
+        self.assertEqual(rows["image"], ["2.5000", "2.2500", "2.2500", "2.7500", *of_codecs])
 
     def test_the_table_of_gray_images(self):
         def factor(channels):
             return types.SimpleNamespace(likelihood=types.SimpleNamespace(num_channels=channels))
 
         model = types.SimpleNamespace(
+            exact=False,
             factors={"opponents": factor(2), "image": factor(1)},
             sizes=lambda: {"opponents": (2, 3), "image": (4, 6)},
         )
         result = {"factors": {"opponents": 0.5, "image": 2.0}, "total": 2.5, "std_error": 0.01}
-        rows = self.table(model, result, {})
+        rows = self.table(model, {"bound": result}, {})
         self.assertEqual(rows["opponents"], ["0.5000", "1.0000", "1.0000"])
         self.assertEqual(rows["image"], ["2.0000", "2.0000", "2.5000"])
 
