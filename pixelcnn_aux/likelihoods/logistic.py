@@ -159,6 +159,10 @@ class CutLogistic:
         from_near = self._log_width - ops.softplus(far) - ops.abs(log_uniforms)
         scales = ops.softplus(from_near - near) - ops.log1p(-ops.exp(from_near))
         # Upwards from the bottom, downwards from the top; not at all if it is the location that is asked for.
-        up = ops.sign(self._below - self._above + TINY) * ops.relu(-ops.sign(log_uniforms)) / self._rate
+        up = (
+            ops.sign(self._below - self._above + TINY)
+            * ops.relu(-ops.sign(log_uniforms))
+            / self._rate
+        )
         start = ops.maximum(ops.minimum(self._loc - TAIL * up, self._top), self._bottom)
         return start + up * scales
