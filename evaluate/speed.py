@@ -140,7 +140,13 @@ def measure_batch(factor, size, batch, other):
 
 def state_bytes(factor, size):
     """What the incremental evaluation of one image carries from row to row."""
-    state = incremental.Scan(factor.network, factor.scaled, size, batch=1).initial_state()
+    remaining = None
+    if factor.fixed_sum is not None:
+        shape = [side // factor.auxiliary_ratio for side in size]
+        auxiliary = tf.zeros([1, *shape, factor.auxiliary_likelihood.num_channels], tf.uint8)
+        remaining = Remaining(factor.fixed_sum, auxiliary)
+    scan = incremental.Scan(factor.network, factor.scaled, size, 1, remaining)
+    state = scan.initial_state()
     return sum(x.shape.num_elements() * x.dtype.size for x in tf.nest.flatten(state))
 
 

@@ -252,9 +252,8 @@ class Place:
         # Multiplied, not divided, which some graphs do in other ways than others.
         middle = ops.cast(left, "float32") + (fixed_sum.step - 1) / 2
         center = ops.clip(middle * self._per_weight, 0, fixed_sum.num_values - 1)
-        if (
-            fixed_sum.num_channels is None
-        ):  # one weight, a sum for each channel: all channels at once
+        if fixed_sum.num_channels is None:
+            # One weight, and a sum for each channel: all channels at once.
             each = (*self._ends(left, self._weights, below, above), center)
             each = [ops.unstack(x, axis=-1) for x in each]
             return lambda channel, earlier: tuple(x[channel] for x in each)

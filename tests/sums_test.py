@@ -75,6 +75,53 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
                 expected = possible[(*q.ravel(), *image[:i])]
                 self.assertEqual(set(range(lows[i], highs[i] + 1)), expected)
 
+    @parameterized.parameters(
+        (HALVES.fixed_sum(4), 1),
+        (HALVES.fixed_sum(2), 2),
+        (FixedSum([[[3, 5, 1]]], step=5, num_values=6), 3),
+        (SMALL["block_and_channels"][0], 2),
+    )
+    def test_bounds_are_what_can_be_completed_within_others(self, fixed_sum, channels):
+        """Also where each value is known to lie in an interval, such as one value, of its own."""
+        self.assertTrue(fixed_sum.dense)
+        images, rng = all_images(fixed_sum, channels), np.random.default_rng(0)
+        for _ in range(8):
+            ends = rng.integers(0, fixed_sum.num_values, (2, *images.shape[1:]))
+            ends[1] = np.where(rng.random(ends[1].shape) < 0.3, ends[0], ends[1])
+            low, high = np.sort(ends, axis=0)[:, np.newaxis]
+            inside = images[((low <= images) & (images <= high)).all(axis=(1, 2, 3))]
+            auxiliary = fixed_sum.auxiliary(inside).numpy()
+            # Every auxiliary image from that of the least to that of the most values, and no other.
+            least, most = (fixed_sum.auxiliary(x).numpy()[0, 0, 0] for x in (low, high))
+            found = np.unique(auxiliary[:, 0, 0], axis=0)
+            self.assertLen(found, np.prod(most - least + 1))
+            self.assertAllEqual([found.min(axis=0), found.max(axis=0)], [least, most])
+            possible = collections.defaultdict(set)
+            values = inside.reshape(len(inside), -1)
+            for q, image in zip(auxiliary, values):
+                for i, value in enumerate(image):
+                    possible[(*q.ravel(), *image[:i])].add(value)
+            found = self.bounds_within(fixed_sum, inside, auxiliary, low, high)
+            for q, image, of_image in zip(auxiliary, values, found):
+                for i, (least, most) in enumerate(of_image):
+                    expected = possible[(*q.ravel(), *image[:i])]
+                    self.assertEqual(set(range(least, most + 1)), expected)
+
+    def bounds_within(self, fixed_sum, images, auxiliary, low, high):
+        """[N, values of a block, 2]: of each value of images of one block, given those before it."""
+        room = fixed_sum.room(low, high)
+        left, found = fixed_sum.start(auxiliary)[:, 0, 0], []
+        for row, column in np.ndindex(images.shape[1:3]):
+            place = fixed_sum.at(fixed_sum.position(row, column))
+            bounds = place.bounds(left, [x[:, row, column] for x in room])
+            pixel = images[:, row, column]
+            for channel in range(images.shape[3]):
+                least, most, _ = bounds(channel, list(pixel.T[:channel]))
+                own = low[0, row, column, channel], high[0, row, column, channel]
+                found.append([np.maximum(least, own[0]), np.minimum(most, own[1])])
+            left -= place.taken(pixel)
+        return np.moveaxis(found, -1, 0)
+
     def test_by_hand(self):
         image = np.array([[90, 100], [110, 100]], np.uint8).reshape(1, 2, 2, 1)
         low, high, center = HALVES.fixed_sum(256).of_images(image, HALVES(image))  # 398 .. 401

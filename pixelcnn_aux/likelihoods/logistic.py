@@ -8,8 +8,11 @@ from pixelcnn_aux.backend import lookup, tfp
 tfd = tfp.distributions
 
 # Where the bin of each value begins and ends: [256, 1]. The end values have the tails.
-BOTTOMS = np.concatenate([[-np.inf], np.arange(1, 256) - 0.5])[:, np.newaxis]
-TOPS = np.concatenate([np.arange(255) + 0.5, [np.inf]])[:, np.newaxis]
+# Far away, but not as far from each location, so that one is the nearer one.
+BOTTOMS = np.concatenate([[-1e30], np.arange(1, 256) - 0.5])[:, np.newaxis]
+TOPS = np.concatenate([np.arange(255) + 0.5, [2e30]])[:, np.newaxis]
+TAIL = 40.0
+TINY = 1e-30
 
 
 class DiscretizedLogistic(tfd.Distribution):
@@ -124,37 +127,42 @@ class CutLogistic:
         # In scales: the bottom above the location, the top below it, and the bottom above the top.
         self._below = (self._bottom - loc) * rate
         self._above = (loc - self._top) * rate
-        self._width = (self._bottom - self._top) * rate
+        self._log_width = ops.log(-ops.expm1((self._bottom - self._top) * rate))
 
     def log_mass(self):
         """Log-probability of the interval before the cut, in nats: `DiscretizedLogistic.log_mass`."""
-        log_width = ops.log(-ops.expm1(self._width))
-        return log_width - ops.softplus(self._below) - ops.softplus(self._above)
+        return self._log_width - ops.softplus(self._below) - ops.softplus(self._above)
 
-    def quantile(self, uniforms):
-        """A point of the interval: once rounded and clipped, a draw, if it is given uniforms.
+    def quantile(self, log_uniforms):
+        """A point of the interval: once rounded and clipped, a draw, if it is given logarithms of uniforms.
 
-        With l and t the ends in scales from the location and r the point between them that is nearest to it,
-        `a = expm1(l - r)`, `d = expm1(r - t)`, `h = expm1(l - t)` and `c = 1 + d sigmoid(-r)`, the quantile u
-        lies so many scales above that point:
+        Going from the end that is nearer to the location, p scales beyond it, to the other one, q scales
+        before it, the quantile u comes after so many scales, with `m = log sigmoid(-q) + log(-expm1(-w))` for
+        an interval of w scales:
 
         ```none
-        log1p((a c - u h) / (c + u h sigmoid(r)))
+        log(1 + u exp(m - p)) - log(1 - u exp(m))
         ```
 
-        This loses nothing where the interval is far out in a tail, nor where it is narrow for the scale.
+        This loses nothing where the interval is far out in a tail, nor where it is narrow for the scale. An
+        end that is more than 40 scales away from the location is where 40 scales are.
 
         Args:
-          uniforms: [..., 1] of the distribution's dtype, in (0, 1); below 0 for the nearest point itself.
+          log_uniforms: [..., 1] of the distribution's dtype, below 0; above 0 for the point of the interval
+            that is nearest to the location.
 
         Returns:
           [..., K].
         """
-        below, above, width = self._below, self._above, self._width
-        a, d = (ops.expm1(ops.minimum(ops.maximum(x, width), 0.0)) for x in (below, above))
-        share = ops.sigmoid(ops.relu(below) - ops.relu(above))
-        c = 1.0 + d * (1.0 - share)
-        uh = ops.abs(uniforms) * ops.expm1(width)
-        x = ops.log1p((a * c - uh) / (c + uh * share)) * ops.relu(ops.sign(uniforms))
-        nearest = ops.maximum(ops.minimum(self._loc, self._top), self._bottom)
-        return nearest + x / self._rate
+        near = ops.maximum(ops.maximum(self._below, self._above), -TAIL)
+        far = ops.minimum(self._below, self._above)
+        from_near = self._log_width - ops.softplus(far) - ops.abs(log_uniforms)
+        scales = ops.softplus(from_near - near) - ops.log1p(-ops.exp(from_near))
+        # Upwards from the bottom, downwards from the top; not at all if it is the location that is asked for.
+        up = (
+            ops.sign(self._below - self._above + TINY)
+            * ops.relu(-ops.sign(log_uniforms))
+            / self._rate
+        )
+        start = ops.maximum(ops.minimum(self._loc - TAIL * up, self._top), self._bottom)
+        return start + up * scales

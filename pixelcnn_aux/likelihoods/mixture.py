@@ -133,11 +133,11 @@ class LogisticMixture(Likelihood):
         return total
 
     def _bounded_noise(self, uniforms, mode):
-        # For each channel a Gumbel for each component, and a uniform: below 0, where none is, for locations.
+        # For each channel a Gumbel for each component, and the logarithm of a uniform: above 0, where none is,
+        # for locations.
         gumbels, uniforms = ops.split(uniforms, [3 * self.num_components], axis=-1)
-        if mode == "map":
-            uniforms = ops.full_like(uniforms, -0.5)
-        return ops.concatenate([gumbel(gumbels), uniforms], axis=-1)
+        logs = ops.full_like(uniforms, 1.0) if mode == "map" else ops.log(uniforms)
+        return ops.concatenate([gumbel(gumbels), logs], axis=-1)
 
     def _bounded_draw(self, params, noise, log_scale_shift, bounds):
         log_weights, means, log_scales, coefficients = _parts(
@@ -147,7 +147,7 @@ class LogisticMixture(Likelihood):
         rates = ops.unstack(1.0 / scales)
         size = self.num_components
         noise = ops.split(noise, [size, 2 * size, 3 * size, 3 * size + 1, 3 * size + 2], axis=-1)
-        gumbels, uniforms = noise[:3], noise[3:]
+        gumbels, log_uniforms = noise[:3], noise[3:]
         pixel, deviations = [], []
         for channel in range(3):
             low, high, center = bounds(channel, pixel)
@@ -155,7 +155,7 @@ class LogisticMixture(Likelihood):
             loc = self._loc(channel, means, coefficients, middle, deviations)
             cut = CutLogistic(loc, rates[channel], low, high)
             k = draw_index(log_weights + cut.log_mass(), gumbels[channel])
-            value = ops.round(pick(cut.quantile(uniforms[channel]), k))
+            value = ops.round(pick(cut.quantile(log_uniforms[channel]), k))
             low, high = (ops.cast(x, params.dtype) for x in (low, high))
             value = ops.maximum(ops.minimum(value, high), low)
             pixel.append(ops.cast(value, "int32"))

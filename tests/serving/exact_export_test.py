@@ -24,8 +24,6 @@ def model():
     flat = {"topology": topology.flat(1), "filters": 4}
     larger = {"topology": topology.super_resolution(1, 1), "filters": 4}
     result = pa.chain(TRANSFORMS, SIZE, flat, [None, larger, flat], ["half", "gray", "image"])
-    for transform, factor in zip(TRANSFORMS, reversed(result.factors.values())):
-        factor.fixed_sum = transform.fixed_sum(factor.likelihood.num_values)
     for seed, factor in enumerate(result.factors.values()):
         helpers.randomize(factor, seed)
     return result
