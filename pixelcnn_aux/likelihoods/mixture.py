@@ -133,8 +133,8 @@ class LogisticMixture(Likelihood):
         return total
 
     def _bounded_noise(self, uniforms, mode):
-        # For each channel a Gumbel for each component, and the logarithm of a uniform: above 0, where none is,
-        # for locations.
+        # For each channel a Gumbel for each component, and the logarithm of a uniform. For locations it is
+        # above 0, where there is none.
         gumbels, uniforms = ops.split(uniforms, [3 * self.num_components], axis=-1)
         logs = ops.full_like(uniforms, 1.0) if mode == "map" else ops.log(uniforms)
         return ops.concatenate([gumbel(gumbels), logs], axis=-1)
