@@ -133,16 +133,15 @@ class LogisticMixture(Likelihood):
         return total
 
     def _bounded_noise(self, uniforms, mode):
-        # For each channel a Gumbel for each component, and the logarithm of a uniform: above 0, where none is,
+        # For each channel a Gumbel for each component, and the logarithm of a uniform; above 0, where none is
         # for locations.
         gumbels, uniforms = ops.split(uniforms, [3 * self.num_components], axis=-1)
         logs = ops.full_like(uniforms, 1.0) if mode == "map" else ops.log(uniforms)
         return ops.concatenate([gumbel(gumbels), logs], axis=-1)
 
     def _bounded_draw(self, params, noise, log_scale_shift, bounds):
-        log_weights, means, log_scales, coefficients = _parts(
-            params
-        )  # the weights up to a constant
+        # The weights up to a constant.
+        log_weights, means, log_scales, coefficients = _parts(params)
         scales = self._scales(ops.stack(log_scales), _against(log_scale_shift, log_weights))
         rates = ops.unstack(1.0 / scales)
         size = self.num_components
