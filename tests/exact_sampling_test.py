@@ -129,9 +129,11 @@ class SampleTest(ExactTestCase):
     def test_full_evaluation_draws_the_same(self, name):
         self.assertSameImages(model(name).sample(SEEDS, method="full"), drawn(name))
 
-    def test_compiled_draws_the_same(self):
-        name = "colors_of_half_grays"
-        self.assertSameImages(model(name).sample(SEEDS, jit_compile=True), drawn(name))
+    @parameterized.parameters("colors", "halves")
+    def test_compiled_draws_the_same(self, name):
+        given = {"0": drawn(name)["0"]}  # whose factor need not be compiled
+        images = model(name).sample(SEEDS, given=given, jit_compile=True)
+        self.assertSameImages(images, drawn(name))
 
     def test_an_image_depends_on_its_own_seed_alone(self):
         for b in (0, 3):
@@ -169,8 +171,11 @@ class CompletionTest(ExactTestCase):
 
     def test_every_way_to_draw_agrees(self):
         images, *_ = self.complete("colors_of_half_grays")
-        for kwargs in ({"method": "full"}, {"jit_compile": True}):
-            self.assertSameImages(self.complete("colors_of_half_grays", **kwargs)[0], images)
+        full, *_ = self.complete("colors_of_half_grays", method="full")
+        self.assertSameImages(full, images)
+        images, *_ = self.complete("halves")
+        compiled, *_ = self.complete("halves", given={"0": images["0"]}, jit_compile=True)
+        self.assertSameImages(compiled, images)
 
     def test_nothing_known_is_no_completion(self):
         name = "colors_of_half_grays"

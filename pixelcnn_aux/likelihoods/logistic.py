@@ -7,12 +7,12 @@ from pixelcnn_aux.backend import lookup, tfp
 
 tfd = tfp.distributions
 
-# Where the bin of each value begins and ends: [256, 1]. The end values have the tails.
-# Far away, but not as far from each location, so that one is the nearer one.
+# Where the bin of each value begins and ends: [256, 1]. The end values have tails: finite, since infinities
+# make NaN, and one longer than the other, so that one of two ends is always nearer.
 BOTTOMS = np.concatenate([[-1e30], np.arange(1, 256) - 0.5])[:, np.newaxis]
 TOPS = np.concatenate([np.arange(255) + 0.5, [2e30]])[:, np.newaxis]
-TAIL = 40.0
-TINY = 1e-30
+TAIL = 40.0  # in scales: exp(-TAIL) is nothing beside 1, in float64 too
+TINY = 1e-30  # turns a difference of 0, which has no sign, into one that has
 
 
 class DiscretizedLogistic(tfd.Distribution):

@@ -140,9 +140,8 @@ class LogisticMixture(Likelihood):
         return ops.concatenate([gumbel(gumbels), logs], axis=-1)
 
     def _bounded_draw(self, params, noise, log_scale_shift, bounds):
-        log_weights, means, log_scales, coefficients = _parts(
-            params
-        )  # the weights up to a constant
+        # The weights up to a constant.
+        log_weights, means, log_scales, coefficients = _parts(params)
         scales = self._scales(ops.stack(log_scales), _against(log_scale_shift, log_weights))
         rates = ops.unstack(1.0 / scales)
         size = self.num_components
