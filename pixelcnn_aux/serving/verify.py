@@ -99,6 +99,10 @@ def _mismatched(model, seeds, images):
     """
     mismatched, given = {}, None
     for position, (name, factor) in enumerate(model.factors.items()):
+        if factor.exact and not np.isfinite(factor.log_prob(images[name], given)).all():
+            raise _refusal(
+                f"that draws images of {name!r} that agree with their auxiliary images", "others"
+            )
         params = factor.params(images[name], given)
         noise = sampling.noise(factor, seeds, position, images[name].shape[1:3])
         bounds = factor.fixed_sum and factor.fixed_sum.bounds_in(images[name], given)

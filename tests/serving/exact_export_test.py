@@ -2,7 +2,6 @@
 
 import functools
 import tempfile
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -70,13 +69,14 @@ class ExactExportTest(tf.test.TestCase):
     def test_verification(self):
         path, _ = exported()
         verify(path, model())
-        other = model()
-        other.factors["image"].fixed_sum = Grayscale(5).fixed_sum(256)
-        with (
-            mock.patch.object(other, "log_prob", lambda images: tf.zeros(len(images))),
-            self.assertRaisesRegex(RuntimeError, "images of 'image' of which the model draws"),
+        for fixed_sum, message in (
+            (Grayscale().fixed_sum(256).with_exact(False), "of which the model draws"),
+            (Grayscale(5).fixed_sum(256), "images of 'image' that agree with their auxiliary"),
         ):
-            verify(path, other)
+            other = model()
+            other.factors["image"].fixed_sum = fixed_sum
+            with self.assertRaisesRegex(RuntimeError, message):
+                verify(path, other)
 
 
 if __name__ == "__main__":
