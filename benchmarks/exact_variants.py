@@ -78,13 +78,12 @@ def evaluate(model, factor, name):
 
 
 def validation_bits(folder, name):
-    """[(step, bits per dimension)], from the run's TensorBoard logs."""
-    files = workdir.logs(folder, name).rglob("events*")
+    """[(epoch, bits per dimension)], from the run's TensorBoard logs."""
     points = {}
-    for file in files:
+    for file in workdir.logs(folder, name).glob("validation/events*"):
         for event in tf.compat.v1.train.summary_iterator(str(file)):
             for value in event.summary.value:
-                if value.tag == "epoch_val_bits_per_dim" or value.tag.endswith("val_bits_per_dim"):
+                if value.tag == "epoch_bits_per_dim":
                     points[event.step] = float(tf.make_ndarray(value.tensor))
     return sorted(points.items())
 
@@ -92,8 +91,8 @@ def validation_bits(folder, name):
 def draw(curves, file, steps_per_epoch):
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     for way, points in curves.items():
-        steps, bits = zip(*points)
-        axis.plot([(step + 1) * steps_per_epoch for step in steps], bits, "o-", label=way)
+        epochs, bits = zip(*points)
+        axis.plot([(epoch + 1) * steps_per_epoch for epoch in epochs], bits, "o-", label=way)
     axis.set(xlabel="steps", ylabel="validation, bits per dimension of the factor's image")
     axis.legend()
     figure.savefig(file, dpi=160)
