@@ -21,24 +21,23 @@ FLAGS = flags.FLAGS
 PRESETS = {"grayscale": presets.GRAYSCALE, "pyramid": presets.PYRAMID}
 
 
-def factors():
-    """(the paper's factor, the exact and centered one, its `Training`): of the full image."""
+def models():
+    """(the paper's model, the exact and centered one, the full image's factor's name and `Training`)."""
     preset = PRESETS[FLAGS.model][FLAGS.preset]
     name = list(preset.training)[-1]
     kinds = ({"exact": kind, "centered": kind} for kind in (False, True))
-    models = [preset.constructor(**{**preset.model, **kind}) for kind in kinds]
-    return *(model.factors[name] for model in models), models[0].image_size, preset.training[name]
+    both = [preset.constructor(**{**preset.model, **kind}) for kind in kinds]
+    return *both, name, preset.training[name]
 
 
-def training_step(factor, size, batch):
+def training_step(model, name, batch):
     """A function that takes one training step on random images."""
-    shape = [batch, *size, factor.likelihood.num_channels]
+    factor = model.factors[name]
+    shape = [batch, *model.image_size, factor.likelihood.num_channels]
     images = tf.cast(tf.random.uniform(shape, 0, 256, tf.int32), tf.uint8)
-    auxiliary = FLAGS.model == "pyramid"
-    transform = presets.models.HalfResolution() if auxiliary else presets.models.Grayscale()
     factor.compile(keras.optimizers.Adam(1e-4, *training.BETAS), jit_compile=False)
     factor.make_train_function()
-    pairs = tf.data.Dataset.from_tensors(((images, transform(images)), images))
+    pairs = tf.data.Dataset.from_tensors((model.pair(name, images), images))
     batches = iter(pairs.repeat())
     return lambda: factor.train_function(batches)
 
@@ -57,16 +56,17 @@ def ratio(candidates):
 
 
 def main():
-    paper, ours, size, settings = factors()
+    *both, name, settings = models()
     print("exact and centered / the paper's", flush=True)
     batch = settings.batch_size
-    steps = [training_step(factor, size, batch) for factor in (paper, ours)]
+    steps = [training_step(model, name, batch) for model in both]
     print(f"training step, batch {batch}: {ratio(steps)}", flush=True)
     for batch in (1, 16):
         for jit_compile in (False, True):
             draws = []
-            for factor in (paper, ours):
-                inputs = speed.inputs(factor, size, batch)
+            for model in both:
+                factor = model.factors[name]
+                inputs = speed.inputs(factor, model.image_size, batch)
                 draws.append(speed.incrementally(factor, *inputs, jit_compile=jit_compile)[0])
             kind = "compiled by XLA" if jit_compile else "plain graph"
             print(f"draws, batch {batch}, {kind}: {ratio(draws)}", flush=True)

@@ -135,7 +135,7 @@ class FixedSum(Configured):
           auxiliary: [B, H / ratio, W / ratio, c] likewise.
 
         Returns:
-          low, high, int32, and center, float32: [B, H, W, C] each, as from `bounds`.
+          low, high, int32, and center, float32: [B, H, W, C] each, as from `Place.bounds`.
         """
         bounds, channels = self.bounds_in(images, auxiliary), ops.unstack(images, axis=-1)
         known = [bounds(i, channels[:i]) for i in range(len(channels))]
