@@ -82,7 +82,7 @@ def traced_shape(function, shape):
 def compiled(function, layer):
     """A function of tensors that reads a layer's weights, compiled for each new shape of its arguments."""
     if NAME == "tensorflow":
-        return tf.function(function, reduce_retracing=True)
+        return tf.function(function, reduce_retracing=True, autograph=False)
 
     @jax.jit
     def with_weights(values, *args):

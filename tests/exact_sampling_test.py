@@ -33,7 +33,9 @@ CHAINS = {
         [LARGER, FLAT, LARGER],
     ),
 }
-chains = parameterized.named_parameters((name, name) for name in CHAINS)
+chains = parameterized.named_parameters(
+    (name, name) for name in ("colors", "halves", "halves_with_grays_between")
+)
 SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (40, 2)).astype(np.int32)
 
 
@@ -129,11 +131,10 @@ class SampleTest(ExactTestCase):
     def test_full_evaluation_draws_the_same(self, name):
         self.assertSameImages(model(name).sample(SEEDS, method="full"), drawn(name))
 
-    @parameterized.parameters(("colors_of_half_grays", "1"), ("halves", "0"))
-    def test_compiled_draws_the_same(self, name, before):
-        images = drawn(name)
-        given = {before: images[before]}  # so that the last factor alone is compiled
-        compiled = model(name).sample(SEEDS, given=given, jit_compile=True)
+    def test_compiled_draws_the_same(self):
+        images = drawn("colors_of_half_grays")
+        given = {"1": images["1"]}  # so that the last factor alone is compiled
+        compiled = model("colors_of_half_grays").sample(SEEDS, given=given, jit_compile=True)
         self.assertSameImages(compiled, {k: images[k] for k in compiled})
 
     def test_an_image_depends_on_its_own_seed_alone(self):
