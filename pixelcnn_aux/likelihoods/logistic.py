@@ -3,16 +3,15 @@
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux.backend import lookup, tfp
+from pixelcnn_aux.backend import lookup, pick, tfp
 
 tfd = tfp.distributions
 
-# Where the bin of each value begins and ends: [256, 1]. The end values have tails: finite, since infinities
-# make NaN, and one longer than the other, so that one of two ends is always nearer.
-BOTTOMS = np.concatenate([[-1e30], np.arange(1, 256) - 0.5])[:, np.newaxis]
-TOPS = np.concatenate([np.arange(255) + 0.5, [2e30]])[:, np.newaxis]
-TAIL = 40.0  # in scales: exp(-TAIL) is nothing beside 1, in float64 too
-TINY = 1e-30  # turns a difference of 0, which has no sign, into one that has
+# Where the bin of each value begins and ends. The end values have tails: finite, since infinities make NaN.
+BOTTOMS = np.concatenate([[-1e30], np.arange(1, 256) - 0.5])
+TOPS = np.concatenate([np.arange(255) + 0.5, [1e30]])
+# In scales: from there on a tail is exponential, and what is cut out of it is the same wherever that is.
+TAIL = 16.0
 
 
 class DiscretizedLogistic(tfd.Distribution):
@@ -111,58 +110,56 @@ class DiscretizedLogistic(tfd.Distribution):
 
 
 class CutLogistic:
-    """Logistic distribution cut to an interval of pixel values, for draws: few operations, and no gradients.
+    """Logistic distributions cut to an interval of pixel values, for draws: few operations, and no gradients.
 
     Args:
-      loc: floating point tensor [..., K], locations in pixel units.
-      rate: tensor [..., K] of that dtype, one over the scales.
+      loc, scale: floating point tensors [..., K], in pixel units. Draws need scales of at most 1e5.
       low, high: int32 [...], the interval, 0 <= low <= high <= 255.
     """
 
-    def __init__(self, loc, rate, low, high):
-        self._loc, self._rate = loc, rate
-        # Looked up, which takes less time than selecting the ends.
-        bottoms, tops = (ops.convert_to_tensor(x, loc.dtype) for x in (BOTTOMS, TOPS))
-        self._bottom, self._top = lookup(bottoms, low), lookup(tops, high)  # [..., 1]
-        # In scales: the bottom above the location, the top below it, and the bottom above the top.
-        self._below = (self._bottom - loc) * rate
-        self._above = (loc - self._top) * rate
-        self._log_width = ops.log(-ops.expm1((self._bottom - self._top) * rate))
+    def __init__(self, loc, scale, low, high):
+        self._loc, self._scale = loc, scale
+        self._low, self._high = low, high
 
     def log_mass(self):
         """Log-probability of the interval before the cut, in nats: `DiscretizedLogistic.log_mass`."""
-        return self._log_width - ops.softplus(self._below) - ops.softplus(self._above)
+        bottom, top = self._ends(BOTTOMS[:, np.newaxis], TOPS[:, np.newaxis])  # [..., 1]
+        below, above = (bottom - self._loc) / self._scale, (self._loc - top) / self._scale
+        log_width = ops.log(-ops.expm1((bottom - top) / self._scale))
+        return log_width - ops.softplus(below) - ops.softplus(above)
 
-    def quantile(self, log_uniforms):
-        """A point of the interval: once rounded and clipped, a draw, if it is given logarithms of uniforms.
+    def _ends(self, bottoms, tops):
+        """The bottom and the top of the interval: looked up, which takes less time than to select them."""
+        bottoms, tops = (ops.convert_to_tensor(table, self._loc.dtype) for table in (bottoms, tops))
+        return lookup(bottoms, self._low), lookup(tops, self._high)
 
-        Going from the end that is nearer to the location, p scales beyond it, to the other one, q scales
-        before it, the quantile u comes after so many scales, with `m = log sigmoid(-q) + log(-expm1(-w))` for
-        an interval of w scales:
+    def draw(self, component, uniforms, moves):
+        """A draw from one of the K distributions, by inversion.
+
+        With the bottom b scales above the location, the top a scales below it and E = exp(a + b), the
+        quantile u of the cut distribution is so many scales from the location:
 
         ```none
-        log(1 + u exp(m - p)) - log(1 - u exp(m))
+        log(exp(b) + E + u (1 - E)) - log(exp(a) + 1 - u (1 - E))
         ```
 
-        This loses nothing where the interval is far out in a tail, nor where it is narrow for the scale. An
-        end that is more than 40 scales away from the location is where 40 scales are.
-
         Args:
-          log_uniforms: [..., 1] of the distribution's dtype, below 0; above 0 for the point of the interval
-            that is nearest to the location.
+          component: int32 [...], which one.
+          uniforms: [...] of the distributions' dtype, in (0, 1).
+          moves: [...] of that dtype, 1; or 0 for the location instead, moved into the interval.
 
         Returns:
-          [..., K].
+          [...] of that dtype, a whole number from `low` to `high`.
         """
-        near = ops.maximum(ops.maximum(self._below, self._above), -TAIL)
-        far = ops.minimum(self._below, self._above)
-        from_near = self._log_width - ops.softplus(far) - ops.abs(log_uniforms)
-        scales = ops.softplus(from_near - near) - ops.log1p(-ops.exp(from_near))
-        # Upwards from the bottom, downwards from the top; not at all if it is the location that is asked for.
-        up = (
-            ops.sign(self._below - self._above + TINY)
-            * ops.relu(-ops.sign(log_uniforms))
-            / self._rate
-        )
-        start = ops.maximum(ops.minimum(self._loc - TAIL * up, self._top), self._bottom)
-        return start + up * scales
+        loc, scale = pick(self._loc, component), pick(self._scale, component)
+        bottom, top = self._ends(BOTTOMS, TOPS)
+        # Moved, where the interval is far out in a tail.
+        tail = TAIL * scale
+        loc = ops.maximum(ops.minimum(loc, top + tail), bottom - tail)
+        below, above = ops.exp((bottom - loc) / scale), ops.exp((loc - top) / scale)
+        both = below * above
+        share = uniforms * (1.0 - both)
+        scales = ops.log((below + both + share) / (above + (1.0 - share)))
+        value = ops.round(loc + moves * scale * scales)
+        low, high = (ops.cast(x, loc.dtype) for x in (self._low, self._high))
+        return ops.maximum(ops.minimum(value, high), low)

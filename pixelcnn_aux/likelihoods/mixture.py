@@ -12,7 +12,9 @@ from pixelcnn_aux.serialization import register
 tfd = tfp.distributions
 
 MIN_LOG_SCALE = -7.0
-MAX_LOG_SCALE = 30.0  # within bounds: from there on flat, whatever they are
+# Within bounds: from there on distributions are flat, whatever their scales are. Those that draws are taken
+# from are flat to a part in a thousand, and then no draw is lost in roundings.
+MAX_LOG_SCALE, MAX_LOG_SCALE_OF_DRAWS = 30.0, 6.6
 # Centered, for a unit of 16 values, so that log-scales of 0 stand for 17 values and not for 127.5: a center
 # tells most of what the others spread over.
 CENTERED_LOG_SCALE_SHIFT = -2.0
@@ -116,6 +118,7 @@ class LogisticMixture(Likelihood):
 
     def _bounded_log_prob(self, params, images, low, high, center):
         logits, means, log_scales, coefficients = _parts(params)
+        means = [self._mean_unit * x for x in means]
         log_weights, total, deviations = ops.log_softmax(logits, axis=-1), 0.0, []
         for channel in range(3):
             here = slice(channel, channel + 1)
@@ -133,36 +136,51 @@ class LogisticMixture(Likelihood):
         return total
 
     def _bounded_noise(self, uniforms, mode):
-        # For each channel a Gumbel for each component, and the logarithm of a uniform. For locations it is
-        # above 0, where there is none.
+        # For each channel a Gumbel for each component, and a uniform: a negative one stands for a location.
         gumbels, uniforms = ops.split(uniforms, [3 * self.num_components], axis=-1)
-        logs = ops.full_like(uniforms, 1.0) if mode == "map" else ops.log(uniforms)
-        return ops.concatenate([gumbel(gumbels), logs], axis=-1)
+        uniforms = ops.full_like(uniforms, -0.5) if mode == "map" else uniforms
+        return ops.concatenate([gumbel(gumbels), uniforms], axis=-1)
 
     def _bounded_draw(self, params, noise, log_scale_shift, bounds):
-        # The weights up to a constant.
-        log_weights, means, log_scales, coefficients = _parts(params)
-        scales = self._scales(ops.stack(log_scales), _against(log_scale_shift, log_weights))
-        rates = ops.unstack(1.0 / scales)
         size = self.num_components
-        noise = ops.split(noise, [size, 2 * size, 3 * size, 3 * size + 1, 3 * size + 2], axis=-1)
-        gumbels, log_uniforms = noise[:3], noise[3:]
-        pixel, deviations = [], []
+        log_weights = params[..., :size]  # up to a constant
+        blocks = ops.reshape(params, (*ops.shape(params)[:-1], 10, size))
+        means, log_scales, coefficients = (blocks[..., i::3, :] for i in (1, 2, 3))  # [..., 3, K]
+        shift = _against(log_scale_shift, log_scales)
+        scales = self._scales(log_scales, shift, MAX_LOG_SCALE_OF_DRAWS)
+        of_channels = (self._mean_unit * means, scales, ops.tanh(coefficients))
+        means, scale_of, coefficients = (ops.unstack(x, num=3, axis=-2) for x in of_channels)
+        *gumbels, uniforms = ops.split(noise, [size, 2 * size, 3 * size], axis=-1)
+        moves = ops.unstack(ops.relu(ops.sign(uniforms)), num=3, axis=-1)
+        uniforms = ops.unstack(ops.abs(uniforms), num=3, axis=-1)
+        pixel, deviations, loc = [], [], None
         for channel in range(3):
             low, high, center = bounds(channel, pixel)
             middle = ops.cast(center, params.dtype)[..., None]
-            loc = self._loc(channel, means, coefficients, middle, deviations)
-            cut = CutLogistic(loc, rates[channel], low, high)
-            k = draw_index(log_weights + cut.log_mass(), gumbels[channel])
-            value = ops.round(pick(cut.quantile(log_uniforms[channel]), k))
-            low, high = (ops.cast(x, params.dtype) for x in (low, high))
-            value = ops.maximum(ops.minimum(value, high), low)
+            before, loc = loc, self._loc(channel, means, coefficients, middle, deviations)
+            cut = CutLogistic(loc, scale_of[channel], low, high)
+            if channel == 0:
+                log_mass = cut.log_mass()
+            else:
+                # Together, in half as many operations: what is known of the components by the value before.
+                both = CutLogistic(
+                    ops.stack([before, loc], axis=-2),  # [..., 2, K]
+                    scales[..., channel - 1 : channel + 1, :],
+                    ops.stack([pixel[-1], low], axis=-1),
+                    ops.stack([pixel[-1], high], axis=-1),
+                )
+                of_value, log_mass = ops.unstack(both.log_mass(), num=2, axis=-2)
+                log_weights += of_value
+            component = draw_index(log_weights + log_mass, gumbels[channel])
+            value = cut.draw(component, uniforms[channel], moves[channel])
             pixel.append(ops.cast(value, "int32"))
-            if channel < 2:
-                of_value = CutLogistic(loc, rates[channel], pixel[-1], pixel[-1])
-                log_weights += of_value.log_mass()
-                deviations.append(value[..., None] - self._center(middle))
+            deviations.append(value[..., None] - self._center(middle))
         return ops.stack(pixel, axis=-1)
+
+    @property
+    def _mean_unit(self):
+        """What means are multiplied by, in pixels."""
+        return self.unit if self.centered else 127.5
 
     def _center(self, center):
         """Where means are 0, in pixels: the center, if this is centered."""
@@ -170,14 +188,13 @@ class LogisticMixture(Likelihood):
 
     def _loc(self, channel, means, coefficients, center, deviations):
         """Locations [..., K], given a channel's center [..., 1] and how far earlier ones are from theirs."""
-        means = [(self.unit if self.centered else 127.5) * x for x in means]
         return self._center(center) + _conditional_mean(channel, means, coefficients, deviations)
 
-    def _scales(self, log_scales, shift=0.0):
+    def _scales(self, log_scales, shift=0.0, largest=MAX_LOG_SCALE):
         """Scales in pixels."""
         if self.centered:
             shift += CENTERED_LOG_SCALE_SHIFT + math.log(self.unit / 16.0)
-        return 127.5 * _scale(ops.minimum(log_scales + shift, MAX_LOG_SCALE))
+        return 127.5 * _scale(ops.minimum(log_scales + shift, largest))
 
 
 def _parts(params):
