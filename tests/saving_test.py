@@ -88,9 +88,6 @@ class FactorTest(tf.test.TestCase, parameterized.TestCase):
         self.check_training_goes_on(model, "grayscale")
         self.check_training_goes_on(model, "image")
 
-    def test_training_goes_on_in_float64(self):
-        self.check_training_goes_on(chain("own", "float64"), "image")
-
     def test_training_goes_on_in_graphs(self):
         self.check_training_goes_on(chain("own"), "bright", eager=False)
 
