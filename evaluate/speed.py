@@ -145,7 +145,7 @@ def state_bytes(factor, size):
         shape = [side // factor.auxiliary_ratio for side in size]
         auxiliary = tf.zeros([1, *shape, factor.auxiliary_likelihood.num_channels], tf.uint8)
         remaining = Remaining(factor.fixed_sum, auxiliary)
-    scan = incremental.Scan(factor.network, factor.scaled, size, 1, remaining)
+    scan = incremental.Scan(factor.network, factor.seen, size, 1, remaining)
     state = scan.initial_state()
     return sum(x.shape.num_elements() * x.dtype.size for x in tf.nest.flatten(state))
 
@@ -179,7 +179,8 @@ def candidates(factor, size, batch, other):
     images = tf.zeros([batch, *size, factor.likelihood.num_channels], tf.uint8)
 
     def params(images):
-        return factor.network(factor.scaled(images), features, training=False)
+        seen = factor.seen(images, remaining and remaining.centers(images))
+        return factor.network(seen, features, training=False)
 
     def draw_pixel(images, row, column):
         here = params(images)[:, row, column], noise[:, row, column]

@@ -204,7 +204,24 @@ class Factor(keras.Model):
     def call(self, inputs, training=None):
         images, auxiliary = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
         features = () if auxiliary is None else self._features(auxiliary, training=training)
-        return self.network(self.scaled(images), features, training=training)
+        centers = self.fixed_sum.centers(images, auxiliary) if self.likelihood.centered else None
+        return self.network(self.seen(images, centers), features, training=training)
+
+    def seen(self, pixels, centers=None):
+        """What the network sees of pixels.
+
+        Args:
+          pixels: [..., C], whole values in any dtype.
+          centers: float [..., C] or [..., 1], as from `FixedSum.centers`; only if the likelihood is centered.
+
+        Returns:
+          float [..., C]: the values `scaled`. If the likelihood is centered, how many of its units they are
+          from their centers: x_hat has told the rest, beside which this would hardly be seen.
+        """
+        if not self.likelihood.centered:
+            return self.scaled(pixels)
+        deviations = ops.cast(pixels, self.compute_dtype) - ops.cast(centers, self.compute_dtype)
+        return deviations / self.likelihood.unit
 
     def scaled(self, images, likelihood=None):
         """Pixel values 0 .. num_values - 1 -> floats in [-1, 1], as the networks see them."""
@@ -311,7 +328,7 @@ class Factor(keras.Model):
         if self.embedding is None:
             return self.sampler.forced_params((), inputs)
         images, auxiliary = inputs
-        return self.sampler.forced_params(self._compiled["_features"](auxiliary), images)
+        return self.sampler.forced_params(self._compiled["_features"](auxiliary), images, auxiliary)
 
     def log_prob(self, images, auxiliary=None):
         """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float32 [B].

@@ -25,16 +25,17 @@ class Scan:
 
     Args:
       network: `PixelCNN`.
-      scaled: function from pixel values [..., C] to the floats that the network sees.
+      seen: function from pixel values [..., C] and their centers, None where there is no `remaining`, to the
+        floats that the network sees.
       size: (H, W), ints.
       batch: B, an int or a scalar tensor.
       remaining: `Remaining`, which tells what auxiliary images say of each pixel; None where they do not.
       keep_params: bool, whether to return the parameters that the pixels were decided from.
     """
 
-    def __init__(self, network, scaled, size, batch, remaining=None, keep_params=False):
+    def __init__(self, network, seen, size, batch, remaining=None, keep_params=False):
         self._network = network
-        self._scaled = scaled
+        self._seen = seen
         self._height, self._width = size
         self._batch = batch
         self._dtype = network.compute_dtype
@@ -61,8 +62,8 @@ class Scan:
         """
         first = [self._zeros(self._width, self._network.above.filters)] * 2
         latest = [[self._zeros(*shape)] * layer.memory(0) for layer, shape in self._shapes.items()]
-        left = () if self._remaining is None else self._remaining.initial_state()
-        return first, latest, left
+        remainder = () if self._remaining is None else self._remaining.initial_state()
+        return first, latest, remainder
 
     def decide_each_pixel(self, features, decider):
         """Fills images pixel by pixel.
@@ -77,7 +78,7 @@ class Scan:
         # After so many rows, all resolutions advance.
         period = 2 ** max(self._network.topology.levels())
 
-        def advance(start, first, latest, left, arrays):
+        def advance(start, first, latest, remainder, arrays):
             memory = caches.Memory(0, dict(zip(self._shapes, latest)))
             for offset in range(period):
                 given = [
@@ -87,12 +88,12 @@ class Scan:
                     for level, f in enumerate(features)
                 ]
                 index = start + offset
-                remaining = self._remaining and self._remaining.row(index, left)
-                first, row = self._row(offset, first, memory, given, remaining, decider(index))
-                if remaining:
-                    left = remaining.after(row[0])
+                remaining = self._remaining and self._remaining.row(index, remainder)
+                first, remainder, row = self._row(
+                    offset, first, remainder, memory, given, remaining, decider(index)
+                )
                 arrays = [array.write(start + offset, x) for array, x in zip(arrays, row)]
-            return start + period, first, list(memory.latest.values()), left, arrays
+            return start + period, first, list(memory.latest.values()), remainder, arrays
 
         arrays = [tf.TensorArray(dtype, self._height) for dtype in self._output_dtypes(tf.uint8)]
         *_, arrays = tf.while_loop(
@@ -100,8 +101,13 @@ class Scan:
         )
         return [tf.transpose(array.stack(), [1, 0, 2, 3]) for array in arrays]
 
-    def _row(self, offset, first, memory, given, remaining, decide):
-        """Decides a row: returns the first activations of the next one, and its pixels and parameters."""
+    def _row(self, offset, first, remainder, memory, given, remaining, decide):
+        """Decides a row.
+
+        Returns:
+          What the next row starts from: first activations, and the remainder of sums; and the row's pixels
+          and parameters.
+        """
         network, kernels = self._network, self._kernels
         rows = caches.Rows(kernels, memory)
         given = network.activate(given)
@@ -134,9 +140,10 @@ class Scan:
                 pixels = caches.Pixels(kernels, memory, column, inputs)
                 params = network.params(column["first"] + left, vertical, given, cache=pixels)
                 pixel = decide(params, start + offset, here and here.bounds(offset))
+                x = network.append_ones(self._seen(pixel, here and here.center(offset)))
                 if here:
                     here.take(offset, pixel)
-                left = network.left(network.append_ones(self._scaled(pixel)), cache=pixels)
+                left = network.left(x, cache=pixels)
                 arrays = [
                     array.write(start + offset, x) for array, x in zip(arrays, (pixel, params))
                 ]
@@ -153,9 +160,12 @@ class Scan:
         for layer, inputs in recorder.read(recorded):
             memory.add(layer, inputs)
         pixels, *params = (tf.transpose(array.stack(), [1, 0, 2]) for array in arrays)
-        x = network.append_ones(self._scaled(pixels))
+        centers = None
+        if remaining:
+            centers, remainder = remaining.after(pixels)
+        x = network.append_ones(self._seen(pixels, centers))
         first = [layer(x, cache=rows) for layer in (network.above, network.row_above)]
-        return first, (tf.cast(pixels, tf.uint8), *params)
+        return first, remainder, (tf.cast(pixels, tf.uint8), *params)
 
 
 class PackedRows:

@@ -15,6 +15,7 @@ class Remaining:
 
     def __init__(self, fixed_sum, auxiliary, within=None):
         self._fixed_sum = fixed_sum
+        self._auxiliary = auxiliary
         self._start = fixed_sum.start(auxiliary)
         self._room = () if within is None else fixed_sum.room(*within)
 
@@ -31,6 +32,10 @@ class Remaining:
             for column in range(self._fixed_sum.ratio)
         ]
         return RemainingOfRow(places, left, [tf.gather(x, index, axis=1) for x in self._room])
+
+    def centers(self, images):
+        """As `FixedSum.centers`, of images of which some pixels may not be decided yet."""
+        return self._fixed_sum.centers(images, self._auxiliary)
 
     def at(self, images, row, column):
         """As `FixedSum.Place.bounds`, of a pixel of images that are zero from there on."""
@@ -63,11 +68,18 @@ class RemainingOfRow:
         return RemainingOfPixels(self._places, self._left, self._room, start)
 
     def after(self, pixels):
-        """The state for the next row, after this one's pixels, int32 [B, W, C]."""
-        return self._left - sum(
-            place.taken(pixels[:, column :: len(self._places)])
-            for column, place in enumerate(self._places)
-        )
+        """What is known of a row once its pixels [B, W, C] are.
+
+        Returns:
+          float32 [B, W, c], the centers that they had; and the state for the next row.
+        """
+        left, centers = self._left, []
+        for column, place in enumerate(self._places):
+            centers.append(place.center(left))
+            left = left - place.taken(pixels[:, column :: self.ratio])
+        _, blocks, channels = left.shape
+        centers = tf.reshape(tf.stack(centers, axis=2), [-1, blocks * self.ratio, channels])
+        return centers, left
 
 
 class RemainingOfPixels:
@@ -85,6 +97,10 @@ class RemainingOfPixels:
             self._left = tf.gather(self._of_blocks, column // ratio, axis=1)
         here = [tf.gather(x, column, axis=1) for x in self._room]
         return self._places[offset % ratio].bounds(self._left, here)
+
+    def center(self, offset):
+        """As `Place.center`, of the pixel that `bounds` was called of last."""
+        return self._places[offset % len(self._places)].center(self._left)
 
     def take(self, offset, pixel):
         """Notes that the pixel [B, C] has been decided."""

@@ -186,27 +186,32 @@ class Sampler:
         batch = noise.shape[0] or tf.shape(noise)[0]
         return fill(factor, features, size, batch, remaining, decider)
 
-    def forced_params(self, features, images):
+    def forced_params(self, features, images, auxiliary=None):
         """The parameters that the incremental evaluation meets on its way through given images.
 
         Args:
-          features: as for `draw_images`.
+          features, auxiliary: as for `draw_images`.
           images: uint8 [B, H, W, C].
 
         Returns:
           float [B, H, W, P].
         """
-        return self._forcing(tuple(images.shape[1:3]), features, images)
+        if self._factor.fixed_sum is None:
+            auxiliary = None
+        return self._forcing(tuple(images.shape[1:3]), features, images, auxiliary)
 
-    def _forced_params(self, size, features, images):
+    def _forced_params(self, size, features, images, auxiliary):
         factor, batch = self._factor, images.shape[0] or tf.shape(images)[0]
-        scan = incremental.Scan(factor.network, factor.scaled, size, batch, keep_params=True)
+        remaining = factor.fixed_sum and Remaining(factor.fixed_sum, auxiliary)
+        scan = incremental.Scan(
+            factor.network, factor.seen, size, batch, remaining, keep_params=True
+        )
         _, params = scan.decide_each_pixel(features, given_pixels(images))
         return params
 
 
 def _fill_incrementally(factor, features, size, batch, remaining, decider):
-    scan = incremental.Scan(factor.network, factor.scaled, size, batch, remaining)
+    scan = incremental.Scan(factor.network, factor.seen, size, batch, remaining)
     [images] = scan.decide_each_pixel(features, decider)
     return images
 
@@ -216,7 +221,8 @@ def _fill_anew(factor, features, size, batch, remaining, decider):
 
     def step(index, images):
         row, column = index // width, index % width
-        params = factor.network(factor.scaled(images), features, training=False)
+        seen = factor.seen(images, remaining and remaining.centers(images))
+        params = factor.network(seen, features, training=False)
         bounds = remaining and remaining.at(images, row, column)
         pixels = tf.cast(decider(row)(params[:, row, column], column, bounds), tf.uint8)
         here = tf.reshape(tf.range(height * width) == index, [height, width, 1])

@@ -150,11 +150,7 @@ class FixedSum(Configured):
         Returns:
           Function as from `Place.bounds`, of whole numbers [B, H, W].
         """
-        left, of_places = self.start(auxiliary), []
-        for position, pixels in enumerate(self._pixels(images)):
-            place = self.at(position)
-            of_places.append(place.bounds(left))
-            left = left - place.taken(pixels)
+        of_places = [place.bounds(left) for place, left in self._left(images, auxiliary)]
 
         def of_channel(channel, earlier):
             earlier = zip(*(self._pixels(x) for x in earlier)) if earlier else [()] * len(of_places)
@@ -162,6 +158,27 @@ class FixedSum(Configured):
             return [self._interleaved(x) for x in zip(*known)]
 
         return of_channel
+
+    def centers(self, images, auxiliary):
+        """Where each value of images is to be expected, given its auxiliary image and the pixels before it.
+
+        Args:
+          images, auxiliary: as for `of_images`.
+
+        Returns:
+          float32 [B, H, W, C], or [B, H, W, 1] for a sum over all channels: as `of_images`' centers.
+        """
+        of_places = [place.center(left) for place, left in self._left(images, auxiliary)]
+        channels = [ops.unstack(x, axis=-1) for x in of_places]
+        return ops.stack([self._interleaved(x) for x in zip(*channels)], axis=-1)
+
+    def _left(self, images, auxiliary):
+        """Yields each `Place`, and what is left of all blocks before their pixels there."""
+        left = self.start(auxiliary)
+        for position, pixels in enumerate(self._pixels(images)):
+            place = self.at(position)
+            yield place, left
+            left = left - place.taken(pixels)
 
     def room(self, low, high):
         """`room` for `Place.bounds`, where each value is known to lie between others than 0 and the last.
@@ -234,6 +251,12 @@ class Place:
             taken = ops.sum(taken, axis=-1, keepdims=True)
         return taken
 
+    def center(self, left):
+        """The middle of what is left, over the weights that are, before this pixel: float32 [..., c]."""
+        # Multiplied, not divided, which some graphs do in other ways than others.
+        middle = ops.cast(left, "float32") + (self._fixed_sum.step - 1) / 2
+        return ops.clip(middle * self._per_weight, 0, self._fixed_sum.num_values - 1)
+
     def bounds(self, left, room=None):
         """What is left of a block says about its next pixel.
 
@@ -244,14 +267,12 @@ class Place:
         Returns:
           Function of a channel and the list of the pixel's earlier channels, whole numbers [...] each. It
           returns the channel's `low` and `high`, int32 [...], the least and the most that it can be, and
-          `center`, float32 [...]: the middle of what is left before this pixel, over the weights that are.
+          `center`, float32 [...]: that of `Place.center`.
           Where earlier values do not agree nothing does: low > high.
         """
         fixed_sum = self._fixed_sum
         below, above = room or self._room
-        # Multiplied, not divided, which some graphs do in other ways than others.
-        middle = ops.cast(left, "float32") + (fixed_sum.step - 1) / 2
-        center = ops.clip(middle * self._per_weight, 0, fixed_sum.num_values - 1)
+        center = self.center(left)
         if fixed_sum.num_channels is None:
             # One weight, and a sum for each channel: all channels at once.
             each = (*self._ends(left, self._weights, below, above), center)

@@ -155,6 +155,36 @@ class SampleTest(ExactTestCase):
         self.assertAgree("halves", single.sample(SEEDS))
 
 
+class ParametersTest(ExactTestCase):
+    """Networks see how far pixels are from their centers, which other pixels of a block decide."""
+
+    def inputs(self, name):
+        *_, auxiliary, images = drawn(name).values()
+        return list(model(name).factors.values())[-1], images, auxiliary
+
+    @parameterized.parameters("colors", "halves")
+    def test_they_depend_on_earlier_pixels_alone(self, name):
+        factor, images, auxiliary = self.inputs(name)
+        self.assertTrue(factor.likelihood.centered)
+        pixels = list(np.ndindex(*CHAINS[name][1]))
+        images, auxiliary = (np.repeat(x[:1], len(pixels), axis=0) for x in (images, auxiliary))
+        changed = images.copy()
+        for n, pixel in enumerate(pixels):
+            changed[(n, *pixel)] ^= 64
+        change = factor.params(changed, auxiliary) - factor.params(images, auxiliary)
+        differs = np.any(np.abs(change) > 1e-9, axis=-1).reshape(len(pixels), -1)
+        for n in range(len(pixels)):
+            self.assertFalse(differs[n, : n + 1].any())
+            self.assertEqual(differs[n, n + 1 :].any(), n + 1 < len(pixels))
+
+    @parameterized.parameters("colors", "halves")
+    def test_they_are_those_met_on_the_way_through_given_images(self, name):
+        factor, images, auxiliary = self.inputs(name)
+        full = factor.params(images, auxiliary)
+        incremental = factor.params(images, auxiliary, method="incremental")
+        self.assertAllClose(incremental, full, rtol=1e-9, atol=1e-9)
+
+
 class CompletionTest(ExactTestCase):
     def complete(self, name, **kwargs):
         """Completions of images that no model draws: (images, known, mask)."""

@@ -183,6 +183,32 @@ class ExactModelTest(tf.test.TestCase, parameterized.TestCase):
             pa.AuxiliaryModel([gray, other], model.transforms, model.image_size)
 
 
+class SeenTest(tf.test.TestCase):
+    def test_how_many_units_pixels_are_from_their_centers(self):
+        model = pa.pyramid((2, 2), (1, 1), 4, 1, 1, 1, exact=True, centered=True)
+        image = np.repeat(np.array([[[[10], [20]], [[30], [40]]]], np.uint8), 3, axis=-1)
+        factor, sums = model.factors["2x2"], model.factors["2x2"].fixed_sum
+        halved = HALVES(image)  # 25, for sums of 98 to 101
+        seen = factor.seen(image, sums.centers(image, halved))[..., 0]
+        centers = np.array([[[99.5 / 4, 89.5 / 3], [69.5 / 2, 39.5]]])
+        self.assertAllClose(seen, (image[..., 0] - centers) / 8, rtol=1e-6)
+        params = factor.network(
+            factor.seen(image, centers[..., np.newaxis]), factor.features(halved)
+        )
+        self.assertAllClose(factor.params(image, halved), params, rtol=1e-5)
+
+    def test_all_channels_from_one(self):
+        image = helpers.pictures(2)
+        factor = tiny_model(True, True).factors["image"]
+        grays = pa.auxiliary.Grayscale()(image)
+        seen = factor.seen(image, factor.fixed_sum.centers(image, grays))
+        self.assertAllClose(seen, (image - (16.0 * grays.numpy() + 7.9995)) / 16, atol=1e-4)
+
+    def test_values_scaled_where_nothing_is_centered(self):
+        factor = tiny_model(True, False).factors["image"]
+        self.assertAllClose(factor.seen([0, 51, 255]), [-1.0, -0.6, 1.0])
+
+
 class SavedTest(tf.test.TestCase, parameterized.TestCase):
     @KINDS
     def test_what_a_model_knows_is_saved_with_it(self, exact, centered):

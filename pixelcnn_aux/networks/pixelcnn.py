@@ -62,7 +62,7 @@ class PixelCNN(keras.Model):
         """Evaluates the network on whole images.
 
         Args:
-          x: float [B, H, W, C], pixels scaled to [-1, 1].
+          x: float [B, H, W, C], pixels as the network sees them: `Factor.seen`.
           features: list of float [B, h, w, F], f_w of the auxiliary image at each of the network's
             resolutions, finest first; empty for an unconditional network.
 
