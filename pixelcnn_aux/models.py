@@ -36,7 +36,8 @@ def chain(
       num_components: int, logistics in the mixtures.
       exact: bool, whether factors rule out the images that contradict their auxiliary image. Those do whose
         transform declares the sum that it fixes; `model.exact` says whether all do.
-      centered: bool, whether mixtures have their locations around what that sum says; likewise.
+      centered: bool, whether mixtures have their locations around what that sum says, and their networks see
+        how far pixels are from it; likewise.
       dtype: str, of every float in the model; Keras's default where None.
 
     Returns:
