@@ -56,9 +56,9 @@ class PythonTest(tf.test.TestCase):
         self.folder = helpers.temporary_folder(self)
 
     def test_what_is_shown_runs(self):
-        blocks = dict.fromkeys(("gray_blocks", "image_blocks", "embedding_blocks"), 1)
-        model = pa.grayscale(filters=4, resolutions=1, num_components=2, **blocks)
-        workdir.save_model(self.folder / "runs" / "grayscale-demo-photos", model)
+        small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
+        model = pa.pyramid((32, 32), **small, exact=True, centered=True)
+        workdir.save_model(self.folder / "runs" / "pyramid-demo-photos", model)
         result = run([README, EXTENDING, EXACT], self.folder)
         self.assertEqual(result.returncode, 0, result.stderr)
 
