@@ -42,7 +42,7 @@ def build(name, dtype):
 def evaluated(name):
     """Bits per dimension under random weights: dict of float64 arrays."""
     model = build(name, "float64")
-    tf.config.run_functions_eagerly(True)  # in a third of the time that graphs take to be traced
+    tf.config.run_functions_eagerly(True)  # what is evaluated once need not be traced
     try:
         return {factor: bits.numpy() for factor, bits in model.bits_per_dim(IMAGES).items()}
     finally:

@@ -26,12 +26,11 @@ class Likelihood(Configured):
       noise_size: int, the numbers that a draw of a pixel consumes.
       bounded_noise_size: int, those of a draw within bounds; None where it has no bounds.
       centered: bool, whether its parameters say how a value differs from a center, which has to be given.
-      unit: float, about how far values are from their centers. Only of one that is centered.
+      unit: float, only of one that is centered: about how far values are from their centers.
     """
 
     bounded_noise_size = None
     centered = False
-    unit = 16.0
 
     def log_prob(self, params, images, low=None, high=None, center=None):
         """Log-probability of each pixel, all its channels together.

@@ -202,7 +202,10 @@ class SignaturesTest(ExportTestCase):
             signatures(model)
 
     def test_compiled(self):
-        path = export.export(self.run_folder, self.folder / "compiled", 4, jit_compile=True)
+        with received_by_verify() as received:
+            path = export.export(self.run_folder, self.folder / "compiled", 4, jit_compile=True)
+        expected = self.model.sample(VERIFIED, jit_compile=True)
+        self.assertAllEqual(received["image"], expected["image"])
         for loaded, expected in (
             (exported().signatures, {False}),
             (tf.saved_model.load(str(path)).signatures, {False, True}),
