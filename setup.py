@@ -24,6 +24,10 @@ setup(
         "tensorflow-probability[tf]>=0.25",
     ],
     extras_require={
+        "jax": [
+            "jax",
+            "tfp-nightly",
+        ],  # 0.25 of TensorFlow Probability does not know its newer versions
         "photos": ["scikit-image"],
         "serving": ["tensorflow-serving-api>=2.21"],
         "test": ["pytest", "pytest-xdist", "ruff", "scikit-image", "tensorflow-serving-api>=2.21"],

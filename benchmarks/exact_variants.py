@@ -23,6 +23,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, presets, program, workdir
+from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
 
@@ -78,21 +79,15 @@ def evaluate(model, factor, name):
 
 
 def validation_bits(folder, name):
-    """[(epoch, bits per dimension)], from the run's TensorBoard logs."""
-    points = {}
-    for file in workdir.logs(folder, name).glob("validation/events*"):
-        for event in tf.compat.v1.train.summary_iterator(str(file)):
-            for value in event.summary.value:
-                if value.tag == "epoch_bits_per_dim":
-                    points[event.step] = float(tf.make_ndarray(value.tensor))
-    return sorted(points.items())
+    """[(step, bits per dimension)] of a run."""
+    rows = metrics.read(workdir.metrics(folder, name))
+    return [(row["step"], row["val_bits_per_dim"]) for row in rows]
 
 
-def draw(curves, file, steps_per_epoch):
+def draw(curves, file):
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     for way, points in curves.items():
-        epochs, bits = zip(*points)
-        axis.plot([(epoch + 1) * steps_per_epoch for epoch in epochs], bits, "o-", label=way)
+        axis.plot(*zip(*points), "o-", label=way)
     axis.set(xlabel="steps", ylabel="validation, bits per dimension of the factor's image")
     axis.legend()
     figure.savefig(file, dpi=160)
@@ -111,8 +106,7 @@ def main():
         positions = " ".join(f"{x:.3f}" for x in bits["by_position"])
         print(f"{way:20} {bits['bound']:8.4f} {bits['exact']:8.4f}   {positions}")
     (out / "variants.json").write_text(json.dumps({"bits": results, "curves": curves}, indent=2))
-    steps_per_epoch = PRESETS[FLAGS.model][FLAGS.preset].training[name].steps_per_epoch
-    draw(curves, out / "variants.png", steps_per_epoch)
+    draw(curves, out / "variants.png")
     print(f"Wrote {out / 'variants.json'} and {out / 'variants.png'}")
 
 

@@ -1,7 +1,7 @@
 """What differs between Keras's backends: TensorFlow, where everything works, and JAX.
 
-Layers, networks, transforms, likelihoods, factors and a chain's likelihood are written in `keras.ops` and
-run under both. Data sets, training, sampling and serving are TensorFlow's: they ask `require_tensorflow`.
+Layers, networks, transforms, likelihoods, factors, a chain's likelihood and training are written in
+`keras.ops` and run under both. Sampling and serving are TensorFlow's: they ask `require_tensorflow`.
 """
 
 import keras
@@ -56,6 +56,27 @@ def lookup(table, index):
     if NAME == "tensorflow":
         return tf.gather(table, index)
     return jax.numpy.take(table, index, axis=0)
+
+
+def random_bytes(shape, seed):
+    """uint8 of a shape, each value as likely as the others: a function of the seed, from `replica_seed`."""
+    if NAME == "tensorflow":
+        words = (tf.reduce_prod(shape) + 3) // 4
+        words = tf.random.stateless_uniform([words], seed, None, None, tf.uint32, alg="philox")
+        return tf.reshape(
+            tf.reshape(tf.bitcast(words, tf.uint8), [-1])[: tf.reduce_prod(shape)], shape
+        )
+    return jax.random.bits(jax.random.wrap_key_data(seed, impl="threefry2x32"), shape, "uint8")
+
+
+def replica_seed(seed):
+    """The state of a Keras `SeedGenerator`, the same on all replicas -> a seed that differs between them."""
+    if NAME == "tensorflow":
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            # The second number counts masks, and never comes near this.
+            seed += tf.stack([0, tf.cast(context.replica_id_in_sync_group, seed.dtype) << 32])
+    return seed
 
 
 def is_symbolic(tensor):

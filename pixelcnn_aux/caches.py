@@ -28,7 +28,7 @@ class Kernels(NamedTuple):
 
 def fold(layer):
     """A layer's normalized kernel; of a shifted layer, `Kernels`. To be called once, before any loop."""
-    kernel = tf.nest.map_structure(lambda k: tf.cast(k, layer.compute_dtype), layer.kernel())
+    kernel = layer.kernel()
     if not isinstance(layer, SHIFTED):
         return kernel
     transposed = isinstance(layer, layers.ShiftedConv2DTranspose)
@@ -106,7 +106,7 @@ class Rows:
     def evaluate(self, layer, x):
         kernel = self._kernels[layer]
         if not isinstance(layer, SHIFTED):
-            return layer.apply_kernel(x, kernel) + layer.b
+            return layer.apply_kernel(x, kernel) + layer.bias()
         odd = self._memory.turn(layer)
         rows = self._memory.add(layer, x)
         taps = layer.taps(0, odd)
@@ -115,7 +115,7 @@ class Rows:
 
 def _over_rows(layer, rows, kernel):
     stacked = tf.concat(rows, axis=-1)[:, tf.newaxis]
-    return layer.apply_kernel(stacked, kernel)[:, 0] + layer.b
+    return layer.apply_kernel(stacked, kernel)[:, 0] + layer.bias()
 
 
 class RowsAbove:
@@ -145,9 +145,9 @@ class RowsAbove:
         kernel = self._kernels[layer]
         if isinstance(layer, layers.Projection):
             known = [layers.product(part, k) for part, k in zip(x, kernel) if _is_known(part)]
-            self.known[layer] = tf.add_n(known) + layer.b
+            self.known[layer] = tf.add_n(known) + layer.bias()
         elif not isinstance(layer, SHIFTED):
-            return layer.apply_kernel(x, kernel) + layer.b
+            return layer.apply_kernel(x, kernel) + layer.bias()
         else:
             if x is not None:
                 self.inputs.append(layer)
@@ -163,7 +163,9 @@ class RowsAbove:
             rows = self._memory.latest[layer][: len(taps)]
             return _over_rows(layer, rows, self._kernels[layer].above[odd])
         batch = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
-        return tf.broadcast_to(layer.b, layer.compute_output_shape((batch, *self._shapes[layer])))
+        return tf.broadcast_to(
+            layer.bias(), layer.compute_output_shape((batch, *self._shapes[layer]))
+        )
 
 
 def _is_known(part):
@@ -192,7 +194,7 @@ class Pixels:
             own = [layers.product(part, k) for part, k in zip(x, kernel) if not _is_known(part)]
             return sum(own, start=self._known[layer])
         if not isinstance(layer, SHIFTED):
-            return layer.apply_kernel(x, kernel) + layer.b
+            return layer.apply_kernel(x, kernel) + layer.bias()
         if x is not None:
             self._inputs[layer].append(x)
         if layer not in self._memory.latest:

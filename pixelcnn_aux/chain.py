@@ -149,10 +149,13 @@ class AuxiliaryModel(serialization.Configured):
         position = self.position(name)
         return chain[name], chain[names[position - 1]] if position > 0 else None
 
-    def new_factor(self, name):
-        """A factor like that of this name, randomly initialized."""
+    def new_factor(self, name, dtype=None):
+        """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""
         self.position(name)
-        return Factor.from_config(self.factors[name].get_config())
+        config = self.factors[name].get_config()
+        if dtype is not None:
+            _set_dtype(config, dtype)
+        return Factor.from_config(config)
 
     def position(self, name):
         """The place of a factor in the order of sampling. Raises ValueError for an unknown name."""
@@ -331,7 +334,8 @@ def load(path, dtype="float32"):
     """
     description = workdir.read(path)["model"]
     try:
-        _set_dtype(description, dtype)
+        for factor in description["config"]["factors"]:
+            _set_dtype(factor["config"], dtype)
         model = serialization.deserialize(description, AuxiliaryModel)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ValueError(
@@ -343,9 +347,8 @@ def load(path, dtype="float32"):
     return model
 
 
-def _set_dtype(description, dtype):
-    """Changes the dtype of every float in the description of a model."""
-    for factor in description["config"]["factors"]:
-        parts = (factor["config"]["network"], factor["config"]["embedding"])
-        for layer in (factor, *filter(None, parts)):
-            layer["config"]["dtype"] = dtype
+def _set_dtype(config, dtype):
+    """Changes the dtype, or the policy, of every float in the configuration of a factor."""
+    config["dtype"] = dtype
+    for part in filter(None, (config["network"], config["embedding"])):
+        part["config"]["dtype"] = dtype

@@ -220,13 +220,13 @@ class Factor(keras.Model):
         """
         if not self.likelihood.centered:
             return self.scaled(pixels)
-        deviations = ops.cast(pixels, self.compute_dtype) - ops.cast(centers, self.compute_dtype)
+        deviations = ops.cast(pixels, self.variable_dtype) - ops.cast(centers, self.variable_dtype)
         return deviations / self.likelihood.unit
 
     def scaled(self, images, likelihood=None):
         """Pixel values 0 .. num_values - 1 -> floats in [-1, 1], as the networks see them."""
         half = ((likelihood or self.likelihood).num_values - 1) / 2
-        return (ops.cast(images, self.compute_dtype) - half) / half
+        return (ops.cast(images, self.variable_dtype) - half) / half
 
     def _features(self, auxiliary, training=False):
         return self.embedding(self.scaled(auxiliary, self.auxiliary_likelihood), training=training)

@@ -1,9 +1,9 @@
 """How the programs start, and how they end where their input is at fault."""
 
 import importlib
+import logging as python_logging
 import sys
 
-import tensorflow as tf
 from absl import app, flags, logging
 
 from pixelcnn_aux import quiet
@@ -33,8 +33,8 @@ def run(main, arguments=()):
             expected = f"{' '.join(arguments)} and flags" if arguments else "flags alone"
             raise app.UsageError(f"Expected {expected}. Received: {argv[1:]}")
         if logging.get_verbosity() < logging.DEBUG:
-            # TensorFlow warns of functions that are traced once for each factor, as they have to be.
-            tf.get_logger().setLevel("ERROR")
+            # It warns of functions that are traced once for each factor, as they have to be.
+            python_logging.getLogger("tensorflow").setLevel("ERROR")
             quiet.drop_others(logging.get_absl_handler())
         try:
             for name in FLAGS.plugin:

@@ -32,7 +32,7 @@ def noise(factor, seeds, position, size, mode="sample", bounded=False):
     likelihood = factor.likelihood
     bounded = bounded or factor.fixed_sum is not None
     shape = (*size, likelihood.bounded_noise_size if bounded else likelihood.noise_size)
-    return likelihood.noise(_uniforms(seeds, position, shape, factor.compute_dtype), mode, bounded)
+    return likelihood.noise(_uniforms(seeds, position, shape, factor.variable_dtype), mode, bounded)
 
 
 @tf.function(reduce_retracing=True, autograph=False)

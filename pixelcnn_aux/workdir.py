@@ -1,9 +1,11 @@
 """The folder that a training run leaves: what was trained, and each factor's averaged weights.
 
     W/config.json                   the description of the run and of its model
+    W/FACTOR/training.json          how the factor is trained
     W/FACTOR/average.weights.h5     the weights that evaluation, samples and exports use
     W/FACTOR/checkpoints/           what training needs to go on
-    W/FACTOR/logs/                  TensorBoard scalars
+    W/FACTOR/metrics.csv            its figures, epoch by epoch
+    W/FACTOR/logs/                  the same as TensorBoard scalars
 
 A factor touches only its own folder, so that several may train on one workdir at once.
 """
@@ -17,7 +19,7 @@ import pathlib
 import h5py
 
 RUNS = pathlib.Path("runs")
-_CONFIG = "config.json"
+_CONFIG, _TRAINING = "config.json", "training.json"
 
 
 def create(path, config):
@@ -31,24 +33,44 @@ def create(path, config):
       ValueError: if the folder is that of another run, or holds other things; nothing is changed.
     """
     path = pathlib.Path(path)
-    config = json.loads(json.dumps(config))
     if not (path / _CONFIG).exists():
         if path.exists() and not (path.is_dir() and all(map(_ours, path.iterdir()))):
             raise ValueError(
                 f"Expected an empty or new folder, or one of an earlier run. Received: {path}, which "
                 f"holds other things. Choose another --workdir."
             )
-        path.mkdir(parents=True, exist_ok=True)
-        aside = path / f".{_CONFIG}.{os.getpid()}"
-        aside.write_text(json.dumps(config, indent=2) + "\n")
+    _write_or_agree(path / _CONFIG, config, path)
+
+
+def record_training(path, factor, settings):
+    """Writes how a factor is trained into its folder, or finds that it was trained so before.
+
+    Args:
+      path: path of the workdir.
+      factor: str.
+      settings: dict that JSON can hold.
+
+    Raises:
+      ValueError: if the factor was trained in another way; nothing is changed.
+    """
+    path = pathlib.Path(path)
+    _write_or_agree(path / factor / _TRAINING, settings, path, f"{factor}.")
+
+
+def _write_or_agree(file, settings, path, prefix=""):
+    settings = json.loads(json.dumps(settings))
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = file.with_name(f".{file.name}.{os.getpid()}")
+        aside.write_text(json.dumps(settings, indent=2) + "\n")
         with contextlib.suppress(FileExistsError):  # A process beside this one was first.
-            os.link(aside, path / _CONFIG)
+            os.link(aside, file)
         aside.unlink()
-    found = read(path)
-    if found != config:
+    found = _read_json(file)
+    if found != settings:
         raise ValueError(
             f"Expected a workdir made with the same settings, {path} was made with others. "
-            f"Received: {_differences(found, config)}. "
+            f"Received: {_differences(found, settings, prefix)}. "
             f"Choose another --workdir, or the settings of this one."
         )
 
@@ -58,19 +80,19 @@ def _ours(file):
     return file.name.removeprefix(".").startswith(_CONFIG)
 
 
-def _differences(found, config, most=5):
-    """The first settings that differ, as "training.image.epochs: 3 instead of 2, ..."."""
+def _differences(found, config, prefix, most=5):
+    """The first settings that differ, as "image.epochs: 3 instead of 2, ..."."""
     before, now = (dict(_leaves(settings)) for settings in (found, config))
     differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     shown = [
-        f"{key}: {json.dumps(now.get(key))} instead of {json.dumps(before.get(key))}"
+        f"{prefix}{key}: {json.dumps(now.get(key))} instead of {json.dumps(before.get(key))}"
         for key in differing[:most]
     ]
     return ", ".join([*shown, *(["..."] if len(differing) > most else [])])
 
 
 def _leaves(settings, path=""):
-    """Pairs of a path, such as training.image.epochs, and what is there, of nested dicts and lists."""
+    """Pairs of a path, such as model.config.image_size.0, and what is there, of nested dicts and lists."""
     if isinstance(settings, dict):
         pairs = settings.items()
     elif isinstance(settings, list):
@@ -111,13 +133,17 @@ def read(path):
             f"Expected a workdir that training made, with a {_CONFIG} in it. Received: {path}. "
             f"Train first, for example with python -m train.grayscale."
         )
-    try:
-        config = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"Expected JSON in {file}. Received: a damaged file ({error})") from error
+    config = _read_json(file)
     if not isinstance(config, dict) or "model" not in config:
         raise ValueError(f"Expected the description of a run in {file}. Received: {config!r:.80}")
     return config
+
+
+def _read_json(file):
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"Expected JSON in {file}. Received: a damaged file ({error})") from error
 
 
 def newest():
@@ -143,6 +169,11 @@ def weights_file(path, factor):
 def checkpoints(path, factor):
     """The folder of what training needs to go on."""
     return pathlib.Path(path) / factor / "checkpoints"
+
+
+def metrics(path, factor):
+    """The table of a factor's figures, epoch by epoch: present once its first epoch is done."""
+    return pathlib.Path(path) / factor / "metrics.csv"
 
 
 def logs(path, factor):

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import types
@@ -68,7 +69,8 @@ class FlagsTest(tf.test.TestCase):
         values = flags.FlagValues()
         define = {
             name: functools.partial(getattr(flags, name), flag_values=values)
-            for name in ("DEFINE_enum", "DEFINE_string", "DEFINE_integer")
+            for name in dir(flags)
+            if name.startswith("DEFINE_")
         }
 
         def parse_and_run(main):
@@ -85,7 +87,7 @@ class FlagsTest(tf.test.TestCase):
             mock.patch.object(runner.program, "run", parse_and_run),
             mock.patch.object(workdir, "RUNS", self.runs),
             mock.patch.object(data, "load", self.load),
-            mock.patch.object(training, "train_factor", self.train_factor),
+            mock.patch.object(training.factors, "train_factor", self.train_factor),
             contextlib.redirect_stdout(output),
         ):
             runner.run("grayscale", shared)
@@ -102,7 +104,7 @@ class FlagsTest(tf.test.TestCase):
         self.assertEqual(self.trained(), (FACTORS, {folder}))
         self.assertIn(f"Training in {folder}: 8 images", output)
         self.assertEqual([call.args[0] for call in self.load.call_args_list], ["photos"] * 2)
-        model, _, images, validation, settings, _, seed = self.train_factor.call_args.args
+        model, _, images, validation, settings, _, seed, *_ = self.train_factor.call_args.args
         self.assertIs(model, helpers.shared_model())
         self.assertEqual((images.num_images, validation.num_images), (8, 3))
         self.assertEqual(settings, TRAINING["image"])
@@ -120,7 +122,7 @@ class FlagsTest(tf.test.TestCase):
             self.assertEqual(call.args[2], helpers.SIZE)
             self.assertEqual(call.kwargs, {"data_dir": "there", "image_dir": "here"})
         self.assertEqual(self.trained()[1], {self.runs / "grayscale-small-folder"})
-        self.assertEqual(self.train_factor.call_args.args[-1], 7)
+        self.assertEqual(self.train_factor.call_args.args[6], 7)
 
     def test_the_workdir_describes_the_run(self):
         self.run_program(f"--workdir={self.runs / 'mine'}")
@@ -129,15 +131,16 @@ class FlagsTest(tf.test.TestCase):
         self.assertEqual(
             config["model"], json.loads(json.dumps(helpers.shared_model().description()))
         )
-        self.assertEqual(config["training"]["image"]["batch_size"], 4)
 
-    def test_the_same_command_goes_on_and_another_preset_is_refused(self):
+    def test_the_same_command_goes_on_and_another_data_set_is_refused(self):
         folder = f"--workdir={self.runs / 'mine'}"
         self.run_program(folder)
         self.run_program(folder)
         self.assertEqual(self.trained()[0], FACTORS * 2)
         before = helpers.contents(self.runs)
-        with self.assertRaisesRegex(ValueError, "mine was .*batch_size: 8 instead of 4"):
+        with self.assertRaisesRegex(
+            ValueError, 'mine was .*dataset: "cifar10" instead of "photos"'
+        ):
             self.run_program(folder, "--preset=small")
         self.assertEqual(self.trained()[0], FACTORS * 2)
         self.assertEqual(helpers.contents(self.runs), before)
@@ -148,10 +151,28 @@ class FlagsTest(tf.test.TestCase):
             self.run_program()
         self.assertFalse(self.runs.exists())
 
-    def test_ctrl_c_stops_all_factors_and_says_how_to_go_on(self):
-        self.train_factor.side_effect = KeyboardInterrupt
-        self.assertIn("Stopped. The same command goes on", self.run_program())
-        self.assertEqual(self.trained()[0], ["grayscale"])
+    def test_signals_stop_all_factors_and_say_how_to_go_on(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.train_factor.reset_mock()
+            self.train_factor.side_effect = lambda *_, number=number: os.kill(os.getpid(), number)
+            output = io.StringIO()
+            with contextlib.redirect_stdout(output), self.assertRaises(SystemExit) as caught:
+                self.run_program()
+            self.assertEqual(caught.exception.code, 128 + number)
+            self.assertEqual(self.trained()[0], ["grayscale"])
+
+    def test_flags_override_the_preset_for_the_factors_that_are_trained(self):
+        overrides = {"epochs": 3, "steps_per_epoch": 7, "batch_size": 12, "learning_rate": 0.5}
+        overrides |= {"decay": 0.25, "accumulate": 2}
+        arguments = [f"--{name}={value}" for name, value in overrides.items()]
+        self.run_program("--factor=image", "--mixed_precision", *arguments)
+        expected = TRAINING["image"]._replace(**overrides, mixed_precision=True)
+        self.assertEqual(self.train_factor.call_args.args[4], expected)
+        self.run_program("--factor=grayscale")
+        self.assertEqual(self.train_factor.call_args.args[4], TRAINING["grayscale"])
+        self.assertFalse(self.train_factor.call_args.args[8])
+        self.run_program("--factor=grayscale", "--remat")
+        self.assertTrue(self.train_factor.call_args.args[8])
 
     def test_unknown_values_are_refused_with_the_known_ones_shown(self):
         for argument, known in (

@@ -1,12 +1,17 @@
 """What the training programs share: their flags, and the run itself."""
 
 import pathlib
+import sys
 
 from absl import flags
 
 from pixelcnn_aux import data, program, training, workdir
 
 FLAGS = flags.FLAGS
+
+
+# The fields of a `Training` that a flag overrides: for the factors that are trained.
+_OVERRIDES = ("epochs", "steps_per_epoch", "batch_size", "learning_rate", "decay")
 
 
 def define_flags(presets):
@@ -27,9 +32,21 @@ def define_flags(presets):
         "workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."
     )
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
+    for name in _OVERRIDES:
+        define = flags.DEFINE_float if name in ("learning_rate", "decay") else flags.DEFINE_integer
+        define(name, None, "Overrides the preset's, of the factors that are trained.")
+    flags.DEFINE_integer("accumulate", 1, "In how many parts a device takes its images of a batch.")
+    flags.DEFINE_bool("mixed_precision", False, "Whether the networks compute in 16 bits.")
+    flags.DEFINE_bool("remat", False, "Less memory, more time: blocks are evaluated twice.")
 
 
-def train(name, preset_name, preset, factors):
+def overridden(settings):
+    """A factor's `Training`, with what the flags override."""
+    values = {name: getattr(FLAGS, name) for name in (*_OVERRIDES, "accumulate", "mixed_precision")}
+    return settings._replace(**{name: x for name, x in values.items() if x is not None})
+
+
+def train(name, preset_name, preset, factors, strategy, stop):
     """Trains factors of a model in a workdir, each from its last checkpoint on.
 
     Args:
@@ -37,6 +54,8 @@ def train(name, preset_name, preset, factors):
       preset_name: str.
       preset: `presets.Preset`.
       factors: list of str.
+      strategy: `tf.distribute.Strategy`, or None under JAX.
+      stop: `training.Stop`.
     """
     dataset = FLAGS.dataset or preset.dataset
     model = preset.constructor(**preset.model)
@@ -44,10 +63,11 @@ def train(name, preset_name, preset, factors):
     images = data.load(dataset, "train", model.image_size, **read)
     validation = data.load(dataset, "validation", model.image_size, **read)
     folder = pathlib.Path(FLAGS.workdir or workdir.RUNS / f"{name}-{preset_name}-{dataset}")
-    try:
-        training.train(model, preset, images, validation, folder, factors, FLAGS.seed)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from the last checkpoint.")
+    settings = {factor: overridden(preset.training[factor]) for factor in factors}
+    training.train(
+        *(model, settings, images, validation, folder, factors, FLAGS.seed),
+        *(strategy, FLAGS.remat, stop),
+    )
 
 
 def run(name, presets):
@@ -60,6 +80,9 @@ def run(name, presets):
     define_flags(presets)
 
     def main():
+        strategy = (
+            training.default_strategy()
+        )  # Several hosts find each other before anything else.
         preset = presets[FLAGS.preset]
         factors = list(preset.training)
         if FLAGS.factor not in ("all", *factors):
@@ -67,6 +90,12 @@ def run(name, presets):
                 f"Expected --factor all, {', '.join(factors)} for --preset {FLAGS.preset}. "
                 f"Received: {FLAGS.factor}"
             )
-        train(name, FLAGS.preset, preset, factors if FLAGS.factor == "all" else [FLAGS.factor])
+        chosen = factors if FLAGS.factor == "all" else [FLAGS.factor]
+        with training.Stop() as stop:
+            try:
+                train(name, FLAGS.preset, preset, chosen, strategy, stop)
+            except training.Stopped:
+                print("\nStopped. The same command goes on.", flush=True)
+                sys.exit(128 + stop.signal)
 
     program.run(main)

@@ -1,6 +1,13 @@
 """Keras layers: weight-normalized, shifted and gated. Written in `keras.ops`, as Keras's own are."""
 
-from pixelcnn_aux.layers.gated import STREAMS, GatedResidualBlock, Projection, concat_elu
+from pixelcnn_aux.layers.dropout import Dropout
+from pixelcnn_aux.layers.gated import (
+    STREAMS,
+    GatedResidualBlock,
+    Projection,
+    concat_elu,
+    rematerialized_blocks,
+)
 from pixelcnn_aux.layers.shifted import (
     DownRightShiftedConv2D,
     DownRightShiftedConv2DTranspose,

@@ -1,11 +1,17 @@
 """The gated residual block of PixelCNN++, for every stream of every network."""
 
+import contextlib
+import contextvars
+
 import keras
 import numpy as np
 from keras import ops
 
 from pixelcnn_aux.layers import shifted, weight_norm
+from pixelcnn_aux.layers.dropout import Dropout
 from pixelcnn_aux.serialization import register
+
+_rematerialized = contextvars.ContextVar("rematerialized_blocks", default=False)
 
 # How a stream sees its image: its convolution, and the transposed one that doubles the resolution.
 STREAMS = {
@@ -13,6 +19,19 @@ STREAMS = {
     "vertical": (shifted.DownShiftedConv2D, shifted.DownShiftedConv2DTranspose),
     "horizontal": (shifted.DownRightShiftedConv2D, shifted.DownRightShiftedConv2DTranspose),
 }
+
+
+@contextlib.contextmanager
+def rematerialized_blocks():
+    """Within it, blocks keep their inputs alone for the backward pass, which evaluates them again.
+
+    A training step takes less memory, and more time.
+    """
+    token = _rematerialized.set(True)
+    try:
+        yield
+    finally:
+        _rematerialized.reset(token)
 
 
 def concat_elu(x):
@@ -85,7 +104,7 @@ class GatedResidualBlock(keras.layers.Layer):
         dtype = self.dtype_policy
         self.conv_in = convolution(filters, kernel_size, dtype=dtype, name="conv_in")
         self.projection = Projection(filters, dtype=dtype, name="projection")
-        self.dropout = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")
+        self.dropout = Dropout(dropout, dtype=dtype, name="dropout")
         # A small scale at first: every block starts out close to the identity.
         self.conv_out = convolution(
             2 * filters, kernel_size, init_scale=0.1, dtype=dtype, name="conv_out"
@@ -120,10 +139,21 @@ class GatedResidualBlock(keras.layers.Layer):
         Returns:
           float [..., filters].
         """
-        y = self.conv_in(concat_elu(x) if activated is None else activated, cache=cache)
+        activated = concat_elu(x) if activated is None else activated
+        seed = self.dropout.seed(training)
+
+        def evaluate(x, activated, *skips):
+            return self._evaluate(x, activated, skips, seed, cache)
+
+        if _rematerialized.get():
+            evaluate = keras.remat(evaluate)
+        return evaluate(x, activated, *(skips or ()))
+
+    def _evaluate(self, x, activated, skips, seed, cache):
+        y = self.conv_in(activated, cache=cache)
         if skips:
-            y = y + self.projection(x=skips, cache=cache)
-        y = self.dropout(concat_elu(y), training=training)
+            y = y + self.projection(x=list(skips), cache=cache)
+        y = self.dropout(concat_elu(y), seed=seed)
         a, b = ops.split(self.conv_out(y, cache=cache), 2, axis=-1)
         return x + a * ops.sigmoid(b)
 

@@ -88,12 +88,16 @@ class WeightNorm(keras.layers.Layer):
         shape = self.kernel_shape(input_shape[-1])
         normal = keras.initializers.RandomNormal(stddev=0.05)
         length = keras.initializers.Constant(self.init_scale)
-        self.v = self.add_weight(shape=shape, initializer=normal, name="v")
-        self.g = self.add_weight(shape=(self.filters,), initializer=length, name="g")
-        self.b = self.add_weight(shape=(self.filters,), initializer="zeros", name="b")
+        # They stay in float32 under a policy of mixed precision: a kernel is rounded once it is normalized.
+        self.v = self._add("v", shape, normal)
+        self.g = self._add("g", (self.filters,), length)
+        self.b = self._add("b", (self.filters,), "zeros")
+
+    def _add(self, name, shape, initializer):
+        return self.add_weight(shape=shape, initializer=initializer, autocast=False, name=name)
 
     def kernel(self):
-        """The normalized kernel, of the shape of `v`."""
+        """The normalized kernel, of the shape of `v`, in the dtype that the layer computes in."""
         if folded := _folded.get():
             return folded[self]
         rank = len(self.v.shape)
@@ -101,7 +105,11 @@ class WeightNorm(keras.layers.Layer):
         others = [axis for axis in range(rank) if axis != output_axis]
         inverse_norm = ops.rsqrt(ops.sum(ops.square(self.v), axis=others, keepdims=True))
         g_shape = [self.filters if axis == output_axis else 1 for axis in range(rank)]
-        return self.v * (inverse_norm * ops.reshape(self.g, g_shape))
+        return ops.cast(self.v * (inverse_norm * ops.reshape(self.g, g_shape)), self.compute_dtype)
+
+    def bias(self):
+        """`b`, in the dtype that the layer computes in."""
+        return ops.cast(self.b, self.compute_dtype)
 
     def call(self, x, cache=None):
         """Evaluates the layer: by itself, or by `cache.evaluate` where a cache of earlier pixels is given."""
@@ -109,7 +117,7 @@ class WeightNorm(keras.layers.Layer):
             return cache.evaluate(self, x)
         if _from_data.get():
             self._fit_to(x)
-        return self.apply_kernel(x, self.kernel()) + self.b
+        return self.apply_kernel(x, self.kernel()) + self.bias()
 
     def _fit_to(self, x):
         outputs = ops.convert_to_numpy(self.apply_kernel(x, self.kernel()))

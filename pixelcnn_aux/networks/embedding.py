@@ -21,10 +21,11 @@ class Embedding(keras.Model):
 
     def __init__(self, topology, filters, kernel_size=(3, 3), dropout=0.0, **kwargs):
         super().__init__(**kwargs)
+        self.autocast = False
         self.topology = Topology.make(*topology)
         self._arguments = {"filters": filters, "kernel_size": list(kernel_size), "dropout": dropout}
-        dtype = self.dtype_policy
-        self.first = layers.WeightNormConv2D(filters, kernel_size, dtype=dtype, name="first")
+        full, dtype = self.variable_dtype, self.dtype_policy  # as in `PixelCNN`
+        self.first = layers.WeightNormConv2D(filters, kernel_size, dtype=full, name="first")
         self.stream = Stream(
             self.topology, "unshifted", filters, kernel_size, dropout, dtype=dtype, name="stream"
         )

@@ -37,19 +37,21 @@ class PixelCNN(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.autocast = False
         self.topology = Topology.make(*topology)
         self._arguments = {"filters": filters, "num_params": num_params, "dropout": dropout}
         self._arguments["vertical_kernel"] = list(vertical_kernel)
         self._arguments["horizontal_kernel"] = list(horizontal_kernel)
-        dtype = self.dtype_policy
-        self.above = layers.DownShiftedConv2D(filters, (2, 3), dtype=dtype, name="above")
-        self.row_above = layers.DownShiftedConv2D(filters, (1, 3), dtype=dtype, name="row_above")
-        self.left = layers.DownRightShiftedConv2D(filters, (2, 1), dtype=dtype, name="left")
+        # Under a policy of mixed precision the streams alone are: pixels and parameters would not survive it.
+        full, dtype = self.variable_dtype, self.dtype_policy
+        self.above = layers.DownShiftedConv2D(filters, (2, 3), dtype=full, name="above")
+        self.row_above = layers.DownShiftedConv2D(filters, (1, 3), dtype=full, name="row_above")
+        self.left = layers.DownRightShiftedConv2D(filters, (2, 1), dtype=full, name="left")
         self.vertical, self.horizontal = (
             Stream(self.topology, stream, filters, kernel, dropout, dtype=dtype, name=stream)
             for stream, kernel in (("vertical", vertical_kernel), ("horizontal", horizontal_kernel))
         )
-        self.last = layers.WeightNormDense(num_params, dtype=dtype, name="last")
+        self.last = layers.WeightNormDense(num_params, dtype=full, name="last")
 
     def parts(self):
         """The layers that the network consists of."""

@@ -4,20 +4,24 @@
     KERAS_BACKEND=jax python -m tests.backends.agree compare FOLDER
 
 The first leaves workdirs with random weights, images, and TensorFlow's log-likelihoods and gradients in a new
-folder. The second, which needs no TensorFlow, loads the same workdirs and compares.
+folder, and a run that is stopped half-way. The second, which needs no TensorFlow, loads the same workdirs and
+compares; the run goes on under both.
 """
 
+import contextlib
 import functools
 import multiprocessing
 import pathlib
+import shutil
 import sys
 
 import numpy as np
 from keras import ops
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import backend, workdir
+from pixelcnn_aux import backend, data, training, workdir
 from pixelcnn_aux.networks import topology
+from pixelcnn_aux.training import metrics
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
 SMALL = {"image_size": (8, 8), "filters": 6, "num_components": 3, "dropout": 0.0}
@@ -82,7 +86,40 @@ def computed(model):
     return {key: np.asarray(ops.convert_to_numpy(x)) for key, x in result.items()}
 
 
+def train(folder, images):
+    """The averaged weights of a run without dropout, whose epochs are of one step: every loss is recorded."""
+    settings = training.Training(8, 1, 4, 1e-2, 0.99)
+    validation = data.Images(IMAGES)
+    model = MODELS["grayscale"]()
+    return training.train_factor(model, "image", images, validation, settings, folder)
+
+
+class Interrupted(data.Images):
+    """Images of which only four batches are read."""
+
+    def training_batches(self, *args):
+        batches = super().training_batches(*args)
+        for _ in range(4):
+            yield next(batches)
+        raise KeyboardInterrupt
+
+
+def go_on(folder, images):
+    """Trains on from a copy of the run that was stopped."""
+    mine = folder / f"run-{backend.NAME}"
+    shutil.copytree(folder / "run", mine)
+    average = train(mine, images)
+    losses = [row["bits_per_dim"] for row in metrics.read(workdir.metrics(mine, "image"))]
+    return {
+        "losses": np.array(losses),
+        "weights": np.concatenate([x.ravel() for x in average.get_weights()]),
+    }
+
+
 def write(folder):
+    with contextlib.suppress(KeyboardInterrupt):
+        train(folder / "run", Interrupted(IMAGES))
+    np.savez(folder / "run.npz", **go_on(folder, data.Images(IMAGES)))
     for name, make in MODELS.items():
         model = make()
         for factor in model.factors.values():
@@ -101,19 +138,31 @@ def write(folder):
 def compare(folder):
     # JAX compiles operation by operation, on one core.
     with multiprocessing.get_context("spawn").Pool(2) as pool:
+        going_on = pool.apply_async(compare_runs, [folder])
         pool.map(functools.partial(compare_model, folder), MODELS, chunksize=1)
+        going_on.get()
+
+
+def compare_runs(folder):
+    received = go_on(folder, data.Images(IMAGES))
+    assert "tensorflow" not in sys.modules
+    with np.load(folder / "run.npz") as expected:
+        assert received["losses"].shape == (8,)
+        for key, tolerance in (("losses", 1e-3), ("weights", 1e-2)):
+            error = np.abs(received[key] - expected[key]).max()
+            print(f"a run that goes on: {key} differ by {error:.1e}", flush=True)
+            assert error < tolerance, key
 
 
 def compare_model(folder, name):
     assert "tensorflow" not in sys.modules
     model = pa.load(folder / name)
-    for needs_tensorflow in (lambda: pa.train, lambda: model.sample([[0, 0]])):
-        try:
-            needs_tensorflow()
-        except RuntimeError as error:
-            assert "Expected TensorFlow" in str(error), error
-        else:
-            raise AssertionError("Expected what needs TensorFlow to say so.")
+    try:
+        model.sample([[0, 0]])
+    except RuntimeError as error:
+        assert "Expected TensorFlow" in str(error), error
+    else:
+        raise AssertionError("Expected what needs TensorFlow to say so.")
     received = computed(model)
     with np.load(folder / f"{name}.npz") as expected:
         assert sorted(received) == sorted(expected), (sorted(received), sorted(expected))

@@ -1,19 +1,24 @@
-"""Tests of training: that it can be stopped anywhere, on one device or two, and what it leaves."""
+"""Tests of training: that it can be stopped anywhere, and what it leaves."""
 
 import contextlib
+import functools
 import io
+import json
 import math
 import multiprocessing
+import os
+import re
 import signal
 import time
+import zlib
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import callbacks, presets, training, workdir
-from pixelcnn_aux.training import Training
+from pixelcnn_aux import data, presets, training, workdir
+from pixelcnn_aux.training import Training, checkpoints, metrics, run
 from tests import helpers
 
 # Three epochs of three steps, 8 of 10 images a step: batches span the passes over the images.
@@ -22,60 +27,51 @@ TINY = Training(epochs=3, steps_per_epoch=3, batch_size=8, learning_rate=1e-2, d
 PROCESSES = multiprocessing.get_context("spawn")
 
 
-def train(folder, name="grayscale", dropout=0.5, strategy=None):
+def train(folder, name="grayscale", dropout=0.5, **changes):
     """One factor of a tiny model, with averaged weights."""
+    arguments = {"training": TINY, "images": helpers.images(10), **changes}
     return training.train_factor(
         helpers.shared_model(dropout=dropout),
         name,
-        helpers.images(10),
-        helpers.images(5, seed=1),
-        TINY,
-        folder,
-        strategy=strategy,
+        validation_images=helpers.images(5, seed=1),
+        folder=folder,
+        **arguments,
     )
 
 
 def train_and_wait_in_second_epoch(folder):
-    validate = callbacks.Validation.on_epoch_end
+    validate, epochs = run.Run._validate, []
 
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == 1:
+    def wait(self, images):
+        epochs.append(self.step)
+        if len(epochs) == 2:
             time.sleep(600)
-        validate(self, epoch, logs)
+        return validate(self, images)
 
-    with mock.patch.object(callbacks.Validation, "on_epoch_end", on_epoch_end):
+    with mock.patch.object(run.Run, "_validate", wait):
         train(folder)
-
-
-def train_on_two_devices(folder):
-    two = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    assert strategy.num_replicas_in_sync == 2
-    train(folder, "image", dropout=0.0, strategy=strategy)
 
 
 def state(folder, name="grayscale"):
     """dict of all arrays in the last checkpoint: weights, averages, optimizer, dropout's seeds."""
-    reader = tf.train.load_checkpoint(str(workdir.checkpoints(folder, name)))
-    keys = reader.get_variable_to_dtype_map()
-    return {
-        key: reader.get_tensor(key)
-        for key in keys
-        if key.startswith(("factor", "average", "optimizer"))
-    }
+    _, file = checkpoints.found(workdir.checkpoints(folder, name))[0]
+    with np.load(file) as arrays:
+        return {key: arrays[key] for key in arrays if not key.startswith("seconds")}
+
+
+def rows(folder, name="grayscale"):
+    return metrics.read(workdir.metrics(folder, name))
 
 
 def scalars(folder, name):
-    """dict, "train/epoch_loss" and so on -> a value an epoch, of TensorBoard's files."""
+    """dict, "train/bits_per_dim" and so on -> {step: value}, of TensorBoard's files."""
     logs = workdir.logs(folder, name)
     found = {}
     for file in sorted(logs.glob("*/events.*")):
         for event in tf.compat.v1.train.summary_iterator(str(file)):
             for value in event.summary.value:
                 key = f"{file.parent.name}/{value.tag}"
-                if value.tag.startswith("epoch_"):
-                    found.setdefault(key, []).append(float(tf.make_ndarray(value.tensor)))
+                found.setdefault(key, {})[event.step] = float(tf.make_ndarray(value.tensor))
     return found
 
 
@@ -87,17 +83,7 @@ class StoppedRunTest(tf.test.TestCase):
         super().setUpClass()
         cls.uninterrupted = helpers.temporary_folder(cls)
         cls.output = io.StringIO()
-        cls.rates = []
-        update = callbacks.WeightAverage.on_train_batch_end
-
-        def on_train_batch_end(self, batch, logs=None):
-            update(self, batch, logs)
-            cls.rates.append(float(self.model.optimizer.learning_rate))
-
-        recorded = mock.patch.object(
-            callbacks.WeightAverage, "on_train_batch_end", on_train_batch_end
-        )
-        with contextlib.redirect_stdout(cls.output), recorded:
+        with contextlib.redirect_stdout(cls.output):
             cls.average = train(cls.uninterrupted)
 
     def setUp(self):
@@ -114,9 +100,9 @@ class StoppedRunTest(tf.test.TestCase):
         for weight, value in zip(factor.get_weights(), expected, strict=True):
             self.assertAllEqual(weight, value)
 
-    def assertEndsAsUninterrupted(self, average):
+    def assertEndsAsUninterrupted(self, average, folder=None):
         self.assertSameWeights(average)
-        found, expected = state(self.folder), state(self.uninterrupted)
+        found, expected = state(folder or self.folder), state(self.uninterrupted)
         self.assertEqual(set(found), set(expected))
         for key, value in expected.items():
             self.assertAllEqual(found[key], value, key)
@@ -140,20 +126,40 @@ class StoppedRunTest(tf.test.TestCase):
         process.kill()
         process.join()
         self.assertEqual(process.exitcode, -signal.SIGKILL)
-        self.assertEqual(state(self.folder)["optimizer/0/.ATTRIBUTES/VARIABLE_VALUE"], 3)
+        self.assertEqual(state(self.folder)["optimizer/0"], 3)
         self.assertEndsAsUninterrupted(train(self.folder))
 
-    def test_interrupted_in_the_middle_of_an_epoch(self):
-        update = callbacks.WeightAverage.on_train_batch_end
+    def test_killed_in_the_middle_of_an_epoch(self):
+        """What is not saved is lost: the steps since the last epoch's end."""
+        with self.assertRaises(KeyboardInterrupt):
+            train(self.folder, images=Interrupting(os.getpid, KeyboardInterrupt))
+        self.assertEqual(state(self.folder)["optimizer/0"], 3)
+        self.assertEndsAsUninterrupted(train(self.folder))
 
-        def interrupted(self, batch, logs=None):
-            update(self, batch, logs)
-            if int(self.model.optimizer.iterations) == 5:
-                raise KeyboardInterrupt
+    def test_signals_stop_after_a_step_which_is_saved(self):
+        for number in training.stopping.SIGNALS:
+            folder = self.folder / str(number)
+            before = signal.getsignal(number)
+            with self.assertRaises(training.Stopped), training.Stop() as stop:
+                images = Interrupting(functools.partial(os.kill, os.getpid(), number))
+                train(folder, images=images, stop=stop)
+            self.assertEqual(stop.signal, number)
+            self.assertIs(signal.getsignal(number), before)
+            # It was sent while the fifth batch was made; a few more may have been.
+            self.assertIn(state(folder)["optimizer/0"], range(1, 9))
+            self.assertEndsAsUninterrupted(train(folder), folder)
 
-        with mock.patch.object(callbacks.WeightAverage, "on_train_batch_end", interrupted):
+    def test_a_signal_before_the_first_step_stops_at_once(self):
+        with self.assertRaises(training.Stopped), training.Stop() as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            train(self.folder, stop=stop)
+        self.assertEqual(helpers.contents(self.folder), {})
+
+    def test_checkpoints_in_the_middle_of_long_epochs(self):
+        with mock.patch.object(run, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0):
             with self.assertRaises(KeyboardInterrupt):
-                train(self.folder)
+                train(self.folder, images=Interrupting(os.getpid, KeyboardInterrupt))
+        self.assertEqual(state(self.folder)["optimizer/0"], 5)
         self.assertEndsAsUninterrupted(train(self.folder))
 
     def test_finished(self):
@@ -165,32 +171,26 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertEqual(helpers.contents(self.folder / "grayscale" / "checkpoints"), before)
         self.assertAveragedWeightsIn(self.folder)
 
-    def test_a_damaged_checkpoint_is_named(self):
+    def test_goes_on_from_the_checkpoint_before_a_damaged_one(self):
         self.copy_run()
-        checkpoints = workdir.checkpoints(self.folder, "grayscale")
-        for file in (checkpoints / "ckpt-9.data-00000-of-00001", checkpoints / "ckpt-9.index"):
-            whole = file.read_bytes()
-            file.write_bytes(whole[: len(whole) // 2])
-            before = helpers.contents(self.folder)
-            with self.assertRaisesRegex(ValueError, f"{checkpoints}/ckpt-9.*damaged"):
-                train(self.folder)
-            self.assertEqual(helpers.contents(self.folder), before)
-            file.write_bytes(whole)
+        last = workdir.checkpoints(self.folder, "grayscale") / "step-9.npz"
+        last.write_bytes(last.read_bytes()[:-1000])
+        with self.assertLogs("absl", "WARNING") as logged:
+            average = train(self.folder)
+        self.assertRegex("".join(logged.output), "damaged.*goes on from step-6.npz: .*step-9.npz")
+        self.assertEndsAsUninterrupted(average)
+        self.assertEqual([row["step"] for row in rows(self.folder)], [3, 6, 9])
 
-    def test_checkpoints_without_their_index_are_not_written_over(self):
+    def test_other_settings_are_refused(self):
         self.copy_run()
-        checkpoints = workdir.checkpoints(self.folder, "grayscale")
-        index = (checkpoints / "checkpoint").read_bytes()
-        for damaged in (b"", index[: len(index) // 2]):
-            (checkpoints / "checkpoint").write_bytes(damaged)
-            before = helpers.contents(self.folder)
-            with self.assertRaisesRegex(ValueError, str(checkpoints)):
-                train(self.folder)
-            self.assertEqual(helpers.contents(self.folder), before)
+        before = helpers.contents(self.folder)
+        with self.assertRaisesRegex(ValueError, "grayscale.decay: 0.5 instead of 0.99"):
+            train(self.folder, training=TINY._replace(decay=0.5))
+        self.assertEqual(helpers.contents(self.folder), before)
 
     def test_the_checkpoint_of_another_network_is_named(self):
         self.copy_run()
-        with self.assertRaisesRegex(ValueError, "ckpt-9.*another network"):
+        with self.assertRaisesRegex(ValueError, "of this network in .*step-9.npz.*another network"):
             training.train_factor(
                 helpers.tiny_model(blocks=2, dropout=0.5),
                 "grayscale",
@@ -209,19 +209,32 @@ class StoppedRunTest(tf.test.TestCase):
     def test_what_is_left_in_the_folder(self):
         files = helpers.contents(self.uninterrupted)
         self.assertIn("grayscale/average.weights.h5", files)
-        self.assertIn("grayscale/checkpoints/ckpt-9.index", files)
-        self.assertNotIn("grayscale/checkpoints/ckpt-3.index", files)  # two are kept
+        self.assertIn("grayscale/checkpoints/step-9.npz", files)
+        self.assertNotIn("grayscale/checkpoints/step-3.npz", files)  # two are kept
         self.assertAveragedWeightsIn(self.uninterrupted)
 
     def test_the_learning_rate_decays_after_every_step(self):
         """Section 4.1: the decay is applied after each iteration."""
-        steps = np.arange(1, 10)
-        self.assertAllClose(self.rates, TINY.learning_rate * TINY.decay**steps, rtol=1e-5)
+        rates = [row["learning_rate"] for row in rows(self.uninterrupted)]
+        steps = np.array([3, 6, 9])
+        self.assertAllClose(rates, TINY.learning_rate * TINY.decay**steps, rtol=1e-5)
 
-    def test_scalars_and_output(self):
-        found = scalars(self.uninterrupted, "grayscale")
-        for key in ("train/epoch_bits_per_dim", "train/epoch_images_per_s"):
-            self.assertLen(found[key], TINY.epochs)
+    def test_metrics_and_output(self):
+        found = rows(self.uninterrupted)
+        self.assertEqual([row["epoch"] for row in found], [1, 2, 3])
+        self.assertEqual([row["images"] for row in found], [24, 48, 72])
+        for row in found:
+            self.assertBetween(row["waiting"], 0.0, 1.0)
+            self.assertGreater(row["images_per_s"], 0.0)
+        self.assertAllLess(np.diff([row["bits_per_dim"] for row in found]), 0.0)  # it learns
+        in_logs = scalars(self.uninterrupted, "grayscale")
+        for key, name in (
+            ("train/bits_per_dim", "bits_per_dim"),
+            ("validation/bits_per_dim", "val_bits_per_dim"),
+        ):
+            expected = {row["step"]: row[name] for row in found}
+            self.assertEqual(set(in_logs[key]), set(expected))
+            self.assertAllClose(in_logs[key], expected, rtol=1e-6)
         output = self.output.getvalue()
         count = self.average.count_params()
         self.assertIn(f"grayscale: {count:,} parameters, step 0 of 9", output)
@@ -230,29 +243,75 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertIn("grayscale: 9 steps in ", output)
 
     def test_validation_is_of_the_averaged_weights(self):
-        bits = scalars(self.uninterrupted, "grayscale")["validation/epoch_bits_per_dim"]
+        bits = rows(self.uninterrupted)[-1]["val_bits_per_dim"]
         grays = helpers.shared_model().auxiliaries(helpers.pictures(5, seed=1))["grayscale"]
         nats = self.average.log_prob(grays).numpy()
         dimensions = math.prod(helpers.SIZE)
-        self.assertAllClose(bits[-1], -nats.mean() / (dimensions * math.log(2)), rtol=1e-6)
+        self.assertAllClose(bits, -nats.mean() / (dimensions * math.log(2)), rtol=1e-6)
 
 
-class TwoDevicesTest(tf.test.TestCase):
-    def test_give_the_losses_and_weights_of_one(self):
-        one, two = helpers.temporary_folder(self), helpers.temporary_folder(self)
-        process = PROCESSES.Process(target=train_on_two_devices, args=(two,), daemon=True)
-        process.start()
-        self.addCleanup(process.kill)
-        train(one, "image", dropout=0.0)
-        process.join(300)
-        self.assertEqual(process.exitcode, 0)
-        found, expected = state(two, "image"), state(one, "image")
-        self.assertEqual(set(found), set(expected))
-        for key, value in expected.items():
-            self.assertAllClose(found[key], value, rtol=1e-5, atol=1e-5, msg=key)
-        found, expected = scalars(two, "image"), scalars(one, "image")
-        for key in ("train/epoch_loss", "validation/epoch_bits_per_dim"):
-            self.assertAllClose(found[key], expected[key], rtol=1e-5)
+class Interrupting(data.Images):
+    """Images that do something once five batches are read, and then raise an exception, if any."""
+
+    def __init__(self, act, exception=None):
+        super().__init__(helpers.images(10).pixels)
+        self._act, self._exception = act, exception
+
+    def training_batches(self, *args):
+        for count, batch in enumerate(super().training_batches(*args)):
+            if count == 5:
+                self._act()
+                if self._exception is not None:
+                    raise self._exception
+            yield batch
+
+
+class NotFiniteTest(tf.test.TestCase):
+    """A run that diverges ends with an error, and leaves what was good."""
+
+    def test_a_loss(self):
+        folder = helpers.temporary_folder(self)
+        # An epoch at small rates, and soon one of 1e38.
+        settings = TINY._replace(learning_rate=1e-6, decay=1e8)
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            with self.assertRaises(RuntimeError) as caught:
+                train(folder, training=settings)
+        message = str(caught.exception)
+        self.assertRegex(message, "Expected (a finite loss|finite weights) of factor 'grayscale'")
+        self.assertRegex(message, "step [0-9]+.*last good checkpoint is .*step-[0-9]+.npz")
+        self.assertNotIn("nan", output.getvalue())
+        for value in state(folder).values():
+            self.assertTrue(np.isfinite(value).all())
+        factor = helpers.shared_model(dropout=0.5).new_factor("grayscale")
+        self.assertTrue(workdir.load_weights(folder, "grayscale", factor))
+        self.assertTrue(all(np.isfinite(weight).all() for weight in factor.get_weights()))
+
+    def test_the_images_are_named(self):
+        folder = helpers.temporary_folder(self)
+        images = helpers.images(10)
+        settings = TINY._replace(learning_rate=1e30)
+        with self.assertRaises(RuntimeError) as caught:
+            train(folder, training=settings, images=images)
+        found = re.search(
+            "at step ([0-9]+), of the training images ([0-9, ]+)", str(caught.exception)
+        )
+        seed = zlib.crc32(b"0/grayscale") % 2**31
+        expected = images.training_indices(8, seed, int(found[1]) - 1).tolist()
+        self.assertEqual([int(x) for x in found[2].split(", ")], expected)
+        self.assertIn("There is no checkpoint yet", str(caught.exception))
+
+
+class MeanBitsTest(tf.test.TestCase):
+    def test_every_image_counts_once_in_a_ragged_last_batch_too(self):
+        factor = helpers.shared_model().factors["image"]
+        images = helpers.pictures(5)
+        grays = pa.auxiliary.Grayscale()(images)
+        images[4] = 255 - images[4] // 2  # unlike its gray: far off the others
+        pairs = [(images[at : at + 2], grays[at : at + 2]) for at in (0, 2, 4)]
+        dimensions = math.prod(helpers.SIZE) * 3
+        bits = -factor.log_prob(images, grays).numpy() / (dimensions * math.log(2))
+        self.assertGreater(abs(bits[4] - bits[:4].mean()), 1e-2)
+        self.assertAllClose(run.mean_bits(factor, pairs), bits.mean(), rtol=1e-6)
 
 
 class TrainTest(tf.test.TestCase):
@@ -303,9 +362,9 @@ class TrainTest(tf.test.TestCase):
             for name, factor in model.factors.items():
                 self.assertSameWeights(factor, loaded.factors[name])
         self.assertSameWeights(self.first.factors["grayscale"], loaded.factors["grayscale"])
-        average = state(self.folder, "image")["average/0/.ATTRIBUTES/VARIABLE_VALUE"]
-        self.assertAllEqual(self.second.factors["image"].get_weights()[0], average)
-        trained = state(self.folder, "image")["factor/0/.ATTRIBUTES/VARIABLE_VALUE"]
+        average = self.second.factors["image"].get_weights()[0]
+        trained = state(self.folder, "image")["factor/0"]
+        self.assertEqual(average.shape, trained.shape)
         self.assertNotAllEqual(average, trained)
 
     def test_a_loaded_model_is_trained_then(self):
@@ -327,13 +386,14 @@ class TrainTest(tf.test.TestCase):
     def test_what_the_folder_says(self):
         config = workdir.read(self.folder)
         self.assertEqual(config["seed"], 0)
-        self.assertEqual(config["training"]["image"], self.setting._asdict())
+        settings = json.loads((self.folder / "image" / "training.json").read_text())
+        self.assertEqual(settings, self.setting._asdict())
 
     def test_another_run_is_refused(self):
         before = helpers.contents(self.folder)
         for setting, changes, message in (
             (self.setting, {"seed": 1}, "seed: 1 instead of 0"),
-            (self.setting._replace(decay=0.5), {}, "training.grayscale.decay: 0.5 instead of 0.9"),
+            (self.setting._replace(decay=0.5), {}, "grayscale.decay: 0.5 instead of 0.9"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 self.train(self.first, setting, **changes)
@@ -349,6 +409,12 @@ class TrainTest(tf.test.TestCase):
             (self.setting, {"validation_images": small}, r"model's size, .* \(2, 6\)"),
             ({"grayscale": self.setting}, {}, r"a Training for each of \['grayscale', 'image'\]"),
             (self.setting, {"factors": ["8x8"]}, "Expected a factor of .*Received: '8x8'"),
+            (self.setting._replace(batch_size=0), {}, "batch_size of 1 or more.*batch_size=0"),
+            (self.setting._replace(epochs=1.5), {}, "epochs of 1 or more.*epochs=1.5"),
+            (self.setting._replace(learning_rate=math.inf), {}, "learning_rate above 0.*=inf"),
+            (self.setting._replace(learning_rate=math.nan), {}, "learning_rate above 0.*=nan"),
+            (self.setting._replace(decay=-0.5), {}, "decay above 0.*=-0.5"),
+            (self.setting._replace(accumulate=3), {}, "a batch_size that is a multiple of 3"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 self.train(self.first, setting, workdir=folder, **changes)

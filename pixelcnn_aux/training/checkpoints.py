@@ -1,0 +1,110 @@
+"""What training needs to go on, as files of arrays, whichever Keras backend wrote them.
+
+A checkpoint is an uncompressed .npz of arrays by name, written beside its place and moved there whole. The
+format itself has a checksum of every array, so that what can be read is what was written.
+"""
+
+import os
+import re
+import zipfile
+
+import numpy as np
+from absl import logging
+from keras import ops
+
+KEPT = 2  # the newest ones
+_NAME = re.compile(r"step-([0-9]+)\.npz")
+
+
+def save(folder, step, groups):
+    """Writes a checkpoint, and removes all but the newest `KEPT`.
+
+    Args:
+      folder: `pathlib.Path`, of one factor's checkpoints; made if it is not there.
+      step: int, how many steps were done.
+      groups: dict, name -> list of Keras variables.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"step-{step}.npz"
+    aside = file.with_name(f"writing.{file.name}")
+    with open(aside, "wb") as opened:
+        np.savez(opened, **{key: _value(variable) for key, variable in _named(groups)})
+        opened.flush()
+        os.fsync(opened.fileno())
+    os.replace(aside, file)
+    for _, old in found(folder)[KEPT:]:
+        old.unlink()
+
+
+def found(folder):
+    """[(step, path)] of a folder's checkpoints, the newest first."""
+    matches = ((_NAME.fullmatch(file.name), file) for file in folder.glob("step-*.npz"))
+    return sorted(((int(match[1]), file) for match, file in matches if match), reverse=True)
+
+
+def restore(folder, groups):
+    """Gives variables the values of the newest checkpoint that is whole; a damaged one is named in a warning.
+
+    Args:
+      folder: as of `save`.
+      groups: as of `save`: variables of the same shapes in the same order, perhaps of another backend.
+
+    Returns:
+      int, how many steps were done. Variables are changed together or not at all.
+
+    Raises:
+      ValueError: if a checkpoint is of another network, or none that is whole is there.
+    """
+    damaged = []
+    for step, file in found(folder):
+        try:
+            with np.load(file) as opened:  # It loads no pickles.
+                arrays = {key: opened[key] for key in opened.files}
+        except (
+            OSError,
+            ValueError,
+            EOFError,
+            KeyError,
+            zipfile.BadZipFile,
+            NotImplementedError,
+        ) as error:
+            damaged.append(f"{file} ({type(error).__name__}: {str(error).splitlines()[0]})")
+            continue
+        _assign(arrays, groups, file)
+        for one in damaged:
+            logging.warning(
+                "Left out a damaged checkpoint, and goes on from %s: %s", file.name, one
+            )
+        return step
+    raise ValueError(
+        f"Expected a whole checkpoint in {folder}. Received: {', '.join(damaged) or 'none'}. To start anew, "
+        "remove the folder."
+    )
+
+
+def _named(groups):
+    for group, variables in groups.items():
+        for index, variable in enumerate(variables):
+            yield f"{group}/{index}", variable
+
+
+def _value(variable):
+    return ops.convert_to_numpy(variable.value)
+
+
+def _assign(arrays, groups, file):
+    variables = dict(_named(groups))
+    expected = {key: tuple(variable.shape) for key, variable in variables.items()}
+    received = {key: array.shape for key, array in arrays.items()}
+    if received != expected:
+        differing = [
+            key for key in {**expected, **received} if expected.get(key) != received.get(key)
+        ]
+        key = differing[0]
+        raise ValueError(
+            f"Expected a checkpoint of this network in {file}. Received: one of another network, with "
+            f"{received.get(key, 'nothing')} instead of {expected.get(key, 'nothing')} as {key}. Choose "
+            "another --workdir, or remove the folder to start anew."
+        )
+    for key, variable in variables.items():
+        variable.assign(arrays[key].astype(variable.dtype))

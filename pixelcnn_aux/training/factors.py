@@ -1,0 +1,133 @@
+"""Trains the factors of a model in a workdir; can be stopped and goes on."""
+
+import contextlib
+import zlib
+
+from pixelcnn_aux import data, workdir
+from pixelcnn_aux.training.run import Run
+from pixelcnn_aux.training.settings import Training, check
+from pixelcnn_aux.training.stopping import Stop
+from pixelcnn_aux.training.strategy import Hosts, default_strategy
+from pixelcnn_aux.workdir import create as create_workdir
+
+
+def train(
+    model,
+    training,
+    images,
+    validation_images,
+    workdir,
+    factors=None,
+    seed=0,
+    strategy=None,
+    remat=False,
+    stop=None,
+):
+    """Trains factors of a model in a workdir, each from its last checkpoint on.
+
+    The first weights are drawn from the seed, whatever those of `model` are.
+
+    Args:
+      model: `AuxiliaryModel`; its factors are given their averaged weights as they are done.
+      training: `Training` of every factor, a dict, name -> `Training`, or a `presets.Preset`.
+      images, validation_images: uint8 [N, H, W, 3], full images, or `data.Images`.
+      workdir: path of a folder, a new one or that of an earlier run with the same arguments. Several hosts
+        share it.
+      factors: list of names of factors; all where None.
+      seed: int.
+      strategy: `tf.distribute.Strategy`; `default_strategy()` where None.
+      remat: bool, whether blocks are evaluated again in the backward pass, which takes less memory and more
+        time, and gives the same weights but for rounding.
+      stop: `Stop`, entered: asked after every step. Where it has received a signal, a checkpoint is written
+        and training stops; several hosts, which would have to agree on the step, stop without one.
+
+    Raises:
+      Stopped: where `stop` has received a signal.
+      RuntimeError: if another process trains one of these factors in this folder, or if a loss is not finite;
+        what was written before stays.
+      ValueError: for images of another size than the model's, a factor without `Training` or with one that is
+        impossible, the workdir of another run, or damaged checkpoints; nothing is overwritten.
+    """
+    settings = getattr(training, "training", training)  # a preset's
+    if isinstance(settings, Training):
+        settings = dict.fromkeys(model.factors, settings)
+    names = list(model.factors) if factors is None else list(factors)
+    strategy = strategy or default_strategy()
+    hosts = Hosts(strategy)
+    for name in names:
+        model.position(name)
+        if name not in settings:
+            raise ValueError(
+                f"Expected a Training for each of {names}. Received: one for each of {list(settings)}"
+            )
+        check(settings[name], hosts)
+    images, validation_images = map(data.as_images, (images, validation_images))
+    for split in (images, validation_images):
+        if split.image_size != model.image_size:
+            raise ValueError(
+                f"Expected images of the model's size, {model.image_size}. Received: {split.image_size}"
+            )
+    if hosts.chief:
+        create_workdir(workdir, {**images.source, "seed": seed, "model": model.description()})
+        print(f"Training in {workdir}: {images.num_images:,} images", flush=True)
+    for name in names:
+        average = train_factor(
+            *(model, name, images, validation_images, settings[name], workdir, seed),
+            *(strategy, remat, stop),
+        )
+        model.factors[name].set_weights(average.get_weights())
+        model.untrained = tuple(other for other in model.untrained if other != name)
+
+
+def train_factor(
+    model,
+    name,
+    images,
+    validation_images,
+    training,
+    folder,
+    seed=0,
+    strategy=None,
+    remat=False,
+    stop=None,
+):
+    """Trains one factor, from its last checkpoint on where there is one.
+
+    The data's order, the weights drawn at the start and the dropout masks are functions of the seed,
+    the factor's name and the step, so that a run that was stopped ends with the weights of one that
+    was not.
+
+    Args:
+      model: `AuxiliaryModel`, for the chain that the factor is part of.
+      name: str, the factor's name.
+      images, validation_images: `data.Images`, full images.
+      training: `Training`.
+      folder: path of the workdir: averaged weights, checkpoints and metrics go to its sub-folder `name`.
+      seed, strategy, remat, stop: as of `train`.
+
+    Returns:
+      The factor, with averaged weights.
+
+    Raises:
+      Stopped, RuntimeError: as `train`.
+      ValueError: for the folder of a run with other settings, or if no checkpoint of it is whole or of this
+        network; nothing is overwritten.
+    """
+    strategy = strategy or default_strategy()
+    hosts = Hosts(strategy)
+    seed = zlib.crc32(f"{seed}/{name}".encode()) % 2**31
+    with workdir.lock(folder, name) if hosts.chief else contextlib.nullcontext():
+        if hosts.chief:
+            workdir.record_training(folder, name, training._asdict())
+        run = Run(model, name, images, training, folder, seed, strategy, hosts)
+        if hosts.chief:
+            parameters = run.average.count_params()
+            print(
+                f"{name}: {parameters:,} parameters, step {run.step:,} of {run.steps:,}", flush=True
+            )
+        if run.step < run.steps:
+            run.train(images, validation_images, remat, stop or Stop())
+        if hosts.chief:
+            workdir.save_weights(folder, name, run.average)
+            print(f"{name}: {run.steps:,} steps in {run.seconds:,.0f} s of training", flush=True)
+    return run.average

@@ -1,0 +1,79 @@
+"""What a run says of itself: a table of figures an epoch, and TensorBoard's scalars beside it."""
+
+import csv
+import os
+
+from pixelcnn_aux import backend
+
+FIELDS = (
+    "epoch",
+    "step",
+    "images",  # seen so far
+    "seconds",  # of training so far
+    "bits_per_dim",  # mean over the epoch's steps, of the weights as they were
+    "val_bits_per_dim",  # of the averaged weights
+    "learning_rate",  # of the next step
+    "images_per_s",
+    "waiting",  # the share of the time that was spent waiting for images
+)
+
+
+class Metrics:
+    """The figures of a factor's training.
+
+    Args:
+      file: `pathlib.Path` of the table, a .csv; that of an earlier run is gone on with.
+      logs: `pathlib.Path`, the folder of TensorBoard's files, which are only written by TensorFlow.
+      step: int, where training starts from: later rows, of steps that are taken again, are dropped.
+    """
+
+    def __init__(self, file, logs, step):
+        self._file = file
+        self._rows = [row for row in read(file) if row["step"] <= step]
+        self._writers = {}
+        if backend.NAME == "tensorflow":
+            import tensorflow as tf
+
+            self._writers = {
+                split: tf.summary.create_file_writer(str(logs / split))
+                for split in ("train", "validation")
+            }
+
+    def add(self, **row):
+        """Adds an epoch's figures: all of `FIELDS`, by name."""
+        self._rows.append({name: row[name] for name in FIELDS})
+        aside = self._file.with_name(f"writing.{self._file.name}")
+        with open(aside, "w", newline="") as opened:
+            writer = csv.DictWriter(opened, FIELDS)
+            writer.writeheader()
+            writer.writerows(self._rows)
+        os.replace(aside, self._file)
+        for split, writer in self._writers.items():
+            import tensorflow as tf
+
+            with writer.as_default(row["step"]):
+                if split == "validation":
+                    tf.summary.scalar("bits_per_dim", row["val_bits_per_dim"])
+                else:
+                    for name in ("bits_per_dim", "learning_rate", "images_per_s", "waiting"):
+                        tf.summary.scalar(name, row[name])
+            writer.flush()
+
+
+def read(file):
+    """The rows of a table, dicts of numbers by `FIELDS`; none if there is no file, or an unreadable one."""
+    if not file.exists():
+        return []
+    with open(file, newline="") as opened:
+        try:
+            return [
+                {
+                    name: int(row[name])
+                    if name in ("epoch", "step", "images")
+                    else float(row[name])
+                    for name in FIELDS
+                }
+                for row in csv.DictReader(opened)
+            ]
+        except (KeyError, TypeError, ValueError):
+            return []

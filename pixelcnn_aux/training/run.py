@@ -1,0 +1,211 @@
+"""The run of one factor: its weights and what training needs beside them, and the loop over its steps."""
+
+import collections
+import contextlib
+import math
+import sys
+import time
+
+import keras
+import numpy as np
+from keras import ops
+
+from pixelcnn_aux import workdir
+from pixelcnn_aux.data.prefetch import Prefetched
+from pixelcnn_aux.training import checkpoints, precision, steps
+from pixelcnn_aux.training.metrics import Metrics
+from pixelcnn_aux.training.optimizer import AveragingAdam
+from pixelcnn_aux.training.stopping import Stopped
+
+_SECONDS_BETWEEN_CHECKPOINTS = 600  # at most: an epoch may take hours
+# How many steps may be on their way before the loss of the first of them is waited for: enough for an
+# accelerator never to wait for Python.
+_STEPS_AHEAD = 8
+_SHOWN = ("bits_per_dim", "images_per_s", "val_bits_per_dim")
+
+
+class Run:
+    """A factor's weights and what training needs beside them: at the start, or as of the last checkpoint."""
+
+    def __init__(self, model, name, images, training, folder, seed, strategy, hosts):
+        self.model, self.name, self.training, self.seed = model, name, training, seed
+        self.folder, self.strategy, self.hosts = folder, strategy, hosts
+        self.steps = training.epochs * training.steps_per_epoch
+        keras.utils.set_random_seed(seed)
+        # In float32, whatever a step computes in. The first weights too.
+        self.average = model.new_factor(name)
+        kept = workdir.checkpoints(folder, name)
+        anew = not checkpoints.found(kept)
+        if anew:
+            batches = images.training_batches(training.batch_size, seed, flip=training.flip)
+            self.average.initialize_from_data(*model.pair(name, next(iter(batches))))
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            policy = precision.policy() if training.mixed_precision else None
+            self.factor = model.new_factor(name, policy)
+            self.factor.set_weights(self.average.get_weights())
+            rate = keras.optimizers.schedules.ExponentialDecay(
+                training.learning_rate, decay_steps=1, decay_rate=training.decay
+            )
+            self.optimizer = AveragingAdam(rate)
+            self.adam = self.optimizer
+            if policy == "mixed_float16":
+                self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
+            self.optimizer.build(self.factor.trainable_variables)
+        self._seconds = keras.Variable(0.0, dtype="float32", trainable=False)
+        self.kept = {
+            "factor": self.factor.variables,
+            "optimizer": self.optimizer.variables,
+            "seconds": [self._seconds],
+        }
+        self.step = 0 if anew else checkpoints.restore(kept, self.kept)
+        self._saved = time.monotonic()
+        self._average()
+
+    @property
+    def seconds(self):
+        return float(ops.convert_to_numpy(self._seconds))
+
+    def _average(self):
+        for mean, average in zip(self.average.trainable_variables, self.adam.averages, strict=True):
+            mean.assign(ops.convert_to_numpy(average.value))
+
+    def train(self, images, validation_images, remat, stop):
+        """Takes the steps that are left; a validation and a checkpoint end each epoch."""
+        training, hosts, name = self.training, self.hosts, self.name
+        take = steps.make(
+            *(self.model, name, self.factor, self.optimizer, self.strategy),
+            *(training.accumulate, remat),
+        )
+        rows = hosts.rows(training.batch_size)
+        batches = images.training_batches(
+            training.batch_size, self.seed, self.step, training.flip, rows
+        )
+        metrics = hosts.chief and Metrics(
+            workdir.metrics(self.folder, name), workdir.logs(self.folder, name), self.step
+        )
+        with Prefetched(batches) as batches, contextlib.ExitStack() as stack:
+            while self.step < self.steps:
+                if stop.signal:
+                    raise Stopped
+                epoch = self.step // training.steps_per_epoch
+                if hosts.chief:
+                    print(f"Epoch {epoch + 1}/{training.epochs}", flush=True)
+                bar = _bar(training.steps_per_epoch - self.step % training.steps_per_epoch)
+                row = self._epoch(take, batches, images, bar, stop, stack)
+                self._finish(take)
+                if not hosts.chief:
+                    continue
+                row["learning_rate"] = float(ops.convert_to_numpy(self.adam.learning_rate))
+                row["val_bits_per_dim"] = self._validate(validation_images)
+                bar.update(bar.target, [(key, row[key]) for key in _SHOWN], finalize=True)
+                self._save()
+                workdir.save_weights(self.folder, name, self.average)
+                metrics.add(epoch=epoch + 1, **row)
+
+    def _epoch(self, take, batches, images, bar, stop, stack):
+        """Takes the steps up to the end of an epoch. Returns its figures, a dict as of `metrics.FIELDS`."""
+        count, waited = bar.target, batches.waited
+        bits, ahead = [], collections.deque()
+        start, elapsed, earlier = time.perf_counter(), 0.0, self.seconds
+
+        def wait_for_all_but(most):
+            """Reads the losses of the earliest steps."""
+            while len(ahead) > most:
+                step, loss = ahead.popleft()
+                bits.append(float(loss))
+                if not math.isfinite(bits[-1]):
+                    self._raise_not_finite(bits[-1], step, images)
+                if self.hosts.chief and len(bits) < count:
+                    bar.update(len(bits), [("bits_per_dim", np.mean(bits))])
+
+        for _ in range(count):
+            ahead.append((self.step, take(next(batches))))
+            self.step += 1
+            if not stop.is_held and self.hosts.num == 1:
+                # Not before: the first call compiles, and has nothing to lose.
+                stack.enter_context(stop.held())
+            wait_for_all_but(_STEPS_AHEAD)
+            if stop.signal or time.monotonic() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS:
+                wait_for_all_but(0)
+                elapsed += time.perf_counter() - start
+                self._finish(take)
+                self._seconds.assign(earlier + elapsed)
+                self._save()
+                if stop.signal:
+                    raise Stopped
+                start = time.perf_counter()
+        wait_for_all_but(0)
+        elapsed += time.perf_counter() - start
+        self._seconds.assign(earlier + elapsed)
+        return {
+            "step": self.step,
+            "images": self.step * self.training.batch_size,
+            "seconds": self.seconds,
+            "bits_per_dim": float(np.mean(bits)),
+            "images_per_s": count * self.training.batch_size / elapsed,
+            "waiting": (batches.waited - waited) / elapsed,
+        }
+
+    def _finish(self, take):
+        """Gives all variables the values that they have after the last step."""
+        take.sync()
+        self._average()
+        for mean in self.average.trainable_variables:
+            if not np.isfinite(ops.convert_to_numpy(mean.value)).all():
+                raise RuntimeError(
+                    f"Expected finite weights of factor {self.name!r} after step {self.step:,}. Received: "
+                    f"others in {mean.path}. {self._what_is_left()}"
+                )
+
+    def _save(self):
+        if self.hosts.chief:
+            checkpoints.save(workdir.checkpoints(self.folder, self.name), self.step, self.kept)
+        self._saved = time.monotonic()
+
+    def _raise_not_finite(self, loss, step, images):
+        training = self.training
+        indices = images.training_indices(training.batch_size, self.seed, step).tolist()
+        raise RuntimeError(
+            f"Expected a finite loss of factor {self.name!r}. Received: {loss} at step {step + 1:,}, of the "
+            f"training images {', '.join(map(str, indices))}. {self._what_is_left()}"
+        )
+
+    def _what_is_left(self):
+        kept = checkpoints.found(workdir.checkpoints(self.folder, self.name))
+        last = (
+            f"The last good checkpoint is {kept[0][1]}." if kept else "There is no checkpoint yet."
+        )
+        return (
+            f"{last} Nothing was overwritten. Choose a lower --learning_rate and another --workdir, or look "
+            "at these images."
+        )
+
+    def _validate(self, images, batch_size=64):
+        return mean_bits(
+            self.average,
+            (self.model.pair(self.name, batch) for batch in images.batches(batch_size)),
+        )
+
+
+def mean_bits(factor, pairs):
+    """Mean bits per own dimension over (image, auxiliary) batches of any sizes: each image counts once.
+
+    Args:
+      factor: `Factor`.
+      pairs: iterable of what `factor.log_prob` takes.
+
+    Returns:
+      float, summed in double precision.
+    """
+    bits, dimensions = 0.0, 0
+    for image, auxiliary in pairs:
+        nats = ops.convert_to_numpy(factor.log_prob(image, auxiliary)).astype(np.float64)
+        bits -= nats.sum() / math.log(2.0)
+        dimensions += math.prod(image.shape)
+    return bits / dimensions
+
+
+def _bar(count):
+    """Keras's progress bar: one that moves in a terminal, and otherwise a line at the end."""
+    verbose = 1 if sys.stdout.isatty() else 2
+    return keras.utils.Progbar(count, verbose=verbose, stateful_metrics=_SHOWN)

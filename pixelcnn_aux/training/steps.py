@@ -1,0 +1,164 @@
+"""One training step, compiled whole: on all replicas of a TensorFlow strategy, or by XLA under JAX.
+
+A step takes full images, uint8 [B, H, W, C]: the auxiliary images are computed inside it. It returns the mean
+bits per dimension of the batch, which is on the device and not waited for.
+"""
+
+import contextlib
+
+import numpy as np
+
+from pixelcnn_aux import backend, layers
+
+if backend.NAME == "tensorflow":
+    import tensorflow as tf
+else:
+    import jax
+    import keras
+
+
+def make(model, name, factor, optimizer, strategy, accumulate=1, remat=False):
+    """The step of a factor.
+
+    Args:
+      model: `AuxiliaryModel`, for the chain that the factor is part of.
+      name: str, the factor's name.
+      factor: `Factor` to train; made in the strategy's scope.
+      optimizer: `AveragingAdam`, built on its weights, perhaps in a `LossScaleOptimizer`.
+      strategy: `tf.distribute.Strategy`; None under JAX.
+      accumulate: int, in how many parts a replica takes its images, one after another.
+      remat: bool, whether blocks are evaluated again in the backward pass.
+
+    Returns:
+      Function of a batch, with a method `sync`: after it, the variables of the factor and the optimizer have
+      the values that they have after the last step.
+    """
+    if backend.NAME == "tensorflow":
+        return _TensorFlowStep(model, name, factor, optimizer, accumulate, remat, strategy)
+    return _JaxStep(model, name, factor, optimizer, accumulate, remat)
+
+
+class _Step:
+    def __init__(self, model, name, factor, optimizer, accumulate, remat):
+        self.model, self.name = model, name
+        self.factor, self.optimizer = factor, optimizer
+        self.accumulate, self.remat = accumulate, remat
+
+    def inputs(self, full):
+        """(What the factor takes, its images) of full images."""
+        image, auxiliary = self.model.pair(self.name, full)
+        return (image if auxiliary is None else (image, auxiliary)), image
+
+    def rematerialized(self):
+        return layers.rematerialized_blocks() if self.remat else contextlib.nullcontext()
+
+    def parts(self, images):
+        """[B, ...] -> [accumulate, B / accumulate, ...]."""
+        shape = images.shape
+        return images.reshape((self.accumulate, shape[0] // self.accumulate, *shape[1:]))
+
+
+class _TensorFlowStep(_Step):
+    def __init__(self, *args):
+        *args, self.strategy = args
+        super().__init__(*args)
+        self.weights = [weight.value for weight in self.factor.trainable_variables]
+        self._all_replicas = tf.function(self._on_all_replicas, autograph=False)
+
+    def __call__(self, images):
+        parts = self.parts(images)
+        if self.strategy.num_replicas_in_sync > 1:
+            replicas = len(self.strategy.extended.worker_devices)  # of this host
+            shares = np.split(parts, replicas, axis=1)
+            parts = self.strategy.experimental_distribute_values_from_function(
+                lambda context: shares[context.replica_id_in_sync_group % replicas]
+            )
+        return self._all_replicas(parts)
+
+    def sync(self):
+        """The variables are those of the step."""
+
+    def _on_all_replicas(self, parts):
+        losses = self.strategy.run(self._on_a_replica, (parts,))
+        # Keras divides a replica's loss by their number.
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+
+    def _on_a_replica(self, parts):
+        if self.accumulate == 1:
+            loss, gradients = self._loss_and_gradients(parts[0])
+        else:
+
+            def add(index, *sums):
+                loss, gradients = self._loss_and_gradients(parts[index])
+                return index + 1, *(x + y for x, y in zip(sums, (loss, *gradients)))
+
+            zeros = [tf.zeros([]), *map(tf.zeros_like, self.weights)]
+            _, *sums = tf.while_loop(
+                lambda index, *_: index < self.accumulate, add, [0, *zeros], parallel_iterations=1
+            )
+            loss, *gradients = (x / self.accumulate for x in sums)
+        self.optimizer.apply(gradients, self.factor.trainable_variables)
+        return loss
+
+    def _loss_and_gradients(self, full):
+        inputs, images = self.inputs(full)
+        with tf.GradientTape() as tape, self.rematerialized():
+            params = self.factor(inputs, training=True)
+            loss = self.factor.compute_loss(inputs, images, params)
+            scaled = self.optimizer.scale_loss(loss)
+        return loss, tape.gradient(scaled, self.weights)
+
+
+class _JaxStep(_Step):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.variables = (
+            self.factor.trainable_variables,
+            self.factor.non_trainable_variables,
+            self.optimizer.variables,
+        )
+        # The state's memory is used again for the next one.
+        self._step = jax.jit(self._after, donate_argnums=0)
+        self._state = None
+
+    def __call__(self, images):
+        if self._state is None:
+            self._state = [[x.value for x in group] for group in self.variables]
+        self._state, loss = self._step(self._state, self.parts(images))
+        return loss
+
+    def sync(self):
+        if self._state is not None:
+            for variables, values in zip(self.variables, self._state):
+                for variable, value in zip(variables, values):
+                    variable.assign(value)
+            self._state = None
+
+    def _after(self, state, parts):
+        weights, others, of_optimizer = state
+
+        def loss_of(weights, others, full):
+            inputs, images = self.inputs(full)
+            with self.rematerialized():
+                params, others = self.factor.stateless_call(weights, others, inputs, training=True)
+            loss = self.factor.compute_loss(inputs, images, params)
+            with keras.StatelessScope(zip(self.optimizer.variables, of_optimizer)):
+                return self.optimizer.scale_loss(loss), (loss, others)
+
+        differentiated = jax.value_and_grad(loss_of, has_aux=True)
+
+        def add(carried, full):
+            others, loss, gradients = carried
+            (_, (more, others)), of_part = differentiated(weights, others, full)
+            gradients = [x + y for x, y in zip(gradients, of_part)]
+            return (others, loss + more, gradients), None
+
+        start = (others, 0.0, [jax.numpy.zeros_like(weight) for weight in weights])
+        if self.accumulate == 1:
+            (others, loss, gradients), _ = add(start, parts[0])
+        else:
+            (others, loss, gradients), _ = jax.lax.scan(add, start, parts)
+            loss = loss / self.accumulate
+            gradients = [gradient / self.accumulate for gradient in gradients]
+        weights, of_optimizer = self.optimizer.stateless_apply(of_optimizer, gradients, weights)
+        return (weights, others, of_optimizer), loss

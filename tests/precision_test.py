@@ -1,0 +1,112 @@
+"""Tests of mixed precision: what stays in float32, and that nothing else changes much."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import training
+from pixelcnn_aux.training import Training, precision
+from tests import helpers
+
+POLICIES = ("mixed_bfloat16", "mixed_float16")
+
+
+def factors(policy, centered=True):
+    """A factor in float32, and one of the same weights in mixed precision."""
+    model = helpers.tiny_model(
+        topology=pa.networks.topology.pixelcnn_pp(1, 2), exact=centered, centered=centered
+    )
+    factor = model.factors["image"]
+    helpers.randomize(factor)
+    mixed = model.new_factor("image", policy)
+    mixed.set_weights(factor.get_weights())
+    return model, factor, mixed
+
+
+class MixedPrecisionTest(tf.test.TestCase):
+    def test_what_stays_in_float32(self):
+        for policy in POLICIES:
+            model, _, mixed = factors(policy)
+            for weight in mixed.weights:
+                self.assertEqual(weight.dtype, "float32")
+            full = (mixed.network.above, mixed.network.row_above, mixed.network.left)
+            for layer in (*full, mixed.network.last, mixed.embedding.first):
+                self.assertEqual(layer.compute_dtype, "float32")
+            image, auxiliary = model.pair("image", helpers.pictures(3))
+            self.assertEqual(mixed.params(image, auxiliary).dtype, tf.float32)
+            self.assertEqual(mixed.log_prob(image, auxiliary).dtype, tf.float32)
+            self.assertEqual(mixed.features(auxiliary)[0].dtype, policy.removeprefix("mixed_"))
+
+    def test_kernels_are_normalized_in_float32(self):
+        for policy in POLICIES:
+            _, factor, mixed = factors(policy)
+            layers = (pa.layers.normalized_layers(part) for part in (factor, mixed))
+            for layer, other in zip(*layers, strict=True):
+                kernel = pa.layers.WeightNorm.kernel(other)
+                self.assertEqual(kernel.dtype, other.compute_dtype)
+                self.assertAllEqual(
+                    kernel, tf.cast(pa.layers.WeightNorm.kernel(layer), other.compute_dtype)
+                )
+
+    def test_likelihoods_are_near(self):
+        for policy, tolerance in zip(POLICIES, (2e-2, 3e-3)):
+            for centered in (False, True):
+                model, factor, mixed = factors(policy, centered)
+                pair = model.pair("image", helpers.pictures(8))
+                expected = factor.log_prob(*pair)
+                self.assertAllClose(mixed.log_prob(*pair), expected, rtol=tolerance)
+                self.assertNotAllEqual(mixed.log_prob(*pair), expected)
+
+    def test_sampling(self):
+        """In mixed precision too, the two methods of evaluation agree."""
+        model, _, mixed = factors("mixed_bfloat16")
+        model.factors["image"] = mixed
+        images = model.sample([[0, 0], [0, 1]])
+        self.assertEqual(images["image"].shape, (2, *helpers.SIZE, 3))
+        pair = model.pair("image", helpers.pictures(2))
+        full, incremental = (mixed.params(*pair, method=m) for m in ("full", "incremental"))
+        self.assertEqual(incremental.dtype, tf.float32)
+        self.assertAllClose(full, incremental, atol=0.05, rtol=0.05)
+
+    def test_plain_fit_under_a_global_policy(self):
+        for policy in POLICIES:
+            keras.config.set_dtype_policy(policy)
+            self.addCleanup(keras.config.set_dtype_policy, "float32")
+            factor = helpers.tiny_model().factors["grayscale"]
+            self.assertEqual(factor.network.vertical.compute_dtype, policy.removeprefix("mixed_"))
+            grays = helpers.shared_model().auxiliaries(helpers.pictures(16))["grayscale"]
+            factor.compile(training.AveragingAdam(1e-2), jit_compile=False)
+            history = factor.fit(grays, grays, batch_size=8, epochs=3, verbose=0).history["loss"]
+            self.assertLess(history[-1], history[0])
+
+    def test_training(self):
+        """Both policies come near to float32, from the same first weights; averages are of float32."""
+        settings = Training(2, 5, 8, 1e-2, 0.99)
+        bits = {}
+        for policy in (None, *POLICIES):
+            with self.subTest(policy), self.policy(policy):
+                average = training.train_factor(
+                    helpers.shared_model(),
+                    "image",
+                    helpers.images(10),
+                    helpers.images(5),
+                    settings._replace(mixed_precision=policy is not None),
+                    helpers.temporary_folder(self),
+                )
+                for weight in average.weights:
+                    self.assertEqual(weight.dtype, "float32")
+                pair = helpers.shared_model().pair("image", helpers.pictures(5))
+                bits[policy] = -np.mean(average.log_prob(*pair)) / np.log(2) / np.size(pair[0][0])
+        for policy in POLICIES:
+            self.assertAllClose(bits[policy], bits[None], atol=0.05)
+
+    def policy(self, policy):
+        return tf.test.mock.patch.object(precision, "policy", lambda: policy)
+
+    def test_the_policy_of_this_machine(self):
+        self.assertIn(precision.policy(), POLICIES)
+
+
+if __name__ == "__main__":
+    tf.test.main()

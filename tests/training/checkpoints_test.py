@@ -1,0 +1,107 @@
+"""Tests of checkpoints: whatever is damaged is found out, and the one before it is used."""
+
+import io
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux.training import checkpoints
+from tests import helpers
+
+
+def variables():
+    return {
+        "weights": [keras.Variable([1.0, 2.0]), keras.Variable([[3.0]])],
+        "seconds": [keras.Variable(0.0)],
+    }
+
+
+def values(groups):
+    return [variable.numpy().tolist() for group in groups.values() for variable in group]
+
+
+class CheckpointsTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self) / "checkpoints"
+
+    def save(self, *steps):
+        for step in steps:
+            groups = variables()
+            groups["seconds"][0].assign(float(step))
+            checkpoints.save(self.folder, step, groups)
+
+    def assertRestores(self, step):
+        groups = variables()
+        groups["weights"][0].assign([9.0, 9.0])
+        self.assertEqual(checkpoints.restore(self.folder, groups), step)
+        self.assertEqual(values(groups), [[1.0, 2.0], [[3.0]], float(step)])
+
+    def test_the_newest_two_are_kept_and_the_newest_is_restored(self):
+        self.save(9, 10, 100)
+        self.assertEqual([step for step, _ in checkpoints.found(self.folder)], [100, 10])
+        self.assertRestores(100)
+
+    def test_one_that_was_being_written_is_none(self):
+        self.save(1)
+        (self.folder / "writing.step-2.npz").write_bytes(b"")
+        self.assertRestores(1)
+
+    def test_every_damaged_byte_is_found_out_or_does_not_matter(self):
+        self.save(1, 2)
+        file = self.folder / "step-2.npz"
+        whole, found = file.read_bytes(), 0
+        for position in range(0, len(whole), 7):
+            damaged = bytearray(whole)
+            damaged[position] ^= 0x41
+            file.write_bytes(damaged)
+            groups = variables()
+            step = checkpoints.restore(self.folder, groups)
+            self.assertEqual(values(groups), [[1.0, 2.0], [[3.0]], float(step)], position)
+            found += step == 1
+        self.assertGreater(found, len(whole) // 7 // 4)  # Much of the format does not matter.
+
+    def test_every_shortened_file_is_found_out(self):
+        self.save(1, 2)
+        file = self.folder / "step-2.npz"
+        whole = file.read_bytes()
+        for size in range(0, len(whole), 29):
+            file.write_bytes(whole[:size])
+            with self.assertLogs("absl", "WARNING") as logged:
+                self.assertRestores(1)
+            self.assertIn("step-2.npz", logged.output[0])
+
+    def test_none_that_is_whole_is_an_error_that_names_them(self):
+        self.save(1, 2)
+        for _, file in checkpoints.found(self.folder):
+            file.write_bytes(b"not an archive")
+        groups = variables()
+        with self.assertRaisesRegex(
+            ValueError, "whole checkpoint.*step-2.npz.*step-1.npz.*remove the folder"
+        ):
+            checkpoints.restore(self.folder, groups)
+        self.assertEqual(values(groups), values(variables()))
+
+    def test_pickles_are_not_loaded(self):
+        self.save(1, 2)
+        content = io.BytesIO()
+        np.savez(content, **{"weights/0": np.array([{}], object)})
+        (self.folder / "step-2.npz").write_bytes(content.getvalue())
+        self.assertRestores(1)
+
+    def test_of_another_network(self):
+        self.save(1)
+        groups = variables()
+        groups["weights"][1] = keras.Variable([[3.0, 4.0]])
+        with self.assertRaisesRegex(
+            ValueError, r"another network, with \(1, 1\) instead of \(1, 2\) as weights/1"
+        ):
+            checkpoints.restore(self.folder, groups)
+        del groups["weights"][1]
+        with self.assertRaisesRegex(ValueError, "another network"):
+            checkpoints.restore(self.folder, groups)
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,160 @@
+"""Tests of steps on several devices and hosts, in parts and with blocks evaluated twice: the same weights.
+
+TensorFlow configures its devices and hosts once a process, so that each case has processes of its own.
+"""
+
+import contextlib
+import io
+import json
+import multiprocessing
+import os
+import socket
+
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux import training, workdir
+from pixelcnn_aux.training import Training, checkpoints, metrics, steps
+from tests import helpers
+
+# 50 steps: what rounding makes of a difference would show.
+SETTINGS = Training(epochs=2, steps_per_epoch=25, batch_size=8, learning_rate=1e-2, decay=0.99)
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def train(folder, strategy=None, dropout=0.0, remat=False, **changes):
+    with contextlib.redirect_stdout(io.StringIO()):
+        return training.train_factor(
+            helpers.shared_model(dropout=dropout),
+            "image",
+            helpers.images(10),
+            helpers.images(5, seed=1),
+            SETTINGS._replace(**changes),
+            folder,
+            strategy=strategy,
+            remat=remat,
+        )
+
+
+def two_devices():
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def train_on_two_devices(folder):
+    """Without dropout a whole run; with it, the losses of two replicas that see the same images."""
+    strategy = two_devices()
+    train(folder, strategy)
+    model = helpers.shared_model(dropout=0.5)
+    with strategy.scope():
+        factor = model.new_factor("image")
+        optimizer = training.AveragingAdam(0.0)
+        optimizer.build(factor.trainable_variables)
+    step = steps.make(model, "image", factor, optimizer, strategy)
+    images = np.tile(helpers.pictures(1), [2, 1, 1, 1])[None]
+
+    def losses(context):
+        return step._loss_and_gradients(images[0, context.replica_id_in_sync_group][None])[0]
+
+    run = tf.function(lambda: strategy.run(lambda: losses(tf.distribute.get_replica_context())))
+    np.save(folder / "losses.npy", strategy.experimental_local_results(run()))
+
+
+def train_on_a_host(folder, index, addresses):
+    os.environ["TF_CONFIG"] = json.dumps(
+        {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    )
+    strategy = training.default_strategy()
+    assert strategy.num_replicas_in_sync == len(addresses)
+    average = train(folder, strategy)
+    np.savez(folder / f"host-{index}.npz", *average.get_weights())
+
+
+def free_addresses(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.create_server(("localhost", 0))) for _ in range(count)
+        ]
+        return [f"localhost:{opened.getsockname()[1]}" for opened in sockets]
+
+
+class DevicesTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = helpers.temporary_folder(cls)
+        addresses = free_addresses(2)
+        cls.processes = {
+            "devices": SPAWN.Process(target=train_on_two_devices, args=(cls.folder / "devices",)),
+            **{
+                f"host {index}": SPAWN.Process(
+                    target=train_on_a_host, args=(cls.folder / "hosts", index, addresses)
+                )
+                for index in range(2)
+            },
+        }
+        for process in cls.processes.values():
+            process.daemon = True
+            process.start()
+            cls.addClassCleanup(process.kill)
+        train(cls.folder / "one")
+
+    def check(self, folder, names=()):
+        for name in names:
+            self.processes[name].join(300)
+            self.assertEqual(self.processes[name].exitcode, 0, name)
+        found, expected = (self.state(self.folder / run) for run in (folder, "one"))
+        self.assertEqual(set(found), set(expected))
+        for key, value in expected.items():
+            self.assertAllClose(found[key], value, rtol=1e-5, atol=1e-5, msg=key)
+        found, expected = (self.rows(self.folder / run) for run in (folder, "one"))
+        self.assertLen(found, SETTINGS.epochs)
+        for row, other in zip(found, expected, strict=True):
+            for name in ("bits_per_dim", "val_bits_per_dim"):
+                self.assertAllClose(row[name], other[name], rtol=1e-5)
+
+    def state(self, folder):
+        [(_, file), *_] = checkpoints.found(workdir.checkpoints(folder, "image"))
+        with np.load(file) as arrays:
+            return {key: arrays[key] for key in arrays if not key.startswith("seconds")}
+
+    def rows(self, folder):
+        return metrics.read(workdir.metrics(folder, "image"))
+
+    def test_two_devices(self):
+        self.check("devices", ["devices"])
+
+    def test_two_hosts(self):
+        """The chief alone writes, and every host has the averaged weights."""
+        self.check("hosts", ["host 0", "host 1"])
+        weights = [np.load(self.folder / "hosts" / f"host-{index}.npz") for index in range(2)]
+        for key in weights[0]:
+            self.assertAllEqual(weights[1][key], weights[0][key])
+
+    def test_replicas_drop_other_elements(self):
+        self.processes["devices"].join(300)
+        one, other = np.load(self.folder / "devices" / "losses.npy")
+        self.assertGreater(abs(one - other), 1e-4)
+
+    def test_in_parts(self):
+        train(self.folder / "parts", accumulate=4)
+        self.check("parts")
+
+    def test_with_blocks_evaluated_twice(self):
+        train(self.folder / "twice", remat=True)
+        self.check("twice")
+
+    def test_what_is_evaluated_twice_drops_the_same_elements(self):
+        weights = [
+            train(
+                self.folder / f"dropout-{remat}", dropout=0.5, remat=remat, epochs=1
+            ).get_weights()
+            for remat in (False, True)
+        ]
+        for weight, other in zip(*weights, strict=True):
+            self.assertAllClose(weight, other, rtol=1e-5, atol=1e-5)
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,59 @@
+"""Tests of the optimizer: the average of the weights that it keeps."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux.training import AveragingAdam
+from tests import helpers
+
+
+class AverageTest(tf.test.TestCase):
+    def test_decay_by_hand(self):
+        weight = keras.Variable([1.0])
+        optimizer = AveragingAdam(learning_rate=0.0)
+        optimizer.build([weight])
+        [average] = optimizer.averages
+
+        def after(step, value):
+            """The average, once the weight of that step is `value`."""
+            weight.assign([value])
+            optimizer.iterations.assign(step - 1)
+            optimizer.apply([tf.constant([3.0])])
+            return average.numpy()[0]
+
+        self.assertAllClose(average, [1.0])  # the first weights
+        self.assertAllClose(after(1, 12.0), 10.0)  # 2/11 + 9/11 * 12
+        self.assertAllClose(after(2, 2.0), 4.0)  # 3/12 * 10 + 9/12 * 2
+        self.assertAllClose(after(90, 14.0), 4.9)  # 91/100 * 4 + 9/100 * 14
+        average.assign([0.0])
+        self.assertAllClose(after(10**6, 1000.0), 0.5, rtol=1e-4)  # no further than 0.9995
+
+    def test_it_is_of_the_weights_after_the_step(self):
+        weights = [keras.Variable([1.0, 2.0]), keras.Variable([[3.0]])]
+        optimizer, reference = AveragingAdam(0.5), keras.optimizers.Adam(0.5, 0.95, 0.9995)
+        others = [keras.Variable(weight.numpy()) for weight in weights]
+        gradients = [tf.constant([1.0, -2.0]), tf.constant([[0.5]])]
+        optimizer.apply(gradients, weights)
+        reference.apply(gradients, others)
+        starts = [[1.0, 2.0], [[3.0]]]
+        for weight, other, start, average in zip(weights, others, starts, optimizer.averages):
+            self.assertAllEqual(weight, other)
+            self.assertAllClose(average, 2 / 11 * np.array(start) + 9 / 11 * weight.numpy())
+
+    def test_plain_fit_and_a_saved_factor_keep_it(self):
+        factor = helpers.tiny_model().factors["grayscale"]
+        grays = helpers.shared_model().auxiliaries(helpers.pictures(8))["grayscale"]
+        factor.compile(AveragingAdam(1e-2), jit_compile=False)
+        factor.fit(grays, grays, batch_size=4, verbose=0)
+        file = helpers.temporary_folder(self) / "factor.keras"
+        factor.save(file)
+        loaded = keras.saving.load_model(file).optimizer
+        self.assertIsInstance(loaded, AveragingAdam)
+        for average, expected in zip(loaded.averages, factor.optimizer.averages, strict=True):
+            self.assertAllEqual(average, expected)
+        self.assertNotAllEqual(loaded.averages[0], factor.get_weights()[0])
+
+
+if __name__ == "__main__":
+    tf.test.main()
