@@ -15,6 +15,7 @@ from pixelcnn_aux import quiet  # before TensorFlow is imported
 from pixelcnn_aux import (
     auxiliary,
     backend,
+    data,
     interop,
     layers,
     likelihoods,
@@ -29,7 +30,6 @@ from pixelcnn_aux.models import chain, grayscale, grayscale_pyramid, pixelcnn_pp
 _TENSORFLOW = {
     "train": "pixelcnn_aux.training",
     "Training": "pixelcnn_aux.training",
-    "data": "pixelcnn_aux.data",
     "presets": "pixelcnn_aux.presets",
 }
 

@@ -1,7 +1,8 @@
 """What differs between Keras's backends: TensorFlow, where everything works, and JAX.
 
 Layers, networks, transforms, likelihoods, factors and a chain's likelihood are written in `keras.ops` and
-run under both. Data sets, training, sampling and serving are TensorFlow's: they ask `require_tensorflow`.
+run under both, as do data sets, which are NumPy's. Training, sampling and serving are TensorFlow's: they ask
+`require_tensorflow`.
 """
 
 import keras

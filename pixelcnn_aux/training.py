@@ -200,7 +200,10 @@ def _training_pairs(model, name, images, training, seed, first_step):
         image, auxiliary = model.pair(name, full)
         return (image if auxiliary is None else (image, auxiliary)), image
 
-    batches = images.training_batches(training.batch_size, seed, first_step, training.flip)
+    batches = tf.data.Dataset.from_generator(
+        lambda: images.training_batches(training.batch_size, seed, first_step, training.flip),
+        output_signature=tf.TensorSpec([training.batch_size, *images.image_size, 3], tf.uint8),
+    )
     return batches.map(pair, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 

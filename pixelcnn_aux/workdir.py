@@ -44,11 +44,11 @@ def create(path, config):
         with contextlib.suppress(FileExistsError):  # A process beside this one was first.
             os.link(aside, path / _CONFIG)
         aside.unlink()
-    found = read(path)
-    if found != config:
+    # A setting that an earlier version did not have yet is as good as None.
+    if differences := _differences(read(path), config):
         raise ValueError(
             f"Expected a workdir made with the same settings, {path} was made with others. "
-            f"Received: {_differences(found, config)}. "
+            f"Received: {differences}. "
             f"Choose another --workdir, or the settings of this one."
         )
 

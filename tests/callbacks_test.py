@@ -40,7 +40,7 @@ class WeightAverageTest(tf.test.TestCase):
         model = helpers.shared_model()
         factor, average = model.new_factor("grayscale"), model.new_factor("grayscale")
         images = helpers.images(32).training_batches(4, seed=0)
-        batches = images.map(lambda full: (model.pair("grayscale", full)[0],) * 2)
+        batches = ((model.pair("grayscale", full)[0],) * 2 for full in images)
         factor.compile(
             keras.optimizers.Adam(2e-3, *training.BETAS),
             loss=factor.likelihood.bits_per_dim,

@@ -17,12 +17,18 @@ def define_flags(presets):
     flags.DEFINE_string(
         "dataset",
         None,
-        "Overrides the preset's data set: photos, cifar10, celeb_a, folder, or one of a plugin.",
+        "Overrides the preset's data set: photos, cifar10, celeb_a, folder, arrays, or a plugin's.",
     )
     flags.DEFINE_string(
         "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
     )
     flags.DEFINE_string("image_dir", None, "The images of --dataset folder or celeb_a.")
+    flags.DEFINE_string("image_file", None, "The images of --dataset arrays, a .npz file.")
+    flags.DEFINE_string(
+        "cache_dir",
+        None,
+        "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
+    )
     flags.DEFINE_string(
         "workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."
     )
@@ -40,7 +46,9 @@ def train(name, preset_name, preset, factors):
     """
     dataset = FLAGS.dataset or preset.dataset
     model = preset.constructor(**preset.model)
-    read = {"data_dir": FLAGS.data_dir, "image_dir": FLAGS.image_dir}
+    read = {
+        name: FLAGS[name].value for name in ("data_dir", "image_dir", "cache_dir", "image_file")
+    }
     images = data.load(dataset, "train", model.image_size, **read)
     validation = data.load(dataset, "validation", model.image_size, **read)
     folder = pathlib.Path(FLAGS.workdir or workdir.RUNS / f"{name}-{preset_name}-{dataset}")
