@@ -139,8 +139,10 @@ def _decode(array, source, decode):
                 _write_manifest(manifest, {**kept, "skipped": skipped})
             pixels = np.load(array, mmap_mode="r")
     finally:
-        with contextlib.suppress(OSError):  # the first error counts
+        # The first error counts: of a full disk this is another one.
+        with contextlib.suppress(OSError):
             file.close()
+        with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
     logging.info("Decoded %d images into %s, %.1f MB", count, array, pixels.nbytes / 1e6)
     return pixels, skipped

@@ -6,6 +6,7 @@ import json
 import multiprocessing.pool
 import os
 import pathlib
+import resource
 import signal
 import time
 from unittest import mock
@@ -212,33 +213,29 @@ class CacheTest(tf.test.TestCase):
                 load(folder)
 
     def test_a_full_disk_leaves_nothing(self):
-        class Full:
-            """A file of which the disk has no more than 1000 bytes."""
+        @contextlib.contextmanager
+        def files_of_at_most(size):
+            before = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+            try:
+                yield
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-            def __init__(self, file):
-                self._file = file
-
-            def __getattr__(self, name):
-                return getattr(self._file, name)
-
-            def write(self, contents):
-                if self._file.tell() + len(contents) > 1000:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                return self._file.write(contents)
-
-        def full_open(path, mode="r"):
-            file = open(path, mode)
-            return Full(file) if mode == "wb" else file
-
-        full_fsync = mock.Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-        for patch in (
-            mock.patch.object(cache, "open", full_open, create=True),
-            mock.patch.object(os, "fsync", full_fsync),
+        no_space = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        for limit, pixels, reason in (
+            (files_of_at_most(1000), PIXELS, "File too large"),  # when all is flushed
+            (files_of_at_most(10_000), np.tile(PIXELS, [9, 1, 1, 1]), "File too large"),  # before
+            (
+                mock.patch.object(os, "fsync", side_effect=no_space),
+                PIXELS,
+                "No space left on device",
+            ),
         ):
-            with patch, self.assertRaises(OSError) as caught:
-                load(self.folder)
+            with limit, self.assertRaises(OSError) as caught:
+                load(self.folder, pixels)
             message = str(caught.exception)
-            self.assertRegex(message, f"room .*{self.folder}. Received: No space left.*--cache_dir")
+            self.assertIn(f"room for them: {self.folder}. Received: {reason}. Make room", message)
             self.assertNotIn("\n", message)
             self.assertEqual([path.suffix for path in self.folder.iterdir()], [".lock"])
         self.assertLoads(decoded=True)
