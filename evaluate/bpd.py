@@ -34,6 +34,8 @@ def main():
     if not model.with_exact(True).exact:
         del results["exact"]
     measured = {**common.source(folder), "split": FLAGS.split, "num_images": count}
+    if measured["image_file"] is None:
+        del measured["image_file"]  # as in records of before there were files of images
     records = CodecRecords(folder / "codecs.json")
     names = [n for n, factor in model.factors.items() if evaluation.codecs_apply(factor.likelihood)]
     codecs = records.find(measured) if names else {}

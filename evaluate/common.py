@@ -18,6 +18,12 @@ def define_flags():
         "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
     )
     flags.DEFINE_string("image_dir", None, "Overrides the run's folder of images.")
+    flags.DEFINE_string("image_file", None, "Overrides the run's file of images.")
+    flags.DEFINE_string(
+        "cache_dir",
+        None,
+        "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
+    )
     define_exact()
 
 
@@ -41,7 +47,7 @@ def source(folder):
     """Where the images of the run in `folder` come from, unless flags override it.
 
     Returns:
-      dict, "dataset" and "image_dir", as `data.load` takes them.
+      dict, "dataset", "image_dir" and "image_file", as `data.load` takes them.
 
     Raises:
       ValueError: for a run that was trained on arrays, where --dataset names no data set.
@@ -53,10 +59,11 @@ def source(folder):
             f"Expected the data set of the run in {folder}. Received: none, since it was trained on arrays. "
             "Give --dataset."
         )
-    image_dir = FLAGS.image_dir
-    if image_dir is None and dataset == config.get("dataset"):
-        image_dir = config["image_dir"]
-    return {"dataset": dataset, "image_dir": image_dir}
+    paths = {"image_dir": FLAGS.image_dir, "image_file": FLAGS.image_file}
+    if dataset == config.get("dataset"):
+        # Runs of before there were files of images have no such key.
+        paths = {name: path or config.get(name) for name, path in paths.items()}
+    return {"dataset": dataset, **paths}
 
 
 def images(folder, model, split):
@@ -68,6 +75,8 @@ def images(folder, model, split):
         model.image_size,
         data_dir=FLAGS.data_dir,
         image_dir=found["image_dir"],
+        cache_dir=FLAGS.cache_dir,
+        image_file=found["image_file"],
     )
 
 

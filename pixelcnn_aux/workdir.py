@@ -66,11 +66,11 @@ def _write_or_agree(file, settings, path, prefix=""):
         with contextlib.suppress(FileExistsError):  # A process beside this one was first.
             os.link(aside, file)
         aside.unlink()
-    found = _read_json(file)
-    if found != settings:
+    # A setting that an earlier version did not have yet is as good as None.
+    if differences := _differences(_read_json(file), settings, prefix):
         raise ValueError(
             f"Expected a workdir made with the same settings, {path} was made with others. "
-            f"Received: {_differences(found, settings, prefix)}. "
+            f"Received: {differences}. "
             f"Choose another --workdir, or the settings of this one."
         )
 

@@ -30,8 +30,7 @@ def pictures(count, seed=0, size=SIZE):
 
 def images(count, seed=0):
     """`pictures` as a split of a data set."""
-    pixels = tf.constant(pictures(count, seed))
-    return data.Images(count, SIZE, lambda index: pixels[index])
+    return data.Images(pictures(count, seed))
 
 
 def tiny_model(blocks=1, dropout=0.0, dtype=None, topology=None, exact=False, centered=False):

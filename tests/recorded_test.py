@@ -61,8 +61,7 @@ def trained(name):
     """The averaged weights of a model's last factor after one step of training: their sums, and nats."""
     model = build(name, "float32")
     factor = list(model.factors)[-1]
-    pixels = tf.constant(IMAGES)
-    images = data.Images(4, SIZE, lambda index: pixels[index])
+    images = data.Images(IMAGES)
     with tempfile.TemporaryDirectory() as folder:
         average = training.train_factor(
             model, factor, images, images, training.Training(1, 1, 4, 1e-2, 0.9), folder, seed=3

@@ -41,10 +41,10 @@ PRESETS = {
 }
 
 
-def load_pictures(name, split, image_size, data_dir=None, image_dir=None):
+def load_pictures(name, split, image_size, image_dir=None, image_file=None, **_):
     """Stands in for `data.load`."""
     images = helpers.images({"train": 8, "validation": 3}[split])
-    images.source = {"dataset": name, "image_dir": image_dir}
+    images.source = {"dataset": name, "image_dir": image_dir, "image_file": image_file}
     return images
 
 
@@ -115,19 +115,21 @@ class FlagsTest(tf.test.TestCase):
         self.assertEqual(self.trained()[0], ["image"])
 
     def test_another_data_set(self):
-        arguments = ["--dataset=folder", "--image_dir=here", "--data_dir=there", "--seed=7"]
-        self.run_program("--preset=small", *arguments)
+        places = {"image_dir": "here", "data_dir": "there", "cache_dir": "a", "image_file": "b"}
+        arguments = [f"--{name}={place}" for name, place in places.items()]
+        self.run_program("--preset=small", "--dataset=folder", "--seed=7", *arguments)
         for call in self.load.call_args_list:
             self.assertEqual(call.args[0], "folder")
             self.assertEqual(call.args[2], helpers.SIZE)
-            self.assertEqual(call.kwargs, {"data_dir": "there", "image_dir": "here"})
+            self.assertEqual(call.kwargs, places)
         self.assertEqual(self.trained()[1], {self.runs / "grayscale-small-folder"})
         self.assertEqual(self.train_factor.call_args.args[6], 7)
 
     def test_the_workdir_describes_the_run(self):
         self.run_program(f"--workdir={self.runs / 'mine'}")
         config = workdir.read(self.runs / "mine")
-        self.assertEqual((config["dataset"], config["image_dir"]), ("photos", None))
+        source = [config[key] for key in ("dataset", "image_dir", "image_file")]
+        self.assertEqual(source, ["photos", None, None])
         self.assertEqual(
             config["model"], json.loads(json.dumps(helpers.shared_model().description()))
         )

@@ -51,6 +51,12 @@ class CreateTest(tf.test.TestCase):
             workdir.create(self.folder, {**CONFIG, "model": nested})
         self.assertEqual(helpers.contents(self.folder), before)
 
+    def test_a_setting_that_was_not_there_yet_is_none(self):
+        workdir.create(self.folder, CONFIG)
+        workdir.create(self.folder, {**CONFIG, "image_file": None})
+        with self.assertRaisesRegex(ValueError, 'image_file: "a.npz" instead of null'):
+            workdir.create(self.folder, {**CONFIG, "image_file": "a.npz"})
+
     def test_other_things_are_left_as_they_are(self):
         self.folder.mkdir(parents=True)
         (self.folder / "thesis.tex").write_text("years of work")

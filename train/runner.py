@@ -9,7 +9,6 @@ from pixelcnn_aux import data, program, training, workdir
 
 FLAGS = flags.FLAGS
 
-
 # The fields of a `Training` that a flag overrides: for the factors that are trained.
 _OVERRIDES = ("epochs", "steps_per_epoch", "batch_size", "learning_rate", "decay")
 
@@ -22,12 +21,18 @@ def define_flags(presets):
     flags.DEFINE_string(
         "dataset",
         None,
-        "Overrides the preset's data set: photos, cifar10, celeb_a, folder, or one of a plugin.",
+        "Overrides the preset's data set: photos, cifar10, celeb_a, folder, arrays, or a plugin's.",
     )
     flags.DEFINE_string(
         "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
     )
     flags.DEFINE_string("image_dir", None, "The images of --dataset folder or celeb_a.")
+    flags.DEFINE_string("image_file", None, "The images of --dataset arrays, a .npz file.")
+    flags.DEFINE_string(
+        "cache_dir",
+        None,
+        "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
+    )
     flags.DEFINE_string(
         "workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."
     )
@@ -59,7 +64,9 @@ def train(name, preset_name, preset, factors, strategy, stop):
     """
     dataset = FLAGS.dataset or preset.dataset
     model = preset.constructor(**preset.model)
-    read = {"data_dir": FLAGS.data_dir, "image_dir": FLAGS.image_dir}
+    read = {
+        name: FLAGS[name].value for name in ("data_dir", "image_dir", "cache_dir", "image_file")
+    }
     images = data.load(dataset, "train", model.image_size, **read)
     validation = data.load(dataset, "validation", model.image_size, **read)
     folder = pathlib.Path(FLAGS.workdir or workdir.RUNS / f"{name}-{preset_name}-{dataset}")
@@ -80,9 +87,8 @@ def run(name, presets):
     define_flags(presets)
 
     def main():
-        strategy = (
-            training.default_strategy()
-        )  # Several hosts find each other before anything else.
+        # First, since several hosts find each other before TensorFlow does anything else.
+        strategy = training.default_strategy()
         preset = presets[FLAGS.preset]
         factors = list(preset.training)
         if FLAGS.factor not in ("all", *factors):

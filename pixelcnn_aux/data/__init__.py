@@ -1,13 +1,16 @@
 """Images to train and to evaluate on: embedded photographs, CIFAR-10, CelebA, folders, arrays.
 
     images = data.load("photos", "train")
-    for batch in images.training_batches(16, seed=0).take(1000):
-        ...  # uint8 [16, 32, 32, 3]
+    for batch in images.training_batches(16, seed=0):  # for ever
+        ...  # uint8 [16, 32, 32, 3], a NumPy array
 
-A data set is a function in a file of its own, which `register` makes known: here, or anywhere else.
+A data set is a function in a file of its own, which `register` makes known: here, or anywhere else. All of
+this is NumPy; TensorFlow is imported where image files are decoded, and for the data sets of TFDS.
 """
 
-from pixelcnn_aux.data import celeb_a, cifar10, folder, photos  # each registers its data set
+# Each of these modules registers its data set.
+from pixelcnn_aux.data import arrays, celeb_a, cifar10, folder, photos
 from pixelcnn_aux.data.folder import read_image
 from pixelcnn_aux.data.pipeline import Images, as_images, from_arrays
+from pixelcnn_aux.data.prefetch import Prefetched
 from pixelcnn_aux.data.registry import DATASETS, SPLITS, check_name, load, register

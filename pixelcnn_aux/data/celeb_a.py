@@ -1,13 +1,14 @@
 """The data set `celeb_a`: a folder of the official aligned JPEGs, or what TFDS has prepared of them."""
 
+import pathlib
 import re
 
-import tensorflow as tf
+from absl import logging
 
-from pixelcnn_aux import auxiliary
-from pixelcnn_aux.data import files, prepared
-from pixelcnn_aux.data.pipeline import Images, fits_in_memory, from_arrays
+from pixelcnn_aux.data import cache, files, heavy, prepared
+from pixelcnn_aux.data.pipeline import from_arrays
 from pixelcnn_aux.data.registry import register
+from pixelcnn_aux.data.resizing import halve
 
 _SIZE = (218, 178)  # of the official aligned images: (height, width)
 _SIDES = tuple(128 // 2**k for k in range(8))  # the paper's crop, and its halvings
@@ -15,8 +16,8 @@ _SIDES = tuple(128 // 2**k for k in range(8))  # the paper's crop, and its halvi
 _LAST_TRAIN, _LAST_VALIDATION = 162_770, 182_637  # numbers of files
 
 
-@register("celeb_a", image_dir=True)
-def celeb_a(split, image_size, data_dir, image_dir):
+@register("celeb_a", image_dir=True, cache_dir=True)
+def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
     """The images cropped to 128 x 128 as in the paper, and halved down to `image_size`."""
     sizes = [(side, side) for side in _SIDES]
     if image_size not in sizes:
@@ -26,17 +27,21 @@ def celeb_a(split, image_size, data_dir, image_dir):
         )
 
     def fit(image):
-        images = tf.ensure_shape(image, [*_SIZE, 3])[None, 50:-40, 25:-25]
-        while images.shape[1] > image_size[0]:
-            images = auxiliary.HalfResolution()(images)
-        return images[0]
+        if image.shape != (*_SIZE, 3):
+            raise ValueError(f"Expected an image of {_SIZE}. Received: {image.shape[:2]}")
+        image = image[50:-40, 25:-25]
+        while image.shape[0] > image_size[0]:
+            image = halve(image)
+        return image
 
     if image_dir is not None:
         height, width = _SIZE
         kind = f"of {width} x {height} pixels (width x height), named NNNNNN.jpg by their numbers"
         rule = f"train up to {_LAST_TRAIN}.jpg, validation up to {_LAST_VALIDATION}.jpg, then test"
-        return files.load(split, image_size, image_dir, fit, kind, split_of, rule)
-    return _through_tfds(split, image_size, data_dir, fit)
+        return files.load(
+            "celeb_a", split, image_size, image_dir, cache_dir, fit, kind, split_of, rule
+        )
+    return _through_tfds(split, image_size, data_dir, cache_dir, fit)
 
 
 def split_of(name):
@@ -49,9 +54,8 @@ def split_of(name):
     return "validation" if int(number[1]) <= _LAST_VALIDATION else "test"
 
 
-def _through_tfds(split, image_size, data_dir, fit):
-    import tensorflow_datasets as tfds
-
+def _through_tfds(split, image_size, data_dir, cache_dir, fit):
+    tfds = heavy.tfds()
     builder = tfds.builder("celeb_a", data_dir=data_dir)
     if not builder.is_prepared():
         raise FileNotFoundError(
@@ -60,13 +64,26 @@ def _through_tfds(split, image_size, data_dir, fit):
             "(img_align_celeba), or run tfds build celeb_a and give --data_dir where it is "
             "elsewhere, or do without: --dataset photos, --dataset folder."
         )
-    decoders = {"image": tfds.decode.SkipDecoding()}  # `files.decode` is nearer to the original
-    examples = prepared.examples(builder, split, decoders=decoders)
-    contents = examples.map(lambda example: example["image"])
-    num_images = builder.info.splits[split].num_examples
-    if fits_in_memory(num_images, image_size):
-        images = contents.map(lambda file: fit(files.decode(file)), tf.data.AUTOTUNE)
-        return from_arrays(images.batch(num_images).get_single_element())
-    with tf.device("CPU"):
-        contents = contents.batch(num_images).get_single_element()  # 1.4 GB at every image size
-    return Images(num_images, image_size, lambda index: fit(files.decode(contents[index])))
+    folder, num_images = pathlib.Path(builder.data_path), builder.info.splits[split].num_examples
+    source = {
+        "dataset": "celeb_a",
+        "folder": str(folder),
+        "split": split,
+        "image_size": list(image_size),
+        "files": files.described(folder, sorted(path.name for path in folder.iterdir())),
+    }
+
+    def decode(write):
+        decoders = {"image": tfds.decode.SkipDecoding()}  # `files.decode` is nearer to the original
+        examples = prepared.examples(builder, split, decoders=decoders).as_numpy_iterator()
+        contents = (example["image"] for example in examples)
+        images = files.in_threads(lambda file: fit(files.decode(file)), contents)
+        for done, image in enumerate(images, start=1):
+            write(image)
+            logging.log_every_n_seconds(
+                logging.INFO, "Decoded %d of %d images of %s", 5, done, num_images, folder
+            )
+        return [], True
+
+    pixels, _ = cache.load(cache_dir, source, decode)
+    return from_arrays(pixels)

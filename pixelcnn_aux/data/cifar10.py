@@ -6,8 +6,8 @@ import tempfile
 
 import numpy as np
 
-from pixelcnn_aux.data import prepared
-from pixelcnn_aux.data.pipeline import from_arrays
+from pixelcnn_aux.data import heavy, prepared
+from pixelcnn_aux.data.pipeline import Images
 from pixelcnn_aux.data.registry import register
 
 # Validation is the last 1000 of the official training images.
@@ -24,13 +24,12 @@ def cifar10(split, image_size, data_dir, image_dir):
             f"{image_size}. Choose a preset of that size, or another data set."
         )
     batches = prepared.examples(_prepare(data_dir), _SPLITS[split], batch_size=1000)
-    return from_arrays(np.concatenate([batch["image"] for batch in batches.as_numpy_iterator()]))
+    return Images(np.concatenate([batch["image"] for batch in batches.as_numpy_iterator()]))
 
 
 def _prepare(data_dir):
     """TFDS's builder of a CIFAR-10 that is there, after a download if need be."""
-    import tensorflow_datasets as tfds
-
+    tfds = heavy.tfds()
     builder = tfds.builder("cifar10", data_dir=data_dir)
     if builder.is_prepared():
         return builder
@@ -52,6 +51,6 @@ def _prepare(data_dir):
             f"Expected a prepared CIFAR-10 in {target}. Received: none, and its download failed "
             f"({type(error).__name__}: {error}). Run tfds build cifar10 on a machine with a network "
             "and copy the folder here, give --data_dir where it is elsewhere, or do without: "
-            "--dataset photos, --dataset folder."
+            "--dataset photos, --dataset arrays."
         ) from error
     return tfds.builder("cifar10", data_dir=data_dir)

@@ -1,27 +1,29 @@
-"""Image files: found, checked, decoded, and read as `Images`."""
+"""Image files: found, checked, and decoded once, into the cache of `cache`."""
 
+import itertools
 import multiprocessing.pool
 import os
+import pathlib
 
-import numpy as np
-import tensorflow as tf
 from absl import logging
 
-from pixelcnn_aux.data.pipeline import Images, fits_in_memory, from_arrays
+from pixelcnn_aux.data import cache, exif, heavy
+from pixelcnn_aux.data.pipeline import from_arrays
 from pixelcnn_aux.data.registry import SPLITS
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 MAX_PIXELS = 2**26  # 200 MB decoded, one per core: a small file can claim far more than that
+_AT_ONCE = 128  # images that threads decode ahead of the file that they are written to
 
 
-def load(split, image_size, image_dir, fit, kind, split_of, rule):
+def load(dataset, split, image_size, image_dir, cache_dir, fit, kind, split_of, rule):
     """The PNG and JPEG files under a folder that are of some kind, those of one split.
 
     Args:
-      split, image_size, image_dir: as a loader receives them.
-      fit: traced, uint8 [h, w, 3] -> uint8 [H, W, 3]; raises `tf.errors.OpError` for another
-        kind of image.
+      dataset: str, the name of the data set.
+      split, image_size, image_dir, cache_dir: as a loader receives them.
+      fit: function, uint8 [h, w, 3] -> uint8 [H, W, 3]; raises ValueError for another kind of image.
       kind: str, how messages call the files that are used.
       split_of: function of a file's name -> its split, or None: it is left out of all splits.
       rule: str, how messages explain `split_of`.
@@ -31,6 +33,8 @@ def load(split, image_size, image_dir, fit, kind, split_of, rule):
 
     Raises:
       FileNotFoundError: no such folder.
+      ImportError: files to decode, and no TensorFlow.
+      OSError: a cache folder that cannot be written.
       ValueError: no file to use in this split.
     """
     if not image_dir.is_dir():
@@ -38,77 +42,84 @@ def load(split, image_size, image_dir, fit, kind, split_of, rule):
             f"Expected a folder of images. Received: {image_dir}, which is none. "
             "Give an image_dir that exists."
         )
-    found = [path for path in image_dir.rglob("*") if path.suffix.lower() in _SUFFIXES]
     by_split = {name: [] for name in (*SPLITS, None)}
-    for path in sorted(path for path in found if not path.is_dir()):
-        by_split[split_of(path.name)].append(path)
-    paths = by_split[split]
+    for name in _names(image_dir):
+        by_split[split_of(name.rpartition("/")[2])].append(name)
+    names = by_split[split]
+    used = sorted([*names, *by_split[None]], key=_parts)
+    source = {
+        "dataset": dataset,
+        "folder": str(image_dir),
+        "split": split,
+        "image_size": list(image_size),
+        "files": described(image_dir, used),
+    }
 
-    fit = tf.function(fit, [tf.TensorSpec([None, None, 3], tf.uint8)])  # half the time of eager
-    # To check a file is to decode it, which costs more than to train a tiny network on it.
-    in_memory = fits_in_memory(len(paths), image_size)
-    pixels = np.empty((len(paths) if in_memory else 0, *image_size, 3), np.uint8)
-    good, skipped = [], [*by_split[None]]  # (path, fingerprint); paths
-    with multiprocessing.pool.ThreadPool() as pool:  # TensorFlow decodes without Python's lock
-        checks = pool.imap(lambda path: check(path, fit), paths, chunksize=16)
-        for done, (path, checked) in enumerate(zip(paths, checks), start=1):
-            if checked is None:
-                skipped.append(path)
+    def decode(write):
+        broken, unread = [], []
+
+        def read(name):
+            try:
+                return check(image_dir / name, fit)
+            except OSError:  # whatever the file is, it may be read another time
+                unread.append(name)
+
+        for done, (name, image) in enumerate(zip(names, in_threads(read, names)), start=1):
+            if image is None:
+                broken.append(name)
             else:
-                image, fingerprint = checked
-                if in_memory:
-                    pixels[len(good)] = image
-                good.append((os.fsencode(path), fingerprint))
+                write(image)
             logging.log_every_n_seconds(
-                logging.INFO, "Checked %d of %d image files of %s", 5, done, len(paths), image_dir
+                logging.INFO, "Decoded %d of %d image files of %s", 5, done, len(names), image_dir
             )
-    skipped = [path.relative_to(image_dir).as_posix() for path in sorted(skipped)]
+        return sorted([*broken, *by_split[None]], key=_parts), not unread
+
+    pixels, skipped = cache.load(cache_dir, source, decode)
     if skipped:
         logging.warning(
             "Left out %d of %d %s files of %s, which are no whole PNG or JPEG %s: %s",
-            *(len(skipped), len(good) + len(skipped), split, image_dir, kind, ", ".join(skipped)),
+            *(len(skipped), len(used), split, image_dir, kind, ", ".join(skipped)),
         )
-    if not good:
+    if not len(pixels):
         counts = ", ".join(f"{len(by_split[name])} {name}" for name in SPLITS)
         raise ValueError(
             f"Expected PNG or JPEG files {kind} in {image_dir} for the split {split!r}. Received: "
             f"{counts} files ({rule}), {len(skipped)} left out. Add images, or give another image_dir."
         )
-    if in_memory:
-        return from_arrays(pixels[: len(good)], skipped)
-    return Images(len(good), image_size, _reader(good, fit), skipped)
+    return from_arrays(pixels, skipped)
 
 
-def _reader(good, fit):
-    """What reads the pixels of a file by its index, out of a list of (path, fingerprint)."""
-    with tf.device("CPU"):
-        paths, fingerprints = map(tf.constant, zip(*good))
+def described(folder, names):
+    """What tells whether files are as they were.
 
-    def read(index):
-        contents = tf.io.read_file(paths[index])
-        # What is decoded here is what has been checked, or the run ends with the file's name.
-        message = tf.strings.join(
-            [
-                "Expected an image file as it was when the data set was loaded. Received: another, ",
-                paths[index],
-                ". Leave the files as they are while they are read, and start again.",
-            ]
-        )
-        unchanged = tf.debugging.Assert(
-            tf.equal(_fingerprint(contents), fingerprints[index]), [message]
-        )
-        with tf.control_dependencies([unchanged]):
-            return fit(decode(contents))
+    Args:
+      folder: their `pathlib.Path`.
+      names: list of str, below that.
 
-    return read
+    Returns:
+      List of [name, size in bytes, time of the last change in ns], both None where nothing is found.
+    """
+    return [[name, *_size_and_time(folder / name)] for name in names]
+
+
+def in_threads(read, items):
+    """Yields `read` of each of an iterable's items, in order, a few of them ahead."""
+    items = iter(items)
+    with multiprocessing.pool.ThreadPool() as pool:  # TensorFlow decodes without Python's lock
+        while some := list(itertools.islice(items, _AT_ONCE)):
+            yield from pool.imap(read, some)
 
 
 def check(path, fit):
-    """(Pixels, fingerprint) of an image file that decodes to the end and fits, None of any other."""
+    """The pixels of an image file that decodes to the end and fits, uint8 [H, W, 3]; None of any other.
+
+    Raises OSError for a file that cannot be read.
+    """
+    if not path.is_file():  # a pipe would never end
+        return None
+    tf = heavy.tensorflow()
+    contents = path.read_bytes()
     try:
-        if not path.is_file():  # a pipe would never end
-            return None
-        contents = path.read_bytes()
         if contents.startswith(_PNG):
             height, width = contents[20:24], contents[16:20]
             num_pixels = int.from_bytes(height, "big") * int.from_bytes(width, "big")
@@ -117,23 +128,38 @@ def check(path, fit):
             num_pixels = int(height) * int(width)
         else:
             return None
-        if num_pixels > MAX_PIXELS:
-            return None
-        return fit(decode(contents)).numpy(), _fingerprint(contents).numpy()
-    except (OSError, tf.errors.OpError):
+        return fit(decode(contents)) if num_pixels <= MAX_PIXELS else None
+    except (ValueError, tf.errors.OpError):
         return None
 
 
 def decode(contents):
-    """The bytes of a PNG or JPEG file of any kind -> uint8 [h, w, 3]; alpha is dropped."""
+    """The bytes of a PNG or JPEG file of any kind -> uint8 [h, w, 3], upright; alpha is dropped.
+
+    Raises `tf.errors.OpError` for a file that is broken.
+    """
+    tf = heavy.tensorflow()
     # This reads PNG just as well. TensorFlow's default is a faster transform, up to 7 levels off.
-    return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+    image = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE").numpy()
+    if contents.startswith(_JPEG):
+        image = exif.upright(image, exif.orientation(contents))
+    return image
 
 
-def resize(image, image_size):
-    """uint8 [h, w, 3] -> uint8 [H, W, 3]: every pixel is the mean of those that it covers."""
-    return tf.cast(tf.round(tf.image.resize(image, image_size, "area")), tf.uint8)
+def _names(folder):
+    """The names of the files below a folder that are called PNG or JPEG, in the order of their paths."""
+    paths = (pathlib.Path(parent, name) for parent, _, files in os.walk(folder) for name in files)
+    found = (path.relative_to(folder) for path in paths if path.suffix.lower() in _SUFFIXES)
+    return sorted(map(str, found), key=_parts)
 
 
-def _fingerprint(contents):
-    return tf.strings.to_hash_bucket_fast(contents, 2**63 - 1)
+def _parts(name):
+    return name.split("/")
+
+
+def _size_and_time(path):
+    try:
+        found = os.stat(path)
+    except OSError:  # a link to nowhere
+        return None, None
+    return found.st_size, found.st_mtime_ns

@@ -4,14 +4,13 @@ import hashlib
 import os
 import pathlib
 
-import tensorflow as tf
-
 from pixelcnn_aux.data import files
 from pixelcnn_aux.data.registry import register
+from pixelcnn_aux.data.resizing import resize
 
 
-@register("folder", image_dir=True)
-def folder(split, image_size, data_dir, image_dir):
+@register("folder", image_dir=True, cache_dir=True)
+def folder(split, image_size, data_dir, image_dir, cache_dir):
     """The center of each image at `image_size`; the splits are by the names of the files."""
     del data_dir
     if image_dir is None:
@@ -25,7 +24,9 @@ def folder(split, image_size, data_dir, image_dir):
     def fit_size(image):
         return fit(image, image_size)
 
-    return files.load(split, image_size, image_dir, fit_size, kind, split_of, rule)
+    return files.load(
+        "folder", split, image_size, image_dir, cache_dir, fit_size, kind, split_of, rule
+    )
 
 
 def read_image(path, image_size):
@@ -40,6 +41,8 @@ def read_image(path, image_size):
 
     Raises:
       FileNotFoundError: no such file.
+      ImportError: no TensorFlow, which decodes it.
+      OSError: a file that cannot be read.
       ValueError: a file that is no whole PNG or JPEG of at most 2**26 pixels.
     """
     path = pathlib.Path(path)
@@ -47,13 +50,13 @@ def read_image(path, image_size):
         raise FileNotFoundError(
             f"Expected an image file. Received: {path}, which does not exist. Give another path."
         )
-    checked = files.check(path, lambda image: fit(image, image_size))
-    if checked is None:
+    image = files.check(path, lambda image: fit(image, image_size))
+    if image is None:
         raise ValueError(
             f"Expected a whole PNG or JPEG file of at most {files.MAX_PIXELS} pixels. "
             f"Received: {path}, which is none. Give another file."
         )
-    return checked[0]
+    return image
 
 
 def split_of(name):
@@ -64,10 +67,8 @@ def split_of(name):
 
 def fit(image, image_size):
     """uint8 [h, w, 3] -> uint8 [H, W, 3]: the largest centered crop of that aspect, resized."""
-    height, width = image_size
-    shape = tf.shape(image, tf.int64)
-    crop_height = tf.clip_by_value(shape[1] * height // width, 1, shape[0])
-    crop_width = tf.clip_by_value(shape[0] * width // height, 1, shape[1])
-    top, left = (shape[0] - crop_height) // 2, (shape[1] - crop_width) // 2
-    crop = image[top : top + crop_height, left : left + crop_width]
-    return files.resize(tf.ensure_shape(crop, [None, None, 3]), image_size)
+    (height, width), (image_height, image_width, _) = image_size, image.shape
+    crop_height = min(max(image_width * height // width, 1), image_height)
+    crop_width = min(max(image_height * width // height, 1), image_width)
+    top, left = (image_height - crop_height) // 2, (image_width - crop_width) // 2
+    return resize(image[top : top + crop_height, left : left + crop_width], image_size)

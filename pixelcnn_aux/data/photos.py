@@ -4,10 +4,11 @@ import importlib.util
 import pathlib
 
 import numpy as np
+from PIL import Image
 
-from pixelcnn_aux.data import files
-from pixelcnn_aux.data.pipeline import from_arrays
+from pixelcnn_aux.data.pipeline import Images
 from pixelcnn_aux.data.registry import register
+from pixelcnn_aux.data.resizing import resize
 
 # Whole scenes are held out; the two motorcycle pictures are one scene, from two viewpoints.
 PHOTOS = {
@@ -51,12 +52,13 @@ def photos(split, image_size, data_dir, image_dir):
                 f"Expected the photograph {name} inside scikit-image. Received: none in {folder}. "
                 "Run pip install --upgrade 'pixelcnn_aux[photos]'."
             )
-        photo = files.decode((folder / name).read_bytes())
+        # Pillow, which scikit-image needs, gives the pixels that TensorFlow does, of these files.
+        photo = np.asarray(Image.open(folder / name).convert("RGB"))
         for side in SIDES:
             scale = side / min(photo.shape[:2])
             size = [round(scale * length) for length in photo.shape[:2]]
-            scaled = files.resize(photo, size).numpy()
+            scaled = resize(photo, size)
             windows = np.lib.stride_tricks.sliding_window_view(scaled, image_size, axis=(0, 1))
             windows = windows[:: stride[0], :: stride[1]]  # [rows, columns, 3, H, W]
             crops.append(np.moveaxis(windows, 2, -1).reshape(-1, *image_size, 3))
-    return from_arrays(np.concatenate(crops))
+    return Images(np.concatenate(crops))

@@ -2,6 +2,8 @@
 
 from absl import logging
 
+from pixelcnn_aux.data import heavy
+
 
 def examples(builder, split, **options):
     """The examples of a split, a `tf.data.Dataset`, in the order of their files.
@@ -11,10 +13,8 @@ def examples(builder, split, **options):
       split: str, a split of TFDS's.
       **options: of the builder's `as_dataset`.
     """
-    import tensorflow_datasets as tfds
-
     # One file at a time and nothing shuffled: the order is that of the files.
-    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    config = heavy.tfds().ReadConfig(interleave_cycle_length=1, try_autocache=False)
     verbosity = logging.get_verbosity()
     logging.set_verbosity(min(verbosity, logging.WARNING))  # TFDS tells at length what it opens
     try:

@@ -5,7 +5,7 @@
 
 The first leaves workdirs with random weights, images, and TensorFlow's log-likelihoods and gradients in a new
 folder, and a run that is stopped half-way. The second, which needs no TensorFlow, loads the same workdirs and
-compares; the run goes on under both.
+compares, and reads a data set; the run goes on under both.
 """
 
 import contextlib
@@ -135,7 +135,18 @@ def write(folder):
         np.savez(folder / f"{name}.npz", **computed(model))
 
 
+def read_data_set(folder):
+    """Reads a file of arrays, with TensorFlow neither needed nor imported."""
+    file = folder / "images.npz"
+    np.savez(file, train=IMAGES)
+    images = pa.data.load("arrays", "train", (8, 8), image_file=file)
+    with pa.data.Prefetched(images.training_batches(3, seed=0, flip=False)) as batches:
+        np.testing.assert_array_equal(np.sort(next(batches), axis=0), np.sort(IMAGES, axis=0))
+    assert "tensorflow" not in sys.modules
+
+
 def compare(folder):
+    read_data_set(folder)
     # JAX compiles operation by operation, on one core.
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         going_on = pool.apply_async(compare_runs, [folder])

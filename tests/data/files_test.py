@@ -1,16 +1,17 @@
-"""Tests of image files: every kind is decoded, broken and changed ones are found out."""
+"""Tests of image files: every kind is decoded, upright, broken ones are left out, and each is read once."""
 
+import io
 import os
-import shutil
+import pathlib
 import struct
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from PIL import Image
+from PIL import Image, ImageOps
 
-from pixelcnn_aux.data import files, folder, pipeline
+from pixelcnn_aux.data import files, folder
 from tests.data.helpers import FilesTest, encoded, everything, noise, taken
 
 
@@ -21,7 +22,8 @@ class LoadTest(FilesTest):
         def fit(image):
             return folder.fit(image, (8, 8))
 
-        return files.load("train", (8, 8), self.folder, fit, "", lambda name: "train", "")
+        arguments = "tests", "train", (8, 8), self.folder, self.cache
+        return files.load(*arguments, fit, "", lambda name: "train", "")
 
     def test_every_kind_of_png_and_jpeg_becomes_rgb(self):
         # A gray gradient, which every mode can hold and JPEG keeps.
@@ -88,38 +90,82 @@ class LoadTest(FilesTest):
         self.assertLen(everything(images.batches(8)), 2)
         taken(images.training_batches(4, seed=0), 3)
 
-    def test_a_file_lost_or_changed_after_the_check_is_named(self):
-        path = self.write("good.png", encoded(noise(8, 8, 3), "PNG"))
-        with mock.patch.object(pipeline, "_MAX_KEPT", 0):
-            images = self.load()
-        path.write_bytes(encoded(noise(8, 8, 3, seed=1), "PNG"))
-        with self.assertRaisesRegex(tf.errors.InvalidArgumentError, rf"another, {path}\. Leave"):
-            everything(images.batches(1))
-        path.write_bytes(b"no image at all")
-        with self.assertRaisesRegex(tf.errors.InvalidArgumentError, rf"another, {path}\. Leave"):
-            taken(images.training_batches(1, seed=0), 1)
-        path.unlink()
-        with self.assertRaisesRegex(tf.errors.NotFoundError, str(path)):
-            everything(images.batches(1))
+    def test_orientation_is_that_which_cameras_write(self):
+        # Gray blocks, each of its own value, which JPEG keeps; 8 x 16, so that sides differ.
+        pixels = np.arange(0, 256, 32, dtype=np.uint8).reshape(2, 4, 1)
+        pixels = pixels.repeat(8, axis=0).repeat(8, axis=1).repeat(3, axis=2)
+        plain = files.decode(encoded(pixels, "JPEG"))
+        for orientation in range(1, 9):
+            for order in ("<", ">"):
+                exif = Image.Exif()
+                exif.endian = order
+                exif[271] = "a camera"  # a tag before that of the orientation
+                exif[274] = orientation
+                file = encoded(pixels, "JPEG", exif=exif)
+                image = files.decode(file)
+                expected = ImageOps.exif_transpose(Image.open(io.BytesIO(file)))
+                self.assertAllEqual(image, np.asarray(expected))
+                if orientation == 1:
+                    self.assertAllEqual(image, plain)
+                elif orientation > 4:
+                    self.assertEqual(image.shape, (32, 16, 3))
+        self.write("lying.jpg", file)
+        self.assertAllEqual(self.load().take([0])[0], folder.fit(image, (8, 8)))
+        self.assertAllEqual(files.decode(encoded(pixels, "PNG", exif=exif)), pixels)
 
-    def test_kept_in_memory_or_read_anew(self):
+    def test_files_are_decoded_once(self):
         self.write("a.png", encoded(noise(9, 8, 3), "PNG"))
         self.write("b.png", b"broken")
         self.write("c.jpg", encoded(noise(16, 24, 3), "JPEG"))
-        kept = self.load()
-        with mock.patch.object(pipeline, "_MAX_KEPT", 3 * 8 * 8 * 3 - 1):  # no three files
-            anew = self.load()
-        for images in (kept, anew):
+        first = self.load()
+        with mock.patch.object(files, "decode", side_effect=AssertionError("decoded")):
+            with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
+                again = self.load()
+        self.assertIn("Left out 1 of 3", logs.output[0])
+        for images in (first, again):
             self.assertEqual((images.num_images, images.skipped), (2, ("b.png",)))
-            spec = tf.TensorSpec([5, 8, 8, 3], tf.uint8)
-            self.assertEqual(images.training_batches(5, seed=0).element_spec, spec)
-        whole = everything(anew.batches(2))
-        batches = taken(anew.training_batches(5, seed=0), 3)
-        shutil.rmtree(self.folder)
-        self.assertAllEqual(everything(kept.batches(2)), whole)
-        self.assertAllEqual(taken(kept.training_batches(5, seed=0), 3), batches)
-        with self.assertRaises(tf.errors.NotFoundError):
-            everything(anew.batches(2))
+            self.assertAllEqual(images.pixels, first.take(range(2)))
+            self.assertIsInstance(images.pixels, np.memmap)
+
+    def test_any_change_of_the_files_shows(self):
+        def colors():
+            return self.load().pixels[:, 0, 0, 0].tolist()
+
+        def write(name, color):
+            return self.write(name, encoded(np.full((8, 8, 3), color, np.uint8), "PNG"))
+
+        path = write("b.png", 10)
+        write("c.png", 20)
+        self.assertEqual(colors(), [10, 20])
+        write("a.png", 30)
+        self.assertEqual(colors(), [30, 10, 20])
+        write("c.png", 25)
+        self.assertEqual(colors(), [30, 10, 25])
+        before = path.stat()
+        write("b.png", 11)
+        self.assertEqual(path.stat().st_size, before.st_size)  # its time alone tells
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+        self.assertEqual(colors(), [30, 11, 25])
+        (self.folder / "a.png").unlink()
+        self.assertEqual(colors(), [11, 25])
+        path.rename(self.folder / "d.png")
+        self.assertEqual(colors(), [25, 11])
+
+    def test_a_file_that_cannot_be_read_is_tried_again(self):
+        self.write("a.png", encoded(noise(8, 8, 3), "PNG"))
+        path = self.write("b.png", encoded(noise(8, 8, 3), "PNG"))
+        read_bytes = pathlib.Path.read_bytes
+
+        def failing(self):
+            if self == path:
+                raise PermissionError
+            return read_bytes(self)
+
+        with mock.patch.object(pathlib.Path, "read_bytes", failing):
+            images = self.load()
+        self.assertEqual((images.num_images, images.skipped), (1, ("b.png",)))
+        images = self.load()
+        self.assertEqual((images.num_images, images.skipped), (2, ()))
 
     def test_files_of_no_split_are_left_out_of_all(self):
         for name in ("a.png", "b.png", "none_1.png", "none_2.png"):
@@ -129,7 +175,8 @@ class LoadTest(FilesTest):
         for split, skipped in (("train", ["c.png"]), ("test", [])):
             with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
                 images = files.load(
-                    split, (8, 8), self.folder, tf.identity, "of a kind", split_of, ""
+                    *("tests", split, (8, 8), self.folder, self.cache),
+                    *(lambda image: image, "of a kind", split_of, ""),
                 )
             self.assertEqual(images.num_images, 1)
             self.assertEqual(images.skipped, (*skipped, "none_1.png", "none_2.png"))

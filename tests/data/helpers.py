@@ -1,6 +1,9 @@
 """What the suites of the data sets share: image files, data sets in TFDS's form, and what batches hold."""
 
 import io
+import itertools
+import os
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -23,20 +26,23 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def everything(dataset):
-    return np.concatenate(list(dataset.as_numpy_iterator()))
+def everything(batches):
+    return np.concatenate(list(batches))
 
 
-def taken(dataset, count):
-    return np.stack(list(dataset.take(count).as_numpy_iterator()))
+def taken(batches, count):
+    return np.stack(list(itertools.islice(batches, count)))
 
 
 class FilesTest(tf.test.TestCase):
-    """With a folder to write image files to."""
+    """With a folder to write image files to, and one where decoded images are kept."""
 
     def setUp(self):
         super().setUp()
         self.folder = helpers.temporary_folder(self)
+        home = helpers.temporary_folder(self)
+        self.enter_context(mock.patch.dict(os.environ, XDG_CACHE_HOME=str(home)))
+        self.cache = home / "pixelcnn_aux"
 
     def write(self, name, contents):
         path = self.folder / name

@@ -1,6 +1,7 @@
 """Tests of the photographs: which are held out, and where the crops come from."""
 
 import importlib.util
+import pathlib
 from unittest import mock
 
 import numpy as np
@@ -8,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pixelcnn_aux import data
-from pixelcnn_aux.data import photos
+from pixelcnn_aux.data import files, photos
 from tests.data.helpers import everything
 
 
@@ -37,6 +38,13 @@ class PhotosTest(tf.test.TestCase):
         half = photo.reshape(256, 2, 256, 2, 3).mean(axis=(1, 3))
         crops = everything(data.load("photos", "train").batches(512, num_images=29**2))
         self.assertAllEqual(crops[4 * 29 + 3], np.round(half[32:64, 24:56]))
+
+    def test_pixels_are_those_that_tensorflow_decodes(self):
+        folder = importlib.util.find_spec("skimage").submodule_search_locations[0]
+        for name in (name for names in photos.PHOTOS.values() for name in names):
+            path = pathlib.Path(folder, "data", name)
+            decoded = files.decode(path.read_bytes())
+            self.assertAllEqual(np.asarray(Image.open(path).convert("RGB")), decoded, name)
 
     def test_without_scikit_image(self):
         with (

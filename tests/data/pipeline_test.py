@@ -1,4 +1,4 @@
-"""Tests of the pipelines: the order of images, what is read, and arrays as a data set."""
+"""Tests of batches: the order of images, what is read, and arrays as a data set."""
 
 import hashlib
 
@@ -6,7 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import data
+from tests import helpers
 from tests.data.helpers import everything, noise, taken
+
+SOURCE = ("dataset", "image_dir", "image_file")
 
 
 def numbered(count):
@@ -23,26 +26,38 @@ def numbers_and_flips(batches):
     return np.where(flips, batches[..., 0, 2, 0], batches[..., 0, 0, 0]), flips
 
 
+def counting(count):
+    """(`numbered` images, a list that the indices of those go to that are read)."""
+    read = []
+
+    class Counting(np.ndarray):
+        def __getitem__(self, indices):
+            read.extend(indices)
+            return np.asarray(self)[indices]
+
+    return data.Images(np.zeros((count, 2, 3, 3), np.uint8).view(Counting)), read
+
+
 class ImagesTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
         self.images = data.from_arrays(numbered(50))
 
     def test_batches_hold_every_image_once_in_order(self):
-        dataset = self.images.batches(16)
-        self.assertEqual([len(batch) for batch in dataset], [16, 16, 16, 2])
-        self.assertAllEqual(everything(dataset), numbered(50))
-        self.assertEqual(dataset.element_spec, tf.TensorSpec([None, 2, 3, 3], tf.uint8))
+        batches = list(self.images.batches(16))
+        self.assertEqual([len(batch) for batch in batches], [16, 16, 16, 2])
+        self.assertAllEqual(everything(batches), numbered(50))
+        batches[0][:] = 0  # they are no views
+        self.assertAllEqual(everything(self.images.batches(16)), numbered(50))
 
     def test_batches_stop_after_num_images(self):
         self.assertAllEqual(everything(self.images.batches(16, num_images=17)), numbered(17))
         self.assertLen(everything(self.images.batches(16, num_images=99)), 50)
 
     def test_training_batches_repeat_nothing_within_an_epoch(self):
-        dataset = self.images.training_batches(8, seed=3)  # 8 does not divide 50
-        self.assertEqual(dataset.element_spec, tf.TensorSpec([8, 2, 3, 3], tf.uint8))
-        self.assertEqual(dataset.cardinality(), tf.data.INFINITE_CARDINALITY)
-        numbers, _ = numbers_and_flips(taken(dataset, 25))
+        batches = taken(self.images.training_batches(8, seed=3), 25)  # 8 does not divide 50
+        self.assertEqual((batches.dtype, batches.shape), (np.uint8, (25, 8, 2, 3, 3)))
+        numbers, _ = numbers_and_flips(batches)
         epochs = numbers.reshape(4, 50)
         for epoch in epochs:
             self.assertAllEqual(np.sort(epoch), np.arange(50))
@@ -68,7 +83,7 @@ class ImagesTest(tf.test.TestCase):
         batches = taken(images.training_batches(4, seed=3), 10)
         self.assertEqual(
             hashlib.sha256(batches.tobytes()).hexdigest(),
-            "f525086fcdb6eb863dbec5eb34908188ecadd94f2732e2d55ab57ef5a8f6b324",
+            "4c905eab625ae0a4ad6fd5079b2e6eeadb29c510ae2396c7c25f1d13ec10dbcd",
         )
 
     def test_without_flips_the_order_is_the_same(self):
@@ -95,16 +110,38 @@ class ImagesTest(tf.test.TestCase):
         resumed, _ = numbers_and_flips(taken(images.training_batches(7, 0, first_step=2), 1))
         self.assertAllEqual(resumed, numbers[2:])
 
-    def test_resuming_reads_nothing_of_what_is_skipped(self):
-        read = []
+    def test_rows_are_those_of_the_whole_batches(self):
+        # 7 rows of 5 images: batches span two and three epochs.
+        images = data.from_arrays(noise(5, 4, 6, 3))
+        whole = taken(images.training_batches(7, seed=5, first_step=2), 20)
+        for rows in (slice(0, 3), slice(3, 7), slice(1, None, 2), slice(4, 4)):
+            part = taken(images.training_batches(7, seed=5, first_step=2, rows=rows), 20)
+            self.assertAllEqual(part, whole[:, rows])
 
-        def counting(index):
-            tf.py_function(lambda i: read.append(int(i)), [index], [])
-            return tf.zeros([1, 1, 3], tf.uint8)
+    def test_nothing_is_read_but_the_rows_of_the_batches_asked_for(self):
+        images, read = counting(1000)
+        batches = images.training_batches(10, 0, first_step=10**12 + 99, rows=slice(2, 5))
+        self.assertEmpty(read)
+        taken(batches, 2)
+        self.assertLen(read, 6)
+        numbers, _ = numbers_and_flips(
+            taken(self.images.training_batches(10, 0, 10**12, rows=slice(2, 5)), 1)
+        )
+        self.assertEqual(numbers.shape, (1, 3))
 
-        images = data.Images(1000, (1, 1), counting)
-        taken(images.training_batches(10, seed=0, first_step=10**12 + 99), 1)
-        self.assertLess(len(read), 500)  # what it reads ahead; an epoch is 1000
+    def test_batches_come_from_a_mapped_file_as_from_memory(self):
+        pixels = noise(20, 4, 6, 3)
+        file = helpers.temporary_folder(self) / "pixels.npy"
+        np.save(file, pixels)
+        mapped, kept = data.from_arrays(np.load(file, mmap_mode="r")), data.from_arrays(pixels)
+        for images in (mapped, kept):
+            for batches in (images.batches(7), images.training_batches(7, seed=1)):
+                self.assertIs(type(next(batches)), np.ndarray)
+            self.assertIs(type(images.take([1])), np.ndarray)
+        self.assertAllEqual(everything(mapped.batches(7)), pixels)
+        self.assertAllEqual(mapped.take([3, 1]), pixels[[3, 1]])
+        one, other = (taken(images.training_batches(7, seed=1), 9) for images in (mapped, kept))
+        self.assertAllEqual(one, other)
 
     def test_images_are_taken_by_index(self):
         indices = [49, 0, 7, 7]
@@ -119,14 +156,9 @@ class ImagesTest(tf.test.TestCase):
                 self.images.take([3, index])
 
     def test_what_is_not_taken_is_not_read(self):
-        read = []
-
-        def counting(index):
-            tf.py_function(lambda i: read.append(int(i)), [index], [])
-            return tf.zeros([1, 1, 3], tf.uint8)
-
-        data.Images(1000, (1, 1), counting).take([999, 3])
-        self.assertCountEqual(read, [999, 3])
+        images, read = counting(1000)
+        images.take([999, 3])
+        self.assertEqual(read, [999, 3])
 
 
 class FromArraysTest(tf.test.TestCase):
@@ -136,7 +168,7 @@ class FromArraysTest(tf.test.TestCase):
             images = data.from_arrays(given)
             self.assertEqual((images.num_images, images.image_size), (5, (4, 6)))
             self.assertEqual(images.skipped, ())
-            self.assertEqual(images.source, {"dataset": None, "image_dir": None})
+            self.assertEqual(images.source, dict.fromkeys(SOURCE))
             self.assertAllEqual(everything(images.batches(2)), pixels)
 
     def test_images_stay_what_they_are(self):
@@ -150,6 +182,12 @@ class FromArraysTest(tf.test.TestCase):
         images, before = data.from_arrays(pixels), pixels.copy()
         pixels[:] = 0
         self.assertAllEqual(everything(images.batches(100)), before)
+
+    def test_a_mapped_file_is_not_copied(self):
+        file = helpers.temporary_folder(self) / "pixels.npy"
+        np.save(file, noise(5, 4, 6, 3))
+        mapped = np.load(file, mmap_mode="r")
+        self.assertIs(data.from_arrays(mapped).pixels, mapped)
 
     def test_what_is_no_uint8_pixels_is_refused(self):
         for pixels, received in (

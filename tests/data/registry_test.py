@@ -1,6 +1,7 @@
 """Tests of how data sets are registered and loaded by their names."""
 
 import importlib.machinery
+import os
 import pathlib
 import sys
 import textwrap
@@ -19,13 +20,18 @@ from tests.data.helpers import everything, noise
 class LoadTest(tf.test.TestCase):
     def test_wrong_arguments(self):
         for arguments, message in (
-            (("mnist", "train"), r"celeb_a, cifar10, folder, photos\. Received: 'mnist'.*--plugin"),
+            (("mnist", "train"), r"arrays, celeb_a, .*, photos\. Received: 'mnist'.*--plugin"),
             (("photos", "valid"), r"train, validation, test\. Received: 'valid'"),
             (("folder", "train"), r"folder of images.*Received: none\. Give image_dir"),
             (
                 ("photos", "train", (32, 32), None, "here"),
-                r"'here'\. Leave .*takes one: celeb_a, folder\.",
+                r"here'\. Leave .*takes one: celeb_a, folder\.",
             ),
+            (
+                ("folder", "train", (32, 32), None, None, None, "here.npz"),
+                r"no image_file .*'folder'.*here\.npz'\. Leave .*takes one: arrays\.",
+            ),
+            (("arrays", "train"), r"file of arrays.*Received: none\. Give image_file.*savez"),
             (("photos", "train", (129, 32)), "128 x 128.*129"),
             (("cifar10", "train", (64, 64)), r"\(32, 32\).*\(64, 64\)"),
             (("celeb_a", "train", (48, 48)), r"\(128, 128\), \(64, 64\), .*, \(1, 1\).*\(48, 48\)"),
@@ -74,8 +80,9 @@ class RegisterTest(tf.test.TestCase):
         self.assertIn("textures", data.DATASETS)
         images = data.load("textures", "validation", [4, 6], image_dir=str(self.folder))
         self.assertAllEqual(everything(images.batches(2)), pixels)
-        self.assertEqual(images.source, {"dataset": "textures", "image_dir": str(self.folder)})
-        with self.assertRaisesRegex(ValueError, "one of celeb_a, .*, textures"):
+        source = {"dataset": "textures", "image_dir": str(self.folder), "image_file": None}
+        self.assertEqual(images.source, source)
+        with self.assertRaisesRegex(ValueError, "one of arrays, .*, textures"):
             data.load("texture", "train")
 
     def test_the_loader_receives_what_is_checked(self):
@@ -84,10 +91,36 @@ class RegisterTest(tf.test.TestCase):
         images = data.load("mine", "test", [4, 6], "there", "~/here")
         home = pathlib.Path("~/here").expanduser()
         loader.assert_called_once_with("test", (4, 6), "there", home)
-        self.assertEqual(images.source, {"dataset": "mine", "image_dir": str(home)})
+        source = {"dataset": "mine", "image_dir": str(home), "image_file": None}
+        self.assertEqual(images.source, source)
         data.load("mine", "test", [4, 6], image_dir="here")
         self.assertEqual(loader.call_args.args[3], pathlib.Path.cwd() / "here")
         self.assertIsNone(data.load("mine", "test", [4, 6]).source["image_dir"])
+
+    def test_a_file_takes_the_place_of_the_folder(self):
+        loader = mock.Mock(__module__="mine", return_value=data.from_arrays(noise(1, 4, 6, 3)))
+        data.register("mine", image_file=True)(loader)
+        images = data.load("mine", "test", [4, 6], image_file="here.npz")
+        file = pathlib.Path.cwd() / "here.npz"
+        loader.assert_called_once_with("test", (4, 6), None, file)
+        source = {"dataset": "mine", "image_dir": None, "image_file": str(file)}
+        self.assertEqual(images.source, source)
+        with self.assertRaisesRegex(ValueError, "no image_dir for the data set 'mine'"):
+            data.load("mine", "train", image_dir="here")
+        with self.assertRaisesRegex(ValueError, "image_dir or image_file .*'both'. Received: both"):
+            data.register("both", image_dir=True, image_file=True)
+
+    def test_the_folder_of_what_is_decoded(self):
+        loader = mock.Mock(__module__="mine", return_value=data.from_arrays(noise(1, 4, 6, 3)))
+        data.register("mine", cache_dir=True)(loader)
+        for given, environment, expected in (
+            ("here", {}, pathlib.Path.cwd() / "here"),
+            (None, {"XDG_CACHE_HOME": "/caches"}, "/caches/pixelcnn_aux"),
+            (None, {"HOME": "/home/me"}, "/home/me/.cache/pixelcnn_aux"),
+        ):
+            with mock.patch.dict(os.environ, environment, clear=True):
+                data.load("mine", "test", [4, 6], cache_dir=given)
+            loader.assert_called_with("test", (4, 6), None, None, pathlib.Path(expected))
 
     def test_a_folder_is_refused_unless_the_registration_says_otherwise(self):
         data.register("mine")(lambda *arguments: self.fail("loaded"))

@@ -1,0 +1,61 @@
+"""Smaller and larger images, in NumPy alone."""
+
+import numpy as np
+
+
+def resize(image, image_size):
+    """Every pixel is the mean of the area that it covers.
+
+    The sums are those of `tf.image.resize(image, image_size, "area")`, in float32 and in the same order, so
+    that the same pixels come out, bit for bit.
+
+    Args:
+      image: uint8 [h, w, C].
+      image_size: (H, W).
+
+    Returns:
+      uint8 [H, W, C].
+    """
+    (rows, row_weights, height), (columns, column_weights, width) = (
+        _covered(length, size) for length, size in zip(image.shape, image_size)
+    )
+    sums = sum(
+        image[:, column].astype(np.float32) * weight[:, np.newaxis]
+        for column, weight in zip(columns, column_weights)
+    )
+    sums = sum(
+        sums[row] * weight[:, np.newaxis, np.newaxis] for row, weight in zip(rows, row_weights)
+    )
+    return np.rint(sums * np.float32(1.0 / float(height * width))).astype(np.uint8)
+
+
+def halve(images):
+    """The rounded mean of each block of 2 x 2, as `auxiliary.HalfResolution` has it.
+
+    Args:
+      images: uint8 [..., H, W, C], H and W even.
+
+    Returns:
+      uint8 [..., H / 2, W / 2, C].
+    """
+    rows = images[..., ::2, :, :].astype(np.uint16) + images[..., 1::2, :, :]
+    return ((rows[..., ::2, :] + rows[..., 1::2, :] + 2) // 4).astype(np.uint8)
+
+
+def _covered(length, size):
+    """What each of `size` cells covers of an axis of `length` cells.
+
+    Returns:
+      (int [K, size], float32 [K, size], float32): the K cells that each covers at most, how much of
+      them, and how long a cell is.
+    """
+    scale = np.float32(length) / np.float32(size)
+    edges = np.arange(size + 1, dtype=np.float32) * scale
+    low, high = edges[:-1], edges[1:]
+    first, end = np.floor(low).astype(int), np.ceil(high).astype(int)
+    cells = first + np.arange(np.max(end - first))[:, np.newaxis]
+    left, right = cells.astype(np.float32), (cells + 1).astype(np.float32)
+    weights = np.minimum(right, high) - np.maximum(left, low)
+    weights = np.where((left < low) & (right > high), scale, weights)  # the difference is rounded
+    weights = np.where(cells < end, weights, np.float32(0.0))
+    return np.minimum(cells, length - 1), weights, scale

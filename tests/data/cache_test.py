@@ -1,0 +1,295 @@
+"""Tests of decoded images on disk: used while they are whole and of these files, by one process at a time."""
+
+import contextlib
+import errno
+import json
+import multiprocessing.pool
+import os
+import pathlib
+import resource
+import signal
+import time
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from pixelcnn_aux.data import cache
+from tests import helpers
+from tests.data.helpers import noise
+
+PROCESSES = multiprocessing.get_context("spawn")
+SOURCE = {
+    "dataset": "tests",
+    "folder": "/images",
+    "split": "train",
+    "image_size": [4, 6],
+    "files": [["a.png", 100, 10**18 + 1], ["b.png", None, None]],
+}
+PIXELS = noise(50, 4, 6, 3)
+
+
+def load(place, pixels=PIXELS, repeatable=True, **changes):
+    """(What `cache.load` returns, whether it decoded): `pixels` are what is decoded."""
+    decoded = []
+
+    def decode(write):
+        decoded.append(True)
+        for image in pixels:
+            write(image)
+        return ["b.png"], repeatable
+
+    return cache.load(place, {**SOURCE, **changes}, decode), bool(decoded)
+
+
+def decode_for_ever(folder):
+    def decode(write):
+        for image in PIXELS:
+            write(image)
+        (folder / "written").touch()
+        time.sleep(600)
+
+    cache.load(folder, SOURCE, decode)
+
+
+class CacheTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self) / "not" / "there"
+
+    def files(self, suffix):
+        return sorted(self.folder.glob(f"*{suffix}"))
+
+    def assertLoads(self, decoded, pixels=PIXELS, **changes):
+        (received, skipped), again = load(self.folder, pixels, **changes)
+        self.assertAllEqual(received, pixels)
+        self.assertEqual(skipped, ["b.png"])
+        self.assertIsInstance(received, np.memmap)
+        self.assertFalse(received.flags.writeable)
+        self.assertEqual(again, decoded)
+
+    def test_what_is_decoded_is_kept(self):
+        self.assertLoads(decoded=True)
+        self.assertLoads(decoded=False)
+        self.assertEqual(
+            [path.suffix for path in sorted(self.folder.iterdir())], [".json", ".lock", ".npy"]
+        )
+        [file] = self.files(".npy")
+        self.assertStartsWith(file.name, "tests-train-4x6-")
+        self.assertAllEqual(np.load(file), PIXELS)
+
+    def test_each_source_has_files_of_its_own(self):
+        changes = (
+            {},
+            {"dataset": "others"},
+            {"folder": "/others"},
+            {"split": "test"},
+            {"image_size": [2, 12]},
+        )
+        for decoded in (True, False):
+            for seed, change in enumerate(changes):
+                size = change.get("image_size", [4, 6])
+                self.assertLoads(decoded, noise(5, *size, 3, seed=seed), **change)
+
+    def test_other_files_of_the_same_place_replace_them(self):
+        self.assertLoads(decoded=True)
+        for files in ([["a.png", 100, 10**18]], [["a.png", 101, 10**18]], [["c.png", 1, 1]]):
+            self.assertLoads(decoded=True, pixels=PIXELS[:7], files=files)
+            self.assertLoads(decoded=False, pixels=PIXELS[:7], files=files)
+        self.assertLen(self.files(".npy"), 1)
+        with mock.patch.object(cache, "FORMAT", cache.FORMAT + 1):
+            self.assertLoads(decoded=True)
+
+    def test_mapped_pixels_stay_when_others_replace_them(self):
+        (pixels, _), _ = load(self.folder)
+        self.assertLoads(decoded=True, pixels=255 - PIXELS, files=[])
+        self.assertAllEqual(pixels, PIXELS)
+
+    def test_damage_is_found_and_decoded_anew(self):
+        def flipped(contents, at):
+            return contents[:at] + bytes([contents[at] ^ 1]) + contents[at + 1 :]
+
+        self.assertLoads(decoded=True)
+        [array], [manifest] = self.files(".npy"), self.files(".json")
+        whole, described = array.read_bytes(), manifest.read_bytes()
+        found = json.loads(described)
+        damaged_arrays = (
+            b"",
+            whole[:60],
+            whole[:-1],
+            whole + b"\0",
+            whole[:200] + bytes(100) + whole[300:],
+            flipped(whole, 30),
+            flipped(whole, len(whole) - 1),
+            b"\x93NUMPY" + b"\xff" * (len(whole) - 6),
+        )
+        damaged_manifests = (
+            b"",
+            described[:-5],
+            b"null",
+            b"[]",
+            b"[" * 100_000,
+            b"\xff\xfe",
+            *(
+                json.dumps({**found, key: value}).encode()
+                for key, value in (
+                    ("shape", [49, 4, 6, 3]),
+                    ("shape", [50, 4, 6]),
+                    ("shape", "50"),
+                    ("shape", [0, 4, 6, 3]),
+                    ("crc32", []),
+                    ("crc32", [1]),
+                    ("crc32", None),
+                )
+            ),
+        )
+        for file, contents in [
+            *((array, contents) for contents in damaged_arrays),
+            *((manifest, contents) for contents in damaged_manifests),
+        ]:
+            file.write_bytes(contents)
+            with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
+                self.assertLoads(decoded=True)
+            self.assertIn(f"decoded images in {array}. Received: a damaged file", logs.output[0])
+            self.assertLoads(decoded=False)
+        for file in (array, manifest):
+            file.unlink()
+            self.assertLoads(decoded=True)
+
+    def test_every_block_has_a_checksum(self):
+        with mock.patch.object(cache, "_BLOCK", 3 * 72):  # of three images, the last one of two
+            self.assertLoads(decoded=True)
+            self.assertLoads(decoded=False)
+            [array], [manifest] = self.files(".npy"), self.files(".json")
+            self.assertLen(json.loads(manifest.read_text())["crc32"], 17)
+            whole = array.read_bytes()
+            for block in range(17):
+                at = 128 + 3 * 72 * block + 100
+                array.write_bytes(whole[:at] + bytes([whole[at] ^ 8]) + whole[at + 1 :])
+                self.assertLoads(decoded=True)
+            # Of a large file some are compared, and others the next time.
+            with mock.patch.object(cache, "_CHECKED", 3):
+                for _ in range(200):
+                    array.write_bytes(whole[:at] + bytes([whole[at] ^ 8]) + whole[at + 1 :])
+                    decoded = load(self.folder)[1]
+                    if decoded:
+                        break
+                self.assertTrue(decoded)
+
+    def test_what_may_be_otherwise_next_time_is_not_kept(self):
+        for _ in range(2):
+            self.assertLoads(decoded=True, repeatable=False)
+        self.assertLoads(decoded=True)
+        self.assertLoads(decoded=False)
+        self.assertLoads(decoded=True, repeatable=False, files=[])
+        self.assertLoads(decoded=True)  # the manifest of before is gone
+
+    def test_no_images_are_not_kept(self):
+        for _ in range(2):
+            (pixels, skipped), decoded = load(self.folder, PIXELS[:0])
+            self.assertEqual((pixels.shape, skipped, decoded), ((0, 4, 6, 3), ["b.png"], True))
+        self.assertEqual([path.suffix for path in self.folder.iterdir()], [".lock"])
+
+    def test_an_error_while_decoding_leaves_what_was_there(self):
+        self.assertLoads(decoded=True)
+        before = helpers.contents(self.folder)
+
+        def decode(write):
+            write(PIXELS[0])
+            raise KeyboardInterrupt
+
+        with self.assertRaises(KeyboardInterrupt):
+            cache.load(self.folder, {**SOURCE, "files": []}, decode)
+        self.assertEqual(helpers.contents(self.folder), before)
+
+    def test_a_folder_that_cannot_be_written(self):
+        self.folder.parent.mkdir(parents=True)
+        self.folder.write_text("a file")
+        for folder in (self.folder, self.folder / "below"):
+            with self.assertRaisesRegex(
+                OSError, rf"with room for them: {folder}\. Received: .*--cache_dir\)\.$"
+            ):
+                load(folder)
+
+    def test_a_full_disk_leaves_nothing(self):
+        @contextlib.contextmanager
+        def files_of_at_most(size):
+            before = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+            try:
+                yield
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+        no_space = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        for limit, pixels, reason in (
+            (files_of_at_most(1000), PIXELS, "File too large"),  # when all is flushed
+            (files_of_at_most(10_000), np.tile(PIXELS, [9, 1, 1, 1]), "File too large"),  # before
+            (
+                mock.patch.object(os, "fsync", side_effect=no_space),
+                PIXELS,
+                "No space left on device",
+            ),
+        ):
+            with limit, self.assertRaises(OSError) as caught:
+                load(self.folder, pixels)
+            message = str(caught.exception)
+            self.assertIn(f"room for them: {self.folder}. Received: {reason}. Make room", message)
+            self.assertNotIn("\n", message)
+            self.assertEqual([path.suffix for path in self.folder.iterdir()], [".lock"])
+        self.assertLoads(decoded=True)
+
+    def test_of_several_at_once_one_decodes(self):
+        def slow_pixels():
+            for image in PIXELS:
+                time.sleep(0.005)
+                yield image
+
+        # Threads exclude each other as processes do: each opens the lock for itself.
+        with multiprocessing.pool.ThreadPool(3) as pool:
+            results = pool.map(lambda _: load(self.folder, slow_pixels()), range(3), chunksize=1)
+        for (pixels, _), _ in results:
+            self.assertAllEqual(pixels, PIXELS)
+        self.assertEqual(sum(decoded for _, decoded in results), 1)
+
+    def test_a_killed_process_leaves_nothing_that_looks_whole(self):
+        self.folder.mkdir(parents=True)
+        process = PROCESSES.Process(target=decode_for_ever, args=(self.folder,), daemon=True)
+        process.start()
+        self.addCleanup(process.kill)
+        end = time.monotonic() + 300
+        while not (self.folder / "written").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        process.kill()
+        process.join()
+        self.assertEqual(process.exitcode, -signal.SIGKILL)
+        self.assertLen(self.files(".writing"), 1)
+        self.assertLoads(decoded=True)
+        self.assertEmpty(self.files(".writing"))
+
+    def test_killed_between_the_renames(self):
+        """With new pixels in the place of old ones, the old manifest is not theirs."""
+        self.assertLoads(decoded=True)
+        replace = os.replace
+
+        def replace_and_stop(source, target):
+            replace(source, target)
+            raise KeyboardInterrupt
+
+        with mock.patch.object(os, "replace", replace_and_stop):
+            with contextlib.suppress(KeyboardInterrupt):
+                load(self.folder, 255 - PIXELS, files=[])
+        [array] = self.files(".npy")
+        self.assertAllEqual(np.load(array), 255 - PIXELS)
+        self.assertEmpty(self.files(".json"))
+        self.assertLoads(decoded=True)
+
+    def test_names_may_be_no_unicode(self):
+        name = os.fsdecode(b"\xff.png")
+        self.assertLoads(decoded=True, folder=str(pathlib.Path("/", name)), files=[[name, 1, 1]])
+        self.assertLoads(decoded=False, folder=str(pathlib.Path("/", name)), files=[[name, 1, 1]])
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,107 @@
+"""Tests of items made ahead: their order, errors, and how the thread ends."""
+
+import itertools
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+
+import tensorflow as tf
+
+from pixelcnn_aux.data import Prefetched
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def wait_until(condition):
+    end = time.monotonic() + 60
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.001)
+
+
+class PrefetchedTest(tf.test.TestCase):
+    def test_all_items_in_order_and_then_the_end(self):
+        with Prefetched(range(100), size=3) as items:
+            self.assertEqual(list(items), list(range(100)))
+            for _ in range(2):
+                with self.assertRaises(StopIteration):
+                    next(items)
+
+    def test_so_many_are_made_ahead_and_no_more(self):
+        made = []
+        with Prefetched((made.append(i) for i in itertools.count()), size=3) as items:
+            wait_until(lambda: len(made) == 4)
+            time.sleep(0.05)
+            self.assertLen(made, 4)  # three are ready, and one waits for its place
+            next(items)
+            wait_until(lambda: len(made) == 5)
+            time.sleep(0.05)
+            self.assertLen(made, 5)
+
+    def test_an_error_is_raised_in_its_place(self):
+        def failing():
+            yield 1
+            raise KeyError("lost")
+
+        with Prefetched(failing()) as items:
+            self.assertEqual(next(items), 1)
+            with self.assertRaisesRegex(KeyError, "lost"):
+                next(items)
+            with self.assertRaises(StopIteration):
+                next(items)
+
+    def test_time_is_counted_that_is_waited_for_items(self):
+        made = threading.Event()
+
+        def slow():
+            made.wait()
+            yield from range(3)
+
+        with Prefetched(slow()) as items:
+            self.assertEqual(items.waited, 0.0)
+            timer = threading.Timer(0.2, made.set)
+            timer.start()
+            next(items)
+            self.assertGreater(items.waited, 0.1)
+            waited = items.waited
+            wait_until(lambda: len(items._items) == 2)
+            time.sleep(0.2)  # which nobody waits for an item
+            next(items)
+            self.assertLess(items.waited - waited, 0.1)
+
+    def test_closed_its_thread_ends(self):
+        for taken in (0, 5):
+            before = threading.active_count()
+            items = Prefetched(itertools.count(), size=2)
+            self.assertEqual([next(items) for _ in range(taken)], list(range(taken)))
+            self.assertEqual(threading.active_count(), before + 1)
+            items.close()
+            self.assertEqual(threading.active_count(), before)
+            items.close()
+            with self.assertRaises(StopIteration):
+                next(items)
+
+    def test_an_interpreter_ends_that_has_one_open(self):
+        code = """
+import importlib.util, itertools, sys, time
+spec = importlib.util.spec_from_file_location("prefetch", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+items = [module.Prefetched(x) for x in (itertools.count(), (time.sleep(600) for _ in "a"))]
+print(next(items[0]))
+"""
+        file = ROOT / "pixelcnn_aux" / "data" / "prefetch.py"
+        result = subprocess.run(
+            [sys.executable, "-c", code, file],
+            env=dict(os.environ),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "0\n", ""))
+
+
+if __name__ == "__main__":
+    tf.test.main()
