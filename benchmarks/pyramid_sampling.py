@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from benchmarks import flops
+from evaluate import flops
 from pixelcnn_aux import presets, program
 
 FLAGS = flags.FLAGS

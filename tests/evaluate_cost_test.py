@@ -1,0 +1,308 @@
+"""Tests of what training costs: arithmetic and kept activations against counts by hand, and the program."""
+
+import json
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+import pixelcnn_aux as pa
+from evaluate import activations, cost
+from evaluate import flops as arithmetic
+from pixelcnn_aux import presets
+from pixelcnn_aux.networks import topology
+from pixelcnn_aux.training import Training
+from tests import helpers
+
+BATCH, HEIGHT, WIDTH, FILTERS, OUT = 2, 4, 6, 5, 7
+PIXELS = BATCH * HEIGHT * WIDTH
+COSTLY = Training(2, 5, 3, 1e-3, 1.0)  # 10 steps of 3 images
+CHEAP = Training(1, 7, 2, 1e-3, 1.0)
+
+
+def image_spec(channels, batch=BATCH):
+    return tf.TensorSpec([batch, HEIGHT, WIDTH, channels], tf.float32)
+
+
+def variables(layer):
+    return [weight.value for weight in layer.trainable_variables]
+
+
+class DenseTest(tf.test.TestCase):
+    """Two products of matrices with an ELU between them: [2, 3] -> [2, 4] -> [2, 1]."""
+
+    def trace(self, between=tf.identity):
+        first, last = tf.Variable(tf.ones([3, 4])), tf.Variable(tf.ones([4, 1]))
+
+        def loss(x):
+            return tf.reduce_sum(between(tf.nn.elu(x @ first)) @ last)
+
+        return activations.trace(loss, [first, last], tf.TensorSpec([2, 3]))
+
+    def test_arithmetic(self):
+        self.assertEqual(arithmetic.products(self.trace().forward), 2 * (2 * 4 * 3 + 2 * 1 * 4))
+
+    def test_kept_are_the_input_and_what_elu_gives(self):
+        kept = self.trace().kept()
+        self.assertCountEqual([tensor.shape for tensor in kept], [[2, 3], [2, 4]])
+        self.assertEqual(activations.num_bytes(kept), 4 * (6 + 8))
+        self.assertEqual(activations.num_bytes(kept, mixed=True), 2 * (6 + 8))
+
+    def test_another_shape_of_the_same_memory_does_not_count_again(self):
+        kept = self.trace(lambda x: tf.reshape(tf.reshape(x, [4, 2]), [2, 4])).kept()
+        self.assertEqual(activations.num_bytes(kept), 4 * (6 + 8))
+
+    def test_another_tensor_counts(self):
+        kept = self.trace(tf.square).kept()
+        self.assertEqual(activations.num_bytes(kept), 4 * (6 + 8 + 8))
+
+    def test_what_no_gradient_needs_does_not_count(self):
+        kept = self.trace(lambda x: x + tf.stop_gradient(tf.exp(x))).kept()
+        # The sum is the second product's input, and the ELU its own gradient's: exp's output is neither.
+        self.assertEqual(activations.num_bytes(kept), 4 * (6 + 8 + 8))
+
+    def test_a_loop_is_refused(self):
+        def looped(x):
+            return tf.while_loop(lambda y: tf.reduce_sum(y) < 9.0, lambda y: [y + y], [x])[0]
+
+        with self.assertRaisesRegex(ValueError, "Expected a graph without calls.*While"):
+            arithmetic.products(self.trace(looped).forward)
+
+
+class NetworkTest(tf.test.TestCase):
+    """An unconditional network of one block a stream, with dropout."""
+
+    def trace(self, batch=BATCH, dtype=None):
+        network = pa.networks.PixelCNN(topology.flat(1), FILTERS, OUT, dropout=0.5, dtype=dtype)
+        network(np.zeros([1, HEIGHT, WIDTH, 3], np.float32))
+
+        def loss(x):
+            return tf.reduce_sum(tf.cast(network(x, training=True), tf.float32))
+
+        spec = image_spec(3, batch)
+        return activations.trace(loss, variables(network), spec, block_names=["0_block"])
+
+    def test_arithmetic(self):
+        f = FILTERS
+        streams = 6 * (2 * f * f + 2 * f * 2 * f) + 4 * (2 * f * f + 2 * f * 2 * f) + 2 * f * f
+        first = (6 + 3 + 2) * 4 * f
+        trace = self.trace()
+        blocks = arithmetic.products(trace.of_blocks())
+        self.assertEqual(blocks, 2 * PIXELS * streams)
+        self.assertEqual(
+            arithmetic.products(trace.forward), 2 * PIXELS * (first + streams + f * OUT)
+        )
+
+    def by_hand(self):
+        """Numbers of floats: outside of blocks, in the vertical and the horizontal one, and of both's x."""
+        f, padded = FILTERS, BATCH * (HEIGHT + 1)
+        # A normalized layer keeps 1 / |v| and g / |v|, and its kernel if its input has a gradient.
+        outside = (
+            2 * 3 * f + f * OUT + 2 * OUT
+        )  # of the three first layers, which see the image, and the last
+        # The first layers' inputs, four channels with the ones, in their margins.
+        outside += 4 * (padded * (WIDTH + 2) + BATCH * HEIGHT * (WIDTH + 2) + padded * WIDTH)
+        # concat_elu of three activations, two of the vertical stream, and the ELU before the last layer.
+        outside += PIXELS * (2 * f + 2 * f + 2 * f + f)
+        # What ELU gives, a and sigmoid(b).
+        of_pixels = PIXELS * (2 * f + f + f)
+
+        def convolutions(taps, width):
+            kernels = taps * (2 * f * f + 2 * f * 2 * f) + 2 * (f + 2 * f)
+            return kernels + 2 * padded * width * 2 * f
+
+        vertical = of_pixels + convolutions(6, WIDTH + 2)
+        projection = 2 * f * f + 2 * f
+        horizontal = of_pixels + convolutions(4, WIDTH + 1) + projection
+        return outside, vertical, horizontal, 2 * PIXELS * f
+
+    def test_kept(self):
+        outside, vertical, horizontal, _ = self.by_hand()
+        masks = PIXELS * 2 * FILTERS  # of dropout: a byte a value
+        kept = self.trace().kept()
+        floats = outside + vertical + horizontal
+        self.assertEqual(activations.num_bytes(kept), 4 * floats + 2 * masks)
+        self.assertEqual(activations.num_bytes(kept, mixed=True), 2 * floats + 2 * masks)
+
+    def test_rematerialized(self):
+        outside, vertical, horizontal, inputs = self.by_hand()
+        masks = PIXELS * 2 * FILTERS
+        self.assertGreater(vertical, horizontal)
+        always, once = self.trace().rematerialized()
+        self.assertEqual(activations.num_bytes(always), 4 * (outside + inputs))
+        self.assertEqual(activations.num_bytes(once), 4 * vertical + masks)
+
+    def test_without_blocks_all_is_kept_always(self):
+        trace = self.trace()._replace(block_names=frozenset())
+        always, once = trace.rematerialized()
+        self.assertEqual(once, [])
+        self.assertCountEqual([x.name for x in always], [x.name for x in trace.kept()])
+
+
+class TrainingStepTest(tf.test.TestCase):
+    """Factors with a likelihood, and an embedding where it is of the image."""
+
+    def traces(self, name, batches, dtype=None, shape=None):
+        """Of batches of so many images, and of a factor of its own."""
+        model = helpers.tiny_model(dropout=0.5, dtype=dtype, topology=shape)
+        factor, sides = model.factors[name], helpers.SIZE
+        channels = factor.likelihood.num_channels
+        for batch in batches:
+            given = (batch, *sides, 1) if name == "image" else None
+            yield activations.training_step(factor, (batch, *sides, channels), given)
+
+    def test_every_image_costs_the_same(self):
+        traces = list(self.traces("image", (1, 2, 3)))
+        for mixed in (False, True):
+            one, two, three = (activations.num_bytes(trace.kept(), mixed) for trace in traces)
+            self.assertEqual(three - two, two - one)
+            self.assertGreater(two - one, 0)
+            self.assertGreater(one, two - one)  # the normalized kernels
+
+    def test_blocks_are_found(self):
+        for name, count in (("grayscale", 2 * 5), ("image", 3 * 5)):
+            [trace] = self.traces(name, (1,), shape=topology.pixelcnn_pp(1, 2))
+            blocks = {trace.block(op) for op in trace.of_blocks()}
+            self.assertLen(blocks, count)
+            for block in blocks:
+                self.assertRegex(block, r"(vertical|horizontal|stream)(_\d+)?/\d_block(_\d+)?$")
+
+    def test_arithmetic_is_the_forward_passs(self):
+        factor = helpers.shared_model().factors["image"]
+        shapes = (3, *helpers.SIZE, 3), (3, *helpers.SIZE, 1)
+        trace = activations.training_step(factor, *shapes)
+        forward = arithmetic.forward_pass(factor, *shapes)
+        self.assertGreater(forward, 0)
+        self.assertEqual(arithmetic.products(trace.forward), forward)
+
+    def test_mixed_is_what_a_factor_of_that_policy_keeps_of_an_image(self):
+        def of_an_image(dtype, mixed):
+            two, three = self.traces("image", (2, 3), dtype)
+            kept, always = (
+                [activations.num_bytes(tensors, mixed) for tensors in of_both]
+                for of_both in zip(*((x.kept(), x.rematerialized()[0]) for x in (two, three)))
+            )
+            return kept[1] - kept[0], always[1] - always[0]
+
+        expected = of_an_image("mixed_bfloat16", mixed=False)
+        self.assertEqual(of_an_image("float32", mixed=True), expected)
+        self.assertNotEqual(of_an_image("float32", mixed=False), expected)
+
+
+def small(**arguments):
+    return pa.grayscale(
+        helpers.SIZE,
+        **{"filters": 4, "gray_blocks": 1, "image_blocks": 1, "embedding_blocks": 1},
+        **{"resolutions": 1, "num_components": 2, **arguments},
+    )
+
+
+class ProgramTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        training = {"grayscale": CHEAP, "image": COSTLY}
+        preset = presets.Preset("photos", small, {"dropout": 0.5}, training)
+        cls.enterClassContext(mock.patch.dict(presets.GRAYSCALE, tiny=preset))
+        cls.out = helpers.temporary_folder(cls) / "new" / "cost.json"
+        cls.output, cls.result = cls.run_program()
+
+    @classmethod
+    def run_program(cls, *arguments):
+        """(what it prints, what it writes)."""
+        output = helpers.run_program(cost, "--preset=tiny", f"--out={cls.out}", *arguments)
+        return output, json.loads(cls.out.read_text())
+
+    def test_every_figure(self):
+        result = self.result
+        self.assertEqual((result["model"], result["preset"]), ("grayscale", "tiny"))
+        model = small()
+        self.assertEqual(list(result["factors"]), ["grayscale", "image"])
+        for name, batch, steps in (("grayscale", 2, 7), ("image", 3, 10)):
+            factor, found = model.factors[name], result["factors"][name]
+            self.assertEqual((found["batch_size"], found["steps"]), (batch, steps))
+            parameters = sum(int(np.prod(w.shape)) for w in factor.trainable_variables)
+            self.assertEqual(found["parameters"], parameters)
+            shapes = [(batch, *helpers.SIZE, 3), (batch, *helpers.SIZE, 1)]
+            shapes = shapes[1:] if name == "grayscale" else shapes
+            forward = arithmetic.forward_pass(factor, *shapes)
+            self.assertEqual(found["step_flops"], 3 * forward)
+            self.assertEqual(found["training_flops"], steps * 3 * forward)
+            self.assertBetween(found["rematerialized_step_flops"], 3 * forward + 1, 4 * forward)
+            self.check_memory(found["bytes"], parameters)
+            for hardware, hours in found["hours"].items():
+                peak = result["peak_flops_per_second"][hardware]
+                self.assertAllClose(hours * 3600 * 0.3 * peak, found["training_flops"], rtol=1e-9)
+        self.assertEqual(result["peak_flops_per_second"]["NVIDIA A100, bf16"], 312e12)
+
+    def check_memory(self, found, parameters):
+        self.assertEqual(found["weights"], 4 * parameters)
+        self.assertEqual(found["gradients"], 4 * parameters)
+        self.assertEqual(found["Adam and average"], 12 * parameters)
+        kept = {name: found[f"activations, {name}"] for name in ("float32", "bfloat16")}
+        self.assertBetween(kept["bfloat16"], kept["float32"] // 2 + 1, kept["float32"] - 1)
+        for precision, size in kept.items():
+            less = f"{precision}, rematerialized"
+            self.assertBetween(found[f"activations, {less}"], 1, size - 1)
+            for name in (precision, less):
+                of_all = 20 * parameters + found[f"activations, {name}"]
+                self.assertEqual(found[f"in all, {name}"], of_all)
+
+    def test_sums(self):
+        factors, sums = list(self.result["factors"].values()), self.result["total"]
+        for key in ("parameters", "training_flops"):
+            self.assertEqual(sums[key], factors[0][key] + factors[1][key])
+        for name, hours in sums["hours"].items():
+            self.assertAllClose(hours, sum(f["hours"][name] for f in factors), atol=0)
+
+    def test_the_table_has_the_figures_of_the_file(self):
+        lines = {line[:36].strip(): line[36:].split() for line in self.output.splitlines()}
+        factors, sums = list(self.result["factors"].values()), self.result["total"]
+        self.assertIn("if 0.3 of the peak is reached", self.output)
+        self.assertIn("computed, not measured", self.output)
+        parameters = [f"{one['parameters']:,}" for one in (*factors, sums)]
+        self.assertEqual(lines["parameters"], parameters)
+        self.assertEqual(lines["steps"], ["7", "10"])
+        for label, figures in {
+            "TFLOP a step": [f["step_flops"] / 1e12 for f in factors],
+            "EFLOP of all steps": [f["training_flops"] / 1e18 for f in (*factors, sums)],
+            "activations, float32": [f["bytes"]["activations, float32"] / 1e9 for f in factors],
+            "NVIDIA V100, fp16": [f["hours"]["NVIDIA V100, fp16"] for f in (*factors, sums)],
+        }.items():
+            self.assertAllClose([float(x) for x in lines[label]], figures, rtol=6e-3, atol=0)
+
+    def test_another_batch_size_and_share_of_the_peak(self):
+        output, result = self.run_program("--batch_size=4", "--efficiency=0.5")
+        self.assertIn("if 0.5 of the peak is reached", output)
+        for name, steps in (("grayscale", 4), ("image", 8)):  # 3.5 and 7.5 see as many images
+            one, other = self.result["factors"][name], result["factors"][name]
+            self.assertEqual((other["batch_size"], other["steps"]), (4, steps))
+            per_image = one["step_flops"] // one["batch_size"]
+            self.assertEqual(other["step_flops"], 4 * per_image)
+            for hardware, peak in cost.HARDWARE.items():
+                seconds = steps * 4 * per_image / (0.5 * peak)
+                self.assertAllClose(other["hours"][hardware], seconds / 3600, rtol=1e-9, atol=0)
+
+    def test_digits(self):
+        for x, expected in ((0.01234, "0.0123"), (2.0, "2.00"), (34.56, "34.6"), (0, "0")):
+            self.assertEqual(cost.digits(x), expected)
+        self.assertEqual(cost.digits(12345.6), "12,346")
+
+    def test_wrong_flags_are_refused(self):
+        with self.assertRaisesRegex(ValueError, "Expected --preset demo, .*tiny for .*: large"):
+            helpers.run_program(cost, "--preset=large")
+        with self.assertRaisesRegex(ValueError, "for --model pixelcnn. Received: tiny"):
+            self.run_program("--model=pixelcnn")
+        for arguments, message in (
+            ("--efficiency=0", "Expected a share of the peak"),
+            ("--efficiency=1.1", "Expected a share of the peak"),
+            ("--batch_size=0", "--batch_size=0"),
+            ("--model=large", "grayscale.pyramid.pixelcnn"),
+        ):
+            with self.assertRaisesRegex(flags.IllegalFlagValueError, message):
+                self.run_program(arguments)
+
+
+if __name__ == "__main__":
+    tf.test.main()
