@@ -76,7 +76,7 @@ def replica_seed(seed):
         context = tf.distribute.get_replica_context()
         if context is not None and context.num_replicas_in_sync > 1:
             # The second number counts masks, and never comes near this.
-            seed += tf.stack([0, tf.cast(context.replica_id_in_sync_group, seed.dtype) << 32])
+            seed += 2**32 * tf.stack([0, tf.cast(context.replica_id_in_sync_group, seed.dtype)])
     return seed
 
 

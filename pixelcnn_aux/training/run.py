@@ -96,7 +96,12 @@ class Run:
                 if not hosts.chief:
                     continue
                 row["learning_rate"] = float(ops.convert_to_numpy(self.adam.learning_rate))
-                row["val_bits_per_dim"] = self._validate(validation_images)
+                row["val_bits_per_dim"] = bits = self._validate(validation_images)
+                if not math.isfinite(bits):
+                    raise RuntimeError(
+                        f"Expected finite bits of the validation images under factor {name!r} after step "
+                        f"{self.step:,}. Received: {bits}. {self._what_is_left()}"
+                    )
                 bar.update(bar.target, [(key, row[key]) for key in _SHOWN], finalize=True)
                 self._save()
                 workdir.save_weights(self.folder, name, self.average)
@@ -177,7 +182,7 @@ class Run:
         )
         return (
             f"{last} Nothing was overwritten. Choose a lower --learning_rate and another --workdir, or look "
-            "at these images."
+            "at the images."
         )
 
     def _validate(self, images, batch_size=64):

@@ -52,12 +52,9 @@ def train_on_two_devices(folder):
         optimizer = training.AveragingAdam(0.0)
         optimizer.build(factor.trainable_variables)
     step = steps.make(model, "image", factor, optimizer, strategy)
-    images = np.tile(helpers.pictures(1), [2, 1, 1, 1])[None]
+    images = tf.constant(helpers.pictures(1)[None])
 
-    def losses(context):
-        return step._loss_and_gradients(images[0, context.replica_id_in_sync_group][None])[0]
-
-    run = tf.function(lambda: strategy.run(lambda: losses(tf.distribute.get_replica_context())))
+    run = tf.function(lambda: strategy.run(lambda: step._loss_and_gradients(images[0, :1])[0]))
     np.save(folder / "losses.npy", strategy.experimental_local_results(run()))
 
 
@@ -107,7 +104,9 @@ class DevicesTest(tf.test.TestCase):
         found, expected = (self.state(self.folder / run) for run in (folder, "one"))
         self.assertEqual(set(found), set(expected))
         for key, value in expected.items():
-            self.assertAllClose(found[key], value, rtol=1e-5, atol=1e-5, msg=key)
+            # The optimizer's moments are sums of what rounding makes of 50 gradients.
+            tolerance = 1e-5 if key.startswith("factor") else 1e-4
+            self.assertAllClose(found[key], value, rtol=tolerance, atol=tolerance, msg=key)
         found, expected = (self.rows(self.folder / run) for run in (folder, "one"))
         self.assertLen(found, SETTINGS.epochs)
         for row, other in zip(found, expected, strict=True):
