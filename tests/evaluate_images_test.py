@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from evaluate import common, samples
-from pixelcnn_aux import data
+from pixelcnn_aux import data, workdir
 from tests import helpers
 
 
@@ -21,6 +21,28 @@ class BatchSizeTest(tf.test.TestCase):
             ((1024, 1024), 1),
         ):
             self.assertEqual(common.batch_size(size), expected)
+
+
+class SourceTest(tf.test.TestCase):
+    def source(self, config, **changes):
+        folder = helpers.temporary_folder(self)
+        workdir.create(folder, {**config, "model": {}})
+        unset = dict.fromkeys(("dataset", "image_dir", "image_file"))
+        with mock.patch.object(common, "FLAGS", types.SimpleNamespace(**{**unset, **changes})):
+            return common.source(folder)
+
+    def test_images_are_those_of_the_run_unless_flags_say_otherwise(self):
+        arrays = {"dataset": "arrays", "image_dir": None, "image_file": "/a.npz"}
+        self.assertEqual(self.source(arrays), arrays)
+        other = {**arrays, "image_file": "/b.npz"}
+        self.assertEqual(self.source(arrays, image_file="/b.npz"), other)
+        folder = {"dataset": "folder", "image_dir": "/images"}  # of before there were such files
+        self.assertEqual(self.source(folder), {**folder, "image_file": None})
+        photos = {"dataset": "photos", "image_dir": None, "image_file": None}
+        for config in (arrays, folder):
+            self.assertEqual(self.source(config, dataset="photos"), photos)
+        with self.assertRaisesRegex(ValueError, "trained on arrays. Give --dataset"):
+            self.source({})
 
 
 class TestImagesTest(tf.test.TestCase):

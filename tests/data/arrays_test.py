@@ -126,6 +126,14 @@ class ArraysTest(FilesTest):
                 ):
                     self.load()
 
+    def test_damage_is_found_in_what_is_mapped(self):
+        np.savez(self.file, train=noise(500, 4, 6, 3))  # more than is read with the header
+        whole = self.file.read_bytes()
+        at = whole.index(b"PK\x01\x02") - 1  # the last pixel, before the archive's directory
+        self.file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with self.assertRaisesRegex(ValueError, "damaged.*CRC"):
+            self.load()
+
     def test_damage_is_found_anywhere(self):
         """Every byte changed or the rest cut off: refused, or the same pixels, and no other error."""
         refused = 0

@@ -98,8 +98,13 @@ class CacheTest(tf.test.TestCase):
             self.assertLoads(decoded=True, pixels=PIXELS[:7], files=files)
             self.assertLoads(decoded=False, pixels=PIXELS[:7], files=files)
         self.assertLen(self.files(".npy"), 1)
+
+    def test_files_of_another_format_are_not_used(self):
+        self.assertLoads(decoded=True)
         with mock.patch.object(cache, "FORMAT", cache.FORMAT + 1):
             self.assertLoads(decoded=True)
+            self.assertLoads(decoded=False)
+        self.assertLoads(decoded=True)
 
     def test_mapped_pixels_stay_when_others_replace_them(self):
         (pixels, _), _ = load(self.folder)
@@ -156,6 +161,15 @@ class CacheTest(tf.test.TestCase):
         for file in (array, manifest):
             file.unlink()
             self.assertLoads(decoded=True)
+
+    def test_size_and_header_count_whichever_checksums_are_compared(self):
+        with mock.patch.object(cache, "_CHECKED", 0):
+            self.assertLoads(decoded=True)
+            [array] = self.files(".npy")
+            whole = array.read_bytes()
+            for contents in (whole[:-1], whole + b"\0", whole.replace(b"4, 6, 3", b"6, 4, 3")):
+                array.write_bytes(contents)
+                self.assertLoads(decoded=True)
 
     def test_every_block_has_a_checksum(self):
         with mock.patch.object(cache, "_BLOCK", 3 * 72):  # of three images, the last one of two

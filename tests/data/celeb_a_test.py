@@ -1,6 +1,7 @@
 """Tests of CelebA: the official partition, the crop, and both places that it may be in."""
 
 import io
+import os
 import pathlib
 import unittest
 from unittest import mock
@@ -99,6 +100,13 @@ class CelebATest(FilesTest):
                     images = data.load("celeb_a", split, (64, 64), data_dir=self.folder)
                 self.assertEqual((images.num_images, images.image_size), (counts[split], (64, 64)))
                 self.assertAllEqual(everything(images.batches(2)), expected)
+        for record in self.folder.rglob("*.tfrecord*"):
+            os.utime(record)  # as if it were prepared anew
+        with (
+            mock.patch.object(files, "decode", side_effect=AssertionError("decoded again")),
+            self.assertRaisesRegex(AssertionError, "decoded again"),
+        ):
+            data.load("celeb_a", "test", (64, 64), data_dir=self.folder)
 
     def test_nothing_prepared_is_not_downloaded(self):
         target = self.folder / "not" / "there"
