@@ -97,8 +97,8 @@ def train(folder, images):
 class Interrupted(data.Images):
     """Images of which only four batches are read."""
 
-    def training_batches(self, *args):
-        batches = super().training_batches(*args)
+    def training_batches(self, *args, **options):
+        batches = super().training_batches(*args, **options)
         for _ in range(4):
             yield next(batches)
         raise KeyboardInterrupt
