@@ -1,45 +1,66 @@
-"""How close a training step comes to the arithmetic that its convolutions alone can reach.
+"""How fast training steps are, beside TFP's PixelCNN and beside what a convolution alone reaches.
 
-    python -m benchmarks.training_step
+    python -m benchmarks.training_step --filters 64
 
-Times, in turn in one process, a training step of a PixelCNN++ and the forward and backward pass of a bare
-3 x 3 convolution, 128 to 64 channels, both float32 on 32 x 32 images in batches of 16; prints both in
-GFLOP/s, and their ratio.
+Times, in turn in one process, on 32 x 32 images in batches of 16: a training step of a PixelCNN++ as
+`train.pixelcnn` takes it, in float32 and in mixed precision; one of `tfp.distributions.PixelCNN` with about
+as many parameters, its own loss and Adam; and the forward and backward pass of a bare 3 x 3 convolution, 128
+to 64 channels. Prints medians, and ratios to TFP's. The steps of this package average the weights as well.
 """
 
 import statistics
 import time
 
-import keras
+import numpy as np
 import tensorflow as tf
+import tf_keras
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import flops
+from evaluate import flops, rival
 from pixelcnn_aux import program, training
+from pixelcnn_aux.training import precision, steps
 
 FLAGS = flags.FLAGS
 
 BATCH, SIDE = 16, 32
+TFP = "TFP's PixelCNN"
+IMAGES = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE, 3)).astype(np.uint8)
 
 
-def training_step():
-    """(function that takes one training step, FLOPs of a forward pass over the batch)."""
-    model = pa.pixelcnn_pp(blocks=FLAGS.blocks, filters=FLAGS.filters, dropout=FLAGS.dropout)
-    factor = model.factors["image"]
-    images = tf.cast(tf.random.uniform([BATCH, SIDE, SIDE, 3], 0, 256, tf.int32), tf.uint8)
-    factor.compile(
-        keras.optimizers.Adam(1e-3, *training.BETAS),
-        loss=factor.likelihood.bits_per_dim,
-        jit_compile=False,
-    )
-    factor.make_train_function()
-    batches = iter(tf.data.Dataset.from_tensors((images, images)).repeat())
-    return lambda: factor.train_function(batches), flops.forward_pass(factor, images.shape)
+def our_step(model, policy):
+    """Function that takes one training step, in float32 or under a policy of mixed precision."""
+    factor = model.new_factor("image", policy)
+    optimizer = training.AveragingAdam(1e-3)
+    optimizer.build(factor.trainable_variables)
+    step = steps.make(model, "image", factor, optimizer, training.default_strategy())
+    return lambda: step(IMAGES)
+
+
+def tfp_step(factor):
+    """Function that takes one training step of TFP's PixelCNN."""
+    network = factor.network
+    distribution = rival.pixelcnn(network, (SIDE, SIDE), FLAGS.dropout)
+    optimizer = tf_keras.optimizers.Adam(1e-3, *training.BETAS, jit_compile=False)
+    images = tf.constant(IMAGES)
+
+    @tf.function(autograph=False)
+    def step():
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(
+                distribution.log_prob(tf.cast(images, tf.float32), training=True)
+            )
+        weights = distribution.network.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
+        return loss
+
+    count = distribution.network.count_params()
+    print(f"Parameters: {network.count_params():,}, and {count:,} of TFP's PixelCNN", flush=True)
+    return step
 
 
 def bare_convolution():
-    """(function that runs a convolution forward and backward, FLOPs of its forward pass)."""
+    """Function that runs a convolution forward and backward, and FLOPs of that."""
     x = tf.random.normal([BATCH, SIDE + 2, SIDE + 2, 128])
     kernel = tf.random.normal([3, 3, 128, 64])
     gradient = tf.random.normal([BATCH, SIDE, SIDE, 64])
@@ -53,26 +74,36 @@ def bare_convolution():
         # All three are computed, since an element of each is asked for, but not copied.
         return [tensor[0, 0, 0, 0] for tensor in (y, *gradients)]
 
-    return run, 2 * BATCH * SIDE * SIDE * 64 * 3 * 3 * 128
+    return run, 3 * 2 * BATCH * SIDE * SIDE * 64 * 3 * 3 * 128
 
 
 def main():
-    candidates = {"training step": training_step(), "bare convolution": bare_convolution()}
+    model = pa.pixelcnn_pp(blocks=FLAGS.blocks, filters=FLAGS.filters, dropout=FLAGS.dropout)
+    factor = model.factors["image"]
+    policy = precision.policy()
+    convolution, of_convolution = bare_convolution()
+    candidates = {
+        "float32": our_step(model, None),
+        policy: our_step(model, policy),
+        TFP: tfp_step(factor),
+        "bare convolution": convolution,
+    }
     seconds = {name: [] for name in candidates}
     for run in range(FLAGS.runs + 2):
-        for name, (function, _) in candidates.items():
+        for name, function in candidates.items():
             start = time.perf_counter()
             tf.nest.map_structure(lambda x: x.numpy(), function())
             if run >= 2:  # The first ones trace and warm up.
                 seconds[name].append(time.perf_counter() - start)
-    rates = {}
-    for name, (_, forward) in candidates.items():
-        median = statistics.median(seconds[name])
-        rates[name] = 3 * forward / median / 1e9  # A backward pass costs two forward ones.
-        print(
-            f"{name:17} {3 * forward / 1e9:7.1f} GFLOP {median:8.4f} s {rates[name]:7.1f} GFLOP/s"
-        )
-    print(f"ratio             {rates['training step'] / rates['bare convolution']:.3f}")
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    # A backward pass costs two forward ones.
+    of_step = 3 * flops.forward_pass(factor, IMAGES.shape)
+    arithmetic = {"float32": of_step, policy: of_step, "bare convolution": of_convolution}
+    print(f"{'':18} {'ms':>8} {'of TFP':>8} {'GFLOP/s':>8}")
+    for name, median in medians.items():
+        ratio = "" if name == "bare convolution" else f"{median / medians[TFP]:.3f}"
+        rate = f"{arithmetic[name] / median / 1e9:.1f}" if name in arithmetic else ""
+        print(f"{name:18} {1000 * median:8.1f} {ratio:>8} {rate:>8}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 tfd = tfp.distributions
 
 
-def pixelcnn(network, size):
+def pixelcnn(network, size, dropout=0.5):
     """A `tfp.distributions.PixelCNN` of a network's resolutions, and about its blocks and parameters."""
     resolutions = max(network.topology.levels()) + 1
     blocks = sum(step.kind == "block" for step in network.topology.steps)
@@ -16,7 +16,7 @@ def pixelcnn(network, size):
     num_resnet = max(1, round((blocks - resolutions + 1) / (2 * resolutions)))
 
     def of_filters(filters):
-        return tfd.PixelCNN((*size, 3), None, num_resnet, resolutions, filters)
+        return tfd.PixelCNN((*size, 3), None, num_resnet, resolutions, filters, dropout_p=dropout)
 
     filters = network.above.filters
     # Parameters go with the square of the filters. Its masked taps count too, which makes it smaller.

@@ -49,6 +49,11 @@ def pick(x, index):
     return jax.numpy.take_along_axis(x, index, axis=-1)[..., 0]
 
 
+def add_bias(x, bias):
+    """A bias for each channel: [..., C], [C] -> [..., C]. TensorFlow adds it as it convolves."""
+    return tf.nn.bias_add(x, bias) if NAME == "tensorflow" else x + bias
+
+
 def lookup(table, index):
     """The rows of a table at indices that there are: [N, ...], int [B] -> [B, ...].
 

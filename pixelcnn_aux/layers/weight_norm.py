@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from pixelcnn_aux import backend
 from pixelcnn_aux.serialization import register
 
 _from_data = contextvars.ContextVar("initialization_from_data", default=False)
@@ -117,7 +118,7 @@ class WeightNorm(keras.layers.Layer):
             return cache.evaluate(self, x)
         if _from_data.get():
             self._fit_to(x)
-        return self.apply_kernel(x, self.kernel()) + self.bias()
+        return backend.add_bias(self.apply_kernel(x, self.kernel()), self.bias())
 
     def _fit_to(self, x):
         outputs = ops.convert_to_numpy(self.apply_kernel(x, self.kernel()))

@@ -277,7 +277,9 @@ class NotFiniteTest(tf.test.TestCase):
             with self.assertRaises(RuntimeError) as caught:
                 train(folder, training=settings)
         message = str(caught.exception)
-        self.assertRegex(message, "Expected (a finite loss|finite weights|finite bits) of .*factor 'grayscale'")
+        self.assertRegex(
+            message, "Expected (a finite loss|finite weights|finite bits) of .*factor 'grayscale'"
+        )
         self.assertRegex(message, "step [0-9]+.*last good checkpoint is .*step-[0-9]+.npz")
         self.assertNotIn("nan", output.getvalue())
         for value in state(folder).values():
