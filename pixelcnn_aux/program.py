@@ -2,6 +2,7 @@
 
 import importlib
 import logging as python_logging
+import os
 import sys
 
 from absl import app, flags, logging
@@ -36,6 +37,8 @@ def run(main, arguments=()):
             # It warns of functions that are traced once for each factor, as they have to be.
             python_logging.getLogger("tensorflow").setLevel("ERROR")
             quiet.drop_others(logging.get_absl_handler())
+        # Not all memory of a GPU at once, so that a second process finds some: an export's verification.
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
         try:
             for name in FLAGS.plugin:
                 import_plugin(name)

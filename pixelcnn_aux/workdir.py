@@ -16,7 +16,7 @@ import json
 import os
 import pathlib
 
-import h5py
+from pixelcnn_aux import weight_files
 
 RUNS = pathlib.Path("runs")
 _CONFIG, _TRAINING = "config.json", "training.json"
@@ -185,34 +185,24 @@ def save_weights(path, name, factor):
     """Writes a factor's weights into a workdir, so that a reader sees the old file or the new one."""
     file = weights_file(path, name)
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f"writing.{file.name}")
-    factor.save_weights(aside, overwrite=True)
-    os.replace(aside, file)
+    weight_files.save(file, factor)
 
 
 def load_weights(path, name, factor):
     """Reads a factor's weights from a workdir; False if there are none yet.
 
-    Raises ValueError for a file that is damaged or of another network.
+    Raises ValueError for a file that is damaged or of another network, or has weights that are not finite.
     """
     file = weights_file(path, name)
     if not file.exists():
         return False
     try:
-        with h5py.File(file) as opened:
-            arrays = []
-            opened.visititems(
-                lambda _, item: arrays.append(item) if hasattr(item, "shape") else None
-            )
-        # Keras itself takes what it needs of a larger network's file, and says nothing.
-        if len(arrays) != len(factor.weights):
-            raise ValueError(f"{len(arrays)} arrays, expected {len(factor.weights)}")
-        factor.load_weights(file)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        weight_files.load(file, factor)
+    except ValueError as error:
         raise ValueError(
             f"Expected the weights of factor {name!r} in {file}. Received: a file that is damaged or of "
-            f"another network ({type(error).__name__}: {str(error).splitlines()[0]}). Remove it and run "
-            f"training again, which writes it anew from its last checkpoint."
+            f"another network ({error}). Remove it and run training again, which writes it anew from its "
+            "last checkpoint."
         ) from error
     return True
 

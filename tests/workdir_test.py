@@ -5,6 +5,7 @@ import os
 import pathlib
 from unittest import mock
 
+import h5py
 import keras
 import numpy as np
 import tensorflow as tf
@@ -176,6 +177,63 @@ class WeightsTest(tf.test.TestCase):
         workdir.save_weights(self.folder, "image", self.network)
         workdir.load_weights(self.folder, "image", self.network)
         self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 6.0))
+
+    def change(self, change):
+        """The error of loading a file of which one array has been changed in place."""
+        self.set_weights(5.0)
+        workdir.save_weights(self.folder, "image", self.network)
+        with h5py.File(workdir.weights_file(self.folder, "image"), "r+") as opened:
+            names = []
+            opened.visit(names.append)
+            name = next(name for name in names if isinstance(opened[name], h5py.Dataset))
+            change(opened, name)
+        self.set_weights(1.0)
+        with self.assertRaises(ValueError) as caught:
+            workdir.load_weights(self.folder, "image", self.network)
+        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 1.0))
+        self.assertIn("'image'", str(caught.exception))
+        return str(caught.exception), name
+
+    def test_every_changed_byte_is_found_out(self):
+        self.set_weights(5.0)
+        workdir.save_weights(self.folder, "image", self.network)
+        file = workdir.weights_file(self.folder, "image")
+        whole, found = file.read_bytes(), 0
+        for position in range(0, len(whole), 13):
+            damaged = bytearray(whole)
+            damaged[position] ^= 0x10
+            file.write_bytes(damaged)
+            self.set_weights(1.0)
+            try:
+                workdir.load_weights(self.folder, "image", self.network)
+            except ValueError:
+                found += 1
+            else:
+                self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 5.0), position)
+        self.assertGreater(found, 20)  # Much of the format is empty.
+
+    def test_a_checksum_that_differs(self):
+        def change(opened, name):
+            opened[name][...] = 5.5
+
+        message, _ = self.change(change)
+        self.assertIn("their checksum differs", message)
+
+    def test_weights_of_another_dtype_or_not_finite_in_a_file_without_checksum(self):
+        def to_int(opened, name):
+            del opened.attrs["sha256"]
+            array = opened[name][()].astype(np.int32)
+            del opened[name]
+            opened[name] = array
+
+        def to_nan(opened, name):
+            del opened.attrs["sha256"]
+            opened[name][0] = np.nan
+
+        message, name = self.change(to_int)
+        self.assertIn(f"int32 in the array {name}, expected floats", message)
+        message, name = self.change(to_nan)
+        self.assertIn(f"not finite in the array {name}", message)
 
     def test_a_file_that_is_no_weights_file(self):
         file = workdir.weights_file(self.folder, "image")
