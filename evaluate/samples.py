@@ -25,6 +25,7 @@ from pixelcnn_aux import likelihoods, program
 
 FLAGS = flags.FLAGS
 
+MAX_NUM = 1024  # images of a kind, in one row of a picture
 SWEEP = [-step / 10 for step in range(11)]  # of log_scale_shift, figure 4
 
 
@@ -175,8 +176,8 @@ def shown(images, num_values):
 
 def define_flags():
     common.define_flags()
-    flags.DEFINE_integer("num", 16, "How many images of each kind.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Of all draws.")
+    flags.DEFINE_integer("num", 16, "How many images of each kind.", 1, MAX_NUM)
+    flags.DEFINE_integer("seed", 0, "Of all draws.", -(2**31), 2**31 - 1)
     flags.DEFINE_float("log_scale_shift", 0.0, "Added to log-scales; below 0 the draws vary less.")
     flags.DEFINE_enum("mode", "sample", likelihoods.MODES, "map: a drawn component's location.")
     flags.DEFINE_string("given", None, "The auxiliary image of test images to draw from.")

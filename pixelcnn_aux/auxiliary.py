@@ -25,7 +25,7 @@ def check_images(images, channels=None, num_values=256, what="images"):
       what: str, how an error calls the images.
 
     Raises:
-      ValueError: for another dtype, rank or number of channels, or a pixel value out of range.
+      ValueError: for another dtype, rank or number of channels, a side of 0, or a pixel value out of range.
     """
     images = ops.convert_to_tensor(images)
     dtype, shape = str(getattr(images.dtype, "name", images.dtype)), list(images.shape)
@@ -33,6 +33,8 @@ def check_images(images, channels=None, num_values=256, what="images"):
         raise ValueError(
             f"Expected {what} as uint8 [B, H, W, {channels or 'C'}]. Received: {dtype} {shape}"
         )
+    if 0 in shape[1:]:
+        raise ValueError(f"Expected {what} with sides of 1 or more. Received: shape {shape}")
     if channels is not None and shape[-1] != channels:
         raise ValueError(
             f"Expected {what} with {channels} channel{'s' * (channels > 1)}. Received: shape {shape}"

@@ -19,10 +19,9 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
     """`AuxiliaryModel.sample`: checks its arguments, and draws in batches that fit in memory."""
     check_method(method)
     seeds = tf.convert_to_tensor(seeds)
-    if seeds.dtype != tf.int32 or seeds.shape[1:] != [2] or len(seeds) == 0:
+    if seeds.dtype != tf.int32 or seeds.shape[1:] != [2]:
         raise ValueError(
-            "Expected seeds as int32 [B, 2], at least one. "
-            f"Received: {seeds.dtype.name} {seeds.shape.as_list()}"
+            f"Expected seeds as int32 [B, 2]. Received: {seeds.dtype.name} {seeds.shape.as_list()}"
         )
     batch = len(seeds)
     given = {} if given is None else _check_given(model, given, batch)
@@ -33,8 +32,20 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
             f"Expected log_scale_shift as a number or one for each of {batch} images. "
             f"Received: shape {shifts.shape.as_list()}"
         )
+    if not np.isfinite(shifts.numpy()).all():
+        raise ValueError(
+            f"Expected log_scale_shift as finite numbers. Received: {log_scale_shift}. Give 0 to draw as "
+            "trained, or a number below it to vary less."
+        )
     shifts = tf.broadcast_to(shifts, [batch])
     kept = {} if known is mask is None else completed(model, known, mask, batch, given)
+
+    if batch == 0:
+        empty = {
+            name: tf.zeros([0, *size, model.factors[name].likelihood.num_channels], tf.uint8)
+            for name, size in model.sizes().items()
+        }
+        return {name: empty[name] for name in [*given, *_names_from(model, given)]}
 
     def draw_rows(rows):
         """A part of the images, `rows` being a slice."""

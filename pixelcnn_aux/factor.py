@@ -254,6 +254,14 @@ class Factor(keras.Model):
             return {}
         return dict(zip(("low", "high", "center"), fixed_sum.of_images(*inputs)))
 
+    def _evaluate(self, name, inputs):
+        """What a compiled method of this name gives for images that are checked, or for none of them."""
+        method = self._compiled[name]
+        if keras.tree.flatten(inputs)[0].shape[0] != 0:
+            return method(inputs)
+        one = keras.tree.map_structure(lambda x: ops.zeros((1, *x.shape[1:]), "uint8"), inputs)
+        return keras.tree.map_structure(lambda y: y[:0], method(one))
+
     def inputs(self, images, auxiliary=None):
         """What `call` takes, once it is known to fit the factor.
 
@@ -303,7 +311,7 @@ class Factor(keras.Model):
         """
         if self.embedding is None:
             raise ValueError("Expected a conditional factor. Received: one that embeds nothing")
-        return self._compiled["_features"](self._check_auxiliary(auxiliary))
+        return self._evaluate("_features", self._check_auxiliary(auxiliary))
 
     def params(self, images, auxiliary=None, method="full"):
         """Parameters of every pixel's distribution given the pixels before it.
@@ -324,11 +332,11 @@ class Factor(keras.Model):
         check_method(method)
         inputs = self.inputs(images, auxiliary)
         if method == "full":
-            return self._compiled["_params"](inputs)
+            return self._evaluate("_params", inputs)
         if self.embedding is None:
             return self.sampler.forced_params((), inputs)
         images, auxiliary = inputs
-        return self.sampler.forced_params(self._compiled["_features"](auxiliary), images, auxiliary)
+        return self.sampler.forced_params(self._evaluate("_features", auxiliary), images, auxiliary)
 
     def log_prob(self, images, auxiliary=None):
         """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float32 [B].
@@ -337,7 +345,7 @@ class Factor(keras.Model):
 
         Raises ValueError for images of another dtype, shape or range.
         """
-        return self._compiled["_log_prob"](self.inputs(images, auxiliary))
+        return self._evaluate("_log_prob", self.inputs(images, auxiliary))
 
     def bound_and_exact(self, images, auxiliary=None):
         """`log_prob` as if the factor were not exact, and as it is, evaluating the networks once.
@@ -351,7 +359,7 @@ class Factor(keras.Model):
         Raises:
           ValueError: as `log_prob`.
         """
-        return self._compiled["_bound_and_exact"](self.inputs(images, auxiliary))
+        return self._evaluate("_bound_and_exact", self.inputs(images, auxiliary))
 
     def initialize_from_data(self, images, auxiliary=None):
         """Fits `g` and `b` of every layer to a batch: see `layers.initialization_from_data`.
