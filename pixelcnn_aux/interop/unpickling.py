@@ -1,10 +1,17 @@
 """Reads the variables in a file, of which nothing is trusted: no code that it names is run."""
 
+import io
 import pathlib
 import pickle
+import pickletools
 import re
+import zipfile
 
 import numpy as np
+
+MAX_BYTES = (
+    2**31
+)  # of a pickle, or of what an archive claims to hold: more than any network of the paper's
 
 
 def read_variables(file):
@@ -53,6 +60,11 @@ def _unique(pairs):
 
 
 def _npz(opened):
+    with zipfile.ZipFile(opened) as archive:
+        claimed = sum(member.file_size for member in archive.infolist())
+    if claimed > MAX_BYTES:
+        raise ValueError(f"expected at most {MAX_BYTES:,} bytes of arrays, received {claimed:,}")
+    opened.seek(0)
     with np.load(opened, allow_pickle=False) as archive:
         prefix = "var/" if any(name.startswith("var/") for name in archive) else ""
         for name in archive:
@@ -61,11 +73,27 @@ def _npz(opened):
 
 
 def _pickled(opened):
+    contents = opened.read(MAX_BYTES + 1)
+    if len(contents) > MAX_BYTES:
+        raise ValueError(f"expected at most {MAX_BYTES:,} bytes, received more")
+    _check_memo(contents)
     # Python 2 pickled bytes, those of the arrays too, as its strings.
-    for name, array in _Unpickler(opened, encoding="latin1").load():
+    for name, array in _Unpickler(io.BytesIO(contents), encoding="latin1").load():
         if not isinstance(array, _PickledArray):
             raise ValueError(f"expected an array in {name!r}, received {array!r:.80}")
         yield name, array.floats(name)
+
+
+def _check_memo(contents):
+    """Raises ValueError for a pickle that remembers things by numbers which none of its size has.
+
+    The unpickler takes memory for all numbers up to the largest.
+    """
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(contents)):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= argument <= count:
+            raise ValueError(
+                f"expected a memo of at most {count} entries, received number {argument}"
+            )
 
 
 class _PickledDtype:
@@ -107,6 +135,14 @@ def _pickled_scalar(dtype, data):
     return array
 
 
+def _pickled_buffer(data, dtype, shape, order):
+    """What protocol 5 writes: the array's bytes by themselves."""
+    array = _PickledArray()
+    data = bytes(data) if isinstance(data, bytearray) else data
+    array.__setstate__((1, shape, dtype, order == "F", data))
+    return array
+
+
 def _pickled_bytes(text, _):
     return text.encode("latin1")
 
@@ -122,6 +158,8 @@ class _Unpickler(pickle.Unpickler):
         "numpy.core.multiarray.scalar": _pickled_scalar,
         "numpy._core.multiarray._reconstruct": _PickledArray,
         "numpy._core.multiarray.scalar": _pickled_scalar,
+        "numpy.core.numeric._frombuffer": _pickled_buffer,
+        "numpy._core.numeric._frombuffer": _pickled_buffer,
         "_codecs.encode": _pickled_bytes,  # Python 3 writes bytes so for Python 2
     }
 

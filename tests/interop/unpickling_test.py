@@ -3,6 +3,8 @@
 import itertools
 import os
 import pickle
+import struct
+import zipfile
 
 import numpy as np
 import tensorflow as tf
@@ -43,7 +45,7 @@ class ReadVariablesTest(tf.test.TestCase):
         self.assert_same(self.read(python_2_pickle(little)), little)
 
     def test_pickles_of_python_3(self):
-        for protocol, suffix in itertools.product(range(5), ("", ":0")):
+        for protocol, suffix in itertools.product(range(6), ("", ":0")):
             with self.subTest(protocol=protocol, suffix=suffix):
                 pairs = [(name + suffix, array) for name, array in self.variables.items()]
                 self.assert_same(self.read(pickle.dumps(pairs, protocol)), self.variables)
@@ -59,6 +61,19 @@ class ReadVariablesTest(tf.test.TestCase):
         prefixed = {f"var/{name}": array for name, array in self.variables.items()}
         np.savez(file, **prefixed, image=np.zeros(3))
         self.assert_same(pa.interop.read_variables(file), self.variables)
+
+    def test_numbers_that_would_take_gigabytes_are_refused(self):
+        memo = b"\x80\x02]r" + struct.pack("<I", 2**28) + b"."
+        self.assertEqual(pickle.loads(b"\x80\x02]q\x00."), [])  # the same with an honest number
+        self.assert_refused(memo, "a memo of at most 2 entries, received number 268435456")
+        file = self.folder / "bomb.npz"
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            with archive.open("a.npy", "w", force_zip64=True) as member:
+                zeros = bytes(2**24)
+                for _ in range(2**31 // len(zeros) + 1):
+                    member.write(zeros)
+        with self.assertRaisesRegex(ValueError, "bomb.npz.*at most 2,147,483,648 bytes"):
+            pa.interop.read_variables(file)
 
     def test_what_a_pickle_names_is_not_called(self):
         marker = self.folder / "marker"
