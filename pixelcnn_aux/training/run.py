@@ -58,6 +58,7 @@ class Run:
             "seconds": [self._seconds],
         }
         self.step = 0 if anew else checkpoints.restore(kept, self.kept)
+        hosts.check_agree(self.step)
         self._saved = time.monotonic()
         self._average()
 
@@ -103,9 +104,10 @@ class Run:
                         f"{self.step:,}. Received: {bits}. {self._what_is_left()}"
                     )
                 bar.update(bar.target, [(key, row[key]) for key in _SHOWN], finalize=True)
+                # The row first: one that is of steps after the last checkpoint is dropped again.
+                metrics.add(epoch=epoch + 1, **row)
                 self._save()
                 workdir.save_weights(self.folder, name, self.average)
-                metrics.add(epoch=epoch + 1, **row)
 
     def _epoch(self, take, batches, images, bar, stop, stack):
         """Takes the steps up to the end of an epoch. Returns its figures, a dict as of `metrics.FIELDS`."""

@@ -17,9 +17,7 @@ class Training(NamedTuple):
     learning_rate: float
     decay: float  # of the learning rate, applied after each step
     flip: bool = True  # whether images are flipped left to right at random
-    accumulate: int = (
-        1  # in how many parts a device takes its images of a batch, to need less memory
-    )
+    accumulate: int = 1  # in how many parts a device takes its images of a batch
     mixed_precision: bool = False  # whether the networks' streams compute in 16 bits
 
 

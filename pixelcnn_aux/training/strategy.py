@@ -39,6 +39,7 @@ class Hosts:
     """
 
     def __init__(self, strategy):
+        self._strategy = strategy
         self.num_replicas = getattr(strategy, "num_replicas_in_sync", 1)
         resolver = getattr(strategy, "cluster_resolver", None)
         spec = resolver.cluster_spec().as_dict() if resolver else {}
@@ -54,3 +55,20 @@ class Hosts:
         """The rows of a batch of all hosts together that this host reads: a slice."""
         size = batch_size // self.num
         return slice(self._position * size, (self._position + 1) * size)
+
+    def check_agree(self, step):
+        """Raises ValueError on all hosts if they have not all done as many steps."""
+        if self.num == 1:
+            return
+        import tensorflow as tf
+
+        def total():
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.constant(step))
+
+        found = tf.function(lambda: self._strategy.run(total))()
+        if int(self._strategy.experimental_local_results(found)[0]) != step * self.num_replicas:
+            raise ValueError(
+                "Expected hosts that see one workdir. Received: different checkpoints, here of step "
+                f"{step:,}. Give a --workdir on a disk that all of them share."
+            )
