@@ -12,8 +12,6 @@ _OF_SHAPES = ("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike")
 _ALIASES = ("ExpandDims", "Identity", "IdentityN", "Reshape", "Squeeze", "StopGradient")
 # Tensors that are no activations: numbers in the program, and the weights, which are there anyway.
 _NOT_COMPUTED = ("Const", "ReadVariableOp")
-# The scope of the operations that a step has beside its network's.
-_LOSS = "loss_of_a_step"
 
 
 class Trace(NamedTuple):
@@ -118,32 +116,16 @@ def training_step(factor, image, auxiliary=None):
 
     def loss(*images):
         inputs = images if len(images) > 1 else images[0]
-        params = factor(inputs, training=True)
-        with tf.name_scope(_LOSS):
-            return factor.compute_loss(inputs, images[0], params)
+        return factor.compute_loss(inputs, images[0], factor(inputs, training=True))
 
     weights = [weight.value for weight in factor.trainable_variables]
     specs = [tf.TensorSpec(shape, tf.uint8) for shape in shapes]
     return trace(loss, weights, *specs, block_names=[block.name for block in _blocks(factor)])
 
 
-def num_bytes(tensors, mixed=False):
-    """The memory of tensors, of static shapes.
-
-    Args:
-      tensors: iterable of `tf.Tensor`.
-      mixed: bool, whether the network's float32 are bfloat16. Those of the likelihood remain float32, which
-        is what it is defined for.
-
-    Returns:
-      int, bytes.
-    """
-
-    def of_element(tensor):
-        half = mixed and tensor.dtype == tf.float32 and _LOSS not in tensor.op.name.split("/")
-        return tensor.dtype.size // 2 if half else tensor.dtype.size
-
-    return sum(tensor.shape.num_elements() * of_element(tensor) for tensor in tensors)
+def num_bytes(tensors):
+    """The memory of tensors, a list of `tf.Tensor` of static shapes, in bytes: int."""
+    return sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in tensors)
 
 
 def _blocks(layer):

@@ -43,7 +43,10 @@ def main():
         factor = model.factors[name]
         image = (height, width, factor.likelihood.num_channels)
         batch_size, steps = schedule(preset.training[name], FLAGS.batch_size)
-        factors[name] = factor_cost(factor, image, given, batch_size, steps, FLAGS.efficiency)
+        mixed = model.new_factor(name, "mixed_bfloat16")
+        factors[name] = factor_cost(
+            factor, mixed, image, given, batch_size, steps, FLAGS.efficiency
+        )
         given = image
     result = {
         "model": FLAGS.model,
@@ -79,11 +82,12 @@ def schedule(training, batch_size=None):
     return batch_size, math.ceil(steps * training.batch_size / batch_size)
 
 
-def factor_cost(factor, image, given, batch_size, steps, efficiency):
+def factor_cost(factor, mixed, image, given, batch_size, steps, efficiency):
     """What training a factor costs.
 
     Args:
       factor: `pixelcnn_aux.factor.Factor`.
+      mixed: the same in mixed precision.
       image: (H, W, C) of its images.
       given: (h, w, c) of its auxiliary images; None for an unconditional factor.
       batch_size: int, images a step.
@@ -97,7 +101,9 @@ def factor_cost(factor, image, given, batch_size, steps, efficiency):
       ValueError: for a network whose graph has loops or branches, as `flops.products`.
     """
     given = given and (batch_size, *given)
-    step = activations.training_step(factor, (batch_size, *image), given)
+    step, in_mixed = (
+        activations.training_step(x, (batch_size, *image), given) for x in (factor, mixed)
+    )
     # The backward pass has two products for each one of the forward pass.
     of_step = 3 * flops.products(step.forward)
     seconds = {name: steps * of_step / (efficiency * peak) for name, peak in HARDWARE.items()}
@@ -108,17 +114,17 @@ def factor_cost(factor, image, given, batch_size, steps, efficiency):
         "step_flops": of_step,
         "rematerialized_step_flops": of_step + flops.products(step.of_blocks()),
         "training_flops": steps * of_step,
-        "bytes": memory(factor.count_params(), step),
+        "bytes": memory(factor.count_params(), {"float32": step, "bfloat16": in_mixed}),
         "hours": {name: of_all / 3600 for name, of_all in seconds.items()},
     }
 
 
-def memory(parameters, step):
+def memory(parameters, traces):
     """What is in memory during a step: its parts, and their sums.
 
     Args:
       parameters: int.
-      step: `activations.Trace`.
+      traces: dict, precision -> `activations.Trace`.
 
     Returns:
       dict, name -> int, bytes.
@@ -128,11 +134,10 @@ def memory(parameters, step):
         "gradients": FLOAT * parameters,
         "Adam and average": ADAM_AND_AVERAGE * FLOAT * parameters,
     }
-    always, once = step.rematerialized()
-    kept = {}
-    for tensors, how in ((step.kept(), ""), (always + once, ", rematerialized")):
-        for mixed, precision in ((False, "float32"), (True, "bfloat16")):
-            kept[precision + how] = activations.num_bytes(tensors, mixed)
+    kept = {name: activations.num_bytes(step.kept()) for name, step in traces.items()}
+    for name, step in traces.items():
+        always, once = step.rematerialized()
+        kept[f"{name}, rematerialized"] = activations.num_bytes(always + once)
     return {
         **state,
         **{f"activations, {name}": size for name, size in kept.items()},

@@ -54,37 +54,6 @@ def add_bias(x, bias):
     return tf.nn.bias_add(x, bias) if NAME == "tensorflow" else x + bias
 
 
-def elu_gradient(upstream, y):
-    """The gradient of an ELU whose output is y."""
-    if NAME == "tensorflow":
-        return tf.raw_ops.EluGrad(gradients=upstream, outputs=y)
-    return upstream * jax.numpy.where(y < 0, y + 1, 1)
-
-
-def adam_step(weight, mean, square, rate, beta_1, beta_2, epsilon, gradient):
-    """A step of Adam of a weight and its two moments, in place, at a rate that has no bias any more.
-
-    TensorFlow has one operation for it.
-    """
-    if NAME == "tensorflow":
-        dtype = weight.dtype
-        variables = (
-            x.value if isinstance(x, keras.Variable) else x for x in (weight, mean, square)
-        )
-        handles = (variable.handle for variable in variables)
-        constants = (tf.constant(x, dtype) for x in (beta_1, beta_2, epsilon))
-        zero = tf.zeros([], dtype)  # powers of the betas, which are in the rate
-        tf.raw_ops.ResourceApplyAdam(
-            **dict(zip(("var", "m", "v"), handles)),
-            **dict(zip(("beta1", "beta2", "epsilon"), constants)),
-            **{"beta1_power": zero, "beta2_power": zero, "lr": rate, "grad": gradient},
-        )
-        return
-    mean.assign(mean + (1 - beta_1) * (gradient - mean))
-    square.assign(square + (1 - beta_2) * (gradient**2 - square))
-    weight.assign(weight - rate * mean.value / (jax.numpy.sqrt(square.value) + epsilon))
-
-
 def lookup(table, index):
     """The rows of a table at indices that there are: [N, ...], int [B] -> [B, ...].
 

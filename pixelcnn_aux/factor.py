@@ -191,8 +191,16 @@ class Factor(keras.Model):
 
     @functools.cached_property
     def sampler(self):
-        """`sampling.Sampler`, which draws the factor's images. Raises RuntimeError without TensorFlow."""
+        """`sampling.Sampler`, which draws the factor's images.
+
+        Raises RuntimeError without TensorFlow, and ValueError for a factor in mixed precision.
+        """
         backend.require_tensorflow("sampling")
+        if self.compute_dtype != self.variable_dtype:
+            raise ValueError(
+                f"Expected a factor in float32 or float64, to draw from. Received: {self.dtype_policy.name}. "
+                'Give its weights to one of model.new_factor(name, "float32").'
+            )
         from pixelcnn_aux import sampling  # here, since it needs TensorFlow and nothing else does
 
         return sampling.Sampler(self)

@@ -47,7 +47,6 @@ class DenseTest(tf.test.TestCase):
         kept = self.trace().kept()
         self.assertCountEqual([tensor.shape for tensor in kept], [[2, 3], [2, 4]])
         self.assertEqual(activations.num_bytes(kept), 4 * (6 + 8))
-        self.assertEqual(activations.num_bytes(kept, mixed=True), 2 * (6 + 8))
 
     def test_another_shape_of_the_same_memory_does_not_count_again(self):
         kept = self.trace(lambda x: tf.reshape(tf.reshape(x, [4, 2]), [2, 4])).kept()
@@ -123,7 +122,6 @@ class NetworkTest(tf.test.TestCase):
         kept = self.trace().kept()
         floats = outside + vertical + horizontal
         self.assertEqual(activations.num_bytes(kept), 4 * floats + 2 * masks)
-        self.assertEqual(activations.num_bytes(kept, mixed=True), 2 * floats + 2 * masks)
 
     def test_rematerialized(self):
         outside, vertical, horizontal, inputs = self.by_hand()
@@ -153,9 +151,9 @@ class TrainingStepTest(tf.test.TestCase):
             yield activations.training_step(factor, (batch, *sides, channels), given)
 
     def test_every_image_costs_the_same(self):
-        traces = list(self.traces("image", (1, 2, 3)))
-        for mixed in (False, True):
-            one, two, three = (activations.num_bytes(trace.kept(), mixed) for trace in traces)
+        for dtype in (None, "mixed_bfloat16"):
+            traces = self.traces("image", (1, 2, 3), dtype)
+            one, two, three = (activations.num_bytes(trace.kept()) for trace in traces)
             self.assertEqual(three - two, two - one)
             self.assertGreater(two - one, 0)
             self.assertGreater(one, two - one)  # the normalized kernels
@@ -176,18 +174,21 @@ class TrainingStepTest(tf.test.TestCase):
         self.assertGreater(forward, 0)
         self.assertEqual(arithmetic.products(trace.forward), forward)
 
-    def test_mixed_is_what_a_factor_of_that_policy_keeps_of_an_image(self):
-        def of_an_image(dtype, mixed):
-            two, three = self.traces("image", (2, 3), dtype)
-            kept, always = (
-                [activations.num_bytes(tensors, mixed) for tensors in of_both]
-                for of_both in zip(*((x.kept(), x.rematerialized()[0]) for x in (two, three)))
-            )
-            return kept[1] - kept[0], always[1] - always[0]
+    def test_mixed_precision_halves_what_blocks_keep(self):
+        """But for the masks of dropout, a byte a value."""
 
-        expected = of_an_image("mixed_bfloat16", mixed=False)
-        self.assertEqual(of_an_image("float32", mixed=True), expected)
-        self.assertNotEqual(of_an_image("float32", mixed=False), expected)
+        def of_blocks(dtype):
+            [trace] = self.traces("image", (2,), dtype)
+            kept = [tensor for tensor in trace.kept() if trace.block(tensor.op)]
+            masks = [tensor for tensor in kept if tensor.dtype == tf.bool]
+            images = [
+                x for x in kept if x.dtype != tf.bool and x.shape.rank == 4 and x.shape[0] == 2
+            ]
+            return activations.num_bytes(images), activations.num_bytes(masks)
+
+        (full, masks), (half, same_masks) = of_blocks("float32"), of_blocks("mixed_bfloat16")
+        self.assertEqual((half, same_masks), (full / 2, masks))
+        self.assertGreater(masks, 0)
 
 
 def small(**arguments):

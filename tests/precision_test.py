@@ -1,5 +1,7 @@
 """Tests of mixed precision: what stays in float32, and that nothing else changes much."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -58,16 +60,14 @@ class MixedPrecisionTest(tf.test.TestCase):
                 self.assertAllClose(mixed.log_prob(*pair), expected, rtol=tolerance)
                 self.assertNotAllEqual(mixed.log_prob(*pair), expected)
 
-    def test_sampling(self):
-        """In mixed precision too, the two methods of evaluation agree."""
+    def test_sampling_is_refused(self):
+        """It draws from what was trained in float32 or float64; which weights are, in every policy."""
         model, _, mixed = factors("mixed_bfloat16")
         model.factors["image"] = mixed
-        images = model.sample([[0, 0], [0, 1]])
-        self.assertEqual(images["image"].shape, (2, *helpers.SIZE, 3))
-        pair = model.pair("image", helpers.pictures(2))
-        full, incremental = (mixed.params(*pair, method=m) for m in ("full", "incremental"))
-        self.assertEqual(incremental.dtype, tf.float32)
-        self.assertAllClose(full, incremental, atol=0.05, rtol=0.05)
+        with self.assertRaisesRegex(ValueError, "float32 or float64.*mixed_bfloat16"):
+            model.sample([[0, 0], [0, 1]])
+        with self.assertRaisesRegex(ValueError, "float32 or float64.*mixed_bfloat16"):
+            mixed.params(*model.pair("image", helpers.pictures(2)), method="incremental")
 
     def test_plain_fit_under_a_global_policy(self):
         for policy in POLICIES:
@@ -82,7 +82,7 @@ class MixedPrecisionTest(tf.test.TestCase):
 
     def test_training(self):
         """Both policies come near to float32, from the same first weights; averages are of float32."""
-        settings = Training(2, 5, 8, 1e-2, 0.99)
+        settings = Training(2, 5, 8, 1e-3, 0.99)
         bits = {}
         for policy in (None, *POLICIES):
             with self.subTest(policy), self.policy(policy):
@@ -99,10 +99,10 @@ class MixedPrecisionTest(tf.test.TestCase):
                 pair = helpers.shared_model().pair("image", helpers.pictures(5))
                 bits[policy] = -np.mean(average.log_prob(*pair)) / np.log(2) / np.size(pair[0][0])
         for policy in POLICIES:
-            self.assertAllClose(bits[policy], bits[None], atol=0.05)
+            self.assertAllClose(bits[policy], bits[None], atol=0.02)
 
     def policy(self, policy):
-        return tf.test.mock.patch.object(precision, "policy", lambda: policy)
+        return mock.patch.object(precision, "policy", lambda: policy)
 
     def test_the_policy_of_this_machine(self):
         self.assertIn(precision.policy(), POLICIES)

@@ -48,7 +48,7 @@ class Dropout(keras.layers.Layer):
         if seed is None:
             return x
         kept = backend.random_bytes(ops.shape(x), seed) >= self._dropped
-        return x * (ops.cast(kept, x.dtype) * (1.0 / (1.0 - self.rate)))
+        return ops.where(kept, x / (1.0 - self.rate), ops.zeros_like(x))
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import backend
 from pixelcnn_aux.layers import shifted, weight_norm
 from pixelcnn_aux.layers.dropout import Dropout
 from pixelcnn_aux.serialization import register
@@ -35,17 +34,9 @@ def rematerialized_blocks():
         _rematerialized.reset(token)
 
 
-@ops.custom_gradient
 def concat_elu(x):
     """ELU of x and of -x, side by side: [..., C] -> [..., 2 C]."""
-    y = ops.elu(ops.concatenate([x, -x], axis=-1))
-
-    def gradient(upstream):
-        # In fewer passes over memory than the gradients of concatenation and negation take.
-        positive, negative = ops.split(backend.elu_gradient(upstream, y), 2, axis=-1)
-        return positive - negative
-
-    return y, gradient
+    return ops.elu(ops.concatenate([x, -x], axis=-1))
 
 
 @register()

@@ -3,7 +3,6 @@
 import keras
 from keras import ops
 
-from pixelcnn_aux import backend
 from pixelcnn_aux.serialization import register
 
 BETAS = (0.95, 0.9995)  # Adam's moments, as in PixelCNN++ (Salimans et al., 2017)
@@ -28,24 +27,16 @@ class AveragingAdam(keras.optimizers.Adam):
         if self.built:
             return
         super().build(variables)
-        self.averages = self.add_optimizer_variables(variables, "average")
-        for average, variable in zip(self.averages, variables, strict=True):
-            average.assign(ops.convert_to_numpy(variable.value))
+        self.averages = [
+            self.add_variable_from_reference(
+                variable, "average", lambda *_, weight=variable, **__: ops.convert_to_tensor(weight)
+            )
+            for variable in variables
+        ]
 
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        # Once for all weights: what Keras computes for each, in a dozen small operations.
-        step = ops.cast(self.iterations + 1, "float32")
-        unbiased = ops.sqrt(1.0 - self.beta_2**step) / (1.0 - self.beta_1**step)
-        kept = ops.minimum(MAX_AVERAGE_DECAY, (1.0 + step) / (10.0 + step))
-        rates = ops.stack([ops.cast(learning_rate, "float32") * unbiased, 1.0 - kept])
-        super()._backend_update_step(grads, trainable_variables, rates)
-
-    def update_step(self, gradient, variable, rates):
-        rate, moved = ops.unstack(ops.cast(rates, variable.dtype), num=2)
-        index = self._get_variable_index(variable)
-        moments = self._momentums[index], self._velocities[index]
-        backend.adam_step(
-            variable, *moments, rate, self.beta_1, self.beta_2, self.epsilon, gradient
-        )
-        average = self.averages[index]
-        self.assign_add(average, moved * ops.subtract(variable, average))
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate)
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        decay = ops.minimum(MAX_AVERAGE_DECAY, (1.0 + step) / (10.0 + step))
+        average = self.averages[self._get_variable_index(variable)]
+        self.assign_add(average, (1.0 - decay) * ops.subtract(variable, average))
