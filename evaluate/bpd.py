@@ -8,12 +8,11 @@ WORKDIR/codecs.json keeps the figures.
 
 import json
 
-import keras
 import numpy as np
 from absl import flags
 
 from evaluate import common
-from pixelcnn_aux import data, evaluation, program
+from pixelcnn_aux import data, evaluation, program, progress
 
 FLAGS = flags.FLAGS
 
@@ -26,10 +25,10 @@ def main():
     def batches():
         return images.batches(common.batch_size(model.image_size), count)
 
-    def progress():
-        return keras.utils.Progbar(count, unit_name="image").update
+    def shown():
+        return progress.bar(count, "image").update
 
-    both = evaluation.bound_and_exact(model, batches(), progress())
+    both = evaluation.bound_and_exact(model, batches(), shown())
     results = dict(zip(("bound", "exact"), map(evaluation.summarize, both)))
     if not model.with_exact(True).exact:
         del results["exact"]
@@ -41,7 +40,7 @@ def main():
     codecs = records.find(measured) if names else {}
     if codecs is None or (names and FLAGS.codecs):
         print(f"As {' and '.join(evaluation.CODECS)} files:", flush=True)
-        codecs = codec_bits(model, names, batches(), progress())
+        codecs = codec_bits(model, names, batches(), shown())
         records.store(measured, codecs)
     print(f"{FLAGS.split} split, {count:,} images")
     print_table(model, results, codecs)

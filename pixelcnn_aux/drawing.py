@@ -2,11 +2,10 @@
 
 import math
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import sampling
+from pixelcnn_aux import progress, sampling
 from pixelcnn_aux.auxiliary import check_images
 from pixelcnn_aux.factor import check_method
 
@@ -56,7 +55,7 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
     size = -(-batch // batches)
     if size >= batch:
         return draw_rows(slice(batch))
-    bar, parts = keras.utils.Progbar(batch, unit_name="image"), []
+    bar, parts = progress.bar(batch, "image"), []
     for first in range(0, batch, size):
         parts.append(draw_rows(slice(first, first + size)))
         bar.update(min(first + size, batch))

@@ -3,14 +3,13 @@
 import collections
 import contextlib
 import math
-import sys
 import time
 
 import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import workdir
+from pixelcnn_aux import progress, workdir
 from pixelcnn_aux.data.prefetch import Prefetched
 from pixelcnn_aux.training import checkpoints, precision, steps
 from pixelcnn_aux.training.metrics import Metrics
@@ -91,7 +90,8 @@ class Run:
                 epoch = self.step // training.steps_per_epoch
                 if hosts.chief:
                     print(f"Epoch {epoch + 1}/{training.epochs}", flush=True)
-                bar = _bar(training.steps_per_epoch - self.step % training.steps_per_epoch)
+                left = training.steps_per_epoch - self.step % training.steps_per_epoch
+                bar = progress.bar(left, names=_SHOWN)
                 row = self._epoch(take, batches, images, bar, stop, stack)
                 self._finish(take)
                 if not hosts.chief:
@@ -210,9 +210,3 @@ def mean_bits(factor, pairs):
         bits -= nats.sum() / math.log(2.0)
         dimensions += math.prod(image.shape)
     return bits / dimensions
-
-
-def _bar(count):
-    """Keras's progress bar: one that moves in a terminal, and otherwise a line at the end."""
-    verbose = 1 if sys.stdout.isatty() else 2
-    return keras.utils.Progbar(count, verbose=verbose, stateful_metrics=_SHOWN)

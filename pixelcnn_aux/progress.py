@@ -1,0 +1,20 @@
+"""How far long work is."""
+
+import sys
+
+import keras
+
+
+def bar(count, unit="step", names=()):
+    """Keras's progress bar: one that moves in a terminal, and otherwise a line at the end.
+
+    Args:
+      count: int, how many units there are.
+      unit: str, what they are called.
+      names: of figures that are shown as they are given, and not as their means.
+
+    Returns:
+      `keras.utils.Progbar`.
+    """
+    verbose = 1 if sys.stdout.isatty() else 2
+    return keras.utils.Progbar(count, verbose=verbose, stateful_metrics=names, unit_name=unit)
