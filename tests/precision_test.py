@@ -107,6 +107,17 @@ class MixedPrecisionTest(tf.test.TestCase):
     def test_the_policy_of_this_machine(self):
         self.assertIn(precision.policy(), POLICIES)
 
+    def test_which_processors_are_fast_in_bfloat16(self):
+        for cpuinfo, fast in (
+            ("vendor_id: GenuineIntel flags: avx512f avx512_bf16", False),
+            ("vendor_id: GenuineIntel flags: avx512f avx512_bf16 amx_bf16", True),
+            ("vendor_id: AuthenticAMD flags: avx512f avx512_bf16", True),
+            ("vendor_id: AuthenticAMD flags: avx2", False),
+            ("Features: fp asimd bf16", True),
+            ("", False),
+        ):
+            self.assertEqual(precision._is_fast(cpuinfo), fast, cpuinfo)
+
 
 if __name__ == "__main__":
     tf.test.main()
