@@ -3,7 +3,12 @@
 import csv
 import os
 
+from absl import logging
+
 from pixelcnn_aux import backend
+
+if backend.NAME == "tensorflow":
+    import tensorflow as tf
 
 FIELDS = (
     "epoch",
@@ -32,8 +37,6 @@ class Metrics:
         self._rows = [row for row in read(file) if row["step"] <= step]
         self._writers = {}
         if backend.NAME == "tensorflow":
-            import tensorflow as tf
-
             self._writers = {
                 split: tf.summary.create_file_writer(str(logs / split))
                 for split in ("train", "validation")
@@ -49,8 +52,6 @@ class Metrics:
             writer.writerows(self._rows)
         os.replace(aside, self._file)
         for split, writer in self._writers.items():
-            import tensorflow as tf
-
             with writer.as_default(row["step"]):
                 if split == "validation":
                     tf.summary.scalar("bits_per_dim", row["val_bits_per_dim"])
@@ -61,7 +62,10 @@ class Metrics:
 
 
 def read(file):
-    """The rows of a table, dicts of numbers by `FIELDS`; none if there is no file, or an unreadable one."""
+    """The rows of a table, dicts of numbers by `FIELDS`.
+
+    None if there is no file. Of a damaged one neither: a warning names it.
+    """
     if not file.exists():
         return []
     with open(file, newline="") as opened:
@@ -75,5 +79,9 @@ def read(file):
                 }
                 for row in csv.DictReader(opened)
             ]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError) as error:
+            logging.warning(
+                "Expected a table of figures in %s. Received: a damaged one (%s). It begins anew.",
+                *(file, error),
+            )
             return []
