@@ -64,7 +64,7 @@ class Metrics:
 def read(file):
     """The rows of a table, dicts of numbers by `FIELDS`.
 
-    None if there is no file. Of a damaged one neither: a warning names it.
+    No rows where there is no file, nor of a damaged one, which a warning names.
     """
     if not file.exists():
         return []
