@@ -9,7 +9,10 @@ setup(
     license="Apache-2.0",
     # Not train and evaluate: a top-level `evaluate` would shadow a library that many users have.
     packages=find_packages(include=["pixelcnn_aux", "pixelcnn_aux.*"]),
-    package_data={"pixelcnn_aux.testing": ["*.c"]},
+    package_data={
+        "pixelcnn_aux.testing": ["*.c"],
+        "pixelcnn_aux.zoo": ["*/*.json", "*/*/*.csv", "*/*/*.h5", "*/*/*.json"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "absl-py",

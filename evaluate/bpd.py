@@ -35,7 +35,8 @@ def main():
     measured = {**common.source(folder), "split": FLAGS.split, "num_images": count}
     if measured["image_file"] is None:
         del measured["image_file"]  # as in records of before there were files of images
-    records = CodecRecords(folder / "codecs.json")
+    out = common.outputs(folder)
+    records = CodecRecords(out / "codecs.json")
     names = [n for n, factor in model.factors.items() if evaluation.codecs_apply(factor.likelihood)]
     codecs = records.find(measured) if names else {}
     if codecs is None or (names and FLAGS.codecs):
@@ -44,7 +45,7 @@ def main():
         records.store(measured, codecs)
     print(f"{FLAGS.split} split, {count:,} images")
     print_table(model, results, codecs)
-    file = folder / "bpd.json"
+    file = out / "bpd.json"
     found = {"split": FLAGS.split, "num_images": count, **results[kind(model)], **results}
     file.write_text(json.dumps(found, indent=2))
     print(f"Wrote {file}")

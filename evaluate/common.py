@@ -1,18 +1,17 @@
 """What the evaluation programs share: their flags, the model and the images of its run."""
 
 import math
-import pathlib
 
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, workdir
+from pixelcnn_aux import data, workdir, zoo
 
 FLAGS = flags.FLAGS
 
 
 def define_flags():
-    flags.DEFINE_string("workdir", None, "What training left; the newest run under runs/ if unset.")
+    zoo.define_workdir()
     flags.DEFINE_string("dataset", None, "Overrides the run's data set, by its name in training.")
     flags.DEFINE_string(
         "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
@@ -37,10 +36,17 @@ def define_exact():
 
 def load():
     """The run that the flags choose: (folder, model)."""
-    folder = pathlib.Path(FLAGS.workdir) if FLAGS.workdir else workdir.newest()
+    folder = zoo.chosen()
     print(f"Evaluating {folder}", flush=True)
     model = pa.load(folder)
     return folder, model if FLAGS.exact is None else model.with_exact(FLAGS.exact)
+
+
+def outputs(folder):
+    """Where to write what is found out about the run in `folder`: there, or of the zoo's under runs/."""
+    out = zoo.outputs(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    return out
 
 
 def source(folder):

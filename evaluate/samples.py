@@ -40,7 +40,7 @@ def main():
         name, rows = f"given_{FLAGS.given}", draws_given(model, test_images(folder, model))
     else:
         name, rows = "samples", samples(folder, model)
-    out = pathlib.Path(FLAGS.out or folder / f"{name}.png")
+    out = pathlib.Path(FLAGS.out or common.outputs(folder) / f"{name}.png")
     figure = draw(model, rows)
     figure.savefig(out, dpi=160, bbox_inches="tight")
     print(f"Wrote {out}")

@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
 from evaluate import common, rival
-from pixelcnn_aux import incremental, likelihoods, networks, program, sampling, workdir
+from pixelcnn_aux import incremental, likelihoods, networks, program, sampling, workdir, zoo
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.remaining import Remaining
@@ -62,13 +62,14 @@ NETWORKS = {
 
 def main():
     if FLAGS.network:
-        measured, folder = FLAGS.network, workdir.RUNS / f"speed-{FLAGS.network}"
+        measured, results = FLAGS.network, workdir.RUNS / f"speed-{FLAGS.network}"
         factors = {"image": (NETWORKS[FLAGS.network](), (32, 32))}
     else:
         folder, model = common.load()
         measured, sizes = folder.absolute().name, model.sizes()
+        results = common.outputs(folder)
         factors = {name: (factor, sizes[name]) for name, factor in model.factors.items()}
-    out = pathlib.Path(FLAGS.out or folder / "speed.png")
+    out = pathlib.Path(FLAGS.out or results / "speed.png")
     file = out.with_suffix(".json")
     before = file.read_text() if file.exists() else ""
     if (before or out.exists()) and f'"measured": {json.dumps(measured)},' not in before:
@@ -265,7 +266,7 @@ def draw(factors):
 
 
 def define_flags():
-    flags.DEFINE_string("workdir", None, "What training left; the newest run under runs/ if unset.")
+    zoo.define_workdir()
     common.define_exact()
     flags.DEFINE_enum("network", None, list(NETWORKS), "A network to measure instead of a run's.")
     flags.DEFINE_list("batches", "1,4,16,64", "Batch sizes, with commas between them.")

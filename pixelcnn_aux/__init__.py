@@ -25,3 +25,4 @@ from pixelcnn_aux.chain import AuxiliaryModel, load
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.models import chain, grayscale, grayscale_pyramid, pixelcnn_pp, pyramid
 from pixelcnn_aux.training import Training, train
+from pixelcnn_aux.zoo import pretrained

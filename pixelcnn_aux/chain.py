@@ -8,7 +8,7 @@ import math
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import auxiliary, backend, checks, serialization, workdir
+from pixelcnn_aux import auxiliary, backend, checks, serialization, workdir, zoo
 from pixelcnn_aux.auxiliary import check_images
 from pixelcnn_aux.factor import Factor
 
@@ -319,19 +319,20 @@ def in_bits_per_dim(log_probs, shape):
 
 
 def load(path, dtype="float32"):
-    """The model that training left in a workdir, with averaged weights.
+    """The model that training left in a workdir, with averaged weights, or one that came with the package.
 
     Args:
-      path: the workdir.
+      path: the workdir, or a name of `pretrained`.
       dtype: "float32" or "float64", of every float in the model.
 
     Returns:
       `AuxiliaryModel`. Factors not trained yet keep their first weights; what needs one of them says so.
 
     Raises:
-      FileNotFoundError: if `path` is no workdir.
+      FileNotFoundError: if `path` is neither.
       ValueError: if its description or a weights file is damaged, or names a class that is not registered.
     """
+    path = zoo.find(path)
     description = workdir.read(path)["model"]
     try:
         for factor in description["config"]["factors"]:

@@ -3,19 +3,18 @@
 Writes DIR/MODEL/VERSION/, MODEL being the workdir's name, after a comparison with the model.
 """
 
-import pathlib
 import time
 
 from absl import flags
 
-from pixelcnn_aux import program, workdir
+from pixelcnn_aux import program, zoo
 from pixelcnn_aux.serving.export import export
 
 FLAGS = flags.FLAGS
 
 
 def main():
-    folder = pathlib.Path(FLAGS.workdir) if FLAGS.workdir else workdir.newest()
+    folder = zoo.chosen()
     print(f"Exporting {folder} ...", flush=True)
     start = time.perf_counter()
     version = export(folder, FLAGS.out, FLAGS.max_batch, FLAGS.jit)
@@ -23,7 +22,7 @@ def main():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "What training left; the newest run under runs/ if unset.")
+    zoo.define_workdir()
     flags.DEFINE_string("out", None, "The folder of all models.", required=True)
     flags.DEFINE_integer(
         "max_batch", 256, "The most images that a request may ask for.", lower_bound=1

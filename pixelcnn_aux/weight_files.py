@@ -25,6 +25,27 @@ def save(file, factor):
     os.replace(aside, file)
 
 
+def shrink(file, smaller):
+    """Writes the arrays of a file anew, as float16, with a checksum of their own.
+
+    Args:
+      file: `pathlib.Path` of weights.
+      smaller: `pathlib.Path` of the new file, of a name that ends in .weights.h5.
+    """
+    with h5py.File(file) as opened, h5py.File(smaller, "w") as written:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Dataset):
+                copied = written.create_dataset(name, data=item[()].astype(np.float16))
+            else:
+                copied = written.require_group(name)
+            copied.attrs.update(item.attrs)
+
+        opened.visititems(copy)
+        written.attrs.update(opened.attrs)
+        written.attrs[_CHECKSUM] = _checksum(_arrays(written))
+
+
 def load(file, factor):
     """Gives a factor the weights of a file.
 

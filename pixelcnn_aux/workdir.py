@@ -19,7 +19,7 @@ import pathlib
 from pixelcnn_aux import weight_files
 
 RUNS = pathlib.Path("runs")
-_CONFIG, _TRAINING = "config.json", "training.json"
+_CONFIG = "config.json"
 
 
 def create(path, config):
@@ -54,7 +54,7 @@ def record_training(path, factor, settings):
       ValueError: if the factor was trained in another way; nothing is changed.
     """
     path = pathlib.Path(path)
-    _write_or_agree(path / factor / _TRAINING, settings, path, f"{factor}.")
+    _write_or_agree(training(path, factor), settings, path, f"{factor}.")
 
 
 def _write_or_agree(file, settings, path, prefix=""):
@@ -147,23 +147,23 @@ def _read_json(file):
 
 
 def newest():
-    """The workdir under `runs/` that training wrote to last. Raises FileNotFoundError if none."""
+    """The workdir under `runs/` that training wrote to last; None if there is none."""
     runs = [file.parent for file in RUNS.glob(f"*/{_CONFIG}")]
-    if not runs:
-        raise FileNotFoundError(
-            f"Expected a --workdir, or a run under {RUNS.absolute()}. Received: neither. "
-            f"Train first, for example with python -m train.grayscale."
-        )
 
     def last_written(run):
         return max(file.stat().st_mtime for file in [run / _CONFIG, *run.glob("*/*.weights.h5")])
 
-    return max(runs, key=last_written)
+    return max(runs, key=last_written, default=None)
 
 
 def weights_file(path, factor):
     """Where a factor's averaged weights are: present once training has saved them."""
     return pathlib.Path(path) / factor / "average.weights.h5"
+
+
+def training(path, factor):
+    """How a factor is trained: present once its training has begun."""
+    return pathlib.Path(path) / factor / "training.json"
 
 
 def checkpoints(path, factor):

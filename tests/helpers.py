@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, layers, workdir
+from pixelcnn_aux import data, layers, workdir, zoo
 
 SIZE = (4, 6)  # not square, so that a swap of height and width shows
 # So far below 0 that, whatever the coefficients add, P(0) rounds to one and the channel drops out.
@@ -90,7 +90,7 @@ def run_program(program, *arguments, sharing=()):
     }
     output = io.StringIO()
     with contextlib.ExitStack() as context:
-        for module in (program, *sharing):
+        for module in (program, zoo, *sharing):
             patch = mock.patch.multiple(module, FLAGS=values, flags=types.SimpleNamespace(**own))
             context.enter_context(patch)
         context.enter_context(contextlib.redirect_stdout(output))

@@ -36,6 +36,9 @@ def define_flags(presets):
     flags.DEFINE_string(
         "workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."
     )
+    flags.DEFINE_string(
+        "init", None, "A run, or a trained model of the package by its name, to start from."
+    )
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
     for name in _OVERRIDES:
         define = flags.DEFINE_float if name in ("learning_rate", "decay") else flags.DEFINE_integer
@@ -73,7 +76,7 @@ def train(name, preset_name, preset, factors, strategy, stop):
     settings = {factor: overridden(preset.training[factor]) for factor in factors}
     training.train(
         *(model, settings, images, validation, folder, factors, FLAGS.seed),
-        *(strategy, FLAGS.remat, stop),
+        *(strategy, FLAGS.remat, stop, FLAGS.init),
     )
 
 

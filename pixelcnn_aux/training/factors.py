@@ -6,6 +6,7 @@ import zlib
 from pixelcnn_aux import data, workdir
 from pixelcnn_aux.training.run import Run
 from pixelcnn_aux.training.settings import Training, check
+from pixelcnn_aux.training.start import starts
 from pixelcnn_aux.training.stopping import Stop
 from pixelcnn_aux.training.strategy import Hosts, default_strategy
 from pixelcnn_aux.workdir import create as create_workdir
@@ -22,10 +23,11 @@ def train(
     strategy=None,
     remat=False,
     stop=None,
+    init=None,
 ):
     """Trains factors of a model in a workdir, each from its last checkpoint on.
 
-    The first weights are drawn from the seed, whatever those of `model` are.
+    The first weights are drawn from the seed, whatever those of `model` are, or are those of another run.
 
     Args:
       model: `AuxiliaryModel`; its factors are given their averaged weights as they are done.
@@ -40,13 +42,17 @@ def train(
         time, and gives the same weights but for rounding.
       stop: `Stop`, entered: asked after every step. Where it has received a signal, a checkpoint is written
         and training stops; several hosts, which would have to agree on the step, stop without one.
+      init: the workdir of another run, or the name of a model of `pretrained`, to start from: all factors
+        whose weights have the same shapes there.
 
     Raises:
       Stopped: where `stop` has received a signal.
+      FileNotFoundError: if `init` is no run.
       RuntimeError: if another process trains one of these factors in this folder, or if a loss is not finite;
         what was written before stays.
       ValueError: for images of another size than the model's, a factor without `Training` or with one that is
-        impossible, the workdir of another run, or damaged checkpoints; nothing is overwritten.
+        impossible, an `init` that fits no factor, the workdir of another run, or damaged checkpoints; nothing
+        is overwritten.
     """
     settings = getattr(training, "training", training)  # a preset's
     if isinstance(settings, Training):
@@ -67,13 +73,14 @@ def train(
             raise ValueError(
                 f"Expected images of the model's size, {model.image_size}. Received: {split.image_size}"
             )
+    first = starts(model, names, init) if init is not None else {}
     if hosts.chief:
         create_workdir(workdir, {**images.source, "seed": seed, "model": model.description()})
         print(f"Training in {workdir}: {images.num_images:,} images", flush=True)
     for name in names:
         average = train_factor(
             *(model, name, images, validation_images, settings[name], workdir, seed),
-            *(strategy, remat, stop),
+            *(strategy, remat, stop, first.get(name)),
         )
         model.factors[name].set_weights(average.get_weights())
         model.untrained = tuple(other for other in model.untrained if other != name)
@@ -90,6 +97,7 @@ def train_factor(
     strategy=None,
     remat=False,
     stop=None,
+    start=None,
 ):
     """Trains one factor, from its last checkpoint on where there is one.
 
@@ -104,6 +112,7 @@ def train_factor(
       training: `Training`.
       folder: path of the workdir: averaged weights, checkpoints and metrics go to its sub-folder `name`.
       seed, strategy, remat, stop: as of `train`.
+      start: `Start`, the first weights; drawn from the seed where None.
 
     Returns:
       The factor, with averaged weights.
@@ -118,8 +127,9 @@ def train_factor(
     seed = zlib.crc32(f"{seed}/{name}".encode()) % 2**31
     with workdir.lock(folder, name) if hosts.chief else contextlib.nullcontext():
         if hosts.chief:
-            workdir.record_training(folder, name, training._asdict())
-        run = Run(model, name, images, training, folder, seed, strategy, hosts)
+            settings = {**training._asdict(), "init": start and start.source}
+            workdir.record_training(folder, name, settings)
+        run = Run(model, name, images, training, folder, seed, strategy, hosts, start)
         if hosts.chief:
             parameters = run.average.count_params()
             print(

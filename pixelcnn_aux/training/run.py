@@ -26,7 +26,7 @@ _SHOWN = ("bits_per_dim", "images_per_s", "val_bits_per_dim")
 class Run:
     """A factor's weights and what training needs beside them: at the start, or as of the last checkpoint."""
 
-    def __init__(self, model, name, images, training, folder, seed, strategy, hosts):
+    def __init__(self, model, name, images, training, folder, seed, strategy, hosts, start=None):
         self.model, self.name, self.training, self.seed = model, name, training, seed
         self.folder, self.strategy, self.hosts = folder, strategy, hosts
         self.steps = training.epochs * training.steps_per_epoch
@@ -35,7 +35,9 @@ class Run:
         self.average = model.new_factor(name)
         kept = workdir.checkpoints(folder, name)
         anew = not checkpoints.found(kept)
-        if anew:
+        if anew and start:
+            self.average.set_weights(start.weights)
+        elif anew:
             batches = images.training_batches(training.batch_size, seed, flip=training.flip)
             self.average.initialize_from_data(*model.pair(name, next(iter(batches))))
         with strategy.scope() if strategy else contextlib.nullcontext():

@@ -1,0 +1,81 @@
+"""Trained models that are part of the package, each the folder of a run without what training needs.
+
+    NAME/config.json                  the description of the run and of its model
+    NAME/card.json                    what `pretrained` tells
+    NAME/FACTOR/average.weights.h5    its weights, in 16 bits, with a checksum
+    NAME/FACTOR/training.json         how it was trained
+    NAME/FACTOR/metrics.csv           its learning curve
+
+`python -m pixelcnn_aux.zoo` lists them.
+"""
+
+import json
+import pathlib
+
+from absl import flags
+
+from pixelcnn_aux import workdir
+
+FLAGS = flags.FLAGS
+
+FOLDER = pathlib.Path(__file__).parent
+# What a program takes that is given no workdir and finds no run.
+DEFAULT = "cifar10-pyramid"
+
+
+def pretrained():
+    """The models that `load` and every --workdir take by name.
+
+    Returns:
+      dict, name -> dict: "bits_per_dim" and its "std_error" on "num_images" images of the split "split" of
+      "data", with the "license" of these; "seconds" of training, on "machine", by "command"; and "bytes",
+      the size of its files.
+    """
+    return {
+        card.parent.name: {
+            **json.loads(card.read_text()),
+            "bytes": sum(file.stat().st_size for file in card.parent.rglob("*") if file.is_file()),
+        }
+        for card in sorted(FOLDER.glob("*/card.json"))
+    }
+
+
+def find(path):
+    """The folder of a run, given its path or the name of a model of the zoo.
+
+    Raises:
+      FileNotFoundError: if there is neither; it lists the names.
+    """
+    path = pathlib.Path(path)
+    if path.exists():
+        return path
+    folder = FOLDER / path
+    if len(path.parts) == 1 and (folder / "card.json").exists():
+        return folder
+    raise FileNotFoundError(
+        f"Expected the folder of a run, or the name of a trained model: {', '.join(pretrained())}. "
+        f"Received: {path}. Train first, for example with python -m train.grayscale, or give one of these."
+    )
+
+
+def define_workdir():
+    """Defines a program's flag --workdir."""
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "What training left, or the name of a trained model of the package. If unset, the newest run under "
+        f"runs/, and where there is none {DEFAULT}.",
+    )
+
+
+def chosen():
+    """The folder of the run that --workdir chooses."""
+    if FLAGS.workdir:
+        return find(FLAGS.workdir)
+    return workdir.newest() or find(DEFAULT)
+
+
+def outputs(folder):
+    """Where to write what is found out about the run in a folder: there, but beside runs for the zoo's."""
+    folder = pathlib.Path(folder)
+    return workdir.RUNS / folder.name if FOLDER in folder.absolute().parents else folder

@@ -1,0 +1,185 @@
+"""Tests of the trained models of the package, and of what takes one by its name."""
+
+import contextlib
+import io
+import json
+import pathlib
+from unittest import mock
+
+import h5py
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from evaluate import bpd, common, pack
+from pixelcnn_aux import data, workdir, zoo
+from pixelcnn_aux.training import Training, metrics, start
+from tests import helpers
+
+ROW = dict.fromkeys(metrics.FIELDS, 1) | {"seconds": 30.0}
+
+
+def make_run(folder):
+    """A run that is trained and evaluated, as far as the files tell. Returns its model."""
+    model = helpers.tiny_model()
+    helpers.make_run(folder, model, model.factors)
+    for name in model.factors:
+        workdir.record_training(folder, name, {"epochs": 1})
+        metrics.Metrics(workdir.metrics(folder, name), workdir.logs(folder, name), 0).add(**ROW)
+    found = {"split": "test", "num_images": 5, "factors": {}, "total": 6.5, "std_error": 0.1}
+    (folder / "bpd.json").write_text(json.dumps(found))
+    return model
+
+
+def pack_run(folder, name, model):
+    """What packing a run by that name prints; its images are made up."""
+    facts = (
+        ("name", name),
+        ("data", "pictures"),
+        ("license", "none"),
+        ("machine", "this"),
+        ("command", "none"),
+    )
+    arguments = [f"--{key}={value}" for key, value in facts]
+    images = helpers.images(6)
+    with mock.patch.object(common, "images", lambda *_: images):
+        return helpers.run_program(pack, f"--workdir={folder}", *arguments, sharing=[common])
+
+
+def datasets(file):
+    """The arrays of a file of weights."""
+    found = []
+    with h5py.File(file) as opened:
+        opened.visititems(lambda _, x: found.append(x[()]) if isinstance(x, h5py.Dataset) else None)
+    return found
+
+
+class ZooTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        folder = helpers.temporary_folder(cls)
+        cls.enterClassContext(mock.patch.object(zoo, "FOLDER", folder / "zoo"))
+        cls.enterClassContext(mock.patch.object(workdir, "RUNS", folder / "runs"))
+        cls.mine = folder / "mine"
+        cls.model = make_run(cls.mine)
+        cls.output = pack_run(cls.mine, "tiny", cls.model)
+
+    def test_packed_weights_are_those_of_the_run_in_16_bits(self):
+        loaded = pa.load("tiny")
+        for name, factor in self.model.factors.items():
+            for array, expected in zip(loaded.factors[name].get_weights(), factor.get_weights()):
+                self.assertAllEqual(array, expected.astype(np.float16).astype(np.float32))
+            arrays = datasets(workdir.weights_file(zoo.find("tiny"), name))
+            self.assertEqual({array.dtype for array in arrays}, {np.dtype("float16")})
+
+    def test_what_is_known_of_them(self):
+        self.assertEqual(list(pa.pretrained()), ["tiny"])
+        card = pa.pretrained()["tiny"]
+        self.assertEqual((card["bits_per_dim"], card["std_error"]), (6.5, 0.1))
+        self.assertEqual((card["data"], card["seconds"]), ("pictures", 60))
+        files = helpers.contents(zoo.find("tiny"))
+        self.assertEqual(card["bytes"], sum(map(len, files.values())))
+        for name in self.model.factors:
+            self.assertIn(f"{name}/metrics.csv", files)
+            self.assertIn(f"{name}/training.json", files)
+
+    def test_names_are_not_taken_twice(self):
+        before = helpers.contents(zoo.FOLDER)
+        with self.assertRaisesRegex(ValueError, "Expected a new name. Received: tiny"):
+            pack_run(self.mine, "tiny", self.model)
+        self.assertEqual(helpers.contents(zoo.FOLDER), before)
+
+    def test_weights_that_lose_too_much_are_not_kept(self):
+        with mock.patch.object(pack, "MOST_BITS", -1.0):
+            with self.assertRaisesRegex(ValueError, "cost -1.0 bits per dimension at most"):
+                pack_run(self.mine, "lossy", self.model)
+        self.assertFalse((zoo.FOLDER / "lossy").exists())
+
+    def test_a_flipped_byte_is_refused_by_name(self):
+        file = workdir.weights_file(zoo.find("tiny"), "image")
+        whole = file.read_bytes()
+        damaged = bytearray(whole)
+        damaged[whole.index(datasets(file)[0].tobytes())] ^= 1
+        file.write_bytes(damaged)
+        self.addCleanup(file.write_bytes, whole)
+        with self.assertRaisesRegex(ValueError, f"'image' in {file}.*checksum"):
+            pa.load("tiny")
+
+    def test_no_such_name(self):
+        with self.assertRaisesRegex(FileNotFoundError, "trained model: tiny. Received: small"):
+            pa.load("small")
+        for path in ("tiny/image", "..", ""):
+            if not pathlib.Path(path).exists():
+                with self.assertRaises(FileNotFoundError):
+                    pa.load(path)
+
+    def test_programs_without_a_run(self):
+        """They take the default, say so, and write beside the runs, not into the package."""
+        before = helpers.contents(zoo.FOLDER)
+        with mock.patch.object(zoo, "DEFAULT", "tiny"):
+            with mock.patch.object(data, "load", lambda *_, **__: helpers.images(3)):
+                output = helpers.run_program(
+                    bpd, "--split=test", "--dataset=photos", sharing=[common]
+                )
+        self.assertIn(f"Evaluating {zoo.FOLDER / 'tiny'}", output)
+        self.assertIn(f"Wrote {workdir.RUNS / 'tiny' / 'bpd.json'}", output)
+        self.assertEqual(helpers.contents(zoo.FOLDER), before)
+
+
+class StartTest(tf.test.TestCase):
+    """Training that starts from other weights than drawn ones."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+        self.earlier = helpers.tiny_model()
+        for factor in self.earlier.factors.values():
+            helpers.randomize(factor)
+        helpers.make_run(self.folder / "earlier", self.earlier, self.earlier.factors)
+
+    def train(self, model, folder, init, **changes):
+        settings = {
+            "epochs": 1,
+            "steps_per_epoch": 1,
+            "batch_size": 4,
+            "decay": 1.0,
+            "learning_rate": 1e-9,
+        }
+        training = Training(**{**settings, **changes})
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            pa.train(
+                *(model, training, helpers.images(8), helpers.images(4), self.folder / folder),
+                init=init,
+            )
+        return output.getvalue()
+
+    def test_weights_are_those_of_the_other_run(self):
+        model = helpers.tiny_model()
+        output = self.train(model, "run", self.folder / "earlier")
+        for name, factor in model.factors.items():
+            self.assertIn(f"{name}: first weights from {self.folder / 'earlier'}", output)
+            self.assertAllClose(
+                factor.get_weights(), self.earlier.factors[name].get_weights(), atol=1e-7
+            )
+
+    def test_factors_that_do_not_fit_start_anew(self):
+        model = helpers.tiny_model()
+        model.factors["image"] = helpers.tiny_model(blocks=2).factors["image"]
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            found = start.starts(model, list(model.factors), self.folder / "earlier")
+        self.assertEqual(list(found), ["grayscale"])
+        self.assertIn("image: new first weights, since", output.getvalue())
+        self.assertIn("has other shapes", output.getvalue())
+        with self.assertRaisesRegex(ValueError, "fit one of the factors image"):
+            start.starts(model, ["image"], self.folder / "earlier")
+
+    def test_a_run_goes_on_from_the_start_that_it_had(self):
+        self.train(helpers.tiny_model(), "run", self.folder / "earlier")
+        with self.assertRaisesRegex(ValueError, "grayscale.init: null instead of"):
+            self.train(helpers.tiny_model(), "run", None)
+
+
+if __name__ == "__main__":
+    tf.test.main()
