@@ -4,7 +4,7 @@
 
 The paper's way, exact, centered, and both: the same networks, seeds, steps and images. Prints bits per
 dimension of the factor's own test images, under the paper's loss and exact, and by position in a block; and
-draws the bits of validation images after each epoch. Each way is a run in a folder of --out, which goes on
+draws these, and the bits of validation images after each epoch. Each way is a run in a folder of --out, which goes on
 where it was stopped.
 """
 
@@ -84,12 +84,23 @@ def validation_bits(folder, name):
     return [(row["step"], row["val_bits_per_dim"]) for row in rows]
 
 
-def draw(curves, file):
-    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+def draw(curves, results, file):
+    """Learning curves, and beside them the bits by position, where a block has more pixels than one."""
+    count = len(results["paper"]["by_position"])
+    figure, panels = plt.subplots(
+        1, 1 + (count > 1), figsize=(6 * (1 + (count > 1)), 4), layout="constrained", squeeze=False
+    )
     for way, points in curves.items():
-        axis.plot(*zip(*points), "o-", label=way)
-    axis.set(xlabel="steps", ylabel="validation, bits per dimension of the factor's image")
-    axis.legend()
+        panels[0, 0].plot(*zip(*points), "o-", label=way)
+    panels[0, 0].set(xlabel="steps", ylabel="validation, bits per dimension of the factor's image")
+    panels[0, 0].legend(title="trained")
+    if count > 1:
+        width = 0.8 / len(results)
+        for number, (way, bits) in enumerate(results.items()):
+            places = np.arange(count) + (number - (len(results) - 1) / 2) * width
+            panels[0, 1].bar(places, bits["by_position"], width, label=way)
+        panels[0, 1].set_xticks(range(count), [f"pixel {place + 1}" for place in range(count)])
+        panels[0, 1].set(xlabel="place in the block, in order", ylabel="test, bits per dimension")
     figure.savefig(file, dpi=160)
 
 
@@ -106,7 +117,7 @@ def main():
         positions = " ".join(f"{x:.3f}" for x in bits["by_position"])
         print(f"{way:20} {bits['bound']:8.4f} {bits['exact']:8.4f}   {positions}")
     (out / "variants.json").write_text(json.dumps({"bits": results, "curves": curves}, indent=2))
-    draw(curves, out / "variants.png")
+    draw(curves, results, out / "variants.png")
     print(f"Wrote {out / 'variants.json'} and {out / 'variants.png'}")
 
 
