@@ -4,8 +4,8 @@
 
 The paper's way, exact, centered, and both: the same networks, seeds, steps and images. Prints bits per
 dimension of the factor's own test images, under the paper's loss and exact, and by position in a block; and
-draws these, and the bits of validation images after each epoch. Each way is a run in a folder of --out, which goes on
-where it was stopped.
+draws these, and the bits of validation images after each epoch. Each way is a run in a folder of --out, which
+goes on where it was stopped.
 """
 
 import json
