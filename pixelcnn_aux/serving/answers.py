@@ -226,12 +226,13 @@ def check_signatures(served, images):
     *auxiliaries, full = images
     specs = {name: tf.TensorSpec([None, *spec.shape], tf.uint8) for name, spec in images.items()}
     specs["image"] = specs[full]
+    mask = tf.TensorSpec([None, *images[full].shape[:2], 1], tf.uint8)
     likelihoods = [
         f"{kind}{factor}"
         for kind in ("log_prob", "bits_per_dim")
         for factor in ("", *(f"_{name}" for name in images))
     ]
-    specs.update(dict.fromkeys(likelihoods, tf.TensorSpec([None], tf.float32)))
+    outputs = {**specs, **dict.fromkeys(likelihoods, tf.TensorSpec([None], tf.float32))}
     needed = {
         "sample": ["image", *auxiliaries],
         "map": ["image", *auxiliaries],
@@ -239,17 +240,20 @@ def check_signatures(served, images):
         "log_prob": likelihoods,
         **{f"given_{name}": ["image"] for name in auxiliaries},
     }
-    for signature, (_, outputs) in served.items():
-        for name in {*needed.get(signature, ()), *(outputs.keys() & specs.keys())}:
-            if outputs.get(name) != specs[name]:
-                raise WrongAnswer(
-                    f"the output {name} of {signature} as {_described(specs[name])}",
-                    _described(outputs.get(name)),
-                )
+    for name, signature in served.items():
+        given = specs.get(name.removeprefix("given_"))
+        inputs = {"image": specs["image"], "mask": mask, "auxiliary": given}
+        _check_specs(name, signature.inputs, inputs, [])
+        _check_specs(name, signature.outputs, outputs, needed.get(name, []))
 
 
-def _described(spec):
-    return f"{spec.dtype.name} [N, ...] of {spec.shape.as_list()[1:]}" if spec else "none"
+def _check_specs(signature, received, expected, needed):
+    """Compares tensors that are there with what those of their names are; the needed ones must be there."""
+    for name in {*needed, *(received.keys() & expected.keys())}:
+        if received.get(name) != expected[name]:
+            raise WrongAnswer(
+                f"{name} of the signature {signature} as {expected[name]}", received.get(name)
+            )
 
 
 def check_pixels(answer, images):

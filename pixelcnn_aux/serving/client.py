@@ -95,8 +95,8 @@ class Client:
         if name not in served:
             raise ValueError(
                 f"Expected a model with the signature {name!r}. Received: {self.model} of "
-                f"{self.server}, which has {', '.join(served)}. Choose among them, or give another "
-                "--model."
+                f"{self.server}, which has {_line(', '.join(served))}. Choose among them, or give "
+                "another --model."
             )
         return served[name]
 
@@ -183,7 +183,7 @@ class Client:
                     raise self._error(failure) from failure
             except answers.WrongAnswer as wrong:
                 raise RuntimeError(
-                    f"Expected {wrong.expected} in an answer of {self.server}. "
+                    f"Expected {_line(wrong.expected)} in an answer of {self.server}. "
                     f"Received: {_line(wrong.received)}. Check that TensorFlow Serving listens there, and "
                     f"that its {self.model} is an export of this package."
                 ) from wrong
