@@ -139,7 +139,7 @@ class Rest:
                 definitions, meta_graph_pb2.MetaGraphDef(), ignore_unknown_fields=True
             )
         except (KeyError, TypeError, json_format.ParseError, RecursionError) as error:
-            raise WrongAnswer("the JSON of a SignatureDefMap", served) from error
+            raise WrongAnswer("the JSON of a SignatureDefMap", repr(error)) from error
         return dict(graph.signature_def)
 
     def predict(self, signature, arrays, outputs, timeout):
@@ -152,7 +152,9 @@ class Rest:
         if len(outputs) == 1:  # whose name the server leaves out
             values = dict.fromkeys(outputs, values)
         if not isinstance(values, dict):
-            raise WrongAnswer(f"a JSON object of the outputs {sorted(outputs)}", values)
+            raise WrongAnswer(
+                f"a JSON object of the outputs {sorted(outputs)}", type(values).__name__
+            )
         return answers.arrays(values, outputs, rows, _from_json)
 
     def _call(self, path, body, key, limit, timeout):
@@ -161,7 +163,7 @@ class Rest:
             answer = http_request.ask(self._server, self._path + path, body, limit, timeout)
         except TimeoutError as error:
             raise Failure("DEADLINE_EXCEEDED", str(error)) from error
-        except (OSError, http.client.RemoteDisconnected) as error:
+        except (OSError, UnicodeError) as error:  # of the latter kind is a host that no name can be
             raise Failure("UNAVAILABLE", str(error)) from error
         except http.client.HTTPException as error:
             raise WrongAnswer("a whole HTTP answer", repr(error)) from error
@@ -174,7 +176,8 @@ class Rest:
                 said if isinstance(said, str) else reason,
             )
         if key not in found:
-            raise WrongAnswer(f"a JSON object with {key!r}, as of TensorFlow Serving", content)
+            expected = f"a JSON object with {key!r}, as of TensorFlow Serving"
+            raise WrongAnswer(expected, content[:1000])
         return found[key]
 
 

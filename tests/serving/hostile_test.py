@@ -1,5 +1,6 @@
 """Tests that the client trusts no server: toy servers on the loopback interface that answer wrongly."""
 
+import base64
 import concurrent.futures
 import json
 import math
@@ -8,6 +9,7 @@ import threading
 import time
 import unittest
 import zlib
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -147,6 +149,17 @@ class AnswerTests(HostileTests):
             for name, array in expected.items():
                 self.assertEqual(answer[name].dtype, array.dtype)
                 self.assertAllEqual(answer[name], array)
+
+    def test_large_rows_are_asked_for_one_by_one(self):
+        served = answers.signatures(self.served.signature_defs)
+        one = max(answers.most_bytes(signature.outputs, 1) for signature in served.values())
+        self.enter_context(mock.patch.object(answers, "MAX_BYTES", one))
+        requests = self.enter_context(
+            mock.patch.object(self.served, "predict", wraps=self.served.predict)
+        )
+        self.assertLen(ask(self.address, "sample", self.REST)["image"], 2)
+        asked = [call.args[0] for call in requests.mock_calls]
+        self.assertEqual(asked, ["auxiliaries", "sample", "sample"])
 
     def test_wrong_answers(self):
         gray = np.zeros([2, HEIGHT, WIDTH, 1], np.uint8)
@@ -315,6 +328,28 @@ class RawServer:
 
 def nested(depth):
     return b'{"outputs": ' + b"[" * depth + b"]" * depth + b"}"
+
+
+class LimitTest(tf.test.TestCase):
+    def test_there_is_room_for_what_takes_most(self):
+        """Indented JSON, of images of one pixel, and of PNG files of noise."""
+        random = np.random.default_rng(0)
+        for shape in ((1, 1, 1), (1, 1, 3), (1, 40, 1), (40, 40, 1), (40, 40, 3)):
+            images = random.integers(200, 256, [300, *shape], np.uint8)
+            png = [base64.b64encode(tf.io.encode_png(image).numpy()).decode() for image in images]
+            floats = np.repeat(np.float32(-1.2345678e-38), 300)
+            answer = {
+                "image": images.tolist(),
+                "image_png_bytes": [{"b64": value} for value in png],
+                "log_prob": floats.tolist(),
+            }
+            specs = {
+                "image": tf.TensorSpec([None, *shape], tf.uint8),
+                "image_png_bytes": tf.TensorSpec([None], tf.string),
+                "log_prob": tf.TensorSpec([None], tf.float32),
+            }
+            content = json.dumps({"outputs": answer}, indent=4)
+            self.assertLess(len(content), answers.most_bytes(specs, 300))
 
 
 class RestTest(AnswerTests, tf.test.TestCase):
