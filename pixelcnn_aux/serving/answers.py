@@ -15,7 +15,7 @@ FIELDS = {
 }
 
 # Bytes, at most. A number takes most in the JSON of TensorFlow Serving, where each bracket and each value has
-# a line, in an image of one pixel. A string is a name, or a PNG file of an image beside it.
+# a line, in an image of one pixel: 140, and with it its part of a PNG file. Of a string the rest, or a name.
 NUMBER_BYTES = 192
 STRING_BYTES = 1024
 OVERHEAD_BYTES = 2**16  # names, and what a protocol adds
@@ -62,8 +62,7 @@ def most_bytes(specs, rows):
     sizes = {name: math.prod(spec.shape[1:]) for name, spec in specs.items()}
     strings = sum(sizes[name] for name, spec in specs.items() if spec.dtype == tf.string)
     numbers = sum(sizes.values()) - strings
-    row = NUMBER_BYTES * numbers + strings * (STRING_BYTES + 2 * numbers)
-    return rows * row + OVERHEAD_BYTES
+    return rows * (NUMBER_BYTES * numbers + STRING_BYTES * strings) + OVERHEAD_BYTES
 
 
 def signatures(definitions):

@@ -193,7 +193,7 @@ class AnswerTests(HostileTests):
             *(
                 ("auxiliaries", {"factors": np.array([factors], object)}, message)
                 for factors, message in (
-                    ([b"image", b"image"], "factors of the images"),
+                    ([b"gray", b"gray"], "factors of the images"),
                     ([b"green", b"image"], "factors of the images"),
                     ([b"image", b"gray"], "factors of the images"),
                     ([b"gray", b"\x1b[2Jimage"], "printable characters"),
@@ -203,6 +203,12 @@ class AnswerTests(HostileTests):
             with self.subTest(signature=signature, changes=str(changes)[:80]):
                 self.served.changes = {signature: changes}
                 self.assert_refused(self.address, signature, RuntimeError, message)
+
+    def test_auxiliary_images_that_are_none(self):
+        self.served.definitions["auxiliaries"]["outputs"]["more"] = info("DT_FLOAT", -1)
+        self.served.changes["auxiliaries"] = {"more": np.zeros(1, np.float32)}
+        message = r"images \['gray', 'more'\] and of the full one.* Received: \['gray', 'image'\]"
+        self.assert_refused(self.address, "sample", RuntimeError, message)
 
     def test_wrong_metadata(self):
         image = ("DT_UINT8", -1, HEIGHT, WIDTH, 3)
@@ -331,25 +337,31 @@ def nested(depth):
 
 
 class LimitTest(tf.test.TestCase):
-    def test_there_is_room_for_what_takes_most(self):
-        """Indented JSON, of images of one pixel, and of PNG files of noise."""
-        random = np.random.default_rng(0)
-        for shape in ((1, 1, 1), (1, 1, 3), (1, 40, 1), (40, 40, 1), (40, 40, 3)):
-            images = random.integers(200, 256, [300, *shape], np.uint8)
+    """Answers as large as those of an export get, in indented JSON."""
+
+    def assert_fits(self, outputs, rows, **specs):
+        content = json.dumps({"outputs": outputs}, indent=4)
+        self.assertLess(len(content), answers.most_bytes(specs, rows))
+
+    def test_numbers(self):
+        floats = np.repeat(np.float32(-1.2345678e-38), 2000)
+        spec = tf.TensorSpec([None], tf.float32)
+        self.assert_fits({"log_prob": floats.tolist()}, 2000, log_prob=spec)
+        for shape in ((1, 1, 1), (1, 1, 3), (1, 40, 1)):
+            images = np.full([20000 // math.prod(shape), *shape], 255)
+            spec = tf.TensorSpec([None, *shape], tf.uint8)
+            self.assert_fits({"image": images.tolist()}, len(images), image=spec)
+
+    def test_files(self):
+        for shape in ((1, 1, 1), (40, 40, 1), (1, 1600, 3)):
+            random = np.random.default_rng(0)
+            rows = max(10, 1000 // math.prod(shape))
+            images = random.integers(100, 256, [rows, *shape], np.uint8)
             png = [base64.b64encode(tf.io.encode_png(image).numpy()).decode() for image in images]
-            floats = np.repeat(np.float32(-1.2345678e-38), 300)
-            answer = {
-                "image": images.tolist(),
-                "image_png_bytes": [{"b64": value} for value in png],
-                "log_prob": floats.tolist(),
-            }
-            specs = {
-                "image": tf.TensorSpec([None, *shape], tf.uint8),
-                "image_png_bytes": tf.TensorSpec([None], tf.string),
-                "log_prob": tf.TensorSpec([None], tf.float32),
-            }
-            content = json.dumps({"outputs": answer}, indent=4)
-            self.assertLess(len(content), answers.most_bytes(specs, 300))
+            outputs = {"image": images.tolist(), "png_bytes": [{"b64": value} for value in png]}
+            image = tf.TensorSpec([None, *shape], tf.uint8)
+            file = tf.TensorSpec([None], tf.string)
+            self.assert_fits(outputs, rows, image=image, png_bytes=file)
 
 
 class RestTest(AnswerTests, tf.test.TestCase):
