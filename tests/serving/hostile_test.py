@@ -621,8 +621,10 @@ class GrpcTest(AnswerTests, tf.test.TestCase):
             ("gray", {"int_val": [0] * 48, "dims": [-2, 4, 6, 1]}, r"Received: \[-2"),
             ("gray", {"int_val": [0] * 48, "dtype": tf.int32}, "gray as uint8.* Received: dtype 3"),
             ("image_png_bytes", {"string_val": [b""]}, "of 1 values"),
+            ("log_prob", {"tensor_content": b"0" * 7}, "log_prob as float32.* buffer size"),
         ):
-            response = self.response(right_answer("sample", 2))
+            signature = "log_prob" if name in RIGHT else "sample"
+            response = self.response(right_answer(signature, 2))
             tensor = response.outputs[name]
             dims = changed.pop("dims", [dim.size for dim in tensor.tensor_shape.dim])
             dtype = changed.pop("dtype", tf.as_dtype(tensor.dtype)).as_datatype_enum
@@ -632,7 +634,7 @@ class GrpcTest(AnswerTests, tf.test.TestCase):
                 tensor.tensor_shape.dim.add(size=dim)
             with self.subTest(name=name, changed=str(changed)[:80], message=message):
                 address = self.serve(predict=response.SerializeToString())
-                self.assert_refused(address, "sample", RuntimeError, message)
+                self.assert_refused(address, signature, RuntimeError, message)
 
     def test_names_of_factors_that_are_no_text(self):
         self.served.changes["auxiliaries"] = {"factors": np.array([[b"\xff", b"image"]], object)}
