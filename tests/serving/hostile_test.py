@@ -489,6 +489,8 @@ class RestTest(AnswerTests, tf.test.TestCase):
             (http_answer(b"\xff\xfe\xfd"), RuntimeError, is_json),
             (http_answer(b"<html>\x1b[2J\r\n\r\n</html>"), RuntimeError, is_json),
             (http_answer(b"[1]"), RuntimeError, is_json),
+            (http_answer(b"5"), RuntimeError, is_json),
+            (http_answer(b"[1]", "500 Bad"), RuntimeError, "HTTP 500 .Bad."),
             (http_answer(b"9" * 5000), RuntimeError, is_json),
             (http_answer({"error": "no such thing"}), RuntimeError, "Received: .*no such thing"),
             (http_answer(nested(30000)), RuntimeError, is_json),
@@ -529,7 +531,7 @@ class RestTest(AnswerTests, tf.test.TestCase):
             (str(10**30), "uint8.* Received: "),
             ("[0]", "lists of equal lengths"),
         )
-        files = ('{"b64": "AA"}', '{"b64": "A*=="}', '{"b64": 1}', '{"b65": ""}', '"AA=="', "1")
+        files = ('{"b64": "AA"}', '{"b64": "AA*=="}', '{"b64": 1}', '{"b65": ""}', '"AA=="', "1")
         row = str([[[0]] * WIDTH] * HEIGHT)
         for signature, name, value, message in (
             *(("log_prob", "bits_per_dim", *case) for case in bits),
