@@ -434,7 +434,7 @@ class RestTest(AnswerTests, tf.test.TestCase):
             message = f"Expected at most {most} bytes in .* Received: more"
             self.assert_refused(server.address, "log_prob", RuntimeError, message)
             self.assertTrue(server.clients_are_gone())
-            self.assertLess(server.sent, most + 2**25)  # what the sockets on both sides hold
+            self.assertLess(server.sent, most + 2**26)  # what the sockets on both sides hold
         for head, kind in (
             (b"HTTP/1.1 500 Oops\r\n\r\n", RuntimeError),
             (b"HTTP/1.1 400 Oops\r\n\r\n", ValueError),
@@ -442,7 +442,7 @@ class RestTest(AnswerTests, tf.test.TestCase):
             server = self.serve(lambda head=head: endless(head, piece))
             self.assert_refused(server.address, "log_prob", kind, "Oops")
             self.assertTrue(server.clients_are_gone())
-            self.assertLess(server.sent, 2**25)
+            self.assertLess(server.sent, 2**26)
 
     def test_no_answer_of_tensorflow_serving(self):
         elsewhere = self.serve(b"")
