@@ -55,7 +55,7 @@ def define_flags():
     flags.DEFINE_string("server", None, "HOST:PORT of TensorFlow Serving.", required=True)
     flags.DEFINE_string("model", None, "The name that it serves the model by.", required=True)
     flags.DEFINE_bool("rest", False, "Asks by REST instead of gRPC; the ports differ.")
-    flags.DEFINE_float("timeout", 60.0, "Seconds a request.", lower_bound=0.001)
+    flags.DEFINE_float("timeout", 60.0, "Seconds for each request as a whole.", lower_bound=0.001)
     flags.DEFINE_string("out", None, "The picture, a PNG file; an older one is replaced.")
     flags.DEFINE_integer("num", 16, "How many images to draw.", 1, 1024)
     flags.DEFINE_integer("seed", 0, "Of all draws.", lower_bound=-(2**31), upper_bound=2**31 - 1)

@@ -7,14 +7,13 @@ client.predict("log_prob", image=images)["bits_per_dim"]  # images: uint8 [N, H,
 import math
 import re
 import time
-from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
-from pixelcnn_aux.serving import protocols
+from pixelcnn_aux.serving import answers, protocols
 
 BATCH_SIZE = 16  # the most images a request, so that an answer stays small and comes in time
+MAX_SHOWN = 300  # characters of what a server says
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds between attempts to reach a server
 
 # By status: what is raised, and what it says.
@@ -45,20 +44,6 @@ _OTHER_ERROR = (
 )
 
 
-class Signature(NamedTuple):
-    """What a served function takes and returns: dicts, name -> tf.TensorSpec, of [N, ...]."""
-
-    inputs: dict
-    outputs: dict
-
-
-class ImageSpec(NamedTuple):
-    """What the image of a factor is: its pixel values are below `num_values`."""
-
-    shape: tuple  # (h, w, c)
-    num_values: int
-
-
 class Client:
     """The functions of one served model.
 
@@ -68,12 +53,12 @@ class Client:
       server: str, HOST:PORT.
       model: str, the name that the model is served by.
       rest: bool, whether to ask by REST instead of gRPC.
-      timeout: float, seconds until a request must have been answered; with REST, seconds for which the
-        server may be silent.
+      timeout: float, seconds for each request as a whole, from looking up the host to the last byte of the
+        answer, with all attempts to reach the server.
 
     Raises:
       ImportError: gRPC without tensorflow-serving-api.
-      ValueError: a server that is not HOST:PORT.
+      ValueError: a server that is not HOST:PORT, with a port below 65536.
 
     Requests, which its methods make, raise
 
@@ -82,11 +67,13 @@ class Client:
       ValueError: no such model, no such signature, inputs that do not fit. What the model tells about
         them is checked before they are sent, since a server that merges requests fails all of them where
         one is at fault.
-      RuntimeError: any other status of the server.
+      RuntimeError: any other status of the server, or an answer that does not fit: one that is larger than
+        its signature allows, that has other outputs, shapes, dtypes or values, or that is no answer of an
+        export in TensorFlow Serving.
     """
 
     def __init__(self, server, model, rest=False, timeout=60.0):
-        if not re.fullmatch(r"\S+:\d+", server):
+        if not re.fullmatch(r"\S+:\d+", server) or int(server.rpartition(":")[2]) > 65535:
             raise ValueError(
                 f"Expected a server as HOST:PORT. Received: {server!r}. Give both, as localhost:8500."
             )
@@ -99,12 +86,7 @@ class Client:
     def metadata(self):
         """The model's signatures, asked for once: dict, name -> `Signature`."""
         if self._metadata is None:
-            served = self._ask(self._protocol.signature_defs)
-            self._metadata = {
-                name: Signature(_specs(definition.inputs), _specs(definition.outputs))
-                for name, definition in sorted(served.items())
-                if not name.startswith("__")  # what a server runs when it loads the model
-            }
+            self._metadata = self._ask(self._signatures)
         return self._metadata
 
     def signature(self, name):
@@ -113,8 +95,8 @@ class Client:
         if name not in served:
             raise ValueError(
                 f"Expected a model with the signature {name!r}. Received: {self.model} of "
-                f"{self.server}, which has {', '.join(served)}. Choose among them, or give another "
-                "--model."
+                f"{self.server}, which has {_line(', '.join(served))}. Choose among them, or give "
+                "another --model."
             )
         return served[name]
 
@@ -125,16 +107,7 @@ class Client:
           dict, factor name -> `ImageSpec`, in the order of sampling: the last one is the full image.
         """
         if self._images is None:
-            inputs, outputs = self.signature("auxiliaries")
-            full = inputs["image"].shape[1:]
-            zeros = {"image": np.zeros([1, *full], np.uint8)}
-            answer = self._ask(self._protocol.predict, "auxiliaries", zeros, outputs)
-            *auxiliaries, last = [name.decode() for name in answer["factors"][0]]
-            shapes = {**{name: outputs[name].shape[1:] for name in auxiliaries}, last: full}
-            self._images = {
-                name: ImageSpec(tuple(shape), int(num_values))
-                for (name, shape), num_values in zip(shapes.items(), answer["num_values"][0])
-            }
+            self._images = self._ask(self._image_specs, self.signature("auxiliaries"))
         return self._images
 
     def predict(self, signature, /, **arrays):
@@ -151,11 +124,29 @@ class Client:
         arrays = _checked(arrays, inputs)
         for name, array in arrays.items():
             self._check_values(signature, name, array)
-        answers = []
-        for first in range(0, len(next(iter(arrays.values()))), BATCH_SIZE):
-            rows = {name: array[first : first + BATCH_SIZE] for name, array in arrays.items()}
-            answers.append(self._ask(self._protocol.predict, signature, rows, outputs))
-        return {name: np.concatenate([answer[name] for answer in answers]) for name in outputs}
+        images = self.images() if any(spec.dtype == np.uint8 for spec in outputs.values()) else {}
+        count = min(BATCH_SIZE, answers.MAX_BYTES // answers.most_bytes(outputs, 1))
+        parts = []
+        for first in range(0, len(next(iter(arrays.values()))), count):
+            rows = {name: array[first : first + count] for name, array in arrays.items()}
+            parts.append(self._ask(self._outputs, signature, rows, outputs, images))
+        return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+
+    def _signatures(self, timeout):
+        return answers.signatures(self._protocol.signature_defs(timeout))
+
+    def _image_specs(self, signature, timeout):
+        zeros = {"image": np.zeros([1, *answers.full_shape(signature)], np.uint8)}
+        answer = self._protocol.predict("auxiliaries", zeros, signature.outputs, timeout)
+        images = answers.image_specs(signature, answer)
+        answers.check_signatures(self.metadata(), images)
+        answers.check_pixels(answer, images)
+        return images
+
+    def _outputs(self, signature, rows, outputs, images, timeout):
+        answer = self._protocol.predict(signature, rows, outputs, timeout)
+        answers.check_pixels(answer, images)
+        return answer
 
     def _check_values(self, signature, name, array):
         """Raises ValueError for values that an input cannot have."""
@@ -190,6 +181,12 @@ class Client:
             except protocols.Failure as failure:
                 if failure.status != "UNAVAILABLE" or time.monotonic() + pause >= deadline:
                     raise self._error(failure) from failure
+            except answers.WrongAnswer as wrong:
+                raise RuntimeError(
+                    f"Expected {_line(wrong.expected)} in an answer of {self.server}. "
+                    f"Received: {_line(wrong.received)}. Check that TensorFlow Serving listens there, and "
+                    f"that its {self.model} is an export of this package."
+                ) from wrong
             time.sleep(pause)
 
     def _error(self, failure):
@@ -201,17 +198,16 @@ class Client:
             timeout=self.timeout,
             protocol=self._protocol.NAME,
             status=failure.status,
-            message=" ".join(failure.message.split()).rstrip("."),
+            message=_line(failure.message).rstrip("."),
         )
         return kind(message)
 
 
-def _specs(infos):
-    """dict, name -> tf.TensorSpec, of a signature's inputs or outputs."""
-    return {
-        name: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype))
-        for name, info in infos.items()
-    }
+def _line(text):
+    """A server's text in one line that a terminal shows as it is; of a long one the beginning."""
+    text = " ".join(text.split())
+    shown = "".join(x if x.isprintable() else "\N{REPLACEMENT CHARACTER}" for x in text[:MAX_SHOWN])
+    return shown + "..." * (len(text) > MAX_SHOWN)
 
 
 def _checked(arrays, inputs):

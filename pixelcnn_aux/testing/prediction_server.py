@@ -13,6 +13,7 @@ import threading
 import tensorflow as tf
 from absl import app, flags
 
+from pixelcnn_aux.serving import answers
 from pixelcnn_aux.testing.rest_server import RestServer
 from pixelcnn_aux.testing.servable import Servable, invalid
 
@@ -25,13 +26,6 @@ except ImportError:
 FLAGS = flags.FLAGS
 
 HOST = "127.0.0.1"
-# Where a TensorProto of the server has its values.
-_FIELDS = {
-    tf.float32: "float_val",
-    tf.int32: "int_val",
-    tf.uint8: "int_val",
-    tf.string: "string_val",
-}
 
 
 class PredictionServer:
@@ -145,7 +139,7 @@ def _fill_tensor(proto, array):
     dtype = tf.as_dtype(array.dtype)
     proto.dtype = dtype.as_datatype_enum
     proto.tensor_shape.CopyFrom(tf.TensorShape(array.shape).as_proto())
-    getattr(proto, _FIELDS[dtype]).extend(array.ravel().tolist())
+    getattr(proto, answers.FIELDS[dtype]).extend(array.ravel().tolist())
 
 
 def main(argv):

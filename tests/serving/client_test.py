@@ -319,8 +319,8 @@ class RestTest(ClientTests, tf.test.TestCase):
         self.quick_attempts()
         address = f"127.0.0.1:{other.server_port}"
         for answers, kind, message in (
-            ([(200, b"<html>")], RuntimeError, "no JSON object with 'metadata'"),
-            ([(200, b"[]")], RuntimeError, "no JSON object with 'metadata'"),
+            ([(200, b"<html>")], RuntimeError, "Expected a JSON object with 'metadata'"),
+            ([(200, b"[]")], RuntimeError, "Expected a JSON object with 'metadata'"),
             ([(500, b"")], RuntimeError, "HTTP 500"),
             ([(502, b""), (503, b""), None], ConnectionError, "Start it.*port for REST"),
         ):
