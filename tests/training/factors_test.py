@@ -204,7 +204,7 @@ class StoppedRunTest(tf.test.TestCase):
         with workdir.lock(self.folder, "grayscale"):
             with self.assertRaisesRegex(RuntimeError, "'grayscale'.*Received: another process"):
                 train(self.folder)
-        self.assertFalse(workdir.checkpoints(self.folder, "grayscale").exists())
+        self.assertEqual(checkpoints.found(workdir.checkpoints(self.folder, "grayscale")), [])
 
     def test_what_is_left_in_the_folder(self):
         files = helpers.contents(self.uninterrupted)
