@@ -45,10 +45,7 @@ def run(main, arguments=()):
             main(*argv[1:])
         except (ImportError, OSError, RuntimeError, ValueError, *_of_tensorflow()) as error:
             logging.debug("%s", error, exc_info=True)
-            message = getattr(
-                error, "message", str(error)
-            )  # TensorFlow's str adds where in its graph
-            sys.exit(f"{type(error).__name__}: {message}")
+            sys.exit(f"{type(error).__name__}: {error}")
 
     _show_all_flags()
     app.run(checked)

@@ -60,8 +60,10 @@ def restore(folder, groups):
     """
     damaged = []
     for step, file in found(folder):
+        with disk.explained(f"to read {file}"):
+            contents = open(file, "rb")
         try:
-            with np.load(file) as opened:  # It loads no pickles.
+            with contents, np.load(contents) as opened:  # It loads no pickles.
                 arrays = {key: opened[key] for key in opened.files}
         except (
             OSError,

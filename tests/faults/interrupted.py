@@ -1,7 +1,4 @@
-"""A run that is ended again and again, at moments drawn from a seed, and what it leaves.
-
-python -m tests.faults.interrupted   ends one ten times by SIGKILL and three times by SIGTERM
-"""
+"""A run that is ended again and again, at moments drawn from a seed, and what it leaves."""
 
 import contextlib
 import functools
@@ -10,9 +7,9 @@ import multiprocessing
 import os
 import pathlib
 import random
+import resource
 import signal
 import sys
-import tempfile
 from unittest import mock
 
 import numpy as np
@@ -22,75 +19,82 @@ from pixelcnn_aux.training import checkpoints, metrics
 from tests import helpers
 
 NAME = "grayscale"
-# So many epochs that every process has work left when its moment comes, and that the best is not the last.
-TRAINING = training.Training(
-    epochs=20, steps_per_epoch=2, batch_size=8, learning_rate=1e-2, decay=0.99
-)
-# A moment is the call of its kind, counted from the start of a process, which is not made any more. An epoch
-# has two steps and writes up to four files, a checkpoint in some 400 pieces.
+TRAINING = training.Training(20, 2, batch_size=8, learning_rate=1e-2, decay=1.0)
+# A moment is the call of its kind, counted from the start of a process, that is not made any more. An epoch
+# takes two steps and writes up to four files, its checkpoint in some 400 pieces.
 LAST_CALL = {"step": 4, "write": 450, "fsync": 5, "replace": 5, "unlink": 2}
-# A process that has imported all of this and done nothing yet, of which others are made.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload([__name__ if __name__ != "__main__" else __spec__.name])
+# Processes are made of one that has imported all of this and done nothing else.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([__name__])
 
 
-def moments(count, seed):
-    """So many moments, (kind, call): each kind as often as the others, as far as that goes."""
-    draw = random.Random(seed)
-    kinds = [*LAST_CALL] * count
-    return [(kind, draw.randint(1, LAST_CALL[kind])) for kind in kinds[:count]]
+def train(folder, end=None, moment=(None, 0)):
+    """Trains in a process of its own.
 
+    Args:
+      folder: `pathlib.Path` of the workdir.
+      end: a signal that the process sends to itself, if any. `SIGXFSZ` stands for a full disk: the process
+        goes on, but its files cannot grow.
+      moment: (kind, call) at which it does so, as in `LAST_CALL`.
 
-def train(folder, number=None, moment=None):
-    """Trains in a process of its own, which sends itself a signal at a moment. Returns its exit code."""
-    process = _PROCESSES.Process(target=_train, args=(folder, number, moment), daemon=True)
+    Returns:
+      int, the exit code.
+    """
+    process = PROCESSES.Process(target=_train, args=(folder, end, moment), daemon=True)
     process.start()
     process.join()
     return process.exitcode
 
 
-def _train(folder, number, moment):
-    with training.Stop() as stop, _sending(number, *(moment or (None, 0))):
+def _train(folder, end, moment):
+    # Some of what is validated on is unlike what is trained on: not every epoch is the best so far.
+    noise = np.random.default_rng(0).integers(0, 256, (2, *helpers.SIZE, 3)).astype(np.uint8)
+    validation = data.Images(np.concatenate([helpers.pictures(5, seed=1), noise]))
+    model, images = helpers.tiny_model(dropout=0.5), helpers.images(10)
+    with training.Stop() as stop, _ending(end, *moment):
         try:
-            training.train_factor(
-                helpers.tiny_model(dropout=0.5),
-                NAME,
-                helpers.images(10),
-                helpers.images(5, seed=1),
-                TRAINING,
-                folder,
-                stop=stop,
-            )
+            training.train_factor(*(model, NAME, images, validation, TRAINING, folder), stop=stop)
         except training.Stopped:
             sys.exit(128 + stop.signal)
+        except OSError as error:
+            sys.exit(f"{error}")  # and exit code 1
 
 
 @contextlib.contextmanager
-def _sending(number, kind, call):
-    """Within it this process sends itself a signal where a call of this kind is to be made."""
+def _ending(end, kind, call):
+    """Within it this process ends where a call of this kind is to be made."""
     calls = 0
 
-    def count(of):
+    def reached(of):
         nonlocal calls
         calls += of == kind
         return of == kind and calls == call
 
-    def before(of, function):
+    def come_to_an_end():
+        if end == signal.SIGXFSZ:
+            _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1, most))
+        else:
+            os.kill(os.getpid(), end)
+
+    def watched(of, function):
         @functools.wraps(function)
-        def counted(*args, **kwargs):
-            if count(of):
-                os.kill(os.getpid(), number)
+        def call(*args, **kwargs):
+            if reached(of):
+                come_to_an_end()
             return function(*args, **kwargs)
 
-        return counted
+        return call
 
     class File(io.BufferedWriter):
         def write(self, contents):
-            if count("write"):
-                super().write(memoryview(contents)[: len(contents) // 2])
+            contents = memoryview(contents).cast("B")
+            half = len(contents) // 2
+            if reached("write"):
+                super().write(contents[:half])
                 self.flush()
-                os.kill(os.getpid(), number)
-                contents = memoryview(contents)[len(contents) // 2 :]
+                come_to_an_end()
+                contents = contents[half:]
             return super().write(contents)
 
     with contextlib.ExitStack() as stack:
@@ -100,18 +104,42 @@ def _sending(number, kind, call):
             (os, "replace", "replace"),
             (pathlib.Path, "unlink", "unlink"),
         ):
-            stack.enter_context(mock.patch.object(owner, name, before(of, getattr(owner, name))))
-        opened = mock.patch.object(
-            disk, "open", lambda path, _: File(io.FileIO(path, "w")), create=True
-        )
-        stack.enter_context(opened)
+            function = watched(of, getattr(owner, name))
+            stack.enter_context(mock.patch.object(owner, name, function))
+
+        def opened(path, _):
+            return File(io.FileIO(path, "w"))
+
+        stack.enter_context(mock.patch.object(disk, "open", opened, create=True))
         yield
 
 
+def interrupt(folder, counts, seed=0):
+    """Ends a run at moments and in an order drawn from a seed, and lets it come to its end then.
+
+    Args:
+      folder: `pathlib.Path` of the workdir, a new one.
+      counts: dict, signal -> how many processes it ends.
+      seed: int.
+
+    Yields:
+      Of each process (what it was, its exit code, the one that was expected).
+    """
+    draw = random.Random(seed)
+    kinds = draw.sample([*LAST_CALL], len(LAST_CALL)) * sum(
+        counts.values()
+    )  # each as often as the others
+    ends = [end for end, count in counts.items() for _ in range(count)]
+    moments = [(kind, draw.randint(1, LAST_CALL[kind])) for kind in kinds[: len(ends)]]
+    expected = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 128 + signal.SIGTERM}
+    for end, moment in draw.sample([*zip(ends, moments)], len(ends)):
+        yield f"{end.name} at {moment}", train(folder, end, moment), expected.get(end, 1)
+    yield "the end", train(folder), 0
+
+
 def left(folder):
-    """dict of what a run has left, but for times: names of files, weights, checkpoints, figures."""
+    """dict of all that a run has left, but for how long it took and for what is in TensorBoard's files."""
     files = helpers.contents(folder)
-    [_, last], [_, before] = checkpoints.found(workdir.checkpoints(folder, NAME))
     times = ("seconds", "images_per_s", "waiting")
     found = {
         "files": sorted(name for name in files if "/logs/" not in name),
@@ -122,53 +150,14 @@ def left(folder):
             for row in metrics.read(workdir.metrics(folder, NAME))
         ],
     }
-    for file in (last, before):
+    for _, file in checkpoints.found(workdir.checkpoints(folder, NAME)):
         with np.load(file) as arrays:
             found |= {f"{file.name}/{key}": arrays[key].tobytes() for key in arrays.files}
         del found[f"{file.name}/seconds/0"]
     return found
 
 
-def interrupt(folder, kills, terminations, seed=0):
-    """Ends a run at moments, and lets it come to its end. Yields what each process was to do and its exit code.
-
-    Args:
-      folder: `pathlib.Path`, an empty one.
-      kills: int, how many processes are ended by SIGKILL.
-      terminations: int, how many are asked to stop by SIGTERM.
-      seed: int, that the moments and their order are drawn from.
-    """
-    ends = [(signal.SIGKILL, moment) for moment in moments(kills, seed)]
-    ends += [(signal.SIGTERM, moment) for moment in moments(terminations, seed + 1)]
-    random.Random(seed).shuffle(ends)
-    for number, moment in ends:
-        expected = -number if number == signal.SIGKILL else 128 + number
-        yield f"{number.name} at {moment}", train(folder, number, moment), expected
-    yield "the end", train(folder), 0
-
-
-def main():
-    with tempfile.TemporaryDirectory() as name:
-        alone, interrupted = pathlib.Path(name, "alone"), pathlib.Path(name, "interrupted")
-        train(alone)
-        for what, received, expected in interrupt(interrupted, 10, 3):
-            kept = checkpoints.found(workdir.checkpoints(interrupted, NAME))
-            print(
-                f"{what}: exit code {received}, last checkpoint {kept and kept[0][1].name}",
-                flush=True,
-            )
-            if received != expected:
-                sys.exit(f"Expected exit code {expected}. Received: {received}")
-        expected, received = left(alone), left(interrupted)
-        differing = [
-            key for key in {**expected, **received} if expected.get(key) != received.get(key)
-        ]
-        sys.exit(
-            f"Expected what a run left alone leaves. Received others: {differing}"
-            if differing
-            else 0
-        )
-
-
-if __name__ == "__main__":
-    main()
+def differing(one, other):
+    """What differs between two folders: names of `left`."""
+    one, other = left(one), left(other)
+    return [key for key in {**one, **other} if one.get(key) != other.get(key)]
