@@ -17,6 +17,8 @@ def main():
         interrupted.train(alone)
         for what, received, expected in interrupted.interrupt(again, COUNTS, seed):
             print(f"{what}: exit code {received}", flush=True)
+            if not interrupted.is_whole(again):
+                sys.exit("Expected whole weights, and the best ones so far. Received others")
             if received != expected:
                 sys.exit(f"Expected exit code {expected}. Received: {received}")
         if differing := interrupted.differing(alone, again):

@@ -14,7 +14,7 @@ from unittest import mock
 
 import numpy as np
 
-from pixelcnn_aux import data, disk, training, workdir
+from pixelcnn_aux import data, disk, training, weight_files, workdir
 from pixelcnn_aux.training import checkpoints, metrics
 from tests import helpers
 
@@ -135,6 +135,24 @@ def interrupt(folder, counts, seed=0):
     for end, moment in draw.sample([*zip(ends, moments)], len(ends)):
         yield f"{end.name} at {moment}", train(folder, end, moment), expected.get(end, 1)
     yield "the end", train(folder), 0
+
+
+def is_whole(folder):
+    """Whether all weights in a folder are whole, and the best are of the best epoch before its checkpoint.
+
+    They may be of one after it, which is taken again.
+    """
+    folder = folder / NAME
+    files = [file for file in folder.glob("*.weights.h5") if not file.name.startswith("writing.")]
+    notes = {
+        file.name: weight_files.notes(file) for file in files
+    }  # which raises for a damaged one
+    [(step, _), *_] = checkpoints.found(folder / "checkpoints") or [(0, None)]
+    rows = [row for row in metrics.read(folder / "metrics.csv") if row["step"] <= step]
+    if not rows:
+        return True
+    best = min(rows, key=lambda row: row["val_bits_per_dim"])
+    return notes["best.weights.h5"]["step"] in (best["step"], *range(step + 1, step + 3))
 
 
 def left(folder):

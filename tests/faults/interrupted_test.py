@@ -24,6 +24,7 @@ class InterruptedTest(tf.test.TestCase):
         folder = helpers.temporary_folder(self)
         for what, received, expected in interrupted.interrupt(folder, COUNTS):
             self.assertEqual(received, expected, what)
+            self.assertTrue(interrupted.is_whole(folder), what)
         self.assertEqual(interrupted.differing(folder, self.alone), [])
 
     def test_the_best_weights_are_those_of_the_best_epoch(self):
