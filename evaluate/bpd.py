@@ -12,13 +12,13 @@ import numpy as np
 from absl import flags
 
 from evaluate import common
-from pixelcnn_aux import data, evaluation, program, progress
+from pixelcnn_aux import data, disk, evaluation, program, progress
 
 FLAGS = flags.FLAGS
 
 
 def main():
-    folder, model = common.load()
+    folder, model = common.load(FLAGS.best)
     images = common.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
 
@@ -46,8 +46,14 @@ def main():
     print(f"{FLAGS.split} split, {count:,} images")
     print_table(model, results, codecs)
     file = out / "bpd.json"
-    found = {"split": FLAGS.split, "num_images": count, **results[kind(model)], **results}
-    file.write_text(json.dumps(found, indent=2))
+    found = {
+        "split": FLAGS.split,
+        "num_images": count,
+        "best": FLAGS.best,
+        **results[kind(model)],
+        **results,
+    }
+    disk.write_json(file, found)
     print(f"Wrote {file}")
 
 
@@ -65,7 +71,7 @@ class CodecRecords:
         """Stores the result of `codec_bits` for these images, in the place of an earlier one."""
         others = [record for record in self._read() if not self._is_of(record, measured)]
         record = {"measured": measured, "settings": evaluation.CODECS, "bits": bits}
-        self.file.write_text(json.dumps([*others, record], indent=2))
+        disk.write_json(self.file, [*others, record])
 
     def _is_of(self, record, measured):
         return (record["measured"], record["settings"]) == (measured, evaluation.CODECS)

@@ -24,6 +24,11 @@ def define_flags():
         "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
     )
     define_exact()
+    flags.DEFINE_bool(
+        "best",
+        False,
+        "The averaged weights of each factor's best epoch by validation, instead of the last ones.",
+    )
 
 
 def define_exact():
@@ -34,11 +39,11 @@ def define_exact():
     )
 
 
-def load():
-    """The run that the flags choose: (folder, model)."""
+def load(best=False):
+    """The run that the flags choose: (folder, model), the latter as `pa.load` gives it."""
     folder = zoo.chosen()
     print(f"Evaluating {folder}", flush=True)
-    model = pa.load(folder)
+    model = pa.load(folder, best=best)
     return folder, model if FLAGS.exact is None else model.with_exact(FLAGS.exact)
 
 

@@ -6,14 +6,13 @@ its peak hardware reaches is an assumption (--efficiency). Prints tables; --out 
 formulas are in docs/scaling.md.
 """
 
-import json
 import math
 import pathlib
 
 from absl import flags
 
 from evaluate import activations, flops
-from pixelcnn_aux import presets, program
+from pixelcnn_aux import disk, presets, program
 
 FLAGS = flags.FLAGS
 
@@ -59,8 +58,9 @@ def main():
     print_tables(result)
     if FLAGS.out:
         out = pathlib.Path(FLAGS.out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=2))
+        with disk.explained(f"to write {out}"):
+            out.parent.mkdir(parents=True, exist_ok=True)
+        disk.write_json(out, result)
         print(f"Wrote {out}")
 
 

@@ -21,7 +21,7 @@ import tensorflow as tf
 from absl import flags
 
 from evaluate import common
-from pixelcnn_aux import likelihoods, program
+from pixelcnn_aux import disk, likelihoods, program
 
 FLAGS = flags.FLAGS
 
@@ -31,7 +31,7 @@ SWEEP = [-step / 10 for step in range(11)]  # of log_scale_shift, figure 4
 
 def main():
     check_flags()
-    folder, model = common.load()
+    folder, model = common.load(FLAGS.best)
     if FLAGS.sweep:
         name, rows = "sweep", sweep(model)
     elif FLAGS.known:
@@ -42,7 +42,8 @@ def main():
         name, rows = "samples", samples(folder, model)
     out = pathlib.Path(FLAGS.out or common.outputs(folder) / f"{name}.png")
     figure = draw(model, rows)
-    figure.savefig(out, dpi=160, bbox_inches="tight")
+    with disk.explained(f"to write {out}"):
+        figure.savefig(out, dpi=160, bbox_inches="tight")
     print(f"Wrote {out}")
 
 

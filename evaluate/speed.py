@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
 from evaluate import common, rival
-from pixelcnn_aux import incremental, likelihoods, networks, program, sampling, workdir, zoo
+from pixelcnn_aux import disk, incremental, likelihoods, networks, program, sampling, workdir, zoo
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.remaining import Remaining
@@ -80,9 +80,10 @@ def main():
     result = {"measured": measured, "machine": machine(), "runs": FLAGS.runs, "factors": {}}
     for name, (factor, size) in factors.items():
         result["factors"][name] = measure_factor(name, factor, size)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(result, indent=2))
-    draw(result["factors"]).savefig(out, dpi=160)
+    with disk.explained(f"to write {out} and {file}"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        disk.write_json(file, result)
+        draw(result["factors"]).savefig(out, dpi=160)
     print(f"Wrote {out} and {file}")
 
 

@@ -318,18 +318,21 @@ def in_bits_per_dim(log_probs, shape):
     return {**result, "total": sum(result.values())}
 
 
-def load(path, dtype="float32"):
+def load(path, dtype="float32", best=False):
     """The model that training left in a workdir, with averaged weights, or one that came with the package.
 
     Args:
       path: the workdir, or a name of `pretrained`.
       dtype: "float32" or "float64", of every float in the model.
+      best: bool, whether each factor has its averaged weights of the epoch that was its best by validation,
+        instead of the last ones.
 
     Returns:
       `AuxiliaryModel`. Factors not trained yet keep their first weights; what needs one of them says so.
 
     Raises:
       FileNotFoundError: if `path` is neither.
+      OSError: if a file of it cannot be read.
       ValueError: if its description or a weights file is damaged, or names a class that is not registered.
     """
     path = zoo.find(path)
@@ -343,7 +346,10 @@ def load(path, dtype="float32"):
             f"Expected the description of a model in {path}. Received: one that cannot be built "
             f"({type(error).__name__}: {error}). If it was made by another version, train again."
         ) from error
-    found = {name: workdir.load_weights(path, name, model.factors[name]) for name in model.factors}
+    found = {
+        name: workdir.load_weights(path, name, factor, best)
+        for name, factor in model.factors.items()
+    }
     model.untrained = tuple(name for name in found if not found[name])
     return model
 

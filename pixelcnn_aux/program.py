@@ -43,12 +43,18 @@ def run(main, arguments=()):
             for name in FLAGS.plugin:
                 import_plugin(name)
             main(*argv[1:])
-        except (ImportError, OSError, RuntimeError, ValueError) as error:
+        except (ImportError, OSError, RuntimeError, ValueError, *_of_tensorflow()) as error:
             logging.debug("%s", error, exc_info=True)
             sys.exit(f"{type(error).__name__}: {error}")
 
     _show_all_flags()
     app.run(checked)
+
+
+def _of_tensorflow():
+    """The class of TensorFlow's errors, once something has imported it."""
+    tensorflow = sys.modules.get("tensorflow")
+    return [tensorflow.errors.OpError] if tensorflow else []
 
 
 def _show_all_flags():

@@ -3,6 +3,7 @@
     W/config.json                   the description of the run and of its model
     W/FACTOR/training.json          how the factor is trained
     W/FACTOR/average.weights.h5     the weights that evaluation, samples and exports use
+    W/FACTOR/best.weights.h5        those of the epoch that was the best by validation
     W/FACTOR/checkpoints/           what training needs to go on
     W/FACTOR/metrics.csv            its figures, epoch by epoch
     W/FACTOR/logs/                  the same as TensorBoard scalars
@@ -16,7 +17,9 @@ import json
 import os
 import pathlib
 
-from pixelcnn_aux import weight_files
+from absl import logging
+
+from pixelcnn_aux import disk, weight_files
 
 RUNS = pathlib.Path("runs")
 _CONFIG = "config.json"
@@ -30,11 +33,13 @@ def create(path, config):
       config: dict that JSON can hold.
 
     Raises:
+      OSError: as `disk.explained`.
       ValueError: if the folder is that of another run, or holds other things; nothing is changed.
     """
     path = pathlib.Path(path)
-    if not (path / _CONFIG).exists():
-        if path.exists() and not (path.is_dir() and all(map(_ours, path.iterdir()))):
+    with disk.explained(f"to read the folder {path}"):
+        others = not (path / _CONFIG).exists() and path.exists()
+        if others and not (path.is_dir() and all(map(_ours, path.iterdir()))):
             raise ValueError(
                 f"Expected an empty or new folder, or one of an earlier run. Received: {path}, which "
                 f"holds other things. Choose another --workdir."
@@ -51,6 +56,7 @@ def record_training(path, factor, settings):
       settings: dict that JSON can hold.
 
     Raises:
+      OSError: as `disk.explained`.
       ValueError: if the factor was trained in another way; nothing is changed.
     """
     path = pathlib.Path(path)
@@ -59,13 +65,16 @@ def record_training(path, factor, settings):
 
 def _write_or_agree(file, settings, path, prefix=""):
     settings = json.loads(json.dumps(settings))
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_name(f".{file.name}.{os.getpid()}")
-        aside.write_text(json.dumps(settings, indent=2) + "\n")
-        with contextlib.suppress(FileExistsError):  # A process beside this one was first.
-            os.link(aside, file)
-        aside.unlink()
+    with disk.explained(f"to write {file}"):
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            aside = file.with_name(f".{file.name}.{os.getpid()}")
+            try:
+                aside.write_text(json.dumps(settings, indent=2) + "\n")
+                with contextlib.suppress(FileExistsError):  # A process beside this one was first.
+                    os.link(aside, file)
+            finally:
+                aside.unlink(missing_ok=True)
     # A setting that an earlier version did not have yet is as good as None.
     if differences := _differences(_read_json(file), settings, prefix):
         raise ValueError(
@@ -113,7 +122,7 @@ def save_model(path, model, **settings):
       **settings: what else `create` is given.
 
     Raises:
-      ValueError: as `create`.
+      OSError, ValueError: as `create`.
     """
     create(path, {**settings, "model": model.description()})
     for name, factor in model.factors.items():
@@ -125,6 +134,7 @@ def read(path):
 
     Raises:
       FileNotFoundError: if `path` is no workdir.
+      OSError: as `disk.explained`.
       ValueError: if its description is damaged.
     """
     file = pathlib.Path(path) / _CONFIG
@@ -140,8 +150,10 @@ def read(path):
 
 
 def _read_json(file):
+    with disk.explained(f"to read {file}"):
+        text = file.read_bytes()
     try:
-        return json.loads(file.read_text())
+        return json.loads(text)
     except ValueError as error:
         raise ValueError(f"Expected JSON in {file}. Received: a damaged file ({error})") from error
 
@@ -166,6 +178,11 @@ def training(path, factor):
     return pathlib.Path(path) / factor / "training.json"
 
 
+def best_weights_file(path, factor):
+    """Where the best of a factor's averaged weights are: present once its first epoch is done."""
+    return pathlib.Path(path) / factor / "best.weights.h5"
+
+
 def checkpoints(path, factor):
     """The folder of what training needs to go on."""
     return pathlib.Path(path) / factor / "checkpoints"
@@ -184,18 +201,57 @@ def logs(path, factor):
 def save_weights(path, name, factor):
     """Writes a factor's weights into a workdir, so that a reader sees the old file or the new one."""
     file = weights_file(path, name)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    with disk.explained(f"a folder {file.parent}"):
+        file.parent.mkdir(exist_ok=True)
     weight_files.save(file, factor)
 
 
-def load_weights(path, name, factor):
-    """Reads a factor's weights from a workdir; False if there are none yet.
+def save_if_best(path, name, factor, step, val_bits_per_dim):
+    """Writes a factor's weights as its best ones, unless those of an earlier step are as good.
 
-    Raises ValueError for a file that is damaged or of another network, or has weights that are not finite.
+    Those of a later step give way: a run that goes on takes that step again.
+
+    Args:
+      path: path of the workdir.
+      name: str, the factor's.
+      factor: `Factor`.
+      step: int, how many steps were done.
+      val_bits_per_dim: float, by which weights are compared.
+
+    Raises:
+      OSError: as `disk.explained`.
     """
-    file = weights_file(path, name)
-    if not file.exists():
-        return False
+    file = best_weights_file(path, name)
+    notes = {"step": step, "val_bits_per_dim": val_bits_per_dim}
+    try:
+        kept = weight_files.notes(file) if file.exists() else None
+    except ValueError as error:
+        logging.warning(
+            "Expected the best weights so far in %s. Received: a damaged file (%s). Those of step %d take "
+            "its place.",
+            *(file, error, step),
+        )
+        kept = None
+    if kept and kept["step"] < step and kept["val_bits_per_dim"] <= val_bits_per_dim:
+        return
+    weight_files.save(file, factor, **notes)
+
+
+def load_weights(path, name, factor, best=False):
+    """Reads a factor's averaged weights from a workdir, or the best of them; False if there are none yet.
+
+    Raises ValueError for a file that is damaged or of another network, or has weights that are not finite,
+    and OSError as `disk.explained`.
+    """
+    file = best_weights_file(path, name) if best else weights_file(path, name)
+    with disk.explained(f"to read {file}"):
+        if not file.exists():
+            if best and weights_file(path, name).exists():
+                raise ValueError(
+                    f"Expected the best weights of factor {name!r} in {file}. Received: no such file, as in "
+                    "runs of earlier versions and of imported weights. Load the last ones, without best."
+                )
+            return False
     try:
         weight_files.load(file, factor)
     except ValueError as error:
@@ -211,16 +267,24 @@ def load_weights(path, name, factor):
 def lock(path, factor):
     """Holds a factor's folder for one training process; the system frees it whatever ends that.
 
-    Raises RuntimeError if another process holds it.
+    The folder is made where there is none, and what a process that was killed was just writing is removed.
+
+    Raises RuntimeError if another process holds it, and OSError as `disk.explained`.
     """
     folder = pathlib.Path(path) / factor
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(
-                f"Expected to be alone in training factor {factor!r} in {path}. Received: another process "
-                f"at it. Wait for it, or choose another --factor or --workdir."
-            ) from None
+    for made in (folder, checkpoints(path, factor)):
+        with disk.explained(f"a folder {made}"):
+            made.mkdir(parents=True, exist_ok=True)
+    file = folder / "lock"
+    with contextlib.ExitStack() as stack:
+        with disk.explained(f"to write {file}"):
+            opened = stack.enter_context(open(file, "w"))
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RuntimeError(
+                    f"Expected to be alone in training factor {factor!r} in {path}. Received: another "
+                    "process at it. Wait for it, or choose another --factor or --workdir."
+                ) from None
+            disk.remove_unfinished(folder)
         yield

@@ -138,7 +138,7 @@ class ProgramsTest(tf.test.TestCase):
         folder = self.folder / "runs" / "tiny"
         found = json.loads((folder / "bpd.json").read_text())
         summary = ["factors", "total", "std_error"]
-        self.assertEqual(list(found), ["split", "num_images", *summary, "bound", "exact"])
+        self.assertEqual(list(found), ["split", "num_images", "best", *summary, "bound", "exact"])
         self.assertEqual({key: found[key] for key in summary}, found["bound"])  # as it was trained
         self.assertLess(found["exact"]["total"], found["bound"]["total"])
         self.assertEqual((found["split"], found["num_images"]), ("test", 7))

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import pathlib
+import resource
 import tempfile
 import types
 from unittest import mock
@@ -98,6 +99,17 @@ def run_program(program, *arguments, sharing=()):
         _, *others = values([program.__name__, *map(str, arguments)])
         program.main(*others)
     return output.getvalue()
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """Within it the system refuses what would make a file larger than so many bytes, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def contents(folder):

@@ -38,6 +38,16 @@ class LoadTest(tf.test.TestCase):
         self.assertEqual(model.description(), helpers.shared_model().description())
         self.assertAllEqual(model.log_prob(IMAGES), helpers.shared_model().log_prob(IMAGES))
 
+    def test_the_best_weights_instead_of_the_last_ones(self):
+        self.make_run("grayscale", "image")
+        model = helpers.tiny_model()
+        for name, factor in model.factors.items():
+            helpers.randomize(factor)
+            workdir.save_if_best(self.folder, name, factor, 1, 1.0)
+        best, last = pa.load(self.folder, best=True), pa.load(self.folder)
+        self.assertAllEqual(best.log_prob(IMAGES), model.log_prob(IMAGES))
+        self.assertAllEqual(last.log_prob(IMAGES), helpers.shared_model().log_prob(IMAGES))
+
     def test_float64_throughout(self):
         self.make_run("grayscale", "image")
         model = pa.load(self.folder, dtype="float64")

@@ -52,6 +52,21 @@ class PluginTest(tf.test.TestCase):
                 program.import_plugin(name)
 
 
+class ErrorsTest(tf.test.TestCase):
+    def test_errors_of_tensorflow_are_one_message_too(self):
+        def main():
+            tf.io.read_file("none").numpy()
+
+        with (
+            mock.patch.multiple(program, FLAGS=mock.Mock(plugin=[]), flags=mock.DEFAULT),
+            mock.patch.multiple(program, quiet=mock.DEFAULT, _show_all_flags=mock.DEFAULT),
+            mock.patch.object(program.app, "run", lambda checked: checked(["program"])),
+            self.assertRaises(SystemExit) as caught,
+        ):
+            program.run(main)
+        self.assertRegex(caught.exception.code, "^NotFoundError: .*none; No such file or directory")
+
+
 class HelpTest(tf.test.TestCase):
     def test_the_flags_of_all_modules_are_shown(self):
         command = [sys.executable, "-m", "train.grayscale", "--help"]

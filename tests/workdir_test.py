@@ -1,5 +1,6 @@
 """Tests of the folder that a run leaves: who may write to it, and that no write is ever half done."""
 
+import functools
 import json
 import os
 import pathlib
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import workdir
+from pixelcnn_aux import weight_files, workdir
 from tests import helpers
 
 CONFIG = {"preset": "demo", "seed": 0, "model": {"image_size": (4, 6)}}
@@ -163,19 +164,62 @@ class WeightsTest(tf.test.TestCase):
         file = workdir.weights_file(self.folder, "image")
         before = file.read_bytes()
 
-        def full_disk(path, **kwargs):
-            pathlib.Path(path).write_bytes(b"half")
-            raise OSError("No space left on device")
-
-        with mock.patch.object(self.network, "save_weights", full_disk):
-            with self.assertRaisesRegex(OSError, "No space"):
-                workdir.save_weights(self.folder, "image", self.network)
-        self.assertEqual(file.read_bytes(), before)
-        # Nor does what the failure left aside stand in the way of the next time.
         self.set_weights(6.0)
+        with helpers.files_of_at_most(len(before) // 2):
+            with self.assertRaisesRegex(OSError, f"to write {file}. Received: File too large"):
+                workdir.save_weights(self.folder, "image", self.network)
+        self.assertEqual(helpers.contents(file.parent), {file.name: before})
         workdir.save_weights(self.folder, "image", self.network)
         workdir.load_weights(self.folder, "image", self.network)
         self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 6.0))
+
+    def save_if_best(self, step, bits):
+        """Weights of so many steps."""
+        self.set_weights(float(step))
+        workdir.save_if_best(self.folder, "image", self.network, step, bits)
+
+    def assertBest(self, step, bits):
+        self.set_weights(0.0)
+        self.assertTrue(workdir.load_weights(self.folder, "image", self.network, best=True))
+        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], float(step)))
+        notes = weight_files.notes(workdir.best_weights_file(self.folder, "image"))
+        self.assertEqual(notes, {"step": step, "val_bits_per_dim": bits})
+
+    def test_the_best_weights_are_kept(self):
+        (self.folder / "image").mkdir()
+        for step, bits, best in (
+            (3, 2.5, (3, 2.5)),
+            (6, 2.25, (6, 2.25)),
+            (9, 2.75, (6, 2.25)),
+            (12, 2.25, (6, 2.25)),  # no better
+            (6, 2.25, (6, 2.25)),  # taken again, after a checkpoint was damaged
+            (3, 2.5, (3, 2.5)),  # a run that starts anew
+        ):
+            self.save_if_best(step, bits)
+            self.assertBest(*best)
+
+    def test_best_weights_that_are_damaged_give_way(self):
+        (self.folder / "image").mkdir()
+        self.save_if_best(3, 2.5)
+        file = workdir.best_weights_file(self.folder, "image")
+        with h5py.File(file, "r+") as opened:
+            opened.attrs["val_bits_per_dim"] = 0.5
+        with self.assertRaisesRegex(ValueError, f"'image' in {file}.*checksum differs"):
+            workdir.load_weights(self.folder, "image", self.network, best=True)
+        with self.assertLogs("absl", "WARNING") as logged:
+            self.save_if_best(6, 2.75)
+        self.assertIn(f"{file}. Received: a damaged file", logged.output[0])
+        self.assertBest(6, 2.75)
+
+    def test_no_best_weights(self):
+        load = functools.partial(
+            workdir.load_weights, self.folder, "image", self.network, best=True
+        )
+        self.assertFalse(load())  # not trained yet
+        workdir.save_weights(self.folder, "image", self.network)
+        file = workdir.best_weights_file(self.folder, "image")
+        with self.assertRaisesRegex(ValueError, f"'image' in {file}. Received: no such file"):
+            load()
 
     def change(self, change):
         """The error of loading a file of which one array has been changed in place."""

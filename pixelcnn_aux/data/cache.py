@@ -23,6 +23,8 @@ import zlib
 import numpy as np
 from absl import logging
 
+from pixelcnn_aux import disk
+
 FORMAT = 1  # of the files, and of how images are decoded: another number, and all are decoded anew
 _HEADER = 128  # bytes before the pixels
 _BLOCK = 2**20  # bytes of pixels, about, that have a checksum
@@ -189,13 +191,9 @@ def _locked(array):
         yield
 
 
-@contextlib.contextmanager
 def _explained(folder):
     """Says what to do where a file of the cache cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(
-            f"Expected a folder to write decoded images to, with room for them: {folder}. Received: "
-            f"{error.strerror}. Make room there, or give another cache_dir (--cache_dir)."
-        ) from error
+    return disk.explained(
+        f"a folder to write decoded images to, with room for them: {folder}",
+        ", or give another cache_dir (--cache_dir)",
+    )

@@ -1,6 +1,7 @@
 """Writes SavedModels for TensorFlow Serving, each as the next version of its model."""
 
 import contextlib
+import logging as python_logging
 import pathlib
 import shutil
 import tempfile
@@ -9,6 +10,7 @@ import tensorflow as tf
 from absl import logging
 from google.protobuf import text_format
 
+from pixelcnn_aux import disk
 from pixelcnn_aux.chain import load
 from pixelcnn_aux.serving.signatures import signatures
 from pixelcnn_aux.serving.verify import verify
@@ -46,6 +48,7 @@ def export(folder, out, max_batch=256, jit_compile=False):
     Raises:
       FileNotFoundError: if `folder` is no workdir.
       ImportError: without tensorflow-serving-api.
+      OSError: if the export cannot be written.
       RuntimeError: if the export, loaded again, does not compute what the model does; nothing is written.
       ValueError: if a factor is not trained yet, or as `load` and `signatures`.
     """
@@ -57,15 +60,17 @@ def export(folder, out, max_batch=256, jit_compile=False):
     model = load(folder)
     model.require(model.factors)
     base = pathlib.Path(out) / pathlib.Path(folder).absolute().name
-    base.mkdir(parents=True, exist_ok=True)
-    # The server looks for numbers alone.
-    aside = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
+    with disk.explained(f"a folder to write exports to: {base}"):
+        base.mkdir(parents=True, exist_ok=True)
+        # The server looks for numbers alone.
+        aside = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
     try:
         aside.chmod(0o755)
         module, functions = signatures(model, max_batch, jit_compile)
-        with _quietly():
-            tf.saved_model.save(module, str(aside), functions)
-        _write_extras(aside / "assets.extra", base.name, functions, max_batch, jit_compile)
+        with disk.explained(f"to write an export to {base}"):
+            with _quietly():
+                tf.saved_model.save(module, str(aside), functions)
+            _write_extras(aside / "assets.extra", base.name, functions, max_batch, jit_compile)
         verify(aside, load(folder))
         return _give_number(aside, base)
     finally:
@@ -74,14 +79,20 @@ def export(folder, out, max_batch=256, jit_compile=False):
 
 @contextlib.contextmanager
 def _quietly():
-    """Within it TensorFlow tells nothing of its progress, long lines for each function, but with -v=1."""
-    before = logging.get_verbosity()
-    if before < logging.DEBUG:
-        logging.set_verbosity(min(before, logging.WARNING))
+    """Within it TensorFlow logs no progress, which has a long line for each function: warnings and errors."""
+
+    def is_kept(record):
+        return record.levelno >= python_logging.WARNING
+
+    # It logs through both.
+    loggers = [tf.get_logger(), logging.get_absl_logger()]
+    for logger in loggers:
+        logger.addFilter(is_kept)
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        for logger in loggers:
+            logger.removeFilter(is_kept)
 
 
 def _give_number(aside, base):

@@ -12,6 +12,8 @@ import numpy as np
 from absl import logging
 from keras import ops
 
+from pixelcnn_aux import disk
+
 KEPT = 2  # the newest ones
 _NAME = re.compile(r"step-([0-9]+)\.npz")
 
@@ -20,26 +22,26 @@ def save(folder, step, groups):
     """Writes a checkpoint, and removes all but the newest `KEPT`.
 
     Args:
-      folder: `pathlib.Path`, of one factor's checkpoints; made if it is not there.
+      folder: `pathlib.Path`, of one factor's checkpoints.
       step: int, how many steps were done.
       groups: dict, name -> list of Keras variables.
+
+    Raises:
+      OSError: as `disk.explained`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"step-{step}.npz"
-    aside = file.with_name(f"writing.{file.name}")
-    with open(aside, "wb") as opened:
+    with disk.replacing(folder / f"step-{step}.npz") as opened:
         np.savez(opened, **{key: _value(variable) for key, variable in _named(groups)})
-        opened.flush()
-        os.fsync(opened.fileno())
-    os.replace(aside, file)
-    for _, old in found(folder)[KEPT:]:
-        old.unlink()
+    with disk.explained(f"to remove old checkpoints from {folder}", disk.GOES_ON):
+        for _, old in found(folder)[KEPT:]:
+            old.unlink()
 
 
 def found(folder):
-    """[(step, path)] of a folder's checkpoints, the newest first."""
-    matches = ((_NAME.fullmatch(file.name), file) for file in folder.glob("step-*.npz"))
-    return sorted(((int(match[1]), file) for match, file in matches if match), reverse=True)
+    """[(step, path)] of a folder's checkpoints, the newest first; none where there is no folder."""
+    with disk.explained(f"to read the folder {folder}"):
+        names = os.listdir(folder) if folder.exists() else []
+    matches = filter(None, map(_NAME.fullmatch, names))
+    return sorted(((int(match[1]), folder / match[0]) for match in matches), reverse=True)
 
 
 def restore(folder, groups):
@@ -53,12 +55,15 @@ def restore(folder, groups):
       int, how many steps were done. Variables are changed together or not at all.
 
     Raises:
+      OSError: as `disk.explained`.
       ValueError: if a checkpoint is of another network, or none that is whole is there.
     """
     damaged = []
     for step, file in found(folder):
+        with disk.explained(f"to read {file}"):
+            contents = open(file, "rb")
         try:
-            with np.load(file) as opened:  # It loads no pickles.
+            with contents, np.load(contents) as opened:  # It loads no pickles.
                 arrays = {key: opened[key] for key in opened.files}
         except (
             OSError,

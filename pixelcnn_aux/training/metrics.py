@@ -1,11 +1,11 @@
 """What a run says of itself: a table of figures an epoch, and TensorBoard's scalars beside it."""
 
 import csv
-import os
+import io
 
 from absl import logging
 
-from pixelcnn_aux import backend
+from pixelcnn_aux import backend, disk
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf
@@ -30,58 +30,66 @@ class Metrics:
       file: `pathlib.Path` of the table, a .csv; that of an earlier run is gone on with.
       logs: `pathlib.Path`, the folder of TensorBoard's files, which are only written by TensorFlow.
       step: int, where training starts from: later rows, of steps that are taken again, are dropped.
+
+    Raises:
+      OSError: as `disk.explained`. So does `add`.
     """
 
     def __init__(self, file, logs, step):
         self._file = file
         self._rows = [row for row in read(file) if row["step"] <= step]
+        self._logs = logs
         self._writers = {}
         if backend.NAME == "tensorflow":
-            self._writers = {
-                split: tf.summary.create_file_writer(str(logs / split))
-                for split in ("train", "validation")
-            }
+            with self._writing_logs():
+                self._writers = {
+                    split: tf.summary.create_file_writer(str(logs / split))
+                    for split in ("train", "validation")
+                }
+
+    def _writing_logs(self):
+        return disk.explained(f"to write TensorBoard's files to {self._logs}", disk.GOES_ON)
 
     def add(self, **row):
         """Adds an epoch's figures: all of `FIELDS`, by name."""
         self._rows.append({name: row[name] for name in FIELDS})
-        aside = self._file.with_name(f"writing.{self._file.name}")
-        with open(aside, "w", newline="") as opened:
-            writer = csv.DictWriter(opened, FIELDS)
-            writer.writeheader()
-            writer.writerows(self._rows)
-        os.replace(aside, self._file)
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, FIELDS)
+        writer.writeheader()
+        writer.writerows(self._rows)
+        with disk.replacing(self._file) as opened:
+            opened.write(table.getvalue().encode())
         for split, writer in self._writers.items():
-            with writer.as_default(row["step"]):
+            with self._writing_logs(), writer.as_default(row["step"]):
                 if split == "validation":
                     tf.summary.scalar("bits_per_dim", row["val_bits_per_dim"])
                 else:
                     for name in ("bits_per_dim", "learning_rate", "images_per_s", "waiting"):
                         tf.summary.scalar(name, row[name])
-            writer.flush()
+                writer.flush()
 
 
 def read(file):
     """The rows of a table, dicts of numbers by `FIELDS`.
 
     No rows where there is no file, nor of a damaged one, which a warning names.
+
+    Raises:
+      OSError: as `disk.explained`.
     """
-    if not file.exists():
+    with disk.explained(f"to read {file}"):
+        table = file.read_bytes() if file.exists() else b""
+    try:
+        return [
+            {
+                name: int(row[name]) if name in ("epoch", "step", "images") else float(row[name])
+                for name in FIELDS
+            }
+            for row in csv.DictReader(io.StringIO(table.decode(), newline=""))
+        ]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        logging.warning(
+            "Expected a table of figures in %s. Received: a damaged one (%s). It begins anew.",
+            *(file, error),
+        )
         return []
-    with open(file, newline="") as opened:
-        try:
-            return [
-                {
-                    name: int(row[name])
-                    if name in ("epoch", "step", "images")
-                    else float(row[name])
-                    for name in FIELDS
-                }
-                for row in csv.DictReader(opened)
-            ]
-        except (KeyError, TypeError, ValueError) as error:
-            logging.warning(
-                "Expected a table of figures in %s. Received: a damaged one (%s). It begins anew.",
-                *(file, error),
-            )
-            return []

@@ -108,6 +108,8 @@ class Run:
                 bar.update(bar.target, [(key, row[key]) for key in _SHOWN], finalize=True)
                 # The row first: one that is of steps after the last checkpoint is dropped again.
                 metrics.add(epoch=epoch + 1, **row)
+                # Before the checkpoint: a run that goes on from it does not come by these again.
+                workdir.save_if_best(self.folder, name, self.average, self.step, bits)
                 self._save()
                 workdir.save_weights(self.folder, name, self.average)
 

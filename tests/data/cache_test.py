@@ -6,7 +6,6 @@ import json
 import multiprocessing.pool
 import os
 import pathlib
-import resource
 import signal
 import time
 from unittest import mock
@@ -227,19 +226,14 @@ class CacheTest(tf.test.TestCase):
                 load(folder)
 
     def test_a_full_disk_leaves_nothing(self):
-        @contextlib.contextmanager
-        def files_of_at_most(size):
-            before = resource.getrlimit(resource.RLIMIT_FSIZE)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-            try:
-                yield
-            finally:
-                resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
         no_space = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         for limit, pixels, reason in (
-            (files_of_at_most(1000), PIXELS, "File too large"),  # when all is flushed
-            (files_of_at_most(10_000), np.tile(PIXELS, [9, 1, 1, 1]), "File too large"),  # before
+            (helpers.files_of_at_most(1000), PIXELS, "File too large"),  # when all is flushed
+            (
+                helpers.files_of_at_most(10_000),
+                np.tile(PIXELS, [9, 1, 1, 1]),
+                "File too large",
+            ),  # before
             (
                 mock.patch.object(os, "fsync", side_effect=no_space),
                 PIXELS,
@@ -249,7 +243,8 @@ class CacheTest(tf.test.TestCase):
             with limit, self.assertRaises(OSError) as caught:
                 load(self.folder, pixels)
             message = str(caught.exception)
-            self.assertIn(f"room for them: {self.folder}. Received: {reason}. Make room", message)
+            self.assertIn(f"room for them: {self.folder}. Received: {reason}. ", message)
+            self.assertIn(" (ulimit -f), or give" if "large" in reason else "Free space", message)
             self.assertNotIn("\n", message)
             self.assertEqual([path.suffix for path in self.folder.iterdir()], [".lock"])
         self.assertLoads(decoded=True)

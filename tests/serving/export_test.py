@@ -364,19 +364,55 @@ class FolderTest(ExportTestCase):
         models = self.folder / "several"
         (models / "tiny" / "7").mkdir(parents=True)
         (models / "tiny" / "7" / "mine").write_text("mine")
-        self.addCleanup(logging.set_verbosity, logging.get_verbosity())
         with mock.patch.object(export, "verify"):
-            # TensorFlow tells of its own progress only where -v=1 asks for it.
-            logging.set_verbosity(logging.INFO)
-            with self.assertNoLogs("absl", "INFO"):
-                paths = [export.export(self.run_folder, models)]
-            self.assertEqual(logging.get_verbosity(), logging.INFO)
-            logging.set_verbosity(logging.DEBUG)
-            with self.assertLogs("absl", "INFO"):
-                paths.append(export.export(self.run_folder, models))
+            paths = [export.export(self.run_folder, models) for _ in range(2)]
         self.assertEqual([path.name for path in paths], ["8", "9"])
         self.assertCountEqual(os.listdir(models / "tiny"), ["7", "8", "9"])
         self.assertEqual((models / "tiny" / "7" / "mine").read_text(), "mine")
+
+    def test_of_what_tensorflow_logs_warnings_alone_are_shown(self):
+        self.addCleanup(logging.set_verbosity, logging.get_verbosity())
+        save = tf.saved_model.save
+
+        def save_and_warn(*args):
+            save(*args)
+            logging.warning("of absl")
+            tf.get_logger().error("of tensorflow")
+
+        logging.set_verbosity(logging.DEBUG)
+        with (
+            mock.patch.object(tf.saved_model, "save", save_and_warn),
+            self.assertLogs("absl", "DEBUG") as of_absl,
+            self.assertLogs("tensorflow", "DEBUG") as of_tensorflow,
+        ):
+            self.export_a_little(self.folder / "logged")
+        self.assertEqual(of_absl.output, ["WARNING:absl:of absl"])
+        self.assertEqual(of_tensorflow.output, ["ERROR:tensorflow:of tensorflow"])
+        with self.assertLogs("absl", "INFO"):
+            logging.info("afterwards")
+
+    def test_a_disk_that_is_full_as_it_is_written(self):
+        out = self.folder / "full"
+        with helpers.files_of_at_most(100), self.assertRaises(OSError) as caught:
+            self.export_a_little(out)
+        self.assertEqual(
+            str(caught.exception),
+            f"Expected to write an export to {out / 'tiny'}. Received: File too large. Raise the limit on "
+            "the size of files (ulimit -f), and give the same command again.",
+        )
+        self.assertEmpty(os.listdir(out / "tiny"))
+
+    def export_a_little(self, out):
+        """An export whose one signature costs nothing to trace."""
+        little = tf.Module()
+        little.double = tf.function(lambda x: {"double": 2 * x})
+        spec = tf.TensorSpec([None], tf.float32, "x")
+        functions = {"double": little.double.get_concrete_function(x=spec)}
+        with (
+            mock.patch.object(export, "signatures", lambda *_: (little, functions)),
+            mock.patch.object(export, "verify"),
+        ):
+            export.export(self.run_folder, out)
 
     def test_an_export_that_is_refused_is_never_seen(self):
         with mock.patch.object(export, "verify", side_effect=RuntimeError("refused")):

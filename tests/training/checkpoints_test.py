@@ -24,7 +24,7 @@ def values(groups):
 class CheckpointsTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
-        self.folder = helpers.temporary_folder(self) / "checkpoints"
+        self.folder = helpers.temporary_folder(self)
 
     def save(self, *steps):
         for step in steps:

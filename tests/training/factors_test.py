@@ -5,11 +5,9 @@ import functools
 import io
 import json
 import math
-import multiprocessing
 import os
 import re
 import signal
-import time
 import zlib
 from unittest import mock
 
@@ -23,8 +21,6 @@ from tests import helpers
 
 # Three epochs of three steps, 8 of 10 images a step: batches span the passes over the images.
 TINY = Training(epochs=3, steps_per_epoch=3, batch_size=8, learning_rate=1e-2, decay=0.99)
-# TensorFlow configures its devices once a process, and nothing but a process can be killed.
-PROCESSES = multiprocessing.get_context("spawn")
 
 
 def train(folder, name="grayscale", dropout=0.5, **changes):
@@ -37,19 +33,6 @@ def train(folder, name="grayscale", dropout=0.5, **changes):
         folder=folder,
         **arguments,
     )
-
-
-def train_and_wait_in_second_epoch(folder):
-    validate, epochs = run.Run._validate, []
-
-    def wait(self, images):
-        epochs.append(self.step)
-        if len(epochs) == 2:
-            time.sleep(600)
-        return validate(self, images)
-
-    with mock.patch.object(run.Run, "_validate", wait):
-        train(folder)
 
 
 def state(folder, name="grayscale"):
@@ -76,7 +59,10 @@ def scalars(folder, name):
 
 
 class StoppedRunTest(tf.test.TestCase):
-    """Whatever stops a run, it ends where the one that nothing stopped ends, bit for bit."""
+    """Whatever stops a run, it ends where the one that nothing stopped ends, bit for bit.
+
+    In `tests/faults` it is killed too.
+    """
 
     @classmethod
     def setUpClass(cls):
@@ -112,22 +98,6 @@ class StoppedRunTest(tf.test.TestCase):
         factor = helpers.shared_model().new_factor("grayscale")
         self.assertTrue(workdir.load_weights(folder, "grayscale", factor))
         self.assertSameWeights(factor)
-
-    def test_killed(self):
-        process = PROCESSES.Process(
-            target=train_and_wait_in_second_epoch, args=(self.folder,), daemon=True
-        )
-        process.start()
-        self.addCleanup(process.kill)
-        weights = workdir.weights_file(self.folder, "grayscale")
-        end = time.time() + 300
-        while not weights.exists() and process.is_alive() and time.time() < end:
-            time.sleep(0.1)
-        process.kill()
-        process.join()
-        self.assertEqual(process.exitcode, -signal.SIGKILL)
-        self.assertEqual(state(self.folder)["optimizer/0"], 3)
-        self.assertEndsAsUninterrupted(train(self.folder))
 
     def test_killed_in_the_middle_of_an_epoch(self):
         """What is not saved is lost: the steps since the last epoch's end."""
@@ -204,7 +174,7 @@ class StoppedRunTest(tf.test.TestCase):
         with workdir.lock(self.folder, "grayscale"):
             with self.assertRaisesRegex(RuntimeError, "'grayscale'.*Received: another process"):
                 train(self.folder)
-        self.assertFalse(workdir.checkpoints(self.folder, "grayscale").exists())
+        self.assertEqual(checkpoints.found(workdir.checkpoints(self.folder, "grayscale")), [])
 
     def test_what_is_left_in_the_folder(self):
         files = helpers.contents(self.uninterrupted)

@@ -1,0 +1,102 @@
+"""Files that are there whole or not at all, and what to do where the system refuses one."""
+
+import contextlib
+import errno
+import json
+import os
+
+_ASIDE = "writing."  # begins the names of files that are not whole yet
+
+AGAIN = ", and give the same command again"
+GOES_ON = f"{AGAIN}: training goes on from its last checkpoint"
+
+_ANOTHER_KIND = "Move away what has this name"
+_REMEDIES = {
+    errno.ENOSPC: "Free space there",
+    errno.EDQUOT: "Free space there",
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
+    errno.EMFILE: "Raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "Have fewer files open on this machine",
+    errno.EACCES: "Give yourself the right to do so",
+    errno.EPERM: "Give yourself the right to do so",
+    errno.EROFS: "Have that disk take writes",
+    errno.ENOENT: "Put back what was removed",
+    errno.EEXIST: _ANOTHER_KIND,
+    errno.EISDIR: _ANOTHER_KIND,
+    errno.ENOTDIR: _ANOTHER_KIND,
+}
+
+
+@contextlib.contextmanager
+def explained(expected, then=AGAIN):
+    """Has the system's errors within it say what was expected, and what to do.
+
+    So do TensorFlow's, which have the system's words amid their own.
+
+    Args:
+      expected: str, what was being done to which path: "to write runs/mine/config.json".
+      then: str, the end of what to do.
+
+    Raises:
+      OSError: of the class that Python has for the system's error.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = _number(error)
+        if number is None:
+            raise
+        remedy = _REMEDIES.get(number, "Mend that")
+        raise type(OSError(number, ""))(
+            f"Expected {expected}. Received: {os.strerror(number)}. {remedy}{then}."
+        ) from error
+
+
+def _number(error):
+    """The system's number of an error, one of `errno`; None where the system is not to blame."""
+    if isinstance(error, OSError):
+        return error.errno  # None if it is explained already
+    words = getattr(error, "message", "").lower()  # of a tf.errors.OpError
+    return next((number for number in _REMEDIES if os.strerror(number).lower() in words), None)
+
+
+@contextlib.contextmanager
+def replacing(file, then=GOES_ON):
+    """What is written within it takes the place of a file, once the disk has all of it.
+
+    If that fails, or the process ends before, `file` is as it was.
+
+    Args:
+      file: `pathlib.Path`.
+      then: as of `explained`.
+
+    Yields:
+      A binary file.
+
+    Raises:
+      OSError: as `explained`.
+    """
+    aside = file.with_name(_ASIDE + file.name)
+    with explained(f"to write {file}", then):
+        try:
+            with open(aside, "wb") as opened:
+                yield opened
+                opened.flush()
+                os.fsync(opened.fileno())
+            os.replace(aside, file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                aside.unlink()
+            raise
+
+
+def write_json(file, contents):
+    """Writes what JSON can hold to a file, as `replacing`."""
+    with replacing(file, AGAIN) as opened:
+        opened.write(json.dumps(contents, indent=2).encode())
+
+
+def remove_unfinished(folder):
+    """Removes what processes that were killed have left of `replacing` anywhere in a folder."""
+    for aside in folder.rglob(f"{_ASIDE}*"):
+        aside.unlink()

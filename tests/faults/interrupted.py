@@ -1,0 +1,181 @@
+"""A run that is ended again and again, at moments drawn from a seed, and what it leaves."""
+
+import contextlib
+import functools
+import io
+import multiprocessing
+import os
+import pathlib
+import random
+import resource
+import signal
+import sys
+from unittest import mock
+
+import numpy as np
+
+from pixelcnn_aux import data, disk, training, weight_files, workdir
+from pixelcnn_aux.training import checkpoints, metrics
+from tests import helpers
+
+NAME = "grayscale"
+TRAINING = training.Training(20, 2, batch_size=8, learning_rate=1e-2, decay=1.0)
+# A moment is the call of its kind, counted from the start of a process, that is not made any more. An epoch
+# takes two steps and writes up to four files, its checkpoint in some 400 pieces.
+LAST_CALL = {"step": 4, "write": 450, "fsync": 5, "replace": 5, "unlink": 2}
+# Processes are made of one that has imported all of this and done nothing else.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([__name__])
+
+
+def train(folder, end=None, moment=(None, 0)):
+    """Trains in a process of its own.
+
+    Args:
+      folder: `pathlib.Path` of the workdir.
+      end: a signal that the process sends to itself, if any. `SIGXFSZ` stands for a full disk: the process
+        goes on, but its files cannot grow.
+      moment: (kind, call) at which it does so, as in `LAST_CALL`.
+
+    Returns:
+      int, the exit code.
+    """
+    process = PROCESSES.Process(target=_train, args=(folder, end, moment), daemon=True)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _train(folder, end, moment):
+    # Some of what is validated on is unlike what is trained on: not every epoch is the best so far.
+    noise = np.random.default_rng(0).integers(0, 256, (2, *helpers.SIZE, 3)).astype(np.uint8)
+    validation = data.Images(np.concatenate([helpers.pictures(5, seed=1), noise]))
+    model, images = helpers.tiny_model(dropout=0.5), helpers.images(10)
+    with training.Stop() as stop, _ending(end, *moment):
+        try:
+            training.train_factor(*(model, NAME, images, validation, TRAINING, folder), stop=stop)
+        except training.Stopped:
+            sys.exit(128 + stop.signal)
+        except OSError as error:
+            sys.exit(f"{error}")  # and exit code 1
+
+
+@contextlib.contextmanager
+def _ending(end, kind, call):
+    """Within it this process ends where a call of this kind is to be made."""
+    calls = 0
+
+    def reached(of):
+        nonlocal calls
+        calls += of == kind
+        return of == kind and calls == call
+
+    def come_to_an_end():
+        if end == signal.SIGXFSZ:
+            _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1, most))
+        else:
+            os.kill(os.getpid(), end)
+
+    def watched(of, function):
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            if reached(of):
+                come_to_an_end()
+            return function(*args, **kwargs)
+
+        return call
+
+    class File(io.BufferedWriter):
+        def write(self, contents):
+            contents = memoryview(contents).cast("B")
+            half = len(contents) // 2
+            if reached("write"):
+                super().write(contents[:half])
+                self.flush()
+                come_to_an_end()
+                contents = contents[half:]
+            return super().write(contents)
+
+    with contextlib.ExitStack() as stack:
+        for owner, name, of in (
+            (data.Prefetched, "__next__", "step"),
+            (os, "fsync", "fsync"),
+            (os, "replace", "replace"),
+            (pathlib.Path, "unlink", "unlink"),
+        ):
+            function = watched(of, getattr(owner, name))
+            stack.enter_context(mock.patch.object(owner, name, function))
+
+        def opened(path, _):
+            return File(io.FileIO(path, "w"))
+
+        stack.enter_context(mock.patch.object(disk, "open", opened, create=True))
+        yield
+
+
+def interrupt(folder, counts, seed=0):
+    """Ends a run at moments and in an order drawn from a seed, and lets it come to its end then.
+
+    Args:
+      folder: `pathlib.Path` of the workdir, a new one.
+      counts: dict, signal -> how many processes it ends.
+      seed: int.
+
+    Yields:
+      Of each process (what it was, its exit code, the one that was expected).
+    """
+    draw = random.Random(seed)
+    kinds = draw.sample([*LAST_CALL], len(LAST_CALL)) * sum(
+        counts.values()
+    )  # each as often as the others
+    ends = [end for end, count in counts.items() for _ in range(count)]
+    moments = [(kind, draw.randint(1, LAST_CALL[kind])) for kind in kinds[: len(ends)]]
+    expected = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 128 + signal.SIGTERM}
+    for end, moment in draw.sample([*zip(ends, moments)], len(ends)):
+        yield f"{end.name} at {moment}", train(folder, end, moment), expected.get(end, 1)
+    yield "the end", train(folder), 0
+
+
+def is_whole(folder):
+    """Whether all weights in a folder are whole, and the best are of the best epoch before its checkpoint.
+
+    They may be of one after it, which is taken again.
+    """
+    folder = folder / NAME
+    files = [file for file in folder.glob("*.weights.h5") if not file.name.startswith("writing.")]
+    notes = {
+        file.name: weight_files.notes(file) for file in files
+    }  # which raises for a damaged one
+    [(step, _), *_] = checkpoints.found(folder / "checkpoints") or [(0, None)]
+    rows = [row for row in metrics.read(folder / "metrics.csv") if row["step"] <= step]
+    if not rows:
+        return True
+    best = min(rows, key=lambda row: row["val_bits_per_dim"])
+    return notes["best.weights.h5"]["step"] in (best["step"], *range(step + 1, step + 3))
+
+
+def left(folder):
+    """dict of all that a run has left, but for how long it took and for what is in TensorBoard's files."""
+    files = helpers.contents(folder)
+    times = ("seconds", "images_per_s", "waiting")
+    found = {
+        "files": sorted(name for name in files if "/logs/" not in name),
+        "average": files[f"{NAME}/average.weights.h5"],
+        "best": files[f"{NAME}/best.weights.h5"],
+        "metrics": [
+            {key: value for key, value in row.items() if key not in times}
+            for row in metrics.read(workdir.metrics(folder, NAME))
+        ],
+    }
+    for _, file in checkpoints.found(workdir.checkpoints(folder, NAME)):
+        with np.load(file) as arrays:
+            found |= {f"{file.name}/{key}": arrays[key].tobytes() for key in arrays.files}
+        del found[f"{file.name}/seconds/0"]
+    return found
+
+
+def differing(one, other):
+    """What differs between two folders: names of `left`."""
+    one, other = left(one), left(other)
+    return [key for key in {**one, **other} if one.get(key) != other.get(key)]

@@ -1,0 +1,39 @@
+"""Tests that a run which is ended at any moments ends, bit for bit, where one does that nothing ends."""
+
+import signal
+
+import tensorflow as tf
+
+from pixelcnn_aux import weight_files, workdir
+from pixelcnn_aux.training import metrics
+from tests import helpers
+from tests.faults import interrupted
+
+# `python -m tests.faults` ends more of them.
+COUNTS = {signal.SIGKILL: 5, signal.SIGTERM: 1, signal.SIGXFSZ: 1}
+
+
+class InterruptedTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.alone = helpers.temporary_folder(cls)
+        interrupted.train(cls.alone)
+
+    def test_ends_with_the_same_files(self):
+        folder = helpers.temporary_folder(self)
+        for what, received, expected in interrupted.interrupt(folder, COUNTS):
+            self.assertEqual(received, expected, what)
+            self.assertTrue(interrupted.is_whole(folder), what)
+        self.assertEqual(interrupted.differing(folder, self.alone), [])
+
+    def test_the_best_weights_are_those_of_the_best_epoch(self):
+        rows = metrics.read(workdir.metrics(self.alone, interrupted.NAME))
+        best = min(rows, key=lambda row: row["val_bits_per_dim"])
+        self.assertNotIn(best, (rows[0], rows[-1]))
+        notes = weight_files.notes(workdir.best_weights_file(self.alone, interrupted.NAME))
+        self.assertEqual(notes, {key: best[key] for key in ("step", "val_bits_per_dim")})
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,96 @@
+"""Tests of what a run says where something is in its place, is gone, or cannot be read."""
+
+import pathlib
+import shutil
+
+import tensorflow as tf
+
+from pixelcnn_aux import training, workdir
+from pixelcnn_aux.training import checkpoints, metrics
+from tests import helpers
+
+SETTINGS = training.Training(1, 1, batch_size=4, learning_rate=1e-2, decay=0.9)
+ROW = dict.fromkeys(metrics.FIELDS, 1)
+
+
+class PlacesTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self) / "run"
+        self.folder.mkdir()
+
+    def train(self):
+        images = helpers.images(4)
+        arguments = helpers.shared_model(), "grayscale", images, images, SETTINGS, self.folder
+        training.train_factor(*arguments)
+
+    def metrics(self):
+        return metrics.Metrics(
+            workdir.metrics(self.folder, "grayscale"), workdir.logs(self.folder, "grayscale"), 0
+        )
+
+    def save_if_best(self):
+        factor = helpers.shared_model().factors["grayscale"]
+        workdir.save_if_best(self.folder, "grayscale", factor, 1, 1.0)
+
+    def test_something_else_has_the_name_of_what_is_written(self):
+        def create():
+            workdir.create(self.folder, {"model": {}})
+
+        for name, make, act in (
+            ("config.json", pathlib.Path.mkdir, create),
+            ("grayscale", pathlib.Path.touch, self.train),
+            ("grayscale/checkpoints", pathlib.Path.touch, self.train),
+            ("grayscale/lock", pathlib.Path.mkdir, self.train),
+            ("grayscale/training.json", pathlib.Path.mkdir, self.train),
+            ("grayscale/logs", pathlib.Path.touch, self.metrics),
+            ("grayscale/metrics.csv", pathlib.Path.mkdir, self.metrics),
+            ("grayscale/best.weights.h5", pathlib.Path.mkdir, self.save_if_best),
+        ):
+            path = self.folder / name
+            path.parent.mkdir(exist_ok=True)
+            make(path)
+            with self.assertRaisesRegex(
+                OSError,
+                f"Expected [^.]* {path}. Received: .*Move away what has this name, and give",
+            ):
+                act()
+            shutil.rmtree(self.folder)
+            self.folder.mkdir()
+
+    def test_a_folder_that_is_removed_while_training_is_not_made_anew(self):
+        (self.folder / "grayscale").mkdir()
+        table = self.metrics()
+        shutil.rmtree(self.folder)
+        for act in (
+            lambda: table.add(**ROW),
+            self.save_if_best,
+            lambda: checkpoints.save(workdir.checkpoints(self.folder, "grayscale"), 1, {}),
+        ):
+            with self.assertRaisesRegex(FileNotFoundError, "Put back what was removed.* goes on"):
+                act()
+        self.assertFalse(self.folder.exists())
+
+    def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_damaged(self):
+        for step in (1, 2):
+            checkpoints.save(self.folder, step, {})
+        file = self.folder / "step-2.npz"
+        file.unlink()
+        file.mkdir()
+        with self.assertRaisesRegex(IsADirectoryError, f"Expected to read {file}. Received"):
+            checkpoints.restore(self.folder, {})
+
+    def test_what_a_process_that_was_killed_was_writing_is_removed(self):
+        folder = workdir.checkpoints(self.folder, "grayscale")
+        folder.mkdir(parents=True)
+        half = [folder / "writing.step-7.npz", folder.with_name("writing.metrics.csv")]
+        for file in half:
+            file.write_bytes(b"half")
+        with workdir.lock(self.folder, "image"):
+            self.assertTrue(all(file.exists() for file in half))  # that of another factor
+        with workdir.lock(self.folder, "grayscale"):
+            self.assertFalse(any(file.exists() for file in half))
+
+
+if __name__ == "__main__":
+    tf.test.main()
