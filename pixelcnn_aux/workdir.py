@@ -136,14 +136,33 @@ def read(path):
     config = _read_json(file)
     if not isinstance(config, dict) or "model" not in config:
         raise ValueError(f"Expected the description of a run in {file}. Received: {config!r:.80}")
+    for key in ("dataset", "image_dir", "image_file"):
+        if not isinstance(config.get(key), (str, type(None))):
+            raise ValueError(
+                f"Expected {key} in {file} as text or null. Received: {config[key]!r:.80}. Correct it."
+            )
     return config
 
 
 def _read_json(file):
     try:
-        return json.loads(file.read_text())
-    except ValueError as error:
+        return json.loads(
+            file.read_text(), object_pairs_hook=_unique, parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"Expected JSON in {file}. Received: a damaged file ({error})") from error
+
+
+def _unique(pairs):
+    """A dict of pairs, whose keys differ: `json` itself keeps the last of several."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"a key twice among {', '.join(key for key, _ in pairs):.80}")
+    return found
+
+
+def _refuse_constant(name):
+    raise ValueError(f"{name}, which is no number of JSON")
 
 
 def newest():
@@ -164,6 +183,14 @@ def newest():
 def weights_file(path, factor):
     """Where a factor's averaged weights are: present once training has saved them."""
     return pathlib.Path(path) / factor / "average.weights.h5"
+
+
+def count_weights(path, name):
+    """int, how many numbers the file of a factor's averaged weights has.
+
+    None where there is none, or a damaged one, of which `load_weights` tells.
+    """
+    return weight_files.count(weights_file(path, name))
 
 
 def checkpoints(path, factor):
