@@ -116,8 +116,28 @@ class Factor(keras.Model):
             method.__name__: backend.compiled(method, self)
             for method in (self._features, self._params, self._log_prob, self._bound_and_exact)
         }
+        levels = [0] if embedding is None else embedding.topology.levels()
+        # An embedding may end at a finer resolution than that of x_hat, which is the one of x.
+        self.auxiliary_ratio = 2 ** -min(levels)
+        if fixed_sum is not None:
+            self._check_fixed_sum()
         self._check_num_parameters()
         self._create_weights()
+
+    def _check_fixed_sum(self):
+        fixed_sum, channels = self.fixed_sum, self.likelihood.num_channels
+        found = [fixed_sum.ratio, fixed_sum.num_values, fixed_sum.num_channels]
+        expected = [self.auxiliary_ratio, self.likelihood.num_values]
+        told = channels if fixed_sum.num_channels is None else 1
+        fits = found[:2] == expected and fixed_sum.num_channels in (None, channels)
+        if not fits or self.auxiliary_likelihood.num_channels != told:
+            raise ValueError(
+                "Expected a fixed_sum over blocks of side {}, of {} values, within each of {} channels or "
+                "over all of them, that tells as many as x_hat has. Received: one over blocks of side {}, of "
+                "{} values, over {} channels. Give the transform's.".format(
+                    *expected, channels, *found
+                )
+            )
 
     def _check_num_parameters(self):
         given = self.embedding is not None
@@ -136,8 +156,6 @@ class Factor(keras.Model):
     def _create_weights(self):
         """Evaluates the networks once, on the smallest images that they take."""
         levels = [0] if self.embedding is None else self.embedding.topology.levels()
-        # An embedding may end at a finer resolution than that of x_hat, which is the one of x.
-        self.auxiliary_ratio = 2 ** -min(levels)
         resolutions = max(self.network.topology.levels()) + 1
         if self.embedding is not None:
             outputs = [levels[index] - min(levels) for index in self.embedding.topology.outputs]

@@ -1,20 +1,19 @@
-"""Files of a factor's weights: Keras's .weights.h5, with a checksum of the arrays in it."""
+"""Files of a factor's weights: Keras's .weights.h5, sealed, and with a checksum of the arrays in it.
+
+Files of earlier versions have the latter alone.
+"""
 
 import hashlib
+import io
 import math
 import os
 
 import h5py
 import numpy as np
 
+from pixelcnn_aux import seal
+
 _CHECKSUM = "sha256"  # the attribute that has it, absent from files that Keras alone has written
-_DAMAGED = (
-    OSError,
-    KeyError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)  # what such a file makes h5py raise
 
 
 def save(file, factor):
@@ -28,7 +27,10 @@ def save(file, factor):
     factor.save_weights(aside, overwrite=True)
     with h5py.File(aside, "r+") as opened:
         opened.attrs[_CHECKSUM] = _checksum(_arrays(opened))
-    with open(aside, "rb") as written:
+    contents = seal.sealed(aside.read_bytes())
+    with open(aside, "wb") as written:
+        written.write(contents)
+        written.flush()
         os.fsync(written.fileno())
     os.replace(aside, file)
 
@@ -36,9 +38,9 @@ def save(file, factor):
 def count(file):
     """int, how many numbers there are in a file, of which none is read; None where it is damaged."""
     try:
-        with h5py.File(file) as opened:
-            return sum(int(array.size) for array in _datasets(opened).values())
-    except _DAMAGED:
+        with _opened(file) as opened:
+            return _count(_datasets(opened))
+    except Exception:  # HDF5 raises almost anything where a file is damaged
         return None
 
 
@@ -48,15 +50,12 @@ def load(file, factor):
     Raises ValueError, which says what is wrong, for a file that is damaged, of another network, or has
     weights that are not finite; the factor is as it was then.
     """
-    # A damaged file may claim more than there is memory for.
-    found, expected = count(file), sum(math.prod(weight.shape) for weight in factor.weights)
-    if found not in (None, expected):
-        raise ValueError(f"{found:,} numbers, expected {expected:,}")
+    most = sum(math.prod(weight.shape) for weight in factor.weights)
     try:
-        with h5py.File(file) as opened:
-            arrays = _arrays(opened)
+        with _opened(file) as opened:
+            arrays = _arrays(opened, most)
             expected = opened.attrs.get(_CHECKSUM)
-    except _DAMAGED as error:
+    except Exception as error:
         raise ValueError(_summary(error)) from error
     if expected is not None and expected != _checksum(arrays):
         raise ValueError("its arrays are not those that were written: their checksum differs")
@@ -68,22 +67,32 @@ def load(file, factor):
             raise ValueError(f"numbers that are not finite in the array {name}")
     try:
         factor.load_weights(file)
-    except _DAMAGED as error:
+    except Exception as error:
         raise ValueError(_summary(error)) from error
 
 
+def _opened(file):
+    """`h5py.File` of what is in a file, once its seal is compared."""
+    return h5py.File(io.BytesIO(seal.opened(file.read_bytes())))
+
+
 def _summary(error):
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _arrays(opened):
-    """dict, name -> array, of an open file."""
-    arrays = {}
-    for name, array in _datasets(opened).items():
-        if array.dtype.kind != "f":
-            raise ValueError(f"{array.dtype} in the array {name}, expected floats")
-        arrays[name] = array[()]
-    return arrays
+def _arrays(opened, most=math.inf):
+    """dict, name -> array, of an open file; of one that claims more than `most` numbers none is read."""
+    datasets = _datasets(opened)
+    if _count(datasets) > most:
+        raise ValueError(f"{_count(datasets):,} numbers, expected {most:,}")
+    for name, dataset in datasets.items():
+        if dataset.dtype.kind != "f":
+            raise ValueError(f"{dataset.dtype} in the array {name}, expected floats")
+    return {name: dataset[()] for name, dataset in datasets.items()}
+
+
+def _count(datasets):
+    return sum(int(dataset.size) for dataset in datasets.values())
 
 
 def _datasets(opened):

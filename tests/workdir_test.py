@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import workdir
+from pixelcnn_aux import seal, workdir
 from tests import helpers
 
 CONFIG = {"preset": "demo", "seed": 0, "model": {"image_size": (4, 6)}}
@@ -179,10 +179,12 @@ class WeightsTest(tf.test.TestCase):
         self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 6.0))
 
     def change(self, change):
-        """The error of loading a file of which one array has been changed in place."""
+        """The error of loading a file of an earlier version, of which one array has been changed in place."""
         self.set_weights(5.0)
         workdir.save_weights(self.folder, "image", self.network)
-        with h5py.File(workdir.weights_file(self.folder, "image"), "r+") as opened:
+        file = workdir.weights_file(self.folder, "image")
+        file.write_bytes(seal.opened(file.read_bytes()))
+        with h5py.File(file, "r+") as opened:
             names = []
             opened.visit(names.append)
             name = next(name for name in names if isinstance(opened[name], h5py.Dataset))
@@ -210,7 +212,40 @@ class WeightsTest(tf.test.TestCase):
                 found += 1
             else:
                 self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 5.0), position)
-        self.assertGreater(found, 20)  # Much of the format is empty.
+                self.assertLess(position, 512)  # what the seal does not need of its own bytes
+        self.assertGreater(found, 1300)
+
+    def test_nothing_is_interpreted_of_a_file_whose_seal_differs(self):
+        self.set_weights(5.0)
+        workdir.save_weights(self.folder, "image", self.network)
+        file = workdir.weights_file(self.folder, "image")
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-1] + b"\1")
+        with mock.patch.object(h5py, "File", side_effect=AssertionError("opened")):
+            with self.assertRaisesRegex(ValueError, f"{file}.*their checksum differs"):
+                workdir.load_weights(self.folder, "image", self.network)
+
+    def test_keras_reads_what_is_sealed_and_writes_what_is_not(self):
+        self.set_weights(5.0)
+        workdir.save_weights(self.folder, "image", self.network)
+        self.set_weights(0.0)
+        file = workdir.weights_file(self.folder, "image")
+        self.network.load_weights(file)
+        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 5.0))
+        self.set_weights(6.0)
+        self.network.save_weights(file)
+        self.set_weights(0.0)
+        workdir.load_weights(self.folder, "image", self.network)
+        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 6.0))
+
+    def test_a_file_that_claims_more_than_there_is_memory_for(self):
+        self.set_weights(5.0)
+        file = workdir.weights_file(self.folder, "image")
+        file.parent.mkdir()
+        with h5py.File(file, "w") as opened:
+            opened.create_dataset("vars/0", shape=(10**12,), dtype="f4", chunks=(100,))
+        with self.assertRaisesRegex(ValueError, f"{file}.*1,000,000,000,000 numbers, expected 9"):
+            workdir.load_weights(self.folder, "image", self.network)
 
     def test_a_checksum_that_differs(self):
         def change(opened, name):
