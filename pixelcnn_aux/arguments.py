@@ -12,7 +12,7 @@ import numpy as np
 
 # Some ten times what the paper has, and more than any machine of today trains.
 LARGEST = (
-    2048  # of whatever is counted: filters, blocks, steps, components, an image's sides, a kernel's
+    2048  # of all that is counted: filters, blocks, components, the sides of images and kernels
 )
 MAX_HALVINGS = 8  # of an image's sides, inside a network
 MAX_PER_PIXEL = 2**20  # numbers that a layer puts out for a pixel
@@ -80,14 +80,13 @@ def shown(value):
     """What an error shows of a value that may be anything: its beginning, of at most 80 characters."""
     try:
         return f"{value!r:.80}"
-    except ValueError:  # Python writes no int of more than some thousand digits.
-        return f"a {type(value).__name__} too long to be shown"
+    except (ValueError, RecursionError):  # an int of thousands of digits, lists in lists in lists
+        return f"a {type(value).__name__} too large to be shown"
 
 
 def _refuse(name, value, expected):
-    raise ValueError(
-        f"Expected {name} {expected}. Received: {name}={shown(value)}. Give such a value."
-    )
+    received = f"{name}={shown(value)}" if name.isidentifier() else shown(value)
+    raise ValueError(f"Expected {name} {expected}. Received: {received}. Give such a value.")
 
 
 def _is_finite(value):

@@ -36,7 +36,7 @@ def save(file, factor):
 
 
 def count(file):
-    """int, how many numbers there are in a file, of which none is read; None where it is damaged."""
+    """int, how many numbers a file says that there are in it; None where it is damaged."""
     try:
         with _opened(file) as opened:
             return _count(_datasets(opened))

@@ -16,10 +16,11 @@ import json
 import os
 import pathlib
 
-from pixelcnn_aux import weight_files
+from pixelcnn_aux import arguments, weight_files
 
 RUNS = pathlib.Path("runs")
 _CONFIG, _TRAINING = "config.json", "training.json"
+_DEEPEST = 64  # several times what a description needs
 
 
 def create(path, config):
@@ -135,20 +136,24 @@ def read(path):
         )
     config = _read_json(file)
     if not isinstance(config, dict) or "model" not in config:
-        raise ValueError(f"Expected the description of a run in {file}. Received: {config!r:.80}")
+        raise ValueError(
+            f"Expected the description of a run in {file}. Received: {arguments.shown(config)}"
+        )
     for key in ("dataset", "image_dir", "image_file"):
         if not isinstance(config.get(key), (str, type(None))):
             raise ValueError(
-                f"Expected {key} in {file} as text or null. Received: {config[key]!r:.80}. Correct it."
+                f"Expected {key} in {file} as text or null. Received: {arguments.shown(config[key])}. "
+                "Correct it."
             )
     return config
 
 
 def _read_json(file):
     try:
-        return json.loads(
-            file.read_text(), object_pairs_hook=_unique, parse_constant=_refuse_constant
-        )
+        text = file.read_text()
+        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        _check_depth(found, _DEEPEST)
+        return found
     except (ValueError, RecursionError) as error:
         raise ValueError(f"Expected JSON in {file}. Received: a damaged file ({error})") from error
 
@@ -163,6 +168,15 @@ def _unique(pairs):
 
 def _refuse_constant(name):
     raise ValueError(f"{name}, which is no number of JSON")
+
+
+def _check_depth(value, left):
+    """Raises ValueError for lists in lists in lists, which would be too many functions in functions."""
+    if left == 0:
+        raise ValueError(f"lists and objects in one another, more than {_DEEPEST} deep")
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for part in parts:
+        _check_depth(part, left - 1)
 
 
 def newest():

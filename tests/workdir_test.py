@@ -108,6 +108,21 @@ class ReadTest(tf.test.TestCase):
             file.write_bytes(text)
             with self.assertRaisesRegex(ValueError, f"JSON in {file}. Received: a damaged file"):
                 workdir.read(self.folder)
+        deep = f'{{"model": {"[" * 900}{"]" * 900}}}'
+        for text, what in (
+            (deep, "more than 64 deep"),
+            ("[" * 100_000, "recursion"),
+            ('{"model": 1, "model": 2}', "a key twice among model, model"),
+            ('{"model": NaN}', "NaN, which is no number"),
+            (f'{{"model": {"1" * 5000}}}', "limit"),
+        ):
+            file.write_text(text)
+            with self.assertRaisesRegex(ValueError, f"JSON in {file}. Received: .*{what}"):
+                workdir.read(self.folder)
+        for value in ("3", "[]", '{"a": 1}', "true"):
+            file.write_text(f'{{"model": 1, "dataset": {value}}}')
+            with self.assertRaisesRegex(ValueError, f"Expected dataset in {file} as text or null"):
+                workdir.read(self.folder)
         for text in ("[]", "3", '{"preset": "demo"}'):
             file.write_text(text)
             with self.assertRaisesRegex(ValueError, f"description of a run in {file}"):

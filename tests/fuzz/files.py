@@ -74,8 +74,8 @@ class File:
             return self._of_error(error)
         try:
             return self.compare(found, self.expected[which]), ""
-        except WrongError as error:
-            return FAILED, str(error)
+        except Exception as error:
+            return FAILED, f"{type(error).__name__}: {error}"
 
     def _of_error(self, error):
         message = f"{type(error).__name__}: {error}"
