@@ -7,7 +7,7 @@ import re
 
 from keras import ops
 
-from pixelcnn_aux import backend
+from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.serialization import Configured, register
 from pixelcnn_aux.sums import FixedSum
 
@@ -136,16 +136,17 @@ class Grayscale(Transform):
 
     Args:
       bits: int, 1 to 8; 4 in the paper.
+
+    Raises:
+      ValueError: for other bits.
     """
 
     name = "grayscale"
     channels = 1
 
     def __init__(self, bits=4):
-        if type(bits) is not int or not 1 <= bits <= 8:
-            raise ValueError(f"Expected bits from 1 to 8. Received: bits={bits!r}")
-        self.bits = bits
-        self.num_values = 2**bits
+        self.bits = arguments.whole("bits", bits, 1, 8)
+        self.num_values = 2**self.bits
 
     def __call__(self, images):
         """uint8 [B, H, W, 3] -> uint8 [B, H, W, 1], values 0 .. 2 ** bits - 1. Raises ValueError."""

@@ -8,9 +8,11 @@ import math
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import auxiliary, backend, checks, serialization, workdir, zoo
+from pixelcnn_aux import arguments, auxiliary, backend, checks, serialization, workdir, zoo
 from pixelcnn_aux.auxiliary import check_images
-from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.factor import Factor, at_most
+
+DTYPES = ("float32", "float64")  # in which a model computes
 
 
 @serialization.register()
@@ -36,11 +38,12 @@ class AuxiliaryModel(serialization.Configured):
     """
 
     def __init__(self, factors, transforms, image_size):
+        factors = [arguments.instance("a factor", factor, Factor) for factor in factors]
+        checks.check_names([factor.name for factor in factors])
         self.factors = {factor.name: factor for factor in factors}
         self.transforms = list(transforms)
-        self.image_size = tuple(image_size)
+        self.image_size = arguments.size("image_size", image_size)
         self.untrained = ()  # names of the factors that `load` found no weights for
-        checks.check_names([factor.name for factor in factors])
         if len(factors) != len(self.transforms) + 1:
             raise ValueError(
                 "Expected one factor more than transforms. "
@@ -50,11 +53,6 @@ class AuxiliaryModel(serialization.Configured):
             raise ValueError(
                 "Expected a first factor that is unconditional, since nothing comes before it. "
                 f"Received: {factors[0].name!r}, which has an embedding. Put what it is given before it."
-            )
-        sides = self.image_size
-        if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-            raise ValueError(
-                f"Expected image_size as (H, W), whole numbers. Received: {sides}. Give the full image's."
             )
         for transform, factor, below in self._links():
             checks.check_declared(transform)
@@ -336,11 +334,18 @@ def load(path, dtype="float32", best=False):
       ValueError: if its description or a weights file is damaged, or names a class that is not registered.
     """
     path = zoo.find(path)
+    arguments.choice("dtype", dtype, DTYPES)
     description = workdir.read(path)["model"]
+
+    def limit(name):
+        count = workdir.count_weights(path, name)
+        return count and (count, f"as many as {workdir.weights_file(path, name)} has")
+
     try:
         for factor in description["config"]["factors"]:
             _set_dtype(factor["config"], dtype)
-        model = serialization.deserialize(description, AuxiliaryModel)
+        with at_most(limit):
+            model = serialization.deserialize(description, AuxiliaryModel)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ValueError(
             f"Expected the description of a model in {path}. Received: one that cannot be built "

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import backend
+from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.auxiliary import Transform
 
 
@@ -36,21 +36,32 @@ def check_declared(transform):
     def check(fits, what, received):
         if not fits:
             raise ValueError(
-                f"Expected {type(transform).__name__} with {what}. Received: {received!r}. Correct what it "
-                "declares."
+                f"Expected {type(transform).__name__} with {what}. Received: {arguments.shown(received)}. "
+                "Correct what it declares."
             )
 
     ratio, channels, values = transform.ratio, transform.channels, transform.num_values
-    power = isinstance(ratio, int) and ratio > 0 and not ratio & (ratio - 1)
-    check(power, "a ratio that is a power of two", ratio)
-    check(
-        channels is None or channels in range(1, 257), "channels from 1 to 256, or None", channels
-    )
-    check(values is None or values in range(2, 257), "num_values from 2 to 256, or None", values)
+    whole, largest = arguments.is_whole, 2**arguments.MAX_HALVINGS
+    power = whole(ratio, 1, largest) and not ratio & (ratio - 1)
+    check(power, f"a ratio that is a power of two, of at most {largest}", ratio)
+    fits = channels is None or whole(channels, 1, 256)
+    check(fits, "channels from 1 to 256, or None", channels)
+    fits = values is None or whole(values, 2, 256)
+    check(fits, "num_values from 2 to 256, or None", values)
+
+
+def declared(transform, likelihood):
+    """(channels, number of values) of what a transform gives of images with this likelihood."""
+    channels = likelihood.num_channels if transform.channels is None else transform.channels
+    num_values = likelihood.num_values if transform.num_values is None else transform.num_values
+    return channels, num_values
 
 
 def check_link(transform, factor, below):
-    """Raises ValueError where a factor cannot take the auxiliary image that another factor models."""
+    """Raises ValueError where a factor cannot take the auxiliary image that another factor models.
+
+    Nor may that one model other images than the transform gives.
+    """
     name, ratio = type(transform).__name__, transform.ratio
     if factor.embedding is None or factor.auxiliary_ratio != ratio:
         received = (
@@ -70,6 +81,15 @@ def check_link(transform, factor, below):
                 f"Expected the factor {factor.name!r} to embed what {below.name!r} models, {models} {what}. "
                 f"Received: {takes}"
             )
+    gives = declared(transform, factor.likelihood)
+    models = (below.likelihood.num_channels, below.likelihood.num_values)
+    if gives != models:
+        raise ValueError(
+            "Expected the factor {!r} to model what {} gives, {} channels of {} values. Received: {} "
+            "channels of {} values. Choose the likelihood to fit.".format(
+                below.name, name, *gives, *models
+            )
+        )
 
 
 def check_known_sum(transform, factor):

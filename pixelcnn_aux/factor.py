@@ -1,11 +1,13 @@
 """Factor: one conditional distribution p(x | x_hat) of the chain, a Keras model."""
 
+import contextlib
+import contextvars
 import functools
 
 import keras
 from keras import ops
 
-from pixelcnn_aux import backend, layers, networks, serialization
+from pixelcnn_aux import arguments, backend, layers, networks, serialization
 from pixelcnn_aux.auxiliary import check_images
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.networks.stream import check_sides
@@ -15,6 +17,25 @@ METHODS = ("incremental", "full")
 
 # How a saved file names the loss that is the factor's own.
 _OWN_LOSS = "likelihood.bits_per_dim"
+
+_limit = contextvars.ContextVar("limit_on_parameters", default=lambda name: None)
+
+
+@contextlib.contextmanager
+def at_most(limit):
+    """Within it, factors of more parameters are refused before there is memory for any of them.
+
+    No factor needs more than its weights have in a file, whatever the description beside them says.
+
+    Args:
+      limit: function of a factor's name -> (int, str that says why), or None where nothing is known of it:
+        `arguments.MAX_PARAMETERS` holds for all.
+    """
+    token = _limit.set(limit)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
 
 
 def check_method(method):
@@ -52,7 +73,7 @@ class Factor(keras.Model):
       auxiliary_ratio: int, the sides of x over those of x_hat.
 
     Raises:
-      ValueError: for parts that do not fit each other.
+      ValueError: for parts that do not fit each other, or `arguments.MAX_PARAMETERS` parameters and more.
     """
 
     def __init__(
@@ -65,6 +86,11 @@ class Factor(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        arguments.instance("likelihood", likelihood, Likelihood)
+        arguments.instance("network", network, networks.PixelCNN)
+        arguments.instance("embedding", embedding, networks.Embedding, True)
+        arguments.instance("auxiliary_likelihood", auxiliary_likelihood, Likelihood, True)
+        arguments.instance("fixed_sum", fixed_sum, FixedSum, True)
         if (embedding is None) != (auxiliary_likelihood is None):
             raise ValueError(
                 "Expected an embedding and the likelihood of what it embeds, or neither. "
@@ -79,6 +105,8 @@ class Factor(keras.Model):
             raise ValueError(
                 "Expected no fixed_sum: this factor is unconditional. Received: one. Give None."
             )
+        for one in filter(None, (likelihood, auxiliary_likelihood)):
+            one.check_declared()
         self.likelihood = likelihood
         self.fixed_sum = fixed_sum
         self.network = network
@@ -88,13 +116,46 @@ class Factor(keras.Model):
             method.__name__: backend.compiled(method, self)
             for method in (self._features, self._params, self._log_prob, self._bound_and_exact)
         }
+        levels = [0] if embedding is None else embedding.topology.levels()
+        # An embedding may end at a finer resolution than that of x_hat, which is the one of x.
+        self.auxiliary_ratio = 2 ** -min(levels)
+        if fixed_sum is not None:
+            self._check_fixed_sum()
+        self._check_num_parameters()
         self._create_weights()
+
+    def _check_fixed_sum(self):
+        fixed_sum, channels = self.fixed_sum, self.likelihood.num_channels
+        found = [fixed_sum.ratio, fixed_sum.num_values, fixed_sum.num_channels]
+        expected = [self.auxiliary_ratio, self.likelihood.num_values]
+        told = channels if fixed_sum.num_channels is None else 1
+        fits = found[:2] == expected and fixed_sum.num_channels in (None, channels)
+        if not fits or self.auxiliary_likelihood.num_channels != told:
+            raise ValueError(
+                "Expected a fixed_sum over blocks of side {}, of {} values, within each of {} channels or "
+                "over all of them, that tells as many as x_hat has. Received: one over blocks of side {}, of "
+                "{} values, over {} channels. Give the transform's.".format(
+                    *expected, channels, *found
+                )
+            )
+
+    def _check_num_parameters(self):
+        given = self.embedding is not None
+        features = self.embedding.num_features if given else 0
+        count = self.network.num_parameters(self.likelihood.num_channels, features)
+        if given:
+            count += self.embedding.num_parameters(self.auxiliary_likelihood.num_channels)
+        ceiling = (arguments.MAX_PARAMETERS, "whatever the machine")
+        most, why = min(_limit.get()(self.name) or ceiling, ceiling)
+        if count > most:
+            raise ValueError(
+                f"Expected factor {self.name!r} with at most {most:,} parameters, {why}. Received: another "
+                f"network, of {count:,}. Choose fewer filters, blocks or mixture components."
+            )
 
     def _create_weights(self):
         """Evaluates the networks once, on the smallest images that they take."""
         levels = [0] if self.embedding is None else self.embedding.topology.levels()
-        # An embedding may end at a finer resolution than that of x_hat, which is the one of x.
-        self.auxiliary_ratio = 2 ** -min(levels)
         resolutions = max(self.network.topology.levels()) + 1
         if self.embedding is not None:
             outputs = [levels[index] - min(levels) for index in self.embedding.topology.outputs]

@@ -1,8 +1,8 @@
 """Constructors of models: `chain`, of any transforms, and the paper's models, a few lines each over it."""
 
-from pixelcnn_aux import checks, likelihoods, networks
+from pixelcnn_aux import arguments, checks, likelihoods, networks
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
-from pixelcnn_aux.chain import AuxiliaryModel, known_sum
+from pixelcnn_aux.chain import DTYPES, AuxiliaryModel, known_sum
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
 
@@ -46,6 +46,10 @@ def chain(
     Raises:
       ValueError: where the arguments do not fit each other; see `AuxiliaryModel`.
     """
+    image_size = arguments.size("image_size", image_size)
+    exact, centered = arguments.flag("exact", exact), arguments.flag("centered", centered)
+    if dtype is not None:
+        arguments.choice("dtype", dtype, DTYPES)
     transforms = list(transforms)
     of_images = [likelihoods.LogisticMixture(num_components)]
     for transform in transforms:
@@ -92,8 +96,7 @@ def chain(
 def _auxiliary_likelihood(transform, likelihood, num_components):
     """The likelihood of what a transform gives of an image with this likelihood."""
     checks.check_declared(transform)
-    channels = likelihood.num_channels if transform.channels is None else transform.channels
-    num_values = likelihood.num_values if transform.num_values is None else transform.num_values
+    channels, num_values = checks.declared(transform, likelihood)
     own = transform.likelihood()
     if own is None:
         rgb = likelihoods.LogisticMixture(num_components)
@@ -120,16 +123,17 @@ def _centered(likelihood, transform):
     return likelihoods.LogisticMixture(likelihood.num_components, True, fixed_sum.spread)
 
 
-def _one_each(what, arguments, count):
+def _one_each(what, given, count):
     """The arguments of each of so many factors, of one dict or a list of them."""
-    if not isinstance(arguments, (list, tuple)):
-        return [arguments] * count
-    if len(arguments) != count:
+    each = given if isinstance(given, (list, tuple)) else [given] * count
+    fits = all(isinstance(one, dict) or one is None for one in each)
+    if len(each) != count or not fits:
+        received = f"{len(each)}" if fits else arguments.shown(given)
         raise ValueError(
             f"Expected {what} as a dict, or a list of {count}, one for each factor. "
-            f"Received: {len(arguments)}"
+            f"Received: {received}. Give the arguments of each."
         )
-    return list(arguments)
+    return list(each)
 
 
 def pixelcnn_pp(
@@ -182,6 +186,9 @@ def grayscale(
       bits: int, of a gray pixel.
       exact, centered: bool, as for `chain`; False in the paper.
     """
+    _check_counts(
+        gray_blocks=gray_blocks, image_blocks=image_blocks, embedding_blocks=embedding_blocks
+    )
     grays, image, embedding = (
         _network(topology.pixelcnn_pp(blocks, resolutions), filters, dropout)
         for blocks in (gray_blocks, image_blocks, embedding_blocks)
@@ -227,6 +234,7 @@ def pyramid(
       num_components, dropout, dtype: as for `pixelcnn_pp`.
       exact, centered: bool, as for `chain`; False in the paper.
     """
+    _check_counts(embedding_blocks=embedding_blocks)
     sizes = _halvings(image_size, base_size)
     embedding = _network(topology.super_resolution(embedding_blocks, depth), filters, dropout)
     names = [_name(size) for size in reversed(sizes)]
@@ -271,6 +279,12 @@ def grayscale_pyramid(
         the grays, as `filters`, `image_blocks`, ... of `grayscale`.
       dropout, dtype, bits, exact, centered: as for `grayscale`.
     """
+    _check_counts(
+        embedding_blocks=embedding_blocks,
+        image_filters=image_filters,
+        image_blocks=image_blocks,
+        image_embedding_blocks=image_embedding_blocks,
+    )
     _, *smaller = _halvings(image_size, base_size)
     image, embedding = (
         _network(topology.pixelcnn_pp(n, resolutions), image_filters, dropout)
@@ -292,6 +306,12 @@ def grayscale_pyramid(
     )
 
 
+def _check_counts(**counts):
+    """Raises ValueError for a count out of range, under the name that its constructor has for it."""
+    for name, count in counts.items():
+        arguments.whole(name, count)
+
+
 def _network(shape, filters, dropout):
     return {"topology": shape, "filters": filters, "dropout": dropout}
 
@@ -308,13 +328,14 @@ def _name(size):
 
 def _halvings(image_size, base_size):
     """The (H, W) of a pyramid's images from the full one down to the base."""
-    sizes = [tuple(image_size)]
-    while sizes[-1] != tuple(base_size):
+    base_size = arguments.size("base_size", base_size)
+    sizes = [arguments.size("image_size", image_size)]
+    while sizes[-1] != base_size:
         height, width = sizes[-1]
         if height <= base_size[0] or height % 2 or width % 2:
             raise ValueError(
                 "Expected an image size that halvings take to the base size. "
-                f"Received: image_size={tuple(image_size)}, base_size={tuple(base_size)}"
+                f"Received: image_size={sizes[0]}, base_size={base_size}"
             )
         sizes.append((height // 2, width // 2))
     return sizes

@@ -11,6 +11,8 @@ import inspect
 
 import keras
 
+from pixelcnn_aux import arguments
+
 register = functools.partial(keras.saving.register_keras_serializable, package="pixelcnn_aux")
 
 
@@ -64,7 +66,7 @@ def deserialize(description, kind):
     if not isinstance(name, str) or not isinstance(config, dict):
         raise ValueError(
             f"Expected the description of a class {kind.__name__}, as Keras writes them. "
-            f"Received: {description!r:.80}"
+            f"Received: {arguments.shown(description)}"
         )
     cls = keras.saving.get_registered_object(name)
     if cls is None:

@@ -3,7 +3,10 @@
 import numpy as np
 from keras import ops
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.serialization import Configured, register
+
+_LARGEST_SUM = 2**29 - 1  # so that none of what is added up in int32 leaves it
 
 
 @register()
@@ -44,27 +47,19 @@ class FixedSum(Configured):
       unweighted: bool, whether all weights are 1.
 
     Raises:
-      ValueError: for other weights, or for a step so small that earlier values could leave a window that no
-        later value reaches.
+      ValueError: for other weights, sums of 2 ** 29 or more, a step so small that earlier values could leave
+        a window that no later value reaches, or other arguments of other types or out of range.
     """
 
     def __init__(self, weights, step, first=0, num_values=256, exact=True, spread=16.0):
-        weights = np.asarray(weights)
-        shape = weights.shape
-        if len(shape) not in (2, 3) or shape[0] != shape[1] or not weights.size:
-            raise ValueError(
-                "Expected weights of shape [ratio, ratio] or [ratio, ratio, C]. "
-                f"Received: shape {list(shape)}"
-            )
-        if (weights < 1).any() or (weights % 1 != 0).any():
-            raise ValueError(
-                f"Expected weights that are whole numbers of 1 or more. Received: {weights.tolist()}"
-            )
-        self.ratio = shape[0]
-        self.num_channels = shape[2] if len(shape) == 3 else None
-        self.weights = weights
-        self.step, self.first, self.num_values = step, first, num_values
-        self.exact, self.spread = exact, spread
+        self.weights = weights = _checked(weights)
+        self.step = step = arguments.whole("step", step, 1, _LARGEST_SUM // 256)
+        self.first = arguments.whole("first", first, -_LARGEST_SUM, _LARGEST_SUM)
+        self.num_values = num_values = arguments.whole("num_values", num_values, 2, 256)
+        self.exact = arguments.flag("exact", exact)
+        self.spread = arguments.positive("spread", spread, 256)
+        self.ratio = weights.shape[0]
+        self.num_channels = weights.shape[2] if weights.ndim == 3 else None
         # Each [ratio ** 2, 1] or [ratio ** 2, C], in the order in which the values are decided.
         self._weights = weights.reshape(self.ratio**2, -1).astype(np.int32)
         self.dense = bool(step >= self._weights.max())
@@ -226,6 +221,27 @@ class FixedSum(Configured):
         blocks = ops.reshape(ops.stack(pixels, axis=3), (-1, height, width, ratio, ratio))
         blocks = ops.transpose(blocks, (0, 1, 3, 2, 4))
         return ops.reshape(blocks, (-1, height * ratio, width * ratio))
+
+
+def _checked(weights):
+    """An array of the weights of a `FixedSum`. Raises ValueError for others than it takes."""
+    try:
+        array = np.asarray(weights)
+    except (ValueError, OverflowError):  # lists of different lengths
+        array = np.empty([])
+    shape = array.shape
+    if len(shape) not in (2, 3) or shape[0] != shape[1] or not array.size:
+        raise ValueError(
+            "Expected weights of shape [ratio, ratio] or [ratio, ratio, C]. "
+            f"Received: {arguments.shown(weights)}, of shape {list(shape)}. Give such a list."
+        )
+    whole = array.dtype.kind in "iuf" and np.isfinite(array).all() and not (array % 1).any()
+    if not whole or array.min() < 1 or array.astype(float).sum() > _LARGEST_SUM // 255:
+        raise ValueError(
+            "Expected weights that are whole numbers of 1 or more, together of at most "
+            f"{_LARGEST_SUM // 255:,}. Received: {arguments.shown(array.tolist())}. Give smaller ones."
+        )
+    return array
 
 
 class Place:

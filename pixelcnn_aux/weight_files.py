@@ -1,14 +1,12 @@
-"""Files of a factor's weights: Keras's .weights.h5, with a checksum of what is in it."""
+"""Files of a factor's weights: Keras's .weights.h5, sealed (`seal`), so that what is read is what was written."""
 
-import hashlib
 import io
+import math
 
 import h5py
 import numpy as np
 
-from pixelcnn_aux import disk
-
-_CHECKSUM = "sha256"  # the attribute that has it, absent from files that Keras alone has written
+from pixelcnn_aux import disk, seal
 
 
 class _Contents(io.BytesIO):
@@ -33,24 +31,21 @@ def save(file, factor, **notes):
     factor.save_weights(contents)
     with h5py.File(contents, "r+") as opened:
         opened.attrs.update(notes)
-        opened.attrs[_CHECKSUM] = _checksum(_arrays(opened), _notes(opened))
-    with disk.replacing(file) as aside:
-        aside.write(contents.getbuffer())
-
-
-def notes(file):
-    """dict, the notes of a file, as `save` was given them. Raises ValueError as `load`, or OSError."""
-    return _read(file)[2]
+    _write(file, contents)
 
 
 def shrink(file, smaller):
-    """Writes the arrays of a file anew, as float16, with a checksum of their own.
+    """Writes the arrays of a file anew, as float16.
 
     Args:
       file: `pathlib.Path` of weights.
       smaller: `pathlib.Path` of the new file, of a name that ends in .weights.h5.
+
+    Raises:
+      OSError, ValueError: as `load` and `save`.
     """
-    with h5py.File(file) as opened, h5py.File(smaller, "w") as written:
+    contents = _Contents()
+    with h5py.File(_contents(file)) as opened, h5py.File(contents, "w") as written:
 
         def copy(name, item):
             if isinstance(item, h5py.Dataset):
@@ -61,7 +56,32 @@ def shrink(file, smaller):
 
         opened.visititems(copy)
         written.attrs.update(opened.attrs)
-        written.attrs[_CHECKSUM] = _checksum(_arrays(written), _notes(written))
+    _write(smaller, contents)
+
+
+def _write(file, contents):
+    with disk.replacing(file) as opened:
+        opened.write(seal.sealed(contents.getvalue()))
+
+
+def notes(file):
+    """dict, the notes of a file, as `save` was given them. Raises ValueError as `load`, or OSError."""
+    contents = _contents(file)
+    try:
+        with h5py.File(contents) as opened:
+            found = opened.attrs.items()
+            return {name: value.item() for name, value in found if isinstance(value, np.number)}
+    except Exception as error:
+        raise ValueError(_summary(error)) from error
+
+
+def count(file):
+    """int, how many numbers a file says that there are in it; None where it is damaged."""
+    try:
+        with h5py.File(_contents(file)) as opened:
+            return _count(_datasets(opened))
+    except Exception:  # HDF5 raises almost anything where a file is damaged
+        return None
 
 
 def load(file, factor):
@@ -70,60 +90,57 @@ def load(file, factor):
     Raises ValueError, which says what is wrong, for a file that is damaged, of another network, or has
     weights that are not finite, and OSError for one that cannot be read; the factor is as it was then.
     """
-    contents, arrays, _ = _read(file)
+    contents = _contents(file)
+    most = sum(math.prod(weight.shape) for weight in factor.weights)
+    try:
+        with h5py.File(contents) as opened:
+            arrays = _arrays(opened, most)
+    except Exception as error:
+        raise ValueError(_summary(error)) from error
     # Keras itself takes what it needs of a larger network's file, and says nothing.
     if len(arrays) != len(factor.weights):
         raise ValueError(f"{len(arrays)} arrays, expected {len(factor.weights)}")
     for name, array in arrays.items():
-        if array.dtype.kind != "f":
-            raise ValueError(f"{array.dtype} in the array {name}, expected floats")
         if not np.isfinite(array).all():
             raise ValueError(f"numbers that are not finite in the array {name}")
     try:
         factor.load_weights(contents)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+    except Exception as error:
+        raise ValueError(_summary(error)) from error
 
 
-def _read(file):
-    """(contents, dict of arrays, dict of notes) of a file that has the checksum that it should, if any."""
+def _contents(file):
+    """What is in a file, once its seal is compared. Raises OSError, and ValueError where they differ."""
     with disk.explained(f"to read {file}"):
-        contents = _Contents(file.read_bytes())
-    try:
-        with h5py.File(contents) as opened:
-            arrays, found = _arrays(opened), _notes(opened)
-            expected = opened.attrs.get(_CHECKSUM)
-    except Exception as error:  # HDF5 raises almost anything where a file is damaged
-        raise ValueError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
-    if expected is not None and expected != _checksum(arrays, found):
-        raise ValueError("its arrays are not those that were written: their checksum differs")
-    return contents, arrays, found
+        return _Contents(seal.opened(file.read_bytes()))
 
 
-def _arrays(opened):
-    """dict, name -> array, of an open file."""
+def _summary(error):
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _arrays(opened, most):
+    """dict, name -> array, of an open file; of one that claims more than `most` numbers none is read."""
+    datasets = _datasets(opened)
+    if _count(datasets) > most:
+        raise ValueError(f"{_count(datasets):,} numbers, expected {most:,}")
+    for name, dataset in datasets.items():
+        if dataset.dtype.kind != "f":
+            raise ValueError(f"{dataset.dtype} in the array {name}, expected floats")
+    return {name: dataset[()] for name, dataset in datasets.items()}
+
+
+def _count(datasets):
+    return sum(int(dataset.size) for dataset in datasets.values())
+
+
+def _datasets(opened):
+    """dict, name -> `h5py.Dataset`, of an open file."""
     found = {}
 
     def visit(name, item):
         if isinstance(item, h5py.Dataset):
-            found[name] = item[()]
+            found[name] = item
 
     opened.visititems(visit)
     return found
-
-
-def _notes(opened):
-    """dict, name -> number, of an open file."""
-    found = opened.attrs.items()
-    return {name: value.item() for name, value in found if isinstance(value, np.number)}
-
-
-def _checksum(arrays, notes):
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.data)
-    for name in sorted(notes):
-        digest.update(f"{name} {notes[name]!r}".encode())
-    return digest.hexdigest()

@@ -19,10 +19,11 @@ import pathlib
 
 from absl import logging
 
-from pixelcnn_aux import disk, weight_files
+from pixelcnn_aux import arguments, disk, weight_files
 
 RUNS = pathlib.Path("runs")
 _CONFIG = "config.json"
+_DEEPEST = 64  # several times what a description needs
 
 
 def create(path, config):
@@ -145,7 +146,15 @@ def read(path):
         )
     config = _read_json(file)
     if not isinstance(config, dict) or "model" not in config:
-        raise ValueError(f"Expected the description of a run in {file}. Received: {config!r:.80}")
+        raise ValueError(
+            f"Expected the description of a run in {file}. Received: {arguments.shown(config)}"
+        )
+    for key in ("dataset", "image_dir", "image_file"):
+        if not isinstance(config.get(key), (str, type(None))):
+            raise ValueError(
+                f"Expected {key} in {file} as text or null. Received: {arguments.shown(config[key])}. "
+                "Correct it."
+            )
     return config
 
 
@@ -153,9 +162,32 @@ def _read_json(file):
     with disk.explained(f"to read {file}"):
         text = file.read_bytes()
     try:
-        return json.loads(text)
-    except ValueError as error:
+        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        _check_depth(found, _DEEPEST)
+        return found
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"Expected JSON in {file}. Received: a damaged file ({error})") from error
+
+
+def _unique(pairs):
+    """A dict of pairs, whose keys differ: `json` itself keeps the last of several."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"a key twice among {', '.join(key for key, _ in pairs):.80}")
+    return found
+
+
+def _refuse_constant(name):
+    raise ValueError(f"{name}, which is no number of JSON")
+
+
+def _check_depth(value, left):
+    """Raises ValueError for lists in lists in lists, which would be too many functions in functions."""
+    if left == 0:
+        raise ValueError(f"lists and objects in one another, more than {_DEEPEST} deep")
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for part in parts:
+        _check_depth(part, left - 1)
 
 
 def newest():
@@ -181,6 +213,14 @@ def training(path, factor):
 def best_weights_file(path, factor):
     """Where the best of a factor's averaged weights are: present once its first epoch is done."""
     return pathlib.Path(path) / factor / "best.weights.h5"
+
+
+def count_weights(path, name):
+    """int, how many numbers the file of a factor's averaged weights has.
+
+    None where there is none, or a damaged one, of which `load_weights` tells.
+    """
+    return weight_files.count(weights_file(path, name))
 
 
 def checkpoints(path, factor):

@@ -113,7 +113,7 @@ class GrayscaleTest(tf.test.TestCase):
 
     def test_other_numbers_of_bits_are_refused(self):
         for bits in (0, 9, -1, 2.5, 4.0, "4", None, True):
-            with self.assertRaisesRegex(ValueError, f"bits from 1 to 8. Received: bits={bits!r}"):
+            with self.assertRaisesRegex(ValueError, f"bits from 1 to 8, .*Received: bits={bits!r}"):
                 pa.auxiliary.Grayscale(bits=bits)
 
     def test_every_pixel_is_transformed_alone(self):

@@ -124,7 +124,7 @@ class TransformsOfAChainTest(tf.test.TestCase):
 
     def test_a_ratio_that_is_no_power_of_two(self):
         for ratio in (3, 0, -2, 2.0, None):
-            message = f"Altered with a ratio that is a power of two. Received: {ratio}"
+            message = f"Altered with a ratio that is a power of two, .*Received: {ratio}"
             self.assertRefused(message, altered(ratio=ratio))
             with self.assertRaisesRegex(ValueError, message):
                 pa.chain([altered(ratio=ratio)], (6, 6), FLAT, FLAT)
@@ -202,6 +202,13 @@ class TransformsOfAChainTest(tf.test.TestCase):
         gray = helpers.shared_model().factors["grayscale"]
         with self.assertRaisesRegex(ValueError, "'image' .* 'grayscale' models, 16 num_values.*4"):
             pa.AuxiliaryModel([gray, factors_for(1)[1]], [Fours()], (4, 4))
+
+    def test_a_factor_of_more_values_than_the_transform_gives(self):
+        """All of them are values that the factor models, of which it takes too many to be possible."""
+        factors = helpers.shared_model().factors.values()
+        message = "'grayscale' to model what Grayscale gives, 1 channels of 4 values. .* 16 values"
+        with self.assertRaisesRegex(ValueError, message):
+            pa.AuxiliaryModel([*factors], [pa.auxiliary.Grayscale(bits=2)], helpers.SIZE)
 
     def test_a_first_factor_that_is_given_something(self):
         with self.assertRaisesRegex(ValueError, "unconditional.*'image', which has an embedding"):

@@ -204,6 +204,14 @@ class RefusedFileTest(tf.test.TestCase, parameterized.TestCase):
         self.replace("likelihood", {**likelihood, "config": {"num_components": 3}})
         self.assertRefused("num_params.*Received")
 
+    def test_sizes_that_no_machine_has_memory_for(self):
+        def change(config):
+            config["config"]["network"]["config"]["filters"] = 10**9
+            return config
+
+        self.edit(change)
+        self.assertRefused("Expected filters from 1 to 2,048.*filters=1000000000")
+
     def test_an_optimizer_that_is_not_of_keras(self):
         def change(config):
             return {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pixelcnn_aux import layers
+from pixelcnn_aux import arguments, layers
 from pixelcnn_aux.interop.variables import Variables, normalized_parts
 from pixelcnn_aux.models import pyramid
 
@@ -32,25 +32,27 @@ def authors_pyramid(variables, base_size=(8, 8), exact=False, centered=False):
     if scales > 1:
         depth = variables.count(r"Resnet/scale\d+/down_block(\d+)_\d+/.*")
         embedding_blocks = variables.count(r"Resnet/scale\d+/(?:down|up)_block\d+_(\d+)/.*")
+    base_size = arguments.size("base_size", base_size)
     multiple = 2 ** (depth - 1)
     if any(side % multiple for side in base_size):
         raise ValueError(
             f"Expected a base size of multiples of {multiple}, since the embeddings halve it "
-            f"{depth - 1} times. Received: {tuple(base_size)}. Choose such a base size."
+            f"{depth - 1} times. Received: {base_size}. Choose such a base size."
         )
     num_params = variables.channels(r"Resnet/scale\d+/conv_last/V")
-    model = pyramid(
-        image_size=tuple(side * 2 ** (scales - 1) for side in base_size),
-        base_size=tuple(base_size),
-        filters=variables.channels(r"Resnet/scale\d+/draw_down\d+/conv1/V"),
-        blocks=variables.count(r"Resnet/scale\d+/draw_down(\d+)/.*"),
-        embedding_blocks=embedding_blocks,
-        depth=depth,
-        num_components=max(1, num_params // 10),
-        dropout=0.0,
-        exact=exact,
-        centered=centered,
-    )
+    with variables.bounding():
+        model = pyramid(
+            image_size=tuple(side * 2 ** (scales - 1) for side in base_size),
+            base_size=base_size,
+            filters=variables.channels(r"Resnet/scale\d+/draw_down\d+/conv1/V"),
+            blocks=variables.count(r"Resnet/scale\d+/draw_down(\d+)/.*"),
+            embedding_blocks=embedding_blocks,
+            depth=depth,
+            num_components=max(1, num_params // 10),
+            dropout=0.0,
+            exact=exact,
+            centered=centered,
+        )
     for scale, factor in enumerate(reversed(model.factors.values())):
         for name, layer in _named_layers(factor, embedding_blocks, depth):
             variables.assign(layer, f"Resnet/scale{scale}/{name}")

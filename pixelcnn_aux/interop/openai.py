@@ -26,6 +26,7 @@ def openai_pixelcnn_pp(variables, image_size=(32, 32), exact=False, centered=Fal
       ValueError: naming the variable, where one is missing, left over, not finite or of another shape;
         or where they are not those of a PixelCNN++ at three resolutions.
     """
+    variables = Variables(variables)
     names = re.compile(r"model/conv2d_\d+/V")
     convolutions = sum(bool(names.fullmatch(name)) for name in variables)
     # First convolutions and resamplings have 7; 2 streams of 2 are in each of 6 n + 2 blocks.
@@ -36,18 +37,21 @@ def openai_pixelcnn_pp(variables, image_size=(32, 32), exact=False, centered=Fal
             f"segment has at three resolutions. Received: {convolutions}. "
             "Give all variables of such a network."
         )
-    variables = Variables(variables)
-    filters = variables.shape("model/conv2d_0/V")[-1]
-    num_params = max(variables.shape(name)[-1] for name in variables if "/dense_" in name)
-    model = pixelcnn_pp(
-        image_size,
-        filters,
-        blocks,
-        num_components=num_params // 10,
-        dropout=0.0,
-        exact=exact,
-        centered=centered,
+    filters = variables.channels(r"model/conv2d_0/V")
+    num_params = max(
+        variables.channels(re.escape(match[0]))
+        for match in variables.matching(r"model/dense_\d+/V")
     )
+    with variables.bounding():
+        model = pixelcnn_pp(
+            image_size,
+            filters,
+            blocks,
+            num_components=max(1, num_params // 10),
+            dropout=0.0,
+            exact=exact,
+            centered=centered,
+        )
     for name, layer in named_layers(model.factors["image"].network):
         variables.assign(layer, name)
     variables.check()

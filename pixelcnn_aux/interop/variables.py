@@ -1,11 +1,13 @@
 """The named arrays of a reference implementation, and the layers that they go into."""
 
+import math
 import re
 import statistics
 
 import numpy as np
 
-from pixelcnn_aux import layers
+from pixelcnn_aux import arguments, layers
+from pixelcnn_aux.factor import at_most
 
 
 class Variables(dict):
@@ -17,9 +19,20 @@ class Variables(dict):
     """
 
     def __init__(self, variables, product_axes=()):
+        arguments.instance("variables", variables, dict)
+        for name in variables:
+            arguments.instance("the name of a variable", name, str)
         super().__init__(variables)
         self.product_axes = product_axes
         self.layers = {}
+
+    def bounding(self):
+        """Within it, factors that the variables are far too few for are refused: `factor.at_most`.
+
+        Of a few too many or missing, `assign` and `check` give the names.
+        """
+        total = sum(math.prod(np.shape(array)) for array in self.values())
+        return at_most(lambda name: (2 * total, "twice those of the variables"))
 
     def matching(self, pattern):
         """The matches of all names that match a pattern.

@@ -1,6 +1,6 @@
 """Keras layers: weight-normalized, shifted and gated. Written in `keras.ops`, as Keras's own are."""
 
-from pixelcnn_aux.layers.dropout import Dropout
+from pixelcnn_aux.layers.dropout import MAX_DROPOUT, Dropout
 from pixelcnn_aux.layers.gated import (
     STREAMS,
     GatedResidualBlock,

@@ -3,8 +3,10 @@
 import keras
 from keras import ops
 
-from pixelcnn_aux import backend
+from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.serialization import register
+
+MAX_DROPOUT = 255 / 256
 
 
 @register()
@@ -24,12 +26,9 @@ class Dropout(keras.layers.Layer):
 
     def __init__(self, rate, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= rate <= 255 / 256:
-            raise ValueError(
-                f"Expected a rate of dropout from 0 to {255 / 256}. Received: rate={rate}. Give the share of "
-                "elements to set to zero."
-            )
-        self._dropped = round(256 * rate)  # of the values of a byte
+        self._dropped = round(
+            256 * arguments.rate("rate", rate, MAX_DROPOUT)
+        )  # of the values of a byte
         self.rate = self._dropped / 256
         if self._dropped:
             self.seed_generator = keras.random.SeedGenerator()

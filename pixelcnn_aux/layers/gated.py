@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.layers import shifted, weight_norm
 from pixelcnn_aux.layers.dropout import Dropout
 from pixelcnn_aux.serialization import register
@@ -94,11 +95,9 @@ class GatedResidualBlock(keras.layers.Layer):
 
     def __init__(self, filters, kernel_size, stream, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
-        if stream not in STREAMS:
-            raise ValueError(f"Expected a stream of {sorted(STREAMS)}. Received: stream={stream!r}")
-        self.filters = filters
-        self.kernel_size = tuple(kernel_size)
-        self.stream = stream
+        self.filters = filters = arguments.whole("filters", filters)
+        self.kernel_size = kernel_size = arguments.size("kernel_size", kernel_size)
+        self.stream = arguments.choice("stream", stream, STREAMS)
         self.rate = dropout
         convolution, _ = STREAMS[stream]
         dtype = self.dtype_policy
@@ -121,6 +120,13 @@ class GatedResidualBlock(keras.layers.Layer):
         if skips_shape:
             self.projection.build(skips_shape)
         self.conv_out.build(doubled)
+
+    def num_parameters(self, skip_channels):
+        """int, of all weights that it has or will have, of skips of so many channels together; 0 for none."""
+        doubled = 2 * self.filters
+        projection = self.projection.num_parameters(2 * skip_channels) if skip_channels else 0
+        convolutions = (self.conv_in, self.conv_out)
+        return projection + sum(layer.num_parameters(doubled) for layer in convolutions)
 
     def parts(self):
         """The layers that the block consists of."""

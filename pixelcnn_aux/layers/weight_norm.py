@@ -6,12 +6,13 @@ of this module see all neighbors of a pixel; `shifted.py` derives the causal one
 
 import contextlib
 import contextvars
+import math
 
 import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import backend
+from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.serialization import register
 
 _from_data = contextvars.ContextVar("initialization_from_data", default=False)
@@ -76,14 +77,18 @@ class WeightNorm(keras.layers.Layer):
 
     def __init__(self, filters, init_scale=1.0, **kwargs):
         super().__init__(**kwargs)
-        self.filters = filters
-        self.init_scale = init_scale
+        self.filters = arguments.whole("filters", filters, 1, arguments.MAX_PER_PIXEL)
+        self.init_scale = arguments.positive("init_scale", init_scale)
 
     def kernel_shape(self, input_channels):
         raise NotImplementedError
 
     def apply_kernel(self, x, kernel):
         raise NotImplementedError
+
+    def num_parameters(self, input_channels):
+        """int, of `v`, `g` and `b`, of inputs of so many channels."""
+        return math.prod(self.kernel_shape(input_channels)) + 2 * self.filters
 
     def build(self, input_shape):
         shape = self.kernel_shape(input_shape[-1])
@@ -163,8 +168,8 @@ class WeightNormConv2D(WeightNorm):
 
     def __init__(self, filters, kernel_size, strides=1, init_scale=1.0, **kwargs):
         super().__init__(filters, init_scale, **kwargs)
-        self.kernel_size = tuple(kernel_size)
-        self.strides = strides
+        self.kernel_size = arguments.size("kernel_size", kernel_size)
+        self.strides = arguments.whole("strides", strides, 1, 2)
 
     def kernel_shape(self, input_channels):
         return (*self.kernel_size, input_channels, self.filters)
@@ -210,7 +215,7 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
 
     def __init__(self, filters, kernel_size, strides=2, init_scale=1.0, **kwargs):
         super().__init__(filters, kernel_size, strides, init_scale, **kwargs)
-        if min(kernel_size) < strides:
+        if min(self.kernel_size) < self.strides:
             raise ValueError(
                 f"Expected a kernel of at least {strides} x {strides}, so that every output pixel "
                 f"gets a tap. Received: kernel_size={kernel_size}"

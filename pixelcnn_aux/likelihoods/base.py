@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import backend
+from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.serialization import Configured
 
 MODES = ("sample", "map")
@@ -31,6 +31,19 @@ class Likelihood(Configured):
 
     bounded_noise_size = None
     centered = False
+
+    def check_declared(self):
+        """Raises ValueError where the attributes are of other types, or out of range."""
+        per_pixel = arguments.MAX_PER_PIXEL
+        for attribute, least, most in (
+            ("num_channels", 1, 256),
+            ("num_values", 2, 256),
+            ("num_params", 1, per_pixel),
+            ("noise_size", 1, 256 * per_pixel),
+        ):
+            value = getattr(self, attribute, None)
+            arguments.whole(f"{type(self).__name__}.{attribute}", value, least, most)
+        arguments.flag(f"{type(self).__name__}.centered", self.centered)
 
     def log_prob(self, params, images, low=None, high=None, center=None):
         """Log-probability of each pixel, all its channels together.
@@ -175,13 +188,6 @@ def _open(uniforms):
     """
     dtype = keras.backend.standardize_dtype(uniforms.dtype)
     return ops.maximum(uniforms, np.finfo(dtype).eps / 2)
-
-
-def check_count(name, value, smallest, largest=None):
-    """Raises ValueError for a size that is no whole number from `smallest` to `largest`."""
-    if type(value) is not int or value < smallest or (largest is not None and value > largest):
-        sizes = f"of {smallest} or more" if largest is None else f"from {smallest} to {largest}"
-        raise ValueError(f"Expected {name} {sizes}, a whole number. Received: {name}={value!r}")
 
 
 def gumbel(uniforms):

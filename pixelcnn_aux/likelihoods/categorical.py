@@ -4,8 +4,9 @@ import math
 
 from keras import ops
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.backend import tfp
-from pixelcnn_aux.likelihoods.base import Likelihood, check_count, draw_index, gumbel, select
+from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel, select
 from pixelcnn_aux.serialization import register
 
 tfd = tfp.distributions
@@ -28,15 +29,17 @@ class Categorical(Likelihood):
     Args:
       num_values: int, K, 2 to 256; 16 for the paper's 4-bit grays, of one channel.
       num_channels: int, C, 1 to 256. They have C K + C (C - 1) / 2 K^2 parameters.
+
+    Raises:
+      ValueError: for arguments of other types or out of range, or for more than a million parameters.
     """
 
     def __init__(self, num_values=16, num_channels=1):
-        check_count("num_values", num_values, 2, 256)
-        check_count("num_channels", num_channels, 1, 256)
-        self.num_values = num_values
-        self.num_channels = num_channels
+        self.num_values = num_values = arguments.whole("num_values", num_values, 2, 256)
+        self.num_channels = num_channels = arguments.whole("num_channels", num_channels, 1, 256)
         pairs = num_channels * (num_channels - 1) // 2
-        self.num_params = num_channels * num_values + pairs * num_values**2
+        num_params = num_channels * num_values + pairs * num_values**2
+        self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
         self.noise_size = self.bounded_noise_size = num_channels * num_values
 
     def get_config(self):

@@ -4,8 +4,9 @@ import math
 
 from keras import ops
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.backend import pick, tfp
-from pixelcnn_aux.likelihoods.base import Likelihood, check_count, draw_index, gumbel
+from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel
 from pixelcnn_aux.likelihoods.logistic import CutLogistic, DiscretizedLogistic
 from pixelcnn_aux.serialization import register
 
@@ -50,21 +51,21 @@ class LogisticMixture(Likelihood):
       num_components: int, components of the mixture, one or more.
       centered: bool, whether `log_prob` and `draw` have to be given centers.
       unit: float, of centered locations, in pixel values: about how far values are from their centers.
+
+    Raises:
+      ValueError: for arguments of other types, or out of range.
     """
 
     num_channels = 3
     num_values = 256
 
     def __init__(self, num_components=10, centered=False, unit=16.0):
-        check_count("num_components", num_components, 1)
-        if not 0 < unit <= 256:
-            raise ValueError(f"Expected a unit above 0, of at most 256. Received: unit={unit}")
-        self.num_components = num_components
-        self.centered = centered
-        self.unit = unit
-        self.num_params = 10 * num_components
-        self.noise_size = num_components + 3
-        self.bounded_noise_size = 3 * (num_components + 1)
+        self.num_components = arguments.whole("num_components", num_components)
+        self.centered = arguments.flag("centered", centered)
+        self.unit = arguments.positive("unit", unit, 256)
+        self.num_params = 10 * self.num_components
+        self.noise_size = self.num_components + 3
+        self.bounded_noise_size = 3 * (self.num_components + 1)
 
     def get_config(self):
         return {

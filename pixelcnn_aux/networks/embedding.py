@@ -2,7 +2,7 @@
 
 import keras
 
-from pixelcnn_aux import layers
+from pixelcnn_aux import arguments, layers
 from pixelcnn_aux.networks.stream import Stream, check_sides
 from pixelcnn_aux.networks.topology import Topology
 from pixelcnn_aux.serialization import register
@@ -17,12 +17,18 @@ class Embedding(keras.Model):
       filters: int, the channels of the stream and of the features.
       kernel_size: (height, width) of all convolutions.
       dropout: float, the rate in the blocks.
+
+    Raises:
+      ValueError: for arguments of other types, or out of range.
     """
 
     def __init__(self, topology, filters, kernel_size=(3, 3), dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         self.autocast = False
-        self.topology = Topology.make(*topology)
+        filters = arguments.whole("filters", filters)
+        dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
+        kernel_size = arguments.size("kernel_size", kernel_size)
+        self.topology = Topology.make(topology)
         self._arguments = {"filters": filters, "kernel_size": list(kernel_size), "dropout": dropout}
         full, dtype = self.variable_dtype, self.dtype_policy  # as in `PixelCNN`
         self.first = layers.WeightNormConv2D(filters, kernel_size, dtype=full, name="first")
@@ -33,6 +39,15 @@ class Embedding(keras.Model):
     def parts(self):
         """The layers that the network consists of."""
         return [self.first, self.stream]
+
+    def num_parameters(self, channels):
+        """int, of all weights that it has or will have, of images of so many channels."""
+        return self.first.num_parameters(channels) + self.stream.num_parameters()
+
+    @property
+    def num_features(self):
+        """int, the channels of the features."""
+        return self._arguments["filters"]
 
     def get_config(self):
         return {**super().get_config(), "topology": self.topology, **self._arguments}

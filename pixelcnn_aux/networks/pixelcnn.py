@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from pixelcnn_aux import layers
+from pixelcnn_aux import arguments, layers
 from pixelcnn_aux.networks.stream import Stream, check_sides
 from pixelcnn_aux.networks.topology import Topology
 from pixelcnn_aux.serialization import register
@@ -24,6 +24,9 @@ class PixelCNN(keras.Model):
       num_params: int, the channels of the output.
       vertical_kernel, horizontal_kernel: (height, width) of the two streams' convolutions.
       dropout: float, the rate in the blocks.
+
+    Raises:
+      ValueError: for arguments of other types, or out of range.
     """
 
     def __init__(
@@ -38,7 +41,18 @@ class PixelCNN(keras.Model):
     ):
         super().__init__(**kwargs)
         self.autocast = False
-        self.topology = Topology.make(*topology)
+        filters = arguments.whole("filters", filters)
+        num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
+        dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
+        vertical_kernel = arguments.size("vertical_kernel", vertical_kernel)
+        horizontal_kernel = arguments.size("horizontal_kernel", horizontal_kernel)
+        self.topology = Topology.make(topology)
+        levels = self.topology.levels()
+        if levels[-1] != 0 or min(levels) < 0:
+            raise ValueError(
+                "Expected a topology that goes down from the image's resolution, and ends there. "
+                f"Received: sides divided by {[2.0**level for level in levels]}. Choose such steps."
+            )
         self._arguments = {"filters": filters, "num_params": num_params, "dropout": dropout}
         self._arguments["vertical_kernel"] = list(vertical_kernel)
         self._arguments["horizontal_kernel"] = list(horizontal_kernel)
@@ -56,6 +70,22 @@ class PixelCNN(keras.Model):
     def parts(self):
         """The layers that the network consists of."""
         return [self.above, self.row_above, self.left, self.vertical, self.horizontal, self.last]
+
+    def num_parameters(self, channels, features=0):
+        """int, of all weights that it has or will have.
+
+        Args:
+          channels: int, of the images.
+          features: int, the channels of the features that condition it; 0 for none.
+        """
+        filters = self._arguments["filters"]
+        first = (self.above, self.row_above, self.left)
+        return (
+            sum(layer.num_parameters(channels + 1) for layer in first)
+            + self.vertical.num_parameters(after=features)
+            + self.horizontal.num_parameters(before=filters, after=features)
+            + self.last.num_parameters(filters)
+        )
 
     def get_config(self):
         return {**super().get_config(), "topology": self.topology, **self._arguments}

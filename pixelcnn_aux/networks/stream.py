@@ -2,7 +2,7 @@
 
 import keras
 
-from pixelcnn_aux import layers
+from pixelcnn_aux import arguments, layers
 from pixelcnn_aux.networks.topology import Topology
 from pixelcnn_aux.serialization import register
 
@@ -21,7 +21,11 @@ class Stream(keras.layers.Layer):
 
     def __init__(self, topology, stream, filters, kernel_size, dropout, **kwargs):
         super().__init__(**kwargs)
-        self.topology = Topology.make(*topology)
+        arguments.choice("stream", stream, layers.STREAMS)
+        filters = arguments.whole("filters", filters)
+        dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
+        kernel_size = arguments.size("kernel_size", kernel_size)
+        self.topology = Topology.make(topology)
         self._arguments = {"stream": stream, "filters": filters, "dropout": dropout}
         self._arguments["kernel_size"] = list(kernel_size)
         dtype = self.dtype_policy
@@ -37,9 +41,7 @@ class Stream(keras.layers.Layer):
                 return convolution(filters, kernel_size, strides=2, dtype=dtype, name=name)
             if kind == "up":
                 return transposed(filters, kernel_size, dtype=dtype, name=name)
-            if kind == "conv":
-                return convolution(filters, kernel_size, dtype=dtype, name=name)
-            raise ValueError(f"Expected a step of block, down, up or conv. Received: {kind!r}")
+            return convolution(filters, kernel_size, dtype=dtype, name=name)
 
         self.steps = [layer(k, step.kind) for k, step in enumerate(self.topology.steps)]
 
@@ -49,6 +51,20 @@ class Stream(keras.layers.Layer):
     def parts(self):
         """The layers that the stream consists of."""
         return self.steps
+
+    def num_parameters(self, before=0, after=0):
+        """int, of all weights that the stream has or will have.
+
+        Args:
+          before, after: int, the channels of what `call` is given under these names; 0 where it is not.
+        """
+        filters, total = self._arguments["filters"], 0
+        for step, layer in zip(self.topology.steps, self.steps):
+            channels = filters
+            if step.kind == "block":
+                channels = before + after + (0 if step.skip is None else filters)
+            total += layer.num_parameters(channels)
+        return total
 
     def get_config(self):
         return {**super().get_config(), "topology": self.topology, **self._arguments}

@@ -7,6 +7,10 @@ Which streams there are, how they are shifted and what conditions them is the ne
 
 from typing import NamedTuple
 
+from pixelcnn_aux import arguments
+
+KINDS = ("block", "down", "up", "conv")
+
 
 class Step(NamedTuple):
     """One step: a gated "block", stride-2 "down" or transposed "up", or a plain "conv"."""
@@ -22,9 +26,32 @@ class Topology(NamedTuple):
     outputs: tuple[int, ...]
 
     @classmethod
-    def make(cls, steps, outputs):
-        """A topology of plain lists, such as JSON has: steps are [kind, skip]."""
-        return cls(tuple(Step(*step) for step in steps), tuple(outputs))
+    def make(cls, topology):
+        """A `Topology` as it is, or of plain lists, such as JSON has: steps are [kind, skip].
+
+        Raises ValueError, which says which step or output is wrong.
+        """
+        steps, outputs = _sequence("a topology", "[steps, outputs]", topology, 2)
+        steps = _sequence("steps", f"at most {arguments.LARGEST:,} of them", steps)
+        outputs = _sequence("outputs", "one for each resolution", outputs)
+        topology = cls(
+            tuple(_step(position, step) for position, step in enumerate(steps, start=1)),
+            tuple(arguments.whole("an output", output, 0, len(steps)) for output in outputs),
+        )
+        levels = topology.levels()
+        halvings = max(levels) - min(levels)
+        if halvings > arguments.MAX_HALVINGS:
+            raise ValueError(
+                f"Expected a topology that halves sides at most {arguments.MAX_HALVINGS} times. "
+                f"Received: one that does {halvings} times. Leave out some of its steps."
+            )
+        for position, step in enumerate(topology.steps, start=1):
+            if step.skip is not None and levels[step.skip] != levels[position]:
+                raise ValueError(
+                    f"Expected the skip of step {position} from an activation of its resolution. Received: "
+                    f"activation {step.skip}, of another one. Give such an activation, or None."
+                )
+        return topology
 
     def levels(self):
         """Each activation's resolution: the input's sides are divided by 2 ** level."""
@@ -34,8 +61,33 @@ class Topology(NamedTuple):
         return levels
 
 
+def _sequence(name, what, value, *lengths):
+    """A list or a tuple of one of these lengths; of 1 to `LARGEST` where none is given."""
+    fits = isinstance(value, (list, tuple))
+    if not fits or len(value) not in (lengths or range(1, arguments.LARGEST + 1)):
+        raise ValueError(
+            f"Expected {name}, {what}, as a list or a tuple. Received: {arguments.shown(value)}. Give one, "
+            "or a Topology."
+        )
+    return value
+
+
+def _step(position, step):
+    kind, *skip = _sequence(f"step {position}", "[kind, skip]", step, 1, 2)
+    arguments.choice(f"the kind of step {position}", kind, KINDS)
+    if skip in ([], [None]):
+        return Step(kind)
+    if kind != "block":
+        raise ValueError(
+            f"Expected step {position}, {kind!r}, without a skip, which blocks alone take. "
+            f"Received: {arguments.shown(skip[0])}. Give None."
+        )
+    return Step(kind, arguments.whole(f"the skip of step {position}", skip[0], 0, position - 1))
+
+
 def flat(blocks):
     """So many blocks at one resolution: the light networks of Pyramid PixelCNN (section 4.2)."""
+    blocks = arguments.whole("blocks", blocks)
     return Topology((Step("block"),) * blocks, (blocks,))
 
 
@@ -47,6 +99,8 @@ def pixelcnn_pp(blocks, resolutions):
     up-sampling, since there the down-sampling's output is a skip as well. The paper's 36 and 24
     "residual blocks" (section 4.1) are 6 (blocks + 1).
     """
+    blocks = arguments.whole("blocks", blocks)
+    resolutions = arguments.whole("resolutions", resolutions, 1, arguments.MAX_HALVINGS + 1)
     steps, skips, outputs = [], [0], []
 
     def add(*step):
@@ -75,6 +129,8 @@ def super_resolution(blocks, depth):
     group and a linear convolution at twice the input's resolution. The paper's 15 blocks are three a
     group and depth 2.
     """
+    blocks = arguments.whole("blocks", blocks)
+    depth = arguments.whole("depth", depth, 1, arguments.MAX_HALVINGS)
     steps, skips = [], []
     for group in range(depth):
         if group > 0:

@@ -3,7 +3,7 @@
 import contextlib
 import zlib
 
-from pixelcnn_aux import data, workdir
+from pixelcnn_aux import arguments, data, workdir
 from pixelcnn_aux.training.run import Run
 from pixelcnn_aux.training.settings import Training, check
 from pixelcnn_aux.training.start import starts
@@ -54,6 +54,7 @@ def train(
         impossible, an `init` that fits no factor, the workdir of another run, or damaged checkpoints; nothing
         is overwritten.
     """
+    seed = arguments.whole("seed", seed, -(2**63), 2**63 - 1)
     settings = getattr(training, "training", training)  # a preset's
     if isinstance(settings, Training):
         settings = dict.fromkeys(model.factors, settings)

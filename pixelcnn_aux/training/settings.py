@@ -1,7 +1,10 @@
 """How a factor is trained."""
 
-import math
 from typing import NamedTuple
+
+from pixelcnn_aux import arguments
+
+_MOST = {"epochs": 10**6, "steps_per_epoch": 10**9, "batch_size": 2**16, "accumulate": 2**16}
 
 
 class Training(NamedTuple):
@@ -23,17 +26,13 @@ class Training(NamedTuple):
 
 def check(training, hosts):
     """Raises ValueError for settings that no run can have, or that do not fit the devices."""
-    counts = ("epochs", "steps_per_epoch", "batch_size", "accumulate")
-    for field in counts:
-        value = getattr(training, field)
-        if type(value) is not int or value < 1:
-            raise ValueError(
-                f"Expected {field} of 1 or more, a whole number. Received: {field}={value!r}"
-            )
-    for field in ("learning_rate", "decay"):
-        value = getattr(training, field)
-        if not 0 < value < math.inf:
-            raise ValueError(f"Expected a {field} above 0, and finite. Received: {field}={value!r}")
+    arguments.instance("training", training, Training)
+    for field, most in _MOST.items():
+        arguments.whole(field, getattr(training, field), 1, most)
+    arguments.positive("learning_rate", training.learning_rate)
+    arguments.positive("decay", training.decay, 1)
+    for field in ("flip", "mixed_precision"):
+        arguments.flag(field, getattr(training, field))
     parts = hosts.num_replicas * training.accumulate
     if training.batch_size % parts:
         raise ValueError(

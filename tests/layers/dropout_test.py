@@ -57,7 +57,7 @@ class DropoutTest(tf.test.TestCase):
 
     def test_impossible_rates_are_refused(self):
         for rate in (-0.1, 1.0, float("nan")):
-            with self.assertRaisesRegex(ValueError, "rate of dropout from 0 to"):
+            with self.assertRaisesRegex(ValueError, "Expected rate from 0 to"):
                 layers.Dropout(rate)
 
 

@@ -144,7 +144,7 @@ class GatedTest(tf.test.TestCase):
             layer(normal(1, 4, 4, FILTERS + 1))
 
     def test_unknown_stream_is_an_error(self):
-        with self.assertRaisesRegex(ValueError, "Expected a stream of.*Received: stream='down'"):
+        with self.assertRaisesRegex(ValueError, "Expected stream of.*Received: stream='down'"):
             layers.GatedResidualBlock(FILTERS, (3, 3), "down")
 
     def test_config_builds_the_same_block(self):

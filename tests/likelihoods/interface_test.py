@@ -15,7 +15,7 @@ tfd = tfp.distributions
 class SizesTest(tf.test.TestCase):
     def test_sizes_that_make_no_sense_are_refused(self):
         for size in (0, -1, 2.5, "3", None, True):
-            with self.assertRaisesRegex(ValueError, f"num_components of 1 or more.*={size!r}"):
+            with self.assertRaisesRegex(ValueError, f"num_components from 1 to 2,048.*={size!r}"):
                 likelihoods.LogisticMixture(num_components=size)
             with self.assertRaisesRegex(ValueError, f"num_channels from 1 to 256.*={size!r}"):
                 likelihoods.Categorical(16, num_channels=size)

@@ -1,6 +1,7 @@
 """Tests of checkpoints: whatever is damaged is found out, and the one before it is used."""
 
 import io
+from unittest import mock
 
 import keras
 import numpy as np
@@ -61,6 +62,33 @@ class CheckpointsTest(tf.test.TestCase):
             self.assertEqual(values(groups), [[1.0, 2.0], [[3.0]], float(step)], position)
             found += step == 1
         self.assertGreater(found, len(whole) // 7 // 4)  # Much of the format does not matter.
+
+    def test_archives_that_cannot_be_read(self):
+        """Encrypted, compressed, or longer than the file, as their directory claims."""
+        self.save(1, 2)
+        file = self.folder / "step-2.npz"
+        whole = file.read_bytes()
+        record = whole.index(b"PK\1\2")
+        for offset, claim in ((8, b"\1\0"), (10, b"\x08\0"), (20, b"\xff\xff\xff\x7f" * 2)):
+            at = record + offset
+            file.write_bytes(whole[:at] + claim + whole[at + len(claim) :])
+            with self.assertLogs("absl", "WARNING") as logged:
+                self.assertRestores(1)
+            self.assertIn("step-2.npz", logged.output[0])
+
+    def test_nothing_is_made_of_an_array_whose_checksum_differs(self):
+        self.save(1, 2)
+        file = self.folder / "step-2.npz"
+        whole = file.read_bytes()
+        claim = b"(2" + b"0" * 9 + b",), }"  # 16 GB
+        honest = b"(2,), }".ljust(len(claim))
+        self.assertIn(honest, whole)
+        file.write_bytes(whole.replace(honest, claim))
+        earlier = np.load(self.folder / "step-1.npz")
+        with mock.patch.object(np, "load", side_effect=[earlier]) as load:
+            with self.assertLogs("absl", "WARNING"):
+                self.assertRestores(1)
+        load.assert_called_once_with(self.folder / "step-1.npz")
 
     def test_every_shortened_file_is_found_out(self):
         self.save(1, 2)

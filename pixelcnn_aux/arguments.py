@@ -1,0 +1,99 @@
+"""What arguments may be: their types, their ranges, and how large what is made of them may get.
+
+Arguments also come from files, which nobody has to have written in good faith. Constructors ask these
+functions before they allocate anything. Each returns the argument as a plain Python value, or raises a
+ValueError that names it.
+"""
+
+import math
+import sys
+
+import numpy as np
+
+# Some ten times what the paper has, and more than any machine of today trains.
+LARGEST = (
+    2048  # of all that is counted: filters, blocks, components, the sides of images and kernels
+)
+MAX_HALVINGS = 8  # of an image's sides, inside a network
+MAX_PER_PIXEL = 2**20  # numbers that a layer puts out for a pixel
+MAX_PARAMETERS = 10**10  # of a factor: 40 GB in float32, and five times that while it is trained
+
+
+def is_whole(value, smallest, largest):
+    """Whether a value is a whole number from `smallest` to `largest`: an int, Python's or NumPy's."""
+    kind = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return kind and smallest <= value <= largest
+
+
+def whole(name, value, smallest=1, largest=LARGEST):
+    """int of a whole number from `smallest` to `largest`, Python's or NumPy's; a bool is none."""
+    if not is_whole(value, smallest, largest):
+        _refuse(name, value, f"from {smallest:,} to {largest:,}, a whole number")
+    return int(value)
+
+
+def positive(name, value, largest=math.inf):
+    """float of a finite number above 0, of at most `largest`."""
+    if not _is_finite(value) or not 0 < value <= largest:
+        most = "and finite" if largest == math.inf else f"of at most {largest:,}"
+        _refuse(name, value, f"above 0, {most}")
+    return float(value)
+
+
+def rate(name, value, largest):
+    """float of a share from 0 to `largest`."""
+    if not _is_finite(value) or not 0 <= value <= largest:
+        _refuse(name, value, f"from 0 to {largest}")
+    return float(value)
+
+
+def flag(name, value):
+    """bool of a truth value, Python's or NumPy's; 0 and 1 are none."""
+    if not isinstance(value, (bool, np.bool_)):
+        _refuse(name, value, "of True or False")
+    return bool(value)
+
+
+def choice(name, value, choices):
+    """A str that is one of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        _refuse(name, value, f"of {', '.join(map(repr, choices))}")
+    return value
+
+
+def size(name, value, smallest=1):
+    """(H, W) as a tuple, of two whole numbers from `smallest` to `LARGEST`."""
+    sides = tuple(value) if isinstance(value, (list, tuple, np.ndarray)) else ()
+    if len(sides) != 2 or not all(is_whole(x, smallest, LARGEST) for x in sides):
+        _refuse(name, value, f"as (H, W), whole numbers from {smallest} to {LARGEST:,}")
+    return tuple(map(int, sides))
+
+
+def instance(name, value, kind, optional=False):
+    """An object of a class `kind`; or None if that is optional."""
+    if not isinstance(value, kind) and not (optional and value is None):
+        _refuse(name, value, f"of class {kind.__name__}{', or None' * optional}")
+    return value
+
+
+def shown(value):
+    """What an error shows of a value that may be anything: its beginning, of at most 80 characters."""
+    try:
+        return f"{value!r:.80}"
+    except (ValueError, RecursionError):  # an int of thousands of digits, lists in lists in lists
+        return f"a {type(value).__name__} too large to be shown"
+
+
+def _refuse(name, value, expected):
+    received = f"{name}={shown(value)}" if name.isidentifier() else shown(value)
+    raise ValueError(f"Expected {name} {expected}. Received: {received}. Give such a value.")
+
+
+def _is_finite(value):
+    numbers = (int, float, np.integer, np.floating)
+    # A comparison, since `math.isfinite` raises for ints that are too large for a float.
+    return (
+        isinstance(value, numbers)
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max
+    )

@@ -1,0 +1,278 @@
+"""Tests of what arguments may be: everything else is refused by name, before anything is allocated."""
+
+import functools
+import json
+import math
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import arguments, layers
+from pixelcnn_aux.factor import at_most
+from pixelcnn_aux.networks import topology
+from pixelcnn_aux.sums import FixedSum
+from tests import helpers
+
+FLAT = {"topology": topology.flat(1), "filters": 2}
+# What JSON can hold, and Python can pass, in the place of a whole number from 1 on.
+NO_COUNTS = (0, -1, True, None, "4", [4], {}, 4.0, math.nan, math.inf, 1e30, 10**30, 10**5000)
+NO_NUMBERS = (True, None, "0.5", [0.5], math.nan, math.inf, -math.inf, -1, 10**400)
+NO_FLAGS = (0, 1, None, "True", [True])
+
+
+class ArgumentsTest(tf.test.TestCase):
+    def assertRefuses(self, function, values, message):
+        for value in values:
+            with self.assertRaisesRegex(ValueError, f"Expected n {message}. Received: n=.*Give"):
+                function(value)
+
+    def test_whole_numbers(self):
+        count = functools.partial(arguments.whole, "n")
+        for value in (1, 2048, np.int64(7), np.uint8(7)):
+            self.assertEqual((count(value), type(count(value))), (value, int))
+        self.assertRefuses(count, (*NO_COUNTS, 2049), "from 1 to 2,048, a whole number")
+
+    def test_numbers(self):
+        positive, rate = (functools.partial(f, "n") for f in (arguments.positive, arguments.rate))
+        for value in (0.25, 1, np.float32(0.5), np.int64(1)):
+            self.assertEqual(positive(value), value)
+            self.assertEqual(rate(value, 1), value)
+        self.assertRefuses(positive, (*NO_NUMBERS, 0), "above 0, and finite")
+        self.assertRefuses(lambda x: positive(x, 2), (2.5,), "above 0, of at most 2")
+        self.assertEqual(rate(0, 1), 0.0)
+        self.assertRefuses(lambda x: rate(x, 0.5), (*NO_NUMBERS, 0.6), "from 0 to 0.5")
+
+    def test_flags_choices_sizes_and_classes(self):
+        flag = functools.partial(arguments.flag, "n")
+        self.assertEqual([flag(x) for x in (True, np.bool_(False))], [True, False])
+        self.assertRefuses(flag, NO_FLAGS, "of True or False")
+        choice = functools.partial(arguments.choice, "n", choices=("up", "down"))
+        self.assertEqual(choice("up"), "up")
+        self.assertRefuses(choice, ("left", 3, ["up"], None), "of 'up', 'down'")
+        size = functools.partial(arguments.size, "n")
+        self.assertEqual([size(x) for x in ([4, 6], (4, np.int64(6)))], [(4, 6)] * 2)
+        wrong = [[x, 4] for x in NO_COUNTS] + [[4], [4, 4, 4], "44", 4, None]
+        self.assertRefuses(size, wrong, r"as \(H, W\), whole numbers from 1 to 2,048")
+        instance = functools.partial(arguments.instance, "n", kind=dict)
+        self.assertEqual([instance({}), instance(None, optional=True)], [{}, None])
+        self.assertRefuses(instance, (None, dict), "of class dict")
+
+    def test_errors_stay_short(self):
+        with self.assertRaises(ValueError) as caught:
+            arguments.flag("n", [0] * 10**6)
+        self.assertLess(len(str(caught.exception)), 200)
+
+
+class ConstructorsTest(tf.test.TestCase):
+    """No constructor makes a weight of arguments that are out of range; each names the one that is."""
+
+    def setUp(self):
+        super().setUp()
+        allocate = mock.patch.object(
+            keras.layers.Layer, "add_weight", side_effect=AssertionError("allocated")
+        )
+        self.enter_context(allocate)
+
+    def assertRefuses(self, construct, name, values):
+        for value in values:
+            received = rf"Expected .*{name}.*Received: .*"
+            with self.assertRaisesRegex(ValueError, received):
+                construct(**{name.rpartition(" ")[2]: value})
+
+    def test_counts(self):
+        shape = topology.flat(1)
+        for construct, names in (
+            (pa.auxiliary.Grayscale, ["bits"]),
+            (pa.likelihoods.LogisticMixture, ["num_components"]),
+            (pa.likelihoods.Categorical, ["num_values", "num_channels"]),
+            (functools.partial(FixedSum, [[1]], step=4), ["step", "num_values"]),
+            (topology.flat, ["blocks"]),
+            (functools.partial(topology.pixelcnn_pp, blocks=1, resolutions=1), ["blocks"]),
+            (functools.partial(topology.pixelcnn_pp, 1), ["resolutions"]),
+            (functools.partial(topology.super_resolution, blocks=1, depth=1), ["blocks", "depth"]),
+            (layers.WeightNormDense, ["filters"]),
+            (functools.partial(layers.WeightNormConv2D, 2, (3, 3)), ["strides"]),
+            (
+                functools.partial(layers.GatedResidualBlock, kernel_size=(3, 3), stream="vertical"),
+                ["filters"],
+            ),
+            (functools.partial(pa.networks.PixelCNN, shape, filters=2, num_params=2), ["filters"]),
+            (functools.partial(pa.networks.PixelCNN, shape, 2), ["num_params"]),
+            (functools.partial(pa.networks.Embedding, shape), ["filters"]),
+            (pa.pixelcnn_pp, ["filters", "blocks", "resolutions", "num_components"]),
+            (pa.grayscale, ["gray_blocks", "image_blocks", "embedding_blocks", "bits"]),
+            (pa.pyramid, ["blocks", "embedding_blocks", "depth", "filters"]),
+            (
+                pa.grayscale_pyramid,
+                ["image_filters", "image_blocks", "image_embedding_blocks", "resolutions"],
+            ),
+        ):
+            for name in names:
+                with self.subTest(construct=construct, name=name):
+                    self.assertRefuses(construct, name, NO_COUNTS)
+
+    def test_rates_flags_and_sizes(self):
+        network = functools.partial(pa.networks.PixelCNN, topology.flat(1), 2, 2)
+        for name in ("vertical_kernel", "horizontal_kernel"):
+            self.assertRefuses(network, name, ([0, 3], [3], 3, [3, "3"], [3, 10**6]))
+        for construct in (network, functools.partial(pa.networks.Embedding, topology.flat(1), 2)):
+            self.assertRefuses(construct, "dropout", (*NO_NUMBERS, 1))
+        self.assertRefuses(layers.Dropout, "rate", (*NO_NUMBERS, 1))
+        dense = functools.partial(layers.WeightNormDense, 3)
+        self.assertRefuses(dense, "init_scale", (*NO_NUMBERS, 0))
+        mixture = pa.likelihoods.LogisticMixture
+        self.assertRefuses(mixture, "unit", (*NO_NUMBERS, 0, 257))
+        self.assertRefuses(mixture, "centered", NO_FLAGS)
+        fixed_sum = functools.partial(FixedSum, [[1]], 4)
+        self.assertRefuses(fixed_sum, "spread", (*NO_NUMBERS, 0, 257))
+        self.assertRefuses(fixed_sum, "exact", NO_FLAGS)
+        self.assertRefuses(fixed_sum, "first", (True, None, "0", 0.0, math.nan, 10**10))
+        for weights in ([["a"]], [[True]], [[math.nan]], [[math.inf]], [[1], [1, 2]], [[10**30]]):
+            self.assertRefuses(functools.partial(FixedSum, step=4), "weights", [weights])
+        chain = functools.partial(pa.chain, [], network=FLAT, embedding=None)
+        self.assertRefuses(chain, "image_size", ([0, 4], [4, 10**6], 4, [4.0, 4.0], "44", None))
+        chain = functools.partial(chain, image_size=(4, 4))
+        self.assertRefuses(chain, "exact", NO_FLAGS)
+        self.assertRefuses(chain, "centered", NO_FLAGS)
+        self.assertRefuses(chain, "dtype", ("float", 32, "int8", "float16"))
+        self.assertRefuses(chain, "network", (3, "flat", [3], [FLAT, FLAT]))
+        self.assertRefuses(pa.pyramid, "base_size", ([0, 8], 8, [8.0, 8.0], None))
+
+    def test_topologies(self):
+        for wrong, message in (
+            (3, "a topology"),
+            ([], "a topology"),
+            ([[["block", None]], [1], []], "a topology"),
+            ([[], [0]], "steps, at most 2,048"),
+            ([[["block", None]] * 2049, [1]], "steps, at most 2,048"),
+            ([["block"], [1]], r"step 1, \[kind, skip\]"),
+            ([[["block", None, 0]], [1]], r"step 1, \[kind, skip\]"),
+            ([[["conv2d", None]], [1]], "kind of step 1 of 'block', 'down', 'up', 'conv'"),
+            ([[["block", None], ["block", 2]], [1]], "skip of step 2 from 0 to 1"),
+            ([[["block", -1]], [1]], "skip of step 1 from 0 to 0"),
+            ([[["block", False]], [1]], "skip of step 1 from 0 to 0"),
+            ([[["conv", 0]], [1]], "step 1, 'conv', without a skip"),
+            ([[["down"], ["block", 0], ["up"]], [3]], "skip of step 2 from an activation of its"),
+            ([[["block"]], []], "outputs, one for each"),
+            ([[["block"]], [2]], "an output from 0 to 1"),
+            ([[["block"]], [-1]], "an output from 0 to 1"),
+            ([[["down"]] * 9 + [["up"]] * 9, [18]], "halves sides at most 8 times.*does 9"),
+            ([[["down"]], [1]], "from the image's resolution, and ends there.*1.0, 2.0"),
+            ([[["up"], ["down"]], [2]], "from the image's resolution.*1.0, 0.5, 1.0"),
+        ):
+            with self.assertRaisesRegex(ValueError, f"Expected .*{message}"):
+                pa.networks.PixelCNN(wrong, 2, 2)
+        lists = json.loads(json.dumps(topology.pixelcnn_pp(1, 2)))
+        self.assertEqual(topology.Topology.make(lists), topology.pixelcnn_pp(1, 2))
+
+    def test_parts_of_a_factor(self):
+        network = pa.networks.PixelCNN(**FLAT, num_params=16)
+        grays = pa.likelihoods.Categorical(16)
+        for parts, name in (
+            ((3, network), "likelihood"),
+            ((grays, grays), "network"),
+            ((grays, network, network, grays), "embedding"),
+            ((grays, network, None, network), "auxiliary_likelihood"),
+            ((grays, network, None, None, 3), "fixed_sum"),
+        ):
+            with self.assertRaisesRegex(ValueError, f"Expected {name} of class"):
+                pa.Factor(*parts)
+        for attribute in ("num_channels", "num_values", "num_params", "noise_size"):
+            own = type("Own", (pa.likelihoods.Categorical,), {})(16)
+            setattr(own, attribute, 0)
+            with self.assertRaisesRegex(ValueError, f"Expected Own.{attribute} from"):
+                pa.Factor(own, network)
+
+
+class CeilingTest(tf.test.TestCase):
+    """How many parameters a factor has is known before there is any, and has a ceiling."""
+
+    def at_most(self, count):
+        return at_most(lambda name: (count, "as a file has"))
+
+    def test_parameters_are_counted_without_weights(self):
+        hourglass = {**FLAT, "topology": topology.pixelcnn_pp(1, 2)}
+        doubling = {**FLAT, "topology": topology.super_resolution(1, 1), "kernel_size": (3, 5)}
+        transforms = [pa.auxiliary.Grayscale(), pa.auxiliary.HalfResolution()]
+        networks, embeddings = [FLAT, FLAT, hourglass], [None, doubling, hourglass]
+        model = pa.chain(transforms, (4, 4), networks, embeddings, ["a", "b", "c"], 2)
+        for factor in model.factors.values():
+            count = factor.count_params()
+            config = factor.get_config()
+            with self.at_most(count):
+                pa.Factor.from_config(config)
+            with (
+                self.at_most(count - 1),
+                mock.patch.object(keras.layers.Layer, "add_weight", side_effect=AssertionError),
+                self.assertRaisesRegex(
+                    ValueError,
+                    f"'{factor.name}' with at most {count - 1:,} .*a file has.* {count:,}",
+                ),
+            ):
+                pa.Factor.from_config(config)
+
+    def test_the_paper_and_ten_times_that(self):
+        """Counted, not built."""
+
+        def counted(filters, blocks):
+            build = mock.patch.object(pa.Factor, "_create_weights", side_effect=NotImplementedError)
+            with build, self.assertRaises(NotImplementedError):
+                pa.pixelcnn_pp(filters=filters, blocks=blocks)
+
+        counted(1600, 5)
+        counted(160, 50)
+
+    def test_what_no_machine_has_memory_for(self):
+        with mock.patch.object(keras.layers.Layer, "add_weight", side_effect=AssertionError):
+            with self.assertRaisesRegex(
+                ValueError, "'image' with at most 10,000,000,000 parameters"
+            ):
+                pa.pixelcnn_pp(filters=2048, blocks=20)
+
+
+class DescriptionsTest(tf.test.TestCase):
+    """The same of a run's description, which anybody may have written."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+        helpers.make_run(self.folder, helpers.shared_model(), ["grayscale"])
+        self.file = self.folder / "config.json"
+        self.text = self.file.read_text()
+
+    def assertRefused(self, factor, path, value, *fragments):
+        config = json.loads(self.text)
+        *parts, key = path.split(".")
+        changed = config["model"]["config"]["factors"][factor]["config"]
+        for part in parts:
+            changed = changed[part]["config"]
+        changed[key] = value
+        self.file.write_text(json.dumps(config))
+        with self.assertRaises(ValueError) as caught:
+            pa.load(self.folder)
+        for fragment in (self.folder, *fragments):
+            self.assertIn(str(fragment), str(caught.exception))
+
+    def test_sizes(self):
+        for factor, path, least, values in (
+            (0, "network.filters", 1, (2049, 10**9, 10**30, 0, -1, True, "4", 4.5, None, [4])),
+            (0, "network.num_params", 1, (2 * 10**6, 10**9, 0)),
+            (0, "likelihood.num_values", 2, (257, 10**9, 1)),
+            (1, "embedding.filters", 1, (10**6,)),
+            (1, "likelihood.num_components", 1, (10**7, 0)),
+        ):
+            for value in values:
+                name = path.rpartition(".")[2]
+                self.assertRefused(factor, path, value, f"Expected {name} from {least} to")
+
+    def test_more_parameters_than_there_are_weights(self):
+        file = self.folder / "grayscale" / "average.weights.h5"
+        named = ("'grayscale'", file, "another network")
+        self.assertRefused(0, "network.filters", 2000, *named)
+
+
+if __name__ == "__main__":
+    tf.test.main()

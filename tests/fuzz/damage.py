@@ -1,0 +1,130 @@
+"""What may happen to a file: changes of its bytes and, if it is JSON, of its values. All drawn at random."""
+
+import copy
+import json
+import math
+
+_LONGEST = 64  # bytes that are inserted
+_DEPTHS = (
+    900,
+    100_000,
+)  # brackets in a row: what the parser of JSON just takes, and what it does not
+
+# What stands in the place of a value of JSON. Python also writes NaN and infinity, which are none.
+_VALUES = (
+    *(0, 1, -1, 2, 3, 7, 255, 256, 4096, 10**6, 10**9, 2**31, 2**63, 10**30, -(10**30)),
+    *(0.5, -0.5, 4.0, 1e-300, 1e30, 1e308, math.nan, math.inf, -math.inf),
+    *(True, False, None, "", "x", "4", "1e9", "../..", "a/b", "total", "\0", "x" * 10_000),
+    *([], {}, [4], [[4]], {"a": 4}, [None] * 10_000, *(f"{depth} deep" for depth in _DEPTHS)),
+)
+
+
+def damaged(contents, random):
+    """Bytes of a file after a change, most of the time, or up to three.
+
+    Args:
+      contents: bytes.
+      random: `np.random.Generator`.
+
+    Returns:
+      bytes, now and then the same.
+    """
+    changes = (_flip_bits, _set_bytes, _truncate, _remove, _repeat, _zero, _insert)
+    for _ in range((1, 1, 1, 2, 3)[random.integers(5)]):
+        contents = changes[random.integers(len(changes))](bytearray(contents), random)
+    return bytes(contents)
+
+
+def with_other_values(text, random):
+    """JSON after a change of its values, most of the time, or two.
+
+    Args:
+      text: bytes, an object of JSON.
+      random: `np.random.Generator`.
+    """
+    value = json.loads(text)
+    for _ in range((1, 1, 2)[random.integers(3)]):
+        places = [*_places(value)]
+        place, key = places[random.integers(len(places))]
+        _change(place, key, places, random)
+    text = json.dumps(value, indent=2).encode()
+    for depth in _DEPTHS:
+        text = text.replace(b'"%d deep"' % depth, b"[" * depth + b"]" * depth)
+    return text
+
+
+def _change(place, key, places, random):
+    kind = random.integers(6)
+    number = isinstance(place[key], (int, float)) and not isinstance(place[key], bool)
+    if kind == 0:
+        del place[key]
+    elif kind == 1 and isinstance(place, list):
+        place.insert(key, copy.deepcopy(place[key]))
+    elif kind == 1:
+        place[f"{key}_"] = copy.deepcopy(place[key])
+    elif kind == 2:
+        other, other_key = places[random.integers(len(places))]
+        place[key] = copy.deepcopy(other[other_key])
+    elif kind == 3 and number:
+        place[key] = (place[key] + 1, place[key] * 10, -place[key])[random.integers(3)]
+    else:
+        place[key] = copy.deepcopy(_VALUES[random.integers(len(_VALUES))])
+
+
+def _places(value):
+    """Yields (dict or list, key or index) of all values that are nested in one."""
+    keys = value if isinstance(value, dict) else range(len(value))
+    for key in [*keys]:
+        yield value, key
+        if isinstance(value[key], (dict, list)):
+            yield from _places(value[key])
+
+
+def _span(contents, random):
+    start = random.integers(len(contents) + 1)
+    longest = (1, 4, 64, len(contents) + 1)[random.integers(4)]
+    return slice(start, start + random.integers(1, longest + 1))
+
+
+def _few(random):
+    return (1, 1, 1, 2, 8)[random.integers(5)]
+
+
+def _flip_bits(contents, random):
+    for _ in range(_few(random) if contents else 0):
+        contents[random.integers(len(contents))] ^= 1 << random.integers(8)
+    return contents
+
+
+def _set_bytes(contents, random):
+    for _ in range(_few(random) if contents else 0):
+        byte = (0, 255, 127, 128, random.integers(256))[random.integers(5)]
+        contents[random.integers(len(contents))] = byte
+    return contents
+
+
+def _truncate(contents, random):
+    return contents[: random.integers(len(contents) + 1)]
+
+
+def _remove(contents, random):
+    del contents[_span(contents, random)]
+    return contents
+
+
+def _repeat(contents, random):
+    at = random.integers(len(contents) + 1)
+    contents[at:at] = contents[_span(contents, random)]
+    return contents
+
+
+def _zero(contents, random):
+    span = _span(contents, random)
+    contents[span] = bytes(len(contents[span]))
+    return contents
+
+
+def _insert(contents, random):
+    at = random.integers(len(contents) + 1)
+    contents[at:at] = random.bytes(random.integers(1, _LONGEST))
+    return contents

@@ -1,0 +1,285 @@
+"""The files that the package reads: honest ones, and what may come of each once it is damaged."""
+
+import io
+import pickle
+import warnings
+
+import keras
+import numpy as np
+from PIL import Image
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import data, workdir
+from pixelcnn_aux.training import checkpoints
+from tests import helpers
+from tests.fuzz import damage
+from tests.interop.helpers import authors_variables, python_2_pickle
+
+EQUAL, OTHER, REFUSED, FAILED = OUTCOMES = ("equal", "other", "refused", "failed")
+_CAUGHT = (ImportError, OSError, RuntimeError, ValueError)  # as programs do
+
+
+class WrongError(Exception):
+    """What is read of a damaged file is neither the honest thing nor an error."""
+
+
+class File:
+    """A file of one kind, in a folder of its own.
+
+    A subclass defines `path`, below the folder, and the methods that raise NotImplementedError here.
+
+    Attributes:
+      honest: list of bytes, whole files of the kind.
+      named: str, what an error has to name: the file, or the run that it is of.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.file = folder / self.path
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.named = str(self.file)
+        self.honest = self.make()
+        self.expected = []
+        for contents in self.honest:
+            self.file.write_bytes(contents)
+            self.expected.append(self.read())
+
+    def make(self):
+        """`honest`. It may leave other files in the folder."""
+        raise NotImplementedError
+
+    def read(self):
+        """What the package reads of `file`."""
+        raise NotImplementedError
+
+    def compare(self, found, expected):
+        """`EQUAL` or `OTHER`. Raises WrongError where the file has to tell that it is damaged."""
+        raise NotImplementedError
+
+    def check_untouched(self):
+        """Raises WrongError where a file that was refused has left something behind."""
+
+    def damaged(self, contents, random):
+        """bytes, of a file that is damaged."""
+        return damage.damaged(contents, random)
+
+    def judge(self, random):
+        """(outcome, what there is to say about it: str) of one damaged file."""
+        which = random.integers(len(self.honest))
+        self.file.write_bytes(self.damaged(self.honest[which], random))
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                found = self.read()
+        except Exception as error:
+            return self._of_error(error)
+        try:
+            return self.compare(found, self.expected[which]), ""
+        except Exception as error:
+            return FAILED, f"{type(error).__name__}: {error}"
+
+    def _of_error(self, error):
+        message = f"{type(error).__name__}: {error}"
+        missing = [x for x in ("Expected ", "Received: ", self.named) if x not in str(error)]
+        if not isinstance(error, _CAUGHT) or missing:
+            return FAILED, f"an error of another kind, or without {missing}: {message:.2000}"
+        try:
+            self.check_untouched()
+        except WrongError as wrong:
+            return FAILED, str(wrong)
+        return REFUSED, message
+
+
+class Config(File):
+    """A run's description: the model is the same, or another one that is whole.
+
+    Another seed, data set, size of images, rate of dropout, skip, unit or name of a factor is a description
+    as good as the honest one. A run that was begun with that refuses to go on with it.
+    """
+
+    path = "config.json"
+    images = helpers.pictures(2)
+
+    def make(self):
+        self.named = str(self.folder)
+        model = helpers.tiny_model(exact=True, centered=True)
+        for seed, factor in enumerate(model.factors.values()):
+            helpers.randomize(factor, seed)
+        sources = {"dataset": "photos", "image_dir": None, "image_file": None}
+        workdir.save_model(self.folder, model, **sources, seed=0)
+        self.config = workdir.read(self.folder)
+        return [self.file.read_bytes()]
+
+    def damaged(self, contents, random):
+        if random.integers(4) == 0:
+            return super().damaged(contents, random)
+        return damage.with_other_values(contents, random)
+
+    def read(self):
+        keras.utils.clear_session()
+        config, model = workdir.read(self.folder), pa.load(self.folder)
+        settings = {key: config.get(key) for key in self.config}  # others are nobody's
+        return {**settings, "model": model.description()}, model
+
+    def compare(self, found, expected):
+        config, model = found
+        if config == expected[0]:
+            self._check_weights(model, expected[1])
+            return EQUAL
+        if not model.untrained and not np.isfinite(model.log_prob(self.images)).all():
+            raise WrongError("another model, which has no finite likelihood")
+        try:
+            workdir.create(self.folder, self.config)
+        except ValueError as error:
+            if "made with the same settings" in str(error):
+                return OTHER
+            raise
+        raise WrongError("another description, with which the run goes on")
+
+    def _check_weights(self, model, expected):
+        for name, factor in model.factors.items():
+            for found, weight in zip(factor.weights, expected.factors[name].weights, strict=True):
+                if not np.array_equal(found, weight):
+                    raise WrongError(f"other weights of {name}")
+
+
+class Weights(File):
+    """Averaged weights: those that were written, or none."""
+
+    path = "image/average.weights.h5"
+
+    def make(self):
+        self.factor = helpers.tiny_model().factors["image"]
+        self.before = self.factor.get_weights()
+        helpers.randomize(self.factor)
+        workdir.save_weights(self.folder, "image", self.factor)
+        return [self.file.read_bytes()]
+
+    def read(self):
+        self.factor.set_weights(self.before)
+        workdir.load_weights(self.folder, "image", self.factor)
+        return self.factor.get_weights()
+
+    def compare(self, found, expected):
+        if not all(map(np.array_equal, found, expected)):
+            raise WrongError("other weights")
+        return EQUAL
+
+    def check_untouched(self):
+        if not all(map(np.array_equal, self.factor.get_weights(), self.before)):
+            raise WrongError("weights are changed though the file is refused")
+
+
+class Checkpoint(File):
+    """What training goes on from: what was written, or nothing."""
+
+    path = "checkpoints/step-7.npz"
+
+    def make(self):
+        random = np.random.default_rng(0)
+        shapes = ([3, 3, 4, 8], [8], [4, 2], [], [17])
+        kept = [keras.Variable(random.normal(size=shape)) for shape in shapes]
+        self.kept = {"factor": kept[:3], "seconds": kept[3:]}
+        checkpoints.save(self.file.parent, 7, self.kept)
+        return [self.file.read_bytes()]
+
+    def read(self):
+        for variable in self._variables():
+            variable.assign(np.zeros(variable.shape))
+        step = checkpoints.restore(self.file.parent, self.kept)
+        return [step, *(variable.numpy() for variable in self._variables())]
+
+    def _variables(self):
+        return [variable for group in self.kept.values() for variable in group]
+
+    def compare(self, found, expected):
+        if not all(map(np.array_equal, found, expected)):
+            raise WrongError("other values")
+        return EQUAL
+
+    def check_untouched(self):
+        if any(np.any(variable.numpy()) for variable in self._variables()):
+            raise WrongError("variables are changed though the file is refused")
+
+
+class Arrays(File):
+    """The images of `--dataset arrays`: those that were written, or none."""
+
+    path = "images.npz"
+
+    def make(self):
+        made = []
+        for save in (np.savez, np.savez_compressed):
+            save(self.file, train=helpers.pictures(9), test=helpers.pictures(5, seed=1))
+            made.append(self.file.read_bytes())
+        return made
+
+    def read(self):
+        return np.array(data.load("arrays", "train", helpers.SIZE, image_file=self.file).pixels)
+
+    def compare(self, found, expected):
+        if not np.array_equal(found, expected):
+            raise WrongError("other pixels")
+        return EQUAL
+
+
+class Variables(File):
+    """Weights of the reference implementations. A pickle has no checksum: finite weights may be others."""
+
+    path = "model.pickle"
+
+    def make(self):
+        model = pa.pyramid((2, 4), (2, 4), filters=2, blocks=2, num_components=1, dropout=0.0)
+        helpers.randomize(*model.factors.values())
+        variables = authors_variables(model)
+        pairs = [*variables.items()]
+        archive = io.BytesIO()
+        np.savez(archive, **variables)
+        pickles = [pickle.dumps(pairs, protocol) for protocol in (0, 2, 5)]
+        return [python_2_pickle(variables), *pickles, archive.getvalue()]
+
+    def read(self):
+        keras.utils.clear_session()
+        return pa.interop.read_variables(self.file)
+
+    def compare(self, found, expected):
+        same = {name: np.array_equal(found.get(name), x) for name, x in expected.items()}
+        if len(found) == len(expected) and all(same.values()):
+            return EQUAL
+        try:
+            model = pa.interop.authors_pyramid(found, (2, 4))
+        except ValueError as error:
+            if "Expected " in str(error) and "Received: " in str(error):
+                return REFUSED
+            raise WrongError(f"an error that explains nothing: {error}") from error
+        for factor in model.factors.values():
+            if not all(np.isfinite(weight).all() for weight in factor.get_weights()):
+                raise WrongError("weights that are not finite")
+        return OTHER
+
+
+class Picture(File):
+    """An image file: what still decodes has other pixels, which nothing tells, of the size asked for."""
+
+    path = "picture"
+
+    def make(self):
+        image, made = Image.fromarray(helpers.pictures(1, size=(24, 40))[0]), []
+        for kind, options in (("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True})):
+            contents = io.BytesIO()
+            image.save(contents, kind, **options)
+            made.append(contents.getvalue())
+        exif = Image.Exif()
+        exif[274] = 6  # lies on a side
+        image.save(contents := io.BytesIO(), "JPEG", exif=exif)
+        return [*made, contents.getvalue()]
+
+    def read(self):
+        return data.read_image(self.file, (8, 6))
+
+    def compare(self, found, expected):
+        if (found.dtype, found.shape) != (np.uint8, (8, 6, 3)):
+            raise WrongError(f"an image of {found.dtype} {found.shape}")
+        return EQUAL if np.array_equal(found, expected) else OTHER
+
+
+KINDS = (Config, Weights, Checkpoint, Arrays, Variables, Picture)

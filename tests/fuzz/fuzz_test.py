@@ -1,0 +1,64 @@
+"""A short form of the fuzz: some tens of damaged files of each kind. python -m tests.fuzz has thousands."""
+
+import collections
+import os
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from tests import helpers
+from tests.fuzz import files
+
+CASES = {files.Config: 16, files.Variables: 16}  # what takes longer than a moment
+kinds = parameterized.named_parameters((kind.__name__, kind) for kind in files.KINDS)
+
+
+class FuzzTest(tf.test.TestCase, parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        # libjpeg says what it finds wrong with images.
+        kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        self.addCleanup(os.close, kept)
+        self.addCleanup(os.close, nowhere)
+        self.addCleanup(os.dup2, kept, 2)
+
+    @kinds
+    def test_ends_in_the_honest_thing_or_in_an_error_that_names_the_file(self, kind):
+        file, counts = kind(helpers.temporary_folder(self)), collections.Counter()
+        for index in range(CASES.get(kind, 60)):
+            outcome, detail = file.judge(np.random.default_rng([0, index]))
+            self.assertNotEqual(outcome, files.FAILED, f"case {index}: {detail}")
+            counts[outcome] += 1
+        self.assertGreater(counts[files.REFUSED], 5)
+
+    def test_what_fails_is_told(self):
+        file = files.Arrays(helpers.temporary_folder(self))
+        random = np.random.default_rng(0)
+
+        def judged(read):
+            file.read = read
+            return file.judge(random)
+
+        def raising(error):
+            def read():
+                raise error
+
+            return read
+
+        named = f"Expected a file. Received: {file.file}, which is none."
+        self.assertEqual(judged(raising(ValueError(named)))[0], files.REFUSED)
+        for read in (
+            raising(ValueError("Expected a file. Received: none")),
+            raising(ValueError(f"{file.file} is damaged")),
+            raising(KeyError(named)),
+            raising(MemoryError(named)),
+            lambda: 1 + file.expected[0],
+        ):
+            self.assertEqual(judged(read)[0], files.FAILED)
+        self.assertEqual(judged(lambda: file.expected[0])[0], files.EQUAL)
+
+
+if __name__ == "__main__":
+    tf.test.main()
