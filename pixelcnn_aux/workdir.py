@@ -5,7 +5,8 @@
     W/FACTOR/average.weights.h5     the weights that evaluation, samples and exports use
     W/FACTOR/checkpoints/           what training needs to go on
     W/FACTOR/metrics.csv            its figures, epoch by epoch
-    W/FACTOR/logs/                  the same as TensorBoard scalars
+    W/FACTOR/logs/                  the same for TensorBoard, and traces of --profile
+    W/FACTOR/samples/               images drawn as training went on
 
 A factor touches only its own folder, so that several may train on one workdir at once.
 """
@@ -177,8 +178,13 @@ def metrics(path, factor):
 
 
 def logs(path, factor):
-    """The folder of TensorBoard scalars."""
+    """The folder of TensorBoard's files."""
     return pathlib.Path(path) / factor / "logs"
+
+
+def samples(path, factor):
+    """The folder of pictures of what the factor drew as it was trained."""
+    return pathlib.Path(path) / factor / "samples"
 
 
 def save_weights(path, name, factor):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pixelcnn_aux import data
-from pixelcnn_aux.serving import pictures
+from pixelcnn_aux import pictures
 
 
 class Drawing(NamedTuple):

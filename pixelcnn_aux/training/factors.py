@@ -22,6 +22,7 @@ def train(
     strategy=None,
     remat=False,
     stop=None,
+    profile=False,
 ):
     """Trains factors of a model in a workdir, each from its last checkpoint on.
 
@@ -40,6 +41,7 @@ def train(
         time, and gives the same weights but for rounding.
       stop: `Stop`, entered: asked after every step. Where it has received a signal, a checkpoint is written
         and training stops; several hosts, which would have to agree on the step, stop without one.
+      profile: bool, whether a few steps of each factor are traced into its logs (`profile.Profile`).
 
     Raises:
       Stopped: where `stop` has received a signal.
@@ -73,7 +75,7 @@ def train(
     for name in names:
         average = train_factor(
             *(model, name, images, validation_images, settings[name], workdir, seed),
-            *(strategy, remat, stop),
+            *(strategy, remat, stop, profile),
         )
         model.factors[name].set_weights(average.get_weights())
         model.untrained = tuple(other for other in model.untrained if other != name)
@@ -90,6 +92,7 @@ def train_factor(
     strategy=None,
     remat=False,
     stop=None,
+    profile=False,
 ):
     """Trains one factor, from its last checkpoint on where there is one.
 
@@ -103,7 +106,7 @@ def train_factor(
       images, validation_images: `data.Images`, full images.
       training: `Training`.
       folder: path of the workdir: averaged weights, checkpoints and metrics go to its sub-folder `name`.
-      seed, strategy, remat, stop: as of `train`.
+      seed, strategy, remat, stop, profile: as of `train`.
 
     Returns:
       The factor, with averaged weights.
@@ -126,7 +129,7 @@ def train_factor(
                 f"{name}: {parameters:,} parameters, step {run.step:,} of {run.steps:,}", flush=True
             )
         if run.step < run.steps:
-            run.train(images, validation_images, remat, stop or Stop())
+            run.train(images, validation_images, remat, stop or Stop(), profile)
         if hosts.chief:
             workdir.save_weights(folder, name, run.average)
             print(f"{name}: {run.steps:,} steps in {run.seconds:,.0f} s of training", flush=True)

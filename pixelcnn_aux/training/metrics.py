@@ -20,7 +20,10 @@ FIELDS = (
     "learning_rate",  # of the next step
     "images_per_s",
     "waiting",  # the share of the time that was spent waiting for images
+    "gradient_norm",  # mean over the epoch's steps
 )
+_LATER = ("gradient_norm",)  # of which tables that were begun before have no column
+_OF_TRAINING = ("bits_per_dim", "gradient_norm", "learning_rate", "images_per_s", "waiting")
 
 
 class Metrics:
@@ -56,13 +59,13 @@ class Metrics:
                 if split == "validation":
                     tf.summary.scalar("bits_per_dim", row["val_bits_per_dim"])
                 else:
-                    for name in ("bits_per_dim", "learning_rate", "images_per_s", "waiting"):
+                    for name in _OF_TRAINING:
                         tf.summary.scalar(name, row[name])
             writer.flush()
 
 
 def read(file):
-    """The rows of a table, dicts of numbers by `FIELDS`.
+    """The rows of a table, dicts of numbers by `FIELDS`: NaN where an earlier version wrote no such figure.
 
     No rows where there is no file, nor of a damaged one, which a warning names.
     """
@@ -70,18 +73,15 @@ def read(file):
         return []
     with open(file, newline="") as opened:
         try:
-            return [
-                {
-                    name: int(row[name])
-                    if name in ("epoch", "step", "images")
-                    else float(row[name])
-                    for name in FIELDS
-                }
-                for row in csv.DictReader(opened)
-            ]
+            return [{name: _number(name, row) for name in FIELDS} for row in csv.DictReader(opened)]
         except (KeyError, TypeError, ValueError) as error:
             logging.warning(
-                "Expected a table of figures in %s. Received: a damaged one (%s). It begins anew.",
+                "Expected a table of figures in %s. Received: a damaged one (%s). Its rows are left out.",
                 *(file, error),
             )
             return []
+
+
+def _number(name, row):
+    text = row.get(name, "nan") if name in _LATER else row[name]
+    return int(text) if name in ("epoch", "step", "images") else float(text)

@@ -230,6 +230,7 @@ class StoppedRunTest(tf.test.TestCase):
         in_logs = scalars(self.uninterrupted, "grayscale")
         for key, name in (
             ("train/bits_per_dim", "bits_per_dim"),
+            ("train/gradient_norm", "gradient_norm"),
             ("validation/bits_per_dim", "val_bits_per_dim"),
         ):
             expected = {row["step"]: row[name] for row in found}
