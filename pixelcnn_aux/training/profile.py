@@ -4,8 +4,12 @@ from pixelcnn_aux import backend
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf
+
+    _start, _stop = tf.profiler.experimental.start, tf.profiler.experimental.stop
 else:
     import jax
+
+    _start, _stop = jax.profiler.start_trace, jax.profiler.stop_trace
 
 WARM_UP, STEPS = 10, 5  # The first steps trace, compile, and choose algorithms.
 
@@ -29,9 +33,9 @@ class Profile:
     def __exit__(self, *_):
         if self._tracing:
             self.turn()
-        elif self._wanted and self._taken < WARM_UP:
+        if self._wanted and self._taken <= WARM_UP:
             print(
-                f"Expected more than {WARM_UP} steps to profile. Received: {self._taken}. Nothing was traced.",
+                f"Expected more than {WARM_UP} steps, to trace those after. Received: {self._taken}",
                 flush=True,
             )
 
@@ -49,27 +53,14 @@ class Profile:
 
     def turn(self):
         """Begins the trace, or ends it and says where it is."""
-        if not self._tracing:
-            self._start()
-        else:
-            self._stop()
-            first, last = WARM_UP + 1, self._taken
+        self._tracing = not self._tracing
+        if self._tracing:
+            _start(str(self._folder))
+            return
+        _stop()
+        if self._taken > WARM_UP:
             print(
-                f"Traced steps {first} to {last}: tensorboard --logdir {self._folder}, or the files in "
-                f"{self._folder / 'plugins' / 'profile'}",
+                f"Traced steps {WARM_UP + 1} to {self._taken} of this process: in "
+                f"{self._folder / 'plugins' / 'profile'}; tensorboard --logdir {self._folder}",
                 flush=True,
             )
-        self._tracing = not self._tracing
-
-    def _start(self):
-        self._folder.mkdir(parents=True, exist_ok=True)
-        if backend.NAME == "tensorflow":
-            tf.profiler.experimental.start(str(self._folder))
-        else:
-            jax.profiler.start_trace(str(self._folder))
-
-    def _stop(self):
-        if backend.NAME == "tensorflow":
-            tf.profiler.experimental.stop()
-        else:
-            jax.profiler.stop_trace()

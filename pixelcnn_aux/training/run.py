@@ -87,7 +87,7 @@ class Run:
         )
         folders = [of(self.folder, name) for of in (workdir.samples, workdir.logs)]
         samples = Samples(self.model, name, self.average, validation_images, self.seed, *folders)
-        pace = None  # seconds a step of the last epoch, with all that ends an epoch
+        pace = None  # seconds a step of the last epoch, with what ends an epoch
         with (
             Prefetched(batches) as batches,
             Profile(folders[1], profile and hosts.chief) as profile,
@@ -96,8 +96,7 @@ class Run:
             while self.step < self.steps:
                 if stop.signal:
                     raise Stopped
-                start, first = time.monotonic(), self.step
-                epoch = self.step // training.steps_per_epoch
+                first, epoch = self.step, self.step // training.steps_per_epoch
                 if hosts.chief:
                     left = pace and f", {progress.duration(pace * (self.steps - first))} left"
                     print(f"Epoch {epoch + 1}/{training.epochs}{left or ''}", flush=True)
@@ -119,9 +118,9 @@ class Run:
                 metrics.add(epoch=epoch + 1, **row)
                 self._save()
                 workdir.save_weights(self.folder, name, self.average)
+                pace = (time.monotonic() - self._compiled) / max(1, self.step - first - 1)
                 if not stop.signal:
                     samples.draw(epoch + 1, self.step)
-                pace = (time.monotonic() - start) / (self.step - first)
 
     def _epoch(self, take, batches, images, bar, stop, stack, profile):
         """Takes the steps up to the end of an epoch. Returns its figures, a dict as of `metrics.FIELDS`."""
@@ -149,10 +148,12 @@ class Run:
             yield
             start = time.perf_counter()
 
-        for _ in range(count):
+        for index in range(count):
             with profile.step(self.step):
                 ahead.append((self.step, take(next(batches))))
             self.step += 1
+            if index == 0:
+                self._compiled = time.monotonic()  # what the first step of all does
             if not stop.is_held and self.hosts.num == 1:
                 # Not before: the first call compiles, and has nothing to lose.
                 stack.enter_context(stop.held())
@@ -167,8 +168,8 @@ class Run:
                     self._save()
                 if stop.signal:
                     raise Stopped
-        with paused():
-            pass
+        wait_for_all_but(0)
+        elapsed += time.perf_counter() - start
         self._seconds.assign(earlier + elapsed)
         return {
             "step": self.step,

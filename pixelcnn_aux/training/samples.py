@@ -28,8 +28,8 @@ _SIDE = 96  # pixels: smaller images are enlarged to about that
 class Samples:
     """Draws from a factor's averaged weights, always from the same seeds.
 
-    A conditional factor draws given the auxiliary images of validation images, the same ones each time. Where
-    drawing has taken more than `MAX_SHARE` of the time, there is no picture, and the first time a line says so.
+    A conditional factor draws given the auxiliary images of validation images, the same ones each time. There
+    is no picture where drawing has taken more than `MAX_SHARE` of the time: the first time a line says so.
     Without TensorFlow there are none.
 
     Args:
@@ -61,11 +61,8 @@ class Samples:
         start = time.monotonic()
         if self._spent > MAX_SHARE * (start - self._began):
             if not self._said:
-                print(
-                    f"No samples after this epoch: they are drawn where that takes less than {MAX_SHARE:.0%} of "
-                    "the time.",
-                    flush=True,
-                )
+                share = f"{MAX_SHARE:.0%}"
+                print(f"No samples this time: they take {share} of all time at most", flush=True)
             self._said = True
             return
         try:

@@ -242,6 +242,9 @@ class StoppedRunTest(tf.test.TestCase):
         for key in (" bits_per_dim: ", " images_per_s: ", " val_bits_per_dim: "):
             self.assertEqual(output.count(key), TINY.epochs)
         self.assertIn("grayscale: 9 steps in ", output)
+        self.assertRegex(
+            output, "Epoch 1/3\n(?s:.*)\nEpoch 2/3, [0-9]+ s left\n(?s:.*)\nEpoch 3/3, [0-9]+ s"
+        )
 
     def test_validation_is_of_the_averaged_weights(self):
         bits = rows(self.uninterrupted)[-1]["val_bits_per_dim"]
