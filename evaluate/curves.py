@@ -97,12 +97,14 @@ def draw(runs):
     """
     factors = list(dict.fromkeys(name for run in runs.values() for name in run))
     drawn = figure.Figure(figsize=(10, 0.8 + 2.8 * len(factors)), layout="constrained")
-    panels = drawn.subplots(len(factors), len(_AXES), squeeze=False, sharey="row", sharex="col")
+    panels = drawn.subplots(len(factors), len(_AXES), squeeze=False, sharey="row")
     for panels_of_factor, name in zip(panels, factors):
         curves = [(color, run[name]) for color, run in zip(_colors(), runs.values()) if name in run]
         for panel, value in zip(panels_of_factor, _AXES.values()):
             for color, rows in curves:
                 _draw_curves(panel, rows, value, color)
+            panel.set_xlim(left=0)
+            panel.xaxis.set_major_formatter("{x:,g}")
             panel.grid(alpha=0.25)
             panel.spines[["top", "right"]].set_visible(False)
         panels_of_factor[0].set_ylabel(f"{name}: bits per dimension")
@@ -112,8 +114,6 @@ def draw(runs):
         panels_of_factor[0].set_ylim(least, highest + 0.05 * (highest - least))
     for panel, label in zip(panels[-1], _AXES):
         panel.set_xlabel(label)
-        panel.set_xlim(left=0)
-    panels[-1][0].xaxis.set_major_formatter("{x:,.0f}")
     of_runs = [
         lines.Line2D([], [], color=color, label=run, **_THICK)
         for color, run in zip(_colors(), runs)
