@@ -104,7 +104,7 @@ def draw(runs):
             for color, rows in curves:
                 _draw_curves(panel, rows, value, color)
             panel.set_xlim(left=0)
-            panel.xaxis.set_major_formatter("{x:,g}")
+            panel.xaxis.set_major_formatter("{x:,.10g}")
             panel.grid(alpha=0.25)
             panel.spines[["top", "right"]].set_visible(False)
         panels_of_factor[0].set_ylabel(f"{name}: bits per dimension")
@@ -124,7 +124,7 @@ def draw(runs):
     ]
     options = {"frameon": False, "fontsize": 9}
     drawn.legend(handles=of_runs, loc="outside upper center", ncols=3, **options)
-    panels[0][-1].legend(handles=kinds, loc="upper right", **options)
+    panels[0][-1].legend(handles=kinds, loc="best", **options)
     return drawn
 
 
