@@ -50,10 +50,16 @@ def read(folder):
 
     Raises:
       FileNotFoundError: if `folder` is no run.
-      ValueError: if no factor has figures.
+      ValueError: if no factor has figures, or the run is one of another version.
     """
-    factors = workdir.read(folder)["model"]["config"]["factors"]
-    names = [factor["config"]["name"] for factor in factors]
+    description = workdir.read(folder)["model"]
+    try:
+        names = [factor["config"]["name"] for factor in description["config"]["factors"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"Expected the description of a model in {folder}. Received: one without factors ({error!r}). If "
+            "it was made by another version, train again."
+        ) from error
     rows = {name: metrics.read(workdir.metrics(folder, name)) for name in names}
     rows = {name: of_factor for name, of_factor in rows.items() if of_factor}
     if not rows:

@@ -121,6 +121,9 @@ class CurvesTest(tf.test.TestCase):
             "figures of one epoch at least in .*one, as .*grayscale/metrics.csv. Received: none",
         ):
             self.run_program(folder)
+        workdir.create(self.folder / "old", {"model": {"stages": []}})
+        with self.assertRaisesRegex(ValueError, "old. Received: one without factors"):
+            self.run_program(self.folder / "old")
         with self.assertRaisesRegex(FileNotFoundError, "Expected a workdir"):
             self.run_program(self.folder / "none")
         self.assertEqual(list(self.folder.rglob("*.png")), [])

@@ -130,6 +130,8 @@ def train_factor(
             )
         if run.step < run.steps:
             run.train(images, validation_images, remat, stop or Stop(), profile)
+        elif profile and hosts.chief:
+            print(f"{name}: no steps are left to trace", flush=True)
         if hosts.chief:
             workdir.save_weights(folder, name, run.average)
             print(f"{name}: {run.steps:,} steps in {run.seconds:,.0f} s of training", flush=True)

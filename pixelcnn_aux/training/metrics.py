@@ -20,7 +20,7 @@ FIELDS = (
     "learning_rate",  # of the next step
     "images_per_s",
     "waiting",  # the share of the time that was spent waiting for images
-    "gradient_norm",  # mean over the epoch's steps
+    "gradient_norm",  # mean over the epoch's steps, but for those that float16 left out
 )
 _LATER = ("gradient_norm",)  # of which tables that were begun before have no column
 _OF_TRAINING = ("bits_per_dim", "gradient_norm", "learning_rate", "images_per_s", "waiting")

@@ -93,6 +93,11 @@ class RunTest(tf.test.TestCase):
             self.assertIn(name, trace.read_bytes())
         self.assertFalse((workdir.logs(self.folder / "without", "image") / "plugins").exists())
 
+    def test_a_run_that_is_done_has_nothing_to_trace(self):
+        _, output = train(self.folder / "without", profile=True)
+        self.assertIn("image: no steps are left to trace\n", output)
+        self.assertFalse((workdir.logs(self.folder / "without", "image") / "plugins").exists())
+
 
 def noting_seed(test):
     init = samples.Samples.__init__
