@@ -21,7 +21,7 @@ import tensorflow as tf
 from absl import flags
 
 from evaluate import common
-from pixelcnn_aux import disk, likelihoods, program
+from pixelcnn_aux import disk, likelihoods, pictures, program
 
 FLAGS = flags.FLAGS
 
@@ -131,10 +131,8 @@ def sample(model, what, num=None, first=0, **kwargs):
 
 
 def test_images(folder, model):
-    """uint8 [N, H, W, 3]: test images, evenly over the split, since neighbors in it may be much alike."""
-    images = common.images(folder, model, "test")
-    step = max(1, images.num_images // FLAGS.num)
-    return images.take(range(0, images.num_images, step)[: FLAGS.num])
+    """uint8 [N, H, W, 3]: test images, as many as are asked for where there are so many."""
+    return common.images(folder, model, "test").spread(FLAGS.num)
 
 
 def draw(model, rows):
@@ -144,7 +142,7 @@ def draw(model, rows):
         len(rows), 1, figsize=(0.6 * columns + 1, 0.62 * len(rows)), squeeze=False
     )
     for row, (label, name, images) in zip(axes[:, 0], rows):
-        images = shown(images, model.factors[name].likelihood.num_values)
+        images = pictures.shown(images, model.factors[name].likelihood.num_values)
         # Smaller images as large as the others, so that they stand above each other.
         for axis, side in enumerate(model.image_size, start=1):
             images = np.repeat(images, side // images.shape[axis], axis)
@@ -157,22 +155,6 @@ def draw(model, rows):
         row.text(-0.01, 0.5, label, transform=row.transAxes, ha="right", va="center", fontsize=7)
     figure.tight_layout(pad=0.2)
     return figure
-
-
-def shown(images, num_values):
-    """Images as a picture shows them: three channels as colors, others as grays of their mean.
-
-    Args:
-      images: uint8 [N, h, w, c], values 0 .. num_values - 1.
-      num_values: int.
-
-    Returns:
-      uint8 [N, h, w, 3].
-    """
-    images = np.asarray(images)
-    if images.shape[-1] != 3:
-        images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
-    return np.round(images * (255 / (num_values - 1))).astype(np.uint8)
 
 
 def define_flags():

@@ -87,19 +87,49 @@ def draw(
     sizes, drawn = model.sizes(), dict(given or {})
     image = next(iter(drawn.values()), None)
     for name in _names_from(model, drawn):
-        factor = model.factors[name]
+        place = (model.factors[name], model.position(name), sizes[name])
         kept = completed[name] if completed else {}
-        position, bounded = model.position(name), "within" in kept
-        image = drawn[name] = factor.sampler.draw_images(
-            () if image is None else factor.features(image),
-            sampling.noise(factor, seeds, position, sizes[name], mode, bounded),
-            log_scale_shift,
-            image,
-            **kept,
-            method=method,
-            jit_compile=jit_compile,
+        image = drawn[name] = draw_factor(
+            *place, seeds, log_scale_shift, image, kept, mode, method, jit_compile
         )
     return drawn
+
+
+def draw_factor(
+    factor,
+    position,
+    size,
+    seeds,
+    log_scale_shift,
+    auxiliary=None,
+    kept=None,
+    mode="sample",
+    method="incremental",
+    jit_compile=False,
+):
+    """The images of one factor of a chain.
+
+    Args:
+      factor: `Factor`.
+      position: int, its place in the chain, of which its noise is a function.
+      size: (H, W) of its images.
+      auxiliary: uint8 [B, h, w, c], what it is given; None for an unconditional factor.
+      kept: dict, what `completed` says of this factor; None or empty where nothing is known.
+      seeds, log_scale_shift, mode, method, jit_compile: as for `draw`.
+
+    Returns:
+      uint8 [B, H, W, C].
+    """
+    kept = kept or {}
+    return factor.sampler.draw_images(
+        () if auxiliary is None else factor.features(auxiliary),
+        sampling.noise(factor, seeds, position, size, mode, bounded="within" in kept),
+        log_scale_shift,
+        auxiliary,
+        **kept,
+        method=method,
+        jit_compile=jit_compile,
+    )
 
 
 def _names_from(model, given):

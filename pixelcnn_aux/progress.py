@@ -18,3 +18,12 @@ def bar(count, unit="step", names=()):
     """
     verbose = 1 if sys.stdout.isatty() else 2
     return keras.utils.Progbar(count, verbose=verbose, stateful_metrics=names, unit_name=unit)
+
+
+def duration(seconds):
+    """Seconds as a reader takes them in: "95 s", "12 min", "3.4 h"."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    if seconds < 99.5 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

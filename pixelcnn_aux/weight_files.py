@@ -1,4 +1,4 @@
-"""Files of a factor's weights: Keras's .weights.h5, sealed (`seal`), so that what is read is what was written."""
+"""Files of a factor's weights: Keras's .weights.h5, sealed, so that what is read is what was written."""
 
 import io
 import math

@@ -6,7 +6,8 @@
     W/FACTOR/best.weights.h5        those of the epoch that was the best by validation
     W/FACTOR/checkpoints/           what training needs to go on
     W/FACTOR/metrics.csv            its figures, epoch by epoch
-    W/FACTOR/logs/                  the same as TensorBoard scalars
+    W/FACTOR/logs/                  the same for TensorBoard, and traces of --profile
+    W/FACTOR/samples/               images drawn as training went on
 
 A factor touches only its own folder, so that several may train on one workdir at once.
 """
@@ -234,8 +235,13 @@ def metrics(path, factor):
 
 
 def logs(path, factor):
-    """The folder of TensorBoard scalars."""
+    """The folder of TensorBoard's files."""
     return pathlib.Path(path) / factor / "logs"
+
+
+def samples(path, factor):
+    """The folder of pictures of what the factor drew as it was trained."""
+    return pathlib.Path(path) / factor / "samples"
 
 
 def save_weights(path, name, factor):

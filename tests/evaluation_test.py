@@ -237,12 +237,6 @@ class ProgramsTest(tf.test.TestCase):
             inside = np.stack(np.split(strip, 3, axis=1))[:, 1:-1, 1:-1]
             self.assertAllEqual(inside, expected)
 
-    def test_other_channels_and_values_are_shown_too(self):
-        few = np.array([[[[0, 1, 2]]]], np.uint8)
-        self.assertAllEqual(samples.shown(few, 3), [[[[0, 128, 255]]]])
-        two = np.array([[[[1, 3]]]], np.uint8)
-        self.assertAllEqual(samples.shown(two, 5), [[[[128, 128, 128]]]])
-
     def test_two_pictures_at_once_are_refused(self):
         for arguments, message in (
             (["--sweep", "--known=half"], r"Received: \['known', 'sweep'\]"),

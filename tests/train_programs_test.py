@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import io
 import json
 import multiprocessing
@@ -98,6 +99,10 @@ class FlagsTest(tf.test.TestCase):
         calls = self.train_factor.call_args_list
         return [call.args[1] for call in calls], {call.args[5] for call in calls}
 
+    def remat_and_profile(self):
+        call = inspect.signature(training.train_factor).bind(*self.train_factor.call_args.args)
+        return call.arguments["remat"], call.arguments["profile"]
+
     def test_no_flags_train_the_demo(self):
         output = self.run_program()
         folder = self.runs / "grayscale-demo-photos"
@@ -172,9 +177,11 @@ class FlagsTest(tf.test.TestCase):
         self.assertEqual(self.train_factor.call_args.args[4], expected)
         self.run_program("--factor=grayscale")
         self.assertEqual(self.train_factor.call_args.args[4], TRAINING["grayscale"])
-        self.assertFalse(self.train_factor.call_args.args[8])
+        self.assertEqual(self.remat_and_profile(), (False, False))
         self.run_program("--factor=grayscale", "--remat")
-        self.assertTrue(self.train_factor.call_args.args[8])
+        self.assertEqual(self.remat_and_profile(), (True, False))
+        self.run_program("--factor=grayscale", "--profile")
+        self.assertEqual(self.remat_and_profile(), (False, True))
 
     def test_unknown_values_are_refused_with_the_known_ones_shown(self):
         for argument, known in (

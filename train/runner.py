@@ -46,6 +46,7 @@ def define_flags(presets):
     flags.DEFINE_integer("accumulate", 1, "In how many parts a device takes its images of a batch.")
     flags.DEFINE_bool("mixed_precision", False, "Whether the networks compute in 16 bits.")
     flags.DEFINE_bool("remat", False, "Less memory, more time: blocks are evaluated twice.")
+    flags.DEFINE_bool("profile", False, "Traces a few steps for TensorBoard's profile plugin.")
 
 
 def overridden(settings):
@@ -76,7 +77,7 @@ def train(name, preset_name, preset, factors, strategy, stop):
     settings = {factor: overridden(preset.training[factor]) for factor in factors}
     training.train(
         *(model, settings, images, validation, folder, factors, FLAGS.seed),
-        *(strategy, FLAGS.remat, stop, FLAGS.init),
+        *(strategy, FLAGS.remat, stop, FLAGS.init, FLAGS.profile),
     )
 
 

@@ -57,6 +57,15 @@ class Images:
             )
         return self.pixels[np.array(indices, np.int64)]
 
+    def spread(self, count):
+        """So many images, all if there are fewer, evenly over the split: neighbors in it may be much alike.
+
+        Returns:
+          uint8 [count, H, W, 3], a NumPy array.
+        """
+        step = max(1, self.num_images // count)
+        return self.take(range(0, self.num_images, step)[:count])
+
     def training_batches(self, batch_size, seed, first_step=0, flip=True, rows=slice(None)):
         """Shuffled batches for ever: yields uint8 [batch_size, H, W, 3], NumPy arrays.
 

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pixelcnn_aux import data
-from pixelcnn_aux.serving import pictures
+from pixelcnn_aux import data, pictures
 
 
 class Drawing(NamedTuple):

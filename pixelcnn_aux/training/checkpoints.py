@@ -85,7 +85,7 @@ def restore(folder, groups):
 
 
 def _check(file):
-    """Compares all checksums in an open file: what an array's header says may take more memory than there is."""
+    """Compares all checksums in a file: what an array's header says may take more memory than there is."""
     with zipfile.ZipFile(file) as archive:
         if name := archive.testzip():
             raise zipfile.BadZipFile(f"another checksum of {name}")

@@ -24,6 +24,7 @@ def train(
     remat=False,
     stop=None,
     init=None,
+    profile=False,
 ):
     """Trains factors of a model in a workdir, each from its last checkpoint on.
 
@@ -44,6 +45,7 @@ def train(
         and training stops; several hosts, which would have to agree on the step, stop without one.
       init: the workdir of another run, or the name of a model of `pretrained`, to start from: all factors
         whose weights have the same shapes there.
+      profile: bool, whether a few steps of each factor are traced into its logs (`profile.Profile`).
 
     Raises:
       Stopped: where `stop` has received a signal.
@@ -81,7 +83,7 @@ def train(
     for name in names:
         average = train_factor(
             *(model, name, images, validation_images, settings[name], workdir, seed),
-            *(strategy, remat, stop, first.get(name)),
+            *(strategy, remat, stop, profile, first.get(name)),
         )
         model.factors[name].set_weights(average.get_weights())
         model.untrained = tuple(other for other in model.untrained if other != name)
@@ -98,6 +100,7 @@ def train_factor(
     strategy=None,
     remat=False,
     stop=None,
+    profile=False,
     start=None,
 ):
     """Trains one factor, from its last checkpoint on where there is one.
@@ -112,7 +115,7 @@ def train_factor(
       images, validation_images: `data.Images`, full images.
       training: `Training`.
       folder: path of the workdir: averaged weights, checkpoints and metrics go to its sub-folder `name`.
-      seed, strategy, remat, stop: as of `train`.
+      seed, strategy, remat, stop, profile: as of `train`.
       start: `Start`, the first weights; drawn from the seed where None.
 
     Returns:
@@ -137,7 +140,9 @@ def train_factor(
                 f"{name}: {parameters:,} parameters, step {run.step:,} of {run.steps:,}", flush=True
             )
         if run.step < run.steps:
-            run.train(images, validation_images, remat, stop or Stop())
+            run.train(images, validation_images, remat, stop or Stop(), profile)
+        elif profile and hosts.chief:
+            print(f"{name}: no steps are left to trace", flush=True)
         if hosts.chief:
             workdir.save_weights(folder, name, run.average)
             print(f"{name}: {run.steps:,} steps in {run.seconds:,.0f} s of training", flush=True)

@@ -20,7 +20,10 @@ FIELDS = (
     "learning_rate",  # of the next step
     "images_per_s",
     "waiting",  # the share of the time that was spent waiting for images
+    "gradient_norm",  # mean over the epoch's steps, but for those that float16 left out
 )
+_LATER = ("gradient_norm",)  # of which tables that were begun before have no column
+_OF_TRAINING = ("bits_per_dim", "gradient_norm", "learning_rate", "images_per_s", "waiting")
 
 
 class Metrics:
@@ -64,13 +67,13 @@ class Metrics:
                 if split == "validation":
                     tf.summary.scalar("bits_per_dim", row["val_bits_per_dim"])
                 else:
-                    for name in ("bits_per_dim", "learning_rate", "images_per_s", "waiting"):
+                    for name in _OF_TRAINING:
                         tf.summary.scalar(name, row[name])
                 writer.flush()
 
 
 def read(file):
-    """The rows of a table, dicts of numbers by `FIELDS`.
+    """The rows of a table, dicts of numbers by `FIELDS`: NaN where an earlier version wrote no such figure.
 
     No rows where there is no file, nor of a damaged one, which a warning names.
 
@@ -80,16 +83,16 @@ def read(file):
     with disk.explained(f"to read {file}"):
         table = file.read_bytes() if file.exists() else b""
     try:
-        return [
-            {
-                name: int(row[name]) if name in ("epoch", "step", "images") else float(row[name])
-                for name in FIELDS
-            }
-            for row in csv.DictReader(io.StringIO(table.decode(), newline=""))
-        ]
+        rows = csv.DictReader(io.StringIO(table.decode(), newline=""))
+        return [{name: _number(name, row) for name in FIELDS} for row in rows]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         logging.warning(
-            "Expected a table of figures in %s. Received: a damaged one (%s). It begins anew.",
+            "Expected a table of figures in %s. Received: a damaged one (%s). Its rows are left out.",
             *(file, error),
         )
         return []
+
+
+def _number(name, row):
+    text = row.get(name, "nan") if name in _LATER else row[name]
+    return int(text) if name in ("epoch", "step", "images") else float(text)

@@ -18,10 +18,13 @@ class AveragingAdam(keras.optimizers.Adam):
 
     Attributes:
       averages: list of Keras variables, the average of each weight, in the order of the weights.
+      observe: function, called within a step with the gradient of each weight: the sum over all replicas, of
+        a loss that is not scaled. None where nobody looks.
     """
 
     def __init__(self, learning_rate=1e-3, beta_1=BETAS[0], beta_2=BETAS[1], **kwargs):
         super().__init__(learning_rate, beta_1, beta_2, **kwargs)
+        self.observe = None
 
     def build(self, variables):
         if self.built:
@@ -29,12 +32,17 @@ class AveragingAdam(keras.optimizers.Adam):
         super().build(variables)
         self.averages = [
             self.add_variable_from_reference(
-                variable, "average", lambda *_, weight=variable, **__: ops.convert_to_tensor(weight)
+                # A copy: under JAX a step gives the memory of both away.
+                variable,
+                "average",
+                lambda *_, weight=variable, **__: ops.copy(weight),
             )
             for variable in variables
         ]
 
     def update_step(self, gradient, variable, learning_rate):
+        if self.observe is not None:
+            self.observe(gradient)
         super().update_step(gradient, variable, learning_rate)
         step = ops.cast(self.iterations + 1, variable.dtype)
         decay = ops.minimum(MAX_AVERAGE_DECAY, (1.0 + step) / (10.0 + step))

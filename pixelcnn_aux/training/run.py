@@ -14,6 +14,8 @@ from pixelcnn_aux.data.prefetch import Prefetched
 from pixelcnn_aux.training import checkpoints, precision, steps
 from pixelcnn_aux.training.metrics import Metrics
 from pixelcnn_aux.training.optimizer import AveragingAdam
+from pixelcnn_aux.training.profile import Profile
+from pixelcnn_aux.training.samples import Samples
 from pixelcnn_aux.training.stopping import Stopped
 
 _SECONDS_BETWEEN_CHECKPOINTS = 600  # at most: an epoch may take hours
@@ -71,7 +73,7 @@ class Run:
         for mean, average in zip(self.average.trainable_variables, self.adam.averages, strict=True):
             mean.assign(ops.convert_to_numpy(average.value))
 
-    def train(self, images, validation_images, remat, stop):
+    def train(self, images, validation_images, remat, stop, profile):
         """Takes the steps that are left; a validation and a checkpoint end each epoch."""
         training, hosts, name = self.training, self.hosts, self.name
         take = steps.make(
@@ -85,16 +87,24 @@ class Run:
         metrics = hosts.chief and Metrics(
             workdir.metrics(self.folder, name), workdir.logs(self.folder, name), self.step
         )
-        with Prefetched(batches) as batches, contextlib.ExitStack() as stack:
+        folders = [of(self.folder, name) for of in (workdir.samples, workdir.logs)]
+        samples = Samples(self.model, name, self.average, validation_images, self.seed, *folders)
+        pace = None  # seconds a step of the last epoch, with what ends an epoch
+        with (
+            Prefetched(batches) as batches,
+            Profile(folders[1], profile and hosts.chief) as profile,
+            contextlib.ExitStack() as stack,
+        ):
             while self.step < self.steps:
                 if stop.signal:
                     raise Stopped
-                epoch = self.step // training.steps_per_epoch
+                first, epoch = self.step, self.step // training.steps_per_epoch
                 if hosts.chief:
-                    print(f"Epoch {epoch + 1}/{training.epochs}", flush=True)
+                    left = pace and f", {progress.duration(pace * (self.steps - first))} left"
+                    print(f"Epoch {epoch + 1}/{training.epochs}{left or ''}", flush=True)
                 left = training.steps_per_epoch - self.step % training.steps_per_epoch
                 bar = progress.bar(left, names=_SHOWN)
-                row = self._epoch(take, batches, images, bar, stop, stack)
+                row = self._epoch(take, batches, images, bar, stop, stack, profile)
                 self._finish(take)
                 if not hosts.chief:
                     continue
@@ -112,39 +122,56 @@ class Run:
                 workdir.save_if_best(self.folder, name, self.average, self.step, bits)
                 self._save()
                 workdir.save_weights(self.folder, name, self.average)
+                pace = (time.monotonic() - self._compiled) / max(1, self.step - first - 1)
+                if not stop.signal:
+                    samples.draw(epoch + 1, self.step)
 
-    def _epoch(self, take, batches, images, bar, stop, stack):
+    def _epoch(self, take, batches, images, bar, stop, stack, profile):
         """Takes the steps up to the end of an epoch. Returns its figures, a dict as of `metrics.FIELDS`."""
         count, waited = bar.target, batches.waited
-        bits, ahead = [], collections.deque()
+        bits, norms, ahead = [], [], collections.deque()
         start, elapsed, earlier = time.perf_counter(), 0.0, self.seconds
 
         def wait_for_all_but(most):
             """Reads the losses of the earliest steps."""
             while len(ahead) > most:
-                step, loss = ahead.popleft()
+                step, (loss, norm) = ahead.popleft()
                 bits.append(float(loss))
+                norms.append(float(norm))
                 if not math.isfinite(bits[-1]):
                     self._raise_not_finite(bits[-1], step, images)
                 if self.hosts.chief and len(bits) < count:
                     bar.update(len(bits), [("bits_per_dim", np.mean(bits))])
 
-        for _ in range(count):
-            ahead.append((self.step, take(next(batches))))
+        @contextlib.contextmanager
+        def paused():
+            """Between steps, of which none is on its way. The time within it does not count as training."""
+            nonlocal elapsed, start
+            wait_for_all_but(0)
+            elapsed += time.perf_counter() - start
+            yield
+            start = time.perf_counter()
+
+        for index in range(count):
+            with profile.step(self.step):
+                ahead.append((self.step, take(next(batches))))
             self.step += 1
+            if index == 0:
+                self._compiled = time.monotonic()  # what the first step of all does
             if not stop.is_held and self.hosts.num == 1:
                 # Not before: the first call compiles, and has nothing to lose.
                 stack.enter_context(stop.held())
             wait_for_all_but(_STEPS_AHEAD)
+            if profile.turns:
+                with paused():
+                    profile.turn()
             if stop.signal or time.monotonic() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS:
-                wait_for_all_but(0)
-                elapsed += time.perf_counter() - start
-                self._finish(take)
-                self._seconds.assign(earlier + elapsed)
-                self._save()
+                with paused():
+                    self._finish(take)
+                    self._seconds.assign(earlier + elapsed)
+                    self._save()
                 if stop.signal:
                     raise Stopped
-                start = time.perf_counter()
         wait_for_all_but(0)
         elapsed += time.perf_counter() - start
         self._seconds.assign(earlier + elapsed)
@@ -155,6 +182,7 @@ class Run:
             "bits_per_dim": float(np.mean(bits)),
             "images_per_s": count * self.training.batch_size / elapsed,
             "waiting": (batches.waited - waited) / elapsed,
+            "gradient_norm": float(np.nanmean(norms)),
         }
 
     def _finish(self, take):

@@ -1,7 +1,9 @@
 """One training step, compiled whole: on all replicas of a TensorFlow strategy, or by XLA under JAX.
 
 A step takes full images, uint8 [B, H, W, C]: the auxiliary images are computed inside it. It returns the mean
-bits per dimension of the batch, which is on the device and not waited for.
+bits per dimension of the batch and the norm of their gradient with respect to all weights: scalars on the
+device, which are not waited for. The norm is the same however many replicas and parts take the batch, and NaN
+where float16 overflowed and the weights stay as they are.
 """
 
 import contextlib
@@ -63,6 +65,10 @@ class _TensorFlowStep(_Step):
         *args, self.strategy = args
         super().__init__(*args)
         self.weights = [weight.value for weight in self.factor.trainable_variables]
+        with self.strategy.scope():
+            self._squares = tf.Variable(0.0, trainable=False)
+        # The optimizer sees gradients that are summed over the replicas: that is not done again for the norm.
+        getattr(self.optimizer, "inner_optimizer", self.optimizer).observe = self._add_squares
         self._all_replicas = tf.function(self._on_all_replicas, autograph=False)
 
     def __call__(self, images):
@@ -79,9 +85,16 @@ class _TensorFlowStep(_Step):
         """The variables are those of the step."""
 
     def _on_all_replicas(self, parts):
+        steps = tf.identity(self.optimizer.iterations.value)
+        self._squares.assign(0.0)
         losses = self.strategy.run(self._on_a_replica, (parts,))
         # Keras divides a replica's loss by their number.
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+        loss = self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+        taken = self.optimizer.iterations.value > steps
+        return loss, tf.where(taken, tf.sqrt(self._squares), np.nan)
+
+    def _add_squares(self, gradient):
+        self._squares.assign_add(2.0 * tf.nn.l2_loss(gradient))
 
     def _on_a_replica(self, parts):
         if self.accumulate == 1:
@@ -124,8 +137,8 @@ class _JaxStep(_Step):
     def __call__(self, images):
         if self._state is None:
             self._state = [[x.value for x in group] for group in self.variables]
-        self._state, loss = self._step(self._state, self.parts(images))
-        return loss
+        self._state, *figures = self._step(self._state, self.parts(images))
+        return figures
 
     def sync(self):
         if self._state is not None:
@@ -160,5 +173,9 @@ class _JaxStep(_Step):
             (others, loss, gradients), _ = jax.lax.scan(add, start, parts)
             loss = loss / self.accumulate
             gradients = [gradient / self.accumulate for gradient in gradients]
+        with keras.StatelessScope(zip(self.optimizer.variables, of_optimizer)):
+            scale = self.optimizer.scale_loss(1.0)
+        norm = jax.numpy.sqrt(sum(jax.numpy.vdot(x, x) for x in gradients)) / scale
+        norm = jax.numpy.where(jax.numpy.isfinite(norm), norm, jax.numpy.nan)
         weights, of_optimizer = self.optimizer.stateless_apply(of_optimizer, gradients, weights)
-        return (weights, others, of_optimizer), loss
+        return (weights, others, of_optimizer), loss, norm

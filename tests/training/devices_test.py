@@ -110,8 +110,8 @@ class DevicesTest(tf.test.TestCase):
         found, expected = (self.rows(self.folder / run) for run in (folder, "one"))
         self.assertLen(found, SETTINGS.epochs)
         for row, other in zip(found, expected, strict=True):
-            for name in ("bits_per_dim", "val_bits_per_dim"):
-                self.assertAllClose(row[name], other[name], rtol=1e-5)
+            for name in ("bits_per_dim", "val_bits_per_dim", "gradient_norm"):
+                self.assertAllClose(row[name], other[name], rtol=1e-5, msg=name)
 
     def state(self, folder):
         [(_, file), *_] = checkpoints.found(workdir.checkpoints(folder, "image"))

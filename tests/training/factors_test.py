@@ -200,6 +200,7 @@ class StoppedRunTest(tf.test.TestCase):
         in_logs = scalars(self.uninterrupted, "grayscale")
         for key, name in (
             ("train/bits_per_dim", "bits_per_dim"),
+            ("train/gradient_norm", "gradient_norm"),
             ("validation/bits_per_dim", "val_bits_per_dim"),
         ):
             expected = {row["step"]: row[name] for row in found}
@@ -211,6 +212,9 @@ class StoppedRunTest(tf.test.TestCase):
         for key in (" bits_per_dim: ", " images_per_s: ", " val_bits_per_dim: "):
             self.assertEqual(output.count(key), TINY.epochs)
         self.assertIn("grayscale: 9 steps in ", output)
+        self.assertRegex(
+            output, "Epoch 1/3\n(?s:.*)\nEpoch 2/3, [0-9]+ s left\n(?s:.*)\nEpoch 3/3, [0-9]+ s"
+        )
 
     def test_validation_is_of_the_averaged_weights(self):
         bits = rows(self.uninterrupted)[-1]["val_bits_per_dim"]

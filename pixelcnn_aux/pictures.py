@@ -12,11 +12,11 @@ def shown(image, num_values):
     """The colors that an image is shown in.
 
     Args:
-      image: uint8 [h, w, c].
+      image: uint8 [..., h, w, c].
       num_values: int, its pixel values are below it; the largest is shown as 255.
 
     Returns:
-      uint8 [h, w, 3]: of three channels colors, of one grays, of any other number the mean over them as
+      uint8 [..., h, w, 3]: of three channels colors, of one grays, of any other number the mean over them as
         grays.
     """
     scaled = np.asarray(image, np.float64) * 255 / max(num_values - 1, 1)
@@ -26,20 +26,28 @@ def shown(image, num_values):
 
 
 def write(path, tiles):
-    """Writes a PNG file of tiles, in about as many rows as columns.
+    """Writes a PNG file of tiles, as of `grid`, in about as many rows as columns."""
+    picture = grid(tiles, math.ceil(math.sqrt(len(tiles))), ENLARGED)
+    Image.fromarray(picture).save(path)
+
+
+def grid(tiles, columns, enlarged):
+    """A picture of tiles side by side.
 
     Args:
-      path: of the file.
-      tiles: list of lists, of as many images uint8 [h, w, 3], shown one above the other in the size of the
-        first one.
+      tiles: list of lists, of as many images uint8 [h, w, 3], shown one above the other in the size (H, W) of
+        the first one.
+      columns: int, tiles in a row; the last row is filled up with white ones.
+      enlarged: int, how many pixels wide and high a pixel is shown.
+
+    Returns:
+      uint8 [rows * images * (H + 2) * enlarged, columns * (W + 2) * enlarged, 3].
     """
     size = tiles[0][0].shape[:2]
     tiles = [np.concatenate([_framed(image, size) for image in tile]) for tile in tiles]
-    columns = math.ceil(math.sqrt(len(tiles)))
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[k : k + columns], axis=1) for k in range(0, len(tiles), columns)]
-    picture = np.concatenate(rows).repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
-    Image.fromarray(picture).save(path)
+    return np.concatenate(rows).repeat(enlarged, axis=0).repeat(enlarged, axis=1)
 
 
 def _framed(image, size):

@@ -1,0 +1,160 @@
+"""Draws the learning curves of runs together: python -m evaluate.curves --workdir runs/a --workdir runs/b.
+
+From the metrics.csv of each factor: bits per dimension of the factor's own image, in training and validation,
+against the images that were seen and against hours of training. Prints the last and the best ones as a table.
+"""
+
+import pathlib
+
+from absl import flags
+from matplotlib import figure, lines
+
+from pixelcnn_aux import program, workdir
+from pixelcnn_aux.training import metrics
+
+FLAGS = flags.FLAGS
+
+_AXES = {  # label -> its value in a row
+    "images seen": lambda row: row["images"],
+    "hours of training": lambda row: row["seconds"] / 3600,
+}
+_THIN = {"linewidth": 0.8, "alpha": 0.7}  # training
+_THICK = {"linewidth": 2.0}  # validation
+
+
+def main():
+    folders = [pathlib.Path(path) for path in FLAGS.workdir or [workdir.newest()]]
+    runs = {label: read(folder) for label, folder in labels(folders).items()}
+    print_table(runs)
+    out = pathlib.Path(FLAGS.out or folders[0] / "curves.png")
+    draw(runs).savefig(out, dpi=160)
+    print(f"Wrote {out}")
+
+
+def labels(folders):
+    """dict, label -> folder: the names of the folders, or their whole paths if two have the same name.
+
+    Raises ValueError where a folder is given twice.
+    """
+    resolved = [folder.resolve() for folder in folders]
+    if len(set(resolved)) < len(resolved):
+        raise ValueError(
+            f"Expected each --workdir once. Received: {', '.join(map(str, folders))}. Leave one out."
+        )
+    names = [folder.name for folder in resolved]
+    return dict(zip(names if len(set(names)) == len(names) else map(str, folders), folders))
+
+
+def read(folder):
+    """The figures of a run: dict, factor -> rows as of `metrics.read`, of those that have any.
+
+    Raises:
+      FileNotFoundError: if `folder` is no run.
+      ValueError: if no factor has figures, or the run is one of another version.
+    """
+    description = workdir.read(folder)["model"]
+    try:
+        names = [factor["config"]["name"] for factor in description["config"]["factors"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"Expected the description of a model in {folder}. Received: one without factors ({error!r}). If "
+            "it was made by another version, train again."
+        ) from error
+    rows = {name: metrics.read(workdir.metrics(folder, name)) for name in names}
+    rows = {name: of_factor for name, of_factor in rows.items() if of_factor}
+    if not rows:
+        raise ValueError(
+            f"Expected a run with figures of one epoch at least in {folder}, as "
+            f"{workdir.metrics(folder, names[0])}. Received: none. Train it for an epoch first."
+        )
+    return rows
+
+
+def best(rows):
+    """The row with the fewest bits in validation."""
+    return min(rows, key=lambda row: row["val_bits_per_dim"])
+
+
+def print_table(runs):
+    """A row for each factor of each run: how far it is, and its bits per dimension."""
+    width = max(map(len, runs))
+
+    def line(label, factor, *cells):
+        print(f"{label:{width}}  {factor:16}", *(f"{cell:>12}" for cell in cells))
+
+    titles = ("epochs", "images", "hours", "training", "validation", "best", "in epoch")
+    line("run", "factor", *titles)
+    for label, factors in runs.items():
+        for name, rows in factors.items():
+            last, lowest = rows[-1], best(rows)
+            line(
+                *(label, name, last["epoch"], f"{last['images']:,}"),
+                f"{last['seconds'] / 3600:.2f}",
+                *(f"{last[key]:.4f}" for key in ("bits_per_dim", "val_bits_per_dim")),
+                *(f"{lowest['val_bits_per_dim']:.4f}", lowest["epoch"]),
+            )
+
+
+def draw(runs):
+    """A figure of runs, each in a color of its own: a row for each factor, a column for each of `_AXES`.
+
+    Args:
+      runs: dict, label -> what `read` gives.
+    """
+    factors = list(dict.fromkeys(name for run in runs.values() for name in run))
+    drawn = figure.Figure(figsize=(10, 0.8 + 2.8 * len(factors)), layout="constrained")
+    panels = drawn.subplots(len(factors), len(_AXES), squeeze=False, sharey="row")
+    for panels_of_factor, name in zip(panels, factors):
+        curves = [(color, run[name]) for color, run in zip(_colors(), runs.values()) if name in run]
+        for panel, value in zip(panels_of_factor, _AXES.values()):
+            for color, rows in curves:
+                _draw_curves(panel, rows, value, color)
+            panel.set_xlim(left=0)
+            panel.xaxis.set_major_formatter("{x:,.10g}")
+            panel.grid(alpha=0.25)
+            panel.spines[["top", "right"]].set_visible(False)
+        panels_of_factor[0].set_ylabel(f"{name}: bits per dimension")
+        # From the bits of a tenth of the epochs on: those of the first ones would flatten all that follows.
+        highest = max(rows[len(rows) // 10]["val_bits_per_dim"] for _, rows in curves)
+        least, _ = panels_of_factor[0].get_ylim()
+        panels_of_factor[0].set_ylim(least, highest + 0.05 * (highest - least))
+    for panel, label in zip(panels[-1], _AXES):
+        panel.set_xlabel(label)
+    of_runs = [
+        lines.Line2D([], [], color=color, label=run, **_THICK)
+        for color, run in zip(_colors(), runs)
+    ]
+    kinds = [
+        lines.Line2D([], [], color="gray", label="training", **_THIN),
+        lines.Line2D([], [], color="gray", label="validation, and its best", marker="o", **_THICK),
+    ]
+    options = {"frameon": False, "fontsize": 9}
+    drawn.legend(handles=of_runs, loc="outside upper center", ncols=3, **options)
+    panels[0][-1].legend(handles=kinds, loc="best", **options)
+    return drawn
+
+
+def _draw_curves(panel, rows, value, color):
+    xs = [value(row) for row in rows]
+    panel.plot(xs, [row["bits_per_dim"] for row in rows], color=color, **_THIN)
+    panel.plot(xs, [row["val_bits_per_dim"] for row in rows], color=color, **_THICK)
+    lowest = best(rows)
+    panel.plot(value(lowest), lowest["val_bits_per_dim"], "o", color=color)
+
+
+def _colors():
+    """Names of colors, for ever: ten that can be told apart, and again."""
+    while True:
+        yield from (f"C{index}" for index in range(10))
+
+
+def define_flags():
+    flags.DEFINE_multi_string(
+        "workdir", [], "What training left; repeatable. The newest run under runs/ if unset."
+    )
+    flags.DEFINE_string("out", None, "The picture; curves.png in the first WORKDIR if unset.")
+
+
+if __name__ == "__main__":
+    define_flags()
+    program.run(main)

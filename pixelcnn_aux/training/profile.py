@@ -1,0 +1,66 @@
+"""A trace of a few training steps, for TensorBoard's profile plugin and for Perfetto."""
+
+from pixelcnn_aux import backend
+
+if backend.NAME == "tensorflow":
+    import tensorflow as tf
+
+    _start, _stop = tf.profiler.experimental.start, tf.profiler.experimental.stop
+else:
+    import jax
+
+    _start, _stop = jax.profiler.start_trace, jax.profiler.stop_trace
+
+WARM_UP, STEPS = 10, 5  # The first steps trace, compile, and choose algorithms.
+
+
+class Profile:
+    """Traces `STEPS` steps after the first `WARM_UP` that are taken while it is entered.
+
+    Args:
+      folder: `pathlib.Path`: the trace goes to its sub-folder plugins/profile.
+      wanted: bool; nothing is traced if not.
+    """
+
+    def __init__(self, folder, wanted):
+        self._folder, self._wanted = folder, wanted
+        self._taken = 0
+        self._tracing = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._tracing:
+            self.turn()
+        if self._wanted and self._taken <= WARM_UP:
+            print(
+                f"Expected more than {WARM_UP} steps, to trace those after. Received: {self._taken}",
+                flush=True,
+            )
+
+    def step(self, number):
+        """A context for one step, which the trace shows by its number."""
+        self._taken += 1
+        if backend.NAME == "tensorflow":
+            return tf.profiler.experimental.Trace("train", step_num=number, _r=1)
+        return jax.profiler.StepTraceAnnotation("train", step_num=number)
+
+    @property
+    def turns(self):
+        """Whether the trace begins or ends after the steps so far: all of them are to be waited for then."""
+        return self._wanted and self._taken == (WARM_UP + STEPS if self._tracing else WARM_UP)
+
+    def turn(self):
+        """Begins the trace, or ends it and says where it is."""
+        self._tracing = not self._tracing
+        if self._tracing:
+            _start(str(self._folder))
+            return
+        _stop()
+        if self._taken > WARM_UP:
+            print(
+                f"Traced steps {WARM_UP + 1} to {self._taken} of this process: in "
+                f"{self._folder / 'plugins' / 'profile'}; tensorboard --logdir {self._folder}",
+                flush=True,
+            )

@@ -1,0 +1,113 @@
+"""Images that a factor draws as it is trained: a picture an epoch, which TensorBoard shows too.
+
+Noise is a function of the run's seed, and no state is used that training uses.
+"""
+
+import os
+import time
+
+from absl import logging
+from PIL import Image
+
+from pixelcnn_aux import backend, pictures
+from pixelcnn_aux.training.stopping import Stopped
+
+if backend.NAME == "tensorflow":
+    import tensorflow as tf
+
+    from pixelcnn_aux import drawing
+
+NUM = 8
+MAX_SHARE = 0.05  # of the time since training began
+# What the first drawing is taken to cost, in seconds: it also traces the loop over pixels, which takes one
+# second for small networks and half a minute for the paper's.
+_FIRST = 3.0
+_SIDE = 96  # pixels: smaller images are enlarged to about that
+
+
+class Samples:
+    """Draws from a factor's averaged weights, always from the same seeds.
+
+    A conditional factor draws given the auxiliary images of validation images, the same ones each time. There
+    is no picture where drawing has taken more than `MAX_SHARE` of the time: the first time a line says so.
+    Without TensorFlow there are none.
+
+    Args:
+      model: `AuxiliaryModel`, for the chain that the factor is part of.
+      name: str, the factor's name.
+      factor: `Factor` with the averaged weights.
+      images: `data.Images`, the validation split.
+      seed: int.
+      folder: `pathlib.Path` of the PNG files.
+      logs: `pathlib.Path`, the folder of TensorBoard's files.
+    """
+
+    def __init__(self, model, name, factor, images, seed, folder, logs):
+        self._model, self._name, self._factor = model, name, factor
+        self._images, self._seed = images, seed
+        self._folder, self._logs = folder, logs
+        self._writer = None
+        self._began, self._spent = time.monotonic(), _FIRST
+        self._drawn = False
+        self._said = self._failed = False
+
+    def draw(self, epoch, step):
+        """Writes the picture of an epoch, unless that takes too much of the time.
+
+        An error in drawing is logged, and is no reason to end training: there are no pictures from then on.
+        """
+        if backend.NAME != "tensorflow" or self._failed:
+            return
+        start = time.monotonic()
+        if self._spent > MAX_SHARE * (start - self._began):
+            if not self._said:
+                share = f"{MAX_SHARE:.0%}"
+                print(f"No samples this time: they take {share} of all time at most", flush=True)
+            self._said = True
+            return
+        try:
+            self._write(self.picture(), epoch, step)
+        except Stopped:
+            raise
+        except Exception as error:  # whatever a likelihood of someone else's raises
+            logging.warning(
+                "Expected to draw samples of factor %r. Received: %s: %s. It is trained on without pictures.",
+                *(self._name, type(error).__name__, error),
+            )
+            self._failed = True
+        spent = time.monotonic() - start
+        self._spent = self._spent + spent if self._drawn else spent
+        self._drawn = True
+
+    def picture(self):
+        """uint8 [H, W, 3]: columns of a validation image, its auxiliary image, and what is drawn given that.
+
+        Of an unconditional factor only what is drawn.
+        """
+        factor, position = self._factor, self._model.position(self._name)
+        image, auxiliary = self._model.pair(self._name, self._images.spread(NUM))
+        count = NUM if auxiliary is None else len(image)
+        drawn = drawing.draw_factor(
+            *(factor, position, self._model.sizes()[self._name]),
+            tf.constant([[self._seed, index] for index in range(count)], tf.int32),
+            tf.zeros([count]),
+            auxiliary,
+        )
+        rows = [pictures.shown(drawn, factor.likelihood.num_values)]
+        if auxiliary is not None:
+            given = pictures.shown(auxiliary, factor.auxiliary_likelihood.num_values)
+            rows = [pictures.shown(image, factor.likelihood.num_values), given, *rows]
+        enlarged = max(1, _SIDE // max(drawn.shape[1:3]))
+        return pictures.grid([list(tile) for tile in zip(*rows)], count, enlarged)
+
+    def _write(self, picture, epoch, step):
+        self._folder.mkdir(exist_ok=True)
+        file = self._folder / f"epoch-{epoch:04}.png"
+        aside = file.with_name(f"writing.{file.name}")
+        Image.fromarray(picture).save(aside)
+        os.replace(aside, file)
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self._logs / "samples"))
+        with self._writer.as_default(step):
+            tf.summary.image("samples", picture[None])
+        self._writer.flush()

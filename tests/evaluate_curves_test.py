@@ -1,0 +1,133 @@
+"""Tests of the learning curves of runs: what is read, the table, and the picture."""
+
+import csv
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from evaluate import curves
+from pixelcnn_aux import workdir
+from pixelcnn_aux.training import metrics
+from tests import helpers
+
+IMAGE, GRAYS = (4.5, 4.0, 3.5, 3.75), (2.5, 2.25)  # bits in validation, epoch by epoch
+
+
+class CurvesTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+
+    def make_run(self, name, fields=metrics.FIELDS, **bits):
+        """The folder of a run whose factors had so many bits in validation: empty for none so far."""
+        folder = self.folder / name
+        factors = [{"config": {"name": factor}} for factor in bits]
+        workdir.create(folder, {"model": {"config": {"factors": factors}}})
+        for factor, values in bits.items():
+            rows = [
+                {
+                    **dict.fromkeys(metrics.FIELDS, 0.5),
+                    **{"epoch": epoch, "step": 10 * epoch, "images": 80_000 * epoch},
+                    **{"seconds": 1800.0 * epoch, "bits_per_dim": x - 0.125, "val_bits_per_dim": x},
+                }
+                for epoch, x in enumerate(values, start=1)
+            ]
+            if rows:
+                (folder / factor).mkdir()
+                with open(workdir.metrics(folder, factor), "w", newline="") as opened:
+                    writer = csv.DictWriter(opened, fields, extrasaction="ignore")
+                    writer.writeheader()
+                    writer.writerows(rows)
+        return folder
+
+    def run_program(self, *folders, **options):
+        arguments = [f"--workdir={folder}" for folder in folders]
+        arguments += [f"--{name}={value}" for name, value in options.items()]
+        return helpers.run_program(curves, *arguments)
+
+    def test_the_table_has_the_last_and_the_best_figures(self):
+        older = tuple(name for name in metrics.FIELDS if name != "gradient_norm")
+        one = self.make_run("one", older, grayscale=GRAYS, image=IMAGE)
+        other = self.make_run("other", grayscale=(), image=IMAGE[:1])
+        output = self.run_program(one, other, out=self.folder / "both.png")
+        _, *rows, wrote = [line.split() for line in output.splitlines()]
+        self.assertEqual(
+            rows,
+            [
+                ["one", "grayscale", "2", "160,000", "1.00", "2.1250", "2.2500", "2.2500", "2"],
+                ["one", "image", "4", "320,000", "2.00", "3.6250", "3.7500", "3.5000", "3"],
+                ["other", "image", "1", "80,000", "0.50", "4.3750", "4.5000", "4.5000", "1"],
+            ],
+        )
+        self.assertEqual(wrote, ["Wrote", str(self.folder / "both.png")])
+
+    def test_the_picture_is_in_the_first_run_unless_it_is_to_be_elsewhere(self):
+        folders = [self.make_run(name, image=IMAGE) for name in ("one", "other")]
+        self.run_program(*folders)
+        size = Image.open(folders[0] / "curves.png").size
+        self.assertAllGreater(np.array(size), 300)
+        self.assertFalse((folders[1] / "curves.png").exists())
+
+    def test_the_curves(self):
+        runs = {
+            "one": curves.read(self.make_run("one", grayscale=GRAYS, image=IMAGE)),
+            "other": curves.read(self.make_run("other", image=IMAGE[:1])),
+        }
+        drawn = curves.draw(runs)
+        of_images, of_hours = drawn.axes[2:]  # of the second factor
+        self.assertEqual(drawn.axes[0].get_ylabel(), "grayscale: bits per dimension")
+        self.assertEqual(of_images.get_ylabel(), "image: bits per dimension")
+        for panel, label, unit in (
+            (of_images, "images seen", 8e4),
+            (of_hours, "hours of train", 0.5),
+        ):
+            self.assertStartsWith(panel.get_xlabel(), label)
+            training, validation, lowest, *others = panel.get_lines()
+            for line, bits in ((training, np.array(IMAGE) - 0.125), (validation, IMAGE)):
+                self.assertAllClose(line.get_xdata(), unit * np.arange(1, 5))
+                self.assertAllClose(line.get_ydata(), bits)
+            self.assertLess(training.get_linewidth(), validation.get_linewidth())
+            self.assertAllClose(lowest.get_xydata(), [[3 * unit, 3.5]])
+            self.assertLen(others, 3)
+            self.assertNotEqual(others[0].get_color(), validation.get_color())
+        [legend] = drawn.legends
+        self.assertEqual([text.get_text() for text in legend.get_texts()], ["one", "other"])
+
+    def test_first_epochs_do_not_flatten_the_others(self):
+        bits = (8.0, 6.0, *np.linspace(3.5, 3.0, 18))
+        panel = curves.draw({"one": curves.read(self.make_run("one", image=bits))}).axes[0]
+        self.assertBetween(panel.get_ylim()[1], 3.5, 3.8)
+
+    def test_runs_of_one_name_are_told_apart_by_their_paths(self):
+        folders = [self.make_run(f"{place}/run", image=IMAGE) for place in "ab"]
+        self.assertEqual(curves.labels(folders), {str(folder): folder for folder in folders})
+        self.assertEqual(curves.labels(folders[:1]), {"run": folders[0]})
+        with self.assertRaisesRegex(ValueError, "each --workdir once. Received: .*run, .*run"):
+            curves.labels([folders[0], folders[0]])
+
+    def test_a_damaged_table_is_named_and_left_out(self):
+        folder = self.make_run("one", grayscale=GRAYS, image=IMAGE)
+        file = workdir.metrics(folder, "grayscale")
+        file.write_text(file.read_text().replace("160000", "many"))
+        with self.assertLogs("absl", "WARNING") as logged:
+            self.assertEqual(list(curves.read(folder)), ["image"])
+        self.assertIn(f"figures in {file}. Received: a damaged one", logged.output[0])
+
+    def test_no_figures(self):
+        folder = self.make_run("one", grayscale=(), image=())
+        with self.assertRaisesRegex(
+            ValueError,
+            "figures of one epoch at least in .*one, as .*grayscale/metrics.csv. Received: none",
+        ):
+            self.run_program(folder)
+        workdir.create(self.folder / "old", {"model": {"stages": []}})
+        with self.assertRaisesRegex(ValueError, "old. Received: one without factors"):
+            self.run_program(self.folder / "old")
+        with self.assertRaisesRegex(FileNotFoundError, "Expected a workdir"):
+            self.run_program(self.folder / "none")
+        self.assertEqual(list(self.folder.rglob("*.png")), [])
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,201 @@
+"""Tests of what is seen of a run beside its figures: samples and traces, which change nothing in it."""
+
+import contextlib
+import io
+import types
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from pixelcnn_aux import training, workdir
+from pixelcnn_aux.training import Training, profile, samples
+from tests import helpers
+
+SETTINGS = Training(epochs=2, steps_per_epoch=8, batch_size=4, learning_rate=1e-2, decay=0.99)
+SIDE = samples._SIDE // max(helpers.SIZE)  # how many pixels a side a pixel is shown
+
+
+def train(folder, **changes):
+    """The averaged weights of a factor with dropout, and what is printed."""
+    output = io.StringIO()
+    arguments = {"training": SETTINGS, "seed": 3, **changes}
+    with contextlib.redirect_stdout(output):
+        average = training.train_factor(
+            helpers.shared_model(dropout=0.5),
+            "image",
+            helpers.images(10),
+            helpers.images(20, seed=1),
+            folder=folder,
+            **arguments,
+        )
+    return average, output.getvalue()
+
+
+def tiles(file):
+    """[rows, columns, H, W, 3], the images of a picture."""
+    (height, width), picture = helpers.SIZE, np.asarray(Image.open(file))[::SIDE, ::SIDE]
+    rows, columns = picture.shape[0] // (height + 2), picture.shape[1] // (width + 2)
+    framed = picture.reshape(rows, height + 2, columns, width + 2, 3).swapaxes(1, 2)
+    return framed[:, :, 1:-1, 1:-1]
+
+
+class RunTest(tf.test.TestCase):
+    """A run with samples after each epoch and a trace, beside one without."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = helpers.temporary_folder(cls)
+        cls.without, _ = train(cls.folder / "without")
+        unlimited = mock.patch.multiple(samples, _FIRST=0.0, MAX_SHARE=float("inf"))
+        with unlimited, mock.patch.object(samples.Samples, "__init__", noting_seed(cls)):
+            cls.average, cls.output = train(cls.folder / "with", profile=True)
+
+    def test_the_weights_are_the_same(self):
+        for one, other in zip(self.average.get_weights(), self.without.get_weights(), strict=True):
+            self.assertAllEqual(one, other)
+
+    def test_pictures_show_draws_from_the_averaged_weights_given_validation_images(self):
+        folder = workdir.samples(self.folder / "with", "image")
+        self.assertCountEqual(
+            [file.name for file in folder.iterdir()], ["epoch-0001.png", "epoch-0002.png"]
+        )
+        model = helpers.tiny_model()
+        model.factors["image"].set_weights(self.average.get_weights())
+        originals = helpers.pictures(20, seed=1)[:16:2]
+        grays = model.auxiliaries(originals)["grayscale"]
+        seeds = [[self.seed, index] for index in range(8)]
+        expected = model.sample(seeds, given={"grayscale": grays})["image"]
+        first, last = (tiles(folder / f"epoch-000{epoch}.png") for epoch in (1, 2))
+        self.assertAllEqual(last[0], originals)
+        self.assertAllEqual(last[1], np.repeat(17 * grays.numpy(), 3, axis=-1))
+        self.assertAllEqual(last[2], expected)
+        self.assertAllEqual(first[:2], last[:2])
+        self.assertNotAllEqual(first[2], last[2])
+
+    def test_tensorboard_shows_them(self):
+        steps = []
+        for file in workdir.logs(self.folder / "with", "image").glob("samples/events.*"):
+            for event in tf.compat.v1.train.summary_iterator(str(file)):
+                for value in event.summary.value:
+                    self.assertEqual(value.metadata.plugin_data.plugin_name, "images")
+                    steps.append(event.step)
+        self.assertEqual(steps, [8, 16])
+
+    def test_a_trace_is_where_the_output_says(self):
+        logs = workdir.logs(self.folder / "with", "image")
+        traces = logs / "plugins" / "profile"
+        self.assertIn(f"Traced steps 11 to 15 of this process: in {traces}; tensor", self.output)
+        [trace] = traces.glob("*/*.xplane.pb")
+        for name in (b"train", b"step_num"):  # how the trace shows a step
+            self.assertIn(name, trace.read_bytes())
+        self.assertFalse((workdir.logs(self.folder / "without", "image") / "plugins").exists())
+
+    def test_a_run_that_is_done_has_nothing_to_trace(self):
+        _, output = train(self.folder / "without", profile=True)
+        self.assertIn("image: no steps are left to trace\n", output)
+        self.assertFalse((workdir.logs(self.folder / "without", "image") / "plugins").exists())
+
+
+def noting_seed(test):
+    init = samples.Samples.__init__
+
+    def noting(self, *args):
+        init(self, *args)
+        test.seed = self._seed
+
+    return noting
+
+
+class SamplesTest(tf.test.TestCase):
+    """Without training: the clock is the test's."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder, self.now = helpers.temporary_folder(self), 0.0
+        clock = types.SimpleNamespace(monotonic=lambda: self.now)
+        self.enterContext(mock.patch.object(samples, "time", clock))
+        self.model = helpers.shared_model()
+        self.samples = samples.Samples(
+            *(self.model, "grayscale", self.model.factors["grayscale"], helpers.images(3), 5),
+            *(self.folder / "samples", self.folder / "logs"),
+        )
+
+    def draw_each_minute(self, epochs):
+        """(The epochs that have pictures, what is printed)."""
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            for epoch in range(1, epochs + 1):
+                self.now = 60.0 * epoch
+                self.samples.draw(epoch, 10 * epoch)
+        names = [file.stem for file in (self.folder / "samples").glob("*.png")]
+        return sorted(int(name.removeprefix("epoch-")) for name in names), output.getvalue()
+
+    def test_a_first_factor_draws_freely(self):
+        expected = self.model.sample([[5, index] for index in range(8)])["grayscale"]
+        self.samples._write(self.samples.picture(), 1, 10)
+        [found] = tiles(self.folder / "samples" / "epoch-0001.png")
+        self.assertAllEqual(found, np.repeat(17 * expected.numpy(), 3, axis=-1))
+
+    def test_pictures_take_a_small_share_of_the_time(self):
+        def picture():
+            self.now += 8.0
+            return np.zeros([4, 4, 3], np.uint8)
+
+        with mock.patch.object(self.samples, "picture", picture):
+            drawn, output = self.draw_each_minute(9)
+        # 8 s are a twentieth of 160, 16 s of 320, and 24 s of 480.
+        self.assertEqual(drawn, [1, 3, 6, 8])
+        self.assertEqual(output, "No samples this time: they take 5% of all time at most\n")
+
+    def test_an_error_ends_the_pictures_and_not_the_run(self):
+        failing = mock.Mock(side_effect=NotImplementedError("no draw"))
+        with mock.patch.object(self.samples, "picture", failing):
+            with self.assertLogs("absl", "WARNING") as logged:
+                self.assertEqual(self.draw_each_minute(3), ([], ""))
+        [warning] = logged.output
+        self.assertIn(
+            "samples of factor 'grayscale'. Received: NotImplementedError: no dr", warning
+        )
+        failing.assert_called_once()
+
+    def test_a_signal_is_no_error_of_theirs(self):
+        with mock.patch.object(self.samples, "picture", side_effect=training.Stopped):
+            with self.assertRaises(training.Stopped):
+                self.draw_each_minute(1)
+
+
+class ProfileTest(tf.test.TestCase):
+    def steps(self, count):
+        """What is printed of a trace of a run of so many steps, and how often a trace began and ended."""
+        turns = []
+        with (
+            mock.patch.object(profile, "_start", turns.append),
+            mock.patch.object(profile, "_stop", lambda: turns.append("stop")),
+            contextlib.redirect_stdout(io.StringIO()) as output,
+            profile.Profile(helpers.temporary_folder(self), True) as traced,
+        ):
+            for number in range(count):
+                with traced.step(number):
+                    pass
+                if traced.turns:
+                    traced.turn()
+        return output.getvalue(), len(turns)
+
+    def test_a_run_that_ends_before_the_trace_does(self):
+        output, turns = self.steps(12)
+        self.assertStartsWith(output, "Traced steps 11 to 12 of this process: in ")
+        self.assertEqual(turns, 2)
+
+    def test_a_run_of_too_few_steps_says_so(self):
+        for count, expected in ((4, 0), (10, 2)):
+            output, turns = self.steps(count)
+            self.assertEqual(
+                output, f"Expected more than 10 steps, to trace those after. Received: {count}\n"
+            )
+            self.assertEqual(turns, expected)
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,54 @@
+"""Tests of what a step says of itself: the bits of its batch, and the norm of their gradient."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux import training
+from pixelcnn_aux.training import steps
+from tests import helpers
+
+
+class GradientNormTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.model = helpers.shared_model()
+        self.factor = self.model.new_factor("image")
+        helpers.randomize(self.factor)
+        self.images = helpers.pictures(8)
+
+    def step(self, optimizer):
+        optimizer.build(self.factor.trainable_variables)
+        return steps.make(self.model, "image", self.factor, optimizer, tf.distribute.get_strategy())
+
+    def bits_and_norm(self):
+        """Of the gradient of the mean bits per dimension, by hand."""
+        image, auxiliary = self.model.pair("image", self.images)
+        with tf.GradientTape() as tape:
+            nats = self.factor.log_prob(image, auxiliary)
+            bits = -tf.reduce_mean(nats) / (np.log(2) * np.size(image[0]))
+        weights = [weight.value for weight in self.factor.trainable_variables]
+        return bits, tf.linalg.global_norm(tape.gradient(bits, weights))
+
+    def test_of_each_step(self):
+        step = self.step(training.AveragingAdam(1e-2))
+        for _ in range(2):
+            expected = self.bits_and_norm()
+            self.assertAllClose(step(self.images), expected, rtol=1e-4)
+
+    def test_of_a_scaled_loss_unscaled_and_none_of_a_step_that_is_not_taken(self):
+        optimizer = keras.optimizers.LossScaleOptimizer(training.AveragingAdam(1e-2))
+        step = self.step(optimizer)
+        expected = self.bits_and_norm()
+        self.assertAllClose(step(self.images), expected, rtol=1e-4)
+        optimizer.dynamic_scale.assign(3e38)
+        before = self.factor.get_weights()
+        bits, norm = step(self.images)
+        self.assertTrue(np.isfinite(bits))
+        self.assertTrue(np.isnan(norm))
+        for weight, expected in zip(self.factor.get_weights(), before, strict=True):
+            self.assertAllEqual(weight, expected)
+
+
+if __name__ == "__main__":
+    tf.test.main()
