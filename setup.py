@@ -16,6 +16,7 @@ setup(
     python_requires=">=3.11",
     install_requires=[
         "absl-py",
+        "constriction>=0.5,<0.6",  # part of the format of compressed files
         "h5py",
         "importlib_resources",  # tensorflow-datasets imports it without declaring it
         "matplotlib",

@@ -13,6 +13,7 @@ from absl import flags
 
 from evaluate import common
 from pixelcnn_aux import data, disk, evaluation, program, progress
+from pixelcnn_aux.codec import Codec
 
 FLAGS = flags.FLAGS
 
@@ -53,6 +54,8 @@ def main():
         **results[kind(model)],
         **results,
     }
+    if FLAGS.bytes:
+        found["bytes"] = num_bytes(model, batches(), shown())
     disk.write_json(file, found)
     print(f"Wrote {file}")
 
@@ -106,6 +109,15 @@ def codec_bits(model, names, batches, progress):
     }
 
 
+def num_bytes(model, batches, progress):
+    """The size of all images of a split as one file of the codec, which it prints too."""
+    print("As a compressed file:", flush=True)
+    images = np.concatenate(list(batches))
+    size = len(Codec(model).compress(images, progress=progress))
+    print(f"{size:,} bytes, {8 * size / images.size:.4f} bits per dimension")
+    return size
+
+
 def kind(model):
     """Which of the results is the model's own."""
     return "exact" if model.exact else "bound"
@@ -150,6 +162,7 @@ def define_flags():
     common.define_flags()
     flags.DEFINE_enum("split", "test", data.SPLITS, "Which images.")
     flags.DEFINE_integer("num_images", None, "Only the first so many; all if unset.", lower_bound=1)
+    flags.DEFINE_bool("bytes", False, "Also compresses the images, and tells the size of the file.")
     flags.DEFINE_bool("codecs", False, "Makes PNG and WebP files, even if codecs.json has figures.")
 
 

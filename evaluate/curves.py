@@ -9,7 +9,8 @@ import pathlib
 from absl import flags
 from matplotlib import figure, lines
 
-from pixelcnn_aux import program, workdir
+from evaluate import common
+from pixelcnn_aux import disk, program, workdir, zoo
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
@@ -23,11 +24,12 @@ _THICK = {"linewidth": 2.0}  # validation
 
 
 def main():
-    folders = [pathlib.Path(path) for path in FLAGS.workdir or [workdir.newest()]]
+    folders = [zoo.find(path) for path in FLAGS.workdir] or [zoo.newest()]
     runs = {label: read(folder) for label, folder in labels(folders).items()}
     print_table(runs)
-    out = pathlib.Path(FLAGS.out or folders[0] / "curves.png")
-    draw(runs).savefig(out, dpi=160)
+    out = pathlib.Path(FLAGS.out or common.outputs(folders[0]) / "curves.png")
+    with disk.explained(f"to write {out}"):
+        draw(runs).savefig(out, dpi=160)
     print(f"Wrote {out}")
 
 
@@ -150,7 +152,9 @@ def _colors():
 
 def define_flags():
     flags.DEFINE_multi_string(
-        "workdir", [], "What training left; repeatable. The newest run under runs/ if unset."
+        "workdir",
+        [],
+        "What training left, or the name of a trained model; repeatable. The newest run if unset.",
     )
     flags.DEFINE_string("out", None, "The picture; curves.png in the first WORKDIR if unset.")
 

@@ -13,6 +13,7 @@ from pixelcnn_aux import quiet  # before TensorFlow is imported
 from pixelcnn_aux import (
     auxiliary,
     backend,
+    codec,
     data,
     interop,
     layers,

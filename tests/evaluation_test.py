@@ -155,10 +155,12 @@ class ProgramsTest(tf.test.TestCase):
         self.assertIn("77.0000", again)
         again = self.run_here(bpd, "--num_images=7", "--codecs")
         self.assertEqual(again.splitlines()[-6:], first.splitlines()[-6:])
-        self.run_here(bpd, "--num_images=7", "--exact")
+        printed = self.run_here(bpd, "--num_images=7", "--exact", "--bytes")
         again = json.loads((folder / "bpd.json").read_text())
         self.assertEqual(again["total"], again["exact"]["total"])
         self.assertAllClose(again["exact"], found["exact"], rtol=1e-6)
+        self.assertIn(f"{again['bytes']:,} bytes", printed)
+        self.assertGreater(8 * again["bytes"] / (7 * 4 * 6 * 3), again["total"])
         self.assertAllClose(again["bound"], found["bound"], rtol=1e-6)
 
     def test_the_table_has_figures_of_each_image(self):

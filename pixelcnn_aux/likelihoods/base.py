@@ -86,6 +86,35 @@ class Likelihood(Configured):
         nats = self._bounded_log_prob(params, values, *self._interval(low, high), center)
         return ops.where(agrees, nats, ops.full_like(nats, -math.inf))
 
+    def value_log_probs(self, params, channel, earlier, low, high, centers):
+        """Log-probabilities of all values of one channel, given those before it: what a codec needs.
+
+        Args:
+          params: float32 or float64 [..., num_params].
+          channel: int.
+          earlier: list of the pixel's earlier channels, int32 [...] each.
+          low, high: int32 [...], the interval that the value is known to lie in, 0 <= low <= high <
+            num_values.
+          centers: list of float [...], those of the earlier channels and of this one; ignored by a
+            likelihood that is not centered.
+
+        Returns:
+          [..., num_values] of `params`' dtype, in nats; -inf outside of the interval. For the values of a
+          pixel, those of all its channels add up to `log_prob`.
+
+        Raises:
+          NotImplementedError: for a likelihood that does not define `_value_log_probs`.
+        """
+        logits = self._value_log_probs(params, channel, earlier, centers)
+        return ops.log_softmax(masked(logits, low, high), axis=-1)
+
+    def _value_log_probs(self, params, channel, earlier, centers):
+        """As `value_log_probs`, without an interval, up to a constant."""
+        raise NotImplementedError(
+            f"Expected a likelihood that tells the probabilities of a channel's values. Received: "
+            f"{type(self).__name__}. Define _value_log_probs."
+        )
+
     def _interval(self, low, high):
         """(low, high) cut to the values that there are, and never empty, which would have no logarithm."""
         low = ops.clip(low, 0, self.num_values - 1)
@@ -203,6 +232,13 @@ def select(x, index):
     """Of x [..., K] the element at index [...]: zeros for all others, and a sum, whatever those are."""
     chosen = index[..., None] == ops.arange(x.shape[-1])
     return ops.sum(ops.where(chosen, x, ops.zeros_like(x)), axis=-1)
+
+
+def masked(logits, low, high):
+    """Logits [..., K] with -inf for the values outside low .. high, [...] each."""
+    values = ops.arange(logits.shape[-1], dtype=low.dtype)
+    agrees = ops.logical_and(low[..., None] <= values, values <= high[..., None])
+    return ops.where(agrees, logits, ops.full_like(logits, -math.inf))
 
 
 def _check_shapes(params, num_params, other, num_channels, name):

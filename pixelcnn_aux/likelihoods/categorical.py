@@ -1,12 +1,10 @@
 """The likelihood of images of few values, such as 4-bit grays (section 3.3)."""
 
-import math
-
 from keras import ops
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.backend import tfp
-from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel, select
+from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel, masked, select
 from pixelcnn_aux.serialization import register
 
 tfd = tfp.distributions
@@ -75,7 +73,7 @@ class Categorical(Likelihood):
         log_probs = []
         for channel, value in enumerate(values):
             conditional = _conditional_logits(channel, logits, tables, values)
-            agreeing = _masked(conditional, low[..., channel], high[..., channel])
+            agreeing = masked(conditional, low[..., channel], high[..., channel])
             log_probs.append(select(conditional, value) - ops.logsumexp(agreeing, axis=-1))
         return sum(log_probs[1:], start=log_probs[0])
 
@@ -89,8 +87,12 @@ class Categorical(Likelihood):
         for channel in range(self.num_channels):
             low, high, _ = bounds(channel, drawn)
             conditional = _conditional_logits(channel, logits, tables, drawn)
-            drawn.append(draw_index(_masked(conditional, low, high), gumbels[channel]))
+            drawn.append(draw_index(masked(conditional, low, high), gumbels[channel]))
         return ops.stack(drawn, axis=-1)
+
+    def _value_log_probs(self, params, channel, earlier, centers):
+        del centers
+        return _conditional_logits(channel, *self._parts(params), earlier)
 
     def _parts(self, params):
         """Params -> (list of logits [..., K], list of tables [..., K, K], by pairs: 01, 02, 12, 03, ...)."""
@@ -109,10 +111,3 @@ def _conditional_logits(channel, logits, tables, earlier):
         for j in range(channel)
     )
     return sum(rows, start=logits[channel])
-
-
-def _masked(logits, low, high):
-    """Logits [..., K] with -inf for the values outside low .. high, [...] each."""
-    values = ops.arange(logits.shape[-1], dtype=low.dtype)
-    agrees = ops.logical_and(low[..., None] <= values, values <= high[..., None])
-    return ops.where(agrees, logits, ops.full_like(logits, -math.inf))

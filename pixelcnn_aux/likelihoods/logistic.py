@@ -108,6 +108,19 @@ class DiscretizedLogistic(tfd.Distribution):
             - not_first * ops.softplus(b)
         )
 
+    def log_probs(self):
+        """Log-probability of each value: [...] -> [..., 256], in nats, finite; for draws and codes.
+
+        In less time than `log_prob` takes for all values, since each boundary between two is evaluated once.
+        """
+        edges = np.append(BOTTOMS, TOPS[-1])
+        inverse_scale = 1.0 / self.scale[..., None]
+        x = (ops.convert_to_tensor(edges, self.dtype) - self.loc[..., None]) * inverse_scale
+        softplus = ops.softplus(x)
+        not_an_end = ops.convert_to_tensor(np.arange(256) % 255 > 0, self.dtype)
+        log_width = not_an_end * ops.log(-ops.expm1(-inverse_scale))
+        return log_width + (x - softplus)[..., 1:] - softplus[..., :-1]
+
 
 class CutLogistic:
     """Logistic distributions cut to an interval of pixel values, for draws: few operations, and no gradients.

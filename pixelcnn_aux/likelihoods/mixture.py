@@ -136,6 +136,21 @@ class LogisticMixture(Likelihood):
             deviations.append(value - self._center(middle))
         return total
 
+    def _value_log_probs(self, params, channel, earlier, centers):
+        logits, means, log_scales, coefficients = _parts(params)
+        means = [self._mean_unit * x for x in means]
+        log_weights, deviations = logits, []
+        values = [*(ops.cast(x, params.dtype)[..., None] for x in earlier), None]
+        for here, value in enumerate(values[: channel + 1]):
+            middle = ops.cast(centers[here], params.dtype)[..., None]
+            loc = self._loc(here, means, coefficients, middle, deviations)
+            scale = self._scales(log_scales[here])
+            if value is not None:
+                log_weights += DiscretizedLogistic(loc, scale).log_prob(value)
+                deviations.append(value - self._center(middle))
+        of_values = DiscretizedLogistic(loc, scale).log_probs()  # [..., K, V]
+        return ops.logsumexp(log_weights[..., None] + of_values, axis=-2)
+
     def _bounded_noise(self, uniforms, mode):
         # For each channel a Gumbel for each component, and a uniform: a negative one stands for a location.
         gumbels, uniforms = ops.split(uniforms, [3 * self.num_components], axis=-1)

@@ -3,13 +3,12 @@
 Noise is a function of the run's seed, and no state is used that training uses.
 """
 
-import os
 import time
 
 from absl import logging
 from PIL import Image
 
-from pixelcnn_aux import backend, pictures
+from pixelcnn_aux import backend, disk, pictures
 from pixelcnn_aux.training.stopping import Stopped
 
 if backend.NAME == "tensorflow":
@@ -103,9 +102,8 @@ class Samples:
     def _write(self, picture, epoch, step):
         self._folder.mkdir(exist_ok=True)
         file = self._folder / f"epoch-{epoch:04}.png"
-        aside = file.with_name(f"writing.{file.name}")
-        Image.fromarray(picture).save(aside)
-        os.replace(aside, file)
+        with disk.replacing(file) as opened:
+            Image.fromarray(picture).save(opened, "PNG")
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self._logs / "samples"))
         with self._writer.as_default(step):

@@ -70,8 +70,11 @@ def define_workdir():
 
 def chosen():
     """The folder of the run that --workdir chooses."""
-    if FLAGS.workdir:
-        return find(FLAGS.workdir)
+    return find(FLAGS.workdir) if FLAGS.workdir else newest()
+
+
+def newest():
+    """The folder of the newest run under runs/; where there is none, that of the model `DEFAULT`."""
     return workdir.newest() or find(DEFAULT)
 
 

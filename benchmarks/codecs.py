@@ -1,0 +1,116 @@
+"""The codec beside PNG, WebP and JPEG XL, at their strongest lossless settings: bits and seconds.
+
+    pip install -r benchmarks/requirements.txt
+    python -m benchmarks.codecs --workdir cifar10-pyramid
+    python -m benchmarks.codecs --workdir cifar10-pyramid --pictures FOLDER
+
+On the test images of the run's data set, or on PNG and JPEG files of any size. What the codec writes is
+decoded in another process, and compared with the images, value by value.
+"""
+
+import io
+import math
+import multiprocessing
+import pathlib
+import tempfile
+import time
+
+import numpy as np
+import pillow_jxl  # noqa: F401, since it adds a format to Pillow
+from absl import flags
+from PIL import Image
+
+import pixelcnn_aux as pa
+from evaluate import common
+from pixelcnn_aux import codec, evaluation, program, progress, zoo
+from pixelcnn_aux.codec import pictures, tiles
+
+FLAGS = flags.FLAGS
+
+CODECS = {**evaluation.CODECS, "JPEG XL": [{"format": "JXL", "lossless": True, "effort": 9}]}
+
+
+def main():
+    dtype = "float64" if FLAGS.portable else "float32"
+    folder = zoo.chosen()
+    model = pa.load(folder, dtype=dtype)
+    images = list(loaded(folder, model))
+    values = sum(image.size for image in images)
+    print(f"{len(images):,} images, {values:,} values, by {folder.name} in {dtype}")
+    print(f"{'':16} {'bits/dim':>9} {'bytes':>13} {'seconds':>9} {'to decode':>10}")
+    ours(model, folder, dtype, images, values)
+    for name, settings in CODECS.items():
+        of_image, elapsed = [], time.perf_counter()
+        for image in images:
+            of_image.append(min((written(image, x) for x in settings), key=len))
+        elapsed, start = time.perf_counter() - elapsed, time.perf_counter()
+        for data in of_image:
+            np.asarray(Image.open(io.BytesIO(data)))
+        row(name, sum(map(len, of_image)), values, elapsed, time.perf_counter() - start)
+
+
+def loaded(folder, model):
+    """The images to compress, uint8 [H, W, 3] each."""
+    if FLAGS.pictures:
+        for file in sorted(pathlib.Path(FLAGS.pictures).iterdir()):
+            yield pictures.read(file)
+    else:
+        split = common.images(folder, model, "test")
+        for batch in split.batches(100, min(FLAGS.num_images, split.num_images)):
+            yield from batch
+
+
+def ours(model, folder, dtype, images, values):
+    size = model.image_size
+    cut = np.concatenate([tiles.cut(image, size) for image in images])
+    bits = -sum(
+        float(np.sum(model.with_exact(True).log_prob(cut[i : i + 100]), dtype=np.float64))
+        for i in range(0, len(cut), 100)
+    ) / math.log(2.0)
+    with tempfile.TemporaryDirectory() as place:
+        file, decoded = pathlib.Path(place) / "file", pathlib.Path(place) / "decoded.npz"
+        start = time.perf_counter()
+        coder = codec.Codec(model, batch=FLAGS.batch)
+        file.write_bytes(coder.compress(cut, progress=progress.bar(len(cut), "tile").update))
+        seconds = time.perf_counter() - start
+        process = multiprocessing.get_context("spawn").Process(
+            target=decode, args=(folder, dtype, file, decoded)
+        )
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise RuntimeError(
+                "Expected the file to decode in another process. Received: an error."
+            )
+        found = np.load(decoded)
+        if not np.array_equal(found["images"], cut):
+            raise RuntimeError("Expected the same images again. Received: others.")
+        row("the codec", file.stat().st_size, values, seconds, float(found["seconds"]))
+        row("log-likelihood", bits / 8, values)
+
+
+def decode(folder, dtype, file, decoded):
+    """What another process does: writes the images that a file holds, and the seconds that it took."""
+    start = time.perf_counter()
+    images = codec.Codec(pa.load(folder, dtype=dtype)).decompress(file.read_bytes())
+    np.savez(decoded, images=images, seconds=time.perf_counter() - start)
+
+
+def written(image, settings):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, **settings)
+    return file.getvalue()
+
+
+def row(name, size, values, *seconds):
+    cells = "".join(f" {x:>9.1f}" for x in seconds)
+    print(f"{name:16} {8 * size / values:>9.4f} {size:>13,.0f}{cells}", flush=True)
+
+
+if __name__ == "__main__":
+    common.define_flags()
+    flags.DEFINE_string("pictures", None, "A folder of PNG and JPEG files of any size.")
+    flags.DEFINE_integer("num_images", 10_000, "Test images, at most.", lower_bound=1)
+    flags.DEFINE_integer("batch", 64, "Tiles that are coded together.", lower_bound=1)
+    flags.DEFINE_bool("portable", False, "In float64.")
+    program.run(main)

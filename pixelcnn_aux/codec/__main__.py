@@ -1,0 +1,194 @@
+"""Compresses pictures without loss, by a model: python -m pixelcnn_aux.codec COMMAND FILE...
+
+    compress PICTURE... --out F     PNG and JPEG files of any size -> one file
+    decompress F --out FOLDER       the pictures, as PNG files
+    verify F                        whether this machine gives all of them back
+    inspect F [--map PICTURE]       what is in it; where the bits went
+
+F may be - for standard input or output.
+"""
+
+import contextlib
+import pathlib
+import sys
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from absl import app, flags
+from PIL import Image
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import program, progress, zoo
+from pixelcnn_aux.codec import Codec, container, pictures, tiles
+
+FLAGS = flags.FLAGS
+
+
+def main(command, *files):
+    if command not in COMMANDS:
+        raise app.UsageError(f"Expected {', '.join(COMMANDS)}. Received: {command}")
+    output = sys.stdout
+    # What is printed goes beside the bytes.
+    with contextlib.redirect_stdout(sys.stderr if FLAGS.out == "-" else output):
+        COMMANDS[command](files, output)
+
+
+def compress(files, output):
+    if not FLAGS.out:
+        raise app.UsageError("Expected --out, the file to write. Received: none.")
+    _check_new(FLAGS.out)
+    loaded = [pictures.read(pathlib.Path(file)) for file in files]
+    folder = zoo.chosen()
+    print(f"By {folder}", flush=True)
+    codec = Codec(
+        pa.load(folder, dtype="float64" if FLAGS.portable else "float32"), folder.absolute().name
+    )
+    size = codec.image_size
+    images = np.concatenate([tiles.cut(picture, size) for picture in loaded])
+    named = [
+        (name, *picture.shape[:2])
+        for name, picture in zip(pictures.names(files), loaded, strict=True)
+    ]
+    bar = progress.bar(len(images), "tile")
+    data = codec.compress(images, named, bar.update)
+    if FLAGS.out == "-":
+        output.buffer.write(data)
+    else:
+        pathlib.Path(FLAGS.out).write_bytes(data)
+    values = sum(picture.size for picture in loaded)
+    print(
+        f"Wrote {FLAGS.out}: {len(data):,} bytes, {8 * len(data) / values:.3f} bits per dimension"
+    )
+
+
+def decompress(files, output):
+    del output
+    if not FLAGS.out or FLAGS.out == "-":
+        raise app.UsageError(f"Expected --out, a folder for the pictures. Received: {FLAGS.out}")
+    _, found = _decoded(files)
+    out = pathlib.Path(FLAGS.out)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in found:
+        _check_new(out / name)
+    for name, picture in found.items():
+        Image.fromarray(picture).save(out / name)
+        print(f"Wrote {out / name}: {picture.shape[0]} x {picture.shape[1]}")
+
+
+def verify(files, output):
+    del output
+    contents, found = _decoded(files)
+    print(f"{len(found):,} pictures, {contents.count:,} tiles: as they were written")
+
+
+def inspect(files, output):
+    del output
+    data = _read(files)
+    contents = container.read(data)
+    values = sum(h * w for _, h, w in contents.pictures) * 3
+    print(f"{len(data):,} bytes, {8 * len(data) / values:.3f} bits per dimension")
+    print(f"model: {contents.name} ({contents.model[:12]}), {contents.dtype}")
+    print(f"pictures: {len(contents.pictures):,}, {contents.count:,} tiles of {contents.size}")
+    for name, height, width in contents.pictures:
+        print(f"    {name}: {height} x {width}")
+    print("bits by factor:")
+    for name, bits in contents.bits.items():
+        print(f"    {name:15} {bits:14,}   {bits / values:.3f} per dimension")
+    print("written by:")
+    for key, value in contents.machine.items():
+        print(f"    {key:15} {value}")
+    if FLAGS.map:
+        _check_new(FLAGS.map)
+        draw_map(contents, data)
+
+
+def draw_map(contents, data):
+    """Draws the pictures of a file, and under each how many bits its pixels took."""
+    images, bits = _codec(contents).decompress_with_bits(data, _bar(contents))
+    both = zip(_pictures(contents, images), _pictures(contents, bits[..., np.newaxis]))
+    figure, axes = plt.subplots(
+        2,
+        len(contents.pictures),
+        squeeze=False,
+        layout="constrained",
+        figsize=(4 * len(contents.pictures), 7),
+    )
+    for column, (picture, places) in zip(axes.T, both):
+        column[0].imshow(picture)
+        shown = column[1].imshow(places[..., 0], cmap="magma", vmin=0)
+        figure.colorbar(shown, ax=column[1], label="bits per pixel", location="bottom")
+        for axis in column:
+            axis.axis("off")
+    figure.savefig(FLAGS.map, dpi=120)
+    print(f"Wrote {FLAGS.map}")
+
+
+COMMANDS = {
+    "compress": compress,
+    "decompress": decompress,
+    "verify": verify,
+    "inspect": inspect,
+}
+
+
+def _check_new(file):
+    if file != "-" and pathlib.Path(file).exists():
+        raise ValueError(
+            f"Expected the name of a new file. Received: {file}, which is there. Remove it first."
+        )
+
+
+def _read(files):
+    if len(files) != 1:
+        raise app.UsageError(f"Expected one compressed file. Received: {list(files)}")
+    return sys.stdin.buffer.read() if files[0] == "-" else pathlib.Path(files[0]).read_bytes()
+
+
+def _codec(contents):
+    """The codec that a file was written with: of --workdir, or the trained model that it names."""
+    if FLAGS.workdir is None and contents.name not in zoo.pretrained():
+        raise ValueError(
+            "Expected --workdir, the run of the model that wrote the file. Received: none, and "
+            f"{contents.name!r} is no trained model of the package: {', '.join(zoo.pretrained())}."
+        )
+    return Codec(pa.load(FLAGS.workdir or contents.name, dtype=contents.dtype), contents.name)
+
+
+def _bar(contents):
+    return progress.bar(contents.count, "tile").update
+
+
+def _decoded(files):
+    """A file's `Contents`, and its pictures: dict, name -> uint8 [H, W, 3]."""
+    data = _read(files)
+    contents = container.read(data)
+    images = _codec(contents).decompress(data, _bar(contents))
+    names = [name for name, *_ in contents.pictures]
+    return contents, dict(zip(names, _pictures(contents, images), strict=True))
+
+
+def _pictures(contents, images):
+    """Yields what the tiles of each picture make."""
+    first = 0
+    for _, *sides in contents.pictures:
+        count = tiles.num_tiles(sides, contents.size)
+        yield tiles.join(images[first : first + count], sides)
+        first += count
+
+
+def define_flags():
+    zoo.define_workdir()
+    flags.DEFINE_string("out", None, "The file, or for decompress the folder, to write.")
+    flags.DEFINE_string("map", None, "inspect: a picture to draw of where the bits went.")
+    flags.DEFINE_bool(
+        "portable", False, "compress: in float64, which other processors decode too, more slowly."
+    )
+
+
+if __name__ == "__main__":
+    define_flags()
+    program.run(main, ["COMMAND", "FILE..."])

@@ -1,0 +1,192 @@
+"""Compresses images by a model, and gives them back to the last bit."""
+
+import hashlib
+import json
+import zlib
+
+import numpy as np
+
+from pixelcnn_aux import backend
+from pixelcnn_aux.auxiliary import check_images
+from pixelcnn_aux.codec import container, machine
+
+
+class Codec:
+    """A lossless codec of the images that a model models, by about as many bits as it says they have.
+
+    What one has written, another with the same model reads on a machine that computes alike. On one that
+    computes otherwise, that is noticed. A model in float64 writes files that other processors agree on.
+
+    Args:
+      model: `AuxiliaryModel`. Images that contradict their auxiliary images are ruled out, where it can.
+      name: str, what the model is called, which files tell.
+      batch: int, how many images are coded together.
+
+    Raises:
+      RuntimeError: under another backend than TensorFlow.
+      ValueError: where a factor is not trained yet.
+    """
+
+    def __init__(self, model, name="", batch=64):
+        backend.require_tensorflow("the codec")
+        model.require(model.factors)
+        self._model, self._name, self._batch = model.with_exact(True), name, batch
+        self.fingerprint = fingerprint(self._model)
+        self._coding = {}  # by batch
+
+    def compress(self, images, pictures=(), progress=lambda count: None):
+        """Compresses images.
+
+        Args:
+          images: uint8 [N, H, W, C] of the model's size.
+          pictures: list of (name, H, W) of the pictures that they are tiles of, if they are.
+          progress: function that is called with the number of images done.
+
+        Returns:
+          bytes, a file's contents.
+
+        Raises:
+          ValueError: for images of another dtype or shape.
+        """
+        from pixelcnn_aux.codec.entropy import Encoder
+
+        full = self._full.likelihood
+        images = np.asarray(check_images(images, full.num_channels, full.num_values))
+        if images.shape[1:3] != self.image_size:
+            raise ValueError(
+                f"Expected images of the model's size, {self.image_size}. Received: "
+                f"{images.shape[1:3]}. Cut them into tiles of that size."
+            )
+        batch = min(self._batch, max(len(images), 1))
+        streams, bits = [], dict.fromkeys(self._model.factors, 0)
+        for first in range(0, len(images), batch):
+            part = images[first : first + batch]
+            known = {name: np.asarray(x) for name, x in self._model.auxiliaries(part).items()}
+            encoder = Encoder(known)
+            self._run(encoder, batch)
+            streams.append(encoder.words())
+            bits = {name: bits[name] + encoder.bits[name] for name in bits}
+            progress(first + len(part))
+        return container.write(
+            container.Contents(
+                model=self.fingerprint,
+                name=self._name,
+                dtype=self._full.variable_dtype,
+                size=list(self._model.image_size),
+                count=len(images),
+                batch=batch,
+                bits=bits,
+                machine=machine.describe(),
+                pictures=[list(picture) for picture in pictures],
+                streams=streams,
+                checksums=checksums(images),
+            )
+        )
+
+    @property
+    def image_size(self):
+        """(H, W) of the images."""
+        return self._model.image_size
+
+    def decompress(self, data, progress=lambda count: None):
+        """The images that were compressed.
+
+        Args:
+          data: bytes, from `compress`.
+          progress: function that is called with the number of images done.
+
+        Returns:
+          uint8 [N, H, W, C].
+
+        Raises:
+          ValueError: for a file that is damaged, of another model, or that this machine cannot decode; the
+            one that wrote it is described then. No image is returned that is not as it was.
+        """
+        return self.decompress_with_bits(data, progress)[0]
+
+    def decompress_with_bits(self, data, progress=lambda count: None):
+        """`decompress`, and where the bits went.
+
+        Returns:
+          The images, and float32 [N, H, W]: the bits of each pixel, and its share of those of the auxiliary
+          images' pixels that it is part of.
+        """
+        contents = container.read(data)
+        if contents.model != self.fingerprint:
+            raise ValueError(
+                f"Expected a file of this model. Received: one of another, {contents.name or 'unnamed'} "
+                f"({contents.model[:12]}, not {self.fingerprint[:12]}). Give the model that wrote it."
+            )
+        if tuple(contents.size) != self.image_size:
+            raise ValueError(f"Expected images of {self.image_size}. Received: {contents.size}.")
+        images, failed = [np.zeros([0, *self._shape], np.uint8)], []
+        bits = [np.zeros([0, *self.image_size], np.float32)]
+        for position, words in enumerate(contents.streams):
+            first = position * contents.batch
+            expected = contents.checksums[first : first + contents.batch]
+            decoded = self._decoded(words, contents.batch, len(expected))
+            if decoded is None:
+                failed += range(first, first + len(expected))
+            else:
+                failed += (first + np.flatnonzero(checksums(decoded[0]) != expected)).tolist()
+                images.append(decoded[0])
+                bits.append(decoded[1])
+            progress(first + len(expected))
+        if failed:
+            shown = ", ".join(map(str, failed[:5])) + (", ..." if len(failed) > 5 else "")
+            raise ValueError(
+                f"Expected images as they were written. Received: {len(failed)} of {contents.count} that "
+                f"decode otherwise on this machine ({shown}). Decode the file on one like that which wrote "
+                f"it, or write it in float64.\nWritten by: {contents.machine}\nThis one:   "
+                f"{machine.describe()}"
+            )
+        return np.concatenate(images), np.concatenate(bits)
+
+    @property
+    def _full(self):
+        return list(self._model.factors.values())[-1]
+
+    @property
+    def _shape(self):
+        return (*self.image_size, self._full.likelihood.num_channels)
+
+    def _run(self, coder, batch):
+        """The full images that a coder decides: uint8 [batch, H, W, C]."""
+        from pixelcnn_aux.codec.coding import Coding
+
+        if batch not in self._coding:
+            self._coding[batch] = Coding(self._model, batch)
+        return list(self._coding[batch].run(coder).values())[-1].numpy()
+
+    def _decoded(self, words, batch, count):
+        """Images uint8 [count, H, W, C] and bits [count, H, W]; None where this machine loses its way."""
+        import tensorflow as tf
+
+        from pixelcnn_aux.codec.entropy import Decoder
+
+        decoder = Decoder(words, count)
+        try:
+            images = self._run(decoder, batch)[:count]
+        except tf.errors.OpError:  # Values that no encoder wrote.
+            return None
+        height, width = self.image_size
+        bits = np.zeros([count, height, width], np.float32)
+        for name, (h, w) in self._model.sizes().items():
+            taken = np.array(decoder.bits[name], np.float32).reshape(h, w, -1, count)
+            of_pixels = np.moveaxis(taken.sum(axis=2), -1, 0) * (h * w / (height * width))
+            bits += of_pixels.repeat(height // h, axis=1).repeat(width // w, axis=2)
+        return images, bits
+
+
+def checksums(images):
+    """CRC-32 of the pixels of each image: uint32 [N]."""
+    return np.array([zlib.crc32(np.ascontiguousarray(image)) for image in images], np.uint32)
+
+
+def fingerprint(model):
+    """What tells a model from others: a SHA-256 of its description and its weights, hexadecimal."""
+    digest = hashlib.sha256(json.dumps(model.description(), sort_keys=True).encode())
+    for factor in model.factors.values():
+        for array in factor.get_weights():
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,98 @@
+"""Entropy coding of values by tables of their probabilities, with the range coder of `constriction`.
+
+A coder decides the values of images in the order in which models draw them: for each factor of a chain its
+name, and then table by table, one of each image of a batch. An encoder takes the values from images that it
+was given, and a decoder from what the encoder wrote. A batch may have more rows than there are images: the
+others are filled with likely values, for which nothing is written.
+"""
+
+import constriction
+import numpy as np
+
+# Tables are made into whole numbers of 24 bits in the same way by all versions 0.5.
+_TABLES = constriction.stream.model.Categorical(perfect=False)
+
+
+class Encoder:
+    """Writes the values of images.
+
+    Args:
+      images: dict, factor name -> uint8 [N, h, w, c].
+
+    Attributes:
+      bits: dict, factor name -> how many bits its images took.
+    """
+
+    def __init__(self, images):
+        self.bits = {}
+        self._images, self._name, self._values = images, None, None
+        self._coder = constriction.stream.queue.RangeEncoder()
+
+    def begin(self, name):
+        """Turns to the images of a factor."""
+        values = np.moveaxis(np.asarray(self._images[name], np.int32), 0, -1)  # [h, w, c, B]
+        self._values = iter(np.ascontiguousarray(values.reshape(-1, values.shape[-1])))
+        self._name, self.bits[name] = name, -self._coder.num_bits()
+
+    def end(self):
+        self.bits[self._name] += self._coder.num_bits()
+
+    def decide(self, tables):
+        """The next value of each image, which it writes.
+
+        Args:
+          tables: float32 [B, V], B >= N, in proportion to the probabilities; whole numbers, 0 where a value
+            cannot be.
+
+        Returns:
+          int32 [B].
+        """
+        values = next(self._values)
+        self._coder.encode(values, _TABLES, tables[: len(values)])
+        return _filled(values, tables)
+
+    def words(self):
+        """uint32 [n], what was written."""
+        return self._coder.get_compressed()
+
+
+class Decoder:
+    """Reads the values of images.
+
+    Args:
+      words: uint32 [n], what an encoder wrote.
+      count: int, N, how many images.
+
+    Attributes:
+      bits: dict, factor name -> list of float [N], of each value in turn: how many bits it took.
+    """
+
+    def __init__(self, words, count):
+        self.bits = {}
+        self._count, self._taken = count, None
+        self._coder = constriction.stream.queue.RangeDecoder(words)
+
+    def begin(self, name):
+        """As `Encoder.begin`."""
+        self._taken = self.bits[name] = []
+
+    def end(self):
+        """As `Encoder.end`."""
+
+    def decide(self, tables):
+        """As `Encoder.decide`. Raises ValueError for a value that cannot be, which no encoder wrote."""
+        coded = tables[: self._count]
+        values = self._coder.decode(_TABLES, coded)
+        shares = np.take_along_axis(coded, values[:, np.newaxis], axis=1)[:, 0]
+        if not shares.all():
+            raise ValueError("a value that its table rules out")
+        self._taken.append(np.log2(coded.sum(axis=1)) - np.log2(shares))
+        return _filled(values, tables)
+
+
+def _filled(values, tables):
+    """Values [N] of the first rows of tables [B, V], and the likeliest ones of the others: int32 [B]."""
+    if len(values) == len(tables):
+        return values
+    others = tables[len(values) :].argmax(axis=1)
+    return np.concatenate([values, others]).astype(np.int32)

@@ -1,0 +1,178 @@
+"""Tests of the codec: images come back to the last bit, of as many bits as the model says, or not at all."""
+
+import math
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux.codec import coding, container, entropy
+from pixelcnn_aux.codec.codec import Codec
+from tests import helpers
+
+NUM = 7
+
+
+def model(seed=0, **kinds):
+    """A tiny chain with random weights."""
+    made = helpers.tiny_model(**kinds)
+    for factor in made.factors.values():
+        helpers.randomize(factor, seed)
+    return made
+
+
+class RoundTripTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.model = model(exact=True, centered=True)
+        # Of other images many values are less likely than any that a table holds, and take fewer bits.
+        cls.images = cls.model.sample([[0, i] for i in range(NUM)])["image"].numpy()
+        cls.codec = Codec(cls.model, "tiny", batch=3)
+        cls.data = cls.codec.compress(cls.images)
+
+    def test_images_come_back_in_batches_with_a_ragged_last_one(self):
+        self.assertEqual([len(self.images) % 3, len(container.read(self.data).streams)], [1, 3])
+        self.assertAllEqual(self.codec.decompress(self.data), self.images)
+
+    def test_another_codec_of_the_same_model_reads_it(self):
+        other = Codec(self.model.with_exact(False), batch=5)
+        self.assertAllEqual(other.decompress(self.data), self.images)
+
+    def test_as_many_bits_as_the_likelihood_says(self):
+        bits = -self.model.log_prob(self.images).numpy().sum() / math.log(2.0)
+        contents = container.read(self.data)
+        written = 32 * sum(map(len, contents.streams))
+        # Each stream ends at a word, and tells the decoder where it is to one more.
+        self.assertBetween(written, bits * 0.999, bits * 1.001 + 64 * len(contents.streams))
+        self.assertAllClose(sum(contents.bits.values()), written, atol=96)
+
+    def test_where_the_bits_went(self):
+        images, bits = self.codec.decompress_with_bits(self.data)
+        self.assertAllEqual(images, self.images)
+        self.assertEqual(bits.shape, (NUM, *helpers.SIZE))
+        expected = -self.model.log_prob(self.images).numpy() / math.log(2.0)
+        self.assertAllClose(bits.sum(axis=(1, 2)), expected, rtol=2e-3)
+
+    def test_no_images(self):
+        data = self.codec.compress(self.images[:0])
+        self.assertEqual(self.codec.decompress(data).shape, (0, *helpers.SIZE, 3))
+
+    def test_images_that_do_not_fit(self):
+        with self.assertRaisesRegex(ValueError, "model's size, .4, 6.*Cut them into tiles"):
+            self.codec.compress(self.images[:, :2])
+        with self.assertRaisesRegex(ValueError, "uint8"):
+            self.codec.compress(self.images.astype(np.float32))
+
+    def test_another_model_is_refused(self):
+        for other in (model(1, exact=True, centered=True), model(exact=True, centered=False)):
+            with self.assertRaisesRegex(ValueError, "another, tiny .*Give the model that wrote it"):
+                Codec(other).decompress(self.data)
+
+    def test_a_machine_that_computes_otherwise(self):
+        """No image that differs is returned, and the machine that can decode it is described."""
+        other = Codec(self.model)
+        with mock.patch.object(coding, "GRID", coding.GRID * 1.01):
+            with self.assertRaisesRegex(
+                ValueError, "decode otherwise on this machine(.|\n)*Written by: .*numpy"
+            ):
+                other.decompress(self.data)
+
+    def test_damaged_files_are_refused(self):
+        random = np.random.default_rng(0)
+        for _ in range(200):
+            damaged = bytearray(self.data)
+            damaged[random.integers(len(damaged))] ^= 1 << random.integers(8)
+            with self.assertRaisesRegex(ValueError, "Expected a"):
+                self.codec.decompress(bytes(damaged))
+        for length in random.integers(0, len(self.data), 50):
+            with self.assertRaisesRegex(ValueError, "Expected a"):
+                self.codec.decompress(self.data[:length])
+
+
+class KindsTest(tf.test.TestCase):
+    """Chains of other kinds."""
+
+    def check(self, made, images, **arguments):
+        codec = Codec(made, **arguments)
+        data = codec.compress(images)
+        self.assertAllEqual(codec.decompress(data), images)
+        return data
+
+    def test_a_pyramid_of_values_that_the_network_finds_unlikely(self):
+        small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
+        made = pa.pyramid((8, 8), (4, 4), **small, exact=True, centered=True)
+        for factor in made.factors.values():
+            helpers.randomize(factor)
+        noise = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+        ends = np.stack([np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)])
+        self.check(made, np.concatenate([noise, ends]))
+
+    def test_a_chain_that_is_not_exact_and_float64(self):
+        made = pa.AuxiliaryModel.from_config(model(dtype="float64").get_config())
+        self.assertEqual(container.read(self.check(made, helpers.pictures(2))).dtype, "float64")
+
+    def test_one_factor(self):
+        made = pa.chain(
+            [], helpers.SIZE, *[{"topology": pa.networks.topology.flat(1), "filters": 4}] * 2
+        )
+        self.check(made, helpers.pictures(2))
+
+
+class TablesTest(tf.test.TestCase):
+    """What the likelihoods tell of a channel's values."""
+
+    def check(self, likelihood, values, low, high, centers):
+        random = np.random.default_rng(0)
+        params = tf.constant(random.normal(0, 2, (len(values), likelihood.num_params)), tf.float64)
+        total = 0.0
+        for channel in range(likelihood.num_channels):
+            earlier = [tf.constant(values[:, i], tf.int32) for i in range(channel)]
+            bounds = [tf.constant(x[:, channel], tf.int32) for x in (low, high)]
+            found = likelihood.value_log_probs(
+                params, channel, earlier, *bounds, [centers[:, i] for i in range(channel + 1)]
+            ).numpy()
+            self.assertAllClose(np.exp(found).sum(axis=-1), np.ones(len(values)))
+            every = np.arange(likelihood.num_values)
+            outside = (every < low[:, channel, None]) | (every > high[:, channel, None])
+            self.assertAllEqual(np.isneginf(found), outside)
+            total += found[np.arange(len(values)), values[:, channel]]
+        expected = likelihood.log_prob(params, values, low, high, centers)
+        self.assertAllClose(total, expected, rtol=1e-9)
+
+    def test_channels_add_up_to_the_likelihood_of_a_pixel(self):
+        values = np.array([[3, 7, 250], [0, 255, 128], [100, 101, 99]])
+        low, high = np.maximum(values - [9, 3, 0], 0), np.minimum(values + [2, 0, 90], 255)
+        centers = np.full(values.shape, 90.0)
+        for likelihood in (
+            pa.likelihoods.LogisticMixture(3, centered=True, unit=8.0),
+            pa.likelihoods.LogisticMixture(3),
+        ):
+            self.check(likelihood, values, low, high, centers)
+        likelihood = pa.likelihoods.Categorical(16, num_channels=2)
+        values = np.array([[3, 7], [0, 15]])
+        self.check(
+            likelihood, values, np.maximum(values - 2, 0), np.minimum(values + 1, 15), values * 1.0
+        )
+
+    def test_a_likelihood_without(self):
+        with self.assertRaisesRegex(NotImplementedError, "Define _value_log_probs"):
+            pa.likelihoods.Likelihood().value_log_probs(None, 0, [], None, None, [])
+
+
+class CodersTest(tf.test.TestCase):
+    def test_a_decoder_notices_what_no_encoder_wrote(self):
+        tables = np.zeros([1, 4], np.float32)
+        tables[0, 1] = 1
+        encoder = entropy.Encoder({"image": np.array([[[[3]]]], np.uint8)})
+        encoder.begin("image")
+        encoder.decide(tables)
+        decoder = entropy.Decoder(encoder.words(), 1)
+        decoder.begin("image")
+        with self.assertRaisesRegex(ValueError, "rules out"):
+            decoder.decide(tables)
+
+
+if __name__ == "__main__":
+    tf.test.main()

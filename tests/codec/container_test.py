@@ -1,0 +1,94 @@
+"""Tests of compressed files: what cannot be is refused before anything is made of it."""
+
+import hashlib
+import json
+import struct
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux.codec import container
+
+CONTENTS = container.Contents(
+    model="abc",
+    name="tiny",
+    dtype="float32",
+    size=[4, 6],
+    count=3,
+    batch=2,
+    bits={"image": 96},
+    machine={"processor": "one"},
+    pictures=[["a.png", 4, 6], ["b.png", 5, 6]],
+    streams=[np.array([1, 2], np.uint32), np.array([3], np.uint32)],
+    checksums=np.array([7, 8, 9], np.uint32),
+)
+
+
+def forged(**changes):
+    """A file with other fields in its header, and the checksum of a whole one."""
+    data = container.write(CONTENTS)[:-32]
+    start = len(container.MAGIC)
+    (length,) = struct.unpack("<I", data[start : start + 4])
+    header = json.loads(zlib.decompress(data[start + 4 : start + 4 + length]))
+    packed = zlib.compress(json.dumps({**header, **changes}).encode())
+    rest = data[start + 4 + length :]
+    whole = container.MAGIC + struct.pack("<I", len(packed)) + packed + rest
+    return whole + hashlib.sha256(whole).digest()
+
+
+class ContainerTest(tf.test.TestCase):
+    def test_what_is_written_is_read(self):
+        found = container.read(container.write(CONTENTS))
+        for words, expected in zip(found.streams, CONTENTS.streams, strict=True):
+            self.assertAllEqual(words, expected)
+        self.assertAllEqual(found.checksums, CONTENTS.checksums)
+        self.assertEqual(found[:-2], CONTENTS[:-2])
+        self.assertEqual(container.read(forged())._replace(streams=[]).batch, 2)
+
+    def test_claims_that_cannot_be(self):
+        for changes in (
+            {"count": 10**9},
+            {"count": 2},
+            {"count": -1},
+            {"count": 3.0},
+            {"count": True},
+            {"batch": 0},
+            {"batch": 10**9, "streams": [3]},
+            {"size": [4]},
+            {"size": [0, 6]},
+            {"size": ["4", "6"]},
+            {"streams": [2**62, 3 - 2**62]},
+            {"streams": [3]},
+            {"streams": None},
+            {"bits": {"image": "many"}},
+            {"dtype": "float16"},
+            {"model": 3},
+            {"machine": []},
+            {"pictures": [["../a.png", 4, 6], ["b.png", 5, 6]]},
+            {"pictures": [["..", 4, 6], ["b.png", 5, 6]]},
+            {"pictures": [["a.png", 4, 6]]},
+            {"pictures": [["a.png", 4, 6], ["b.png", 10**9, 10**9]]},
+            {"pictures": [["a.png", 4, 6, 7], ["b.png", 5, 6]]},
+            {"another": 1},
+        ):
+            with self.assertRaisesRegex(ValueError, "impossible header"):
+                container.read(forged(**changes))
+
+    def test_a_header_that_inflates_without_end(self):
+        packed = zlib.compress(b" " * (container._MOST + 1))
+        whole = container.MAGIC + struct.pack("<I", len(packed)) + packed
+        with self.assertRaisesRegex(ValueError, "impossible header"):
+            container.read(whole + hashlib.sha256(whole).digest())
+
+    def test_other_files_and_formats(self):
+        with self.assertRaisesRegex(ValueError, "another kind of file"):
+            container.read(b"\x89PNG\r\n\x1a\n")
+        data = bytearray(container.write(CONTENTS))
+        data[len(container.MAGIC) - 1] += 1
+        with self.assertRaisesRegex(ValueError, "format 1. Received: one of format 2"):
+            container.read(bytes(data))
+
+
+if __name__ == "__main__":
+    tf.test.main()

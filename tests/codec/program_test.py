@@ -1,0 +1,111 @@
+"""Tests of the codec's program, from picture files to picture files."""
+
+import sys
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from pixelcnn_aux.codec import __main__ as codec
+from pixelcnn_aux.codec import pictures, tiles
+from tests import helpers
+
+
+class ProgramTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = helpers.temporary_folder(cls)
+        model = helpers.tiny_model(exact=True, centered=True)
+        helpers.make_run(cls.folder / "run", model, model.factors)
+        random = np.random.default_rng(0)
+        cls.pictures = {}
+        for name, sides in (("a.png", (9, 7)), ("b.png", (4, 6))):
+            cls.pictures[name] = random.integers(0, 256, (*sides, 3), np.uint8)
+            Image.fromarray(cls.pictures[name]).save(cls.folder / name)
+        cls.file = cls.folder / "both.pxa"
+        files = [cls.folder / name for name in cls.pictures]
+        cls.run_codec("compress", *files, f"--out={cls.file}")
+
+    @classmethod
+    def run_codec(cls, *arguments):
+        return helpers.run_program(codec, *arguments, f"--workdir={cls.folder / 'run'}")
+
+    def test_pictures_come_back(self):
+        out = self.folder / "out"
+        self.run_codec("decompress", self.file, f"--out={out}")
+        for name, picture in self.pictures.items():
+            self.assertAllEqual(np.asarray(Image.open(out / name)), picture)
+        with self.assertRaisesRegex(ValueError, f"new file. Received: {out / 'a.png'}"):
+            self.run_codec("decompress", self.file, f"--out={out}")
+
+    def test_verified(self):
+        self.assertIn("2 pictures, 7 tiles: as they were", self.run_codec("verify", self.file))
+
+    def test_inspected(self):
+        file = self.folder / "map.png"
+        printed = self.run_codec("inspect", self.file, f"--map={file}")
+        for words in ("run (", "a.png: 9 x 7", "b.png: 4 x 6", "grayscale", "processor", "Wrote"):
+            self.assertIn(words, printed)
+        with Image.open(file) as drawn:
+            self.assertGreater(min(drawn.size), 100)
+
+    def test_nothing_is_overwritten(self):
+        before = self.file.read_bytes()
+        with self.assertRaisesRegex(ValueError, "new file"):
+            self.run_codec("compress", self.folder / "a.png", f"--out={self.file}")
+        self.assertEqual(self.file.read_bytes(), before)
+
+    def test_standard_input_and_output(self):
+        class Stream:
+            buffer = mock.Mock(read=self.file.read_bytes)
+
+        with mock.patch.object(sys, "stdin", Stream):
+            self.assertIn("7 tiles", self.run_codec("verify", "-"))
+
+
+class PicturesTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+
+    def test_what_would_be_lost_is_refused(self):
+        pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 4), np.uint8)
+        Image.fromarray(pixels, "RGBA").save(self.folder / "alpha.png")
+        Image.fromarray(pixels[..., 0].astype(np.uint16) * 200).save(self.folder / "deep.png")
+        Image.fromarray(pixels[..., 0]).save(self.folder / "gray.gif")
+        whole = self.folder / "whole.png"
+        Image.fromarray(pixels[..., :3]).save(whole)
+        (self.folder / "cut.png").write_bytes(whole.read_bytes()[:60])
+        (self.folder / "none.png").write_bytes(b"")
+        for name in ("alpha.png", "deep.png", "gray.gif", "cut.png", "none.png"):
+            with self.assertRaisesRegex(ValueError, f"opaque pixels.*{name}"):
+                pictures.read(self.folder / name)
+        self.assertAllEqual(pictures.read(whole), pixels[..., :3])
+
+    def test_grays_and_palettes(self):
+        gray = np.arange(20, dtype=np.uint8).reshape(4, 5)
+        Image.fromarray(gray).save(self.folder / "gray.png")
+        self.assertAllEqual(
+            pictures.read(self.folder / "gray.png"), np.repeat(gray[..., None], 3, 2)
+        )
+
+    def test_names_are_not_taken_twice(self):
+        files = ["x/a.png", "y/a.jpg", "a-2.png", "b.jpeg"]
+        self.assertEqual(pictures.names(files), ["a.png", "a-2.png", "a-2-2.png", "b.png"])
+
+
+class TilesTest(tf.test.TestCase):
+    def test_cut_and_joined(self):
+        for sides in ((4, 6), (9, 7), (1, 1), (8, 12)):
+            picture = np.random.default_rng(0).integers(0, 256, (*sides, 3), np.uint8)
+            found = tiles.cut(picture, (4, 6))
+            self.assertEqual(found.shape, (tiles.num_tiles(sides, (4, 6)), 4, 6, 3))
+            self.assertAllEqual(found[0, 0, 0], picture[0, 0])
+            self.assertAllEqual(found[-1, -1, -1], picture[-1, -1])
+            self.assertAllEqual(tiles.join(found, sides), picture)
+
+
+if __name__ == "__main__":
+    tf.test.main()
