@@ -10,10 +10,9 @@ import sys
 
 import numpy as np
 
-# Some ten times what the paper has, and more than any machine of today trains.
-LARGEST = (
-    2048  # of all that is counted: filters, blocks, components, the sides of images and kernels
-)
+# Some ten times what the paper has, and more than any machine of today trains. The first is of all that is
+# counted: filters, blocks, components, the sides of images and kernels.
+LARGEST = 2048
 MAX_HALVINGS = 8  # of an image's sides, inside a network
 MAX_PER_PIXEL = 2**20  # numbers that a layer puts out for a pixel
 MAX_PARAMETERS = 10**10  # of a factor: 40 GB in float32, and five times that while it is trained

@@ -22,7 +22,7 @@ from absl import app, flags
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import program, progress, zoo
+from pixelcnn_aux import disk, program, progress, zoo
 from pixelcnn_aux.codec import Codec, container, pictures, tiles
 
 FLAGS = flags.FLAGS
@@ -58,7 +58,8 @@ def compress(files, output):
     if FLAGS.out == "-":
         output.buffer.write(data)
     else:
-        pathlib.Path(FLAGS.out).write_bytes(data)
+        with disk.replacing(pathlib.Path(FLAGS.out), disk.AGAIN) as opened:
+            opened.write(data)
     values = sum(picture.size for picture in loaded)
     print(
         f"Wrote {FLAGS.out}: {len(data):,} bytes, {8 * len(data) / values:.3f} bits per dimension"
@@ -71,11 +72,13 @@ def decompress(files, output):
         raise app.UsageError(f"Expected --out, a folder for the pictures. Received: {FLAGS.out}")
     _, found = _decoded(files)
     out = pathlib.Path(FLAGS.out)
-    out.mkdir(parents=True, exist_ok=True)
+    with disk.explained(f"a folder to write pictures to: {out}"):
+        out.mkdir(parents=True, exist_ok=True)
     for name in found:
         _check_new(out / name)
     for name, picture in found.items():
-        Image.fromarray(picture).save(out / name)
+        with disk.replacing(out / name, disk.AGAIN) as opened:
+            Image.fromarray(picture).save(opened, "PNG")
         print(f"Wrote {out / name}: {picture.shape[0]} x {picture.shape[1]}")
 
 
@@ -123,7 +126,8 @@ def draw_map(contents, data):
         figure.colorbar(shown, ax=column[1], label="bits per pixel", location="bottom")
         for axis in column:
             axis.axis("off")
-    figure.savefig(FLAGS.map, dpi=120)
+    with disk.explained(f"to write {FLAGS.map}"):
+        figure.savefig(FLAGS.map, dpi=120)
     print(f"Wrote {FLAGS.map}")
 
 
@@ -145,7 +149,10 @@ def _check_new(file):
 def _read(files):
     if len(files) != 1:
         raise app.UsageError(f"Expected one compressed file. Received: {list(files)}")
-    return sys.stdin.buffer.read() if files[0] == "-" else pathlib.Path(files[0]).read_bytes()
+    if files[0] == "-":
+        return sys.stdin.buffer.read()
+    with disk.explained(f"to read {files[0]}"):
+        return pathlib.Path(files[0]).read_bytes()
 
 
 def _codec(contents):
