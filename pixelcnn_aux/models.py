@@ -6,6 +6,8 @@ from pixelcnn_aux.chain import DTYPES, AuxiliaryModel, known_sum
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
 
+_MIXED = ("mixed_bfloat16", "mixed_float16")  # Keras's policies
+
 
 def chain(
     transforms,
@@ -38,7 +40,8 @@ def chain(
         transform declares the sum that it fixes; `model.exact` says whether all do.
       centered: bool, whether mixtures have their locations around what that sum says, and their networks see
         how far pixels are from it; likewise.
-      dtype: str, of every float in the model; Keras's default where None.
+      dtype: str, "float32" or "float64", of every float in the model, or one of Keras's mixed policies;
+        Keras's default where None.
 
     Returns:
       `AuxiliaryModel`, randomly initialized.
@@ -49,7 +52,7 @@ def chain(
     image_size = arguments.size("image_size", image_size)
     exact, centered = arguments.flag("exact", exact), arguments.flag("centered", centered)
     if dtype is not None:
-        arguments.choice("dtype", dtype, DTYPES)
+        arguments.choice("dtype", dtype, (*DTYPES, *_MIXED))
     transforms = list(transforms)
     of_images = [likelihoods.LogisticMixture(num_components)]
     for transform in transforms:

@@ -124,7 +124,7 @@ class CurvesTest(tf.test.TestCase):
         workdir.create(self.folder / "old", {"model": {"stages": []}})
         with self.assertRaisesRegex(ValueError, "old. Received: one without factors"):
             self.run_program(self.folder / "old")
-        with self.assertRaisesRegex(FileNotFoundError, "Expected a workdir"):
+        with self.assertRaisesRegex(FileNotFoundError, "Expected the folder of a run"):
             self.run_program(self.folder / "none")
         self.assertEqual(list(self.folder.rglob("*.png")), [])
 

@@ -128,7 +128,9 @@ class LoadTest(tf.test.TestCase):
             self.assertRefused(self.folder, "description of a model")
 
     def test_no_workdir(self):
-        with self.assertRaisesRegex(FileNotFoundError, "config.json.*run"):
+        with self.assertRaisesRegex(
+            FileNotFoundError, "Expected the folder of a run.*Received: .*run"
+        ):
             pa.load(self.folder)
         self.assertFalse(self.folder.exists())
 

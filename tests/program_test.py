@@ -35,10 +35,10 @@ class PluginTest(tf.test.TestCase):
             capture_output=True,
             text=True,
         )
-        self.assertEqual(result.stdout.splitlines(), ["first", "second", "Evaluating none"])
+        self.assertEqual(result.stdout.splitlines(), ["first", "second"])
         self.assertEqual(result.returncode, 1)
         [line] = result.stderr.splitlines()
-        self.assertStartsWith(line, "FileNotFoundError: Expected a workdir")
+        self.assertStartsWith(line, "FileNotFoundError: Expected the folder of a run")
 
     def test_one_that_cannot_be_imported_is_named(self):
         self.enter_context(mock.patch.object(sys, "path", [str(self.folder), *sys.path]))

@@ -271,7 +271,7 @@ class WeightsTest(tf.test.TestCase):
             else:
                 self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 5.0), position)
                 self.assertLess(position, 512)  # what the seal does not need of its own bytes
-        self.assertGreater(found, 1300)
+        self.assertGreaterEqual(found, (len(whole) - 512) // 13)
 
     def test_nothing_is_interpreted_of_a_file_whose_seal_differs(self):
         self.set_weights(5.0)

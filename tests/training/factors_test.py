@@ -363,7 +363,7 @@ class TrainTest(tf.test.TestCase):
         config = workdir.read(self.folder)
         self.assertEqual(config["seed"], 0)
         settings = json.loads((self.folder / "image" / "training.json").read_text())
-        self.assertEqual(settings, self.setting._asdict())
+        self.assertEqual(settings, {**self.setting._asdict(), "init": None})
 
     def test_another_run_is_refused(self):
         before = helpers.contents(self.folder)
