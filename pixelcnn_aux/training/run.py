@@ -134,7 +134,9 @@ class Run:
                 # Not before: the first call compiles, and has nothing to lose.
                 stack.enter_context(stop.held())
             wait_for_all_but(_STEPS_AHEAD)
-            if stop.signal or time.monotonic() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS:
+            is_due = time.monotonic() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS
+            # An epoch's last step is saved once it is validated, which a run that goes on would leave out.
+            if (stop.signal or is_due) and self.step % self.training.steps_per_epoch:
                 wait_for_all_but(0)
                 elapsed += time.perf_counter() - start
                 self._finish(take)
