@@ -56,7 +56,7 @@ def _number(error):
     """The system's number of an error, one of `errno`; None where the system is not to blame."""
     if isinstance(error, OSError):
         return error.errno  # None if it is explained already
-    words = getattr(error, "message", "").lower()  # of a tf.errors.OpError
+    words = str(getattr(error, "message", "")).lower()  # of a tf.errors.OpError
     return next((number for number in _REMEDIES if os.strerror(number).lower() in words), None)
 
 

@@ -165,7 +165,9 @@ class Run:
             if profile.turns:
                 with paused():
                     profile.turn()
-            if stop.signal or time.monotonic() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS:
+            is_due = time.monotonic() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS
+            # An epoch's last step is saved once it is validated, which a run that goes on would leave out.
+            if (stop.signal or is_due) and self.step % self.training.steps_per_epoch:
                 with paused():
                     self._finish(take)
                     self._seconds.assign(earlier + elapsed)

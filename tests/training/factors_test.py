@@ -119,6 +119,21 @@ class StoppedRunTest(tf.test.TestCase):
             self.assertIn(state(folder)["optimizer/0"], range(2, 9))
             self.assertEndsAsUninterrupted(train(folder), folder)
 
+    def test_a_signal_at_the_last_step_of_an_epoch_stops_after_its_validation(self):
+        stop, take, calls = training.Stop(), data.Prefetched.__next__, []
+
+        def take_and_stop(batches):
+            calls.append(batches)
+            if len(calls) == 6:
+                stop.signal = signal.SIGTERM
+            return take(batches)
+
+        with mock.patch.object(data.Prefetched, "__next__", take_and_stop):
+            with self.assertRaises(training.Stopped):
+                train(self.folder, stop=stop)
+        self.assertEqual(state(self.folder)["optimizer/0"], 6)
+        self.assertEqual([row["step"] for row in rows(self.folder)], [3, 6])
+
     def test_a_signal_before_the_first_step_stops_at_once(self):
         with self.assertRaises(training.Stopped), training.Stop() as stop:
             os.kill(os.getpid(), signal.SIGTERM)
