@@ -1,4 +1,4 @@
-"""Draws the learning curves of runs together: python -m evaluate.curves --workdir runs/a --workdir runs/b.
+"""Draws the learning curves of runs together: python -m evaluate.curves --workdir runs/a runs/b.
 
 From the metrics.csv of each factor: bits per dimension of the factor's own image, in training and validation,
 against the images that were seen and against hours of training. Prints the last and the best ones as a table.
@@ -23,8 +23,8 @@ _THIN = {"linewidth": 0.8, "alpha": 0.7}  # training
 _THICK = {"linewidth": 2.0}  # validation
 
 
-def main():
-    folders = [zoo.find(path) for path in FLAGS.workdir] or [zoo.newest()]
+def main(*others):
+    folders = [zoo.find(path) for path in (*FLAGS.workdir, *others)] or [zoo.newest()]
     runs = {label: read(folder) for label, folder in labels(folders).items()}
     print_table(runs)
     out = pathlib.Path(FLAGS.out or common.outputs(folders[0]) / "curves.png")
@@ -154,11 +154,11 @@ def define_flags():
     flags.DEFINE_multi_string(
         "workdir",
         [],
-        "What training left, or the name of a trained model; repeatable. The newest run if unset.",
+        "What training left, or the name of a trained model; others may follow. The newest run if unset.",
     )
     flags.DEFINE_string("out", None, "The picture; curves.png in the first WORKDIR if unset.")
 
 
 if __name__ == "__main__":
     define_flags()
-    program.run(main)
+    program.run(main, ["WORKDIR..."])

@@ -42,7 +42,8 @@ class CurvesTest(tf.test.TestCase):
         return folder
 
     def run_program(self, *folders, **options):
-        arguments = [f"--workdir={folder}" for folder in folders]
+        first, *others = folders
+        arguments = [f"--workdir={first}", *others]
         arguments += [f"--{name}={value}" for name, value in options.items()]
         return helpers.run_program(curves, *arguments)
 

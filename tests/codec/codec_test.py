@@ -156,9 +156,23 @@ class TablesTest(tf.test.TestCase):
             likelihood, values, np.maximum(values - 2, 0), np.minimum(values + 1, 15), values * 1.0
         )
 
-    def test_a_likelihood_without(self):
+    def test_a_likelihood_of_ones_own(self):
+        """One of a single channel need not tell more than `log_prob` does."""
+
+        class Own(pa.likelihoods.Likelihood):
+            num_channels, num_values, num_params = 1, 5, 5
+
+            def _log_prob(self, params, images):
+                return pa.likelihoods.Categorical(5)._log_prob(params, images)
+
+        low, high = (tf.constant([x, x], tf.int32) for x in (1, 3))
+        params = tf.constant(np.random.default_rng(0).normal(size=(2, 5)))
+        arguments = (params, 0, [], low, high, [])
+        expected = pa.likelihoods.Categorical(5).value_log_probs(*arguments)
+        self.assertAllClose(Own().value_log_probs(*arguments), expected)
+        Own.num_channels = 2
         with self.assertRaisesRegex(NotImplementedError, "Define _value_log_probs"):
-            pa.likelihoods.Likelihood().value_log_probs(None, 0, [], None, None, [])
+            Own().value_log_probs(*arguments)
 
 
 class CodersTest(tf.test.TestCase):

@@ -10,7 +10,7 @@ from absl.testing import parameterized
 from tests import helpers
 from tests.fuzz import files
 
-CASES = {files.Config: 16, files.Variables: 16}  # what takes longer than a moment
+CASES = {files.Config: 10, files.Variables: 10}  # what takes longer than a moment
 kinds = parameterized.named_parameters((kind.__name__, kind) for kind in files.KINDS)
 
 
