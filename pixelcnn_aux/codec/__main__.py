@@ -9,6 +9,7 @@ F may be - for standard input or output.
 """
 
 import contextlib
+import itertools
 import pathlib
 import sys
 
@@ -27,6 +28,8 @@ from pixelcnn_aux.codec import Codec, container, pictures, tiles
 
 FLAGS = flags.FLAGS
 
+MAPPED = 16  # pictures, at most, side by side
+
 
 def main(command, *files):
     if command not in COMMANDS:
@@ -38,8 +41,10 @@ def main(command, *files):
 
 
 def compress(files, output):
-    if not FLAGS.out:
-        raise app.UsageError("Expected --out, the file to write. Received: none.")
+    if not FLAGS.out or not files:
+        raise app.UsageError(
+            f"Expected pictures, and --out, the file to write. Received: {list(files)}, {FLAGS.out}"
+        )
     _check_new(FLAGS.out)
     loaded = [pictures.read(pathlib.Path(file)) for file in files]
     folder = zoo.chosen()
@@ -92,10 +97,10 @@ def inspect(files, output):
     del output
     data = _read(files)
     contents = container.read(data)
-    values = sum(h * w for _, h, w in contents.pictures) * 3
+    values = sum(h * w for _, h, w in _sizes(contents)) * 3
     print(f"{len(data):,} bytes, {8 * len(data) / values:.3f} bits per dimension")
     print(f"model: {contents.name} ({contents.model[:12]}), {contents.dtype}")
-    print(f"pictures: {len(contents.pictures):,}, {contents.count:,} tiles of {contents.size}")
+    print(f"{contents.count:,} tiles of {contents.size}, of {len(contents.pictures):,} pictures")
     for name, height, width in contents.pictures:
         print(f"    {name}: {height} x {width}")
     print("bits by factor:")
@@ -113,12 +118,9 @@ def draw_map(contents, data):
     """Draws the pictures of a file, and under each how many bits its pixels took."""
     images, bits = _codec(contents).decompress_with_bits(data, _bar(contents))
     both = zip(_pictures(contents, images), _pictures(contents, bits[..., np.newaxis]))
+    both = list(itertools.islice(both, MAPPED))
     figure, axes = plt.subplots(
-        2,
-        len(contents.pictures),
-        squeeze=False,
-        layout="constrained",
-        figsize=(4 * len(contents.pictures), 7),
+        2, len(both), squeeze=False, layout="constrained", figsize=(4 * len(both), 7)
     )
     for column, (picture, places) in zip(axes.T, both):
         column[0].imshow(picture)
@@ -128,7 +130,7 @@ def draw_map(contents, data):
             axis.axis("off")
     with disk.explained(f"to write {FLAGS.map}"):
         figure.savefig(FLAGS.map, dpi=120)
-    print(f"Wrote {FLAGS.map}")
+    print(f"Wrote {FLAGS.map}: {len(both)} of {len(_sizes(contents)):,} pictures")
 
 
 COMMANDS = {
@@ -174,14 +176,20 @@ def _decoded(files):
     data = _read(files)
     contents = container.read(data)
     images = _codec(contents).decompress(data, _bar(contents))
-    names = [name for name, *_ in contents.pictures]
+    names = [name for name, *_ in _sizes(contents)]
     return contents, dict(zip(names, _pictures(contents, images), strict=True))
+
+
+def _sizes(contents):
+    """[(name, H, W)] of the pictures in a file: its images, where it was not made of pictures."""
+    numbered = ((f"{number:05}.png", *contents.size) for number in range(contents.count))
+    return contents.pictures or list(numbered)
 
 
 def _pictures(contents, images):
     """Yields what the tiles of each picture make."""
     first = 0
-    for _, *sides in contents.pictures:
+    for _, *sides in _sizes(contents):
         count = tiles.num_tiles(sides, contents.size)
         yield tiles.join(images[first : first + count], sides)
         first += count

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+import pixelcnn_aux as pa
 from pixelcnn_aux.codec import __main__ as codec
 from pixelcnn_aux.codec import pictures, tiles
 from tests import helpers
@@ -46,10 +47,19 @@ class ProgramTest(tf.test.TestCase):
     def test_inspected(self):
         file = self.folder / "map.png"
         printed = self.run_codec("inspect", self.file, f"--map={file}")
-        for words in ("run (", "a.png: 9 x 7", "b.png: 4 x 6", "grayscale", "processor", "Wrote"):
+        for words in ("run (", "a.png: 9 x 7", "b.png: 4 x 6", "grayscale", "processor", "2 of 2"):
             self.assertIn(words, printed)
         with Image.open(file) as drawn:
             self.assertGreater(min(drawn.size), 100)
+
+    def test_a_file_of_images_that_were_no_pictures(self):
+        images = helpers.pictures(2)
+        file, out = self.folder / "images.pxa", self.folder / "images"
+        file.write_bytes(pa.codec.Codec(pa.load(self.folder / "run")).compress(images))
+        self.assertIn("2 tiles of [4, 6], of 0 pictures", self.run_codec("inspect", file))
+        self.run_codec("decompress", file, f"--out={out}")
+        for number, image in enumerate(images):
+            self.assertAllEqual(np.asarray(Image.open(out / f"{number:05}.png")), image)
 
     def test_nothing_is_overwritten(self):
         before = self.file.read_bytes()
