@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import types
@@ -13,6 +14,7 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
+from absl import flags
 from PIL import Image
 
 from evaluate import bpd, common, samples
@@ -162,6 +164,23 @@ class ProgramsTest(tf.test.TestCase):
         self.assertIn(f"{again['bytes']:,} bytes", printed)
         self.assertGreater(8 * again["bytes"] / (7 * 4 * 6 * 3), again["total"])
         self.assertAllClose(again["bound"], found["bound"], rtol=1e-6)
+
+    def test_seeds_and_numbers_out_of_range_are_refused(self):
+        for arguments in (f"--seed={2**40}", f"--num={2**40}", "--num=0"):
+            with self.assertRaisesRegex(flags.IllegalFlagValueError, arguments[2:5]):
+                self.run_here(samples, arguments)
+
+    def test_weights_that_are_not_finite_have_no_figure(self):
+        run = self.folder / "runs" / "broken"
+        model = helpers.tiny_model()
+        model.factors["image"].network.weights[0].assign(
+            np.full(model.factors["image"].network.weights[0].shape, np.nan)
+        )
+        helpers.make_run(run, model, model.factors)
+        with self.assertRaisesRegex(ValueError, "'image'.*not finite in the array"):
+            self.run_here(bpd, f"--workdir={run}", "--dataset=photos")
+        self.assertFalse((run / "bpd.json").exists())
+        shutil.rmtree(run)
 
     def test_the_table_has_figures_of_each_image(self):
         results = {
