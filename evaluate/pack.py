@@ -12,7 +12,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from evaluate import common
-from pixelcnn_aux import program, weight_files, workdir, zoo
+from pixelcnn_aux import disk, program, weight_files, workdir, zoo
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
@@ -23,7 +23,10 @@ NUM_IMAGES = 500  # of the validation split, on which that is measured
 
 def main():
     folder, model = common.load()
-    bits = json.loads((folder / "bpd.json").read_text())
+    with disk.explained(
+        f"a run that evaluate.bpd --split test has evaluated, in {folder / 'bpd.json'}"
+    ):
+        bits = json.loads((folder / "bpd.json").read_text())
     target = zoo.FOLDER / FLAGS.name
     if target.exists():
         raise ValueError(f"Expected a new name. Received: {FLAGS.name}. Remove {target} first.")

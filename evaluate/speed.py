@@ -19,7 +19,6 @@ import json
 import math
 import os
 import pathlib
-import platform
 import re
 import statistics
 import time
@@ -32,6 +31,7 @@ import pixelcnn_aux as pa
 from evaluate import common, rival
 from pixelcnn_aux import disk, incremental, likelihoods, networks, program, sampling, workdir, zoo
 from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.machine import processor
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.remaining import Remaining
 
@@ -88,11 +88,9 @@ def main():
 
 
 def machine():
-    info = pathlib.Path("/proc/cpuinfo")
-    cpu = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
     gpus = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
     return {
-        "cpu": cpu[1] if cpu else platform.machine(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "gpus": [gpu.get("device_name") for gpu in gpus],
         "tensorflow": tf.__version__,

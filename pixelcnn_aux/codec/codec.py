@@ -6,9 +6,11 @@ import zlib
 
 import numpy as np
 
-from pixelcnn_aux import backend
+from pixelcnn_aux import arguments, backend, machine
 from pixelcnn_aux.auxiliary import check_images
-from pixelcnn_aux.codec import container, machine
+from pixelcnn_aux.codec import container
+
+# `coding` and `entropy` are imported where they are needed: with them come TensorFlow and constriction.
 
 
 class Codec:
@@ -20,17 +22,18 @@ class Codec:
     Args:
       model: `AuxiliaryModel`. Images that contradict their auxiliary images are ruled out, where it can.
       name: str, what the model is called, which files tell.
-      batch: int, how many images are coded together.
+      batch: int, how many images are coded together, at most `container.MAX_BATCH`.
 
     Raises:
       RuntimeError: under another backend than TensorFlow.
-      ValueError: where a factor is not trained yet.
+      ValueError: where a factor is not trained yet, or for another batch.
     """
 
     def __init__(self, model, name="", batch=64):
         backend.require_tensorflow("the codec")
         model.require(model.factors)
-        self._model, self._name, self._batch = model.with_exact(True), name, batch
+        self._model, self._name = model.with_exact(True), name
+        self._batch = arguments.whole("batch", batch, 1, container.MAX_BATCH)
         self.fingerprint = fingerprint(self._model)
         self._coding = {}  # by batch
 
@@ -167,8 +170,8 @@ class Codec:
         decoder = Decoder(words, count)
         try:
             images = self._run(decoder, batch)[:count]
-        except tf.errors.OpError:  # Values that no encoder wrote.
-            return None
+        except (tf.errors.InvalidArgumentError, tf.errors.UnknownError):
+            return None  # The decoder met values that no encoder wrote.
         height, width = self.image_size
         bits = np.zeros([count, height, width], np.float32)
         for name, (h, w) in self._model.sizes().items():

@@ -65,6 +65,11 @@ class RoundTripTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "uint8"):
             self.codec.compress(self.images.astype(np.float32))
 
+    def test_batches_that_no_file_may_have(self):
+        for batch in (0, container.MAX_BATCH + 1, 2.5):
+            with self.assertRaisesRegex(ValueError, "batch from 1 to 1,024"):
+                Codec(self.model, batch=batch)
+
     def test_another_model_is_refused(self):
         for other in (model(1, exact=True, centered=True), model(exact=True, centered=False)):
             with self.assertRaisesRegex(ValueError, "another, tiny .*Give the model that wrote it"):

@@ -1,0 +1,34 @@
+"""What is known of the machine: for measurements, and for whether two machines compute the same numbers."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import re
+
+CPUINFO = pathlib.Path("/proc/cpuinfo")  # Linux's
+_PACKAGES = ("tensorflow", "keras", "numpy", "constriction")
+
+
+def processor():
+    """What the processor is called."""
+    return _field("model name") or platform.machine()
+
+
+def describe():
+    """dict: the processor, its vector instructions, how many threads, and the versions of packages."""
+    flags = _field("flags").split()
+    kinds = ("avx2", "avx512f", "avx512_bf16", "amx_tile")
+    return {
+        "processor": processor(),
+        "instructions": " ".join(kind for kind in kinds if kind in flags),
+        "threads": os.cpu_count(),
+        **{name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def _field(name):
+    """The first value of a field of `CPUINFO`; "" where there is none."""
+    text = CPUINFO.read_text() if CPUINFO.exists() else ""
+    found = re.search(rf"^{name}\s*: (.*)", text, re.MULTILINE)
+    return found[1] if found else ""
