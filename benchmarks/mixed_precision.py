@@ -1,0 +1,79 @@
+"""What mixed precision changes: factors trained twice from the same weights, in float32 and in 16 bits.
+
+    python -m benchmarks.mixed_precision --model pyramid --preset demo
+
+Both runs of a factor have the same first weights, images, order of these and dropout masks. Prints the bits
+per dimension of the factor's own test images, and the time of a step. Each run is a folder of --out, which
+goes on where it was stopped.
+"""
+
+import pathlib
+
+from absl import flags
+
+import pixelcnn_aux as pa
+from benchmarks import exact_variants
+from pixelcnn_aux import presets, program, workdir
+from pixelcnn_aux.training import metrics, run
+
+FLAGS = flags.FLAGS
+
+PRESETS = {
+    "grayscale": presets.GRAYSCALE,
+    "pixelcnn": presets.PIXELCNN,
+    "pyramid": presets.PYRAMID,
+}
+PRECISIONS = {"float32": False, "mixed": True}
+
+
+def train(preset, name, precision):
+    """(bits per dimension of a factor's own test images, milliseconds a step) of one run."""
+    model = preset.constructor(**preset.model)
+    settings = preset.training[name]
+    epochs = -(-FLAGS.steps // settings.steps_per_epoch)
+    settings = settings._replace(
+        epochs=epochs,
+        steps_per_epoch=FLAGS.steps // epochs,
+        mixed_precision=PRECISIONS[precision],
+    )
+    folder = (
+        pathlib.Path(FLAGS.out or f"runs/mixed-precision-{FLAGS.model}-{FLAGS.preset}") / precision
+    )
+    train, validation, test = (
+        exact_variants.split(preset, model, which) for which in ("train", "validation", "test")
+    )
+    pa.train(model, {name: settings}, train, validation, folder, [name])
+    batches = test.batches(50, min(FLAGS.num_images, test.num_images))
+    bits = run.mean_bits(model.factors[name], (model.pair(name, batch) for batch in batches))
+    last = metrics.read(workdir.metrics(folder, name))[-1]
+    return bits, 1000 * settings.batch_size / last["images_per_s"]
+
+
+def main():
+    preset = PRESETS[FLAGS.model][FLAGS.preset]
+    results = {
+        name: {precision: train(preset, name, precision) for precision in PRECISIONS}
+        for name in preset.training
+        if FLAGS.factor in ("all", name)
+    }
+    print(f"{'factor':12} {'float32':>8} {'mixed':>8} {'change':>8}   milliseconds a step, ratio")
+    for name, of in results.items():
+        (bits, time), (mixed, faster) = of["float32"], of["mixed"]
+        print(
+            f"{name:12} {bits:8.4f} {mixed:8.4f} {mixed - bits:+8.4f}   {time:.0f}, {faster:.0f}, "
+            f"{faster / time:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    flags.DEFINE_enum("model", "pyramid", list(PRESETS), "Whose factors.")
+    flags.DEFINE_string("preset", "demo", "Its preset.")
+    flags.DEFINE_string("factor", "all", "Which of its factors.")
+    flags.DEFINE_integer("steps", 1000, "Of each run.", lower_bound=1)
+    flags.DEFINE_integer("num_images", 1000, "Test images, at most.", lower_bound=1)
+    flags.DEFINE_string(
+        "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
+    )
+    flags.DEFINE_string("image_dir", None, "The images of a preset that needs a folder.")
+    flags.DEFINE_string("out", None, "A folder; runs/mixed-precision-MODEL-PRESET if unset.")
+    program.run(main)
