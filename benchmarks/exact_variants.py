@@ -23,7 +23,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, presets, program, workdir
-from pixelcnn_aux.training import metrics
+from pixelcnn_aux.training import metrics, precision
 
 FLAGS = flags.FLAGS
 
@@ -46,6 +46,7 @@ def train(way, folder):
         # The learning rate ends where the preset's does.
         decay = settings.decay ** (settings.epochs / FLAGS.epochs)
         settings = settings._replace(epochs=FLAGS.epochs, decay=decay)
+    settings = settings._replace(mixed_precision=precision.is_mixed(folder, name))
     images, validation = (split(preset, model, which) for which in ("train", "validation"))
     pa.train(model, {name: settings}, images, validation, folder, [name])
     return model, model.factors[name], name

@@ -65,6 +65,16 @@ def record_training(path, factor, settings):
     _write_or_agree(training(path, factor), settings, path, f"{factor}.")
 
 
+def recorded_training(path, factor):
+    """How a factor is trained, as `record_training` wrote it; None where its training has not begun.
+
+    Raises:
+      ValueError: if the file is damaged.
+    """
+    file = training(path, factor)
+    return _read_json(file) if file.exists() else None
+
+
 def _write_or_agree(file, settings, path, prefix=""):
     settings = json.loads(json.dumps(settings))
     with disk.explained(f"to write {file}"):

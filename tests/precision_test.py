@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import training
+from pixelcnn_aux import machine, training
 from pixelcnn_aux.training import Training, precision
 from tests import helpers
 
@@ -108,15 +108,35 @@ class MixedPrecisionTest(tf.test.TestCase):
         self.assertIn(precision.policy(), POLICIES)
 
     def test_which_processors_are_fast_in_bfloat16(self):
-        for cpuinfo, fast in (
-            ("vendor_id: GenuineIntel flags: avx512f avx512_bf16", False),
-            ("vendor_id: GenuineIntel flags: avx512f avx512_bf16 amx_bf16", True),
-            ("vendor_id: AuthenticAMD flags: avx512f avx512_bf16", True),
-            ("vendor_id: AuthenticAMD flags: avx2", False),
-            ("Features: fp asimd bf16", True),
+        cpuinfo = helpers.temporary_folder(self) / "cpuinfo"
+        intel, amd = (
+            "vendor_id\t: GenuineIntel\nflags\t\t: ",
+            "vendor_id\t: AuthenticAMD\nflags\t\t: ",
+        )
+        for text, fast in (
+            (f"{intel}fpu avx512f avx512_bf16\n", False),
+            (f"{intel}fpu avx512f avx512_bf16 amx_bf16 amx_tile\n", True),
+            (f"{amd}fpu avx512f avx512_bf16\n", True),
+            (f"{amd}fpu avx2\n", False),
+            ("Features\t: fp asimd bf16\n", False),
             ("", False),
         ):
-            self.assertEqual(precision._is_fast(cpuinfo), fast, cpuinfo)
+            cpuinfo.write_text(text)
+            with mock.patch.object(machine, "CPUINFO", cpuinfo):
+                self.assertEqual(machine.is_fast_in_bfloat16(), fast, text)
+                self.assertEqual(precision.is_faster(), fast, text)
+        with mock.patch.object(machine, "CPUINFO", cpuinfo.with_name("none")):
+            self.assertFalse(machine.is_fast_in_bfloat16())
+
+    def test_on_gpus_it_has_to_be_asked_for(self):
+        with (
+            mock.patch.object(machine, "is_fast_in_bfloat16", lambda: True),
+            mock.patch.object(precision, "_capabilities_of_gpus", lambda: [(9, 0)]),
+        ):
+            self.assertFalse(precision.is_faster())
+            self.assertEqual(precision.policy(), "mixed_bfloat16")
+        with mock.patch.object(precision, "_capabilities_of_gpus", lambda: [(7, 0)]):
+            self.assertEqual(precision.policy(), "mixed_float16")
 
 
 if __name__ == "__main__":

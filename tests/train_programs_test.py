@@ -19,6 +19,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, presets, training, workdir
+from pixelcnn_aux.training import precision
 from tests import helpers
 from train import runner
 
@@ -64,6 +65,7 @@ class FlagsTest(tf.test.TestCase):
         self.runs = helpers.temporary_folder(self) / "runs"
         self.load = mock.Mock(side_effect=load_pictures)
         self.train_factor = mock.Mock(side_effect=lambda model, name, *_: model.factors[name])
+        self.mixed_is_faster = False
 
     def run_program(self, *arguments):
         """Its output. Its flags are its own, so that programs beside it may define the same ones."""
@@ -89,6 +91,7 @@ class FlagsTest(tf.test.TestCase):
             mock.patch.object(workdir, "RUNS", self.runs),
             mock.patch.object(data, "load", self.load),
             mock.patch.object(training.factors, "train_factor", self.train_factor),
+            mock.patch.object(precision, "is_faster", lambda: self.mixed_is_faster),
             contextlib.redirect_stdout(output),
         ):
             runner.run("grayscale", shared)
@@ -182,6 +185,23 @@ class FlagsTest(tf.test.TestCase):
         self.assertEqual(self.remat_and_profile(), (True, False))
         self.run_program("--factor=grayscale", "--profile")
         self.assertEqual(self.remat_and_profile(), (False, True))
+
+    def test_mixed_precision_where_it_is_faster_and_as_a_run_was_begun(self):
+        def is_mixed(*arguments):
+            self.run_program("--factor=image", *arguments)
+            return self.train_factor.call_args.args[4].mixed_precision
+
+        for faster in (False, True):
+            self.mixed_is_faster = faster
+            self.assertEqual(is_mixed(), faster)
+            self.assertEqual(is_mixed("--mixed_precision"), True)
+            self.assertEqual(is_mixed("--nomixed_precision"), False)
+            for begun in (False, True):
+                folder = self.runs / f"{faster}-{begun}"
+                self.run_program(f"--workdir={folder}")
+                settings = TRAINING["image"]._replace(mixed_precision=begun)
+                workdir.record_training(folder, "image", settings._asdict())
+                self.assertEqual(is_mixed(f"--workdir={folder}"), begun)
 
     def test_unknown_values_are_refused_with_the_known_ones_shown(self):
         for argument, known in (

@@ -6,6 +6,7 @@ import sys
 from absl import flags
 
 from pixelcnn_aux import data, program, training, workdir
+from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS
 
@@ -44,14 +45,21 @@ def define_flags(presets):
         define = flags.DEFINE_float if name in ("learning_rate", "decay") else flags.DEFINE_integer
         define(name, None, "Overrides the preset's, of the factors that are trained.")
     flags.DEFINE_integer("accumulate", 1, "In how many parts a device takes its images of a batch.")
-    flags.DEFINE_bool("mixed_precision", False, "Whether the networks compute in 16 bits.")
+    flags.DEFINE_bool(
+        "mixed_precision",
+        None,
+        "Whether the networks compute in 16 bits. If unset, as the run was begun; a new one does where that "
+        "is known to be faster on this machine.",
+    )
     flags.DEFINE_bool("remat", False, "Less memory, more time: blocks are evaluated twice.")
     flags.DEFINE_bool("profile", False, "Traces a few steps for TensorBoard's profile plugin.")
 
 
-def overridden(settings):
-    """A factor's `Training`, with what the flags override."""
+def overridden(settings, folder, factor):
+    """A factor's `Training`, with what the flags override, and in the precision of this run."""
     values = {name: getattr(FLAGS, name) for name in (*_OVERRIDES, "accumulate", "mixed_precision")}
+    if FLAGS.mixed_precision is None:
+        values["mixed_precision"] = precision.is_mixed(folder, factor)
     return settings._replace(**{name: x for name, x in values.items() if x is not None})
 
 
@@ -74,7 +82,7 @@ def train(name, preset_name, preset, factors, strategy, stop):
     images = data.load(dataset, "train", model.image_size, **read)
     validation = data.load(dataset, "validation", model.image_size, **read)
     folder = pathlib.Path(FLAGS.workdir or workdir.RUNS / f"{name}-{preset_name}-{dataset}")
-    settings = {factor: overridden(preset.training[factor]) for factor in factors}
+    settings = {factor: overridden(preset.training[factor], folder, factor) for factor in factors}
     training.train(
         *(model, settings, images, validation, folder, factors, FLAGS.seed),
         *(strategy, FLAGS.remat, stop, FLAGS.init, FLAGS.profile),

@@ -1,12 +1,8 @@
-"""Mixed precision: in which 16-bit floats the machine at hand computes."""
-
-import pathlib
+"""Mixed precision: in which 16-bit floats the machine at hand computes, and whether that is faster."""
 
 from absl import logging
 
-from pixelcnn_aux import backend
-
-_CPUINFO = pathlib.Path("/proc/cpuinfo")
+from pixelcnn_aux import backend, machine, workdir
 
 
 def policy():
@@ -15,24 +11,10 @@ def policy():
     bfloat16, unless there is a GPU that has none. Without a GPU, a warning says so where the processor is not
     known to be fast in it.
     """
-    if backend.NAME == "tensorflow":
-        import tensorflow as tf
-
-        gpus = tf.config.list_physical_devices("GPU")
-        capabilities = [
-            tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus
-        ]
-        on_accelerator = bool(gpus)
-    else:
-        import jax
-
-        devices = jax.devices()
-        on_accelerator = devices[0].platform != "cpu"
-        capabilities = [getattr(device, "compute_capability", None) for device in devices]
-        capabilities = [tuple(map(int, x.split("."))) if x else None for x in capabilities]
+    capabilities = _capabilities_of_gpus()
     if any(capability and capability < (8, 0) for capability in capabilities):
         return "mixed_float16"
-    if not on_accelerator and not _is_fast(_CPUINFO.read_text() if _CPUINFO.exists() else ""):
+    if not capabilities and not machine.is_fast_in_bfloat16():
         logging.warning(
             "Expected a processor that is fast in bfloat16, for mixed precision. Received: one of which that "
             "is not known. It may be slower than float32: compare the first epochs of both."
@@ -40,12 +22,36 @@ def policy():
     return "mixed_bfloat16"
 
 
-def _is_fast(cpuinfo):
-    """Whether the processor that Linux describes computes faster in bfloat16 than in float32.
+def is_mixed(folder, factor):
+    """Whether a run computes in mixed precision that does not say: as it was begun; where faster, if new.
 
-    With AMX, or as an ARM processor that has it. Of those with AVX512-BF16 alone AMD's are faster with it,
-    and on Intel's a convolution takes twice as long.
+    Args:
+      folder: path of the workdir.
+      factor: str.
     """
-    if "amx_bf16" in cpuinfo or " bf16" in cpuinfo:
-        return True
-    return "avx512_bf16" in cpuinfo and "AuthenticAMD" in cpuinfo
+    begun = workdir.recorded_training(folder, factor)
+    return begun["mixed_precision"] if begun else is_faster()
+
+
+def is_faster():
+    """Whether mixed precision is known to be faster than float32 on this machine.
+
+    It was measured under TensorFlow on processors alone.
+    """
+    measured = backend.NAME == "tensorflow" and not _capabilities_of_gpus()
+    return measured and machine.is_fast_in_bfloat16()
+
+
+def _capabilities_of_gpus():
+    """The compute capability of each accelerator, (major, minor); None for one that has none."""
+    if backend.NAME == "tensorflow":
+        import tensorflow as tf
+
+        details = tf.config.experimental.get_device_details
+        gpus = tf.config.list_physical_devices("GPU")
+        return [details(gpu).get("compute_capability") for gpu in gpus]
+    import jax
+
+    devices = [device for device in jax.devices() if device.platform != "cpu"]
+    capabilities = [getattr(device, "compute_capability", None) for device in devices]
+    return [tuple(map(int, x.split("."))) if x else None for x in capabilities]
