@@ -66,8 +66,7 @@ def evaluate(model, factor, name):
     for batch in images.batches(50, min(FLAGS.num_images, images.num_images)):
         pair = model.pair(name, batch)
         nats += [np.sum(x, dtype=np.float64) for x in exact.bound_and_exact(*pair)]
-        known = factor.fixed_sum.of_images(*pair) if factor.fixed_sum else ()
-        pixels = factor.likelihood.log_prob(factor.params(*pair), pair[0], *known)
+        pixels = factor.pixel_log_prob(*pair)
         blocks = tf.reshape(
             pixels, [-1, pixels.shape[1] // ratio, ratio, pixels.shape[2] // ratio, ratio]
         )

@@ -2,11 +2,12 @@
 
     python -m benchmarks.mixed_precision --model pyramid --preset demo
 
-Both runs of a factor have the same first weights, images, order of these and dropout masks. Prints the bits
-per dimension of the factor's own test images, and the time of a step. Each run is a folder of --out, which
+Both runs of a factor have the same first weights, images, order of these and dropout masks. Prints bits per
+dimension of full test images, factor by factor, and the time of a step. Each run is a folder of --out, which
 goes on where it was stopped.
 """
 
+import math
 import pathlib
 
 from absl import flags
@@ -27,7 +28,7 @@ PRECISIONS = {"float32": False, "mixed": True}
 
 
 def train(preset, name, precision):
-    """(bits per dimension of a factor's own test images, milliseconds a step) of one run."""
+    """(bits per dimension of full test images, milliseconds a step) of one run of a factor."""
     model = preset.constructor(**preset.model)
     settings = preset.training[name]
     epochs = -(-FLAGS.steps // settings.steps_per_epoch)
@@ -44,7 +45,10 @@ def train(preset, name, precision):
     )
     pa.train(model, {name: settings}, train, validation, folder, [name])
     batches = test.batches(50, min(FLAGS.num_images, test.num_images))
-    bits = run.mean_bits(model.factors[name], (model.pair(name, batch) for batch in batches))
+    factor = model.factors[name]
+    own = run.mean_bits(factor, (model.pair(name, batch) for batch in batches))
+    values = math.prod(model.sizes()[name]) * factor.likelihood.num_channels
+    bits = own * values / (3 * math.prod(model.image_size))
     last = metrics.read(workdir.metrics(folder, name))[-1]
     return bits, 1000 * settings.batch_size / last["images_per_s"]
 
@@ -58,11 +62,11 @@ def main():
     }
     print(f"{'factor':12} {'float32':>8} {'mixed':>8} {'change':>8}   milliseconds a step, ratio")
     for name, of in results.items():
-        (bits, time), (mixed, faster) = of["float32"], of["mixed"]
-        print(
-            f"{name:12} {bits:8.4f} {mixed:8.4f} {mixed - bits:+8.4f}   {time:.0f}, {faster:.0f}, "
-            f"{faster / time:.2f}"
-        )
+        (bits, before), (mixed, after) = of.values()
+        times = f"{before:.0f}, {after:.0f}, {after / before:.2f}"
+        print(f"{name:12} {bits:8.4f} {mixed:8.4f} {mixed - bits:+8.4f}   {times}")
+    totals = [sum(of[precision][0] for of in results.values()) for precision in PRECISIONS]
+    print(f"{'total':12} {totals[0]:8.4f} {totals[1]:8.4f} {totals[1] - totals[0]:+8.4f}")
 
 
 if __name__ == "__main__":

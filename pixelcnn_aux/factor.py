@@ -114,7 +114,10 @@ class Factor(keras.Model):
         self.auxiliary_likelihood = auxiliary_likelihood
         self._compiled = {
             method.__name__: backend.compiled(method, self)
-            for method in (self._features, self._params, self._log_prob, self._bound_and_exact)
+            for method in (
+                *(self._features, self._params),
+                *(self._log_prob, self._pixel_log_prob, self._bound_and_exact),
+            )
         }
         levels = [0] if embedding is None else embedding.topology.levels()
         # An embedding may end at a finer resolution than that of x_hat, which is the one of x.
@@ -304,18 +307,20 @@ class Factor(keras.Model):
         return self(inputs, training=False)
 
     def _log_prob(self, inputs):
+        return _of_images(self._pixel_log_prob(inputs))
+
+    def _pixel_log_prob(self, inputs):
         return self._nats(self._params(inputs), inputs, self.fixed_sum)
 
     def _bound_and_exact(self, inputs):
         params, bounding = self._params(inputs), None
         if self.likelihood.centered:
             bounding = self.fixed_sum.with_exact(False)
-        return [self._nats(params, inputs, x) for x in (bounding, self.fixed_sum)]
+        return [_of_images(self._nats(params, inputs, x)) for x in (bounding, self.fixed_sum)]
 
     def _nats(self, params, inputs, fixed_sum):
         images = inputs if self.embedding is None else inputs[0]
-        nats = self.likelihood.log_prob(params, images, **self._known(fixed_sum, inputs))
-        return ops.sum(nats, axis=(1, 2))
+        return self.likelihood.log_prob(params, images, **self._known(fixed_sum, inputs))
 
     def _known(self, fixed_sum, inputs):
         """What a sum says about images: keyword arguments of `likelihood.log_prob`."""
@@ -416,6 +421,13 @@ class Factor(keras.Model):
         """
         return self._evaluate("_log_prob", self.inputs(images, auxiliary))
 
+    def pixel_log_prob(self, images, auxiliary=None):
+        """log p(pixel | the pixels before it, x_hat) in nats: float32 [B, H, W], which add up to `log_prob`.
+
+        Takes and raises what `log_prob` does.
+        """
+        return self._evaluate("_pixel_log_prob", self.inputs(images, auxiliary))
+
     def bound_and_exact(self, images, auxiliary=None):
         """`log_prob` as if the factor were not exact, and as it is, evaluating the networks once.
 
@@ -449,6 +461,11 @@ class BitsPerDim(keras.losses.Loss):
     def call(self, known, params):
         images, *bounds = known
         return self._likelihood.bits_per_dim(images, params, *bounds)
+
+
+def _of_images(nats):
+    """Sums over the pixels of each image: [B, H, W] -> [B]."""
+    return ops.sum(nats, axis=(1, 2))
 
 
 def _unnamed(description):

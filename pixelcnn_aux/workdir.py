@@ -72,7 +72,12 @@ def recorded_training(path, factor):
       ValueError: if the file is damaged.
     """
     file = training(path, factor)
-    return _read_json(file) if file.exists() else None
+    if not file.exists():
+        return None
+    found = _read_json(file)
+    if not isinstance(found, dict):
+        raise ValueError(f"Expected settings in {file}. Received: {found!r}")
+    return found
 
 
 def _write_or_agree(file, settings, path, prefix=""):

@@ -30,7 +30,7 @@ def is_mixed(folder, factor):
       factor: str.
     """
     begun = workdir.recorded_training(folder, factor)
-    return begun["mixed_precision"] if begun else is_faster()
+    return begun.get("mixed_precision", False) if begun else is_faster()
 
 
 def is_faster():

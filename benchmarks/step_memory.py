@@ -1,0 +1,90 @@
+"""What a training step holds in memory and how long it takes, with rematerialized blocks and without.
+
+    python -m benchmarks.step_memory --model pyramid --preset cifar10 --batch_sizes 16,64
+
+Each case is a process of its own, which takes two steps of the preset's last factor, on random images. The
+time is the second step's. The memory is the process's peak, less what it held before there was a factor to
+train. Beside it stands what `evaluate.cost` computes: weights, gradients, optimizer and the activations that
+are kept.
+"""
+
+import multiprocessing
+import resource
+import time
+
+import numpy as np
+from absl import flags
+
+from benchmarks.mixed_precision import PRESETS
+from evaluate import cost
+from pixelcnn_aux import program, training
+from pixelcnn_aux.training import steps
+
+FLAGS = flags.FLAGS
+
+POLICIES = {"float32": None, "bfloat16": "mixed_bfloat16"}
+
+
+def peak():
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def measure(model_name, preset_name, batch_size, policy, remat):
+    """(bytes, seconds) of a step."""
+    preset = PRESETS[model_name][preset_name]
+    model = preset.constructor(**preset.model)
+    before = peak()
+    name = list(model.factors)[-1]
+    factor = model.new_factor(name, policy)
+    optimizer = training.AveragingAdam(1e-3)
+    optimizer.build(factor.trainable_variables)
+    take = steps.make(model, name, factor, optimizer, training.default_strategy(), remat=remat)
+    shape = (batch_size, *model.image_size, 3)
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    for _ in range(2):
+        start = time.perf_counter()
+        for figure in take(images):
+            float(figure)
+        seconds = time.perf_counter() - start
+    return peak() - before, seconds
+
+
+def computed(batch_size):
+    """dict, as of `cost.memory`."""
+    preset = PRESETS[FLAGS.model][FLAGS.preset]
+    model = preset.constructor(**preset.model)
+    sizes, given = model.sizes(), None
+    *others, name = sizes
+    if others:
+        given = (*sizes[others[-1]], model.factors[others[-1]].likelihood.num_channels)
+    factor = model.factors[name]
+    image = (*sizes[name], factor.likelihood.num_channels)
+    mixed = model.new_factor(name, "mixed_bfloat16")
+    return cost.factor_cost(factor, mixed, image, given, batch_size, 1, 1.0)["bytes"]
+
+
+def main():
+    spawn = multiprocessing.get_context("spawn")
+    print("batch  precision  blocks            GB  computed  s a step", flush=True)
+    for batch_size in map(int, FLAGS.batch_sizes):
+        expected = computed(batch_size)
+        for precision in FLAGS.precisions:
+            for remat in (False, True):
+                case = (FLAGS.model, FLAGS.preset, batch_size, POLICIES[precision], remat)
+                with spawn.Pool(1) as process:
+                    held, seconds = process.apply(measure, case)
+                blocks = "rematerialized" if remat else "kept"
+                name = f"in all, {precision}" + (", rematerialized" if remat else "")
+                print(
+                    f"{batch_size:5}  {precision:9}  {blocks:14} {held / 1e9:5.2f} "
+                    f"{expected[name] / 1e9:9.2f} {seconds:9.2f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    flags.DEFINE_enum("model", "pyramid", list(PRESETS), "Whose last factor.")
+    flags.DEFINE_string("preset", "cifar10", "Its preset.")
+    flags.DEFINE_list("batch_sizes", ["16"], "Images a step.")
+    flags.DEFINE_list("precisions", list(POLICIES), "float32, bfloat16 or both.")
+    program.run(main)
