@@ -51,16 +51,8 @@ def measure(model_name, preset_name, batch_size, policy, remat):
 
 def computed(batch_size):
     """dict, as of `cost.memory`."""
-    preset = PRESETS[FLAGS.model][FLAGS.preset]
-    model = preset.constructor(**preset.model)
-    sizes, given = model.sizes(), None
-    *others, name = sizes
-    if others:
-        given = (*sizes[others[-1]], model.factors[others[-1]].likelihood.num_channels)
-    factor = model.factors[name]
-    image = (*sizes[name], factor.likelihood.num_channels)
-    mixed = model.new_factor(name, "mixed_bfloat16")
-    return cost.factor_cost(factor, mixed, image, given, batch_size, 1, 1.0)["bytes"]
+    of_factors = cost.factors_costs(PRESETS[FLAGS.model][FLAGS.preset], batch_size, efficiency=1.0)
+    return list(of_factors.values())[-1]["bytes"]
 
 
 def main():

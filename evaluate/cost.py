@@ -36,17 +36,7 @@ ADAM_AND_AVERAGE = 3  # two moments of each weight, and its exponential average
 
 def main():
     preset = find_preset(FLAGS.model, FLAGS.preset)
-    model = preset.constructor(**preset.model)
-    given, factors = None, {}
-    for name, (height, width) in model.sizes().items():
-        factor = model.factors[name]
-        image = (height, width, factor.likelihood.num_channels)
-        batch_size, steps = schedule(preset.training[name], FLAGS.batch_size)
-        mixed = model.new_factor(name, "mixed_bfloat16")
-        factors[name] = factor_cost(
-            factor, mixed, image, given, batch_size, steps, FLAGS.efficiency
-        )
-        given = image
+    factors = factors_costs(preset, FLAGS.batch_size, FLAGS.efficiency)
     result = {
         "model": FLAGS.model,
         "preset": FLAGS.preset,
@@ -72,6 +62,20 @@ def find_preset(model, name):
             "Choose one of them, or another --model."
         )
     return PRESETS[model][name]
+
+
+def factors_costs(preset, batch_size, efficiency):
+    """What training each factor of a preset costs: dict, name -> dict as of `factor_cost`."""
+    model = preset.constructor(**preset.model)
+    given, costs = None, {}
+    for name, (height, width) in model.sizes().items():
+        factor = model.factors[name]
+        image = (height, width, factor.likelihood.num_channels)
+        mixed = model.new_factor(name, "mixed_bfloat16")
+        of_steps = schedule(preset.training[name], batch_size)
+        costs[name] = factor_cost(factor, mixed, image, given, *of_steps, efficiency)
+        given = image
+    return costs
 
 
 def schedule(training, batch_size=None):

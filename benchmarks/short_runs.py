@@ -1,0 +1,104 @@
+"""What to change in a preset: one of its factors trained in several ways, for the same time each.
+
+    python -m benchmarks.short_runs --model pyramid --preset small --factor 32x32 --minutes 10 \
+        "" filters=48 batch_size=8 "batch_size=8 learning_rate=0.003"
+
+Each argument is a way: what it changes in the preset's model or in the factor's `Training`, "" for nothing.
+How many steps a way has follows from how long one takes it, measured at its start; the learning rate ends
+at the same share of its start in all of them. Prints bits per dimension of the factor's own validation
+images. Each way is a run in a folder of --out, which goes on where it was stopped.
+"""
+
+import pathlib
+import time
+
+import numpy as np
+from absl import flags
+
+import pixelcnn_aux as pa
+from benchmarks import exact_variants
+from benchmarks.mixed_precision import PRESETS
+from pixelcnn_aux import program, workdir
+from pixelcnn_aux.training import Training, default_strategy, metrics, optimizer, precision, steps
+
+FLAGS = flags.FLAGS
+
+EPOCHS = 5  # points of each curve
+TIMED = 12  # steps, after as many that are not
+
+
+def changes(way):
+    """(what it changes in a model, what in a `Training`), dicts of a way such as "filters=48 epochs=2"."""
+    pairs = dict(pair.split("=", 1) for pair in way.split())
+    values = {name: _number(text) for name, text in pairs.items()}
+    of_training = {name: x for name, x in values.items() if name in Training._fields}
+    return {name: x for name, x in values.items() if name not in of_training}, of_training
+
+
+def _number(text):
+    return float(text) if "." in text or "e" in text else int(text)
+
+
+def seconds_a_step(model, name, training):
+    """How long a step takes, from random images."""
+    factor = model.new_factor(name, precision.policy() if training.mixed_precision else None)
+    adam = optimizer.AveragingAdam(training.learning_rate)
+    adam.build(factor.trainable_variables)
+    take = steps.make(model, name, factor, adam, default_strategy())
+    shape = (training.batch_size, *model.image_size, 3)
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    for _ in range(2):
+        start = time.perf_counter()
+        for _ in range(TIMED):
+            loss, _ = take(images)
+        float(loss)
+    return (time.perf_counter() - start) / TIMED
+
+
+def train(way):
+    """The parameters of a way, its settings, and the last row of its metrics."""
+    preset = PRESETS[FLAGS.model][FLAGS.preset]
+    of_model, of_training = changes(way)
+    model = preset.constructor(**{**preset.model, **of_model})
+    name = FLAGS.factor or list(model.factors)[-1]
+    settings = preset.training[name]._replace(**of_training)
+    folder = pathlib.Path(FLAGS.out or f"runs/short-{FLAGS.model}-{FLAGS.preset}")
+    folder /= way.replace(" ", "-") or "unchanged"
+    if begun := workdir.recorded_training(folder, name):
+        settings = Training(**{field: begun[field] for field in Training._fields})
+    else:
+        settings = settings._replace(mixed_precision=precision.is_mixed(folder, name))
+        count = int(60 * FLAGS.minutes / seconds_a_step(model, name, settings) / EPOCHS)
+        decay = FLAGS.last_rate ** (1 / (EPOCHS * count))
+        settings = settings._replace(epochs=EPOCHS, steps_per_epoch=count, decay=decay)
+    images, validation = (
+        exact_variants.split(preset, model, which) for which in ("train", "validation")
+    )
+    pa.train(model, {name: settings}, images, validation, folder, [name])
+    row = metrics.read(workdir.metrics(folder, name))[-1]
+    return model.factors[name].count_params(), settings, row
+
+
+def main(*ways):
+    results = {way: train(way) for way in ways}
+    print(f"{'way':40} {'parameters':>10} {'steps':>7} {'images':>8} {'ms a step':>9} {'bits':>7}")
+    for way, (parameters, settings, row) in results.items():
+        milliseconds = 1000 * settings.batch_size / row["images_per_s"]
+        print(
+            f"{way or 'unchanged':40} {parameters:10,} {row['step']:7,} {row['images']:8,} "
+            f"{milliseconds:9.0f} {row['val_bits_per_dim']:7.4f}"
+        )
+
+
+if __name__ == "__main__":
+    flags.DEFINE_enum("model", "pyramid", list(PRESETS), "Whose factor.")
+    flags.DEFINE_string("preset", "small", "What the ways change.")
+    flags.DEFINE_string("factor", None, "Which of its factors; the last if unset.")
+    flags.DEFINE_float("minutes", 10.0, "Of each way's steps.", lower_bound=0.1)
+    flags.DEFINE_float("last_rate", 0.1, "The learning rate at the end, over that of the start.")
+    flags.DEFINE_string(
+        "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
+    )
+    flags.DEFINE_string("image_dir", None, "The images of a preset that needs a folder.")
+    flags.DEFINE_string("out", None, "A folder; runs/short-MODEL-PRESET if unset.")
+    program.run(main, ["WAY..."])
