@@ -34,6 +34,9 @@ setup(
         ],  # 0.25 of TensorFlow Probability does not know its newer versions
         "photos": ["scikit-image"],
         "serving": ["tensorflow-serving-api>=2.21"],
-        "test": ["pytest", "pytest-xdist", "ruff", "scikit-image", "tensorflow-serving-api>=2.21"],
+        "test": [
+            *("ipykernel", "nbclient"),  # the tutorial
+            *("pytest", "pytest-xdist", "ruff", "scikit-image", "tensorflow-serving-api>=2.21"),
+        ],
     },
 )

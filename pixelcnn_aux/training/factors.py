@@ -135,9 +135,10 @@ def train_factor(
             workdir.record_training(folder, name, settings)
         run = Run(model, name, images, training, folder, seed, strategy, hosts, start)
         if hosts.chief:
-            parameters = run.average.count_params()
+            parameters, computing = run.average.count_params(), run.policy or "float32"
             print(
-                f"{name}: {parameters:,} parameters, step {run.step:,} of {run.steps:,}", flush=True
+                f"{name}: {parameters:,} parameters, {computing}, step {run.step:,} of {run.steps:,}",
+                flush=True,
             )
         if run.step < run.steps:
             run.train(images, validation_images, remat, stop or Stop(), profile)

@@ -43,15 +43,15 @@ class Run:
             batches = images.training_batches(training.batch_size, seed, flip=training.flip)
             self.average.initialize_from_data(*model.pair(name, next(iter(batches))))
         with strategy.scope() if strategy else contextlib.nullcontext():
-            policy = precision.policy() if training.mixed_precision else None
-            self.factor = model.new_factor(name, policy)
+            self.policy = precision.policy() if training.mixed_precision else None
+            self.factor = model.new_factor(name, self.policy)
             self.factor.set_weights(self.average.get_weights())
             rate = keras.optimizers.schedules.ExponentialDecay(
                 training.learning_rate, decay_steps=1, decay_rate=training.decay
             )
             self.optimizer = AveragingAdam(rate)
             self.adam = self.optimizer
-            if policy == "mixed_float16":
+            if self.policy == "mixed_float16":
                 self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
             self.optimizer.build(self.factor.trainable_variables)
         self._seconds = keras.Variable(0.0, dtype="float32", trainable=False)

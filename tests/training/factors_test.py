@@ -223,7 +223,7 @@ class StoppedRunTest(tf.test.TestCase):
             self.assertAllClose(in_logs[key], expected, rtol=1e-6)
         output = self.output.getvalue()
         count = self.average.count_params()
-        self.assertIn(f"grayscale: {count:,} parameters, step 0 of 9", output)
+        self.assertIn(f"grayscale: {count:,} parameters, float32, step 0 of 9", output)
         for key in (" bits_per_dim: ", " images_per_s: ", " val_bits_per_dim: "):
             self.assertEqual(output.count(key), TINY.epochs)
         self.assertIn("grayscale: 9 steps in ", output)
