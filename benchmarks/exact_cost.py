@@ -13,17 +13,16 @@ import keras
 import tensorflow as tf
 from absl import flags
 
+from benchmarks import common
 from evaluate import speed
-from pixelcnn_aux import presets, program, training
+from pixelcnn_aux import program, training
 
 FLAGS = flags.FLAGS
-
-PRESETS = {"grayscale": presets.GRAYSCALE, "pyramid": presets.PYRAMID}
 
 
 def models():
     """(the paper's model, the exact and centered one, the full image's factor's name and `Training`)."""
-    preset = PRESETS[FLAGS.model][FLAGS.preset]
+    preset = common.preset()
     name = list(preset.training)[-1]
     kinds = ({"exact": kind, "centered": kind} for kind in (False, True))
     both = [preset.constructor(**{**preset.model, **kind}) for kind in kinds]
@@ -73,7 +72,6 @@ def main():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("model", "pyramid", list(PRESETS), "Whose factor of full images.")
-    flags.DEFINE_string("preset", "small", "Its preset.")
+    common.define_preset("small", ["grayscale", "pyramid"])
     flags.DEFINE_integer("runs", 7, "Timed runs of each; the medians count.", lower_bound=1)
     program.run(main)

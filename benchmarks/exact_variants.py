@@ -22,12 +22,12 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, presets, program, workdir
+from benchmarks import common
+from pixelcnn_aux import program, workdir
 from pixelcnn_aux.training import metrics, precision
 
 FLAGS = flags.FLAGS
 
-PRESETS = {"grayscale": presets.GRAYSCALE, "pyramid": presets.PYRAMID}
 WAYS = {
     "paper": {"exact": False, "centered": False},
     "exact": {"exact": True, "centered": False},
@@ -38,7 +38,7 @@ WAYS = {
 
 def train(way, folder):
     """The trained factor of full images, and the model that it is in."""
-    preset = PRESETS[FLAGS.model][FLAGS.preset]
+    preset = common.preset()
     model = preset.constructor(**{**preset.model, **WAYS[way]})
     name = list(model.factors)[-1]
     settings = preset.training[name]
@@ -47,22 +47,16 @@ def train(way, folder):
         decay = settings.decay ** (settings.epochs / FLAGS.epochs)
         settings = settings._replace(epochs=FLAGS.epochs, decay=decay)
     settings = settings._replace(mixed_precision=precision.is_mixed(folder, name))
-    images, validation = (split(preset, model, which) for which in ("train", "validation"))
+    images, validation = (common.split(model, which) for which in ("train", "validation"))
     pa.train(model, {name: settings}, images, validation, folder, [name])
     return model, model.factors[name], name
-
-
-def split(preset, model, which):
-    return data.load(
-        preset.dataset, which, model.image_size, data_dir=FLAGS.data_dir, image_dir=FLAGS.image_dir
-    )
 
 
 def evaluate(model, factor, name):
     """Bits per dimension of the factor's own test images: {"bound", "exact", "by_position"}."""
     exact = model.with_exact(True).factors[name]
     ratio, count, nats, by_position = exact.fixed_sum.ratio, 0, np.zeros(2), 0.0
-    images = split(PRESETS[FLAGS.model][FLAGS.preset], model, "test")
+    images = common.split(model, "test")
     for batch in images.batches(50, min(FLAGS.num_images, images.num_images)):
         pair = model.pair(name, batch)
         nats += [np.sum(x, dtype=np.float64) for x in exact.bound_and_exact(*pair)]
@@ -122,13 +116,9 @@ def main():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("model", "pyramid", list(PRESETS), "Whose factor of full images.")
-    flags.DEFINE_string("preset", "demo", "Its preset.")
+    common.define_preset("demo", ["grayscale", "pyramid"])
+    common.define_images()
     flags.DEFINE_integer("epochs", None, "Instead of the preset's.", lower_bound=1)
     flags.DEFINE_integer("num_images", 1000, "Test images, at most.", lower_bound=1)
-    flags.DEFINE_string(
-        "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
-    )
-    flags.DEFINE_string("image_dir", None, "The images of a preset that needs a folder.")
     flags.DEFINE_string("out", None, "A folder; runs/exact-MODEL-PRESET if unset.")
     program.run(main)

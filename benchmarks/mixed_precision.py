@@ -13,17 +13,12 @@ import pathlib
 from absl import flags
 
 import pixelcnn_aux as pa
-from benchmarks import exact_variants
-from pixelcnn_aux import presets, program, workdir
+from benchmarks import common
+from pixelcnn_aux import program, workdir
 from pixelcnn_aux.training import metrics, run
 
 FLAGS = flags.FLAGS
 
-PRESETS = {
-    "grayscale": presets.GRAYSCALE,
-    "pixelcnn": presets.PIXELCNN,
-    "pyramid": presets.PYRAMID,
-}
 PRECISIONS = {"float32": False, "mixed": True}
 
 
@@ -41,7 +36,7 @@ def train(preset, name, precision):
         pathlib.Path(FLAGS.out or f"runs/mixed-precision-{FLAGS.model}-{FLAGS.preset}") / precision
     )
     train, validation, test = (
-        exact_variants.split(preset, model, which) for which in ("train", "validation", "test")
+        common.split(model, which) for which in ("train", "validation", "test")
     )
     pa.train(model, {name: settings}, train, validation, folder, [name])
     batches = test.batches(50, min(FLAGS.num_images, test.num_images))
@@ -54,7 +49,11 @@ def train(preset, name, precision):
 
 
 def main():
-    preset = PRESETS[FLAGS.model][FLAGS.preset]
+    preset = common.preset()
+    if FLAGS.factor not in ("all", *preset.training):
+        raise ValueError(
+            f"Expected --factor all, {', '.join(preset.training)}. Received: {FLAGS.factor}"
+        )
     results = {
         name: {precision: train(preset, name, precision) for precision in PRECISIONS}
         for name in preset.training
@@ -70,14 +69,10 @@ def main():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("model", "pyramid", list(PRESETS), "Whose factors.")
-    flags.DEFINE_string("preset", "demo", "Its preset.")
+    common.define_preset("demo")
+    common.define_images()
     flags.DEFINE_string("factor", "all", "Which of its factors.")
     flags.DEFINE_integer("steps", 1000, "Of each run.", lower_bound=1)
     flags.DEFINE_integer("num_images", 1000, "Test images, at most.", lower_bound=1)
-    flags.DEFINE_string(
-        "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
-    )
-    flags.DEFINE_string("image_dir", None, "The images of a preset that needs a folder.")
     flags.DEFINE_string("out", None, "A folder; runs/mixed-precision-MODEL-PRESET if unset.")
     program.run(main)

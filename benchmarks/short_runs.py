@@ -9,6 +9,7 @@ at the same share of its start in all of them. Prints bits per dimension of the 
 images. Each way is a run in a folder of --out, which goes on where it was stopped.
 """
 
+import ast
 import pathlib
 import time
 
@@ -16,8 +17,7 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from benchmarks import exact_variants
-from benchmarks.mixed_precision import PRESETS
+from benchmarks import common
 from pixelcnn_aux import program, workdir
 from pixelcnn_aux.training import Training, default_strategy, metrics, optimizer, precision, steps
 
@@ -29,14 +29,19 @@ TIMED = 12  # steps, after as many that are not
 
 def changes(way):
     """(what it changes in a model, what in a `Training`), dicts of a way such as "filters=48 epochs=2"."""
-    pairs = dict(pair.split("=", 1) for pair in way.split())
-    values = {name: _number(text) for name, text in pairs.items()}
+    pairs = [pair.partition("=") for pair in way.split()]
+    values = {name: _value(way, text) for name, _, text in pairs}
     of_training = {name: x for name, x in values.items() if name in Training._fields}
     return {name: x for name, x in values.items() if name not in of_training}, of_training
 
 
-def _number(text):
-    return float(text) if "." in text or "e" in text else int(text)
+def _value(way, text):
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"Expected a way such as 'filters=48 learning_rate=1e-3'. Received: {way!r}"
+        ) from error
 
 
 def seconds_a_step(model, name, training):
@@ -44,7 +49,7 @@ def seconds_a_step(model, name, training):
     factor = model.new_factor(name, precision.policy() if training.mixed_precision else None)
     adam = optimizer.AveragingAdam(training.learning_rate)
     adam.build(factor.trainable_variables)
-    take = steps.make(model, name, factor, adam, default_strategy())
+    take = steps.make(model, name, factor, adam, default_strategy(), training.accumulate)
     shape = (training.batch_size, *model.image_size, 3)
     images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     for _ in range(2):
@@ -57,7 +62,7 @@ def seconds_a_step(model, name, training):
 
 def train(way):
     """The parameters of a way, its settings, and the last row of its metrics."""
-    preset = PRESETS[FLAGS.model][FLAGS.preset]
+    preset = common.preset()
     of_model, of_training = changes(way)
     model = preset.constructor(**{**preset.model, **of_model})
     name = FLAGS.factor or list(model.factors)[-1]
@@ -71,9 +76,7 @@ def train(way):
         count = int(60 * FLAGS.minutes / seconds_a_step(model, name, settings) / EPOCHS)
         decay = FLAGS.last_rate ** (1 / (EPOCHS * count))
         settings = settings._replace(epochs=EPOCHS, steps_per_epoch=count, decay=decay)
-    images, validation = (
-        exact_variants.split(preset, model, which) for which in ("train", "validation")
-    )
+    images, validation = (common.split(model, which) for which in ("train", "validation"))
     pa.train(model, {name: settings}, images, validation, folder, [name])
     row = metrics.read(workdir.metrics(folder, name))[-1]
     return model.factors[name].count_params(), settings, row
@@ -91,14 +94,10 @@ def main(*ways):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("model", "pyramid", list(PRESETS), "Whose factor.")
-    flags.DEFINE_string("preset", "small", "What the ways change.")
+    common.define_preset("small")
+    common.define_images()
     flags.DEFINE_string("factor", None, "Which of its factors; the last if unset.")
     flags.DEFINE_float("minutes", 10.0, "Of each way's steps.", lower_bound=0.1)
     flags.DEFINE_float("last_rate", 0.1, "The learning rate at the end, over that of the start.")
-    flags.DEFINE_string(
-        "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
-    )
-    flags.DEFINE_string("image_dir", None, "The images of a preset that needs a folder.")
     flags.DEFINE_string("out", None, "A folder; runs/short-MODEL-PRESET if unset.")
     program.run(main, ["WAY..."])

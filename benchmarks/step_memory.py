@@ -15,9 +15,9 @@ import time
 import numpy as np
 from absl import flags
 
-from benchmarks.mixed_precision import PRESETS
+from benchmarks import common
 from evaluate import cost
-from pixelcnn_aux import program, training
+from pixelcnn_aux import presets, program, training
 from pixelcnn_aux.training import steps
 
 FLAGS = flags.FLAGS
@@ -31,7 +31,7 @@ def peak():
 
 def measure(model_name, preset_name, batch_size, policy, remat):
     """(bytes, seconds) of a step."""
-    preset = PRESETS[model_name][preset_name]
+    preset = presets.find(model_name, preset_name)
     model = preset.constructor(**preset.model)
     before = peak()
     name = list(model.factors)[-1]
@@ -51,7 +51,7 @@ def measure(model_name, preset_name, batch_size, policy, remat):
 
 def computed(batch_size):
     """dict, as of `cost.memory`."""
-    of_factors = cost.factors_costs(PRESETS[FLAGS.model][FLAGS.preset], batch_size, efficiency=1.0)
+    of_factors = cost.factors_costs(common.preset(), batch_size, efficiency=1.0)
     return list(of_factors.values())[-1]["bytes"]
 
 
@@ -75,8 +75,7 @@ def main():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("model", "pyramid", list(PRESETS), "Whose last factor.")
-    flags.DEFINE_string("preset", "cifar10", "Its preset.")
+    common.define_preset("cifar10")
     flags.DEFINE_list("batch_sizes", ["16"], "Images a step.")
     flags.DEFINE_list("precisions", list(POLICIES), "float32, bfloat16 or both.")
     program.run(main)

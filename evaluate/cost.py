@@ -16,11 +16,6 @@ from pixelcnn_aux import disk, presets, program
 
 FLAGS = flags.FLAGS
 
-PRESETS = {
-    "grayscale": presets.GRAYSCALE,
-    "pyramid": presets.PYRAMID,
-    "pixelcnn": presets.PIXELCNN,
-}
 # FLOP/s of dense products, as published. The last one: 2 cores, each with 2 units that multiply and add 16
 # float32 a cycle, at 3.5 GHz.
 HARDWARE = {
@@ -35,7 +30,7 @@ ADAM_AND_AVERAGE = 3  # two moments of each weight, and its exponential average
 
 
 def main():
-    preset = find_preset(FLAGS.model, FLAGS.preset)
+    preset = presets.find(FLAGS.model, FLAGS.preset)
     factors = factors_costs(preset, FLAGS.batch_size, FLAGS.efficiency)
     result = {
         "model": FLAGS.model,
@@ -52,16 +47,6 @@ def main():
             out.parent.mkdir(parents=True, exist_ok=True)
         disk.write_json(out, result)
         print(f"Wrote {out}")
-
-
-def find_preset(model, name):
-    """A preset of a training program, a plugin's included. Raises ValueError for an unknown name."""
-    if name not in PRESETS[model]:
-        raise ValueError(
-            f"Expected --preset {', '.join(PRESETS[model])} for --model {model}. Received: {name}. "
-            "Choose one of them, or another --model."
-        )
-    return PRESETS[model][name]
 
 
 def factors_costs(preset, batch_size, efficiency):
@@ -194,7 +179,9 @@ def digits(x):
 
 
 def define_flags():
-    flags.DEFINE_enum("model", "grayscale", list(PRESETS), "Whose preset: which training program.")
+    flags.DEFINE_enum(
+        "model", "grayscale", list(presets.BY_MODEL), "Whose preset: which training program."
+    )
     flags.DEFINE_string("preset", "demo", "As that program's, or one that a plugin adds to them.")
     flags.DEFINE_integer(
         "batch_size",

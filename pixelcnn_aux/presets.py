@@ -181,3 +181,18 @@ PYRAMID = {
         },
     ),
 }
+
+BY_MODEL = {"grayscale": GRAYSCALE, "pyramid": PYRAMID, "pixelcnn": PIXELCNN}
+
+
+def find(model, name):
+    """A preset of a training program, by what follows `train.` and by its name.
+
+    Raises ValueError for an unknown name.
+    """
+    if name not in BY_MODEL[model]:
+        raise ValueError(
+            f"Expected --preset {', '.join(BY_MODEL[model])} for --model {model}. Received: {name}. "
+            "Choose one of them, or another --model."
+        )
+    return BY_MODEL[model][name]

@@ -16,7 +16,7 @@ import tempfile
 import warnings
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
-PACKAGES = ("evaluate", "examples", "pixelcnn_aux", "train")
+PACKAGES = ("benchmarks", "evaluate", "examples", "pixelcnn_aux", "train")
 _INSTALLED = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))
 
 

@@ -15,6 +15,7 @@ A factor touches only its own folder, so that several may train on one workdir a
 import contextlib
 import fcntl
 import json
+import math
 import os
 import pathlib
 
@@ -49,20 +50,21 @@ def create(path, config):
     _write_or_agree(path / _CONFIG, config, path)
 
 
-def record_training(path, factor, settings):
+def record_training(path, factor, settings, defaults=None):
     """Writes how a factor is trained into its folder, or finds that it was trained so before.
 
     Args:
       path: path of the workdir.
       factor: str.
       settings: dict that JSON can hold.
+      defaults: dict, what a record of before a setting there was stands for.
 
     Raises:
       OSError: as `disk.explained`.
       ValueError: if the factor was trained in another way; nothing is changed.
     """
     path = pathlib.Path(path)
-    _write_or_agree(training(path, factor), settings, path, f"{factor}.")
+    _write_or_agree(training(path, factor), settings, path, f"{factor}.", defaults)
 
 
 def recorded_training(path, factor):
@@ -80,7 +82,7 @@ def recorded_training(path, factor):
     return found
 
 
-def _write_or_agree(file, settings, path, prefix=""):
+def _write_or_agree(file, settings, path, prefix="", defaults=None):
     settings = json.loads(json.dumps(settings))
     with disk.explained(f"to write {file}"):
         if not file.exists():
@@ -92,8 +94,11 @@ def _write_or_agree(file, settings, path, prefix=""):
                     os.link(aside, file)
             finally:
                 aside.unlink(missing_ok=True)
-    # A setting that an earlier version did not have yet is as good as None.
-    if differences := _differences(_read_json(file), settings, prefix):
+    recorded = _read_json(file)
+    if isinstance(recorded, dict):
+        recorded = {**(defaults or {}), **recorded}
+    # A setting without a default that an earlier version did not have yet is as good as None.
+    if differences := _differences(recorded, settings, prefix):
         raise ValueError(
             f"Expected a workdir made with the same settings, {path} was made with others. "
             f"Received: {differences}. "
@@ -293,7 +298,8 @@ def save_if_best(path, name, factor, step, val_bits_per_dim):
             *(file, error, step),
         )
         kept = None
-    if kept and kept["step"] < step and kept["val_bits_per_dim"] <= val_bits_per_dim:
+    earlier = kept and kept.get("step", step) < step
+    if earlier and kept.get("val_bits_per_dim", math.inf) <= val_bits_per_dim:
         return
     weight_files.save(file, factor, **notes)
 

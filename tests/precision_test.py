@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import machine, training
+from pixelcnn_aux import machine, training, workdir
 from pixelcnn_aux.training import Training, precision
 from tests import helpers
 
@@ -127,6 +127,16 @@ class MixedPrecisionTest(tf.test.TestCase):
                 self.assertEqual(precision.is_faster(), fast, text)
         with mock.patch.object(machine, "CPUINFO", cpuinfo.with_name("none")):
             self.assertFalse(machine.is_fast_in_bfloat16())
+
+    def test_a_run_goes_on_in_the_policy_that_it_was_begun_with(self):
+        folder = helpers.temporary_folder(self)
+        self.assertEqual(precision.policy_of(folder, "image"), precision.policy())
+        for policy in POLICIES:
+            workdir.record_training(folder, policy, {"policy": policy})
+            self.assertEqual(precision.policy_of(folder, policy), policy)
+        workdir.record_training(folder, "image", {"policy": "float8"})
+        with self.assertRaisesRegex(ValueError, "Expected policy .*image/training.json.*float8"):
+            precision.policy_of(folder, "image")
 
     def test_on_gpus_it_has_to_be_asked_for(self):
         with (

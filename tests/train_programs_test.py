@@ -37,9 +37,14 @@ MODEL = {
 }
 TRAINING = dict.fromkeys(FACTORS, training.Training(1, 2, 4, 1e-3, 0.999))
 LARGER_BATCHES = dict.fromkeys(FACTORS, training.Training(1, 2, 8, 1e-3, 0.999))
+IN_PARTS = {
+    name: settings._replace(accumulate=2, mixed_precision=True)
+    for name, settings in TRAINING.items()
+}
 PRESETS = {
     "demo": presets.Preset("photos", pa.grayscale, MODEL, TRAINING),
     "small": presets.Preset("cifar10", pa.grayscale, MODEL, LARGER_BATCHES),
+    "parts": presets.Preset("photos", pa.grayscale, MODEL, IN_PARTS),
 }
 
 
@@ -178,8 +183,11 @@ class FlagsTest(tf.test.TestCase):
         self.run_program("--factor=image", "--mixed_precision", *arguments)
         expected = TRAINING["image"]._replace(**overrides, mixed_precision=True)
         self.assertEqual(self.train_factor.call_args.args[4], expected)
-        self.run_program("--factor=grayscale")
-        self.assertEqual(self.train_factor.call_args.args[4], TRAINING["grayscale"])
+        for preset, expected in (("demo", TRAINING), ("parts", IN_PARTS)):
+            self.run_program(
+                "--factor=grayscale", f"--preset={preset}", f"--workdir={self.runs / preset}"
+            )
+            self.assertEqual(self.train_factor.call_args.args[4], expected["grayscale"])
         self.assertEqual(self.remat_and_profile(), (False, False))
         self.run_program("--factor=grayscale", "--remat")
         self.assertEqual(self.remat_and_profile(), (True, False))

@@ -11,7 +11,7 @@ from pixelcnn_aux.training import precision
 FLAGS = flags.FLAGS
 
 # The fields of a `Training` that a flag overrides: for the factors that are trained.
-_OVERRIDES = ("epochs", "steps_per_epoch", "batch_size", "learning_rate", "decay")
+_OVERRIDES = ("epochs", "steps_per_epoch", "batch_size", "learning_rate", "decay", "accumulate")
 
 
 def define_flags(presets):
@@ -43,8 +43,8 @@ def define_flags(presets):
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
     for name in _OVERRIDES:
         define = flags.DEFINE_float if name in ("learning_rate", "decay") else flags.DEFINE_integer
-        define(name, None, "Overrides the preset's, of the factors that are trained.")
-    flags.DEFINE_integer("accumulate", 1, "In how many parts a device takes its images of a batch.")
+        parts = "; in how many parts a device takes its images of a batch" * (name == "accumulate")
+        define(name, None, f"Overrides the preset's, of the factors that are trained{parts}.")
     flags.DEFINE_bool(
         "mixed_precision",
         None,
@@ -57,8 +57,8 @@ def define_flags(presets):
 
 def overridden(settings, folder, factor):
     """A factor's `Training`, with what the flags override, and in the precision of this run."""
-    values = {name: getattr(FLAGS, name) for name in (*_OVERRIDES, "accumulate", "mixed_precision")}
-    if FLAGS.mixed_precision is None:
+    values = {name: getattr(FLAGS, name) for name in (*_OVERRIDES, "mixed_precision")}
+    if FLAGS.mixed_precision is None and not settings.mixed_precision:
         values["mixed_precision"] = precision.is_mixed(folder, factor)
     return settings._replace(**{name: x for name, x in values.items() if x is not None})
 

@@ -47,6 +47,9 @@ def _prepare(data_dir):
             target.parent.mkdir(parents=True, exist_ok=True)
             os.rename(download.data_path, target)
     except Exception as error:  # whatever TFDS and the network come up with
+        prepared_beside = tfds.builder("cifar10", data_dir=data_dir)
+        if prepared_beside.is_prepared():  # by another process, which was faster
+            return prepared_beside
         raise FileNotFoundError(
             f"Expected a prepared CIFAR-10 in {target}. Received: none, and its download failed "
             f"({type(error).__name__}: {error}). Run tfds build cifar10 on a machine with a network "

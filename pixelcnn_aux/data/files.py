@@ -7,6 +7,7 @@ import pathlib
 
 from absl import logging
 
+from pixelcnn_aux import disk
 from pixelcnn_aux.data import cache, exif, heavy
 from pixelcnn_aux.data.pipeline import from_arrays
 from pixelcnn_aux.data.registry import SPLITS
@@ -148,8 +149,17 @@ def decode(contents):
 
 def _names(folder):
     """The names of the files below a folder that are called PNG or JPEG, in the order of their paths."""
-    paths = (pathlib.Path(parent, name) for parent, _, files in os.walk(folder) for name in files)
-    found = (path.relative_to(folder) for path in paths if path.suffix.lower() in _SUFFIXES)
+
+    def stop(error):
+        raise error
+
+    with disk.explained(f"to read all folders of images in {folder}"):
+        walked = [
+            pathlib.Path(parent, name)
+            for parent, _, files in os.walk(folder, onerror=stop)
+            for name in files
+        ]
+    found = (path.relative_to(folder) for path in walked if path.suffix.lower() in _SUFFIXES)
     return sorted(map(str, found), key=_parts)
 
 

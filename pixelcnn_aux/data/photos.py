@@ -44,7 +44,7 @@ def photos(split, image_size, data_dir, image_dir):
         )
     folder = pathlib.Path(skimage.submodule_search_locations[0]) / "data"
     # Only training gains from crops that overlap; elsewhere each pixel counts once per scale.
-    stride = [side // 4 if split == "train" else side for side in image_size]
+    stride = [max(1, side // 4) if split == "train" else side for side in image_size]
     crops = []
     for name in PHOTOS[split]:
         if not (folder / name).is_file():

@@ -63,8 +63,8 @@ class Images:
         Returns:
           uint8 [count, H, W, 3], a NumPy array.
         """
-        step = max(1, self.num_images // count)
-        return self.take(range(0, self.num_images, step)[:count])
+        count = min(count, self.num_images)
+        return self.take([index * self.num_images // count for index in range(count)])
 
     def training_batches(self, batch_size, seed, first_step=0, flip=True, rows=slice(None)):
         """Shuffled batches for ever: yields uint8 [batch_size, H, W, 3], NumPy arrays.

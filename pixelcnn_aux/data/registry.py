@@ -6,6 +6,7 @@ import types
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.data import cache
 from pixelcnn_aux.data.pipeline import Images
 
@@ -117,7 +118,7 @@ def load(
         raise ValueError(
             f"Expected a split: one of {', '.join(SPLITS)}. Received: {split!r}. Choose one of these."
         )
-    dataset, image_size = _registered[name], tuple(image_size)
+    dataset, image_size = _registered[name], arguments.size("image_size", image_size)
     given = {"image_dir": _absolute(image_dir), "image_file": _absolute(image_file)}
     for what, path in given.items():
         if path and not getattr(dataset, what):

@@ -45,6 +45,11 @@ class Likelihood(Configured):
             value = getattr(self, attribute, None)
             arguments.whole(f"{type(self).__name__}.{attribute}", value, least, most)
         arguments.flag(f"{type(self).__name__}.centered", self.centered)
+        if self.bounded_noise_size is not None:
+            name = f"{type(self).__name__}.bounded_noise_size"
+            arguments.whole(name, self.bounded_noise_size, 1, 256 * per_pixel)
+        if self.centered:
+            arguments.positive(f"{type(self).__name__}.unit", getattr(self, "unit", None), 256)
 
     def log_prob(self, params, images, low=None, high=None, center=None):
         """Log-probability of each pixel, all its channels together.

@@ -4,6 +4,7 @@ import contextlib
 import zlib
 
 from pixelcnn_aux import arguments, data, workdir
+from pixelcnn_aux.training import precision
 from pixelcnn_aux.training.run import Run
 from pixelcnn_aux.training.settings import Training, check
 from pixelcnn_aux.training.start import starts
@@ -129,17 +130,16 @@ def train_factor(
     strategy = strategy or default_strategy()
     hosts = Hosts(strategy)
     seed = zlib.crc32(f"{seed}/{name}".encode()) % 2**31
+    policy = precision.policy_of(folder, name) if training.mixed_precision else None
     with workdir.lock(folder, name) if hosts.chief else contextlib.nullcontext():
         if hosts.chief:
-            settings = {**training._asdict(), "init": start and start.source}
-            workdir.record_training(folder, name, settings)
-        run = Run(model, name, images, training, folder, seed, strategy, hosts, start)
+            settings = {**training._asdict(), "policy": policy, "init": start and start.source}
+            workdir.record_training(folder, name, settings, Training._field_defaults)
+        run = Run(model, name, images, training, folder, seed, strategy, hosts, policy, start)
         if hosts.chief:
-            parameters, computing = run.average.count_params(), run.policy or "float32"
-            print(
-                f"{name}: {parameters:,} parameters, {computing}, step {run.step:,} of {run.steps:,}",
-                flush=True,
-            )
+            parameters, computing = run.average.count_params(), run.factor.dtype_policy.name
+            steps = f"step {run.step:,} of {run.steps:,}"
+            print(f"{name}: {parameters:,} parameters, {computing}, {steps}", flush=True)
         if run.step < run.steps:
             run.train(images, validation_images, remat, stop or Stop(), profile)
         elif profile and hosts.chief:

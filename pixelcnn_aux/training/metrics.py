@@ -15,7 +15,7 @@ FIELDS = (
     "step",
     "images",  # seen so far
     "seconds",  # of training so far
-    "bits_per_dim",  # mean over the epoch's steps, of the weights as they were
+    "bits_per_dim",  # mean over the epoch's steps (since a run went on), of the weights as they were
     "val_bits_per_dim",  # of the averaged weights
     "learning_rate",  # of the next step
     "images_per_s",

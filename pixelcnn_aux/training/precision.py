@@ -2,7 +2,9 @@
 
 from absl import logging
 
-from pixelcnn_aux import backend, machine, workdir
+from pixelcnn_aux import arguments, backend, machine, workdir
+
+POLICIES = ("mixed_bfloat16", "mixed_float16")
 
 
 def policy():
@@ -22,6 +24,24 @@ def policy():
     return "mixed_bfloat16"
 
 
+def policy_of(folder, factor):
+    """The policy of a run in mixed precision: the one that it was begun with, or `policy` of a new one.
+
+    Args:
+      folder: path of the workdir.
+      factor: str.
+
+    Raises:
+      ValueError: if what the run says of it is no such policy.
+    """
+    begun = workdir.recorded_training(folder, factor) or {}
+    if begun.get("policy") is None:
+        return policy()
+    return arguments.choice(
+        f"policy in {workdir.training(folder, factor)}", begun["policy"], POLICIES
+    )
+
+
 def is_mixed(folder, factor):
     """Whether a run computes in mixed precision that does not say: as it was begun; where faster, if new.
 
@@ -30,7 +50,7 @@ def is_mixed(folder, factor):
       factor: str.
     """
     begun = workdir.recorded_training(folder, factor)
-    return begun.get("mixed_precision", False) if begun else is_faster()
+    return is_faster() if begun is None else begun.get("mixed_precision", False)
 
 
 def is_faster():

@@ -11,7 +11,7 @@ from keras import ops
 
 from pixelcnn_aux import progress, workdir
 from pixelcnn_aux.data.prefetch import Prefetched
-from pixelcnn_aux.training import checkpoints, precision, steps
+from pixelcnn_aux.training import checkpoints, steps
 from pixelcnn_aux.training.metrics import Metrics
 from pixelcnn_aux.training.optimizer import AveragingAdam
 from pixelcnn_aux.training.profile import Profile
@@ -28,12 +28,14 @@ _SHOWN = ("bits_per_dim", "images_per_s", "val_bits_per_dim")
 class Run:
     """A factor's weights and what training needs beside them: at the start, or as of the last checkpoint."""
 
-    def __init__(self, model, name, images, training, folder, seed, strategy, hosts, start=None):
+    def __init__(
+        self, model, name, images, training, folder, seed, strategy, hosts, policy=None, start=None
+    ):
         self.model, self.name, self.training, self.seed = model, name, training, seed
         self.folder, self.strategy, self.hosts = folder, strategy, hosts
         self.steps = training.epochs * training.steps_per_epoch
         keras.utils.set_random_seed(seed)
-        # In float32, whatever a step computes in. The first weights too.
+        # In the model's own precision, whatever a step computes in. The first weights too.
         self.average = model.new_factor(name)
         kept = workdir.checkpoints(folder, name)
         anew = not checkpoints.found(kept)
@@ -43,15 +45,14 @@ class Run:
             batches = images.training_batches(training.batch_size, seed, flip=training.flip)
             self.average.initialize_from_data(*model.pair(name, next(iter(batches))))
         with strategy.scope() if strategy else contextlib.nullcontext():
-            self.policy = precision.policy() if training.mixed_precision else None
-            self.factor = model.new_factor(name, self.policy)
+            self.factor = model.new_factor(name, policy)
             self.factor.set_weights(self.average.get_weights())
             rate = keras.optimizers.schedules.ExponentialDecay(
                 training.learning_rate, decay_steps=1, decay_rate=training.decay
             )
             self.optimizer = AveragingAdam(rate)
             self.adam = self.optimizer
-            if self.policy == "mixed_float16":
+            if policy == "mixed_float16":
                 self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
             self.optimizer.build(self.factor.trainable_variables)
         self._seconds = keras.Variable(0.0, dtype="float32", trainable=False)
@@ -122,7 +123,7 @@ class Run:
                 workdir.save_if_best(self.folder, name, self.average, self.step, bits)
                 self._save()
                 workdir.save_weights(self.folder, name, self.average)
-                pace = (time.monotonic() - self._compiled) / max(1, self.step - first - 1)
+                pace = (time.monotonic() - self._first_step_done) / max(1, self.step - first - 1)
                 if not stop.signal:
                     samples.draw(epoch + 1, self.step)
 
@@ -157,7 +158,8 @@ class Run:
                 ahead.append((self.step, take(next(batches))))
             self.step += 1
             if index == 0:
-                self._compiled = time.monotonic()  # what the first step of all does
+                # The first step of all takes long to compile.
+                self._first_step_done = time.monotonic()
             if not stop.is_held and self.hosts.num == 1:
                 # Not before: the first call compiles, and has nothing to lose.
                 stack.enter_context(stop.held())
