@@ -160,6 +160,12 @@ class FlagsTest(tf.test.TestCase):
         self.assertEqual(self.trained()[0], FACTORS * 2)
         self.assertEqual(helpers.contents(self.runs), before)
 
+    def test_the_name_of_a_trained_model_is_no_workdir(self):
+        with self.assertRaisesRegex(
+            ValueError, "a folder.*cifar10-pyramid.*--init cifar10-pyramid"
+        ):
+            self.run_program("--workdir=cifar10-pyramid")
+
     def test_no_images_leave_no_workdir(self):
         self.load.side_effect = FileNotFoundError("Expected a folder of images")
         with self.assertRaises(FileNotFoundError):

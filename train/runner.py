@@ -5,7 +5,7 @@ import sys
 
 from absl import flags
 
-from pixelcnn_aux import data, program, training, workdir
+from pixelcnn_aux import data, program, training, workdir, zoo
 from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS
@@ -81,6 +81,11 @@ def train(name, preset_name, preset, factors, strategy, stop):
     }
     images = data.load(dataset, "train", model.image_size, **read)
     validation = data.load(dataset, "validation", model.image_size, **read)
+    if FLAGS.workdir in zoo.pretrained() and not pathlib.Path(FLAGS.workdir).exists():
+        raise ValueError(
+            f"Expected --workdir as a folder for the run. Received: {FLAGS.workdir}, the name of a trained "
+            f"model. Give another one, and --init {FLAGS.workdir} to start from its weights."
+        )
     folder = pathlib.Path(FLAGS.workdir or workdir.RUNS / f"{name}-{preset_name}-{dataset}")
     settings = {factor: overridden(preset.training[factor], folder, factor) for factor in factors}
     training.train(

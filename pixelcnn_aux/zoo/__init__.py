@@ -24,7 +24,7 @@ DEFAULT = "cifar10-pyramid"
 
 
 def pretrained():
-    """The models that `load` and every --workdir take by name.
+    """The models that `load`, and --workdir of every program that reads a run, take by name.
 
     Returns:
       dict, name -> dict: "bits_per_dim" and its "std_error" on "num_images" images of the split "split" of
