@@ -19,7 +19,7 @@ LARGER = {"topology": topology.super_resolution(1, 1), "filters": 4}
 # The transforms from the full image down, the image's size, and networks and embeddings for them.
 CHAINS = {
     "colors": ([Grayscale(2)], (4, 6), [TWO_RESOLUTIONS], [TWO_RESOLUTIONS]),
-    "halves": ([HalfResolution()], (6, 4), [FLAT], [LARGER]),
+    "halves": ([HalfResolution()], (4, 6), [FLAT], [LARGER]),
     "colors_of_half_grays": (
         [Grayscale(), HalfResolution()],
         (2, 6),
@@ -28,7 +28,7 @@ CHAINS = {
     ),
     "halves_with_grays_between": (
         [HalfResolution(), Grayscale(8), HalfResolution()],
-        (4, 8),
+        (8, 4),
         [FLAT, FLAT, FLAT],
         [LARGER, FLAT, LARGER],
     ),

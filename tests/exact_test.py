@@ -64,6 +64,11 @@ def all_images(height, width, channels, num_values):
 
 
 class SumsToOneTest(tf.test.TestCase, parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.enterClassContext(helpers.eagerly())
+
     @parameterized.named_parameters(
         ("half_resolution", [HALVES], (2, 2), 3, 1),
         ("half_resolution_of_two_blocks", [HALVES], (4, 2), 3, 1),
@@ -114,6 +119,11 @@ def tiny_model(exact, centered):
 
 
 class ExactModelTest(tf.test.TestCase, parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.enterClassContext(helpers.eagerly())
+
     @parameterized.parameters("grayscale", "pyramid", "grayscale_pyramid")
     def test_bits_never_rise(self, name):
         model = random_model(name)
@@ -210,6 +220,11 @@ class SeenTest(tf.test.TestCase):
 
 
 class SavedTest(tf.test.TestCase, parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.enterClassContext(helpers.eagerly())
+
     @KINDS
     def test_what_a_model_knows_is_saved_with_it(self, exact, centered):
         model = tiny_model(exact, centered)

@@ -48,6 +48,16 @@ def shared_model(dtype="float32", dropout=0.0):
     return tiny_model(dtype=dtype, dropout=dropout)
 
 
+@contextlib.contextmanager
+def eagerly():
+    """Within it no graphs are traced: what is evaluated once, over whole images, takes less time so."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
 def randomize(factor, seed=0):
     """Draws a factor's weights anew, biases too: many are zero at first, which hides what they should do."""
     random = np.random.default_rng(seed)

@@ -1,5 +1,6 @@
 """Tests of mixed precision: what stays in float32, and that nothing else changes much."""
 
+import functools
 from unittest import mock
 
 import keras
@@ -14,8 +15,9 @@ from tests import helpers
 POLICIES = ("mixed_bfloat16", "mixed_float16")
 
 
+@functools.cache
 def factors(policy, centered=True):
-    """A factor in float32, and one of the same weights in mixed precision."""
+    """A model, its factor in float32, and one of the same weights in mixed precision: none may be changed."""
     model = helpers.tiny_model(
         topology=pa.networks.topology.pixelcnn_pp(1, 2), exact=centered, centered=centered
     )
@@ -28,6 +30,7 @@ def factors(policy, centered=True):
 
 class MixedPrecisionTest(tf.test.TestCase):
     def test_what_stays_in_float32(self):
+        self.enter_context(helpers.eagerly())
         for policy in POLICIES:
             model, _, mixed = factors(policy)
             for weight in mixed.weights:
@@ -52,6 +55,7 @@ class MixedPrecisionTest(tf.test.TestCase):
                 )
 
     def test_likelihoods_are_near(self):
+        self.enter_context(helpers.eagerly())
         for policy, tolerance in zip(POLICIES, (2e-2, 3e-3)):
             for centered in (False, True):
                 model, factor, mixed = factors(policy, centered)
@@ -63,7 +67,7 @@ class MixedPrecisionTest(tf.test.TestCase):
     def test_sampling_is_refused(self):
         """It draws from what was trained in float32 or float64; which weights are, in every policy."""
         model, _, mixed = factors("mixed_bfloat16")
-        model.factors["image"] = mixed
+        self.enter_context(mock.patch.dict(model.factors, image=mixed))
         with self.assertRaisesRegex(ValueError, "float32 or float64.*mixed_bfloat16"):
             model.sample([[0, 0], [0, 1]])
         with self.assertRaisesRegex(ValueError, "float32 or float64.*mixed_bfloat16"):

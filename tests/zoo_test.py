@@ -58,6 +58,7 @@ class ZooTest(tf.test.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        cls.enterClassContext(helpers.eagerly())
         folder = helpers.temporary_folder(cls)
         cls.enterClassContext(mock.patch.object(zoo, "FOLDER", folder / "zoo"))
         cls.enterClassContext(mock.patch.object(workdir, "RUNS", folder / "runs"))

@@ -67,6 +67,8 @@ class StoppedRunTest(tf.test.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        # What is compiled is stopped in `tests/faults`.
+        cls.enterClassContext(helpers.eagerly())
         cls.uninterrupted = helpers.temporary_folder(cls)
         cls.output = io.StringIO()
         with contextlib.redirect_stdout(cls.output):
@@ -258,6 +260,11 @@ class Interrupting(data.Images):
 class NotFiniteTest(tf.test.TestCase):
     """A run that diverges ends with an error, and leaves what was good."""
 
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.enterClassContext(helpers.eagerly())
+
     def test_a_loss(self):
         folder = helpers.temporary_folder(self)
         # An epoch at small rates; that of the ninth step is 1e36.
@@ -378,7 +385,7 @@ class TrainTest(tf.test.TestCase):
         config = workdir.read(self.folder)
         self.assertEqual(config["seed"], 0)
         settings = json.loads((self.folder / "image" / "training.json").read_text())
-        self.assertEqual(settings, {**self.setting._asdict(), "init": None})
+        self.assertEqual(settings, {**self.setting._asdict(), "policy": None, "init": None})
 
     def test_another_run_is_refused(self):
         before = helpers.contents(self.folder)

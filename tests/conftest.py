@@ -1,0 +1,19 @@
+"""The order of the files of tests: first those that take long, so that workers end together."""
+
+LONG = (
+    *("tutorial_test.py", "exact_sampling_test.py", "export_test.py", "incremental_test.py"),
+    *("documentation_test.py", "plugin_test.py", "evaluate_speed_test.py", "precision_test.py"),
+    *("saving_test.py", "devices_test.py", "interrupted_test.py", "factors_test.py"),
+    *("evaluation_test.py", "exact_export_test.py", "exact_test.py", "evaluate_cost_test.py"),
+    *("chain_test.py", "checks_test.py", "causality_test.py", "recorded_test.py"),
+)
+
+
+def pytest_configure(config):
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # by how many tests they have, which says little
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
