@@ -86,7 +86,7 @@ def draw(curves, results, file):
     )
     for way, points in curves.items():
         panels[0, 0].plot(*zip(*points), "o-", label=way)
-    panels[0, 0].set(xlabel="steps", ylabel="validation, bits per dimension of the factor's image")
+    panels[0, 0].set(xlabel="steps", ylabel="validation, bits per dimension")
     panels[0, 0].legend(title="trained")
     if count > 1:
         width = 0.8 / len(results)
