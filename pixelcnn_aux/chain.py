@@ -141,7 +141,14 @@ class AuxiliaryModel(serialization.Configured):
         return dict(zip(self.factors, reversed(chain)))
 
     def pair(self, name, images):
-        """What the factor `name` sees of full images: (its image, its auxiliary image or None)."""
+        """What the factor `name` sees of full images, uint8 [B, H, W, C].
+
+        Returns:
+          (its image, uint8 [B, h, w, c]; its auxiliary image, None for the first factor).
+
+        Raises:
+          ValueError: for an unknown name, or images of another dtype or shape.
+        """
         chain = self.auxiliaries(images)
         names = list(chain)
         position = self.position(name)

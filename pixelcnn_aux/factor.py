@@ -73,7 +73,7 @@ class Factor(keras.Model):
       auxiliary_ratio: int, the sides of x over those of x_hat.
 
     Raises:
-      ValueError: for parts that do not fit each other, or `arguments.MAX_PARAMETERS` parameters and more.
+      ValueError: for parts that do not fit each other, or more than `arguments.MAX_PARAMETERS` parameters.
     """
 
     def __init__(
@@ -445,7 +445,8 @@ class Factor(keras.Model):
     def initialize_from_data(self, images, auxiliary=None):
         """Fits `g` and `b` of every layer to a batch: see `layers.initialization_from_data`.
 
-        To be called once, eagerly, before training; under a strategy, inside its scope.
+        Takes and raises what `log_prob` does. To be called once, eagerly, before training; under a strategy,
+        inside its scope.
         """
         with layers.initialization_from_data():
             self(self.inputs(images, auxiliary), training=False)

@@ -72,8 +72,8 @@ def chain(
         )
     checks.check_names(list(names))
     networks_of, embeddings_of = (
-        _one_each(what, value, len(of_images))
-        for what, value in (("network", network), ("embedding", embedding))
+        _one_each(what, value, len(of_images), optional)
+        for what, value, optional in (("network", network, 0), ("embedding", embedding, 1))
     )
     factors = []
     for position, likelihood in enumerate(of_images):
@@ -126,10 +126,13 @@ def _centered(likelihood, transform):
     return likelihoods.LogisticMixture(likelihood.num_components, True, fixed_sum.spread)
 
 
-def _one_each(what, given, count):
-    """The arguments of each of so many factors, of one dict or a list of them."""
+def _one_each(what, given, count, optional):
+    """The arguments of each of so many factors, of one dict or a list of them; the first few may be None."""
     each = given if isinstance(given, (list, tuple)) else [given] * count
-    fits = all(isinstance(one, dict) or one is None for one in each)
+    fits = all(
+        isinstance(one, dict) or (one is None and place < optional)
+        for place, one in enumerate(each)
+    )
     if len(each) != count or not fits:
         received = f"{len(each)}" if fits else arguments.shown(given)
         raise ValueError(

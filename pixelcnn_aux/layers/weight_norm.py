@@ -81,9 +81,16 @@ class WeightNorm(keras.layers.Layer):
         self.init_scale = arguments.positive("init_scale", init_scale)
 
     def kernel_shape(self, input_channels):
+        """The shape of `v`, a tuple of int, of inputs of so many channels; a subclass defines it."""
         raise NotImplementedError
 
     def apply_kernel(self, x, kernel):
+        """float [..., C] -> float [..., filters], without the bias; a subclass defines it.
+
+        Args:
+          x: the layer's input.
+          kernel: of `kernel_shape(C)`, normalized and in the compute dtype.
+        """
         raise NotImplementedError
 
     def num_parameters(self, input_channels):
