@@ -154,6 +154,7 @@ def completed(model, known, mask, batch, given=None):
     Raises:
       ValueError: as `AuxiliaryModel.sample`.
     """
+    _check_can_complete(model, given or {})
     if (known is None) != (mask is None):
         raise ValueError(
             "Expected known images and a mask, or neither. "
@@ -188,14 +189,39 @@ def completed(model, known, mask, batch, given=None):
                 _check_agrees(name, given[name].numpy(), low.numpy(), high.numpy())
         bounded = told is not None or factor.fixed_sum is not None
         kept[name] = {"within": (low, high)} if bounded else {"completed": (images[name], mask)}
-        told = factor.fixed_sum if factor.fixed_sum and factor.fixed_sum.exact else None
-        if told and not told.dense:
+        told = factor.fixed_sum if factor.exact else None
+    return kept
+
+
+def can_complete(model):
+    """bool, whether `completed` takes known pixels of this `AuxiliaryModel`'s images, where nothing is given."""
+    try:
+        _check_can_complete(model, {})
+    except ValueError:
+        return False
+    return True
+
+
+def _check_can_complete(model, given):
+    """Raises ValueError where a factor that is drawn cannot be held to what pixels that are known leave it."""
+    above = None  # the factor that is drawn next: from the full image down
+    for name in reversed(_names_from(model, given)):
+        factor = model.factors[name]
+        if above and above.exact and factor.likelihood.bounded_noise_size is None:
+            raise ValueError(
+                f"Expected a likelihood of {name!r} that has bounds, since the exact factor {above.name!r} "
+                "has to agree with its images and with the known pixels. "
+                f"Received: {type(factor.likelihood).__name__}. Give it bounds "
+                f"(likelihoods.Likelihood), give an image of {name!r}, draw without known pixels, or take "
+                "model.with_exact(False)."
+            )
+        if factor.exact and not factor.fixed_sum.dense:
             raise ValueError(
                 f"Expected sums of {name!r} with a step of their largest weight or more, so that some values "
-                f"agree whatever pixels are known. Received: step={told.step}. Draw without known pixels, or "
-                "build the model with exact=False."
+                f"agree whatever pixels are known. Received: step={factor.fixed_sum.step}. Draw without known "
+                "pixels, or build the model with exact=False."
             )
-    return kept
+        above = factor
 
 
 def _check_agrees(name, images, low, high):

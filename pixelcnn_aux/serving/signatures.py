@@ -28,7 +28,8 @@ def signatures(model, max_batch=256, jit_compile=False):
 
         sample, map   seed int32 [N, 2], log_scale_shift float32 [N] -> images
         given_NAME    seed, auxiliary uint8 [N, h, w, c] -> images, of what follows NAME in the chain
-        complete      seed, image uint8 [N, H, W, C], mask uint8 [N, H, W, 1] -> images
+        complete      seed, image uint8 [N, H, W, C], mask uint8 [N, H, W, 1] -> images; only of models that
+                      `drawing.can_complete`
         log_prob      image -> log_prob float32 [N], in nats, bits_per_dim float32 [N], and of each factor
                       log_prob_NAME, bits_per_dim_NAME
         auxiliaries   image -> its auxiliary images by their factors' names, and what describes the chain
@@ -124,10 +125,11 @@ def _served(model, jit_compile):
     image = {"image": image_of(full)}
     shifted = {**seed, "log_scale_shift": Input(tf.float32, ())}
     mask = {"mask": Input(tf.uint8, (*model.image_size, 1), num_values=2)}
+    completing = {"complete": ({**seed, **image, **mask}, complete)}
     return {
         "sample": (shifted, images),
         "map": (shifted, functools.partial(images, mode="map")),
-        "complete": ({**seed, **image, **mask}, complete),
+        **(completing if drawing.can_complete(model) else {}),
         "log_prob": (image, log_prob),
         "auxiliaries": (image, auxiliaries_of),
         **{
