@@ -194,7 +194,7 @@ def completed(model, known, mask, batch, given=None):
 
 
 def can_complete(model):
-    """bool, whether `completed` takes known pixels of this `AuxiliaryModel`'s images, where nothing is given."""
+    """Whether an `AuxiliaryModel` draws images of which pixels are known and nothing else: bool."""
     try:
         _check_can_complete(model, {})
     except ValueError:
@@ -203,7 +203,7 @@ def can_complete(model):
 
 
 def _check_can_complete(model, given):
-    """Raises ValueError where a factor that is drawn cannot be held to what pixels that are known leave it."""
+    """Raises ValueError where a factor to draw cannot be held to what known pixels leave for it."""
     above = None  # the factor that is drawn next: from the full image down
     for name in reversed(_names_from(model, given)):
         factor = model.factors[name]
@@ -218,8 +218,8 @@ def _check_can_complete(model, given):
         if factor.exact and not factor.fixed_sum.dense:
             raise ValueError(
                 f"Expected sums of {name!r} with a step of their largest weight or more, so that some values "
-                f"agree whatever pixels are known. Received: step={factor.fixed_sum.step}. Draw without known "
-                "pixels, or build the model with exact=False."
+                f"agree whatever pixels are known. Received: step={factor.fixed_sum.step}. Draw without "
+                "known pixels, or build the model with exact=False."
             )
         above = factor
 

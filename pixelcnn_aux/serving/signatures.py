@@ -9,7 +9,7 @@ from pixelcnn_aux import drawing, layers
 from pixelcnn_aux.chain import in_bits_per_dim
 
 # Outputs beside the auxiliary images, which are called by their factors' names.
-RESERVED = ("image", "image_png_bytes", "factors", "num_values")
+RESERVED = ("image", "image_png_bytes", "factors", "num_values", "max_batch")
 
 
 class Input(NamedTuple):
@@ -34,7 +34,8 @@ def signatures(model, max_batch=256, jit_compile=False):
                       log_prob_NAME, bits_per_dim_NAME
         auxiliaries   image -> its auxiliary images by their factors' names, and what describes the chain
                       of F factors, the same in every row: factors string [N, F], their names in the order
-                      of sampling, num_values int32 [N, F], which pixel values of their images are below
+                      of sampling, num_values int32 [N, F], which pixel values of their images are below,
+                      max_batch int32 [N]
 
     where images are `image`, the full one, and auxiliary images by their factors' names; and where PNG
     holds full images unchanged, of 1 or 3 channels of 256 values, `image_png_bytes` string [N]. The graphs
@@ -68,12 +69,12 @@ def signatures(model, max_batch=256, jit_compile=False):
     with layers.folded_kernels(kernels):
         functions = {
             name: _signature(inputs, compute, max_batch)
-            for name, (inputs, compute) in _served(model, jit_compile).items()
+            for name, (inputs, compute) in _served(model, max_batch, jit_compile).items()
         }
     return module, {"serving_default": functions["sample"], **functions}
 
 
-def _served(model, jit_compile):
+def _served(model, max_batch, jit_compile):
     """dict, name -> (dict, name -> `Input`; function of as many tensors that are checked)."""
     *auxiliaries, full = model.factors
     sizes = model.sizes()
@@ -113,6 +114,7 @@ def _served(model, jit_compile):
         described = {
             "factors": tf.constant([list(likelihoods)]),
             "num_values": tf.constant([num_values]),
+            "max_batch": tf.constant([max_batch]),
         }
         rows = {name: tf.repeat(x, tf.shape(image)[0], axis=0) for name, x in described.items()}
         return {**chain, **rows}

@@ -53,6 +53,15 @@ class CommandTests(toy.ServedTests):
         grays = 17 * auxiliary.Grayscale(4)(images).numpy()
         self.assertAllEqual(found[:, 1], np.repeat(grays, 3, axis=-1))
 
+    def test_sample_of_a_model_that_takes_few_rows(self):
+        out, requests = self.folder / "grid.png", self.spy("plain")
+        self.run_program("sample", "--num=16", "--out", out, model="plain")
+        self.assertAllEqual(tiles(out)[:, 0], drawn_images([(0, index) for index in range(16)]))
+        asked = [
+            len(call.args[1]["seed"]) for call in requests.mock_calls if call.args[0] == "sample"
+        ]
+        self.assertEqual(asked, [8, 8])
+
     def test_sample_of_another_chain(self):
         """The pictures are above each other in the order of the chain, each in all its values."""
         out = self.folder / "grid.png"

@@ -185,6 +185,7 @@ class SignaturesTest(ExportTestCase):
         received = self.call("auxiliaries", image=IMAGES)
         self.assertAllEqual(received.pop("factors"), [[b"grayscale", b"image"]] * 5)
         self.assertAllEqual(received.pop("num_values"), [[16, 256]] * 5)
+        self.assertAllEqual(received.pop("max_batch"), [MAX_BATCH] * 5)
         self.assertEqual(list(received), ["grayscale"])
         self.assertAllEqual(received["grayscale"], GRAYS)
 

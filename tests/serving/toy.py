@@ -43,14 +43,16 @@ class Toy(tf.Module):
       auxiliaries: dict, factor name -> (function of full images, the num_values that it gives).
       full: str, the name of the factor of full images.
       channels, num_values: int, of full images.
+      max_batch: int, the most rows of a request to `sample`.
     """
 
-    def __init__(self, auxiliaries, full="image", channels=3, num_values=256):
+    def __init__(self, auxiliaries, full="image", channels=3, num_values=256, max_batch=256):
         super().__init__()
         self.transforms = {name: transform for name, (transform, _) in auxiliaries.items()}
         self.num_values = [*(num_values for _, num_values in auxiliaries.values()), num_values]
         self.full = full
         self.channels = channels
+        self.max_batch = max_batch
 
     def draw(self, seed, shift=0):
         seed, shift = tf.cast(seed, tf.int64), tf.cast(shift, tf.int64)
@@ -69,8 +71,14 @@ class Toy(tf.Module):
         return {"image": image, "image_png_bytes": png}
 
     def sample(self, seed, log_scale_shift):
-        fits = tf.reduce_all(log_scale_shift < 100)
-        with tf.control_dependencies([tf.debugging.Assert(fits, ["Expected shifts below 100."])]):
+        checks = [
+            tf.debugging.Assert(fits, [f"Expected {expected}."])
+            for fits, expected in (
+                (tf.reduce_all(log_scale_shift < 100), "shifts below 100"),
+                (tf.shape(seed)[0] <= self.max_batch, f"at most {self.max_batch} rows"),
+            )
+        ]
+        with tf.control_dependencies(checks):
             image = self.draw(seed, log_scale_shift)
             return {**self.auxiliary_images(image), **self.with_png(image)}
 
@@ -100,6 +108,7 @@ class Toy(tf.Module):
             **self.auxiliary_images(image),
             "factors": tf.repeat(names, tf.shape(image)[0], axis=0),
             "num_values": rows * [self.num_values],
+            "max_batch": rows[:, 0] * self.max_batch,
         }
 
     def slow(self, seconds):
@@ -133,7 +142,7 @@ class Toy(tf.Module):
 
 TOYS = {
     "toy": Toy({"grayscale": (auxiliary.Grayscale(4), 16)}),
-    "plain": Toy({}),
+    "plain": Toy({}, max_batch=8),
     # Not in the order of the alphabet, nor of size.
     "wide": Toy({"green": (green, 256), "coarse": (coarse, 5)}, full="4x6"),
     "gray": Toy({}, channels=1, num_values=16),
