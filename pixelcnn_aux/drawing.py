@@ -24,7 +24,7 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
         )
     batch = len(seeds)
     given = {} if given is None else _check_given(model, given, batch)
-    model.require(_names_from(model, given))
+    model.require(names_from(model, given))
     shifts = tf.cast(log_scale_shift, tf.float32)
     if shifts.shape not in ([], [batch]):
         raise ValueError(
@@ -44,7 +44,7 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
             name: tf.zeros([0, *size, model.factors[name].likelihood.num_channels], tf.uint8)
             for name, size in model.sizes().items()
         }
-        return {name: empty[name] for name in [*given, *_names_from(model, given)]}
+        return {name: empty[name] for name in [*given, *names_from(model, given)]}
 
     def draw_rows(rows):
         """A part of the images, `rows` being a slice."""
@@ -86,7 +86,7 @@ def draw(
     """
     sizes, drawn = model.sizes(), dict(given or {})
     image = next(iter(drawn.values()), None)
-    for name in _names_from(model, drawn):
+    for name in names_from(model, drawn):
         place = (model.factors[name], model.position(name), sizes[name])
         kept = completed[name] if completed else {}
         image = drawn[name] = draw_factor(
@@ -132,8 +132,8 @@ def draw_factor(
     )
 
 
-def _names_from(model, given):
-    """The factors that are left to draw."""
+def names_from(model, given):
+    """The names of a model's factors that are left to draw, in order: those after what is given, a dict."""
     names = list(model.factors)
     return names[max((names.index(name) + 1 for name in given), default=0) :]
 
@@ -205,7 +205,7 @@ def can_complete(model):
 def _check_can_complete(model, given):
     """Raises ValueError where a factor to draw cannot be held to what known pixels leave for it."""
     above = None  # the factor that is drawn next: from the full image down
-    for name in reversed(_names_from(model, given)):
+    for name in reversed(names_from(model, given)):
         factor = model.factors[name]
         if above and above.exact and factor.likelihood.bounded_noise_size is None:
             raise ValueError(

@@ -42,6 +42,7 @@ def definitions():
     """dict, name -> JSON of a SignatureDef: a little of what an export has."""
     image, gray = info("DT_UINT8", -1, HEIGHT, WIDTH, 3), info("DT_UINT8", -1, HEIGHT, WIDTH, 1)
     seed, described = info("DT_INT32", -1, 2), info("DT_STRING", -1, 2)
+    how = {"seed": seed, "log_scale_shift": info("DT_FLOAT", -1)}
     drawn = {"image": image, "image_png_bytes": info("DT_STRING", -1)}
     return {
         "auxiliaries": {
@@ -54,10 +55,10 @@ def definitions():
             },
         },
         "sample": {
-            "inputs": {"seed": seed, "log_scale_shift": info("DT_FLOAT", -1)},
+            "inputs": how,
             "outputs": {"gray": gray, **drawn},
         },
-        "given_gray": {"inputs": {"seed": seed, "auxiliary": gray}, "outputs": drawn},
+        "given_gray": {"inputs": {**how, "auxiliary": gray}, "outputs": drawn},
         "log_prob": {
             "inputs": {"image": image},
             "outputs": {name: info("DT_FLOAT", -1) for name in RIGHT},
@@ -111,11 +112,12 @@ class Served:
 
 def ask(address, signature, rest, timeout=20.0):
     """What a new client gets, of two rows."""
+    how = {"seed": np.zeros([2, 2], np.int32), "log_scale_shift": np.zeros(2, np.float32)}
     inputs = {
         "log_prob": {"image": IMAGE},
         "auxiliaries": {"image": IMAGE},
-        "given_gray": {"seed": np.zeros([2, 2], np.int32), "auxiliary": IMAGE[..., :1] // 16},
-        "sample": {"seed": np.zeros([2, 2], np.int32), "log_scale_shift": np.zeros(2, np.float32)},
+        "given_gray": {**how, "auxiliary": IMAGE[..., :1] // 16},
+        "sample": how,
     }
     return client.Client(address, "toy", rest, timeout).predict(signature, **inputs[signature])
 

@@ -54,7 +54,7 @@ class Toy(tf.Module):
         self.channels = channels
         self.max_batch = max_batch
 
-    def draw(self, seed, shift=0):
+    def draw(self, seed, shift):
         seed, shift = tf.cast(seed, tf.int64), tf.cast(shift, tf.int64)
         first = seed[:, 0] * 31 + seed[:, 1] * 7 + shift
         pixels = tf.reshape(tf.range(HEIGHT * WIDTH * 3, dtype=tf.int64), [HEIGHT, WIDTH, 3])
@@ -82,12 +82,12 @@ class Toy(tf.Module):
             image = self.draw(seed, log_scale_shift)
             return {**self.auxiliary_images(image), **self.with_png(image)}
 
-    def given(self, seed, auxiliary):
+    def given(self, seed, log_scale_shift, auxiliary):
         shift = tf.reduce_sum(tf.cast(auxiliary, tf.int64), axis=[1, 2, 3])
-        return self.with_png(self.draw(seed, shift))
+        return self.with_png(self.draw(seed, tf.cast(log_scale_shift, tf.int64) + shift))
 
-    def complete(self, seed, image, mask):
-        return self.with_png(tf.where(mask == 1, image, self.draw(seed)))
+    def complete(self, seed, log_scale_shift, image, mask):
+        return self.with_png(tf.where(mask == 1, image, self.draw(seed, log_scale_shift)))
 
     def log_prob(self, image):
         means = tf.reduce_mean(tf.cast(image, tf.float32), axis=[1, 2, 3])
@@ -118,13 +118,13 @@ class Toy(tf.Module):
             return {"waited": tf.identity(seconds)}
 
     def save(self, base_path, version):
-        seed = tf.TensorSpec([None, 2], tf.int32)
         floats = tf.TensorSpec([None], tf.float32)
+        how = {"seed": tf.TensorSpec([None, 2], tf.int32), "log_scale_shift": floats}
         image = tf.TensorSpec([None, HEIGHT, WIDTH, self.channels], tf.uint8)
         mask = tf.TensorSpec([None, HEIGHT, WIDTH, 1], tf.uint8)
         served = {
-            "sample": (self.sample, {"seed": seed, "log_scale_shift": floats}),
-            "complete": (self.complete, {"seed": seed, "image": image, "mask": mask}),
+            "sample": (self.sample, how),
+            "complete": (self.complete, {**how, "image": image, "mask": mask}),
             "log_prob": (self.log_prob, {"image": image}),
             "auxiliaries": (self.auxiliaries, {"image": image}),
             "slow": (self.slow, {"seconds": floats}),
@@ -132,7 +132,7 @@ class Toy(tf.Module):
         zeros = self.auxiliary_images(tf.zeros([1, *image.shape[1:]], tf.uint8))
         for name, given in zeros.items():
             spec = tf.TensorSpec([None, *given.shape[1:]], tf.uint8)
-            served[f"given_{name}"] = self.given, {"seed": seed, "auxiliary": spec}
+            served[f"given_{name}"] = self.given, {**how, "auxiliary": spec}
         signatures = {
             name: tf.function(function).get_concrete_function(**specs)
             for name, (function, specs) in served.items()
