@@ -44,7 +44,13 @@ def main(name, *arguments):
             f"Expected {' '.join([name, *expected])} and flags. "
             f"Received: {' '.join([name, *arguments])}. See --help."
         )
-    if command is not commands.bpd:
+    if command is commands.bpd:
+        if FLAGS["log_scale_shift"].present:
+            raise ValueError(
+                "Expected --log_scale_shift with a command that draws images. Received: it and bpd, which "
+                "draws none. Leave it out."
+            )
+    else:
         drawing = commands.Drawing(FLAGS.out, FLAGS.num, FLAGS.seed, FLAGS.log_scale_shift)
         drawing.check()
         arguments = drawing, *arguments
@@ -59,7 +65,7 @@ def define_flags():
     flags.DEFINE_string("out", None, "The picture, a PNG file; an older one is replaced.")
     flags.DEFINE_integer("num", 16, "How many images to draw.", 1, 1024)
     flags.DEFINE_integer("seed", 0, "Of all draws.", lower_bound=-(2**31), upper_bound=2**31 - 1)
-    flags.DEFINE_float("log_scale_shift", 0.0, "Of sample: below 0 the images vary less.")
+    flags.DEFINE_float("log_scale_shift", 0.0, "Of all draws: below 0 they vary less.")
 
 
 if __name__ == "__main__":

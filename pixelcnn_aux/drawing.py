@@ -24,7 +24,7 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
         )
     batch = len(seeds)
     given = {} if given is None else _check_given(model, given, batch)
-    model.require(_names_from(model, given))
+    model.require(names_from(model, given))
     shifts = tf.cast(log_scale_shift, tf.float32)
     if shifts.shape not in ([], [batch]):
         raise ValueError(
@@ -44,7 +44,7 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
             name: tf.zeros([0, *size, model.factors[name].likelihood.num_channels], tf.uint8)
             for name, size in model.sizes().items()
         }
-        return {name: empty[name] for name in [*given, *_names_from(model, given)]}
+        return {name: empty[name] for name in [*given, *names_from(model, given)]}
 
     def draw_rows(rows):
         """A part of the images, `rows` being a slice."""
@@ -86,7 +86,7 @@ def draw(
     """
     sizes, drawn = model.sizes(), dict(given or {})
     image = next(iter(drawn.values()), None)
-    for name in _names_from(model, drawn):
+    for name in names_from(model, drawn):
         place = (model.factors[name], model.position(name), sizes[name])
         kept = completed[name] if completed else {}
         image = drawn[name] = draw_factor(
@@ -132,8 +132,8 @@ def draw_factor(
     )
 
 
-def _names_from(model, given):
-    """The factors that are left to draw."""
+def names_from(model, given):
+    """The names of a model's factors that are left to draw, in order: those after what is given, a dict."""
     names = list(model.factors)
     return names[max((names.index(name) + 1 for name in given), default=0) :]
 
@@ -154,6 +154,7 @@ def completed(model, known, mask, batch, given=None):
     Raises:
       ValueError: as `AuxiliaryModel.sample`.
     """
+    _check_can_complete(model, given or {})
     if (known is None) != (mask is None):
         raise ValueError(
             "Expected known images and a mask, or neither. "
@@ -188,14 +189,39 @@ def completed(model, known, mask, batch, given=None):
                 _check_agrees(name, given[name].numpy(), low.numpy(), high.numpy())
         bounded = told is not None or factor.fixed_sum is not None
         kept[name] = {"within": (low, high)} if bounded else {"completed": (images[name], mask)}
-        told = factor.fixed_sum if factor.fixed_sum and factor.fixed_sum.exact else None
-        if told and not told.dense:
+        told = factor.fixed_sum if factor.exact else None
+    return kept
+
+
+def can_complete(model):
+    """Whether an `AuxiliaryModel` draws images of which pixels are known and nothing else: bool."""
+    try:
+        _check_can_complete(model, {})
+    except ValueError:
+        return False
+    return True
+
+
+def _check_can_complete(model, given):
+    """Raises ValueError where a factor to draw cannot be held to what known pixels leave for it."""
+    above = None  # the factor that is drawn next: from the full image down
+    for name in reversed(names_from(model, given)):
+        factor = model.factors[name]
+        if above and above.exact and factor.likelihood.bounded_noise_size is None:
+            raise ValueError(
+                f"Expected a likelihood of {name!r} that has bounds, since the exact factor {above.name!r} "
+                "has to agree with its images and with the known pixels. "
+                f"Received: {type(factor.likelihood).__name__}. Give it bounds "
+                f"(likelihoods.Likelihood), give an image of {name!r}, draw without known pixels, or take "
+                "model.with_exact(False)."
+            )
+        if factor.exact and not factor.fixed_sum.dense:
             raise ValueError(
                 f"Expected sums of {name!r} with a step of their largest weight or more, so that some values "
-                f"agree whatever pixels are known. Received: step={told.step}. Draw without known pixels, or "
-                "build the model with exact=False."
+                f"agree whatever pixels are known. Received: step={factor.fixed_sum.step}. Draw without "
+                "known pixels, or build the model with exact=False."
             )
-    return kept
+        above = factor
 
 
 def _check_agrees(name, images, low, high):

@@ -102,19 +102,33 @@ def narrowed(low, high, decider):
         pixels, lows, highs = decider(index), low(index), high(index)
 
         def decide(params, column, bounds):
-            least, most = (tf.unstack(x(params, column, bounds), axis=-1) for x in (lows, highs))
-
-            def within_both(channel, earlier):
-                if bounds is None:
-                    return least[channel], most[channel], least[channel]
-                low, high, center = bounds(channel, earlier)
-                return tf.maximum(low, least[channel]), tf.minimum(high, most[channel]), center
-
-            return pixels(params, column, within_both)
+            known = (x(params, column, bounds) for x in (lows, highs))
+            return pixels(params, column, within_both(bounds, *known))
 
         return decide
 
     return row
+
+
+def within_both(bounds, low, high):
+    """Bounds of pixels that are also known to lie between others.
+
+    Args:
+      bounds: function, as for `Likelihood.draw`, or None.
+      low, high: int32 [..., C].
+
+    Returns:
+      Function, likewise.
+    """
+    least, most = (tf.unstack(x, axis=-1) for x in (low, high))
+
+    def both(channel, earlier):
+        if bounds is None:
+            return least[channel], most[channel], least[channel]
+        low, high, center = bounds(channel, earlier)
+        return tf.maximum(low, least[channel]), tf.minimum(high, most[channel]), center
+
+    return both
 
 
 class Sampler:

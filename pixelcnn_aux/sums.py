@@ -1,5 +1,7 @@
 """Weighted sums that an auxiliary image fixes, and what they say about each value of the image."""
 
+import itertools
+
 import numpy as np
 from keras import ops
 
@@ -136,16 +138,19 @@ class FixedSum(Configured):
         known = [bounds(i, channels[:i]) for i in range(len(channels))]
         return [ops.stack(x, axis=-1) for x in zip(*known)]
 
-    def bounds_in(self, images, auxiliary):
+    def bounds_in(self, images, auxiliary, room=None):
         """`Place.bounds` of every pixel of images at once, given the pixels before it.
 
         Args:
           images, auxiliary: as for `of_images`.
+          room: from `room`, int32 [B, H, W, C] each; None where later values may be any.
 
         Returns:
           Function as from `Place.bounds`, of whole numbers [B, H, W].
         """
-        of_places = [place.bounds(left) for place, left in self._left(images, auxiliary)]
+        rooms = zip(*map(self._pixels, room)) if room else itertools.repeat(None)
+        places = zip(self._left(images, auxiliary), rooms)
+        of_places = [place.bounds(left, here) for (place, left), here in places]
 
         def of_channel(channel, earlier):
             earlier = zip(*(self._pixels(x) for x in earlier)) if earlier else [()] * len(of_places)

@@ -174,7 +174,12 @@ def full_shape(signature):
     """
     if signature.inputs.keys() != {"image"}:
         raise WrongAnswer("auxiliaries of the input image alone", sorted(signature.inputs))
-    described = {"image": (tf.uint8, 4), "factors": (tf.string, 2), "num_values": (tf.int32, 2)}
+    described = {
+        "image": (tf.uint8, 4),
+        "factors": (tf.string, 2),
+        "num_values": (tf.int32, 2),
+        "max_batch": (tf.int32, 1),
+    }
     for name, (dtype, rank) in described.items():
         spec = {**signature.outputs, **signature.inputs}.get(name)
         if spec is None or (spec.dtype, spec.shape.rank) != (dtype, rank):
@@ -205,7 +210,7 @@ def image_specs(signature, answer):
         if (spec.dtype, spec.shape.rank) == (tf.uint8, 4)
     }
     *auxiliaries, last = names
-    others = signature.outputs.keys() - {"factors", "num_values"}
+    others = signature.outputs.keys() - {"factors", "num_values", "max_batch"}
     if len(set(names)) != len(names) or not others == shapes.keys() == set(auxiliaries):
         raise WrongAnswer(f"factors of the images {sorted(others)} and of the full one", names)
     shapes[last] = full_shape(signature)
@@ -213,6 +218,21 @@ def image_specs(signature, answer):
     if len(counts) != len(names) or not all(1 <= count <= 256 for count in counts):
         raise WrongAnswer(f"1 to 256 values of the pixels of each of {names}", counts)
     return {name: ImageSpec(shapes[name], count) for name, count in zip(names, counts)}
+
+
+def max_batch(answer):
+    """The most rows that a model takes in a request: int.
+
+    Args:
+      answer: dict, name -> array, what `auxiliaries` returned.
+
+    Raises:
+      WrongAnswer: where it takes none.
+    """
+    rows = int(answer["max_batch"][0])
+    if rows < 1:
+        raise WrongAnswer("max_batch of 1 or more", rows)
+    return rows
 
 
 def check_signatures(served, images):

@@ -12,7 +12,8 @@ import numpy as np
 
 from pixelcnn_aux.serving import answers, protocols
 
-BATCH_SIZE = 16  # the most images a request, so that an answer stays small and comes in time
+# The most images a request, where the model takes as many: so that an answer stays small and comes in time.
+BATCH_SIZE = 16
 MAX_SHOWN = 300  # characters of what a server says
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds between attempts to reach a server
 
@@ -81,7 +82,7 @@ class Client:
         self.model = model
         self.timeout = timeout
         self._protocol = (protocols.Rest if rest else protocols.Grpc)(server, model)
-        self._metadata = self._images = None
+        self._metadata = self._described = None
 
     def metadata(self):
         """The model's signatures, asked for once: dict, name -> `Signature`."""
@@ -106,12 +107,13 @@ class Client:
         Returns:
           dict, factor name -> `ImageSpec`, in the order of sampling: the last one is the full image.
         """
-        if self._images is None:
-            self._images = self._ask(self._image_specs, self.signature("auxiliaries"))
-        return self._images
+        images, _ = self._description()
+        return images
 
     def predict(self, signature, /, **arrays):
         """Calls a signature, in as many requests as its inputs' rows take.
+
+        No request has more rows than the model takes, or than `BATCH_SIZE`.
 
         Args:
           signature: str.
@@ -124,8 +126,8 @@ class Client:
         arrays = _checked(arrays, inputs)
         for name, array in arrays.items():
             self._check_values(signature, name, array)
-        images = self.images() if any(spec.dtype == np.uint8 for spec in outputs.values()) else {}
-        count = min(BATCH_SIZE, answers.MAX_BYTES // answers.most_bytes(outputs, 1))
+        images, max_batch = self._description()
+        count = min(BATCH_SIZE, max_batch, answers.MAX_BYTES // answers.most_bytes(outputs, 1))
         parts = []
         for first in range(0, len(next(iter(arrays.values()))), count):
             rows = {name: array[first : first + count] for name, array in arrays.items()}
@@ -135,13 +137,19 @@ class Client:
     def _signatures(self, timeout):
         return answers.signatures(self._protocol.signature_defs(timeout))
 
-    def _image_specs(self, signature, timeout):
+    def _description(self):
+        """What `auxiliaries` says of the model, asked for once: `images`, and the most rows of a request."""
+        if self._described is None:
+            self._described = self._ask(self._describe, self.signature("auxiliaries"))
+        return self._described
+
+    def _describe(self, signature, timeout):
         zeros = {"image": np.zeros([1, *answers.full_shape(signature)], np.uint8)}
         answer = self._protocol.predict("auxiliaries", zeros, signature.outputs, timeout)
         images = answers.image_specs(signature, answer)
         answers.check_signatures(self.metadata(), images)
         answers.check_pixels(answer, images)
-        return images
+        return images, answers.max_batch(answer)
 
     def _outputs(self, signature, rows, outputs, images, timeout):
         answer = self._protocol.predict(signature, rows, outputs, timeout)

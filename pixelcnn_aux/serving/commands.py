@@ -14,7 +14,7 @@ class Drawing(NamedTuple):
     out: str  # a PNG file
     num: int = 16
     seed: int = 0
-    log_scale_shift: float = 0.0  # of `sample` alone
+    log_scale_shift: float = 0.0
 
     def check(self):
         """Raises ValueError where the picture could not be written: before anything is drawn."""
@@ -25,9 +25,12 @@ class Drawing(NamedTuple):
                 f"Received: {self.out}. Give such a name."
             )
 
-    def seeds(self):
-        """int32 [num, 2]: (seed, 0), (seed, 1), ..."""
-        return np.array([(self.seed, index) for index in range(self.num)], np.int32)
+    def inputs(self):
+        """What every signature that draws takes: dict, seed int32 [num, 2], log_scale_shift float32 [num]."""
+        return {
+            "seed": np.array([(self.seed, index) for index in range(self.num)], np.int32),
+            "log_scale_shift": np.full(self.num, self.log_scale_shift, np.float32),
+        }
 
     def repeated(self, image):
         """[num, ...]: the same image for each draw."""
@@ -51,8 +54,7 @@ class Drawing(NamedTuple):
 
 def sample(client, drawing):
     """Draws images: the picture has each above its auxiliary images."""
-    shifts = np.full(drawing.num, drawing.log_scale_shift, np.float32)
-    drawn = client.predict("sample", seed=drawing.seeds(), log_scale_shift=shifts)
+    drawn = client.predict("sample", **drawing.inputs())
     *auxiliaries, full = client.images()
     names = [full, *reversed(auxiliaries)]
     columns = [drawn["image"], *(drawn[name] for name in names[1:])]
@@ -70,7 +72,7 @@ def given(client, drawing, name, file):
     image = _read(client, file)
     [auxiliary] = client.predict("auxiliaries", image=image[np.newaxis])[name]
     drawn = client.predict(
-        f"given_{name}", seed=drawing.seeds(), auxiliary=drawing.repeated(auxiliary)
+        f"given_{name}", **drawing.inputs(), auxiliary=drawing.repeated(auxiliary)
     )
     draws = [[(full, draw)] for draw in drawn["image"]]
     drawing.write(client, [[(full, image)], [(name, auxiliary)], *draws])
@@ -88,7 +90,7 @@ def complete(client, drawing, file):
     mask[: len(mask) // 2] = 1
     drawn = client.predict(
         "complete",
-        seed=drawing.seeds(),
+        **drawing.inputs(),
         image=drawing.repeated(image),
         mask=drawing.repeated(mask),
     )

@@ -9,7 +9,7 @@ from pixelcnn_aux import drawing, layers
 from pixelcnn_aux.chain import in_bits_per_dim
 
 # Outputs beside the auxiliary images, which are called by their factors' names.
-RESERVED = ("image", "image_png_bytes", "factors", "num_values")
+RESERVED = ("image", "image_png_bytes", "factors", "num_values", "max_batch")
 
 
 class Input(NamedTuple):
@@ -27,13 +27,16 @@ def signatures(model, max_batch=256, jit_compile=False):
     output depends on row n of the inputs alone:
 
         sample, map   seed int32 [N, 2], log_scale_shift float32 [N] -> images
-        given_NAME    seed, auxiliary uint8 [N, h, w, c] -> images, of what follows NAME in the chain
-        complete      seed, image uint8 [N, H, W, C], mask uint8 [N, H, W, 1] -> images
+        given_NAME    seed, log_scale_shift, auxiliary uint8 [N, h, w, c] -> images, of what follows NAME in
+                      the chain
+        complete      seed, log_scale_shift, image uint8 [N, H, W, C], mask uint8 [N, H, W, 1] -> images;
+                      only of models that `drawing.can_complete`
         log_prob      image -> log_prob float32 [N], in nats, bits_per_dim float32 [N], and of each factor
                       log_prob_NAME, bits_per_dim_NAME
         auxiliaries   image -> its auxiliary images by their factors' names, and what describes the chain
                       of F factors, the same in every row: factors string [N, F], their names in the order
-                      of sampling, num_values int32 [N, F], which pixel values of their images are below
+                      of sampling, num_values int32 [N, F], which pixel values of their images are below,
+                      max_batch int32 [N]
 
     where images are `image`, the full one, and auxiliary images by their factors' names; and where PNG
     holds full images unchanged, of 1 or 3 channels of 256 values, `image_png_bytes` string [N]. The graphs
@@ -67,20 +70,18 @@ def signatures(model, max_batch=256, jit_compile=False):
     with layers.folded_kernels(kernels):
         functions = {
             name: _signature(inputs, compute, max_batch)
-            for name, (inputs, compute) in _served(model, jit_compile).items()
+            for name, (inputs, compute) in _served(model, max_batch, jit_compile).items()
         }
     return module, {"serving_default": functions["sample"], **functions}
 
 
-def _served(model, jit_compile):
+def _served(model, max_batch, jit_compile):
     """dict, name -> (dict, name -> `Input`; function of as many tensors that are checked)."""
     *auxiliaries, full = model.factors
     sizes = model.sizes()
     likelihoods = {name: factor.likelihood for name, factor in model.factors.items()}
 
-    def images(seed, log_scale_shift=None, **kwargs):
-        if log_scale_shift is None:
-            log_scale_shift = tf.zeros(tf.shape(seed)[:1])
+    def images(seed, log_scale_shift, **kwargs):
         drawn = drawing.draw(model, seed, log_scale_shift, jit_compile=jit_compile, **kwargs)
         for name in kwargs.get("given", ()):
             del drawn[name]
@@ -89,11 +90,11 @@ def _served(model, jit_compile):
             drawn["image_png_bytes"] = tf.io.encode_png(drawn["image"])
         return drawn
 
-    def given(name, seed, auxiliary):
-        return images(seed, given={name: auxiliary})
+    def given(name, auxiliary, **how):
+        return images(**how, given={name: auxiliary})
 
-    def complete(seed, image, mask):
-        return images(seed, completed=drawing.completed(model, image, mask, batch=None))
+    def complete(image, mask, **how):
+        return images(**how, completed=drawing.completed(model, image, mask, batch=None))
 
     def log_prob(image):
         nats = model.log_probs(image)
@@ -112,6 +113,7 @@ def _served(model, jit_compile):
         described = {
             "factors": tf.constant([list(likelihoods)]),
             "num_values": tf.constant([num_values]),
+            "max_batch": tf.constant([max_batch]),
         }
         rows = {name: tf.repeat(x, tf.shape(image)[0], axis=0) for name, x in described.items()}
         return {**chain, **rows}
@@ -120,18 +122,18 @@ def _served(model, jit_compile):
         likelihood = likelihoods[name]
         return Input(tf.uint8, (*sizes[name], likelihood.num_channels), likelihood.num_values)
 
-    seed = {"seed": Input(tf.int32, (2,))}
+    how = {"seed": Input(tf.int32, (2,)), "log_scale_shift": Input(tf.float32, ())}
     image = {"image": image_of(full)}
-    shifted = {**seed, "log_scale_shift": Input(tf.float32, ())}
     mask = {"mask": Input(tf.uint8, (*model.image_size, 1), num_values=2)}
+    completing = {"complete": ({**how, **image, **mask}, complete)}
     return {
-        "sample": (shifted, images),
-        "map": (shifted, functools.partial(images, mode="map")),
-        "complete": ({**seed, **image, **mask}, complete),
+        "sample": (how, images),
+        "map": (how, functools.partial(images, mode="map")),
+        **(completing if drawing.can_complete(model) else {}),
         "log_prob": (image, log_prob),
         "auxiliaries": (image, auxiliaries_of),
         **{
-            f"given_{name}": ({**seed, "auxiliary": image_of(name)}, functools.partial(given, name))
+            f"given_{name}": ({**how, "auxiliary": image_of(name)}, functools.partial(given, name))
             for name in auxiliaries
         },
     }

@@ -1,5 +1,6 @@
 """Compares an export with the model that it was made of."""
 
+import collections
 import contextlib
 import subprocess
 import sys
@@ -8,12 +9,17 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import sampling
+from pixelcnn_aux import drawing, sampling
 
 # The share of draws that roundings may turn: to the next value, or to another component of a mixture.
 MAX_MISMATCHED = 0.01
 
-# What a process that knows nothing of this package makes of an export: images, then their log-likelihoods.
+# What every signature that draws is asked with, one for each image.
+SEEDS = np.array([[0, index] for index in range(4)], np.int32)
+SHIFTS = np.array([0.0, -0.25, -0.5, -0.75], np.float32)
+
+# What a process that knows nothing of this package makes of an export: images, their log-likelihoods, images
+# given their auxiliary images, and completions of each other's upper halves.
 _RUN_EXPORT = """
 import sys
 import numpy as np
@@ -21,12 +27,22 @@ import tensorflow as tf
 export, inputs, outputs = sys.argv[1:]
 tf.config.experimental.enable_tensor_float_32_execution(False)
 signatures = tf.saved_model.load(export).signatures
-seed = tf.constant(np.load(inputs))
-drawn = signatures["sample"](seed=seed, log_scale_shift=tf.zeros(len(seed)))
-drawn.pop("image_png_bytes", None)
-log_prob = signatures["log_prob"](image=drawn["image"])["log_prob"]
+how = {name: tf.constant(x) for name, x in np.load(inputs).items()}
+mask = how.pop("mask")
+drawn = signatures["sample"](**how)
+answers = {"sample": drawn, "log_prob": signatures["log_prob"](image=drawn["image"])}
+for name in signatures:
+    if name.startswith("given_"):
+        answers[name] = signatures[name](**how, auxiliary=drawn[name.removeprefix("given_")])
+if "complete" in signatures:
+    answers["complete"] = signatures["complete"](**how, image=drawn["image"][::-1], mask=mask)
 assert not any(name.startswith("pixelcnn_aux") for name in sys.modules)
-np.savez(outputs, log_prob=log_prob, **drawn)
+np.savez(outputs, **{
+    f"{signature}/{name}": x
+    for signature, answer in answers.items()
+    for name, x in answer.items()
+    if name != "image_png_bytes"
+})
 """
 
 
@@ -42,24 +58,25 @@ def verify(path, model):
 
     Raises:
       RuntimeError: if the export cannot be run, draws more than `MAX_MISMATCHED` of a factor's pixels, or one
-        pixel in every image, otherwise than the model does from the same seeds, or gives images another
-        log-likelihood.
+        pixel in every image, otherwise than the model does from the same seeds, with the same shifts, or
+        gives images another log-likelihood. It names the signature.
     """
-    seeds = np.array([[0, index] for index in range(4)], np.int32)
-    received = _run_export(path, seeds)
-    *_, full = model.factors
+    mask = np.zeros([len(SEEDS), *model.image_size, 1], np.uint8)
+    mask[:, : model.image_size[0] // 2] = 1
+    received = _run_export(path, mask)
+    *auxiliaries, _ = model.factors
+    drawn = received["sample"]
     with _full_precision():
-        mismatched = _mismatched(model, seeds, {**received, full: received["image"]})
-        expected = model.log_prob(received["image"]).numpy()
-    for name, pixels in mismatched.items():
-        # Roundings are few, and do not meet at the same place of every image.
-        if pixels.mean() > MAX_MISMATCHED or pixels.all(axis=0).any():
-            raise _refusal(
-                "that draws what the model does",
-                f"images of {name!r} of which the model draws {pixels.mean():.2%} of the pixels otherwise",
-            )
-    if not np.allclose(expected, received["log_prob"], rtol=1e-5, atol=0.0):
-        raise _refusal(f"with the model's log-likelihoods, {expected} nats", received["log_prob"])
+        _compare(model, "sample", drawn)
+        for name in auxiliaries:
+            _compare(model, f"given_{name}", received[f"given_{name}"], {name: drawn[name]})
+        if drawing.can_complete(model):
+            kept = drawing.completed(model, drawn["image"][::-1], mask, len(SEEDS))
+            _compare(model, "complete", received["complete"], kept=kept)
+        expected = model.log_prob(drawn["image"]).numpy()
+    log_prob = received["log_prob"]["log_prob"]
+    if not np.allclose(expected, log_prob, rtol=1e-5, atol=0.0):
+        raise _refusal(f"with the model's log-likelihoods, {expected} nats", log_prob)
 
 
 def _refusal(expected, received):
@@ -69,16 +86,20 @@ def _refusal(expected, received):
     )
 
 
-def _run_export(path, seeds):
-    """What `_RUN_EXPORT` makes of seeds: dict, "log_prob" and names of images -> arrays."""
+def _run_export(path, mask):
+    """What `_RUN_EXPORT` makes of a mask, uint8 [N, H, W, 1]: dict, signature -> dict, output -> array."""
     with tempfile.TemporaryDirectory() as folder:
-        inputs, outputs = f"{folder}/inputs.npy", f"{folder}/outputs.npz"
-        np.save(inputs, seeds)
+        inputs, outputs = f"{folder}/inputs.npz", f"{folder}/outputs.npz"
+        np.savez(inputs, seed=SEEDS, log_scale_shift=SHIFTS, mask=mask)
         command = [sys.executable, "-c", _RUN_EXPORT, str(path), inputs, outputs]
         child = subprocess.run(command, capture_output=True, text=True, check=False)
         if child.returncode:
             raise _refusal("that a new process can run", child.stderr[-2000:].strip())
-        return dict(np.load(outputs))
+        answers = collections.defaultdict(dict)
+        for key, array in np.load(outputs).items():
+            signature, name = key.split("/")  # neither name has one
+            answers[signature][name] = array
+        return dict(answers)
 
 
 @contextlib.contextmanager
@@ -92,21 +113,54 @@ def _full_precision():
         tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
-def _mismatched(model, seeds, images):
-    """Which pixels each factor draws otherwise, given those before them: dict, name -> bool [N, h, w].
+def _compare(model, signature, drawn, given=None, kept=None):
+    """Raises RuntimeError where a signature draws otherwise than the model.
 
     The networks are evaluated over whole images, which holds the export's loops to them as well.
+
+    Args:
+      model: `AuxiliaryModel`.
+      signature: str.
+      drawn: dict, output -> uint8 [N, h, w, c], what it drew.
+      given: dict with the auxiliary image that it was given, or None.
+      kept: dict, from `drawing.completed`; None where nothing is known.
     """
-    mismatched, given = {}, None
-    for position, (name, factor) in enumerate(model.factors.items()):
-        if factor.exact and not np.isfinite(factor.log_prob(images[name], given)).all():
+    given, (*auxiliaries, full) = given or {}, model.factors
+    images = {**given, **drawn, full: drawn["image"]}
+    for name in drawing.names_from(model, given):
+        factor, position, image = model.factors[name], model.position(name), images[name]
+        pair = image, images[auxiliaries[position - 1]] if position else None
+        if factor.exact and not np.isfinite(factor.log_prob(*pair)).all():
             raise _refusal(
-                f"that draws images of {name!r} that agree with their auxiliary images", "others"
+                "that draws images that agree with their auxiliary images",
+                f"by {signature}, images of {name!r} that do not",
             )
-        params = factor.params(images[name], given)
-        noise = sampling.noise(factor, seeds, position, images[name].shape[1:3])
-        bounds = factor.fixed_sum and factor.fixed_sum.bounds_in(images[name], given)
-        drawn = factor.likelihood.draw(params, noise, bounds=bounds)
-        mismatched[name] = np.any(drawn != images[name], axis=-1)
-        given = images[name]
-    return mismatched
+        known = kept[name] if kept else {}
+        size, bounded = image.shape[1:3], "within" in known
+        noise = sampling.noise(factor, SEEDS, position, size, bounded=bounded)
+        pixels = np.any(_drawn_again(factor, noise, *pair, **known) != image, axis=-1)
+        # Roundings are few, and do not meet at the same place of every image.
+        if pixels.mean() > MAX_MISMATCHED or pixels.all(axis=0).any():
+            raise _refusal(
+                "that draws what the model does",
+                f"by {signature}, images of {name!r} of which the model draws {pixels.mean():.2%} of the "
+                "pixels otherwise",
+            )
+
+
+def _drawn_again(factor, noise, image, auxiliary, completed=None, within=None):
+    """What a factor draws at each pixel of an image, given those before it: [N, h, w, c].
+
+    Args as for `sampling.Sampler.draw_images`.
+    """
+    fixed_sum, bounds = factor.fixed_sum, None
+    if fixed_sum is not None:
+        room = fixed_sum.room(*within) if within else None
+        bounds = fixed_sum.bounds_in(image, auxiliary, room)
+    if within:
+        bounds = sampling.within_both(bounds, *(tf.cast(x, tf.int32) for x in within))
+    drawn = factor.likelihood.draw(factor.params(image, auxiliary), noise, SHIFTS, bounds)
+    if completed:
+        known, mask = completed
+        drawn = np.where(mask, known, drawn)
+    return drawn

@@ -41,6 +41,7 @@ class ClientTests(toy.ServedTests):
             served["complete"].inputs,
             {
                 "seed": tf.TensorSpec([None, 2], tf.int32),
+                "log_scale_shift": tf.TensorSpec([None], tf.float32),
                 "image": tf.TensorSpec([None, HEIGHT, WIDTH, 3], tf.uint8),
                 "mask": tf.TensorSpec([None, HEIGHT, WIDTH, 1], tf.uint8),
             },
@@ -166,6 +167,7 @@ class ClientTests(toy.ServedTests):
         requests = self.spy()
         pair, shift, image = seeds([0, 1]), np.zeros(1, np.float32), drawn_images([[0, 1]])
         mask = np.ones((1, HEIGHT, WIDTH, 1), np.uint8)
+        how = {"seed": pair, "log_scale_shift": shift}
         for signature, arrays, message in (
             ("sample", {"seed": pair}, r"inputs \['log_scale_shift', 'seed'\].* \['seed'\]"),
             ("log_prob", {"image": image, "seed": pair}, r"the inputs \['image'\]"),
@@ -173,8 +175,9 @@ class ClientTests(toy.ServedTests):
             ("log_prob", {"image": image[0]}, r"image as uint8 \[N, 4, 6, 3\].*uint8 \[4, 6, 3\]"),
             ("log_prob", {"image": image[:, :, :5]}, r"Received: uint8 \[1, 4, 5, 3\]"),
             ("log_prob", {"image": image.astype(np.int32)}, "Received: int32"),
-            ("complete", {"seed": pair, "image": image, "mask": 2 * mask}, "mask.* 0 to 1"),
-            ("given_grayscale", {"seed": pair, "auxiliary": 16 * mask}, "auxiliary.* 0 to 15"),
+            ("complete", {**how, "image": image, "mask": 2 * mask}, "mask.* 0 to 1"),
+            ("given_grayscale", {**how, "auxiliary": 16 * mask}, "auxiliary.* 0 to 15"),
+            ("given_grayscale", {"seed": pair, "auxiliary": mask}, "inputs .*'log_scale_shift'"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 asked.predict(signature, **arrays)
@@ -193,16 +196,17 @@ class ClientTests(toy.ServedTests):
         wide = self.client("wide", self.serve(servable("wide")))
         gray = self.client("gray", self.serve(servable("gray")))
         pair, full = seeds([0, 1]), np.full((1, HEIGHT, WIDTH, 1), 255, np.uint8)
+        how = {"seed": pair, "log_scale_shift": np.zeros(1, np.float32)}
         coarse = np.full((1, HEIGHT // 2, WIDTH // 2, 3), 4, np.uint8)
         for given in ({"green": full}, {"coarse": coarse}):
             [(name, images)] = given.items()
-            answer = wide.predict(f"given_{name}", seed=pair, auxiliary=images)
+            answer = wide.predict(f"given_{name}", **how, auxiliary=images)
             self.assertAllEqual(answer["image"], drawn_images(pair, shift=images.sum(dtype=int)))
         for asked, signature, arrays, message in (
             (
                 wide,
                 "given_coarse",
-                {"seed": pair, "auxiliary": coarse + 1},
+                {**how, "auxiliary": coarse + 1},
                 "auxiliary from 0 to 4",
             ),
             (
@@ -272,7 +276,8 @@ class RestTest(ClientTests, tf.test.TestCase):
         self.assertEqual(served["inputs"]["image"]["dtype"], "DT_UINT8")
         dims = [dim["size"] for dim in served["inputs"]["image"]["tensor_shape"]["dim"]]
         self.assertEqual(dims, ["-1", str(HEIGHT), str(WIDTH), "3"])
-        inputs = {"seed": [[0, 1]], "auxiliary": np.zeros((1, HEIGHT, WIDTH, 1), int).tolist()}
+        grays = np.zeros((1, HEIGHT, WIDTH, 1), int).tolist()
+        inputs = {"seed": [[0, 1]], "log_scale_shift": [0.0], "auxiliary": grays}
         status, answer = self.post(
             "/v1/models/toy:predict",
             json.dumps({"signature_name": "given_grayscale", "inputs": inputs}).encode(),

@@ -53,6 +53,15 @@ class CommandTests(toy.ServedTests):
         grays = 17 * auxiliary.Grayscale(4)(images).numpy()
         self.assertAllEqual(found[:, 1], np.repeat(grays, 3, axis=-1))
 
+    def test_sample_of_a_model_that_takes_few_rows(self):
+        out, requests = self.folder / "grid.png", self.spy("plain")
+        self.run_program("sample", "--num=16", "--out", out, model="plain")
+        self.assertAllEqual(tiles(out)[:, 0], drawn_images([(0, index) for index in range(16)]))
+        asked = [
+            len(call.args[1]["seed"]) for call in requests.mock_calls if call.args[0] == "sample"
+        ]
+        self.assertEqual(asked, [8, 8])
+
     def test_sample_of_another_chain(self):
         """The pictures are above each other in the order of the chain, each in all its values."""
         out = self.folder / "grid.png"
@@ -77,7 +86,8 @@ class CommandTests(toy.ServedTests):
         """A command draws from the auxiliary image of a file, which the server computes."""
         out, file = self.folder / "given.png", self.write_image("photo.jpg")
         requests = self.spy(model)
-        self.run_program(*command, file, "--num=3", "--out", out, model=model)
+        shift = "--log_scale_shift=-2"
+        self.run_program(*command, file, "--num=3", shift, "--out", out, model=model)
         image = data.read_image(file, helpers.SIZE)
         given = np.asarray(transform(image[np.newaxis]))
         signature, inputs = requests.mock_calls[-1].args
@@ -89,7 +99,7 @@ class CommandTests(toy.ServedTests):
         shown = np.round(given[0] * (255 / (num_values - 1))).astype(np.uint8)
         shown = shown.repeat(scale, axis=0).repeat(scale, axis=1)
         self.assertAllEqual(found[1], np.broadcast_to(shown, image.shape))
-        draws = drawn_images([(0, 0), (0, 1), (0, 2)], shift=int(given.sum()))
+        draws = drawn_images([(0, 0), (0, 1), (0, 2)], shift=int(given.sum()) - 2)
         self.assertAllEqual(found[2:5], draws)
         self.assertAllEqual(found[5:], np.full((1, HEIGHT, WIDTH, 3), 255))
 
@@ -114,9 +124,10 @@ class CommandTests(toy.ServedTests):
 
     def test_complete(self):
         out, file = self.folder / "completed.PNG", self.write_image("photo.png")
-        self.run_program("complete", file, "--num=2", "--seed=-4", f"--out={out}")
+        how = ["--num=2", "--seed=-4", "--log_scale_shift=-3"]
+        self.run_program("complete", file, *how, f"--out={out}")
         image = data.read_image(file, helpers.SIZE)
-        found, draws = tiles(out)[:, 0], drawn_images([(-4, 0), (-4, 1)])
+        found, draws = tiles(out)[:, 0], drawn_images([(-4, 0), (-4, 1)], shift=-3)
         upper = HEIGHT // 2
         self.assertAllEqual(found[0], image)
         self.assertAllEqual(found[1:, :upper], [image[:upper]] * 3)
@@ -164,6 +175,7 @@ class CommandTests(toy.ServedTests):
             (["given", "grayscale", out], "given NAME IMG and flags. Received: given grayscale"),
             (["complete", "a.png", "b.png", out], "Expected complete IMG"),
             (["bpd"], r"Expected bpd IMG... and flags"),
+            (["bpd", "a.png", "--log_scale_shift=0"], "that draws images. Received: it and bpd"),
             (["sample"], "--out as a name that ends in .png"),
             (["sample", "--out=a.jpg"], "--out as a name that ends in .png"),
             (["sample", f"--out={self.folder / 'none' / 'a.png'}"], "in a folder that exists"),

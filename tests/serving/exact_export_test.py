@@ -8,23 +8,25 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
+from pixelcnn_aux import drawing
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.serving import verify
 from pixelcnn_aux.serving.signatures import signatures
-from tests import helpers
+from tests import custom, helpers
 from tests.serving.export_test import received_by_verify
 
 TRANSFORMS, SIZE = [Grayscale(), HalfResolution()], (4, 6)
 SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (20, 2)).astype(np.int32)
+HOW = {"seed": SEEDS, "log_scale_shift": np.linspace(-1, 0, len(SEEDS), dtype=np.float32)}
+FLAT = {"topology": topology.flat(1), "filters": 4}
 FOLDER = tempfile.TemporaryDirectory()  # gone when the process ends
 
 
 def model():
     """A new one, as what is exported has to be."""
-    flat = {"topology": topology.flat(1), "filters": 4}
     larger = {"topology": topology.super_resolution(1, 1), "filters": 4}
-    result = pa.chain(TRANSFORMS, SIZE, flat, [None, larger, flat], ["half", "gray", "image"])
+    result = pa.chain(TRANSFORMS, SIZE, FLAT, [None, larger, FLAT], ["half", "gray", "image"])
     for seed, factor in enumerate(result.factors.values()):
         helpers.randomize(factor, seed)
     return result
@@ -38,6 +40,15 @@ def exported():
     return FOLDER.name, tf.saved_model.load(FOLDER.name).signatures
 
 
+class Coins(Grayscale):
+    """Grays of two values, whose likelihood has no bounds."""
+
+    name = "coins"
+
+    def likelihood(self):
+        return custom.Coin()
+
+
 class ExactExportTest(tf.test.TestCase):
     def call(self, name, **inputs):
         _, functions = exported()
@@ -49,22 +60,21 @@ class ExactExportTest(tf.test.TestCase):
 
     def test_draws_agree(self):
         for name in ("sample", "map"):
-            shifts = np.linspace(-1, 0, len(SEEDS), dtype=np.float32)
-            self.assertAgree(self.call(name, seed=SEEDS, log_scale_shift=shifts))
+            self.assertAgree(self.call(name, **HOW))
 
     def test_draws_given_an_auxiliary_image_agree(self):
         rng = np.random.default_rng(0)
         half = rng.integers(16, size=(len(SEEDS), 2, 3, 1)).astype(np.uint8)
-        self.assertAgree({**self.call("given_half", seed=SEEDS, auxiliary=half), "half": half})
+        self.assertAgree({**self.call("given_half", **HOW, auxiliary=half), "half": half})
         gray = rng.integers(16, size=(len(SEEDS), *SIZE, 1)).astype(np.uint8)
-        images = self.call("given_gray", seed=SEEDS, auxiliary=gray)
+        images = self.call("given_gray", **HOW, auxiliary=gray)
         self.assertAllEqual(Grayscale()(images["image"]), gray)
 
     def test_completions_agree(self):
         rng = np.random.default_rng(1)
         known = rng.choice([0, 255], (len(SEEDS), *SIZE, 3)).astype(np.uint8)
         mask = rng.integers(2, size=(len(SEEDS), *SIZE, 1)).astype(np.uint8)
-        images = self.call("complete", seed=SEEDS, image=known, mask=mask)
+        images = self.call("complete", **HOW, image=known, mask=mask)
         self.assertAgree(images)
         self.assertAllEqual(np.where(mask, known, images["image"]), images["image"])
 
@@ -76,12 +86,34 @@ class ExactExportTest(tf.test.TestCase):
         self.enter_context(mock.patch.object(verify, "_run_export", return_value=received))
         for fixed_sum, message in (
             (Grayscale().fixed_sum(256).with_exact(False), "of which the model draws"),
-            (Grayscale(5).fixed_sum(256), "images of 'image' that agree with their auxiliary"),
+            (
+                Grayscale(5).fixed_sum(256),
+                "agree with their .*by sample, images of 'image' that do not",
+            ),
         ):
             other = model()
             other.factors["image"].fixed_sum = fixed_sum
             with self.assertRaisesRegex(RuntimeError, message):
                 verify.verify(path, other)
+
+    def test_a_likelihood_without_bounds_below_an_exact_factor(self):
+        chain = pa.chain([Coins(1)], (2, 2), FLAT, FLAT)
+        self.assertTrue(chain.exact)
+        _, functions = signatures(chain)
+        served = "serving_default sample map log_prob auxiliaries given_coins".split()
+        self.assertCountEqual(functions, served)
+        seeds = tf.constant(SEEDS)
+        images = functions["sample"](seed=seeds, log_scale_shift=tf.zeros(len(SEEDS)))
+        self.assertAllEqual(Grayscale(1)(images["image"]), images["coins"])
+
+        known = np.zeros([len(SEEDS), 2, 2, 3], np.uint8)
+        how = {"known": known, "mask": known[..., :1]}
+        message = "likelihood of 'coins' that has bounds.*'image'.* Received: Coin. Give it bounds"
+        with self.assertRaisesRegex(ValueError, message):
+            chain.sample(seeds, **how)
+        given = chain.sample(seeds, given={"coins": known[..., :1]}, **how)["image"]
+        self.assertAllEqual(Grayscale(1)(given), known[..., :1])
+        self.assertTrue(drawing.can_complete(chain.with_exact(False)))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,6 @@ except ImportError as error:
 MAX_BATCH = 16
 SEEDS = np.array([[3, index] for index in range(5)], np.int32)
 NO_SHIFT = np.zeros(5, np.float32)
-VERIFIED = np.array([[0, index] for index in range(4)], np.int32)  # what `verify` draws from
 IMAGES = helpers.pictures(5)
 MASK = np.zeros((5, *helpers.SIZE, 1), np.uint8)
 MASK[:, :2] = 1
@@ -46,8 +45,8 @@ def requests():
         "serving_default": sample,
         "sample": sample,
         "map": sample,
-        "given_grayscale": {"seed": SEEDS, "auxiliary": GRAYS},
-        "complete": {"seed": SEEDS, "image": IMAGES, "mask": MASK},
+        "given_grayscale": {**sample, "auxiliary": GRAYS},
+        "complete": {**sample, "image": IMAGES, "mask": MASK},
         "log_prob": {"image": IMAGES},
         "auxiliaries": {"image": IMAGES},
     }
@@ -57,13 +56,13 @@ def answers(model):
     """What the model itself makes of the images that each signature draws."""
     shifts = requests()["sample"]["log_scale_shift"]
     sample = model.sample(SEEDS, shifts)
-    given = model.sample(SEEDS, given={"grayscale": GRAYS})
+    given = model.sample(SEEDS, shifts, given={"grayscale": GRAYS})
     return {
         "serving_default": sample,
         "sample": sample,
         "map": model.sample(SEEDS, shifts, mode="map"),
         "given_grayscale": {"image": given["image"]},
-        "complete": model.sample(SEEDS, known=IMAGES, mask=MASK),
+        "complete": model.sample(SEEDS, shifts, known=IMAGES, mask=MASK),
     }
 
 
@@ -72,8 +71,8 @@ def received_by_verify():
     """A dict that gets what the process of `verify` makes of an export within it."""
     received, run_export = {}, verify._run_export
 
-    def recorded(path, seeds):
-        received.update(run_export(path, seeds))
+    def recorded(path, mask):
+        received.update(run_export(path, mask))
         return received
 
     with mock.patch.object(verify, "_run_export", recorded):
@@ -185,6 +184,7 @@ class SignaturesTest(ExportTestCase):
         received = self.call("auxiliaries", image=IMAGES)
         self.assertAllEqual(received.pop("factors"), [[b"grayscale", b"image"]] * 5)
         self.assertAllEqual(received.pop("num_values"), [[16, 256]] * 5)
+        self.assertAllEqual(received.pop("max_batch"), [MAX_BATCH] * 5)
         self.assertEqual(list(received), ["grayscale"])
         self.assertAllEqual(received["grayscale"], GRAYS)
 
@@ -204,8 +204,8 @@ class SignaturesTest(ExportTestCase):
     def test_compiled(self):
         with received_by_verify() as received:
             path = export.export(self.run_folder, self.folder / "compiled", 4, jit_compile=True)
-        expected = self.model.sample(VERIFIED, jit_compile=True)
-        self.assertAllEqual(received["image"], expected["image"])
+        expected = self.model.sample(verify.SEEDS, verify.SHIFTS, jit_compile=True)
+        self.assertAllEqual(received["sample"]["image"], expected["image"])
         for loaded, expected in (
             (exported().signatures, {False}),
             (tf.saved_model.load(str(path)).signatures, {False, True}),
@@ -324,9 +324,10 @@ class LoaderTest(ExportTestCase):
 
 
 class VerifyTest(ExportTestCase):
-    def verify(self, model, **changes):
+    def verify(self, model, signature="sample", **changes):
         """`verify` of the export, of which its process has received what it did, but for changes."""
-        received = {**exported().received, **changes}
+        received = exported().received
+        received = {**received, signature: {**received[signature], **changes}}
         with mock.patch.object(verify, "_run_export", return_value=received):
             verify.verify(self.path, model)
 
@@ -341,12 +342,32 @@ class VerifyTest(ExportTestCase):
                 self.verify(other)
 
     def test_other_seeds(self):
-        drawn = self.call("sample", seed=VERIFIED + 1, log_scale_shift=NO_SHIFT[:4])
+        drawn = self.call("sample", seed=verify.SEEDS + 1, log_scale_shift=verify.SHIFTS)
         with self.assertRaisesRegex(RuntimeError, "'grayscale' of which the model draws"):
             self.verify(self.model, grayscale=drawn["grayscale"], image=drawn["image"])
 
+    def test_other_shifts(self):
+        grays, images = (exported().received["sample"][name] for name in ("grayscale", "image"))
+        mask = (MASK[:4], MASK[:4] * 0)  # of a right completion, and of one that keeps nothing
+        for signature, shifts, inputs, right in (
+            ("sample", verify.SHIFTS, {}, True),
+            ("sample", NO_SHIFT[:4], {}, False),
+            ("given_grayscale", verify.SHIFTS, {"auxiliary": grays}, True),
+            ("given_grayscale", NO_SHIFT[:4], {"auxiliary": grays}, False),
+            ("complete", verify.SHIFTS, {"image": images[::-1], "mask": mask[0]}, True),
+            ("complete", NO_SHIFT[:4], {"image": images[::-1], "mask": mask[0]}, False),
+            ("complete", verify.SHIFTS, {"image": images[::-1], "mask": mask[1]}, False),
+        ):
+            drawn = self.call(signature, seed=verify.SEEDS, log_scale_shift=shifts, **inputs)
+            drawn.pop("image_png_bytes")
+            with contextlib.ExitStack() as context:
+                if not right:
+                    message = f"by {signature}, images of '.*' of which the model draws"
+                    context.enter_context(self.assertRaisesRegex(RuntimeError, message))
+                self.verify(self.model, signature, **drawn)
+
     def test_one_pixel_of_every_image(self):
-        damaged = exported().received["image"].copy()
+        damaged = exported().received["sample"]["image"].copy()
         damaged[:, -1, -1] ^= 128
         with mock.patch.object(verify, "MAX_MISMATCHED", 0.5):  # as these images are small
             with self.assertRaisesRegex(RuntimeError, "'image' of which the model draws"):

@@ -42,17 +42,23 @@ def definitions():
     """dict, name -> JSON of a SignatureDef: a little of what an export has."""
     image, gray = info("DT_UINT8", -1, HEIGHT, WIDTH, 3), info("DT_UINT8", -1, HEIGHT, WIDTH, 1)
     seed, described = info("DT_INT32", -1, 2), info("DT_STRING", -1, 2)
+    how = {"seed": seed, "log_scale_shift": info("DT_FLOAT", -1)}
     drawn = {"image": image, "image_png_bytes": info("DT_STRING", -1)}
     return {
         "auxiliaries": {
             "inputs": {"image": image},
-            "outputs": {"gray": gray, "factors": described, "num_values": seed},
+            "outputs": {
+                "gray": gray,
+                "factors": described,
+                "num_values": seed,
+                "max_batch": info("DT_INT32", -1),
+            },
         },
         "sample": {
-            "inputs": {"seed": seed, "log_scale_shift": info("DT_FLOAT", -1)},
+            "inputs": how,
             "outputs": {"gray": gray, **drawn},
         },
-        "given_gray": {"inputs": {"seed": seed, "auxiliary": gray}, "outputs": drawn},
+        "given_gray": {"inputs": {**how, "auxiliary": gray}, "outputs": drawn},
         "log_prob": {
             "inputs": {"image": image},
             "outputs": {name: info("DT_FLOAT", -1) for name in RIGHT},
@@ -68,6 +74,7 @@ def right_answer(signature, rows):
             "gray": gray.astype(np.uint8),
             "factors": np.array([[b"gray", b"image"]] * rows, object),
             "num_values": np.array([[16, 256]] * rows, np.int32),
+            "max_batch": np.full(rows, 16, np.int32),
         },
         "sample": {
             "image": image,
@@ -105,11 +112,12 @@ class Served:
 
 def ask(address, signature, rest, timeout=20.0):
     """What a new client gets, of two rows."""
+    how = {"seed": np.zeros([2, 2], np.int32), "log_scale_shift": np.zeros(2, np.float32)}
     inputs = {
         "log_prob": {"image": IMAGE},
         "auxiliaries": {"image": IMAGE},
-        "given_gray": {"seed": np.zeros([2, 2], np.int32), "auxiliary": IMAGE[..., :1] // 16},
-        "sample": {"seed": np.zeros([2, 2], np.int32), "log_scale_shift": np.zeros(2, np.float32)},
+        "given_gray": {**how, "auxiliary": IMAGE[..., :1] // 16},
+        "sample": how,
     }
     return client.Client(address, "toy", rest, timeout).predict(signature, **inputs[signature])
 
@@ -190,6 +198,10 @@ class AnswerTests(HostileTests):
             ("auxiliaries", {"num_values": np.array([[0, 256]], np.int32)}, "1 to 256 values"),
             ("auxiliaries", {"num_values": np.array([[16, 257]], np.int32)}, "1 to 256 values"),
             ("auxiliaries", {"num_values": np.array([[16]], np.int32)}, r"num_values in \[1, 2\]"),
+            ("auxiliaries", {"max_batch": np.zeros(1, np.int32)}, "max_batch of 1 or more.*: 0"),
+            ("auxiliaries", {"max_batch": np.full(1, -16, np.int32)}, "max_batch of 1 .*: -16"),
+            ("auxiliaries", {"max_batch": floats[:1] + 0.5}, "max_batch as .*int32"),
+            ("auxiliaries", {"max_batch": None}, "outputs .*'max_batch'"),
             *(
                 ("auxiliaries", {"factors": np.array([factors], object)}, message)
                 for factors, message in (
@@ -238,6 +250,8 @@ class AnswerTests(HostileTests):
             ("auxiliaries", "inputs", "image", info("DT_FLOAT", -1, 4, 6, 3), "with image, uint8"),
             ("auxiliaries", "outputs", "factors", None, "with factors, string"),
             ("auxiliaries", "outputs", "num_values", info("DT_INT32", -1), "with num_values, int"),
+            ("auxiliaries", "outputs", "max_batch", None, "with max_batch, int32"),
+            ("auxiliaries", "outputs", "max_batch", info("DT_FLOAT", -1), "with max_batch, int32"),
             ("auxiliaries", "outputs", "more", info("DT_UINT8", -1, 3), "the outputs"),
         ):
             with self.subTest(signature=signature, role=role, name=name, message=message):

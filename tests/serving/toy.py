@@ -43,16 +43,18 @@ class Toy(tf.Module):
       auxiliaries: dict, factor name -> (function of full images, the num_values that it gives).
       full: str, the name of the factor of full images.
       channels, num_values: int, of full images.
+      max_batch: int, the most rows of a request to `sample`.
     """
 
-    def __init__(self, auxiliaries, full="image", channels=3, num_values=256):
+    def __init__(self, auxiliaries, full="image", channels=3, num_values=256, max_batch=256):
         super().__init__()
         self.transforms = {name: transform for name, (transform, _) in auxiliaries.items()}
         self.num_values = [*(num_values for _, num_values in auxiliaries.values()), num_values]
         self.full = full
         self.channels = channels
+        self.max_batch = max_batch
 
-    def draw(self, seed, shift=0):
+    def draw(self, seed, shift):
         seed, shift = tf.cast(seed, tf.int64), tf.cast(shift, tf.int64)
         first = seed[:, 0] * 31 + seed[:, 1] * 7 + shift
         pixels = tf.reshape(tf.range(HEIGHT * WIDTH * 3, dtype=tf.int64), [HEIGHT, WIDTH, 3])
@@ -69,17 +71,23 @@ class Toy(tf.Module):
         return {"image": image, "image_png_bytes": png}
 
     def sample(self, seed, log_scale_shift):
-        fits = tf.reduce_all(log_scale_shift < 100)
-        with tf.control_dependencies([tf.debugging.Assert(fits, ["Expected shifts below 100."])]):
+        checks = [
+            tf.debugging.Assert(fits, [f"Expected {expected}."])
+            for fits, expected in (
+                (tf.reduce_all(log_scale_shift < 100), "shifts below 100"),
+                (tf.shape(seed)[0] <= self.max_batch, f"at most {self.max_batch} rows"),
+            )
+        ]
+        with tf.control_dependencies(checks):
             image = self.draw(seed, log_scale_shift)
             return {**self.auxiliary_images(image), **self.with_png(image)}
 
-    def given(self, seed, auxiliary):
+    def given(self, seed, log_scale_shift, auxiliary):
         shift = tf.reduce_sum(tf.cast(auxiliary, tf.int64), axis=[1, 2, 3])
-        return self.with_png(self.draw(seed, shift))
+        return self.with_png(self.draw(seed, tf.cast(log_scale_shift, tf.int64) + shift))
 
-    def complete(self, seed, image, mask):
-        return self.with_png(tf.where(mask == 1, image, self.draw(seed)))
+    def complete(self, seed, log_scale_shift, image, mask):
+        return self.with_png(tf.where(mask == 1, image, self.draw(seed, log_scale_shift)))
 
     def log_prob(self, image):
         means = tf.reduce_mean(tf.cast(image, tf.float32), axis=[1, 2, 3])
@@ -100,6 +108,7 @@ class Toy(tf.Module):
             **self.auxiliary_images(image),
             "factors": tf.repeat(names, tf.shape(image)[0], axis=0),
             "num_values": rows * [self.num_values],
+            "max_batch": rows[:, 0] * self.max_batch,
         }
 
     def slow(self, seconds):
@@ -109,13 +118,13 @@ class Toy(tf.Module):
             return {"waited": tf.identity(seconds)}
 
     def save(self, base_path, version):
-        seed = tf.TensorSpec([None, 2], tf.int32)
         floats = tf.TensorSpec([None], tf.float32)
+        how = {"seed": tf.TensorSpec([None, 2], tf.int32), "log_scale_shift": floats}
         image = tf.TensorSpec([None, HEIGHT, WIDTH, self.channels], tf.uint8)
         mask = tf.TensorSpec([None, HEIGHT, WIDTH, 1], tf.uint8)
         served = {
-            "sample": (self.sample, {"seed": seed, "log_scale_shift": floats}),
-            "complete": (self.complete, {"seed": seed, "image": image, "mask": mask}),
+            "sample": (self.sample, how),
+            "complete": (self.complete, {**how, "image": image, "mask": mask}),
             "log_prob": (self.log_prob, {"image": image}),
             "auxiliaries": (self.auxiliaries, {"image": image}),
             "slow": (self.slow, {"seconds": floats}),
@@ -123,7 +132,7 @@ class Toy(tf.Module):
         zeros = self.auxiliary_images(tf.zeros([1, *image.shape[1:]], tf.uint8))
         for name, given in zeros.items():
             spec = tf.TensorSpec([None, *given.shape[1:]], tf.uint8)
-            served[f"given_{name}"] = self.given, {"seed": seed, "auxiliary": spec}
+            served[f"given_{name}"] = self.given, {**how, "auxiliary": spec}
         signatures = {
             name: tf.function(function).get_concrete_function(**specs)
             for name, (function, specs) in served.items()
@@ -133,7 +142,7 @@ class Toy(tf.Module):
 
 TOYS = {
     "toy": Toy({"grayscale": (auxiliary.Grayscale(4), 16)}),
-    "plain": Toy({}),
+    "plain": Toy({}, max_batch=8),
     # Not in the order of the alphabet, nor of size.
     "wide": Toy({"green": (green, 256), "coarse": (coarse, 5)}, full="4x6"),
     "gray": Toy({}, channels=1, num_values=16),
