@@ -108,7 +108,7 @@ def row(name, size, values, *seconds):
 
 
 if __name__ == "__main__":
-    common.define_flags()
+    common.define_source()
     flags.DEFINE_string("pictures", None, "A folder of PNG and JPEG files of any size.")
     flags.DEFINE_integer("num_images", 10_000, "Test images, at most.", lower_bound=1)
     flags.DEFINE_integer("batch", 64, "Tiles that are coded together.", lower_bound=1)

@@ -8,22 +8,17 @@ draws these, and the bits of validation images after each epoch. Each way is a r
 goes on where it was stopped.
 """
 
-import json
 import math
 import pathlib
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux import program, workdir
+from pixelcnn_aux import disk, figures, program, workdir
 from pixelcnn_aux.training import metrics, precision
 
 FLAGS = flags.FLAGS
@@ -78,12 +73,12 @@ def validation_bits(folder, name):
     return [(row["step"], row["val_bits_per_dim"]) for row in rows]
 
 
-def draw(curves, results, file):
-    """Learning curves, and beside them the bits by position, where a block has more pixels than one."""
+def draw(curves, results):
+    """A figure of learning curves, and of the bits by position, where a block has more pixels than one."""
     count = len(results["paper"]["by_position"])
-    figure, panels = plt.subplots(
-        1, 1 + (count > 1), figsize=(6 * (1 + (count > 1)), 4), layout="constrained", squeeze=False
-    )
+    columns = 1 + (count > 1)
+    figure = Figure(figsize=(6 * columns, 4), layout="constrained")
+    panels = figure.subplots(1, columns, squeeze=False)
     for way, points in curves.items():
         panels[0, 0].plot(*zip(*points), "o-", label=way)
     panels[0, 0].set(xlabel="steps", ylabel="validation, bits per dimension")
@@ -95,7 +90,7 @@ def draw(curves, results, file):
             panels[0, 1].bar(places, bits["by_position"], width, label=way)
         panels[0, 1].set_xticks(range(count), [f"pixel {place + 1}" for place in range(count)])
         panels[0, 1].set(xlabel="place in the block, in order", ylabel="test, bits per dimension")
-    figure.savefig(file, dpi=160)
+    return figure
 
 
 def main():
@@ -110,8 +105,8 @@ def main():
     for way, bits in results.items():
         positions = " ".join(f"{x:.3f}" for x in bits["by_position"])
         print(f"{way:20} {bits['bound']:8.4f} {bits['exact']:8.4f}   {positions}")
-    (out / "variants.json").write_text(json.dumps({"bits": results, "curves": curves}, indent=2))
-    draw(curves, results, out / "variants.png")
+    disk.write_json(out / "variants.json", {"bits": results, "curves": curves})
+    figures.write(out / "variants.png", draw(curves, results))
     print(f"Wrote {out / 'variants.json'} and {out / 'variants.png'}")
 
 

@@ -14,6 +14,7 @@ from absl import flags
 from evaluate import common
 from pixelcnn_aux import data, disk, evaluation, program, progress
 from pixelcnn_aux.codec import Codec
+from pixelcnn_aux.codec.codec import fingerprint
 
 FLAGS = flags.FLAGS
 
@@ -51,6 +52,7 @@ def main():
         "split": FLAGS.split,
         "num_images": count,
         "best": FLAGS.best,
+        "model": identity(model),
         **results[kind(model)],
         **results,
     }
@@ -58,6 +60,11 @@ def main():
         found["bytes"] = num_bytes(model, batches(), shown())
     disk.write_json(file, found)
     print(f"Wrote {file}")
+
+
+def identity(model):
+    """What tells a model and its weights from others, whether it is exact or not: str."""
+    return fingerprint(model.with_exact(True))
 
 
 class CodecRecords:

@@ -11,6 +11,17 @@ FLAGS = flags.FLAGS
 
 
 def define_flags():
+    define_source()
+    define_exact()
+    flags.DEFINE_bool(
+        "best",
+        False,
+        "The averaged weights of each factor's best epoch by validation, instead of the last ones.",
+    )
+
+
+def define_source():
+    """Defines the flags of `zoo.chosen` and of `images`: which run, and where its images are."""
     zoo.define_workdir()
     flags.DEFINE_string("dataset", None, "Overrides the run's data set, by its name in training.")
     flags.DEFINE_string(
@@ -22,12 +33,6 @@ def define_flags():
         "cache_dir",
         None,
         "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
-    )
-    define_exact()
-    flags.DEFINE_bool(
-        "best",
-        False,
-        "The averaged weights of each factor's best epoch by validation, instead of the last ones.",
     )
 
 

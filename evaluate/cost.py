@@ -31,6 +31,10 @@ ADAM_AND_AVERAGE = 3  # two moments of each weight, and its exponential average
 
 def main():
     preset = presets.find(FLAGS.model, FLAGS.preset)
+    out = FLAGS.out and pathlib.Path(FLAGS.out)
+    if out:
+        with disk.explained(f"to write {out}"):
+            out.parent.mkdir(parents=True, exist_ok=True)
     factors = factors_costs(preset, FLAGS.batch_size, FLAGS.efficiency)
     result = {
         "model": FLAGS.model,
@@ -41,10 +45,7 @@ def main():
         "total": total(factors.values()),
     }
     print_tables(result)
-    if FLAGS.out:
-        out = pathlib.Path(FLAGS.out)
-        with disk.explained(f"to write {out}"):
-            out.parent.mkdir(parents=True, exist_ok=True)
+    if out:
         disk.write_json(out, result)
         print(f"Wrote {out}")
 

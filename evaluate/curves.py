@@ -10,7 +10,7 @@ from absl import flags
 from matplotlib import figure, lines
 
 from evaluate import common
-from pixelcnn_aux import disk, program, workdir, zoo
+from pixelcnn_aux import figures, program, workdir, zoo
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
@@ -24,12 +24,13 @@ _THICK = {"linewidth": 2.0}  # validation
 
 
 def main(*others):
+    if FLAGS.out:
+        figures.check("--out", FLAGS.out)
     folders = [zoo.find(path) for path in (*FLAGS.workdir, *others)] or [zoo.newest()]
     runs = {label: read(folder) for label, folder in labels(folders).items()}
     print_table(runs)
     out = pathlib.Path(FLAGS.out or common.outputs(folders[0]) / "curves.png")
-    with disk.explained(f"to write {out}"):
-        draw(runs).savefig(out, dpi=160)
+    figures.write(out, draw(runs))
     print(f"Wrote {out}")
 
 

@@ -1,17 +1,19 @@
 """Makes a run part of the package: python -m evaluate.pack --workdir W --name NAME ...
 
 Its weights are rounded to 16 bits, which has to cost next to nothing. What `evaluate.bpd --split test` found
-about the run goes with them.
+about all test images by the same weights goes with them. The model is there whole or not at all.
 """
 
 import json
+import pathlib
 import shutil
+import tempfile
 
 import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import common
+from evaluate import bpd, common
 from pixelcnn_aux import disk, program, weight_files, workdir, zoo
 from pixelcnn_aux.training import metrics
 
@@ -22,43 +24,82 @@ NUM_IMAGES = 500  # of the validation split, on which that is measured
 
 
 def main():
-    folder, model = common.load()
-    with disk.explained(
-        f"a run that evaluate.bpd --split test has evaluated, in {folder / 'bpd.json'}"
-    ):
-        bits = json.loads((folder / "bpd.json").read_text())
     target = zoo.FOLDER / FLAGS.name
-    if target.exists():
-        raise ValueError(f"Expected a new name. Received: {FLAGS.name}. Remove {target} first.")
-    workdir.create(target, workdir.read(folder))
+    if target.parent != zoo.FOLDER or target.exists():
+        raise ValueError(
+            f"Expected a new name. Received: {FLAGS.name}. Choose another one, or remove {target} first."
+        )
+    folder = zoo.chosen()
+    print(f"Packing {folder}", flush=True)
+    model = pa.load(folder)
+    figures = test_figures(folder, model)
+    with disk.explained(f"to write {target}"), tempfile.TemporaryDirectory(dir=zoo.FOLDER) as made:
+        packed = pathlib.Path(made) / FLAGS.name
+        seconds = write_run(folder, model, packed)
+        rise = mean_bits(pa.load(packed), folder) - mean_bits(model, folder)
+        print(f"In 16 bits: {rise:+.5f} bits per dimension on {NUM_IMAGES} validation images")
+        if rise > MOST_BITS:
+            raise ValueError(
+                f"Expected weights that cost {MOST_BITS} bits per dimension at most in 16 bits. "
+                f"Received: {rise}"
+            )
+        card = {
+            "bits_per_dim": figures["total"],
+            "std_error": figures["std_error"],
+            "split": "test",
+            "num_images": figures["num_images"],
+            "data": FLAGS.data,
+            "license": FLAGS.license,
+            "seconds": round(seconds),
+            "machine": FLAGS.machine,
+            "command": FLAGS.command,
+        }
+        disk.write_json(packed / "card.json", card)
+        packed.rename(target)
+    print(f"Wrote {target}: {zoo.pretrained()[FLAGS.name]['bytes']:,} bytes")
+
+
+def test_figures(folder, model):
+    """What `evaluate.bpd` has found about the run: dict, "num_images", "total" and "std_error".
+
+    Raises:
+      ValueError: unless that is of all test images, and of the weights that the run has now.
+    """
+    file = zoo.outputs(folder) / "bpd.json"
+    num_images = common.images(folder, model, "test").num_images
+    expected = {"split": "test", "num_images": num_images, "best": False}
+    expected["model"] = bpd.identity(model)
+    try:
+        found = dict(json.loads(file.read_text()))
+    except (FileNotFoundError, TypeError, ValueError):  # There is none, or a damaged one.
+        found = {}
+    differences = [
+        f"{key} {found.get(key)} instead of {value}"
+        for key, value in expected.items()
+        if found.get(key) != value
+    ]
+    if differences:
+        raise ValueError(
+            f"Expected in {file} the figures of all {num_images:,} test images, by the averaged weights of "
+            f"the run as they are now. Received: {', '.join(differences) if found else 'none'}. "
+            f"Run python -m evaluate.bpd --split test --workdir {folder} first."
+        )
+    return {"num_images": num_images, **found[bpd.kind(model)]}
+
+
+def write_run(folder, model, packed):
+    """Writes into a new folder what is kept of a run, and returns the seconds that training took."""
+    workdir.create(packed, workdir.read(folder))
     seconds = 0
     for name in model.factors:
-        weights = workdir.weights_file(target, name)
+        weights = workdir.weights_file(packed, name)
         weights.parent.mkdir()
         weight_files.shrink(workdir.weights_file(folder, name), weights)
         for file in (workdir.metrics(folder, name), workdir.training(folder, name)):
-            shutil.copy(file, weights.parent)
+            with disk.explained(f"to copy {file}"):
+                shutil.copy(file, weights.parent)
         seconds += metrics.read(workdir.metrics(folder, name))[-1]["seconds"]
-    rise = mean_bits(pa.load(target), folder) - mean_bits(model, folder)
-    print(f"In 16 bits: {rise:+.5f} bits per dimension on {NUM_IMAGES} validation images")
-    if rise > MOST_BITS:
-        shutil.rmtree(target)
-        raise ValueError(
-            f"Expected weights that cost {MOST_BITS} bits per dimension at most in 16 bits. Received: {rise}"
-        )
-    card = {
-        "bits_per_dim": bits["total"],
-        "std_error": bits["std_error"],
-        "split": bits["split"],
-        "num_images": bits["num_images"],
-        "data": FLAGS.data,
-        "license": FLAGS.license,
-        "seconds": round(seconds),
-        "machine": FLAGS.machine,
-        "command": FLAGS.command,
-    }
-    (target / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-    print(f"Wrote {target}: {zoo.pretrained()[FLAGS.name]['bytes']:,} bytes")
+    return seconds
 
 
 def mean_bits(model, folder):
@@ -69,7 +110,7 @@ def mean_bits(model, folder):
 
 
 def define_flags():
-    common.define_flags()
+    common.define_source()
     flags.DEFINE_string("name", None, "The name of the model.", required=True)
     flags.DEFINE_string("data", None, "The images that it was trained on.", required=True)
     flags.DEFINE_string("license", None, "The license of these images.", required=True)

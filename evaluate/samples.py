@@ -11,17 +11,13 @@ super-resolution. With --known=half: test images whose lower half is resampled. 
 import pathlib
 import time
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from matplotlib.figure import Figure
 
 from evaluate import common
-from pixelcnn_aux import disk, likelihoods, pictures, program
+from pixelcnn_aux import figures, likelihoods, pictures, program
 
 FLAGS = flags.FLAGS
 
@@ -41,17 +37,17 @@ def main():
     else:
         name, rows = "samples", samples(folder, model)
     out = pathlib.Path(FLAGS.out or common.outputs(folder) / f"{name}.png")
-    figure = draw(model, rows)
-    with disk.explained(f"to write {out}"):
-        figure.savefig(out, dpi=160, bbox_inches="tight")
+    figures.write(out, draw(model, rows), bbox_inches="tight")
     print(f"Wrote {out}")
 
 
 def check_flags():
-    pictures = [name for name in ("given", "known", "sweep") if FLAGS[name].value]
-    if len(pictures) > 1:
+    if FLAGS.out:
+        figures.check("--out", FLAGS.out)
+    chosen = [name for name in ("given", "known", "sweep") if FLAGS[name].value]
+    if len(chosen) > 1:
         raise ValueError(
-            f"Expected one of --given, --known and --sweep: each is a picture. Received: {pictures}"
+            f"Expected one of --given, --known and --sweep: each is a picture. Received: {chosen}"
         )
     if FLAGS.sweep and (FLAGS["log_scale_shift"].present or FLAGS["mode"].present):
         raise ValueError(
@@ -138,10 +134,9 @@ def test_images(folder, model):
 def draw(model, rows):
     """A figure of rows of images: (label, name of the factor that models them, uint8 [N, h, w, c])."""
     columns = max(len(images) for _, _, images in rows)
-    figure, axes = plt.subplots(
-        len(rows), 1, figsize=(0.6 * columns + 1, 0.62 * len(rows)), squeeze=False
-    )
-    for row, (label, name, images) in zip(axes[:, 0], rows):
+    figure = Figure(figsize=(0.6 * columns + 1, 0.62 * len(rows)))
+    panels = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    for row, (label, name, images) in zip(panels, rows):
         images = pictures.shown(images, model.factors[name].likelihood.num_values)
         # Smaller images as large as the others, so that they stand above each other.
         for axis, side in enumerate(model.image_size, start=1):

@@ -17,7 +17,6 @@ beside it, hold the same.
 import functools
 import json
 import math
-import os
 import pathlib
 import re
 import statistics
@@ -29,9 +28,19 @@ from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
 from evaluate import common, rival
-from pixelcnn_aux import disk, incremental, likelihoods, networks, program, sampling, workdir, zoo
+from pixelcnn_aux import (
+    disk,
+    figures,
+    incremental,
+    likelihoods,
+    machine,
+    networks,
+    program,
+    sampling,
+    workdir,
+    zoo,
+)
 from pixelcnn_aux.factor import Factor
-from pixelcnn_aux.machine import processor
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.remaining import Remaining
 
@@ -77,24 +86,20 @@ def main():
             f"Expected new files, or those of an earlier measurement of {measured}. "
             f"Received: {out} and {file}, which hold other things. Choose another --out."
         )
-    result = {"measured": measured, "machine": machine(), "runs": FLAGS.runs, "factors": {}}
+    with disk.explained(f"a folder {out.parent}"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    result = {"measured": measured, "machine": describe(), "runs": FLAGS.runs, "factors": {}}
     for name, (factor, size) in factors.items():
         result["factors"][name] = measure_factor(name, factor, size)
-    with disk.explained(f"to write {out} and {file}"):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        disk.write_json(file, result)
-        draw(result["factors"]).savefig(out, dpi=160)
+    disk.write_json(file, result)
+    figures.write(out, draw(result["factors"]))
     print(f"Wrote {out} and {file}")
 
 
-def machine():
+def describe():
+    """`machine.describe`, and the names of GPUs."""
     gpus = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
-    return {
-        "cpu": processor(),
-        "cores": os.cpu_count(),
-        "gpus": [gpu.get("device_name") for gpu in gpus],
-        "tensorflow": tf.__version__,
-    }
+    return {**machine.describe(), "gpus": [gpu.get("device_name") for gpu in gpus]}
 
 
 def measure_factor(name, factor, size):

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import pathlib
 
 _ASIDE = "writing."  # begins the names of files that are not whole yet
 
@@ -58,6 +59,26 @@ def _number(error):
         return error.errno  # None if it is explained already
     words = str(getattr(error, "message", "")).lower()  # of a tf.errors.OpError
     return next((number for number in _REMEDIES if os.strerror(number).lower() in words), None)
+
+
+def check_place(flag, path, suffixes=()):
+    """Finds out whether a flag names a file that can be written, before there is work to lose.
+
+    Args:
+      flag: str, as "--out".
+      path: str, or None.
+      suffixes: tuple of str, in one of which the name has to end; in any if there are none.
+
+    Raises:
+      ValueError: if it does not, or there is no such folder.
+    """
+    file = pathlib.Path(path or "")
+    ends = f" that ends in {', '.join(suffixes)}" if suffixes else ""
+    if (ends and file.suffix.lower() not in suffixes) or file.is_dir() or not file.parent.is_dir():
+        raise ValueError(
+            f"Expected {flag} as a name{ends}, in a folder that exists. Received: {path}. "
+            "Give such a name, or make the folder."
+        )
 
 
 @contextlib.contextmanager

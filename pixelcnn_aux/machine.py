@@ -1,29 +1,31 @@
 """What is known of the machine: for measurements, and for whether two machines compute the same numbers."""
 
+import contextlib
 import importlib.metadata
 import os
 import pathlib
 import platform
 import re
+import sys
 
 CPUINFO = pathlib.Path("/proc/cpuinfo")  # Linux's
 _PACKAGES = ("tensorflow", "keras", "numpy", "constriction")
 
 
-def processor():
-    """What the processor is called."""
-    return _field("model name") or platform.machine()
-
-
 def describe():
-    """dict: the processor, its vector instructions, how many threads, and the versions of packages."""
+    """What is known of this machine.
+
+    Returns:
+      dict, "processor", "instructions", its vector ones, "threads", and for each package its version: None
+      where it cannot be found.
+    """
     flags = _field("flags").split()
     kinds = ("avx2", "avx512f", "avx512_bf16", "amx_tile")
     return {
-        "processor": processor(),
+        "processor": _field("model name") or platform.machine(),
         "instructions": " ".join(kind for kind in kinds if kind in flags),
         "threads": os.cpu_count(),
-        **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        **{name: _version(name) for name in _PACKAGES},
     }
 
 
@@ -36,6 +38,13 @@ def is_fast_in_bfloat16():
     flags = _field("flags").split()
     is_amd = _field("vendor_id") == "AuthenticAMD"
     return "amx_bf16" in flags or ("avx512_bf16" in flags and is_amd)
+
+
+def _version(name):
+    """What an imported package says itself, as its distribution may have another name (tensorflow-cpu)."""
+    imported = getattr(sys.modules.get(name), "__version__", None)
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return imported or importlib.metadata.version(name)
 
 
 def _field(name):

@@ -1,9 +1,12 @@
 """Pictures of images of any channels and pixel values, side by side."""
 
 import math
+import pathlib
 
 import numpy as np
 from PIL import Image
+
+from pixelcnn_aux import disk
 
 ENLARGED = 3  # pixels a pixel
 
@@ -26,9 +29,10 @@ def shown(image, num_values):
 
 
 def write(path, tiles):
-    """Writes a PNG file of tiles, as of `grid`, in about as many rows as columns."""
+    """Writes a PNG file of tiles, as of `grid`, in about as many rows as columns; as `disk.replacing`."""
     picture = grid(tiles, math.ceil(math.sqrt(len(tiles))), ENLARGED)
-    Image.fromarray(picture).save(path)
+    with disk.replacing(pathlib.Path(path), disk.AGAIN) as opened:
+        Image.fromarray(picture).save(opened, "PNG")
 
 
 def grid(tiles, columns, enlarged):

@@ -112,6 +112,27 @@ class ReplacingTest(tf.test.TestCase):
         self.assertRefused(IsADirectoryError, "Is a directory", "Move away what has this name")
 
 
+class CheckPlaceTest(tf.test.TestCase):
+    def test_names_that_no_file_can_have(self):
+        folder = helpers.temporary_folder(self)
+        (folder / "folder.png").mkdir()
+        disk.check_place("--out", str(folder / "a.PNG"), (".png",))
+        disk.check_place("--out", "a")
+        for path, suffixes in (
+            (folder / "a.jpg", (".png", ".pdf")),
+            (folder / "missing" / "a.png", (".png", ".pdf")),
+            (folder / "folder.png", (".png", ".pdf")),
+            (folder / "missing" / "a", ()),
+            ("", ()),
+            (None, ()),
+        ):
+            ends = " that ends in .png, .pdf" if suffixes else ""
+            with self.assertRaisesRegex(
+                ValueError, f"Expected --out as a name{ends}, in a folder that exists.*: {path}. G"
+            ):
+                disk.check_place("--out", path, suffixes)
+
+
 class ExplainedTest(tf.test.TestCase):
     def test_errors_of_tensorflow_that_tell_of_the_system(self):
         file = helpers.temporary_folder(self) / "file"

@@ -1,6 +1,7 @@
 """Tests of the learning curves of runs: what is read, the table, and the picture."""
 
 import csv
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -114,6 +115,13 @@ class CurvesTest(tf.test.TestCase):
         with self.assertLogs("absl", "WARNING") as logged:
             self.assertEqual(list(curves.read(folder)), ["image"])
         self.assertIn(f"figures in {file}. Received: a damaged one", logged.output[0])
+
+    def test_where_no_picture_can_be(self):
+        folder = self.make_run("one", image=IMAGE)
+        for out in ("missing/a.png", "a.foo"):
+            with mock.patch.object(curves, "read", side_effect=AssertionError):
+                with self.assertRaisesRegex(ValueError, f"Expected --out as a name.*{out}"):
+                    self.run_program(folder, out=self.folder / out)
 
     def test_no_figures(self):
         folder = self.make_run("one", grayscale=(), image=())

@@ -66,5 +66,14 @@ class TestImagesTest(tf.test.TestCase):
             self.assertCountEqual(read, expected)
 
 
+class PictureTest(tf.test.TestCase):
+    def test_where_no_picture_can_be_is_found_out_before_it_is_drawn(self):
+        folder = helpers.temporary_folder(self)
+        with mock.patch.object(common, "load", side_effect=AssertionError):
+            for out in ("missing/a.png", "a.foo"):
+                with self.assertRaisesRegex(ValueError, f"Expected --out as a name.*{out}"):
+                    helpers.run_program(samples, f"--out={folder / out}", sharing=[common])
+
+
 if __name__ == "__main__":
     tf.test.main()

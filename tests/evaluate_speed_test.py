@@ -11,7 +11,7 @@ from matplotlib import colors
 from PIL import Image
 
 from evaluate import common, rival, speed
-from pixelcnn_aux import workdir
+from pixelcnn_aux import machine, workdir
 from tests import helpers
 
 CANDIDATES = ["full", "incremental", "incremental_xla", "forward_pass"]
@@ -32,7 +32,7 @@ class SpeedTest(tf.test.TestCase):
         output = self.run_program("--batches=1,2", "--runs=1", "--sizes")
         found = json.loads((self.runs / "tiny" / "speed.json").read_text())
         self.assertEqual((found["measured"], found["runs"]), ("tiny", 1))
-        self.assertCountEqual(found["machine"], ["cpu", "cores", "gpus", "tensorflow"])
+        self.assertEqual(found["machine"], {**machine.describe(), "gpus": []})
         self.assertEqual(list(found["factors"]), ["grayscale", "image"])
         for name, factor in found["factors"].items():
             self.check_factor(name, factor)
@@ -126,6 +126,12 @@ class SpeedTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "Expected new files.*of tiny.*mine.png"):
             self.run_program(f"--out={out}")
         self.assertEqual(helpers.contents(self.runs), before)
+
+    def test_where_no_file_can_be_is_found_out_before_anything_is_measured(self):
+        out = self.runs / "tiny" / "config.json" / "speed.png"
+        with mock.patch.object(speed, "measure_factor", side_effect=AssertionError):
+            with self.assertRaisesRegex(OSError, f"Expected a folder {out.parent}. Received: "):
+                self.run_program(f"--out={out}")
 
     def test_wrong_flags_are_refused(self):
         for arguments, message in (

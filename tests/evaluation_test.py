@@ -140,7 +140,8 @@ class ProgramsTest(tf.test.TestCase):
         folder = self.folder / "runs" / "tiny"
         found = json.loads((folder / "bpd.json").read_text())
         summary = ["factors", "total", "std_error"]
-        self.assertEqual(list(found), ["split", "num_images", "best", *summary, "bound", "exact"])
+        measured = ["split", "num_images", "best", "model"]
+        self.assertEqual(list(found), [*measured, *summary, "bound", "exact"])
         self.assertEqual({key: found[key] for key in summary}, found["bound"])  # as it was trained
         self.assertLess(found["exact"]["total"], found["bound"]["total"])
         self.assertEqual((found["split"], found["num_images"]), ("test", 7))
@@ -161,6 +162,7 @@ class ProgramsTest(tf.test.TestCase):
         again = json.loads((folder / "bpd.json").read_text())
         self.assertEqual(again["total"], again["exact"]["total"])
         self.assertAllClose(again["exact"], found["exact"], rtol=1e-6)
+        self.assertEqual(again["model"], found["model"])  # the same weights
         self.assertIn(f"{again['bytes']:,} bytes", printed)
         self.assertGreater(8 * again["bytes"] / (7 * 4 * 6 * 3), again["total"])
         self.assertAllClose(again["bound"], found["bound"], rtol=1e-6)

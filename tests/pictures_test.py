@@ -46,6 +46,15 @@ class WriteTest(tf.test.TestCase):
         self.assertAllEqual(below, small[1].repeat(2, axis=0).repeat(2, axis=1))
         self.assertTrue((found[2 * (height + 2) :, width + 2 :] == 255).all())
 
+    def test_a_picture_is_there_whole_or_as_it_was(self):
+        folder = helpers.temporary_folder(self)
+        pictures.write(folder / "picture.png", [[image] for image in helpers.pictures(1)])
+        before = helpers.contents(folder)
+        with helpers.files_of_at_most(50):
+            with self.assertRaisesRegex(OSError, "Expected to write .*picture.png. Received: "):
+                pictures.write(folder / "picture.png", [[image] for image in helpers.pictures(4)])
+        self.assertEqual(helpers.contents(folder), before)
+
 
 if __name__ == "__main__":
     tf.test.main()

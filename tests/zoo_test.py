@@ -9,6 +9,7 @@ from unittest import mock
 import h5py
 import numpy as np
 import tensorflow as tf
+from absl import flags
 
 import pixelcnn_aux as pa
 from evaluate import bpd, common, pack
@@ -16,6 +17,7 @@ from pixelcnn_aux import data, workdir, zoo
 from pixelcnn_aux.training import Training, metrics, start
 from tests import helpers
 
+NUM_IMAGES = 6
 ROW = dict.fromkeys(metrics.FIELDS, 1) | {"seconds": 30.0}
 
 
@@ -26,12 +28,13 @@ def make_run(folder):
     for name in model.factors:
         workdir.record_training(folder, name, {"epochs": 1})
         metrics.Metrics(workdir.metrics(folder, name), workdir.logs(folder, name), 0).add(**ROW)
-    found = {"split": "test", "num_images": 5, "factors": {}, "total": 6.5, "std_error": 0.1}
+    found = {"split": "test", "num_images": NUM_IMAGES, "best": False, "model": bpd.identity(model)}
+    found |= {"total": 6.4, "bound": {"total": 6.5, "std_error": 0.1}, "exact": {"total": 6.4}}
     (folder / "bpd.json").write_text(json.dumps(found))
     return model
 
 
-def pack_run(folder, name, model):
+def pack_run(folder, name, *others):
     """What packing a run by that name prints; its images are made up."""
     facts = (
         ("name", name),
@@ -41,7 +44,8 @@ def pack_run(folder, name, model):
         ("command", "none"),
     )
     arguments = [f"--{key}={value}" for key, value in facts]
-    images = helpers.images(6)
+    arguments += others
+    images = helpers.images(NUM_IMAGES)
     with mock.patch.object(common, "images", lambda *_: images):
         return helpers.run_program(pack, f"--workdir={folder}", *arguments, sharing=[common])
 
@@ -62,9 +66,10 @@ class ZooTest(tf.test.TestCase):
         folder = helpers.temporary_folder(cls)
         cls.enterClassContext(mock.patch.object(zoo, "FOLDER", folder / "zoo"))
         cls.enterClassContext(mock.patch.object(workdir, "RUNS", folder / "runs"))
+        zoo.FOLDER.mkdir()
         cls.mine = folder / "mine"
         cls.model = make_run(cls.mine)
-        cls.output = pack_run(cls.mine, "tiny", cls.model)
+        cls.output = pack_run(cls.mine, "tiny")
 
     def test_packed_weights_are_those_of_the_run_in_16_bits(self):
         loaded = pa.load("tiny")
@@ -88,14 +93,48 @@ class ZooTest(tf.test.TestCase):
     def test_names_are_not_taken_twice(self):
         before = helpers.contents(zoo.FOLDER)
         with self.assertRaisesRegex(ValueError, "Expected a new name. Received: tiny"):
-            pack_run(self.mine, "tiny", self.model)
+            pack_run(self.mine, "tiny")
         self.assertEqual(helpers.contents(zoo.FOLDER), before)
 
     def test_weights_that_lose_too_much_are_not_kept(self):
+        before = helpers.contents(zoo.FOLDER)
         with mock.patch.object(pack, "MOST_BITS", -1.0):
             with self.assertRaisesRegex(ValueError, "cost -1.0 bits per dimension at most"):
-                pack_run(self.mine, "lossy", self.model)
+                pack_run(self.mine, "lossy")
         self.assertFalse((zoo.FOLDER / "lossy").exists())
+        self.assertEqual(helpers.contents(zoo.FOLDER), before)
+
+    def test_a_name_is_free_where_packing_has_failed(self):
+        with mock.patch.object(pack, "mean_bits", side_effect=RuntimeError):
+            with self.assertRaises(RuntimeError):
+                pack_run(self.mine, "again")
+        self.assertEqual([path.name for path in zoo.FOLDER.iterdir()], ["tiny"])
+
+    def test_figures_of_other_images_or_weights_go_on_no_card(self):
+        file = self.mine / "bpd.json"
+        whole = file.read_text()
+        self.addCleanup(file.write_text, whole)
+        for changes, received in (
+            ({"split": "validation"}, "split validation instead of test"),
+            ({"num_images": 5}, "num_images 5 instead of 6"),
+            ({"best": True}, "best True instead of False"),
+            ({"model": "another"}, "model another instead of"),
+        ):
+            file.write_text(json.dumps({**json.loads(whole), **changes}))
+            with self.assertRaisesRegex(
+                ValueError, f"all 6 test images.*{received}.*evaluate.bpd --split test --workdir"
+            ):
+                pack_run(self.mine, "another")
+        for damaged in ("{", "[]", "3"):
+            file.write_text(damaged)
+            with self.assertRaisesRegex(ValueError, "Received: none. Run python -m evaluate.bpd"):
+                pack_run(self.mine, "another")
+        self.assertFalse((zoo.FOLDER / "another").exists())
+
+    def test_flags_that_would_change_what_is_packed_are_none(self):
+        for flag in ("--best", "--exact"):
+            with self.assertRaises(flags.UnrecognizedFlagError):
+                pack_run(self.mine, "another", flag)
 
     def test_a_flipped_byte_is_refused_by_name(self):
         file = workdir.weights_file(zoo.find("tiny"), "image")

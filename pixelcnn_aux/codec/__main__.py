@@ -13,17 +13,13 @@ import itertools
 import pathlib
 import sys
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 from absl import app, flags
+from matplotlib.figure import Figure
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import disk, program, progress, zoo
+from pixelcnn_aux import disk, figures, program, progress, zoo
 from pixelcnn_aux.codec import Codec, container, pictures, tiles
 
 FLAGS = flags.FLAGS
@@ -45,7 +41,9 @@ def compress(files, output):
         raise app.UsageError(
             f"Expected pictures, and --out, the file to write. Received: {list(files)}, {FLAGS.out}"
         )
-    _check_new(FLAGS.out)
+    if FLAGS.out != "-":
+        disk.check_place("--out", FLAGS.out)
+        _check_new(FLAGS.out)
     loaded = [pictures.read(pathlib.Path(file)) for file in files]
     folder = zoo.chosen()
     print(f"By {folder}", flush=True)
@@ -75,13 +73,19 @@ def decompress(files, output):
     del output
     if not FLAGS.out or FLAGS.out == "-":
         raise app.UsageError(f"Expected --out, a folder for the pictures. Received: {FLAGS.out}")
-    _, found = _decoded(files)
+    data = _read(files)
+    contents = container.read(data)
     out = pathlib.Path(FLAGS.out)
     with disk.explained(f"a folder to write pictures to: {out}"):
         out.mkdir(parents=True, exist_ok=True)
-    for name in found:
+    for name, *_ in _sizes(contents):
         _check_new(out / name)
-    for name, picture in found.items():
+    for name, picture in _decoded(contents, data).items():
+        if picture.shape[-1] != 3:
+            raise ValueError(
+                f"Expected pictures of 3 channels, as PNG files here have. Received: {picture.shape[-1]}. "
+                "Decompress the file in Python, by pixelcnn_aux.codec.Codec."
+            )
         with disk.replacing(out / name, disk.AGAIN) as opened:
             Image.fromarray(picture).save(opened, "PNG")
         print(f"Wrote {out / name}: {picture.shape[0]} x {picture.shape[1]}")
@@ -89,28 +93,41 @@ def decompress(files, output):
 
 def verify(files, output):
     del output
-    contents, found = _decoded(files)
+    data = _read(files)
+    contents = container.read(data)
+    found = _decoded(contents, data)
     print(f"{len(found):,} pictures, {contents.count:,} tiles: as they were written")
 
 
 def inspect(files, output):
     del output
+    if FLAGS.map:
+        figures.check("--map", FLAGS.map)
+        _check_new(FLAGS.map)
     data = _read(files)
     contents = container.read(data)
-    values = sum(h * w for _, h, w in _sizes(contents)) * 3
-    print(f"{len(data):,} bytes, {8 * len(data) / values:.3f} bits per dimension")
+    # A file does not tell how many channels a pixel has.
+    pixels = sum(height * width for _, height, width in _sizes(contents))
+
+    def per_pixel(bits):
+        return f"{bits / pixels:.3f} bits per pixel" if pixels else "no pixels"
+
+    if FLAGS.map and not pixels:
+        raise ValueError(
+            "Expected a file of images for --map. Received: one of none. Leave it out."
+        )
+    print(f"{len(data):,} bytes, {per_pixel(8 * len(data))}")
     print(f"model: {contents.name} ({contents.model[:12]}), {contents.dtype}")
     print(f"{contents.count:,} tiles of {contents.size}, of {len(contents.pictures):,} pictures")
     for name, height, width in contents.pictures:
         print(f"    {name}: {height} x {width}")
     print("bits by factor:")
     for name, bits in contents.bits.items():
-        print(f"    {name:15} {bits:14,}   {bits / values:.3f} per dimension")
+        print(f"    {name:15} {bits:14,}   {per_pixel(bits)}")
     print("written by:")
     for key, value in contents.machine.items():
         print(f"    {key:15} {value}")
     if FLAGS.map:
-        _check_new(FLAGS.map)
         draw_map(contents, data)
 
 
@@ -119,17 +136,15 @@ def draw_map(contents, data):
     images, bits = _codec(contents).decompress_with_bits(data, _bar(contents))
     both = zip(_pictures(contents, images), _pictures(contents, bits[..., np.newaxis]))
     both = list(itertools.islice(both, MAPPED))
-    figure, axes = plt.subplots(
-        2, len(both), squeeze=False, layout="constrained", figsize=(4 * len(both), 7)
-    )
-    for column, (picture, places) in zip(axes.T, both):
+    figure = Figure(figsize=(4 * len(both), 7), layout="constrained")
+    panels = figure.subplots(2, len(both), squeeze=False)
+    for column, (picture, places) in zip(panels.T, both):
         column[0].imshow(picture)
         shown = column[1].imshow(places[..., 0], cmap="magma", vmin=0)
         figure.colorbar(shown, ax=column[1], label="bits per pixel", location="bottom")
         for axis in column:
             axis.axis("off")
-    with disk.explained(f"to write {FLAGS.map}"):
-        figure.savefig(FLAGS.map, dpi=120)
+    figures.write(FLAGS.map, figure, dpi=120)
     print(f"Wrote {FLAGS.map}: {len(both)} of {len(_sizes(contents)):,} pictures")
 
 
@@ -142,7 +157,7 @@ COMMANDS = {
 
 
 def _check_new(file):
-    if file != "-" and pathlib.Path(file).exists():
+    if pathlib.Path(file).exists():
         raise ValueError(
             f"Expected the name of a new file. Received: {file}, which is there. Remove it first."
         )
@@ -171,13 +186,11 @@ def _bar(contents):
     return progress.bar(contents.count, "tile").update
 
 
-def _decoded(files):
-    """A file's `Contents`, and its pictures: dict, name -> uint8 [H, W, 3]."""
-    data = _read(files)
-    contents = container.read(data)
+def _decoded(contents, data):
+    """The pictures of a file: dict, name -> uint8 [H, W, C]."""
     images = _codec(contents).decompress(data, _bar(contents))
     names = [name for name, *_ in _sizes(contents)]
-    return contents, dict(zip(names, _pictures(contents, images), strict=True))
+    return dict(zip(names, _pictures(contents, images), strict=True))
 
 
 def _sizes(contents):

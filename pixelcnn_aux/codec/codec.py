@@ -42,14 +42,16 @@ class Codec:
 
         Args:
           images: uint8 [N, H, W, C] of the model's size.
-          pictures: list of (name, H, W) of the pictures that they are tiles of, if they are.
+          pictures: list of (name, H, W) of the pictures that they are tiles of, if they are: str and ints.
+            The names are those of new files in one folder, each once.
           progress: function that is called with the number of images done.
 
         Returns:
           bytes, a file's contents.
 
         Raises:
-          ValueError: for images of another dtype or shape.
+          ValueError: for images of another dtype or shape, and for pictures or a name that no file can hold;
+            before anything is coded.
         """
         from pixelcnn_aux.codec.entropy import Encoder
 
@@ -62,6 +64,20 @@ class Codec:
             )
         batch = min(self._batch, max(len(images), 1))
         streams, bits = [], dict.fromkeys(self._model.factors, 0)
+        contents = container.Contents(
+            model=self.fingerprint,
+            name=self._name,
+            dtype=self._full.variable_dtype,
+            size=list(self._model.image_size),
+            count=len(images),
+            batch=batch,
+            bits=bits,
+            machine=machine.describe(),
+            pictures=[list(picture) for picture in pictures],
+            streams=[],
+            checksums=checksums(images),
+        )
+        container.check(contents)
         for first in range(0, len(images), batch):
             part = images[first : first + batch]
             known = {name: np.asarray(x) for name, x in self._model.auxiliaries(part).items()}
@@ -70,21 +86,7 @@ class Codec:
             streams.append(encoder.words())
             bits = {name: bits[name] + encoder.bits[name] for name in bits}
             progress(first + len(part))
-        return container.write(
-            container.Contents(
-                model=self.fingerprint,
-                name=self._name,
-                dtype=self._full.variable_dtype,
-                size=list(self._model.image_size),
-                count=len(images),
-                batch=batch,
-                bits=bits,
-                machine=machine.describe(),
-                pictures=[list(picture) for picture in pictures],
-                streams=streams,
-                checksums=checksums(images),
-            )
-        )
+        return container.write(contents._replace(bits=bits, streams=streams))
 
     @property
     def image_size(self):

@@ -9,6 +9,7 @@ checksums       CRC-32 of each image's pixels
 """
 
 import hashlib
+import itertools
 import json
 import struct
 import zlib
@@ -35,9 +36,7 @@ class Contents(NamedTuple):
     batch: int  # how many of them were coded together
     bits: dict  # factor name -> how many its images took
     machine: dict  # what wrote it
-    pictures: (
-        list  # [name, H, W] of the pictures that the images are tiles of; empty where they are none
-    )
+    pictures: list  # [name, H, W] of those that the images are tiles of; empty where they are none
     streams: list  # of uint32 [n], one for each batch
     checksums: np.ndarray  # uint32 [count]
 
@@ -45,8 +44,23 @@ class Contents(NamedTuple):
 _FIELDS = Contents._fields[:-2]
 
 
+def check(contents):
+    """Raises ValueError, which says what is wrong, where `read` would refuse a file of `Contents`.
+
+    Streams and checksums are not looked at, and may be missing.
+    """
+    try:
+        _check(contents)
+    except ValueError as error:
+        raise ValueError(
+            "Expected a model's name as a string, and pictures as (name, H, W): by names for files in one "
+            f"folder, each once, and of as many tiles as there are images. Received: {error}. Give such ones."
+        ) from error
+
+
 def write(contents):
-    """The bytes of a file."""
+    """The bytes of a file. Raises ValueError as `check`."""
+    check(contents)
     header = {name: getattr(contents, name) for name in _FIELDS}
     header["streams"] = [len(words) for words in contents.streams]
     packed = zlib.compress(json.dumps(header, separators=(",", ":")).encode(), 9)
@@ -93,41 +107,52 @@ def _read(whole):
     if inflating.unconsumed_tail:
         raise ValueError(f"more than {_MOST} bytes")
     header = json.loads(text)
+    if not isinstance(header, dict) or set(header) != {*_FIELDS, "streams"}:
+        raise ValueError(f"other fields than {', '.join(_FIELDS)} and streams")
     lengths = header.pop("streams")
-    if set(header) != set(_FIELDS):
-        raise ValueError(f"the fields {sorted(header)}")
-    numbers = [
-        header["count"],
-        header["batch"],
-        *header["size"],
-        *lengths,
-        *header["bits"].values(),
-    ]
-    pictures = [side for _, *sides in header["pictures"] for side in sides]
-    for name, *_ in header["pictures"]:
-        if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0"):
-            raise ValueError(f"the name {name!r:.80} of a picture")
-    if header["dtype"] not in ("float32", "float64"):
-        raise ValueError(f"the dtype {header['dtype']!r:.80}")
-    kinds = {"model": str, "name": str, "machine": dict}
-    if wrong := [name for name, kind in kinds.items() if not isinstance(header[name], kind)]:
-        raise ValueError(f"{header[wrong[0]]!r:.80} as {wrong[0]}")
-    if not all(type(number) is int and number >= 0 for number in [*numbers, *pictures]):
-        raise ValueError("sizes that are no whole numbers")
-    count, batch, size = header["count"], header["batch"], header["size"]
-    if (
-        len(size) != 2
-        or 0 in size
-        or not 0 < batch <= MAX_BATCH
-        or len(lengths) != -(-count // batch)
-    ):
-        raise ValueError(f"{count} images of {size}, {batch} at once, in {len(lengths)} streams")
+    contents = Contents(**header, streams=[], checksums=np.zeros(0, np.uint32))
+    _check(contents)
+    count, batch = contents.count, contents.batch
+    if not isinstance(lengths, list) or not all(_is_whole(length) for length in lengths):
+        raise ValueError(f"{lengths!r:.80} as streams")
+    if len(lengths) != -(-count // batch):
+        raise ValueError(f"{count} images, {batch} at once, in {len(lengths)} streams")
     body = whole[start + length :]
     if len(body) != _WORD * (sum(lengths) + count):
         raise ValueError(f"{count} images and {sum(lengths)} words in {len(body)} bytes")
-    if pictures and count != sum(num_tiles(sides, size) for _, *sides in header["pictures"]):
-        raise ValueError(f"{count} images for pictures of other sizes")
     words = np.frombuffer(body, "<u4").astype(np.uint32)
     ends = np.cumsum(lengths, dtype=np.int64)
     streams = [words[end - length : end] for end, length in zip(ends, lengths)]
-    return Contents(**header, streams=streams, checksums=words[sum(lengths) :])
+    return contents._replace(streams=streams, checksums=words[sum(lengths) :])
+
+
+def _check(contents):
+    """Raises ValueError, which says what is wrong, where the fields of a header cannot be."""
+    for name in _FIELDS:
+        kind, value = Contents.__annotations__[name], getattr(contents, name)
+        if not isinstance(value, kind):
+            raise ValueError(f"{value!r:.80} as {name}")
+    if contents.dtype not in ("float32", "float64"):
+        raise ValueError(f"the dtype {contents.dtype!r:.80}")
+    size, sides = contents.size, []
+    for picture in contents.pictures:
+        if not isinstance(picture, (list, tuple)) or len(picture) != 3:
+            raise ValueError(f"{picture!r:.80} as a picture")
+        name, *of_picture = picture
+        if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0"):
+            raise ValueError(f"the name {name!r:.80} of a picture")
+        sides.append(of_picture)
+    if len({name for name, *_ in contents.pictures}) < len(sides):
+        raise ValueError("two pictures of one name")
+    if len(size) != 2 or not all(_is_whole(x, 1) for x in itertools.chain(size, *sides)):
+        raise ValueError("sides that are no whole numbers above 0")
+    if not all(_is_whole(x) for x in (contents.count, *contents.bits.values())):
+        raise ValueError("counts that are no whole numbers")
+    if not _is_whole(contents.batch, 1) or contents.batch > MAX_BATCH:
+        raise ValueError(f"{contents.batch!r:.80} images at once")
+    if sides and contents.count != (tiles := sum(num_tiles(x, size) for x in sides)):
+        raise ValueError(f"{contents.count} images for pictures of {tiles} tiles")
+
+
+def _is_whole(value, least=0):
+    return type(value) is int and value >= least

@@ -1,11 +1,10 @@
 """What the program `python -m pixelcnn_aux.client` does with a `Client`: pictures, and tables of bits."""
 
-import pathlib
 from typing import NamedTuple
 
 import numpy as np
 
-from pixelcnn_aux import data, pictures
+from pixelcnn_aux import data, disk, pictures
 
 
 class Drawing(NamedTuple):
@@ -18,12 +17,7 @@ class Drawing(NamedTuple):
 
     def check(self):
         """Raises ValueError where the picture could not be written: before anything is drawn."""
-        out = pathlib.Path(self.out or "")
-        if out.suffix.lower() != ".png" or not out.parent.is_dir():
-            raise ValueError(
-                "Expected --out as a name that ends in .png, in a folder that exists. "
-                f"Received: {self.out}. Give such a name."
-            )
+        disk.check_place("--out", self.out, (".png",))
 
     def inputs(self):
         """What every signature that draws takes: dict, seed int32 [num, 2], log_scale_shift float32 [num]."""

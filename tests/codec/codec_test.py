@@ -65,6 +65,20 @@ class RoundTripTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "uint8"):
             self.codec.compress(self.images.astype(np.float32))
 
+    def test_what_no_file_can_hold_is_refused_before_anything_is_coded(self):
+        height, width = helpers.SIZE
+        side = (NUM * height, width)
+        self.assertLen(container.read(self.codec.compress(self.images, [("a", *side)])).pictures, 1)
+        with mock.patch.object(Codec, "_run", side_effect=AssertionError):
+            for name, pictures, received in (
+                ("tiny", [("dir/a.png", *side)], "name 'dir/a.png'"),
+                ("tiny", [("a.png", height, width)], "7 images for pictures of 1 tiles"),
+                ("tiny", [("a.png", height, width), ("a.png", 6 * height, width)], "of one name"),
+                (3, [], "3 as name"),
+            ):
+                with self.assertRaisesRegex(ValueError, received):
+                    Codec(self.model, name).compress(self.images, pictures)
+
     def test_batches_that_no_file_may_have(self):
         for batch in (0, container.MAX_BATCH + 1, 2.5):
             with self.assertRaisesRegex(ValueError, "batch from 1 to 1,024"):

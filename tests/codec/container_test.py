@@ -31,8 +31,12 @@ def forged(**changes):
     start = len(container.MAGIC)
     (length,) = struct.unpack("<I", data[start : start + 4])
     header = json.loads(zlib.decompress(data[start + 4 : start + 4 + length]))
-    packed = zlib.compress(json.dumps({**header, **changes}).encode())
-    rest = data[start + 4 + length :]
+    return with_header({**header, **changes}, data[start + 4 + length :])
+
+
+def with_header(header, rest):
+    """A file with any header, and the checksum of a whole one."""
+    packed = zlib.compress(json.dumps(header).encode())
     whole = container.MAGIC + struct.pack("<I", len(packed)) + packed + rest
     return whole + hashlib.sha256(whole).digest()
 
@@ -70,10 +74,38 @@ class ContainerTest(tf.test.TestCase):
             {"pictures": [["a.png", 4, 6]]},
             {"pictures": [["a.png", 4, 6], ["b.png", 10**9, 10**9]]},
             {"pictures": [["a.png", 4, 6, 7], ["b.png", 5, 6]]},
+            {"pictures": [["a.png", 4, 6], ["a.png", 5, 6]]},
+            {"pictures": [["a.png", 4, 6], ["b.png", 5, 6], ["c.png", 0, 6]]},
+            {"pictures": [["a.png", 12, 6], "bcd"]},
+            {"pictures": {"a.png": [12, 6]}},
+            {"pictures": None},
+            {"bits": [96]},
+            {"bits": "96"},
+            {"bits": None},
+            {"size": {"4": 6, "6": 4}},
+            {"streams": {"2": 1, "3": 1}},
+            {"batch": True, "streams": [1, 1, 1]},
+            {"dtype": ["float32"]},
             {"another": 1},
         ):
             with self.assertRaisesRegex(ValueError, "impossible header"):
                 container.read(forged(**changes))
+
+    def test_headers_of_other_kinds(self):
+        for header in ([], "header", None, 3):
+            with self.assertRaisesRegex(ValueError, "impossible header"):
+                container.read(with_header(header, b""))
+
+    def test_what_could_not_be_read_is_not_written(self):
+        for changes, received in (
+            ({"pictures": [["dir/a.png", 4, 6], ["b.png", 5, 6]]}, "name 'dir/a.png'"),
+            ({"pictures": [["a.png", 4, 6], ["a.png", 5, 6]]}, "two pictures of one name"),
+            ({"pictures": [["a.png", 40, 40]]}, "3 images for pictures of 70 tiles"),
+            ({"pictures": [["a.png", 4.0, 6], ["b.png", 5, 6]]}, "no whole numbers"),
+            ({"name": 3}, "3 as name"),
+        ):
+            with self.assertRaisesRegex(ValueError, f"Received: .*{received}"):
+                container.write(CONTENTS._replace(**changes))
 
     def test_a_header_that_inflates_without_end(self):
         packed = zlib.compress(b" " * (container._MOST + 1))

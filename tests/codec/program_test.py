@@ -9,7 +9,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.codec import __main__ as codec
-from pixelcnn_aux.codec import pictures, tiles
+from pixelcnn_aux.codec import container, pictures, tiles
 from tests import helpers
 
 
@@ -47,6 +47,8 @@ class ProgramTest(tf.test.TestCase):
     def test_inspected(self):
         file = self.folder / "map.png"
         printed = self.run_codec("inspect", self.file, f"--map={file}")
+        size = 8 * self.file.stat().st_size / sum(x.size / 3 for x in self.pictures.values())
+        self.assertIn(f"bytes, {size:.3f} bits per pixel", printed)
         for words in ("run (", "a.png: 9 x 7", "b.png: 4 x 6", "grayscale", "processor", "2 of 2"):
             self.assertIn(words, printed)
         with Image.open(file) as drawn:
@@ -60,6 +62,28 @@ class ProgramTest(tf.test.TestCase):
         self.run_codec("decompress", file, f"--out={out}")
         for number, image in enumerate(images):
             self.assertAllEqual(np.asarray(Image.open(out / f"{number:05}.png")), image)
+
+    def test_a_file_of_no_images(self):
+        file, contents = self.folder / "none.pxa", container.read(self.file.read_bytes())
+        none = contents._replace(count=0, pictures=[], streams=[], checksums=np.zeros(0, np.uint32))
+        file.write_bytes(container.write(none))
+        self.assertIn("bytes, no pixels\n", self.run_codec("inspect", file))
+        self.assertIn("0 pictures, 0 tiles", self.run_codec("verify", file))
+        with self.assertRaisesRegex(
+            ValueError, "a file of images for --map. Received: one of none"
+        ):
+            self.run_codec("inspect", file, f"--map={self.folder / 'none.png'}")
+
+    def test_where_no_file_can_be_is_found_out_before_the_work(self):
+        picture = self.folder / "a.png"
+        with mock.patch.object(pa, "load", side_effect=AssertionError):
+            for out in ("missing/map.png", "map.foo"):
+                with self.assertRaisesRegex(ValueError, f"Expected --map as a name.*{out}"):
+                    self.run_codec("inspect", self.file, f"--map={self.folder / out}")
+            with self.assertRaisesRegex(ValueError, "Expected --out as a name.*missing"):
+                self.run_codec("compress", picture, f"--out={self.folder / 'missing' / 'a.pxa'}")
+            with self.assertRaisesRegex(ValueError, f"new file. Received: {picture}"):
+                self.run_codec("decompress", self.file, f"--out={self.folder}")
 
     def test_nothing_is_overwritten(self):
         before = self.file.read_bytes()

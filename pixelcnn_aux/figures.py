@@ -1,0 +1,26 @@
+"""Figures of matplotlib, as files that are there whole or not at all."""
+
+import pathlib
+
+from pixelcnn_aux import disk
+
+SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def check(flag, path):
+    """Raises ValueError, as `disk.check_place`, where a figure could not be written: before it is drawn."""
+    disk.check_place(flag, path, SUFFIXES)
+
+
+def write(path, figure, dpi=160, **options):
+    """Writes a figure, as `disk.replacing`.
+
+    Args:
+      path: path of a name that ends in one of `SUFFIXES`, which is the format.
+      figure: `matplotlib.figure.Figure`.
+      dpi: int, pixels an inch.
+      **options: others of `Figure.savefig`.
+    """
+    path = pathlib.Path(path)
+    with disk.replacing(path, disk.AGAIN) as opened:
+        figure.savefig(opened, format=path.suffix[1:], dpi=dpi, **options)

@@ -1,0 +1,30 @@
+"""Tests of what is known of the machine."""
+
+import importlib.metadata
+from unittest import mock
+
+import keras
+import tensorflow as tf
+
+from pixelcnn_aux import machine
+
+
+class DescribeTest(tf.test.TestCase):
+    def test_versions(self):
+        found = machine.describe()
+        self.assertEqual((found["tensorflow"], found["keras"]), (tf.__version__, keras.__version__))
+
+    def test_distributions_of_another_name(self):
+        """As of tensorflow-cpu; what no distribution has and nothing has imported has no version."""
+        missing = importlib.metadata.PackageNotFoundError
+        packages = (*machine._PACKAGES, "no_such_package")
+        with (
+            mock.patch.object(importlib.metadata, "version", side_effect=missing),
+            mock.patch.object(machine, "_PACKAGES", packages),
+        ):
+            found = machine.describe()
+        self.assertEqual((found["tensorflow"], found["no_such_package"]), (tf.__version__, None))
+
+
+if __name__ == "__main__":
+    tf.test.main()
