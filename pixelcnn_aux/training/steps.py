@@ -94,7 +94,7 @@ class _TensorFlowStep(_Step):
         return loss, tf.where(taken, tf.sqrt(self._squares), np.nan)
 
     def _add_squares(self, gradient):
-        self._squares.assign_add(2.0 * tf.nn.l2_loss(gradient))
+        self._squares.assign_add(2.0 * tf.cast(tf.nn.l2_loss(gradient), tf.float32))
 
     def _on_a_replica(self, parts):
         if self.accumulate == 1:

@@ -36,6 +36,16 @@ class GradientNormTest(tf.test.TestCase):
             expected = self.bits_and_norm()
             self.assertAllClose(step(self.images), expected, rtol=1e-4)
 
+    def test_in_double_precision(self):
+        self.enter_context(helpers.eagerly())
+        self.model = helpers.shared_model("float64")
+        weights = self.factor.get_weights()
+        self.factor = self.model.new_factor("image")
+        self.factor.set_weights(weights)
+        step = self.step(training.AveragingAdam(1e-2))
+        expected = self.bits_and_norm()
+        self.assertAllClose(step(self.images), expected, rtol=1e-5)
+
     def test_of_a_scaled_loss_unscaled_and_none_of_a_step_that_is_not_taken(self):
         optimizer = keras.optimizers.LossScaleOptimizer(training.AveragingAdam(1e-2))
         step = self.step(optimizer)
