@@ -73,7 +73,7 @@ def chain(
     checks.check_names(list(names))
     networks_of, embeddings_of = (
         _one_each(what, value, len(of_images), optional)
-        for what, value, optional in (("network", network, 0), ("embedding", embedding, 1))
+        for what, value, optional in (("network", network, False), ("embedding", embedding, True))
     )
     factors = []
     for position, likelihood in enumerate(of_images):
@@ -127,12 +127,9 @@ def _centered(likelihood, transform):
 
 
 def _one_each(what, given, count, optional):
-    """The arguments of each of so many factors, of one dict or a list of them; the first few may be None."""
+    """The arguments of each of so many factors, of one dict or a list of them; None where optional."""
     each = given if isinstance(given, (list, tuple)) else [given] * count
-    fits = all(
-        isinstance(one, dict) or (one is None and place < optional)
-        for place, one in enumerate(each)
-    )
+    fits = all(isinstance(one, dict) or (one is None and optional) for one in each)
     if len(each) != count or not fits:
         received = f"{len(each)}" if fits else arguments.shown(given)
         raise ValueError(

@@ -231,6 +231,7 @@ class ArgumentsOfAChainTest(tf.test.TestCase):
 
     def test_lists_of_another_length(self):
         self.assertRefused("network as a dict, or a list of 2.*Received: 1", network=[FLAT])
+        self.assertRefused("network as a dict, or a list of 2.*None", network=[None, FLAT])
         self.assertRefused("embedding as a dict, or a list of 2.*: 3", embedding=[FLAT] * 3)
 
     def test_no_embedding_where_one_is_needed(self):

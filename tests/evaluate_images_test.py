@@ -55,7 +55,11 @@ class TestImagesTest(tf.test.TestCase):
                 return np.asarray(self)[indices]
 
         images = data.Images(pixels.view(Counting))
-        for num, expected in ((4, [0, 12, 24, 36]), (16, range(0, 48, 3)), (99, range(50))):
+        for num, expected in (
+            (4, [0, 12, 25, 37]),
+            (40, [5 * k // 4 for k in range(40)]),
+            (99, range(50)),
+        ):
             read.clear()
             with (
                 mock.patch.object(common, "images", return_value=images),

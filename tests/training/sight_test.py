@@ -64,7 +64,7 @@ class RunTest(tf.test.TestCase):
         )
         model = helpers.tiny_model()
         model.factors["image"].set_weights(self.average.get_weights())
-        originals = helpers.pictures(20, seed=1)[:16:2]
+        originals = helpers.pictures(20, seed=1)[[0, 2, 5, 7, 10, 12, 15, 17]]
         grays = model.auxiliaries(originals)["grayscale"]
         seeds = [[self.seed, index] for index in range(8)]
         expected = model.sample(seeds, given={"grayscale": grays})["image"]
