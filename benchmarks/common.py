@@ -24,6 +24,15 @@ def preset():
     return presets.find(FLAGS.model, FLAGS.preset)
 
 
+def check_factor(name, others=()):
+    """Raises ValueError unless the preset has a factor of this name, or it is one of `others`."""
+    known = [*others, *preset().training]
+    if name not in known:
+        raise ValueError(
+            f"Expected --factor {', '.join(known)}. Received: {name}. Choose one of them, or another --model."
+        )
+
+
 def split(model, which):
     """A split of the preset's data set, `data.Images` of a model's size."""
     places = {"data_dir": FLAGS.data_dir, "image_dir": FLAGS.image_dir}

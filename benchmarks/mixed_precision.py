@@ -35,10 +35,10 @@ def train(preset, name, precision):
     folder = (
         pathlib.Path(FLAGS.out or f"runs/mixed-precision-{FLAGS.model}-{FLAGS.preset}") / precision
     )
-    train, validation, test = (
+    images, validation, test = (
         common.split(model, which) for which in ("train", "validation", "test")
     )
-    pa.train(model, {name: settings}, train, validation, folder, [name])
+    pa.train(model, {name: settings}, images, validation, folder, [name])
     batches = test.batches(50, min(FLAGS.num_images, test.num_images))
     factor = model.factors[name]
     own = run.mean_bits(factor, (model.pair(name, batch) for batch in batches))
@@ -50,10 +50,7 @@ def train(preset, name, precision):
 
 def main():
     preset = common.preset()
-    if FLAGS.factor not in ("all", *preset.training):
-        raise ValueError(
-            f"Expected --factor all, {', '.join(preset.training)}. Received: {FLAGS.factor}"
-        )
+    common.check_factor(FLAGS.factor, ["all"])
     results = {
         name: {precision: train(preset, name, precision) for precision in PRECISIONS}
         for name in preset.training

@@ -66,14 +66,16 @@ def train(way):
     of_model, of_training = changes(way)
     model = preset.constructor(**{**preset.model, **of_model})
     name = FLAGS.factor or list(model.factors)[-1]
+    common.check_factor(name)
     settings = preset.training[name]._replace(**of_training)
     folder = pathlib.Path(FLAGS.out or f"runs/short-{FLAGS.model}-{FLAGS.preset}")
     folder /= way.replace(" ", "-") or "unchanged"
     if begun := workdir.recorded_training(folder, name):
-        settings = Training(**{field: begun[field] for field in Training._fields})
+        settings = Training(**{x: begun[x] for x in Training._fields if x in begun})
     else:
         settings = settings._replace(mixed_precision=precision.is_mixed(folder, name))
-        count = int(60 * FLAGS.minutes / seconds_a_step(model, name, settings) / EPOCHS)
+        seconds = seconds_a_step(model, name, settings)
+        count = max(1, int(60 * FLAGS.minutes / seconds / EPOCHS))
         decay = FLAGS.last_rate ** (1 / (EPOCHS * count))
         settings = settings._replace(epochs=EPOCHS, steps_per_epoch=count, decay=decay)
     images, validation = (common.split(model, which) for which in ("train", "validation"))
