@@ -21,7 +21,10 @@ def pixelcnn(network, size, dropout=0.5):
     filters = network.above.filters
     # Parameters go with the square of the filters. Its masked taps count too, which makes it smaller.
     ratio = network.count_params() / of_filters(filters).network.count_params()
-    return of_filters(max(1, round(filters * math.sqrt(ratio))))
+    result = of_filters(max(1, round(filters * math.sqrt(ratio))))
+    # Its weights are initialized by the first images that it sees. Blank ones would make infinities of them.
+    result.network(tf.random.uniform((1, *size, 3), -1, 1), training=False)
+    return result
 
 
 def draw(logits, locations, scales, coefficients):
