@@ -33,11 +33,12 @@ def main():
     elif FLAGS.known:
         name, rows = "completions", completions(model, test_images(folder, model))
     elif FLAGS.given:
-        name, rows = f"given_{FLAGS.given}", draws_given(model, test_images(folder, model))
+        originals = test_images(folder, model)
+        name, rows = f"given_{FLAGS.given}", draws_given(model, originals, FLAGS.given)
     else:
         name, rows = "samples", samples(folder, model)
     out = pathlib.Path(FLAGS.out or common.outputs(folder) / f"{name}.png")
-    figures.write(out, draw(model, rows), bbox_inches="tight")
+    figures.write(out, draw(shown(model, rows)), bbox_inches="tight")
     print(f"Wrote {out}")
 
 
@@ -73,19 +74,14 @@ def samples(folder, model):
     return rows
 
 
-def draws_given(model, originals):
+def draws_given(model, originals, name, times=3, **kwargs):
     """Rows of the picture of several draws from one auxiliary image of each test image."""
     [*_, image] = model.factors
-    given = model.auxiliaries(originals).get(FLAGS.given)
-    rows = [(f"test\n{FLAGS.given}", FLAGS.given, given)]
-    for first in range(0, 3 * len(originals), len(originals)):
-        drawn = sample(
-            model,
-            f"images given {FLAGS.given}",
-            len(originals),
-            first,
-            given={FLAGS.given: given},
-        )
+    given = model.auxiliaries(originals).get(name)
+    rows = [(f"test\n{name}", name, given)]
+    for first in range(0, times * len(originals), len(originals)):
+        what = f"images given {name}"
+        drawn = sample(model, what, len(originals), first, given={name: given}, **kwargs)
         rows.append(("drawn", image, drawn[image]))
     return [*rows, ("test\nimages", image, originals)]
 
@@ -115,7 +111,7 @@ def sweep(model):
 
 
 def sample(model, what, num=None, first=0, **kwargs):
-    """Images of `num` seeds from the `first` on: dict, name -> uint8 [num, h, w, c]."""
+    """Images of `num` seeds, or of --num, from the `first` on: dict, name -> uint8 [num, h, w, c]."""
     num = num or FLAGS.num
     seeds = tf.constant([[FLAGS.seed, first + index] for index in range(num)], tf.int32)
     start = time.perf_counter()
@@ -131,15 +127,23 @@ def test_images(folder, model):
     return common.images(folder, model, "test").spread(FLAGS.num)
 
 
-def draw(model, rows):
-    """A figure of rows of images: (label, name of the factor that models them, uint8 [N, h, w, c])."""
-    columns = max(len(images) for _, _, images in rows)
+def shown(model, rows):
+    """Rows for `draw`, of rows (label, name of the factor that models them, uint8 [N, h, w, c])."""
+    return [
+        (label, pictures.shown(images, model.factors[name].likelihood.num_values))
+        for label, name, images in rows
+    ]
+
+
+def draw(rows):
+    """A figure of rows of images: (label, uint8 [N, h, w, 3])."""
+    columns = max(len(images) for _, images in rows)
+    size = np.max([images.shape[1:3] for _, images in rows], axis=0)
     figure = Figure(figsize=(0.6 * columns + 1, 0.62 * len(rows)))
     panels = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
-    for row, (label, name, images) in zip(panels, rows):
-        images = pictures.shown(images, model.factors[name].likelihood.num_values)
+    for row, (label, images) in zip(panels, rows):
         # Smaller images as large as the others, so that they stand above each other.
-        for axis, side in enumerate(model.image_size, start=1):
+        for axis, side in enumerate(size, start=1):
             images = np.repeat(images, side // images.shape[axis], axis)
         strip = np.concatenate(
             [np.pad(image, ((1, 1), (1, 1), (0, 0)), constant_values=255) for image in images],
@@ -152,12 +156,19 @@ def draw(model, rows):
     return figure
 
 
+def define_draws(log_scale_shift=0.0):
+    """Defines the flags of `sample`, but for --num."""
+    flags.DEFINE_integer("seed", 0, "Of all draws.", -(2**31), 2**31 - 1)
+    flags.DEFINE_float(
+        "log_scale_shift", log_scale_shift, "Added to log-scales; below 0 the draws vary less."
+    )
+    flags.DEFINE_enum("mode", "sample", likelihoods.MODES, "map: a drawn component's location.")
+
+
 def define_flags():
     common.define_flags()
+    define_draws()
     flags.DEFINE_integer("num", 16, "How many images of each kind.", 1, MAX_NUM)
-    flags.DEFINE_integer("seed", 0, "Of all draws.", -(2**31), 2**31 - 1)
-    flags.DEFINE_float("log_scale_shift", 0.0, "Added to log-scales; below 0 the draws vary less.")
-    flags.DEFINE_enum("mode", "sample", likelihoods.MODES, "map: a drawn component's location.")
     flags.DEFINE_string("given", None, "The auxiliary image of test images to draw from.")
     flags.DEFINE_enum("known", None, ["half"], "What is kept of test images: completes the rest.")
     flags.DEFINE_bool("sweep", False, "Draws figure 4: smaller and smaller scales, and MAP.")

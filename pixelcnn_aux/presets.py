@@ -28,6 +28,8 @@ _DEMO_PYRAMID = {**_OURS, **_OUR_PYRAMID, "filters": 24, "dropout": 0.0}
 
 # An hour on two CPU cores: a few epochs at most, in which nothing overfits, so no dropout.
 _SMALL = {**_OURS, "filters": 32, "dropout": 0.0}
+# In the demo too, so that it can start from the weights of the model of the package.
+_GRAYSCALE_BLOCKS = {"gray_blocks": 2, "image_blocks": 2, "embedding_blocks": 1}
 
 # Section 4.1: "the same hyperparameters as in (Salimans et al., 2017)", that is 160 filters, 10
 # components and three resolutions; dropout 0.5 is section 3.3's.
@@ -46,16 +48,16 @@ GRAYSCALE = {
     "demo": Preset(
         "photos",
         models.grayscale,
-        {**_DEMO, "gray_blocks": 1, "image_blocks": 1, "embedding_blocks": 1},
+        {**_SMALL, **_GRAYSCALE_BLOCKS},
         {
-            "grayscale": Training(6, 100, 16, 2e-3, 0.996),
-            "image": Training(12, 100, 16, 2e-3, 0.998),
+            "grayscale": Training(5, 100, 16, 2e-3, 0.996),
+            "image": Training(10, 100, 8, 2e-3, 0.998),
         },
     ),
     "small": Preset(
         "cifar10",
         models.grayscale,
-        {**_SMALL, "gray_blocks": 2, "image_blocks": 2, "embedding_blocks": 1},
+        {**_SMALL, **_GRAYSCALE_BLOCKS},
         {
             "grayscale": Training(5, 500, 16, 2e-3, 0.9991),
             "image": Training(24, 500, 8, 2e-3, 0.99980),

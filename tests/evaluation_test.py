@@ -252,7 +252,8 @@ class ProgramsTest(tf.test.TestCase):
     def test_each_row_of_a_picture_shows_its_images(self):
         images = helpers.pictures(3)
         grays = self.model.auxiliaries(images)["grayscale"].numpy()
-        figure = samples.draw(self.model, [("a", "image", images), ("b", "grayscale", grays)])
+        rows = [("a", "image", images), ("b", "grayscale", grays)]
+        figure = samples.draw(samples.shown(self.model, rows))
         for axes, expected in zip(figure.axes, (images, np.repeat(17 * grays, 3, -1)), strict=True):
             [picture] = axes.get_images()
             strip = picture.get_array()

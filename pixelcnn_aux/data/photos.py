@@ -31,29 +31,16 @@ SIDES = (256, 128)  # the two scales: pixels along a photograph's shorter side
 def photos(split, image_size, data_dir, image_dir):
     """Crops of `image_size`, at two scales. They need no download."""
     del data_dir, image_dir
-    skimage = importlib.util.find_spec("skimage")
-    if skimage is None:
-        raise ImportError(
-            "Expected scikit-image, for its photographs. Received: no such package. "
-            "Run pip install 'pixelcnn_aux[photos]', or choose another data set."
-        )
     if max(image_size) > min(SIDES):
         raise ValueError(
             f"Expected an image size of at most {min(SIDES)} x {min(SIDES)} for the data set "
             f"'photos'. Received: {image_size}. Choose a smaller size, or another data set."
         )
-    folder = pathlib.Path(skimage.submodule_search_locations[0]) / "data"
     # Only training gains from crops that overlap; elsewhere each pixel counts once per scale.
     stride = [max(1, side // 4) if split == "train" else side for side in image_size]
     crops = []
     for name in PHOTOS[split]:
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"Expected the photograph {name} inside scikit-image. Received: none in {folder}. "
-                "Run pip install --upgrade 'pixelcnn_aux[photos]'."
-            )
-        # Pillow, which scikit-image needs, gives the pixels that TensorFlow does, of these files.
-        photo = np.asarray(Image.open(folder / name).convert("RGB"))
+        photo = _read(name)
         for side in SIDES:
             scale = side / min(photo.shape[:2])
             size = [round(scale * length) for length in photo.shape[:2]]
@@ -62,3 +49,33 @@ def photos(split, image_size, data_dir, image_dir):
             windows = windows[:: stride[0], :: stride[1]]  # [rows, columns, 3, H, W]
             crops.append(np.moveaxis(windows, 2, -1).reshape(-1, *image_size, 3))
     return Images(np.concatenate(crops))
+
+
+def squares(side):
+    """The center square of every photograph, those held out first: uint8 [N, side, side, 3]."""
+    found = []
+    for name in (*PHOTOS["test"], *PHOTOS["validation"], *PHOTOS["train"]):
+        photo = _read(name)
+        length = min(photo.shape[:2])
+        top, left = ((size - length) // 2 for size in photo.shape[:2])
+        square = photo[top : top + length, left : left + length]
+        found.append(resize(square, (side, side)))
+    return np.stack(found)
+
+
+def _read(name):
+    """A photograph: uint8 [H, W, 3]."""
+    skimage = importlib.util.find_spec("skimage")
+    if skimage is None:
+        raise ImportError(
+            "Expected scikit-image, for its photographs. Received: no such package. "
+            "Run pip install 'pixelcnn_aux[photos]', or choose another data set."
+        )
+    folder = pathlib.Path(skimage.submodule_search_locations[0]) / "data"
+    if not (folder / name).is_file():
+        raise FileNotFoundError(
+            f"Expected the photograph {name} inside scikit-image. Received: none in {folder}. "
+            "Run pip install --upgrade 'pixelcnn_aux[photos]'."
+        )
+    # Pillow, which scikit-image needs, gives the pixels that TensorFlow does, of these files.
+    return np.asarray(Image.open(folder / name).convert("RGB"))

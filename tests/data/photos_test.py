@@ -46,6 +46,16 @@ class PhotosTest(tf.test.TestCase):
             decoded = files.decode(path.read_bytes())
             self.assertAllEqual(np.asarray(Image.open(path).convert("RGB")), decoded, name)
 
+    def test_squares_are_the_middles_of_the_photographs(self):
+        squares = photos.squares(32)
+        self.assertEqual((squares.shape, squares.dtype), ((9, 32, 32, 3), np.uint8))
+        folder = importlib.util.find_spec("skimage").submodule_search_locations[0]
+        photo = np.asarray(Image.open(f"{folder}/data/astronaut.png").convert("RGB"))
+        means = photo.reshape(32, 16, 32, 16, 3).mean(axis=(1, 3))
+        self.assertAllEqual(squares[2], np.round(means))
+        cat = np.asarray(Image.open(f"{folder}/data/chelsea.png").convert("RGB"))  # 300 x 451
+        self.assertAllClose(np.mean(squares[0]), np.mean(cat[:, 75:375]), atol=0.5)
+
     def test_without_scikit_image(self):
         with (
             mock.patch("importlib.util.find_spec", return_value=None),

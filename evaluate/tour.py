@@ -1,0 +1,97 @@
+"""What the trained models of the package do, on photographs: python -m evaluate.tour.
+
+Draws images from `cifar10-grayscale`, colors the grays of photographs with it, and completes their lower
+halves; enlarges them from half their size with `cifar10-pyramid`: all in one picture. Then come bits per
+dimension of crops of two photographs, beside PNG and WebP; and `train.grayscale` goes on from the first
+model's weights with the other photographs, which takes off bits.
+"""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+from absl import flags
+
+import pixelcnn_aux as pa
+from evaluate import common, samples
+from pixelcnn_aux import data, disk, evaluation, figures, program, workdir
+from pixelcnn_aux.data import photos
+
+FLAGS = flags.FLAGS
+
+COLORS, SIZES = "cifar10-grayscale", "cifar10-pyramid"  # models of the package
+_FINE_TUNING = ("--epochs", "1", "--learning_rate", "1e-4")  # of the demo preset: a minute
+
+
+def main():
+    out = pathlib.Path(FLAGS.out or workdir.RUNS / "tour.png")
+    with disk.explained(f"a folder {out.parent}"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    figures.check("--out", out)
+    models = {name: pa.load(name) for name in (COLORS, SIZES)}
+    figures.write(out, picture(models), bbox_inches="tight")
+    print(f"Wrote {out}")
+    held_out = [data.load("photos", x, models[COLORS].image_size) for x in ("validation", "test")]
+    images = data.Images(np.concatenate([split.pixels for split in held_out]))
+    bits = {name: mean_bits(model, images) for name, model in models.items()}
+    for codec in evaluation.CODECS:
+        files = [evaluation.codec_bits_per_dim(codec, batch) for batch in batches(images)]
+        bits[f"{codec} files"] = float(np.mean(np.concatenate(files)))
+    print(f"\nBits per dimension of {images.num_images} crops of two photographs:", flush=True)
+    show(bits)
+    run = fine_tuned()
+    show({COLORS: bits[COLORS], run: mean_bits(pa.load(run), images)})
+
+
+def picture(models):
+    """The figure: what each model makes of photographs."""
+    model = models[COLORS]
+    originals = photos.squares(model.image_size[0])
+    num = len(originals)
+    # As completions of which nothing is known, so that the networks are traced once for all that is drawn.
+    nothing = {"known": originals, "mask": np.zeros((*originals.shape[:3], 1), np.uint8)}
+    drawn = samples.sample(model, f"images from {COLORS}", num, **nothing)
+    rows = [(f"{name}\ndrawn", name, images) for name, images in drawn.items()]
+    rows += samples.draws_given(model, originals, "grayscale", 2, **nothing)
+    rows = samples.shown(model, [*rows, *samples.completions(model, originals)[:-1]])
+    model = models[SIZES]
+    print(f"With {SIZES}:", flush=True)
+    enlarged = samples.draws_given(model, originals, [*model.factors][-2], 1)[:-1]
+    return samples.draw([*rows, *samples.shown(model, enlarged)])
+
+
+def batches(images):
+    return images.batches(common.batch_size(images.image_size))
+
+
+def mean_bits(model, images):
+    """Bits per dimension, the mean over images."""
+    bits = np.concatenate([model.bits_per_dim(batch)["total"] for batch in batches(images)])
+    return float(np.mean(bits, dtype=np.float64))
+
+
+def show(bits):
+    for name, value in bits.items():
+        print(f"{name:32} {value:.3f}", flush=True)
+
+
+def fine_tuned():
+    """Trains on from `COLORS`, by the command that it prints. Returns the workdir."""
+    command = ["-m", "train.grayscale", "--init", COLORS, *_FINE_TUNING, "--workdir", FLAGS.workdir]
+    print("\nFine-tuning, on the other photographs:\npython", *command, flush=True)
+    ended = subprocess.run([sys.executable, *command], check=False)
+    if ended.returncode:
+        sys.exit(ended.returncode)  # it has said why
+    return FLAGS.workdir
+
+
+def define_flags():
+    samples.define_draws(log_scale_shift=-0.5)
+    flags.DEFINE_string("workdir", str(workdir.RUNS / "tour"), "Of the run that fine-tunes.")
+    flags.DEFINE_string("out", None, "The picture; tour.png under runs if unset.")
+
+
+if __name__ == "__main__":
+    define_flags()
+    program.run(main)

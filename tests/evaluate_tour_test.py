@@ -1,0 +1,123 @@
+"""Tests of the tour: its picture, its figures, and that fine-tuning starts from the model of the package."""
+
+import subprocess
+import types
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+import pixelcnn_aux as pa
+from evaluate import common, samples, tour
+from pixelcnn_aux import data, presets, workdir
+from pixelcnn_aux.data import photos
+from pixelcnn_aux.training import start
+from tests import helpers
+
+SQUARES = helpers.pictures(3, size=(4, 4))
+KIND = {"exact": True, "centered": True}
+
+
+class TourTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        folder = helpers.temporary_folder(cls)
+
+        def patch(*args, **kwargs):
+            return cls.enterClassContext(mock.patch.object(*args, **kwargs))
+
+        patch(workdir, "RUNS", folder / "runs")
+        sizes = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "num_components": 2, **KIND}
+        network = {"topology": pa.networks.topology.flat(1), "filters": 4, "dropout": 0.0}
+        grays = [pa.auxiliary.Grayscale()]
+        colors = pa.chain(grays, (4, 4), network, network, None, 2, **KIND)
+        pyramid = pa.pyramid((4, 4), (2, 2), depth=1, **sizes)
+        cls.models = {tour.COLORS: colors, tour.SIZES: pyramid, str(folder / "run"): pyramid}
+        patch(pa, "load", side_effect=cls.models.get)
+        patch(photos, "squares", return_value=SQUARES)
+        splits = {
+            "validation": helpers.pictures(3, 1, (4, 4)),
+            "test": helpers.pictures(2, 2, (4, 4)),
+        }
+        cls.images = np.concatenate(list(splits.values()))
+        patch(data, "load", side_effect=lambda name, split, size: data.Images(splits[split]))
+        cls.trained = patch(subprocess, "run", return_value=types.SimpleNamespace(returncode=0))
+        with helpers.eagerly():
+            cls.output = helpers.run_program(
+                tour, f"--workdir={folder / 'run'}", sharing=[samples, common]
+            )
+        cls.run_folder = folder / "run"
+
+    def test_each_row_of_the_picture_is_what_it_says(self):
+        with helpers.eagerly():
+            with mock.patch.object(samples, "sample") as sample:
+                sample.side_effect = lambda model, what, num, first=0, **kwargs: model.sample(
+                    [[0, first + i] for i in range(num)], **kwargs
+                )
+                figure = tour.picture(self.models)
+            colors, sizes = self.models[tour.COLORS], self.models[tour.SIZES]
+            seeds = [[0, 0], [0, 1], [0, 2]]
+            drawn = colors.sample(seeds)
+            grays = colors.auxiliaries(SQUARES)["grayscale"]
+            halves = sizes.auxiliaries(SQUARES)["2x2"]
+            mask = np.zeros([3, 4, 4, 1], np.uint8)
+            mask[:, :2] = 1
+            rows = {
+                "grayscale\ndrawn": 17 * drawn["grayscale"],
+                "image\ndrawn": drawn["image"],
+                "test\ngrayscale": 17 * grays,
+                "drawn": colors.sample(seeds, given={"grayscale": grays})["image"],
+                "completed": colors.sample(seeds, known=SQUARES, mask=mask)["image"],
+                "test\n2x2": np.repeat(np.repeat(halves, 2, axis=1), 2, axis=2),
+            }
+            enlarged = sizes.sample(seeds, given={"2x2": halves})["4x4"]
+        found = {axes.texts[0].get_text(): strip(axes) for axes in reversed(figure.axes)}
+        for label, images in rows.items():
+            self.assertAllEqual(found[label], np.broadcast_to(images, [3, 4, 4, 3]), label)
+        self.assertAllEqual(strip(figure.axes[-1]), enlarged)
+
+    def test_the_picture_is_written(self):
+        self.assertEqual(Image.open(workdir.RUNS / "tour.png").format, "PNG")
+
+    def test_figures_are_means_over_all_images(self):
+        for name, model in self.models.items():
+            mean = float(np.mean(model.bits_per_dim(self.images)["total"]))
+            self.assertIn(f"{name:32} {mean:.3f}\n", self.output)
+        for codec in ("PNG", "WebP"):
+            self.assertRegex(self.output, rf"\n{codec} files +\d+\.\d{{3}}\n")
+
+    def test_fine_tuning_is_the_command_that_is_shown(self):
+        _, *command = self.trained.call_args.args[0]
+        self.assertIn("\npython " + " ".join(command) + "\n", self.output)
+        self.assertEqual(command[:4], ["-m", "train.grayscale", "--init", tour.COLORS])
+        self.assertEqual(command[-2:], ["--workdir", str(self.run_folder)])
+
+    def test_it_ends_as_fine_tuning_does(self):
+        failed = types.SimpleNamespace(returncode=143)
+        with (
+            mock.patch.object(tour, "FLAGS", types.SimpleNamespace(workdir="run")),
+            mock.patch.object(subprocess, "run", return_value=failed),
+            self.assertRaises(SystemExit) as ended,
+        ):
+            tour.fine_tuned()
+        self.assertEqual(ended.exception.code, 143)
+
+
+class DemoTest(tf.test.TestCase):
+    def test_the_demo_has_the_networks_of_the_model_of_the_package(self):
+        demo = presets.find("grayscale", "demo")
+        model = demo.constructor(**demo.model)
+        found = start.starts(model, list(model.factors), tour.COLORS)
+        self.assertEqual(list(found), ["grayscale", "image"])
+
+
+def strip(axes):
+    """The images of a row of a picture: [N, h, w, 3]."""
+    [picture] = axes.get_images()
+    return np.stack(np.split(picture.get_array(), 3, axis=1))[:, 1:-1, 1:-1]
+
+
+if __name__ == "__main__":
+    tf.test.main()
