@@ -40,7 +40,8 @@ def _value(way, text):
         return ast.literal_eval(text)
     except (SyntaxError, ValueError) as error:
         raise ValueError(
-            f"Expected a way such as 'filters=48 learning_rate=1e-3'. Received: {way!r}"
+            f"Expected a way such as 'filters=48 learning_rate=1e-3'. Received: {way!r}. "
+            "Write NAME=VALUE pairs with blanks between them."
         ) from error
 
 

@@ -41,7 +41,7 @@ def main():
         if rise > MOST_BITS:
             raise ValueError(
                 f"Expected weights that cost {MOST_BITS} bits per dimension at most in 16 bits. "
-                f"Received: {rise}"
+                f"Received: {rise}. Train on, or find the weights that are out of the range of 16 bits."
             )
         card = {
             "bits_per_dim": figures["total"],

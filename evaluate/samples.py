@@ -48,11 +48,13 @@ def check_flags():
     chosen = [name for name in ("given", "known", "sweep") if FLAGS[name].value]
     if len(chosen) > 1:
         raise ValueError(
-            f"Expected one of --given, --known and --sweep: each is a picture. Received: {chosen}"
+            f"Expected one of --given, --known and --sweep: each is a picture. Received: {chosen}. "
+            "Give one of them."
         )
     if FLAGS.sweep and (FLAGS["log_scale_shift"].present or FLAGS["mode"].present):
         raise ValueError(
-            "Expected --sweep without --log_scale_shift and --mode: it goes through them. Received: both"
+            "Expected --sweep without --log_scale_shift and --mode: it goes through them. Received: both. "
+            "Leave these out."
         )
 
 

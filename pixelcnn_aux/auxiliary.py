@@ -31,20 +31,23 @@ def check_images(images, channels=None, num_values=256, what="images"):
     dtype, shape = str(getattr(images.dtype, "name", images.dtype)), list(images.shape)
     if dtype != "uint8" or len(shape) != 4:
         raise ValueError(
-            f"Expected {what} as uint8 [B, H, W, {channels or 'C'}]. Received: {dtype} {shape}"
+            f"Expected {what} as uint8 [B, H, W, {channels or 'C'}]. Received: {dtype} {shape}. Convert them."
         )
     if 0 in shape[1:]:
-        raise ValueError(f"Expected {what} with sides of 1 or more. Received: shape {shape}")
+        raise ValueError(
+            f"Expected {what} with sides of 1 or more. Received: shape {shape}. Give images that have pixels."
+        )
     if channels is not None and shape[-1] != channels:
         raise ValueError(
-            f"Expected {what} with {channels} channel{'s' * (channels > 1)}. Received: shape {shape}"
+            f"Expected {what} with {channels} channel{'s' * (channels > 1)}. Received: shape {shape}. "
+            "Convert them."
         )
     if num_values < 256 and not backend.is_symbolic(images) and 0 not in shape:
         largest = int(ops.max(ops.cast(images, "int32")))
         if largest >= num_values:
             raise ValueError(
                 f"Expected {what} with pixel values from 0 to {num_values - 1}. "
-                f"Received: a value of {largest}"
+                f"Received: a value of {largest}. Scale them to that range."
             )
     return images
 
@@ -112,7 +115,7 @@ class Transform(Configured):
         if any(side % self.ratio for side in image_size):
             raise ValueError(
                 f"Expected sides that are multiples of {self.ratio}, for {type(self).__name__}. "
-                f"Received: {' x '.join(map(str, image_size))}"
+                f"Received: {' x '.join(map(str, image_size))}. Choose another image size."
             )
         return tuple(side // self.ratio for side in image_size)
 

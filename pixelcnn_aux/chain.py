@@ -47,7 +47,8 @@ class AuxiliaryModel(serialization.Configured):
         if len(factors) != len(self.transforms) + 1:
             raise ValueError(
                 "Expected one factor more than transforms. "
-                f"Received: {len(factors)} factors, {len(self.transforms)} transforms"
+                f"Received: {len(factors)} factors, {len(self.transforms)} transforms. "
+                "Give a factor for each auxiliary image and one for the full image."
             )
         if factors[0].embedding is not None:
             raise ValueError(
@@ -165,7 +166,9 @@ class AuxiliaryModel(serialization.Configured):
     def position(self, name):
         """The place of a factor in the order of sampling. Raises ValueError for an unknown name."""
         if name not in self.factors:
-            raise ValueError(f"Expected a factor of {list(self.factors)}. Received: {name!r}")
+            raise ValueError(
+                f"Expected a factor of {list(self.factors)}. Received: {name!r}. Choose one of them."
+            )
         return list(self.factors).index(name)
 
     def require(self, names):

@@ -79,7 +79,7 @@ def check_link(transform, factor, below):
         if takes != models:
             raise ValueError(
                 f"Expected the factor {factor.name!r} to embed what {below.name!r} models, {models} {what}. "
-                f"Received: {takes}"
+                f"Received: {takes}. Build it with the likelihood of the factor below."
             )
     gives = declared(transform, factor.likelihood)
     models = (below.likelihood.num_channels, below.likelihood.num_values)
@@ -128,7 +128,8 @@ def checked_output(transform, images, likelihood):
     except Exception as error:
         raise ValueError(
             f"Expected the transform {name} to take uint8 images of {list(images.shape[1:])}, any "
-            f"number of them, also in a graph. Received: {type(error).__name__}: {error}"
+            f"number of them, also in a graph. Received: {type(error).__name__}: {error}. "
+            "Write it in keras.ops or TensorFlow."
         ) from error
     shape = [height, width, likelihood.num_channels]
     if _kind(result) != ("uint8", [len(images), *shape]):

@@ -20,7 +20,8 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
     seeds = tf.convert_to_tensor(seeds)
     if seeds.dtype != tf.int32 or seeds.shape[1:] != [2]:
         raise ValueError(
-            f"Expected seeds as int32 [B, 2]. Received: {seeds.dtype.name} {seeds.shape.as_list()}"
+            f"Expected seeds as int32 [B, 2]. Received: {seeds.dtype.name} {seeds.shape.as_list()}. "
+            "Give two numbers for each image."
         )
     batch = len(seeds)
     given = {} if given is None else _check_given(model, given, batch)
@@ -29,7 +30,7 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
     if shifts.shape not in ([], [batch]):
         raise ValueError(
             f"Expected log_scale_shift as a number or one for each of {batch} images. "
-            f"Received: shape {shifts.shape.as_list()}"
+            f"Received: shape {shifts.shape.as_list()}. Give as many as there are seeds."
         )
     if not np.isfinite(shifts.numpy()).all():
         raise ValueError(
@@ -159,7 +160,7 @@ def completed(model, known, mask, batch, given=None):
         raise ValueError(
             "Expected known images and a mask, or neither. "
             f"Received: known={'None' if known is None else 'images'}, "
-            f"mask={'None' if mask is None else 'a mask'}"
+            f"mask={'None' if mask is None else 'a mask'}. Give both."
         )
     likelihood = list(model.factors.values())[-1].likelihood
     known = check_images(known, likelihood.num_channels, likelihood.num_values, "known images")
@@ -169,7 +170,7 @@ def completed(model, known, mask, batch, given=None):
         if x.shape[:3].as_list() != expected:
             raise ValueError(
                 f"Expected {what} of shape {[*expected, x.shape[-1]]}, one for each seed. "
-                f"Received: {x.shape.as_list()}"
+                f"Received: {x.shape.as_list()}. Give as many images as seeds."
             )
     images, masks = model.auxiliaries(known), [mask]
     for transform in model.transforms:
@@ -242,7 +243,8 @@ def _check_given(model, given, batch):
     names = list(model.factors)[:-1]
     if len(given) != 1 or not set(given) <= set(names):
         raise ValueError(
-            f"Expected one auxiliary image of {names} to start from. Received: {list(given)}"
+            f"Expected one auxiliary image of {names} to start from. Received: {list(given)}. "
+            "Give one of them."
         )
     [(name, images)] = given.items()
     likelihood = model.factors[name].likelihood
@@ -252,6 +254,6 @@ def _check_given(model, given, batch):
     if images.shape.as_list() != expected:
         raise ValueError(
             f"Expected given[{name!r}] of shape {expected}, one for each seed. "
-            f"Received: {images.shape.as_list()}"
+            f"Received: {images.shape.as_list()}. Give as many images as seeds."
         )
     return {name: images}

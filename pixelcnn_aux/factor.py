@@ -41,7 +41,9 @@ def at_most(limit):
 def check_method(method):
     """Raises ValueError for a way of evaluating networks that there is not."""
     if method not in METHODS:
-        raise ValueError(f"Expected a method of {METHODS}. Received: method={method!r}")
+        raise ValueError(
+            f"Expected a method of {METHODS}. Received: method={method!r}. Choose one of them."
+        )
 
 
 @serialization.register()
@@ -94,7 +96,7 @@ class Factor(keras.Model):
         if (embedding is None) != (auxiliary_likelihood is None):
             raise ValueError(
                 "Expected an embedding and the likelihood of what it embeds, or neither. "
-                f"Received: embedding={embedding}, auxiliary_likelihood={auxiliary_likelihood}"
+                f"Received: embedding={embedding}, auxiliary_likelihood={auxiliary_likelihood}. Give both."
             )
         if fixed_sum is None and likelihood.centered:
             raise ValueError(
@@ -215,7 +217,8 @@ class Factor(keras.Model):
         for name in ("likelihood", "network"):
             if parts[name] is None:
                 raise ValueError(
-                    f"Expected the description of a factor with a {name}. Received: none"
+                    f"Expected the description of a factor with a {name}. Received: none. "
+                    "Take it from the run again."
                 )
         return cls(**{**config, **parts})
 
@@ -352,7 +355,8 @@ class Factor(keras.Model):
         if self.embedding is None:
             if auxiliary is not None:
                 raise ValueError(
-                    "Expected no auxiliary images: this factor is unconditional. Received: some"
+                    "Expected no auxiliary images: this factor is unconditional. Received: some. "
+                    "Give the images alone."
                 )
             return images
         auxiliary = self._check_auxiliary(auxiliary)
@@ -362,14 +366,16 @@ class Factor(keras.Model):
         if tuple(auxiliary.shape) != expected:
             raise ValueError(
                 f"Expected auxiliary images of shape {list(expected)} beside images of shape "
-                f"{list(images.shape)}. Received: {list(auxiliary.shape)}"
+                f"{list(images.shape)}. Received: {list(auxiliary.shape)}. "
+                "Give those that the model's transform makes of the images."
             )
         return images, auxiliary
 
     def _check_auxiliary(self, auxiliary):
         if auxiliary is None:
             raise ValueError(
-                "Expected auxiliary images: this factor is conditional. Received: none"
+                "Expected auxiliary images: this factor is conditional. Received: none. "
+                "Give a pair: images, and auxiliary images."
             )
         likelihood = self.auxiliary_likelihood
         auxiliary = check_images(
@@ -384,7 +390,10 @@ class Factor(keras.Model):
         Raises ValueError for images of another dtype, shape or range.
         """
         if self.embedding is None:
-            raise ValueError("Expected a conditional factor. Received: one that embeds nothing")
+            raise ValueError(
+                "Expected a conditional factor. Received: one that embeds nothing. "
+                "Ask one that was built with an embedding."
+            )
         return self._evaluate("_features", self._check_auxiliary(auxiliary))
 
     def params(self, images, auxiliary=None, method="full"):

@@ -68,7 +68,8 @@ def chain(
         names = [*(transform.name for transform in reversed(transforms)), "image"]
     if len(names) != len(of_images):
         raise ValueError(
-            f"Expected {len(of_images)} names of factors. Received: names={list(names)}"
+            f"Expected {len(of_images)} names of factors. Received: names={list(names)}. "
+            "Give one for each image of the chain."
         )
     checks.check_names(list(names))
     networks_of, embeddings_of = (
@@ -338,7 +339,8 @@ def _halvings(image_size, base_size):
         if height <= base_size[0] or height % 2 or width % 2:
             raise ValueError(
                 "Expected an image size that halvings take to the base size. "
-                f"Received: image_size={sizes[0]}, base_size={base_size}"
+                f"Received: image_size={sizes[0]}, base_size={base_size}. "
+                "Choose a base size times a power of two."
             )
         sizes.append((height // 2, width // 2))
     return sizes

@@ -66,14 +66,15 @@ def deserialize(description, kind):
     if not isinstance(name, str) or not isinstance(config, dict):
         raise ValueError(
             f"Expected the description of a class {kind.__name__}, as Keras writes them. "
-            f"Received: {arguments.shown(description)}"
+            f"Received: {arguments.shown(description)}. Take the file from where it came from again."
         )
     cls = keras.saving.get_registered_object(name)
     if cls is None:
         raise ValueError(_not_registered(name))
     if not (isinstance(cls, type) and issubclass(cls, kind)):
         raise ValueError(
-            f"Expected the description of a class {kind.__name__}. Received: that of {name}"
+            f"Expected the description of a class {kind.__name__}. Received: that of {name}. "
+            "Take the file from where it came from again."
         )
     # Not by Keras's function, which also builds some things that are no registered class.
     try:
@@ -81,7 +82,8 @@ def deserialize(description, kind):
     except (TypeError, KeyError) as error:
         raise ValueError(
             f"Expected the description of a {name} with its arguments. "
-            f"Received: others ({type(error).__name__}: {error})"
+            f"Received: others ({type(error).__name__}: {error}). "
+            "Load it with the version of the package that wrote it."
         ) from error
 
 

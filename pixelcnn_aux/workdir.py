@@ -78,7 +78,9 @@ def recorded_training(path, factor):
         return None
     found = _read_json(file)
     if not isinstance(found, dict):
-        raise ValueError(f"Expected settings in {file}. Received: {found!r}")
+        raise ValueError(
+            f"Expected settings in {file}. Received: {found!r}. Restore the file, or train in another folder."
+        )
     return found
 
 
@@ -168,7 +170,8 @@ def read(path):
     config = _read_json(file)
     if not isinstance(config, dict) or "model" not in config:
         raise ValueError(
-            f"Expected the description of a run in {file}. Received: {arguments.shown(config)}"
+            f"Expected the description of a run in {file}. Received: {arguments.shown(config)}. "
+            "Restore the file, or give the folder of another run."
         )
     for key in ("dataset", "image_dir", "image_file"):
         if not isinstance(config.get(key), (str, type(None))):
@@ -187,7 +190,10 @@ def _read_json(file):
         _check_depth(found, _DEEPEST)
         return found
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"Expected JSON in {file}. Received: a damaged file ({error})") from error
+        raise ValueError(
+            f"Expected JSON in {file}. Received: a damaged file ({error}). "
+            "Restore the file, or give the folder of another run."
+        ) from error
 
 
 def _unique(pairs):

@@ -111,7 +111,7 @@ def run(name, presets):
         if FLAGS.factor not in ("all", *factors):
             raise ValueError(
                 f"Expected --factor all, {', '.join(factors)} for --preset {FLAGS.preset}. "
-                f"Received: {FLAGS.factor}"
+                f"Received: {FLAGS.factor}. Choose one of them."
             )
         chosen = factors if FLAGS.factor == "all" else [FLAGS.factor]
         with training.Stop() as stop:

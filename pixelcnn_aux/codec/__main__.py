@@ -29,7 +29,9 @@ MAPPED = 16  # pictures, at most, side by side
 
 def main(command, *files):
     if command not in COMMANDS:
-        raise app.UsageError(f"Expected {', '.join(COMMANDS)}. Received: {command}")
+        raise app.UsageError(
+            f"Expected {', '.join(COMMANDS)}. Received: {command}. Give one of these first."
+        )
     output = sys.stdout
     # What is printed goes beside the bytes.
     with contextlib.redirect_stdout(sys.stderr if FLAGS.out == "-" else output):
@@ -39,7 +41,8 @@ def main(command, *files):
 def compress(files, output):
     if not FLAGS.out or not files:
         raise app.UsageError(
-            f"Expected pictures, and --out, the file to write. Received: {list(files)}, {FLAGS.out}"
+            f"Expected pictures, and --out, the file to write. Received: {list(files)}, {FLAGS.out}. "
+            "Give both."
         )
     if FLAGS.out != "-":
         disk.check_place("--out", FLAGS.out)
@@ -72,7 +75,9 @@ def compress(files, output):
 def decompress(files, output):
     del output
     if not FLAGS.out or FLAGS.out == "-":
-        raise app.UsageError(f"Expected --out, a folder for the pictures. Received: {FLAGS.out}")
+        raise app.UsageError(
+            f"Expected --out, a folder for the pictures. Received: {FLAGS.out}. Name one."
+        )
     data = _read(files)
     contents = container.read(data)
     out = pathlib.Path(FLAGS.out)
@@ -165,7 +170,9 @@ def _check_new(file):
 
 def _read(files):
     if len(files) != 1:
-        raise app.UsageError(f"Expected one compressed file. Received: {list(files)}")
+        raise app.UsageError(
+            f"Expected one compressed file. Received: {list(files)}. Name one, or - for standard input."
+        )
     if files[0] == "-":
         return sys.stdin.buffer.read()
     with disk.explained(f"to read {files[0]}"):
@@ -177,7 +184,8 @@ def _codec(contents):
     if FLAGS.workdir is None and contents.name not in zoo.pretrained():
         raise ValueError(
             "Expected --workdir, the run of the model that wrote the file. Received: none, and "
-            f"{contents.name!r} is no trained model of the package: {', '.join(zoo.pretrained())}."
+            f"{contents.name!r} is no trained model of the package: {', '.join(zoo.pretrained())}. "
+            "Give the folder of that run."
         )
     return Codec(pa.load(FLAGS.workdir or contents.name, dtype=contents.dtype), contents.name)
 

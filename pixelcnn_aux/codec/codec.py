@@ -60,7 +60,8 @@ class Codec:
         if images.shape[1:3] != self.image_size:
             raise ValueError(
                 f"Expected images of the model's size, {self.image_size}. Received: "
-                f"{images.shape[1:3]}. Cut them into tiles of that size."
+                f"{images.shape[1:3]}. Cut them into tiles of that size. "
+                "Decode with the model that wrote the file."
             )
         batch = min(self._batch, max(len(images), 1))
         streams, bits = [], dict.fromkeys(self._model.factors, 0)
@@ -123,7 +124,10 @@ class Codec:
                 f"({contents.model[:12]}, not {self.fingerprint[:12]}). Give the model that wrote it."
             )
         if tuple(contents.size) != self.image_size:
-            raise ValueError(f"Expected images of {self.image_size}. Received: {contents.size}.")
+            raise ValueError(
+                f"Expected images of {self.image_size}. Received: {contents.size}. "
+                "Decode with the model that wrote the file."
+            )
         images, failed = [np.zeros([0, *self._shape], np.uint8)], []
         bits = [np.zeros([0, *self.image_size], np.float32)]
         for position, words in enumerate(contents.streams):

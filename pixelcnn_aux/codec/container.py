@@ -78,7 +78,8 @@ def read(data):
     """
     if not data.startswith(MAGIC[:-1]):
         raise ValueError(
-            "Expected a compressed file of this codec. Received: another kind of file."
+            "Expected a compressed file of this codec. Received: another kind of file. "
+            "Give a file that `compress` wrote."
         )
     if data[: len(MAGIC)] != MAGIC:
         raise ValueError(
@@ -95,7 +96,8 @@ def read(data):
         return _read(whole)
     except (KeyError, TypeError, ValueError, struct.error, zlib.error, RecursionError) as error:
         raise ValueError(
-            f"Expected a file as the codec writes it. Received: one with an impossible header ({error})."
+            f"Expected a file as the codec writes it. Received: one with an impossible header ({error}). "
+            "Take it from where it came from again."
         ) from error
 
 

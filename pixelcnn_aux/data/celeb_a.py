@@ -28,7 +28,10 @@ def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
 
     def fit(image):
         if image.shape != (*_SIZE, 3):
-            raise ValueError(f"Expected an image of {_SIZE}. Received: {image.shape[:2]}")
+            raise ValueError(
+                f"Expected an image of {_SIZE}. Received: {image.shape[:2]}. "
+                "Give the aligned and cropped images, img_align_celeba."
+            )
         image = image[50:-40, 25:-25]
         while image.shape[0] > image_size[0]:
             image = halve(image)

@@ -69,7 +69,7 @@ class Projection(weight_norm.WeightNorm):
         if [part.shape[-1] for part in parts] != self.channels:
             raise ValueError(
                 f"Expected the skips that this layer was built for, of {self.channels} channels. "
-                f"Received: shapes {[tuple(part.shape) for part in parts]}"
+                f"Received: shapes {[tuple(part.shape) for part in parts]}. Give as many, of these channels."
             )
         return sum(map(weight_norm.product, parts, kernel))
 
@@ -113,7 +113,8 @@ class GatedResidualBlock(keras.layers.Layer):
         if x_shape[-1] != self.filters:
             raise ValueError(
                 f"Expected {self.filters} channels, as many as the block's filters: it adds to "
-                f"its input. Received: an input of shape {tuple(x_shape)}"
+                f"its input. Received: an input of shape {tuple(x_shape)}. "
+                "Give such an input, or build a block of other filters."
             )
         doubled = (*x_shape[:-1], 2 * self.filters)
         self.conv_in.build(doubled)

@@ -31,7 +31,7 @@ class _Down:
         if kernel_size[1] % 2 == 0:
             raise ValueError(
                 "Expected an odd kernel width: a down-shifted convolution looks equally far to "
-                f"both sides. Received: kernel_size={kernel_size}"
+                f"both sides. Received: kernel_size={kernel_size}. Choose one."
             )
 
 

@@ -225,7 +225,7 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
         if min(self.kernel_size) < self.strides:
             raise ValueError(
                 f"Expected a kernel of at least {strides} x {strides}, so that every output pixel "
-                f"gets a tap. Received: kernel_size={kernel_size}"
+                f"gets a tap. Received: kernel_size={kernel_size}. Choose a larger kernel."
             )
 
     def kernel_shape(self, input_channels):

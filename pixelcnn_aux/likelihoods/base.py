@@ -179,7 +179,9 @@ class Likelihood(Configured):
           ValueError: if `mode` is unknown.
         """
         if mode not in MODES:
-            raise ValueError(f"Expected `mode` to be one of {MODES}. Received: mode={mode!r}")
+            raise ValueError(
+                f"Expected `mode` to be one of {MODES}. Received: mode={mode!r}. Choose one of them."
+            )
         uniforms = _open(uniforms)
         if not bounded:
             return self._noise(uniforms, mode)
@@ -256,11 +258,13 @@ def _check_shapes(params, num_params, other, num_channels, name):
     for label, shape, size in (("params", params, num_params), (name, other, num_channels)):
         if shape[-1:] != (size,):
             raise ValueError(
-                f"Expected `{label}` of shape [..., {size}]. Received: {label}.shape={shape}"
+                f"Expected `{label}` of shape [..., {size}]. Received: {label}.shape={shape}. "
+                "Give as many channels."
             )
     sides = zip(params[:-1], other[:-1])
     if len(params) != len(other) or any(a != b for a, b in sides if None not in (a, b)):
         raise ValueError(
             f"Expected `params` and `{name}` to have the same leading shape. "
-            f"Received: params.shape={params}, {name}.shape={other}"
+            f"Received: params.shape={params}, {name}.shape={other}. "
+            "Give one set of parameters for each pixel."
         )

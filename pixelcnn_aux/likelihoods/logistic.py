@@ -60,7 +60,7 @@ class DiscretizedLogistic(tfd.Distribution):
         if any(a != b for a, b in pairs if a not in (1, None) and b not in (1, None)):
             raise ValueError(
                 "Expected `loc` and `scale` of shapes that broadcast. "
-                f"Received: loc.shape={self.loc.shape}, scale.shape={self.scale.shape}"
+                f"Received: loc.shape={self.loc.shape}, scale.shape={self.scale.shape}. Reshape one of them."
             )
         super().__init__(
             dtype=self.loc.dtype,

@@ -121,7 +121,8 @@ class PixelCNN(keras.Model):
         levels = self.topology.levels()
         if features and len(features) != max(levels) + 1:
             raise ValueError(
-                f"Expected features at {max(levels) + 1} resolutions. Received: {len(features)}"
+                f"Expected features at {max(levels) + 1} resolutions. Received: {len(features)}. "
+                "Give an embedding of as many outputs."
             )
         features = [f if f is None else layers.concat_elu(f) for f in features]
         return [features[level] for level in levels] if features else None

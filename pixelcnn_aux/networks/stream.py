@@ -111,5 +111,6 @@ def check_sides(x, topology):
     if any(side is not None and side % 2**halvings for side in sides):
         raise ValueError(
             f"Expected image sides that are multiples of {2**halvings}, since this network halves "
-            f"them {halvings} times. Received: {sides[0]} x {sides[1]}"
+            f"them {halvings} times. Received: {sides[0]} x {sides[1]}. "
+            "Choose another image size, or fewer resolutions."
         )

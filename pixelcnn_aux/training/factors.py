@@ -68,14 +68,16 @@ def train(
         model.position(name)
         if name not in settings:
             raise ValueError(
-                f"Expected a Training for each of {names}. Received: one for each of {list(settings)}"
+                f"Expected a Training for each of {names}. Received: one for each of {list(settings)}. "
+                "Add the others."
             )
         check(settings[name], hosts)
     images, validation_images = map(data.as_images, (images, validation_images))
     for split in (images, validation_images):
         if split.image_size != model.image_size:
             raise ValueError(
-                f"Expected images of the model's size, {model.image_size}. Received: {split.image_size}"
+                f"Expected images of the model's size, {model.image_size}. Received: {split.image_size}. "
+                "Load them in that size."
             )
     first = starts(model, names, init) if init is not None else {}
     if hosts.chief:

@@ -37,5 +37,6 @@ def check(training, hosts):
     if training.batch_size % parts:
         raise ValueError(
             f"Expected a batch_size that is a multiple of {parts}: {hosts.num_replicas} devices, which "
-            f"take their images in {training.accumulate} parts. Received: batch_size={training.batch_size}"
+            f"take their images in {training.accumulate} parts. Received: batch_size={training.batch_size}. "
+            "Choose another --batch_size or --accumulate."
         )
