@@ -70,7 +70,7 @@ def ours(model, folder, dtype, images, values):
     with tempfile.TemporaryDirectory() as place:
         file, decoded = pathlib.Path(place) / "file", pathlib.Path(place) / "decoded.npz"
         start = time.perf_counter()
-        coder = codec.Codec(model, batch=FLAGS.batch)
+        coder = codec.Codec(model, batch=FLAGS.batch_size)
         file.write_bytes(coder.compress(cut, progress=progress.bar(len(cut), "tile").update))
         seconds = time.perf_counter() - start
         process = multiprocessing.get_context("spawn").Process(
@@ -111,6 +111,6 @@ if __name__ == "__main__":
     common.define_source()
     flags.DEFINE_string("pictures", None, "A folder of PNG and JPEG files of any size.")
     flags.DEFINE_integer("num_images", 10_000, "Test images, at most.", lower_bound=1)
-    flags.DEFINE_integer("batch", 64, "Tiles that are coded together.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 64, "Tiles that are coded together.", lower_bound=1)
     flags.DEFINE_bool("portable", False, "In float64.")
     program.run(main)

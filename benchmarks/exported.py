@@ -31,7 +31,7 @@ def seconds_live(model, seeds):
 
 def main():
     preset = presets.GRAYSCALE[FLAGS.preset]
-    seeds = np.array([[0, index] for index in range(FLAGS.batch)], np.int32)
+    seeds = np.array([[0, index] for index in range(FLAGS.batch_size)], np.int32)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         model = preset.constructor(**preset.model)
@@ -40,7 +40,10 @@ def main():
         path = export(folder / "run", folder / "models")
         print(f"exported and compared in {time.perf_counter() - start:.0f} s", flush=True)
         print(f"saved_model.pb: {(path / 'saved_model.pb').stat().st_size / 1e6:.1f} MB")
-        request = "sample", {"seed": seeds, "log_scale_shift": np.zeros(FLAGS.batch, np.float32)}
+        request = (
+            "sample",
+            {"seed": seeds, "log_scale_shift": np.zeros(FLAGS.batch_size, np.float32)},
+        )
         served = c_api.run(c_api.build(folder), path, [request] * (FLAGS.runs + 1))
         print(f"loaded in {served.load_seconds:.1f} s, peak {served.peak_bytes / 2**20:.0f} MiB")
         live = pa.load(folder / "run")
@@ -49,7 +52,9 @@ def main():
             "live": [seconds_live(live, seeds) for _ in range(FLAGS.runs + 1)],
         }
     for name, (first, *others) in times.items():
-        print(f"{name:8} {statistics.median(others):8.3f} s a batch of {FLAGS.batch}", end=", ")
+        print(
+            f"{name:8} {statistics.median(others):8.3f} s a batch of {FLAGS.batch_size}", end=", "
+        )
         print(f"the first {first:.1f} s")
     medians = [statistics.median(others) for _, *others in times.values()]
     print(f"ratio    {medians[0] / medians[1]:8.3f}")
@@ -57,6 +62,6 @@ def main():
 
 if __name__ == "__main__":
     flags.DEFINE_enum("preset", "cifar10", list(presets.GRAYSCALE), "Of Grayscale PixelCNN.")
-    flags.DEFINE_integer("batch", 16, "Images a request.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 16, "Images a request.", lower_bound=1)
     flags.DEFINE_integer("runs", 5, "Timed runs of each; the median counts.", lower_bound=1)
     program.run(main)

@@ -52,7 +52,7 @@ def main():
         print(f"{name:11} {of_image / 1e9:8.1f} GFLOP an image of {size[0]} x {size[1]}")
     print(f"ratio       {work['pixelcnn_pp'] / work['pyramid']:8.2f}")
     print(f"batch {'':16} {'s/image':>9} {'s/pixel':>10}", flush=True)
-    for batch in map(int, FLAGS.batches):
+    for batch in map(int, FLAGS.batch_sizes):
         for jit_compile in (False, True):
             times = {name: [] for name in models}
             for run in range(FLAGS.runs + 1):  # The first one traces.
@@ -71,6 +71,6 @@ def main():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("batches", "1,16", "Batch sizes, with commas between them.")
+    flags.DEFINE_list("batch_sizes", "1,16", "Batch sizes, with commas between them.")
     flags.DEFINE_integer("runs", 3, "Timed runs of each; the median counts.", lower_bound=1)
     program.run(main)

@@ -117,7 +117,7 @@ def measure_factor(name, factor, size):
     else:
         print("No tfp_pixelcnn: it models mixtures of logistics alone.")
     print(f"{'batch':>5} {'':15} {'s/image':>10} {'ms/pixel':>10} {'compile s':>10}", flush=True)
-    batches = [int(batch) for batch in FLAGS.batches]
+    batches = [int(batch) for batch in FLAGS.batch_sizes]
     result["batches"] = {batch: measure_batch(factor, size, batch, other) for batch in batches}
     if FLAGS.sizes:
         sides = {s: incrementally(factor, *inputs(factor, (s, s), 1)) for s in (16, 64)}
@@ -273,7 +273,7 @@ def define_flags():
     zoo.define_workdir()
     common.define_exact()
     flags.DEFINE_enum("network", None, list(NETWORKS), "A network to measure instead of a run's.")
-    flags.DEFINE_list("batches", "1,4,16,64", "Batch sizes, with commas between them.")
+    flags.DEFINE_list("batch_sizes", "1,4,16,64", "Batch sizes, with commas between them.")
     flags.DEFINE_integer("runs", 5, "Timed runs of each; the median counts.", lower_bound=1)
     flags.DEFINE_bool(
         "sizes", False, "Also compares a pixel of 64 x 64 images with one of 16 x 16."
@@ -283,7 +283,7 @@ def define_flags():
     )
     flags.mark_flags_as_mutual_exclusive(["workdir", "network"])
     flags.register_validator(
-        "batches",
+        "batch_sizes",
         lambda batches: batches and all(re.fullmatch("[1-9][0-9]*", batch) for batch in batches),
         "Expected whole numbers above 0, as in 1,4,16.",
     )

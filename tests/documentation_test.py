@@ -57,7 +57,7 @@ class PythonTest(tf.test.TestCase):
 
     def test_what_is_shown_runs(self):
         small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
-        model = pa.pyramid((32, 32), **small, exact=True, centered=True)
+        model = pa.pyramid((32, 32), (16, 16), **small, exact=True, centered=True)
         workdir.save_model(self.folder / "runs" / "pyramid-demo-photos", model)
         result = run([README, EXTENDING, EXACT], self.folder)
         self.assertEqual(result.returncode, 0, result.stderr)

@@ -29,7 +29,7 @@ class SpeedTest(tf.test.TestCase):
             return helpers.run_program(speed, *arguments, sharing=[common])
 
     def test_all_numbers_of_the_newest_run(self):
-        output = self.run_program("--batches=1,2", "--runs=1", "--sizes")
+        output = self.run_program("--batch_sizes=1,2", "--runs=1", "--sizes")
         found = json.loads((self.runs / "tiny" / "speed.json").read_text())
         self.assertEqual((found["measured"], found["runs"]), ("tiny", 1))
         self.assertEqual(found["machine"], {**machine.describe(), "gpus": []})
@@ -135,8 +135,8 @@ class SpeedTest(tf.test.TestCase):
 
     def test_wrong_flags_are_refused(self):
         for arguments, message in (
-            (["--batches=1,0"], "Expected whole numbers above 0"),
-            (["--batches="], "Expected whole numbers above 0"),
+            (["--batch_sizes=1,0"], "Expected whole numbers above 0"),
+            (["--batch_sizes="], "Expected whole numbers above 0"),
             (["--runs=0"], "--runs=0"),
             (["--out=speed.json"], "Expected a name that ends in .png"),
             (["--network=large"], "pyramid.pixelcnn_pp"),

@@ -1,5 +1,6 @@
 """Tests of the codec's program, from picture files to picture files."""
 
+import functools
 import sys
 from unittest import mock
 
@@ -20,6 +21,10 @@ class ProgramTest(tf.test.TestCase):
         cls.folder = helpers.temporary_folder(cls)
         model = helpers.tiny_model(exact=True, centered=True)
         helpers.make_run(cls.folder / "run", model, model.factors)
+        # One model and one codec for all commands, which trace their graphs once then.
+        for module, name in ((pa, "load"), (codec, "Codec")):
+            cached = functools.cache(getattr(module, name))
+            cls.enterClassContext(mock.patch.object(module, name, cached))
         random = np.random.default_rng(0)
         cls.pictures = {}
         for name, sides in (("a.png", (9, 7)), ("b.png", (4, 6))):
