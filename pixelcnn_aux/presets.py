@@ -50,7 +50,7 @@ GRAYSCALE = {
         models.grayscale,
         {**_SMALL, **_GRAYSCALE_BLOCKS},
         {
-            "grayscale": Training(5, 100, 16, 2e-3, 0.996),
+            "grayscale": Training(6, 100, 16, 2e-3, 0.996),
             "image": Training(10, 100, 8, 2e-3, 0.998),
         },
     ),
