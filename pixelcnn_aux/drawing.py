@@ -160,7 +160,7 @@ def completed(model, known, mask, batch, given=None):
         raise ValueError(
             "Expected known images and a mask, or neither. "
             f"Received: known={'None' if known is None else 'images'}, "
-            f"mask={'None' if mask is None else 'a mask'}. Give both."
+            f"mask={'None' if mask is None else 'a mask'}. Give both, or neither."
         )
     likelihood = list(model.factors.values())[-1].likelihood
     known = check_images(known, likelihood.num_channels, likelihood.num_values, "known images")

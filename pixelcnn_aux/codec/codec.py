@@ -60,8 +60,7 @@ class Codec:
         if images.shape[1:3] != self.image_size:
             raise ValueError(
                 f"Expected images of the model's size, {self.image_size}. Received: "
-                f"{images.shape[1:3]}. Cut them into tiles of that size. "
-                "Decode with the model that wrote the file."
+                f"{images.shape[1:3]}. Cut them into tiles of that size."
             )
         batch = min(self._batch, max(len(images), 1))
         streams, bits = [], dict.fromkeys(self._model.factors, 0)
