@@ -96,7 +96,8 @@ class Factor(keras.Model):
         if (embedding is None) != (auxiliary_likelihood is None):
             raise ValueError(
                 "Expected an embedding and the likelihood of what it embeds, or neither. "
-                f"Received: embedding={embedding}, auxiliary_likelihood={auxiliary_likelihood}. Give both, or neither."
+                f"Received: embedding={embedding}, auxiliary_likelihood={auxiliary_likelihood}. "
+                "Give both, or neither."
             )
         if fixed_sum is None and likelihood.centered:
             raise ValueError(
