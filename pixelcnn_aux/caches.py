@@ -7,6 +7,7 @@ has no output, or no input: None.
 """
 
 import collections
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -17,53 +18,78 @@ from pixelcnn_aux import layers
 SHIFTED = (layers.ShiftedConv2D, layers.ShiftedConv2DTranspose)
 
 
-class Kernels(NamedTuple):
-    """A shifted layer's kernel as it is used; lists are indexed by whether the output is an odd one."""
+class Folded(NamedTuple):
+    """What is used of a layer's weights; lists are indexed by whether the output is an odd one."""
 
-    channels: int  # C, of the input
-    rows: list  # of [1, w, n C, filters]: taps on all rows known
-    above: list  # of [1, w, n C, filters]: taps on those before the current one
-    columns: list  # of [n C, filters]: taps on the current row's pixels
+    bias: tf.Tensor
+    kernel: list | tf.Tensor | None = (
+        None  # [C, filters], or those of parts; not of a shifted layer
+    )
+    channels: int | None = None  # C, of a shifted layer's input
+    rows: list | None = None  # of [1, w, n C, filters]: taps on all rows known when a row begins
+    columns: list | None = None  # of [n C, filters]: taps on the current row's pixels
 
 
-def fold(layer):
-    """A layer's normalized kernel; of a shifted layer, `Kernels`. To be called once, before any loop."""
-    kernel = layer.kernel()
+def fold(normalized_layers):
+    """What is used of layers' weights: dict, layer -> `Folded`. To be called once, before any loop.
+
+    Layers that are alike are normalized as one: alone, they would make up most of a graph.
+    """
+    kinds = collections.defaultdict(list)
+    for layer in normalized_layers:
+        own = (str(getattr(layer, name, None)) for name in ("strides", "channels", "compute_dtype"))
+        kinds[type(layer), *layer.v.shape, *own].append(layer)
+    return {layer: folded for alike in kinds.values() for layer, folded in zip(alike, _fold(alike))}
+
+
+def _fold(alike):
+    layer, count = alike[0], len(alike)
+    kernels = layers.stacked_kernels(alike)
+    biases = [layer.bias() for layer in alike]
+    if isinstance(layer, layers.Projection):
+        parts = [tf.unstack(part, count) for part in layer.split(kernels)]
+        return map(Folded, biases, map(list, zip(*parts)))
     if not isinstance(layer, SHIFTED):
-        return kernel
+        return map(Folded, biases, tf.unstack(kernels, count))
     transposed = isinstance(layer, layers.ShiftedConv2DTranspose)
     if transposed:
-        kernel = tf.transpose(kernel, [0, 1, 3, 2])  # [h, w, C, filters]
-    _, width, channels, filters = kernel.shape
+        kernels = tf.transpose(kernels, [0, 1, 2, 4, 3])  # [N, h, w, C, filters]
+    _, _, width, channels, filters = kernels.shape
 
-    def over_rows(taps):
+    @functools.cache
+    def over_rows(*taps):
         if not taps:
-            return None
+            return [None] * count
         # Several rows are one row of as many times the channels.
-        stacked = tf.transpose(tf.gather(kernel, taps), [1, 0, 2, 3])
-        stacked = tf.reshape(stacked, [1, width, len(taps) * channels, filters])
-        return tf.transpose(stacked, [0, 1, 3, 2]) if transposed else stacked
+        stacked = tf.transpose(tf.gather(kernels, taps, axis=1), [0, 2, 1, 3, 4])
+        stacked = tf.reshape(stacked, [count, 1, width, len(taps) * channels, filters])
+        return tf.unstack(tf.transpose(stacked, [0, 1, 2, 4, 3]) if transposed else stacked)
 
-    def over_columns(taps):
+    @functools.cache
+    def over_columns(*taps):
         if not taps:
-            return None
-        current_row = kernel[layer.taps(0, odd=False)[0]]
-        return tf.reshape(tf.gather(current_row, taps), [len(taps) * channels, filters])
+            return [None] * count
+        current_row = kernels[:, layer.taps(0, odd=False)[0]]
+        stacked = tf.gather(current_row, taps, axis=1)
+        return tf.unstack(tf.reshape(stacked, [count, len(taps) * channels, filters]))
 
-    odds = (False, True)
-    return Kernels(
-        channels,
-        rows=[over_rows(layer.taps(0, odd)) for odd in odds],
-        above=[over_rows(_taps_above(layer, odd)) for odd in odds],
-        columns=[over_columns(layer.taps(1, odd)) for odd in odds],
-    )
+    rows = zip(*(over_rows(*row_taps(layer, odd)) for odd in (False, True)))
+    if sees_whole_rows(layer):
+        return [Folded(bias, None, channels, r) for bias, r in zip(biases, rows)]
+    columns = zip(*(over_columns(*layer.taps(1, odd)) for odd in (False, True)))
+    return [Folded(bias, None, channels, *taps) for bias, *taps in zip(biases, rows, columns)]
 
 
-def _taps_above(layer, odd):
-    """`taps` without that on the current row of the input, where there is one."""
+def sees_whole_rows(layer):
+    """Whether a shifted layer is one of the vertical stream, which sees its own row too."""
+    return isinstance(layer, (layers.DownShiftedConv2D, layers.DownShiftedConv2DTranspose))
+
+
+def row_taps(layer, odd):
+    """`taps` on the rows that are known when a row begins: for the horizontal stream, not the row itself."""
     taps = layer.taps(0, odd)
     no_current_row = odd and isinstance(layer, layers.ShiftedConv2DTranspose)
-    return taps if no_current_row else taps[1:]
+    return taps if no_current_row or sees_whole_rows(layer) else taps[1:]
 
 
 class Memory:
@@ -95,38 +121,40 @@ class Rows:
     """Evaluates the vertical stream's layers on the next row.
 
     Args:
-      kernels: dict, layer -> what `fold` made of it.
+      folded: what `fold` gave.
       memory: `Memory` of rows.
     """
 
-    def __init__(self, kernels, memory):
-        self._kernels = kernels
+    def __init__(self, folded, memory):
+        self._folded = folded
         self._memory = memory
 
     def evaluate(self, layer, x):
-        kernel = self._kernels[layer]
-        if not isinstance(layer, SHIFTED):
-            return layer.apply_kernel(x, kernel) + layer.bias()
+        folded = self._folded[layer]
+        if isinstance(layer, layers.Projection):
+            return sum(map(layers.product, x, folded.kernel), start=folded.bias)
         odd = self._memory.turn(layer)
         rows = self._memory.add(layer, x)
-        taps = layer.taps(0, odd)
-        return _over_rows(layer, rows[: len(taps)], kernel.rows[odd]) if taps else None
+        taps = row_taps(layer, odd)
+        return _over_rows(layer, rows[: len(taps)], folded, odd) if taps else None
 
 
-def _over_rows(layer, rows, kernel):
-    stacked = tf.concat(rows, axis=-1)[:, tf.newaxis]
-    return layer.apply_kernel(stacked, kernel)[:, 0] + layer.bias()
+def _over_rows(layer, rows, folded, odd):
+    stacked = tf.expand_dims(tf.concat(rows, axis=-1), 1)
+    row, *_ = tf.unstack(layer.apply_kernel(stacked, folded.rows[odd]), axis=1)
+    return row + folded.bias
 
 
 class RowsAbove:
     """Evaluates the part of the horizontal stream's layers that a row knows before its first pixel.
 
-    A skip that has a width, [B, w, C], is known for the whole row. Any pixel serves for the pixels' own
-    activations [B, C]: nothing in `known` depends on them.
+    A skip that has a width, [B, w, C], is known for the whole row. The pixels' own activations are not, and
+    nothing in `known` depends on them: zeros [1, C] take their place.
 
     Args:
-      kernels: dict, layer -> what `fold` made of it.
+      folded: what `fold` gave.
       memory: `Memory` of rows.
+      batch: B, an int or a scalar tensor.
       shapes: dict, shifted layer -> (w, C) of its input's rows.
 
     Attributes:
@@ -134,38 +162,37 @@ class RowsAbove:
       inputs: list of the shifted layers whose input has pixels in this row.
     """
 
-    def __init__(self, kernels, memory, shapes):
+    def __init__(self, folded, memory, batch, shapes):
         self.known = {}
         self.inputs = []
-        self._kernels = kernels
+        self._folded = folded
         self._memory = memory
+        self._batch = batch
         self._shapes = shapes
+        self._zeros = functools.cache(lambda channels, dtype: tf.zeros([1, channels], dtype))
 
     def evaluate(self, layer, x):
-        kernel = self._kernels[layer]
+        bias, kernel, *_ = folded = self._folded[layer]
         if isinstance(layer, layers.Projection):
             known = [layers.product(part, k) for part, k in zip(x, kernel) if _is_known(part)]
-            self.known[layer] = tf.add_n(known) + layer.bias()
+            self.known[layer] = sum(known, start=bias)
         elif not isinstance(layer, SHIFTED):
-            return layer.apply_kernel(x, kernel) + layer.bias()
+            return layer.apply_kernel(x, kernel) + bias
         else:
             if x is not None:
                 self.inputs.append(layer)
             odd = self._memory.turn(layer)
             if not layer.taps(0, odd):
                 return None
-            self.known[layer] = self._rows_above(layer, x, odd)
-        return self.known[layer][:, 0]
+            self.known[layer] = self._rows_above(layer, odd, folded)
+        return self._zeros(layer.filters, bias.dtype)
 
-    def _rows_above(self, layer, x, odd):
-        taps = _taps_above(layer, odd)
+    def _rows_above(self, layer, odd, folded):
+        taps = row_taps(layer, odd)
         if taps:
-            rows = self._memory.latest[layer][: len(taps)]
-            return _over_rows(layer, rows, self._kernels[layer].above[odd])
-        batch = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
-        return tf.broadcast_to(
-            layer.bias(), layer.compute_output_shape((batch, *self._shapes[layer]))
-        )
+            return _over_rows(layer, self._memory.latest[layer][: len(taps)], folded, odd)
+        shape = layer.compute_output_shape((self._batch, *self._shapes[layer]))
+        return tf.broadcast_to(folded.bias, shape)
 
 
 def _is_known(part):
@@ -176,25 +203,25 @@ class Pixels:
     """Evaluates the horizontal stream's layers on the next pixel of a row.
 
     Args:
-      kernels: dict, layer -> what `fold` made of it.
+      folded: what `fold` gave.
       memory: `Memory` of columns, of the layers that have both inputs and outputs in this row.
       known: dict, layer -> float [B, filters], `RowsAbove.known` at this pixel.
       inputs: dict, layer -> list, to which the inputs of shifted layers are added.
     """
 
-    def __init__(self, kernels, memory, known, inputs):
-        self._kernels = kernels
+    def __init__(self, folded, memory, known, inputs):
+        self._folded = folded
         self._memory = memory
         self._known = known
         self._inputs = inputs
 
     def evaluate(self, layer, x):
-        kernel = self._kernels[layer]
+        bias, kernel, *_, columns = self._folded[layer]
         if isinstance(layer, layers.Projection):
             own = [layers.product(part, k) for part, k in zip(x, kernel) if not _is_known(part)]
             return sum(own, start=self._known[layer])
         if not isinstance(layer, SHIFTED):
-            return layer.apply_kernel(x, kernel) + layer.bias()
+            return layer.apply_kernel(x, kernel) + bias
         if x is not None:
             self._inputs[layer].append(x)
         if layer not in self._memory.latest:
@@ -205,4 +232,4 @@ class Pixels:
         if not taps:
             return None
         stacked = tf.concat(pixels[: len(taps)], axis=-1)
-        return tf.matmul(stacked, kernel.columns[odd]) + self._known[layer]
+        return tf.matmul(stacked, columns[odd]) + self._known[layer]

@@ -41,9 +41,9 @@ class Scan:
         self._dtype = network.compute_dtype
         self._remaining = remaining
         self._keep_params = keep_params
-        self._kernels = {layer: caches.fold(layer) for layer in layers.normalized_layers(network)}
+        self._folded = caches.fold(layers.normalized_layers(network))
         self._shapes = {
-            layer: (width, self._kernels[layer].channels)
+            layer: (width, self._folded[layer].channels)
             for layer, width in _input_widths(network, self._width).items()
         }
 
@@ -61,7 +61,8 @@ class Scan:
           of lists of float [B, w, C], the latest rows of each shifted layer's input; and what is `Remaining`.
         """
         first = [self._zeros(self._width, self._network.above.filters)] * 2
-        latest = [[self._zeros(*shape)] * layer.memory(0) for layer, shape in self._shapes.items()]
+        zeros = {shape: self._zeros(*shape) for shape in {*self._shapes.values()}}
+        latest = [[zeros[shape]] * layer.memory(0) for layer, shape in self._shapes.items()]
         remainder = () if self._remaining is None else self._remaining.initial_state()
         return first, latest, remainder
 
@@ -108,15 +109,17 @@ class Scan:
           What the next row starts from: first activations, and the remainder of sums; and the row's pixels
           and parameters.
         """
-        network, kernels = self._network, self._kernels
-        rows = caches.Rows(kernels, memory)
+        network, folded = self._network, self._folded
+        rows = caches.Rows(folded, memory)
         given = network.activate(given)
         _, vertical = network.vertical(first[0], after=given, cache=rows)
         # Run on any pixel, the horizontal stream tells what is known of this row by now. What becomes of
         # that pixel is never used, and so no part of the graph that runs.
-        above = caches.RowsAbove(kernels, memory, self._shapes)
-        network.params(first[1][:, 0], vertical, given, cache=above)
-        network.left(self._zeros(kernels[network.left].channels), cache=above)
+        above = caches.RowsAbove(folded, memory, self._batch, self._shapes)
+        network.params(
+            tf.zeros([1, network.left.filters], self._dtype), vertical, given, cache=above
+        )
+        network.left(tf.zeros([1, folded[network.left].channels], self._dtype), cache=above)
         known = PackedRows(self._width, {"first": first[1], **above.known})
 
         # After so many columns, all resolutions that have this row advance.
@@ -137,7 +140,7 @@ class Scan:
             here = remaining and remaining.pixels(start)
             for offset in range(period):
                 column = known.column(start, offset)
-                pixels = caches.Pixels(kernels, memory, column, inputs)
+                pixels = caches.Pixels(folded, memory, column, inputs)
                 params = network.params(column["first"] + left, vertical, given, cache=pixels)
                 pixel = decide(params, start + offset, here and here.bounds(offset))
                 x = network.append_ones(self._seen(pixel, here and here.center(offset)))
@@ -150,7 +153,8 @@ class Scan:
             recorded = recorder.write(recorded, start, inputs)
             return start + period, left, list(memory.latest.values()), arrays, recorded
 
-        latest = [[self._zeros(kernels[layer].channels)] * layer.memory(1) for layer in seen]
+        zeros = {channels: self._zeros(channels) for channels in {folded[x].channels for x in seen}}
+        latest = [[zeros[folded[layer].channels]] * layer.memory(1) for layer in seen]
         arrays = [tf.TensorArray(dtype, self._width) for dtype in self._output_dtypes(tf.int32)]
         *_, arrays, recorded = tf.while_loop(
             lambda start, *_: start < self._width,

@@ -1,5 +1,8 @@
-"""The order of the files of tests: first those that take long, so that workers end together."""
+"""What makes the tests take less time: the order of their files, and graphs that nothing optimizes."""
 
+import gc
+
+# First those that take long, so that workers end together.
 LONG = (
     *("tutorial_test.py", "exact_sampling_test.py", "export_test.py", "incremental_test.py"),
     *("documentation_test.py", "plugin_test.py", "evaluate_speed_test.py", "precision_test.py"),
@@ -17,3 +20,13 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     places = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+
+
+def pytest_collection_finish(session):
+    import tensorflow as tf  # which xdist's own process, which runs no tests, need not wait for
+
+    # Most graphs run once here, which takes less time than to optimize them does. Programs that tests start,
+    # and exports in the server's C++ loader, have theirs optimized.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    # Tracing makes many objects that last, and looking through them all for those that do not takes a while.
+    gc.set_threshold(100_000, 50, 100)

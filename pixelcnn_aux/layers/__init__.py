@@ -27,4 +27,5 @@ from pixelcnn_aux.layers.weight_norm import (
     initialization_from_data,
     normalized_layers,
     product,
+    stacked_kernels,
 )

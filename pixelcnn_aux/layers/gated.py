@@ -2,9 +2,9 @@
 
 import contextlib
 import contextvars
+import itertools
 
 import keras
-import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments
@@ -55,15 +55,14 @@ class Projection(weight_norm.WeightNorm):
     def kernel_shape(self, input_channels):
         return (input_channels, self.filters)
 
-    def kernel(self):
-        """The normalized kernel of each part: a list of [2 C_k, filters]."""
-        # The rows of all parts' positive halves come first in `v`, then those of their negative halves.
-        positive, negative = ops.split(super().kernel(), 2)
-        stops = np.cumsum(self.channels) // 2
-        return [
-            ops.concatenate([positive[start:stop], negative[start:stop]])
-            for start, stop in zip([0, *stops], stops)
-        ]
+    def split(self, kernel):
+        """Each part's own kernel, or kernels: [..., sum of all 2 C_k, filters] -> [..., 2 C_k, filters]."""
+        # The rows of all parts' positive halves come first, then those of their negative halves.
+        halves = [channels // 2 for channels in self.channels]
+        stops = [*itertools.accumulate(halves + halves)][:-1]
+        pieces = ops.split(kernel, stops, axis=-2)
+        positive, negative = pieces[: len(halves)], pieces[len(halves) :]
+        return [ops.concatenate(pair, axis=-2) for pair in zip(positive, negative)]
 
     def apply_kernel(self, parts, kernel):
         if [part.shape[-1] for part in parts] != self.channels:
@@ -71,7 +70,7 @@ class Projection(weight_norm.WeightNorm):
                 f"Expected the skips that this layer was built for, of {self.channels} channels. "
                 f"Received: shapes {[tuple(part.shape) for part in parts]}. Give as many, of these channels."
             )
-        return sum(map(weight_norm.product, parts, kernel))
+        return sum(map(weight_norm.product, parts, self.split(kernel)))
 
     def compute_output_shape(self, shapes):
         return (*shapes[0][:-1], self.filters)

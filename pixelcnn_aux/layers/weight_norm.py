@@ -59,9 +59,17 @@ def normalized_layers(layer):
     return [normalized for part in layer.parts() for normalized in normalized_layers(part)]
 
 
+def stacked_kernels(alike):
+    """The normalized kernels of layers of one class and shape: float [N, *shape of `v`]."""
+    if folded := _folded.get():
+        return ops.stack([folded[layer] for layer in alike])
+    v, g = (ops.stack(weights) for weights in zip(*((x.v.value, x.g.value) for x in alike)))
+    return alike[0].normalize(v, g)
+
+
 def product(x, kernel):
     """[..., C] times [C, filters], as one product of matrices: broadcasting the kernel is slower by far."""
-    return ops.tensordot(x, kernel, axes=1)
+    return ops.matmul(x, kernel) if len(x.shape) == 2 else ops.tensordot(x, kernel, axes=1)
 
 
 class WeightNorm(keras.layers.Layer):
@@ -113,12 +121,16 @@ class WeightNorm(keras.layers.Layer):
         """The normalized kernel, of the shape of `v`, in the dtype that the layer computes in."""
         if folded := _folded.get():
             return folded[self]
-        rank = len(self.v.shape)
-        output_axis = self.kernel_output_axis % rank
-        others = [axis for axis in range(rank) if axis != output_axis]
-        inverse_norm = ops.rsqrt(ops.sum(ops.square(self.v), axis=others, keepdims=True))
-        g_shape = [self.filters if axis == output_axis else 1 for axis in range(rank)]
-        return ops.cast(self.v * (inverse_norm * ops.reshape(self.g, g_shape)), self.compute_dtype)
+        return self.normalize(self.v, self.g)
+
+    def normalize(self, v, g):
+        """g v / |v|, in the dtype that the layer computes in: [..., *shape of `v`], [..., filters]."""
+        axes = range(-len(self.v.shape), 0)
+        others = [axis for axis in axes if axis != self.kernel_output_axis]
+        inverse_norm = ops.rsqrt(ops.sum(ops.square(v), axis=others, keepdims=True))
+        g_shape = [self.filters if axis == self.kernel_output_axis else 1 for axis in axes]
+        g = ops.reshape(g, (*g.shape[:-1], *g_shape))
+        return ops.cast(v * (inverse_norm * g), self.compute_dtype)
 
     def bias(self):
         """`b`, in the dtype that the layer computes in."""

@@ -61,7 +61,7 @@ def signatures(model, max_batch=256, jit_compile=False):
             f"have. Received: {', '.join(taken)}. Give the factor another name."
         )
     kernels = {
-        layer: tf.Variable(layers.WeightNorm.kernel(layer), trainable=False)
+        layer: tf.Variable(layer.kernel(), trainable=False)
         for factor in model.factors.values()
         for layer in layers.normalized_layers(factor)
     }
