@@ -145,12 +145,16 @@ class Factor(keras.Model):
                 )
             )
 
+    def num_parameters(self):
+        """int, of all weights that it has or will have."""
+        channels = self.likelihood.num_channels
+        if self.embedding is None:
+            return self.network.num_parameters(channels)
+        of_embedding = self.embedding.num_parameters(self.auxiliary_likelihood.num_channels)
+        return of_embedding + self.network.num_parameters(channels, self.embedding.num_features)
+
     def _check_num_parameters(self):
-        given = self.embedding is not None
-        features = self.embedding.num_features if given else 0
-        count = self.network.num_parameters(self.likelihood.num_channels, features)
-        if given:
-            count += self.embedding.num_parameters(self.auxiliary_likelihood.num_channels)
+        count = self.num_parameters()
         ceiling = (arguments.MAX_PARAMETERS, "whatever the machine")
         most, why = min(_limit.get()(self.name) or ceiling, ceiling)
         if count > most:

@@ -39,6 +39,14 @@ class ConstructorsTest(tf.test.TestCase):
         self.assertAllEqual(model.log_prob(images), model.factors["image"].log_prob(images))
         self.assertEqual(list(model.sample([[0, 0]])), ["image"])
 
+    def test_num_parameters_are_of_the_weights_that_are_made(self):
+        size = {"filters": 3, "num_components": 2, "embedding_blocks": 1}
+        grayscale = pa.grayscale((4, 4), gray_blocks=1, image_blocks=1, resolutions=2, **size)
+        pyramid = pa.pyramid((4, 4), (2, 2), blocks=1, depth=2, **size)
+        for model in (grayscale, pyramid):
+            for name, factor in model.factors.items():
+                self.assertEqual(factor.num_parameters(), factor.count_params(), name)
+
 
 if __name__ == "__main__":
     tf.test.main()

@@ -202,9 +202,15 @@ class SignaturesTest(ExportTestCase):
             signatures(model)
 
     def test_compiled(self):
+        size = {"filters": 2, "blocks": 1, "resolutions": 1, "num_components": 1}
+        model = pa.pixelcnn_pp(helpers.SIZE, **size)  # one factor: compiling takes a while
+        helpers.randomize(model.factors["image"])
+        helpers.make_run(self.folder / "plain", model, ["image"])
         with received_by_verify() as received:
-            path = export.export(self.run_folder, self.folder / "compiled", 4, jit_compile=True)
-        expected = self.model.sample(verify.SEEDS, verify.SHIFTS, jit_compile=True)
+            path = export.export(
+                self.folder / "plain", self.folder / "compiled", 4, jit_compile=True
+            )
+        expected = model.sample(verify.SEEDS, verify.SHIFTS, jit_compile=True)
         self.assertAllEqual(received["sample"]["image"], expected["image"])
         for loaded, expected in (
             (exported().signatures, {False}),
