@@ -1,8 +1,11 @@
 """The files that the package reads: honest ones, and what may come of each once it is damaged."""
 
+import hashlib
 import io
 import pickle
+import struct
 import warnings
+import zlib
 
 import keras
 import numpy as np
@@ -10,6 +13,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, workdir
+from pixelcnn_aux.codec import Codec, container
 from pixelcnn_aux.training import checkpoints
 from tests import helpers
 from tests.fuzz import damage
@@ -282,4 +286,45 @@ class Picture(File):
         return EQUAL if np.array_equal(found, expected) else OTHER
 
 
-KINDS = (Config, Weights, Checkpoint, Arrays, Variables, Picture)
+class Compressed(File):
+    """A file of the codec, given as bytes: its images to the last bit, or none.
+
+    Its checksum refuses all damage. Two of three have one of what is damaged, so that more has to tell.
+    """
+
+    path = "compressed"
+
+    def make(self):
+        self.named = ""
+        model = helpers.tiny_model(exact=True, centered=True)
+        for factor in model.factors.values():
+            helpers.randomize(factor)
+        self.codec = Codec(model, "tiny", batch=2)
+        images = model.sample([[0, index] for index in range(3)])["image"].numpy()
+        return [self.codec.compress(images)]
+
+    def read(self):
+        return self.codec.decompress(self.file.read_bytes())
+
+    def damaged(self, contents, random):
+        which, whole = random.integers(3), contents[:-32]
+        if which == 0:
+            return super().damaged(contents, random)
+        if which == 1:
+            whole = super().damaged(whole, random)
+        else:
+            start = len(container.MAGIC) + 4
+            (length,) = struct.unpack("<I", whole[start - 4 : start])
+            header = zlib.decompress(whole[start : start + length])
+            header = zlib.compress(damage.with_other_values(header, random))
+            streams = whole[start + length :]
+            whole = container.MAGIC + struct.pack("<I", len(header)) + header + streams
+        return whole + hashlib.sha256(whole).digest()
+
+    def compare(self, found, expected):
+        if not np.array_equal(found, expected):
+            raise WrongError("other images")
+        return EQUAL
+
+
+KINDS = (Config, Weights, Checkpoint, Arrays, Variables, Picture, Compressed)
