@@ -84,13 +84,6 @@ PIXELCNN = {
         {**_SMALL, "blocks": 2},
         {"image": Training(29, 500, 16, 2e-3, 0.9998)},
     ),
-    # Twice as wide as `small`, which takes little more than twice the time where bfloat16 is fast.
-    "medium": Preset(
-        "cifar10",
-        models.pixelcnn_pp,
-        {**_SMALL, "filters": 64, "blocks": 2},
-        {"image": Training(40, 500, 8, 1.5e-3, 0.999885)},
-    ),
     # PixelCNN++ with the paper's optimization, 36 residual blocks.
     "cifar10": Preset(
         "cifar10", models.pixelcnn_pp, {**_CIFAR10, "blocks": 5}, {"image": _paper(epochs=200)}
