@@ -1,7 +1,5 @@
 """What makes the tests take less time: the order of their files, and graphs that nothing optimizes."""
 
-import gc
-
 # First those that take long, so that workers end together.
 LONG = (
     *("tutorial_test.py", "exact_sampling_test.py", "export_test.py", "incremental_test.py"),
@@ -23,10 +21,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish(session):
-    import tensorflow as tf  # which xdist's own process, which runs no tests, need not wait for
+    from tests import helpers  # TensorFlow, which xdist's own process need not wait for
 
-    # Most graphs run once here, which takes less time than to optimize them does. Programs that tests start,
-    # and exports in the server's C++ loader, have theirs optimized.
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    # Tracing makes many objects that last, and looking through them all for those that do not takes a while.
-    gc.set_threshold(100_000, 50, 100)
+    # Programs that tests start, and exports in the server's C++ loader, still have their graphs optimized.
+    helpers.trace_quickly()

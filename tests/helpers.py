@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import io
 import pathlib
 import resource
@@ -46,6 +47,16 @@ def tiny_model(blocks=1, dropout=0.0, dtype=None, topology=None, exact=False, ce
 def shared_model(dtype="float32", dropout=0.0):
     """A `tiny_model` that several tests evaluate: none may change it."""
     return tiny_model(dtype=dtype, dropout=dropout)
+
+
+def trace_quickly():
+    """Makes this process trace graphs in less time.
+
+    Most of them run once in tests, which takes less time than to optimize them does. And tracing makes many
+    objects that last: looking through them all for those that do not takes a while.
+    """
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    gc.set_threshold(100_000, 50, 100)
 
 
 @contextlib.contextmanager

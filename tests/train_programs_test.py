@@ -57,6 +57,7 @@ def load_pictures(name, split, image_size, image_dir=None, image_file=None, **_)
 
 def train_tiny(*arguments):
     """A whole training program, but for its presets and its images."""
+    helpers.trace_quickly()
     sys.argv = ["grayscale.py", *arguments]
     with mock.patch.object(data, "load", load_pictures):
         runner.run("grayscale", PRESETS)

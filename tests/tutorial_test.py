@@ -23,7 +23,7 @@ SMALL = {
     **{"embedding_blocks": 1, "exact": True, "centered": True},
 }
 MODELS = {
-    "cifar10-pyramid": lambda: pa.pyramid((32, 32), blocks=1, depth=1, **SMALL),
+    "cifar10-pyramid": lambda: pa.pyramid((32, 32), (16, 16), blocks=1, depth=1, **SMALL),
     "cifar10-grayscale": lambda: pa.grayscale(
         (32, 32), gray_blocks=1, image_blocks=1, resolutions=1, **SMALL
     ),
@@ -39,8 +39,14 @@ class TutorialTest(tf.test.TestCase):
         folder = helpers.temporary_folder(self)
         for name, make in MODELS.items():
             workdir.save_model(folder / name, make())  # `pa.load` prefers a folder of that name
+        startup = folder / "ipython" / "profile_default" / "startup"
+        startup.mkdir(parents=True)
+        (startup / "quickly.py").write_text("from tests import helpers\nhelpers.trace_quickly()\n")
         client = nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3")
-        client.execute(cwd=str(folder), env={**os.environ, "PYTHONPATH": str(ROOT)})
+        client.execute(
+            cwd=str(folder),
+            env={**os.environ, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(folder / "ipython")},
+        )
 
     def test_it_is_kept_with_its_outputs(self):
         notebook = nbformat.read(NOTEBOOK, as_version=4)

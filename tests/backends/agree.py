@@ -25,6 +25,7 @@ from pixelcnn_aux.networks import topology
 from pixelcnn_aux.training import metrics
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+NAME = "half"  # the factor that is trained, of `planes`
 SMALL = {"image_size": (8, 8), "filters": 6, "num_components": 3, "dropout": 0.0}
 
 
@@ -91,8 +92,8 @@ def train(folder, images):
     """The averaged weights of a run without dropout, whose epochs are of one step: every loss is recorded."""
     settings = training.Training(8, 1, 4, 1e-2, 0.99)
     validation = data.Images(IMAGES)
-    model = MODELS["grayscale"]()
-    return training.train_factor(model, "image", images, validation, settings, folder)
+    model = MODELS["planes"]()
+    return training.train_factor(model, NAME, images, validation, settings, folder)
 
 
 class Interrupted(data.Images):
@@ -110,7 +111,7 @@ def go_on(folder, images):
     mine = folder / f"run-{backend.NAME}"
     shutil.copytree(folder / "run", mine)
     average = train(mine, images)
-    rows = metrics.read(workdir.metrics(mine, "image"))
+    rows = metrics.read(workdir.metrics(mine, NAME))
     return {
         "losses": np.array([row["bits_per_dim"] for row in rows]),
         "norms": np.array([row["gradient_norm"] for row in rows]),
@@ -119,6 +120,9 @@ def go_on(folder, images):
 
 
 def write(folder):
+    from tests import helpers  # needs TensorFlow
+
+    helpers.trace_quickly()
     with contextlib.suppress(KeyboardInterrupt):
         train(folder / "run", Interrupted(IMAGES))
     np.savez(folder / "run.npz", **go_on(folder, data.Images(IMAGES)))

@@ -47,6 +47,7 @@ def train(folder, end=None, moment=(None, 0)):
 
 
 def _train(folder, end, moment):
+    helpers.trace_quickly()
     # Some of what is validated on is unlike what is trained on: not every epoch is the best so far.
     noise = np.random.default_rng(0).integers(0, 256, (2, *helpers.SIZE, 3)).astype(np.uint8)
     validation = data.Images(np.concatenate([helpers.pictures(5, seed=1), noise]))

@@ -44,6 +44,7 @@ def two_devices():
 
 def train_on_two_devices(folder):
     """Without dropout a whole run; with it, the losses of two replicas that see the same images."""
+    helpers.trace_quickly()
     strategy = two_devices()
     train(folder, strategy)
     model = helpers.shared_model(dropout=0.5)
@@ -59,6 +60,7 @@ def train_on_two_devices(folder):
 
 
 def train_on_a_host(folder, index, addresses):
+    helpers.trace_quickly()
     os.environ["TF_CONFIG"] = json.dumps(
         {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     )
