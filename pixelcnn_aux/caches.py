@@ -22,9 +22,7 @@ class Folded(NamedTuple):
     """What is used of a layer's weights; lists are indexed by whether the output is an odd one."""
 
     bias: tf.Tensor
-    kernel: list | tf.Tensor | None = (
-        None  # [C, filters], or those of parts; not of a shifted layer
-    )
+    kernel: list | tf.Tensor | None = None  # [C, filters], or each part's; None if shifted
     channels: int | None = None  # C, of a shifted layer's input
     rows: list | None = None  # of [1, w, n C, filters]: taps on all rows known when a row begins
     columns: list | None = None  # of [n C, filters]: taps on the current row's pixels
@@ -37,8 +35,8 @@ def fold(normalized_layers):
     """
     kinds = collections.defaultdict(list)
     for layer in normalized_layers:
-        own = (str(getattr(layer, name, None)) for name in ("strides", "channels", "compute_dtype"))
-        kinds[type(layer), *layer.v.shape, *own].append(layer)
+        config = {**layer.get_config(), "name": None, "channels": getattr(layer, "channels", None)}
+        kinds[type(layer), *layer.v.shape, str(config)].append(layer)
     return {layer: folded for alike in kinds.values() for layer, folded in zip(alike, _fold(alike))}
 
 

@@ -22,6 +22,8 @@ EXAMPLE = ROOT / "examples" / "opponent.py"
 # Runs what it reads as if it stood in the file that it is told.
 RUN = r"""
 import sys
+from tests import helpers
+helpers.trace_quickly()
 for page, code in zip(sys.argv[1:], sys.stdin.read().split("\0")):
     exec(compile(code, page, "exec"), {"__name__": "page"})
 """
