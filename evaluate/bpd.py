@@ -49,8 +49,7 @@ def main():
     print_table(model, results, codecs)
     file = out / "bpd.json"
     found = {
-        "split": FLAGS.split,
-        "num_images": count,
+        **measured,
         "best": FLAGS.best,
         "model": identity(model),
         **results[kind(model)],

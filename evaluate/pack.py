@@ -67,8 +67,8 @@ def test_figures(folder, model):
     """
     file = zoo.outputs(folder) / "bpd.json"
     num_images = common.images(folder, model, "test").num_images
-    expected = {"split": "test", "num_images": num_images, "best": False}
-    expected["model"] = bpd.identity(model)
+    expected = {"dataset": common.source(folder)["dataset"], "split": "test"}
+    expected |= {"num_images": num_images, "best": False, "model": bpd.identity(model)}
     try:
         found = dict(json.loads(file.read_text()))
     except (FileNotFoundError, TypeError, ValueError):  # There is none, or a damaged one.

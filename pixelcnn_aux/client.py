@@ -45,10 +45,10 @@ def main(name, *arguments):
             f"Received: {' '.join([name, *arguments])}. See --help."
         )
     if command is commands.bpd:
-        if FLAGS["log_scale_shift"].present:
+        if given := [f"--{name}" for name in commands.Drawing._fields if FLAGS[name].present]:
             raise ValueError(
-                "Expected --log_scale_shift with a command that draws images. Received: it and bpd, which "
-                "draws none. Leave it out."
+                f"Expected {' and '.join(given)} with a command that draws images. Received: bpd, which draws "
+                "none. Leave out what is about drawing."
             )
     else:
         drawing = commands.Drawing(FLAGS.out, FLAGS.num, FLAGS.seed, FLAGS.log_scale_shift)

@@ -140,7 +140,7 @@ class ProgramsTest(tf.test.TestCase):
         folder = self.folder / "runs" / "tiny"
         found = json.loads((folder / "bpd.json").read_text())
         summary = ["factors", "total", "std_error"]
-        measured = ["split", "num_images", "best", "model"]
+        measured = ["dataset", "image_dir", "split", "num_images", "best", "model"]
         self.assertEqual(list(found), [*measured, *summary, "bound", "exact"])
         self.assertEqual({key: found[key] for key in summary}, found["bound"])  # as it was trained
         self.assertLess(found["exact"]["total"], found["bound"]["total"])

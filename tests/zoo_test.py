@@ -28,7 +28,8 @@ def make_run(folder):
     for name in model.factors:
         workdir.record_training(folder, name, {"epochs": 1})
         metrics.Metrics(workdir.metrics(folder, name), workdir.logs(folder, name), 0).add(**ROW)
-    found = {"split": "test", "num_images": NUM_IMAGES, "best": False, "model": bpd.identity(model)}
+    found = {"dataset": "photos", "split": "test", "num_images": NUM_IMAGES, "best": False}
+    found["model"] = bpd.identity(model)
     found |= {"total": 6.4, "bound": {"total": 6.5, "std_error": 0.1}, "exact": {"total": 6.4}}
     (folder / "bpd.json").write_text(json.dumps(found))
     return model
@@ -37,6 +38,7 @@ def make_run(folder):
 def pack_run(folder, name, *others):
     """What packing a run by that name prints; its images are made up."""
     facts = (
+        ("dataset", "photos"),
         ("name", name),
         ("data", "pictures"),
         ("license", "none"),
@@ -115,6 +117,7 @@ class ZooTest(tf.test.TestCase):
         whole = file.read_text()
         self.addCleanup(file.write_text, whole)
         for changes, received in (
+            ({"dataset": "cifar10"}, "dataset cifar10 instead of photos"),
             ({"split": "validation"}, "split validation instead of test"),
             ({"num_images": 5}, "num_images 5 instead of 6"),
             ({"best": True}, "best True instead of False"),
