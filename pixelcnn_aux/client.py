@@ -47,8 +47,8 @@ def main(name, *arguments):
     if command is commands.bpd:
         if given := [f"--{name}" for name in commands.Drawing._fields if FLAGS[name].present]:
             raise ValueError(
-                f"Expected {' and '.join(given)} with a command that draws images. Received: bpd, which draws "
-                "none. Leave out what is about drawing."
+                f"Expected {' and '.join(given)} with a command that draws images. Received: bpd, which "
+                "draws none. Leave out what is about drawing."
             )
     else:
         drawing = commands.Drawing(FLAGS.out, FLAGS.num, FLAGS.seed, FLAGS.log_scale_shift)

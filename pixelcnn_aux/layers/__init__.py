@@ -1,11 +1,11 @@
 """Keras layers: weight-normalized, shifted and gated. Written in `keras.ops`, as Keras's own are."""
 
+from pixelcnn_aux.backend import concat_elu
 from pixelcnn_aux.layers.dropout import MAX_DROPOUT, Dropout
 from pixelcnn_aux.layers.gated import (
     STREAMS,
     GatedResidualBlock,
     Projection,
-    concat_elu,
     rematerialized_blocks,
 )
 from pixelcnn_aux.layers.shifted import (

@@ -7,7 +7,7 @@ import itertools
 import keras
 from keras import ops
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.layers import shifted, weight_norm
 from pixelcnn_aux.layers.dropout import Dropout
 from pixelcnn_aux.serialization import register
@@ -33,11 +33,6 @@ def rematerialized_blocks():
         yield
     finally:
         _rematerialized.reset(token)
-
-
-def concat_elu(x):
-    """ELU of x and of -x, side by side: [..., C] -> [..., 2 C]."""
-    return ops.elu(ops.concatenate([x, -x], axis=-1))
 
 
 @register()
@@ -145,7 +140,7 @@ class GatedResidualBlock(keras.layers.Layer):
         Returns:
           float [..., filters].
         """
-        activated = concat_elu(x) if activated is None else activated
+        activated = backend.concat_elu(x) if activated is None else activated
         seed = self.dropout.seed(training)
 
         def evaluate(x, activated, *skips):
@@ -159,7 +154,7 @@ class GatedResidualBlock(keras.layers.Layer):
         y = self.conv_in(activated, cache=cache)
         if skips:
             y = y + self.projection(x=list(skips), cache=cache)
-        y = self.dropout(concat_elu(y), seed=seed)
+        y = self.dropout(backend.concat_elu(y), seed=seed)
         a, b = ops.split(self.conv_out(y, cache=cache), 2, axis=-1)
         return x + a * ops.sigmoid(b)
 

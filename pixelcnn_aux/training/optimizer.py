@@ -3,7 +3,11 @@
 import keras
 from keras import ops
 
+from pixelcnn_aux import backend
 from pixelcnn_aux.serialization import register
+
+if backend.NAME == "tensorflow":
+    import tensorflow as tf
 
 BETAS = (0.95, 0.9995)  # Adam's moments, as in PixelCNN++ (Salimans et al., 2017)
 MAX_AVERAGE_DECAY = 0.9995  # of the weight average, as in PixelCNN++
@@ -43,8 +47,29 @@ class AveragingAdam(keras.optimizers.Adam):
     def update_step(self, gradient, variable, learning_rate):
         if self.observe is not None:
             self.observe(gradient)
-        super().update_step(gradient, variable, learning_rate)
         step = ops.cast(self.iterations + 1, variable.dtype)
+        if backend.NAME == "tensorflow" and not self.amsgrad:
+            self._apply_adam(gradient, variable, learning_rate, step)
+        else:
+            super().update_step(gradient, variable, learning_rate)
         decay = ops.minimum(MAX_AVERAGE_DECAY, (1.0 + step) / (10.0 + step))
         average = self.averages[self._get_variable_index(variable)]
         self.assign_add(average, (1.0 - decay) * ops.subtract(variable, average))
+
+    def _apply_adam(self, gradient, variable, learning_rate, step):
+        """What Keras's Adam computes, by one operation of TensorFlow's instead of some twenty."""
+        index = self._get_variable_index(variable)
+        rates = (self.beta_1, self.beta_2, self.epsilon)
+        beta_1, beta_2, epsilon = (tf.constant(rate, variable.dtype) for rate in rates)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=beta_1**step,
+            beta2_power=beta_2**step,
+            lr=ops.cast(learning_rate, variable.dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=epsilon,
+            grad=ops.cast(gradient, variable.dtype),
+        )

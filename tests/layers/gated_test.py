@@ -71,6 +71,26 @@ class GatedTest(tf.test.TestCase):
         expected = [[1.0, math.expm1(-2), math.expm1(-1), 2.0]]
         self.assertAllClose(layers.concat_elu(np.array([[1.0, -2.0]])), expected)
 
+    def test_concat_elu_in_bfloat16(self):
+        """As in float64 but for rounding, thrice that of a gradient; of shapes that are known and unknown."""
+        x = tf.cast(3 * normal(2, 3, 4, 5), tf.bfloat16)
+        exact = tf.cast(x, tf.float64)
+        gradient = tf.cast(normal(2, 3, 4, 10), tf.bfloat16)
+
+        def both(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layers.concat_elu(x)
+            return y, tape.gradient(y, x, tf.cast(gradient, y.dtype))
+
+        expected = both(exact)
+        unknown = tf.TensorSpec([None, None, None, 5], tf.bfloat16)
+        compiled = tf.function(both, input_signature=[unknown])
+        for found in (both(x), tf.function(both)(x), compiled(x)):
+            for found_one, expected_one, error in zip(found, expected, (2**-8, 2**-6)):
+                self.assertEqual(found_one.dtype, tf.bfloat16)
+                self.assertAllClose(tf.cast(found_one, tf.float64), expected_one, error, error)
+
     def test_block_is_its_formula(self):
         def dense(layer, x):  # A 1 x 1 convolution is a product.
             kernel = np.reshape(layers.WeightNorm.kernel(layer), (x.shape[-1], layer.filters))

@@ -175,8 +175,14 @@ class CommandTests(toy.ServedTests):
             (["given", "grayscale", out], "given NAME IMG and flags. Received: given grayscale"),
             (["complete", "a.png", "b.png", out], "Expected complete IMG"),
             (["bpd"], r"Expected bpd IMG... and flags"),
-            (["bpd", "a.png", "--log_scale_shift=0"], "--log_scale_shift with a command that draws"),
-            (["bpd", "a.png", "--num=2", "--seed=1", out], "--out and --num and --seed with a command"),
+            (
+                ["bpd", "a.png", "--log_scale_shift=0"],
+                "--log_scale_shift with a command that draws",
+            ),
+            (
+                ["bpd", "a.png", "--num=2", "--seed=1", out],
+                "--out and --num and --seed with a command",
+            ),
             (["sample"], "--out as a name that ends in .png"),
             (["sample", "--out=a.jpg"], "--out as a name that ends in .png"),
             (["sample", f"--out={self.folder / 'none' / 'a.png'}"], "in a folder that exists"),

@@ -31,15 +31,31 @@ class AverageTest(tf.test.TestCase):
 
     def test_it_is_of_the_weights_after_the_step(self):
         weights = [keras.Variable([1.0, 2.0]), keras.Variable([[3.0]])]
-        optimizer, reference = AveragingAdam(0.5), keras.optimizers.Adam(0.5, 0.95, 0.9995)
-        others = [keras.Variable(weight.numpy()) for weight in weights]
-        gradients = [tf.constant([1.0, -2.0]), tf.constant([[0.5]])]
-        optimizer.apply(gradients, weights)
-        reference.apply(gradients, others)
+        optimizer = AveragingAdam(0.5)
+        optimizer.apply([tf.constant([1.0, -2.0]), tf.constant([[0.5]])], weights)
+        ends = [[0.5, 2.5], [[2.5]]]  # Adam's first step is as long as its rate
         starts = [[1.0, 2.0], [[3.0]]]
-        for weight, other, start, average in zip(weights, others, starts, optimizer.averages):
-            self.assertAllEqual(weight, other)
-            self.assertAllClose(average, 2 / 11 * np.array(start) + 9 / 11 * weight.numpy())
+        for weight, end, start, average in zip(weights, ends, starts, optimizer.averages):
+            self.assertAllClose(weight, end, rtol=1e-5)
+            self.assertAllClose(average, 2 / 11 * np.array(start) + 9 / 11 * np.array(end), 1e-5)
+
+    def test_steps_are_those_of_adam(self):
+        """Of Kingma & Ba, 2015, section 2: algorithm 1 in the order of its last paragraph."""
+        random = np.random.default_rng(0)
+        gradients = random.normal(size=(5, 3, 4))
+        for amsgrad in (False, True):  # the latter as Keras has it
+            for dtype, rtol in (("float32", 1e-5), ("float64", 1e-12)):
+                weight = keras.Variable(random.normal(size=(3, 4)), dtype=dtype)
+                expected, m, v, largest = weight.numpy().astype(float), 0.0, 0.0, 0.0
+                rate = keras.optimizers.schedules.ExponentialDecay(0.125, 1, 0.5)
+                optimizer = AveragingAdam(rate, 0.75, 0.96875, epsilon=2**-8, amsgrad=amsgrad)
+                for step, gradient in enumerate(gradients, start=1):
+                    optimizer.apply([tf.constant(gradient, dtype)], [weight])
+                    m, v = m + 0.25 * (gradient - m), v + 0.03125 * (gradient**2 - v)
+                    largest = np.maximum(largest, v) if amsgrad else v
+                    length = 0.25 * 0.5**step * np.sqrt(1 - 0.96875**step) / (1 - 0.75**step)
+                    expected = expected - length * m / (np.sqrt(largest) + 2**-8)
+                self.assertAllClose(weight, expected, rtol, rtol)
 
     def test_plain_fit_and_a_saved_factor_keep_it(self):
         factor = helpers.tiny_model().factors["grayscale"]
