@@ -93,6 +93,22 @@ class Cifar10Test(tf.test.TestCase):
         self.assertEqual([path.name for path in self.data_dir.iterdir()], ["cifar10"])
         self.assertAllEqual(self.numbers("train"), np.arange(10))  # from the disk
 
+    def test_of_two_downloads_at_once_the_first_one_counts(self):
+        ours, theirs = self.parent / "ours", self.parent / "theirs"
+        prepare_cifar10(ours)
+        prepare_cifar10(theirs, num_test=15)
+
+        def download(builder):
+            shutil.copytree(ours / "cifar10", pathlib.Path(builder.data_path).parent)
+            shutil.copytree(theirs, self.data_dir)  # by another process, meanwhile
+
+        with (
+            mock.patch.object(requests, "head"),
+            mock.patch.object(tfds.core.DatasetBuilder, "download_and_prepare", download),
+        ):
+            self.assertAllEqual(self.numbers("test"), np.arange(15))
+        self.assertEqual({path.name for path in self.parent.iterdir()}, {"not", "ours", "theirs"})
+
 
 if __name__ == "__main__":
     tf.test.main()

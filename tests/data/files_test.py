@@ -1,5 +1,6 @@
 """Tests of image files: every kind is decoded, upright, broken ones are left out, and each is read once."""
 
+import errno
 import io
 import os
 import pathlib
@@ -166,6 +167,24 @@ class LoadTest(FilesTest):
         self.assertEqual((images.num_images, images.skipped), (1, ("b.png",)))
         images = self.load()
         self.assertEqual((images.num_images, images.skipped), (2, ()))
+
+    def test_a_folder_that_cannot_be_read_is_an_error(self):
+        """Its images would be missing without a word otherwise."""
+        self.write("a.png", encoded(noise(8, 8, 3), "PNG"))
+        path = self.write("closed/b.png", encoded(noise(8, 8, 3), "PNG")).parent
+        scandir = os.scandir
+
+        def failing(folder):
+            if pathlib.Path(folder) == path:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return scandir(folder)
+
+        with mock.patch.object(os, "scandir", failing):
+            with self.assertRaisesRegex(
+                PermissionError, "all folders of images.*Permission denied.*the right to"
+            ):
+                self.load()
+        self.assertEqual(self.load().num_images, 2)
 
     def test_files_of_no_split_are_left_out_of_all(self):
         for name in ("a.png", "b.png", "none_1.png", "none_2.png"):
