@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -59,6 +60,29 @@ def _number(error):
         return error.errno  # None if it is explained already
     words = str(getattr(error, "message", "")).lower()  # of a tf.errors.OpError
     return next((number for number in _REMEDIES if os.strerror(number).lower() in words), None)
+
+
+@contextlib.contextmanager
+def locked(file, busy, then=AGAIN):
+    """Holds a file for one process, within it; the system frees it whatever ends that.
+
+    Args:
+      file: `pathlib.Path`, which is made where there is none.
+      busy: function, called where another process holds it: it raises, or that process is waited for.
+      then: as of `explained`.
+
+    Raises:
+      OSError: as `explained`, and whatever `busy` raises.
+    """
+    with contextlib.ExitStack() as stack:
+        with explained(f"to write {file}", then):
+            opened = stack.enter_context(open(file, "w"))
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                busy()
+                fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
 
 
 def check_place(flag, path, suffixes=()):

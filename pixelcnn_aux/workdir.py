@@ -13,7 +13,6 @@ A factor touches only its own folder, so that several may train on one workdir a
 """
 
 import contextlib
-import fcntl
 import json
 import math
 import os
@@ -348,16 +347,14 @@ def lock(path, factor):
     for made in (folder, checkpoints(path, factor)):
         with disk.explained(f"a folder {made}"):
             made.mkdir(parents=True, exist_ok=True)
-    file = folder / "lock"
-    with contextlib.ExitStack() as stack:
-        with disk.explained(f"to write {file}"):
-            opened = stack.enter_context(open(file, "w"))
-            try:
-                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RuntimeError(
-                    f"Expected to be alone in training factor {factor!r} in {path}. Received: another "
-                    "process at it. Wait for it, or choose another --factor or --workdir."
-                ) from None
+
+    def refuse():
+        raise RuntimeError(
+            f"Expected to be alone in training factor {factor!r} in {path}. Received: another process at it. "
+            "Wait for it, or choose another --factor or --workdir."
+        ) from None
+
+    with disk.locked(folder / "lock", refuse):
+        with disk.explained(f"to write {folder}"):
             disk.remove_unfinished(folder)
         yield

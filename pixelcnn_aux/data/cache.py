@@ -10,7 +10,6 @@ others wait.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import math
@@ -31,6 +30,7 @@ _BLOCK = 2**20  # bytes of pixels, about, that have a checksum
 # How many checksums are compared when images are opened. Up to 1 GB that is all of them, in a second or so.
 # Of more it is a sample, another one each time: programs that show a few images open the same files.
 _CHECKED = 1024
+_ELSEWHERE = ", or give another cache_dir (--cache_dir)"
 
 
 def default_folder():
@@ -134,11 +134,13 @@ def _decode(array, source, decode):
         with _explained(array.parent):
             file.seek(0)
             file.write(_header(shape))
-            _flush(file)
+            file.flush()
+            os.fsync(file.fileno())  # a rename may get there before what was written otherwise
             manifest.unlink(missing_ok=True)  # it is of the array before
             os.replace(aside, array)
             if repeatable:
-                _write_manifest(manifest, {**kept, "skipped": skipped})
+                with disk.replacing(manifest, _ELSEWHERE) as opened:
+                    opened.write(json.dumps({**kept, "skipped": skipped}).encode())
             pixels = np.load(array, mmap_mode="r")
     finally:
         # The first error counts: of a full disk this is another one.
@@ -148,20 +150,6 @@ def _decode(array, source, decode):
             aside.unlink(missing_ok=True)
     logging.info("Decoded %d images into %s, %.1f MB", count, array, pixels.nbytes / 1e6)
     return pixels, skipped
-
-
-def _write_manifest(manifest, contents):
-    aside = manifest.with_suffix(".json.writing")
-    with open(aside, "w") as file:
-        json.dump(contents, file)
-        _flush(file)
-    os.replace(aside, manifest)
-
-
-def _flush(file):
-    """Waits until the disk has all that was written: a rename may get there before it otherwise."""
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _images_per_block(image_shape):
@@ -175,25 +163,19 @@ def _header(shape):
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", length) + f"{text:<{length - 1}}\n".encode()
 
 
-@contextlib.contextmanager
 def _locked(array):
-    """Holds a file beside an array for one process; the system frees it whatever ends that."""
+    """Holds a file beside an array for one process; others wait."""
+
+    def busy():
+        logging.info("Waiting for another process, which decodes the same images")
+
     with _explained(array.parent):
         array.parent.mkdir(parents=True, exist_ok=True)
-        file = open(array.with_suffix(".lock"), "w")
-    with file:
-        with _explained(array.parent):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                logging.info("Waiting for another process, which decodes the same images")
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return disk.locked(array.with_suffix(".lock"), busy, _ELSEWHERE)
 
 
 def _explained(folder):
     """Says what to do where a file of the cache cannot be written."""
     return disk.explained(
-        f"a folder to write decoded images to, with room for them: {folder}",
-        ", or give another cache_dir (--cache_dir)",
+        f"a folder to write decoded images to, with room for them: {folder}", _ELSEWHERE
     )
