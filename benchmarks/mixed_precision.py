@@ -7,14 +7,13 @@ dimension of full test images, factor by factor, and the time of a step. Each ru
 goes on where it was stopped.
 """
 
-import math
 import pathlib
 
 from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux import program, workdir
+from pixelcnn_aux import evaluation, program, workdir
 from pixelcnn_aux.training import metrics, run
 
 FLAGS = flags.FLAGS
@@ -42,8 +41,7 @@ def train(preset, name, precision):
     batches = test.batches(50, min(FLAGS.num_images, test.num_images))
     factor = model.factors[name]
     own = run.mean_bits(factor, (model.pair(name, batch) for batch in batches))
-    values = math.prod(model.sizes()[name]) * factor.likelihood.num_channels
-    bits = own * values / (3 * math.prod(model.image_size))
+    bits = own * evaluation.shares(model)[name]
     last = metrics.read(workdir.metrics(folder, name))[-1]
     return bits, 1000 * settings.batch_size / last["images_per_s"]
 

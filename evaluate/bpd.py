@@ -135,11 +135,6 @@ def print_table(model, results, codecs):
     The latter are, of the model as it is, the factor alone, given the auxiliary image; its image, by all
     factors so far; and codecs on the same images. The paper's table 2 may be read as either of the former.
     """
-    dims = {
-        name: height * width * model.factors[name].likelihood.num_channels
-        for name, (height, width) in model.sizes().items()
-    }
-    [*_, full] = dims.values()
 
     def line(name, *cells):
         print(
@@ -151,10 +146,10 @@ def print_table(model, results, codecs):
     line("", "bits/dim", *shares, f"   per dimension of the factor's own image, {kind(model)}")
     line("", *results, "alone", "so far", *evaluation.CODECS)
     so_far = 0.0
-    for name, own in dims.items():
+    for name, share in evaluation.shares(model).items():
         bits = results[kind(model)]["factors"][name]
         so_far += bits
-        of_own_image = [bits * full / own, so_far * full / own, *codecs.get(name, {}).values()]
+        of_own_image = [bits / share, so_far / share, *codecs.get(name, {}).values()]
         line(name, *(result["factors"][name] for result in results.values()), *of_own_image)
     line("total", *(result["total"] for result in results.values()))
     line("standard error", *(result["std_error"] for result in results.values()))

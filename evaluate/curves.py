@@ -2,15 +2,18 @@
 
 From the metrics.csv of each factor: bits per dimension of the factor's own image, in training and validation,
 against the images that were seen and against hours of training. Prints the last and the best ones as a table.
+With --whole there is one curve for each run: of the full image, by all factors.
 """
 
 import pathlib
 
+import numpy as np
 from absl import flags
-from matplotlib import figure, lines
+from matplotlib import figure, lines, ticker
 
+import pixelcnn_aux as pa
 from evaluate import common
-from pixelcnn_aux import figures, program, workdir, zoo
+from pixelcnn_aux import evaluation, figures, program, workdir, zoo
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
@@ -27,8 +30,12 @@ def main(*others):
     if FLAGS.out:
         figures.check("--out", FLAGS.out)
     folders = [zoo.find(path) for path in (*FLAGS.workdir, *others)] or [zoo.newest()]
-    runs = {label: read(folder) for label, folder in labels(folders).items()}
+    folder_of = labels(folders)
+    runs = {label: read(folder) for label, folder in folder_of.items()}
     print_table(runs)
+    if FLAGS.whole:
+        shares = {label: evaluation.shares(pa.load(folder)) for label, folder in folder_of.items()}
+        runs = {label: {"full image": whole(run, shares[label])} for label, run in runs.items()}
     out = pathlib.Path(FLAGS.out or common.outputs(folders[0]) / "curves.png")
     figures.write(out, draw(runs))
     print(f"Wrote {out}")
@@ -73,6 +80,44 @@ def read(folder):
     return rows
 
 
+def whole(factors, shares):
+    """The figures of a chain: rows as `read` gives them, whose bits are per dimension of the full image.
+
+    Factors are trained independently of one another. A row is of when each of them has done the same part of
+    its training, and has the images and seconds of all factors together.
+
+    Args:
+      factors: what `read` gives.
+      shares: `evaluation.shares` of the model.
+
+    Raises:
+      ValueError: unless all factors have figures.
+    """
+    if missing := [name for name in shares if name not in factors]:
+        raise ValueError(
+            f"Expected figures of all factors for --whole. Received: none of {', '.join(missing)}. Train "
+            "them, or leave out --whole."
+        )
+    parts = {
+        name: np.array([row["images"] / rows[-1]["images"] for row in rows])
+        for name, rows in factors.items()
+    }
+    start = max(part[0] for part in parts.values())  # before it some factor has no figures yet
+    points = np.unique(np.concatenate([*parts.values()]))
+    points = points[points >= start]
+
+    def total(key, weights):
+        return sum(
+            weights[name] * np.interp(points, parts[name], [row[key] for row in rows])
+            for name, rows in factors.items()
+        )
+
+    once = dict.fromkeys(factors, 1.0)
+    columns = {key: total(key, once) for key in ("images", "seconds")}
+    columns |= {key: total(key, shares) for key in ("bits_per_dim", "val_bits_per_dim")}
+    return [dict(zip(columns, values)) for values in zip(*columns.values())]
+
+
 def best(rows):
     """The row with the fewest bits in validation."""
     return min(rows, key=lambda row: row["val_bits_per_dim"])
@@ -113,6 +158,7 @@ def draw(runs):
             for color, rows in curves:
                 _draw_curves(panel, rows, value, color)
             panel.set_xlim(left=0)
+            panel.xaxis.set_major_locator(ticker.MaxNLocator(5))
             panel.xaxis.set_major_formatter("{x:,.10g}")
             panel.grid(alpha=0.25)
             panel.spines[["top", "right"]].set_visible(False)
@@ -157,6 +203,7 @@ def define_flags():
         [],
         "What training left, or the name of a trained model; others may follow. The newest run if unset.",
     )
+    flags.DEFINE_bool("whole", False, "Draws one curve for each run, of the full image.")
     flags.DEFINE_string("out", None, "The picture; curves.png in the first WORKDIR if unset.")
 
 

@@ -46,6 +46,19 @@ def summarize(bits):
     }
 
 
+def shares(model):
+    """dict, factor name -> float: the dimensions of its image over those of the full image.
+
+    Bits per dimension of a factor's own image, times this, are its part of the total.
+    """
+    dims = {
+        name: math.prod(size) * model.factors[name].likelihood.num_channels
+        for name, size in model.sizes().items()
+    }
+    [*_, full] = dims.values()
+    return {name: own / full for name, own in dims.items()}
+
+
 # Lossless settings of each codec: every image is the smallest file that one of them makes of it, since none
 # is the best for all images.
 CODECS = {

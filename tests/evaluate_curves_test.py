@@ -20,11 +20,12 @@ class CurvesTest(tf.test.TestCase):
         super().setUp()
         self.folder = helpers.temporary_folder(self)
 
-    def make_run(self, name, fields=metrics.FIELDS, **bits):
+    def make_run(self, name, fields=metrics.FIELDS, model=None, **bits):
         """The folder of a run whose factors had so many bits in validation: empty for none so far."""
         folder = self.folder / name
         factors = [{"config": {"name": factor}} for factor in bits]
-        workdir.create(folder, {"model": {"config": {"factors": factors}}})
+        description = model.description() if model else {"config": {"factors": factors}}
+        workdir.create(folder, {"model": description})
         for factor, values in bits.items():
             rows = [
                 {
@@ -95,6 +96,33 @@ class CurvesTest(tf.test.TestCase):
             self.assertNotEqual(others[0].get_color(), validation.get_color())
         [legend] = drawn.legends
         self.assertEqual([text.get_text() for text in legend.get_texts()], ["one", "other"])
+
+    def test_the_whole_of_a_chain(self):
+        """Rows are of the ends of epochs, from where all factors have figures."""
+        run = curves.read(self.make_run("one", grayscale=GRAYS, image=IMAGE))
+        rows = curves.whole(run, {"grayscale": 0.5, "image": 1.0})
+        found = {key: [row[key] for row in rows] for key in rows[0]}
+        # After 1/2, 3/4 and all of their epochs, of which they had 2 and 4.
+        self.assertAllClose(found["images"], [240_000, 360_000, 480_000])
+        self.assertAllClose(found["seconds"], [5400, 8100, 10800])
+        self.assertAllClose(found["val_bits_per_dim"], [5.25, 4.6875, 4.875])
+        self.assertAllClose(found["bits_per_dim"], [5.0625, 4.5, 4.6875])
+        alone = curves.whole({"image": run["image"]}, {"image": 1.0})
+        for row, expected in zip(alone, run["image"], strict=True):
+            self.assertEqual(row, {key: expected[key] for key in row})
+
+    def test_the_program_draws_the_whole(self):
+        model = helpers.tiny_model()
+        run = self.make_run("one", model=model, grayscale=GRAYS, image=IMAGE)
+        with mock.patch.object(curves, "draw", wraps=curves.draw) as draw:
+            output = self.run_program(run, whole=True)
+        self.assertIn("one  grayscale", output)
+        [[drawn]] = [call.args for call in draw.mock_calls]
+        # Of three channels a gray is one.
+        self.assertAllClose(drawn["one"]["full image"][-1]["val_bits_per_dim"], 2.25 / 3 + 3.75)
+        half = self.make_run("half", model=model, image=IMAGE)
+        with self.assertRaisesRegex(ValueError, "all factors for --whole. Received: none of grays"):
+            self.run_program(half, whole=True)
 
     def test_first_epochs_do_not_flatten_the_others(self):
         bits = (8.0, 6.0, *np.linspace(3.5, 3.0, 18))
