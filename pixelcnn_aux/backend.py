@@ -6,6 +6,7 @@ Layers, networks, transforms, likelihoods, factors, a chain's likelihood and tra
 """
 
 import keras
+import numpy as np
 
 NAME = keras.backend.backend()
 
@@ -63,8 +64,9 @@ def concat_elu(x):
     if NAME != "tensorflow" or x.dtype != tf.bfloat16:
         return keras.ops.elu(keras.ops.concatenate([x, -x], axis=-1))
     channels = x.shape[-1]
-    signs = tf.eye(channels, dtype=x.dtype)
-    product = tf.matmul(tf.reshape(x, [-1, channels]), tf.concat([signs, -signs], axis=1))
+    one = np.eye(channels)
+    signs = tf.constant(np.concatenate([one, -one], axis=1), x.dtype)
+    product = tf.matmul(tf.reshape(x, [-1, channels]), signs)
     # What has a bias is fused to its activation. One that is known to be zero is removed before that.
     zeros = tf.zeros([2 * channels], x.dtype)
     bias = tf.raw_ops.PlaceholderWithDefault(input=zeros, shape=zeros.shape)
