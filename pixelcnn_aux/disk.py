@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and what to do where the system refuses one."""
+"""Files that are there whole or not at all, or held by one process; what to do where one is refused."""
 
 import contextlib
 import errno

@@ -30,14 +30,15 @@ class AverageTest(tf.test.TestCase):
         self.assertAllClose(after(10**6, 1000.0), 0.5, rtol=1e-4)  # no further than 0.9995
 
     def test_it_is_of_the_weights_after_the_step(self):
-        weights = [keras.Variable([1.0, 2.0]), keras.Variable([[3.0]])]
-        optimizer = AveragingAdam(0.5)
-        optimizer.apply([tf.constant([1.0, -2.0]), tf.constant([[0.5]])], weights)
-        ends = [[0.5, 2.5], [[2.5]]]  # Adam's first step is as long as its rate
         starts = [[1.0, 2.0], [[3.0]]]
+        weights = [keras.Variable(start, dtype="float64") for start in starts]
+        gradients = [tf.constant(x, tf.float64) for x in ([1.0, -2.0], [[0.5]])]
+        optimizer = AveragingAdam(0.5, epsilon=0.0)
+        optimizer.apply(gradients, weights)
+        ends = [[0.5, 2.5], [[2.5]]]  # Adam's first step is as long as its rate
         for weight, end, start, average in zip(weights, ends, starts, optimizer.averages):
-            self.assertAllClose(weight, end, rtol=1e-5)
-            self.assertAllClose(average, 2 / 11 * np.array(start) + 9 / 11 * np.array(end), 1e-5)
+            self.assertAllClose(weight, end, 1e-12, 1e-12)
+            self.assertAllClose(average, 2 / 11 * np.array(start) + 9 / 11 * weight.numpy())
 
     def test_steps_are_those_of_adam(self):
         """Of Kingma & Ba, 2015, section 2: algorithm 1 in the order of its last paragraph."""
