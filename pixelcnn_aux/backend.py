@@ -5,6 +5,8 @@ Layers, networks, transforms, likelihoods, factors, a chain's likelihood and tra
 `require_tensorflow`.
 """
 
+import contextlib
+
 import keras
 import numpy as np
 
@@ -126,9 +128,34 @@ def traced_shape(function, shape):
     return given.as_list() if given.rank is not None else []
 
 
+def _mark_sum(node):
+    """What TensorFlow's graph optimizer itself marks the sums with that it is done with; None for no sum."""
+    return tf.compat.v1.AttrValue(b=True) if node.op in ("Add", "AddV2", "AddN") else None
+
+
+@contextlib.contextmanager
+def sums_in_order():
+    """Within it, or in a function that it decorates, sums are computed as they are written, in a graph too.
+
+    TensorFlow makes one operation, AddN, of a sum of three terms or more. That begins with a term whose memory
+    it may write over, which depends on what other threads are still doing: the last digits would differ from
+    run to run. The body of a loop is a graph of its own, and to be decorated itself.
+    """
+    if NAME != "tensorflow":
+        yield
+        return
+    mark = {"_grappler_ArithmeticOptimizer_AddOpsRewriteStage": _mark_sum}
+    with tf.compat.v1.get_default_graph()._attr_scope(mark):
+        yield
+
+
 def compiled(function, layer):
-    """A function of tensors that reads a layer's weights, compiled for each new shape of its arguments."""
+    """A function of tensors that reads a layer's weights, compiled for each new shape of its arguments.
+
+    Under TensorFlow its results are the same in each run, to the last bit: `sums_in_order`.
+    """
     if NAME == "tensorflow":
+        function = sums_in_order()(function)
         return tf.function(function, reduce_retracing=True, autograph=False)
 
     @jax.jit

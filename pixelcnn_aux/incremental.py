@@ -13,7 +13,7 @@ import collections
 
 import tensorflow as tf
 
-from pixelcnn_aux import caches, layers
+from pixelcnn_aux import backend, caches, layers
 
 # How many columns a network of one resolution takes in an iteration: with so little to do for a pixel, what
 # the loop itself costs would show.
@@ -79,6 +79,7 @@ class Scan:
         # After so many rows, all resolutions advance.
         period = 2 ** max(self._network.topology.levels())
 
+        @backend.sums_in_order()
         def advance(start, first, latest, remainder, arrays):
             memory = caches.Memory(0, dict(zip(self._shapes, latest)))
             for offset in range(period):
@@ -134,6 +135,7 @@ class Scan:
         )
         seen = [layer for layer in above.inputs if layer in above.known]
 
+        @backend.sums_in_order()
         def advance(start, left, latest, arrays, recorded):
             memory = caches.Memory(1, dict(zip(seen, latest)))
             inputs = collections.defaultdict(list)

@@ -8,7 +8,7 @@ the parameters of a column's pixels, float [B, P], and what an auxiliary image s
 
 import tensorflow as tf
 
-from pixelcnn_aux import incremental
+from pixelcnn_aux import backend, incremental
 from pixelcnn_aux.remaining import Remaining
 
 
@@ -185,6 +185,7 @@ class Sampler:
         drawing = self._drawing[jit_compile]
         return drawing(size, features, noise, log_scale_shift, auxiliary, completed, within, method)
 
+    @backend.sums_in_order()
     def _draw_images(
         self, size, features, noise, log_scale_shift, auxiliary, completed, within, method
     ):
@@ -214,6 +215,7 @@ class Sampler:
             auxiliary = None
         return self._forcing(tuple(images.shape[1:3]), features, images, auxiliary)
 
+    @backend.sums_in_order()
     def _forced_params(self, size, features, images, auxiliary):
         factor, batch = self._factor, images.shape[0] or tf.shape(images)[0]
         remaining = factor.fixed_sum and Remaining(factor.fixed_sum, auxiliary)
@@ -233,6 +235,7 @@ def _fill_incrementally(factor, features, size, batch, remaining, decider):
 def _fill_anew(factor, features, size, batch, remaining, decider):
     height, width = size
 
+    @backend.sums_in_order()
     def step(index, images):
         row, column = index // width, index % width
         seen = factor.seen(images, remaining and remaining.centers(images))
