@@ -137,9 +137,9 @@ def _mark_sum(node):
 def sums_in_order():
     """Within it, or in a function that it decorates, sums are computed as they are written, in a graph too.
 
-    TensorFlow makes one operation, AddN, of a sum of three terms or more. That begins with a term whose memory
-    it may write over, which depends on what other threads are still doing: the last digits would differ from
-    run to run. The body of a loop is a graph of its own, and to be decorated itself.
+    TensorFlow makes one operation, AddN, of a sum of three terms or more. That begins with a term whose
+    memory it may write over, which depends on what other threads are still doing: the last digits would
+    differ from run to run. The body of a loop is a graph of its own, and to be decorated itself.
     """
     if NAME != "tensorflow":
         yield

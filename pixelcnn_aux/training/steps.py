@@ -84,6 +84,7 @@ class _TensorFlowStep(_Step):
     def sync(self):
         """The variables are those of the step."""
 
+    @backend.sums_in_order()
     def _on_all_replicas(self, parts):
         steps = tf.identity(self.optimizer.iterations.value)
         self._squares.assign(0.0)
@@ -101,6 +102,7 @@ class _TensorFlowStep(_Step):
             loss, gradients = self._loss_and_gradients(parts[0])
         else:
 
+            @backend.sums_in_order()
             def add(index, *sums):
                 loss, gradients = self._loss_and_gradients(parts[index])
                 return index + 1, *(x + y for x, y in zip(sums, (loss, *gradients)))
@@ -119,7 +121,13 @@ class _TensorFlowStep(_Step):
             params = self.factor(inputs, training=True)
             loss = self.factor.compute_loss(inputs, images, params)
             scaled = self.optimizer.scale_loss(loss)
-        return loss, tape.gradient(scaled, self.weights)
+        if tf.executing_eagerly():  # where functions are debugged
+            return loss, tape.gradient(scaled, self.weights)
+        # A tape adds up all gradients of a tensor by one AddN, in any order: `backend.sums_in_order`.
+        in_pairs = tf.AggregationMethod.EXPERIMENTAL_TREE
+        gradients = tf.gradients(scaled, self.weights, aggregation_method=in_pairs)
+        # Of a tensor that has no device yet, a strategy does not know where to reduce it.
+        return loss, [x if x is None else tf.identity(x) for x in gradients]
 
 
 class _JaxStep(_Step):
