@@ -129,7 +129,7 @@ def traced_shape(function, shape):
 
 
 def _mark_sum(node):
-    """What TensorFlow's graph optimizer itself marks the sums with that it is done with; None for no sum."""
+    """The mark of sums that TensorFlow's graph optimizer is done with, and leaves alone; None for no sum."""
     return tf.compat.v1.AttrValue(b=True) if node.op in ("Add", "AddV2", "AddN") else None
 
 
