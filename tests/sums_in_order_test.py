@@ -20,7 +20,8 @@ SEEDS = tf.constant([[0, 1], [2, 3]])
 @contextlib.contextmanager
 def optimized():
     """Within it, graphs are optimized. Yields a list, to which it adds how many terms each sum has."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({**before, "disable_meta_optimizer": False})
     context.context().enable_run_metadata()
     terms = []
     try:
@@ -30,7 +31,7 @@ def optimized():
         terms.extend(sum(not name.startswith("^") for name in node.input) for node in sums)
     finally:
         context.context().disable_run_metadata()
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        tf.config.optimizer.set_experimental_options(before)
 
 
 class SumsInOrderTest(tf.test.TestCase):
