@@ -10,14 +10,16 @@ import sys
 
 CPUINFO = pathlib.Path("/proc/cpuinfo")  # Linux's
 _PACKAGES = ("tensorflow", "keras", "numpy", "constriction")
+# Environment variables of TensorFlow and oneDNN by which the same processor rounds otherwise.
+_SETTINGS = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 
 def describe():
     """What is known of this machine.
 
     Returns:
-      dict, "processor", "instructions", its vector ones, "threads", and for each package its version: None
-      where it cannot be found.
+      dict, "processor", "instructions", its vector ones, "threads", "settings", the environment variables by
+      which it rounds otherwise, and for each package its version: None where it cannot be found.
     """
     flags = _field("flags").split()
     kinds = ("avx2", "avx512f", "avx512_bf16", "amx_tile")
@@ -25,6 +27,7 @@ def describe():
         "processor": _field("model name") or platform.machine(),
         "instructions": " ".join(kind for kind in kinds if kind in flags),
         "threads": os.cpu_count(),
+        "settings": " ".join(f"{x}={os.environ[x]}" for x in _SETTINGS if x in os.environ),
         **{name: _version(name) for name in _PACKAGES},
     }
 

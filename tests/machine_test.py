@@ -1,6 +1,7 @@
 """Tests of what is known of the machine."""
 
 import importlib.metadata
+import os
 from unittest import mock
 
 import keras
@@ -13,6 +14,13 @@ class DescribeTest(tf.test.TestCase):
     def test_versions(self):
         found = machine.describe()
         self.assertEqual((found["tensorflow"], found["keras"]), (tf.__version__, keras.__version__))
+
+    def test_settings_by_which_a_processor_rounds_otherwise(self):
+        set_so = {"ONEDNN_MAX_CPU_ISA": "AVX2", "PATH": "/bin"}
+        with mock.patch.dict(os.environ, set_so, clear=True):
+            self.assertEqual(machine.describe()["settings"], "ONEDNN_MAX_CPU_ISA=AVX2")
+        with mock.patch.dict(os.environ, clear=True):
+            self.assertEqual(machine.describe()["settings"], "")
 
     def test_distributions_of_another_name(self):
         """As of tensorflow-cpu; what no distribution has and nothing has imported has no version."""
