@@ -185,7 +185,6 @@ class Sampler:
         drawing = self._drawing[jit_compile]
         return drawing(size, features, noise, log_scale_shift, auxiliary, completed, within, method)
 
-    @backend.sums_in_order()
     def _draw_images(
         self, size, features, noise, log_scale_shift, auxiliary, completed, within, method
     ):
@@ -215,7 +214,6 @@ class Sampler:
             auxiliary = None
         return self._forcing(tuple(images.shape[1:3]), features, images, auxiliary)
 
-    @backend.sums_in_order()
     def _forced_params(self, size, features, images, auxiliary):
         factor, batch = self._factor, images.shape[0] or tf.shape(images)[0]
         remaining = factor.fixed_sum and Remaining(factor.fixed_sum, auxiliary)

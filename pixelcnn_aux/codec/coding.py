@@ -6,7 +6,7 @@ numbers. What differs is who decides a value: a function outside of the graph.
 
 import tensorflow as tf
 
-from pixelcnn_aux import backend, incremental
+from pixelcnn_aux import incremental
 from pixelcnn_aux.remaining import Remaining
 
 # Parameters are rounded to multiples of this, so that what differs in their last digits, as between
@@ -51,7 +51,6 @@ class Coding:
         return images
 
     def _filling_of(self, factor, size):
-        @backend.sums_in_order()
         def fill(features, auxiliary):
             remaining = factor.fixed_sum and Remaining(factor.fixed_sum, auxiliary)
             scan = incremental.Scan(factor.network, factor.seen, size, self._batch, remaining)
