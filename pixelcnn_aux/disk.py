@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pathlib
+import secrets
 
 _ASIDE = "writing."  # begins the names of files that are not whole yet
 
@@ -121,10 +122,11 @@ def replacing(file, then=GOES_ON):
     Raises:
       OSError: as `explained`.
     """
-    aside = file.with_name(_ASIDE + file.name)
+    # Of this process and this call alone: two that write the same file do not write into each other's.
+    aside = file.with_name(f"{_ASIDE}{os.getpid()}-{secrets.token_hex(4)}")
     with explained(f"to write {file}", then):
         try:
-            with open(aside, "wb") as opened:
+            with open(aside, "xb") as opened:
                 yield opened
                 opened.flush()
                 os.fsync(opened.fileno())

@@ -5,6 +5,7 @@ import os
 import pathlib
 import resource
 import unittest
+from unittest import mock
 
 import tensorflow as tf
 
@@ -66,6 +67,24 @@ class ReplacingTest(tf.test.TestCase):
             raise KeyboardInterrupt
         self.assertEqual(helpers.contents(self.folder), {"file": b"after"})
 
+    def test_two_at_once(self):
+        """Neither writes into what the other does, and one of them is there in the end."""
+        with disk.replacing(self.file) as first:
+            first.write(b"first, which is longer")
+            first.flush()
+            with disk.replacing(self.file) as second:
+                second.write(b"second")
+            self.assertEqual(self.file.read_bytes(), b"second")
+        self.assertEqual(helpers.contents(self.folder), {"file": b"first, which is longer"})
+
+    def test_a_file_that_is_called_like_one_being_written(self):
+        other = self.folder / "writing.file"
+        other.write_bytes(b"other")
+        self.write(b"after")
+        self.assertEqual(
+            helpers.contents(self.folder), {"file": b"after", "writing.file": b"other"}
+        )
+
     def test_what_a_process_that_was_killed_has_left_is_removed(self):
         (self.folder / "below").mkdir()
         for folder in (self.folder, self.folder / "below"):
@@ -77,8 +96,13 @@ class ReplacingTest(tf.test.TestCase):
         pathlib.Path("/dev/full").exists(), "Linux has a device that is always full"
     )
     def test_a_full_disk(self):
-        (self.folder / "writing.file").symlink_to("/dev/full")
-        with self.assertRaisesRegex(OSError, "No space left on device. Free space there, and give"):
+        def opened(path, mode):
+            return open("/dev/full", "wb")
+
+        with (
+            mock.patch.object(disk, "open", opened, create=True),
+            self.assertRaisesRegex(OSError, "No space left on device. Free space there, and give"),
+        ):
             self.write(b"after")
         self.assertEqual(helpers.contents(self.folder), {"file": b"before"})
 
