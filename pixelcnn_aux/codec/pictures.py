@@ -4,12 +4,16 @@ import itertools
 import pathlib
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from pixelcnn_aux import disk
+from pixelcnn_aux.data import exif
 from pixelcnn_aux.data.files import MAX_PIXELS
 
 # Those whose pixels three channels of 8 bits hold.
 _MODES = ("1", "L", "P", "RGB")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_DEPTH = 25  # where a PNG file has said how many bits a channel has
 
 
 def read(path):
@@ -17,25 +21,36 @@ def read(path):
 
     Raises:
       OSError: for a file that cannot be read.
-      ValueError: for one that is broken or another kind of file, or has what would be lost: transparency, or
-        more than 8 bits a channel.
+      ValueError: for one that is broken or another kind of file, or has what would be lost: transparency,
+        more than 8 bits a channel, or more than one picture.
     """
-    try:
-        with Image.open(path, formats=("PNG", "JPEG")) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError(
-                    f"{picture.width} x {picture.height} pixels, {MAX_PIXELS:,} at most"
-                )
-            if picture.mode not in _MODES or "transparency" in picture.info:
-                raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"Expected a whole PNG or JPEG file of opaque pixels of 8 bits a channel. Received: {path} "
-            f"({error}). Convert it, or leave it out."
-        ) from error
+    with disk.explained(f"to read {path}"), open(path, "rb") as file:
+        try:
+            return _read(file)
+        except Exception as error:  # Damaged bytes raise whatever they happen to spell.
+            if getattr(error, "errno", None) is not None:
+                raise  # the system's
+            raise ValueError(
+                f"Expected a whole PNG or JPEG file of one picture, of opaque pixels of 8 bits a channel. "
+                f"Received: {path} ({error}). Convert it, or leave it out."
+            ) from error
+
+
+def _read(file):
+    is_png = file.read(len(_PNG)) == _PNG
+    depth = file.read(_DEPTH - len(_PNG))[-1:] if is_png else None
+    file.seek(0)
+    with Image.open(file, formats=("PNG", "JPEG")) as picture:
+        if picture.width * picture.height > MAX_PIXELS:
+            raise ValueError(f"{picture.width} x {picture.height} pixels, {MAX_PIXELS:,} at most")
+        if picture.mode not in _MODES or "transparency" in picture.info:
+            raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
+        if is_png and depth > b"\x08":
+            raise ValueError(f"{depth[0]} bits a channel")  # of RGB, Pillow leaves out the lower 8
+        if is_png and picture.n_frames > 1:
+            raise ValueError(f"{picture.n_frames} pictures, which move")
+        pixels = np.asarray(picture.convert("RGB"))
+        return exif.upright(pixels, exif.of_segment(picture.info.get("exif", b"")))
 
 
 def names(files):

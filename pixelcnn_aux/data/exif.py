@@ -5,6 +5,7 @@ import struct
 import numpy as np
 
 _APP1, _START_OF_SCAN = 0xE1, 0xDA  # markers of JPEG: what EXIF stands in, and what ends the header
+_EXIF = b"Exif\0\0"  # before the TIFF structure
 _ORIENTATION, _SHORT = 0x0112, 3  # TIFF's: the tag, and the type of its value
 
 
@@ -24,12 +25,20 @@ def orientation(contents):
                 at += 1
                 continue
             (length,) = struct.unpack_from(">H", contents, at + 2)
-            if contents[at + 1] == _APP1 and contents[at + 4 : at + 10] == b"Exif\0\0":
-                return _of_tiff(contents[at + 10 : at + 2 + length])
+            if contents[at + 1] == _APP1 and contents[at + 4 : at + 10] == _EXIF:
+                return of_segment(contents[at + 4 : at + 2 + length])
             at += 2 + length
     except (IndexError, struct.error):  # it ends before what it announces
         pass
     return 1
+
+
+def of_segment(segment):
+    """The orientation that the EXIF of a file says, likewise: bytes from "Exif" on."""
+    try:
+        return _of_tiff(segment.removeprefix(_EXIF))
+    except struct.error:
+        return 1
 
 
 def upright(image, orientation):
