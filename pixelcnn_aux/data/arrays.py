@@ -60,6 +60,12 @@ def _read(archive, image_file, split):
         )
     member = archive.getinfo(f"{split}.npy")
     stored = member.compress_type == zipfile.ZIP_STORED
+    if not stored and member.compress_type != zipfile.ZIP_DEFLATED:
+        # The others are inflated as a whole, whatever size they claim.
+        raise ValueError(
+            f"Expected arrays that NumPy has compressed, or none has. Received: {split} of {image_file}, "
+            f"compressed by ZIP's method {member.compress_type}. {_MAKE}"
+        )
     if not stored and member.file_size > MAX_COMPRESSED:
         raise ValueError(
             f"Expected at most {MAX_COMPRESSED:,} bytes in an array that is compressed. Received: "
@@ -92,7 +98,11 @@ def _shape(file, what):
         if (version := np.lib.format.read_magic(file)) != (1, 0):
             raise ValueError(f"version {version}")
         shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
-    except ValueError as error:
+    except _DAMAGED:
+        raise
+    except (
+        Exception
+    ) as error:  # Headers are Python's literals, and damaged ones raise what its parser does.
         raise ValueError(
             f"Expected an array of NumPy's. Received: {what}, which is damaged ({error}). {_MAKE}"
         ) from error

@@ -97,6 +97,27 @@ class ArraysTest(FilesTest):
             self.load(image_size=(1, 1))
         self.assertFalse(target.exists())
 
+    def test_other_methods_of_compression_are_refused_before_they_are_read(self):
+        """Those inflate whatever they hold at once."""
+        for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+            self.write_members({"train.npy": npy(SPLITS["train"])}, method)
+            with (
+                mock.patch.object(zipfile.ZipFile, "open", side_effect=AssertionError("opened")),
+                self.assertRaisesRegex(
+                    ValueError, f"train of .*, compressed by ZIP's method {method}"
+                ),
+            ):
+                self.load()
+
+    def test_headers_that_python_cannot_read(self):
+        whole = npy(SPLITS["train"])
+        for header in (b"(((", b"{[]: 1}", b"{'descr': 3"):
+            damaged = whole[:10] + header.ljust(118) + whole[128:]
+            for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                self.write_members({"train.npy": damaged}, compression)
+                with self.assertRaisesRegex(ValueError, "an array of NumPy's. Received: train of"):
+                    self.load()
+
     def test_what_claims_too_much_is_refused_before_it_is_read(self):
         # Honest, but larger than the limit.
         np.savez_compressed(self.file, train=SPLITS["train"])
