@@ -61,7 +61,13 @@ def _unique(pairs):
 
 def _npz(opened):
     with zipfile.ZipFile(opened) as archive:
-        claimed = sum(member.file_size for member in archive.infolist())
+        members = archive.infolist()
+    # Others than NumPy's are inflated as a whole, whatever size they claim.
+    if methods := {x.compress_type for x in members} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise ValueError(
+            f"expected an archive as NumPy writes it, received ZIP's methods {methods}"
+        )
+    claimed = sum(member.file_size for member in members)
     if claimed > MAX_BYTES:
         raise ValueError(f"expected at most {MAX_BYTES:,} bytes of arrays, received {claimed:,}")
     opened.seek(0)
@@ -79,8 +85,11 @@ def _pickled(opened):
     _check_memo(contents)
     # Python 2 pickled bytes, those of the arrays too, as its strings.
     for name, array in _Unpickler(io.BytesIO(contents), encoding="latin1").load():
+        # Nothing else is shown: what refers to itself a hundred times has no end of a representation.
+        if not isinstance(name, (str, bytes)):
+            raise ValueError(f"expected a name, received {type(name).__name__}")
         if not isinstance(array, _PickledArray):
-            raise ValueError(f"expected an array in {name!r}, received {array!r:.80}")
+            raise ValueError(f"expected an array in {name!r}, received {type(array).__name__}")
         yield name, array.floats(name)
 
 
@@ -122,7 +131,8 @@ class _PickledArray:
 
     def floats(self, name):
         """The array, which is the variable `name`. Raises ValueError for other data."""
-        dtype = f"{self.dtype.order}{self.dtype.code}"
+        order, code = self.dtype.order, self.dtype.code
+        dtype = order + code if isinstance(order, str) and isinstance(code, str) else ""
         if not re.fullmatch("[<>=|]f[248]", dtype) or not isinstance(self.data, (bytes, str)):
             raise ValueError(f"expected floats in {name!r}, received an array of {dtype!r:.40}")
         data = self.data.encode("latin1") if isinstance(self.data, str) else self.data

@@ -14,6 +14,16 @@ from tests import helpers
 from tests.interop.helpers import Command, python_2_pickle
 
 
+class Reduced:
+    """What a pickle has as a call of a function with arguments."""
+
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def __reduce__(self):
+        return self.parts
+
+
 class ReadVariablesTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
@@ -75,6 +85,29 @@ class ReadVariablesTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "bomb.npz.*at most 2,147,483,648 bytes"):
             pa.interop.read_variables(file)
 
+    def test_what_has_no_end_of_a_representation_is_not_shown(self):
+        nested = "x"
+        for _ in range(40):
+            nested = [nested] * 10  # the same object, which a pickle holds once
+        for pairs, message in (
+            ([("a", nested)], "expected an array in 'a', received list"),
+            ([(nested, np.zeros(1))], "expected a name, received list"),
+        ):
+            self.assert_refused(pickle.dumps(pairs, 2), message)
+        scalar, _ = np.float32(0).__reduce__()
+        array = Reduced(scalar, (Reduced(np.dtype, (nested,)), b"data"))
+        message = "expected floats in 'a', received an array of ''"
+        self.assert_refused(pickle.dumps([("a", array)], 2), message)
+
+    def test_other_methods_of_compression_are_refused(self):
+        """Those inflate whatever they hold at once."""
+        file = self.folder / "variables.npz"
+        for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+            with zipfile.ZipFile(file, "w", method) as archive:
+                archive.writestr("a.npy", b"")
+            with self.assertRaisesRegex(ValueError, f"variables.npz.*ZIP's methods .{method}"):
+                pa.interop.read_variables(file)
+
     def test_what_a_pickle_names_is_not_called(self):
         marker = self.folder / "marker"
         for protocol in range(5):
@@ -108,12 +141,12 @@ class ReadVariablesTest(tf.test.TestCase):
 
     def test_other_contents(self):
         for contents, message in (
-            ([("a", 1.0)], "expected an array in 'a', received 1.0"),
+            ([("a", 1.0)], "expected an array in 'a', received float"),
             (
                 [("a", np.zeros(1)), (b"a:0", np.zeros(1))],
                 "expected one variable 'a', received several",
             ),
-            ([(1, np.zeros(1))], "damaged"),
+            ([(1, np.zeros(1))], "expected a name, received int"),
             ([np.zeros(1)], "damaged"),
             (7, "damaged"),
         ):
