@@ -15,6 +15,9 @@ from pixelcnn_aux.data.registry import SPLITS
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 MAX_PIXELS = 2**26  # 200 MB decoded, one per core: a small file can claim far more than that
+_MAX_BYTES = (
+    10 * MAX_PIXELS
+)  # more than a file of so many pixels takes, uncompressed with 64 bits each
 _AT_ONCE = 128  # images that threads decode ahead of the file that they are written to
 
 
@@ -117,6 +120,8 @@ def check(path, fit):
     Raises OSError for a file that cannot be read.
     """
     if not path.is_file():  # a pipe would never end
+        return None
+    if path.stat().st_size > _MAX_BYTES:
         return None
     tf = heavy.tensorflow()
     contents = path.read_bytes()

@@ -75,14 +75,17 @@ class LoadTest(FilesTest):
         os.mkfifo(self.folder / "pipe.png")
         (self.folder / "dangling.png").symlink_to(self.folder / "nowhere.png")
         (self.folder / "folder.png").mkdir()
+        with open(self.folder / "vast.png", "wb") as file:  # which takes no place on the disk
+            file.write(png)
+            file.truncate(2**40)
         with (
             mock.patch.object(files, "decode", wraps=files.decode) as decode,
             self.assertLogs(logging.get_absl_logger(), "WARNING") as logs,
         ):
             images = self.load()
-        skipped = sorted([*broken, "pipe.png", "dangling.png"])
+        skipped = sorted([*broken, "pipe.png", "dangling.png", "vast.png"])
         self.assertEqual(images.skipped, tuple(skipped))
-        self.assertIn("15 of 17", logs.output[0])
+        self.assertIn("16 of 18", logs.output[0])
         for name in skipped:
             self.assertIn(name, logs.output[0])
         decoded = [call.args[0] for call in decode.call_args_list]
