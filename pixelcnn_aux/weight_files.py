@@ -88,7 +88,8 @@ def load(file, factor):
     """Gives a factor the weights of a file.
 
     Raises ValueError, which says what is wrong, for a file that is damaged, of another network, or has
-    weights that are not finite, and OSError for one that cannot be read; the factor is as it was then.
+    weights that are not finite, and OSError for one that cannot be read. Where another network has as many
+    arrays, those that fit may be in the factor by then.
     """
     contents = _contents(file)
     most = sum(math.prod(weight.shape) for weight in factor.weights)

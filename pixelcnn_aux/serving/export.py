@@ -71,7 +71,11 @@ def export(folder, out, max_batch=256, jit_compile=False):
             with _quietly():
                 tf.saved_model.save(module, str(aside), functions)
             _write_extras(aside / "assets.extra", base.name, functions, max_batch, jit_compile)
-        verify(aside, load(folder))
+        # In another model than the one that was traced, and the same weights: a run may still be training.
+        other = load(folder)
+        for name, factor in model.factors.items():
+            other.factors[name].set_weights(factor.get_weights())
+        verify(aside, other)
         return _give_number(aside, base)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

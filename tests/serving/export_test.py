@@ -17,7 +17,7 @@ from absl.testing import parameterized
 from google.protobuf import text_format
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import layers
+from pixelcnn_aux import layers, workdir
 from pixelcnn_aux.serving import export, verify
 from pixelcnn_aux.serving.signatures import signatures
 from pixelcnn_aux.testing import c_api
@@ -429,17 +429,37 @@ class FolderTest(ExportTestCase):
         )
         self.assertEmpty(os.listdir(out / "tiny"))
 
-    def export_a_little(self, out):
-        """An export whose one signature costs nothing to trace."""
+    def test_a_run_that_is_still_training(self):
+        """What is verified are the weights that were exported, and not those of a later step."""
+        run, save = self.folder / "training", tf.saved_model.save
+        helpers.make_run(run, self.model, self.model.factors)
+
+        def save_meanwhile(*args):
+            save(*args)
+            later = pa.load(run)
+            for name, factor in later.factors.items():
+                helpers.randomize(factor, 7)
+                workdir.save_weights(run, name, factor)
+
+        with mock.patch.object(tf.saved_model, "save", save_meanwhile):
+            verified = self.export_a_little(self.folder / "meanwhile", run)
+        for name, factor in self.model.factors.items():
+            found = verified.factors[name].get_weights()
+            self.assertAllClose(found, factor.get_weights(), rtol=0, atol=0)
+
+    def export_a_little(self, out, run=None):
+        """An export whose one signature costs nothing to trace. Returns the model that it is verified by."""
         little = tf.Module()
         little.double = tf.function(lambda x: {"double": 2 * x})
         spec = tf.TensorSpec([None], tf.float32, "x")
         functions = {"double": little.double.get_concrete_function(x=spec)}
         with (
             mock.patch.object(export, "signatures", lambda *_: (little, functions)),
-            mock.patch.object(export, "verify"),
+            mock.patch.object(export, "verify") as verify,
         ):
-            export.export(self.run_folder, out)
+            export.export(run or self.run_folder, out)
+        (_, model), _ = verify.call_args
+        return model
 
     def test_an_export_that_is_refused_is_never_seen(self):
         with mock.patch.object(export, "verify", side_effect=RuntimeError("refused")):
