@@ -64,6 +64,7 @@ def compress(files, output):
     if FLAGS.out == "-":
         output.buffer.write(data)
     else:
+        _check_new(FLAGS.out)  # coding takes minutes
         with disk.replacing(pathlib.Path(FLAGS.out), disk.AGAIN) as opened:
             opened.write(data)
     values = sum(picture.size for picture in loaded)
@@ -91,6 +92,7 @@ def decompress(files, output):
                 f"Expected pictures of 3 channels, as PNG files here have. Received: {picture.shape[-1]}. "
                 "Decompress the file in Python, by pixelcnn_aux.codec.Codec."
             )
+        _check_new(out / name)  # it was no file when coding began
         with disk.replacing(out / name, disk.AGAIN) as opened:
             Image.fromarray(picture).save(opened, "PNG")
         print(f"Wrote {out / name}: {picture.shape[0]} x {picture.shape[1]}")
@@ -131,7 +133,7 @@ def inspect(files, output):
         print(f"    {name:15} {bits:14,}   {per_pixel(bits)}")
     print("written by:")
     for key, value in contents.machine.items():
-        print(f"    {key:15} {value}")
+        print(f"    {key:15} {value!r}")
     if FLAGS.map:
         draw_map(contents, data)
 

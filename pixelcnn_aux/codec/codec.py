@@ -117,6 +117,11 @@ class Codec:
           images' pixels that it is part of.
         """
         contents = container.read(data)
+        if contents.dtype != (dtype := self._full.variable_dtype):
+            raise ValueError(
+                f"Expected a file of a model in {dtype}. Received: one in {contents.dtype}. Give the model "
+                f'in that dtype: pixelcnn_aux.load(..., dtype="{contents.dtype}").'
+            )
         if contents.model != self.fingerprint:
             raise ValueError(
                 f"Expected a file of this model. Received: one of another, {contents.name or 'unnamed'} "

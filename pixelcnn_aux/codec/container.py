@@ -11,6 +11,7 @@ checksums       CRC-32 of each image's pixels
 import hashlib
 import itertools
 import json
+import re
 import struct
 import zlib
 from typing import NamedTuple
@@ -21,7 +22,11 @@ from pixelcnn_aux.codec.tiles import num_tiles
 
 MAGIC = b"\x89PXAUX\x00\x01"
 MAX_BATCH = 1024
-_MOST = 2**24  # bytes of a header, inflated
+# Bytes of a header, inflated: so many and so many for each byte of the file. A picture's name takes 250 of
+# them or so, and its pixels more than the rest.
+_MOST, _MOST_PER_BYTE = 2**18, 16
+_LARGEST = 2**63 - 1  # of whole numbers
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")  # what a terminal takes for commands: names are printed
 _WORD = 4
 
 
@@ -63,11 +68,17 @@ def write(contents):
     check(contents)
     header = {name: getattr(contents, name) for name in _FIELDS}
     header["streams"] = [len(words) for words in contents.streams]
-    packed = zlib.compress(json.dumps(header, separators=(",", ":")).encode(), 9)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    packed = zlib.compress(text, 9)
     parts = [MAGIC, struct.pack("<I", len(packed)), packed]
     parts += [words.astype("<u4").tobytes() for words in contents.streams]
     parts.append(contents.checksums.astype("<u4").tobytes())
     whole = b"".join(parts)
+    if len(text) > (most := _most(whole)):
+        raise ValueError(
+            f"Expected names and sizes of pictures of {most:,} bytes together, in a file of {len(whole):,}. "
+            f"Received: {len(text):,}. Give shorter names."
+        )
     return whole + hashlib.sha256(whole).digest()
 
 
@@ -104,10 +115,10 @@ def read(data):
 def _read(whole):
     start = len(MAGIC) + 4
     (length,) = struct.unpack("<I", whole[len(MAGIC) : start])
-    inflating = zlib.decompressobj()
-    text = inflating.decompress(whole[start : start + length], _MOST)
+    inflating, most = zlib.decompressobj(), _most(whole)
+    text = inflating.decompress(whole[start : start + length], most)
     if inflating.unconsumed_tail:
-        raise ValueError(f"more than {_MOST} bytes")
+        raise ValueError(f"more than {most:,} bytes")
     header = json.loads(text)
     if not isinstance(header, dict) or set(header) != {*_FIELDS, "streams"}:
         raise ValueError(f"other fields than {', '.join(_FIELDS)} and streams")
@@ -128,6 +139,11 @@ def _read(whole):
     return contents._replace(streams=streams, checksums=words[sum(lengths) :])
 
 
+def _most(whole):
+    """How many bytes the header of a file may take, inflated."""
+    return _MOST + _MOST_PER_BYTE * len(whole)
+
+
 def _check(contents):
     """Raises ValueError, which says what is wrong, where the fields of a header cannot be."""
     for name in _FIELDS:
@@ -136,13 +152,18 @@ def _check(contents):
             raise ValueError(f"{value!r:.80} as {name}")
     if contents.dtype not in ("float32", "float64"):
         raise ValueError(f"the dtype {contents.dtype!r:.80}")
+    for name in (contents.model, contents.name, *contents.bits, *contents.machine):
+        if _CONTROL.search(name):
+            raise ValueError(f"the name {name!r:.80}")
     size, sides = contents.size, []
     for picture in contents.pictures:
         if not isinstance(picture, (list, tuple)) or len(picture) != 3:
             raise ValueError(f"{picture!r:.80} as a picture")
         name, *of_picture = picture
-        if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0"):
+        if not isinstance(name, str) or name in ("", ".", "..") or re.search(r"[/\\]", name):
             raise ValueError(f"the name {name!r:.80} of a picture")
+        if _CONTROL.search(name):
+            raise ValueError(f"the name {name!r:.80} of a picture, with a control character")
         sides.append(of_picture)
     if len({name for name, *_ in contents.pictures}) < len(sides):
         raise ValueError("two pictures of one name")
@@ -150,11 +171,11 @@ def _check(contents):
         raise ValueError("sides that are no whole numbers above 0")
     if not all(_is_whole(x) for x in (contents.count, *contents.bits.values())):
         raise ValueError("counts that are no whole numbers")
-    if not _is_whole(contents.batch, 1) or contents.batch > MAX_BATCH:
-        raise ValueError(f"{contents.batch!r:.80} images at once")
+    if not _is_whole(contents.batch, 1) or contents.batch > min(MAX_BATCH, max(contents.count, 1)):
+        raise ValueError(f"{contents.batch!r:.80} of {contents.count} images at once")
     if sides and contents.count != (tiles := sum(num_tiles(x, size) for x in sides)):
         raise ValueError(f"{contents.count} images for pictures of {tiles} tiles")
 
 
 def _is_whole(value, least=0):
-    return type(value) is int and value >= least
+    return type(value) is int and least <= value <= _LARGEST

@@ -89,6 +89,14 @@ class RoundTripTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, "another, tiny .*Give the model that wrote it"):
                 Codec(other).decompress(self.data)
 
+    def test_another_dtype_is_refused_as_such(self):
+        other = model(exact=True, centered=True, dtype="float64")
+        with self.assertRaisesRegex(
+            ValueError,
+            r'a model in float64. Received: one in float32.*load\(\.\.\., dtype="float32"\)',
+        ):
+            Codec(other).decompress(self.data)
+
     def test_a_machine_that_computes_otherwise(self):
         """No image that differs is returned, and the machine that can decode it is described."""
         other = Codec(self.model)

@@ -59,6 +59,7 @@ class ContainerTest(tf.test.TestCase):
             {"count": True},
             {"batch": 0},
             {"batch": 10**9, "streams": [3]},
+            {"batch": 4, "streams": [3]},
             {"size": [4]},
             {"size": [0, 6]},
             {"size": ["4", "6"]},
@@ -66,6 +67,12 @@ class ContainerTest(tf.test.TestCase):
             {"streams": [3]},
             {"streams": None},
             {"bits": {"image": "many"}},
+            {"bits": {"image": 10**400}},
+            {"bits": {"\x1b[2Jimage": 96}},
+            {"model": "abc\x9b2J"},
+            {"name": "\x1b]0;title\x07"},
+            {"machine": {"processor\n": "one"}},
+            {"pictures": [["a\x1b[2J.png", 4, 6], ["b.png", 5, 6]]},
             {"dtype": "float16"},
             {"model": 3},
             {"machine": []},
@@ -108,10 +115,24 @@ class ContainerTest(tf.test.TestCase):
                 container.write(CONTENTS._replace(**changes))
 
     def test_a_header_that_inflates_without_end(self):
-        packed = zlib.compress(b" " * (container._MOST + 1))
+        packed = zlib.compress(b"[" + b"[]," * 2**20 + b"0]")
         whole = container.MAGIC + struct.pack("<I", len(packed)) + packed
-        with self.assertRaisesRegex(ValueError, "impossible header"):
+        with self.assertRaisesRegex(ValueError, "impossible header .more than 3..,... bytes"):
             container.read(whole + hashlib.sha256(whole).digest())
+
+    def test_many_pictures_of_long_names(self):
+        """As long as file systems have them, of as few bytes as an image of one color takes."""
+        count = 5000
+        contents = CONTENTS._replace(
+            count=count,
+            pictures=[[f"{number:0250}.png", 4, 6] for number in range(count)],
+            streams=[np.arange(4, dtype=np.uint32)] * (count // 2),
+            checksums=np.zeros(count, np.uint32),
+        )
+        self.assertLen(container.read(container.write(contents)).pictures, count)
+        longer = [[4 * name, *sides] for name, *sides in contents.pictures]
+        with self.assertRaisesRegex(ValueError, "Expected names and sizes .*Give shorter names"):
+            container.write(contents._replace(pictures=longer))
 
     def test_other_files_and_formats(self):
         with self.assertRaisesRegex(ValueError, "another kind of file"):

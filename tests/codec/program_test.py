@@ -1,7 +1,9 @@
 """Tests of the codec's program, from picture files to picture files."""
 
 import functools
+import struct
 import sys
+import zlib
 from unittest import mock
 
 import numpy as np
@@ -70,7 +72,9 @@ class ProgramTest(tf.test.TestCase):
 
     def test_a_file_of_no_images(self):
         file, contents = self.folder / "none.pxa", container.read(self.file.read_bytes())
-        none = contents._replace(count=0, pictures=[], streams=[], checksums=np.zeros(0, np.uint32))
+        none = contents._replace(
+            count=0, batch=1, pictures=[], streams=[], checksums=np.zeros(0, np.uint32)
+        )
         file.write_bytes(container.write(none))
         self.assertIn("bytes, no pixels\n", self.run_codec("inspect", file))
         self.assertIn("0 pictures, 0 tiles", self.run_codec("verify", file))
@@ -96,12 +100,55 @@ class ProgramTest(tf.test.TestCase):
             self.run_codec("compress", self.folder / "a.png", f"--out={self.file}")
         self.assertEqual(self.file.read_bytes(), before)
 
+    def test_what_appears_while_it_works_is_not_overwritten(self):
+        file, out = self.folder / "meanwhile.pxa", self.folder / "meanwhile"
+
+        def during(method, *made):
+            def also(codec, *args):
+                result = method(codec, *args)
+                for path in made:
+                    path.write_bytes(b"mine")
+                return result
+
+            return mock.patch.object(codec.Codec.__wrapped__, method.__name__, also)
+
+        Codec = codec.Codec.__wrapped__
+        with during(Codec.compress, file), self.assertRaisesRegex(ValueError, "new file"):
+            self.run_codec("compress", self.folder / "a.png", f"--out={file}")
+        self.assertEqual(file.read_bytes(), b"mine")
+        with during(Codec.decompress, out / "b.png"):
+            with self.assertRaisesRegex(ValueError, f"new file. Received: {out / 'b.png'}"):
+                self.run_codec("decompress", self.file, f"--out={out}")
+        self.assertEqual((out / "b.png").read_bytes(), b"mine")
+
     def test_standard_input_and_output(self):
         class Stream:
             buffer = mock.Mock(read=self.file.read_bytes)
 
         with mock.patch.object(sys, "stdin", Stream):
             self.assertIn("7 tiles", self.run_codec("verify", "-"))
+
+
+def deep_colors(pixels):
+    """A PNG file of 16 bits a channel, which Pillow does not write: of pixels [H, W, 3]."""
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    written = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
+
+
+def exif(orientation, *others):
+    """A segment of EXIF; `others` are (tag, type, 4 bytes) of entries that come before."""
+    entries = [*others, (0x0112, 3, struct.pack("<HH", orientation, 0))]
+    counts = {2: 4, 3: 1, 11: 1}
+    packed = (struct.pack("<HHI", tag, kind, counts[kind]) + data for tag, kind, data in entries)
+    start = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries))
+    return start + b"".join(packed) + bytes(4)
 
 
 class PicturesTest(tf.test.TestCase):
@@ -118,10 +165,39 @@ class PicturesTest(tf.test.TestCase):
         Image.fromarray(pixels[..., :3]).save(whole)
         (self.folder / "cut.png").write_bytes(whole.read_bytes()[:60])
         (self.folder / "none.png").write_bytes(b"")
-        for name in ("alpha.png", "deep.png", "gray.gif", "cut.png", "none.png"):
-            with self.assertRaisesRegex(ValueError, f"opaque pixels.*{name}"):
+        (self.folder / "colors.png").write_bytes(deep_colors(pixels[..., :3]))
+        first, second = (Image.fromarray(pixels[..., k : k + 3]) for k in (0, 1))
+        first.save(self.folder / "moves.png", save_all=True, append_images=[second])
+        for name, why in (
+            ("alpha.png", "lose something"),
+            ("deep.png", "lose something"),
+            ("colors.png", "16 bits a channel"),
+            ("moves.png", "2 pictures"),
+            ("gray.gif", ""),
+            ("cut.png", ""),
+            ("none.png", ""),
+        ):
+            with self.assertRaisesRegex(ValueError, f"opaque pixels.*{name}.*{why}"):
                 pictures.read(self.folder / name)
         self.assertAllEqual(pictures.read(whole), pixels[..., :3])
+
+    def test_files_that_cannot_be_read(self):
+        for name, error in (("missing.png", FileNotFoundError), ("", IsADirectoryError)):
+            with self.assertRaisesRegex(
+                error, f"Expected to read {self.folder / name}. Received: "
+            ):
+                pictures.read(self.folder / name)
+
+    def test_upright_whatever_else_the_exif_says(self):
+        pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 3), np.uint8)
+        for entries in ([], [(0x0100, 2, b"abc\0")], [(0x010F, 11, b"\0\0\x80\x3f")]):
+            segment = exif(6, *entries)
+            Image.fromarray(pixels).save(self.folder / "a.png", exif=segment)
+            self.assertAllEqual(pictures.read(self.folder / "a.png"), np.rot90(pixels, -1))
+            Image.fromarray(pixels).save(self.folder / "a.jpg", exif=segment)
+            with Image.open(self.folder / "a.jpg") as stored:
+                decoded = np.asarray(stored)
+            self.assertAllEqual(pictures.read(self.folder / "a.jpg"), np.rot90(decoded, -1))
 
     def test_grays_and_palettes(self):
         gray = np.arange(20, dtype=np.uint8).reshape(4, 5)
