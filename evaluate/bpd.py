@@ -7,6 +7,7 @@ WORKDIR/codecs.json keeps the figures.
 """
 
 import json
+from typing import NamedTuple
 
 import numpy as np
 from absl import flags
@@ -30,23 +31,26 @@ def main():
     def shown():
         return progress.bar(count, "image").update
 
-    both = evaluation.bound_and_exact(model, batches(), shown())
-    results = dict(zip(("bound", "exact"), map(evaluation.summarize, both)))
-    if not model.with_exact(True).exact:
-        del results["exact"]
     measured = {**common.source(folder), "split": FLAGS.split, "num_images": count}
     if measured["image_file"] is None:
         del measured["image_file"]  # as in records of before there were files of images
+    # Before the evaluation, which would be lost where nothing can be written, or the records are damaged.
     out = common.outputs(folder)
     records = CodecRecords(out / "codecs.json")
     names = [n for n, factor in model.factors.items() if evaluation.codecs_apply(factor.likelihood)]
     codecs = records.find(measured) if names else {}
-    if codecs is None or (names and FLAGS.codecs):
+    anew = codecs is None or bool(names and FLAGS.codecs)
+    both = evaluation.bound_and_exact(model, batches(), shown())
+    results = dict(zip(("bound", "exact"), map(evaluation.summarize, both)))
+    if not model.with_exact(True).exact:
+        del results["exact"]
+    if anew:
         print(f"As {' and '.join(evaluation.CODECS)} files:", flush=True)
         codecs = codec_bits(model, names, batches(), shown())
-        records.store(measured, codecs)
     print(f"{FLAGS.split} split, {count:,} images")
     print_table(model, results, codecs)
+    if anew:
+        records.store(measured, codecs)
     file = out / "bpd.json"
     found = {
         **measured,
@@ -66,6 +70,12 @@ def identity(model):
     return fingerprint(model.with_exact(True))
 
 
+class CodecRecord(NamedTuple):
+    measured: dict  # what describes the images
+    settings: dict  # `evaluation.CODECS` of then
+    bits: dict  # as `codec_bits` gives them
+
+
 class CodecRecords:
     """A file of what `codec_bits` found: compressing takes longer than a small model's evaluation."""
 
@@ -73,24 +83,32 @@ class CodecRecords:
         self.file = file
 
     def find(self, measured):
-        """What is stored for images that `measured` describes, a dict that JSON can hold; None if nothing."""
-        return next((r["bits"] for r in self._read() if self._is_of(r, measured)), None)
+        """What is stored for images that `measured` describes, a dict that JSON can hold; None if nothing.
+
+        Raises:
+          OSError: as `disk.explained`.
+          ValueError: if the file is damaged.
+        """
+        return next((r.bits for r in self._read() if self._is_of(r, measured)), None)
 
     def store(self, measured, bits):
         """Stores the result of `codec_bits` for these images, in the place of an earlier one."""
         others = [record for record in self._read() if not self._is_of(record, measured)]
-        record = {"measured": measured, "settings": evaluation.CODECS, "bits": bits}
-        disk.write_json(self.file, [*others, record])
+        records = [*others, CodecRecord(measured, evaluation.CODECS, bits)]
+        disk.write_json(self.file, [record._asdict() for record in records])
 
     def _is_of(self, record, measured):
-        return (record["measured"], record["settings"]) == (measured, evaluation.CODECS)
+        return (record.measured, record.settings) == (measured, evaluation.CODECS)
 
     def _read(self):
+        with disk.explained(f"to read {self.file}"):
+            text = self.file.read_bytes() if self.file.exists() else b"[]"
         try:
-            return json.loads(self.file.read_text()) if self.file.exists() else []
-        except ValueError as error:
+            return [CodecRecord(**record) for record in json.loads(text)]
+        except (TypeError, ValueError) as error:
             raise ValueError(
-                f"Expected JSON in {self.file}. Received: a damaged file ({error}). Remove it."
+                f"Expected records of codecs, as JSON, in {self.file}. Received: a damaged file ({error}). "
+                "Remove it."
             ) from error
 
 

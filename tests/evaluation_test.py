@@ -18,7 +18,7 @@ from absl import flags
 from PIL import Image
 
 from evaluate import bpd, common, samples
-from pixelcnn_aux import evaluation, workdir
+from pixelcnn_aux import evaluation, workdir, zoo
 from tests import helpers
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -92,9 +92,10 @@ class CodecRecordsTest(tf.test.TestCase):
 
     def test_a_damaged_file_is_named(self):
         file = helpers.temporary_folder(self) / "codecs.json"
-        file.write_text("[")
-        with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged file.*Remove it"):
-            bpd.CodecRecords(file).find({})
+        for damaged in ("[", "3", "[3]", '[{"bits": {}}]'):
+            file.write_text(damaged)
+            with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged.*Remove it"):
+                bpd.CodecRecords(file).find({})
 
 
 class ProgramsTest(tf.test.TestCase):
@@ -183,6 +184,34 @@ class ProgramsTest(tf.test.TestCase):
             self.run_here(bpd, f"--workdir={run}", "--dataset=photos")
         self.assertFalse((run / "bpd.json").exists())
         shutil.rmtree(run)
+
+    def test_what_would_lose_figures_is_found_out_before_they_are_computed(self):
+        file = self.run_folder / "config.json"
+        message = f"Expected a folder {file}/new that takes files. Received: Not a directory. Move"
+        for program, of_program in ((bpd, evaluation), (samples, samples)):
+            work = "bound_and_exact" if program is bpd else "sample"
+            with (
+                mock.patch.object(zoo, "outputs", return_value=file / "new"),
+                mock.patch.object(of_program, work, side_effect=AssertionError),
+                self.assertRaisesRegex(OSError, message),
+            ):
+                self.run_here(program)
+        codecs = self.run_folder / "codecs.json"
+        codecs.write_text("[")
+        self.addCleanup(codecs.unlink)
+        for arguments in ([], ["--codecs"]):
+            with mock.patch.object(evaluation, "bound_and_exact", side_effect=AssertionError):
+                with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged file"):
+                    self.run_here(bpd, *arguments)
+
+    def test_figures_are_shown_where_they_cannot_be_written(self):
+        with (
+            mock.patch.object(bpd, "print_table") as shown,
+            mock.patch.object(bpd.CodecRecords, "store", side_effect=OSError),
+            self.assertRaises(OSError),
+        ):
+            self.run_here(bpd, "--num_images=3", "--codecs")
+        shown.assert_called_once()
 
     def test_the_table_has_figures_of_each_image(self):
         results = {
