@@ -7,6 +7,7 @@ WORKDIR/codecs.json keeps the figures.
 """
 
 import json
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ def main():
         del measured["image_file"]  # as in records of before there were files of images
     # Before the evaluation, which would be lost where nothing can be written, or the records are damaged.
     out = common.outputs(folder)
-    records = CodecRecords(out / "codecs.json")
+    records = CodecRecords(out / "codecs.json", checksum(batches()))
     names = [n for n, factor in model.factors.items() if evaluation.codecs_apply(factor.likelihood)]
     codecs = records.find(measured) if names else {}
     anew = codecs is None or bool(names and FLAGS.codecs)
@@ -70,17 +71,32 @@ def identity(model):
     return fingerprint(model.with_exact(True))
 
 
+def checksum(batches):
+    """The CRC-32 of the pixels of uint8 [b, H, W, C], however they are batched: int."""
+    found = 0
+    for images in batches:
+        found = zlib.crc32(np.ascontiguousarray(images), found)
+    return found
+
+
 class CodecRecord(NamedTuple):
     measured: dict  # what describes the images
     settings: dict  # `evaluation.CODECS` of then
     bits: dict  # as `codec_bits` gives them
+    crc32: int | None = None  # the images' `checksum`; None in records of before there were any
 
 
 class CodecRecords:
-    """A file of what `codec_bits` found: compressing takes longer than a small model's evaluation."""
+    """A file of what `codec_bits` found: compressing takes longer than a small model's evaluation.
 
-    def __init__(self, file):
+    Args:
+      file: `pathlib.Path`.
+      crc32: int, the `checksum` of the images that are asked for: files of images may be written anew.
+    """
+
+    def __init__(self, file, crc32):
         self.file = file
+        self.crc32 = crc32
 
     def find(self, measured):
         """What is stored for images that `measured` describes, a dict that JSON can hold; None if nothing.
@@ -89,12 +105,13 @@ class CodecRecords:
           OSError: as `disk.explained`.
           ValueError: if the file is damaged.
         """
-        return next((r.bits for r in self._read() if self._is_of(r, measured)), None)
+        of_these = (r for r in self._read() if self._is_of(r, measured) and r.crc32 == self.crc32)
+        return next((record.bits for record in of_these), None)
 
     def store(self, measured, bits):
-        """Stores the result of `codec_bits` for these images, in the place of an earlier one."""
+        """Stores the result of `codec_bits`, in the place of an earlier one that `measured` describes too."""
         others = [record for record in self._read() if not self._is_of(record, measured)]
-        records = [*others, CodecRecord(measured, evaluation.CODECS, bits)]
+        records = [*others, CodecRecord(measured, evaluation.CODECS, bits, self.crc32)]
         disk.write_json(self.file, [record._asdict() for record in records])
 
     def _is_of(self, record, measured):

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import types
+import zlib
 from unittest import mock
 
 import numpy as np
@@ -78,7 +79,7 @@ def file_size(image, settings):
 class CodecRecordsTest(tf.test.TestCase):
     def test_one_record_for_each_images_and_settings(self):
         file = helpers.temporary_folder(self) / "codecs.json"
-        records = bpd.CodecRecords(file)
+        records = bpd.CodecRecords(file, crc32=1)
         self.assertIsNone(records.find({"num_images": 6}))
         for count, bits in ((6, 5.0), (7, 4.0), (6, 3.0)):
             records.store({"num_images": count}, {"image": {"PNG": bits}})
@@ -90,12 +91,31 @@ class CodecRecordsTest(tf.test.TestCase):
         ):  # Figures of other settings are not its own.
             self.assertIsNone(records.find({"num_images": 7}))
 
+    def test_other_images_of_the_same_name_have_figures_of_their_own(self):
+        file, name = helpers.temporary_folder(self) / "codecs.json", {"image_file": "/a.npz"}
+        settings = json.loads(json.dumps(evaluation.CODECS))
+        file.write_text(json.dumps([{"measured": name, "settings": settings, "bits": {}}]))
+        for crc32 in (1, 2):  # The record of before there were checksums is of no images known.
+            records = bpd.CodecRecords(file, crc32)
+            self.assertIsNone(records.find(name))
+            records.store(name, {"image": {"PNG": crc32}})
+            self.assertEqual(records.find(name), {"image": {"PNG": crc32}})
+        self.assertLen(json.loads(file.read_text()), 1)
+
+    def test_a_checksum_is_of_all_pixels(self):
+        images = helpers.pictures(5)
+        expected = zlib.crc32(images.tobytes())
+        for batches in ([images], [images[:2], images[2:]], [np.asfortranarray(images)]):
+            self.assertEqual(bpd.checksum(batches), expected)
+        images[-1, -1, -1, -1] ^= 1
+        self.assertNotEqual(bpd.checksum([images]), expected)
+
     def test_a_damaged_file_is_named(self):
         file = helpers.temporary_folder(self) / "codecs.json"
         for damaged in ("[", "3", "[3]", '[{"bits": {}}]'):
             file.write_text(damaged)
             with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged.*Remove it"):
-                bpd.CodecRecords(file).find({})
+                bpd.CodecRecords(file, crc32=1).find({})
 
 
 class ProgramsTest(tf.test.TestCase):
