@@ -61,11 +61,12 @@ def check_flags():
 
 def samples(folder, model):
     """Rows of the picture of samples, and of test images drawn again given their auxiliary images."""
+    *auxiliaries, image = model.factors
+    # Before anything is drawn, which would be lost where there are no such images.
+    originals = test_images(folder, model) if auxiliaries else None
     drawn = sample(model, "images")
     rows = [(f"{name}\ndrawn", name, images) for name, images in drawn.items()]
-    *auxiliaries, image = model.factors
     if auxiliaries:
-        originals = test_images(folder, model)
         given = model.auxiliaries(originals)
         rows += [("test\nimages", image, originals)]
         for name in auxiliaries:

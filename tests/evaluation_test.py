@@ -216,6 +216,9 @@ class ProgramsTest(tf.test.TestCase):
                 self.assertRaisesRegex(OSError, message),
             ):
                 self.run_here(program)
+        with mock.patch.object(samples, "sample", side_effect=AssertionError):
+            with self.assertRaisesRegex(ValueError, "Expected a folder of images"):
+                self.run_here(samples, "--dataset=folder")
         codecs = self.run_folder / "codecs.json"
         codecs.write_text("[")
         self.addCleanup(codecs.unlink)
