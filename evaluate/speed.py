@@ -282,6 +282,8 @@ def define_flags():
         "out", None, "The picture; speed.png in WORKDIR or runs/speed-NETWORK if unset."
     )
     flags.mark_flags_as_mutual_exclusive(["workdir", "network"])
+    # Nothing is fixed that those networks' images could contradict.
+    flags.mark_flags_as_mutual_exclusive(["network", "exact"])
     flags.register_validator(
         "batch_sizes",
         lambda batches: batches and all(re.fullmatch("[1-9][0-9]*", batch) for batch in batches),

@@ -147,6 +147,7 @@ class SpeedTest(tf.test.TestCase):
             (["--runs=0"], "--runs=0"),
             (["--network=large"], "pyramid.pixelcnn_pp"),
             (["--network=pyramid", "--workdir=here"], "At most one of .workdir, network."),
+            (["--network=pyramid", "--exact"], "At most one of .network, exact."),
         ):
             with self.assertRaisesRegex(flags.IllegalFlagValueError, message):
                 self.run_program(*arguments)
