@@ -7,6 +7,8 @@ WORKDIR/codecs.json keeps the figures.
 """
 
 import json
+import zlib
+from typing import NamedTuple
 
 import numpy as np
 from absl import flags
@@ -30,23 +32,26 @@ def main():
     def shown():
         return progress.bar(count, "image").update
 
+    measured = {**common.source(folder), "split": FLAGS.split, "num_images": count}
+    if measured["image_file"] is None:
+        del measured["image_file"]  # as in records of before there were files of images
+    # Before the evaluation, which would be lost where nothing can be written, or the records are damaged.
+    out = common.outputs(folder)
+    records = CodecRecords(out / "codecs.json", checksum(batches()))
+    names = [n for n, factor in model.factors.items() if evaluation.codecs_apply(factor.likelihood)]
+    codecs = records.find(measured) if names else {}
+    anew = codecs is None or bool(names and FLAGS.codecs)
     both = evaluation.bound_and_exact(model, batches(), shown())
     results = dict(zip(("bound", "exact"), map(evaluation.summarize, both)))
     if not model.with_exact(True).exact:
         del results["exact"]
-    measured = {**common.source(folder), "split": FLAGS.split, "num_images": count}
-    if measured["image_file"] is None:
-        del measured["image_file"]  # as in records of before there were files of images
-    out = common.outputs(folder)
-    records = CodecRecords(out / "codecs.json")
-    names = [n for n, factor in model.factors.items() if evaluation.codecs_apply(factor.likelihood)]
-    codecs = records.find(measured) if names else {}
-    if codecs is None or (names and FLAGS.codecs):
+    if anew:
         print(f"As {' and '.join(evaluation.CODECS)} files:", flush=True)
         codecs = codec_bits(model, names, batches(), shown())
-        records.store(measured, codecs)
     print(f"{FLAGS.split} split, {count:,} images")
     print_table(model, results, codecs)
+    if anew:
+        records.store(measured, codecs)
     file = out / "bpd.json"
     found = {
         **measured,
@@ -66,31 +71,61 @@ def identity(model):
     return fingerprint(model.with_exact(True))
 
 
-class CodecRecords:
-    """A file of what `codec_bits` found: compressing takes longer than a small model's evaluation."""
+def checksum(batches):
+    """The CRC-32 of the pixels of uint8 [b, H, W, C], however they are batched: int."""
+    found = 0
+    for images in batches:
+        found = zlib.crc32(np.ascontiguousarray(images), found)
+    return found
 
-    def __init__(self, file):
+
+class CodecRecord(NamedTuple):
+    measured: dict  # what describes the images
+    settings: dict  # `evaluation.CODECS` of then
+    bits: dict  # as `codec_bits` gives them
+    crc32: int | None = None  # the images' `checksum`; None in records of before there were any
+
+
+class CodecRecords:
+    """A file of what `codec_bits` found: compressing takes longer than a small model's evaluation.
+
+    Args:
+      file: `pathlib.Path`.
+      crc32: int, the `checksum` of the images that are asked for: files of images may be written anew.
+    """
+
+    def __init__(self, file, crc32):
         self.file = file
+        self.crc32 = crc32
 
     def find(self, measured):
-        """What is stored for images that `measured` describes, a dict that JSON can hold; None if nothing."""
-        return next((r["bits"] for r in self._read() if self._is_of(r, measured)), None)
+        """What is stored for images that `measured` describes, a dict that JSON can hold; None if nothing.
+
+        Raises:
+          OSError: as `disk.explained`.
+          ValueError: if the file is damaged.
+        """
+        of_these = (r for r in self._read() if self._is_of(r, measured) and r.crc32 == self.crc32)
+        return next((record.bits for record in of_these), None)
 
     def store(self, measured, bits):
-        """Stores the result of `codec_bits` for these images, in the place of an earlier one."""
+        """Stores the result of `codec_bits`, in the place of an earlier one that `measured` describes too."""
         others = [record for record in self._read() if not self._is_of(record, measured)]
-        record = {"measured": measured, "settings": evaluation.CODECS, "bits": bits}
-        disk.write_json(self.file, [*others, record])
+        records = [*others, CodecRecord(measured, evaluation.CODECS, bits, self.crc32)]
+        disk.write_json(self.file, [record._asdict() for record in records])
 
     def _is_of(self, record, measured):
-        return (record["measured"], record["settings"]) == (measured, evaluation.CODECS)
+        return (record.measured, record.settings) == (measured, evaluation.CODECS)
 
     def _read(self):
+        with disk.explained(f"to read {self.file}"):
+            text = self.file.read_bytes() if self.file.exists() else b"[]"
         try:
-            return json.loads(self.file.read_text()) if self.file.exists() else []
-        except ValueError as error:
+            return [CodecRecord(**record) for record in json.loads(text)]
+        except (TypeError, ValueError) as error:
             raise ValueError(
-                f"Expected JSON in {self.file}. Received: a damaged file ({error}). Remove it."
+                f"Expected records of codecs, as JSON, in {self.file}. Received: a damaged file ({error}). "
+                "Remove it."
             ) from error
 
 

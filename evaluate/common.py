@@ -1,11 +1,12 @@
 """What the evaluation programs share: their flags, the model and the images of its run."""
 
 import math
+import tempfile
 
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, workdir, zoo
+from pixelcnn_aux import data, disk, workdir, zoo
 
 FLAGS = flags.FLAGS
 
@@ -53,10 +54,19 @@ def load(best=False):
 
 
 def outputs(folder):
-    """Where to write what is found out about the run in `folder`: there, or of the zoo's under runs/."""
-    out = zoo.outputs(folder)
-    out.mkdir(parents=True, exist_ok=True)
-    return out
+    """Where to write what is found out about the run in `folder`: there, or of the zoo's under runs/.
+
+    Raises OSError as `writable`: to be asked for before there is work to lose.
+    """
+    return writable(zoo.outputs(folder))
+
+
+def writable(folder):
+    """A folder, made where there is none, that takes files. Raises OSError, as `disk.explained`, if not."""
+    with disk.explained(f"a folder {folder} that takes files"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
 
 
 def source(folder):

@@ -31,10 +31,8 @@ ADAM_AND_AVERAGE = 3  # two moments of each weight, and its exponential average
 
 def main():
     preset = presets.find(FLAGS.model, FLAGS.preset)
-    out = FLAGS.out and pathlib.Path(FLAGS.out)
-    if out:
-        with disk.explained(f"to write {out}"):
-            out.parent.mkdir(parents=True, exist_ok=True)
+    if FLAGS.out:
+        disk.check_place("--out", FLAGS.out)
     factors = factors_costs(preset, FLAGS.batch_size, FLAGS.efficiency)
     result = {
         "model": FLAGS.model,
@@ -45,9 +43,9 @@ def main():
         "total": total(factors.values()),
     }
     print_tables(result)
-    if out:
-        disk.write_json(out, result)
-        print(f"Wrote {out}")
+    if FLAGS.out:
+        disk.write_json(pathlib.Path(FLAGS.out), result)
+        print(f"Wrote {FLAGS.out}")
 
 
 def factors_costs(preset, batch_size, efficiency):

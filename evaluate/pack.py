@@ -20,7 +20,7 @@ from pixelcnn_aux.training import metrics
 FLAGS = flags.FLAGS
 
 MOST_BITS = 0.001  # that rounding may cost, in bits per dimension
-NUM_IMAGES = 500  # of the validation split, on which that is measured
+NUM_IMAGES = 500  # of the validation split at most, on which that is measured
 
 
 def main():
@@ -36,8 +36,10 @@ def main():
     with disk.explained(f"to write {target}"), tempfile.TemporaryDirectory(dir=zoo.FOLDER) as made:
         packed = pathlib.Path(made) / FLAGS.name
         seconds = write_run(folder, model, packed)
-        rise = mean_bits(pa.load(packed), folder) - mean_bits(model, folder)
-        print(f"In 16 bits: {rise:+.5f} bits per dimension on {NUM_IMAGES} validation images")
+        images = common.images(folder, model, "validation")
+        rise = mean_bits(pa.load(packed), images) - mean_bits(model, images)
+        count = min(NUM_IMAGES, images.num_images)
+        print(f"In 16 bits: {rise:+.5f} bits per dimension on {count} validation images")
         if rise > MOST_BITS:
             raise ValueError(
                 f"Expected weights that cost {MOST_BITS} bits per dimension at most in 16 bits. "
@@ -102,9 +104,8 @@ def write_run(folder, model, packed):
     return seconds
 
 
-def mean_bits(model, folder):
-    """Bits per dimension of validation images."""
-    images = common.images(folder, model, "validation")
+def mean_bits(model, images):
+    """Bits per dimension, the mean over the first `NUM_IMAGES` of `data.Images`."""
     batches = images.batches(common.batch_size(model.image_size), NUM_IMAGES)
     return np.concatenate([model.bits_per_dim(batch)["total"] for batch in batches]).mean()
 

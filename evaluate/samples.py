@@ -28,6 +28,7 @@ SWEEP = [-step / 10 for step in range(11)]  # of log_scale_shift, figure 4
 def main():
     check_flags()
     folder, model = common.load(FLAGS.best)
+    results = None if FLAGS.out else common.outputs(folder)  # before anything is drawn
     if FLAGS.sweep:
         name, rows = "sweep", sweep(model)
     elif FLAGS.known:
@@ -37,7 +38,7 @@ def main():
         name, rows = f"given_{FLAGS.given}", draws_given(model, originals, FLAGS.given)
     else:
         name, rows = "samples", samples(folder, model)
-    out = pathlib.Path(FLAGS.out or common.outputs(folder) / f"{name}.png")
+    out = pathlib.Path(FLAGS.out or results / f"{name}.png")
     figures.write(out, draw(shown(model, rows)), bbox_inches="tight")
     print(f"Wrote {out}")
 
@@ -60,11 +61,12 @@ def check_flags():
 
 def samples(folder, model):
     """Rows of the picture of samples, and of test images drawn again given their auxiliary images."""
+    *auxiliaries, image = model.factors
+    # Before anything is drawn, which would be lost where there are no such images.
+    originals = test_images(folder, model) if auxiliaries else None
     drawn = sample(model, "images")
     rows = [(f"{name}\ndrawn", name, images) for name, images in drawn.items()]
-    *auxiliaries, image = model.factors
     if auxiliaries:
-        originals = test_images(folder, model)
         given = model.auxiliaries(originals)
         rows += [("test\nimages", image, originals)]
         for name in auxiliaries:

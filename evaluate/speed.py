@@ -70,24 +70,24 @@ NETWORKS = {
 
 
 def main():
+    if FLAGS.out:
+        figures.check("--out", FLAGS.out)
     if FLAGS.network:
-        measured, results = FLAGS.network, workdir.RUNS / f"speed-{FLAGS.network}"
+        measured, folder = FLAGS.network, workdir.RUNS / f"speed-{FLAGS.network}"
         factors = {"image": (NETWORKS[FLAGS.network](), (32, 32))}
     else:
         folder, model = common.load()
         measured, sizes = folder.absolute().name, model.sizes()
-        results = common.outputs(folder)
         factors = {name: (factor, sizes[name]) for name, factor in model.factors.items()}
-    out = pathlib.Path(FLAGS.out or results / "speed.png")
+    out = pathlib.Path(FLAGS.out or common.outputs(folder) / "speed.png")
     file = out.with_suffix(".json")
-    before = file.read_text() if file.exists() else ""
+    with disk.explained(f"to read {file}"):
+        before = file.read_text() if file.exists() else ""
     if (before or out.exists()) and f'"measured": {json.dumps(measured)},' not in before:
         raise ValueError(
             f"Expected new files, or those of an earlier measurement of {measured}. "
             f"Received: {out} and {file}, which hold other things. Choose another --out."
         )
-    with disk.explained(f"a folder {out.parent}"):
-        out.parent.mkdir(parents=True, exist_ok=True)
     result = {"measured": measured, "machine": describe(), "runs": FLAGS.runs, "factors": {}}
     for name, (factor, size) in factors.items():
         result["factors"][name] = measure_factor(name, factor, size)
@@ -279,16 +279,15 @@ def define_flags():
         "sizes", False, "Also compares a pixel of 64 x 64 images with one of 16 x 16."
     )
     flags.DEFINE_string(
-        "out", None, "The plot; speed.png in WORKDIR or runs/speed-NETWORK if unset."
+        "out", None, "The picture; speed.png in WORKDIR or runs/speed-NETWORK if unset."
     )
     flags.mark_flags_as_mutual_exclusive(["workdir", "network"])
+    # Nothing is fixed that those networks' images could contradict.
+    flags.mark_flags_as_mutual_exclusive(["network", "exact"])
     flags.register_validator(
         "batch_sizes",
         lambda batches: batches and all(re.fullmatch("[1-9][0-9]*", batch) for batch in batches),
         "Expected whole numbers above 0, as in 1,4,16.",
-    )
-    flags.register_validator(
-        "out", lambda out: out is None or out.endswith(".png"), "Expected a name that ends in .png."
     )
 
 

@@ -15,7 +15,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from evaluate import common, samples
-from pixelcnn_aux import data, disk, evaluation, figures, program, workdir
+from pixelcnn_aux import data, evaluation, figures, program, workdir
 from pixelcnn_aux.data import photos
 
 FLAGS = flags.FLAGS
@@ -26,10 +26,9 @@ _FINE_TUNING = "--epochs 1 --steps_per_epoch 50 --batch_size 8 --learning_rate 1
 
 
 def main():
-    out = pathlib.Path(FLAGS.out or workdir.RUNS / "tour.png")
-    with disk.explained(f"a folder {out.parent}"):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    figures.check("--out", out)
+    if FLAGS.out:
+        figures.check("--out", FLAGS.out)
+    out = pathlib.Path(FLAGS.out or common.writable(workdir.RUNS) / "tour.png")
     models = {name: pa.load(name) for name in (COLORS, SIZES)}
     figures.write(out, picture(models), bbox_inches="tight")
     print(f"Wrote {out}")

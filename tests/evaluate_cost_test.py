@@ -209,7 +209,7 @@ class ProgramTest(tf.test.TestCase):
         training = {"grayscale": CHEAP, "image": COSTLY}
         preset = presets.Preset("photos", small, {"dropout": 0.5}, training)
         cls.enterClassContext(mock.patch.dict(presets.GRAYSCALE, tiny=preset))
-        cls.out = helpers.temporary_folder(cls) / "new" / "cost.json"
+        cls.out = helpers.temporary_folder(cls) / "cost.json"
         cls.output, cls.result = cls.run_program()
 
     @classmethod
@@ -252,6 +252,12 @@ class ProgramTest(tf.test.TestCase):
             for name in (precision, less):
                 of_all = 20 * parameters + found[f"activations, {name}"]
                 self.assertEqual(found[f"in all, {name}"], of_all)
+
+    def test_where_no_file_can_be_is_found_out_before_anything_is_computed(self):
+        out = self.out.parent / "missing" / "cost.json"
+        with mock.patch.object(cost, "factors_costs", side_effect=AssertionError):
+            with self.assertRaisesRegex(ValueError, f"Expected --out as a name.*{out}"):
+                helpers.run_program(cost, "--preset=tiny", f"--out={out}")
 
     def test_sums(self):
         factors, sums = list(self.result["factors"].values()), self.result["total"]

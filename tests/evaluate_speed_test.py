@@ -114,6 +114,9 @@ class SpeedTest(tf.test.TestCase):
         ):
             for _ in range(2):  # Measuring the same again is no reason to refuse.
                 self.run_program("--network=pyramid")
+            self.run_program("--network=pyramid", f"--out={self.runs / 'figure.pdf'}")
+        self.assertStartsWith((self.runs / "figure.pdf").read_bytes(), b"%PDF")
+        self.assertTrue((self.runs / "figure.json").exists())
         self.assertEqual(measured.call_args.args[2], (32, 32))
         folder = self.runs / "speed-pyramid"
         self.assertCountEqual(os.listdir(folder), ["speed.json", "speed.png"])
@@ -128,19 +131,23 @@ class SpeedTest(tf.test.TestCase):
         self.assertEqual(helpers.contents(self.runs), before)
 
     def test_where_no_file_can_be_is_found_out_before_anything_is_measured(self):
-        out = self.runs / "tiny" / "config.json" / "speed.png"
+        file = self.runs / "tiny" / "config.json"
         with mock.patch.object(speed, "measure_factor", side_effect=AssertionError):
-            with self.assertRaisesRegex(OSError, f"Expected a folder {out.parent}. Received: "):
-                self.run_program(f"--out={out}")
+            for out in ("missing/speed.png", "speed.json"):
+                with self.assertRaisesRegex(ValueError, f"Expected --out as a name.*{out}"):
+                    self.run_program(f"--out={self.runs / out}")
+            self.runs = file
+            with self.assertRaisesRegex(OSError, f"Expected a folder {file}/speed-pyramid that"):
+                self.run_program("--network=pyramid")
 
     def test_wrong_flags_are_refused(self):
         for arguments, message in (
             (["--batch_sizes=1,0"], "Expected whole numbers above 0"),
             (["--batch_sizes="], "Expected whole numbers above 0"),
             (["--runs=0"], "--runs=0"),
-            (["--out=speed.json"], "Expected a name that ends in .png"),
             (["--network=large"], "pyramid.pixelcnn_pp"),
             (["--network=pyramid", "--workdir=here"], "At most one of .workdir, network."),
+            (["--network=pyramid", "--exact"], "At most one of .network, exact."),
         ):
             with self.assertRaisesRegex(flags.IllegalFlagValueError, message):
                 self.run_program(*arguments)

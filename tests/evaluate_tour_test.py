@@ -82,6 +82,13 @@ class TourTest(tf.test.TestCase):
     def test_the_picture_is_written(self):
         self.assertEqual(Image.open(workdir.RUNS / "tour.png").format, "PNG")
 
+    def test_where_no_picture_can_be_is_found_out_before_it_is_drawn(self):
+        with mock.patch.object(tour, "picture", side_effect=AssertionError):
+            for out in ("missing/a.png", "a.foo"):
+                with self.assertRaisesRegex(ValueError, f"Expected --out as a name.*{out}"):
+                    out = self.run_folder.parent / out
+                    helpers.run_program(tour, f"--out={out}", sharing=[samples, common])
+
     def test_figures_are_means_over_all_images(self):
         for name, model in self.models.items():
             mean = float(np.mean(model.bits_per_dim(self.images)["total"]))

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import types
+import zlib
 from unittest import mock
 
 import numpy as np
@@ -18,7 +19,7 @@ from absl import flags
 from PIL import Image
 
 from evaluate import bpd, common, samples
-from pixelcnn_aux import evaluation, workdir
+from pixelcnn_aux import evaluation, workdir, zoo
 from tests import helpers
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -78,7 +79,7 @@ def file_size(image, settings):
 class CodecRecordsTest(tf.test.TestCase):
     def test_one_record_for_each_images_and_settings(self):
         file = helpers.temporary_folder(self) / "codecs.json"
-        records = bpd.CodecRecords(file)
+        records = bpd.CodecRecords(file, crc32=1)
         self.assertIsNone(records.find({"num_images": 6}))
         for count, bits in ((6, 5.0), (7, 4.0), (6, 3.0)):
             records.store({"num_images": count}, {"image": {"PNG": bits}})
@@ -90,11 +91,31 @@ class CodecRecordsTest(tf.test.TestCase):
         ):  # Figures of other settings are not its own.
             self.assertIsNone(records.find({"num_images": 7}))
 
+    def test_other_images_of_the_same_name_have_figures_of_their_own(self):
+        file, name = helpers.temporary_folder(self) / "codecs.json", {"image_file": "/a.npz"}
+        settings = json.loads(json.dumps(evaluation.CODECS))
+        file.write_text(json.dumps([{"measured": name, "settings": settings, "bits": {}}]))
+        for crc32 in (1, 2):  # The record of before there were checksums is of no images known.
+            records = bpd.CodecRecords(file, crc32)
+            self.assertIsNone(records.find(name))
+            records.store(name, {"image": {"PNG": crc32}})
+            self.assertEqual(records.find(name), {"image": {"PNG": crc32}})
+        self.assertLen(json.loads(file.read_text()), 1)
+
+    def test_a_checksum_is_of_all_pixels(self):
+        images = helpers.pictures(5)
+        expected = zlib.crc32(images.tobytes())
+        for batches in ([images], [images[:2], images[2:]], [np.asfortranarray(images)]):
+            self.assertEqual(bpd.checksum(batches), expected)
+        images[-1, -1, -1, -1] ^= 1
+        self.assertNotEqual(bpd.checksum([images]), expected)
+
     def test_a_damaged_file_is_named(self):
         file = helpers.temporary_folder(self) / "codecs.json"
-        file.write_text("[")
-        with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged file.*Remove it"):
-            bpd.CodecRecords(file).find({})
+        for damaged in ("[", "3", "[3]", '[{"bits": {}}]'):
+            file.write_text(damaged)
+            with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged.*Remove it"):
+                bpd.CodecRecords(file, crc32=1).find({})
 
 
 class ProgramsTest(tf.test.TestCase):
@@ -183,6 +204,37 @@ class ProgramsTest(tf.test.TestCase):
             self.run_here(bpd, f"--workdir={run}", "--dataset=photos")
         self.assertFalse((run / "bpd.json").exists())
         shutil.rmtree(run)
+
+    def test_what_would_lose_figures_is_found_out_before_they_are_computed(self):
+        file = self.run_folder / "config.json"
+        message = f"Expected a folder {file}/new that takes files. Received: Not a directory. Move"
+        for program, of_program in ((bpd, evaluation), (samples, samples)):
+            work = "bound_and_exact" if program is bpd else "sample"
+            with (
+                mock.patch.object(zoo, "outputs", return_value=file / "new"),
+                mock.patch.object(of_program, work, side_effect=AssertionError),
+                self.assertRaisesRegex(OSError, message),
+            ):
+                self.run_here(program)
+        with mock.patch.object(samples, "sample", side_effect=AssertionError):
+            with self.assertRaisesRegex(ValueError, "Expected a folder of images"):
+                self.run_here(samples, "--dataset=folder")
+        codecs = self.run_folder / "codecs.json"
+        codecs.write_text("[")
+        self.addCleanup(codecs.unlink)
+        for arguments in ([], ["--codecs"]):
+            with mock.patch.object(evaluation, "bound_and_exact", side_effect=AssertionError):
+                with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged file"):
+                    self.run_here(bpd, *arguments)
+
+    def test_figures_are_shown_where_they_cannot_be_written(self):
+        with (
+            mock.patch.object(bpd, "print_table") as shown,
+            mock.patch.object(bpd.CodecRecords, "store", side_effect=OSError),
+            self.assertRaises(OSError),
+        ):
+            self.run_here(bpd, "--num_images=3", "--codecs")
+        shown.assert_called_once()
 
     def test_the_table_has_figures_of_each_image(self):
         results = {
