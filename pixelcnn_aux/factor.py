@@ -250,7 +250,7 @@ class Factor(keras.Model):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         images = x if self.embedding is None else x[0]
         known = (images, *self._known(self.fixed_sum, x).values())
-        return BitsPerDim(self.likelihood)(known, y_pred, sample_weight)
+        return BitsPerDim(self.likelihood, self.variable_dtype)(known, y_pred, sample_weight)
 
     @property
     def exact(self):
@@ -467,10 +467,15 @@ class Factor(keras.Model):
 
 
 class BitsPerDim(keras.losses.Loss):
-    """`Likelihood.bits_per_dim` of images and, if anything, what is known about them."""
+    """`Likelihood.bits_per_dim` of images and, if anything, what is known about them.
 
-    def __init__(self, likelihood):
-        super().__init__()
+    Args:
+      likelihood: `Likelihood`.
+      dtype: str, that of the parameters, in which it is computed.
+    """
+
+    def __init__(self, likelihood, dtype):
+        super().__init__(dtype=dtype)
         self._likelihood = likelihood
 
     def call(self, known, params):
