@@ -110,6 +110,11 @@ class Factor(keras.Model):
             )
         for one in filter(None, (likelihood, auxiliary_likelihood)):
             one.check_declared()
+        if fixed_sum is not None and likelihood.bounded_noise_size is None:
+            raise ValueError(
+                "Expected a likelihood that has bounds, within which a fixed_sum holds pixels. Received: "
+                f"{type(likelihood).__name__}. Give it bounds (likelihoods.Likelihood), or no fixed_sum."
+            )
         self.likelihood = likelihood
         self.fixed_sum = fixed_sum
         self.network = network

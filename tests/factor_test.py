@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from tests import helpers
+from tests import custom, helpers
 
 IMAGES = helpers.pictures(4)
 GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
@@ -163,6 +163,18 @@ class WrongInputsTest(tf.test.TestCase):
             pa.Factor(
                 factor.likelihood, factor.network, auxiliary_likelihood=factor.auxiliary_likelihood
             )
+
+    def test_a_fixed_sum_of_a_likelihood_without_bounds(self):
+        network = pa.networks.PixelCNN(pa.networks.topology.flat(1), 3, 1)
+        embedding = pa.networks.Embedding(pa.networks.topology.flat(1), 3)
+        coin = custom.Coin()
+        for exact in (False, True):
+            fixed_sum = pa.sums.FixedSum([[1]], step=1, num_values=2, exact=exact)
+            with self.assertRaisesRegex(ValueError, "a likelihood that has bounds.*Received: Coin"):
+                pa.Factor(coin, network, embedding, coin, fixed_sum)
+        coin.centered, coin.unit = True, 1.0
+        with self.assertRaisesRegex(ValueError, "Coin to have bounds, since it is centered"):
+            pa.Factor(coin, network, embedding, coin, fixed_sum)
 
 
 if __name__ == "__main__":
