@@ -314,9 +314,13 @@ def known_sum(transform, likelihood, exact):
       transform: `auxiliary.Transform`, which gives its auxiliary images.
       likelihood: `Likelihood` of its images. It needs the sum if it is centered.
       exact: bool, whether to rule out what contradicts the sum, if the likelihood can.
+
+    Raises:
+      ValueError: for a transform whose sum is of other values than its images.
     """
     exact = exact and likelihood.bounded_noise_size is not None
-    fixed_sum = transform.fixed_sum(likelihood.num_values) if exact or likelihood.centered else None
+    known = exact or likelihood.centered
+    fixed_sum = checks.declared_sum(transform, likelihood) if known else None
     return fixed_sum and fixed_sum.with_exact(exact)
 
 

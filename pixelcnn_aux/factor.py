@@ -143,11 +143,10 @@ class Factor(keras.Model):
         fits = found[:2] == expected and fixed_sum.num_channels in (None, channels)
         if not fits or self.auxiliary_likelihood.num_channels != told:
             raise ValueError(
-                "Expected a fixed_sum over blocks of side {}, of {} values, within each of {} channels or "
-                "over all of them, that tells as many as x_hat has. Received: one over blocks of side {}, of "
-                "{} values, over {} channels. Give the transform's.".format(
-                    *expected, channels, *found
-                )
+                "Expected the factor {!r} to know a fixed_sum over blocks of side {}, of {} values, within "
+                "each of {} channels or over all of them, that tells as many as x_hat has. Received: one "
+                "over blocks of side {}, of {} values, over {} channels. Give what the transform of x to "
+                "x_hat declares.".format(self.name, *expected, channels, *found)
             )
 
     def num_parameters(self):
