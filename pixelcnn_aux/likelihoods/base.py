@@ -17,8 +17,8 @@ class Likelihood(Configured):
 
     A subclass defines `_log_prob`, `_noise` and `_draw`, in `keras.ops`, and the attributes. One that has
     bounds, intervals that its values are known to lie in, also defines `_bounded_log_prob`, finite outside
-    them too, `_bounded_noise` and `_bounded_draw`. One of several channels whose images are to be compressed
-    also defines `_value_log_probs`.
+    them too, `_bounded_noise` and `_bounded_draw`. One of several channels, or that is centered, also defines
+    `_value_log_probs` if its images are to be compressed.
 
     Attributes:
       num_channels: int, of the images it models.
@@ -124,14 +124,14 @@ class Likelihood(Configured):
 
     def _value_log_probs(self, params, channel, earlier, centers):
         """As `value_log_probs`, without an interval, up to a constant."""
-        if self.num_channels > 1:
+        if self.num_channels > 1 or self.centered:
             raise NotImplementedError(
                 "Expected a likelihood that tells the probabilities of a channel's values. Received: "
                 f"{type(self).__name__}. Define _value_log_probs."
             )
         every = ops.arange(self.num_values)[:, None]  # [V, 1]
         params = ops.repeat(params[..., None, :], self.num_values, axis=-2)
-        return self._log_prob(params, ops.broadcast_to(every, (*params.shape[:-1], 1)))
+        return self._log_prob(params, ops.broadcast_to(every, (*ops.shape(params)[:-1], 1)))
 
     def _interval(self, low, high):
         """(low, high) cut to the values that there are, and never empty, which would have no logarithm."""
