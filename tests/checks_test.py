@@ -288,6 +288,13 @@ class DerivedLikelihoodsTest(tf.test.TestCase):
         transforms = [Posterized(), pa.auxiliary.HalfResolution()]
         self.assertLikelihoods([mixture, colors, colors], transforms, [None, ups(1), FLAT])
 
+    def test_one_that_a_transform_has_centered_keeps_its_unit(self):
+        fine = pa.likelihoods.LogisticMixture(2, True, 3.0)
+        half = altered(pa.auxiliary.HalfResolution, likelihood=lambda self: fine)
+        last, grays = pa.likelihoods.LogisticMixture(2, True, 8.0), pa.likelihoods.Categorical(16)
+        transforms = [half, pa.auxiliary.Grayscale()]
+        self.assertLikelihoods([last, fine, grays], transforms, [None, FLAT, ups(1)])
+
     def test_one_that_a_transform_names(self):
         centered = pa.likelihoods.LogisticMixture(2, True, 8.0)
         five = pa.likelihoods.LogisticMixture(5)
