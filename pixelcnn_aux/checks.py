@@ -133,8 +133,8 @@ def checked_output(transform, images, likelihood):
             "what it declares, or what it gives."
         )
 
+    height, width = transform.size(tuple(images.shape[1:3]))  # says itself which sizes it takes
     try:
-        height, width = transform.size(tuple(images.shape[1:3]))
         result = ops.convert_to_tensor(transform(images))
         masks = np.zeros((2, *images.shape[1:3], 1), np.uint8)
         masks[1] = 1
@@ -143,7 +143,7 @@ def checked_output(transform, images, likelihood):
     except Exception as error:
         raise ValueError(
             f"Expected the transform {name} to take uint8 images of {list(images.shape[1:])}, any "
-            f"number of them, also in a graph. Received: {type(error).__name__}: {error}. "
+            f"number of them, also in a graph. Received: {type(error).__name__}: {str(error).rstrip('.')}. "
             "Write it in keras.ops or TensorFlow."
         ) from error
     shape = [height, width, likelihood.num_channels]
