@@ -369,9 +369,13 @@ class Factor(keras.Model):
                 )
             return images
         auxiliary = self._check_auxiliary(auxiliary)
-        batch, height, width = images.shape[:3]
-        channels = self.auxiliary_likelihood.num_channels
-        expected = (batch, height // self.auxiliary_ratio, width // self.auxiliary_ratio, channels)
+        (batch, height, width), ratio = images.shape[:3], self.auxiliary_ratio
+        if height % ratio or width % ratio:
+            raise ValueError(
+                f"Expected images with sides that are multiples of {ratio}, so many times those of their "
+                f"auxiliary images. Received: {height} x {width}. Choose another image size."
+            )
+        expected = (batch, height // ratio, width // ratio, self.auxiliary_likelihood.num_channels)
         if tuple(auxiliary.shape) != expected:
             raise ValueError(
                 f"Expected auxiliary images of shape {list(expected)} beside images of shape "

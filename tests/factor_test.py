@@ -151,6 +151,15 @@ class WrongInputsTest(tf.test.TestCase):
         self.assertRefused(message.format(4, 2), image_factor(), IMAGES, GRAYS[:, :2])
         self.assertRefused(message.format(3, 4), image_factor(), IMAGES, GRAYS[:3])
 
+    def test_sides_that_the_ratio_does_not_divide(self):
+        flat = pa.networks.topology.flat(1)
+        mixture = pa.likelihoods.LogisticMixture(1)
+        network = pa.networks.PixelCNN(flat, 3, mixture.num_params)
+        double = pa.networks.Embedding(pa.networks.topology.super_resolution(1, 1), 3)
+        factor = pa.Factor(mixture, network, double, mixture)
+        images = np.zeros([1, 5, 4, 3], np.uint8)
+        self.assertRefused("multiples of 2.* Received: 5 x 4", factor, images, images[:, :2, :2])
+
     def test_method(self):
         with self.assertRaisesRegex(ValueError, "method='fast'"):
             gray_factor().params(GRAYS, method="fast")
