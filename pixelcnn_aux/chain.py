@@ -297,7 +297,8 @@ class AuxiliaryModel(serialization.Configured):
           ValueError: for seeds of another shape or dtype, an image given or known or a mask that does not
             fit, an unknown mode or method, where a factor is not trained yet, where an image given
             contradicts pixels that are known: the place is named; or for known pixels of a model that
-            cannot be held to them: a factor below an exact one has a likelihood without bounds.
+            cannot be held to them: a factor below an exact one has a likelihood without bounds, or the sum
+            of an exact one is not `dense`.
         """
         backend.require_tensorflow("sampling")
         from pixelcnn_aux import drawing  # here, since it needs TensorFlow and nothing above does

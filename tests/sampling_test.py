@@ -278,7 +278,8 @@ class WrongArgumentsTest(tf.test.TestCase):
         self.assertRefused(r"seeds as int32.*Received: int32 \[3, 1\]", SEEDS[:, :1])
 
     def test_mode(self):
-        self.assertRefused("'sample', 'map'.*mode='argmax'", mode="argmax")
+        for seeds in (SEEDS, SEEDS[:0]):
+            self.assertRefused("'sample', 'map'.*mode='argmax'", seeds, mode="argmax")
 
     def test_method(self):
         self.assertRefused("method='fast'", method="fast")
