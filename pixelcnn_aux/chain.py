@@ -187,7 +187,7 @@ class AuxiliaryModel(serialization.Configured):
           images: uint8 [B, H, W, C], full images.
 
         Returns:
-          dict, name -> float32 [B], in nats.
+          dict, name -> float [B] of the model's dtype, in nats.
 
         Raises:
           ValueError: as `log_prob`.
@@ -208,7 +208,7 @@ class AuxiliaryModel(serialization.Configured):
           images: uint8 [B, H, W, C].
 
         Returns:
-          float32 [B], in nats.
+          float [B] of the model's dtype, in nats.
 
         Raises:
           ValueError: for images of another dtype or shape, or where a factor is not trained yet.
@@ -222,8 +222,8 @@ class AuxiliaryModel(serialization.Configured):
           images: uint8 [B, H, W, C].
 
         Returns:
-          dict, factor name -> float32 [B], and "total", their sum. Every entry is divided by H * W * C of
-          the full image, auxiliary factors' too: so the entries add up (section 4.1).
+          dict, factor name -> float [B] of the model's dtype, and "total", their sum. Every entry is divided
+          by H * W * C of the full image, auxiliary factors' too: so the entries add up (section 4.1).
 
         Raises:
           ValueError: as `log_prob`.

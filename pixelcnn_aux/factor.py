@@ -398,7 +398,9 @@ class Factor(keras.Model):
         return auxiliary
 
     def features(self, auxiliary):
-        """f_w(x_hat): uint8 [B, h, w, c] -> list of float32 [B, h_k, w_k, F], finest first.
+        """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h_k, w_k, F], finest first.
+
+        They are of the dtype that the model computes in.
 
         Raises ValueError for images of another dtype, shape or range.
         """
@@ -420,7 +422,7 @@ class Factor(keras.Model):
             rounding. The latter is TensorFlow's.
 
         Returns:
-          float32 [B, H, W, P].
+          float [B, H, W, P] of the model's dtype.
 
         Raises:
           ValueError: for images of another dtype, shape or range, or another method.
@@ -435,7 +437,7 @@ class Factor(keras.Model):
         return self.sampler.forced_params(self._evaluate("_features", auxiliary), images, auxiliary)
 
     def log_prob(self, images, auxiliary=None):
-        """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float32 [B].
+        """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float [B] of the model's dtype.
 
         If `exact`, -inf for images that contradict x_hat.
 
@@ -444,9 +446,9 @@ class Factor(keras.Model):
         return self._evaluate("_log_prob", self.inputs(images, auxiliary))
 
     def pixel_log_prob(self, images, auxiliary=None):
-        """log p(pixel | the pixels before it, x_hat) in nats: float32 [B, H, W], which add up to `log_prob`.
+        """log p(pixel | the pixels before it, x_hat) in nats: float [B, H, W], which add up to `log_prob`.
 
-        Takes and raises what `log_prob` does.
+        Takes and raises what `log_prob` does, and is of the same dtype.
         """
         return self._evaluate("_pixel_log_prob", self.inputs(images, auxiliary))
 
@@ -457,7 +459,7 @@ class Factor(keras.Model):
           images, auxiliary: as for `log_prob`.
 
         Returns:
-          float32 [B] twice, in nats. They are the same where the factor is not exact.
+          float [B] of the model's dtype twice, in nats. They are the same where the factor is not exact.
 
         Raises:
           ValueError: as `log_prob`.
