@@ -187,7 +187,7 @@ class AuxiliaryModel(serialization.Configured):
           images: uint8 [B, H, W, C], full images.
 
         Returns:
-          dict, name -> float32 [B], in nats.
+          dict, name -> float [B] of the model's dtype, in nats.
 
         Raises:
           ValueError: as `log_prob`.
@@ -208,7 +208,7 @@ class AuxiliaryModel(serialization.Configured):
           images: uint8 [B, H, W, C].
 
         Returns:
-          float32 [B], in nats.
+          float [B] of the model's dtype, in nats.
 
         Raises:
           ValueError: for images of another dtype or shape, or where a factor is not trained yet.
@@ -222,8 +222,8 @@ class AuxiliaryModel(serialization.Configured):
           images: uint8 [B, H, W, C].
 
         Returns:
-          dict, factor name -> float32 [B], and "total", their sum. Every entry is divided by H * W * C of
-          the full image, auxiliary factors' too: so the entries add up (section 4.1).
+          dict, factor name -> float [B] of the model's dtype, and "total", their sum. Every entry is divided
+          by H * W * C of the full image, auxiliary factors' too: so the entries add up (section 4.1).
 
         Raises:
           ValueError: as `log_prob`.
@@ -297,7 +297,8 @@ class AuxiliaryModel(serialization.Configured):
           ValueError: for seeds of another shape or dtype, an image given or known or a mask that does not
             fit, an unknown mode or method, where a factor is not trained yet, where an image given
             contradicts pixels that are known: the place is named; or for known pixels of a model that
-            cannot be held to them: a factor below an exact one has a likelihood without bounds.
+            cannot be held to them: a factor below an exact one has a likelihood without bounds, or the sum
+            of an exact one is not `dense`.
         """
         backend.require_tensorflow("sampling")
         from pixelcnn_aux import drawing  # here, since it needs TensorFlow and nothing above does
@@ -314,9 +315,13 @@ def known_sum(transform, likelihood, exact):
       transform: `auxiliary.Transform`, which gives its auxiliary images.
       likelihood: `Likelihood` of its images. It needs the sum if it is centered.
       exact: bool, whether to rule out what contradicts the sum, if the likelihood can.
+
+    Raises:
+      ValueError: for a transform whose sum is of other values than its images.
     """
     exact = exact and likelihood.bounded_noise_size is not None
-    fixed_sum = transform.fixed_sum(likelihood.num_values) if exact or likelihood.centered else None
+    known = exact or likelihood.centered
+    fixed_sum = checks.declared_sum(transform, likelihood) if known else None
     return fixed_sum and fixed_sum.with_exact(exact)
 
 

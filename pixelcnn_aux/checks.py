@@ -57,6 +57,21 @@ def declared(transform, likelihood):
     return channels, num_values
 
 
+def declared_sum(transform, likelihood):
+    """The `FixedSum` that a transform declares of images with this likelihood; None for none.
+
+    Raises ValueError, which names the transform, for a sum of other values.
+    """
+    fixed_sum = transform.fixed_sum(likelihood.num_values)
+    if fixed_sum is not None and fixed_sum.num_values != likelihood.num_values:
+        raise ValueError(
+            f"Expected the fixed sum of {type(transform).__name__} to be of {likelihood.num_values} values. "
+            f"Received: num_values={fixed_sum.num_values}. Build it with the num_values that `fixed_sum` is "
+            "given."
+        )
+    return fixed_sum
+
+
 def check_link(transform, factor, below):
     """Raises ValueError where a factor cannot take the auxiliary image that another factor models.
 
@@ -96,7 +111,7 @@ def check_known_sum(transform, factor):
     """Raises ValueError where a factor knows another sum than the transform of its auxiliary image fixes."""
     if factor.fixed_sum is None:
         return
-    declared = transform.fixed_sum(factor.likelihood.num_values)
+    declared = declared_sum(transform, factor.likelihood)
     knows, declared = (
         None if fixed_sum is None else fixed_sum.with_exact(True).get_config()
         for fixed_sum in (factor.fixed_sum, declared)
@@ -118,8 +133,8 @@ def checked_output(transform, images, likelihood):
             "what it declares, or what it gives."
         )
 
+    height, width = transform.size(tuple(images.shape[1:3]))  # says itself which sizes it takes
     try:
-        height, width = transform.size(tuple(images.shape[1:3]))
         result = ops.convert_to_tensor(transform(images))
         masks = np.zeros((2, *images.shape[1:3], 1), np.uint8)
         masks[1] = 1
@@ -128,7 +143,7 @@ def checked_output(transform, images, likelihood):
     except Exception as error:
         raise ValueError(
             f"Expected the transform {name} to take uint8 images of {list(images.shape[1:])}, any "
-            f"number of them, also in a graph. Received: {type(error).__name__}: {error}. "
+            f"number of them, also in a graph. Received: {type(error).__name__}: {str(error).rstrip('.')}. "
             "Write it in keras.ops or TensorFlow."
         ) from error
     shape = [height, width, likelihood.num_channels]
@@ -158,7 +173,7 @@ def check_fixed_sum(transform, images, auxiliary, likelihood, below):
       auxiliary: uint8 [B, h, w, c], what the transform gives of them.
       likelihood, below: `Likelihood` of the images, and of the auxiliary images.
     """
-    fixed_sum = transform.fixed_sum(likelihood.num_values)
+    fixed_sum = declared_sum(transform, likelihood)
     if fixed_sum is None:
         return
 

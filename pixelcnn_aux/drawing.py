@@ -8,6 +8,7 @@ import tensorflow as tf
 from pixelcnn_aux import progress, sampling
 from pixelcnn_aux.auxiliary import check_images
 from pixelcnn_aux.factor import check_method
+from pixelcnn_aux.likelihoods.base import check_mode
 
 # So many pixels of full images are drawn at once, since the embedding is evaluated on whole images: 128
 # images of 32 x 32.
@@ -17,6 +18,7 @@ MAX_PIXELS = 2**17
 def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile):
     """`AuxiliaryModel.sample`: checks its arguments, and draws in batches that fit in memory."""
     check_method(method)
+    check_mode(mode)
     seeds = tf.convert_to_tensor(seeds)
     if seeds.dtype != tf.int32 or seeds.shape[1:] != [2]:
         raise ValueError(

@@ -110,6 +110,11 @@ class Factor(keras.Model):
             )
         for one in filter(None, (likelihood, auxiliary_likelihood)):
             one.check_declared()
+        if fixed_sum is not None and likelihood.bounded_noise_size is None:
+            raise ValueError(
+                "Expected a likelihood that has bounds, within which a fixed_sum holds pixels. Received: "
+                f"{type(likelihood).__name__}. Give it bounds (likelihoods.Likelihood), or no fixed_sum."
+            )
         self.likelihood = likelihood
         self.fixed_sum = fixed_sum
         self.network = network
@@ -138,11 +143,10 @@ class Factor(keras.Model):
         fits = found[:2] == expected and fixed_sum.num_channels in (None, channels)
         if not fits or self.auxiliary_likelihood.num_channels != told:
             raise ValueError(
-                "Expected a fixed_sum over blocks of side {}, of {} values, within each of {} channels or "
-                "over all of them, that tells as many as x_hat has. Received: one over blocks of side {}, of "
-                "{} values, over {} channels. Give the transform's.".format(
-                    *expected, channels, *found
-                )
+                "Expected the factor {!r} to know a fixed_sum over blocks of side {}, of {} values, within "
+                "each of {} channels or over all of them, that tells as many as x_hat has. Received: one "
+                "over blocks of side {}, of {} values, over {} channels. Give what the transform of x to "
+                "x_hat declares.".format(self.name, *expected, channels, *found)
             )
 
     def num_parameters(self):
@@ -250,7 +254,7 @@ class Factor(keras.Model):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         images = x if self.embedding is None else x[0]
         known = (images, *self._known(self.fixed_sum, x).values())
-        return BitsPerDim(self.likelihood)(known, y_pred, sample_weight)
+        return BitsPerDim(self.likelihood, self.variable_dtype)(known, y_pred, sample_weight)
 
     @property
     def exact(self):
@@ -365,9 +369,13 @@ class Factor(keras.Model):
                 )
             return images
         auxiliary = self._check_auxiliary(auxiliary)
-        batch, height, width = images.shape[:3]
-        channels = self.auxiliary_likelihood.num_channels
-        expected = (batch, height // self.auxiliary_ratio, width // self.auxiliary_ratio, channels)
+        (batch, height, width), ratio = images.shape[:3], self.auxiliary_ratio
+        if height % ratio or width % ratio:
+            raise ValueError(
+                f"Expected images with sides that are multiples of {ratio}, so many times those of their "
+                f"auxiliary images. Received: {height} x {width}. Choose another image size."
+            )
+        expected = (batch, height // ratio, width // ratio, self.auxiliary_likelihood.num_channels)
         if tuple(auxiliary.shape) != expected:
             raise ValueError(
                 f"Expected auxiliary images of shape {list(expected)} beside images of shape "
@@ -390,7 +398,9 @@ class Factor(keras.Model):
         return auxiliary
 
     def features(self, auxiliary):
-        """f_w(x_hat): uint8 [B, h, w, c] -> list of float32 [B, h_k, w_k, F], finest first.
+        """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h_k, w_k, F], finest first.
+
+        They are of the dtype that the model computes in.
 
         Raises ValueError for images of another dtype, shape or range.
         """
@@ -412,7 +422,7 @@ class Factor(keras.Model):
             rounding. The latter is TensorFlow's.
 
         Returns:
-          float32 [B, H, W, P].
+          float [B, H, W, P] of the model's dtype.
 
         Raises:
           ValueError: for images of another dtype, shape or range, or another method.
@@ -427,7 +437,7 @@ class Factor(keras.Model):
         return self.sampler.forced_params(self._evaluate("_features", auxiliary), images, auxiliary)
 
     def log_prob(self, images, auxiliary=None):
-        """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float32 [B].
+        """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float [B] of the model's dtype.
 
         If `exact`, -inf for images that contradict x_hat.
 
@@ -436,9 +446,9 @@ class Factor(keras.Model):
         return self._evaluate("_log_prob", self.inputs(images, auxiliary))
 
     def pixel_log_prob(self, images, auxiliary=None):
-        """log p(pixel | the pixels before it, x_hat) in nats: float32 [B, H, W], which add up to `log_prob`.
+        """log p(pixel | the pixels before it, x_hat) in nats: float [B, H, W], which add up to `log_prob`.
 
-        Takes and raises what `log_prob` does.
+        Takes and raises what `log_prob` does, and is of the same dtype.
         """
         return self._evaluate("_pixel_log_prob", self.inputs(images, auxiliary))
 
@@ -449,7 +459,7 @@ class Factor(keras.Model):
           images, auxiliary: as for `log_prob`.
 
         Returns:
-          float32 [B] twice, in nats. They are the same where the factor is not exact.
+          float [B] of the model's dtype twice, in nats. They are the same where the factor is not exact.
 
         Raises:
           ValueError: as `log_prob`.
@@ -467,10 +477,15 @@ class Factor(keras.Model):
 
 
 class BitsPerDim(keras.losses.Loss):
-    """`Likelihood.bits_per_dim` of images and, if anything, what is known about them."""
+    """`Likelihood.bits_per_dim` of images and, if anything, what is known about them.
 
-    def __init__(self, likelihood):
-        super().__init__()
+    Args:
+      likelihood: `Likelihood`.
+      dtype: str, that of the parameters, in which it is computed.
+    """
+
+    def __init__(self, likelihood, dtype):
+        super().__init__(dtype=dtype)
         self._likelihood = likelihood
 
     def call(self, known, params):

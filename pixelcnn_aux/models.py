@@ -119,9 +119,9 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
 
 
 def _centered(likelihood, transform):
-    """The likelihood, centered if it is a mixture and the transform tells where."""
-    mixture = type(likelihood) is likelihoods.LogisticMixture
-    fixed_sum = transform.fixed_sum(likelihood.num_values) if mixture else None
+    """The likelihood, centered if it is a mixture that is not and the transform tells where."""
+    mixture = type(likelihood) is likelihoods.LogisticMixture and not likelihood.centered
+    fixed_sum = checks.declared_sum(transform, likelihood) if mixture else None
     if fixed_sum is None:
         return likelihood
     return likelihoods.LogisticMixture(likelihood.num_components, True, fixed_sum.spread)

@@ -37,6 +37,9 @@ def noise(factor, seeds, position, size, mode="sample", bounded=False):
 
 @tf.function(reduce_retracing=True, autograph=False)
 def _uniforms(seeds, position, shape, dtype):
+    # What a seed is folded to is of the position's dtype: in 32 bits, many seeds would share one.
+    position = tf.cast(position, tf.int64)
+
     def of_image(seed):
         seed = tf.random.fold_in(seed, position, alg="philox")
         return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")

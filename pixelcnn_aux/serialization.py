@@ -10,6 +10,7 @@ import functools
 import inspect
 
 import keras
+import numpy as np
 
 from pixelcnn_aux import arguments
 
@@ -39,7 +40,8 @@ def serialize(part):
     Of what Keras writes it has what rebuilds the part: not the module, which may be another one the next
     time, nor what the part was built for or compiled with.
 
-    Raises ValueError for an object of a class that is not registered.
+    Raises ValueError for an object of a class that is not registered, or whose `get_config` gives what would
+    not come back as it was.
     """
     if part is None:
         return None
@@ -47,8 +49,29 @@ def serialize(part):
     name = keras.saving.get_registered_name(cls)
     if keras.saving.get_registered_object(name) is not cls:
         raise ValueError(_not_registered(cls.__name__))
-    config = keras.saving.serialize_keras_object(part.get_config())
+    config = part.get_config()
+    for key, value in config.items():
+        if not _is_plain(value):
+            raise ValueError(
+                f"Expected {cls.__name__}.get_config() to give None, truth values, numbers, strings, or "
+                f"lists, tuples and dicts of them. Received: {key}={arguments.shown(value)}. Write it as "
+                "such, an array by its method tolist()."
+            )
+    config = keras.saving.serialize_keras_object(config)
     return {"class_name": cls.__name__, "config": config, "registered_name": name}
+
+
+def _is_plain(value):
+    """Whether a value is one that JSON can hold and `deserialize` gives back: no array, for one.
+
+    Descriptions of parts and of Keras's dtype policies are.
+    """
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(x) for key, x in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    numbers = (int, float, np.bool_, np.integer, np.floating)
+    return value is None or isinstance(value, (str, *numbers))
 
 
 def deserialize(description, kind):

@@ -136,9 +136,9 @@ class TransformsOfAChainTest(tf.test.TestCase):
 
     def test_one_that_raises(self):
         def call(self, images):
-            raise RuntimeError("no such color")
+            raise RuntimeError("no such color.")
 
-        message = r"Altered to take uint8 images of \[4, 4, 3\].*RuntimeError: no such color"
+        message = r"Altered to take .* of \[4, 4, 3\].*RuntimeError: no such color\. Write it"
         self.assertRefused(message, altered(__call__=call))
 
     def test_one_that_works_eagerly_alone(self):
@@ -177,7 +177,10 @@ class TransformsOfAChainTest(tf.test.TestCase):
             self.assertRefused(f"Altered .*{message}", altered(known=known))
 
     def test_odd_sides(self):
-        self.assertRefused("multiples of 2, .* Received: 4 x 5", altered(ratio=2), 2, (4, 5))
+        message = (
+            "^Expected sides .*multiples of 2, .* Received: 4 x 5. Choose another image size.$"
+        )
+        self.assertRefused(message, altered(ratio=2), 2, (4, 5))
 
     def test_what_is_no_transform(self):
         message = "objects of class auxiliary.Transform. Received: <class"
@@ -287,6 +290,13 @@ class DerivedLikelihoodsTest(tf.test.TestCase):
         mixture, colors = pa.likelihoods.LogisticMixture(2), pa.likelihoods.Categorical(8, 3)
         transforms = [Posterized(), pa.auxiliary.HalfResolution()]
         self.assertLikelihoods([mixture, colors, colors], transforms, [None, ups(1), FLAT])
+
+    def test_one_that_a_transform_has_centered_keeps_its_unit(self):
+        fine = pa.likelihoods.LogisticMixture(2, True, 3.0)
+        half = altered(pa.auxiliary.HalfResolution, likelihood=lambda self: fine)
+        last, grays = pa.likelihoods.LogisticMixture(2, True, 8.0), pa.likelihoods.Categorical(16)
+        transforms = [half, pa.auxiliary.Grayscale()]
+        self.assertLikelihoods([last, fine, grays], transforms, [None, FLAT, ups(1)])
 
     def test_one_that_a_transform_names(self):
         centered = pa.likelihoods.LogisticMixture(2, True, 8.0)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from tests import helpers
+from tests import custom, helpers
 
 IMAGES = helpers.pictures(4)
 GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
@@ -151,6 +151,15 @@ class WrongInputsTest(tf.test.TestCase):
         self.assertRefused(message.format(4, 2), image_factor(), IMAGES, GRAYS[:, :2])
         self.assertRefused(message.format(3, 4), image_factor(), IMAGES, GRAYS[:3])
 
+    def test_sides_that_the_ratio_does_not_divide(self):
+        flat = pa.networks.topology.flat(1)
+        mixture = pa.likelihoods.LogisticMixture(1)
+        network = pa.networks.PixelCNN(flat, 3, mixture.num_params)
+        double = pa.networks.Embedding(pa.networks.topology.super_resolution(1, 1), 3)
+        factor = pa.Factor(mixture, network, double, mixture)
+        images = np.zeros([1, 5, 4, 3], np.uint8)
+        self.assertRefused("multiples of 2.* Received: 5 x 4", factor, images, images[:, :2, :2])
+
     def test_method(self):
         with self.assertRaisesRegex(ValueError, "method='fast'"):
             gray_factor().params(GRAYS, method="fast")
@@ -163,6 +172,18 @@ class WrongInputsTest(tf.test.TestCase):
             pa.Factor(
                 factor.likelihood, factor.network, auxiliary_likelihood=factor.auxiliary_likelihood
             )
+
+    def test_a_fixed_sum_of_a_likelihood_without_bounds(self):
+        network = pa.networks.PixelCNN(pa.networks.topology.flat(1), 3, 1)
+        embedding = pa.networks.Embedding(pa.networks.topology.flat(1), 3)
+        coin = custom.Coin()
+        for exact in (False, True):
+            fixed_sum = pa.sums.FixedSum([[1]], step=1, num_values=2, exact=exact)
+            with self.assertRaisesRegex(ValueError, "a likelihood that has bounds.*Received: Coin"):
+                pa.Factor(coin, network, embedding, coin, fixed_sum)
+        coin.centered, coin.unit = True, 1.0
+        with self.assertRaisesRegex(ValueError, "Coin to have bounds, since it is centered"):
+            pa.Factor(coin, network, embedding, coin, fixed_sum)
 
 
 if __name__ == "__main__":

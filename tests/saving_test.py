@@ -295,6 +295,37 @@ class NotRegisteredTest(tf.test.TestCase):
             serialization.serialize(Coin())
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Noted(pa.auxiliary.Transform):
+    """A transform with an argument that may be anything."""
+
+    def __init__(self, note):
+        self.note = note
+
+    def __call__(self, images):
+        return images
+
+    def get_config(self):
+        return {"note": self.note}
+
+
+class ConfigTest(tf.test.TestCase):
+    def test_what_is_plain_comes_back(self):
+        for note in (None, True, 3, 0.5, "a", [1, [2]], {"a": {"b": [None]}}):
+            description = json.loads(json.dumps(serialization.serialize(Noted(note))))
+            self.assertEqual(serialization.deserialize(description, Noted).note, note)
+        for note, plain in ((np.int64(3), 3), (np.float32(0.5), 0.5), (np.bool_(True), True)):
+            description = json.loads(json.dumps(serialization.serialize(Noted((note,)))))
+            self.assertEqual(serialization.deserialize(description, Noted).note, [plain])
+
+    def test_what_would_not_come_back_is_refused(self):
+        for note in (np.ones(2), b"a", tf.constant(1.0), 1j, {3: 4}, custom.Coin(), len):
+            for inside in (note, [note], {"a": (note,)}):
+                message = r"Noted.get_config\(\) to give .*Received: note=.*tolist"
+                with self.assertRaisesRegex(ValueError, message):
+                    serialization.serialize(Noted(inside))
+
+
 class PartsTest(tf.test.TestCase, parameterized.TestCase):
     """Keras's own functions save and build what is registered, by itself."""
 

@@ -12,6 +12,7 @@ from absl.testing import parameterized
 import pixelcnn_aux as pa
 from pixelcnn_aux import checks, likelihoods
 from pixelcnn_aux.sums import FixedSum
+from tests import helpers
 from tests.helpers import chi_square_p_value
 from tests.likelihoods.helpers import NUM_DRAWS, random_params
 
@@ -389,6 +390,21 @@ class CheckTest(tf.test.TestCase, parameterized.TestCase):
             with self.assertRaisesRegex(ValueError, error):
                 self.check(transform)
 
+    def test_a_sum_of_other_values_than_the_image_has_is_refused(self):
+        forgetful = declaring_for_256(HALVES)
+        network = {"topology": pa.networks.topology.flat(1), "filters": 3}
+        double = {**network, "topology": pa.networks.topology.super_resolution(1, 1)}
+        chain = ([pa.auxiliary.Grayscale(), forgetful], (4, 4), network, [None, double, network])
+        message = "DeclaresFor256 to be of 16 values. Received: num_values=256"
+        for exact in (False, True):
+            with self.assertRaisesRegex(ValueError, message):
+                pa.chain(*chain, exact=exact)
+        factor = helpers.tiny_model(exact=True).factors["image"]
+        with self.assertRaisesRegex(
+            ValueError, "the factor 'image' to know a fixed_sum .*of 8 val"
+        ):
+            factor.with_fixed_sum(FixedSum([[[299, 587, 114]]], step=16_000, num_values=8))
+
     def test_windows_that_no_value_reaches_are_refused(self):
         FixedSum([[[16, 4, 1]]], step=1, num_values=4)
         for weights, step, needed in (([16, 4, 1], 1, 6), ([1, 1, 5], 4, 5)):
@@ -402,6 +418,14 @@ class CheckTest(tf.test.TestCase, parameterized.TestCase):
         for weights in ([1, 2], [[1, 2]], [], 3):
             with self.assertRaisesRegex(ValueError, "weights of shape .ratio, ratio.*Received"):
                 FixedSum(weights, step=4)
+
+
+def declaring_for_256(transform):
+    class DeclaresFor256(type(transform)):
+        def fixed_sum(self, num_values):
+            return super().fixed_sum(256)
+
+    return DeclaresFor256(**transform.get_config())
 
 
 def declaring_none():

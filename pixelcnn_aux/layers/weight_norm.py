@@ -228,15 +228,21 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
     Args:
       filters, kernel_size, init_scale: as for `WeightNormConv2D`; both sides of the kernel are at
         least 2.
+      strides: int, 2.
     """
 
     kernel_output_axis = -2
 
     def __init__(self, filters, kernel_size, strides=2, init_scale=1.0, **kwargs):
-        super().__init__(filters, kernel_size, strides, init_scale, **kwargs)
-        if min(self.kernel_size) < self.strides:
+        if strides != 2:
             raise ValueError(
-                f"Expected a kernel of at least {strides} x {strides}, so that every output pixel "
+                "Expected strides of 2, which double the sides. "
+                f"Received: strides={arguments.shown(strides)}. Leave them out."
+            )
+        super().__init__(filters, kernel_size, strides, init_scale, **kwargs)
+        if min(self.kernel_size) < 2:
+            raise ValueError(
+                "Expected a kernel of at least 2 x 2, so that every output pixel "
                 f"gets a tap. Received: kernel_size={kernel_size}. Choose a larger kernel."
             )
 

@@ -17,8 +17,8 @@ class Likelihood(Configured):
 
     A subclass defines `_log_prob`, `_noise` and `_draw`, in `keras.ops`, and the attributes. One that has
     bounds, intervals that its values are known to lie in, also defines `_bounded_log_prob`, finite outside
-    them too, `_bounded_noise` and `_bounded_draw`. One of several channels whose images are to be compressed
-    also defines `_value_log_probs`.
+    them too, `_bounded_noise` and `_bounded_draw`. One of several channels, or that is centered, also defines
+    `_value_log_probs` if its images are to be compressed.
 
     Attributes:
       num_channels: int, of the images it models.
@@ -26,7 +26,8 @@ class Likelihood(Configured):
       num_params: int, the channels that a network has to put out.
       noise_size: int, the numbers that a draw of a pixel consumes.
       bounded_noise_size: int, those of a draw within bounds; None where it has no bounds.
-      centered: bool, whether its parameters say how a value differs from a center, which has to be given.
+      centered: bool, whether its parameters say how a value differs from a center, which has to be given. One
+        that is centered has bounds.
       unit: float, only of one that is centered: about how far values are from their centers.
     """
 
@@ -34,7 +35,7 @@ class Likelihood(Configured):
     centered = False
 
     def check_declared(self):
-        """Raises ValueError where the attributes are of other types, or out of range."""
+        """Raises ValueError where the attributes are of other types, out of range, or do not fit."""
         per_pixel = arguments.MAX_PER_PIXEL
         for attribute, least, most in (
             ("num_channels", 1, 256),
@@ -50,6 +51,12 @@ class Likelihood(Configured):
             arguments.whole(name, self.bounded_noise_size, 1, 256 * per_pixel)
         if self.centered:
             arguments.positive(f"{type(self).__name__}.unit", getattr(self, "unit", None), 256)
+            if self.bounded_noise_size is None:
+                raise ValueError(
+                    f"Expected {type(self).__name__} to have bounds, since it is centered. Received: "
+                    "bounded_noise_size=None. Define that, _bounded_log_prob, _bounded_noise and "
+                    "_bounded_draw."
+                )
 
     def log_prob(self, params, images, low=None, high=None, center=None):
         """Log-probability of each pixel, all its channels together.
@@ -70,6 +77,7 @@ class Likelihood(Configured):
         Raises:
           ValueError: if a channel count is not this likelihood's, the leading shapes differ, or a centered
             likelihood is given no center.
+          NotImplementedError: for `low` or `high` of a likelihood that has no bounds.
         """
         params, images = ops.convert_to_tensor(params), ops.convert_to_tensor(images)
         _check_shapes(params, self.num_params, images, self.num_channels, "images")
@@ -116,14 +124,14 @@ class Likelihood(Configured):
 
     def _value_log_probs(self, params, channel, earlier, centers):
         """As `value_log_probs`, without an interval, up to a constant."""
-        if self.num_channels > 1:
+        if self.num_channels > 1 or self.centered:
             raise NotImplementedError(
                 "Expected a likelihood that tells the probabilities of a channel's values. Received: "
                 f"{type(self).__name__}. Define _value_log_probs."
             )
         every = ops.arange(self.num_values)[:, None]  # [V, 1]
         params = ops.repeat(params[..., None, :], self.num_values, axis=-2)
-        return self._log_prob(params, ops.broadcast_to(every, (*params.shape[:-1], 1)))
+        return self._log_prob(params, ops.broadcast_to(every, (*ops.shape(params)[:-1], 1)))
 
     def _interval(self, low, high):
         """(low, high) cut to the values that there are, and never empty, which would have no logarithm."""
@@ -157,7 +165,7 @@ class Likelihood(Configured):
           and W, divided by `num_channels`.
 
         Raises:
-          ValueError: as `log_prob`.
+          ValueError, NotImplementedError: as `log_prob`.
         """
         nats = -self.log_prob(params, images, low, high, center)
         nats_per_pixel = ops.mean(nats, axis=tuple(range(1, len(nats.shape))))
@@ -177,11 +185,9 @@ class Likelihood(Configured):
 
         Raises:
           ValueError: if `mode` is unknown.
+          NotImplementedError: if `bounded`, of a likelihood that has no bounds.
         """
-        if mode not in MODES:
-            raise ValueError(
-                f"Expected `mode` to be one of {MODES}. Received: mode={mode!r}. Choose one of them."
-            )
+        check_mode(mode)
         uniforms = _open(uniforms)
         if not bounded:
             return self._noise(uniforms, mode)
@@ -208,6 +214,7 @@ class Likelihood(Configured):
         Raises:
           ValueError: if a channel count is wrong, the leading shapes differ, or a centered likelihood is
             given no bounds.
+          NotImplementedError: for `bounds` of a likelihood that has none.
         """
         params = ops.convert_to_tensor(params)
         noise = ops.convert_to_tensor(noise, params.dtype)
@@ -220,6 +227,14 @@ class Likelihood(Configured):
         _check_shapes(params, self.num_params, noise, self.bounded_noise_size, "noise")
 
         return self._bounded_draw(params, noise, log_scale_shift, bounds)
+
+
+def check_mode(mode):
+    """Raises ValueError for a mode of drawing that there is not."""
+    if mode not in MODES:
+        raise ValueError(
+            f"Expected `mode` to be one of {MODES}. Received: mode={mode!r}. Choose one of them."
+        )
 
 
 def _open(uniforms):

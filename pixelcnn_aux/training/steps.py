@@ -1,9 +1,9 @@
 """One training step, compiled whole: on all replicas of a TensorFlow strategy, or by XLA under JAX.
 
 A step takes full images, uint8 [B, H, W, C]: the auxiliary images are computed inside it. It returns the mean
-bits per dimension of the batch and the norm of their gradient with respect to all weights: scalars on the
-device, which are not waited for. The norm is the same however many replicas and parts take the batch, and NaN
-where float16 overflowed and the weights stay as they are.
+bits per dimension of the batch and the norm of their gradient with respect to all weights: scalars of the
+weights' dtype on the device, which are not waited for. The norm is the same however many replicas and parts
+take the batch, and NaN where float16 overflowed and the weights stay as they are.
 """
 
 import contextlib
@@ -66,7 +66,7 @@ class _TensorFlowStep(_Step):
         super().__init__(*args)
         self.weights = [weight.value for weight in self.factor.trainable_variables]
         with self.strategy.scope():
-            self._squares = tf.Variable(0.0, trainable=False)
+            self._squares = tf.Variable(tf.zeros([], self.factor.variable_dtype), trainable=False)
         # The optimizer sees gradients that are summed over the replicas: that is not done again for the norm.
         getattr(self.optimizer, "inner_optimizer", self.optimizer).observe = self._add_squares
         self._all_replicas = tf.function(self._on_all_replicas, autograph=False)
@@ -95,7 +95,7 @@ class _TensorFlowStep(_Step):
         return loss, tf.where(taken, tf.sqrt(self._squares), np.nan)
 
     def _add_squares(self, gradient):
-        self._squares.assign_add(2.0 * tf.cast(tf.nn.l2_loss(gradient), tf.float32))
+        self._squares.assign_add(2.0 * tf.nn.l2_loss(gradient))
 
     def _on_a_replica(self, parts):
         if self.accumulate == 1:
@@ -107,7 +107,7 @@ class _TensorFlowStep(_Step):
                 loss, gradients = self._loss_and_gradients(parts[index])
                 return index + 1, *(x + y for x, y in zip(sums, (loss, *gradients)))
 
-            zeros = [tf.zeros([]), *map(tf.zeros_like, self.weights)]
+            zeros = [tf.zeros([], self.factor.variable_dtype), *map(tf.zeros_like, self.weights)]
             _, *sums = tf.while_loop(
                 lambda index, *_: index < self.accumulate, add, [0, *zeros], parallel_iterations=1
             )

@@ -115,6 +115,12 @@ class KernelTest(tf.test.TestCase):
                     with self.assertRaisesRegex(ValueError, "at least 2 x 2.*Received"):
                         kind(3, kernel_size)
 
+    def test_transposed_strides_other_than_2_are_an_error(self):
+        for kind in TRANSPOSED:
+            for strides in (1, 3):
+                with self.assertRaisesRegex(ValueError, f"strides of 2.*strides={strides}"):
+                    kind(3, (3, 3), strides)
+
 
 class InitializationFromDataTest(tf.test.TestCase):
     def assertNormalized(self, y, scale):

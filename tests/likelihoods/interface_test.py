@@ -7,6 +7,7 @@ import tensorflow_probability as tfp
 from absl.testing import parameterized
 
 from pixelcnn_aux import likelihoods
+from tests.custom import Coin
 from tests.likelihoods.helpers import random_params
 
 tfd = tfp.distributions
@@ -90,6 +91,21 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
         images = np.ones([2, 3, 4, likelihood.num_channels], np.float32)
         graph = tf.function(likelihood.log_prob, input_signature=spec)
         self.assertAllClose(graph(params, images), likelihood.log_prob(params, images), rtol=1e-6)
+
+    def test_probabilities_of_all_values_of_one_channel(self):
+        """Where no more than `_log_prob` is defined, also in a graph of any number of pixels."""
+        coin, logits = Coin(), np.array([[-1.0], [0.5], [3.0]])
+        spec = [tf.TensorSpec([None, 1], tf.float64), tf.TensorSpec([None], tf.int32)]
+
+        def of_values(params, low):
+            return coin.value_log_probs(params, 0, [], low, low + 1, [])
+
+        graph = tf.function(of_values, input_signature=spec)
+        expected = np.log([1 / (1 + np.exp(logits[:, 0])), 1 / (1 + np.exp(-logits[:, 0]))]).T
+        self.assertAllClose(graph(logits, np.zeros(3, np.int32)), expected, rtol=1e-12)
+        coin.centered = True
+        with self.assertRaisesRegex(NotImplementedError, "Coin. Define _value_log_probs"):
+            of_values(tf.constant(logits), tf.zeros(3, tf.int32))
 
     @both
     def test_config(self, likelihood):

@@ -17,9 +17,10 @@ class GradientNormTest(tf.test.TestCase):
         helpers.randomize(self.factor)
         self.images = helpers.pictures(8)
 
-    def step(self, optimizer):
+    def step(self, optimizer, accumulate=1):
         optimizer.build(self.factor.trainable_variables)
-        return steps.make(self.model, "image", self.factor, optimizer, tf.distribute.get_strategy())
+        strategy = tf.distribute.get_strategy()
+        return steps.make(self.model, "image", self.factor, optimizer, strategy, accumulate)
 
     def bits_and_norm(self):
         """Of the gradient of the mean bits per dimension, by hand."""
@@ -42,9 +43,10 @@ class GradientNormTest(tf.test.TestCase):
         weights = self.factor.get_weights()
         self.factor = self.model.new_factor("image")
         self.factor.set_weights(weights)
-        step = self.step(training.AveragingAdam(1e-2))
-        expected = self.bits_and_norm()
-        self.assertAllClose(step(self.images), expected, rtol=1e-5)
+        for accumulate in (1, 2):
+            step = self.step(training.AveragingAdam(1e-2), accumulate)
+            expected = self.bits_and_norm()
+            self.assertAllClose(step(self.images), expected, rtol=1e-12, atol=0.0)
 
     def test_of_a_scaled_loss_unscaled_and_none_of_a_step_that_is_not_taken(self):
         optimizer = keras.optimizers.LossScaleOptimizer(training.AveragingAdam(1e-2))
