@@ -6,7 +6,7 @@ import zlib
 from pixelcnn_aux import arguments, data, workdir
 from pixelcnn_aux.training import precision
 from pixelcnn_aux.training.run import Run
-from pixelcnn_aux.training.settings import Training, check
+from pixelcnn_aux.training.settings import Training, checked
 from pixelcnn_aux.training.start import starts
 from pixelcnn_aux.training.stopping import Stop
 from pixelcnn_aux.training.strategy import Hosts, default_strategy
@@ -71,7 +71,7 @@ def train(
                 f"Expected a Training for each of {names}. Received: one for each of {list(settings)}. "
                 "Add the others."
             )
-        check(settings[name], hosts)
+    settings = {name: checked(settings[name], hosts) for name in names}
     images, validation_images = map(data.as_images, (images, validation_images))
     for split in (images, validation_images):
         if split.image_size != model.image_size:
