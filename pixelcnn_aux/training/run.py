@@ -62,7 +62,7 @@ class Run:
             "seconds": [self._seconds],
         }
         self.step = 0 if anew else checkpoints.restore(kept, self.kept)
-        hosts.check_agree(self.step)
+        hosts.check_agree(step=self.step, policy=policy)
         self._saved = time.monotonic()
         self._average()
 
