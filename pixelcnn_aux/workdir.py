@@ -99,10 +99,10 @@ def _write_or_agree(file, settings, path, prefix="", defaults=None):
     if isinstance(recorded, dict):
         recorded = {**(defaults or {}), **recorded}
     # A setting without a default that an earlier version did not have yet is as good as None.
-    if differences := _differences(recorded, settings, prefix):
+    if found := differences(recorded, settings, prefix):
         raise ValueError(
             f"Expected a workdir made with the same settings, {path} was made with others. "
-            f"Received: {differences}. "
+            f"Received: {found}. "
             f"Choose another --workdir, or the settings of this one."
         )
 
@@ -112,8 +112,14 @@ def _ours(file):
     return file.name.removeprefix(".").startswith(_CONFIG)
 
 
-def _differences(found, config, prefix, most=5):
-    """The first settings that differ, as "image.epochs: 3 instead of 2, ..."."""
+def differences(found, config, prefix="", most=5):
+    """The first settings that differ, as "image.epochs: 3 instead of 2, ..."; "" where none does.
+
+    Args:
+      found, config: what JSON can hold.
+      prefix: str, before the name of each setting.
+      most: int, how many are shown.
+    """
     before, now = (dict(_leaves(settings)) for settings in (found, config))
     differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     shown = [
