@@ -24,6 +24,7 @@ from pixelcnn_aux import arguments, disk, weight_files
 
 RUNS = pathlib.Path("runs")
 _CONFIG = "config.json"
+_AVERAGE, _BEST = "average.weights.h5", "best.weights.h5"
 _DEEPEST = 64  # several times what a description needs
 
 
@@ -227,14 +228,23 @@ def newest():
     runs = [file.parent for file in RUNS.glob(f"*/{_CONFIG}")]
 
     def last_written(run):
-        return max(file.stat().st_mtime for file in [run / _CONFIG, *run.glob("*/*.weights.h5")])
+        weights = (file for name in (_AVERAGE, _BEST) for file in run.glob(f"*/{name}"))
+        return max(map(_modified, (run / _CONFIG, *weights)))
 
     return max(runs, key=last_written, default=None)
 
 
+def _modified(file):
+    """When a file was written, in seconds; before all others if it is gone by now."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return -math.inf
+
+
 def weights_file(path, factor):
     """Where a factor's averaged weights are: present once training has saved them."""
-    return pathlib.Path(path) / factor / "average.weights.h5"
+    return pathlib.Path(path) / factor / _AVERAGE
 
 
 def training(path, factor):
@@ -244,7 +254,7 @@ def training(path, factor):
 
 def best_weights_file(path, factor):
     """Where the best of a factor's averaged weights are: present once its first epoch is done."""
-    return pathlib.Path(path) / factor / "best.weights.h5"
+    return pathlib.Path(path) / factor / _BEST
 
 
 def count_weights(path, name):

@@ -150,6 +150,17 @@ class NewestTest(tf.test.TestCase):
         self.write(self.runs / "no_run" / "notes.txt", 40)
         self.assertEqual(workdir.newest(), self.runs / "b")
 
+    def test_files_that_are_being_written_or_gone_by_now(self):
+        """What is written aside, under any name of its own, is renamed at any time."""
+        self.write(self.runs / "a" / "config.json", 20)
+        self.write(self.runs / "b" / "config.json", 10)
+        self.write(self.runs / "b" / "image" / "writing.average.weights.h5", 30)
+        self.assertEqual(workdir.newest(), self.runs / "a")
+        (self.runs / "c" / "image").mkdir(parents=True)
+        # As if all files had been there a moment ago.
+        with mock.patch.object(pathlib.Path, "exists", return_value=True):
+            self.assertEqual(workdir.newest(), self.runs / "a")
+
     def test_no_run_at_all(self):
         self.assertIsNone(workdir.newest())
 
