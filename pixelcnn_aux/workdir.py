@@ -345,10 +345,18 @@ def load_weights(path, name, factor, best=False):
     except ValueError as error:
         raise ValueError(
             f"Expected the weights of factor {name!r} in {file}. Received: a file that is damaged or of "
-            f"another network ({error}). Remove it and run training again, which writes it anew from its "
-            "last checkpoint."
+            f"another network ({error}). {_remedy(path, name, best)}"
         ) from error
     return True
+
+
+def _remedy(path, name, best):
+    """What to do about a damaged file of a factor's weights."""
+    if best:
+        return "Load the last ones, without best."
+    if any(checkpoints(path, name).glob("*.npz")):
+        return "Run training again, which writes it anew from its last checkpoint."
+    return "Restore the file: there is no checkpoint beside it, from which training would write it anew."
 
 
 @contextlib.contextmanager

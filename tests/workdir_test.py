@@ -338,6 +338,24 @@ class WeightsTest(tf.test.TestCase):
             workdir.load_weights(self.folder, "image", self.network)
         self.assertEqual(file.read_bytes(), b"no HDF5")
 
+    def test_what_to_do_about_a_damaged_file(self):
+        """A finished run writes its average anew, if it has a checkpoint; no run does so with its best."""
+        for file in (workdir.weights_file, workdir.best_weights_file):
+            file = file(self.folder, "image")
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(b"no HDF5")
+
+        def assert_advises(advice, best=False):
+            with self.assertRaisesRegex(ValueError, f"another network .*{advice}"):
+                workdir.load_weights(self.folder, "image", self.network, best)
+
+        assert_advises("Restore the file: there is no checkpoint")
+        assert_advises("Load the last ones, without best", best=True)
+        kept = workdir.checkpoints(self.folder, "image")
+        kept.mkdir()
+        (kept / "step-3.npz").touch()
+        assert_advises("Run training again, which writes it anew from its last checkpoint")
+
 
 class LockTest(tf.test.TestCase):
     def test_one_training_of_a_factor_at_a_time(self):
