@@ -191,8 +191,8 @@ class FlagsTest(tf.test.TestCase):
         overrides = {"epochs": 3, "steps_per_epoch": 7, "batch_size": 12, "learning_rate": 0.5}
         overrides |= {"decay": 0.25, "accumulate": 2}
         arguments = [f"--{name}={value}" for name, value in overrides.items()]
-        self.run_program("--factor=image", "--mixed_precision", *arguments)
-        expected = TRAINING["image"]._replace(**overrides, mixed_precision=True)
+        self.run_program("--factor=image", "--mixed_precision", "--noflip", *arguments)
+        expected = TRAINING["image"]._replace(**overrides, flip=False, mixed_precision=True)
         self.assertEqual(self.train_factor.call_args.args[4], expected)
         for preset, expected in (("demo", TRAINING), ("parts", IN_PARTS)):
             self.run_program(

@@ -10,8 +10,12 @@ from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS
 
-# The fields of a `Training` that a flag overrides: for the factors that are trained.
-_OVERRIDES = ("epochs", "steps_per_epoch", "batch_size", "learning_rate", "decay", "accumulate")
+# The fields of a `Training` that a flag overrides, for the factors that are trained; what its help adds.
+_OVERRIDES = {
+    **dict.fromkeys(("epochs", "steps_per_epoch", "batch_size", "learning_rate", "decay"), ""),
+    "flip": "; whether images are flipped left to right at random",
+    "accumulate": "; in how many parts a device takes its images of a batch",
+}
 
 
 def define_flags(presets):
@@ -48,10 +52,10 @@ def define_flags(presets):
         "init", None, "A run, or a trained model of the package by its name, to start from."
     )
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
-    for name in _OVERRIDES:
-        define = flags.DEFINE_float if name in ("learning_rate", "decay") else flags.DEFINE_integer
-        parts = "; in how many parts a device takes its images of a batch" * (name == "accumulate")
-        define(name, None, f"Overrides the preset's, of the factors that are trained{parts}.")
+    define = {float: flags.DEFINE_float, int: flags.DEFINE_integer, bool: flags.DEFINE_bool}
+    for name, more in _OVERRIDES.items():
+        kind = training.Training.__annotations__[name]
+        define[kind](name, None, f"Overrides the preset's, of the factors that are trained{more}.")
     flags.DEFINE_bool(
         "mixed_precision",
         None,
