@@ -12,20 +12,17 @@ import pathlib
 import numpy as np
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import backend, data, program, training
-from pixelcnn_aux.training import steps
+from benchmarks import common
+from pixelcnn_aux import backend, data, program
 
 MODEL, FACTOR = "cifar10-pyramid", "32x32"
-STEPS, BATCH, LEARNING_RATE = 300, 4, 1e-4
+TRAINING = pa.Training(1, steps_per_epoch=300, batch_size=4, learning_rate=1e-4, decay=1.0)
+STEPS, BATCH = TRAINING.steps_per_epoch, TRAINING.batch_size
 
 
 def losses(images):
     """Of each step, the mean bits per dimension of its batch."""
-    model = pa.load(MODEL)
-    factor = model.factors[FACTOR]
-    optimizer = training.AveragingAdam(LEARNING_RATE)
-    optimizer.build(factor.trainable_variables)
-    step = steps.make(model, FACTOR, factor, optimizer, training.default_strategy())
+    step = common.training_step(pa.load(MODEL), FACTOR, TRAINING)
     random = np.random.default_rng(0)
     batches = (images[random.integers(0, len(images), BATCH)] for _ in range(STEPS))
     return np.array([float(step(batch)[0]) for batch in batches])

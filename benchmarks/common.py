@@ -1,8 +1,10 @@
-"""What the benchmarks of training share: flags for a preset and for its images."""
+"""What the benchmarks of training share: flags for a preset and for its images, and a step of training."""
 
+import numpy as np
 from absl import flags
 
 from pixelcnn_aux import data, presets
+from pixelcnn_aux.training import default_strategy, run, steps
 
 FLAGS = flags.FLAGS
 
@@ -17,6 +19,11 @@ def define_images():
         "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
     )
     flags.DEFINE_string("image_dir", None, "The images of a preset that needs a folder.")
+    flags.DEFINE_string(
+        "cache_dir",
+        None,
+        "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
+    )
 
 
 def preset():
@@ -35,5 +42,26 @@ def check_factor(name, others=()):
 
 def split(model, which):
     """A split of the preset's data set, `data.Images` of a model's size."""
-    places = {"data_dir": FLAGS.data_dir, "image_dir": FLAGS.image_dir}
+    places = {name: FLAGS[name].value for name in ("data_dir", "image_dir", "cache_dir")}
     return data.load(preset().dataset, which, model.image_size, **places)
+
+
+def random_images(count, model):
+    """uint8 [count, H, W, 3], of a model's size."""
+    shape = (count, *model.image_size, 3)
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+
+
+def training_step(model, name, training, policy=None, remat=False):
+    """The step that training takes, from the weights that a factor has: a function as of `steps.make`.
+
+    Args:
+      model: `AuxiliaryModel`, which stays as it is.
+      name: str, the factor's.
+      training: `Training`.
+      policy: str, of mixed precision; None for float32.
+      remat: bool, whether blocks are evaluated again in the backward pass.
+    """
+    strategy, weights = default_strategy(), model.factors[name].get_weights()
+    factor, optimizer = run.trainable(model, name, weights, training, strategy, policy)
+    return steps.make(model, name, factor, optimizer, strategy, training.accumulate, remat)

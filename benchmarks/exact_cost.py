@@ -7,16 +7,17 @@ now the other, so that what else the machine does hits both alike; each ratio is
 which stand the middle half of them and the medians of the times.
 """
 
+import functools
 import time
 
-import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
 
 from benchmarks import common
 from evaluate import speed
-from pixelcnn_aux import program, training
+from pixelcnn_aux import program
+from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS
 
@@ -28,18 +29,6 @@ def models():
     kinds = ({"exact": kind, "centered": kind} for kind in (False, True))
     both = [preset.constructor(**{**preset.model, **kind}) for kind in kinds]
     return *both, name, preset.training[name]
-
-
-def training_step(model, name, batch):
-    """A function that takes one training step on random images."""
-    factor = model.factors[name]
-    shape = [batch, *model.image_size, factor.likelihood.num_channels]
-    images = tf.cast(tf.random.uniform(shape, 0, 256, tf.int32), tf.uint8)
-    factor.compile(keras.optimizers.Adam(1e-4, *training.BETAS), jit_compile=False)
-    factor.make_train_function()
-    pairs = tf.data.Dataset.from_tensors((model.pair(name, images), images))
-    batches = iter(pairs.repeat())
-    return lambda: factor.train_function(batches)
 
 
 def ratio(candidates):
@@ -61,9 +50,13 @@ def ratio(candidates):
 def main():
     *both, name, settings = models()
     print("exact and centered / the paper's", flush=True)
+    # As a new run of the training programs computes.
+    policy = precision.policy() if precision.is_faster() else None
     batch = settings.batch_size
-    steps = [training_step(model, name, batch) for model in both]
-    print(f"training step, batch {batch}: {ratio(steps)}", flush=True)
+    images = common.random_images(batch, both[0])
+    steps = [common.training_step(model, name, settings, policy) for model in both]
+    candidates = [functools.partial(step, images) for step in steps]
+    print(f"training step, batch {batch}, {policy or 'float32'}: {ratio(candidates)}", flush=True)
     for batch in (1, 16):
         for jit_compile in (False, True):
             draws = []

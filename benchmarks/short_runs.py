@@ -6,31 +6,44 @@
 Each argument is a way: what it changes in the preset's model or in the factor's `Training`, "" for nothing.
 How many steps a way has follows from how long one takes it, measured at its start; the learning rate ends
 at the same share of its start in all of them. Prints bits per dimension of the factor's own validation
-images. Each way is a run in a folder of --out, which goes on where it was stopped.
+images. Each way is a run in a folder of --out, which goes on where it was stopped. All of them have the same
+--minutes and --last_rate.
 """
 
 import ast
+import json
 import pathlib
 import time
 
-import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux import program, workdir
-from pixelcnn_aux.training import Training, default_strategy, metrics, optimizer, precision, steps
+from pixelcnn_aux import disk, program, workdir
+from pixelcnn_aux.training import Training, default_strategy, metrics, precision
+from pixelcnn_aux.training.settings import checked
+from pixelcnn_aux.training.strategy import Hosts
 
 FLAGS = flags.FLAGS
 
 EPOCHS = 5  # points of each curve
 TIMED = 12  # steps, after as many that are not
+# What no way can change in a `Training`: it follows from the flags, the time of a step and the machine.
+MEASURED = ("epochs", "steps_per_epoch", "decay", "mixed_precision")
 
 
 def changes(way):
-    """(what it changes in a model, what in a `Training`), dicts of a way such as "filters=48 epochs=2"."""
+    """(what it changes in a model, what in a `Training`), dicts of a way such as "filters=48 batch_size=8".
+
+    Raises ValueError for a way that is written otherwise, or changes what is `MEASURED`.
+    """
     pairs = [pair.partition("=") for pair in way.split()]
     values = {name: _value(way, text) for name, _, text in pairs}
+    if fixed := [name for name in values if name in MEASURED]:
+        raise ValueError(
+            f"Expected a way that leaves {', '.join(MEASURED)} to --minutes, --last_rate and the machine. "
+            f"Received: {way!r}. Take {', '.join(fixed)} out of it."
+        )
     of_training = {name: x for name, x in values.items() if name in Training._fields}
     return {name: x for name, x in values.items() if name not in of_training}, of_training
 
@@ -45,14 +58,31 @@ def _value(way, text):
         ) from error
 
 
+def made(way):
+    """The model of a way, the name of its factor, and its `Training` but for what is `MEASURED`.
+
+    Raises ValueError for a way that changes what there is not, or to what it cannot be.
+    """
+    preset = common.preset()
+    of_model, of_training = changes(way)
+    try:
+        model = preset.constructor(**{**preset.model, **of_model})
+    except TypeError as error:
+        raise ValueError(
+            f"Expected a way that changes arguments of the preset's model or fields of Training. "
+            f"Received: {way!r} ({error}). Correct it."
+        ) from error
+    name = FLAGS.factor or list(model.factors)[-1]
+    common.check_factor(name)
+    settings = preset.training[name]._replace(**of_training)
+    return model, name, checked(settings, Hosts(default_strategy()))
+
+
 def seconds_a_step(model, name, training):
     """How long a step takes, from random images."""
-    factor = model.new_factor(name, precision.policy() if training.mixed_precision else None)
-    adam = optimizer.AveragingAdam(training.learning_rate)
-    adam.build(factor.trainable_variables)
-    take = steps.make(model, name, factor, adam, default_strategy(), training.accumulate)
-    shape = (training.batch_size, *model.image_size, 3)
-    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    policy = precision.policy() if training.mixed_precision else None
+    take = common.training_step(model, name, training, policy)
+    images = common.random_images(training.batch_size, model)
     for _ in range(2):
         start = time.perf_counter()
         for _ in range(TIMED):
@@ -61,32 +91,51 @@ def seconds_a_step(model, name, training):
     return (time.perf_counter() - start) / TIMED
 
 
-def train(way):
-    """The parameters of a way, its settings, and the last row of its metrics."""
-    preset = common.preset()
-    of_model, of_training = changes(way)
-    model = preset.constructor(**{**preset.model, **of_model})
-    name = FLAGS.factor or list(model.factors)[-1]
-    common.check_factor(name)
-    settings = preset.training[name]._replace(**of_training)
-    folder = pathlib.Path(FLAGS.out or f"runs/short-{FLAGS.model}-{FLAGS.preset}")
-    folder /= way.replace(" ", "-") or "unchanged"
+def measured(model, name, settings, folder):
+    """A way's `Training` with what is `MEASURED`: as its run was begun, which compares the rest; or now."""
     if begun := workdir.recorded_training(folder, name):
-        settings = Training(**{x: begun[x] for x in Training._fields if x in begun})
-    else:
-        settings = settings._replace(mixed_precision=precision.is_mixed(folder, name))
-        seconds = seconds_a_step(model, name, settings)
-        count = max(1, int(60 * FLAGS.minutes / seconds / EPOCHS))
-        decay = FLAGS.last_rate ** (1 / (EPOCHS * count))
-        settings = settings._replace(epochs=EPOCHS, steps_per_epoch=count, decay=decay)
+        return settings._replace(**{field: begun[field] for field in MEASURED if field in begun})
+    settings = settings._replace(mixed_precision=precision.is_mixed(folder, name))
+    seconds = seconds_a_step(model, name, settings)
+    count = max(1, int(60 * FLAGS.minutes / seconds / EPOCHS))
+    decay = FLAGS.last_rate ** (1 / (EPOCHS * count))
+    return settings._replace(epochs=EPOCHS, steps_per_epoch=count, decay=decay)
+
+
+def train(model, name, settings, folder):
+    """The parameters of a way's factor, its settings, and the last row of its metrics."""
+    settings = measured(model, name, settings, folder)
     images, validation = (common.split(model, which) for which in ("train", "validation"))
     pa.train(model, {name: settings}, images, validation, folder, [name])
     row = metrics.read(workdir.metrics(folder, name))[-1]
     return model.factors[name].count_params(), settings, row
 
 
+def record_flags(out):
+    """Writes into a folder of runs for how long they train; or finds that those in it train for as long.
+
+    Raises ValueError if they do not.
+    """
+    file = out / "flags.json"
+    given = {"minutes": FLAGS.minutes, "last_rate": FLAGS.last_rate}
+    if not file.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        disk.write_json(file, given)
+    elif found := workdir.differences(json.loads(file.read_bytes()), given, "--"):
+        raise ValueError(
+            f"Expected the flags that the ways in {out} were begun with. Received: {found}. "
+            "Give those again, or another --out."
+        )
+
+
 def main(*ways):
-    results = {way: train(way) for way in ways}
+    parts = {way: made(way) for way in ways}  # all of them before any is trained
+    out = pathlib.Path(FLAGS.out or f"runs/short-{FLAGS.model}-{FLAGS.preset}")
+    record_flags(out)
+    results = {
+        way: train(*of_way, out / (way.replace(" ", "-") or "unchanged"))
+        for way, of_way in parts.items()
+    }
     print(f"{'way':40} {'parameters':>10} {'steps':>7} {'images':>8} {'ms a step':>9} {'bits':>7}")
     for way, (parameters, settings, row) in results.items():
         milliseconds = 1000 * settings.batch_size / row["images_per_s"]
@@ -96,11 +145,15 @@ def main(*ways):
         )
 
 
-if __name__ == "__main__":
+def define_flags():
     common.define_preset("small")
     common.define_images()
     flags.DEFINE_string("factor", None, "Which of its factors; the last if unset.")
     flags.DEFINE_float("minutes", 10.0, "Of each way's steps.", lower_bound=0.1)
     flags.DEFINE_float("last_rate", 0.1, "The learning rate at the end, over that of the start.")
     flags.DEFINE_string("out", None, "A folder; runs/short-MODEL-PRESET if unset.")
+
+
+if __name__ == "__main__":
+    define_flags()
     program.run(main, ["WAY..."])

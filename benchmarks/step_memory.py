@@ -12,13 +12,11 @@ import multiprocessing
 import resource
 import time
 
-import numpy as np
 from absl import flags
 
 from benchmarks import common
 from evaluate import cost
-from pixelcnn_aux import presets, program, training
-from pixelcnn_aux.training import steps
+from pixelcnn_aux import presets, program
 
 FLAGS = flags.FLAGS
 
@@ -35,12 +33,9 @@ def measure(model_name, preset_name, batch_size, policy, remat):
     model = preset.constructor(**preset.model)
     before = peak()
     name = list(model.factors)[-1]
-    factor = model.new_factor(name, policy)
-    optimizer = training.AveragingAdam(1e-3)
-    optimizer.build(factor.trainable_variables)
-    take = steps.make(model, name, factor, optimizer, training.default_strategy(), remat=remat)
-    shape = (batch_size, *model.image_size, 3)
-    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    settings = preset.training[name]._replace(batch_size=batch_size)
+    take = common.training_step(model, name, settings, policy, remat)
+    images = common.random_images(batch_size, model)
     for _ in range(2):
         start = time.perf_counter()
         for figure in take(images):
@@ -74,8 +69,17 @@ def main():
                 )
 
 
-if __name__ == "__main__":
+def define_flags():
     common.define_preset("cifar10")
     flags.DEFINE_list("batch_sizes", ["16"], "Images a step.")
     flags.DEFINE_list("precisions", list(POLICIES), "float32, bfloat16 or both.")
+    flags.register_validator(
+        "precisions",
+        lambda names: set(names) <= set(POLICIES),
+        f"Expected names of {', '.join(POLICIES)}.",
+    )
+
+
+if __name__ == "__main__":
+    define_flags()
     program.run(main)

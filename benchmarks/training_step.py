@@ -11,38 +11,30 @@ to 64 channels. Prints medians, and ratios to TFP's. The steps of this package a
 import statistics
 import time
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from absl import flags
 
 import pixelcnn_aux as pa
+from benchmarks import common
 from evaluate import flops, rival
 from pixelcnn_aux import program, training
-from pixelcnn_aux.training import precision, steps
+from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS
 
 BATCH, SIDE = 16, 32
 TFP = "TFP's PixelCNN"
-IMAGES = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE, 3)).astype(np.uint8)
+TRAINING = pa.Training(1, steps_per_epoch=1, batch_size=BATCH, learning_rate=1e-3, decay=1.0)
 
 
-def our_step(model, policy):
-    """Function that takes one training step, in float32 or under a policy of mixed precision."""
-    factor = model.new_factor("image", policy)
-    optimizer = training.AveragingAdam(1e-3)
-    optimizer.build(factor.trainable_variables)
-    step = steps.make(model, "image", factor, optimizer, training.default_strategy())
-    return lambda: step(IMAGES)
-
-
-def tfp_step(factor):
+def tfp_step(factor, images):
     """Function that takes one training step of TFP's PixelCNN."""
     network = factor.network
     distribution = rival.pixelcnn(network, (SIDE, SIDE), FLAGS.dropout)
-    optimizer = tf_keras.optimizers.Adam(1e-3, *training.BETAS, jit_compile=False)
-    images = tf.constant(IMAGES)
+    rate = TRAINING.learning_rate
+    optimizer = tf_keras.optimizers.Adam(rate, *training.BETAS, jit_compile=False)
+    images = tf.constant(images)
 
     @tf.function(autograph=False)
     def step():
@@ -79,13 +71,14 @@ def bare_convolution():
 
 def main():
     model = pa.pixelcnn_pp(blocks=FLAGS.blocks, filters=FLAGS.filters, dropout=FLAGS.dropout)
-    factor = model.factors["image"]
+    factor, images = model.factors["image"], common.random_images(BATCH, model)
     policy = precision.policy()
+    steps = {x: common.training_step(model, "image", TRAINING, x) for x in (None, policy)}
     convolution, of_convolution = bare_convolution()
     candidates = {
-        "float32": our_step(model, None),
-        policy: our_step(model, policy),
-        TFP: tfp_step(factor),
+        "float32": lambda: steps[None](images),
+        policy: lambda: steps[policy](images),
+        TFP: tfp_step(factor, images),
         "bare convolution": convolution,
     }
     seconds = {name: [] for name in candidates}
@@ -97,7 +90,7 @@ def main():
                 seconds[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     # A backward pass costs two forward ones.
-    of_step = 3 * flops.forward_pass(factor, IMAGES.shape)
+    of_step = 3 * flops.forward_pass(factor, images.shape)
     arithmetic = {"float32": of_step, policy: of_step, "bare convolution": of_convolution}
     print(f"{'':18} {'ms':>8} {'of TFP':>8} {'GFLOP/s':>8}")
     for name, median in medians.items():

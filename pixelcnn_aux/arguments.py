@@ -90,6 +90,8 @@ def _refuse(name, value, expected):
 
 def _is_finite(value):
     numbers = (int, float, np.integer, np.floating)
+    if isinstance(value, np.floating):
+        value = float(value)  # The largest float is infinite as a float32.
     # A comparison, since `math.isfinite` raises for ints that are too large for a float.
     return (
         isinstance(value, numbers)

@@ -24,6 +24,7 @@ from pixelcnn_aux import arguments, disk, weight_files
 
 RUNS = pathlib.Path("runs")
 _CONFIG = "config.json"
+_AVERAGE, _BEST = "average.weights.h5", "best.weights.h5"
 _DEEPEST = 64  # several times what a description needs
 
 
@@ -99,10 +100,10 @@ def _write_or_agree(file, settings, path, prefix="", defaults=None):
     if isinstance(recorded, dict):
         recorded = {**(defaults or {}), **recorded}
     # A setting without a default that an earlier version did not have yet is as good as None.
-    if differences := _differences(recorded, settings, prefix):
+    if found := differences(recorded, settings, prefix):
         raise ValueError(
             f"Expected a workdir made with the same settings, {path} was made with others. "
-            f"Received: {differences}. "
+            f"Received: {found}. "
             f"Choose another --workdir, or the settings of this one."
         )
 
@@ -112,8 +113,14 @@ def _ours(file):
     return file.name.removeprefix(".").startswith(_CONFIG)
 
 
-def _differences(found, config, prefix, most=5):
-    """The first settings that differ, as "image.epochs: 3 instead of 2, ..."."""
+def differences(found, config, prefix="", most=5):
+    """The first settings that differ, as "image.epochs: 3 instead of 2, ..."; "" where none does.
+
+    Args:
+      found, config: what JSON can hold.
+      prefix: str, before the name of each setting.
+      most: int, how many are shown.
+    """
     before, now = (dict(_leaves(settings)) for settings in (found, config))
     differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     shown = [
@@ -221,14 +228,23 @@ def newest():
     runs = [file.parent for file in RUNS.glob(f"*/{_CONFIG}")]
 
     def last_written(run):
-        return max(file.stat().st_mtime for file in [run / _CONFIG, *run.glob("*/*.weights.h5")])
+        weights = (file for name in (_AVERAGE, _BEST) for file in run.glob(f"*/{name}"))
+        return max(map(_modified, (run / _CONFIG, *weights)))
 
     return max(runs, key=last_written, default=None)
 
 
+def _modified(file):
+    """When a file was written, in seconds; before all others if it is gone by now."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return -math.inf
+
+
 def weights_file(path, factor):
     """Where a factor's averaged weights are: present once training has saved them."""
-    return pathlib.Path(path) / factor / "average.weights.h5"
+    return pathlib.Path(path) / factor / _AVERAGE
 
 
 def training(path, factor):
@@ -238,7 +254,7 @@ def training(path, factor):
 
 def best_weights_file(path, factor):
     """Where the best of a factor's averaged weights are: present once its first epoch is done."""
-    return pathlib.Path(path) / factor / "best.weights.h5"
+    return pathlib.Path(path) / factor / _BEST
 
 
 def count_weights(path, name):
@@ -329,10 +345,18 @@ def load_weights(path, name, factor, best=False):
     except ValueError as error:
         raise ValueError(
             f"Expected the weights of factor {name!r} in {file}. Received: a file that is damaged or of "
-            f"another network ({error}). Remove it and run training again, which writes it anew from its "
-            "last checkpoint."
+            f"another network ({error}). {_remedy(path, name, best)}"
         ) from error
     return True
+
+
+def _remedy(path, name, best):
+    """What to do about a damaged file of a factor's weights."""
+    if best:
+        return "Load the last ones, without best."
+    if any(checkpoints(path, name).glob("*.npz")):
+        return "Run training again, which writes it anew from its last checkpoint."
+    return "Restore the file: there is no checkpoint beside it, from which training would write it anew."
 
 
 @contextlib.contextmanager

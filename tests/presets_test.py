@@ -1,5 +1,6 @@
 """Tests of the presets: the paper's hyper-parameters, and how large its networks are."""
 
+import importlib
 from unittest import mock
 
 import tensorflow as tf
@@ -25,6 +26,12 @@ class PresetsTest(tf.test.TestCase):
                 least = {key: value for key, value in LEAST.items() if key in preset.model}
                 model = preset.constructor(**{**preset.model, **least})
                 self.assertEqual(list(preset.training), list(model.factors), name)
+
+    def test_every_preset_is_named_by_the_help_of_its_program(self):
+        for program, by_name in presets.BY_MODEL.items():
+            help = importlib.import_module(f"train.{program}").__doc__
+            for name in by_name:
+                self.assertRegex(help, rf"[ |]{name}\b", program)
 
     def test_the_default_needs_no_download(self):
         for by_name in PROGRAMS:

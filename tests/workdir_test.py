@@ -150,6 +150,17 @@ class NewestTest(tf.test.TestCase):
         self.write(self.runs / "no_run" / "notes.txt", 40)
         self.assertEqual(workdir.newest(), self.runs / "b")
 
+    def test_files_that_are_being_written_or_gone_by_now(self):
+        """What is written aside, under any name of its own, is renamed at any time."""
+        self.write(self.runs / "a" / "config.json", 20)
+        self.write(self.runs / "b" / "config.json", 10)
+        self.write(self.runs / "b" / "image" / "writing.average.weights.h5", 30)
+        self.assertEqual(workdir.newest(), self.runs / "a")
+        (self.runs / "c" / "image").mkdir(parents=True)
+        # As if all files had been there a moment ago.
+        with mock.patch.object(pathlib.Path, "exists", return_value=True):
+            self.assertEqual(workdir.newest(), self.runs / "a")
+
     def test_no_run_at_all(self):
         self.assertIsNone(workdir.newest())
 
@@ -326,6 +337,24 @@ class WeightsTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, f"'image' in {file}.*damaged"):
             workdir.load_weights(self.folder, "image", self.network)
         self.assertEqual(file.read_bytes(), b"no HDF5")
+
+    def test_what_to_do_about_a_damaged_file(self):
+        """A finished run writes its average anew, if it has a checkpoint; no run does so with its best."""
+        for file in (workdir.weights_file, workdir.best_weights_file):
+            file = file(self.folder, "image")
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(b"no HDF5")
+
+        def assert_advises(advice, best=False):
+            with self.assertRaisesRegex(ValueError, f"another network .*{advice}"):
+                workdir.load_weights(self.folder, "image", self.network, best)
+
+        assert_advises("Restore the file: there is no checkpoint")
+        assert_advises("Load the last ones, without best", best=True)
+        kept = workdir.checkpoints(self.folder, "image")
+        kept.mkdir()
+        (kept / "step-3.npz").touch()
+        assert_advises("Run training again, which writes it anew from its last checkpoint")
 
 
 class LockTest(tf.test.TestCase):

@@ -1,4 +1,4 @@
-"""Trains plain PixelCNN++, the baseline: python -m train.pixelcnn --preset demo|small|cifar10.
+"""Trains plain PixelCNN++, the baseline: python -m train.pixelcnn --preset demo|small|medium|cifar10.
 
 Salimans et al. (2017) reach 2.92 bits per dimension on CIFAR-10. Afterwards: python -m evaluate.bpd.
 """

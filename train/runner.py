@@ -10,15 +10,26 @@ from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS
 
-# The fields of a `Training` that a flag overrides: for the factors that are trained.
-_OVERRIDES = ("epochs", "steps_per_epoch", "batch_size", "learning_rate", "decay", "accumulate")
+# The fields of a `Training` that a flag overrides, for the factors that are trained; what its help adds.
+_OVERRIDES = {
+    **dict.fromkeys(("epochs", "steps_per_epoch", "batch_size", "learning_rate", "decay"), ""),
+    "flip": "; whether images are flipped left to right at random",
+    "accumulate": "; in how many parts a device takes its images of a batch",
+}
 
 
 def define_flags(presets):
     """Defines the flags of a training program with these presets: dict, name -> `presets.Preset`."""
     factors = dict.fromkeys(name for preset in presets.values() for name in preset.training)
-    flags.DEFINE_enum("preset", "demo", list(presets), "Every hyper-parameter of the run.")
-    flags.DEFINE_enum("factor", "all", ["all", *factors], "Which factor to train.")
+    # No enums: --plugin, which is imported once flags are parsed, may add presets.
+    flags.DEFINE_string(
+        "preset",
+        "demo",
+        f"Every hyper-parameter of the run: {', '.join(presets)}, or one that a plugin adds.",
+    )
+    flags.DEFINE_string(
+        "factor", "all", f"Which factor to train: all, or of a preset's {', '.join(factors)}."
+    )
     flags.DEFINE_string(
         "dataset",
         None,
@@ -41,10 +52,10 @@ def define_flags(presets):
         "init", None, "A run, or a trained model of the package by its name, to start from."
     )
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
-    for name in _OVERRIDES:
-        define = flags.DEFINE_float if name in ("learning_rate", "decay") else flags.DEFINE_integer
-        parts = "; in how many parts a device takes its images of a batch" * (name == "accumulate")
-        define(name, None, f"Overrides the preset's, of the factors that are trained{parts}.")
+    define = {float: flags.DEFINE_float, int: flags.DEFINE_integer, bool: flags.DEFINE_bool}
+    for name, more in _OVERRIDES.items():
+        kind = training.Training.__annotations__[name]
+        define[kind](name, None, f"Overrides the preset's, of the factors that are trained{more}.")
     flags.DEFINE_bool(
         "mixed_precision",
         None,
@@ -53,6 +64,14 @@ def define_flags(presets):
     )
     flags.DEFINE_bool("remat", False, "Less memory, more time: blocks are evaluated twice.")
     flags.DEFINE_bool("profile", False, "Traces a few steps for TensorBoard's profile plugin.")
+
+
+def check(flag, known, of=""):
+    """Raises ValueError unless a flag has one of the values `known`, strings; `of` says what has these."""
+    if FLAGS[flag].value not in known:
+        raise ValueError(
+            f"Expected --{flag} {', '.join(known)}{of}. Received: {FLAGS[flag].value}. Choose one of them."
+        )
 
 
 def overridden(settings, folder, factor):
@@ -106,13 +125,10 @@ def run(name, presets):
     def main():
         # First, since several hosts find each other before TensorFlow does anything else.
         strategy = training.default_strategy()
+        check("preset", presets)
         preset = presets[FLAGS.preset]
         factors = list(preset.training)
-        if FLAGS.factor not in ("all", *factors):
-            raise ValueError(
-                f"Expected --factor all, {', '.join(factors)} for --preset {FLAGS.preset}. "
-                f"Received: {FLAGS.factor}. Choose one of them."
-            )
+        check("factor", ["all", *factors], f" for --preset {FLAGS.preset}")
         chosen = factors if FLAGS.factor == "all" else [FLAGS.factor]
         with training.Stop() as stop:
             try:

@@ -6,7 +6,7 @@ import zlib
 from pixelcnn_aux import arguments, data, workdir
 from pixelcnn_aux.training import precision
 from pixelcnn_aux.training.run import Run
-from pixelcnn_aux.training.settings import Training, check
+from pixelcnn_aux.training.settings import Training, checked
 from pixelcnn_aux.training.start import starts
 from pixelcnn_aux.training.stopping import Stop
 from pixelcnn_aux.training.strategy import Hosts, default_strategy
@@ -54,8 +54,8 @@ def train(
       RuntimeError: if another process trains one of these factors in this folder, or if a loss is not finite;
         what was written before stays.
       ValueError: for images of another size than the model's, a factor without `Training` or with one that is
-        impossible, an `init` that fits no factor, the workdir of another run, or damaged checkpoints; nothing
-        is overwritten.
+        impossible, an `init` that fits no factor, the workdir of another run, damaged checkpoints, or hosts
+        that were given different arguments; nothing is overwritten.
     """
     seed = arguments.whole("seed", seed, -(2**63), 2**63 - 1)
     settings = getattr(training, "training", training)  # a preset's
@@ -71,7 +71,7 @@ def train(
                 f"Expected a Training for each of {names}. Received: one for each of {list(settings)}. "
                 "Add the others."
             )
-        check(settings[name], hosts)
+    settings = {name: checked(settings[name], hosts) for name in names}
     images, validation_images = map(data.as_images, (images, validation_images))
     for split in (images, validation_images):
         if split.image_size != model.image_size:
@@ -80,8 +80,14 @@ def train(
                 "Load them in that size."
             )
     first = starts(model, names, init) if init is not None else {}
+    config = {"seed": seed, "model": model.description()}
+    # The chief alone compares them with what the folder says.
+    hosts.check_agree(
+        **{"factors": names, **config, "init": init and str(init), "images": images.num_images},
+        **{field: [getattr(settings[name], field) for name in names] for field in Training._fields},
+    )
     if hosts.chief:
-        create_workdir(workdir, {**images.source, "seed": seed, "model": model.description()})
+        create_workdir(workdir, {**images.source, **config})
         print(f"Training in {workdir}: {images.num_images:,} images", flush=True)
     for name in names:
         average = train_factor(

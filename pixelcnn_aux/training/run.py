@@ -25,6 +25,33 @@ _STEPS_AHEAD = 8
 _SHOWN = ("bits_per_dim", "images_per_s", "val_bits_per_dim")
 
 
+def trainable(model, name, weights, training, strategy, policy=None):
+    """A factor and its optimizer, as training has them.
+
+    Args:
+      model: `AuxiliaryModel`.
+      name: str, the factor's.
+      weights: list of arrays, the first ones.
+      training: `Training`.
+      strategy: `tf.distribute.Strategy`; None under JAX.
+      policy: str, one of `precision.POLICIES`; the model's own where None.
+
+    Returns:
+      (`Factor`; `AveragingAdam`, built on its weights, in a `LossScaleOptimizer` under "mixed_float16").
+    """
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        factor = model.new_factor(name, policy)
+        factor.set_weights(weights)
+        rate = keras.optimizers.schedules.ExponentialDecay(
+            training.learning_rate, decay_steps=1, decay_rate=training.decay
+        )
+        optimizer = AveragingAdam(rate)
+        if policy == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(factor.trainable_variables)
+    return factor, optimizer
+
+
 class Run:
     """A factor's weights and what training needs beside them: at the start, or as of the last checkpoint."""
 
@@ -44,17 +71,9 @@ class Run:
         elif anew:
             batches = images.training_batches(training.batch_size, seed, flip=training.flip)
             self.average.initialize_from_data(*model.pair(name, next(iter(batches))))
-        with strategy.scope() if strategy else contextlib.nullcontext():
-            self.factor = model.new_factor(name, policy)
-            self.factor.set_weights(self.average.get_weights())
-            rate = keras.optimizers.schedules.ExponentialDecay(
-                training.learning_rate, decay_steps=1, decay_rate=training.decay
-            )
-            self.optimizer = AveragingAdam(rate)
-            self.adam = self.optimizer
-            if policy == "mixed_float16":
-                self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
-            self.optimizer.build(self.factor.trainable_variables)
+        weights = self.average.get_weights()
+        self.factor, self.optimizer = trainable(model, name, weights, training, strategy, policy)
+        self.adam = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self._seconds = keras.Variable(0.0, dtype="float32", trainable=False)
         self.kept = {
             "factor": self.factor.variables,
@@ -62,7 +81,7 @@ class Run:
             "seconds": [self._seconds],
         }
         self.step = 0 if anew else checkpoints.restore(kept, self.kept)
-        hosts.check_agree(self.step)
+        hosts.check_agree(step=self.step, policy=policy)
         self._saved = time.monotonic()
         self._average()
 

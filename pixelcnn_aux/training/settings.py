@@ -24,15 +24,20 @@ class Training(NamedTuple):
     mixed_precision: bool = False  # whether the networks' streams compute in 16 bits
 
 
-def check(training, hosts):
-    """Raises ValueError for settings that no run can have, or that do not fit the devices."""
+def checked(training, hosts):
+    """A `Training` of plain Python values, which JSON can hold, of one that may have NumPy's.
+
+    Raises ValueError for settings that no run can have, or that do not fit the devices.
+    """
     arguments.instance("training", training, Training)
+    values = training._asdict()
     for field, most in _MOST.items():
-        arguments.whole(field, getattr(training, field), 1, most)
-    arguments.positive("learning_rate", training.learning_rate)
-    arguments.positive("decay", training.decay, 1)
+        values[field] = arguments.whole(field, values[field], 1, most)
+    values["learning_rate"] = arguments.positive("learning_rate", training.learning_rate)
+    values["decay"] = arguments.positive("decay", training.decay, 1)
     for field in ("flip", "mixed_precision"):
-        arguments.flag(field, getattr(training, field))
+        values[field] = arguments.flag(field, values[field])
+    training = Training(**values)
     parts = hosts.num_replicas * training.accumulate
     if training.batch_size % parts:
         raise ValueError(
@@ -40,3 +45,4 @@ def check(training, hosts):
             f"take their images in {training.accumulate} parts. Received: batch_size={training.batch_size}. "
             "Choose another --batch_size or --accumulate."
         )
+    return training

@@ -2,7 +2,10 @@
 
 from typing import NamedTuple
 
-from pixelcnn_aux import chain
+from pixelcnn_aux import chain, serialization, workdir
+
+# What of a part's description leaves the meaning of weights as it is.
+_NO_MATTER = ("name", "trainable", "dtype", "dropout", "exact")
 
 
 class Start(NamedTuple):
@@ -14,6 +17,9 @@ class Start(NamedTuple):
 
 def starts(model, names, init):
     """What factors start from: those of the run that have weights of the same shapes under the same name.
+
+    Factors that differ otherwise start anew too: under a likelihood that is centered the same numbers mean
+    something else, for example.
 
     Args:
       model: `AuxiliaryModel` that is trained.
@@ -28,21 +34,53 @@ def starts(model, names, init):
       ValueError: if no factor fits.
     """
     run = chain.load(init)
-    trained = {name: run.factors[name] for name in run.factors if name not in run.untrained}
     found = {}
     for name in names:
-        weights = trained[name].get_weights() if name in trained else []
-        shapes = [array.shape for array in weights]
-        if shapes == [tuple(x.shape) for x in model.factors[name].weights]:
-            found[name] = Start(str(init), weights)
-            print(f"{name}: first weights from {init}", flush=True)
-        else:
-            why = "other shapes" if name in trained else "no weights of that name"
+        if why := _why_not(model, run, name):
             print(f"{name}: new first weights, since {init} has {why}", flush=True)
+        else:
+            found[name] = Start(str(init), run.factors[name].get_weights())
+            print(f"{name}: first weights from {init}", flush=True)
     if not found:
+        trained = [name for name in run.factors if name not in run.untrained]
         raise ValueError(
             f"Expected a run to start from with weights that fit one of the factors {', '.join(names)}. "
-            f"Received: {init}, with {', '.join(trained) or 'none'}, of other names or shapes. Choose "
-            "another --init, or a preset of the same networks."
+            f"Received: {init}, with {', '.join(trained) or 'none'}, of other names, shapes or likelihoods. "
+            "Choose another --init, or a preset of the same networks."
         )
     return found
+
+
+def _why_not(model, run, name):
+    """What a run has instead of weights that fit a factor of this name; "" if it has them."""
+    if name not in run.factors or name in run.untrained:
+        return "no weights of that name"
+    shapes, others = (
+        [tuple(weight.shape) for weight in x.factors[name].weights] for x in (model, run)
+    )
+    if others != shapes:
+        return "other shapes"
+    return workdir.differences(_meaning(model, name), _meaning(run, name), most=3)
+
+
+def _meaning(model, name):
+    """What says how the weights of a factor are used: dict of descriptions."""
+    factor = model.factors[name]
+    parts = {
+        "likelihood": factor.likelihood,
+        "network": factor.network,
+        "embedding": factor.embedding,
+        "auxiliary_likelihood": factor.auxiliary_likelihood,
+        # Else it only rules values out.
+        "fixed_sum": factor.fixed_sum if factor.likelihood.centered else None,
+        # What gives its auxiliary image.
+        "transform": dict(zip(reversed(model.factors), model.transforms)).get(name),
+    }
+    return {part: _used(serialization.serialize(of)) for part, of in parts.items()}
+
+
+def _used(description):
+    """A description without what is `_NO_MATTER`."""
+    if isinstance(description, dict):
+        return {key: _used(x) for key, x in description.items() if key not in _NO_MATTER}
+    return description

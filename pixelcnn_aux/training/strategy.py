@@ -3,9 +3,11 @@
 TensorFlow's own strategies do the work. A host reads its own rows of each batch, and only the chief writes.
 """
 
+import json
 import os
+import zlib
 
-from pixelcnn_aux import backend
+from pixelcnn_aux import arguments, backend
 
 
 def default_strategy():
@@ -56,19 +58,35 @@ class Hosts:
         size = batch_size // self.num
         return slice(self._position * size, (self._position + 1) * size)
 
-    def check_agree(self, step):
-        """Raises ValueError on all hosts if they have not all done as many steps."""
+    def check_agree(self, **here):
+        """Raises ValueError on all hosts if they differ in anything, which it names.
+
+        Args:
+          **here: what this host has, by names that all of them give: what JSON can hold.
+        """
         if self.num == 1:
             return
+        checksums = [zlib.crc32(json.dumps(x, sort_keys=True).encode()) for x in here.values()]
+        of_hosts = self._gather(checksums)
+        differing = [
+            f"{name}={arguments.shown(x)}"
+            for (name, x), column in zip(here.items(), of_hosts.T)
+            if (column != column[0]).any()
+        ]
+        if differing:
+            raise ValueError(
+                "Expected hosts that train alike, on one workdir. Received: hosts that differ, here with "
+                f"{', '.join(differing)}. Start all of them by the same command, with --mixed_precision or "
+                "--nomixed_precision where their processors differ, and a --workdir on a disk that all share."
+            )
+
+    def _gather(self, numbers):
+        """What all replicas give, each as many whole numbers: int64 [num_replicas, N]."""
         import tensorflow as tf
 
-        def total():
+        def of_all():
             context = tf.distribute.get_replica_context()
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.constant(step))
+            return context.all_gather(tf.constant([numbers], tf.int64), axis=0)
 
-        found = tf.function(lambda: self._strategy.run(total))()
-        if int(self._strategy.experimental_local_results(found)[0]) != step * self.num_replicas:
-            raise ValueError(
-                "Expected hosts that see one workdir. Received: different checkpoints, here of step "
-                f"{step:,}. Give a --workdir on a disk that all of them share."
-            )
+        found = tf.function(lambda: self._strategy.run(of_all))()
+        return self._strategy.experimental_local_results(found)[0].numpy()

@@ -68,6 +68,15 @@ def train_on_a_host(folder, index, addresses):
     assert strategy.num_replicas_in_sync == len(addresses)
     average = train(folder, strategy)
     np.savez(folder / f"host-{index}.npz", *average.get_weights())
+    try:
+        training.train(
+            *(helpers.tiny_model(), SETTINGS._replace(decay=0.5 + index / 4)),
+            *(helpers.images(10), helpers.images(5), folder / "differing"),
+            seed=index,
+            strategy=strategy,
+        )
+    except ValueError as error:
+        (folder / f"host-{index}.txt").write_text(str(error))
 
 
 def free_addresses(count):
@@ -132,6 +141,14 @@ class DevicesTest(tf.test.TestCase):
         weights = [np.load(self.folder / "hosts" / f"host-{index}.npz") for index in range(2)]
         for key in weights[0]:
             self.assertAllEqual(weights[1][key], weights[0][key])
+
+    def test_hosts_that_were_given_different_arguments(self):
+        """All of them say what differs, before the chief has written anything."""
+        for index in range(2):
+            self.processes[f"host {index}"].join(300)
+            here = f"here with seed={index}, decay=[{0.5 + index / 4}, {0.5 + index / 4}]. Start"
+            self.assertIn(here, (self.folder / "hosts" / f"host-{index}.txt").read_text())
+        self.assertFalse((self.folder / "hosts" / "differing").exists())
 
     def test_replicas_drop_other_elements(self):
         self.processes["devices"].join(300)

@@ -313,9 +313,12 @@ class MeanBitsTest(tf.test.TestCase):
 
 
 class TrainTest(tf.test.TestCase):
-    """One folder, three calls: one factor, then the others, then nothing is left to do."""
+    """One folder, three calls: one factor, then the others, then nothing is left to do.
 
-    setting = Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, decay=0.9)
+    Some of the settings are NumPy's, as those of a search over them are.
+    """
+
+    setting = Training(*(np.int64(1), 1, np.uint8(4), 1e-2, np.float64(0.9)), flip=np.bool_(True))
     images, validation = helpers.pictures(6), helpers.pictures(3, seed=1)
 
     @classmethod
@@ -411,6 +414,7 @@ class TrainTest(tf.test.TestCase):
             (self.setting._replace(epochs=1.5), {}, "epochs from 1 .*epochs=1.5"),
             (self.setting._replace(learning_rate=math.inf), {}, "learning_rate above 0.*=inf"),
             (self.setting._replace(learning_rate=math.nan), {}, "learning_rate above 0.*=nan"),
+            (self.setting._replace(learning_rate=np.float32("inf")), {}, "learning_rate .*inf"),
             (self.setting._replace(decay=-0.5), {}, "decay above 0.*=-0.5"),
             (self.setting._replace(accumulate=3), {}, "a batch_size that is a multiple of 3"),
         ):

@@ -1,0 +1,40 @@
+"""Tests of what the benchmarks of training share, and of the precisions of one of them."""
+
+import tensorflow as tf
+from absl import flags
+
+import pixelcnn_aux as pa
+from benchmarks import common, step_memory
+from tests import helpers
+
+
+class StepTest(tf.test.TestCase):
+    def test_a_step_is_that_of_training(self):
+        """In the parts that its settings say, in a precision; and the model stays as it is."""
+        self.enterContext(helpers.eagerly())
+        model, settings = helpers.tiny_model(), pa.Training(1, 1, 4, 1e-3, 1.0)
+        images = common.random_images(4, model)
+        before = model.factors["image"].get_weights()
+        first = [
+            [float(x) for x in common.training_step(model, "image", *arguments)(images)]
+            for arguments in (
+                (settings,),
+                (settings._replace(accumulate=2),),
+                (settings, "mixed_float16"),
+                (settings, None, True),
+            )
+        ]
+        for figures in first:
+            self.assertAllClose(figures, first[0], rtol=1e-2)
+        self.assertAllClose(first[0], first[1], rtol=1e-5)
+        self.assertNotEqual(first[0], first[2])
+        for weight, value in zip(model.factors["image"].get_weights(), before, strict=True):
+            self.assertAllEqual(weight, value)
+
+    def test_precisions_that_memory_is_not_measured_in(self):
+        with self.assertRaisesRegex(flags.IllegalFlagValueError, "names of float32, bfloat16"):
+            helpers.run_program(step_memory, "--precisions=float16", sharing=[common])
+
+
+if __name__ == "__main__":
+    tf.test.main()

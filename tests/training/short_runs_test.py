@@ -1,0 +1,100 @@
+"""Tests of the benchmark of short runs: what it refuses, and that nothing that it is told is dropped."""
+
+from unittest import mock
+
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from benchmarks import common, short_runs
+from pixelcnn_aux import data, presets, workdir
+from pixelcnn_aux.training import metrics
+from tests import helpers
+
+TRAINING = dict.fromkeys(["grayscale", "image"], pa.Training(1, 2, 4, 1e-3, 0.99))
+ROW = {"step": 10, "images": 40, "images_per_s": 4.0, "val_bits_per_dim": 3.0}
+
+
+def tiny(blocks=1):
+    return helpers.tiny_model(blocks)
+
+
+class ShortRunsTest(tf.test.TestCase):
+    """Nothing is trained."""
+
+    def setUp(self):
+        super().setUp()
+        self.out = helpers.temporary_folder(self) / "out"
+        tiny_preset = presets.Preset("photos", tiny, {}, TRAINING)
+        self.enterContext(mock.patch.dict(presets.GRAYSCALE, tiny=tiny_preset))
+        self.load = self.enterContext(mock.patch.object(data, "load"))
+        self.enterContext(mock.patch.object(metrics, "read", lambda file: [ROW]))
+        self.train = mock.Mock(side_effect=self.record)
+        self.enterContext(mock.patch.object(pa, "train", self.train))
+        self.seconds = mock.Mock(return_value=0.6)
+        self.enterContext(mock.patch.object(short_runs, "seconds_a_step", self.seconds))
+
+    def record(self, model, settings, images, validation, folder, names):
+        workdir.record_training(folder, names[0], settings[names[0]]._asdict())
+
+    def run_program(self, *arguments):
+        chosen = ("--model=grayscale", "--preset=tiny", f"--out={self.out}")
+        return helpers.run_program(short_runs, *chosen, *arguments, sharing=[common])
+
+    def trained(self):
+        """The settings of the last way that was trained."""
+        return self.train.call_args.args[1]["image"]
+
+    def test_what_is_wrong_in_a_way_is_found_before_any_is_trained(self):
+        for way, message in (
+            ("block=2", r"a way that changes arguments .*'block=2' \(.*'block'"),
+            ("epochs=2", "leaves epochs, .*Received: 'epochs=2'. Take epochs out"),
+            ("blocks=2 decay=1 mixed_precision=True", "Take decay, mixed_precision out"),
+            ("steps_per_epoch=9", "Take steps_per_epoch out"),
+            ("batch_size=0", "batch_size from 1"),
+            ("accumulate=3", "a batch_size that is a multiple of 3"),
+            ("blocks", "Write NAME=VALUE"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                self.run_program("", way)
+        self.train.assert_not_called()
+        self.assertFalse(self.out.exists())
+
+    def test_ways_of_as_many_steps_as_there_is_time_for(self):
+        output = self.run_program("--minutes=1", "", "batch_size=2 blocks=2")
+        expected = TRAINING["image"]._replace(batch_size=2, epochs=5, steps_per_epoch=20)
+        expected = expected._replace(
+            decay=0.1 ** (1 / 100), mixed_precision=self.trained().mixed_precision
+        )
+        self.assertEqual(self.trained(), expected)
+        self.assertIn("batch_size=2 blocks=2", output)
+
+    def test_a_run_goes_on_as_it_was_begun(self):
+        self.run_program("--minutes=1", "batch_size=2")
+        begun = self.trained()
+        self.seconds.return_value = 6.0
+        self.run_program("--minutes=1", "batch_size=2")
+        self.assertEqual(self.trained(), begun)
+        changed = {name: x._replace(learning_rate=0.5) for name, x in TRAINING.items()}
+        with mock.patch.dict(TRAINING, changed):
+            with self.assertRaisesRegex(ValueError, "learning_rate: 0.5 instead of 0.001"):
+                self.run_program("--minutes=1", "batch_size=2")
+
+    def test_other_flags_than_a_run_was_begun_with(self):
+        self.run_program("--minutes=1", "")
+        self.train.reset_mock()
+        for flag, message in (
+            ("--minutes=2", "out were begun with. Received: --minutes: 2.0 instead of 1.0"),
+            ("--last_rate=0.5", "Received: .*--last_rate: 0.5 instead of 0.1"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                self.run_program("--minutes=1", flag, "", "blocks=2")
+        self.train.assert_not_called()
+
+    def test_where_images_are(self):
+        self.run_program("--data_dir=a", "--image_dir=b", "--cache_dir=c", "")
+        for call in self.load.call_args_list:
+            self.assertEqual(call.kwargs, {"data_dir": "a", "image_dir": "b", "cache_dir": "c"})
+
+
+if __name__ == "__main__":
+    tf.test.main()
