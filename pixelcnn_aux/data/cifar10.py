@@ -10,8 +10,8 @@ from pixelcnn_aux.data import heavy, prepared
 from pixelcnn_aux.data.pipeline import Images
 from pixelcnn_aux.data.registry import register
 
-# Validation is the last 1000 of the official training images.
-_SPLITS = {"train": "train[:-1000]", "validation": "train[-1000:]", "test": "test"}
+# Of the official training images, or the test images. Validation is the last 1000 of the former.
+_PARTS = {"train": slice(-1000), "validation": slice(-1000, None), "test": slice(None)}
 
 
 @register("cifar10")
@@ -23,8 +23,13 @@ def cifar10(split, image_size, data_dir, image_dir):
             "Expected an image size of (32, 32) for the data set 'cifar10'. Received: "
             f"{image_size}. Choose a preset of that size, or another data set."
         )
-    batches = prepared.examples(_prepare(data_dir), _SPLITS[split], batch_size=1000)
-    return Images(np.concatenate([batch["image"] for batch in batches.as_numpy_iterator()]))
+    official = "test" if split == "test" else "train"
+    batches = list(
+        prepared.examples(_prepare(data_dir), official, batch_size=1000).as_numpy_iterator()
+    )
+    names, images = (np.concatenate([batch[key] for batch in batches]) for key in ("id", "image"))
+    # TFDS shuffles as it prepares. Names are train_00000, train_00001, ...
+    return Images(images[np.argsort(names)[_PARTS[split]]])
 
 
 def _prepare(data_dir):
