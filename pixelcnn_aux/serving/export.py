@@ -75,7 +75,7 @@ def export(folder, out, max_batch=256, jit_compile=False):
         other = load(folder)
         for name, factor in model.factors.items():
             other.factors[name].set_weights(factor.get_weights())
-        verify(aside, other)
+        verify(aside, other, max_batch)
         return _give_number(aside, base)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

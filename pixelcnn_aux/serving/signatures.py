@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from pixelcnn_aux import drawing, layers
+from pixelcnn_aux import backend, drawing, layers
 from pixelcnn_aux.chain import in_bits_per_dim
 
 # Outputs beside the auxiliary images, which are called by their factors' names.
@@ -96,16 +96,6 @@ def _served(model, max_batch, jit_compile):
     def complete(image, mask, **how):
         return images(**how, completed=drawing.completed(model, image, mask, batch=None))
 
-    def log_prob(image):
-        nats = model.log_probs(image)
-        bits = in_bits_per_dim(nats, image.shape[1:])
-        return {
-            "log_prob": tf.add_n(list(nats.values())),
-            "bits_per_dim": bits["total"],
-            **{f"log_prob_{name}": nats[name] for name in nats},
-            **{f"bits_per_dim_{name}": bits[name] for name in nats},
-        }
-
     def auxiliaries_of(image):
         chain = model.auxiliaries(image)
         del chain[full]
@@ -130,12 +120,25 @@ def _served(model, max_batch, jit_compile):
         "sample": (how, images),
         "map": (how, functools.partial(images, mode="map")),
         **(completing if drawing.can_complete(model) else {}),
-        "log_prob": (image, log_prob),
+        "log_prob": (image, functools.partial(log_prob, model)),
         "auxiliaries": (image, auxiliaries_of),
         **{
             f"given_{name}": ({**how, "auxiliary": image_of(name)}, functools.partial(given, name))
             for name in auxiliaries
         },
+    }
+
+
+@backend.sums_in_order()
+def log_prob(model, image):
+    """What the signature of this name returns: dict, output -> float [N]."""
+    nats = model.log_probs(image)
+    bits = in_bits_per_dim(nats, image.shape[1:])
+    return {
+        "log_prob": sum(nats.values()),
+        "bits_per_dim": bits["total"],
+        **{f"log_prob_{name}": nats[name] for name in nats},
+        **{f"bits_per_dim_{name}": bits[name] for name in nats},
     }
 
 

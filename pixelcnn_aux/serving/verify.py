@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import drawing, sampling
+from pixelcnn_aux.serving.signatures import log_prob
 
 # The share of draws that roundings may turn: to the next value, or to another component of a mixture.
 MAX_MISMATCHED = 0.01
@@ -18,52 +19,61 @@ MAX_MISMATCHED = 0.01
 SEEDS = np.array([[0, index] for index in range(4)], np.int32)
 SHIFTS = np.array([0.0, -0.25, -0.5, -0.75], np.float32)
 
-# What a process that knows nothing of this package makes of an export: images, their log-likelihoods, images
-# given their auxiliary images, and completions of each other's upper halves.
+# What a process that knows nothing of this package makes of an export: images, their log-likelihoods and
+# auxiliary images, images given those that were drawn, and completions of each other's upper halves. No
+# request has more rows than the export takes.
 _RUN_EXPORT = """
 import sys
 import numpy as np
 import tensorflow as tf
-export, inputs, outputs = sys.argv[1:]
+export, max_batch, inputs, outputs = sys.argv[1:]
 tf.config.experimental.enable_tensor_float_32_execution(False)
 signatures = tf.saved_model.load(export).signatures
 how = {name: tf.constant(x) for name, x in np.load(inputs).items()}
 mask = how.pop("mask")
-drawn = signatures["sample"](**how)
-answers = {"sample": drawn, "log_prob": signatures["log_prob"](image=drawn["image"])}
+rows = [slice(at, at + int(max_batch)) for at in range(0, len(mask), int(max_batch))]
+def ask(signature, **inputs):
+    parts = [signatures[signature](**{name: x[of] for name, x in inputs.items()}) for of in rows]
+    return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
+drawn = ask("sample", **how)
+answers = {"sample": drawn}
+for name in "log_prob", "auxiliaries":
+    answers[name] = ask(name, image=drawn["image"])
 for name in signatures:
     if name.startswith("given_"):
-        answers[name] = signatures[name](**how, auxiliary=drawn[name.removeprefix("given_")])
+        answers[name] = ask(name, **how, auxiliary=drawn[name.removeprefix("given_")])
 if "complete" in signatures:
-    answers["complete"] = signatures["complete"](**how, image=drawn["image"][::-1], mask=mask)
+    answers["complete"] = ask("complete", **how, image=drawn["image"][::-1], mask=mask)
 assert not any(name.startswith("pixelcnn_aux") for name in sys.modules)
 np.savez(outputs, **{
     f"{signature}/{name}": x
     for signature, answer in answers.items()
     for name, x in answer.items()
-    if name != "image_png_bytes"
+    if x.dtype != tf.string
 })
 """
 
 
-def verify(path, model):
+def verify(path, model, max_batch):
     """Compares an export, loaded in a new process that does not import this package, with a model.
 
     Images cannot be compared whole: where a rounding turns a draw, all pixels after it are others. So each
-    pixel is drawn again, given the export's own pixels before it.
+    pixel is drawn again, given the export's own pixels before it. The signature `map` is not run: it differs
+    from `sample` in its noise alone.
 
     Args:
       path: of the export.
       model: `AuxiliaryModel`.
+      max_batch: int, the rows that the export takes in a request.
 
     Raises:
       RuntimeError: if the export cannot be run, draws more than `MAX_MISMATCHED` of a factor's pixels, or one
         pixel in every image, otherwise than the model does from the same seeds, with the same shifts, or
-        gives images another log-likelihood. It names the signature.
+        gives images other log-likelihoods or auxiliary images. It names the signature.
     """
     mask = np.zeros([len(SEEDS), *model.image_size, 1], np.uint8)
     mask[:, : model.image_size[0] // 2] = 1
-    received = _run_export(path, mask)
+    received = _run_export(path, max_batch, mask)
     *auxiliaries, _ = model.factors
     drawn = received["sample"]
     with _full_precision():
@@ -73,10 +83,14 @@ def verify(path, model):
         if drawing.can_complete(model):
             kept = drawing.completed(model, drawn["image"][::-1], mask, len(SEEDS))
             _compare(model, "complete", received["complete"], kept=kept)
-        expected = model.log_prob(drawn["image"]).numpy()
-    log_prob = received["log_prob"]["log_prob"]
-    if not np.allclose(expected, log_prob, rtol=1e-5, atol=0.0):
-        raise _refusal(f"with the model's log-likelihoods, {expected} nats", log_prob)
+        expected = {name: x.numpy() for name, x in log_prob(model, drawn["image"]).items()}
+    for name, likelihoods in expected.items():
+        if not np.allclose(likelihoods, found := received["log_prob"][name], rtol=1e-5, atol=0.0):
+            raise _refusal(f"with the model's log-likelihoods, {name} {likelihoods}", found)
+    chain = model.auxiliaries(drawn["image"])
+    for name in auxiliaries:
+        if not np.array_equal(chain[name], received["auxiliaries"][name]):
+            raise _refusal("with the model's auxiliary images", f"another one of {name!r}")
 
 
 def _refusal(expected, received):
@@ -86,12 +100,12 @@ def _refusal(expected, received):
     )
 
 
-def _run_export(path, mask):
+def _run_export(path, max_batch, mask):
     """What `_RUN_EXPORT` makes of a mask, uint8 [N, H, W, 1]: dict, signature -> dict, output -> array."""
     with tempfile.TemporaryDirectory() as folder:
         inputs, outputs = f"{folder}/inputs.npz", f"{folder}/outputs.npz"
         np.savez(inputs, seed=SEEDS, log_scale_shift=SHIFTS, mask=mask)
-        command = [sys.executable, "-c", _RUN_EXPORT, str(path), inputs, outputs]
+        command = [sys.executable, "-c", _RUN_EXPORT, str(path), str(max_batch), inputs, outputs]
         child = subprocess.run(command, capture_output=True, text=True, check=False)
         if child.returncode:
             raise _refusal("that a new process can run", child.stderr[-2000:].strip())

@@ -81,7 +81,7 @@ class ExactExportTest(tf.test.TestCase):
     def test_verification(self):
         path, _ = exported()
         with received_by_verify() as received:
-            verify.verify(path, model())
+            verify.verify(path, model(), max_batch=8)
         # What the export gives does not change: one process is enough.
         self.enter_context(mock.patch.object(verify, "_run_export", return_value=received))
         for fixed_sum, message in (
@@ -94,7 +94,7 @@ class ExactExportTest(tf.test.TestCase):
             other = model()
             other.factors["image"].fixed_sum = fixed_sum
             with self.assertRaisesRegex(RuntimeError, message):
-                verify.verify(path, other)
+                verify.verify(path, other, max_batch=8)
 
     def test_a_likelihood_without_bounds_below_an_exact_factor(self):
         chain = pa.chain([Coins(1)], (2, 2), FLAT, FLAT)

@@ -71,8 +71,8 @@ def received_by_verify():
     """A dict that gets what the process of `verify` makes of an export within it."""
     received, run_export = {}, verify._run_export
 
-    def recorded(path, mask):
-        received.update(run_export(path, mask))
+    def recorded(*args):
+        received.update(run_export(*args))
         return received
 
     with mock.patch.object(verify, "_run_export", recorded):
@@ -201,15 +201,26 @@ class SignaturesTest(ExportTestCase):
         with self.assertRaisesRegex(ValueError, "Received: num_values. Give the factor another"):
             signatures(model)
 
-    def test_compiled(self):
+    def make_little_run(self):
+        """The folder of a run of one factor, which is exported sooner, and its model."""
         size = {"filters": 2, "blocks": 1, "resolutions": 1, "num_components": 1}
-        model = pa.pixelcnn_pp(helpers.SIZE, **size)  # one factor: compiling takes a while
+        model = pa.pixelcnn_pp(helpers.SIZE, **size)
         helpers.randomize(model.factors["image"])
-        helpers.make_run(self.folder / "plain", model, ["image"])
+        folder = helpers.temporary_folder(self) / "plain"
+        helpers.make_run(folder, model, ["image"])
+        return folder, model
+
+    def test_one_row_a_request(self):
+        run, model = self.make_little_run()
         with received_by_verify() as received:
-            path = export.export(
-                self.folder / "plain", self.folder / "compiled", 4, jit_compile=True
-            )
+            export.export(run, self.folder / "one", max_batch=1)
+        expected = model.sample(verify.SEEDS, verify.SHIFTS)
+        self.assertAllEqual(received["sample"]["image"], expected["image"])
+
+    def test_compiled(self):
+        run, model = self.make_little_run()
+        with received_by_verify() as received:
+            path = export.export(run, self.folder / "compiled", 4, jit_compile=True)
         expected = model.sample(verify.SEEDS, verify.SHIFTS, jit_compile=True)
         self.assertAllEqual(received["sample"]["image"], expected["image"])
         for loaded, expected in (
@@ -335,7 +346,7 @@ class VerifyTest(ExportTestCase):
         received = exported().received
         received = {**received, signature: {**received[signature], **changes}}
         with mock.patch.object(verify, "_run_export", return_value=received):
-            verify.verify(self.path, model)
+            verify.verify(self.path, model, MAX_BATCH)
 
     def test_other_weights(self):
         self.verify(self.model)
@@ -379,11 +390,22 @@ class VerifyTest(ExportTestCase):
             with self.assertRaisesRegex(RuntimeError, "'image' of which the model draws"):
                 self.verify(self.model, image=damaged)
 
+    def test_other_likelihoods_and_auxiliary_images(self):
+        received = exported().received
+        for signature, name, message in (
+            ("log_prob", "bits_per_dim_image", "log-likelihoods, bits_per_dim_image"),
+            ("log_prob", "log_prob_grayscale", "log-likelihoods, log_prob_grayscale"),
+            ("auxiliaries", "grayscale", "auxiliary images. Received: another one of 'grayscale'"),
+        ):
+            swapped = received[signature][name][::-1]
+            with self.assertRaisesRegex(RuntimeError, message):
+                self.verify(self.model, signature, **{name: swapped})
+
     def test_an_export_that_cannot_be_run(self):
         message = "Expected an export that a new process can run. Received: no such op"
         with mock.patch.object(verify, "_RUN_EXPORT", "raise SystemExit('no such op')"):
             with self.assertRaisesRegex(RuntimeError, message):
-                verify.verify(self.path, self.model)
+                verify.verify(self.path, self.model, MAX_BATCH)
 
 
 class FolderTest(ExportTestCase):
@@ -458,7 +480,7 @@ class FolderTest(ExportTestCase):
             mock.patch.object(export, "verify") as verify,
         ):
             export.export(run or self.run_folder, out)
-        (_, model), _ = verify.call_args
+        (_, model, _), _ = verify.call_args
         return model
 
     def test_an_export_that_is_refused_is_never_seen(self):
