@@ -16,7 +16,8 @@ def examples(builder, split, **options):
     # One file at a time and nothing shuffled: the order is that of the files.
     config = heavy.tfds().ReadConfig(interleave_cycle_length=1, try_autocache=False)
     verbosity = logging.get_verbosity()
-    logging.set_verbosity(min(verbosity, logging.WARNING))  # TFDS tells at length what it opens
+    if verbosity < logging.DEBUG:
+        logging.set_verbosity(min(verbosity, logging.WARNING))  # TFDS tells at length what it opens
     try:
         return builder.as_dataset(split=split, read_config=config, **options)
     finally:

@@ -107,8 +107,8 @@ def load(
 
     Raises:
       ValueError: an unknown data set or split, an image size that the data set does not have,
-          a missing or superfluous `image_dir` or `image_file`, a file that is not as it should be,
-          a split with no image to use.
+          an `image_dir` or `image_file` that is superfluous, or missing where a data set of this package
+          needs it, a file that is not as it should be, a split with no image to use.
       FileNotFoundError: no such folder or file, or a data set that is neither here nor to be had.
       ImportError: `photos` without scikit-image; `folder`, `celeb_a` and `cifar10` without TensorFlow.
       OSError: a `cache_dir` that cannot be written.

@@ -38,12 +38,20 @@ class PredictionServer:
       port, rest_port: int, of gRPC and REST: 0 for any free one, None for none. Afterwards attributes,
         the ports that it listens on.
       workers: int, the gRPC requests that run at once.
+
+    Raises:
+      ImportError: for a port of gRPC without tensorflow-serving-api.
     """
 
     def __init__(self, servable, port=0, rest_port=0, workers=16):
         self._grpc = self._rest = None
         self.port, self.rest_port = port, rest_port
         if port is not None:
+            if grpc is None:
+                raise ImportError(
+                    "Expected tensorflow-serving-api for gRPC. Received: no such package. Do pip install "
+                    "'pixelcnn_aux[serving]', or give no port of gRPC."
+                )
             pool = concurrent.futures.ThreadPoolExecutor(workers)
             unlimited = [
                 ("grpc.max_send_message_length", -1),
@@ -144,13 +152,18 @@ def _fill_tensor(proto, array):
 
 def main(argv):
     del argv
-    server = PredictionServer(Servable(FLAGS.model_base_path), FLAGS.port, FLAGS.rest_api_port)
+    port = 8500 if grpc and FLAGS.port is None else FLAGS.port
+    server = PredictionServer(Servable(FLAGS.model_base_path), port, FLAGS.rest_api_port)
     print(f"Serving at {HOST}: gRPC {server.port}, REST {server.rest_port}", flush=True)
     threading.Event().wait()
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("model_base_path", None, "DIR/MODEL; the newest version.", required=True)
-    flags.DEFINE_integer("port", 8500, "Of gRPC; 0 for a free one.")
+    flags.DEFINE_integer(
+        "port",
+        None,
+        "Of gRPC; 0 for a free one. 8500 if unset, where tensorflow-serving-api is there.",
+    )
     flags.DEFINE_integer("rest_api_port", None, "Of REST, likewise; without it there is none.")
     app.run(main)

@@ -80,8 +80,8 @@ class _RestHandler(http.server.BaseHTTPRequestHandler):
             request = json.loads(body)
         except ValueError as error:
             raise invalid(f"JSON Parse error: {error}") from error
-        if "inputs" not in request:
-            raise invalid("Missing 'inputs' or 'instances' key")
+        if not isinstance(request, dict) or not isinstance(request.get("inputs"), dict):
+            raise invalid("Missing 'inputs' or 'instances' key, or no object under it")
         signature = request.get("signature_name", "serving_default")
         if signature not in servable.signature_defs:
             raise invalid(f'Serving signature name: "{signature}" not found in signature def')

@@ -6,6 +6,7 @@ import json
 import multiprocessing.pool
 import os
 import pathlib
+import random
 import signal
 import time
 from unittest import mock
@@ -160,6 +161,12 @@ class CacheTest(tf.test.TestCase):
         for file in (array, manifest):
             file.unlink()
             self.assertLoads(decoded=True)
+
+    def test_nobodys_random_numbers_are_used_up(self):
+        load(self.folder)
+        before = random.getstate()
+        load(self.folder)
+        self.assertEqual(random.getstate(), before)
 
     def test_size_and_header_count_whichever_checksums_are_compared(self):
         with mock.patch.object(cache, "_CHECKED", 0):

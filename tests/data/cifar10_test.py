@@ -50,6 +50,15 @@ class Cifar10Test(tf.test.TestCase):
             self.assertAllEqual(self.numbers("test"), np.arange(12))
         self.assertEqual(logging.get_verbosity(), logging.INFO)
 
+    def test_what_tfds_logs_is_shown_where_all_is(self):
+        prepare_cifar10(self.data_dir)
+        self.addCleanup(logging.set_verbosity, logging.get_verbosity())
+        for verbosity, shown in ((logging.INFO, False), (logging.DEBUG, True)):
+            logging.set_verbosity(verbosity)
+            with self.assertLogs(logging.get_absl_logger(), "INFO") as logs:
+                self.numbers("test")
+            self.assertEqual("Constructing tf.data.Dataset" in "".join(logs.output), shown)
+
     def test_no_network(self):
         failure = requests.ConnectionError("no route")
         with (

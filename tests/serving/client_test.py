@@ -21,6 +21,7 @@ from PIL import Image
 
 from pixelcnn_aux import auxiliary
 from pixelcnn_aux.serving import client, protocols
+from pixelcnn_aux.testing import prediction_server
 from tests.serving import toy
 from tests.serving.toy import HEIGHT, NEEDS_GRPC, WIDTH, drawn_images, free_port, seeds, servable
 
@@ -290,6 +291,8 @@ class RestTest(ClientTests, tf.test.TestCase):
         for path, body, status, message in (
             ("toy:predict", b"{", 400, "JSON Parse error"),
             ("toy:predict", b"{}", 400, "Missing 'inputs'"),
+            ("toy:predict", b'{"inputs": 5}', 400, "Missing 'inputs'"),
+            ("toy:predict", b'["inputs"]', 400, "Missing 'inputs'"),
             ("toy:predict", b'{"inputs": {}, "signature_name": "none"}', 400, '"none" not found'),
             ("toy:predict", b'{"inputs": {}, "signature_name": "slow"}', 400, "input: seconds"),
             ("toy:classify", b"{}", 400, "Malformed request: POST /v1/models/toy:classify"),
@@ -304,6 +307,15 @@ class RestTest(ClientTests, tf.test.TestCase):
             status, answer = self.post("/v1/models/toy:predict", body)
             self.assertEqual(status, 400)
             self.assertIn("not of expected type: int32", answer["error"])
+
+    def test_a_stand_in_without_grpc(self):
+        self.enter_context(mock.patch.object(prediction_server, "grpc", None))
+        with self.assertRaisesRegex(ImportError, "tensorflow-serving-api for gRPC.*give no port"):
+            prediction_server.PredictionServer(servable("toy"), port=0)
+        with prediction_server.PredictionServer(servable("toy"), port=None, rest_port=0) as server:
+            self.assertLen(
+                client.Client(f"127.0.0.1:{server.rest_port}", "toy", True).metadata(), 6
+            )
 
     def test_another_server(self):
         class Handler(http.server.BaseHTTPRequestHandler):
