@@ -284,6 +284,33 @@ class NotFiniteTest(tf.test.TestCase):
         self.assertTrue(workdir.load_weights(folder, "grayscale", factor))
         self.assertTrue(all(np.isfinite(weight).all() for weight in factor.get_weights()))
 
+    def assertWritesNothing(self, message):
+        """A run whose first figures are not finite leaves none of its own, nor any weights."""
+        folder = helpers.temporary_folder(self)
+        with self.assertRaisesRegex(RuntimeError, message):
+            train(folder)
+        files = {file for file in helpers.contents(folder / "grayscale") if "logs/" not in file}
+        self.assertEqual(files, {"lock", "training.json"})
+
+    def test_an_average(self):
+        average = run.Run._average
+
+        def overflow_after_a_step(trained):
+            average(trained)
+            if trained.step == 1:
+                weight = trained.average.trainable_variables[0]
+                weight.assign(np.full(weight.shape, np.inf))
+
+        with (
+            mock.patch.object(run, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0),
+            mock.patch.object(run.Run, "_average", overflow_after_a_step),
+        ):
+            self.assertWritesNothing("finite weights of factor 'grayscale' after step 1[.]")
+
+    def test_bits_of_the_validation_images(self):
+        with mock.patch.object(run, "mean_bits", return_value=math.nan):
+            self.assertWritesNothing("finite bits of the validation images .* step 3[.].*: nan[.]")
+
     def test_the_images_are_named(self):
         folder = helpers.temporary_folder(self)
         images = helpers.images(10)
