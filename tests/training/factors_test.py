@@ -213,6 +213,8 @@ class StoppedRunTest(tf.test.TestCase):
         for row in found:
             self.assertBetween(row["waiting"], 0.0, 1.0)
             self.assertGreater(row["images_per_s"], 0.0)
+        seconds = np.diff([0.0, *(row["seconds"] for row in found)])
+        self.assertAllClose(seconds, [24 / row["images_per_s"] for row in found], rtol=1e-3)
         self.assertAllLess(np.diff([row["bits_per_dim"] for row in found]), 0.0)  # it learns
         in_logs = scalars(self.uninterrupted, "grayscale")
         for key, name in (
