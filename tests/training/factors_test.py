@@ -3,11 +3,13 @@
 import contextlib
 import functools
 import io
+import itertools
 import json
 import math
 import os
 import re
 import signal
+import time
 import zlib
 from unittest import mock
 
@@ -56,6 +58,17 @@ def scalars(folder, name):
                 key = f"{file.parent.name}/{value.tag}"
                 found.setdefault(key, {})[event.step] = float(tf.make_ndarray(value.tensor))
     return found
+
+
+def in_each_step(act):
+    """Within it, `act` is called as each step of a new run takes its images, with its number, from 1 on."""
+    take, steps = data.Prefetched.__next__, itertools.count(1)
+
+    def act_and_take(batches):
+        act(next(steps))
+        return take(batches)
+
+    return mock.patch.object(data.Prefetched, "__next__", act_and_take)
 
 
 class StoppedRunTest(tf.test.TestCase):
@@ -122,17 +135,14 @@ class StoppedRunTest(tf.test.TestCase):
             self.assertEndsAsUninterrupted(train(folder), folder)
 
     def test_a_signal_at_the_last_step_of_an_epoch_stops_after_its_validation(self):
-        stop, take, calls = training.Stop(), data.Prefetched.__next__, []
+        stop = training.Stop()
 
-        def take_and_stop(batches):
-            calls.append(batches)
-            if len(calls) == 6:
+        def stop_at_the_sixth(step):
+            if step == 6:
                 stop.signal = signal.SIGTERM
-            return take(batches)
 
-        with mock.patch.object(data.Prefetched, "__next__", take_and_stop):
-            with self.assertRaises(training.Stopped):
-                train(self.folder, stop=stop)
+        with in_each_step(stop_at_the_sixth), self.assertRaises(training.Stopped):
+            train(self.folder, stop=stop)
         self.assertEqual(state(self.folder)["optimizer/0"], 6)
         self.assertEqual([row["step"] for row in rows(self.folder)], [3, 6])
 
@@ -148,6 +158,21 @@ class StoppedRunTest(tf.test.TestCase):
                 train(self.folder, images=Interrupting(os.getpid, KeyboardInterrupt))
         self.assertEqual(state(self.folder)["optimizer/0"], 7)
         self.assertEndsAsUninterrupted(train(self.folder))
+
+    def test_checkpoints_are_at_most_ten_minutes_apart(self):
+        clock = mock.Mock(wraps=time)
+        clock.monotonic.return_value = 0.0
+
+        def tick(step):
+            clock.monotonic.return_value = 130.0 * step
+
+        with (
+            mock.patch.object(run, "time", clock),
+            in_each_step(tick),
+            mock.patch.object(checkpoints, "save") as save,
+        ):
+            train(self.folder, training=TINY._replace(epochs=1, steps_per_epoch=9))
+        self.assertEqual([call.args[1] for call in save.call_args_list], [5, 9])
 
     def test_finished(self):
         """Perhaps killed after its last checkpoint and before it wrote what evaluation reads."""
