@@ -92,8 +92,7 @@ def _write_or_agree(file, settings, path, prefix="", defaults=None):
             aside = file.with_name(f".{file.name}.{os.getpid()}")
             try:
                 aside.write_text(json.dumps(settings, indent=2) + "\n")
-                with contextlib.suppress(FileExistsError):  # A process beside this one was first.
-                    os.link(aside, file)
+                _name_if_new(aside, file)
             finally:
                 aside.unlink(missing_ok=True)
     recorded = _read_json(file)
@@ -106,6 +105,18 @@ def _write_or_agree(file, settings, path, prefix="", defaults=None):
             f"Received: {found}. "
             f"Choose another --workdir, or the settings of this one."
         )
+
+
+def _name_if_new(aside, file):
+    """Gives what is in `aside` the name `file`, unless a process beside this one was first."""
+    try:
+        os.link(aside, file)
+    except FileExistsError:
+        pass
+    except OSError:
+        # A disk without hard links, such as exFAT. Of two processes at one moment the later one's stays.
+        if not file.exists():
+            os.replace(aside, file)
 
 
 def _ours(file):

@@ -10,6 +10,8 @@ import tensorflow as tf
 import pixelcnn_aux as pa
 from pixelcnn_aux import machine, training, workdir
 from pixelcnn_aux.training import Training, precision
+from pixelcnn_aux.training.run import Run
+from pixelcnn_aux.training.strategy import Hosts
 from tests import helpers
 
 POLICIES = ("mixed_bfloat16", "mixed_float16")
@@ -104,6 +106,23 @@ class MixedPrecisionTest(tf.test.TestCase):
                 bits[policy] = -np.mean(average.log_prob(*pair)) / np.log(2) / np.size(pair[0][0])
         for policy in POLICIES:
             self.assertAllClose(bits[policy], bits[None], atol=0.02)
+
+    def test_the_scale_of_the_loss_is_gone_on_with(self):
+        self.enter_context(helpers.eagerly())
+        folder, strategy = helpers.temporary_folder(self), training.default_strategy()
+        workdir.checkpoints(folder, "grayscale").mkdir(parents=True)
+        settings = Training(1, 1, 8, 1e-3, 1.0)
+
+        def run():
+            return Run(
+                *(helpers.shared_model(), "grayscale", helpers.images(8), settings, folder, 0),
+                *(strategy, Hosts(strategy), "mixed_float16"),
+            )
+
+        begun = run()
+        begun.optimizer.dynamic_scale.assign(1024.0)
+        begun._save()
+        self.assertEqual(run().optimizer.dynamic_scale.numpy(), 1024.0)
 
     def policy(self, policy):
         return mock.patch.object(precision, "policy", lambda: policy)

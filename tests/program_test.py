@@ -54,6 +54,8 @@ class PluginTest(tf.test.TestCase):
 
 class ErrorsTest(tf.test.TestCase):
     def test_errors_of_tensorflow_are_one_message_too(self):
+        """Of which -v=1 shows where they were raised."""
+
         def main():
             tf.io.read_file("none").numpy()
 
@@ -61,9 +63,12 @@ class ErrorsTest(tf.test.TestCase):
             mock.patch.multiple(program, FLAGS=mock.Mock(plugin=[]), flags=mock.DEFAULT),
             mock.patch.multiple(program, quiet=mock.DEFAULT, _show_all_flags=mock.DEFAULT),
             mock.patch.object(program.app, "run", lambda checked: checked(["program"])),
+            self.assertLogs("absl", "DEBUG") as logged,
             self.assertRaises(SystemExit) as caught,
         ):
             program.run(main)
+        [shown] = logged.output
+        self.assertRegex(shown, "Traceback(?s:.*) in main\n")
         self.assertRegex(caught.exception.code, "^NotFoundError: .*none; No such file or directory")
 
 

@@ -1,5 +1,6 @@
 """Tests of the folder that a run leaves: who may write to it, and that no write is ever half done."""
 
+import errno
 import functools
 import json
 import os
@@ -69,28 +70,36 @@ class CreateTest(tf.test.TestCase):
         self.assertEqual(helpers.contents(self.folder), {"thesis.tex": b"years of work"})
 
     def test_a_process_beside_this_one_that_is_faster(self):
-        def create_at_once(config):
+        def create_at_once(config, refused=FileExistsError):
             """`create`, with the other process's description there just before this one's."""
 
             def link(source, target):
                 pathlib.Path(target).write_text(json.dumps(config))
-                raise FileExistsError
+                raise refused
 
             with mock.patch.object(os, "link", link):
                 workdir.create(self.folder, CONFIG)
 
         create_at_once(CONFIG)
         self.assertEqual(os.listdir(self.folder), ["config.json"])
-        os.remove(self.folder / "config.json")
-        with self.assertRaisesRegex(ValueError, 'preset: "demo" instead of "small"'):
-            create_at_once({**CONFIG, "preset": "small"})
-        self.assertEqual(os.listdir(self.folder), ["config.json"])
+        for refused in (FileExistsError, PermissionError):  # The latter: a disk without hard links.
+            os.remove(self.folder / "config.json")
+            with self.assertRaisesRegex(ValueError, 'preset: "demo" instead of "small"'):
+                create_at_once({**CONFIG, "preset": "small"}, refused)
+            self.assertEqual(os.listdir(self.folder), ["config.json"])
 
     def test_a_process_beside_this_one_in_the_middle_of_it(self):
         """What it writes aside is no reason to refuse the folder."""
         self.folder.mkdir(parents=True)
         (self.folder / f".config.json.{os.getpid() + 1}").write_text("{")
         workdir.create(self.folder, CONFIG)
+        self.assertEqual(workdir.read(self.folder)["preset"], "demo")
+
+    def test_a_disk_without_hard_links(self):
+        refused = PermissionError(errno.EPERM, "Operation not permitted")
+        with mock.patch.object(os, "link", side_effect=refused):
+            workdir.create(self.folder, CONFIG)
+        self.assertEqual(os.listdir(self.folder), ["config.json"])
         self.assertEqual(workdir.read(self.folder)["preset"], "demo")
 
 

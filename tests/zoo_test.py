@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import pathlib
 from unittest import mock
 
 import h5py
@@ -152,10 +151,8 @@ class ZooTest(tf.test.TestCase):
     def test_no_such_name(self):
         with self.assertRaisesRegex(FileNotFoundError, "trained model: tiny. Received: small"):
             pa.load("small")
-        for path in ("tiny/image", "..", ""):
-            if not pathlib.Path(path).exists():
-                with self.assertRaises(FileNotFoundError):
-                    pa.load(path)
+        with self.assertRaisesRegex(FileNotFoundError, "tiny. Received: tiny/../tiny"):
+            pa.load("tiny/../tiny")
 
     def test_programs_without_a_run(self):
         """They take the default, say so, and write beside the runs, not into the package."""

@@ -49,7 +49,7 @@ def train(
       profile: bool, whether a few steps of each factor are traced into its logs (`profile.Profile`).
 
     Raises:
-      Stopped: where `stop` has received a signal.
+      Stopped: a BaseException, where `stop` has received a signal.
       FileNotFoundError: if `init` is no run.
       RuntimeError: if another process trains one of these factors in this folder, or if a loss is not finite;
         what was written before stays.

@@ -53,10 +53,11 @@ class Profile:
 
     def turn(self):
         """Begins the trace, or ends it and says where it is."""
-        self._tracing = not self._tracing
-        if self._tracing:
+        if not self._tracing:
             _start(str(self._folder))
+            self._tracing = True  # Not before: a trace that was refused is not to be ended.
             return
+        self._tracing = False
         _stop()
         if self._taken > WARM_UP:
             print(

@@ -9,7 +9,6 @@ from absl import logging
 from PIL import Image
 
 from pixelcnn_aux import backend, disk, pictures
-from pixelcnn_aux.training.stopping import Stopped
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf
@@ -66,8 +65,6 @@ class Samples:
             return
         try:
             self._write(self.picture(), epoch, step)
-        except Stopped:
-            raise
         except Exception as error:  # whatever a likelihood of someone else's raises
             logging.warning(
                 "Expected to draw samples of factor %r. Received: %s: %s. It is trained on without pictures.",

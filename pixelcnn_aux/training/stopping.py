@@ -8,8 +8,12 @@ import threading
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what schedulers send before they kill
 
 
-class Stopped(Exception):
-    """Training has stopped since it was asked to. What it has done is in its last checkpoint."""
+class Stopped(BaseException):
+    """Training has stopped since it was asked to. What it has done is in its last checkpoint.
+
+    No `Exception`, as KeyboardInterrupt is none: a signal may come while a file is read or downloaded, where
+    whatever goes wrong is taken for damage of that file.
+    """
 
 
 class Stop:

@@ -48,6 +48,13 @@ class ProgramTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, f"new file. Received: {out / 'a.png'}"):
             self.run_codec("decompress", self.file, f"--out={out}")
 
+    def test_portable(self):
+        file, out = self.folder / "portable.pxa", self.folder / "portable"
+        self.run_codec("compress", self.folder / "b.png", f"--out={file}", "--portable")
+        self.assertEqual(container.read(file.read_bytes()).dtype, "float64")
+        self.run_codec("decompress", file, f"--out={out}")
+        self.assertAllEqual(np.asarray(Image.open(out / "b.png")), self.pictures["b.png"])
+
     def test_verified(self):
         self.assertIn("2 pictures, 7 tiles: as they were", self.run_codec("verify", self.file))
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pixelcnn_aux import training
 from pixelcnn_aux.training import checkpoints
 from tests import helpers
 
@@ -110,6 +111,12 @@ class CheckpointsTest(tf.test.TestCase):
         ):
             checkpoints.restore(self.folder, groups)
         self.assertEqual(values(groups), values(variables()))
+
+    def test_a_signal_while_one_is_read_is_no_damage(self):
+        self.save(1)
+        with mock.patch.object(np, "load", side_effect=training.Stopped):
+            with self.assertRaises(training.Stopped):
+                checkpoints.restore(self.folder, variables())
 
     def test_pickles_are_not_loaded(self):
         self.save(1, 2)

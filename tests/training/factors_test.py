@@ -3,11 +3,13 @@
 import contextlib
 import functools
 import io
+import itertools
 import json
 import math
 import os
 import re
 import signal
+import time
 import zlib
 from unittest import mock
 
@@ -56,6 +58,17 @@ def scalars(folder, name):
                 key = f"{file.parent.name}/{value.tag}"
                 found.setdefault(key, {})[event.step] = float(tf.make_ndarray(value.tensor))
     return found
+
+
+def in_each_step(act):
+    """Within it, `act` is called as each step of a new run takes its images, with its number, from 1 on."""
+    take, steps = data.Prefetched.__next__, itertools.count(1)
+
+    def act_and_take(batches):
+        act(next(steps))
+        return take(batches)
+
+    return mock.patch.object(data.Prefetched, "__next__", act_and_take)
 
 
 class StoppedRunTest(tf.test.TestCase):
@@ -122,17 +135,14 @@ class StoppedRunTest(tf.test.TestCase):
             self.assertEndsAsUninterrupted(train(folder), folder)
 
     def test_a_signal_at_the_last_step_of_an_epoch_stops_after_its_validation(self):
-        stop, take, calls = training.Stop(), data.Prefetched.__next__, []
+        stop = training.Stop()
 
-        def take_and_stop(batches):
-            calls.append(batches)
-            if len(calls) == 6:
+        def stop_at_the_sixth(step):
+            if step == 6:
                 stop.signal = signal.SIGTERM
-            return take(batches)
 
-        with mock.patch.object(data.Prefetched, "__next__", take_and_stop):
-            with self.assertRaises(training.Stopped):
-                train(self.folder, stop=stop)
+        with in_each_step(stop_at_the_sixth), self.assertRaises(training.Stopped):
+            train(self.folder, stop=stop)
         self.assertEqual(state(self.folder)["optimizer/0"], 6)
         self.assertEqual([row["step"] for row in rows(self.folder)], [3, 6])
 
@@ -148,6 +158,21 @@ class StoppedRunTest(tf.test.TestCase):
                 train(self.folder, images=Interrupting(os.getpid, KeyboardInterrupt))
         self.assertEqual(state(self.folder)["optimizer/0"], 7)
         self.assertEndsAsUninterrupted(train(self.folder))
+
+    def test_checkpoints_are_at_most_ten_minutes_apart(self):
+        clock = mock.Mock(wraps=time)
+        clock.monotonic.return_value = 0.0
+
+        def tick(step):
+            clock.monotonic.return_value = 130.0 * step
+
+        with (
+            mock.patch.object(run, "time", clock),
+            in_each_step(tick),
+            mock.patch.object(checkpoints, "save") as save,
+        ):
+            train(self.folder, training=TINY._replace(epochs=1, steps_per_epoch=9))
+        self.assertEqual([call.args[1] for call in save.call_args_list], [5, 9])
 
     def test_finished(self):
         """Perhaps killed after its last checkpoint and before it wrote what evaluation reads."""
@@ -213,6 +238,8 @@ class StoppedRunTest(tf.test.TestCase):
         for row in found:
             self.assertBetween(row["waiting"], 0.0, 1.0)
             self.assertGreater(row["images_per_s"], 0.0)
+        seconds = np.diff([0.0, *(row["seconds"] for row in found)])
+        self.assertAllClose(seconds, [24 / row["images_per_s"] for row in found], rtol=1e-3)
         self.assertAllLess(np.diff([row["bits_per_dim"] for row in found]), 0.0)  # it learns
         in_logs = scalars(self.uninterrupted, "grayscale")
         for key, name in (
@@ -283,6 +310,33 @@ class NotFiniteTest(tf.test.TestCase):
         factor = helpers.shared_model(dropout=0.5).new_factor("grayscale")
         self.assertTrue(workdir.load_weights(folder, "grayscale", factor))
         self.assertTrue(all(np.isfinite(weight).all() for weight in factor.get_weights()))
+
+    def assertWritesNothing(self, message):
+        """A run whose first figures are not finite leaves none of its own, nor any weights."""
+        folder = helpers.temporary_folder(self)
+        with self.assertRaisesRegex(RuntimeError, message):
+            train(folder)
+        files = {file for file in helpers.contents(folder / "grayscale") if "logs/" not in file}
+        self.assertEqual(files, {"lock", "training.json"})
+
+    def test_an_average(self):
+        average = run.Run._average
+
+        def overflow_after_a_step(trained):
+            average(trained)
+            if trained.step == 1:
+                weight = trained.average.trainable_variables[0]
+                weight.assign(np.full(weight.shape, np.inf))
+
+        with (
+            mock.patch.object(run, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0),
+            mock.patch.object(run.Run, "_average", overflow_after_a_step),
+        ):
+            self.assertWritesNothing("finite weights of factor 'grayscale' after step 1[.]")
+
+    def test_bits_of_the_validation_images(self):
+        with mock.patch.object(run, "mean_bits", return_value=math.nan):
+            self.assertWritesNothing("finite bits of the validation images .* step 3[.].*: nan[.]")
 
     def test_the_images_are_named(self):
         folder = helpers.temporary_folder(self)

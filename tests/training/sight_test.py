@@ -196,6 +196,18 @@ class ProfileTest(tf.test.TestCase):
             )
             self.assertEqual(turns, expected)
 
+    def test_a_trace_that_cannot_begin_is_not_ended(self):
+        """As where another one is under way, which goes on."""
+        refused = RuntimeError("another profiler is running")
+        with (
+            mock.patch.object(profile, "_start", side_effect=refused),
+            mock.patch.object(profile, "_stop") as stop,
+            self.assertRaisesRegex(RuntimeError, "another profiler"),
+            profile.Profile(helpers.temporary_folder(self), True) as traced,
+        ):
+            traced.turn()
+        stop.assert_not_called()
+
 
 if __name__ == "__main__":
     tf.test.main()
