@@ -56,6 +56,9 @@ class TutorialTest(tf.test.TestCase):
         self.assertNotIn("error", {output.output_type for output in shown})
         pictures = [output for output in shown if "image/png" in output.get("data", {})]
         self.assertGreaterEqual(len(pictures), 6)
+        printed = "".join(output.get("text", "") for output in shown)
+        for name, card in pa.pretrained().items():
+            self.assertIn(f"{name}: {card['bits_per_dim']:.3f} bits per dimension", printed)
 
     def test_the_models_that_it_loads_are_there(self):
         with helpers.eagerly():
