@@ -25,7 +25,13 @@ def train(preset, name, precision):
     """(bits per dimension of full test images, milliseconds a step) of one run of a factor."""
     model = preset.constructor(**preset.model)
     settings = preset.training[name]
-    epochs = -(-FLAGS.steps // settings.steps_per_epoch)
+    # Two at least: in the first one graphs are traced.
+    epochs = max(2, -(-FLAGS.steps // settings.steps_per_epoch))
+    if FLAGS.steps % epochs:
+        raise ValueError(
+            f"Expected --steps that {epochs} epochs of one length have. Received: {FLAGS.steps}. Give a "
+            f"multiple of {epochs}."
+        )
     settings = settings._replace(
         epochs=epochs,
         steps_per_epoch=FLAGS.steps // epochs,

@@ -42,17 +42,20 @@ def seconds(model, batch, jit_compile):
 
 
 def main():
-    size = presets.PYRAMID["celeba"].model["image_size"]
-    models = {
-        "pyramid": presets.PYRAMID["celeba"].constructor(**presets.PYRAMID["celeba"].model),
-        "pixelcnn_pp": pa.pixelcnn_pp(size),
+    preset = presets.PYRAMID["celeba"]
+    size = preset.model["image_size"]
+    made = {
+        "pyramid": lambda: preset.constructor(**preset.model),
+        "pixelcnn_pp": lambda: pa.pixelcnn_pp(size),
     }
-    work = {name: arithmetic(model) for name, model in models.items()}
+    work = {name: arithmetic(make()) for name, make in made.items()}
     for name, of_image in work.items():
         print(f"{name:11} {of_image / 1e9:8.1f} GFLOP an image of {size[0]} x {size[1]}")
     print(f"ratio       {work['pixelcnn_pp'] / work['pyramid']:8.2f}")
     print(f"batch {'':16} {'s/image':>9} {'s/pixel':>10}", flush=True)
     for batch in map(int, FLAGS.batch_sizes):
+        # New ones, whose graphs are of this batch: those of a second one are of any.
+        models = {name: make() for name, make in made.items()}
         for jit_compile in (False, True):
             times = {name: [] for name in models}
             for run in range(FLAGS.runs + 1):  # The first one traces.

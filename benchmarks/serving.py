@@ -139,12 +139,13 @@ def ask(server, model, requests, seconds, seed):
 
 
 def measure(export, clients, seconds):
-    """The `Result` of all clients together."""
+    """How many seconds it took, and the `Result` of all clients together."""
     model = pathlib.Path(export).absolute().name
     pool = concurrent.futures.ThreadPoolExecutor(clients)
     with running_server(export) as (process, server), pool:
         requests = make_requests(Client(server, model, timeout=TIMEOUT), np.random.default_rng(0))
         print(f"{clients} clients for {seconds:g} s ...", flush=True)
+        start = time.monotonic()
         running = [
             pool.submit(ask, server, model, requests, seconds, seed) for seed in range(clients)
         ]
@@ -153,7 +154,8 @@ def measure(export, clients, seconds):
             time.sleep(SETTLED)
             settled = (resident_bytes(process),)
         results = [client.result() for client in running]
-        return Result(
+        elapsed = time.monotonic() - start  # with the answers to what was asked just before the end
+        return elapsed, Result(
             sum((result.seconds for result in results), []),
             sum((result.counts for result in results), collections.Counter()),
             (*settled, resident_bytes(process)),
@@ -166,8 +168,8 @@ def resident_bytes(process):
     return 1024 * int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
 
 
-def report(result, seconds):
-    """Prints a `Result`. Raises RuntimeError for wrong answers, errors and memory that grows."""
+def report(seconds, result):
+    """Prints a `Result` of so many seconds. Raises RuntimeError for wrong answers, errors, growing memory."""
     counts = result.counts
     print(f"{len(result.seconds) / seconds:.1f} requests/s, {counts['error']} errors")
     if result.seconds:
@@ -188,7 +190,7 @@ def report(result, seconds):
 
 
 def main():
-    report(measure(FLAGS.export, FLAGS.clients, FLAGS.seconds), FLAGS.seconds)
+    report(*measure(FLAGS.export, FLAGS.clients, FLAGS.seconds))
 
 
 if __name__ == "__main__":

@@ -42,9 +42,7 @@ def main():
     codecs = records.find(measured) if names else {}
     anew = codecs is None or bool(names and FLAGS.codecs)
     both = evaluation.bound_and_exact(model, batches(), shown())
-    results = dict(zip(("bound", "exact"), map(evaluation.summarize, both)))
-    if not model.with_exact(True).exact:
-        del results["exact"]
+    results = dict(zip(kinds(model), map(evaluation.summarize, both)))
     if anew:
         print(f"As {' and '.join(evaluation.CODECS)} files:", flush=True)
         codecs = codec_bits(model, names, batches(), shown())
@@ -159,9 +157,24 @@ def num_bytes(model, batches, progress):
     return size
 
 
+def kinds(model):
+    """What the figures are called: "bound" and, where that is another one, what rules values out.
+
+    The latter is "exact", or "restricted" of a model of which some factors only can be exact.
+    """
+    held = model.with_exact(True)
+    if not _is_held(held):
+        return ["bound"]
+    return ["bound", "exact" if held.exact else "restricted"]
+
+
 def kind(model):
-    """Which of the results is the model's own."""
-    return "exact" if model.exact else "bound"
+    """Which of the figures are the model's own."""
+    return kinds(model)[-1] if _is_held(model) else "bound"
+
+
+def _is_held(model):
+    return any(factor.exact for factor in model.factors.values())
 
 
 def print_table(model, results, codecs):
@@ -172,10 +185,8 @@ def print_table(model, results, codecs):
     """
 
     def line(name, *cells):
-        print(
-            f"{name:16}",
-            *(f"{cell:>8.4f}" if cell != str(cell) else f"{cell:>8}" for cell in cells),
-        )
+        shown = (f"{cell:.4f}" if isinstance(cell, float) else cell or "" for cell in cells)
+        print(f"{name:16}", *(f"{cell:>10}" for cell in shown))
 
     shares = [""] * (len(results) - 1)
     line("", "bits/dim", *shares, f"   per dimension of the factor's own image, {kind(model)}")
@@ -190,6 +201,8 @@ def print_table(model, results, codecs):
     line("standard error", *(result["std_error"] for result in results.values()))
     if "exact" not in results:
         print("No exact figure: the auxiliary images are not all fixed by sums that are declared.")
+    if "restricted" in results:
+        print("Restricted: what contradicts those that are fixed is ruled out.")
     if codecs:
         print(evaluation.CODECS_NOTE)
 

@@ -49,6 +49,11 @@ def load(best=False):
     """The run that the flags choose: (folder, model), the latter as `pa.load` gives it."""
     folder = zoo.chosen()
     print(f"Evaluating {folder}", flush=True)
+    if _is_default(folder):
+        print(
+            f"There is no run under {workdir.RUNS}/: on photographs, unless --dataset says otherwise.",
+            flush=True,
+        )
     model = pa.load(folder, best=best)
     return folder, model if FLAGS.exact is None else model.with_exact(FLAGS.exact)
 
@@ -72,6 +77,8 @@ def writable(folder):
 def source(folder):
     """Where the images of the run in `folder` come from, unless flags override it.
 
+    Of the model that is evaluated where there is no run they are photographs.
+
     Returns:
       dict, "dataset", "image_dir" and "image_file", as `data.load` takes them.
 
@@ -79,7 +86,8 @@ def source(folder):
       ValueError: for a run that was trained on arrays, where --dataset names no data set.
     """
     config = workdir.read(folder)
-    dataset = FLAGS.dataset or config.get("dataset")
+    # Those are on any machine, where CIFAR-10 would have to be downloaded.
+    dataset = FLAGS.dataset or ("photos" if _is_default(folder) else config.get("dataset"))
     if dataset is None:
         raise ValueError(
             f"Expected the data set of the run in {folder}. Received: none, since it was trained on arrays. "
@@ -90,6 +98,11 @@ def source(folder):
         # Runs of before there were files of images have no such key.
         paths = {name: path or config.get(name) for name, path in paths.items()}
     return {"dataset": dataset, **paths}
+
+
+def _is_default(folder):
+    """Whether a folder is that of the model which a program takes that is given none and finds no run."""
+    return not FLAGS.workdir and folder == zoo.find(zoo.DEFAULT) and not FLAGS.dataset
 
 
 def images(folder, model, split):

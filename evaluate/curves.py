@@ -34,8 +34,9 @@ def main(*others):
     runs = {label: read(folder) for label, folder in folder_of.items()}
     print_table(runs)
     if FLAGS.whole:
-        shares = {label: evaluation.shares(pa.load(folder)) for label, folder in folder_of.items()}
-        runs = {label: {"full image": whole(run, shares[label])} for label, run in runs.items()}
+        runs = {
+            label: {"full image": of_chain(folder_of[label], run)} for label, run in runs.items()
+        }
     out = pathlib.Path(FLAGS.out or common.outputs(folders[0]) / "curves.png")
     figures.write(out, draw(runs))
     print(f"Wrote {out}")
@@ -80,7 +81,18 @@ def read(folder):
     return rows
 
 
-def whole(factors, shares):
+def of_chain(folder, factors):
+    """`whole` of the run in a folder, from what `read` gives."""
+    training = {name: workdir.recorded_training(folder, name) for name in factors}
+    images = {
+        name: found["epochs"] * found["steps_per_epoch"] * found["batch_size"]
+        for name, found in training.items()
+        if found
+    }
+    return whole(factors, evaluation.shares(pa.load(folder)), images)
+
+
+def whole(factors, shares, images):
     """The figures of a chain: rows as `read` gives them, whose bits are per dimension of the full image.
 
     Factors are trained independently of one another. A row is of when each of them has done the same part of
@@ -89,9 +101,11 @@ def whole(factors, shares):
     Args:
       factors: what `read` gives.
       shares: `evaluation.shares` of the model.
+      images: dict, factor -> int, how many it will have seen when its training is done. Where rows go on
+        after that, it is done with the last one.
 
     Raises:
-      ValueError: unless all factors have figures.
+      ValueError: unless all factors have figures, of some part of their training that is the same.
     """
     if missing := [name for name in shares if name not in factors]:
         raise ValueError(
@@ -99,12 +113,20 @@ def whole(factors, shares):
             "them, or leave out --whole."
         )
     parts = {
-        name: np.array([row["images"] / rows[-1]["images"] for row in rows])
+        name: np.array([row["images"] for row in rows])
+        / max(rows[-1]["images"], images.get(name, 0))
         for name, rows in factors.items()
     }
-    start = max(part[0] for part in parts.values())  # before it some factor has no figures yet
+    # Outside of these some factor has no figures, or none yet.
+    start, end = max(part[0] for part in parts.values()), min(part[-1] for part in parts.values())
     points = np.unique(np.concatenate([*parts.values()]))
-    points = points[points >= start]
+    points = points[(start <= points) & (points <= end)]
+    if not len(points):
+        raise ValueError(
+            "Expected factors that have done the same part of their training for --whole. Received: "
+            f"{', '.join(f'{name} {part[-1]:.0%}' for name, part in parts.items())}. Train on, or leave out "
+            "--whole."
+        )
 
     def total(key, weights):
         return sum(

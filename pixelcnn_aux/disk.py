@@ -138,9 +138,13 @@ def replacing(file, then=GOES_ON):
 
 
 def write_json(file, contents):
-    """Writes what JSON can hold to a file, as `replacing`."""
+    """Writes what JSON can hold to a file, as `replacing`.
+
+    Raises ValueError for numbers that are not finite.
+    """
+    text = json.dumps(contents, indent=2, allow_nan=False)
     with replacing(file, AGAIN) as opened:
-        opened.write(json.dumps(contents, indent=2).encode())
+        opened.write(text.encode())
 
 
 def remove_unfinished(folder):

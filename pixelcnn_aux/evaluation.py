@@ -34,16 +34,12 @@ def bound_and_exact(model, batches, progress=lambda count: None):
 def summarize(bits):
     """Means over the images of one of `bound_and_exact`'s dicts: {"factors", "total", "std_error"}.
 
-    "std_error" is that of the total's mean, the images taken as independent draws.
+    "std_error" is that of the total's mean, the images taken as independent draws; None of one image.
     """
     count = len(bits["total"])
     factors = {name: float(values.mean()) for name, values in bits.items() if name != "total"}
-    spread = float(bits["total"].std(ddof=1)) if count > 1 else math.nan
-    return {
-        "factors": factors,
-        "total": sum(factors.values()),
-        "std_error": spread / math.sqrt(count),
-    }
+    std_error = float(bits["total"].std(ddof=1)) / math.sqrt(count) if count > 1 else None
+    return {"factors": factors, "total": sum(factors.values()), "std_error": std_error}
 
 
 def shares(model):

@@ -182,7 +182,7 @@ def read(path):
     if not file.is_file():
         raise FileNotFoundError(
             f"Expected a workdir that training made, with a {_CONFIG} in it. Received: {path}. "
-            f"Train first, for example with python -m train.grayscale."
+            "Train first, by pa.train, or in a checkout by python -m train.grayscale."
         )
     config = _read_json(file)
     if not isinstance(config, dict) or "model" not in config:

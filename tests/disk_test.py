@@ -85,6 +85,11 @@ class ReplacingTest(tf.test.TestCase):
             helpers.contents(self.folder), {"file": b"after", "writing.file": b"other"}
         )
 
+    def test_json_has_no_numbers_that_are_not_finite(self):
+        with self.assertRaisesRegex(ValueError, "not JSON compliant"):
+            disk.write_json(self.file, {"a": float("nan")})
+        self.assertEqual(helpers.contents(self.folder), {"file": b"before"})
+
     def test_what_a_process_that_was_killed_has_left_is_removed(self):
         (self.folder / "below").mkdir()
         for folder in (self.folder, self.folder / "below"):

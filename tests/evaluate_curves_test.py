@@ -100,16 +100,28 @@ class CurvesTest(tf.test.TestCase):
     def test_the_whole_of_a_chain(self):
         """Rows are of the ends of epochs, from where all factors have figures."""
         run = curves.read(self.make_run("one", grayscale=GRAYS, image=IMAGE))
-        rows = curves.whole(run, {"grayscale": 0.5, "image": 1.0})
+        rows = curves.whole(run, {"grayscale": 0.5, "image": 1.0}, {"image": 80_000})
         found = {key: [row[key] for row in rows] for key in rows[0]}
         # After 1/2, 3/4 and all of their epochs, of which they had 2 and 4.
         self.assertAllClose(found["images"], [240_000, 360_000, 480_000])
         self.assertAllClose(found["seconds"], [5400, 8100, 10800])
         self.assertAllClose(found["val_bits_per_dim"], [5.25, 4.6875, 4.875])
         self.assertAllClose(found["bits_per_dim"], [5.0625, 4.5, 4.6875])
-        alone = curves.whole({"image": run["image"]}, {"image": 1.0})
+        alone = curves.whole({"image": run["image"]}, {"image": 1.0}, {})
         for row, expected in zip(alone, run["image"], strict=True):
             self.assertEqual(row, {key: expected[key] for key in row})
+
+    def test_the_whole_of_a_chain_that_is_still_trained(self):
+        """Of the image 2 of 4 epochs are done, and of the grays all."""
+        run = curves.read(self.make_run("one", grayscale=GRAYS, image=IMAGE[:2]))
+        images = {"grayscale": 160_000, "image": 320_000}
+        [row] = curves.whole(run, {"grayscale": 0.5, "image": 1.0}, images)
+        self.assertAllClose(row["images"], 240_000)
+        self.assertAllClose(row["val_bits_per_dim"], GRAYS[0] / 2 + IMAGE[1])
+        with self.assertRaisesRegex(
+            ValueError, "--whole. Received: grayscale 100%, image 20%. Train"
+        ):
+            curves.whole(run, {"grayscale": 0.5, "image": 1.0}, {"image": 800_000})
 
     def test_the_program_draws_the_whole(self):
         model = helpers.tiny_model()

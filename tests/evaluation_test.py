@@ -13,11 +13,13 @@ import types
 import zlib
 from unittest import mock
 
+import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
 from PIL import Image
 
+import pixelcnn_aux as pa
 from evaluate import bpd, common, samples
 from pixelcnn_aux import evaluation, workdir, zoo
 from tests import helpers
@@ -46,6 +48,9 @@ class BitsPerDimTest(tf.test.TestCase):
         self.assertAllClose(summary["factors"], {"grayscale": 0.75, "image": 2.25})
         self.assertAllClose(summary["total"], 3.0)
         self.assertAllClose(summary["std_error"], math.sqrt(7.0) / math.sqrt(3.0))
+        self.assertIsNone(
+            evaluation.summarize({"image": total[:1], "total": total[:1]})["std_error"]
+        )
 
     def test_codecs_count_the_smallest_whole_files_that_lose_nothing(self):
         noise = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
@@ -74,6 +79,16 @@ def file_size(image, settings):
     found = np.asarray(Image.open(file).convert(mode)).reshape(image.shape)
     np.testing.assert_array_equal(found, image)
     return len(file.getvalue())
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Reds(pa.auxiliary.Transform):
+    """Whether a pixel is red, of which no sum tells."""
+
+    channels, num_values = 1, 2
+
+    def __call__(self, images):
+        return keras.ops.cast(images[..., :1] > 127, "uint8")
 
 
 class CodecRecordsTest(tf.test.TestCase):
@@ -253,10 +268,10 @@ class ProgramsTest(tf.test.TestCase):
 
     def test_the_table_of_gray_images(self):
         def factor(channels):
-            return types.SimpleNamespace(likelihood=types.SimpleNamespace(num_channels=channels))
+            likelihood = types.SimpleNamespace(num_channels=channels)
+            return types.SimpleNamespace(likelihood=likelihood, exact=False)
 
         model = types.SimpleNamespace(
-            exact=False,
             factors={"opponents": factor(2), "image": factor(1)},
             sizes=lambda: {"opponents": (2, 3), "image": (4, 6)},
         )
@@ -264,6 +279,25 @@ class ProgramsTest(tf.test.TestCase):
         rows = self.table(model, {"bound": result}, {})
         self.assertEqual(rows["opponents"], ["0.5000", "1.0000", "1.0000"])
         self.assertEqual(rows["image"], ["2.0000", "2.0000", "2.5000"])
+        rows = self.table(model, {"bound": {**result, "std_error": None}}, {})  # of one image
+        self.assertEqual(rows["standard"], ["error"])
+
+    def test_a_model_of_which_some_factors_are_exact(self):
+        network = {"topology": pa.networks.topology.flat(1), "filters": 4}
+        larger = {"topology": pa.networks.topology.super_resolution(1, 1), "filters": 4}
+        model = pa.chain(
+            *([pa.auxiliary.HalfResolution(), Reds()], helpers.SIZE, network),
+            *([None, network, larger], ["reds", "half", "image"], 2),
+        )
+        self.assertEqual([factor.exact for factor in model.factors.values()], [False, False, True])
+        images = helpers.pictures(3)
+        both = evaluation.bound_and_exact(model, [images], lambda count: None)
+        results = dict(zip(bpd.kinds(model), map(evaluation.summarize, both), strict=True))
+        self.assertEqual(list(results), ["bound", "restricted"])
+        found = results[bpd.kind(model)]["total"]
+        self.assertAllClose(found, np.mean(model.bits_per_dim(images)["total"]), rtol=1e-5)
+        self.assertLess(found, results["bound"]["total"])
+        self.assertEqual(bpd.kind(model.with_exact(False)), "bound")
 
     def table(self, *arguments):
         """dict, first word -> the others, of the lines that `print_table` prints."""

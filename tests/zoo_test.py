@@ -155,13 +155,16 @@ class ZooTest(tf.test.TestCase):
             pa.load("tiny/../tiny")
 
     def test_programs_without_a_run(self):
-        """They take the default, say so, and write beside the runs, not into the package."""
+        """They take the default and photographs, say so, and write beside the runs, not into the package."""
         before = helpers.contents(zoo.FOLDER)
-        with mock.patch.object(zoo, "DEFAULT", "tiny"):
-            with mock.patch.object(data, "load", lambda *_, **__: helpers.images(3)):
-                output = helpers.run_program(
-                    bpd, "--split=test", "--dataset=photos", sharing=[common]
-                )
+        for arguments, expected in (([], "photos"), (["--dataset=cifar10"], "cifar10")):
+            with (
+                mock.patch.object(zoo, "DEFAULT", "tiny"),
+                mock.patch.object(data, "load", return_value=helpers.images(3)) as load,
+            ):
+                output = helpers.run_program(bpd, "--split=test", *arguments, sharing=[common])
+            self.assertEqual(load.call_args.args[0], expected)
+            self.assertEqual("on photographs" in output, expected == "photos")
         self.assertIn(f"Evaluating {zoo.FOLDER / 'tiny'}", output)
         self.assertIn(f"Wrote {workdir.RUNS / 'tiny' / 'bpd.json'}", output)
         self.assertEqual(helpers.contents(zoo.FOLDER), before)

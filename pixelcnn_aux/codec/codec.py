@@ -51,7 +51,7 @@ class Codec:
 
         Raises:
           ValueError: for images of another dtype or shape, and for pictures or a name that no file can hold;
-            before anything is coded.
+            before anything is coded, but for names that take far more bytes than what is coded.
         """
         from pixelcnn_aux.codec.entropy import Encoder
 

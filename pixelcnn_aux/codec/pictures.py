@@ -49,8 +49,15 @@ def _read(file):
             raise ValueError(f"{depth[0]} bits a channel")  # of RGB, Pillow leaves out the lower 8
         if is_png and picture.n_frames > 1:
             raise ValueError(f"{picture.n_frames} pictures, which move")
-        pixels = np.asarray(picture.convert("RGB"))
-        return exif.upright(pixels, exif.of_segment(picture.info.get("exif", b"")))
+        return exif.upright(np.asarray(picture.convert("RGB")), _orientation(picture))
+
+
+def _orientation(picture):
+    try:
+        found = picture.getexif().get(0x0112)  # also of what ImageMagick writes, and of XMP
+    except Exception:  # of a damaged entry, whichever it is
+        found = exif.of_segment(picture.info.get("exif", b""))
+    return found if found in range(1, 9) else 1
 
 
 def names(files):

@@ -100,9 +100,8 @@ def _shape(file, what):
         shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
     except _DAMAGED:
         raise
-    except (
-        Exception
-    ) as error:  # Headers are Python's literals, and damaged ones raise what its parser does.
+    except Exception as error:
+        # Headers are literals of Python, and damaged ones raise whatever its parser does.
         raise ValueError(
             f"Expected an array of NumPy's. Received: {what}, which is damaged ({error}). {_MAKE}"
         ) from error

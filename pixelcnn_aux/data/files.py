@@ -15,9 +15,7 @@ from pixelcnn_aux.data.registry import SPLITS
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 MAX_PIXELS = 2**26  # 200 MB decoded, one per core: a small file can claim far more than that
-_MAX_BYTES = (
-    10 * MAX_PIXELS
-)  # more than a file of so many pixels takes, uncompressed with 64 bits each
+_MAX_BYTES = 10 * MAX_PIXELS  # of a file: so many pixels of 64 bits each take less, uncompressed
 _AT_ONCE = 128  # images that threads decode ahead of the file that they are written to
 
 

@@ -20,9 +20,8 @@ NUMBER_BYTES = 192
 STRING_BYTES = 1024
 OVERHEAD_BYTES = 2**16  # names, and what a protocol adds
 METADATA_BYTES = 2**22
-MAX_BYTES = (
-    2**26
-)  # enough for an image of 256 x 256, and 1.5 GB or so where it is JSON of empty lists
+# Enough for an image of 256 x 256. JSON of empty lists takes 1.5 GB of memory or so.
+MAX_BYTES = 2**26
 
 ROUNDING = 0.1  # nats or bits per dimension by which roundings may put a probability above one
 

@@ -45,7 +45,7 @@ def train(
       stop: `Stop`, entered: asked after every step. Where it has received a signal, a checkpoint is written
         and training stops; several hosts, which would have to agree on the step, stop without one.
       init: the workdir of another run, or the name of a model of `pretrained`, to start from: all factors
-        whose weights have the same shapes there.
+        whose weights have the same shapes there, and mean the same.
       profile: bool, whether a few steps of each factor are traced into its logs (`profile.Profile`).
 
     Raises:

@@ -1,5 +1,6 @@
 """What training may start from: the weights of an earlier run, or of a model that came with the package."""
 
+import json
 from typing import NamedTuple
 
 from pixelcnn_aux import chain, serialization, workdir
@@ -45,7 +46,7 @@ def starts(model, names, init):
         trained = [name for name in run.factors if name not in run.untrained]
         raise ValueError(
             f"Expected a run to start from with weights that fit one of the factors {', '.join(names)}. "
-            f"Received: {init}, with {', '.join(trained) or 'none'}, of other names, shapes or likelihoods. "
+            f"Received: {init}, with {', '.join(trained) or 'none'}, of other names, shapes or meaning. "
             "Choose another --init, or a preset of the same networks."
         )
     return found
@@ -64,19 +65,24 @@ def _why_not(model, run, name):
 
 
 def _meaning(model, name):
-    """What says how the weights of a factor are used: dict of descriptions."""
+    """What says how the weights of a factor are used: dict of descriptions, as JSON gives them back."""
     factor = model.factors[name]
     parts = {
         "likelihood": factor.likelihood,
         "network": factor.network,
         "embedding": factor.embedding,
-        "auxiliary_likelihood": factor.auxiliary_likelihood,
         # Else it only rules values out.
         "fixed_sum": factor.fixed_sum if factor.likelihood.centered else None,
         # What gives its auxiliary image.
         "transform": dict(zip(reversed(model.factors), model.transforms)).get(name),
     }
-    return {part: _used(serialization.serialize(of)) for part, of in parts.items()}
+    meaning = {part: _used(serialization.serialize(of)) for part, of in parts.items()}
+    if (given := factor.auxiliary_likelihood) is not None:
+        meaning["auxiliary image"] = {
+            "num_values": given.num_values,
+            "num_channels": given.num_channels,
+        }
+    return json.loads(json.dumps(meaning))
 
 
 def _used(description):

@@ -54,7 +54,8 @@ def find(path):
         return folder
     raise FileNotFoundError(
         f"Expected the folder of a run, or the name of a trained model: {', '.join(pretrained())}. "
-        f"Received: {path}. Train first, for example with python -m train.grayscale, or give one of these."
+        f"Received: {path}. Give one of these, or train first: by pa.train, or in a checkout by "
+        "python -m train.grayscale."
     )
 
 

@@ -77,7 +77,7 @@ class LoadTest(FilesTest):
         (self.folder / "folder.png").mkdir()
         with open(self.folder / "vast.png", "wb") as file:  # which takes no place on the disk
             file.write(png)
-            file.truncate(2**40)
+            file.truncate(files._MAX_BYTES + 1)
         with (
             mock.patch.object(files, "decode", wraps=files.decode) as decode,
             self.assertLogs(logging.get_absl_logger(), "WARNING") as logs,

@@ -1,6 +1,7 @@
 """Tests of which weights training starts from: those that mean the same, not only of the same shapes."""
 
 import contextlib
+import functools
 import io
 
 import keras
@@ -20,6 +21,24 @@ class Darkness(pa.auxiliary.Grayscale):
 
     def fixed_sum(self, num_values):
         return None
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Tones(pa.auxiliary.Transform):
+    """Between which of some values the red ones are."""
+
+    channels = 1
+
+    def __init__(self, values):
+        self.values = values
+        self.num_values = len(values) + 1
+
+    def get_config(self):
+        return {"values": self.values}
+
+    def __call__(self, images):
+        red = keras.ops.cast(images[..., :1], "int32")
+        return keras.ops.cast(sum(keras.ops.cast(red >= x, "int32") for x in self.values), "uint8")
 
 
 class StartsTest(tf.test.TestCase):
@@ -43,6 +62,14 @@ class StartsTest(tf.test.TestCase):
             found, _ = self.starts(helpers.tiny_model(centered=True, **changes))
             self.assertEqual(found, ["grayscale", "image"], changes)
 
+    def test_tuples_are_lists_in_a_run(self):
+        network = {"topology": pa.networks.topology.flat(1), "filters": 4}
+        make = functools.partial(pa.chain, [Tones((64, 192))], helpers.SIZE, network, network)
+        self.earlier = helpers.temporary_folder(self)
+        helpers.make_run(self.earlier, make(), ["tones", "image"])
+        found, _ = self.starts(make())
+        self.assertEqual(found, ["tones", "image"])
+
     def test_another_likelihood(self):
         model = helpers.tiny_model()
         found, output = self.starts(model)
@@ -52,7 +79,7 @@ class StartsTest(tf.test.TestCase):
             "of false",
             output,
         )
-        with self.assertRaisesRegex(ValueError, "factors image. Received: .*or likelihoods"):
+        with self.assertRaisesRegex(ValueError, "factors image. Received: .*or meaning"):
             start.starts(model, ["image"], self.earlier)
 
     def test_another_auxiliary_image(self):
