@@ -27,8 +27,9 @@ class SourceTest(tf.test.TestCase):
     def source(self, config, **changes):
         folder = helpers.temporary_folder(self)
         workdir.create(folder, {**config, "model": {}})
-        unset = dict.fromkeys(("dataset", "image_dir", "image_file"))
-        with mock.patch.object(common, "FLAGS", types.SimpleNamespace(**{**unset, **changes})):
+        flags = dict.fromkeys(("dataset", "image_dir", "image_file"))
+        flags = types.SimpleNamespace(**{**flags, "workdir": str(folder), **changes})
+        with mock.patch.object(common, "FLAGS", flags):
             return common.source(folder)
 
     def test_images_are_those_of_the_run_unless_flags_say_otherwise(self):

@@ -18,11 +18,13 @@ class BenchmarkTest(tf.test.TestCase):
     @unittest.skipIf(protocols.grpc is None, toy.NEEDS_GRPC)
     def test_many_clients(self):
         servable("toy")
-        result = serving.measure(f"{toy.FOLDER.name}/toy", clients=4, seconds=2)
+        elapsed, result = serving.measure(f"{toy.FOLDER.name}/toy", clients=4, seconds=2)
+        self.assertGreater(elapsed, 2)
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
-            serving.report(result, seconds=2)
-        self.assertIn(" 0 errors", output.getvalue())
+            serving.report(elapsed, result)
+        rate = len(result.seconds) / elapsed
+        self.assertIn(f"{rate:.1f} requests/s, 0 errors", output.getvalue())
         self.assertGreater(result.counts["equal"], 10)
         self.assertEqual((result.counts["different"], result.counts["wrong"]), (0, 0))
 
@@ -60,7 +62,7 @@ class BenchmarkTest(tf.test.TestCase):
                 if message:
                     context.enter_context(self.assertRaisesRegex(RuntimeError, message))
                 context.enter_context(contextlib.redirect_stdout(io.StringIO()))
-                serving.report(result, seconds=1)
+                serving.report(1.0, result)
 
 
 if __name__ == "__main__":
