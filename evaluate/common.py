@@ -49,11 +49,6 @@ def load(best=False):
     """The run that the flags choose: (folder, model), the latter as `pa.load` gives it."""
     folder = zoo.chosen()
     print(f"Evaluating {folder}", flush=True)
-    if _is_default(folder):
-        print(
-            f"There is no run under {workdir.RUNS}/: on photographs, unless --dataset says otherwise.",
-            flush=True,
-        )
     model = pa.load(folder, best=best)
     return folder, model if FLAGS.exact is None else model.with_exact(FLAGS.exact)
 
@@ -77,7 +72,7 @@ def writable(folder):
 def source(folder):
     """Where the images of the run in `folder` come from, unless flags override it.
 
-    Of the model that is evaluated where there is no run they are photographs.
+    Of the model that is taken where there is no run they are photographs.
 
     Returns:
       dict, "dataset", "image_dir" and "image_file", as `data.load` takes them.
@@ -86,8 +81,9 @@ def source(folder):
       ValueError: for a run that was trained on arrays, where --dataset names no data set.
     """
     config = workdir.read(folder)
-    # Those are on any machine, where CIFAR-10 would have to be downloaded.
-    dataset = FLAGS.dataset or ("photos" if _is_default(folder) else config.get("dataset"))
+    dataset = FLAGS.dataset or config.get("dataset")
+    if not FLAGS.dataset and not FLAGS.workdir and folder == zoo.find(zoo.DEFAULT):
+        dataset = "photos"  # which any machine has, where CIFAR-10 would have to be downloaded
     if dataset is None:
         raise ValueError(
             f"Expected the data set of the run in {folder}. Received: none, since it was trained on arrays. "
@@ -100,14 +96,10 @@ def source(folder):
     return {"dataset": dataset, **paths}
 
 
-def _is_default(folder):
-    """Whether a folder is that of the model which a program takes that is given none and finds no run."""
-    return not FLAGS.workdir and folder == zoo.find(zoo.DEFAULT) and not FLAGS.dataset
-
-
 def images(folder, model, split):
     """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on."""
     found = source(folder)
+    print(f"On the {split} images of {found['dataset']}", flush=True)
     return data.load(
         found["dataset"],
         split,

@@ -164,7 +164,7 @@ class ZooTest(tf.test.TestCase):
             ):
                 output = helpers.run_program(bpd, "--split=test", *arguments, sharing=[common])
             self.assertEqual(load.call_args.args[0], expected)
-            self.assertEqual("on photographs" in output, expected == "photos")
+            self.assertIn(f"On the test images of {expected}\n", output)
         self.assertIn(f"Evaluating {zoo.FOLDER / 'tiny'}", output)
         self.assertIn(f"Wrote {workdir.RUNS / 'tiny' / 'bpd.json'}", output)
         self.assertEqual(helpers.contents(zoo.FOLDER), before)
