@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.codec import __main__ as codec
@@ -205,6 +205,14 @@ class PicturesTest(tf.test.TestCase):
             with Image.open(self.folder / "a.jpg") as stored:
                 decoded = np.asarray(stored)
             self.assertAllEqual(pictures.read(self.folder / "a.jpg"), np.rot90(decoded, -1))
+
+    def test_upright_where_a_text_has_the_exif(self):
+        """As ImageMagick writes it."""
+        pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 3), np.uint8)
+        segment, texts = exif(6), PngImagePlugin.PngInfo()
+        texts.add_text("Raw profile type exif", f"\nexif\n{len(segment):8}\n{segment.hex()}\n")
+        Image.fromarray(pixels).save(self.folder / "a.png", pnginfo=texts)
+        self.assertAllEqual(pictures.read(self.folder / "a.png"), np.rot90(pixels, -1))
 
     def test_grays_and_palettes(self):
         gray = np.arange(20, dtype=np.uint8).reshape(4, 5)
