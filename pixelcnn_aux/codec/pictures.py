@@ -8,11 +8,10 @@ from PIL import Image
 
 from pixelcnn_aux import disk
 from pixelcnn_aux.data import exif
-from pixelcnn_aux.data.files import MAX_PIXELS
+from pixelcnn_aux.data.files import MAX_PIXELS, PNG
 
 # Those whose pixels three channels of 8 bits hold.
 _MODES = ("1", "L", "P", "RGB")
-_PNG = b"\x89PNG\r\n\x1a\n"
 _DEPTH = 25  # where a PNG file has said how many bits a channel has
 
 
@@ -37,8 +36,8 @@ def read(path):
 
 
 def _read(file):
-    is_png = file.read(len(_PNG)) == _PNG
-    depth = file.read(_DEPTH - len(_PNG))[-1:] if is_png else None
+    start = file.read(_DEPTH)
+    is_png, depth = start.startswith(PNG), start[_DEPTH - 1 :]
     file.seek(0)
     with Image.open(file, formats=("PNG", "JPEG")) as picture:
         if picture.width * picture.height > MAX_PIXELS:
@@ -54,7 +53,9 @@ def _read(file):
 
 def _orientation(picture):
     try:
-        found = picture.getexif().get(0x0112)  # also of what ImageMagick writes, and of XMP
+        found = picture.getexif().get(
+            exif.ORIENTATION
+        )  # also of what ImageMagick writes, and of XMP
     except Exception:  # of a damaged entry, whichever it is
         found = exif.of_segment(picture.info.get("exif", b""))
     return found if found in range(1, 9) else 1

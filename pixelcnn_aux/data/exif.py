@@ -6,7 +6,7 @@ import numpy as np
 
 _APP1, _START_OF_SCAN = 0xE1, 0xDA  # markers of JPEG: what EXIF stands in, and what ends the header
 _EXIF = b"Exif\0\0"  # before the TIFF structure
-_ORIENTATION, _SHORT = 0x0112, 3  # TIFF's: the tag, and the type of its value
+ORIENTATION, _SHORT = 0x0112, 3  # TIFF's: the tag, and the type of its value
 
 
 def orientation(contents):
@@ -71,6 +71,6 @@ def _of_tiff(tiff):
         tag, kind, count, value = struct.unpack_from(
             order + "HHIH", tiff, directory + 2 + 12 * entry
         )
-        if (tag, kind, count) == (_ORIENTATION, _SHORT, 1):
+        if (tag, kind, count) == (ORIENTATION, _SHORT, 1):
             return value if 1 <= value <= 8 else 1
     return 1

@@ -13,7 +13,7 @@ from pixelcnn_aux.data.pipeline import from_arrays
 from pixelcnn_aux.data.registry import SPLITS
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 MAX_PIXELS = 2**26  # 200 MB decoded, one per core: a small file can claim far more than that
 _MAX_BYTES = 10 * MAX_PIXELS  # of a file: so many pixels of 64 bits each take less, uncompressed
 _AT_ONCE = 128  # images that threads decode ahead of the file that they are written to
@@ -124,10 +124,10 @@ def check(path, fit):
     tf = heavy.tensorflow()
     contents = path.read_bytes()
     try:
-        if contents.startswith(_PNG):
+        if contents.startswith(PNG):
             height, width = contents[20:24], contents[16:20]
             num_pixels = int.from_bytes(height, "big") * int.from_bytes(width, "big")
-        elif contents.startswith(_JPEG):
+        elif contents.startswith(JPEG):
             height, width, _ = tf.image.extract_jpeg_shape(contents).numpy()
             num_pixels = int(height) * int(width)
         else:
@@ -145,7 +145,7 @@ def decode(contents):
     tf = heavy.tensorflow()
     # This reads PNG just as well. TensorFlow's default is a faster transform, up to 7 levels off.
     image = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE").numpy()
-    if contents.startswith(_JPEG):
+    if contents.startswith(JPEG):
         image = exif.upright(image, exif.orientation(contents))
     return image
 
