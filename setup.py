@@ -28,10 +28,7 @@ setup(
         "tensorflow-probability[tf]>=0.25",
     ],
     extras_require={
-        "jax": [
-            "jax",
-            "tfp-nightly",
-        ],  # 0.25 of TensorFlow Probability does not know its newer versions
+        "jax": ["jax<0.7"],  # TensorFlow Probability 0.25 does not know newer ones
         "photos": ["scikit-image"],
         "serving": ["tensorflow-serving-api>=2.21"],
         "test": [

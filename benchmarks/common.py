@@ -4,6 +4,7 @@ import numpy as np
 from absl import flags
 
 from pixelcnn_aux import data, presets
+from pixelcnn_aux.data import places
 from pixelcnn_aux.training import default_strategy, run, steps
 
 FLAGS = flags.FLAGS
@@ -12,18 +13,6 @@ FLAGS = flags.FLAGS
 def define_preset(preset, models=tuple(presets.BY_MODEL)):
     flags.DEFINE_enum("model", "pyramid", models, "Whose preset: which training program.")
     flags.DEFINE_string("preset", preset, "Its preset.")
-
-
-def define_images():
-    flags.DEFINE_string(
-        "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
-    )
-    flags.DEFINE_string("image_dir", None, "The images of a preset that needs a folder.")
-    flags.DEFINE_string(
-        "cache_dir",
-        None,
-        "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
-    )
 
 
 def preset():
@@ -41,9 +30,8 @@ def check_factor(name, others=()):
 
 
 def split(model, which):
-    """A split of the preset's data set, `data.Images` of a model's size."""
-    places = {name: FLAGS[name].value for name in ("data_dir", "image_dir", "cache_dir")}
-    return data.load(preset().dataset, which, model.image_size, **places)
+    """A split of the preset's data set, `data.Images` of a model's size, from where `places` says."""
+    return data.load(preset().dataset, which, model.image_size, **places.given())
 
 
 def random_images(count, model):

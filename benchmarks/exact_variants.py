@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 import pixelcnn_aux as pa
 from benchmarks import common
 from pixelcnn_aux import disk, figures, program, workdir
+from pixelcnn_aux.data import places
 from pixelcnn_aux.training import metrics, precision
 
 FLAGS = flags.FLAGS
@@ -41,7 +42,8 @@ def train(way, folder):
         # The learning rate ends where the preset's does.
         decay = settings.decay ** (settings.epochs / FLAGS.epochs)
         settings = settings._replace(epochs=FLAGS.epochs, decay=decay)
-    settings = settings._replace(mixed_precision=precision.is_mixed(folder, name))
+    mixed = precision.is_mixed(folder, name, settings.mixed_precision)
+    settings = settings._replace(mixed_precision=mixed)
     images, validation = (common.split(model, which) for which in ("train", "validation"))
     pa.train(model, {name: settings}, images, validation, folder, [name])
     return model, model.factors[name], name
@@ -112,7 +114,7 @@ def main():
 
 if __name__ == "__main__":
     common.define_preset("demo", ["grayscale", "pyramid"])
-    common.define_images()
+    places.define_flags()
     flags.DEFINE_integer("epochs", None, "Instead of the preset's.", lower_bound=1)
     flags.DEFINE_integer("num_images", 1000, "Test images, at most.", lower_bound=1)
     flags.DEFINE_string("out", None, "A folder; runs/exact-MODEL-PRESET if unset.")

@@ -37,7 +37,7 @@ def main():
         model = preset.constructor(**preset.model)
         workdir.save_model(folder / "run", model)
         start = time.perf_counter()
-        path = export(folder / "run", folder / "models")
+        path = export(folder / "run", folder / "models", max_batch=FLAGS.batch_size)
         print(f"exported and compared in {time.perf_counter() - start:.0f} s", flush=True)
         print(f"saved_model.pb: {(path / 'saved_model.pb').stat().st_size / 1e6:.1f} MB")
         request = (

@@ -20,6 +20,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from benchmarks import common
 from pixelcnn_aux import disk, program, workdir
+from pixelcnn_aux.data import places
 from pixelcnn_aux.training import Training, default_strategy, metrics, precision
 from pixelcnn_aux.training.settings import checked
 from pixelcnn_aux.training.strategy import Hosts
@@ -95,7 +96,8 @@ def measured(model, name, settings, folder):
     """A way's `Training` with what is `MEASURED`: as its run was begun, which compares the rest; or now."""
     if begun := workdir.recorded_training(folder, name):
         return settings._replace(**{field: begun[field] for field in MEASURED if field in begun})
-    settings = settings._replace(mixed_precision=precision.is_mixed(folder, name))
+    mixed = precision.is_mixed(folder, name, settings.mixed_precision)
+    settings = settings._replace(mixed_precision=mixed)
     seconds = seconds_a_step(model, name, settings)
     count = max(1, int(60 * FLAGS.minutes / seconds / EPOCHS))
     decay = FLAGS.last_rate ** (1 / (EPOCHS * count))
@@ -147,7 +149,7 @@ def main(*ways):
 
 def define_flags():
     common.define_preset("small")
-    common.define_images()
+    places.define_flags()
     flags.DEFINE_string("factor", None, "Which of its factors; the last if unset.")
     flags.DEFINE_float("minutes", 10.0, "Of each way's steps.", lower_bound=0.1)
     flags.DEFINE_float("last_rate", 0.1, "The learning rate at the end, over that of the start.")

@@ -1,12 +1,12 @@
 """What the evaluation programs share: their flags, the model and the images of its run."""
 
 import math
-import tempfile
 
 from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, disk, workdir, zoo
+from pixelcnn_aux.data import places
 
 FLAGS = flags.FLAGS
 
@@ -25,16 +25,7 @@ def define_source():
     """Defines the flags of `zoo.chosen` and of `images`: which run, and where its images are."""
     zoo.define_workdir()
     flags.DEFINE_string("dataset", None, "Overrides the run's data set, by its name in training.")
-    flags.DEFINE_string(
-        "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
-    )
-    flags.DEFINE_string("image_dir", None, "Overrides the run's folder of images.")
-    flags.DEFINE_string("image_file", None, "Overrides the run's file of images.")
-    flags.DEFINE_string(
-        "cache_dir",
-        None,
-        "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
-    )
+    places.define_flags()
 
 
 def define_exact():
@@ -56,17 +47,10 @@ def load(best=False):
 def outputs(folder):
     """Where to write what is found out about the run in `folder`: there, or of the zoo's under runs/.
 
-    Raises OSError as `writable`: to be asked for before there is work to lose.
+    Raises OSError as `disk.writable`, and ValueError as `zoo.outputs`: to be asked for before there is work
+    to lose.
     """
-    return writable(zoo.outputs(folder))
-
-
-def writable(folder):
-    """A folder, made where there is none, that takes files. Raises OSError, as `disk.explained`, if not."""
-    with disk.explained(f"a folder {folder} that takes files"):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+    return disk.writable(zoo.outputs(folder))
 
 
 def source(folder):
@@ -100,15 +84,8 @@ def images(folder, model, split):
     """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on."""
     found = source(folder)
     print(f"On the {split} images of {found['dataset']}", flush=True)
-    return data.load(
-        found["dataset"],
-        split,
-        model.image_size,
-        data_dir=FLAGS.data_dir,
-        image_dir=found["image_dir"],
-        cache_dir=FLAGS.cache_dir,
-        image_file=found["image_file"],
-    )
+    dataset = found.pop("dataset")
+    return data.load(dataset, split, model.image_size, **{**places.given(), **found})
 
 
 def batch_size(image_size):

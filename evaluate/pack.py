@@ -43,7 +43,7 @@ def main():
         if rise > MOST_BITS:
             raise ValueError(
                 f"Expected weights that cost {MOST_BITS} bits per dimension at most in 16 bits. "
-                f"Received: {rise}. Train on, or find the weights that are out of the range of 16 bits."
+                f"Received: {rise}. Train on, or with a lower learning rate."
             )
         card = {
             "bits_per_dim": figures["total"],
@@ -100,7 +100,13 @@ def write_run(folder, model, packed):
         for file in (workdir.metrics(folder, name), workdir.training(folder, name)):
             with disk.explained(f"to copy {file}"):
                 shutil.copy(file, weights.parent)
-        seconds += metrics.read(workdir.metrics(folder, name))[-1]["seconds"]
+        rows = metrics.read(workdir.metrics(folder, name))
+        if not rows:
+            raise ValueError(
+                f"Expected the figures of one epoch or more in {workdir.metrics(folder, name)}. "
+                "Received: none. Restore the table, or train on."
+            )
+        seconds += rows[-1]["seconds"]
     return seconds
 
 

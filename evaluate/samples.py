@@ -52,10 +52,11 @@ def check_flags():
             f"Expected one of --given, --known and --sweep: each is a picture. Received: {chosen}. "
             "Give one of them."
         )
-    if FLAGS.sweep and (FLAGS["log_scale_shift"].present or FLAGS["mode"].present):
+    present = [f"--{name}" for name in ("log_scale_shift", "mode") if FLAGS[name].present]
+    if FLAGS.sweep and present:
         raise ValueError(
-            "Expected --sweep without --log_scale_shift and --mode: it goes through them. Received: both. "
-            "Leave these out."
+            "Expected --sweep without --log_scale_shift and --mode: it goes through them. Received: "
+            f"{' and '.join(present)}. Leave out what it goes through."
         )
 
 

@@ -7,6 +7,7 @@ model's weights with the other photographs, which takes off bits.
 """
 
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from evaluate import common, samples
-from pixelcnn_aux import data, evaluation, figures, program, workdir
+from pixelcnn_aux import data, disk, evaluation, figures, program, workdir
 from pixelcnn_aux.data import photos
 
 FLAGS = flags.FLAGS
@@ -28,7 +29,7 @@ _FINE_TUNING = "--epochs 1 --steps_per_epoch 50 --batch_size 8 --learning_rate 1
 def main():
     if FLAGS.out:
         figures.check("--out", FLAGS.out)
-    out = pathlib.Path(FLAGS.out or common.writable(workdir.RUNS) / "tour.png")
+    out = pathlib.Path(FLAGS.out or disk.writable(workdir.RUNS) / "tour.png")
     models = {name: pa.load(name) for name in (COLORS, SIZES)}
     figures.write(out, picture(models), bbox_inches="tight")
     print(f"Wrote {out}")
@@ -80,7 +81,12 @@ def fine_tuned():
     """Trains on from `COLORS`, by the command that it prints. Returns the workdir."""
     command = ["-m", "train.grayscale", "--init", COLORS, *_FINE_TUNING, "--workdir", FLAGS.workdir]
     print("\nFine-tuning, on the other photographs:\npython", *command, flush=True)
-    ended = subprocess.run([sys.executable, *command], check=False)
+    # Ctrl-C is for the training, which saves what it has done and ends.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        ended = subprocess.run([sys.executable, *command], check=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
     if ended.returncode:
         sys.exit(ended.returncode)  # it has said why
     return FLAGS.workdir

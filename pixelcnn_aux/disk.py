@@ -7,8 +7,9 @@ import json
 import os
 import pathlib
 import secrets
+import tempfile
 
-_ASIDE = "writing."  # begins the names of files that are not whole yet
+ASIDE = "writing."  # begins the names of files that are not whole yet
 
 AGAIN = ", and give the same command again"
 GOES_ON = f"{AGAIN}: training goes on from its last checkpoint"
@@ -95,6 +96,7 @@ def check_place(flag, path, suffixes=()):
       suffixes: tuple of str, in one of which the name has to end; in any if there are none.
 
     Raises:
+      OSError: as `writable`, of its folder.
       ValueError: if it does not, or there is no such folder.
     """
     file = pathlib.Path(path or "")
@@ -104,10 +106,19 @@ def check_place(flag, path, suffixes=()):
             f"Expected {flag} as a name{ends}, in a folder that exists. Received: {path}. "
             "Give such a name, or make the folder."
         )
+    writable(file.parent)
+
+
+def writable(folder):
+    """A folder, made where there is none, that takes files. Raises OSError, as `explained`, if not."""
+    with explained(f"a folder {folder} that takes files"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
 
 
 @contextlib.contextmanager
-def replacing(file, then=GOES_ON):
+def replacing(file, then=GOES_ON, name=os.replace):
     """What is written within it takes the place of a file, once the disk has all of it.
 
     If that fails, or the process ends before, `file` is as it was.
@@ -115,6 +126,8 @@ def replacing(file, then=GOES_ON):
     Args:
       file: `pathlib.Path`.
       then: as of `explained`.
+      name: function of the path of what is written and of `file`, which gives it that name; `if_new` keeps
+        a file that is there.
 
     Yields:
       A binary file.
@@ -123,18 +136,29 @@ def replacing(file, then=GOES_ON):
       OSError: as `explained`.
     """
     # Of this process and this call alone: two that write the same file do not write into each other's.
-    aside = file.with_name(f"{_ASIDE}{os.getpid()}-{secrets.token_hex(4)}")
+    aside = file.with_name(f"{ASIDE}{os.getpid()}-{secrets.token_hex(4)}")
     with explained(f"to write {file}", then):
         try:
             with open(aside, "xb") as opened:
                 yield opened
                 opened.flush()
                 os.fsync(opened.fileno())
-            os.replace(aside, file)
-        except BaseException:
-            with contextlib.suppress(OSError):
+            name(aside, file)
+        finally:
+            with contextlib.suppress(OSError):  # It has its other name by now.
                 aside.unlink()
-            raise
+
+
+def if_new(aside, file):
+    """Gives what is in `aside` the name `file`, unless a process beside this one was first."""
+    try:
+        os.link(aside, file)
+    except FileExistsError:
+        pass
+    except OSError:
+        # A disk without hard links, such as exFAT. Of two processes at one moment the later one's stays.
+        if not file.exists():
+            os.replace(aside, file)
 
 
 def write_json(file, contents):
@@ -149,5 +173,5 @@ def write_json(file, contents):
 
 def remove_unfinished(folder):
     """Removes what processes that were killed have left of `replacing` anywhere in a folder."""
-    for aside in folder.rglob(f"{_ASIDE}*"):
+    for aside in folder.rglob(f"{ASIDE}*"):
         aside.unlink()

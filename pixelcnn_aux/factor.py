@@ -429,7 +429,7 @@ class Factor(keras.Model):
         """
         check_method(method)
         inputs = self.inputs(images, auxiliary)
-        if method == "full":
+        if method == "full" or _are_none(inputs):  # which have no first pixel
             return self._evaluate("_params", inputs)
         if self.embedding is None:
             return self.sampler.forced_params((), inputs)
@@ -469,11 +469,16 @@ class Factor(keras.Model):
     def initialize_from_data(self, images, auxiliary=None):
         """Fits `g` and `b` of every layer to a batch: see `layers.initialization_from_data`.
 
-        Takes and raises what `log_prob` does. To be called once, eagerly, before training; under a strategy,
-        inside its scope.
+        Takes and raises what `log_prob` does, and ValueError for no images. To be called once, eagerly,
+        before training; under a strategy, inside its scope.
         """
+        inputs = self.inputs(images, auxiliary)
+        if _are_none(inputs):
+            raise ValueError(
+                "Expected images to fit the first weights to. Received: none. Give a batch of them."
+            )
         with layers.initialization_from_data():
-            self(self.inputs(images, auxiliary), training=False)
+            self(inputs, training=False)
 
 
 class BitsPerDim(keras.losses.Loss):
@@ -491,6 +496,11 @@ class BitsPerDim(keras.losses.Loss):
     def call(self, known, params):
         images, *bounds = known
         return self._likelihood.bits_per_dim(images, params, *bounds)
+
+
+def _are_none(inputs):
+    """Whether what a network takes is of no images."""
+    return keras.tree.flatten(inputs)[0].shape[0] == 0
 
 
 def _of_images(nats):

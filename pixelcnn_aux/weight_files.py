@@ -43,13 +43,21 @@ def shrink(file, smaller):
 
     Raises:
       OSError, ValueError: as `load` and `save`.
+      ValueError: for numbers beyond those of float16.
     """
     contents = _Contents()
     with h5py.File(_contents(file)) as opened, h5py.File(contents, "w") as written:
 
         def copy(name, item):
             if isinstance(item, h5py.Dataset):
-                copied = written.create_dataset(name, data=item[()].astype(np.float16))
+                with np.errstate(over="ignore"):
+                    small = item[()].astype(np.float16)
+                if not np.isfinite(small).all():
+                    raise ValueError(
+                        "Expected weights from -65,504 to 65,504, which 16 bits hold. Received: others in "
+                        f"the array {name} of {file}. Train with a lower learning rate."
+                    )
+                copied = written.create_dataset(name, data=small)
             else:
                 copied = written.require_group(name)
             copied.attrs.update(item.attrs)

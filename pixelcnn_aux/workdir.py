@@ -15,7 +15,6 @@ A factor touches only its own folder, so that several may train on one workdir a
 import contextlib
 import json
 import math
-import os
 import pathlib
 
 from absl import logging
@@ -89,12 +88,8 @@ def _write_or_agree(file, settings, path, prefix="", defaults=None):
     with disk.explained(f"to write {file}"):
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            aside = file.with_name(f".{file.name}.{os.getpid()}")
-            try:
-                aside.write_text(json.dumps(settings, indent=2) + "\n")
-                _name_if_new(aside, file)
-            finally:
-                aside.unlink(missing_ok=True)
+            with disk.replacing(file, disk.AGAIN, disk.if_new) as opened:
+                opened.write((json.dumps(settings, indent=2) + "\n").encode())
     recorded = _read_json(file)
     if isinstance(recorded, dict):
         recorded = {**(defaults or {}), **recorded}
@@ -107,21 +102,9 @@ def _write_or_agree(file, settings, path, prefix="", defaults=None):
         )
 
 
-def _name_if_new(aside, file):
-    """Gives what is in `aside` the name `file`, unless a process beside this one was first."""
-    try:
-        os.link(aside, file)
-    except FileExistsError:
-        pass
-    except OSError:
-        # A disk without hard links, such as exFAT. Of two processes at one moment the later one's stays.
-        if not file.exists():
-            os.replace(aside, file)
-
-
 def _ours(file):
     """Whether `create` makes a file of this name: one beside this process may be just about to."""
-    return file.name.removeprefix(".").startswith(_CONFIG)
+    return file.name.startswith((_CONFIG, disk.ASIDE))
 
 
 def differences(found, config, prefix="", most=5):
@@ -179,7 +162,7 @@ def read(path):
       ValueError: if its description is damaged.
     """
     file = pathlib.Path(path) / _CONFIG
-    if not file.is_file():
+    if not is_run(path):
         raise FileNotFoundError(
             f"Expected a workdir that training made, with a {_CONFIG} in it. Received: {path}. "
             "Train first, by pa.train, or in a checkout by python -m train.grayscale."
@@ -232,6 +215,11 @@ def _check_depth(value, left):
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for part in parts:
         _check_depth(part, left - 1)
+
+
+def is_run(path):
+    """Whether a folder is a workdir that training made."""
+    return (pathlib.Path(path) / _CONFIG).is_file()
 
 
 def newest():
@@ -348,7 +336,8 @@ def load_weights(path, name, factor, best=False):
             if best and weights_file(path, name).exists():
                 raise ValueError(
                     f"Expected the best weights of factor {name!r} in {file}. Received: no such file, as in "
-                    "runs of earlier versions and of imported weights. Load the last ones, without best."
+                    "models of the package, and runs of earlier versions or imported weights. Load the "
+                    "last ones, without best."
                 )
             return False
     try:

@@ -161,6 +161,10 @@ class CheckPlaceTest(tf.test.TestCase):
             ):
                 disk.check_place("--out", path, suffixes)
 
+    def test_a_folder_that_takes_no_files(self):
+        with self.assertRaisesRegex(OSError, "Expected a folder /proc that takes files"):
+            disk.check_place("--out", "/proc/a.png", (".png",))
+
 
 class ExplainedTest(tf.test.TestCase):
     def test_errors_of_tensorflow_that_tell_of_the_system(self):

@@ -92,8 +92,9 @@ class ReferencesTest(tf.test.TestCase):
             self.assertTrue((page.parent / target).exists(), f"{page.name}: {target}")
 
     def test_links_lead_to_headings(self):
-        for page, (target, heading) in self.found(r"\]\(([^)#:]+)#([^)]+)\)"):
-            headings = re.findall(r"^#+ (.+)$", (page.parent / target).read_text(), re.MULTILINE)
+        for page, (target, heading) in self.found(r"\]\(([^)#:]*)#([^)]+)\)"):
+            text = (page.parent / target if target else page).read_text()
+            headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
             anchors = [re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings]
             self.assertIn(heading, anchors, page.name)
 

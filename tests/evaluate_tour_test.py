@@ -1,6 +1,8 @@
 """Tests of the tour: its picture, its figures, and that fine-tuning starts from the model of the package."""
 
 import json
+import os
+import signal
 import subprocess
 import types
 from unittest import mock
@@ -111,6 +113,23 @@ class TourTest(tf.test.TestCase):
         ):
             tour.fine_tuned()
         self.assertEqual(ended.exception.code, 143)
+
+    def test_it_waits_for_fine_tuning_that_is_interrupted(self):
+        """Ctrl-C reaches both: training saves what it has done, and is not killed at that."""
+
+        def run(*args, **kwargs):
+            os.kill(os.getpid(), signal.SIGINT)
+            return types.SimpleNamespace(returncode=130)
+
+        before = signal.getsignal(signal.SIGINT)
+        with (
+            mock.patch.object(tour, "FLAGS", types.SimpleNamespace(workdir="run")),
+            mock.patch.object(subprocess, "run", side_effect=run),
+            self.assertRaises(SystemExit) as ended,
+        ):
+            tour.fine_tuned()
+        self.assertEqual(ended.exception.code, 130)
+        self.assertEqual(signal.getsignal(signal.SIGINT), before)
 
 
 class DemoTest(tf.test.TestCase):

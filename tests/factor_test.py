@@ -122,6 +122,16 @@ class FactorTest(tf.test.TestCase):
         self.assertAllClose(np.mean(params, axis=(0, 1, 2)), np.zeros(20), atol=1e-4)
         self.assertAllClose(np.std(params, axis=(0, 1, 2)), np.ones(20), atol=1e-4)
 
+    def test_no_images(self):
+        factor = helpers.shared_model().new_factor("image")
+        before = factor.get_weights()
+        for method in ("full", "incremental"):
+            params = factor.params(IMAGES[:0], GRAYS[:0], method)
+            self.assertEqual(params.shape, (0, *IMAGES.shape[1:3], factor.likelihood.num_params))
+        with self.assertRaisesRegex(ValueError, "Received: none. Give a batch"):
+            factor.initialize_from_data(IMAGES[:0], GRAYS[:0])
+        self.assertAllEqual(factor.get_weights()[0], before[0])
+
 
 class WrongInputsTest(tf.test.TestCase):
     def assertRefused(self, message, factor, *inputs):

@@ -16,6 +16,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers, workdir, zoo
+from pixelcnn_aux.data import places
 
 SIZE = (4, 6)  # not square, so that a swap of height and width shows
 # So far below 0 that, whatever the coefficients add, P(0) rounds to one and the channel drops out.
@@ -112,7 +113,7 @@ def run_program(program, *arguments, sharing=()):
     }
     output = io.StringIO()
     with contextlib.ExitStack() as context:
-        for module in (program, zoo, *sharing):
+        for module in (program, zoo, places, *sharing):
             patch = mock.patch.multiple(module, FLAGS=values, flags=types.SimpleNamespace(**own))
             context.enter_context(patch)
         context.enter_context(contextlib.redirect_stdout(output))

@@ -19,6 +19,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, presets, training, workdir
+from pixelcnn_aux.data import places
 from pixelcnn_aux.training import precision
 from tests import helpers
 from train import runner
@@ -95,8 +96,10 @@ class FlagsTest(tf.test.TestCase):
             name: preset._replace(constructor=lambda **_: helpers.shared_model())
             for name, preset in PRESETS.items()
         }
+        own = {"FLAGS": values, "flags": types.SimpleNamespace(**define)}
         with (
-            mock.patch.multiple(runner, FLAGS=values, flags=types.SimpleNamespace(**define)),
+            mock.patch.multiple(runner, **own),
+            mock.patch.multiple(places, **own),
             mock.patch.object(runner.program, "run", parse_and_run),
             mock.patch.object(workdir, "RUNS", self.runs),
             mock.patch.object(data, "load", self.load),

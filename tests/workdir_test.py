@@ -91,7 +91,7 @@ class CreateTest(tf.test.TestCase):
     def test_a_process_beside_this_one_in_the_middle_of_it(self):
         """What it writes aside is no reason to refuse the folder."""
         self.folder.mkdir(parents=True)
-        (self.folder / f".config.json.{os.getpid() + 1}").write_text("{")
+        (self.folder / f"writing.{os.getpid() + 1}-0123abcd").write_text("{")
         workdir.create(self.folder, CONFIG)
         self.assertEqual(workdir.read(self.folder)["preset"], "demo")
 
@@ -278,20 +278,15 @@ class WeightsTest(tf.test.TestCase):
         self.set_weights(5.0)
         workdir.save_weights(self.folder, "image", self.network)
         file = workdir.weights_file(self.folder, "image")
-        whole, found = file.read_bytes(), 0
+        whole = file.read_bytes()
+        self.set_weights(1.0)
         for position in range(0, len(whole), 13):
             damaged = bytearray(whole)
             damaged[position] ^= 0x10
             file.write_bytes(damaged)
-            self.set_weights(1.0)
-            try:
+            with self.assertRaises(ValueError, msg=position):
                 workdir.load_weights(self.folder, "image", self.network)
-            except ValueError:
-                found += 1
-            else:
-                self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 5.0), position)
-                self.assertLess(position, 512)  # what the seal does not need of its own bytes
-        self.assertGreaterEqual(found, (len(whole) - 512) // 13)
+        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 1.0))
 
     def test_nothing_is_interpreted_of_a_file_whose_seal_differs(self):
         self.set_weights(5.0)

@@ -3,10 +3,14 @@
 import contextlib
 import io
 import json
+import pathlib
+import runpy
+import shutil
 from unittest import mock
 
 import h5py
 import numpy as np
+import setuptools
 import tensorflow as tf
 from absl import flags
 
@@ -105,6 +109,18 @@ class ZooTest(tf.test.TestCase):
         self.assertFalse((zoo.FOLDER / "lossy").exists())
         self.assertEqual(helpers.contents(zoo.FOLDER), before)
 
+    def test_weights_beyond_those_of_16_bits_are_refused_by_name(self):
+        folder = helpers.temporary_folder(self) / "large"
+        model = make_run(folder)
+        image = model.factors["image"]
+        image.set_weights([*image.get_weights()[:-1], 1e5 + image.get_weights()[-1]])
+        workdir.save_weights(folder, "image", image)
+        found = json.loads((folder / "bpd.json").read_text())
+        (folder / "bpd.json").write_text(json.dumps({**found, "model": bpd.identity(model)}))
+        with self.assertRaisesRegex(ValueError, "from -65,504 to 65,504.*array .*vars/"):
+            pack_run(folder, "large")
+        self.assertFalse((zoo.FOLDER / "large").exists())
+
     def test_a_name_is_free_where_packing_has_failed(self):
         with mock.patch.object(pack, "mean_bits", side_effect=RuntimeError):
             with self.assertRaises(RuntimeError):
@@ -133,6 +149,15 @@ class ZooTest(tf.test.TestCase):
                 pack_run(self.mine, "another")
         self.assertFalse((zoo.FOLDER / "another").exists())
 
+    def test_a_run_without_a_learning_curve_is_not_packed(self):
+        file = workdir.metrics(self.mine, "image")
+        whole = file.read_text()
+        self.addCleanup(file.write_text, whole)
+        file.write_text(whole.splitlines()[0])
+        with self.assertRaisesRegex(ValueError, f"one epoch or more in {file}. Received: none"):
+            pack_run(self.mine, "another")
+        self.assertFalse((zoo.FOLDER / "another").exists())
+
     def test_flags_that_would_change_what_is_packed_are_none(self):
         for flag in ("--best", "--exact"):
             with self.assertRaises(flags.UnrecognizedFlagError):
@@ -154,6 +179,27 @@ class ZooTest(tf.test.TestCase):
         with self.assertRaisesRegex(FileNotFoundError, "tiny. Received: tiny/../tiny"):
             pa.load("tiny/../tiny")
 
+    def test_a_folder_of_that_name_hides_it_if_it_is_a_run(self):
+        folder = helpers.temporary_folder(self)
+        self.enterContext(contextlib.chdir(folder))
+        (folder / "tiny").mkdir()
+        self.assertEqual(zoo.find("tiny"), zoo.FOLDER / "tiny")
+        (folder / "other").mkdir()
+        self.assertEqual(zoo.find("other"), pathlib.Path("other"))
+        make_run(folder / "tiny")
+        self.assertEqual(zoo.find("tiny"), pathlib.Path("tiny"))
+
+    def test_what_is_found_out_is_not_written_into_a_run_of_that_name(self):
+        runs = helpers.temporary_folder(self)
+        self.enterContext(mock.patch.object(workdir, "RUNS", runs))
+        mine = runs / "tiny"
+        make_run(mine)
+        before = helpers.contents(mine)
+        with self.assertRaisesRegex(ValueError, f"Expected {mine} .*Received: a run"):
+            zoo.outputs(zoo.FOLDER / "tiny")
+        self.assertEqual(zoo.outputs(mine), mine)
+        self.assertEqual(helpers.contents(mine), before)
+
     def test_programs_without_a_run(self):
         """They take the default and photographs, say so, and write beside the runs, not into the package."""
         before = helpers.contents(zoo.FOLDER)
@@ -170,6 +216,18 @@ class ZooTest(tf.test.TestCase):
         self.assertEqual(helpers.contents(zoo.FOLDER), before)
 
 
+class PackageTest(tf.test.TestCase):
+    def test_all_files_of_the_models_are_in_the_wheel(self):
+        setup_file = pathlib.Path(pa.__file__).parent.parent / "setup.py"
+        with mock.patch.object(setuptools, "setup") as setup:
+            runpy.run_path(str(setup_file))
+        patterns = setup.call_args.kwargs["package_data"]["pixelcnn_aux.zoo"]
+        packed = {file for pattern in patterns for file in zoo.FOLDER.glob(pattern)}
+        files = {file for name in pa.pretrained() for file in (zoo.FOLDER / name).rglob("*.*")}
+        self.assertNotEmpty(files)
+        self.assertEqual(packed, files)
+
+
 class StartTest(tf.test.TestCase):
     """Training that starts from other weights than drawn ones."""
 
@@ -181,7 +239,7 @@ class StartTest(tf.test.TestCase):
             helpers.randomize(factor)
         helpers.make_run(self.folder / "earlier", self.earlier, self.earlier.factors)
 
-    def train(self, model, folder, init, **changes):
+    def train(self, model, folder, init, names=("grayscale",), **changes):
         settings = {
             "epochs": 1,
             "steps_per_epoch": 1,
@@ -194,7 +252,7 @@ class StartTest(tf.test.TestCase):
         with contextlib.redirect_stdout(output):
             pa.train(
                 *(model, training, helpers.images(8), helpers.images(4), self.folder / folder),
-                ["grayscale"],
+                list(names),
                 init=init,
             )
         return output.getvalue()
@@ -211,7 +269,7 @@ class StartTest(tf.test.TestCase):
         model.factors["image"] = helpers.tiny_model(blocks=2).factors["image"]
         with contextlib.redirect_stdout(io.StringIO()) as output:
             found = start.starts(model, list(model.factors), self.folder / "earlier")
-        self.assertEqual(list(found), ["grayscale"])
+        self.assertEqual([name for name in found if found[name].weights], ["grayscale"])
         self.assertIn("image: new first weights, since", output.getvalue())
         self.assertIn("has other shapes", output.getvalue())
         with self.assertRaisesRegex(ValueError, "fit one of the factors image"):
@@ -219,8 +277,23 @@ class StartTest(tf.test.TestCase):
 
     def test_a_run_goes_on_from_the_start_that_it_had(self):
         self.train(helpers.tiny_model(), "run", self.folder / "earlier")
+        shutil.rmtree(self.folder / "earlier")  # which is looked at no more
+        self.train(helpers.tiny_model(), "run", self.folder / "earlier")
         with self.assertRaisesRegex(ValueError, "grayscale.init: null instead of"):
             self.train(helpers.tiny_model(), "run", None)
+
+    def test_a_factor_that_started_anew_goes_on_whatever_the_other_run_has_now(self):
+        file = workdir.weights_file(self.folder / "earlier", "grayscale")
+        weights = file.read_bytes()
+        file.unlink()
+        self.train(
+            helpers.tiny_model(), "run", self.folder / "earlier", names=["grayscale", "image"]
+        )
+        file.write_bytes(weights)
+        output = self.train(
+            helpers.tiny_model(), "run", self.folder / "earlier", names=["grayscale", "image"]
+        )
+        self.assertNotIn("first weights", output)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sys
 from absl import flags
 
 from pixelcnn_aux import data, program, training, workdir, zoo
+from pixelcnn_aux.data import places
 from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS
@@ -35,16 +36,7 @@ def define_flags(presets):
         None,
         "Overrides the preset's data set: photos, cifar10, celeb_a, folder, arrays, or a plugin's.",
     )
-    flags.DEFINE_string(
-        "data_dir", None, "Where TFDS keeps its data sets; its own default if unset."
-    )
-    flags.DEFINE_string("image_dir", None, "The images of --dataset folder or celeb_a.")
-    flags.DEFINE_string("image_file", None, "The images of --dataset arrays, a .npz file.")
-    flags.DEFINE_string(
-        "cache_dir",
-        None,
-        "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
-    )
+    places.define_flags()
     flags.DEFINE_string(
         "workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."
     )
@@ -77,8 +69,8 @@ def check(flag, known, of=""):
 def overridden(settings, folder, factor):
     """A factor's `Training`, with what the flags override, and in the precision of this run."""
     values = {name: getattr(FLAGS, name) for name in (*_OVERRIDES, "mixed_precision")}
-    if FLAGS.mixed_precision is None and not settings.mixed_precision:
-        values["mixed_precision"] = precision.is_mixed(folder, factor)
+    if FLAGS.mixed_precision is None:
+        values["mixed_precision"] = precision.is_mixed(folder, factor, settings.mixed_precision)
     return settings._replace(**{name: x for name, x in values.items() if x is not None})
 
 
@@ -95,11 +87,10 @@ def train(name, preset_name, preset, factors, strategy, stop):
     """
     dataset = FLAGS.dataset or preset.dataset
     model = preset.constructor(**preset.model)
-    read = {
-        name: FLAGS[name].value for name in ("data_dir", "image_dir", "cache_dir", "image_file")
-    }
-    images = data.load(dataset, "train", model.image_size, **read)
-    validation = data.load(dataset, "validation", model.image_size, **read)
+    images, validation = (
+        data.load(dataset, split, model.image_size, **places.given())
+        for split in ("train", "validation")
+    )
     if FLAGS.workdir in zoo.pretrained() and not pathlib.Path(FLAGS.workdir).exists():
         raise ValueError(
             f"Expected --workdir as a folder for the run. Received: {FLAGS.workdir}, the name of a trained "

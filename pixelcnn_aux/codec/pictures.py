@@ -46,8 +46,8 @@ def _read(file):
             raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
         if is_png and depth > b"\x08":
             raise ValueError(f"{depth[0]} bits a channel")  # of RGB, Pillow leaves out the lower 8
-        if is_png and picture.n_frames > 1:
-            raise ValueError(f"{picture.n_frames} pictures, which move")
+        if getattr(picture, "n_frames", 1) > 1:  # PNG files that move, JPEG files of stereo cameras
+            raise ValueError(f"{picture.n_frames} pictures")
         return exif.upright(np.asarray(picture.convert("RGB")), _orientation(picture))
 
 

@@ -13,7 +13,10 @@ from pixelcnn_aux.data.registry import SPLITS, register
 MAX_COMPRESSED = 2**31  # bytes that an array may claim which takes fewer in its file
 _CHUNK = 2**20
 # What `zipfile` raises for files that are damaged, encrypted, or compressed in a way that it does not know.
-_DAMAGED = (EOFError, OSError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (
+    *(EOFError, OSError, RuntimeError, UnicodeError),
+    *(struct.error, zipfile.BadZipFile, zlib.error),
+)
 _MAKE = "Make one by np.savez(file, train=..., validation=..., test=...)."
 
 

@@ -24,7 +24,7 @@ from absl import logging
 
 from pixelcnn_aux import disk
 
-FORMAT = 1  # of the files, and of how images are decoded: another number, and all are decoded anew
+FORMAT = 2  # of the files, and of how images are decoded: another number, and all are decoded anew
 _HEADER = 128  # bytes before the pixels
 _BLOCK = 2**20  # bytes of pixels, about, that have a checksum
 # How many checksums are compared when images are opened. Up to 1 GB that is all of them, in a second or so.

@@ -1,4 +1,4 @@
-"""How a camera was held: the EXIF orientation of a JPEG file."""
+"""How a camera was held: the EXIF orientation of a JPEG or PNG file."""
 
 import struct
 
@@ -6,11 +6,12 @@ import numpy as np
 
 _APP1, _START_OF_SCAN = 0xE1, 0xDA  # markers of JPEG: what EXIF stands in, and what ends the header
 _EXIF = b"Exif\0\0"  # before the TIFF structure
+PNG = b"\x89PNG\r\n\x1a\n"
 ORIENTATION, _SHORT = 0x0112, 3  # TIFF's: the tag, and the type of its value
 
 
 def orientation(contents):
-    """The orientation that a JPEG file says it has.
+    """The orientation that a JPEG or PNG file says it has.
 
     Args:
       contents: bytes of the file.
@@ -18,6 +19,20 @@ def orientation(contents):
     Returns:
       int from 1 to 8, as `upright` takes it; 1 where the file says none, or nothing that makes sense.
     """
+    return (_of_png if contents.startswith(PNG) else _of_jpeg)(contents)
+
+
+def _of_png(contents):
+    at = len(PNG)
+    while at + 8 <= len(contents):
+        length, kind = struct.unpack_from(">I4s", contents, at)
+        if kind == b"eXIf":
+            return of_segment(contents[at + 8 : at + 8 + length])
+        at += 12 + length  # with the checksum
+    return 1
+
+
+def _of_jpeg(contents):
     try:
         at = 2  # after the start of the image
         while contents[at] == 0xFF and contents[at + 1] != _START_OF_SCAN:

@@ -13,7 +13,7 @@ from pixelcnn_aux.data.pipeline import from_arrays
 from pixelcnn_aux.data.registry import SPLITS
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
-PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+PNG, JPEG = exif.PNG, b"\xff\xd8\xff"
 MAX_PIXELS = 2**26  # 200 MB decoded, one per core: a small file can claim far more than that
 _MAX_BYTES = 10 * MAX_PIXELS  # of a file: so many pixels of 64 bits each take less, uncompressed
 _AT_ONCE = 128  # images that threads decode ahead of the file that they are written to
@@ -145,13 +145,14 @@ def decode(contents):
     tf = heavy.tensorflow()
     # This reads PNG just as well. TensorFlow's default is a faster transform, up to 7 levels off.
     image = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE").numpy()
-    if contents.startswith(JPEG):
-        image = exif.upright(image, exif.orientation(contents))
-    return image
+    return exif.upright(image, exif.orientation(contents))
 
 
 def _names(folder):
-    """The names of the files below a folder that are called PNG or JPEG, in the order of their paths."""
+    """The names of the files below a folder that are called PNG or JPEG, in the order of their paths.
+
+    Links to files are followed, those to folders are not: they may lead around in a circle.
+    """
 
     def stop(error):
         raise error

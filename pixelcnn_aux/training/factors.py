@@ -4,7 +4,7 @@ import contextlib
 import zlib
 
 from pixelcnn_aux import arguments, data, workdir
-from pixelcnn_aux.training import precision
+from pixelcnn_aux.training import checkpoints, precision
 from pixelcnn_aux.training.run import Run
 from pixelcnn_aux.training.settings import Training, checked
 from pixelcnn_aux.training.start import starts
@@ -79,7 +79,8 @@ def train(
                 f"Expected images of the model's size, {model.image_size}. Received: {split.image_size}. "
                 "Load them in that size."
             )
-    first = starts(model, names, init) if init is not None else {}
+    begun = [name for name in names if _has_checkpoints(workdir, name)]
+    first = {} if init is None else starts(model, names, init, begun)
     config = {"seed": seed, "model": model.description()}
     # The chief alone compares them with what the folder says.
     hosts.check_agree(
@@ -96,6 +97,10 @@ def train(
         )
         model.factors[name].set_weights(average.get_weights())
         model.untrained = tuple(other for other in model.untrained if other != name)
+
+
+def _has_checkpoints(folder, name):
+    return bool(checkpoints.found(workdir.checkpoints(folder, name)))
 
 
 def train_factor(
@@ -125,7 +130,7 @@ def train_factor(
       training: `Training`.
       folder: path of the workdir: averaged weights, checkpoints and metrics go to its sub-folder `name`.
       seed, strategy, remat, stop, profile: as of `train`.
-      start: `Start`, the first weights; drawn from the seed where None.
+      start: `Start`, the first weights; drawn from the seed where it is None or has none.
 
     Returns:
       The factor, with averaged weights.

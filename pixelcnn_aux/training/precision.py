@@ -42,15 +42,16 @@ def policy_of(folder, factor):
     )
 
 
-def is_mixed(folder, factor):
-    """Whether a run computes in mixed precision that does not say: as it was begun; where faster, if new.
+def is_mixed(folder, factor, of_preset):
+    """Whether a run computes in mixed precision, where no flag says: as it was begun.
 
     Args:
       folder: path of the workdir.
       factor: str.
+      of_preset: bool, whether a new run does even where that is not known to be faster.
     """
     begun = workdir.recorded_training(folder, factor)
-    return is_faster() if begun is None else begun.get("mixed_precision", False)
+    return of_preset or is_faster() if begun is None else begun.get("mixed_precision", False)
 
 
 def is_faster():

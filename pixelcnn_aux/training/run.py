@@ -66,7 +66,7 @@ class Run:
         self.average = model.new_factor(name)
         kept = workdir.checkpoints(folder, name)
         anew = not checkpoints.found(kept)
-        if anew and start:
+        if anew and start and start.weights:
             self.average.set_weights(start.weights)
         elif anew:
             batches = images.training_batches(training.batch_size, seed, flip=training.flip)

@@ -10,13 +10,15 @@ _NO_MATTER = ("name", "trainable", "dtype", "dropout", "exact")
 
 
 class Start(NamedTuple):
-    """The first weights of a factor."""
+    """What the first weights of a factor are asked to be."""
 
-    source: str  # the path or the name of the run that they are from
-    weights: list  # of arrays, in the order of `factor.get_weights()`
+    source: str  # the path or the name of a run
+    weights: (
+        list | None
+    )  # its arrays, as of `factor.get_weights()`; None to start anew, or from a checkpoint
 
 
-def starts(model, names, init):
+def starts(model, names, init, begun=()):
     """What factors start from: those of the run that have weights of the same shapes under the same name.
 
     Factors that differ otherwise start anew too: under a likelihood that is centered the same numbers mean
@@ -26,23 +28,28 @@ def starts(model, names, init):
       model: `AuxiliaryModel` that is trained.
       names: list of its factors' names.
       init: the path of a run or the name of a model of `pretrained`.
+      begun: list of names of factors that have checkpoints, and no use for first weights.
 
     Returns:
-      dict, name -> `Start`, without the factors that start anew; a line tells of each.
+      dict, name -> `Start`; a line tells of each that has not begun. Where all have, `init` is not looked at:
+      it may be gone.
 
     Raises:
       FileNotFoundError, ValueError: as `load`.
       ValueError: if no factor fits.
     """
+    found = {name: Start(str(init), None) for name in names}
+    new = [name for name in names if name not in begun]
+    if not new:
+        return found
     run = chain.load(init)
-    found = {}
-    for name in names:
+    for name in new:
         if why := _why_not(model, run, name):
             print(f"{name}: new first weights, since {init} has {why}", flush=True)
         else:
             found[name] = Start(str(init), run.factors[name].get_weights())
             print(f"{name}: first weights from {init}", flush=True)
-    if not found:
+    if new == names and all(start.weights is None for start in found.values()):
         trained = [name for name in run.factors if name not in run.untrained]
         raise ValueError(
             f"Expected a run to start from with weights that fit one of the factors {', '.join(names)}. "

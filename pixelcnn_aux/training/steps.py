@@ -121,13 +121,18 @@ class _TensorFlowStep(_Step):
             params = self.factor(inputs, training=True)
             loss = self.factor.compute_loss(inputs, images, params)
             scaled = self.optimizer.scale_loss(loss)
+        zeros = tf.UnconnectedGradients.ZERO  # of weights that the loss does not depend on
         if tf.executing_eagerly():  # where functions are debugged
-            return loss, tape.gradient(scaled, self.weights)
+            return loss, tape.gradient(scaled, self.weights, unconnected_gradients=zeros)
         # A tape adds up all gradients of a tensor by one AddN, in any order: `backend.sums_in_order`.
-        in_pairs = tf.AggregationMethod.EXPERIMENTAL_TREE
-        gradients = tf.gradients(scaled, self.weights, aggregation_method=in_pairs)
+        gradients = tf.gradients(
+            scaled,
+            self.weights,
+            aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+            unconnected_gradients=zeros,
+        )
         # Of a tensor that has no device yet, a strategy does not know where to reduce it.
-        return loss, [x if x is None else tf.identity(x) for x in gradients]
+        return loss, list(map(tf.identity, gradients))
 
 
 class _JaxStep(_Step):

@@ -3,8 +3,8 @@
     NAME/config.json                  the description of the run and of its model
     NAME/card.json                    what `pretrained` tells
     NAME/FACTOR/average.weights.h5    its weights, in 16 bits, with a checksum
-    NAME/FACTOR/training.json         how it was trained
-    NAME/FACTOR/metrics.csv           its learning curve
+    NAME/FACTOR/training.json         how it was trained last
+    NAME/FACTOR/metrics.csv           its learning curve, of all its trainings one after another
 
 `python -m pixelcnn_aux.zoo` lists them.
 """
@@ -47,10 +47,12 @@ def find(path):
       FileNotFoundError: if there is neither; it lists the names.
     """
     path = pathlib.Path(path)
-    if path.exists():
-        return path
     folder = FOLDER / path
-    if len(path.parts) == 1 and (folder / "card.json").exists():
+    is_name = len(path.parts) == 1 and (folder / "card.json").exists()
+    # Exports, and what is found out about a model, lie in folders of its name that are no runs.
+    if path.exists() and (workdir.is_run(path) or not is_name):
+        return path
+    if is_name:
         return folder
     raise FileNotFoundError(
         f"Expected the folder of a run, or the name of a trained model: {', '.join(pretrained())}. "
@@ -80,6 +82,17 @@ def newest():
 
 
 def outputs(folder):
-    """Where to write what is found out about the run in a folder: there, but beside runs for the zoo's."""
+    """Where to write what is found out about the run in a folder: there, but beside runs for the zoo's.
+
+    Raises ValueError where a run has the name of one of the zoo's.
+    """
     folder = pathlib.Path(folder)
-    return workdir.RUNS / folder.name if FOLDER in folder.absolute().parents else folder
+    if FOLDER not in folder.absolute().parents:
+        return folder
+    beside = workdir.RUNS / folder.name
+    if workdir.is_run(beside):
+        raise ValueError(
+            f"Expected {beside} to be for what is found out about the model {folder.name} of the package. "
+            "Received: a run. Give that another name."
+        )
+    return beside

@@ -1,4 +1,4 @@
-"""Tests of the orientation of JPEG files whose EXIF is of another kind than cameras write, or broken."""
+"""Tests of the orientation of files whose EXIF is of another kind than cameras write, or broken."""
 
 import struct
 
@@ -57,10 +57,16 @@ class OrientationTest(tf.test.TestCase):
     def test_a_file_may_end_anywhere(self):
         options = Image.Exif()
         options[274] = 3
-        file = encoded(noise(8, 8, 3), "JPEG", exif=options)
-        self.assertEqual(exif.orientation(file), 3)
-        found = {exif.orientation(file[:end]) for end in range(3, len(file))}
-        self.assertEqual(found, {1, 3})
+        for kind in ("JPEG", "PNG"):
+            file = encoded(noise(8, 8, 3), kind, exif=options)
+            self.assertEqual(exif.orientation(file), 3)
+            found = {exif.orientation(file[:end]) for end in range(3, len(file))}
+            self.assertEqual(found, {1, 3})
+
+    def test_no_length_of_a_chunk_keeps_it_busy(self):
+        file = encoded(noise(8, 8, 3), "PNG")
+        for length in (0, 1, 2**31, 2**32 - 1):
+            self.assertEqual(exif.orientation(file[:8] + struct.pack(">I", length) + file[12:]), 1)
 
 
 if __name__ == "__main__":

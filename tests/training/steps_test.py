@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import pixelcnn_aux as pa
 from pixelcnn_aux import training
 from pixelcnn_aux.training import steps
 from tests import helpers
@@ -47,6 +48,21 @@ class GradientNormTest(tf.test.TestCase):
             step = self.step(training.AveragingAdam(1e-2), accumulate)
             expected = self.bits_and_norm()
             self.assertAllClose(step(self.images), expected, rtol=1e-12, atol=0.0)
+
+    def test_where_the_loss_does_not_depend_on_some_weights(self):
+        # After its last step the vertical stream goes nowhere.
+        network = {"topology": [[["block", None], ["conv", None]], [2]], "filters": 4}
+        self.model = pa.chain([pa.auxiliary.Grayscale()], helpers.SIZE, network, network, None, 2)
+        self.factor = self.model.new_factor("image")
+        helpers.randomize(self.factor)
+        weights, figures = self.factor.get_weights(), []
+        for accumulate in (1, 2):
+            self.factor.set_weights(weights)
+            figures.append(self.step(training.AveragingAdam(1e-2), accumulate)(self.images))
+        self.assertAllClose(*figures, rtol=1e-5)
+        same = [np.array_equal(x, y) for x, y in zip(self.factor.get_weights(), weights)]
+        self.assertTrue(any(same))
+        self.assertFalse(all(same))
 
     def test_of_a_scaled_loss_unscaled_and_none_of_a_step_that_is_not_taken(self):
         optimizer = keras.optimizers.LossScaleOptimizer(training.AveragingAdam(1e-2))
