@@ -44,9 +44,11 @@ def main():
         for image in images:
             of_image.append(min((written(image, x) for x in settings), key=len))
         elapsed, start = time.perf_counter() - elapsed, time.perf_counter()
-        for data in of_image:
-            np.asarray(Image.open(io.BytesIO(data)))
-        row(name, sum(map(len, of_image)), values, elapsed, time.perf_counter() - start)
+        decoded = [np.asarray(Image.open(io.BytesIO(data))) for data in of_image]
+        decoding = time.perf_counter() - start
+        if not all(map(np.array_equal, decoded, images)):
+            raise RuntimeError(f"Expected the same images again from {name}. Received: others.")
+        row(name, sum(map(len, of_image)), values, elapsed, decoding)
 
 
 def loaded(folder, model):
@@ -74,7 +76,7 @@ def ours(model, folder, dtype, images, values):
         file.write_bytes(coder.compress(cut, progress=progress.bar(len(cut), "tile").update))
         seconds = time.perf_counter() - start
         process = multiprocessing.get_context("spawn").Process(
-            target=decode, args=(folder, dtype, file, decoded)
+            target=decode, args=(FLAGS.plugin, folder, dtype, file, decoded)
         )
         process.start()
         process.join()
@@ -89,8 +91,10 @@ def ours(model, folder, dtype, images, values):
         row("log-likelihood", bits / 8, values)
 
 
-def decode(folder, dtype, file, decoded):
+def decode(plugins, folder, dtype, file, decoded):
     """What another process does: writes the images that a file holds, and the seconds that it took."""
+    for name in plugins:
+        program.import_plugin(name)
     start = time.perf_counter()
     images = codec.Codec(pa.load(folder, dtype=dtype)).decompress(file.read_bytes())
     np.savez(decoded, images=images, seconds=time.perf_counter() - start)

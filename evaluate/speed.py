@@ -88,18 +88,17 @@ def main():
             f"Expected new files, or those of an earlier measurement of {measured}. "
             f"Received: {out} and {file}, which hold other things. Choose another --out."
         )
-    result = {"measured": measured, "machine": describe(), "runs": FLAGS.runs, "factors": {}}
+    result = {
+        "measured": measured,
+        "machine": machine.describe(),
+        "runs": FLAGS.runs,
+        "factors": {},
+    }
     for name, (factor, size) in factors.items():
         result["factors"][name] = measure_factor(name, factor, size)
     disk.write_json(file, result)
     figures.write(out, draw(result["factors"]))
     print(f"Wrote {out} and {file}")
-
-
-def describe():
-    """`machine.describe`, and the names of GPUs."""
-    gpus = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
-    return {**machine.describe(), "gpus": [gpu.get("device_name") for gpu in gpus]}
 
 
 def measure_factor(name, factor, size):

@@ -9,17 +9,21 @@ import re
 import sys
 
 CPUINFO = pathlib.Path("/proc/cpuinfo")  # Linux's
-_PACKAGES = ("tensorflow", "keras", "numpy", "constriction")
-# Environment variables of TensorFlow and oneDNN by which the same processor rounds otherwise.
-_SETTINGS = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+_PACKAGES = ("pixelcnn_aux", "tensorflow", "keras", "numpy", "constriction")
+# Environment variables by which the same machine rounds otherwise.
+_SETTINGS = (
+    *("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
+    *("TF_XLA_FLAGS", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES"),
+)
 
 
 def describe():
     """What is known of this machine.
 
     Returns:
-      dict, "processor", "instructions", its vector ones, "threads", "settings", the environment variables by
-      which it rounds otherwise, and for each package its version: None where it cannot be found.
+      dict, "processor", "instructions", its vector ones, "threads", "gpus", the names of those that TensorFlow
+      has, "settings", the environment variables by which it rounds otherwise, and for each package its
+      version: None where it cannot be found.
     """
     flags = _field("flags").split()
     kinds = ("avx2", "avx512f", "avx512_bf16", "amx_tile")
@@ -27,6 +31,7 @@ def describe():
         "processor": _field("model name") or platform.machine(),
         "instructions": " ".join(kind for kind in kinds if kind in flags),
         "threads": os.cpu_count(),
+        "gpus": _gpus(),
         "settings": " ".join(f"{x}={os.environ[x]}" for x in _SETTINGS if x in os.environ),
         **{name: _version(name) for name in _PACKAGES},
     }
@@ -41,6 +46,15 @@ def is_fast_in_bfloat16():
     flags = _field("flags").split()
     is_amd = _field("vendor_id") == "AuthenticAMD"
     return "amx_bf16" in flags or ("avx512_bf16" in flags and is_amd)
+
+
+def _gpus():
+    """The names of TensorFlow's GPUs, once something has imported it."""
+    if "tensorflow" not in sys.modules:
+        return []
+    config = sys.modules["tensorflow"].config
+    gpus = map(config.experimental.get_device_details, config.list_physical_devices("GPU"))
+    return [gpu.get("device_name") for gpu in gpus]
 
 
 def _version(name):

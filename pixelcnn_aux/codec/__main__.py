@@ -5,7 +5,7 @@
     verify F                        whether this machine gives all of them back
     inspect F [--map PICTURE]       what is in it; where the bits went
 
-F may be - for standard input or output.
+F may be -, for standard input or output.
 """
 
 import contextlib
@@ -62,7 +62,9 @@ def compress(files, output):
     bar = progress.bar(len(images), "tile")
     data = codec.compress(images, named, bar.update)
     if FLAGS.out == "-":
-        output.buffer.write(data)
+        with disk.explained("to write to standard output"):
+            output.buffer.write(data)
+            output.buffer.flush()
     else:
         _check_new(FLAGS.out)  # coding takes minutes
         with disk.replacing(pathlib.Path(FLAGS.out), disk.AGAIN) as opened:

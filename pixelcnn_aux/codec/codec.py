@@ -147,10 +147,11 @@ class Codec:
             progress(first + len(expected))
         if failed:
             shown = ", ".join(map(str, failed[:5])) + (", ..." if len(failed) > 5 else "")
+            remedy = ", or write it in float64" if contents.dtype == "float32" else ""
             raise ValueError(
                 f"Expected images as they were written. Received: {len(failed)} of {contents.count} that "
                 f"decode otherwise on this machine ({shown}). Decode the file on one like that which wrote "
-                f"it, or write it in float64.\nWritten by: {contents.machine}\nThis one:   "
+                f"it{remedy}.\nWritten by: {contents.machine}\nThis one:   "
                 f"{machine.describe()}"
             )
         return np.concatenate(images), np.concatenate(bits)

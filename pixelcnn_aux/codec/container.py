@@ -25,8 +25,12 @@ MAX_BATCH = 1024
 # Bytes of a header, inflated: so many and so many for each byte of the file. A picture's name takes 250 of
 # them or so, and its pixels more than the rest.
 _MOST, _MOST_PER_BYTE = 2**18, 16
+_FEW = 64  # values that each header has
 _LARGEST = 2**63 - 1  # of whole numbers
-_CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")  # what a terminal takes for commands: names are printed
+_LONGEST = 255  # bytes of the name of a file, on most disks
+# What a terminal takes for commands, and what has no bytes in UTF-8: names are printed.
+_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')  # of JSON
 _WORD = 4
 
 
@@ -119,6 +123,10 @@ def _read(whole):
     text = inflating.decompress(whole[start : start + length], most)
     if inflating.unconsumed_tail:
         raise ValueError(f"more than {most:,} bytes")
+    # JSON has one between any two values, and they take far more memory than their text. There are three to
+    # a picture and one to a stream, which take four bytes or more.
+    if _STRING.sub(b"", text).count(b",") > _FEW + len(whole):
+        raise ValueError("more values than its images can have")
     header = json.loads(text)
     if not isinstance(header, dict) or set(header) != {*_FIELDS, "streams"}:
         raise ValueError(f"other fields than {', '.join(_FIELDS)} and streams")
@@ -153,7 +161,7 @@ def _check(contents):
     if contents.dtype not in ("float32", "float64"):
         raise ValueError(f"the dtype {contents.dtype!r:.80}")
     for name in (contents.model, contents.name, *contents.bits, *contents.machine):
-        if _CONTROL.search(name):
+        if _UNPRINTABLE.search(name):
             raise ValueError(f"the name {name!r:.80}")
     size, sides = contents.size, []
     for picture in contents.pictures:
@@ -162,8 +170,10 @@ def _check(contents):
         name, *of_picture = picture
         if not isinstance(name, str) or name in ("", ".", "..") or re.search(r"[/\\]", name):
             raise ValueError(f"the name {name!r:.80} of a picture")
-        if _CONTROL.search(name):
+        if _UNPRINTABLE.search(name):
             raise ValueError(f"the name {name!r:.80} of a picture, with a control character")
+        if len(name.encode()) > _LONGEST:
+            raise ValueError(f"the name {name!r:.80} of a picture, longer than {_LONGEST} bytes")
         sides.append(of_picture)
     if len({name for name, *_ in contents.pictures}) < len(sides):
         raise ValueError("two pictures of one name")

@@ -12,7 +12,7 @@ from pixelcnn_aux.data.files import MAX_PIXELS, PNG
 
 # Those whose pixels three channels of 8 bits hold.
 _MODES = ("1", "L", "P", "RGB")
-_DEPTH = 25  # where a PNG file has said how many bits a channel has
+_DEPTH = 25  # where a PNG file has said how many bits a channel has, in its first chunk
 
 
 def read(path):
@@ -44,6 +44,8 @@ def _read(file):
             raise ValueError(f"{picture.width} x {picture.height} pixels, {MAX_PIXELS:,} at most")
         if picture.mode not in _MODES or "transparency" in picture.info:
             raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
+        if is_png and start[12:16] != b"IHDR":
+            raise ValueError("another chunk than the header comes first")
         if is_png and depth > b"\x08":
             raise ValueError(f"{depth[0]} bits a channel")  # of RGB, Pillow leaves out the lower 8
         if getattr(picture, "n_frames", 1) > 1:  # PNG files that move, JPEG files of stereo cameras
