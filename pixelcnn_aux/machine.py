@@ -21,9 +21,9 @@ def describe():
     """What is known of this machine.
 
     Returns:
-      dict, "processor", "instructions", its vector ones, "threads", "gpus", the names of those that TensorFlow
-      has, "settings", the environment variables by which it rounds otherwise, and for each package its
-      version: None where it cannot be found.
+      dict, "processor", "instructions", its vector ones, "threads", "gpus", the names of TensorFlow's,
+      "settings", the environment variables by which it rounds otherwise, and for each package its version:
+      None where it cannot be found.
     """
     flags = _field("flags").split()
     kinds = ("avx2", "avx512f", "avx512_bf16", "amx_tile")
