@@ -161,17 +161,19 @@ def num_bytes(model, batches, progress):
 def kinds(model):
     """What the figures are called: "bound" and, where that is another one, what rules values out.
 
-    The latter is "exact", or "restricted" of a model of which some factors only can be exact.
+    The latter is "exact", or "restricted" of a model of which some factors only can be exact. A model without
+    auxiliary images has "exact" alone.
     """
     held = model.with_exact(True)
+    own = "exact" if held.exact else "restricted"
     if not _is_held(held):
-        return ["bound"]
-    return ["bound", "exact" if held.exact else "restricted"]
+        return [own if held.exact else "bound"]
+    return ["bound", own]
 
 
 def kind(model):
     """Which of the figures are the model's own."""
-    return kinds(model)[-1] if _is_held(model) else "bound"
+    return kinds(model)[-1] if model.exact or _is_held(model) else "bound"
 
 
 def _is_held(model):

@@ -12,7 +12,7 @@ import pathlib
 from absl import flags
 
 from evaluate import activations, flops
-from pixelcnn_aux import disk, presets, program
+from pixelcnn_aux import backend, disk, presets, program
 
 FLAGS = flags.FLAGS
 
@@ -30,6 +30,7 @@ ADAM_AND_AVERAGE = 3  # two moments of each weight, and its exponential average
 
 
 def main():
+    backend.require_tensorflow("counting operations")
     preset = presets.find(FLAGS.model, FLAGS.preset)
     if FLAGS.out:
         disk.check_place("--out", FLAGS.out)

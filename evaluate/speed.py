@@ -29,6 +29,7 @@ from matplotlib.figure import Figure
 import pixelcnn_aux as pa
 from evaluate import common, rival
 from pixelcnn_aux import (
+    backend,
     disk,
     figures,
     incremental,
@@ -70,6 +71,7 @@ NETWORKS = {
 
 
 def main():
+    backend.require_tensorflow("sampling")
     if FLAGS.out:
         figures.check("--out", FLAGS.out)
     if FLAGS.network:

@@ -283,9 +283,11 @@ class AuxiliaryModel(serialization.Configured):
             above it in the chain is absent from the result.
           known, mask: uint8 [B, H, W, C], full images, and uint8 [B, H, W, 1], 1 at the pixels of theirs to
             keep and 0 at those to draw: completion. An auxiliary image's pixel is kept where all pixels
-            that it is computed from are. A pixel is drawn given the known ones before it in raster order:
-            this is a draw from the distribution given all of them where they precede all others. Of an exact
-            model it agrees with its auxiliary images, whatever is known.
+            that it is computed from are. A pixel is drawn given the known ones of its own image before it in
+            raster order, and the auxiliary image. With one factor alone that is a draw from the distribution
+            given all known pixels where they precede all others; auxiliary images are not told what known
+            pixels of larger images say of the rest. Of an exact model the image agrees with its auxiliary
+            images, whatever is known.
           jit_compile: bool, whether XLA compiles the drawing: once for each batch size, which takes
             minutes for deep networks, and some times faster from then on.
 
@@ -322,7 +324,7 @@ def known_sum(transform, likelihood, exact):
     exact = exact and likelihood.bounded_noise_size is not None
     known = exact or likelihood.centered
     fixed_sum = checks.declared_sum(transform, likelihood) if known else None
-    return fixed_sum and fixed_sum.with_exact(exact)
+    return fixed_sum and fixed_sum.with_exact(exact and fixed_sum.exact)
 
 
 def in_bits_per_dim(log_probs, shape):

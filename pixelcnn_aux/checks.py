@@ -8,6 +8,7 @@ from keras import ops
 
 from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.auxiliary import Transform
+from pixelcnn_aux.sums import FixedSum
 
 
 def check_names(names):
@@ -60,9 +61,10 @@ def declared(transform, likelihood):
 def declared_sum(transform, likelihood):
     """The `FixedSum` that a transform declares of images with this likelihood; None for none.
 
-    Raises ValueError, which names the transform, for a sum of other values.
+    Raises ValueError, which names the transform, for a sum of other values, or what is none.
     """
     fixed_sum = transform.fixed_sum(likelihood.num_values)
+    arguments.instance(f"{type(transform).__name__}.fixed_sum", fixed_sum, FixedSum, optional=True)
     if fixed_sum is not None and fixed_sum.num_values != likelihood.num_values:
         raise ValueError(
             f"Expected the fixed sum of {type(transform).__name__} to be of {likelihood.num_values} values. "

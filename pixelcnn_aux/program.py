@@ -39,6 +39,7 @@ def run(main, arguments=()):
             quiet.drop_others(logging.get_absl_handler())
         # Not all memory of a GPU at once, so that a second process finds some: an export's verification.
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX's
         try:
             for name in FLAGS.plugin:
                 import_plugin(name)

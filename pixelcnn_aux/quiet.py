@@ -69,5 +69,7 @@ if is_program(sys.orig_argv) and not is_verbose(sys.orig_argv):
     drop_others(logging.lastResort)  # until absl installs its own handler
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    if importlib.util.find_spec("tensorflow") and os.environ.get("KERAS_BACKEND") != "jax":
+    if importlib.util.find_spec(
+        "tensorflow"
+    ):  # which TensorFlow Probability may import under JAX too
         _import_tensorflow()

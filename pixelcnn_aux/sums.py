@@ -221,7 +221,7 @@ class FixedSum(Configured):
 
     def _interleaved(self, pixels):
         """The inverse of `_pixels`, of one channel: a list of [B, H / ratio, W / ratio]."""
-        _, height, width = pixels[0].shape
+        _, height, width = ops.shape(pixels[0])
         ratio = self.ratio
         blocks = ops.reshape(ops.stack(pixels, axis=3), (-1, height, width, ratio, ratio))
         blocks = ops.transpose(blocks, (0, 1, 3, 2, 4))

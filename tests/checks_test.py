@@ -51,6 +51,13 @@ class BitPlanes(pa.auxiliary.Transform):
         return tf.cast(tf.cast(images, tf.int32)[..., 1:2] // bits % 2, tf.uint8)
 
 
+class Summed(Fours):
+    """Declares its sum as a dict."""
+
+    def fixed_sum(self, num_values):
+        return {"step": 4}
+
+
 class Posterized(pa.auxiliary.Transform):
     """Three bits of each color."""
 
@@ -200,6 +207,10 @@ class TransformsOfAChainTest(tf.test.TestCase):
             pa.chain([Fours()], (4, 4), [FLAT, two], FLAT)
         with self.assertRaisesRegex(ValueError, r"at the 1 resolutions.*divided by \[1, 2\]"):
             pa.chain([Fours()], (4, 4), FLAT, two)
+
+    def test_a_sum_that_is_none(self):
+        with self.assertRaisesRegex(ValueError, "Summed.fixed_sum of class FixedSum, or None"):
+            pa.chain([Summed()], (4, 4), FLAT, FLAT, exact=True)
 
     def test_factors_of_other_images_than_the_transform_gives(self):
         gray = helpers.shared_model().factors["grayscale"]

@@ -282,6 +282,14 @@ class ProgramsTest(tf.test.TestCase):
         rows = self.table(model, {"bound": {**result, "std_error": None}}, {})  # of one image
         self.assertEqual(rows["standard"], ["error"])
 
+    def test_a_model_without_auxiliary_images(self):
+        model = pa.pixelcnn_pp((4, 4), 4, 1, 1)
+        self.assertEqual((bpd.kinds(model), bpd.kind(model)), (["exact"], "exact"))
+        result = {"factors": {"image": 2.0}, "total": 2.0, "std_error": 0.01}
+        rows = self.table(model, {"exact": result}, {})
+        self.assertEqual(rows["total"], ["2.0000"])
+        self.assertNotIn("No", rows)
+
     def test_a_model_of_which_some_factors_are_exact(self):
         network = {"topology": pa.networks.topology.flat(1), "filters": 4}
         larger = {"topology": pa.networks.topology.super_resolution(1, 1), "filters": 4}

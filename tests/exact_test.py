@@ -177,6 +177,19 @@ class ExactModelTest(tf.test.TestCase, parameterized.TestCase):
         exact = {name: factor.exact for name, factor in model.factors.items()}
         self.assertEqual(exact, {"whole": False, "half_resolution": False, "image": True})
 
+    def test_a_sum_that_only_centers(self):
+        class Lenient(pa.auxiliary.HalfResolution):
+            def fixed_sum(self, num_values):
+                return super().fixed_sum(num_values).with_exact(False)
+
+        half = {"topology": topology.super_resolution(1, 1), "filters": 2}
+        network = {"topology": topology.flat(1), "filters": 2}
+        model = pa.chain(
+            *([Lenient()], (4, 4), network, [None, half], None, 1),
+            **{"exact": True, "centered": True},
+        )
+        self.assertEqual((model.exact, model.centered), (False, True))
+
     def test_a_chain_without_auxiliary_images_is_exact(self):
         model = pa.pixelcnn_pp((4, 4), 4, 1, 1, exact=True, centered=True)
         self.assertEqual((model.exact, model.centered), (True, False))
@@ -191,6 +204,24 @@ class ExactModelTest(tf.test.TestCase, parameterized.TestCase):
         other = image.with_fixed_sum(pa.auxiliary.Grayscale(3).fixed_sum(256))
         with self.assertRaisesRegex(ValueError, "'image' to know the sum that Grayscale declares"):
             pa.AuxiliaryModel([gray, other], model.transforms, model.image_size)
+
+
+class CompiledTest(tf.test.TestCase):
+    def test_images_of_several_sizes(self):
+        """Of the second one on, graphs do not know the sides."""
+        images = [helpers.pictures(2, size=size) for size in ((4, 4), (8, 4), (4, 8))]
+        for transform in (HALVES, pa.auxiliary.Grayscale()):
+            network = {"topology": topology.flat(1), "filters": 2}
+            half = {"topology": topology.super_resolution(1, 1), "filters": 2}
+            above = half if transform.ratio == 2 else network
+            model = pa.chain(
+                *([transform], (4, 4), network, [None, above], None, 1),
+                **{"exact": True, "centered": True},
+            )
+            found = [model.log_prob(x) for x in images]
+            with helpers.eagerly():
+                expected = [model.log_prob(x) for x in images]
+            self.assertAllClose(found, expected, rtol=1e-5)
 
 
 class SeenTest(tf.test.TestCase):

@@ -107,6 +107,19 @@ class MixedPrecisionTest(tf.test.TestCase):
         for policy in POLICIES:
             self.assertAllClose(bits[policy], bits[None], atol=0.02)
 
+    def test_a_model_that_is_in_mixed_precision_itself(self):
+        self.enter_context(helpers.eagerly())
+        for policy, scaled in (("mixed_float16", True), ("mixed_bfloat16", False)):
+            model, strategy = helpers.tiny_model(dtype=policy), training.default_strategy()
+            settings = Training(1, 1, 8, 1e-3, 1.0)
+            run = Run(
+                *(model, "grayscale", helpers.images(8), settings, helpers.temporary_folder(self)),
+                *(0, strategy, Hosts(strategy)),
+            )
+            self.assertEqual(run.factor.dtype_policy.name, policy)
+            self.assertEqual(run.average.dtype_policy.name, "float32")
+            self.assertEqual(isinstance(run.optimizer, keras.optimizers.LossScaleOptimizer), scaled)
+
     def test_the_scale_of_the_loss_is_gone_on_with(self):
         self.enter_context(helpers.eagerly())
         folder, strategy = helpers.temporary_folder(self), training.default_strategy()

@@ -72,6 +72,19 @@ class ErrorsTest(tf.test.TestCase):
         self.assertRegex(caught.exception.code, "^NotFoundError: .*none; No such file or directory")
 
 
+class AcceleratorTest(tf.test.TestCase):
+    def test_memory_is_left_to_others(self):
+        with (
+            mock.patch.multiple(program, FLAGS=mock.Mock(plugin=[]), flags=mock.DEFAULT),
+            mock.patch.multiple(program, quiet=mock.DEFAULT, _show_all_flags=mock.DEFAULT),
+            mock.patch.object(program.app, "run", lambda checked: checked(["program"])),
+            mock.patch.dict(os.environ, clear=True),
+        ):
+            program.run(lambda: None)
+            self.assertEqual(os.environ["TF_FORCE_GPU_ALLOW_GROWTH"], "true")
+            self.assertEqual(os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"], "false")
+
+
 class HelpTest(tf.test.TestCase):
     def test_the_flags_of_all_modules_are_shown(self):
         command = [sys.executable, "-m", "train.grayscale", "--help"]

@@ -12,6 +12,8 @@ BOTTOMS = np.concatenate([[-1e30], np.arange(1, 256) - 0.5])
 TOPS = np.concatenate([np.arange(255) + 0.5, [1e30]])
 # In scales: from there on a tail is exponential, and what is cut out of it is the same wherever that is.
 TAIL = 16.0
+# In pixels: with larger scales an interval is flat to a part in a thousand, and roundings would lose draws.
+FLAT = 1e5
 
 
 class DiscretizedLogistic(tfd.Distribution):
@@ -128,7 +130,7 @@ class CutLogistic:
     """Logistic distributions cut to an interval of pixel values, for draws: few operations, and no gradients.
 
     Args:
-      loc, scale: floating point tensors [..., K], in pixel units. Draws need scales of at most 1e5.
+      loc, scale: floating point tensors [..., K], in pixel units.
       low, high: int32 [...], the interval, 0 <= low <= high <= 255.
     """
 
@@ -166,7 +168,8 @@ class CutLogistic:
         Returns:
           [...] of that dtype, a whole number from `low` to `high`.
         """
-        loc, scale = pick(self._loc, component), pick(self._scale, component)
+        loc = pick(self._loc, component)
+        scale = ops.minimum(pick(self._scale, component), FLAT)
         bottom, top = self._ends(BOTTOMS, TOPS)
         # Moved, where the interval is far out in a tail.
         tail = TAIL * scale

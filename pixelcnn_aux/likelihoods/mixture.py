@@ -13,9 +13,7 @@ from pixelcnn_aux.serialization import register
 tfd = tfp.distributions
 
 MIN_LOG_SCALE = -7.0
-# Within bounds: from there on distributions are flat, whatever their scales are. Those that draws are taken
-# from are flat to a part in a thousand, and then no draw is lost in roundings.
-MAX_LOG_SCALE, MAX_LOG_SCALE_OF_DRAWS = 30.0, 6.6
+MAX_LOG_SCALE = 30.0  # within bounds, so that scales are finite
 # Centered, for a unit of 16 values, so that log-scales of 0 stand for 17 values and not for 127.5: a center
 # tells most of what the others spread over.
 CENTERED_LOG_SCALE_SHIFT = -2.0
@@ -163,7 +161,7 @@ class LogisticMixture(Likelihood):
         blocks = ops.reshape(params, (*ops.shape(params)[:-1], 10, size))
         means, log_scales, coefficients = (blocks[..., i::3, :] for i in (1, 2, 3))  # [..., 3, K]
         shift = _against(log_scale_shift, log_scales)
-        scales = self._scales(log_scales, shift, MAX_LOG_SCALE_OF_DRAWS)
+        scales = self._scales(log_scales, shift)
         of_channels = (self._mean_unit * means, scales, ops.tanh(coefficients))
         means, scale_of, coefficients = (ops.unstack(x, num=3, axis=-2) for x in of_channels)
         *gumbels, uniforms = ops.split(noise, [size, 2 * size, 3 * size], axis=-1)
@@ -206,11 +204,11 @@ class LogisticMixture(Likelihood):
         """Locations [..., K], given a channel's center [..., 1] and how far earlier ones are from theirs."""
         return self._center(center) + _conditional_mean(channel, means, coefficients, deviations)
 
-    def _scales(self, log_scales, shift=0.0, largest=MAX_LOG_SCALE):
+    def _scales(self, log_scales, shift=0.0):
         """Scales in pixels."""
         if self.centered:
             shift += CENTERED_LOG_SCALE_SHIFT + math.log(self.unit / 16.0)
-        return 127.5 * _scale(ops.minimum(log_scales + shift, largest))
+        return 127.5 * _scale(ops.minimum(log_scales + shift, MAX_LOG_SCALE))
 
 
 def _parts(params):

@@ -46,7 +46,7 @@ def trainable(model, name, weights, training, strategy, policy=None):
             training.learning_rate, decay_steps=1, decay_rate=training.decay
         )
         optimizer = AveragingAdam(rate)
-        if policy == "mixed_float16":
+        if factor.dtype_policy.name == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(factor.trainable_variables)
     return factor, optimizer
@@ -62,8 +62,8 @@ class Run:
         self.folder, self.strategy, self.hosts = folder, strategy, hosts
         self.steps = training.epochs * training.steps_per_epoch
         keras.utils.set_random_seed(seed)
-        # In the model's own precision, whatever a step computes in. The first weights too.
-        self.average = model.new_factor(name)
+        # In the precision of the model's weights, whatever a step computes in. The first weights too.
+        self.average = model.new_factor(name, model.factors[name].variable_dtype)
         kept = workdir.checkpoints(folder, name)
         anew = not checkpoints.found(kept)
         if anew and start and start.weights:
@@ -81,7 +81,7 @@ class Run:
             "seconds": [self._seconds],
         }
         self.step = 0 if anew else checkpoints.restore(kept, self.kept)
-        hosts.check_agree(step=self.step, policy=policy)
+        hosts.check_agree(step=self.step)
         self._saved = time.monotonic()
         self._average()
 

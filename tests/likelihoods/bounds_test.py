@@ -1,5 +1,7 @@
 """Tests of likelihoods within bounds, and of centered ones: probabilities, gradients, and draws."""
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
@@ -204,6 +206,26 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         drawn = likelihood.draw(params, noise, 1000.0, bounds).numpy()
         counts = np.bincount(drawn[:, 0], minlength=27)[11:]
         self.assertGreater(chi_square_p_value(counts, np.full(16, 1 / 16)), 1e-4)
+
+    def test_wide_components_are_drawn_as_rarely_as_they_are_likely(self):
+        """The wider one is, the less of it is in an interval: here about as much as of the other's tail."""
+        likelihood = likelihoods.LogisticMixture(num_components=2)
+        pixels = np.array(list(itertools.product(range(100, 104), repeat=3)))
+        noise = bounded_noise(likelihood, NUM_DRAWS)
+        for log_scale in (6.0, 8.0):
+            params = mixture_params(
+                [0.0, 0.0],
+                means=[in_pixels([88.0, 100.0])] * 3,
+                log_scales=[[-np.log(127.5), log_scale]] * 3,
+                coefficients=np.zeros([3, 2]),
+            )
+
+            low, high = (np.full([NUM_DRAWS, 3], end) for end in (100, 103))
+            every = np.broadcast_to(params, [NUM_DRAWS, 20])
+            probs = np.exp(likelihood.log_prob(every[:64], pixels, low[:64], high[:64]))
+            drawn = likelihood.draw(every, noise, bounds=fixed_bounds(low, high, low)).numpy()
+            counts = np.bincount((drawn - 100) @ [16, 4, 1], minlength=64)
+            self.assertGreater(chi_square_p_value(counts, probs), 1e-4, log_scale)
 
     def test_map_is_the_location_moved_into_the_interval(self):
         likelihood = likelihoods.LogisticMixture(num_components=1)

@@ -6,7 +6,7 @@ import tensorflow_probability as tfp
 
 from pixelcnn_aux import likelihoods
 from pixelcnn_aux.likelihoods.logistic import CutLogistic
-from pixelcnn_aux.likelihoods.mixture import MAX_LOG_SCALE_OF_DRAWS
+from pixelcnn_aux.likelihoods.mixture import MAX_LOG_SCALE
 from tests.likelihoods.helpers import sigmoid
 
 tfd = tfp.distributions
@@ -105,7 +105,7 @@ class DiscretizedLogisticTest(tf.test.TestCase):
     def test_draws_lie_in_the_interval(self):
         for dtype in (np.float32, np.float64):
             loc, log_scale, (low, high) = extremes(dtype)
-            scale = 127.5 * tf.exp(tf.minimum(log_scale, MAX_LOG_SCALE_OF_DRAWS))
+            scale = 127.5 * tf.exp(tf.minimum(log_scale, MAX_LOG_SCALE))
             every = tf.broadcast_dynamic_shape(tf.shape(loc + scale), low.shape)
             low, high = (tf.broadcast_to(tf.cast(x, tf.int32), every) for x in (low, high))
             parts = [tf.broadcast_to(x, every)[..., tf.newaxis] for x in (loc, scale)]

@@ -19,6 +19,7 @@ import tensorflow as tf
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, presets, training, workdir
 from pixelcnn_aux.training import Training, checkpoints, metrics, run
+from pixelcnn_aux.training.strategy import Hosts
 from tests import helpers
 
 # Three epochs of three steps, 8 of 10 images a step: batches span the passes over the images.
@@ -443,6 +444,14 @@ class TrainTest(tf.test.TestCase):
         self.assertEqual(config["seed"], 0)
         settings = json.loads((self.folder / "image" / "training.json").read_text())
         self.assertEqual(settings, {**self.setting._asdict(), "policy": None, "init": None})
+
+    def test_hosts_of_another_precision_record_none(self):
+        folder = self.folder.with_name("hosts")
+        refuse = mock.Mock(side_effect=lambda **here: "policy" in here and self.fail("as planned"))
+        with mock.patch.object(Hosts, "check_agree", refuse):
+            with self.assertRaisesRegex(AssertionError, "as planned"):
+                train(folder, name="image")
+        self.assertNotIn("image/training.json", helpers.contents(folder))
 
     def test_another_run_is_refused(self):
         before = helpers.contents(self.folder)
