@@ -77,6 +77,16 @@ class ReplacingTest(tf.test.TestCase):
             self.assertEqual(self.file.read_bytes(), b"second")
         self.assertEqual(helpers.contents(self.folder), {"file": b"first, which is longer"})
 
+    def test_the_disk_has_all_of_it_before_it_has_its_name(self):
+        file, seen = self.folder / "new", []
+
+        def sync(number):
+            seen.append((os.fstat(number).st_size, file.exists()))
+
+        with mock.patch.object(os, "fsync", sync), disk.replacing(file) as opened:
+            opened.write(b"whole")
+        self.assertEqual(seen, [(5, False)])
+
     def test_a_file_that_is_called_like_one_being_written(self):
         other = self.folder / "writing.file"
         other.write_bytes(b"other")
@@ -122,6 +132,7 @@ class ReplacingTest(tf.test.TestCase):
         self.assertEqual(helpers.contents(self.folder), {"file": b"before"})
 
     def test_a_folder_that_is_only_read(self):
+        self.file.chmod(0o644)  # which an ordinary user reads, whatever the umask is
         self.folder.chmod(0o555)
         self.addCleanup(self.folder.chmod, 0o755)
         with an_ordinary_user():

@@ -1,7 +1,8 @@
-"""Tests of the program that times sampling: what it leaves, and what it refuses. No time is tested."""
+"""Tests of the program that times sampling: what it leaves, and what it refuses. No real time is tested."""
 
 import json
 import os
+import types
 from unittest import mock
 
 import numpy as np
@@ -94,6 +95,18 @@ class SpeedTest(tf.test.TestCase):
         self.assertEqual(factor["sizes"]["64"]["pixels"], 64 * 64)
         if name == "image":
             self.assertAllClose(factor["tfp_parameters"], factor["parameters"], rtol=0.2)
+
+    def test_times_are_medians_after_a_first_run(self):
+        """By a clock that says how long each of four runs takes: of two images at once, 8 pixels of 4 x 6."""
+        times = iter([0.0, 100.0, 200.0, 203.0, 300.0, 309.0, 400.0, 404.0])
+        clock = types.SimpleNamespace(perf_counter=lambda: next(times))
+        with (
+            mock.patch.object(speed, "time", clock),
+            mock.patch.object(speed, "FLAGS", types.SimpleNamespace(runs=3)),
+        ):
+            row = speed.measure({"full": (lambda: tf.zeros([]), (4, 6), 8)}, batch=2)["full"]
+        expected = {"seconds_per_image": 6.0, "seconds_per_pixel": 0.25, "compile_s": 96.0}
+        self.assertEqual(row, {**expected, "pixels": 8, "extrapolated": True})
 
     def test_the_rivals_draws_by_hand(self):
         means = np.zeros([1, 1, 2, 2, 3], np.float32)  # [B, H, W, K, 3]

@@ -21,7 +21,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from evaluate import bpd, common, samples
-from pixelcnn_aux import evaluation, workdir, zoo
+from pixelcnn_aux import data, evaluation, workdir, zoo
 from tests import helpers
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -203,6 +203,33 @@ class ProgramsTest(tf.test.TestCase):
         self.assertGreater(8 * again["bytes"] / (7 * 4 * 6 * 3), again["total"])
         self.assertAllClose(again["bound"], found["bound"], rtol=1e-6)
 
+    def test_bpd_is_of_the_images_and_the_weights_that_flags_choose(self):
+        run, best = self.folder / "chosen", helpers.tiny_model()
+        helpers.make_run(run, self.model, self.model.factors)
+        for name, factor in best.factors.items():
+            helpers.randomize(factor)
+            workdir.save_if_best(run, name, factor, step=1, val_bits_per_dim=1.0)
+        splits = {name: helpers.images(6, seed) for seed, name in enumerate(data.SPLITS)}
+        arguments = [f"--workdir={run}", "--dataset=photos", "--num_images=4"]
+        self.enter_context(helpers.eagerly())
+        self.enter_context(
+            mock.patch.object(data, "load", lambda _, split, *args, **kwargs: splits[split])
+        )
+        for model, flag in ((self.model, "--best=false"), (best, "--best")):
+            self.run_here(bpd, *arguments, "--split=validation", flag)
+            found = json.loads((run / "bpd.json").read_text())
+            expected = model.bits_per_dim(splits["validation"].pixels[:4])["total"]
+            self.assertAllClose(found["total"], np.mean(expected), rtol=1e-6)
+
+    def test_bpd_is_kept_where_compressing_fails(self):
+        file = self.run_folder / "bpd.json"
+        with (
+            mock.patch.object(bpd, "num_bytes", side_effect=NotImplementedError),
+            self.assertRaises(NotImplementedError),
+        ):
+            self.run_here(bpd, f"--workdir={self.run_folder}", "--num_images=2", "--bytes")
+        self.assertEqual(json.loads(file.read_text())["num_images"], 2)
+
     def test_seeds_and_numbers_out_of_range_are_refused(self):
         for arguments in (f"--seed={2**40}", f"--num={2**40}", "--num=0"):
             with self.assertRaisesRegex(flags.IllegalFlagValueError, arguments[2:5]):
@@ -342,6 +369,20 @@ class ProgramsTest(tf.test.TestCase):
         self.assertGreater(sum(not is_gray(color) for color in found), 24)
         found = self.run_samples("--given=grayscale")
         self.assertGreater(sum(not is_gray(color) for color in found), 3 * 24)
+
+    def test_test_images_are_drawn_again_from_their_auxiliary_images(self):
+        originals = helpers.pictures(2)
+        flags = types.SimpleNamespace(num=2, seed=0, log_scale_shift=0.0, mode="sample")
+        with (
+            mock.patch.object(samples, "FLAGS", flags),
+            mock.patch.object(samples, "test_images", lambda *_: originals),
+        ):
+            rows = samples.samples(self.run_folder, self.model)
+        images = {label: images for label, _, images in rows}
+        given = {"grayscale": self.model.auxiliaries(originals)["grayscale"]}
+        self.assertAllEqual(images["their\ngrayscale"], given["grayscale"])
+        expected = self.model.sample([[0, 0], [0, 1]], given=given)["image"]
+        self.assertAllEqual(images["drawn\ngiven grayscale"], expected)
 
     def test_each_row_of_a_picture_shows_its_images(self):
         images = helpers.pictures(3)

@@ -201,6 +201,16 @@ class CompletionTest(ExactTestCase):
             self.assertAllEqual(np.where(mask, known, full), full)
             self.assertNotAllEqual(full, known)
 
+    def test_centered_alone_keeps_what_is_known_and_no_more(self):
+        """Known pixels leave intervals for the sums of their blocks, which nothing has to agree with."""
+        centered = model("halves", exact=False)
+        known = random_images(len(SEEDS), CHAINS["halves"][1])
+        mask = np.ones_like(known[..., :1])
+        mask[:, 1::2, 1::2] = 0  # one pixel of each block
+        images = centered.sample(SEEDS, known=known, mask=mask)
+        self.assertAllEqual(images["0"], centered.sample(SEEDS)["0"])
+        self.assertAllEqual(np.where(mask, known, images["1"]), images["1"])
+
     def test_every_way_to_draw_agrees(self):
         images, *_ = self.complete("colors_of_half_grays")
         full, *_ = self.complete("colors_of_half_grays", method="full")

@@ -2,18 +2,41 @@
 
 import importlib.metadata
 import os
+import sys
 from unittest import mock
 
 import keras
 import tensorflow as tf
 
 from pixelcnn_aux import machine
+from tests import helpers
 
 
 class DescribeTest(tf.test.TestCase):
     def test_versions(self):
         found = machine.describe()
         self.assertEqual((found["tensorflow"], found["keras"]), (tf.__version__, keras.__version__))
+
+    def test_the_processor(self):
+        cpuinfo = helpers.temporary_folder(self) / "cpuinfo"
+        cpuinfo.write_text("model name\t: Some CPU\nflags\t\t: fpu avx2 amx_tile\n")
+        with mock.patch.object(machine, "CPUINFO", cpuinfo):
+            found = machine.describe()
+        self.assertEqual(found["processor"], "Some CPU")
+        self.assertEqual(found["instructions"], "avx2 amx_tile")
+
+    def test_gpus_once_tensorflow_is_imported(self):
+        with (
+            mock.patch.object(tf.config, "list_physical_devices", {"GPU": ["first"]}.get),
+            mock.patch.object(
+                *(tf.config.experimental, "get_device_details"),
+                {"first": {"device_name": "Some GPU"}}.get,
+            ),
+        ):
+            self.assertEqual(machine.describe()["gpus"], ["Some GPU"])
+            with mock.patch.dict(sys.modules):
+                del sys.modules["tensorflow"]
+                self.assertEqual(machine.describe()["gpus"], [])
 
     def test_settings_by_which_a_processor_rounds_otherwise(self):
         set_so = {"ONEDNN_MAX_CPU_ISA": "AVX2", "PATH": "/bin"}

@@ -144,6 +144,7 @@ class MixedPrecisionTest(tf.test.TestCase):
         self.assertIn(precision.policy(), POLICIES)
 
     def test_which_processors_are_fast_in_bfloat16(self):
+        self.enter_context(mock.patch.object(precision, "_capabilities_of_gpus", list))
         cpuinfo = helpers.temporary_folder(self) / "cpuinfo"
         intel, amd = (
             "vendor_id\t: GenuineIntel\nflags\t\t: ",
@@ -181,8 +182,28 @@ class MixedPrecisionTest(tf.test.TestCase):
         ):
             self.assertFalse(precision.is_faster())
             self.assertEqual(precision.policy(), "mixed_bfloat16")
-        with mock.patch.object(precision, "_capabilities_of_gpus", lambda: [(7, 0)]):
-            self.assertEqual(precision.policy(), "mixed_float16")
+        for capabilities, expected in (
+            ([(7, 0)], "mixed_float16"),
+            ([(9, 0), (7, 0)], "mixed_float16"),
+            ([None], "mixed_bfloat16"),  # an accelerator that has no such number
+        ):
+            with mock.patch.object(precision, "_capabilities_of_gpus", capabilities.copy):
+                self.assertEqual(precision.policy(), expected)
+
+    def test_a_warning_where_a_processor_is_not_known_to_be_fast(self):
+        def policy(capabilities, is_fast):
+            with (
+                mock.patch.object(precision, "_capabilities_of_gpus", lambda: capabilities),
+                mock.patch.object(machine, "is_fast_in_bfloat16", lambda: is_fast),
+            ):
+                return precision.policy()
+
+        with self.assertLogs("absl", "WARNING") as logged:
+            self.assertEqual(policy([], is_fast=False), "mixed_bfloat16")
+        self.assertRegex(logged.output[0], "Expected a processor that is fast in bfloat16")
+        for capabilities, is_fast in (([], True), ([(9, 0)], False), ([None], False)):
+            with self.assertNoLogs("absl", "WARNING"):
+                policy(capabilities, is_fast)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 from unittest import mock
 
 import tensorflow as tf
+from absl import app
 
 from pixelcnn_aux import program
 from tests import helpers
@@ -53,6 +55,16 @@ class PluginTest(tf.test.TestCase):
 
 
 class ErrorsTest(tf.test.TestCase):
+    def run_program(self, main, arguments=(), given=()):
+        """Has `main` run as a program that takes `arguments`, and is given others."""
+        with (
+            mock.patch.multiple(program, FLAGS=mock.Mock(plugin=[]), flags=mock.DEFAULT),
+            mock.patch.multiple(program, quiet=mock.DEFAULT, _show_all_flags=mock.DEFAULT),
+            mock.patch.object(program, "python_logging"),
+            mock.patch.object(app, "run", lambda checked: checked(["program", *given])),
+        ):
+            program.run(main, arguments)
+
     def test_errors_of_tensorflow_are_one_message_too(self):
         """Of which -v=1 shows where they were raised."""
 
@@ -60,16 +72,33 @@ class ErrorsTest(tf.test.TestCase):
             tf.io.read_file("none").numpy()
 
         with (
-            mock.patch.multiple(program, FLAGS=mock.Mock(plugin=[]), flags=mock.DEFAULT),
-            mock.patch.multiple(program, quiet=mock.DEFAULT, _show_all_flags=mock.DEFAULT),
-            mock.patch.object(program.app, "run", lambda checked: checked(["program"])),
             self.assertLogs("absl", "DEBUG") as logged,
             self.assertRaises(SystemExit) as caught,
         ):
-            program.run(main)
+            self.run_program(main)
         [shown] = logged.output
         self.assertRegex(shown, "Traceback(?s:.*) in main\n")
         self.assertRegex(caught.exception.code, "^NotFoundError: .*none; No such file or directory")
+
+    def test_numbers_of_arguments(self):
+        for arguments, given, expected in (
+            ((), ["x"], "flags alone"),
+            (["A"], [], "A and flags"),
+            (["A"], ["x", "y"], "A and flags"),
+            (["A", "B..."], [], "A B... and flags"),
+        ):
+            message = re.escape(f"Expected {expected}. Received: {given}")
+            with self.assertRaisesRegex(app.UsageError, message):
+                self.run_program(self.fail, arguments, given)
+        for arguments, given in (
+            ((), []),
+            (["A"], ["x"]),
+            (["A", "B..."], ["x"]),
+            (["A", "B..."], ["x", "y", "z"]),
+        ):
+            main = mock.Mock()
+            self.run_program(main, arguments, given)
+            main.assert_called_once_with(*given)
 
 
 class AcceleratorTest(tf.test.TestCase):

@@ -71,8 +71,12 @@ class ContainerTest(tf.test.TestCase):
             {"bits": {"\x1b[2Jimage": 96}},
             {"model": "abc\x9b2J"},
             {"name": "\x1b]0;title\x07"},
+            {"name": "\ud800"},
+            {"bits": {"\ud800": 96}},
             {"machine": {"processor\n": "one"}},
             {"pictures": [["a\x1b[2J.png", 4, 6], ["b.png", 5, 6]]},
+            {"pictures": [["\ud800.png", 4, 6], ["b.png", 5, 6]]},
+            {"pictures": [[126 * "é" + ".png", 4, 6], ["b.png", 5, 6]]},
             {"dtype": "float16"},
             {"model": 3},
             {"machine": []},
@@ -110,6 +114,9 @@ class ContainerTest(tf.test.TestCase):
             ({"pictures": [["a.png", 40, 40]]}, "3 images for pictures of 70 tiles"),
             ({"pictures": [["a.png", 4.0, 6], ["b.png", 5, 6]]}, "no whole numbers"),
             ({"name": 3}, "3 as name"),
+            ({"name": "\ud800"}, r"the name '\\ud800'"),
+            ({"pictures": [["\ud800.png", 4, 6], ["b.png", 5, 6]]}, r"name '\\ud800.png'"),
+            ({"pictures": [[126 * "é" + ".png", 4, 6], ["b.png", 5, 6]]}, "than 255 bytes"),
         ):
             with self.assertRaisesRegex(ValueError, f"Received: .*{received}"):
                 container.write(CONTENTS._replace(**changes))
@@ -119,6 +126,18 @@ class ContainerTest(tf.test.TestCase):
         whole = container.MAGIC + struct.pack("<I", len(packed)) + packed
         with self.assertRaisesRegex(ValueError, "impossible header .more than 3..,... bytes"):
             container.read(whole + hashlib.sha256(whole).digest())
+
+    def test_a_header_of_more_values_than_its_images_can_have(self):
+        """They take far more memory than their text, which is short enough."""
+        header, rest = {"a": [[]] * 2**17}, bytes(2**16)
+        with self.assertRaisesRegex(ValueError, "impossible header .more values than its images"):
+            container.read(with_header(header, rest))
+
+    def test_commas_in_names_are_no_values(self):
+        name = 'a"' + 240 * ","
+        pictures = [[f"{name}{number}", 4, 6] for number in range(3)]
+        found = container.read(container.write(CONTENTS._replace(pictures=pictures)))
+        self.assertEqual(found.pictures, pictures)
 
     def test_many_pictures_of_long_names(self):
         """As long as file systems have them, of as few bytes as an image of one color takes."""
@@ -130,7 +149,8 @@ class ContainerTest(tf.test.TestCase):
             checksums=np.zeros(count, np.uint32),
         )
         self.assertLen(container.read(container.write(contents)).pictures, count)
-        longer = [[4 * name, *sides] for name, *sides in contents.pictures]
+        # JSON has six bytes for a letter of two.
+        longer = [[120 * "é" + name[-8:], *sides] for name, *sides in contents.pictures]
         with self.assertRaisesRegex(ValueError, "Expected names and sizes .*Give shorter names"):
             container.write(contents._replace(pictures=longer))
 

@@ -1,8 +1,13 @@
 """Tests of the codec's program, from picture files to picture files."""
 
 import functools
+import io
+import os
+import pathlib
 import struct
+import subprocess
 import sys
+import types
 import zlib
 from unittest import mock
 
@@ -14,6 +19,9 @@ import pixelcnn_aux as pa
 from pixelcnn_aux.codec import __main__ as codec
 from pixelcnn_aux.codec import container, pictures, tiles
 from tests import helpers
+
+ROOT = pathlib.Path(__file__).parents[2]
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class ProgramTest(tf.test.TestCase):
@@ -54,6 +62,23 @@ class ProgramTest(tf.test.TestCase):
         self.assertEqual(container.read(file.read_bytes()).dtype, "float64")
         self.run_codec("decompress", file, f"--out={out}")
         self.assertAllEqual(np.asarray(Image.open(out / "b.png")), self.pictures["b.png"])
+
+    def test_portable_where_tensorflow_rounds_otherwise(self):
+        """A program of another process, with XLA and without oneDNN, gives back what this one wrote."""
+        file = self.folder / "elsewhere.pxa"
+        self.run_codec("compress", self.folder / "b.png", f"--out={file}", "--portable")
+        command = [sys.executable, "-m", "pixelcnn_aux.codec", "verify", file]
+        for name, setting in (
+            ("TF_XLA_FLAGS", "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"),
+            ("TF_ENABLE_ONEDNN_OPTS", "0"),
+        ):
+            result = subprocess.run(
+                [*command, f"--workdir={self.folder / 'run'}"],
+                env={**os.environ, "PYTHONPATH": str(ROOT), name: setting},
+                capture_output=True,
+                text=True,
+            )
+            self.assertIn("1 tiles: as they were", result.stdout, result.stderr)
 
     def test_verified(self):
         self.assertIn("2 pictures, 7 tiles: as they were", self.run_codec("verify", self.file))
@@ -129,11 +154,18 @@ class ProgramTest(tf.test.TestCase):
         self.assertEqual((out / "b.png").read_bytes(), b"mine")
 
     def test_standard_input_and_output(self):
-        class Stream:
-            buffer = mock.Mock(read=self.file.read_bytes)
-
-        with mock.patch.object(sys, "stdin", Stream):
-            self.assertIn("7 tiles", self.run_codec("verify", "-"))
+        """What is written is the file alone; what is printed goes to standard error."""
+        output, errors = io.TextIOWrapper(io.BytesIO()), io.StringIO()
+        with mock.patch.object(codec, "sys", types.SimpleNamespace(stdout=output, stderr=errors)):
+            printed = self.run_codec("compress", self.folder / "b.png", "--out=-")
+        self.assertEqual(printed, "")
+        self.assertIn("Wrote -: ", errors.getvalue())
+        output.flush()
+        written = output.buffer.getvalue()
+        self.assertEqual(container.read(written).pictures, [["b.png", 4, 6]])
+        given = types.SimpleNamespace(buffer=io.BytesIO(written))
+        with mock.patch.object(codec.sys, "stdin", given):
+            self.assertIn("1 pictures, 1 tiles", self.run_codec("verify", "-"))
 
 
 def deep_colors(pixels):
@@ -142,11 +174,12 @@ def deep_colors(pixels):
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
     header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    written = (
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
+    return PNG + b"".join(chunk(*each) for each in chunks)
+
+
+def chunk(kind, data):
+    """A part of a PNG file: of 4 bytes that name its kind, and its bytes."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def exif(orientation, *others):
@@ -175,11 +208,20 @@ class PicturesTest(tf.test.TestCase):
         (self.folder / "colors.png").write_bytes(deep_colors(pixels[..., :3]))
         first, second = (Image.fromarray(pixels[..., k : k + 3]) for k in (0, 1))
         first.save(self.folder / "moves.png", save_all=True, append_images=[second])
+        first.save(self.folder / "two.jpg", "MPO", save_all=True, append_images=[second])
+        first.convert("CMYK").save(self.folder / "ink.jpg")
+        first.quantize(4).save(self.folder / "clear.png", transparency=0)
+        late = PNG + chunk(b"tEXt", b"a\0b") + deep_colors(pixels[..., :3])[len(PNG) :]
+        (self.folder / "late.png").write_bytes(late)
         for name, why in (
             ("alpha.png", "lose something"),
             ("deep.png", "lose something"),
             ("colors.png", "16 bits a channel"),
             ("moves.png", "2 pictures"),
+            ("two.jpg", "2 pictures"),
+            ("ink.jpg", "kind CMYK, which would lose something"),
+            ("clear.png", "kind P, which would lose something"),
+            ("late.png", "another chunk than the header"),
             ("gray.gif", ""),
             ("cut.png", ""),
             ("none.png", ""),
@@ -215,11 +257,16 @@ class PicturesTest(tf.test.TestCase):
         self.assertAllEqual(pictures.read(self.folder / "a.png"), np.rot90(pixels, -1))
 
     def test_grays_and_palettes(self):
-        gray = np.arange(20, dtype=np.uint8).reshape(4, 5)
-        Image.fromarray(gray).save(self.folder / "gray.png")
-        self.assertAllEqual(
-            pictures.read(self.folder / "gray.png"), np.repeat(gray[..., None], 3, 2)
-        )
+        file, values = self.folder / "a.png", np.arange(20, dtype=np.uint8).reshape(4, 5)
+        Image.fromarray(values).save(file)
+        self.assertAllEqual(pictures.read(file), np.repeat(values[..., None], 3, 2))
+        Image.fromarray(values % 2 > 0).save(file)
+        self.assertAllEqual(pictures.read(file), np.repeat(255 * (values[..., None] % 2), 3, 2))
+        colors = np.random.default_rng(0).integers(0, 256, (20, 3), np.uint8)
+        indexed = Image.fromarray(values, "P")
+        indexed.putpalette(colors.tobytes())
+        indexed.save(file)
+        self.assertAllEqual(pictures.read(file), colors[values])
 
     def test_names_are_not_taken_twice(self):
         files = ["x/a.png", "y/a.jpg", "a-2.png", "b.jpeg"]

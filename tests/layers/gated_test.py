@@ -1,5 +1,6 @@
 """Tests of the gated residual block."""
 
+import contextlib
 import json
 import math
 
@@ -135,6 +136,27 @@ class GatedTest(tf.test.TestCase):
         self.assertAllEqual(layer(x), kept(x))
         self.assertNotAllClose(layer(x, training=True), kept(x))
         self.assertNotAllClose(layer(x, training=True), layer(x, training=True))
+
+    def test_rematerialized_blocks_are_evaluated_again_in_the_backward_pass(self):
+        layer, x = block(skip_channels=()), tf.constant(normal(1, 4, 4, FILTERS))
+
+        def traced(context):
+            """How many convolutions a graph of the gradient has, and the gradient."""
+
+            def gradient(x):
+                with tf.GradientTape() as tape, context:
+                    y = layer(x)
+                return tape.gradient(y, layer.conv_in.v.value)
+
+            function = tf.function(gradient).get_concrete_function(x)
+            graph = function.graph.as_graph_def()
+            nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+            return sum(node.op == "Conv2D" for node in nodes), function(x)
+
+        count, expected = traced(contextlib.nullcontext())
+        more, found = traced(layers.rematerialized_blocks())
+        self.assertGreater(more, count)
+        self.assertAllClose(found, expected)
 
     def test_rows_and_pixels_are_images_of_that_size(self):
         row, skip = normal(2, 1, 5, FILTERS), normal(2, 1, 5, 6, seed=1)

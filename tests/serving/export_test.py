@@ -409,6 +409,10 @@ class VerifyTest(ExportTestCase):
 
 
 class FolderTest(ExportTestCase):
+    def test_others_read_it(self):
+        """A server runs as a user of its own."""
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o755)
+
     def test_versions_count_up(self):
         models = self.folder / "several"
         (models / "tiny" / "7").mkdir(parents=True)

@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, presets, training, workdir
-from pixelcnn_aux.training import Training, checkpoints, metrics, run
+from pixelcnn_aux import data, layers, presets, training, workdir
+from pixelcnn_aux.training import Training, checkpoints, metrics, precision, run, steps
 from pixelcnn_aux.training.strategy import Hosts
 from tests import helpers
 
@@ -352,6 +352,31 @@ class NotFiniteTest(tf.test.TestCase):
         expected = images.training_indices(8, seed, int(found[1]) - 1).tolist()
         self.assertEqual([int(x) for x in found[2].split(", ")], expected)
         self.assertIn("There is no checkpoint yet", str(caught.exception))
+
+
+class SettingsTest(tf.test.TestCase):
+    def test_they_reach_the_steps_and_the_images(self):
+        self.enter_context(helpers.eagerly())
+        settings = TINY._replace(epochs=1, flip=False, accumulate=2, mixed_precision=True)
+        batches, flips = data.Images.training_batches, []
+
+        def recorded(images, batch_size, seed, first_step=0, flip=True, rows=slice(None)):
+            flips.append(flip)
+            return batches(images, batch_size, seed, first_step, flip, rows)
+
+        with (
+            mock.patch.object(precision, "policy", lambda: "mixed_bfloat16"),
+            mock.patch.object(data.Images, "training_batches", recorded),
+            mock.patch.object(steps, "make", wraps=steps.make) as make,
+            mock.patch.object(
+                layers, "rematerialized_blocks", wraps=layers.rematerialized_blocks
+            ) as blocks,
+        ):
+            train(helpers.temporary_folder(self), training=settings, remat=True)
+        self.assertEqual(flips, [False, False])  # of the first weights, and of the steps
+        self.assertEqual(blocks.call_count, 2 * TINY.steps_per_epoch)  # in both parts of each
+        _, _, factor, *_ = make.call_args.args
+        self.assertEqual(factor.dtype_policy.name, "mixed_bfloat16")
 
 
 class MeanBitsTest(tf.test.TestCase):
