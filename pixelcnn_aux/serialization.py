@@ -21,12 +21,7 @@ class Configured:
     """What has a description: `get_config` returns the arguments of the constructor."""
 
     def get_config(self):
-        """dict, the arguments that build the object again. Required of classes that take any."""
-        if inspect.signature(type(self)).parameters:
-            raise NotImplementedError(
-                f"Expected {type(self).__name__} with get_config, since its constructor takes arguments. "
-                "Received: none. Define it to return them as a dict."
-            )
+        """dict, the arguments that build the object again: all that the constructor takes."""
         return {}
 
     @classmethod
@@ -40,8 +35,8 @@ def serialize(part):
     Of what Keras writes it has what rebuilds the part: not the module, which may be another one the next
     time, nor what the part was built for or compiled with.
 
-    Raises ValueError for an object of a class that is not registered, or whose `get_config` gives what would
-    not come back as it was.
+    Raises ValueError for an object of a class that is not registered, or whose `get_config` leaves out an
+    argument of its constructor or gives what would not come back as it was.
     """
     if part is None:
         return None
@@ -50,6 +45,12 @@ def serialize(part):
     if keras.saving.get_registered_object(name) is not cls:
         raise ValueError(_not_registered(cls.__name__))
     config = part.get_config()
+    missing = [key for key in _arguments(cls) if key not in config]
+    if missing:
+        raise ValueError(
+            f"Expected {cls.__name__}.get_config() to give all arguments of the constructor. Received: no "
+            f"{', '.join(missing)}. Define it to return them in a dict, beside those of a base class."
+        )
     for key, value in config.items():
         if not _is_plain(value):
             raise ValueError(
@@ -59,6 +60,12 @@ def serialize(part):
             )
     config = keras.saving.serialize_keras_object(config)
     return {"class_name": cls.__name__, "config": config, "registered_name": name}
+
+
+def _arguments(cls):
+    """Names of the arguments of a class's constructor, but for those that it takes as **kwargs."""
+    parameters = inspect.signature(cls).parameters.values()
+    return [x.name for x in parameters if x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY)]
 
 
 def _is_plain(value):

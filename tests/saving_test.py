@@ -325,6 +325,32 @@ class ConfigTest(tf.test.TestCase):
                 with self.assertRaisesRegex(ValueError, message):
                     serialization.serialize(Noted(inside))
 
+    def test_arguments_of_the_constructor_that_are_left_out(self):
+        @pa.serialization.register(package="tests")
+        class Levels(Red):
+            def __init__(self, levels=2, *, first=0):
+                self.levels = levels
+
+        @pa.serialization.register(package="tests")
+        class Shifted(pa.auxiliary.Grayscale):
+            """It inherits a `get_config`, which does not know of its argument."""
+
+            def __init__(self, shift=0, **kwargs):
+                super().__init__(**kwargs)
+
+        for part, received in ((Levels(), "no levels, first"), (Shifted(3), "no shift")):
+            message = rf"{type(part).__name__}.get_config\(\) to give all .*Received: {received}\."
+            with self.assertRaisesRegex(ValueError, message):
+                serialization.serialize(part)
+
+    def test_attributes_are_no_arguments(self):
+        @pa.serialization.register(package="tests")
+        class Prepared(Red):
+            def __init__(self):
+                self.table = np.arange(256)
+
+        self.assertEqual(serialization.serialize(Prepared())["config"], {})
+
 
 class PartsTest(tf.test.TestCase, parameterized.TestCase):
     """Keras's own functions save and build what is registered, by itself."""
