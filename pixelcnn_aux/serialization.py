@@ -35,15 +35,21 @@ def serialize(part):
     Of what Keras writes it has what rebuilds the part: not the module, which may be another one the next
     time, nor what the part was built for or compiled with.
 
-    Raises ValueError for an object of a class that is not registered, or whose `get_config` leaves out an
-    argument of its constructor or gives what would not come back as it was.
+    Raises ValueError for an object of a class that is not registered, or no longer, or whose `get_config`
+    leaves out an argument of its constructor or gives what would not come back as it was.
     """
     if part is None:
         return None
     cls = type(part)
     name = keras.saving.get_registered_name(cls)
-    if keras.saving.get_registered_object(name) is not cls:
+    registered = keras.saving.get_registered_object(name)
+    if registered is None:
         raise ValueError(_not_registered(cls.__name__))
+    if registered is not cls:
+        raise ValueError(
+            f"Expected an object of the class that is registered as {name}. Received: one of an earlier "
+            "class of that name. Build the model again, or leave out --plugin for the module that is run."
+        )
     config = part.get_config()
     missing = [key for key in _arguments(cls) if key not in config]
     if missing:

@@ -294,6 +294,15 @@ class NotRegisteredTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "Received: Coin, "):
             serialization.serialize(Coin())
 
+    def test_a_class_may_be_registered_again(self):
+        """As a cell of a notebook does that is run twice, or a program that is its own plugin."""
+        register = keras.saving.register_keras_serializable(package="tests")
+        first, second = (register(type("Again", (Red,), {})) for _ in range(2))
+        self.assertEqual(serialization.serialize(second())["registered_name"], "tests>Again")
+        message = "registered as tests>Again. Received: one of an earlier .*Build the model again"
+        with self.assertRaisesRegex(ValueError, message):
+            serialization.serialize(first())
+
 
 @keras.saving.register_keras_serializable(package="tests")
 class Noted(pa.auxiliary.Transform):
