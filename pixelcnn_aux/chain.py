@@ -119,8 +119,10 @@ class AuxiliaryModel(serialization.Configured):
     def description(self):
         """dict that JSON can hold, from which `load` builds the model again; without its weights.
 
-        Raises ValueError for a part of a class that is not registered.
+        Raises ValueError for a part of a class that is not registered, or that would not come back as it is.
         """
+        for part in (*self.transforms, *(factor.likelihood for factor in self.factors.values())):
+            serialization.check_comes_back(part)
         return serialization.serialize(self)
 
     def auxiliaries(self, images):

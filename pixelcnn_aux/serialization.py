@@ -8,6 +8,7 @@ A description may come from a file, so that it builds registered classes alone:
 
 import functools
 import inspect
+import json
 
 import keras
 import numpy as np
@@ -121,6 +122,23 @@ def deserialize(description, kind):
             f"Received: others ({type(error).__name__}: {error}). "
             "Load it with the version of the package that wrote it."
         ) from error
+
+
+def check_comes_back(part):
+    """Raises ValueError, which names it, for a part that its description builds otherwise.
+
+    It is built to find out: not for networks, which take a while.
+    """
+    description = json.dumps(serialize(part))
+    try:
+        received = json.dumps(serialize(deserialize(json.loads(description), type(part))))
+    except ValueError as error:
+        received = str(error).rstrip(".")
+    if received != description:
+        raise ValueError(
+            f"Expected a part that is built again as {description}. Received: {received}. Correct get_config "
+            f"of {type(part).__name__}, or what its constructor makes of the arguments."
+        )
 
 
 def _not_registered(name):

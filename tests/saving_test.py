@@ -352,6 +352,27 @@ class ConfigTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, message):
                 serialization.serialize(part)
 
+    def test_what_would_come_back_otherwise(self):
+        """It is found where a model is described, before it is trained, and not when it is loaded."""
+
+        def off(base, config):
+            cls = type("Off", (base,), {"get_config": lambda self: config(**base.get_config(self))})
+            return pa.serialization.register(package="tests")(cls)
+
+        def check(transform, received):
+            model = pa.chain([transform], (2, 2), NETWORK, NETWORK, num_components=1)
+            with self.assertRaisesRegex(ValueError, f"{received}.* Correct get_config of Off"):
+                model.description()
+
+        Off = off(custom.Bright, lambda threshold: {"threshold": threshold + 1})
+        check(Off(99), 'again as .*"threshold": 100.*Received: .*"threshold": 101')
+        Off = off(custom.Bright, lambda **config: {**config, "limit": 3})
+        check(Off(99), "unexpected keyword argument 'limit'")
+        Off = off(pa.likelihoods.Categorical, lambda **config: {**config, "num_channels": 0})
+        transform = custom.Bright(99)
+        transform.likelihood = lambda: Off(2)
+        check(transform, "num_channels=0")
+
     def test_attributes_are_no_arguments(self):
         @pa.serialization.register(package="tests")
         class Prepared(Red):
