@@ -76,6 +76,7 @@ class AuxiliaryModel(serialization.Configured):
         for transform, factor, below in self._links():
             given = checks.checked_output(transform, images, below.likelihood)
             factor.inputs(images, given)
+            checks.check_known(transform, images, given)
             checks.check_fixed_sum(transform, images, given, factor.likelihood, below.likelihood)
             images = given
         next(iter(self.factors.values())).inputs(images)

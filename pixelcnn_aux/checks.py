@@ -164,6 +164,28 @@ def checked_output(transform, images, likelihood):
     return result
 
 
+def check_known(transform, images, auxiliary):
+    """Raises ValueError, which names it, for a transform that takes values for known that are not.
+
+    Args:
+      transform: `Transform`.
+      images: uint8 [B, H, W, C], to try it on.
+      auxiliary: uint8 [B, h, w, c], what the transform gives of them.
+    """
+    batch, height, width, _ = auxiliary.shape
+    blocks = np.random.default_rng(0).integers(0, 2, (batch, height, width, 1), np.uint8)
+    mask = blocks.repeat(transform.ratio, axis=1).repeat(transform.ratio, axis=2)
+    others = np.where(mask, images, np.roll(images, 1, axis=0))
+    known = ops.convert_to_numpy(transform.known(mask))
+    wrong = known * (ops.convert_to_numpy(transform(others)) != auxiliary)
+    if wrong.any():
+        raise ValueError(
+            f"Expected {type(transform).__name__}.known to give 1 only where all pixels that a value is "
+            "computed from are known. Received: 1 at values that change with others. Define `known`, as a "
+            f"transform does that looks beyond its block of {transform.ratio} x {transform.ratio} pixels."
+        )
+
+
 def check_fixed_sum(transform, images, auxiliary, likelihood, below):
     """Raises ValueError, which names it, for a transform whose sum does not fix its auxiliary images.
 

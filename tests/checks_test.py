@@ -176,6 +176,25 @@ class TransformsOfAChainTest(tf.test.TestCase):
         ):
             self.assertRefused(f"Altered .*{message}", altered(known=known))
 
+    def test_one_that_looks_beyond_its_blocks(self):
+        """Completions would depend on pixels that are masked, did it not say where it is known."""
+
+        def call(self, images):
+            right = tf.roll(images, -self.ratio, axis=2)  # of the next block
+            return Fours.__call__(self, images // 2 + right // 2)
+
+        def known(self, mask):
+            mask = pa.auxiliary.Transform.known(self, mask)
+            return mask * tf.roll(mask, -1, axis=2)
+
+        for ratio in (1, 2):
+            beyond = {"ratio": ratio, "__call__": call}
+            message = (
+                f"Altered.known to give 1 only .*Define `known`, .* of {ratio} x {ratio} pixels"
+            )
+            self.assertRefused(message, altered(**beyond), ratio, (8, 8))
+            pa.AuxiliaryModel(factors_for(ratio), [altered(**beyond, known=known)], (8, 8))
+
     def test_odd_sides(self):
         message = (
             "^Expected sides .*multiples of 2, .* Received: 4 x 5. Choose another image size.$"
