@@ -72,6 +72,42 @@ def declared_sum(transform, likelihood):
     return fixed_sum
 
 
+def check_draws(likelihood):
+    """Raises ValueError, which names it, for a likelihood whose draws are no pixel values, or out of bounds.
+
+    Not under JAX, where nothing is drawn, and which would compile every operation.
+    """
+    if backend.NAME != "tensorflow":
+        return
+    random = np.random.default_rng(0)
+    # Some are large, so that draws are far out.
+    params = random.normal(0, 4, (100, likelihood.num_params)).astype(np.float32)
+    last = likelihood.num_values - 1
+
+    def check(noise_size, low, high, bounds=None):
+        uniforms = ops.convert_to_tensor(random.random((100, noise_size), np.float32))
+        noise = likelihood.noise(uniforms, bounded=bounds is not None)
+        drawn = ops.convert_to_numpy(likelihood.draw(params, noise, bounds=bounds))
+        wrong = drawn != np.clip(np.round(drawn), low, high)
+        if wrong.any():
+            raise ValueError(
+                f"Expected {type(likelihood).__name__} to draw whole numbers from 0 to {last}"
+                f"{', within bounds' if bounds else ''}. Received: {drawn[wrong][0]}. Correct "
+                f"{'_bounded_draw' if bounds else '_draw'}."
+            )
+
+    if not likelihood.centered:
+        check(likelihood.noise_size, 0, last)
+    if likelihood.bounded_noise_size is not None:
+        ends = random.integers(0, last, (2, 100, likelihood.num_channels), np.int32, endpoint=True)
+        low, high = np.sort(ends, axis=0)
+
+        def bounds(channel, earlier):
+            return [ops.convert_to_tensor(x[:, channel]) for x in (low, high, low)]
+
+        check(likelihood.bounded_noise_size, low, high, bounds)
+
+
 def check_link(transform, factor, below):
     """Raises ValueError where a factor cannot take the auxiliary image that another factor models.
 

@@ -109,7 +109,9 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
         return likelihoods.Categorical(num_values, channels)
     what = type(own).__name__
     if isinstance(own, likelihoods.Likelihood):
+        own.check_declared()
         if (own.num_channels, own.num_values) == (channels, num_values):
+            checks.check_draws(own)
             return own
         what += f" of {own.num_channels} channels of {own.num_values} values"
     raise ValueError(

@@ -278,6 +278,29 @@ class ArgumentsOfAChainTest(tf.test.TestCase):
         self.assertRefused("Received: LogisticMixture of 3 channels of 256 values", [rgb])
         self.assertRefused("Received: int", [altered(likelihood=lambda self: 3)])
 
+    def test_likelihoods_that_draw_what_there_is_not(self):
+        """Written to an image, it would become some other value."""
+        base = pa.likelihoods.Categorical
+
+        def check(method, change, message):
+            def draw(own, *args):
+                return change(getattr(base, method)(own, *args))
+
+            own = type("Own", (base,), {method: draw})(4)
+            transform = altered(likelihood=lambda self: own)
+            self.assertRefused(f"Expected Own to draw .*{message}", [transform])
+
+        check("_draw", lambda x: x + 1, "from 0 to 3. Received: 4. Correct _draw")
+        check("_draw", lambda x: x - 1, "from 0 to 3. Received: -1")
+        check("_draw", lambda x: x / 2, "whole numbers from 0 to 3. Received: [01].5")
+        check("_bounded_draw", lambda x: 3 - x, "to 3, within bounds. .*Correct _bounded_draw")
+
+    def test_a_likelihood_that_declares_what_there_is_not(self):
+        coin = custom.Coin()
+        coin.noise_size = None
+        transform = altered(custom.Bright, likelihood=lambda self: coin)
+        self.assertRefused("Coin.noise_size from 1 .*None", [transform])
+
 
 class DerivedLikelihoodsTest(tf.test.TestCase):
     def assertLikelihoods(self, expected, transforms, embedding):
