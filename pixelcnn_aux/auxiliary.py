@@ -122,6 +122,8 @@ class Transform(Configured):
     def known(self, mask):
         """Where the auxiliary image is known, if the image is where `mask` is 1.
 
+        A transform that looks beyond its block of ratio x ratio pixels defines it.
+
         Args:
           mask: uint8 [B, H, W, 1], 1 or 0.
 

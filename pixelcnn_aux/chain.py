@@ -76,6 +76,7 @@ class AuxiliaryModel(serialization.Configured):
         for transform, factor, below in self._links():
             given = checks.checked_output(transform, images, below.likelihood)
             factor.inputs(images, given)
+            checks.check_known(transform, images, given)
             checks.check_fixed_sum(transform, images, given, factor.likelihood, below.likelihood)
             images = given
         next(iter(self.factors.values())).inputs(images)
@@ -119,8 +120,10 @@ class AuxiliaryModel(serialization.Configured):
     def description(self):
         """dict that JSON can hold, from which `load` builds the model again; without its weights.
 
-        Raises ValueError for a part of a class that is not registered.
+        Raises ValueError for a part of a class that is not registered, or that would not come back as it is.
         """
+        for part in (*self.transforms, *(factor.likelihood for factor in self.factors.values())):
+            serialization.check_comes_back(part)
         return serialization.serialize(self)
 
     def auxiliaries(self, images):
@@ -160,6 +163,7 @@ class AuxiliaryModel(serialization.Configured):
         self.position(name)
         config = self.factors[name].get_config()
         if dtype is not None:
+            check_dtype(dtype)
             _set_dtype(config, dtype)
         return Factor.from_config(config)
 
@@ -349,10 +353,12 @@ def load(path, dtype="float32", best=False):
     Raises:
       FileNotFoundError: if `path` is neither.
       OSError: if a file of it cannot be read.
-      ValueError: if its description or a weights file is damaged, or names a class that is not registered.
+      ValueError: if its description or a weights file is damaged, or names a class that is not registered; or
+        for "float64" under JAX, unless JAX_ENABLE_X64 is set.
     """
     path = zoo.find(path)
     arguments.choice("dtype", dtype, DTYPES)
+    check_dtype(dtype)
     description = workdir.read(path)["model"]
 
     def limit(name):
@@ -375,6 +381,15 @@ def load(path, dtype="float32", best=False):
     }
     model.untrained = tuple(name for name in found if not found[name])
     return model
+
+
+def check_dtype(dtype):
+    """Raises ValueError for float64 where JAX would make float32 of it, with no more than a warning."""
+    if dtype == "float64" and ops.dtype(ops.zeros([], dtype)) != dtype:
+        raise ValueError(
+            "Expected JAX_ENABLE_X64=1 in the environment, for float64 under JAX. Received: floats that JAX "
+            "makes float32. Set it, or take float32."
+        )
 
 
 def _set_dtype(config, dtype):

@@ -74,6 +74,42 @@ def declared_sum(transform, likelihood):
     return fixed_sum
 
 
+def check_draws(likelihood):
+    """Raises ValueError, which names it, for a likelihood whose draws are no pixel values, or out of bounds.
+
+    Not under JAX, where nothing is drawn, and which would compile every operation.
+    """
+    if backend.NAME != "tensorflow":
+        return
+    random = np.random.default_rng(0)
+    # Some are large, so that draws are far out.
+    params = random.normal(0, 4, (100, likelihood.num_params)).astype(np.float32)
+    last = likelihood.num_values - 1
+
+    def check(noise_size, low, high, bounds=None):
+        uniforms = ops.convert_to_tensor(random.random((100, noise_size), np.float32))
+        noise = likelihood.noise(uniforms, bounded=bounds is not None)
+        drawn = ops.convert_to_numpy(likelihood.draw(params, noise, bounds=bounds))
+        wrong = drawn != np.clip(np.round(drawn), low, high)
+        if wrong.any():
+            raise ValueError(
+                f"Expected {type(likelihood).__name__} to draw whole numbers from 0 to {last}"
+                f"{', within bounds' if bounds else ''}. Received: {drawn[wrong][0]}. Correct "
+                f"{'_bounded_draw' if bounds else '_draw'}."
+            )
+
+    if not likelihood.centered:
+        check(likelihood.noise_size, 0, last)
+    if likelihood.bounded_noise_size is not None:
+        ends = random.integers(0, last, (2, 100, likelihood.num_channels), np.int32, endpoint=True)
+        low, high = np.sort(ends, axis=0)
+
+        def bounds(channel, earlier):
+            return [ops.convert_to_tensor(x[:, channel]) for x in (low, high, low)]
+
+        check(likelihood.bounded_noise_size, low, high, bounds)
+
+
 def check_link(transform, factor, below):
     """Raises ValueError where a factor cannot take the auxiliary image that another factor models.
 
@@ -164,6 +200,28 @@ def checked_output(transform, images, likelihood):
     if result.max() >= likelihood.num_values:
         refuse("values below", likelihood.num_values, result.max())
     return result
+
+
+def check_known(transform, images, auxiliary):
+    """Raises ValueError, which names it, for a transform that takes values for known that are not.
+
+    Args:
+      transform: `Transform`.
+      images: uint8 [B, H, W, C], to try it on.
+      auxiliary: uint8 [B, h, w, c], what the transform gives of them.
+    """
+    batch, height, width, _ = auxiliary.shape
+    blocks = np.random.default_rng(0).integers(0, 2, (batch, height, width, 1), np.uint8)
+    mask = blocks.repeat(transform.ratio, axis=1).repeat(transform.ratio, axis=2)
+    others = np.where(mask, images, np.roll(images, 1, axis=0))
+    known = ops.convert_to_numpy(transform.known(mask))
+    wrong = known * (ops.convert_to_numpy(transform(others)) != auxiliary)
+    if wrong.any():
+        raise ValueError(
+            f"Expected {type(transform).__name__}.known to give 1 only where all pixels that a value is "
+            "computed from are known. Received: 1 at values that change with others. Define `known`, as a "
+            f"transform does that looks beyond its block of {transform.ratio} x {transform.ratio} pixels."
+        )
 
 
 def check_fixed_sum(transform, images, auxiliary, likelihood, below):

@@ -2,7 +2,7 @@
 
 from pixelcnn_aux import arguments, checks, likelihoods, networks
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
-from pixelcnn_aux.chain import DTYPES, AuxiliaryModel, known_sum
+from pixelcnn_aux.chain import DTYPES, AuxiliaryModel, check_dtype, known_sum
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
 
@@ -53,6 +53,7 @@ def chain(
     exact, centered = arguments.flag("exact", exact), arguments.flag("centered", centered)
     if dtype is not None:
         arguments.choice("dtype", dtype, (*DTYPES, *_MIXED))
+        check_dtype(dtype)
     transforms = list(transforms)
     of_images = [likelihoods.LogisticMixture(num_components)]
     for transform in transforms:
@@ -109,7 +110,9 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
         return likelihoods.Categorical(num_values, channels)
     what = type(own).__name__
     if isinstance(own, likelihoods.Likelihood):
+        own.check_declared()
         if (own.num_channels, own.num_values) == (channels, num_values):
+            checks.check_draws(own)
             return own
         what += f" of {own.num_channels} channels of {own.num_values} values"
     raise ValueError(

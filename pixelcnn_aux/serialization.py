@@ -8,6 +8,7 @@ A description may come from a file, so that it builds registered classes alone:
 
 import functools
 import inspect
+import json
 
 import keras
 import numpy as np
@@ -21,12 +22,7 @@ class Configured:
     """What has a description: `get_config` returns the arguments of the constructor."""
 
     def get_config(self):
-        """dict, the arguments that build the object again. Required of classes that take any."""
-        if inspect.signature(type(self)).parameters:
-            raise NotImplementedError(
-                f"Expected {type(self).__name__} with get_config, since its constructor takes arguments. "
-                "Received: none. Define it to return them as a dict."
-            )
+        """dict, the arguments that build the object again: all that the constructor takes."""
         return {}
 
     @classmethod
@@ -40,16 +36,28 @@ def serialize(part):
     Of what Keras writes it has what rebuilds the part: not the module, which may be another one the next
     time, nor what the part was built for or compiled with.
 
-    Raises ValueError for an object of a class that is not registered, or whose `get_config` gives what would
-    not come back as it was.
+    Raises ValueError for an object of a class that is not registered, or no longer, or whose `get_config`
+    leaves out an argument of its constructor or gives what would not come back as it was.
     """
     if part is None:
         return None
     cls = type(part)
     name = keras.saving.get_registered_name(cls)
-    if keras.saving.get_registered_object(name) is not cls:
+    registered = keras.saving.get_registered_object(name)
+    if registered is None:
         raise ValueError(_not_registered(cls.__name__))
+    if registered is not cls:
+        raise ValueError(
+            f"Expected an object of the class that is registered as {name}. Received: one of an earlier "
+            "class of that name. Build the model again, or leave out --plugin for the module that is run."
+        )
     config = part.get_config()
+    missing = [key for key in _arguments(cls) if key not in config]
+    if missing:
+        raise ValueError(
+            f"Expected {cls.__name__}.get_config() to give all arguments of the constructor. Received: no "
+            f"{', '.join(missing)}. Define it to return them in a dict, beside those of a base class."
+        )
     for key, value in config.items():
         if not _is_plain(value):
             raise ValueError(
@@ -59,6 +67,12 @@ def serialize(part):
             )
     config = keras.saving.serialize_keras_object(config)
     return {"class_name": cls.__name__, "config": config, "registered_name": name}
+
+
+def _arguments(cls):
+    """Names of the arguments of a class's constructor, but for those that it takes as **kwargs."""
+    parameters = inspect.signature(cls).parameters.values()
+    return [x.name for x in parameters if x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY)]
 
 
 def _is_plain(value):
@@ -108,6 +122,23 @@ def deserialize(description, kind):
             f"Received: others ({type(error).__name__}: {error}). "
             "Load it with the version of the package that wrote it."
         ) from error
+
+
+def check_comes_back(part):
+    """Raises ValueError, which names it, for a part that its description builds otherwise.
+
+    It is built to find out: not for networks, which take a while.
+    """
+    description = json.dumps(serialize(part))
+    try:
+        received = json.dumps(serialize(deserialize(json.loads(description), type(part))))
+    except ValueError as error:
+        received = str(error).rstrip(".")
+    if received != description:
+        raise ValueError(
+            f"Expected a part that is built again as {description}. Received: {received}. Correct get_config "
+            f"of {type(part).__name__}, or what its constructor makes of the arguments."
+        )
 
 
 def _not_registered(name):

@@ -24,11 +24,6 @@ class RGBTo8Bit(Red):
     ratio = 2
 
 
-class Levels(Red):
-    def __init__(self, levels=2):
-        self.levels = levels
-
-
 class TransformTest(tf.test.TestCase, parameterized.TestCase):
     """What a subclass need not define."""
 
@@ -67,17 +62,6 @@ class TransformTest(tf.test.TestCase, parameterized.TestCase):
         spec = tf.TensorSpec([None, 4, 6, 1], tf.uint8)
         known = tf.function(pa.auxiliary.HalfResolution().known, input_signature=[spec])
         self.assertAllEqual(known(tf.ones([3, 4, 6, 1], tf.uint8)), np.ones([3, 2, 3, 1]))
-
-    def test_arguments_need_a_config(self):
-        self.assertEqual(Red().get_config(), {})
-        with self.assertRaisesRegex(NotImplementedError, "Expected Levels with get_config"):
-            Levels().get_config()
-
-        class Prepared(Red):
-            def __init__(self):
-                self.table = np.arange(256)
-
-        self.assertEqual(Prepared().get_config(), {})
 
 
 class GrayscaleTest(tf.test.TestCase):

@@ -183,6 +183,25 @@ class TransformsOfAChainTest(tf.test.TestCase):
         ):
             self.assertRefused(f"Altered .*{message}", altered(known=known))
 
+    def test_one_that_looks_beyond_its_blocks(self):
+        """Completions would depend on pixels that are masked, did it not say where it is known."""
+
+        def call(self, images):
+            right = tf.roll(images, -self.ratio, axis=2)  # of the next block
+            return Fours.__call__(self, images // 2 + right // 2)
+
+        def known(self, mask):
+            mask = pa.auxiliary.Transform.known(self, mask)
+            return mask * tf.roll(mask, -1, axis=2)
+
+        for ratio in (1, 2):
+            beyond = {"ratio": ratio, "__call__": call}
+            message = (
+                f"Altered.known to give 1 only .*Define `known`, .* of {ratio} x {ratio} pixels"
+            )
+            self.assertRefused(message, altered(**beyond), ratio, (8, 8))
+            pa.AuxiliaryModel(factors_for(ratio), [altered(**beyond, known=known)], (8, 8))
+
     def test_odd_sides(self):
         message = (
             "^Expected sides .*multiples of 2, .* Received: 4 x 5. Choose another image size.$"
@@ -269,6 +288,29 @@ class ArgumentsOfAChainTest(tf.test.TestCase):
         rgb = altered(likelihood=lambda self: pa.likelihoods.LogisticMixture())
         self.assertRefused("Received: LogisticMixture of 3 channels of 256 values", [rgb])
         self.assertRefused("Received: int", [altered(likelihood=lambda self: 3)])
+
+    def test_likelihoods_that_draw_what_there_is_not(self):
+        """Written to an image, it would become some other value."""
+        base = pa.likelihoods.Categorical
+
+        def check(method, change, message):
+            def draw(own, *args):
+                return change(getattr(base, method)(own, *args))
+
+            own = type("Own", (base,), {method: draw})(4)
+            transform = altered(likelihood=lambda self: own)
+            self.assertRefused(f"Expected Own to draw .*{message}", [transform])
+
+        check("_draw", lambda x: x + 1, "from 0 to 3. Received: 4. Correct _draw")
+        check("_draw", lambda x: x - 1, "from 0 to 3. Received: -1")
+        check("_draw", lambda x: x / 2, "whole numbers from 0 to 3. Received: [01].5")
+        check("_bounded_draw", lambda x: 3 - x, "to 3, within bounds. .*Correct _bounded_draw")
+
+    def test_a_likelihood_that_declares_what_there_is_not(self):
+        coin = custom.Coin()
+        coin.noise_size = None
+        transform = altered(custom.Bright, likelihood=lambda self: coin)
+        self.assertRefused("Coin.noise_size from 1 .*None", [transform])
 
 
 class DerivedLikelihoodsTest(tf.test.TestCase):

@@ -294,6 +294,15 @@ class NotRegisteredTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "Received: Coin, "):
             serialization.serialize(Coin())
 
+    def test_a_class_may_be_registered_again(self):
+        """As a cell of a notebook does that is run twice, or a program that is its own plugin."""
+        register = keras.saving.register_keras_serializable(package="tests")
+        first, second = (register(type("Again", (Red,), {})) for _ in range(2))
+        self.assertEqual(serialization.serialize(second())["registered_name"], "tests>Again")
+        message = "registered as tests>Again. Received: one of an earlier .*Build the model again"
+        with self.assertRaisesRegex(ValueError, message):
+            serialization.serialize(first())
+
 
 @keras.saving.register_keras_serializable(package="tests")
 class Noted(pa.auxiliary.Transform):
@@ -324,6 +333,53 @@ class ConfigTest(tf.test.TestCase):
                 message = r"Noted.get_config\(\) to give .*Received: note=.*tolist"
                 with self.assertRaisesRegex(ValueError, message):
                     serialization.serialize(Noted(inside))
+
+    def test_arguments_of_the_constructor_that_are_left_out(self):
+        @pa.serialization.register(package="tests")
+        class Levels(Red):
+            def __init__(self, levels=2, *, first=0):
+                self.levels = levels
+
+        @pa.serialization.register(package="tests")
+        class Shifted(pa.auxiliary.Grayscale):
+            """It inherits a `get_config`, which does not know of its argument."""
+
+            def __init__(self, shift=0, **kwargs):
+                super().__init__(**kwargs)
+
+        for part, received in ((Levels(), "no levels, first"), (Shifted(3), "no shift")):
+            message = rf"{type(part).__name__}.get_config\(\) to give all .*Received: {received}\."
+            with self.assertRaisesRegex(ValueError, message):
+                serialization.serialize(part)
+
+    def test_what_would_come_back_otherwise(self):
+        """It is found where a model is described, before it is trained, and not when it is loaded."""
+
+        def off(base, config):
+            cls = type("Off", (base,), {"get_config": lambda self: config(**base.get_config(self))})
+            return pa.serialization.register(package="tests")(cls)
+
+        def check(transform, received):
+            model = pa.chain([transform], (2, 2), NETWORK, NETWORK, num_components=1)
+            with self.assertRaisesRegex(ValueError, f"{received}.* Correct get_config of Off"):
+                model.description()
+
+        Off = off(custom.Bright, lambda threshold: {"threshold": threshold + 1})
+        check(Off(99), 'again as .*"threshold": 100.*Received: .*"threshold": 101')
+        Off = off(custom.Bright, lambda **config: {**config, "limit": 3})
+        check(Off(99), "unexpected keyword argument 'limit'")
+        Off = off(pa.likelihoods.Categorical, lambda **config: {**config, "num_channels": 0})
+        transform = custom.Bright(99)
+        transform.likelihood = lambda: Off(2)
+        check(transform, "num_channels=0")
+
+    def test_attributes_are_no_arguments(self):
+        @pa.serialization.register(package="tests")
+        class Prepared(Red):
+            def __init__(self):
+                self.table = np.arange(256)
+
+        self.assertEqual(serialization.serialize(Prepared())["config"], {})
 
 
 class PartsTest(tf.test.TestCase, parameterized.TestCase):

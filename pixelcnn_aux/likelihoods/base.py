@@ -75,15 +75,15 @@ class Likelihood(Configured):
           [...] of `params`' dtype, in nats; -inf where a value lies outside its interval.
 
         Raises:
-          ValueError: if a channel count is not this likelihood's, the leading shapes differ, or a centered
-            likelihood is given no center.
+          ValueError: if a channel count is not this likelihood's, the leading shapes differ, a centered
+            likelihood is given no center, or a subclass gives something else than a number for each pixel.
           NotImplementedError: for `low` or `high` of a likelihood that has no bounds.
         """
         params, images = ops.convert_to_tensor(params), ops.convert_to_tensor(images)
         _check_shapes(params, self.num_params, images, self.num_channels, "images")
         self._check_centered(center, "center")
         if low is None and high is None and not self.centered:
-            return self._log_prob(params, images)
+            return self._of_pixels("_log_prob", params, images)
         self._check_bounded()
 
         def known(name, x, default):
@@ -97,7 +97,8 @@ class Likelihood(Configured):
         low, high = known("low", low, 0), known("high", high, self.num_values - 1)
         center = known("center", center, 0)
         agrees = ops.all(ops.logical_and(low <= values, values <= high), axis=-1)
-        nats = self._bounded_log_prob(params, values, *self._interval(low, high), center)
+        within = self._interval(low, high)
+        nats = self._of_pixels("_bounded_log_prob", params, values, *within, center)
         return ops.where(agrees, nats, ops.full_like(nats, -math.inf))
 
     def value_log_probs(self, params, channel, earlier, low, high, centers):
@@ -131,7 +132,26 @@ class Likelihood(Configured):
             )
         every = ops.arange(self.num_values)[:, None]  # [V, 1]
         params = ops.repeat(params[..., None, :], self.num_values, axis=-2)
-        return self._log_prob(params, ops.broadcast_to(every, (*ops.shape(params)[:-1], 1)))
+        return self.log_prob(params, ops.broadcast_to(every, (*ops.shape(params)[:-1], 1)))
+
+    def _of_pixels(self, method, params, *args):
+        """What a method of a subclass gives, once it is known to be one number for each pixel."""
+        remedy = "Sum over the channels, or squeeze the last dimension"
+        return self._given(method, params.shape[:-1], remedy, params, *args)
+
+    def _of_channels(self, method, params, *args):
+        """What a method of a subclass gives, once it is known to be one number for each channel."""
+        remedy = "Stack the channels along the last dimension, also a single one"
+        return self._given(method, (*params.shape[:-1], self.num_channels), remedy, params, *args)
+
+    def _given(self, method, shape, remedy, *args):
+        given = getattr(self, method)(*args)
+        if not _agree(given.shape, shape):
+            raise ValueError(
+                f"Expected {type(self).__name__}.{method} to give shape {list(shape)}. "
+                f"Received: {list(given.shape)}. {remedy}."
+            )
+        return given
 
     def _interval(self, low, high):
         """(low, high) cut to the values that there are, and never empty, which would have no logarithm."""
@@ -212,8 +232,8 @@ class Likelihood(Configured):
           int32 [..., num_channels], pixel values.
 
         Raises:
-          ValueError: if a channel count is wrong, the leading shapes differ, or a centered likelihood is
-            given no bounds.
+          ValueError: if a channel count is wrong, the leading shapes differ, a centered likelihood is given
+            no bounds, or a subclass gives something else than a number for each channel.
           NotImplementedError: for `bounds` of a likelihood that has none.
         """
         params = ops.convert_to_tensor(params)
@@ -222,11 +242,10 @@ class Likelihood(Configured):
         self._check_centered(bounds, "bounds")
         if bounds is None:
             _check_shapes(params, self.num_params, noise, self.noise_size, "noise")
-            return self._draw(params, noise, log_scale_shift)
+            return self._of_channels("_draw", params, noise, log_scale_shift)
         self._check_bounded()
         _check_shapes(params, self.num_params, noise, self.bounded_noise_size, "noise")
-
-        return self._bounded_draw(params, noise, log_scale_shift, bounds)
+        return self._of_channels("_bounded_draw", params, noise, log_scale_shift, bounds)
 
 
 def check_mode(mode):
@@ -276,10 +295,15 @@ def _check_shapes(params, num_params, other, num_channels, name):
                 f"Expected `{label}` of shape [..., {size}]. Received: {label}.shape={shape}. "
                 "Give as many channels."
             )
-    sides = zip(params[:-1], other[:-1])
-    if len(params) != len(other) or any(a != b for a, b in sides if None not in (a, b)):
+    if not _agree(params[:-1], other[:-1]):
         raise ValueError(
             f"Expected `params` and `{name}` to have the same leading shape. "
             f"Received: params.shape={params}, {name}.shape={other}. "
             "Give one set of parameters for each pixel."
         )
+
+
+def _agree(shape, other):
+    """Whether two shapes are of the same rank and have the same sides, where those are known."""
+    sides = zip(shape, other)
+    return len(shape) == len(other) and all(a == b for a, b in sides if None not in (a, b))

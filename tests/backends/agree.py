@@ -193,6 +193,12 @@ def compare_model(folder, name):
         assert "Expected TensorFlow" in str(error), error
     else:
         raise AssertionError("Expected what needs TensorFlow to say so.")
+    try:
+        pa.load(folder / name, dtype="float64")
+    except ValueError as error:
+        assert str(error).startswith("Expected JAX_ENABLE_X64=1"), error
+    else:
+        raise AssertionError("Expected float64 to be refused, which would be float32.")
     received = computed(model)
     with np.load(folder / f"{name}.npz") as expected:
         assert sorted(received) == sorted(expected), (sorted(received), sorted(expected))

@@ -1,5 +1,7 @@
 """Tests of what all likelihoods share: their sizes, and what they refuse."""
 
+import re
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -11,6 +13,8 @@ from tests.custom import Coin
 from tests.likelihoods.helpers import random_params
 
 tfd = tfp.distributions
+
+PIXELS = np.zeros([2, 5, 3], np.uint8)
 
 
 class SizesTest(tf.test.TestCase):
@@ -130,6 +134,23 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
             likelihood.draw(params, tf.zeros([2, 3, 6]))
         with self.assertRaisesRegex(ValueError, r"'sample', 'map'.*Received: mode='mean'"):
             likelihood.noise(noise, mode="mean")
+
+    @parameterized.named_parameters(
+        ("log_prob", "_log_prob", lambda own, x: own.log_prob(x, PIXELS)),
+        ("bounded", "_bounded_log_prob", lambda own, x: own.log_prob(x, PIXELS, low=PIXELS)),
+        ("draw", "_draw", lambda own, x: own.draw(x, x)),
+        ("bounded_draw", "_bounded_draw", lambda own, x: own.draw(x, x, bounds=len)),
+    )
+    def test_what_a_subclass_gives_is_of_its_pixels(self, method, call):
+        """Else it would broadcast in a sum over pixels, which would be wrong in silence."""
+        right = [2, 5, 3] if method.endswith("draw") else [2, 5]
+        for wrong in ([2, 5, 1], [2, 5, 4], [2, 4], [2], []):
+            attributes = {method: lambda self, *args, shape=wrong: tf.zeros(shape)}
+            own = type("Own", (likelihoods.Categorical,), attributes)(2, 3)
+            own.num_params = own.noise_size
+            message = f"Expected Own.{method} to give shape {right}. Received: {wrong}."
+            with self.assertRaisesRegex(ValueError, re.escape(message)):
+                call(own, tf.zeros([2, 5, own.num_params]))
 
 
 if __name__ == "__main__":
