@@ -222,13 +222,15 @@ class ProgramsTest(tf.test.TestCase):
             self.assertAllClose(found["total"], np.mean(expected), rtol=1e-6)
 
     def test_bpd_is_kept_where_compressing_fails(self):
-        file = self.run_folder / "bpd.json"
+        run = self.folder / "kept"
+        helpers.make_run(run, self.model, self.model.factors)
         with (
+            mock.patch.object(data, "load", return_value=helpers.images(2)),
             mock.patch.object(bpd, "num_bytes", side_effect=NotImplementedError),
             self.assertRaises(NotImplementedError),
         ):
-            self.run_here(bpd, f"--workdir={self.run_folder}", "--num_images=2", "--bytes")
-        self.assertEqual(json.loads(file.read_text())["num_images"], 2)
+            self.run_here(bpd, f"--workdir={run}", "--dataset=photos", "--bytes")
+        self.assertEqual(json.loads((run / "bpd.json").read_text())["num_images"], 2)
 
     def test_seeds_and_numbers_out_of_range_are_refused(self):
         for arguments in (f"--seed={2**40}", f"--num={2**40}", "--num=0"):
@@ -299,6 +301,7 @@ class ProgramsTest(tf.test.TestCase):
             return types.SimpleNamespace(likelihood=likelihood, exact=False)
 
         model = types.SimpleNamespace(
+            exact=False,
             factors={"opponents": factor(2), "image": factor(1)},
             sizes=lambda: {"opponents": (2, 3), "image": (4, 6)},
         )
