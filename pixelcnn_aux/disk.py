@@ -118,7 +118,7 @@ def writable(folder):
 
 
 @contextlib.contextmanager
-def replacing(file, then=GOES_ON, name=os.replace):
+def replacing(file, then=GOES_ON, if_new=False):
     """What is written within it takes the place of a file, once the disk has all of it.
 
     If that fails, or the process ends before, `file` is as it was.
@@ -126,8 +126,7 @@ def replacing(file, then=GOES_ON, name=os.replace):
     Args:
       file: `pathlib.Path`.
       then: as of `explained`.
-      name: function of the path of what is written and of `file`, which gives it that name; `if_new` keeps
-        a file that is there.
+      if_new: bool, whether a file that is there by then stays.
 
     Yields:
       A binary file.
@@ -143,13 +142,14 @@ def replacing(file, then=GOES_ON, name=os.replace):
                 yield opened
                 opened.flush()
                 os.fsync(opened.fileno())
-            name(aside, file)
-        finally:
-            with contextlib.suppress(OSError):  # It has its other name by now.
+            (_name_if_new if if_new else os.replace)(aside, file)
+        except BaseException:
+            with contextlib.suppress(OSError):
                 aside.unlink()
+            raise
 
 
-def if_new(aside, file):
+def _name_if_new(aside, file):
     """Gives what is in `aside` the name `file`, unless a process beside this one was first."""
     try:
         os.link(aside, file)
@@ -159,6 +159,8 @@ def if_new(aside, file):
         # A disk without hard links, such as exFAT. Of two processes at one moment the later one's stays.
         if not file.exists():
             os.replace(aside, file)
+            return
+    aside.unlink()
 
 
 def write_json(file, contents):

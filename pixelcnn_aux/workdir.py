@@ -88,7 +88,7 @@ def _write_or_agree(file, settings, path, prefix="", defaults=None):
     with disk.explained(f"to write {file}"):
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            with disk.replacing(file, disk.AGAIN, disk.if_new) as opened:
+            with disk.replacing(file, disk.AGAIN, if_new=True) as opened:
                 opened.write((json.dumps(settings, indent=2) + "\n").encode())
     recorded = _read_json(file)
     if isinstance(recorded, dict):

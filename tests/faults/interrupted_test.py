@@ -11,7 +11,7 @@ from tests.faults import interrupted
 
 # `python -m tests.faults` ends more of them.
 COUNTS = {signal.SIGKILL: 5, signal.SIGTERM: 1, signal.SIGXFSZ: 1}
-SEED = 47  # The first process is killed where its checkpoint is written, and has its name not yet.
+SEED = 55  # The first process is killed where its checkpoint is written, and has its name not yet.
 
 
 class InterruptedTest(tf.test.TestCase):
