@@ -165,10 +165,9 @@ def kinds(model):
     auxiliary images has "exact" alone.
     """
     held = model.with_exact(True)
-    own = "exact" if held.exact else "restricted"
     if not _is_held(held):
-        return [own if held.exact else "bound"]
-    return ["bound", own]
+        return ["exact" if held.exact else "bound"]
+    return ["bound", "exact" if held.exact else "restricted"]
 
 
 def kind(model):

@@ -144,9 +144,8 @@ def train_factor(
     hosts = Hosts(strategy)
     seed = zlib.crc32(f"{seed}/{name}".encode()) % 2**31
     policy = precision.policy_of(folder, name) if training.mixed_precision else None
-    hosts.check_agree(
-        policy=policy
-    )  # before one is recorded, and before there are variables to be mirrored
+    # Before one is recorded, and before there are variables to be mirrored.
+    hosts.check_agree(policy=policy)
     with workdir.lock(folder, name) if hosts.chief else contextlib.nullcontext():
         if hosts.chief:
             settings = {**training._asdict(), "policy": policy, "init": start and start.source}

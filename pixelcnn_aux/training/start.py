@@ -13,9 +13,8 @@ class Start(NamedTuple):
     """What the first weights of a factor are asked to be."""
 
     source: str  # the path or the name of a run
-    weights: (
-        list | None
-    )  # its arrays, as of `factor.get_weights()`; None to start anew, or from a checkpoint
+    # Its arrays, as of `factor.get_weights()`; None to start anew, or from a checkpoint.
+    weights: list | None
 
 
 def starts(model, names, init, begun=()):
