@@ -32,7 +32,6 @@ from pixelcnn_aux import (
     backend,
     disk,
     figures,
-    incremental,
     likelihoods,
     machine,
     networks,
@@ -43,7 +42,7 @@ from pixelcnn_aux import (
 )
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
-from pixelcnn_aux.remaining import Remaining
+from pixelcnn_aux.sampling.remaining import Remaining
 
 FLAGS = flags.FLAGS
 
@@ -146,13 +145,11 @@ def measure_batch(factor, size, batch, other):
 
 def state_bytes(factor, size):
     """What the incremental evaluation of one image carries from row to row."""
-    remaining = None
+    auxiliary = None
     if factor.fixed_sum is not None:
         shape = [side // factor.auxiliary_ratio for side in size]
         auxiliary = tf.zeros([1, *shape, factor.auxiliary_likelihood.num_channels], tf.uint8)
-        remaining = Remaining(factor.fixed_sum, auxiliary)
-    scan = incremental.Scan(factor.network, factor.seen, size, 1, remaining)
-    state = scan.initial_state()
+    state = sampling.scan(factor, size, 1, auxiliary).initial_state()
     return sum(x.shape.num_elements() * x.dtype.size for x in tf.nest.flatten(state))
 
 

@@ -307,9 +307,9 @@ class AuxiliaryModel(serialization.Configured):
             of an exact one is not `dense`.
         """
         backend.require_tensorflow("sampling")
-        from pixelcnn_aux import drawing  # here, since it needs TensorFlow and nothing above does
+        from pixelcnn_aux import sampling  # here, since it needs TensorFlow and nothing above does
 
-        return drawing.sample(
+        return sampling.sample(
             self, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile
         )
 

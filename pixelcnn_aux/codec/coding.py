@@ -6,8 +6,7 @@ numbers. What differs is who decides a value: a function outside of the graph.
 
 import tensorflow as tf
 
-from pixelcnn_aux import incremental
-from pixelcnn_aux.remaining import Remaining
+from pixelcnn_aux import sampling
 
 # Parameters are rounded to multiples of this, so that what differs in their last digits, as between
 # processors in float64, seldom shows.
@@ -52,15 +51,14 @@ class Coding:
 
     def _filling_of(self, factor, size):
         def fill(features, auxiliary):
-            remaining = factor.fixed_sum and Remaining(factor.fixed_sum, auxiliary)
-            scan = incremental.Scan(factor.network, factor.seen, size, self._batch, remaining)
+            scan = sampling.scan(factor, size, self._batch, auxiliary)
             [images] = scan.decide_each_pixel(features, self._decider(factor.likelihood))
             return images
 
         return fill
 
     def _decider(self, likelihood):
-        """Of a likelihood's pixels, a decider as in `sampling`, which asks the coder for each value."""
+        """Of a likelihood's pixels, the decider (`sampling.deciders`) that asks the coder for each value."""
 
         def decide(params, column, bounds):
             del column

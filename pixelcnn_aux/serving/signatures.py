@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from pixelcnn_aux import backend, drawing, layers
+from pixelcnn_aux import backend, layers, sampling
 from pixelcnn_aux.chain import in_bits_per_dim
 
 # Outputs beside the auxiliary images, which are called by their factors' names.
@@ -30,7 +30,7 @@ def signatures(model, max_batch=256, jit_compile=False):
         given_NAME    seed, log_scale_shift, auxiliary uint8 [N, h, w, c] -> images, of what follows NAME in
                       the chain
         complete      seed, log_scale_shift, image uint8 [N, H, W, C], mask uint8 [N, H, W, 1] -> images;
-                      only of models that `drawing.can_complete`
+                      only of models that `sampling.can_complete`
         log_prob      image -> log_prob float32 [N], in nats, bits_per_dim float32 [N], and of each factor
                       log_prob_NAME, bits_per_dim_NAME
         auxiliaries   image -> its auxiliary images by their factors' names, and what describes the chain
@@ -82,7 +82,7 @@ def _served(model, max_batch, jit_compile):
     likelihoods = {name: factor.likelihood for name, factor in model.factors.items()}
 
     def images(seed, log_scale_shift, **kwargs):
-        drawn = drawing.draw(model, seed, log_scale_shift, jit_compile=jit_compile, **kwargs)
+        drawn = sampling.draw(model, seed, log_scale_shift, jit_compile=jit_compile, **kwargs)
         for name in kwargs.get("given", ()):
             del drawn[name]
         drawn["image"] = drawn.pop(full)
@@ -94,7 +94,7 @@ def _served(model, max_batch, jit_compile):
         return images(**how, given={name: auxiliary})
 
     def complete(image, mask, **how):
-        return images(**how, completed=drawing.completed(model, image, mask, batch=None))
+        return images(**how, kept=sampling.kept_pixels(model, image, mask, batch=None))
 
     def auxiliaries_of(image):
         chain = model.auxiliaries(image)
@@ -119,7 +119,7 @@ def _served(model, max_batch, jit_compile):
     return {
         "sample": (how, images),
         "map": (how, functools.partial(images, mode="map")),
-        **(completing if drawing.can_complete(model) else {}),
+        **(completing if sampling.can_complete(model) else {}),
         "log_prob": (image, functools.partial(log_prob, model)),
         "auxiliaries": (image, auxiliaries_of),
         **{

@@ -9,7 +9,8 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import drawing, sampling
+from pixelcnn_aux import sampling
+from pixelcnn_aux.sampling import deciders
 from pixelcnn_aux.serving.signatures import log_prob
 
 # The share of draws that roundings may turn: to the next value, or to another component of a mixture.
@@ -80,8 +81,8 @@ def verify(path, model, max_batch):
         _compare(model, "sample", drawn)
         for name in auxiliaries:
             _compare(model, f"given_{name}", received[f"given_{name}"], {name: drawn[name]})
-        if drawing.can_complete(model):
-            kept = drawing.completed(model, drawn["image"][::-1], mask, len(SEEDS))
+        if sampling.can_complete(model):
+            kept = sampling.kept_pixels(model, drawn["image"][::-1], mask, len(SEEDS))
             _compare(model, "complete", received["complete"], kept=kept)
         expected = {name: x.numpy() for name, x in log_prob(model, drawn["image"]).items()}
     for name, likelihoods in expected.items():
@@ -137,11 +138,11 @@ def _compare(model, signature, drawn, given=None, kept=None):
       signature: str.
       drawn: dict, output -> uint8 [N, h, w, c], what it drew.
       given: dict with the auxiliary image that it was given, or None.
-      kept: dict, from `drawing.completed`; None where nothing is known.
+      kept: dict, from `sampling.kept_pixels`; None where nothing is known.
     """
     given, (*auxiliaries, full) = given or {}, model.factors
     images = {**given, **drawn, full: drawn["image"]}
-    for name in drawing.names_from(model, given):
+    for name in sampling.names_from(model, given):
         factor, position, image = model.factors[name], model.position(name), images[name]
         pair = image, images[auxiliaries[position - 1]] if position else None
         if factor.exact and not np.isfinite(factor.log_prob(*pair)).all():
@@ -172,7 +173,7 @@ def _drawn_again(factor, noise, image, auxiliary, completed=None, within=None):
         room = fixed_sum.room(*within) if within else None
         bounds = fixed_sum.bounds_in(image, auxiliary, room)
     if within:
-        bounds = sampling.within_both(bounds, *(tf.cast(x, tf.int32) for x in within))
+        bounds = deciders.within_both(bounds, *(tf.cast(x, tf.int32) for x in within))
     drawn = factor.likelihood.draw(factor.params(image, auxiliary), noise, SHIFTS, bounds)
     if completed:
         known, mask = completed

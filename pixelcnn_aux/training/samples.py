@@ -13,7 +13,7 @@ from pixelcnn_aux import backend, disk, pictures
 if backend.NAME == "tensorflow":
     import tensorflow as tf
 
-    from pixelcnn_aux import drawing
+    from pixelcnn_aux import sampling
 
 NUM = 8
 MAX_SHARE = 0.05  # of the time since training began
@@ -83,7 +83,7 @@ class Samples:
         factor, position = self._factor, self._model.position(self._name)
         image, auxiliary = self._model.pair(self._name, self._images.spread(NUM))
         count = NUM if auxiliary is None else len(image)
-        drawn = drawing.draw_factor(
+        drawn = sampling.draw_factor(
             *(factor, position, self._model.sizes()[self._name]),
             tf.constant([[self._seed, index] for index in range(count)], tf.int32),
             tf.zeros([count]),

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import drawing
+from pixelcnn_aux import sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.serving import verify
@@ -113,7 +113,7 @@ class ExactExportTest(tf.test.TestCase):
             chain.sample(seeds, **how)
         given = chain.sample(seeds, given={"coins": known[..., :1]}, **how)["image"]
         self.assertAllEqual(Grayscale(1)(given), known[..., :1])
-        self.assertTrue(drawing.can_complete(chain.with_exact(False)))
+        self.assertTrue(sampling.can_complete(chain.with_exact(False)))
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ class SplittingTest(tf.test.TestCase):
     def assertSplittingChangesNothing(self, factors, **kwargs):
         expected = model().sample(self.SEEDS, **kwargs)
         with (
-            mock.patch("pixelcnn_aux.drawing.MAX_PIXELS", 2 * np.prod(helpers.SIZE)),
+            mock.patch("pixelcnn_aux.sampling.chain.MAX_PIXELS", 2 * np.prod(helpers.SIZE)),
             mock.patch.object(
                 sampling.Sampler,
                 "draw_images",
@@ -161,7 +161,7 @@ class SplittingTest(tf.test.TestCase):
         self.assertSplittingChangesNothing(factors=1, given={"grayscale": grays})
 
     def test_images_of_more_pixels_than_are_drawn_at_once(self):
-        with mock.patch("pixelcnn_aux.drawing.MAX_PIXELS", 1):
+        with mock.patch("pixelcnn_aux.sampling.chain.MAX_PIXELS", 1):
             images = model().sample(SEEDS)
         for name, expected in drawn().items():
             self.assertAllEqual(images[name], expected)

@@ -1,15 +1,10 @@
-"""Drawing images from a factor, pixel by pixel in raster order.
-
-How a pixel's distribution is computed and who decides the pixel from it are apart. A decider is a
-function of a row's index, called once a row, that returns a function `decide(params, column, bounds)`, from
-the parameters of a column's pixels, float [B, P], and what an auxiliary image says of them, as for
-`Likelihood.draw`, to their values, int32 [B, C].
-"""
+"""Drawing images from a factor, pixel by pixel in raster order."""
 
 import tensorflow as tf
 
-from pixelcnn_aux import backend, incremental
-from pixelcnn_aux.remaining import Remaining
+from pixelcnn_aux import backend
+from pixelcnn_aux.sampling import deciders, incremental
+from pixelcnn_aux.sampling.remaining import Remaining
 
 
 def noise(factor, seeds, position, size, mode="sample", bounded=False):
@@ -45,93 +40,6 @@ def _uniforms(seeds, position, shape, dtype):
         return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")
 
     return tf.map_fn(of_image, seeds, fn_output_signature=dtype)
-
-
-def draws(likelihood, noise, log_scale_shift):
-    """The decider that draws each pixel. Args as for `Sampler.draw_images`."""
-
-    def row(index):
-        here = tf.gather(noise, index, axis=1)
-
-        def decide(params, column, bounds):
-            return likelihood.draw(params, tf.gather(here, column, axis=1), log_scale_shift, bounds)
-
-        return decide
-
-    return row
-
-
-def given_pixels(images):
-    """The decider that takes each pixel from uint8 [B, H, W, C], whatever its distribution."""
-
-    def row(index):
-        here = tf.cast(tf.gather(images, index, axis=1), tf.int32)
-        return lambda params, column, bounds: tf.gather(here, column, axis=1)
-
-    return row
-
-
-def completion(known, mask, decider):
-    """The decider that takes the pixels where `mask` is 1 from `known`, and asks another for the rest.
-
-    Args:
-      known: uint8 [B, H, W, C].
-      mask: uint8 [B, H, W, 1].
-      decider: the other one.
-    """
-    known, mask = given_pixels(known), given_pixels(mask)
-
-    def row(index):
-        pixels, known_pixels, masks = decider(index), known(index), mask(index)
-
-        def decide(*args):
-            return tf.where(masks(*args) == 1, known_pixels(*args), pixels(*args))
-
-        return decide
-
-    return row
-
-
-def narrowed(low, high, decider):
-    """The decider that asks another one for pixels that are known to lie between others.
-
-    Args:
-      low, high: uint8 [B, H, W, C].
-      decider: the other one.
-    """
-    low, high = given_pixels(low), given_pixels(high)
-
-    def row(index):
-        pixels, lows, highs = decider(index), low(index), high(index)
-
-        def decide(params, column, bounds):
-            known = (x(params, column, bounds) for x in (lows, highs))
-            return pixels(params, column, within_both(bounds, *known))
-
-        return decide
-
-    return row
-
-
-def within_both(bounds, low, high):
-    """Bounds of pixels that are also known to lie between others.
-
-    Args:
-      bounds: function, as for `Likelihood.draw`, or None.
-      low, high: int32 [..., C].
-
-    Returns:
-      Function, likewise.
-    """
-    least, most = (tf.unstack(x, axis=-1) for x in (low, high))
-
-    def both(channel, earlier):
-        if bounds is None:
-            return least[channel], most[channel], least[channel]
-        low, high, center = bounds(channel, earlier)
-        return tf.maximum(low, least[channel]), tf.minimum(high, most[channel]), center
-
-    return both
 
 
 class Sampler:
@@ -191,17 +99,17 @@ class Sampler:
     def _draw_images(
         self, size, features, noise, log_scale_shift, auxiliary, completed, within, method
     ):
-        factor, remaining = self._factor, None
-        if factor.fixed_sum is not None:
-            remaining = Remaining(factor.fixed_sum, auxiliary, within)
-        decider = draws(factor.likelihood, noise, log_scale_shift)
+        factor = self._factor
+        decider = deciders.draws(factor.likelihood, noise, log_scale_shift)
         if completed is not None:
-            decider = completion(*completed, decider)
+            decider = deciders.completion(*completed, decider)
         if within is not None:
-            decider = narrowed(*within, decider)
-        fill = {"full": _fill_anew, "incremental": _fill_incrementally}[method]
+            decider = deciders.narrowed(*within, decider)
         batch = noise.shape[0] or tf.shape(noise)[0]
-        return fill(factor, features, size, batch, remaining, decider)
+        if method == "full":
+            return _fill_anew(factor, features, size, batch, auxiliary, within, decider)
+        [images] = scan(factor, size, batch, auxiliary, within).decide_each_pixel(features, decider)
+        return images
 
     def forced_params(self, features, images, auxiliary=None):
         """The parameters that the incremental evaluation meets on its way through given images.
@@ -219,22 +127,20 @@ class Sampler:
 
     def _forced_params(self, size, features, images, auxiliary):
         factor, batch = self._factor, images.shape[0] or tf.shape(images)[0]
-        remaining = factor.fixed_sum and Remaining(factor.fixed_sum, auxiliary)
-        scan = incremental.Scan(
-            factor.network, factor.seen, size, batch, remaining, keep_params=True
-        )
-        _, params = scan.decide_each_pixel(features, given_pixels(images))
+        forced = scan(factor, size, batch, auxiliary, keep_params=True)
+        _, params = forced.decide_each_pixel(features, deciders.given_pixels(images))
         return params
 
 
-def _fill_incrementally(factor, features, size, batch, remaining, decider):
-    scan = incremental.Scan(factor.network, factor.seen, size, batch, remaining)
-    [images] = scan.decide_each_pixel(features, decider)
-    return images
+def scan(factor, size, batch, auxiliary=None, within=None, keep_params=False):
+    """`incremental.Scan` of a factor's images. Args as there, as for `Remaining`, and for `Factor`."""
+    remaining = factor.fixed_sum and Remaining(factor.fixed_sum, auxiliary, within)
+    return incremental.Scan(factor.network, factor.seen, size, batch, remaining, keep_params)
 
 
-def _fill_anew(factor, features, size, batch, remaining, decider):
+def _fill_anew(factor, features, size, batch, auxiliary, within, decider):
     height, width = size
+    remaining = factor.fixed_sum and Remaining(factor.fixed_sum, auxiliary, within)
 
     @backend.sums_in_order()
     def step(index, images):

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import progress, sampling
+from pixelcnn_aux import progress
 from pixelcnn_aux.auxiliary import check_images
 from pixelcnn_aux.factor import check_method
 from pixelcnn_aux.likelihoods.base import check_mode
+from pixelcnn_aux.sampling.factor import noise
 
 # So many pixels of full images are drawn at once, since the embedding is evaluated on whole images: 128
 # images of 32 x 32.
@@ -40,7 +41,7 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
             "trained, or a number below it to vary less."
         )
     shifts = tf.broadcast_to(shifts, [batch])
-    kept = {} if known is mask is None else completed(model, known, mask, batch, given)
+    kept = {} if known is mask is None else kept_pixels(model, known, mask, batch, given)
 
     if batch == 0:
         empty = {
@@ -71,7 +72,7 @@ def draw(
     log_scale_shift,
     mode="sample",
     given=None,
-    completed=None,
+    kept=None,
     method="incremental",
     jit_compile=False,
 ):
@@ -81,7 +82,7 @@ def draw(
       model: `AuxiliaryModel`.
       seeds: int32 [B, 2].
       log_scale_shift: float32 [B].
-      completed: from `completed`; None or empty where nothing is known.
+      kept: dict, from `kept_pixels`; None or empty where nothing is known.
       mode, given, method, jit_compile: as for `AuxiliaryModel.sample`.
 
     Returns:
@@ -91,9 +92,9 @@ def draw(
     image = next(iter(drawn.values()), None)
     for name in names_from(model, drawn):
         place = (model.factors[name], model.position(name), sizes[name])
-        kept = completed[name] if completed else {}
+        of_factor = kept[name] if kept else {}
         image = drawn[name] = draw_factor(
-            *place, seeds, log_scale_shift, image, kept, mode, method, jit_compile
+            *place, seeds, log_scale_shift, image, of_factor, mode, method, jit_compile
         )
     return drawn
 
@@ -117,7 +118,7 @@ def draw_factor(
       position: int, its place in the chain, of which its noise is a function.
       size: (H, W) of its images.
       auxiliary: uint8 [B, h, w, c], what it is given; None for an unconditional factor.
-      kept: dict, what `completed` says of this factor; None or empty where nothing is known.
+      kept: dict, what `kept_pixels` says of this factor; None or empty where nothing is known.
       seeds, log_scale_shift, mode, method, jit_compile: as for `draw`.
 
     Returns:
@@ -126,7 +127,7 @@ def draw_factor(
     kept = kept or {}
     return factor.sampler.draw_images(
         () if auxiliary is None else factor.features(auxiliary),
-        sampling.noise(factor, seeds, position, size, mode, bounded="within" in kept),
+        noise(factor, seeds, position, size, mode, bounded="within" in kept),
         log_scale_shift,
         auxiliary,
         **kept,
@@ -141,7 +142,7 @@ def names_from(model, given):
     return names[max((names.index(name) + 1 for name in given), default=0) :]
 
 
-def completed(model, known, mask, batch, given=None):
+def kept_pixels(model, known, mask, batch, given=None):
     """What the factors keep of full images, for `draw`.
 
     Args:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import drawing, likelihoods, sampling
+from pixelcnn_aux import likelihoods, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.sums import FixedSum
@@ -262,7 +262,7 @@ class CompletionTest(ExactTestCase):
         _, known, mask = self.complete("halves")
         with self.assertRaisesRegex(ValueError, "sums of '1' with a step .*Received: step=4"):
             sparse.sample(SEEDS, known=known, mask=mask)
-        self.assertFalse(drawing.can_complete(sparse))
+        self.assertFalse(sampling.can_complete(sparse))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import collections
 
 import tensorflow as tf
 
-from pixelcnn_aux import backend, caches, layers
+from pixelcnn_aux import backend, layers
+from pixelcnn_aux.sampling import caches
 
 # How many columns a network of one resolution takes in an iteration: with so little to do for a pixel, what
 # the loop itself costs would show.

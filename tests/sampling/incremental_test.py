@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from pixelcnn_aux import incremental
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.likelihoods import Categorical, LogisticMixture
 from pixelcnn_aux.networks import Embedding, PixelCNN, topology
+from pixelcnn_aux.sampling import incremental
 from tests import helpers
 
 RGB, GRAY = LogisticMixture(num_components=1), Categorical(num_values=16)
