@@ -22,7 +22,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from evaluate import common
-from pixelcnn_aux import codec, evaluation, program, progress, zoo
+from pixelcnn_aux import codec, evaluation, program, program_flags, progress
 from pixelcnn_aux.codec import pictures, tiles
 
 FLAGS = flags.FLAGS
@@ -32,7 +32,7 @@ CODECS = {**evaluation.CODECS, "JPEG XL": [{"format": "JXL", "lossless": True, "
 
 def main():
     dtype = "float64" if FLAGS.portable else "float32"
-    folder = zoo.chosen()
+    folder = program_flags.workdir()
     model = pa.load(folder, dtype=dtype)
     images = list(loaded(folder, model))
     values = sum(image.size for image in images)

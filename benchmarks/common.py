@@ -3,8 +3,7 @@
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux import data, presets
-from pixelcnn_aux.data import places
+from pixelcnn_aux import data, presets, program_flags
 from pixelcnn_aux.training import default_strategy, run, steps
 
 FLAGS = flags.FLAGS
@@ -31,7 +30,7 @@ def check_factor(name, others=()):
 
 def split(model, which):
     """A split of the preset's data set, `data.Images` of a model's size, from where `places` says."""
-    return data.load(preset().dataset, which, model.image_size, **places.given())
+    return data.load(preset().dataset, which, model.image_size, **program_flags.images())
 
 
 def random_images(count, model):

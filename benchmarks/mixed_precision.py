@@ -13,8 +13,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux import evaluation, program, workdir
-from pixelcnn_aux.data import places
+from pixelcnn_aux import evaluation, program, program_flags, workdir
 from pixelcnn_aux.training import metrics, run
 
 FLAGS = flags.FLAGS
@@ -72,7 +71,7 @@ def main():
 
 if __name__ == "__main__":
     common.define_preset("demo")
-    places.define_flags()
+    program_flags.define_images()
     flags.DEFINE_string("factor", "all", "Which of its factors.")
     flags.DEFINE_integer("steps", 1000, "Of each run.", lower_bound=1)
     flags.DEFINE_integer("num_images", 1000, "Test images, at most.", lower_bound=1)

@@ -19,8 +19,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux import disk, program, workdir
-from pixelcnn_aux.data import places
+from pixelcnn_aux import disk, program, program_flags, workdir
 from pixelcnn_aux.training import Training, default_strategy, metrics, precision
 from pixelcnn_aux.training.settings import checked
 from pixelcnn_aux.training.strategy import Hosts
@@ -149,7 +148,7 @@ def main(*ways):
 
 def define_flags():
     common.define_preset("small")
-    places.define_flags()
+    program_flags.define_images()
     flags.DEFINE_string("factor", None, "Which of its factors; the last if unset.")
     flags.DEFINE_float("minutes", 10.0, "Of each way's steps.", lower_bound=0.1)
     flags.DEFINE_float("last_rate", 0.1, "The learning rate at the end, over that of the start.")

@@ -5,8 +5,7 @@ import math
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, disk, workdir, zoo
-from pixelcnn_aux.data import places
+from pixelcnn_aux import data, disk, program_flags, workdir, zoo
 
 FLAGS = flags.FLAGS
 
@@ -22,10 +21,10 @@ def define_flags():
 
 
 def define_source():
-    """Defines the flags of `zoo.chosen` and of `images`: which run, and where its images are."""
-    zoo.define_workdir()
+    """Defines the flags of `program_flags.workdir` and of `images`: which run, and where its images are."""
+    program_flags.define_workdir()
     flags.DEFINE_string("dataset", None, "Overrides the run's data set, by its name in training.")
-    places.define_flags()
+    program_flags.define_images()
 
 
 def define_exact():
@@ -38,7 +37,7 @@ def define_exact():
 
 def load(best=False):
     """The run that the flags choose: (folder, model), the latter as `pa.load` gives it."""
-    folder = zoo.chosen()
+    folder = program_flags.workdir()
     print(f"Evaluating {folder}", flush=True)
     model = pa.load(folder, best=best)
     return folder, model if FLAGS.exact is None else model.with_exact(FLAGS.exact)
@@ -85,7 +84,7 @@ def images(folder, model, split):
     found = source(folder)
     print(f"On the {split} images of {found['dataset']}", flush=True)
     dataset = found.pop("dataset")
-    return data.load(dataset, split, model.image_size, **{**places.given(), **found})
+    return data.load(dataset, split, model.image_size, **{**program_flags.images(), **found})
 
 
 def batch_size(image_size):

@@ -14,7 +14,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from evaluate import bpd, common
-from pixelcnn_aux import disk, program, weight_files, workdir, zoo
+from pixelcnn_aux import disk, program, program_flags, weight_files, workdir, zoo
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
@@ -29,7 +29,7 @@ def main():
         raise ValueError(
             f"Expected a new name. Received: {FLAGS.name}. Choose another one, or remove {target} first."
         )
-    folder = zoo.chosen()
+    folder = program_flags.workdir()
     print(f"Packing {folder}", flush=True)
     model = pa.load(folder)
     figures = test_figures(folder, model)

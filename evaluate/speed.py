@@ -36,9 +36,9 @@ from pixelcnn_aux import (
     machine,
     networks,
     program,
+    program_flags,
     sampling,
     workdir,
-    zoo,
 )
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
@@ -268,7 +268,7 @@ def draw(factors):
 
 
 def define_flags():
-    zoo.define_workdir()
+    program_flags.define_workdir()
     common.define_exact()
     flags.DEFINE_enum("network", None, list(NETWORKS), "A network to measure instead of a run's.")
     flags.DEFINE_list("batch_sizes", "1,4,16,64", "Batch sizes, with commas between them.")

@@ -21,9 +21,12 @@ from pixelcnn_aux import (
     networks,
     presets,
     serialization,
+    sums,
+    training,
 )
-from pixelcnn_aux.chain import AuxiliaryModel, load
+from pixelcnn_aux.chain import AuxiliaryModel
 from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.loading import load
 from pixelcnn_aux.models import chain, grayscale, grayscale_pyramid, pixelcnn_pp, pyramid
 from pixelcnn_aux.training import Training, train
 from pixelcnn_aux.zoo import pretrained

@@ -8,11 +8,9 @@ import math
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, auxiliary, backend, checks, serialization, workdir, zoo
+from pixelcnn_aux import arguments, auxiliary, backend, checks, dtypes, serialization
 from pixelcnn_aux.auxiliary import check_images
-from pixelcnn_aux.factor import Factor, at_most
-
-DTYPES = ("float32", "float64")  # in which a model computes
+from pixelcnn_aux.factor import Factor
 
 
 @serialization.register()
@@ -163,8 +161,8 @@ class AuxiliaryModel(serialization.Configured):
         self.position(name)
         config = self.factors[name].get_config()
         if dtype is not None:
-            check_dtype(dtype)
-            _set_dtype(config, dtype)
+            dtypes.check(dtype)
+            dtypes.give(config, dtype)
         return Factor.from_config(config)
 
     def position(self, name):
@@ -336,64 +334,3 @@ def in_bits_per_dim(log_probs, shape):
     bits = math.log(2.0) * math.prod(shape)
     result = {name: -nats / bits for name, nats in log_probs.items()}
     return {**result, "total": sum(result.values())}
-
-
-def load(path, dtype="float32", best=False):
-    """The model that training left in a workdir, with averaged weights, or one that came with the package.
-
-    Args:
-      path: the workdir, or a name of `pretrained`.
-      dtype: "float32" or "float64", of every float in the model.
-      best: bool, whether each factor has its averaged weights of the epoch that was its best by validation,
-        instead of the last ones.
-
-    Returns:
-      `AuxiliaryModel`. Factors not trained yet keep their first weights; what needs one of them says so.
-
-    Raises:
-      FileNotFoundError: if `path` is neither.
-      OSError: if a file of it cannot be read.
-      ValueError: if its description or a weights file is damaged, or names a class that is not registered; or
-        for "float64" under JAX, unless JAX_ENABLE_X64 is set.
-    """
-    path = zoo.find(path)
-    arguments.choice("dtype", dtype, DTYPES)
-    check_dtype(dtype)
-    description = workdir.read(path)["model"]
-
-    def limit(name):
-        count = workdir.count_weights(path, name)
-        return count and (count, f"as many as {workdir.weights_file(path, name)} has")
-
-    try:
-        for factor in description["config"]["factors"]:
-            _set_dtype(factor["config"], dtype)
-        with at_most(limit):
-            model = serialization.deserialize(description, AuxiliaryModel)
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"Expected the description of a model in {path}. Received: one that cannot be built "
-            f"({type(error).__name__}: {error}). If it was made by another version, train again."
-        ) from error
-    found = {
-        name: workdir.load_weights(path, name, factor, best)
-        for name, factor in model.factors.items()
-    }
-    model.untrained = tuple(name for name in found if not found[name])
-    return model
-
-
-def check_dtype(dtype):
-    """Raises ValueError for float64 where JAX would make float32 of it, with no more than a warning."""
-    if dtype == "float64" and ops.dtype(ops.zeros([], dtype)) != dtype:
-        raise ValueError(
-            "Expected JAX_ENABLE_X64=1 in the environment, for float64 under JAX. Received: floats that JAX "
-            "makes float32. Set it, or take float32."
-        )
-
-
-def _set_dtype(config, dtype):
-    """Changes the dtype, or the policy, of every float in the configuration of a factor."""
-    config["dtype"] = dtype
-    for part in filter(None, (config["network"], config["embedding"])):
-        part["config"]["dtype"] = dtype

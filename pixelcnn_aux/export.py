@@ -7,14 +7,14 @@ import time
 
 from absl import flags
 
-from pixelcnn_aux import program, zoo
+from pixelcnn_aux import program, program_flags
 from pixelcnn_aux.serving.export import export
 
 FLAGS = flags.FLAGS
 
 
 def main():
-    folder = zoo.chosen()
+    folder = program_flags.workdir()
     print(f"Exporting {folder} ...", flush=True)
     start = time.perf_counter()
     version = export(folder, FLAGS.out, FLAGS.max_batch, FLAGS.jit)
@@ -22,7 +22,7 @@ def main():
 
 
 if __name__ == "__main__":
-    zoo.define_workdir()
+    program_flags.define_workdir()
     flags.DEFINE_string("out", None, "The folder of all models.", required=True)
     flags.DEFINE_integer(
         "max_batch", 256, "The most images that a request may ask for.", lower_bound=1

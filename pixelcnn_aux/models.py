@@ -1,12 +1,10 @@
 """Constructors of models: `chain`, of any transforms, and the paper's models, a few lines each over it."""
 
-from pixelcnn_aux import arguments, checks, likelihoods, networks
+from pixelcnn_aux import arguments, checks, dtypes, likelihoods, networks
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
-from pixelcnn_aux.chain import DTYPES, AuxiliaryModel, check_dtype, known_sum
+from pixelcnn_aux.chain import AuxiliaryModel, known_sum
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
-
-_MIXED = ("mixed_bfloat16", "mixed_float16")  # Keras's policies
 
 
 def chain(
@@ -52,8 +50,8 @@ def chain(
     image_size = arguments.size("image_size", image_size)
     exact, centered = arguments.flag("exact", exact), arguments.flag("centered", centered)
     if dtype is not None:
-        arguments.choice("dtype", dtype, (*DTYPES, *_MIXED))
-        check_dtype(dtype)
+        arguments.choice("dtype", dtype, (*dtypes.DTYPES, *dtypes.POLICIES))
+        dtypes.check(dtype)
     transforms = list(transforms)
     of_images = [likelihoods.LogisticMixture(num_components)]
     for transform in transforms:

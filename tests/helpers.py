@@ -15,8 +15,7 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, layers, workdir, zoo
-from pixelcnn_aux.data import places
+from pixelcnn_aux import data, layers, program_flags, workdir
 
 SIZE = (4, 6)  # not square, so that a swap of height and width shows
 # So far below 0 that, whatever the coefficients add, P(0) rounds to one and the channel drops out.
@@ -105,22 +104,28 @@ def run_program(program, *arguments, sharing=()):
     Raises:
       Whatever the program does, where its own process would end with a message.
     """
+    output = io.StringIO()
+    with own_flags(program, program_flags, *sharing) as values, contextlib.redirect_stdout(output):
+        program.define_flags()
+        _, *others = values([program.__name__, *map(str, arguments)])
+        program.main(*others)
+    return output.getvalue()
+
+
+@contextlib.contextmanager
+def own_flags(*modules):
+    """Within it these modules define and read flags apart from all others: `FlagValues`."""
     values = flags.FlagValues()
     own = {
         name: functools.partial(getattr(flags, name), flag_values=values)
         for name in dir(flags)
         if name.startswith(("DEFINE_", "mark_", "register_"))
     }
-    output = io.StringIO()
     with contextlib.ExitStack() as context:
-        for module in (program, zoo, places, *sharing):
+        for module in modules:
             patch = mock.patch.multiple(module, FLAGS=values, flags=types.SimpleNamespace(**own))
             context.enter_context(patch)
-        context.enter_context(contextlib.redirect_stdout(output))
-        program.define_flags()
-        _, *others = values([program.__name__, *map(str, arguments)])
-        program.main(*others)
-    return output.getvalue()
+        yield values
 
 
 @contextlib.contextmanager

@@ -9,12 +9,11 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import machine, training, workdir
+from pixelcnn_aux.dtypes import POLICIES
 from pixelcnn_aux.training import Training, precision
 from pixelcnn_aux.training.run import Run
 from pixelcnn_aux.training.strategy import Hosts
 from tests import helpers
-
-POLICIES = ("mixed_bfloat16", "mixed_float16")
 
 
 @functools.cache

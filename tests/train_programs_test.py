@@ -1,7 +1,6 @@
 """Tests of the training programs: their flags, their workdirs, and two of them at once."""
 
 import contextlib
-import functools
 import inspect
 import io
 import json
@@ -11,15 +10,12 @@ import pathlib
 import signal
 import subprocess
 import sys
-import types
 from unittest import mock
 
 import tensorflow as tf
-from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, presets, training, workdir
-from pixelcnn_aux.data import places
+from pixelcnn_aux import data, presets, program_flags, training, workdir
 from pixelcnn_aux.training import precision
 from tests import helpers
 from train import runner
@@ -79,12 +75,6 @@ class FlagsTest(tf.test.TestCase):
 
         `plugin` is called where --plugin is imported, with the program's presets.
         """
-        values = flags.FlagValues()
-        define = {
-            name: functools.partial(getattr(flags, name), flag_values=values)
-            for name in dir(flags)
-            if name.startswith("DEFINE_")
-        }
 
         def parse_and_run(main):
             values(["grayscale.py", *arguments])
@@ -96,10 +86,8 @@ class FlagsTest(tf.test.TestCase):
             name: preset._replace(constructor=lambda **_: helpers.shared_model())
             for name, preset in PRESETS.items()
         }
-        own = {"FLAGS": values, "flags": types.SimpleNamespace(**define)}
         with (
-            mock.patch.multiple(runner, **own),
-            mock.patch.multiple(places, **own),
+            helpers.own_flags(runner, program_flags) as values,
             mock.patch.object(runner.program, "run", parse_and_run),
             mock.patch.object(workdir, "RUNS", self.runs),
             mock.patch.object(data, "load", self.load),

@@ -5,8 +5,7 @@ import sys
 
 from absl import flags
 
-from pixelcnn_aux import data, program, training, workdir, zoo
-from pixelcnn_aux.data import places
+from pixelcnn_aux import data, program, program_flags, training, workdir, zoo
 from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS
@@ -36,7 +35,7 @@ def define_flags(presets):
         None,
         "Overrides the preset's data set: photos, cifar10, celeb_a, folder, arrays, or a plugin's.",
     )
-    places.define_flags()
+    program_flags.define_images()
     flags.DEFINE_string(
         "workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."
     )
@@ -88,7 +87,7 @@ def train(name, preset_name, preset, factors, strategy, stop):
     dataset = FLAGS.dataset or preset.dataset
     model = preset.constructor(**preset.model)
     images, validation = (
-        data.load(dataset, split, model.image_size, **places.given())
+        data.load(dataset, split, model.image_size, **program_flags.images())
         for split in ("train", "validation")
     )
     if FLAGS.workdir in zoo.pretrained() and not pathlib.Path(FLAGS.workdir).exists():

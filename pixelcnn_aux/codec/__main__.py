@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import disk, figures, program, progress, zoo
+from pixelcnn_aux import disk, figures, program, program_flags, progress, zoo
 from pixelcnn_aux.codec import Codec, container, pictures, tiles
 
 FLAGS = flags.FLAGS
@@ -48,7 +48,7 @@ def compress(files, output):
         disk.check_place("--out", FLAGS.out)
         _check_new(FLAGS.out)
     loaded = [pictures.read(pathlib.Path(file)) for file in files]
-    folder = zoo.chosen()
+    folder = program_flags.workdir()
     print(f"By {folder}", flush=True)
     codec = Codec(
         pa.load(folder, dtype="float64" if FLAGS.portable else "float32"), folder.absolute().name
@@ -221,7 +221,7 @@ def _pictures(contents, images):
 
 
 def define_flags():
-    zoo.define_workdir()
+    program_flags.define_workdir()
     flags.DEFINE_string("out", None, "The file, or for decompress the folder, to write.")
     flags.DEFINE_string("map", None, "inspect: a picture to draw of where the bits went.")
     flags.DEFINE_bool(

@@ -11,7 +11,7 @@ from absl import logging
 from google.protobuf import text_format
 
 from pixelcnn_aux import disk
-from pixelcnn_aux.chain import load
+from pixelcnn_aux.loading import load
 from pixelcnn_aux.serving.signatures import signatures
 from pixelcnn_aux.serving.verify import verify
 

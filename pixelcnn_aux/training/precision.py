@@ -2,9 +2,7 @@
 
 from absl import logging
 
-from pixelcnn_aux import arguments, backend, machine, workdir
-
-POLICIES = ("mixed_bfloat16", "mixed_float16")
+from pixelcnn_aux import arguments, backend, dtypes, machine, workdir
 
 
 def policy():
@@ -38,7 +36,7 @@ def policy_of(folder, factor):
     if begun.get("policy") is None:
         return policy()
     return arguments.choice(
-        f"policy in {workdir.training(folder, factor)}", begun["policy"], POLICIES
+        f"policy in {workdir.training(folder, factor)}", begun["policy"], dtypes.POLICIES
     )
 
 

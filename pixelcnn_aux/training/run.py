@@ -34,7 +34,7 @@ def trainable(model, name, weights, training, strategy, policy=None):
       weights: list of arrays, the first ones.
       training: `Training`.
       strategy: `tf.distribute.Strategy`; None under JAX.
-      policy: str, one of `precision.POLICIES`; the model's own where None.
+      policy: str, one of `dtypes.POLICIES`; the model's own where None.
 
     Returns:
       (`Factor`; `AveragingAdam`, built on its weights, in a `LossScaleOptimizer` under "mixed_float16").

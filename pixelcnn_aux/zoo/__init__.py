@@ -12,11 +12,7 @@
 import json
 import pathlib
 
-from absl import flags
-
 from pixelcnn_aux import workdir
-
-FLAGS = flags.FLAGS
 
 FOLDER = pathlib.Path(__file__).parent
 # What a program takes that is given no workdir and finds no run.
@@ -59,21 +55,6 @@ def find(path):
         f"Received: {path}. Give one of these, or train first: by pa.train, or in a checkout by "
         "python -m train.grayscale."
     )
-
-
-def define_workdir():
-    """Defines a program's flag --workdir."""
-    flags.DEFINE_string(
-        "workdir",
-        None,
-        "What training left, or the name of a trained model of the package. If unset, the newest run under "
-        f"runs/, and where there is none {DEFAULT}.",
-    )
-
-
-def chosen():
-    """The folder of the run that --workdir chooses."""
-    return find(FLAGS.workdir) if FLAGS.workdir else newest()
 
 
 def newest():

@@ -1,0 +1,50 @@
+"""Models from the folders that training left, and from those that come with the package."""
+
+from pixelcnn_aux import arguments, dtypes, serialization, workdir, zoo
+from pixelcnn_aux.chain import AuxiliaryModel
+from pixelcnn_aux.factor import at_most
+
+
+def load(path, dtype="float32", best=False):
+    """The model that training left in a workdir, with averaged weights, or one that came with the package.
+
+    Args:
+      path: the workdir, or a name of `pretrained`.
+      dtype: "float32" or "float64", of every float in the model.
+      best: bool, whether each factor has its averaged weights of the epoch that was its best by validation,
+        instead of the last ones.
+
+    Returns:
+      `AuxiliaryModel`. Factors not trained yet keep their first weights; what needs one of them says so.
+
+    Raises:
+      FileNotFoundError: if `path` is neither.
+      OSError: if a file of it cannot be read.
+      ValueError: if its description or a weights file is damaged, or names a class that is not registered; or
+        for "float64" under JAX, unless JAX_ENABLE_X64 is set.
+    """
+    path = zoo.find(path)
+    arguments.choice("dtype", dtype, dtypes.DTYPES)
+    dtypes.check(dtype)
+    description = workdir.read(path)["model"]
+
+    def limit(name):
+        count = workdir.count_weights(path, name)
+        return count and (count, f"as many as {workdir.weights_file(path, name)} has")
+
+    try:
+        for factor in description["config"]["factors"]:
+            dtypes.give(factor["config"], dtype)
+        with at_most(limit):
+            model = serialization.deserialize(description, AuxiliaryModel)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"Expected the description of a model in {path}. Received: one that cannot be built "
+            f"({type(error).__name__}: {error}). If it was made by another version, train again."
+        ) from error
+    found = {
+        name: workdir.load_weights(path, name, factor, best)
+        for name, factor in model.factors.items()
+    }
+    model.untrained = tuple(name for name in found if not found[name])
+    return model

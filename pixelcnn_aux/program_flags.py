@@ -1,0 +1,40 @@
+"""Flags that several programs have: which run, and where its images are."""
+
+from absl import flags
+
+from pixelcnn_aux import zoo
+
+FLAGS = flags.FLAGS
+
+_IMAGES = {
+    "data_dir": "Where TFDS keeps its data sets; its own default if unset.",
+    "image_dir": "A folder of images, as of the data sets folder and celeb_a.",
+    "image_file": "A .npz file of images, as of the data set arrays.",
+    "cache_dir": "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
+}
+
+
+def define_workdir():
+    """Defines --workdir of a program that reads a run."""
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "What training left, or the name of a trained model of the package. If unset, the newest run under "
+        f"runs/, and where there is none {zoo.DEFAULT}.",
+    )
+
+
+def workdir():
+    """The folder of the run that --workdir chooses."""
+    return zoo.find(FLAGS.workdir) if FLAGS.workdir else zoo.newest()
+
+
+def define_images():
+    """Defines the flags of where images are."""
+    for name, text in _IMAGES.items():
+        flags.DEFINE_string(name, None, text)
+
+
+def images():
+    """What these flags say: dict, of arguments of `data.load`."""
+    return {name: FLAGS[name].value for name in _IMAGES}
