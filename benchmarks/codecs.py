@@ -21,13 +21,13 @@ from absl import flags
 from PIL import Image
 
 import pixelcnn_aux as pa
-from evaluate import common
-from pixelcnn_aux import codec, evaluation, program, program_flags, progress
+from evaluate import common, image_files
+from pixelcnn_aux import codec, program, program_flags, progress
 from pixelcnn_aux.codec import pictures, tiles
 
 FLAGS = flags.FLAGS
 
-CODECS = {**evaluation.CODECS, "JPEG XL": [{"format": "JXL", "lossless": True, "effort": 9}]}
+CODECS = {**image_files.FORMATS, "JPEG XL": [{"format": "JXL", "lossless": True, "effort": 9}]}
 
 
 def main():

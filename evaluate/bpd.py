@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import flags
 
-from evaluate import common
+from evaluate import common, image_files
 from pixelcnn_aux import data, disk, evaluation, program, progress
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.codec.codec import fingerprint
@@ -38,13 +38,13 @@ def main():
     # Before the evaluation, which would be lost where nothing can be written, or the records are damaged.
     out = common.outputs(folder)
     records = CodecRecords(out / "codecs.json", checksum(batches()))
-    names = [n for n, factor in model.factors.items() if evaluation.codecs_apply(factor.likelihood)]
+    names = [n for n, factor in model.factors.items() if image_files.apply(factor.likelihood)]
     codecs = records.find(measured) if names else {}
     anew = codecs is None or bool(names and FLAGS.codecs)
     both = evaluation.bound_and_exact(model, batches(), shown())
     results = dict(zip(kinds(model), map(evaluation.summarize, both)))
     if anew:
-        print(f"As {' and '.join(evaluation.CODECS)} files:", flush=True)
+        print(f"As {' and '.join(image_files.FORMATS)} files:", flush=True)
         codecs = codec_bits(model, names, batches(), shown())
     print(f"{FLAGS.split} split, {count:,} images")
     print_table(model, results, codecs)
@@ -80,7 +80,7 @@ def checksum(batches):
 
 class CodecRecord(NamedTuple):
     measured: dict  # what describes the images
-    settings: dict  # `evaluation.CODECS` of then
+    settings: dict  # `image_files.FORMATS` of then
     bits: dict  # as `codec_bits` gives them
     crc32: int | None = None  # the images' `checksum`; None in records of before there were any
 
@@ -110,11 +110,11 @@ class CodecRecords:
     def store(self, measured, bits):
         """Stores the result of `codec_bits`, in the place of an earlier one that `measured` describes too."""
         others = [record for record in self._read() if not self._is_of(record, measured)]
-        records = [*others, CodecRecord(measured, evaluation.CODECS, bits, self.crc32)]
+        records = [*others, CodecRecord(measured, image_files.FORMATS, bits, self.crc32)]
         disk.write_json(self.file, [record._asdict() for record in records])
 
     def _is_of(self, record, measured):
-        return (record.measured, record.settings) == (measured, evaluation.CODECS)
+        return (record.measured, record.settings) == (measured, image_files.FORMATS)
 
     def _read(self):
         with disk.explained(f"to read {self.file}"):
@@ -134,13 +134,13 @@ def codec_bits(model, names, batches, progress):
     Returns:
       dict, factor name -> {codec: bits per dimension of the factor's own image}.
     """
-    bits = {name: {codec: [] for codec in evaluation.CODECS} for name in names}
+    bits = {name: {codec: [] for codec in image_files.FORMATS} for name in names}
     count = 0
     for batch in batches:
         images = model.auxiliaries(batch)
         for name, by_codec in bits.items():
             for codec, values in by_codec.items():
-                values.extend(evaluation.codec_bits_per_dim(codec, images[name]))
+                values.extend(image_files.bits_per_dim(codec, images[name]))
         count += len(batch)
         progress(count)
     return {
@@ -192,7 +192,7 @@ def print_table(model, results, codecs):
 
     shares = [""] * (len(results) - 1)
     line("", "bits/dim", *shares, f"   per dimension of the factor's own image, {kind(model)}")
-    line("", *results, "alone", "so far", *evaluation.CODECS)
+    line("", *results, "alone", "so far", *image_files.FORMATS)
     so_far = 0.0
     for name, share in evaluation.shares(model).items():
         bits = results[kind(model)]["factors"][name]
@@ -206,7 +206,7 @@ def print_table(model, results, codecs):
     if "restricted" in results:
         print("Restricted: what contradicts those that are fixed is ruled out.")
     if codecs:
-        print(evaluation.CODECS_NOTE)
+        print(image_files.NOTE)
 
 
 def define_flags():

@@ -9,12 +9,11 @@ import pathlib
 import shutil
 import tempfile
 
-import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
 from evaluate import bpd, common
-from pixelcnn_aux import disk, program, program_flags, weight_files, workdir, zoo
+from pixelcnn_aux import disk, evaluation, program, program_flags, weight_files, workdir, zoo
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
@@ -111,9 +110,9 @@ def write_run(folder, model, packed):
 
 
 def mean_bits(model, images):
-    """Bits per dimension, the mean over the first `NUM_IMAGES` of `data.Images`."""
+    """Exact bits per dimension, the mean over the first `NUM_IMAGES` of `data.Images`."""
     batches = images.batches(common.batch_size(model.image_size), NUM_IMAGES)
-    return np.concatenate([model.bits_per_dim(batch)["total"] for batch in batches]).mean()
+    return evaluation.mean_bits(model, batches)
 
 
 def define_flags():

@@ -15,7 +15,7 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import common, samples
+from evaluate import common, image_files, samples
 from pixelcnn_aux import data, disk, evaluation, figures, program, workdir
 from pixelcnn_aux.data import photos
 
@@ -35,14 +35,14 @@ def main():
     print(f"Wrote {out}")
     held_out = [data.load("photos", x, models[COLORS].image_size) for x in ("validation", "test")]
     images = data.Images(np.concatenate([split.pixels for split in held_out]))
-    bits = {name: mean_bits(model, images) for name, model in models.items()}
-    for codec in evaluation.CODECS:
-        files = [evaluation.codec_bits_per_dim(codec, batch) for batch in batches(images)]
+    bits = {name: evaluation.mean_bits(model, batches(images)) for name, model in models.items()}
+    for codec in image_files.FORMATS:
+        files = [image_files.bits_per_dim(codec, batch) for batch in batches(images)]
         bits[f"{codec} files"] = float(np.mean(np.concatenate(files)))
     print(f"\nBits per dimension of {images.num_images} crops of two photographs:", flush=True)
     show(bits)
     run = fine_tuned()
-    show({COLORS: bits[COLORS], run: mean_bits(pa.load(run), images)})
+    show({COLORS: bits[COLORS], run: evaluation.mean_bits(pa.load(run), batches(images))})
 
 
 def picture(models):
@@ -64,12 +64,6 @@ def picture(models):
 
 def batches(images):
     return images.batches(common.batch_size(images.image_size))
-
-
-def mean_bits(model, images):
-    """Exact bits per dimension, the mean over images."""
-    _, exact = evaluation.bound_and_exact(model, batches(images))
-    return evaluation.summarize(exact)["total"]
 
 
 def show(bits):

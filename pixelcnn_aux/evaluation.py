@@ -1,12 +1,8 @@
-"""Exact means over a split of a data set, and what image codecs need for the same images."""
+"""Bits per dimension over a split of a data set, whose last batch may be ragged."""
 
-import io
 import math
-import multiprocessing.pool
-import zlib
 
 import numpy as np
-from PIL import Image
 
 
 def bound_and_exact(model, batches, progress=lambda count: None):
@@ -42,6 +38,12 @@ def summarize(bits):
     return {"factors": factors, "total": sum(factors.values()), "std_error": std_error}
 
 
+def mean_bits(model, batches):
+    """Exact bits per dimension, the mean over images. Args as for `bound_and_exact`."""
+    _, exact = bound_and_exact(model, batches)
+    return summarize(exact)["total"]
+
+
 def shares(model):
     """dict, factor name -> float: the dimensions of its image over those of the full image.
 
@@ -53,52 +55,3 @@ def shares(model):
     }
     [*_, full] = dims.values()
     return {name: own / full for name, own in dims.items()}
-
-
-# Lossless settings of each codec: every image is the smallest file that one of them makes of it, since none
-# is the best for all images.
-CODECS = {
-    "PNG": [
-        {"format": "PNG", "optimize": True, "compress_type": strategy}
-        for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE)
-    ],
-    "WebP": [
-        {"format": "WEBP", "lossless": True, "quality": quality, "method": method}
-        for quality in (0, 100)
-        for method in (2, 4, 6)
-    ],
-}
-CODECS_NOTE = (
-    "PNG, WebP: lossless, each image the smallest file, by itself, of zlib's strategies default, filtered,\n"
-    "Huffman and RLE, or of WebP's qualities 0 and 100 with methods 2, 4 and 6"
-)
-
-
-def codecs_apply(likelihood):
-    """Whether the images that a likelihood models can be PNG and WebP files: 8-bit grays or RGB."""
-    return likelihood.num_channels in (1, 3) and likelihood.num_values == 256
-
-
-def codec_bits_per_dim(codec, images):
-    """Bits per dimension of images as lossless files, each its own, headers counted.
-
-    Args:
-      codec: a key of `CODECS`. Each image counts as the smallest file of all settings there.
-      images: uint8 [B, H, W, C], C of 1 or 3.
-
-    Returns:
-      float64 [B].
-    """
-
-    def bits(image):
-        picture = Image.fromarray(image if image.shape[-1] == 3 else image[..., 0])
-        return 8 * min(_file_size(picture, settings) for settings in CODECS[codec]) / image.size
-
-    with multiprocessing.pool.ThreadPool() as pool:  # Pillow's WebP releases Python's lock
-        return np.array(pool.map(bits, np.asarray(images)))
-
-
-def _file_size(picture, settings):
-    file = io.BytesIO()
-    picture.save(file, **settings)
-    return file.tell()
