@@ -142,19 +142,22 @@ class AuxiliaryModel(serialization.Configured):
             chain.append(transform(chain[-1]))
         return dict(zip(self.factors, reversed(chain)))
 
-    def pair(self, name, images):
-        """What the factor `name` sees of full images, uint8 [B, H, W, C].
+    def pairs(self, images):
+        """What each factor sees of full images, uint8 [B, H, W, C].
 
         Returns:
-          (its image, uint8 [B, h, w, c]; its auxiliary image, None for the first factor).
+          dict, name -> (its image, uint8 [B, h, w, c]; its auxiliary image, None for the first factor).
 
         Raises:
-          ValueError: for an unknown name, or images of another dtype or shape.
+          ValueError: for images of another dtype or shape.
         """
         chain = self.auxiliaries(images)
-        names = list(chain)
-        position = self.position(name)
-        return chain[name], chain[names[position - 1]] if position > 0 else None
+        return dict(zip(chain, zip(chain.values(), [None, *chain.values()])))
+
+    def pair(self, name, images):
+        """What one factor sees of full images, as `pairs`. Raises ValueError for an unknown name too."""
+        self.position(name)
+        return self.pairs(images)[name]
 
     def new_factor(self, name, dtype=None):
         """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""
@@ -194,14 +197,9 @@ class AuxiliaryModel(serialization.Configured):
         Raises:
           ValueError: as `log_prob`.
         """
-        return {name: factor.log_prob(*pair) for name, (factor, pair) in self._seen(images).items()}
-
-    def _seen(self, images):
-        """dict, name -> (factor, what `Factor.log_prob` takes), of full images."""
         self.require(self.factors)
-        chain = [None, *self.auxiliaries(images).values()]
-        pairs = zip(chain[1:], chain)
-        return {name: (self.factors[name], pair) for name, pair in zip(self.factors, pairs)}
+        pairs = self.pairs(images)
+        return {name: factor.log_prob(*pairs[name]) for name, factor in self.factors.items()}
 
     def log_prob(self, images):
         """log p(X, X_hat): log p(X) itself if `exact`; if not, it bounds that from below, equation (5).
@@ -245,9 +243,10 @@ class AuxiliaryModel(serialization.Configured):
         Raises:
           ValueError: as `log_prob`.
         """
+        self.require(self.factors)
         images = ops.convert_to_tensor(images)
-        seen = self._seen(images)
-        both = {name: factor.bound_and_exact(*pair) for name, (factor, pair) in seen.items()}
+        pairs = self.pairs(images)
+        both = {name: factor.bound_and_exact(*pairs[name]) for name, factor in self.factors.items()}
         return tuple(
             in_bits_per_dim({name: nats[i] for name, nats in both.items()}, images.shape[1:])
             for i in range(2)

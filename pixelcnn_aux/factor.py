@@ -38,14 +38,6 @@ def at_most(limit):
         _limit.reset(token)
 
 
-def check_method(method):
-    """Raises ValueError for a way of evaluating networks that there is not."""
-    if method not in METHODS:
-        raise ValueError(
-            f"Expected a method of {METHODS}. Received: method={method!r}. Choose one of them."
-        )
-
-
 @serialization.register()
 class Factor(keras.Model):
     """p(x | x_hat) = PixelCNN(x; f_w(x_hat)), or p(x) where nothing is given: equation (3).
@@ -427,7 +419,7 @@ class Factor(keras.Model):
         Raises:
           ValueError: for images of another dtype, shape or range, or another method.
         """
-        check_method(method)
+        arguments.choice("method", method, METHODS)
         inputs = self.inputs(images, auxiliary)
         if method == "full" or _are_none(inputs):  # which have no first pixel
             return self._evaluate("_params", inputs)

@@ -1,12 +1,23 @@
-"""Files of a factor's weights: Keras's .weights.h5, sealed, so that what is read is what was written."""
+"""Files of a factor's weights: Keras's .weights.h5, sealed, so that what is read is what was written.
 
+The seal is a checksum at the beginning, which is compared before anything in the file is interpreted: HDF5
+reads a damaged file as it can, may give other numbers, and may not come to an end. It takes the first 512
+bytes of a file for its user's, and looks for its own behind them, so that a sealed file is one of HDF5
+still, for Keras and for any other reader.
+"""
+
+import hashlib
 import io
 import math
 
 import h5py
 import numpy as np
 
-from pixelcnn_aux import disk, seal
+from pixelcnn_aux import disk
+
+_SIZE = 512  # bytes of a seal
+_START = b"pixelcnn_aux, sha256 of what follows these 512 bytes: "
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class _Contents(io.BytesIO):
@@ -69,7 +80,7 @@ def shrink(file, smaller):
 
 def _write(file, contents):
     with disk.replacing(file) as opened:
-        opened.write(seal.sealed(contents.getvalue()))
+        opened.write(sealed(contents.getvalue()))
 
 
 def notes(file):
@@ -121,7 +132,7 @@ def load(file, factor):
 def _contents(file):
     """What is in a file, once its seal is compared. Raises OSError, and ValueError where they differ."""
     with disk.explained(f"to read {file}"):
-        return _Contents(seal.opened(file.read_bytes()))
+        return _Contents(unsealed(file.read_bytes()))
 
 
 def _summary(error):
@@ -153,3 +164,24 @@ def _datasets(opened):
 
     opened.visititems(visit)
     return found
+
+
+def sealed(contents):
+    """The bytes of a sealed file of HDF5, of those of one that is not."""
+    digest = hashlib.sha256(contents).hexdigest().encode()
+    return (_START + digest + b"\n").ljust(_SIZE, b"\0") + contents
+
+
+def unsealed(contents):
+    """The bytes of HDF5 in a file, sealed or, as Keras alone writes it, not.
+
+    Raises ValueError where they are not those that were sealed, or the file is another one.
+    """
+    if contents.startswith(_HDF5):
+        return contents
+    if not contents.startswith(_START):
+        raise ValueError("another beginning than that of a file of weights")
+    kept = contents[_SIZE:]
+    if sealed(kept) != contents:
+        raise ValueError("its bytes are not those that were written: their checksum differs")
+    return kept

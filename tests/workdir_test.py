@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import seal, weight_files, workdir
+from pixelcnn_aux import weight_files, workdir
 from tests import helpers
 
 CONFIG = {"preset": "demo", "seed": 0, "model": {"image_size": (4, 6)}}
@@ -261,7 +261,7 @@ class WeightsTest(tf.test.TestCase):
         self.set_weights(5.0)
         workdir.save_weights(self.folder, "image", self.network)
         file = workdir.weights_file(self.folder, "image")
-        file.write_bytes(seal.opened(file.read_bytes()))
+        file.write_bytes(weight_files.unsealed(file.read_bytes()))
         with h5py.File(file, "r+") as opened:
             names = []
             opened.visit(names.append)

@@ -11,6 +11,6 @@ this is NumPy; TensorFlow is imported where image files are decoded, and for the
 # Each of these modules registers its data set.
 from pixelcnn_aux.data import arrays, celeb_a, cifar10, folder, photos
 from pixelcnn_aux.data.folder import read_image
-from pixelcnn_aux.data.pipeline import Images, as_images, from_arrays
+from pixelcnn_aux.data.images import Images, as_images, from_arrays
 from pixelcnn_aux.data.prefetch import Prefetched
 from pixelcnn_aux.data.registry import DATASETS, SPLITS, check_name, load, register

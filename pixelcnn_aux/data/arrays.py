@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from pixelcnn_aux.data.pipeline import Images
+from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import SPLITS, register
 
 MAX_COMPRESSED = 2**31  # bytes that an array may claim which takes fewer in its file

@@ -5,8 +5,8 @@ import re
 
 from absl import logging
 
-from pixelcnn_aux.data import cache, files, heavy, prepared
-from pixelcnn_aux.data.pipeline import from_arrays
+from pixelcnn_aux.data import cache, files, lazy
+from pixelcnn_aux.data.images import from_arrays
 from pixelcnn_aux.data.registry import register
 from pixelcnn_aux.data.resizing import halve
 
@@ -58,7 +58,7 @@ def split_of(name):
 
 
 def _through_tfds(split, image_size, data_dir, cache_dir, fit):
-    tfds = heavy.tfds()
+    tfds = lazy.tfds()
     builder = tfds.builder("celeb_a", data_dir=data_dir)
     if not builder.is_prepared():
         raise FileNotFoundError(
@@ -78,7 +78,7 @@ def _through_tfds(split, image_size, data_dir, cache_dir, fit):
 
     def decode(write):
         decoders = {"image": tfds.decode.SkipDecoding()}  # `files.decode` is nearer to the original
-        examples = prepared.examples(builder, split, decoders=decoders).as_numpy_iterator()
+        examples = lazy.examples(builder, split, decoders=decoders).as_numpy_iterator()
         contents = (example["image"] for example in examples)
         images = files.in_threads(lambda file: fit(files.decode(file)), contents)
         for done, image in enumerate(images, start=1):

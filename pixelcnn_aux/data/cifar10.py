@@ -6,8 +6,8 @@ import tempfile
 
 import numpy as np
 
-from pixelcnn_aux.data import heavy, prepared
-from pixelcnn_aux.data.pipeline import Images
+from pixelcnn_aux.data import lazy
+from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import register
 
 # Of the official training images, or the test images. Validation is the last 1000 of the former.
@@ -24,9 +24,7 @@ def cifar10(split, image_size, data_dir, image_dir):
             f"{image_size}. Choose a preset of that size, or another data set."
         )
     official = "test" if split == "test" else "train"
-    batches = list(
-        prepared.examples(_prepare(data_dir), official, batch_size=1000).as_numpy_iterator()
-    )
+    batches = list(lazy.examples(_prepare(data_dir), official, batch_size=1000).as_numpy_iterator())
     names, images = (np.concatenate([batch[key] for batch in batches]) for key in ("id", "image"))
     # TFDS shuffles as it prepares. Names are train_00000, train_00001, ...
     return Images(images[np.argsort(names)[_PARTS[split]]])
@@ -34,7 +32,7 @@ def cifar10(split, image_size, data_dir, image_dir):
 
 def _prepare(data_dir):
     """TFDS's builder of a CIFAR-10 that is there, after a download if need be."""
-    tfds = heavy.tfds()
+    tfds = lazy.tfds()
     builder = tfds.builder("cifar10", data_dir=data_dir)
     if builder.is_prepared():
         return builder

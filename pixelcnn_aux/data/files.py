@@ -8,8 +8,8 @@ import pathlib
 from absl import logging
 
 from pixelcnn_aux import disk
-from pixelcnn_aux.data import cache, exif, heavy
-from pixelcnn_aux.data.pipeline import from_arrays
+from pixelcnn_aux.data import cache, exif, lazy
+from pixelcnn_aux.data.images import from_arrays
 from pixelcnn_aux.data.registry import SPLITS
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -121,7 +121,7 @@ def check(path, fit):
         return None
     if path.stat().st_size > _MAX_BYTES:
         return None
-    tf = heavy.tensorflow()
+    tf = lazy.tensorflow()
     contents = path.read_bytes()
     try:
         if contents.startswith(PNG):
@@ -142,7 +142,7 @@ def decode(contents):
 
     Raises `tf.errors.OpError` for a file that is broken.
     """
-    tf = heavy.tensorflow()
+    tf = lazy.tensorflow()
     # This reads PNG just as well. TensorFlow's default is a faster transform, up to 7 levels off.
     image = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE").numpy()
     return exif.upright(image, exif.orientation(contents))

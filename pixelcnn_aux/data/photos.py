@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from pixelcnn_aux.data.pipeline import Images
+from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import register
 from pixelcnn_aux.data.resizing import resize
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.data import cache
-from pixelcnn_aux.data.pipeline import Images
+from pixelcnn_aux.data.images import Images
 
 SPLITS = ("train", "validation", "test")
 

@@ -207,7 +207,7 @@ class Likelihood(Configured):
           ValueError: if `mode` is unknown.
           NotImplementedError: if `bounded`, of a likelihood that has no bounds.
         """
-        check_mode(mode)
+        arguments.choice("mode", mode, MODES)
         uniforms = _open(uniforms)
         if not bounded:
             return self._noise(uniforms, mode)
@@ -246,14 +246,6 @@ class Likelihood(Configured):
         self._check_bounded()
         _check_shapes(params, self.num_params, noise, self.bounded_noise_size, "noise")
         return self._of_channels("_bounded_draw", params, noise, log_scale_shift, bounds)
-
-
-def check_mode(mode):
-    """Raises ValueError for a mode of drawing that there is not."""
-    if mode not in MODES:
-        raise ValueError(
-            f"Expected `mode` to be one of {MODES}. Received: mode={mode!r}. Choose one of them."
-        )
 
 
 def _open(uniforms):

@@ -56,13 +56,16 @@ class Categorical(Likelihood):
         del mode
         return gumbel(uniforms)  # one for each value of each channel
 
-    def _draw(self, params, noise, log_scale_shift):
+    def _draw(self, params, noise, log_scale_shift, bounds=None):
         del log_scale_shift
         logits, tables = self._parts(params)
         gumbels = ops.split(noise, self.num_channels, axis=-1)
         drawn = []
         for channel in range(self.num_channels):
             conditional = _conditional_logits(channel, logits, tables, drawn)
+            if bounds is not None:
+                low, high, _ = bounds(channel, drawn)
+                conditional = masked(conditional, low, high)
             drawn.append(draw_index(conditional, gumbels[channel]))
         return ops.stack(drawn, axis=-1)
 
@@ -77,18 +80,7 @@ class Categorical(Likelihood):
             log_probs.append(select(conditional, value) - ops.logsumexp(agreeing, axis=-1))
         return sum(log_probs[1:], start=log_probs[0])
 
-    _bounded_noise = _noise
-
-    def _bounded_draw(self, params, noise, log_scale_shift, bounds):
-        del log_scale_shift
-        logits, tables = self._parts(params)
-        gumbels = ops.split(noise, self.num_channels, axis=-1)
-        drawn = []
-        for channel in range(self.num_channels):
-            low, high, _ = bounds(channel, drawn)
-            conditional = _conditional_logits(channel, logits, tables, drawn)
-            drawn.append(draw_index(masked(conditional, low, high), gumbels[channel]))
-        return ops.stack(drawn, axis=-1)
+    _bounded_noise, _bounded_draw = _noise, _draw
 
     def _value_log_probs(self, params, channel, earlier, centers):
         del centers

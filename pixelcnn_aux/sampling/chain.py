@@ -5,10 +5,10 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import progress
+from pixelcnn_aux import arguments, progress
 from pixelcnn_aux.auxiliary import check_images
-from pixelcnn_aux.factor import check_method
-from pixelcnn_aux.likelihoods.base import check_mode
+from pixelcnn_aux.factor import METHODS
+from pixelcnn_aux.likelihoods.base import MODES
 from pixelcnn_aux.sampling.factor import noise
 
 # So many pixels of full images are drawn at once, since the embedding is evaluated on whole images: 128
@@ -18,8 +18,8 @@ MAX_PIXELS = 2**17
 
 def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile):
     """`AuxiliaryModel.sample`: checks its arguments, and draws in batches that fit in memory."""
-    check_method(method)
-    check_mode(mode)
+    arguments.choice("method", method, METHODS)
+    arguments.choice("mode", mode, MODES)
     seeds = tf.convert_to_tensor(seeds)
     if seeds.dtype != tf.int32 or seeds.shape[1:] != [2]:
         raise ValueError(

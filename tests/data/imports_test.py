@@ -8,7 +8,7 @@ from unittest import mock
 import keras
 import tensorflow as tf
 
-from pixelcnn_aux.data import heavy
+from pixelcnn_aux.data import lazy
 from tests import helpers
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "pixelcnn_aux"
@@ -59,13 +59,13 @@ class ImportsTest(tf.test.TestCase):
 
     def test_beside_another_backend_tensorflow_leaves_it_the_gpus(self):
         for backend, calls in (("tensorflow", []), ("jax", [mock.call([], "GPU")])):
-            heavy.tensorflow.cache_clear()
-            self.addCleanup(heavy.tensorflow.cache_clear)
+            lazy.tensorflow.cache_clear()
+            self.addCleanup(lazy.tensorflow.cache_clear)
             with (
                 mock.patch.object(keras.backend, "backend", return_value=backend),
                 mock.patch.object(tf.config, "set_visible_devices") as set_visible_devices,
             ):
-                self.assertIs(heavy.tensorflow(), tf)
+                self.assertIs(lazy.tensorflow(), tf)
             self.assertEqual(set_visible_devices.call_args_list, calls)
 
 

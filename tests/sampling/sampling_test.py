@@ -256,8 +256,8 @@ class NoImagesTest(tf.test.TestCase):
         images = np.zeros([0, *model().image_size, 3], np.uint8)
         self.assertEqual(model().log_prob(images).shape, [0])
         self.assertEqual(model().bits_per_dim(images)["total"].shape, [0])
-        for factor, pair in model()._seen(images).values():
-            sides = pair[0].shape[1:3]
+        for name, pair in model().pairs(images).items():
+            factor, sides = model().factors[name], pair[0].shape[1:3]
             self.assertEqual(factor.params(*pair).shape, [0, *sides, factor.likelihood.num_params])
 
     def test_sides_of_0_are_refused(self):

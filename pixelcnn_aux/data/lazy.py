@@ -3,6 +3,8 @@
 import contextlib
 import functools
 
+from absl import logging
+
 
 @functools.cache
 def tensorflow():
@@ -28,6 +30,25 @@ def tfds():
     except ImportError as error:
         raise _missing("TensorFlow Datasets", "tensorflow-datasets") from error
     return tensorflow_datasets
+
+
+def examples(builder, split, **options):
+    """The examples of a split, a `tf.data.Dataset`, in the order of their files.
+
+    Args:
+      builder: `tfds.core.DatasetBuilder` whose data set is prepared.
+      split: str, a split of TFDS's.
+      **options: of the builder's `as_dataset`.
+    """
+    # One file at a time and nothing shuffled: the order is that of the files.
+    config = tfds().ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    verbosity = logging.get_verbosity()
+    if verbosity < logging.DEBUG:
+        logging.set_verbosity(min(verbosity, logging.WARNING))  # TFDS tells at length what it opens
+    try:
+        return builder.as_dataset(split=split, read_config=config, **options)
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _missing(what, package):
