@@ -70,7 +70,7 @@ def evaluate(model, factor, name):
 
 def validation_bits(folder, name):
     """[(step, bits per dimension)] of a run."""
-    rows = metrics.read(workdir.metrics(folder, name))
+    rows = metrics.read(workdir.metrics_file(folder, name))
     return [(row["step"], row["val_bits_per_dim"]) for row in rows]
 
 
@@ -95,7 +95,7 @@ def draw(curves, results):
 
 
 def main():
-    out = pathlib.Path(FLAGS.out or f"runs/exact-{FLAGS.model}-{FLAGS.preset}")
+    out = pathlib.Path(FLAGS.out or workdir.RUNS / f"exact-{FLAGS.model}-{FLAGS.preset}")
     results, curves = {}, {}
     for way in WAYS:
         folder = out / way.replace(" ", "-")

@@ -34,6 +34,7 @@ def main():
     seeds = np.array([[0, index] for index in range(FLAGS.batch_size)], np.int32)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
+        loader = c_api.build(folder)
         model = preset.constructor(**preset.model)
         workdir.save_model(folder / "run", model)
         start = time.perf_counter()
@@ -44,7 +45,7 @@ def main():
             "sample",
             {"seed": seeds, "log_scale_shift": np.zeros(FLAGS.batch_size, np.float32)},
         )
-        served = c_api.run(c_api.build(folder), path, [request] * (FLAGS.runs + 1))
+        served = c_api.run(loader, path, [request] * (FLAGS.runs + 1))
         print(f"loaded in {served.load_seconds:.1f} s, peak {served.peak_bytes / 2**20:.0f} MiB")
         live = pa.load(folder / "run")
         times = {

@@ -38,7 +38,8 @@ def train(preset, name, precision):
         mixed_precision=PRECISIONS[precision],
     )
     folder = (
-        pathlib.Path(FLAGS.out or f"runs/mixed-precision-{FLAGS.model}-{FLAGS.preset}") / precision
+        pathlib.Path(FLAGS.out or workdir.RUNS / f"mixed-precision-{FLAGS.model}-{FLAGS.preset}")
+        / precision
     )
     images, validation, test = (
         common.split(model, which) for which in ("train", "validation", "test")
@@ -48,7 +49,7 @@ def train(preset, name, precision):
     factor = model.factors[name]
     own = run.mean_bits(factor, (model.pair(name, batch) for batch in batches))
     bits = own * evaluation.shares(model)[name]
-    last = metrics.read(workdir.metrics(folder, name))[-1]
+    last = metrics.read(workdir.metrics_file(folder, name))[-1]
     return bits, 1000 * settings.batch_size / last["images_per_s"]
 
 

@@ -7,15 +7,15 @@ size, both randomly initialized, in turn in one process; prints seconds per pixe
 the ratio of the two models' arithmetic, which bounds the gap at large batches.
 """
 
+import functools
 import math
 import statistics
-import time
 
 import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import flops
+from evaluate import flops, timing
 from pixelcnn_aux import presets, program
 
 FLAGS = flags.FLAGS
@@ -34,13 +34,6 @@ def arithmetic(model):
     )
 
 
-def seconds(model, batch, jit_compile):
-    start = time.perf_counter()
-    images = model.sample(tf.zeros([batch, 2], tf.int32), jit_compile=jit_compile)
-    list(images.values())[-1].numpy()
-    return time.perf_counter() - start
-
-
 def main():
     preset = presets.PYRAMID["celeba"]
     size = preset.model["image_size"]
@@ -56,14 +49,15 @@ def main():
     for batch in map(int, FLAGS.batch_sizes):
         # New ones, whose graphs are of this batch: those of a second one are of any.
         models = {name: make() for name, make in made.items()}
+        seeds = tf.zeros([batch, 2], tf.int32)
         for jit_compile in (False, True):
-            times = {name: [] for name in models}
-            for run in range(FLAGS.runs + 1):  # The first one traces.
-                for name, model in models.items():
-                    took = seconds(model, batch, jit_compile)
-                    if run:
-                        times[name].append(took)
-            medians = {name: statistics.median(times[name]) / batch for name in models}
+            draw = {
+                name: functools.partial(model.sample, seeds, jit_compile=jit_compile)
+                for name, model in models.items()
+            }
+            seconds = timing.seconds_in_turn(draw, FLAGS.runs + 1)
+            # The first one traces.
+            medians = {name: statistics.median(seconds[name][1:]) / batch for name in models}
             for name, of_image in medians.items():
                 label = name + (", XLA" if jit_compile else "")
                 print(f"{batch:5} {label:16} {of_image:9.3f} {of_image / math.prod(size):10.6f}")

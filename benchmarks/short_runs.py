@@ -108,7 +108,7 @@ def train(model, name, settings, folder):
     settings = measured(model, name, settings, folder)
     images, validation = (common.split(model, which) for which in ("train", "validation"))
     pa.train(model, {name: settings}, images, validation, folder, [name])
-    row = metrics.read(workdir.metrics(folder, name))[-1]
+    row = metrics.read(workdir.metrics_file(folder, name))[-1]
     return model.factors[name].count_params(), settings, row
 
 
@@ -131,7 +131,7 @@ def record_flags(out):
 
 def main(*ways):
     parts = {way: made(way) for way in ways}  # all of them before any is trained
-    out = pathlib.Path(FLAGS.out or f"runs/short-{FLAGS.model}-{FLAGS.preset}")
+    out = pathlib.Path(FLAGS.out or workdir.RUNS / f"short-{FLAGS.model}-{FLAGS.preset}")
     record_flags(out)
     results = {
         way: train(*of_way, out / (way.replace(" ", "-") or "unchanged"))

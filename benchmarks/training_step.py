@@ -9,7 +9,6 @@ to 64 channels. Prints medians, and ratios to TFP's. The steps of this package a
 """
 
 import statistics
-import time
 
 import tensorflow as tf
 import tf_keras
@@ -17,7 +16,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from evaluate import flops, rival
+from evaluate import flops, rival, timing
 from pixelcnn_aux import program, training
 from pixelcnn_aux.training import precision
 
@@ -81,14 +80,9 @@ def main():
         TFP: tfp_step(factor, images),
         "bare convolution": convolution,
     }
-    seconds = {name: [] for name in candidates}
-    for run in range(FLAGS.runs + 2):
-        for name, function in candidates.items():
-            start = time.perf_counter()
-            tf.nest.map_structure(lambda x: x.numpy(), function())
-            if run >= 2:  # The first ones trace and warm up.
-                seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    seconds = timing.seconds_in_turn(candidates, FLAGS.runs + 2)
+    # The first ones trace and warm up.
+    medians = {name: statistics.median(times[2:]) for name, times in seconds.items()}
     # A backward pass costs two forward ones.
     of_step = 3 * flops.forward_pass(factor, images.shape)
     arithmetic = {"float32": of_step, policy: of_step, "bare convolution": of_convolution}

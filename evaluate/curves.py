@@ -71,12 +71,12 @@ def read(folder):
             f"Expected the description of a model in {folder}. Received: one without factors ({error!r}). If "
             "it was made by another version, train again."
         ) from error
-    rows = {name: metrics.read(workdir.metrics(folder, name)) for name in names}
+    rows = {name: metrics.read(workdir.metrics_file(folder, name)) for name in names}
     rows = {name: of_factor for name, of_factor in rows.items() if of_factor}
     if not rows:
         raise ValueError(
             f"Expected a run with figures of one epoch at least in {folder}, as "
-            f"{workdir.metrics(folder, names[0])}. Received: none. Train it for an epoch first."
+            f"{workdir.metrics_file(folder, names[0])}. Received: none. Train it for an epoch first."
         )
     return rows
 

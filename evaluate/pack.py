@@ -96,13 +96,13 @@ def write_run(folder, model, packed):
         weights = workdir.weights_file(packed, name)
         weights.parent.mkdir()
         weight_files.shrink(workdir.weights_file(folder, name), weights)
-        for file in (workdir.metrics(folder, name), workdir.training(folder, name)):
+        for file in (workdir.metrics_file(folder, name), workdir.training_file(folder, name)):
             with disk.explained(f"to copy {file}"):
                 shutil.copy(file, weights.parent)
-        rows = metrics.read(workdir.metrics(folder, name))
+        rows = metrics.read(workdir.metrics_file(folder, name))
         if not rows:
             raise ValueError(
-                f"Expected the figures of one epoch or more in {workdir.metrics(folder, name)}. "
+                f"Expected the figures of one epoch or more in {workdir.metrics_file(folder, name)}. "
                 "Received: none. Restore the table, or train on."
             )
         seconds += rows[-1]["seconds"]

@@ -20,14 +20,13 @@ import math
 import pathlib
 import re
 import statistics
-import time
 
 import tensorflow as tf
 from absl import flags
 from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
-from evaluate import common, rival
+from evaluate import common, rival, timing
 from pixelcnn_aux import (
     backend,
     disk,
@@ -223,17 +222,13 @@ def first_pixels(draw_pixel, images):
 
 
 def measure(candidates, batch):
-    """Times candidates in turn, so that what else the machine does hits all alike.
+    """Times candidates in turn.
 
     Returns:
       dict, name -> dict of medians, after a first run: "compile_s" is how much longer that took.
     """
-    seconds = {name: [] for name in candidates}
-    for _ in range(FLAGS.runs + 1):
-        for name, (run, *_) in candidates.items():
-            start = time.perf_counter()
-            run().numpy()
-            seconds[name].append(time.perf_counter() - start)
+    runs = {name: run for name, (run, *_) in candidates.items()}
+    seconds = timing.seconds_in_turn(runs, FLAGS.runs + 1)
     result = {}
     for name, (_, size, pixels) in candidates.items():
         first, *others = seconds[name]

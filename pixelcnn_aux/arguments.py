@@ -60,11 +60,11 @@ def choice(name, value, choices):
     return value
 
 
-def size(name, value, smallest=1):
-    """(H, W) as a tuple, of two whole numbers from `smallest` to `LARGEST`."""
+def size(name, value):
+    """(H, W) as a tuple, of two whole numbers from 1 to `LARGEST`."""
     sides = tuple(value) if isinstance(value, (list, tuple, np.ndarray)) else ()
-    if len(sides) != 2 or not all(is_whole(x, smallest, LARGEST) for x in sides):
-        _refuse(name, value, f"as (H, W), whole numbers from {smallest} to {LARGEST:,}")
+    if len(sides) != 2 or not all(is_whole(x, 1, LARGEST) for x in sides):
+        _refuse(name, value, f"as (H, W), whole numbers from 1 to {LARGEST:,}")
     return tuple(map(int, sides))
 
 

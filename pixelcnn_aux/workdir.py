@@ -49,12 +49,12 @@ def create(path, config):
     _write_or_agree(path / _CONFIG, config, path)
 
 
-def record_training(path, factor, settings, defaults=None):
+def record_training(path, name, settings, defaults=None):
     """Writes how a factor is trained into its folder, or finds that it was trained so before.
 
     Args:
       path: path of the workdir.
-      factor: str.
+      name: str, of the factor.
       settings: dict that JSON can hold.
       defaults: dict, what a record of before a setting there was stands for.
 
@@ -63,16 +63,16 @@ def record_training(path, factor, settings, defaults=None):
       ValueError: if the factor was trained in another way; nothing is changed.
     """
     path = pathlib.Path(path)
-    _write_or_agree(training(path, factor), settings, path, f"{factor}.", defaults)
+    _write_or_agree(training_file(path, name), settings, path, f"{name}.", defaults)
 
 
-def recorded_training(path, factor):
+def recorded_training(path, name):
     """How a factor is trained, as `record_training` wrote it; None where its training has not begun.
 
     Raises:
       ValueError: if the file is damaged.
     """
-    file = training(path, factor)
+    file = training_file(path, name)
     if not file.exists():
         return None
     found = _read_json(file)
@@ -241,19 +241,19 @@ def _modified(file):
         return -math.inf
 
 
-def weights_file(path, factor):
+def weights_file(path, name):
     """Where a factor's averaged weights are: present once training has saved them."""
-    return pathlib.Path(path) / factor / _AVERAGE
+    return pathlib.Path(path) / name / _AVERAGE
 
 
-def training(path, factor):
+def training_file(path, name):
     """How a factor is trained: present once its training has begun."""
-    return pathlib.Path(path) / factor / "training.json"
+    return pathlib.Path(path) / name / "training.json"
 
 
-def best_weights_file(path, factor):
+def best_weights_file(path, name):
     """Where the best of a factor's averaged weights are: present once its first epoch is done."""
-    return pathlib.Path(path) / factor / _BEST
+    return pathlib.Path(path) / name / _BEST
 
 
 def count_weights(path, name):
@@ -264,24 +264,24 @@ def count_weights(path, name):
     return weight_files.count(weights_file(path, name))
 
 
-def checkpoints(path, factor):
+def checkpoints(path, name):
     """The folder of what training needs to go on."""
-    return pathlib.Path(path) / factor / "checkpoints"
+    return pathlib.Path(path) / name / "checkpoints"
 
 
-def metrics(path, factor):
+def metrics_file(path, name):
     """The table of a factor's figures, epoch by epoch: present once its first epoch is done."""
-    return pathlib.Path(path) / factor / "metrics.csv"
+    return pathlib.Path(path) / name / "metrics.csv"
 
 
-def logs(path, factor):
+def logs(path, name):
     """The folder of TensorBoard's files."""
-    return pathlib.Path(path) / factor / "logs"
+    return pathlib.Path(path) / name / "logs"
 
 
-def samples(path, factor):
+def samples(path, name):
     """The folder of pictures of what the factor drew as it was trained."""
-    return pathlib.Path(path) / factor / "samples"
+    return pathlib.Path(path) / name / "samples"
 
 
 def save_weights(path, name, factor):
@@ -360,21 +360,21 @@ def _remedy(path, name, best):
 
 
 @contextlib.contextmanager
-def lock(path, factor):
+def lock(path, name):
     """Holds a factor's folder for one training process; the system frees it whatever ends that.
 
     The folder is made where there is none, and what a process that was killed was just writing is removed.
 
     Raises RuntimeError if another process holds it, and OSError as `disk.explained`.
     """
-    folder = pathlib.Path(path) / factor
-    for made in (folder, checkpoints(path, factor)):
+    folder = pathlib.Path(path) / name
+    for made in (folder, checkpoints(path, name)):
         with disk.explained(f"a folder {made}"):
             made.mkdir(parents=True, exist_ok=True)
 
     def refuse():
         raise RuntimeError(
-            f"Expected to be alone in training factor {factor!r} in {path}. Received: another process at it. "
+            f"Expected to be alone in training factor {name!r} in {path}. Received: another process at it. "
             "Wait for it, or choose another --factor or --workdir."
         ) from None
 

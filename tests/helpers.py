@@ -8,6 +8,7 @@ import pathlib
 import resource
 import tempfile
 import types
+import unittest
 from unittest import mock
 
 import numpy as np
@@ -16,6 +17,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers, program_flags, workdir
+from pixelcnn_aux.testing import c_api
 
 SIZE = (4, 6)  # not square, so that a swap of height and width shows
 # So far below 0 that, whatever the coefficients add, P(0) rounds to one and the channel drops out.
@@ -126,6 +128,14 @@ def own_flags(*modules):
             patch = mock.patch.multiple(module, FLAGS=values, flags=types.SimpleNamespace(**own))
             context.enter_context(patch)
         yield values
+
+
+def build_loader(folder):
+    """`c_api.build`. Skips a test, or a class of tests, where that is impossible."""
+    try:
+        return c_api.build(folder)
+    except RuntimeError as error:
+        raise unittest.SkipTest(str(error)) from error
 
 
 @contextlib.contextmanager

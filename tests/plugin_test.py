@@ -118,7 +118,7 @@ class PluginTest(tf.test.TestCase):
         # Last, as all that follows is skipped where there is no compiler.
         seeds = np.array([[0, 1], [0, 2]], np.int32)
         request = "sample", {"seed": seeds, "log_scale_shift": np.zeros(2, np.float32)}
-        loader = c_api.build(self.folder)
+        loader = helpers.build_loader(self.folder)
         [answer] = c_api.run(loader, base / "1", [request]).results
         self.assertEqual(answer.outputs["image"].shape, (2, 4, 4, 3))
         self.assertEqual(answer.outputs["tones"].shape, (2, 2, 2, 3))

@@ -30,7 +30,9 @@ def make_run(folder):
     helpers.make_run(folder, model, model.factors)
     for name in model.factors:
         workdir.record_training(folder, name, {"epochs": 1})
-        metrics.Metrics(workdir.metrics(folder, name), workdir.logs(folder, name), 0).add(**ROW)
+        metrics.Metrics(workdir.metrics_file(folder, name), workdir.logs(folder, name), 0).add(
+            **ROW
+        )
     found = {"dataset": "photos", "split": "test", "num_images": NUM_IMAGES, "best": False}
     found["model"] = bpd.identity(model)
     found |= {"total": 6.4, "bound": {"total": 6.5, "std_error": 0.1}, "exact": {"total": 6.4}}
@@ -150,7 +152,7 @@ class ZooTest(tf.test.TestCase):
         self.assertFalse((zoo.FOLDER / "another").exists())
 
     def test_a_run_without_a_learning_curve_is_not_packed(self):
-        file = workdir.metrics(self.mine, "image")
+        file = workdir.metrics_file(self.mine, "image")
         whole = file.read_text()
         self.addCleanup(file.write_text, whole)
         file.write_text(whole.splitlines()[0])

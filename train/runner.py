@@ -99,7 +99,8 @@ def train(name, preset_name, preset, factors, strategy, stop):
     settings = {factor: overridden(preset.training[factor], folder, factor) for factor in factors}
     training.train(
         *(model, settings, images, validation, folder, factors, FLAGS.seed),
-        *(strategy, FLAGS.remat, stop, FLAGS.init, FLAGS.profile),
+        **{"strategy": strategy, "remat": FLAGS.remat, "stop": stop},
+        **{"init": FLAGS.init, "profile": FLAGS.profile},
     )
 
 

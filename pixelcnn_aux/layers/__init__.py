@@ -23,7 +23,7 @@ from pixelcnn_aux.layers.weight_norm import (
     WeightNormConv2D,
     WeightNormConv2DTranspose,
     WeightNormDense,
-    folded_kernels,
+    given_kernels,
     initialization_from_data,
     normalized_layers,
     product,

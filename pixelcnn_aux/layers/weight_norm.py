@@ -16,7 +16,7 @@ from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.serialization import register
 
 _from_data = contextvars.ContextVar("initialization_from_data", default=False)
-_folded = contextvars.ContextVar("folded_kernels", default=None)
+_given = contextvars.ContextVar("given_kernels", default=None)
 
 
 @contextlib.contextmanager
@@ -36,17 +36,17 @@ def initialization_from_data():
 
 
 @contextlib.contextmanager
-def folded_kernels(kernels):
+def given_kernels(kernels):
     """Within it, layers use given kernels, and do not normalize their own.
 
     Args:
       kernels: dict, layer -> float of the shape of its `v`, `WeightNorm.kernel(layer)` of some time before.
     """
-    token = _folded.set(kernels)
+    token = _given.set(kernels)
     try:
         yield
     finally:
-        _folded.reset(token)
+        _given.reset(token)
 
 
 def normalized_layers(layer):
@@ -61,7 +61,7 @@ def normalized_layers(layer):
 
 def stacked_kernels(alike):
     """The normalized kernels of layers of one class and shape: float [N, *shape of `v`]."""
-    if folded := _folded.get():
+    if folded := _given.get():
         return ops.stack([folded[layer] for layer in alike])
     v, g = (ops.stack(weights) for weights in zip(*((x.v.value, x.g.value) for x in alike)))
     return alike[0].normalize(v, g)
@@ -119,7 +119,7 @@ class WeightNorm(keras.layers.Layer):
 
     def kernel(self):
         """The normalized kernel, of the shape of `v`, in the dtype that the layer computes in."""
-        if folded := _folded.get():
+        if folded := _given.get():
             return folded[self]
         return self.normalize(self.v, self.g)
 

@@ -134,11 +134,11 @@ class Scan:
         recorder = RowRecorder(
             self._width, period, {layer: self._shapes[layer] for layer in above.inputs}
         )
-        seen = [layer for layer in above.inputs if layer in above.known]
+        with_memory = [layer for layer in above.inputs if layer in above.known]
 
         @backend.sums_in_order()
         def advance(start, left, latest, arrays, recorded):
-            memory = caches.Memory(1, dict(zip(seen, latest)))
+            memory = caches.Memory(1, dict(zip(with_memory, latest)))
             inputs = collections.defaultdict(list)
             here = remaining and remaining.pixels(start)
             for offset in range(period):
@@ -156,8 +156,11 @@ class Scan:
             recorded = recorder.write(recorded, start, inputs)
             return start + period, left, list(memory.latest.values()), arrays, recorded
 
-        zeros = {channels: self._zeros(channels) for channels in {folded[x].channels for x in seen}}
-        latest = [[zeros[folded[layer].channels]] * layer.memory(1) for layer in seen]
+        zeros = {
+            channels: self._zeros(channels)
+            for channels in {folded[x].channels for x in with_memory}
+        }
+        latest = [[zeros[folded[layer].channels]] * layer.memory(1) for layer in with_memory]
         arrays = [tf.TensorArray(dtype, self._width) for dtype in self._output_dtypes(tf.int32)]
         *_, arrays, recorded = tf.while_loop(
             lambda start, *_: start < self._width,

@@ -67,7 +67,7 @@ def signatures(model, max_batch=256, jit_compile=False):
     }
     module = tf.Module()
     module.weights = [*kernels.values(), *(layer.b.value for layer in kernels)]
-    with layers.folded_kernels(kernels):
+    with layers.given_kernels(kernels):
         functions = {
             name: _signature(inputs, compute, max_batch)
             for name, (inputs, compute) in _served(model, max_batch, jit_compile).items()

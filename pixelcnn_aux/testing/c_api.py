@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import unittest
 from typing import NamedTuple
 
 import numpy as np
@@ -45,14 +44,19 @@ class Served(NamedTuple):
 
 
 def build(folder):
-    """Compiles the program into a folder and returns its path; unittest.SkipTest where that is impossible."""
+    """Compiles the program into a folder and returns its path. Raises RuntimeError where it cannot be."""
     compiler = shutil.which("gcc")
     if compiler is None:
-        raise unittest.SkipTest("no gcc to compile run_signature.c with")
+        raise RuntimeError(
+            "Expected gcc, to compile run_signature.c. Received: no such program. Install it."
+        )
     headers, libraries = tf.sysconfig.get_include(), pathlib.Path(tf.sysconfig.get_lib())
     for library in LIBRARIES:
         if not (libraries / library).exists():
-            raise unittest.SkipTest(f"this TensorFlow comes without {library}")
+            raise RuntimeError(
+                f"Expected a TensorFlow with {library}. Received: one without, in {libraries}. Install "
+                "the package that has its shared libraries."
+            )
     program = pathlib.Path(folder) / "run_signature"
     # -isystem, as the warnings in TensorFlow's headers are none of ours.
     command = [compiler, "-std=c11", "-O1", "-Wall", "-Wextra", "-isystem", headers, SOURCE]

@@ -26,6 +26,7 @@ except ImportError:
 FLAGS = flags.FLAGS
 
 HOST = "127.0.0.1"
+_AT_ONCE = 16  # requests by gRPC
 
 
 class PredictionServer:
@@ -37,13 +38,12 @@ class PredictionServer:
       servable: `Servable`.
       port, rest_port: int, of gRPC and REST: 0 for any free one, None for none. Afterwards attributes,
         the ports that it listens on.
-      workers: int, the gRPC requests that run at once.
 
     Raises:
       ImportError: for a port of gRPC without tensorflow-serving-api.
     """
 
-    def __init__(self, servable, port=0, rest_port=0, workers=16):
+    def __init__(self, servable, port=0, rest_port=0):
         self._grpc = self._rest = None
         self.port, self.rest_port = port, rest_port
         if port is not None:
@@ -52,7 +52,7 @@ class PredictionServer:
                     "Expected tensorflow-serving-api for gRPC. Received: no such package. Do pip install "
                     "'pixelcnn_aux[serving]', or give no port of gRPC."
                 )
-            pool = concurrent.futures.ThreadPoolExecutor(workers)
+            pool = concurrent.futures.ThreadPoolExecutor(_AT_ONCE)
             unlimited = [
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_receive_message_length", -1),

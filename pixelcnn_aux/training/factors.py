@@ -93,7 +93,8 @@ def train(
     for name in names:
         average = train_factor(
             *(model, name, images, validation_images, settings[name], workdir, seed),
-            *(strategy, remat, stop, profile, first.get(name)),
+            **{"strategy": strategy, "remat": remat, "stop": stop, "profile": profile},
+            start=first.get(name),
         )
         model.factors[name].set_weights(average.get_weights())
         model.untrained = tuple(other for other in model.untrained if other != name)

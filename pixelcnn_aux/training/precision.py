@@ -36,7 +36,7 @@ def policy_of(folder, factor):
     if begun.get("policy") is None:
         return policy()
     return arguments.choice(
-        f"policy in {workdir.training(folder, factor)}", begun["policy"], dtypes.POLICIES
+        f"policy in {workdir.training_file(folder, factor)}", begun["policy"], dtypes.POLICIES
     )
 
 

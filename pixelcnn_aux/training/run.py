@@ -22,6 +22,7 @@ _SECONDS_BETWEEN_CHECKPOINTS = 600  # at most: an epoch may take hours
 # How many steps may be on their way before the loss of the first of them is waited for: enough for an
 # accelerator never to wait for Python.
 _STEPS_AHEAD = 8
+_VALIDATION_BATCH = 64
 _SHOWN = ("bits_per_dim", "images_per_s", "val_bits_per_dim")
 
 
@@ -105,7 +106,7 @@ class Run:
             training.batch_size, self.seed, self.step, training.flip, rows
         )
         metrics = hosts.chief and Metrics(
-            workdir.metrics(self.folder, name), workdir.logs(self.folder, name), self.step
+            workdir.metrics_file(self.folder, name), workdir.logs(self.folder, name), self.step
         )
         folders = [of(self.folder, name) for of in (workdir.samples, workdir.logs)]
         samples = Samples(self.model, name, self.average, validation_images, self.seed, *folders)
@@ -242,11 +243,9 @@ class Run:
             "at the images."
         )
 
-    def _validate(self, images, batch_size=64):
-        return mean_bits(
-            self.average,
-            (self.model.pair(self.name, batch) for batch in images.batches(batch_size)),
-        )
+    def _validate(self, images):
+        batches = images.batches(_VALIDATION_BATCH)
+        return mean_bits(self.average, (self.model.pair(self.name, batch) for batch in batches))
 
 
 def mean_bits(factor, pairs):

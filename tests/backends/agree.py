@@ -111,7 +111,7 @@ def go_on(folder, images):
     mine = folder / f"run-{backend.NAME}"
     shutil.copytree(folder / "run", mine)
     average = train(mine, images)
-    rows = metrics.read(workdir.metrics(mine, NAME))
+    rows = metrics.read(workdir.metrics_file(mine, NAME))
     return {
         "losses": np.array([row["bits_per_dim"] for row in rows]),
         "norms": np.array([row["gradient_norm"] for row in rows]),

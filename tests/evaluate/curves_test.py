@@ -37,7 +37,7 @@ class CurvesTest(tf.test.TestCase):
             ]
             if rows:
                 (folder / factor).mkdir()
-                with open(workdir.metrics(folder, factor), "w", newline="") as opened:
+                with open(workdir.metrics_file(folder, factor), "w", newline="") as opened:
                     writer = csv.DictWriter(opened, fields, extrasaction="ignore")
                     writer.writeheader()
                     writer.writerows(rows)
@@ -150,7 +150,7 @@ class CurvesTest(tf.test.TestCase):
 
     def test_a_damaged_table_is_named_and_left_out(self):
         folder = self.make_run("one", grayscale=GRAYS, image=IMAGE)
-        file = workdir.metrics(folder, "grayscale")
+        file = workdir.metrics_file(folder, "grayscale")
         file.write_text(file.read_text().replace("160000", "many"))
         with self.assertLogs("absl", "WARNING") as logged:
             self.assertEqual(list(curves.read(folder)), ["image"])

@@ -166,7 +166,7 @@ def left(folder):
         "best": files[f"{NAME}/best.weights.h5"],
         "metrics": [
             {key: value for key, value in row.items() if key not in times}
-            for row in metrics.read(workdir.metrics(folder, NAME))
+            for row in metrics.read(workdir.metrics_file(folder, NAME))
         ],
     }
     for _, file in checkpoints.found(workdir.checkpoints(folder, NAME)):

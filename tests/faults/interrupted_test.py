@@ -29,7 +29,7 @@ class InterruptedTest(tf.test.TestCase):
         self.assertEqual(interrupted.differing(folder, self.alone), [])
 
     def test_the_best_weights_are_those_of_the_best_epoch(self):
-        rows = metrics.read(workdir.metrics(self.alone, interrupted.NAME))
+        rows = metrics.read(workdir.metrics_file(self.alone, interrupted.NAME))
         best = min(rows, key=lambda row: row["val_bits_per_dim"])
         self.assertNotIn(best, (rows[0], rows[-1]))
         notes = weight_files.notes(workdir.best_weights_file(self.alone, interrupted.NAME))

@@ -26,7 +26,9 @@ class PlacesTest(tf.test.TestCase):
 
     def metrics(self):
         return metrics.Metrics(
-            workdir.metrics(self.folder, "grayscale"), workdir.logs(self.folder, "grayscale"), 0
+            workdir.metrics_file(self.folder, "grayscale"),
+            workdir.logs(self.folder, "grayscale"),
+            0,
         )
 
     def save_if_best(self):

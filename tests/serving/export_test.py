@@ -307,7 +307,7 @@ class LoaderTest(ExportTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        program = c_api.build(cls.folder)
+        program = helpers.build_loader(cls.folder)
         asked = list(requests().items())
         for name, inputs, _ in BAD:
             # After each bad request, a good one.

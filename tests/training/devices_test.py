@@ -130,7 +130,7 @@ class DevicesTest(tf.test.TestCase):
             return {key: arrays[key] for key in arrays if not key.startswith("seconds")}
 
     def rows(self, folder):
-        return metrics.read(workdir.metrics(folder, "image"))
+        return metrics.read(workdir.metrics_file(folder, "image"))
 
     def test_two_devices(self):
         self.check("devices", ["devices"])

@@ -46,7 +46,7 @@ def state(folder, name="grayscale"):
 
 
 def rows(folder, name="grayscale"):
-    return metrics.read(workdir.metrics(folder, name))
+    return metrics.read(workdir.metrics_file(folder, name))
 
 
 def scalars(folder, name):
