@@ -4,8 +4,11 @@ import contextlib
 import functools
 import gc
 import io
+import os
 import pathlib
 import resource
+import subprocess
+import sys
 import tempfile
 import types
 import unittest
@@ -19,6 +22,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers, program_flags, workdir
 from pixelcnn_aux.testing import c_api
 
+ROOT = pathlib.Path(__file__).parents[1]
 SIZE = (4, 6)  # not square, so that a swap of height and width shows
 # So far below 0 that, whatever the coefficients add, P(0) rounds to one and the channel drops out.
 ABSENT = -1e6
@@ -128,6 +132,24 @@ def own_flags(*modules):
             patch = mock.patch.multiple(module, FLAGS=values, flags=types.SimpleNamespace(**own))
             context.enter_context(patch)
         yield values
+
+
+def start(folder, module, *arguments, environment=os.environ):
+    """Runs a program as `python -m`, in a process of its own: `subprocess.CompletedProcess`, of text.
+
+    Args:
+      folder: path, in which it runs.
+      module: str.
+      arguments: of its command line.
+      environment: dict; this project is importable whatever it says.
+    """
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=folder,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
 
 
 def build_loader(folder):

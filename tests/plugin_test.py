@@ -2,9 +2,6 @@
 
 import contextlib
 import json
-import os
-import pathlib
-import subprocess
 import sys
 from unittest import mock
 
@@ -21,7 +18,6 @@ from pixelcnn_aux.testing.prediction_server import PredictionServer
 from pixelcnn_aux.testing.servable import Servable
 from tests import helpers
 
-ROOT = pathlib.Path(__file__).parents[1]
 FILE = '''
 import keras
 import numpy as np
@@ -72,15 +68,8 @@ class PluginTest(tf.test.TestCase):
 
     def start(self, module, *arguments):
         """Runs a program in a process of its own, as a user starts it in the folder of the file."""
-        result = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.assertEqual(result.returncode, 0, result.stdout)
+        result = helpers.start(self.folder, module, *arguments)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
     def import_file(self):
         """Imports the file as --plugin does, for as long as the test lasts."""

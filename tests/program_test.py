@@ -1,9 +1,7 @@
 """Tests of what all programs share: plugins, and errors that are one message."""
 
 import os
-import pathlib
 import re
-import subprocess
 import sys
 from unittest import mock
 
@@ -12,8 +10,6 @@ from absl import app
 
 from pixelcnn_aux import program
 from tests import helpers
-
-ROOT = pathlib.Path(__file__).parents[1]
 
 
 class PluginTest(tf.test.TestCase):
@@ -30,13 +26,7 @@ class PluginTest(tf.test.TestCase):
         unset = ("TF_CPP_MIN_LOG_LEVEL", "GRPC_VERBOSITY")
         environment = {name: value for name, value in os.environ.items() if name not in unset}
         arguments = ("--workdir=none", "--plugin=first", "--plugin=mine.second")
-        result = subprocess.run(
-            [sys.executable, "-m", "evaluate.bpd", *arguments],
-            cwd=self.folder,
-            env={**environment, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
+        result = helpers.start(self.folder, "evaluate.bpd", *arguments, environment=environment)
         self.assertEqual(result.stdout.splitlines(), ["first", "second"])
         self.assertEqual(result.returncode, 1)
         [line] = result.stderr.splitlines()
@@ -116,8 +106,7 @@ class AcceleratorTest(tf.test.TestCase):
 
 class HelpTest(tf.test.TestCase):
     def test_the_flags_of_all_modules_are_shown(self):
-        command = [sys.executable, "-m", "train.grayscale", "--help"]
-        help_text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+        help_text = helpers.start(helpers.ROOT, "train.grayscale", "--help").stdout
         for flag in ("preset", "dataset", "workdir", "plugin"):
             self.assertIn(f"--{flag}: ", help_text)
 

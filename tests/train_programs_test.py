@@ -5,9 +5,7 @@ import io
 import json
 import multiprocessing
 import os
-import pathlib
 import signal
-import subprocess
 import sys
 from unittest import mock
 
@@ -19,7 +17,6 @@ from pixelcnn_aux.training import precision
 from tests import helpers
 from train import runner
 
-ROOT = pathlib.Path(__file__).parents[1]
 FACTORS = ["grayscale", "image"]
 MODEL = {
     "image_size": helpers.SIZE,
@@ -234,13 +231,7 @@ class FlagsTest(tf.test.TestCase):
 class ProcessesTest(tf.test.TestCase):
     def test_an_error_is_one_message_and_leaves_nothing(self):
         folder = helpers.temporary_folder(self)
-        result = subprocess.run(
-            [sys.executable, "-m", "train.grayscale", "--dataset=folder"],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
+        result = helpers.start(folder, "train.grayscale", "--dataset=folder")
         self.assertEqual(result.returncode, 1)
         self.assertIn("ValueError: Expected a folder of images", result.stderr)
         self.assertNotIn("Traceback", result.stderr)

@@ -3,10 +3,7 @@
 import functools
 import io
 import os
-import pathlib
 import struct
-import subprocess
-import sys
 import types
 import zlib
 from unittest import mock
@@ -20,7 +17,6 @@ from pixelcnn_aux.codec import __main__ as codec
 from pixelcnn_aux.codec import container, pictures, tiles
 from tests import helpers
 
-ROOT = pathlib.Path(__file__).parents[2]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -67,16 +63,14 @@ class ProgramTest(tf.test.TestCase):
         """A program of another process, with XLA and without oneDNN, gives back what this one wrote."""
         file = self.folder / "elsewhere.pxa"
         self.run_codec("compress", self.folder / "b.png", f"--out={file}", "--portable")
-        command = [sys.executable, "-m", "pixelcnn_aux.codec", "verify", file]
         for name, setting in (
             ("TF_XLA_FLAGS", "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"),
             ("TF_ENABLE_ONEDNN_OPTS", "0"),
         ):
-            result = subprocess.run(
-                [*command, f"--workdir={self.folder / 'run'}"],
-                env={**os.environ, "PYTHONPATH": str(ROOT), name: setting},
-                capture_output=True,
-                text=True,
+            result = helpers.start(
+                *(self.folder, "pixelcnn_aux.codec", "verify", file),
+                *[f"--workdir={self.folder / 'run'}"],
+                environment={**os.environ, name: setting},
             )
             self.assertIn("1 tiles: as they were", result.stdout, result.stderr)
 

@@ -3,11 +3,7 @@
 import contextlib
 import io
 import json
-import os
-import pathlib
 import shutil
-import subprocess
-import sys
 import types
 import zlib
 from unittest import mock
@@ -22,8 +18,6 @@ import pixelcnn_aux as pa
 from evaluate import bpd, common, image_files, samples
 from pixelcnn_aux import data, evaluation, workdir, zoo
 from tests import helpers
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -93,13 +87,7 @@ class ProgramsTest(tf.test.TestCase):
 
     def start(self, *arguments):
         """What a program prints in a process of its own, where it is to print nothing but its own lines."""
-        result = subprocess.run(
-            [sys.executable, "-m", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
+        result = helpers.start(self.folder, *arguments)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         return result.stdout
 

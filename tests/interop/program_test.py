@@ -1,10 +1,7 @@
 """Tests of the program that makes a workdir of the authors' weights."""
 
 import os
-import pathlib
 import pickle
-import subprocess
-import sys
 import types
 from unittest import mock
 
@@ -24,8 +21,6 @@ from tests.interop.helpers import (
     reference,
 )
 
-ROOT = pathlib.Path(__file__).parents[2]
-
 
 class ProgramTest(tf.test.TestCase):
     def test_makes_a_workdir_of_either_file(self):
@@ -39,12 +34,7 @@ class ProgramTest(tf.test.TestCase):
         model.write_bytes(python_2_pickle(variables))
         hostile.write_bytes(pickle.dumps([Command("true")], 2))
         arguments = [model, "--workdir", folder / "pickle", "--base_size=4x8"]
-        result = subprocess.run(
-            [sys.executable, "-m", "pixelcnn_aux.interop", *map(str, arguments)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
+        result = helpers.start(folder, "pixelcnn_aux.interop", *arguments)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         output = helpers.run_program(program, npz, "--workdir", folder / "npz")
         self.assertIn("with the factors 8x8, 16x16", output)
