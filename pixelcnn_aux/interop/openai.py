@@ -38,10 +38,9 @@ def openai_pixelcnn_pp(variables, image_size=(32, 32), exact=False, centered=Fal
             "Give all variables of such a network."
         )
     filters = variables.channels(r"model/conv2d_0/V")
-    num_params = max(
-        variables.channels(re.escape(match[0]))
-        for match in variables.matching(r"model/dense_\d+/V")
-    )
+    # The last of them gives the parameters; the others are the skips inside the network.
+    last = max(variables.matching(r"model/dense_(\d+)/V"), key=lambda match: int(match[1]))
+    num_params = variables.channels(re.escape(last[0]))
     with variables.bounding():
         model = pixelcnn_pp(
             image_size,

@@ -9,9 +9,10 @@ import zipfile
 
 import numpy as np
 
-MAX_BYTES = (
-    2**31
-)  # of a pickle, or of what an archive claims to hold: more than any network of the paper's
+# Of a pickle, or of what an archive claims to hold: more than any network of the paper's.
+MAX_BYTES = 2**31
+# What hashes things, which takes for ever where pairs of pairs of pairs are keys. No list of arrays has any.
+_HASHING = ("DICT", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_SET", "ADDITEMS", "FROZENSET")
 
 
 def read_variables(file):
@@ -82,7 +83,8 @@ def _pickled(opened):
     contents = opened.read(MAX_BYTES + 1)
     if len(contents) > MAX_BYTES:
         raise ValueError(f"expected at most {MAX_BYTES:,} bytes, received more")
-    _check_memo(contents)
+    _check_opcodes(contents)
+    total = 0
     # Python 2 pickled bytes, those of the arrays too, as its strings.
     for name, array in _Unpickler(io.BytesIO(contents), encoding="latin1").load():
         # Nothing else is shown: what refers to itself a hundred times has no end of a representation.
@@ -90,15 +92,21 @@ def _pickled(opened):
             raise ValueError(f"expected a name, received {type(name).__name__}")
         if not isinstance(array, _PickledArray):
             raise ValueError(f"expected an array in {name!r}, received {type(array).__name__}")
-        yield name, array.floats(name)
+        floats = array.floats(name)
+        total += floats.nbytes
+        if total > len(contents):  # one array under many names
+            raise ValueError("expected each array once, received more numbers than it has bytes")
+        yield name, floats
 
 
-def _check_memo(contents):
-    """Raises ValueError for a pickle that remembers things by numbers which none of its size has.
+def _check_opcodes(contents):
+    """Raises ValueError for a pickle that hashes things, or numbers what it remembers beyond its size.
 
     The unpickler takes memory for all numbers up to the largest.
     """
     for count, (opcode, argument, _) in enumerate(pickletools.genops(contents)):
+        if opcode.name in _HASHING:
+            raise ValueError("expected a list of pairs, received dicts or sets in it")
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= argument <= count:
             raise ValueError(
                 f"expected a memo of at most {count} entries, received number {argument}"
@@ -133,7 +141,8 @@ class _PickledArray:
         """The array, which is the variable `name`. Raises ValueError for other data."""
         order, code = self.dtype.order, self.dtype.code
         dtype = order + code if isinstance(order, str) and isinstance(code, str) else ""
-        if not re.fullmatch("[<>=|]f[248]", dtype) or not isinstance(self.data, (bytes, str)):
+        kinds = (bytes, bytearray, str)
+        if not re.fullmatch("[<>=|]f[248]", dtype) or not isinstance(self.data, kinds):
             raise ValueError(f"expected floats in {name!r}, received an array of {dtype!r:.40}")
         data = self.data.encode("latin1") if isinstance(self.data, str) else self.data
         return np.frombuffer(data, dtype).reshape(self.shape, order="F" if self.fortran else "C")
@@ -148,13 +157,12 @@ def _pickled_scalar(dtype, data):
 def _pickled_buffer(data, dtype, shape, order):
     """What protocol 5 writes: the array's bytes by themselves."""
     array = _PickledArray()
-    data = bytes(data) if isinstance(data, bytearray) else data
     array.__setstate__((1, shape, dtype, order == "F", data))
     return array
 
 
 def _pickled_bytes(text, _):
-    return text.encode("latin1")
+    return text  # as Python 2's: what is used of it is encoded, once
 
 
 class _Unpickler(pickle.Unpickler):

@@ -27,13 +27,15 @@ class OpenAiPixelCnnTest(tf.test.TestCase):
         self.assertAllClose(nats, arrays["out/nll_nats_per_image"], rtol=0, atol=2e-2)
 
     def test_reads_filters_blocks_and_components_off_the_variables(self):
-        source = pa.pixelcnn_pp((8, 8), filters=6, blocks=2, num_components=3, dropout=0.0)
-        factor = source.factors["image"]
-        factor.set_weights([np.random.RandomState(0).normal(size=w.shape) for w in factor.weights])
-        model = pa.interop.openai_pixelcnn_pp(variables_of(factor.network), image_size=(8, 8))
-        images = np.random.RandomState(1).randint(0, 256, (2, 8, 8, 3)).astype(np.uint8)
-        self.assertEqual(model.description(), source.description())
-        self.assertAllEqual(model.log_prob(images), source.log_prob(images))
+        # More and fewer filters than parameters, as 160 and 100 in Salimans et al. (2017).
+        for filters, blocks, components in ((6, 2, 3), (24, 1, 1)):
+            source = pa.pixelcnn_pp((8, 8), filters, blocks, num_components=components, dropout=0.0)
+            factor, random = source.factors["image"], np.random.RandomState(0)
+            factor.set_weights([random.normal(size=weight.shape) for weight in factor.weights])
+            model = pa.interop.openai_pixelcnn_pp(variables_of(factor.network), image_size=(8, 8))
+            images = random.randint(0, 256, (2, 8, 8, 3)).astype(np.uint8)
+            self.assertEqual(model.description(), source.description())
+            self.assertAllEqual(model.log_prob(images), source.log_prob(images))
 
     def test_names_the_variable_that_is_wrong(self):
         _, variables = archive("openai_pixelcnn_pp")
