@@ -5,7 +5,8 @@
     verify F                        whether this machine gives all of them back
     inspect F [--map PICTURE]       what is in it; where the bits went
 
-F may be -, for standard input or output.
+F may be -, for standard input or output. To read F, --workdir has to be the run that wrote it, unless that
+is a trained model of the package, which F names.
 """
 
 import contextlib
@@ -19,11 +20,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import disk, figures, program, program_flags, progress, zoo
+from pixelcnn_aux import disk, figures, program, program_flags, progress, workdir, zoo
 from pixelcnn_aux.codec import Codec, container, pictures, tiles
+from pixelcnn_aux.pictures import shown
 
 FLAGS = flags.FLAGS
 
+# The commands that take a flag.
+_OWN_FLAGS = {"out": ("compress", "decompress"), "map": ("inspect",), "portable": ("compress",)}
 MAPPED = 16  # pictures, at most, side by side
 
 
@@ -31,6 +35,12 @@ def main(command, *files):
     if command not in COMMANDS:
         raise app.UsageError(
             f"Expected {', '.join(COMMANDS)}. Received: {command}. Give one of these first."
+        )
+    if others := [
+        f"--{x}" for x in _OWN_FLAGS if FLAGS[x].present and command not in _OWN_FLAGS[x]
+    ]:
+        raise app.UsageError(
+            f"Expected {command} without {' and '.join(others)}, which it does not take. Leave that out."
         )
     output = sys.stdout
     # What is printed goes beside the bytes.
@@ -51,7 +61,7 @@ def compress(files, output):
     folder = program_flags.workdir()
     print(f"By {folder}", flush=True)
     codec = Codec(
-        pa.load(folder, dtype="float64" if FLAGS.portable else "float32"), folder.absolute().name
+        pa.load(folder, dtype="float64" if FLAGS.portable else "float32"), workdir.called(folder)
     )
     size = codec.image_size
     images = np.concatenate([tiles.cut(picture, size) for picture in loaded])
@@ -84,16 +94,17 @@ def decompress(files, output):
     data = _read(files)
     contents = container.read(data)
     out = pathlib.Path(FLAGS.out)
-    with disk.explained(f"a folder to write pictures to: {out}"):
-        out.mkdir(parents=True, exist_ok=True)
     for name, *_ in _sizes(contents):
         _check_new(out / name)
-    for name, picture in _decoded(contents, data).items():
-        if picture.shape[-1] != 3:
-            raise ValueError(
-                f"Expected pictures of 3 channels, as PNG files here have. Received: {picture.shape[-1]}. "
-                "Decompress the file in Python, by pixelcnn_aux.codec.Codec."
-            )
+    codec = _codec(contents)
+    if (channels := codec.likelihood.num_channels) != 3:
+        raise ValueError(
+            f"Expected pictures of 3 channels, as PNG files here have. Received: {channels}. "
+            "Decompress the file in Python, by pixelcnn_aux.codec.Codec."
+        )
+    with disk.explained(f"a folder to write pictures to: {out}"):
+        out.mkdir(parents=True, exist_ok=True)
+    for name, picture in _decoded(codec, contents, data).items():
         _check_new(out / name)  # it was no file when coding began
         with disk.replacing(out / name, disk.AGAIN) as opened:
             Image.fromarray(picture).save(opened, "PNG")
@@ -104,7 +115,7 @@ def verify(files, output):
     del output
     data = _read(files)
     contents = container.read(data)
-    found = _decoded(contents, data)
+    found = _decoded(_codec(contents), contents, data)
     print(f"{len(found):,} pictures, {contents.count:,} tiles: as they were written")
 
 
@@ -142,15 +153,17 @@ def inspect(files, output):
 
 def draw_map(contents, data):
     """Draws the pictures of a file, and under each how many bits its pixels took."""
-    images, bits = _codec(contents).decompress_with_bits(data, _bar(contents))
+    codec = _codec(contents)
+    images, bits = codec.decompress_with_bits(data, _bar(contents))
+    images = shown(images, codec.likelihood.num_values)
     both = zip(_pictures(contents, images), _pictures(contents, bits[..., np.newaxis]))
     both = list(itertools.islice(both, MAPPED))
     figure = Figure(figsize=(4 * len(both), 7), layout="constrained")
     panels = figure.subplots(2, len(both), squeeze=False)
     for column, (picture, places) in zip(panels.T, both):
         column[0].imshow(picture)
-        shown = column[1].imshow(places[..., 0], cmap="magma", vmin=0)
-        figure.colorbar(shown, ax=column[1], label="bits per pixel", location="bottom")
+        drawn = column[1].imshow(places[..., 0], cmap="magma", vmin=0)
+        figure.colorbar(drawn, ax=column[1], label="bits per pixel", location="bottom")
         for axis in column:
             axis.axis("off")
     figures.write(FLAGS.map, figure, dpi=120)
@@ -198,9 +211,9 @@ def _bar(contents):
     return progress.bar(contents.count, "tile").update
 
 
-def _decoded(contents, data):
+def _decoded(codec, contents, data):
     """The pictures of a file: dict, name -> uint8 [H, W, C]."""
-    images = _codec(contents).decompress(data, _bar(contents))
+    images = codec.decompress(data, _bar(contents))
     names = [name for name, *_ in _sizes(contents)]
     return dict(zip(names, _pictures(contents, images), strict=True))
 

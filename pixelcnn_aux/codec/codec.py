@@ -55,8 +55,9 @@ class Codec:
         """
         from pixelcnn_aux.codec.entropy import Encoder
 
-        full = self._full.likelihood
-        images = np.asarray(check_images(images, full.num_channels, full.num_values))
+        images = np.asarray(
+            check_images(images, self.likelihood.num_channels, self.likelihood.num_values)
+        )
         if images.shape[1:3] != self.image_size:
             raise ValueError(
                 f"Expected images of the model's size, {self.image_size}. Received: "
@@ -92,6 +93,11 @@ class Codec:
     def image_size(self):
         """(H, W) of the images."""
         return self._model.image_size
+
+    @property
+    def likelihood(self):
+        """`Likelihood` of the images, which says how many channels and values their pixels have."""
+        return self._full.likelihood
 
     def decompress(self, data, progress=lambda count: None):
         """The images that were compressed.

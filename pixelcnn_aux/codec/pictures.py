@@ -42,12 +42,17 @@ def _read(file):
     with Image.open(file, formats=("PNG", "JPEG")) as picture:
         if picture.width * picture.height > MAX_PIXELS:
             raise ValueError(f"{picture.width} x {picture.height} pixels, {MAX_PIXELS:,} at most")
-        if picture.mode not in _MODES or "transparency" in picture.info:
-            raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
         if is_png and start[12:16] != b"IHDR":
             raise ValueError("another chunk than the header comes first")
         if is_png and depth > b"\x08":
             raise ValueError(f"{depth[0]} bits a channel")  # of RGB, Pillow leaves out the lower 8
+        clear = "transparency" in picture.info
+        if picture.mode in ("LA", "RGBA"):
+            clear = picture.getextrema()[-1] != (255, 255)
+        elif picture.mode not in _MODES:
+            raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
+        if clear:
+            raise ValueError("pixels that are not opaque, which would lose something")
         if getattr(picture, "n_frames", 1) > 1:  # PNG files that move, JPEG files of stereo cameras
             raise ValueError(f"{picture.n_frames} pictures")
         return exif.upright(np.asarray(picture.convert("RGB")), _orientation(picture))

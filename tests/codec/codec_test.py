@@ -128,14 +128,30 @@ class KindsTest(tf.test.TestCase):
         self.assertAllEqual(codec.decompress(data), images)
         return data
 
-    def test_a_pyramid_of_values_that_the_network_finds_unlikely(self):
+    def pyramid(self):
         small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
-        made = pa.pyramid((8, 8), (4, 4), **small, exact=True, centered=True)
+        return pa.pyramid((8, 8), (4, 4), **small, exact=True, centered=True)
+
+    def test_a_pyramid_of_values_that_the_network_finds_unlikely(self):
+        made = self.pyramid()
         for factor in made.factors.values():
             helpers.randomize(factor)
         noise = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
         ends = np.stack([np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)])
         self.check(made, np.concatenate([noise, ends]))
+
+    def test_where_the_bits_of_a_pyramid_went(self):
+        """Those of an auxiliary pixel to all that it stands for, so that each is there once."""
+        made, images = self.pyramid(), helpers.pictures(2, size=(8, 8))
+        _, bits = Codec(made).decompress_with_bits(Codec(made).compress(images))
+        expected = np.zeros([2, 8, 8])
+        for name, pair in made.pairs(images).items():
+            nats = made.factors[name].pixel_log_prob(*pair).numpy()
+            times = 8 // nats.shape[1]
+            expected -= nats.repeat(times, axis=1).repeat(times, axis=2) / (
+                times**2 * math.log(2.0)
+            )
+        self.assertAllClose(bits, expected, rtol=1e-2, atol=0.05)
 
     def test_a_chain_that_is_not_exact_and_float64(self):
         made = pa.AuxiliaryModel.from_config(model(dtype="float64").get_config())

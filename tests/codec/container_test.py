@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux.codec import container
+from pixelcnn_aux.codec import coding, container
 
 CONTENTS = container.Contents(
     model="abc",
@@ -36,12 +36,21 @@ def forged(**changes):
 
 def with_header(header, rest):
     """A file with any header, and the checksum of a whole one."""
-    packed = zlib.compress(json.dumps(header).encode())
+    return with_text(json.dumps(header).encode(), rest)
+
+
+def with_text(text, rest):
+    """A file with a header of any text, bytes, and the checksum of a whole one."""
+    packed = zlib.compress(text)
     whole = container.MAGIC + struct.pack("<I", len(packed)) + packed + rest
     return whole + hashlib.sha256(whole).digest()
 
 
 class ContainerTest(tf.test.TestCase):
+    def test_what_belongs_to_a_version_of_the_format(self):
+        """Files that were written before do not decode after a change of these: it needs another version."""
+        self.assertEqual((container.MAGIC[-1], coding.GRID, coding.SHARES), (1, 2**-12, 2**22))
+
     def test_what_is_written_is_read(self):
         found = container.read(container.write(CONTENTS))
         for words, expected in zip(found.streams, CONTENTS.streams, strict=True):
@@ -132,6 +141,21 @@ class ContainerTest(tf.test.TestCase):
         header, rest = {"a": [[]] * 2**17}, bytes(2**16)
         with self.assertRaisesRegex(ValueError, "impossible header .more values than its images"):
             container.read(with_header(header, rest))
+
+    def test_values_between_what_are_no_quotes_in_another_encoding(self):
+        header, rest = (
+            ["\u0122", *[{}] * 2**17, "\u0122"],
+            bytes(2**16),
+        )  # a quote is a byte of these letters
+        text = json.dumps(header, ensure_ascii=False).encode("utf-16")
+        with self.assertRaisesRegex(ValueError, "impossible header .*codec can't decode"):
+            container.read(with_text(text, rest))
+
+    def test_strings_without_an_end(self):
+        """What is counted in them takes a time that grows with their length, and not with its square."""
+        for text in (b'"' + rb"\"" * 2**17, b'"' * (2**17 + 1), b"\\" * 2**17):
+            with self.assertRaisesRegex(ValueError, "impossible header"):
+                container.read(with_text(text, b""))
 
     def test_commas_in_names_are_no_values(self):
         name = 'a"' + 240 * ","

@@ -10,6 +10,7 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
+from absl import app
 from PIL import Image, PngImagePlugin
 
 import pixelcnn_aux as pa
@@ -120,6 +121,34 @@ class ProgramTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, f"new file. Received: {picture}"):
                 self.run_codec("decompress", self.file, f"--out={self.folder}")
 
+    def test_flags_of_other_commands_are_refused(self):
+        for command, flag in (
+            ("verify", "--out=a"),
+            ("inspect", "--out=a"),
+            ("decompress", "--map=a.png"),
+            ("verify", "--portable"),
+        ):
+            name = flag.partition("=")[0]
+            with self.assertRaisesRegex(app.UsageError, f"Expected {command} without {name}, "):
+                self.run_codec(command, self.file, flag)
+
+    def test_images_of_two_channels(self):
+        """They have a map, and no PNG files, which is said before anything is decoded."""
+        network = pa.networks.PixelCNN(pa.networks.topology.flat(1), 4, num_params=24)
+        factor = pa.Factor(pa.likelihoods.Categorical(4, 2), network, name="image")
+        model, run = pa.AuxiliaryModel([factor], [], helpers.SIZE), self.folder / "two"
+        helpers.make_run(run, model, model.factors)
+        images = np.random.default_rng(0).integers(0, 4, (2, *helpers.SIZE, 2), np.uint8)
+        file, out = self.folder / "two.pxa", self.folder / "two-channels"
+        file.write_bytes(pa.codec.Codec(pa.load(run)).compress(images))
+        arguments = [file, f"--workdir={run}"]
+        with self.assertRaisesRegex(ValueError, "pictures of 3 channels.*Received: 2. "):
+            helpers.run_program(codec, "decompress", *arguments, f"--out={out}")
+        self.assertFalse(out.exists())
+        drawn = self.folder / "two.png"
+        helpers.run_program(codec, "inspect", *arguments, f"--map={drawn}")
+        self.assertTrue(drawn.exists())
+
     def test_nothing_is_overwritten(self):
         before = self.file.read_bytes()
         with self.assertRaisesRegex(ValueError, "new file"):
@@ -208,13 +237,13 @@ class PicturesTest(tf.test.TestCase):
         late = PNG + chunk(b"tEXt", b"a\0b") + deep_colors(pixels[..., :3])[len(PNG) :]
         (self.folder / "late.png").write_bytes(late)
         for name, why in (
-            ("alpha.png", "lose something"),
-            ("deep.png", "lose something"),
+            ("alpha.png", "not opaque, which would lose something"),
+            ("deep.png", "16 bits a channel"),
             ("colors.png", "16 bits a channel"),
             ("moves.png", "2 pictures"),
             ("two.jpg", "2 pictures"),
             ("ink.jpg", "kind CMYK, which would lose something"),
-            ("clear.png", "kind P, which would lose something"),
+            ("clear.png", "not opaque, which would lose something"),
             ("late.png", "another chunk than the header"),
             ("gray.gif", ""),
             ("cut.png", ""),
@@ -223,6 +252,9 @@ class PicturesTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, f"opaque pixels.*{name}.*{why}"):
                 pictures.read(self.folder / name)
         self.assertAllEqual(pictures.read(whole), pixels[..., :3])
+        pixels[..., 3] = 255  # as screenshots have it
+        Image.fromarray(pixels, "RGBA").save(self.folder / "opaque.png")
+        self.assertAllEqual(pictures.read(self.folder / "opaque.png"), pixels[..., :3])
 
     def test_files_that_cannot_be_read(self):
         for name, error in (("missing.png", FileNotFoundError), ("", IsADirectoryError)):
