@@ -27,6 +27,7 @@ _REMEDIES = {
     errno.ENOENT: "Put back what was removed",
     errno.EEXIST: _ANOTHER_KIND,
     errno.EISDIR: _ANOTHER_KIND,
+    errno.ENAMETOOLONG: "Give a shorter name",
     errno.ENOTDIR: _ANOTHER_KIND,
 }
 
@@ -96,12 +97,14 @@ def check_place(flag, path, suffixes=()):
       suffixes: tuple of str, in one of which the name has to end; in any if there are none.
 
     Raises:
-      OSError: as `writable`, of its folder.
+      OSError: as `writable`, of its folder, and for a name that the system refuses.
       ValueError: if it does not, or there is no such folder.
     """
     file = pathlib.Path(path or "")
     ends = f" that ends in {', '.join(suffixes)}" if suffixes else ""
-    if (ends and file.suffix.lower() not in suffixes) or file.is_dir() or not file.parent.is_dir():
+    with explained(f"{flag} as a place to write: {path}"):
+        refused = file.is_dir() or not file.parent.is_dir()
+    if refused or (ends and file.suffix.lower() not in suffixes):
         raise ValueError(
             f"Expected {flag} as a name{ends}, in a folder that exists. Received: {path}. "
             "Give such a name, or make the folder."

@@ -172,6 +172,10 @@ class CheckPlaceTest(tf.test.TestCase):
             ):
                 disk.check_place("--out", path, suffixes)
 
+    def test_a_name_that_is_too_long(self):
+        with self.assertRaisesRegex(OSError, "^Expected --out as.*too long. Give a shorter name"):
+            disk.check_place("--out", "x" * 300)
+
     def test_a_folder_that_takes_no_files(self):
         with self.assertRaisesRegex(OSError, "Expected a folder /proc that takes files"):
             disk.check_place("--out", "/proc/a.png", (".png",))

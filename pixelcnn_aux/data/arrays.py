@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import SPLITS, register
 
@@ -57,9 +58,10 @@ def _read(archive, image_file, split):
     """The pixels of a split, uint8 [N, H, W, 3]."""
     names = archive.namelist()
     if f"{split}.npy" not in names:
+        others = ", ".join(arguments.shown(name.removesuffix(".npy")) for name in names[:9])
         raise ValueError(
             f"Expected arrays {', '.join(SPLITS)} in {image_file}. Received: no {split} among "
-            f"{', '.join(name.removesuffix('.npy') for name in names[:9]) or 'nothing'}. {_MAKE}"
+            f"{others or 'nothing'}. {_MAKE}"
         )
     member = archive.getinfo(f"{split}.npy")
     stored = member.compress_type == zipfile.ZIP_STORED

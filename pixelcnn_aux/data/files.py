@@ -125,6 +125,8 @@ def check(path, fit):
     contents = path.read_bytes()
     try:
         if contents.startswith(PNG):
+            if contents[12:16] != b"IHDR":  # what is read would be another chunk's
+                return None
             height, width = contents[20:24], contents[16:20]
             num_pixels = int.from_bytes(height, "big") * int.from_bytes(width, "big")
         elif contents.startswith(JPEG):

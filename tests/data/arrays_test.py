@@ -81,10 +81,13 @@ class ArraysTest(FilesTest):
     def test_missing_splits_are_named(self):
         np.savez(self.file, test=SPLITS["test"], labels=np.zeros(3))
         with self.assertRaisesRegex(
-            ValueError, r"train, validation, test in .*Received: no train among test, labels\."
+            ValueError, r"train, validation, test in .*Received: no train among 'test', 'labels'\."
         ):
             self.load()
         self.assertEqual(self.load("test").num_images, 3)
+        np.savez(self.file, **{"\x1b]0;title\x07": np.zeros(3)})  # which a terminal would obey
+        with self.assertRaisesRegex(ValueError, r"no train among '\\x1b\]0;title\\x07'\."):
+            self.load()
 
     def test_nothing_is_unpickled(self):
         class Evil:

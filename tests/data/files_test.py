@@ -52,6 +52,7 @@ class LoadTest(FilesTest):
         flipped[len(png) // 2] ^= 255
         bomb = bytearray(png)
         bomb[16:24] = struct.pack(">II", 2**14, 2**13)
+        late_bomb = png[:8] + struct.pack(">I4sIII", 8, b"abCd", 1, 1, 0) + bytes(bomb[8:])
         jpeg_bomb = bytearray(jpeg)
         frame = jpeg.index(b"\xff\xc0")
         jpeg_bomb[frame + 5 : frame + 9] = struct.pack(">HH", 65000, 65000)
@@ -60,6 +61,7 @@ class LoadTest(FilesTest):
             "bitflip.png": bytes(flipped),
             "bomb.jpg": bytes(jpeg_bomb),
             "bomb.png": bytes(bomb),
+            "bomb_after_a_chunk.png": late_bomb,
             "empty.jpg": b"",
             "empty.png": b"",
             "gif.png": encoded(noise(8, 8, 3), "GIF"),
@@ -85,11 +87,12 @@ class LoadTest(FilesTest):
             images = self.load()
         skipped = sorted([*broken, "pipe.png", "dangling.png", "vast.png"])
         self.assertEqual(images.skipped, tuple(skipped))
-        self.assertIn("16 of 18", logs.output[0])
+        self.assertIn("17 of 19", logs.output[0])
         for name in skipped:
             self.assertIn(name, logs.output[0])
         decoded = [call.args[0] for call in decode.call_args_list]
         self.assertNotIn(bytes(bomb), decoded)  # their size alone refuses them
+        self.assertNotIn(late_bomb, decoded)
         self.assertNotIn(bytes(jpeg_bomb), decoded)
         self.assertLen(everything(images.batches(8)), 2)
         taken(images.training_batches(4, seed=0), 3)
