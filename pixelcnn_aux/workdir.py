@@ -15,6 +15,7 @@ A factor touches only its own folder, so that several may train on one workdir a
 import contextlib
 import json
 import math
+import os
 import pathlib
 
 from absl import logging
@@ -73,8 +74,9 @@ def recorded_training(path, name):
       ValueError: if the file is damaged.
     """
     file = training_file(path, name)
-    if not file.exists():
-        return None
+    with disk.explained(f"to read {file}"):
+        if not file.exists():
+            return None
     found = _read_json(file)
     if not isinstance(found, dict):
         raise ValueError(
@@ -200,7 +202,7 @@ def _unique(pairs):
     """A dict of pairs, whose keys differ: `json` itself keeps the last of several."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError(f"a key twice among {', '.join(key for key, _ in pairs):.80}")
+        raise ValueError(f"a key twice among {arguments.shown([key for key, _ in pairs])}")
     return found
 
 
@@ -217,9 +219,16 @@ def _check_depth(value, left):
         _check_depth(part, left - 1)
 
 
+def called(path):
+    """What a run is called: the last part of its path, links not followed, and never ".."."""
+    return os.path.basename(os.path.abspath(path))
+
+
 def is_run(path):
-    """Whether a folder is a workdir that training made."""
-    return (pathlib.Path(path) / _CONFIG).is_file()
+    """Whether a folder is a workdir that training made. Raises OSError as `disk.explained`."""
+    file = pathlib.Path(path) / _CONFIG
+    with disk.explained(f"to read {file}"):
+        return file.is_file()
 
 
 def newest():

@@ -77,7 +77,7 @@ class FlagsTest(tf.test.TestCase):
             plugin(shared)
             main()
 
-        output = io.StringIO()
+        self.output = output = io.StringIO()
         shared = {
             name: preset._replace(constructor=lambda **_: helpers.shared_model())
             for name, preset in PRESETS.items()
@@ -101,6 +101,7 @@ class FlagsTest(tf.test.TestCase):
 
     def remat_and_profile(self):
         kwargs = self.train_factor.call_args.kwargs
+        self.assertIsInstance(kwargs["stop"], training.Stop)
         return kwargs["remat"], kwargs["profile"]
 
     def test_no_flags_train_the_demo(self):
@@ -170,10 +171,10 @@ class FlagsTest(tf.test.TestCase):
             self.train_factor.side_effect = lambda *_, number=number, **__: os.kill(
                 os.getpid(), number
             )
-            output = io.StringIO()
-            with contextlib.redirect_stdout(output), self.assertRaises(SystemExit) as caught:
+            with self.assertRaises(SystemExit) as caught:
                 self.run_program()
             self.assertEqual(caught.exception.code, 128 + number)
+            self.assertIn("The same command goes on", self.output.getvalue())
             self.assertEqual(self.trained()[0], ["grayscale"])
 
     def test_flags_override_the_preset_for_the_factors_that_are_trained(self):
@@ -193,6 +194,15 @@ class FlagsTest(tf.test.TestCase):
         self.assertEqual(self.remat_and_profile(), (True, False))
         self.run_program("--factor=grayscale", "--profile")
         self.assertEqual(self.remat_and_profile(), (False, True))
+
+    def test_first_weights_are_those_of_the_run_that_init_names(self):
+        start = object()
+        with mock.patch.object(training.factors, "starts", return_value={"image": start}) as starts:
+            self.run_program("--init=cifar10-pyramid")
+        model, names, init, begun = starts.call_args.args
+        self.assertEqual((names, init, begun), (FACTORS, "cifar10-pyramid", []))
+        given = [call.kwargs["start"] for call in self.train_factor.call_args_list]
+        self.assertEqual(given, [None, start])
 
     def test_mixed_precision_where_it_is_faster_and_as_a_run_was_begun(self):
         def is_mixed(*arguments):

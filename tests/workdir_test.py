@@ -122,7 +122,7 @@ class ReadTest(tf.test.TestCase):
         for text, what in (
             (deep, "more than 64 deep"),
             ("[" * 100_000, "recursion"),
-            ('{"model": 1, "model": 2}', "a key twice among model, model"),
+            ('{"model": 1, "model": 2}', "a key twice among .'model', 'model'."),
             ('{"model": NaN}', "NaN, which is no number"),
             (f'{{"model": {"1" * 5000}}}', "limit"),
         ):
@@ -287,6 +287,16 @@ class WeightsTest(tf.test.TestCase):
             with self.assertRaises(ValueError, msg=position):
                 workdir.load_weights(self.folder, "image", self.network)
         self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 1.0))
+
+    def test_what_a_run_is_called(self):
+        for path, expected in (
+            ("runs/mine", "mine"),
+            ("runs/mine/", "mine"),
+            ("runs/mine/image/..", "mine"),
+            (".", pathlib.Path.cwd().name),
+            ("..", pathlib.Path.cwd().parent.name),
+        ):
+            self.assertEqual(workdir.called(path), expected)
 
     def test_nothing_is_interpreted_of_a_file_whose_seal_differs(self):
         self.set_weights(5.0)

@@ -19,7 +19,9 @@ _NAME = re.compile(r"step-([0-9]+)\.npz")
 
 
 def save(folder, step, groups):
-    """Writes a checkpoint, and removes all but the newest `KEPT`.
+    """Writes a checkpoint, and removes all but the newest `KEPT` up to it.
+
+    Those of later steps are damaged: `restore` left them out.
 
     Args:
       folder: `pathlib.Path`, of one factor's checkpoints.
@@ -32,8 +34,10 @@ def save(folder, step, groups):
     with disk.replacing(folder / f"step-{step}.npz") as opened:
         np.savez(opened, **{key: _value(variable) for key, variable in _named(groups)})
     with disk.explained(f"to remove old checkpoints from {folder}", disk.GOES_ON):
-        for _, old in found(folder)[KEPT:]:
-            old.unlink()
+        files = dict(found(folder))
+        kept = [earlier for earlier in files if earlier <= step][:KEPT]
+        for earlier in set(files) - set(kept):
+            files[earlier].unlink()
 
 
 def found(folder):

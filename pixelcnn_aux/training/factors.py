@@ -150,7 +150,13 @@ def train_factor(
     with workdir.lock(folder, name) if hosts.chief else contextlib.nullcontext():
         if hosts.chief:
             settings = {**training._asdict(), "policy": policy, "init": start and start.source}
-            workdir.record_training(folder, name, settings, Training._field_defaults)
+            # Which images a step takes depends on how many there are.
+            counts = {
+                "images": images.num_images,
+                "validation_images": validation_images.num_images,
+            }
+            defaults = {**Training._field_defaults, **counts}  # records of before do not tell
+            workdir.record_training(folder, name, {**settings, **counts}, defaults)
         run = Run(model, name, images, training, folder, seed, strategy, hosts, policy, start)
         if hosts.chief:
             parameters, computing = run.average.count_params(), run.factor.dtype_policy.name

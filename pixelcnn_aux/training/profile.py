@@ -1,6 +1,6 @@
 """A trace of a few training steps, for TensorBoard's profile plugin and for Perfetto."""
 
-from pixelcnn_aux import backend
+from pixelcnn_aux import backend, disk
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf
@@ -54,11 +54,13 @@ class Profile:
     def turn(self):
         """Begins the trace, or ends it and says where it is."""
         if not self._tracing:
-            _start(str(self._folder))
+            with disk.explained(f"to write a trace to {self._folder}", disk.GOES_ON):
+                _start(str(self._folder))
             self._tracing = True  # Not before: a trace that was refused is not to be ended.
             return
         self._tracing = False
-        _stop()
+        with disk.explained(f"to write a trace to {self._folder}", disk.GOES_ON):
+            _stop()
         if self._taken > WARM_UP:
             print(
                 f"Traced steps {WARM_UP + 1} to {self._taken} of this process: in "

@@ -110,7 +110,7 @@ class Run:
         )
         folders = [of(self.folder, name) for of in (workdir.samples, workdir.logs)]
         samples = Samples(self.model, name, self.average, validation_images, self.seed, *folders)
-        pace = None  # seconds a step of the last epoch, with what ends an epoch
+        pace = None
         with (
             Prefetched(batches) as batches,
             Profile(folders[1], profile and hosts.chief) as profile,
@@ -143,9 +143,21 @@ class Run:
                 workdir.save_if_best(self.folder, name, self.average, self.step, bits)
                 self._save()
                 workdir.save_weights(self.folder, name, self.average)
-                pace = (time.monotonic() - self._first_step_done) / max(1, self.step - first - 1)
+                pace = self._pace(self.step - first)
                 if not stop.signal:
                     samples.draw(epoch + 1, self.step)
+
+    def _pace(self, count):
+        """Seconds a step, with its share of what ends an epoch; None of an epoch of which one step was left.
+
+        Args:
+          count: int, the steps of this epoch in this process. The first one may have compiled.
+        """
+        if count == 1:
+            return None
+        steps_alone = (self._last_step_done - self._first_step_done) / (count - 1)
+        ending = time.monotonic() - self._last_step_done
+        return steps_alone + ending / self.training.steps_per_epoch
 
     def _epoch(self, take, batches, images, bar, stop, stack, profile):
         """Takes the steps up to the end of an epoch. Returns its figures, a dict as of `metrics.FIELDS`."""
@@ -197,6 +209,7 @@ class Run:
                 if stop.signal:
                     raise Stopped
         wait_for_all_but(0)
+        self._last_step_done = time.monotonic()
         elapsed += time.perf_counter() - start
         self._seconds.assign(earlier + elapsed)
         return {

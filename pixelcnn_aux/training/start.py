@@ -3,7 +3,8 @@
 import json
 from typing import NamedTuple
 
-from pixelcnn_aux import chain, serialization, workdir
+from pixelcnn_aux import serialization, workdir
+from pixelcnn_aux.loading import load
 
 # What of a part's description leaves the meaning of weights as it is.
 _NO_MATTER = ("name", "trainable", "dtype", "dropout", "exact")
@@ -41,7 +42,7 @@ def starts(model, names, init, begun=()):
     new = [name for name in names if name not in begun]
     if not new:
         return found
-    run = chain.load(init)
+    run = load(init)
     for name in new:
         if why := _why_not(model, run, name):
             print(f"{name}: new first weights, since {init} has {why}", flush=True)

@@ -112,8 +112,20 @@ class _TensorFlowStep(_Step):
                 lambda index, *_: index < self.accumulate, add, [0, *zeros], parallel_iterations=1
             )
             loss, *gradients = (x / self.accumulate for x in sums)
+        if self.strategy.num_replicas_in_sync > 1:
+            gradients = self._spoiled_together(gradients)
         self.optimizer.apply(gradients, self.factor.trainable_variables)
         return loss
+
+    @staticmethod
+    def _spoiled_together(gradients):
+        """Gradients that are not finite on any replica where they are not finite on one.
+
+        Keras skips a step that overflowed in float16 by what the first replica has, before they are added up.
+        """
+        here = tf.add_n([tf.reduce_sum(0.0 * gradient) for gradient in gradients])  # 0 or NaN
+        replica = tf.distribute.get_replica_context()
+        return [gradients[0] + replica.all_reduce(tf.distribute.ReduceOp.SUM, here), *gradients[1:]]
 
     def _loss_and_gradients(self, full):
         inputs, images = self.inputs(full)

@@ -1,12 +1,14 @@
 """Tests of what a run says where something is in its place, is gone, or cannot be read."""
 
+import errno
 import pathlib
 import shutil
+from unittest import mock
 
 import tensorflow as tf
 
 from pixelcnn_aux import training, workdir
-from pixelcnn_aux.training import checkpoints, metrics
+from pixelcnn_aux.training import checkpoints, metrics, profile
 from tests import helpers
 
 SETTINGS = training.Training(1, 1, batch_size=4, learning_rate=1e-2, decay=0.9)
@@ -72,6 +74,24 @@ class PlacesTest(tf.test.TestCase):
             with self.assertRaisesRegex(FileNotFoundError, "Put back what was removed.* goes on"):
                 act()
         self.assertFalse(self.folder.exists())
+
+    def test_a_folder_that_may_not_be_read(self):
+        refused = PermissionError(errno.EACCES, "Permission denied")
+        for method, act, file in (
+            ("exists", workdir.recorded_training, "grayscale/training.json"),
+            ("is_file", lambda folder, _: workdir.read(folder), "config.json"),
+        ):
+            with mock.patch.object(pathlib.Path, method, side_effect=refused):
+                with self.assertRaisesRegex(
+                    PermissionError, f"Expected to read {self.folder / file}.*yourself the right"
+                ):
+                    act(self.folder, "grayscale")
+
+    def test_a_trace_that_cannot_be_written(self):
+        (self.folder / "plugins").touch()
+        with self.assertRaisesRegex(OSError, f"Expected to write a trace to {self.folder}"):
+            with profile.Profile(self.folder, wanted=True) as trace:
+                trace.turn()  # and ended as the context is left
 
     def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_damaged(self):
         for step in (1, 2):

@@ -45,6 +45,13 @@ class CheckpointsTest(tf.test.TestCase):
         self.assertEqual([step for step, _ in checkpoints.found(self.folder)], [100, 10])
         self.assertRestores(100)
 
+    def test_a_damaged_one_takes_no_place_of_those_that_are_kept(self):
+        self.save(6, 9)
+        (self.folder / "step-9.npz").write_bytes(b"")
+        self.assertRestores(6)
+        self.save(7)
+        self.assertEqual([step for step, _ in checkpoints.found(self.folder)], [7, 6])
+
     def test_one_that_was_being_written_is_none(self):
         self.save(1)
         (self.folder / "writing.step-2.npz").write_bytes(b"")

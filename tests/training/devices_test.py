@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from pixelcnn_aux import training, workdir
 from pixelcnn_aux.training import Training, checkpoints, metrics, steps
+from pixelcnn_aux.training.run import trainable
 from tests import helpers
 
 # 50 steps: what rounding makes of a difference would show.
@@ -57,6 +58,29 @@ def train_on_two_devices(folder):
 
     run = tf.function(lambda: strategy.run(lambda: step._loss_and_gradients(images[0, :1])[0]))
     np.save(folder / "losses.npy", strategy.experimental_local_results(run()))
+    np.save(folder / "overflows.npy", [overflow(strategy, replica) for replica in (None, 0, 1)])
+
+
+def overflow(strategy, replica):
+    """Of a step in float16 that overflows on one replica: how many were taken, the norm, finite weights."""
+    model = helpers.shared_model()
+    weights = model.factors["grayscale"].get_weights()
+    factor, optimizer = trainable(
+        *(model, "grayscale", weights, SETTINGS, strategy, "mixed_float16")
+    )
+    step = steps.make(model, "grayscale", factor, optimizer, strategy)
+    exact = step._loss_and_gradients
+
+    def overflowing(full):
+        loss, gradients = exact(full)
+        here = tf.distribute.get_replica_context().replica_id_in_sync_group
+        large = 1.0 if replica is None else tf.where(here == replica, np.inf, 1.0)
+        return loss, [gradient * large for gradient in gradients]
+
+    step._loss_and_gradients = overflowing
+    _, norm = step(helpers.pictures(8))
+    finite = all(np.isfinite(weight).all() for weight in factor.get_weights())
+    return optimizer.iterations.numpy(), norm.numpy(), finite
 
 
 def train_on_a_host(folder, index, addresses):
@@ -149,6 +173,13 @@ class DevicesTest(tf.test.TestCase):
             here = f"here with seed={index}, decay=[{0.5 + index / 4}, {0.5 + index / 4}]. Start"
             self.assertIn(here, (self.folder / "hosts" / f"host-{index}.txt").read_text())
         self.assertFalse((self.folder / "hosts" / "differing").exists())
+
+    def test_no_step_is_taken_that_overflows_on_any_replica(self):
+        self.processes["devices"].join(300)
+        (taken, norm, _), *others = np.load(self.folder / "devices" / "overflows.npy")
+        self.assertEqual((taken, np.isfinite(norm)), (1, True))
+        for taken, norm, finite in others:
+            self.assertEqual((taken, np.isnan(norm), finite), (0, True, True))
 
     def test_replicas_drop_other_elements(self):
         self.processes["devices"].join(300)

@@ -7,9 +7,9 @@ import itertools
 import json
 import math
 import os
-import re
 import signal
 import time
+import types
 import zlib
 from unittest import mock
 
@@ -40,9 +40,14 @@ def train(folder, name="grayscale", dropout=0.5, **changes):
 
 def state(folder, name="grayscale"):
     """dict of all arrays in the last checkpoint: weights, averages, optimizer, dropout's seeds."""
-    _, file = checkpoints.found(workdir.checkpoints(folder, name))[0]
+    _, file = found_in(folder, name)[0]
     with np.load(file) as arrays:
         return {key: arrays[key] for key in arrays if not key.startswith("seconds")}
+
+
+def found_in(folder, name="grayscale"):
+    """[(step, path)] of a run's checkpoints, the newest first."""
+    return checkpoints.found(workdir.checkpoints(folder, name))
 
 
 def rows(folder, name="grayscale"):
@@ -158,6 +163,9 @@ class StoppedRunTest(tf.test.TestCase):
             with self.assertRaises(KeyboardInterrupt):
                 train(self.folder, images=Interrupting(os.getpid, KeyboardInterrupt))
         self.assertEqual(state(self.folder)["optimizer/0"], 7)
+        saved = [np.load(file)["seconds/0"] for _, file in found_in(self.folder)]
+        self.assertGreater(saved[0], saved[1])  # of both epochs, not of the second one alone
+        self.assertGreater(saved[0], rows(self.folder)[-1]["seconds"])
         self.assertEndsAsUninterrupted(train(self.folder))
 
     def test_checkpoints_are_at_most_ten_minutes_apart(self):
@@ -200,6 +208,15 @@ class StoppedRunTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "grayscale.decay: 0.5 instead of 0.99"):
             train(self.folder, training=TINY._replace(decay=0.5))
         self.assertEqual(helpers.contents(self.folder), before)
+
+    def test_settings_that_there_were_not_yet_when_it_was_begun(self):
+        self.copy_run()
+        file = workdir.training_file(self.folder, "grayscale")
+        begun = json.loads(file.read_text())
+        for later in ("accumulate", "mixed_precision", "images", "validation_images"):
+            del begun[later]
+        file.write_text(json.dumps(begun))
+        self.assertEndsAsUninterrupted(train(self.folder))
 
     def test_the_checkpoint_of_another_network_is_named(self):
         self.copy_run()
@@ -260,6 +277,37 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertRegex(
             output, "Epoch 1/3\n(?s:.*)\nEpoch 2/3, [0-9]+ s left\n(?s:.*)\nEpoch 3/3, [0-9]+ s"
         )
+
+    def test_what_ends_an_epoch_is_shared_by_all_its_steps(self):
+        """Also where a run that was stopped after 90 of 100 has taken the last 10 alone."""
+        ended = types.SimpleNamespace(
+            _first_step_done=0.0, _last_step_done=9.0, training=TINY._replace(steps_per_epoch=100)
+        )
+        with mock.patch.object(run.time, "monotonic", return_value=39.0):
+            self.assertAllClose(run.Run._pace(ended, 10), 1.0 + 30.0 / 100)
+            self.assertIsNone(run.Run._pace(ended, 1))
+
+    def test_figures_of_an_epoch_are_its_own(self):
+        """Waiting of an earlier one, and a norm of a step that overflowed, are not among them."""
+        norms = iter([np.nan, 2.0, 4.0] + 6 * [1.0])
+        take = mock.Mock(side_effect=lambda _: (3.0, next(norms)))
+
+        waits, following = iter([0.2] + 8 * [0.0]), data.Prefetched.__next__
+
+        def slow_at_first(batches):
+            seconds = next(waits)
+            time.sleep(seconds)
+            batches.waited += seconds
+            return following(batches)
+
+        with (
+            mock.patch.object(steps, "make", return_value=take),
+            mock.patch.object(data.Prefetched, "__next__", slow_at_first),
+        ):
+            train(self.folder)
+        self.assertEqual([row["gradient_norm"] for row in rows(self.folder)], [3.0, 1.0, 1.0])
+        waited = [row["waiting"] for row in rows(self.folder)]
+        self.assertGreater(waited[0], 2 * max(waited[1:]))
 
     def test_validation_is_of_the_averaged_weights(self):
         bits = rows(self.uninterrupted)[-1]["val_bits_per_dim"]
@@ -341,16 +389,17 @@ class NotFiniteTest(tf.test.TestCase):
 
     def test_the_images_are_named(self):
         folder = helpers.temporary_folder(self)
-        images = helpers.images(10)
-        settings = TINY._replace(learning_rate=1e30)
-        with self.assertRaises(RuntimeError) as caught:
-            train(folder, training=settings, images=images)
-        found = re.search(
-            "at step ([0-9]+), of the training images ([0-9, ]+)", str(caught.exception)
-        )
+        images, losses = helpers.images(10), iter([3.0, math.nan] + 9 * [3.0])
+        take = mock.Mock(side_effect=lambda _: (next(losses), 1.0))
+        with (
+            mock.patch.object(steps, "make", return_value=take),
+            self.assertRaises(RuntimeError) as caught,
+        ):
+            train(folder, images=images)
         seed = zlib.crc32(b"0/grayscale") % 2**31
-        expected = images.training_indices(8, seed, int(found[1]) - 1).tolist()
-        self.assertEqual([int(x) for x in found[2].split(", ")], expected)
+        indices = images.training_indices(8, seed, step=1).tolist()  # of the second step
+        named = f"nan at step 2, of the training images {', '.join(map(str, indices))}. "
+        self.assertIn(named, str(caught.exception))
         self.assertIn("There is no checkpoint yet", str(caught.exception))
 
 
@@ -389,6 +438,16 @@ class MeanBitsTest(tf.test.TestCase):
         dimensions = math.prod(helpers.SIZE) * 3
         bits = -factor.log_prob(images, grays).numpy() / (dimensions * math.log(2))
         self.assertGreater(abs(bits[4] - bits[:4].mean()), 1e-2)
+        model = helpers.shared_model()
+        of_run = types.SimpleNamespace(model=model, name="image", average=factor)
+        with mock.patch.object(run, "_VALIDATION_BATCH", 2):
+            found = run.Run._validate(of_run, data.Images(images))
+        self.assertAllClose(
+            found,
+            -factor.log_prob(*model.pair("image", images)).numpy().mean()
+            / (dimensions * math.log(2)),
+            rtol=1e-6,
+        )
         self.assertAllClose(run.mean_bits(factor, pairs), bits.mean(), rtol=1e-6)
 
 
@@ -468,7 +527,9 @@ class TrainTest(tf.test.TestCase):
         config = workdir.read(self.folder)
         self.assertEqual(config["seed"], 0)
         settings = json.loads((self.folder / "image" / "training.json").read_text())
-        self.assertEqual(settings, {**self.setting._asdict(), "policy": None, "init": None})
+        counts = {"images": 6, "validation_images": 3}
+        expected = {**self.setting._asdict(), "policy": None, "init": None, **counts}
+        self.assertEqual(settings, expected)
 
     def test_hosts_of_another_precision_record_none(self):
         folder = self.folder.with_name("hosts")
@@ -488,6 +549,12 @@ class TrainTest(tf.test.TestCase):
                 self.train(self.first, setting, **changes)
         with self.assertRaisesRegex(ValueError, "topology"):
             self.train(helpers.tiny_model(blocks=2), self.setting)
+        for images, message in (
+            ((helpers.pictures(7), self.validation), "grayscale.images: 7 instead of 6"),
+            ((self.images, helpers.pictures(2)), "grayscale.validation_images: 2 instead of 3"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                training.train(self.first, self.setting, *images, self.folder)
         self.assertEqual(helpers.contents(self.folder), before)
 
     def test_wrong_arguments_are_refused_before_anything_is_written(self):
@@ -504,6 +571,12 @@ class TrainTest(tf.test.TestCase):
             (self.setting._replace(learning_rate=math.nan), {}, "learning_rate above 0.*=nan"),
             (self.setting._replace(learning_rate=np.float32("inf")), {}, "learning_rate .*inf"),
             (self.setting._replace(decay=-0.5), {}, "decay above 0.*=-0.5"),
+            (self.setting._replace(decay=1.5), {}, "decay above 0, of at most 1.*=1.5"),
+            (
+                self.setting._replace(mixed_precision="False"),
+                {},
+                "mixed_precision of True or False",
+            ),
             (self.setting._replace(accumulate=3), {}, "a batch_size that is a multiple of 3"),
         ):
             with self.assertRaisesRegex(ValueError, message):

@@ -9,6 +9,10 @@ from tests import helpers
 
 
 class AverageTest(tf.test.TestCase):
+    def test_moments_are_those_of_pixelcnn_pp(self):
+        optimizer = AveragingAdam()
+        self.assertEqual((optimizer.beta_1, optimizer.beta_2), (0.95, 0.9995))
+
     def test_decay_by_hand(self):
         weight = keras.Variable([1.0])
         optimizer = AveragingAdam(learning_rate=0.0)
