@@ -15,6 +15,17 @@ def check(dtype):
         )
 
 
+def check_same(model, *parts):
+    """Raises ValueError for parts of another dtype or policy than the model's, or variables in 16 bits."""
+    for part in (model, *parts):
+        if part.variable_dtype not in DTYPES or part.dtype_policy.name != model.dtype_policy.name:
+            raise ValueError(
+                f"Expected one dtype of a factor and its networks: {', '.join((*DTYPES, *POLICIES))}. "
+                f"Received: {part.dtype_policy.name} of {part.name!r}, in a factor of "
+                f"{model.dtype_policy.name}. Build them with the same dtype."
+            )
+
+
 def give(config, dtype):
     """Changes the dtype, or the policy, of every float in the configuration of a factor."""
     config["dtype"] = dtype

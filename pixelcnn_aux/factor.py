@@ -7,7 +7,7 @@ import functools
 import keras
 from keras import ops
 
-from pixelcnn_aux import arguments, backend, layers, networks, serialization
+from pixelcnn_aux import arguments, backend, dtypes, layers, networks, serialization
 from pixelcnn_aux.auxiliary import check_images
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.networks.stream import check_sides
@@ -102,6 +102,7 @@ class Factor(keras.Model):
             )
         for one in filter(None, (likelihood, auxiliary_likelihood)):
             one.check_declared()
+        dtypes.check_same(self, *filter(None, (network, embedding)))
         if fixed_sum is not None and likelihood.bounded_noise_size is None:
             raise ValueError(
                 "Expected a likelihood that has bounds, within which a fixed_sum holds pixels. Received: "

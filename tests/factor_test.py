@@ -110,6 +110,22 @@ class FactorTest(tf.test.TestCase):
         self.assertEqual(factor.log_prob(IMAGES, GRAYS).dtype, tf.float64)
         self.assertEqual(factor.features(GRAYS)[0].dtype, tf.float64)
 
+    def test_other_dtypes_are_refused(self):
+        """Likelihoods do not survive 16 bits, and a network's own dtype would decide about the factor's."""
+        network = {"topology": pa.networks.topology.flat(1), "filters": 4}
+        other = pa.networks.PixelCNN(**network, num_params=16, dtype="float64")
+        with self.assertRaisesRegex(
+            ValueError, "Received: float64 of 'pixel_cnn.*a factor of float32"
+        ):
+            pa.Factor(pa.likelihoods.Categorical(16), other)
+        for dtype in ("float16", "bfloat16"):
+            with self.assertRaisesRegex(ValueError, f"Expected one dtype .*Received: {dtype} of"):
+                helpers.shared_model().new_factor("grayscale", dtype)
+        self.addCleanup(keras.config.set_dtype_policy, keras.config.dtype_policy())
+        keras.config.set_dtype_policy("float16")
+        with self.assertRaisesRegex(ValueError, "Expected one dtype .*Received: float16 of"):
+            pa.chain([], helpers.SIZE, network, None)
+
     def test_initialize_from_data_changes_g_and_b_alone(self):
         factor = helpers.shared_model().new_factor("image")
         before = factor.get_weights()

@@ -13,7 +13,7 @@ from pixelcnn_aux.serialization import register
 tfd = tfp.distributions
 
 MIN_LOG_SCALE = -7.0
-MAX_LOG_SCALE = 30.0  # within bounds, so that scales are finite
+MAX_LOG_SCALE = 30.0  # so that scales are finite, and what is divided by them is not 0
 # Centered, for a unit of 16 values, so that log-scales of 0 stand for 17 values and not for 127.5: a center
 # tells most of what the others spread over.
 CENTERED_LOG_SCALE_SHIFT = -2.0
@@ -32,7 +32,7 @@ class LogisticMixture(Likelihood):
     ```
 
     `params` hold, for each pixel, `num_components` logits of the weights w, then for each of R, G
-    and B as many means m, log-scales (floored at -7) and coefficients (c after a tanh). All of them
+    and B as many means m, log-scales (kept within -7 and 30) and coefficients (c after a tanh). All of them
     refer to pixels scaled to [-1, 1].
 
     Within bounds, each channel is renormalized over its interval I given the channels before it:
@@ -101,9 +101,7 @@ class LogisticMixture(Likelihood):
         drawn = pick(blocks, component)
         # The first of the 10 is the component's logit.
         x, log_scales, coefficients = (drawn[..., i::3] for i in (1, 2, 3))  # [..., 3]
-        # No noise is a location, be the scale infinite.
-        spread = _scale(log_scales + _against(log_scale_shift, log_scales)) * logistics
-        x += ops.where(logistics == 0, ops.zeros_like(spread), spread)
+        x += _scale(log_scales + _against(log_scale_shift, log_scales)) * logistics
         # From here on in pixel units, zero in the middle: a draw is on the way of few operations.
         x = ops.unstack(127.5 * x, num=3, axis=-1)
         coefficients = ops.unstack(ops.tanh(coefficients), num=3, axis=-1)
@@ -208,7 +206,7 @@ class LogisticMixture(Likelihood):
         """Scales in pixels."""
         if self.centered:
             shift += CENTERED_LOG_SCALE_SHIFT + math.log(self.unit / 16.0)
-        return 127.5 * _scale(ops.minimum(log_scales + shift, MAX_LOG_SCALE))
+        return 127.5 * _scale(log_scales + shift)
 
 
 def _parts(params):
@@ -231,7 +229,7 @@ def _to_pixels(scaled):
 
 
 def _scale(log_scales):
-    return ops.exp(ops.maximum(log_scales, MIN_LOG_SCALE))
+    return ops.exp(ops.minimum(ops.maximum(log_scales, MIN_LOG_SCALE), MAX_LOG_SCALE))
 
 
 def _conditional_mean(channel, means, coefficients, earlier):

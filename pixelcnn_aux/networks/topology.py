@@ -1,7 +1,7 @@
 """What a network looks like, as data: which step follows which, and whose output is its skip.
 
 A topology is a list of steps that follow a first convolution. Activation 0 is the first
-convolution's output and activation k that of step k - 1; a step works on the activation before it.
+convolution's output and activation k that of the k-th step; a step works on the activation before it.
 Which streams there are, how they are shifted and what conditions them is the network's business.
 """
 
@@ -94,9 +94,9 @@ def flat(blocks):
 def pixelcnn_pp(blocks, resolutions):
     """PixelCNN++: down to the coarsest resolution and up again, each upward block with a long skip.
 
-    The block at distance d from the end skips from the activation at distance d from the turning
-    point. There are `blocks` in every segment between resamplings, and one more in those after an
-    up-sampling, since there the down-sampling's output is a skip as well. The paper's 36 and 24
+    The blocks after the turning point take the activations before it as skips, the latest first: the last
+    block takes activation 0. There are `blocks` in every segment between resamplings, and one more in those
+    after an up-sampling, since there the down-sampling's output is a skip as well. The paper's 36 and 24
     "residual blocks" (section 4.1) are 6 (blocks + 1).
     """
     blocks = arguments.whole("blocks", blocks)

@@ -125,7 +125,10 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         signed = [-1e6, -1.0, 0.0, 1e-6, 1.0, 1e6]
         blocks = [rng.choice(signed, shape)]
         for _ in range(3):
-            blocks += [rng.choice(signed, shape), rng.choice([-1e6, -7.0, 0.0, 5.0, 30.0], shape)]
+            blocks += [
+                rng.choice(signed, shape),
+                rng.choice([-1e6, -7.0, 0.0, 5.0, 30.0, 90.0], shape),
+            ]
             blocks += [rng.choice(signed, shape)]
         params = np.concatenate(blocks, axis=-1)
         same = params[:, ::10].repeat(10, axis=-1)

@@ -84,7 +84,10 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
         signed = [-1e6, -1.0, 0.0, 1e-6, 1.0, 1e6]
         blocks = [rng.choice(signed, shape)]
         for _ in range(3):
-            blocks += [rng.choice(signed, shape), rng.choice([-1e6, -7.0, 0.0, 5.0, 30.0], shape)]
+            blocks += [
+                rng.choice(signed, shape),
+                rng.choice([-1e6, -7.0, 0.0, 5.0, 30.0, 90.0], shape),
+            ]
             blocks += [rng.choice(signed, shape)]
         params = np.concatenate(blocks, axis=-1)
         # Whole pixels at one extreme too, so that no ordinary component comes to the rescue.
