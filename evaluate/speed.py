@@ -77,7 +77,7 @@ def main():
         factors = {"image": (NETWORKS[FLAGS.network](), (32, 32))}
     else:
         folder, model = common.load()
-        measured, sizes = folder.absolute().name, model.sizes()
+        measured, sizes = workdir.called(folder), model.sizes()
         factors = {name: (factor, sizes[name]) for name, factor in model.factors.items()}
     out = pathlib.Path(FLAGS.out or common.outputs(folder) / "speed.png")
     file = out.with_suffix(".json")

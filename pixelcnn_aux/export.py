@@ -25,7 +25,7 @@ if __name__ == "__main__":
     program_flags.define_workdir()
     flags.DEFINE_string("out", None, "The folder of all models.", required=True)
     flags.DEFINE_integer(
-        "max_batch", 256, "The most images that a request may ask for.", lower_bound=1
+        "max_batch", 256, "The most images that a request may ask for.", 1, 2**31 - 1
     )
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing, anew for each batch size.")
     program.run(main)

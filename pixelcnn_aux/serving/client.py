@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.serving import answers, protocols
 
 # The most images a request, where the model takes as many: so that an answer stays small and comes in time.
@@ -39,6 +40,7 @@ _ERRORS = {
         "Expected inputs that {model} of {server} takes. Received: its refusal ({message}). Correct them.",
     ),
 }
+MAX_TIMEOUT = 10**6  # seconds: much longer ones are out of the system's range
 _OTHER_ERROR = (
     RuntimeError,
     "Expected an answer of {server}. Received: {status} ({message}). Look into what it logs.",
@@ -55,11 +57,11 @@ class Client:
       model: str, the name that the model is served by.
       rest: bool, whether to ask by REST instead of gRPC.
       timeout: float, seconds for each request as a whole, from looking up the host to the last byte of the
-        answer, with all attempts to reach the server.
+        answer, with all attempts to reach the server; at most `MAX_TIMEOUT`.
 
     Raises:
       ImportError: gRPC without tensorflow-serving-api.
-      ValueError: a server that is not HOST:PORT, with a port below 65536.
+      ValueError: a server that is not HOST:PORT, with a port below 65536, or another timeout.
 
     Requests, which its methods make, raise
 
@@ -80,7 +82,7 @@ class Client:
             )
         self.server = server
         self.model = model
-        self.timeout = timeout
+        self.timeout = arguments.positive("timeout", timeout, MAX_TIMEOUT)
         self._protocol = (protocols.Rest if rest else protocols.Grpc)(server, model)
         self._metadata = self._described = None
 

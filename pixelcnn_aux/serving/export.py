@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 from google.protobuf import text_format
 
-from pixelcnn_aux import disk
+from pixelcnn_aux import disk, workdir
 from pixelcnn_aux.loading import load
 from pixelcnn_aux.serving.signatures import signatures
 from pixelcnn_aux.serving.verify import verify
@@ -59,7 +59,7 @@ def export(folder, out, max_batch=256, jit_compile=False):
         )
     model = load(folder)
     model.require(model.factors)
-    base = pathlib.Path(out) / pathlib.Path(folder).absolute().name
+    base = pathlib.Path(out) / workdir.called(folder)
     with disk.explained(f"a folder to write exports to: {base}"):
         base.mkdir(parents=True, exist_ok=True)
         # The server looks for numbers alone.

@@ -78,12 +78,12 @@ class _RestHandler(http.server.BaseHTTPRequestHandler):
         servable = self.server.servable
         try:
             request = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise invalid(f"JSON Parse error: {error}") from error
         if not isinstance(request, dict) or not isinstance(request.get("inputs"), dict):
             raise invalid("Missing 'inputs' or 'instances' key, or no object under it")
         signature = request.get("signature_name", "serving_default")
-        if signature not in servable.signature_defs:
+        if not isinstance(signature, str) or signature not in servable.signature_defs:
             raise invalid(f'Serving signature name: "{signature}" not found in signature def')
         inputs = {}
         for name, info in servable.signature_defs[signature].inputs.items():
@@ -104,7 +104,7 @@ def _from_json(values, dtype):
     """The array of a JSON list, of numbers that the dtype has."""
     try:
         array = np.array(values)
-        if dtype.is_integer and array.size and array.dtype.kind != "i":
+        if array.size and array.dtype.kind not in ("i" if dtype.is_integer else "if"):
             raise TypeError("a number that is not whole, or no number")
         return np.array(values, dtype.as_numpy_dtype)
     except (OverflowError, TypeError, ValueError) as error:

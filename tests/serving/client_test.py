@@ -82,6 +82,9 @@ class ClientTests(toy.ServedTests):
             self.assertEqual([*pool.map(ask, range(64))], [True] * 64)
 
     def test_a_slow_server(self):
+        for timeout in (0, -1.0, 1e10, float("inf"), float("nan")):
+            with self.assertRaisesRegex(ValueError, f"Expected timeout above 0.*={timeout}"):
+                self.client(timeout=timeout)
         slow = self.client(timeout=0.5)
         slow.images()
         released = threading.Event()
