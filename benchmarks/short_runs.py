@@ -4,8 +4,9 @@
         "" filters=48 batch_size=8 "batch_size=8 learning_rate=0.003"
 
 Each argument is a way: what it changes in the preset's model or in the factor's `Training`, "" for nothing.
-How many steps a way has follows from how long one takes it, measured at its start; the learning rate ends
-at the same share of its start in all of them. Prints bits per dimension of the factor's own validation
+How many steps a way has follows from how long one takes it, which is measured of all of them before any is
+trained: what slows the machine down later changes no result. The learning rate ends at the same share of its
+start in all of them. Prints bits per dimension of the factor's own validation
 images. Each way is a run in a folder of --out, which goes on where it was stopped. All of them have the same
 --minutes and --last_rate.
 """
@@ -27,7 +28,7 @@ from pixelcnn_aux.training.strategy import Hosts
 FLAGS = flags.FLAGS
 
 EPOCHS = 5  # points of each curve
-TIMED = 12  # steps, after as many that are not
+TIMED = 40  # steps, after as many that are not
 # What no way can change in a `Training`: it follows from the flags, the time of a step and the machine.
 MEASURED = ("epochs", "steps_per_epoch", "decay", "mixed_precision")
 
@@ -104,12 +105,11 @@ def measured(model, name, settings, folder):
 
 
 def train(model, name, settings, folder):
-    """The parameters of a way's factor, its settings, and the last row of its metrics."""
-    settings = measured(model, name, settings, folder)
+    """The parameters of a way's factor, and the last row of its metrics."""
     images, validation = (common.split(model, which) for which in ("train", "validation"))
     pa.train(model, {name: settings}, images, validation, folder, [name])
     row = metrics.read(workdir.metrics_file(folder, name))[-1]
-    return model.factors[name].count_params(), settings, row
+    return model.factors[name].count_params(), row
 
 
 def record_flags(out):
@@ -133,13 +133,15 @@ def main(*ways):
     parts = {way: made(way) for way in ways}  # all of them before any is trained
     out = pathlib.Path(FLAGS.out or workdir.RUNS / f"short-{FLAGS.model}-{FLAGS.preset}")
     record_flags(out)
+    folders = {way: out / (way.replace(" ", "-") or "unchanged") for way in ways}
+    settings = {way: measured(*of_way, folders[way]) for way, of_way in parts.items()}
     results = {
-        way: train(*of_way, out / (way.replace(" ", "-") or "unchanged"))
-        for way, of_way in parts.items()
+        way: train(model, name, settings[way], folders[way])
+        for way, (model, name, _) in parts.items()
     }
     print(f"{'way':40} {'parameters':>10} {'steps':>7} {'images':>8} {'ms a step':>9} {'bits':>7}")
-    for way, (parameters, settings, row) in results.items():
-        milliseconds = 1000 * settings.batch_size / row["images_per_s"]
+    for way, (parameters, row) in results.items():
+        milliseconds = 60_000 * FLAGS.minutes / (EPOCHS * settings[way].steps_per_epoch)
         print(
             f"{way or 'unchanged':40} {parameters:10,} {row['step']:7,} {row['images']:8,} "
             f"{milliseconds:9.0f} {row['val_bits_per_dim']:7.4f}"

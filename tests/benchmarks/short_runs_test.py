@@ -68,6 +68,14 @@ class ShortRunsTest(tf.test.TestCase):
         self.assertEqual(self.trained(), expected)
         self.assertIn("batch_size=2 blocks=2", output)
 
+    def test_all_are_measured_before_any_is_trained(self):
+        calls = mock.Mock()
+        calls.attach_mock(self.seconds, "seconds")
+        calls.attach_mock(self.train, "train")
+        self.run_program("--minutes=1", "", "blocks=2")
+        names = [name for name, *_ in calls.mock_calls]
+        self.assertEqual(names, ["seconds"] * 2 + ["train"] * 2)
+
     def test_a_run_goes_on_as_it_was_begun(self):
         self.run_program("--minutes=1", "batch_size=2")
         begun = self.trained()
