@@ -17,6 +17,7 @@ import warnings
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 PACKAGES = ("benchmarks", "evaluate", "examples", "pixelcnn_aux", "train")
+_JAX_DEVICES = "jax._src.xla_bridge"  # the logger of what JAX finds to compute on
 _INSTALLED = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))
 
 
@@ -35,10 +36,14 @@ def is_verbose(command):
 
 
 def drop_others(handler):
-    """Keeps from a logging handler what other installed packages log below an error."""
+    """Keeps from a logging handler what other installed packages log below an error.
+
+    But for JAX's warnings of why it does not use an accelerator.
+    """
 
     def is_kept(record):
         ours = record.pathname.startswith(f"{_PACKAGE}{os.sep}")
+        ours = ours or (record.name == _JAX_DEVICES and record.levelno >= logging.WARNING)
         return ours or record.levelno >= logging.ERROR or not record.pathname.startswith(_INSTALLED)
 
     handler.addFilter(is_kept)

@@ -58,6 +58,16 @@ class LogsTest(tf.test.TestCase):
             record = logging.LogRecord("absl", level, module.__file__, 1, "said", (), None)
             self.assertEqual(bool(handler.filter(record)), kept, (module, level))
 
+    def test_why_jax_uses_no_accelerator_is_heard(self):
+        handler = logging.NullHandler()
+        quiet.drop_others(handler)
+        for level, kept in ((logging.INFO, False), (logging.WARNING, True)):
+            name = "jax._src.xla_bridge"
+            record = logging.LogRecord(
+                name, level, tf.__file__, 1, "Falling back to cpu.", (), None
+            )
+            self.assertEqual(bool(handler.filter(record)), kept)
+
 
 class ProcessTest(tf.test.TestCase):
     def test_an_import_changes_nothing(self):
