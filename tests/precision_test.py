@@ -183,6 +183,8 @@ class MixedPrecisionTest(tf.test.TestCase):
             self.assertEqual(precision.policy(), "mixed_bfloat16")
         for capabilities, expected in (
             ([(7, 0)], "mixed_float16"),
+            ([(7, 5)], "mixed_float16"),
+            ([(8, 0)], "mixed_bfloat16"),
             ([(9, 0), (7, 0)], "mixed_float16"),
             ([None], "mixed_bfloat16"),  # an accelerator that has no such number
         ):

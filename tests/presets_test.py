@@ -51,6 +51,7 @@ class PaperTest(tf.test.TestCase):
             for training in by_name["cifar10"].training.values():
                 self.assertEqual(training.batch_size, 64)
                 self.assertEqual(training.learning_rate, 1e-3)
+                self.assertTrue(training.flip)
                 self.assertEqual(training.decay, 0.99999)
         training = presets.GRAYSCALE["cifar10"].training
         self.assertEqual(training["grayscale"].epochs, 30)
@@ -99,10 +100,11 @@ class PaperTest(tf.test.TestCase):
         """Section 4.2."""
         for name in ("cifar10", "celeba"):
             preset = presets.PYRAMID[name]
-            self.assertEqual(preset.model["filters"], 100)
+            self.assertEqual((preset.model["filters"], preset.model["dropout"]), (100, 0.5))
             for training in preset.training.values():
                 self.assertEqual((training.epochs, training.batch_size), (60, 16))
                 self.assertEqual((training.learning_rate, training.decay), (1e-3, 0.999995))
+                self.assertFalse(training.flip)  # it mentions none
         model = preset.constructor(**preset.model)  # the last one, of CelebA
         self.assertEqual(model.sizes()["8x8"], (8, 8))
         self.assertEqual(model.sizes()["128x128"], (128, 128))

@@ -132,6 +132,14 @@ class CurvesTest(tf.test.TestCase):
         [[drawn]] = [call.args for call in draw.mock_calls]
         # Of three channels a gray is one.
         self.assertAllClose(drawn["one"]["full image"][-1]["val_bits_per_dim"], 2.25 / 3 + 3.75)
+        run = self.make_run("going_on", model=model, grayscale=GRAYS, image=IMAGE[:2])
+        for name, epochs in (("grayscale", 1), ("image", 4)):
+            settings = {"epochs": epochs, "steps_per_epoch": 10_000, "batch_size": 8}
+            workdir.record_training(run, name, settings)
+        with mock.patch.object(curves, "whole", wraps=curves.whole) as whole:
+            self.run_program(run, whole=True)
+        _, _, images = whole.call_args.args
+        self.assertEqual(images, {"grayscale": 80_000, "image": 320_000})
         half = self.make_run("half", model=model, image=IMAGE)
         with self.assertRaisesRegex(ValueError, "all factors for --whole. Received: none of grays"):
             self.run_program(half, whole=True)

@@ -63,10 +63,11 @@ class TestImagesTest(tf.test.TestCase):
         ):
             read.clear()
             with (
-                mock.patch.object(common, "images", return_value=images),
+                mock.patch.object(common, "images", return_value=images) as asked,
                 mock.patch.object(samples, "FLAGS", types.SimpleNamespace(num=num)),
             ):
                 found = samples.test_images("folder", "model")
+            asked.assert_called_once_with("folder", "model", "test")
             self.assertAllEqual(found, pixels[list(expected)])
             self.assertCountEqual(read, expected)
 

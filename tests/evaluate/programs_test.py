@@ -145,11 +145,17 @@ class ProgramsTest(tf.test.TestCase):
         splits = {name: helpers.images(6, seed) for seed, name in enumerate(data.SPLITS)}
         arguments = [f"--workdir={run}", "--dataset=photos", "--num_images=4"]
         self.enter_context(helpers.eagerly())
-        self.enter_context(
-            mock.patch.object(data, "load", lambda _, split, *args, **kwargs: splits[split])
+        load = self.enter_context(
+            mock.patch.object(
+                data, "load", side_effect=lambda _, split, *args, **kwargs: splits[split]
+            )
         )
         for model, flag in ((self.model, "--best=false"), (best, "--best")):
-            self.run_here(bpd, *arguments, "--split=validation", flag)
+            self.run_here(
+                *(bpd, *arguments, "--split=validation", flag), *("--data_dir=a", "--cache_dir=b")
+            )
+            places = [load.call_args.kwargs[name] for name in ("data_dir", "cache_dir")]
+            self.assertEqual(places, ["a", "b"])
             found = json.loads((run / "bpd.json").read_text())
             expected = model.bits_per_dim(splits["validation"].pixels[:4])["total"]
             self.assertAllClose(found["total"], np.mean(expected), rtol=1e-6)
@@ -283,8 +289,10 @@ class ProgramsTest(tf.test.TestCase):
 
     def run_samples(self, *arguments):
         # The model keeps its graphs from one picture to the next.
-        with mock.patch.object(common, "load", return_value=(self.run_folder, self.model)):
+        loaded = self.run_folder, self.model
+        with mock.patch.object(common, "load", return_value=loaded) as load:
             self.run_here(samples, "--num=2", "--out=picture.png", *arguments)
+        load.assert_called_once_with("--best" in arguments)
         return self.found()
 
     def test_pictures_of_samples_have_the_pixels_drawn(self):
@@ -303,12 +311,12 @@ class ProgramsTest(tf.test.TestCase):
         self.assertIn(0x7F7F7F, found)
         # Labels are gray: what has another color is of the images, the upper halves and what is drawn.
         self.assertGreater(sum(not is_gray(color) for color in found), 24)
-        found = self.run_samples("--given=grayscale")
+        found = self.run_samples("--given=grayscale", "--best")
         self.assertGreater(sum(not is_gray(color) for color in found), 3 * 24)
 
     def test_test_images_are_drawn_again_from_their_auxiliary_images(self):
         originals = helpers.pictures(2)
-        flags = types.SimpleNamespace(num=2, seed=0, log_scale_shift=0.0, mode="sample")
+        flags = types.SimpleNamespace(num=2, seed=3, log_scale_shift=-0.5, mode="map")
         with (
             mock.patch.object(samples, "FLAGS", flags),
             mock.patch.object(samples, "test_images", lambda *_: originals),
@@ -317,7 +325,7 @@ class ProgramsTest(tf.test.TestCase):
         images = {label: images for label, _, images in rows}
         given = {"grayscale": self.model.auxiliaries(originals)["grayscale"]}
         self.assertAllEqual(images["their\ngrayscale"], given["grayscale"])
-        expected = self.model.sample([[0, 0], [0, 1]], given=given)["image"]
+        expected = self.model.sample([[3, 0], [3, 1]], -0.5, "map", given=given)["image"]
         self.assertAllEqual(images["drawn\ngiven grayscale"], expected)
 
     def test_each_row_of_a_picture_shows_its_images(self):

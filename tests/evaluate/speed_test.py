@@ -11,7 +11,7 @@ from absl import flags
 from matplotlib import colors
 from PIL import Image
 
-from evaluate import common, rival, speed
+from evaluate import common, rival, speed, timing
 from pixelcnn_aux import machine, workdir
 from tests import helpers
 
@@ -101,7 +101,7 @@ class SpeedTest(tf.test.TestCase):
         times = iter([0.0, 100.0, 200.0, 203.0, 300.0, 309.0, 400.0, 404.0])
         clock = types.SimpleNamespace(perf_counter=lambda: next(times))
         with (
-            mock.patch.object(speed, "time", clock),
+            mock.patch.object(timing, "time", clock),
             mock.patch.object(speed, "FLAGS", types.SimpleNamespace(runs=3)),
         ):
             row = speed.measure({"full": (lambda: tf.zeros([]), (4, 6), 8)}, batch=2)["full"]

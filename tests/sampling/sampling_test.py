@@ -120,7 +120,15 @@ class CompletionTest(tf.test.TestCase):
     def test_every_way_to_draw_agrees(self):
         images, _ = self.complete(MASK)
         for kwargs in ({"method": "full"}, {"jit_compile": True}):
-            others, _ = self.complete(MASK, **kwargs)
+            with mock.patch.object(
+                sampling.Sampler,
+                "draw_images",
+                autospec=True,
+                side_effect=sampling.Sampler.draw_images,
+            ) as draw:
+                others, _ = self.complete(MASK, **kwargs)
+            for call in draw.call_args_list:
+                self.assertEqual(call.kwargs, {**call.kwargs, **kwargs})
             for name in images:
                 self.assertAllEqual(others[name], images[name])
 
