@@ -37,7 +37,8 @@ def main():
         del measured["image_file"]  # as in records of before there were files of images
     # Before the evaluation, which would be lost where nothing can be written, or the records are damaged.
     out = common.outputs(folder)
-    records = CodecRecords(out / "codecs.json", checksum(batches()))
+    crc32 = checksum(batches())
+    records = CodecRecords(out / "codecs.json", crc32)
     names = [n for n, factor in model.factors.items() if image_files.apply(factor.likelihood)]
     codecs = records.find(measured) if names else {}
     anew = codecs is None or bool(names and FLAGS.codecs)
@@ -53,6 +54,7 @@ def main():
     file = out / "bpd.json"
     found = {
         **measured,
+        "crc32": crc32,
         "best": FLAGS.best,
         "model": identity(model),
         **results[kind(model)],

@@ -67,9 +67,13 @@ def test_figures(folder, model):
       ValueError: unless that is of all test images, and of the weights that the run has now.
     """
     file = zoo.outputs(folder) / "bpd.json"
-    num_images = common.images(folder, model, "test").num_images
-    expected = {"dataset": common.source(folder)["dataset"], "split": "test"}
-    expected |= {"num_images": num_images, "best": False, "model": bpd.identity(model)}
+    images = common.images(folder, model, "test")
+    num_images = images.num_images
+    expected = {
+        **{"dataset": common.source(folder)["dataset"], "split": "test", "num_images": num_images},
+        "crc32": bpd.checksum(images.batches(common.batch_size(model.image_size))),
+        **{"best": False, "model": bpd.identity(model)},
+    }
     try:
         found = dict(json.loads(file.read_text()))
     except (FileNotFoundError, TypeError, ValueError):  # There is none, or a damaged one.

@@ -34,7 +34,7 @@ def make_run(folder):
             **ROW
         )
     found = {"dataset": "photos", "split": "test", "num_images": NUM_IMAGES, "best": False}
-    found["model"] = bpd.identity(model)
+    found |= {"model": bpd.identity(model), "crc32": bpd.checksum([helpers.pictures(NUM_IMAGES)])}
     found |= {"total": 6.4, "bound": {"total": 6.5, "std_error": 0.1}, "exact": {"total": 6.4}}
     (folder / "bpd.json").write_text(json.dumps(found))
     return model
@@ -137,6 +137,7 @@ class ZooTest(tf.test.TestCase):
             ({"dataset": "cifar10"}, "dataset cifar10 instead of photos"),
             ({"split": "validation"}, "split validation instead of test"),
             ({"num_images": 5}, "num_images 5 instead of 6"),
+            ({"crc32": 7}, "crc32 7 instead of"),
             ({"best": True}, "best True instead of False"),
             ({"model": "another"}, "model another instead of"),
         ):

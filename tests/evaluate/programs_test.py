@@ -109,11 +109,13 @@ class ProgramsTest(tf.test.TestCase):
         folder = self.folder / "runs" / "tiny"
         found = json.loads((folder / "bpd.json").read_text())
         summary = ["factors", "total", "std_error"]
-        measured = ["dataset", "image_dir", "split", "num_images", "best", "model"]
+        measured = ["dataset", "image_dir", "split", "num_images", "crc32", "best", "model"]
         self.assertEqual(list(found), [*measured, *summary, "bound", "exact"])
         self.assertEqual({key: found[key] for key in summary}, found["bound"])  # as it was trained
         self.assertLess(found["exact"]["total"], found["bound"]["total"])
         self.assertEqual((found["split"], found["num_images"]), ("test", 7))
+        images = data.load("photos", "test", helpers.SIZE).take(range(7))
+        self.assertEqual(found["crc32"], bpd.checksum([images]))
         self.assertAllClose(found["total"], sum(found["factors"].values()))
         # The figures of the codecs are kept: other ones show that they are not computed again.
         codecs = folder / "codecs.json"
