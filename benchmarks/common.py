@@ -29,7 +29,7 @@ def check_factor(name, others=()):
 
 
 def split(model, which):
-    """A split of the preset's data set, `data.Images` of a model's size, from where `places` says."""
+    """A split of the preset's data set, of a model's size, from where flags say: `data.Images`."""
     return data.load(preset().dataset, which, model.image_size, **program_flags.images())
 
 

@@ -92,13 +92,22 @@ def seconds_a_step(model, name, training):
     return (time.perf_counter() - start) / TIMED
 
 
-def measured(model, name, settings, folder):
-    """A way's `Training` with what is `MEASURED`: as its run was begun, which compares the rest; or now."""
-    if begun := workdir.recorded_training(folder, name):
-        return settings._replace(**{field: begun[field] for field in MEASURED if field in begun})
-    mixed = precision.is_mixed(folder, name, settings.mixed_precision)
-    settings = settings._replace(mixed_precision=mixed)
-    seconds = seconds_a_step(model, name, settings)
+def measured(parts, out):
+    """How long a step of each way takes: dict, way -> float seconds, as a file of the folder has them.
+
+    What is not in it yet is measured now, and written there: ways that go on have as many steps as before.
+    """
+    file = out / "seconds.json"
+    found = json.loads(file.read_bytes()) if file.exists() else {}
+    for way, (model, name, settings) in parts.items():
+        if way not in found:
+            found[way] = seconds_a_step(model, name, settings)
+            disk.write_json(file, found)
+    return found
+
+
+def planned(settings, seconds):
+    """A way's `Training`, of as many steps as there is time for."""
     count = max(1, int(60 * FLAGS.minutes / seconds / EPOCHS))
     decay = FLAGS.last_rate ** (1 / (EPOCHS * count))
     return settings._replace(epochs=EPOCHS, steps_per_epoch=count, decay=decay)
@@ -134,17 +143,19 @@ def main(*ways):
     out = pathlib.Path(FLAGS.out or workdir.RUNS / f"short-{FLAGS.model}-{FLAGS.preset}")
     record_flags(out)
     folders = {way: out / (way.replace(" ", "-") or "unchanged") for way in ways}
-    settings = {way: measured(*of_way, folders[way]) for way, of_way in parts.items()}
+    for way, (model, name, settings) in parts.items():
+        mixed = precision.is_mixed(folders[way], name, settings.mixed_precision)
+        parts[way] = model, name, settings._replace(mixed_precision=mixed)
+    seconds = measured(parts, out)
     results = {
-        way: train(model, name, settings[way], folders[way])
-        for way, (model, name, _) in parts.items()
+        way: train(model, name, planned(settings, seconds[way]), folders[way])
+        for way, (model, name, settings) in parts.items()
     }
     print(f"{'way':40} {'parameters':>10} {'steps':>7} {'images':>8} {'ms a step':>9} {'bits':>7}")
     for way, (parameters, row) in results.items():
-        milliseconds = 60_000 * FLAGS.minutes / (EPOCHS * settings[way].steps_per_epoch)
         print(
             f"{way or 'unchanged':40} {parameters:10,} {row['step']:7,} {row['images']:8,} "
-            f"{milliseconds:9.0f} {row['val_bits_per_dim']:7.4f}"
+            f"{1000 * seconds[way]:9.0f} {row['val_bits_per_dim']:7.4f}"
         )
 
 

@@ -275,7 +275,7 @@ class AuxiliaryModel(serialization.Configured):
         More images than fit in memory are drawn in several batches, with a progress bar.
 
         Args:
-          seeds: int32 [B, 2]. Image b depends on seeds[b] alone.
+          seeds: int32 [B, 2]. Image b depends on seeds[b] alone, but for rounding.
           log_scale_shift: float, or float32 [B]: added to the mixtures' log-scales (figure 4).
           mode: "sample", or "map" for the paper's MAP sampling: a drawn component's location.
           method: "incremental", every activation evaluated once; or "full", all networks evaluated again

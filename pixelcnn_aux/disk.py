@@ -102,7 +102,7 @@ def check_place(flag, path, suffixes=()):
     """
     file = pathlib.Path(path or "")
     ends = f" that ends in {', '.join(suffixes)}" if suffixes else ""
-    with explained(f"{flag} as a place to write: {path}"):
+    with explained(f"{flag} as a place to write: {path}", then=""):
         refused = file.is_dir() or not file.parent.is_dir()
     if refused or (ends and file.suffix.lower() not in suffixes):
         raise ValueError(

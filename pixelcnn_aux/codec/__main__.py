@@ -40,7 +40,8 @@ def main(command, *files):
         f"--{x}" for x in _OWN_FLAGS if FLAGS[x].present and command not in _OWN_FLAGS[x]
     ]:
         raise app.UsageError(
-            f"Expected {command} without {' and '.join(others)}, which it does not take. Leave that out."
+            f"Expected {command} without flags of other commands. Received: {', '.join(others)}. "
+            "Leave that out."
         )
     output = sys.stdout
     # What is printed goes beside the bytes.
@@ -155,13 +156,12 @@ def draw_map(contents, data):
     """Draws the pictures of a file, and under each how many bits its pixels took."""
     codec = _codec(contents)
     images, bits = codec.decompress_with_bits(data, _bar(contents))
-    images = shown(images, codec.likelihood.num_values)
     both = zip(_pictures(contents, images), _pictures(contents, bits[..., np.newaxis]))
     both = list(itertools.islice(both, MAPPED))
     figure = Figure(figsize=(4 * len(both), 7), layout="constrained")
     panels = figure.subplots(2, len(both), squeeze=False)
     for column, (picture, places) in zip(panels.T, both):
-        column[0].imshow(picture)
+        column[0].imshow(shown(picture, codec.likelihood.num_values))
         drawn = column[1].imshow(places[..., 0], cmap="magma", vmin=0)
         figure.colorbar(drawn, ax=column[1], label="bits per pixel", location="bottom")
         for axis in column:
@@ -179,7 +179,9 @@ COMMANDS = {
 
 
 def _check_new(file):
-    if pathlib.Path(file).exists():
+    with disk.explained(f"a new file: {file}"):
+        there = pathlib.Path(file).exists()
+    if there:
         raise ValueError(
             f"Expected the name of a new file. Received: {file}, which is there. Remove it first."
         )

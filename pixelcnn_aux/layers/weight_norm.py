@@ -61,8 +61,8 @@ def normalized_layers(layer):
 
 def stacked_kernels(alike):
     """The normalized kernels of layers of one class and shape: float [N, *shape of `v`]."""
-    if folded := _given.get():
-        return ops.stack([folded[layer] for layer in alike])
+    if given := _given.get():
+        return ops.stack([given[layer] for layer in alike])
     v, g = (ops.stack(weights) for weights in zip(*((x.v.value, x.g.value) for x in alike)))
     return alike[0].normalize(v, g)
 
@@ -119,8 +119,8 @@ class WeightNorm(keras.layers.Layer):
 
     def kernel(self):
         """The normalized kernel, of the shape of `v`, in the dtype that the layer computes in."""
-        if folded := _given.get():
-            return folded[self]
+        if given := _given.get():
+            return given[self]
         return self.normalize(self.v, self.g)
 
     def normalize(self, v, g):

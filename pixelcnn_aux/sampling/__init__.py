@@ -1,6 +1,6 @@
 """Drawing images from factors and from chains of them, exactly, near the cost of one evaluation.
 
-Nothing above `sampling` needs TensorFlow to be imported, so that what draws imports it where it draws.
+It needs TensorFlow, which factors and chains do not: they import it where they draw.
 """
 
 from pixelcnn_aux.sampling.chain import (

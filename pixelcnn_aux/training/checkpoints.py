@@ -14,30 +14,32 @@ from keras import ops
 
 from pixelcnn_aux import disk
 
-KEPT = 2  # the newest ones
 _NAME = re.compile(r"step-([0-9]+)\.npz")
 
 
-def save(folder, step, groups):
-    """Writes a checkpoint, and removes all but the newest `KEPT` up to it.
-
-    Those of later steps are damaged: `restore` left them out.
+def save(folder, step, groups, before=None):
+    """Writes a checkpoint, and removes all others but the one before it.
 
     Args:
       folder: `pathlib.Path`, of one factor's checkpoints.
       step: int, how many steps were done.
       groups: dict, name -> list of Keras variables.
+      before: int, the step that was saved or restored last; others may be damaged. None at the start.
 
     Raises:
       OSError: as `disk.explained`.
     """
-    with disk.replacing(folder / f"step-{step}.npz") as opened:
+    with disk.replacing(file(folder, step)) as opened:
         np.savez(opened, **{key: _value(variable) for key, variable in _named(groups)})
     with disk.explained(f"to remove old checkpoints from {folder}", disk.GOES_ON):
-        files = dict(found(folder))
-        kept = [earlier for earlier in files if earlier <= step][:KEPT]
-        for earlier in set(files) - set(kept):
-            files[earlier].unlink()
+        for other, old in found(folder):
+            if other not in (step, before):
+                old.unlink()
+
+
+def file(folder, step):
+    """The path of the checkpoint of a step."""
+    return folder / f"step-{step}.npz"
 
 
 def found(folder):
@@ -63,9 +65,9 @@ def restore(folder, groups):
       ValueError: if a checkpoint is of another network, or none that is whole is there.
     """
     damaged = []
-    for step, file in found(folder):
-        with disk.explained(f"to read {file}"):
-            contents = open(file, "rb")
+    for step, path in found(folder):
+        with disk.explained(f"to read {path}"):
+            contents = open(path, "rb")
         try:
             with contents:
                 _check(contents)
@@ -74,12 +76,12 @@ def restore(folder, groups):
                     arrays = {key: opened[key] for key in opened.files}
         except Exception as error:  # Damaged bytes raise whatever they happen to spell.
             summary = f"{type(error).__name__}: {error}".splitlines()[0]
-            damaged.append(f"{file} ({summary})")
+            damaged.append(f"{path} ({summary})")
             continue
-        _assign(arrays, groups, file)
+        _assign(arrays, groups, path)
         for one in damaged:
             logging.warning(
-                "Left out a damaged checkpoint, and goes on from %s: %s", file.name, one
+                "Left out a damaged checkpoint, and goes on from %s: %s", path.name, one
             )
         return step
     raise ValueError(
@@ -88,9 +90,9 @@ def restore(folder, groups):
     )
 
 
-def _check(file):
+def _check(opened):
     """Compares all checksums in a file: what an array's header says may take more memory than there is."""
-    with zipfile.ZipFile(file) as archive:
+    with zipfile.ZipFile(opened) as archive:
         if name := archive.testzip():
             raise zipfile.BadZipFile(f"another checksum of {name}")
 
@@ -105,7 +107,7 @@ def _value(variable):
     return ops.convert_to_numpy(variable.value)
 
 
-def _assign(arrays, groups, file):
+def _assign(arrays, groups, path):
     variables = dict(_named(groups))
     expected = {key: tuple(variable.shape) for key, variable in variables.items()}
     received = {key: array.shape for key, array in arrays.items()}
@@ -115,7 +117,7 @@ def _assign(arrays, groups, file):
         ]
         key = differing[0]
         raise ValueError(
-            f"Expected a checkpoint of this network in {file}. Received: one of another network, with "
+            f"Expected a checkpoint of this network in {path}. Received: one of another network, with "
             f"{received.get(key, 'nothing')} instead of {expected.get(key, 'nothing')} as {key}. Choose "
             "another --workdir, or remove the folder to start anew."
         )

@@ -83,7 +83,7 @@ class Run:
         }
         self.step = 0 if anew else checkpoints.restore(kept, self.kept)
         hosts.check_agree(step=self.step)
-        self._saved = time.monotonic()
+        self._saved, self._saved_step = time.monotonic(), None if anew else self.step
         self._average()
 
     @property
@@ -235,8 +235,9 @@ class Run:
 
     def _save(self):
         if self.hosts.chief:
-            checkpoints.save(workdir.checkpoints(self.folder, self.name), self.step, self.kept)
-        self._saved = time.monotonic()
+            folder = workdir.checkpoints(self.folder, self.name)
+            checkpoints.save(folder, self.step, self.kept, self._saved_step)
+        self._saved, self._saved_step = time.monotonic(), self.step
 
     def _raise_not_finite(self, loss, step, images):
         training = self.training
@@ -247,10 +248,10 @@ class Run:
         )
 
     def _what_is_left(self):
-        kept = checkpoints.found(workdir.checkpoints(self.folder, self.name))
-        last = (
-            f"The last good checkpoint is {kept[0][1]}." if kept else "There is no checkpoint yet."
-        )
+        last = "There is no checkpoint yet."
+        if self._saved_step is not None:
+            folder = workdir.checkpoints(self.folder, self.name)
+            last = f"The last good checkpoint is {checkpoints.file(folder, self._saved_step)}."
         return (
             f"{last} Nothing was overwritten. Choose a lower --learning_rate and another --workdir, or look "
             "at the images."

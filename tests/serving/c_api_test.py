@@ -197,7 +197,7 @@ class ReadTest(tf.test.TestCase):
 
 
 class BuildTest(tf.test.TestCase):
-    def test_is_skipped_without_a_compiler_or_a_library(self):
+    def test_is_refused_without_a_compiler_or_a_library(self):
         with mock.patch("shutil.which", return_value=None):
             with self.assertRaisesRegex(RuntimeError, "Expected gcc"):
                 c_api.build(self.get_temp_dir())

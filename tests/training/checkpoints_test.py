@@ -28,11 +28,12 @@ class CheckpointsTest(tf.test.TestCase):
         super().setUp()
         self.folder = helpers.temporary_folder(self)
 
-    def save(self, *steps):
+    def save(self, *steps, before=None):
         for step in steps:
             groups = variables()
             groups["seconds"][0].assign(float(step))
-            checkpoints.save(self.folder, step, groups)
+            checkpoints.save(self.folder, step, groups, before)
+            before = step
 
     def assertRestores(self, step):
         groups = variables()
@@ -46,11 +47,14 @@ class CheckpointsTest(tf.test.TestCase):
         self.assertRestores(100)
 
     def test_a_damaged_one_takes_no_place_of_those_that_are_kept(self):
-        self.save(6, 9)
-        (self.folder / "step-9.npz").write_bytes(b"")
-        self.assertRestores(6)
-        self.save(7)
-        self.assertEqual([step for step, _ in checkpoints.found(self.folder)], [7, 6])
+        for damaged, following in ((9, 7), (7, 9)):
+            self.save(6, damaged)
+            checkpoints.file(self.folder, damaged).write_bytes(b"")
+            self.assertRestores(6)
+            self.save(following, before=6)
+            self.assertCountEqual(
+                [step for step, _ in checkpoints.found(self.folder)], [following, 6]
+            )
 
     def test_one_that_was_being_written_is_none(self):
         self.save(1)
