@@ -4,22 +4,23 @@
         "" filters=48 batch_size=8 "batch_size=8 learning_rate=0.003"
 
 Each argument is a way: what it changes in the preset's model or in the factor's `Training`, "" for nothing.
-How many steps a way has follows from how long one takes it, which is measured of all of them before any is
-trained: what slows the machine down later changes no result. The learning rate ends at the same share of its
-start in all of them. Prints bits per dimension of the factor's own validation
-images. Each way is a run in a folder of --out, which goes on where it was stopped. All of them have the same
---minutes and --last_rate.
+How many steps a way has follows from how long one takes it, which is measured of all of them in turn before
+any is trained: what slows the machine down later changes no result. The learning rate ends at the same share
+of its start in all of them. Prints bits per dimension of the factor's own validation images. Each way is a
+run in a folder of --out, which goes on where it was stopped. All of them have the same --minutes and
+--last_rate.
 """
 
 import ast
 import json
 import pathlib
-import time
+import statistics
 
 from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common
+from evaluate import timing
 from pixelcnn_aux import disk, program, program_flags, workdir
 from pixelcnn_aux.training import Training, default_strategy, metrics, precision
 from pixelcnn_aux.training.settings import checked
@@ -28,7 +29,7 @@ from pixelcnn_aux.training.strategy import Hosts
 FLAGS = flags.FLAGS
 
 EPOCHS = 5  # points of each curve
-TIMED = 40  # steps, after as many that are not
+TIMED, ROUNDS = 10, 9  # steps that are timed at once, and how often, after a first time
 # What no way can change in a `Training`: it follows from the flags, the time of a step and the machine.
 MEASURED = ("epochs", "steps_per_epoch", "decay", "mixed_precision")
 
@@ -79,30 +80,32 @@ def made(way):
     return model, name, checked(settings, Hosts(default_strategy()))
 
 
-def seconds_a_step(model, name, training):
-    """How long a step takes, from random images."""
+def some_steps(model, name, training):
+    """A function that takes `TIMED` steps, from random images."""
     policy = precision.policy() if training.mixed_precision else None
     take = common.training_step(model, name, training, policy)
     images = common.random_images(training.batch_size, model)
-    for _ in range(2):
-        start = time.perf_counter()
+
+    def take_some():
         for _ in range(TIMED):
             loss, _ = take(images)
-        float(loss)
-    return (time.perf_counter() - start) / TIMED
+        return loss
+
+    return take_some
 
 
 def measured(parts, out):
     """How long a step of each way takes: dict, way -> float seconds, as a file of the folder has them.
 
-    What is not in it yet is measured now, and written there: ways that go on have as many steps as before.
+    What is not in it yet is measured now, in turn, and written there: ways that go on have as many steps as
+    before.
     """
     file = out / "seconds.json"
     found = json.loads(file.read_bytes()) if file.exists() else {}
-    for way, (model, name, settings) in parts.items():
-        if way not in found:
-            found[way] = seconds_a_step(model, name, settings)
-            disk.write_json(file, found)
+    new = {way: some_steps(*part) for way, part in parts.items() if way not in found}
+    for way, (_, *times) in timing.seconds_in_turn(new, ROUNDS + 1).items():
+        found[way] = statistics.median(times) / TIMED
+    disk.write_json(file, found)
     return found
 
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from benchmarks import common, short_runs
+from evaluate import timing
 from pixelcnn_aux import data, presets, workdir
 from pixelcnn_aux.training import metrics
 from tests import helpers
@@ -30,8 +31,15 @@ class ShortRunsTest(tf.test.TestCase):
         self.enterContext(mock.patch.object(metrics, "read", lambda file: [ROW]))
         self.train = mock.Mock(side_effect=self.record)
         self.enterContext(mock.patch.object(pa, "train", self.train))
-        self.seconds = mock.Mock(return_value=0.6)
-        self.enterContext(mock.patch.object(short_runs, "seconds_a_step", self.seconds))
+        self.enterContext(mock.patch.object(short_runs, "some_steps"))
+        self.seconds = mock.Mock(side_effect=self.measure)
+        self.enterContext(mock.patch.object(timing, "seconds_in_turn", self.seconds))
+        self.a_step = 0.6
+
+    def measure(self, functions, rounds):
+        """Seconds of rounds, of which the first one counts for nothing and no other is the rule."""
+        some = short_runs.TIMED * self.a_step
+        return {way: [99.0, *(rounds - 2) * [some], 9 * some] for way in functions}
 
     def record(self, model, settings, images, validation, folder, names):
         workdir.record_training(folder, names[0], settings[names[0]]._asdict())
@@ -74,12 +82,13 @@ class ShortRunsTest(tf.test.TestCase):
         calls.attach_mock(self.train, "train")
         self.run_program("--minutes=1", "", "blocks=2")
         names = [name for name, *_ in calls.mock_calls]
-        self.assertEqual(names, ["seconds"] * 2 + ["train"] * 2)
+        self.assertEqual(names, ["seconds", "train", "train"])
+        self.assertEqual(list(self.seconds.call_args.args[0]), ["", "blocks=2"])
 
     def test_a_run_goes_on_as_it_was_begun(self):
         self.run_program("--minutes=1", "batch_size=2")
         begun = self.trained()
-        self.seconds.return_value = 6.0
+        self.a_step = 6.0
         self.run_program("--minutes=1", "batch_size=2")
         self.assertEqual(self.trained(), begun)
         changed = {name: x._replace(learning_rate=0.5) for name, x in TRAINING.items()}
