@@ -13,7 +13,7 @@ import numpy as np
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux import backend, data, program
+from pixelcnn_aux import backend, data, disk, program
 
 MODEL, FACTOR = "cifar10-pyramid", "32x32"
 TRAINING = pa.Training(1, steps_per_epoch=300, batch_size=4, learning_rate=1e-4, decay=1.0)
@@ -31,6 +31,7 @@ def losses(images):
 def main(file):
     file = pathlib.Path(file)
     if not file.exists():
+        disk.check_place("FILE.npz", file)
         photographs = data.load("photos", "train", pa.load(MODEL).image_size)
         images = next(iter(photographs.batches(400, 400)))
         arrays = {"images": images, "losses": losses(images), "backend": backend.NAME}

@@ -54,7 +54,7 @@ def main():
 def loaded(folder, model):
     """The images to compress, uint8 [H, W, 3] each."""
     if FLAGS.pictures:
-        for file in sorted(pathlib.Path(FLAGS.pictures).iterdir()):
+        for file in sorted(pathlib.Path(FLAGS.pictures).iterdir())[: FLAGS.num_images]:
             yield pictures.read(file)
     else:
         split = common.images(folder, model, "test")
@@ -63,7 +63,7 @@ def loaded(folder, model):
 
 
 def ours(model, folder, dtype, images, values):
-    size = model.image_size
+    coder, size = codec.Codec(model, batch=FLAGS.batch_size), model.image_size
     cut = np.concatenate([tiles.cut(image, size) for image in images])
     bits = -sum(
         float(np.sum(model.with_exact(True).log_prob(cut[i : i + 100]), dtype=np.float64))
@@ -72,7 +72,6 @@ def ours(model, folder, dtype, images, values):
     with tempfile.TemporaryDirectory() as place:
         file, decoded = pathlib.Path(place) / "file", pathlib.Path(place) / "decoded.npz"
         start = time.perf_counter()
-        coder = codec.Codec(model, batch=FLAGS.batch_size)
         file.write_bytes(coder.compress(cut, progress=progress.bar(len(cut), "tile").update))
         seconds = time.perf_counter() - start
         process = multiprocessing.get_context("spawn").Process(
@@ -114,7 +113,7 @@ def row(name, size, values, *seconds):
 if __name__ == "__main__":
     common.define_source()
     flags.DEFINE_string("pictures", None, "A folder of PNG and JPEG files of any size.")
-    flags.DEFINE_integer("num_images", 10_000, "Test images, at most.", lower_bound=1)
+    flags.DEFINE_integer("num_images", 10_000, "Images, at most.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 64, "Tiles that are coded together.", lower_bound=1)
     flags.DEFINE_bool("portable", False, "In float64.")
     program.run(main)

@@ -1,5 +1,8 @@
 """What the benchmarks of training share: flags for a preset and for its images, and a step of training."""
 
+import pathlib
+import re
+
 import numpy as np
 from absl import flags
 
@@ -31,6 +34,12 @@ def check_factor(name, others=()):
 def split(model, which):
     """A split of the preset's data set, of a model's size, from where flags say: `data.Images`."""
     return data.load(preset().dataset, which, model.image_size, **program_flags.images())
+
+
+def peak_bytes():
+    """The most memory that this process has had. Not `getrusage`'s, which begins with that of its parent."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
 
 
 def random_images(count, model):

@@ -21,10 +21,8 @@ FLAGS = flags.FLAGS
 PRECISIONS = {"float32": False, "mixed": True}
 
 
-def train(preset, name, precision):
-    """(bits per dimension of full test images, milliseconds a step) of one run of a factor."""
-    model = preset.constructor(**preset.model)
-    settings = preset.training[name]
+def planned(settings):
+    """A factor's `Training`, of --steps. Raises ValueError where its epochs do not have them."""
     # Two at least: in the first one graphs are traced.
     epochs = max(2, -(-FLAGS.steps // settings.steps_per_epoch))
     if FLAGS.steps % epochs:
@@ -32,11 +30,13 @@ def train(preset, name, precision):
             f"Expected --steps that {epochs} epochs of one length have. Received: {FLAGS.steps}. Give a "
             f"multiple of {epochs}."
         )
-    settings = settings._replace(
-        epochs=epochs,
-        steps_per_epoch=FLAGS.steps // epochs,
-        mixed_precision=PRECISIONS[precision],
-    )
+    return settings._replace(epochs=epochs, steps_per_epoch=FLAGS.steps // epochs)
+
+
+def train(preset, name, settings, precision):
+    """(bits per dimension of full test images, milliseconds a step) of one run of a factor."""
+    model = preset.constructor(**preset.model)
+    settings = settings._replace(mixed_precision=PRECISIONS[precision])
     folder = (
         pathlib.Path(FLAGS.out or workdir.RUNS / f"mixed-precision-{FLAGS.model}-{FLAGS.preset}")
         / precision
@@ -56,10 +56,14 @@ def train(preset, name, precision):
 def main():
     preset = common.preset()
     common.check_factor(FLAGS.factor, ["all"])
-    results = {
-        name: {precision: train(preset, name, precision) for precision in PRECISIONS}
-        for name in preset.training
+    chosen = {
+        name: planned(settings)
+        for name, settings in preset.training.items()
         if FLAGS.factor in ("all", name)
+    }
+    results = {
+        name: {precision: train(preset, name, settings, precision) for precision in PRECISIONS}
+        for name, settings in chosen.items()
     }
     print(f"{'factor':12} {'float32':>8} {'mixed':>8} {'change':>8}   milliseconds a step, ratio")
     for name, of in results.items():

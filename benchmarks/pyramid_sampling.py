@@ -68,6 +68,6 @@ def main():
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("batch_sizes", "1,16", "Batch sizes, with commas between them.")
+    timing.define_batch_sizes("1,16")
     flags.DEFINE_integer("runs", 3, "Timed runs of each; the median counts.", lower_bound=1)
     program.run(main)

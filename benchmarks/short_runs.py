@@ -124,13 +124,14 @@ def train(model, name, settings, folder):
     return model.factors[name].count_params(), row
 
 
-def record_flags(out):
-    """Writes into a folder of runs for how long they train; or finds that those in it train for as long.
+def record_flags(out, factor):
+    """Writes into a folder of runs what they share; or finds that those in it share the same.
 
     Raises ValueError if they do not.
     """
     file = out / "flags.json"
-    given = {"minutes": FLAGS.minutes, "last_rate": FLAGS.last_rate}
+    given = {name: FLAGS[name].value for name in ("model", "preset", "minutes", "last_rate")}
+    given["factor"] = factor
     if not file.exists():
         out.mkdir(parents=True, exist_ok=True)
         disk.write_json(file, given)
@@ -142,10 +143,12 @@ def record_flags(out):
 
 
 def main(*ways):
-    parts = {way: made(way) for way in ways}  # all of them before any is trained
-    out = pathlib.Path(FLAGS.out or workdir.RUNS / f"short-{FLAGS.model}-{FLAGS.preset}")
-    record_flags(out)
-    folders = {way: out / (way.replace(" ", "-") or "unchanged") for way in ways}
+    parts = {way: made(way) for way in ways or [""]}  # all of them before any is trained
+    [factor] = {name for _, name, _ in parts.values()}
+    default = workdir.RUNS / f"short-{FLAGS.model}-{FLAGS.preset}-{factor}"
+    out = pathlib.Path(FLAGS.out or default)
+    record_flags(out, factor)
+    folders = {way: out / (way.replace(" ", "-") or "unchanged") for way in parts}
     for way, (model, name, settings) in parts.items():
         mixed = precision.is_mixed(folders[way], name, settings.mixed_precision)
         parts[way] = model, name, settings._replace(mixed_precision=mixed)
@@ -167,8 +170,10 @@ def define_flags():
     program_flags.define_images()
     flags.DEFINE_string("factor", None, "Which of its factors; the last if unset.")
     flags.DEFINE_float("minutes", 10.0, "Of each way's steps.", lower_bound=0.1)
-    flags.DEFINE_float("last_rate", 0.1, "The learning rate at the end, over that of the start.")
-    flags.DEFINE_string("out", None, "A folder; runs/short-MODEL-PRESET if unset.")
+    flags.DEFINE_float(
+        "last_rate", 0.1, "The learning rate at the end, over that of the start.", 1e-6, 1.0
+    )
+    flags.DEFINE_string("out", None, "A folder; runs/short-MODEL-PRESET-FACTOR if unset.")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ are kept.
 """
 
 import multiprocessing
-import resource
 import time
 
 from absl import flags
 
 from benchmarks import common
-from evaluate import cost
+from evaluate import cost, timing
 from pixelcnn_aux import presets, program
 
 FLAGS = flags.FLAGS
@@ -23,15 +22,13 @@ FLAGS = flags.FLAGS
 POLICIES = {"float32": None, "bfloat16": "mixed_bfloat16"}
 
 
-def peak():
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def measure(model_name, preset_name, batch_size, policy, remat):
+def measure(plugins, model_name, preset_name, batch_size, policy, remat):
     """(bytes, seconds) of a step."""
+    for name in plugins:
+        program.import_plugin(name)
     preset = presets.find(model_name, preset_name)
     model = preset.constructor(**preset.model)
-    before = peak()
+    before = common.peak_bytes()
     name = list(model.factors)[-1]
     settings = preset.training[name]._replace(batch_size=batch_size)
     take = common.training_step(model, name, settings, policy, remat)
@@ -41,7 +38,7 @@ def measure(model_name, preset_name, batch_size, policy, remat):
         for figure in take(images):
             float(figure)
         seconds = time.perf_counter() - start
-    return peak() - before, seconds
+    return common.peak_bytes() - before, seconds
 
 
 def computed(batch_size):
@@ -57,7 +54,8 @@ def main():
         expected = computed(batch_size)
         for precision in FLAGS.precisions:
             for remat in (False, True):
-                case = (FLAGS.model, FLAGS.preset, batch_size, POLICIES[precision], remat)
+                policy = POLICIES[precision]
+                case = (FLAGS.plugin, FLAGS.model, FLAGS.preset, batch_size, policy, remat)
                 with spawn.Pool(1) as process:
                     held, seconds = process.apply(measure, case)
                 blocks = "rematerialized" if remat else "kept"
@@ -71,11 +69,11 @@ def main():
 
 def define_flags():
     common.define_preset("cifar10")
-    flags.DEFINE_list("batch_sizes", ["16"], "Images a step.")
+    timing.define_batch_sizes("16")
     flags.DEFINE_list("precisions", list(POLICIES), "float32, bfloat16 or both.")
     flags.register_validator(
         "precisions",
-        lambda names: set(names) <= set(POLICIES),
+        lambda names: names and set(names) <= set(POLICIES),
         f"Expected names of {', '.join(POLICIES)}.",
     )
 

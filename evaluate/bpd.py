@@ -44,13 +44,6 @@ def main():
     anew = codecs is None or bool(names and FLAGS.codecs)
     both = evaluation.bound_and_exact(model, batches(), shown())
     results = dict(zip(kinds(model), map(evaluation.summarize, both)))
-    if anew:
-        print(f"As {' and '.join(image_files.FORMATS)} files:", flush=True)
-        codecs = codec_bits(model, names, batches(), shown())
-    print(f"{FLAGS.split} split, {count:,} images")
-    print_table(model, results, codecs)
-    if anew:
-        records.store(measured, codecs)
     file = out / "bpd.json"
     found = {
         **measured,
@@ -61,6 +54,13 @@ def main():
         **results,
     }
     disk.write_json(file, found)
+    if anew:
+        print(f"As {' and '.join(image_files.FORMATS)} files:", flush=True)
+        codecs = codec_bits(model, names, batches(), shown())
+    print(f"{FLAGS.split} split, {count:,} images")
+    print_table(model, results, codecs)
+    if anew:
+        records.store(measured, codecs)
     if FLAGS.bytes:  # It takes many times longer.
         found["bytes"] = num_bytes(model, batches(), shown())
         disk.write_json(file, found)

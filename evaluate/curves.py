@@ -185,8 +185,9 @@ def draw(runs):
             panel.grid(alpha=0.25)
             panel.spines[["top", "right"]].set_visible(False)
         panels_of_factor[0].set_ylabel(f"{name}: bits per dimension")
-        # From the bits of a tenth of the epochs on: those of the first ones would flatten all that follows.
-        highest = max(rows[len(rows) // 10]["val_bits_per_dim"] for _, rows in curves)
+        # From a tenth of the epochs on: the first ones would flatten all that follows.
+        later = [row["val_bits_per_dim"] for _, rows in curves for row in rows[len(rows) // 10 :]]
+        highest = max(later)
         least, _ = panels_of_factor[0].get_ylim()
         panels_of_factor[0].set_ylim(least, highest + 0.05 * (highest - least))
     for panel, label in zip(panels[-1], _AXES):

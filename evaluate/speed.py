@@ -18,7 +18,6 @@ import functools
 import json
 import math
 import pathlib
-import re
 import statistics
 
 import tensorflow as tf
@@ -266,7 +265,7 @@ def define_flags():
     program_flags.define_workdir()
     common.define_exact()
     flags.DEFINE_enum("network", None, list(NETWORKS), "A network to measure instead of a run's.")
-    flags.DEFINE_list("batch_sizes", "1,4,16,64", "Batch sizes, with commas between them.")
+    timing.define_batch_sizes("1,4,16,64")
     flags.DEFINE_integer("runs", 5, "Timed runs of each; the median counts.", lower_bound=1)
     flags.DEFINE_bool(
         "sizes", False, "Also compares a pixel of 64 x 64 images with one of 16 x 16."
@@ -277,11 +276,6 @@ def define_flags():
     flags.mark_flags_as_mutual_exclusive(["workdir", "network"])
     # Nothing is fixed that those networks' images could contradict.
     flags.mark_flags_as_mutual_exclusive(["network", "exact"])
-    flags.register_validator(
-        "batch_sizes",
-        lambda batches: batches and all(re.fullmatch("[1-9][0-9]*", batch) for batch in batches),
-        "Expected whole numbers above 0, as in 1,4,16.",
-    )
 
 
 if __name__ == "__main__":

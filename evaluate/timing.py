@@ -1,8 +1,21 @@
 """Times of several functions, taken in turn: what else the machine does hits all alike."""
 
+import re
 import time
 
-import tensorflow as tf
+import keras
+import numpy as np
+from absl import flags
+
+
+def define_batch_sizes(default):
+    """Defines --batch_sizes, whole numbers above 0 as a list of str."""
+    flags.DEFINE_list("batch_sizes", default, "Batch sizes, with commas between them.")
+    flags.register_validator(
+        "batch_sizes",
+        lambda sizes: sizes and all(re.fullmatch("[1-9][0-9]*", size) for size in sizes),
+        "Expected whole numbers above 0, as in 1,4,16.",
+    )
 
 
 def seconds_in_turn(functions, rounds):
@@ -19,6 +32,6 @@ def seconds_in_turn(functions, rounds):
     for _ in range(rounds):
         for name, function in functions.items():
             start = time.perf_counter()
-            tf.nest.map_structure(lambda x: x.numpy(), function())
+            keras.tree.map_structure(np.asarray, function())
             seconds[name].append(time.perf_counter() - start)
     return seconds

@@ -102,6 +102,7 @@ class ShortRunsTest(tf.test.TestCase):
         for flag, message in (
             ("--minutes=2", "out were begun with. Received: --minutes: 2.0 instead of 1.0"),
             ("--last_rate=0.5", "Received: .*--last_rate: 0.5 instead of 0.1"),
+            ("--factor=grayscale", "Received: .*--factor: .grayscale. instead of .image."),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 self.run_program("--minutes=1", flag, "", "blocks=2")

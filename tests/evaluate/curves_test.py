@@ -148,6 +148,9 @@ class CurvesTest(tf.test.TestCase):
         bits = (8.0, 6.0, *np.linspace(3.5, 3.0, 18))
         panel = curves.draw({"one": curves.read(self.make_run("one", image=bits))}).axes[0]
         self.assertBetween(panel.get_ylim()[1], 3.5, 3.8)
+        rising = self.make_run("rising", image=(3.0, 3.5, 4.0))  # as of overfitting
+        panel = curves.draw({"rising": curves.read(rising)}).axes[0]
+        self.assertGreater(panel.get_ylim()[1], 4.0)
 
     def test_runs_of_one_name_are_told_apart_by_their_paths(self):
         folders = [self.make_run(f"{place}/run", image=IMAGE) for place in "ab"]

@@ -165,13 +165,15 @@ class ProgramsTest(tf.test.TestCase):
     def test_bpd_is_kept_where_compressing_fails(self):
         run = self.folder / "kept"
         helpers.make_run(run, self.model, self.model.factors)
-        with (
-            mock.patch.object(data, "load", return_value=helpers.images(2)),
-            mock.patch.object(bpd, "num_bytes", side_effect=NotImplementedError),
-            self.assertRaises(NotImplementedError),
-        ):
-            self.run_here(bpd, f"--workdir={run}", "--dataset=photos", "--bytes")
-        self.assertEqual(json.loads((run / "bpd.json").read_text())["num_images"], 2)
+        for compressing in ("num_bytes", "codec_bits"):
+            with (
+                mock.patch.object(data, "load", return_value=helpers.images(2)),
+                mock.patch.object(bpd, compressing, side_effect=NotImplementedError),
+                self.assertRaises(NotImplementedError),
+            ):
+                self.run_here(bpd, f"--workdir={run}", "--dataset=photos", "--bytes", "--codecs")
+            self.assertEqual(json.loads((run / "bpd.json").read_text())["num_images"], 2)
+            (run / "bpd.json").unlink()
 
     def test_seeds_and_numbers_out_of_range_are_refused(self):
         for arguments in (f"--seed={2**40}", f"--num={2**40}", "--num=0"):

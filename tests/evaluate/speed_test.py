@@ -27,7 +27,7 @@ class SpeedTest(tf.test.TestCase):
 
     def run_program(self, *arguments):
         with mock.patch.object(workdir, "RUNS", self.runs):
-            return helpers.run_program(speed, *arguments, sharing=[common])
+            return helpers.run_program(speed, *arguments, sharing=[common, timing])
 
     def test_all_numbers_of_the_newest_run(self):
         output = self.run_program("--batch_sizes=1,2", "--runs=1", "--sizes")

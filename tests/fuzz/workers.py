@@ -9,6 +9,7 @@ import tempfile
 
 import numpy as np
 
+from benchmarks import common
 from tests.fuzz import files
 
 SECONDS = 20  # for one file
@@ -72,7 +73,7 @@ def _serve(connection, seed):
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with tempfile.TemporaryDirectory() as folder:
         kinds = [kind(pathlib.Path(folder, kind.__name__)) for kind in files.KINDS]
-        most = _peak() + ALLOWANCE
+        most = common.peak_bytes() + ALLOWANCE
         addresses = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
         addresses *= resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (addresses + CEILING, addresses + CEILING))
@@ -82,19 +83,13 @@ def _serve(connection, seed):
             signal.alarm(2 * SECONDS)  # ends it, if nobody is left to do so
             random = np.random.default_rng([seed, index])
             outcome, detail = kinds[index % len(kinds)].judge(random)
-            if large := _peak() > most:
+            if large := common.peak_bytes() > most:
                 outcome = files.FAILED
-                detail = (
-                    f"takes {_peak() / 2**20:,.0f} MB, of at most {most / 2**20:,.0f}. {detail}"
-                )
+                megabytes = common.peak_bytes() / 2**20, most / 2**20
+                detail = "takes {:,.0f} MB, of at most {:,.0f}. {}".format(*megabytes, detail)
             signal.alarm(0)
             connection.send((outcome, detail, large or not left))
 
 
 def _kind(index):
     return files.KINDS[index % len(files.KINDS)]
-
-
-def _peak():
-    """Bytes, the most memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
