@@ -44,6 +44,9 @@ def main():
     anew = codecs is None or bool(names and FLAGS.codecs)
     both = evaluation.bound_and_exact(model, batches(), shown())
     results = dict(zip(kinds(model), map(evaluation.summarize, both)))
+    # At once: neither files nor the images as files may come to be.
+    totals = ", ".join(f"{name} {result['total']:.4f}" for name, result in results.items())
+    print(f"{FLAGS.split} split, {count:,} images: {totals} bits per dimension", flush=True)
     file = out / "bpd.json"
     found = {
         **measured,
@@ -57,7 +60,6 @@ def main():
     if anew:
         print(f"As {' and '.join(image_files.FORMATS)} files:", flush=True)
         codecs = codec_bits(model, names, batches(), shown())
-    print(f"{FLAGS.split} split, {count:,} images")
     print_table(model, results, codecs)
     if anew:
         records.store(measured, codecs)

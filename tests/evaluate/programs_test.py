@@ -1,6 +1,7 @@
 """Tests of the programs of bits and of samples, from outside, and of what they record."""
 
 import contextlib
+import functools
 import io
 import json
 import shutil
@@ -16,7 +17,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from evaluate import bpd, common, image_files, samples
-from pixelcnn_aux import data, evaluation, workdir, zoo
+from pixelcnn_aux import data, disk, evaluation, workdir, zoo
 from tests import helpers
 
 
@@ -215,6 +216,16 @@ class ProgramsTest(tf.test.TestCase):
                     self.run_here(bpd, *arguments)
 
     def test_figures_are_shown_where_they_cannot_be_written(self):
+        output = io.StringIO()
+        with (
+            mock.patch.object(bpd, "print", functools.partial(print, file=output), create=True),
+            mock.patch.object(disk, "write_json", side_effect=OSError),
+            self.assertRaises(OSError),
+        ):
+            self.run_here(bpd, "--num_images=3", "--codecs")
+        self.assertRegex(
+            output.getvalue(), r"test split, 3 images: bound \d+\.\d+, exact \d+\.\d+ bits per dim"
+        )
         with (
             mock.patch.object(bpd, "print_table") as shown,
             mock.patch.object(bpd.CodecRecords, "store", side_effect=OSError),
