@@ -44,11 +44,8 @@ def bits_per_dim(image_format, images):
 
     def bits(image):
         picture = Image.fromarray(image if image.shape[-1] == 3 else image[..., 0])
-        return (
-            8
-            * min(_file_size(picture, settings) for settings in FORMATS[image_format])
-            / image.size
-        )
+        smallest = min(_file_size(picture, settings) for settings in FORMATS[image_format])
+        return 8 * smallest / image.size
 
     with multiprocessing.pool.ThreadPool() as pool:  # Pillow's WebP releases Python's lock
         return np.array(pool.map(bits, np.asarray(images)))

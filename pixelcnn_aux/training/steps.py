@@ -8,6 +8,7 @@ take the batch, and NaN where float16 overflowed and the weights stay as they ar
 
 import contextlib
 
+import keras
 import numpy as np
 
 from pixelcnn_aux import backend, layers
@@ -16,7 +17,6 @@ if backend.NAME == "tensorflow":
     import tensorflow as tf
 else:
     import jax
-    import keras
 
 
 def make(model, name, factor, optimizer, strategy, accumulate=1, remat=False):
@@ -112,7 +112,8 @@ class _TensorFlowStep(_Step):
                 lambda index, *_: index < self.accumulate, add, [0, *zeros], parallel_iterations=1
             )
             loss, *gradients = (x / self.accumulate for x in sums)
-        if self.strategy.num_replicas_in_sync > 1:
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        if scaled and self.strategy.num_replicas_in_sync > 1:
             gradients = self._spoiled_together(gradients)
         self.optimizer.apply(gradients, self.factor.trainable_variables)
         return loss
