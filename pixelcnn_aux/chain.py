@@ -134,7 +134,8 @@ class AuxiliaryModel(serialization.Configured):
           dict, name -> uint8 [B, h, w, c], in the order of sampling; the last is `images`.
 
         Raises:
-          ValueError: for images of another dtype or number of channels.
+          ValueError: for images of another dtype or number of channels, or whose sides a transform does not
+            divide.
         """
         likelihood = list(self.factors.values())[-1].likelihood
         chain = [check_images(images, likelihood.num_channels, likelihood.num_values)]
@@ -290,7 +291,7 @@ class AuxiliaryModel(serialization.Configured):
             pixels of larger images say of the rest. Of an exact model the image agrees with its auxiliary
             images, whatever is known.
           jit_compile: bool, whether XLA compiles the drawing: once for each batch size, which takes
-            minutes for deep networks, and some times faster from then on.
+            minutes for deep networks. Drawing takes less time from then on.
 
         Returns:
           dict, name -> uint8 [B, h, w, c], in the order of sampling, the image given included.
@@ -298,7 +299,8 @@ class AuxiliaryModel(serialization.Configured):
         Raises:
           RuntimeError: under another backend than TensorFlow.
           ValueError: for seeds of another shape or dtype, an image given or known or a mask that does not
-            fit, an unknown mode or method, where a factor is not trained yet, where an image given
+            fit, a log_scale_shift that is not finite or of another shape, an unknown mode or method, a model in
+            mixed precision, where a factor is not trained yet, where an image given
             contradicts pixels that are known: the place is named; or for known pixels of a model that
             cannot be held to them: a factor below an exact one has a likelihood without bounds, or the sum
             of an exact one is not `dense`.

@@ -395,7 +395,7 @@ class Factor(keras.Model):
 
         They are of the dtype that the model computes in.
 
-        Raises ValueError for images of another dtype, shape or range.
+        Raises ValueError for images of another dtype, shape or range, or an unconditional factor.
         """
         if self.embedding is None:
             raise ValueError(
@@ -418,7 +418,9 @@ class Factor(keras.Model):
           float [B, H, W, P] of the model's dtype.
 
         Raises:
-          ValueError: for images of another dtype, shape or range, or another method.
+          ValueError: for images of another dtype, shape or range, another method, or "incremental" of a factor
+            in mixed precision.
+          RuntimeError: for "incremental" under another backend than TensorFlow.
         """
         arguments.choice("method", method, METHODS)
         inputs = self.inputs(images, auxiliary)

@@ -20,8 +20,9 @@ def load(path, dtype="float32", best=False):
     Raises:
       FileNotFoundError: if `path` is neither.
       OSError: if a file of it cannot be read.
-      ValueError: if its description or a weights file is damaged, or names a class that is not registered; or
-        for "float64" under JAX, unless JAX_ENABLE_X64 is set.
+      ValueError: if its description or a weights file is damaged, or names a class that is not registered;
+        for another dtype, or "float64" under JAX unless JAX_ENABLE_X64 is set; or for `best` where a factor
+        has no such weights, as in models of the package.
     """
     path = zoo.find(path)
     arguments.choice("dtype", dtype, dtypes.DTYPES)

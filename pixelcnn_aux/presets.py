@@ -25,7 +25,7 @@ _OUR_PYRAMID = {"embedding_blocks": 1, "depth": 1}
 # embeddings from passing on anything for a long time.
 _DEMO_PYRAMID = {**_OURS, **_OUR_PYRAMID, "filters": 24, "dropout": 0.0}
 
-# An hour on two CPU cores: a few epochs at most, in which nothing overfits, so no dropout.
+# One to three hours on two CPU cores: a few epochs at most, in which nothing overfits, so no dropout.
 _SMALL = {**_OURS, "filters": 32, "dropout": 0.0}
 # In the demo too, so that it can go on from the weights of the model of the package.
 _GRAYSCALE_BLOCKS = {"gray_blocks": 2, "image_blocks": 2, "embedding_blocks": 1}

@@ -14,13 +14,13 @@ _IMAGES = {
 }
 
 
-def define_workdir():
-    """Defines --workdir of a program that reads a run."""
+def define_workdir(note=""):
+    """Defines --workdir of a program that reads a run; `note` follows what is said of it."""
     flags.DEFINE_string(
         "workdir",
         None,
         "What training left, or the name of a trained model of the package. If unset, the newest run under "
-        f"runs/, and where there is none {zoo.DEFAULT}.",
+        f"runs/, and where there is none {zoo.DEFAULT}.{note}",
     )
 
 

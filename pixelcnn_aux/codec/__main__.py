@@ -236,7 +236,10 @@ def _pictures(contents, images):
 
 
 def define_flags():
-    program_flags.define_workdir()
+    program_flags.define_workdir(
+        " That is to compress: a file is read by the model that wrote it, which has to be given unless it is "
+        "one of the package."
+    )
     flags.DEFINE_string("out", None, "The file, or for decompress the folder, to write.")
     flags.DEFINE_string("map", None, "inspect: a picture to draw of where the bits went.")
     flags.DEFINE_bool(

@@ -52,6 +52,8 @@ class Codec:
         Raises:
           ValueError: for images of another dtype or shape, and for pictures or a name that no file can hold;
             before anything is coded, but for names that take far more bytes than what is coded.
+          NotImplementedError: for a likelihood that does not tell the probabilities of a channel's values
+            (`Likelihood.value_log_probs`).
         """
         from pixelcnn_aux.codec.entropy import Encoder
 
@@ -112,6 +114,7 @@ class Codec:
         Raises:
           ValueError: for a file that is damaged, of another model, or that this machine cannot decode; the
             one that wrote it is described then. No image is returned that is not as it was.
+          NotImplementedError: as `compress`.
         """
         return self.decompress_with_bits(data, progress)[0]
 

@@ -51,8 +51,9 @@ def train(
     Raises:
       Stopped: a BaseException, where `stop` has received a signal.
       FileNotFoundError: if `init` is no run.
-      RuntimeError: if another process trains one of these factors in this folder, or if a loss is not finite;
-        what was written before stays.
+      RuntimeError: if another process trains one of these factors in this folder, or if a loss, a weight or
+        the bits of validation are not finite; what was written before stays.
+      OSError: where the system refuses a file, as a full disk does: which, and why. The same call goes on then.
       ValueError: for images of another size than the model's, a factor without `Training` or with one that is
         impossible, an `init` that fits no factor, the workdir of another run, damaged checkpoints, or hosts
         that were given different arguments; nothing is overwritten.
@@ -137,7 +138,7 @@ def train_factor(
       The factor, with averaged weights.
 
     Raises:
-      Stopped, RuntimeError: as `train`.
+      Stopped, RuntimeError, OSError: as `train`.
       ValueError: for the folder of a run with other settings, or if no checkpoint of it is whole or of this
         network; nothing is overwritten.
     """

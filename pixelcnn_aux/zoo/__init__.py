@@ -23,9 +23,9 @@ def pretrained():
     """The models that `load`, and --workdir of every program that reads a run, take by name.
 
     Returns:
-      dict, name -> dict: "bits_per_dim" and its "std_error" on "num_images" images of the split "split" of
-      "data", with the "license" of these; "seconds" of training, on "machine", by "command"; and "bytes",
-      the size of its files.
+      dict, name -> dict: "bits_per_dim" and its "std_error", on "num_images" images of the split "split";
+      "data", the images that it was trained on, with their "license"; "seconds" of training, on "machine",
+      by "command"; and "bytes", the size of its files.
     """
     return {
         card.parent.name: {
