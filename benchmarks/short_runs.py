@@ -37,10 +37,14 @@ MEASURED = ("epochs", "steps_per_epoch", "decay", "mixed_precision")
 def changes(way):
     """(what it changes in a model, what in a `Training`), dicts of a way such as "filters=48 batch_size=8".
 
-    Raises ValueError for a way that is written otherwise, or changes what is `MEASURED`.
+    Raises ValueError for a way that is written otherwise, or changes a thing twice or what is `MEASURED`.
     """
     pairs = [pair.partition("=") for pair in way.split()]
     values = {name: _value(way, text) for name, _, text in pairs}
+    if len(values) < len(pairs):
+        raise ValueError(
+            f"Expected each name once in a way. Received: {way!r}. Leave out what is not meant."
+        )
     if fixed := [name for name in values if name in MEASURED]:
         raise ValueError(
             f"Expected a way that leaves {', '.join(MEASURED)} to --minutes, --last_rate and the machine. "
@@ -76,6 +80,7 @@ def made(way):
         ) from error
     name = FLAGS.factor or list(model.factors)[-1]
     common.check_factor(name)
+    model.position(name)  # Raises where the way leaves no such factor.
     settings = preset.training[name]._replace(**of_training)
     return model, name, checked(settings, Hosts(default_strategy()))
 
@@ -144,7 +149,12 @@ def record_flags(out, factor):
 
 def main(*ways):
     parts = {way: made(way) for way in ways or [""]}  # all of them before any is trained
-    [factor] = {name for _, name, _ in parts.values()}
+    factor, *others = dict.fromkeys(name for _, name, _ in parts.values())
+    if others:
+        raise ValueError(
+            f"Expected ways whose last factor is the same. Received: {factor}, {', '.join(others)}. "
+            "Choose one by --factor."
+        )
     default = workdir.RUNS / f"short-{FLAGS.model}-{FLAGS.preset}-{factor}"
     out = pathlib.Path(FLAGS.out or default)
     record_flags(out, factor)

@@ -86,7 +86,16 @@ class CodecRecord(NamedTuple):
     measured: dict  # what describes the images
     settings: dict  # `image_files.FORMATS` of then
     bits: dict  # as `codec_bits` gives them
-    crc32: int | None = None  # the images' `checksum`; None in records of before there were any
+    crc32: int | None  # the images' `checksum`; None in records of before there were any
+
+
+def _record(measured, settings, bits, crc32=None):
+    """`CodecRecord` of what a file says. Raises TypeError or ValueError for bits that are no figures."""
+    figures = {
+        name: {codec: float(x) for codec, x in dict(by_codec).items()}
+        for name, by_codec in dict(bits).items()
+    }
+    return CodecRecord(measured, settings, figures, crc32)
 
 
 class CodecRecords:
@@ -124,8 +133,8 @@ class CodecRecords:
         with disk.explained(f"to read {self.file}"):
             text = self.file.read_bytes() if self.file.exists() else b"[]"
         try:
-            return [CodecRecord(**record) for record in json.loads(text)]
-        except (TypeError, ValueError) as error:
+            return [_record(**record) for record in json.loads(text)]
+        except (RecursionError, TypeError, ValueError) as error:
             raise ValueError(
                 f"Expected records of codecs, as JSON, in {self.file}. Received: a damaged file ({error}). "
                 "Remove it."

@@ -13,7 +13,7 @@ from matplotlib import figure, lines, ticker
 
 import pixelcnn_aux as pa
 from evaluate import common
-from pixelcnn_aux import evaluation, figures, program, workdir, zoo
+from pixelcnn_aux import checks, evaluation, figures, program, workdir, zoo
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
@@ -66,10 +66,11 @@ def read(folder):
     description = workdir.read(folder)["model"]
     try:
         names = [factor["config"]["name"] for factor in description["config"]["factors"]]
-    except (KeyError, TypeError) as error:
+        checks.check_names(names)
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"Expected the description of a model in {folder}. Received: one without factors ({error!r}). If "
-            "it was made by another version, train again."
+            f"Expected the description of a model in {folder}. Received: one without names of factors "
+            f"({error!r}). If it was made by another version, train again."
         ) from error
     rows = {name: metrics.read(workdir.metrics_file(folder, name)) for name in names}
     rows = {name: of_factor for name, of_factor in rows.items() if of_factor}

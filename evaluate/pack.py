@@ -76,7 +76,7 @@ def test_figures(folder, model):
     }
     try:
         found = dict(json.loads(file.read_text()))
-    except (FileNotFoundError, TypeError, ValueError):  # There is none, or a damaged one.
+    except (FileNotFoundError, RecursionError, TypeError, ValueError):  # none, or a damaged one
         found = {}
     differences = [
         f"{key} {found.get(key)} instead of {value}"
@@ -94,21 +94,23 @@ def test_figures(folder, model):
 
 def write_run(folder, model, packed):
     """Writes into a new folder what is kept of a run, and returns the seconds that training took."""
-    workdir.create(packed, workdir.read(folder))
+    # Where images are on this machine is nobody else's business.
+    workdir.create(packed, {**workdir.read(folder), "image_dir": None, "image_file": None})
     seconds = 0
     for name in model.factors:
+        rows = metrics.read(workdir.metrics_file(folder, name))
+        if not rows or workdir.recorded_training(folder, name) is None:
+            raise ValueError(
+                f"Expected {workdir.metrics_file(folder, name)} with the figures of one epoch or more, and "
+                "training.json beside it. Received: none. Restore them, or train on: only what training left "
+                "is packed."
+            )
         weights = workdir.weights_file(packed, name)
         weights.parent.mkdir()
         weight_files.shrink(workdir.weights_file(folder, name), weights)
         for file in (workdir.metrics_file(folder, name), workdir.training_file(folder, name)):
             with disk.explained(f"to copy {file}"):
                 shutil.copy(file, weights.parent)
-        rows = metrics.read(workdir.metrics_file(folder, name))
-        if not rows:
-            raise ValueError(
-                f"Expected the figures of one epoch or more in {workdir.metrics_file(folder, name)}. "
-                "Received: none. Restore the table, or train on."
-            )
         seconds += rows[-1]["seconds"]
     return seconds
 

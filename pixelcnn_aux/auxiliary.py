@@ -42,14 +42,24 @@ def check_images(images, channels=None, num_values=256, what="images"):
             f"Expected {what} with {channels} channel{'s' * (channels > 1)}. Received: shape {shape}. "
             "Convert them."
         )
-    if num_values < 256 and not backend.is_symbolic(images) and 0 not in shape:
-        largest = int(ops.max(ops.cast(images, "int32")))
-        if largest >= num_values:
+    if num_values < 256 and 0 not in shape:
+        # Of images with values too, it has none where a graph is traced that they are not an argument of.
+        largest = ops.max(ops.cast(images, "int32"))
+        if not backend.is_symbolic(largest) and int(largest) >= num_values:
             raise ValueError(
                 f"Expected {what} with pixel values from 0 to {num_values - 1}. "
-                f"Received: a value of {largest}. Scale them to that range."
+                f"Received: a value of {int(largest)}. Scale them to that range."
             )
     return images
+
+
+def check_known(sides):
+    """Raises ValueError for (H, W) of which one is None, as in a pipeline of images of any size."""
+    if None in sides:
+        raise ValueError(
+            "Expected images whose sides are known while a graph is traced. "
+            f"Received: {' x '.join(map(str, sides))}. Set them by tf.ensure_shape."
+        )
 
 
 class Transform(Configured):
@@ -110,8 +120,9 @@ class Transform(Configured):
     def size(self, image_size):
         """(H, W) of the image -> (H, W) of its auxiliary image.
 
-        Raises ValueError for sides that `ratio` does not divide.
+        Raises ValueError for sides that `ratio` does not divide, or that are unknown.
         """
+        check_known(image_size)
         if any(side % self.ratio for side in image_size):
             raise ValueError(
                 f"Expected sides that are multiples of {self.ratio}, for {type(self).__name__}. "

@@ -298,12 +298,12 @@ class AuxiliaryModel(serialization.Configured):
 
         Raises:
           RuntimeError: under another backend than TensorFlow.
-          ValueError: for seeds of another shape or dtype, an image given or known or a mask that does not
-            fit, a log_scale_shift that is not finite or of another shape, an unknown mode or method, a model in
-            mixed precision, where a factor is not trained yet, where an image given
-            contradicts pixels that are known: the place is named; or for known pixels of a model that
-            cannot be held to them: a factor below an exact one has a likelihood without bounds, or the sum
-            of an exact one is not `dense`.
+          ValueError: while a graph is traced, for seeds of another shape or dtype, an image given or known or
+            a mask that does not fit, a log_scale_shift that is not finite or of another shape, an unknown
+            mode or method, a model in mixed precision, where a factor is not trained yet, where an image
+            given to an exact model contradicts pixels that are known: the place is named; or for known pixels
+            of a model that cannot be held to them: a factor below an exact one has a likelihood without
+            bounds, or the sum of an exact one is not `dense`.
         """
         backend.require_tensorflow("sampling")
         from pixelcnn_aux import sampling  # here, since it needs TensorFlow and nothing above does

@@ -19,9 +19,14 @@ def check_names(names):
             "`names`."
         )
     for name in names:
-        if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*", name) or name == "total":
+        if (
+            not isinstance(name, str)
+            or not re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII)
+            or name == "total"
+        ):
             raise ValueError(
-                "Expected names of letters, digits, _ and -, other than 'total', which names the sum. "
+                "Expected names of letters, digits, _ and -, in ASCII and not with _ or - first, other than "
+                "'total', which names the sum. "
                 f"Received: {name!r}. Give another by `names`."
             )
 

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import secrets
+import stat
 import tempfile
 
 ASIDE = "writing."  # begins the names of files that are not whole yet
@@ -63,6 +64,20 @@ def _number(error):
         return error.errno  # None if it is explained already
     words = str(getattr(error, "message", "")).lower()  # of a tf.errors.OpError
     return next((number for number in _REMEDIES if os.strerror(number).lower() in words), None)
+
+
+def contents(file):
+    """The bytes of a file.
+
+    Raises OSError, as `explained`, and ValueError for a pipe or a device, which may have no end.
+    """
+    with explained(f"to read {file}"):
+        kind = stat.S_IFMT(os.stat(file).st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFDIR):
+            raise ValueError(
+                f"Expected a file. Received: {file}, a pipe or a device. {_ANOTHER_KIND}{AGAIN}."
+            )
+        return pathlib.Path(file).read_bytes()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from pixelcnn_aux import arguments, backend, dtypes, layers, networks, serialization
-from pixelcnn_aux.auxiliary import check_images
+from pixelcnn_aux.auxiliary import check_images, check_known
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.networks.stream import check_sides
 from pixelcnn_aux.sums import FixedSum
@@ -265,14 +265,18 @@ class Factor(keras.Model):
         Raises RuntimeError without TensorFlow, and ValueError for a factor in mixed precision.
         """
         backend.require_tensorflow("sampling")
+        self.check_one_precision()
+        from pixelcnn_aux import sampling  # here, since it needs TensorFlow and nothing else does
+
+        return sampling.Sampler(self)
+
+    def check_one_precision(self):
+        """Raises ValueError for a factor in mixed precision, which is not evaluated pixel by pixel."""
         if self.compute_dtype != self.variable_dtype:
             raise ValueError(
                 f"Expected a factor in float32 or float64, to draw from. Received: {self.dtype_policy.name}. "
                 'Give its weights to one of model.new_factor(name, "float32").'
             )
-        from pixelcnn_aux import sampling  # here, since it needs TensorFlow and nothing else does
-
-        return sampling.Sampler(self)
 
     def parts(self):
         """The networks that the factor consists of."""
@@ -363,13 +367,15 @@ class Factor(keras.Model):
             return images
         auxiliary = self._check_auxiliary(auxiliary)
         (batch, height, width), ratio = images.shape[:3], self.auxiliary_ratio
+        check_known((height, width))
         if height % ratio or width % ratio:
             raise ValueError(
                 f"Expected images with sides that are multiples of {ratio}, so many times those of their "
                 f"auxiliary images. Received: {height} x {width}. Choose another image size."
             )
         expected = (batch, height // ratio, width // ratio, self.auxiliary_likelihood.num_channels)
-        if tuple(auxiliary.shape) != expected:
+        batches = {batch, auxiliary.shape[0]} - {None}  # unknown ones may yet be the same
+        if len(batches) > 1 or tuple(auxiliary.shape[1:]) != expected[1:]:
             raise ValueError(
                 f"Expected auxiliary images of shape {list(expected)} beside images of shape "
                 f"{list(images.shape)}. Received: {list(auxiliary.shape)}. "
@@ -418,8 +424,8 @@ class Factor(keras.Model):
           float [B, H, W, P] of the model's dtype.
 
         Raises:
-          ValueError: for images of another dtype, shape or range, another method, or "incremental" of a factor
-            in mixed precision.
+          ValueError: for images of another dtype, shape or range, another method, or "incremental" of a
+            factor in mixed precision.
           RuntimeError: for "incremental" under another backend than TensorFlow.
         """
         arguments.choice("method", method, METHODS)

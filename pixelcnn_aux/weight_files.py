@@ -13,8 +13,9 @@ import math
 import h5py
 import numpy as np
 
-from pixelcnn_aux import disk
+from pixelcnn_aux import arguments, disk
 
+_DEEPEST = 64  # several times what Keras writes
 _SIZE = 512  # bytes of a seal
 _START = b"pixelcnn_aux, sha256 of what follows these 512 bytes: "
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -66,7 +67,7 @@ def shrink(file, smaller):
                 if not np.isfinite(small).all():
                     raise ValueError(
                         "Expected weights from -65,504 to 65,504, which 16 bits hold. Received: others in "
-                        f"the array {name} of {file}. Train with a lower learning rate."
+                        f"the array {arguments.shown(name)} of {file}. Train with a lower learning rate."
                     )
                 copied = written.create_dataset(name, data=small)
             else:
@@ -79,7 +80,7 @@ def shrink(file, smaller):
 
 
 def _write(file, contents):
-    with disk.replacing(file) as opened:
+    with disk.replacing(file, disk.AGAIN) as opened:
         opened.write(sealed(contents.getvalue()))
 
 
@@ -122,7 +123,7 @@ def load(file, factor):
         raise ValueError(f"{len(arrays)} arrays, expected {len(factor.weights)}")
     for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise ValueError(f"numbers that are not finite in the array {name}")
+            raise ValueError(f"numbers that are not finite in the array {arguments.shown(name)}")
     try:
         factor.load_weights(contents)
     except Exception as error:
@@ -131,8 +132,7 @@ def load(file, factor):
 
 def _contents(file):
     """What is in a file, once its seal is compared. Raises OSError, and ValueError where they differ."""
-    with disk.explained(f"to read {file}"):
-        return _Contents(unsealed(file.read_bytes()))
+    return _Contents(unsealed(disk.contents(file)))
 
 
 def _summary(error):
@@ -146,7 +146,9 @@ def _arrays(opened, most):
         raise ValueError(f"{_count(datasets):,} numbers, expected {most:,}")
     for name, dataset in datasets.items():
         if dataset.dtype.kind != "f":
-            raise ValueError(f"{dataset.dtype} in the array {name}, expected floats")
+            raise ValueError(
+                f"{dataset.dtype} in the array {arguments.shown(name)}, expected floats"
+            )
     return {name: dataset[()] for name, dataset in datasets.items()}
 
 
@@ -155,11 +157,21 @@ def _count(datasets):
 
 
 def _datasets(opened):
-    """dict, name -> `h5py.Dataset`, of an open file."""
+    """dict, name -> `h5py.Dataset`, of an open file.
+
+    Raises ValueError for what takes more time or memory to read than its size says.
+    """
     found = {}
 
     def visit(name, item):
+        if name.count("/") >= _DEEPEST:  # HDF5 takes a time that grows with the square of the depth
+            raise ValueError(f"groups in one another, more than {_DEEPEST} deep")
         if isinstance(item, h5py.Dataset):
+            if item.chunks or item.external or item.is_virtual:
+                shown = arguments.shown(name)
+                raise ValueError(
+                    f"the array {shown} in pieces or other files, expected in one piece"
+                )
             found[name] = item
 
     opened.visititems(visit)

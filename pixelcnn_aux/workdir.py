@@ -41,8 +41,9 @@ def create(path, config):
     """
     path = pathlib.Path(path)
     with disk.explained(f"to read the folder {path}"):
-        others = not (path / _CONFIG).exists() and path.exists()
-        if others and not (path.is_dir() and all(map(_ours, path.iterdir()))):
+        others = path.exists() and not (path.is_dir() and all(map(_ours, path.iterdir())))
+        # Asked last: a process beside this one writes it before it makes what is not `_ours`.
+        if others and not (path / _CONFIG).exists():
             raise ValueError(
                 f"Expected an empty or new folder, or one of an earlier run. Received: {path}, which "
                 f"holds other things. Choose another --workdir."
@@ -185,8 +186,7 @@ def read(path):
 
 
 def _read_json(file):
-    with disk.explained(f"to read {file}"):
-        text = file.read_bytes()
+    text = disk.contents(file)
     try:
         found = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
         _check_depth(found, _DEEPEST)

@@ -1,5 +1,7 @@
 """Tests of the auxiliary transforms: values worked out by hand, and what is refused."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
@@ -153,6 +155,11 @@ class HalfResolutionTest(tf.test.TestCase):
             transform.size((3, 4))
         self.assertEqual(transform.size((6, 4)), (3, 2))
 
+    def test_unknown_sides_are_refused(self):
+        halve = tf.function(pa.auxiliary.HalfResolution(), autograph=False)
+        with self.assertRaisesRegex(ValueError, "known.*Received: None x 4. Set them by tf.ensure"):
+            halve.get_concrete_function(tf.TensorSpec([None, None, 4, 3], tf.uint8))
+
 
 class CheckImagesTest(tf.test.TestCase):
     def test_values_out_of_range_are_refused(self):
@@ -165,6 +172,12 @@ class CheckImagesTest(tf.test.TestCase):
     def test_a_graph_may_be_traced_through_it(self):
         traced = tf.function(lambda grays: check_images(grays, 1, 16))
         self.assertAllEqual(traced(tf.ones([1, 2, 2, 1], tf.uint8)), np.ones([1, 2, 2, 1]))
+
+    def test_images_that_a_graph_captures(self):
+        for value in (1, 16):  # the values are known to Python, and nothing of them in the graph
+            grays = tf.fill([1, 2, 2, 1], tf.constant(value, tf.uint8))
+            traced = tf.function(functools.partial(check_images, grays, 1, 16))
+            self.assertAllEqual(traced(), grays)
 
     def test_no_images_at_all_are_fine(self):
         self.assertEqual(check_images(np.zeros([0, 2, 2, 1], np.uint8), 1, 16).shape[0], 0)

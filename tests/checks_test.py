@@ -278,7 +278,7 @@ class ArgumentsOfAChainTest(tf.test.TestCase):
         twice = [pa.auxiliary.HalfResolution()] * 2
         self.assertRefused("'half_resolution', 'half_resolution', 'image'", twice)
         self.assertRefused("'image', 'image'", [altered(name="image")])
-        for name in ("total", "..", ".", "a/b", "", 3):
+        for name in ("total", "..", ".", "a/b", "", 3, "_a", "-a", "größe", "a\n"):
             self.assertRefused("names of letters, digits", names=[name, "image"])
 
     def test_likelihoods_that_do_not_fit(self):

@@ -177,6 +177,23 @@ class WrongInputsTest(tf.test.TestCase):
         self.assertRefused(message.format(4, 2), image_factor(), IMAGES, GRAYS[:, :2])
         self.assertRefused(message.format(3, 4), image_factor(), IMAGES, GRAYS[:3])
 
+    def test_what_a_graph_does_not_know(self):
+        """A number of images may turn out to be the same."""
+
+        def trace(images, grays):
+            traced = tf.function(image_factor().log_prob, autograph=False)
+            return traced.get_concrete_function(
+                *(tf.TensorSpec(x, tf.uint8) for x in (images, grays))
+            )
+
+        for batches in ((None, 4), (4, None), (None, None)):
+            nats = trace(*([batch, 4, 6, c] for batch, c in zip(batches, (3, 1))))
+            self.assertAllClose(nats(IMAGES, GRAYS), image_factor().log_prob(IMAGES, GRAYS))
+        with self.assertRaisesRegex(ValueError, r"Received: \[3, 4, 6, 1\]"):
+            trace([4, 4, 6, 3], [3, 4, 6, 1])
+        with self.assertRaisesRegex(ValueError, "known.*Received: 4 x None"):
+            trace([4, 4, None, 3], [4, 4, 6, 1])
+
     def test_sides_that_the_ratio_does_not_divide(self):
         flat = pa.networks.topology.flat(1)
         mixture = pa.likelihoods.LogisticMixture(1)

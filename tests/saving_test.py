@@ -1,5 +1,6 @@
 """Tests of what is saved: Keras's files of factors, and descriptions of what the package builds."""
 
+import copy
 import functools
 import json
 import pathlib
@@ -380,6 +381,35 @@ class ConfigTest(tf.test.TestCase):
                 self.table = np.arange(256)
 
         self.assertEqual(serialization.serialize(Prepared())["config"], {})
+
+
+class NetworksTest(tf.test.TestCase):
+    """Keras saves the networks of a factor by themselves too, with all their weights."""
+
+    def check(self, network, *inputs):
+        self.assertIsNone(type(network).from_config(network.get_config()).get_build_config())
+        file = helpers.temporary_folder(self) / "network.keras"
+        network.save(file)
+        for copied in (keras.saving.load_model(file), copy.deepcopy(network)):
+            self.assertAllEqual(copied.get_weights()[0], network.get_weights()[0])
+            outputs = (tf.nest.flatten(network(*inputs)) for network in (copied, network))
+            for found, expected in zip(*outputs, strict=True):
+                self.assertAllEqual(found, expected)
+
+    def test_of_one_resolution(self):
+        factors = helpers.shared_model().factors
+        x = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
+        self.check(factors["grayscale"].network, x[..., :1])
+        self.check(factors["image"].embedding, x[..., :1])
+        self.check(factors["image"].network, x, factors["image"].embedding(x[..., :1]))
+
+    def test_of_two(self):
+        factor = helpers.tiny_model(topology=topology.pixelcnn_pp(1, 2), dtype="float64").factors[
+            "image"
+        ]
+        x = np.random.default_rng(0).normal(size=(2, 4, 6, 3))
+        self.check(factor.embedding, x[..., :1])
+        self.check(factor.network, x, factor.embedding(x[..., :1]))
 
 
 class PartsTest(tf.test.TestCase, parameterized.TestCase):

@@ -326,9 +326,49 @@ class WeightsTest(tf.test.TestCase):
         file = workdir.weights_file(self.folder, "image")
         file.parent.mkdir()
         with h5py.File(file, "w") as opened:
-            opened.create_dataset("vars/0", shape=(10**12,), dtype="f4", chunks=(100,))
+            opened.create_dataset("vars/0", shape=(10**12,), dtype="f4")
         with self.assertRaisesRegex(ValueError, f"{file}.*1,000,000,000,000 numbers, expected 9"):
             workdir.load_weights(self.folder, "image", self.network)
+
+    def test_files_that_take_more_to_read_than_they_say(self):
+        file = workdir.weights_file(self.folder, "image")
+        file.parent.mkdir()
+
+        def chunks(opened):  # of which the smallest part that is read is a whole one
+            opened.create_dataset(
+                "a\x1b", (3,), "f4", chunks=(2**20,), maxshape=(None,), compression=9
+            )
+
+        def other_files(opened):
+            opened.create_dataset("a\x1b", (3,), "f4", external=[("/dev/zero", 0, 12)])
+
+        def depth(opened):
+            for _ in range(100):
+                opened = opened.create_group("a")
+
+        for make, received in (
+            (chunks, r"the array 'a\\x1b' in pieces"),
+            (other_files, r"the array 'a\\x1b' in pieces or other files"),
+            (depth, "groups in one another, more than 64 deep"),
+        ):
+            with h5py.File(file, "w") as opened:
+                make(opened)
+            with self.assertRaisesRegex(ValueError, f"{file}.*{received}"):
+                workdir.load_weights(self.folder, "image", self.network)
+            self.assertIsNone(weight_files.count(file))
+
+    def test_a_pipe_is_not_waited_for(self):
+        workdir.create(self.folder, {"model": {}})
+        file = workdir.weights_file(self.folder, "image")
+        file.parent.mkdir()
+        os.mkfifo(file)
+        os.mkfifo(workdir.training_file(self.folder, "image"))
+        for act in (
+            lambda: workdir.load_weights(self.folder, "image", self.network),
+            lambda: workdir.recorded_training(self.folder, "image"),
+        ):
+            with self.assertRaisesRegex(ValueError, f"{file.parent}/[^.]*.*, a pipe or a device"):
+                act()
 
     def test_weights_of_another_dtype_or_not_finite_in_a_file_without_seal(self):
         def to_int(opened, name):
@@ -340,9 +380,9 @@ class WeightsTest(tf.test.TestCase):
             opened[name][0] = np.nan
 
         message, name = self.change(to_int)
-        self.assertIn(f"int32 in the array {name}, expected floats", message)
+        self.assertIn(f"int32 in the array {name!r}, expected floats", message)
         message, name = self.change(to_nan)
-        self.assertIn(f"not finite in the array {name}", message)
+        self.assertIn(f"not finite in the array {name!r}", message)
 
     def test_a_file_that_is_no_weights_file(self):
         file = workdir.weights_file(self.folder, "image")

@@ -97,6 +97,24 @@ class ZooTest(tf.test.TestCase):
             self.assertIn(f"{name}/metrics.csv", files)
             self.assertIn(f"{name}/training.json", files)
 
+    def test_where_images_are_on_this_machine_is_not_packed(self):
+        config = self.mine / "config.json"
+        self.addCleanup(config.write_text, config.read_text())
+        described = json.loads(config.read_text())
+        config.write_text(
+            json.dumps({**described, "image_dir": "/home/me", "image_file": "/me.npz"})
+        )
+        packed = helpers.temporary_folder(self) / "packed"
+        pack.write_run(self.mine, self.model, packed)
+        found = workdir.read(packed)
+        self.assertEqual((found["image_dir"], found["image_file"]), (None, None))
+        self.assertEqual(found["model"], described["model"])
+
+    def test_a_name_that_no_folder_can_have(self):
+        message = "name of a trained model: xxx.* Received: File name too long. Give a shorter name"
+        with self.assertRaisesRegex(OSError, message):
+            pa.load(300 * "x")
+
     def test_names_are_not_taken_twice(self):
         before = helpers.contents(zoo.FOLDER)
         with self.assertRaisesRegex(ValueError, "Expected a new name. Received: tiny"):
@@ -156,9 +174,11 @@ class ZooTest(tf.test.TestCase):
         file = workdir.metrics_file(self.mine, "image")
         whole = file.read_text()
         self.addCleanup(file.write_text, whole)
-        file.write_text(whole.splitlines()[0])
-        with self.assertRaisesRegex(ValueError, f"one epoch or more in {file}. Received: none"):
-            pack_run(self.mine, "another")
+        for damage in (lambda: file.write_text(whole.splitlines()[0]), file.unlink):
+            damage()
+            message = f"Expected {file} with the figures of one epoch or more.*Received: none"
+            with self.assertRaisesRegex(ValueError, message):
+                pack_run(self.mine, "another")
         self.assertFalse((zoo.FOLDER / "another").exists())
 
     def test_flags_that_would_change_what_is_packed_are_none(self):

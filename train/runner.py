@@ -50,8 +50,8 @@ def define_flags(presets):
     flags.DEFINE_bool(
         "mixed_precision",
         None,
-        "Whether the networks compute in 16 bits. If unset, as the run was begun; a new one does where that "
-        "is known to be faster on this machine.",
+        "Whether the networks compute in 16 bits. If unset, as the factor was begun; a new one does where "
+        "that is known to be faster on this machine.",
     )
     flags.DEFINE_bool("remat", False, "Less memory, more time: blocks are evaluated twice.")
     flags.DEFINE_bool("profile", False, "Traces a few steps for TensorBoard's profile plugin.")

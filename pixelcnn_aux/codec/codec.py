@@ -26,12 +26,14 @@ class Codec:
 
     Raises:
       RuntimeError: under another backend than TensorFlow.
-      ValueError: where a factor is not trained yet, or for another batch.
+      ValueError: where a factor is not trained yet or in mixed precision, or for another batch.
     """
 
     def __init__(self, model, name="", batch=64):
         backend.require_tensorflow("the codec")
         model.require(model.factors)
+        for factor in model.factors.values():
+            factor.check_one_precision()
         self._model, self._name = model.with_exact(True), name
         self._batch = arguments.whole("batch", batch, 1, container.MAX_BATCH)
         self.fingerprint = fingerprint(self._model)
@@ -76,7 +78,7 @@ class Codec:
             batch=batch,
             bits=bits,
             machine=machine.describe(),
-            pictures=[list(picture) for picture in pictures],
+            pictures=list(pictures),
             streams=[],
             checksums=checksums(images),
         )

@@ -4,6 +4,8 @@ Both run the same compiled graphs on batches of the same shape, pixel by pixel, 
 numbers. What differs is who decides a value: a function outside of the graph.
 """
 
+import threading
+
 import tensorflow as tf
 
 from pixelcnn_aux import sampling
@@ -26,7 +28,8 @@ class Coding:
 
     def __init__(self, model, batch):
         self._model, self._batch = model, batch
-        self._coder = None
+        # The graphs ask one coder: threads take turns.
+        self._coder, self._turn = None, threading.Lock()
         self._filling = {
             name: tf.function(self._filling_of(factor, model.sizes()[name]), autograph=False)
             for name, factor in model.factors.items()
@@ -41,12 +44,14 @@ class Coding:
         Raises:
           tf.errors.InvalidArgumentError: where the coder raises ValueError.
         """
-        self._coder, images, image = coder, {}, None
-        for name, factor in self._model.factors.items():
-            coder.begin(name)
-            features = () if image is None else factor.features(image)
-            image = images[name] = self._filling[name](features, image)
-            coder.end()
+        images, image = {}, None
+        with self._turn:
+            self._coder = coder
+            for name, factor in self._model.factors.items():
+                coder.begin(name)
+                features = () if image is None else factor.features(image)
+                image = images[name] = self._filling[name](features, image)
+                coder.end()
         return images
 
     def _filling_of(self, factor, size):

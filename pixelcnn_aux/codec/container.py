@@ -96,9 +96,10 @@ def read(data):
             "Expected a compressed file of this codec. Received: another kind of file. "
             "Give a file that `compress` wrote."
         )
-    if data[: len(MAGIC)] != MAGIC:
+    version = data[len(MAGIC) - 1 : len(MAGIC)]
+    if version and version != MAGIC[-1:]:
         raise ValueError(
-            f"Expected a file of format {MAGIC[-1]}. Received: one of format {data[len(MAGIC) - 1]}. "
+            f"Expected a file of format {MAGIC[-1]}. Received: one of format {version[0]}. "
             "Use the version of pixelcnn_aux that wrote it."
         )
     whole, digest = data[:-32], data[-32:]

@@ -10,8 +10,8 @@ from pixelcnn_aux import disk
 from pixelcnn_aux.data import exif
 from pixelcnn_aux.data.files import MAX_PIXELS, PNG
 
-# Those whose pixels three channels of 8 bits hold.
-_MODES = ("1", "L", "P", "RGB")
+# Those whose pixels three channels of 8 bits hold, where all are opaque.
+_MODES = ("1", "L", "P", "RGB", "LA", "RGBA")
 _DEPTH = 25  # where a PNG file has said how many bits a channel has, in its first chunk
 
 
@@ -46,12 +46,10 @@ def _read(file):
             raise ValueError("another chunk than the header comes first")
         if is_png and depth > b"\x08":
             raise ValueError(f"{depth[0]} bits a channel")  # of RGB, Pillow leaves out the lower 8
-        clear = "transparency" in picture.info
-        if picture.mode in ("LA", "RGBA"):
-            clear = picture.getextrema()[-1] != (255, 255)
-        elif picture.mode not in _MODES:
+        if picture.mode not in _MODES:
             raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
-        if clear:
+        has_alpha = picture.mode in ("LA", "RGBA") or "transparency" in picture.info
+        if has_alpha and picture.convert("RGBA").getextrema()[-1] != (255, 255):
             raise ValueError("pixels that are not opaque, which would lose something")
         if getattr(picture, "n_frames", 1) > 1:  # PNG files that move, JPEG files of stereo cameras
             raise ValueError(f"{picture.n_frames} pictures")

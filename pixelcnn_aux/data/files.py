@@ -80,7 +80,7 @@ def load(dataset, split, image_size, image_dir, cache_dir, fit, kind, split_of, 
     if skipped:
         logging.warning(
             "Left out %d of %d %s files of %s, which are no whole PNG or JPEG %s: %s",
-            *(len(skipped), len(used), split, image_dir, kind, ", ".join(skipped)),
+            *(len(skipped), len(used), split, image_dir, kind, ", ".join(map(repr, skipped))),
         )
     if not len(pixels):
         counts = ", ".join(f"{len(by_split[name])} {name}" for name in SPLITS)

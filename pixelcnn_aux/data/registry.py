@@ -136,6 +136,11 @@ def load(
             f"Expected data.Images of the size {image_size} from the loader of {name!r}. Received: "
             f"{received}. Mend {dataset.loader.__name__} in {_module(dataset.loader)}."
         )
+    if not images.num_images:
+        raise ValueError(
+            f"Expected images in the split {split!r} of {name!r}. Received: none. Choose another split, or "
+            f"mend {dataset.loader.__name__} in {_module(dataset.loader)}."
+        )
     images.source = {"dataset": name, **{what: path and str(path) for what, path in given.items()}}
     return images
 

@@ -203,7 +203,7 @@ class WeightNormConv2D(WeightNorm):
         x = ops.expand_dims(x, absent)
         # Padding first: convolutions with padding of their own take a slow path on CPUs.
         x = ops.pad(x, ((0, 0), *self.margins(*kernel.shape[:2]), (0, 0)))
-        y = ops.conv(x, kernel, strides=self.strides, padding="valid")
+        y = ops.conv(x, kernel, self.strides, "valid", data_format="channels_last")
         return ops.squeeze(y, absent) if absent else y
 
     def compute_output_shape(self, input_shape):
@@ -250,7 +250,7 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
         return (*self.kernel_size, self.filters, input_channels)
 
     def apply_kernel(self, x, kernel):
-        y = ops.conv_transpose(x, kernel, strides=self.strides, padding="valid")
+        y = ops.conv_transpose(x, kernel, self.strides, "valid", data_format="channels_last")
         batch, height, width, _ = ops.shape(x)
         shape = (batch, height * self.strides, width * self.strides, self.filters)
         (above, _), (left, _) = self.margins(*kernel.shape[:2])

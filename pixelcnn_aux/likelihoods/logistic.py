@@ -111,7 +111,7 @@ class DiscretizedLogistic(tfd.Distribution):
         )
 
     def log_probs(self):
-        """Log-probability of each value: [...] -> [..., 256], in nats, finite; for draws and codes.
+        """Log-probability of each value: [...] -> [..., 256], in nats, finite; for codes.
 
         In less time than `log_prob` takes for all values, since each boundary between two is evaluated once.
         """

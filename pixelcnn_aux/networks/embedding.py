@@ -1,6 +1,7 @@
 """The embedding f_w of an auxiliary image, equation (3)."""
 
 import keras
+from keras import ops
 
 from pixelcnn_aux import arguments, layers
 from pixelcnn_aux.networks.stream import Stream, check_sides
@@ -51,6 +52,16 @@ class Embedding(keras.Model):
 
     def get_config(self):
         return {**super().get_config(), "topology": self.topology, **self._arguments}
+
+    def get_build_config(self):
+        """What its weights were made for, which Keras saves beside the arguments; None without weights."""
+        return {"channels": self.first.v.shape[2]} if self.first.built else None
+
+    def build_from_config(self, config):
+        """Makes such weights: Keras, before it loads them."""
+        channels = arguments.whole("channels", config["channels"])
+        side = 2 ** max(self.topology.levels())
+        self(ops.zeros([1, side, side, channels], self.variable_dtype))
 
     def call(self, x, training=None):
         """f_w of scaled images.

@@ -90,6 +90,26 @@ class PixelCNN(keras.Model):
     def get_config(self):
         return {**super().get_config(), "topology": self.topology, **self._arguments}
 
+    def get_build_config(self):
+        """What its weights were made for, which Keras saves beside the arguments; None without weights."""
+        if not self.above.built:
+            return None
+        channels, count = self.above.v.shape[2] - 1, self.count_params()
+        # More features, more parameters: unless there is no block, which is all that takes any.
+        numbers = range(arguments.LARGEST + 1)
+        features = next(n for n in numbers if self.num_parameters(channels, n) >= count)
+        return {"channels": channels, "features": features}
+
+    def build_from_config(self, config):
+        """Makes such weights: Keras, before it loads them."""
+        channels = arguments.whole("channels", config["channels"])
+        features = arguments.whole("features", config["features"], 0)
+        halvings = max(self.topology.levels())
+        sides = [2**k for k in range(halvings, -1, -1)]
+        given = [ops.zeros([1, side, side, features], self.compute_dtype) for side in sides]
+        x = ops.zeros([1, sides[0], sides[0], channels], self.variable_dtype)
+        self(x, given if features else ())
+
     def call(self, x, features=(), training=None):
         """Evaluates the network on whole images.
 

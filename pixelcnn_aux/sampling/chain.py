@@ -20,7 +20,12 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
     """`AuxiliaryModel.sample`: checks its arguments, and draws in batches that fit in memory."""
     arguments.choice("method", method, METHODS)
     arguments.choice("mode", mode, MODES)
-    seeds = tf.convert_to_tensor(seeds)
+    seeds, shifts = tf.convert_to_tensor(seeds), tf.cast(log_scale_shift, tf.float32)
+    if tf.is_symbolic_tensor(seeds) or tf.is_symbolic_tensor(shifts):
+        raise ValueError(
+            "Expected seeds and log_scale_shift that have values. Received: those of a graph that is traced. "
+            "Draw outside of tf.function and of data sets' pipelines."
+        )
     if seeds.dtype != tf.int32 or seeds.shape[1:] != [2]:
         raise ValueError(
             f"Expected seeds as int32 [B, 2]. Received: {seeds.dtype.name} {seeds.shape.as_list()}. "
@@ -29,7 +34,6 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
     batch = len(seeds)
     given = {} if given is None else _check_given(model, given, batch)
     model.require(names_from(model, given))
-    shifts = tf.cast(log_scale_shift, tf.float32)
     if shifts.shape not in ([], [batch]):
         raise ValueError(
             f"Expected log_scale_shift as a number or one for each of {batch} images. "

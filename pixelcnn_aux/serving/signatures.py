@@ -8,8 +8,9 @@ import tensorflow as tf
 from pixelcnn_aux import backend, layers, sampling
 from pixelcnn_aux.chain import in_bits_per_dim
 
-# Outputs beside the auxiliary images, which are called by their factors' names.
+# Outputs beside the auxiliary images, which are called by their factors' names; and how others begin.
 RESERVED = ("image", "image_png_bytes", "factors", "num_values", "max_batch")
+_BEGINNINGS = ("log_prob", "bits_per_dim")
 
 
 class Input(NamedTuple):
@@ -54,11 +55,12 @@ def signatures(model, max_batch=256, jit_compile=False):
       ValueError: if an auxiliary image is called as another output.
     """
     *auxiliaries, _ = model.factors
-    taken = [name for name in auxiliaries if name in RESERVED]
+    taken = [name for name in auxiliaries if name in RESERVED or name.startswith(_BEGINNINGS)]
     if taken:
         raise ValueError(
             f"Expected auxiliary images with other names than {', '.join(RESERVED)}, which other outputs "
-            f"have. Received: {', '.join(taken)}. Give the factor another name."
+            f"have, and than begin with {' or '.join(_BEGINNINGS)}. Received: "
+            f"{', '.join(taken)}. Give the factor another name."
         )
     kernels = {
         layer: tf.Variable(layer.kernel(), trainable=False)

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -96,8 +97,8 @@ def verify(path, model, max_batch):
 
 def _refusal(expected, received):
     return RuntimeError(
-        f"Expected an export {expected}. Received: {received}. Nothing was exported: try another device, or "
-        "another version of TensorFlow."
+        f"Expected an export {expected}. Received: {received}. Nothing was exported: try another device, one "
+        "with more memory, or another version of TensorFlow."
     )
 
 
@@ -109,7 +110,12 @@ def _run_export(path, max_batch, mask):
         command = [sys.executable, "-c", _RUN_EXPORT, str(path), str(max_batch), inputs, outputs]
         child = subprocess.run(command, capture_output=True, text=True, check=False)
         if child.returncode:
-            raise _refusal("that a new process can run", child.stderr[-2000:].strip())
+            said = child.stderr[-2000:].strip() or f"exit status {child.returncode}"
+            if child.returncode == -signal.SIGKILL:
+                said = (
+                    "a process that was killed, as one is where there is too little memory for it"
+                )
+            raise _refusal("that a new process can run", said)
         answers = collections.defaultdict(dict)
         for key, array in np.load(outputs).items():
             signature, name = key.split("/")  # neither name has one

@@ -4,6 +4,7 @@ A checkpoint is an uncompressed .npz of arrays by name, written beside its place
 format itself has a checksum of every array, so that what can be read is what was written.
 """
 
+import errno
 import os
 import re
 import zipfile
@@ -74,7 +75,13 @@ def restore(folder, groups):
                 contents.seek(0)
                 with np.load(contents) as opened:  # It loads no pickles.
                     arrays = {key: opened[key] for key in opened.files}
+        except MemoryError:
+            raise  # No damage: checksums are compared before there is room for any array.
         except Exception as error:  # Damaged bytes raise whatever they happen to spell.
+            # EINVAL is what damaged bytes get that name a place before the beginning. Others are the disk's.
+            if getattr(error, "errno", None) not in (None, errno.EINVAL):
+                with disk.explained(f"to read {path}"):
+                    raise
             summary = f"{type(error).__name__}: {error}".splitlines()[0]
             damaged.append(f"{path} ({summary})")
             continue

@@ -53,7 +53,7 @@ def train(
       FileNotFoundError: if `init` is no run.
       RuntimeError: if another process trains one of these factors in this folder, or if a loss, a weight or
         the bits of validation are not finite; what was written before stays.
-      OSError: where the system refuses a file, as a full disk does: which, and why. The same call goes on then.
+      OSError: where the system refuses a file, as a full disk does: which, and why. The same call goes on.
       ValueError: for images of another size than the model's, a factor without `Training` or with one that is
         impossible, an `init` that fits no factor, the workdir of another run, damaged checkpoints, or hosts
         that were given different arguments; nothing is overwritten.

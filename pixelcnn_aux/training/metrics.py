@@ -78,10 +78,10 @@ def read(file):
     No rows where there is no file, nor of a damaged one, which a warning names.
 
     Raises:
-      OSError: as `disk.explained`.
+      OSError, ValueError: as `disk.contents`.
     """
     with disk.explained(f"to read {file}"):
-        table = file.read_bytes() if file.exists() else b""
+        table = disk.contents(file) if file.exists() else b""
     try:
         rows = csv.DictReader(io.StringIO(table.decode(), newline=""))
         return [{name: _number(name, row) for name in FIELDS} for row in rows]

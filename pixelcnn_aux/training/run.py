@@ -251,7 +251,11 @@ class Run:
         last = "There is no checkpoint yet."
         if self._saved_step is not None:
             folder = workdir.checkpoints(self.folder, self.name)
-            last = f"The last good checkpoint is {checkpoints.file(folder, self._saved_step)}."
+            # The others' clocks, by which hosts save in the middle of an epoch, may differ by a step.
+            where = (
+                checkpoints.file(folder, self._saved_step) if self.hosts.chief else f"in {folder}"
+            )
+            last = f"The last good checkpoint is {where}."
         return (
             f"{last} Nothing was overwritten. Choose a lower --learning_rate and another --workdir, or look "
             "at the images."

@@ -12,7 +12,7 @@
 import json
 import pathlib
 
-from pixelcnn_aux import workdir
+from pixelcnn_aux import disk, workdir
 
 FOLDER = pathlib.Path(__file__).parent
 # What a program takes that is given no workdir and finds no run.
@@ -41,13 +41,15 @@ def find(path):
 
     Raises:
       FileNotFoundError: if there is neither; it lists the names.
+      OSError: as `disk.explained`.
     """
     path = pathlib.Path(path)
     folder = FOLDER / path
-    is_name = len(path.parts) == 1 and (folder / "card.json").exists()
-    # Exports, and what is found out about a model, lie in folders of its name that are no runs.
-    if path.exists() and (workdir.is_run(path) or not is_name):
-        return path
+    with disk.explained(f"the folder of a run, or the name of a trained model: {path}"):
+        is_name = len(path.parts) == 1 and (folder / "card.json").exists()
+        # Exports, and what is found out about a model, lie in folders of its name that are no runs.
+        if path.exists() and (workdir.is_run(path) or not is_name):
+            return path
     if is_name:
         return folder
     raise FileNotFoundError(

@@ -61,6 +61,7 @@ class ShortRunsTest(tf.test.TestCase):
             ("batch_size=0", "batch_size from 1"),
             ("accumulate=3", "a batch_size that is a multiple of 3"),
             ("blocks", "Write NAME=VALUE"),
+            ("batch_size=8 batch_size=4", "each name once .*'batch_size=8 batch_size=4'"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 self.run_program("", way)

@@ -1,5 +1,6 @@
 """Tests of the codec: images come back to the last bit, of as many bits as the model says, or not at all."""
 
+import concurrent.futures
 import math
 from unittest import mock
 
@@ -39,6 +40,16 @@ class RoundTripTest(tf.test.TestCase):
     def test_another_codec_of_the_same_model_reads_it(self):
         other = Codec(self.model.with_exact(False), batch=5)
         self.assertAllEqual(other.decompress(self.data), self.images)
+
+    def test_threads_take_turns(self):
+        with concurrent.futures.ThreadPoolExecutor(2) as threads:
+            written = threads.map(self.codec.compress, [self.images, self.images[::-1]] * 2)
+            for data, images in zip(written, [self.images, self.images[::-1]] * 2):
+                self.assertAllEqual(self.codec.decompress(data), images)
+
+    def test_a_model_in_mixed_precision_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "float32 or float64.*Received: mixed_bfloat16"):
+            Codec(model(dtype="mixed_bfloat16"))
 
     def test_as_many_bits_as_the_likelihood_says(self):
         bits = -self.model.log_prob(self.images).numpy().sum() / math.log(2.0)

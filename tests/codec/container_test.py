@@ -181,6 +181,8 @@ class ContainerTest(tf.test.TestCase):
     def test_other_files_and_formats(self):
         with self.assertRaisesRegex(ValueError, "another kind of file"):
             container.read(b"\x89PNG\r\n\x1a\n")
+        with self.assertRaisesRegex(ValueError, "cut short"):
+            container.read(container.MAGIC[:-1])
         data = bytearray(container.write(CONTENTS))
         data[len(container.MAGIC) - 1] += 1
         with self.assertRaisesRegex(ValueError, "format 1. Received: one of format 2"):

@@ -255,6 +255,10 @@ class PicturesTest(tf.test.TestCase):
         pixels[..., 3] = 255  # as screenshots have it
         Image.fromarray(pixels, "RGBA").save(self.folder / "opaque.png")
         self.assertAllEqual(pictures.read(self.folder / "opaque.png"), pixels[..., :3])
+        palette = first.quantize(4)
+        palette.save(self.folder / "palette.png", transparency=bytes([255] * 4))
+        self.assertIn("transparency", Image.open(self.folder / "palette.png").info)
+        self.assertAllEqual(pictures.read(self.folder / "palette.png"), palette.convert("RGB"))
 
     def test_files_that_cannot_be_read(self):
         for name, error in (("missing.png", FileNotFoundError), ("", IsADirectoryError)):

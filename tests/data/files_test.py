@@ -206,7 +206,7 @@ class LoadTest(FilesTest):
                 )
             self.assertEqual(images.num_images, 1)
             self.assertEqual(images.skipped, (*skipped, "none_1.png", "none_2.png"))
-            self.assertRegex(logs.output[0], "of a kind: .*none_1.png, none_2.png")
+            self.assertRegex(logs.output[0], "of a kind: .*'none_1.png', 'none_2.png'")
 
 
 if __name__ == "__main__":

@@ -144,6 +144,14 @@ class RegisterTest(tf.test.TestCase):
             ):
                 data.load("mine", "train")
 
+    def test_a_split_of_no_images(self):
+        @data.register("mine")
+        def my_loader(*arguments):
+            return data.Images(noise(0, 32, 32, 3))
+
+        with self.assertRaisesRegex(ValueError, "the split 'test' of 'mine'. Received: none"):
+            data.load("mine", "test")
+
     def test_a_name_that_is_taken_is_refused(self):
         source = """
             from pixelcnn_aux import data

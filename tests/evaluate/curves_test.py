@@ -182,8 +182,16 @@ class CurvesTest(tf.test.TestCase):
         ):
             self.run_program(folder)
         workdir.create(self.folder / "old", {"model": {"stages": []}})
-        with self.assertRaisesRegex(ValueError, "old. Received: one without factors"):
+        with self.assertRaisesRegex(ValueError, "old. Received: one without names"):
             self.run_program(self.folder / "old")
+        for index, names in enumerate(([], [3], ["../one"], ["a\x1b"])):
+            factors = [{"config": {"name": name}} for name in names]
+            run = self.folder / str(index)
+            workdir.create(run, {"model": {"config": {"factors": factors}}})
+            with self.assertRaisesRegex(
+                ValueError, f"{run}. Received: one without names of factors"
+            ):
+                self.run_program(run)
         with self.assertRaisesRegex(FileNotFoundError, "Expected the folder of a run"):
             self.run_program(self.folder / "none")
         self.assertEqual(list(self.folder.rglob("*.png")), [])

@@ -67,7 +67,9 @@ class CodecRecordsTest(tf.test.TestCase):
 
     def test_a_damaged_file_is_named(self):
         file = helpers.temporary_folder(self) / "codecs.json"
-        for damaged in ("[", "3", "[3]", '[{"bits": {}}]'):
+        record = '[{"measured": {}, "settings": {}, "bits": %s}]'
+        bits = [record % x for x in ("3", '{"image": 3}', '{"image": {"PNG": "x"}}')]
+        for damaged in ("[", "3", "[3]", '[{"bits": {}}]', 100_000 * "[", *bits):
             file.write_text(damaged)
             with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged.*Remove it"):
                 bpd.CodecRecords(file, crc32=1).find({})

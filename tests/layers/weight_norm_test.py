@@ -107,6 +107,15 @@ class KernelTest(tf.test.TestCase):
                 expected = tf.nn.conv2d_transpose(x, layer.kernel(), [2, 12, 8, 3], 2, "SAME")
                 self.assertAllClose(y, expected)
 
+    def test_channels_come_last_whatever_keras_is_told(self):
+        x = images(*IMAGE)
+        every = every_layer()
+        expected = [layer(x) for layer in every]
+        self.addCleanup(keras.config.set_image_data_format, keras.config.image_data_format())
+        keras.config.set_image_data_format("channels_first")
+        for layer, outputs in zip(every, expected):
+            self.assertAllEqual(layer(x), outputs)
+
     def test_transposed_kernel_below_the_stride_is_an_error(self):
         # Every other row or column of the output would get no tap.
         for kind in TRANSPOSED:

@@ -219,7 +219,7 @@ class CompletionTest(ExactTestCase):
         compiled, *_ = self.complete("halves", given={"0": images["0"]}, jit_compile=True)
         self.assertSameImages(compiled, images)
 
-    def test_nothing_known_is_no_completion(self):
+    def test_nothing_known_is_no_completion_of_grays(self):
         name = "colors_of_half_grays"
         known, mask = (x * 0 for x in self.complete(name)[1:])
         self.assertSameImages(model(name).sample(SEEDS, known=known, mask=mask), drawn(name))

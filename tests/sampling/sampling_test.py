@@ -285,6 +285,17 @@ class WrongArgumentsTest(tf.test.TestCase):
         self.assertRefused(r"seeds as int32.*Received: int32 \[2\]", SEEDS[0])
         self.assertRefused(r"seeds as int32.*Received: int32 \[3, 1\]", SEEDS[:, :1])
 
+    def test_values_that_a_graph_does_not_know(self):
+        message = (
+            "have values. Received: those of a graph that is traced. Draw outside of tf.function"
+        )
+        for draw, value in (
+            (lambda seeds: model().sample(seeds), tf.constant(SEEDS)),
+            (lambda shift: model().sample(SEEDS, shift), tf.constant(0.0)),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                tf.function(draw, autograph=False)(value)
+
     def test_mode(self):
         for seeds in (SEEDS, SEEDS[:0]):
             self.assertRefused("'sample', 'map'.*mode='argmax'", seeds, mode="argmax")

@@ -402,10 +402,18 @@ class VerifyTest(ExportTestCase):
                 self.verify(self.model, signature, **{name: swapped})
 
     def test_an_export_that_cannot_be_run(self):
-        message = "Expected an export that a new process can run. Received: no such op"
-        with mock.patch.object(verify, "_RUN_EXPORT", "raise SystemExit('no such op')"):
-            with self.assertRaisesRegex(RuntimeError, message):
-                verify.verify(self.path, self.model, MAX_BATCH)
+        for program, received in (
+            ("raise SystemExit('no such op')", "no such op"),
+            ("import os; os._exit(3)", "exit status 3"),
+            (
+                "import os; os.kill(os.getpid(), 9)",
+                "a process that was killed, .*too little memory",
+            ),
+        ):
+            message = f"Expected an export that a new process can run. Received: {received}"
+            with mock.patch.object(verify, "_RUN_EXPORT", program):
+                with self.assertRaisesRegex(RuntimeError, message):
+                    verify.verify(self.path, self.model, MAX_BATCH)
 
 
 class FolderTest(ExportTestCase):

@@ -1,5 +1,6 @@
 """Tests of checkpoints: whatever is damaged is found out, and the one before it is used."""
 
+import errno
 import io
 from unittest import mock
 
@@ -128,6 +129,18 @@ class CheckpointsTest(tf.test.TestCase):
         with mock.patch.object(np, "load", side_effect=training.Stopped):
             with self.assertRaises(training.Stopped):
                 checkpoints.restore(self.folder, variables())
+
+    def test_what_the_machine_refuses_is_no_damage(self):
+        self.save(1, 2)
+        stale = OSError(errno.ESTALE, "Stale file handle")
+        for error, message in (
+            (MemoryError(), ""),
+            (stale, "Expected to read .*step-2.npz. Received: Stale file handle"),
+        ):
+            with mock.patch.object(np, "load", side_effect=error):
+                with self.assertRaisesRegex(type(error), message):
+                    checkpoints.restore(self.folder, variables())
+        self.assertRestores(2)
 
     def test_pickles_are_not_loaded(self):
         self.save(1, 2)
