@@ -231,8 +231,9 @@ def pyramid(
     Args:
       image_size: (H, W); halvings must take it to `base_size`.
       base_size: (H, W) of the first factor's image.
-      filters: int, the channels of all streams.
-      blocks: int, gated blocks of p(x | x_hat), all at one resolution.
+      filters: int, the channels of all streams. The same for every scale, or a list with one for each,
+        the smallest first.
+      blocks: int, gated blocks of p(x | x_hat), all at one resolution; or a list likewise.
       embedding_blocks: int, gated blocks in a group of f_w, of which there are 2 `depth` + 1.
       depth: int, the resolutions of f_w below that of the image; `base_size` must be a multiple of
         2 ** (depth - 1).
@@ -241,13 +242,15 @@ def pyramid(
     """
     _check_counts(embedding_blocks=embedding_blocks)
     sizes = _halvings(image_size, base_size)
-    embedding = _network(topology.super_resolution(embedding_blocks, depth), filters, dropout)
+    filters = _of_scales("filters", filters, len(sizes))
+    blocks = _of_scales("blocks", blocks, len(sizes))
+    embedding = topology.super_resolution(embedding_blocks, depth)
     names = [_name(size) for size in reversed(sizes)]
     return chain(
         [HalfResolution() for _ in sizes[1:]],
         image_size,
-        _light(blocks, filters, dropout),
-        embedding,
+        [_light(*scale, dropout) for scale in zip(blocks, filters)],
+        [_network(embedding, channels, dropout) for channels in filters],
         names,
         num_components,
         exact,
@@ -315,6 +318,17 @@ def _check_counts(**counts):
     """Raises ValueError for a count out of range, under the name that its constructor has for it."""
     for name, count in counts.items():
         arguments.whole(name, count)
+
+
+def _of_scales(name, given, count):
+    """list of int, one for each of so many scales, of one int or of such a list."""
+    each = given if isinstance(given, (list, tuple)) else [given] * count
+    if len(each) != count:
+        raise ValueError(
+            f"Expected {name} as a whole number, or a list of {count}, one for each scale. "
+            f"Received: {arguments.shown(given)}. Give as many."
+        )
+    return [arguments.whole(name, one) for one in each]
 
 
 def _network(shape, filters, dropout):

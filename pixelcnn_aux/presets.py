@@ -128,6 +128,23 @@ PYRAMID = {
             "32x32": Training(36, 1000, 4, 2e-3, 0.99993),
         },
     ),
+    # Larger networks where most bits are, and twice the learning rate: "Short runs" in docs/results.md.
+    "medium": Preset(
+        "cifar10",
+        models.pyramid,
+        {
+            "image_size": (32, 32),
+            **_SMALL,
+            **_OUR_PYRAMID,
+            "filters": [32, 48, 48],
+            "blocks": [3, 5, 5],
+        },
+        {
+            "8x8": Training(6, 1000, 16, 2e-3, 0.99962),
+            "16x16": Training(12, 1000, 8, 4e-3, 0.99969),
+            "32x32": Training(64, 1000, 4, 4e-3, 0.99994),
+        },
+    ),
     "small_celeba": Preset(
         "celeb_a",
         models.pyramid,

@@ -39,6 +39,21 @@ class ConstructorsTest(tf.test.TestCase):
         self.assertAllEqual(model.log_prob(images), model.factors["image"].log_prob(images))
         self.assertEqual(list(model.sample([[0, 0]])), ["image"])
 
+    def test_a_pyramid_of_another_network_at_each_scale(self):
+        size = {"embedding_blocks": 1, "depth": 1, "num_components": 2}
+        model = pa.pyramid((4, 4), (2, 2), filters=[2, 3], blocks=[1, 2], **size)
+        small, large = model.factors.values()
+        networks = (small.network, large.network, large.embedding)
+        self.assertEqual([network.get_config()["filters"] for network in networks], [2, 3, 3])
+        self.assertEqual([len(network.topology.steps) for network in networks], [1, 2, 5])
+        for name in ("filters", "blocks"):
+            with self.assertRaisesRegex(
+                ValueError, rf"{name} as .*a list of 2.*Received: \[2, 3, 4\]"
+            ):
+                pa.pyramid((4, 4), (2, 2), **{name: [2, 3, 4]})
+            with self.assertRaisesRegex(ValueError, f"{name} from 1 .*Received: {name}='3'"):
+                pa.pyramid((4, 4), (2, 2), **{name: [2, "3"]})
+
     def test_num_parameters_are_of_the_weights_that_are_made(self):
         size = {"filters": 3, "num_components": 2, "embedding_blocks": 1}
         grayscale = pa.grayscale((4, 4), gray_blocks=1, image_blocks=1, resolutions=2, **size)

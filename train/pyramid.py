@@ -1,4 +1,4 @@
-"""Trains Pyramid PixelCNN (section 3.2): python -m train.pyramid --preset demo|small|cifar10.
+"""Trains Pyramid PixelCNN (section 3.2): python -m train.pyramid --preset demo|small|medium|cifar10.
 
 Of faces with --preset small_celeba|celeba, and with --preset grayscale_pyramid_demo|grayscale_pyramid a
 pyramid of grays, with colors given the largest. The paper reaches 3.32 bits per dimension with --preset
