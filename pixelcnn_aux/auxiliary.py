@@ -43,7 +43,7 @@ def check_images(images, channels=None, num_values=256, what="images"):
             "Convert them."
         )
     if num_values < 256 and 0 not in shape:
-        # Of images with values too, it has none where a graph is traced that they are not an argument of.
+        # In a graph it has no value, even where the images have: a graph may capture them.
         largest = ops.max(ops.cast(images, "int32"))
         if not backend.is_symbolic(largest) and int(largest) >= num_values:
             raise ValueError(

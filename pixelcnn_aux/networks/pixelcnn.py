@@ -95,7 +95,7 @@ class PixelCNN(keras.Model):
         if not self.above.built:
             return None
         channels, count = self.above.v.shape[2] - 1, self.count_params()
-        # More features, more parameters: unless there is no block, which is all that takes any.
+        # Parameters grow with the features, which blocks alone take.
         numbers = range(arguments.LARGEST + 1)
         features = next(n for n in numbers if self.num_parameters(channels, n) >= count)
         return {"channels": channels, "features": features}
