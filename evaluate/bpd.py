@@ -14,7 +14,7 @@ import numpy as np
 from absl import flags
 
 from evaluate import common, image_files
-from pixelcnn_aux import data, disk, evaluation, program, progress
+from pixelcnn_aux import arguments, data, disk, evaluation, program, progress
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.codec.codec import fingerprint
 
@@ -91,11 +91,10 @@ class CodecRecord(NamedTuple):
 
 def _record(measured, settings, bits, crc32=None):
     """`CodecRecord` of what a file says. Raises TypeError or ValueError for bits that are no figures."""
-    figures = {
-        name: {codec: float(x) for codec, x in dict(by_codec).items()}
-        for name, by_codec in dict(bits).items()
-    }
-    return CodecRecord(measured, settings, figures, crc32)
+    for by_codec in dict(bits).values():
+        for codec, figure in dict(by_codec).items():
+            arguments.positive(codec, figure)
+    return CodecRecord(measured, settings, bits, crc32)
 
 
 class CodecRecords:

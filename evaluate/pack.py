@@ -94,23 +94,27 @@ def test_figures(folder, model):
 
 def write_run(folder, model, packed):
     """Writes into a new folder what is kept of a run, and returns the seconds that training took."""
-    # Where images are on this machine is nobody else's business.
+    # Without paths of this machine, which are nobody else's business.
     workdir.create(packed, {**workdir.read(folder), "image_dir": None, "image_file": None})
     seconds = 0
     for name in model.factors:
-        rows = metrics.read(workdir.metrics_file(folder, name))
-        if not rows or workdir.recorded_training(folder, name) is None:
+        table, settings = workdir.metrics_file(folder, name), workdir.training_file(folder, name)
+        rows, recorded = metrics.read(table), workdir.recorded_training(folder, name)
+        if missing := [
+            str(file) for file, found in ((table, rows), (settings, recorded)) if not found
+        ]:
             raise ValueError(
-                f"Expected {workdir.metrics_file(folder, name)} with the figures of one epoch or more, and "
-                "training.json beside it. Received: none. Restore them, or train on: only what training left "
-                "is packed."
+                f"Expected {table} with the figures of one epoch or more, and {settings}. Received: "
+                f"nothing in {', '.join(missing)}. Restore that, or train on: what training left is packed."
             )
         weights = workdir.weights_file(packed, name)
         weights.parent.mkdir()
         weight_files.shrink(workdir.weights_file(folder, name), weights)
-        for file in (workdir.metrics_file(folder, name), workdir.training_file(folder, name)):
-            with disk.explained(f"to copy {file}"):
-                shutil.copy(file, weights.parent)
+        with disk.explained(f"to copy {table}"):
+            shutil.copy(table, weights.parent)
+        if recorded.get("init"):
+            recorded["init"] = workdir.called(recorded["init"])
+        disk.write_json(workdir.training_file(packed, name), recorded)
         seconds += rows[-1]["seconds"]
     return seconds
 

@@ -69,12 +69,12 @@ def _number(error):
 def contents(file):
     """The bytes of a file.
 
-    Raises OSError, as `explained`, and ValueError for a pipe or a device, which may have no end.
+    Raises OSError as `explained`, also for a pipe or a device, which may have no end.
     """
     with explained(f"to read {file}"):
         kind = stat.S_IFMT(os.stat(file).st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
-            raise ValueError(
+            raise OSError(
                 f"Expected a file. Received: {file}, a pipe or a device. {_ANOTHER_KIND}{AGAIN}."
             )
         return pathlib.Path(file).read_bytes()

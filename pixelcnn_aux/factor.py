@@ -274,8 +274,8 @@ class Factor(keras.Model):
         """Raises ValueError for a factor in mixed precision, which is not evaluated pixel by pixel."""
         if self.compute_dtype != self.variable_dtype:
             raise ValueError(
-                f"Expected a factor in float32 or float64, to draw from. Received: {self.dtype_policy.name}. "
-                'Give its weights to one of model.new_factor(name, "float32").'
+                f"Expected a factor in float32 or float64, to be evaluated pixel by pixel. Received: "
+                f'{self.dtype_policy.name}. Give its weights to one of model.new_factor(name, "float32").'
             )
 
     def parts(self):

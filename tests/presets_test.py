@@ -23,7 +23,13 @@ class PresetsTest(tf.test.TestCase):
             self.assertIn("demo", by_name)  # the default
             for name, preset in by_name.items():
                 self.assertIn(preset.dataset, data.DATASETS, name)
-                least = {key: value for key, value in LEAST.items() if key in preset.model}
+                least = {
+                    key: [value] * len(given)
+                    if isinstance(given := preset.model[key], list)
+                    else value
+                    for key, value in LEAST.items()
+                    if key in preset.model
+                }
                 model = preset.constructor(**{**preset.model, **least})
                 self.assertEqual(list(preset.training), list(model.factors), name)
 

@@ -104,8 +104,13 @@ class ZooTest(tf.test.TestCase):
         config.write_text(
             json.dumps({**described, "image_dir": "/home/me", "image_file": "/me.npz"})
         )
+        settings = workdir.training_file(self.mine, "image")
+        self.addCleanup(settings.write_text, settings.read_text())
+        recorded = json.loads(settings.read_text())
+        settings.write_text(json.dumps({**recorded, "init": "/home/me/runs/other"}))
         packed = helpers.temporary_folder(self) / "packed"
         pack.write_run(self.mine, self.model, packed)
+        self.assertEqual(workdir.recorded_training(packed, "image"), {**recorded, "init": "other"})
         found = workdir.read(packed)
         self.assertEqual((found["image_dir"], found["image_file"]), (None, None))
         self.assertEqual(found["model"], described["model"])
@@ -174,9 +179,18 @@ class ZooTest(tf.test.TestCase):
         file = workdir.metrics_file(self.mine, "image")
         whole = file.read_text()
         self.addCleanup(file.write_text, whole)
-        for damage in (lambda: file.write_text(whole.splitlines()[0]), file.unlink):
+        settings = workdir.training_file(self.mine, "image")
+        self.addCleanup(settings.write_text, settings.read_text())
+        for damage, missing in (
+            (lambda: file.write_text(whole.splitlines()[0]), f"{file}"),
+            (file.unlink, f"{file}"),
+            (settings.unlink, f"{file}, {settings}"),
+            (lambda: file.write_text(whole), f"{settings}"),
+        ):
             damage()
-            message = f"Expected {file} with the figures of one epoch or more.*Received: none"
+            message = (
+                f"Expected {file} with .* one epoch .*Received: nothing in {missing}\\. Restore"
+            )
             with self.assertRaisesRegex(ValueError, message):
                 pack_run(self.mine, "another")
         self.assertFalse((zoo.FOLDER / "another").exists())

@@ -48,8 +48,11 @@ def _read(file):
             raise ValueError(f"{depth[0]} bits a channel")  # of RGB, Pillow leaves out the lower 8
         if picture.mode not in _MODES:
             raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
-        has_alpha = picture.mode in ("LA", "RGBA") or "transparency" in picture.info
-        if has_alpha and picture.convert("RGBA").getextrema()[-1] != (255, 255):
+        clear = "transparency" in picture.info
+        # A color that is clear is not compared with those of the pixels, which Pillow may have scaled.
+        if picture.mode in ("LA", "RGBA") or (clear and picture.mode == "P"):
+            clear = picture.convert("RGBA").getextrema()[-1] != (255, 255)
+        if clear:
             raise ValueError("pixels that are not opaque, which would lose something")
         if getattr(picture, "n_frames", 1) > 1:  # PNG files that move, JPEG files of stereo cameras
             raise ValueError(f"{picture.n_frames} pictures")

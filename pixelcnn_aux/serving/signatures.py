@@ -52,15 +52,15 @@ def signatures(model, max_batch=256, jit_compile=False):
       (tf.Module that holds the weights, dict, name -> concrete function).
 
     Raises:
-      ValueError: if an auxiliary image is called as another output.
+      ValueError: if an auxiliary image is called as another output, or as others begin.
     """
     *auxiliaries, _ = model.factors
     taken = [name for name in auxiliaries if name in RESERVED or name.startswith(_BEGINNINGS)]
     if taken:
         raise ValueError(
-            f"Expected auxiliary images with other names than {', '.join(RESERVED)}, which other outputs "
-            f"have, and than begin with {' or '.join(_BEGINNINGS)}. Received: "
-            f"{', '.join(taken)}. Give the factor another name."
+            f"Expected auxiliary images whose names are none of {', '.join(RESERVED)} and do not begin with "
+            f"{' or '.join(_BEGINNINGS)}, as those of other outputs do. Received: {', '.join(taken)}. "
+            "Give the factor another name."
         )
     kernels = {
         layer: tf.Variable(layer.kernel(), trainable=False)

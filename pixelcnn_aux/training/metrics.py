@@ -78,7 +78,7 @@ def read(file):
     No rows where there is no file, nor of a damaged one, which a warning names.
 
     Raises:
-      OSError, ValueError: as `disk.contents`.
+      OSError: as `disk.contents`.
     """
     with disk.explained(f"to read {file}"):
         table = disk.contents(file) if file.exists() else b""

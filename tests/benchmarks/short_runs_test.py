@@ -68,6 +68,28 @@ class ShortRunsTest(tf.test.TestCase):
         self.train.assert_not_called()
         self.assertFalse(self.out.exists())
 
+    def test_ways_of_other_factors(self):
+        def scales(image_size=(4, 4)):
+            size = {
+                "filters": 2,
+                "blocks": 1,
+                "embedding_blocks": 1,
+                "depth": 1,
+                "num_components": 1,
+            }
+            return pa.pyramid(image_size, (2, 2), **size)
+
+        training = dict.fromkeys(["2x2", "4x4", "8x8"], TRAINING["image"])
+        presets.GRAYSCALE["tiny"] = presets.Preset("photos", scales, {}, training)
+        with self.assertRaisesRegex(
+            ValueError, "last factor is the same. Received: 4x4, 8x8. Choose"
+        ):
+            self.run_program("", "image_size=(8,8)")
+        with self.assertRaisesRegex(ValueError, "Received: '4x4'"):
+            self.run_program("--factor=4x4", "image_size=(2,2)")
+        self.train.assert_not_called()
+        self.assertFalse(self.out.exists())
+
     def test_ways_of_as_many_steps_as_there_is_time_for(self):
         output = self.run_program("--minutes=1", "", "batch_size=2 blocks=2")
         expected = TRAINING["image"]._replace(batch_size=2, epochs=5, steps_per_epoch=20)

@@ -68,7 +68,8 @@ class CodecRecordsTest(tf.test.TestCase):
     def test_a_damaged_file_is_named(self):
         file = helpers.temporary_folder(self) / "codecs.json"
         record = '[{"measured": {}, "settings": {}, "bits": %s}]'
-        bits = [record % x for x in ("3", '{"image": 3}', '{"image": {"PNG": "x"}}')]
+        figures = ['{"image": {"PNG": ' + x + "}}" for x in ('"x"', "NaN", "Infinity", 400 * "9")]
+        bits = [record % x for x in ("3", '{"image": 3}', *figures)]
         for damaged in ("[", "3", "[3]", '[{"bits": {}}]', 100_000 * "[", *bits):
             file.write_text(damaged)
             with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged.*Remove it"):

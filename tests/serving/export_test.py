@@ -197,9 +197,11 @@ class SignaturesTest(ExportTestCase):
 
     def test_an_auxiliary_image_called_as_another_output(self):
         model = helpers.tiny_model()
-        model.factors = dict(zip(["num_values", "image"], model.factors.values()))
-        with self.assertRaisesRegex(ValueError, "Received: num_values. Give the factor another"):
-            signatures(model)
+        factors = model.factors.values()
+        for name in ("num_values", "log_prob", "bits_per_dim_image"):
+            model.factors = dict(zip([name, "image"], factors))
+            with self.assertRaisesRegex(ValueError, f"Received: {name}. Give the factor another"):
+                signatures(model)
 
     def make_little_run(self):
         """The folder of a run of one factor, which is exported sooner, and its model."""
