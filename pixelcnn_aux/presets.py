@@ -128,7 +128,7 @@ PYRAMID = {
             "32x32": Training(36, 1000, 4, 2e-3, 0.99993),
         },
     ),
-    # The largest scale has two thirds of the bits: a larger network for it, at twice the learning rate.
+    # Larger networks, at twice the learning rate, for the scales that have nine tenths of the bits.
     "medium": Preset(
         "cifar10",
         models.pyramid,
@@ -136,12 +136,12 @@ PYRAMID = {
             "image_size": (32, 32),
             **_SMALL,
             **_OUR_PYRAMID,
-            "filters": [32, 32, 48],
-            "blocks": [3, 3, 5],
+            "filters": [32, 48, 48],
+            "blocks": [3, 5, 5],
         },
         {
             "8x8": Training(6, 1000, 16, 2e-3, 0.99962),
-            "16x16": Training(12, 1000, 8, 2e-3, 0.99979),
+            "16x16": Training(12, 1000, 8, 4e-3, 0.99969),
             "32x32": Training(64, 1000, 4, 4e-3, 0.99994),
         },
     ),
