@@ -62,7 +62,7 @@ class CelebATest(FilesTest):
             with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
                 images = self.load(split)
             self.assertEqual((images.num_images, images.skipped), (1, others))
-            self.assertRegex(logs.output[0], "5 of 6 .*named NNNNNN.jpg.*: 0000001.jpg, .*")
+            self.assertRegex(logs.output[0], "5 of 6 .*named NNNNNN.jpg.*: '0000001.jpg', .*")
         with self.assertRaisesRegex(ValueError, r"0 validation, .*train up to 162770\.jpg"):
             self.load("validation")
 
@@ -76,7 +76,7 @@ class CelebATest(FilesTest):
         with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
             images = self.load()
         self.assertEqual(images.skipped, ("000002.jpg", "a/000001.jpg"))
-        self.assertRegex(logs.output[0], "2 of 3 .*178 x 218 .*: 000002.jpg, a/000001.jpg")
+        self.assertRegex(logs.output[0], "2 of 3 .*178 x 218 .*: '000002.jpg', 'a/000001.jpg'")
         self.assertAllEqual(everything(images.batches(2)), files.decode(good)[None, 50:178, 25:153])
 
     def test_through_tfds(self):
