@@ -236,7 +236,10 @@ class PicturesTest(tf.test.TestCase):
         first.quantize(4).save(self.folder / "clear.png", transparency=0)
         late = PNG + chunk(b"tEXt", b"a\0b") + deep_colors(pixels[..., :3])[len(PNG) :]
         (self.folder / "late.png").write_bytes(late)
+        gray = Image.fromarray(pixels[..., 0] // 2)
+        gray.save(self.folder / "keyed.png", transparency=255)  # which no pixel is
         for name, why in (
+            ("keyed.png", "not opaque, which would lose something"),
             ("alpha.png", "not opaque, which would lose something"),
             ("deep.png", "16 bits a channel"),
             ("colors.png", "16 bits a channel"),

@@ -66,12 +66,16 @@ class PlacesTest(tf.test.TestCase):
         (self.folder / "grayscale").mkdir()
         table = self.metrics()
         shutil.rmtree(self.folder)
-        for act in (
-            lambda: table.add(**ROW),
-            self.save_if_best,
-            lambda: checkpoints.save(workdir.checkpoints(self.folder, "grayscale"), 1, {}),
+        for act, end in (
+            (lambda: table.add(**ROW), ": training goes on from its last checkpoint."),
+            (self.save_if_best, "."),
+            (
+                lambda: checkpoints.save(workdir.checkpoints(self.folder, "grayscale"), 1, {}),
+                ": training goes on from its last checkpoint.",
+            ),
         ):
-            with self.assertRaisesRegex(FileNotFoundError, "Put back what was removed, and give"):
+            message = f"Put back what was removed, and give the same command again{end}$"
+            with self.assertRaisesRegex(FileNotFoundError, message):
                 act()
         self.assertFalse(self.folder.exists())
 
