@@ -12,7 +12,8 @@ FLAGS = flags.FLAGS
 
 # The fields of a `Training` that a flag overrides, for the factors that are trained; what its help adds.
 _OVERRIDES = {
-    **dict.fromkeys(("epochs", "steps_per_epoch", "batch_size", "learning_rate", "decay"), ""),
+    **dict.fromkeys(("epochs", "steps_per_epoch", "batch_size", "learning_rate"), ""),
+    "decay": "; what the learning rate is multiplied by after each step",
     "flip": "; whether images are flipped left to right at random",
     "accumulate": "; in how many parts a device takes its images of a batch",
 }
