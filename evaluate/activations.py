@@ -25,7 +25,7 @@ class Trace(NamedTuple):
 
     forward: list
     backward: list
-    block_names: frozenset = frozenset()
+    block_names: frozenset
 
     def block(self, op):
         """The scope of the block that an operation belongs to, another one for each call; None for none."""

@@ -39,7 +39,7 @@ def main():
     out = common.outputs(folder)
     crc32 = checksum(batches())
     records = CodecRecords(out / "codecs.json", crc32)
-    names = [n for n, factor in model.factors.items() if image_files.apply(factor.likelihood)]
+    names = [n for n, factor in model.factors.items() if image_files.can_hold(factor.likelihood)]
     codecs = records.find(measured) if names else {}
     anew = codecs is None or bool(names and FLAGS.codecs)
     both = evaluation.bound_and_exact(model, batches(), shown())
@@ -202,12 +202,12 @@ def print_table(model, results, codecs):
         shown = (f"{cell:.4f}" if isinstance(cell, float) else cell or "" for cell in cells)
         print(f"{name:16}", *(f"{cell:>10}" for cell in shown))
 
-    shares = [""] * (len(results) - 1)
-    line("", "bits/dim", *shares, f"   per dimension of the factor's own image, {kind(model)}")
+    blank, own = [""] * (len(results) - 1), kind(model)
+    line("", "bits/dim", *blank, f"   per dimension of the factor's own image, {own}")
     line("", *results, "alone", "so far", *image_files.FORMATS)
     so_far = 0.0
     for name, share in evaluation.shares(model).items():
-        bits = results[kind(model)]["factors"][name]
+        bits = results[own]["factors"][name]
         so_far += bits
         of_own_image = [bits / share, so_far / share, *codecs.get(name, {}).values()]
         line(name, *(result["factors"][name] for result in results.values()), *of_own_image)

@@ -63,8 +63,8 @@ def factors_costs(preset, batch_size, efficiency):
     return costs
 
 
-def schedule(training, batch_size=None):
-    """(batch size, steps) of a `Training`; of another batch size, as many steps as see as many images."""
+def schedule(training, batch_size):
+    """(batch size, steps) of a `Training`; of another one than None, as many steps as see as many images."""
     steps = training.epochs * training.steps_per_epoch
     if batch_size is None:
         return training.batch_size, steps

@@ -173,10 +173,11 @@ def draw(runs):
       runs: dict, label -> what `read` gives.
     """
     factors = list(dict.fromkeys(name for run in runs.values() for name in run))
+    colors = {label: f"C{index}" for index, label in enumerate(runs)}  # ten, and again
     drawn = figure.Figure(figsize=(10, 0.8 + 2.8 * len(factors)), layout="constrained")
     panels = drawn.subplots(len(factors), len(_AXES), squeeze=False, sharey="row")
     for panels_of_factor, name in zip(panels, factors):
-        curves = [(color, run[name]) for color, run in zip(_colors(), runs.values()) if name in run]
+        curves = [(colors[label], run[name]) for label, run in runs.items() if name in run]
         for panel, value in zip(panels_of_factor, _AXES.values()):
             for color, rows in curves:
                 _draw_curves(panel, rows, value, color)
@@ -194,8 +195,7 @@ def draw(runs):
     for panel, label in zip(panels[-1], _AXES):
         panel.set_xlabel(label)
     of_runs = [
-        lines.Line2D([], [], color=color, label=run, **_THICK)
-        for color, run in zip(_colors(), runs)
+        lines.Line2D([], [], color=color, label=label, **_THICK) for label, color in colors.items()
     ]
     kinds = [
         lines.Line2D([], [], color="gray", label="training", **_THIN),
@@ -213,12 +213,6 @@ def _draw_curves(panel, rows, value, color):
     panel.plot(xs, [row["val_bits_per_dim"] for row in rows], color=color, **_THICK)
     lowest = best(rows)
     panel.plot(value(lowest), lowest["val_bits_per_dim"], "o", color=color)
-
-
-def _colors():
-    """Names of colors, for ever: ten that can be told apart, and again."""
-    while True:
-        yield from (f"C{index}" for index in range(10))
 
 
 def define_flags():

@@ -26,7 +26,7 @@ NOTE = (
 )
 
 
-def apply(likelihood):
+def can_hold(likelihood):
     """Whether the images that a likelihood models can be PNG and WebP files: 8-bit grays or RGB."""
     return likelihood.num_channels in (1, 3) and likelihood.num_values == 256
 

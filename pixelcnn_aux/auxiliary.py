@@ -53,7 +53,7 @@ def check_images(images, channels=None, num_values=256, what="images"):
     return images
 
 
-def check_known(sides):
+def check_sides_known(sides):
     """Raises ValueError for (H, W) of which one is None, as in a pipeline of images of any size."""
     if None in sides:
         raise ValueError(
@@ -122,7 +122,7 @@ class Transform(Configured):
 
         Raises ValueError for sides that `ratio` does not divide, or that are unknown.
         """
-        check_known(image_size)
+        check_sides_known(image_size)
         if any(side % self.ratio for side in image_size):
             raise ValueError(
                 f"Expected sides that are multiples of {self.ratio}, for {type(self).__name__}. "

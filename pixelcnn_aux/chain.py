@@ -92,12 +92,12 @@ class AuxiliaryModel(serialization.Configured):
 
         A factor can be where its transform declares the sum that it fixes, and its likelihood has bounds.
         """
-        factors = list(reversed(self.factors.values()))
-        for position, transform in enumerate(self.transforms):
-            factor = factors[position]
-            fixed_sum = known_sum(transform, factor.likelihood, exact)
-            factors[position] = factor.with_fixed_sum(fixed_sum)
-        model = type(self)(factors[::-1], self.transforms, self.image_size)
+        first, *_ = self.factors.values()
+        others = [
+            factor.with_fixed_sum(known_sum(transform, factor.likelihood, exact))
+            for transform, factor, _ in self._links()
+        ]
+        model = type(self)([first, *reversed(others)], self.transforms, self.image_size)
         model.untrained = self.untrained
         return model
 

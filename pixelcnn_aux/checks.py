@@ -154,15 +154,13 @@ def check_known_sum(transform, factor):
     """Raises ValueError where a factor knows another sum than the transform of its auxiliary image fixes."""
     if factor.fixed_sum is None:
         return
-    declared = declared_sum(transform, factor.likelihood)
-    knows, declared = (
-        None if fixed_sum is None else fixed_sum.with_exact(True).get_config()
-        for fixed_sum in (factor.fixed_sum, declared)
-    )
-    if knows != declared:
+    expected = declared_sum(transform, factor.likelihood)
+    expected = expected and expected.with_exact(True).get_config()
+    knows = factor.fixed_sum.with_exact(True).get_config()
+    if knows != expected:
         raise ValueError(
             f"Expected the factor {factor.name!r} to know the sum that {type(transform).__name__} "
-            f"declares, {declared}. Received: {knows}. Build it with the transform's."
+            f"declares, {expected}. Received: {knows}. Build it with the transform's."
         )
 
 

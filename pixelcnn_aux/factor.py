@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from pixelcnn_aux import arguments, backend, dtypes, layers, networks, serialization
-from pixelcnn_aux.auxiliary import check_images, check_known
+from pixelcnn_aux.auxiliary import check_images, check_sides_known
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.networks.stream import check_sides
 from pixelcnn_aux.sums import FixedSum
@@ -340,7 +340,7 @@ class Factor(keras.Model):
     def _evaluate(self, name, inputs):
         """What a compiled method of this name gives for images that are checked, or for none of them."""
         method = self._compiled[name]
-        if keras.tree.flatten(inputs)[0].shape[0] != 0:
+        if not _are_none(inputs):
             return method(inputs)
         one = keras.tree.map_structure(lambda x: ops.zeros((1, *x.shape[1:]), "uint8"), inputs)
         return keras.tree.map_structure(lambda y: y[:0], method(one))
@@ -367,7 +367,7 @@ class Factor(keras.Model):
             return images
         auxiliary = self._check_auxiliary(auxiliary)
         (batch, height, width), ratio = images.shape[:3], self.auxiliary_ratio
-        check_known((height, width))
+        check_sides_known((height, width))
         if height % ratio or width % ratio:
             raise ValueError(
                 f"Expected images with sides that are multiples of {ratio}, so many times those of their "

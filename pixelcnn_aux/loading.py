@@ -1,6 +1,6 @@
 """Models from the folders that training left, and from those that come with the package."""
 
-from pixelcnn_aux import arguments, dtypes, serialization, workdir, zoo
+from pixelcnn_aux import arguments, dtypes, serialization, weight_files, workdir, zoo
 from pixelcnn_aux.chain import AuxiliaryModel
 from pixelcnn_aux.factor import at_most
 
@@ -30,8 +30,9 @@ def load(path, dtype="float32", best=False):
     description = workdir.read(path)["model"]
 
     def limit(name):
-        count = workdir.count_weights(path, name)
-        return count and (count, f"as many as {workdir.weights_file(path, name)} has")
+        file = workdir.weights_file(path, name)
+        count = weight_files.count(file)  # A damaged file is told of below.
+        return count and (count, f"as many as {file} has")
 
     try:
         for factor in description["config"]["factors"]:

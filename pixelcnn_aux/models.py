@@ -71,10 +71,8 @@ def chain(
             "Give one for each image of the chain."
         )
     checks.check_names(list(names))
-    networks_of, embeddings_of = (
-        _one_each(what, value, len(of_images), optional)
-        for what, value, optional in (("network", network, False), ("embedding", embedding, True))
-    )
+    networks_of = _one_each("network", network, len(of_images), optional=False)
+    embeddings_of = _one_each("embedding", embedding, len(of_images), optional=True)
     factors = []
     for position, likelihood in enumerate(of_images):
         # In this order, which the weights drawn from a seed depend on.

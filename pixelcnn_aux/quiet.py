@@ -74,7 +74,6 @@ if is_program(sys.orig_argv) and not is_verbose(sys.orig_argv):
     drop_others(logging.lastResort)  # until absl installs its own handler
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    if importlib.util.find_spec(
-        "tensorflow"
-    ):  # which TensorFlow Probability may import under JAX too
+    # Under JAX too, where TensorFlow Probability may import it.
+    if importlib.util.find_spec("tensorflow"):
         _import_tensorflow()

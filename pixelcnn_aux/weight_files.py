@@ -96,7 +96,7 @@ def notes(file):
 
 
 def count(file):
-    """int, how many numbers a file says that there are in it; None where it is damaged."""
+    """int, how many numbers a file says that there are in it; None where it is damaged, or none."""
     try:
         with h5py.File(_contents(file)) as opened:
             return _count(_datasets(opened))

@@ -265,14 +265,6 @@ def best_weights_file(path, name):
     return pathlib.Path(path) / name / _BEST
 
 
-def count_weights(path, name):
-    """int, how many numbers the file of a factor's averaged weights has.
-
-    None where there is none, or a damaged one, of which `load_weights` tells.
-    """
-    return weight_files.count(weights_file(path, name))
-
-
 def checkpoints(path, name):
     """The folder of what training needs to go on."""
     return pathlib.Path(path) / name / "checkpoints"

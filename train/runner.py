@@ -74,12 +74,11 @@ def overridden(settings, folder, factor):
     return settings._replace(**{name: x for name, x in values.items() if x is not None})
 
 
-def train(name, preset_name, preset, factors, strategy, stop):
+def train(name, preset, factors, strategy, stop):
     """Trains factors of a model in a workdir, each from its last checkpoint on.
 
     Args:
       name: str, of the program.
-      preset_name: str.
       preset: `presets.Preset`.
       factors: list of str.
       strategy: `tf.distribute.Strategy`, or None under JAX.
@@ -96,7 +95,7 @@ def train(name, preset_name, preset, factors, strategy, stop):
             f"Expected --workdir as a folder for the run. Received: {FLAGS.workdir}, the name of a trained "
             f"model. Give another one, and --init {FLAGS.workdir} to start from its weights."
         )
-    folder = pathlib.Path(FLAGS.workdir or workdir.RUNS / f"{name}-{preset_name}-{dataset}")
+    folder = pathlib.Path(FLAGS.workdir or workdir.RUNS / f"{name}-{FLAGS.preset}-{dataset}")
     settings = {factor: overridden(preset.training[factor], folder, factor) for factor in factors}
     training.train(
         *(model, settings, images, validation, folder, factors, FLAGS.seed),
@@ -124,7 +123,7 @@ def run(name, presets):
         chosen = factors if FLAGS.factor == "all" else [FLAGS.factor]
         with training.Stop() as stop:
             try:
-                train(name, FLAGS.preset, preset, chosen, strategy, stop)
+                train(name, preset, chosen, strategy, stop)
             except training.Stopped:
                 print("\nStopped. The same command goes on.", flush=True)
                 sys.exit(128 + stop.signal)

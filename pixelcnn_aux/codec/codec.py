@@ -143,7 +143,8 @@ class Codec:
                 f"Expected images of {self.image_size}. Received: {contents.size}. "
                 "Decode with the model that wrote the file."
             )
-        images, failed = [np.zeros([0, *self._shape], np.uint8)], []
+        shape = (*self.image_size, self.likelihood.num_channels)
+        images, failed = [np.zeros([0, *shape], np.uint8)], []
         bits = [np.zeros([0, *self.image_size], np.float32)]
         for position, words in enumerate(contents.streams):
             first = position * contents.batch
@@ -170,10 +171,6 @@ class Codec:
     @property
     def _full(self):
         return list(self._model.factors.values())[-1]
-
-    @property
-    def _shape(self):
-        return (*self.image_size, self._full.likelihood.num_channels)
 
     def _run(self, coder, batch):
         """The full images that a coder decides: uint8 [batch, H, W, C]."""

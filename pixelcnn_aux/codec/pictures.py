@@ -61,9 +61,8 @@ def _read(file):
 
 def _orientation(picture):
     try:
-        found = picture.getexif().get(
-            exif.ORIENTATION
-        )  # also of what ImageMagick writes, and of XMP
+        # Also of what ImageMagick writes, and of XMP.
+        found = picture.getexif().get(exif.ORIENTATION)
     except Exception:  # of a damaged entry, whichever it is
         found = exif.of_segment(picture.info.get("exif", b""))
     return found if found in range(1, 9) else 1

@@ -13,4 +13,4 @@ from pixelcnn_aux.data import arrays, celeb_a, cifar10, folder, photos
 from pixelcnn_aux.data.folder import read_image
 from pixelcnn_aux.data.images import Images, as_images, from_arrays
 from pixelcnn_aux.data.prefetch import Prefetched
-from pixelcnn_aux.data.registry import DATASETS, SPLITS, check_name, load, register
+from pixelcnn_aux.data.registry import DATASETS, SPLITS, load, register

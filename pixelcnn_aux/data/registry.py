@@ -70,15 +70,6 @@ def register(name, image_dir=False, image_file=False, cache_dir=False):
     return decorate
 
 
-def check_name(name):
-    """Raises ValueError for a name that is none of `DATASETS`."""
-    if name not in _registered:
-        raise ValueError(
-            f"Expected a data set: one of {', '.join(_registered)}. Received: {name!r}. Choose one of "
-            "these, or import the module that registers it first (--plugin)."
-        )
-
-
 def load(
     name,
     split,
@@ -113,7 +104,11 @@ def load(
       ImportError: `photos` without scikit-image; `folder`, `celeb_a` and `cifar10` without TensorFlow.
       OSError: a `cache_dir` that cannot be written.
     """
-    check_name(name)
+    if name not in _registered:
+        raise ValueError(
+            f"Expected a data set: one of {', '.join(_registered)}. Received: {name!r}. Choose one of "
+            "these, or import the module that registers it first (--plugin)."
+        )
     if split not in SPLITS:
         raise ValueError(
             f"Expected a split: one of {', '.join(SPLITS)}. Received: {split!r}. Choose one of these."

@@ -26,9 +26,8 @@ class Dropout(keras.layers.Layer):
 
     def __init__(self, rate, **kwargs):
         super().__init__(**kwargs)
-        self._dropped = round(
-            256 * arguments.rate("rate", rate, MAX_DROPOUT)
-        )  # of the values of a byte
+        # Of the values of a byte.
+        self._dropped = round(256 * arguments.rate("rate", rate, MAX_DROPOUT))
         self.rate = self._dropped / 256
         if self._dropped:
             self.seed_generator = keras.random.SeedGenerator()

@@ -170,7 +170,8 @@ class RowsAbove:
         self._zeros = functools.cache(lambda channels, dtype: tf.zeros([1, channels], dtype))
 
     def evaluate(self, layer, x):
-        bias, kernel, *_ = folded = self._folded[layer]
+        folded = self._folded[layer]
+        bias, kernel = folded.bias, folded.kernel
         if isinstance(layer, layers.Projection):
             known = [layers.product(part, k) for part, k in zip(x, kernel) if _is_known(part)]
             self.known[layer] = sum(known, start=bias)
@@ -214,7 +215,8 @@ class Pixels:
         self._inputs = inputs
 
     def evaluate(self, layer, x):
-        bias, kernel, *_, columns = self._folded[layer]
+        folded = self._folded[layer]
+        bias, kernel = folded.bias, folded.kernel
         if isinstance(layer, layers.Projection):
             own = [layers.product(part, k) for part, k in zip(x, kernel) if not _is_known(part)]
             return sum(own, start=self._known[layer])
@@ -230,4 +232,4 @@ class Pixels:
         if not taps:
             return None
         stacked = tf.concat(pixels[: len(taps)], axis=-1)
-        return tf.matmul(stacked, columns[odd]) + self._known[layer]
+        return tf.matmul(stacked, folded.columns[odd]) + self._known[layer]

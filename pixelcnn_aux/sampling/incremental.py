@@ -84,18 +84,16 @@ class Scan:
         def advance(start, first, latest, remainder, arrays):
             memory = caches.Memory(0, dict(zip(self._shapes, latest)))
             for offset in range(period):
+                index = start + offset
                 given = [
-                    None
-                    if offset % 2**level
-                    else tf.gather(f, (start + offset) // 2**level, axis=1)
+                    None if offset % 2**level else tf.gather(f, index // 2**level, axis=1)
                     for level, f in enumerate(features)
                 ]
-                index = start + offset
                 remaining = self._remaining and self._remaining.row(index, remainder)
                 first, remainder, row = self._row(
                     offset, first, remainder, memory, given, remaining, decider(index)
                 )
-                arrays = [array.write(start + offset, x) for array, x in zip(arrays, row)]
+                arrays = [array.write(index, x) for array, x in zip(arrays, row)]
             return start + period, first, list(memory.latest.values()), remainder, arrays
 
         arrays = [tf.TensorArray(dtype, self._height) for dtype in self._output_dtypes(tf.uint8)]
@@ -104,7 +102,7 @@ class Scan:
         )
         return [tf.transpose(array.stack(), [1, 0, 2, 3]) for array in arrays]
 
-    def _row(self, offset, first, remainder, memory, given, remaining, decide):
+    def _row(self, row_offset, first, remainder, memory, given, remaining, decide):
         """Decides a row.
 
         Returns:
@@ -126,7 +124,7 @@ class Scan:
 
         # After so many columns, all resolutions that have this row advance.
         levels = network.topology.levels()
-        period = 2 ** max(level for level in levels if offset % 2**level == 0)
+        period = 2 ** max(level for level in levels if row_offset % 2**level == 0)
         if max(levels) == 0 and self._width % UNROLLED == 0:
             period = UNROLLED
         if remaining:

@@ -38,7 +38,7 @@ class Remaining:
         return self._fixed_sum.centers(images, self._auxiliary)
 
     def at(self, images, row, column):
-        """As `FixedSum.Place.bounds`, of a pixel of images that are zero from there on."""
+        """As `sums.Place.bounds`, of a pixel of images that are zero from there on."""
         place = self._fixed_sum.at(self._fixed_sum.position(row, column))
         left = self._start - self._fixed_sum.sums(images)
         left = left[:, row // self._fixed_sum.ratio, column // self._fixed_sum.ratio]

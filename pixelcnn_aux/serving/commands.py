@@ -11,9 +11,9 @@ class Drawing(NamedTuple):
     """How images are drawn, and where the picture of them goes."""
 
     out: str  # a PNG file
-    num: int = 16
-    seed: int = 0
-    log_scale_shift: float = 0.0
+    num: int
+    seed: int
+    log_scale_shift: float
 
     def check(self):
         """Raises ValueError where the picture could not be written: before anything is drawn."""

@@ -22,33 +22,33 @@ def policy():
     return "mixed_bfloat16"
 
 
-def policy_of(folder, factor):
+def policy_of(folder, name):
     """The policy of a run in mixed precision: the one that it was begun with, or `policy` of a new one.
 
     Args:
       folder: path of the workdir.
-      factor: str.
+      name: str, the factor's.
 
     Raises:
       ValueError: if what the run says of it is no such policy.
     """
-    begun = workdir.recorded_training(folder, factor) or {}
+    begun = workdir.recorded_training(folder, name) or {}
     if begun.get("policy") is None:
         return policy()
     return arguments.choice(
-        f"policy in {workdir.training_file(folder, factor)}", begun["policy"], dtypes.POLICIES
+        f"policy in {workdir.training_file(folder, name)}", begun["policy"], dtypes.POLICIES
     )
 
 
-def is_mixed(folder, factor, of_preset):
+def is_mixed(folder, name, of_preset):
     """Whether a run computes in mixed precision, where no flag says: as it was begun.
 
     Args:
       folder: path of the workdir.
-      factor: str.
+      name: str, the factor's.
       of_preset: bool, whether a new run does even where that is not known to be faster.
     """
-    begun = workdir.recorded_training(folder, factor)
+    begun = workdir.recorded_training(folder, name)
     return of_preset or is_faster() if begun is None else begun.get("mixed_precision", False)
 
 

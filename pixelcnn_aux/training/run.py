@@ -84,13 +84,13 @@ class Run:
         self.step = 0 if anew else checkpoints.restore(kept, self.kept)
         hosts.check_agree(step=self.step)
         self._saved, self._saved_step = time.monotonic(), None if anew else self.step
-        self._average()
+        self._copy_averages()
 
     @property
     def seconds(self):
         return float(ops.convert_to_numpy(self._seconds))
 
-    def _average(self):
+    def _copy_averages(self):
         for mean, average in zip(self.average.trainable_variables, self.adam.averages, strict=True):
             mean.assign(ops.convert_to_numpy(average.value))
 
@@ -119,12 +119,12 @@ class Run:
             while self.step < self.steps:
                 if stop.signal:
                     raise Stopped
-                first, epoch = self.step, self.step // training.steps_per_epoch
+                first = self.step
+                epoch, done = divmod(first, training.steps_per_epoch)
                 if hosts.chief:
                     left = pace and f", {progress.duration(pace * (self.steps - first))} left"
                     print(f"Epoch {epoch + 1}/{training.epochs}{left or ''}", flush=True)
-                left = training.steps_per_epoch - self.step % training.steps_per_epoch
-                bar = progress.bar(left, names=_SHOWN)
+                bar = progress.bar(training.steps_per_epoch - done, names=_SHOWN)
                 row = self._epoch(take, batches, images, bar, stop, stack, profile)
                 self._finish(take)
                 if not hosts.chief:
@@ -225,7 +225,7 @@ class Run:
     def _finish(self, take):
         """Gives all variables the values that they have after the last step."""
         take.sync()
-        self._average()
+        self._copy_averages()
         for mean in self.average.trainable_variables:
             if not np.isfinite(ops.convert_to_numpy(mean.value)).all():
                 raise RuntimeError(

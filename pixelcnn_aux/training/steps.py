@@ -36,14 +36,14 @@ def make(model, name, factor, optimizer, strategy, accumulate=1, remat=False):
       the values that they have after the last step.
     """
     if backend.NAME == "tensorflow":
-        return _TensorFlowStep(model, name, factor, optimizer, accumulate, remat, strategy)
-    return _JaxStep(model, name, factor, optimizer, accumulate, remat)
+        return _TensorFlowStep(model, name, factor, optimizer, strategy, accumulate, remat)
+    return _JaxStep(model, name, factor, optimizer, strategy, accumulate, remat)
 
 
 class _Step:
-    def __init__(self, model, name, factor, optimizer, accumulate, remat):
+    def __init__(self, model, name, factor, optimizer, strategy, accumulate, remat):
         self.model, self.name = model, name
-        self.factor, self.optimizer = factor, optimizer
+        self.factor, self.optimizer, self.strategy = factor, optimizer, strategy
         self.accumulate, self.remat = accumulate, remat
 
     def inputs(self, full):
@@ -62,7 +62,6 @@ class _Step:
 
 class _TensorFlowStep(_Step):
     def __init__(self, *args):
-        *args, self.strategy = args
         super().__init__(*args)
         self.weights = [weight.value for weight in self.factor.trainable_variables]
         with self.strategy.scope():

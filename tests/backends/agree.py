@@ -106,11 +106,11 @@ class Interrupted(data.Images):
         raise KeyboardInterrupt
 
 
-def go_on(folder, images):
+def go_on(folder):
     """Trains on from a copy of the run that was stopped."""
     mine = folder / f"run-{backend.NAME}"
     shutil.copytree(folder / "run", mine)
-    average = train(mine, images)
+    average = train(mine, data.Images(IMAGES))
     rows = metrics.read(workdir.metrics_file(mine, NAME))
     return {
         "losses": np.array([row["bits_per_dim"] for row in rows]),
@@ -125,7 +125,7 @@ def write(folder):
     helpers.trace_quickly()
     with contextlib.suppress(KeyboardInterrupt):
         train(folder / "run", Interrupted(IMAGES))
-    np.savez(folder / "run.npz", **go_on(folder, data.Images(IMAGES)))
+    np.savez(folder / "run.npz", **go_on(folder))
     for name, make in MODELS.items():
         model = make()
         for factor in model.factors.values():
@@ -174,7 +174,7 @@ def check_first_step():
 
 def compare_runs(folder):
     check_first_step()
-    received = go_on(folder, data.Images(IMAGES))
+    received = go_on(folder)
     assert "tensorflow" not in sys.modules
     with np.load(folder / "run.npz") as expected:
         assert received["losses"].shape == (8,)

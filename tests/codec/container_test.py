@@ -143,10 +143,8 @@ class ContainerTest(tf.test.TestCase):
             container.read(with_header(header, rest))
 
     def test_values_between_what_are_no_quotes_in_another_encoding(self):
-        header, rest = (
-            ["\u0122", *[{}] * 2**17, "\u0122"],
-            bytes(2**16),
-        )  # a quote is a byte of these letters
+        # A quote is a byte of these letters.
+        header, rest = (["\u0122", *[{}] * 2**17, "\u0122"], bytes(2**16))
         text = json.dumps(header, ensure_ascii=False).encode("utf-16")
         with self.assertRaisesRegex(ValueError, "impossible header .*codec can't decode"):
             container.read(with_text(text, rest))

@@ -236,11 +236,8 @@ class CacheTest(tf.test.TestCase):
         no_space = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         for limit, pixels, reason in (
             (helpers.files_of_at_most(1000), PIXELS, "File too large"),  # when all is flushed
-            (
-                helpers.files_of_at_most(10_000),
-                np.tile(PIXELS, [9, 1, 1, 1]),
-                "File too large",
-            ),  # before
+            # Before all is.
+            (helpers.files_of_at_most(10_000), np.tile(PIXELS, [9, 1, 1, 1]), "File too large"),
             (
                 mock.patch.object(os, "fsync", side_effect=no_space),
                 PIXELS,

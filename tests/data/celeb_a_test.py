@@ -23,9 +23,8 @@ CELEB_A = pathlib.Path(__file__).parents[3] / "shared" / "data" / "img_align_cel
 
 def halved(pixels):
     """[..., H, W, C] -> [..., H / 2, W / 2, C], by its definition."""
-    a, b, c, d = (
-        pixels[..., i::2, j::2, :].astype(np.int32) for i, j in np.ndindex(2, 2)
-    )  # the corners of each block
+    # The corners of each block.
+    a, b, c, d = (pixels[..., i::2, j::2, :].astype(np.int32) for i, j in np.ndindex(2, 2))
     return (a + b + c + d + 2) // 4
 
 

@@ -40,11 +40,6 @@ class LoadTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, message):
                 data.load(*arguments)
 
-    def test_a_name_is_checked_alone(self):
-        data.check_name("photos")
-        with self.assertRaisesRegex(ValueError, "Received: None"):
-            data.check_name(None)
-
 
 class RegisterTest(tf.test.TestCase):
     """Data sets from outside the package."""

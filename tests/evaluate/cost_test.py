@@ -98,9 +98,8 @@ class NetworkTest(tf.test.TestCase):
         """Numbers of floats: outside of blocks, in the vertical and the horizontal one, and of both's x."""
         f, padded = FILTERS, BATCH * (HEIGHT + 1)
         # A normalized layer keeps 1 / |v| and g / |v|, and its kernel if its input has a gradient.
-        outside = (
-            2 * 3 * f + f * OUT + 2 * OUT
-        )  # of the three first layers, which see the image, and the last
+        # Of the three first layers, which see the image, and the last.
+        outside = 2 * 3 * f + f * OUT + 2 * OUT
         # The first layers' inputs, four channels with the ones, in their margins.
         outside += 4 * (padded * (WIDTH + 2) + BATCH * HEIGHT * (WIDTH + 2) + padded * WIDTH)
         # concat_elu of three activations, two of the vertical stream, and the ELU before the last layer.

@@ -27,9 +27,9 @@ class ImageFilesTest(tf.test.TestCase):
             return types.SimpleNamespace(num_channels=channels, num_values=values)
 
         for channels, values in ((1, 256), (3, 256)):
-            self.assertTrue(image_files.apply(of(channels, values)))
+            self.assertTrue(image_files.can_hold(of(channels, values)))
         for channels, values in ((1, 16), (3, 8), (2, 256)):
-            self.assertFalse(image_files.apply(of(channels, values)))
+            self.assertFalse(image_files.can_hold(of(channels, values)))
 
 
 def file_size(image, settings):

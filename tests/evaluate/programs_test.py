@@ -41,9 +41,8 @@ class CodecRecordsTest(tf.test.TestCase):
         self.assertEqual(records.find({"num_images": 6}), {"image": {"PNG": 3.0}})
         self.assertEqual(records.find({"num_images": 7}), {"image": {"PNG": 4.0}})
         self.assertLen(json.loads(file.read_text()), 2)
-        with mock.patch.dict(
-            image_files.FORMATS, PNG=[]
-        ):  # Figures of other settings are not its own.
+        # Figures of other settings are not its own.
+        with mock.patch.dict(image_files.FORMATS, PNG=[]):
             self.assertIsNone(records.find({"num_images": 7}))
 
     def test_other_images_of_the_same_name_have_figures_of_their_own(self):

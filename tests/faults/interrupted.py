@@ -115,7 +115,7 @@ def _ending(end, kind, call):
         yield
 
 
-def interrupt(folder, counts, seed=0):
+def interrupt(folder, counts, seed):
     """Ends a run at moments and in an order drawn from a seed, and lets it come to its end then.
 
     Args:
@@ -127,9 +127,8 @@ def interrupt(folder, counts, seed=0):
       Of each process (what it was, its exit code, the one that was expected).
     """
     draw = random.Random(seed)
-    kinds = draw.sample([*LAST_CALL], len(LAST_CALL)) * sum(
-        counts.values()
-    )  # each as often as the others
+    # Each as often as the others.
+    kinds = draw.sample([*LAST_CALL], len(LAST_CALL)) * sum(counts.values())
     ends = [end for end, count in counts.items() for _ in range(count)]
     moments = [(kind, draw.randint(1, LAST_CALL[kind])) for kind in kinds[: len(ends)]]
     expected = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 128 + signal.SIGTERM}
@@ -145,9 +144,8 @@ def is_whole(folder):
     """
     folder = folder / NAME
     files = [file for file in folder.glob("*.weights.h5") if not file.name.startswith("writing.")]
-    notes = {
-        file.name: weight_files.notes(file) for file in files
-    }  # which raises for a damaged one
+    # Raises for a damaged one.
+    notes = {file.name: weight_files.notes(file) for file in files}
     [(step, _), *_] = checkpoints.found(folder / "checkpoints") or [(0, None)]
     rows = [row for row in metrics.read(folder / "metrics.csv") if row["step"] <= step]
     if not rows:

@@ -5,10 +5,8 @@ import json
 import math
 
 _LONGEST = 64  # bytes that are inserted
-_DEPTHS = (
-    900,
-    100_000,
-)  # brackets in a row: what the parser of JSON just takes, and what it does not
+# Brackets in a row: what the parser of JSON just takes, and what it does not.
+_DEPTHS = (900, 100_000)
 
 # What stands in the place of a value of JSON. Python also writes NaN and infinity, which are none.
 _VALUES = (

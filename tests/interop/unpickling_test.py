@@ -111,9 +111,8 @@ class ReadVariablesTest(tf.test.TestCase):
     def test_one_array_under_many_names_is_refused(self):
         """A small file of them would fill the memory."""
         array = np.zeros(1000, np.float32)
-        self.read(
-            python_2_pickle({str(name): array for name in range(99)})
-        )  # each with its own bytes
+        # Each with its own bytes.
+        self.read(python_2_pickle({str(name): array for name in range(99)}))
         self.assert_refused(
             pickle.dumps([(str(name), array) for name in range(99)], 2), "each array once"
         )

@@ -19,7 +19,7 @@ def random_noise(likelihood, *shape, dtype=np.float64, seed=1, mode="sample"):
     return likelihood.noise(tf.constant(uniforms), mode)
 
 
-def draw_many(likelihood, params, dtype=np.float64, seed=0, mode="sample", **kwargs):
-    noise = random_noise(likelihood, NUM_DRAWS, dtype=dtype, seed=seed, mode=mode)
+def draw_many(likelihood, params, dtype=np.float64, mode="sample", **kwargs):
+    noise = random_noise(likelihood, NUM_DRAWS, dtype=dtype, seed=0, mode=mode)
     params = np.broadcast_to(params.astype(dtype), (NUM_DRAWS, likelihood.num_params))
     return likelihood.draw(params, noise, **kwargs).numpy()

@@ -64,9 +64,8 @@ class ClientTests(toy.ServedTests):
         self.assertEqual(bits.dtype, np.float32)
         self.assertAllClose(bits, expected.mean((1, 2, 3)) * 5 / 1024, rtol=1e-6)
         seconds = np.array([0.1, 0.0], np.float32)
-        [waited] = (
-            self.client().predict("slow", seconds=seconds).values()
-        )  # REST leaves out its name
+        # REST leaves out its name.
+        [waited] = self.client().predict("slow", seconds=seconds).values()
         self.assertAllEqual(waited, seconds)
 
     def test_concurrent_requests_get_their_own_rows(self):

@@ -663,9 +663,8 @@ class GrpcTest(AnswerTests, tf.test.TestCase):
         spoiled.metadata["signature_def"].Pack(get_model_metadata_pb2.SignatureDefMap())
         spoiled.metadata["signature_def"].value = b"\xff"
         response = self.response(right_answer("log_prob", 2))
-        large = (
-            response.SerializeToString() + b"\x3a\x80\x80\x40" + bytes(2**20)
-        )  # a field of no use
+        # A field of no use.
+        large = response.SerializeToString() + b"\x3a\x80\x80\x40" + bytes(2**20)
         for served, message in (
             ({"metadata": b"\xff"}, "INTERNAL"),
             ({"metadata": b""}, "a SignatureDefMap in"),
