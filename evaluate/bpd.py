@@ -14,7 +14,7 @@ import numpy as np
 from absl import flags
 
 from evaluate import common, image_files
-from pixelcnn_aux import arguments, data, disk, evaluation, program, progress
+from pixelcnn_aux import arguments, backend, data, disk, evaluation, program, progress
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.codec.codec import fingerprint
 
@@ -22,6 +22,8 @@ FLAGS = flags.FLAGS
 
 
 def main():
+    if FLAGS.bytes:
+        backend.require_tensorflow("--bytes")
     folder, model = common.load(FLAGS.best)
     images = common.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)

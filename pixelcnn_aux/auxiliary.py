@@ -3,6 +3,7 @@
 All in integers, so that every device computes the same auxiliary image.
 """
 
+import functools
 import re
 
 from keras import ops
@@ -66,8 +67,8 @@ class Transform(Configured):
     """A function psi from images to smaller or coarser ones, and what a chain has to know of it.
 
     A subclass defines `__call__`, and whichever of the attributes is not as below. Defined in
-    `keras.ops` or `tf`, it works on tensors whose batch is unknown, as in a data set's pipeline. Its class is
-    registered, so that a run can be loaded again:
+    `keras.ops`, or in `tf` for TensorFlow alone, it works on tensors whose batch is unknown, as in a data
+    set's pipeline. Its class is registered, so that a run can be loaded again:
 
     ```python
     @keras.saving.register_keras_serializable(package="my_package")
@@ -89,7 +90,7 @@ class Transform(Configured):
     num_values = None
     ratio = 1
 
-    @property
+    @functools.cached_property  # which subclasses and objects may set
     def name(self):
         return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
 

@@ -117,11 +117,13 @@ def is_symbolic(tensor):
 def traced_shape(function, shape):
     """The shape of what a function gives in a graph of uint8 images [B, *shape], B unknown, as in pipelines.
 
-    A list with None for an unknown side, empty where all is unknown; None under JAX, which does not trace.
-    Raises whatever the function raises.
+    A list with None for an unknown side, empty where all is unknown. Under JAX, of one image, which is never
+    unknown. Raises whatever the function raises.
     """
     if NAME != "tensorflow":
-        return None
+        one = jax.ShapeDtypeStruct((1, *shape), "uint8")
+        traced = jax.eval_shape(lambda x: jax.numpy.asarray(function(x)), one)
+        return [None, *traced.shape[1:]]
     spec = tf.TensorSpec([None, *shape], tf.uint8)
     traced = tf.function(lambda x: tf.convert_to_tensor(function(x)), autograph=False)
     given = traced.get_concrete_function(spec).output_shapes

@@ -140,6 +140,9 @@ class AuxiliaryModel(serialization.Configured):
         likelihood = list(self.factors.values())[-1].likelihood
         chain = [check_images(images, likelihood.num_channels, likelihood.num_values)]
         for transform in self.transforms:
+            sides = tuple(chain[-1].shape[1:3])
+            if None not in sides:
+                transform.size(sides)
             chain.append(transform(chain[-1]))
         return dict(zip(self.factors, reversed(chain)))
 
@@ -163,11 +166,12 @@ class AuxiliaryModel(serialization.Configured):
     def new_factor(self, name, dtype=None):
         """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""
         self.position(name)
-        config = self.factors[name].get_config()
+        factor = self.factors[name]
+        config = factor.get_config()
         if dtype is not None:
             dtypes.check(dtype)
             dtypes.give(config, dtype)
-        return Factor.from_config(config)
+        return type(factor).from_config(config)
 
     def position(self, name):
         """The place of a factor in the order of sampling. Raises ValueError for an unknown name."""

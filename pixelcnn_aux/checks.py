@@ -96,10 +96,11 @@ def check_draws(likelihood):
         noise = likelihood.noise(uniforms, bounded=bounds is not None)
         drawn = ops.convert_to_numpy(likelihood.draw(params, noise, bounds=bounds))
         wrong = drawn != np.clip(np.round(drawn), low, high)
-        if wrong.any():
+        if wrong.any() or drawn.dtype != np.int32:
+            received = drawn[wrong][0] if wrong.any() else drawn.dtype
             raise ValueError(
-                f"Expected {type(likelihood).__name__} to draw whole numbers from 0 to {last}"
-                f"{', within bounds' if bounds else ''}. Received: {drawn[wrong][0]}. Correct "
+                f"Expected {type(likelihood).__name__} to draw int32, whole numbers from 0 to {last}"
+                f"{', within bounds' if bounds else ''}. Received: {received}. Correct "
                 f"{'_bounded_draw' if bounds else '_draw'}."
             )
 
@@ -110,7 +111,8 @@ def check_draws(likelihood):
         low, high = np.sort(ends, axis=0)
 
         def bounds(channel, earlier):
-            return [ops.convert_to_tensor(x[:, channel]) for x in (low, high, low)]
+            center = low.astype(np.float32)
+            return [ops.convert_to_tensor(x[:, channel]) for x in (low, high, center)]
 
         check(likelihood.bounded_noise_size, low, high, bounds)
 
@@ -181,6 +183,7 @@ def checked_output(transform, images, likelihood):
         masks[1] = 1
         known = ops.convert_to_tensor(transform.known(masks))
         traced = backend.traced_shape(transform, images.shape[1:])
+        backend.traced_shape(transform.known, masks.shape[1:])
     except Exception as error:
         raise ValueError(
             f"Expected the transform {name} to take uint8 images of {list(images.shape[1:])}, any "
@@ -190,7 +193,7 @@ def checked_output(transform, images, likelihood):
     shape = [height, width, likelihood.num_channels]
     if _kind(result) != ("uint8", [len(images), *shape]):
         refuse("uint8 images of shape", [len(images), *shape], "{} {}".format(*_kind(result)))
-    if traced is not None and traced[1:] != shape:
+    if traced[1:] != shape:
         refuse("images of a shape known in a graph,", [None, *shape], traced or "an unknown one")
     if (height * transform.ratio, width * transform.ratio) != tuple(images.shape[1:3]):
         refuse("sides divided by its ratio,", transform.ratio, f"{height} x {width}")

@@ -130,16 +130,22 @@ class Factor(keras.Model):
 
     def _check_fixed_sum(self):
         fixed_sum, channels = self.fixed_sum, self.likelihood.num_channels
-        found = [fixed_sum.ratio, fixed_sum.num_values, fixed_sum.num_channels]
-        expected = [self.auxiliary_ratio, self.likelihood.num_values]
+        if fixed_sum.ratio != self.auxiliary_ratio:
+            raise ValueError(
+                f"Expected the factor {self.name!r} to embed x_hat at {fixed_sum.ratio} times its sides, the "
+                f"side of the blocks of its fixed_sum. Received: an embedding that does at "
+                f"{self.auxiliary_ratio} times. Choose the embedding's topology, or the sum, to fit."
+            )
+        found = [fixed_sum.num_values, fixed_sum.num_channels]
         told = channels if fixed_sum.num_channels is None else 1
-        fits = found[:2] == expected and fixed_sum.num_channels in (None, channels)
+        fits = found[0] == self.likelihood.num_values and found[1] in (None, channels)
         if not fits or self.auxiliary_likelihood.num_channels != told:
             raise ValueError(
-                "Expected the factor {!r} to know a fixed_sum over blocks of side {}, of {} values, within "
-                "each of {} channels or over all of them, that tells as many as x_hat has. Received: one "
-                "over blocks of side {}, of {} values, over {} channels. Give what the transform of x to "
-                "x_hat declares.".format(self.name, *expected, channels, *found)
+                "Expected the factor {!r} to know a fixed_sum of {} values, within each of {} channels or "
+                "over all of them, that tells as many as x_hat has. Received: one of {} values, over {} "
+                "channels. Give what the transform of x to x_hat declares.".format(
+                    self.name, self.likelihood.num_values, channels, *found
+                )
             )
 
     def num_parameters(self):

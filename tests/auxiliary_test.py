@@ -35,6 +35,14 @@ class TransformTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(pa.auxiliary.HalfResolution().name, "half_resolution")
         self.assertEqual(pa.auxiliary.Grayscale().name, "grayscale")
 
+    def test_its_name_may_be_its_own(self):
+        class Levels(Red):
+            def __init__(self, levels):
+                self.name = f"levels_{levels}"
+
+        self.assertEqual((Levels(3).name, Levels(5).name), ("levels_3", "levels_5"))
+        self.assertEqual(type("Altered", (Red,), {"name": "other"})().name, "other")
+
     def test_what_it_declares_by_default(self):
         transform = pa.auxiliary.Transform()
         declared = (transform.channels, transform.num_values, transform.ratio)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import evaluation, serialization
+from pixelcnn_aux.networks import topology
 from tests import helpers
 
 IMAGES = helpers.pictures(3)
@@ -88,6 +89,31 @@ class AuxiliaryModelTest(tf.test.TestCase):
         self.assertEqual({weight.dtype for weight in new.weights}, {"float64"})
         with self.assertRaisesRegex(ValueError, r"\['grayscale', 'image'\]. Received: '8x8'"):
             model.new_factor("8x8")
+
+    def test_a_new_factor_is_of_the_same_class(self):
+        class Own(pa.Factor):
+            pass
+
+        first, second = helpers.shared_model().factors.values()
+        own = Own.from_config(second.get_config())
+        model = pa.AuxiliaryModel([first, own], helpers.shared_model().transforms, helpers.SIZE)
+        self.assertIs(type(model.new_factor("image")), Own)
+
+    def test_sides_that_a_transform_of_ones_own_does_not_divide(self):
+        class Corners(pa.auxiliary.Transform):
+            ratio = 2
+
+            def __call__(self, images):
+                _, height, width, channels = images.shape
+                blocks = tf.reshape(images, [-1, height // 2, 2, width // 2, 2, channels])
+                return blocks[:, :, 0, :, 0]
+
+        network = {"topology": topology.flat(1), "filters": 2}
+        half = {"topology": topology.super_resolution(1, 1), "filters": 2}
+        model = pa.chain([Corners()], (6, 6), network, half, num_components=1)
+        self.assertEqual(model.auxiliaries(IMAGES[:, :4, :4])["corners"].shape, (3, 2, 2, 3))
+        with self.assertRaisesRegex(ValueError, "multiples of 2, for Corners. Received: 5 x 4"):
+            model.auxiliaries(np.zeros([16, 5, 4, 3], np.uint8))
 
     def test_description_builds_the_same_architecture(self):
         model = helpers.shared_model()

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
+from pixelcnn_aux import checks
 from tests import custom, helpers
 
 FLAT = {"topology": pa.networks.topology.flat(1), "filters": 3}
@@ -180,6 +181,7 @@ class TransformsOfAChainTest(tf.test.TestCase):
             (lambda self, mask: tf.ones_like(mask), "masks of 0 where nothing is known, and of 1"),
             (lambda self, mask: 255 * mask, "masks of 0 where nothing is known, and of 1"),
             (lambda self, mask: None, "to take uint8 images"),
+            (lambda self, mask: np.copy(mask), "to take uint8 images .*also in a graph. .*NumPy"),
         ):
             self.assertRefused(f"Altered .*{message}", altered(known=known))
 
@@ -219,6 +221,10 @@ class TransformsOfAChainTest(tf.test.TestCase):
         self.assertRefused(message, altered(ratio=2))
         message = "factor 'image' to embed images of Fours, .*divided by 1. .* 2 times"
         self.assertRefused(message, Fours(), 2)
+
+        halves = pa.auxiliary.HalfResolution()
+        with self.assertRaisesRegex(ValueError, "'image' to embed x_hat at 2 times .* at 1 times"):
+            pa.chain([halves], (4, 4), FLAT, FLAT, exact=True)
 
     def test_an_embedding_of_other_resolutions_than_the_network(self):
         two = {**FLAT, "topology": pa.networks.topology.pixelcnn_pp(1, 2)}
@@ -305,6 +311,23 @@ class ArgumentsOfAChainTest(tf.test.TestCase):
         check("_draw", lambda x: x - 1, "from 0 to 3. Received: -1")
         check("_draw", lambda x: x / 2, "whole numbers from 0 to 3. Received: [01].5")
         check("_bounded_draw", lambda x: 3 - x, "to 3, within bounds. .*Correct _bounded_draw")
+        check(
+            "_draw", lambda x: tf.cast(x, tf.uint8), "from 0 to 3. Received: uint8. Correct _draw"
+        )
+        check(
+            "_bounded_draw", lambda x: tf.cast(x, tf.float32), "bounds. Received: float32. Correct"
+        )
+
+    def test_a_likelihood_that_computes_with_float_centers(self):
+        """Draws are tried with what `Place.bounds` gives."""
+
+        class Own(pa.likelihoods.LogisticMixture):
+            def _bounded_draw(self, params, noise, log_scale_shift, bounds):
+                _, _, center = bounds(0, [])
+                moved = tf.concat([params[..., :-1], center[..., None] + params[..., -1:]], -1)
+                return super()._bounded_draw(moved, noise, log_scale_shift, bounds)
+
+        checks.check_draws(Own(2, centered=True))
 
     def test_a_likelihood_that_declares_what_there_is_not(self):
         coin = custom.Coin()

@@ -22,6 +22,12 @@ class BitsPerDimTest(tf.test.TestCase):
             self.assertEqual(list(bits), ["grayscale", "image", "total"])
         self.assertEqual(done, [2, 4, 5])
 
+    def test_a_factor_that_is_not_trained(self):
+        model = helpers.tiny_model()
+        model.untrained = ("image",)
+        with self.assertRaisesRegex(ValueError, "'image' not trained yet"):
+            evaluation.bound_and_exact(model, [helpers.pictures(2)])
+
     def test_summary_by_hand(self):
         total = np.array([1.0, 2.0, 6.0])
         summary = evaluation.summarize(

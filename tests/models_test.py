@@ -54,6 +54,30 @@ class ConstructorsTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, f"{name} from 1 .*Received: {name}='3'"):
                 pa.pyramid((4, 4), (2, 2), **{name: [2, "3"]})
 
+    def test_a_pyramid_of_grays_and_an_image_of_another_network(self):
+        model = pa.grayscale_pyramid(
+            (4, 4),
+            (2, 2),
+            filters=2,
+            blocks=1,
+            embedding_blocks=1,
+            depth=1,
+            bits=3,
+            image_filters=3,
+            image_blocks=2,
+            image_embedding_blocks=4,
+            resolutions=1,
+            num_components=2,
+            dropout=0.25,
+        )
+        half, gray, image = model.factors.values()
+        networks = (half.network, gray.network, gray.embedding, image.network, image.embedding)
+        found = [network.get_config() for network in networks]
+        self.assertEqual(gray.likelihood.num_values, 8)
+        self.assertEqual([x["filters"] for x in found], [2, 2, 2, 3, 3])
+        self.assertEqual([len(x["topology"].steps) for x in found[3:]], [4, 8])
+        self.assertEqual([x["dropout"] for x in found], [0.25] * 5)
+
     def test_num_parameters_are_of_the_weights_that_are_made(self):
         size = {"filters": 3, "num_components": 2, "embedding_blocks": 1}
         grayscale = pa.grayscale((4, 4), gray_blocks=1, image_blocks=1, resolutions=2, **size)

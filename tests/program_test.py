@@ -70,6 +70,11 @@ class ErrorsTest(tf.test.TestCase):
         self.assertRegex(shown, "Traceback(?s:.*) in main\n")
         self.assertRegex(caught.exception.code, "^NotFoundError: .*none; No such file or directory")
 
+    def test_errors_that_name_a_remedy_are_one_message(self):
+        for error in (ImportError, OSError, RuntimeError, ValueError):
+            with self.assertRaisesRegex(SystemExit, f"^{error.__name__}: Expected it"):
+                self.run_program(mock.Mock(side_effect=error("Expected it")))
+
     def test_numbers_of_arguments(self):
         for arguments, given, expected in (
             ((), ["x"], "flags alone"),
@@ -102,6 +107,23 @@ class AcceleratorTest(tf.test.TestCase):
             program.run(lambda: None)
             self.assertEqual(os.environ["TF_FORCE_GPU_ALLOW_GROWTH"], "true")
             self.assertEqual(os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"], "false")
+
+
+class ArgumentsTest(tf.test.TestCase):
+    def test_programs_take_theirs_and_no_others(self):
+        folder = helpers.temporary_folder(self)
+        for module, arguments, error in (
+            ("evaluate.curves", ["--workdir=none", "other"], "FileNotFoundError: Expected the"),
+            (
+                "pixelcnn_aux.client",
+                ["--server=a:1", "--model=m", "paint", "a.png"],
+                "ValueError: Expected a command of",
+            ),
+            ("pixelcnn_aux.zoo", [], ""),
+        ):
+            result = helpers.start(folder, module, *arguments)
+            self.assertStartsWith(result.stderr, error)
+            self.assertEqual(result.returncode, bool(error))
 
 
 class HelpTest(tf.test.TestCase):

@@ -5,6 +5,7 @@ import io
 import json
 import multiprocessing
 import os
+import runpy
 import signal
 import sys
 from unittest import mock
@@ -119,6 +120,13 @@ class FlagsTest(tf.test.TestCase):
     def test_one_factor_alone(self):
         self.run_program("--factor=image")
         self.assertEqual(self.trained()[0], ["image"])
+
+    def test_a_preset_that_leaves_out_a_factor(self):
+        def leave_out(presets):
+            presets["demo"] = presets["demo"]._replace(training={"image": TRAINING["image"]})
+
+        with self.assertRaisesRegex(ValueError, "each factor of --preset demo.*: none for grays"):
+            self.run_program(plugin=leave_out)
 
     def test_another_data_set(self):
         places = {"image_dir": "here", "data_dir": "there", "cache_dir": "a", "image_file": "b"}
@@ -236,6 +244,14 @@ class FlagsTest(tf.test.TestCase):
 
         self.run_program("--preset=mine", plugin=plugin)
         self.assertEqual(self.trained(), (FACTORS, {self.runs / "grayscale-mine-photos"}))
+
+
+class EntryTest(tf.test.TestCase):
+    def test_each_program_trains_its_own_models(self):
+        for name, by_name in presets.BY_MODEL.items():
+            with mock.patch.object(runner, "run") as started:
+                runpy.run_module(f"train.{name}", run_name="__main__")
+            started.assert_called_once_with(name, by_name)
 
 
 class ProcessesTest(tf.test.TestCase):

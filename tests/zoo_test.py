@@ -46,9 +46,9 @@ def pack_run(folder, name, *others):
         ("dataset", "photos"),
         ("name", name),
         ("data", "pictures"),
-        ("license", "none"),
+        ("license", "no license"),
         ("machine", "this"),
-        ("command", "none"),
+        ("command", "a command"),
     )
     arguments = [f"--{key}={value}" for key, value in facts]
     arguments += others
@@ -90,7 +90,9 @@ class ZooTest(tf.test.TestCase):
         self.assertEqual(list(pa.pretrained()), ["tiny"])
         card = pa.pretrained()["tiny"]
         self.assertEqual((card["bits_per_dim"], card["std_error"]), (6.5, 0.1))
-        self.assertEqual((card["data"], card["seconds"]), ("pictures", 60))
+        facts = [card[key] for key in ("data", "license", "machine", "command")]
+        self.assertEqual(facts, ["pictures", "no license", "this", "a command"])
+        self.assertEqual(card["seconds"], 60)
         files = helpers.contents(zoo.find("tiny"))
         self.assertEqual(card["bytes"], sum(map(len, files.values())))
         for name in self.model.factors:

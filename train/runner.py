@@ -86,6 +86,11 @@ def train(name, preset, factors, strategy, stop):
     """
     dataset = FLAGS.dataset or preset.dataset
     model = preset.constructor(**preset.model)
+    if missing := [factor for factor in model.factors if factor not in preset.training]:
+        raise ValueError(
+            f"Expected a Training for each factor of --preset {FLAGS.preset}. Received: none for "
+            f"{', '.join(missing)}. Add it to the preset's `training`."
+        )
     images, validation = (
         data.load(dataset, split, model.image_size, **program_flags.images())
         for split in ("train", "validation")

@@ -224,8 +224,9 @@ class Likelihood(Configured):
           log_scale_shift: scalar or [B], the first of the leading dimensions, added to the
             log-scales of a mixture; below 0 draws vary less. A categorical ignores it.
           bounds: function of a channel's index and the list of the pixel's earlier channels, int32 [...]
-            each, that returns `low`, `high` and `center` of the channel, [...] each, as in `log_prob`, but
-            integers with 0 <= low <= high < num_values. Draws lie in low .. high, also those of mode "map".
+            each, that returns `low`, `high` and `center` of the channel, [...] each, as in `log_prob`: int32
+            with 0 <= low <= high < num_values, and float32. Draws lie in low .. high, also those of mode
+            "map".
             None for no bounds.
 
         Returns:

@@ -88,7 +88,7 @@ class Stream(keras.layers.Layer):
         coarsest = max(levels)  # of the resolutions that have activations here
         for k, (step, layer) in enumerate(zip(self.topology.steps, self.steps), start=1):
             x = activations[-1]
-            if levels[k] > coarsest:
+            if min(levels[k - 1 : k + 1]) > coarsest:  # neither its input nor its output is here
                 x = None
             elif step.kind == "block":
                 skips = [before[k]] if before else []

@@ -161,7 +161,8 @@ class _JaxStep(_Step):
 
     def __call__(self, images):
         if self._state is None:
-            self._state = [[x.value for x in group] for group in self.variables]
+            # A tuple, as a step returns it: another structure would be compiled anew.
+            self._state = tuple([x.value for x in group] for group in self.variables)
         self._state, *figures = self._step(self._state, self.parts(images))
         return figures
 

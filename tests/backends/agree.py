@@ -5,11 +5,13 @@
 
 The first leaves workdirs with random weights, images, and TensorFlow's log-likelihoods and gradients in a new
 folder, and a run that is stopped half-way. The second, which needs no TensorFlow, loads the same workdirs and
-compares, and reads a data set; the run goes on under both.
+compares, reads a data set, and trains in the ways of which TensorFlow's numbers are others; the run goes on
+under both.
 """
 
 import contextlib
 import functools
+import math
 import multiprocessing
 import pathlib
 import shutil
@@ -22,7 +24,7 @@ from keras import ops
 import pixelcnn_aux as pa
 from pixelcnn_aux import backend, data, training, workdir
 from pixelcnn_aux.networks import topology
-from pixelcnn_aux.training import metrics
+from pixelcnn_aux.training import metrics, run, steps
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
 NAME = "half"  # the factor that is trained, of `planes`
@@ -89,15 +91,15 @@ def computed(model):
 
 
 def train(folder, images):
-    """The averaged weights of a run without dropout, whose epochs are of one step: every loss is recorded."""
-    settings = training.Training(8, 1, 4, 1e-2, 0.99)
+    """The averaged weights of a run without dropout, whose epochs are of two steps."""
+    settings = training.Training(4, 2, 4, 1e-2, 0.99)
     validation = data.Images(IMAGES)
     model = MODELS["planes"]()
     return training.train_factor(model, NAME, images, validation, settings, folder)
 
 
 class Interrupted(data.Images):
-    """Images of which only four batches are read."""
+    """Images of which only four batches are read, by which a run is stopped."""
 
     def training_batches(self, *args, **options):
         batches = super().training_batches(*args, **options)
@@ -155,9 +157,10 @@ def compare(folder):
     read_data_set(folder)
     # JAX compiles operation by operation, on one core.
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        going_on = pool.apply_async(compare_runs, [folder])
+        others = [pool.apply_async(check, [folder]) for check in (compare_runs, check_runs)]
         pool.map(functools.partial(compare_model, folder), MODELS, chunksize=1)
-        going_on.get()
+        for other in others:
+            other.get()
 
 
 def check_first_step():
@@ -177,11 +180,75 @@ def compare_runs(folder):
     received = go_on(folder)
     assert "tensorflow" not in sys.modules
     with np.load(folder / "run.npz") as expected:
-        assert received["losses"].shape == (8,)
+        assert received["losses"].shape == (4,)
         for key, tolerance in (("losses", 1e-3), ("norms", 1e-2), ("weights", 1e-2)):
             error = np.abs(received[key] - expected[key]).max()
             print(f"a run that goes on: {key} differ by {error:.1e}", flush=True)
             assert error < tolerance, key
+
+
+def noisy():
+    """A chain of one factor, whose masks of dropout each step draws anew."""
+    network = {"topology": topology.flat(1), "filters": 4, "dropout": 0.5}
+    return pa.chain([], (4, 4), network, None, [NAME], 2)
+
+
+def check_runs(folder):
+    check_a_stopped_run(folder)
+    check_overflow()
+    check_what_cannot_be_traced()
+
+
+def check_a_stopped_run(folder):
+    """With dropout, in parts that are evaluated again: it ends as one that is not stopped."""
+    small = IMAGES[:, :4, :4]
+
+    def train_noisy(name, images):
+        settings = training.Training(3, 4, 4, 1e-2, 0.99, accumulate=2)
+        validation = data.Images(small)
+        given = (noisy(), NAME, images, validation, settings, folder / name)
+        return training.train_factor(*given, remat=True).get_weights()
+
+    whole = train_noisy("whole", data.Images(small))
+    with contextlib.suppress(KeyboardInterrupt):
+        train_noisy("stopped", Interrupted(small))
+    stopped = train_noisy("stopped", data.Images(small))
+    np.testing.assert_array_equal(*(np.concatenate([*map(np.ravel, x)]) for x in (whole, stopped)))
+    print("a run that is stopped: the same weights", flush=True)
+
+
+def check_overflow():
+    """In float16: a step that overflows leaves the weights; and none but the first one is compiled."""
+    model, settings = noisy(), training.Training(1, 1, 4, 1e-2, 0.99)
+    weights = model.factors[NAME].get_weights()
+    factor, optimizer = run.trainable(model, NAME, weights, settings, None, "mixed_float16")
+    step = steps.make(model, NAME, factor, optimizer, None)
+    images = np.repeat(IMAGES[:2, :4, :4], 2, axis=0)
+    assert all(math.isfinite(x) for _ in range(3) for x in step(images))
+    step.sync()
+    before = factor.get_weights()
+    optimizer.dynamic_scale.assign(1e30)
+    loss, norm = step(images)
+    step.sync()
+    assert math.isfinite(loss) and math.isnan(norm), (loss, norm)
+    for one, other in zip(before, factor.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert step._step._cache_size() == 1, step._step._cache_size()
+    print("steps in float16: overflow changes nothing", flush=True)
+
+
+def check_what_cannot_be_traced():
+    class Numpys(Coarse):
+        def __call__(self, images):
+            return np.array(images) // 64
+
+    network = {"topology": topology.flat(1), "filters": 2}
+    try:
+        pa.chain([Numpys()], (4, 4), network, network)
+    except ValueError as error:
+        assert "Numpys to take uint8 images" in str(error) and "graph" in str(error), error
+    else:
+        raise AssertionError("Expected a transform that cannot be traced to be refused.")
 
 
 def compare_model(folder, name):

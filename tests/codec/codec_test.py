@@ -51,6 +51,13 @@ class RoundTripTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "float32 or float64.*Received: mixed_bfloat16"):
             Codec(model(dtype="mixed_bfloat16"))
 
+    def test_a_model_that_is_not_trained_is_refused(self):
+        """Its weights are drawn anew by each load: nobody could read what it writes."""
+        made = helpers.tiny_model()
+        made.untrained = ("image",)
+        with self.assertRaisesRegex(ValueError, "'image' not trained yet"):
+            Codec(made)
+
     def test_as_many_bits_as_the_likelihood_says(self):
         bits = -self.model.log_prob(self.images).numpy().sum() / math.log(2.0)
         contents = container.read(self.data)

@@ -14,6 +14,7 @@ from absl import app
 from PIL import Image, PngImagePlugin
 
 import pixelcnn_aux as pa
+from pixelcnn_aux import zoo
 from pixelcnn_aux.codec import __main__ as codec
 from pixelcnn_aux.codec import container, pictures, tiles
 from tests import helpers
@@ -74,6 +75,17 @@ class ProgramTest(tf.test.TestCase):
                 environment={**os.environ, name: setting},
             )
             self.assertIn("1 tiles: as they were", result.stdout, result.stderr)
+
+    def test_a_file_of_a_model_of_the_package_needs_no_workdir(self):
+        with (
+            mock.patch.object(codec, "FLAGS", types.SimpleNamespace(workdir=None)),
+            mock.patch.object(pa, "load") as load,
+            mock.patch.object(codec, "Codec"),
+        ):
+            codec._codec(types.SimpleNamespace(name=zoo.DEFAULT, dtype="float64"))
+            load.assert_called_once_with(zoo.DEFAULT, dtype="float64")
+            with self.assertRaisesRegex(ValueError, "Expected --workdir.*'mine' is no trained"):
+                codec._codec(types.SimpleNamespace(name="mine", dtype="float32"))
 
     def test_verified(self):
         self.assertIn("2 pictures, 7 tiles: as they were", self.run_codec("verify", self.file))

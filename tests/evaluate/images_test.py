@@ -1,5 +1,6 @@
 """Tests of which images the evaluation programs take, and how many at once."""
 
+import contextlib
 import types
 from unittest import mock
 
@@ -7,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from evaluate import common, samples
-from pixelcnn_aux import data, workdir
+from pixelcnn_aux import data, program_flags, workdir, zoo
 from tests import helpers
 
 
@@ -44,6 +45,43 @@ class SourceTest(tf.test.TestCase):
             self.assertEqual(self.source(config, dataset="photos"), photos)
         with self.assertRaisesRegex(ValueError, "trained on arrays. Give --dataset"):
             self.source({})
+
+
+class FlagsTest(tf.test.TestCase):
+    """What flags say of a run."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+
+    @contextlib.contextmanager
+    def flags(self, *arguments):
+        with helpers.own_flags(common, program_flags) as values:
+            common.define_flags()
+            values(["program", *map(str, arguments)])
+            yield
+
+    def test_exact_or_as_it_was_trained(self):
+        model = helpers.tiny_model(exact=True)
+        helpers.make_run(self.folder / "run", model, model.factors)
+        for flags, exact in (([], True), (["--noexact"], False), (["--exact"], True)):
+            with self.flags(f"--workdir={self.folder / 'run'}", *flags):
+                self.assertEqual(common.load()[1].exact, exact)
+
+    def test_images_are_where_those_of_the_run_are(self):
+        source = {"dataset": "folder", "image_dir": "/images", "image_file": None}
+        workdir.create(self.folder, {**source, "model": {}})
+        with (
+            self.flags(f"--workdir={self.folder}", "--cache_dir=c"),
+            mock.patch.object(data, "load") as load,
+        ):
+            common.images(self.folder, types.SimpleNamespace(image_size=(4, 6)), "test")
+        places = {"image_dir": "/images", "image_file": None, "data_dir": None, "cache_dir": "c"}
+        load.assert_called_once_with("folder", "test", (4, 6), **places)
+
+    def test_a_model_of_the_package_by_its_name_has_the_images_that_it_was_trained_on(self):
+        with self.flags(f"--workdir={zoo.DEFAULT}"):
+            self.assertEqual(common.source(zoo.find(zoo.DEFAULT))["dataset"], "cifar10")
 
 
 class TestImagesTest(tf.test.TestCase):

@@ -178,6 +178,21 @@ class ProgramsTest(tf.test.TestCase):
             self.assertEqual(json.loads((run / "bpd.json").read_text())["num_images"], 2)
             (run / "bpd.json").unlink()
 
+    def test_more_images_than_there_are_and_their_bytes(self):
+        with mock.patch.object(data, "load", return_value=helpers.images(6)):
+            printed = self.run_here(bpd, "--dataset=photos", "--num_images=99", "--bytes")
+        found = json.loads((self.run_folder / "bpd.json").read_text())
+        self.assertEqual(found["num_images"], 6)
+        bits = 8 * found["bytes"] / (6 * 4 * 6 * 3)
+        self.assertIn(f"{found['bytes']:,} bytes, {bits:.4f} bits per dimension", printed)
+
+    def test_bits_of_files_are_means_over_all_batches(self):
+        images = helpers.pictures(3)
+        batches = [images[:2], images[2:]]
+        found = bpd.codec_bits(self.model, ["image"], batches, lambda count: None)
+        expected = {x: np.mean(image_files.bits_per_dim(x, images)) for x in image_files.FORMATS}
+        self.assertAllClose(found, {"image": expected})
+
     def test_seeds_and_numbers_out_of_range_are_refused(self):
         for arguments in (f"--seed={2**40}", f"--num={2**40}", "--num=0"):
             with self.assertRaisesRegex(flags.IllegalFlagValueError, arguments[2:5]):
@@ -330,6 +345,17 @@ class ProgramsTest(tf.test.TestCase):
         self.assertGreater(sum(not is_gray(color) for color in found), 24)
         found = self.run_samples("--given=grayscale", "--best")
         self.assertGreater(sum(not is_gray(color) for color in found), 3 * 24)
+
+    def test_each_row_given_an_auxiliary_image_has_draws_of_its_own(self):
+        originals = helpers.pictures(2)
+        given = {"grayscale": self.model.auxiliaries(originals)["grayscale"]}
+        flags = types.SimpleNamespace(num=2, seed=3, log_scale_shift=0.0, mode="sample")
+        with mock.patch.object(samples, "FLAGS", flags):
+            rows = samples.draws_given(self.model, originals, "grayscale", 2)
+        drawn = [images for label, _, images in rows if label == "drawn"]
+        for first, images in zip((0, 2), drawn, strict=True):
+            seeds = [[3, first], [3, first + 1]]
+            self.assertAllEqual(images, self.model.sample(seeds, given=given)["image"])
 
     def test_test_images_are_drawn_again_from_their_auxiliary_images(self):
         originals = helpers.pictures(2)

@@ -91,7 +91,8 @@ class SpeedTest(tf.test.TestCase):
             for ratio, value in ratios.items():
                 over, under = (timed[name]["seconds_per_pixel"] for name in ratio.split(" / "))
                 self.assertAllClose(value, over / under)
-        self.assertGreater(factor["sizes"]["ratio"], 0)
+        seconds = [factor["sizes"][side]["seconds_per_pixel"] for side in ("64", "16")]
+        self.assertAllClose(factor["sizes"]["ratio"], seconds[0] / seconds[1])
         self.assertEqual(factor["sizes"]["64"]["pixels"], 64 * 64)
         if name == "image":
             self.assertAllClose(factor["tfp_parameters"], factor["parameters"], rtol=0.2)
@@ -107,6 +108,11 @@ class SpeedTest(tf.test.TestCase):
             row = speed.measure({"full": (lambda: tf.zeros([]), (4, 6), 8)}, batch=2)["full"]
         expected = {"seconds_per_image": 6.0, "seconds_per_pixel": 0.25, "compile_s": 96.0}
         self.assertEqual(row, {**expected, "pixels": 8, "extrapolated": True})
+
+    def test_which_one_xla_compiles(self):
+        timed = speed.candidates(helpers.shared_model().factors["image"], helpers.SIZE, 1, None)
+        for name, compiled in (("incremental", False), ("incremental_xla", True)):
+            self.assertEqual(timed[name][0].keywords, {"jit_compile": compiled})
 
     def test_the_rivals_draws_by_hand(self):
         means = np.zeros([1, 1, 2, 2, 3], np.float32)  # [B, H, W, K, 3]

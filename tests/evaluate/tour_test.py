@@ -134,13 +134,19 @@ class TourTest(tf.test.TestCase):
         self.assertEqual(signal.getsignal(signal.SIGINT), before)
 
 
-class DemoTest(tf.test.TestCase):
-    def test_the_demo_has_the_networks_of_the_model_of_the_package(self):
-        demo = presets.find("grayscale", "demo")
-        with mock.patch.object(Factor, "_create_weights"):
-            demo = demo.constructor(**demo.model).description()
-        trained = workdir.read(zoo.FOLDER / tour.COLORS)["model"]
-        self.assertEqual(json.loads(json.dumps(demo)), trained)
+class PresetsTest(tf.test.TestCase):
+    def test_those_that_may_start_from_a_model_of_the_package_have_its_networks(self):
+        for model, name, trained in (
+            ("grayscale", "demo", tour.COLORS),
+            ("grayscale", "small", "cifar10-grayscale"),
+            ("pyramid", "medium", "cifar10-pyramid"),
+            ("pixelcnn", "medium", "cifar10-pixelcnn"),
+        ):
+            preset = presets.find(model, name)
+            with mock.patch.object(Factor, "_create_weights"):
+                found = preset.constructor(**preset.model).description()
+            expected = workdir.read(zoo.FOLDER / trained)["model"]
+            self.assertEqual(json.loads(json.dumps(found)), expected, (model, name))
 
 
 def strip(axes):

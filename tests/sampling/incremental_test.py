@@ -24,6 +24,14 @@ def pixelcnn_pp(head, given=None, resolutions=1, kernels=((2, 3), (2, 2)), block
     return Factor(head, network, given and Embedding(shape, 4), given)
 
 
+def down_twice(head, given=None, kernels=((2, 3), (2, 4))):
+    """A network that goes down again after it has come up, and in between to a quarter."""
+    down, up, block = (topology.Step(kind) for kind in ("down", "up", "block"))
+    steps = (down, block, up, block, down, down, block, up, block, up, block)
+    network = PixelCNN(topology.Topology(steps, (11, 9, 7)), 4, head.num_params, *kernels)
+    return Factor(head, network)
+
+
 def flat(head, given=None, kernels=((3, 3), (3, 3))):
     """Blocks at one resolution, given an image of half the resolution or nothing."""
     network = PixelCNN(topology.flat(2), 4, head.num_params, *kernels)
@@ -71,6 +79,7 @@ class ExactnessTest(parameterized.TestCase, tf.test.TestCase):
         ("pixelcnn_pp_2_gray", (8, 12), pixelcnn_pp, GRAY, None, 2, ((4, 3), (5, 2))),
         ("pixelcnn_pp_2_rgb_given_gray", (32, 16), pixelcnn_pp, RGB, GRAY, 2, ((3, 3), (3, 3))),
         ("pixelcnn_pp_3_rgb_given_gray", (32, 32), pixelcnn_pp, RGB, GRAY, 3),
+        ("down_twice_gray", (8, 12), down_twice, GRAY),
     )
     def test_the_parameters_met_on_the_way_through_given_images(self, size, make, *arguments):
         factor = make(*arguments)

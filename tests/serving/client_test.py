@@ -20,8 +20,10 @@ import tensorflow as tf
 from PIL import Image
 
 from pixelcnn_aux import auxiliary
+from pixelcnn_aux import client as client_program
 from pixelcnn_aux.serving import client, protocols
 from pixelcnn_aux.testing import prediction_server
+from tests import helpers
 from tests.serving import toy
 from tests.serving.toy import HEIGHT, NEEDS_GRPC, WIDTH, drawn_images, free_port, seeds, servable
 
@@ -346,6 +348,17 @@ class RestTest(ClientTests, tf.test.TestCase):
             with self.assertRaisesRegex(kind, message):
                 self.client(address=address).metadata()
             self.assertEqual(answers, [])
+
+
+class ProgramTest(tf.test.TestCase):
+    def test_flags_are_passed_on(self):
+        with (
+            mock.patch.object(client_program, "Client") as made,
+            mock.patch.dict(client_program.COMMANDS, sample=(mock.Mock(), [])),
+        ):
+            asked = ("--server=a:1", "--model=m", "--rest", "--timeout=5", "sample")
+            helpers.run_program(client_program, *asked, f"--out={toy.FOLDER.name}/none.png")
+        made.assert_called_once_with("a:1", "m", True, 5.0)
 
 
 class ProcessesTest(tf.test.TestCase):

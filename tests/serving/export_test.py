@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import types
 from unittest import mock
 
 import numpy as np
@@ -17,7 +18,8 @@ from absl.testing import parameterized
 from google.protobuf import text_format
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import layers, workdir
+from pixelcnn_aux import export as export_program
+from pixelcnn_aux import layers, program_flags, workdir
 from pixelcnn_aux.serving import export, verify
 from pixelcnn_aux.serving.signatures import signatures
 from pixelcnn_aux.testing import c_api
@@ -416,6 +418,18 @@ class VerifyTest(ExportTestCase):
             with mock.patch.object(verify, "_RUN_EXPORT", program):
                 with self.assertRaisesRegex(RuntimeError, message):
                     verify.verify(self.path, self.model, MAX_BATCH)
+
+
+class ProgramTest(tf.test.TestCase):
+    def test_flags_are_passed_on(self):
+        flags = types.SimpleNamespace(out="models", max_batch=7, jit=True)
+        with (
+            mock.patch.object(export_program, "FLAGS", flags),
+            mock.patch.object(program_flags, "workdir", lambda: "run"),
+            mock.patch.object(export_program, "export") as made,
+        ):
+            export_program.main()
+        made.assert_called_once_with("run", "models", 7, True)
 
 
 class FolderTest(ExportTestCase):

@@ -287,6 +287,15 @@ class StoppedRunTest(tf.test.TestCase):
             self.assertAllClose(run.Run._pace(ended, 10), 1.0 + 30.0 / 100)
             self.assertIsNone(run.Run._pace(ended, 1))
 
+    def test_the_time_left_is_that_of_the_steps_left(self):
+        with (
+            mock.patch.object(run.Run, "_pace", return_value=10.0),
+            contextlib.redirect_stdout(io.StringIO()) as output,
+        ):
+            train(helpers.temporary_folder(self))
+        for line in ("Epoch 1/3\n", "Epoch 2/3, 60 s left\n", "Epoch 3/3, 30 s left\n"):
+            self.assertIn(line, output.getvalue())
+
     def test_figures_of_an_epoch_are_its_own(self):
         """Waiting of an earlier one, and a norm of a step that overflowed, are not among them."""
         norms = iter([np.nan, 2.0, 4.0] + 6 * [1.0])

@@ -1,10 +1,12 @@
 """Tests of what several hosts compare before they train."""
 
+import os
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 
+from pixelcnn_aux import training
 from pixelcnn_aux.training.strategy import Hosts
 
 
@@ -39,6 +41,19 @@ class AgreeTest(tf.test.TestCase):
     def test_one_host_alone_compares_nothing(self):
         with mock.patch.object(Hosts, "_gather", side_effect=AssertionError):
             Hosts(None).check_agree(step=0)
+
+
+class DefaultTest(tf.test.TestCase):
+    def test_more_than_one_gpu_are_mirrors(self):
+        for count, used in ((0, 0), (1, 0), (2, 1), (8, 1)):
+            with (
+                mock.patch.dict(os.environ),
+                mock.patch.object(tf.config, "list_logical_devices", return_value=count * ["GPU"]),
+                mock.patch.object(tf.distribute, "MirroredStrategy") as mirrored,
+            ):
+                os.environ.pop("TF_CONFIG", None)
+                training.default_strategy()
+            self.assertEqual(mirrored.call_count, used)
 
 
 if __name__ == "__main__":
