@@ -378,7 +378,7 @@ class NotFiniteTest(tf.test.TestCase):
         self.assertEqual(files, {"lock", "training.json"})
 
     def test_an_average(self):
-        average = run.Run._average
+        average = run.Run._copy_averages
 
         def overflow_after_a_step(trained):
             average(trained)
@@ -388,7 +388,7 @@ class NotFiniteTest(tf.test.TestCase):
 
         with (
             mock.patch.object(run, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0),
-            mock.patch.object(run.Run, "_average", overflow_after_a_step),
+            mock.patch.object(run.Run, "_copy_averages", overflow_after_a_step),
         ):
             self.assertWritesNothing("finite weights of factor 'grayscale' after step 1[.]")
 
