@@ -285,15 +285,16 @@ class AuxiliaryModel(serialization.Configured):
           mode: "sample", or "map" for the paper's MAP sampling: a drawn component's location.
           method: "incremental", every activation evaluated once; or "full", all networks evaluated again
             for every pixel, which is some hundred times slower.
-          given: dict with one auxiliary image, name -> uint8 [B, h, w, c], to start from. What lies
-            above it in the chain is absent from the result.
+          given: dict with one auxiliary image, name -> uint8 [B, h, w, c], to start from. What comes before
+            it in the order of sampling is absent from the result.
           known, mask: uint8 [B, H, W, C], full images, and uint8 [B, H, W, 1], 1 at the pixels of theirs to
             keep and 0 at those to draw: completion. An auxiliary image's pixel is kept where all pixels
             that it is computed from are. A pixel is drawn given the known ones of its own image before it in
             raster order, and the auxiliary image. With one factor alone that is a draw from the distribution
             given all known pixels where they precede all others; auxiliary images are not told what known
             pixels of larger images say of the rest. Of an exact model the image agrees with its auxiliary
-            images, whatever is known.
+            images, whatever is known: values are drawn within what known pixels leave for them, later ones
+            of their block and those of larger images too.
           jit_compile: bool, whether XLA compiles the drawing: once for each batch size, which takes
             minutes for deep networks. Drawing takes less time from then on.
 

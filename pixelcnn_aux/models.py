@@ -334,7 +334,7 @@ def _network(shape, filters, dropout):
 
 
 def _light(blocks, filters, dropout):
-    """Pyramid PixelCNN's network of each scale (section 4.2)."""
+    """Pyramid PixelCNN's network of each scale (section 4.2), with the kernels of the authors' code."""
     kernels = {"vertical_kernel": (3, 3), "horizontal_kernel": (3, 3)}
     return {**_network(topology.flat(blocks), filters, dropout), **kernels}
 

@@ -8,9 +8,12 @@ from pixelcnn_aux.models import pyramid
 
 
 def authors_pyramid(variables, base_size=(8, 8), exact=False, centered=False):
-    """The pyramid that the paper's authors published (section 4.2).
+    """The pyramid that the paper's authors published.
 
-    Scales, filters, blocks, the embeddings' depth and mixture components are read off names and shapes.
+    Scales, filters, blocks, the embeddings' depth and mixture components are read off names and shapes: their
+    demo has 10 blocks in an embedding, where section 4.2 has 15. They shrink the full image to each scale at
+    once and round halves to even, and the model here halves scale by scale, `HalfResolution`: some values of
+    auxiliary images differ by 1.
 
     Args:
       variables: dict, "Resnet/scaleK/NAME" -> array, where scale 0 is the finest and the last one the

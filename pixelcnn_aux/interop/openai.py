@@ -15,7 +15,8 @@ def openai_pixelcnn_pp(variables, image_size=(32, 32), exact=False, centered=Fal
 
     Args:
       variables: dict, "model/KIND_K/NAME" -> array, where KIND is "conv2d", "deconv2d" or "dense" and
-        K counts each kind in the order of creation; NAME is "V", "g" or "b".
+        K counts each kind in the order of creation; NAME is "V", "g" or "b". Of a checkpoint, give the
+        averages, NAME/ExponentialMovingAverage, as NAME: it is by them that OpenAI evaluates.
       image_size: (H, W) that the model samples.
       exact, centered: bool, as for `pixelcnn_pp`.
 

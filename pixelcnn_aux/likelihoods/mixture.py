@@ -165,7 +165,8 @@ class LogisticMixture(Likelihood):
         *gumbels, uniforms = ops.split(noise, [size, 2 * size, 3 * size], axis=-1)
         moves = ops.unstack(ops.relu(ops.sign(uniforms)), num=3, axis=-1)
         uniforms = ops.unstack(ops.abs(uniforms), num=3, axis=-1)
-        pixel, deviations, loc = [], [], None
+        anew = moves[0] > 0
+        pixel, deviations, loc, component = [], [], None, None
         for channel in range(3):
             low, high, center = bounds(channel, pixel)
             middle = ops.cast(center, params.dtype)[..., None]
@@ -183,7 +184,9 @@ class LogisticMixture(Likelihood):
                 )
                 of_value, log_mass = ops.unstack(both.log_mass(), num=2, axis=-2)
                 log_weights += of_value
-            component = draw_index(log_weights + log_mass, gumbels[channel])
+            drawn = draw_index(log_weights + log_mass, gumbels[channel])
+            # A location is that of one component in all channels.
+            component = drawn if channel == 0 else ops.where(anew, drawn, component)
             value = cut.draw(component, uniforms[channel], moves[channel])
             pixel.append(ops.cast(value, "int32"))
             deviations.append(value[..., None] - self._center(middle))

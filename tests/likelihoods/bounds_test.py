@@ -248,6 +248,26 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
             drawn = likelihood.draw(params, noise, bounds=fixed_bounds(low, high, low))
             self.assertAllEqual(drawn, expected)
 
+    def test_map_is_the_location_of_one_component_in_all_channels(self):
+        """Section 4.2, whatever the bounds; a draw is of components that each channel draws anew."""
+        likelihood = likelihoods.LogisticMixture(num_components=2)
+        locations = [(123, 80, 60), (132, 176, 190)]
+        params = mixture_params(
+            [0.0, 0.0],
+            means=np.transpose([in_pixels(np.array(x, float)) for x in locations]),
+            log_scales=0.0,
+            coefficients=np.zeros([3, 2]),
+        )
+        bounds = fixed_bounds(*np.reshape([0, 255, 0], [3, 1, 1]) * np.ones([1, 200, 3], int))
+        every = np.broadcast_to(params, [200, 20])
+        drawn = {
+            mode: likelihood.draw(every, bounded_noise(likelihood, 200, mode=mode), bounds=bounds)
+            for mode in ("map", "sample")
+        }
+        self.assertEqual({tuple(pixel) for pixel in drawn["map"].numpy()}, {*locations})
+        reds = drawn["sample"].numpy()[:, 0]
+        self.assertGreater(len(np.unique(reds)), 50)
+
     def test_plain_and_compiled_draws_agree(self):
         likelihood = likelihoods.LogisticMixture(centered=True)
         params, noise = tf.constant(random_params(64)), bounded_noise(likelihood, 64)
