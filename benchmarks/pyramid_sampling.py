@@ -4,7 +4,7 @@
 
 Times `model.sample`, embeddings and all, for the pyramid of the preset "celeba" and for PixelCNN++ at its
 size, both randomly initialized, in turn in one process; prints seconds per pixel of the final image, and
-the ratio of the two models' arithmetic, which bounds the gap at large batches.
+the ratio of the two models' arithmetic, to compare with.
 """
 
 import functools

@@ -10,12 +10,13 @@ from pixelcnn_aux import backend, disk
 if backend.NAME == "tensorflow":
     import tensorflow as tf
 
+# Of the epoch in which a run went on, means, speed and waiting are those since then.
 FIELDS = (
     "epoch",
     "step",
     "images",  # seen so far
     "seconds",  # of training so far
-    "bits_per_dim",  # mean over the epoch's steps (since a run went on), of the weights as they were
+    "bits_per_dim",  # mean over the epoch's steps, as the weights were
     "val_bits_per_dim",  # of the averaged weights
     "learning_rate",  # of the next step
     "images_per_s",

@@ -63,7 +63,7 @@ class Profile:
             _stop()
         if self._taken > WARM_UP:
             print(
-                f"Traced steps {WARM_UP + 1} to {self._taken} of this process: in "
+                f"Traced steps {WARM_UP + 1} to {self._taken} of this factor: in "
                 f"{self._folder / 'plugins' / 'profile'}; tensorboard --logdir {self._folder}",
                 flush=True,
             )

@@ -189,13 +189,13 @@ class Run:
             with profile.step(self.step):
                 ahead.append((self.step, take(next(batches))))
             self.step += 1
-            if index == 0:
-                # The first step of all takes long to compile.
-                self._first_step_done = time.monotonic()
             if not stop.is_held and self.hosts.num == 1:
                 # Not before: the first call compiles, and has nothing to lose.
                 stack.enter_context(stop.held())
-            wait_for_all_but(_STEPS_AHEAD)
+            # The first step at once: it may have compiled, and the bar times those after it.
+            wait_for_all_but(_STEPS_AHEAD if index else 0)
+            if index == 0:
+                self._first_step_done = time.monotonic()
             if profile.turns:
                 with paused():
                     profile.turn()

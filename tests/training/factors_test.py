@@ -296,6 +296,24 @@ class StoppedRunTest(tf.test.TestCase):
         for line in ("Epoch 1/3\n", "Epoch 2/3, 60 s left\n", "Epoch 3/3, 30 s left\n"):
             self.assertIn(line, output.getvalue())
 
+    def test_the_first_step_of_an_epoch_is_waited_for(self):
+        """It may compile: what is said of a step's time begins after it."""
+        calls = []
+
+        class Loss:
+            def __float__(self):
+                calls.append("read")
+                return 3.0
+
+        def take(_):
+            calls.append("taken")
+            return Loss(), 1.0
+
+        take.sync = lambda: None
+        with mock.patch.object(steps, "make", return_value=take):
+            train(helpers.temporary_folder(self))
+        self.assertEqual(calls, 3 * ["taken", "read", "taken", "taken", "read", "read"])
+
     def test_figures_of_an_epoch_are_its_own(self):
         """Waiting of an earlier one, and a norm of a step that overflowed, are not among them."""
         norms = iter([np.nan, 2.0, 4.0] + 6 * [1.0])

@@ -89,7 +89,7 @@ class RunTest(tf.test.TestCase):
     def test_a_trace_is_where_the_output_says(self):
         logs = workdir.logs(self.folder / "with", "image")
         traces = logs / "plugins" / "profile"
-        self.assertIn(f"Traced steps 11 to 15 of this process: in {traces}; tensor", self.output)
+        self.assertIn(f"Traced steps 11 to 15 of this factor: in {traces}; tensor", self.output)
         [trace] = traces.glob("*/*.xplane.pb")
         for name in (b"train", b"step_num"):  # how the trace shows a step
             self.assertIn(name, trace.read_bytes())
@@ -187,7 +187,7 @@ class ProfileTest(tf.test.TestCase):
 
     def test_a_run_that_ends_before_the_trace_does(self):
         output, turns = self.steps(12)
-        self.assertStartsWith(output, "Traced steps 11 to 12 of this process: in ")
+        self.assertStartsWith(output, "Traced steps 11 to 12 of this factor: in ")
         self.assertEqual(turns, 2)
 
     def test_a_run_of_too_few_steps_says_so(self):
