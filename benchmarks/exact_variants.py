@@ -38,9 +38,7 @@ def train(way, folder):
     name = list(model.factors)[-1]
     settings = preset.training[name]
     if FLAGS.epochs:
-        # The learning rate ends where the preset's does.
-        decay = settings.decay ** (settings.epochs / FLAGS.epochs)
-        settings = settings._replace(epochs=FLAGS.epochs, decay=decay)
+        settings = settings._replace(epochs=FLAGS.epochs)
     mixed = precision.is_mixed(folder, name, settings.mixed_precision)
     settings = settings._replace(mixed_precision=mixed)
     images, validation = (common.split(model, which) for which in ("train", "validation"))

@@ -5,10 +5,9 @@
 
 Each argument is a way: what it changes in the preset's model or in the factor's `Training`, "" for nothing.
 How many steps a way has follows from how long one takes it, which is measured of all of them in turn before
-any is trained: what slows the machine down later changes no result. The learning rate ends at the same share
-of its start in all of them. Prints bits per dimension of the factor's own validation images. Each way is a
-run in a folder of --out, which goes on where it was stopped. All of them have the same --minutes and
---last_rate.
+any is trained: what slows the machine down later changes no result. Prints bits per dimension of the factor's
+own validation images. Each way is a run in a folder of --out, which goes on where it was stopped. All of them
+have the same --minutes.
 """
 
 import ast
@@ -31,7 +30,7 @@ FLAGS = flags.FLAGS
 EPOCHS = 5  # points of each curve
 TIMED, ROUNDS = 10, 9  # steps that are timed at once, and how often, after a first time
 # What no way can change in a `Training`: it follows from the flags, the time of a step and the machine.
-MEASURED = ("epochs", "steps_per_epoch", "decay", "mixed_precision")
+MEASURED = ("epochs", "steps_per_epoch", "mixed_precision")
 
 
 def changes(way):
@@ -47,7 +46,7 @@ def changes(way):
         )
     if fixed := [name for name in values if name in MEASURED]:
         raise ValueError(
-            f"Expected a way that leaves {', '.join(MEASURED)} to --minutes, --last_rate and the machine. "
+            f"Expected a way that leaves {', '.join(MEASURED)} to --minutes and the machine. "
             f"Received: {way!r}. Take {', '.join(fixed)} out of it."
         )
     of_training = {name: x for name, x in values.items() if name in Training._fields}
@@ -117,8 +116,7 @@ def measured(parts, out):
 def planned(settings, seconds):
     """A way's `Training`, of as many steps as there is time for."""
     count = max(1, int(60 * FLAGS.minutes / seconds / EPOCHS))
-    decay = FLAGS.last_rate ** (1 / (EPOCHS * count))
-    return settings._replace(epochs=EPOCHS, steps_per_epoch=count, decay=decay)
+    return settings._replace(epochs=EPOCHS, steps_per_epoch=count)
 
 
 def train(model, name, settings, folder):
@@ -135,7 +133,7 @@ def record_flags(out, factor):
     Raises ValueError if they do not.
     """
     file = out / "flags.json"
-    given = {name: FLAGS[name].value for name in ("model", "preset", "minutes", "last_rate")}
+    given = {name: FLAGS[name].value for name in ("model", "preset", "minutes")}
     given["factor"] = factor
     if not file.exists():
         out.mkdir(parents=True, exist_ok=True)
@@ -180,9 +178,6 @@ def define_flags():
     program_flags.define_images()
     flags.DEFINE_string("factor", None, "Which of its factors; the last if unset.")
     flags.DEFINE_float("minutes", 10.0, "Of each way's steps.", lower_bound=0.1)
-    flags.DEFINE_float(
-        "last_rate", 0.1, "The learning rate at the end, over that of the start.", 1e-6, 1.0
-    )
     flags.DEFINE_string("out", None, "A folder; runs/short-MODEL-PRESET-FACTOR if unset.")
 
 

@@ -30,8 +30,8 @@ def opponent(filters):
 
 
 TRAINING = {
-    "opponent": pa.Training(6, 100, 16, 2e-3, 0.996),
-    "image": pa.Training(12, 100, 16, 2e-3, 0.998),
+    "opponent": pa.Training(6, 100, 16, 2e-3),
+    "image": pa.Training(12, 100, 16, 2e-3),
 }
 PRESETS = {"demo": pa.presets.Preset("photos", opponent, {"filters": 24}, TRAINING)}
 

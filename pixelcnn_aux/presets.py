@@ -49,8 +49,8 @@ GRAYSCALE = {
         models.grayscale,
         {**_SMALL, **_GRAYSCALE_BLOCKS},
         {
-            "grayscale": Training(6, 100, 16, 2e-3, 0.996),
-            "image": Training(10, 100, 8, 2e-3, 0.998),
+            "grayscale": Training(6, 100, 16, 2e-3),
+            "image": Training(10, 100, 8, 2e-3),
         },
     ),
     "small": Preset(
@@ -58,8 +58,8 @@ GRAYSCALE = {
         models.grayscale,
         {**_SMALL, **_GRAYSCALE_BLOCKS},
         {
-            "grayscale": Training(5, 500, 16, 2e-3, 0.9991),
-            "image": Training(24, 500, 8, 2e-3, 0.99980),
+            "grayscale": Training(5, 500, 16, 2e-3),
+            "image": Training(24, 500, 8, 2e-3),
         },
     ),
     # 36 residual blocks for the gray factor and 24 for the image's and for f_w; 30 and 200 epochs.
@@ -76,20 +76,20 @@ PIXELCNN = {
         "photos",
         models.pixelcnn_pp,
         {**_OURS, "resolutions": 2, "filters": 24, "dropout": 0.5, "blocks": 1},
-        {"image": Training(12, 100, 16, 2e-3, 0.998)},
+        {"image": Training(12, 100, 16, 2e-3)},
     ),
     "small": Preset(
         "cifar10",
         models.pixelcnn_pp,
         {**_SMALL, "blocks": 2},
-        {"image": Training(29, 500, 16, 2e-3, 0.9998)},
+        {"image": Training(29, 500, 16, 2e-3)},
     ),
     # Twice the filters, half the batch: under two hours on two cores with AMX.
     "medium": Preset(
         "cifar10",
         models.pixelcnn_pp,
         {**_SMALL, "blocks": 2, "filters": 64},
-        {"image": Training(15, 1000, 8, 1.5e-3, 0.99986)},
+        {"image": Training(15, 1000, 8, 1.5e-3)},
     ),
     # PixelCNN++ with the paper's optimization, 36 residual blocks.
     "cifar10": Preset(
@@ -113,9 +113,9 @@ PYRAMID = {
         models.pyramid,
         {"image_size": (32, 32), **_DEMO_PYRAMID},
         {
-            "8x8": Training(5, 200, 16, 2e-3, 0.997),
-            "16x16": Training(10, 200, 8, 2e-3, 0.9985),
-            "32x32": Training(12, 200, 8, 2e-3, 0.9985),
+            "8x8": Training(5, 200, 16, 2e-3),
+            "16x16": Training(10, 200, 8, 2e-3),
+            "32x32": Training(12, 200, 8, 2e-3),
         },
     ),
     "small": Preset(
@@ -123,9 +123,9 @@ PYRAMID = {
         models.pyramid,
         {"image_size": (32, 32), **_SMALL, **_OUR_PYRAMID},
         {
-            "8x8": Training(6, 1000, 16, 2e-3, 0.99962),
-            "16x16": Training(12, 1000, 8, 2e-3, 0.99979),
-            "32x32": Training(36, 1000, 4, 2e-3, 0.99993),
+            "8x8": Training(6, 1000, 16, 2e-3),
+            "16x16": Training(12, 1000, 8, 2e-3),
+            "32x32": Training(36, 1000, 4, 2e-3),
         },
     ),
     # Larger networks, at twice the learning rate, for the scales that have nine tenths of the bits.
@@ -140,9 +140,9 @@ PYRAMID = {
             "blocks": [3, 5, 5],
         },
         {
-            "8x8": Training(6, 1000, 16, 2e-3, 0.99962),
-            "16x16": Training(12, 1000, 8, 4e-3, 0.99969),
-            "32x32": Training(64, 1000, 4, 4e-3, 0.99994),
+            "8x8": Training(6, 1000, 16, 2e-3),
+            "16x16": Training(12, 1000, 8, 4e-3),
+            "32x32": Training(64, 1000, 4, 4e-3),
         },
     ),
     "small_celeba": Preset(
@@ -150,10 +150,10 @@ PYRAMID = {
         models.pyramid,
         {"image_size": (64, 64), **_SMALL, **_OUR_PYRAMID},
         {
-            "8x8": Training(4, 500, 16, 2e-3, 0.9989),
-            "16x16": Training(4, 500, 16, 2e-3, 0.9989),
-            "32x32": Training(8, 500, 8, 2e-3, 0.9994),
-            "64x64": Training(24, 250, 4, 2e-3, 0.99962),
+            "8x8": Training(4, 500, 16, 2e-3),
+            "16x16": Training(4, 500, 16, 2e-3),
+            "32x32": Training(8, 500, 8, 2e-3),
+            "64x64": Training(24, 250, 4, 2e-3),
         },
     ),
     "cifar10": Preset(
@@ -199,10 +199,10 @@ PYRAMID = {
             "resolutions": 2,
         },
         {
-            "grayscale_8x8": Training(5, 200, 16, 2e-3, 0.997),
-            "grayscale_16x16": Training(5, 200, 8, 2e-3, 0.997),
-            "grayscale": Training(5, 200, 8, 2e-3, 0.997),
-            "image": Training(12, 100, 16, 2e-3, 0.998),
+            "grayscale_8x8": Training(5, 200, 16, 2e-3),
+            "grayscale_16x16": Training(5, 200, 8, 2e-3),
+            "grayscale": Training(5, 200, 8, 2e-3),
+            "image": Training(12, 100, 16, 2e-3),
         },
     ),
 }

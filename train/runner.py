@@ -13,7 +13,7 @@ FLAGS = flags.FLAGS
 # The fields of a `Training` that a flag overrides, for the factors that are trained; what its help adds.
 _OVERRIDES = {
     **dict.fromkeys(("epochs", "steps_per_epoch", "batch_size", "learning_rate"), ""),
-    "decay": "; what the learning rate is multiplied by after each step",
+    "decay": "; what the learning rate is multiplied by after each step, instead of falling to zero",
     "flip": "; whether images are flipped left to right at random",
     "accumulate": "; in how many parts a device takes its images of a batch",
 }
@@ -45,6 +45,7 @@ def define_flags(presets):
     )
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
     define = {float: flags.DEFINE_float, int: flags.DEFINE_integer, bool: flags.DEFINE_bool}
+    define[float | None] = flags.DEFINE_float
     for name, more in _OVERRIDES.items():
         kind = training.Training.__annotations__[name]
         define[kind](name, None, f"Overrides the preset's, of the factors that are trained{more}.")

@@ -43,14 +43,20 @@ def trainable(model, name, weights, training, strategy, policy=None):
     with strategy.scope() if strategy else contextlib.nullcontext():
         factor = model.new_factor(name, policy)
         factor.set_weights(weights)
-        rate = keras.optimizers.schedules.ExponentialDecay(
-            training.learning_rate, decay_steps=1, decay_rate=training.decay
-        )
-        optimizer = AveragingAdam(rate)
+        optimizer = AveragingAdam(learning_rate(training))
         if factor.dtype_policy.name == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(factor.trainable_variables)
     return factor, optimizer
+
+
+def learning_rate(training):
+    """The schedule of a `Training`: the learning rate of each step."""
+    schedules, first = keras.optimizers.schedules, training.learning_rate
+    if training.decay is not None:
+        return schedules.ExponentialDecay(first, decay_steps=1, decay_rate=training.decay)
+    steps = training.epochs * training.steps_per_epoch
+    return schedules.PolynomialDecay(first, decay_steps=steps, end_learning_rate=0.0)
 
 
 class Run:

@@ -10,15 +10,15 @@ _MOST = {"epochs": 10**6, "steps_per_epoch": 10**9, "batch_size": 2**16, "accumu
 class Training(NamedTuple):
     """How a factor is trained.
 
-    The learning rate decays by a constant factor a step, as in the paper. Adam's moments are those of
-    PixelCNN++: 0.95 and 0.9995.
+    The learning rate falls linearly, to zero after the last step; with a `decay` by that factor a step, as in
+    the paper. Adam's moments are those of PixelCNN++: 0.95 and 0.9995.
     """
 
     epochs: int  # each ends with a validation and a checkpoint
     steps_per_epoch: int
     batch_size: int  # of all devices and hosts together
     learning_rate: float
-    decay: float  # of the learning rate, applied after each step
+    decay: float | None = None  # what the learning rate is multiplied by after each step
     flip: bool = True  # whether images are flipped left to right at random
     accumulate: int = 1  # in how many parts a device takes its images of a batch
     mixed_precision: bool = False  # whether the networks' streams compute in 16 bits
@@ -34,7 +34,8 @@ def checked(training, hosts):
     for field, most in _MOST.items():
         values[field] = arguments.whole(field, values[field], 1, most)
     values["learning_rate"] = arguments.positive("learning_rate", training.learning_rate)
-    values["decay"] = arguments.positive("decay", training.decay, 1)
+    if training.decay is not None:
+        values["decay"] = arguments.positive("decay", training.decay, 1)
     for field in ("flip", "mixed_precision"):
         values[field] = arguments.flag(field, values[field])
     training = Training(**values)

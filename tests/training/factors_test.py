@@ -249,6 +249,11 @@ class StoppedRunTest(tf.test.TestCase):
         steps = np.array([3, 6, 9])
         self.assertAllClose(rates, TINY.learning_rate * TINY.decay**steps, rtol=1e-5)
 
+    def test_without_a_decay_the_learning_rate_falls_to_zero_after_the_last_step(self):
+        settings = TINY._replace(decay=None)
+        rates = [float(run.learning_rate(settings)(step)) for step in range(10)]
+        self.assertAllClose(rates, TINY.learning_rate * np.linspace(1, 0, 10))
+
     def test_metrics_and_output(self):
         found = rows(self.uninterrupted)
         self.assertEqual([row["epoch"] for row in found], [1, 2, 3])
