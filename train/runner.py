@@ -44,8 +44,11 @@ def define_flags(presets):
         "init", None, "A run, or a trained model of the package by its name, to start from."
     )
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
-    define = {float: flags.DEFINE_float, int: flags.DEFINE_integer, bool: flags.DEFINE_bool}
-    define[float | None] = flags.DEFINE_float
+    define = {
+        **dict.fromkeys((float, float | None), flags.DEFINE_float),
+        int: flags.DEFINE_integer,
+        bool: flags.DEFINE_bool,
+    }
     for name, more in _OVERRIDES.items():
         kind = training.Training.__annotations__[name]
         define[kind](name, None, f"Overrides the preset's, of the factors that are trained{more}.")

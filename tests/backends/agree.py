@@ -5,8 +5,8 @@
 
 The first leaves workdirs with random weights, images, and TensorFlow's log-likelihoods and gradients in a new
 folder, and a run that is stopped half-way. The second, which needs no TensorFlow, loads the same workdirs and
-compares, reads a data set, and trains in the ways of which TensorFlow's numbers are others; the run goes on
-under both.
+compares, reads a data set, and trains with dropout and in float16, which is compared with nothing of
+TensorFlow's; the run goes on under both.
 """
 
 import contextlib

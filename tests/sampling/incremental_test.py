@@ -24,12 +24,12 @@ def pixelcnn_pp(head, given=None, resolutions=1, kernels=((2, 3), (2, 2)), block
     return Factor(head, network, given and Embedding(shape, 4), given)
 
 
-def down_twice(head, given=None, kernels=((2, 3), (2, 4))):
+def down_twice(head):
     """A network that goes down again after it has come up, and in between to a quarter."""
     down, up, block = (topology.Step(kind) for kind in ("down", "up", "block"))
     steps = (down, block, up, block, down, down, block, up, block, up, block)
-    network = PixelCNN(topology.Topology(steps, (11, 9, 7)), 4, head.num_params, *kernels)
-    return Factor(head, network)
+    shape = topology.Topology(steps, (11, 9, 7))
+    return Factor(head, PixelCNN(shape, 4, head.num_params, (2, 3), (2, 4)))
 
 
 def flat(head, given=None, kernels=((3, 3), (3, 3))):
