@@ -113,7 +113,7 @@ class AuxiliaryModel(serialization.Configured):
         factors = [serialization.deserialize(part, Factor) for part in config["factors"]]
         kind = auxiliary.Transform
         transforms = [serialization.deserialize(part, kind) for part in config["transforms"]]
-        return cls(factors, transforms, config["image_size"])
+        return cls(**{**config, "factors": factors, "transforms": transforms})
 
     def description(self):
         """dict that JSON can hold, from which `load` builds the model again; without its weights.

@@ -99,6 +99,22 @@ class AuxiliaryModelTest(tf.test.TestCase):
         model = pa.AuxiliaryModel([first, own], helpers.shared_model().transforms, helpers.SIZE)
         self.assertIs(type(model.new_factor("image")), Own)
 
+    def test_a_subclass_keeps_its_own_arguments(self):
+        @serialization.register(package="tests")
+        class Own(pa.AuxiliaryModel):
+            def __init__(self, *args, note="", **kwargs):
+                super().__init__(*args, **kwargs)
+                self.note = note
+
+            def get_config(self):
+                return {**super().get_config(), "note": self.note}
+
+        shared = helpers.shared_model()
+        factors = shared.factors.values()
+        model = Own(factors, shared.transforms, shared.image_size, note="mine")
+        copy = serialization.deserialize(model.description(), pa.AuxiliaryModel)
+        self.assertEqual((type(copy), copy.note), (Own, "mine"))
+
     def test_sides_that_a_transform_of_ones_own_does_not_divide(self):
         class Corners(pa.auxiliary.Transform):
             ratio = 2
