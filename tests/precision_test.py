@@ -1,6 +1,8 @@
 """Tests of mixed precision: what stays in float32, and that nothing else changes much."""
 
 import functools
+import sys
+import types
 from unittest import mock
 
 import keras
@@ -8,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import machine, training, workdir
+from pixelcnn_aux import backend, machine, training, workdir
 from pixelcnn_aux.dtypes import POLICIES
 from pixelcnn_aux.training import Training, precision
 from pixelcnn_aux.training.run import Run
@@ -190,6 +192,22 @@ class MixedPrecisionTest(tf.test.TestCase):
         ):
             with mock.patch.object(precision, "_capabilities_of_gpus", capabilities.copy):
                 self.assertEqual(precision.policy(), expected)
+
+    def test_what_jax_says_of_gpus(self):
+        """AMD's have a name in the place of a number, and other accelerators have neither."""
+
+        def policy(**attributes):
+            devices = [types.SimpleNamespace(platform="gpu", **attributes)]
+            with (
+                mock.patch.object(backend, "NAME", "jax"),
+                mock.patch.dict(sys.modules, jax=mock.Mock(devices=lambda: devices)),
+            ):
+                return precision.policy()
+
+        self.assertEqual(policy(compute_capability="7.5"), "mixed_float16")
+        self.assertEqual(policy(compute_capability="12.0"), "mixed_bfloat16")
+        self.assertEqual(policy(compute_capability="gfx90a"), "mixed_bfloat16")
+        self.assertEqual(policy(), "mixed_bfloat16")
 
     def test_a_warning_where_a_processor_is_not_known_to_be_fast(self):
         def policy(capabilities, is_fast):

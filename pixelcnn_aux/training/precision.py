@@ -73,4 +73,5 @@ def _capabilities_of_gpus():
 
     devices = [device for device in jax.devices() if device.platform != "cpu"]
     capabilities = [getattr(device, "compute_capability", None) for device in devices]
-    return [tuple(map(int, x.split("."))) if x else None for x in capabilities]
+    # AMD's GPUs have a name there, such as "gfx90a".
+    return [tuple(map(int, x.split("."))) if x and x[0].isdigit() else None for x in capabilities]

@@ -44,6 +44,6 @@ def checked(training, hosts):
         raise ValueError(
             f"Expected a batch_size that is a multiple of {parts}: {hosts.num_replicas} devices, which "
             f"take their images in {training.accumulate} parts. Received: batch_size={training.batch_size}. "
-            "Choose another --batch_size or --accumulate."
+            "Choose another --batch_size, a smaller --accumulate, or fewer devices (CUDA_VISIBLE_DEVICES)."
         )
     return training

@@ -13,11 +13,19 @@ from pixelcnn_aux import arguments, backend
 def default_strategy():
     """All devices that there are.
 
-    Under TensorFlow, `MultiWorkerMirroredStrategy` where the environment has a `TF_CONFIG` with workers,
+    Under TensorFlow, `MultiWorkerMirroredStrategy` where the environment has a `TF_CONFIG`,
     `MirroredStrategy` where the host has several GPUs, and otherwise TensorFlow's default. Of several
     hosts, to be called before anything else that TensorFlow does. None under JAX, which takes one device.
+
+    Raises ValueError under JAX for a `TF_CONFIG` of several hosts: each would train the whole run.
     """
     if backend.NAME != "tensorflow":
+        cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+        if sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")) > 1:
+            raise ValueError(
+                "Expected one host, on whose one device JAX trains. Received: a TF_CONFIG of several. "
+                "Unset it, or train through TensorFlow (KERAS_BACKEND=tensorflow)."
+            )
         return None
     import tensorflow as tf
 

@@ -48,6 +48,7 @@ def train_on_two_devices(folder):
     helpers.trace_quickly()
     strategy = two_devices()
     train(folder, strategy)
+    train(folder.with_name("both"), strategy, accumulate=2, remat=True)
     model = helpers.shared_model(dropout=0.5)
     with strategy.scope():
         factor = model.new_factor("image")
@@ -158,6 +159,9 @@ class DevicesTest(tf.test.TestCase):
 
     def test_two_devices(self):
         self.check("devices", ["devices"])
+
+    def test_two_devices_in_parts_with_blocks_evaluated_twice(self):
+        self.check("both", ["devices"])
 
     def test_two_hosts(self):
         """The chief alone writes, and every host has the averaged weights."""

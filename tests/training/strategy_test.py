@@ -1,12 +1,13 @@
 """Tests of what several hosts compare before they train."""
 
+import json
 import os
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import training
+from pixelcnn_aux import backend, training
 from pixelcnn_aux.training.strategy import Hosts
 
 
@@ -54,6 +55,20 @@ class DefaultTest(tf.test.TestCase):
                 os.environ.pop("TF_CONFIG", None)
                 training.default_strategy()
             self.assertEqual(mirrored.call_count, used)
+
+    def test_jax_refuses_several_hosts(self):
+        """Each of them would train the whole run."""
+
+        def default_strategy(cluster):
+            text = json.dumps({"cluster": cluster, "task": {"type": "chief", "index": 0}})
+            with mock.patch.dict(os.environ, TF_CONFIG=text):
+                return training.default_strategy()
+
+        with mock.patch.object(backend, "NAME", "jax"):
+            self.assertIsNone(default_strategy({"chief": ["a:1"], "ps": ["b:1"]}))
+            for cluster in ({"chief": ["a:1"], "worker": ["b:1"]}, {"worker": ["a:1", "b:1"]}):
+                with self.assertRaisesRegex(ValueError, "Expected one host.*a TF_CONFIG of several"):
+                    default_strategy(cluster)
 
 
 if __name__ == "__main__":
