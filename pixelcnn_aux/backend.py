@@ -154,7 +154,7 @@ def sums_in_order():
 def compiled(function, layer):
     """A function of tensors that reads a layer's weights, compiled for each new shape of its arguments.
 
-    Under TensorFlow its results are the same in each run, to the last bit: `sums_in_order`.
+    Under TensorFlow its results on a processor are the same in each run, to the last bit: `sums_in_order`.
     """
     if NAME == "tensorflow":
         function = sums_in_order()(function)

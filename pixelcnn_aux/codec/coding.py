@@ -45,7 +45,8 @@ class Coding:
           tf.errors.InvalidArgumentError: where the coder raises ValueError.
         """
         images, image = {}, None
-        with self._turn:
+        # GPUs choose how to compute a convolution by its time, anew in each process, and results differ.
+        with self._turn, tf.device("CPU:0"):
             self._coder = coder
             for name, factor in self._model.factors.items():
                 coder.begin(name)

@@ -78,7 +78,7 @@ class Run:
         elif anew:
             batches = images.training_batches(training.batch_size, seed, flip=training.flip)
             self.average.initialize_from_data(*model.pair(name, next(iter(batches))))
-        weights = self.average.get_weights()
+        weights = hosts.of_chief(self.average.get_weights())
         self.factor, self.optimizer = trainable(model, name, weights, training, strategy, policy)
         self.adam = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self._seconds = keras.Variable(0.0, dtype="float32", trainable=False)

@@ -5,8 +5,8 @@
 
 The first leaves workdirs with random weights, images, and TensorFlow's log-likelihoods and gradients in a new
 folder, and a run that is stopped half-way. The second, which needs no TensorFlow, loads the same workdirs and
-compares, reads a data set, and trains with dropout and in float16, which is compared with nothing of
-TensorFlow's; the run goes on under both.
+compares; the run goes on under both. It also reads a data set, runs programs, and trains with dropout and in
+float16, which is compared with nothing of TensorFlow's.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import math
 import multiprocessing
 import pathlib
 import shutil
+import subprocess
 import sys
 
 import keras
@@ -156,8 +157,9 @@ def read_data_set(folder):
 def compare(folder):
     read_data_set(folder)
     # JAX compiles operation by operation, on one core.
+    checks = (check_programs, compare_runs, check_runs)
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        others = [pool.apply_async(check, [folder]) for check in (compare_runs, check_runs)]
+        others = [pool.apply_async(check, [folder]) for check in checks]
         pool.map(functools.partial(compare_model, folder), MODELS, chunksize=1)
         for other in others:
             other.get()
@@ -215,6 +217,22 @@ def check_a_stopped_run(folder):
     stopped = train_noisy("stopped", data.Images(small))
     np.testing.assert_array_equal(*(np.concatenate([*map(np.ravel, x)]) for x in (whole, stopped)))
     print("a run that is stopped: the same weights", flush=True)
+
+
+def check_programs(folder):
+    """Training and evaluation from the command line."""
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+    file, path = folder / "splits.npz", folder / "program"
+    np.savez(file, train=images, validation=images, test=images)
+    steps = ["--epochs=1", "--steps_per_epoch=2", "--batch_size=2"]
+    for program in (
+        ["train.pixelcnn", "--dataset=arrays", f"--image_file={file}", *steps],
+        ["evaluate.bpd"],
+    ):
+        command = [sys.executable, "-m", *program, f"--workdir={path}"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert (path / "bpd.json").exists()
+    print("programs: trained and evaluated", flush=True)
 
 
 def check_overflow():

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import math
+import multiprocessing
 from unittest import mock
 
 import numpy as np
@@ -21,6 +22,22 @@ def model(seed=0, **kinds):
     for factor in made.factors.values():
         helpers.randomize(factor, seed)
     return made
+
+
+def check_device():
+    """Where another device is the default one, as a GPU is: that of all images that are decided."""
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
+    decided, run = [], coding.Coding.run
+
+    def recorded(self, coder):
+        decided.append(run(self, coder))
+        return decided[-1]
+
+    with mock.patch.object(coding.Coding, "run", recorded), tf.device("CPU:1"):
+        Codec(model()).compress(helpers.pictures(1))
+    devices = [image.device[-5:] for images in decided for image in images.values()]
+    assert devices == ["CPU:0"] * 2, devices
 
 
 class RoundTripTest(tf.test.TestCase):
@@ -46,6 +63,12 @@ class RoundTripTest(tf.test.TestCase):
             written = threads.map(self.codec.compress, [self.images, self.images[::-1]] * 2)
             for data, images in zip(written, [self.images, self.images[::-1]] * 2):
                 self.assertAllEqual(self.codec.decompress(data), images)
+
+    def test_it_computes_on_the_processor(self):
+        process = multiprocessing.get_context("spawn").Process(target=check_device)
+        process.start()
+        process.join(120)
+        self.assertEqual(process.exitcode, 0)
 
     def test_a_model_in_mixed_precision_is_refused(self):
         with self.assertRaisesRegex(ValueError, "float32 or float64.*Received: mixed_bfloat16"):

@@ -67,7 +67,9 @@ class DefaultTest(tf.test.TestCase):
         with mock.patch.object(backend, "NAME", "jax"):
             self.assertIsNone(default_strategy({"chief": ["a:1"], "ps": ["b:1"]}))
             for cluster in ({"chief": ["a:1"], "worker": ["b:1"]}, {"worker": ["a:1", "b:1"]}):
-                with self.assertRaisesRegex(ValueError, "Expected one host.*a TF_CONFIG of several"):
+                with self.assertRaisesRegex(
+                    ValueError, "Expected one host.*a TF_CONFIG of several"
+                ):
                     default_strategy(cluster)
 
 
