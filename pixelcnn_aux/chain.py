@@ -3,6 +3,7 @@
 The paper's models are constructors in `models`; nothing here knows which is which.
 """
 
+import copy
 import math
 
 import numpy as np
@@ -97,8 +98,8 @@ class AuxiliaryModel(serialization.Configured):
             factor.with_fixed_sum(known_sum(transform, factor.likelihood, exact))
             for transform, factor, _ in self._links()
         ]
-        model = type(self)([first, *reversed(others)], self.transforms, self.image_size)
-        model.untrained = self.untrained
+        model = copy.copy(self)  # with whatever a subclass has
+        model.factors = {factor.name: factor for factor in [first, *reversed(others)]}
         return model
 
     def get_config(self):

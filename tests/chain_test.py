@@ -113,7 +113,8 @@ class AuxiliaryModelTest(tf.test.TestCase):
         factors = shared.factors.values()
         model = Own(factors, shared.transforms, shared.image_size, note="mine")
         copy = serialization.deserialize(model.description(), pa.AuxiliaryModel)
-        self.assertEqual((type(copy), copy.note), (Own, "mine"))
+        for other in (copy, model.with_exact(True)):
+            self.assertEqual((type(other), other.note), (Own, "mine"))
 
     def test_sides_that_a_transform_of_ones_own_does_not_divide(self):
         class Corners(pa.auxiliary.Transform):

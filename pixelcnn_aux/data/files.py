@@ -135,6 +135,8 @@ def check(path, fit):
         else:
             return None
         return fit(decode(contents)) if num_pixels <= MAX_PIXELS else None
+    except tf.errors.ResourceExhaustedError:
+        raise  # the file is not to blame
     except (ValueError, tf.errors.OpError):
         return None
 

@@ -49,7 +49,8 @@ class Images:
           ValueError: an index out of range.
         """
         possible = range(self.num_images)
-        wrong = [index for index in indices if index not in possible]
+        # Of a NumPy integer alone, a range would be searched from its start.
+        wrong = [x for x in indices if int(x) != x or int(x) not in possible]
         if wrong:
             raise ValueError(
                 f"Expected indices from 0 to {self.num_images - 1}. Received: {wrong}. "

@@ -141,7 +141,7 @@ def load(
 
 
 def _absolute(path):
-    return None if path is None else pathlib.Path(path).expanduser().absolute()
+    return pathlib.Path(path).expanduser().absolute() if path else None
 
 
 def _module(loader):

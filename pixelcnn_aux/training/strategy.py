@@ -20,8 +20,7 @@ def default_strategy():
     Raises ValueError under JAX for a `TF_CONFIG` of several hosts: each would train the whole run.
     """
     if backend.NAME != "tensorflow":
-        cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
-        if sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")) > 1:
+        if _num_hosts(os.environ.get("TF_CONFIG") or "{}") > 1:
             raise ValueError(
                 "Expected one host, on whose one device JAX trains. Received: a TF_CONFIG of several. "
                 "Unset it, or train through TensorFlow (KERAS_BACKEND=tensorflow)."
@@ -34,6 +33,18 @@ def default_strategy():
     if len(tf.config.list_logical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
+
+
+def _num_hosts(config):
+    """How many hosts a `TF_CONFIG` names."""
+    try:
+        cluster = json.loads(config).get("cluster", {})
+        return sum(len(cluster.get(kind, ())) for kind in ("chief", "worker"))
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError(
+            'Expected a TF_CONFIG of the form {"cluster": {"worker": ["HOST:PORT", ...]}, "task": ...}. '
+            f"Received: {arguments.shown(config)}. Unset it: JAX trains on one host."
+        ) from None
 
 
 class Hosts:

@@ -26,18 +26,26 @@ def model(seed=0, **kinds):
 
 def check_device():
     """Where another device is the default one, as a GPU is: that of all images that are decided."""
+    helpers.trace_quickly()
     two = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
-    decided, run = [], coding.Coding.run
+    computed = []
 
-    def recorded(self, coder):
-        decided.append(run(self, coder))
-        return decided[-1]
+    def recording(function):
+        def recorded(*args):
+            computed.append(function(*args))
+            return computed[-1]
 
-    with mock.patch.object(coding.Coding, "run", recorded), tf.device("CPU:1"):
+        return recorded
+
+    with (
+        mock.patch.object(coding.Coding, "run", recording(coding.Coding.run)),
+        mock.patch.object(pa.Factor, "features", recording(pa.Factor.features)),
+        tf.device("CPU:1"),
+    ):
         Codec(model()).compress(helpers.pictures(1))
-    devices = [image.device[-5:] for images in decided for image in images.values()]
-    assert devices == ["CPU:0"] * 2, devices
+    devices = {tensor.device[-5:] for tensor in tf.nest.flatten(computed)}
+    assert len(computed) == 2 and devices == {"CPU:0"}, devices
 
 
 class RoundTripTest(tf.test.TestCase):
@@ -65,9 +73,11 @@ class RoundTripTest(tf.test.TestCase):
                 self.assertAllEqual(self.codec.decompress(data), images)
 
     def test_it_computes_on_the_processor(self):
-        process = multiprocessing.get_context("spawn").Process(target=check_device)
+        spawn = multiprocessing.get_context("spawn")
+        process = spawn.Process(target=check_device, daemon=True)
         process.start()
-        process.join(120)
+        self.addCleanup(process.kill)
+        process.join(300)
         self.assertEqual(process.exitcode, 0)
 
     def test_a_model_in_mixed_precision_is_refused(self):

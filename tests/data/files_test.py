@@ -175,6 +175,14 @@ class LoadTest(FilesTest):
         images = self.load()
         self.assertEqual((images.num_images, images.skipped), (2, ()))
 
+    def test_a_lack_of_memory_is_no_fault_of_a_file(self):
+        self.write("a.png", encoded(noise(8, 8, 3), "PNG"))
+        exhausted = tf.errors.ResourceExhaustedError(None, None, "memory")
+        with mock.patch.object(files, "decode", side_effect=exhausted):
+            with self.assertRaises(tf.errors.ResourceExhaustedError):
+                self.load()
+        self.assertEqual(self.load().num_images, 1)
+
     def test_a_folder_that_cannot_be_read_is_an_error(self):
         """Its images would be missing without a word otherwise."""
         self.write("a.png", encoded(noise(8, 8, 3), "PNG"))

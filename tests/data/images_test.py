@@ -151,7 +151,8 @@ class ImagesTest(tf.test.TestCase):
         self.assertAllEqual(images, numbered(50)[indices])
         self.assertAllEqual(self.images.take(range(0, 50, 3)), numbered(50)[::3])
         self.assertEqual(self.images.take([]).shape, (0, 2, 3, 3))
-        for index in (-1, 50):
+        self.assertAllEqual(self.images.take(np.array([3, 1])), numbered(50)[[3, 1]])
+        for index in (-1, 50, 1.5):
             with self.assertRaisesRegex(ValueError, rf"from 0 to 49\. Received: \[{index}\]\."):
                 self.images.take([3, index])
 

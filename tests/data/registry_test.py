@@ -23,6 +23,11 @@ class LoadTest(tf.test.TestCase):
             (("mnist", "train"), r"arrays, celeb_a, .*, photos\. Received: 'mnist'.*--plugin"),
             (("photos", "valid"), r"train, validation, test\. Received: 'valid'"),
             (("folder", "train"), r"folder of images.*Received: none\. Give image_dir"),
+            # As of a shell's variable that is not set: not the current folder.
+            (
+                ("folder", "train", (32, 32), None, ""),
+                r"folder of images.*Received: none\. Give image_dir",
+            ),
             (
                 ("photos", "train", (32, 32), None, "here"),
                 r"here'\. Leave .*takes one: celeb_a, folder\.",

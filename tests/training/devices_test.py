@@ -167,7 +167,7 @@ class DevicesTest(tf.test.TestCase):
         self.check("both", ["devices"])
 
     def test_two_hosts(self):
-        """The chief alone writes, and every host has the averaged weights, whatever its processor."""
+        """The chief alone writes, and every host has the averaged weights, also if it rounds otherwise."""
         self.check("hosts", ["host 0", "host 1"])
         weights = [np.load(self.folder / "hosts" / f"host-{index}.npz") for index in range(2)]
         for key in weights[0]:

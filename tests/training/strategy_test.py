@@ -60,7 +60,9 @@ class DefaultTest(tf.test.TestCase):
         """Each of them would train the whole run."""
 
         def default_strategy(cluster):
-            text = json.dumps({"cluster": cluster, "task": {"type": "chief", "index": 0}})
+            return of_text(json.dumps({"cluster": cluster, "task": {"type": "chief", "index": 0}}))
+
+        def of_text(text):
             with mock.patch.dict(os.environ, TF_CONFIG=text):
                 return training.default_strategy()
 
@@ -71,6 +73,9 @@ class DefaultTest(tf.test.TestCase):
                     ValueError, "Expected one host.*a TF_CONFIG of several"
                 ):
                     default_strategy(cluster)
+            for text in ("x", "[]", '{"cluster": null}', '{"cluster": {"worker": 2}}'):
+                with self.assertRaisesRegex(ValueError, "Expected a TF_CONFIG of the form"):
+                    of_text(text)
 
 
 if __name__ == "__main__":
