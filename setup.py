@@ -13,15 +13,17 @@ setup(
         "pixelcnn_aux.testing": ["*.c"],
         "pixelcnn_aux.zoo": ["*/*.json", "*/*/*.csv", "*/*/*.h5", "*/*/*.json"],
     },
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.14",  # from 3.14 on, pathlib finds nothing where the system refuses to look
     install_requires=[
         "absl-py",
         "constriction>=0.5,<0.6",  # part of the format of compressed files
         "h5py",
         "importlib_resources",  # tensorflow-datasets imports it without declaring it
+        "keras>=3.12,<4",
         "matplotlib",
         "numpy",
         "pillow",
+        "setuptools",  # tensorflow-probability imports its distutils without declaring it
         "tensorboard",  # tf.summary needs it to write scalars
         "tensorflow>=2.21",
         "tensorflow-datasets>=4.9.10",

@@ -131,6 +131,8 @@ class _PickledArray:
     numpy's own functions trust their arguments, and can be made to take bytes of a file for objects.
     """
 
+    axes = None  # by which it is transposed at last
+
     def __init__(self, *_):
         pass  # All that counts is in the state.
 
@@ -145,7 +147,9 @@ class _PickledArray:
         if not re.fullmatch("[<>=|]f[248]", dtype) or not isinstance(self.data, kinds):
             raise ValueError(f"expected floats in {name!r}, received an array of {dtype!r:.40}")
         data = self.data.encode("latin1") if isinstance(self.data, str) else self.data
-        return np.frombuffer(data, dtype).reshape(self.shape, order="F" if self.fortran else "C")
+        array = np.frombuffer(data, dtype)
+        array = array.reshape(self.shape, order="F" if self.fortran else "C")
+        return array if self.axes is None else array.transpose(self.axes)
 
 
 def _pickled_scalar(dtype, data):
@@ -154,10 +158,11 @@ def _pickled_scalar(dtype, data):
     return array
 
 
-def _pickled_buffer(data, dtype, shape, order):
-    """What protocol 5 writes: the array's bytes by themselves."""
+def _pickled_buffer(data, dtype, shape, order, axes=None):
+    """What protocol 5 writes: the array's bytes by themselves, in an order of C, Fortran or their own."""
     array = _PickledArray()
     array.__setstate__((1, shape, dtype, order == "F", data))
+    array.axes = axes
     return array
 
 

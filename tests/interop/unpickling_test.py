@@ -33,6 +33,7 @@ class ReadVariablesTest(tf.test.TestCase):
             "a/V": random.normal(size=(2, 3, 5, 7)).astype(np.float32),  # of all bytes
             "a/g": np.asfortranarray(random.normal(size=(3, 4))),
             "a/b": np.array([1.5], ">f4"),
+            "a/t": random.normal(size=(2, 3, 4)).transpose(0, 2, 1),  # in neither order in memory
         }
 
     def read(self, contents):
