@@ -1,7 +1,7 @@
 """What images take as lossless files, each its own: PNG and WebP, to compare a model's bits with."""
 
+import concurrent.futures
 import io
-import multiprocessing.pool
 import zlib
 
 import numpy as np
@@ -47,8 +47,8 @@ def bits_per_dim(image_format, images):
         smallest = min(_file_size(picture, settings) for settings in FORMATS[image_format])
         return 8 * smallest / image.size
 
-    with multiprocessing.pool.ThreadPool() as pool:  # Pillow's WebP releases Python's lock
-        return np.array(pool.map(bits, np.asarray(images)))
+    with concurrent.futures.ThreadPoolExecutor() as pool:  # Pillow's WebP releases Python's lock
+        return np.array(list(pool.map(bits, np.asarray(images))))
 
 
 def _file_size(picture, settings):

@@ -100,6 +100,13 @@ def locked(file, busy, then=AGAIN):
             except BlockingIOError:
                 busy()
                 fcntl.flock(opened, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                    raise
+                raise OSError(
+                    f"Expected a disk on which a process can hold {file} (flock). Received: "
+                    f"{os.strerror(error.errno)}. Give a folder on another disk, or mount it with locks."
+                ) from error
         yield
 
 

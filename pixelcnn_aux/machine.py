@@ -26,7 +26,7 @@ def describe():
       None where it cannot be found.
     """
     flags = _field("flags").split()
-    kinds = ("avx2", "avx512f", "avx512_bf16", "amx_tile")
+    kinds = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
     return {
         "processor": _field("model name") or platform.machine(),
         "instructions": " ".join(kind for kind in kinds if kind in flags),

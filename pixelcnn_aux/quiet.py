@@ -51,7 +51,11 @@ def drop_others(handler):
 
 def _import_tensorflow():
     """Imports TensorFlow without the information that its libraries log before they know their level."""
-    with tempfile.TemporaryFile() as aside:
+    try:
+        aside = tempfile.TemporaryFile()
+    except OSError:  # nowhere to keep it aside: it is heard
+        return
+    with aside:
         stderr = os.dup(2)
         os.dup2(aside.fileno(), 2)
         try:

@@ -1,6 +1,7 @@
 """Tests of files that are whole or not there, and of what is said where the system refuses one."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import resource
@@ -150,6 +151,17 @@ class ReplacingTest(tf.test.TestCase):
         self.file = self.folder / "below"
         self.file.mkdir()
         self.assertRefused(IsADirectoryError, "Is a directory", "Move away what has this name")
+
+
+class LockedTest(tf.test.TestCase):
+    def test_a_disk_without_locks(self):
+        file = helpers.temporary_folder(self) / "lock"
+        for number in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            refusal = OSError(number, os.strerror(number))
+            with mock.patch("fcntl.flock", side_effect=refusal):
+                with self.assertRaisesRegex(OSError, r"can hold .*lock \(flock\).*another disk"):
+                    with disk.locked(file, busy=self.fail):
+                        self.fail()
 
 
 class CheckPlaceTest(tf.test.TestCase):

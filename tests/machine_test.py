@@ -19,11 +19,11 @@ class DescribeTest(tf.test.TestCase):
 
     def test_the_processor(self):
         cpuinfo = helpers.temporary_folder(self) / "cpuinfo"
-        cpuinfo.write_text("model name\t: Some CPU\nflags\t\t: fpu avx2 amx_tile\n")
+        cpuinfo.write_text("model name\t: Some CPU\nflags\t\t: fpu avx2 amx_tile avx_vnni\n")
         with mock.patch.object(machine, "CPUINFO", cpuinfo):
             found = machine.describe()
         self.assertEqual(found["processor"], "Some CPU")
-        self.assertEqual(found["instructions"], "avx2 amx_tile")
+        self.assertEqual(found["instructions"], "avx2 avx_vnni amx_tile")
 
     def test_gpus_once_tensorflow_is_imported(self):
         with (

@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from unittest import mock
 
 import tensorflow as tf
 
@@ -70,6 +71,11 @@ class LogsTest(tf.test.TestCase):
 
 
 class ProcessTest(tf.test.TestCase):
+    def test_programs_begin_without_a_place_for_temporary_files(self):
+        with mock.patch("tempfile.TemporaryFile", side_effect=FileNotFoundError) as sought:
+            quiet._import_tensorflow()
+        sought.assert_called_once()
+
     def test_an_import_changes_nothing(self):
         code = """
 import logging, os, warnings

@@ -69,10 +69,12 @@ def _orientation(picture):
 
 
 def names(files):
-    """What to call pictures as PNG files: as their files, with numbers where two are alike."""
-    found = []
+    """What to call pictures as PNG files: as their files, with numbers where two are alike but for case."""
+    found, taken = [], set()
     for file in files:
         stem = pathlib.Path(file).stem
         choices = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
-        found.append(next(x for x in (f"{stem}{end}.png" for end in choices) if x not in found))
+        free = (name for end in choices if (name := f"{stem}{end}.png").casefold() not in taken)
+        found.append(next(free))
+        taken.add(found[-1].casefold())
     return found

@@ -34,9 +34,18 @@ _ELSEWHERE = ", or give another cache_dir (--cache_dir)"
 
 
 def default_folder():
-    """Where decoded images are kept unless a folder is given: an absolute `pathlib.Path`."""
+    """Where decoded images are kept unless a folder is given: an absolute `pathlib.Path`.
+
+    Raises ValueError for a user without a home folder.
+    """
     folder = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return pathlib.Path(folder, "pixelcnn_aux").expanduser().absolute()
+    try:
+        return pathlib.Path(folder, "pixelcnn_aux").expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(
+            "Expected a home folder, below which decoded images are kept. Received: none. Give a cache_dir "
+            "(--cache_dir), or set HOME."
+        ) from None
 
 
 def load(folder, source, decode):

@@ -1,7 +1,7 @@
 """Image files: found, checked, and decoded once, into the cache of `cache`."""
 
+import concurrent.futures
 import itertools
-import multiprocessing.pool
 import os
 import pathlib
 
@@ -14,8 +14,11 @@ from pixelcnn_aux.data.registry import SPLITS
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 PNG, JPEG = exif.PNG, b"\xff\xd8\xff"
-MAX_PIXELS = 2**26  # 200 MB decoded, one per core: a small file can claim far more than that
+MAX_PIXELS = 2**26  # 200 MB decoded, one a thread: a small file can claim far more than that
 _MAX_BYTES = 10 * MAX_PIXELS  # of a file: so many pixels of 64 bits each take less, uncompressed
+_THREADS = min(
+    8, os.cpu_count() or 1
+)  # a process may have fewer cores, and memory, than the machine
 _AT_ONCE = 128  # images that threads decode ahead of the file that they are written to
 
 
@@ -107,9 +110,10 @@ def described(folder, names):
 def in_threads(read, items):
     """Yields `read` of each of an iterable's items, in order, a few of them ahead."""
     items = iter(items)
-    with multiprocessing.pool.ThreadPool() as pool:  # TensorFlow decodes without Python's lock
+    # TensorFlow decodes without Python's lock.
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         while some := list(itertools.islice(items, _AT_ONCE)):
-            yield from pool.imap(read, some)
+            yield from pool.map(read, some)
 
 
 def check(path, fit):

@@ -316,6 +316,8 @@ class PicturesTest(tf.test.TestCase):
     def test_names_are_not_taken_twice(self):
         files = ["x/a.png", "y/a.jpg", "a-2.png", "b.jpeg"]
         self.assertEqual(pictures.names(files), ["a.png", "a-2.png", "a-2-2.png", "b.png"])
+        # Some disks take them for one.
+        self.assertEqual(pictures.names(["img.png", "IMG.jpg"]), ["img.png", "IMG-2.png"])
 
 
 class TilesTest(tf.test.TestCase):

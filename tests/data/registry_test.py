@@ -121,6 +121,12 @@ class RegisterTest(tf.test.TestCase):
             with mock.patch.dict(os.environ, environment, clear=True):
                 data.load("mine", "test", [4, 6], cache_dir=given)
             loader.assert_called_with("test", (4, 6), None, None, pathlib.Path(expected))
+        with (
+            mock.patch.dict(os.environ, clear=True),
+            mock.patch("pwd.getpwuid", side_effect=KeyError),
+            self.assertRaisesRegex(ValueError, "a home folder.*Give a cache_dir"),
+        ):
+            data.load("mine", "test", [4, 6])
 
     def test_a_folder_is_refused_unless_the_registration_says_otherwise(self):
         data.register("mine")(lambda *arguments: self.fail("loaded"))

@@ -201,7 +201,10 @@ class BuildTest(tf.test.TestCase):
         with mock.patch("shutil.which", return_value=None):
             with self.assertRaisesRegex(RuntimeError, "Expected gcc"):
                 c_api.build(self.get_temp_dir())
-        with mock.patch("tensorflow.sysconfig.get_lib", return_value=self.get_temp_dir()):
+        with (
+            mock.patch("shutil.which", return_value="gcc"),
+            mock.patch("tensorflow.sysconfig.get_lib", return_value=self.get_temp_dir()),
+        ):
             with self.assertRaisesRegex(RuntimeError, "with libtensorflow_cc"):
                 c_api.build(self.get_temp_dir())
 
