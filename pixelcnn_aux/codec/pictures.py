@@ -70,11 +70,11 @@ def _orientation(picture):
 
 def names(files):
     """What to call pictures as PNG files: as their files, with numbers where two are alike but for case."""
-    found, taken = [], set()
+    found = {}  # by the names that a disk knows which ignores case
     for file in files:
         stem = pathlib.Path(file).stem
         choices = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
-        free = (name for end in choices if (name := f"{stem}{end}.png").casefold() not in taken)
-        found.append(next(free))
-        taken.add(found[-1].casefold())
-    return found
+        numbered = (f"{stem}{end}.png" for end in choices)
+        name = next(name for name in numbered if name.casefold() not in found)
+        found[name.casefold()] = name
+    return list(found.values())

@@ -16,9 +16,7 @@ _SUFFIXES = (".png", ".jpg", ".jpeg")
 PNG, JPEG = exif.PNG, b"\xff\xd8\xff"
 MAX_PIXELS = 2**26  # 200 MB decoded, one a thread: a small file can claim far more than that
 _MAX_BYTES = 10 * MAX_PIXELS  # of a file: so many pixels of 64 bits each take less, uncompressed
-_THREADS = min(
-    8, os.cpu_count() or 1
-)  # a process may have fewer cores, and memory, than the machine
+_THREADS = min(8, os.cpu_count() or 1)  # of the machine's cores, a process may have few
 _AT_ONCE = 128  # images that threads decode ahead of the file that they are written to
 
 
