@@ -1,3 +1,3 @@
 """Programs that measure: speed, memory, and what choices gain."""
 
-from pixelcnn_aux import quiet  # before the programs import TensorFlow
+from pixelcnn_aux.programs import quiet  # before the programs import TensorFlow

@@ -13,7 +13,9 @@ import numpy as np
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux import backend, data, disk, program
+from pixelcnn_aux import backend, data
+from pixelcnn_aux.programs import program
+from pixelcnn_aux.runs import disk
 
 MODEL, FACTOR = "cifar10-pyramid", "32x32"
 TRAINING = pa.Training(1, steps_per_epoch=300, batch_size=4, learning_rate=1e-4, decay=1.0)

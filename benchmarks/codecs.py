@@ -22,8 +22,9 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from evaluate import common, image_files
-from pixelcnn_aux import codec, program, program_flags, progress
+from pixelcnn_aux import codec
 from pixelcnn_aux.codec import pictures, tiles
+from pixelcnn_aux.programs import program, program_flags, progress
 
 FLAGS = flags.FLAGS
 

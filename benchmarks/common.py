@@ -6,8 +6,9 @@ import re
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux import data, presets, program_flags
-from pixelcnn_aux.training import default_strategy, run, steps
+from pixelcnn_aux import data
+from pixelcnn_aux.programs import program_flags
+from pixelcnn_aux.training import default_strategy, presets, run, steps
 
 FLAGS = flags.FLAGS
 

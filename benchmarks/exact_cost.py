@@ -16,7 +16,7 @@ from absl import flags
 
 from benchmarks import common
 from evaluate import speed
-from pixelcnn_aux import program
+from pixelcnn_aux.programs import program
 from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux import disk, figures, program, program_flags, workdir
+from pixelcnn_aux.programs import plots, program, program_flags
+from pixelcnn_aux.runs import disk, workdir
 from pixelcnn_aux.training import metrics, precision
 
 FLAGS = flags.FLAGS
@@ -105,7 +106,7 @@ def main():
         positions = " ".join(f"{x:.3f}" for x in bits["by_position"])
         print(f"{way:20} {bits['bound']:8.4f} {bits['exact']:8.4f}   {positions}")
     disk.write_json(out / "variants.json", {"bits": results, "curves": curves})
-    figures.write(out / "variants.png", draw(curves, results))
+    plots.write(out / "variants.png", draw(curves, results))
     print(f"Wrote {out / 'variants.json'} and {out / 'variants.png'}")
 
 

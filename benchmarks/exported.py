@@ -16,9 +16,11 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import presets, program, workdir
+from pixelcnn_aux.programs import program
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.serving.export import export
 from pixelcnn_aux.testing import c_api
+from pixelcnn_aux.training import presets
 
 FLAGS = flags.FLAGS
 

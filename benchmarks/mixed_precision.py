@@ -13,7 +13,9 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux import evaluation, program, program_flags, workdir
+from pixelcnn_aux import evaluation
+from pixelcnn_aux.programs import program, program_flags
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import metrics, run
 
 FLAGS = flags.FLAGS

@@ -16,7 +16,8 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from evaluate import flops, timing
-from pixelcnn_aux import presets, program
+from pixelcnn_aux.programs import program
+from pixelcnn_aux.training import presets
 
 FLAGS = flags.FLAGS
 

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux import program
+from pixelcnn_aux.programs import program
 from pixelcnn_aux.serving.client import Client
 
 FLAGS = flags.FLAGS

@@ -20,7 +20,8 @@ from absl import flags
 import pixelcnn_aux as pa
 from benchmarks import common
 from evaluate import timing
-from pixelcnn_aux import disk, program, program_flags, workdir
+from pixelcnn_aux.programs import program, program_flags
+from pixelcnn_aux.runs import disk, workdir
 from pixelcnn_aux.training import Training, default_strategy, metrics, precision
 from pixelcnn_aux.training.settings import checked
 from pixelcnn_aux.training.strategy import Hosts

@@ -15,7 +15,8 @@ from absl import flags
 
 from benchmarks import common
 from evaluate import cost, timing
-from pixelcnn_aux import presets, program
+from pixelcnn_aux.programs import program
+from pixelcnn_aux.training import presets
 
 FLAGS = flags.FLAGS
 

@@ -17,7 +17,8 @@ from absl import flags
 import pixelcnn_aux as pa
 from benchmarks import common
 from evaluate import flops, rival, timing
-from pixelcnn_aux import program, training
+from pixelcnn_aux import training
+from pixelcnn_aux.programs import program
 from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS

@@ -1,3 +1,3 @@
 """Programs that evaluate what training left."""
 
-from pixelcnn_aux import quiet  # before the programs import TensorFlow
+from pixelcnn_aux.programs import quiet  # before the programs import TensorFlow

@@ -14,9 +14,11 @@ import numpy as np
 from absl import flags
 
 from evaluate import common, image_files
-from pixelcnn_aux import arguments, backend, data, disk, evaluation, program, progress
+from pixelcnn_aux import arguments, backend, data, evaluation
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.codec.codec import fingerprint
+from pixelcnn_aux.programs import program, progress
+from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 

@@ -5,7 +5,9 @@ import math
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, disk, program_flags, workdir, zoo
+from pixelcnn_aux import data, zoo
+from pixelcnn_aux.programs import program_flags
+from pixelcnn_aux.runs import disk, workdir
 
 FLAGS = flags.FLAGS
 

@@ -12,7 +12,10 @@ import pathlib
 from absl import flags
 
 from evaluate import activations, flops
-from pixelcnn_aux import backend, disk, presets, program
+from pixelcnn_aux import backend
+from pixelcnn_aux.programs import program
+from pixelcnn_aux.runs import disk
+from pixelcnn_aux.training import presets
 
 FLAGS = flags.FLAGS
 

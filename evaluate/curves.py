@@ -13,7 +13,9 @@ from matplotlib import figure, lines, ticker
 
 import pixelcnn_aux as pa
 from evaluate import common
-from pixelcnn_aux import checks, evaluation, figures, program, workdir, zoo
+from pixelcnn_aux import checks, evaluation, zoo
+from pixelcnn_aux.programs import plots, program
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
@@ -28,7 +30,7 @@ _THICK = {"linewidth": 2.0}  # validation
 
 def main(*others):
     if FLAGS.out:
-        figures.check("--out", FLAGS.out)
+        plots.check("--out", FLAGS.out)
     folders = [zoo.find(path) for path in (*FLAGS.workdir, *others)] or [zoo.newest()]
     folder_of = labels(folders)
     runs = {label: read(folder) for label, folder in folder_of.items()}
@@ -38,7 +40,7 @@ def main(*others):
             label: {"full image": of_chain(folder_of[label], run)} for label, run in runs.items()
         }
     out = pathlib.Path(FLAGS.out or common.outputs(folders[0]) / "curves.png")
-    figures.write(out, draw(runs))
+    plots.write(out, draw(runs))
     print(f"Wrote {out}")
 
 

@@ -13,7 +13,9 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from evaluate import bpd, common
-from pixelcnn_aux import disk, evaluation, program, program_flags, weight_files, workdir, zoo
+from pixelcnn_aux import evaluation, zoo
+from pixelcnn_aux.programs import program, program_flags
+from pixelcnn_aux.runs import disk, weight_files, workdir
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS

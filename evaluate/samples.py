@@ -17,7 +17,8 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from evaluate import common
-from pixelcnn_aux import figures, likelihoods, pictures, program
+from pixelcnn_aux import likelihoods
+from pixelcnn_aux.programs import pictures, plots, program
 
 FLAGS = flags.FLAGS
 
@@ -39,13 +40,13 @@ def main():
     else:
         name, rows = "samples", samples(folder, model)
     out = pathlib.Path(FLAGS.out or results / f"{name}.png")
-    figures.write(out, draw(shown(model, rows)), bbox_inches="tight")
+    plots.write(out, draw(shown(model, rows)), bbox_inches="tight")
     print(f"Wrote {out}")
 
 
 def check_flags():
     if FLAGS.out:
-        figures.check("--out", FLAGS.out)
+        plots.check("--out", FLAGS.out)
     chosen = [name for name in ("given", "known", "sweep") if FLAGS[name].value]
     if len(chosen) > 1:
         raise ValueError(

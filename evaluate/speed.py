@@ -26,20 +26,11 @@ from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
 from evaluate import common, rival, timing
-from pixelcnn_aux import (
-    backend,
-    disk,
-    figures,
-    likelihoods,
-    machine,
-    networks,
-    program,
-    program_flags,
-    sampling,
-    workdir,
-)
+from pixelcnn_aux import backend, likelihoods, machine, networks, sampling
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
+from pixelcnn_aux.programs import plots, program, program_flags
+from pixelcnn_aux.runs import disk, workdir
 from pixelcnn_aux.sampling.remaining import Remaining
 
 FLAGS = flags.FLAGS
@@ -70,7 +61,7 @@ NETWORKS = {
 def main():
     backend.require_tensorflow("sampling")
     if FLAGS.out:
-        figures.check("--out", FLAGS.out)
+        plots.check("--out", FLAGS.out)
     if FLAGS.network:
         measured, folder = FLAGS.network, workdir.RUNS / f"speed-{FLAGS.network}"
         factors = {"image": (NETWORKS[FLAGS.network](), (32, 32))}
@@ -96,7 +87,7 @@ def main():
     for name, (factor, size) in factors.items():
         result["factors"][name] = measure_factor(name, factor, size)
     disk.write_json(file, result)
-    figures.write(out, draw(result["factors"]))
+    plots.write(out, draw(result["factors"]))
     print(f"Wrote {out} and {file}")
 
 

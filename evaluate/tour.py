@@ -16,8 +16,10 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from evaluate import common, image_files, samples
-from pixelcnn_aux import data, disk, evaluation, figures, program, workdir
+from pixelcnn_aux import data, evaluation
 from pixelcnn_aux.data import photos
+from pixelcnn_aux.programs import plots, program
+from pixelcnn_aux.runs import disk, workdir
 
 FLAGS = flags.FLAGS
 
@@ -28,10 +30,10 @@ _FINE_TUNING = "--epochs 1 --steps_per_epoch 50 --batch_size 8 --learning_rate 1
 
 def main():
     if FLAGS.out:
-        figures.check("--out", FLAGS.out)
+        plots.check("--out", FLAGS.out)
     out = pathlib.Path(FLAGS.out or disk.writable(workdir.RUNS) / "tour.png")
     models = {name: pa.load(name) for name in (COLORS, SIZES)}
-    figures.write(out, picture(models), bbox_inches="tight")
+    plots.write(out, picture(models), bbox_inches="tight")
     print(f"Wrote {out}")
     held_out = [data.load("photos", x, models[COLORS].image_size) for x in ("validation", "test")]
     images = data.Images(np.concatenate([split.pixels for split in held_out]))

@@ -16,7 +16,7 @@ model's are cropped and resized as those of `--dataset folder`. In Python: `serv
 
 from absl import flags
 
-from pixelcnn_aux import program
+from pixelcnn_aux.programs import program
 from pixelcnn_aux.serving import commands
 from pixelcnn_aux.serving.client import Client
 

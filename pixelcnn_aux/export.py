@@ -7,7 +7,7 @@ import time
 
 from absl import flags
 
-from pixelcnn_aux import program, program_flags
+from pixelcnn_aux.programs import program, program_flags
 from pixelcnn_aux.serving.export import export
 
 FLAGS = flags.FLAGS

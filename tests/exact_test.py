@@ -10,9 +10,10 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import likelihoods, workdir
+from pixelcnn_aux import likelihoods
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.sums import FixedSum
 from tests import helpers
 

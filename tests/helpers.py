@@ -19,7 +19,9 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, layers, program_flags, workdir
+from pixelcnn_aux import data, layers
+from pixelcnn_aux.programs import program_flags
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.testing import c_api
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -11,8 +11,9 @@ import tensorflow as tf
 from PIL import Image
 
 from evaluate import bpd, common, samples
-from pixelcnn_aux import client, program
+from pixelcnn_aux import client
 from pixelcnn_aux.data import registry
+from pixelcnn_aux.programs import program
 from pixelcnn_aux.testing import c_api
 from pixelcnn_aux.testing.prediction_server import PredictionServer
 from pixelcnn_aux.testing.servable import Servable

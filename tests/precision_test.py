@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import backend, machine, training, workdir
+from pixelcnn_aux import backend, machine, training
 from pixelcnn_aux.dtypes import POLICIES
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import Training, precision
 from pixelcnn_aux.training.run import Run
 from pixelcnn_aux.training.strategy import Hosts

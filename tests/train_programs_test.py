@@ -13,8 +13,10 @@ from unittest import mock
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, presets, program_flags, training, workdir
-from pixelcnn_aux.training import precision
+from pixelcnn_aux import data, training
+from pixelcnn_aux.programs import program_flags
+from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.training import precision, presets
 from tests import helpers
 from train import runner
 

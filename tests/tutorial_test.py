@@ -8,7 +8,7 @@ import nbformat
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import workdir
+from pixelcnn_aux.runs import workdir
 from tests import helpers
 
 ROOT = pathlib.Path(__file__).parents[1]

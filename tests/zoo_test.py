@@ -16,7 +16,8 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from evaluate import bpd, common, pack
-from pixelcnn_aux import data, workdir, zoo
+from pixelcnn_aux import data, zoo
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import Training, metrics, start
 from tests import helpers
 

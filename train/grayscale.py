@@ -4,7 +4,7 @@
 here. Afterwards: python -m evaluate.bpd.
 """
 
-from pixelcnn_aux import presets
+from pixelcnn_aux.training import presets
 from train import runner
 
 if __name__ == "__main__":

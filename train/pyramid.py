@@ -5,7 +5,7 @@ pyramid of grays, with colors given the largest. --preset cifar10 is the paper's
 dimension there, which has not been run to the end here. Afterwards: python -m evaluate.bpd.
 """
 
-from pixelcnn_aux import presets
+from pixelcnn_aux.training import presets
 from train import runner
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ import sys
 
 from absl import flags
 
-from pixelcnn_aux import data, program, program_flags, training, workdir, zoo
+from pixelcnn_aux import data, training, zoo
+from pixelcnn_aux.programs import program, program_flags
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS

@@ -20,9 +20,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import disk, figures, program, program_flags, progress, workdir, zoo
+from pixelcnn_aux import zoo
 from pixelcnn_aux.codec import Codec, container, pictures, tiles
-from pixelcnn_aux.pictures import shown
+from pixelcnn_aux.programs import plots, program, program_flags, progress
+from pixelcnn_aux.programs.pictures import shown
+from pixelcnn_aux.runs import disk, workdir
 
 FLAGS = flags.FLAGS
 
@@ -123,7 +125,7 @@ def verify(files, output):
 def inspect(files, output):
     del output
     if FLAGS.map:
-        figures.check("--map", FLAGS.map)
+        plots.check("--map", FLAGS.map)
         _check_new(FLAGS.map)
     data = _read(files)
     contents = container.read(data)
@@ -166,7 +168,7 @@ def draw_map(contents, data):
         figure.colorbar(drawn, ax=column[1], label="bits per pixel", location="bottom")
         for axis in column:
             axis.axis("off")
-    figures.write(FLAGS.map, figure, dpi=120)
+    plots.write(FLAGS.map, figure, dpi=120)
     print(f"Wrote {FLAGS.map}: {len(both)} of {len(_sizes(contents)):,} pictures")
 
 

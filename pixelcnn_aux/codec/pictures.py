@@ -6,9 +6,9 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from pixelcnn_aux import disk
 from pixelcnn_aux.data import exif
 from pixelcnn_aux.data.files import MAX_PIXELS, PNG
+from pixelcnn_aux.runs import disk
 
 # Those whose pixels three channels of 8 bits hold, where all are opaque.
 _MODES = ("1", "L", "P", "RGB", "LA", "RGBA")

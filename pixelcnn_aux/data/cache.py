@@ -22,7 +22,7 @@ import zlib
 import numpy as np
 from absl import logging
 
-from pixelcnn_aux import disk
+from pixelcnn_aux.runs import disk
 
 FORMAT = 2  # of the files, and of how images are decoded: another number, and all are decoded anew
 _HEADER = 128  # bytes before the pixels

@@ -7,10 +7,10 @@ import pathlib
 
 from absl import logging
 
-from pixelcnn_aux import disk
 from pixelcnn_aux.data import cache, exif, lazy
 from pixelcnn_aux.data.images import from_arrays
 from pixelcnn_aux.data.registry import SPLITS
+from pixelcnn_aux.runs import disk
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 PNG, JPEG = exif.PNG, b"\xff\xd8\xff"

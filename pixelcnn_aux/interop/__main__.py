@@ -10,7 +10,9 @@ import re
 
 from absl import flags
 
-from pixelcnn_aux import interop, program, workdir
+from pixelcnn_aux import interop
+from pixelcnn_aux.programs import program
+from pixelcnn_aux.runs import workdir
 
 FLAGS = flags.FLAGS
 

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import arguments, progress
+from pixelcnn_aux import arguments
 from pixelcnn_aux.auxiliary import check_images
 from pixelcnn_aux.factor import METHODS
 from pixelcnn_aux.likelihoods.base import MODES
+from pixelcnn_aux.programs import progress
 from pixelcnn_aux.sampling.factor import noise
 
 # So many pixels of full images are drawn at once, since the embedding is evaluated on whole images: 128

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pixelcnn_aux import data, disk, pictures
+from pixelcnn_aux import data
+from pixelcnn_aux.programs import pictures
+from pixelcnn_aux.runs import disk
 
 
 class Drawing(NamedTuple):

@@ -10,8 +10,8 @@ import tensorflow as tf
 from absl import logging
 from google.protobuf import text_format
 
-from pixelcnn_aux import disk, workdir
-from pixelcnn_aux.loading import load
+from pixelcnn_aux.runs import disk, workdir
+from pixelcnn_aux.runs.loading import load
 from pixelcnn_aux.serving.signatures import signatures
 from pixelcnn_aux.serving.verify import verify
 

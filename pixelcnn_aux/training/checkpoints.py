@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 from keras import ops
 
-from pixelcnn_aux import disk
+from pixelcnn_aux.runs import disk
 
 _NAME = re.compile(r"step-([0-9]+)\.npz")
 

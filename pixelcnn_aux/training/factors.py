@@ -3,14 +3,15 @@
 import contextlib
 import zlib
 
-from pixelcnn_aux import arguments, data, workdir
+from pixelcnn_aux import arguments, data
+from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.workdir import create as create_workdir
 from pixelcnn_aux.training import checkpoints, precision
 from pixelcnn_aux.training.run import Run
 from pixelcnn_aux.training.settings import Training, checked
 from pixelcnn_aux.training.start import starts
 from pixelcnn_aux.training.stopping import Stop
 from pixelcnn_aux.training.strategy import Hosts, default_strategy
-from pixelcnn_aux.workdir import create as create_workdir
 
 
 def train(

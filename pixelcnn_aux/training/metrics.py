@@ -5,7 +5,8 @@ import io
 
 from absl import logging
 
-from pixelcnn_aux import backend, disk
+from pixelcnn_aux import backend
+from pixelcnn_aux.runs import disk
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf

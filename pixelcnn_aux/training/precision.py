@@ -2,7 +2,8 @@
 
 from absl import logging
 
-from pixelcnn_aux import arguments, backend, dtypes, machine, workdir
+from pixelcnn_aux import arguments, backend, dtypes, machine
+from pixelcnn_aux.runs import workdir
 
 
 def policy():

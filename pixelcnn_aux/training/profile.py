@@ -1,6 +1,7 @@
 """A trace of a few training steps, for TensorBoard's profile plugin and for Perfetto."""
 
-from pixelcnn_aux import backend, disk
+from pixelcnn_aux import backend
+from pixelcnn_aux.runs import disk
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import progress, workdir
 from pixelcnn_aux.data.prefetch import Prefetched
+from pixelcnn_aux.programs import progress
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import checkpoints, steps
 from pixelcnn_aux.training.metrics import Metrics
 from pixelcnn_aux.training.optimizer import AveragingAdam

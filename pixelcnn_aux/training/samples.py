@@ -8,7 +8,9 @@ import time
 from absl import logging
 from PIL import Image
 
-from pixelcnn_aux import backend, disk, pictures
+from pixelcnn_aux import backend
+from pixelcnn_aux.programs import pictures
+from pixelcnn_aux.runs import disk
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf

@@ -3,8 +3,9 @@
 import json
 from typing import NamedTuple
 
-from pixelcnn_aux import serialization, workdir
-from pixelcnn_aux.loading import load
+from pixelcnn_aux import serialization
+from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.loading import load
 
 # What of a part's description leaves the meaning of weights as it is.
 _NO_MATTER = ("name", "trainable", "dtype", "dropout", "exact")

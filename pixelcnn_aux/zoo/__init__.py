@@ -12,7 +12,7 @@
 import json
 import pathlib
 
-from pixelcnn_aux import disk, workdir
+from pixelcnn_aux.runs import disk, workdir
 
 FOLDER = pathlib.Path(__file__).parent
 # What a program takes that is given no workdir and finds no run.

@@ -1,6 +1,7 @@
 """Lists the trained models of the package: python -m pixelcnn_aux.zoo."""
 
-from pixelcnn_aux import program, zoo
+from pixelcnn_aux import zoo
+from pixelcnn_aux.programs import program
 
 
 def main():

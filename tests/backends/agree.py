@@ -23,8 +23,9 @@ import numpy as np
 from keras import ops
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import backend, data, training, workdir
+from pixelcnn_aux import backend, data, training
 from pixelcnn_aux.networks import topology
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import metrics, run, steps
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)

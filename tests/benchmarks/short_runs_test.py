@@ -7,8 +7,9 @@ import tensorflow as tf
 import pixelcnn_aux as pa
 from benchmarks import common, short_runs
 from evaluate import timing
-from pixelcnn_aux import data, presets, workdir
-from pixelcnn_aux.training import metrics
+from pixelcnn_aux import data
+from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.training import metrics, presets
 from tests import helpers
 
 TRAINING = dict.fromkeys(["grayscale", "image"], pa.Training(1, 2, 4, 1e-3, 0.99))

@@ -11,9 +11,8 @@ from absl import flags
 import pixelcnn_aux as pa
 from evaluate import activations, cost
 from evaluate import flops as arithmetic
-from pixelcnn_aux import presets
 from pixelcnn_aux.networks import topology
-from pixelcnn_aux.training import Training
+from pixelcnn_aux.training import Training, presets
 from tests import helpers
 
 BATCH, HEIGHT, WIDTH, FILTERS, OUT = 2, 4, 6, 5, 7

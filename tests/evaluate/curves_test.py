@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from evaluate import curves
-from pixelcnn_aux import workdir
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import metrics
 from tests import helpers
 

@@ -8,7 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from evaluate import common, samples
-from pixelcnn_aux import data, program_flags, workdir, zoo
+from pixelcnn_aux import data, zoo
+from pixelcnn_aux.programs import program_flags
+from pixelcnn_aux.runs import workdir
 from tests import helpers
 
 

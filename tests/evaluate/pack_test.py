@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from evaluate import pack
-from pixelcnn_aux import workdir, zoo
+from pixelcnn_aux import zoo
+from pixelcnn_aux.runs import workdir
 from tests import helpers, zoo_test
 
 

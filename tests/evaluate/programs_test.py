@@ -17,7 +17,8 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from evaluate import bpd, common, image_files, samples
-from pixelcnn_aux import data, disk, evaluation, workdir, zoo
+from pixelcnn_aux import data, evaluation, zoo
+from pixelcnn_aux.runs import disk, workdir
 from tests import helpers
 
 

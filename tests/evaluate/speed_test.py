@@ -12,7 +12,8 @@ from matplotlib import colors
 from PIL import Image
 
 from evaluate import common, rival, speed, timing
-from pixelcnn_aux import machine, workdir
+from pixelcnn_aux import machine
+from pixelcnn_aux.runs import workdir
 from tests import helpers
 
 CANDIDATES = ["full", "incremental", "incremental_xla", "forward_pass"]

@@ -14,9 +14,11 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from evaluate import common, samples, tour
-from pixelcnn_aux import data, presets, workdir, zoo
+from pixelcnn_aux import data, zoo
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.training import presets
 from tests import helpers
 
 SQUARES = helpers.pictures(3, size=(4, 4))

@@ -14,7 +14,8 @@ from unittest import mock
 
 import numpy as np
 
-from pixelcnn_aux import data, disk, training, weight_files, workdir
+from pixelcnn_aux import data, training
+from pixelcnn_aux.runs import disk, weight_files, workdir
 from pixelcnn_aux.training import checkpoints, metrics
 from tests import helpers
 

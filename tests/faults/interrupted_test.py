@@ -4,7 +4,7 @@ import signal
 
 import tensorflow as tf
 
-from pixelcnn_aux import weight_files, workdir
+from pixelcnn_aux.runs import weight_files, workdir
 from pixelcnn_aux.training import metrics
 from tests import helpers
 from tests.faults import interrupted

@@ -7,7 +7,8 @@ from unittest import mock
 
 import tensorflow as tf
 
-from pixelcnn_aux import training, workdir
+from pixelcnn_aux import training
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import checkpoints, metrics, profile
 from tests import helpers
 

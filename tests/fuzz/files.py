@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, workdir
+from pixelcnn_aux import data
 from pixelcnn_aux.codec import Codec, container
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import checkpoints
 from tests import helpers
 from tests.fuzz import damage

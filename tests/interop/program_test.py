@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import workdir
 from pixelcnn_aux.interop import __main__ as program
+from pixelcnn_aux.runs import workdir
 from tests import helpers
 from tests.interop.helpers import (
     DATA,

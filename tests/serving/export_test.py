@@ -19,7 +19,9 @@ from google.protobuf import text_format
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import export as export_program
-from pixelcnn_aux import layers, program_flags, workdir
+from pixelcnn_aux import layers
+from pixelcnn_aux.programs import program_flags
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.serving import export, verify
 from pixelcnn_aux.serving.signatures import signatures
 from pixelcnn_aux.testing import c_api

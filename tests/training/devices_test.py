@@ -14,7 +14,8 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import training, workdir
+from pixelcnn_aux import training
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import Training, checkpoints, metrics, steps
 from pixelcnn_aux.training.run import trainable
 from tests import helpers

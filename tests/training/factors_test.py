@@ -17,8 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, layers, presets, training, workdir
-from pixelcnn_aux.training import Training, checkpoints, metrics, precision, run, steps
+from pixelcnn_aux import data, layers, training
+from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.training import Training, checkpoints, metrics, precision, presets, run, steps
 from pixelcnn_aux.training.strategy import Hosts
 from tests import helpers
 

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pixelcnn_aux import training, workdir
+from pixelcnn_aux import training
+from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import Training, profile, samples
 from tests import helpers
 

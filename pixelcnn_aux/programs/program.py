@@ -7,7 +7,7 @@ import sys
 
 from absl import app, flags, logging
 
-from pixelcnn_aux import quiet
+from pixelcnn_aux.programs import quiet
 
 FLAGS = flags.FLAGS
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import workdir
+from pixelcnn_aux.runs import workdir
 from tests import helpers
 
 IMAGES = helpers.pictures(3)

@@ -10,9 +10,9 @@ from unittest import mock
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import quiet
+from pixelcnn_aux.programs import quiet
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 class CommandTest(tf.test.TestCase):

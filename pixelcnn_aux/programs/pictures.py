@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from pixelcnn_aux import disk
+from pixelcnn_aux.runs import disk
 
 ENLARGED = 3  # pixels a pixel
 

@@ -10,7 +10,7 @@ from unittest import mock
 
 import tensorflow as tf
 
-from pixelcnn_aux import disk
+from pixelcnn_aux.runs import disk
 from tests import helpers
 
 

@@ -13,7 +13,8 @@ import math
 import h5py
 import numpy as np
 
-from pixelcnn_aux import arguments, disk
+from pixelcnn_aux import arguments
+from pixelcnn_aux.runs import disk
 
 _DEEPEST = 64  # several times what Keras writes
 _SIZE = 512  # bytes of a seal

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from pixelcnn_aux import progress
+from pixelcnn_aux.programs import progress
 
 
 class DurationTest(tf.test.TestCase):

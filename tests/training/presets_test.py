@@ -5,8 +5,9 @@ from unittest import mock
 
 import tensorflow as tf
 
-from pixelcnn_aux import data, presets
+from pixelcnn_aux import data
 from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.training import presets
 
 PROGRAMS = (presets.GRAYSCALE, presets.PIXELCNN, presets.PYRAMID)
 # All networks are as narrow and as shallow as they get, so that they are built in seconds.

@@ -3,7 +3,7 @@
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from pixelcnn_aux import figures
+from pixelcnn_aux.programs import plots
 from tests import helpers
 
 
@@ -14,20 +14,20 @@ class WriteTest(tf.test.TestCase):
 
     def test_formats(self):
         for suffix, beginning in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
-            self.assertIn(suffix, figures.SUFFIXES)
+            self.assertIn(suffix, plots.SUFFIXES)
             for name in (f"a{suffix}", f"a{suffix.upper()}"):
-                figures.check("--out", self.folder / name)
-                figures.write(self.folder / name, Figure())
+                plots.check("--out", self.folder / name)
+                plots.write(self.folder / name, Figure())
                 self.assertStartsWith((self.folder / name).read_bytes(), beginning)
         with self.assertRaisesRegex(ValueError, "ends in .png, .pdf, .svg, in a folder.*a.foo"):
-            figures.check("--out", self.folder / "a.foo")
+            plots.check("--out", self.folder / "a.foo")
 
     def test_whole_or_as_it_was(self):
-        figures.write(self.folder / "a.png", Figure())
+        plots.write(self.folder / "a.png", Figure())
         before = helpers.contents(self.folder)
         with helpers.files_of_at_most(50):
             with self.assertRaisesRegex(OSError, "Expected to write .*a.png. Received: "):
-                figures.write(self.folder / "a.png", Figure())
+                plots.write(self.folder / "a.png", Figure())
         self.assertEqual(helpers.contents(self.folder), before)
 
 

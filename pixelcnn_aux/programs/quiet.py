@@ -15,7 +15,7 @@ import sysconfig
 import tempfile
 import warnings
 
-_PACKAGE = pathlib.Path(__file__).resolve().parent
+_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 PACKAGES = ("benchmarks", "evaluate", "examples", "pixelcnn_aux", "train")
 _JAX_DEVICES = "jax._src.xla_bridge"  # the logger of what JAX finds to compute on
 _INSTALLED = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))

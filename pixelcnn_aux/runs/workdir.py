@@ -20,7 +20,8 @@ import pathlib
 
 from absl import logging
 
-from pixelcnn_aux import arguments, disk, weight_files
+from pixelcnn_aux import arguments
+from pixelcnn_aux.runs import disk, weight_files
 
 RUNS = pathlib.Path("runs")
 _CONFIG = "config.json"

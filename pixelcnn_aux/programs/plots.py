@@ -2,7 +2,7 @@
 
 import pathlib
 
-from pixelcnn_aux import disk
+from pixelcnn_aux.runs import disk
 
 SUFFIXES = (".png", ".pdf", ".svg")
 

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pixelcnn_aux import pictures
+from pixelcnn_aux.programs import pictures
 from tests import helpers
 
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import weight_files, workdir
+from pixelcnn_aux.runs import weight_files, workdir
 from tests import helpers
 
 CONFIG = {"preset": "demo", "seed": 0, "model": {"image_size": (4, 6)}}

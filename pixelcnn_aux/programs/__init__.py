@@ -1,0 +1,1 @@
+"""What programs share: how they start, their flags, progress, pictures and plots."""
