@@ -18,7 +18,7 @@ from pixelcnn_aux.programs import program
 from pixelcnn_aux.runs import disk
 
 MODEL, FACTOR = "cifar10-pyramid", "32x32"
-TRAINING = pa.Training(1, steps_per_epoch=300, batch_size=4, learning_rate=1e-4, decay=1.0)
+TRAINING = pa.Training(epochs=1, steps_per_epoch=300, batch_size=4, learning_rate=1e-4, decay=1.0)
 STEPS, BATCH = TRAINING.steps_per_epoch, TRAINING.batch_size
 
 

@@ -8,6 +8,7 @@ draws these, and the bits of validation images after each epoch. Each way is a r
 goes on where it was stopped.
 """
 
+import dataclasses
 import math
 import pathlib
 
@@ -39,9 +40,9 @@ def train(way, folder):
     name = list(model.factors)[-1]
     settings = preset.training[name]
     if FLAGS.epochs:
-        settings = settings._replace(epochs=FLAGS.epochs)
+        settings = dataclasses.replace(settings, epochs=FLAGS.epochs)
     mixed = precision.is_mixed(folder, name, settings.mixed_precision)
-    settings = settings._replace(mixed_precision=mixed)
+    settings = dataclasses.replace(settings, mixed_precision=mixed)
     images, validation = (common.split(model, which) for which in ("train", "validation"))
     pa.train(model, {name: settings}, images, validation, folder, [name])
     return model, model.factors[name], name

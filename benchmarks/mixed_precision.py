@@ -7,6 +7,7 @@ dimension of full test images, factor by factor, and the time of a step. Each ru
 goes on where it was stopped.
 """
 
+import dataclasses
 import pathlib
 
 from absl import flags
@@ -32,13 +33,13 @@ def planned(settings):
             f"Expected --steps that {epochs} epochs of one length have. Received: {FLAGS.steps}. Give a "
             f"multiple of {epochs}."
         )
-    return settings._replace(epochs=epochs, steps_per_epoch=FLAGS.steps // epochs)
+    return dataclasses.replace(settings, epochs=epochs, steps_per_epoch=FLAGS.steps // epochs)
 
 
 def train(preset, name, settings, precision):
     """(bits per dimension of full test images, milliseconds a step) of one run of a factor."""
     model = preset.constructor(**preset.model)
-    settings = settings._replace(mixed_precision=PRECISIONS[precision])
+    settings = dataclasses.replace(settings, mixed_precision=PRECISIONS[precision])
     folder = (
         pathlib.Path(FLAGS.out or workdir.RUNS / f"mixed-precision-{FLAGS.model}-{FLAGS.preset}")
         / precision

@@ -11,6 +11,7 @@ have the same --minutes.
 """
 
 import ast
+import dataclasses
 import json
 import pathlib
 import statistics
@@ -23,7 +24,6 @@ from evaluate import timing
 from pixelcnn_aux.programs import program, program_flags
 from pixelcnn_aux.runs import disk, workdir
 from pixelcnn_aux.training import Training, default_strategy, metrics, precision
-from pixelcnn_aux.training.settings import checked
 from pixelcnn_aux.training.strategy import Hosts
 
 FLAGS = flags.FLAGS
@@ -31,6 +31,7 @@ FLAGS = flags.FLAGS
 EPOCHS = 5  # points of each curve
 TIMED, ROUNDS = 10, 9  # steps that are timed at once, and how often, after a first time
 # What no way can change in a `Training`: it follows from the flags, the time of a step and the machine.
+_FIELDS = [field.name for field in dataclasses.fields(Training)]
 MEASURED = ("epochs", "steps_per_epoch", "mixed_precision")
 
 
@@ -50,7 +51,7 @@ def changes(way):
             f"Expected a way that leaves {', '.join(MEASURED)} to --minutes and the machine. "
             f"Received: {way!r}. Take {', '.join(fixed)} out of it."
         )
-    of_training = {name: x for name, x in values.items() if name in Training._fields}
+    of_training = {name: x for name, x in values.items() if name in _FIELDS}
     return {name: x for name, x in values.items() if name not in of_training}, of_training
 
 
@@ -81,8 +82,9 @@ def made(way):
     name = FLAGS.factor or list(model.factors)[-1]
     common.check_factor(name)
     model.position(name)  # Raises where the way leaves no such factor.
-    settings = preset.training[name]._replace(**of_training)
-    return model, name, checked(settings, Hosts(default_strategy()))
+    settings = dataclasses.replace(preset.training[name], **of_training)
+    Hosts(default_strategy()).check_batch(settings)
+    return model, name, settings
 
 
 def some_steps(model, name, training):
@@ -117,7 +119,7 @@ def measured(parts, out):
 def planned(settings, seconds):
     """A way's `Training`, of as many steps as there is time for."""
     count = max(1, int(60 * FLAGS.minutes / seconds / EPOCHS))
-    return settings._replace(epochs=EPOCHS, steps_per_epoch=count)
+    return dataclasses.replace(settings, epochs=EPOCHS, steps_per_epoch=count)
 
 
 def train(model, name, settings, folder):
@@ -160,7 +162,7 @@ def main(*ways):
     folders = {way: out / (way.replace(" ", "-") or "unchanged") for way in parts}
     for way, (model, name, settings) in parts.items():
         mixed = precision.is_mixed(folders[way], name, settings.mixed_precision)
-        parts[way] = model, name, settings._replace(mixed_precision=mixed)
+        parts[way] = model, name, dataclasses.replace(settings, mixed_precision=mixed)
     seconds = measured(parts, out)
     results = {
         way: train(model, name, planned(settings, seconds[way]), folders[way])

@@ -8,6 +8,7 @@ train. Beside it stands what `evaluate.cost` computes: weights, gradients, optim
 are kept.
 """
 
+import dataclasses
 import multiprocessing
 import time
 
@@ -31,7 +32,7 @@ def measure(plugins, model_name, preset_name, batch_size, policy, remat):
     model = preset.constructor(**preset.model)
     before = common.peak_bytes()
     name = list(model.factors)[-1]
-    settings = preset.training[name]._replace(batch_size=batch_size)
+    settings = dataclasses.replace(preset.training[name], batch_size=batch_size)
     take = common.training_step(model, name, settings, policy, remat)
     images = common.random_images(batch_size, model)
     for _ in range(2):

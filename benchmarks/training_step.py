@@ -25,7 +25,7 @@ FLAGS = flags.FLAGS
 
 BATCH, SIDE = 16, 32
 TFP = "TFP's PixelCNN"
-TRAINING = pa.Training(1, steps_per_epoch=1, batch_size=BATCH, learning_rate=1e-3, decay=1.0)
+TRAINING = pa.Training(epochs=1, steps_per_epoch=1, batch_size=BATCH, learning_rate=1e-3, decay=1.0)
 
 
 def tfp_step(factor, images):

@@ -30,10 +30,14 @@ def opponent(filters):
 
 
 TRAINING = {
-    "opponent": pa.Training(6, 100, 16, 2e-3),
-    "image": pa.Training(12, 100, 16, 2e-3),
+    "opponent": pa.Training(epochs=6, steps_per_epoch=100, batch_size=16, learning_rate=2e-3),
+    "image": pa.Training(epochs=12, steps_per_epoch=100, batch_size=16, learning_rate=2e-3),
 }
-PRESETS = {"demo": pa.presets.Preset("photos", opponent, {"filters": 24}, TRAINING)}
+PRESETS = {
+    "demo": pa.presets.Preset(
+        dataset="photos", constructor=opponent, model={"filters": 24}, training=TRAINING
+    )
+}
 
 if __name__ == "__main__":
     runner.run("opponent", PRESETS)

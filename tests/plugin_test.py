@@ -52,11 +52,14 @@ def tones(filters):
     return pa.chain([Tones()], (4, 4), network, embedding, num_components=2)
 
 
-TRAINING = dict.fromkeys(["tones", "image"], pa.Training(1, 2, 4, 1e-3, 0.99))
-PRESETS = {"demo": pa.presets.Preset("noise", tones, {"filters": 4}, TRAINING)}
+TRAINING = pa.Training(epochs=1, steps_per_epoch=2, batch_size=4, learning_rate=1e-3, decay=0.99)
+FACTORS = {"tones": TRAINING, "image": TRAINING}
+DEMO = pa.presets.Preset(
+    dataset="noise", constructor=tones, model={"filters": 4}, training=FACTORS
+)
 
 if __name__ == "__main__":
-    runner.run("mine", PRESETS)
+    runner.run("mine", {"demo": DEMO})
 '''
 
 

@@ -1,5 +1,6 @@
 """Tests of mixed precision: what stays in float32, and that nothing else changes much."""
 
+import dataclasses
 import functools
 import sys
 import types
@@ -90,7 +91,9 @@ class MixedPrecisionTest(tf.test.TestCase):
 
     def test_training(self):
         """Both policies come near to float32, from the same first weights; averages are of float32."""
-        settings = Training(2, 5, 8, 1e-3, 0.99)
+        settings = Training(
+            epochs=2, steps_per_epoch=5, batch_size=8, learning_rate=1e-3, decay=0.99
+        )
         bits = {}
         for policy in (None, *POLICIES):
             with self.subTest(policy), self.policy(policy):
@@ -99,7 +102,7 @@ class MixedPrecisionTest(tf.test.TestCase):
                     "image",
                     helpers.images(10),
                     helpers.images(5),
-                    settings._replace(mixed_precision=policy is not None),
+                    dataclasses.replace(settings, mixed_precision=policy is not None),
                     helpers.temporary_folder(self),
                 )
                 for weight in average.weights:
@@ -113,7 +116,9 @@ class MixedPrecisionTest(tf.test.TestCase):
         self.enter_context(helpers.eagerly())
         for policy, scaled in (("mixed_float16", True), ("mixed_bfloat16", False)):
             model, strategy = helpers.tiny_model(dtype=policy), training.default_strategy()
-            settings = Training(1, 1, 8, 1e-3, 1.0)
+            settings = Training(
+                epochs=1, steps_per_epoch=1, batch_size=8, learning_rate=1e-3, decay=1.0
+            )
             run = Run(
                 *(model, "grayscale", helpers.images(8), settings, helpers.temporary_folder(self)),
                 *(0, strategy, Hosts(strategy)),
@@ -126,7 +131,9 @@ class MixedPrecisionTest(tf.test.TestCase):
         self.enter_context(helpers.eagerly())
         folder, strategy = helpers.temporary_folder(self), training.default_strategy()
         workdir.checkpoints(folder, "grayscale").mkdir(parents=True)
-        settings = Training(1, 1, 8, 1e-3, 1.0)
+        settings = Training(
+            epochs=1, steps_per_epoch=1, batch_size=8, learning_rate=1e-3, decay=1.0
+        )
 
         def run():
             return Run(

@@ -64,7 +64,15 @@ def trained(name):
     images = data.Images(IMAGES)
     with tempfile.TemporaryDirectory() as folder:
         average = training.train_factor(
-            model, factor, images, images, training.Training(1, 1, 4, 1e-2, 0.9), folder, seed=3
+            model,
+            factor,
+            images,
+            images,
+            training.Training(
+                epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, decay=0.9
+            ),
+            folder,
+            seed=3,
         )
     return {
         "sums": [np.sum(array, dtype=np.float64) for array in average.get_weights()],

@@ -285,7 +285,10 @@ class NotRegisteredTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, how):
             self.model.description()
         folder = helpers.temporary_folder(self) / "run"
-        images, setting = helpers.pictures(4, size=(2, 2)), pa.Training(1, 1, 4, 1e-2, 0.9)
+        images, setting = (
+            helpers.pictures(4, size=(2, 2)),
+            pa.Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, decay=0.9),
+        )
         with self.assertRaisesRegex(ValueError, how):
             pa.train(self.model, setting, images, images, folder)
         self.assertFalse(folder.exists())

@@ -1,6 +1,7 @@
 """Tests of the training programs: their flags, their workdirs, and two of them at once."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import multiprocessing
@@ -31,16 +32,28 @@ MODEL = {
     "num_components": 2,
     "dropout": 0.0,
 }
-TRAINING = dict.fromkeys(FACTORS, training.Training(1, 2, 4, 1e-3, 0.999))
-LARGER_BATCHES = dict.fromkeys(FACTORS, training.Training(1, 2, 8, 1e-3, 0.999))
+TRAINING = dict.fromkeys(
+    FACTORS,
+    training.Training(epochs=1, steps_per_epoch=2, batch_size=4, learning_rate=1e-3, decay=0.999),
+)
+LARGER_BATCHES = dict.fromkeys(
+    FACTORS,
+    training.Training(epochs=1, steps_per_epoch=2, batch_size=8, learning_rate=1e-3, decay=0.999),
+)
 IN_PARTS = {
-    name: settings._replace(accumulate=2, mixed_precision=True)
+    name: dataclasses.replace(settings, accumulate=2, mixed_precision=True)
     for name, settings in TRAINING.items()
 }
 PRESETS = {
-    "demo": presets.Preset("photos", pa.grayscale, MODEL, TRAINING),
-    "small": presets.Preset("cifar10", pa.grayscale, MODEL, LARGER_BATCHES),
-    "parts": presets.Preset("photos", pa.grayscale, MODEL, IN_PARTS),
+    "demo": presets.Preset(
+        dataset="photos", constructor=pa.grayscale, model=MODEL, training=TRAINING
+    ),
+    "small": presets.Preset(
+        dataset="cifar10", constructor=pa.grayscale, model=MODEL, training=LARGER_BATCHES
+    ),
+    "parts": presets.Preset(
+        dataset="photos", constructor=pa.grayscale, model=MODEL, training=IN_PARTS
+    ),
 }
 
 
@@ -82,7 +95,7 @@ class FlagsTest(tf.test.TestCase):
 
         self.output = output = io.StringIO()
         shared = {
-            name: preset._replace(constructor=lambda **_: helpers.shared_model())
+            name: dataclasses.replace(preset, constructor=lambda **_: helpers.shared_model())
             for name, preset in PRESETS.items()
         }
         with (
@@ -125,7 +138,9 @@ class FlagsTest(tf.test.TestCase):
 
     def test_a_preset_that_leaves_out_a_factor(self):
         def leave_out(presets):
-            presets["demo"] = presets["demo"]._replace(training={"image": TRAINING["image"]})
+            presets["demo"] = dataclasses.replace(
+                presets["demo"], training={"image": TRAINING["image"]}
+            )
 
         with self.assertRaisesRegex(ValueError, "each factor of --preset demo.*: none for grays"):
             self.run_program(plugin=leave_out)
@@ -192,7 +207,9 @@ class FlagsTest(tf.test.TestCase):
         overrides |= {"decay": 0.25, "accumulate": 2}
         arguments = [f"--{name}={value}" for name, value in overrides.items()]
         self.run_program("--factor=image", "--mixed_precision", "--noflip", *arguments)
-        expected = TRAINING["image"]._replace(**overrides, flip=False, mixed_precision=True)
+        expected = dataclasses.replace(
+            TRAINING["image"], **overrides, flip=False, mixed_precision=True
+        )
         self.assertEqual(self.train_factor.call_args.args[4], expected)
         for preset, expected in (("demo", TRAINING), ("parts", IN_PARTS)):
             self.run_program(
@@ -227,8 +244,8 @@ class FlagsTest(tf.test.TestCase):
             for begun in (False, True):
                 folder = self.runs / f"{faster}-{begun}"
                 self.run_program(f"--workdir={folder}")
-                settings = TRAINING["image"]._replace(mixed_precision=begun)
-                workdir.record_training(folder, "image", settings._asdict())
+                settings = dataclasses.replace(TRAINING["image"], mixed_precision=begun)
+                workdir.record_training(folder, "image", dataclasses.asdict(settings))
                 self.assertEqual(is_mixed(f"--workdir={folder}"), begun)
 
     def test_unknown_values_are_refused_with_the_known_ones_shown(self):

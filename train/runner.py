@@ -1,5 +1,6 @@
 """What the training programs share: their flags, and the run itself."""
 
+import dataclasses
 import pathlib
 import sys
 
@@ -77,7 +78,7 @@ def overridden(settings, folder, factor):
     values = {name: getattr(FLAGS, name) for name in (*_OVERRIDES, "mixed_precision")}
     if FLAGS.mixed_precision is None:
         values["mixed_precision"] = precision.is_mixed(folder, factor, settings.mixed_precision)
-    return settings._replace(**{name: x for name, x in values.items() if x is not None})
+    return dataclasses.replace(settings, **{name: x for name, x in values.items() if x is not None})
 
 
 def train(name, preset, factors, strategy, stop):

@@ -3,8 +3,8 @@
 pa.train(model, pa.Training(epochs=4, ...), images, validation_images, "runs/mine")
 """
 
+from pixelcnn_aux.training.config import Preset, Training
 from pixelcnn_aux.training.factors import train, train_factor
 from pixelcnn_aux.training.optimizer import BETAS, AveragingAdam
-from pixelcnn_aux.training.settings import Training
 from pixelcnn_aux.training.stopping import Stop, Stopped
 from pixelcnn_aux.training.strategy import default_strategy

@@ -1,14 +1,15 @@
 """Trains the factors of a model in a workdir; can be stopped and goes on."""
 
 import contextlib
+import dataclasses
 import zlib
 
 from pixelcnn_aux import arguments, data
 from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.runs.workdir import create as create_workdir
 from pixelcnn_aux.training import checkpoints, precision
+from pixelcnn_aux.training.config import DEFAULTS, Preset, Training
 from pixelcnn_aux.training.run import Run
-from pixelcnn_aux.training.settings import Training, checked
 from pixelcnn_aux.training.start import starts
 from pixelcnn_aux.training.stopping import Stop
 from pixelcnn_aux.training.strategy import Hosts, default_strategy
@@ -60,7 +61,7 @@ def train(
         that were given different arguments; nothing is overwritten.
     """
     seed = arguments.whole("seed", seed, -(2**63), 2**63 - 1)
-    settings = getattr(training, "training", training)  # a preset's
+    settings = training.training if isinstance(training, Preset) else training
     if isinstance(settings, Training):
         settings = dict.fromkeys(model.factors, settings)
     names = list(model.factors) if factors is None else list(factors)
@@ -73,7 +74,7 @@ def train(
                 f"Expected a Training for each of {names}. Received: one for each of {list(settings)}. "
                 "Add the others."
             )
-    settings = {name: checked(settings[name], hosts) for name in names}
+        hosts.check_batch(settings[name])
     images, validation_images = map(data.as_images, (images, validation_images))
     for split in (images, validation_images):
         if split.image_size != model.image_size:
@@ -87,7 +88,10 @@ def train(
     # The chief alone compares them with what the folder says.
     hosts.check_agree(
         **{"factors": names, **config, "init": init and str(init), "images": images.num_images},
-        **{field: [getattr(settings[name], field) for name in names] for field in Training._fields},
+        **{
+            field.name: [getattr(settings[name], field.name) for name in names]
+            for field in dataclasses.fields(Training)
+        },
     )
     if hosts.chief:
         create_workdir(workdir, {**images.source, **config})
@@ -151,13 +155,17 @@ def train_factor(
     hosts.check_agree(policy=policy)
     with workdir.lock(folder, name) if hosts.chief else contextlib.nullcontext():
         if hosts.chief:
-            settings = {**training._asdict(), "policy": policy, "init": start and start.source}
+            settings = {
+                **dataclasses.asdict(training),
+                "policy": policy,
+                "init": start and start.source,
+            }
             # Which images a step takes depends on how many there are.
             counts = {
                 "images": images.num_images,
                 "validation_images": validation_images.num_images,
             }
-            defaults = {**Training._field_defaults, **counts}  # records of before do not tell
+            defaults = {**DEFAULTS, **counts}  # records of before do not tell
             workdir.record_training(folder, name, {**settings, **counts}, defaults)
         run = Run(model, name, images, training, folder, seed, strategy, hosts, policy, start)
         if hosts.chief:

@@ -77,6 +77,17 @@ class Hosts:
         size = batch_size // self.num
         return slice(self._position * size, (self._position + 1) * size)
 
+    def check_batch(self, training):
+        """Raises ValueError unless all devices take their parts of a `Training`'s batch in full."""
+        parts = self.num_replicas * training.accumulate
+        if training.batch_size % parts:
+            raise ValueError(
+                f"Expected a batch_size that is a multiple of {parts}: {self.num_replicas} devices, which "
+                f"take their images in {training.accumulate} parts. Received: batch_size="
+                f"{training.batch_size}. Choose another --batch_size, a smaller --accumulate, or fewer "
+                "devices (CUDA_VISIBLE_DEVICES)."
+            )
+
     def check_agree(self, **here):
         """Raises ValueError on all hosts if they differ in anything, which it names.
 

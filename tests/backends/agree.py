@@ -94,7 +94,9 @@ def computed(model):
 
 def train(folder, images):
     """The averaged weights of a run without dropout, whose epochs are of two steps."""
-    settings = training.Training(4, 2, 4, 1e-2, 0.99)
+    settings = training.Training(
+        epochs=4, steps_per_epoch=2, batch_size=4, learning_rate=1e-2, decay=0.99
+    )
     validation = data.Images(IMAGES)
     model = MODELS["planes"]()
     return training.train_factor(model, NAME, images, validation, settings, folder)
@@ -207,7 +209,9 @@ def check_a_stopped_run(folder):
     small = IMAGES[:, :4, :4]
 
     def train_noisy(name, images):
-        settings = training.Training(3, 4, 4, 1e-2, 0.99, accumulate=2)
+        settings = training.Training(
+            epochs=3, steps_per_epoch=4, batch_size=4, learning_rate=1e-2, decay=0.99, accumulate=2
+        )
         validation = data.Images(small)
         given = (noisy(), NAME, images, validation, settings, folder / name)
         return training.train_factor(*given, remat=True).get_weights()
@@ -238,7 +242,12 @@ def check_programs(folder):
 
 def check_overflow():
     """In float16: a step that overflows leaves the weights; and none but the first one is compiled."""
-    model, settings = noisy(), training.Training(1, 1, 4, 1e-2, 0.99)
+    model, settings = (
+        noisy(),
+        training.Training(
+            epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, decay=0.99
+        ),
+    )
     weights = model.factors[NAME].get_weights()
     factor, optimizer = run.trainable(model, NAME, weights, settings, None, "mixed_float16")
     step = steps.make(model, NAME, factor, optimizer, None)

@@ -1,5 +1,6 @@
 """Tests of the benchmark of short runs: what it refuses, and that nothing that it is told is dropped."""
 
+import dataclasses
 from unittest import mock
 
 import tensorflow as tf
@@ -12,7 +13,10 @@ from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import metrics, presets
 from tests import helpers
 
-TRAINING = dict.fromkeys(["grayscale", "image"], pa.Training(1, 2, 4, 1e-3, 0.99))
+TRAINING = dict.fromkeys(
+    ["grayscale", "image"],
+    pa.Training(epochs=1, steps_per_epoch=2, batch_size=4, learning_rate=1e-3, decay=0.99),
+)
 ROW = {"step": 10, "images": 40, "images_per_s": 4.0, "val_bits_per_dim": 3.0}
 
 
@@ -26,7 +30,9 @@ class ShortRunsTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
         self.out = helpers.temporary_folder(self) / "out"
-        tiny_preset = presets.Preset("photos", tiny, {}, TRAINING)
+        tiny_preset = presets.Preset(
+            dataset="photos", constructor=tiny, model={}, training=TRAINING
+        )
         self.enterContext(mock.patch.dict(presets.GRAYSCALE, tiny=tiny_preset))
         self.load = self.enterContext(mock.patch.object(data, "load"))
         self.enterContext(mock.patch.object(metrics, "read", lambda file: [ROW]))
@@ -43,7 +49,7 @@ class ShortRunsTest(tf.test.TestCase):
         return {way: [99.0, *(rounds - 2) * [some], 9 * some] for way in functions}
 
     def record(self, model, settings, images, validation, folder, names):
-        workdir.record_training(folder, names[0], settings[names[0]]._asdict())
+        workdir.record_training(folder, names[0], dataclasses.asdict(settings[names[0]]))
 
     def run_program(self, *arguments):
         chosen = ("--model=grayscale", "--preset=tiny", f"--out={self.out}")
@@ -81,7 +87,9 @@ class ShortRunsTest(tf.test.TestCase):
             return pa.pyramid(image_size, (2, 2), **size)
 
         training = dict.fromkeys(["2x2", "4x4", "8x8"], TRAINING["image"])
-        presets.GRAYSCALE["tiny"] = presets.Preset("photos", scales, {}, training)
+        presets.GRAYSCALE["tiny"] = presets.Preset(
+            dataset="photos", constructor=scales, model={}, training=training
+        )
         with self.assertRaisesRegex(
             ValueError, "last factor is the same. Received: 4x4, 8x8. Choose"
         ):
@@ -93,8 +101,10 @@ class ShortRunsTest(tf.test.TestCase):
 
     def test_ways_of_as_many_steps_as_there_is_time_for(self):
         output = self.run_program("--minutes=1", "", "batch_size=2 blocks=2")
-        expected = TRAINING["image"]._replace(batch_size=2, epochs=5, steps_per_epoch=20)
-        expected = expected._replace(mixed_precision=self.trained().mixed_precision)
+        expected = dataclasses.replace(
+            TRAINING["image"], batch_size=2, epochs=5, steps_per_epoch=20
+        )
+        expected = dataclasses.replace(expected, mixed_precision=self.trained().mixed_precision)
         self.assertEqual(self.trained(), expected)
         self.assertIn("batch_size=2 blocks=2", output)
 
@@ -113,7 +123,7 @@ class ShortRunsTest(tf.test.TestCase):
         self.a_step = 6.0
         self.run_program("--minutes=1", "batch_size=2")
         self.assertEqual(self.trained(), begun)
-        changed = {name: x._replace(learning_rate=0.5) for name, x in TRAINING.items()}
+        changed = {name: dataclasses.replace(x, learning_rate=0.5) for name, x in TRAINING.items()}
         with mock.patch.dict(TRAINING, changed):
             with self.assertRaisesRegex(ValueError, "learning_rate: 0.5 instead of 0.001"):
                 self.run_program("--minutes=1", "batch_size=2")

@@ -1,5 +1,6 @@
 """Tests of what the benchmarks of training share, and of the precisions of one of them."""
 
+import dataclasses
 import multiprocessing
 
 import numpy as np
@@ -20,14 +21,17 @@ class StepTest(tf.test.TestCase):
     def test_a_step_is_that_of_training(self):
         """In the parts that its settings say, in a precision; and the model stays as it is."""
         self.enterContext(helpers.eagerly())
-        model, settings = helpers.tiny_model(), pa.Training(1, 1, 4, 1e-3, 1.0)
+        model, settings = (
+            helpers.tiny_model(),
+            pa.Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-3, decay=1.0),
+        )
         images = common.random_images(4, model)
         before = model.factors["image"].get_weights()
         first = [
             [float(x) for x in common.training_step(model, "image", *arguments)(images)]
             for arguments in (
                 (settings,),
-                (settings._replace(accumulate=2),),
+                (dataclasses.replace(settings, accumulate=2),),
                 (settings, "mixed_float16"),
                 (settings, None, True),
             )

@@ -17,8 +17,10 @@ from tests import helpers
 
 BATCH, HEIGHT, WIDTH, FILTERS, OUT = 2, 4, 6, 5, 7
 PIXELS = BATCH * HEIGHT * WIDTH
-COSTLY = Training(2, 5, 3, 1e-3, 1.0)  # 10 steps of 3 images
-CHEAP = Training(1, 7, 2, 1e-3, 1.0)
+COSTLY = Training(
+    epochs=2, steps_per_epoch=5, batch_size=3, learning_rate=1e-3, decay=1.0
+)  # 10 steps of 3 images
+CHEAP = Training(epochs=1, steps_per_epoch=7, batch_size=2, learning_rate=1e-3, decay=1.0)
 
 
 def image_spec(channels, batch=BATCH):
@@ -205,7 +207,9 @@ class ProgramTest(tf.test.TestCase):
     def setUpClass(cls):
         super().setUpClass()
         training = {"grayscale": CHEAP, "image": COSTLY}
-        preset = presets.Preset("photos", small, {"dropout": 0.5}, training)
+        preset = presets.Preset(
+            dataset="photos", constructor=small, model={"dropout": 0.5}, training=training
+        )
         cls.enterClassContext(mock.patch.dict(presets.GRAYSCALE, tiny=preset))
         cls.out = helpers.temporary_folder(cls) / "cost.json"
         cls.output, cls.result = cls.run_program()

@@ -20,7 +20,9 @@ from pixelcnn_aux.training import checkpoints, metrics
 from tests import helpers
 
 NAME = "grayscale"
-TRAINING = training.Training(20, 2, batch_size=8, learning_rate=1e-2, decay=1.0)
+TRAINING = training.Training(
+    epochs=20, steps_per_epoch=2, batch_size=8, learning_rate=1e-2, decay=1.0
+)
 # A moment is the call of its kind, counted from the start of a process, that is not made any more. An epoch
 # takes two steps and writes up to four files, its checkpoint in some 400 pieces.
 LAST_CALL = {"step": 4, "write": 450, "fsync": 5, "replace": 5, "unlink": 2}

@@ -12,7 +12,9 @@ from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import checkpoints, metrics, profile
 from tests import helpers
 
-SETTINGS = training.Training(1, 1, batch_size=4, learning_rate=1e-2, decay=0.9)
+SETTINGS = training.Training(
+    epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, decay=0.9
+)
 ROW = dict.fromkeys(metrics.FIELDS, 1)
 
 

