@@ -1,3 +1,8 @@
 """Programs that measure: speed, memory, and what choices gain."""
 
-from pixelcnn_aux.programs import quiet  # before the programs import TensorFlow
+import sys
+
+from pixelcnn_aux.programs import process
+
+if sys.argv[0] == "-m":  # Python is about to run a module that is here
+    process.begin()

@@ -24,7 +24,7 @@ import pixelcnn_aux as pa
 from evaluate import common, image_files
 from pixelcnn_aux import codec
 from pixelcnn_aux.codec import pictures, tiles
-from pixelcnn_aux.programs import program, program_flags, progress
+from pixelcnn_aux.programs import program, progress, run_flags
 
 FLAGS = flags.FLAGS
 
@@ -33,7 +33,7 @@ CODECS = {**image_files.FORMATS, "JPEG XL": [{"format": "JXL", "lossless": True,
 
 def main():
     dtype = "float64" if FLAGS.portable else "float32"
-    folder = program_flags.workdir()
+    folder = run_flags.workdir()
     model = pa.load(folder, dtype=dtype)
     images = list(loaded(folder, model))
     values = sum(image.size for image in images)

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux.programs import plots, program, program_flags
+from pixelcnn_aux.programs import plots, program, run_flags
 from pixelcnn_aux.runs import disk, workdir
 from pixelcnn_aux.training import metrics, precision
 
@@ -113,7 +113,7 @@ def main():
 
 if __name__ == "__main__":
     common.define_preset("demo", ["grayscale", "pyramid"])
-    program_flags.define_images()
+    run_flags.define_images()
     flags.DEFINE_integer("epochs", None, "Instead of the preset's.", lower_bound=1)
     flags.DEFINE_integer("num_images", 1000, "Test images, at most.", lower_bound=1)
     flags.DEFINE_string("out", None, "A folder; runs/exact-MODEL-PRESET if unset.")

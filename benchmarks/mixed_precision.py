@@ -15,7 +15,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from benchmarks import common
 from pixelcnn_aux import evaluation
-from pixelcnn_aux.programs import program, program_flags
+from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import metrics, run
 
@@ -79,7 +79,7 @@ def main():
 
 if __name__ == "__main__":
     common.define_preset("demo")
-    program_flags.define_images()
+    run_flags.define_images()
     flags.DEFINE_string("factor", "all", "Which of its factors.")
     flags.DEFINE_integer("steps", 1000, "Of each run.", lower_bound=1)
     flags.DEFINE_integer("num_images", 1000, "Test images, at most.", lower_bound=1)

@@ -21,7 +21,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from benchmarks import common
 from evaluate import timing
-from pixelcnn_aux.programs import program, program_flags
+from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs import disk, workdir
 from pixelcnn_aux.training import Training, default_strategy, metrics, precision
 from pixelcnn_aux.training.strategy import Hosts
@@ -178,7 +178,7 @@ def main(*ways):
 
 def define_flags():
     common.define_preset("small")
-    program_flags.define_images()
+    run_flags.define_images()
     flags.DEFINE_string("factor", None, "Which of its factors; the last if unset.")
     flags.DEFINE_float("minutes", 10.0, "Of each way's steps.", lower_bound=0.1)
     flags.DEFINE_string("out", None, "A folder; runs/short-MODEL-PRESET-FACTOR if unset.")

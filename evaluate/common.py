@@ -6,7 +6,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, zoo
-from pixelcnn_aux.programs import program_flags
+from pixelcnn_aux.programs import run_flags
 from pixelcnn_aux.runs import disk, workdir
 
 FLAGS = flags.FLAGS
@@ -23,10 +23,10 @@ def define_flags():
 
 
 def define_source():
-    """Defines the flags of `program_flags.workdir` and of `images`: which run, and where its images are."""
-    program_flags.define_workdir()
+    """Defines the flags of `run_flags.workdir` and of `images`: which run, and where its images are."""
+    run_flags.define_workdir()
     flags.DEFINE_string("dataset", None, "Overrides the run's data set, by its name in training.")
-    program_flags.define_images()
+    run_flags.define_images()
 
 
 def define_exact():
@@ -39,7 +39,7 @@ def define_exact():
 
 def load(best=False):
     """The run that the flags choose: (folder, model), the latter as `pa.load` gives it."""
-    folder = program_flags.workdir()
+    folder = run_flags.workdir()
     print(f"Evaluating {folder}", flush=True)
     model = pa.load(folder, best=best)
     return folder, model if FLAGS.exact is None else model.with_exact(FLAGS.exact)
@@ -86,7 +86,7 @@ def images(folder, model, split):
     found = source(folder)
     print(f"On the {split} images of {found['dataset']}", flush=True)
     dataset = found.pop("dataset")
-    return data.load(dataset, split, model.image_size, **{**program_flags.images(), **found})
+    return data.load(dataset, split, model.image_size, **{**run_flags.images(), **found})
 
 
 def batch_size(image_size):

@@ -14,7 +14,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from evaluate import bpd, common
 from pixelcnn_aux import evaluation, zoo
-from pixelcnn_aux.programs import program, program_flags
+from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs import disk, weight_files, workdir
 from pixelcnn_aux.training import metrics
 
@@ -30,7 +30,7 @@ def main():
         raise ValueError(
             f"Expected a new name. Received: {FLAGS.name}. Choose another one, or remove {target} first."
         )
-    folder = program_flags.workdir()
+    folder = run_flags.workdir()
     print(f"Packing {folder}", flush=True)
     model = pa.load(folder)
     figures = test_figures(folder, model)

@@ -29,7 +29,7 @@ from evaluate import common, rival, timing
 from pixelcnn_aux import backend, likelihoods, machine, networks, sampling
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
-from pixelcnn_aux.programs import plots, program, program_flags
+from pixelcnn_aux.programs import plots, program, run_flags
 from pixelcnn_aux.runs import disk, workdir
 from pixelcnn_aux.sampling.remaining import Remaining
 
@@ -253,7 +253,7 @@ def draw(factors):
 
 
 def define_flags():
-    program_flags.define_workdir()
+    run_flags.define_workdir()
     common.define_exact()
     flags.DEFINE_enum("network", None, list(NETWORKS), "A network to measure instead of a run's.")
     timing.define_batch_sizes("1,4,16,64")

@@ -7,25 +7,65 @@ model.bits_per_dim(images)                       # images: uint8 [B, H, W, 3]
 model.sample([[0, 0], [0, 1]])["image"]          # uint8 [2, 32, 32, 3]
 """
 
-from pixelcnn_aux.programs import quiet  # before TensorFlow is imported
+import importlib
+import pkgutil
+import sys
+from typing import TYPE_CHECKING
 
-# isort: split
-from pixelcnn_aux import (
-    auxiliary,
-    backend,
-    codec,
-    data,
-    interop,
-    layers,
-    likelihoods,
-    networks,
-    serialization,
-    sums,
-    training,
+if TYPE_CHECKING:
+    from pixelcnn_aux import (
+        auxiliary,
+        backend,
+        codec,
+        data,
+        interop,
+        layers,
+        likelihoods,
+        networks,
+        serialization,
+        sums,
+        training,
+    )
+    from pixelcnn_aux.auxiliary_model import AuxiliaryModel
+    from pixelcnn_aux.factor import Factor
+    from pixelcnn_aux.models import chain, grayscale, grayscale_pyramid, pixelcnn_pp, pyramid
+    from pixelcnn_aux.runs.loading import load
+    from pixelcnn_aux.training import Training, presets, train
+    from pixelcnn_aux.zoo import pretrained
+
+_MODULES = (
+    *("auxiliary", "backend", "codec", "data", "interop", "layers", "likelihoods", "networks"),
+    *("serialization", "sums", "training"),
 )
-from pixelcnn_aux.chain import AuxiliaryModel
-from pixelcnn_aux.factor import Factor
-from pixelcnn_aux.models import chain, grayscale, grayscale_pyramid, pixelcnn_pp, pyramid
-from pixelcnn_aux.runs.loading import load
-from pixelcnn_aux.training import Training, presets, train
-from pixelcnn_aux.zoo import pretrained
+# Each public name, and the module that it is or is in, which is imported once somebody asks for it: an
+# import of TensorFlow takes seconds, and programs have it be quiet first.
+_PUBLIC = {
+    **{name: f"pixelcnn_aux.{name}:" for name in _MODULES},
+    "presets": "pixelcnn_aux.training.presets:",
+    "AuxiliaryModel": "pixelcnn_aux.auxiliary_model:AuxiliaryModel",
+    "Factor": "pixelcnn_aux.factor:Factor",
+    "chain": "pixelcnn_aux.models:chain",
+    "grayscale": "pixelcnn_aux.models:grayscale",
+    "grayscale_pyramid": "pixelcnn_aux.models:grayscale_pyramid",
+    "pixelcnn_pp": "pixelcnn_aux.models:pixelcnn_pp",
+    "pyramid": "pixelcnn_aux.models:pyramid",
+    "load": "pixelcnn_aux.runs.loading:load",
+    "Training": "pixelcnn_aux.training:Training",
+    "train": "pixelcnn_aux.training:train",
+    "pretrained": "pixelcnn_aux.zoo:pretrained",
+}
+
+
+def __getattr__(name):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return pkgutil.resolve_name(_PUBLIC[name])
+
+
+def __dir__():
+    return sorted({*globals(), *_PUBLIC})
+
+
+if "keras" in sys.modules or "tensorflow" in sys.modules:
+    # No seconds are left to save, and `keras.saving.load_model` finds all classes that are registered here.
+    importlib.import_module("pixelcnn_aux.training")

@@ -14,6 +14,11 @@ The server is asked by gRPC or, with --rest, by REST (HOST:8501). Image files of
 model's are cropped and resized as those of `--dataset folder`. In Python: `serving.client.Client`.
 """
 
+from pixelcnn_aux.programs import process
+
+if __name__ == "__main__":
+    process.begin()
+
 from absl import flags
 
 from pixelcnn_aux.programs import program

@@ -3,18 +3,23 @@
 Writes DIR/MODEL/VERSION/, MODEL being the workdir's name, after a comparison with the model.
 """
 
+from pixelcnn_aux.programs import process
+
+if __name__ == "__main__":
+    process.begin()
+
 import time
 
 from absl import flags
 
-from pixelcnn_aux.programs import program, program_flags
+from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.serving.export import export
 
 FLAGS = flags.FLAGS
 
 
 def main():
-    folder = program_flags.workdir()
+    folder = run_flags.workdir()
     print(f"Exporting {folder} ...", flush=True)
     start = time.perf_counter()
     version = export(folder, FLAGS.out, FLAGS.max_batch, FLAGS.jit)
@@ -22,7 +27,7 @@ def main():
 
 
 if __name__ == "__main__":
-    program_flags.define_workdir()
+    run_flags.define_workdir()
     flags.DEFINE_string("out", None, "The folder of all models.", required=True)
     flags.DEFINE_integer(
         "max_batch", 256, "The most images that a request may ask for.", 1, 2**31 - 1

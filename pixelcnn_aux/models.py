@@ -2,7 +2,7 @@
 
 from pixelcnn_aux import arguments, checks, dtypes, likelihoods, networks
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
-from pixelcnn_aux.chain import AuxiliaryModel, known_sum
+from pixelcnn_aux.auxiliary_model import AuxiliaryModel, known_sum
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
 

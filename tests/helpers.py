@@ -20,7 +20,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers
-from pixelcnn_aux.programs import program_flags
+from pixelcnn_aux.programs import run_flags
 from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.testing import c_api
 
@@ -113,7 +113,7 @@ def run_program(program, *arguments, sharing=()):
       Whatever the program does, where its own process would end with a message.
     """
     output = io.StringIO()
-    with own_flags(program, program_flags, *sharing) as values, contextlib.redirect_stdout(output):
+    with own_flags(program, run_flags, *sharing) as values, contextlib.redirect_stdout(output):
         program.define_flags()
         _, *others = values([program.__name__, *map(str, arguments)])
         program.main(*others)

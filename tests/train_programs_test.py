@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
-from pixelcnn_aux.programs import program_flags
+from pixelcnn_aux.programs import run_flags
 from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import precision, presets
 from tests import helpers
@@ -99,7 +99,7 @@ class FlagsTest(tf.test.TestCase):
             for name, preset in PRESETS.items()
         }
         with (
-            helpers.own_flags(runner, program_flags) as values,
+            helpers.own_flags(runner, run_flags) as values,
             mock.patch.object(runner.program, "run", parse_and_run),
             mock.patch.object(workdir, "RUNS", self.runs),
             mock.patch.object(data, "load", self.load),

@@ -7,7 +7,7 @@ import sys
 from absl import flags
 
 from pixelcnn_aux import data, training, zoo
-from pixelcnn_aux.programs import program, program_flags
+from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import precision
 
@@ -39,7 +39,7 @@ def define_flags(presets):
         None,
         "Overrides the preset's data set: photos, cifar10, celeb_a, folder, arrays, or a plugin's.",
     )
-    program_flags.define_images()
+    run_flags.define_images()
     flags.DEFINE_string(
         "workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."
     )
@@ -99,7 +99,7 @@ def train(name, preset, factors, strategy, stop):
             f"{', '.join(missing)}. Add it to the preset's `training`."
         )
     images, validation = (
-        data.load(dataset, split, model.image_size, **program_flags.images())
+        data.load(dataset, split, model.image_size, **run_flags.images())
         for split in ("train", "validation")
     )
     if FLAGS.workdir in zoo.pretrained() and not pathlib.Path(FLAGS.workdir).exists():

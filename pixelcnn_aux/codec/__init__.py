@@ -5,4 +5,14 @@ data = codec.compress(images)           # images: uint8 [B, H, W, 3] of the mode
 codec.decompress(data)                  # the same images
 """
 
-from pixelcnn_aux.codec.codec import Codec
+import pkgutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pixelcnn_aux.codec.codec import Codec
+
+
+def __getattr__(name):  # as of `pixelcnn_aux`
+    if name != "Codec":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return pkgutil.resolve_name("pixelcnn_aux.codec.codec:Codec")

@@ -9,6 +9,11 @@ F may be -, for standard input or output. To read F, --workdir has to be the run
 is a trained model of the package, which F names.
 """
 
+from pixelcnn_aux.programs import process
+
+if __name__ == "__main__":
+    process.begin()
+
 import contextlib
 import itertools
 import pathlib
@@ -22,7 +27,7 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux import zoo
 from pixelcnn_aux.codec import Codec, container, pictures, tiles
-from pixelcnn_aux.programs import plots, program, program_flags, progress
+from pixelcnn_aux.programs import plots, program, progress, run_flags
 from pixelcnn_aux.programs.pictures import shown
 from pixelcnn_aux.runs import disk, workdir
 
@@ -61,7 +66,7 @@ def compress(files, output):
         disk.check_place("--out", FLAGS.out)
         _check_new(FLAGS.out)
     loaded = [pictures.read(pathlib.Path(file)) for file in files]
-    folder = program_flags.workdir()
+    folder = run_flags.workdir()
     print(f"By {folder}", flush=True)
     codec = Codec(
         pa.load(folder, dtype="float64" if FLAGS.portable else "float32"), workdir.called(folder)
@@ -75,9 +80,10 @@ def compress(files, output):
     bar = progress.bar(len(images), "tile")
     data = codec.compress(images, named, bar.update)
     if FLAGS.out == "-":
+        # Not as what is printed, which nobody has to read.
         with disk.explained("to write to standard output"):
-            output.buffer.write(data)
-            output.buffer.flush()
+            with open(output.fileno(), "wb", closefd=False) as opened:
+                opened.write(data)
     else:
         _check_new(FLAGS.out)  # coding takes minutes
         with disk.replacing(pathlib.Path(FLAGS.out), disk.AGAIN) as opened:
@@ -195,7 +201,8 @@ def _read(files):
             f"Expected one compressed file. Received: {list(files)}. Name one, or - for standard input."
         )
     if files[0] == "-":
-        return sys.stdin.buffer.read()
+        with disk.explained("to read standard input"):
+            return sys.stdin.buffer.read()
     with disk.explained(f"to read {files[0]}"):
         return pathlib.Path(files[0]).read_bytes()
 
@@ -238,7 +245,7 @@ def _pictures(contents, images):
 
 
 def define_flags():
-    program_flags.define_workdir(
+    run_flags.define_workdir(
         " That is to compress: a file is read by the model that wrote it, which has to be given unless it is "
         "one of the package."
     )

@@ -5,6 +5,22 @@ python -m pixelcnn_aux.interop model.pickle --workdir runs/authors. Afterwards: 
 authors trained on a random 95 % of CelebA, which has most images of the official test split: figures flatter.
 """
 
-from pixelcnn_aux.interop.authors import authors_pyramid
-from pixelcnn_aux.interop.openai import openai_pixelcnn_pp
-from pixelcnn_aux.interop.unpickling import read_variables
+import pkgutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pixelcnn_aux.interop.authors import authors_pyramid
+    from pixelcnn_aux.interop.openai import openai_pixelcnn_pp
+    from pixelcnn_aux.interop.unpickling import read_variables
+
+_MODULES = {
+    "authors_pyramid": "authors",
+    "openai_pixelcnn_pp": "openai",
+    "read_variables": "unpickling",
+}
+
+
+def __getattr__(name):  # as of `pixelcnn_aux`
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return pkgutil.resolve_name(f"{__name__}.{_MODULES[name]}:{name}")

@@ -4,6 +4,11 @@ python -m pixelcnn_aux.interop model.pickle --workdir runs/authors. Afterwards: 
 authors trained on a random 95 % of CelebA, which has most images of the official test split: figures flatter.
 """
 
+from pixelcnn_aux.programs import process
+
+if __name__ == "__main__":
+    process.begin()
+
 import hashlib
 import pathlib
 import re

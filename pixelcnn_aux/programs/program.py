@@ -7,16 +7,19 @@ import sys
 
 from absl import app, flags, logging
 
-from pixelcnn_aux.programs import quiet
+from pixelcnn_aux.programs import process
+from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
+
+_PACKAGES = ("benchmarks", "evaluate", "examples", "pixelcnn_aux", "train")
 
 
 def run(main, arguments=()):
     """Runs `main` after absl has parsed the flags and the modules of --plugin are imported.
 
     An error that the input explains ends the program with its message alone, and exit status 1; -v=1
-    shows where it was raised, and what other packages log.
+    shows where it was raised, and what other packages log. Ctrl-C ends it with status 130.
 
     Args:
       main: function of as many strings as there are `arguments`.
@@ -36,14 +39,18 @@ def run(main, arguments=()):
         if logging.get_verbosity() < logging.DEBUG:
             # It warns of functions that are traced once for each factor, as they have to be.
             python_logging.getLogger("tensorflow").setLevel("ERROR")
-            quiet.drop_others(logging.get_absl_handler())
+            process.drop_others(logging.get_absl_handler())
         # Not all memory of a GPU at once, so that a second process finds some: an export's verification.
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX's
         try:
-            for name in FLAGS.plugin:
-                import_plugin(name)
-            main(*argv[1:])
+            with process.interruptible():
+                for name in FLAGS.plugin:
+                    import_plugin(name)
+                main(*argv[1:])
+            if error := process.unwritten():
+                with disk.explained("to write to standard output"):
+                    raise error
         except (ImportError, OSError, RuntimeError, ValueError, *_of_tensorflow()) as error:
             logging.debug("%s", error, exc_info=True)
             sys.exit(f"{type(error).__name__}: {error}")
@@ -61,7 +68,7 @@ def _of_tensorflow():
 def _show_all_flags():
     """Has --help show the flags of all our modules, not only those of the one that was started."""
     for module, defined in FLAGS.flags_by_module_dict().items():
-        if module.partition(".")[0] in quiet.PACKAGES:
+        if module.partition(".")[0] in _PACKAGES:
             for flag in defined:
                 FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 

@@ -30,6 +30,8 @@ _REMEDIES = {
     errno.EISDIR: _ANOTHER_KIND,
     errno.ENAMETOOLONG: "Give a shorter name",
     errno.ENOTDIR: _ANOTHER_KIND,
+    errno.EBADF: "Leave it open",
+    errno.EPIPE: "Have all of it read",
 }
 
 

@@ -1,7 +1,7 @@
 """Models from the folders that training left, and from those that come with the package."""
 
 from pixelcnn_aux import arguments, dtypes, serialization, zoo
-from pixelcnn_aux.chain import AuxiliaryModel
+from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.factor import at_most
 from pixelcnn_aux.runs import weight_files, workdir
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from pixelcnn_aux import backend, layers, sampling
-from pixelcnn_aux.chain import in_bits_per_dim
+from pixelcnn_aux.auxiliary_model import in_bits_per_dim
 
 # Outputs beside the auxiliary images, which are called by their factors' names; and how others begin.
 RESERVED = ("image", "image_png_bytes", "factors", "num_values", "max_batch")

@@ -1,7 +1,7 @@
 """Lists the trained models of the package: python -m pixelcnn_aux.zoo."""
 
 from pixelcnn_aux import zoo
-from pixelcnn_aux.programs import program
+from pixelcnn_aux.programs import process, program
 
 
 def main():
@@ -12,4 +12,5 @@ def main():
 
 
 if __name__ == "__main__":
+    process.begin()
     program.run(main)

@@ -190,17 +190,23 @@ class ProgramTest(tf.test.TestCase):
 
     def test_standard_input_and_output(self):
         """What is written is the file alone; what is printed goes to standard error."""
-        output, errors = io.TextIOWrapper(io.BytesIO()), io.StringIO()
+        output, errors = (self.folder / "piped.pxa").open("w"), io.StringIO()
         with mock.patch.object(codec, "sys", types.SimpleNamespace(stdout=output, stderr=errors)):
             printed = self.run_codec("compress", self.folder / "b.png", "--out=-")
         self.assertEqual(printed, "")
         self.assertIn("Wrote -: ", errors.getvalue())
-        output.flush()
-        written = output.buffer.getvalue()
+        output.close()
+        written = (self.folder / "piped.pxa").read_bytes()
         self.assertEqual(container.read(written).pictures, [["b.png", 4, 6]])
         given = types.SimpleNamespace(buffer=io.BytesIO(written))
         with mock.patch.object(codec.sys, "stdin", given):
             self.assertIn("1 pictures, 1 tiles", self.run_codec("verify", "-"))
+        with (
+            open("/dev/full", "w") as full,
+            mock.patch.object(codec, "sys", types.SimpleNamespace(stdout=full, stderr=errors)),
+            self.assertRaisesRegex(OSError, "standard output. Received: No space left"),
+        ):
+            self.run_codec("compress", self.folder / "b.png", "--out=-")
 
 
 def deep_colors(pixels):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from evaluate import common, samples
 from pixelcnn_aux import data, zoo
-from pixelcnn_aux.programs import program_flags
+from pixelcnn_aux.programs import run_flags
 from pixelcnn_aux.runs import workdir
 from tests import helpers
 
@@ -58,7 +58,7 @@ class FlagsTest(tf.test.TestCase):
 
     @contextlib.contextmanager
     def flags(self, *arguments):
-        with helpers.own_flags(common, program_flags) as values:
+        with helpers.own_flags(common, run_flags) as values:
             common.define_flags()
             values(["program", *map(str, arguments)])
             yield

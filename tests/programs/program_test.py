@@ -8,7 +8,7 @@ from unittest import mock
 import tensorflow as tf
 from absl import app
 
-from pixelcnn_aux.programs import program
+from pixelcnn_aux.programs import process, program
 from tests import helpers
 
 
@@ -49,8 +49,8 @@ class ErrorsTest(tf.test.TestCase):
         """Has `main` run as a program that takes `arguments`, and is given others."""
         with (
             mock.patch.multiple(program, FLAGS=mock.Mock(plugin=[]), flags=mock.DEFAULT),
-            mock.patch.multiple(program, quiet=mock.DEFAULT, _show_all_flags=mock.DEFAULT),
-            mock.patch.object(program, "python_logging"),
+            mock.patch.multiple(program, _show_all_flags=mock.DEFAULT, python_logging=mock.DEFAULT),
+            mock.patch.object(process, "drop_others"),
             mock.patch.object(app, "run", lambda checked: checked(["program", *given])),
         ):
             program.run(main, arguments)
@@ -95,35 +95,11 @@ class ErrorsTest(tf.test.TestCase):
             self.run_program(main, arguments, given)
             main.assert_called_once_with(*given)
 
-
-class AcceleratorTest(tf.test.TestCase):
-    def test_memory_is_left_to_others(self):
-        with (
-            mock.patch.multiple(program, FLAGS=mock.Mock(plugin=[]), flags=mock.DEFAULT),
-            mock.patch.multiple(program, quiet=mock.DEFAULT, _show_all_flags=mock.DEFAULT),
-            mock.patch.object(program.app, "run", lambda checked: checked(["program"])),
-            mock.patch.dict(os.environ, clear=True),
-        ):
-            program.run(lambda: None)
+    def test_memory_of_accelerators_is_left_to_others(self):
+        with mock.patch.dict(os.environ, clear=True):
+            self.run_program(lambda: None)
             self.assertEqual(os.environ["TF_FORCE_GPU_ALLOW_GROWTH"], "true")
             self.assertEqual(os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"], "false")
-
-
-class ArgumentsTest(tf.test.TestCase):
-    def test_programs_take_theirs_and_no_others(self):
-        folder = helpers.temporary_folder(self)
-        for module, arguments, error in (
-            ("evaluate.curves", ["--workdir=none", "other"], "FileNotFoundError: Expected the"),
-            (
-                "pixelcnn_aux.client",
-                ["--server=a:1", "--model=m", "paint", "a.png"],
-                "ValueError: Expected a command of",
-            ),
-            ("pixelcnn_aux.zoo", [], ""),
-        ):
-            result = helpers.start(folder, module, *arguments)
-            self.assertStartsWith(result.stderr, error)
-            self.assertEqual(result.returncode, bool(error))
 
 
 class HelpTest(tf.test.TestCase):

@@ -20,7 +20,7 @@ from google.protobuf import text_format
 import pixelcnn_aux as pa
 from pixelcnn_aux import export as export_program
 from pixelcnn_aux import layers
-from pixelcnn_aux.programs import program_flags
+from pixelcnn_aux.programs import run_flags
 from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.serving import export, verify
 from pixelcnn_aux.serving.signatures import signatures
@@ -427,7 +427,7 @@ class ProgramTest(tf.test.TestCase):
         flags = types.SimpleNamespace(out="models", max_batch=7, jit=True)
         with (
             mock.patch.object(export_program, "FLAGS", flags),
-            mock.patch.object(program_flags, "workdir", lambda: "run"),
+            mock.patch.object(run_flags, "workdir", lambda: "run"),
             mock.patch.object(export_program, "export") as made,
         ):
             export_program.main()

@@ -1,0 +1,203 @@
+"""Tests of the processes of programs: their streams, Ctrl-C, what they keep to themselves; and of imports."""
+
+import ast
+import errno
+import logging
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from unittest import mock
+
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux.programs import process
+from tests import helpers
+
+# A program that has begun, without the seconds of TensorFlow's import.
+BEGUN = """
+import sys
+from unittest import mock
+from pixelcnn_aux.programs import process, program
+with mock.patch.object(process, "_quiet"):
+    process.begin()
+def main():
+    {}
+program.run(main)
+"""
+
+
+def shell(code, redirections):
+    """What a program whose `main` is `code` does under redirections of a shell: (status, out, err)."""
+    done = subprocess.run(
+        ["bash", "-c", f'"$0" -c "$1" {redirections}', sys.executable, BEGUN.format(code)],
+        env={**os.environ, "PYTHONPATH": str(helpers.ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+class VerboseTest(tf.test.TestCase):
+    def test_flags(self):
+        for argument, expected in (
+            ("-v=1", True),
+            ("--v=2", True),
+            ("-v 1", True),
+            ("--verbosity=1", True),
+            ("--verbosity 1", True),
+            ("-v=0", False),
+            ("--verbosity=-1", False),
+            ("--vertical=1", False),
+            ("--workdir=-v=1", False),
+        ):
+            command = ["evaluate.bpd", "--num_images=3", *argument.split()]
+            self.assertEqual(process.is_verbose(command), expected, argument)
+
+
+class LogsTest(tf.test.TestCase):
+    def test_others_are_heard_from_an_error_on(self):
+        """But for why JAX uses no accelerator."""
+        handler = logging.NullHandler()
+        process.drop_others(handler)
+        for name, module, level, kept in (
+            ("absl", tf, logging.INFO, False),
+            ("absl", tf, logging.WARNING, False),
+            ("absl", tf, logging.ERROR, True),
+            ("absl", pa, logging.WARNING, True),
+            ("absl", sys.modules[__name__], logging.WARNING, True),
+            ("jax._src.xla_bridge", tf, logging.INFO, False),
+            ("jax._src.xla_bridge", tf, logging.WARNING, True),
+        ):
+            record = logging.LogRecord(name, level, module.__file__, 1, "said", (), None)
+            self.assertEqual(bool(handler.filter(record)), kept, (name, module, level))
+
+    def test_programs_begin_without_a_place_for_temporary_files(self):
+        with mock.patch("tempfile.TemporaryFile", side_effect=FileNotFoundError) as sought:
+            process._import_tensorflow()
+        sought.assert_called_once()
+
+
+class StreamsTest(tf.test.TestCase):
+    def test_output_that_nobody_reads_does_not_end_a_program(self):
+        code = "[print(x, flush=True) for x in range(10**4)]; print('done', file=sys.stderr)"
+        self.assertEqual(shell(code, "| head -n 1")[1:], ("0\n", "done\n"))
+        self.assertEqual(shell(code, ">&-"), (0, "", "done\n"))
+        self.assertEqual(shell(code, "2>&- | tail -n 1"), (0, "9999\n", ""))
+        self.assertEqual(shell("print('done', file=sys.stderr)", "2> /dev/full"), (0, "", ""))
+
+    def test_output_that_is_lost_is_an_error_once_the_work_is_done(self):
+        status, _, errors = shell("print(1); print('done', file=sys.stderr)", "> /dev/full")
+        self.assertEqual(status, 1)
+        self.assertStartsWith(errors, "done\nOSError: Expected to write to standard output. ")
+        self.assertIn(f"Received: {os.strerror(errno.ENOSPC)}. Free space", errors)
+
+    def test_all_streams_closed(self):
+        """No file that is opened becomes one of them."""
+        file = helpers.temporary_folder(self) / "file"
+        code = f"file = open('{file}', 'w'); print(file.fileno(), sys.stdin, file=file)"
+        self.assertEqual(shell(code, "<&- >&- 2>&-"), (0, "", ""))
+        self.assertGreater(int(file.read_text().split()[0]), 2)
+
+    def test_a_closed_input_is_an_error_where_it_is_read(self):
+        status, _, errors = shell("sys.stdin.buffer.read()", "<&-")
+        self.assertEqual((status, errors), (1, "OSError: [Errno 9] Bad file descriptor\n"))
+
+    def test_encodings_and_buffers_stay(self):
+        code = "print(sys.stdout.encoding, sys.stdout.errors, sys.stdout.write_through)"
+        for options, expected in (
+            ("latin-1:replace", "iso8859-1 replace"),
+            ("utf-8", "utf-8 strict"),
+        ):
+            with mock.patch.dict(os.environ, PYTHONIOENCODING=options, PYTHONUNBUFFERED="1"):
+                self.assertEqual(shell(code, "")[1], f"{expected} True\n")
+
+
+class InterruptedTest(tf.test.TestCase):
+    """Ctrl-C ends a program at once, without a traceback."""
+
+    def interrupt(self, code):
+        """Starts Python, and interrupts it once it has printed a line: (status, what else it prints)."""
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(helpers.ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as started:
+            started.stdout.readline()
+            started.send_signal(signal.SIGINT)
+            return started.communicate()[0], started.returncode
+
+    def test_in_the_first_seconds(self):
+        code = "from pixelcnn_aux.programs import process; process.begin(); print(); import time; "
+        code = code.replace("begin()", "_quiet = lambda: None; process.begin()")
+        self.assertEqual(self.interrupt(code + "time.sleep(60)"), ("", -signal.SIGINT))
+
+    def test_at_work(self):
+        """What has to be removed or given back then is."""
+        code = BEGUN.format(
+            "import time\n    try:\n        print('at work', flush=True); time.sleep(60)\n"
+            "    finally:\n        print('cleaned up')"
+        )
+        self.assertEqual(self.interrupt(code), ("cleaned up\n", 130))
+
+
+# Whether what follows changes nothing in the process.
+STATE = """
+import logging, os, signal, sys, warnings
+def state(): return dict(os.environ), logging.lastResort.filters[:], signal.getsignal(signal.SIGINT)
+before, streams = state(), (sys.stdin, sys.stdout, sys.stderr)
+{}
+assert state() == before, state()
+assert (sys.stdin, sys.stdout, sys.stderr) == streams
+assert ("ignore", None, Warning, None, 0) not in warnings.filters
+"""
+
+
+class ImportTest(tf.test.TestCase):
+    def run_python(self, code):
+        environment = {**os.environ, "PYTHONPATH": str(helpers.ROOT)}
+        command = [sys.executable, "-c", STATE.format(code), "-v=0"]
+        result = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_it_changes_nothing(self):
+        """TensorFlow is imported with the first name that somebody asks for."""
+        self.run_python(
+            "import pixelcnn_aux, train, evaluate, benchmarks, examples\n"
+            "assert not {'tensorflow', 'keras', 'absl'} & set(sys.modules)"
+        )
+
+    def test_keras_loads_what_is_saved(self):
+        """And importing a program makes no program of a process."""
+        file = helpers.temporary_folder(self) / "factor.keras"
+        helpers.shared_model().factors["image"].save(file)
+        self.run_python(
+            f"import keras, pixelcnn_aux; keras.saving.load_model({str(file)!r})\n"
+            "assert not {f'pixelcnn_aux.{x}' for x in ('codec', 'interop')} & set(sys.modules)\n"
+            "import evaluate.curves, pixelcnn_aux.codec.__main__"
+        )
+
+    def test_all_names(self):
+        """Type checkers see those that there are."""
+        for module in (pa, pa.codec, pa.interop):
+            [block] = (
+                node
+                for node in ast.parse(pathlib.Path(module.__file__).read_text()).body
+                if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+            )
+            names = [alias.name for line in block.body for alias in line.names]
+            for name in names:
+                self.assertIsNotNone(getattr(module, name))
+            with self.assertRaisesRegex(AttributeError, "no attribute 'none'"):
+                module.none  # noqa: B018
+            if module is pa:
+                self.assertCountEqual(names, pa._PUBLIC)
+                self.assertContainsSubset(names, dir(pa))
+
+
+if __name__ == "__main__":
+    tf.test.main()
