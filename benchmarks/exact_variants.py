@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 import pixelcnn_aux as pa
 from benchmarks import common
 from pixelcnn_aux.programs import plots, program, run_flags
-from pixelcnn_aux.runs import disk, workdir
+from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics, precision
 
 FLAGS = flags.FLAGS
@@ -41,7 +42,7 @@ def train(way, folder):
     settings = preset.training[name]
     if FLAGS.epochs:
         settings = dataclasses.replace(settings, epochs=FLAGS.epochs)
-    mixed = precision.is_mixed(folder, name, settings.mixed_precision)
+    mixed = precision.is_mixed(RunFolder(folder)[name], settings.mixed_precision)
     settings = dataclasses.replace(settings, mixed_precision=mixed)
     images, validation = (common.split(model, which) for which in ("train", "validation"))
     pa.train(model, {name: settings}, images, validation, folder, [name])
@@ -70,7 +71,7 @@ def evaluate(model, factor, name):
 
 def validation_bits(folder, name):
     """[(step, bits per dimension)] of a run."""
-    rows = metrics.read(workdir.metrics_file(folder, name))
+    rows = metrics.read(RunFolder(folder)[name].metrics)
     return [(row["step"], row["val_bits_per_dim"]) for row in rows]
 
 
@@ -95,7 +96,7 @@ def draw(curves, results):
 
 
 def main():
-    out = pathlib.Path(FLAGS.out or workdir.RUNS / f"exact-{FLAGS.model}-{FLAGS.preset}")
+    out = pathlib.Path(FLAGS.out or RunFolder.RUNS / f"exact-{FLAGS.model}-{FLAGS.preset}")
     results, curves = {}, {}
     for way in WAYS:
         folder = out / way.replace(" ", "-")

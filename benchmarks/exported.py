@@ -17,7 +17,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.programs import program
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.serving.export import export
 from pixelcnn_aux.testing import c_api
 from pixelcnn_aux.training import presets
@@ -38,7 +38,7 @@ def main():
         folder = pathlib.Path(folder)
         loader = c_api.build(folder)
         model = preset.constructor(**preset.model)
-        workdir.save_model(folder / "run", model)
+        RunFolder(folder / "run").save_model(model)
         start = time.perf_counter()
         path = export(folder / "run", folder / "models", max_batch=FLAGS.batch_size)
         print(f"exported and compared in {time.perf_counter() - start:.0f} s", flush=True)

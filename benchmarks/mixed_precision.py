@@ -16,7 +16,7 @@ import pixelcnn_aux as pa
 from benchmarks import common
 from pixelcnn_aux import evaluation
 from pixelcnn_aux.programs import program, run_flags
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics, run
 
 FLAGS = flags.FLAGS
@@ -41,7 +41,7 @@ def train(preset, name, settings, precision):
     model = preset.constructor(**preset.model)
     settings = dataclasses.replace(settings, mixed_precision=PRECISIONS[precision])
     folder = (
-        pathlib.Path(FLAGS.out or workdir.RUNS / f"mixed-precision-{FLAGS.model}-{FLAGS.preset}")
+        pathlib.Path(FLAGS.out or RunFolder.RUNS / f"mixed-precision-{FLAGS.model}-{FLAGS.preset}")
         / precision
     )
     images, validation, test = (
@@ -52,7 +52,7 @@ def train(preset, name, settings, precision):
     factor = model.factors[name]
     own = run.mean_bits(factor, (model.pair(name, batch) for batch in batches))
     bits = own * evaluation.shares(model)[name]
-    last = metrics.read(workdir.metrics_file(folder, name))[-1]
+    last = metrics.read(RunFolder(folder)[name].metrics)[-1]
     return bits, 1000 * settings.batch_size / last["images_per_s"]
 
 

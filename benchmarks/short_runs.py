@@ -22,7 +22,8 @@ import pixelcnn_aux as pa
 from benchmarks import common
 from evaluate import timing
 from pixelcnn_aux.programs import program, run_flags
-from pixelcnn_aux.runs import disk, workdir
+from pixelcnn_aux.runs import disk, records
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, default_strategy, metrics, precision
 from pixelcnn_aux.training.strategy import Hosts
 
@@ -126,7 +127,7 @@ def train(model, name, settings, folder):
     """The parameters of a way's factor, and the last row of its metrics."""
     images, validation = (common.split(model, which) for which in ("train", "validation"))
     pa.train(model, {name: settings}, images, validation, folder, [name])
-    row = metrics.read(workdir.metrics_file(folder, name))[-1]
+    row = metrics.read(RunFolder(folder)[name].metrics)[-1]
     return model.factors[name].count_params(), row
 
 
@@ -141,7 +142,7 @@ def record_flags(out, factor):
     if not file.exists():
         out.mkdir(parents=True, exist_ok=True)
         disk.write_json(file, given)
-    elif found := workdir.differences(json.loads(file.read_bytes()), given, "--"):
+    elif found := records.differences(json.loads(file.read_bytes()), given, "--"):
         raise ValueError(
             f"Expected the flags that the ways in {out} were begun with. Received: {found}. "
             "Give those again, or another --out."
@@ -156,12 +157,12 @@ def main(*ways):
             f"Expected ways whose last factor is the same. Received: {factor}, {', '.join(others)}. "
             "Choose one by --factor."
         )
-    default = workdir.RUNS / f"short-{FLAGS.model}-{FLAGS.preset}-{factor}"
+    default = RunFolder.RUNS / f"short-{FLAGS.model}-{FLAGS.preset}-{factor}"
     out = pathlib.Path(FLAGS.out or default)
     record_flags(out, factor)
     folders = {way: out / (way.replace(" ", "-") or "unchanged") for way in parts}
     for way, (model, name, settings) in parts.items():
-        mixed = precision.is_mixed(folders[way], name, settings.mixed_precision)
+        mixed = precision.is_mixed(RunFolder(folders[way])[name], settings.mixed_precision)
         parts[way] = model, name, dataclasses.replace(settings, mixed_precision=mixed)
     seconds = measured(parts, out)
     results = {

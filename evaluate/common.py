@@ -7,7 +7,8 @@ from absl import flags
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, zoo
 from pixelcnn_aux.programs import run_flags
-from pixelcnn_aux.runs import disk, workdir
+from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
 
@@ -65,7 +66,7 @@ def source(folder):
     Raises:
       ValueError: for a run that was trained on arrays, where --dataset names no data set.
     """
-    config = workdir.read(folder)
+    config = RunFolder(folder).config()
     dataset = FLAGS.dataset or config.get("dataset")
     if not FLAGS.dataset and not FLAGS.workdir and folder == zoo.find(zoo.DEFAULT):
         dataset = "photos"  # which any machine has, where CIFAR-10 would have to be downloaded

@@ -15,7 +15,7 @@ import pixelcnn_aux as pa
 from evaluate import common
 from pixelcnn_aux import checks, evaluation, zoo
 from pixelcnn_aux.programs import plots, program
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
@@ -65,7 +65,8 @@ def read(folder):
       FileNotFoundError: if `folder` is no run.
       ValueError: if no factor has figures, or the run is one of another version.
     """
-    description = workdir.read(folder)["model"]
+    run = RunFolder(folder)
+    description = run.config()["model"]
     try:
         names = [factor["config"]["name"] for factor in description["config"]["factors"]]
         checks.check_names(names)
@@ -74,19 +75,19 @@ def read(folder):
             f"Expected the description of a model in {folder}. Received: one without names of factors "
             f"({error!r}). If it was made by another version, train again."
         ) from error
-    rows = {name: metrics.read(workdir.metrics_file(folder, name)) for name in names}
+    rows = {name: metrics.read(run[name].metrics) for name in names}
     rows = {name: of_factor for name, of_factor in rows.items() if of_factor}
     if not rows:
         raise ValueError(
             f"Expected a run with figures of one epoch at least in {folder}, as "
-            f"{workdir.metrics_file(folder, names[0])}. Received: none. Train it for an epoch first."
+            f"{run[names[0]].metrics}. Received: none. Train it for an epoch first."
         )
     return rows
 
 
 def of_chain(folder, factors):
     """`whole` of the run in a folder, from what `read` gives."""
-    training = {name: workdir.recorded_training(folder, name) for name in factors}
+    training = {name: RunFolder(folder)[name].recorded_training() for name in factors}
     images = {
         name: found["epochs"] * found["steps_per_epoch"] * found["batch_size"]
         for name, found in training.items()

@@ -15,7 +15,8 @@ import pixelcnn_aux as pa
 from evaluate import bpd, common
 from pixelcnn_aux import evaluation, zoo
 from pixelcnn_aux.programs import program, run_flags
-from pixelcnn_aux.runs import disk, weight_files, workdir
+from pixelcnn_aux.runs import disk, weight_files
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
@@ -97,11 +98,12 @@ def test_figures(folder, model):
 def write_run(folder, model, packed):
     """Writes into a new folder what is kept of a run, and returns the seconds that training took."""
     # Without paths of this machine, which are nobody else's business.
-    workdir.create(packed, {**workdir.read(folder), "image_dir": None, "image_file": None})
+    run, packed = RunFolder(folder), RunFolder(packed)
+    packed.create({**run.config(), "image_dir": None, "image_file": None})
     seconds = 0
     for name in model.factors:
-        table, settings = workdir.metrics_file(folder, name), workdir.training_file(folder, name)
-        rows, recorded = metrics.read(table), workdir.recorded_training(folder, name)
+        table, settings = run[name].metrics, run[name].training
+        rows, recorded = metrics.read(table), run[name].recorded_training()
         if missing := [
             str(file) for file, found in ((table, rows), (settings, recorded)) if not found
         ]:
@@ -109,14 +111,14 @@ def write_run(folder, model, packed):
                 f"Expected {table} with the figures of one epoch or more, and {settings}. Received: "
                 f"nothing in {', '.join(missing)}. Restore that, or train on: what training left is packed."
             )
-        weights = workdir.weights_file(packed, name)
+        weights = packed[name].weights
         weights.parent.mkdir()
-        weight_files.shrink(workdir.weights_file(folder, name), weights)
+        weight_files.shrink(run[name].weights, weights)
         with disk.explained(f"to copy {table}"):
             shutil.copy(table, weights.parent)
         if recorded.get("init"):
-            recorded["init"] = workdir.called(recorded["init"])
-        disk.write_json(workdir.training_file(packed, name), recorded)
+            recorded["init"] = RunFolder(recorded["init"]).name
+        disk.write_json(packed[name].training, recorded)
         seconds += rows[-1]["seconds"]
     return seconds
 

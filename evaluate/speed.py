@@ -30,7 +30,8 @@ from pixelcnn_aux import backend, likelihoods, machine, networks, sampling
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.programs import plots, program, run_flags
-from pixelcnn_aux.runs import disk, workdir
+from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.sampling.remaining import Remaining
 
 FLAGS = flags.FLAGS
@@ -63,11 +64,11 @@ def main():
     if FLAGS.out:
         plots.check("--out", FLAGS.out)
     if FLAGS.network:
-        measured, folder = FLAGS.network, workdir.RUNS / f"speed-{FLAGS.network}"
+        measured, folder = FLAGS.network, RunFolder.RUNS / f"speed-{FLAGS.network}"
         factors = {"image": (NETWORKS[FLAGS.network](), (32, 32))}
     else:
         folder, model = common.load()
-        measured, sizes = workdir.called(folder), model.sizes()
+        measured, sizes = RunFolder(folder).name, model.sizes()
         factors = {name: (factor, sizes[name]) for name, factor in model.factors.items()}
     out = pathlib.Path(FLAGS.out or common.outputs(folder) / "speed.png")
     file = out.with_suffix(".json")

@@ -19,7 +19,8 @@ from evaluate import common, image_files, samples
 from pixelcnn_aux import data, evaluation
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.programs import plots, program
-from pixelcnn_aux.runs import disk, workdir
+from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
 
@@ -31,7 +32,7 @@ _FINE_TUNING = "--epochs 1 --steps_per_epoch 50 --batch_size 8 --learning_rate 1
 def main():
     if FLAGS.out:
         plots.check("--out", FLAGS.out)
-    out = pathlib.Path(FLAGS.out or disk.writable(workdir.RUNS) / "tour.png")
+    out = pathlib.Path(FLAGS.out or disk.writable(RunFolder.RUNS) / "tour.png")
     models = {name: pa.load(name) for name in (COLORS, SIZES)}
     plots.write(out, picture(models), bbox_inches="tight")
     print(f"Wrote {out}")
@@ -90,7 +91,7 @@ def fine_tuned():
 
 def define_flags():
     samples.define_draws(log_scale_shift=-0.5)
-    flags.DEFINE_string("workdir", str(workdir.RUNS / "tour"), "Of the run that fine-tunes.")
+    flags.DEFINE_string("workdir", str(RunFolder.RUNS / "tour"), "Of the run that fine-tunes.")
     flags.DEFINE_string("out", None, "The picture; tour.png under runs if unset.")
 
 

@@ -6,6 +6,8 @@ ValueError that names it.
 """
 
 import math
+import os
+import pathlib
 import sys
 
 import numpy as np
@@ -73,6 +75,20 @@ def instance(name, value, kind, optional=False):
     if not isinstance(value, kind) and not (optional and value is None):
         _refuse(name, value, f"of class {kind.__name__}{', or None' * optional}")
     return value
+
+
+def path(name, value):
+    """`pathlib.Path` of a str, or of an object that stands for one, such as a `pathlib.Path`.
+
+    Bytes that are no UTF-8, which TensorFlow does not write to, and those that no path has are refused.
+    """
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    try:
+        if not isinstance(text, str) or b"\0" in text.encode():
+            raise ValueError
+    except ValueError:  # of the encoding, too
+        _refuse(name, value, "as a path, a str or pathlib.Path of UTF-8")
+    return pathlib.Path(text)
 
 
 def shown(value):

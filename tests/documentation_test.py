@@ -10,7 +10,7 @@ import sys
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -60,7 +60,7 @@ class PythonTest(tf.test.TestCase):
     def test_what_is_shown_runs(self):
         small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
         model = pa.pyramid((32, 32), (16, 16), **small, exact=True, centered=True)
-        workdir.save_model(self.folder / "runs" / "pyramid-demo-photos", model)
+        RunFolder(self.folder / "runs" / "pyramid-demo-photos").save_model(model)
         result = run([README, EXTENDING, EXACT], self.folder)
         self.assertEqual(result.returncode, 0, result.stderr)
 

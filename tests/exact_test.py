@@ -13,7 +13,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import likelihoods
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.sums import FixedSum
 from tests import helpers
 
@@ -261,7 +261,7 @@ class SavedTest(tf.test.TestCase, parameterized.TestCase):
     def test_what_a_model_knows_is_saved_with_it(self, exact, centered):
         model = tiny_model(exact, centered)
         folder = helpers.temporary_folder(self)
-        workdir.save_model(folder / "run", model)
+        RunFolder(folder / "run").save_model(model)
         loaded = pa.load(folder / "run")
         self.assertEqual((loaded.exact, loaded.centered), (exact, centered))
         images = helpers.pictures(2)

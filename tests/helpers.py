@@ -21,7 +21,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers
 from pixelcnn_aux.programs import run_flags
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.testing import c_api
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -88,9 +88,9 @@ def randomize(factor, seed=0):
 
 def make_run(folder, model, trained):
     """Leaves a workdir of a model behind, as training does, with weights of the factors `trained`."""
-    workdir.create(folder, {"seed": 0, "model": model.description()})
+    RunFolder(folder).create({"seed": 0, "model": model.description()})
     for name in trained:
-        workdir.save_weights(folder, name, model.factors[name])
+        RunFolder(folder)[name].save_weights(model.factors[name])
 
 
 def temporary_folder(test):

@@ -13,7 +13,7 @@ import tensorflow as tf
 import pixelcnn_aux as pa
 from pixelcnn_aux import backend, machine, training
 from pixelcnn_aux.dtypes import POLICIES
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, precision
 from pixelcnn_aux.training.run import Run
 from pixelcnn_aux.training.strategy import Hosts
@@ -103,7 +103,7 @@ class MixedPrecisionTest(tf.test.TestCase):
                     helpers.images(10),
                     helpers.images(5),
                     dataclasses.replace(settings, mixed_precision=policy is not None),
-                    helpers.temporary_folder(self),
+                    RunFolder(helpers.temporary_folder(self))["image"],
                 )
                 for weight in average.weights:
                     self.assertEqual(weight.dtype, "float32")
@@ -120,7 +120,8 @@ class MixedPrecisionTest(tf.test.TestCase):
                 epochs=1, steps_per_epoch=1, batch_size=8, learning_rate=1e-3, decay=1.0
             )
             run = Run(
-                *(model, "grayscale", helpers.images(8), settings, helpers.temporary_folder(self)),
+                *(model, "grayscale", helpers.images(8), settings),
+                RunFolder(helpers.temporary_folder(self))["grayscale"],
                 *(0, strategy, Hosts(strategy)),
             )
             self.assertEqual(run.factor.dtype_policy.name, policy)
@@ -129,8 +130,9 @@ class MixedPrecisionTest(tf.test.TestCase):
 
     def test_the_scale_of_the_loss_is_gone_on_with(self):
         self.enter_context(helpers.eagerly())
-        folder, strategy = helpers.temporary_folder(self), training.default_strategy()
-        workdir.checkpoints(folder, "grayscale").mkdir(parents=True)
+        folder = RunFolder(helpers.temporary_folder(self))["grayscale"]
+        folder.checkpoints.mkdir(parents=True)
+        strategy = training.default_strategy()
         settings = Training(
             epochs=1, steps_per_epoch=1, batch_size=8, learning_rate=1e-3, decay=1.0
         )
@@ -175,14 +177,14 @@ class MixedPrecisionTest(tf.test.TestCase):
             self.assertFalse(machine.is_fast_in_bfloat16())
 
     def test_a_run_goes_on_in_the_policy_that_it_was_begun_with(self):
-        folder = helpers.temporary_folder(self)
-        self.assertEqual(precision.policy_of(folder, "image"), precision.policy())
+        run = RunFolder(helpers.temporary_folder(self))
+        self.assertEqual(precision.policy_of(run["image"]), precision.policy())
         for policy in POLICIES:
-            workdir.record_training(folder, policy, {"policy": policy})
-            self.assertEqual(precision.policy_of(folder, policy), policy)
-        workdir.record_training(folder, "image", {"policy": "float8"})
+            run[policy].record_training({"policy": policy})
+            self.assertEqual(precision.policy_of(run[policy]), policy)
+        run["image"].record_training({"policy": "float8"})
         with self.assertRaisesRegex(ValueError, "Expected policy .*image/training.json.*float8"):
-            precision.policy_of(folder, "image")
+            precision.policy_of(run["image"])
 
     def test_on_gpus_it_has_to_be_asked_for(self):
         with (

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
+from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
 FILE = pathlib.Path(__file__).parent / "data" / "recorded.npz"
@@ -71,7 +72,7 @@ def trained(name):
             training.Training(
                 epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, decay=0.9
             ),
-            folder,
+            RunFolder(folder)[factor],
             seed=3,
         )
     return {

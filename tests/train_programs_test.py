@@ -16,7 +16,7 @@ import tensorflow as tf
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
 from pixelcnn_aux.programs import run_flags
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import precision, presets
 from tests import helpers
 from train import runner
@@ -101,7 +101,7 @@ class FlagsTest(tf.test.TestCase):
         with (
             helpers.own_flags(runner, run_flags) as values,
             mock.patch.object(runner.program, "run", parse_and_run),
-            mock.patch.object(workdir, "RUNS", self.runs),
+            mock.patch.object(RunFolder, "RUNS", self.runs),
             mock.patch.object(data, "load", self.load),
             mock.patch.object(training.factors, "train_factor", self.train_factor),
             mock.patch.object(precision, "is_faster", lambda: self.mixed_is_faster),
@@ -113,7 +113,7 @@ class FlagsTest(tf.test.TestCase):
     def trained(self):
         """The factors that were trained, and the folders in which that happened."""
         calls = self.train_factor.call_args_list
-        return [call.args[1] for call in calls], {call.args[5] for call in calls}
+        return [call.args[1] for call in calls], {call.args[5].run.path for call in calls}
 
     def remat_and_profile(self):
         kwargs = self.train_factor.call_args.kwargs
@@ -158,7 +158,7 @@ class FlagsTest(tf.test.TestCase):
 
     def test_the_workdir_describes_the_run(self):
         self.run_program(f"--workdir={self.runs / 'mine'}")
-        config = workdir.read(self.runs / "mine")
+        config = RunFolder(self.runs / "mine").config()
         source = [config[key] for key in ("dataset", "image_dir", "image_file")]
         self.assertEqual(source, ["photos", None, None])
         self.assertEqual(
@@ -172,7 +172,7 @@ class FlagsTest(tf.test.TestCase):
         self.assertEqual(self.trained()[0], FACTORS * 2)
         before = helpers.contents(self.runs)
         with self.assertRaisesRegex(
-            ValueError, 'mine was .*dataset: "cifar10" instead of "photos"'
+            ValueError, 'mine/config.json has others.*dataset: "cifar10" instead of "photos"'
         ):
             self.run_program(folder, "--preset=small")
         self.assertEqual(self.trained()[0], FACTORS * 2)
@@ -245,7 +245,7 @@ class FlagsTest(tf.test.TestCase):
                 folder = self.runs / f"{faster}-{begun}"
                 self.run_program(f"--workdir={folder}")
                 settings = dataclasses.replace(TRAINING["image"], mixed_precision=begun)
-                workdir.record_training(folder, "image", dataclasses.asdict(settings))
+                RunFolder(folder)["image"].record_training(dataclasses.asdict(settings))
                 self.assertEqual(is_mixed(f"--workdir={folder}"), begun)
 
     def test_unknown_values_are_refused_with_the_known_ones_shown(self):

@@ -8,7 +8,7 @@ import nbformat
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -38,7 +38,7 @@ class TutorialTest(tf.test.TestCase):
             cell.source = cell.source.replace(line, fewer)
         folder = helpers.temporary_folder(self)
         for name, make in MODELS.items():
-            workdir.save_model(folder / name, make())  # `pa.load` prefers a folder of that name
+            RunFolder(folder / name).save_model(make())  # `pa.load` prefers a folder of that name
         startup = folder / "ipython" / "profile_default" / "startup"
         startup.mkdir(parents=True)
         (startup / "quickly.py").write_text("from tests import helpers\nhelpers.trace_quickly()\n")

@@ -17,7 +17,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from evaluate import bpd, common, pack
 from pixelcnn_aux import data, zoo
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, metrics, start
 from tests import helpers
 
@@ -30,10 +30,8 @@ def make_run(folder):
     model = helpers.tiny_model()
     helpers.make_run(folder, model, model.factors)
     for name in model.factors:
-        workdir.record_training(folder, name, {"epochs": 1})
-        metrics.Metrics(workdir.metrics_file(folder, name), workdir.logs(folder, name), 0).add(
-            **ROW
-        )
+        RunFolder(folder)[name].record_training({"epochs": 1})
+        metrics.Metrics(RunFolder(folder)[name].metrics, RunFolder(folder)[name].logs, 0).add(**ROW)
     found = {"dataset": "photos", "split": "test", "num_images": NUM_IMAGES, "best": False}
     found |= {"model": bpd.identity(model), "crc32": bpd.checksum([helpers.pictures(NUM_IMAGES)])}
     found |= {"total": 6.4, "bound": {"total": 6.5, "std_error": 0.1}, "exact": {"total": 6.4}}
@@ -73,7 +71,7 @@ class ZooTest(tf.test.TestCase):
         cls.enterClassContext(helpers.eagerly())
         folder = helpers.temporary_folder(cls)
         cls.enterClassContext(mock.patch.object(zoo, "FOLDER", folder / "zoo"))
-        cls.enterClassContext(mock.patch.object(workdir, "RUNS", folder / "runs"))
+        cls.enterClassContext(mock.patch.object(RunFolder, "RUNS", folder / "runs"))
         zoo.FOLDER.mkdir()
         cls.mine = folder / "mine"
         cls.model = make_run(cls.mine)
@@ -84,7 +82,7 @@ class ZooTest(tf.test.TestCase):
         for name, factor in self.model.factors.items():
             for array, expected in zip(loaded.factors[name].get_weights(), factor.get_weights()):
                 self.assertAllEqual(array, expected.astype(np.float16).astype(np.float32))
-            arrays = datasets(workdir.weights_file(zoo.find("tiny"), name))
+            arrays = datasets(RunFolder(zoo.find("tiny"))[name].weights)
             self.assertEqual({array.dtype for array in arrays}, {np.dtype("float16")})
 
     def test_what_is_known_of_them(self):
@@ -107,14 +105,16 @@ class ZooTest(tf.test.TestCase):
         config.write_text(
             json.dumps({**described, "image_dir": "/home/me", "image_file": "/me.npz"})
         )
-        settings = workdir.training_file(self.mine, "image")
+        settings = RunFolder(self.mine)["image"].training
         self.addCleanup(settings.write_text, settings.read_text())
         recorded = json.loads(settings.read_text())
         settings.write_text(json.dumps({**recorded, "init": "/home/me/runs/other"}))
         packed = helpers.temporary_folder(self) / "packed"
         pack.write_run(self.mine, self.model, packed)
-        self.assertEqual(workdir.recorded_training(packed, "image"), {**recorded, "init": "other"})
-        found = workdir.read(packed)
+        self.assertEqual(
+            RunFolder(packed)["image"].recorded_training(), {**recorded, "init": "other"}
+        )
+        found = RunFolder(packed).config()
         self.assertEqual((found["image_dir"], found["image_file"]), (None, None))
         self.assertEqual(found["model"], described["model"])
 
@@ -142,7 +142,7 @@ class ZooTest(tf.test.TestCase):
         model = make_run(folder)
         image = model.factors["image"]
         image.set_weights([*image.get_weights()[:-1], 1e5 + image.get_weights()[-1]])
-        workdir.save_weights(folder, "image", image)
+        RunFolder(folder)["image"].save_weights(image)
         found = json.loads((folder / "bpd.json").read_text())
         (folder / "bpd.json").write_text(json.dumps({**found, "model": bpd.identity(model)}))
         with self.assertRaisesRegex(ValueError, "from -65,504 to 65,504.*array .*vars/"):
@@ -179,10 +179,10 @@ class ZooTest(tf.test.TestCase):
         self.assertFalse((zoo.FOLDER / "another").exists())
 
     def test_a_run_without_a_learning_curve_is_not_packed(self):
-        file = workdir.metrics_file(self.mine, "image")
+        file = RunFolder(self.mine)["image"].metrics
         whole = file.read_text()
         self.addCleanup(file.write_text, whole)
-        settings = workdir.training_file(self.mine, "image")
+        settings = RunFolder(self.mine)["image"].training
         self.addCleanup(settings.write_text, settings.read_text())
         for damage, missing in (
             (lambda: file.write_text(whole.splitlines()[0]), f"{file}"),
@@ -204,7 +204,7 @@ class ZooTest(tf.test.TestCase):
                 pack_run(self.mine, "another", flag)
 
     def test_a_flipped_byte_is_refused_by_name(self):
-        file = workdir.weights_file(zoo.find("tiny"), "image")
+        file = RunFolder(zoo.find("tiny"))["image"].weights
         whole = file.read_bytes()
         damaged = bytearray(whole)
         damaged[whole.index(datasets(file)[0].tobytes())] ^= 1
@@ -231,7 +231,7 @@ class ZooTest(tf.test.TestCase):
 
     def test_what_is_found_out_is_not_written_into_a_run_of_that_name(self):
         runs = helpers.temporary_folder(self)
-        self.enterContext(mock.patch.object(workdir, "RUNS", runs))
+        self.enterContext(mock.patch.object(RunFolder, "RUNS", runs))
         mine = runs / "tiny"
         make_run(mine)
         before = helpers.contents(mine)
@@ -252,7 +252,7 @@ class ZooTest(tf.test.TestCase):
             self.assertEqual(load.call_args.args[0], expected)
             self.assertIn(f"On the test images of {expected}\n", output)
         self.assertIn(f"Evaluating {zoo.FOLDER / 'tiny'}", output)
-        self.assertIn(f"Wrote {workdir.RUNS / 'tiny' / 'bpd.json'}", output)
+        self.assertIn(f"Wrote {RunFolder.RUNS / 'tiny' / 'bpd.json'}", output)
         self.assertEqual(helpers.contents(zoo.FOLDER), before)
 
 
@@ -323,7 +323,7 @@ class StartTest(tf.test.TestCase):
             self.train(helpers.tiny_model(), "run", None)
 
     def test_a_factor_that_started_anew_goes_on_whatever_the_other_run_has_now(self):
-        file = workdir.weights_file(self.folder / "earlier", "grayscale")
+        file = RunFolder(self.folder / "earlier")["grayscale"].weights
         weights = file.read_bytes()
         file.unlink()
         self.train(

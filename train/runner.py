@@ -8,7 +8,7 @@ from absl import flags
 
 from pixelcnn_aux import data, training, zoo
 from pixelcnn_aux.programs import program, run_flags
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS
@@ -73,11 +73,11 @@ def check(flag, known, of=""):
         )
 
 
-def overridden(settings, folder, factor):
-    """A factor's `Training`, with what the flags override, and in the precision of this run."""
+def overridden(settings, folder):
+    """A factor's `Training`, with what the flags override, and in the precision of its folder."""
     values = {name: getattr(FLAGS, name) for name in (*_OVERRIDES, "mixed_precision")}
     if FLAGS.mixed_precision is None:
-        values["mixed_precision"] = precision.is_mixed(folder, factor, settings.mixed_precision)
+        values["mixed_precision"] = precision.is_mixed(folder, settings.mixed_precision)
     return dataclasses.replace(settings, **{name: x for name, x in values.items() if x is not None})
 
 
@@ -107,10 +107,10 @@ def train(name, preset, factors, strategy, stop):
             f"Expected --workdir as a folder for the run. Received: {FLAGS.workdir}, the name of a trained "
             f"model. Give another one, and --init {FLAGS.workdir} to start from its weights."
         )
-    folder = pathlib.Path(FLAGS.workdir or workdir.RUNS / f"{name}-{FLAGS.preset}-{dataset}")
-    settings = {factor: overridden(preset.training[factor], folder, factor) for factor in factors}
+    run = RunFolder(FLAGS.workdir or RunFolder.RUNS / f"{name}-{FLAGS.preset}-{dataset}")
+    settings = {factor: overridden(preset.training[factor], run[factor]) for factor in factors}
     training.train(
-        *(model, settings, images, validation, folder, factors, FLAGS.seed),
+        *(model, settings, images, validation, run.path, factors, FLAGS.seed),
         **{"strategy": strategy, "remat": FLAGS.remat, "stop": stop},
         **{"init": FLAGS.init, "profile": FLAGS.profile},
     )

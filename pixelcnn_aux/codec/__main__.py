@@ -29,7 +29,8 @@ from pixelcnn_aux import zoo
 from pixelcnn_aux.codec import Codec, container, pictures, tiles
 from pixelcnn_aux.programs import plots, program, progress, run_flags
 from pixelcnn_aux.programs.pictures import shown
-from pixelcnn_aux.runs import disk, workdir
+from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
 
@@ -69,7 +70,7 @@ def compress(files, output):
     folder = run_flags.workdir()
     print(f"By {folder}", flush=True)
     codec = Codec(
-        pa.load(folder, dtype="float64" if FLAGS.portable else "float32"), workdir.called(folder)
+        pa.load(folder, dtype="float64" if FLAGS.portable else "float32"), RunFolder(folder).name
     )
     size = codec.image_size
     images = np.concatenate([tiles.cut(picture, size) for picture in loaded])

@@ -17,7 +17,7 @@ from absl import flags
 
 from pixelcnn_aux import interop
 from pixelcnn_aux.programs import program
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
 
@@ -31,16 +31,11 @@ def main(file):
         )
     base_size = (int(size[1]), int(size[2] or size[1]))
     model = interop.authors_pyramid(interop.read_variables(file), base_size)
-    file, folder = pathlib.Path(file), pathlib.Path(FLAGS.workdir)
-    workdir.save_model(
-        folder,
-        model,
-        dataset="celeb_a",
-        image_dir=None,
-        # So that weights of another file are not taken for these.
-        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
-    )
-    print(f"Wrote {folder}, with the factors {', '.join(model.factors)}")
+    run = RunFolder(FLAGS.workdir)
+    # So that weights of another file are not taken for these.
+    digest = hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()
+    run.save_model(model, dataset="celeb_a", image_dir=None, sha256=digest)
+    print(f"Wrote {run}, with the factors {', '.join(model.factors)}")
 
 
 def define_flags():

@@ -3,7 +3,8 @@
 from pixelcnn_aux import arguments, dtypes, serialization, zoo
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.factor import at_most
-from pixelcnn_aux.runs import weight_files, workdir
+from pixelcnn_aux.runs import weight_files
+from pixelcnn_aux.runs.folder import RunFolder
 
 
 def load(path, dtype="float32", best=False):
@@ -28,10 +29,11 @@ def load(path, dtype="float32", best=False):
     path = zoo.find(path)
     arguments.choice("dtype", dtype, dtypes.DTYPES)
     dtypes.check(dtype)
-    description = workdir.read(path)["model"]
+    run = RunFolder(path)
+    description = run.config()["model"]
 
     def limit(name):
-        file = workdir.weights_file(path, name)
+        file = run[name].weights
         count = weight_files.count(file)  # A damaged file is told of below.
         return count and (count, f"as many as {file} has")
 
@@ -45,9 +47,6 @@ def load(path, dtype="float32", best=False):
             f"Expected the description of a model in {path}. Received: one that cannot be built "
             f"({type(error).__name__}: {error}). If it was made by another version, train again."
         ) from error
-    found = {
-        name: workdir.load_weights(path, name, factor, best)
-        for name, factor in model.factors.items()
-    }
+    found = {name: run[name].load_weights(factor, best) for name, factor in model.factors.items()}
     model.untrained = tuple(name for name in found if not found[name])
     return model

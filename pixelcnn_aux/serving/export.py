@@ -10,7 +10,8 @@ import tensorflow as tf
 from absl import logging
 from google.protobuf import text_format
 
-from pixelcnn_aux.runs import disk, workdir
+from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
 from pixelcnn_aux.serving.signatures import signatures
 from pixelcnn_aux.serving.verify import verify
@@ -59,7 +60,7 @@ def export(folder, out, max_batch=256, jit_compile=False):
         )
     model = load(folder)
     model.require(model.factors)
-    base = pathlib.Path(out) / workdir.called(folder)
+    base = pathlib.Path(out) / RunFolder(folder).name
     with disk.explained(f"a folder to write exports to: {base}"):
         base.mkdir(parents=True, exist_ok=True)
         # The server looks for numbers alone.

@@ -5,8 +5,7 @@ import dataclasses
 import zlib
 
 from pixelcnn_aux import arguments, data
-from pixelcnn_aux.runs import workdir
-from pixelcnn_aux.runs.workdir import create as create_workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import checkpoints, precision
 from pixelcnn_aux.training.config import DEFAULTS, Preset, Training
 from pixelcnn_aux.training.run import Run
@@ -82,7 +81,8 @@ def train(
                 f"Expected images of the model's size, {model.image_size}. Received: {split.image_size}. "
                 "Load them in that size."
             )
-    begun = [name for name in names if _has_checkpoints(workdir, name)]
+    run = RunFolder(workdir)
+    begun = [name for name in names if checkpoints.found(run[name].checkpoints)]
     first = {} if init is None else starts(model, names, init, begun)
     config = {"seed": seed, "model": model.description()}
     # The chief alone compares them with what the folder says.
@@ -94,20 +94,16 @@ def train(
         },
     )
     if hosts.chief:
-        create_workdir(workdir, {**images.source, **config})
-        print(f"Training in {workdir}: {images.num_images:,} images", flush=True)
+        run.create({**images.source, **config})
+        print(f"Training in {run}: {images.num_images:,} images", flush=True)
     for name in names:
         average = train_factor(
-            *(model, name, images, validation_images, settings[name], workdir, seed),
+            *(model, name, images, validation_images, settings[name], run[name], seed),
             **{"strategy": strategy, "remat": remat, "stop": stop, "profile": profile},
             start=first.get(name),
         )
         model.factors[name].set_weights(average.get_weights())
         model.untrained = tuple(other for other in model.untrained if other != name)
-
-
-def _has_checkpoints(folder, name):
-    return bool(checkpoints.found(workdir.checkpoints(folder, name)))
 
 
 def train_factor(
@@ -135,7 +131,7 @@ def train_factor(
       name: str, the factor's name.
       images, validation_images: `data.Images`, full images.
       training: `Training`.
-      folder: path of the workdir: averaged weights, checkpoints and metrics go to its sub-folder `name`.
+      folder: `FactorFolder`, where averaged weights, checkpoints and metrics go.
       seed, strategy, remat, stop, profile: as of `train`.
       start: `Start`, the first weights; drawn from the seed where it is None or has none.
 
@@ -150,10 +146,10 @@ def train_factor(
     strategy = strategy or default_strategy()
     hosts = Hosts(strategy)
     seed = zlib.crc32(f"{seed}/{name}".encode()) % 2**31
-    policy = precision.policy_of(folder, name) if training.mixed_precision else None
+    policy = precision.policy_of(folder) if training.mixed_precision else None
     # Before one is recorded, and before there are variables to be mirrored.
     hosts.check_agree(policy=policy)
-    with workdir.lock(folder, name) if hosts.chief else contextlib.nullcontext():
+    with folder.lock() if hosts.chief else contextlib.nullcontext():
         if hosts.chief:
             settings = {
                 **dataclasses.asdict(training),
@@ -166,7 +162,7 @@ def train_factor(
                 "validation_images": validation_images.num_images,
             }
             defaults = {**DEFAULTS, **counts}  # records of before do not tell
-            workdir.record_training(folder, name, {**settings, **counts}, defaults)
+            folder.record_training({**settings, **counts}, defaults)
         run = Run(model, name, images, training, folder, seed, strategy, hosts, policy, start)
         if hosts.chief:
             parameters, computing = run.average.count_params(), run.factor.dtype_policy.name
@@ -177,6 +173,6 @@ def train_factor(
         elif profile and hosts.chief:
             print(f"{name}: no steps are left to trace", flush=True)
         if hosts.chief:
-            workdir.save_weights(folder, name, run.average)
+            folder.save_weights(run.average)
             print(f"{name}: {run.steps:,} steps in {run.seconds:,.0f} s of training", flush=True)
     return run.average

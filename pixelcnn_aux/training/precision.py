@@ -3,7 +3,6 @@
 from absl import logging
 
 from pixelcnn_aux import arguments, backend, dtypes, machine
-from pixelcnn_aux.runs import workdir
 
 
 def policy():
@@ -23,33 +22,29 @@ def policy():
     return "mixed_bfloat16"
 
 
-def policy_of(folder, name):
+def policy_of(folder):
     """The policy of a run in mixed precision: the one that it was begun with, or `policy` of a new one.
 
     Args:
-      folder: path of the workdir.
-      name: str, the factor's.
+      folder: `FactorFolder`.
 
     Raises:
       ValueError: if what the run says of it is no such policy.
     """
-    begun = workdir.recorded_training(folder, name) or {}
+    begun = folder.recorded_training() or {}
     if begun.get("policy") is None:
         return policy()
-    return arguments.choice(
-        f"policy in {workdir.training_file(folder, name)}", begun["policy"], dtypes.POLICIES
-    )
+    return arguments.choice(f"policy in {folder.training}", begun["policy"], dtypes.POLICIES)
 
 
-def is_mixed(folder, name, of_preset):
+def is_mixed(folder, of_preset):
     """Whether a run computes in mixed precision, where no flag says: as it was begun.
 
     Args:
-      folder: path of the workdir.
-      name: str, the factor's.
+      folder: `FactorFolder`.
       of_preset: bool, whether a new run does even where that is not known to be faster.
     """
-    begun = workdir.recorded_training(folder, name)
+    begun = folder.recorded_training()
     return of_preset or is_faster() if begun is None else begun.get("mixed_precision", False)
 
 

@@ -11,7 +11,6 @@ from keras import ops
 
 from pixelcnn_aux.data.prefetch import Prefetched
 from pixelcnn_aux.programs import progress
-from pixelcnn_aux.runs import workdir
 from pixelcnn_aux.training import checkpoints, steps
 from pixelcnn_aux.training.metrics import Metrics
 from pixelcnn_aux.training.optimizer import AveragingAdam
@@ -72,7 +71,7 @@ class Run:
         keras.utils.set_random_seed(seed)
         # In the precision of the model's weights, whatever a step computes in. The first weights too.
         self.average = model.new_factor(name, model.factors[name].variable_dtype)
-        kept = workdir.checkpoints(folder, name)
+        kept = folder.checkpoints
         anew = not checkpoints.found(kept)
         if anew and start and start.weights:
             self.average.set_weights(start.weights)
@@ -112,10 +111,8 @@ class Run:
         batches = images.training_batches(
             training.batch_size, self.seed, self.step, training.flip, rows
         )
-        metrics = hosts.chief and Metrics(
-            workdir.metrics_file(self.folder, name), workdir.logs(self.folder, name), self.step
-        )
-        folders = [of(self.folder, name) for of in (workdir.samples, workdir.logs)]
+        metrics = hosts.chief and Metrics(self.folder.metrics, self.folder.logs, self.step)
+        folders = [self.folder.samples, self.folder.logs]
         samples = Samples(self.model, name, self.average, validation_images, self.seed, *folders)
         pace = None
         with (
@@ -147,9 +144,9 @@ class Run:
                 # The row first: one that is of steps after the last checkpoint is dropped again.
                 metrics.add(epoch=epoch + 1, **row)
                 # Before the checkpoint: a run that goes on from it does not come by these again.
-                workdir.save_if_best(self.folder, name, self.average, self.step, bits)
+                self.folder.save_if_best(self.average, self.step, bits)
                 self._save()
-                workdir.save_weights(self.folder, name, self.average)
+                self.folder.save_weights(self.average)
                 pace = self._pace(self.step - first)
                 if not stop.signal:
                     samples.draw(epoch + 1, self.step)
@@ -242,7 +239,7 @@ class Run:
 
     def _save(self):
         if self.hosts.chief:
-            folder = workdir.checkpoints(self.folder, self.name)
+            folder = self.folder.checkpoints
             checkpoints.save(folder, self.step, self.kept, self._saved_step)
         self._saved, self._saved_step = time.monotonic(), self.step
 
@@ -257,7 +254,7 @@ class Run:
     def _what_is_left(self):
         last = "There is no checkpoint yet."
         if self._saved_step is not None:
-            folder = workdir.checkpoints(self.folder, self.name)
+            folder = self.folder.checkpoints
             # The others' clocks, by which hosts save in the middle of an epoch, may differ by a step.
             where = (
                 checkpoints.file(folder, self._saved_step) if self.hosts.chief else f"in {folder}"

@@ -4,7 +4,7 @@ import json
 from typing import NamedTuple
 
 from pixelcnn_aux import serialization
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs import records
 from pixelcnn_aux.runs.loading import load
 
 # What of a part's description leaves the meaning of weights as it is.
@@ -69,7 +69,7 @@ def _why_not(model, run, name):
     )
     if others != shapes:
         return "other shapes"
-    return workdir.differences(_meaning(model, name), _meaning(run, name), most=3)
+    return records.differences(_meaning(model, name), _meaning(run, name), most=3)
 
 
 def _meaning(model, name):

@@ -12,7 +12,9 @@
 import json
 import pathlib
 
-from pixelcnn_aux.runs import disk, workdir
+from pixelcnn_aux import arguments
+from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs.folder import RunFolder
 
 FOLDER = pathlib.Path(__file__).parent
 # What a program takes that is given no workdir and finds no run.
@@ -43,25 +45,26 @@ def find(path):
       FileNotFoundError: if there is neither; it lists the names.
       OSError: as `disk.explained`.
     """
-    path = pathlib.Path(path)
-    folder = FOLDER / path
-    with disk.explained(f"the folder of a run, or the name of a trained model: {path}"):
+    path = arguments.path("the folder of a run, or the name of a trained model", path)
+    shown, folder = f"{path!s:.200}", FOLDER / path
+    with disk.explained(f"the folder of a run, or the name of a trained model: {shown}"):
         is_name = len(path.parts) == 1 and (folder / "card.json").exists()
         # Exports, and what is found out about a model, lie in folders of its name that are no runs.
-        if path.exists() and (workdir.is_run(path) or not is_name):
+        if path.exists() and (RunFolder(path).is_run() or not is_name):
             return path
     if is_name:
         return folder
     raise FileNotFoundError(
         f"Expected the folder of a run, or the name of a trained model: {', '.join(pretrained())}. "
-        f"Received: {path}. Give one of these, or train first: by pa.train, or in a checkout by "
+        f"Received: {shown}. Give one of these, or train first: by pa.train, or in a checkout by "
         "python -m train.grayscale."
     )
 
 
 def newest():
     """The folder of the newest run under runs/; where there is none, that of the model `DEFAULT`."""
-    return workdir.newest() or find(DEFAULT)
+    run = RunFolder.newest()
+    return run.path if run else find(DEFAULT)
 
 
 def outputs(folder):
@@ -72,8 +75,8 @@ def outputs(folder):
     folder = pathlib.Path(folder)
     if FOLDER not in folder.absolute().parents:
         return folder
-    beside = workdir.RUNS / folder.name
-    if workdir.is_run(beside):
+    beside = RunFolder.RUNS / folder.name
+    if RunFolder(beside).is_run():
         raise ValueError(
             f"Expected {beside} to be for what is found out about the model {folder.name} of the package. "
             "Received: a run. Give that another name."

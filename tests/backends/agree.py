@@ -25,7 +25,7 @@ from keras import ops
 import pixelcnn_aux as pa
 from pixelcnn_aux import backend, data, training
 from pixelcnn_aux.networks import topology
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics, run, steps
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
@@ -99,7 +99,7 @@ def train(folder, images):
     )
     validation = data.Images(IMAGES)
     model = MODELS["planes"]()
-    return training.train_factor(model, NAME, images, validation, settings, folder)
+    return training.train_factor(model, NAME, images, validation, settings, RunFolder(folder)[NAME])
 
 
 class Interrupted(data.Images):
@@ -117,7 +117,7 @@ def go_on(folder):
     mine = folder / f"run-{backend.NAME}"
     shutil.copytree(folder / "run", mine)
     average = train(mine, data.Images(IMAGES))
-    rows = metrics.read(workdir.metrics_file(mine, NAME))
+    rows = metrics.read(RunFolder(mine)[NAME].metrics)
     return {
         "losses": np.array([row["bits_per_dim"] for row in rows]),
         "norms": np.array([row["gradient_norm"] for row in rows]),
@@ -143,7 +143,7 @@ def write(folder):
                     for w in factor.get_weights()
                 ]
             )
-        workdir.save_model(folder / name, model)
+        RunFolder(folder / name).save_model(model)
         np.savez(folder / f"{name}.npz", **computed(model))
 
 
@@ -213,7 +213,7 @@ def check_a_stopped_run(folder):
             epochs=3, steps_per_epoch=4, batch_size=4, learning_rate=1e-2, decay=0.99, accumulate=2
         )
         validation = data.Images(small)
-        given = (noisy(), NAME, images, validation, settings, folder / name)
+        given = (noisy(), NAME, images, validation, settings, RunFolder(folder / name)[NAME])
         return training.train_factor(*given, remat=True).get_weights()
 
     whole = train_noisy("whole", data.Images(small))

@@ -9,7 +9,7 @@ import pixelcnn_aux as pa
 from benchmarks import common, short_runs
 from evaluate import timing
 from pixelcnn_aux import data
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics, presets
 from tests import helpers
 
@@ -49,7 +49,7 @@ class ShortRunsTest(tf.test.TestCase):
         return {way: [99.0, *(rounds - 2) * [some], 9 * some] for way in functions}
 
     def record(self, model, settings, images, validation, folder, names):
-        workdir.record_training(folder, names[0], dataclasses.asdict(settings[names[0]]))
+        RunFolder(folder)[names[0]].record_training(dataclasses.asdict(settings[names[0]]))
 
     def run_program(self, *arguments):
         chosen = ("--model=grayscale", "--preset=tiny", f"--out={self.out}")

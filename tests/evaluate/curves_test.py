@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from evaluate import curves
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
 from tests import helpers
 
@@ -25,7 +25,7 @@ class CurvesTest(tf.test.TestCase):
         folder = self.folder / name
         factors = [{"config": {"name": factor}} for factor in bits]
         description = model.description() if model else {"config": {"factors": factors}}
-        workdir.create(folder, {"model": description})
+        RunFolder(folder).create({"model": description})
         for factor, values in bits.items():
             rows = [
                 {
@@ -37,7 +37,7 @@ class CurvesTest(tf.test.TestCase):
             ]
             if rows:
                 (folder / factor).mkdir()
-                with open(workdir.metrics_file(folder, factor), "w", newline="") as opened:
+                with open(RunFolder(folder)[factor].metrics, "w", newline="") as opened:
                     writer = csv.DictWriter(opened, fields, extrasaction="ignore")
                     writer.writeheader()
                     writer.writerows(rows)
@@ -135,7 +135,7 @@ class CurvesTest(tf.test.TestCase):
         run = self.make_run("going_on", model=model, grayscale=GRAYS, image=IMAGE[:2])
         for name, epochs in (("grayscale", 1), ("image", 4)):
             settings = {"epochs": epochs, "steps_per_epoch": 10_000, "batch_size": 8}
-            workdir.record_training(run, name, settings)
+            RunFolder(run)[name].record_training(settings)
         with mock.patch.object(curves, "whole", wraps=curves.whole) as whole:
             self.run_program(run, whole=True)
         _, _, images = whole.call_args.args
@@ -161,7 +161,7 @@ class CurvesTest(tf.test.TestCase):
 
     def test_a_damaged_table_is_named_and_left_out(self):
         folder = self.make_run("one", grayscale=GRAYS, image=IMAGE)
-        file = workdir.metrics_file(folder, "grayscale")
+        file = RunFolder(folder)["grayscale"].metrics
         file.write_text(file.read_text().replace("160000", "many"))
         with self.assertLogs("absl", "WARNING") as logged:
             self.assertEqual(list(curves.read(folder)), ["image"])
@@ -181,13 +181,13 @@ class CurvesTest(tf.test.TestCase):
             "figures of one epoch at least in .*one, as .*grayscale/metrics.csv. Received: none",
         ):
             self.run_program(folder)
-        workdir.create(self.folder / "old", {"model": {"stages": []}})
+        RunFolder(self.folder / "old").create({"model": {"stages": []}})
         with self.assertRaisesRegex(ValueError, "old. Received: one without names"):
             self.run_program(self.folder / "old")
         for index, names in enumerate(([], [3], ["../one"], ["a\x1b"])):
             factors = [{"config": {"name": name}} for name in names]
             run = self.folder / str(index)
-            workdir.create(run, {"model": {"config": {"factors": factors}}})
+            RunFolder(run).create({"model": {"config": {"factors": factors}}})
             with self.assertRaisesRegex(
                 ValueError, f"{run}. Received: one without names of factors"
             ):

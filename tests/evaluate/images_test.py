@@ -10,7 +10,7 @@ import tensorflow as tf
 from evaluate import common, samples
 from pixelcnn_aux import data, zoo
 from pixelcnn_aux.programs import run_flags
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
 
@@ -29,7 +29,7 @@ class BatchSizeTest(tf.test.TestCase):
 class SourceTest(tf.test.TestCase):
     def source(self, config, **changes):
         folder = helpers.temporary_folder(self)
-        workdir.create(folder, {**config, "model": {}})
+        RunFolder(folder).create({**config, "model": {}})
         flags = dict.fromkeys(("dataset", "image_dir", "image_file"))
         flags = types.SimpleNamespace(**{**flags, "workdir": str(folder), **changes})
         with mock.patch.object(common, "FLAGS", flags):
@@ -72,7 +72,7 @@ class FlagsTest(tf.test.TestCase):
 
     def test_images_are_where_those_of_the_run_are(self):
         source = {"dataset": "folder", "image_dir": "/images", "image_file": None}
-        workdir.create(self.folder, {**source, "model": {}})
+        RunFolder(self.folder).create({**source, "model": {}})
         with (
             self.flags(f"--workdir={self.folder}", "--cache_dir=c"),
             mock.patch.object(data, "load") as load,

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from evaluate import pack
 from pixelcnn_aux import zoo
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers, zoo_test
 
 
@@ -16,7 +16,7 @@ class CostTest(tf.test.TestCase):
         super().setUp()
         folder = helpers.temporary_folder(self)
         self.enterContext(mock.patch.object(zoo, "FOLDER", folder / "zoo"))
-        self.enterContext(mock.patch.object(workdir, "RUNS", folder / "runs"))
+        self.enterContext(mock.patch.object(RunFolder, "RUNS", folder / "runs"))
         zoo.FOLDER.mkdir()
         self.run_folder = folder / "mine"
         self.model = zoo_test.make_run(self.run_folder)

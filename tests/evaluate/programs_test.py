@@ -18,7 +18,8 @@ from PIL import Image
 import pixelcnn_aux as pa
 from evaluate import bpd, common, image_files, samples
 from pixelcnn_aux import data, evaluation, zoo
-from pixelcnn_aux.runs import disk, workdir
+from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
 
@@ -83,11 +84,11 @@ class ProgramsTest(tf.test.TestCase):
         cls.folder = helpers.temporary_folder(cls)
         cls.model = helpers.tiny_model()
         cls.run_folder = run = cls.folder / "runs" / "tiny"
-        workdir.create(
-            run, {"dataset": "photos", "image_dir": None, "model": cls.model.description()}
+        RunFolder(run).create(
+            {"dataset": "photos", "image_dir": None, "model": cls.model.description()}
         )
         for name, factor in cls.model.factors.items():
-            workdir.save_weights(run, name, factor)
+            RunFolder(run)[name].save_weights(factor)
 
     def start(self, *arguments):
         """What a program prints in a process of its own, where it is to print nothing but its own lines."""
@@ -147,7 +148,7 @@ class ProgramsTest(tf.test.TestCase):
         helpers.make_run(run, self.model, self.model.factors)
         for name, factor in best.factors.items():
             helpers.randomize(factor)
-            workdir.save_if_best(run, name, factor, step=1, val_bits_per_dim=1.0)
+            RunFolder(run)[name].save_if_best(factor, step=1, val_bits_per_dim=1.0)
         splits = {name: helpers.images(6, seed) for seed, name in enumerate(data.SPLITS)}
         arguments = [f"--workdir={run}", "--dataset=photos", "--num_images=4"]
         self.enter_context(helpers.eagerly())

@@ -13,7 +13,7 @@ from PIL import Image
 
 from evaluate import common, rival, speed, timing
 from pixelcnn_aux import machine
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
 CANDIDATES = ["full", "incremental", "incremental_xla", "forward_pass"]
@@ -27,7 +27,7 @@ class SpeedTest(tf.test.TestCase):
         helpers.make_run(self.runs / "tiny", model, model.factors)
 
     def run_program(self, *arguments):
-        with mock.patch.object(workdir, "RUNS", self.runs):
+        with mock.patch.object(RunFolder, "RUNS", self.runs):
             return helpers.run_program(speed, *arguments, sharing=[common, timing])
 
     def test_all_numbers_of_the_newest_run(self):

@@ -17,7 +17,7 @@ from evaluate import common, samples, tour
 from pixelcnn_aux import data, zoo
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.factor import Factor
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import presets
 from tests import helpers
 
@@ -34,7 +34,7 @@ class TourTest(tf.test.TestCase):
         def patch(*args, **kwargs):
             return cls.enterClassContext(mock.patch.object(*args, **kwargs))
 
-        patch(workdir, "RUNS", folder / "runs")
+        patch(RunFolder, "RUNS", folder / "runs")
         sizes = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "num_components": 2, **KIND}
         network = {"topology": pa.networks.topology.flat(1), "filters": 4, "dropout": 0.0}
         grays = [pa.auxiliary.Grayscale()]
@@ -85,7 +85,7 @@ class TourTest(tf.test.TestCase):
         self.assertAllEqual(strip(figure.axes[-1]), enlarged)
 
     def test_the_picture_is_written(self):
-        self.assertEqual(Image.open(workdir.RUNS / "tour.png").format, "PNG")
+        self.assertEqual(Image.open(RunFolder.RUNS / "tour.png").format, "PNG")
 
     def test_where_no_picture_can_be_is_found_out_before_it_is_drawn(self):
         with mock.patch.object(tour, "picture", side_effect=AssertionError):
@@ -147,7 +147,7 @@ class PresetsTest(tf.test.TestCase):
             preset = presets.find(model, name)
             with mock.patch.object(Factor, "_create_weights"):
                 found = preset.constructor(**preset.model).description()
-            expected = workdir.read(zoo.FOLDER / trained)["model"]
+            expected = RunFolder(zoo.FOLDER / trained).config()["model"]
             self.assertEqual(json.loads(json.dumps(found)), expected, (model, name))
 
 

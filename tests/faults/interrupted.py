@@ -15,7 +15,8 @@ from unittest import mock
 import numpy as np
 
 from pixelcnn_aux import data, training
-from pixelcnn_aux.runs import disk, weight_files, workdir
+from pixelcnn_aux.runs import disk, weight_files
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import checkpoints, metrics
 from tests import helpers
 
@@ -57,7 +58,10 @@ def _train(folder, end, moment):
     model, images = helpers.tiny_model(dropout=0.5), helpers.images(10)
     with training.Stop() as stop, _ending(end, *moment):
         try:
-            training.train_factor(*(model, NAME, images, validation, TRAINING, folder), stop=stop)
+            factor_folder = RunFolder(folder)[NAME]
+            training.train_factor(
+                *(model, NAME, images, validation, TRAINING, factor_folder), stop=stop
+            )
         except training.Stopped:
             sys.exit(128 + stop.signal)
         except OSError as error:
@@ -167,10 +171,10 @@ def left(folder):
         "best": files[f"{NAME}/best.weights.h5"],
         "metrics": [
             {key: value for key, value in row.items() if key not in times}
-            for row in metrics.read(workdir.metrics_file(folder, NAME))
+            for row in metrics.read(RunFolder(folder)[NAME].metrics)
         ],
     }
-    for _, file in checkpoints.found(workdir.checkpoints(folder, NAME)):
+    for _, file in checkpoints.found(RunFolder(folder)[NAME].checkpoints):
         with np.load(file) as arrays:
             found |= {f"{file.name}/{key}": arrays[key].tobytes() for key in arrays.files}
         del found[f"{file.name}/seconds/0"]

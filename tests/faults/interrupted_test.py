@@ -4,7 +4,8 @@ import signal
 
 import tensorflow as tf
 
-from pixelcnn_aux.runs import weight_files, workdir
+from pixelcnn_aux.runs import weight_files
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
 from tests import helpers
 from tests.faults import interrupted
@@ -29,10 +30,10 @@ class InterruptedTest(tf.test.TestCase):
         self.assertEqual(interrupted.differing(folder, self.alone), [])
 
     def test_the_best_weights_are_those_of_the_best_epoch(self):
-        rows = metrics.read(workdir.metrics_file(self.alone, interrupted.NAME))
+        rows = metrics.read(RunFolder(self.alone)[interrupted.NAME].metrics)
         best = min(rows, key=lambda row: row["val_bits_per_dim"])
         self.assertNotIn(best, (rows[0], rows[-1]))
-        notes = weight_files.notes(workdir.best_weights_file(self.alone, interrupted.NAME))
+        notes = weight_files.notes(RunFolder(self.alone)[interrupted.NAME].best)
         self.assertEqual(notes, {key: best[key] for key in ("step", "val_bits_per_dim")})
 
 

@@ -8,7 +8,7 @@ from unittest import mock
 import tensorflow as tf
 
 from pixelcnn_aux import training
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import checkpoints, metrics, profile
 from tests import helpers
 
@@ -23,26 +23,23 @@ class PlacesTest(tf.test.TestCase):
         super().setUp()
         self.folder = helpers.temporary_folder(self) / "run"
         self.folder.mkdir()
+        self.gray = RunFolder(self.folder)["grayscale"]
 
     def train(self):
         images = helpers.images(4)
-        arguments = helpers.shared_model(), "grayscale", images, images, SETTINGS, self.folder
+        arguments = helpers.shared_model(), "grayscale", images, images, SETTINGS, self.gray
         training.train_factor(*arguments)
 
     def metrics(self):
-        return metrics.Metrics(
-            workdir.metrics_file(self.folder, "grayscale"),
-            workdir.logs(self.folder, "grayscale"),
-            0,
-        )
+        return metrics.Metrics(self.gray.metrics, self.gray.logs, 0)
 
     def save_if_best(self):
         factor = helpers.shared_model().factors["grayscale"]
-        workdir.save_if_best(self.folder, "grayscale", factor, 1, 1.0)
+        self.gray.save_if_best(factor, 1, 1.0)
 
     def test_something_else_has_the_name_of_what_is_written(self):
         def create():
-            workdir.create(self.folder, {"model": {}})
+            RunFolder(self.folder).create({"model": {}})
 
         for name, make, act in (
             ("config.json", pathlib.Path.mkdir, create),
@@ -73,7 +70,7 @@ class PlacesTest(tf.test.TestCase):
             (lambda: table.add(**ROW), ": training goes on from its last checkpoint."),
             (self.save_if_best, "."),
             (
-                lambda: checkpoints.save(workdir.checkpoints(self.folder, "grayscale"), 1, {}),
+                lambda: checkpoints.save(self.gray.checkpoints, 1, {}),
                 ": training goes on from its last checkpoint.",
             ),
         ):
@@ -85,14 +82,14 @@ class PlacesTest(tf.test.TestCase):
     def test_a_folder_that_may_not_be_read(self):
         refused = PermissionError(errno.EACCES, "Permission denied")
         for method, act, file in (
-            ("exists", workdir.recorded_training, "grayscale/training.json"),
-            ("is_file", lambda folder, _: workdir.read(folder), "config.json"),
+            ("exists", self.gray.recorded_training, "grayscale/training.json"),
+            ("is_file", self.gray.run.config, "config.json"),
         ):
             with mock.patch.object(pathlib.Path, method, side_effect=refused):
                 with self.assertRaisesRegex(
                     PermissionError, f"Expected to read {self.folder / file}.*yourself the right"
                 ):
-                    act(self.folder, "grayscale")
+                    act()
 
     def test_a_trace_that_cannot_be_written(self):
         (self.folder / "plugins").touch()
@@ -110,14 +107,14 @@ class PlacesTest(tf.test.TestCase):
             checkpoints.restore(self.folder, {})
 
     def test_what_a_process_that_was_killed_was_writing_is_removed(self):
-        folder = workdir.checkpoints(self.folder, "grayscale")
+        folder = self.gray.checkpoints
         folder.mkdir(parents=True)
         half = [folder / "writing.step-7.npz", folder.with_name("writing.metrics.csv")]
         for file in half:
             file.write_bytes(b"half")
-        with workdir.lock(self.folder, "image"):
+        with RunFolder(self.folder)["image"].lock():
             self.assertTrue(all(file.exists() for file in half))  # that of another factor
-        with workdir.lock(self.folder, "grayscale"):
+        with self.gray.lock():
             self.assertFalse(any(file.exists() for file in half))
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux import data
 from pixelcnn_aux.codec import Codec, container
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import checkpoints
 from tests import helpers
 from tests.fuzz import damage
@@ -115,8 +115,8 @@ class Config(File):
         for seed, factor in enumerate(model.factors.values()):
             helpers.randomize(factor, seed)
         sources = {"dataset": "photos", "image_dir": None, "image_file": None}
-        workdir.save_model(self.folder, model, **sources, seed=0)
-        self.config = workdir.read(self.folder)
+        RunFolder(self.folder).save_model(model, **sources, seed=0)
+        self.config = RunFolder(self.folder).config()
         return [self.file.read_bytes()]
 
     def damaged(self, contents, random):
@@ -126,7 +126,7 @@ class Config(File):
 
     def read(self):
         keras.utils.clear_session()
-        config, model = workdir.read(self.folder), pa.load(self.folder)
+        config, model = RunFolder(self.folder).config(), pa.load(self.folder)
         settings = {key: config.get(key) for key in self.config}  # others are nobody's
         return {**settings, "model": model.description()}, model
 
@@ -138,7 +138,7 @@ class Config(File):
         if not model.untrained and not np.isfinite(model.log_prob(self.images)).all():
             raise WrongError("another model, which has no finite likelihood")
         try:
-            workdir.create(self.folder, self.config)
+            RunFolder(self.folder).create(self.config)
         except ValueError as error:
             if "made with the same settings" in str(error):
                 return OTHER
@@ -161,12 +161,12 @@ class Weights(File):
         self.factor = helpers.tiny_model().factors["image"]
         self.before = self.factor.get_weights()
         helpers.randomize(self.factor)
-        workdir.save_weights(self.folder, "image", self.factor)
+        RunFolder(self.folder)["image"].save_weights(self.factor)
         return [self.file.read_bytes()]
 
     def read(self):
         self.factor.set_weights(self.before)
-        workdir.load_weights(self.folder, "image", self.factor)
+        RunFolder(self.folder)["image"].load_weights(self.factor)
         return self.factor.get_weights()
 
     def check_untouched(self):

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.interop import __main__ as program
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 from tests.interop.helpers import (
     DATA,
@@ -46,7 +46,7 @@ class ProgramTest(tf.test.TestCase):
             self.assertEqual((loaded.image_size, loaded.untrained), (size, ()))
             log_prob = loaded.log_prob(arrays["image"])
             self.assertAllEqual(log_prob, expected.log_prob(arrays["image"]))
-        config = workdir.read(folder / "pickle")
+        config = RunFolder(folder / "pickle").config()
         self.assertEqual(config["dataset"], "celeb_a")
         self.assertIsNone(config["image_dir"])
 

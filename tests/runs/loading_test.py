@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
 IMAGES = helpers.pictures(3)
@@ -43,7 +43,7 @@ class LoadTest(tf.test.TestCase):
         model = helpers.tiny_model()
         for name, factor in model.factors.items():
             helpers.randomize(factor)
-            workdir.save_if_best(self.folder, name, factor, 1, 1.0)
+            RunFolder(self.folder)[name].save_if_best(factor, 1, 1.0)
         best, last = pa.load(self.folder, best=True), pa.load(self.folder)
         self.assertAllEqual(best.log_prob(IMAGES), model.log_prob(IMAGES))
         self.assertAllEqual(last.log_prob(IMAGES), helpers.shared_model().log_prob(IMAGES))
@@ -80,7 +80,7 @@ class LoadTest(tf.test.TestCase):
 
     def test_a_truncated_weights_file(self):
         self.make_run("grayscale")
-        file = workdir.weights_file(self.folder, "grayscale")
+        file = RunFolder(self.folder)["grayscale"].weights
         whole = file.read_bytes()
         for size in (len(whole) - 1, len(whole) // 2, 100, 0):
             file.write_bytes(whole[:size])
@@ -88,16 +88,16 @@ class LoadTest(tf.test.TestCase):
 
     def test_the_weights_of_another_network(self):
         self.make_run("grayscale", "image")
-        file = workdir.weights_file(self.folder, "image")
-        shutil.copy(workdir.weights_file(self.folder, "grayscale"), file)
+        file = RunFolder(self.folder)["image"].weights
+        shutil.copy(RunFolder(self.folder)["grayscale"].weights, file)
         self.assertRefused(file, "'image'", "another network")
 
     def test_the_weights_of_a_deeper_network(self):
         """All that the shallower one asks for is in its file, and more."""
         self.make_run()
         deeper = helpers.tiny_model(blocks=2).factors["grayscale"]
-        workdir.save_weights(self.folder, "grayscale", deeper)
-        file = workdir.weights_file(self.folder, "grayscale")
+        RunFolder(self.folder)["grayscale"].save_weights(deeper)
+        file = RunFolder(self.folder)["grayscale"].weights
         self.assertRefused(file, "'grayscale'", "another network")
 
     def test_descriptions_that_are_no_model(self):

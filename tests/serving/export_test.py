@@ -21,7 +21,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import export as export_program
 from pixelcnn_aux import layers
 from pixelcnn_aux.programs import run_flags
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.serving import export, verify
 from pixelcnn_aux.serving.signatures import signatures
 from pixelcnn_aux.testing import c_api
@@ -491,7 +491,7 @@ class FolderTest(ExportTestCase):
             later = pa.load(run)
             for name, factor in later.factors.items():
                 helpers.randomize(factor, 7)
-                workdir.save_weights(run, name, factor)
+                RunFolder(run)[name].save_weights(factor)
 
         with mock.patch.object(tf.saved_model, "save", save_meanwhile):
             verified = self.export_a_little(self.folder / "meanwhile", run)

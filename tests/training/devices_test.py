@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import training
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, checkpoints, metrics, steps
 from pixelcnn_aux.training.run import trainable
 from tests import helpers
@@ -34,7 +34,7 @@ def train(folder, strategy=None, dropout=0.0, remat=False, **changes):
             helpers.images(10),
             helpers.images(5, seed=1),
             dataclasses.replace(SETTINGS, **changes),
-            folder,
+            RunFolder(folder)["image"],
             strategy=strategy,
             remat=remat,
         )
@@ -155,12 +155,12 @@ class DevicesTest(tf.test.TestCase):
                 self.assertAllClose(row[name], other[name], rtol=1e-5, msg=name)
 
     def state(self, folder):
-        [(_, file), *_] = checkpoints.found(workdir.checkpoints(folder, "image"))
+        [(_, file), *_] = checkpoints.found(RunFolder(folder)["image"].checkpoints)
         with np.load(file) as arrays:
             return {key: arrays[key] for key in arrays if not key.startswith("seconds")}
 
     def rows(self, folder):
-        return metrics.read(workdir.metrics_file(folder, "image"))
+        return metrics.read(RunFolder(folder)["image"].metrics)
 
     def test_two_devices(self):
         self.check("devices", ["devices"])

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers, training
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, checkpoints, metrics, precision, presets, run, steps
 from pixelcnn_aux.training.strategy import Hosts
 from tests import helpers
@@ -36,7 +36,7 @@ def train(folder, name="grayscale", dropout=0.5, **changes):
         helpers.shared_model(dropout=dropout),
         name,
         validation_images=helpers.images(5, seed=1),
-        folder=folder,
+        folder=RunFolder(folder)[name],
         **arguments,
     )
 
@@ -50,16 +50,16 @@ def state(folder, name="grayscale"):
 
 def found_in(folder, name="grayscale"):
     """[(step, path)] of a run's checkpoints, the newest first."""
-    return checkpoints.found(workdir.checkpoints(folder, name))
+    return checkpoints.found(RunFolder(folder)[name].checkpoints)
 
 
 def rows(folder, name="grayscale"):
-    return metrics.read(workdir.metrics_file(folder, name))
+    return metrics.read(RunFolder(folder)[name].metrics)
 
 
 def scalars(folder, name):
     """dict, "train/bits_per_dim" and so on -> {step: value}, of TensorBoard's files."""
-    logs = workdir.logs(folder, name)
+    logs = RunFolder(folder)[name].logs
     found = {}
     for file in sorted(logs.glob("*/events.*")):
         for event in tf.compat.v1.train.summary_iterator(str(file)):
@@ -120,7 +120,7 @@ class StoppedRunTest(tf.test.TestCase):
     def assertAveragedWeightsIn(self, folder):
         """They are the one thing that evaluation reads."""
         factor = helpers.shared_model().new_factor("grayscale")
-        self.assertTrue(workdir.load_weights(folder, "grayscale", factor))
+        self.assertTrue(RunFolder(folder)["grayscale"].load_weights(factor))
         self.assertSameWeights(factor)
 
     def test_killed_in_the_middle_of_an_epoch(self):
@@ -190,14 +190,14 @@ class StoppedRunTest(tf.test.TestCase):
         """Perhaps killed after its last checkpoint and before it wrote what evaluation reads."""
         self.copy_run()
         before = helpers.contents(self.folder / "grayscale" / "checkpoints")
-        workdir.weights_file(self.folder, "grayscale").unlink()
+        RunFolder(self.folder)["grayscale"].weights.unlink()
         self.assertEndsAsUninterrupted(train(self.folder))
         self.assertEqual(helpers.contents(self.folder / "grayscale" / "checkpoints"), before)
         self.assertAveragedWeightsIn(self.folder)
 
     def test_goes_on_from_the_checkpoint_before_a_damaged_one(self):
         self.copy_run()
-        last = workdir.checkpoints(self.folder, "grayscale") / "step-9.npz"
+        last = RunFolder(self.folder)["grayscale"].checkpoints / "step-9.npz"
         last.write_bytes(last.read_bytes()[:-1000])
         with self.assertLogs("absl", "WARNING") as logged:
             average = train(self.folder)
@@ -214,7 +214,7 @@ class StoppedRunTest(tf.test.TestCase):
 
     def test_settings_that_there_were_not_yet_when_it_was_begun(self):
         self.copy_run()
-        file = workdir.training_file(self.folder, "grayscale")
+        file = RunFolder(self.folder)["grayscale"].training
         begun = json.loads(file.read_text())
         for later in ("accumulate", "mixed_precision", "images", "validation_images"):
             del begun[later]
@@ -230,14 +230,14 @@ class StoppedRunTest(tf.test.TestCase):
                 helpers.images(10),
                 helpers.images(5),
                 TINY,
-                self.folder,
+                RunFolder(self.folder)["grayscale"],
             )
 
     def test_one_process_at_a_time(self):
-        with workdir.lock(self.folder, "grayscale"):
+        with RunFolder(self.folder)["grayscale"].lock():
             with self.assertRaisesRegex(RuntimeError, "'grayscale'.*Received: another process"):
                 train(self.folder)
-        self.assertEqual(checkpoints.found(workdir.checkpoints(self.folder, "grayscale")), [])
+        self.assertEqual(checkpoints.found(RunFolder(self.folder)["grayscale"].checkpoints), [])
 
     def test_what_is_left_in_the_folder(self):
         files = helpers.contents(self.uninterrupted)
@@ -397,7 +397,7 @@ class NotFiniteTest(tf.test.TestCase):
         for value in state(folder).values():
             self.assertTrue(np.isfinite(value).all())
         factor = helpers.shared_model(dropout=0.5).new_factor("grayscale")
-        self.assertTrue(workdir.load_weights(folder, "grayscale", factor))
+        self.assertTrue(RunFolder(folder)["grayscale"].load_weights(factor))
         self.assertTrue(all(np.isfinite(weight).all() for weight in factor.get_weights()))
 
     def assertWritesNothing(self, message):
@@ -575,7 +575,7 @@ class TrainTest(tf.test.TestCase):
             self.assertEqual(files[file], self.after_first[file], file)
 
     def test_what_the_folder_says(self):
-        config = workdir.read(self.folder)
+        config = RunFolder(self.folder).config()
         self.assertEqual(config["seed"], 0)
         settings = json.loads((self.folder / "image" / "training.json").read_text())
         counts = {"images": 6, "validation_images": 3}

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pixelcnn_aux import training
-from pixelcnn_aux.runs import workdir
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, profile, samples
 from tests import helpers
 
@@ -29,7 +29,7 @@ def train(folder, **changes):
             "image",
             helpers.images(10),
             helpers.images(20, seed=1),
-            folder=folder,
+            folder=RunFolder(folder)["image"],
             **arguments,
         )
     return average, output.getvalue()
@@ -60,7 +60,7 @@ class RunTest(tf.test.TestCase):
             self.assertAllEqual(one, other)
 
     def test_pictures_show_draws_from_the_averaged_weights_given_validation_images(self):
-        folder = workdir.samples(self.folder / "with", "image")
+        folder = RunFolder(self.folder / "with")["image"].samples
         self.assertCountEqual(
             [file.name for file in folder.iterdir()], ["epoch-0001.png", "epoch-0002.png"]
         )
@@ -80,7 +80,7 @@ class RunTest(tf.test.TestCase):
 
     def test_tensorboard_shows_them(self):
         steps = []
-        for file in workdir.logs(self.folder / "with", "image").glob("samples/events.*"):
+        for file in RunFolder(self.folder / "with")["image"].logs.glob("samples/events.*"):
             for event in tf.compat.v1.train.summary_iterator(str(file)):
                 for value in event.summary.value:
                     self.assertEqual(value.metadata.plugin_data.plugin_name, "images")
@@ -88,18 +88,18 @@ class RunTest(tf.test.TestCase):
         self.assertEqual(steps, [8, 16])
 
     def test_a_trace_is_where_the_output_says(self):
-        logs = workdir.logs(self.folder / "with", "image")
+        logs = RunFolder(self.folder / "with")["image"].logs
         traces = logs / "plugins" / "profile"
         self.assertIn(f"Traced steps 11 to 15 of this factor: in {traces}; tensor", self.output)
         [trace] = traces.glob("*/*.xplane.pb")
         for name in (b"train", b"step_num"):  # how the trace shows a step
             self.assertIn(name, trace.read_bytes())
-        self.assertFalse((workdir.logs(self.folder / "without", "image") / "plugins").exists())
+        self.assertFalse((RunFolder(self.folder / "without")["image"].logs / "plugins").exists())
 
     def test_a_run_that_is_done_has_nothing_to_trace(self):
         _, output = train(self.folder / "without", profile=True)
         self.assertIn("image: no steps are left to trace\n", output)
-        self.assertFalse((workdir.logs(self.folder / "without", "image") / "plugins").exists())
+        self.assertFalse((RunFolder(self.folder / "without")["image"].logs / "plugins").exists())
 
 
 def noting_seed(test):
