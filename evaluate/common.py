@@ -76,9 +76,9 @@ def source(folder):
             "Give --dataset."
         )
     paths = {"image_dir": FLAGS.image_dir, "image_file": FLAGS.image_file}
-    if dataset == config.get("dataset"):
+    if dataset == config.get("dataset") and not any(paths.values()):
         # Runs of before there were files of images have no such key.
-        paths = {name: path or config.get(name) for name, path in paths.items()}
+        paths = {name: config.get(name) for name in paths}
     return {"dataset": dataset, **paths}
 
 

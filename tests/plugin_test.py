@@ -41,7 +41,7 @@ class Tones(pa.auxiliary.Transform):
 
 
 @pa.data.register("noise")
-def noise(split, image_size, data_dir, image_dir):
+def noise(split, image_size):
     random = np.random.default_rng(len(split))
     return pa.data.from_arrays(random.integers(0, 256, (8, *image_size, 3)).astype(np.uint8))
 

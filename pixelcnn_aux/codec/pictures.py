@@ -4,15 +4,12 @@ import itertools
 import pathlib
 
 import numpy as np
-from PIL import Image
 
-from pixelcnn_aux.data import exif
-from pixelcnn_aux.data.files import MAX_PIXELS, PNG
-from pixelcnn_aux.runs import disk
+from pixelcnn_aux.data import decoding
 
 # Those whose pixels three channels of 8 bits hold, where all are opaque.
 _MODES = ("1", "L", "P", "RGB", "LA", "RGBA")
-_DEPTH = 25  # where a PNG file has said how many bits a channel has, in its first chunk
+_DEPTH = 24  # where a PNG file says how many bits a channel has, in its first chunk
 
 
 def read(path):
@@ -23,29 +20,23 @@ def read(path):
       ValueError: for one that is broken or another kind of file, or has what would be lost: transparency,
         more than 8 bits a channel, or more than one picture.
     """
-    with disk.explained(f"to read {path}"), open(path, "rb") as file:
-        try:
-            return _read(file)
-        except Exception as error:  # Damaged bytes raise whatever they happen to spell.
-            if getattr(error, "errno", None) is not None:
-                raise  # the system's
-            raise ValueError(
-                f"Expected a whole PNG or JPEG file of one picture, of opaque pixels of 8 bits a channel. "
-                f"Received: {path} ({error}). Convert it, or leave it out."
-            ) from error
+    try:
+        return _decode(decoding.contents(path))
+    except ValueError as error:
+        raise ValueError(
+            f"Expected a whole PNG or JPEG file of one picture, of opaque pixels of 8 bits a channel. "
+            f"Received: {path} ({error}). Convert it, or leave it out."
+        ) from error
 
 
-def _read(file):
-    start = file.read(_DEPTH)
-    is_png, depth = start.startswith(PNG), start[_DEPTH - 1 :]
-    file.seek(0)
-    with Image.open(file, formats=("PNG", "JPEG")) as picture:
-        if picture.width * picture.height > MAX_PIXELS:
-            raise ValueError(f"{picture.width} x {picture.height} pixels, {MAX_PIXELS:,} at most")
-        if is_png and start[12:16] != b"IHDR":
+def _decode(contents):
+    with decoding.opened(contents) as picture:
+        if picture.format == "PNG" and contents[12:16] != b"IHDR":
             raise ValueError("another chunk than the header comes first")
-        if is_png and depth > b"\x08":
-            raise ValueError(f"{depth[0]} bits a channel")  # of RGB, Pillow leaves out the lower 8
+        if picture.format == "PNG" and contents[_DEPTH] > 8:
+            raise ValueError(
+                f"{contents[_DEPTH]} bits a channel"
+            )  # of RGB, Pillow drops the lower 8
         if picture.mode not in _MODES:
             raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
         clear = "transparency" in picture.info
@@ -56,16 +47,8 @@ def _read(file):
             raise ValueError("pixels that are not opaque, which would lose something")
         if getattr(picture, "n_frames", 1) > 1:  # PNG files that move, JPEG files of stereo cameras
             raise ValueError(f"{picture.n_frames} pictures")
-        return exif.upright(np.asarray(picture.convert("RGB")), _orientation(picture))
-
-
-def _orientation(picture):
-    try:
-        # Also of what ImageMagick writes, and of XMP.
-        found = picture.getexif().get(exif.ORIENTATION)
-    except Exception:  # of a damaged entry, whichever it is
-        found = exif.of_segment(picture.info.get("exif", b""))
-    return found if found in range(1, 9) else 1
+        decoding.turn_upright(picture)
+        return np.asarray(picture.convert("RGB"))
 
 
 def names(files):

@@ -5,7 +5,7 @@
         ...  # uint8 [16, 32, 32, 3], a NumPy array
 
 A data set is a function in a file of its own, which `register` makes known: here, or anywhere else. All of
-this is NumPy; TensorFlow is imported where image files are decoded, and for the data sets of TFDS.
+this is NumPy and Pillow; TensorFlow is imported for the data sets of TFDS alone.
 """
 
 # Each of these modules registers its data set.

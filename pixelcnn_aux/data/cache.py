@@ -16,7 +16,6 @@ import math
 import os
 import pathlib
 import random
-import struct
 import zlib
 
 import numpy as np
@@ -24,8 +23,7 @@ from absl import logging
 
 from pixelcnn_aux.runs import disk
 
-FORMAT = 2  # of the files, and of how images are decoded: another number, and all are decoded anew
-_HEADER = 128  # bytes before the pixels
+FORMAT = 3  # of the files, and of how images are decoded: another number, and all are decoded again
 _BLOCK = 2**20  # bytes of pixels, about, that have a checksum
 # How many checksums are compared when images are opened. Up to 1 GB that is all of them, in a second or so.
 # Of more it is a sample, another one each time: programs that show a few images open the same files.
@@ -48,141 +46,117 @@ def default_folder():
         ) from None
 
 
-def load(folder, source, decode):
-    """The images of a source, decoded unless the folder has them already.
+def load(cache_dir, dataset, folder, split, image_size, files, decoded):
+    """The images of a split, decoded unless the cache has them already.
 
     Args:
-      folder: `pathlib.Path` of the cache, which is made where there is none.
-      source: dict of what JSON can hold, all that the pixels depend on: "dataset", "folder", "split",
-        "image_size", a list, and "files", those of `files.described`.
-      decode: function of `write`, which it calls with each image, uint8 [H, W, 3]. Returns a list of the
-        names of files left out, and whether it would find the same another time: if not, nothing is kept.
+      cache_dir: `pathlib.Path` of the cache, which is made where there is none.
+      dataset, folder, split, image_size: the name of the data set, the `pathlib.Path` of its files, one of
+        `registry.SPLITS`, and (H, W).
+      files: list, as `files.described_files` gives it. Where another one was kept, images are decoded again.
+      decoded: function that returns an iterator over pairs (name, image), the latter uint8 [H, W, 3], or
+        None for a file to leave out.
 
     Returns:
-      (uint8 [N, H, W, 3], memory-mapped where N > 0, the list of names).
+      (uint8 [N, H, W, 3], memory-mapped, list of the names left out).
 
     Raises:
       OSError: a folder that cannot be written, or is full.
     """
-    place = (source[key] for key in ("dataset", "folder", "split", "image_size"))
-    digest = hashlib.sha256(json.dumps([*place]).encode()).hexdigest()[:16]
-    size = "x".join(map(str, source["image_size"]))
-    array = folder / f"{source['dataset']}-{source['split']}-{size}-{digest}.npy"
-    with _locked(array):
-        found = _read(array, source)
-        return _decode(array, source, decode) if found is None else found
+    place = [dataset, str(folder), split, list(image_size)]
+    digest = hashlib.sha256(json.dumps(place).encode()).hexdigest()[:16]
+    array = cache_dir / f"{dataset}-{split}-{'x'.join(map(str, image_size))}-{digest}.npy"
+    key = {"format": FORMAT, "place": place, "files": files}
+
+    def busy():
+        logging.info("Waiting for another process, which decodes the same images")
+
+    with _explained(cache_dir):
+        cache_dir.mkdir(parents=True, exist_ok=True)
+    with disk.locked(array.with_suffix(".lock"), busy, _ELSEWHERE):
+        found = _read(array, key)
+        if found is None:
+            with _explained(cache_dir):
+                found = _write(array, key, image_size, decoded)
+        return found
 
 
-def _read(array, source):
-    """What `load` returns, or None where the files are not there, of another source, or damaged."""
+def _read(array, key):
+    """What `load` returns, or None where the files are not there, of another key, or damaged."""
     manifest = array.with_suffix(".json")
+    if not manifest.exists():
+        return None
     try:
-        if not manifest.exists():
-            return None
         kept = json.loads(manifest.read_bytes())
-        if kept["format"] != FORMAT or kept["source"] != source:
-            logging.info("Decoding anew what has changed in %s", source["folder"])
+        if kept["key"] != key:
+            logging.info("Decoding again what has changed in %s", array)
             return None
-        if kept["shape"][1:] != [*source["image_size"], 3]:
-            raise ValueError(f"pixels of {kept['shape']}")
-        _check(array, kept["shape"], kept["crc32"])
-        return np.load(array, mmap_mode="r"), kept["skipped"]
-    except (OSError, LookupError, RecursionError, TypeError, ValueError) as error:
+        pixels = np.lib.format.open_memmap(array, mode="r")
+        blocks = range(len(kept["crc32"]))
+        # Others each time, and nobody's seed is used up.
+        some = sorted(random.SystemRandom().sample(blocks, min(len(blocks), _CHECKED)))
+        described = [*pixels.shape], pixels.dtype, len(_blocks(pixels)), os.path.getsize(array)
+        if described != (kept["shape"], np.uint8, len(blocks), pixels.offset + pixels.nbytes):
+            raise ValueError("another shape or size")
+        if _checksums(pixels, some) != [kept["crc32"][block] for block in some]:
+            raise ValueError("other checksums")
+        return pixels, kept["skipped"]
+    except Exception as error:  # damaged files raise whatever they happen to spell
         logging.warning(
-            "Expected decoded images in %s. Received: a damaged file (%s). Decoding them anew",
+            "Expected decoded images in %s. Received: a damaged file (%s). Decoding them again",
             *(array, error),
         )
         return None
 
 
-def _check(array, shape, checksums):
-    """Raises ValueError where a file does not hold the pixels of this shape and these checksums."""
-    per_block = _images_per_block(shape[1:])
-    with open(array, "rb") as file:
-        expected, received = _HEADER + math.prod(shape), os.fstat(file.fileno()).st_size
-        if received != expected or len(checksums) != math.ceil(shape[0] / per_block):
-            raise ValueError(f"{received:,} bytes instead of {expected:,}")
-        if file.read(_HEADER) != _header(shape):
-            raise ValueError("another header")
-        blocks = range(len(checksums))
-        # Others each time, and nobody's seed is used up.
-        some = random.SystemRandom().sample(blocks, min(len(blocks), _CHECKED))
-        for block in sorted(some):
-            length = per_block * math.prod(shape[1:])
-            file.seek(_HEADER + block * length)
-            if zlib.crc32(file.read(length)) != checksums[block]:
-                raise ValueError(f"another checksum of block {block}")
-
-
-def _decode(array, source, decode):
+def _write(array, key, image_size, decoded):
     """What `load` returns, once the files are written."""
-    height, width = source["image_size"]
-    per_block = _images_per_block([height, width, 3])
-    manifest = array.with_suffix(".json")
     aside = array.with_suffix(".npy.writing")  # one process at a time: the lock is held
-    count, checksums = 0, []
-    with _explained(array.parent):
-        file = open(aside, "wb")
+    manifest = array.with_suffix(".json")
+    skipped = []
     try:
-
-        def write(image):
-            nonlocal count
-            contents = image.tobytes()
-            with _explained(array.parent):
-                file.write(contents)
-            if count % per_block == 0:
-                checksums.append(0)
-            checksums[-1] = zlib.crc32(contents, checksums[-1])
-            count += 1
-
-        with _explained(array.parent):
-            file.write(bytes(_HEADER))
-        skipped, repeatable = decode(write)
-        shape = [count, height, width, 3]
-        if not count:
-            return np.empty(shape, np.uint8), skipped
-        kept = {"format": FORMAT, "source": source, "shape": shape, "crc32": checksums}
-        with _explained(array.parent):
+        with open(aside, "wb") as file:
+            count = 0
+            _write_header(file, (count, *image_size, 3))
+            for name, image in decoded():
+                if image is None:
+                    skipped.append(name)
+                else:
+                    file.write(image.tobytes())
+                    count += 1
             file.seek(0)
-            file.write(_header(shape))
+            _write_header(file, (count, *image_size, 3))  # as long as before
             file.flush()
             os.fsync(file.fileno())  # a rename may get there before what was written otherwise
-            manifest.unlink(missing_ok=True)  # it is of the array before
-            os.replace(aside, array)
-            if repeatable:
-                with disk.replacing(manifest, _ELSEWHERE) as opened:
-                    opened.write(json.dumps({**kept, "skipped": skipped}).encode())
-            pixels = np.load(array, mmap_mode="r")
+        manifest.unlink(missing_ok=True)  # it is of the array before
+        os.replace(aside, array)
     finally:
-        # The first error counts: of a full disk this is another one.
-        with contextlib.suppress(OSError):
-            file.close()
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+    pixels = np.lib.format.open_memmap(array, mode="r")
+    checksums = _checksums(pixels, range(len(_blocks(pixels))))
+    with disk.replacing(manifest, _ELSEWHERE) as file:
+        kept = {"key": key, "shape": pixels.shape, "skipped": skipped, "crc32": checksums}
+        file.write(json.dumps(kept).encode())
     logging.info("Decoded %d images into %s, %.1f MB", count, array, pixels.nbytes / 1e6)
     return pixels, skipped
 
 
-def _images_per_block(image_shape):
-    return max(1, _BLOCK // math.prod(image_shape))
+def _write_header(file, shape):
+    """Writes the start of a .npy file of uint8, which NumPy pads: as long for any number of images."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
-def _header(shape):
-    """The start of a .npy file of uint8, always as long: what it holds is known when all is written."""
-    text = repr({"descr": "|u1", "fortran_order": False, "shape": tuple(shape)})
-    length = _HEADER - 10  # after the magic number, the version, and this length itself
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", length) + f"{text:<{length - 1}}\n".encode()
+def _blocks(pixels):
+    """The first image of each block of images that has a checksum: a range."""
+    return range(0, len(pixels), max(1, _BLOCK // math.prod(pixels.shape[1:])))
 
 
-def _locked(array):
-    """Holds a file beside an array for one process; others wait."""
-
-    def busy():
-        logging.info("Waiting for another process, which decodes the same images")
-
-    with _explained(array.parent):
-        array.parent.mkdir(parents=True, exist_ok=True)
-    return disk.locked(array.with_suffix(".lock"), busy, _ELSEWHERE)
+def _checksums(pixels, which):
+    """The checksums of some blocks, by their numbers."""
+    starts = _blocks(pixels)
+    return [zlib.crc32(pixels[starts[i] : starts[i] + starts.step]) for i in which]
 
 
 def _explained(folder):

@@ -3,20 +3,23 @@
 import pathlib
 import re
 
-from absl import logging
-
-from pixelcnn_aux.data import cache, files, lazy
-from pixelcnn_aux.data.images import from_arrays
+from pixelcnn_aux.data import cache, decoding, files, tfds
+from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import register
 from pixelcnn_aux.data.resizing import halve
+from pixelcnn_aux.runs import disk
 
 _SIZE = (218, 178)  # of the official aligned images: (height, width)
 _SIDES = tuple(128 // 2**k for k in range(8))  # the paper's crop, and its halvings
 # The official partition, which TFDS has too. Nobody is in two splits.
 _LAST_TRAIN, _LAST_VALIDATION = 162_770, 182_637  # numbers of files
+_KIND = (
+    "of 178 x 218 pixels (width x height), named NNNNNN.jpg by their numbers (train up to "
+    f"{_LAST_TRAIN}.jpg, validation up to {_LAST_VALIDATION}.jpg, then test)"
+)
 
 
-@register("celeb_a", image_dir=True, cache_dir=True)
+@register("celeb_a")
 def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
     """The images cropped to 128 x 128 as in the paper, and halved down to `image_size`."""
     sizes = [(side, side) for side in _SIDES]
@@ -37,14 +40,9 @@ def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
             image = halve(image)
         return image
 
-    if image_dir is not None:
-        height, width = _SIZE
-        kind = f"of {width} x {height} pixels (width x height), named NNNNNN.jpg by their numbers"
-        rule = f"train up to {_LAST_TRAIN}.jpg, validation up to {_LAST_VALIDATION}.jpg, then test"
-        return files.load(
-            "celeb_a", split, image_size, image_dir, cache_dir, fit, kind, split_of, rule
-        )
-    return _through_tfds(split, image_size, data_dir, cache_dir, fit)
+    if image_dir is None:
+        return _through_tfds(split, image_size, data_dir, cache_dir, fit)
+    return files.load("celeb_a", split, image_size, image_dir, cache_dir, fit, split_of, _KIND)
 
 
 def split_of(name):
@@ -58,8 +56,7 @@ def split_of(name):
 
 
 def _through_tfds(split, image_size, data_dir, cache_dir, fit):
-    tfds = lazy.tfds()
-    builder = tfds.builder("celeb_a", data_dir=data_dir)
+    builder = tfds.builder("celeb_a", data_dir)
     if not builder.is_prepared():
         raise FileNotFoundError(
             f"Expected a prepared CelebA in {builder.data_path}. Received: none, and its download "
@@ -67,26 +64,18 @@ def _through_tfds(split, image_size, data_dir, cache_dir, fit):
             "(img_align_celeba), or run tfds build celeb_a and give --data_dir where it is "
             "elsewhere, or do without: --dataset photos, --dataset folder."
         )
-    folder, num_images = pathlib.Path(builder.data_path), builder.info.splits[split].num_examples
-    source = {
-        "dataset": "celeb_a",
-        "folder": str(folder),
-        "split": split,
-        "image_size": list(image_size),
-        "files": files.described(folder, sorted(path.name for path in folder.iterdir())),
-    }
+    folder = pathlib.Path(builder.data_path)
 
-    def decode(write):
-        decoders = {"image": tfds.decode.SkipDecoding()}  # `files.decode` is nearer to the original
-        examples = lazy.examples(builder, split, decoders=decoders).as_numpy_iterator()
-        contents = (example["image"] for example in examples)
-        images = files.in_threads(lambda file: fit(files.decode(file)), contents)
-        for done, image in enumerate(images, start=1):
-            write(image)
-            logging.log_every_n_seconds(
-                logging.INFO, "Decoded %d of %d images of %s", 5, done, num_images, folder
+    def decoded():
+        with disk.explained(f"to read {folder}"):
+            examples = tfds.examples(builder, split, decoded=False)
+            images = files.in_threads(
+                lambda example: fit(decoding.decode(example["image"])),
+                examples,
+                builder.info.splits[split].num_examples,
             )
-        return [], True
+            yield from ((None, image) for image in images)
 
-    pixels, _ = cache.load(cache_dir, source, decode)
-    return from_arrays(pixels)
+    described = files.described_files(folder, sorted(path.name for path in folder.iterdir()))
+    pixels, _ = cache.load(cache_dir, "celeb_a", folder, split, image_size, described, decoded)
+    return Images(pixels)

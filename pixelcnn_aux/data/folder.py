@@ -2,31 +2,30 @@
 
 import hashlib
 import os
-import pathlib
 
-from pixelcnn_aux.data import files
+from pixelcnn_aux.data import decoding, files
 from pixelcnn_aux.data.registry import register
 from pixelcnn_aux.data.resizing import resize
 
+_KIND = (
+    f"of at most {decoding.MAX_PIXELS:,} pixels (split by a hash of their names: 93 % train, 2 % validation, "
+    "5 % test)"
+)
 
-@register("folder", image_dir=True, cache_dir=True)
-def folder(split, image_size, data_dir, image_dir, cache_dir):
+
+@register("folder")
+def folder(split, image_size, image_dir, cache_dir):
     """The center of each image at `image_size`; the splits are by the names of the files."""
-    del data_dir
     if image_dir is None:
         raise ValueError(
             "Expected a folder of images for the data set 'folder'. Received: none. "
             "Give image_dir (--image_dir)."
         )
-    kind = f"of at most {files.MAX_PIXELS} pixels"
-    rule = "by a hash of the file names: 93 % train, 2 % validation, 5 % test"
 
     def fit_size(image):
         return fit(image, image_size)
 
-    return files.load(
-        "folder", split, image_size, image_dir, cache_dir, fit_size, kind, split_of, rule
-    )
+    return files.load("folder", split, image_size, image_dir, cache_dir, fit_size, split_of, _KIND)
 
 
 def read_image(path, image_size):
@@ -40,23 +39,16 @@ def read_image(path, image_size):
       uint8 [H, W, 3].
 
     Raises:
-      FileNotFoundError: no such file.
-      ImportError: no TensorFlow, which decodes it.
-      OSError: a file that cannot be read.
-      ValueError: a file that is no whole PNG or JPEG of at most 2**26 pixels.
+      OSError: a file that does not exist, or cannot be read.
+      ValueError: a file that is no whole PNG or JPEG of at most `decoding.MAX_PIXELS` pixels.
     """
-    path = pathlib.Path(path)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"Expected an image file. Received: {path}, which does not exist. Give another path."
-        )
-    image = files.check(path, lambda image: fit(image, image_size))
-    if image is None:
+    try:
+        return fit(decoding.decode(decoding.contents(path)), image_size)
+    except ValueError as error:
         raise ValueError(
-            f"Expected a whole PNG or JPEG file of at most {files.MAX_PIXELS} pixels. "
-            f"Received: {path}, which is none. Give another file."
-        )
-    return image
+            f"Expected a whole PNG or JPEG file of at most {decoding.MAX_PIXELS:,} pixels. "
+            f"Received: {path} ({error}). Give another file."
+        ) from error
 
 
 def split_of(name):

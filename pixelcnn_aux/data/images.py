@@ -1,8 +1,11 @@
 """One split of a data set as an array, and its images as batches: in order, shuffled, or by index."""
 
 import itertools
+import sys
 
 import numpy as np
+
+from pixelcnn_aux import arguments
 
 
 class Images:
@@ -27,14 +30,23 @@ class Images:
         self.source = {"dataset": None, "image_dir": None, "image_file": None}
 
     def batches(self, batch_size, num_images=None):
-        """The images once, in a fixed order: yields uint8 [b, H, W, 3], NumPy arrays of their own.
+        """The images once, in a fixed order: an iterator over uint8 [b, H, W, 3], NumPy arrays.
 
-        Every b is `batch_size` but the last, which has what is left. `num_images` stops after
-        the first so many images.
+        Args:
+          batch_size: int, every b but the last one, which is what remains.
+          num_images: int, how many images of the first ones; None is all.
+
+        Raises:
+          ValueError: a `batch_size` below 1, a `num_images` below 0.
         """
-        count = self.num_images if num_images is None else min(num_images, self.num_images)
-        for start in range(0, count, batch_size):
-            yield np.array(self.pixels[start : min(start + batch_size, count)])
+        batch_size = arguments.whole("batch_size", batch_size, largest=sys.maxsize)
+        count = self.num_images
+        if num_images is not None:
+            count = min(count, arguments.whole("num_images", num_images, 0, sys.maxsize))
+        pixels = self.pixels[:count]
+        return (
+            np.array(pixels[start : start + batch_size]) for start in range(0, count, batch_size)
+        )
 
     def take(self, indices):
         """The images at some indices, without reading the others.
@@ -122,17 +134,22 @@ def from_arrays(pixels, skipped=()):
       ValueError: pixels of another dtype or shape, or no image.
     """
     pixels = pixels if isinstance(pixels, np.memmap) else np.array(pixels)
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3 or 0 in pixels.shape:
-        raise ValueError(
-            f"Expected pixels as uint8 [N, H, W, 3], of one image at least. Received: "
-            f"{pixels.dtype.name} {list(pixels.shape)}. Give RGB values from 0 to 255 as uint8."
-        )
+    check_pixels(pixels)
     return Images(pixels, skipped)
 
 
 def as_images(images):
     """`images` themselves if they are `Images`; `from_arrays` of any others."""
     return images if isinstance(images, Images) else from_arrays(images)
+
+
+def check_pixels(pixels):
+    """Raises ValueError unless an array is uint8 [N, H, W, 3], of one image at least."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3 or 0 in pixels.shape:
+        raise ValueError(
+            f"Expected pixels as uint8 [N, H, W, 3], of one image at least. Received: "
+            f"{pixels.dtype.name} {list(pixels.shape)}. Give RGB values from 0 to 255 as uint8."
+        )
 
 
 def _draw(seed, epoch, count):

@@ -4,8 +4,8 @@ import importlib.util
 import pathlib
 
 import numpy as np
-from PIL import Image
 
+from pixelcnn_aux.data import decoding
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import register
 from pixelcnn_aux.data.resizing import resize
@@ -28,9 +28,8 @@ SIDES = (256, 128)  # the two scales: pixels along a photograph's shorter side
 
 
 @register("photos")
-def photos(split, image_size, data_dir, image_dir):
+def photos(split, image_size):
     """Crops of `image_size`, at two scales. They need no download."""
-    del data_dir, image_dir
     if max(image_size) > min(SIDES):
         raise ValueError(
             f"Expected an image size of at most {min(SIDES)} x {min(SIDES)} for the data set "
@@ -69,13 +68,12 @@ def _read(name):
     if skimage is None:
         raise ImportError(
             "Expected scikit-image, for its photographs. Received: no such package. "
-            "Run pip install 'pixelcnn_aux[photos]', or choose another data set."
+            "Run pip install scikit-image, or choose another data set."
         )
     folder = pathlib.Path(skimage.submodule_search_locations[0]) / "data"
     if not (folder / name).is_file():
         raise FileNotFoundError(
             f"Expected the photograph {name} inside scikit-image. Received: none in {folder}. "
-            "Run pip install --upgrade 'pixelcnn_aux[photos]'."
+            "Run pip install --upgrade scikit-image."
         )
-    # Pillow, which scikit-image needs, gives the pixels that TensorFlow does, of these files.
-    return np.asarray(Image.open(folder / name).convert("RGB"))
+    return decoding.decode(decoding.contents(folder / name))

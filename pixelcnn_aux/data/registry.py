@@ -1,10 +1,9 @@
 """The data sets by their names: how one is registered, and how it is loaded."""
 
+import inspect
 import pathlib
 import sys
 import types
-from collections.abc import Callable
-from typing import NamedTuple
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.data import cache
@@ -12,59 +11,48 @@ from pixelcnn_aux.data.images import Images
 
 SPLITS = ("train", "validation", "test")
 
-
-class Dataset(NamedTuple):
-    """What is registered under a name."""
-
-    loader: Callable
-    image_dir: bool  # whether it takes a folder of images
-    image_file: bool  # whether it takes a file of images
-    cache_dir: bool  # whether it keeps what it has decoded
-
-
 _registered = {}
-DATASETS = types.MappingProxyType(_registered)  # name -> Dataset: all that are registered by now
+DATASETS = types.MappingProxyType(_registered)  # name -> loader: all that are registered by now
 
 
-def register(name, image_dir=False, image_file=False, cache_dir=False):
+def register(name):
     """A decorator that makes a loader known as a data set, in whichever file it stands.
 
-        @data.register("textures", image_dir=True)
-        def textures(split, image_size, data_dir, image_dir):
+        @data.register("textures")
+        def textures(split, image_size, image_dir):
             return data.from_arrays(np.load(image_dir / f"{split}.npy"))
 
-    The loader returns `Images` of `image_size`. It receives what `load` does, once that has been checked:
+    A loader is a function that returns one split, `Images` of `image_size`. `load` calls it with what it has
+    checked:
 
       split: one of `SPLITS`.
       image_size: (H, W), a tuple; a loader that has no images of that size raises ValueError.
+
+    and with those of the following that the loader has as parameters:
+
+      image_dir: an absolute `pathlib.Path` of a folder, or None where none was given. `load` refuses a
+        folder that the loader does not take.
+      image_file: likewise, of a file.
       data_dir: as `load` received it.
-      image_dir: an absolute `pathlib.Path`, or None where none was given. Of a data set with `image_file`
-        it is the path of the file: `def textures(split, image_size, data_dir, image_file)`.
-      cache_dir: an absolute `pathlib.Path`, for a loader that is registered with `cache_dir` and no other.
+      cache_dir: an absolute `pathlib.Path`, of a folder to keep files in, which the loader makes where there
+        is none.
 
     Args:
       name: str, what `load` and the programs' --dataset call it.
-      image_dir: bool, whether it takes a folder of images; where not, `load` refuses one.
-      image_file: bool, whether it takes a file of images instead; where not, `load` refuses one.
-      cache_dir: bool, whether it keeps files of its own in a folder, which it makes where there is none.
 
     Raises:
-      ValueError: a name that another module has registered, or both a folder and a file.
+      ValueError: a name that another module has registered.
     """
-    if image_dir and image_file:
-        raise ValueError(
-            f"Expected image_dir or image_file for the data set {name!r}. Received: both. Leave one out."
-        )
 
     def decorate(loader):
         # The same module may come again: reloaded, in a notebook, as a program and as its plugin.
-        if name in _registered and _module(_registered[name].loader) != _module(loader):
+        if name in _registered and _module(_registered[name]) != _module(loader):
             raise ValueError(
                 "Expected a name that no other module has registered, for the data set of "
-                f"{_module(loader)}. Received: {name!r}, which {_module(_registered[name].loader)} "
+                f"{_module(loader)}. Received: {name!r}, which {_module(_registered[name])} "
                 "has registered. Choose another name."
             )
-        _registered[name] = Dataset(loader, image_dir, image_file, cache_dir)
+        _registered[name] = loader
         return loader
 
     return decorate
@@ -87,8 +75,8 @@ def load(
       image_size: (H, W) of the images.
       data_dir: where TFDS keeps its data sets, for `cifar10` and `celeb_a`; None is TFDS's own
           default.
-      image_dir: the folder of images, for `folder`, and for `celeb_a` where TFDS has not prepared
-          it: that of the official aligned JPEGs.
+      image_dir: the folder of images, for `folder`, for `celeb_a` where TFDS has not prepared
+          it: that of the official aligned JPEGs, and for `arrays`.
       cache_dir: where `folder` and `celeb_a` keep the images that they have decoded; None is
           pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache.
       image_file: the file of images, for `arrays`.
@@ -101,43 +89,41 @@ def load(
           an `image_dir` or `image_file` that is superfluous, or missing where a data set of this package
           needs it, a file that is not as it should be, a split with no image to use.
       FileNotFoundError: no such folder or file, or a data set that is neither here nor to be had.
-      ImportError: `photos` without scikit-image; `folder`, `celeb_a` and `cifar10` without TensorFlow.
-      OSError: a `cache_dir` that cannot be written.
+      ImportError: `photos` without scikit-image; `cifar10`, and `celeb_a` without `image_dir`, without TFDS.
+      OSError: a `cache_dir` that cannot be written, a file or folder that cannot be read.
     """
     if name not in _registered:
         raise ValueError(
             f"Expected a data set: one of {', '.join(_registered)}. Received: {name!r}. Choose one of "
             "these, or import the module that registers it first (--plugin)."
         )
-    if split not in SPLITS:
-        raise ValueError(
-            f"Expected a split: one of {', '.join(SPLITS)}. Received: {split!r}. Choose one of these."
-        )
-    dataset, image_size = _registered[name], arguments.size("image_size", image_size)
-    given = {"image_dir": _absolute(image_dir), "image_file": _absolute(image_file)}
-    for what, path in given.items():
-        if path and not getattr(dataset, what):
-            others = [other for other in _registered if getattr(_registered[other], what)]
+    arguments.choice("split", split, SPLITS)
+    loader, image_size = _registered[name], arguments.size("image_size", image_size)
+    source = {"image_dir": _absolute(image_dir), "image_file": _absolute(image_file)}
+    for what, path in source.items():
+        if path and what not in _parameters(loader):
+            others = [other for other in _registered if what in _parameters(_registered[other])]
             raise ValueError(
                 f"Expected no {what} for the data set {name!r}. Received: {str(path)!r}. "
                 f"Leave it out, or choose a data set that takes one: {', '.join(others)}."
             )
-    path = given["image_file" if dataset.image_file else "image_dir"]
-    keeps = [_absolute(cache_dir) or cache.default_folder()] if dataset.cache_dir else []
-    images = dataset.loader(split, image_size, data_dir, path, *keeps)
-    if not isinstance(images, Images) or images.image_size != image_size:
-        received = getattr(images, "image_size", type(images).__name__)
+    places = {**source, "data_dir": data_dir}
+    if "cache_dir" in _parameters(loader):
+        places["cache_dir"] = _absolute(cache_dir) or cache.default_folder()
+    taken = {what: path for what, path in places.items() if what in _parameters(loader)}
+    images = loader(split, image_size, **taken)
+    if not isinstance(images, Images) or images.image_size != image_size or not images.num_images:
+        received = images.pixels.shape if isinstance(images, Images) else type(images).__name__
         raise ValueError(
-            f"Expected data.Images of the size {image_size} from the loader of {name!r}. Received: "
-            f"{received}. Mend {dataset.loader.__name__} in {_module(dataset.loader)}."
+            f"Expected data.Images of the size {image_size} from the loader of {name!r}, for {split!r}. "
+            f"Received: {received}. Mend {loader.__name__} in {_module(loader)}, or choose another split."
         )
-    if not images.num_images:
-        raise ValueError(
-            f"Expected images in the split {split!r} of {name!r}. Received: none. Choose another split, or "
-            f"mend {dataset.loader.__name__} in {_module(dataset.loader)}."
-        )
-    images.source = {"dataset": name, **{what: path and str(path) for what, path in given.items()}}
+    images.source = {"dataset": name, **{what: path and str(path) for what, path in source.items()}}
     return images
+
+
+def _parameters(loader):
+    return inspect.signature(loader).parameters
 
 
 def _absolute(path):

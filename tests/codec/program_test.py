@@ -282,11 +282,13 @@ class PicturesTest(tf.test.TestCase):
         self.assertAllEqual(pictures.read(self.folder / "palette.png"), palette.convert("RGB"))
 
     def test_files_that_cannot_be_read(self):
-        for name, error in (("missing.png", FileNotFoundError), ("", IsADirectoryError)):
-            with self.assertRaisesRegex(
-                error, f"Expected to read {self.folder / name}. Received: "
-            ):
-                pictures.read(self.folder / name)
+        missing, pipe = self.folder / "missing.png", self.folder / "pipe.png"
+        with self.assertRaisesRegex(FileNotFoundError, f"Expected to read {missing}. Received: "):
+            pictures.read(missing)
+        os.mkfifo(pipe)
+        for path in (pipe, self.folder):
+            with self.assertRaisesRegex(ValueError, rf"Received: {path} \(no file\)"):
+                pictures.read(path)
 
     def test_upright_whatever_else_the_exif_says(self):
         pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 3), np.uint8)

@@ -73,7 +73,7 @@ class FolderTest(FilesTest):
             self.load()
         self.write("good.png", encoded(noise(8, 8, 3), "PNG"))
         with self.assertRaisesRegex(
-            ValueError, "'test'.*1 train, .* 0 test files .*5 % test.*, 0 left"
+            ValueError, "5 % test.*'test'.*1 train, .* 0 test files, 0 left"
         ):
             self.load("test")
         self.write("good.png", b"")
@@ -85,10 +85,10 @@ class FolderTest(FilesTest):
     def test_one_file_is_read_as_those_of_the_data_set(self):
         path = self.write("good.png", encoded(noise(9, 16, 3), "PNG"))
         self.assertAllEqual(data.read_image(path, (8, 8))[None], self.load().take([0]))
-        with self.assertRaisesRegex(FileNotFoundError, r"Received: .*/none\.png, which does not"):
+        with self.assertRaisesRegex(FileNotFoundError, r"to read .*/none\.png\. Received: No such"):
             data.read_image(self.folder / "none.png", (8, 8))
         path.write_bytes(b"no image at all")
-        with self.assertRaisesRegex(ValueError, rf"whole PNG or JPEG.*Received: {path}, which"):
+        with self.assertRaisesRegex(ValueError, rf"whole PNG or JPEG.*Received: {path} \("):
             data.read_image(str(path), (8, 8))
 
 

@@ -53,6 +53,12 @@ class ImagesTest(tf.test.TestCase):
     def test_batches_stop_after_num_images(self):
         self.assertAllEqual(everything(self.images.batches(16, num_images=17)), numbered(17))
         self.assertLen(everything(self.images.batches(16, num_images=99)), 50)
+        self.assertEmpty(list(self.images.batches(16, num_images=0)))
+
+    def test_wrong_numbers_of_images_are_refused(self):
+        for arguments in ((0,), (-1,), (2.5,), (None,), (16, -1)):
+            with self.assertRaisesRegex(ValueError, "(batch_size|num_images) from [01] to"):
+                self.images.batches(*arguments)
 
     def test_training_batches_repeat_nothing_within_an_epoch(self):
         batches = taken(self.images.training_batches(8, seed=3), 25)  # 8 does not divide 50

@@ -1,0 +1,53 @@
+"""TensorFlow Datasets, imported where a data set is read that needs it."""
+
+import contextlib
+
+from absl import logging
+
+
+def builder(name, data_dir):
+    """`tfds.core.DatasetBuilder` of a data set. Raises ImportError without TensorFlow or its data sets."""
+    return _module().builder(name, data_dir=data_dir)
+
+
+def examples(prepared, split, decoded=True, batch_size=None):
+    """Iterates over the examples of a split, dicts of NumPy arrays, in the order of their files.
+
+    Args:
+      prepared: `tfds.core.DatasetBuilder` whose data set is prepared.
+      split: str, a split of TFDS's.
+      decoded: bool; where not, images are the bytes of their files.
+      batch_size: as `as_dataset` takes it.
+    """
+    tfds = _module()
+    # One file at a time and nothing shuffled: the order is that of the files.
+    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    decoders = None if decoded else {"image": tfds.decode.SkipDecoding()}
+    verbosity = logging.get_verbosity()
+    if verbosity < logging.DEBUG:
+        logging.set_verbosity(min(verbosity, logging.WARNING))  # TFDS tells at length what it opens
+    try:
+        return prepared.as_dataset(
+            split=split, read_config=config, decoders=decoders, batch_size=batch_size
+        ).as_numpy_iterator()
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _module():
+    try:
+        import tensorflow as tf
+        import tensorflow_datasets
+    except ImportError as error:
+        raise ImportError(
+            "Expected TensorFlow and TensorFlow Datasets, which read this data set. Received: no such "
+            "package. Run pip install tensorflow tensorflow-datasets importlib_resources, or choose a data "
+            "set that does without, such as --dataset folder."
+        ) from error
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        # It would take all memory of the GPUs. Too late where a program has used them already.
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices([], "GPU")
+    return tensorflow_datasets

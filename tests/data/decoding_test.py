@@ -1,0 +1,163 @@
+"""Tests of image files: every kind is decoded as by TensorFlow, and upright; damage is refused."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from pixelcnn_aux.data import decoding
+from tests.data.helpers import encoded, noise
+
+
+def png(depth, color_type, values, *chunks):
+    """A PNG file of 8 x 8 pixels, bytes, whose rows are `values`, with further chunks: (name, contents)."""
+    rows = b"".join(b"\0" + row.tobytes() for row in values.reshape(8, -1))
+    header = struct.pack(">IIBBBBB", 8, 8, depth, color_type, 0, 0, 0)
+    chunks = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(contents))
+        + name
+        + contents
+        + struct.pack(">I", zlib.crc32(name + contents))
+        for name, contents in chunks
+    )
+
+
+def with_exif(contents):
+    """A JPEG file whose EXIF is what is given: bytes."""
+    plain = encoded(noise(8, 16, 3), "JPEG")
+    segment = b"Exif\0\0" + contents
+    return plain[:2] + struct.pack(">HH", 0xFFE1, 2 + len(segment)) + segment + plain[2:]
+
+
+def tiff(*entries):
+    """EXIF whose first directory has entries: (tag, type, count, value)."""
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + packed + bytes(4)
+
+
+class KindsTest(tf.test.TestCase):
+    def test_pixels_are_those_that_tensorflow_decodes(self):
+        """By which models were trained and figures computed."""
+        pixels = noise(37, 50, 3).repeat(3, axis=0).repeat(3, axis=1)
+        files = [
+            encoded(pixels[:height, :width], "JPEG", mode, quality=quality, **options)
+            for mode, options in (
+                *(("RGB", {"subsampling": x}) for x in (0, 1, 2)),
+                *(("RGB", {"progressive": True}), ("L", {}), ("CMYK", {})),
+            )
+            for quality in (60, 95)
+            for height, width in ((111, 150), (110, 33), (1, 1))
+        ]
+        for depth, color_type, channels in (
+            *((depth, 0, 1) for depth in (1, 2, 4, 8, 16)),
+            *(
+                (depth, kind, channels)
+                for depth in (8, 16)
+                for kind, channels in ((2, 3), (4, 2), (6, 4))
+            ),
+        ):
+            values = noise(8 * depth * channels)
+            files.append(png(depth, color_type, values))
+            if color_type in (0, 2):
+                files.append(png(depth, color_type, values, (b"tRNS", bytes(2 * channels))))
+        for depth in (1, 2, 4, 8):
+            palette = (b"PLTE", noise(3 * 2**depth).tobytes())
+            files.append(png(depth, 3, noise(8 * depth), palette))
+            files.append(png(depth, 3, noise(8 * depth), palette, (b"tRNS", b"\0\x80")))
+        for file in files:
+            expected = tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")
+            self.assertAllEqual(decoding.decode(file), expected, file[:60])
+
+    def test_the_first_picture_of_several(self):
+        pixels, others = noise(8, 8, 3), [Image.fromarray(noise(8, 8, 3, seed=1))]
+        file = encoded(pixels, "PNG", save_all=True, append_images=others)
+        self.assertAllEqual(decoding.decode(file), pixels)
+
+
+class OrientationTest(tf.test.TestCase):
+    def test_orientation_is_that_which_cameras_write(self):
+        # Gray blocks, each of its own value, which JPEG keeps; 16 x 32, so that sides differ.
+        pixels = np.arange(0, 256, 32, dtype=np.uint8).reshape(2, 4, 1)
+        pixels = pixels.repeat(8, axis=0).repeat(8, axis=1).repeat(3, axis=2)
+        plain = decoding.decode(encoded(pixels, "JPEG"))
+        turned = [plain, plain[:, ::-1], plain[::-1, ::-1], plain[::-1]]
+        turned += [
+            image.swapaxes(0, 1)
+            for image in (plain, plain[::-1], plain[::-1, ::-1], plain[:, ::-1])
+        ]
+        for orientation, expected in enumerate(turned, start=1):
+            for order in ("<", ">"):
+                exif = Image.Exif()
+                exif.endian = order
+                exif[271] = "a camera"  # a tag before that of the orientation
+                exif[274] = orientation
+                self.assertAllEqual(decoding.decode(encoded(pixels, "JPEG", exif=exif)), expected)
+        self.assertAllEqual(decoding.decode(encoded(pixels, "PNG", exif=exif)), np.rot90(pixels))
+        deep = io.BytesIO()
+        Image.fromarray(pixels[..., 0].astype(np.uint16) << 8).save(deep, "PNG", exif=exif)
+        self.assertAllEqual(decoding.decode(deep.getvalue()), np.rot90(pixels))
+
+    def test_what_makes_no_sense_is_none(self):
+        for contents in (
+            *(tiff((274, 3, 1, value)) for value in (0, 9)),
+            *(tiff((275, 3, 1, 6)), tiff(), tiff((274, 3, 1, 6))[:20]),
+            *(b"", b"XX*\0", b"II*\0" + b"\xff" * 4, b"II*\0" + struct.pack("<IH", 8, 65535)),
+        ):
+            self.assertEqual(decoding.decode(with_exif(contents)).shape, (8, 16, 3), contents)
+
+    def test_other_entries_may_be_damaged(self):
+        """Pillow cannot write these again, which it tries once the image is turned."""
+        for entry in ((271, 11, 1, 9), (282, 7, 1, 9), (34853, 9, 1, 2**31), (700, 13, 4, 1)):
+            contents = tiff((274, 3, 1, 6), entry)
+            self.assertEqual(decoding.decode(with_exif(contents)).shape, (16, 8, 3))
+
+
+class DamageTest(tf.test.TestCase):
+    def test_damage_is_found_anywhere(self):
+        """Of PNG files, whose chunks have checksums: refused, or the same pixels."""
+        pixels = noise(8, 8, 3)
+        for mode in ("RGB", "L", "P"):
+            file = encoded(pixels, "PNG", mode)
+            whole, refused = decoding.decode(file), 0
+            damaged = [file[:end] for end in range(len(file))]
+            damaged += [
+                file[:at] + bytes([file[at] ^ 1]) + file[at + 1 :] for at in range(len(file))
+            ]
+            for contents in damaged:
+                try:
+                    self.assertAllEqual(decoding.decode(contents), whole)
+                except ValueError:
+                    refused += 1
+            self.assertGreater(refused, 2 * len(file) - 24)
+
+    def test_a_jpeg_file_is_cut_off(self):
+        for options in ({}, {"progressive": True}):
+            file = encoded(noise(64, 64, 3), "JPEG", **options)
+            for end in (*range(0, len(file), 97), len(file) - 1):
+                with self.assertRaises(ValueError):
+                    decoding.decode(file[:end])
+
+    def test_too_many_pixels_are_refused_before_they_are_decoded(self):
+        bomb = bytearray(encoded(noise(64, 64, 3), "PNG"))
+        bomb[16:24] = struct.pack(">II", 2**14, 2**13)
+        bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
+        late = (
+            bomb[:8] + struct.pack(">I4sII", 4, b"abCd", 1, zlib.crc32(b"abCd\0\0\0\1")) + bomb[8:]
+        )
+        jpeg = bytearray(encoded(noise(64, 64, 3), "JPEG"))
+        frame = jpeg.index(b"\xff\xc0")
+        jpeg[frame + 5 : frame + 9] = struct.pack(">HH", 12000, 7000)
+        for contents in (bomb, late, jpeg):
+            with self.assertRaisesRegex(ValueError, r"pixels, 67,108,864 at most"):
+                decoding.decode(bytes(contents))
+        jpeg[frame + 5 : frame + 9] = struct.pack(">HH", 65000, 65000)  # more than Pillow opens
+        with self.assertRaises(ValueError):
+            decoding.decode(bytes(jpeg))
+
+
+if __name__ == "__main__":
+    tf.test.main()
