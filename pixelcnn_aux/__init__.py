@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pixelcnn_aux.training import Training, presets, train
     from pixelcnn_aux.zoo import pretrained
 
+__version__ = "0.2.0"
+
 _MODULES = (
     *("auxiliary", "backend", "codec", "data", "interop", "layers", "likelihoods", "networks"),
     *("serialization", "sums", "training"),

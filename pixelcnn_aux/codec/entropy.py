@@ -6,8 +6,15 @@ was given, and a decoder from what the encoder wrote. A batch may have more rows
 others are filled with likely values, for which nothing is written.
 """
 
-import constriction
 import numpy as np
+
+try:
+    import constriction
+except ImportError as error:
+    raise ImportError(
+        "Expected constriction, which codes values by their probabilities. Received: no such package. "
+        "Run pip install 'constriction>=0.5,<0.6'."
+    ) from error
 
 # Tables are made into whole numbers of 24 bits in the same way by all versions 0.5.
 _TABLES = constriction.stream.model.Categorical(perfect=False)

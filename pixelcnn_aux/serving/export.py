@@ -56,7 +56,7 @@ def export(folder, out, max_batch=256, jit_compile=False):
     if prediction_log_pb2 is None:
         raise ImportError(
             "Expected the package tensorflow-serving-api, which warm-up requests are written with. "
-            "Received: no such package. Install it: pip install 'pixelcnn_aux[serving]'."
+            "Received: no such package. Run pip install tensorflow-serving-api."
         )
     model = load(folder)
     model.require(model.factors)

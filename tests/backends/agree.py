@@ -5,7 +5,7 @@
 
 The first leaves workdirs with random weights, images, and TensorFlow's log-likelihoods and gradients in a new
 folder, and a run that is stopped half-way. The second, which needs no TensorFlow, loads the same workdirs and
-compares; the run goes on under both. It also reads a data set, runs programs, and trains with dropout and in
+compares; the run goes on under both. It also reads data sets, runs programs, and trains with dropout and in
 float16, which is compared with nothing of TensorFlow's.
 """
 
@@ -21,6 +21,7 @@ import sys
 import keras
 import numpy as np
 from keras import ops
+from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import backend, data, training
@@ -147,18 +148,23 @@ def write(folder):
         np.savez(folder / f"{name}.npz", **computed(model))
 
 
-def read_data_set(folder):
-    """Reads a file of arrays, with TensorFlow neither needed nor imported."""
+def read_data_sets(folder):
+    """Reads a file of arrays, and image files, with TensorFlow neither needed nor imported."""
     file = folder / "images.npz"
     np.savez(file, train=IMAGES)
     images = pa.data.load("arrays", "train", (8, 8), image_file=file)
     with pa.data.Prefetched(images.training_batches(3, seed=0, flip=False)) as batches:
         np.testing.assert_array_equal(np.sort(next(batches), axis=0), np.sort(IMAGES, axis=0))
+    (folder / "images").mkdir()
+    Image.fromarray(IMAGES[0]).save(folder / "images" / "a.png")
+    places = {"image_dir": folder / "images", "cache_dir": folder / "cache"}
+    images = pa.data.load("folder", "train", (8, 8), **places)
+    np.testing.assert_array_equal(images.pixels, IMAGES[:1])
     assert "tensorflow" not in sys.modules
 
 
 def compare(folder):
-    read_data_set(folder)
+    read_data_sets(folder)
     # JAX compiles operation by operation, on one core.
     checks = (check_programs, compare_runs, check_runs)
     with multiprocessing.get_context("spawn").Pool(2) as pool:
