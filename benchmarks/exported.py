@@ -3,7 +3,7 @@
     python -m benchmarks.exported --preset cifar10
 
 Exports a Grayscale PixelCNN, randomly initialized, has the C++ loader inside TensorFlow Serving load it in a
-process without Python, and times the signature `sample` there and `model.sample` here. Prints the size of
+process without TensorFlow's Python, and times the signature `sample` there and `model.sample` here. Prints the size of
 saved_model.pb, seconds to load, the process's peak memory, and seconds for a batch with their ratio.
 """
 
@@ -18,9 +18,9 @@ from absl import flags
 import pixelcnn_aux as pa
 from pixelcnn_aux.programs import program
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.serving.export import export
-from pixelcnn_aux.testing import c_api
+from pixelcnn_aux.serving.exporting import export
 from pixelcnn_aux.training import presets
+from tests.serving import loader
 
 FLAGS = flags.FLAGS
 
@@ -36,7 +36,6 @@ def main():
     seeds = np.array([[0, index] for index in range(FLAGS.batch_size)], np.int32)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        loader = c_api.build(folder)
         model = preset.constructor(**preset.model)
         RunFolder(folder / "run").save_model(model)
         start = time.perf_counter()
@@ -47,7 +46,7 @@ def main():
             "sample",
             {"seed": seeds, "log_scale_shift": np.zeros(FLAGS.batch_size, np.float32)},
         )
-        served = c_api.run(loader, path, [request] * (FLAGS.runs + 1))
+        served = loader.run(path, [request] * (FLAGS.runs + 1))
         print(f"loaded in {served.load_seconds:.1f} s, peak {served.peak_bytes / 2**20:.0f} MiB")
         live = pa.load(folder / "run")
         times = {

@@ -2,7 +2,7 @@
 
     python -m benchmarks.serving --export DIR/MODEL --clients 64 --seconds 60
 
-Starts the stand-in server of `testing` in a process of its own, over the loopback interface. Every client,
+Starts the stand-in server of the tests in a process of its own, over the loopback interface. Every client,
 a thread here, repeats requests of a few images, drawn at random among some whose answers were computed alone
 before, and compares. Likelihoods must be the same to 1e-5. Images need not: where a server merges requests,
 products of another size are rounded otherwise, and a pixel may turn. But an image that another request
@@ -24,7 +24,7 @@ import numpy as np
 from absl import flags
 
 from pixelcnn_aux.programs import program
-from pixelcnn_aux.serving.client import Client
+from pixelcnn_aux.serving.grpc_client import Client
 
 FLAGS = flags.FLAGS
 
@@ -55,22 +55,21 @@ class Result(NamedTuple):
 @contextlib.contextmanager
 def running_server(export):
     """Within it a server runs: (process id, HOST:PORT)."""
-    program_name = "pixelcnn_aux.testing.prediction_server"
+    program_name = "tests.serving.model_server"
     command = [sys.executable, "-m", program_name, f"--model_base_path={export}", "--port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             line = process.stdout.readline()
-            match = re.search(r"gRPC (\d+)", line)
-            if not match:
-                raise RuntimeError(f"Expected {program_name} to serve {export}. Received: {line!r}")
-            yield process.pid, f"127.0.0.1:{match[1]}"
+            if not line:
+                raise RuntimeError(f"Expected {program_name} to serve {export}. Received: no line")
+            yield process.pid, line.split()[-1]
         finally:
             process.kill()
 
 
 def make_requests(client, random):
     """List of `Request`s, every other one for likelihoods, which are answered one after the other."""
-    *_, image = client.images().values()
+    *_, image = client.images.values()
     requests = []
     for index in range(NUM_REQUESTS):
         num = random.integers(1, MAX_IMAGES + 1)

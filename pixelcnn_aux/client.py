@@ -10,8 +10,8 @@ COMMAND is one of
     complete IMG    an image file, its upper half, and images drawn given that
     bpd IMG...      bits per dimension of image files: each factor, their total, and means over the files
 
-The server is asked by gRPC or, with --rest, by REST (HOST:8501). Image files of another size than the
-model's are cropped and resized as those of `--dataset folder`. In Python: `serving.client.Client`.
+The server is asked by gRPC. Image files of another size than the model's are cropped and resized as those
+of `--dataset folder`. In Python: `pixelcnn_aux.serving.grpc_client.Client`.
 """
 
 from pixelcnn_aux.programs import process
@@ -19,53 +19,128 @@ from pixelcnn_aux.programs import process
 if __name__ == "__main__":
     process.begin()
 
+import numpy as np
 from absl import flags
 
-from pixelcnn_aux.programs import program
-from pixelcnn_aux.serving import commands
-from pixelcnn_aux.serving.client import Client
+from pixelcnn_aux import data
+from pixelcnn_aux.programs import pictures, program
+from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 
+
+def sample(client):
+    """Draws images: the picture has each above its auxiliary images."""
+    drawn = client.predict("sample", **_drawing())
+    *auxiliaries, full = client.images
+    columns = [(full, drawn["image"]), *((name, drawn[name]) for name in reversed(auxiliaries))]
+    _write(client, [[(name, images[n]) for name, images in columns] for n in range(FLAGS.num)])
+
+
+def given(client, name, file):
+    """Draws from an auxiliary image: the picture has the file's image, its auxiliary image, and the draws."""
+    *auxiliaries, full = client.images
+    if name not in auxiliaries:
+        raise ValueError(
+            f"Expected an auxiliary image of {client.model}: {', '.join(auxiliaries) or 'it has none'}. "
+            f"Received: {name!r}. Choose one of them, or another --model."
+        )
+    image = _read(client, file)
+    [auxiliary] = client.predict("auxiliaries", image=image[np.newaxis])[name]
+    drawn = client.predict(f"given_{name}", **_drawing(auxiliary=auxiliary))["image"]
+    _write(client, [[(full, image)], [(name, auxiliary)], *([(full, draw)] for draw in drawn)])
+
+
+def colorize(client, file):
+    """Draws colors: `given` the grays of a file."""
+    given(client, "grayscale", file)
+
+
+def complete(client, file):
+    """Draws lower halves: the picture has the file's image, what is kept of it, and the draws."""
+    image = _read(client, file)
+    mask = np.zeros((*image.shape[:2], 1), np.uint8)
+    mask[: len(mask) // 2] = 1
+    drawn = client.predict("complete", **_drawing(image=image, mask=mask))["image"]
+    *_, full = client.images
+    masked = np.where(mask, image, np.uint8(127))
+    _write(client, [[(full, tile)] for tile in (image, masked, *drawn)])
+
+
+def bpd(client, *files):
+    """Prints a line for each file, and one of means."""
+    answer = client.predict("log_prob", image=np.stack([_read(client, file) for file in files]))
+    names = [*client.images, "total"]
+    columns = [answer[f"bits_per_dim_{name}"] for name in client.images]
+    columns.append(answer["bits_per_dim"])
+    width = max(map(len, [*files, "file"]))
+    print(f"{'file':{width}}", *(f"{name:>16}" for name in names))
+    for label, *bits in [*zip(files, *columns), ("mean", *map(np.mean, columns))]:
+        print(f"{label:{width}}", *(f"{value:16.4f}" for value in bits))
+
+
 # Of each command, the function, and what it takes.
 COMMANDS = {
-    "sample": (commands.sample, []),
-    "given": (commands.given, ["NAME", "IMG"]),
-    "colorize": (commands.colorize, ["IMG"]),
-    "complete": (commands.complete, ["IMG"]),
-    "bpd": (commands.bpd, ["IMG..."]),
+    "sample": (sample, []),
+    "given": (given, ["NAME", "IMG"]),
+    "colorize": (colorize, ["IMG"]),
+    "complete": (complete, ["IMG"]),
+    "bpd": (bpd, ["IMG..."]),
 }
 
 
+def _drawing(**arrays):
+    """Inputs of a signature that draws: one row for each image to draw, with the same array in each."""
+    return {
+        "seed": np.array([(FLAGS.seed, index) for index in range(FLAGS.num)], np.int32),
+        "log_scale_shift": np.full(FLAGS.num, FLAGS.log_scale_shift, np.float32),
+        **{name: np.repeat(x[np.newaxis], FLAGS.num, axis=0) for name, x in arrays.items()},
+    }
+
+
+def _read(client, file):
+    """uint8 [H, W, 3]: an image file, in the size of the model's full images."""
+    *_, (_, shape, num_values) = client.images.values()
+    if (shape[-1], num_values) != (3, 256):
+        raise ValueError(
+            f"Expected a model of color images, uint8 [H, W, 3] below 256, to read a file for. Received: "
+            f"{client.model}, of uint8 {list(shape)} below {num_values}. Send it arrays with "
+            "pixelcnn_aux.serving.grpc_client.Client."
+        )
+    return data.read_image(file, shape[:2])
+
+
+def _write(client, tiles):
+    """Writes the picture of tiles, lists of (factor name, image) one above the other."""
+    pictures.write(
+        FLAGS.out,
+        [[pictures.shown(x, client.images[name].num_values) for name, x in tile] for tile in tiles],
+    )
+    print(f"Wrote {FLAGS.out}")
+
+
 def main(name, *arguments):
+    # Imported here, so that a missing tensorflow-serving-api is a message of the program.
+    from pixelcnn_aux.serving.grpc_client import Client
+
     if name not in COMMANDS:
         raise ValueError(
             f"Expected a command of {', '.join(COMMANDS)}. Received: {name!r}. Choose one of them."
         )
     command, expected = COMMANDS[name]
-    repeated = bool(expected) and expected[-1].endswith("...")
-    if len(arguments) < len(expected) or (len(arguments) > len(expected) and not repeated):
+    if len(arguments) != len(expected) and not (arguments and command is bpd):
         raise ValueError(
             f"Expected {' '.join([name, *expected])} and flags. "
             f"Received: {' '.join([name, *arguments])}. See --help."
         )
-    if command is commands.bpd:
-        if given := [f"--{name}" for name in commands.Drawing._fields if FLAGS[name].present]:
-            raise ValueError(
-                f"Expected {' and '.join(given)} with a command that draws images. Received: bpd, which "
-                "draws none. Leave out what is about drawing."
-            )
-    else:
-        drawing = commands.Drawing(FLAGS.out, FLAGS.num, FLAGS.seed, FLAGS.log_scale_shift)
-        drawing.check()
-        arguments = drawing, *arguments
-    command(Client(FLAGS.server, FLAGS.model, FLAGS.rest, FLAGS.timeout), *arguments)
+    if command is not bpd:
+        disk.check_place("--out", FLAGS.out, (".png",))  # before anything is drawn
+    command(Client(FLAGS.server, FLAGS.model, FLAGS.timeout), *arguments)
 
 
 def define_flags():
-    flags.DEFINE_string("server", None, "HOST:PORT of TensorFlow Serving.", required=True)
+    flags.DEFINE_string("server", None, "HOST:PORT of TensorFlow Serving's gRPC.", required=True)
     flags.DEFINE_string("model", None, "The name that it serves the model by.", required=True)
-    flags.DEFINE_bool("rest", False, "Asks by REST instead of gRPC; the ports differ.")
     flags.DEFINE_float("timeout", 60.0, "Seconds for each request as a whole.", lower_bound=0.001)
     flags.DEFINE_string("out", None, "The picture, a PNG file; an older one is replaced.")
     flags.DEFINE_integer("num", 16, "How many images to draw.", 1, 1024)

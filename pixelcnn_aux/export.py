@@ -13,24 +13,30 @@ import time
 from absl import flags
 
 from pixelcnn_aux.programs import program, run_flags
-from pixelcnn_aux.serving.export import export
 
 FLAGS = flags.FLAGS
 
 
 def main():
+    # Imported here, so that a missing tensorflow-serving-api is a message of the program.
+    from pixelcnn_aux.serving import exporting
+
     folder = run_flags.workdir()
     print(f"Exporting {folder} ...", flush=True)
     start = time.perf_counter()
-    version = export(folder, FLAGS.out, FLAGS.max_batch, FLAGS.jit)
+    version = exporting.export(folder, FLAGS.out, FLAGS.max_batch, FLAGS.jit)
     print(f"Wrote {version} in {time.perf_counter() - start:.0f} s, and compared it with the model")
 
 
-if __name__ == "__main__":
+def define_flags():
     run_flags.define_workdir()
     flags.DEFINE_string("out", None, "The folder of all models.", required=True)
     flags.DEFINE_integer(
         "max_batch", 256, "The most images that a request may ask for.", 1, 2**31 - 1
     )
-    flags.DEFINE_bool("jit", False, "XLA compiles the drawing, anew for each batch size.")
+    flags.DEFINE_bool("jit", False, "XLA compiles the drawing, once for each batch size.")
+
+
+if __name__ == "__main__":
+    define_flags()
     program.run(main)

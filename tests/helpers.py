@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import types
-import unittest
 from unittest import mock
 
 import numpy as np
@@ -22,7 +21,6 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers
 from pixelcnn_aux.programs import run_flags
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.testing import c_api
 
 ROOT = pathlib.Path(__file__).parents[1]
 SIZE = (4, 6)  # not square, so that a swap of height and width shows
@@ -153,14 +151,6 @@ def start(folder, module, *arguments, environment=os.environ):
         capture_output=True,
         text=True,
     )
-
-
-def build_loader(folder):
-    """`c_api.build`. Skips a test, or a class of tests, where that is impossible."""
-    try:
-        return c_api.build(folder)
-    except RuntimeError as error:
-        raise unittest.SkipTest(str(error)) from error
 
 
 @contextlib.contextmanager

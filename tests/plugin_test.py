@@ -14,10 +14,8 @@ from evaluate import bpd, common, samples
 from pixelcnn_aux import client
 from pixelcnn_aux.data import registry
 from pixelcnn_aux.programs import program
-from pixelcnn_aux.testing import c_api
-from pixelcnn_aux.testing.prediction_server import PredictionServer
-from pixelcnn_aux.testing.servable import Servable
 from tests import helpers
+from tests.serving import loader, model_server
 
 FILE = '''
 import keras
@@ -102,17 +100,15 @@ class PluginTest(tf.test.TestCase):
 
         photo = np.random.default_rng(0).integers(0, 256, (4, 4, 3)).astype(np.uint8)
         Image.fromarray(photo).save(self.folder / "photo.png")
-        with PredictionServer(Servable(base)) as server:
-            asked = ("--server", f"127.0.0.1:{server.port}", "--model", run.name)
+        with model_server.serving(model_server.Servable(base)) as address:
+            asked = ("--server", address, "--model", run.name)
             given = ("given", "tones", "photo.png", "--num", "1", "--out", "given.png")
             helpers.run_program(client, *asked, *given)
         self.assertGreater(np.asarray(Image.open(self.folder / "given.png")).std(), 20)
 
-        # Last, as all that follows is skipped where there is no compiler.
         seeds = np.array([[0, 1], [0, 2]], np.int32)
         request = "sample", {"seed": seeds, "log_scale_shift": np.zeros(2, np.float32)}
-        loader = helpers.build_loader(self.folder)
-        [answer] = c_api.run(loader, base / "1", [request]).results
+        [answer] = loader.run(base / "1", [request]).results
         self.assertEqual(answer.outputs["image"].shape, (2, 4, 4, 3))
         self.assertEqual(answer.outputs["tones"].shape, (2, 2, 2, 3))
         self.assertLess(answer.outputs["tones"].max(), 2)

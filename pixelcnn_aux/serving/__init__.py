@@ -1,6 +1,12 @@
-"""Models in TensorFlow Serving: what is served, how it is exported and verified, and a client for it.
+"""Models in TensorFlow Serving: what is served, how it is exported and verified, and a gRPC client.
 
-`export` writes the SavedModel of a run with the functions of `signatures`, after `verify` has compared it
-with the model. `client` asks a server for them by `protocols`, and `answers` checks what it says. The
-programs are `python -m pixelcnn_aux.export` and `python -m pixelcnn_aux.client`.
+The programs are `python -m pixelcnn_aux.export` and `python -m pixelcnn_aux.client`.
 """
+
+import importlib.util
+
+if importlib.util.find_spec("tensorflow_serving") is None:
+    raise ImportError(
+        "Expected the package tensorflow-serving-api, which has the messages of TensorFlow Serving. "
+        "Received: no such package. Install it: pip install tensorflow-serving-api."
+    )

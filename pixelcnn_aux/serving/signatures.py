@@ -1,58 +1,34 @@
 """The functions of a model that are served, as graphs with nothing of this package in them."""
 
 import functools
-from typing import NamedTuple
 
 import tensorflow as tf
 
 from pixelcnn_aux import backend, layers, sampling
 from pixelcnn_aux.auxiliary_model import in_bits_per_dim
+from pixelcnn_aux.serving.interface import DESCRIPTION, Tensor, signatures_of_chain
 
 # Outputs beside the auxiliary images, which are called by their factors' names; and how others begin.
-RESERVED = ("image", "image_png_bytes", "factors", "num_values", "max_batch")
+RESERVED = ("image", "image_png_bytes", *DESCRIPTION)
 _BEGINNINGS = ("log_prob", "bits_per_dim")
 
 
-class Input(NamedTuple):
-    """An input of a signature."""
-
-    dtype: tf.DType
-    shape: tuple  # after N
-    num_values: int = 256  # of an image's pixels
-
-
 def signatures(model, max_batch=256, jit_compile=False):
-    """The functions that are served.
+    """The functions that are served, as `interface.signatures_of_chain` describes them.
 
-    Every input and output has the batch, 1 <= N <= `max_batch`, as its first dimension, and row n of every
-    output depends on row n of the inputs alone:
-
-        sample, map   seed int32 [N, 2], log_scale_shift float32 [N] -> images
-        given_NAME    seed, log_scale_shift, auxiliary uint8 [N, h, w, c] -> images, of what follows NAME in
-                      the chain
-        complete      seed, log_scale_shift, image uint8 [N, H, W, C], mask uint8 [N, H, W, 1] -> images;
-                      only of models that `sampling.can_complete`
-        log_prob      image -> log_prob float32 [N], in nats, bits_per_dim float32 [N], and of each factor
-                      log_prob_NAME, bits_per_dim_NAME
-        auxiliaries   image -> its auxiliary images by their factors' names, and what describes the chain
-                      of F factors, the same in every row: factors string [N, F], their names in the order
-                      of sampling, num_values int32 [N, F], which pixel values of their images are below,
-                      max_batch int32 [N]
-
-    where images are `image`, the full one, and auxiliary images by their factors' names; and where PNG
-    holds full images unchanged, of 1 or 3 channels of 256 values, `image_png_bytes` string [N]. The graphs
-    refuse what does not fit, as an invalid argument.
+    Row n of every output depends on row n of the inputs alone. The graphs refuse what does not fit, and
+    batches other than 1 <= N <= `max_batch`, as an invalid argument.
 
     Args:
       model: `AuxiliaryModel`, newly loaded: graphs that it has would have other kernels.
       max_batch: int.
-      jit_compile: bool, whether XLA compiles the drawing, anew for each N.
+      jit_compile: bool, whether XLA compiles the drawing, once for each N.
 
     Returns:
       (tf.Module that holds the weights, dict, name -> concrete function).
 
     Raises:
-      ValueError: if an auxiliary image is called as another output, or as others begin.
+      ValueError: if an auxiliary image has the name of another output, or begins as others do.
     """
     *auxiliaries, _ = model.factors
     taken = [name for name in auxiliaries if name in RESERVED or name.startswith(_BEGINNINGS)]
@@ -71,24 +47,37 @@ def signatures(model, max_batch=256, jit_compile=False):
     module.weights = [*kernels.values(), *(layer.b.value for layer in kernels)]
     with layers.given_kernels(kernels):
         functions = {
-            name: _signature(inputs, compute, max_batch)
+            name: _concrete(inputs, compute, max_batch)
             for name, (inputs, compute) in _served(model, max_batch, jit_compile).items()
         }
     return module, {"serving_default": functions["sample"], **functions}
 
 
-def _served(model, max_batch, jit_compile):
-    """dict, name -> (dict, name -> `Input`; function of as many tensors that are checked)."""
-    *auxiliaries, full = model.factors
+def images_of(model):
+    """dict, factor name -> `Tensor`, the image of each factor in the order of sampling."""
     sizes = model.sizes()
-    likelihoods = {name: factor.likelihood for name, factor in model.factors.items()}
+    return {
+        name: Tensor(
+            tf.uint8,
+            (*sizes[name], factor.likelihood.num_channels),
+            factor.likelihood.num_values,
+        )
+        for name, factor in model.factors.items()
+    }
+
+
+def _served(model, max_batch, jit_compile):
+    """dict, name -> (dict, name -> `Tensor`, the inputs; function of them once they are checked)."""
+    *auxiliaries, full = model.factors
+    specs = images_of(model)
+    described = signatures_of_chain(specs)
 
     def images(seed, log_scale_shift, **kwargs):
         drawn = sampling.draw(model, seed, log_scale_shift, jit_compile=jit_compile, **kwargs)
         for name in kwargs.get("given", ()):
             del drawn[name]
         drawn["image"] = drawn.pop(full)
-        if likelihoods[full].num_values == 256 and likelihoods[full].num_channels in (1, 3):
+        if "image_png_bytes" in described["sample"].outputs:
             drawn["image_png_bytes"] = tf.io.encode_png(drawn["image"])
         return drawn
 
@@ -101,34 +90,24 @@ def _served(model, max_batch, jit_compile):
     def auxiliaries_of(image):
         chain = model.auxiliaries(image)
         del chain[full]
-        num_values = [likelihood.num_values for likelihood in likelihoods.values()]
-        described = {
-            "factors": tf.constant([list(likelihoods)]),
-            "num_values": tf.constant([num_values]),
+        description = {
+            "factors": tf.constant([list(specs)]),
+            "num_values": tf.constant([[spec.num_values for spec in specs.values()]]),
             "max_batch": tf.constant([max_batch]),
         }
-        rows = {name: tf.repeat(x, tf.shape(image)[0], axis=0) for name, x in described.items()}
+        rows = {name: tf.repeat(x, tf.shape(image)[0], axis=0) for name, x in description.items()}
         return {**chain, **rows}
 
-    def image_of(name):
-        likelihood = likelihoods[name]
-        return Input(tf.uint8, (*sizes[name], likelihood.num_channels), likelihood.num_values)
-
-    how = {"seed": Input(tf.int32, (2,)), "log_scale_shift": Input(tf.float32, ())}
-    image = {"image": image_of(full)}
-    mask = {"mask": Input(tf.uint8, (*model.image_size, 1), num_values=2)}
-    completing = {"complete": ({**how, **image, **mask}, complete)}
-    return {
-        "sample": (how, images),
-        "map": (how, functools.partial(images, mode="map")),
-        **(completing if sampling.can_complete(model) else {}),
-        "log_prob": (image, functools.partial(log_prob, model)),
-        "auxiliaries": (image, auxiliaries_of),
-        **{
-            f"given_{name}": ({**how, "auxiliary": image_of(name)}, functools.partial(given, name))
-            for name in auxiliaries
-        },
+    functions = {
+        "sample": images,
+        "map": functools.partial(images, mode="map"),
+        "log_prob": functools.partial(log_prob, model),
+        "auxiliaries": auxiliaries_of,
+        **{f"given_{name}": functools.partial(given, name) for name in auxiliaries},
     }
+    if sampling.can_complete(model):
+        functions["complete"] = complete
+    return {name: (described[name].inputs, function) for name, function in functions.items()}
 
 
 @backend.sums_in_order()
@@ -144,8 +123,8 @@ def log_prob(model, image):
     }
 
 
-def _signature(inputs, compute, max_batch):
-    """The concrete function that checks tensors of these `Input`s and computes with them."""
+def _concrete(inputs, compute, max_batch):
+    """The concrete function that checks tensors of these inputs and computes with them."""
     specs = [tf.TensorSpec([None, *x.shape], x.dtype, name) for name, x in inputs.items()]
 
     def function(*tensors):

@@ -3,22 +3,24 @@
 import collections
 import contextlib
 import io
-import unittest
 
 import numpy as np
 import tensorflow as tf
 
+import pixelcnn_aux as pa
 from benchmarks import serving
-from pixelcnn_aux.serving import protocols
-from tests.serving import toy
-from tests.serving.toy import drawn_images, servable
+from pixelcnn_aux.serving.signatures import signatures
+from tests import helpers
+from tests.serving.toy import drawn_images
 
 
 class BenchmarkTest(tf.test.TestCase):
-    @unittest.skipIf(protocols.grpc is None, toy.NEEDS_GRPC)
     def test_many_clients(self):
-        servable("toy")
-        elapsed, result = serving.measure(f"{toy.FOLDER.name}/toy", clients=4, seconds=2)
+        base_path = helpers.temporary_folder(self) / "tiny"
+        model = pa.pixelcnn_pp(helpers.SIZE, filters=2, blocks=1, resolutions=1, num_components=1)
+        module, functions = signatures(model)
+        tf.saved_model.save(module, str(base_path / "1"), functions)
+        elapsed, result = serving.measure(base_path, clients=4, seconds=2)
         self.assertGreater(elapsed, 2)
         output = io.StringIO()
         with contextlib.redirect_stdout(output):

@@ -1,416 +1,426 @@
-"""Tests of the client, against a server on the loopback interface whose model is a little arithmetic."""
+"""Tests of the client: what it asks and refuses to ask, and that it trusts no server."""
 
 import concurrent.futures
-import http.server
+import importlib
 import io
-import json
-import os
-import pathlib
-import subprocess
-import sys
+import socket
 import threading
 import time
-import unittest
-import urllib.error
-import urllib.request
 from unittest import mock
 
+import grpc
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
-from pixelcnn_aux import auxiliary
-from pixelcnn_aux import client as client_program
-from pixelcnn_aux.serving import client, protocols
-from pixelcnn_aux.testing import prediction_server
-from tests import helpers
-from tests.serving import toy
-from tests.serving.toy import HEIGHT, NEEDS_GRPC, WIDTH, drawn_images, free_port, seeds, servable
+from pixelcnn_aux import serving
+from pixelcnn_aux.serving import grpc_client, interface
+from pixelcnn_aux.serving.grpc_client import Client
+from pixelcnn_aux.serving.interface import Tensor
+from tests.serving import model_server, toy
+from tests.serving.toy import HEIGHT, WIDTH, drawn_images, gray, seeds
 
-ROOT = pathlib.Path(__file__).parents[2]
+IMAGE = drawn_images([[0, 1], [0, 2]])
+HOW = {"seed": seeds([0, 1], [0, 2]), "log_scale_shift": np.zeros(2, np.float32)}
 
 
-class ClientTests(toy.ServedTests):
-    """What holds for either protocol."""
+def free_port():
+    with socket.socket() as listener:
+        listener.bind((model_server.HOST, 0))
+        return listener.getsockname()[1]
 
+
+class ClientTest(toy.ServedTest):
     def quick_attempts(self):
-        self.enter_context(mock.patch.object(client, "PAUSES", (0.01, 0.02)))
-
-    def test_metadata(self):
-        served = self.client().metadata()
-        names = ["auxiliaries", "complete", "given_grayscale", "log_prob", "sample", "slow"]
-        self.assertEqual(list(served), names)
-        self.assertEqual(
-            served["complete"].inputs,
-            {
-                "seed": tf.TensorSpec([None, 2], tf.int32),
-                "log_scale_shift": tf.TensorSpec([None], tf.float32),
-                "image": tf.TensorSpec([None, HEIGHT, WIDTH, 3], tf.uint8),
-                "mask": tf.TensorSpec([None, HEIGHT, WIDTH, 1], tf.uint8),
-            },
-        )
-        outputs = {name: spec.dtype for name, spec in served["given_grayscale"].outputs.items()}
-        self.assertEqual(outputs, {"image": tf.uint8, "image_png_bytes": tf.string})
+        self.enter_context(mock.patch.object(grpc_client, "PAUSES", (0.01, 0.02)))
 
     def test_arrays_come_back_as_they_are(self):
-        pairs = seeds([-(2**31), 2**31 - 1], [0, 5])
-        shifts = np.array([0.0, 9.0], np.float32)
-        answer = self.client().predict("sample", seed=pairs, log_scale_shift=shifts)
+        pairs, shifts = seeds([-(2**31), 2**31 - 1], [0, 5]), np.array([0.0, 9.0], np.float32)
+        client = self.client()
+        answer = client.predict("sample", seed=pairs, log_scale_shift=shifts)
         expected = drawn_images(pairs, np.array([0, 9])[:, None, None, None])
         self.assertAllEqual(answer["image"], expected)
         self.assertEqual(answer["image"].dtype, np.uint8)
-        self.assertAllEqual(answer["grayscale"], auxiliary.Grayscale(4)(expected))
+        self.assertAllEqual(answer["grayscale"], gray(expected))
         for png, image in zip(answer["image_png_bytes"], expected):
             self.assertAllEqual(np.asarray(Image.open(io.BytesIO(png))), image)
-        bits = self.client().predict("log_prob", image=expected)["bits_per_dim"]
+        bits = client.predict("log_prob", image=expected)["bits_per_dim"]
         self.assertEqual(bits.dtype, np.float32)
         self.assertAllClose(bits, expected.mean((1, 2, 3)) * 5 / 1024, rtol=1e-6)
-        seconds = np.array([0.1, 0.0], np.float32)
-        # REST leaves out its name.
-        [waited] = self.client().predict("slow", seconds=seconds).values()
-        self.assertAllEqual(waited, seconds)
 
     def test_concurrent_requests_get_their_own_rows(self):
         shared = self.client()
 
         def ask(number):
-            pairs = seeds([number, 0], [0, number])
-            shifts = np.full(2, number, np.float32)
+            pairs, shifts = seeds([number, 0], [0, number]), np.full(2, number, np.float32)
             answer = shared.predict("sample", seed=pairs, log_scale_shift=shifts)
             return np.array_equal(answer["image"], drawn_images(pairs, number))
 
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             self.assertEqual([*pool.map(ask, range(64))], [True] * 64)
 
+    def test_images(self):
+        full = Tensor(tf.uint8, (HEIGHT, WIDTH, 3))
+        for model, expected in (
+            ("toy", {"grayscale": Tensor(tf.uint8, (HEIGHT, WIDTH, 1), 16), "image": full}),
+            ("plain", {"image": full}),
+            (
+                "wide",
+                {
+                    "green": Tensor(tf.uint8, (HEIGHT, WIDTH, 1)),
+                    "coarse": Tensor(tf.uint8, (HEIGHT // 2, WIDTH // 2, 3), 5),
+                    "4x6": full,
+                },
+            ),
+            ("gray", {"image": Tensor(tf.uint8, (HEIGHT, WIDTH, 1), 16)}),
+        ):
+            client = self.client(model)
+            self.assertEqual(list(client.images.items()), list(expected.items()))
+            requests = self.spy(model)
+            self.assertLen(client.images, len(expected))
+            requests.assert_not_called()
+
+    def test_large_rows_are_asked_for_one_by_one(self):
+        sample = interface.signatures_of_chain(self.toys["toy"].images)["sample"]
+        one = interface.most_bytes(sample.outputs, 1)
+        self.enter_context(mock.patch.object(grpc_client, "MAX_BYTES", one))
+        requests = self.spy()
+        self.assertLen(self.client().predict("sample", **HOW)["image"], 2)
+        asked = [call.args[0] for call in requests.mock_calls]
+        self.assertEqual(asked, ["auxiliaries", "sample", "sample"])
+
     def test_a_slow_server(self):
         for timeout in (0, -1.0, 1e10, float("inf"), float("nan")):
             with self.assertRaisesRegex(ValueError, f"Expected timeout above 0.*={timeout}"):
-                self.client(timeout=timeout)
-        slow = self.client(timeout=0.5)
-        slow.images()
-        released = threading.Event()
+                Client("localhost:1", "toy", timeout)
+        slow, released = self.client(timeout=0.5), threading.Event()
+        self.assertLen(slow.images, 2)
         self.addCleanup(released.set)
         self.spy(side_effect=lambda *_: released.wait(60))
         start = time.monotonic()
-        with self.assertRaisesRegex(TimeoutError, "answer of .* within 0.5 seconds.*--timeout"):
-            slow.predict("log_prob", image=drawn_images([[0, 0]]))
+        message = "within 0.5 seconds. Received: DEADLINE_EXCEEDED.* longer timeout"
+        with self.assertRaisesRegex(TimeoutError, message):
+            slow.predict("log_prob", image=IMAGE)
         self.assertBetween(time.monotonic() - start, 0.4, 30)
+
+    def test_a_deadline_for_all_of_a_request(self):
+        silent = self.enter_context(socket.create_server((model_server.HOST, 0)))
+        client = self.client(address=f"{model_server.HOST}:{silent.getsockname()[1]}", timeout=0.4)
+        start = time.monotonic()
+        with self.assertRaisesRegex(TimeoutError, "within 0.4 seconds"):
+            client.predict("log_prob", image=IMAGE)
+        self.assertLess(time.monotonic() - start, 10.0)
 
     def test_a_server_that_is_busy_is_asked_again(self):
         self.quick_attempts()
         full = tf.errors.UnavailableError(None, None, "The batch scheduling queue is full")
-        asked = self.client()
-        asked.images()
+        client = self.client()
+        self.assertLen(client.images, 2)
         for refusals, answers in ((2, True), (3, False)):
             requests = self.spy(side_effect=[full] * refusals + [mock.DEFAULT])
             if answers:
-                answer = asked.predict("log_prob", image=drawn_images([[0, 0]]))
-                self.assertEqual(answer["bits_per_dim"].shape, (1,))
+                self.assertLen(client.predict("log_prob", image=IMAGE)["bits_per_dim"], 2)
             else:
-                with self.assertRaisesRegex(ConnectionError, "queue is full. Start it"):
-                    asked.predict("log_prob", image=drawn_images([[0, 0]]))
+                with self.assertRaisesRegex(ConnectionError, "queue is full.* Start"):
+                    client.predict("log_prob", image=IMAGE)
             self.assertEqual(requests.call_count, 3)
 
     def test_a_server_that_comes_up_late(self):
         port = free_port()
-        late = self.client(address=f"127.0.0.1:{port}")
+        late = self.client(address=f"{model_server.HOST}:{port}")
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            answer = pool.submit(late.predict, "log_prob", image=drawn_images([[0, 0]]))
+            answer = pool.submit(late.predict, "log_prob", image=IMAGE)
             time.sleep(0.6)
             self.assertFalse(answer.done())
-            self.serve(servable("toy"), port)
-            self.assertEqual(answer.result()["bits_per_dim"].shape, (1,))
+            self.serve(port=port)
+            self.assertLen(answer.result()["bits_per_dim"], 2)
+
+    def test_a_server_that_goes_away(self):
+        self.quick_attempts()
+        with model_server.serving(self.toys["toy"]) as address:
+            client = Client(address, "toy")
+            self.assertLen(client.images, 2)
+            asked, released = threading.Event(), threading.Event()
+            self.addCleanup(released.set)
+            self.spy(side_effect=lambda *_: (asked.set(), released.wait(60)))
+            pool = self.enter_context(concurrent.futures.ThreadPoolExecutor())
+            answer = pool.submit(client.predict, "log_prob", image=IMAGE)
+            self.assertTrue(asked.wait(30))
+        with self.assertRaisesRegex((ConnectionError, RuntimeError), f"Expected {address}"):
+            answer.result(timeout=30)
 
     def test_no_server(self):
         self.quick_attempts()
-        address = f"127.0.0.1:{free_port()}"
-        with self.assertRaisesRegex(ConnectionError, f"TensorFlow Serving at {address}.*refused"):
-            self.client(address=address).metadata()
-        for address in ("localhost", "localhost:", ":8500", "http://localhost"):
-            with self.assertRaisesRegex(ValueError, "server as HOST:PORT"):
-                self.client(address=address)
+        address = f"{model_server.HOST}:{free_port()}"
+        with self.assertRaisesRegex(ConnectionError, f"{address} .* Start TensorFlow Serving"):
+            self.client(address=address).predict("log_prob", image=IMAGE)
 
-    def test_another_model(self):
-        with self.assertRaisesRegex(ValueError, r"--model=tory .*not found.*Latest\(tory\)"):
-            self.client("tory").metadata()
-
-    def test_a_model_without_the_signature(self):
-        plain = self.client("plain", self.serve(servable("plain")))
-        with self.assertRaisesRegex(
-            ValueError, "'given_green'. Received: plain .*complete, log_prob"
+    def test_addresses_and_names_that_are_none(self):
+        for server in (
+            "localhost",
+            "localhost:",
+            ":8500",
+            "http://localhost:1",
+            "a:65536",
+            "a\0:1",
         ):
-            plain.signature("given_green")
+            with self.assertRaisesRegex(ValueError, "server as HOST:PORT and a model's name"):
+                Client(server, "toy")
+        for server, model in (("\udcff:1", "toy"), (None, "toy"), ("a:1", "\udcff"), ("a:1", "\n")):
+            with self.assertRaisesRegex(ValueError, "server as HOST:PORT and a model's name"):
+                Client(server, model)
 
-    def test_images(self):
-        for model, expected in (
-            ("toy", {"grayscale": ((HEIGHT, WIDTH, 1), 16), "image": ((HEIGHT, WIDTH, 3), 256)}),
-            ("plain", {"image": ((HEIGHT, WIDTH, 3), 256)}),
-            (
-                "wide",
-                {
-                    "green": ((HEIGHT, WIDTH, 1), 256),
-                    "coarse": ((HEIGHT // 2, WIDTH // 2, 3), 5),
-                    "4x6": ((HEIGHT, WIDTH, 3), 256),
-                },
-            ),
-            ("gray", {"image": ((HEIGHT, WIDTH, 1), 16)}),
-        ):
-            asked = self.client(model, self.serve(servable(model)))
-            self.assertEqual(list(asked.images().items()), list(expected.items()))
-            requests = self.spy(model)
-            asked.images()
-            requests.assert_not_called()
+    def test_another_model_or_signature(self):
+        address = self.serve()
+        with self.assertRaisesRegex(ValueError, r"model tory .*NOT_FOUND .*Latest\(tory\)"):
+            self.client("tory", address).predict("log_prob", image=IMAGE)
+        del self.toys["toy"].signature_defs["complete"]
+        for signature in ("given_green", "complete"):
+            message = f"signature of toy: .*sample.* Received: '{signature}'"
+            with self.assertRaisesRegex(ValueError, message):
+                self.client(address=address).predict(signature, **HOW)
 
     def test_what_the_server_refuses(self):
-        arrays = {"seed": seeds([0, 1]), "log_scale_shift": np.full(1, 1e3, np.float32)}
-        with self.assertRaisesRegex(ValueError, "its refusal .*Expected shifts below 100"):
-            self.client().predict("sample", **arrays)
+        with self.assertRaisesRegex(ValueError, "INVALID_ARGUMENT .*Expected shifts below 100"):
+            self.client().predict("sample", **HOW | {"log_scale_shift": np.full(2, 1e3, "f4")})
 
     def test_what_does_not_fit_is_not_sent(self):
-        asked = self.client()
-        asked.images()
-        requests = self.spy()
-        pair, shift, image = seeds([0, 1]), np.zeros(1, np.float32), drawn_images([[0, 1]])
-        mask = np.ones((1, HEIGHT, WIDTH, 1), np.uint8)
-        how = {"seed": pair, "log_scale_shift": shift}
-        for signature, arrays, message in (
-            ("sample", {"seed": pair}, r"inputs \['log_scale_shift', 'seed'\].* \['seed'\]"),
-            ("log_prob", {"image": image, "seed": pair}, r"the inputs \['image'\]"),
-            ("log_prob", {"image": image[:0]}, "at least one"),
-            ("log_prob", {"image": image[0]}, r"image as uint8 \[N, 4, 6, 3\].*uint8 \[4, 6, 3\]"),
-            ("log_prob", {"image": image[:, :, :5]}, r"Received: uint8 \[1, 4, 5, 3\]"),
-            ("log_prob", {"image": image.astype(np.int32)}, "Received: int32"),
-            ("complete", {**how, "image": image, "mask": 2 * mask}, "mask.* 0 to 1"),
-            ("given_grayscale", {**how, "auxiliary": 16 * mask}, "auxiliary.* 0 to 15"),
-            ("given_grayscale", {"seed": pair, "auxiliary": mask}, "inputs .*'log_scale_shift'"),
+        clients = {model: self.client(model) for model in ("toy", "wide", "gray")}
+        requests = [self.spy(model) for model, client in clients.items() if client.images]
+        mask = np.ones((2, HEIGHT, WIDTH, 1), np.uint8)
+        pair, coarse = HOW["seed"], np.full((2, HEIGHT // 2, WIDTH // 2, 3), 5, np.uint8)
+        for model, signature, arrays, message in (
+            ("toy", "sample", {"seed": pair}, r"\['log_scale_shift', 'seed'\].* \['seed'\]"),
+            ("toy", "log_prob", {"image": IMAGE, "seed": pair}, r"Expected \['image'\]"),
+            ("toy", "log_prob", {"image": IMAGE[:0]}, r"uint8 \[1, 4, 6, 3\].* \[0, 4, 6, 3\]"),
+            ("toy", "log_prob", {"image": IMAGE[0]}, r"\[4, 4, 6, 3\].* uint8 \[4, 6, 3\]"),
+            ("toy", "log_prob", {"image": IMAGE[:, :, :5]}, r"Received: uint8 \[2, 4, 5, 3\]"),
+            ("toy", "log_prob", {"image": IMAGE.astype(np.int32)}, "Received: int32"),
+            ("toy", "complete", {**HOW, "image": IMAGE, "mask": 2 * mask}, "mask from 0 to 1"),
+            ("toy", "given_grayscale", {**HOW, "auxiliary": 16 * mask}, "auxiliary from 0 to 15"),
+            ("wide", "given_coarse", {**HOW, "auxiliary": coarse}, "auxiliary from 0 to 4"),
+            ("gray", "log_prob", {"image": mask * 17}, "image from 0 to 15. Received: 17"),
+            ("toy", "sample", {**HOW, "seed": pair.astype(np.int64)}, "Received: int64"),
+            ("toy", "sample", {**HOW, "seed": pair[0]}, r"Received: int32 \[2\]"),
+            ("toy", "sample", {**HOW, "seed": pair[:1]}, r"seed as int32 \[2, 2\].* \[1, 2\]"),
+            ("toy", "sample", {**HOW, "log_scale_shift": np.full(2, np.nan, "f4")}, "finite"),
         ):
-            with self.assertRaisesRegex(ValueError, message):
-                asked.predict(signature, **arrays)
-        for bad_pair, bad_shift, message in (
-            (pair.astype(np.int64), shift, r"seed as int32 \[N, 2\]. Received: int64 \[1, 2\]"),
-            (pair[0], shift, r"Received: int32 \[2\]"),
-            (np.zeros((1, 3), np.int32), shift, r"Received: int32 \[1, 3\]"),
-            (pair, np.zeros(2, np.float32), "as many rows"),
-            (pair, np.full(1, np.nan, np.float32), "finite values of log_scale_shift"),
-        ):
-            with self.assertRaisesRegex(ValueError, message):
-                asked.predict("sample", seed=bad_pair, log_scale_shift=bad_shift)
-        requests.assert_not_called()
-
-    def test_values_that_the_chain_has(self):
-        wide = self.client("wide", self.serve(servable("wide")))
-        gray = self.client("gray", self.serve(servable("gray")))
-        pair, full = seeds([0, 1]), np.full((1, HEIGHT, WIDTH, 1), 255, np.uint8)
-        how = {"seed": pair, "log_scale_shift": np.zeros(1, np.float32)}
-        coarse = np.full((1, HEIGHT // 2, WIDTH // 2, 3), 4, np.uint8)
-        for given in ({"green": full}, {"coarse": coarse}):
-            [(name, images)] = given.items()
-            answer = wide.predict(f"given_{name}", **how, auxiliary=images)
-            self.assertAllEqual(answer["image"], drawn_images(pair, shift=images.sum(dtype=int)))
-        for asked, signature, arrays, message in (
-            (
-                wide,
-                "given_coarse",
-                {**how, "auxiliary": coarse + 1},
-                "auxiliary from 0 to 4",
-            ),
-            (
-                gray,
-                "log_prob",
-                {"image": full // 15},
-                "image from 0 to 15. Received: a value of 17",
-            ),
-        ):
-            requests = self.spy(asked.model)
-            asked.images()
-            with self.assertRaisesRegex(ValueError, message):
-                asked.predict(signature, **arrays)
-            self.assertNotIn(signature, [call.args[0] for call in requests.mock_calls])
-
-
-@unittest.skipIf(protocols.grpc is None, NEEDS_GRPC)
-class GrpcTest(ClientTests, tf.test.TestCase):
-    REST = False
+            with self.subTest(message), self.assertRaisesRegex(ValueError, message):
+                clients[model].predict(signature, **arrays)
+        for spy in requests:
+            spy.assert_not_called()
 
     def test_without_the_package(self):
+        self.addCleanup(importlib.reload, serving)
         with (
-            mock.patch.object(protocols, "grpc", None),
-            self.assertRaisesRegex(ImportError, r"pip install 'pixelcnn_aux\[serving\]'"),
+            mock.patch("importlib.util.find_spec", return_value=None),
+            self.assertRaisesRegex(ImportError, "pip install tensorflow-serving-api"),
         ):
-            self.client()
+            importlib.reload(serving)
 
-    def test_what_the_server_says_of_requests_that_do_not_fit(self):
-        protocol = protocols.Grpc(self.address, "toy")
-        image = drawn_images([[0, 1]])
-        for signature, arrays, status, message in (
-            ("none", {}, "FAILED_PRECONDITION", 'Serving signature key "none" not found.'),
-            ("log_prob", {}, "INVALID_ARGUMENT", "Missing but required: {image}."),
-            (
-                "log_prob",
-                {"image": image, "seed": seeds([0, 1])},
-                "INVALID_ARGUMENT",
-                "Sent extra: {seed}.",
+
+class HostileTest(toy.ServedTest):
+    """Servers that answer wrongly."""
+
+    def assert_refused(self, address, signature, message):
+        """That asking ends soon, in one line."""
+        inputs = {"image": IMAGE} if signature in ("log_prob", "auxiliaries") else HOW
+        start = time.monotonic()
+        with self.subTest(message), self.assertRaisesRegex(RuntimeError, message) as caught:
+            Client(address, "toy", 20.0).predict(signature, **inputs)
+        self.assertLess(time.monotonic() - start, 10.0)
+        said = str(caught.exception)
+        self.assertIn(address, said)
+        self.assertRegex(said, "^Expected .* Received: ")
+        self.assertTrue(said.isprintable(), said)
+        self.assertLess(len(said), 1200)
+
+    def test_likelihoods_of_what_is_impossible(self):
+        infinite = {"log_prob": np.full(2, -np.inf, "f4"), "bits_per_dim": np.full(2, np.inf, "f4")}
+        self.toys["toy"].changes["log_prob"] = infinite
+        answer = self.client().predict("log_prob", image=IMAGE)
+        for name, array in infinite.items():
+            self.assertAllEqual(answer[name], array)
+
+    def test_wrong_answers(self):
+        gray, image = np.zeros([2, HEIGHT, WIDTH, 1], np.uint8), np.zeros_like(IMAGE)
+        floats, strings = np.zeros(2, np.float32), np.array([b"1", b"2"], object)
+        address = self.serve()
+        for signature, changes, message in (
+            ("log_prob", {"bits_per_dim": None}, r"Expected \['bits_per_dim', 'bits_per_dim_gray"),
+            ("log_prob", {"more": floats}, "Received: .*'more'"),
+            ("log_prob", {"log_prob": floats[:1]}, r"log_prob as float32 \[2\].* \[1\]"),
+            ("log_prob", {"log_prob": np.zeros(3, np.float32)}, r"\[3\]"),
+            ("log_prob", {"log_prob": floats[:0]}, r"\[0\]"),
+            ("log_prob", {"log_prob": floats[:, None]}, r"\[2, 1\]"),
+            ("log_prob", {"log_prob": floats[0]}, r"\[\]"),
+            ("log_prob", {"log_prob": strings}, "Received: 'object"),
+            ("log_prob", {"log_prob": floats + np.nan}, "at most 0 nats.* Received: nan"),
+            ("log_prob", {"log_prob": floats + np.inf}, "at most 0 nats.* Received: inf"),
+            ("log_prob", {"log_prob_grayscale": floats + 1}, "at most 0 nats.* Received: 1.0"),
+            ("log_prob", {"bits_per_dim": floats - np.inf}, "at least 0.* Received: -inf"),
+            ("log_prob", {"bits_per_dim": floats + np.nan}, "at least 0.* Received: nan"),
+            ("log_prob", {"bits_per_dim_image": floats - 1}, "at least 0.* Received: -1.0"),
+            ("sample", {"image": image.astype(np.float32)}, "image as uint8.* Received: 'float32"),
+            ("sample", {"image": image.astype(np.int32) + 256}, "Received: 'int32"),
+            ("sample", {"image": image[:, :, :5]}, r"uint8 \[2, 4, 6, 3\].*\[2, 4, 5, 3\]"),
+            ("sample", {"image": image[:1]}, r"\[1, 4, 6, 3\]"),
+            ("sample", {"grayscale": gray + 16}, "grayscale from 0 to 15.* Received: 16"),
+            ("sample", {"image_png_bytes": floats}, "image_png_bytes as string"),
+            ("auxiliaries", {"num_values": np.array([[0, 256]], np.int32)}, "1 to 256"),
+            ("auxiliaries", {"num_values": np.array([[16, 257]], np.int32)}, "1 to 256"),
+            ("auxiliaries", {"num_values": np.array([[16]], np.int32)}, r"int32 \[1, 2\]"),
+            ("auxiliaries", {"max_batch": np.zeros(1, np.int32)}, "max_batch from 1 on.* 0"),
+            ("auxiliaries", {"max_batch": floats[:1] + 0.5}, "max_batch as int32"),
+            ("auxiliaries", {"max_batch": None}, "Expected .*'max_batch'"),
+            *(
+                ("auxiliaries", {"factors": np.array([factors], object)}, "factors of")
+                for factors in (
+                    [b"grayscale", b"grayscale"],
+                    [b"green", b"image"],
+                    [b"image", b"grayscale"],
+                    [b"grayscale", b"\x1b[2Jimage"],
+                    [b"\xff", b"image"],
+                )
             ),
-            ("log_prob", {"image": image.astype(np.int32)}, "INVALID_ARGUMENT", "uint8"),
         ):
-            with self.assertRaises(protocols.Failure) as caught:
-                protocol.predict(signature, arrays, {}, timeout=60)
-            self.assertEqual(caught.exception.status, status)
-            self.assertIn(message, caught.exception.message)
+            self.toys["toy"].changes = {signature: changes}
+            self.assert_refused(address, signature, message)
 
-
-class RestTest(ClientTests, tf.test.TestCase):
-    REST = True
-
-    def post(self, path, body):
-        """(HTTP status, JSON object) that answer."""
-        request = urllib.request.Request(f"http://{self.address}{path}", body)
-        try:
-            with urllib.request.urlopen(request, timeout=60) as response:
-                return response.status, json.load(response)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
-
-    def test_the_json_is_that_of_tensorflow_serving(self):
-        status, answer = self.post("/v1/models/toy/metadata", None)
-        self.assertEqual(status, 200)
-        spec = {"name": "toy", "signature_name": "", "version": "10"}
-        self.assertEqual(answer["model_spec"], spec)
-        served = answer["metadata"]["signature_def"]["signature_def"]["log_prob"]
-        self.assertEqual(served["method_name"], "tensorflow/serving/predict")
-        self.assertEqual(served["inputs"]["image"]["dtype"], "DT_UINT8")
-        dims = [dim["size"] for dim in served["inputs"]["image"]["tensor_shape"]["dim"]]
-        self.assertEqual(dims, ["-1", str(HEIGHT), str(WIDTH), "3"])
-        grays = np.zeros((1, HEIGHT, WIDTH, 1), int).tolist()
-        inputs = {"seed": [[0, 1]], "log_scale_shift": [0.0], "auxiliary": grays}
-        status, answer = self.post(
-            "/v1/models/toy:predict",
-            json.dumps({"signature_name": "given_grayscale", "inputs": inputs}).encode(),
-        )
-        self.assertEqual((status, list(answer)), (200, ["outputs"]))
-        self.assertEqual(list(answer["outputs"]["image_png_bytes"][0]), ["b64"])
-        self.assertIsInstance(answer["outputs"]["image"][0][0][0][0], int)
-
-    def test_what_the_server_says_of_requests_that_do_not_fit(self):
-        for path, body, status, message in (
-            ("toy:predict", b"{", 400, "JSON Parse error"),
-            ("toy:predict", b"{}", 400, "Missing 'inputs'"),
-            ("toy:predict", b'{"inputs": 5}', 400, "Missing 'inputs'"),
-            ("toy:predict", b'["inputs"]', 400, "Missing 'inputs'"),
-            ("toy:predict", b'{"inputs": {}, "signature_name": "none"}', 400, '"none" not found'),
-            ("toy:predict", b'{"inputs": {}, "signature_name": "slow"}', 400, "input: seconds"),
-            ("toy:classify", b"{}", 400, "Malformed request: POST /v1/models/toy:classify"),
-            ("tory:predict", b"{}", 404, "Servable not found for request: Latest(tory)"),
+    def test_wrong_metadata(self):
+        address, served = self.serve(), self.toys["toy"].signature_defs
+        original = meta_graph_pb2.SignatureDef()
+        original.CopyFrom(served["auxiliaries"])
+        wide = toy.info(Tensor(tf.uint8, (2**31, 2**31, 3)))
+        fixed = toy.info(Tensor(tf.uint8, (HEIGHT, WIDTH, 1)))
+        fixed.tensor_shape.dim[0].size = 2
+        negative = toy.info(Tensor(tf.uint8, (HEIGHT, WIDTH, 1)))
+        negative.tensor_shape.dim[1].size = -4
+        for role, name, changed, message in (
+            ("outputs", "grayscale", toy.info(Tensor(tf.float32, (4, 6, 1))), "images uint8"),
+            ("outputs", "grayscale", toy.info(Tensor(tf.uint8, (4, 0, 1))), r"4, 0, 1\)"),
+            ("outputs", "grayscale", toy.info(Tensor(tf.uint8, (4, 6))), r"4, 6\)"),
+            ("outputs", "grayscale", meta_graph_pb2.TensorInfo(dtype=9999), "images uint8"),
+            ("outputs", "grayscale", fixed, r"2, 4, 6, 1\)"),
+            ("outputs", "grayscale", negative, r"-1, -4, 6, 1\)"),
+            ("outputs", "grayscale", wide, "at most 67108864 bytes"),
+            ("outputs", "grayscale", toy.info(Tensor(tf.uint8, (4, 5, 1))), r"\[1, 4, 5, 1\]"),
+            ("outputs", "grayscale", None, r"string \[1, 1\]|Received: \['factors', 'gray"),
+            ("outputs", "\x1b[2J", toy.info(Tensor(tf.uint8, (4, 6, 1))), "Received: "),
+            ("outputs", "more", toy.info(Tensor(tf.float32, ())), "images uint8"),
+            ("inputs", "image", None, "images uint8"),
+            ("inputs", "image", toy.info(Tensor(tf.uint8, (2000, 2000, 3))), "at most 67108864"),
         ):
-            found = self.post(f"/v1/models/{path}", body)
-            self.assertEqual(found[0], status)
-            self.assertIn(message, found[1]["error"])
-        for bad in ([[0, 1.5]], [[0, 2**31]], [[0, "1"]], [[0, 1], [0]]):
-            inputs = {"seed": bad, "log_scale_shift": [0.0]}
-            body = json.dumps({"signature_name": "sample", "inputs": inputs}).encode()
-            status, answer = self.post("/v1/models/toy:predict", body)
-            self.assertEqual(status, 400)
-            self.assertIn("not of expected type: int32", answer["error"])
+            served["auxiliaries"].CopyFrom(original)
+            infos = getattr(served["auxiliaries"], role)
+            if changed is None:
+                del infos[name]
+            else:
+                infos[name].CopyFrom(changed)
+            # Its answers are as before.
+            self.toys["toy"].changes = {"auxiliaries": self.toys["toy"].auxiliaries(IMAGE[:1])}
+            self.assert_refused(address, "sample", message)
 
-    def test_a_stand_in_without_grpc(self):
-        self.enter_context(mock.patch.object(prediction_server, "grpc", None))
-        with self.assertRaisesRegex(ImportError, "tensorflow-serving-api for gRPC.*give no port"):
-            prediction_server.PredictionServer(servable("toy"), port=0)
-        with prediction_server.PredictionServer(servable("toy"), port=None, rest_port=0) as server:
-            self.assertLen(
-                client.Client(f"127.0.0.1:{server.rest_port}", "toy", True).metadata(), 6
-            )
+    def answering(self, metadata=None, answer=None, compression=None):
+        """HOST:PORT of a server that answers with these bytes, to `auxiliaries` rightly."""
+        served = self.toys["toy"]
+        if metadata is None:
+            response = get_model_metadata_pb2.GetModelMetadataResponse()
+            served = get_model_metadata_pb2.SignatureDefMap(signature_def=served.signature_defs)
+            response.metadata["signature_def"].Pack(served)
+            metadata = response.SerializeToString()
+        described = self.response(self.toys["toy"].auxiliaries(IMAGE[:1])).SerializeToString()
+        answers = iter([described])
+        methods = {
+            "GetModelMetadata": (lambda _: metadata, bytes),
+            "Predict": (lambda _: next(answers, answer), bytes),
+        }
+        return self.enter_context(model_server.answering(methods, compression=compression))
 
-    def test_another_server(self):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                answer = answers.pop(0)
-                if answer is not None:  # Else it goes away.
-                    self.send_response(answer[0])
-                    self.end_headers()
-                    self.wfile.write(answer[1])
+    def response(self, arrays):
+        """A PredictResponse."""
+        response = predict_pb2.PredictResponse()
+        for name, array in arrays.items():
+            response.outputs[name].CopyFrom(tf.make_tensor_proto(array))
+        return response
 
-            def log_message(self, *_):
-                pass
-
-        other = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=other.serve_forever, daemon=True).start()
-        self.addCleanup(other.server_close)
-        self.addCleanup(other.shutdown)
-        self.quick_attempts()
-        address = f"127.0.0.1:{other.server_port}"
-        for answers, kind, message in (
-            ([(200, b"<html>")], RuntimeError, "Expected a JSON object with 'metadata'"),
-            ([(200, b"[]")], RuntimeError, "Expected a JSON object with 'metadata'"),
-            ([(500, b"")], RuntimeError, "HTTP 500"),
-            ([(502, b""), (503, b""), None], ConnectionError, "Start it.*port for REST"),
+    def test_tensors_of_other_values(self):
+        right = {"log_prob": self.toys["toy"].log(IMAGE), "sample": self.toys["toy"].sample(**HOW)}
+        for signature in right:  # in `tensor_content`
+            address = self.answering(answer=self.response(right[signature]).SerializeToString())
+            inputs = {"image": IMAGE} if signature == "log_prob" else HOW
+            answer = Client(address, "toy").predict(signature, **inputs)
+            for name, array in right[signature].items():
+                self.assertAllEqual(answer[name], array)
+        for name, changed, message in (
+            ("grayscale", {"int_val": [0]}, r"reshape array of size 1 into shape \(2,4,6,1\)"),
+            ("grayscale", {}, "size 0"),
+            ("grayscale", {"int_val": [0] * 49}, "size 49"),
+            ("grayscale", {"int_val": [*[0] * 47, 256]}, "uint8 from 0 to 256"),
+            ("grayscale", {"int_val": [*[0] * 47, -1]}, "uint8 from -1 to 0"),
+            ("grayscale", {"float_val": [0.0] * 48}, "size 0"),
+            ("grayscale", {"tensor_content": b"0" * 47}, "size 47"),
+            ("grayscale", {"tensor_content": b"0" * 48}, "grayscale from 0 to 15.* Received: 48"),
+            ("grayscale", {"int_val": [0] * 48, "dims": [2**40, 4, 6, 1]}, "1099511627776"),
+            ("grayscale", {"int_val": [0] * 48, "dtype": tf.int32}, "Received: 'int32"),
+            ("grayscale", {"half_val": [0] * 48, "dtype": tf.half}, "Received: .*'float16'"),
+            ("image_png_bytes", {"string_val": [b""]}, "size 1"),
+            ("log_prob", {"tensor_content": b"0" * 7}, "buffer size"),
         ):
-            with self.assertRaisesRegex(kind, message):
-                self.client(address=address).metadata()
-            self.assertEqual(answers, [])
+            signature = "log_prob" if name == "log_prob" else "sample"
+            response = self.response(right[signature])
+            tensor = response.outputs[name]
+            dims = changed.pop("dims", [dim.size for dim in tensor.tensor_shape.dim])
+            dtype = changed.pop("dtype", tf.as_dtype(tensor.dtype)).as_datatype_enum
+            tensor.Clear()
+            tensor.MergeFrom(type(tensor)(dtype=dtype, **changed))
+            for dim in dims:
+                tensor.tensor_shape.dim.add(size=dim)
+            address = self.answering(answer=response.SerializeToString())
+            self.assert_refused(address, signature, message)
 
-
-class ProgramTest(tf.test.TestCase):
-    def test_flags_are_passed_on(self):
-        with (
-            mock.patch.object(client_program, "Client") as made,
-            mock.patch.dict(client_program.COMMANDS, sample=(mock.Mock(), [])),
+    def test_no_answer_of_tensorflow_serving(self):
+        other = get_model_metadata_pb2.GetModelMetadataResponse()
+        other.metadata["signature_def"].Pack(tf.make_tensor_proto(0))
+        spoiled = get_model_metadata_pb2.GetModelMetadataResponse()
+        spoiled.metadata["signature_def"].Pack(get_model_metadata_pb2.SignatureDefMap())
+        spoiled.metadata["signature_def"].value = b"\xff"
+        response = self.response(self.toys["toy"].log(IMAGE))
+        # A field of no use.
+        large = response.SerializeToString() + b"\x3a\x80\x80\x40" + bytes(2**20)
+        for served, message in (
+            ({"metadata": b"\xff"}, "INTERNAL"),
+            ({"metadata": b""}, "the signature 'auxiliaries'"),
+            ({"metadata": other.SerializeToString()}, "the signature 'auxiliaries'"),
+            ({"metadata": spoiled.SerializeToString()}, "the signature 'auxiliaries'"),
+            ({"metadata": bytes(grpc_client.METADATA_BYTES + 1)}, "RESOURCE_EXHAUSTED .*larger"),
+            ({"answer": b"\xff"}, "INTERNAL"),
+            ({"answer": b""}, r"Expected .*log_prob.* Received: \[\]"),
+            ({"answer": large}, "RESOURCE_EXHAUSTED .*larger than max"),
+            ({"answer": large, "compression": grpc.Compression.Gzip}, "INTERNAL .*gzip"),
         ):
-            asked = ("--server=a:1", "--model=m", "--rest", "--timeout=5", "sample")
-            helpers.run_program(client_program, *asked, f"--out={toy.FOLDER.name}/none.png")
-        made.assert_called_once_with("a:1", "m", True, 5.0)
+            self.assert_refused(self.answering(**served), "log_prob", message)
 
-
-class ProcessesTest(tf.test.TestCase):
-    """Programs as programs."""
-
-    def start(self, *arguments):
-        return self.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-m", *arguments],
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-
-    @unittest.skipIf(protocols.grpc is None, NEEDS_GRPC)
-    def test_a_server_that_goes_away(self):
-        servable("toy")
-        program = self.start(
-            "pixelcnn_aux.client",
-            *("--server", f"127.0.0.1:{free_port()}", "--model", "toy", "--timeout=1"),
-            *("sample", "--out", f"{toy.FOLDER.name}/never.png"),
-        )
-        base_path = f"--model_base_path={toy.FOLDER.name}/toy"
-        server = self.start(
-            "pixelcnn_aux.testing.prediction_server", base_path, "--port=0", "--rest_api_port=0"
-        )
-        self.addCleanup(server.kill)
-        *_, port, _, rest_port = server.stdout.readline().replace(",", "").split()
-        asked = [
-            client.Client(f"127.0.0.1:{port}", "toy"),
-            client.Client(f"127.0.0.1:{rest_port}", "toy", rest=True),
-        ]
-        self.enter_context(mock.patch.object(client, "PAUSES", (0.01,)))
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            for one in asked:
-                one.metadata()
-            minute = np.full(1, 60, np.float32)
-            answers = [pool.submit(one.predict, "slow", seconds=minute) for one in asked]
-            time.sleep(1)
-            self.assertFalse(any(answer.done() for answer in answers))
-            server.kill()
-            for answer in answers:
-                with self.assertRaisesRegex(ConnectionError, "Expected TensorFlow Serving at"):
-                    answer.result(timeout=30)
-        output, errors = program.communicate(timeout=300)
-        self.assertEqual((program.returncode, output), (1, ""))
-        last = errors.splitlines()[-1]
-        self.assertRegex(last, "^ConnectionError: Expected TensorFlow Serving at .*--server.$")
-        self.assertNotIn("Traceback", errors)
-        self.assertFalse(os.path.exists(f"{toy.FOLDER.name}/never.png"))
+    def test_limits(self):
+        """Answers as large as those of an export get fit."""
+        random = np.random.default_rng(0)
+        for shape in ((1, 1, 1), (1, 1, 3), (40, 40, 1), (1, 1600, 3), (1600, 1, 1)):
+            images = random.integers(100, 256, [10, *shape], np.uint8)
+            tensors = {
+                "image": Tensor(tf.uint8, shape),
+                "image_png_bytes": interface.STRINGS,
+                "log_prob": interface.FLOATS,
+            }
+            response = predict_pb2.PredictResponse()
+            response.outputs["image"].int_val.extend(images.ravel().tolist())
+            png = [tf.io.encode_png(image).numpy() for image in images]
+            response.outputs["image_png_bytes"].string_val.extend(png)
+            response.outputs["log_prob"].float_val.extend([-1.5] * 10)
+            limit = interface.most_bytes(tensors, 10)
+            self.assertLess(len(response.SerializeToString()), limit)
+            self.assertLess(limit, 2**17 + 20 * images.size)
 
 
 if __name__ == "__main__":

@@ -8,30 +8,27 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import types
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 from absl.testing import parameterized
 from google.protobuf import text_format
+from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.config import model_server_config_pb2
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import export as export_program
 from pixelcnn_aux import layers
 from pixelcnn_aux.programs import run_flags
+from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.serving import export, verify
-from pixelcnn_aux.serving.signatures import signatures
-from pixelcnn_aux.testing import c_api
+from pixelcnn_aux.serving import exporting, verify
+from pixelcnn_aux.serving.exporting import export
+from pixelcnn_aux.serving.interface import signatures_of_chain
+from pixelcnn_aux.serving.signatures import images_of, signatures
 from tests import helpers
-
-try:
-    from tensorflow_serving.apis import prediction_log_pb2
-    from tensorflow_serving.config import model_server_config_pb2
-except ImportError as error:
-    raise AssertionError("Expected the extra [serving], which [test] includes.") from error
+from tests.serving import loader
 
 MAX_BATCH = 16
 SEEDS = np.array([[3, index] for index in range(5)], np.int32)
@@ -95,7 +92,7 @@ class Exported:
             helpers.randomize(factor)
         helpers.make_run(self.run, model, ["grayscale", "image"])
         with received_by_verify() as self.received:
-            self.path = export.export(self.run, self.folder / "models", MAX_BATCH)
+            self.path = export(self.run, self.folder / "models", MAX_BATCH)
         self.signatures = tf.saved_model.load(str(self.path)).signatures
 
 
@@ -184,6 +181,18 @@ class SignaturesTest(ExportTestCase):
         self.assertCountEqual(functions["sample"].structured_outputs, ["image", "image_png_bytes"])
         self.assertNotIn("given_image", functions)
 
+    def test_tensors_are_those_of_the_interface(self):
+        expected = signatures_of_chain(images_of(self.model))
+        self.assertCountEqual(exported().signatures, expected)
+        for name, (inputs, outputs) in expected.items():
+            function = exported().signatures[name]
+            _, received = function.structured_input_signature
+            for tensors, found in ((inputs, received), (outputs, function.structured_outputs)):
+                self.assertCountEqual(found, tensors)
+                for key, (dtype, shape, _) in tensors.items():
+                    self.assertEqual(found[key].dtype, dtype)
+                    self.assertEqual(tuple(found[key].shape[1:]), shape, (name, key))
+
     def test_auxiliaries_describe_the_chain(self):
         received = self.call("auxiliaries", image=IMAGES)
         self.assertAllEqual(received.pop("factors"), [[b"grayscale", b"image"]] * 5)
@@ -219,14 +228,14 @@ class SignaturesTest(ExportTestCase):
     def test_one_row_a_request(self):
         run, model = self.make_little_run()
         with received_by_verify() as received:
-            export.export(run, self.folder / "one", max_batch=1)
+            export(run, self.folder / "one", max_batch=1)
         expected = model.sample(verify.SEEDS, verify.SHIFTS)
         self.assertAllEqual(received["sample"]["image"], expected["image"])
 
     def test_compiled(self):
         run, model = self.make_little_run()
         with received_by_verify() as received:
-            path = export.export(run, self.folder / "compiled", 4, jit_compile=True)
+            path = export(run, self.folder / "compiled", 4, jit_compile=True)
         expected = model.sample(verify.SEEDS, verify.SHIFTS, jit_compile=True)
         self.assertAllEqual(received["sample"]["image"], expected["image"])
         for loaded, expected in (
@@ -308,17 +317,16 @@ BAD = (
 
 
 class LoaderTest(ExportTestCase):
-    """The loader inside TensorFlow Serving, in a process without Python."""
+    """The loader inside TensorFlow Serving, in a process without TensorFlow's Python."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        program = helpers.build_loader(cls.folder)
         asked = list(requests().items())
         for name, inputs, _ in BAD:
             # After each bad request, a good one.
             asked += [(name, {**requests()[name], **inputs}), (name, requests()[name])]
-        cls.served = c_api.run(program, cls.path, asked).results
+        cls.served = loader.run(cls.path, asked).results
 
     def test_same_as_in_python(self):
         for (name, inputs), result in zip(requests().items(), self.served):
@@ -341,7 +349,7 @@ class LoaderTest(ExportTestCase):
                 self.assertEqual(served.code, "OK")
 
     def test_nothing_that_the_server_lacks(self):
-        ops = c_api.graph_ops(self.path)
+        ops = loader.graph_ops(self.path)
         self.assertIn("While", " ".join(ops))  # It has seen the functions too.
         self.assertEmpty([op for op in ops if "PyFunc" in op])
 
@@ -424,13 +432,12 @@ class VerifyTest(ExportTestCase):
 
 class ProgramTest(tf.test.TestCase):
     def test_flags_are_passed_on(self):
-        flags = types.SimpleNamespace(out="models", max_batch=7, jit=True)
+        asked = ("--workdir=run", "--out=models", "--max_batch=7", "--jit")
         with (
-            mock.patch.object(export_program, "FLAGS", flags),
             mock.patch.object(run_flags, "workdir", lambda: "run"),
-            mock.patch.object(export_program, "export") as made,
+            mock.patch.object(exporting, "export") as made,
         ):
-            export_program.main()
+            helpers.run_program(export_program, *asked)
         made.assert_called_once_with("run", "models", 7, True)
 
 
@@ -443,32 +450,11 @@ class FolderTest(ExportTestCase):
         models = self.folder / "several"
         (models / "tiny" / "7").mkdir(parents=True)
         (models / "tiny" / "7" / "mine").write_text("mine")
-        with mock.patch.object(export, "verify"):
-            paths = [export.export(self.run_folder, models) for _ in range(2)]
+        with mock.patch.object(exporting, "verify"):
+            paths = [export(self.run_folder, models) for _ in range(2)]
         self.assertEqual([path.name for path in paths], ["8", "9"])
-        self.assertCountEqual(os.listdir(models / "tiny"), ["7", "8", "9"])
+        self.assertCountEqual(os.listdir(models / "tiny"), [".lock", "7", "8", "9"])
         self.assertEqual((models / "tiny" / "7" / "mine").read_text(), "mine")
-
-    def test_of_what_tensorflow_logs_warnings_alone_are_shown(self):
-        self.addCleanup(logging.set_verbosity, logging.get_verbosity())
-        save = tf.saved_model.save
-
-        def save_and_warn(*args):
-            save(*args)
-            logging.warning("of absl")
-            tf.get_logger().error("of tensorflow")
-
-        logging.set_verbosity(logging.DEBUG)
-        with (
-            mock.patch.object(tf.saved_model, "save", save_and_warn),
-            self.assertLogs("absl", "DEBUG") as of_absl,
-            self.assertLogs("tensorflow", "DEBUG") as of_tensorflow,
-        ):
-            self.export_a_little(self.folder / "logged")
-        self.assertEqual(of_absl.output, ["WARNING:absl:of absl"])
-        self.assertEqual(of_tensorflow.output, ["ERROR:tensorflow:of tensorflow"])
-        with self.assertLogs("absl", "INFO"):
-            logging.info("afterwards")
 
     def test_a_disk_that_is_full_as_it_is_written(self):
         out = self.folder / "full"
@@ -479,7 +465,7 @@ class FolderTest(ExportTestCase):
             f"Expected to write an export to {out / 'tiny'}. Received: File too large. Raise the limit on "
             "the size of files (ulimit -f), and give the same command again.",
         )
-        self.assertEmpty(os.listdir(out / "tiny"))
+        self.assertEqual(os.listdir(out / "tiny"), [".lock"])
 
     def test_a_run_that_is_still_training(self):
         """What is verified are the weights that were exported, and not those of a later step."""
@@ -506,18 +492,31 @@ class FolderTest(ExportTestCase):
         spec = tf.TensorSpec([None], tf.float32, "x")
         functions = {"double": little.double.get_concrete_function(x=spec)}
         with (
-            mock.patch.object(export, "signatures", lambda *_: (little, functions)),
-            mock.patch.object(export, "verify") as verify,
+            mock.patch.object(exporting, "signatures", lambda *_: (little, functions)),
+            mock.patch.object(exporting, "verify") as verify,
         ):
-            export.export(run or self.run_folder, out)
+            export(run or self.run_folder, out)
         (_, model, _), _ = verify.call_args
         return model
 
     def test_an_export_that_is_refused_is_never_seen(self):
-        with mock.patch.object(export, "verify", side_effect=RuntimeError("refused")):
+        with mock.patch.object(exporting, "verify", side_effect=RuntimeError("refused")):
             with self.assertRaisesRegex(RuntimeError, "refused"):
-                export.export(self.run_folder, self.folder / "failing")
-        self.assertEmpty(os.listdir(self.folder / "failing" / "tiny"))
+                export(self.run_folder, self.folder / "failing")
+        self.assertEqual(os.listdir(self.folder / "failing" / "tiny"), [".lock"])
+
+    def test_an_export_that_was_killed_is_removed_by_the_next_one(self):
+        base = self.folder / "killed" / "tiny"
+        (base / ".writing-x" / "variables").mkdir(parents=True)
+        self.export_a_little(base.parent)
+        self.assertCountEqual(os.listdir(base), [".lock", "1"])
+
+    def test_two_exports_at_once(self):
+        base = self.folder / "busy" / "tiny"
+        base.mkdir(parents=True)
+        with disk.locked(base / ".lock", self.fail):
+            with self.assertRaisesRegex(OSError, "Expected no other export to .*busy/tiny"):
+                self.export_a_little(base.parent)
 
     def test_factors_that_are_not_trained(self):
         run = self.folder / "half"
@@ -525,7 +524,7 @@ class FolderTest(ExportTestCase):
         with self.assertRaisesRegex(
             ValueError, "Expected trained factors. Received: 'image' not trained"
         ):
-            export.export(run, self.folder / "refused")
+            export(run, self.folder / "refused")
         self.assertFalse((self.folder / "refused").exists())
 
     def test_warm_up(self):

@@ -1,37 +1,32 @@
 """Writes SavedModels for TensorFlow Serving, each as the next version of its model."""
 
-import contextlib
-import logging as python_logging
 import pathlib
 import shutil
 import tempfile
 
 import tensorflow as tf
-from absl import logging
 from google.protobuf import text_format
+from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.config import model_server_config_pb2
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
 from pixelcnn_aux.serving.signatures import signatures
 from pixelcnn_aux.serving.verify import verify
 
-try:
-    from tensorflow_serving.apis import prediction_log_pb2
-    from tensorflow_serving.config import model_server_config_pb2
-except ImportError:
-    prediction_log_pb2 = None  # `export` says so.
-
 # Compiled drawing is for these batch sizes, and the largest.
 COMPILED_BATCH_SIZES = (1, 4, 16, 64)
+_ASIDE = ".writing-"  # begins the names of exports that are not finished: the server looks for numbers alone
 
 
 def export(folder, out, max_batch=256, jit_compile=False):
     """Writes the next version of a run's SavedModel.
 
     It is OUT/MODEL/VERSION/, MODEL being the workdir's name, VERSION one more than the largest there is. An
-    export is made aside, compared with the model, and only then given its name. In its folder assets.extra/
-    there are
+    export is made aside, compared with the model, and only then given its number. What exports that were
+    killed have left is removed. In its folder assets.extra/ there are
 
         tf_serving_warmup_requests   a request for each signature, which the server runs before it serves
         batching_parameters.txt      for --batching_parameters_file, where the server is to merge requests
@@ -48,79 +43,51 @@ def export(folder, out, max_batch=256, jit_compile=False):
 
     Raises:
       FileNotFoundError: if `folder` is no workdir.
-      ImportError: without tensorflow-serving-api.
-      OSError: if the export cannot be written.
+      OSError: if the export cannot be written, or another process exports to the same place.
       RuntimeError: if the export, loaded again, does not compute what the model does; nothing is written.
       ValueError: if a factor is not trained yet, or as `load` and `signatures`.
     """
-    if prediction_log_pb2 is None:
-        raise ImportError(
-            "Expected the package tensorflow-serving-api, which warm-up requests are written with. "
-            "Received: no such package. Run pip install tensorflow-serving-api."
-        )
+    base = arguments.path("out", out) / RunFolder(folder).name
     model = load(folder)
     model.require(model.factors)
-    base = pathlib.Path(out) / RunFolder(folder).name
     with disk.explained(f"a folder to write exports to: {base}"):
         base.mkdir(parents=True, exist_ok=True)
-        # The server looks for numbers alone.
-        aside = pathlib.Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
-    try:
-        aside.chmod(0o755)
-        module, functions = signatures(model, max_batch, jit_compile)
-        with disk.explained(f"to write an export to {base}"):
-            with _quietly():
-                tf.saved_model.save(module, str(aside), functions)
-            _write_extras(aside / "assets.extra", base.name, functions, max_batch, jit_compile)
-        # In another model than the one that was traced, and the same weights: a run may still be training.
-        other = load(folder)
-        for name, factor in model.factors.items():
-            other.factors[name].set_weights(factor.get_weights())
-        verify(aside, other, max_batch)
-        return _give_number(aside, base)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
+    def busy():
+        raise OSError(
+            f"Expected no other export to {base}. Received: one that is running. Wait for its end."
+        )
 
-@contextlib.contextmanager
-def _quietly():
-    """Within it TensorFlow logs no progress, which has a long line for each function: warnings and errors."""
-
-    def is_kept(record):
-        return record.levelno >= python_logging.WARNING
-
-    # It logs through both.
-    loggers = [tf.get_logger(), logging.get_absl_logger()]
-    for logger in loggers:
-        logger.addFilter(is_kept)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(is_kept)
-
-
-def _give_number(aside, base):
-    """Renames a folder to the next version; one that another process makes meanwhile is left alone."""
-    while True:
-        versions = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
-        version = base / str(max(versions, default=0) + 1)
+    with disk.locked(base / ".lock", busy):
+        for left in base.glob(f"{_ASIDE}*"):
+            shutil.rmtree(left)
+        aside = pathlib.Path(tempfile.mkdtemp(prefix=_ASIDE, dir=base))
         try:
-            return aside.rename(version)
-        except OSError:
-            if not version.exists():
-                raise
+            aside.chmod(0o755)  # a server has a user of its own
+            module, functions = signatures(model, max_batch, jit_compile)
+            with disk.explained(f"to write an export to {base}"):
+                tf.saved_model.save(module, str(aside), functions)
+                _write_extras(aside / "assets.extra", base.name, functions, max_batch, jit_compile)
+            # Another model than the one that was traced; the same weights, as a run may still be training.
+            other = load(folder)
+            for name, factor in model.factors.items():
+                other.factors[name].set_weights(factor.get_weights())
+            verify(aside, other, max_batch)
+            versions = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
+            return aside.rename(base / str(max(versions, default=0) + 1))
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write_extras(folder, name, functions, max_batch, jit_compile):
-    """What the server takes besides the SavedModel: warm-up requests and configurations."""
+    """Writes what the server takes besides the SavedModel: warm-up requests and configurations."""
     folder.mkdir()
     sizes = [size for size in COMPILED_BATCH_SIZES if size < max_batch] + [max_batch]
     with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
         for batch in sizes if jit_compile else [1]:
             for signature, function in functions.items():
                 writer.write(_warm_up_request(name, signature, function, batch))
-    # What is compiled anew for each batch size gets few of them: merged requests are padded.
+    # What is compiled once for each batch size gets few of them: merged requests are padded.
     allowed = [f"allowed_batch_sizes: {size}" for size in sizes] if jit_compile else []
     parameters = [
         f"max_batch_size {{ value: {max_batch} }}",

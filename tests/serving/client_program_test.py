@@ -1,17 +1,17 @@
 """Tests of the client's program: what it draws, the pictures it writes, and what it says of wrong input."""
 
-import unittest
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 from absl import flags
 from PIL import Image
 
-from pixelcnn_aux import auxiliary, client, data
-from pixelcnn_aux.serving import protocols
+from pixelcnn_aux import client, data
+from pixelcnn_aux.serving import grpc_client
 from tests import helpers
 from tests.serving import toy
-from tests.serving.toy import HEIGHT, WIDTH, drawn_images, servable
+from tests.serving.toy import HEIGHT, WIDTH, drawn_images
 
 
 def tiles(path, height=1):
@@ -23,12 +23,9 @@ def tiles(path, height=1):
     return picture[:, :, 1:-1, 1:-1]
 
 
-class CommandTests(toy.ServedTests):
-    """What holds for either protocol."""
-
+class ProgramTest(toy.ServedTest):
     def run_program(self, *arguments, model="toy"):
-        address = self.address if model == "toy" else self.serve(servable(model))
-        asked = [f"--server={address}", f"--model={model}", f"--rest={self.REST}"]
+        asked = [f"--server={self.serve(model)}", f"--model={model}"]
         return helpers.run_program(client, *asked, *arguments)
 
     def write_image(self, name, size=(21, 17)):
@@ -50,7 +47,7 @@ class CommandTests(toy.ServedTests):
         found = tiles(out, height=2)
         self.assertLen(found, 20)
         self.assertAllEqual(found[:, 0], images)
-        grays = 17 * auxiliary.Grayscale(4)(images).numpy()
+        grays = 17 * toy.gray(images)
         self.assertAllEqual(found[:, 1], np.repeat(grays, 3, axis=-1))
 
     def test_sample_of_a_model_that_takes_few_rows(self):
@@ -104,13 +101,12 @@ class CommandTests(toy.ServedTests):
         self.assertAllEqual(found[5:], np.full((1, HEIGHT, WIDTH, 3), 255))
 
     def test_given(self):
-        grays = auxiliary.Grayscale(4)
-        self.check_draws_given("grayscale", "toy", grays, 16, "given", "grayscale")
+        self.check_draws_given("grayscale", "toy", toy.gray, 16, "given", "grayscale")
         self.check_draws_given("green", "wide", toy.green, 256, "given", "green")
         self.check_draws_given("coarse", "wide", toy.coarse, 5, "given", "coarse")
 
     def test_colorize(self):
-        self.check_draws_given("grayscale", "toy", auxiliary.Grayscale(4), 16, "colorize")
+        self.check_draws_given("grayscale", "toy", toy.gray, 16, "colorize")
 
     def test_given_what_the_model_lacks(self):
         out, file = f"--out={self.folder / 'given.png'}", self.write_image("photo.png")
@@ -145,6 +141,12 @@ class CommandTests(toy.ServedTests):
             expected = [mean / 1024, mean / 256, mean * 5 / 1024]
             self.assertAllClose([float(value) for value in row[1:]], expected, atol=6e-5)
 
+    def test_the_timeout(self):
+        self.enter_context(mock.patch.dict(client.COMMANDS, sample=(mock.Mock(), [])))
+        with mock.patch.object(grpc_client, "Client") as made:
+            self.run_program("sample", "--timeout=5", "--out", self.folder / "grid.png")
+        made.assert_called_once_with(mock.ANY, "toy", 5.0)
+
     def test_bpd_is_in_the_order_of_the_chain(self):
         file = self.write_image("a.png")
         header, *_ = self.run_program("bpd", file, model="wide").splitlines()
@@ -175,14 +177,6 @@ class CommandTests(toy.ServedTests):
             (["given", "grayscale", out], "given NAME IMG and flags. Received: given grayscale"),
             (["complete", "a.png", "b.png", out], "Expected complete IMG"),
             (["bpd"], r"Expected bpd IMG... and flags"),
-            (
-                ["bpd", "a.png", "--log_scale_shift=0"],
-                "--log_scale_shift with a command that draws",
-            ),
-            (
-                ["bpd", "a.png", "--num=2", "--seed=1", out],
-                "--out and --num and --seed with a command",
-            ),
             (["sample"], "--out as a name that ends in .png"),
             (["sample", "--out=a.jpg"], "--out as a name that ends in .png"),
             (["sample", f"--out={self.folder / 'none' / 'a.png'}"], "in a folder that exists"),
@@ -192,15 +186,6 @@ class CommandTests(toy.ServedTests):
         with self.assertRaisesRegex(flags.IllegalFlagValueError, "--seed=2147483648"):
             self.run_program("sample", "--seed=2147483648", out)
         requests.assert_not_called()
-
-
-@unittest.skipIf(protocols.grpc is None, toy.NEEDS_GRPC)
-class GrpcTest(CommandTests, tf.test.TestCase):
-    REST = False
-
-
-class RestTest(CommandTests, tf.test.TestCase):
-    REST = True
 
 
 if __name__ == "__main__":

@@ -1,0 +1,200 @@
+"""Client: asks TensorFlow Serving, by gRPC, for images and likelihoods of a model that was exported.
+
+client = Client("localhost:8500", "grayscale-demo-photos")
+client.predict("log_prob", image=images)["bits_per_dim"]  # images: uint8 [N, H, W, 3]
+"""
+
+import functools
+import math
+import re
+import time
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+
+from pixelcnn_aux import arguments
+from pixelcnn_aux.serving import interface
+from pixelcnn_aux.serving.interface import Tensor, signatures_of_chain
+
+BATCH_SIZE = 16  # images a request, at most, so that an answer stays small and comes in time
+PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds between attempts to reach a server
+MAX_BYTES = 2**26  # of a row
+METADATA_BYTES = 2**22
+
+FIELDS = {"uint8": "int_val", "int32": "int_val", "float32": "float_val", "string": "string_val"}
+_ERRORS = {  # by status: what is raised, and what to do
+    "UNAVAILABLE": (ConnectionError, "Start TensorFlow Serving, or give its host and port of gRPC"),
+    "DEADLINE_EXCEEDED": (TimeoutError, "Give a longer timeout"),
+    "NOT_FOUND": (ValueError, "Give the name of a model that it serves"),
+    "INVALID_ARGUMENT": (ValueError, "Correct the inputs"),
+}
+
+
+class Client:
+    """The functions of one served model. Several threads may use it.
+
+    Args:
+      server: str, HOST:PORT.
+      model: str, the name that the model is served by.
+      timeout: float, seconds for each request as a whole, with all attempts to reach the server.
+
+    Raises ValueError for another server, model or timeout. Requests raise
+
+      ConnectionError: no server there, or one that stays unavailable for several attempts.
+      TimeoutError: no answer in time.
+      ValueError: no such model or signature, or inputs that do not fit. They are checked before they are
+        sent: a server that merges requests fails all of them where one is at fault.
+      RuntimeError: any other status, or an answer that no export gives: one that is larger than its
+        signature allows, or has other outputs, dtypes, shapes, rows or values.
+    """
+
+    def __init__(self, server, model, timeout=60.0):
+        address = re.fullmatch(r"[\w.:%\[\]-]+:([0-9]{1,5})", str(server), re.ASCII)
+        if not address or int(address[1]) > 65535 or not str(model).isprintable():
+            raise ValueError(
+                f"Expected a server as HOST:PORT and a model's name. Received: {arguments.shown(server)} "
+                f"and {arguments.shown(model)}. Give both, as localhost:8500."
+            )
+        self.server, self.model = server, model
+        self.timeout = arguments.positive("timeout", timeout, largest=10**6)
+        self._stub = functools.cache(self._new_stub)
+
+    @property
+    def images(self):
+        """dict, factor name -> `Tensor`, in the order of sampling: the last one is the full image."""
+        return self._description[0]
+
+    @functools.cached_property
+    def _description(self):
+        """`images`, the most rows of a request, and the signatures: asked for once."""
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        response = self._call("GetModelMetadata", request, METADATA_BYTES)
+        served = get_model_metadata_pb2.SignatureDefMap()
+        try:
+            response.metadata["signature_def"].Unpack(served)
+        except DecodeError:
+            served.Clear()
+        served = dict(served.signature_def)
+        if "auxiliaries" not in served:
+            raise self._wrong("the signature 'auxiliaries'", sorted(served))
+        images = {
+            k: x for k, x in served["auxiliaries"].outputs.items() if k not in interface.DESCRIPTION
+        }
+        images["image"] = served["auxiliaries"].inputs["image"]
+        for name, info in images.items():
+            batch, *shape = [dim.size for dim in info.tensor_shape.dim] or [0]
+            if info.dtype != tf.uint8 or len(shape) != 3 or min(-batch, *shape) < 1:
+                raise self._wrong("auxiliaries of images uint8 [N, h, w, c]", (name, batch, *shape))
+            images[name] = Tensor(tf.uint8, tuple(shape))
+        if interface.most_bytes(images, 1) > MAX_BYTES:
+            raise self._wrong(f"images of at most {MAX_BYTES} bytes", images)
+        # Their order and their numbers of values are in the answer.
+        outputs = signatures_of_chain(images)["auxiliaries"].outputs
+        full = images.pop("image")
+        zeros = {"image": np.zeros([1, *full.shape], np.uint8)}
+        answer = self._predict("auxiliaries", zeros, outputs)
+        factors = [name.decode(errors="replace") for name in answer["factors"][0]]
+        if not {*factors} > images.keys() >= {*factors[:-1]} or not "".join(factors).isprintable():
+            raise self._wrong(f"factors of {sorted(images)} and of the full image", factors)
+        counts, max_batch = answer["num_values"][0].tolist(), answer["max_batch"].item()
+        if min(*counts, max_batch) < 1 or max(counts) > 256:
+            raise self._wrong("num_values of 1 to 256, max_batch from 1 on", (counts, max_batch))
+        images = {
+            name: Tensor(tf.uint8, images.get(name, full).shape, count)
+            for name, count in zip(factors, counts)
+        }
+        signatures = signatures_of_chain(images)
+        return images, max_batch, {k: x for k, x in signatures.items() if k in served}
+
+    def predict(self, signature, /, **arrays):
+        """Calls a signature, in as many requests as its rows take.
+
+        Args:
+          signature: str.
+          **arrays: all inputs of the signature, each an array [N, ...], N >= 1, of its dtype and shape.
+
+        Returns:
+          dict, name -> array [N, ...], of all outputs; strings are bytes in an array of objects.
+        """
+        _, max_batch, signatures = self._description
+        if signature not in signatures:
+            raise ValueError(
+                f"Expected a signature of {self.model}: {', '.join(signatures)}. Received: "
+                f"{arguments.shown(signature)}. Choose one of them, or another model."
+            )
+        inputs, outputs = signatures[signature]
+        arrays = {name: np.asarray(array) for name, array in arrays.items()}
+        rows = max([1, *(len(array) for array in arrays.values() if array.ndim)])
+        if wrong := interface.misfit(arrays, inputs, rows):
+            raise ValueError("Expected {}. Received: {}. Correct the inputs.".format(*wrong))
+        step = max(1, min(BATCH_SIZE, max_batch, MAX_BYTES // interface.most_bytes(outputs, 1)))
+        parts = [
+            self._predict(signature, {k: x[at : at + step] for k, x in arrays.items()}, outputs)
+            for at in range(0, rows, step)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+
+    def _predict(self, signature, arrays, outputs):
+        """The answer to one request, checked."""
+        rows = len(next(iter(arrays.values())))
+        request = predict_pb2.PredictRequest()
+        request.model_spec.signature_name = signature
+        for name, array in arrays.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
+        response = self._call("Predict", request, interface.most_bytes(outputs, rows))
+        try:
+            arrays = {name: _array(proto) for name, proto in response.outputs.items()}
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._wrong(f"arrays of {sorted(outputs)}", str(error)) from error
+        if wrong := interface.misfit(arrays, outputs, rows):
+            raise self._wrong(*wrong)
+        return arrays
+
+    def _call(self, method, request, limit):
+        """The answer to a request, repeated after ever longer pauses while the server is unavailable."""
+        request.model_spec.name = self.model
+        ask = getattr(self._stub(2 ** (limit - 1).bit_length()), method)  # few, as each is kept
+        deadline = time.monotonic() + self.timeout
+        for pause in (*PAUSES, math.inf):
+            try:
+                return ask(request, timeout=max(deadline - time.monotonic(), 1e-3))
+            except grpc.RpcError as error:
+                status, said = error.code().name, f"{error.details()!r:.300}"
+                if status != "UNAVAILABLE" or time.monotonic() + pause > deadline:
+                    kind, advice = _ERRORS.get(status, (RuntimeError, "Look into what it logs"))
+                    raise kind(
+                        f"Expected {self.server} to answer for the model {self.model} within "
+                        f"{self.timeout:g} seconds. Received: {status} ({said}). {advice}."
+                    ) from error
+            time.sleep(pause)
+
+    def _new_stub(self, limit):
+        options = {
+            "grpc.max_receive_message_length": limit,
+            "grpc.max_send_message_length": -1,
+            "grpc.compression_enabled_algorithms_bitset": 1,  # none: what is small could become large
+            "grpc.max_reconnect_backoff_ms": 1000,  # so that every attempt after a pause is a new one
+        }
+        return PredictionServiceStub(grpc.insecure_channel(self.server, [*options.items()]))
+
+    def _wrong(self, expected, received):
+        return RuntimeError(
+            f"Expected {expected:.300} in an answer of {self.server}. Received: {received!r:.300}. "
+            f"Serve an export of this package there as {self.model}."
+        )
+
+
+def _array(proto):
+    """The array of a TensorProto; an error where its values are not those of its dtype and shape."""
+    dtype = tf.as_dtype(proto.dtype)
+    values = list(getattr(proto, FIELDS[dtype.name]))
+    if dtype == tf.uint8 and values and not 0 <= min(values) <= max(values) <= 255:
+        raise ValueError(f"uint8 from {min(values)} to {max(values)}")
+    if proto.tensor_content and dtype != tf.string:
+        values = np.frombuffer(proto.tensor_content, dtype.as_numpy_dtype)
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    return np.array(values, dtype.as_numpy_dtype).reshape(shape)

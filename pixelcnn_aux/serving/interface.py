@@ -1,0 +1,120 @@
+"""What an export takes and returns: exports are built, and their clients check answers, by this."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+
+class Tensor(NamedTuple):
+    """An input or an output of a signature."""
+
+    dtype: tf.DType
+    shape: tuple  # after the batch dimension
+    num_values: int = 256  # of an image: its pixel values are below this
+
+
+class Signature(NamedTuple):
+    """A served function: dicts, name -> `Tensor`."""
+
+    inputs: dict
+    outputs: dict
+
+
+FLOATS = Tensor(tf.float32, ())
+STRINGS = Tensor(tf.string, ())
+DRAWING = {"seed": Tensor(tf.int32, (2,)), "log_scale_shift": FLOATS}
+
+ROUNDING = 0.1  # nats or bits per dimension by which rounding may put a probability above one
+
+# Outputs of `auxiliaries` beside the auxiliary images.
+DESCRIPTION = ("factors", "num_values", "max_batch")
+
+
+def signatures_of_chain(images):
+    """The signatures of an export.
+
+    Every input and output has the batch as its first dimension, N:
+
+        sample, map   seed int32 [N, 2], log_scale_shift float32 [N] -> images
+        given_NAME    seed, log_scale_shift, auxiliary uint8 [N, h, w, c] -> images after NAME in the chain
+        complete      seed, log_scale_shift, image uint8 [N, H, W, C], mask uint8 [N, H, W, 1] -> images;
+                      only of models that `sampling.can_complete`
+        log_prob      image -> log_prob float32 [N] in nats, bits_per_dim float32 [N], and for each factor
+                      log_prob_NAME and bits_per_dim_NAME
+        auxiliaries   image -> its auxiliary images by their factors' names, and a description of the chain
+                      of F factors, the same in every row: factors string [N, F], their names in the order of
+                      sampling; num_values int32 [N, F]; max_batch int32 [N], the most rows of a request
+
+    Images are `image`, the full one; auxiliary images by their factors' names; and, where PNG holds full
+    images unchanged (1 or 3 channels of 256 values), `image_png_bytes` string [N]. `serving_default` is
+    `sample`.
+
+    Args:
+      images: dict, factor name -> `Tensor`, the image of each factor in the order of sampling.
+
+    Returns:
+      dict, name -> `Signature`.
+    """
+    *names, last = images
+    auxiliaries, full = {name: images[name] for name in names}, {"image": images[last]}
+    height, width, channels = full["image"].shape
+    mask = {"mask": Tensor(tf.uint8, (height, width, 1), num_values=2)}
+    has_png = channels in (1, 3) and full["image"].num_values == 256
+    drawn = {**full, "image_png_bytes": STRINGS} if has_png else full
+    sample = Signature(DRAWING, {**auxiliaries, **drawn})
+    likelihoods = ["log_prob", "bits_per_dim"]
+    likelihoods += [f"{kind}_{name}" for kind in likelihoods for name in images]
+    description = {
+        "factors": Tensor(tf.string, (len(images),)),
+        "num_values": Tensor(tf.int32, (len(images),)),
+        "max_batch": Tensor(tf.int32, ()),
+    }
+    given = {
+        f"given_{name}": Signature(
+            {**DRAWING, "auxiliary": images[name]},
+            {**{later: images[later] for later in names[position + 1 :]}, **drawn},
+        )
+        for position, name in enumerate(names)
+    }
+    return {
+        "serving_default": sample,
+        "sample": sample,
+        "map": sample,
+        **given,
+        "complete": Signature({**DRAWING, **full, **mask}, sample.outputs),
+        "log_prob": Signature(full, dict.fromkeys(likelihoods, FLOATS)),
+        "auxiliaries": Signature(full, {**auxiliaries, **description}),
+    }
+
+
+def misfit(arrays, tensors, rows):
+    """(what was expected, what was received) where arrays are not those of `Tensor`s; else None."""
+    if arrays.keys() != tensors.keys():
+        return f"{sorted(tensors)}", sorted(arrays)
+    for name, (dtype, shape, num_values) in tensors.items():
+        array, expected = arrays[name], [rows, *shape]
+        if array.dtype != dtype.as_numpy_dtype or list(array.shape) != expected:
+            return f"{name} as {dtype.name} {expected}", f"{array.dtype.name} {list(array.shape)}"
+        if dtype == tf.uint8:
+            right, expected = array < num_values, f"from 0 to {num_values - 1}"
+        elif name.startswith("log_prob"):
+            right, expected = array <= ROUNDING, "of at most 0 nats"
+        elif name.startswith("bits_per_dim"):
+            right, expected = array >= -ROUNDING, "of at least 0"
+        elif dtype == tf.float32:
+            right, expected = np.isfinite(array), "that are finite"
+        else:
+            continue
+        if not right.all():
+            return f"values of {name} {expected}", array[~right][0].item()
+    return None
+
+
+def most_bytes(tensors, rows):
+    """The most bytes that a message needs for so many rows of a dict of `Tensor`s."""
+    strings = sum(math.prod(x.shape) for x in tensors.values() if x.dtype == tf.string)
+    numbers = sum(math.prod(x.shape) for x in tensors.values()) - strings
+    # A number: 10 bytes with variable length, and 2 in a PNG file. A string: a name, or the file's rest.
+    return rows * (12 * numbers + 1024 * strings) + 2**16

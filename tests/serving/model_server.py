@@ -1,0 +1,197 @@
+"""A stand-in for tensorflow_model_server: the newest version of a SavedModel, by gRPC and by REST.
+
+    python -m tests.serving.model_server --model_base_path DIR/MODEL --port 8500 --rest_api_port 8501
+
+It has Predict and GetModelMetadata, with the status codes of TensorFlow Serving, and listens on the loopback
+interface alone. Requests are not merged into batches.
+"""
+
+import base64
+import concurrent.futures
+import contextlib
+import http.server
+import json
+import pathlib
+import re
+import threading
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
+
+from pixelcnn_aux.serving.grpc_client import FIELDS
+
+FLAGS = flags.FLAGS
+HOST = "127.0.0.1"
+
+
+class Servable:
+    """The newest version in DIR/MODEL. Errors are those of the server: `tf.errors.OpError`.
+
+    Attributes:
+      name: str, MODEL.
+      signature_defs: dict, name -> SignatureDef.
+    """
+
+    def __init__(self, base_path):
+        base_path = pathlib.Path(base_path).absolute()
+        newest = max(int(path.name) for path in base_path.iterdir() if path.name.isdecimal())
+        path = base_path / str(newest)
+        saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+        self.name = base_path.name
+        self.signature_defs = dict(saved.meta_graphs[0].signature_def)
+        self._signatures = tf.saved_model.load(path).signatures
+
+    def predict(self, signature, inputs):
+        """dict, name -> array, from the same."""
+        if signature not in self.signature_defs:
+            message = f'Serving signature key "{signature}" not found.'
+            raise tf.errors.FailedPreconditionError(None, None, message)
+        try:
+            tensors = {name: tf.constant(array) for name, array in inputs.items()}
+            outputs = self._signatures[signature](**tensors)
+        except TypeError as error:
+            raise tf.errors.InvalidArgumentError(None, None, str(error)) from error
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+
+@contextlib.contextmanager
+def serving(servable, port=0):
+    """Within it a `Servable`, or what has its attributes, is served by gRPC: HOST:PORT."""
+
+    def check(spec):
+        if spec.name != servable.name:
+            message = f"Servable not found for request: Latest({spec.name})"
+            raise tf.errors.NotFoundError(None, None, message)
+
+    def predict(request):
+        check(request.model_spec)
+        inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+        response = predict_pb2.PredictResponse()
+        for name, array in servable.predict(request.model_spec.signature_name, inputs).items():
+            # As the server does: in the fields of its dtype, not in `tensor_content`.
+            proto, dtype = response.outputs[name], tf.as_dtype(array.dtype)
+            proto.dtype = dtype.as_datatype_enum
+            proto.tensor_shape.CopyFrom(tf.TensorShape(array.shape).as_proto())
+            getattr(proto, FIELDS[dtype.name]).extend(array.ravel().tolist())
+        return response
+
+    def metadata(request):
+        check(request.model_spec)
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        served = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signature_defs)
+        response.metadata["signature_def"].Pack(served)
+        return response
+
+    metadata_request = get_model_metadata_pb2.GetModelMetadataRequest
+    methods = {
+        "Predict": (predict, predict_pb2.PredictRequest.FromString),
+        "GetModelMetadata": (metadata, metadata_request.FromString),
+    }
+    with answering(methods, port) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def answering(methods, port=0, compression=None):
+    """Within it gRPC's PredictionService answers: HOST:PORT.
+
+    Args:
+      methods: dict, name -> (function of a request that returns a message or bytes; what parses a request).
+    """
+
+    def handler(method, parse):
+        def answer(request, context):
+            try:
+                answer = method(request)
+                return answer if isinstance(answer, bytes) else answer.SerializeToString()
+            except tf.errors.OpError as error:  # whose numbers are gRPC's
+                [status] = [code for code in grpc.StatusCode if code.value[0] == error.error_code]
+                context.abort(status, error.message)
+
+        return grpc.unary_unary_rpc_method_handler(answer, parse)
+
+    options = {"grpc.max_send_message_length": -1, "grpc.max_receive_message_length": -1}
+    server = grpc.server(
+        concurrent.futures.ThreadPoolExecutor(16),
+        options=[*options.items(), ("grpc.so_reuseport", 0)],
+        compression=compression,
+    )
+    handlers = {name: handler(*method) for name, method in methods.items()}
+    service = "tensorflow.serving.PredictionService"
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
+    port = server.add_insecure_port(f"{HOST}:{port}")
+    server.start()
+    try:
+        yield f"{HOST}:{port}"
+    finally:
+        server.stop(grace=None).wait()
+
+
+@contextlib.contextmanager
+def serving_rest(servable, port=0):
+    """Within it a `Servable` is served by REST, of which there is predict in the columnar form: HOST:PORT."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, answer = 200, None
+            try:
+                answer = self.predict(json.loads(body))
+            except (KeyError, TypeError, ValueError, tf.errors.OpError) as error:
+                status, answer = 400, {"error": str(error)}
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer, indent=4).encode())
+
+        def predict(self, request):
+            name = re.fullmatch(r"/v1/models/([^/:]+):predict", self.path)[1]
+            signature = request.get("signature_name", "serving_default")
+            definition = servable.signature_defs[signature]
+            if name != servable.name or request["inputs"].keys() != definition.inputs.keys():
+                raise ValueError(f"{name}: {sorted(request['inputs'])}")
+            inputs = {
+                key: np.array(request["inputs"][key], tf.as_dtype(info.dtype).as_numpy_dtype)
+                for key, info in definition.inputs.items()
+            }
+            outputs = {
+                key: array.tolist() if array.dtype != object else _strings(key, array)
+                for key, array in servable.predict(signature, inputs).items()
+            }
+            return {"outputs": outputs if len(outputs) > 1 else next(iter(outputs.values()))}
+
+        def log_message(self, *_):
+            """Logs nothing."""
+
+    with http.server.ThreadingHTTPServer((HOST, port), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+        yield f"{HOST}:{server.server_port}"
+        server.shutdown()
+
+
+def _strings(name, array):
+    """JSON lists of strings: in base 64 those that an output's name says are binary."""
+    if name.endswith("_bytes"):
+        return [{"b64": base64.b64encode(value).decode()} for value in array]
+    return np.vectorize(bytes.decode, otypes=[object])(array).tolist()
+
+
+def main(argv):
+    del argv
+    servable = Servable(FLAGS.model_base_path)
+    with contextlib.ExitStack() as stack:
+        address = stack.enter_context(serving(servable, FLAGS.port))
+        print(f"Serving at {address}", flush=True)
+        if FLAGS.rest_api_port is not None:
+            print(stack.enter_context(serving_rest(servable, FLAGS.rest_api_port)), flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("model_base_path", None, "DIR/MODEL; the newest version.", required=True)
+    flags.DEFINE_integer("port", 8500, "Of gRPC; 0 for a free one.")
+    flags.DEFINE_integer("rest_api_port", None, "Of REST, likewise; without it there is none.")
+    app.run(main)
