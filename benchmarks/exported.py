@@ -2,8 +2,8 @@
 
     python -m benchmarks.exported --preset cifar10
 
-Exports a Grayscale PixelCNN, randomly initialized, has the C++ loader inside TensorFlow Serving load it in a
-process without TensorFlow's Python, and times the signature `sample` there and `model.sample` here. Prints the size of
+Exports a Grayscale PixelCNN, randomly initialized, loads it by the C++ loader of TensorFlow Serving, without
+TensorFlow's Python, and times the signature `sample` there and `model.sample` here. Prints the size of
 saved_model.pb, seconds to load, the process's peak memory, and seconds for a batch with their ratio.
 """
 

@@ -5,15 +5,19 @@ import functools
 import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
+import unittest
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 from google.protobuf import text_format
+from PIL import Image
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -28,8 +32,9 @@ from pixelcnn_aux.serving.exporting import export
 from pixelcnn_aux.serving.interface import signatures_of_chain
 from pixelcnn_aux.serving.signatures import images_of, signatures
 from tests import helpers
-from tests.serving import loader
+from tests.serving import loader, model_server
 
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "serving.md"
 MAX_BATCH = 16
 SEEDS = np.array([[3, index] for index in range(5)], np.int32)
 NO_SHIFT = np.zeros(5, np.float32)
@@ -352,6 +357,39 @@ class LoaderTest(ExportTestCase):
         ops = loader.graph_ops(self.path)
         self.assertIn("While", " ".join(ops))  # It has seen the functions too.
         self.assertEmpty([op for op in ops if "PyFunc" in op])
+
+
+class RestTest(ExportTestCase):
+    @unittest.skipIf(shutil.which("curl") is None, "There is no curl.")
+    def test_lines_of_the_documentation(self):
+        photo, folder = helpers.pictures(1), self.folder
+        Image.fromarray(photo[0]).save(folder / "photo.png")
+        section = PAGE.read_text().partition("\n## REST\n")[2].partition("\n## ")[0]
+        lines = "\n".join(re.findall(r"```bash\n(.*?)```", section, re.DOTALL))
+        servable = model_server.Servable(self.path.parent)
+        with model_server.serving_rest(servable) as address:
+            for documented, here in (
+                ("localhost:8501", address),
+                ("grayscale-demo-photos", "tiny"),
+                ("(32, 32)", str(helpers.SIZE[::-1])),
+                ("python3", sys.executable),
+            ):
+                self.assertIn(documented, lines)
+                lines = lines.replace(documented, here)
+            subprocess.run(["bash", "-e", "-c", lines], check=True, cwd=folder)
+
+        def outputs(name):
+            return json.loads((folder / name).read_text())["outputs"]
+
+        drawn = self.model.sample([[0, 0], [0, 1]], [0.0, -0.5])
+        for name in ("grayscale", "image"):
+            self.assertAllEqual(outputs("drawn.json")[name], drawn[name])
+        self.assertAllEqual(np.asarray(Image.open(folder / "first.png")), drawn["image"][0])
+        bits = self.model.bits_per_dim(photo)["total"]
+        self.assertAllClose(outputs("bits.json")["bits_per_dim"], bits, rtol=1e-5)
+        grays = pa.auxiliary.Grayscale()(photo)
+        colored = self.model.sample([[0, 0]], given={"grayscale": grays})["image"]
+        self.assertAllEqual(outputs("colored.json")["image"], colored)
 
 
 class VerifyTest(ExportTestCase):
