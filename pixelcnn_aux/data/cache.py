@@ -24,7 +24,7 @@ from absl import logging
 from pixelcnn_aux.runs import disk
 
 FORMAT = 3  # of the files, and of how images are decoded: another number, and all are decoded again
-_BLOCK = 2**20  # bytes of pixels, about, that have a checksum
+_BLOCK = 2**20  # bytes of pixels that have a checksum
 # How many checksums are compared when images are opened. Up to 1 GB that is all of them, in a second or so.
 # Of more it is a sample, another one each time: programs that show a few images open the same files.
 _CHECKED = 1024
@@ -88,16 +88,17 @@ def _read(array, key):
         return None
     try:
         kept = json.loads(manifest.read_bytes())
-        if kept["key"] != key:
+        if kept.get("key") != key:
             logging.info("Decoding again what has changed in %s", array)
             return None
         pixels = np.lib.format.open_memmap(array, mode="r")
-        blocks = range(len(kept["crc32"]))
-        # Others each time, and nobody's seed is used up.
-        some = sorted(random.SystemRandom().sample(blocks, min(len(blocks), _CHECKED)))
-        described = [*pixels.shape], pixels.dtype, len(_blocks(pixels)), os.path.getsize(array)
-        if described != (kept["shape"], np.uint8, len(blocks), pixels.offset + pixels.nbytes):
+        found = [*pixels.shape], pixels.dtype, os.path.getsize(array), len(_blocks(pixels))
+        size = pixels.offset + pixels.nbytes
+        if found != (kept["shape"], np.uint8, size, len(kept["crc32"])):
             raise ValueError("another shape or size")
+        # Others each time, and nobody's seed is used up.
+        compared = min(len(_blocks(pixels)), _CHECKED)
+        some = sorted(random.SystemRandom().sample(_blocks(pixels), compared))
         if _checksums(pixels, some) != [kept["crc32"][block] for block in some]:
             raise ValueError("other checksums")
         return pixels, kept["skipped"]
@@ -134,9 +135,9 @@ def _write(array, key, image_size, decoded):
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
     pixels = np.lib.format.open_memmap(array, mode="r")
-    checksums = _checksums(pixels, range(len(_blocks(pixels))))
+    checksums = _checksums(pixels, _blocks(pixels))
+    kept = {"key": key, "shape": pixels.shape, "skipped": skipped, "crc32": checksums}
     with disk.replacing(manifest, _ELSEWHERE) as file:
-        kept = {"key": key, "shape": pixels.shape, "skipped": skipped, "crc32": checksums}
         file.write(json.dumps(kept).encode())
     logging.info("Decoded %d images into %s, %.1f MB", count, array, pixels.nbytes / 1e6)
     return pixels, skipped
@@ -149,14 +150,13 @@ def _write_header(file, shape):
 
 
 def _blocks(pixels):
-    """The first image of each block of images that has a checksum: a range."""
-    return range(0, len(pixels), max(1, _BLOCK // math.prod(pixels.shape[1:])))
+    """The numbers of all blocks that have a checksum: a range."""
+    return range(math.ceil(pixels.nbytes / _BLOCK))
 
 
-def _checksums(pixels, which):
-    """The checksums of some blocks, by their numbers."""
-    starts = _blocks(pixels)
-    return [zlib.crc32(pixels[starts[i] : starts[i] + starts.step]) for i in which]
+def _checksums(pixels, blocks):
+    flat = pixels.reshape(-1)
+    return [zlib.crc32(flat[block * _BLOCK : (block + 1) * _BLOCK]) for block in blocks]
 
 
 def _explained(folder):

@@ -70,10 +70,5 @@ def _read(name):
             "Expected scikit-image, for its photographs. Received: no such package. "
             "Run pip install scikit-image, or choose another data set."
         )
-    folder = pathlib.Path(skimage.submodule_search_locations[0]) / "data"
-    if not (folder / name).is_file():
-        raise FileNotFoundError(
-            f"Expected the photograph {name} inside scikit-image. Received: none in {folder}. "
-            "Run pip install --upgrade scikit-image."
-        )
+    folder = pathlib.Path(skimage.submodule_search_locations[0], "data")
     return decoding.decode(decoding.contents(folder / name))
