@@ -1,7 +1,6 @@
 """The data sets by their names: how one is registered, and how it is loaded."""
 
 import inspect
-import pathlib
 import sys
 import types
 
@@ -92,26 +91,29 @@ def load(
       ImportError: `photos` without scikit-image; `cifar10`, and `celeb_a` without `image_dir`, without TFDS.
       OSError: a `cache_dir` that cannot be written, a file or folder that cannot be read.
     """
-    if name not in _registered:
+    if not isinstance(name, str) or name not in _registered:
         raise ValueError(
-            f"Expected a data set: one of {', '.join(_registered)}. Received: {name!r}. Choose one of "
-            "these, or import the module that registers it first (--plugin)."
+            f"Expected a data set: one of {', '.join(_registered)}. Received: {arguments.shown(name)}. "
+            "Choose one of these, or import the module that registers it first (--plugin)."
         )
     arguments.choice("split", split, SPLITS)
-    loader, image_size = _registered[name], arguments.size("image_size", image_size)
-    source = {"image_dir": _absolute(image_dir), "image_file": _absolute(image_file)}
+    image_size = arguments.size("image_size", image_size)
+    loader, takes = _registered[name], _parameters(_registered[name])
+    source = {
+        "image_dir": _absolute("image_dir", image_dir),
+        "image_file": _absolute("image_file", image_file),
+    }
     for what, path in source.items():
-        if path and what not in _parameters(loader):
+        if path and what not in takes:
             others = [other for other in _registered if what in _parameters(_registered[other])]
             raise ValueError(
                 f"Expected no {what} for the data set {name!r}. Received: {str(path)!r}. "
                 f"Leave it out, or choose a data set that takes one: {', '.join(others)}."
             )
     places = {**source, "data_dir": data_dir}
-    if "cache_dir" in _parameters(loader):
-        places["cache_dir"] = _absolute(cache_dir) or cache.default_folder()
-    taken = {what: path for what, path in places.items() if what in _parameters(loader)}
-    images = loader(split, image_size, **taken)
+    if "cache_dir" in takes:
+        places["cache_dir"] = _absolute("cache_dir", cache_dir) or cache.default_folder()
+    images = loader(split, image_size, **{x: places[x] for x in takes if x in places})
     if not isinstance(images, Images) or images.image_size != image_size or not images.num_images:
         received = images.pixels.shape if isinstance(images, Images) else type(images).__name__
         raise ValueError(
@@ -123,11 +125,13 @@ def load(
 
 
 def _parameters(loader):
+    """Their names, as keys."""
     return inspect.signature(loader).parameters
 
 
-def _absolute(path):
-    return pathlib.Path(path).expanduser().absolute() if path else None
+def _absolute(name, path):
+    given = path is not None and path != ""  # which a shell's variable is that is not set
+    return arguments.path(name, path).expanduser().absolute() if given else None
 
 
 def _module(loader):

@@ -21,6 +21,9 @@ class LoadTest(tf.test.TestCase):
     def test_wrong_arguments(self):
         for arguments, message in (
             (("mnist", "train"), r"arrays, celeb_a, .*, photos\. Received: 'mnist'.*--plugin"),
+            ((["photos"], "train"), r"Received: \['photos'\]\. Choose"),
+            (("folder", "train", (8, 8), None, b"a"), r"image_dir as a path.*image_dir=b'a'"),
+            (("folder", "train", (8, 8), None, "a", 5), r"cache_dir as a path.*cache_dir=5"),
             (("photos", "valid"), r"'train', 'validation', 'test'\. Received: split='valid'"),
             (("folder", "train"), r"folder of images.*Received: none\. Give image_dir"),
             # As of a shell's variable that is not set: not the current folder.
