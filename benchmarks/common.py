@@ -8,7 +8,7 @@ from absl import flags
 
 from pixelcnn_aux import data
 from pixelcnn_aux.programs import run_flags
-from pixelcnn_aux.training import default_strategy, presets, run, steps
+from pixelcnn_aux.training import default_strategy, presets, steps
 
 FLAGS = flags.FLAGS
 
@@ -60,5 +60,13 @@ def training_step(model, name, training, policy=None, remat=False):
       remat: bool, whether blocks are evaluated again in the backward pass.
     """
     strategy, weights = default_strategy(), model.factors[name].get_weights()
-    factor, optimizer = run.trainable(model, name, weights, training, strategy, policy)
-    return steps.make(model, name, factor, optimizer, strategy, training.accumulate, remat)
+    factor, optimizer = steps.trainable(model, name, weights, training, strategy, policy)
+    return steps.make(
+        model,
+        name,
+        factor,
+        optimizer,
+        strategy,
+        accumulate=training.accumulate,
+        remat=remat,
+    )

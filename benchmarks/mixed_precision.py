@@ -17,7 +17,7 @@ from benchmarks import common
 from pixelcnn_aux import evaluation
 from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import metrics, run
+from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
 
@@ -50,7 +50,7 @@ def train(preset, name, settings, precision):
     pa.train(model, {name: settings}, images, validation, folder, [name])
     batches = test.batches(50, min(FLAGS.num_images, test.num_images))
     factor = model.factors[name]
-    own = run.mean_bits(factor, (model.pair(name, batch) for batch in batches))
+    own = metrics.mean_bits(factor, (model.pair(name, batch) for batch in batches))
     bits = own * evaluation.shares(model)[name]
     last = metrics.read(RunFolder(folder)[name].metrics)[-1]
     return bits, 1000 * settings.batch_size / last["images_per_s"]

@@ -1,6 +1,7 @@
 """What several suites need: a chain as small as chains get, pictures that it can learn, and statistics."""
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import io
@@ -21,6 +22,9 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers
 from pixelcnn_aux.programs import run_flags
 from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.training import Stop, default_strategy
+from pixelcnn_aux.training.config import RunConfig
+from pixelcnn_aux.training.strategy import Hosts
 
 ROOT = pathlib.Path(__file__).parents[1]
 SIZE = (4, 6)  # not square, so that a swap of height and width shows
@@ -89,6 +93,29 @@ def make_run(folder, model, trained):
     RunFolder(folder).create({"seed": 0, "model": model.description()})
     for name in trained:
         RunFolder(folder)[name].save_weights(model.factors[name])
+
+
+def train(model, name, images, validation_images, training, folder, **options):
+    """A model's factor of this name, which alone is trained, with its averaged weights; as `pa.train`."""
+    pa.train(model, training, images, validation_images, folder, [name], **options)
+    return model.factors[name]
+
+
+def run_config(model, folder, **changes):
+    """The `RunConfig` of a run on a few pictures."""
+    config = RunConfig(
+        model=model,
+        images=images(8),
+        validation_images=images(3),
+        folder=RunFolder(folder),
+        seed=0,
+        hosts=Hosts(default_strategy()),
+        remat=False,
+        stop=Stop(),
+        init=None,
+        profile=False,
+    )
+    return dataclasses.replace(config, **changes)
 
 
 def temporary_folder(test):

@@ -15,8 +15,7 @@ from pixelcnn_aux import backend, machine, training
 from pixelcnn_aux.dtypes import POLICIES
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, precision
-from pixelcnn_aux.training.run import Run
-from pixelcnn_aux.training.strategy import Hosts
+from pixelcnn_aux.training.state import TrainingState
 from tests import helpers
 
 
@@ -97,13 +96,13 @@ class MixedPrecisionTest(tf.test.TestCase):
         bits = {}
         for policy in (None, *POLICIES):
             with self.subTest(policy), self.policy(policy):
-                average = training.train_factor(
-                    helpers.shared_model(),
+                average = helpers.train(
+                    helpers.tiny_model(),
                     "image",
                     helpers.images(10),
                     helpers.images(5),
                     dataclasses.replace(settings, mixed_precision=policy is not None),
-                    RunFolder(helpers.temporary_folder(self))["image"],
+                    helpers.temporary_folder(self),
                 )
                 for weight in average.weights:
                     self.assertEqual(weight.dtype, "float32")
@@ -112,41 +111,30 @@ class MixedPrecisionTest(tf.test.TestCase):
         for policy in POLICIES:
             self.assertAllClose(bits[policy], bits[None], atol=0.02)
 
+    def state(self, model, folder, policy=None):
+        settings = Training(epochs=1, steps_per_epoch=1, batch_size=8, learning_rate=1e-3)
+        config = helpers.run_config(model, folder)
+        return TrainingState(config, "grayscale", settings, policy)
+
     def test_a_model_that_is_in_mixed_precision_itself(self):
         self.enter_context(helpers.eagerly())
         for policy, scaled in (("mixed_float16", True), ("mixed_bfloat16", False)):
-            model, strategy = helpers.tiny_model(dtype=policy), training.default_strategy()
-            settings = Training(
-                epochs=1, steps_per_epoch=1, batch_size=8, learning_rate=1e-3, decay=1.0
-            )
-            run = Run(
-                *(model, "grayscale", helpers.images(8), settings),
-                RunFolder(helpers.temporary_folder(self))["grayscale"],
-                *(0, strategy, Hosts(strategy)),
-            )
-            self.assertEqual(run.factor.dtype_policy.name, policy)
-            self.assertEqual(run.average.dtype_policy.name, "float32")
-            self.assertEqual(isinstance(run.optimizer, keras.optimizers.LossScaleOptimizer), scaled)
+            model = helpers.tiny_model(dtype=policy)
+            state = self.state(model, helpers.temporary_folder(self))
+            self.assertEqual(state.factor.dtype_policy.name, policy)
+            self.assertEqual(state.average.dtype_policy.name, "float32")
+            is_scaled = isinstance(state.optimizer, keras.optimizers.LossScaleOptimizer)
+            self.assertEqual(is_scaled, scaled)
 
     def test_the_scale_of_the_loss_is_gone_on_with(self):
         self.enter_context(helpers.eagerly())
-        folder = RunFolder(helpers.temporary_folder(self))["grayscale"]
-        folder.checkpoints.mkdir(parents=True)
-        strategy = training.default_strategy()
-        settings = Training(
-            epochs=1, steps_per_epoch=1, batch_size=8, learning_rate=1e-3, decay=1.0
-        )
-
-        def run():
-            return Run(
-                *(helpers.shared_model(), "grayscale", helpers.images(8), settings, folder, 0),
-                *(strategy, Hosts(strategy), "mixed_float16"),
-            )
-
-        begun = run()
+        folder = helpers.temporary_folder(self)
+        RunFolder(folder)["grayscale"].checkpoints.mkdir(parents=True)
+        begun = self.state(helpers.shared_model(), folder, "mixed_float16")
         begun.optimizer.dynamic_scale.assign(1024.0)
-        begun._save()
-        self.assertEqual(run().optimizer.dynamic_scale.numpy(), 1024.0)
+        begun.save()
+        state = self.state(helpers.shared_model(), folder, "mixed_float16")
+        self.assertEqual(state.optimizer.dynamic_scale.numpy(), 1024.0)
 
     def policy(self, policy):
         return mock.patch.object(precision, "policy", lambda: policy)

@@ -13,7 +13,6 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
-from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
 FILE = pathlib.Path(__file__).parent / "data" / "recorded.npz"
@@ -64,17 +63,10 @@ def trained(name):
     factor = list(model.factors)[-1]
     images = data.Images(IMAGES)
     with tempfile.TemporaryDirectory() as folder:
-        average = training.train_factor(
-            model,
-            factor,
-            images,
-            images,
-            training.Training(
-                epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, decay=0.9
-            ),
-            RunFolder(folder)[factor],
-            seed=3,
+        settings = training.Training(
+            epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, decay=0.9
         )
+        average = helpers.train(model, factor, images, images, settings, folder, seed=3)
     return {
         "sums": [np.sum(array, dtype=np.float64) for array in average.get_weights()],
         "sizes": [np.abs(array).sum(dtype=np.float64) for array in average.get_weights()],

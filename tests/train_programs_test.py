@@ -17,7 +17,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
 from pixelcnn_aux.programs import run_flags
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import precision, presets
+from pixelcnn_aux.training import first_weights, loop, precision, presets
 from tests import helpers
 from train import runner
 
@@ -79,7 +79,9 @@ class FlagsTest(tf.test.TestCase):
         super().setUp()
         self.runs = helpers.temporary_folder(self) / "runs"
         self.load = mock.Mock(side_effect=load_pictures)
-        self.train_factor = mock.Mock(side_effect=lambda model, name, *_, **__: model.factors[name])
+        self.train_factor = mock.Mock(
+            side_effect=lambda config, name, *_: config.model.factors[name]
+        )
         self.mixed_is_faster = False
 
     def run_program(self, *arguments, plugin=lambda presets: None):
@@ -103,7 +105,7 @@ class FlagsTest(tf.test.TestCase):
             mock.patch.object(runner.program, "run", parse_and_run),
             mock.patch.object(RunFolder, "RUNS", self.runs),
             mock.patch.object(data, "load", self.load),
-            mock.patch.object(training.factors, "train_factor", self.train_factor),
+            mock.patch.object(loop, "_train_factor", self.train_factor),
             mock.patch.object(precision, "is_faster", lambda: self.mixed_is_faster),
             contextlib.redirect_stdout(output),
         ):
@@ -112,13 +114,13 @@ class FlagsTest(tf.test.TestCase):
 
     def trained(self):
         """The factors that were trained, and the folders in which that happened."""
-        calls = self.train_factor.call_args_list
-        return [call.args[1] for call in calls], {call.args[5].run.path for call in calls}
+        calls = [call.args for call in self.train_factor.call_args_list]
+        return [name for _, name, *_ in calls], {config.folder.path for config, *_ in calls}
 
-    def remat_and_profile(self):
-        kwargs = self.train_factor.call_args.kwargs
-        self.assertIsInstance(kwargs["stop"], training.Stop)
-        return kwargs["remat"], kwargs["profile"]
+    def last(self):
+        """The `RunConfig` and the `Training` of the factor that was trained last."""
+        config, _, settings, _ = self.train_factor.call_args.args
+        return config, settings
 
     def test_no_flags_train_the_demo(self):
         output = self.run_program()
@@ -126,11 +128,12 @@ class FlagsTest(tf.test.TestCase):
         self.assertEqual(self.trained(), (FACTORS, {folder}))
         self.assertIn(f"Training in {folder}: 8 images", output)
         self.assertEqual([call.args[0] for call in self.load.call_args_list], ["photos"] * 2)
-        model, _, images, validation, settings, _, seed, *_ = self.train_factor.call_args.args
-        self.assertIs(model, helpers.shared_model())
-        self.assertEqual((images.num_images, validation.num_images), (8, 3))
+        config, settings = self.last()
+        self.assertIs(config.model, helpers.shared_model())
+        self.assertEqual((config.images.num_images, config.validation_images.num_images), (8, 3))
         self.assertEqual(settings, TRAINING["image"])
-        self.assertEqual(seed, 0)
+        self.assertEqual((config.seed, config.remat, config.profile), (0, False, False))
+        self.assertIsInstance(config.stop, training.Stop)
 
     def test_one_factor_alone(self):
         self.run_program("--factor=image")
@@ -142,7 +145,7 @@ class FlagsTest(tf.test.TestCase):
                 presets["demo"], training={"image": TRAINING["image"]}
             )
 
-        with self.assertRaisesRegex(ValueError, "each factor of --preset demo.*: none for grays"):
+        with self.assertRaisesRegex(ValueError, r"each of .*'grayscale'.* of \['image'\]"):
             self.run_program(plugin=leave_out)
 
     def test_another_data_set(self):
@@ -154,7 +157,7 @@ class FlagsTest(tf.test.TestCase):
             self.assertEqual(call.args[2], helpers.SIZE)
             self.assertEqual(call.kwargs, places)
         self.assertEqual(self.trained()[1], {self.runs / "grayscale-small-folder"})
-        self.assertEqual(self.train_factor.call_args.args[6], 7)
+        self.assertEqual(self.last()[0].seed, 7)
 
     def test_the_workdir_describes_the_run(self):
         self.run_program(f"--workdir={self.runs / 'mine'}")
@@ -193,9 +196,7 @@ class FlagsTest(tf.test.TestCase):
     def test_signals_stop_all_factors_and_say_how_to_go_on(self):
         for number in (signal.SIGINT, signal.SIGTERM):
             self.train_factor.reset_mock()
-            self.train_factor.side_effect = lambda *_, number=number, **__: os.kill(
-                os.getpid(), number
-            )
+            self.train_factor.side_effect = lambda *_, number=number: os.kill(os.getpid(), number)
             with self.assertRaises(SystemExit) as caught:
                 self.run_program()
             self.assertEqual(caught.exception.code, 128 + number)
@@ -210,31 +211,30 @@ class FlagsTest(tf.test.TestCase):
         expected = dataclasses.replace(
             TRAINING["image"], **overrides, flip=False, mixed_precision=True
         )
-        self.assertEqual(self.train_factor.call_args.args[4], expected)
+        self.assertEqual(self.last()[1], expected)
         for preset, expected in (("demo", TRAINING), ("parts", IN_PARTS)):
             self.run_program(
                 "--factor=grayscale", f"--preset={preset}", f"--workdir={self.runs / preset}"
             )
-            self.assertEqual(self.train_factor.call_args.args[4], expected["grayscale"])
-        self.assertEqual(self.remat_and_profile(), (False, False))
+            self.assertEqual(self.last()[1], expected["grayscale"])
         self.run_program("--factor=grayscale", "--remat")
-        self.assertEqual(self.remat_and_profile(), (True, False))
+        self.assertEqual((self.last()[0].remat, self.last()[0].profile), (True, False))
         self.run_program("--factor=grayscale", "--profile")
-        self.assertEqual(self.remat_and_profile(), (False, True))
+        self.assertEqual((self.last()[0].remat, self.last()[0].profile), (False, True))
 
     def test_first_weights_are_those_of_the_run_that_init_names(self):
-        start = object()
-        with mock.patch.object(training.factors, "starts", return_value={"image": start}) as starts:
+        first = object()
+        with mock.patch.object(first_weights, "fitting", return_value={"image": first}) as fitting:
             self.run_program("--init=cifar10-pyramid")
-        model, names, init, begun = starts.call_args.args
-        self.assertEqual((names, init, begun), (FACTORS, "cifar10-pyramid", []))
-        given = [call.kwargs["start"] for call in self.train_factor.call_args_list]
-        self.assertEqual(given, [None, start])
+        init, _, names, new = fitting.call_args.args
+        self.assertEqual((init, names, new), ("cifar10-pyramid", FACTORS, FACTORS))
+        given = [call.args[3] for call in self.train_factor.call_args_list]
+        self.assertEqual(given, [None, first])
 
     def test_mixed_precision_where_it_is_faster_and_as_a_run_was_begun(self):
         def is_mixed(*arguments):
             self.run_program("--factor=image", *arguments)
-            return self.train_factor.call_args.args[4].mixed_precision
+            return self.last()[1].mixed_precision
 
         for faster in (False, True):
             self.mixed_is_faster = faster

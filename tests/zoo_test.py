@@ -18,7 +18,7 @@ import pixelcnn_aux as pa
 from evaluate import bpd, common, pack
 from pixelcnn_aux import data, zoo
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import Training, metrics, start
+from pixelcnn_aux.training import Training, first_weights, metrics
 from tests import helpers
 
 NUM_IMAGES = 6
@@ -31,7 +31,7 @@ def make_run(folder):
     helpers.make_run(folder, model, model.factors)
     for name in model.factors:
         RunFolder(folder)[name].record_training({"epochs": 1})
-        metrics.Metrics(RunFolder(folder)[name].metrics, RunFolder(folder)[name].logs, 0).add(**ROW)
+        metrics.MetricsTable(RunFolder(folder)[name], 0).add(ROW)
     found = {"dataset": "photos", "split": "test", "num_images": NUM_IMAGES, "best": False}
     found |= {"model": bpd.identity(model), "crc32": bpd.checksum([helpers.pictures(NUM_IMAGES)])}
     found |= {"total": 6.4, "bound": {"total": 6.5, "std_error": 0.1}, "exact": {"total": 6.4}}
@@ -291,7 +291,11 @@ class StartTest(tf.test.TestCase):
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
             pa.train(
-                *(model, training, helpers.images(8), helpers.images(4), self.folder / folder),
+                model,
+                training,
+                helpers.images(8),
+                helpers.images(4),
+                self.folder / folder,
                 list(names),
                 init=init,
             )
@@ -308,12 +312,13 @@ class StartTest(tf.test.TestCase):
         model = helpers.tiny_model()
         model.factors["image"] = helpers.tiny_model(blocks=2).factors["image"]
         with contextlib.redirect_stdout(io.StringIO()) as output:
-            found = start.starts(model, list(model.factors), self.folder / "earlier")
-        self.assertEqual([name for name in found if found[name].weights], ["grayscale"])
+            names = list(model.factors)
+            found = first_weights.fitting(self.folder / "earlier", model, names, names)
+        self.assertEqual(list(found), ["grayscale"])
         self.assertIn("image: new first weights, since", output.getvalue())
         self.assertIn("has other shapes", output.getvalue())
         with self.assertRaisesRegex(ValueError, "fit one of the factors image"):
-            start.starts(model, ["image"], self.folder / "earlier")
+            first_weights.fitting(self.folder / "earlier", model, ["image"], ["image"])
 
     def test_a_run_goes_on_from_the_start_that_it_had(self):
         self.train(helpers.tiny_model(), "run", self.folder / "earlier")

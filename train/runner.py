@@ -81,38 +81,43 @@ def overridden(settings, folder):
     return dataclasses.replace(settings, **{name: x for name, x in values.items() if x is not None})
 
 
-def train(name, preset, factors, strategy, stop):
-    """Trains factors of a model in a workdir, each from its last checkpoint on.
+def train(name, presets, strategy, stop):
+    """Trains what the flags say, each factor from its last checkpoint on.
 
     Args:
       name: str, of the program.
-      preset: `presets.Preset`.
-      factors: list of str.
+      presets: dict, name -> `presets.Preset`.
       strategy: `tf.distribute.Strategy`, or None under JAX.
       stop: `training.Stop`.
     """
-    dataset = FLAGS.dataset or preset.dataset
+    check("preset", presets)
+    preset = presets[FLAGS.preset]
     model = preset.constructor(**preset.model)
-    if missing := [factor for factor in model.factors if factor not in preset.training]:
-        raise ValueError(
-            f"Expected a Training for each factor of --preset {FLAGS.preset}. Received: none for "
-            f"{', '.join(missing)}. Add it to the preset's `training`."
-        )
-    images, validation = (
-        data.load(dataset, split, model.image_size, **run_flags.images())
-        for split in ("train", "validation")
-    )
+    check("factor", ["all", *model.factors], f" for --preset {FLAGS.preset}")
     if FLAGS.workdir in zoo.pretrained() and not pathlib.Path(FLAGS.workdir).exists():
         raise ValueError(
             f"Expected --workdir as a folder for the run. Received: {FLAGS.workdir}, the name of a trained "
             f"model. Give another one, and --init {FLAGS.workdir} to start from its weights."
         )
+    dataset = FLAGS.dataset or preset.dataset
+    images, validation_images = (
+        data.load(dataset, split, model.image_size, **run_flags.images())
+        for split in ("train", "validation")
+    )
     run = RunFolder(FLAGS.workdir or RunFolder.RUNS / f"{name}-{FLAGS.preset}-{dataset}")
-    settings = {factor: overridden(preset.training[factor], run[factor]) for factor in factors}
     training.train(
-        *(model, settings, images, validation, run.path, factors, FLAGS.seed),
-        **{"strategy": strategy, "remat": FLAGS.remat, "stop": stop},
-        **{"init": FLAGS.init, "profile": FLAGS.profile},
+        model,
+        {factor: overridden(of, run[factor]) for factor, of in preset.training.items()},
+        images,
+        validation_images,
+        run.path,
+        factors=None if FLAGS.factor == "all" else [FLAGS.factor],
+        seed=FLAGS.seed,
+        strategy=strategy,
+        remat=FLAGS.remat,
+        stop=stop,
+        init=FLAGS.init,
+        profile=FLAGS.profile,
     )
 
 
@@ -128,14 +133,9 @@ def run(name, presets):
     def main():
         # First, since several hosts find each other before TensorFlow does anything else.
         strategy = training.default_strategy()
-        check("preset", presets)
-        preset = presets[FLAGS.preset]
-        factors = list(preset.training)
-        check("factor", ["all", *factors], f" for --preset {FLAGS.preset}")
-        chosen = factors if FLAGS.factor == "all" else [FLAGS.factor]
         with training.Stop() as stop:
             try:
-                train(name, preset, chosen, strategy, stop)
+                train(name, presets, strategy, stop)
             except training.Stopped:
                 print("\nStopped. The same command goes on.", flush=True)
                 sys.exit(128 + stop.signal)

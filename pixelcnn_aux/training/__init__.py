@@ -4,7 +4,7 @@ pa.train(model, pa.Training(epochs=4, ...), images, validation_images, "runs/min
 """
 
 from pixelcnn_aux.training.config import Preset, Training
-from pixelcnn_aux.training.factors import train, train_factor
+from pixelcnn_aux.training.loop import train
 from pixelcnn_aux.training.optimizer import BETAS, AveragingAdam
 from pixelcnn_aux.training.stopping import Stop, Stopped
 from pixelcnn_aux.training.strategy import default_strategy

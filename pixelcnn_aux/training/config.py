@@ -1,9 +1,13 @@
-"""What can be asked of training: a factor's hyper-parameters, and presets of all of a run's."""
+"""What is asked of training: a factor's hyper-parameters, presets, and what all factors of a run share."""
 
 import dataclasses
 from collections.abc import Callable
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, data
+from pixelcnn_aux.auxiliary_model import AuxiliaryModel
+from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.training.stopping import Stop
+from pixelcnn_aux.training.strategy import Hosts
 
 _MOST = {"epochs": 10**6, "steps_per_epoch": 10**9, "batch_size": 2**16, "accumulate": 2**16}
 
@@ -61,3 +65,24 @@ class Preset:
     constructor: Callable
     model: dict
     training: dict[str, Training]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What all factors of a run share: the arguments of `train`, checked."""
+
+    model: AuxiliaryModel
+    images: data.Images
+    validation_images: data.Images
+    folder: RunFolder
+    seed: int
+    hosts: Hosts
+    remat: bool
+    stop: Stop
+    init: str | None
+    profile: bool
+
+    def say(self, line):
+        """Prints a line, on one of the hosts."""
+        if self.hosts.chief:
+            print(line, flush=True)

@@ -1,11 +1,18 @@
-"""What a run says of itself: a table of figures an epoch, and TensorBoard's scalars beside it."""
+"""What a run says of itself: the metrics of each epoch, as a table and as TensorBoard's scalars."""
 
+import collections
+import contextlib
 import csv
 import io
+import math
+import time
 
+import numpy as np
 from absl import logging
+from keras import ops
 
 from pixelcnn_aux import backend
+from pixelcnn_aux.programs import progress
 from pixelcnn_aux.runs import disk
 
 if backend.NAME == "tensorflow":
@@ -25,38 +32,41 @@ FIELDS = (
     "gradient_norm",  # mean over the epoch's steps, but for those that float16 left out
 )
 _LATER = ("gradient_norm",)  # of which tables that were begun before have no column
+_SHOWN = ("bits_per_dim", "images_per_s", "val_bits_per_dim")
+# How many steps may be on their way before the loss of the first of them is waited for: enough for an
+# accelerator never to wait for Python.
+_STEPS_AHEAD = 8
 _OF_TRAINING = ("bits_per_dim", "gradient_norm", "learning_rate", "images_per_s", "waiting")
 
 
-class Metrics:
-    """The figures of a factor's training.
+class MetricsTable:
+    """The metrics of a factor's training.
 
     Args:
-      file: `pathlib.Path` of the table, a .csv; that of an earlier run is gone on with.
-      logs: `pathlib.Path`, the folder of TensorBoard's files, which are only written by TensorFlow.
+      folder: `FactorFolder`: the table of an earlier run is gone on with. TensorBoard's files, in its logs,
+        are only written by TensorFlow.
       step: int, where training starts from: later rows, of steps that are taken again, are dropped.
 
     Raises:
       OSError: as `disk.explained`. So does `add`.
     """
 
-    def __init__(self, file, logs, step):
-        self._file = file
-        self._rows = [row for row in read(file) if row["step"] <= step]
-        self._logs = logs
+    def __init__(self, folder, step):
+        self._file, self._logs = folder.metrics, folder.logs
+        self._rows = [row for row in read(self._file) if row["step"] <= step]
         self._writers = {}
         if backend.NAME == "tensorflow":
             with self._writing_logs():
                 self._writers = {
-                    split: tf.summary.create_file_writer(str(logs / split))
+                    split: tf.summary.create_file_writer(str(self._logs / split))
                     for split in ("train", "validation")
                 }
 
     def _writing_logs(self):
         return disk.explained(f"to write TensorBoard's files to {self._logs}", disk.GOES_ON)
 
-    def add(self, **row):
-        """Adds an epoch's figures: all of `FIELDS`, by name."""
+    def add(self, row):
+        """Adds an epoch's metrics: a dict of all `FIELDS`."""
         self._rows.append({name: row[name] for name in FIELDS})
         table = io.StringIO(newline="")
         writer = csv.DictWriter(table, FIELDS)
@@ -75,7 +85,7 @@ class Metrics:
 
 
 def read(file):
-    """The rows of a table, dicts of numbers by `FIELDS`: NaN where an earlier version wrote no such figure.
+    """The rows of a table, dicts of numbers by `FIELDS`: NaN where an earlier version wrote no such column.
 
     No rows where there is no file, nor of a damaged one, which a warning names.
 
@@ -89,8 +99,9 @@ def read(file):
         return [{name: _number(name, row) for name in FIELDS} for row in rows]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         logging.warning(
-            "Expected a table of figures in %s. Received: a damaged one (%s). Its rows are left out.",
-            *(file, error),
+            "Expected a table of metrics in %s. Received: a damaged one (%s). Its rows are left out.",
+            file,
+            error,
         )
         return []
 
@@ -98,3 +109,101 @@ def read(file):
 def _number(name, row):
     text = row.get(name, "nan") if name in _LATER else row[name]
     return int(text) if name in ("epoch", "step", "images") else float(text)
+
+
+class EpochMeter:
+    """What the steps of an epoch say, which is read when they are done, and how long they take.
+
+    Time begins as it is made.
+
+    Args:
+      count: int, how many steps the epoch has left.
+      batches: `data.Prefetched`, which says how long was waited for images.
+      check: function of a step's number and its loss, called with each in turn.
+      shows: bool, whether a bar shows them.
+
+    Attributes:
+      seconds: float, of the steps so far, where it is paused or has ended.
+    """
+
+    def __init__(self, count, batches, check, shows):
+        self._count, self._batches, self._check, self._shows = count, batches, check, shows
+        self._bar = progress.bar(count, names=_SHOWN)
+        self._ahead = collections.deque()  # what of the steps is not read yet
+        self._bits, self._norms = [], []
+        self._waited = batches.waited
+        self.seconds, self._start = 0.0, time.perf_counter()
+
+    def add(self, step, outcome):
+        """Notes a step by its number, and the (bits, norm) that it will have, scalars on the device."""
+        self._ahead.append((step, outcome))
+
+    def read(self):
+        """Waits for all steps but the last few. For the first one at once, which may have compiled."""
+        self._read(_STEPS_AHEAD if self._bits else 0)
+
+    def _read(self, leaving):
+        while len(self._ahead) > leaving:
+            step, (bits, norm) = self._ahead.popleft()
+            self._bits.append(float(bits))
+            self._norms.append(float(norm))
+            self._check(step, self._bits[-1])
+            done = len(self._bits)
+            if done == 1:
+                self._first_done = time.monotonic()
+            if self._shows and done < self._count:
+                self._bar.update(done, [("bits_per_dim", np.mean(self._bits))])
+
+    def end(self):
+        """Waits for all steps."""
+        self._read(0)
+        self._last_done = time.monotonic()
+        self.seconds += time.perf_counter() - self._start
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Between steps, of which none is on its way. The time within it does not count as training."""
+        self.end()
+        yield
+        self._start = time.perf_counter()
+
+    def means(self, batch_size):
+        """dict of those of `FIELDS` that are of all steps together."""
+        return {
+            "bits_per_dim": float(np.mean(self._bits)),
+            "images_per_s": self._count * batch_size / self.seconds,
+            "waiting": (self._batches.waited - self._waited) / self.seconds,
+            "gradient_norm": float(np.nanmean(self._norms)),
+        }
+
+    def show(self, row):
+        """Ends the bar, by metrics of the epoch: a dict as of `MetricsTable.add`."""
+        self._bar.update(self._count, [(key, row[key]) for key in _SHOWN], finalize=True)
+
+    def pace(self, steps_per_epoch):
+        """Seconds a step, with its share of what ended the epoch until now; None where one step was left.
+
+        That one may have compiled.
+        """
+        if self._count == 1:
+            return None
+        steps_alone = (self._last_done - self._first_done) / (self._count - 1)
+        return steps_alone + (time.monotonic() - self._last_done) / steps_per_epoch
+
+
+def mean_bits(factor, pairs):
+    """Mean bits per own dimension over (image, auxiliary) batches of any sizes: each image counts once.
+
+    Args:
+      factor: `Factor`.
+      pairs: iterable of what `factor.log_prob` takes.
+
+    Returns:
+      float, summed in double precision.
+    """
+    bits, dimensions = 0.0, 0
+    for image, auxiliary in pairs:
+        nats = ops.convert_to_numpy(factor.log_prob(image, auxiliary)).astype(np.float64)
+        bits -= nats.sum() / math.log(2.0)
+        dimensions += math.prod(image.shape)
+    return bits / dimensions

@@ -1,4 +1,4 @@
-"""The optimizer: Adam as PixelCNN++ takes it, which also averages the weights."""
+"""The optimizer: Adam as PixelCNN++ takes it, which also averages the weights; and its learning rate."""
 
 import keras
 from keras import ops
@@ -73,3 +73,11 @@ class AveragingAdam(keras.optimizers.Adam):
             epsilon=epsilon,
             grad=ops.cast(gradient, variable.dtype),
         )
+
+
+def learning_rate(training):
+    """The schedule of a `Training`: the learning rate of each step."""
+    schedules, first = keras.optimizers.schedules, training.learning_rate
+    if training.decay is not None:
+        return schedules.ExponentialDecay(first, decay_steps=1, decay_rate=training.decay)
+    return schedules.PolynomialDecay(first, decay_steps=training.steps, end_learning_rate=0.0)

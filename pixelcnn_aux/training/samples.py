@@ -33,19 +33,14 @@ class Samples:
     Without TensorFlow there are none.
 
     Args:
-      model: `AuxiliaryModel`, for the chain that the factor is part of.
-      name: str, the factor's name.
-      factor: `Factor` with the averaged weights.
-      images: `data.Images`, the validation split.
-      seed: int.
-      folder: `pathlib.Path` of the PNG files.
-      logs: `pathlib.Path`, the folder of TensorBoard's files.
+      config: `RunConfig`, of which validation images are shown.
+      state: `TrainingState` of the factor.
     """
 
-    def __init__(self, model, name, factor, images, seed, folder, logs):
-        self._model, self._name, self._factor = model, name, factor
-        self._images, self._seed = images, seed
-        self._folder, self._logs = folder, logs
+    def __init__(self, config, state):
+        self._model, self._images = config.model, config.validation_images
+        self._name, self._factor, self._seed = state.name, state.average, state.seed
+        self._folder = config.folder[state.name]
         self._writer = None
         self._began, self._spent = time.monotonic(), _FIRST
         self._drawn = False
@@ -70,7 +65,9 @@ class Samples:
         except Exception as error:  # whatever a likelihood of someone else's raises
             logging.warning(
                 "Expected to draw samples of factor %r. Received: %s: %s. It is trained on without pictures.",
-                *(self._name, type(error).__name__, error),
+                self._name,
+                type(error).__name__,
+                error,
             )
             self._failed = True
         spent = time.monotonic() - start
@@ -86,7 +83,9 @@ class Samples:
         image, auxiliary = self._model.pair(self._name, self._images.spread(NUM))
         count = NUM if auxiliary is None else len(image)
         drawn = sampling.draw_factor(
-            *(factor, position, self._model.sizes()[self._name]),
+            factor,
+            position,
+            self._model.sizes()[self._name],
             tf.constant([[self._seed, index] for index in range(count)], tf.int32),
             tf.zeros([count]),
             auxiliary,
@@ -99,12 +98,12 @@ class Samples:
         return pictures.grid([list(tile) for tile in zip(*rows)], count, enlarged)
 
     def _write(self, picture, epoch, step):
-        self._folder.mkdir(exist_ok=True)
-        file = self._folder / f"epoch-{epoch:04}.png"
+        self._folder.samples.mkdir(exist_ok=True)
+        file = self._folder.samples / f"epoch-{epoch:04}.png"
         with disk.replacing(file) as opened:
             Image.fromarray(picture).save(opened, "PNG")
         if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self._logs / "samples"))
+            self._writer = tf.summary.create_file_writer(str(self._folder.logs / "samples"))
         with self._writer.as_default(step):
             tf.summary.image("samples", picture[None])
         self._writer.flush()

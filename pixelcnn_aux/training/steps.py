@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from pixelcnn_aux import backend, layers
+from pixelcnn_aux.training.optimizer import AveragingAdam, learning_rate
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf
@@ -19,14 +20,37 @@ else:
     import jax
 
 
-def make(model, name, factor, optimizer, strategy, accumulate=1, remat=False):
+def trainable(model, name, weights, training, strategy, policy=None):
+    """A factor and its optimizer, as training has them.
+
+    Args:
+      model: `AuxiliaryModel`.
+      name: str, the factor's.
+      weights: list of arrays, the first ones.
+      training: `Training`.
+      strategy: `tf.distribute.Strategy`; None under JAX.
+      policy: str, one of `dtypes.POLICIES`; the model's own where None.
+
+    Returns:
+      (`Factor`; `AveragingAdam`, built on its weights, in a `LossScaleOptimizer` under "mixed_float16").
+    """
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        factor = model.new_factor(name, policy)
+        factor.set_weights(weights)
+        optimizer = AveragingAdam(learning_rate(training))
+        if factor.dtype_policy.name == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(factor.trainable_variables)
+    return factor, optimizer
+
+
+def make(model, name, factor, optimizer, strategy, *, accumulate=1, remat=False):
     """The step of a factor.
 
     Args:
       model: `AuxiliaryModel`, for the chain that the factor is part of.
       name: str, the factor's name.
-      factor: `Factor` to train; made in the strategy's scope.
-      optimizer: `AveragingAdam`, built on its weights, perhaps in a `LossScaleOptimizer`.
+      factor, optimizer: as of `trainable`.
       strategy: `tf.distribute.Strategy`; None under JAX.
       accumulate: int, in how many parts a replica takes its images, one after another.
       remat: bool, whether blocks are evaluated again in the backward pass.
@@ -35,9 +59,8 @@ def make(model, name, factor, optimizer, strategy, accumulate=1, remat=False):
       Function of a batch, with a method `sync`: after it, the variables of the factor and the optimizer have
       the values that they have after the last step.
     """
-    if backend.NAME == "tensorflow":
-        return _TensorFlowStep(model, name, factor, optimizer, strategy, accumulate, remat)
-    return _JaxStep(model, name, factor, optimizer, strategy, accumulate, remat)
+    kind = _TensorFlowStep if backend.NAME == "tensorflow" else _JaxStep
+    return kind(model, name, factor, optimizer, strategy, accumulate, remat)
 
 
 class _Step:
@@ -163,8 +186,8 @@ class _JaxStep(_Step):
         if self._state is None:
             # A tuple, as a step returns it: another structure would be compiled anew.
             self._state = tuple([x.value for x in group] for group in self.variables)
-        self._state, *figures = self._step(self._state, self.parts(images))
-        return figures
+        self._state, *outcome = self._step(self._state, self.parts(images))
+        return outcome
 
     def sync(self):
         if self._state is not None:

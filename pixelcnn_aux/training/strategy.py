@@ -35,6 +35,20 @@ def default_strategy():
     return tf.distribute.get_strategy()
 
 
+def given_or_default(strategy):
+    """A strategy, or `default_strategy()` where it is None. Raises ValueError for anything else."""
+    if strategy is None:
+        return default_strategy()
+    if backend.NAME != "tensorflow":
+        raise ValueError(
+            "Expected strategy=None under JAX, which trains on one device. Received: "
+            f"{arguments.shown(strategy)}. Leave it out."
+        )
+    import tensorflow as tf
+
+    return arguments.instance("strategy", strategy, tf.distribute.Strategy)
+
+
 def _num_hosts(config):
     """How many hosts a `TF_CONFIG` names."""
     try:
@@ -54,13 +68,14 @@ class Hosts:
       strategy: `tf.distribute.Strategy`, or None for one device.
 
     Attributes:
+      strategy: as given.
       num_replicas: int, over all hosts.
       num: int, of the hosts.
       chief: bool, whether this host writes the workdir.
     """
 
     def __init__(self, strategy):
-        self._strategy = strategy
+        self.strategy = strategy
         self.num_replicas = getattr(strategy, "num_replicas_in_sync", 1)
         resolver = getattr(strategy, "cluster_resolver", None)
         spec = resolver.cluster_spec().as_dict() if resolver else {}
@@ -126,8 +141,8 @@ class Hosts:
             own = [tf.where(is_first, array, tf.zeros_like(array)) for array in arrays]
             return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
-        found = tf.function(lambda *arrays: self._strategy.run(of_first, arrays))(*arrays)
-        return [self._strategy.experimental_local_results(x)[0].numpy() for x in found]
+        found = tf.function(lambda *arrays: self.strategy.run(of_first, arrays))(*arrays)
+        return [self.strategy.experimental_local_results(x)[0].numpy() for x in found]
 
     def _gather(self, numbers):
         """What all replicas give, each as many whole numbers: int64 [num_replicas, N]."""
@@ -137,5 +152,5 @@ class Hosts:
             context = tf.distribute.get_replica_context()
             return context.all_gather(tf.constant([numbers], tf.int64), axis=0)
 
-        found = tf.function(lambda: self._strategy.run(of_all))()
-        return self._strategy.experimental_local_results(found)[0].numpy()
+        found = tf.function(lambda: self.strategy.run(of_all))()
+        return self.strategy.experimental_local_results(found)[0].numpy()

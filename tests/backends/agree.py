@@ -27,7 +27,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import backend, data, training
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import metrics, run, steps
+from pixelcnn_aux.training import metrics, steps
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
 NAME = "half"  # the factor that is trained, of `planes`
@@ -100,7 +100,8 @@ def train(folder, images):
     )
     validation = data.Images(IMAGES)
     model = MODELS["planes"]()
-    return training.train_factor(model, NAME, images, validation, settings, RunFolder(folder)[NAME])
+    pa.train(model, settings, images, validation, folder, [NAME])
+    return model.factors[NAME]
 
 
 class Interrupted(data.Images):
@@ -218,15 +219,15 @@ def check_a_stopped_run(folder):
         settings = training.Training(
             epochs=3, steps_per_epoch=4, batch_size=4, learning_rate=1e-2, decay=0.99, accumulate=2
         )
-        validation = data.Images(small)
-        given = (noisy(), NAME, images, validation, settings, RunFolder(folder / name)[NAME])
-        return training.train_factor(*given, remat=True).get_weights()
+        model, validation = noisy(), data.Images(small)
+        pa.train(model, settings, images, validation, folder / name, remat=True)
+        return np.concatenate([np.ravel(weight) for weight in model.factors[NAME].get_weights()])
 
     whole = train_noisy("whole", data.Images(small))
     with contextlib.suppress(KeyboardInterrupt):
         train_noisy("stopped", Interrupted(small))
     stopped = train_noisy("stopped", data.Images(small))
-    np.testing.assert_array_equal(*(np.concatenate([*map(np.ravel, x)]) for x in (whole, stopped)))
+    np.testing.assert_array_equal(whole, stopped)
     print("a run that is stopped: the same weights", flush=True)
 
 
@@ -255,7 +256,7 @@ def check_overflow():
         ),
     )
     weights = model.factors[NAME].get_weights()
-    factor, optimizer = run.trainable(model, NAME, weights, settings, None, "mixed_float16")
+    factor, optimizer = steps.trainable(model, NAME, weights, settings, None, "mixed_float16")
     step = steps.make(model, NAME, factor, optimizer, None)
     images = np.repeat(IMAGES[:2, :4, :4], 2, axis=0)
     assert all(math.isfinite(x) for _ in range(3) for x in step(images))

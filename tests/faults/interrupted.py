@@ -58,10 +58,7 @@ def _train(folder, end, moment):
     model, images = helpers.tiny_model(dropout=0.5), helpers.images(10)
     with training.Stop() as stop, _ending(end, *moment):
         try:
-            factor_folder = RunFolder(folder)[NAME]
-            training.train_factor(
-                *(model, NAME, images, validation, TRAINING, factor_folder), stop=stop
-            )
+            helpers.train(model, NAME, images, validation, TRAINING, folder, stop=stop)
         except training.Stopped:
             sys.exit(128 + stop.signal)
         except OSError as error:

@@ -27,11 +27,10 @@ class PlacesTest(tf.test.TestCase):
 
     def train(self):
         images = helpers.images(4)
-        arguments = helpers.shared_model(), "grayscale", images, images, SETTINGS, self.gray
-        training.train_factor(*arguments)
+        helpers.train(helpers.tiny_model(), "grayscale", images, images, SETTINGS, self.folder)
 
     def metrics(self):
-        return metrics.Metrics(self.gray.metrics, self.gray.logs, 0)
+        return metrics.MetricsTable(self.gray, 0)
 
     def save_if_best(self):
         factor = helpers.shared_model().factors["grayscale"]
@@ -67,7 +66,7 @@ class PlacesTest(tf.test.TestCase):
         table = self.metrics()
         shutil.rmtree(self.folder)
         for act, end in (
-            (lambda: table.add(**ROW), ": training goes on from its last checkpoint."),
+            (lambda: table.add(ROW), ": training goes on from its last checkpoint."),
             (self.save_if_best, "."),
             (
                 lambda: checkpoints.save(self.gray.checkpoints, 1, {}),

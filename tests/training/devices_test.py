@@ -18,7 +18,6 @@ import tensorflow as tf
 from pixelcnn_aux import training
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, checkpoints, metrics, steps
-from pixelcnn_aux.training.run import trainable
 from tests import helpers
 
 # 50 steps: what rounding makes of a difference would show.
@@ -28,13 +27,13 @@ SPAWN = multiprocessing.get_context("spawn")
 
 def train(folder, strategy=None, dropout=0.0, remat=False, **changes):
     with contextlib.redirect_stdout(io.StringIO()):
-        return training.train_factor(
-            helpers.shared_model(dropout=dropout),
+        return helpers.train(
+            helpers.tiny_model(dropout=dropout),
             "image",
             helpers.images(10),
             helpers.images(5, seed=1),
             dataclasses.replace(SETTINGS, **changes),
-            RunFolder(folder)["image"],
+            folder,
             strategy=strategy,
             remat=remat,
         )
@@ -69,8 +68,8 @@ def overflow(strategy, replica):
     """Of a step in float16 that overflows on one replica: how many were taken, the norm, finite weights."""
     model = helpers.shared_model()
     weights = model.factors["grayscale"].get_weights()
-    factor, optimizer = trainable(
-        *(model, "grayscale", weights, SETTINGS, strategy, "mixed_float16")
+    factor, optimizer = steps.trainable(
+        model, "grayscale", weights, SETTINGS, strategy, "mixed_float16"
     )
     step = steps.make(model, "grayscale", factor, optimizer, strategy)
     exact = step._loss_and_gradients
@@ -98,8 +97,11 @@ def train_on_a_host(folder, index, addresses):
     np.savez(folder / f"host-{index}.npz", *average.get_weights())
     try:
         training.train(
-            *(helpers.tiny_model(), dataclasses.replace(SETTINGS, decay=0.5 + index / 4)),
-            *(helpers.images(10), helpers.images(5), folder / "differing"),
+            helpers.tiny_model(),
+            dataclasses.replace(SETTINGS, decay=0.5 + index / 4),
+            helpers.images(10),
+            helpers.images(5),
+            folder / "differing",
             seed=index,
             strategy=strategy,
         )

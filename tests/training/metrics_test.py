@@ -1,24 +1,32 @@
-"""Tests of the table of figures that a run leaves."""
+"""Tests of what a run says of itself: its table of metrics, and what an epoch's steps say."""
+
+import math
+import time
+import types
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 
+import pixelcnn_aux as pa
+from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
 from tests import helpers
 
 ROW = {name: float(place) for place, name in enumerate(metrics.FIELDS)}
 
 
-class MetricsTest(tf.test.TestCase):
+class TableTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = helpers.temporary_folder(self)
-        self.file = self.folder / "metrics.csv"
+        self.file = self.folder / "run" / "image" / "metrics.csv"
+        self.file.parent.mkdir(parents=True)
 
     def add(self, first, *steps):
-        table = metrics.Metrics(self.file, self.folder / "logs", first)
+        table = metrics.MetricsTable(RunFolder(self.folder / "run")["image"], first)
         for step in steps:
-            table.add(**{**ROW, "epoch": step // 10, "step": step, "images": 16 * step})
+            table.add({**ROW, "epoch": step // 10, "step": step, "images": 16 * step})
 
     def test_rows_come_back(self):
         self.add(0, 10, 20)
@@ -56,6 +64,48 @@ class MetricsTest(tf.test.TestCase):
 
     def test_no_table(self):
         self.assertEqual(metrics.read(self.file), [])
+
+
+class EpochMeterTest(tf.test.TestCase):
+    def meter(self, count, check=lambda step, bits: None):
+        return metrics.EpochMeter(count, types.SimpleNamespace(waited=0.0), check, shows=False)
+
+    def test_the_first_step_is_waited_for_and_a_few_are_left_on_their_way(self):
+        """It may compile: what is said of a step's time begins after it."""
+        read, counts = [], []
+        meter = self.meter(12, lambda step, bits: read.append(step))
+        for step in range(12):
+            meter.add(step, (3.0, 1.0))
+            meter.read()
+            counts.append(len(read))
+        self.assertEqual(counts, [1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 4])
+        meter.end()
+        self.assertEqual(read, list(range(12)))
+
+    def test_what_ends_an_epoch_is_shared_by_all_its_steps(self):
+        """Also where a run that was stopped after 90 of 100 has taken the last 10 alone."""
+        for count, expected in ((10, 1.0 + 30.0 / 100), (1, None)):
+            clock = iter([0.0, 9.0, 39.0])
+            with mock.patch.object(time, "monotonic", lambda clock=clock: next(clock)):
+                meter = self.meter(count)
+                for step in range(count):
+                    meter.add(step, (3.0, 1.0))
+                meter.end()
+                pace = meter.pace(steps_per_epoch=100)
+            self.assertEqual(pace, expected)
+
+
+class MeanBitsTest(tf.test.TestCase):
+    def test_every_image_counts_once_in_a_ragged_last_batch_too(self):
+        factor = helpers.shared_model().factors["image"]
+        images = helpers.pictures(5)
+        grays = pa.auxiliary.Grayscale()(images)
+        images[4] = 255 - images[4] // 2  # unlike its gray: far off the others
+        pairs = [(images[at : at + 2], grays[at : at + 2]) for at in (0, 2, 4)]
+        dimensions = math.prod(helpers.SIZE) * 3
+        bits = -factor.log_prob(images, grays).numpy() / (dimensions * math.log(2))
+        self.assertGreater(abs(bits[4] - bits[:4].mean()), 1e-2)
+        self.assertAllClose(metrics.mean_bits(factor, pairs), bits.mean(), rtol=1e-6)
 
 
 if __name__ == "__main__":

@@ -19,18 +19,19 @@ SETTINGS = Training(epochs=2, steps_per_epoch=8, batch_size=4, learning_rate=1e-
 SIDE = samples._SIDE // max(helpers.SIZE)  # how many pixels a side a pixel is shown
 
 
-def train(folder, **changes):
+def train(folder, **options):
     """The averaged weights of a factor with dropout, and what is printed."""
     output = io.StringIO()
-    arguments = {"training": SETTINGS, "seed": 3, **changes}
     with contextlib.redirect_stdout(output):
-        average = training.train_factor(
-            helpers.shared_model(dropout=0.5),
+        average = helpers.train(
+            helpers.tiny_model(dropout=0.5),
             "image",
             helpers.images(10),
             helpers.images(20, seed=1),
-            folder=RunFolder(folder)["image"],
-            **arguments,
+            SETTINGS,
+            folder,
+            seed=3,
+            **options,
         )
     return average, output.getvalue()
 
@@ -105,8 +106,8 @@ class RunTest(tf.test.TestCase):
 def noting_seed(test):
     init = samples.Samples.__init__
 
-    def noting(self, *args):
-        init(self, *args)
+    def noting(self, config, state):
+        init(self, config, state)
         test.seed = self._seed
 
     return noting
@@ -121,10 +122,13 @@ class SamplesTest(tf.test.TestCase):
         clock = types.SimpleNamespace(monotonic=lambda: self.now)
         self.enterContext(mock.patch.object(samples, "time", clock))
         self.model = helpers.shared_model()
+        config = helpers.run_config(self.model, self.folder, validation_images=helpers.images(3))
+        factor = self.model.factors["grayscale"]
         self.samples = samples.Samples(
-            *(self.model, "grayscale", self.model.factors["grayscale"], helpers.images(3), 5),
-            *(self.folder / "samples", self.folder / "logs"),
+            config, types.SimpleNamespace(name="grayscale", average=factor, seed=5)
         )
+        self.pictures = config.folder["grayscale"].samples
+        self.pictures.parent.mkdir()
 
     def draw_each_minute(self, epochs):
         """(The epochs that have pictures, what is printed)."""
@@ -132,13 +136,13 @@ class SamplesTest(tf.test.TestCase):
             for epoch in range(1, epochs + 1):
                 self.now = 60.0 * epoch
                 self.samples.draw(epoch, 10 * epoch)
-        names = [file.stem for file in (self.folder / "samples").glob("*.png")]
+        names = [file.stem for file in self.pictures.glob("*.png")]
         return sorted(int(name.removeprefix("epoch-")) for name in names), output.getvalue()
 
     def test_a_first_factor_draws_freely(self):
         expected = self.model.sample([[5, index] for index in range(8)])["grayscale"]
         self.samples._write(self.samples.picture(), 1, 10)
-        [found] = tiles(self.folder / "samples" / "epoch-0001.png")
+        [found] = tiles(self.pictures / "epoch-0001.png")
         self.assertAllEqual(found, np.repeat(17 * expected.numpy(), 3, axis=-1))
 
     def test_pictures_take_a_small_share_of_the_time(self):

@@ -21,7 +21,9 @@ class GradientNormTest(tf.test.TestCase):
     def step(self, optimizer, accumulate=1):
         optimizer.build(self.factor.trainable_variables)
         strategy = tf.distribute.get_strategy()
-        return steps.make(self.model, "image", self.factor, optimizer, strategy, accumulate)
+        return steps.make(
+            self.model, "image", self.factor, optimizer, strategy, accumulate=accumulate
+        )
 
     def bits_and_norm(self):
         """Of the gradient of the mean bits per dimension, by hand."""
@@ -55,11 +57,11 @@ class GradientNormTest(tf.test.TestCase):
         self.model = pa.chain([pa.auxiliary.Grayscale()], helpers.SIZE, network, network, None, 2)
         self.factor = self.model.new_factor("image")
         helpers.randomize(self.factor)
-        weights, figures = self.factor.get_weights(), []
+        weights, outcomes = self.factor.get_weights(), []
         for accumulate in (1, 2):
             self.factor.set_weights(weights)
-            figures.append(self.step(training.AveragingAdam(1e-2), accumulate)(self.images))
-        self.assertAllClose(*figures, rtol=1e-5)
+            outcomes.append(self.step(training.AveragingAdam(1e-2), accumulate)(self.images))
+        self.assertAllClose(*outcomes, rtol=1e-5)
         same = [np.array_equal(x, y) for x, y in zip(self.factor.get_weights(), weights)]
         self.assertTrue(any(same))
         self.assertFalse(all(same))

@@ -1,4 +1,4 @@
-"""Tests of the signals that stop training; tests/training/factors_test.py has those of where they stop it."""
+"""Tests of the signals that stop training; tests/training/loop_test.py has those of where they stop it."""
 
 import os
 import signal

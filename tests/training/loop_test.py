@@ -8,9 +8,9 @@ import itertools
 import json
 import math
 import os
+import shutil
 import signal
 import time
-import types
 import zlib
 from unittest import mock
 
@@ -21,7 +21,16 @@ import tensorflow as tf
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers, training
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import Training, checkpoints, metrics, precision, presets, run, steps
+from pixelcnn_aux.training import (
+    Training,
+    checkpoints,
+    loop,
+    metrics,
+    optimizer,
+    precision,
+    steps,
+)
+from pixelcnn_aux.training.state import TrainingState
 from pixelcnn_aux.training.strategy import Hosts
 from tests import helpers
 
@@ -29,19 +38,15 @@ from tests import helpers
 TINY = Training(epochs=3, steps_per_epoch=3, batch_size=8, learning_rate=1e-2, decay=0.99)
 
 
-def train(folder, name="grayscale", dropout=0.5, **changes):
+def train(folder, name="grayscale", dropout=0.5, images=None, training=TINY, **options):
     """One factor of a tiny model, with averaged weights."""
-    arguments = {"training": TINY, "images": helpers.images(10), **changes}
-    return training.train_factor(
-        helpers.shared_model(dropout=dropout),
-        name,
-        validation_images=helpers.images(5, seed=1),
-        folder=RunFolder(folder)[name],
-        **arguments,
+    model, validation_images = helpers.tiny_model(dropout=dropout), helpers.images(5, seed=1)
+    return helpers.train(
+        model, name, images or helpers.images(10), validation_images, training, folder, **options
     )
 
 
-def state(folder, name="grayscale"):
+def saved(folder, name="grayscale"):
     """dict of all arrays in the last checkpoint: weights, averages, optimizer, dropout's seeds."""
     _, file = found_in(folder, name)[0]
     with np.load(file) as arrays:
@@ -101,9 +106,7 @@ class StoppedRunTest(tf.test.TestCase):
         self.folder = helpers.temporary_folder(self)
 
     def copy_run(self):
-        for file, contents in helpers.contents(self.uninterrupted).items():
-            (self.folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / file).write_bytes(contents)
+        shutil.copytree(self.uninterrupted, self.folder, dirs_exist_ok=True)
 
     def assertSameWeights(self, factor):
         expected = self.average.get_weights()
@@ -112,7 +115,7 @@ class StoppedRunTest(tf.test.TestCase):
 
     def assertEndsAsUninterrupted(self, average, folder=None):
         self.assertSameWeights(average)
-        found, expected = state(folder or self.folder), state(self.uninterrupted)
+        found, expected = saved(folder or self.folder), saved(self.uninterrupted)
         self.assertEqual(set(found), set(expected))
         for key, value in expected.items():
             self.assertAllEqual(found[key], value, key)
@@ -127,7 +130,7 @@ class StoppedRunTest(tf.test.TestCase):
         """What is not saved is lost: the steps since the last epoch's end."""
         with self.assertRaises(KeyboardInterrupt):
             train(self.folder, images=Interrupting(os.getpid, KeyboardInterrupt))
-        self.assertEqual(state(self.folder)["optimizer/0"], 6)
+        self.assertEqual(saved(self.folder)["optimizer/0"], 6)
         self.assertEndsAsUninterrupted(train(self.folder))
 
     def test_signals_stop_after_a_step_which_is_saved(self):
@@ -140,7 +143,7 @@ class StoppedRunTest(tf.test.TestCase):
             self.assertEqual(stop.signal, number)
             self.assertIs(signal.getsignal(number), before)
             # It was sent while the eighth batch was made, up to five ahead of the steps.
-            self.assertIn(state(folder)["optimizer/0"], range(2, 9))
+            self.assertIn(saved(folder)["optimizer/0"], range(2, 9))
             self.assertEndsAsUninterrupted(train(folder), folder)
 
     def test_a_signal_at_the_last_step_of_an_epoch_stops_after_its_validation(self):
@@ -152,7 +155,7 @@ class StoppedRunTest(tf.test.TestCase):
 
         with in_each_step(stop_at_the_sixth), self.assertRaises(training.Stopped):
             train(self.folder, stop=stop)
-        self.assertEqual(state(self.folder)["optimizer/0"], 6)
+        self.assertEqual(saved(self.folder)["optimizer/0"], 6)
         self.assertEqual([row["step"] for row in rows(self.folder)], [3, 6])
 
     def test_a_signal_before_the_first_step_stops_at_once(self):
@@ -162,24 +165,24 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertEqual(helpers.contents(self.folder), {})
 
     def test_checkpoints_in_the_middle_of_long_epochs(self):
-        with mock.patch.object(run, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0):
+        with mock.patch.object(loop, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0):
             with self.assertRaises(KeyboardInterrupt):
                 train(self.folder, images=Interrupting(os.getpid, KeyboardInterrupt))
-        self.assertEqual(state(self.folder)["optimizer/0"], 7)
-        saved = [np.load(file)["seconds/0"] for _, file in found_in(self.folder)]
-        self.assertGreater(saved[0], saved[1])  # of both epochs, not of the second one alone
-        self.assertGreater(saved[0], rows(self.folder)[-1]["seconds"])
+        self.assertEqual(saved(self.folder)["optimizer/0"], 7)
+        seconds = [np.load(file)["seconds/0"] for _, file in found_in(self.folder)]
+        self.assertGreater(seconds[0], seconds[1])  # of both epochs, not of the second one alone
+        self.assertGreater(seconds[0], rows(self.folder)[-1]["seconds"])
         self.assertEndsAsUninterrupted(train(self.folder))
 
     def test_checkpoints_are_at_most_ten_minutes_apart(self):
-        clock = mock.Mock(wraps=time)
-        clock.monotonic.return_value = 0.0
+        now = 0.0
 
         def tick(step):
-            clock.monotonic.return_value = 130.0 * step
+            nonlocal now
+            now = 130.0 * step
 
         with (
-            mock.patch.object(run, "time", clock),
+            mock.patch.object(time, "monotonic", lambda: now),
             in_each_step(tick),
             mock.patch.object(checkpoints, "save") as save,
         ):
@@ -221,23 +224,13 @@ class StoppedRunTest(tf.test.TestCase):
         file.write_text(json.dumps(begun))
         self.assertEndsAsUninterrupted(train(self.folder))
 
-    def test_the_checkpoint_of_another_network_is_named(self):
-        self.copy_run()
-        with self.assertRaisesRegex(ValueError, "of this network in .*step-9.npz.*another network"):
-            training.train_factor(
-                helpers.tiny_model(blocks=2, dropout=0.5),
-                "grayscale",
-                helpers.images(10),
-                helpers.images(5),
-                TINY,
-                RunFolder(self.folder)["grayscale"],
-            )
-
     def test_one_process_at_a_time(self):
+        self.copy_run()
+        before = helpers.contents(self.folder)
         with RunFolder(self.folder)["grayscale"].lock():
             with self.assertRaisesRegex(RuntimeError, "'grayscale'.*Received: another process"):
                 train(self.folder)
-        self.assertEqual(checkpoints.found(RunFolder(self.folder)["grayscale"].checkpoints), [])
+        self.assertEqual(helpers.contents(self.folder), before)
 
     def test_what_is_left_in_the_folder(self):
         files = helpers.contents(self.uninterrupted)
@@ -254,7 +247,7 @@ class StoppedRunTest(tf.test.TestCase):
 
     def test_without_a_decay_the_learning_rate_falls_to_zero_after_the_last_step(self):
         settings = dataclasses.replace(TINY, decay=None)
-        rates = [float(run.learning_rate(settings)(step)) for step in range(10)]
+        rates = [float(optimizer.learning_rate(settings)(step)) for step in range(10)]
         self.assertAllClose(rates, TINY.learning_rate * np.linspace(1, 0, 10))
 
     def test_metrics_and_output(self):
@@ -286,45 +279,16 @@ class StoppedRunTest(tf.test.TestCase):
             output, "Epoch 1/3\n(?s:.*)\nEpoch 2/3, [0-9]+ s left\n(?s:.*)\nEpoch 3/3, [0-9]+ s"
         )
 
-    def test_what_ends_an_epoch_is_shared_by_all_its_steps(self):
-        """Also where a run that was stopped after 90 of 100 has taken the last 10 alone."""
-        ended = types.SimpleNamespace(
-            _first_step_done=0.0,
-            _last_step_done=9.0,
-            training=dataclasses.replace(TINY, steps_per_epoch=100),
-        )
-        with mock.patch.object(run.time, "monotonic", return_value=39.0):
-            self.assertAllClose(run.Run._pace(ended, 10), 1.0 + 30.0 / 100)
-            self.assertIsNone(run.Run._pace(ended, 1))
-
     def test_the_time_left_is_that_of_the_steps_left(self):
         with (
-            mock.patch.object(run.Run, "_pace", return_value=10.0),
+            mock.patch.object(metrics.EpochMeter, "pace", return_value=10.0),
             contextlib.redirect_stdout(io.StringIO()) as output,
         ):
             train(helpers.temporary_folder(self))
         for line in ("Epoch 1/3\n", "Epoch 2/3, 60 s left\n", "Epoch 3/3, 30 s left\n"):
             self.assertIn(line, output.getvalue())
 
-    def test_the_first_step_of_an_epoch_is_waited_for(self):
-        """It may compile: what is said of a step's time begins after it."""
-        calls = []
-
-        class Loss:
-            def __float__(self):
-                calls.append("read")
-                return 3.0
-
-        def take(_):
-            calls.append("taken")
-            return Loss(), 1.0
-
-        take.sync = lambda: None
-        with mock.patch.object(steps, "make", return_value=take):
-            train(helpers.temporary_folder(self))
-        self.assertEqual(calls, 3 * ["taken", "read", "taken", "taken", "read", "read"])
-
-    def test_figures_of_an_epoch_are_its_own(self):
+    def test_metrics_of_an_epoch_are_its_own(self):
         """Waiting of an earlier one, and a norm of a step that overflowed, are not among them."""
         norms = iter([np.nan, 2.0, 4.0] + 6 * [1.0])
         take = mock.Mock(side_effect=lambda _: (3.0, next(norms)))
@@ -383,7 +347,7 @@ class NotFiniteTest(tf.test.TestCase):
         # An epoch at small rates; that of the ninth step is 1e36.
         rates = keras.optimizers.schedules.ExponentialDecay(1e-12, decay_steps=1, decay_rate=1e6)
         with (
-            mock.patch.object(run, "learning_rate", return_value=rates),
+            mock.patch.object(steps, "learning_rate", return_value=rates),
             contextlib.redirect_stdout(io.StringIO()) as output,
             self.assertRaises(RuntimeError) as caught,
         ):
@@ -394,14 +358,14 @@ class NotFiniteTest(tf.test.TestCase):
         )
         self.assertRegex(message, "step [0-9]+.*last good checkpoint is .*step-[0-9]+.npz")
         self.assertNotIn("nan", output.getvalue())
-        for value in state(folder).values():
+        for value in saved(folder).values():
             self.assertTrue(np.isfinite(value).all())
         factor = helpers.shared_model(dropout=0.5).new_factor("grayscale")
         self.assertTrue(RunFolder(folder)["grayscale"].load_weights(factor))
         self.assertTrue(all(np.isfinite(weight).all() for weight in factor.get_weights()))
 
     def assertWritesNothing(self, message):
-        """A run whose first figures are not finite leaves none of its own, nor any weights."""
+        """A run whose first metrics are not finite leaves none of its own, nor any weights."""
         folder = helpers.temporary_folder(self)
         with self.assertRaisesRegex(RuntimeError, message):
             train(folder)
@@ -409,22 +373,22 @@ class NotFiniteTest(tf.test.TestCase):
         self.assertEqual(files, {"lock", "training.json"})
 
     def test_an_average(self):
-        average = run.Run._copy_averages
+        copy = TrainingState._copy_averages
 
-        def overflow_after_a_step(trained):
-            average(trained)
-            if trained.step == 1:
-                weight = trained.average.trainable_variables[0]
+        def overflow_after_a_step(state):
+            copy(state)
+            if state.step == 1:
+                weight = state.average.trainable_variables[0]
                 weight.assign(np.full(weight.shape, np.inf))
 
         with (
-            mock.patch.object(run, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0),
-            mock.patch.object(run.Run, "_copy_averages", overflow_after_a_step),
+            mock.patch.object(loop, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0),
+            mock.patch.object(TrainingState, "_copy_averages", overflow_after_a_step),
         ):
             self.assertWritesNothing("finite weights of factor 'grayscale' after step 1[.]")
 
     def test_bits_of_the_validation_images(self):
-        with mock.patch.object(run, "mean_bits", return_value=math.nan):
+        with mock.patch.object(loop, "mean_bits", return_value=math.nan):
             self.assertWritesNothing("finite bits of the validation images .* step 3[.].*: nan[.]")
 
     def test_the_images_are_named(self):
@@ -438,7 +402,7 @@ class NotFiniteTest(tf.test.TestCase):
             train(folder, images=images)
         seed = zlib.crc32(b"0/grayscale") % 2**31
         indices = images.training_indices(8, seed, step=1).tolist()  # of the second step
-        named = f"nan at step 2, of the training images {', '.join(map(str, indices))}. "
+        named = f"at step 2. Received: nan, of the training images {', '.join(map(str, indices))}. "
         self.assertIn(named, str(caught.exception))
         self.assertIn("There is no checkpoint yet", str(caught.exception))
 
@@ -470,29 +434,6 @@ class SettingsTest(tf.test.TestCase):
         self.assertEqual(factor.dtype_policy.name, "mixed_bfloat16")
 
 
-class MeanBitsTest(tf.test.TestCase):
-    def test_every_image_counts_once_in_a_ragged_last_batch_too(self):
-        factor = helpers.shared_model().factors["image"]
-        images = helpers.pictures(5)
-        grays = pa.auxiliary.Grayscale()(images)
-        images[4] = 255 - images[4] // 2  # unlike its gray: far off the others
-        pairs = [(images[at : at + 2], grays[at : at + 2]) for at in (0, 2, 4)]
-        dimensions = math.prod(helpers.SIZE) * 3
-        bits = -factor.log_prob(images, grays).numpy() / (dimensions * math.log(2))
-        self.assertGreater(abs(bits[4] - bits[:4].mean()), 1e-2)
-        model = helpers.shared_model()
-        of_run = types.SimpleNamespace(model=model, name="image", average=factor)
-        with mock.patch.object(run, "_VALIDATION_BATCH", 2):
-            found = run.Run._validate(of_run, data.Images(images))
-        self.assertAllClose(
-            found,
-            -factor.log_prob(*model.pair("image", images)).numpy().mean()
-            / (dimensions * math.log(2)),
-            rtol=1e-6,
-        )
-        self.assertAllClose(run.mean_bits(factor, pairs), bits.mean(), rtol=1e-6)
-
-
 class TrainTest(tf.test.TestCase):
     """One folder, three calls: one factor, then the others, then nothing is left to do.
 
@@ -514,7 +455,7 @@ class TrainTest(tf.test.TestCase):
         super().setUpClass()
         cls.folder = helpers.temporary_folder(cls) / "run"
         settings = dict.fromkeys(("grayscale", "image"), cls.setting)
-        preset = presets.Preset(
+        preset = training.Preset(
             dataset="photos", constructor=helpers.tiny_model, model={}, training=settings
         )
         cls.first, cls.third = helpers.tiny_model(), helpers.tiny_model()
@@ -554,7 +495,7 @@ class TrainTest(tf.test.TestCase):
                 self.assertSameWeights(factor, loaded.factors[name])
         self.assertSameWeights(self.first.factors["grayscale"], loaded.factors["grayscale"])
         average = self.second.factors["image"].get_weights()[0]
-        trained = state(self.folder, "image")["factor/0"]
+        trained = saved(self.folder, "image")["factor/0"]
         self.assertEqual(average.shape, trained.shape)
         self.assertNotAllEqual(average, trained)
 
@@ -615,15 +556,37 @@ class TrainTest(tf.test.TestCase):
     def test_wrong_arguments_are_refused_before_anything_is_written(self):
         folder = self.folder.with_name("new")
         small = helpers.pictures(4, size=(2, 6))
-        for setting, changes, message in (
-            (self.setting, {"images": small}, r"model's size, \(4, 6\). Received: \(2, 6\)"),
-            (self.setting, {"validation_images": small}, r"model's size, .* \(2, 6\)"),
-            ({"grayscale": self.setting}, {}, r"a Training for each of \['grayscale', 'image'\]"),
-            (self.setting, {"factors": ["8x8"]}, "Expected a factor of .*Received: '8x8'"),
-            (dataclasses.replace(self.setting, accumulate=3), {}, "batch_size .* multiple of 3"),
+        three_parts = dataclasses.replace(self.setting, accumulate=3)
+        for changes, message in (
+            ({"images": small}, r"model's size, \(4, 6\). Received: \(2, 6\)"),
+            ({"validation_images": small}, r"model's size, .* \(2, 6\)"),
+            (
+                {"training": {"image": self.setting}},
+                r"a Training for each of \['grayscale', 'image'\]",
+            ),
+            ({"training": {"image": 5, "grayscale": 5}}, "training of class Training"),
+            ({"training": None}, "training of class dict"),
+            ({"training": three_parts}, "batch_size that is a multiple of 3"),
+            ({"factors": ["8x8"]}, "Expected a factor of .*Received: '8x8'"),
+            ({"model": self.first.factors["image"]}, "model of class AuxiliaryModel"),
+            ({"strategy": "mirrored"}, "strategy of class .*strategy='mirrored'"),
+            ({"stop": True}, "stop of class Stop, or None"),
+            ({"seed": 2**63}, "seed from"),
+            ({"remat": "yes"}, "remat of True or False"),
+            ({"profile": 1}, "profile of True or False"),
+            ({"init": 5}, "init as a path"),
+            ({"workdir": None}, "as a path"),
+            ({"workdir": f"{folder}\udcff"}, "as a path.*UTF-8"),
         ):
+            arguments = {
+                "model": self.first,
+                "training": self.setting,
+                "images": self.images,
+                "validation_images": self.validation,
+                "workdir": folder,
+            }
             with self.assertRaisesRegex(ValueError, message):
-                self.train(self.first, setting, workdir=folder, **changes)
+                pa.train(**{**arguments, **changes})
         self.assertFalse(folder.exists())
 
 

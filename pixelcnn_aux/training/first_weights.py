@@ -1,7 +1,6 @@
-"""What training may start from: the weights of an earlier run, or of a model that came with the package."""
+"""Which weights of an earlier run, or of a model that came with the package, training may start from."""
 
 import json
-from typing import NamedTuple
 
 from pixelcnn_aux import serialization
 from pixelcnn_aux.runs import records
@@ -11,46 +10,33 @@ from pixelcnn_aux.runs.loading import load
 _NO_MATTER = ("name", "trainable", "dtype", "dropout", "exact")
 
 
-class Start(NamedTuple):
-    """What the first weights of a factor are asked to be."""
+def fitting(init, model, names, new):
+    """The weights that factors start from: those of the same shapes under the same name, that mean the same.
 
-    source: str  # the path or the name of a run
-    # Its arrays, as of `factor.get_weights()`; None to start anew, or from a checkpoint.
-    weights: list | None
-
-
-def starts(model, names, init, begun=()):
-    """What factors start from: those of the run that have weights of the same shapes under the same name.
-
-    Factors that differ otherwise start anew too: under a likelihood that is centered the same numbers mean
-    something else, for example.
+    Factors that differ otherwise start from new ones: under a likelihood that is centered, for example, the
+    same numbers mean something else.
 
     Args:
-      model: `AuxiliaryModel` that is trained.
-      names: list of its factors' names.
       init: the path of a run or the name of a model of `pretrained`.
-      begun: list of names of factors that have checkpoints, and no use for first weights.
+      model: `AuxiliaryModel` that is trained.
+      names: list of its factors' names that are trained.
+      new: list of those of them that have no checkpoints.
 
     Returns:
-      dict, name -> `Start`; a line tells of each that has not begun. Where all have, `init` is not looked at:
-      it may be gone.
+      dict, name -> list of arrays, as of `factor.get_weights()`; a line tells of each of the new factors.
 
     Raises:
       FileNotFoundError, ValueError: as `load`.
-      ValueError: if no factor fits.
+      ValueError: if all factors are new and none fits.
     """
-    found = {name: Start(str(init), None) for name in names}
-    new = [name for name in names if name not in begun]
-    if not new:
-        return found
-    run = load(init)
+    run, found = load(init), {}
     for name in new:
         if why := _why_not(model, run, name):
             print(f"{name}: new first weights, since {init} has {why}", flush=True)
         else:
-            found[name] = Start(str(init), run.factors[name].get_weights())
+            found[name] = run.factors[name].get_weights()
             print(f"{name}: first weights from {init}", flush=True)
-    if new == names and all(start.weights is None for start in found.values()):
+    if new == names and not found:
         trained = [name for name in run.factors if name not in run.untrained]
         raise ValueError(
             f"Expected a run to start from with weights that fit one of the factors {', '.join(names)}. "

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.training import start
+from pixelcnn_aux.training import first_weights
 from tests import helpers
 
 
@@ -41,7 +41,7 @@ class Tones(pa.auxiliary.Transform):
         return keras.ops.cast(sum(keras.ops.cast(red >= x, "int32") for x in self.values), "uint8")
 
 
-class StartsTest(tf.test.TestCase):
+class FittingTest(tf.test.TestCase):
     """Of one and the same networks, which have weights of the same shapes."""
 
     @classmethod
@@ -51,15 +51,16 @@ class StartsTest(tf.test.TestCase):
         model = helpers.tiny_model(centered=True)
         helpers.make_run(cls.earlier, model, model.factors)
 
-    def starts(self, model):
+    def fitting(self, model):
         """(names of the factors that start from the run's weights, what is told)."""
+        names = list(model.factors)
         with contextlib.redirect_stdout(io.StringIO()) as output:
-            found = start.starts(model, list(model.factors), self.earlier)
-        return [name for name in found if found[name].weights], output.getvalue()
+            found = first_weights.fitting(self.earlier, model, names, names)
+        return list(found), output.getvalue()
 
     def test_exact_and_dropout_are_no_matter(self):
         for changes in ({"exact": True}, {"dropout": 0.5}, {"dtype": "float64"}):
-            found, _ = self.starts(helpers.tiny_model(centered=True, **changes))
+            found, _ = self.fitting(helpers.tiny_model(centered=True, **changes))
             self.assertEqual(found, ["grayscale", "image"], changes)
 
     def test_tuples_are_lists_in_a_run(self):
@@ -67,12 +68,12 @@ class StartsTest(tf.test.TestCase):
         make = functools.partial(pa.chain, [Tones((64, 192))], helpers.SIZE, network, network)
         self.earlier = helpers.temporary_folder(self)
         helpers.make_run(self.earlier, make(), ["tones", "image"])
-        found, _ = self.starts(make())
+        found, _ = self.fitting(make())
         self.assertEqual(found, ["tones", "image"])
 
     def test_another_likelihood(self):
         model = helpers.tiny_model()
-        found, output = self.starts(model)
+        found, output = self.fitting(model)
         self.assertEqual(found, ["grayscale"])
         self.assertIn(
             f"image: new first weights, since {self.earlier} has likelihood.config.centered: true instead "
@@ -80,7 +81,7 @@ class StartsTest(tf.test.TestCase):
             output,
         )
         with self.assertRaisesRegex(ValueError, "factors image. Received: .*or meaning"):
-            start.starts(model, ["image"], self.earlier)
+            first_weights.fitting(self.earlier, model, ["image"], ["image"])
 
     def test_another_auxiliary_image(self):
         network = {"topology": pa.networks.topology.flat(1), "filters": 4}
@@ -88,7 +89,7 @@ class StartsTest(tf.test.TestCase):
         model = helpers.tiny_model()
         helpers.make_run(self.earlier, model, model.factors)
         model = pa.chain([Darkness()], helpers.SIZE, network, network, ["grayscale", "image"], 2)
-        found, output = self.starts(model)
+        found, output = self.fitting(model)
         self.assertEqual(found, ["grayscale"])
         self.assertIn('transform.class_name: "Grayscale" instead of "Darkness"', output)
 

@@ -1,0 +1,289 @@
+"""Trains a model: what is asked, and for each factor its first weights, steps, epochs, validation and files.
+
+The order of the images, the first weights and the dropout masks are functions of the seed, the factor's name
+and the step, so that a run that was stopped ends with the weights of one that was not.
+"""
+
+import contextlib
+import dataclasses
+import math
+import time
+
+from pixelcnn_aux import arguments, data
+from pixelcnn_aux.auxiliary_model import AuxiliaryModel
+from pixelcnn_aux.programs import progress
+from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.training import checkpoints, first_weights, precision, steps
+from pixelcnn_aux.training.config import DEFAULTS, Preset, RunConfig, Training
+from pixelcnn_aux.training.metrics import EpochMeter, MetricsTable, mean_bits
+from pixelcnn_aux.training.profile import Profile
+from pixelcnn_aux.training.samples import Samples
+from pixelcnn_aux.training.state import TrainingState
+from pixelcnn_aux.training.stopping import Stop, Stopped
+from pixelcnn_aux.training.strategy import Hosts, given_or_default
+
+_SECONDS_BETWEEN_CHECKPOINTS = 600  # at most: an epoch may take hours
+_VALIDATION_BATCH = 64
+
+
+def train(
+    model,
+    training,
+    images,
+    validation_images,
+    workdir,
+    factors=None,
+    seed=0,
+    strategy=None,
+    remat=False,
+    stop=None,
+    init=None,
+    profile=False,
+):
+    """Trains factors of a model in a workdir, each from its last checkpoint on.
+
+    The first weights are drawn from the seed, whatever those of `model` are, or are those of another run.
+
+    Args:
+      model: `AuxiliaryModel`; its factors are given their averaged weights as they are done.
+      training: `Training` of every factor, a dict, name -> `Training`, or a `Preset`.
+      images, validation_images: uint8 [N, H, W, 3], full images, or `data.Images`.
+      workdir: path of a folder, a new one or that of an earlier run with the same arguments. Several hosts
+        share it.
+      factors: list of names of factors; all where None.
+      seed: int.
+      strategy: `tf.distribute.Strategy`; `default_strategy()` where None.
+      remat: bool, whether blocks are evaluated again in the backward pass, which takes less memory and more
+        time, and gives the same weights but for rounding.
+      stop: `Stop`, entered: asked after every step. Where it has received a signal, a checkpoint is written
+        and training stops; several hosts, which would have to agree on the step, stop without one.
+      init: the workdir of another run, or the name of a model of `pretrained`, to start from: all factors
+        whose weights have the same shapes there, and mean the same.
+      profile: bool, whether a few steps of each factor are traced into its logs (`profile.Profile`).
+
+    Raises:
+      Stopped: a BaseException, where `stop` has received a signal.
+      FileNotFoundError: if `init` is no run.
+      RuntimeError: if another process trains one of these factors in this folder, or if a loss, a weight or
+        the bits of validation are not finite; what was written before stays.
+      OSError: where the system refuses a file, as a full disk does: which, and why. The same call goes on.
+      ValueError: for an argument of another type, images of another size than the model's, a factor without
+        `Training` or with one that does not fit the devices, an `init` that fits no factor, the workdir of
+        another run, damaged checkpoints, or hosts that were given different arguments; nothing is
+        overwritten.
+    """
+    arguments.instance("model", model, AuxiliaryModel)
+    names = list(model.factors) if factors is None else list(factors)
+    trainings = _trainings(training, model, names)
+    hosts = Hosts(given_or_default(strategy))
+    for each in trainings.values():
+        hosts.check_batch(each)
+    config = RunConfig(
+        model=model,
+        images=_of_size(images, model),
+        validation_images=_of_size(validation_images, model),
+        folder=RunFolder(workdir),
+        seed=arguments.whole("seed", seed, -(2**63), 2**63 - 1),
+        hosts=hosts,
+        remat=arguments.flag("remat", remat),
+        stop=arguments.instance("stop", stop, Stop, optional=True) or Stop(),
+        init=None if init is None else str(arguments.path("init", init)),
+        profile=arguments.flag("profile", profile),
+    )
+    new = [name for name in names if not checkpoints.found(config.folder[name].checkpoints)]
+    first = first_weights.fitting(config.init, model, names, new) if config.init and new else {}
+    description = {"seed": config.seed, "model": model.description()}
+    # The chief alone compares them with what the folder says.
+    hosts.check_agree(
+        factors=names,
+        **description,
+        init=config.init,
+        images=config.images.num_images,
+        **{
+            field.name: [getattr(each, field.name) for each in trainings.values()]
+            for field in dataclasses.fields(Training)
+        },
+    )
+    if hosts.chief:
+        config.folder.create({**config.images.source, **description})
+    config.say(f"Training in {config.folder}: {config.images.num_images:,} images")
+    for name in names:
+        average = _train_factor(config, name, trainings[name], first.get(name))
+        model.factors[name].set_weights(average.get_weights())
+        model.untrained = tuple(other for other in model.untrained if other != name)
+
+
+def _trainings(training, model, names):
+    """dict, name -> `Training`, of the factors that are asked for."""
+    given = training.training if isinstance(training, Preset) else training
+    if isinstance(given, Training):
+        given = dict.fromkeys(model.factors, given)
+    arguments.instance("training", given, dict)
+    for name in names:
+        model.position(name)
+        if name not in given:
+            raise ValueError(
+                f"Expected a Training for each of {names}. Received: one for each of {list(given)}. "
+                "Add the others."
+            )
+    return {name: arguments.instance("training", given[name], Training) for name in names}
+
+
+def _of_size(images, model):
+    images = data.as_images(images)
+    if images.image_size != model.image_size:
+        raise ValueError(
+            f"Expected images of the model's size, {model.image_size}. Received: {images.image_size}. "
+            "Load them in that size."
+        )
+    return images
+
+
+def _train_factor(config, name, training, first):
+    """The averaged weights of a factor, a `Factor`: `first` are the weights of another run, if any."""
+    folder, hosts = config.folder[name], config.hosts
+    policy = precision.policy_of(folder) if training.mixed_precision else None
+    # Before one is recorded, and before there are variables to be mirrored.
+    hosts.check_agree(policy=policy)
+    with folder.lock() if hosts.chief else contextlib.nullcontext():
+        if hosts.chief:
+            # Which images a step takes depends on how many there are.
+            counts = {
+                "images": config.images.num_images,
+                "validation_images": config.validation_images.num_images,
+            }
+            settings = {**dataclasses.asdict(training), "policy": policy, "init": config.init}
+            folder.record_training({**settings, **counts}, {**DEFAULTS, **counts})
+        state = TrainingState(config, name, training, policy, first)
+        config.say(
+            f"{name}: {state.average.count_params():,} parameters, {state.factor.dtype_policy.name}, "
+            f"step {state.step:,} of {training.steps:,}"
+        )
+        if state.step < training.steps:
+            _take_all_steps(config, training, state)
+        elif config.profile:
+            config.say(f"{name}: no steps are left to trace")
+        if hosts.chief:
+            folder.save_weights(state.average)
+        config.say(f"{name}: {training.steps:,} steps in {state.seconds:,.0f} s of training")
+    return state.average
+
+
+def _take_all_steps(config, training, state):
+    """Takes the steps that are left; a validation and a checkpoint end each epoch."""
+    folder, hosts, stop = config.folder[state.name], config.hosts, config.stop
+    take = steps.make(
+        config.model,
+        state.name,
+        state.factor,
+        state.optimizer,
+        hosts.strategy,
+        accumulate=training.accumulate,
+        remat=config.remat,
+    )
+    batches = config.images.training_batches(
+        training.batch_size,
+        state.seed,
+        first_step=state.step,
+        flip=training.flip,
+        rows=hosts.rows(training.batch_size),
+    )
+    table = MetricsTable(folder, state.step) if hosts.chief else None
+    samples = Samples(config, state)
+    pace = None
+    with (
+        data.Prefetched(batches) as batches,
+        Profile(folder.logs, config.profile and hosts.chief) as profile,
+        contextlib.ExitStack() as signals,
+    ):
+        while state.step < training.steps:
+            if stop.signal:
+                raise Stopped
+            epoch = state.step // training.steps_per_epoch + 1
+            left = pace and f", {progress.duration(pace * (training.steps - state.step))} left"
+            config.say(f"Epoch {epoch}/{training.epochs}{left or ''}")
+            meter = _take_steps(config, training, state, take, batches, profile, signals)
+            if not hosts.chief:
+                continue
+            bits = _validation_bits(config, state)
+            row = {
+                "epoch": epoch,
+                "step": state.step,
+                "images": state.step * training.batch_size,
+                "seconds": state.seconds,
+                "val_bits_per_dim": bits,
+                "learning_rate": state.learning_rate,
+                **meter.means(training.batch_size),
+            }
+            meter.show(row)
+            # The row first: one that is of steps after the last checkpoint is dropped again.
+            table.add(row)
+            # Before the checkpoint: a run that goes on from it does not come by these again.
+            folder.save_if_best(state.average, state.step, bits)
+            state.save()
+            folder.save_weights(state.average)
+            pace = meter.pace(training.steps_per_epoch)
+            if not stop.signal:
+                samples.draw(epoch, state.step)
+
+
+def _take_steps(config, training, state, take, batches, profile, signals):
+    """Takes the steps up to the end of an epoch, and gives all variables the values after them.
+
+    Args:
+      config, training, state: what is trained.
+      take: function of a batch, as `steps.make` gives it.
+      batches: `data.Prefetched`.
+      profile: `Profile`.
+      signals: `contextlib.ExitStack`, in which signals are held once there are steps to lose.
+
+    Returns:
+      `EpochMeter`.
+    """
+    stop, length, earlier = config.stop, training.steps_per_epoch, state.seconds
+
+    def check(step, loss):
+        if not math.isfinite(loss):
+            indices = config.images.training_indices(training.batch_size, state.seed, step)
+            images = ", ".join(map(str, indices.tolist()))
+            raise state.not_finite(
+                "a finite loss", f"at step {step + 1:,}", f"{loss}, of the training images {images}"
+            )
+
+    count = length - state.step % length
+    meter = EpochMeter(count, batches, check, config.hosts.chief)
+    for _ in range(count):
+        with profile.step(state.step):
+            meter.add(state.step, take(next(batches)))
+        state.step += 1
+        if not stop.is_held and config.hosts.num == 1:
+            # Not before: the first call compiles, and has nothing to lose.
+            signals.enter_context(stop.held())
+        meter.read()
+        if profile.turns:
+            with meter.paused():
+                profile.turn()
+        is_due = time.monotonic() - state.saved > _SECONDS_BETWEEN_CHECKPOINTS
+        # An epoch's last step is saved once it is validated, which a run that goes on would leave out.
+        if (stop.signal or is_due) and state.step % length:
+            with meter.paused():
+                take.sync()
+                state.update(earlier + meter.seconds)
+                state.save()
+            if stop.signal:
+                raise Stopped
+    meter.end()
+    take.sync()
+    state.update(earlier + meter.seconds)
+    return meter
+
+
+def _validation_bits(config, state):
+    """Mean bits per own dimension of the validation images, under the averaged weights."""
+    batches = config.validation_images.batches(_VALIDATION_BATCH)
+    bits = mean_bits(state.average, (config.model.pair(state.name, x) for x in batches))
+    if not math.isfinite(bits):
+        raise state.not_finite(
+            "finite bits of the validation images", f"after step {state.step:,}", bits
+        )
+    return bits

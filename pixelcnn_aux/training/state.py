@@ -1,0 +1,108 @@
+"""What training changes and checkpoints keep: weights, their averages, and what the optimizer has."""
+
+import time
+import zlib
+
+import keras
+import numpy as np
+from keras import ops
+
+from pixelcnn_aux.training import checkpoints, steps
+
+
+class TrainingState:
+    """The state of a factor's training: that of its first weights, or of its last checkpoint.
+
+    Args:
+      config: `RunConfig`.
+      name: str, the factor's.
+      training: `Training`.
+      policy: str, of mixed precision; None for the model's own.
+      first: list of arrays, the first weights of a new run; drawn from the seed where None.
+
+    Attributes:
+      name: str, the factor's.
+      seed: int, of the factor's first weights, images and dropout masks.
+      factor: `Factor` that is trained.
+      average: `Factor` with the averaged weights, in the precision of the model's.
+      optimizer: as of `steps.trainable`.
+      step: int, how many steps were done.
+      saved: float, when it was saved last, or made, in seconds of `time.monotonic`.
+
+    Raises:
+      OSError, ValueError: as `checkpoints.restore`.
+    """
+
+    def __init__(self, config, name, training, policy=None, first=None):
+        model, hosts = config.model, config.hosts
+        self.name, self._is_saved_here = name, hosts.chief
+        self._folder = config.folder[name].checkpoints
+        self.seed = zlib.crc32(f"{config.seed}/{name}".encode()) % 2**31
+        keras.utils.set_random_seed(self.seed)
+        self.average = model.new_factor(name, model.factors[name].variable_dtype)
+        is_new = not checkpoints.found(self._folder)
+        if is_new and first:
+            self.average.set_weights(first)
+        elif is_new:
+            batches = config.images.training_batches(
+                training.batch_size, self.seed, flip=training.flip
+            )
+            self.average.initialize_from_data(*model.pair(name, next(iter(batches))))
+        weights = hosts.of_chief(self.average.get_weights())
+        self.factor, self.optimizer = steps.trainable(
+            model, name, weights, training, hosts.strategy, policy
+        )
+        self._adam = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        self._seconds = keras.Variable(0.0, dtype="float32", trainable=False)
+        self._groups = {
+            "factor": self.factor.variables,
+            "optimizer": self.optimizer.variables,
+            "seconds": [self._seconds],
+        }
+        self.step = 0 if is_new else checkpoints.restore(self._folder, self._groups)
+        hosts.check_agree(step=self.step)
+        self.saved, self._saved_step = time.monotonic(), None if is_new else self.step
+        self._copy_averages()
+
+    @property
+    def seconds(self):
+        """float, of training so far."""
+        return float(ops.convert_to_numpy(self._seconds))
+
+    @property
+    def learning_rate(self):
+        """float, of the next step."""
+        return float(ops.convert_to_numpy(self._adam.learning_rate))
+
+    def update(self, seconds):
+        """Sets `average` and `seconds` to those after the steps so far; RuntimeError as `not_finite`."""
+        self._seconds.assign(seconds)
+        self._copy_averages()
+        for mean in self.average.trainable_variables:
+            if not np.isfinite(ops.convert_to_numpy(mean.value)).all():
+                raise self.not_finite(
+                    "finite weights", f"after step {self.step:,}", f"others in {mean.path}"
+                )
+
+    def _copy_averages(self):
+        averages = self._adam.averages
+        for mean, average in zip(self.average.trainable_variables, averages, strict=True):
+            mean.assign(ops.convert_to_numpy(average.value))
+
+    def save(self):
+        """Writes a checkpoint, on the chief of several hosts."""
+        if self._is_saved_here:
+            checkpoints.save(self._folder, self.step, self._groups, self._saved_step)
+        self.saved, self._saved_step = time.monotonic(), self.step
+
+    def not_finite(self, what, when, received):
+        """The RuntimeError of training that diverges, which says what is left of it."""
+        last = "There is no checkpoint yet."
+        if self._saved_step is not None:
+            # The others' clocks, by which hosts save in the middle of an epoch, may differ by a step.
+            file = checkpoints.file(self._folder, self._saved_step)
+            last = f"The last good checkpoint is {file if self._is_saved_here else f'in {self._folder}'}."
+        return RuntimeError(
+            f"Expected {what} of factor {self.name!r} {when}. Received: {received}. {last} Nothing was "
+            "overwritten. Choose a lower --learning_rate and another --workdir, or look at the images."
+        )
