@@ -33,23 +33,10 @@ DESCRIPTION = ("factors", "num_values", "max_batch")
 
 
 def signatures_of_chain(images):
-    """The signatures of an export.
+    """The signatures of an export: docs/serving.md has what each of them does.
 
-    Every input and output has the batch as its first dimension, N:
-
-        sample, map   seed int32 [N, 2], log_scale_shift float32 [N] -> images
-        given_NAME    seed, log_scale_shift, auxiliary uint8 [N, h, w, c] -> images after NAME in the chain
-        complete      seed, log_scale_shift, image uint8 [N, H, W, C], mask uint8 [N, H, W, 1] -> images;
-                      only of models that `sampling.can_complete`
-        log_prob      image -> log_prob float32 [N] in nats, bits_per_dim float32 [N], and for each factor
-                      log_prob_NAME and bits_per_dim_NAME
-        auxiliaries   image -> its auxiliary images by their factors' names, and a description of the chain
-                      of F factors, the same in every row: factors string [N, F], their names in the order of
-                      sampling; num_values int32 [N, F]; max_batch int32 [N], the most rows of a request
-
-    Images are `image`, the full one; auxiliary images by their factors' names; and, where PNG holds full
-    images unchanged (1 or 3 channels of 256 values), `image_png_bytes` string [N]. `serving_default` is
-    `sample`.
+    An export may lack `complete`, which is only of models that `sampling.can_complete`. There is
+    `image_png_bytes` where PNG holds full images unchanged: of 1 or 3 channels, of 256 values.
 
     Args:
       images: dict, factor name -> `Tensor`, the image of each factor in the order of sampling.

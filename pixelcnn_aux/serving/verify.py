@@ -1,6 +1,5 @@
 """Compares an export with the model that it was made of."""
 
-import collections
 import contextlib
 import signal
 import subprocess
@@ -116,11 +115,11 @@ def _run_export(path, max_batch, mask):
                     "a process that was killed, as one is where there is too little memory for it"
                 )
             raise _refusal("that a new process can run", said)
-        answers = collections.defaultdict(dict)
+        answers = {}
         for key, array in np.load(outputs).items():
             signature, name = key.split("/")  # neither name has one
-            answers[signature][name] = array
-        return dict(answers)
+            answers.setdefault(signature, {})[name] = array
+        return answers
 
 
 @contextlib.contextmanager

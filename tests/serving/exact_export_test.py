@@ -14,7 +14,7 @@ from pixelcnn_aux.networks import topology
 from pixelcnn_aux.serving import verify
 from pixelcnn_aux.serving.signatures import signatures
 from tests import custom, helpers
-from tests.serving.export_test import received_by_verify
+from tests.serving.export_test import check_tensors, received_by_verify
 
 TRANSFORMS, SIZE = [Grayscale(), HalfResolution()], (4, 6)
 SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (20, 2)).astype(np.int32)
@@ -57,6 +57,10 @@ class ExactExportTest(tf.test.TestCase):
     def assertAgree(self, images):
         self.assertAllEqual(Grayscale()(images["image"]), images["gray"])
         self.assertAllEqual(HalfResolution()(images["gray"]), images["half"])
+
+    def test_tensors_are_those_of_the_interface(self):
+        _, functions = exported()
+        check_tensors(self, functions, model())
 
     def test_draws_agree(self):
         for name in ("sample", "map"):

@@ -29,7 +29,7 @@ from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.serving import exporting, verify
 from pixelcnn_aux.serving.exporting import export
-from pixelcnn_aux.serving.interface import signatures_of_chain
+from pixelcnn_aux.serving.interface import Tensor, signatures_of_chain
 from pixelcnn_aux.serving.signatures import images_of, signatures
 from tests import helpers
 from tests.serving import loader, model_server
@@ -119,6 +119,20 @@ class ExportTestCase(parameterized.TestCase, tf.test.TestCase):
         return {k: v.numpy() for k, v in exported().signatures[signature](**inputs).items()}
 
 
+def check_tensors(test, functions, model):
+    """Asserts that functions take and return what `signatures_of_chain` says."""
+    expected = signatures_of_chain(images_of(model))
+    test.assertCountEqual(functions, expected)
+    for name, (inputs, outputs) in expected.items():
+        _, received = functions[name].structured_input_signature
+        returned = functions[name].structured_outputs
+        for tensors, found in ((inputs, received), (outputs, returned)):
+            test.assertCountEqual(found, tensors, name)
+            for key, (dtype, shape, _) in tensors.items():
+                test.assertEqual(found[key].dtype, dtype)
+                test.assertEqual(tuple(found[key].shape[1:]), shape, (name, key))
+
+
 class SignaturesTest(ExportTestCase):
     def test_draws_are_the_models(self):
         for name, expected in answers(self.model).items():
@@ -168,35 +182,8 @@ class SignaturesTest(ExportTestCase):
         self.assertCountEqual(shapes, expected)
         self.assertLess(len(saved) - len(shapes), 2)  # a description of the objects
 
-    def test_pyramids_and_plain_models(self):
-        small = {"filters": 4, "blocks": 1, "num_components": 2}
-        pyramid = pa.pyramid((8, 8), (4, 4), embedding_blocks=1, depth=1, **small)
-        _, functions = signatures(pyramid)
-        self.assertCountEqual(
-            functions,
-            "serving_default sample map complete log_prob auxiliaries given_4x4".split(),
-        )
-        outputs = functions["sample"].structured_outputs
-        self.assertCountEqual(outputs, ["4x4", "image", "image_png_bytes"])
-        self.assertEqual(outputs["image"].shape.as_list(), [None, 8, 8, 3])
-        self.assertCountEqual(
-            functions["given_4x4"].structured_outputs, ["image", "image_png_bytes"]
-        )
-        _, functions = signatures(pa.pixelcnn_pp((4, 4), resolutions=1, **small))
-        self.assertCountEqual(functions["sample"].structured_outputs, ["image", "image_png_bytes"])
-        self.assertNotIn("given_image", functions)
-
     def test_tensors_are_those_of_the_interface(self):
-        expected = signatures_of_chain(images_of(self.model))
-        self.assertCountEqual(exported().signatures, expected)
-        for name, (inputs, outputs) in expected.items():
-            function = exported().signatures[name]
-            _, received = function.structured_input_signature
-            for tensors, found in ((inputs, received), (outputs, function.structured_outputs)):
-                self.assertCountEqual(found, tensors)
-                for key, (dtype, shape, _) in tensors.items():
-                    self.assertEqual(found[key].dtype, dtype)
-                    self.assertEqual(tuple(found[key].shape[1:]), shape, (name, key))
+        check_tensors(self, exported().signatures, self.model)
 
     def test_auxiliaries_describe_the_chain(self):
         received = self.call("auxiliaries", image=IMAGES)
@@ -206,12 +193,26 @@ class SignaturesTest(ExportTestCase):
         self.assertEqual(list(received), ["grayscale"])
         self.assertAllEqual(received["grayscale"], GRAYS)
 
-    def test_images_that_png_does_not_hold_as_they_are(self):
-        model = pa.pixelcnn_pp((4, 4), filters=4, blocks=1, resolutions=1, num_components=2)
-        model.factors["image"].likelihood.num_values = 16
-        _, functions = signatures(model)
-        for name in ("sample", "map", "complete"):
-            self.assertCountEqual(functions[name].structured_outputs, ["image"])
+    def test_tensors_of_other_chains(self):
+        full, half = Tensor(tf.uint8, (4, 6, 3)), Tensor(tf.uint8, (2, 3, 3))
+        gray, few = Tensor(tf.uint8, (4, 6, 1), 16), Tensor(tf.uint8, (4, 6, 3), 16)
+        for images, drawn, given in (
+            ({"image": full}, ["image", "image_png_bytes"], {}),
+            ({"image": few}, ["image"], {}),
+            (
+                {"half": half, "gray": gray, "4x6": full},
+                ["half", "gray", "image", "image_png_bytes"],
+                {
+                    "half": ["gray", "image", "image_png_bytes"],
+                    "gray": ["image", "image_png_bytes"],
+                },
+            ),
+        ):
+            served = signatures_of_chain(images)
+            for name in ("serving_default", "sample", "map", "complete"):
+                self.assertCountEqual(served[name].outputs, drawn)
+            found = {k: list(x.outputs) for k, x in served.items() if k.startswith("given_")}
+            self.assertEqual(found, {f"given_{name}": names for name, names in given.items()})
 
     def test_an_auxiliary_image_called_as_another_output(self):
         model = helpers.tiny_model()
@@ -221,26 +222,14 @@ class SignaturesTest(ExportTestCase):
             with self.assertRaisesRegex(ValueError, f"Received: {name}. Give the factor another"):
                 signatures(model)
 
-    def make_little_run(self):
-        """The folder of a run of one factor, which is exported sooner, and its model."""
+    def test_compiled_and_one_row_a_request(self):
+        # Of one factor, which is exported sooner.
         size = {"filters": 2, "blocks": 1, "resolutions": 1, "num_components": 1}
         model = pa.pixelcnn_pp(helpers.SIZE, **size)
         helpers.randomize(model.factors["image"])
-        folder = helpers.temporary_folder(self) / "plain"
-        helpers.make_run(folder, model, ["image"])
-        return folder, model
-
-    def test_one_row_a_request(self):
-        run, model = self.make_little_run()
+        helpers.make_run(self.folder / "plain", model, ["image"])
         with received_by_verify() as received:
-            export(run, self.folder / "one", max_batch=1)
-        expected = model.sample(verify.SEEDS, verify.SHIFTS)
-        self.assertAllEqual(received["sample"]["image"], expected["image"])
-
-    def test_compiled(self):
-        run, model = self.make_little_run()
-        with received_by_verify() as received:
-            path = export(run, self.folder / "compiled", 4, jit_compile=True)
+            path = export(self.folder / "plain", self.folder / "compiled", 1, jit_compile=True)
         expected = model.sample(verify.SEEDS, verify.SHIFTS, jit_compile=True)
         self.assertAllEqual(received["sample"]["image"], expected["image"])
         for loaded, expected in (
@@ -249,49 +238,6 @@ class SignaturesTest(ExportTestCase):
         ):
             functions = loaded["sample"].graph.as_graph_def().library.function
             self.assertEqual({f.attr["_XlaMustCompile"].b for f in functions}, expected)
-        parameters = (path / "assets.extra" / "batching_parameters.txt").read_text()
-        self.assertIn("allowed_batch_sizes: 1\nallowed_batch_sizes: 4\n", parameters)
-        sizes = {
-            tuple(tensor.tensor_shape.dim[0].size for tensor in request.inputs.values())
-            for request in warm_up_requests(path)
-        }
-        self.assertEqual({size for batch in sizes for size in batch}, {1, 4})
-
-    def test_saved_model_cli(self):
-        commands = [["show", f"--dir={self.path}", "--all"]]
-        asked = {name: requests()[name] for name in ("given_grayscale", "log_prob")}
-        for name, arrays in asked.items():
-            files = []
-            for key, array in arrays.items():
-                file = self.folder / f"{name}_{key}.npy"
-                np.save(file, array)
-                files.append(f"{key}={file}")
-            options = ["--tag_set=serve", f"--signature_def={name}", f"--inputs={';'.join(files)}"]
-            out = f"--outdir={self.folder / name}"
-            commands.append(["run", f"--dir={self.path}", *options, out])
-        child = [sys.executable, "-c", SAVED_MODEL_CLI, json.dumps(commands)]
-        shown = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True).stdout
-        for name in requests():
-            self.assertIn(f"signature_def['{name}']", shown)
-        for name, arrays in asked.items():
-            key = "log_prob" if name == "log_prob" else "image"
-            received = np.load(self.folder / name / f"{key}.npy")
-            self.assertAllClose(received, self.call(name, **arrays)[key], rtol=1e-5)
-
-
-# Runs the tool several times in one process, which has to import TensorFlow once.
-SAVED_MODEL_CLI = """
-import json
-import sys
-from tensorflow.python.tools import saved_model_cli
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["saved_model_cli", *arguments]
-    try:
-        saved_model_cli.main()
-    except SystemExit as exit:
-        if exit.code:
-            raise
-"""
 
 
 def warm_up_requests(path):
@@ -488,9 +434,9 @@ class FolderTest(ExportTestCase):
         models = self.folder / "several"
         (models / "tiny" / "7").mkdir(parents=True)
         (models / "tiny" / "7" / "mine").write_text("mine")
-        with mock.patch.object(exporting, "verify"):
-            paths = [export(self.run_folder, models) for _ in range(2)]
-        self.assertEqual([path.name for path in paths], ["8", "9"])
+        for version in ("8", "9"):
+            self.export_a_little(models)
+            self.assertIn(version, os.listdir(models / "tiny"))
         self.assertCountEqual(os.listdir(models / "tiny"), [".lock", "7", "8", "9"])
         self.assertEqual((models / "tiny" / "7" / "mine").read_text(), "mine")
 
@@ -523,7 +469,7 @@ class FolderTest(ExportTestCase):
             found = verified.factors[name].get_weights()
             self.assertAllClose(found, factor.get_weights(), rtol=0, atol=0)
 
-    def export_a_little(self, out, run=None):
+    def export_a_little(self, out, run=None, error=None, **arguments):
         """An export whose one signature costs nothing to trace. Returns the model that it is verified by."""
         little = tf.Module()
         little.double = tf.function(lambda x: {"double": 2 * x})
@@ -531,16 +477,15 @@ class FolderTest(ExportTestCase):
         functions = {"double": little.double.get_concrete_function(x=spec)}
         with (
             mock.patch.object(exporting, "signatures", lambda *_: (little, functions)),
-            mock.patch.object(exporting, "verify") as verify,
+            mock.patch.object(exporting, "verify", side_effect=error) as verify,
         ):
-            export(run or self.run_folder, out)
+            export(run or self.run_folder, out, **arguments)
         (_, model, _), _ = verify.call_args
         return model
 
     def test_an_export_that_is_refused_is_never_seen(self):
-        with mock.patch.object(exporting, "verify", side_effect=RuntimeError("refused")):
-            with self.assertRaisesRegex(RuntimeError, "refused"):
-                export(self.run_folder, self.folder / "failing")
+        with self.assertRaisesRegex(RuntimeError, "refused"):
+            self.export_a_little(self.folder / "failing", error=RuntimeError("refused"))
         self.assertEqual(os.listdir(self.folder / "failing" / "tiny"), [".lock"])
 
     def test_an_export_that_was_killed_is_removed_by_the_next_one(self):
@@ -574,6 +519,15 @@ class FolderTest(ExportTestCase):
             inputs = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
             self.call(names[-1], **inputs)
         self.assertCountEqual(names, requests())
+
+    def test_batch_sizes_that_are_compiled(self):
+        self.export_a_little(self.folder / "sizes", max_batch=5, jit_compile=True)
+        path = self.folder / "sizes" / "tiny" / "1"
+        parameters = (path / "assets.extra" / "batching_parameters.txt").read_text()
+        sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in (1, 4, 5))
+        self.assertIn(sizes, parameters)
+        warm = [request.inputs["x"] for request in warm_up_requests(path)]
+        self.assertEqual([x.tensor_shape.dim[0].size for x in warm], [1, 4, 5])
 
     def test_configurations(self):
         extras = self.path / "assets.extra"
