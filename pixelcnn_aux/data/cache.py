@@ -71,14 +71,11 @@ def load(cache_dir, dataset, folder, split, image_size, files, decoded):
     def busy():
         logging.info("Waiting for another process, which decodes the same images")
 
-    with _explained(cache_dir):
+    expected = f"a folder to write decoded images to, with room for them: {cache_dir}"
+    with disk.explained(expected, _ELSEWHERE):
         cache_dir.mkdir(parents=True, exist_ok=True)
-    with disk.locked(array.with_suffix(".lock"), busy, _ELSEWHERE):
-        found = _read(array, key)
-        if found is None:
-            with _explained(cache_dir):
-                found = _write(array, key, image_size, decoded)
-        return found
+        with disk.locked(array.with_suffix(".lock"), busy, _ELSEWHERE):
+            return _read(array, key) or _write(array, key, image_size, decoded)
 
 
 def _read(array, key):
@@ -157,10 +154,3 @@ def _blocks(pixels):
 def _checksums(pixels, blocks):
     flat = pixels.reshape(-1)
     return [zlib.crc32(flat[block * _BLOCK : (block + 1) * _BLOCK]) for block in blocks]
-
-
-def _explained(folder):
-    """Says what to do where a file of the cache cannot be written."""
-    return disk.explained(
-        f"a folder to write decoded images to, with room for them: {folder}", _ELSEWHERE
-    )
