@@ -21,7 +21,7 @@ from absl import flags
 from PIL import Image
 
 import pixelcnn_aux as pa
-from evaluate import common, image_files
+from evaluate import chosen_run, image_files
 from pixelcnn_aux import codec
 from pixelcnn_aux.codec import pictures, tiles
 from pixelcnn_aux.programs import program, progress, run_flags
@@ -58,7 +58,7 @@ def loaded(folder, model):
         for file in sorted(pathlib.Path(FLAGS.pictures).iterdir())[: FLAGS.num_images]:
             yield pictures.read(file)
     else:
-        split = common.images(folder, model, "test")
+        split = chosen_run.images(folder, model, "test")
         for batch in split.batches(100, min(FLAGS.num_images, split.num_images)):
             yield from batch
 
@@ -113,7 +113,7 @@ def row(name, size, values, *seconds):
 
 
 if __name__ == "__main__":
-    common.define_source()
+    chosen_run.define_source()
     flags.DEFINE_string("pictures", None, "A folder of PNG and JPEG files of any size.")
     flags.DEFINE_integer("num_images", 10_000, "Images, at most.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 64, "Tiles that are coded together.", lower_bound=1)

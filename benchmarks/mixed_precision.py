@@ -14,7 +14,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux import evaluation
+from evaluate import splits
 from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
@@ -51,7 +51,7 @@ def train(preset, name, settings, precision):
     batches = test.batches(50, min(FLAGS.num_images, test.num_images))
     factor = model.factors[name]
     own = metrics.mean_bits(factor, (model.pair(name, batch) for batch in batches))
-    bits = own * evaluation.shares(model)[name]
+    bits = own * splits.shares(model)[name]
     last = metrics.read(RunFolder(folder)[name].metrics)[-1]
     return bits, 1000 * settings.batch_size / last["images_per_s"]
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import flops, timing
+from evaluate import graphs, timing
 from pixelcnn_aux.programs import program
 from pixelcnn_aux.training import presets
 
@@ -31,7 +31,7 @@ def arithmetic(model):
     given = [(), *((shape,) for shape in shapes)]
     factors = model.factors.values()
     return sum(
-        flops.forward_pass(f, shape, *below) for f, shape, below in zip(factors, shapes, given)
+        graphs.forward_flops(f, shape, *below) for f, shape, below in zip(factors, shapes, given)
     )
 
 

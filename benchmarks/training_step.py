@@ -16,7 +16,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from evaluate import flops, rival, timing
+from evaluate import graphs, rival, timing
 from pixelcnn_aux import training
 from pixelcnn_aux.programs import program
 from pixelcnn_aux.training import precision
@@ -85,7 +85,7 @@ def main():
     # The first ones trace and warm up.
     medians = {name: statistics.median(times[2:]) for name, times in seconds.items()}
     # A backward pass costs two forward ones.
-    of_step = 3 * flops.forward_pass(factor, images.shape)
+    of_step = 3 * graphs.forward_flops(factor, images.shape)
     arithmetic = {"float32": of_step, policy: of_step, "bare convolution": of_convolution}
     print(f"{'':18} {'ms':>8} {'of TFP':>8} {'GFLOP/s':>8}")
     for name, median in medians.items():

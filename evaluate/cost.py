@@ -1,9 +1,9 @@
 """What a training run costs, computed and not measured: python -m evaluate.cost --preset cifar10.
 
-For each factor of a preset, from the graph of its training step, which is traced and not run: the arithmetic
-of a step and of all steps, the memory of a step, and the hours of all steps on named hardware. What share of
-its peak hardware reaches is an assumption (--efficiency). Prints tables; --out writes the same as JSON. The
-formulas are in docs/scaling.md.
+For each factor of a preset, from the graph of its training step: the arithmetic of a step and of all steps,
+the memory of a step, and the hours of all steps on named hardware. What share of its peak hardware reaches is
+an assumption (--efficiency). Prints tables; --out writes the same as JSON. The formulas are in
+docs/scaling.md.
 """
 
 import math
@@ -11,7 +11,7 @@ import pathlib
 
 from absl import flags
 
-from evaluate import activations, flops
+from evaluate import graphs
 from pixelcnn_aux import backend
 from pixelcnn_aux.programs import program
 from pixelcnn_aux.runs import disk
@@ -44,7 +44,12 @@ def main():
         "efficiency": FLAGS.efficiency,
         "peak_flops_per_second": HARDWARE,
         "factors": factors,
-        "total": total(factors.values()),
+        # They are trained one after another: their memory is not needed at once.
+        "total": {
+            "parameters": sum(cost["parameters"] for cost in factors.values()),
+            "training_flops": sum(cost["training_flops"] for cost in factors.values()),
+            "hours": {x: sum(cost["hours"][x] for cost in factors.values()) for x in HARDWARE},
+        },
     }
     print_tables(result)
     if FLAGS.out:
@@ -53,62 +58,50 @@ def main():
 
 
 def factors_costs(preset, batch_size, efficiency):
-    """What training each factor of a preset costs: dict, name -> dict as of `factor_cost`."""
-    model = preset.constructor(**preset.model)
-    given, costs = None, {}
-    for name, (height, width) in model.sizes().items():
-        factor = model.factors[name]
-        image = (height, width, factor.likelihood.num_channels)
-        mixed = model.new_factor(name, "mixed_bfloat16")
-        of_steps = schedule(preset.training[name], batch_size)
-        costs[name] = factor_cost(factor, mixed, image, given, *of_steps, efficiency)
-        given = image
-    return costs
-
-
-def schedule(training, batch_size):
-    """(batch size, steps) of a `Training`; of another one than None, as many steps as see as many images."""
-    steps = training.epochs * training.steps_per_epoch
-    if batch_size is None:
-        return training.batch_size, steps
-    return batch_size, math.ceil(steps * training.batch_size / batch_size)
-
-
-def factor_cost(factor, mixed, image, given, batch_size, steps, efficiency):
-    """What training a factor costs.
+    """What training each factor of a preset costs.
 
     Args:
-      factor: `pixelcnn_aux.factor.Factor`.
-      mixed: the same in mixed precision.
-      image: (H, W, C) of its images.
-      given: (h, w, c) of its auxiliary images; None for an unconditional factor.
-      batch_size: int, images a step.
-      steps: int.
+      preset: `presets.Preset`.
+      batch_size: int, images a step, in as many steps as see as many images; None for the preset's.
       efficiency: float, the share of its peak that hardware reaches.
 
     Returns:
-      dict that JSON can hold: FLOPs, bytes and hours.
+      dict, factor name -> dict that JSON can hold: FLOPs, bytes and hours.
 
     Raises:
-      ValueError: for a network whose graph has loops or branches, as `flops.products`.
+      ValueError: for a network whose graph has loops or branches, as `graphs.flops`.
     """
-    given = given and (batch_size, *given)
-    step, in_mixed = (
-        activations.training_step(x, (batch_size, *image), given) for x in (factor, mixed)
-    )
-    # The backward pass has two products for each one of the forward pass.
-    of_step = 3 * flops.products(step.forward)
-    seconds = {name: steps * of_step / (efficiency * peak) for name, peak in HARDWARE.items()}
-    return {
-        "parameters": factor.count_params(),
-        "batch_size": batch_size,
-        "steps": steps,
-        "step_flops": of_step,
-        "rematerialized_step_flops": of_step + flops.products(step.of_blocks()),
-        "training_flops": steps * of_step,
-        "bytes": memory(factor.count_params(), {"float32": step, "bfloat16": in_mixed}),
-        "hours": {name: of_all / 3600 for name, of_all in seconds.items()},
-    }
+    model = preset.constructor(**preset.model)
+    auxiliary, costs = None, {}
+    for name, (height, width) in model.sizes().items():
+        factor, training = model.factors[name], preset.training[name]
+        batch, steps = training.batch_size, training.epochs * training.steps_per_epoch
+        if batch_size:
+            batch, steps = batch_size, math.ceil(steps * batch / batch_size)
+        image = (batch, height, width, factor.likelihood.num_channels)
+        auxiliary = auxiliary and (batch, *auxiliary[1:])
+        traces = {
+            "float32": graphs.training_step(factor, image, auxiliary),
+            "bfloat16": graphs.training_step(
+                model.new_factor(name, "mixed_bfloat16"), image, auxiliary
+            ),
+        }
+        step = traces["float32"]
+        # The backward pass has two products for each one of the forward pass.
+        of_step = 3 * graphs.flops(step.forward)
+        seconds = {x: steps * of_step / (efficiency * peak) for x, peak in HARDWARE.items()}
+        costs[name] = {
+            "parameters": factor.count_params(),
+            "batch_size": batch,
+            "steps": steps,
+            "step_flops": of_step,
+            "rematerialized_step_flops": of_step + graphs.flops(step.of_blocks()),
+            "training_flops": steps * of_step,
+            "bytes": memory(factor.count_params(), traces),
+            "hours": {x: of_all / 3600 for x, of_all in seconds.items()},
+        }
+        auxiliary = image
+    return costs
 
 
 def memory(parameters, traces):
@@ -116,7 +109,7 @@ def memory(parameters, traces):
 
     Args:
       parameters: int.
-      traces: dict, precision -> `activations.Trace`.
+      traces: dict, precision -> `graphs.Trace`.
 
     Returns:
       dict, name -> int, bytes.
@@ -126,10 +119,10 @@ def memory(parameters, traces):
         "gradients": FLOAT * parameters,
         "Adam and average": ADAM_AND_AVERAGE * FLOAT * parameters,
     }
-    kept = {name: activations.num_bytes(step.kept()) for name, step in traces.items()}
+    kept = {name: graphs.num_bytes(step.kept()) for name, step in traces.items()}
     for name, step in traces.items():
         always, once = step.rematerialized()
-        kept[f"{name}, rematerialized"] = activations.num_bytes(always + once)
+        kept[f"{name}, rematerialized"] = graphs.num_bytes(always + once)
     return {
         **state,
         **{f"activations, {name}": size for name, size in kept.items()},
@@ -137,18 +130,8 @@ def memory(parameters, traces):
     }
 
 
-def total(factors):
-    """Sums over factors, which are trained one after another: their memory is not needed at once."""
-    factors = list(factors)
-    return {
-        "parameters": sum(factor["parameters"] for factor in factors),
-        "training_flops": sum(factor["training_flops"] for factor in factors),
-        "hours": {name: sum(factor["hours"][name] for factor in factors) for name in HARDWARE},
-    }
-
-
 def print_tables(result):
-    """The result's figures, three digits of each: a column for each factor, and one for their sums."""
+    """The result, in three digits each: a column for each factor, and one for their sums."""
     factors, sums = list(result["factors"].values()), result["total"]
 
     def line(label, cells, last=""):
@@ -182,9 +165,8 @@ def digits(x):
 
 
 def define_flags():
-    flags.DEFINE_enum(
-        "model", "grayscale", list(presets.BY_MODEL), "Whose preset: which training program."
-    )
+    models = list(presets.BY_MODEL)
+    flags.DEFINE_enum("model", "grayscale", models, "Whose preset: which training program.")
     flags.DEFINE_string("preset", "demo", "As that program's, or one that a plugin adds to them.")
     flags.DEFINE_integer(
         "batch_size",

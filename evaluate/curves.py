@@ -9,11 +9,13 @@ import pathlib
 
 import numpy as np
 from absl import flags
-from matplotlib import figure, lines, ticker
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 import pixelcnn_aux as pa
-from evaluate import common
-from pixelcnn_aux import checks, evaluation, zoo
+from evaluate import chosen_run, splits
+from pixelcnn_aux import checks, zoo
 from pixelcnn_aux.programs import plots, program
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
@@ -29,23 +31,28 @@ _THICK = {"linewidth": 2.0}  # validation
 
 
 def main(*others):
-    if FLAGS.out:
-        plots.check("--out", FLAGS.out)
+    plots.check("--out", FLAGS.out)
     folders = [zoo.find(path) for path in (*FLAGS.workdir, *others)] or [zoo.newest()]
-    folder_of = labels(folders)
+    folder_of = dict(zip(labels(folders), folders))
     runs = {label: read(folder) for label, folder in folder_of.items()}
     print_table(runs)
     if FLAGS.whole:
-        runs = {
-            label: {"full image": of_chain(folder_of[label], run)} for label, run in runs.items()
-        }
-    out = pathlib.Path(FLAGS.out or common.outputs(folders[0]) / "curves.png")
+        for label, folder in folder_of.items():
+            recorded = {name: RunFolder(folder)[name].recorded_training() for name in runs[label]}
+            images = {
+                name: found["epochs"] * found["steps_per_epoch"] * found["batch_size"]
+                for name, found in recorded.items()
+                if found
+            }
+            shares = splits.shares(pa.load(folder))
+            runs[label] = {"full image": whole(runs[label], shares, images)}
+    out = pathlib.Path(FLAGS.out or chosen_run.outputs(folders[0]) / "curves.png")
     plots.write(out, draw(runs))
     print(f"Wrote {out}")
 
 
 def labels(folders):
-    """dict, label -> folder: the names of the folders, or their whole paths if two have the same name.
+    """The names of folders, or their whole paths if two have the same name: list of str.
 
     Raises ValueError where a folder is given twice.
     """
@@ -55,15 +62,15 @@ def labels(folders):
             f"Expected each --workdir once. Received: {', '.join(map(str, folders))}. Leave one out."
         )
     names = [folder.name for folder in resolved]
-    return dict(zip(names if len(set(names)) == len(names) else map(str, folders), folders))
+    return names if len(set(names)) == len(names) else list(map(str, folders))
 
 
 def read(folder):
-    """The figures of a run: dict, factor -> rows as of `metrics.read`, of those that have any.
+    """The metrics of a run: dict, factor -> rows as of `metrics.read`, of those that have any.
 
     Raises:
       FileNotFoundError: if `folder` is no run.
-      ValueError: if no factor has figures, or the run is one of another version.
+      ValueError: if no factor has metrics, or the run is one of another version.
     """
     run = RunFolder(folder)
     description = run.config()["model"]
@@ -75,53 +82,38 @@ def read(folder):
             f"Expected the description of a model in {folder}. Received: one without names of factors "
             f"({error!r}). If it was made by another version, train again."
         ) from error
-    rows = {name: metrics.read(run[name].metrics) for name in names}
-    rows = {name: of_factor for name, of_factor in rows.items() if of_factor}
-    if not rows:
+    found = {name: rows for name in names if (rows := metrics.read(run[name].metrics))}
+    if not found:
         raise ValueError(
-            f"Expected a run with figures of one epoch at least in {folder}, as "
+            f"Expected a run with metrics of one epoch at least in {folder}, as "
             f"{run[names[0]].metrics}. Received: none. Train it for an epoch first."
         )
-    return rows
-
-
-def of_chain(folder, factors):
-    """`whole` of the run in a folder, from what `read` gives."""
-    training = {name: RunFolder(folder)[name].recorded_training() for name in factors}
-    images = {
-        name: found["epochs"] * found["steps_per_epoch"] * found["batch_size"]
-        for name, found in training.items()
-        if found
-    }
-    return whole(factors, evaluation.shares(pa.load(folder)), images)
+    return found
 
 
 def whole(factors, shares, images):
-    """The figures of a chain: rows as `read` gives them, whose bits are per dimension of the full image.
+    """The metrics of a chain: rows as `read` gives them, whose bits are per dimension of the full image.
 
     Factors are trained independently of one another. A row is of when each of them has done the same part of
     its training, and has the images and seconds of all factors together.
 
     Args:
       factors: what `read` gives.
-      shares: `evaluation.shares` of the model.
-      images: dict, factor -> int, how many it will have seen when its training is done. Where rows go on
-        after that, it is done with the last one.
+      shares: `splits.shares` of the model.
+      images: dict, factor -> int, how many it will have seen when its training is done. If rows go on after
+        that, training is done with the last one.
 
     Raises:
-      ValueError: unless all factors have figures, of some part of their training that is the same.
+      ValueError: unless all factors have metrics, of some part of their training that is the same.
     """
     if missing := [name for name in shares if name not in factors]:
         raise ValueError(
-            f"Expected figures of all factors for --whole. Received: none of {', '.join(missing)}. Train "
+            f"Expected metrics of all factors for --whole. Received: none of {', '.join(missing)}. Train "
             "them, or leave out --whole."
         )
-    parts = {
-        name: np.array([row["images"] for row in rows])
-        / max(rows[-1]["images"], images.get(name, 0))
-        for name, rows in factors.items()
-    }
-    # Outside of these some factor has no figures, or none yet.
+    seen = {name: np.array([row["images"] for row in rows]) for name, rows in factors.items()}
+    parts = {name: x / max(x[-1], images.get(name, 0)) for name, x in seen.items()}
+    # Outside of these some factor has no metrics, or none yet.
     start, end = max(part[0] for part in parts.values()), min(part[-1] for part in parts.values())
     points = np.unique(np.concatenate([*parts.values()]))
     points = points[(start <= points) & (points <= end)]
@@ -131,16 +123,13 @@ def whole(factors, shares, images):
             f"{', '.join(f'{name} {part[-1]:.0%}' for name, part in parts.items())}. Train on, or leave out "
             "--whole."
         )
-
-    def total(key, weights):
-        return sum(
-            weights[name] * np.interp(points, parts[name], [row[key] for row in rows])
+    columns = {}
+    for key in ("images", "seconds", "bits_per_dim", "val_bits_per_dim"):
+        columns[key] = sum(
+            (shares[name] if key.endswith("bits_per_dim") else 1)
+            * np.interp(points, parts[name], [row[key] for row in rows])
             for name, rows in factors.items()
         )
-
-    once = dict.fromkeys(factors, 1.0)
-    columns = {key: total(key, once) for key in ("images", "seconds")}
-    columns |= {key: total(key, shares) for key in ("bits_per_dim", "val_bits_per_dim")}
     return [dict(zip(columns, values)) for values in zip(*columns.values())]
 
 
@@ -161,12 +150,9 @@ def print_table(runs):
     for label, factors in runs.items():
         for name, rows in factors.items():
             last, lowest = rows[-1], best(rows)
-            line(
-                *(label, name, last["epoch"], f"{last['images']:,}"),
-                f"{last['seconds'] / 3600:.2f}",
-                *(f"{last[key]:.4f}" for key in ("bits_per_dim", "val_bits_per_dim")),
-                *(f"{lowest['val_bits_per_dim']:.4f}", lowest["epoch"]),
-            )
+            found = (last["bits_per_dim"], last["val_bits_per_dim"], lowest["val_bits_per_dim"])
+            progress = last["epoch"], f"{last['images']:,}", f"{last['seconds'] / 3600:.2f}"
+            line(label, name, *progress, *(f"{x:.4f}" for x in found), lowest["epoch"])
 
 
 def draw(runs):
@@ -177,45 +163,39 @@ def draw(runs):
     """
     factors = list(dict.fromkeys(name for run in runs.values() for name in run))
     colors = {label: f"C{index}" for index, label in enumerate(runs)}  # ten, and again
-    drawn = figure.Figure(figsize=(10, 0.8 + 2.8 * len(factors)), layout="constrained")
-    panels = drawn.subplots(len(factors), len(_AXES), squeeze=False, sharey="row")
+    figure = Figure(figsize=(10, 0.8 + 2.8 * len(factors)), layout="constrained")
+    panels = figure.subplots(len(factors), len(_AXES), squeeze=False, sharey="row")
     for panels_of_factor, name in zip(panels, factors):
-        curves = [(colors[label], run[name]) for label, run in runs.items() if name in run]
+        curves = {colors[label]: run[name] for label, run in runs.items() if name in run}
         for panel, value in zip(panels_of_factor, _AXES.values()):
-            for color, rows in curves:
-                _draw_curves(panel, rows, value, color)
+            for color, rows in curves.items():
+                xs = [value(row) for row in rows]
+                for key, style in (("bits_per_dim", _THIN), ("val_bits_per_dim", _THICK)):
+                    panel.plot(xs, [row[key] for row in rows], color=color, **style)
+                lowest = best(rows)
+                panel.plot(value(lowest), lowest["val_bits_per_dim"], "o", color=color)
             panel.set_xlim(left=0)
-            panel.xaxis.set_major_locator(ticker.MaxNLocator(5))
+            panel.xaxis.set_major_locator(MaxNLocator(5))
             panel.xaxis.set_major_formatter("{x:,.10g}")
             panel.grid(alpha=0.25)
             panel.spines[["top", "right"]].set_visible(False)
-        panels_of_factor[0].set_ylabel(f"{name}: bits per dimension")
         # From a tenth of the epochs on: the first ones would flatten all that follows.
-        later = [row["val_bits_per_dim"] for _, rows in curves for row in rows[len(rows) // 10 :]]
-        highest = max(later)
-        least, _ = panels_of_factor[0].get_ylim()
-        panels_of_factor[0].set_ylim(least, highest + 0.05 * (highest - least))
+        later = (row for rows in curves.values() for row in rows[len(rows) // 10 :])
+        highest = max(row["val_bits_per_dim"] for row in later)
+        least, _ = panel.get_ylim()
+        panel.set_ylim(least, highest + 0.05 * (highest - least))
+        panels_of_factor[0].set_ylabel(f"{name}: bits per dimension")
     for panel, label in zip(panels[-1], _AXES):
         panel.set_xlabel(label)
-    of_runs = [
-        lines.Line2D([], [], color=color, label=label, **_THICK) for label, color in colors.items()
-    ]
+    of_runs = [Line2D([], [], color=color, label=x, **_THICK) for x, color in colors.items()]
     kinds = [
-        lines.Line2D([], [], color="gray", label="training", **_THIN),
-        lines.Line2D([], [], color="gray", label="validation, and its best", marker="o", **_THICK),
+        Line2D([], [], color="gray", label="training", **_THIN),
+        Line2D([], [], color="gray", label="validation, and its best", marker="o", **_THICK),
     ]
     options = {"frameon": False, "fontsize": 9}
-    drawn.legend(handles=of_runs, loc="outside upper center", ncols=3, **options)
+    figure.legend(handles=of_runs, loc="outside upper center", ncols=3, **options)
     panels[0][-1].legend(handles=kinds, loc="best", **options)
-    return drawn
-
-
-def _draw_curves(panel, rows, value, color):
-    xs = [value(row) for row in rows]
-    panel.plot(xs, [row["bits_per_dim"] for row in rows], color=color, **_THIN)
-    panel.plot(xs, [row["val_bits_per_dim"] for row in rows], color=color, **_THICK)
-    lowest = best(rows)
-    panel.plot(value(lowest), lowest["val_bits_per_dim"], "o", color=color)
+    return figure
 
 
 def define_flags():

@@ -2,10 +2,14 @@
 
 import concurrent.futures
 import io
+import json
 import zlib
 
 import numpy as np
 from PIL import Image
+
+from pixelcnn_aux import arguments
+from pixelcnn_aux.runs import disk
 
 # Lossless settings of each format: every image is the smallest file that one of them makes of it, since none
 # is the best for all images.
@@ -49,6 +53,84 @@ def bits_per_dim(image_format, images):
 
     with concurrent.futures.ThreadPoolExecutor() as pool:  # Pillow's WebP releases Python's lock
         return np.array(list(pool.map(bits, np.asarray(images))))
+
+
+def mean_bits(model, names, batches, progress):
+    """Means of `bits_per_dim` over all images that some factors of a model have.
+
+    Args:
+      model: `AuxiliaryModel`.
+      names: list of str, the factors'.
+      batches: iterable of uint8 [b, H, W, C] of full images.
+      progress: function that is called with the number of images done.
+
+    Returns:
+      dict, factor name -> {format: bits per dimension of the factor's own image}.
+    """
+    bits = {name: {image_format: [] for image_format in FORMATS} for name in names}
+    count = 0
+    for batch in batches:
+        images = model.auxiliaries(batch)
+        for name, by_format in bits.items():
+            for image_format, values in by_format.items():
+                values.extend(bits_per_dim(image_format, images[name]))
+        count += len(batch)
+        progress(count)
+    return {
+        name: {image_format: float(np.mean(values)) for image_format, values in by_format.items()}
+        for name, by_format in bits.items()
+    }
+
+
+class Records:
+    """A file of what `mean_bits` found: compressing takes longer than a small model's evaluation.
+
+    Args:
+      file: `pathlib.Path`.
+      measured: dict that JSON can hold, which describes the images.
+      crc32: int, their checksum: others may have the same description.
+
+    Attributes:
+      bits: what `mean_bits` found for these images; None if that is not there.
+
+    Raises:
+      OSError: as `disk.explained`.
+      ValueError: if the file is damaged.
+    """
+
+    def __init__(self, file, measured, crc32):
+        self._file, self._key, self._crc32 = file, (measured, FORMATS), crc32
+        self._others, self.bits = [], None
+        for record in _read(file):
+            if (record["measured"], record["settings"]) != self._key:
+                self._others.append(record)
+            elif record["crc32"] == crc32:
+                self.bits = record["bits"]
+
+    def store(self, bits):
+        """Stores bits in the place of others of the same description."""
+        measured, settings = self._key
+        record = {"measured": measured, "settings": settings, "bits": bits, "crc32": self._crc32}
+        disk.write_json(self._file, [*self._others, record])
+
+
+def _read(file):
+    with disk.explained(f"to read {file}"):
+        text = file.read_bytes() if file.exists() else b"[]"
+    try:
+        return [_record(**record) for record in json.loads(text)]
+    except (RecursionError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected records of codecs, as JSON, in {file}. Received: a damaged file ({error}). "
+            "Remove it."
+        ) from error
+
+
+def _record(measured, settings, bits, crc32=None):  # there was no checksum once
+    for by_format in dict(bits).values():
+        for image_format, figure in dict(by_format).items():
+            arguments.positive(image_format, figure)
+    return {"measured": measured, "settings": settings, "bits": bits, "crc32": crc32}
 
 
 def _file_size(picture, settings):

@@ -12,8 +12,8 @@ import tempfile
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import bpd, common
-from pixelcnn_aux import evaluation, zoo
+from evaluate import bpd, chosen_run, splits
+from pixelcnn_aux import zoo
 from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs import disk, weight_files
 from pixelcnn_aux.runs.folder import RunFolder
@@ -38,7 +38,7 @@ def main():
     with disk.explained(f"to write {target}"), tempfile.TemporaryDirectory(dir=zoo.FOLDER) as made:
         packed = pathlib.Path(made) / FLAGS.name
         seconds = write_run(folder, model, packed)
-        images = common.images(folder, model, "validation")
+        images = chosen_run.images(folder, model, "validation")
         rise = mean_bits(pa.load(packed), images) - mean_bits(model, images)
         count = min(NUM_IMAGES, images.num_images)
         print(f"In 16 bits: {rise:+.5f} bits per dimension on {count} validation images")
@@ -70,11 +70,15 @@ def test_figures(folder, model):
       ValueError: unless that is of all test images, and of the weights that the run has now.
     """
     file = zoo.outputs(folder) / "bpd.json"
-    images = common.images(folder, model, "test")
+    images = chosen_run.images(folder, model, "test")
     num_images = images.num_images
     expected = {
-        **{"dataset": common.source(folder)["dataset"], "split": "test", "num_images": num_images},
-        "crc32": bpd.checksum(images.batches(common.batch_size(model.image_size))),
+        **{
+            "dataset": chosen_run.source(folder)["dataset"],
+            "split": "test",
+            "num_images": num_images,
+        },
+        "crc32": bpd.checksum(images.batches(chosen_run.batch_size(model.image_size))),
         **{"best": False, "model": bpd.identity(model)},
     }
     try:
@@ -125,12 +129,12 @@ def write_run(folder, model, packed):
 
 def mean_bits(model, images):
     """Exact bits per dimension, the mean over the first `NUM_IMAGES` of `data.Images`."""
-    batches = images.batches(common.batch_size(model.image_size), NUM_IMAGES)
-    return evaluation.mean_bits(model, batches)
+    batches = images.batches(chosen_run.batch_size(model.image_size), NUM_IMAGES)
+    return splits.mean_bits(model, batches)
 
 
 def define_flags():
-    common.define_source()
+    chosen_run.define_source()
     flags.DEFINE_string("name", None, "The name of the model.", required=True)
     flags.DEFINE_string("data", None, "The images that it was trained on.", required=True)
     flags.DEFINE_string("license", None, "The license of these images.", required=True)

@@ -8,6 +8,7 @@ super-resolution. With --known=half: test images whose lower half is resampled. 
 4: images drawn from the same seeds with the mixtures' log-scales reduced more and more, and by MAP sampling.
 """
 
+import functools
 import pathlib
 import time
 
@@ -16,9 +17,9 @@ import tensorflow as tf
 from absl import flags
 from matplotlib.figure import Figure
 
-from evaluate import common
+from evaluate import chosen_run
 from pixelcnn_aux import likelihoods
-from pixelcnn_aux.programs import pictures, plots, program
+from pixelcnn_aux.programs import image_grid, plots, program
 
 FLAGS = flags.FLAGS
 
@@ -27,26 +28,7 @@ SWEEP = [-step / 10 for step in range(11)]  # of log_scale_shift, figure 4
 
 
 def main():
-    check_flags()
-    folder, model = common.load(FLAGS.best)
-    results = None if FLAGS.out else common.outputs(folder)  # before anything is drawn
-    if FLAGS.sweep:
-        name, rows = "sweep", sweep(model)
-    elif FLAGS.known:
-        name, rows = "completions", completions(model, test_images(folder, model))
-    elif FLAGS.given:
-        originals = test_images(folder, model)
-        name, rows = f"given_{FLAGS.given}", draws_given(model, originals, FLAGS.given)
-    else:
-        name, rows = "samples", samples(folder, model)
-    out = pathlib.Path(FLAGS.out or results / f"{name}.png")
-    plots.write(out, draw(shown(model, rows)), bbox_inches="tight")
-    print(f"Wrote {out}")
-
-
-def check_flags():
-    if FLAGS.out:
-        plots.check("--out", FLAGS.out)
+    plots.check("--out", FLAGS.out)
     chosen = [name for name in ("given", "known", "sweep") if FLAGS[name].value]
     if len(chosen) > 1:
         raise ValueError(
@@ -59,24 +41,36 @@ def check_flags():
             "Expected --sweep without --log_scale_shift and --mode: it goes through them. Received: "
             f"{' and '.join(present)}. Leave out what it goes through."
         )
+    folder, model = chosen_run.load(FLAGS.best)
+    results = None if FLAGS.out else chosen_run.outputs(folder)  # before anything is drawn
+    originals = functools.partial(test_images, folder, model)
+    if FLAGS.sweep:
+        name, rows = "sweep", sweep(model)
+    elif FLAGS.known:
+        name, rows = "completions", completions(model, originals())
+    elif FLAGS.given:
+        name, rows = f"given_{FLAGS.given}", draws_given(model, originals(), FLAGS.given)
+    else:
+        name, rows = "samples", samples(model, originals() if len(model.factors) > 1 else None)
+    out = pathlib.Path(FLAGS.out or results / f"{name}.png")
+    plots.write(out, draw(shown(model, rows)), bbox_inches="tight")
+    print(f"Wrote {out}")
 
 
-def samples(folder, model):
-    """Rows of the picture of samples, and of test images drawn again given their auxiliary images."""
+def samples(model, originals):
+    """Rows of the picture of samples, and of test images drawn again given their auxiliary images.
+
+    The latter only if there are `originals`, uint8 [N, H, W, C].
+    """
     *auxiliaries, image = model.factors
-    # Before anything is drawn, which would be lost where there are no such images.
-    originals = test_images(folder, model) if auxiliaries else None
-    drawn = sample(model, "images")
-    rows = [(f"{name}\ndrawn", name, images) for name, images in drawn.items()]
-    if auxiliaries:
+    rows = [(f"{name}\ndrawn", name, images) for name, images in sample(model, "images").items()]
+    if originals is not None:
         given = model.auxiliaries(originals)
-        rows += [("test\nimages", image, originals)]
+        rows.append(("test\nimages", image, originals))
         for name in auxiliaries:
             drawn = sample(model, f"images given {name}", len(originals), given={name: given[name]})
-            rows += [
-                (f"their\n{name}", name, given[name]),
-                (f"drawn\ngiven {name}", image, drawn[image]),
-            ]
+            rows.append((f"their\n{name}", name, given[name]))
+            rows.append((f"drawn\ngiven {name}", image, drawn[image]))
     return rows
 
 
@@ -129,14 +123,14 @@ def sample(model, what, num=None, first=0, **kwargs):
 
 
 def test_images(folder, model):
-    """uint8 [N, H, W, 3]: test images, as many as are asked for where there are so many."""
-    return common.images(folder, model, "test").spread(FLAGS.num)
+    """uint8 [N, H, W, C]: test images, as many as are asked for where there are so many."""
+    return chosen_run.images(folder, model, "test").spread(FLAGS.num)
 
 
 def shown(model, rows):
     """Rows for `draw`, of rows (label, name of the factor that models them, uint8 [N, h, w, c])."""
     return [
-        (label, pictures.shown(images, model.factors[name].likelihood.num_values))
+        (label, image_grid.shown(images, model.factors[name].likelihood.num_values))
         for label, name, images in rows
     ]
 
@@ -151,11 +145,8 @@ def draw(rows):
         # Smaller images as large as the others, so that they stand above each other.
         for axis, side in enumerate(size, start=1):
             images = np.repeat(images, side // images.shape[axis], axis)
-        strip = np.concatenate(
-            [np.pad(image, ((1, 1), (1, 1), (0, 0)), constant_values=255) for image in images],
-            axis=1,
-        )
-        row.imshow(strip, interpolation="nearest")
+        framed = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+        row.imshow(np.concatenate(framed, axis=1), interpolation="nearest")
         row.set_axis_off()
         row.text(-0.01, 0.5, label, transform=row.transAxes, ha="right", va="center", fontsize=7)
     figure.tight_layout(pad=0.2)
@@ -172,7 +163,7 @@ def define_draws(log_scale_shift=0.0):
 
 
 def define_flags():
-    common.define_flags()
+    chosen_run.define_flags()
     define_draws()
     flags.DEFINE_integer("num", 16, "How many images of each kind.", 1, MAX_NUM)
     flags.DEFINE_string("given", None, "The auxiliary image of test images to draw from.")

@@ -25,7 +25,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
-from evaluate import common, rival, timing
+from evaluate import chosen_run, rival, timing
 from pixelcnn_aux import backend, likelihoods, machine, networks, sampling
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
@@ -61,16 +61,15 @@ NETWORKS = {
 
 def main():
     backend.require_tensorflow("sampling")
-    if FLAGS.out:
-        plots.check("--out", FLAGS.out)
+    plots.check("--out", FLAGS.out)
     if FLAGS.network:
         measured, folder = FLAGS.network, RunFolder.RUNS / f"speed-{FLAGS.network}"
         factors = {"image": (NETWORKS[FLAGS.network](), (32, 32))}
     else:
-        folder, model = common.load()
+        folder, model = chosen_run.load()
         measured, sizes = RunFolder(folder).name, model.sizes()
         factors = {name: (factor, sizes[name]) for name, factor in model.factors.items()}
-    out = pathlib.Path(FLAGS.out or common.outputs(folder) / "speed.png")
+    out = pathlib.Path(FLAGS.out or chosen_run.outputs(folder) / "speed.png")
     file = out.with_suffix(".json")
     with disk.explained(f"to read {file}"):
         before = file.read_text() if file.exists() else ""
@@ -79,16 +78,10 @@ def main():
             f"Expected new files, or those of an earlier measurement of {measured}. "
             f"Received: {out} and {file}, which hold other things. Choose another --out."
         )
-    result = {
-        "measured": measured,
-        "machine": machine.describe(),
-        "runs": FLAGS.runs,
-        "factors": {},
-    }
-    for name, (factor, size) in factors.items():
-        result["factors"][name] = measure_factor(name, factor, size)
-    disk.write_json(file, result)
-    plots.write(out, draw(result["factors"]))
+    results = {name: measure_factor(name, *of_factor) for name, of_factor in factors.items()}
+    found = {"measured": measured, "machine": machine.describe(), "runs": FLAGS.runs}
+    disk.write_json(file, {**found, "factors": results})
+    plots.write(out, draw(results))
     print(f"Wrote {out} and {file}")
 
 
@@ -107,30 +100,28 @@ def measure_factor(name, factor, size):
     else:
         print("No tfp_pixelcnn: it models mixtures of logistics alone.")
     print(f"{'batch':>5} {'':15} {'s/image':>10} {'ms/pixel':>10} {'compile s':>10}", flush=True)
-    batches = [int(batch) for batch in FLAGS.batch_sizes]
-    result["batches"] = {batch: measure_batch(factor, size, batch, other) for batch in batches}
+    result["batches"] = batches = {}
+    for batch in map(int, FLAGS.batch_sizes):
+        timed = measure(candidates(factor, size, batch, other), batch)
+        for label, row in timed.items():
+            note = f"   extrapolated from {row['pixels']} pixels" if row["extrapolated"] else ""
+            print(
+                f"{batch:5} {label:15} {row['seconds_per_image']:10.4f} "
+                f"{1000 * row['seconds_per_pixel']:10.4f} {row['compile_s']:10.2f}{note}"
+            )
+        ratios = {
+            f"{over} / {under}": timed[over]["seconds_per_image"]
+            / timed[under]["seconds_per_image"]
+            for over, under in RATIOS
+        }
+        print("     ", ", ".join(f"{label}: {x:.2f}" for label, x in ratios.items()), flush=True)
+        batches[batch] = {"candidates": timed, "ratios": ratios}
     if FLAGS.sizes:
         sides = {s: incrementally(factor, *inputs(factor, (s, s), 1)) for s in (16, 64)}
         result["sizes"] = timed = measure(sides, 1)
         timed["ratio"] = timed[64]["seconds_per_pixel"] / timed[16]["seconds_per_pixel"]
         print(f"      incremental, a pixel of 64 x 64 / one of 16 x 16: {timed['ratio']:.2f}")
     return result
-
-
-def measure_batch(factor, size, batch, other):
-    timed = measure(candidates(factor, size, batch, other), batch)
-    for name, row in timed.items():
-        note = f"   extrapolated from {row['pixels']} pixels" if row["extrapolated"] else ""
-        print(
-            f"{batch:5} {name:15} {row['seconds_per_image']:10.4f} "
-            f"{1000 * row['seconds_per_pixel']:10.4f} {row['compile_s']:10.2f}{note}"
-        )
-    ratios = {
-        f"{over} / {under}": timed[over]["seconds_per_image"] / timed[under]["seconds_per_image"]
-        for over, under in RATIOS
-    }
-    print("     ", ", ".join(f"{name}: {x:.2f}" for name, x in ratios.items()), flush=True)
-    return {"candidates": timed, "ratios": ratios}
 
 
 def state_bytes(factor, size):
@@ -255,7 +246,7 @@ def draw(factors):
 
 def define_flags():
     run_flags.define_workdir()
-    common.define_exact()
+    chosen_run.define_exact()
     flags.DEFINE_enum("network", None, list(NETWORKS), "A network to measure instead of a run's.")
     timing.define_batch_sizes("1,4,16,64")
     flags.DEFINE_integer("runs", 5, "Timed runs of each; the median counts.", lower_bound=1)

@@ -15,8 +15,8 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import common, image_files, samples
-from pixelcnn_aux import data, evaluation
+from evaluate import chosen_run, image_files, samples, splits
+from pixelcnn_aux import data
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.programs import plots, program
 from pixelcnn_aux.runs import disk
@@ -30,22 +30,21 @@ _FINE_TUNING = "--epochs 1 --steps_per_epoch 50 --batch_size 8 --learning_rate 1
 
 
 def main():
-    if FLAGS.out:
-        plots.check("--out", FLAGS.out)
+    plots.check("--out", FLAGS.out)
     out = pathlib.Path(FLAGS.out or disk.writable(RunFolder.RUNS) / "tour.png")
     models = {name: pa.load(name) for name in (COLORS, SIZES)}
     plots.write(out, picture(models), bbox_inches="tight")
     print(f"Wrote {out}")
     held_out = [data.load("photos", x, models[COLORS].image_size) for x in ("validation", "test")]
     images = data.Images(np.concatenate([split.pixels for split in held_out]))
-    bits = {name: evaluation.mean_bits(model, batches(images)) for name, model in models.items()}
+    found = {name: splits.mean_bits(model, batches(images)) for name, model in models.items()}
     for codec in image_files.FORMATS:
         files = [image_files.bits_per_dim(codec, batch) for batch in batches(images)]
-        bits[f"{codec} files"] = float(np.mean(np.concatenate(files)))
+        found[f"{codec} files"] = float(np.mean(np.concatenate(files)))
     print(f"\nBits per dimension of {images.num_images} crops of two photographs:", flush=True)
-    show(bits)
+    show(found)
     run = fine_tuned()
-    show({COLORS: bits[COLORS], run: evaluation.mean_bits(pa.load(run), batches(images))})
+    show({COLORS: found[COLORS], run: splits.mean_bits(pa.load(run), batches(images))})
 
 
 def picture(models):
@@ -66,11 +65,11 @@ def picture(models):
 
 
 def batches(images):
-    return images.batches(common.batch_size(images.image_size))
+    return images.batches(chosen_run.batch_size(images.image_size))
 
 
-def show(bits):
-    for name, value in bits.items():
+def show(found):
+    for name, value in found.items():
         print(f"{name:32} {value:.3f}", flush=True)
 
 

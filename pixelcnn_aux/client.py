@@ -23,7 +23,7 @@ import numpy as np
 from absl import flags
 
 from pixelcnn_aux import data
-from pixelcnn_aux.programs import pictures, program
+from pixelcnn_aux.programs import image_grid, program
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -112,9 +112,12 @@ def _read(client, file):
 
 def _write(client, tiles):
     """Writes the picture of tiles, lists of (factor name, image) one above the other."""
-    pictures.write(
+    image_grid.write(
         FLAGS.out,
-        [[pictures.shown(x, client.images[name].num_values) for name, x in tile] for tile in tiles],
+        [
+            [image_grid.shown(x, client.images[name].num_values) for name, x in tile]
+            for tile in tiles
+        ],
     )
     print(f"Wrote {FLAGS.out}")
 

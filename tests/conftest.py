@@ -5,8 +5,8 @@ LONG = (
     *("tutorial_test.py", "exact_sampling_test.py", "export_test.py", "incremental_test.py"),
     *("documentation_test.py", "plugin_test.py", "speed_test.py", "precision_test.py"),
     *("saving_test.py", "devices_test.py", "interrupted_test.py", "loop_test.py"),
-    *("programs_test.py", "exact_export_test.py", "exact_test.py", "cost_test.py"),
-    *("chain_test.py", "checks_test.py", "causality_test.py", "recorded_test.py"),
+    *("bpd_test.py", "process_test.py", "exact_export_test.py", "exact_test.py", "cost_test.py"),
+    *("auxiliary_model_test.py", "checks_test.py", "causality_test.py", "recorded_test.py"),
 )
 
 

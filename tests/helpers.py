@@ -20,7 +20,6 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers
-from pixelcnn_aux.programs import run_flags
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Stop, default_strategy
 from pixelcnn_aux.training.config import RunConfig
@@ -126,19 +125,18 @@ def temporary_folder(test):
     return pathlib.Path(folder.name)
 
 
-def run_program(program, *arguments, sharing=()):
+def run_program(program, *arguments):
     """What a program prints that runs in this process: its flags are its own, as others define the same ones.
 
     Args:
       program: its module, which has `define_flags` and `main`.
       arguments: of its command line.
-      sharing: modules that read or define flags of it too.
 
     Raises:
       Whatever the program does, where its own process would end with a message.
     """
     output = io.StringIO()
-    with own_flags(program, run_flags, *sharing) as values, contextlib.redirect_stdout(output):
+    with own_flags() as values, contextlib.redirect_stdout(output):
         program.define_flags()
         _, *others = values([program.__name__, *map(str, arguments)])
         program.main(*others)
@@ -146,19 +144,22 @@ def run_program(program, *arguments, sharing=()):
 
 
 @contextlib.contextmanager
-def own_flags(*modules):
-    """Within it these modules define and read flags apart from all others: `FlagValues`."""
+def own_flags():
+    """Within it the modules of this project define and read flags apart from all others: `FlagValues`."""
     values = flags.FlagValues()
     own = {
         name: functools.partial(getattr(flags, name), flag_values=values)
         for name in dir(flags)
         if name.startswith(("DEFINE_", "mark_", "register_"))
     }
+    theirs = {"flags": flags, "FLAGS": flags.FLAGS}
+    ours = {"flags": types.SimpleNamespace(**own), "FLAGS": values}
     with contextlib.ExitStack() as context:
-        for module in modules:
-            context.enter_context(mock.patch.object(module, "flags", types.SimpleNamespace(**own)))
-            if hasattr(module, "FLAGS"):  # one that defines flags need not read them
-                context.enter_context(mock.patch.object(module, "FLAGS", values))
+        for name, module in list(sys.modules.items()):
+            if name.startswith(("benchmarks.", "evaluate.", "pixelcnn_aux.", "train.")):
+                for attribute, value in ours.items():
+                    if vars(module).get(attribute) is theirs[attribute]:
+                        context.enter_context(mock.patch.object(module, attribute, value))
         yield values
 
 

@@ -13,10 +13,6 @@ from tests import helpers
 
 
 class DescribeTest(tf.test.TestCase):
-    def test_versions(self):
-        found = machine.describe()
-        self.assertEqual((found["tensorflow"], found["keras"]), (tf.__version__, keras.__version__))
-
     def test_the_processor(self):
         cpuinfo = helpers.temporary_folder(self) / "cpuinfo"
         cpuinfo.write_text("model name\t: Some CPU\nflags\t\t: fpu avx2 amx_tile avx_vnni\n")
@@ -45,16 +41,17 @@ class DescribeTest(tf.test.TestCase):
         with mock.patch.dict(os.environ, clear=True):
             self.assertEqual(machine.describe()["settings"], "")
 
-    def test_distributions_of_another_name(self):
-        """As of tensorflow-cpu; what no distribution has and nothing has imported has no version."""
+    def test_versions(self):
+        """Also of distributions of another name, such as tensorflow-cpu; None of what is not installed."""
         missing = importlib.metadata.PackageNotFoundError
-        packages = (*machine._PACKAGES, "no_such_package")
         with (
             mock.patch.object(importlib.metadata, "version", side_effect=missing),
-            mock.patch.object(machine, "_PACKAGES", packages),
+            mock.patch.object(machine, "_PACKAGES", ("tensorflow", "keras", "no_such_package")),
         ):
             found = machine.describe()
-        self.assertEqual((found["tensorflow"], found["no_such_package"]), (tf.__version__, None))
+        versions = [found[name] for name in machine._PACKAGES[1:3]]
+        self.assertEqual(versions, [tf.__version__, keras.__version__])
+        self.assertIsNone(found["no_such_package"])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from evaluate import bpd, common, samples
+from evaluate import bpd, samples
 from pixelcnn_aux import client
 from pixelcnn_aux.data import registry
 from pixelcnn_aux.programs import program
@@ -86,14 +86,14 @@ class PluginTest(tf.test.TestCase):
         self.enter_context(contextlib.chdir(self.folder))
         run = self.folder / "runs" / "mine-demo-noise"
         with self.assertRaisesRegex(ValueError, "mine>Tones, which is not. Decorate it.*--plugin"):
-            helpers.run_program(bpd, sharing=[common])
+            helpers.run_program(bpd)
         self.import_file()
-        helpers.run_program(bpd, "--split", "test", sharing=[common])
+        helpers.run_program(bpd, "--split", "test")
         result = json.loads((run / "bpd.json").read_text())
         self.assertEqual(list(result["factors"]), ["tones", "image"])
         self.assertTrue(0 < result["factors"]["tones"] < result["total"] < 20)
 
-        helpers.run_program(samples, "--num", "2", "--given", "tones", sharing=[common])
+        helpers.run_program(samples, "--num", "2", "--given", "tones")
         self.assertGreater(np.asarray(Image.open(run / "given_tones.png")).std(), 20)
         self.start("pixelcnn_aux.export", "--plugin", "mine", "--out", "models")
         base = self.folder / "models" / run.name

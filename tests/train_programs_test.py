@@ -15,7 +15,6 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
-from pixelcnn_aux.programs import run_flags
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import first_weights, loop, precision, presets
 from tests import helpers
@@ -101,7 +100,7 @@ class FlagsTest(tf.test.TestCase):
             for name, preset in PRESETS.items()
         }
         with (
-            helpers.own_flags(runner, run_flags) as values,
+            helpers.own_flags() as values,
             mock.patch.object(runner.program, "run", parse_and_run),
             mock.patch.object(RunFolder, "RUNS", self.runs),
             mock.patch.object(data, "load", self.load),

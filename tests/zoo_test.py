@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import bpd, common, pack
+from evaluate import bpd, chosen_run, pack
 from pixelcnn_aux import data, zoo
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, first_weights, metrics
@@ -52,8 +52,8 @@ def pack_run(folder, name, *others):
     arguments = [f"--{key}={value}" for key, value in facts]
     arguments += others
     images = helpers.images(NUM_IMAGES)
-    with mock.patch.object(common, "images", lambda *_: images):
-        return helpers.run_program(pack, f"--workdir={folder}", *arguments, sharing=[common])
+    with mock.patch.object(chosen_run, "images", lambda *_: images):
+        return helpers.run_program(pack, f"--workdir={folder}", *arguments)
 
 
 def datasets(file):
@@ -248,7 +248,7 @@ class ZooTest(tf.test.TestCase):
                 mock.patch.object(zoo, "DEFAULT", "tiny"),
                 mock.patch.object(data, "load", return_value=helpers.images(3)) as load,
             ):
-                output = helpers.run_program(bpd, "--split=test", *arguments, sharing=[common])
+                output = helpers.run_program(bpd, "--split=test", *arguments)
             self.assertEqual(load.call_args.args[0], expected)
             self.assertIn(f"On the test images of {expected}\n", output)
         self.assertIn(f"Evaluating {zoo.FOLDER / 'tiny'}", output)

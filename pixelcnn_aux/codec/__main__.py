@@ -28,7 +28,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import zoo
 from pixelcnn_aux.codec import Codec, container, pictures, tiles
 from pixelcnn_aux.programs import plots, program, progress, run_flags
-from pixelcnn_aux.programs.pictures import shown
+from pixelcnn_aux.programs.image_grid import shown
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 

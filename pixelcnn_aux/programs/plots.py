@@ -8,8 +8,9 @@ SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def check(flag, path):
-    """Raises ValueError, as `disk.check_place`, where a figure could not be written: before it is drawn."""
-    disk.check_place(flag, path, SUFFIXES)
+    """Raises ValueError, as `disk.check_place`, where a figure could not be written, if a flag names one."""
+    if path:
+        disk.check_place(flag, path, SUFFIXES)
 
 
 def write(path, figure, dpi=160, **options):

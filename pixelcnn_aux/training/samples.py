@@ -9,7 +9,7 @@ from absl import logging
 from PIL import Image
 
 from pixelcnn_aux import backend
-from pixelcnn_aux.programs import pictures
+from pixelcnn_aux.programs import image_grid
 from pixelcnn_aux.runs import disk
 
 if backend.NAME == "tensorflow":
@@ -90,12 +90,12 @@ class Samples:
             tf.zeros([count]),
             auxiliary,
         )
-        rows = [pictures.shown(drawn, factor.likelihood.num_values)]
+        rows = [image_grid.shown(drawn, factor.likelihood.num_values)]
         if auxiliary is not None:
-            given = pictures.shown(auxiliary, factor.auxiliary_likelihood.num_values)
-            rows = [pictures.shown(image, factor.likelihood.num_values), given, *rows]
+            given = image_grid.shown(auxiliary, factor.auxiliary_likelihood.num_values)
+            rows = [image_grid.shown(image, factor.likelihood.num_values), given, *rows]
         enlarged = max(1, _SIDE // max(drawn.shape[1:3]))
-        return pictures.grid([list(tile) for tile in zip(*rows)], count, enlarged)
+        return image_grid.grid([list(tile) for tile in zip(*rows)], count, enlarged)
 
     def _write(self, picture, epoch, step):
         self._folder.samples.mkdir(exist_ok=True)

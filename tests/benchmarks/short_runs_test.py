@@ -6,7 +6,7 @@ from unittest import mock
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from benchmarks import common, short_runs
+from benchmarks import short_runs
 from evaluate import timing
 from pixelcnn_aux import data
 from pixelcnn_aux.runs.folder import RunFolder
@@ -53,7 +53,7 @@ class ShortRunsTest(tf.test.TestCase):
 
     def run_program(self, *arguments):
         chosen = ("--model=grayscale", "--preset=tiny", f"--out={self.out}")
-        return helpers.run_program(short_runs, *chosen, *arguments, sharing=[common])
+        return helpers.run_program(short_runs, *chosen, *arguments)
 
     def trained(self):
         """The settings of the last way that was trained."""

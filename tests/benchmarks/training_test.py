@@ -9,7 +9,6 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common, step_memory
-from evaluate import timing
 from tests import helpers
 
 
@@ -46,9 +45,7 @@ class StepTest(tf.test.TestCase):
     def test_precisions_that_memory_is_not_measured_in(self):
         for precisions in ("float16", ""):
             with self.assertRaisesRegex(flags.IllegalFlagValueError, "names of float32, bfloat16"):
-                helpers.run_program(
-                    step_memory, f"--precisions={precisions}", sharing=[common, timing]
-                )
+                helpers.run_program(step_memory, f"--precisions={precisions}")
 
     def test_a_process_has_its_own_peak_whatever_its_parent_had(self):
         large = np.ones(2**25)  # 256 MB

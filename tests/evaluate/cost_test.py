@@ -9,8 +9,7 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import activations, cost
-from evaluate import flops as arithmetic
+from evaluate import cost, graphs
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.training import Training, presets
 from tests import helpers
@@ -40,35 +39,31 @@ class DenseTest(tf.test.TestCase):
         def loss(x):
             return tf.reduce_sum(between(tf.nn.elu(x @ first)) @ last)
 
-        return activations.trace(loss, [first, last], tf.TensorSpec([2, 3]))
+        return graphs.trace(loss, [first, last], tf.TensorSpec([2, 3]))
 
     def test_arithmetic(self):
-        self.assertEqual(arithmetic.products(self.trace().forward), 2 * (2 * 4 * 3 + 2 * 1 * 4))
+        self.assertEqual(graphs.flops(self.trace().forward), 2 * (2 * 4 * 3 + 2 * 1 * 4))
 
-    def test_kept_are_the_input_and_what_elu_gives(self):
+    def test_kept(self):
+        """The input and what ELU gives, which is the second product's input and the ELU's own gradient's."""
         kept = self.trace().kept()
         self.assertCountEqual([tensor.shape for tensor in kept], [[2, 3], [2, 4]])
-        self.assertEqual(activations.num_bytes(kept), 4 * (6 + 8))
-
-    def test_another_shape_of_the_same_memory_does_not_count_again(self):
-        kept = self.trace(lambda x: tf.reshape(tf.reshape(x, [4, 2]), [2, 4])).kept()
-        self.assertEqual(activations.num_bytes(kept), 4 * (6 + 8))
-
-    def test_another_tensor_counts(self):
-        kept = self.trace(tf.square).kept()
-        self.assertEqual(activations.num_bytes(kept), 4 * (6 + 8 + 8))
-
-    def test_what_no_gradient_needs_does_not_count(self):
-        kept = self.trace(lambda x: x + tf.stop_gradient(tf.exp(x))).kept()
-        # The sum is the second product's input, and the ELU its own gradient's: exp's output is neither.
-        self.assertEqual(activations.num_bytes(kept), 4 * (6 + 8 + 8))
+        for between, floats in (
+            (tf.identity, 6 + 8),
+            # Another shape of the same memory does not count again, and another tensor does.
+            (lambda x: tf.reshape(tf.reshape(x, [4, 2]), [2, 4]), 6 + 8),
+            (tf.square, 6 + 8 + 8),
+            # The sum is needed, and what exp gives for no gradient.
+            (lambda x: x + tf.stop_gradient(tf.exp(x)), 6 + 8 + 8),
+        ):
+            self.assertEqual(graphs.num_bytes(self.trace(between).kept()), 4 * floats)
 
     def test_a_loop_is_refused(self):
         def looped(x):
             return tf.while_loop(lambda y: tf.reduce_sum(y) < 9.0, lambda y: [y + y], [x])[0]
 
         with self.assertRaisesRegex(ValueError, "Expected a graph without calls.*While"):
-            arithmetic.products(self.trace(looped).forward)
+            graphs.flops(self.trace(looped).forward)
 
 
 class NetworkTest(tf.test.TestCase):
@@ -82,18 +77,16 @@ class NetworkTest(tf.test.TestCase):
             return tf.reduce_sum(tf.cast(network(x, training=True), tf.float32))
 
         spec = image_spec(3, batch)
-        return activations.trace(loss, variables(network), spec, block_names=["0_block"])
+        return graphs.trace(loss, variables(network), spec, block_names=["0_block"])
 
     def test_arithmetic(self):
         f = FILTERS
         streams = 6 * (2 * f * f + 2 * f * 2 * f) + 4 * (2 * f * f + 2 * f * 2 * f) + 2 * f * f
         first = (6 + 3 + 2) * 4 * f
         trace = self.trace()
-        blocks = arithmetic.products(trace.of_blocks())
+        blocks = graphs.flops(trace.of_blocks())
         self.assertEqual(blocks, 2 * PIXELS * streams)
-        self.assertEqual(
-            arithmetic.products(trace.forward), 2 * PIXELS * (first + streams + f * OUT)
-        )
+        self.assertEqual(graphs.flops(trace.forward), 2 * PIXELS * (first + streams + f * OUT))
 
     def by_hand(self):
         """Numbers of floats: outside of blocks, in the vertical and the horizontal one, and of both's x."""
@@ -122,15 +115,15 @@ class NetworkTest(tf.test.TestCase):
         masks = PIXELS * 2 * FILTERS  # of dropout: a byte a value
         kept = self.trace().kept()
         floats = outside + vertical + horizontal
-        self.assertEqual(activations.num_bytes(kept), 4 * floats + 2 * masks)
+        self.assertEqual(graphs.num_bytes(kept), 4 * floats + 2 * masks)
 
     def test_rematerialized(self):
         outside, vertical, horizontal, inputs = self.by_hand()
         masks = PIXELS * 2 * FILTERS
         self.assertGreater(vertical, horizontal)
         always, once = self.trace().rematerialized()
-        self.assertEqual(activations.num_bytes(always), 4 * (outside + inputs))
-        self.assertEqual(activations.num_bytes(once), 4 * vertical + masks)
+        self.assertEqual(graphs.num_bytes(always), 4 * (outside + inputs))
+        self.assertEqual(graphs.num_bytes(once), 4 * vertical + masks)
 
     def test_without_blocks_all_is_kept_always(self):
         trace = self.trace()._replace(block_names=frozenset())
@@ -149,15 +142,14 @@ class TrainingStepTest(tf.test.TestCase):
         channels = factor.likelihood.num_channels
         for batch in batches:
             given = (batch, *sides, 1) if name == "image" else None
-            yield activations.training_step(factor, (batch, *sides, channels), given)
+            yield graphs.training_step(factor, (batch, *sides, channels), given)
 
     def test_every_image_costs_the_same(self):
-        for dtype in (None, "mixed_bfloat16"):
-            traces = self.traces("image", (1, 2, 3), dtype)
-            one, two, three = (activations.num_bytes(trace.kept()) for trace in traces)
-            self.assertEqual(three - two, two - one)
-            self.assertGreater(two - one, 0)
-            self.assertGreater(one, two - one)  # the normalized kernels
+        traces = self.traces("image", (1, 2, 3), "mixed_bfloat16")
+        one, two, three = (graphs.num_bytes(trace.kept()) for trace in traces)
+        self.assertEqual(three - two, two - one)
+        self.assertGreater(two - one, 0)
+        self.assertGreater(one, two - one)  # the normalized kernels
 
     def test_blocks_are_found(self):
         for name, count in (("grayscale", 2 * 5), ("image", 3 * 5)):
@@ -166,14 +158,6 @@ class TrainingStepTest(tf.test.TestCase):
             self.assertLen(blocks, count)
             for block in blocks:
                 self.assertRegex(block, r"(vertical|horizontal|stream)(_\d+)?/\d_block(_\d+)?$")
-
-    def test_arithmetic_is_the_forward_passs(self):
-        factor = helpers.shared_model().factors["image"]
-        shapes = (3, *helpers.SIZE, 3), (3, *helpers.SIZE, 1)
-        trace = activations.training_step(factor, *shapes)
-        forward = arithmetic.forward_pass(factor, *shapes)
-        self.assertGreater(forward, 0)
-        self.assertEqual(arithmetic.products(trace.forward), forward)
 
     def test_mixed_precision_halves_what_blocks_keep(self):
         """But for the masks of dropout, a byte a value."""
@@ -187,7 +171,7 @@ class TrainingStepTest(tf.test.TestCase):
             images = [
                 x for x in kept if x.dtype != tf.bool and (x.shape.rank, x.shape[0]) in shapes
             ]
-            return activations.num_bytes(images), activations.num_bytes(masks)
+            return graphs.num_bytes(images), graphs.num_bytes(masks)
 
         (full, masks), (half, same_masks) = of_blocks("float32"), of_blocks("mixed_bfloat16")
         self.assertEqual((half, same_masks), (full / 2, masks))
@@ -221,9 +205,8 @@ class ProgramTest(tf.test.TestCase):
         return output, json.loads(cls.out.read_text())
 
     def test_every_figure(self):
-        result = self.result
+        result, model = self.result, small()
         self.assertEqual((result["model"], result["preset"]), ("grayscale", "tiny"))
-        model = small()
         self.assertEqual(list(result["factors"]), ["grayscale", "image"])
         for name, batch, steps in (("grayscale", 2, 7), ("image", 3, 10)):
             factor, found = model.factors[name], result["factors"][name]
@@ -231,8 +214,7 @@ class ProgramTest(tf.test.TestCase):
             parameters = sum(int(np.prod(w.shape)) for w in factor.trainable_variables)
             self.assertEqual(found["parameters"], parameters)
             shapes = [(batch, *helpers.SIZE, 3), (batch, *helpers.SIZE, 1)]
-            shapes = shapes[1:] if name == "grayscale" else shapes
-            forward = arithmetic.forward_pass(factor, *shapes)
+            forward = graphs.forward_flops(factor, *shapes[name == "grayscale" :])
             self.assertEqual(found["step_flops"], 3 * forward)
             self.assertEqual(found["training_flops"], steps * 3 * forward)
             self.assertBetween(found["rematerialized_step_flops"], 3 * forward + 1, 4 * forward)
@@ -241,6 +223,11 @@ class ProgramTest(tf.test.TestCase):
                 peak = result["peak_flops_per_second"][hardware]
                 self.assertAllClose(hours * 3600 * 0.3 * peak, found["training_flops"], rtol=1e-9)
         self.assertEqual(result["peak_flops_per_second"]["NVIDIA A100, bf16"], 312e12)
+        factors, sums = list(result["factors"].values()), result["total"]
+        for key in ("parameters", "training_flops"):
+            self.assertEqual(sums[key], factors[0][key] + factors[1][key])
+        for name, hours in sums["hours"].items():
+            self.assertAllClose(hours, sum(f["hours"][name] for f in factors), atol=0)
 
     def check_memory(self, found, parameters):
         self.assertEqual(found["weights"], 4 * parameters)
@@ -254,19 +241,6 @@ class ProgramTest(tf.test.TestCase):
             for name in (precision, less):
                 of_all = 20 * parameters + found[f"activations, {name}"]
                 self.assertEqual(found[f"in all, {name}"], of_all)
-
-    def test_where_no_file_can_be_is_found_out_before_anything_is_computed(self):
-        out = self.out.parent / "missing" / "cost.json"
-        with mock.patch.object(cost, "factors_costs", side_effect=AssertionError):
-            with self.assertRaisesRegex(ValueError, f"Expected --out as a name.*{out}"):
-                helpers.run_program(cost, "--preset=tiny", f"--out={out}")
-
-    def test_sums(self):
-        factors, sums = list(self.result["factors"].values()), self.result["total"]
-        for key in ("parameters", "training_flops"):
-            self.assertEqual(sums[key], factors[0][key] + factors[1][key])
-        for name, hours in sums["hours"].items():
-            self.assertAllClose(hours, sum(f["hours"][name] for f in factors), atol=0)
 
     def test_the_table_has_the_figures_of_the_file(self):
         lines = {line[:36].strip(): line[36:].split() for line in self.output.splitlines()}
@@ -302,6 +276,11 @@ class ProgramTest(tf.test.TestCase):
         self.assertEqual(cost.digits(12345.6), "12,346")
 
     def test_wrong_flags_are_refused(self):
+        """Before anything is computed."""
+        self.enterContext(mock.patch.object(cost, "factors_costs", side_effect=AssertionError))
+        out = self.out.parent / "missing" / "cost.json"
+        with self.assertRaisesRegex(ValueError, f"Expected --out as a name.*{out}"):
+            helpers.run_program(cost, "--preset=tiny", f"--out={out}")
         with self.assertRaisesRegex(ValueError, "Expected --preset demo, .*tiny for .*: large"):
             helpers.run_program(cost, "--preset=large")
         with self.assertRaisesRegex(ValueError, "for --model pixelcnn. Received: tiny"):

@@ -8,10 +8,9 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 from absl import flags
-from matplotlib import colors
 from PIL import Image
 
-from evaluate import common, rival, speed, timing
+from evaluate import rival, speed, timing
 from pixelcnn_aux import machine
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
@@ -28,7 +27,7 @@ class SpeedTest(tf.test.TestCase):
 
     def run_program(self, *arguments):
         with mock.patch.object(RunFolder, "RUNS", self.runs):
-            return helpers.run_program(speed, *arguments, sharing=[common, timing])
+            return helpers.run_program(speed, *arguments)
 
     def test_all_numbers_of_the_newest_run(self):
         output = self.run_program("--batch_sizes=1,2", "--runs=1", "--sizes")
@@ -53,8 +52,6 @@ class SpeedTest(tf.test.TestCase):
             factor["batches"] = {int(batch): row for batch, row in factor["batches"].items()}
         figure = speed.draw(factors)
         self.assertEqual([axes.get_title() for axes in figure.axes], list(factors))
-        picture = np.asarray(Image.open(self.runs / "tiny" / "speed.png").convert("RGB"))
-        pixels = {tuple(color) for color in np.unique(picture.reshape(-1, 3), axis=0)}
         for axes, factor in zip(figure.axes, factors.values(), strict=True):
             expected = {}
             for batch, row in sorted(factor["batches"].items()):
@@ -64,11 +61,9 @@ class SpeedTest(tf.test.TestCase):
             self.assertCountEqual(lines, expected)
             for name, points in expected.items():
                 self.assertAllClose(lines[name].get_xydata(), points)
-                color = np.round(255 * np.array(colors.to_rgb(lines[name].get_color())))
-                self.assertIn(tuple(color), pixels, name)
         figure.savefig(self.runs / "again.png", dpi=160)
-        again = np.asarray(Image.open(self.runs / "again.png").convert("RGB"))
-        self.assertAllEqual(picture, again)
+        picture = np.asarray(Image.open(self.runs / "tiny" / "speed.png"))
+        self.assertAllEqual(picture, np.asarray(Image.open(self.runs / "again.png")))
 
     def check_factor(self, name, factor):
         network = helpers.shared_model().factors[name].network

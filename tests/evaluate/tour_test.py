@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 import pixelcnn_aux as pa
-from evaluate import common, samples, tour
+from evaluate import samples, tour
 from pixelcnn_aux import data, zoo
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.factor import Factor
@@ -51,9 +51,7 @@ class TourTest(tf.test.TestCase):
         patch(data, "load", side_effect=lambda name, split, size: data.Images(splits[split]))
         cls.trained = patch(subprocess, "run", return_value=types.SimpleNamespace(returncode=0))
         with helpers.eagerly():
-            cls.output = helpers.run_program(
-                tour, f"--workdir={folder / 'run'}", sharing=[samples, common]
-            )
+            cls.output = helpers.run_program(tour, f"--workdir={folder / 'run'}")
         cls.run_folder = folder / "run"
 
     def test_each_row_of_the_picture_is_what_it_says(self):
@@ -84,17 +82,15 @@ class TourTest(tf.test.TestCase):
             self.assertAllEqual(found[label], np.broadcast_to(images, [3, 4, 4, 3]), label)
         self.assertAllEqual(strip(figure.axes[-1]), enlarged)
 
-    def test_the_picture_is_written(self):
-        self.assertEqual(Image.open(RunFolder.RUNS / "tour.png").format, "PNG")
-
     def test_where_no_picture_can_be_is_found_out_before_it_is_drawn(self):
         with mock.patch.object(tour, "picture", side_effect=AssertionError):
             for out in ("missing/a.png", "a.foo"):
                 with self.assertRaisesRegex(ValueError, f"Expected --out as a name.*{out}"):
                     out = self.run_folder.parent / out
-                    helpers.run_program(tour, f"--out={out}", sharing=[samples, common])
+                    helpers.run_program(tour, f"--out={out}")
 
     def test_figures_are_means_over_all_images(self):
+        self.assertEqual(Image.open(RunFolder.RUNS / "tour.png").format, "PNG")
         for name, model in self.models.items():
             mean = np.mean(model.bits_per_dim(self.images)["total"])
             lines = re.findall(rf"^{re.escape(name)} +(\d+\.\d{{3}})$", self.output, re.MULTILINE)
@@ -110,21 +106,7 @@ class TourTest(tf.test.TestCase):
         self.assertEqual(command[:4], ["-m", "train.grayscale", "--init", tour.COLORS])
         self.assertEqual(command[-2:], ["--workdir", str(self.run_folder)])
 
-    def exit_code(self, run):
-        """That of the tour whose training ends as `run` does, in the place of `subprocess.run`."""
-        with (
-            mock.patch.object(tour, "FLAGS", types.SimpleNamespace(workdir="run")),
-            mock.patch.object(subprocess, "run", run),
-            self.assertRaises(SystemExit) as ended,
-        ):
-            tour.fine_tuned()
-        return ended.exception.code
-
-    def test_it_ends_as_fine_tuning_does(self):
-        failed = types.SimpleNamespace(returncode=143)
-        self.assertEqual(self.exit_code(lambda *args, **kwargs: failed), 143)
-
-    def test_it_waits_for_fine_tuning_that_is_interrupted(self):
+    def test_it_waits_for_fine_tuning_that_is_interrupted_and_ends_as_that_does(self):
         """Ctrl-C reaches both: training saves what it has done, and is not killed at that."""
 
         def run(*args, **kwargs):
@@ -132,7 +114,13 @@ class TourTest(tf.test.TestCase):
             return types.SimpleNamespace(returncode=130)
 
         before = signal.getsignal(signal.SIGINT)
-        self.assertEqual(self.exit_code(run), 130)
+        with (
+            mock.patch.object(tour, "FLAGS", types.SimpleNamespace(workdir="run")),
+            mock.patch.object(subprocess, "run", run),
+            self.assertRaises(SystemExit) as ended,
+        ):
+            tour.fine_tuned()
+        self.assertEqual(ended.exception.code, 130)
         self.assertEqual(signal.getsignal(signal.SIGINT), before)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pixelcnn_aux.programs import pictures
+from pixelcnn_aux.programs import image_grid
 from tests import helpers
 
 
@@ -17,7 +17,7 @@ class ShownTest(tf.test.TestCase):
             (1, [0], [0]),
         ):
             image = np.array(pixels, np.uint8).reshape(1, -1, 1)
-            found = pictures.shown(image, num_values)
+            found = image_grid.shown(image, num_values)
             self.assertAllEqual(found, np.repeat([expected], 3).reshape(1, -1, 3))
             self.assertEqual(found.dtype, np.uint8)
 
@@ -29,7 +29,7 @@ class ShownTest(tf.test.TestCase):
             ([0, 0, 3, 1], [17, 17, 17]),
         ):
             image = np.array([[pixel]], np.uint8)
-            self.assertAllEqual(pictures.shown(image, 16), [[expected]])
+            self.assertAllEqual(image_grid.shown(image, 16), [[expected]])
 
 
 class WriteTest(tf.test.TestCase):
@@ -37,7 +37,7 @@ class WriteTest(tf.test.TestCase):
         path = helpers.temporary_folder(self) / "picture.png"
         large = helpers.pictures(3)
         small = large[:, ::2, ::2]
-        pictures.write(path, [list(tile) for tile in zip(large, small)])
+        image_grid.write(path, [list(tile) for tile in zip(large, small)])
         found = np.asarray(Image.open(path))[::3, ::3]
         height, width = helpers.SIZE
         self.assertEqual(found.shape, (4 * (height + 2), 2 * (width + 2), 3))
@@ -48,11 +48,11 @@ class WriteTest(tf.test.TestCase):
 
     def test_a_picture_is_there_whole_or_as_it_was(self):
         folder = helpers.temporary_folder(self)
-        pictures.write(folder / "picture.png", [[image] for image in helpers.pictures(1)])
+        image_grid.write(folder / "picture.png", [[image] for image in helpers.pictures(1)])
         before = helpers.contents(folder)
         with helpers.files_of_at_most(50):
             with self.assertRaisesRegex(OSError, "Expected to write .*picture.png. Received: "):
-                pictures.write(folder / "picture.png", [[image] for image in helpers.pictures(4)])
+                image_grid.write(folder / "picture.png", [[image] for image in helpers.pictures(4)])
         self.assertEqual(helpers.contents(folder), before)
 
 

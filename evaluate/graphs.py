@@ -1,4 +1,7 @@
-"""What the backward pass of a training step needs of its forward pass, found in the step's graph."""
+"""The graph of a training step: its arithmetic, and what its backward pass needs of its forward pass.
+
+Graphs are traced, and not run. All shapes in them are static.
+"""
 
 from typing import NamedTuple
 
@@ -6,7 +9,10 @@ import tensorflow as tf
 
 from pixelcnn_aux import layers
 
-# Operations that need a tensor's shape and not its values. Shapes are static.
+# Operations that run another graph, which is not looked into.
+_CALLS = ("Case", "If", "PartitionedCall", "StatefulPartitionedCall", "StatelessCase")
+_CALLS += ("StatelessIf", "StatelessWhile", "While")
+# Operations that need a tensor's shape and not its values.
 _OF_SHAPES = ("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike")
 # Operations whose outputs are their inputs, in the same memory.
 _ALIASES = ("ExpandDims", "Identity", "IdentityN", "Reshape", "Squeeze", "StopGradient")
@@ -15,7 +21,7 @@ _NOT_COMPUTED = ("Const", "ReadVariableOp")
 
 
 class Trace(NamedTuple):
-    """The operations of a training step, those alone that its loss and its gradients need.
+    """The operations of a training step that its loss and its gradients need.
 
     Attributes:
       forward: list of `tf.Operation`, those of the loss.
@@ -48,16 +54,15 @@ class Trace(NamedTuple):
         normalized kernels.
         """
         names = {op.name for op in self.forward}
-        tensors = [root for op in self.backward for root in _read(op) if root.op.name in names]
-        return _distinct(tensors)
+        return _distinct(x for op in self.backward for x in _read(op) if x.op.name in names)
 
     def rematerialized(self):
         """The tensors that are kept if each block is evaluated again when its gradients are computed.
 
         Returns:
-          (always, once): lists of `tf.Tensor`. The first ones are kept from the forward pass on: what blocks
-          take, and what is kept outside of them. The others are of the block that keeps most besides, since
-          there is one block's at a time.
+          (always, once): lists of `tf.Tensor`. The first ones are kept from the forward pass on: the inputs
+          of blocks, and what is kept outside of them. The others are of the block that keeps most besides,
+          since only one block is evaluated at a time.
         """
         kept = self.kept()
         names = {tensor.name for tensor in kept}
@@ -75,17 +80,14 @@ class Trace(NamedTuple):
         return always, max(in_blocks.values(), key=num_bytes, default=[])
 
 
-def trace(loss, variables, *specs, block_names=frozenset()):
-    """Traces a function and its gradients, without evaluating either.
+def trace(loss, variables, *specs, block_names=()):
+    """The `Trace` of a function and its gradients.
 
     Args:
       loss: function of tensors, which returns a scalar.
       variables: list of `tf.Variable`, for the gradients.
-      *specs: `tf.TensorSpec` of static shape, of what `loss` takes.
+      *specs: `tf.TensorSpec`, of what `loss` takes.
       block_names: the names of layers that may be rematerialized.
-
-    Returns:
-      `Trace`.
     """
 
     def step(*inputs):
@@ -95,37 +97,70 @@ def trace(loss, variables, *specs, block_names=frozenset()):
 
     function = tf.function(step, autograph=False).get_concrete_function(*specs)
     value, *gradients = function.outputs
-    forward = _needed([value])
-    backward = _needed(gradients)
-    backward = [op for name, op in backward.items() if name not in forward]
+    forward, needed = _needed([value]), _needed(gradients)
+    backward = [op for name, op in needed.items() if name not in forward]
     return Trace(list(forward.values()), backward, frozenset(block_names))
 
 
 def training_step(factor, image, auxiliary=None):
-    """The trace of a factor's training step: its loss with dropout, and the gradients of all weights.
+    """The `Trace` of a factor's training step: its loss with dropout, and the gradients of all weights.
 
     Args:
       factor: `pixelcnn_aux.factor.Factor`.
       image: (B, H, W, C) of the images.
       auxiliary: (B, h, w, c) of the auxiliary images; None for an unconditional factor.
-
-    Returns:
-      `Trace`, whose blocks are the factor's `GatedResidualBlock`s.
     """
-    shapes = [image] if auxiliary is None else [image, auxiliary]
 
     def loss(*images):
-        inputs = images if len(images) > 1 else images[0]
+        inputs = images if auxiliary else images[0]
         return factor.compute_loss(inputs, images[0], factor(inputs, training=True))
 
     weights = [weight.value for weight in factor.trainable_variables]
-    specs = [tf.TensorSpec(shape, tf.uint8) for shape in shapes]
+    specs = [tf.TensorSpec(shape, tf.uint8) for shape in (image, auxiliary) if shape]
     return trace(loss, weights, *specs, block_names=[block.name for block in _blocks(factor)])
 
 
+def forward_flops(factor, image, auxiliary=None):
+    """int, the `flops` of a factor's forward pass. Args as for `training_step`."""
+    specs = [tf.TensorSpec(shape, tf.uint8) for shape in (image, auxiliary) if shape]
+    inputs = tuple(specs) if auxiliary else specs[0]
+    function = tf.function(lambda x: factor(x, training=False)).get_concrete_function(inputs)
+    return flops(function.graph.get_operations())
+
+
+def flops(operations):
+    """Multiplications and additions in convolutions and products of matrices; no other operation counts.
+
+    Args:
+      operations: iterable of `tf.Operation`.
+
+    Returns:
+      int, two for each multiplication, since its result is added to something.
+
+    Raises:
+      ValueError: for an operation that runs a graph of its own, whose arithmetic would be missed.
+    """
+    return 2 * sum(map(_multiplications, operations))
+
+
 def num_bytes(tensors):
-    """The memory of tensors, a list of `tf.Tensor` of static shapes, in bytes: int."""
+    """The memory of a list of `tf.Tensor`, in bytes: int."""
     return sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in tensors)
+
+
+def _multiplications(op):
+    if op.type in _CALLS:
+        raise ValueError(
+            f"Expected a graph without calls, loops and branches, whose operations can be counted. "
+            f"Received: {op.name} ({op.type}). Write that part without them."
+        )
+    if op.type == "Conv2D":
+        return op.outputs[0].shape.num_elements() * op.inputs[1].shape[:3].num_elements()
+    if op.type == "Conv2DBackpropInput":  # a transposed convolution: kernel [h, w, out, in]
+        return op.inputs[2].shape.num_elements() * op.inputs[1].shape[:3].num_elements()
+    if op.type in ("MatMul", "BatchMatMulV2"):
+        return op.outputs[0].shape.num_elements() * op.inputs[0].shape[-1]
+    return 0
 
 
 def _blocks(layer):
@@ -136,7 +171,7 @@ def _blocks(layer):
 
 
 def _needed(tensors):
-    """The operations that tensors are computed by: dict, name -> `tf.Operation`."""
+    """The operations that compute tensors: dict, name -> `tf.Operation`."""
     found, left = {}, [tensor.op for tensor in tensors]
     while left:
         op = left.pop()
@@ -147,13 +182,9 @@ def _needed(tensors):
 
 
 def _read(op):
-    """The activations whose values an operation reads, as the tensors that their memory is from."""
-    if op.type in _OF_SHAPES:
-        return []
-    roots = map(_root, op.inputs)
-    return [
-        root for root in roots if root.op.type not in _NOT_COMPUTED and root.dtype != tf.resource
-    ]
+    """The activations whose values an operation reads, as the tensors that own their memory."""
+    roots = [] if op.type in _OF_SHAPES else map(_root, op.inputs)
+    return [x for x in roots if x.op.type not in _NOT_COMPUTED and x.dtype != tf.resource]
 
 
 def _root(tensor):

@@ -1,0 +1,232 @@
+"""Tests of the program of bits per dimension, from outside, and of what it records."""
+
+import contextlib
+import functools
+import io
+import json
+import zlib
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from evaluate import bpd, image_files, splits
+from pixelcnn_aux import data, zoo
+from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs.folder import RunFolder
+from tests import helpers
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Reds(pa.auxiliary.Transform):
+    """Whether a pixel is red, of which no sum tells."""
+
+    channels, num_values = 1, 2
+
+    def __call__(self, images):
+        return keras.ops.cast(images[..., :1] > 127, "uint8")
+
+
+class ProgramTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = helpers.temporary_folder(cls)
+        cls.model = helpers.shared_model()
+        cls.run_folder = cls.folder / "runs" / "tiny"
+        config = {"dataset": "photos", "image_dir": None}
+        RunFolder(cls.run_folder).save_model(cls.model, **config)
+
+    def run_program(self, *arguments):
+        with contextlib.chdir(self.folder):
+            return helpers.run_program(bpd, *arguments)
+
+    def found(self, run=None):
+        return json.loads(((run or self.run_folder) / "bpd.json").read_text())
+
+    def test_bpd_of_the_newest_run(self):
+        """In a process of its own, where it prints its own lines and nothing else."""
+        arguments = ("evaluate.bpd", "--split=test", "--num_images=7")
+        result = helpers.start(self.folder, *arguments)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        first = result.stdout
+        for line in ("Evaluating runs/tiny", "test split, 7 images", "PNG", "standard error"):
+            self.assertIn(line, first)
+        found = self.found()
+        summary = ["factors", "total", "std_error"]
+        measured = ["dataset", "image_dir", "split", "num_images", "crc32", "best", "model"]
+        self.assertEqual(list(found), [*measured, *summary, "bound", "exact"])
+        self.assertEqual({key: found[key] for key in summary}, found["bound"])  # as it was trained
+        self.assertLess(found["exact"]["total"], found["bound"]["total"])
+        self.assertEqual((found["split"], found["num_images"]), ("test", 7))
+        images = data.load("photos", "test", helpers.SIZE).take(range(7))
+        self.assertEqual(found["crc32"], bpd.checksum([images]))
+        self.assertAllClose(found["total"], sum(found["factors"].values()))
+        # The bits of the codecs are kept: other ones show that they are not computed again.
+        codecs = self.run_folder / "codecs.json"
+        [record] = json.loads(codecs.read_text())
+        self.assertEqual(list(record["bits"]), ["image"])
+        record["bits"]["image"]["PNG"] = 77.0
+        codecs.write_text(json.dumps([record]))
+        again = self.run_program("--num_images=7")
+        self.assertIn("As PNG and WebP files:", first)
+        self.assertNotIn("As PNG and WebP files:", again)
+        self.assertIn("77.0000", again)
+        again = self.run_program("--num_images=7", "--codecs")
+        self.assertEqual(again.splitlines()[-6:], first.splitlines()[-6:])
+        printed = self.run_program("--num_images=7", "--exact", "--bytes")
+        again = self.found()
+        self.assertEqual(again["total"], again["exact"]["total"])
+        self.assertEqual(again["model"], found["model"])  # the same weights
+        bits = 8 * again["bytes"] / (7 * 4 * 6 * 3)
+        self.assertIn(f"{again['bytes']:,} bytes, {bits:.4f} bits per dimension", printed)
+        self.assertGreater(bits, again["total"])
+        for kind in ("bound", "exact"):
+            self.assertAllClose(again[kind], found[kind], rtol=1e-6)
+
+    def test_it_is_of_the_images_and_the_weights_that_flags_choose(self):
+        run, best = self.folder / "chosen", helpers.tiny_model()
+        helpers.make_run(run, self.model, self.model.factors)
+        for name, factor in best.factors.items():
+            helpers.randomize(factor)
+            RunFolder(run)[name].save_if_best(factor, step=1, val_bits_per_dim=1.0)
+        images = {name: helpers.images(6, seed) for seed, name in enumerate(data.SPLITS)}
+        arguments = [f"--workdir={run}", "--dataset=photos", "--split=validation"]
+        load = mock.Mock(side_effect=lambda _, split, *args, **kwargs: images[split])
+        with helpers.eagerly(), mock.patch.object(data, "load", load):
+            for model, more in ((self.model, "--num_images=4"), (best, "--num_images=99")):
+                chosen = "--best" if model is best else "--nobest"
+                self.run_program(*arguments, more, chosen, "--data_dir=a", "--cache_dir=b")
+                places = [load.call_args.kwargs[name] for name in ("data_dir", "cache_dir")]
+                self.assertEqual(places, ["a", "b"])
+                count = 6 if model is best else 4  # no more than there are
+                self.assertEqual(self.found(run)["num_images"], count)
+                expected = model.bits_per_dim(images["validation"].pixels[:count])["total"]
+                self.assertAllClose(self.found(run)["total"], np.mean(expected), rtol=1e-6)
+
+    def test_bits_are_kept_where_compressing_fails(self):
+        run = self.folder / "kept"
+        helpers.make_run(run, self.model, self.model.factors)
+        for module, compressing in ((bpd, "Codec"), (image_files, "mean_bits")):
+            with (
+                mock.patch.object(data, "load", return_value=helpers.images(2)),
+                mock.patch.object(module, compressing, side_effect=NotImplementedError),
+                self.assertRaises(NotImplementedError),
+            ):
+                self.run_program(f"--workdir={run}", "--dataset=photos", "--bytes", "--codecs")
+            self.assertEqual(self.found(run)["num_images"], 2)
+            (run / "bpd.json").unlink()
+
+    def test_weights_that_are_not_finite_have_no_figure(self):
+        run, model = self.folder / "broken", helpers.tiny_model()
+        weight = model.factors["image"].network.weights[0]
+        weight.assign(np.full(weight.shape, np.nan))
+        helpers.make_run(run, model, model.factors)
+        with self.assertRaisesRegex(ValueError, "'image'.*not finite in the array"):
+            self.run_program(f"--workdir={run}", "--dataset=photos")
+        self.assertFalse((run / "bpd.json").exists())
+
+    def test_what_would_lose_figures_is_found_out_before_they_are_computed(self):
+        file, codecs = self.run_folder / "config.json", self.run_folder / "codecs.json"
+        with mock.patch.object(splits, "bound_and_exact", side_effect=AssertionError):
+            with (
+                mock.patch.object(zoo, "outputs", return_value=file / "new"),
+                self.assertRaisesRegex(OSError, f"folder {file}/new that takes .* Not a directory"),
+            ):
+                self.run_program()
+            codecs.write_text("[")
+            self.addCleanup(codecs.unlink)
+            for arguments in ([], ["--codecs"]):
+                with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged file"):
+                    self.run_program(*arguments)
+
+    def test_figures_are_shown_where_they_cannot_be_written(self):
+        output = io.StringIO()
+        with (
+            mock.patch.object(bpd, "print", functools.partial(print, file=output), create=True),
+            mock.patch.object(disk, "write_json", side_effect=OSError),
+            self.assertRaises(OSError),
+        ):
+            self.run_program("--num_images=3", "--codecs")
+        self.assertRegex(
+            output.getvalue(), r"test split, 3 images: bound \d+\.\d+, exact \d+\.\d+ bits per dim"
+        )
+        with (
+            mock.patch.object(bpd, "print_table") as shown,
+            mock.patch.object(image_files.Records, "store", side_effect=OSError),
+            self.assertRaises(OSError),
+        ):
+            self.run_program("--num_images=3", "--codecs")
+        shown.assert_called_once()
+
+    def test_a_checksum_is_of_all_pixels(self):
+        images = helpers.pictures(5)
+        expected = zlib.crc32(images.tobytes())
+        for batches in ([images], [images[:2], images[2:]], [np.asfortranarray(images)]):
+            self.assertEqual(bpd.checksum(batches), expected)
+        images[-1, -1, -1, -1] ^= 1
+        self.assertNotEqual(bpd.checksum([images]), expected)
+
+
+class TableTest(tf.test.TestCase):
+    def table(self, *arguments):
+        """dict, first word -> the others, of the lines that `print_table` prints."""
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            bpd.print_table(*arguments)
+        return {line.split()[0]: line.split()[1:] for line in output.getvalue().splitlines()}
+
+    def test_figures_of_each_image(self):
+        model = helpers.shared_model()
+        results = {
+            kind: {"factors": {"grayscale": 0.5, "image": bits}, "total": total, "std_error": 0.01}
+            for kind, bits, total in (("bound", 2.5, 3.0), ("exact", 2.25, 2.75))
+        }
+        codecs = {"image": {"PNG": 5.0, "WebP": 4.0}}
+        rows = self.table(model, results, codecs)
+        # A gray pixel is one dimension where a color has three.
+        self.assertEqual(rows["grayscale"], ["0.5000", "0.5000", "1.5000", "1.5000"])
+        of_codecs = ["5.0000", "4.0000"]
+        self.assertEqual(rows["image"], ["2.5000", "2.2500", "2.5000", "3.0000", *of_codecs])
+        self.assertEqual(rows["total"], ["3.0000", "2.7500"])
+        results["exact"]["std_error"] = None  # of one image
+        rows = self.table(model.with_exact(True), results, codecs)
+        self.assertEqual(rows["image"], ["2.5000", "2.2500", "2.2500", "2.7500", *of_codecs])
+        self.assertEqual(rows["standard"], ["error", "0.0100"])
+
+    def test_a_model_without_auxiliary_images(self):
+        model = pa.pixelcnn_pp((4, 4), 4, 1, 1)
+        self.assertEqual((bpd.kinds(model), bpd.kind(model)), (["exact"], "exact"))
+        result = {"factors": {"image": 2.0}, "total": 2.0, "std_error": 0.01}
+        rows = self.table(model, {"exact": result}, {})
+        self.assertEqual(rows["total"], ["2.0000"])
+        self.assertNotIn("No", rows)
+
+    def test_a_model_of_which_some_factors_are_exact(self):
+        network = {"topology": pa.networks.topology.flat(1), "filters": 4}
+        larger = {"topology": pa.networks.topology.super_resolution(1, 1), "filters": 4}
+        model = pa.chain(
+            [pa.auxiliary.HalfResolution(), Reds()],
+            helpers.SIZE,
+            network,
+            [None, network, larger],
+            names=["reds", "half", "image"],
+            num_components=2,
+        )
+        self.assertEqual([factor.exact for factor in model.factors.values()], [False, False, True])
+        images = helpers.pictures(3)
+        with helpers.eagerly():
+            both = splits.bound_and_exact(model, [images])
+            expected = np.mean(model.bits_per_dim(images)["total"])
+        results = dict(zip(bpd.kinds(model), map(splits.summarize, both), strict=True))
+        self.assertEqual(list(results), ["bound", "restricted"])
+        found = results[bpd.kind(model)]["total"]
+        self.assertAllClose(found, expected, rtol=1e-5)
+        self.assertLess(found, results["bound"]["total"])
+        self.assertEqual(bpd.kind(model.with_exact(False)), "bound")
+
+
+if __name__ == "__main__":
+    tf.test.main()

@@ -1,0 +1,78 @@
+"""Tests of which run and which images the evaluation programs take, and how many at once."""
+
+import contextlib
+import types
+from unittest import mock
+
+import tensorflow as tf
+
+from evaluate import chosen_run
+from pixelcnn_aux import data, zoo
+from pixelcnn_aux.runs.folder import RunFolder
+from tests import helpers
+
+
+class ChosenRunTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+
+    @contextlib.contextmanager
+    def flags(self, *arguments):
+        with helpers.own_flags() as values:
+            chosen_run.define_flags()
+            values(["program", *map(str, arguments)])
+            yield
+
+    def source(self, config, *arguments):
+        folder = helpers.temporary_folder(self)
+        RunFolder(folder).create({**config, "model": {}})
+        with self.flags(f"--workdir={folder}", *arguments):
+            return chosen_run.source(folder)
+
+    def test_a_batch_has_so_many_pixels(self):
+        for size, expected in (
+            ((32, 32), 100),
+            ((64, 64), 25),
+            ((16, 32), 200),
+            ((128, 128), 6),
+            ((1024, 1024), 1),
+        ):
+            self.assertEqual(chosen_run.batch_size(size), expected)
+
+    def test_images_are_those_of_the_run_unless_flags_say_otherwise(self):
+        arrays = {"dataset": "arrays", "image_dir": None, "image_file": "/a.npz"}
+        self.assertEqual(self.source(arrays), arrays)
+        other = {**arrays, "image_file": "/b.npz"}
+        self.assertEqual(self.source(arrays, "--image_file=/b.npz"), other)
+        folder = {"dataset": "folder", "image_dir": "/images"}  # of before there were such files
+        self.assertEqual(self.source(folder), {**folder, "image_file": None})
+        photos = {"dataset": "photos", "image_dir": None, "image_file": None}
+        for config in (arrays, folder):
+            self.assertEqual(self.source(config, "--dataset=photos"), photos)
+        with self.assertRaisesRegex(ValueError, "trained on arrays. Give --dataset"):
+            self.source({})
+        with self.flags(f"--workdir={zoo.DEFAULT}"):
+            self.assertEqual(chosen_run.source(zoo.find(zoo.DEFAULT))["dataset"], "cifar10")
+
+    def test_images_are_where_those_of_the_run_are(self):
+        source = {"dataset": "folder", "image_dir": "/images", "image_file": None}
+        RunFolder(self.folder).create({**source, "model": {}})
+        with (
+            self.flags(f"--workdir={self.folder}", "--cache_dir=c"),
+            mock.patch.object(data, "load") as load,
+        ):
+            chosen_run.images(self.folder, types.SimpleNamespace(image_size=(4, 6)), "test")
+        places = {"image_dir": "/images", "image_file": None, "data_dir": None, "cache_dir": "c"}
+        load.assert_called_once_with("folder", "test", (4, 6), **places)
+
+    def test_exact_or_as_it_was_trained(self):
+        model = helpers.tiny_model(exact=True)
+        helpers.make_run(self.folder / "run", model, model.factors)
+        for flags, exact in (([], True), (["--noexact"], False), (["--exact"], True)):
+            with self.flags(f"--workdir={self.folder / 'run'}", *flags):
+                self.assertEqual(chosen_run.load()[1].exact, exact)
+
+
+if __name__ == "__main__":
+    tf.test.main()

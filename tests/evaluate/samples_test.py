@@ -1,0 +1,154 @@
+"""Tests of the program that draws images: what its pictures have, and what it refuses."""
+
+import contextlib
+import types
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from PIL import Image
+
+from evaluate import chosen_run, samples
+from pixelcnn_aux import data, zoo
+from tests import helpers
+
+
+class SamplesTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = helpers.temporary_folder(cls)
+        cls.model = helpers.shared_model()
+        cls.run_folder = cls.folder / "tiny"
+        helpers.make_run(cls.run_folder, cls.model, cls.model.factors)
+
+    def run_program(self, *arguments):
+        with contextlib.chdir(self.folder):
+            arguments = (f"--workdir={self.run_folder}", "--dataset=photos", *arguments)
+            return helpers.run_program(samples, *arguments)
+
+    def drawn(self, *arguments):
+        """The colors, as integers, of the picture that the program leaves."""
+        # The model keeps its graphs from one picture to the next.
+        with mock.patch.object(
+            chosen_run, "load", return_value=(self.run_folder, self.model)
+        ) as load:
+            self.run_program("--num=2", "--out=picture.png", *arguments)
+        load.assert_called_once_with("--best" in arguments)
+        return colors(np.asarray(Image.open(self.folder / "picture.png").convert("RGB")))
+
+    def test_pictures_of_samples_have_the_pixels_drawn(self):
+        seeds = [[0, 0], [0, 1]]
+        drawn, found = self.model.sample(seeds), self.drawn()
+        self.assertContainsSubset(colors(drawn["image"]), found)
+        self.assertContainsSubset(colors(np.repeat(17 * drawn["grayscale"], 3, axis=-1)), found)
+        found = self.drawn("--sweep")
+        for how in ({}, {"log_scale_shift": -0.5}, {"log_scale_shift": -1.0}, {"mode": "map"}):
+            self.assertContainsSubset(colors(self.model.sample(seeds, **how)["image"]), found)
+
+    def test_pictures_of_test_images_have_the_pixels_drawn(self):
+        found = self.drawn("--known=half")
+        self.assertIn(0x7F7F7F, found)
+        # Labels are gray: what has another color is of the images, the upper halves and what is drawn.
+        self.assertGreater(sum(not is_gray(color) for color in found), 24)
+        found = self.drawn("--given=grayscale", "--best")
+        self.assertGreater(sum(not is_gray(color) for color in found), 3 * 24)
+
+    def rows(self, function, *arguments, **changes):
+        """What a function draws of two images: list of (label, factor, images)."""
+        how = {"num": 2, "seed": 3, "log_scale_shift": 0.0, "mode": "sample", **changes}
+        with mock.patch.object(samples, "FLAGS", types.SimpleNamespace(**how)):
+            return function(self.model, helpers.pictures(2), *arguments)
+
+    def test_each_row_given_an_auxiliary_image_has_draws_of_its_own(self):
+        given = {"grayscale": self.model.auxiliaries(helpers.pictures(2))["grayscale"]}
+        rows = self.rows(samples.draws_given, "grayscale", 2)
+        drawn = [images for label, _, images in rows if label == "drawn"]
+        for first, images in zip((0, 2), drawn, strict=True):
+            seeds = [[3, first], [3, first + 1]]
+            self.assertAllEqual(images, self.model.sample(seeds, given=given)["image"])
+
+    def test_test_images_are_drawn_again_from_their_auxiliary_images(self):
+        given = {"grayscale": self.model.auxiliaries(helpers.pictures(2))["grayscale"]}
+        rows = self.rows(samples.samples, log_scale_shift=-0.5, mode="map")
+        images = {label: images for label, _, images in rows}
+        self.assertAllEqual(images["their\ngrayscale"], given["grayscale"])
+        expected = self.model.sample([[3, 0], [3, 1]], -0.5, "map", given=given)["image"]
+        self.assertAllEqual(images["drawn\ngiven grayscale"], expected)
+
+    def test_each_row_of_a_picture_shows_its_images(self):
+        images = helpers.pictures(3)
+        grays = self.model.auxiliaries(images)["grayscale"].numpy()
+        rows = [("a", "image", images), ("b", "grayscale", grays)]
+        figure = samples.draw(samples.shown(self.model, rows))
+        for axes, expected in zip(figure.axes, (images, np.repeat(17 * grays, 3, -1)), strict=True):
+            [picture] = axes.get_images()
+            strip = picture.get_array()
+            self.assertEqual(strip.shape, (6, 3 * 8, 3))
+            inside = np.stack(np.split(strip, 3, axis=1))[:, 1:-1, 1:-1]
+            self.assertAllEqual(inside, expected)
+
+    def test_test_images_are_spread_over_the_split_and_no_others_are_read(self):
+        pixels, read = helpers.pictures(50), []
+
+        class Counting(np.ndarray):
+            def __getitem__(self, indices):
+                read.extend(indices)
+                return np.asarray(self)[indices]
+
+        images = data.Images(pixels.view(Counting))
+        for num, expected in (
+            (4, [0, 12, 25, 37]),
+            (40, [5 * k // 4 for k in range(40)]),
+            (99, range(50)),
+        ):
+            read.clear()
+            with (
+                mock.patch.object(chosen_run, "images", return_value=images) as asked,
+                mock.patch.object(samples, "FLAGS", types.SimpleNamespace(num=num)),
+            ):
+                found = samples.test_images("folder", "model")
+            asked.assert_called_once_with("folder", "model", "test")
+            self.assertAllEqual(found, pixels[list(expected)])
+            self.assertCountEqual(read, expected)
+
+    def test_two_pictures_at_once_are_refused(self):
+        for arguments, message in (
+            (["--sweep", "--known=half"], r"Received: \['known', 'sweep'\]"),
+            (["--sweep", "--mode=map"], "Expected --sweep without.*Received: --mode. Leave"),
+            (["--given=8x8"], r"of \['grayscale'\].* Received: \['8x8'\]"),
+        ):
+            with self.subTest(arguments):
+                with self.assertRaisesRegex(ValueError, message):
+                    self.run_program(*arguments)
+        for argument in (f"--seed={2**40}", f"--num={2**40}", "--num=0"):
+            with self.assertRaisesRegex(flags.IllegalFlagValueError, argument[2:5]):
+                self.run_program(argument)
+
+    def test_what_would_be_lost_is_found_out_before_anything_is_drawn(self):
+        file = self.run_folder / "config.json"
+        with mock.patch.object(samples, "sample", side_effect=AssertionError):
+            with self.assertRaisesRegex(ValueError, "Expected a folder of images"):
+                self.run_program("--dataset=folder")
+            for out in ("missing/a.png", "a.foo"):
+                with self.assertRaisesRegex(ValueError, f"Expected --out as a name.*{out}"):
+                    self.run_program(f"--out={out}")
+            with (
+                mock.patch.object(zoo, "outputs", return_value=file / "new"),
+                self.assertRaisesRegex(OSError, f"folder {file}/new that takes .* Not a directory"),
+            ):
+                self.run_program()
+
+
+def colors(images):
+    """The colors of uint8 [..., 3] as a set of integers 0xRRGGBB."""
+    return set((np.asarray(images).reshape(-1, 3) @ [1 << 16, 1 << 8, 1]).tolist())
+
+
+def is_gray(color):
+    return color % 0x010101 == 0
+
+
+if __name__ == "__main__":
+    tf.test.main()
