@@ -5,8 +5,10 @@ import errno
 import json
 import multiprocessing.pool
 import os
+import pathlib
 import random
-import signal
+import subprocess
+import sys
 import time
 from unittest import mock
 
@@ -18,7 +20,6 @@ from pixelcnn_aux.data import cache
 from tests import helpers
 from tests.data.helpers import noise
 
-PROCESSES = multiprocessing.get_context("spawn")
 FILES = [["a.png", 100, 10**18 + 1], ["b.png", None, None]]
 PLACE = {"dataset": "tests", "folder": "/images", "split": "train", "image_size": (4, 6)}
 PIXELS = noise(50, 4, 6, 3)
@@ -36,15 +37,18 @@ def load(place, pixels=PIXELS, files=FILES, **changes):
     return cache.load(place, **{**PLACE, **changes}, files=files, decoded=decode), bool(decoded)
 
 
-def endless(folder):
-    """As of pixels that are never all decoded."""
-    yield from PIXELS
-    (folder / "written").touch()
+# Never has all images decoded.
+ENDLESS = """
+import pathlib, sys, time
+import numpy as np
+from pixelcnn_aux.data import cache
+folder = pathlib.Path(sys.argv[1])
+def decoded():
+    yield "a.png", np.zeros([4, 6, 3], np.uint8)
+    print("written", flush=True)
     time.sleep(600)
-
-
-def load_endless(folder):
-    load(folder, endless(folder))
+cache.load(folder, "tests", "/images", "train", (4, 6), [], decoded)
+"""
 
 
 class CacheTest(tf.test.TestCase):
@@ -216,16 +220,11 @@ class CacheTest(tf.test.TestCase):
         self.assertEqual(sum(decoded for _, decoded in results), 1)
 
     def test_a_killed_process_leaves_nothing_that_looks_whole(self):
-        self.folder.mkdir(parents=True)
-        process = PROCESSES.Process(target=load_endless, args=(self.folder,), daemon=True)
-        process.start()
-        self.addCleanup(process.kill)
-        end = time.monotonic() + 300
-        while not (self.folder / "written").exists() and time.monotonic() < end:
-            time.sleep(0.05)
-        process.kill()
-        process.join()
-        self.assertEqual(process.exitcode, -signal.SIGKILL)
+        command = [sys.executable, "-c", ENDLESS, self.folder]
+        root = pathlib.Path(__file__).parents[2]
+        with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+            self.assertEqual(process.stdout.readline(), "written\n")
+            process.kill()
         self.assertLen(self.files(".writing"), 1)
         self.assertLoads(decoded=True)
         self.assertEmpty(self.files(".writing"))
