@@ -1,7 +1,6 @@
 """Tests of items made ahead: their order, errors, and how the thread ends."""
 
 import itertools
-import os
 import pathlib
 import subprocess
 import sys
@@ -85,21 +84,13 @@ class PrefetchedTest(tf.test.TestCase):
 
     def test_an_interpreter_ends_that_has_one_open(self):
         code = """
-import importlib.util, itertools, sys, time
-spec = importlib.util.spec_from_file_location("prefetch", sys.argv[1])
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-items = [module.Prefetched(x) for x in (itertools.count(), (time.sleep(600) for _ in "a"))]
+import itertools, time
+from pixelcnn_aux.data import Prefetched
+items = [Prefetched(x) for x in (itertools.count(), (time.sleep(600) for _ in "a"))]
 print(next(items[0]))
 """
-        file = ROOT / "pixelcnn_aux" / "data" / "prefetch.py"
-        result = subprocess.run(
-            [sys.executable, "-c", code, file],
-            env=dict(os.environ),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        command = [sys.executable, "-c", code]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
         self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "0\n", ""))
 
 
