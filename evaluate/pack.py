@@ -117,7 +117,7 @@ def write_run(folder, model, packed):
             )
         weights = packed[name].weights
         weights.parent.mkdir()
-        weight_files.shrink(run[name].weights, weights)
+        weight_files.round_to_16_bits(run[name].weights, weights)
         with disk.explained(f"to copy {table}"):
             shutil.copy(table, weights.parent)
         if recorded.get("init"):

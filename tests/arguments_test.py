@@ -269,7 +269,7 @@ class DescriptionsTest(tf.test.TestCase):
                 self.assertRefused(factor, path, value, f"Expected {name} from {least} to")
 
     def test_more_parameters_than_there_are_weights(self):
-        file = self.folder / "grayscale" / "average.weights.h5"
+        file = self.folder / "grayscale" / "average.safetensors"
         named = ("'grayscale'", file, "another network")
         with mock.patch.object(keras.layers.Layer, "add_weight", side_effect=AssertionError):
             self.assertRefused(0, "network.filters", 2000, *named)

@@ -28,6 +28,7 @@ _REMEDIES = {
     errno.ENOENT: "Put back what was removed",
     errno.EEXIST: _ANOTHER_KIND,
     errno.EISDIR: _ANOTHER_KIND,
+    errno.ELOOP: _ANOTHER_KIND,  # a link, where none is followed
     errno.ENAMETOOLONG: "Give a shorter name",
     errno.ENOTDIR: _ANOTHER_KIND,
     errno.EBADF: "Leave it open",
@@ -87,7 +88,7 @@ def locked(file, busy, then=AGAIN):
     """Holds a file for one process, within it; the system frees it whatever ends that.
 
     Args:
-      file: `pathlib.Path`, which is made where there is none.
+      file: `pathlib.Path`, which is made where there is none. What is in it stays; a link is refused.
       busy: function, called where another process holds it: it raises, or that process is waited for.
       then: as of `explained`.
 
@@ -96,7 +97,8 @@ def locked(file, busy, then=AGAIN):
     """
     with contextlib.ExitStack() as stack:
         with explained(f"to write {file}", then):
-            opened = stack.enter_context(open(file, "w"))
+            opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+            stack.callback(os.close, opened)
             try:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -203,4 +205,5 @@ def write_json(file, contents):
 def remove_unfinished(folder):
     """Removes what processes that were killed have left of `replacing` anywhere in a folder."""
     for aside in folder.rglob(f"{ASIDE}*"):
-        aside.unlink()
+        if not aside.is_dir():  # someone else's
+            aside.unlink()

@@ -2,8 +2,8 @@
 
     W/config.json                   the description of the run and of its model
     W/FACTOR/training.json          how the factor is trained
-    W/FACTOR/average.weights.h5     the weights that evaluation, samples and exports use
-    W/FACTOR/best.weights.h5        those of the epoch that was the best by validation
+    W/FACTOR/average.safetensors    the weights that evaluation, samples and exports use
+    W/FACTOR/best.safetensors       those of the epoch that was the best by validation
     W/FACTOR/checkpoints/           what training needs to go on
     W/FACTOR/metrics.csv            its figures, epoch by epoch
     W/FACTOR/logs/                  the same for TensorBoard, and traces of --profile
@@ -20,10 +20,10 @@ import pathlib
 from absl import logging
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.runs import disk, records, weight_files
+from pixelcnn_aux.runs import disk, records, tensors, weight_files
 
 _CONFIG = "config.json"
-_AVERAGE, _BEST = "average.weights.h5", "best.weights.h5"
+_AVERAGE, _BEST = "average.safetensors", "best.safetensors"
 
 
 class RunFolder:
@@ -178,7 +178,8 @@ class FactorFolder:
         The folder is made where there is none, and what a process that was killed was just writing is
         removed.
 
-        Raises RuntimeError if another process holds it, and OSError as `disk.explained`.
+        Raises RuntimeError if another process holds it, ValueError if an earlier version trained the factor
+        there, and OSError as `disk.explained`.
         """
         for made in (self.path, self.checkpoints):
             with disk.explained(f"a folder {made}"):
@@ -190,6 +191,7 @@ class FactorFolder:
                 "process at it. Wait for it, or choose another --factor or --workdir."
             ) from None
 
+        self._refuse_earlier_version()
         with disk.locked(self.path / "lock", refuse):
             with disk.explained(f"to write {self.path}"):
                 disk.remove_unfinished(self.path)
@@ -238,7 +240,7 @@ class FactorFolder:
           OSError: as `disk.explained`.
         """
         try:
-            kept = weight_files.notes(self.best) if self.best.exists() else {}
+            kept = tensors.notes(self.best) if self.best.exists() else {}
         except ValueError as error:
             logging.warning(
                 "Expected the best weights so far in %s. Received: a damaged file (%s). Those of step %d "
@@ -254,8 +256,8 @@ class FactorFolder:
     def load_weights(self, factor, best=False):
         """Gives a `Factor` its averaged weights, or the best of them; False if there are none yet.
 
-        Raises ValueError for a file that is damaged or of another network, or has weights that are not
-        finite, and OSError as `disk.explained`.
+        Raises ValueError for a file that is damaged or of another factor, has weights that are not finite,
+        or is of an earlier version, and OSError as `disk.explained`.
         """
         file = self.best if best else self.weights
         with disk.explained(f"to read {file}"):
@@ -266,20 +268,30 @@ class FactorFolder:
                         "file, as in models of the package, and runs of earlier versions or imported "
                         "weights. Load the last ones, without best."
                     )
+                self._refuse_earlier_version()
                 return False
         try:
             weight_files.load(file, factor)
         except ValueError as error:
             raise ValueError(
                 f"Expected the weights of factor {self.name!r} in {file}. Received: a file that is damaged "
-                f"or of another network ({error}). {self._remedy(best)}"
+                f"or of another factor ({error}). {self._remedy(best)}"
             ) from error
         return True
+
+    def _refuse_earlier_version(self):
+        """Raises ValueError for what an earlier version left, whose formats were others."""
+        patterns = ("*.weights.h5", "checkpoints/step-*.npz")
+        if found := [file for pattern in patterns for file in self.path.glob(pattern)]:
+            raise ValueError(
+                f"Expected weights and checkpoints of factor {self.name!r} as .safetensors. Received: "
+                f"{found[0]}, of an earlier version. Train again in another folder, or use that version."
+            )
 
     def _remedy(self, best):
         """What to do about a damaged file of weights."""
         if best:
             return "Load the last ones, without best."
-        if any(self.checkpoints.glob("*.npz")):
+        if any(self.checkpoints.glob("*.safetensors")):
             return "Run training again, which writes it anew from its last checkpoint."
         return "Restore the file: there is no checkpoint beside it, from which training would write it anew."

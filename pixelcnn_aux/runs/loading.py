@@ -3,7 +3,7 @@
 from pixelcnn_aux import arguments, dtypes, serialization, zoo
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.factor import at_most
-from pixelcnn_aux.runs import weight_files
+from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 
 
@@ -34,7 +34,7 @@ def load(path, dtype="float32", best=False):
 
     def limit(name):
         file = run[name].weights
-        count = weight_files.count(file)  # A damaged file is told of below.
+        count = tensors.count(file)  # A damaged file is told of below.
         return count and (count, f"as many as {file} has")
 
     try:

@@ -3,11 +3,8 @@
 import json
 
 from pixelcnn_aux import serialization
-from pixelcnn_aux.runs import records
+from pixelcnn_aux.runs import records, weight_files
 from pixelcnn_aux.runs.loading import load
-
-# What of a part's description leaves the meaning of weights as it is.
-_NO_MATTER = ("name", "trainable", "dtype", "dropout", "exact")
 
 
 def fitting(init, model, names, new):
@@ -59,28 +56,7 @@ def _why_not(model, run, name):
 
 
 def _meaning(model, name):
-    """What says how the weights of a factor are used: dict of descriptions, as JSON gives them back."""
-    factor = model.factors[name]
-    parts = {
-        "likelihood": factor.likelihood,
-        "network": factor.network,
-        "embedding": factor.embedding,
-        # Else it only rules values out.
-        "fixed_sum": factor.fixed_sum if factor.likelihood.centered else None,
-        # What gives its auxiliary image.
-        "transform": dict(zip(reversed(model.factors), model.transforms)).get(name),
-    }
-    meaning = {part: _used(serialization.serialize(of)) for part, of in parts.items()}
-    if (given := factor.auxiliary_likelihood) is not None:
-        meaning["auxiliary image"] = {
-            "num_values": given.num_values,
-            "num_channels": given.num_channels,
-        }
-    return json.loads(json.dumps(meaning))
-
-
-def _used(description):
-    """A description without what is `_NO_MATTER`."""
-    if isinstance(description, dict):
-        return {key: _used(x) for key, x in description.items() if key not in _NO_MATTER}
-    return description
+    """What says how the weights of a factor are used, with the transform that gives its auxiliary image."""
+    transform = dict(zip(reversed(model.factors), model.transforms)).get(name)
+    described = json.loads(json.dumps(serialization.serialize(transform)))
+    return {**weight_files.meaning(model.factors[name]), "transform": described}

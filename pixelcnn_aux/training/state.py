@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from pixelcnn_aux.runs import weight_files
 from pixelcnn_aux.training import checkpoints, steps
 
 
@@ -59,7 +60,10 @@ class TrainingState:
             "optimizer": self.optimizer.variables,
             "seconds": [self._seconds],
         }
-        self.step = 0 if is_new else checkpoints.restore(self._folder, self._groups)
+        self._identity = weight_files.identity(self.average)
+        self.step = 0
+        if not is_new:
+            self.step = checkpoints.restore(self._folder, self._groups, self._identity)
         hosts.check_agree(step=self.step)
         self.saved, self._saved_step = time.monotonic(), None if is_new else self.step
         self._copy_averages()
@@ -92,7 +96,9 @@ class TrainingState:
     def save(self):
         """Writes a checkpoint, on the chief of several hosts."""
         if self._is_saved_here:
-            checkpoints.save(self._folder, self.step, self._groups, self._saved_step)
+            checkpoints.save(
+                self._folder, self.step, self._groups, self._identity, self._saved_step
+            )
         self.saved, self._saved_step = time.monotonic(), self.step
 
     def not_finite(self, what, when, received):

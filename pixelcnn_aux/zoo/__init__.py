@@ -2,18 +2,17 @@
 
     NAME/config.json                  the description of the run and of its model
     NAME/card.json                    what `pretrained` tells
-    NAME/FACTOR/average.weights.h5    its weights, in 16 bits, with a checksum
+    NAME/FACTOR/average.safetensors   its weights, in 16 bits, with a checksum
     NAME/FACTOR/training.json         how it was trained last
     NAME/FACTOR/metrics.csv           its learning curve, of all its trainings one after another
 
 `python -m pixelcnn_aux.zoo` lists them.
 """
 
-import json
 import pathlib
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs import disk, records
 from pixelcnn_aux.runs.folder import RunFolder
 
 FOLDER = pathlib.Path(__file__).parent
@@ -28,10 +27,12 @@ def pretrained():
       dict, name -> dict: "bits_per_dim" and its "std_error", on "num_images" images of the split "split";
       "data", the images that it was trained on, with their "license"; "seconds" of training, on "machine",
       by "command"; and "bytes", the size of its files.
+
+    Raises OSError or ValueError for a card that cannot be read, or is damaged.
     """
     return {
         card.parent.name: {
-            **json.loads(card.read_text()),
+            **records.read_dict(card, "a trained model's card"),
             "bytes": sum(file.stat().st_size for file in card.parent.rglob("*") if file.is_file()),
         }
         for card in sorted(FOLDER.glob("*/card.json"))

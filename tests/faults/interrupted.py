@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 
 from pixelcnn_aux import data, training
-from pixelcnn_aux.runs import disk, weight_files
+from pixelcnn_aux.runs import disk, tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import checkpoints, metrics
 from tests import helpers
@@ -25,8 +25,8 @@ TRAINING = training.Training(
     epochs=20, steps_per_epoch=2, batch_size=8, learning_rate=1e-2, decay=1.0
 )
 # A moment is the call of its kind, counted from the start of a process, that is not made any more. An epoch
-# takes two steps and writes up to four files, its checkpoint in some 400 pieces.
-LAST_CALL = {"step": 4, "write": 450, "fsync": 5, "replace": 5, "unlink": 2}
+# takes two steps and writes up to four files, of arrays in three pieces.
+LAST_CALL = {"step": 4, "write": 11, "fsync": 5, "replace": 5, "unlink": 2}
 # Processes are made of one that has imported all of this and done nothing else.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([__name__])
@@ -147,15 +147,15 @@ def is_whole(folder):
     They may be of one after it, which is taken again.
     """
     folder = folder / NAME
-    files = [file for file in folder.glob("*.weights.h5") if not file.name.startswith("writing.")]
+    files = [file for file in folder.glob("*.safetensors") if not file.name.startswith("writing.")]
     # Raises for a damaged one.
-    notes = {file.name: weight_files.notes(file) for file in files}
+    notes = {file.name: tensors.notes(file) for file in files}
     [(step, _), *_] = checkpoints.found(folder / "checkpoints") or [(0, None)]
     rows = [row for row in metrics.read(folder / "metrics.csv") if row["step"] <= step]
     if not rows:
         return True
     best = min(rows, key=lambda row: row["val_bits_per_dim"])
-    return notes["best.weights.h5"]["step"] in (best["step"], *range(step + 1, step + 3))
+    return notes["best.safetensors"]["step"] in (best["step"], *range(step + 1, step + 3))
 
 
 def left(folder):
@@ -164,16 +164,16 @@ def left(folder):
     times = ("seconds", "images_per_s", "waiting")
     found = {
         "files": sorted(name for name in files if "/logs/" not in name),
-        "average": files[f"{NAME}/average.weights.h5"],
-        "best": files[f"{NAME}/best.weights.h5"],
+        "average": files[f"{NAME}/average.safetensors"],
+        "best": files[f"{NAME}/best.safetensors"],
         "metrics": [
             {key: value for key, value in row.items() if key not in times}
             for row in metrics.read(RunFolder(folder)[NAME].metrics)
         ],
     }
     for _, file in checkpoints.found(RunFolder(folder)[NAME].checkpoints):
-        with np.load(file) as arrays:
-            found |= {f"{file.name}/{key}": arrays[key].tobytes() for key in arrays.files}
+        arrays, _ = tensors.read(file)
+        found |= {f"{file.name}/{key}": array.tobytes() for key, array in arrays.items()}
         del found[f"{file.name}/seconds/0"]
     return found
 

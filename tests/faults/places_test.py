@@ -7,14 +7,10 @@ from unittest import mock
 
 import tensorflow as tf
 
-from pixelcnn_aux import training
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import checkpoints, metrics, profile
 from tests import helpers
 
-SETTINGS = training.Training(
-    epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, decay=0.9
-)
 ROW = dict.fromkeys(metrics.FIELDS, 1)
 
 
@@ -25,9 +21,10 @@ class PlacesTest(tf.test.TestCase):
         self.folder.mkdir()
         self.gray = RunFolder(self.folder)["grayscale"]
 
-    def train(self):
-        images = helpers.images(4)
-        helpers.train(helpers.tiny_model(), "grayscale", images, images, SETTINGS, self.folder)
+    def begin(self):
+        """What training begins with."""
+        with self.gray.lock():
+            self.gray.record_training({"epochs": 1})
 
     def metrics(self):
         return metrics.MetricsTable(self.gray, 0)
@@ -42,13 +39,13 @@ class PlacesTest(tf.test.TestCase):
 
         for name, make, act in (
             ("config.json", pathlib.Path.mkdir, create),
-            ("grayscale", pathlib.Path.touch, self.train),
-            ("grayscale/checkpoints", pathlib.Path.touch, self.train),
-            ("grayscale/lock", pathlib.Path.mkdir, self.train),
-            ("grayscale/training.json", pathlib.Path.mkdir, self.train),
+            ("grayscale", pathlib.Path.touch, self.begin),
+            ("grayscale/checkpoints", pathlib.Path.touch, self.begin),
+            ("grayscale/lock", pathlib.Path.mkdir, self.begin),
+            ("grayscale/training.json", pathlib.Path.mkdir, self.begin),
             ("grayscale/logs", pathlib.Path.touch, self.metrics),
             ("grayscale/metrics.csv", pathlib.Path.mkdir, self.metrics),
-            ("grayscale/best.weights.h5", pathlib.Path.mkdir, self.save_if_best),
+            ("grayscale/best.safetensors", pathlib.Path.mkdir, self.save_if_best),
         ):
             path = self.folder / name
             path.parent.mkdir(exist_ok=True)
@@ -69,7 +66,7 @@ class PlacesTest(tf.test.TestCase):
             (lambda: table.add(ROW), ": training goes on from its last checkpoint."),
             (self.save_if_best, "."),
             (
-                lambda: checkpoints.save(self.gray.checkpoints, 1, {}),
+                lambda: checkpoints.save(self.gray.checkpoints, 1, {}, {}),
                 ": training goes on from its last checkpoint.",
             ),
         ):
@@ -98,17 +95,17 @@ class PlacesTest(tf.test.TestCase):
 
     def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_damaged(self):
         for step in (1, 2):
-            checkpoints.save(self.folder, step, {})
-        file = self.folder / "step-2.npz"
+            checkpoints.save(self.folder, step, {}, {})
+        file = self.folder / "step-2.safetensors"
         file.unlink()
         file.mkdir()
         with self.assertRaisesRegex(IsADirectoryError, f"Expected to read {file}. Received"):
-            checkpoints.restore(self.folder, {})
+            checkpoints.restore(self.folder, {}, {})
 
     def test_what_a_process_that_was_killed_was_writing_is_removed(self):
         folder = self.gray.checkpoints
         folder.mkdir(parents=True)
-        half = [folder / "writing.step-7.npz", folder.with_name("writing.metrics.csv")]
+        half = [folder / "writing.step-7.safetensors", folder.with_name("writing.metrics.csv")]
         for file in half:
             file.write_bytes(b"half")
         with RunFolder(self.folder)["image"].lock():

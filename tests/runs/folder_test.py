@@ -1,18 +1,18 @@
 """Tests of the folder that a run leaves: who may write to it, and that no write is ever half done."""
 
 import errno
-import functools
 import json
 import os
 import pathlib
 from unittest import mock
 
-import h5py
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux.runs import weight_files
+import pixelcnn_aux as pa
+from pixelcnn_aux import training
+from pixelcnn_aux.runs import tensors, weight_files
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
@@ -37,7 +37,7 @@ class CreateTest(tf.test.TestCase):
     def test_the_same_run_goes_on_in_it(self):
         self.mine.create(CONFIG)
         (self.folder / "image").mkdir()
-        (self.folder / "image" / "average.weights.h5").write_text("weights")
+        (self.folder / "image" / "average.safetensors").write_text("weights")
         before = helpers.contents(self.folder)
         self.mine.create(CONFIG)
         self.assertEqual(helpers.contents(self.folder), before)
@@ -168,7 +168,7 @@ class NewestTest(tf.test.TestCase):
         """What is written aside, under any name of its own, is renamed at any time."""
         self.write(self.runs / "a" / "config.json", 20)
         self.write(self.runs / "b" / "config.json", 10)
-        self.write(self.runs / "b" / "image" / "writing.average.weights.h5", 30)
+        self.write(self.runs / "b" / "image" / "writing.average.safetensors", 30)
         self.assertEqual(RunFolder.newest().path, self.runs / "a")
         (self.runs / "c" / "image").mkdir(parents=True)
         # As if all files had been there a moment ago.
@@ -180,54 +180,76 @@ class NewestTest(tf.test.TestCase):
 
 
 class WeightsTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.factor = helpers.tiny_model().factors["image"]
+
     def setUp(self):
         super().setUp()
         self.folder = helpers.temporary_folder(self)
         self.image = RunFolder(self.folder)["image"]
-        self.network = keras.Sequential([keras.Input([2]), keras.layers.Dense(3)])
+        self.image.path.mkdir()
 
     def set_weights(self, value):
-        self.network.set_weights([np.full(w.shape, value) for w in self.network.weights])
+        self.factor.set_weights([np.full(w.shape, value) for w in self.factor.weights])
+
+    def save(self, value):
+        self.set_weights(value)
+        self.image.save_weights(self.factor)
+        self.set_weights(0.0)
+
+    def assertWeights(self, value):
+        for weight in self.factor.get_weights():
+            self.assertAllEqual(weight, np.full(weight.shape, value))
+
+    def assertRefused(self, message, **kwargs):
+        """Loading says so, with the factor and the file, and changes no weight."""
+        file = self.image.best if kwargs.get("best") else self.image.weights
+        with self.assertRaisesRegex(ValueError, f"'image' in {file}.*{message}"):
+            self.image.load_weights(self.factor, **kwargs)
+        self.assertWeights(0.0)
 
     def test_a_round_trip(self):
-        self.set_weights(5.0)
-        self.assertFalse(self.image.load_weights(self.network))
-        self.image.save_weights(self.network)
-        self.set_weights(0.0)
-        self.assertTrue(self.image.load_weights(self.network))
-        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 5.0))
-        self.assertEqual(list(helpers.contents(self.folder)), ["image/average.weights.h5"])
-        self.assertFalse(RunFolder(self.folder)["grayscale"].load_weights(self.network))
+        self.assertFalse(self.image.load_weights(self.factor))
+        self.save(5.0)
+        self.assertTrue(self.image.load_weights(self.factor))
+        self.assertWeights(5.0)
+        self.assertEqual(list(helpers.contents(self.folder)), ["image/average.safetensors"])
+
+    def test_names_do_not_depend_on_what_else_was_made(self):
+        names = list(weight_files.named(self.factor))
+        again = helpers.tiny_model().factors["image"]
+        self.assertNotEqual([x.path for x in again.weights], [x.path for x in self.factor.weights])
+        self.assertEqual(list(weight_files.named(again)), names)
+        self.assertIn("image/pixel_cnn/above/v", names)
+        layers = [keras.layers.Dense(1) for _ in range(3)]
+        network = keras.Sequential([keras.Input([2]), *layers], name="mine")
+        kernels = [name for name in weight_files.named(network) if "kernel" in name]
+        self.assertEqual(kernels, [f"mine/dense/kernel{index}" for index in ("", ":1", ":2")])
 
     def test_a_failure_while_writing_leaves_the_old_file(self):
-        self.set_weights(5.0)
-        self.image.save_weights(self.network)
-        file = self.image.weights
-        before = file.read_bytes()
-
-        self.set_weights(6.0)
+        self.save(5.0)
+        before = self.image.weights.read_bytes()
         with helpers.files_of_at_most(len(before) // 2):
-            with self.assertRaisesRegex(OSError, f"to write {file}. Received: File too large"):
-                self.image.save_weights(self.network)
-        self.assertEqual(helpers.contents(file.parent), {file.name: before})
-        self.image.save_weights(self.network)
-        self.image.load_weights(self.network)
-        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 6.0))
+            message = f"to write {self.image.weights}. Received: File too large"
+            with self.assertRaisesRegex(OSError, message):
+                self.image.save_weights(self.factor)
+        self.assertEqual(helpers.contents(self.image.path), {"average.safetensors": before})
 
     def save_if_best(self, step, bits):
         """Weights of so many steps."""
         self.set_weights(float(step))
-        self.image.save_if_best(self.network, step, bits)
+        self.image.save_if_best(self.factor, step, bits)
+        self.set_weights(0.0)
 
     def assertBest(self, step, bits):
-        self.set_weights(0.0)
-        self.assertTrue(self.image.load_weights(self.network, best=True))
-        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], float(step)))
-        notes = weight_files.notes(self.image.best)
-        self.assertEqual(notes, {"step": step, "val_bits_per_dim": bits})
+        self.assertTrue(self.image.load_weights(self.factor, best=True))
+        self.assertWeights(float(step))
+        notes = tensors.notes(self.image.best)
+        self.assertEqual((notes["step"], notes["val_bits_per_dim"]), (step, bits))
 
     def test_the_best_weights_are_kept(self):
-        (self.folder / "image").mkdir()
         for step, bits, best in (
             (3, 2.5, (3, 2.5)),
             (6, 2.25, (6, 2.25)),
@@ -240,58 +262,89 @@ class WeightsTest(tf.test.TestCase):
             self.assertBest(*best)
 
     def test_best_weights_that_are_damaged_give_way(self):
-        (self.folder / "image").mkdir()
         self.save_if_best(3, 2.5)
-        file = self.image.best
-        with h5py.File(file, "r+") as opened:
-            opened.attrs["val_bits_per_dim"] = 0.5
-        with self.assertRaisesRegex(ValueError, f"'image' in {file}.*checksum differs"):
-            self.image.load_weights(self.network, best=True)
+        whole = self.image.best.read_bytes()
+        self.image.best.write_bytes(whole.replace(b'bits_per_dim\\": 2.5', b'bits_per_dim\\": 0.5'))
+        self.assertRefused("checksum differs", best=True)
         with self.assertLogs("absl", "WARNING") as logged:
             self.save_if_best(6, 2.75)
-        self.assertIn(f"{file}. Received: a damaged file", logged.output[0])
+        self.assertIn(f"{self.image.best}. Received: a damaged file", logged.output[0])
         self.assertBest(6, 2.75)
 
     def test_no_best_weights(self):
-        load = functools.partial(self.image.load_weights, self.network, best=True)
-        self.assertFalse(load())  # not trained yet
-        self.image.save_weights(self.network)
-        file = self.image.best
-        with self.assertRaisesRegex(ValueError, f"'image' in {file}. Received: no such file"):
-            load()
+        self.assertFalse(self.image.load_weights(self.factor, best=True))  # not trained yet
+        self.save(5.0)
+        self.assertRefused("Received: no such file.*without best", best=True)
 
-    def change(self, change):
-        """The error of loading a file without a seal, of which one array has been changed in place."""
-        self.set_weights(5.0)
-        self.image.save_weights(self.network)
-        file = self.image.weights
-        file.write_bytes(weight_files.unsealed(file.read_bytes()))
-        with h5py.File(file, "r+") as opened:
-            names = []
-            opened.visit(names.append)
-            name = next(name for name in names if isinstance(opened[name], h5py.Dataset))
-            change(opened, name)
-        self.set_weights(1.0)
-        with self.assertRaises(ValueError) as caught:
-            self.image.load_weights(self.network)
-        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 1.0))
-        self.assertIn("'image'", str(caught.exception))
-        return str(caught.exception), name
+    def test_weights_of_another_factor_are_refused(self):
+        others = helpers.tiny_model(blocks=2).factors
+        for factor, message in (
+            (others["image"], "another factor: meaning.network.config.topology.*instead of"),
+            (others["grayscale"], 'another factor: factor: "grayscale" instead of "image"'),
+            (self.factor.with_fixed_sum(None), ""),  # the same but for what it rules out
+        ):
+            self.image.save_weights(factor)
+            self.set_weights(0.0)
+            if message:
+                self.assertRefused(message)
+        self.assertTrue(self.image.load_weights(self.factor))
+        self.image.save_weights(helpers.tiny_model(dropout=0.5, exact=True).factors["image"])
+        self.assertTrue(self.image.load_weights(self.factor))
 
-    def test_every_changed_byte_is_found_out(self):
-        self.set_weights(5.0)
-        self.image.save_weights(self.network)
-        file = self.image.weights
-        whole = file.read_bytes()
-        self.set_weights(1.0)
-        for position in range(0, len(whole), 13):
-            damaged = bytearray(whole)
-            damaged[position] ^= 0x10
-            file.write_bytes(damaged)
-            with self.assertRaises(ValueError, msg=position):
-                self.image.load_weights(self.network)
-        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 1.0))
+    def test_weights_of_another_dtype_or_that_are_not_finite(self):
+        for value, message in (
+            (np.int32(1), "int32 in the array image/pixel_cnn/above/b, expected floats"),
+            (np.float32(np.nan), "not finite in the array image/pixel_cnn/above/b"),
+        ):
+            self.save(5.0)
+            arrays, notes = tensors.read(self.image.weights)
+            name = "image/pixel_cnn/above/b"
+            tensors.write(
+                self.image.weights,
+                {**arrays, name: np.full_like(arrays[name], value, value.dtype)},
+                notes,
+            )
+            self.assertRefused(message)
 
+    def test_a_pipe_is_not_waited_for(self):
+        for file in (self.image.weights, self.image.training):
+            os.mkfifo(file)
+        self.assertIsNone(tensors.count(self.image.weights))
+        for act in (
+            lambda: self.image.load_weights(self.factor),
+            self.image.recorded_training,
+        ):
+            message = f"^Expected a file. Received: {self.image.path}/.*, a pipe"
+            with self.assertRaisesRegex(OSError, message):
+                act()
+
+    def test_what_to_do_about_a_damaged_file(self):
+        """A finished run writes its average anew, if it has a checkpoint; no run does so with its best."""
+        self.set_weights(0.0)
+        for file in (self.image.weights, self.image.best):
+            file.write_bytes(b"no arrays")
+        self.assertRefused("damaged.*Restore the file: there is no checkpoint")
+        self.assertRefused("damaged.*Load the last ones, without best", best=True)
+        self.image.checkpoints.mkdir()
+        (self.image.checkpoints / "step-3.safetensors").touch()
+        self.assertRefused("damaged.*Run training again, which writes it anew from its last")
+
+    def test_what_an_earlier_version_left_is_refused(self):
+        for name in ("average.weights.h5", "checkpoints/step-3.npz"):
+            file = self.image.path / name
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
+            message = f"Received: {file}, of an earlier version. Train again in another folder"
+            for act in (
+                lambda: self.image.load_weights(self.factor),
+                lambda: self.enterContext(self.image.lock()),
+            ):
+                with self.assertRaisesRegex(ValueError, message):
+                    act()
+            file.unlink()
+
+
+class PathTest(tf.test.TestCase):
     def test_what_a_run_is_called(self):
         for path, expected in (
             ("runs/mine", "mine"),
@@ -302,131 +355,48 @@ class WeightsTest(tf.test.TestCase):
         ):
             self.assertEqual(RunFolder(path).name, expected)
 
-    def test_nothing_is_interpreted_of_a_file_whose_seal_differs(self):
-        self.set_weights(5.0)
-        self.image.save_weights(self.network)
-        file = self.image.weights
-        whole = file.read_bytes()
-        file.write_bytes(whole[:-1] + b"\1")
-        with mock.patch.object(h5py, "File", side_effect=AssertionError("opened")):
-            with self.assertRaisesRegex(ValueError, f"{file}.*their checksum differs"):
-                self.image.load_weights(self.network)
-
-    def test_keras_reads_what_is_sealed_and_writes_what_is_not(self):
-        self.set_weights(5.0)
-        self.image.save_weights(self.network)
-        self.set_weights(0.0)
-        file = self.image.weights
-        self.network.load_weights(file)
-        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 5.0))
-        self.set_weights(6.0)
-        self.network.save_weights(file)
-        self.set_weights(0.0)
-        self.image.load_weights(self.network)
-        self.assertAllEqual(self.network.get_weights()[0], np.full([2, 3], 6.0))
-
-    def test_a_file_that_claims_more_than_there_is_memory_for(self):
-        self.set_weights(5.0)
-        file = self.image.weights
-        file.parent.mkdir()
-        with h5py.File(file, "w") as opened:
-            opened.create_dataset("vars/0", shape=(10**12,), dtype="f4")
-        with self.assertRaisesRegex(ValueError, f"{file}.*1,000,000,000,000 numbers, expected 9"):
-            self.image.load_weights(self.network)
-
-    def test_files_that_take_more_to_read_than_they_say(self):
-        file = self.image.weights
-        file.parent.mkdir()
-
-        def chunks(opened):  # of which the smallest part that is read is a whole one
-            opened.create_dataset(
-                "a\x1b", (3,), "f4", chunks=(2**20,), maxshape=(None,), compression=9
-            )
-
-        def other_files(opened):
-            opened.create_dataset("a\x1b", (3,), "f4", external=[("/dev/zero", 0, 12)])
-
-        def depth(opened):
-            for _ in range(100):
-                opened = opened.create_group("a")
-
-        for make, received in (
-            (chunks, r"the array 'a\\x1b' in pieces"),
-            (other_files, r"the array 'a\\x1b' in pieces or other files"),
-            (depth, "groups in one another, more than 64 deep"),
-        ):
-            with h5py.File(file, "w") as opened:
-                make(opened)
-            with self.assertRaisesRegex(ValueError, f"{file}.*{received}"):
-                self.image.load_weights(self.network)
-            self.assertIsNone(weight_files.count(file))
-
-    def test_a_pipe_is_not_waited_for(self):
-        self.image.run.create({"model": {}})
-        file = self.image.weights
-        file.parent.mkdir()
-        os.mkfifo(file)
-        os.mkfifo(self.image.training)
-        for act in (
-            lambda: self.image.load_weights(self.network),
-            lambda: self.image.recorded_training(),
-        ):
-            with self.assertRaisesRegex(
-                OSError, f"^Expected a file. Received: {file.parent}/.*, a pipe"
+    def test_what_is_no_path_is_refused_at_the_entry(self):
+        folder = helpers.temporary_folder(self)
+        model, images = helpers.shared_model(), helpers.images(4)
+        settings = training.Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2)
+        for path in (None, 3, [], b"runs", "a\0", os.fsdecode(bytes(folder) + b"/\xff")):
+            for enter in (
+                RunFolder,
+                pa.load,
+                lambda path: pa.train(model, settings, images, images, path),
+                lambda path: pa.train(model, settings, images, images, folder, init=path or 0),
             ):
-                act()
-
-    def test_weights_of_another_dtype_or_not_finite_in_a_file_without_seal(self):
-        def to_int(opened, name):
-            array = opened[name][()].astype(np.int32)
-            del opened[name]
-            opened[name] = array
-
-        def to_nan(opened, name):
-            opened[name][0] = np.nan
-
-        message, name = self.change(to_int)
-        self.assertIn(f"int32 in the array {name!r}, expected floats", message)
-        message, name = self.change(to_nan)
-        self.assertIn(f"not finite in the array {name!r}", message)
-
-    def test_a_file_that_is_no_weights_file(self):
-        file = self.image.weights
-        file.parent.mkdir()
-        file.write_bytes(b"no HDF5")
-        with self.assertRaisesRegex(ValueError, f"'image' in {file}.*damaged"):
-            self.image.load_weights(self.network)
-        self.assertEqual(file.read_bytes(), b"no HDF5")
-
-    def test_what_to_do_about_a_damaged_file(self):
-        """A finished run writes its average anew, if it has a checkpoint; no run does so with its best."""
-        for file in (self.image.weights, self.image.best):
-            file.parent.mkdir(exist_ok=True)
-            file.write_bytes(b"no HDF5")
-
-        def assert_advises(advice, best=False):
-            with self.assertRaisesRegex(ValueError, f"another network .*{advice}"):
-                self.image.load_weights(self.network, best)
-
-        assert_advises("Restore the file: there is no checkpoint")
-        assert_advises("Load the last ones, without best", best=True)
-        kept = self.image.checkpoints
-        kept.mkdir()
-        (kept / "step-3.npz").touch()
-        assert_advises("Run training again, which writes it anew from its last checkpoint")
+                with self.assertRaisesRegex(ValueError, "^Expected .* as a path, a str"):
+                    enter(path)
+        self.assertEqual(helpers.contents(folder), {})
 
 
 class LockTest(tf.test.TestCase):
     def test_one_training_of_a_factor_at_a_time(self):
-        folder = helpers.temporary_folder(self)
-        with RunFolder(folder)["image"].lock():
-            with self.assertRaisesRegex(RuntimeError, f"'image' in {folder}"):
-                with RunFolder(folder)["image"].lock():
+        run = RunFolder(helpers.temporary_folder(self))
+        with run["image"].lock():
+            with self.assertRaisesRegex(RuntimeError, f"'image' in {run}"):
+                with run["image"].lock():
                     self.fail("two hold the same lock")
-            with RunFolder(folder)["grayscale"].lock():
+            with run["grayscale"].lock():
                 pass  # another factor is no matter
-        with RunFolder(folder)["image"].lock():
+        with run["image"].lock():
             pass  # and it is free again
+
+    def test_files_that_are_not_its_own_are_left_as_they_are(self):
+        image = RunFolder(helpers.temporary_folder(self))["image"]
+        (image.path / "writing.d").mkdir(parents=True)
+        (image.path / "lock").write_text("notes")
+        with image.lock():
+            self.assertEqual((image.path / "lock").read_text(), "notes")
+        self.assertTrue((image.path / "writing.d").exists())
+        mine = image.path / "mine"
+        (image.path / "lock").rename(mine)
+        (image.path / "lock").symlink_to(mine)
+        with self.assertRaisesRegex(OSError, "to write .*lock. Received: .*symbolic links. Move"):
+            with image.lock():
+                self.fail("a link is followed")
+        self.assertEqual(mine.read_text(), "notes")
 
 
 if __name__ == "__main__":

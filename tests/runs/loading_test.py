@@ -90,7 +90,7 @@ class LoadTest(tf.test.TestCase):
         self.make_run("grayscale", "image")
         file = RunFolder(self.folder)["image"].weights
         shutil.copy(RunFolder(self.folder)["grayscale"].weights, file)
-        self.assertRefused(file, "'image'", "another network")
+        self.assertRefused(file, "'image'", "another factor")
 
     def test_the_weights_of_a_deeper_network(self):
         """All that the shallower one asks for is in its file, and more."""
@@ -98,7 +98,7 @@ class LoadTest(tf.test.TestCase):
         deeper = helpers.tiny_model(blocks=2).factors["grayscale"]
         RunFolder(self.folder)["grayscale"].save_weights(deeper)
         file = RunFolder(self.folder)["grayscale"].weights
-        self.assertRefused(file, "'grayscale'", "another network")
+        self.assertRefused(file, "'grayscale'", "another factor")
 
     def test_descriptions_that_are_no_model(self):
         self.make_run()

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import training
+from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, checkpoints, metrics, steps
 from tests import helpers
@@ -158,8 +159,8 @@ class DevicesTest(tf.test.TestCase):
 
     def state(self, folder):
         [(_, file), *_] = checkpoints.found(RunFolder(folder)["image"].checkpoints)
-        with np.load(file) as arrays:
-            return {key: arrays[key] for key in arrays if not key.startswith("seconds")}
+        arrays, _ = tensors.read(file)
+        return {key: array for key, array in arrays.items() if not key.startswith("seconds")}
 
     def rows(self, folder):
         return metrics.read(RunFolder(folder)["image"].metrics)

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers, training
+from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import (
     Training,
@@ -49,8 +50,8 @@ def train(folder, name="grayscale", dropout=0.5, images=None, training=TINY, **o
 def saved(folder, name="grayscale"):
     """dict of all arrays in the last checkpoint: weights, averages, optimizer, dropout's seeds."""
     _, file = found_in(folder, name)[0]
-    with np.load(file) as arrays:
-        return {key: arrays[key] for key in arrays if not key.startswith("seconds")}
+    arrays, _ = tensors.read(file)
+    return {key: array for key, array in arrays.items() if not key.startswith("seconds")}
 
 
 def found_in(folder, name="grayscale"):
@@ -169,7 +170,7 @@ class StoppedRunTest(tf.test.TestCase):
             with self.assertRaises(KeyboardInterrupt):
                 train(self.folder, images=Interrupting(os.getpid, KeyboardInterrupt))
         self.assertEqual(saved(self.folder)["optimizer/0"], 7)
-        seconds = [np.load(file)["seconds/0"] for _, file in found_in(self.folder)]
+        seconds = [tensors.read(file)[0]["seconds/0"] for _, file in found_in(self.folder)]
         self.assertGreater(seconds[0], seconds[1])  # of both epochs, not of the second one alone
         self.assertGreater(seconds[0], rows(self.folder)[-1]["seconds"])
         self.assertEndsAsUninterrupted(train(self.folder))
@@ -200,11 +201,11 @@ class StoppedRunTest(tf.test.TestCase):
 
     def test_goes_on_from_the_checkpoint_before_a_damaged_one(self):
         self.copy_run()
-        last = RunFolder(self.folder)["grayscale"].checkpoints / "step-9.npz"
+        last = RunFolder(self.folder)["grayscale"].checkpoints / "step-9.safetensors"
         last.write_bytes(last.read_bytes()[:-1000])
         with self.assertLogs("absl", "WARNING") as logged:
             average = train(self.folder)
-        self.assertRegex("".join(logged.output), "damaged.*goes on from step-6.npz: .*step-9.npz")
+        self.assertRegex("".join(logged.output), r"damaged.*from step-6\.s.*: .*step-9\.s")
         self.assertEndsAsUninterrupted(average)
         self.assertEqual([row["step"] for row in rows(self.folder)], [3, 6, 9])
 
@@ -234,9 +235,9 @@ class StoppedRunTest(tf.test.TestCase):
 
     def test_what_is_left_in_the_folder(self):
         files = helpers.contents(self.uninterrupted)
-        self.assertIn("grayscale/average.weights.h5", files)
-        self.assertIn("grayscale/checkpoints/step-9.npz", files)
-        self.assertNotIn("grayscale/checkpoints/step-3.npz", files)  # two are kept
+        self.assertIn("grayscale/average.safetensors", files)
+        self.assertIn("grayscale/checkpoints/step-9.safetensors", files)
+        self.assertNotIn("grayscale/checkpoints/step-3.safetensors", files)  # two are kept
         self.assertAveragedWeightsIn(self.uninterrupted)
 
     def test_the_learning_rate_decays_after_every_step(self):
@@ -356,7 +357,7 @@ class NotFiniteTest(tf.test.TestCase):
         self.assertRegex(
             message, "Expected (a finite loss|finite weights|finite bits) of .*factor 'grayscale'"
         )
-        self.assertRegex(message, "step [0-9]+.*last good checkpoint is .*step-[0-9]+.npz")
+        self.assertRegex(message, "step [0-9]+.*last good checkpoint is .*step-[0-9]+.safetensors")
         self.assertNotIn("nan", output.getvalue())
         for value in saved(folder).values():
             self.assertTrue(np.isfinite(value).all())
@@ -483,7 +484,7 @@ class TrainTest(tf.test.TestCase):
             self.assertAllEqual(a, b)
 
     def test_the_factors_asked_for_alone(self):
-        self.assertIn("grayscale/average.weights.h5", self.after_first)
+        self.assertIn("grayscale/average.safetensors", self.after_first)
         self.assertFalse([file for file in self.after_first if file.startswith("image/")])
         for weight, before in zip(self.first.factors["image"].get_weights(), self.before):
             self.assertAllEqual(weight, before)

@@ -1,0 +1,139 @@
+"""Files of arrays in the format safetensors, sealed, so that what is read is what was written.
+
+The seal is the SHA-256 of the file with zeros in place of these 64 digits, which stand in its metadata. It
+is compared before anything in the file is interpreted. Any reader of safetensors reads the file.
+"""
+
+import hashlib
+import json
+import math
+import re
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from pixelcnn_aux.runs import disk, records
+
+_NO_DIGEST = "0" * 64
+# One entry of metadata, since safetensors writes several in any order.
+_NOTES = "pixelcnn_aux"
+_SEAL = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')
+_LONGEST_HEADER = 2**24  # bytes, many times what a model needs
+
+
+def write(file, arrays, notes, then=disk.AGAIN):
+    """Writes arrays, so that a reader sees the old file or the new one, whole.
+
+    Args:
+      file: `pathlib.Path`.
+      arrays: dict, name -> np.ndarray.
+      notes: dict that JSON can hold, kept beside them.
+      then: as of `disk.explained`.
+
+    Raises:
+      OSError: as `disk.explained`.
+    """
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    metadata = {_NOTES: json.dumps({"sha256": _NO_DIGEST, **notes})}
+    contents = memoryview(safetensors.numpy.save(arrays, metadata))
+    start, end = _seal(contents).span(1)
+    digest = _digest(contents, start, end).encode()
+    with disk.replacing(file, then) as opened:
+        for part in (contents[:start], digest, contents[end:]):
+            opened.write(part)
+
+
+def read(file, expected_notes=None):
+    """The arrays of a file, and its notes: dict, name -> np.ndarray; dict.
+
+    Args:
+      file: `pathlib.Path`.
+      expected_notes: dict, of notes that the file must have.
+
+    Raises:
+      OSError: as `disk.contents`.
+      ValueError: which says what is wrong, for a file that is damaged or has other notes.
+    """
+    contents = disk.contents(file)
+    found = _notes(contents)
+    expected = expected_notes or {}
+    received = {key: found.get(key) for key in expected}
+    if differences := records.differences(expected, received, most=2):
+        raise ValueError(f"it belongs to another factor: {differences:.300}")
+    try:
+        return safetensors.numpy.load(contents), found
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(_summary(error)) from error
+
+
+def notes(file):
+    """dict, the notes of a file. Raises OSError and ValueError as `read`."""
+    return _notes(disk.contents(file))
+
+
+def count(file):
+    """int, how many numbers the arrays of a file have, which are not read; None where it is damaged."""
+    try:
+        if not file.is_file():  # a pipe, for example, which may have no end
+            return None
+        with safetensors.safe_open(file, "numpy") as opened:
+            shapes = [opened.get_slice(name).get_shape() for name in opened.keys()]
+    except (OSError, safetensors.SafetensorError):
+        return None
+    return sum(map(math.prod, shapes))
+
+
+def assign(variables, arrays):
+    """Gives Keras variables the values of arrays, all of them or, where some do not fit, none.
+
+    Args:
+      variables: dict, name -> `keras.Variable`.
+      arrays: dict, name -> np.ndarray, of the same names and shapes.
+
+    Raises:
+      ValueError: which says what does not fit.
+    """
+    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
+    received = {name: array.shape for name, array in arrays.items()}
+    for name in {**expected, **received}:
+        if expected.get(name) != received.get(name):
+            shapes = (str(of.get(name, "nothing")) for of in (received, expected))
+            raise ValueError(f"another network: {' instead of '.join(shapes)} as {name:.200}")
+    for name, variable in variables.items():
+        variable.assign(arrays[name].astype(variable.dtype))
+
+
+def _seal(contents):
+    """Where the digest stands in the bytes of a file: a match of `_SEAL`, or None."""
+    length = int.from_bytes(contents[:8], "little")
+    return _SEAL.search(contents, 8, 8 + min(length, _LONGEST_HEADER))
+
+
+def _digest(contents, start, end):
+    """The SHA-256, in hexadecimal, of bytes with zeros in place of those from `start` to `end`."""
+    contents = memoryview(contents)
+    digest = hashlib.sha256(contents[:start])
+    digest.update(_NO_DIGEST.encode())
+    digest.update(contents[end:])
+    return digest.hexdigest()
+
+
+def _notes(contents):
+    """The notes in the bytes of a file, once its seal is compared. Raises ValueError where it differs."""
+    seal = _seal(contents)
+    if not seal:
+        raise ValueError("no file of sealed arrays")
+    if _digest(contents, *seal.span(1)) != seal[1].decode():
+        raise ValueError("its bytes are not those that were written: their checksum differs")
+    length = int.from_bytes(contents[:8], "little")
+    try:
+        found = json.loads(json.loads(contents[8 : 8 + length])["__metadata__"][_NOTES])
+        del found["sha256"]
+        return found
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(_summary(error)) from error
+
+
+def _summary(error):
+    return f"{type(error).__name__}: {error}".splitlines()[0]
