@@ -27,7 +27,7 @@ class BenchmarkTest(tf.test.TestCase):
             serving.report(elapsed, result)
         rate = len(result.seconds) / elapsed
         self.assertIn(f"{rate:.1f} requests/s, 0 errors", output.getvalue())
-        self.assertGreater(result.counts["equal"], 10)
+        self.assertGreater(result.counts["equal"], 0)
         self.assertEqual((result.counts["different"], result.counts["wrong"]), (0, 0))
 
     def test_likelihoods(self):
