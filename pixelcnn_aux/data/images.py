@@ -133,7 +133,14 @@ def from_arrays(pixels, skipped=()):
     Raises:
       ValueError: pixels of another dtype or shape, or no image.
     """
-    pixels = pixels if isinstance(pixels, np.memmap) else np.array(pixels)
+    if not isinstance(pixels, np.memmap):
+        try:
+            pixels = np.array(pixels)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Expected pixels as one array. Received: {arguments.shown(pixels)}. "
+                "Give uint8 [N, H, W, 3]."
+            ) from error
     check_pixels(pixels)
     return Images(pixels, skipped)
 

@@ -183,6 +183,10 @@ class FromArraysTest(tf.test.TestCase):
         ):
             with self.assertRaisesRegex(ValueError, rf"uint8 \[N, H, W, 3\].* {received}\. Give"):
                 data.from_arrays(pixels)
+        with self.assertRaisesRegex(
+            ValueError, r"pixels as one array\. Received: \[\[1\], \[1, 2\]\]"
+        ):
+            data.from_arrays([[1], [1, 2]])
 
 
 if __name__ == "__main__":
