@@ -32,7 +32,7 @@ from pixelcnn_aux.networks import topology
 from pixelcnn_aux.programs import plots, program, run_flags
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.sampling.remaining import Remaining
+from pixelcnn_aux.scanning import Remainders
 
 FLAGS = flags.FLAGS
 
@@ -147,11 +147,11 @@ def inputs(factor, size, batch):
 
 def incrementally(factor, features, noise, auxiliary, jit_compile=False):
     batch, *size, _ = noise.shape
-    # A new one, whose graph is for these shapes as for the first images of a process. The factor's own turns
-    # to any batch once it meets a second one, so that times would depend on the order.
-    sampler, shift = sampling.Sampler(factor), tf.zeros(batch)
+    # A new one of the same networks, whose graph is for these shapes, as for a process's first images. One that
+    # meets a second batch size gets a graph for any: times would depend on the order.
+    factor, shift = factor.with_fixed_sum(factor.fixed_sum), tf.zeros(batch)
     draw = functools.partial(
-        sampler.draw_images, features, noise, shift, auxiliary, jit_compile=jit_compile
+        factor.draw, features, noise, shift, auxiliary, jit_compile=jit_compile
     )
     return draw, size, math.prod(size)
 
@@ -159,16 +159,16 @@ def incrementally(factor, features, noise, auxiliary, jit_compile=False):
 def candidates(factor, size, batch, other):
     """What is timed: dict, name -> (function that returns a tensor, (H, W), pixels it goes through)."""
     features, noise, auxiliary = inputs(factor, size, batch)
-    remaining = factor.fixed_sum and Remaining(factor.fixed_sum, auxiliary)
+    remainders = factor.fixed_sum and Remainders(factor.fixed_sum, auxiliary)
     images = tf.zeros([batch, *size, factor.likelihood.num_channels], tf.uint8)
 
     def params(images):
-        seen = factor.seen(images, remaining and remaining.centers(images))
-        return factor.network(seen, features, training=False)
+        x = factor.network_inputs(images, remainders and remainders.centers(images))
+        return factor.network(x, features, training=False)
 
     def draw_pixel(images, row, column):
         here = params(images)[:, row, column], noise[:, row, column]
-        bounds = remaining and remaining.at(images, row, column)
+        bounds = remainders and remainders.at(images, row, column)
         return tf.cast(factor.likelihood.draw(*here, bounds=bounds), tf.uint8)
 
     def draw_rival(images, row, column):

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
         training,
     )
     from pixelcnn_aux.auxiliary_model import AuxiliaryModel
+    from pixelcnn_aux.building import chain
     from pixelcnn_aux.factor import Factor
-    from pixelcnn_aux.models import chain, grayscale, grayscale_pyramid, pixelcnn_pp, pyramid
+    from pixelcnn_aux.models import grayscale, grayscale_pyramid, pixelcnn_pp, pyramid
     from pixelcnn_aux.runs.loading import load
     from pixelcnn_aux.training import Training, presets, train
     from pixelcnn_aux.zoo import pretrained
@@ -46,7 +47,7 @@ _PUBLIC = {
     "presets": "pixelcnn_aux.training.presets:",
     "AuxiliaryModel": "pixelcnn_aux.auxiliary_model:AuxiliaryModel",
     "Factor": "pixelcnn_aux.factor:Factor",
-    "chain": "pixelcnn_aux.models:chain",
+    "chain": "pixelcnn_aux.building:chain",
     "grayscale": "pixelcnn_aux.models:grayscale",
     "grayscale_pyramid": "pixelcnn_aux.models:grayscale_pyramid",
     "pixelcnn_pp": "pixelcnn_aux.models:pixelcnn_pp",

@@ -91,6 +91,15 @@ def path(name, value):
     return pathlib.Path(text)
 
 
+def at_most_parameters(name, count, most=MAX_PARAMETERS, why="whatever the machine"):
+    """Raises ValueError for a factor of a name that has, or would have, more parameters than `most`."""
+    if count > most:
+        raise ValueError(
+            f"Expected factor {name!r} with at most {most:,} parameters, {why}. Received: another "
+            f"network, of {count:,}. Choose fewer filters, blocks or mixture components."
+        )
+
+
 def shown(value):
     """What an error shows of a value that may be anything: its beginning, of at most 80 characters."""
     try:

@@ -8,59 +8,12 @@ import re
 
 from keras import ops
 
-from pixelcnn_aux import arguments, backend
+from pixelcnn_aux import arguments
+from pixelcnn_aux.inputs import check_images, check_sides_known
 from pixelcnn_aux.serialization import Configured, register
 from pixelcnn_aux.sums import FixedSum
 
 LUMA = (299, 587, 114)  # of BT.601, in thousandths: the weights of R, G and B
-
-
-def check_images(images, channels=None, num_values=256, what="images"):
-    """Returns uint8 images as a tensor, or says what is wrong with them.
-
-    Args:
-      images: uint8 [B, H, W, C].
-      channels: int, the C expected; None for any.
-      num_values: int, pixels must be below it. Checked where the values are known: not while a graph
-        is traced.
-      what: str, how an error calls the images.
-
-    Raises:
-      ValueError: for another dtype, rank or number of channels, a side of 0, or a pixel value out of range.
-    """
-    images = ops.convert_to_tensor(images)
-    dtype, shape = str(getattr(images.dtype, "name", images.dtype)), list(images.shape)
-    if dtype != "uint8" or len(shape) != 4:
-        raise ValueError(
-            f"Expected {what} as uint8 [B, H, W, {channels or 'C'}]. Received: {dtype} {shape}. Convert them."
-        )
-    if 0 in shape[1:]:
-        raise ValueError(
-            f"Expected {what} with sides of 1 or more. Received: shape {shape}. Give images that have pixels."
-        )
-    if channels is not None and shape[-1] != channels:
-        raise ValueError(
-            f"Expected {what} with {channels} channel{'s' * (channels > 1)}. Received: shape {shape}. "
-            "Convert them."
-        )
-    if num_values < 256 and 0 not in shape:
-        # In a graph it has no value, even where the images have: a graph may capture them.
-        largest = ops.max(ops.cast(images, "int32"))
-        if not backend.is_symbolic(largest) and int(largest) >= num_values:
-            raise ValueError(
-                f"Expected {what} with pixel values from 0 to {num_values - 1}. "
-                f"Received: a value of {int(largest)}. Scale them to that range."
-            )
-    return images
-
-
-def check_sides_known(sides):
-    """Raises ValueError for (H, W) of which one is None, as in a pipeline of images of any size."""
-    if None in sides:
-        raise ValueError(
-            "Expected images whose sides are known while a graph is traced. "
-            f"Received: {' x '.join(map(str, sides))}. Set them by tf.ensure_shape."
-        )
 
 
 class Transform(Configured):

@@ -9,9 +9,9 @@ import math
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, auxiliary, backend, checks, dtypes, serialization
-from pixelcnn_aux.auxiliary import check_images
+from pixelcnn_aux import arguments, auxiliary, backend, checks, declarations, dtypes, serialization
 from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.inputs import Inputs, check_images
 
 
 @serialization.register()
@@ -55,7 +55,7 @@ class AuxiliaryModel(serialization.Configured):
                 f"Received: {factors[0].name!r}, which has an embedding. Put what it is given before it."
             )
         for transform, factor, below in self._links():
-            checks.check_declared(transform)
+            declarations.check_declared(transform)
             checks.check_link(transform, factor, below)
             checks.check_known_sum(transform, factor)
         self._check_on_images()
@@ -73,10 +73,12 @@ class AuxiliaryModel(serialization.Configured):
         images = np.random.default_rng(0).integers(0, num_values, shape).astype(np.uint8)
         images[0], images[1] = 0, num_values - 1
         for transform, factor, below in self._links():
-            given = checks.checked_output(transform, images, below.likelihood)
+            given = declarations.checked_output(transform, images, below.likelihood)
             factor.inputs(images, given)
-            checks.check_known(transform, images, given)
-            checks.check_fixed_sum(transform, images, given, factor.likelihood, below.likelihood)
+            declarations.check_known(transform, images, given)
+            declarations.check_fixed_sum(
+                transform, images, given, factor.likelihood, below.likelihood
+            )
             images = given
         next(iter(self.factors.values())).inputs(images)
 
@@ -95,7 +97,7 @@ class AuxiliaryModel(serialization.Configured):
         """
         first, *_ = self.factors.values()
         others = [
-            factor.with_fixed_sum(known_sum(transform, factor.likelihood, exact))
+            factor.with_fixed_sum(declarations.known_sum(transform, factor.likelihood, exact))
             for transform, factor, _ in self._links()
         ]
         model = copy.copy(self)  # with whatever a subclass has
@@ -147,22 +149,17 @@ class AuxiliaryModel(serialization.Configured):
             chain.append(transform(chain[-1]))
         return dict(zip(self.factors, reversed(chain)))
 
-    def pairs(self, images):
+    def inputs(self, images):
         """What each factor sees of full images, uint8 [B, H, W, C].
 
         Returns:
-          dict, name -> (its image, uint8 [B, h, w, c]; its auxiliary image, None for the first factor).
+          dict, name -> `Inputs`: its image, uint8 [B, h, w, c], and its auxiliary image, None for the first.
 
         Raises:
           ValueError: for images of another dtype or shape.
         """
         chain = self.auxiliaries(images)
-        return dict(zip(chain, zip(chain.values(), [None, *chain.values()])))
-
-    def pair(self, name, images):
-        """What one factor sees of full images, as `pairs`. Raises ValueError for an unknown name too."""
-        self.position(name)
-        return self.pairs(images)[name]
+        return dict(zip(chain, map(Inputs, chain.values(), [None, *chain.values()])))
 
     def new_factor(self, name, dtype=None):
         """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""
@@ -204,8 +201,8 @@ class AuxiliaryModel(serialization.Configured):
           ValueError: as `log_prob`.
         """
         self.require(self.factors)
-        pairs = self.pairs(images)
-        return {name: factor.log_prob(*pairs[name]) for name, factor in self.factors.items()}
+        inputs = self.inputs(images)
+        return {name: factor.log_prob(*inputs[name]) for name, factor in self.factors.items()}
 
     def log_prob(self, images):
         """log p(X, X_hat): log p(X) itself if `exact`; if not, it bounds that from below, equation (5).
@@ -251,8 +248,10 @@ class AuxiliaryModel(serialization.Configured):
         """
         self.require(self.factors)
         images = ops.convert_to_tensor(images)
-        pairs = self.pairs(images)
-        both = {name: factor.bound_and_exact(*pairs[name]) for name, factor in self.factors.items()}
+        inputs = self.inputs(images)
+        both = {
+            name: factor.bound_and_exact(*inputs[name]) for name, factor in self.factors.items()
+        }
         return tuple(
             in_bits_per_dim({name: nats[i] for name, nats in both.items()}, images.shape[1:])
             for i in range(2)
@@ -317,23 +316,6 @@ class AuxiliaryModel(serialization.Configured):
         return sampling.sample(
             self, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile
         )
-
-
-def known_sum(transform, likelihood, exact):
-    """The sum that a factor is to know: `sums.FixedSum`; None for nothing.
-
-    Args:
-      transform: `auxiliary.Transform`, which gives its auxiliary images.
-      likelihood: `Likelihood` of its images. It needs the sum if it is centered.
-      exact: bool, whether to rule out what contradicts the sum, if the likelihood can.
-
-    Raises:
-      ValueError: for a transform whose sum is of other values than its images.
-    """
-    exact = exact and likelihood.bounded_noise_size is not None
-    known = exact or likelihood.centered
-    fixed_sum = checks.declared_sum(transform, likelihood) if known else None
-    return fixed_sum and fixed_sum.with_exact(exact and fixed_sum.exact)
 
 
 def in_bits_per_dim(log_probs, shape):

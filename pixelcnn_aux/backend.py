@@ -6,6 +6,7 @@ Layers, networks, transforms, likelihoods, factors, a chain's likelihood and tra
 """
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -151,14 +152,28 @@ def sums_in_order():
         yield
 
 
-def compiled(function, layer):
-    """A function of tensors that reads a layer's weights, compiled for each new shape of its arguments.
+class compiled(functools.cached_property):  # named as the decorator that it is
+    """A method of a layer that is compiled for each new shape of its arguments, tensors and plain values.
 
     Under TensorFlow its results on a processor are the same in each run, to the last bit: `sums_in_order`.
+
+    Args:
+      method: method of tensors that reads the layer's weights.
+      jit_compile: bool, whether XLA compiles it under TensorFlow too.
     """
+
+    def __init__(self, method, jit_compile=False):
+        super().__init__(lambda layer: _compile(method.__get__(layer), layer, jit_compile))
+
+
+def _compile(function, layer, jit_compile):
     if NAME == "tensorflow":
-        function = sums_in_order()(function)
-        return tf.function(function, reduce_retracing=True, autograph=False)
+        return tf.function(
+            sums_in_order()(function),
+            reduce_retracing=True,
+            autograph=False,
+            jit_compile=jit_compile,
+        )
 
     @jax.jit
     def with_weights(values, *args):

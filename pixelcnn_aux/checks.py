@@ -1,13 +1,11 @@
-"""What a chain is checked for when it is built: its names, and that transforms give what they declare."""
+"""What fits what: the parts of a factor, the factors and transforms of a chain, and images and a factor."""
 
 import re
 
-import keras
-import numpy as np
-from keras import ops
-
-from pixelcnn_aux import arguments, backend
-from pixelcnn_aux.auxiliary import Transform
+from pixelcnn_aux import arguments, declarations, dtypes
+from pixelcnn_aux.inputs import Inputs, check_images, check_multiple, check_sides_known
+from pixelcnn_aux.likelihoods import Likelihood
+from pixelcnn_aux.networks import Embedding, Network
 from pixelcnn_aux.sums import FixedSum
 
 
@@ -31,90 +29,70 @@ def check_names(names):
             )
 
 
-def check_declared(transform):
-    """Raises ValueError, which names it, for a transform that declares what there is not."""
-    if not isinstance(transform, Transform):
+def check_parts(factor):
+    """Raises ValueError where the parts of a `Factor` are of other classes or do not fit each other."""
+    likelihood, network, embedding = factor.likelihood, factor.network, factor.embedding
+    below, fixed_sum = factor.auxiliary_likelihood, factor.fixed_sum
+    arguments.instance("likelihood", likelihood, Likelihood)
+    arguments.instance("network", network, Network)
+    arguments.instance("embedding", embedding, Embedding, optional=True)
+    arguments.instance("auxiliary_likelihood", below, Likelihood, optional=True)
+    arguments.instance("fixed_sum", fixed_sum, FixedSum, optional=True)
+    if (embedding is None) != (below is None):
         raise ValueError(
-            f"Expected objects of class auxiliary.Transform. Received: {transform!r}. Derive its class from "
-            "that one."
+            "Expected an embedding and the likelihood of what it embeds, or neither. "
+            f"Received: embedding={embedding}, auxiliary_likelihood={below}. Give both, or neither."
         )
-
-    def check(fits, what, received):
-        if not fits:
-            raise ValueError(
-                f"Expected {type(transform).__name__} with {what}. Received: {arguments.shown(received)}. "
-                "Correct what it declares."
-            )
-
-    ratio, channels, values = transform.ratio, transform.channels, transform.num_values
-    whole, largest = arguments.is_whole, 2**arguments.MAX_HALVINGS
-    power = whole(ratio, 1, largest) and not ratio & (ratio - 1)
-    check(power, f"a ratio that is a power of two, of at most {largest}", ratio)
-    fits = channels is None or whole(channels, 1, 256)
-    check(fits, "channels from 1 to 256, or None", channels)
-    fits = values is None or whole(values, 2, 256)
-    check(fits, "num_values from 2 to 256, or None", values)
-
-
-def declared(transform, likelihood):
-    """(channels, number of values) of what a transform gives of images with this likelihood."""
-    channels = likelihood.num_channels if transform.channels is None else transform.channels
-    num_values = likelihood.num_values if transform.num_values is None else transform.num_values
-    return channels, num_values
-
-
-def declared_sum(transform, likelihood):
-    """The `FixedSum` that a transform declares of images with this likelihood; None for none.
-
-    Raises ValueError, which names the transform, for a sum of other values, or what is none.
-    """
-    fixed_sum = transform.fixed_sum(likelihood.num_values)
-    arguments.instance(f"{type(transform).__name__}.fixed_sum", fixed_sum, FixedSum, optional=True)
-    if fixed_sum is not None and fixed_sum.num_values != likelihood.num_values:
+    for one in filter(None, (likelihood, below)):
+        one.check_declared()
+    dtypes.check_same(factor, *factor.parts())
+    if network.num_params != likelihood.num_params:
         raise ValueError(
-            f"Expected the fixed sum of {type(transform).__name__} to be of {likelihood.num_values} values. "
-            f"Received: num_values={fixed_sum.num_values}. Build it with the num_values that `fixed_sum` is "
-            "given."
+            f"Expected a network with num_params={likelihood.num_params}, as the likelihood takes. "
+            f"Received: num_params={network.num_params}. Build it with the likelihood's."
         )
-    return fixed_sum
+    if embedding is not None and embedding.num_resolutions != network.num_resolutions:
+        raise ValueError(
+            f"Expected an embedding with outputs at its network's {network.num_resolutions} resolutions. "
+            f"Received: outputs at {embedding.num_resolutions}. Choose its topology to fit."
+        )
+    if fixed_sum is None and likelihood.centered:
+        raise ValueError(
+            "Expected a fixed_sum, since the likelihood is centered on what it says. Received: None. "
+            "Give the transform's, or a likelihood with centered=False."
+        )
+    if fixed_sum is not None:
+        _check_fixed_sum(factor)
 
 
-def check_draws(likelihood):
-    """Raises ValueError, which names it, for a likelihood whose draws are no pixel values, or out of bounds.
-
-    Not under JAX, where nothing is drawn, and which would compile every operation.
-    """
-    if backend.NAME != "tensorflow":
-        return
-    random = np.random.default_rng(0)
-    # Some are large, so that draws are far out.
-    params = random.normal(0, 4, (100, likelihood.num_params)).astype(np.float32)
-    last = likelihood.num_values - 1
-
-    def check(noise_size, low, high, bounds=None):
-        uniforms = ops.convert_to_tensor(random.random((100, noise_size), np.float32))
-        noise = likelihood.noise(uniforms, bounded=bounds is not None)
-        drawn = ops.convert_to_numpy(likelihood.draw(params, noise, bounds=bounds))
-        wrong = drawn != np.clip(np.round(drawn), low, high)
-        if wrong.any() or drawn.dtype != np.int32:
-            received = drawn[wrong][0] if wrong.any() else drawn.dtype
-            raise ValueError(
-                f"Expected {type(likelihood).__name__} to draw int32, whole numbers from 0 to {last}"
-                f"{', within bounds' if bounds else ''}. Received: {received}. Correct "
-                f"{'_bounded_draw' if bounds else '_draw'}."
-            )
-
-    if not likelihood.centered:
-        check(likelihood.noise_size, 0, last)
-    if likelihood.bounded_noise_size is not None:
-        ends = random.integers(0, last, (2, 100, likelihood.num_channels), np.int32, endpoint=True)
-        low, high = np.sort(ends, axis=0)
-
-        def bounds(channel, earlier):
-            center = low.astype(np.float32)
-            return [ops.convert_to_tensor(x[:, channel]) for x in (low, high, center)]
-
-        check(likelihood.bounded_noise_size, low, high, bounds)
+def _check_fixed_sum(factor):
+    likelihood, embedding, fixed_sum = factor.likelihood, factor.embedding, factor.fixed_sum
+    channels = likelihood.num_channels
+    if embedding is None:
+        raise ValueError(
+            "Expected no fixed_sum: this factor is unconditional. Received: one. Give None."
+        )
+    if likelihood.bounded_noise_size is None:
+        raise ValueError(
+            "Expected a likelihood that has bounds, within which a fixed_sum holds pixels. Received: "
+            f"{type(likelihood).__name__}. Give it bounds (likelihoods.Likelihood), or no fixed_sum."
+        )
+    if fixed_sum.ratio != embedding.ratio:
+        raise ValueError(
+            f"Expected the factor {factor.name!r} to embed x_hat at {fixed_sum.ratio} times its sides, the "
+            f"side of the blocks of its fixed_sum. Received: an embedding that does at "
+            f"{embedding.ratio} times. Choose the embedding's topology, or the sum, to fit."
+        )
+    found = (fixed_sum.num_values, fixed_sum.num_channels)
+    told = channels if fixed_sum.num_channels is None else 1
+    fits = found[0] == likelihood.num_values and found[1] in (None, channels)
+    if not fits or factor.auxiliary_likelihood.num_channels != told:
+        raise ValueError(
+            f"Expected the factor {factor.name!r} to know a fixed_sum of {likelihood.num_values} values, "
+            f"within each of {channels} channels or over all of them, that tells x_hat's. Received: "
+            f"one of {found[0]} values, over {found[1]} channels. Give what the transform of x to x_hat "
+            "declares."
+        )
 
 
 def check_link(transform, factor, below):
@@ -141,7 +119,7 @@ def check_link(transform, factor, below):
                 f"Expected the factor {factor.name!r} to embed what {below.name!r} models, {models} {what}. "
                 f"Received: {takes}. Build it with the likelihood of the factor below."
             )
-    gives = declared(transform, factor.likelihood)
+    gives = declarations.declared(transform, factor.likelihood)
     models = (below.likelihood.num_channels, below.likelihood.num_values)
     if gives != models:
         raise ValueError(
@@ -156,7 +134,7 @@ def check_known_sum(transform, factor):
     """Raises ValueError where a factor knows another sum than the transform of its auxiliary image fixes."""
     if factor.fixed_sum is None:
         return
-    expected = declared_sum(transform, factor.likelihood)
+    expected = declarations.declared_sum(transform, factor.likelihood)
     expected = expected and expected.with_exact(True).get_config()
     knows = factor.fixed_sum.with_exact(True).get_config()
     if knows != expected:
@@ -166,113 +144,55 @@ def check_known_sum(transform, factor):
         )
 
 
-def checked_output(transform, images, likelihood):
-    """transform(images), which fits what the transform declares and a likelihood models."""
-    name = type(transform).__name__
-
-    def refuse(what, expected, received):
+def checked_inputs(factor, inputs):
+    """`Inputs` that fit a factor, as tensors. Raises ValueError as `Factor.inputs`."""
+    images, auxiliary, condition = inputs
+    if condition is not None:
         raise ValueError(
-            f"Expected the transform {name} to give {what} {expected}. Received: {received}. Correct "
-            "what it declares, or what it gives."
+            "Expected no condition beside an auxiliary image. Received: "
+            f"{arguments.shown(condition)}. Leave it out."
         )
-
-    height, width = transform.size(tuple(images.shape[1:3]))  # says itself which sizes it takes
-    try:
-        result = ops.convert_to_tensor(transform(images))
-        masks = np.zeros((2, *images.shape[1:3], 1), np.uint8)
-        masks[1] = 1
-        known = ops.convert_to_tensor(transform.known(masks))
-        traced = backend.traced_shape(transform, images.shape[1:])
-        backend.traced_shape(transform.known, masks.shape[1:])
-    except Exception as error:
-        raise ValueError(
-            f"Expected the transform {name} to take uint8 images of {list(images.shape[1:])}, any "
-            f"number of them, also in a graph. Received: {type(error).__name__}: {str(error).rstrip('.')}. "
-            "Write it in keras.ops or TensorFlow."
-        ) from error
-    shape = [height, width, likelihood.num_channels]
-    if _kind(result) != ("uint8", [len(images), *shape]):
-        refuse("uint8 images of shape", [len(images), *shape], "{} {}".format(*_kind(result)))
-    if traced[1:] != shape:
-        refuse("images of a shape known in a graph,", [None, *shape], traced or "an unknown one")
-    if (height * transform.ratio, width * transform.ratio) != tuple(images.shape[1:3]):
-        refuse("sides divided by its ratio,", transform.ratio, f"{height} x {width}")
-    if _kind(known) != ("uint8", [2, height, width, 1]):
-        refuse("uint8 masks of shape", [2, height, width, 1], "{} {}".format(*_kind(known)))
-    nowhere, everywhere = ops.convert_to_numpy(known)
-    if nowhere.any() or not (everywhere == 1).all():
-        refuse("masks", "of 0 where nothing is known, and of 1 where all is", "others")
-    result = ops.convert_to_numpy(result)
-    if result.max() >= likelihood.num_values:
-        refuse("values below", likelihood.num_values, result.max())
-    return result
-
-
-def check_known(transform, images, auxiliary):
-    """Raises ValueError, which names it, for a transform that takes values for known that are not.
-
-    Args:
-      transform: `Transform`.
-      images: uint8 [B, H, W, C], to try it on.
-      auxiliary: uint8 [B, h, w, c], what the transform gives of them.
-    """
-    batch, height, width, _ = auxiliary.shape
-    blocks = np.random.default_rng(0).integers(0, 2, (batch, height, width, 1), np.uint8)
-    mask = blocks.repeat(transform.ratio, axis=1).repeat(transform.ratio, axis=2)
-    others = np.where(mask, images, np.roll(images, 1, axis=0))
-    known = ops.convert_to_numpy(transform.known(mask))
-    wrong = known * (ops.convert_to_numpy(transform(others)) != auxiliary)
-    if wrong.any():
-        raise ValueError(
-            f"Expected {type(transform).__name__}.known to give 1 only where all pixels that a value is "
-            "computed from are known. Received: 1 at values that change with others. Define `known`, as a "
-            f"transform does that looks beyond its block of {transform.ratio} x {transform.ratio} pixels."
-        )
-
-
-def check_fixed_sum(transform, images, auxiliary, likelihood, below):
-    """Raises ValueError, which names it, for a transform whose sum does not fix its auxiliary images.
-
-    Args:
-      transform: `Transform`; one that declares no sum passes.
-      images: uint8 [B, H, W, C], to try it on.
-      auxiliary: uint8 [B, h, w, c], what the transform gives of them.
-      likelihood, below: `Likelihood` of the images, and of the auxiliary images.
-    """
-    fixed_sum = declared_sum(transform, likelihood)
-    if fixed_sum is None:
-        return
-
-    def check(fits, what, received):
-        if not fits:
+    likelihood = factor.likelihood
+    images = check_images(images, likelihood.num_channels, likelihood.num_values)
+    check_multiple(images, factor.network.multiple)
+    if factor.embedding is None:
+        if auxiliary is not None:
             raise ValueError(
-                f"Expected the fixed sum of {type(transform).__name__} {what}. Received: {received}. "
-                "Correct it, or give None."
+                "Expected no auxiliary images: this factor is unconditional. Received: some. "
+                "Give the images alone."
             )
-
-    ratio, channels = fixed_sum.ratio, fixed_sum.num_channels
-    check(ratio == transform.ratio, f"to be over blocks of side {transform.ratio}", ratio)
-    takes = likelihood.num_channels
-    check(
-        channels in (None, takes), f"to be over all of {takes} channels, or within each", channels
-    )
-    models = takes if channels is None else 1
-    check(below.num_channels == models, f"to tell {models} channels", below.num_channels)
-    # Each auxiliary value may be drawn, and then has to be of some image.
-    lowest, highest = (fixed_sum.first, below.num_values * fixed_sum.step + fixed_sum.first)
-    windows = (
-        f"to have sums for the values 0 .. {below.num_values - 1}, from 0 to {fixed_sum.largest}"
-    )
-    check(
-        lowest + fixed_sum.step > 0 and highest - fixed_sum.step <= fixed_sum.largest,
-        windows,
-        f"windows from {lowest} to {highest - 1}",
-    )
-    told = ops.convert_to_numpy(fixed_sum.auxiliary(images))
-    wrong = told != ops.convert_to_numpy(auxiliary)
-    check(not wrong.any(), "to tell its values", f"others for {wrong.mean():.1%} of them")
+        return Inputs(images)
+    auxiliary = checked_auxiliary(factor, auxiliary)
+    (batch, height, width), ratio = images.shape[:3], factor.auxiliary_ratio
+    check_sides_known((height, width))
+    if height % ratio or width % ratio:
+        raise ValueError(
+            f"Expected images with sides that are multiples of {ratio}, the ratio to those of their "
+            f"auxiliary images. Received: {height} x {width}. Choose another image size."
+        )
+    expected = (batch, height // ratio, width // ratio, factor.auxiliary_likelihood.num_channels)
+    batches = {batch, auxiliary.shape[0]} - {None}  # unknown ones may yet be the same
+    if len(batches) > 1 or tuple(auxiliary.shape[1:]) != expected[1:]:
+        raise ValueError(
+            f"Expected auxiliary images of shape {list(expected)} beside images of shape "
+            f"{list(images.shape)}. Received: {list(auxiliary.shape)}. "
+            "Give those that the model's transform makes of the images."
+        )
+    return Inputs(images, auxiliary)
 
 
-def _kind(tensor):
-    """(dtype, shape) as plain values."""
-    return keras.backend.standardize_dtype(tensor.dtype), list(tensor.shape)
+def checked_auxiliary(factor, auxiliary):
+    """uint8 [B, h, w, c] that a factor embeds, as a tensor. Raises ValueError as `Factor.features`."""
+    if factor.embedding is None or auxiliary is None:
+        kind = "unconditional" if factor.embedding is None else "conditional"
+        raise ValueError(
+            f"Expected a conditional factor and its auxiliary images. Received: "
+            f"{'no' if auxiliary is None else 'some'} images, of a factor that is {kind}. "
+            "Give images and their auxiliary images to a factor with an embedding."
+        )
+    likelihood = factor.auxiliary_likelihood
+    auxiliary = check_images(
+        auxiliary, likelihood.num_channels, likelihood.num_values, "auxiliary images"
+    )
+    check_multiple(auxiliary, factor.embedding.multiple)
+    return auxiliary

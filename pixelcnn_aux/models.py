@@ -1,142 +1,9 @@
-"""Constructors of models: `chain`, of any transforms, and the paper's models, a few lines each over it."""
+"""The paper's models: a few lines each over `building.chain`."""
 
-from pixelcnn_aux import arguments, checks, dtypes, likelihoods, networks
+from pixelcnn_aux import arguments
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
-from pixelcnn_aux.auxiliary_model import AuxiliaryModel, known_sum
-from pixelcnn_aux.factor import Factor
-from pixelcnn_aux.networks import topology
-
-
-def chain(
-    transforms,
-    image_size,
-    network,
-    embedding,
-    names=None,
-    num_components=10,
-    exact=True,
-    centered=True,
-    dtype=None,
-):
-    """Builds a model of RGB images from its transforms.
-
-    What the transforms declare decides about each auxiliary image's likelihood, about what is embedded, and
-    about what a factor knows of its image before it sees any pixel.
-
-    Args:
-      transforms: list of `auxiliary.Transform` from the full image down.
-      image_size: (H, W) of the full image.
-      network: dict, the arguments of `networks.PixelCNN` but for `num_params`: "topology", a
-        `networks.topology.Topology`, "filters", kernels, "dropout". The same for every factor, or a list with
-        one dict for each factor in the order of sampling.
-      embedding: dict, the arguments of `networks.Embedding`, likewise; the first factor's is not used, since
-        it is unconditional, and may be None.
-      names: list of str, of the factors in the order of sampling; by default each transform's `name`, and
-        "image" for the last.
-      num_components: int, logistics in the mixtures.
-      exact: bool, whether factors rule out the images that contradict their auxiliary image. Those do whose
-        transform declares the sum that it fixes; `model.exact` says whether all do.
-      centered: bool, whether mixtures have their locations around what that sum says, and their networks see
-        how far pixels are from it; likewise.
-      dtype: str, "float32" or "float64", of every float in the model, or one of Keras's mixed policies;
-        Keras's default where None.
-
-    Returns:
-      `AuxiliaryModel`, randomly initialized.
-
-    Raises:
-      ValueError: where the arguments do not fit each other; see `AuxiliaryModel`.
-    """
-    image_size = arguments.size("image_size", image_size)
-    exact, centered = arguments.flag("exact", exact), arguments.flag("centered", centered)
-    if dtype is not None:
-        arguments.choice("dtype", dtype, (*dtypes.DTYPES, *dtypes.POLICIES))
-        dtypes.check(dtype)
-    transforms = list(transforms)
-    of_images = [likelihoods.LogisticMixture(num_components)]
-    for transform in transforms:
-        of_images.append(_auxiliary_likelihood(transform, of_images[-1], num_components))
-    sums = []
-    for position, transform in enumerate(transforms):
-        if centered:
-            of_images[position] = _centered(of_images[position], transform)
-        sums.append(known_sum(transform, of_images[position], exact))
-    of_images.reverse()  # the order of sampling
-    sums = [None, *reversed(sums)]
-    if names is None:
-        names = [*(transform.name for transform in reversed(transforms)), "image"]
-    if len(names) != len(of_images):
-        raise ValueError(
-            f"Expected {len(of_images)} names of factors. Received: names={list(names)}. "
-            "Give one for each image of the chain."
-        )
-    checks.check_names(list(names))
-    networks_of = _one_each("network", network, len(of_images), optional=False)
-    embeddings_of = _one_each("embedding", embedding, len(of_images), optional=True)
-    factors = []
-    for position, likelihood in enumerate(of_images):
-        # In this order, which the weights drawn from a seed depend on.
-        own = networks.PixelCNN(
-            num_params=likelihood.num_params, dtype=dtype, **networks_of[position]
-        )
-        f_w = given = None
-        if position:
-            given = of_images[position - 1]
-            if embeddings_of[position] is None:
-                raise ValueError(
-                    f"Expected an embedding for the factor {names[position]!r}, which is given an auxiliary "
-                    "image. Received: None. Give the arguments of one."
-                )
-            f_w = networks.Embedding(dtype=dtype, **embeddings_of[position])
-        factors.append(
-            Factor(likelihood, own, f_w, given, sums[position], dtype=dtype, name=names[position])
-        )
-    return AuxiliaryModel(factors, transforms, image_size)
-
-
-def _auxiliary_likelihood(transform, likelihood, num_components):
-    """The likelihood of what a transform gives of an image with this likelihood."""
-    checks.check_declared(transform)
-    channels, num_values = checks.declared(transform, likelihood)
-    own = transform.likelihood()
-    if own is None:
-        rgb = likelihoods.LogisticMixture(num_components)
-        if (channels, num_values) == (rgb.num_channels, rgb.num_values):
-            return rgb
-        return likelihoods.Categorical(num_values, channels)
-    what = type(own).__name__
-    if isinstance(own, likelihoods.Likelihood):
-        own.check_declared()
-        if (own.num_channels, own.num_values) == (channels, num_values):
-            checks.check_draws(own)
-            return own
-        what += f" of {own.num_channels} channels of {own.num_values} values"
-    raise ValueError(
-        f"Expected {type(transform).__name__}.likelihood() to give a Likelihood of {channels} channels of "
-        f"{num_values} values, as it declares. Received: {what}. Correct one of them."
-    )
-
-
-def _centered(likelihood, transform):
-    """The likelihood, centered if it is a mixture that is not and the transform tells where."""
-    mixture = type(likelihood) is likelihoods.LogisticMixture and not likelihood.centered
-    fixed_sum = checks.declared_sum(transform, likelihood) if mixture else None
-    if fixed_sum is None:
-        return likelihood
-    return likelihoods.LogisticMixture(likelihood.num_components, True, fixed_sum.spread)
-
-
-def _one_each(what, given, count, optional):
-    """The arguments of each of so many factors, of one dict or a list of them; None where optional."""
-    each = given if isinstance(given, (list, tuple)) else [given] * count
-    fits = all(isinstance(one, dict) or (one is None and optional) for one in each)
-    if len(each) != count or not fits:
-        received = f"{len(each)}" if fits else arguments.shown(given)
-        raise ValueError(
-            f"Expected {what} as a dict, or a list of {count}, one for each factor. "
-            f"Received: {received}. Give the arguments of each."
-        )
-    return list(each)
+from pixelcnn_aux.building import chain
+from pixelcnn_aux.networks import architectures
 
 
 def pixelcnn_pp(
@@ -162,7 +29,7 @@ def pixelcnn_pp(
       dtype: str, of every float in the model.
       exact, centered: bool, as for `chain`. There is no auxiliary image here that they could be about.
     """
-    network = _network(topology.pixelcnn_pp(blocks, resolutions), filters, dropout)
+    network = architectures.pixelcnn_pp(blocks, resolutions, filters, dropout)
     return chain([], image_size, network, None, None, num_components, exact, centered, dtype)
 
 
@@ -193,7 +60,7 @@ def grayscale(
         gray_blocks=gray_blocks, image_blocks=image_blocks, embedding_blocks=embedding_blocks
     )
     grays, image, embedding = (
-        _network(topology.pixelcnn_pp(blocks, resolutions), filters, dropout)
+        architectures.pixelcnn_pp(blocks, resolutions, filters, dropout)
         for blocks in (gray_blocks, image_blocks, embedding_blocks)
     )
     return chain(
@@ -242,13 +109,15 @@ def pyramid(
     sizes = _halvings(image_size, base_size)
     filters = _of_scales("filters", filters, len(sizes))
     blocks = _of_scales("blocks", blocks, len(sizes))
-    embedding = topology.super_resolution(embedding_blocks, depth)
     names = [_name(size) for size in reversed(sizes)]
     return chain(
         [HalfResolution() for _ in sizes[1:]],
         image_size,
-        [_light(*scale, dropout) for scale in zip(blocks, filters)],
-        [_network(embedding, channels, dropout) for channels in filters],
+        [architectures.light(*scale, dropout) for scale in zip(blocks, filters)],
+        [
+            architectures.super_resolution(embedding_blocks, depth, channels, dropout)
+            for channels in filters
+        ],
         names,
         num_components,
         exact,
@@ -293,11 +162,11 @@ def grayscale_pyramid(
     )
     _, *smaller = _halvings(image_size, base_size)
     image, embedding = (
-        _network(topology.pixelcnn_pp(n, resolutions), image_filters, dropout)
+        architectures.pixelcnn_pp(n, resolutions, image_filters, dropout)
         for n in (image_blocks, image_embedding_blocks)
     )
-    grays = _light(blocks, filters, dropout)
-    doubling = _network(topology.super_resolution(embedding_blocks, depth), filters, dropout)
+    grays = architectures.light(blocks, filters, dropout)
+    doubling = architectures.super_resolution(embedding_blocks, depth, filters, dropout)
     names = [f"grayscale_{_name(size)}" for size in reversed(smaller)]
     return chain(
         [Grayscale(bits), *(HalfResolution() for _ in smaller)],
@@ -327,16 +196,6 @@ def _of_scales(name, given, count):
             f"Received: {arguments.shown(given)}. Give as many."
         )
     return [arguments.whole(name, one) for one in each]
-
-
-def _network(shape, filters, dropout):
-    return {"topology": shape, "filters": filters, "dropout": dropout}
-
-
-def _light(blocks, filters, dropout):
-    """Pyramid PixelCNN's network of each scale (section 4.2), with the kernels of the authors' code."""
-    kernels = {"vertical_kernel": (3, 3), "horizontal_kernel": (3, 3)}
-    return {**_network(topology.flat(blocks), filters, dropout), **kernels}
 
 
 def _name(size):

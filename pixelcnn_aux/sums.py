@@ -6,9 +6,10 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.bounds import BlockPosition, Bounds
 from pixelcnn_aux.serialization import Configured, register
 
-_LARGEST_SUM = 2**29 - 1  # so that none of what is added up in int32 leaves it
+_LARGEST_SUM = 2**29 - 1  # so that nothing that is added up in int32 leaves it
 
 
 @register()
@@ -21,15 +22,16 @@ class FixedSum(Configured):
     step * q + first <= sum of weight * value <= step * (q + 1) + first - 1,   q = (sum - first) // step
     ```
 
-    The values of a block are decided in raster order, each pixel's channels in turn. After some of them what
-    is left of the window, `left` .. `left` + step - 1, is for the others. It says between which values the
-    next one lies, for any that agree to follow, and where its middle is.
+    The values of a block are decided in raster order, each pixel's channels in turn. Every value takes its
+    contribution, weight * value, from the window: the later ones have to add up to `remainder` ..
+    `remainder` + step - 1. This bounds the next value, since the later ones can add between 0 and a known
+    most, and the middle of the window over the weights that are left is where to expect it.
 
     ```python
-    halves = FixedSum(np.ones([2, 2]), step=4, first=-2)  # q = (a + b + c + d + 2) // 4
-    left = halves.start([[100]])                          # 398: the sum is 398 .. 401
-    left -= halves.at(0).taken([[90]])                    # 308: the other three add up to 308 .. 311
-    low, high, center = halves.at(1).bounds(left)(0, [])  # 0, 255, 103.17
+    halves = FixedSum(np.ones([2, 2]), step=4, first=-2)       # q = (a + b + c + d + 2) // 4
+    remainder = halves.start([[100]])                          # 398: the sum is 398 .. 401
+    remainder -= halves.at(0).contribution([[90]])             # 308: the other three add up to 308 .. 311
+    low, high, center = halves.at(1).bounds(remainder)(0, [])  # 0, 255, 103.17
     ```
 
     Args:
@@ -44,8 +46,8 @@ class FixedSum(Configured):
     Attributes:
       ratio: int, the sides of a block.
       num_channels: int, C for a sum over all channels; None for one within each.
-      dense: bool, whether the window is as wide as the largest weight: whatever interval each value is known
-        to lie in, every sum from the least to the most is in the window of one that is reached.
+      dense: bool, whether the window is as wide as the largest weight. Then known intervals of the values
+        never leave a gap: every window between the least and the most possible sum can be reached.
       unweighted: bool, whether all weights are 1.
 
     Raises:
@@ -62,14 +64,16 @@ class FixedSum(Configured):
         self.spread = arguments.positive("spread", spread, 256)
         self.ratio = weights.shape[0]
         self.num_channels = weights.shape[2] if weights.ndim == 3 else None
-        # Each [ratio ** 2, 1] or [ratio ** 2, C], in the order in which the values are decided.
+        # In the order in which the values are decided: [ratio ** 2, 1] or [ratio ** 2, C].
         self._weights = weights.reshape(self.ratio**2, -1).astype(np.int32)
         self.dense = bool(step >= self._weights.max())
         self.unweighted = bool((self._weights == 1).all())
         until = np.cumsum(self._weights).reshape(self._weights.shape)
         self.largest = int(until[-1, -1]) * (num_values - 1)
-        later = (self.largest - until * (num_values - 1)).astype(np.int32)  # the most
-        self._room = self._weights - 1 - later, np.full_like(later, step - 1)
+        later = (self.largest - until * (num_values - 1)).astype(
+            np.int32
+        )  # the most that later ones add
+        self._slack = self._weights - 1 - later, np.full_like(later, step - 1)
         # One over the weights of a pixel and those after it: [ratio ** 2].
         undecided = np.cumsum(self._weights.sum(axis=1)[::-1])[::-1]
         self._per_weight = (1.0 / undecided).astype(np.float32)
@@ -96,98 +100,100 @@ class FixedSum(Configured):
         return type(self)(**{**self.get_config(), "exact": exact})
 
     def start(self, auxiliary):
-        """What is left before a block's first pixel: [..., c] auxiliary values -> int32 [..., c]."""
+        """The remainder before a block's first pixel: [..., c] auxiliary values -> int32 [..., c]."""
         return self.step * ops.cast(auxiliary, "int32") + self.first
 
-    def position(self, row, column):
-        """The place of an image's pixel in its block, 0 .. ratio ** 2 - 1; of ints or int tensors."""
+    def index(self, row, column):
+        """Where an image's pixel is in its block, 0 .. ratio ** 2 - 1; of ints or int tensors."""
         return row % self.ratio * self.ratio + column % self.ratio
 
-    def at(self, position):
-        """`Place` of a position in the blocks, an int or a scalar tensor."""
+    def at(self, index):
+        """`BlockPosition` of an `index`, an int or a scalar tensor."""
         if self.ratio == 1:
-            position = 0  # also as a tensor: nothing has to be looked up
-        tables = (self._weights, *self._room, self._per_weight)
-        if not isinstance(position, int):
+            index = 0  # also as a tensor: nothing has to be looked up
+        tables = (self._weights, *self._slack, self._per_weight)
+        if not isinstance(index, int):
             tables = (ops.convert_to_tensor(table) for table in tables)
-            return Place(self, *(ops.take(table, position, axis=0) for table in tables))
-        return Place(self, *(table[position] for table in tables))
+            return BlockPosition(self, *(ops.take(table, index, axis=0) for table in tables))
+        return BlockPosition(self, *(table[index] for table in tables))
 
     def sums(self, images):
         """The weighted sum of each block of images [B, H, W, C]: int32 [B, H / ratio, W / ratio, c]."""
-        taken = 0
-        for position, pixels in enumerate(self._pixels(images)):
-            taken += self.at(position).taken(pixels)
-        return taken
+        return sum(self.at(i).contribution(pixels) for i, pixels in enumerate(self._pixels(images)))
 
     def auxiliary(self, images):
         """The auxiliary values that stand for the sums of images [B, H, W, C]: int32."""
         return (self.sums(images) - self.first) // self.step
 
-    def of_images(self, images, auxiliary):
-        """What each value of images is known to be, given its auxiliary image and the values before it.
+    def bounds(self, images, auxiliary):
+        """What is known of each value of images, given its auxiliary image and the values before it.
 
         Args:
           images: [B, H, W, C] of any dtype, whole.
           auxiliary: [B, H / ratio, W / ratio, c] likewise.
 
         Returns:
-          low, high, int32, and center, float32: [B, H, W, C] each, as from `Place.bounds`.
+          `Bounds` of int32, int32 and float32 [B, H, W, C], as from `BlockPosition.bounds`.
         """
-        bounds, channels = self.bounds_in(images, auxiliary), ops.unstack(images, axis=-1)
-        known = [bounds(i, channels[:i]) for i in range(len(channels))]
-        return [ops.stack(x, axis=-1) for x in zip(*known)]
+        bounds, channels = self.channel_bounds(images, auxiliary), ops.unstack(images, axis=-1)
+        by_channel = [bounds(i, channels[:i]) for i in range(len(channels))]
+        return Bounds(*(ops.stack(x, axis=-1) for x in zip(*by_channel)))
 
-    def bounds_in(self, images, auxiliary, room=None):
-        """`Place.bounds` of every pixel of images at once, given the pixels before it.
+    def channel_bounds(self, images, auxiliary, slack=None):
+        """`BlockPosition.bounds` of every pixel of images at once, given the pixels before it.
 
         Args:
-          images, auxiliary: as for `of_images`.
-          room: from `room`, int32 [B, H, W, C] each; None where later values may be any.
+          images, auxiliary: as for `bounds`.
+          slack: from `slack`, int32 [B, H, W, C] each; None where later values may be any.
 
         Returns:
-          Function as from `Place.bounds`, of whole numbers [B, H, W].
+          Function as from `BlockPosition.bounds`, of whole numbers [B, H, W].
         """
-        rooms = zip(*map(self._pixels, room)) if room else itertools.repeat(None)
-        places = zip(self._left(images, auxiliary), rooms)
-        of_places = [place.bounds(left, here) for (place, left), here in places]
+        slacks = zip(*map(self._pixels, slack)) if slack else itertools.repeat(None)
+        positions = zip(self._remainders(images, auxiliary), slacks)
+        by_position = [
+            position.bounds(remainder, here) for (position, remainder), here in positions
+        ]
 
-        def of_channel(channel, earlier):
-            earlier = zip(*(self._pixels(x) for x in earlier)) if earlier else [()] * len(of_places)
-            known = [bounds(channel, before) for bounds, before in zip(of_places, earlier)]
-            return [self._interleaved(x) for x in zip(*known)]
+        def channel_bounds(channel, earlier):
+            earlier = [self._pixels(x) for x in earlier]
+            before = zip(*earlier) if earlier else [()] * len(by_position)
+            known = [bounds(channel, values) for bounds, values in zip(by_position, before)]
+            return Bounds(*(self._interleaved(x) for x in zip(*known)))
 
-        return of_channel
+        return channel_bounds
 
     def centers(self, images, auxiliary):
         """Where each value of images is to be expected, given its auxiliary image and the pixels before it.
 
         Args:
-          images, auxiliary: as for `of_images`.
+          images, auxiliary: as for `bounds`.
 
         Returns:
-          float32 [B, H, W, C], or [B, H, W, 1] for a sum over all channels: as `of_images`' centers.
+          float32 [B, H, W, C], or [B, H, W, 1] for a sum over all channels: the centers of `bounds`.
         """
-        of_places = [place.center(left) for place, left in self._left(images, auxiliary)]
-        channels = [ops.unstack(x, axis=-1) for x in of_places]
-        return ops.stack([self._interleaved(x) for x in zip(*channels)], axis=-1)
+        by_position = [
+            position.center(remainder)
+            for position, remainder in self._remainders(images, auxiliary)
+        ]
+        return self._image(by_position)
 
-    def _left(self, images, auxiliary):
-        """Yields each `Place`, and what is left of all blocks before their pixels there."""
-        left = self.start(auxiliary)
-        for position, pixels in enumerate(self._pixels(images)):
-            place = self.at(position)
-            yield place, left
-            left = left - place.taken(pixels)
+    def _remainders(self, images, auxiliary):
+        """Yields each `BlockPosition`, and the remainder of all blocks before their pixels there."""
+        remainder = self.start(auxiliary)
+        for i, pixels in enumerate(self._pixels(images)):
+            position = self.at(i)
+            yield position, remainder
+            remainder = remainder - position.contribution(pixels)
 
-    def room(self, low, high):
-        """`room` for `Place.bounds`, where each value is known to lie between others than 0 and the last.
+    def slack(self, low, high):
+        """What later values leave open about each one, where all are known to lie in intervals.
 
         Args:
           low, high: [B, H, W, C] of any dtype, whole.
 
         Returns:
-          Two of int32 [B, H, W, C].
+          Two of int32 [B, H, W, C], for `BlockPosition.bounds`.
         """
         least, most = self._later(low), self._later(high)
         weights = ops.tile(
@@ -202,29 +208,33 @@ class FixedSum(Configured):
             weights * ops.cast(x, "int32")
             for weights, x in zip(self._weights, self._pixels(images))
         ]
-        later, taken = [], 0
+        later, total = [], 0
         for values in reversed(weighted):
             if self.num_channels is None:
-                later.append(taken + ops.zeros_like(values))
-                taken += values
+                later.append(total + ops.zeros_like(values))
+                total += values
             else:
                 until = ops.cumsum(values, axis=-1)
-                later.append(taken + until[..., -1:] - until)
-                taken += until[..., -1:]
-        channels = [ops.unstack(x, axis=-1) for x in reversed(later)]
-        return ops.stack([self._interleaved(x) for x in zip(*channels)], axis=-1)
+                later.append(total + until[..., -1:] - until)
+                total += until[..., -1:]
+        return self._image(later[::-1])
 
     def _pixels(self, images):
         """[B, H, W, ...] -> a list, by position, of all blocks' pixels [B, H / ratio, W / ratio, ...]."""
-        places = (divmod(position, self.ratio) for position in range(self.ratio**2))
-        return [images[:, row :: self.ratio, column :: self.ratio] for row, column in places]
+        offsets = (divmod(index, self.ratio) for index in range(self.ratio**2))
+        return [images[:, row :: self.ratio, column :: self.ratio] for row, column in offsets]
+
+    def _image(self, pixels):
+        """The inverse of `_pixels`: a list of [B, H / ratio, W / ratio, C] -> [B, H, W, C]."""
+        channels = [ops.unstack(x, axis=-1) for x in pixels]
+        return ops.stack([self._interleaved(x) for x in zip(*channels)], axis=-1)
 
     def _interleaved(self, pixels):
-        """The inverse of `_pixels`, of one channel: a list of [B, H / ratio, W / ratio]."""
+        """`_image` of one channel: a list of [B, H / ratio, W / ratio] -> [B, H, W]."""
         _, height, width = ops.shape(pixels[0])
         ratio = self.ratio
         blocks = ops.reshape(ops.stack(pixels, axis=3), (-1, height, width, ratio, ratio))
-        blocks = ops.transpose(blocks, (0, 1, 3, 2, 4))
+        blocks = ops.transpose(blocks, (0, 1, 3, 2, 4))  # [B, H / ratio, ratio, W / ratio, ratio]
         return ops.reshape(blocks, (-1, height * ratio, width * ratio))
 
 
@@ -247,74 +257,3 @@ def _checked(weights):
             f"{_LARGEST_SUM // 255:,}. Received: {arguments.shown(array.tolist())}. Give smaller ones."
         )
     return array
-
-
-class Place:
-    """What a fixed sum says of the pixels at one place in the blocks. From `FixedSum.at`.
-
-    Args:
-      fixed_sum: `FixedSum`.
-      weights, below, above, per_weight: its tables at this place.
-    """
-
-    def __init__(self, fixed_sum, weights, below, above, per_weight):
-        self._fixed_sum = fixed_sum
-        self._weights = weights  # int32 [1] or [C], as the two others
-        self._room = below, above
-        self._per_weight = per_weight
-
-    def taken(self, pixels):
-        """What pixels [..., C], whole numbers, take of what is left: int32 [..., c]."""
-        taken = ops.cast(pixels, "int32")
-        if not self._fixed_sum.unweighted:
-            taken = self._weights * taken
-        if self._fixed_sum.num_channels is not None:
-            taken = ops.sum(taken, axis=-1, keepdims=True)
-        return taken
-
-    def center(self, left):
-        """The middle of what is left, over the weights that are, before this pixel: float32 [..., c]."""
-        # Multiplied, not divided, which some graphs do in other ways than others.
-        middle = ops.cast(left, "float32") + (self._fixed_sum.step - 1) / 2
-        return ops.clip(middle * self._per_weight, 0, self._fixed_sum.num_values - 1)
-
-    def bounds(self, left, room=None):
-        """What is left of a block says about its next pixel.
-
-        Args:
-          left: int32 [..., c], from `FixedSum.start`, less what each earlier pixel of the block has `taken`.
-          room: of `FixedSum.room` the two [..., C] of this pixel. None where later values may be any.
-
-        Returns:
-          Function of a channel and the list of the pixel's earlier channels, whole numbers [...] each. It
-          returns the channel's `low` and `high`, int32 [...], the least and the most that it can be, and
-          `center`, float32 [...]: that of `Place.center`.
-          Where earlier values do not agree nothing does: low > high.
-        """
-        fixed_sum = self._fixed_sum
-        below, above = room or self._room
-        center = self.center(left)
-        if fixed_sum.num_channels is None:
-            # One weight, and a sum for each channel: all channels at once.
-            each = (*self._ends(left, self._weights, below, above), center)
-            each = [ops.unstack(x, axis=-1) for x in each]
-            return lambda channel, earlier: tuple(x[channel] for x in each)
-
-        def of_channel(channel, earlier):
-            lower = left[..., 0]
-            for i, value in enumerate(earlier):
-                lower -= self._weights[i] * ops.cast(value, "int32")
-            here = (self._weights[channel], below[..., channel], above[..., channel])
-            return (*self._ends(lower, *here), center[..., 0])
-
-        return of_channel
-
-    def _ends(self, left, weight, below, above):
-        """The least and the most that values of this weight can be."""
-        last = self._fixed_sum.num_values - 1
-        if not self._fixed_sum.exact:
-            return ops.zeros_like(left), ops.full_like(left, last)
-        least, most = left + below, left + above
-        if not self._fixed_sum.unweighted:
-            least, most = least // weight, most // weight
-        return ops.maximum(least, 0), ops.minimum(most, last)

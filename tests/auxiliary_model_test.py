@@ -32,10 +32,10 @@ class AuxiliaryModelTest(tf.test.TestCase):
 
     def test_pair_is_what_a_factor_sees(self):
         model = helpers.shared_model()
-        image, given = model.pair("image", IMAGES)
+        image, given = model.inputs(IMAGES)["image"]
         self.assertAllEqual(image, IMAGES)
         self.assertAllEqual(given, GRAYS)
-        image, given = model.pair("grayscale", IMAGES)
+        image, given = model.inputs(IMAGES)["grayscale"]
         self.assertAllEqual(image, GRAYS)
         self.assertIsNone(given)
 

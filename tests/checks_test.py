@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import checks
+from pixelcnn_aux import declarations
 from tests import custom, helpers
 
 FLAT = {"topology": pa.networks.topology.flat(1), "filters": 3}
@@ -319,7 +319,7 @@ class ArgumentsOfAChainTest(tf.test.TestCase):
         )
 
     def test_a_likelihood_that_computes_with_float_centers(self):
-        """Draws are tried with what `Place.bounds` gives."""
+        """Draws are tried with what `BlockPosition.bounds` gives."""
 
         class Own(pa.likelihoods.LogisticMixture):
             def _bounded_draw(self, params, noise, log_scale_shift, bounds):
@@ -327,7 +327,7 @@ class ArgumentsOfAChainTest(tf.test.TestCase):
                 moved = tf.concat([params[..., :-1], center[..., None] + params[..., -1:]], -1)
                 return super()._bounded_draw(moved, noise, log_scale_shift, bounds)
 
-        checks.check_draws(Own(2, centered=True))
+        declarations.check_draws(Own(2, centered=True))
 
     def test_a_likelihood_that_declares_what_there_is_not(self):
         coin = custom.Coin()

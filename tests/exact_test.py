@@ -151,7 +151,7 @@ class ExactModelTest(tf.test.TestCase, parameterized.TestCase):
             # Nothing of it gets into the others' gradient.
             with tf.GradientTape() as tape:
                 nats = factor.likelihood.log_prob(
-                    factor((images, given)), images, *factor.fixed_sum.of_images(images, given)
+                    factor((images, given)), images, *factor.fixed_sum.bounds(images, given)
                 )
                 total = tf.reduce_sum(tf.where(nats > -np.inf, nats, tf.zeros_like(nats)))
             for gradient in tape.gradient(total, [v.value for v in factor.trainable_variables]):
@@ -231,11 +231,11 @@ class SeenTest(tf.test.TestCase):
         image = np.repeat(np.array([[[[10], [20]], [[30], [40]]]], np.uint8), 3, axis=-1)
         factor, sums = model.factors["2x2"], model.factors["2x2"].fixed_sum
         halved = HALVES(image)  # 25, for sums of 98 to 101
-        seen = factor.seen(image, sums.centers(image, halved))[..., 0]
+        seen = factor.network_inputs(image, sums.centers(image, halved))[..., 0]
         centers = np.array([[[99.5 / 4, 89.5 / 3], [69.5 / 2, 39.5]]])
         self.assertAllClose(seen, (image[..., 0] - centers) / 8, rtol=1e-6)
         params = factor.network(
-            factor.seen(image, centers[..., np.newaxis]), factor.features(halved)
+            factor.network_inputs(image, centers[..., np.newaxis]), factor.features(halved)
         )
         self.assertAllClose(factor.params(image, halved), params, rtol=1e-5)
 
@@ -243,12 +243,12 @@ class SeenTest(tf.test.TestCase):
         image = helpers.pictures(2)
         factor = tiny_model(True, True).factors["image"]
         grays = pa.auxiliary.Grayscale()(image)
-        seen = factor.seen(image, factor.fixed_sum.centers(image, grays))
+        seen = factor.network_inputs(image, factor.fixed_sum.centers(image, grays))
         self.assertAllClose(seen, (image - (16.0 * grays.numpy() + 7.9995)) / 16, atol=1e-4)
 
     def test_values_scaled_where_nothing_is_centered(self):
         factor = tiny_model(True, False).factors["image"]
-        self.assertAllClose(factor.seen([0, 51, 255]), [-1.0, -0.6, 1.0])
+        self.assertAllClose(factor.network_inputs([0, 51, 255]), [-1.0, -0.6, 1.0])
 
 
 class SavedTest(tf.test.TestCase, parameterized.TestCase):
@@ -268,7 +268,7 @@ class SavedTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllEqual(loaded.log_prob(images), model.log_prob(images))
         factor = model.factors["image"]
         factor.save(folder / "f.keras")
-        pair = model.pair("image", images)
+        pair = model.inputs(images)["image"]
         again = keras.saving.load_model(folder / "f.keras")
         self.assertAllEqual(again.log_prob(*pair), factor.log_prob(*pair))
         self.assertEqual(again.exact, exact)
@@ -279,7 +279,7 @@ class FitTest(tf.test.TestCase, parameterized.TestCase):
     def test_the_loss_is_what_is_evaluated(self, exact, centered):
         model, images = tiny_model(exact, centered), helpers.pictures(4)
         factor = model.new_factor("image")
-        inputs = model.pair("image", images)
+        inputs = model.inputs(images)["image"]
         dims = math.prod(helpers.SIZE) * 3 * math.log(2.0)
         bits = -np.mean(factor.log_prob(*inputs)) / dims
         # Eagerly, but for one kind: to trace a step takes longer than to take it.
@@ -292,7 +292,7 @@ class FitTest(tf.test.TestCase, parameterized.TestCase):
     def test_weights_of_images_count(self):
         model = tiny_model(True, True)
         factor, images = model.factors["image"], helpers.pictures(2)
-        inputs = model.pair("image", images)
+        inputs = model.inputs(images)["image"]
         params = factor(inputs)
         loss = factor.compute_loss(inputs, images, params, sample_weight=np.array([2.0, 0.0]))
         dims = math.prod(helpers.SIZE) * 3 * math.log(2.0)

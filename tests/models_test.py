@@ -84,7 +84,7 @@ class ConstructorsTest(tf.test.TestCase):
         pyramid = pa.pyramid((4, 4), (2, 2), blocks=1, depth=2, **size)
         for model in (grayscale, pyramid):
             for name, factor in model.factors.items():
-                self.assertEqual(factor.num_parameters(), factor.count_params(), name)
+                self.assertEqual(factor.num_parameters, factor.count_params(), name)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class MixedPrecisionTest(tf.test.TestCase):
             full = (mixed.network.above, mixed.network.row_above, mixed.network.left)
             for layer in (*full, mixed.network.last, mixed.embedding.first):
                 self.assertEqual(layer.compute_dtype, "float32")
-            image, auxiliary = model.pair("image", helpers.pictures(3))
+            image, auxiliary = model.inputs(helpers.pictures(3))["image"]
             self.assertEqual(mixed.params(image, auxiliary).dtype, tf.float32)
             self.assertEqual(mixed.log_prob(image, auxiliary).dtype, tf.float32)
             self.assertEqual(mixed.features(auxiliary)[0].dtype, policy.removeprefix("mixed_"))
@@ -63,7 +63,7 @@ class MixedPrecisionTest(tf.test.TestCase):
         for policy, tolerance in zip(POLICIES, (2e-2, 3e-3)):
             for centered in (False, True):
                 model, factor, mixed = factors(policy, centered)
-                pair = model.pair("image", helpers.pictures(8))
+                pair = model.inputs(helpers.pictures(8))["image"]
                 expected = factor.log_prob(*pair)
                 self.assertAllClose(mixed.log_prob(*pair), expected, rtol=tolerance)
                 self.assertNotAllEqual(mixed.log_prob(*pair), expected)
@@ -75,7 +75,7 @@ class MixedPrecisionTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "float32 or float64.*mixed_bfloat16"):
             model.sample([[0, 0], [0, 1]])
         with self.assertRaisesRegex(ValueError, "float32 or float64.*mixed_bfloat16"):
-            mixed.params(*model.pair("image", helpers.pictures(2)), method="incremental")
+            mixed.params(*model.inputs(helpers.pictures(2))["image"], method="incremental")
 
     def test_plain_fit_under_a_global_policy(self):
         for policy in POLICIES:
@@ -106,7 +106,7 @@ class MixedPrecisionTest(tf.test.TestCase):
                 )
                 for weight in average.weights:
                     self.assertEqual(weight.dtype, "float32")
-                pair = helpers.shared_model().pair("image", helpers.pictures(5))
+                pair = helpers.shared_model().inputs(helpers.pictures(5))["image"]
                 bits[policy] = -np.mean(average.log_prob(*pair)) / np.log(2) / np.size(pair[0][0])
         for policy in POLICIES:
             self.assertAllClose(bits[policy], bits[None], atol=0.02)

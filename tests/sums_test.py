@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import checks, likelihoods
+from pixelcnn_aux import declarations, likelihoods
 from pixelcnn_aux.sums import FixedSum
 from tests import helpers
 from tests.helpers import chi_square_p_value
@@ -47,13 +47,13 @@ def draw_block(fixed_sum, likelihood, params, auxiliary, shift=0.0, mode="sample
     shape = (batch, ratio, ratio, likelihood.bounded_noise_size)
     uniforms = np.random.default_rng(1).random(shape).astype(params.dtype)
     noise = likelihood.noise(tf.constant(uniforms), mode, bounded=True)
-    left, pixels = fixed_sum.start(auxiliary), []
+    remainder, pixels = fixed_sum.start(auxiliary), []
     for row, column in np.ndindex(ratio, ratio):
-        place = fixed_sum.at(fixed_sum.position(row, column))
-        bounds = place.bounds(left)
+        position = fixed_sum.at(fixed_sum.index(row, column))
+        bounds = position.bounds(remainder)
         here = params[:, row, column], noise[:, row, column]
         pixels.append(likelihood.draw(*here, log_scale_shift=shift, bounds=bounds))
-        left -= place.taken(pixels[-1])
+        remainder -= position.contribution(pixels[-1])
     return np.stack(pixels, axis=1).reshape(batch, ratio, ratio, -1).astype(np.uint8)
 
 
@@ -67,7 +67,7 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
         for q, image in zip(auxiliary, values):
             for i, value in enumerate(image):
                 possible[(*q.ravel(), *image[:i])].add(value)
-        low, high, _ = (x.numpy() for x in fixed_sum.of_images(images, auxiliary))
+        low, high, _ = (x.numpy() for x in fixed_sum.bounds(images, auxiliary))
         for x in (low, high):
             self.assertEqual((x.shape, x.dtype), (images.shape, np.int32))
         ends = zip(low.reshape(values.shape), high.reshape(values.shape))
@@ -110,22 +110,22 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
 
     def bounds_within(self, fixed_sum, images, auxiliary, low, high):
         """[N, values of a block, 2]: of each value of images of one block, given those before it."""
-        room = fixed_sum.room(low, high)
-        left, found = fixed_sum.start(auxiliary)[:, 0, 0], []
+        slack = fixed_sum.slack(low, high)
+        remainder, found = fixed_sum.start(auxiliary)[:, 0, 0], []
         for row, column in np.ndindex(images.shape[1:3]):
-            place = fixed_sum.at(fixed_sum.position(row, column))
-            bounds = place.bounds(left, [x[:, row, column] for x in room])
+            position = fixed_sum.at(fixed_sum.index(row, column))
+            bounds = position.bounds(remainder, [x[:, row, column] for x in slack])
             pixel = images[:, row, column]
             for channel in range(images.shape[3]):
                 least, most, _ = bounds(channel, list(pixel.T[:channel]))
                 own = low[0, row, column, channel], high[0, row, column, channel]
                 found.append([np.maximum(least, own[0]), np.minimum(most, own[1])])
-            left -= place.taken(pixel)
+            remainder -= position.contribution(pixel)
         return np.moveaxis(found, -1, 0)
 
     def test_by_hand(self):
         image = np.array([[90, 100], [110, 100]], np.uint8).reshape(1, 2, 2, 1)
-        low, high, center = HALVES.fixed_sum(256).of_images(image, HALVES(image))  # 398 .. 401
+        low, high, center = HALVES.fixed_sum(256).bounds(image, HALVES(image))  # 398 .. 401
         self.assertAllEqual(low[0, ..., 0], [[0, 0], [0, 98]])
         self.assertAllEqual(high[0, ..., 0], [[255, 255], [211, 101]])
         expected = [[399.5 / 4, 309.5 / 3], [209.5 / 2, 99.5]]
@@ -136,7 +136,7 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
             grayscale = pa.auxiliary.Grayscale(bits)
             images = random_images(2, 4, 6, 3)
             grays = grayscale(images).numpy()
-            *_, center = grayscale.fixed_sum(256).of_images(images, grays)
+            *_, center = grayscale.fixed_sum(256).bounds(images, grays)
             width = 256 // 2**bits
             middle = grays * width + (1000 * width - 1) / 2000
             self.assertAllClose(center, np.repeat(middle, 3, axis=-1), rtol=1e-6)
@@ -145,38 +145,38 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
         """Also where the values before them leave less or more than values can be."""
         images = np.zeros([2, 2, 2, 1], np.uint8)
         images[0, 0] = 255
-        *_, center = HALVES.fixed_sum(256).of_images(images, [[[[10]]], [[[200]]]])
+        *_, center = HALVES.fixed_sum(256).bounds(images, [[[[10]]], [[[200]]]])
         self.assertAllInRange(center, 0, 255)
         self.assertAllClose(center[:, 1, 1, 0], [0, 255])
 
     def test_values_that_contradict_have_no_interval(self):
         image = np.array([[255, 0], [0, 0]], np.uint8).reshape(1, 2, 2, 1)
-        low, high, _ = HALVES.fixed_sum(256).of_images(image, [[[[10]]]])  # 38 .. 41
+        low, high, _ = HALVES.fixed_sum(256).bounds(image, [[[[10]]]])  # 38 .. 41
         self.assertAllEqual((low <= high)[0, ..., 0], [[True, False], [False, False]])
 
     @parameterized.parameters(HALVES, pa.auxiliary.Grayscale(3))
     def test_pixel_by_pixel_as_for_whole_images(self, transform):
-        """Carrying what is left of a row of blocks, [B, W / ratio, c]; rows and columns are tensors."""
+        """Carrying what is remainder of a row of blocks, [B, W / ratio, c]; rows and columns are tensors."""
         images, sizes = random_images(3, 4, 6, 3), (4, 6)
         fixed_sum, auxiliary = transform.fixed_sum(256), transform(images)
         ratio, found = fixed_sum.ratio, []
         for row, column in np.ndindex(sizes):
             if column == 0 and row % ratio == 0:
-                left = fixed_sum.start(auxiliary[:, row // ratio]).numpy()
-            place = fixed_sum.at(fixed_sum.position(tf.constant(row), tf.constant(column)))
-            pixel, block = images[:, row, column], left[:, column // ratio]
-            bounds = place.bounds(tf.constant(block))
+                remainder = fixed_sum.start(auxiliary[:, row // ratio]).numpy()
+            position = fixed_sum.at(fixed_sum.index(tf.constant(row), tf.constant(column)))
+            pixel, block = images[:, row, column], remainder[:, column // ratio]
+            bounds = position.bounds(tf.constant(block))
             known = [bounds(i, list(pixel.T[:i])) for i in range(3)]
             found.append([np.stack(x, axis=-1) for x in zip(*known)])
-            left[:, column // ratio] -= place.taken(pixel)
-        for x, expected in zip(zip(*found), fixed_sum.of_images(images, auxiliary)):
+            remainder[:, column // ratio] -= position.contribution(pixel)
+        for x, expected in zip(zip(*found), fixed_sum.bounds(images, auxiliary)):
             self.assertAllEqual(np.stack(x, axis=1).reshape(3, *sizes, 3), expected)
 
 
 class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
     @small
     def test_conditionals_of_all_images_sum_to_one(self, fixed_sum, channels):
-        """Given each auxiliary image, over all that agree; nothing is left for others."""
+        """Given each auxiliary image, over all that agree; nothing is remainder for others."""
         images = all_images(fixed_sum, channels)
         auxiliary = fixed_sum.auxiliary(images).numpy()
         likelihood = likelihoods.Categorical(fixed_sum.num_values, channels)
@@ -184,7 +184,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
         params = np.broadcast_to(pixel, (len(images), *pixel.shape))
         for q in np.unique(auxiliary, axis=0):
             given = np.broadcast_to(q, auxiliary.shape)
-            known = fixed_sum.of_images(images, given)
+            known = fixed_sum.bounds(images, given)
             nats = likelihood.log_prob(params, images, *known).numpy().sum(axis=(1, 2))
             self.assertAllClose(np.exp(nats).sum(), 1.0, rtol=1e-10)
             self.assertAllEqual(np.isfinite(nats), (auxiliary == given).all(axis=(1, 2, 3)))
@@ -196,7 +196,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
         auxiliary = fixed_sum.auxiliary(images).numpy()
         likelihood = likelihoods.LogisticMixture(2, centered=centered)
         params = np.broadcast_to(random_params(1, 1, num_components=2), (*images.shape[:3], 20))
-        known = fixed_sum.of_images(images, auxiliary)
+        known = fixed_sum.bounds(images, auxiliary)
         probs = np.exp(likelihood.log_prob(params, images, *known)).ravel()
         sums = np.bincount(auxiliary.ravel() - auxiliary.min(), probs)
         self.assertAllClose(sums, np.ones(len(sums)), rtol=1e-9)
@@ -211,9 +211,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
 
         def log_prob(pixels, gray):
             images = np.reshape(pixels, (-1, 1, 1, 3))
-            known = grayscale.fixed_sum(256).of_images(
-                images, np.full([len(images), 1, 1, 1], gray)
-            )
+            known = grayscale.fixed_sum(256).bounds(images, np.full([len(images), 1, 1, 1], gray))
             all_params = np.broadcast_to(params, (*images.shape[:3], 30))
             return likelihood.log_prob(all_params, images, *known).numpy()
 
@@ -229,7 +227,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
     def test_all_colors_of_a_blocks_last_pixel_sum_to_one(self, centered):
         images = random_images(1, 2, 2, 3)
         halves = HALVES(images)
-        known = [x[0, 1, 1] for x in HALVES.fixed_sum(256).of_images(images, halves)]
+        known = [x[0, 1, 1] for x in HALVES.fixed_sum(256).bounds(images, halves)]
         likelihood = likelihoods.LogisticMixture(3, centered=centered)
         # Those near what agrees, each of four values, and any others.
         near = np.clip(
@@ -256,7 +254,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
         images, params = random_images(3, 4, 6, 3), random_params(3, 4, 6).astype(np.float32)
         halves = HALVES(images)
         expected = prototype.bits_per_dim(images, params, halves, centered)
-        known = HALVES.fixed_sum(256).of_images(images, halves)
+        known = HALVES.fixed_sum(256).bounds(images, halves)
         likelihood = likelihoods.LogisticMixture(centered=centered)
         nats = likelihood.log_prob(params, images, *known).numpy()
         self.assertAllClose(-nats.mean(axis=(1, 2)) / (3 * np.log(2)), expected, rtol=1e-6)
@@ -268,7 +266,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
         finer = params.copy()
         finer[..., 1::3, :] *= 2
         finer[..., 2::3, :] += np.log(2)
-        known = HALVES.fixed_sum(256).of_images(images, HALVES(images))
+        known = HALVES.fixed_sum(256).bounds(images, HALVES(images))
         nats = [
             likelihoods.LogisticMixture(2, True, unit).log_prob(
                 x.reshape(3, 4, 6, 20), images, *known
@@ -314,7 +312,7 @@ class DrawsTest(tf.test.TestCase, parameterized.TestCase):
         pixel = np.random.default_rng(0).normal(size=size)
         given, counts = np.unique(auxiliary, axis=0, return_counts=True)
         given = given[np.argmax(counts)]
-        known = fixed_sum.of_images(images, np.broadcast_to(given, auxiliary.shape))
+        known = fixed_sum.bounds(images, np.broadcast_to(given, auxiliary.shape))
         params = np.broadcast_to(pixel, (len(images), *size))
         expected = np.exp(likelihood.log_prob(params, images, *known).numpy().sum(axis=(1, 2)))
         drawn = draw_block(
@@ -356,7 +354,7 @@ class CheckTest(tf.test.TestCase, parameterized.TestCase):
         below = likelihoods.Categorical(
             transform.num_values or num_values, transform.channels or channels
         )
-        checks.check_fixed_sum(transform, images, transform(images), likelihood, below)
+        declarations.check_fixed_sum(transform, images, transform(images), likelihood, below)
 
     def test_what_transforms_declare_is_true(self):
         for bits in range(1, 9):

@@ -7,8 +7,8 @@ import zlib
 import numpy as np
 
 from pixelcnn_aux import arguments, backend, machine
-from pixelcnn_aux.auxiliary import check_images
 from pixelcnn_aux.codec import container
+from pixelcnn_aux.inputs import check_images
 
 # `coding` and `entropy` are imported where they are needed: with them come TensorFlow and constriction.
 
@@ -33,7 +33,7 @@ class Codec:
         backend.require_tensorflow("the codec")
         model.require(model.factors)
         for factor in model.factors.values():
-            factor.check_one_precision()
+            factor.check_scannable()
         self._model, self._name = model.with_exact(True), name
         self._batch = arguments.whole("batch", batch, 1, container.MAX_BATCH)
         self.fingerprint = fingerprint(self._model)

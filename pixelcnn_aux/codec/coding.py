@@ -8,7 +8,7 @@ import threading
 
 import tensorflow as tf
 
-from pixelcnn_aux import sampling
+from pixelcnn_aux.bounds import Bounds
 
 # Parameters are rounded to multiples of this, so that what differs in their last digits, as between
 # processors in float64, seldom shows.
@@ -57,23 +57,22 @@ class Coding:
 
     def _filling_of(self, factor, size):
         def fill(features, auxiliary):
-            scan = sampling.scan(factor, size, self._batch, auxiliary)
+            scan = factor.scan(size, self._batch, auxiliary)
             [images] = scan.decide_each_pixel(features, self._decider(factor.likelihood))
             return images
 
         return fill
 
     def _decider(self, likelihood):
-        """Of a likelihood's pixels, the decider (`sampling.deciders`) that asks the coder for each value."""
+        """Of a likelihood's pixels, the decider (`scanning.deciders`) that asks the coder for each value."""
 
         def decide(params, column, bounds):
             del column
             params = GRID * tf.round(params / GRID)
-            pixel, centers = [], []
+            pixel, known = [], []
             for channel in range(likelihood.num_channels):
-                low, high, center = (bounds or self._no_bounds(likelihood))(channel, pixel)
-                centers.append(center)
-                log_probs = likelihood.value_log_probs(params, channel, pixel, low, high, centers)
+                known.append((bounds or self._no_bounds(likelihood))(channel, pixel))
+                log_probs = likelihood.value_log_probs(params, channel, pixel, known)
                 shares = tf.round(SHARES * tf.exp(log_probs)) + 1
                 tables = tf.where(tf.math.is_inf(log_probs), tf.zeros_like(shares), shares)
                 value = tf.numpy_function(self._decide, [tf.cast(tables, tf.float32)], tf.int32)
@@ -88,4 +87,5 @@ class Coding:
     def _no_bounds(self, likelihood):
         zeros = tf.zeros([self._batch], tf.int32)
         last = likelihood.num_values - 1
-        return lambda channel, earlier: (zeros, zeros + last, tf.cast(zeros, tf.float32) + last / 2)
+        bounds = Bounds(zeros, zeros + last, tf.cast(zeros, tf.float32) + last / 2)
+        return lambda channel, earlier: bounds

@@ -1,5 +1,7 @@
 """The pyramid that the paper's authors published: variables named by scale and by layer."""
 
+import functools
+
 import numpy as np
 
 from pixelcnn_aux import arguments, layers
@@ -43,19 +45,20 @@ def authors_pyramid(variables, base_size=(8, 8), exact=False, centered=False):
             f"{depth - 1} times. Received: {base_size}. Choose such a base size."
         )
     num_params = variables.channels(r"Resnet/scale\d+/conv_last/V")
-    with variables.bounding():
-        model = pyramid(
-            image_size=tuple(side * 2 ** (scales - 1) for side in base_size),
-            base_size=base_size,
-            filters=variables.channels(r"Resnet/scale\d+/draw_down\d+/conv1/V"),
-            blocks=variables.count(r"Resnet/scale\d+/draw_down(\d+)/.*"),
-            embedding_blocks=embedding_blocks,
-            depth=depth,
-            num_components=max(1, num_params // 10),
-            dropout=0.0,
-            exact=exact,
-            centered=centered,
-        )
+    build = functools.partial(
+        pyramid,
+        image_size=tuple(side * 2 ** (scales - 1) for side in base_size),
+        base_size=base_size,
+        filters=variables.channels(r"Resnet/scale\d+/draw_down\d+/conv1/V"),
+        blocks=variables.count(r"Resnet/scale\d+/draw_down(\d+)/.*"),
+        embedding_blocks=embedding_blocks,
+        depth=depth,
+        num_components=max(1, num_params // 10),
+        dropout=0.0,
+        exact=exact,
+        centered=centered,
+    )
+    model = variables.built(build)
     for scale, factor in enumerate(reversed(model.factors.values())):
         for name, layer in _named_layers(factor, embedding_blocks, depth):
             variables.assign(layer, f"Resnet/scale{scale}/{name}")

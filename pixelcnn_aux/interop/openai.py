@@ -1,6 +1,7 @@
 """The OpenAI PixelCNN++: variables named by kind of layer, counted in the order of creation."""
 
 import collections
+import functools
 import re
 
 from pixelcnn_aux import layers
@@ -42,16 +43,17 @@ def openai_pixelcnn_pp(variables, image_size=(32, 32), exact=False, centered=Fal
     # The last of them gives the parameters; the others are the skips inside the network.
     last = max(variables.matching(r"model/dense_(\d+)/V"), key=lambda match: int(match[1]))
     num_params = variables.channels(re.escape(last[0]))
-    with variables.bounding():
-        model = pixelcnn_pp(
-            image_size,
-            filters,
-            blocks,
-            num_components=max(1, num_params // 10),
-            dropout=0.0,
-            exact=exact,
-            centered=centered,
-        )
+    build = functools.partial(
+        pixelcnn_pp,
+        image_size,
+        filters,
+        blocks,
+        num_components=max(1, num_params // 10),
+        dropout=0.0,
+        exact=exact,
+        centered=centered,
+    )
+    model = variables.built(build)
     for name, layer in named_layers(model.factors["image"].network):
         variables.assign(layer, name)
     variables.check()

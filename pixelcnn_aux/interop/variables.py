@@ -7,7 +7,6 @@ import statistics
 import numpy as np
 
 from pixelcnn_aux import arguments, layers
-from pixelcnn_aux.factor import at_most
 
 
 class Variables(dict):
@@ -26,13 +25,18 @@ class Variables(dict):
         self.product_axes = product_axes
         self.layers = {}
 
-    def bounding(self):
-        """Within it, factors that the variables are far too few for are refused: `factor.at_most`.
+    def built(self, build):
+        """The model that `build` gives, once it is known that the variables are not far too few for it.
 
         Of a few too many or missing, `assign` and `check` give the names.
         """
-        total = sum(math.prod(np.shape(array)) for array in self.values())
-        return at_most(lambda name: (2 * total, "twice those of the variables"))
+        most = 2 * sum(math.prod(np.shape(array)) for array in self.values())
+        with layers.planned():  # before there is memory for anything
+            for name, factor in build().factors.items():
+                arguments.at_most_parameters(
+                    name, factor.num_parameters, most, "twice those of the variables"
+                )
+        return build()
 
     def matching(self, pattern):
         """The matches of all names that match a pattern.

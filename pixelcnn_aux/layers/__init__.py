@@ -25,7 +25,9 @@ from pixelcnn_aux.layers.weight_norm import (
     WeightNormDense,
     given_kernels,
     initialization_from_data,
+    is_planning,
     normalized_layers,
+    planned,
     product,
     stacked_kernels,
 )

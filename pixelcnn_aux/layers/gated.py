@@ -65,10 +65,7 @@ class Projection(weight_norm.WeightNorm):
                 f"Expected the skips that this layer was built for, of {self.channels} channels. "
                 f"Received: shapes {[tuple(part.shape) for part in parts]}. Give as many, of these channels."
             )
-        return sum(map(weight_norm.product, parts, self.split(kernel)))
-
-    def compute_output_shape(self, shapes):
-        return (*shapes[0][:-1], self.filters)
+        return sum(map(weight_norm.product, parts, self.split(kernel)))  # [..., filters]
 
 
 @register()
@@ -110,18 +107,7 @@ class GatedResidualBlock(keras.layers.Layer):
                 f"its input. Received: an input of shape {tuple(x_shape)}. "
                 "Give such an input, or build a block of other filters."
             )
-        doubled = (*x_shape[:-1], 2 * self.filters)
-        self.conv_in.build(doubled)
-        if skips_shape:
-            self.projection.build(skips_shape)
-        self.conv_out.build(doubled)
-
-    def num_parameters(self, skip_channels):
-        """int, of all weights that it has or will have, of skips of so many channels together; 0 for none."""
-        doubled = 2 * self.filters
-        projection = self.projection.num_parameters(2 * skip_channels) if skip_channels else 0
-        convolutions = (self.conv_in, self.conv_out)
-        return projection + sum(layer.num_parameters(doubled) for layer in convolutions)
+        # The layers are built as they are called, in that order.
 
     def parts(self):
         """The layers that the block consists of."""
@@ -151,11 +137,11 @@ class GatedResidualBlock(keras.layers.Layer):
         return evaluate(x, activated, *(skips or ()))
 
     def _evaluate(self, x, activated, skips, seed, cache):
-        y = self.conv_in(activated, cache=cache)
+        y = self.conv_in(activated, cache=cache)  # [..., filters]
         if skips:
             y = y + self.projection(x=list(skips), cache=cache)
-        y = self.dropout(backend.concat_elu(y), seed=seed)
-        a, b = ops.split(self.conv_out(y, cache=cache), 2, axis=-1)
+        y = self.dropout(backend.concat_elu(y), seed=seed)  # [..., 2 filters]
+        a, b = ops.split(self.conv_out(y, cache=cache), 2, axis=-1)  # [..., filters] each
         return x + a * ops.sigmoid(b)
 
     def compute_output_shape(self, x_shape, activated_shape=None, skips_shape=None):

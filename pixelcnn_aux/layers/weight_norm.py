@@ -17,6 +17,7 @@ from pixelcnn_aux.serialization import register
 
 _from_data = contextvars.ContextVar("initialization_from_data", default=False)
 _given = contextvars.ContextVar("given_kernels", default=None)
+_plan = contextvars.ContextVar("plan", default=None)
 
 
 @contextlib.contextmanager
@@ -49,14 +50,34 @@ def given_kernels(kernels):
         _given.reset(token)
 
 
+@contextlib.contextmanager
+def planned():
+    """Within it, layers make no weights and put out zeros: a network is sized before there is memory for it.
+
+    Yields:
+      dict, layer -> int, the parameters that it would have, of all layers called so far.
+    """
+    token = _plan.set({})
+    try:
+        yield _plan.get()
+    finally:
+        _plan.reset(token)
+
+
+def is_planning():
+    """Whether this is within `planned`."""
+    return _plan.get() is not None
+
+
 def normalized_layers(layer):
     """The weight-normalized layers that a layer consists of, in order, but those that it never calls.
 
-    A layer that is made of others has a method `parts`, which lists them.
+    A layer of this package that is made of others has a method `parts`, which lists them.
     """
     if isinstance(layer, WeightNorm):
         return [layer] if layer.built else []  # blocks without skips project none
-    return [normalized for part in layer.parts() for normalized in normalized_layers(part)]
+    parts = layer.parts() if hasattr(layer, "parts") else ()
+    return [normalized for part in parts for normalized in normalized_layers(part)]
 
 
 def stacked_kernels(alike):
@@ -101,9 +122,15 @@ class WeightNorm(keras.layers.Layer):
         """
         raise NotImplementedError
 
-    def num_parameters(self, input_channels):
-        """int, of `v`, `g` and `b`, of inputs of so many channels."""
-        return math.prod(self.kernel_shape(input_channels)) + 2 * self.filters
+    def __call__(self, *args, **kwargs):
+        plan = _plan.get()
+        if plan is None:
+            return super().__call__(*args, **kwargs)
+        x = args[0] if args else kwargs["x"]
+        parts = x if isinstance(x, list) else [x]
+        channels = sum(part.shape[-1] for part in parts)
+        plan[self] = math.prod(self.kernel_shape(channels)) + 2 * self.filters  # v, g and b
+        return ops.zeros(self.compute_output_shape(tuple(parts[0].shape)), self.compute_dtype)
 
     def build(self, input_shape):
         shape = self.kernel_shape(input_shape[-1])

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments, backend
+from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.serialization import Configured
 
 MODES = ("sample", "map")
@@ -58,18 +59,16 @@ class Likelihood(Configured):
                     "_bounded_draw."
                 )
 
-    def log_prob(self, params, images, low=None, high=None, center=None):
+    def log_prob(self, params, images, bounds=None):
         """Log-probability of each pixel, all its channels together.
 
         Args:
           params: float32 or float64 [..., num_params], the output of a network.
           images: [..., num_channels], whole pixel values from 0 to num_values - 1 in any integer or
             float dtype; leading shape as `params`'.
-          low, high: of `images`' shape, whole numbers in any dtype: each value is known to lie in
-            low .. high. Its distribution, given the pixel's earlier channels, is the one without them
-            renormalized over that interval. None for the smallest and the largest value.
-          center: of `images`' shape, float: what a centered likelihood needs. One that is not ignores it,
-            so that what is known about an image can be passed on whatever its likelihood.
+          bounds: `Bounds` of `images`' shape, or None where nothing is known. Each value lies in low .. high,
+            whole numbers in any dtype: its distribution, given the pixel's earlier channels, is truncated to
+            that interval. `center` is what a centered likelihood needs; others ignore it, and it may be None.
 
         Returns:
           [...] of `params`' dtype, in nats; -inf where a value lies outside its interval.
@@ -77,41 +76,35 @@ class Likelihood(Configured):
         Raises:
           ValueError: if a channel count is not this likelihood's, the leading shapes differ, a centered
             likelihood is given no center, or a subclass gives something else than a number for each pixel.
-          NotImplementedError: for `low` or `high` of a likelihood that has no bounds.
+          NotImplementedError: for bounds of a likelihood that has none.
         """
         params, images = ops.convert_to_tensor(params), ops.convert_to_tensor(images)
         _check_shapes(params, self.num_params, images, self.num_channels, "images")
-        self._check_centered(center, "center")
-        if low is None and high is None and not self.centered:
-            return self._of_pixels("_log_prob", params, images)
+        self._check_centered(bounds and bounds.center, "bounds")
+        if bounds is None:
+            return self._by_pixel("_log_prob", params, images)
         self._check_bounded()
-
-        def known(name, x, default):
-            if x is None:
-                return ops.full_like(values, default)
-            x = ops.cast(x, params.dtype)
-            _check_shapes(params, self.num_params, x, self.num_channels, name)
-            return x
-
         values = ops.cast(images, params.dtype)
-        low, high = known("low", low, 0), known("high", high, self.num_values - 1)
-        center = known("center", center, 0)
+        low, high, center = bounds
+        center = ops.zeros_like(values) if center is None else center
+        bounds = Bounds(*(ops.cast(x, params.dtype) for x in (low, high, center)))
+        for name, x in bounds._asdict().items():
+            _check_shapes(params, self.num_params, x, self.num_channels, name)
+        low, high, center = bounds
         agrees = ops.all(ops.logical_and(low <= values, values <= high), axis=-1)
-        within = self._interval(low, high)
-        nats = self._of_pixels("_bounded_log_prob", params, values, *within, center)
+        bounds = Bounds(*self._interval(low, high), center)
+        nats = self._by_pixel("_bounded_log_prob", params, values, bounds)
         return ops.where(agrees, nats, ops.full_like(nats, -math.inf))
 
-    def value_log_probs(self, params, channel, earlier, low, high, centers):
+    def value_log_probs(self, params, channel, earlier, bounds):
         """Log-probabilities of all values of one channel, given those before it: what a codec needs.
 
         Args:
           params: float32 or float64 [..., num_params].
           channel: int.
           earlier: list of the pixel's earlier channels, int32 [...] each.
-          low, high: int32 [...], the interval that the value is known to lie in, 0 <= low <= high <
-            num_values.
-          centers: list of float [...], those of the earlier channels and of this one; ignored by a
-            likelihood that is not centered.
+          bounds: list of `Bounds` [...], of the earlier channels and of this one, with
+            0 <= low <= high < num_values.
 
         Returns:
           [..., num_values] of `params`' dtype, in nats; -inf outside of the interval. For the values of a
@@ -120,10 +113,11 @@ class Likelihood(Configured):
         Raises:
           NotImplementedError: for a likelihood that does not define `_value_log_probs`.
         """
-        logits = self._value_log_probs(params, channel, earlier, centers)
+        logits = self._value_log_probs(params, channel, earlier, bounds)
+        low, high, _ = bounds[channel]
         return ops.log_softmax(masked(logits, low, high), axis=-1)
 
-    def _value_log_probs(self, params, channel, earlier, centers):
+    def _value_log_probs(self, params, channel, earlier, bounds):
         """As `value_log_probs`, without an interval, up to a constant."""
         if self.num_channels > 1 or self.centered:
             raise NotImplementedError(
@@ -134,12 +128,12 @@ class Likelihood(Configured):
         params = ops.repeat(params[..., None, :], self.num_values, axis=-2)
         return self.log_prob(params, ops.broadcast_to(every, (*ops.shape(params)[:-1], 1)))
 
-    def _of_pixels(self, method, params, *args):
+    def _by_pixel(self, method, params, *args):
         """What a method of a subclass gives, once it is known to be one number for each pixel."""
         remedy = "Sum over the channels, or squeeze the last dimension"
         return self._given(method, params.shape[:-1], remedy, params, *args)
 
-    def _of_channels(self, method, params, *args):
+    def _by_channel(self, method, params, *args):
         """What a method of a subclass gives, once it is known to be one number for each channel."""
         remedy = "Stack the channels along the last dimension, also a single one"
         return self._given(method, (*params.shape[:-1], self.num_channels), remedy, params, *args)
@@ -172,13 +166,13 @@ class Likelihood(Configured):
                 "bounded_noise_size, _bounded_log_prob, _bounded_noise and _bounded_draw."
             )
 
-    def bits_per_dim(self, images, params, low=None, high=None, center=None):
+    def bits_per_dim(self, images, params, bounds=None):
         """Negative log-likelihood in bits per dimension of `images`: a loss for `Model.compile`.
 
         Args:
           images: [B, H, W, num_channels], whole pixel values in any dtype (the loss's `y_true`).
           params: float32 or float64 [B, H, W, num_params] (its `y_pred`).
-          low, high, center: as for `log_prob`.
+          bounds: as for `log_prob`.
 
         Returns:
           [B] of `params`' dtype, in bits per dimension that this likelihood models: the mean over H
@@ -187,7 +181,7 @@ class Likelihood(Configured):
         Raises:
           ValueError, NotImplementedError: as `log_prob`.
         """
-        nats = -self.log_prob(params, images, low, high, center)
+        nats = -self.log_prob(params, images, bounds)
         nats_per_pixel = ops.mean(nats, axis=tuple(range(1, len(nats.shape))))
         return nats_per_pixel / (self.num_channels * math.log(2.0))
 
@@ -224,10 +218,8 @@ class Likelihood(Configured):
           log_scale_shift: scalar or [B], the first of the leading dimensions, added to the
             log-scales of a mixture; below 0 draws vary less. A categorical ignores it.
           bounds: function of a channel's index and the list of the pixel's earlier channels, int32 [...]
-            each, that returns `low`, `high` and `center` of the channel, [...] each, as in `log_prob`: int32
-            with 0 <= low <= high < num_values, and float32. Draws lie in low .. high, also those of mode
-            "map".
-            None for no bounds.
+            each, that returns the channel's `Bounds`: int32 with 0 <= low <= high < num_values, and float32
+            [...]. Draws lie in low .. high, also those of mode "map". None for no bounds.
 
         Returns:
           int32 [..., num_channels], pixel values.
@@ -243,10 +235,10 @@ class Likelihood(Configured):
         self._check_centered(bounds, "bounds")
         if bounds is None:
             _check_shapes(params, self.num_params, noise, self.noise_size, "noise")
-            return self._of_channels("_draw", params, noise, log_scale_shift)
+            return self._by_channel("_draw", params, noise, log_scale_shift)
         self._check_bounded()
         _check_shapes(params, self.num_params, noise, self.bounded_noise_size, "noise")
-        return self._of_channels("_bounded_draw", params, noise, log_scale_shift, bounds)
+        return self._by_channel("_bounded_draw", params, noise, log_scale_shift, bounds)
 
 
 def _open(uniforms):

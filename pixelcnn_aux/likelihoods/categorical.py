@@ -69,8 +69,8 @@ class Categorical(Likelihood):
             drawn.append(draw_index(conditional, gumbels[channel]))
         return ops.stack(drawn, axis=-1)
 
-    def _bounded_log_prob(self, params, images, low, high, center):
-        del center
+    def _bounded_log_prob(self, params, images, bounds):
+        low, high, _ = bounds
         values = ops.unstack(ops.cast(images, "int32"), num=self.num_channels, axis=-1)
         logits, tables = self._parts(params)
         log_probs = []
@@ -82,8 +82,8 @@ class Categorical(Likelihood):
 
     _bounded_noise, _bounded_draw = _noise, _draw
 
-    def _value_log_probs(self, params, channel, earlier, centers):
-        del centers
+    def _value_log_probs(self, params, channel, earlier, bounds):
+        del bounds
         return _conditional_logits(channel, *self._parts(params), earlier)
 
     def _parts(self, params):

@@ -113,7 +113,8 @@ class LogisticMixture(Likelihood):
             centered.append(pixel[-1] - 127.5)
         return ops.cast(ops.stack(pixel, axis=-1), "int32")
 
-    def _bounded_log_prob(self, params, images, low, high, center):
+    def _bounded_log_prob(self, params, images, bounds):
+        low, high, center = bounds
         logits, means, log_scales, coefficients = _parts(params)
         means = [self._mean_unit * x for x in means]
         log_weights, total, deviations = ops.log_softmax(logits, axis=-1), 0.0, []
@@ -132,13 +133,13 @@ class LogisticMixture(Likelihood):
             deviations.append(value - self._center(middle))
         return total
 
-    def _value_log_probs(self, params, channel, earlier, centers):
+    def _value_log_probs(self, params, channel, earlier, bounds):
         logits, means, log_scales, coefficients = _parts(params)
         means = [self._mean_unit * x for x in means]
         log_weights, deviations = logits, []
         values = [*(ops.cast(x, params.dtype)[..., None] for x in earlier), None]
         for here, value in enumerate(values[: channel + 1]):
-            middle = ops.cast(centers[here], params.dtype)[..., None]
+            middle = ops.cast(bounds[here].center, params.dtype)[..., None]
             loc = self._loc(here, means, coefficients, middle, deviations)
             scale = self._scales(log_scales[here])
             if value is not None:

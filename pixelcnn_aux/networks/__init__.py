@@ -1,5 +1,6 @@
-"""Networks, written in `keras.ops`: two classes, whose shapes are data (`topology`)."""
+"""Networks, written in `keras.ops`: their interface, and two whose shapes are data (`topology`)."""
 
-from pixelcnn_aux.networks import topology
+from pixelcnn_aux.networks import architectures, topology
 from pixelcnn_aux.networks.embedding import Embedding
+from pixelcnn_aux.networks.network import METHODS, Network
 from pixelcnn_aux.networks.pixelcnn import PixelCNN

@@ -1,36 +1,50 @@
 """The embedding f_w of an auxiliary image, equation (3)."""
 
-import keras
-from keras import ops
-
 from pixelcnn_aux import arguments, layers
-from pixelcnn_aux.networks.stream import Stream, check_sides
+from pixelcnn_aux.inputs import check_multiple
+from pixelcnn_aux.networks.network import LazilyBuilt
+from pixelcnn_aux.networks.stream import Stream
 from pixelcnn_aux.networks.topology import Topology
 from pixelcnn_aux.serialization import register
 
 
 @register()
-class Embedding(keras.Model):
+class Embedding(LazilyBuilt):
     """Features of an auxiliary image: one stream of blocks, none of them shifted (section 3.3).
 
     Args:
-      topology: a `Topology`; its outputs are the features.
+      topology: a `Topology`; its outputs are the features, one for each resolution and the finest first.
       filters: int, the channels of the stream and of the features.
       kernel_size: (height, width) of all convolutions.
       dropout: float, the rate in the blocks.
 
+    Attributes:
+      multiple: int, which the sides of its images must be multiples of.
+      ratio: int, the sides of the finest features over those of the image.
+      num_resolutions: int, of the features.
+
     Raises:
-      ValueError: for arguments of other types, or out of range.
+      ValueError: for arguments of other types, or out of range, or outputs that are not each half the sides
+        of the one before.
     """
 
     def __init__(self, topology, filters, kernel_size=(3, 3), dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         self.autocast = False
-        filters = arguments.whole("filters", filters)
-        dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
-        kernel_size = arguments.size("kernel_size", kernel_size)
         self.topology = Topology.make(topology)
-        self._arguments = {"filters": filters, "kernel_size": list(kernel_size), "dropout": dropout}
+        self.filters = filters = arguments.whole("filters", filters)
+        self.kernel_size = kernel_size = arguments.size("kernel_size", kernel_size)
+        self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
+        levels = self.topology.levels()
+        # It may end at a finer resolution than that of its image, the one of x.
+        finest, outputs = min(levels), [levels[index] for index in self.topology.outputs]
+        self.num_resolutions = len(outputs)
+        if outputs != [*range(finest, finest + self.num_resolutions)]:
+            raise ValueError(
+                "Expected outputs at resolutions that are each half the one before, from the finest on. "
+                f"Received: sides divided by {[2.0**level for level in outputs]}. Choose others."
+            )
+        self.multiple, self.ratio = 2 ** max(levels), 2**-finest
         full, dtype = self.variable_dtype, self.dtype_policy  # as in `PixelCNN`
         self.first = layers.WeightNormConv2D(filters, kernel_size, dtype=full, name="first")
         self.stream = Stream(
@@ -41,27 +55,14 @@ class Embedding(keras.Model):
         """The layers that the network consists of."""
         return [self.first, self.stream]
 
-    def num_parameters(self, channels):
-        """int, of all weights that it has or will have, of images of so many channels."""
-        return self.first.num_parameters(channels) + self.stream.num_parameters()
-
-    @property
-    def num_features(self):
-        """int, the channels of the features."""
-        return self._arguments["filters"]
-
     def get_config(self):
-        return {**super().get_config(), "topology": self.topology, **self._arguments}
-
-    def get_build_config(self):
-        """What its weights were made for, which Keras saves beside the arguments; None without weights."""
-        return {"channels": self.first.v.shape[2]} if self.first.built else None
-
-    def build_from_config(self, config):
-        """Makes such weights: Keras, before it loads them."""
-        channels = arguments.whole("channels", config["channels"])
-        side = 2 ** max(self.topology.levels())
-        self(ops.zeros([1, side, side, channels], self.variable_dtype))
+        return {
+            **super().get_config(),
+            "topology": self.topology,
+            "filters": self.filters,
+            "kernel_size": list(self.kernel_size),
+            "dropout": self.dropout,
+        }
 
     def call(self, x, training=None):
         """f_w of scaled images.
@@ -75,6 +76,7 @@ class Embedding(keras.Model):
         Raises:
           ValueError: where the down-sampling does not divide H or W.
         """
-        check_sides(x, self.topology)
-        activations, _ = self.stream(self.first(x), training=training)
+        check_multiple(x, self.multiple)
+        first = self.first(x)  # [B, H, W, filters]
+        activations, _ = self.stream(first, training=training)
         return [activations[index] for index in self.topology.outputs]

@@ -21,13 +21,11 @@ class Stream(keras.layers.Layer):
 
     def __init__(self, topology, stream, filters, kernel_size, dropout, **kwargs):
         super().__init__(**kwargs)
-        arguments.choice("stream", stream, layers.STREAMS)
-        filters = arguments.whole("filters", filters)
-        dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
-        kernel_size = arguments.size("kernel_size", kernel_size)
         self.topology = Topology.make(topology)
-        self._arguments = {"stream": stream, "filters": filters, "dropout": dropout}
-        self._arguments["kernel_size"] = list(kernel_size)
+        self.stream = arguments.choice("stream", stream, layers.STREAMS)
+        self.filters = filters = arguments.whole("filters", filters)
+        self.kernel_size = kernel_size = arguments.size("kernel_size", kernel_size)
+        self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
         dtype = self.dtype_policy
         convolution, transposed = layers.STREAMS[stream]
 
@@ -52,22 +50,15 @@ class Stream(keras.layers.Layer):
         """The layers that the stream consists of."""
         return self.steps
 
-    def num_parameters(self, before=0, after=0):
-        """int, of all weights that the stream has or will have.
-
-        Args:
-          before, after: int, the channels of what `call` is given under these names; 0 where it is not.
-        """
-        filters, total = self._arguments["filters"], 0
-        for step, layer in zip(self.topology.steps, self.steps):
-            channels = filters
-            if step.kind == "block":
-                channels = before + after + (0 if step.skip is None else filters)
-            total += layer.num_parameters(channels)
-        return total
-
     def get_config(self):
-        return {**super().get_config(), "topology": self.topology, **self._arguments}
+        return {
+            **super().get_config(),
+            "topology": self.topology,
+            "stream": self.stream,
+            "filters": self.filters,
+            "kernel_size": list(self.kernel_size),
+            "dropout": self.dropout,
+        }
 
     def call(self, first, before=None, after=None, cache=None, training=None):
         """All activations of the stream.
@@ -102,15 +93,3 @@ class Stream(keras.layers.Layer):
             activations.append(x)
             activated.append(None if x is None else layers.concat_elu(x))
         return activations, activated
-
-
-def check_sides(x, topology):
-    """Raises ValueError where an image's sides are not multiples of what the topology divides by."""
-    halvings = max(topology.levels())
-    sides = x.shape[1:3]
-    if any(side is not None and side % 2**halvings for side in sides):
-        raise ValueError(
-            f"Expected image sides that are multiples of {2**halvings}, since this network halves "
-            f"them {halvings} times. Received: {sides[0]} x {sides[1]}. "
-            "Choose another image size, or fewer resolutions."
-        )

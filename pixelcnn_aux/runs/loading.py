@@ -1,8 +1,8 @@
 """Models from the folders that training left, and from those that come with the package."""
 
-from pixelcnn_aux import arguments, dtypes, serialization, zoo
+from pixelcnn_aux import arguments, dtypes, layers, serialization, zoo
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
-from pixelcnn_aux.factor import at_most
+from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -31,17 +31,13 @@ def load(path, dtype="float32", best=False):
     dtypes.check(dtype)
     run = RunFolder(path)
     description = run.config()["model"]
-
-    def limit(name):
-        file = run[name].weights
-        count = tensors.count(file)  # A damaged file is told of below.
-        return count and (count, f"as many as {file} has")
-
     try:
         for factor in description["config"]["factors"]:
             dtypes.give(factor["config"], dtype)
-        with at_most(limit):
-            model = serialization.deserialize(description, AuxiliaryModel)
+        with layers.planned():  # before there is memory for anything
+            for part in description["config"]["factors"]:
+                _check_num_parameters(run, serialization.deserialize(part, Factor))
+        model = serialization.deserialize(description, AuxiliaryModel)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ValueError(
             f"Expected the description of a model in {path}. Received: one that cannot be built "
@@ -50,3 +46,13 @@ def load(path, dtype="float32", best=False):
     found = {name: run[name].load_weights(factor, best) for name, factor in model.factors.items()}
     model.untrained = tuple(name for name in found if not found[name])
     return model
+
+
+def _check_num_parameters(run, factor):
+    """Raises ValueError for a factor of more parameters than the file of its weights holds."""
+    file = run[factor.name].weights
+    count = tensors.count(file)  # None where it is damaged, of which loading it tells
+    if count is not None:
+        arguments.at_most_parameters(
+            factor.name, factor.num_parameters, count, f"as many as {file} has"
+        )

@@ -1,9 +1,9 @@
-"""Drawing images from factors and from chains of them, exactly, near the cost of one evaluation.
+"""Drawing images from chains of factors, exactly, near the cost of one evaluation.
 
-It needs TensorFlow, which factors and chains do not: they import it where they draw.
+It needs TensorFlow, which factors and chains do not: a chain imports it where it draws.
 """
 
-from pixelcnn_aux.sampling.chain import (
+from pixelcnn_aux.sampling.chains import (
     can_complete,
     draw,
     draw_factor,
@@ -11,4 +11,4 @@ from pixelcnn_aux.sampling.chain import (
     names_from,
     sample,
 )
-from pixelcnn_aux.sampling.factor import Sampler, noise, scan
+from pixelcnn_aux.sampling.noise import noise

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import sampling
-from pixelcnn_aux.sampling import deciders
+from pixelcnn_aux.inputs import Inputs
+from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.serving.signatures import log_prob
 
 # The share of draws that roundings may turn: to the next value, or to another component of a mixture.
@@ -149,8 +150,8 @@ def _compare(model, signature, drawn, given=None, kept=None):
     images = {**given, **drawn, full: drawn["image"]}
     for name in sampling.names_from(model, given):
         factor, position, image = model.factors[name], model.position(name), images[name]
-        pair = image, images[auxiliaries[position - 1]] if position else None
-        if factor.exact and not np.isfinite(factor.log_prob(*pair)).all():
+        inputs = Inputs(image, images[auxiliaries[position - 1]] if position else None)
+        if factor.exact and not np.isfinite(factor.log_prob(*inputs)).all():
             raise _refusal(
                 "that draws images that agree with their auxiliary images",
                 f"by {signature}, images of {name!r} that do not",
@@ -158,7 +159,7 @@ def _compare(model, signature, drawn, given=None, kept=None):
         known = kept[name] if kept else {}
         size, bounded = image.shape[1:3], "within" in known
         noise = sampling.noise(factor, SEEDS, position, size, bounded=bounded)
-        pixels = np.any(_drawn_again(factor, noise, *pair, **known) != image, axis=-1)
+        pixels = np.any(_drawn_again(factor, noise, inputs, **known) != image, axis=-1)
         # Roundings are few, and do not meet at the same place of every image.
         if pixels.mean() > MAX_MISMATCHED or pixels.all(axis=0).any():
             raise _refusal(
@@ -168,18 +169,18 @@ def _compare(model, signature, drawn, given=None, kept=None):
             )
 
 
-def _drawn_again(factor, noise, image, auxiliary, completed=None, within=None):
-    """What a factor draws at each pixel of an image, given those before it: [N, h, w, c].
+def _drawn_again(factor, noise, inputs, completed=None, within=None):
+    """What a factor draws at each pixel of images, given those before it: [N, h, w, c].
 
-    Args as for `sampling.Sampler.draw_images`.
+    Args as for `Factor.draw`, but for `inputs`, `Inputs`.
     """
     fixed_sum, bounds = factor.fixed_sum, None
     if fixed_sum is not None:
-        room = fixed_sum.room(*within) if within else None
-        bounds = fixed_sum.bounds_in(image, auxiliary, room)
+        slack = fixed_sum.slack(*within) if within else None
+        bounds = fixed_sum.channel_bounds(inputs.images, inputs.auxiliary, slack)
     if within:
         bounds = deciders.within_both(bounds, *(tf.cast(x, tf.int32) for x in within))
-    drawn = factor.likelihood.draw(factor.params(image, auxiliary), noise, SHIFTS, bounds)
+    drawn = factor.likelihood.draw(factor.params(*inputs), noise, SHIFTS, bounds)
     if completed:
         known, mask = completed
         drawn = np.where(mask, known, drawn)

@@ -281,7 +281,7 @@ def _take_steps(config, training, state, take, batches, profile, signals):
 def _validation_bits(config, state):
     """Mean bits per own dimension of the validation images, under the averaged weights."""
     batches = config.validation_images.batches(_VALIDATION_BATCH)
-    bits = mean_bits(state.average, (config.model.pair(state.name, x) for x in batches))
+    bits = mean_bits(state.average, (config.model.inputs(x)[state.name] for x in batches))
     if not math.isfinite(bits):
         raise state.not_finite(
             "finite bits of the validation images", f"after step {state.step:,}", bits

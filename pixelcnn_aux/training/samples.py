@@ -80,7 +80,7 @@ class Samples:
         Of an unconditional factor only what is drawn.
         """
         factor, position = self._factor, self._model.position(self._name)
-        image, auxiliary = self._model.pair(self._name, self._images.spread(NUM))
+        image, auxiliary, _ = self._model.inputs(self._images.spread(NUM))[self._name]
         count = NUM if auxiliary is None else len(image)
         drawn = sampling.draw_factor(
             factor,

@@ -70,9 +70,8 @@ class _Step:
         self.accumulate, self.remat = accumulate, remat
 
     def inputs(self, full):
-        """(What the factor takes, its images) of full images."""
-        image, auxiliary = self.model.pair(self.name, full)
-        return (image if auxiliary is None else (image, auxiliary)), image
+        """What the factor takes of full images: `Inputs`."""
+        return self.model.inputs(full)[self.name]
 
     def rematerialized(self):
         return layers.rematerialized_blocks() if self.remat else contextlib.nullcontext()
@@ -151,10 +150,10 @@ class _TensorFlowStep(_Step):
         return [gradients[0] + replica.all_reduce(tf.distribute.ReduceOp.SUM, here), *gradients[1:]]
 
     def _loss_and_gradients(self, full):
-        inputs, images = self.inputs(full)
+        inputs = self.inputs(full)
         with tf.GradientTape() as tape, self.rematerialized():
             params = self.factor(inputs, training=True)
-            loss = self.factor.compute_loss(inputs, images, params)
+            loss = self.factor.compute_loss(inputs, inputs.images, params)
             scaled = self.optimizer.scale_loss(loss)
         zeros = tf.UnconnectedGradients.ZERO  # of weights that the loss does not depend on
         if tf.executing_eagerly():  # where functions are debugged
@@ -200,10 +199,10 @@ class _JaxStep(_Step):
         weights, others, of_optimizer = state
 
         def loss_of(weights, others, full):
-            inputs, images = self.inputs(full)
+            inputs = self.inputs(full)
             with self.rematerialized():
                 params, others = self.factor.stateless_call(weights, others, inputs, training=True)
-            loss = self.factor.compute_loss(inputs, images, params)
+            loss = self.factor.compute_loss(inputs, inputs.images, params)
             with keras.StatelessScope(zip(self.optimizer.variables, of_optimizer)):
                 return self.optimizer.scale_loss(loss), (loss, others)
 

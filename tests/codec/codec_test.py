@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
+from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.codec import coding, container, entropy
 from pixelcnn_aux.codec.codec import Codec
 from tests import helpers
@@ -196,7 +197,7 @@ class KindsTest(tf.test.TestCase):
         made, images = self.pyramid(), helpers.pictures(2, size=(8, 8))
         _, bits = Codec(made).decompress_with_bits(Codec(made).compress(images))
         expected = np.zeros([2, 8, 8])
-        for name, pair in made.pairs(images).items():
+        for name, pair in made.inputs(images).items():
             nats = made.factors[name].pixel_log_prob(*pair).numpy()
             times = 8 // nats.shape[1]
             expected -= nats.repeat(times, axis=1).repeat(times, axis=2) / (
@@ -236,16 +237,17 @@ class TablesTest(tf.test.TestCase):
         total = 0.0
         for channel in range(likelihood.num_channels):
             earlier = [tf.constant(values[:, i], tf.int32) for i in range(channel)]
-            bounds = [tf.constant(x[:, channel], tf.int32) for x in (low, high)]
-            found = likelihood.value_log_probs(
-                params, channel, earlier, *bounds, [centers[:, i] for i in range(channel + 1)]
-            ).numpy()
+            bounds = [
+                Bounds(*(tf.constant(x[:, i], tf.int32) for x in (low, high)), centers[:, i])
+                for i in range(channel + 1)
+            ]
+            found = likelihood.value_log_probs(params, channel, earlier, bounds).numpy()
             self.assertAllClose(np.exp(found).sum(axis=-1), np.ones(len(values)))
             every = np.arange(likelihood.num_values)
             outside = (every < low[:, channel, None]) | (every > high[:, channel, None])
             self.assertAllEqual(np.isneginf(found), outside)
             total += found[np.arange(len(values)), values[:, channel]]
-        expected = likelihood.log_prob(params, values, low, high, centers)
+        expected = likelihood.log_prob(params, values, Bounds(low, high, centers))
         self.assertAllClose(total, expected, rtol=1e-9)
 
     def test_channels_add_up_to_the_likelihood_of_a_pixel(self):
@@ -274,7 +276,7 @@ class TablesTest(tf.test.TestCase):
 
         low, high = (tf.constant([x, x], tf.int32) for x in (1, 3))
         params = tf.constant(np.random.default_rng(0).normal(size=(2, 5)))
-        arguments = (params, 0, [], low, high, [])
+        arguments = (params, 0, [], [Bounds(low, high, None)])
         expected = pa.likelihoods.Categorical(5).value_log_probs(*arguments)
         self.assertAllClose(Own().value_log_probs(*arguments), expected)
         Own.num_channels = 2

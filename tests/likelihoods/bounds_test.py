@@ -7,6 +7,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from pixelcnn_aux import likelihoods
+from pixelcnn_aux.bounds import Bounds
 from tests.custom import Coin
 from tests.helpers import chi_square_p_value, in_pixels, mixture_params, probabilities, without
 from tests.likelihoods.helpers import NUM_DRAWS, random_params
@@ -21,7 +22,13 @@ def bounded_noise(likelihood, *shape, dtype=np.float64, seed=1, mode="sample"):
 
 def fixed_bounds(low, high, center):
     """Bounds of [..., C] that do not depend on the pixel's earlier channels."""
-    return lambda channel, earlier: (low[..., channel], high[..., channel], center[..., channel])
+    bounds = Bounds(low, high, center)
+    return lambda channel, earlier: Bounds(*(x[..., channel] for x in bounds))
+
+
+def every_value(pixels, center=None):
+    """`Bounds` that leave all values open."""
+    return Bounds(0 * pixels, 0 * pixels + 255, center)
 
 
 def random_bounds(*shape, num_values=256, channels=3, seed=2):
@@ -61,7 +68,7 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         likelihood = likelihoods.LogisticMixture()
         params = random_params(5)
         low, high, center, pixels = random_bounds(5)
-        received = likelihood.log_prob(params, pixels, low, high, center)
+        received = likelihood.log_prob(params, pixels, Bounds(low, high, center))
         for i, (r, g, b) in enumerate(pixels):
             p_r = probabilities(likelihood, without(params[i], 1, 2), VALUES, 0, 0)
             p_rg = probabilities(likelihood, without(params[i], 2), r, VALUES, 0)
@@ -75,9 +82,8 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         likelihood, params = likelihoods.LogisticMixture(), random_params(50)
         *_, pixels = random_bounds(50)
         expected = likelihood.log_prob(params, pixels)
-        for low, high in ((0 * pixels, None), (None, 0 * pixels + 255)):
-            received = likelihood.log_prob(params, pixels, low, high)
-            self.assertAllClose(received, expected, rtol=1e-12)
+        received = likelihood.log_prob(params, pixels, every_value(pixels))
+        self.assertAllClose(received, expected, rtol=1e-12)
 
     @parameterized.parameters((np.float32, 1e-4), (np.float64, 1e-12))
     def test_bits_never_rise(self, dtype, tolerance):
@@ -85,12 +91,12 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         low, high, center, pixels = random_bounds(2000)
         for centered in (False, True):
             likelihood = likelihoods.LogisticMixture(centered=centered)
-            before = likelihood.log_prob(params, pixels, center=center)
-            after = likelihood.log_prob(params, pixels, low, high, center)
+            before = likelihood.log_prob(params, pixels, every_value(pixels, center))
+            after = likelihood.log_prob(params, pixels, Bounds(low, high, center))
             self.assertEqual(after.dtype, dtype)
             self.assertAllInRange(after - before, -tolerance, np.inf)
             self.assertAllInRange(after, -np.inf, tolerance)
-            alone = likelihood.log_prob(params, pixels, pixels, pixels, center)
+            alone = likelihood.log_prob(params, pixels, Bounds(pixels, pixels, center))
             self.assertAllClose(alone, np.zeros(2000), atol=tolerance)
 
     def test_probabilities_under_bounds_sum_to_one(self):
@@ -111,7 +117,7 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         agrees = ~outside.any(axis=-1)
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(params)
-            log_prob = likelihood.log_prob(params, pixels, low, high, center)
+            log_prob = likelihood.log_prob(params, pixels, Bounds(low, high, center))
             beside = tf.reduce_sum(tf.boolean_mask(log_prob, agrees))
         self.assertAllEqual(np.isfinite(log_prob), agrees)
         self.assertAllEqual(log_prob[~agrees] == -np.inf, np.ones(np.sum(~agrees), bool))
@@ -139,7 +145,7 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
             for ends in ((low, high), (pixels, pixels), (0 * pixels, 0 * pixels + 255)):
                 with tf.GradientTape() as tape:
                     tape.watch(params)
-                    log_prob = likelihood.log_prob(params, pixels, *ends, center)
+                    log_prob = likelihood.log_prob(params, pixels, Bounds(*ends, center))
                 self.assertAllEqual(np.isfinite(log_prob), np.ones(4096))
                 gradient = tape.gradient(log_prob, params)
                 self.assertAllEqual(np.isfinite(gradient), np.ones(gradient.shape))
@@ -164,9 +170,9 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         means[:, 2] += coefficients[:, 1] * moved[:, 0] + coefficients[:, 2] * moved[:, 1]
         blocks = np.stack([means / 127.5, blocks[:, :, 1] - 2.0, blocks[:, :, 2]], axis=2)
         same = np.concatenate([params[:, :3], blocks.reshape(200, 27)], axis=-1)
-        for ends in ((None, None), (low, high)):
+        for ends in (every_value(pixels)[:2], (low, high)):
             self.assertAllClose(
-                centered.log_prob(params, pixels, *ends, center),
+                centered.log_prob(params, pixels, Bounds(*ends, center)),
                 plain.log_prob(same, pixels, *ends),
                 rtol=1e-9,
             )
@@ -298,7 +304,7 @@ def few_bounds(channel, earlier):
     shape = [NUM_DRAWS]
     low = tf.broadcast_to(low, shape)
     high = tf.minimum(low + (4, 3, 5)[channel], 255)
-    return low, high, tf.fill(shape, (123.0, 124.5, 250.0)[channel])
+    return Bounds(low, high, tf.fill(shape, (123.0, 124.5, 250.0)[channel]))
 
 
 def few_probabilities(likelihood, params):
@@ -313,7 +319,9 @@ def few_probabilities(likelihood, params):
     low, high = np.moveaxis(np.array(ends), -1, 0)
     center = np.broadcast_to([123.0, 124.5, 250.0], low.shape)
     params = np.tile(params, (len(pixels), 1))
-    return pixels, np.exp(likelihood.log_prob(params, np.array(pixels), low, high, center).numpy())
+    return pixels, np.exp(
+        likelihood.log_prob(params, np.array(pixels), Bounds(low, high, center)).numpy()
+    )
 
 
 class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
@@ -321,7 +329,7 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
         likelihood, rng = likelihoods.Categorical(5, 2), np.random.default_rng(0)
         params = rng.normal(size=(60, likelihood.num_params))
         low, high, center, pixels = random_bounds(60, num_values=5, channels=2)
-        received = np.exp(likelihood.log_prob(params, pixels, low, high, center))
+        received = np.exp(likelihood.log_prob(params, pixels, Bounds(low, high, center)))
         values = np.arange(5)
         for i, (first, second) in enumerate(pixels):
             joint = probabilities(likelihood, params[i], values[:, np.newaxis], values)
@@ -329,7 +337,9 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
             for channel, (p, v) in enumerate(((joint.sum(1), first), (joint[first], second))):
                 expected *= p[v] / p[low[i, channel] : high[i, channel] + 1].sum()
             self.assertAllClose(received[i], expected, rtol=1e-9)
-        self.assertAllEqual(received, np.exp(likelihood.log_prob(params, pixels, low, high)))
+        self.assertAllEqual(
+            received, np.exp(likelihood.log_prob(params, pixels, Bounds(low, high, None)))
+        )
 
     def test_values_outside_have_no_probability(self):
         likelihood, rng = likelihoods.Categorical(4, 2), np.random.default_rng(0)
@@ -340,7 +350,7 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
         agrees = ~outside.any(axis=-1)
         with tf.GradientTape() as tape:
             tape.watch(params)
-            log_prob = likelihood.log_prob(params, pixels, low, high)
+            log_prob = likelihood.log_prob(params, pixels, Bounds(low, high, None))
         self.assertAllEqual(np.isfinite(log_prob), agrees)
         gradient = tape.gradient(log_prob, params)
         self.assertAllEqual(np.isfinite(gradient), np.ones(gradient.shape))

@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 from absl.testing import parameterized
 
 from pixelcnn_aux import likelihoods
+from pixelcnn_aux.bounds import Bounds
 from tests.custom import Coin
 from tests.likelihoods.helpers import random_params
 
@@ -102,7 +103,7 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
         spec = [tf.TensorSpec([None, 1], tf.float64), tf.TensorSpec([None], tf.int32)]
 
         def of_values(params, low):
-            return coin.value_log_probs(params, 0, [], low, low + 1, [])
+            return coin.value_log_probs(params, 0, [], [Bounds(low, low + 1, None)])
 
         graph = tf.function(of_values, input_signature=spec)
         expected = np.log([1 / (1 + np.exp(logits[:, 0])), 1 / (1 + np.exp(-logits[:, 0]))]).T
@@ -137,7 +138,11 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.named_parameters(
         ("log_prob", "_log_prob", lambda own, x: own.log_prob(x, PIXELS)),
-        ("bounded", "_bounded_log_prob", lambda own, x: own.log_prob(x, PIXELS, low=PIXELS)),
+        (
+            "bounded",
+            "_bounded_log_prob",
+            lambda own, x: own.log_prob(x, PIXELS, Bounds(PIXELS, PIXELS, None)),
+        ),
         ("draw", "_draw", lambda own, x: own.draw(x, x)),
         ("bounded_draw", "_bounded_draw", lambda own, x: own.draw(x, x, bounds=len)),
     )

@@ -123,7 +123,7 @@ class SampleTest(ExactTestCase):
             factor = model(name).factors[key]
             noise = sampling.noise(factor, tf.constant(SEEDS), position, image.shape[1:3])
             params = factor.params(image, given)
-            bounds = factor.fixed_sum and factor.fixed_sum.bounds_in(image, given)
+            bounds = factor.fixed_sum and factor.fixed_sum.channel_bounds(image, given)
             self.assertAllEqual(factor.likelihood.draw(params, noise, bounds=bounds), image)
             given = image
 

@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
+from pixelcnn_aux import scanning
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.likelihoods import Categorical, LogisticMixture
 from pixelcnn_aux.networks import Embedding, PixelCNN, topology
-from pixelcnn_aux.sampling import incremental
 from tests import helpers
 
 RGB, GRAY = LogisticMixture(num_components=1), Categorical(num_values=16)
@@ -107,7 +107,7 @@ class StateTest(tf.test.TestCase):
         network = pixelcnn_pp(GRAY, resolutions=2).network
 
         def size(height, width, batch=1):
-            scan = incremental.Scan(network, tf.identity, (height, width), batch)
+            scan = scanning.IncrementalScan(network, tf.identity, (height, width, 1), batch)
             tensors = tf.nest.flatten(scan.initial_state())
             return sum(tensor.dtype.size * tf.size(tensor).numpy() for tensor in tensors)
 

@@ -142,7 +142,7 @@ class SplittingTest(tf.test.TestCase):
     def assertSplittingChangesNothing(self, factors, **kwargs):
         expected = model().sample(self.SEEDS, **kwargs)
         with (
-            mock.patch("pixelcnn_aux.sampling.chain.MAX_PIXELS", 2 * np.prod(helpers.SIZE)),
+            mock.patch("pixelcnn_aux.sampling.chains.MAX_PIXELS", 2 * np.prod(helpers.SIZE)),
             mock.patch.object(
                 sampling.Sampler,
                 "draw_images",
@@ -169,7 +169,7 @@ class SplittingTest(tf.test.TestCase):
         self.assertSplittingChangesNothing(factors=1, given={"grayscale": grays})
 
     def test_images_of_more_pixels_than_are_drawn_at_once(self):
-        with mock.patch("pixelcnn_aux.sampling.chain.MAX_PIXELS", 1):
+        with mock.patch("pixelcnn_aux.sampling.chains.MAX_PIXELS", 1):
             images = model().sample(SEEDS)
         for name, expected in drawn().items():
             self.assertAllEqual(images[name], expected)
@@ -264,7 +264,7 @@ class NoImagesTest(tf.test.TestCase):
         images = np.zeros([0, *model().image_size, 3], np.uint8)
         self.assertEqual(model().log_prob(images).shape, [0])
         self.assertEqual(model().bits_per_dim(images)["total"].shape, [0])
-        for name, pair in model().pairs(images).items():
+        for name, pair in model().inputs(images).items():
             factor, sides = model().factors[name], pair[0].shape[1:3]
             self.assertEqual(factor.params(*pair).shape, [0, *sides, factor.likelihood.num_params])
 

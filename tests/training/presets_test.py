@@ -1,12 +1,10 @@
 """Tests of the presets: the paper's hyper-parameters, and how large its networks are."""
 
 import importlib
-from unittest import mock
 
 import tensorflow as tf
 
-from pixelcnn_aux import data
-from pixelcnn_aux.factor import Factor
+from pixelcnn_aux import data, layers
 from pixelcnn_aux.training import presets
 
 PROGRAMS = (presets.GRAYSCALE, presets.PIXELCNN, presets.PYRAMID)
@@ -19,7 +17,7 @@ LEAST = {"filters": 2, "image_filters": 2} | dict.fromkeys(
 class PresetsTest(tf.test.TestCase):
     def test_every_preset_is_one_that_its_program_can_run(self):
         # They are made in the tests of the constructors.
-        self.enter_context(mock.patch.object(Factor, "_create_weights"))
+        self.enter_context(layers.planned())
         for by_name in PROGRAMS:
             self.assertIn("demo", by_name)  # the default
             for name, preset in by_name.items():
@@ -50,7 +48,7 @@ class PaperTest(tf.test.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.enter_context(mock.patch.object(Factor, "_create_weights"))
+        self.enter_context(layers.planned())
 
     def test_optimization(self):
         for by_name in (presets.GRAYSCALE, presets.PIXELCNN):
@@ -91,8 +89,8 @@ class PaperTest(tf.test.TestCase):
         model = preset.constructor(**preset.model)
         self.assertEqual(model.image_size, (32, 32))
         grayscale, image = model.factors.values()
-        self.assertEqual(grayscale.num_parameters(), 53_641_952)
-        self.assertEqual(image.num_parameters(), 65_178_920)
+        self.assertEqual(grayscale.num_parameters, 53_641_952)
+        self.assertEqual(image.num_parameters, 65_178_920)
         # The paper counts the resampling layers among its 36 and 24 blocks.
         networks = (grayscale.network, image.network, image.embedding)
         self.assertEqual([len(network.topology.steps) for network in networks], [36, 24, 24])
@@ -101,7 +99,7 @@ class PaperTest(tf.test.TestCase):
         """As many as OpenAI's implementation has with its defaults."""
         preset = presets.PIXELCNN["cifar10"]
         model = preset.constructor(**preset.model)
-        self.assertEqual(model.factors["image"].num_parameters(), 53_659_080)
+        self.assertEqual(model.factors["image"].num_parameters, 53_659_080)
 
     def test_pyramid(self):
         """Section 4.2."""

@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.auxiliary import check_images
-from pixelcnn_aux.factor import METHODS
+from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.likelihoods.base import MODES
+from pixelcnn_aux.networks import METHODS
 from pixelcnn_aux.programs import progress
-from pixelcnn_aux.sampling.factor import noise
+from pixelcnn_aux.sampling.noise import noise
 
 # So many pixels of full images are drawn at once, since the embedding is evaluated on whole images: 128
 # images of 32 x 32.
@@ -96,10 +96,17 @@ def draw(
     sizes, drawn = model.sizes(), dict(given or {})
     image = next(iter(drawn.values()), None)
     for name in names_from(model, drawn):
-        place = (model.factors[name], model.position(name), sizes[name])
-        of_factor = kept[name] if kept else {}
         image = drawn[name] = draw_factor(
-            *place, seeds, log_scale_shift, image, of_factor, mode, method, jit_compile
+            model.factors[name],
+            model.position(name),
+            sizes[name],
+            seeds,
+            log_scale_shift,
+            auxiliary=image,
+            kept=kept[name] if kept else None,
+            mode=mode,
+            method=method,
+            jit_compile=jit_compile,
         )
     return drawn
 
@@ -130,7 +137,7 @@ def draw_factor(
       uint8 [B, H, W, C].
     """
     kept = kept or {}
-    return factor.sampler.draw_images(
+    return factor.draw(
         () if auxiliary is None else factor.features(auxiliary),
         noise(factor, seeds, position, size, mode, bounded="within" in kept),
         log_scale_shift,
@@ -157,7 +164,7 @@ def kept_pixels(model, known, mask, batch, given=None):
       given: dict with one auxiliary image, or None, as for `AuxiliaryModel.sample`.
 
     Returns:
-      dict, name -> arguments of `Sampler.draw_images`: "completed", or "within" where the draws of a factor
+      dict, name -> arguments of `Factor.draw`: "completed", or "within" where the draws of a factor
       are within bounds.
 
     Raises:

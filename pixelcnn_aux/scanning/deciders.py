@@ -8,6 +8,8 @@ the parameters of a column's pixels, float [B, P], and what an auxiliary image s
 
 import tensorflow as tf
 
+from pixelcnn_aux.bounds import Bounds
+
 
 def draws(likelihood, noise, log_scale_shift):
     """The decider that draws each pixel. Args as for `Sampler.draw_images`."""
@@ -89,8 +91,8 @@ def within_both(bounds, low, high):
 
     def both(channel, earlier):
         if bounds is None:
-            return least[channel], most[channel], least[channel]
+            return Bounds(least[channel], most[channel], least[channel])
         low, high, center = bounds(channel, earlier)
-        return tf.maximum(low, least[channel]), tf.minimum(high, most[channel]), center
+        return Bounds(tf.maximum(low, least[channel]), tf.minimum(high, most[channel]), center)
 
     return both

@@ -14,33 +14,23 @@ import collections
 import tensorflow as tf
 
 from pixelcnn_aux import backend, layers
-from pixelcnn_aux.sampling import caches
+from pixelcnn_aux.scanning import caches
 
 # How many columns a network of one resolution takes in an iteration: with so little to do for a pixel, what
 # the loop itself costs would show.
 UNROLLED = 4
 
 
-class Scan:
-    """Evaluates a PixelCNN in raster order. To be made and used inside one `tf.function`.
+class IncrementalScan:
+    """Evaluates a `PixelCNN` in raster order, every activation once. Args as for `networks.Network.scan`."""
 
-    Args:
-      network: `PixelCNN`.
-      seen: function from pixel values [..., C] and their centers, None where there is no `remaining`, to the
-        floats that the network sees.
-      size: (H, W), ints.
-      batch: B, an int or a scalar tensor.
-      remaining: `Remaining`, which tells what auxiliary images say of each pixel; None where they do not.
-      keep_params: bool, whether to return the parameters that the pixels were decided from.
-    """
-
-    def __init__(self, network, seen, size, batch, remaining=None, keep_params=False):
+    def __init__(self, network, network_inputs, shape, batch, remainders=None, keep_params=False):
         self._network = network
-        self._seen = seen
-        self._height, self._width = size
+        self._network_inputs = network_inputs
+        self._height, self._width, _ = shape
         self._batch = batch
         self._dtype = network.compute_dtype
-        self._remaining = remaining
+        self._remainders = remainders
         self._keep_params = keep_params
         self._folded = caches.fold(layers.normalized_layers(network))
         self._shapes = {
@@ -59,24 +49,16 @@ class Scan:
 
         Returns:
           [float [B, W, F]] * 2, the first activations of the vertical and the horizontal stream; a list
-          of lists of float [B, w, C], the latest rows of each shifted layer's input; and what is `Remaining`.
+          of lists of float [B, w, C], the latest rows of each shifted layer's input; and `Remainders`' own.
         """
         first = [self._zeros(self._width, self._network.above.filters)] * 2
         zeros = {shape: self._zeros(*shape) for shape in {*self._shapes.values()}}
         latest = [[zeros[shape]] * layer.memory(0) for layer, shape in self._shapes.items()]
-        remainder = () if self._remaining is None else self._remaining.initial_state()
+        remainder = () if self._remainders is None else self._remainders.initial_state()
         return first, latest, remainder
 
     def decide_each_pixel(self, features, decider):
-        """Fills images pixel by pixel.
-
-        Args:
-          features: list of float [B, h, w, F], f_w of the auxiliary images; empty where there are none.
-          decider: as in `sampling`. It is called once a row, before its pixels.
-
-        Returns:
-          [uint8 [B, H, W, C]], and float [B, H, W, P] where the parameters are kept.
-        """
+        """As in `scanning`. The decider is called once a row, before its pixels."""
         # After so many rows, all resolutions advance.
         period = 2 ** max(self._network.topology.levels())
 
@@ -89,9 +71,9 @@ class Scan:
                     None if offset % 2**level else tf.gather(f, index // 2**level, axis=1)
                     for level, f in enumerate(features)
                 ]
-                remaining = self._remaining and self._remaining.row(index, remainder)
+                of_row = self._remainders and self._remainders.row(index, remainder)
                 first, remainder, row = self._row(
-                    offset, first, remainder, memory, given, remaining, decider(index)
+                    offset, first, remainder, memory, given, of_row, decider(index)
                 )
                 arrays = [array.write(index, x) for array, x in zip(arrays, row)]
             return start + period, first, list(memory.latest.values()), remainder, arrays
@@ -102,11 +84,11 @@ class Scan:
         )
         return [tf.transpose(array.stack(), [1, 0, 2, 3]) for array in arrays]
 
-    def _row(self, row_offset, first, remainder, memory, given, remaining, decide):
+    def _row(self, row_offset, first, remainder, memory, given, of_row, decide):
         """Decides a row.
 
         Returns:
-          What the next row starts from: first activations, and the remainder of sums; and the row's pixels
+          What the next row starts from: first activations, and what is left of sums; and the row's pixels
           and parameters.
         """
         network, folded = self._network, self._folded
@@ -127,8 +109,8 @@ class Scan:
         period = 2 ** max(level for level in levels if row_offset % 2**level == 0)
         if max(levels) == 0 and self._width % UNROLLED == 0:
             period = UNROLLED
-        if remaining:
-            period = max(period, remaining.ratio)  # both are powers of two
+        if of_row:
+            period = max(period, of_row.ratio)  # both are powers of two
         recorder = RowRecorder(
             self._width, period, {layer: self._shapes[layer] for layer in above.inputs}
         )
@@ -138,15 +120,15 @@ class Scan:
         def advance(start, left, latest, arrays, recorded):
             memory = caches.Memory(1, dict(zip(with_memory, latest)))
             inputs = collections.defaultdict(list)
-            here = remaining and remaining.pixels(start)
+            here = of_row and of_row.pixels(start)
             for offset in range(period):
                 column = known.column(start, offset)
                 pixels = caches.Pixels(folded, memory, column, inputs)
                 params = network.params(column["first"] + left, vertical, given, cache=pixels)
                 pixel = decide(params, start + offset, here and here.bounds(offset))
-                x = network.append_ones(self._seen(pixel, here and here.center(offset)))
+                x = network.append_ones(self._network_inputs(pixel, here and here.center(offset)))
                 if here:
-                    here.take(offset, pixel)
+                    here.decided(offset, pixel)
                 left = network.left(x, cache=pixels)
                 arrays = [
                     array.write(start + offset, x) for array, x in zip(arrays, (pixel, params))
@@ -169,9 +151,9 @@ class Scan:
             memory.add(layer, inputs)
         pixels, *params = (tf.transpose(array.stack(), [1, 0, 2]) for array in arrays)
         centers = None
-        if remaining:
-            centers, remainder = remaining.after(pixels)
-        x = network.append_ones(self._seen(pixels, centers))
+        if of_row:
+            centers, remainder = of_row.after(pixels)
+        x = network.append_ones(self._network_inputs(pixels, centers))
         first = [layer(x, cache=rows) for layer in (network.above, network.row_above)]
         return first, remainder, (tf.cast(pixels, tf.uint8), *params)
 

@@ -1,0 +1,84 @@
+"""What is known of a value before it is seen, from the values before it and its auxiliary image."""
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+
+class Bounds(NamedTuple):
+    """What is known of a value before it is seen: the interval that it lies in, and where to expect it."""
+
+    low: Any  # the least that it can be, a whole number
+    high: Any  # the most
+    center: Any  # float; what a likelihood that is `centered` needs
+
+
+class BlockPosition:
+    """What a fixed sum says of the pixels at one position in the blocks. From `FixedSum.at`.
+
+    Args:
+      fixed_sum: `FixedSum`.
+      weights, below, above, per_weight: its tables at this position.
+    """
+
+    def __init__(self, fixed_sum, weights, below, above, per_weight):
+        self._fixed_sum = fixed_sum
+        self._weights = weights  # int32 [1] or [C], like the slack
+        self._slack = below, above
+        self._per_weight = per_weight
+
+    def contribution(self, pixels):
+        """What pixels [..., C], whole numbers, add to the sum: int32 [..., c]."""
+        values = ops.cast(pixels, "int32")
+        if not self._fixed_sum.unweighted:
+            values = self._weights * values
+        if self._fixed_sum.num_channels is not None:
+            values = ops.sum(values, axis=-1, keepdims=True)
+        return values
+
+    def center(self, remainder):
+        """The middle of the window over the weights that are left, before this pixel: float32 [..., c]."""
+        # Multiplied, since some graphs divide in other ways than others.
+        middle = ops.cast(remainder, "float32") + (self._fixed_sum.step - 1) / 2
+        return ops.clip(middle * self._per_weight, 0, self._fixed_sum.num_values - 1)
+
+    def bounds(self, remainder, slack=None):
+        """What the remainder of a block says about its next pixel.
+
+        Args:
+          remainder: int32 [..., c], from `FixedSum.start`, less the contribution of each earlier pixel of
+            the block.
+          slack: of `FixedSum.slack` the two [..., C] of this pixel. None where later values may be any.
+
+        Returns:
+          Function of a channel and the list of the pixel's earlier channels, whole numbers [...] each. It
+          returns the channel's `Bounds`: int32 [...] twice, and float32 [...], that of `center`.
+          Where earlier values do not agree nothing does: low > high.
+        """
+        fixed_sum = self._fixed_sum
+        below, above = slack or self._slack
+        center = self.center(remainder)
+        if fixed_sum.num_channels is None:
+            # One weight, and a sum for each channel: all channels at once.
+            each = (*self._ends(remainder, self._weights, below, above), center)
+            each = [ops.unstack(x, axis=-1) for x in each]
+            return lambda channel, earlier: Bounds(*(x[channel] for x in each))
+
+        def channel_bounds(channel, earlier):
+            here = remainder[..., 0]
+            for i, value in enumerate(earlier):
+                here -= self._weights[i] * ops.cast(value, "int32")
+            tables = (self._weights[channel], below[..., channel], above[..., channel])
+            return Bounds(*self._ends(here, *tables), center[..., 0])
+
+        return channel_bounds
+
+    def _ends(self, remainder, weight, below, above):
+        """The least and the most that values of this weight can be."""
+        last = self._fixed_sum.num_values - 1
+        if not self._fixed_sum.exact:
+            return ops.zeros_like(remainder), ops.full_like(remainder, last)
+        least, most = remainder + below, remainder + above
+        if not self._fixed_sum.unweighted:
+            least, most = least // weight, most // weight
+        return ops.maximum(least, 0), ops.minimum(most, last)

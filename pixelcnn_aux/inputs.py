@@ -1,0 +1,82 @@
+"""What a factor sees, and what images have to be before it does."""
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from pixelcnn_aux import backend
+
+
+class Inputs(NamedTuple):
+    """What a factor sees: an image, and what it is conditioned on. Keras and `tf.nest` take it apart."""
+
+    images: Any  # uint8 [B, H, W, C]
+    auxiliary: Any = (
+        None  # uint8 [B, h, w, c], the auxiliary images; None for an unconditional factor
+    )
+    condition: Any = None  # what else is known of the images; nothing can be, so far
+
+    @classmethod
+    def of(cls, inputs):
+        """`Inputs` as they are, of a tuple or list in the order of the fields, or of images alone."""
+        if isinstance(inputs, cls):
+            return inputs
+        return cls(*inputs) if isinstance(inputs, (tuple, list)) else cls(inputs)
+
+
+def check_images(images, channels=None, num_values=256, what="images"):
+    """Returns uint8 images as a tensor, or says what is wrong with them.
+
+    Args:
+      images: uint8 [B, H, W, C].
+      channels: int, the C expected; None for any.
+      num_values: int, pixels must be below it. Checked where the values are known: not while a graph
+        is traced.
+      what: str, how an error calls the images.
+
+    Raises:
+      ValueError: for another dtype, rank or number of channels, a side of 0, or a pixel value out of range.
+    """
+    images = ops.convert_to_tensor(images)
+    dtype, shape = str(getattr(images.dtype, "name", images.dtype)), list(images.shape)
+    if dtype != "uint8" or len(shape) != 4:
+        raise ValueError(
+            f"Expected {what} as uint8 [B, H, W, {channels or 'C'}]. Received: {dtype} {shape}. Convert them."
+        )
+    if 0 in shape[1:]:
+        raise ValueError(
+            f"Expected {what} with sides of 1 or more. Received: shape {shape}. Give images that have pixels."
+        )
+    if channels is not None and shape[-1] != channels:
+        raise ValueError(
+            f"Expected {what} with {channels} channel{'s' * (channels > 1)}. Received: shape {shape}. "
+            "Convert them."
+        )
+    if num_values < 256 and 0 not in shape:
+        # In a graph it has no value, even where the images have: a graph may capture them.
+        largest = ops.max(ops.cast(images, "int32"))
+        if not backend.is_symbolic(largest) and int(largest) >= num_values:
+            raise ValueError(
+                f"Expected {what} with pixel values from 0 to {num_values - 1}. "
+                f"Received: a value of {int(largest)}. Scale them to that range."
+            )
+    return images
+
+
+def check_sides_known(size):
+    """Raises ValueError for (H, W) of which one is None, as in a pipeline of images of any size."""
+    if None in size:
+        raise ValueError(
+            "Expected images whose height and width are known while a graph is traced. "
+            f"Received: {' x '.join(map(str, size))}. Set them by tf.ensure_shape."
+        )
+
+
+def check_multiple(images, multiple):
+    """Raises ValueError for images [B, H, W, C] of which H or W is no multiple of what a network needs."""
+    height, width = images.shape[1:3]
+    if any(side is not None and side % multiple for side in (height, width)):
+        raise ValueError(
+            f"Expected image sides that are multiples of {multiple}, as this network divides them. "
+            f"Received: {height} x {width}. Choose another image size, or fewer resolutions."
+        )

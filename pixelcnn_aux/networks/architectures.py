@@ -1,0 +1,43 @@
+"""The paper's networks, as the arguments of `PixelCNN` and of `Embedding`; and networks made of arguments."""
+
+from pixelcnn_aux.networks import topology
+from pixelcnn_aux.networks.embedding import Embedding
+from pixelcnn_aux.networks.pixelcnn import PixelCNN
+
+
+def pixelcnn_pp(blocks, resolutions, filters, dropout):
+    """PixelCNN++ (Salimans et al., 2017), of Grayscale PixelCNN: dict; see `topology.pixelcnn_pp`."""
+    shape = topology.pixelcnn_pp(blocks, resolutions)
+    return {"topology": shape, "filters": filters, "dropout": dropout}
+
+
+def light(blocks, filters, dropout):
+    """Pyramid PixelCNN's network of each scale (section 4.2), with the kernels of the authors' code: dict."""
+    shape, kernel = topology.flat(blocks), (3, 3)
+    kernels = {"vertical_kernel": kernel, "horizontal_kernel": kernel}
+    return {"topology": shape, "filters": filters, "dropout": dropout, **kernels}
+
+
+def super_resolution(blocks, depth, filters, dropout):
+    """Pyramid PixelCNN's embedding (section 4.2): dict; see `topology.super_resolution`."""
+    shape = topology.super_resolution(blocks, depth)
+    return {"topology": shape, "filters": filters, "dropout": dropout}
+
+
+def network(arguments, num_params, dtype=None):
+    """A `Network`.
+
+    Args:
+      arguments: dict, of `PixelCNN` but for `num_params` and `dtype`; or a function of these two that returns
+        another `Network`.
+      num_params: int, the channels that it puts out.
+      dtype: str, as for `chain`.
+    """
+    if callable(arguments):
+        return arguments(num_params=num_params, dtype=dtype)
+    return PixelCNN(num_params=num_params, dtype=dtype, **arguments)
+
+
+def embedding(arguments, dtype=None):
+    """An `Embedding` of a dict of its arguments but for `dtype`."""
+    return Embedding(dtype=dtype, **arguments)

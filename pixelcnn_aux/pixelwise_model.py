@@ -1,0 +1,134 @@
+"""A model whose network is evaluated pixel by pixel: draws, and teacher forcing. TensorFlow's."""
+
+from keras import ops
+
+from pixelcnn_aux import backend, networks
+from pixelcnn_aux.likelihood_model import LikelihoodModel
+
+# `scanning` is imported where it is needed: nothing else here needs TensorFlow.
+
+
+class PixelwiseModel(LikelihoodModel):
+    """What of a `Factor` goes through an image pixel by pixel.
+
+    A subclass also has the method `network_inputs`.
+    """
+
+    def check_scannable(self):
+        """Raises where the factor cannot be evaluated pixel by pixel.
+
+        Raises:
+          RuntimeError: under another backend than TensorFlow.
+          ValueError: for a factor in mixed precision.
+        """
+        backend.require_tensorflow("sampling")
+        if self.compute_dtype != self.variable_dtype:
+            raise ValueError(
+                f"Expected a factor in float32 or float64, to be evaluated pixel by pixel. Received: "
+                f'{self.dtype_policy.name}. Give its weights to one of model.new_factor(name, "float32").'
+            )
+
+    def scan(
+        self, size, batch, auxiliary=None, within=None, method="incremental", keep_params=False
+    ):
+        """What evaluates the network pixel by pixel, in a graph that is being traced.
+
+        Args:
+          size: (H, W), ints.
+          batch: B, an int or a scalar tensor.
+          auxiliary: uint8 [B, h, w, c], which a factor with a fixed sum needs.
+          within: (uint8 [B, H, W, C], uint8 [B, H, W, C]), the least and the most that each value is known to
+            be; None where nothing is known.
+          method: "incremental", as the network is evaluated step by step; or "full", the whole network again
+            for every pixel.
+          keep_params: bool, whether to return the parameters that the pixels were decided from.
+
+        Returns:
+          A scan of `scanning`.
+        """
+        from pixelcnn_aux.scanning import Remainders  # here, since it needs TensorFlow
+
+        remainders = self.fixed_sum and Remainders(self.fixed_sum, auxiliary, within)
+        cls = networks.Network if method == "full" else type(self.network)
+        shape = (*size, self.likelihood.num_channels)
+        return cls.scan(self.network, self.network_inputs, shape, batch, remainders, keep_params)
+
+    def forced_params(self, features, inputs):
+        """The parameters that a scan meets on its way through given images (teacher forcing).
+
+        Args:
+          features: list of float [B, h, w, F], of the auxiliary images; () for an unconditional factor.
+          inputs: `Inputs` that fit.
+
+        Returns:
+          float [B, H, W, P].
+
+        Raises:
+          RuntimeError, ValueError: as `check_scannable`.
+        """
+        self.check_scannable()
+        # The size as plain numbers: whatever shapes are traced again for, it never becomes unknown.
+        return self._forced_params(tuple(inputs.images.shape[1:3]), features, inputs)
+
+    @backend.compiled
+    def _forced_params(self, size, features, inputs):
+        from pixelcnn_aux.scanning import deciders
+
+        images, auxiliary, _ = inputs
+        scan = self.scan(size, ops.shape(images)[0], auxiliary, keep_params=True)
+        _, params = scan.decide_each_pixel(features, deciders.given_pixels(images))
+        return params
+
+    def draw(
+        self,
+        features,
+        noise,
+        log_scale_shift,
+        auxiliary=None,
+        completed=None,
+        within=None,
+        method="incremental",
+        jit_compile=False,
+    ):
+        """Draws images.
+
+        Args:
+          features: list of float [B, h, w, F], `Factor.features` of the auxiliary images; () for an
+            unconditional factor.
+          noise: float [B, H, W, noise_size], from `sampling.noise`: `bounded` for a factor with a fixed sum,
+            and wherever `within` is given.
+          log_scale_shift: float32 [B].
+          auxiliary: uint8 [B, h, w, c], the auxiliary images themselves. Only a factor with a fixed sum needs
+            them.
+          completed: (uint8 [B, H, W, C], uint8 [B, H, W, 1]), pixels that are known, and 1 where they
+            are; None where none is.
+          within, method: as for `scan`.
+          jit_compile: bool, whether XLA compiles the loop, once for each shape.
+
+        Returns:
+          uint8 [B, H, W, C].
+
+        Raises:
+          RuntimeError, ValueError: as `check_scannable`.
+        """
+        self.check_scannable()
+        size = tuple(noise.shape[1:3])  # as plain numbers, as in `forced_params`
+        if self.fixed_sum is None:
+            auxiliary = None
+        draw = self._draw_by_xla if jit_compile else self._draw_by_graph
+        return draw(size, features, noise, log_scale_shift, auxiliary, completed, within, method)
+
+    def _draw(self, size, features, noise, log_scale_shift, auxiliary, completed, within, method):
+        from pixelcnn_aux.scanning import deciders
+
+        decider = deciders.draws(self.likelihood, noise, log_scale_shift)
+        if completed is not None:
+            decider = deciders.completion(*completed, decider)
+        if within is not None:
+            decider = deciders.narrowed(*within, decider)
+        scan = self.scan(size, ops.shape(noise)[0], auxiliary, within, method)
+        [images] = scan.decide_each_pixel(features, decider)
+        return images
+
+    _draw_by_graph = backend.compiled(_draw)
+    _draw_by_xla = backend.compiled(_draw, jit_compile=True)

@@ -1,0 +1,14 @@
+"""Deciding the pixels of an image one after another, in a graph of TensorFlow's that is being traced.
+
+A scan evaluates a network pixel by pixel: `IncrementalScan`, every activation once, or `FullScan`. It asks a
+decider (`deciders`) for each pixel, and has one method:
+
+    decide_each_pixel(features, decider)
+
+    features: list of float [B, h, w, F], the embedding of the auxiliary images; empty where there are none.
+    returns [uint8 [B, H, W, C]], and float [B, H, W, P] if it keeps the parameters.
+"""
+
+from pixelcnn_aux.scanning.full import FullScan
+from pixelcnn_aux.scanning.incremental import IncrementalScan
+from pixelcnn_aux.scanning.remainders import Remainders
