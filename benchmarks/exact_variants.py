@@ -55,7 +55,7 @@ def evaluate(model, factor, name):
     ratio, count, nats, by_position = exact.fixed_sum.ratio, 0, np.zeros(2), 0.0
     images = common.split(model, "test")
     for batch in images.batches(50, min(FLAGS.num_images, images.num_images)):
-        pair = model.pair(name, batch)
+        inputs = model.inputs(batch)[name]
         nats += [np.sum(x, dtype=np.float64) for x in exact.bound_and_exact(*pair)]
         pixels = factor.pixel_log_prob(*pair)
         blocks = tf.reshape(

@@ -50,7 +50,7 @@ def train(preset, name, settings, precision):
     pa.train(model, {name: settings}, images, validation, folder, [name])
     batches = test.batches(50, min(FLAGS.num_images, test.num_images))
     factor = model.factors[name]
-    own = metrics.mean_bits(factor, (model.pair(name, batch) for batch in batches))
+    own = metrics.mean_bits(factor, (model.inputs(batch)[name] for batch in batches))
     bits = own * splits.shares(model)[name]
     last = metrics.read(RunFolder(folder)[name].metrics)[-1]
     return bits, 1000 * settings.batch_size / last["images_per_s"]

@@ -30,12 +30,12 @@ class AuxiliaryModelTest(tf.test.TestCase):
         self.assertAllEqual(chain["grayscale"], GRAYS)
         self.assertAllEqual(chain["image"], IMAGES)
 
-    def test_pair_is_what_a_factor_sees(self):
+    def test_inputs_are_what_a_factor_sees(self):
         model = helpers.shared_model()
-        image, given = model.inputs(IMAGES)["image"]
+        image, given, _ = model.inputs(IMAGES)["image"]
         self.assertAllEqual(image, IMAGES)
         self.assertAllEqual(given, GRAYS)
-        image, given = model.inputs(IMAGES)["grayscale"]
+        image, given, _ = model.inputs(IMAGES)["grayscale"]
         self.assertAllEqual(image, GRAYS)
         self.assertIsNone(given)
 

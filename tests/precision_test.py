@@ -42,7 +42,7 @@ class MixedPrecisionTest(tf.test.TestCase):
             full = (mixed.network.above, mixed.network.row_above, mixed.network.left)
             for layer in (*full, mixed.network.last, mixed.embedding.first):
                 self.assertEqual(layer.compute_dtype, "float32")
-            image, auxiliary = model.inputs(helpers.pictures(3))["image"]
+            image, auxiliary, _ = model.inputs(helpers.pictures(3))["image"]
             self.assertEqual(mixed.params(image, auxiliary).dtype, tf.float32)
             self.assertEqual(mixed.log_prob(image, auxiliary).dtype, tf.float32)
             self.assertEqual(mixed.features(auxiliary)[0].dtype, policy.removeprefix("mixed_"))

@@ -34,7 +34,7 @@ def chain(name, dtype="float32"):
 
 def inputs(model, name):
     """What the factor of this name takes."""
-    image, auxiliary = model.inputs(IMAGES)[name]
+    image, auxiliary, _ = model.inputs(IMAGES)[name]
     return image if auxiliary is None else (image, auxiliary)
 
 

@@ -11,6 +11,7 @@ from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import declarations, likelihoods
+from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.sums import FixedSum
 from tests import helpers
 from tests.helpers import chi_square_p_value
@@ -185,7 +186,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
         for q in np.unique(auxiliary, axis=0):
             given = np.broadcast_to(q, auxiliary.shape)
             known = fixed_sum.bounds(images, given)
-            nats = likelihood.log_prob(params, images, *known).numpy().sum(axis=(1, 2))
+            nats = likelihood.log_prob(params, images, known).numpy().sum(axis=(1, 2))
             self.assertAllClose(np.exp(nats).sum(), 1.0, rtol=1e-10)
             self.assertAllEqual(np.isfinite(nats), (auxiliary == given).all(axis=(1, 2, 3)))
 
@@ -197,7 +198,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
         likelihood = likelihoods.LogisticMixture(2, centered=centered)
         params = np.broadcast_to(random_params(1, 1, num_components=2), (*images.shape[:3], 20))
         known = fixed_sum.bounds(images, auxiliary)
-        probs = np.exp(likelihood.log_prob(params, images, *known)).ravel()
+        probs = np.exp(likelihood.log_prob(params, images, known)).ravel()
         sums = np.bincount(auxiliary.ravel() - auxiliary.min(), probs)
         self.assertAllClose(sums, np.ones(len(sums)), rtol=1e-9)
 
@@ -213,7 +214,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
             images = np.reshape(pixels, (-1, 1, 1, 3))
             known = grayscale.fixed_sum(256).bounds(images, np.full([len(images), 1, 1, 1], gray))
             all_params = np.broadcast_to(params, (*images.shape[:3], 30))
-            return likelihood.log_prob(all_params, images, *known).numpy()
+            return likelihood.log_prob(all_params, images, known).numpy()
 
         for gray in (0, 7, 131, 255):
             agreeing = np.argwhere(luma == gray)
@@ -236,7 +237,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
         pixels = np.unique(np.concatenate([near, random_images(500, 3)]), axis=0)
         params = np.tile(random_params(num_components=3).astype(np.float32), (len(pixels), 1))
         known = [np.broadcast_to(x, pixels.shape) for x in known]
-        probs = np.exp(likelihood.log_prob(params, pixels, *known))
+        probs = np.exp(likelihood.log_prob(params, pixels, Bounds(*known)))
         changed = np.repeat(images, len(pixels), axis=0)
         changed[:, 1, 1] = pixels
         agrees = (HALVES(changed) == halves).numpy().all(axis=(1, 2, 3))
@@ -256,7 +257,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
         expected = prototype.bits_per_dim(images, params, halves, centered)
         known = HALVES.fixed_sum(256).bounds(images, halves)
         likelihood = likelihoods.LogisticMixture(centered=centered)
-        nats = likelihood.log_prob(params, images, *known).numpy()
+        nats = likelihood.log_prob(params, images, known).numpy()
         self.assertAllClose(-nats.mean(axis=(1, 2)) / (3 * np.log(2)), expected, rtol=1e-6)
 
     def test_a_unit_is_that_of_means_and_scales(self):
@@ -269,7 +270,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
         known = HALVES.fixed_sum(256).bounds(images, HALVES(images))
         nats = [
             likelihoods.LogisticMixture(2, True, unit).log_prob(
-                x.reshape(3, 4, 6, 20), images, *known
+                x.reshape(3, 4, 6, 20), images, known
             )
             for unit, x in ((16.0, params), (8.0, finer))
         ]
@@ -314,7 +315,7 @@ class DrawsTest(tf.test.TestCase, parameterized.TestCase):
         given = given[np.argmax(counts)]
         known = fixed_sum.bounds(images, np.broadcast_to(given, auxiliary.shape))
         params = np.broadcast_to(pixel, (len(images), *size))
-        expected = np.exp(likelihood.log_prob(params, images, *known).numpy().sum(axis=(1, 2)))
+        expected = np.exp(likelihood.log_prob(params, images, known).numpy().sum(axis=(1, 2)))
         drawn = draw_block(
             fixed_sum,
             likelihood,

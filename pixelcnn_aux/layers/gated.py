@@ -67,6 +67,9 @@ class Projection(weight_norm.WeightNorm):
             )
         return sum(map(weight_norm.product, parts, self.split(kernel)))  # [..., filters]
 
+    def compute_output_shape(self, shapes):
+        return (*shapes[0][:-1], self.filters)
+
 
 @register()
 class GatedResidualBlock(keras.layers.Layer):
@@ -107,7 +110,13 @@ class GatedResidualBlock(keras.layers.Layer):
                 f"its input. Received: an input of shape {tuple(x_shape)}. "
                 "Give such an input, or build a block of other filters."
             )
-        # The layers are built as they are called, in that order.
+        if weight_norm.is_planning():
+            return  # The layers are built later, as they are called, in the same order.
+        doubled = (*x_shape[:-1], 2 * self.filters)
+        self.conv_in.build(doubled)
+        if skips_shape:
+            self.projection.build(skips_shape)
+        self.conv_out.build(doubled)
 
     def parts(self):
         """The layers that the block consists of."""

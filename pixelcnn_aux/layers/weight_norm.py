@@ -127,10 +127,10 @@ class WeightNorm(keras.layers.Layer):
         if plan is None:
             return super().__call__(*args, **kwargs)
         x = args[0] if args else kwargs["x"]
-        parts = x if isinstance(x, list) else [x]
-        channels = sum(part.shape[-1] for part in parts)
+        shapes = keras.tree.map_structure(lambda part: tuple(part.shape), x)
+        channels = sum(shape[-1] for shape in shapes) if isinstance(x, list) else shapes[-1]
         plan[self] = math.prod(self.kernel_shape(channels)) + 2 * self.filters  # v, g and b
-        return ops.zeros(self.compute_output_shape(tuple(parts[0].shape)), self.compute_dtype)
+        return ops.zeros(self.compute_output_shape(shapes), self.compute_dtype)
 
     def build(self, input_shape):
         shape = self.kernel_shape(input_shape[-1])

@@ -191,19 +191,19 @@ class EpochMeter:
         return steps_alone + (time.monotonic() - self._last_done) / steps_per_epoch
 
 
-def mean_bits(factor, pairs):
-    """Mean bits per own dimension over (image, auxiliary) batches of any sizes: each image counts once.
+def mean_bits(factor, batches):
+    """Mean bits per own dimension over batches of any sizes: each image counts once.
 
     Args:
       factor: `Factor`.
-      pairs: iterable of what `factor.log_prob` takes.
+      batches: iterable of `Inputs`.
 
     Returns:
       float, summed in double precision.
     """
     bits, dimensions = 0.0, 0
-    for image, auxiliary in pairs:
-        nats = ops.convert_to_numpy(factor.log_prob(image, auxiliary)).astype(np.float64)
+    for inputs in batches:
+        nats = ops.convert_to_numpy(factor.log_prob(*inputs)).astype(np.float64)
         bits -= nats.sum() / math.log(2.0)
-        dimensions += math.prod(image.shape)
+        dimensions += math.prod(inputs.images.shape)
     return bits / dimensions

@@ -86,7 +86,7 @@ def computed(model):
     """dict, name -> array: what is compared."""
     result = {f"{name}/nats": x for name, x in model.log_probs(IMAGES).items()}
     for name, factor in model.factors.items():
-        image, auxiliary = model.inputs(IMAGES)[name]
+        image, auxiliary, _ = model.inputs(IMAGES)[name]
         result[f"{name}/image"] = image
         inputs = factor.inputs(image, auxiliary)
         result[f"{name}/gradients"] = gradients(factor, inputs, image)

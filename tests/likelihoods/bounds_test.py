@@ -173,7 +173,7 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         for ends in (every_value(pixels)[:2], (low, high)):
             self.assertAllClose(
                 centered.log_prob(params, pixels, Bounds(*ends, center)),
-                plain.log_prob(same, pixels, *ends),
+                plain.log_prob(same, pixels, Bounds(*ends, None)),
                 rtol=1e-9,
             )
         noise, bounds = bounded_noise(plain, 200), fixed_bounds(low, high, center)
@@ -231,7 +231,9 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
 
             low, high = (np.full([NUM_DRAWS, 3], end) for end in (100, 103))
             every = np.broadcast_to(params, [NUM_DRAWS, 20])
-            probs = np.exp(likelihood.log_prob(every[:64], pixels, low[:64], high[:64]))
+            probs = np.exp(
+                likelihood.log_prob(every[:64], pixels, Bounds(low[:64], high[:64], None))
+            )
             drawn = likelihood.draw(every, noise, bounds=fixed_bounds(low, high, low)).numpy()
             counts = np.bincount((drawn - 100) @ [16, 4, 1], minlength=64)
             self.assertGreater(chi_square_p_value(counts, probs), 1e-4, log_scale)
@@ -291,8 +293,10 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_a_centered_mixture_needs_centers(self):
         likelihood = likelihoods.LogisticMixture(centered=True)
-        with self.assertRaisesRegex(ValueError, "Expected `center` .*Received: None"):
-            likelihood.log_prob(np.zeros([2, 100]), np.zeros([2, 3]), np.zeros([2, 3]))
+        pixels = np.zeros([2, 3])
+        for bounds in (None, every_value(pixels)):
+            with self.assertRaisesRegex(ValueError, "Expected `bounds` .*Received: None"):
+                likelihood.log_prob(np.zeros([2, 100]), pixels, bounds)
         with self.assertRaisesRegex(ValueError, "Expected `bounds` .*Received: None"):
             likelihood.draw(np.zeros([2, 100]), np.zeros([2, 13]))
 
@@ -362,7 +366,7 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
 
         def bounds(channel, earlier):
             low = earlier[0] % 2 if channel else tf.ones([NUM_DRAWS], tf.int32)
-            return low, low + 2, low
+            return Bounds(low, low + 2, low)
 
         drawn = likelihood.draw(
             np.tile(params, (NUM_DRAWS, 1)), bounded_noise(likelihood, NUM_DRAWS), bounds=bounds
@@ -371,7 +375,7 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
         pixels = np.stack([first, second], axis=-1).reshape(-1, 2)
         low = np.stack([np.ones(15, int), pixels[:, 0] % 2], axis=-1)
         params = np.tile(params, (15, 1))
-        probs = np.exp(likelihood.log_prob(params, pixels, low, low + 2))
+        probs = np.exp(likelihood.log_prob(params, pixels, Bounds(low, low + 2, None)))
         self.assertAllClose(probs.sum(), 1.0)
         counts = np.zeros([5, 5], int)
         np.add.at(counts, tuple(drawn.numpy().T), 1)
@@ -385,7 +389,7 @@ class InterfaceTest(tf.test.TestCase):
         coin = Coin()
         low, params = np.zeros([2, 1]), np.zeros([2, 1])
         for use in (
-            lambda: coin.log_prob(params, low, low),
+            lambda: coin.log_prob(params, low, Bounds(low, low, low)),
             lambda: coin.noise(tf.zeros([2, 1]), bounded=True),
             lambda: coin.draw(params, params, bounds=fixed_bounds(low, low, low)),
         ):
@@ -396,9 +400,9 @@ class InterfaceTest(tf.test.TestCase):
         likelihood = likelihoods.LogisticMixture()
         params, images = np.zeros([2, 5, 100]), np.zeros([2, 5, 3])
         for name in ("low", "high", "center"):
-            given = {"low": images, name: images[..., :1]}
+            bounds = Bounds(images, images, images)._replace(**{name: images[..., :1]})
             with self.assertRaisesRegex(ValueError, rf"Expected `{name}` .*Received.*\(2, 5, 1\)"):
-                likelihood.log_prob(params, images, **given)
+                likelihood.log_prob(params, images, bounds)
         bounds = fixed_bounds(images, images, images)
         with self.assertRaisesRegex(ValueError, r"\[..., 33\]. Received: noise.shape=\(2, 5, 13\)"):
             likelihood.draw(params, np.zeros([2, 5, 13]), bounds=bounds)

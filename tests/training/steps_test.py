@@ -27,7 +27,7 @@ class GradientNormTest(tf.test.TestCase):
 
     def bits_and_norm(self):
         """Of the gradient of the mean bits per dimension, by hand."""
-        image, auxiliary = self.model.inputs(self.images)["image"]
+        image, auxiliary, _ = self.model.inputs(self.images)["image"]
         with tf.GradientTape() as tape:
             nats = self.factor.log_prob(image, auxiliary)
             bits = -tf.reduce_mean(nats) / (np.log(2) * np.size(image[0]))
