@@ -147,8 +147,8 @@ def inputs(factor, size, batch):
 
 def incrementally(factor, features, noise, auxiliary, jit_compile=False):
     batch, *size, _ = noise.shape
-    # A new one of the same networks, whose graph is for these shapes, as for a process's first images. The graph
-    # of one that meets a second batch size is for any: times would depend on the order.
+    # A new one of the same networks, whose graph is for these shapes, as for a process's first images. One
+    # that has drawn other batches has a graph for any: times would depend on the order.
     factor, shift = factor.with_fixed_sum(factor.fixed_sum), tf.zeros(batch)
     draw = functools.partial(
         factor.draw, features, noise, shift, auxiliary, jit_compile=jit_compile

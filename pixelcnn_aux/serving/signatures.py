@@ -44,7 +44,14 @@ def signatures(model, max_batch=256, jit_compile=False):
         for layer in layers.normalized_layers(factor)
     }
     module = tf.Module()
-    module.weights = [*kernels.values(), *(layer.b.value for layer in kernels)]
+    normalized = {id(weight) for layer in kernels for weight in layer.weights}
+    others = [
+        weight.value
+        for factor in model.factors.values()
+        for weight in factor.weights
+        if id(weight) not in normalized
+    ]
+    module.weights = [*kernels.values(), *(layer.b.value for layer in kernels), *others]
     with layers.given_kernels(kernels):
         functions = {
             name: _concrete(inputs, compute, max_batch)

@@ -1,0 +1,87 @@
+"""A network of one's own, in one file, goes through everything that models do."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from tests import helpers
+
+FILE = helpers.ROOT / "docs" / "extending.md"
+IMAGES = helpers.pictures(4)
+GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
+
+
+def shown():
+    """The class that docs/extending.md shows."""
+    text = FILE.read_text()
+    code = text[text.index("class Causal(") :].partition("```")[0]
+    namespace = {"keras": keras, "ops": keras.ops, "pa": pa}
+    exec(code, namespace)
+    register = keras.saving.register_keras_serializable(package="own_network_test")
+    return register(namespace["Causal"])
+
+
+Causal = shown()
+
+
+def build(dtype=None):
+    """A chain of grays and colors by that network."""
+
+    def network(num_params, dtype):
+        return Causal(8, num_params, dtype=dtype)
+
+    embedding = {"topology": pa.networks.topology.flat(1), "filters": 4}
+    transforms = [pa.auxiliary.Grayscale()]
+    return pa.chain(transforms, helpers.SIZE, network, embedding, num_components=2, dtype=dtype)
+
+
+class OwnNetworkTest(tf.test.TestCase):
+    def test_causal(self):
+        network = build("float64").factors["image"].network
+        x = tf.constant(np.random.default_rng(0).normal(size=(1, 4, 6, 3)))
+        features = [tf.ones([1, 4, 6, 4], tf.float64)]
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.reduce_sum(network(x, features)[:, 2, 3])
+        seen = tf.reduce_any(tape.gradient(y, x) != 0, axis=-1)[0].numpy().ravel()
+        self.assertFalse(seen[2 * 6 + 3 :].any())
+        self.assertTrue(seen[2 * 6 + 2] and seen[6 + 3])  # to the left, and above
+
+    def test_probabilities_of_all_grays_sum_to_one(self):
+        pairs = np.stack(np.meshgrid(np.arange(16), np.arange(16)), axis=-1)
+        nats = (
+            build("float64")
+            .factors["grayscale"]
+            .log_prob(pairs.reshape(256, 1, 2, 1).astype(np.uint8))
+        )
+        self.assertAllClose(np.sum(np.exp(nats)), 1.0, rtol=1e-9)
+
+    def test_trained_loaded_and_drawn_from(self):
+        folder = helpers.temporary_folder(self)
+        model = build()
+        training = pa.Training(epochs=1, steps_per_epoch=2, batch_size=2, learning_rate=1e-2)
+        pa.train(model, training, IMAGES, IMAGES, folder / "run")
+        loaded = pa.load(folder / "run", dtype="float64")
+        self.assertAllClose(loaded.log_prob(IMAGES), model.log_prob(IMAGES), rtol=1e-5)
+        self.assertTrue(loaded.exact)
+
+        images = loaded.sample([[0, 0], [0, 1]])
+        self.assertAllEqual(pa.auxiliary.Grayscale()(images["image"]), images["grayscale"])
+        full = loaded.sample([[0, 0], [0, 1]], method="full")
+        self.assertAllEqual(full["image"], images["image"])
+        factor = loaded.factors["image"]
+        forced = factor.params(IMAGES, GRAYS, method="incremental")
+        self.assertAllClose(forced, factor.params(IMAGES, GRAYS), rtol=1e-9)
+
+    def test_exported(self):
+        """The export is compared with the model as it is written."""
+        from pixelcnn_aux.serving import export
+
+        folder = helpers.temporary_folder(self)
+        helpers.make_run(folder / "run", build(), ["grayscale", "image"])
+        export.export(folder / "run", folder / "models", max_batch=4)
+
+
+if __name__ == "__main__":
+    tf.test.main()
