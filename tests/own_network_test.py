@@ -15,7 +15,7 @@ GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
 def shown():
     """The class that docs/extending.md shows."""
     text = FILE.read_text()
-    code = text[text.index("class Causal(") :].partition("```")[0]
+    code = text[text.index("class Causal(") : text.index("\n\ndef causal(")]
     namespace = {"keras": keras, "ops": keras.ops, "pa": pa}
     exec(code, namespace)
     register = keras.saving.register_keras_serializable(package="own_network_test")
