@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
+from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
 from tests import helpers
@@ -101,11 +102,11 @@ class MeanBitsTest(tf.test.TestCase):
         images = helpers.pictures(5)
         grays = pa.auxiliary.Grayscale()(images)
         images[4] = 255 - images[4] // 2  # unlike its gray: far off the others
-        pairs = [(images[at : at + 2], grays[at : at + 2]) for at in (0, 2, 4)]
+        batches = [Inputs(images[at : at + 2], grays[at : at + 2]) for at in (0, 2, 4)]
         dimensions = math.prod(helpers.SIZE) * 3
         bits = -factor.log_prob(images, grays).numpy() / (dimensions * math.log(2))
         self.assertGreater(abs(bits[4] - bits[:4].mean()), 1e-2)
-        self.assertAllClose(metrics.mean_bits(factor, pairs), bits.mean(), rtol=1e-6)
+        self.assertAllClose(metrics.mean_bits(factor, batches), bits.mean(), rtol=1e-6)
 
 
 if __name__ == "__main__":
