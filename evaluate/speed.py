@@ -130,7 +130,7 @@ def state_bytes(factor, size):
     if factor.fixed_sum is not None:
         shape = [side // factor.auxiliary_ratio for side in size]
         auxiliary = tf.zeros([1, *shape, factor.auxiliary_likelihood.num_channels], tf.uint8)
-    state = sampling.scan(factor, size, 1, auxiliary).initial_state()
+    state = factor.scan(size, 1, auxiliary).initial_state()
     return sum(x.shape.num_elements() * x.dtype.size for x in tf.nest.flatten(state))
 
 

@@ -151,7 +151,7 @@ class ExactModelTest(tf.test.TestCase, parameterized.TestCase):
             # Nothing of it gets into the others' gradient.
             with tf.GradientTape() as tape:
                 nats = factor.likelihood.log_prob(
-                    factor((images, given)), images, *factor.fixed_sum.bounds(images, given)
+                    factor((images, given)), images, factor.fixed_sum.bounds(images, given)
                 )
                 total = tf.reduce_sum(tf.where(nats > -np.inf, nats, tf.zeros_like(nats)))
             for gradient in tape.gradient(total, [v.value for v in factor.trainable_variables]):

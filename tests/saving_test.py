@@ -194,7 +194,7 @@ class RefusedFileTest(tf.test.TestCase, parameterized.TestCase):
     @parts
     def test_no_part_at_all(self, part):
         self.replace(part, None)
-        self.assertRefused("Expected .* (factor with a|or neither)")
+        self.assertRefused("Expected .* (of class|or neither)")
         self.replace(part, [3])
         self.assertRefused("description of a class .*Received: \\[3\\]")
 

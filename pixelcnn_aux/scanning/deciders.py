@@ -12,7 +12,7 @@ from pixelcnn_aux.bounds import Bounds
 
 
 def draws(likelihood, noise, log_scale_shift):
-    """The decider that draws each pixel. Args as for `Sampler.draw_images`."""
+    """The decider that draws each pixel. Args as for `Factor.draw`."""
 
     def row(index):
         here = tf.gather(noise, index, axis=1)

@@ -8,6 +8,7 @@ from unittest import mock
 import numpy as np
 
 import pixelcnn_aux as pa
+from pixelcnn_aux import layers
 from tests import helpers
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
@@ -22,8 +23,16 @@ def archive(name):
 
 def build_once(test, module, constructor):
     """A module gets the same model for the same arguments until the test ends: building takes long."""
-    cached = functools.cache(getattr(module, constructor))
-    test.enter_context(mock.patch.object(module, constructor, cached))
+    build = getattr(module, constructor)
+
+    @functools.cache
+    def cached(planning, *args, **kwargs):
+        return build(*args, **kwargs)
+
+    def shared(*args, **kwargs):
+        return cached(layers.is_planning(), *args, **kwargs)
+
+    test.enter_context(mock.patch.object(module, constructor, shared))
 
 
 # The authors' layers of the autoregressive networks' two streams, with two blocks in each.

@@ -8,6 +8,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
+import pixelcnn_aux as pa
 from pixelcnn_aux import sampling
 from tests import helpers
 
@@ -121,10 +122,7 @@ class CompletionTest(tf.test.TestCase):
         images, _ = self.complete(MASK)
         for kwargs in ({"method": "full"}, {"jit_compile": True}):
             with mock.patch.object(
-                sampling.Sampler,
-                "draw_images",
-                autospec=True,
-                side_effect=sampling.Sampler.draw_images,
+                pa.Factor, "draw", autospec=True, side_effect=pa.Factor.draw
             ) as draw:
                 others, _ = self.complete(MASK, **kwargs)
             for call in draw.call_args_list:
@@ -143,15 +141,10 @@ class SplittingTest(tf.test.TestCase):
         expected = model().sample(self.SEEDS, **kwargs)
         with (
             mock.patch("pixelcnn_aux.sampling.chains.MAX_PIXELS", 2 * np.prod(helpers.SIZE)),
-            mock.patch.object(
-                sampling.Sampler,
-                "draw_images",
-                autospec=True,
-                side_effect=sampling.Sampler.draw_images,
-            ) as draw_images,
+            mock.patch.object(pa.Factor, "draw", autospec=True, side_effect=pa.Factor.draw) as draw,
         ):
             images = model().sample(self.SEEDS, **kwargs)
-        sizes = [len(call.args[2]) for call in draw_images.call_args_list]  # of the noise
+        sizes = [len(call.args[2]) for call in draw.call_args_list]  # of the noise
         self.assertEqual(sizes, [2] * factors + [2] * factors + [1] * factors)
         self.assertEqual(list(images), ["grayscale", "image"])
         for name in images:
@@ -175,7 +168,7 @@ class SplittingTest(tf.test.TestCase):
             self.assertAllEqual(images[name], expected)
 
 
-class SamplerTest(tf.test.TestCase):
+class GraphsTest(tf.test.TestCase):
     def test_graphs_last_no_longer_than_the_factor(self):
         single = helpers.tiny_model()
         image = single.sample([[0, 1]])["image"]
