@@ -4,18 +4,18 @@ Its weights are rounded to 16 bits, which has to cost next to nothing. What `eva
 about all test images by the same weights goes with them. The model is there whole or not at all.
 """
 
-import json
 import pathlib
 import shutil
 import tempfile
 
+import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
 from evaluate import bpd, chosen_run, splits
 from pixelcnn_aux import zoo
 from pixelcnn_aux.programs import program, run_flags
-from pixelcnn_aux.runs import disk, weight_files
+from pixelcnn_aux.runs import disk, records, tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
 
@@ -71,32 +71,26 @@ def test_figures(folder, model):
     """
     file = zoo.outputs(folder) / "bpd.json"
     images = chosen_run.images(folder, model, "test")
-    num_images = images.num_images
     expected = {
-        **{
-            "dataset": chosen_run.source(folder)["dataset"],
-            "split": "test",
-            "num_images": num_images,
-        },
+        "dataset": chosen_run.source(folder)["dataset"],
+        "split": "test",
+        "num_images": images.num_images,
         "crc32": bpd.checksum(images.batches(chosen_run.batch_size(model.image_size))),
-        **{"best": False, "model": bpd.identity(model)},
+        "best": False,
+        "model": bpd.identity(model),
     }
     try:
-        found = dict(json.loads(file.read_text()))
-    except (FileNotFoundError, RecursionError, TypeError, ValueError):  # none, or a damaged one
+        found = records.read_dict(file, "figures")
+    except (FileNotFoundError, ValueError):  # none, or a damaged one
         found = {}
-    differences = [
-        f"{key} {found.get(key)} instead of {value}"
-        for key, value in expected.items()
-        if found.get(key) != value
-    ]
-    if differences:
+    received = {key: found.get(key) for key in expected}
+    if differences := records.differences(expected, received):
         raise ValueError(
-            f"Expected in {file} the figures of all {num_images:,} test images, by the averaged weights of "
-            f"the run as they are now. Received: {', '.join(differences) if found else 'none'}. "
+            f"Expected in {file} the figures of all {images.num_images:,} test images, by the averaged "
+            f"weights of the run as they are now. Received: {differences if found else 'none'}. "
             f"Run python -m evaluate.bpd --split test --workdir {folder} first."
         )
-    return {"num_images": num_images, **found[bpd.kind(model)]}
+    return {"num_images": images.num_images, **found[bpd.kind(model)]}
 
 
 def write_run(folder, model, packed):
@@ -106,25 +100,42 @@ def write_run(folder, model, packed):
     packed.create({**run.config(), "image_dir": None, "image_file": None})
     seconds = 0
     for name in model.factors:
-        table, settings = run[name].metrics, run[name].training
-        rows, recorded = metrics.read(table), run[name].recorded_training()
-        if missing := [
-            str(file) for file, found in ((table, rows), (settings, recorded)) if not found
-        ]:
+        given, made = run[name], packed[name]
+        rows, recorded = metrics.read(given.metrics), given.recorded_training()
+        missing = {given.metrics: rows, given.training: recorded}
+        if missing := [str(file) for file, found in missing.items() if not found]:
             raise ValueError(
-                f"Expected {table} with the figures of one epoch or more, and {settings}. Received: "
-                f"nothing in {', '.join(missing)}. Restore that, or train on: what training left is packed."
+                f"Expected {given.metrics} with the figures of one epoch or more, and {given.training}. "
+                f"Received: nothing in {', '.join(missing)}. Restore that, or train on."
             )
-        weights = packed[name].weights
-        weights.parent.mkdir()
-        weight_files.round_to_16_bits(run[name].weights, weights)
-        with disk.explained(f"to copy {table}"):
-            shutil.copy(table, weights.parent)
+        made.path.mkdir()
+        write_16_bits(given.weights, made.weights)
+        with disk.explained(f"to copy {given.metrics}"):
+            shutil.copy(given.metrics, made.metrics)
         if recorded.get("init"):
             recorded["init"] = RunFolder(recorded["init"]).name
-        disk.write_json(packed[name].training, recorded)
+        disk.write_json(made.training, recorded)
         seconds += rows[-1]["seconds"]
     return seconds
+
+
+def write_16_bits(file, smaller):
+    """Writes the weights of a file to another one, as float16.
+
+    Raises:
+      OSError, ValueError: as `tensors.read`.
+      ValueError: for numbers beyond those of float16.
+    """
+    arrays, notes = tensors.read(file)
+    with np.errstate(over="ignore"):
+        small = {name: array.astype(np.float16) for name, array in arrays.items()}
+    for name, array in small.items():
+        if not np.isfinite(array).all():
+            raise ValueError(
+                "Expected weights from -65,504 to 65,504, which 16 bits hold. Received: others in the array "
+                f"{name} of {file}. Train with a lower learning rate."
+            )
+    tensors.write(smaller, small, notes)
 
 
 def mean_bits(model, images):

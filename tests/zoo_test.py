@@ -161,12 +161,12 @@ class ZooTest(tf.test.TestCase):
         whole = file.read_text()
         self.addCleanup(file.write_text, whole)
         for changes, received in (
-            ({"dataset": "cifar10"}, "dataset cifar10 instead of photos"),
-            ({"split": "validation"}, "split validation instead of test"),
-            ({"num_images": 5}, "num_images 5 instead of 6"),
-            ({"crc32": 7}, "crc32 7 instead of"),
-            ({"best": True}, "best True instead of False"),
-            ({"model": "another"}, "model another instead of"),
+            ({"dataset": "cifar10"}, 'dataset: "cifar10" instead of "photos"'),
+            ({"split": "validation"}, 'split: "validation" instead of "test"'),
+            ({"num_images": 5}, "num_images: 5 instead of 6"),
+            ({"crc32": 7}, "crc32: 7 instead of"),
+            ({"best": True}, "best: true instead of false"),
+            ({"model": "another"}, 'model: "another" instead of'),
         ):
             file.write_text(json.dumps({**json.loads(whole), **changes}))
             with self.assertRaisesRegex(

@@ -6,7 +6,7 @@ import re
 import keras
 import numpy as np
 
-from pixelcnn_aux import arguments, serialization
+from pixelcnn_aux import serialization
 from pixelcnn_aux.runs import tensors
 
 # What of a part's description leaves the meaning of weights as it is.
@@ -88,22 +88,3 @@ def load(file, factor):
         if not np.isfinite(array).all():
             raise ValueError(f"numbers that are not finite in the array {name}")
     tensors.assign(named(factor), arrays)
-
-
-def round_to_16_bits(file, smaller):
-    """Writes the weights of a file to another one, as float16.
-
-    Raises:
-      OSError, ValueError: as `load`.
-      ValueError: for numbers beyond those of float16.
-    """
-    arrays, notes = tensors.read(file)
-    with np.errstate(over="ignore"):
-        small = {name: array.astype(np.float16) for name, array in arrays.items()}
-    for name, array in small.items():
-        if not np.isfinite(array).all():
-            raise ValueError(
-                "Expected weights from -65,504 to 65,504, which 16 bits hold. Received: others in "
-                f"the array {arguments.shown(name)} of {file}. Train with a lower learning rate."
-            )
-    tensors.write(smaller, small, notes)

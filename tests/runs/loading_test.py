@@ -90,7 +90,7 @@ class LoadTest(tf.test.TestCase):
         self.make_run("grayscale", "image")
         file = RunFolder(self.folder)["image"].weights
         shutil.copy(RunFolder(self.folder)["grayscale"].weights, file)
-        self.assertRefused(file, "'image'", "another factor")
+        self.assertRefused(file, "'image'", "another network")
 
     def test_the_weights_of_a_deeper_network(self):
         """All that the shallower one asks for is in its file, and more."""
