@@ -13,12 +13,13 @@ from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS
 
-# The fields of a `Training` that a flag overrides, for the factors that are trained; what its help adds.
-_OVERRIDES = {
-    **dict.fromkeys(("epochs", "steps_per_epoch", "batch_size", "learning_rate"), ""),
+# What the help of flags adds that override a field of `Training`, for the factors that are trained.
+_ADDED = {
     "decay": "; what the learning rate is multiplied by after each step, instead of falling to zero",
     "flip": "; whether images are flipped left to right at random",
     "accumulate": "; in how many parts a device takes its images of a batch",
+    "mixed_precision": "; whether the networks compute in 16 bits. If unset, as the factor was begun; a new "
+    "one does where that is known to be faster on this machine",
 }
 
 
@@ -26,41 +27,31 @@ def define_flags(presets):
     """Defines the flags of a training program with these presets: dict, name -> `presets.Preset`."""
     factors = dict.fromkeys(name for preset in presets.values() for name in preset.training)
     # No enums: --plugin, which is imported once flags are parsed, may add presets.
-    flags.DEFINE_string(
-        "preset",
-        "demo",
-        f"Every hyper-parameter of the run: {', '.join(presets)}, or one that a plugin adds.",
-    )
-    flags.DEFINE_string(
-        "factor", "all", f"Which factor to train: all, or of a preset's {', '.join(factors)}."
-    )
-    flags.DEFINE_string(
-        "dataset",
-        None,
-        "Overrides the preset's data set: photos, cifar10, celeb_a, folder, arrays, or a plugin's.",
-    )
+    for name, default, text in (
+        (
+            "preset",
+            "demo",
+            f"Every hyper-parameter: {', '.join(presets)}, or one that a plugin adds.",
+        ),
+        ("factor", "all", f"Which factor to train: all, or of a preset's {', '.join(factors)}."),
+        ("dataset", None, "Overrides the preset's: photos, cifar10, celeb_a, folder, arrays, ..."),
+        ("workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."),
+        ("init", None, "A run, or a trained model of the package by its name, to start from."),
+    ):
+        flags.DEFINE_string(name, default, text)
     run_flags.define_images()
-    flags.DEFINE_string(
-        "workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."
-    )
-    flags.DEFINE_string(
-        "init", None, "A run, or a trained model of the package by its name, to start from."
-    )
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
     define = {
-        **dict.fromkeys((float, float | None), flags.DEFINE_float),
         int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        float | None: flags.DEFINE_float,
         bool: flags.DEFINE_bool,
     }
-    for name, more in _OVERRIDES.items():
-        kind = training.Training.__annotations__[name]
-        define[kind](name, None, f"Overrides the preset's, of the factors that are trained{more}.")
-    flags.DEFINE_bool(
-        "mixed_precision",
-        None,
-        "Whether the networks compute in 16 bits. If unset, as the factor was begun; a new one does where "
-        "that is known to be faster on this machine.",
-    )
+    for field in dataclasses.fields(training.Training):
+        text = (
+            f"Overrides the preset's, of the factors that are trained{_ADDED.get(field.name, '')}."
+        )
+        define[field.type](field.name, None, text)
     flags.DEFINE_bool("remat", False, "Less memory, more time: blocks are evaluated twice.")
     flags.DEFINE_bool("profile", False, "Traces a few steps for TensorBoard's profile plugin.")
 
@@ -75,7 +66,7 @@ def check(flag, known, of=""):
 
 def overridden(settings, folder):
     """A factor's `Training`, with what the flags override, and in the precision of its folder."""
-    values = {name: getattr(FLAGS, name) for name in (*_OVERRIDES, "mixed_precision")}
+    values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(settings)}
     if FLAGS.mixed_precision is None:
         values["mixed_precision"] = precision.is_mixed(folder, settings.mixed_precision)
     return dataclasses.replace(settings, **{name: x for name, x in values.items() if x is not None})

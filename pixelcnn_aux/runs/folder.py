@@ -197,18 +197,17 @@ class FactorFolder:
                 disk.remove_unfinished(self.path)
             yield
 
-    def record_training(self, settings, defaults=None):
+    def record_training(self, settings):
         """Writes how the factor is trained, or finds that it was trained so before.
 
         Args:
           settings: dict that JSON can hold.
-          defaults: dict, what a record of before a setting there was stands for.
 
         Raises:
           OSError: as `disk.explained`.
           ValueError: if the factor was trained in another way; nothing is changed.
         """
-        records.write_or_agree(self.training, settings, f"{self.name}.", defaults)
+        records.write_or_agree(self.training, settings, f"{self.name}.")
 
     def recorded_training(self):
         """What `record_training` wrote; None where the factor's training has not begun.

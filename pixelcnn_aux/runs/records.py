@@ -59,14 +59,13 @@ def _check_depth(value, left):
         _check_depth(part, left - 1)
 
 
-def write_or_agree(file, settings, prefix="", defaults=None):
+def write_or_agree(file, settings, prefix=""):
     """Writes settings to a new file, or finds that it has the same ones.
 
     Args:
       file: `pathlib.Path`, in a folder that is made where there is none.
       settings: dict that JSON can hold.
       prefix: str, before the name of each setting in an error.
-      defaults: dict, the values of settings that files of earlier versions do not have; else they are None.
 
     Raises:
       OSError: as `disk.explained`.
@@ -80,7 +79,7 @@ def write_or_agree(file, settings, prefix="", defaults=None):
             with disk.replacing(file, disk.AGAIN, if_new=True) as opened:
                 opened.write((json.dumps(settings, indent=2) + "\n").encode())
     recorded = read_dict(file, "settings")
-    if found := differences({**(defaults or {}), **recorded}, settings, prefix):
+    if found := differences(recorded, settings, prefix):
         raise ValueError(
             f"Expected a workdir made with the same settings; {file} has others. Received: {found}. "
             "Choose another --workdir, or the settings of this one."

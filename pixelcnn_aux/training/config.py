@@ -49,14 +49,6 @@ class Training:
         return self.epochs * self.steps_per_epoch
 
 
-# Of what the records of runs that were begun before there was such a setting do not tell.
-DEFAULTS = {
-    field.name: field.default
-    for field in dataclasses.fields(Training)
-    if field.default is not dataclasses.MISSING
-}
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset:
     """A data set, a model's constructor and its arguments, and each factor's training."""

@@ -14,7 +14,7 @@ from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.programs import progress
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import checkpoints, first_weights, precision, steps
-from pixelcnn_aux.training.config import DEFAULTS, Preset, RunConfig, Training
+from pixelcnn_aux.training.config import Preset, RunConfig, Training
 from pixelcnn_aux.training.metrics import EpochMeter, MetricsTable, mean_bits
 from pixelcnn_aux.training.profile import Profile
 from pixelcnn_aux.training.samples import Samples
@@ -148,12 +148,13 @@ def _train_factor(config, name, training, first):
     with folder.lock() if hosts.chief else contextlib.nullcontext():
         if hosts.chief:
             # Which images a step takes depends on how many there are.
-            counts = {
+            settings = dataclasses.asdict(training) | {
+                "policy": policy,
+                "init": config.init,
                 "images": config.images.num_images,
                 "validation_images": config.validation_images.num_images,
             }
-            settings = {**dataclasses.asdict(training), "policy": policy, "init": config.init}
-            folder.record_training({**settings, **counts}, {**DEFAULTS, **counts})
+            folder.record_training(settings)
         state = TrainingState(config, name, training, policy, first)
         config.say(
             f"{name}: {state.average.count_params():,} parameters, {state.factor.dtype_policy.name}, "
@@ -193,7 +194,7 @@ def _take_all_steps(config, training, state):
     pace = None
     with (
         data.Prefetched(batches) as batches,
-        Profile(folder.logs, config.profile and hosts.chief) as profile,
+        Profile(folder.logs if config.profile and hosts.chief else None) as profile,
         contextlib.ExitStack() as signals,
     ):
         while state.step < training.steps:

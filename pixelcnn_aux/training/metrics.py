@@ -31,7 +31,6 @@ FIELDS = (
     "waiting",  # the share of the time that was spent waiting for images
     "gradient_norm",  # mean over the epoch's steps, but for those that float16 left out
 )
-_LATER = ("gradient_norm",)  # of which tables that were begun before have no column
 _SHOWN = ("bits_per_dim", "images_per_s", "val_bits_per_dim")
 # How many steps may be on their way before the loss of the first of them is waited for: enough for an
 # accelerator never to wait for Python.
@@ -85,7 +84,7 @@ class MetricsTable:
 
 
 def read(file):
-    """The rows of a table, dicts of numbers by `FIELDS`: NaN where an earlier version wrote no such column.
+    """The rows of a table, dicts of numbers by `FIELDS`.
 
     No rows where there is no file, nor of a damaged one, which a warning names.
 
@@ -96,7 +95,7 @@ def read(file):
         table = disk.contents(file) if file.exists() else b""
     try:
         rows = csv.DictReader(io.StringIO(table.decode(), newline=""))
-        return [{name: _number(name, row) for name in FIELDS} for row in rows]
+        return [{name: _number(name, row[name]) for name in FIELDS} for row in rows]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         logging.warning(
             "Expected a table of metrics in %s. Received: a damaged one (%s). Its rows are left out.",
@@ -106,8 +105,7 @@ def read(file):
         return []
 
 
-def _number(name, row):
-    text = row.get(name, "nan") if name in _LATER else row[name]
+def _number(name, text):
     return int(text) if name in ("epoch", "step", "images") else float(text)
 
 

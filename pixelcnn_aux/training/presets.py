@@ -35,12 +35,9 @@ def _paper(epochs):
 
     As many steps as the paper's, whose epochs have the 1,000 images that are kept for validation here.
     """
+    steps = 50_000 // 64
     return Training(
-        epochs=epochs,
-        steps_per_epoch=50_000 // 64,
-        batch_size=64,
-        learning_rate=1e-3,
-        decay=0.99999,
+        epochs=epochs, steps_per_epoch=steps, batch_size=64, learning_rate=1e-3, decay=0.99999
     )
 
 

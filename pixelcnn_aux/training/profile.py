@@ -19,12 +19,11 @@ class Profile:
     """Traces `STEPS` steps after the first `WARM_UP` that are taken while it is entered.
 
     Args:
-      folder: `pathlib.Path`: the trace goes to its sub-folder plugins/profile.
-      wanted: bool; nothing is traced if not.
+      folder: `pathlib.Path`: the trace goes to its sub-folder plugins/profile. None for no trace.
     """
 
-    def __init__(self, folder, wanted):
-        self._folder, self._wanted = folder, wanted
+    def __init__(self, folder):
+        self._folder = folder
         self._taken = 0
         self._tracing = False
 
@@ -34,7 +33,7 @@ class Profile:
     def __exit__(self, *_):
         if self._tracing:
             self.turn()
-        if self._wanted and self._taken <= WARM_UP:
+        if self._folder and self._taken <= WARM_UP:
             print(
                 f"Expected more than {WARM_UP} steps, to trace those after. Received: {self._taken}",
                 flush=True,
@@ -50,17 +49,17 @@ class Profile:
     @property
     def turns(self):
         """Whether the trace begins or ends after the steps so far: all of them are to be waited for then."""
-        return self._wanted and self._taken == (WARM_UP + STEPS if self._tracing else WARM_UP)
+        turn = WARM_UP + STEPS if self._tracing else WARM_UP
+        return self._folder is not None and self._taken == turn
 
     def turn(self):
         """Begins the trace, or ends it and says where it is."""
-        if not self._tracing:
-            with disk.explained(f"to write a trace to {self._folder}", disk.GOES_ON):
-                _start(str(self._folder))
-            self._tracing = True  # Not before: a trace that was refused is not to be ended.
-            return
-        self._tracing = False
         with disk.explained(f"to write a trace to {self._folder}", disk.GOES_ON):
+            if not self._tracing:
+                _start(str(self._folder))
+                self._tracing = True  # Not before: a trace that was refused is not to be ended.
+                return
+            self._tracing = False
             _stop()
         if self._taken > WARM_UP:
             print(

@@ -47,6 +47,8 @@ class PlacesTest(tf.test.TestCase):
             ("grayscale/metrics.csv", pathlib.Path.mkdir, self.metrics),
             ("grayscale/best.safetensors", pathlib.Path.mkdir, self.save_if_best),
         ):
+            if act == self.train:
+                helpers.make_run(self.folder, helpers.tiny_model(), [])
             path = self.folder / name
             path.parent.mkdir(exist_ok=True)
             make(path)
@@ -90,7 +92,7 @@ class PlacesTest(tf.test.TestCase):
     def test_a_trace_that_cannot_be_written(self):
         (self.folder / "plugins").touch()
         with self.assertRaisesRegex(OSError, f"Expected to write a trace to {self.folder}"):
-            with profile.Profile(self.folder, wanted=True) as trace:
+            with profile.Profile(self.folder) as trace:
                 trace.turn()  # and ended as the context is left
 
     def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_damaged(self):

@@ -216,15 +216,6 @@ class StoppedRunTest(tf.test.TestCase):
             train(self.folder, training=dataclasses.replace(TINY, decay=0.5))
         self.assertEqual(helpers.contents(self.folder), before)
 
-    def test_settings_that_there_were_not_yet_when_it_was_begun(self):
-        self.copy_run()
-        file = RunFolder(self.folder)["grayscale"].training
-        begun = json.loads(file.read_text())
-        for later in ("accumulate", "mixed_precision", "images", "validation_images"):
-            del begun[later]
-        file.write_text(json.dumps(begun))
-        self.assertEndsAsUninterrupted(train(self.folder))
-
     def test_one_process_at_a_time(self):
         self.copy_run()
         before = helpers.contents(self.folder)

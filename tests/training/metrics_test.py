@@ -5,7 +5,6 @@ import time
 import types
 from unittest import mock
 
-import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
@@ -38,17 +37,6 @@ class TableTest(tf.test.TestCase):
         self.add(0, 10, 20)
         self.add(10, 20, 30)
         self.assertEqual([row["step"] for row in metrics.read(self.file)], [10, 20, 30])
-
-    def test_a_table_of_before_there_were_gradient_norms_goes_on(self):
-        self.add(0, 10, 20)
-        lines = self.file.read_text().splitlines()
-        self.assertEndsWith(lines[0], ",gradient_norm")
-        self.file.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines))
-        self.add(20, 30)
-        rows = metrics.read(self.file)
-        self.assertEqual([row["step"] for row in rows], [10, 20, 30])
-        self.assertAllEqual(np.isnan([row["gradient_norm"] for row in rows]), [True, True, False])
-        self.assertEqual(rows[0]["waiting"], ROW["waiting"])
 
     def test_a_row_that_is_cut_off_is_damaged(self):
         self.add(0, 10, 20)

@@ -181,7 +181,7 @@ class ProfileTest(tf.test.TestCase):
             mock.patch.object(profile, "_start", turns.append),
             mock.patch.object(profile, "_stop", lambda: turns.append("stop")),
             contextlib.redirect_stdout(io.StringIO()) as output,
-            profile.Profile(helpers.temporary_folder(self), True) as traced,
+            profile.Profile(helpers.temporary_folder(self)) as traced,
         ):
             for number in range(count):
                 with traced.step(number):
@@ -210,7 +210,7 @@ class ProfileTest(tf.test.TestCase):
             mock.patch.object(profile, "_start", side_effect=refused),
             mock.patch.object(profile, "_stop") as stop,
             self.assertRaisesRegex(RuntimeError, "another profiler"),
-            profile.Profile(helpers.temporary_folder(self), True) as traced,
+            profile.Profile(helpers.temporary_folder(self)) as traced,
         ):
             traced.turn()
         stop.assert_not_called()
