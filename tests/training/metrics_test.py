@@ -83,6 +83,22 @@ class EpochMeterTest(tf.test.TestCase):
                 pace = meter.pace(steps_per_epoch=100)
             self.assertEqual(pace, expected)
 
+    def test_metrics_are_those_of_its_steps_alone(self):
+        """Not of what was waited before it, nor the norm of a step that overflowed."""
+        batches = types.SimpleNamespace(waited=50.0)
+        meter = metrics.EpochMeter(3, batches, lambda step, bits: None, shows=False)
+        for step, outcome in enumerate([(3.0, math.nan), (4.0, 2.0), (5.0, 4.0)]):
+            meter.add(step, outcome)
+        with meter.paused():  # which does not count
+            time.sleep(0.2)
+        batches.waited += 0.25
+        meter.end()
+        self.assertLess(meter.seconds, 0.2)
+        means = meter.means(batch_size=8)
+        self.assertEqual((means["bits_per_dim"], means["gradient_norm"]), (4.0, 3.0))
+        self.assertAllClose(means["images_per_s"], 3 * 8 / meter.seconds)
+        self.assertAllClose(means["waiting"], 0.25 / meter.seconds)
+
 
 class MeanBitsTest(tf.test.TestCase):
     def test_every_image_counts_once_in_a_ragged_last_batch_too(self):
