@@ -73,7 +73,7 @@ def train(
         overwritten.
     """
     arguments.instance("model", model, AuxiliaryModel)
-    names = list(model.factors) if factors is None else list(factors)
+    names = list(model.factors) if factors is None else arguments.instance("factors", factors, list)
     trainings = _trainings(training, model, names)
     hosts = Hosts(given_or_default(strategy))
     for each in trainings.values():

@@ -117,7 +117,7 @@ class StoppedRunTest(tf.test.TestCase):
     def assertEndsAsUninterrupted(self, average, folder=None):
         assert_same_weights(average, self.average)
         found, expected = saved(folder or self.folder), saved(self.uninterrupted)
-        self.assertAllEqual(found, expected)
+        np.testing.assert_equal(found, expected)
 
     def assertAveragedWeightsIn(self, folder):
         """They are the one thing that evaluation reads."""
@@ -488,6 +488,7 @@ class TrainTest(tf.test.TestCase):
             ({"setting": {"image": 5, "grayscale": 5}}, "training of class Training"),
             ({"setting": None}, "training of class dict"),
             ({"setting": three_parts}, "batch_size that is a multiple of 3"),
+            ({"factors": "image"}, "factors of class list"),
             ({"factors": ["8x8"]}, "Expected a factor of .*Received: '8x8'"),
             ({"model": self.first.factors["image"]}, "model of class AuxiliaryModel"),
             ({"strategy": "mirrored"}, "strategy of class .*strategy='mirrored'"),

@@ -1,11 +1,12 @@
 """Tests of the presets: the paper's hyper-parameters, and how large its networks are."""
 
+import dataclasses
 import importlib
 
 import tensorflow as tf
 
 from pixelcnn_aux import data, layers
-from pixelcnn_aux.training import presets
+from pixelcnn_aux.training import Training, presets
 
 PROGRAMS = (presets.GRAYSCALE, presets.PIXELCNN, presets.PYRAMID)
 # All networks are as narrow and as shallow as they get, so that they are built in seconds.
@@ -51,21 +52,20 @@ class PaperTest(tf.test.TestCase):
         self.enter_context(layers.planned())
 
     def test_optimization(self):
-        for by_name in (presets.GRAYSCALE, presets.PIXELCNN):
-            self.assertEqual(by_name["cifar10"].dataset, "cifar10")
-            for training in by_name["cifar10"].training.values():
-                self.assertEqual(training.batch_size, 64)
-                self.assertEqual(training.learning_rate, 1e-3)
-                self.assertTrue(training.flip)
-                self.assertEqual(training.decay, 0.99999)
-        training = presets.GRAYSCALE["cifar10"].training
-        self.assertEqual(training["grayscale"].epochs, 30)
-        self.assertEqual(training["image"].epochs, 200)
-
-    def test_steps(self):
         """Every epoch has as many steps as there are whole batches in the paper's training images."""
-        gray, color = (30, 781, 64), (200, 781, 64)  # 50,000 images
-        scale, face = (60, 3125, 16), (60, 12_029, 16)  # 50,000 and 192,469 images
+        color = Training(
+            epochs=200, steps_per_epoch=781, batch_size=64, learning_rate=1e-3, decay=0.99999
+        )
+        gray = dataclasses.replace(color, epochs=30)  # of 50,000 images, as those of CIFAR-10 below
+        scale = Training(  # section 4.2, which mentions no flips
+            epochs=60,
+            steps_per_epoch=3125,
+            batch_size=16,
+            learning_rate=1e-3,
+            decay=0.999995,
+            flip=False,
+        )
+        face = dataclasses.replace(scale, steps_per_epoch=12_029)  # of 192,469 images
         for by_name, name, expected in (
             (presets.GRAYSCALE, "cifar10", [gray, color]),
             (presets.PIXELCNN, "cifar10", [color]),
@@ -73,16 +73,12 @@ class PaperTest(tf.test.TestCase):
             (presets.PYRAMID, "celeba", [face] * 5),
             (presets.PYRAMID, "grayscale_pyramid", [scale] * 3 + [color]),
         ):
-            training = by_name[name].training.values()
-            steps = [(t.epochs, t.steps_per_epoch, t.batch_size) for t in training]
-            self.assertEqual(steps, expected, name)
+            self.assertEqual(list(by_name[name].training.values()), expected, name)
 
     def test_networks(self):
         model = presets.GRAYSCALE["cifar10"].model
-        self.assertEqual(model["filters"], 160)
-        self.assertEqual(model["dropout"], 0.5)
-        self.assertEqual(model["num_components"], 10)
-        self.assertEqual(model["resolutions"], 3)
+        names = ("filters", "dropout", "num_components", "resolutions")
+        self.assertEqual([model[name] for name in names], [160, 0.5, 10, 3])
 
     def test_parameters_and_blocks_of_grayscale_pixelcnn(self):
         preset = presets.GRAYSCALE["cifar10"]
@@ -106,10 +102,6 @@ class PaperTest(tf.test.TestCase):
         for name in ("cifar10", "celeba"):
             preset = presets.PYRAMID[name]
             self.assertEqual((preset.model["filters"], preset.model["dropout"]), (100, 0.5))
-            for training in preset.training.values():
-                self.assertEqual((training.epochs, training.batch_size), (60, 16))
-                self.assertEqual((training.learning_rate, training.decay), (1e-3, 0.999995))
-                self.assertFalse(training.flip)  # it mentions none
         model = preset.constructor(**preset.model)  # the last one, of CelebA
         self.assertEqual(model.sizes()["8x8"], (8, 8))
         self.assertEqual(model.sizes()["128x128"], (128, 128))
