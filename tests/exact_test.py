@@ -186,8 +186,13 @@ class ExactModelTest(tf.test.TestCase, parameterized.TestCase):
         half = {"topology": topology.super_resolution(1, 1), "filters": 2}
         network = {"topology": topology.flat(1), "filters": 2}
         model = pa.chain(
-            *([Lenient()], (4, 4), network, [None, half], None, 1),
-            **{"exact": True, "centered": True},
+            [Lenient()],
+            (4, 4),
+            network,
+            [None, half],
+            num_components=1,
+            exact=True,
+            centered=True,
         )
         self.assertEqual((model.exact, model.centered), (False, True))
 
@@ -216,8 +221,13 @@ class CompiledTest(tf.test.TestCase):
             half = {"topology": topology.super_resolution(1, 1), "filters": 2}
             above = half if transform.ratio == 2 else network
             model = pa.chain(
-                *([transform], (4, 4), network, [None, above], None, 1),
-                **{"exact": True, "centered": True},
+                [transform],
+                (4, 4),
+                network,
+                [None, above],
+                num_components=1,
+                exact=True,
+                centered=True,
             )
             found = [model.log_prob(x) for x in images]
             with helpers.eagerly():

@@ -25,7 +25,8 @@ class DescribeTest(tf.test.TestCase):
         with (
             mock.patch.object(tf.config, "list_physical_devices", {"GPU": ["first"]}.get),
             mock.patch.object(
-                *(tf.config.experimental, "get_device_details"),
+                tf.config.experimental,
+                "get_device_details",
                 {"first": {"device_name": "Some GPU"}}.get,
             ),
         ):

@@ -19,8 +19,12 @@ FEWER = {
     "flat(blocks=3)": "flat(blocks=1)",
 }
 SMALL = {
-    **{"filters": 4, "num_components": 2, "dropout": 0.0},
-    **{"embedding_blocks": 1, "exact": True, "centered": True},
+    "filters": 4,
+    "num_components": 2,
+    "dropout": 0.0,
+    "embedding_blocks": 1,
+    "exact": True,
+    "centered": True,
 }
 MODELS = {
     "cifar10-pyramid": lambda: pa.pyramid((32, 32), (16, 16), blocks=1, depth=1, **SMALL),

@@ -70,8 +70,11 @@ class ProgramTest(tf.test.TestCase):
             ("TF_ENABLE_ONEDNN_OPTS", "0"),
         ):
             result = helpers.start(
-                *(self.folder, "pixelcnn_aux.codec", "verify", file),
-                *[f"--workdir={self.folder / 'run'}"],
+                self.folder,
+                "pixelcnn_aux.codec",
+                "verify",
+                file,
+                f"--workdir={self.folder / 'run'}",
                 environment={**os.environ, name: setting},
             )
             self.assertIn("1 tiles: as they were", result.stdout, result.stderr)
