@@ -56,8 +56,8 @@ def evaluate(model, factor, name):
     images = common.split(model, "test")
     for batch in images.batches(50, min(FLAGS.num_images, images.num_images)):
         inputs = model.inputs(batch)[name]
-        nats += [np.sum(x, dtype=np.float64) for x in exact.bound_and_exact(*inputs)]
-        pixels = factor.pixel_log_prob(*inputs)
+        nats += [np.sum(x, dtype=np.float64) for x in exact.bound_and_exact(inputs)]
+        pixels = factor.pixel_log_prob(inputs)
         blocks = tf.reshape(
             pixels, [-1, pixels.shape[1] // ratio, ratio, pixels.shape[2] // ratio, ratio]
         )

@@ -6,7 +6,6 @@ The paper's models are constructors in `models`; nothing here knows which is whi
 import copy
 import math
 
-import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments, auxiliary, backend, checks, declarations, dtypes, serialization
@@ -43,44 +42,12 @@ class AuxiliaryModel(serialization.Configured):
         self.transforms = list(transforms)
         self.image_size = arguments.size("image_size", image_size)
         self.untrained = ()  # names of the factors that `load` found no weights for
-        if len(factors) != len(self.transforms) + 1:
-            raise ValueError(
-                "Expected one factor more than transforms. "
-                f"Received: {len(factors)} factors, {len(self.transforms)} transforms. "
-                "Give a factor for each auxiliary image and one for the full image."
-            )
-        if factors[0].embedding is not None:
-            raise ValueError(
-                "Expected a first factor that is unconditional, since nothing comes before it. "
-                f"Received: {factors[0].name!r}, which has an embedding. Put what it is given before it."
-            )
-        for transform, factor, below in self._links():
-            declarations.check_declared(transform)
-            checks.check_link(transform, factor, below)
-            checks.check_known_sum(transform, factor)
-        self._check_on_images()
+        checks.check_chain(factors, self.transforms, self.image_size)
 
-    def _links(self):
-        """From the full image down: (transform, factor of its image, factor of its auxiliary image)."""
-        factors = list(reversed(self.factors.values()))
-        return zip(self.transforms, factors, factors[1:])
-
-    def _check_on_images(self):
-        """Applies the transforms to a few images, and traces them as a pipeline does."""
-        full = list(self.factors.values())[-1]
-        shape = (3, *self.image_size, full.likelihood.num_channels)
-        num_values = full.likelihood.num_values
-        images = np.random.default_rng(0).integers(0, num_values, shape).astype(np.uint8)
-        images[0], images[1] = 0, num_values - 1
-        for transform, factor, below in self._links():
-            given = declarations.checked_output(transform, images, below.likelihood)
-            factor.inputs(images, given)
-            declarations.check_known(transform, images, given)
-            declarations.check_fixed_sum(
-                transform, images, given, factor.likelihood, below.likelihood
-            )
-            images = given
-        next(iter(self.factors.values())).inputs(images)
+    @property
+    def likelihood(self):
+        """`Likelihood` of the full image, given its auxiliary image."""
+        return list(self.factors.values())[-1].likelihood
 
     @property
     def exact(self):
@@ -95,13 +62,11 @@ class AuxiliaryModel(serialization.Configured):
 
         A factor can be where its transform declares the sum that it fixes, and its likelihood has bounds.
         """
-        first, *_ = self.factors.values()
-        others = [
-            factor.with_fixed_sum(declarations.known_sum(transform, factor.likelihood, exact))
-            for transform, factor, _ in self._links()
-        ]
         model = copy.copy(self)  # with whatever a subclass has
-        model.factors = {factor.name: factor for factor in [first, *reversed(others)]}
+        model.factors = dict(self.factors)
+        for transform, (name, factor) in zip(self.transforms, reversed(self.factors.items())):
+            known = declarations.known_sum(transform, factor.likelihood, exact)
+            model.factors[name] = factor.with_fixed_sum(known)
         return model
 
     def get_config(self):
@@ -140,12 +105,11 @@ class AuxiliaryModel(serialization.Configured):
           ValueError: for images of another dtype or number of channels, or whose sides a transform does not
             divide.
         """
-        likelihood = list(self.factors.values())[-1].likelihood
-        chain = [check_images(images, likelihood.num_channels, likelihood.num_values)]
+        chain = [check_images(images, self.likelihood.num_channels, self.likelihood.num_values)]
         for transform in self.transforms:
-            sides = tuple(chain[-1].shape[1:3])
-            if None not in sides:
-                transform.size(sides)
+            height, width = chain[-1].shape[1:3]
+            if None not in (height, width):
+                transform.size((height, width))
             chain.append(transform(chain[-1]))
         return dict(zip(self.factors, reversed(chain)))
 
@@ -189,20 +153,10 @@ class AuxiliaryModel(serialization.Configured):
             )
 
     def log_probs(self, images):
-        """Each factor's log-likelihood of the image that it models.
-
-        Args:
-          images: uint8 [B, H, W, C], full images.
-
-        Returns:
-          dict, name -> float [B] of the model's dtype, in nats.
-
-        Raises:
-          ValueError: as `log_prob`.
-        """
+        """Each factor's log-likelihood of its own image, in nats: dict, name -> as `log_prob`."""
         self.require(self.factors)
         inputs = self.inputs(images)
-        return {name: factor.log_prob(*inputs[name]) for name, factor in self.factors.items()}
+        return {name: factor.log_prob(inputs[name]) for name, factor in self.factors.items()}
 
     def log_prob(self, images):
         """log p(X, X_hat): log p(X) itself if `exact`; if not, it bounds that from below, equation (5).
@@ -247,11 +201,8 @@ class AuxiliaryModel(serialization.Configured):
           ValueError: as `log_prob`.
         """
         self.require(self.factors)
-        images = ops.convert_to_tensor(images)
-        inputs = self.inputs(images)
-        both = {
-            name: factor.bound_and_exact(*inputs[name]) for name, factor in self.factors.items()
-        }
+        images, inputs = ops.convert_to_tensor(images), self.inputs(images)
+        both = {name: factor.bound_and_exact(inputs[name]) for name, factor in self.factors.items()}
         return tuple(
             in_bits_per_dim({name: nats[i] for name, nats in both.items()}, images.shape[1:])
             for i in range(2)

@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 from pixelcnn_aux import arguments, declarations, dtypes
 from pixelcnn_aux.inputs import Inputs, check_images, check_multiple, check_sides_known
 from pixelcnn_aux.likelihoods import Likelihood
@@ -95,53 +97,66 @@ def _check_fixed_sum(factor):
         )
 
 
-def check_link(transform, factor, below):
-    """Raises ValueError where a factor cannot take the auxiliary image that another factor models.
+def check_chain(factors, transforms, image_size):
+    """Raises ValueError where factors and transforms of an `AuxiliaryModel` do not fit each other.
 
-    Nor may that one model other images than the transform gives.
+    The transforms are applied to a few images, and traced as a pipeline does.
     """
-    name, ratio = type(transform).__name__, transform.ratio
-    if factor.embedding is None or factor.auxiliary_ratio != ratio:
-        received = (
-            "no embedding"
-            if factor.embedding is None
-            else f"an embedding that gives features at {factor.auxiliary_ratio} times its input's sides"
-        )
+    if len(factors) != len(transforms) + 1:
         raise ValueError(
-            f"Expected the factor {factor.name!r} to embed images of {name}, whose sides are those of its "
-            f"own image divided by {ratio}. Received: {received}. Choose an embedding's topology to fit."
+            f"Expected one factor more than transforms. Received: {len(factors)} factors, {len(transforms)} "
+            "transforms. Give a factor for each auxiliary image and one for the full image."
         )
-    for what in ("num_channels", "num_values"):
-        takes = getattr(factor.auxiliary_likelihood, what)
-        models = getattr(below.likelihood, what)
-        if takes != models:
-            raise ValueError(
-                f"Expected the factor {factor.name!r} to embed what {below.name!r} models, {models} {what}. "
-                f"Received: {takes}. Build it with the likelihood of the factor below."
-            )
-    gives = declarations.declared(transform, factor.likelihood)
-    models = (below.likelihood.num_channels, below.likelihood.num_values)
-    if gives != models:
+    if factors[0].embedding is not None:
         raise ValueError(
-            "Expected the factor {!r} to model what {} gives, {} channels of {} values. Received: {} "
-            "channels of {} values. Choose the likelihood to fit.".format(
-                below.name, name, *gives, *models
-            )
+            "Expected a first factor that is unconditional, since nothing comes before it. "
+            f"Received: {factors[0].name!r}, which has an embedding. Put what it is given before it."
         )
+    downwards = factors[::-1]
+    links = list(zip(transforms, downwards, downwards[1:]))
+    for transform, factor, below in links:
+        declarations.check_declared(transform)
+        _check_link(transform, factor, below)
+    likelihood = downwards[0].likelihood
+    shape, num_values = (3, *image_size, likelihood.num_channels), likelihood.num_values
+    images = np.random.default_rng(0).integers(0, num_values, shape).astype(np.uint8)
+    images[0], images[1] = 0, num_values - 1
+    for transform, factor, below in links:
+        given = declarations.checked_output(transform, images, below.likelihood)
+        factor.inputs(images, given)
+        declarations.check_known(transform, images, given)
+        declarations.check_fixed_sum(transform, images, given, factor.likelihood, below.likelihood)
+        images = given
+    factors[0].inputs(images)
 
 
-def check_known_sum(transform, factor):
-    """Raises ValueError where a factor knows another sum than the transform of its auxiliary image fixes."""
-    if factor.fixed_sum is None:
-        return
-    expected = declarations.declared_sum(transform, factor.likelihood)
-    expected = expected and expected.with_exact(True).get_config()
-    knows = factor.fixed_sum.with_exact(True).get_config()
-    if knows != expected:
-        raise ValueError(
-            f"Expected the factor {factor.name!r} to know the sum that {type(transform).__name__} "
-            f"declares, {expected}. Received: {knows}. Build it with the transform's."
-        )
+def _check_link(transform, factor, below):
+    """Raises ValueError where a transform does not lead from one factor's image to that of the one below."""
+    name = type(transform).__name__
+
+    def check(what, expected, received, remedy):
+        if received != expected:
+            raise ValueError(f"Expected {what} {expected}. Received: {received}. {remedy}.")
+
+    ratio = "no embedding" if factor.embedding is None else factor.auxiliary_ratio
+    embeds = f"the factor {factor.name!r} to embed images of {name}, whose sides are its own image's over"
+    check(embeds, transform.ratio, ratio, "Choose an embedding's topology to fit")
+    models = _kind(below.likelihood)
+    embeds = f"the factor {factor.name!r} to embed what {below.name!r} models,"
+    check(embeds, models, _kind(factor.auxiliary_likelihood), "Build it with that likelihood")
+    gives = "{} channels of {} values".format(*declarations.declared(transform, factor.likelihood))
+    modeled = f"the factor {below.name!r} to model what {name} gives,"
+    check(modeled, gives, models, "Choose the likelihood to fit")
+    if factor.fixed_sum is not None:
+        declared = declarations.declared_sum(transform, factor.likelihood)
+        declared = declared and declared.with_exact(True).get_config()
+        knows = factor.fixed_sum.with_exact(True).get_config()
+        what = f"the factor {factor.name!r} to know the sum that {name} declares,"
+        check(what, declared, knows, "Build it with the transform's")
+
+
+def _kind(likelihood):
+    return f"{likelihood.num_channels} channels of {likelihood.num_values} values"
 
 
 def checked_inputs(factor, inputs):
@@ -183,12 +198,15 @@ def checked_inputs(factor, inputs):
 
 def checked_auxiliary(factor, auxiliary):
     """uint8 [B, h, w, c] that a factor embeds, as a tensor. Raises ValueError as `Factor.features`."""
-    if factor.embedding is None or auxiliary is None:
-        kind = "unconditional" if factor.embedding is None else "conditional"
+    if factor.embedding is None:
         raise ValueError(
-            f"Expected a conditional factor and its auxiliary images. Received: "
-            f"{'no' if auxiliary is None else 'some'} images, of a factor that is {kind}. "
-            "Give images and their auxiliary images to a factor with an embedding."
+            "Expected a conditional factor. Received: one that embeds nothing. "
+            "Ask one that was built with an embedding."
+        )
+    if auxiliary is None:
+        raise ValueError(
+            "Expected auxiliary images: this factor is conditional. Received: none. "
+            "Give images, and their auxiliary images."
         )
     likelihood = factor.auxiliary_likelihood
     auxiliary = check_images(

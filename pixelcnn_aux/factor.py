@@ -153,18 +153,18 @@ class Factor(PixelwiseModel):
         both = [self._nats(params, inputs, x) for x in (bounding, self.fixed_sum)]
         return [ops.sum(nats, axis=(1, 2)) for nats in both]
 
-    def inputs(self, images, auxiliary=None, condition=None):
+    def inputs(self, images, auxiliary=None):
         """`Inputs` that are known to fit the factor: what `call` takes.
 
         Args:
-          images: uint8 [B, H, W, C].
-          auxiliary: uint8 [B, h, w, c], or None for an unconditional factor.
-          condition: None: there is nothing else yet that a factor is conditioned on.
+          images: uint8 [B, H, W, C]; or `Inputs`, or a tuple like it, with all that there is.
+          auxiliary: uint8 [B, h, w, c]; None for an unconditional factor.
 
         Raises:
           ValueError: for images of another dtype, shape or range, or a condition.
         """
-        return checks.checked_inputs(self, Inputs(images, auxiliary, condition))
+        inputs = Inputs(*images) if isinstance(images, tuple) else Inputs(images, auxiliary)
+        return checks.checked_inputs(self, inputs)
 
     def features(self, auxiliary):
         """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h_k, w_k, F], finest first.
@@ -175,11 +175,11 @@ class Factor(PixelwiseModel):
         """
         return _evaluate(self._features, Inputs(None, checks.checked_auxiliary(self, auxiliary)))
 
-    def params(self, images, auxiliary=None, condition=None, method="full"):
+    def params(self, images, auxiliary=None, method="full"):
         """Parameters of every pixel's distribution given the pixels before it.
 
         Args:
-          images, auxiliary, condition: as for `inputs`.
+          images, auxiliary: as for `inputs`.
           method: "full", the network evaluated over whole images; or "incremental", pixel by pixel as
             `AuxiliaryModel.sample` does, with the pixels of `images` in place of draws (teacher forcing):
             equal but for rounding. The latter needs TensorFlow.
@@ -192,32 +192,32 @@ class Factor(PixelwiseModel):
           RuntimeError: for "incremental" under another backend than TensorFlow.
         """
         arguments.choice("method", method, networks.METHODS)
-        inputs = self.inputs(images, auxiliary, condition)
+        inputs = self.inputs(images, auxiliary)
         if method == "full" or len(inputs.images) == 0:
             return _evaluate(self._full_params, inputs)
         return self.forced_params(() if self.embedding is None else self._features(inputs), inputs)
 
-    def log_prob(self, images, auxiliary=None, condition=None):
+    def log_prob(self, images, auxiliary=None):
         """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float [B] of the model's dtype.
 
         If `exact`, -inf for images that contradict x_hat.
 
         Raises ValueError as `inputs`.
         """
-        return _evaluate(self._log_prob, self.inputs(images, auxiliary, condition))
+        return _evaluate(self._log_prob, self.inputs(images, auxiliary))
 
-    def pixel_log_prob(self, images, auxiliary=None, condition=None):
+    def pixel_log_prob(self, images, auxiliary=None):
         """log p(pixel | the pixels before it, x_hat) in nats: float [B, H, W], which add up to `log_prob`.
 
         Takes and raises what `log_prob` does, and is of the same dtype.
         """
-        return _evaluate(self._pixel_log_prob, self.inputs(images, auxiliary, condition))
+        return _evaluate(self._pixel_log_prob, self.inputs(images, auxiliary))
 
-    def bound_and_exact(self, images, auxiliary=None, condition=None):
+    def bound_and_exact(self, images, auxiliary=None):
         """`log_prob` as if the factor were not exact, and as it is, evaluating the networks once.
 
         Args:
-          images, auxiliary, condition: as for `log_prob`.
+          images, auxiliary: as for `log_prob`.
 
         Returns:
           float [B] of the model's dtype twice, in nats. They are the same where the factor is not exact.
@@ -225,15 +225,15 @@ class Factor(PixelwiseModel):
         Raises:
           ValueError: as `log_prob`.
         """
-        return _evaluate(self._bound_and_exact, self.inputs(images, auxiliary, condition))
+        return _evaluate(self._bound_and_exact, self.inputs(images, auxiliary))
 
-    def initialize_from_data(self, images, auxiliary=None, condition=None):
+    def initialize_from_data(self, images, auxiliary=None):
         """Fits `g` and `b` of every layer to a batch: see `layers.initialization_from_data`.
 
         Takes and raises what `log_prob` does, and ValueError for no images. To be called once, eagerly,
         before training; under a strategy, inside its scope.
         """
-        inputs = self.inputs(images, auxiliary, condition)
+        inputs = self.inputs(images, auxiliary)
         if len(inputs.images) == 0:
             raise ValueError(
                 "Expected images to fit the first weights to. Received: none. Give a batch of them."

@@ -280,7 +280,7 @@ class SavedTest(tf.test.TestCase, parameterized.TestCase):
         factor.save(folder / "f.keras")
         pair = model.inputs(images)["image"]
         again = keras.saving.load_model(folder / "f.keras")
-        self.assertAllEqual(again.log_prob(*pair), factor.log_prob(*pair))
+        self.assertAllEqual(again.log_prob(pair), factor.log_prob(pair))
         self.assertEqual(again.exact, exact)
 
 
@@ -291,7 +291,7 @@ class FitTest(tf.test.TestCase, parameterized.TestCase):
         factor = model.new_factor("image")
         inputs = model.inputs(images)["image"]
         dims = math.prod(helpers.SIZE) * 3 * math.log(2.0)
-        bits = -np.mean(factor.log_prob(*inputs)) / dims
+        bits = -np.mean(factor.log_prob(inputs)) / dims
         # Eagerly, but for one kind: to trace a step takes longer than to take it.
         factor.compile(keras.optimizers.Adam(1e-2), run_eagerly=not (exact and centered))
         batches = tf.data.Dataset.from_tensors((inputs, images))
@@ -306,7 +306,7 @@ class FitTest(tf.test.TestCase, parameterized.TestCase):
         params = factor(inputs)
         loss = factor.compute_loss(inputs, images, params, sample_weight=np.array([2.0, 0.0]))
         dims = math.prod(helpers.SIZE) * 3 * math.log(2.0)
-        self.assertAllClose(loss, -factor.log_prob(*inputs)[0] / dims, rtol=1e-5)
+        self.assertAllClose(loss, -factor.log_prob(inputs)[0] / dims, rtol=1e-5)
 
     def test_another_loss_is_the_users(self):
         factor = tiny_model(True, True).new_factor("image")

@@ -54,11 +54,11 @@ class FactorTest(tf.test.TestCase):
 
     def test_log_prob_is_the_sum_over_pixels_in_nats(self):
         for factor, inputs in ((gray_factor(), (GRAYS,)), (image_factor(), (IMAGES, GRAYS))):
-            nats = factor.log_prob(*inputs)
-            pixels = factor.likelihood.log_prob(factor.params(*inputs), inputs[0])
+            nats = factor.log_prob(inputs)
+            pixels = factor.likelihood.log_prob(factor.params(inputs), inputs[0])
             self.assertEqual(nats.dtype, tf.float32)
             self.assertAllClose(nats, tf.reduce_sum(pixels, axis=[1, 2]), rtol=1e-6)
-            self.assertAllClose(factor.pixel_log_prob(*inputs), pixels, rtol=1e-6)
+            self.assertAllClose(factor.pixel_log_prob(inputs), pixels, rtol=1e-6)
 
     def test_probabilities_of_all_images_sum_to_one(self):
         """Two gray pixels, 16 x 16 images: only a causal network can pass."""

@@ -64,9 +64,9 @@ class MixedPrecisionTest(tf.test.TestCase):
             for centered in (False, True):
                 model, factor, mixed = factors(policy, centered)
                 pair = model.inputs(helpers.pictures(8))["image"]
-                expected = factor.log_prob(*pair)
-                self.assertAllClose(mixed.log_prob(*pair), expected, rtol=tolerance)
-                self.assertNotAllEqual(mixed.log_prob(*pair), expected)
+                expected = factor.log_prob(pair)
+                self.assertAllClose(mixed.log_prob(pair), expected, rtol=tolerance)
+                self.assertNotAllEqual(mixed.log_prob(pair), expected)
 
     def test_sampling_is_refused(self):
         """It draws from what was trained in float32 or float64; which weights are, in every policy."""
@@ -75,7 +75,7 @@ class MixedPrecisionTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "float32 or float64.*mixed_bfloat16"):
             model.sample([[0, 0], [0, 1]])
         with self.assertRaisesRegex(ValueError, "float32 or float64.*mixed_bfloat16"):
-            mixed.params(*model.inputs(helpers.pictures(2))["image"], method="incremental")
+            mixed.params(model.inputs(helpers.pictures(2))["image"], method="incremental")
 
     def test_plain_fit_under_a_global_policy(self):
         for policy in POLICIES:
@@ -107,7 +107,7 @@ class MixedPrecisionTest(tf.test.TestCase):
                 for weight in average.weights:
                     self.assertEqual(weight.dtype, "float32")
                 pair = helpers.shared_model().inputs(helpers.pictures(5))["image"]
-                bits[policy] = -np.mean(average.log_prob(*pair)) / np.log(2) / np.size(pair[0][0])
+                bits[policy] = -np.mean(average.log_prob(pair)) / np.log(2) / np.size(pair[0][0])
         for policy in POLICIES:
             self.assertAllClose(bits[policy], bits[None], atol=0.02)
 

@@ -70,7 +70,7 @@ def trained(name):
     return {
         "sums": [np.sum(array, dtype=np.float64) for array in average.get_weights()],
         "sizes": [np.abs(array).sum(dtype=np.float64) for array in average.get_weights()],
-        "nats": average.log_prob(*model.inputs(IMAGES)[factor]).numpy(),
+        "nats": average.log_prob(model.inputs(IMAGES)[factor]).numpy(),
     }
 
 

@@ -151,7 +151,7 @@ def _compare(model, signature, drawn, given=None, kept=None):
     for name in sampling.names_from(model, given):
         factor, position, image = model.factors[name], model.position(name), images[name]
         inputs = Inputs(image, images[auxiliaries[position - 1]] if position else None)
-        if factor.exact and not np.isfinite(factor.log_prob(*inputs)).all():
+        if factor.exact and not np.isfinite(factor.log_prob(inputs)).all():
             raise _refusal(
                 "that draws images that agree with their auxiliary images",
                 f"by {signature}, images of {name!r} that do not",
@@ -180,7 +180,7 @@ def _drawn_again(factor, noise, inputs, completed=None, within=None):
         bounds = fixed_sum.channel_bounds(inputs.images, inputs.auxiliary, slack)
     if within:
         bounds = deciders.within_both(bounds, *(tf.cast(x, tf.int32) for x in within))
-    drawn = factor.likelihood.draw(factor.params(*inputs), noise, SHIFTS, bounds)
+    drawn = factor.likelihood.draw(factor.params(inputs), noise, SHIFTS, bounds)
     if completed:
         known, mask = completed
         drawn = np.where(mask, known, drawn)

@@ -201,7 +201,7 @@ def mean_bits(factor, batches):
     """
     bits, dimensions = 0.0, 0
     for inputs in batches:
-        nats = ops.convert_to_numpy(factor.log_prob(*inputs)).astype(np.float64)
+        nats = ops.convert_to_numpy(factor.log_prob(inputs)).astype(np.float64)
         bits -= nats.sum() / math.log(2.0)
         dimensions += math.prod(inputs.images.shape)
     return bits / dimensions

@@ -198,7 +198,7 @@ class KindsTest(tf.test.TestCase):
         _, bits = Codec(made).decompress_with_bits(Codec(made).compress(images))
         expected = np.zeros([2, 8, 8])
         for name, pair in made.inputs(images).items():
-            nats = made.factors[name].pixel_log_prob(*pair).numpy()
+            nats = made.factors[name].pixel_log_prob(pair).numpy()
             times = 8 // nats.shape[1]
             expected -= nats.repeat(times, axis=1).repeat(times, axis=2) / (
                 times**2 * math.log(2.0)

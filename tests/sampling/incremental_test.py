@@ -58,7 +58,7 @@ def random_inputs(factor, height, width):
 class ExactnessTest(parameterized.TestCase, tf.test.TestCase):
     def assertExact(self, factor, *inputs):
         full, incremental = (
-            factor.params(*inputs, method=method).numpy() for method in ("full", "incremental")
+            factor.params(inputs, method=method).numpy() for method in ("full", "incremental")
         )
         self.assertEqual(full.dtype, np.float32)
         self.assertEqual(incremental.dtype, np.float32)

@@ -60,7 +60,7 @@ class SampleTest(tf.test.TestCase):
         grays, images = drawn().values()
         for name, inputs in (("grayscale", (grays,)), ("image", (images, grays))):
             factor = model().factors[name]
-            pixels = factor.likelihood.draw(factor.params(*inputs), noise_of(name))
+            pixels = factor.likelihood.draw(factor.params(inputs), noise_of(name))
             self.assertAllEqual(pixels, inputs[0])
 
     def test_given_grays_are_kept_and_colored_as_if_they_were_drawn(self):
@@ -96,7 +96,7 @@ class CompletionTest(tf.test.TestCase):
         grays, colors = images.values()
         for name, inputs in (("grayscale", (grays,)), ("image", (colors, grays))):
             factor = model().factors[name]
-            pixels = factor.likelihood.draw(factor.params(*inputs), noise_of(name))
+            pixels = factor.likelihood.draw(factor.params(inputs), noise_of(name))
             self.assertAllEqual(np.where(MASK, known[name], pixels), images[name])
 
     def test_what_comes_before_known_pixels_is_drawn_as_without_them(self):
@@ -259,7 +259,7 @@ class NoImagesTest(tf.test.TestCase):
         self.assertEqual(model().bits_per_dim(images)["total"].shape, [0])
         for name, pair in model().inputs(images).items():
             factor, sides = model().factors[name], pair[0].shape[1:3]
-            self.assertEqual(factor.params(*pair).shape, [0, *sides, factor.likelihood.num_params])
+            self.assertEqual(factor.params(pair).shape, [0, *sides, factor.likelihood.num_params])
 
     def test_sides_of_0_are_refused(self):
         with self.assertRaisesRegex(
