@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
+from pixelcnn_aux.serving import exporting
 from tests import helpers
 
 FILE = helpers.ROOT / "docs" / "extending.md"
@@ -76,11 +77,9 @@ class OwnNetworkTest(tf.test.TestCase):
 
     def test_exported(self):
         """The export is compared with the model as it is written."""
-        from pixelcnn_aux.serving import export
-
         folder = helpers.temporary_folder(self)
         helpers.make_run(folder / "run", build(), ["grayscale", "image"])
-        export.export(folder / "run", folder / "models", max_batch=4)
+        exporting.export(folder / "run", folder / "models", max_batch=4)
 
 
 if __name__ == "__main__":
