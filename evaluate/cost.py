@@ -105,14 +105,11 @@ def factors_costs(preset, batch_size, efficiency):
 
 
 def memory(parameters, traces):
-    """What is in memory during a step: its parts, and their sums.
+    """What is in memory during a step, in parts and in all: dict, name -> int, bytes.
 
     Args:
       parameters: int.
       traces: dict, precision -> `graphs.Trace`.
-
-    Returns:
-      dict, name -> int, bytes.
     """
     state = {
         "weights": FLOAT * parameters,
@@ -131,7 +128,7 @@ def memory(parameters, traces):
 
 
 def print_tables(result):
-    """The result, in three digits each: a column for each factor, and one for their sums."""
+    """A column for each factor, and one for their sums; three digits of each figure."""
     factors, sums = list(result["factors"].values()), result["total"]
 
     def line(label, cells, last=""):
@@ -174,15 +171,10 @@ def define_flags():
         "Images a step, in as many steps as see as many images; the preset's if unset.",
         lower_bound=1,
     )
-    flags.DEFINE_float(
-        "efficiency", 0.3, "The share of its peak that hardware reaches: an assumption."
-    )
+    flags.DEFINE_float("efficiency", 0.3, "The share of its peak that hardware reaches.")
+    share = "Expected a share of the peak, above 0 and at most 1."
+    flags.register_validator("efficiency", lambda efficiency: 0 < efficiency <= 1, share)
     flags.DEFINE_string("out", None, "A file for the same as JSON; none if unset.")
-    flags.register_validator(
-        "efficiency",
-        lambda efficiency: 0 < efficiency <= 1,
-        "Expected a share of the peak, above 0 and at most 1.",
-    )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class Trace(NamedTuple):
         return None
 
     def of_blocks(self):
-        """The operations that rematerialization repeats: those of the forward pass that are in blocks."""
+        """The operations of the forward pass that are in blocks, which rematerialization repeats."""
         return [op for op in self.forward if self.block(op)]
 
     def kept(self):
@@ -81,14 +81,7 @@ class Trace(NamedTuple):
 
 
 def trace(loss, variables, *specs, block_names=()):
-    """The `Trace` of a function and its gradients.
-
-    Args:
-      loss: function of tensors, which returns a scalar.
-      variables: list of `tf.Variable`, for the gradients.
-      *specs: `tf.TensorSpec`, of what `loss` takes.
-      block_names: the names of layers that may be rematerialized.
-    """
+    """The `Trace` of a function of tensors like `specs`, and of its gradients by `variables`."""
 
     def step(*inputs):
         with tf.GradientTape() as tape:
@@ -129,18 +122,11 @@ def forward_flops(factor, image, auxiliary=None):
 
 
 def flops(operations):
-    """Multiplications and additions in convolutions and products of matrices; no other operation counts.
+    """int, the multiplications and additions in convolutions and products of matrices, and in no others.
 
-    Args:
-      operations: iterable of `tf.Operation`.
-
-    Returns:
-      int, two for each multiplication, since its result is added to something.
-
-    Raises:
-      ValueError: for an operation that runs a graph of its own, whose arithmetic would be missed.
+    Raises ValueError for an operation that runs a graph of its own, whose arithmetic would be missed.
     """
-    return 2 * sum(map(_multiplications, operations))
+    return 2 * sum(map(_multiplications, operations))  # each of which is added to something
 
 
 def num_bytes(tensors):

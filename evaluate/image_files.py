@@ -67,19 +67,15 @@ def mean_bits(model, names, batches, progress):
     Returns:
       dict, factor name -> {format: bits per dimension of the factor's own image}.
     """
-    bits = {name: {image_format: [] for image_format in FORMATS} for name in names}
+    bits = {(name, image_format): [] for name in names for image_format in FORMATS}
     count = 0
     for batch in batches:
         images = model.auxiliaries(batch)
-        for name, by_format in bits.items():
-            for image_format, values in by_format.items():
-                values.extend(bits_per_dim(image_format, images[name]))
+        for (name, image_format), values in bits.items():
+            values.extend(bits_per_dim(image_format, images[name]))
         count += len(batch)
         progress(count)
-    return {
-        name: {image_format: float(np.mean(values)) for image_format, values in by_format.items()}
-        for name, by_format in bits.items()
-    }
+    return {name: {x: float(np.mean(bits[name, x])) for x in FORMATS} for name in names}
 
 
 class Records:

@@ -8,7 +8,6 @@ super-resolution. With --known=half: test images whose lower half is resampled. 
 4: images drawn from the same seeds with the mixtures' log-scales reduced more and more, and by MAP sampling.
 """
 
-import functools
 import pathlib
 import time
 
@@ -29,12 +28,6 @@ SWEEP = [-step / 10 for step in range(11)]  # of log_scale_shift, figure 4
 
 def main():
     plots.check("--out", FLAGS.out)
-    chosen = [name for name in ("given", "known", "sweep") if FLAGS[name].value]
-    if len(chosen) > 1:
-        raise ValueError(
-            f"Expected one of --given, --known and --sweep: each is a picture. Received: {chosen}. "
-            "Give one of them."
-        )
     present = [f"--{name}" for name in ("log_scale_shift", "mode") if FLAGS[name].present]
     if FLAGS.sweep and present:
         raise ValueError(
@@ -43,15 +36,16 @@ def main():
         )
     folder, model = chosen_run.load(FLAGS.best)
     results = None if FLAGS.out else chosen_run.outputs(folder)  # before anything is drawn
-    originals = functools.partial(test_images, folder, model)
     if FLAGS.sweep:
         name, rows = "sweep", sweep(model)
     elif FLAGS.known:
-        name, rows = "completions", completions(model, originals())
+        name, rows = "completions", completions(model, test_images(folder, model))
     elif FLAGS.given:
-        name, rows = f"given_{FLAGS.given}", draws_given(model, originals(), FLAGS.given)
+        originals = test_images(folder, model)
+        name, rows = f"given_{FLAGS.given}", draws_given(model, originals, FLAGS.given)
     else:
-        name, rows = "samples", samples(model, originals() if len(model.factors) > 1 else None)
+        originals = test_images(folder, model) if len(model.factors) > 1 else None
+        name, rows = "samples", samples(model, originals)
     out = pathlib.Path(FLAGS.out or results / f"{name}.png")
     plots.write(out, draw(shown(model, rows)), bbox_inches="tight")
     print(f"Wrote {out}")
@@ -168,7 +162,8 @@ def define_flags():
     flags.DEFINE_integer("num", 16, "How many images of each kind.", 1, MAX_NUM)
     flags.DEFINE_string("given", None, "The auxiliary image of test images to draw from.")
     flags.DEFINE_enum("known", None, ["half"], "What is kept of test images: completes the rest.")
-    flags.DEFINE_bool("sweep", False, "Draws figure 4: smaller and smaller scales, and MAP.")
+    flags.DEFINE_bool("sweep", None, "Draws figure 4: smaller and smaller scales, and MAP.")
+    flags.mark_flags_as_mutual_exclusive(["given", "known", "sweep"])  # each is a picture
     flags.DEFINE_string("out", None, "The picture; in WORKDIR, by its name, if unset.")
 
 

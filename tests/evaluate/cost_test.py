@@ -22,14 +22,6 @@ COSTLY = Training(
 CHEAP = Training(epochs=1, steps_per_epoch=7, batch_size=2, learning_rate=1e-3, decay=1.0)
 
 
-def image_spec(channels, batch=BATCH):
-    return tf.TensorSpec([batch, HEIGHT, WIDTH, channels], tf.float32)
-
-
-def variables(layer):
-    return [weight.value for weight in layer.trainable_variables]
-
-
 class DenseTest(tf.test.TestCase):
     """Two products of matrices with an ELU between them: [2, 3] -> [2, 4] -> [2, 1]."""
 
@@ -69,24 +61,26 @@ class DenseTest(tf.test.TestCase):
 class NetworkTest(tf.test.TestCase):
     """An unconditional network of one block a stream, with dropout."""
 
-    def trace(self, batch=BATCH, dtype=None):
-        network = pa.networks.PixelCNN(topology.flat(1), FILTERS, OUT, dropout=0.5, dtype=dtype)
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        network = pa.networks.PixelCNN(topology.flat(1), FILTERS, OUT, dropout=0.5)
         network(np.zeros([1, HEIGHT, WIDTH, 3], np.float32))
+        weights = [weight.value for weight in network.trainable_variables]
+        spec = tf.TensorSpec([BATCH, HEIGHT, WIDTH, 3])
 
         def loss(x):
-            return tf.reduce_sum(tf.cast(network(x, training=True), tf.float32))
+            return tf.reduce_sum(network(x, training=True))
 
-        spec = image_spec(3, batch)
-        return graphs.trace(loss, variables(network), spec, block_names=["0_block"])
+        cls.trace = graphs.trace(loss, weights, spec, block_names=["0_block"])
 
     def test_arithmetic(self):
         f = FILTERS
         streams = 6 * (2 * f * f + 2 * f * 2 * f) + 4 * (2 * f * f + 2 * f * 2 * f) + 2 * f * f
         first = (6 + 3 + 2) * 4 * f
-        trace = self.trace()
-        blocks = graphs.flops(trace.of_blocks())
-        self.assertEqual(blocks, 2 * PIXELS * streams)
-        self.assertEqual(graphs.flops(trace.forward), 2 * PIXELS * (first + streams + f * OUT))
+        self.assertEqual(graphs.flops(self.trace.of_blocks()), 2 * PIXELS * streams)
+        of_all = 2 * PIXELS * (first + streams + f * OUT)
+        self.assertEqual(graphs.flops(self.trace.forward), of_all)
 
     def by_hand(self):
         """Numbers of floats: outside of blocks, in the vertical and the horizontal one, and of both's x."""
@@ -110,23 +104,18 @@ class NetworkTest(tf.test.TestCase):
         horizontal = of_pixels + convolutions(4, WIDTH + 1) + projection
         return outside, vertical, horizontal, 2 * PIXELS * f
 
-    def test_kept(self):
-        outside, vertical, horizontal, _ = self.by_hand()
-        masks = PIXELS * 2 * FILTERS  # of dropout: a byte a value
-        kept = self.trace().kept()
-        floats = outside + vertical + horizontal
-        self.assertEqual(graphs.num_bytes(kept), 4 * floats + 2 * masks)
-
-    def test_rematerialized(self):
+    def test_kept_and_rematerialized(self):
         outside, vertical, horizontal, inputs = self.by_hand()
-        masks = PIXELS * 2 * FILTERS
+        masks = PIXELS * 2 * FILTERS  # of dropout: a byte a value
+        floats = outside + vertical + horizontal
+        self.assertEqual(graphs.num_bytes(self.trace.kept()), 4 * floats + 2 * masks)
         self.assertGreater(vertical, horizontal)
-        always, once = self.trace().rematerialized()
+        always, once = self.trace.rematerialized()
         self.assertEqual(graphs.num_bytes(always), 4 * (outside + inputs))
         self.assertEqual(graphs.num_bytes(once), 4 * vertical + masks)
 
     def test_without_blocks_all_is_kept_always(self):
-        trace = self.trace()._replace(block_names=frozenset())
+        trace = self.trace._replace(block_names=frozenset())
         always, once = trace.rematerialized()
         self.assertEqual(once, [])
         self.assertCountEqual([x.name for x in always], [x.name for x in trace.kept()])
