@@ -52,8 +52,8 @@ def changes(way):
             f"Expected a way that leaves {', '.join(MEASURED)} to --minutes and the machine. "
             f"Received: {way!r}. Take {', '.join(fixed)} out of it."
         )
-    of_training = {name: x for name, x in values.items() if name in _FIELDS}
-    return {name: x for name, x in values.items() if name not in of_training}, of_training
+    training_changes = {name: x for name, x in values.items() if name in _FIELDS}
+    return {name: x for name, x in values.items() if name not in training_changes}, training_changes
 
 
 def _value(way, text):
@@ -72,9 +72,9 @@ def made(way):
     Raises ValueError for a way that changes what there is not, or to what it cannot be.
     """
     preset = common.preset()
-    of_model, of_training = changes(way)
+    model_changes, training_changes = changes(way)
     try:
-        model = preset.constructor(**{**preset.model, **of_model})
+        model = preset.constructor(**{**preset.model, **model_changes})
     except TypeError as error:
         raise ValueError(
             f"Expected a way that changes arguments of the preset's model or fields of Training. "
@@ -83,7 +83,7 @@ def made(way):
     name = FLAGS.factor or list(model.factors)[-1]
     common.check_factor(name)
     model.position(name)  # Raises where the way leaves no such factor.
-    settings = dataclasses.replace(preset.training[name], **of_training)
+    settings = dataclasses.replace(preset.training[name], **training_changes)
     Hosts(default_strategy()).check_batch(settings)
     return model, name, settings
 

@@ -45,8 +45,8 @@ def measure(plugins, model_name, preset_name, batch_size, policy, remat):
 
 def computed(batch_size):
     """dict, as of `cost.memory`."""
-    of_factors = cost.factors_costs(common.preset(), batch_size, efficiency=1.0)
-    return list(of_factors.values())[-1]["bytes"]
+    costs = cost.factors_costs(common.preset(), batch_size, efficiency=1.0)
+    return list(costs.values())[-1]["bytes"]
 
 
 def main():

@@ -74,7 +74,7 @@ def main():
     factor, images = model.factors["image"], common.random_images(BATCH, model)
     policy = precision.policy()
     steps = {x: common.training_step(model, "image", TRAINING, x) for x in (None, policy)}
-    convolution, of_convolution = bare_convolution()
+    convolution, convolution_flops = bare_convolution()
     candidates = {
         "float32": lambda: steps[None](images),
         policy: lambda: steps[policy](images),
@@ -85,8 +85,8 @@ def main():
     # The first ones trace and warm up.
     medians = {name: statistics.median(times[2:]) for name, times in seconds.items()}
     # A backward pass costs two forward ones.
-    of_step = 3 * graphs.forward_flops(factor, images.shape)
-    arithmetic = {"float32": of_step, policy: of_step, "bare convolution": of_convolution}
+    step_flops = 3 * graphs.forward_flops(factor, images.shape)
+    arithmetic = {"float32": step_flops, policy: step_flops, "bare convolution": convolution_flops}
     print(f"{'':18} {'ms':>8} {'of TFP':>8} {'GFLOP/s':>8}")
     for name, median in medians.items():
         ratio = "" if name == "bare convolution" else f"{median / medians[TFP]:.3f}"

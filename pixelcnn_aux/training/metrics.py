@@ -35,7 +35,7 @@ _SHOWN = ("bits_per_dim", "images_per_s", "val_bits_per_dim")
 # How many steps may be on their way before the loss of the first of them is waited for: enough for an
 # accelerator never to wait for Python.
 _STEPS_AHEAD = 8
-_OF_TRAINING = ("bits_per_dim", "gradient_norm", "learning_rate", "images_per_s", "waiting")
+_TRAINING_SCALARS = ("bits_per_dim", "gradient_norm", "learning_rate", "images_per_s", "waiting")
 
 
 class MetricsTable:
@@ -73,13 +73,14 @@ class MetricsTable:
         writer.writerows(self._rows)
         with disk.replacing(self._file) as opened:
             opened.write(table.getvalue().encode())
+        scalars = {
+            "train": {name: row[name] for name in _TRAINING_SCALARS},
+            "validation": {"bits_per_dim": row["val_bits_per_dim"]},
+        }
         for split, writer in self._writers.items():
             with self._writing_logs(), writer.as_default(row["step"]):
-                if split == "validation":
-                    tf.summary.scalar("bits_per_dim", row["val_bits_per_dim"])
-                else:
-                    for name in _OF_TRAINING:
-                        tf.summary.scalar(name, row[name])
+                for name, value in scalars[split].items():
+                    tf.summary.scalar(name, value)
                 writer.flush()
 
 

@@ -37,15 +37,15 @@ def policy_of(folder):
     return arguments.choice(f"policy in {folder.training}", begun["policy"], dtypes.POLICIES)
 
 
-def is_mixed(folder, of_preset):
+def is_mixed(folder, preset_default):
     """Whether a run computes in mixed precision, where no flag says: as it was begun.
 
     Args:
       folder: `FactorFolder`.
-      of_preset: bool, whether a new run does even where that is not known to be faster.
+      preset_default: bool, whether a new run does even where that is not known to be faster.
     """
     begun = folder.recorded_training()
-    return of_preset or is_faster() if begun is None else begun.get("mixed_precision", False)
+    return preset_default or is_faster() if begun is None else begun.get("mixed_precision", False)
 
 
 def is_faster():

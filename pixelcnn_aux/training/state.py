@@ -49,7 +49,7 @@ class TrainingState:
                 training.batch_size, self.seed, flip=training.flip
             )
             self.average.initialize_from_data(model.inputs(next(iter(batches)))[name])
-        weights = hosts.of_chief(self.average.get_weights())
+        weights = hosts.from_chief(self.average.get_weights())
         self.factor, self.optimizer = steps.trainable(
             model, name, weights, training, hosts.strategy, policy
         )

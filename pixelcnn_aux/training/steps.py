@@ -196,22 +196,22 @@ class _JaxStep(_Step):
             self._state = None
 
     def _after(self, state, parts):
-        weights, others, of_optimizer = state
+        weights, others, optimizer_state = state
 
         def loss_of(weights, others, full):
             inputs = self.inputs(full)
             with self.rematerialized():
                 params, others = self.factor.stateless_call(weights, others, inputs, training=True)
             loss = self.factor.compute_loss(inputs, inputs.images, params)
-            with keras.StatelessScope(zip(self.optimizer.variables, of_optimizer)):
+            with keras.StatelessScope(zip(self.optimizer.variables, optimizer_state)):
                 return self.optimizer.scale_loss(loss), (loss, others)
 
         differentiated = jax.value_and_grad(loss_of, has_aux=True)
 
         def add(carried, full):
             others, loss, gradients = carried
-            (_, (more, others)), of_part = differentiated(weights, others, full)
-            gradients = [x + y for x, y in zip(gradients, of_part)]
+            (_, (more, others)), part_gradients = differentiated(weights, others, full)
+            gradients = [x + y for x, y in zip(gradients, part_gradients)]
             return (others, loss + more, gradients), None
 
         start = (others, 0.0, [jax.numpy.zeros_like(weight) for weight in weights])
@@ -221,9 +221,11 @@ class _JaxStep(_Step):
             (others, loss, gradients), _ = jax.lax.scan(add, start, parts)
             loss = loss / self.accumulate
             gradients = [gradient / self.accumulate for gradient in gradients]
-        with keras.StatelessScope(zip(self.optimizer.variables, of_optimizer)):
+        with keras.StatelessScope(zip(self.optimizer.variables, optimizer_state)):
             scale = self.optimizer.scale_loss(1.0)
         norm = jax.numpy.sqrt(sum(jax.numpy.vdot(x, x) for x in gradients)) / scale
         norm = jax.numpy.where(jax.numpy.isfinite(norm), norm, jax.numpy.nan)
-        weights, of_optimizer = self.optimizer.stateless_apply(of_optimizer, gradients, weights)
-        return (weights, others, of_optimizer), loss, norm
+        weights, optimizer_state = self.optimizer.stateless_apply(
+            optimizer_state, gradients, weights
+        )
+        return (weights, others, optimizer_state), loss, norm

@@ -112,10 +112,10 @@ class Hosts:
         if self.num == 1:
             return
         checksums = [zlib.crc32(json.dumps(x, sort_keys=True).encode()) for x in here.values()]
-        of_hosts = self._gather(checksums)
+        gathered = self._gather(checksums)
         differing = [
             f"{name}={arguments.shown(x)}"
-            for (name, x), column in zip(here.items(), of_hosts.T)
+            for (name, x), column in zip(here.items(), gathered.T)
             if (column != column[0]).any()
         ]
         if differing:
@@ -125,7 +125,7 @@ class Hosts:
                 "--nomixed_precision where their processors differ, and a --workdir on a disk that all share."
             )
 
-    def of_chief(self, arrays):
+    def from_chief(self, arrays):
         """The chief's, on every host. What hosts compute by themselves may differ by rounding.
 
         Args:
@@ -135,22 +135,22 @@ class Hosts:
             return arrays
         import tensorflow as tf
 
-        def of_first(*arrays):
+        def first_only(*arrays):
             context = tf.distribute.get_replica_context()
             is_first = context.replica_id_in_sync_group == 0
             own = [tf.where(is_first, array, tf.zeros_like(array)) for array in arrays]
             return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
-        found = tf.function(lambda *arrays: self.strategy.run(of_first, arrays))(*arrays)
+        found = tf.function(lambda *arrays: self.strategy.run(first_only, arrays))(*arrays)
         return [self.strategy.experimental_local_results(x)[0].numpy() for x in found]
 
     def _gather(self, numbers):
         """What all replicas give, each as many whole numbers: int64 [num_replicas, N]."""
         import tensorflow as tf
 
-        def of_all():
+        def gather():
             context = tf.distribute.get_replica_context()
             return context.all_gather(tf.constant([numbers], tf.int64), axis=0)
 
-        found = tf.function(lambda: self.strategy.run(of_all))()
+        found = tf.function(lambda: self.strategy.run(gather))()
         return self.strategy.experimental_local_results(found)[0].numpy()
