@@ -14,8 +14,8 @@ def pixelcnn_pp(
     num_components=10,
     dropout=0.5,
     dtype=None,
-    exact=False,
-    centered=False,
+    exact=True,
+    centered=True,
 ):
     """Plain PixelCNN++ (Salimans et al., 2017): a chain of one factor, "image".
 
@@ -44,8 +44,8 @@ def grayscale(
     dropout=0.5,
     dtype=None,
     bits=4,
-    exact=False,
-    centered=False,
+    exact=True,
+    centered=True,
 ):
     """Grayscale PixelCNN (section 3.1): "grayscale", `bits` a pixel, then "image" given it.
 
@@ -54,7 +54,7 @@ def grayscale(
         resamplings, of p(X_hat), of p(X | X_hat) and of f_w.
       image_size, filters, resolutions, num_components, dropout, dtype: as for `pixelcnn_pp`.
       bits: int, of a gray pixel.
-      exact, centered: bool, as for `chain`; False in the paper.
+      exact, centered: bool, as for `chain`: False for the paper's bound.
     """
     _check_counts(
         gray_blocks=gray_blocks, image_blocks=image_blocks, embedding_blocks=embedding_blocks
@@ -86,8 +86,8 @@ def pyramid(
     num_components=10,
     dropout=0.5,
     dtype=None,
-    exact=False,
-    centered=False,
+    exact=True,
+    centered=True,
 ):
     """Pyramid PixelCNN (section 3.2): half-resolutions, each given the one before, the smallest first.
 
@@ -103,7 +103,7 @@ def pyramid(
       depth: int, the resolutions of f_w below that of the image; `base_size` must be a multiple of
         2 ** (depth - 1).
       num_components, dropout, dtype: as for `pixelcnn_pp`.
-      exact, centered: bool, as for `chain`; False in the paper.
+      exact, centered: bool, as for `chain`: False for the paper's bound.
     """
     _check_counts(embedding_blocks=embedding_blocks)
     sizes = _halvings(image_size, base_size)
@@ -141,8 +141,8 @@ def grayscale_pyramid(
     dropout=0.5,
     dtype=None,
     bits=4,
-    exact=False,
-    centered=False,
+    exact=True,
+    centered=True,
 ):
     """The combination that the paper leaves as future work: a pyramid of grays, then the colors.
 

@@ -155,6 +155,8 @@ def tiny_pyramid():
         num_components=2,
         dropout=0.0,
         dtype="float64",
+        exact=False,
+        centered=False,
     )
 
 

@@ -19,6 +19,7 @@ FILE = pathlib.Path(__file__).parent / "data" / "recorded.npz"
 SIZE = (8, 8)
 IMAGES = helpers.pictures(4, size=SIZE)
 SMALL = {"image_size": SIZE, "filters": 4, "num_components": 2, "dropout": 0.25}
+PAPER = {"exact": False, "centered": False}
 SCALES = {"base_size": (2, 2), "blocks": 1, "embedding_blocks": 1, "depth": 1}
 COLORS = {"image_filters": 4, "image_blocks": 1, "image_embedding_blocks": 1}
 MODELS = {
@@ -36,7 +37,7 @@ def build(name, dtype):
     """A model whose weights are those of a fixed seed."""
     keras.utils.set_random_seed(7)
     constructor, arguments = MODELS[name]
-    return constructor(**SMALL, **arguments, dtype=dtype)
+    return constructor(**SMALL, **PAPER, **arguments, dtype=dtype)
 
 
 def evaluated(name):

@@ -53,7 +53,13 @@ class Coarse(pa.auxiliary.Transform):
 
 MODELS = {
     "grayscale": lambda: pa.grayscale(
-        gray_blocks=1, image_blocks=1, embedding_blocks=1, resolutions=2, **SMALL
+        gray_blocks=1,
+        image_blocks=1,
+        embedding_blocks=1,
+        resolutions=2,
+        exact=False,
+        centered=False,
+        **SMALL,
     ),
     "planes": planes,
 }

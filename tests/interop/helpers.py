@@ -47,6 +47,7 @@ def pyramid(scales, **arguments):
     Tests share it: none may change it.
     """
     size = (4 * 2 ** (scales - 1), 8 * 2 ** (scales - 1))
+    arguments = {"exact": False, "centered": False, **arguments}
     model = pa.pyramid(size, (4, 8), blocks=2, dropout=0.0, **arguments)
     for seed, factor in enumerate(model.factors.values()):
         helpers.randomize(factor, seed)
