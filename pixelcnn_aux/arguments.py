@@ -64,10 +64,27 @@ def choice(name, value, choices):
 
 def size(name, value):
     """(H, W) as a tuple, of two whole numbers from 1 to `LARGEST`."""
-    sides = tuple(value) if isinstance(value, (list, tuple, np.ndarray)) else ()
-    if len(sides) != 2 or not all(is_whole(x, 1, LARGEST) for x in sides):
+    found = tuple(value) if isinstance(value, (list, tuple, np.ndarray)) else ()
+    if len(found) != 2 or not all(is_whole(x, 1, LARGEST) for x in found):
         _refuse(name, value, f"as (H, W), whole numbers from 1 to {LARGEST:,}")
-    return tuple(map(int, sides))
+    return tuple(map(int, found))
+
+
+def array(name, value):
+    """A tensor as it is, or a NumPy array of real numbers: of no objects, text, dates, or masked values.
+
+    Python's whole numbers become int32 where they fit, as TensorFlow has them.
+    """
+    if hasattr(value, "dtype") and not isinstance(value, (np.ndarray, np.generic)):
+        return value
+    try:
+        found = np.asarray(value)
+    except (ValueError, TypeError, OverflowError):  # lists of different lengths
+        found = np.empty(0, object)
+    if found.dtype.kind not in "biuf" or isinstance(value, np.ma.MaskedArray):
+        _refuse(name, value, "as an array of numbers")
+    narrow = found.astype(np.int32) if found.dtype == np.int64 else found
+    return narrow if not isinstance(value, np.ndarray) and (narrow == found).all() else found
 
 
 def instance(name, value, kind, optional=False):

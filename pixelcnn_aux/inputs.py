@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from pixelcnn_aux import backend
+from pixelcnn_aux import arguments, backend
 
 
 class Inputs(NamedTuple):
@@ -37,7 +37,7 @@ def check_images(images, channels=None, num_values=256, what="images"):
     Raises:
       ValueError: for another dtype, rank or number of channels, a side of 0, or a pixel value out of range.
     """
-    images = ops.convert_to_tensor(images)
+    images = ops.convert_to_tensor(arguments.array(what, images))
     dtype, shape = str(getattr(images.dtype, "name", images.dtype)), list(images.shape)
     if dtype != "uint8" or len(shape) != 4:
         raise ValueError(

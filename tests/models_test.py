@@ -9,6 +9,8 @@ from tests import helpers
 class ConstructorsTest(tf.test.TestCase):
     def test_grayscale_is_a_chain_of_two_factors(self):
         model = pa.grayscale(
+            exact=False,
+            centered=False,
             (4, 6),
             filters=4,
             gray_blocks=3,

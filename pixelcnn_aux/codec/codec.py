@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 
 from pixelcnn_aux import arguments, backend, machine
+from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.inputs import check_images
 
@@ -31,6 +32,7 @@ class Codec:
 
     def __init__(self, model, name="", batch=64):
         backend.require_tensorflow("the codec")
+        arguments.instance("model", model, AuxiliaryModel)
         model.require(model.factors)
         for factor in model.factors.values():
             factor.check_scannable()

@@ -21,7 +21,10 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
     """`AuxiliaryModel.sample`: checks its arguments, and draws in batches that fit in memory."""
     arguments.choice("method", method, METHODS)
     arguments.choice("mode", mode, MODES)
-    seeds, shifts = tf.convert_to_tensor(seeds), tf.cast(log_scale_shift, tf.float32)
+    arguments.flag("jit_compile", jit_compile)
+    arguments.instance("given", given, dict, optional=True)
+    seeds = tf.convert_to_tensor(arguments.array("seeds", seeds))
+    shifts = tf.cast(arguments.array("log_scale_shift", log_scale_shift), tf.float32)
     if tf.is_symbolic_tensor(seeds) or tf.is_symbolic_tensor(shifts):
         raise ValueError(
             "Expected seeds and log_scale_shift that have values. Received: those of a graph that is traced. "
@@ -35,15 +38,10 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
     batch = len(seeds)
     given = {} if given is None else _check_given(model, given, batch)
     model.require(names_from(model, given))
-    if shifts.shape not in ([], [batch]):
+    if shifts.shape not in ([], [batch]) or not np.isfinite(shifts.numpy()).all():
         raise ValueError(
-            f"Expected log_scale_shift as a number or one for each of {batch} images. "
-            f"Received: shape {shifts.shape.as_list()}. Give as many as there are seeds."
-        )
-    if not np.isfinite(shifts.numpy()).all():
-        raise ValueError(
-            f"Expected log_scale_shift as finite numbers. Received: {log_scale_shift}. Give 0 to draw as "
-            "trained, or a number below it to vary less."
+            f"Expected log_scale_shift as a finite number, or one for each of {batch} images. Received: "
+            f"{arguments.shown(log_scale_shift)}. Give 0 to draw as trained, less to vary less."
         )
     shifts = tf.broadcast_to(shifts, [batch])
     kept = {} if known is mask is None else kept_pixels(model, known, mask, batch, given)
@@ -177,16 +175,9 @@ def kept_pixels(model, known, mask, batch, given=None):
             f"Received: known={'None' if known is None else 'images'}, "
             f"mask={'None' if mask is None else 'a mask'}. Give both, or neither."
         )
-    likelihood = list(model.factors.values())[-1].likelihood
-    known = check_images(known, likelihood.num_channels, likelihood.num_values, "known images")
-    mask = check_images(mask, 1, 2, "a mask")
-    for what, x in (("known", known), ("mask", mask)):
-        expected = [batch, *model.image_size]
-        if x.shape[:3].as_list() != expected:
-            raise ValueError(
-                f"Expected {what} of shape {[*expected, x.shape[-1]]}, one for each seed. "
-                f"Received: {x.shape.as_list()}. Give as many images as seeds."
-            )
+    shape, channels = [batch, *model.image_size], model.likelihood.num_channels
+    known = _checked("known images", known, [*shape, channels], model.likelihood.num_values)
+    mask = _checked("a mask", mask, [*shape, 1], num_values=2)
     images, masks = model.auxiliaries(known), [mask]
     for transform in model.transforms:
         masks.append(transform.known(masks[-1]))
@@ -244,12 +235,12 @@ def _check_agrees(name, images, low, high):
     """Raises ValueError where an auxiliary image lies outside of what the known pixels leave for it."""
     contradicts = (images < low) | (images > high)
     if contradicts.any():
-        place = tuple(np.argwhere(contradicts)[0].tolist())
-        least, most = low[place], high[place]
+        index = tuple(np.argwhere(contradicts)[0].tolist())
+        least, most = low[index], high[index]
         raise ValueError(
-            f"Expected given[{name!r}] to agree with the known pixels: in image {place[0]}, row {place[1]}, "
-            f"column {place[2]}, {least if least == most else f'{least} to {most}'}. "
-            f"Received: {images[place]}. Give the auxiliary image of the known pixels, or mask out what "
+            f"Expected given[{name!r}] to agree with the known pixels: in image {index[0]}, row {index[1]}, "
+            f"column {index[2]}, {least if least == most else f'{least} to {most}'}. "
+            f"Received: {images[index]}. Give the auxiliary image of the known pixels, or mask out what "
             "contradicts it."
         )
 
@@ -263,12 +254,16 @@ def _check_given(model, given, batch):
         )
     [(name, images)] = given.items()
     likelihood = model.factors[name].likelihood
-    channels = likelihood.num_channels
-    images = check_images(images, channels, likelihood.num_values, f"given[{name!r}]")
-    expected = [batch, *model.sizes()[name], channels]
-    if images.shape.as_list() != expected:
+    shape = [batch, *model.sizes()[name], likelihood.num_channels]
+    return {name: _checked(f"given[{name!r}]", images, shape, likelihood.num_values)}
+
+
+def _checked(what, images, shape, num_values):
+    """Images of a shape [B, H, W, C], B being that of the seeds, as a tensor."""
+    images = check_images(images, shape[-1], num_values, what)
+    if images.shape.as_list() != shape:
         raise ValueError(
-            f"Expected given[{name!r}] of shape {expected}, one for each seed. "
-            f"Received: {images.shape.as_list()}. Give as many images as seeds."
+            f"Expected {what} of shape {shape}. Received: {images.shape.as_list()}. Give one for each "
+            "seed, of the size that the model draws."
         )
-    return {name: images}
+    return images

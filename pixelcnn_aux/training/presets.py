@@ -11,8 +11,8 @@ from pixelcnn_aux.training.config import Preset, Training
 # The paper's likelihood is a bound, and leaves what the auxiliary image says to be learned.
 _PAPER = {"exact": False, "centered": False}
 
-# Exact and centered, a pyramid does as well with an embedding that sees no further than a few pixels, in steps
-# that take less time.
+# Exact and centered, a pyramid does as well with an embedding that sees no further than a few pixels, in less
+# time.
 _OUR_PYRAMID = {"embedding_blocks": 1, "depth": 1}
 
 # The photographs in an installed package: too few steps for dropout, which keeps embeddings from passing on

@@ -278,6 +278,17 @@ class WrongArgumentsTest(tf.test.TestCase):
         self.assertRefused(r"seeds as int32.*Received: int32 \[2\]", SEEDS[0])
         self.assertRefused(r"seeds as int32.*Received: int32 \[3, 1\]", SEEDS[:, :1])
 
+    def test_what_is_no_array_of_numbers(self):
+        masked = np.ma.masked_array(SEEDS, mask=True)
+        for wrong in (None, "ab", [[1], [2, 3]], {}, object(), [1j], np.datetime64("now"), masked):
+            self.assertRefused("seeds as an array of numbers", wrong)
+            self.assertRefused("log_scale_shift as an array", log_scale_shift=wrong)
+            with self.assertRaisesRegex(ValueError, "images as an array"):
+                model().log_prob(wrong)
+        self.assertRefused("seeds as .*int32", [[2**63, 0]])
+        self.assertRefused("jit_compile of True or False", jit_compile="yes")
+        self.assertRefused("given of class dict", given=[drawn()["grayscale"]])
+
     def test_values_that_a_graph_does_not_know(self):
         message = (
             "have values. Received: those of a graph that is traced. Draw outside of tf.function"
@@ -297,12 +308,12 @@ class WrongArgumentsTest(tf.test.TestCase):
         self.assertRefused("method='fast'", method="fast")
 
     def test_log_scale_shift(self):
-        message = r"one for each of 3 images. Received: shape \[{}\]"
-        self.assertRefused(message.format(2), log_scale_shift=[0.0, 0.0])
-        self.assertRefused(message.format("3, 1"), log_scale_shift=[[0.0]] * 3)
+        message = r"one for each of 3 images. Received: \["
+        self.assertRefused(message, log_scale_shift=[0.0, 0.0])
+        self.assertRefused(message, log_scale_shift=[[0.0]] * 3)
         for shift in (float("nan"), float("-inf"), [0.0, float("nan"), 0.0]):
             self.assertRefused(
-                "log_scale_shift as finite numbers.*(nan|inf)", log_scale_shift=shift
+                "log_scale_shift as a finite number.*(nan|inf)", log_scale_shift=shift
             )
 
     def test_given(self):
@@ -334,7 +345,7 @@ class WrongArgumentsTest(tf.test.TestCase):
         self.assertRefused(message.format("None", "a mask"), mask=MASK)
 
     def test_known_images(self):
-        message = r"known of shape \[3, 4, 6, 3\], one for each seed. Received: \[{}, 6, 3\]"
+        message = r"known images of shape \[3, 4, 6, 3\]. Received: \[{}, 6, 3\]"
         self.assertRefused(message.format("3, 3"), known=KNOWN[:, :3], mask=MASK)
         self.assertRefused(message.format("2, 4"), known=KNOWN[:2], mask=MASK)
         self.assertRefused(
@@ -347,7 +358,7 @@ class WrongArgumentsTest(tf.test.TestCase):
         )
 
     def test_mask(self):
-        message = r"mask of shape \[3, 4, 6, 1\], one for each seed. Received: \[{}, 1\]"
+        message = r"mask of shape \[3, 4, 6, 1\]. Received: \[{}, 1\]"
         self.assertRefused(message.format("3, 4, 5"), known=KNOWN, mask=MASK[:, :, :5])
         self.assertRefused(message.format("1, 4, 6"), known=KNOWN, mask=MASK[:1])
         message = r"mask as uint8 \[B, H, W, 1\]. Received: {}"
