@@ -9,9 +9,9 @@ from tests import helpers
 class ConstructorsTest(tf.test.TestCase):
     def test_grayscale_is_a_chain_of_two_factors(self):
         model = pa.grayscale(
+            (4, 6),
             exact=False,
             centered=False,
-            (4, 6),
             filters=4,
             gray_blocks=3,
             image_blocks=1,
