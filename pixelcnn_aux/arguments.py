@@ -1,8 +1,7 @@
-"""What arguments may be: their types, their ranges, and how large what is made of them may get.
+"""What arguments may be: their types, their ranges, and how large a model of them may get.
 
-Arguments also come from files, which nobody has to have written in good faith. Constructors ask these
-functions before they allocate anything. Each returns the argument as a plain Python value, or raises a
-ValueError that names it.
+Arguments also come from files, which may be hostile. Constructors call these functions before they allocate
+anything. Each returns the argument as a plain Python value, or raises a ValueError that names it.
 """
 
 import math
@@ -13,9 +12,9 @@ import sys
 import numpy as np
 
 # Some ten times what the paper has, and more than any machine of today trains. The first is of all that is
-# counted: filters, blocks, components, the sides of images and kernels.
+# counted: filters, blocks, components, the height and width of images and kernels.
 LARGEST = 2048
-MAX_HALVINGS = 8  # of an image's sides, inside a network
+MAX_HALVINGS = 8  # of an image's height and width, inside a network
 MAX_PER_PIXEL = 2**20  # numbers that a layer puts out for a pixel
 MAX_PARAMETERS = 10**10  # of a factor: 40 GB in float32, and five times that while it is trained
 

@@ -34,9 +34,9 @@ class Transform(Configured):
 
     Attributes:
       name: str, the name of the factor that models the auxiliary image, where a chain gives it no other.
-      channels: int, the channels of the auxiliary image; None: as many as the image has.
+      channels: int, the channels of the auxiliary image; None for those of the image.
       num_values: int, up to 256: its pixels are below it; None: as those of the image.
-      ratio: int, a power of two: the image's sides are so many times those of the auxiliary image.
+      ratio: int, a power of two: the image's height over that of the auxiliary image, and so its width.
     """
 
     channels = None
@@ -74,15 +74,16 @@ class Transform(Configured):
     def size(self, image_size):
         """(H, W) of the image -> (H, W) of its auxiliary image.
 
-        Raises ValueError for sides that `ratio` does not divide, or that are unknown.
+        Raises ValueError for a height or width that `ratio` does not divide, or that is unknown.
         """
         check_sides_known(image_size)
         if any(side % self.ratio for side in image_size):
             raise ValueError(
-                f"Expected sides that are multiples of {self.ratio}, for {type(self).__name__}. "
+                f"Expected a height and width that are multiples of {self.ratio}, for {type(self).__name__}. "
                 f"Received: {' x '.join(map(str, image_size))}. Choose another image size."
             )
-        return tuple(side // self.ratio for side in image_size)
+        height, width = image_size
+        return height // self.ratio, width // self.ratio
 
     def known(self, mask):
         """Where the auxiliary image is known, if the image is where `mask` is 1.
@@ -144,7 +145,7 @@ class HalfResolution(Transform):
     ratio = 2
 
     def __call__(self, images):
-        """uint8 [B, H, W, C] -> uint8 [B, H / 2, W / 2, C]. Raises ValueError, also for odd sides."""
+        """uint8 [B, H, W, C] -> uint8 [B, H / 2, W / 2, C]. Raises ValueError, also for an odd H or W."""
         images = check_images(images)
         self.size(images.shape[1:3])
         sums = over_blocks(ops.sum, ops.cast(images, "int32"), self.ratio)

@@ -102,8 +102,8 @@ class AuxiliaryModel(serialization.Configured):
           dict, name -> uint8 [B, h, w, c], in the order of sampling; the last is `images`.
 
         Raises:
-          ValueError: for images of another dtype or number of channels, or whose sides a transform does not
-            divide.
+          ValueError: for images of another dtype or number of channels, or whose height or width a transform
+            does not divide.
         """
         chain = [check_images(images, self.likelihood.num_channels, self.likelihood.num_values)]
         for transform in self.transforms:

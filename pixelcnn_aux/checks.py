@@ -81,8 +81,8 @@ def _check_fixed_sum(factor):
         )
     if fixed_sum.ratio != embedding.ratio:
         raise ValueError(
-            f"Expected the factor {factor.name!r} to embed x_hat at {fixed_sum.ratio} times its sides, the "
-            f"side of the blocks of its fixed_sum. Received: an embedding that does at "
+            f"Expected the factor {factor.name!r} to embed x_hat at {fixed_sum.ratio} times its size, as "
+            f"its fixed_sum has blocks. Received: an embedding that does at "
             f"{embedding.ratio} times. Choose the embedding's topology, or the sum, to fit."
         )
     found = (fixed_sum.num_values, fixed_sum.num_channels)
@@ -139,7 +139,7 @@ def _check_link(transform, factor, below):
             raise ValueError(f"Expected {what} {expected}. Received: {received}. {remedy}.")
 
     ratio = "no embedding" if factor.embedding is None else factor.auxiliary_ratio
-    embeds = f"the factor {factor.name!r} to embed images of {name}, whose sides are its own image's over"
+    embeds = f"the factor {factor.name!r} to embed images of {name}, whose height is its own image's over"
     check(embeds, transform.ratio, ratio, "Choose an embedding's topology to fit")
     models = _kind(below.likelihood)
     embeds = f"the factor {factor.name!r} to embed what {below.name!r} models,"
@@ -182,8 +182,8 @@ def checked_inputs(factor, inputs):
     check_sides_known((height, width))
     if height % ratio or width % ratio:
         raise ValueError(
-            f"Expected images with sides that are multiples of {ratio}, the ratio to those of their "
-            f"auxiliary images. Received: {height} x {width}. Choose another image size."
+            f"Expected images of a height and width that are multiples of {ratio}, the ratio to "
+            f"their auxiliary images. Received: {height} x {width}. Choose another image size."
         )
     expected = (batch, height // ratio, width // ratio, factor.auxiliary_likelihood.num_channels)
     batches = {batch, auxiliary.shape[0]} - {None}  # unknown ones may yet be the same

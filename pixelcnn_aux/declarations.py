@@ -82,35 +82,31 @@ def check_draws(likelihood):
     """
     if backend.NAME != "tensorflow":
         return
-    random = np.random.default_rng(0)
+    random, last = np.random.default_rng(0), likelihood.num_values - 1
     # Some are large, so that draws are far out.
     params = random.normal(0, 4, (100, likelihood.num_params)).astype(np.float32)
-    last = likelihood.num_values - 1
+    ends = random.integers(0, last, (2, 100, likelihood.num_channels), np.int32, endpoint=True)
+    low, high = np.sort(ends, axis=0)
+    known = Bounds(low, high, low.astype(np.float32))
 
-    def check(noise_size, low, high, bounds=None):
-        uniforms = ops.convert_to_tensor(random.random((100, noise_size), np.float32))
-        noise = likelihood.noise(uniforms, bounded=bounds is not None)
-        drawn = ops.convert_to_numpy(likelihood.draw(params, noise, bounds=bounds))
-        wrong = drawn != np.clip(np.round(drawn), low, high)
+    def bounds(channel, earlier):
+        return Bounds(*(ops.convert_to_tensor(x[:, channel]) for x in known))
+
+    for bounded, least, most in ((False, 0, last), (True, low, high)):
+        size = likelihood.bounded_noise_size if bounded else likelihood.noise_size
+        if size is None or (likelihood.centered and not bounded):
+            continue
+        noise = likelihood.noise(random.random((100, size), np.float32), bounded=bounded)
+        drawn = likelihood.draw(params, noise, bounds=bounds if bounded else None)
+        drawn = ops.convert_to_numpy(drawn)
+        wrong = drawn != np.clip(np.round(drawn), least, most)
         if wrong.any() or drawn.dtype != np.int32:
             received = drawn[wrong][0] if wrong.any() else drawn.dtype
             raise ValueError(
                 f"Expected {type(likelihood).__name__} to draw int32, whole numbers from 0 to {last}"
-                f"{', within bounds' if bounds else ''}. Received: {received}. Correct "
-                f"{'_bounded_draw' if bounds else '_draw'}."
+                f"{', within bounds' * bounded}. Received: {received}. Correct "
+                f"{'_bounded_draw' if bounded else '_draw'}."
             )
-
-    if not likelihood.centered:
-        check(likelihood.noise_size, 0, last)
-    if likelihood.bounded_noise_size is not None:
-        ends = random.integers(0, last, (2, 100, likelihood.num_channels), np.int32, endpoint=True)
-        low, high = np.sort(ends, axis=0)
-
-        def bounds(channel, earlier):
-            center = low.astype(np.float32)
-            return Bounds(*(ops.convert_to_tensor(x[:, channel]) for x in (low, high, center)))
-
-        check(likelihood.bounded_noise_size, low, high, bounds)
 
 
 def checked_output(transform, images, likelihood):
@@ -143,7 +139,7 @@ def checked_output(transform, images, likelihood):
     if traced[1:] != shape:
         refuse("images of a shape known in a graph,", [None, *shape], traced or "an unknown one")
     if (height * transform.ratio, width * transform.ratio) != tuple(images.shape[1:3]):
-        refuse("sides divided by its ratio,", transform.ratio, f"{height} x {width}")
+        refuse("a height and width divided by its ratio,", transform.ratio, f"{height} x {width}")
     if _kind(known) != ("uint8", [2, height, width, 1]):
         refuse("uint8 masks of shape", [2, height, width, 1], "{} {}".format(*_kind(known)))
     nowhere, everywhere = ops.convert_to_numpy(known)

@@ -34,7 +34,7 @@ class Factor(PixelwiseModel):
     Attributes:
       exact: bool, whether images have no probability where x_hat is not theirs. log p(x | x_hat) is exact
         then, and not a bound.
-      auxiliary_ratio: int, the sides of x over those of x_hat.
+      auxiliary_ratio: int, the height of x over that of x_hat.
       num_parameters: int, of its layers in this package. Within `layers.planned` it has no weights.
 
     Raises:

@@ -35,7 +35,7 @@ def check_images(images, channels=None, num_values=256, what="images"):
       what: str, how an error calls the images.
 
     Raises:
-      ValueError: for another dtype, rank or number of channels, a side of 0, or a pixel value out of range.
+      ValueError: for another dtype, rank or number of channels, an empty side, or a pixel value out of range.
     """
     images = ops.convert_to_tensor(arguments.array(what, images))
     dtype, shape = str(getattr(images.dtype, "name", images.dtype)), list(images.shape)
@@ -45,7 +45,8 @@ def check_images(images, channels=None, num_values=256, what="images"):
         )
     if 0 in shape[1:]:
         raise ValueError(
-            f"Expected {what} with sides of 1 or more. Received: shape {shape}. Give images that have pixels."
+            f"Expected {what} of a height and width of 1 or more. Received: shape {shape}. Give images with "
+            "pixels."
         )
     if channels is not None and shape[-1] != channels:
         raise ValueError(
@@ -77,6 +78,6 @@ def check_multiple(images, multiple):
     height, width = images.shape[1:3]
     if any(side is not None and side % multiple for side in (height, width)):
         raise ValueError(
-            f"Expected image sides that are multiples of {multiple}, as this network divides them. "
+            f"Expected an image height and width that are multiples of {multiple}, as this network needs. "
             f"Received: {height} x {width}. Choose another image size, or fewer resolutions."
         )

@@ -188,12 +188,12 @@ def _check_counts(**counts):
 
 
 def _of_scales(name, given, count):
-    """list of int, one for each of so many scales, of one int or of such a list."""
+    """list of `count` ints, one for each scale, of one int or of such a list."""
     each = given if isinstance(given, (list, tuple)) else [given] * count
     if len(each) != count:
         raise ValueError(
             f"Expected {name} as a whole number, or a list of {count}, one for each scale. "
-            f"Received: {arguments.shown(given)}. Give as many."
+            f"Received: {arguments.shown(given)}. Give one for each."
         )
     return [arguments.whole(name, one) for one in each]
 

@@ -44,7 +44,7 @@ class FixedSum(Configured):
       spread: float, about how far values are from their centers: the unit of a likelihood that is centered.
 
     Attributes:
-      ratio: int, the sides of a block.
+      ratio: int, the height and width of a block.
       num_channels: int, C for a sum over all channels; None for one within each.
       dense: bool, whether the window is as wide as the largest weight. Then known intervals of the values
         never leave a gap: every window between the least and the most possible sum can be reached.

@@ -158,7 +158,10 @@ class ConstructorsTest(tf.test.TestCase):
             ([[["block"]], []], "outputs, one for each"),
             ([[["block"]], [2]], "an output from 0 to 1"),
             ([[["block"]], [-1]], "an output from 0 to 1"),
-            ([[["down"]] * 9 + [["up"]] * 9, [18]], "halves sides at most 8 times.*does 9"),
+            (
+                [[["down"]] * 9 + [["up"]] * 9, [18]],
+                "halves the resolution at most 8 times.*does 9",
+            ),
             ([[["down"]], [1]], "from the image's resolution, and ends there.*1.0, 2.0"),
             ([[["up"], ["down"]], [2]], "from the image's resolution.*1.0, 0.5, 1.0"),
         ):

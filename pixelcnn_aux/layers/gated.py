@@ -63,7 +63,7 @@ class Projection(weight_norm.WeightNorm):
         if [part.shape[-1] for part in parts] != self.channels:
             raise ValueError(
                 f"Expected the skips that this layer was built for, of {self.channels} channels. "
-                f"Received: shapes {[tuple(part.shape) for part in parts]}. Give as many, of these channels."
+                f"Received: shapes {[tuple(part.shape) for part in parts]}. Give skips of these channels."
             )
         return sum(map(weight_norm.product, parts, self.split(kernel)))  # [..., filters]
 
@@ -106,7 +106,7 @@ class GatedResidualBlock(keras.layers.Layer):
     def build(self, x_shape, activated_shape=None, skips_shape=None):
         if x_shape[-1] != self.filters:
             raise ValueError(
-                f"Expected {self.filters} channels, as many as the block's filters: it adds to "
+                f"Expected {self.filters} channels, the block's filters: it adds to "
                 f"its input. Received: an input of shape {tuple(x_shape)}. "
                 "Give such an input, or build a block of other filters."
             )
@@ -129,7 +129,7 @@ class GatedResidualBlock(keras.layers.Layer):
           x: float [..., filters].
           activated: float [..., 2 filters], concat_elu(x) where the caller has it already.
           skips: list of float [..., 2 C_k], the concat_elu of each skip; None for no skips. All calls
-            of a block have as many.
+            of a block have the same number of them.
           cache: what evaluates the layers where x is a row or a pixel that follows others.
 
         Returns:

@@ -110,7 +110,7 @@ class WeightNorm(keras.layers.Layer):
         self.init_scale = arguments.positive("init_scale", init_scale)
 
     def kernel_shape(self, input_channels):
-        """The shape of `v`, a tuple of int, of inputs of so many channels; a subclass defines it."""
+        """The shape of `v`, a tuple of int, for inputs of `input_channels`; a subclass defines it."""
         raise NotImplementedError
 
     def apply_kernel(self, x, kernel):
@@ -209,7 +209,7 @@ class WeightNormConv2D(WeightNorm):
     Args:
       filters, init_scale: as for `WeightNorm`.
       kernel_size: (height, width).
-      strides: int, 1 or 2. The sides of the image must be multiples of it.
+      strides: int, 1 or 2. H and W must be multiples of it.
     """
 
     def __init__(self, filters, kernel_size, strides=1, init_scale=1.0, **kwargs):
@@ -234,8 +234,8 @@ class WeightNormConv2D(WeightNorm):
         return ops.squeeze(y, absent) if absent else y
 
     def compute_output_shape(self, input_shape):
-        sides = [side and side // self.strides for side in input_shape[1:-1]]
-        return (input_shape[0], *sides, self.filters)
+        size = [side and side // self.strides for side in input_shape[1:-1]]
+        return (input_shape[0], *size, self.filters)
 
     def get_config(self):
         return {
@@ -253,8 +253,8 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
     `filters`.
 
     Args:
-      filters, kernel_size, init_scale: as for `WeightNormConv2D`; both sides of the kernel are at
-        least 2.
+      filters, kernel_size, init_scale: as for `WeightNormConv2D`; the kernel's height and width
+        are at least 2.
       strides: int, 2.
     """
 
@@ -263,7 +263,7 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
     def __init__(self, filters, kernel_size, strides=2, init_scale=1.0, **kwargs):
         if strides != 2:
             raise ValueError(
-                "Expected strides of 2, which double the sides. "
+                "Expected strides of 2, which double H and W. "
                 f"Received: strides={arguments.shown(strides)}. Leave them out."
             )
         super().__init__(filters, kernel_size, strides, init_scale, **kwargs)
@@ -284,5 +284,5 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
         return ops.slice(y, (0, above, left, 0), shape)
 
     def compute_output_shape(self, input_shape):
-        sides = [side and side * self.strides for side in input_shape[1:-1]]
-        return (input_shape[0], *sides, self.filters)
+        size = [side and side * self.strides for side in input_shape[1:-1]]
+        return (input_shape[0], *size, self.filters)

@@ -278,7 +278,7 @@ def _check_shapes(params, num_params, other, num_channels, name):
         if shape[-1:] != (size,):
             raise ValueError(
                 f"Expected `{label}` of shape [..., {size}]. Received: {label}.shape={shape}. "
-                "Give as many channels."
+                "Give that number of channels."
             )
     if not _agree(params[:-1], other[:-1]):
         raise ValueError(
@@ -289,6 +289,6 @@ def _check_shapes(params, num_params, other, num_channels, name):
 
 
 def _agree(shape, other):
-    """Whether two shapes are of the same rank and have the same sides, where those are known."""
-    sides = zip(shape, other)
-    return len(shape) == len(other) and all(a == b for a, b in sides if None not in (a, b))
+    """Whether two shapes are of the same rank and agree, where they are known."""
+    pairs = zip(shape, other)
+    return len(shape) == len(other) and all(a == b for a, b in pairs if None not in (a, b))

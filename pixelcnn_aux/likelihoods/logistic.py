@@ -120,14 +120,14 @@ class DiscretizedLogistic(tfd.Distribution):
         x = (ops.convert_to_tensor(edges, self.dtype) - self.loc[..., None]) * inverse_scale
         softplus = ops.softplus(x)
         not_an_end = ops.convert_to_tensor(np.arange(256) % 255 > 0, self.dtype)
-        # There x is so large that whoever rounds it once more or once less, as XLA does, leaves no 0.
+        # There x is so large that another rounding, as by XLA, leaves no 0.
         not_last = ops.convert_to_tensor(np.arange(256) < 255, self.dtype)
         log_width = not_an_end * ops.log(-ops.expm1(-inverse_scale))
         return log_width + not_last * (x - softplus)[..., 1:] - softplus[..., :-1]
 
 
-class CutLogistic:
-    """Logistic distributions cut to an interval of pixel values, for draws: few operations, and no gradients.
+class TruncatedLogistic:
+    """Logistic distributions truncated to an interval of pixel values, for draws: few operations, no gradient.
 
     Args:
       loc, scale: floating point tensors [..., K], in pixel units.
@@ -154,7 +154,7 @@ class CutLogistic:
         """A draw from one of the K distributions, by inversion.
 
         With the bottom b scales above the location, the top a scales below it and E = exp(a + b), the
-        quantile u of the cut distribution is so many scales from the location:
+        quantile u of the truncated distribution, in scales from the location, is:
 
         ```none
         log(exp(b) + E + u (1 - E)) - log(exp(a) + 1 - u (1 - E))

@@ -7,7 +7,7 @@ from keras import ops
 from pixelcnn_aux import arguments
 from pixelcnn_aux.backend import pick, tfp
 from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel
-from pixelcnn_aux.likelihoods.logistic import CutLogistic, DiscretizedLogistic
+from pixelcnn_aux.likelihoods.logistic import TruncatedLogistic, DiscretizedLogistic
 from pixelcnn_aux.serialization import register
 
 tfd = tfp.distributions
@@ -41,7 +41,7 @@ class LogisticMixture(Likelihood):
     P'(r) = P(r) / P(I_R),   P'(g | r) = P(g | r) / P(I_G | r),   P'(b | r, g) = P(b | r, g) / P(I_B | r, g)
     ```
 
-    If centered, each channel has a center, from which its location is so many units away. The coefficients
+    If centered, locations are in units from each channel's center. The coefficients
     multiply the earlier channels' differences from their own centers. Log-scales have 2 subtracted for a unit
     of 16 values, and for others `2 - log(unit / 16)`.
 
@@ -125,11 +125,11 @@ class LogisticMixture(Likelihood):
                 self._loc(channel, means, coefficients, middle, deviations),
                 self._scales(log_scales[channel]),
             )
-            of_value = components.log_prob(value)
-            of_interval = components.log_mass(low[..., here], high[..., here])
-            total += ops.logsumexp(log_weights + of_value, axis=-1)
-            total -= ops.logsumexp(log_weights + of_interval, axis=-1)
-            log_weights += of_value
+            value_log_prob = components.log_prob(value)  # [..., K]
+            interval_log_prob = components.log_mass(low[..., here], high[..., here])
+            total += ops.logsumexp(log_weights + value_log_prob, axis=-1)
+            total -= ops.logsumexp(log_weights + interval_log_prob, axis=-1)
+            log_weights += value_log_prob
             deviations.append(value - self._center(middle))
         return total
 
@@ -145,8 +145,8 @@ class LogisticMixture(Likelihood):
             if value is not None:
                 log_weights += DiscretizedLogistic(loc, scale).log_prob(value)
                 deviations.append(value - self._center(middle))
-        of_values = DiscretizedLogistic(loc, scale).log_probs()  # [..., K, V]
-        return ops.logsumexp(log_weights[..., None] + of_values, axis=-2)
+        log_probs = DiscretizedLogistic(loc, scale).log_probs()  # [..., K, V]
+        return ops.logsumexp(log_weights[..., None] + log_probs, axis=-2)  # [..., V]
 
     def _bounded_noise(self, uniforms, mode):
         # For each channel a Gumbel for each component, and a uniform: a negative one stands for a location.
@@ -161,34 +161,34 @@ class LogisticMixture(Likelihood):
         means, log_scales, coefficients = (blocks[..., i::3, :] for i in (1, 2, 3))  # [..., 3, K]
         shift = _against(log_scale_shift, log_scales)
         scales = self._scales(log_scales, shift)
-        of_channels = (self._mean_unit * means, scales, ops.tanh(coefficients))
-        means, scale_of, coefficients = (ops.unstack(x, num=3, axis=-2) for x in of_channels)
+        blocks = (self._mean_unit * means, scales, ops.tanh(coefficients))
+        means, channel_scales, coefficients = (ops.unstack(x, num=3, axis=-2) for x in blocks)
         *gumbels, uniforms = ops.split(noise, [size, 2 * size, 3 * size], axis=-1)
         moves = ops.unstack(ops.relu(ops.sign(uniforms)), num=3, axis=-1)
         uniforms = ops.unstack(ops.abs(uniforms), num=3, axis=-1)
-        anew = moves[0] > 0
+        is_drawn = moves[0] > 0  # and no location
         pixel, deviations, loc, component = [], [], None, None
         for channel in range(3):
             low, high, center = bounds(channel, pixel)
             middle = ops.cast(center, params.dtype)[..., None]
             before, loc = loc, self._loc(channel, means, coefficients, middle, deviations)
-            cut = CutLogistic(loc, scale_of[channel], low, high)
+            truncated = TruncatedLogistic(loc, channel_scales[channel], low, high)
             if channel == 0:
-                log_mass = cut.log_mass()
+                log_mass = truncated.log_mass()
             else:
-                # Together, in half as many operations: what is known of the components by the value before.
-                both = CutLogistic(
+                # Together, in half the operations: what the value before says of the components.
+                both = TruncatedLogistic(
                     ops.stack([before, loc], axis=-2),  # [..., 2, K]
                     scales[..., channel - 1 : channel + 1, :],
                     ops.stack([pixel[-1], low], axis=-1),
                     ops.stack([pixel[-1], high], axis=-1),
                 )
-                of_value, log_mass = ops.unstack(both.log_mass(), num=2, axis=-2)
-                log_weights += of_value
+                value_log_prob, log_mass = ops.unstack(both.log_mass(), num=2, axis=-2)
+                log_weights += value_log_prob
             drawn = draw_index(log_weights + log_mass, gumbels[channel])
             # A location is that of one component in all channels.
-            component = drawn if channel == 0 else ops.where(anew, drawn, component)
-            value = cut.draw(component, uniforms[channel], moves[channel])
+            component = drawn if channel == 0 else ops.where(is_drawn, drawn, component)
+            value = truncated.draw(component, uniforms[channel], moves[channel])
             pixel.append(ops.cast(value, "int32"))
             deviations.append(value[..., None] - self._center(middle))
         return ops.stack(pixel, axis=-1)

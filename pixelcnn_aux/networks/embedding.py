@@ -19,13 +19,13 @@ class Embedding(LazilyBuilt):
       dropout: float, the rate in the blocks.
 
     Attributes:
-      multiple: int, which the sides of its images must be multiples of.
-      ratio: int, the sides of the finest features over those of the image.
+      multiple: int, which H and W of its images must be multiples of.
+      ratio: int, the height of the finest features over that of the image.
       num_resolutions: int, of the features.
 
     Raises:
-      ValueError: for arguments of other types, or out of range, or outputs that are not each half the sides
-        of the one before.
+      ValueError: for arguments of other types, or out of range, or outputs that are not each half the
+        resolution of the one before.
     """
 
     def __init__(self, topology, filters, kernel_size=(3, 3), dropout=0.0, **kwargs):
@@ -42,7 +42,7 @@ class Embedding(LazilyBuilt):
         if outputs != [*range(finest, finest + self.num_resolutions)]:
             raise ValueError(
                 "Expected outputs at resolutions that are each half the one before, from the finest on. "
-                f"Received: sides divided by {[2.0**level for level in outputs]}. Choose others."
+                f"Received: resolutions divided by {[2.0**level for level in outputs]}. Choose others."
             )
         self.multiple, self.ratio = 2 ** max(levels), 2**-finest
         full, dtype = self.variable_dtype, self.dtype_policy  # as in `PixelCNN`

@@ -52,7 +52,7 @@ class PixelCNN(Network):
         if levels[-1] != 0 or min(levels) < 0:
             raise ValueError(
                 "Expected a topology that goes down from the image's resolution, and ends there. "
-                f"Received: sides divided by {[2.0**level for level in levels]}. Choose such steps."
+                f"Received: resolutions divided by {[2.0**level for level in levels]}. Choose such steps."
             )
         self.multiple, self.num_resolutions = 2 ** max(levels), max(levels) + 1
         # Under a policy of mixed precision the streams alone are: pixels and parameters would not survive it.
@@ -108,7 +108,7 @@ class PixelCNN(Network):
         if features and len(features) != self.num_resolutions:
             raise ValueError(
                 f"Expected features at {self.num_resolutions} resolutions. Received: {len(features)}. "
-                "Give an embedding of as many outputs."
+                "Give an embedding with an output for each."
             )
         features = [f if f is None else layers.concat_elu(f) for f in features]  # [B, h, w, 2 F]
         return [features[level] for level in self.topology.levels()] if features else None

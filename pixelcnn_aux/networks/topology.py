@@ -42,7 +42,7 @@ class Topology(NamedTuple):
         halvings = max(levels) - min(levels)
         if halvings > arguments.MAX_HALVINGS:
             raise ValueError(
-                f"Expected a topology that halves sides at most {arguments.MAX_HALVINGS} times. "
+                f"Expected a topology that halves the resolution at most {arguments.MAX_HALVINGS} times. "
                 f"Received: one that does {halvings} times. Leave out some of its steps."
             )
         for position, step in enumerate(topology.steps, start=1):
@@ -54,7 +54,7 @@ class Topology(NamedTuple):
         return topology
 
     def levels(self):
-        """Each activation's resolution: the input's sides are divided by 2 ** level."""
+        """Each activation's resolution: H and W of the input are divided by 2 ** level."""
         levels = [0]
         for step in self.steps:
             levels.append(levels[-1] + {"down": 1, "up": -1}.get(step.kind, 0))

@@ -31,8 +31,8 @@ def _uniforms(seeds, position, shape, dtype):
     # What a seed is folded to is of the position's dtype: in 32 bits, many seeds would share one.
     position = tf.cast(position, tf.int64)
 
-    def of_image(seed):
+    def image_uniforms(seed):
         seed = tf.random.fold_in(seed, position, alg="philox")
         return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")
 
-    return tf.map_fn(of_image, seeds, fn_output_signature=dtype)
+    return tf.map_fn(image_uniforms, seeds, fn_output_signature=dtype)

@@ -58,7 +58,7 @@ def _fold(alike):
     def over_rows(*taps):
         if not taps:
             return [None] * count
-        # Several rows are one row of as many times the channels.
+        # Several rows are one row with the channels of all.
         stacked = tf.transpose(tf.gather(kernels, taps, axis=1), [0, 2, 1, 3, 4])
         stacked = tf.reshape(stacked, [count, 1, width, len(taps) * channels, filters])
         return tf.unstack(tf.transpose(stacked, [0, 1, 2, 4, 3]) if transposed else stacked)

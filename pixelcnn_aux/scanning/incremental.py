@@ -59,7 +59,7 @@ class IncrementalScan:
 
     def decide_each_pixel(self, features, decider):
         """As in `scanning`. The decider is called once a row, before its pixels."""
-        # After so many rows, all resolutions advance.
+        # Rows after which all resolutions advance.
         period = 2 ** max(self._network.topology.levels())
 
         @backend.sums_in_order()
@@ -71,9 +71,9 @@ class IncrementalScan:
                     None if offset % 2**level else tf.gather(f, index // 2**level, axis=1)
                     for level, f in enumerate(features)
                 ]
-                of_row = self._remainders and self._remainders.row(index, remainder)
+                row_remainders = self._remainders and self._remainders.row(index, remainder)
                 first, remainder, row = self._row(
-                    offset, first, remainder, memory, given, of_row, decider(index)
+                    offset, first, remainder, memory, given, row_remainders, decider(index)
                 )
                 arrays = [array.write(index, x) for array, x in zip(arrays, row)]
             return start + period, first, list(memory.latest.values()), remainder, arrays
@@ -84,7 +84,7 @@ class IncrementalScan:
         )
         return [tf.transpose(array.stack(), [1, 0, 2, 3]) for array in arrays]
 
-    def _row(self, row_offset, first, remainder, memory, given, of_row, decide):
+    def _row(self, row_offset, first, remainder, memory, given, row_remainders, decide):
         """Decides a row.
 
         Returns:
@@ -104,13 +104,13 @@ class IncrementalScan:
         network.left(tf.zeros([1, folded[network.left].channels], self._dtype), cache=above)
         known = PackedRows(self._width, {"first": first[1], **above.known})
 
-        # After so many columns, all resolutions that have this row advance.
+        # Columns after which all resolutions that have this row advance.
         levels = network.topology.levels()
         period = 2 ** max(level for level in levels if row_offset % 2**level == 0)
         if max(levels) == 0 and self._width % UNROLLED == 0:
             period = UNROLLED
-        if of_row:
-            period = max(period, of_row.ratio)  # both are powers of two
+        if row_remainders:
+            period = max(period, row_remainders.ratio)  # both are powers of two
         recorder = RowRecorder(
             self._width, period, {layer: self._shapes[layer] for layer in above.inputs}
         )
@@ -120,7 +120,7 @@ class IncrementalScan:
         def advance(start, left, latest, arrays, recorded):
             memory = caches.Memory(1, dict(zip(with_memory, latest)))
             inputs = collections.defaultdict(list)
-            here = of_row and of_row.pixels(start)
+            here = row_remainders and row_remainders.pixels(start)
             for offset in range(period):
                 column = known.column(start, offset)
                 pixels = caches.Pixels(folded, memory, column, inputs)
@@ -151,8 +151,8 @@ class IncrementalScan:
             memory.add(layer, inputs)
         pixels, *params = (tf.transpose(array.stack(), [1, 0, 2]) for array in arrays)
         centers = None
-        if of_row:
-            centers, remainder = of_row.after(pixels)
+        if row_remainders:
+            centers, remainder = row_remainders.after(pixels)
         x = network.append_ones(self._network_inputs(pixels, centers))
         first = [layer(x, cache=rows) for layer in (network.above, network.row_above)]
         return first, remainder, (tf.cast(pixels, tf.uint8), *params)

@@ -5,7 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from pixelcnn_aux import likelihoods
-from pixelcnn_aux.likelihoods.logistic import CutLogistic
+from pixelcnn_aux.likelihoods.logistic import TruncatedLogistic
 from pixelcnn_aux.likelihoods.mixture import MAX_LOG_SCALE
 from tests.likelihoods.helpers import sigmoid
 
@@ -73,8 +73,8 @@ class DiscretizedLogisticTest(tf.test.TestCase):
             loc, log_scale, (low, high) = extremes(dtype)
             scale = 127.5 * tf.exp(log_scale)
             expected = likelihoods.DiscretizedLogistic(loc, scale).log_mass(low, high)
-            cut = CutLogistic(loc, scale, *indices(low, high))
-            self.assertAllClose(cut.log_mass(), expected, rtol=1e-5, atol=1e-6)
+            truncated = TruncatedLogistic(loc, scale, *indices(low, high))
+            self.assertAllClose(truncated.log_mass(), expected, rtol=1e-5, atol=1e-6)
 
     def test_draws_are_quantiles_of_the_cut_distribution(self):
         count = 4000
@@ -90,11 +90,11 @@ class DiscretizedLogisticTest(tf.test.TestCase):
         for dtype in (np.float32, np.float64):
             parts = (np.tile(x, (count, 1)) for x in (loc, scale, low, high))
             loc_k, scale_k, low_k, high_k = parts
-            cut = CutLogistic(
+            truncated = TruncatedLogistic(
                 *(tf.constant(x, dtype)[..., np.newaxis] for x in (loc_k, scale_k)), low_k, high_k
             )
             u = np.broadcast_to(uniforms, loc_k.shape).astype(dtype)
-            drawn = cut.draw(tf.zeros(u.shape, tf.int32), u, np.ones_like(u)).numpy()
+            drawn = truncated.draw(tf.zeros(u.shape, tf.int32), u, np.ones_like(u)).numpy()
             self.assertEqual(drawn.dtype, dtype)
             self.assertAllEqual(drawn, np.clip(drawn, low, high))
             for i in range(len(loc)):
@@ -109,13 +109,13 @@ class DiscretizedLogisticTest(tf.test.TestCase):
             every = tf.broadcast_dynamic_shape(tf.shape(loc + scale), low.shape)
             low, high = (tf.broadcast_to(tf.cast(x, tf.int32), every) for x in (low, high))
             parts = [tf.broadcast_to(x, every)[..., tf.newaxis] for x in (loc, scale)]
-            cut, component = CutLogistic(*parts, low, high), tf.zeros(every, tf.int32)
+            cut, component = TruncatedLogistic(*parts, low, high), tf.zeros(every, tf.int32)
             eps = np.finfo(dtype).eps / 2
             for uniform in (eps, 0.3, 1.0 - eps):
-                drawn = cut.draw(component, tf.cast(tf.fill(every, uniform), dtype), dtype(1))
+                drawn = truncated.draw(component, tf.cast(tf.fill(every, uniform), dtype), dtype(1))
                 drawn = tf.cast(drawn, tf.int32)
                 self.assertTrue(((low <= drawn) & (drawn <= high)).numpy().all())  # and no NaN
-            location = cut.draw(component, tf.cast(tf.fill(every, 0.5), dtype), dtype(0))
+            location = truncated.draw(component, tf.cast(tf.fill(every, 0.5), dtype), dtype(0))
             expected = np.clip(np.round(tf.broadcast_to(loc, every)), low, high)
             self.assertAllEqual(location, expected)
 

@@ -263,7 +263,7 @@ class NoImagesTest(tf.test.TestCase):
 
     def test_sides_of_0_are_refused(self):
         with self.assertRaisesRegex(
-            ValueError, r"sides of 1 or more. Received: shape \[1, 0, 4, 3\]"
+            ValueError, r"width of 1 or more. Received: shape \[1, 0, 4, 3\]"
         ):
             model().log_prob(np.zeros([1, 0, 4, 3], np.uint8))
 
