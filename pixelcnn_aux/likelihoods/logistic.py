@@ -127,7 +127,7 @@ class DiscretizedLogistic(tfd.Distribution):
 
 
 class TruncatedLogistic:
-    """Logistic distributions truncated to an interval of pixel values, for draws: few operations, no gradient.
+    """Logistic distributions truncated to an interval of pixel values, for draws: in few operations.
 
     Args:
       loc, scale: floating point tensors [..., K], in pixel units.

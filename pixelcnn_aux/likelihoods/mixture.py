@@ -7,7 +7,7 @@ from keras import ops
 from pixelcnn_aux import arguments
 from pixelcnn_aux.backend import pick, tfp
 from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel
-from pixelcnn_aux.likelihoods.logistic import TruncatedLogistic, DiscretizedLogistic
+from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic, TruncatedLogistic
 from pixelcnn_aux.serialization import register
 
 tfd = tfp.distributions

@@ -109,7 +109,7 @@ class DiscretizedLogisticTest(tf.test.TestCase):
             every = tf.broadcast_dynamic_shape(tf.shape(loc + scale), low.shape)
             low, high = (tf.broadcast_to(tf.cast(x, tf.int32), every) for x in (low, high))
             parts = [tf.broadcast_to(x, every)[..., tf.newaxis] for x in (loc, scale)]
-            cut, component = TruncatedLogistic(*parts, low, high), tf.zeros(every, tf.int32)
+            truncated, component = TruncatedLogistic(*parts, low, high), tf.zeros(every, tf.int32)
             eps = np.finfo(dtype).eps / 2
             for uniform in (eps, 0.3, 1.0 - eps):
                 drawn = truncated.draw(component, tf.cast(tf.fill(every, uniform), dtype), dtype(1))
