@@ -1,5 +1,7 @@
 """Factor: one conditional distribution p(x | x_hat) of the chain, a Keras model."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -69,7 +71,7 @@ class Factor(PixelwiseModel):
         """Evaluates the networks on the smallest images that they take."""
         side, auxiliary = self.network.multiple, None
         if self.embedding is not None:
-            side = max(side, self.embedding.multiple * self.auxiliary_ratio)
+            side = math.lcm(side, self.embedding.multiple * self.auxiliary_ratio)
             small = side // self.auxiliary_ratio
             shape = [1, small, small, self.auxiliary_likelihood.num_channels]
             auxiliary = ops.zeros(shape, "uint8")
@@ -193,7 +195,7 @@ class Factor(PixelwiseModel):
         """
         arguments.choice("method", method, networks.METHODS)
         inputs = self.inputs(images, auxiliary)
-        if method == "full" or len(inputs.images) == 0:
+        if method == "full" or inputs.images.shape[0] == 0:
             return _evaluate(self._full_params, inputs)
         return self.forced_params(() if self.embedding is None else self._features(inputs), inputs)
 
@@ -234,7 +236,7 @@ class Factor(PixelwiseModel):
         before training; under a strategy, inside its scope.
         """
         inputs = self.inputs(images, auxiliary)
-        if len(inputs.images) == 0:
+        if inputs.images.shape[0] == 0:
             raise ValueError(
                 "Expected images to fit the first weights to. Received: none. Give a batch of them."
             )
