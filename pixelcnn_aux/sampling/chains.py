@@ -55,8 +55,9 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
 
     def draw_rows(rows):
         """A part of the images, `rows` being a slice."""
-        part = tf.nest.map_structure(lambda x: x[rows], (given, kept))
-        return draw(model, seeds[rows], shifts[rows], mode, *part, method, jit_compile)
+        part = tf.nest.map_structure(lambda x: x[rows], {"given": given, "kept": kept})
+        how = {"mode": mode, "method": method, "jit_compile": jit_compile}
+        return draw(model, seeds[rows], shifts[rows], **part, **how)
 
     batches = -(-batch * math.prod(model.image_size) // MAX_PIXELS)
     size = -(-batch // batches)
@@ -69,50 +70,33 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
     return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
 
 
-def draw(
-    model,
-    seeds,
-    log_scale_shift,
-    mode="sample",
-    given=None,
-    kept=None,
-    method="incremental",
-    jit_compile=False,
-):
+def draw(model, seeds, log_scale_shift, given=None, kept=None, **how):
     """What `sample` does with arguments that are checked: all at once, and also within a graph.
 
     Args:
       model: `AuxiliaryModel`.
       seeds: int32 [B, 2].
       log_scale_shift: float32 [B].
+      given: as for `AuxiliaryModel.sample`.
       kept: dict, from `kept_pixels`; None or empty where nothing is known.
-      mode, given, method, jit_compile: as for `AuxiliaryModel.sample`.
+      **how: mode, method and jit_compile, as for `AuxiliaryModel.sample`.
 
     Returns:
       As `AuxiliaryModel.sample`.
     """
-    sizes, drawn = model.sizes(), dict(given or {})
+    drawn, kept = dict(given or {}), kept or {}
     image = next(iter(drawn.values()), None)
     for name in names_from(model, drawn):
+        factor = model.factors[name]
         image = drawn[name] = draw_factor(
-            model.factors[name],
-            model.position(name),
-            sizes[name],
-            seeds,
-            log_scale_shift,
-            auxiliary=image,
-            kept=kept[name] if kept else None,
-            mode=mode,
-            method=method,
-            jit_compile=jit_compile,
+            model, factor, seeds, log_scale_shift, image, kept.get(name), **how
         )
     return drawn
 
 
 def draw_factor(
+    model,
     factor,
-    position,
-    size,
     seeds,
     log_scale_shift,
     auxiliary=None,
@@ -121,28 +105,20 @@ def draw_factor(
     method="incremental",
     jit_compile=False,
 ):
-    """The images of one factor of a chain.
+    """The images of a factor of a chain, or of one like it: uint8 [B, H, W, C].
 
-    Args:
-      factor: `Factor`.
-      position: int, its place in the chain, of which its noise is a function.
-      size: (H, W) of its images.
-      auxiliary: uint8 [B, h, w, c], what it is given; None for an unconditional factor.
-      kept: dict, what `kept_pixels` says of this factor; None or empty where nothing is known.
-      seeds, log_scale_shift, mode, method, jit_compile: as for `draw`.
-
-    Returns:
-      uint8 [B, H, W, C].
+    Args as for `draw`, but for `auxiliary`, uint8 [B, h, w, c], what the factor is given, None for the first;
+    and `kept`, a dict, what `kept_pixels` says of this factor.
     """
-    kept = kept or {}
+    kept, position, size = kept or {}, model.position(factor.name), model.sizes()[factor.name]
     return factor.draw(
         () if auxiliary is None else factor.features(auxiliary),
         noise(factor, seeds, position, size, mode, bounded="within" in kept),
         log_scale_shift,
         auxiliary,
-        **kept,
         method=method,
         jit_compile=jit_compile,
+        **kept,
     )
 
 

@@ -79,13 +79,12 @@ class Samples:
 
         Of an unconditional factor only what is drawn.
         """
-        factor, position = self._factor, self._model.position(self._name)
+        factor = self._factor
         image, auxiliary, _ = self._model.inputs(self._images.spread(NUM))[self._name]
         count = NUM if auxiliary is None else len(image)
         drawn = sampling.draw_factor(
+            self._model,
             factor,
-            position,
-            self._model.sizes()[self._name],
             tf.constant([[self._seed, index] for index in range(count)], tf.int32),
             tf.zeros([count]),
             auxiliary,
