@@ -51,11 +51,6 @@ def given(client, name, file):
     _write(client, [[(full, image)], [(name, auxiliary)], *([(full, draw)] for draw in drawn)])
 
 
-def colorize(client, file):
-    """Draws colors: `given` the grays of a file."""
-    given(client, "grayscale", file)
-
-
 def complete(client, file):
     """Draws lower halves: the picture has the file's image, what is kept of it, and the draws."""
     image = _read(client, file)
@@ -83,7 +78,7 @@ def bpd(client, *files):
 COMMANDS = {
     "sample": (sample, []),
     "given": (given, ["NAME", "IMG"]),
-    "colorize": (colorize, ["IMG"]),
+    "colorize": (lambda client, file: given(client, "grayscale", file), ["IMG"]),
     "complete": (complete, ["IMG"]),
     "bpd": (bpd, ["IMG..."]),
 }
@@ -112,13 +107,11 @@ def _read(client, file):
 
 def _write(client, tiles):
     """Writes the picture of tiles, lists of (factor name, image) one above the other."""
-    image_grid.write(
-        FLAGS.out,
-        [
-            [image_grid.shown(x, client.images[name].num_values) for name, x in tile]
-            for tile in tiles
-        ],
-    )
+
+    def shown(name, image):
+        return image_grid.shown(image, client.images[name].num_values)
+
+    image_grid.write(FLAGS.out, [[shown(*image) for image in tile] for tile in tiles])
     print(f"Wrote {FLAGS.out}")
 
 

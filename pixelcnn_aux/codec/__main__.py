@@ -16,6 +16,7 @@ if __name__ == "__main__":
 
 import contextlib
 import itertools
+import math
 import pathlib
 import sys
 
@@ -51,91 +52,76 @@ def main(command, *files):
             f"Expected {command} without flags of other commands. Received: {', '.join(others)}. "
             "Leave that out."
         )
-    output = sys.stdout
-    # What is printed goes beside the bytes.
-    with contextlib.redirect_stdout(sys.stderr if FLAGS.out == "-" else output):
-        COMMANDS[command](files, output)
+    COMMANDS[command](files)
 
 
-def compress(files, output):
+def compress(files):
     if not FLAGS.out or not files:
         raise app.UsageError(
             f"Expected pictures, and --out, the file to write. Received: {list(files)}, {FLAGS.out}. "
             "Give both."
         )
-    if FLAGS.out != "-":
+    output, is_stream = sys.stdout, FLAGS.out == "-"
+    if not is_stream:
         disk.check_place("--out", FLAGS.out)
         _check_new(FLAGS.out)
-    loaded = [pictures.read(pathlib.Path(file)) for file in files]
-    folder = run_flags.workdir()
-    print(f"By {folder}", flush=True)
-    codec = Codec(
-        pa.load(folder, dtype="float64" if FLAGS.portable else "float32"), RunFolder(folder).name
-    )
-    size = codec.image_size
-    images = np.concatenate([tiles.cut(picture, size) for picture in loaded])
-    named = [
-        (name, *picture.shape[:2])
-        for name, picture in zip(pictures.names(files), loaded, strict=True)
-    ]
-    bar = progress.bar(len(images), "tile")
-    data = codec.compress(images, named, bar.update)
-    if FLAGS.out == "-":
-        # Not as what is printed, which nobody has to read.
-        with disk.explained("to write to standard output"):
-            with open(output.fileno(), "wb", closefd=False) as opened:
+    # What is printed goes beside the bytes.
+    with contextlib.redirect_stdout(sys.stderr if is_stream else output):
+        loaded = [pictures.read(pathlib.Path(file)) for file in files]
+        folder = run_flags.workdir()
+        print(f"By {folder}", flush=True)
+        model = pa.load(folder, dtype="float64" if FLAGS.portable else "float32")
+        codec = Codec(model, RunFolder(folder).name)
+        images = np.concatenate([tiles.cut(picture, model.image_size) for picture in loaded])
+        sizes = [picture.shape[:2] for picture in loaded]
+        named = [(name, *size) for name, size in zip(pictures.names(files), sizes)]
+        data = codec.compress(images, named, progress.bar(len(images), "tile").update)
+        if is_stream:
+            # Not as what is printed, which nobody has to read.
+            with disk.explained("to write to standard output"):
+                with open(output.fileno(), "wb", closefd=False) as opened:
+                    opened.write(data)
+        else:
+            with _new_file(FLAGS.out) as opened:
                 opened.write(data)
-    else:
-        _check_new(FLAGS.out)  # coding takes minutes
-        with disk.replacing(pathlib.Path(FLAGS.out), disk.AGAIN) as opened:
-            opened.write(data)
-    values = sum(picture.size for picture in loaded)
-    print(
-        f"Wrote {FLAGS.out}: {len(data):,} bytes, {8 * len(data) / values:.3f} bits per dimension"
-    )
+        bits = 8 * len(data) / sum(picture.size for picture in loaded)
+        print(f"Wrote {FLAGS.out}: {len(data):,} bytes, {bits:.3f} bits per dimension")
 
 
-def decompress(files, output):
-    del output
+def decompress(files):
     if not FLAGS.out or FLAGS.out == "-":
         raise app.UsageError(
             f"Expected --out, a folder for the pictures. Received: {FLAGS.out}. Name one."
         )
-    data = _read(files)
-    contents = container.read(data)
+    data, contents = _read(files)
     out = pathlib.Path(FLAGS.out)
     for name, *_ in _sizes(contents):
         _check_new(out / name)
     codec = _codec(contents)
-    if (channels := codec.likelihood.num_channels) != 3:
+    if (channels := codec.model.likelihood.num_channels) != 3:
         raise ValueError(
             f"Expected pictures of 3 channels, as PNG files here have. Received: {channels}. "
             "Decompress the file in Python, by pixelcnn_aux.codec.Codec."
         )
     with disk.explained(f"a folder to write pictures to: {out}"):
         out.mkdir(parents=True, exist_ok=True)
-    for name, picture in _decoded(codec, contents, data).items():
-        _check_new(out / name)  # it was no file when coding began
-        with disk.replacing(out / name, disk.AGAIN) as opened:
+    for name, picture in _pictures(contents, codec.decompress(data, _bar(contents))):
+        with _new_file(out / name) as opened:
             Image.fromarray(picture).save(opened, "PNG")
         print(f"Wrote {out / name}: {picture.shape[0]} x {picture.shape[1]}")
 
 
-def verify(files, output):
-    del output
-    data = _read(files)
-    contents = container.read(data)
-    found = _decoded(_codec(contents), contents, data)
-    print(f"{len(found):,} pictures, {contents.count:,} tiles: as they were written")
+def verify(files):
+    data, contents = _read(files)
+    _codec(contents).decompress(data, _bar(contents))
+    print(f"{len(_sizes(contents)):,} pictures, {contents.count:,} tiles: as they were written")
 
 
-def inspect(files, output):
-    del output
+def inspect(files):
     if FLAGS.map:
         plots.check("--map", FLAGS.map)
         _check_new(FLAGS.map)
-    data = _read(files)
-    contents = container.read(data)
+    data, contents = _read(files)
     # A file does not tell how many channels a pixel has.
     pixels = sum(height * width for _, height, width in _sizes(contents))
 
@@ -169,9 +155,9 @@ def draw_map(contents, data):
     both = list(itertools.islice(both, MAPPED))
     figure = Figure(figsize=(4 * len(both), 7), layout="constrained")
     panels = figure.subplots(2, len(both), squeeze=False)
-    for column, (picture, places) in zip(panels.T, both):
-        column[0].imshow(shown(picture, codec.likelihood.num_values))
-        drawn = column[1].imshow(places[..., 0], cmap="magma", vmin=0)
+    for column, ((_, picture), (_, pixel_bits)) in zip(panels.T, both):
+        column[0].imshow(shown(picture, codec.model.likelihood.num_values))
+        drawn = column[1].imshow(pixel_bits[..., 0], cmap="magma", vmin=0)
         figure.colorbar(drawn, ax=column[1], label="bits per pixel", location="bottom")
         for axis in column:
             axis.axis("off")
@@ -179,12 +165,7 @@ def draw_map(contents, data):
     print(f"Wrote {FLAGS.map}: {len(both)} of {len(_sizes(contents)):,} pictures")
 
 
-COMMANDS = {
-    "compress": compress,
-    "decompress": decompress,
-    "verify": verify,
-    "inspect": inspect,
-}
+COMMANDS = {x.__name__: x for x in (compress, decompress, verify, inspect)}
 
 
 def _check_new(file):
@@ -196,16 +177,21 @@ def _check_new(file):
         )
 
 
+def _new_file(file):
+    """As `disk.replacing`, of a file that was none when coding began, and still is none."""
+    _check_new(file)
+    return disk.replacing(pathlib.Path(file), disk.AGAIN)
+
+
 def _read(files):
+    """(bytes, `Contents`) of the one compressed file."""
     if len(files) != 1:
         raise app.UsageError(
             f"Expected one compressed file. Received: {list(files)}. Name one, or - for standard input."
         )
-    if files[0] == "-":
-        with disk.explained("to read standard input"):
-            return sys.stdin.buffer.read()
-    with disk.explained(f"to read {files[0]}"):
-        return pathlib.Path(files[0]).read_bytes()
+    with disk.explained("to read " + ("standard input" if files[0] == "-" else files[0])):
+        data = sys.stdin.buffer.read() if files[0] == "-" else pathlib.Path(files[0]).read_bytes()
+    return data, container.read(data)
 
 
 def _codec(contents):
@@ -223,13 +209,6 @@ def _bar(contents):
     return progress.bar(contents.count, "tile").update
 
 
-def _decoded(codec, contents, data):
-    """The pictures of a file: dict, name -> uint8 [H, W, C]."""
-    images = codec.decompress(data, _bar(contents))
-    names = [name for name, *_ in _sizes(contents)]
-    return dict(zip(names, _pictures(contents, images), strict=True))
-
-
 def _sizes(contents):
     """[(name, H, W)] of the pictures in a file: its images, where it was not made of pictures."""
     numbered = ((f"{number:05}.png", *contents.size) for number in range(contents.count))
@@ -237,11 +216,11 @@ def _sizes(contents):
 
 
 def _pictures(contents, images):
-    """Yields what the tiles of each picture make."""
+    """Yields the name and the pixels [H, W, C] of each picture, made of its tiles."""
     first = 0
-    for _, *sides in _sizes(contents):
-        count = tiles.num_tiles(sides, contents.size)
-        yield tiles.join(images[first : first + count], sides)
+    for name, height, width in _sizes(contents):
+        count = math.prod(tiles.grid(height, width, contents.size))
+        yield name, tiles.join(images[first : first + count], height, width)
         first += count
 
 

@@ -11,19 +11,21 @@ from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.inputs import check_images
 
-# `coding` and `entropy` are imported where they are needed: with them come TensorFlow and constriction.
-
 
 class Codec:
     """A lossless codec of the images that a model models, by about as many bits as it says they have.
 
-    What one has written, another with the same model reads on a machine that computes alike. On one that
-    computes otherwise, that is noticed. A model in float64 writes files that other processors agree on.
+    Another codec with the same model reads the files of this one on a machine that computes alike, or refuses
+    them. A model in float64 writes files that other processors agree on.
 
     Args:
       model: `AuxiliaryModel`. Images that contradict their auxiliary images are ruled out, where it can.
       name: str, what the model is called, which files tell.
       batch: int, how many images are coded together, at most `container.MAX_BATCH`.
+
+    Attributes:
+      model: the same, exact where it can be.
+      fingerprint: str, as of `fingerprint`.
 
     Raises:
       RuntimeError: under another backend than TensorFlow.
@@ -32,14 +34,16 @@ class Codec:
 
     def __init__(self, model, name="", batch=64):
         backend.require_tensorflow("the codec")
-        arguments.instance("model", model, AuxiliaryModel)
-        model.require(model.factors)
+        from pixelcnn_aux.codec.coding import Coding  # with TensorFlow and constriction
+
+        arguments.instance("model", model, AuxiliaryModel).require(model.factors)
         for factor in model.factors.values():
             factor.check_scannable()
-        self._model, self._name = model.with_exact(True), name
+        self.model, self._name = model.with_exact(True), name
         self._batch = arguments.whole("batch", batch, 1, container.MAX_BATCH)
-        self.fingerprint = fingerprint(self._model)
-        self._coding = {}  # by batch
+        self.fingerprint = fingerprint(self.model)
+        *_, full = self.model.factors.values()
+        self._dtype, self._coding = full.variable_dtype, Coding(self.model)
 
     def compress(self, images, pictures=(), progress=lambda count: None):
         """Compresses images.
@@ -59,26 +63,22 @@ class Codec:
           NotImplementedError: for a likelihood that does not tell the probabilities of a channel's values
             (`Likelihood.value_log_probs`).
         """
-        from pixelcnn_aux.codec.entropy import Encoder
-
-        images = np.asarray(
-            check_images(images, self.likelihood.num_channels, self.likelihood.num_values)
-        )
-        if images.shape[1:3] != self.image_size:
+        likelihood, size = self.model.likelihood, self.model.image_size
+        images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
+        if images.shape[1:3] != size:
             raise ValueError(
-                f"Expected images of the model's size, {self.image_size}. Received: "
-                f"{images.shape[1:3]}. Cut them into tiles of that size."
+                f"Expected images of the model's size, {size}. Received: {images.shape[1:3]}. "
+                "Cut them into tiles of that size."
             )
         batch = min(self._batch, max(len(images), 1))
-        streams, bits = [], dict.fromkeys(self._model.factors, 0)
         contents = container.Contents(
             model=self.fingerprint,
             name=self._name,
-            dtype=self._full.variable_dtype,
-            size=list(self._model.image_size),
+            dtype=self._dtype,
+            size=list(size),
             count=len(images),
             batch=batch,
-            bits=bits,
+            bits=dict.fromkeys(self.model.factors, 0),
             machine=machine.describe(),
             pictures=list(pictures),
             streams=[],
@@ -87,23 +87,12 @@ class Codec:
         container.check(contents)
         for first in range(0, len(images), batch):
             part = images[first : first + batch]
-            known = {name: np.asarray(x) for name, x in self._model.auxiliaries(part).items()}
-            encoder = Encoder(known)
-            self._run(encoder, batch)
-            streams.append(encoder.words())
-            bits = {name: bits[name] + encoder.bits[name] for name in bits}
+            words, bits = self._coding.encode(part, batch)
+            contents.streams.append(words)
+            for name in bits:
+                contents.bits[name] += bits[name]
             progress(first + len(part))
-        return container.write(contents._replace(bits=bits, streams=streams))
-
-    @property
-    def image_size(self):
-        """(H, W) of the images."""
-        return self._model.image_size
-
-    @property
-    def likelihood(self):
-        """`Likelihood` of the images, which says how many channels and values their pixels have."""
-        return self._full.likelihood
+        return container.write(contents)
 
     def decompress(self, data, progress=lambda count: None):
         """The images that were compressed.
@@ -129,35 +118,29 @@ class Codec:
           The images, and float32 [N, H, W]: the bits of each pixel, and its share of those of the auxiliary
           images' pixels that it is part of.
         """
-        contents = container.read(data)
-        if contents.dtype != (dtype := self._full.variable_dtype):
+        contents, size = container.read(data), self.model.image_size
+        if contents.dtype != self._dtype:
             raise ValueError(
-                f"Expected a file of a model in {dtype}. Received: one in {contents.dtype}. Give the model "
-                f'in that dtype: pixelcnn_aux.load(..., dtype="{contents.dtype}").'
+                f"Expected a file of a model in {self._dtype}. Received: one in {contents.dtype}. Give the "
+                f'model in that dtype: pixelcnn_aux.load(..., dtype="{contents.dtype}").'
             )
-        if contents.model != self.fingerprint:
+        if contents.model != self.fingerprint or tuple(contents.size) != size:
             raise ValueError(
-                f"Expected a file of this model. Received: one of another, {contents.name or 'unnamed'} "
-                f"({contents.model[:12]}, not {self.fingerprint[:12]}). Give the model that wrote it."
+                f"Expected a file of this model, {self.fingerprint[:12]}, of images of {size}. Received: one "
+                f"of another, {contents.name or 'unnamed'}, {contents.model[:12]}, of {contents.size}. "
+                "Give the model that wrote it."
             )
-        if tuple(contents.size) != self.image_size:
-            raise ValueError(
-                f"Expected images of {self.image_size}. Received: {contents.size}. "
-                "Decode with the model that wrote the file."
-            )
-        shape = (*self.image_size, self.likelihood.num_channels)
-        images, failed = [np.zeros([0, *shape], np.uint8)], []
-        bits = [np.zeros([0, *self.image_size], np.float32)]
+        images = [np.zeros([0, *size, self.model.likelihood.num_channels], np.uint8)]
+        bits, failed = [np.zeros([0, *size], np.float32)], []
         for position, words in enumerate(contents.streams):
             first = position * contents.batch
             expected = contents.checksums[first : first + contents.batch]
-            decoded = self._decoded(words, contents.batch, len(expected))
-            if decoded is None:
-                failed += range(first, first + len(expected))
-            else:
-                failed += (first + np.flatnonzero(checksums(decoded[0]) != expected)).tolist()
+            if decoded := self._coding.decode(words, len(expected), contents.batch):
                 images.append(decoded[0])
                 bits.append(decoded[1])
+                failed += (first + np.flatnonzero(checksums(images[-1]) != expected)).tolist()
+            else:
+                failed += range(first, first + len(expected))
             progress(first + len(expected))
         if failed:
             shown = ", ".join(map(str, failed[:5])) + (", ..." if len(failed) > 5 else "")
@@ -165,41 +148,9 @@ class Codec:
             raise ValueError(
                 f"Expected images as they were written. Received: {len(failed)} of {contents.count} that "
                 f"decode otherwise on this machine ({shown}). Decode the file on one like that which wrote "
-                f"it{remedy}.\nWritten by: {contents.machine}\nThis one:   "
-                f"{machine.describe()}"
+                f"it{remedy}.\nWritten by: {contents.machine}\nThis one:   {machine.describe()}"
             )
         return np.concatenate(images), np.concatenate(bits)
-
-    @property
-    def _full(self):
-        return list(self._model.factors.values())[-1]
-
-    def _run(self, coder, batch):
-        """The full images that a coder decides: uint8 [batch, H, W, C]."""
-        from pixelcnn_aux.codec.coding import Coding
-
-        if batch not in self._coding:
-            self._coding[batch] = Coding(self._model, batch)
-        return list(self._coding[batch].run(coder).values())[-1].numpy()
-
-    def _decoded(self, words, batch, count):
-        """Images uint8 [count, H, W, C] and bits [count, H, W]; None where this machine loses its way."""
-        import tensorflow as tf
-
-        from pixelcnn_aux.codec.entropy import Decoder
-
-        decoder = Decoder(words, count)
-        try:
-            images = self._run(decoder, batch)[:count]
-        except (tf.errors.InvalidArgumentError, tf.errors.UnknownError):
-            return None  # The decoder met values that no encoder wrote.
-        height, width = self.image_size
-        bits = np.zeros([count, height, width], np.float32)
-        for name, (h, w) in self._model.sizes().items():
-            taken = np.array(decoder.bits[name], np.float32).reshape(h, w, -1, count)
-            of_pixels = np.moveaxis(taken.sum(axis=2), -1, 0) * (h * w / (height * width))
-            bits += of_pixels.repeat(height // h, axis=1).repeat(width // w, axis=2)
-        return images, bits
 
 
 def checksums(images):

@@ -6,9 +6,11 @@ numbers. What differs is who decides a value: a function outside of the graph.
 
 import threading
 
+import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux.bounds import Bounds
+from pixelcnn_aux.codec.entropy import Decoder, Encoder
 
 # Parameters are rounded to multiples of this, so that what differs in their last digits, as between
 # processors in float64, seldom shows.
@@ -19,73 +21,85 @@ SHARES = 2.0**22
 
 
 class Coding:
-    """Decides the images of a chain value by value.
+    """Codes the images of a chain, an `AuxiliaryModel`, value by value."""
 
-    Args:
-      model: `AuxiliaryModel`.
-      batch: int, how many images at once.
-    """
-
-    def __init__(self, model, batch):
-        self._model, self._batch = model, batch
+    def __init__(self, model):
+        self._model = model
         # The graphs ask one coder: threads take turns.
         self._coder, self._turn = None, threading.Lock()
-        self._filling = {
-            name: tf.function(self._filling_of(factor, model.sizes()[name]), autograph=False)
+        self._decide = {  # a graph for each size of batch
+            name: tf.function(self._decided_by_coder(factor, model.sizes()[name]), autograph=False)
             for name, factor in model.factors.items()
         }
 
-    def run(self, coder):
-        """The images that a coder decides: dict, factor name -> uint8 [batch, h, w, c].
+    def encode(self, images, batch):
+        """Codes images uint8 [N, H, W, C] in a batch of B >= N.
 
-        Args:
-          coder: `entropy.Encoder` or `entropy.Decoder`.
-
-        Raises:
-          tf.errors.InvalidArgumentError: where the coder raises ValueError.
+        Returns:
+          (uint32 [n], what was written; dict, factor name -> how many bits of it).
         """
-        images, image = {}, None
-        # GPUs choose how to compute a convolution by its time, anew in each process, and results differ.
+        encoder = Encoder({k: np.asarray(x) for k, x in self._model.auxiliaries(images).items()})
+        self.run(encoder, batch)
+        return encoder.words(), encoder.bits
+
+    def decode(self, words, count, batch):
+        """What `encode` coded.
+
+        Returns:
+          (uint8 [N, H, W, C], float32 [N, H, W], the bits that each pixel took, of auxiliary images too);
+          None where this machine comes across values that no encoder wrote.
+        """
+        decoder = Decoder(words, count)
+        try:
+            images = self.run(decoder, batch).numpy()[:count]
+        except (tf.errors.InvalidArgumentError, tf.errors.UnknownError):
+            return None
+        height, width = self._model.image_size
+        bits = np.zeros([count, height, width], np.float32)
+        for name, (h, w) in self._model.sizes().items():
+            of_values = np.array(decoder.bits[name], np.float32).reshape(h, w, -1, count)
+            pixel_bits = np.moveaxis(of_values.sum(axis=2), -1, 0) * (h * w / (height * width))
+            bits += pixel_bits.repeat(height // h, axis=1).repeat(width // w, axis=2)
+        return images, bits
+
+    def run(self, coder, batch):
+        """The full images that an `Encoder` or a `Decoder` decides: uint8 [batch, H, W, C]."""
+        image = None
+        # GPUs choose how to compute a convolution by its time in each process, and results differ.
         with self._turn, tf.device("CPU:0"):
             self._coder = coder
             for name, factor in self._model.factors.items():
                 coder.begin(name)
                 features = () if image is None else factor.features(image)
-                image = images[name] = self._filling[name](features, image)
+                image = self._decide[name](features, image, batch)
                 coder.end()
+        return image
+
+    def _decided_by_coder(self, factor, size):
+        """Function of features, auxiliary images and the int B: the images uint8 [B, h, w, c] of a factor."""
+        likelihood = factor.likelihood
+
+        def images(features, auxiliary, batch):
+            zeros = tf.zeros([batch], tf.int32)
+            last = likelihood.num_values - 1
+            unbounded = Bounds(zeros, zeros + last, tf.cast(zeros, tf.float32) + last / 2)
+
+            def decide(params, column, bounds):
+                del column
+                params = GRID * tf.round(params / GRID)
+                pixel, known = [], []
+                for channel in range(likelihood.num_channels):
+                    known.append(bounds(channel, pixel) if bounds else unbounded)
+                    log_probs = likelihood.value_log_probs(params, channel, pixel, known)
+                    shares = tf.round(SHARES * tf.exp(log_probs)) + 1
+                    tables = tf.where(tf.math.is_inf(log_probs), tf.zeros_like(shares), shares)
+                    tables = [tf.cast(tables, tf.float32)]
+                    value = tf.numpy_function(lambda x: self._coder.decide(x), tables, tf.int32)
+                    pixel.append(tf.ensure_shape(value, [batch]))
+                return tf.stack(pixel, axis=-1)
+
+            scan = factor.scan(size, batch, auxiliary)
+            [found] = scan.decide_each_pixel(features, lambda row: decide)
+            return found
+
         return images
-
-    def _filling_of(self, factor, size):
-        def fill(features, auxiliary):
-            scan = factor.scan(size, self._batch, auxiliary)
-            [images] = scan.decide_each_pixel(features, self._decider(factor.likelihood))
-            return images
-
-        return fill
-
-    def _decider(self, likelihood):
-        """Of a likelihood's pixels, the decider (`scanning.deciders`) that asks the coder for each value."""
-
-        def decide(params, column, bounds):
-            del column
-            params = GRID * tf.round(params / GRID)
-            pixel, known = [], []
-            for channel in range(likelihood.num_channels):
-                known.append((bounds or self._no_bounds(likelihood))(channel, pixel))
-                log_probs = likelihood.value_log_probs(params, channel, pixel, known)
-                shares = tf.round(SHARES * tf.exp(log_probs)) + 1
-                tables = tf.where(tf.math.is_inf(log_probs), tf.zeros_like(shares), shares)
-                value = tf.numpy_function(self._decide, [tf.cast(tables, tf.float32)], tf.int32)
-                pixel.append(tf.ensure_shape(value, [self._batch]))
-            return tf.stack(pixel, axis=-1)
-
-        return lambda row: decide
-
-    def _decide(self, tables):
-        return self._coder.decide(tables)
-
-    def _no_bounds(self, likelihood):
-        zeros = tf.zeros([self._batch], tf.int32)
-        last = likelihood.num_values - 1
-        bounds = Bounds(zeros, zeros + last, tf.cast(zeros, tf.float32) + last / 2)
-        return lambda channel, earlier: bounds

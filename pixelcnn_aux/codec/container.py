@@ -9,8 +9,8 @@ checksums       CRC-32 of each image's pixels
 """
 
 import hashlib
-import itertools
 import json
+import math
 import re
 import struct
 import zlib
@@ -18,20 +18,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pixelcnn_aux.codec.tiles import num_tiles
+from pixelcnn_aux import arguments
+from pixelcnn_aux.codec.tiles import grid
 
 MAGIC = b"\x89PXAUX\x00\x01"
 MAX_BATCH = 1024
-# Bytes of a header, inflated: so many and so many for each byte of the file. A picture's name takes 250 of
-# them or so, and its pixels more than the rest.
+# Bytes of a header, inflated: a constant, and some for each byte of the file. A picture's name takes about
+# 250 of them, and its pixels take more than the rest.
 _MOST, _MOST_PER_BYTE = 2**18, 16
 _FEW = 64  # values that each header has
 _LARGEST = 2**63 - 1  # of whole numbers
 _LONGEST = 255  # bytes of the name of a file, on most disks
-# What a terminal takes for commands, and what has no bytes in UTF-8: names are printed.
-_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
+# What a terminal takes for commands, what turns the direction of text around it or ends its line, and what
+# has no bytes in UTF-8: names are printed.
+_UNPRINTABLE = re.compile(
+    "[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _STRING = re.compile(rb'"[^"]*"')  # of JSON without escapes
-_WORD = 4
 
 
 class Contents(NamedTuple):
@@ -62,14 +65,17 @@ def check(contents):
         _check(contents)
     except ValueError as error:
         raise ValueError(
-            "Expected a model's name as a string, and pictures as (name, H, W): by names for files in one "
-            f"folder, each once, and of as many tiles as there are images. Received: {error}. Give such ones."
+            "Expected a model's name as a string, and pictures as (name, H, W): names of new files in one "
+            f"folder, of at most {_LONGEST} bytes, and as many tiles in all as there are images. "
+            f"Received: {error}. Give such ones."
         ) from error
 
 
 def write(contents):
-    """The bytes of a file. Raises ValueError as `check`."""
-    check(contents)
+    """The bytes of a file of `Contents` that have passed `check`.
+
+    Raises ValueError for names that take far more bytes than the rest.
+    """
     header = {name: getattr(contents, name) for name in _FIELDS}
     header["streams"] = [len(words) for words in contents.streams]
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -78,7 +84,7 @@ def write(contents):
     parts += [words.astype("<u4").tobytes() for words in contents.streams]
     parts.append(contents.checksums.astype("<u4").tobytes())
     whole = b"".join(parts)
-    if len(text) > (most := _most(whole)):
+    if len(text) > (most := _MOST + _MOST_PER_BYTE * len(whole)):
         raise ValueError(
             f"Expected names and sizes of pictures of {most:,} bytes together, in a file of {len(whole):,}. "
             f"Received: {len(text):,}. Give shorter names."
@@ -91,25 +97,24 @@ def read(data):
 
     Raises ValueError, which says what is wrong, for anything that `write` did not give.
     """
+    arguments.instance("data", data, bytes)
     if not data.startswith(MAGIC[:-1]):
         raise ValueError(
             "Expected a compressed file of this codec. Received: another kind of file. "
             "Give a file that `compress` wrote."
         )
-    version = data[len(MAGIC) - 1 : len(MAGIC)]
-    if version and version != MAGIC[-1:]:
+    if data[: len(MAGIC)] not in (MAGIC, MAGIC[:-1]):
         raise ValueError(
-            f"Expected a file of format {MAGIC[-1]}. Received: one of format {version[0]}. "
+            f"Expected a file of format {MAGIC[-1]}. Received: one of format {data[len(MAGIC) - 1]}. "
             "Use the version of pixelcnn_aux that wrote it."
         )
-    whole, digest = data[:-32], data[-32:]
-    if hashlib.sha256(whole).digest() != digest:
+    if hashlib.sha256(data[:-32]).digest() != data[-32:]:
         raise ValueError(
             "Expected a whole file, as it was written. Received: one that is damaged or cut short: its "
             "checksum differs. Get it again."
         )
     try:
-        return _read(whole)
+        return _read(data[:-32])
     except (KeyError, TypeError, ValueError, struct.error, zlib.error, RecursionError) as error:
         raise ValueError(
             f"Expected a file as the codec writes it. Received: one with an impossible header ({error}). "
@@ -120,7 +125,7 @@ def read(data):
 def _read(whole):
     start = len(MAGIC) + 4
     (length,) = struct.unpack("<I", whole[len(MAGIC) : start])
-    inflating, most = zlib.decompressobj(), _most(whole)
+    inflating, most = zlib.decompressobj(), _MOST + _MOST_PER_BYTE * len(whole)
     text = inflating.decompress(whole[start : start + length], most)
     if inflating.unconsumed_tail:
         raise ValueError(f"more than {most:,} bytes")
@@ -134,13 +139,13 @@ def _read(whole):
     lengths = header.pop("streams")
     contents = Contents(**header, streams=[], checksums=np.zeros(0, np.uint32))
     _check(contents)
-    count, batch = contents.count, contents.batch
-    if not isinstance(lengths, list) or not all(_is_whole(length) for length in lengths):
+    count = contents.count
+    if not isinstance(lengths, list) or not all(map(_is_whole, lengths)):
         raise ValueError(f"{lengths!r:.80} as streams")
-    if len(lengths) != -(-count // batch):
-        raise ValueError(f"{count} images, {batch} at once, in {len(lengths)} streams")
+    if len(lengths) != -(-count // contents.batch):
+        raise ValueError(f"{count} images, {contents.batch} at once, in {len(lengths)} streams")
     body = whole[start + length :]
-    if len(body) != _WORD * (sum(lengths) + count):
+    if len(body) != 4 * (sum(lengths) + count):
         raise ValueError(f"{count} images and {sum(lengths)} words in {len(body)} bytes")
     words = np.frombuffer(body, "<u4").astype(np.uint32)
     ends = np.cumsum(lengths, dtype=np.int64)
@@ -154,44 +159,38 @@ def _count_commas(text):
     return plain.count(b",") - sum(found[0].count(b",") for found in _STRING.finditer(plain))
 
 
-def _most(whole):
-    """How many bytes the header of a file may take, inflated."""
-    return _MOST + _MOST_PER_BYTE * len(whole)
-
-
 def _check(contents):
     """Raises ValueError, which says what is wrong, where the fields of a header cannot be."""
-    for name in _FIELDS:
-        kind, value = Contents.__annotations__[name], getattr(contents, name)
+    for field in _FIELDS:
+        kind, value = Contents.__annotations__[field], getattr(contents, field)
         if not isinstance(value, kind):
-            raise ValueError(f"{value!r:.80} as {name}")
+            raise ValueError(f"{value!r:.80} as {field}")
+    count, size, pictures = contents.count, contents.size, contents.pictures
+    for picture in pictures:
+        listed = isinstance(picture, (list, tuple)) and len(picture) == 3
+        if not listed or not isinstance(picture[0], str):
+            raise ValueError(f"{picture!r:.80} as a picture")
+    files = [name for name, *_ in pictures]
+    for name in (contents.model, contents.name, *contents.bits, *contents.machine, *files):
+        if _UNPRINTABLE.search(name):
+            raise ValueError(f"the name {name!r:.80}, with a control character")
+    for name in files:
+        if name in ("", ".", "..") or re.search(r"[/\\]", name) or len(name.encode()) > _LONGEST:
+            raise ValueError(f"the name {name!r:.80} of a picture")
+    if len(set(files)) < len(files):
+        raise ValueError("two pictures of one name")
     if contents.dtype not in ("float32", "float64"):
         raise ValueError(f"the dtype {contents.dtype!r:.80}")
-    for name in (contents.model, contents.name, *contents.bits, *contents.machine):
-        if _UNPRINTABLE.search(name):
-            raise ValueError(f"the name {name!r:.80}")
-    size, sides = contents.size, []
-    for picture in contents.pictures:
-        if not isinstance(picture, (list, tuple)) or len(picture) != 3:
-            raise ValueError(f"{picture!r:.80} as a picture")
-        name, *of_picture = picture
-        if not isinstance(name, str) or name in ("", ".", "..") or re.search(r"[/\\]", name):
-            raise ValueError(f"the name {name!r:.80} of a picture")
-        if _UNPRINTABLE.search(name):
-            raise ValueError(f"the name {name!r:.80} of a picture, with a control character")
-        if len(name.encode()) > _LONGEST:
-            raise ValueError(f"the name {name!r:.80} of a picture, longer than {_LONGEST} bytes")
-        sides.append(of_picture)
-    if len({name for name, *_ in contents.pictures}) < len(sides):
-        raise ValueError("two pictures of one name")
-    if len(size) != 2 or not all(_is_whole(x, 1) for x in itertools.chain(size, *sides)):
-        raise ValueError("sides that are no whole numbers above 0")
-    if not all(_is_whole(x) for x in (contents.count, *contents.bits.values())):
+    sides = [*size, *(side for _, *sides in pictures for side in sides)]
+    if len(size) != 2 or not all(_is_whole(side, 1) for side in sides):
+        raise ValueError("heights and widths that are no whole numbers above 0")
+    if not all(_is_whole(number) for number in (count, *contents.bits.values())):
         raise ValueError("counts that are no whole numbers")
-    if not _is_whole(contents.batch, 1) or contents.batch > min(MAX_BATCH, max(contents.count, 1)):
-        raise ValueError(f"{contents.batch!r:.80} of {contents.count} images at once")
-    if sides and contents.count != (tiles := sum(num_tiles(x, size) for x in sides)):
-        raise ValueError(f"{contents.count} images for pictures of {tiles} tiles")
+    if not _is_whole(contents.batch, 1) or contents.batch > min(MAX_BATCH, max(count, 1)):
+        raise ValueError(f"{contents.batch!r:.80} of {count} images at once")
+    num_tiles = sum(math.prod(grid(*sides, size)) for _, *sides in pictures)
+    if pictures and count != num_tiles:
+        raise ValueError(f"{count} images for pictures of {num_tiles} tiles")
 
 
 def _is_whole(value, least=0):

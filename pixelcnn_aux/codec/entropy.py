@@ -1,9 +1,8 @@
 """Entropy coding of values by tables of their probabilities, with the range coder of `constriction`.
 
 A coder decides the values of images in the order in which models draw them: for each factor of a chain its
-name, and then table by table, one of each image of a batch. An encoder takes the values from images that it
-was given, and a decoder from what the encoder wrote. A batch may have more rows than there are images: the
-others are filled with likely values, for which nothing is written.
+name (`begin`), then table by table, one of each image of a batch (`decide`), and `end`. A batch may have more
+rows than there are images: the others are filled with likely values, for which nothing is written.
 """
 
 import numpy as np
@@ -36,8 +35,7 @@ class Encoder:
         self._coder = constriction.stream.queue.RangeEncoder()
 
     def begin(self, name):
-        """Turns to the images of a factor."""
-        values = np.moveaxis(np.asarray(self._images[name], np.int32), 0, -1)  # [h, w, c, B]
+        values = np.moveaxis(np.asarray(self._images[name], np.int32), 0, -1)  # [h, w, c, N]
         self._values = iter(np.ascontiguousarray(values.reshape(-1, values.shape[-1])))
         self._name, self.bits[name] = name, -self._coder.num_bits()
 
@@ -76,15 +74,14 @@ class Decoder:
 
     def __init__(self, words, count):
         self.bits = {}
-        self._count, self._taken = count, None
+        self._count, self._name = count, None
         self._coder = constriction.stream.queue.RangeDecoder(words)
 
     def begin(self, name):
-        """As `Encoder.begin`."""
-        self._taken = self.bits[name] = []
+        self._name, self.bits[name] = name, []
 
     def end(self):
-        """As `Encoder.end`."""
+        pass
 
     def decide(self, tables):
         """As `Encoder.decide`. Raises ValueError for a value that cannot be, which no encoder wrote."""
@@ -93,13 +90,10 @@ class Decoder:
         shares = np.take_along_axis(coded, values[:, np.newaxis], axis=1)[:, 0]
         if not shares.all():
             raise ValueError("a value that its table rules out")
-        self._taken.append(np.log2(coded.sum(axis=1)) - np.log2(shares))
+        self.bits[self._name].append(np.log2(coded.sum(axis=1)) - np.log2(shares))
         return _filled(values, tables)
 
 
 def _filled(values, tables):
     """Values [N] of the first rows of tables [B, V], and the likeliest ones of the others: int32 [B]."""
-    if len(values) == len(tables):
-        return values
-    others = tables[len(values) :].argmax(axis=1)
-    return np.concatenate([values, others]).astype(np.int32)
+    return np.concatenate([values, tables[len(values) :].argmax(axis=1)]).astype(np.int32)

@@ -1,9 +1,4 @@
-"""Weights of the reference implementations, brought into this package's networks.
-
-As a program, it makes a workdir of the pyramid that the paper's authors published:
-python -m pixelcnn_aux.interop model.pickle --workdir runs/authors. Afterwards: python -m evaluate.bpd. The
-authors trained on a random 95 % of CelebA, which has most images of the official test split: figures flatter.
-"""
+"""Weights of the reference implementations, brought into this package's networks."""
 
 import pkgutil
 from typing import TYPE_CHECKING

@@ -1,7 +1,5 @@
 """The pyramid that the paper's authors published: variables named by scale and by layer."""
 
-import functools
-
 import numpy as np
 
 from pixelcnn_aux import arguments, layers
@@ -38,14 +36,8 @@ def authors_pyramid(variables, base_size=(8, 8), exact=False, centered=False):
         depth = variables.count(r"Resnet/scale\d+/down_block(\d+)_\d+/.*")
         embedding_blocks = variables.count(r"Resnet/scale\d+/(?:down|up)_block\d+_(\d+)/.*")
     base_size = arguments.size("base_size", base_size)
-    multiple = 2 ** (depth - 1)
-    if any(side % multiple for side in base_size):
-        raise ValueError(
-            f"Expected a base size of multiples of {multiple}, since the embeddings halve it "
-            f"{depth - 1} times. Received: {base_size}. Choose such a base size."
-        )
     num_params = variables.channels(r"Resnet/scale\d+/conv_last/V")
-    build = functools.partial(
+    model = variables.built(
         pyramid,
         image_size=tuple(side * 2 ** (scales - 1) for side in base_size),
         base_size=base_size,
@@ -58,7 +50,6 @@ def authors_pyramid(variables, base_size=(8, 8), exact=False, centered=False):
         exact=exact,
         centered=centered,
     )
-    model = variables.built(build)
     for scale, factor in enumerate(reversed(model.factors.values())):
         for name, layer in _named_layers(factor, embedding_blocks, depth):
             variables.assign(layer, f"Resnet/scale{scale}/{name}")

@@ -1,7 +1,7 @@
 """The OpenAI PixelCNN++: variables named by kind of layer, counted in the order of creation."""
 
 import collections
-import functools
+import itertools
 import re
 
 from pixelcnn_aux import layers
@@ -29,8 +29,7 @@ def openai_pixelcnn_pp(variables, image_size=(32, 32), exact=False, centered=Fal
         or where they are not those of a PixelCNN++ at three resolutions.
     """
     variables = Variables(variables)
-    names = re.compile(r"model/conv2d_\d+/V")
-    convolutions = sum(bool(names.fullmatch(name)) for name in variables)
+    convolutions = sum(bool(re.fullmatch(r"model/conv2d_\d+/V", name)) for name in variables)
     # First convolutions and resamplings have 7; 2 streams of 2 are in each of 6 n + 2 blocks.
     blocks, remainder = divmod(convolutions - 15, 24)
     if blocks < 1 or remainder:
@@ -43,17 +42,16 @@ def openai_pixelcnn_pp(variables, image_size=(32, 32), exact=False, centered=Fal
     # The last of them gives the parameters; the others are the skips inside the network.
     last = max(variables.matching(r"model/dense_(\d+)/V"), key=lambda match: int(match[1]))
     num_params = variables.channels(re.escape(last[0]))
-    build = functools.partial(
+    model = variables.built(
         pixelcnn_pp,
-        image_size,
-        filters,
-        blocks,
+        image_size=image_size,
+        filters=filters,
+        blocks=blocks,
         num_components=max(1, num_params // 10),
         dropout=0.0,
         exact=exact,
         centered=centered,
     )
-    model = variables.built(build)
     for name, layer in named_layers(model.factors["image"].network):
         variables.assign(layer, name)
     variables.check()
@@ -61,26 +59,18 @@ def openai_pixelcnn_pp(variables, image_size=(32, 32), exact=False, centered=Fal
 
 
 def named_layers(network):
-    """Pairs of OpenAI's name, without its last part, and the weight-normalized layer of a PixelCNN."""
+    """Pairs of OpenAI's name, without its last part, and the weight-normalized layer of a PixelCNN.
+
+    In their order of creation, step by step, the vertical stream's first.
+    """
+    blocks = itertools.chain(*zip(network.vertical.steps, network.horizontal.steps))
+    steps = [network.above, network.row_above, network.left, *blocks, network.last]
     counts = collections.Counter()
-    for layer in _in_order_of_creation(network):
-        kind = _kind(layer)
+    for layer in itertools.chain(*(normalized_parts(step).values() for step in steps)):
+        kind = "conv2d"
+        if isinstance(layer, (layers.WeightNormDense, layers.Projection)):
+            kind = "dense"
+        elif isinstance(layer, layers.WeightNormConv2DTranspose):
+            kind = "deconv2d"
         yield f"model/{kind}_{counts[kind]}", layer
         counts[kind] += 1
-
-
-def _in_order_of_creation(network):
-    """The weight-normalized layers of a PixelCNN, step by step, the vertical stream's first."""
-    yield from (network.above, network.row_above, network.left)
-    for steps in zip(network.vertical.steps, network.horizontal.steps):
-        for step in steps:
-            yield from normalized_parts(step).values()
-    yield network.last
-
-
-def _kind(layer):
-    if isinstance(layer, (layers.WeightNormDense, layers.Projection)):
-        return "dense"
-    if isinstance(layer, layers.WeightNormConv2DTranspose):
-        return "deconv2d"
-    return "conv2d"

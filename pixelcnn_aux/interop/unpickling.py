@@ -41,23 +41,18 @@ def read_variables(file):
         is_npz = opened.read(2) == b"PK"
         opened.seek(0)
         try:
-            return dict(_unique(_npz(opened) if is_npz else _pickled(opened)))
+            found = {}
+            for name, array in (_npz if is_npz else _pickled)(opened):
+                name = (name.decode() if isinstance(name, bytes) else name).removesuffix(":0")
+                if name in found:
+                    raise ValueError(f"expected one variable {name!r}, received several")
+                found[name] = array
+            return found
         except Exception as error:  # Damaged bytes raise whatever they happen to spell.
             raise ValueError(
                 f"Expected a pickle of (name, array of floats) or an .npz in {file}. Received: a file "
                 f"that is neither, or damaged ({type(error).__name__}: {error}). Give another file."
             ) from error
-
-
-def _unique(pairs):
-    names = set()
-    for name, array in pairs:
-        name = name.decode() if isinstance(name, bytes) else name
-        name = name.removesuffix(":0")
-        if name in names:
-            raise ValueError(f"expected one variable {name!r}, received several")
-        names.add(name)
-        yield name, array
 
 
 def _npz(opened):
@@ -90,9 +85,9 @@ def _pickled(opened):
         # Nothing else is shown: what refers to itself a hundred times has no end of a representation.
         if not isinstance(name, (str, bytes)):
             raise ValueError(f"expected a name, received {type(name).__name__}")
-        if not isinstance(array, _PickledArray):
+        if not isinstance(array, _Call):
             raise ValueError(f"expected an array in {name!r}, received {type(array).__name__}")
-        floats = array.floats(name)
+        floats = _floats(name, array)
         total += floats.nbytes
         if total > len(contents):  # one array under many names
             raise ValueError("expected each array once, received more numbers than it has bytes")
@@ -113,81 +108,64 @@ def _check_opcodes(contents):
             )
 
 
-class _PickledDtype:
-    """Stands for `numpy.dtype`: a code such as "f4", and an order of bytes."""
-
-    order = "="
-
-    def __init__(self, code, *_):
-        self.code = code
-
-    def __setstate__(self, state):
-        self.order = state[1]
-
-
-class _PickledArray:
-    """Stands for `numpy.ndarray`: the parts of an array of floats.
+class _Call:
+    """Stands for what a call of one of numpy's makes: the arguments, and the state that it is given then.
 
     numpy's own functions trust their arguments, and can be made to take bytes of a file for objects.
     """
 
-    axes = None  # by which it is transposed at last
+    arguments = state = ()
 
-    def __init__(self, *_):
-        pass  # All that counts is in the state.
+    def __init__(self, *arguments):
+        self.arguments = arguments
 
     def __setstate__(self, state):
-        _, self.shape, self.dtype, self.fortran, self.data = state
-
-    def floats(self, name):
-        """The array, which is the variable `name`. Raises ValueError for other data."""
-        order, code = self.dtype.order, self.dtype.code
-        dtype = order + code if isinstance(order, str) and isinstance(code, str) else ""
-        kinds = (bytes, bytearray, str)
-        if not re.fullmatch("[<>=|]f[248]", dtype) or not isinstance(self.data, kinds):
-            raise ValueError(f"expected floats in {name!r}, received an array of {dtype!r:.40}")
-        data = self.data.encode("latin1") if isinstance(self.data, str) else self.data
-        array = np.frombuffer(data, dtype)
-        array = array.reshape(self.shape, order="F" if self.fortran else "C")
-        return array if self.axes is None else array.transpose(self.axes)
+        self.state = state
 
 
-def _pickled_scalar(dtype, data):
-    array = _PickledArray()
-    array.__setstate__((1, (), dtype, False, data))
-    return array
-
-
-def _pickled_buffer(data, dtype, shape, order, axes=None):
-    """What protocol 5 writes: the array's bytes by themselves, in an order of C, Fortran or their own."""
-    array = _PickledArray()
-    array.__setstate__((1, shape, dtype, order == "F", data))
-    array.axes = axes
-    return array
-
-
-def _pickled_bytes(text, _):
-    return text  # as Python 2's: what is used of it is encoded, once
+# What a pickled array names -> what stands for it: a class of that name, or text as Python 3 writes it for
+# Python 2, of which what is used is encoded once.
+_STAND_INS = {
+    name: type(name, (_Call,), {})
+    for name in (
+        "numpy.dtype",
+        "numpy.ndarray",
+        "numpy.core.multiarray._reconstruct",
+        "numpy.core.multiarray.scalar",
+        "numpy.core.numeric._frombuffer",
+    )
+}
+_STAND_INS["_codecs.encode"] = lambda text, _: text
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads lists, numbers and strings, and arrays as the parts that stand for them."""
-
-    # What a pickled array names -> what stands for it. NumPy 2 has moved the module of the functions.
-    stand_ins = {
-        "numpy.ndarray": _PickledArray,
-        "numpy.dtype": _PickledDtype,
-        "numpy.core.multiarray._reconstruct": _PickledArray,
-        "numpy.core.multiarray.scalar": _pickled_scalar,
-        "numpy._core.multiarray._reconstruct": _PickledArray,
-        "numpy._core.multiarray.scalar": _pickled_scalar,
-        "numpy.core.numeric._frombuffer": _pickled_buffer,
-        "numpy._core.numeric._frombuffer": _pickled_buffer,
-        "_codecs.encode": _pickled_bytes,  # Python 3 writes bytes so for Python 2
-    }
+    """Reads lists, numbers and strings, and `_Call` in place of arrays."""
 
     def find_class(self, module, name):
-        found = f"{module}.{name}"
-        if found not in self.stand_ins:
-            raise pickle.UnpicklingError(f"expected arrays alone, refused {found!r}")
-        return self.stand_ins[found]
+        module = module.replace("numpy._core.", "numpy.core.")  # where NumPy 2 has moved them
+        stand_in = _STAND_INS.get(f"{module}.{name}")
+        if stand_in is None:
+            raise pickle.UnpicklingError(f"expected arrays alone, refused '{module}.{name}'")
+        return stand_in
+
+
+def _floats(name, call):
+    """The array of floats that a `_Call` stands for, the variable `name`."""
+    shape, fortran, axes, dtype, code = (), False, (), None, ""
+    match type(call).__name__.rpartition(".")[2], call.arguments, call.state:
+        case "scalar", (dtype, data), _:
+            pass
+        case "_frombuffer", (data, dtype, shape, order, *axes), _:  # by protocol 5
+            fortran = order == "F"
+        case "ndarray" | "_reconstruct", _, (_, shape, dtype, fortran, data):
+            pass
+    match type(dtype).__name__, getattr(dtype, "arguments", ()), getattr(dtype, "state", ()):
+        case "numpy.dtype", (str(code), *_), (_, str(order), *_):
+            code = order + code
+        case "numpy.dtype", (str(code), *_), ():
+            pass
+    if not re.fullmatch("[<>=|]?f[248]", code) or not isinstance(data, (bytes, bytearray, str)):
+        raise ValueError(f"expected floats in {name!r}, received an array of {code!r:.40}")
+    data = data.encode("latin1") if isinstance(data, str) else data
+    array = np.frombuffer(data, code).reshape(shape, order="F" if fortran else "C")
+    return array.transpose(*axes) if axes else array

@@ -25,18 +25,18 @@ class Variables(dict):
         self.product_axes = product_axes
         self.layers = {}
 
-    def built(self, build):
+    def built(self, build, **arguments_of_build):
         """The model that `build` gives, once it is known that the variables are not far too few for it.
 
         Of a few too many or missing, `assign` and `check` give the names.
         """
         most = 2 * sum(math.prod(np.shape(array)) for array in self.values())
         with layers.planned():  # before there is memory for anything
-            for name, factor in build().factors.items():
+            for name, factor in build(**arguments_of_build).factors.items():
                 arguments.at_most_parameters(
                     name, factor.num_parameters, most, "twice those of the variables"
                 )
-        return build()
+        return build(**arguments_of_build)
 
     def matching(self, pattern):
         """The matches of all names that match a pattern.
@@ -63,17 +63,8 @@ class Variables(dict):
 
         Where one has another size, `assign` finds its shape to be wrong.
         """
-        shapes = [self.shape(match[0]) for match in self.matching(pattern)]
+        shapes = [np.shape(self[match[0]]) for match in self.matching(pattern)]
         return max(1, statistics.mode(shape[-1] if shape else 0 for shape in shapes))
-
-    def shape(self, name):
-        """The shape of a variable. Raises ValueError where it is missing."""
-        if name not in self:
-            raise ValueError(
-                f"Expected a variable {name!r}. Received: none of that name. "
-                "Give all variables of the network."
-            )
-        return np.shape(self[name])
 
     def assign(self, layer, name):
         """Assigns the variables NAME/V, NAME/g and NAME/b to a weight-normalized layer.
@@ -88,15 +79,16 @@ class Variables(dict):
 
     def _floats(self, name, expected):
         """float32 array of the variable of that name, which is finite and of that shape."""
-        shape, array = self.shape(name), np.asarray(self[name])
-        if shape == expected and array.dtype.kind == "f":
+        array = np.asarray(self[name]) if name in self else None
+        if array is not None and array.shape == expected and array.dtype.kind == "f":
             with np.errstate(over="ignore"):
                 floats = array.astype(np.float32)
             if np.isfinite(floats).all():
                 return floats
+        received = "none of that name" if array is None else f"{array.dtype} of shape {array.shape}"
         raise ValueError(
-            f"Expected finite floats of shape {expected} in {name!r}. "
-            f"Received: {array.dtype} of shape {shape}. Give the variable of the same network."
+            f"Expected finite floats of shape {expected} in {name!r}. Received: {received}. "
+            "Give all variables of one network."
         )
 
     def check(self):

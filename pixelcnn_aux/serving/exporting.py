@@ -59,8 +59,8 @@ def export(folder, out, max_batch=256, jit_compile=False):
         )
 
     with disk.locked(base / ".lock", busy):
-        for left in base.glob(f"{_ASIDE}*"):
-            shutil.rmtree(left)
+        for unfinished in base.glob(f"{_ASIDE}*"):
+            shutil.rmtree(unfinished)
         aside = pathlib.Path(tempfile.mkdtemp(prefix=_ASIDE, dir=base))
         try:
             aside.chmod(0o755)  # a server has a user of its own

@@ -73,30 +73,28 @@ class Client:
         """`images`, the most rows of a request, and the signatures: asked for once."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         response = self._call("GetModelMetadata", request, METADATA_BYTES)
-        served = get_model_metadata_pb2.SignatureDefMap()
+        found = get_model_metadata_pb2.SignatureDefMap()
         try:
-            response.metadata["signature_def"].Unpack(served)
+            response.metadata["signature_def"].Unpack(found)
         except DecodeError:
-            served.Clear()
-        served = dict(served.signature_def)
+            found.Clear()
+        served = dict(found.signature_def)
         if "auxiliaries" not in served:
             raise self._wrong("the signature 'auxiliaries'", sorted(served))
-        images = {
-            k: x for k, x in served["auxiliaries"].outputs.items() if k not in interface.DESCRIPTION
-        }
-        images["image"] = served["auxiliaries"].inputs["image"]
-        for name, info in images.items():
-            batch, *shape = [dim.size for dim in info.tensor_shape.dim] or [0]
-            if info.dtype != tf.uint8 or len(shape) != 3 or min(-batch, *shape) < 1:
+        infos = {**served["auxiliaries"].outputs, "image": served["auxiliaries"].inputs["image"]}
+        images = {}
+        for name in sorted(infos.keys() - interface.DESCRIPTION):
+            batch, *shape = [dim.size for dim in infos[name].tensor_shape.dim] or [0]
+            if infos[name].dtype != tf.uint8 or len(shape) != 3 or min(-batch, *shape) < 1:
                 raise self._wrong("auxiliaries of images uint8 [N, h, w, c]", (name, batch, *shape))
             images[name] = Tensor(tf.uint8, tuple(shape))
         if interface.most_bytes(images, 1) > MAX_BYTES:
             raise self._wrong(f"images of at most {MAX_BYTES} bytes", images)
         # Their order and their numbers of values are in the answer.
-        outputs = signatures_of_chain(images)["auxiliaries"].outputs
         full = images.pop("image")
-        zeros = {"image": np.zeros([1, *full.shape], np.uint8)}
-        answer = self._predict("auxiliaries", zeros, outputs)
+        outputs = signatures_of_chain({**images, "image": full})["auxiliaries"].outputs
+        zeros = np.zeros([1, *full.shape], np.uint8)
+        answer = self._predict("auxiliaries", {"image": zeros}, outputs)
         factors = [name.decode(errors="replace") for name in answer["factors"][0]]
         if not {*factors} > images.keys() >= {*factors[:-1]} or not "".join(factors).isprintable():
             raise self._wrong(f"factors of {sorted(images)} and of the full image", factors)

@@ -31,27 +31,19 @@ def signatures(model, max_batch=256, jit_compile=False):
       ValueError: if an auxiliary image has the name of another output, or begins as others do.
     """
     *auxiliaries, _ = model.factors
-    taken = [name for name in auxiliaries if name in RESERVED or name.startswith(_BEGINNINGS)]
-    if taken:
+    if clashing := [x for x in auxiliaries if x in RESERVED or x.startswith(_BEGINNINGS)]:
         raise ValueError(
             f"Expected auxiliary images whose names are none of {', '.join(RESERVED)} and do not begin with "
-            f"{' or '.join(_BEGINNINGS)}, as those of other outputs do. Received: {', '.join(taken)}. "
+            f"{' or '.join(_BEGINNINGS)}, as those of other outputs do. Received: {', '.join(clashing)}. "
             "Give the factor another name."
         )
-    kernels = {
-        layer: tf.Variable(layer.kernel(), trainable=False)
-        for factor in model.factors.values()
-        for layer in layers.normalized_layers(factor)
-    }
+    factors = model.factors.values()
+    normalized = [layer for factor in factors for layer in layers.normalized_layers(factor)]
+    kernels = {layer: tf.Variable(layer.kernel(), trainable=False) for layer in normalized}
+    folded = {id(weight) for layer in normalized for weight in layer.weights}
+    others = [x.value for factor in factors for x in factor.weights if id(x) not in folded]
     module = tf.Module()
-    normalized = {id(weight) for layer in kernels for weight in layer.weights}
-    others = [
-        weight.value
-        for factor in model.factors.values()
-        for weight in factor.weights
-        if id(weight) not in normalized
-    ]
-    module.weights = [*kernels.values(), *(layer.b.value for layer in kernels), *others]
+    module.weights = [*kernels.values(), *(layer.b.value for layer in normalized), *others]
     with layers.given_kernels(kernels):
         functions = {
             name: _concrete(inputs, compute, max_batch)
@@ -63,13 +55,10 @@ def signatures(model, max_batch=256, jit_compile=False):
 def images_of(model):
     """dict, factor name -> `Tensor`, the image of each factor in the order of sampling."""
     sizes = model.sizes()
+    kinds = {name: factor.likelihood for name, factor in model.factors.items()}
     return {
-        name: Tensor(
-            tf.uint8,
-            (*sizes[name], factor.likelihood.num_channels),
-            factor.likelihood.num_values,
-        )
-        for name, factor in model.factors.items()
+        name: Tensor(tf.uint8, (*sizes[name], kind.num_channels), kind.num_values)
+        for name, kind in kinds.items()
     }
 
 
@@ -88,8 +77,8 @@ def _served(model, max_batch, jit_compile):
             drawn["image_png_bytes"] = tf.io.encode_png(drawn["image"])
         return drawn
 
-    def given(name, auxiliary, **how):
-        return images(**how, given={name: auxiliary})
+    def given(name):
+        return lambda auxiliary, **how: images(**how, given={name: auxiliary})
 
     def complete(image, mask, **how):
         return images(**how, kept=sampling.kept_pixels(model, image, mask, batch=None))
@@ -110,7 +99,7 @@ def _served(model, max_batch, jit_compile):
         "map": functools.partial(images, mode="map"),
         "log_prob": functools.partial(log_prob, model),
         "auxiliaries": auxiliaries_of,
-        **{f"given_{name}": functools.partial(given, name) for name in auxiliaries},
+        **{f"given_{name}": given(name) for name in auxiliaries},
     }
     if sampling.can_complete(model):
         functions["complete"] = complete
@@ -134,10 +123,10 @@ def _concrete(inputs, compute, max_batch):
     """The concrete function that checks tensors of these inputs and computes with them."""
     specs = [tf.TensorSpec([None, *x.shape], x.dtype, name) for name, x in inputs.items()]
 
+    @tf.function(input_signature=specs, autograph=False)
     def function(*tensors):
         return compute(**_checked(dict(zip(inputs, tensors)), inputs, max_batch))
 
-    function = tf.function(function, input_signature=specs, autograph=False)
     return function.get_concrete_function()
 
 
@@ -153,9 +142,8 @@ def _checked(tensors, inputs, max_batch):
     expected = f"1 to {max_batch} rows of {first} in a request"
     checks = [_check((1 <= batch) & (batch <= max_batch), expected, batch)]
     for name in others:
-        received = tf.shape(tensors[name])[0]
-        expected = f"as many rows of {name} as of {first}"
-        checks.append(_check(received == batch, expected, received, batch))
+        rows = tf.shape(tensors[name])[0]
+        checks.append(_check(rows == batch, f"as many rows of {name} as of {first}", rows, batch))
     for name, x in tensors.items():
         num_values = inputs[name].num_values
         if x.dtype.is_floating:

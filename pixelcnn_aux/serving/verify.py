@@ -1,6 +1,5 @@
 """Compares an export with the model that it was made of."""
 
-import contextlib
 import signal
 import subprocess
 import sys
@@ -78,7 +77,10 @@ def verify(path, model, max_batch):
     received = _run_export(path, max_batch, mask)
     *auxiliaries, _ = model.factors
     drawn = received["sample"]
-    with _full_precision():
+    # By default some GPUs round the factors of products of float32 to ten bits.
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
         _compare(model, "sample", drawn)
         for name in auxiliaries:
             _compare(model, f"given_{name}", received[f"given_{name}"], {name: drawn[name]})
@@ -86,6 +88,8 @@ def verify(path, model, max_batch):
             kept = sampling.kept_pixels(model, drawn["image"][::-1], mask, len(SEEDS))
             _compare(model, "complete", received["complete"], kept=kept)
         expected = {name: x.numpy() for name, x in log_prob(model, drawn["image"]).items()}
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
     for name, likelihoods in expected.items():
         if not np.allclose(likelihoods, found := received["log_prob"][name], rtol=1e-5, atol=0.0):
             raise _refusal(f"with the model's log-likelihoods, {name} {likelihoods}", found)
@@ -109,12 +113,13 @@ def _run_export(path, max_batch, mask):
         np.savez(inputs, seed=SEEDS, log_scale_shift=SHIFTS, mask=mask)
         command = [sys.executable, "-c", _RUN_EXPORT, str(path), str(max_batch), inputs, outputs]
         child = subprocess.run(command, capture_output=True, text=True, check=False)
+        if child.returncode == -signal.SIGKILL:
+            raise _refusal(
+                "that a new process can run",
+                "a process that was killed, as one is where there is too little memory for it",
+            )
         if child.returncode:
             said = child.stderr[-2000:].strip() or f"exit status {child.returncode}"
-            if child.returncode == -signal.SIGKILL:
-                said = (
-                    "a process that was killed, as one is where there is too little memory for it"
-                )
             raise _refusal("that a new process can run", said)
         answers = {}
         for key, array in np.load(outputs).items():
@@ -123,25 +128,12 @@ def _run_export(path, max_batch, mask):
         return answers
 
 
-@contextlib.contextmanager
-def _full_precision():
-    """Products of float32 as such: by default some GPUs round their factors to ten bits."""
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(before)
-
-
 def _compare(model, signature, drawn, given=None, kept=None):
     """Raises RuntimeError where a signature draws otherwise than the model.
 
     The networks are evaluated over whole images, which holds the export's loops to them as well.
 
     Args:
-      model: `AuxiliaryModel`.
-      signature: str.
       drawn: dict, output -> uint8 [N, h, w, c], what it drew.
       given: dict with the auxiliary image that it was given, or None.
       kept: dict, from `sampling.kept_pixels`; None where nothing is known.
@@ -157,31 +149,23 @@ def _compare(model, signature, drawn, given=None, kept=None):
                 f"by {signature}, images of {name!r} that do not",
             )
         known = kept[name] if kept else {}
-        size, bounded = image.shape[1:3], "within" in known
-        noise = sampling.noise(factor, SEEDS, position, size, bounded=bounded)
-        pixels = np.any(_drawn_again(factor, noise, inputs, **known) != image, axis=-1)
+        within, bounds = known.get("within"), None
+        noise = sampling.noise(factor, SEEDS, position, image.shape[1:3], bounded=bool(within))
+        if factor.fixed_sum is not None:
+            slack = factor.fixed_sum.slack(*within) if within else None
+            bounds = factor.fixed_sum.channel_bounds(*inputs[:2], slack)
+        if within:
+            bounds = deciders.within_both(bounds, *(tf.cast(x, tf.int32) for x in within))
+        # What the factor draws at each pixel, given the export's pixels before it.
+        again = factor.likelihood.draw(factor.params(inputs), noise, SHIFTS, bounds)
+        if "completed" in known:
+            pixels, mask = known["completed"]
+            again = np.where(mask, pixels, again)
+        different = np.any(again != image, axis=-1)
         # Roundings are few, and do not meet at the same place of every image.
-        if pixels.mean() > MAX_MISMATCHED or pixels.all(axis=0).any():
+        if different.mean() > MAX_MISMATCHED or different.all(axis=0).any():
             raise _refusal(
                 "that draws what the model does",
-                f"by {signature}, images of {name!r} of which the model draws {pixels.mean():.2%} of the "
+                f"by {signature}, images of {name!r} of which the model draws {different.mean():.2%} of the "
                 "pixels otherwise",
             )
-
-
-def _drawn_again(factor, noise, inputs, completed=None, within=None):
-    """What a factor draws at each pixel of images, given those before it: [N, h, w, c].
-
-    Args as for `Factor.draw`, but for `inputs`, `Inputs`.
-    """
-    fixed_sum, bounds = factor.fixed_sum, None
-    if fixed_sum is not None:
-        slack = fixed_sum.slack(*within) if within else None
-        bounds = fixed_sum.channel_bounds(inputs.images, inputs.auxiliary, slack)
-    if within:
-        bounds = deciders.within_both(bounds, *(tf.cast(x, tf.int32) for x in within))
-    drawn = factor.likelihood.draw(factor.params(inputs), noise, SHIFTS, bounds)
-    if completed:
-        known, mask = completed
-        drawn = np.where(mask, known, drawn)
-    return drawn

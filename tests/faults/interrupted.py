@@ -70,10 +70,10 @@ def _ending(end, kind, call):
     """Within it this process ends where a call of this kind is to be made."""
     calls = 0
 
-    def reached(of):
+    def reached(kind_of_call):
         nonlocal calls
-        calls += of == kind
-        return of == kind and calls == call
+        calls += kind_of_call == kind
+        return kind_of_call == kind and calls == call
 
     def come_to_an_end():
         if end == signal.SIGXFSZ:
@@ -82,14 +82,14 @@ def _ending(end, kind, call):
         else:
             os.kill(os.getpid(), end)
 
-    def watched(of, function):
+    def watched(kind_of_call, function):
         @functools.wraps(function)
-        def call(*args, **kwargs):
-            if reached(of):
+        def called(*args, **kwargs):
+            if reached(kind_of_call):
                 come_to_an_end()
             return function(*args, **kwargs)
 
-        return call
+        return called
 
     class File(io.BufferedWriter):
         def write(self, contents):
@@ -103,19 +103,15 @@ def _ending(end, kind, call):
             return super().write(contents)
 
     with contextlib.ExitStack() as stack:
-        for owner, name, of in (
+        for owner, name, kind_of_call in (
             (data.Prefetched, "__next__", "step"),
-            (os, "fsync", "fsync"),
-            (os, "replace", "replace"),
+            *((os, "fsync", "fsync"), (os, "replace", "replace")),
             (pathlib.Path, "unlink", "unlink"),
         ):
-            function = watched(of, getattr(owner, name))
+            function = watched(kind_of_call, getattr(owner, name))
             stack.enter_context(mock.patch.object(owner, name, function))
-
-        def opened(path, _):
-            return File(io.FileIO(path, "w"))
-
-        stack.enter_context(mock.patch.object(disk, "open", opened, create=True))
+        opened = mock.patch.object(disk, "open", lambda x, _: File(io.FileIO(x, "w")), create=True)
+        stack.enter_context(opened)
         yield
 
 
@@ -158,7 +154,7 @@ def is_whole(folder):
     return notes["best.safetensors"]["step"] in (best["step"], *range(step + 1, step + 3))
 
 
-def left(folder):
+def remains(folder):
     """dict of all that a run has left, but for how long it took and for what is in TensorBoard's files."""
     files = helpers.contents(folder)
     times = ("seconds", "images_per_s", "waiting")
@@ -179,6 +175,6 @@ def left(folder):
 
 
 def differing(one, other):
-    """What differs between two folders: names of `left`."""
-    one, other = left(one), left(other)
+    """What differs between two folders: names of `remains`."""
+    one, other = remains(one), remains(other)
     return [key for key in {**one, **other} if one.get(key) != other.get(key)]

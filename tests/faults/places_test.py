@@ -47,30 +47,24 @@ class PlacesTest(tf.test.TestCase):
             ("grayscale/metrics.csv", pathlib.Path.mkdir, self.metrics),
             ("grayscale/best.safetensors", pathlib.Path.mkdir, self.save_if_best),
         ):
-            if act == self.train:
-                helpers.make_run(self.folder, helpers.tiny_model(), [])
             path = self.folder / name
             path.parent.mkdir(exist_ok=True)
             make(path)
-            with self.assertRaisesRegex(
-                OSError,
-                f"Expected [^.]* {path}. Received: .*Move away what has this name, and give",
-            ):
+            message = f"Expected [^.]* {path}. Received: .*Move away what has this name, and give"
+            with self.assertRaisesRegex(OSError, message):
                 act()
             shutil.rmtree(self.folder)
             self.folder.mkdir()
 
-    def test_a_folder_that_is_removed_while_training_is_not_made_anew(self):
+    def test_a_folder_that_is_removed_while_training_is_not_made_again(self):
         (self.folder / "grayscale").mkdir()
         table = self.metrics()
         shutil.rmtree(self.folder)
+        goes_on, save = ": training goes on from its last checkpoint.", checkpoints.save
         for act, end in (
-            (lambda: table.add(ROW), ": training goes on from its last checkpoint."),
+            (lambda: table.add(ROW), goes_on),
             (self.save_if_best, "."),
-            (
-                lambda: checkpoints.save(self.gray.checkpoints, 1, {}, {}),
-                ": training goes on from its last checkpoint.",
-            ),
+            (lambda: save(self.gray.checkpoints, 1, {}, {}), goes_on),
         ):
             message = f"Put back what was removed, and give the same command again{end}$"
             with self.assertRaisesRegex(FileNotFoundError, message):
@@ -84,9 +78,8 @@ class PlacesTest(tf.test.TestCase):
             ("is_file", self.gray.run.config, "config.json"),
         ):
             with mock.patch.object(pathlib.Path, method, side_effect=refused):
-                with self.assertRaisesRegex(
-                    PermissionError, f"Expected to read {self.folder / file}.*yourself the right"
-                ):
+                message = f"Expected to read {self.folder / file}.*yourself the right"
+                with self.assertRaisesRegex(PermissionError, message):
                     act()
 
     def test_a_trace_that_cannot_be_written(self):

@@ -1,8 +1,8 @@
 """Reads thousands of damaged files: python -m tests.fuzz --num 2000 --seed 0.
 
-Each has to end in what the honest file gives, in something else as whole where nothing can tell, or in one
-error that names it: in no other exception, and no process that dies, hangs, or takes memory without end.
-Prints how many did, by kinds of files, and ends with status 1 if one did not.
+Reading one has to give what the honest file gives, or something else as whole where nothing can tell, or to
+raise one error that names the file. It must not end the process, hang or fill the memory. The program prints
+how many files had which outcome, by their kinds, and ends with status 1 if one failed.
 """
 
 import collections
@@ -42,17 +42,11 @@ def main(argv):
                 print(f"{done:,} of {len(cases):,} files", flush=True)
     for worker in workers:
         worker.end()
-    print(_table(counts))
-    sys.exit(any(outcome == files.FAILED for _, outcome in counts))
-
-
-def _table(counts):
-    """Text, a row for each kind of file."""
-    rows = [("kind", "cases", *files.OUTCOMES)]
+    print(f"{'kind':12}", *(f"{x:>10}" for x in ("cases", *files.OUTCOMES)))
     for kind in (kind.__name__ for kind in files.KINDS):
-        outcomes = [counts[kind, outcome] for outcome in files.OUTCOMES]
-        rows.append((kind, sum(outcomes), *outcomes))
-    return "\n".join(f"{name:12}" + "".join(f"{x:>10}" for x in row) for name, *row in rows)
+        row = [counts[kind, outcome] for outcome in files.OUTCOMES]
+        print(f"{kind:12}", *(f"{count:10}" for count in (sum(row), *row)))
+    sys.exit(any(outcome == files.FAILED for _, outcome in counts))
 
 
 if __name__ == "__main__":

@@ -28,8 +28,9 @@ def damaged(contents, random):
       bytes, now and then the same.
     """
     changes = (_flip_bits, _set_bytes, _truncate, _remove, _repeat, _zero, _insert)
+    contents = bytearray(contents)
     for _ in range((1, 1, 1, 2, 3)[random.integers(5)]):
-        contents = changes[random.integers(len(changes))](bytearray(contents), random)
+        changes[random.integers(len(changes))](contents, random)
     return bytes(contents)
 
 
@@ -42,16 +43,15 @@ def with_other_values(text, random):
     """
     value = json.loads(text)
     for _ in range((1, 1, 2)[random.integers(3)]):
-        places = [*_places(value)]
-        place, key = places[random.integers(len(places))]
-        _change(place, key, places, random)
+        _change([*_places(value)], random)
     text = json.dumps(value, indent=2).encode()
     for depth in _DEPTHS:
         text = text.replace(b'"%d deep"' % depth, b"[" * depth + b"]" * depth)
     return text
 
 
-def _change(place, key, places, random):
+def _change(places, random):
+    place, key = places[random.integers(len(places))]
     kind = random.integers(6)
     number = isinstance(place[key], (int, float)) and not isinstance(place[key], bool)
     if kind == 0:
@@ -78,51 +78,45 @@ def _places(value):
             yield from _places(value[key])
 
 
+def _spots(contents, random):
+    for _ in range((1, 1, 1, 2, 8)[random.integers(5)] if contents else 0):
+        yield random.integers(len(contents))
+
+
 def _span(contents, random):
     start = random.integers(len(contents) + 1)
     longest = (1, 4, 64, len(contents) + 1)[random.integers(4)]
     return slice(start, start + random.integers(1, longest + 1))
 
 
-def _few(random):
-    return (1, 1, 1, 2, 8)[random.integers(5)]
-
-
 def _flip_bits(contents, random):
-    for _ in range(_few(random) if contents else 0):
-        contents[random.integers(len(contents))] ^= 1 << random.integers(8)
-    return contents
+    for spot in _spots(contents, random):
+        contents[spot] ^= 1 << random.integers(8)
 
 
 def _set_bytes(contents, random):
-    for _ in range(_few(random) if contents else 0):
-        byte = (0, 255, 127, 128, random.integers(256))[random.integers(5)]
-        contents[random.integers(len(contents))] = byte
-    return contents
+    for spot in _spots(contents, random):
+        contents[spot] = (0, 255, 127, 128, random.integers(256))[random.integers(5)]
 
 
 def _truncate(contents, random):
-    return contents[: random.integers(len(contents) + 1)]
+    del contents[random.integers(len(contents) + 1) :]
 
 
 def _remove(contents, random):
     del contents[_span(contents, random)]
-    return contents
 
 
 def _repeat(contents, random):
     at = random.integers(len(contents) + 1)
     contents[at:at] = contents[_span(contents, random)]
-    return contents
 
 
 def _zero(contents, random):
     span = _span(contents, random)
     contents[span] = bytes(len(contents[span]))
-    return contents
 
 
 def _insert(contents, random):
     at = random.integers(len(contents) + 1)
     contents[at:at] = random.bytes(random.integers(1, _LONGEST))
-    return contents

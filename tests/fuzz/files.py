@@ -17,8 +17,9 @@ from pixelcnn_aux.codec import Codec, container
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import checkpoints
 from tests import helpers
+from tests.data.helpers import encoded
 from tests.fuzz import damage
-from tests.interop.helpers import authors_variables, python_2_pickle
+from tests.interop.published import authors_variables, python_2_pickle
 from tests.runs.tensors_test import resealed
 
 EQUAL, OTHER, REFUSED, FAILED = OUTCOMES = ("equal", "other", "refused", "failed")
@@ -32,7 +33,8 @@ class WrongError(Exception):
 class File:
     """A file of one kind, in a folder of its own.
 
-    A subclass defines `path`, below the folder, and the methods that raise NotImplementedError here.
+    A subclass defines `path`, below the folder, `make`, which gives `honest` and may leave other files in the
+    folder, and `read`, what the package reads of `file`.
 
     Attributes:
       honest: list of bytes, whole files of the kind.
@@ -50,14 +52,6 @@ class File:
             self.file.write_bytes(contents)
             self.expected.append(self.read())
 
-    def make(self):
-        """`honest`. It may leave other files in the folder."""
-        raise NotImplementedError
-
-    def read(self):
-        """What the package reads of `file`."""
-        raise NotImplementedError
-
     def compare(self, found, expected):
         """`EQUAL` or `OTHER`. Raises WrongError where the file has to tell that it is damaged.
 
@@ -67,8 +61,9 @@ class File:
             raise WrongError("other numbers")
         return EQUAL
 
-    def check_untouched(self):
-        """Raises WrongError where a file that was refused has left something behind."""
+    def untouched(self):
+        """Whether a file that was refused has left nothing behind."""
+        return True
 
     def damaged(self, contents, random):
         """bytes, of a file that is damaged."""
@@ -82,22 +77,15 @@ class File:
             with warnings.catch_warnings(action="ignore"):
                 found = self.read()
         except Exception as error:
-            return self._of_error(error)
+            message = f"{type(error).__name__}: {error}"
+            missing = [x for x in ("Expected ", "Received: ", self.named) if x not in str(error)]
+            if not isinstance(error, _CAUGHT) or missing:
+                return FAILED, f"an error of another kind, or without {missing}: {message:.2000}"
+            return (REFUSED, message) if self.untouched() else (FAILED, "it is refused too late")
         try:
             return self.compare(found, self.expected[which]), ""
         except Exception as error:
             return FAILED, f"{type(error).__name__}: {error}"
-
-    def _of_error(self, error):
-        message = f"{type(error).__name__}: {error}"
-        missing = [x for x in ("Expected ", "Received: ", self.named) if x not in str(error)]
-        if not isinstance(error, _CAUGHT) or missing:
-            return FAILED, f"an error of another kind, or without {missing}: {message:.2000}"
-        try:
-            self.check_untouched()
-        except WrongError as wrong:
-            return FAILED, str(wrong)
-        return REFUSED, message
 
 
 class Config(File):
@@ -134,7 +122,8 @@ class Config(File):
     def compare(self, found, expected):
         config, model = found
         if config == expected[0]:
-            self._check_weights(model, expected[1])
+            for name, factor in model.factors.items():
+                super().compare(factor.get_weights(), expected[1].factors[name].get_weights())
             return EQUAL
         if not model.untrained and not np.isfinite(model.log_prob(self.images)).all():
             raise WrongError("another model, which has no finite likelihood")
@@ -145,12 +134,6 @@ class Config(File):
                 return OTHER
             raise
         raise WrongError("another description, with which the run goes on")
-
-    def _check_weights(self, model, expected):
-        for name, factor in model.factors.items():
-            for found, weight in zip(factor.weights, expected.factors[name].weights, strict=True):
-                if not np.array_equal(found, weight):
-                    raise WrongError(f"other weights of {name}")
 
 
 class Sealed(File):
@@ -187,9 +170,8 @@ class Weights(Sealed):
         RunFolder(self.folder)["image"].load_weights(self.factor)
         return self.factor.get_weights()
 
-    def check_untouched(self):
-        if not all(map(np.array_equal, self.factor.get_weights(), self.before)):
-            raise WrongError("weights are changed though the file is refused")
+    def untouched(self):
+        return all(map(np.array_equal, self.factor.get_weights(), self.before))
 
 
 class Checkpoint(Sealed):
@@ -214,9 +196,8 @@ class Checkpoint(Sealed):
     def _variables(self):
         return [variable for group in self.kept.values() for variable in group]
 
-    def check_untouched(self):
-        if any(np.any(variable.numpy()) for variable in self._variables()):
-            raise WrongError("variables are changed though the file is refused")
+    def untouched(self):
+        return not any(np.any(variable.numpy()) for variable in self._variables())
 
 
 class Arrays(File):
@@ -276,15 +257,10 @@ class Picture(File):
     path = "picture"
 
     def make(self):
-        image, made = Image.fromarray(helpers.pictures(1, size=(24, 40))[0]), []
-        for kind, options in (("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True})):
-            contents = io.BytesIO()
-            image.save(contents, kind, **options)
-            made.append(contents.getvalue())
-        exif = Image.Exif()
+        pixels, exif = helpers.pictures(1, size=(24, 40))[0], Image.Exif()
         exif[274] = 6  # lies on a side
-        image.save(contents := io.BytesIO(), "JPEG", exif=exif)
-        return [*made, contents.getvalue()]
+        jpeg = [encoded(pixels, "JPEG", **x) for x in ({}, {"progressive": True}, {"exif": exif})]
+        return [encoded(pixels, "PNG"), *jpeg]
 
     def read(self):
         return data.read_image(self.file, (8, 6))

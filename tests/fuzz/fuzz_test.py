@@ -2,6 +2,7 @@
 
 import collections
 import os
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -37,27 +38,18 @@ class FuzzTest(tf.test.TestCase, parameterized.TestCase):
         file = files.Arrays(helpers.temporary_folder(self))
         random = np.random.default_rng(0)
 
-        def judged(read):
-            file.read = read
-            return file.judge(random)
-
-        def raising(error):
-            def read():
-                raise error
-
-            return read
-
         named = f"Expected a file. Received: {file.file}, which is none."
-        self.assertEqual(judged(raising(ValueError(named)))[0], files.REFUSED)
-        for read in (
-            raising(ValueError("Expected a file. Received: none")),
-            raising(ValueError(f"{file.file} is damaged")),
-            raising(KeyError(named)),
-            raising(MemoryError(named)),
-            lambda: 1 + file.expected[0],
+        for changes, outcome in (
+            ({"side_effect": ValueError(named)}, files.REFUSED),
+            ({"side_effect": ValueError("Expected a file. Received: none")}, files.FAILED),
+            ({"side_effect": ValueError(f"{file.file} is damaged")}, files.FAILED),
+            ({"side_effect": KeyError(named)}, files.FAILED),
+            ({"side_effect": MemoryError(named)}, files.FAILED),
+            ({"return_value": 1 + file.expected[0]}, files.FAILED),
+            ({"return_value": file.expected[0]}, files.EQUAL),
         ):
-            self.assertEqual(judged(read)[0], files.FAILED)
-        self.assertEqual(judged(lambda: file.expected[0])[0], files.EQUAL)
+            with mock.patch.object(file, "read", **changes):
+                self.assertEqual(file.judge(random)[0], outcome)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
 """Tests of the files of variables: pickles of both Pythons, archives, and what is refused."""
 
-import itertools
 import os
 import pickle
 import struct
 import zipfile
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
+from pixelcnn_aux.interop import unpickling
 from tests import helpers
-from tests.interop.helpers import Command, python_2_pickle
+from tests.interop.published import Command, python_2_pickle
 
 
 class Reduced:
@@ -56,10 +57,9 @@ class ReadVariablesTest(tf.test.TestCase):
         self.assert_same(self.read(python_2_pickle(little)), little)
 
     def test_pickles_of_python_3(self):
-        for protocol, suffix in itertools.product(range(6), ("", ":0")):
-            with self.subTest(protocol=protocol, suffix=suffix):
-                pairs = [(name + suffix, array) for name, array in self.variables.items()]
-                self.assert_same(self.read(pickle.dumps(pairs, protocol)), self.variables)
+        for protocol in range(6):
+            pairs = [(name + ":0" * (protocol % 2), x) for name, x in self.variables.items()]
+            self.assert_same(self.read(pickle.dumps(pairs, protocol)), self.variables)
         pairs = [(name.encode(), array) for name, array in self.variables.items()]
         self.assert_same(self.read(pickle.dumps(pairs, 2)), self.variables)
         scalar = self.read(pickle.dumps([("step", np.float32(3))], 2))
@@ -77,14 +77,12 @@ class ReadVariablesTest(tf.test.TestCase):
         memo = b"\x80\x02]r" + struct.pack("<I", 2**28) + b"."
         self.assertEqual(pickle.loads(b"\x80\x02]q\x00."), [])  # the same with an honest number
         self.assert_refused(memo, "a memo of at most 2 entries, received number 268435456")
-        file = self.folder / "bomb.npz"
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            with archive.open("a.npy", "w", force_zip64=True) as member:
-                zeros = bytes(2**24)
-                for _ in range(2**31 // len(zeros) + 1):
-                    member.write(zeros)
-        with self.assertRaisesRegex(ValueError, "bomb.npz.*at most 2,147,483,648 bytes"):
-            pa.interop.read_variables(file)
+        file = self.folder / "large.npz"
+        np.savez_compressed(file, a=np.zeros(1000))
+        with mock.patch.object(unpickling, "MAX_BYTES", 1000):
+            with self.assertRaisesRegex(ValueError, "large.npz.*at most 1,000 bytes of arrays"):
+                pa.interop.read_variables(file)
+            self.assert_refused(bytes(1001), "at most 1,000 bytes, received more")
 
     def test_what_has_no_end_of_a_representation_is_not_shown(self):
         nested = "x"
@@ -142,40 +140,33 @@ class ReadVariablesTest(tf.test.TestCase):
                 pickle.loads(hostile)  # It would have.
                 self.assertTrue(marker.exists())
                 marker.unlink()
-        for name in (
-            "builtins\neval",
-            "numpy\nload",
-            "numpy\nndarray.tofile",
-            "numpy.core.multiarray\nfromfile",
+        for module, name in (
+            *(("builtins", "eval"), ("numpy", "load"), ("numpy", "ndarray.tofile")),
+            ("numpy.core.multiarray", "fromfile"),
         ):
-            message = "refused '" + name.replace("\n", ".")
-            self.assert_refused(f"c{name}\n.".encode(), message)
+            self.assert_refused(f"c{module}\n{name}\n.".encode(), f"refused '{module}.{name}'")
 
     def test_arrays_of_anything_but_floats_name_the_variable(self):
         for array in (np.array([1.0, None]), np.array([b"ab"]), np.array([1])):
-            with self.subTest(dtype=array.dtype):
-                pairs = [("good", self.variables["a/V"]), ("bad", array)]
-                self.assert_refused(pickle.dumps(pairs, 2), "expected floats in 'bad'")
+            pairs = [("good", self.variables["a/V"]), ("bad", array)]
+            self.assert_refused(pickle.dumps(pairs, 2), "expected floats in 'bad'")
         # Bytes that numpy would take for the addresses of objects.
-        addresses = b"cnumpy\nndarray\n(K\1\x85U\1OU\x08" + bytes(8) + b"tR"
-        self.assert_refused(b"\x80\2]U\3bad" + addresses + b"\x86a.", "damaged")
-        array = b"cnumpy\nndarray\n)RK\1K\1\x85cnumpy\ndtype\nU\1O\x85R\x89U\x08" + bytes(8)
-        state = array.replace(b"RK", b"R(K", 1) + b"tb"
-        self.assert_refused(b"\x80\2]U\3bad" + state + b"\x86a.", "expected floats in 'bad'")
+        for array in (
+            b"cnumpy\nndarray\n(K\1\x85U\1OU\x08" + bytes(8) + b"tR",
+            b"cnumpy\nndarray\n)R(K\1K\1\x85cnumpy\ndtype\nU\1O\x85R\x89U\x08" + bytes(8) + b"tb",
+        ):
+            self.assert_refused(b"\x80\2]U\3bad" + array + b"\x86a.", "expected floats in 'bad'")
 
     def test_other_contents(self):
+        one = np.zeros(1)
         for contents, message in (
             ([("a", 1.0)], "expected an array in 'a', received float"),
-            (
-                [("a", np.zeros(1)), (b"a:0", np.zeros(1))],
-                "expected one variable 'a', received several",
-            ),
-            ([(1, np.zeros(1))], "expected a name, received int"),
-            ([np.zeros(1)], "damaged"),
+            ([("a", one), (b"a:0", one)], "expected one variable 'a', received several"),
+            ([(1, one)], "expected a name, received int"),
+            ([one], "damaged"),
             (7, "damaged"),
         ):
-            with self.subTest(contents=contents):
-                self.assert_refused(pickle.dumps(contents, 2), message)
+            self.assert_refused(pickle.dumps(contents, 2), message)
 
     def test_damaged_files(self):
         whole = pickle.dumps([*self.variables.items()], 2)

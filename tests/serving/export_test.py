@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
 from unittest import mock
 
@@ -58,20 +59,6 @@ def requests():
     }
 
 
-def answers(model):
-    """What the model itself makes of the images that each signature draws."""
-    shifts = requests()["sample"]["log_scale_shift"]
-    sample = model.sample(SEEDS, shifts)
-    given = model.sample(SEEDS, shifts, given={"grayscale": GRAYS})
-    return {
-        "serving_default": sample,
-        "sample": sample,
-        "map": model.sample(SEEDS, shifts, mode="map"),
-        "given_grayscale": {"image": given["image"]},
-        "complete": model.sample(SEEDS, shifts, known=IMAGES, mask=MASK),
-    }
-
-
 @contextlib.contextmanager
 def received_by_verify():
     """A dict that gets what the process of `verify` makes of an export within it."""
@@ -85,24 +72,20 @@ def received_by_verify():
         yield received
 
 
-class Exported:
-    """A run and its export."""
-
-    def __init__(self):
-        self._kept = tempfile.TemporaryDirectory()
-        self.folder = pathlib.Path(self._kept.name)
-        self.run = self.folder / "tiny"
-        model = helpers.tiny_model()
-        for factor in model.factors.values():
-            helpers.randomize(factor)
-        helpers.make_run(self.run, model, ["grayscale", "image"])
-        with received_by_verify() as self.received:
-            self.path = export(self.run, self.folder / "models", MAX_BATCH)
-        self.signatures = tf.saved_model.load(str(self.path)).signatures
-
-
-# Once for all tests: it takes a while.
-exported = functools.cache(Exported)
+@functools.cache
+def exported():
+    """A run, its export and what its verification received: once for all tests, since it takes a while."""
+    kept = tempfile.TemporaryDirectory()
+    run, model = pathlib.Path(kept.name) / "tiny", helpers.tiny_model()
+    for factor in model.factors.values():
+        helpers.randomize(factor)
+    helpers.make_run(run, model, ["grayscale", "image"])
+    with received_by_verify() as received:
+        path = export(run, run.with_name("models"), MAX_BATCH)
+    signatures = tf.saved_model.load(str(path)).signatures
+    return types.SimpleNamespace(
+        run=run, path=path, received=received, signatures=signatures, kept=kept
+    )
 
 
 class ExportTestCase(parameterized.TestCase, tf.test.TestCase):
@@ -135,7 +118,16 @@ def check_tensors(test, functions, model):
 
 class SignaturesTest(ExportTestCase):
     def test_draws_are_the_models(self):
-        for name, expected in answers(self.model).items():
+        shifts = requests()["sample"]["log_scale_shift"]
+        sample = self.model.sample(SEEDS, shifts)
+        given = self.model.sample(SEEDS, shifts, given={"grayscale": GRAYS})
+        for name, expected in (
+            ("serving_default", sample),
+            ("sample", sample),
+            ("map", self.model.sample(SEEDS, shifts, mode="map")),
+            ("given_grayscale", {"image": given["image"]}),
+            ("complete", self.model.sample(SEEDS, shifts, known=IMAGES, mask=MASK)),
+        ):
             received = self.call(name, **requests()[name])
             png = received.pop("image_png_bytes")
             self.assertCountEqual(received, expected, name)
@@ -159,12 +151,6 @@ class SignaturesTest(ExportTestCase):
         together = self.call("log_prob", image=images)["log_prob"]
         alone = [self.call("log_prob", image=images[n : n + 1])["log_prob"][0] for n in range(16)]
         self.assertAllClose(together, alone, rtol=1e-5, atol=0)
-        factor, grays = self.model.factors["image"], pa.auxiliary.Grayscale()(images)
-        together = factor.params(images, grays).numpy()
-        alone = np.concatenate(
-            [factor.params(images[n : n + 1], grays[n : n + 1]) for n in range(16)]
-        )
-        self.assertAllLess(np.abs(together - alone) / np.maximum(1, np.abs(together)), 1e-4)
         drawn = self.call("sample", **requests()["sample"])["image"]
         for n, shift in enumerate(requests()["sample"]["log_scale_shift"]):
             single = self.call("sample", seed=SEEDS[n : n + 1], log_scale_shift=shift[np.newaxis])
@@ -193,26 +179,10 @@ class SignaturesTest(ExportTestCase):
         self.assertEqual(list(received), ["grayscale"])
         self.assertAllEqual(received["grayscale"], GRAYS)
 
-    def test_tensors_of_other_chains(self):
-        full, half = Tensor(tf.uint8, (4, 6, 3)), Tensor(tf.uint8, (2, 3, 3))
-        gray, few = Tensor(tf.uint8, (4, 6, 1), 16), Tensor(tf.uint8, (4, 6, 3), 16)
-        for images, drawn, given in (
-            ({"image": full}, ["image", "image_png_bytes"], {}),
-            ({"image": few}, ["image"], {}),
-            (
-                {"half": half, "gray": gray, "4x6": full},
-                ["half", "gray", "image", "image_png_bytes"],
-                {
-                    "half": ["gray", "image", "image_png_bytes"],
-                    "gray": ["image", "image_png_bytes"],
-                },
-            ),
-        ):
-            served = signatures_of_chain(images)
-            for name in ("serving_default", "sample", "map", "complete"):
-                self.assertCountEqual(served[name].outputs, drawn)
-            found = {k: list(x.outputs) for k, x in served.items() if k.startswith("given_")}
-            self.assertEqual(found, {f"given_{name}": names for name, names in given.items()})
+    def test_images_that_png_does_not_hold(self):
+        for shape, num_values in (((4, 6, 3), 16), ((4, 6, 2), 256)):
+            served = signatures_of_chain({"image": Tensor(tf.uint8, shape, num_values)})
+            self.assertEqual(list(served["sample"].outputs), ["image"])
 
     def test_an_auxiliary_image_called_as_another_output(self):
         model = helpers.tiny_model()
@@ -247,6 +217,7 @@ def warm_up_requests(path):
         yield prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
 
 
+MANY = {"seed": np.zeros([17, 2], np.int32), "log_scale_shift": np.zeros(17, np.float32)}
 # Signature, inputs that differ from those of `requests`, and what the error says.
 BAD = (
     ("sample", {"seed": SEEDS.astype(np.float32)}, "int32"),
@@ -254,12 +225,7 @@ BAD = (
     ("sample", {"seed": SEEDS[0]}, "compatible with expected shape"),
     ("sample", {"log_scale_shift": np.full(5, np.nan, np.float32)}, "Expected finite values"),
     ("sample", {"log_scale_shift": NO_SHIFT[:4]}, "Expected as many rows of log_scale_shift"),
-    ("sample", {"seed": SEEDS[:0], "log_scale_shift": NO_SHIFT[:0]}, "Expected 1 to 16 rows"),
-    (
-        "sample",
-        {"seed": np.zeros([17, 2], np.int32), "log_scale_shift": np.zeros(17, np.float32)},
-        "Expected 1 to 16 rows",
-    ),
+    ("sample", MANY, "Expected 1 to 16 rows"),
     ("log_prob", {"image": IMAGES[:, :, :5]}, "compatible with expected shape"),
     ("log_prob", {"image": IMAGES[:0]}, "Expected 1 to 16 rows"),
     ("complete", {"mask": MASK + np.uint8(1)}, "Expected values of mask from 0 to 1"),
@@ -356,29 +322,24 @@ class VerifyTest(ExportTestCase):
             with self.assertRaisesRegex(RuntimeError, f"{expected}.* Nothing was exported"):
                 self.verify(other)
 
-    def test_other_seeds(self):
-        drawn = self.call("sample", seed=verify.SEEDS + 1, log_scale_shift=verify.SHIFTS)
-        with self.assertRaisesRegex(RuntimeError, "'grayscale' of which the model draws"):
-            self.verify(self.model, grayscale=drawn["grayscale"], image=drawn["image"])
-
-    def test_other_shifts(self):
+    def test_other_shifts_and_masks(self):
         grays, images = (exported().received["sample"][name] for name in ("grayscale", "image"))
-        mask = (MASK[:4], MASK[:4] * 0)  # of a right completion, and of one that keeps nothing
+        kept, nothing = MASK[:4], MASK[:4] * 0
+        given, known = {"auxiliary": grays}, {"image": images[::-1], "mask": kept}
         for signature, shifts, inputs, right in (
             ("sample", verify.SHIFTS, {}, True),
             ("sample", NO_SHIFT[:4], {}, False),
-            ("given_grayscale", verify.SHIFTS, {"auxiliary": grays}, True),
-            ("given_grayscale", NO_SHIFT[:4], {"auxiliary": grays}, False),
-            ("complete", verify.SHIFTS, {"image": images[::-1], "mask": mask[0]}, True),
-            ("complete", NO_SHIFT[:4], {"image": images[::-1], "mask": mask[0]}, False),
-            ("complete", verify.SHIFTS, {"image": images[::-1], "mask": mask[1]}, False),
+            ("given_grayscale", verify.SHIFTS, given, True),
+            ("given_grayscale", NO_SHIFT[:4], given, False),
+            ("complete", verify.SHIFTS, known, True),
+            ("complete", NO_SHIFT[:4], known, False),
+            ("complete", verify.SHIFTS, {**known, "mask": nothing}, False),
         ):
             drawn = self.call(signature, seed=verify.SEEDS, log_scale_shift=shifts, **inputs)
             drawn.pop("image_png_bytes")
-            with contextlib.ExitStack() as context:
-                if not right:
-                    message = f"by {signature}, images of '.*' of which the model draws"
-                    context.enter_context(self.assertRaisesRegex(RuntimeError, message))
+            message = f"by {signature}, images of '.*' of which the model draws"
+            refused = self.assertRaisesRegex(RuntimeError, message)
+            with contextlib.nullcontext() if right else refused:
                 self.verify(self.model, signature, **drawn)
 
     def test_one_pixel_of_every_image(self):
@@ -403,10 +364,7 @@ class VerifyTest(ExportTestCase):
         for program, received in (
             ("raise SystemExit('no such op')", "no such op"),
             ("import os; os._exit(3)", "exit status 3"),
-            (
-                "import os; os.kill(os.getpid(), 9)",
-                "a process that was killed, .*too little memory",
-            ),
+            ("import os; os.kill(os.getpid(), 9)", "a process that was killed, .*too little"),
         ):
             message = f"Expected an export that a new process can run. Received: {received}"
             with mock.patch.object(verify, "_RUN_EXPORT", program):
@@ -414,7 +372,7 @@ class VerifyTest(ExportTestCase):
                     verify.verify(self.path, self.model, MAX_BATCH)
 
 
-class ProgramTest(tf.test.TestCase):
+class FolderTest(ExportTestCase):
     def test_flags_are_passed_on(self):
         asked = ("--workdir=run", "--out=models", "--max_batch=7", "--jit")
         with (
@@ -423,12 +381,6 @@ class ProgramTest(tf.test.TestCase):
         ):
             helpers.run_program(export_program, *asked)
         made.assert_called_once_with("run", "models", 7, True)
-
-
-class FolderTest(ExportTestCase):
-    def test_others_read_it(self):
-        """A server runs as a user of its own."""
-        self.assertEqual(self.path.stat().st_mode & 0o777, 0o755)
 
     def test_versions_count_up(self):
         models = self.folder / "several"
@@ -483,16 +435,12 @@ class FolderTest(ExportTestCase):
         (_, model, _), _ = verify.call_args
         return model
 
-    def test_an_export_that_is_refused_is_never_seen(self):
-        with self.assertRaisesRegex(RuntimeError, "refused"):
-            self.export_a_little(self.folder / "failing", error=RuntimeError("refused"))
-        self.assertEqual(os.listdir(self.folder / "failing" / "tiny"), [".lock"])
-
-    def test_an_export_that_was_killed_is_removed_by_the_next_one(self):
-        base = self.folder / "killed" / "tiny"
+    def test_an_export_that_is_refused_or_was_killed_leaves_nothing(self):
+        base = self.folder / "failing" / "tiny"
         (base / ".writing-x" / "variables").mkdir(parents=True)
-        self.export_a_little(base.parent)
-        self.assertCountEqual(os.listdir(base), [".lock", "1"])
+        with self.assertRaisesRegex(RuntimeError, "refused"):
+            self.export_a_little(base.parent, error=RuntimeError("refused"))
+        self.assertEqual(os.listdir(base), [".lock"])
 
     def test_two_exports_at_once(self):
         base = self.folder / "busy" / "tiny"
@@ -504,14 +452,13 @@ class FolderTest(ExportTestCase):
     def test_factors_that_are_not_trained(self):
         run = self.folder / "half"
         helpers.make_run(run, self.model, ["grayscale"])
-        with self.assertRaisesRegex(
-            ValueError, "Expected trained factors. Received: 'image' not trained"
-        ):
+        with self.assertRaisesRegex(ValueError, "trained factors. Received: 'image' not trained"):
             export(run, self.folder / "refused")
         self.assertFalse((self.folder / "refused").exists())
 
-    def test_warm_up(self):
-        """Each signature is asked for something that it answers."""
+    def test_what_the_server_takes_besides(self):
+        """Each signature is asked for something that it answers; a server runs as a user of its own."""
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o755)
         names = []
         for request in warm_up_requests(self.path):
             self.assertEqual(request.model_spec.name, "tiny")
@@ -519,6 +466,13 @@ class FolderTest(ExportTestCase):
             inputs = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
             self.call(names[-1], **inputs)
         self.assertCountEqual(names, requests())
+        extras = self.path / "assets.extra"
+        self.assertIn("value: 16 ", (extras / "batching_parameters.txt").read_text())
+        config = model_server_config_pb2.ModelServerConfig()
+        text_format.Parse((extras / "models.config").read_text(), config)
+        [served] = config.model_config_list.config
+        self.assertEqual((served.name, served.base_path), ("tiny", "/models/tiny"))
+        self.assertTrue(served.model_version_policy.HasField("all"))
 
     def test_batch_sizes_that_are_compiled(self):
         self.export_a_little(self.folder / "sizes", max_batch=5, jit_compile=True)
@@ -528,16 +482,6 @@ class FolderTest(ExportTestCase):
         self.assertIn(sizes, parameters)
         warm = [request.inputs["x"] for request in warm_up_requests(path)]
         self.assertEqual([x.tensor_shape.dim[0].size for x in warm], [1, 4, 5])
-
-    def test_configurations(self):
-        extras = self.path / "assets.extra"
-        self.assertIn("value: 16 ", (extras / "batching_parameters.txt").read_text())
-        config = text_format.Parse(
-            (extras / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
-        )
-        [served] = config.model_config_list.config
-        self.assertEqual((served.name, served.base_path), ("tiny", "/models/tiny"))
-        self.assertTrue(served.model_version_policy.HasField("all"))
 
 
 if __name__ == "__main__":

@@ -16,11 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 LIBRARIES = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")
-DTYPES = {
-    1: np.float32,
-    3: np.int32,
-    4: np.uint8,
-}  # of outputs, by their numbers in protocol buffers
+# Of outputs, by their numbers in protocol buffers.
+DTYPES = {1: np.float32, 3: np.int32, 4: np.uint8}
 STRING = 7
 CODES = {0: "OK", 3: "INVALID_ARGUMENT", 5: "NOT_FOUND"}
 
@@ -112,18 +109,9 @@ class Session:
     def __init__(self, libraries, export_dir):
         self.libraries = [ctypes.CDLL(path, ctypes.RTLD_GLOBAL) for path in libraries]
         self.graph, self.status = self.call("NewGraph"), self.call("NewStatus")
-        tags = (ctypes.c_char_p * 1)(b"serve")
-        self.session = self.call(
-            "LoadSessionFromSavedModel",
-            self.call("NewSessionOptions"),
-            None,
-            export_dir.encode(),
-            tags,
-            1,
-            self.graph,
-            None,
-            self.status,
-        )
+        tags, options = (ctypes.c_char_p * 1)(b"serve"), self.call("NewSessionOptions")
+        path, into = export_dir.encode(), (self.graph, None, self.status)
+        self.session = self.call("LoadSessionFromSavedModel", options, None, path, tags, 1, *into)
         code, message = self.said()
         if code != "OK":
             raise RuntimeError(message)
@@ -168,13 +156,9 @@ class Session:
             return np.frombuffer(ctypes.string_at(data, size), DTYPES[dtype]).reshape(shape)
         count = int(np.prod(shape))
         strings = [Pointer(data.value + size // count * n) for n in range(count)]
-        values = [
-            ctypes.string_at(
-                self.call("StringGetDataPointer", string),
-                self.call("StringGetSize", string, returns=ctypes.c_size_t),
-            )
-            for string in strings
-        ]
+        starts = [self.call("StringGetDataPointer", string) for string in strings]
+        sizes = [self.call("StringGetSize", x, returns=ctypes.c_size_t) for x in strings]
+        values = [*map(ctypes.string_at, starts, sizes)]
         return np.array(values, object).reshape(shape)
 
     def run(self, feeds, fetches):
@@ -184,14 +168,8 @@ class Session:
         fed = (Pointer * len(values))(*values)
         fetched = (Pointer * len(fetches))()
         start = time.perf_counter()
-        self.call(
-            "SessionRun",
-            self.session,
-            None,
-            *(inputs, fed, len(inputs)),
-            *(outputs, fetched, len(outputs)),
-            *(None, 0, None, self.status),
-        )
+        arguments = [inputs, fed, len(inputs), outputs, fetched, len(outputs)]
+        self.call("SessionRun", self.session, None, *arguments, None, 0, None, self.status)
         seconds = time.perf_counter() - start
         code, message = self.said()
         arrays = {}

@@ -58,7 +58,6 @@ class Servable:
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 
-@contextlib.contextmanager
 def serving(servable, port=0):
     """Within it a `Servable`, or what has its attributes, is served by gRPC: HOST:PORT."""
 
@@ -86,13 +85,12 @@ def serving(servable, port=0):
         response.metadata["signature_def"].Pack(served)
         return response
 
-    metadata_request = get_model_metadata_pb2.GetModelMetadataRequest
+    parse = get_model_metadata_pb2.GetModelMetadataRequest.FromString
     methods = {
         "Predict": (predict, predict_pb2.PredictRequest.FromString),
-        "GetModelMetadata": (metadata, metadata_request.FromString),
+        "GetModelMetadata": (metadata, parse),
     }
-    with answering(methods, port) as address:
-        yield address
+    return answering(methods, port)
 
 
 @contextlib.contextmanager
@@ -137,46 +135,35 @@ def serving_rest(servable, port=0):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, answer = 200, None
-            try:
-                answer = self.predict(json.loads(body))
-            except (KeyError, TypeError, ValueError, tf.errors.OpError) as error:
-                status, answer = 400, {"error": str(error)}
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(answer, indent=4).encode())
-
-        def predict(self, request):
             name = re.fullmatch(r"/v1/models/([^/:]+):predict", self.path)[1]
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             signature = request.get("signature_name", "serving_default")
-            definition = servable.signature_defs[signature]
-            if name != servable.name or request["inputs"].keys() != definition.inputs.keys():
-                raise ValueError(f"{name}: {sorted(request['inputs'])}")
+            dtypes = {k: x.dtype for k, x in servable.signature_defs[signature].inputs.items()}
+            assert name == servable.name and request["inputs"].keys() == dtypes.keys()
             inputs = {
-                key: np.array(request["inputs"][key], tf.as_dtype(info.dtype).as_numpy_dtype)
-                for key, info in definition.inputs.items()
+                key: np.array(request["inputs"][key], tf.as_dtype(dtype).as_numpy_dtype)
+                for key, dtype in dtypes.items()
             }
             outputs = {
-                key: array.tolist() if array.dtype != object else _strings(key, array)
+                key: array.tolist() if array.dtype != object else strings(key, array)
                 for key, array in servable.predict(signature, inputs).items()
             }
-            return {"outputs": outputs if len(outputs) > 1 else next(iter(outputs.values()))}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"outputs": outputs}, indent=4).encode())
 
         def log_message(self, *_):
             """Logs nothing."""
+
+    def strings(name, array):
+        if name.endswith("_bytes"):  # which says that they are binary
+            return [{"b64": base64.b64encode(value).decode()} for value in array]
+        return np.vectorize(bytes.decode, otypes=[object])(array).tolist()
 
     with http.server.ThreadingHTTPServer((HOST, port), Handler) as server:
         threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
         yield f"{HOST}:{server.server_port}"
         server.shutdown()
-
-
-def _strings(name, array):
-    """JSON lists of strings: in base 64 those that an output's name says are binary."""
-    if name.endswith("_bytes"):
-        return [{"b64": base64.b64encode(value).decode()} for value in array]
-    return np.vectorize(bytes.decode, otypes=[object])(array).tolist()
 
 
 def main(argv):

@@ -38,12 +38,6 @@ def green(images):
     return images[..., 1:2]
 
 
-def info(tensor):
-    """The TensorInfo of a `Tensor`."""
-    shape = tf.TensorShape([None, *tensor.shape]).as_proto()
-    return meta_graph_pb2.TensorInfo(dtype=tensor.dtype.as_datatype_enum, tensor_shape=shape)
-
-
 class Toy:
     """Stands in for a `Servable` of an export.
 
@@ -62,32 +56,32 @@ class Toy:
     def __init__(self, name, auxiliaries, full="image", channels=3, num_values=256, max_batch=256):
         self.name = name
         self.transforms = {name: transform for name, (transform, _) in auxiliaries.items()}
-        shape = (HEIGHT, WIDTH, channels)
-        zeros, counts = np.zeros((1, *shape), np.uint8), [n for _, n in auxiliaries.values()]
-        images = [x[0].shape for x in self.auxiliary_images(zeros).values()]
+        zeros = np.zeros((1, HEIGHT, WIDTH, channels), np.uint8)
+        counts = {**{key: count for key, (_, count) in auxiliaries.items()}, full: num_values}
         self.images = {
-            key: Tensor(tf.uint8, *spec)
-            for key, *spec in zip([*auxiliaries, full], [*images, shape], [*counts, num_values])
+            key: Tensor(tf.uint8, image.shape[1:], counts[key])
+            for key, image in {**self.auxiliary_images(zeros), full: zeros}.items()
         }
         self.max_batch = max_batch
         self.changes = {}
-        self.signature_defs = {
-            key: meta_graph_pb2.SignatureDef(
-                inputs={k: info(x) for k, x in signature.inputs.items()},
-                outputs={k: info(x) for k, x in signature.outputs.items()},
-            )
-            for key, signature in signatures_of_chain(self.images).items()
-        }
+        self.signature_defs = {}
+        for key, (inputs, outputs) in signatures_of_chain(self.images).items():
+            made = self.signature_defs[key] = meta_graph_pb2.SignatureDef()
+            for infos, tensors in ((made.inputs, inputs), (made.outputs, outputs)):
+                for name, tensor in tensors.items():
+                    infos[name].dtype = tensor.dtype.as_datatype_enum
+                    shape = tf.TensorShape([None, *tensor.shape]).as_proto()
+                    infos[name].tensor_shape.CopyFrom(shape)
 
     def auxiliary_images(self, image):
         return {name: transform(image) for name, transform in self.transforms.items()}
 
     def predict(self, signature, inputs):
         """As of a `Servable`: calls the method that the signature's name begins with."""
-        answer, changes = getattr(self, signature.partition("_")[0])(**inputs), self.changes
+        answer = getattr(self, signature.partition("_")[0])(**inputs)
         outputs = self.signature_defs[signature].outputs
         answer = {name: array for name, array in answer.items() if name in outputs}
-        answer.update(changes.get(signature, {}))
+        answer |= self.changes.get(signature, {})
         return {name: array for name, array in answer.items() if array is not None}
 
     def draw(self, seed, shift):
@@ -95,37 +89,33 @@ class Toy:
         shift = np.int64(shift)[:, None, None, None]
         return (drawn_images(seed, shift)[..., :channels] % np.int64(num_values)).astype(np.uint8)
 
-    def with_png(self, image):
-        if "image_png_bytes" not in self.signature_defs["sample"].outputs:
-            return {"image": image}
-        png = [tf.io.encode_png(x).numpy() for x in image]
-        return {"image": image, "image_png_bytes": np.array(png, object)}
+    def answer(self, image):
+        answer = {**self.auxiliary_images(image), "image": image}
+        if "image_png_bytes" in self.signature_defs["sample"].outputs:
+            png = [tf.io.encode_png(x).numpy() for x in image]
+            answer["image_png_bytes"] = np.array(png, object)
+        return answer
 
     def sample(self, seed, log_scale_shift):
         if len(seed) > self.max_batch or log_scale_shift.max() >= 100:
             message = f"Expected shifts below 100, and at most {self.max_batch} rows."
             raise tf.errors.InvalidArgumentError(None, None, message)
-        image = self.draw(seed, log_scale_shift)
-        return {**self.auxiliary_images(image), **self.with_png(image)}
+        return self.answer(self.draw(seed, log_scale_shift))
 
     def given(self, seed, log_scale_shift, auxiliary):
-        image = self.draw(seed, log_scale_shift + auxiliary.sum((1, 2, 3)))
-        return {**self.auxiliary_images(image), **self.with_png(image)}
+        return self.answer(self.draw(seed, log_scale_shift + auxiliary.sum((1, 2, 3))))
 
     def complete(self, seed, log_scale_shift, image, mask):
-        image = np.where(mask == 1, image, self.draw(seed, log_scale_shift))
-        return {**self.auxiliary_images(image), **self.with_png(image)}
+        return self.answer(np.where(mask == 1, image, self.draw(seed, log_scale_shift)))
 
     def log(self, image):
         means = image.mean((1, 2, 3), dtype=np.float32)
         *names, full = self.images
         bits = {**{f"_{name}": means / 1024 for name in names}, f"_{full}": means / 256}
-        bits = {"": sum(bits.values()), **bits}
-        nats = -math.prod(image.shape[1:]) * math.log(2)
-        return {
-            **{f"bits_per_dim{name}": value for name, value in bits.items()},
-            **{f"log_prob{name}": np.float32(nats) * value for name, value in bits.items()},
-        }
+        bits[""] = sum(bits.values())
+        nats = np.float32(-math.prod(image.shape[1:]) * math.log(2))
+        answer = {f"bits_per_dim{name}": value for name, value in bits.items()}
+        return answer | {f"log_prob{name}": nats * value for name, value in bits.items()}
 
     def auxiliaries(self, image):
         rows, counts = len(image), [spec.num_values for spec in self.images.values()]
@@ -140,14 +130,11 @@ class Toy:
 def toys():
     """dict, name -> a new `Toy`."""
     return {
-        toy.name: toy
-        for toy in (
-            Toy("toy", {"grayscale": (gray, 16)}),
-            Toy("plain", {}, max_batch=8),
-            # Not in the order of the alphabet, nor of size.
-            Toy("wide", {"green": (green, 256), "coarse": (coarse, 5)}, full="4x6"),
-            Toy("gray", {}, channels=1, num_values=16),
-        )
+        "toy": Toy("toy", {"grayscale": (gray, 16)}),
+        "plain": Toy("plain", {}, max_batch=8),
+        # Not in the order of the alphabet, nor of size.
+        "wide": Toy("wide", {"green": (green, 256), "coarse": (coarse, 5)}, full="4x6"),
+        "gray": Toy("gray", {}, channels=1, num_values=16),
     }
 
 

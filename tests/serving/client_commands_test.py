@@ -15,7 +15,7 @@ from tests.serving.toy import HEIGHT, WIDTH, drawn_images
 
 
 def tiles(path, height=1):
-    """uint8 [n, height, H, W, 3]: the images of a picture, of which so many are above each other."""
+    """uint8 [n, height, H, W, 3]: the images of a picture, of which `height` are above each other."""
     picture = np.asarray(Image.open(path))[::3, ::3]
     rows, columns = picture.shape[0] // height // (HEIGHT + 2), picture.shape[1] // (WIDTH + 2)
     picture = picture.reshape(rows, height, HEIGHT + 2, columns, WIDTH + 2, 3).swapaxes(2, 3)
@@ -35,29 +35,20 @@ class ProgramTest(toy.ServedTest):
         return path
 
     def test_sample(self):
-        requests = self.spy()
-        out = self.folder / "grid.png"
-        output = self.run_program(
-            "sample", "--num=20", "--seed=3", "--log_scale_shift=7", "--out", out
-        )
-        self.assertEqual(output, f"Wrote {out}\n")
-        images = drawn_images([(3, index) for index in range(20)], shift=7)
-        asked = [call.args for call in requests.mock_calls if call.args[0] == "sample"]
-        self.assertEqual([len(inputs["seed"]) for _, inputs in asked], [16, 4])
-        found = tiles(out, height=2)
-        self.assertLen(found, 20)
-        self.assertAllEqual(found[:, 0], images)
-        grays = 17 * toy.gray(images)
-        self.assertAllEqual(found[:, 1], np.repeat(grays, 3, axis=-1))
-
-    def test_sample_of_a_model_that_takes_few_rows(self):
-        out, requests = self.folder / "grid.png", self.spy("plain")
-        self.run_program("sample", "--num=16", "--out", out, model="plain")
-        self.assertAllEqual(tiles(out)[:, 0], drawn_images([(0, index) for index in range(16)]))
-        asked = [
-            len(call.args[1]["seed"]) for call in requests.mock_calls if call.args[0] == "sample"
-        ]
-        self.assertEqual(asked, [8, 8])
+        out, how = self.folder / "grid.png", ["--seed=3", "--log_scale_shift=7"]
+        for model, count, rows in (
+            ("toy", 20, [16, 4]),
+            ("plain", 16, [8, 8]),
+        ):  # at most 8 at once
+            requests = self.spy(model)
+            output = self.run_program("sample", f"--num={count}", *how, "--out", out, model=model)
+            self.assertEqual(output, f"Wrote {out}\n")
+            asked = [call.args for call in requests.mock_calls if call.args[0] == "sample"]
+            self.assertEqual([len(inputs["seed"]) for _, inputs in asked], rows)
+            images = drawn_images([(3, index) for index in range(count)], shift=7)
+            grays = [] if model == "plain" else [np.repeat(17 * toy.gray(images), 3, axis=-1)]
+            found = tiles(out, height=1 + len(grays))
+            self.assertAllEqual(found, np.stack([images, *grays], axis=1))
 
     def test_sample_of_another_chain(self):
         """The pictures are above each other in the order of the chain, each in all its values."""
@@ -102,21 +93,16 @@ class ProgramTest(toy.ServedTest):
 
     def test_given(self):
         self.check_draws_given("grayscale", "toy", toy.gray, 16, "given", "grayscale")
-        self.check_draws_given("green", "wide", toy.green, 256, "given", "green")
-        self.check_draws_given("coarse", "wide", toy.coarse, 5, "given", "coarse")
-
-    def test_colorize(self):
         self.check_draws_given("grayscale", "toy", toy.gray, 16, "colorize")
-
-    def test_given_what_the_model_lacks(self):
-        out, file = f"--out={self.folder / 'given.png'}", self.write_image("photo.png")
+        self.check_draws_given("coarse", "wide", toy.coarse, 5, "given", "coarse")
+        out, file = f"--out={self.folder / 'other.png'}", self.write_image("photo.png")
         for model, command, message in (
             ("plain", ["colorize"], "image of plain: it has none. Received: 'grayscale'"),
             ("wide", ["given", "4x6"], "image of wide: green, coarse. Received: '4x6'"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 self.run_program(*command, file, out, model=model)
-        self.assertEqual([path.name for path in self.folder.iterdir()], ["photo.png"])
+        self.assertFalse((self.folder / "other.png").exists())
 
     def test_complete(self):
         out, file = self.folder / "completed.PNG", self.write_image("photo.png")
@@ -140,17 +126,14 @@ class ProgramTest(toy.ServedTest):
         for row, mean in zip(rows[1:], means):
             expected = [mean / 1024, mean / 256, mean * 5 / 1024]
             self.assertAllClose([float(value) for value in row[1:]], expected, atol=6e-5)
+        header, *_ = self.run_program("bpd", *files, model="wide").splitlines()
+        self.assertEqual(header.split(), ["file", "green", "coarse", "4x6", "total"])
 
     def test_the_timeout(self):
         self.enter_context(mock.patch.dict(client.COMMANDS, sample=(mock.Mock(), [])))
         with mock.patch.object(grpc_client, "Client") as made:
             self.run_program("sample", "--timeout=5", "--out", self.folder / "grid.png")
         made.assert_called_once_with(mock.ANY, "toy", 5.0)
-
-    def test_bpd_is_in_the_order_of_the_chain(self):
-        file = self.write_image("a.png")
-        header, *_ = self.run_program("bpd", file, model="wide").splitlines()
-        self.assertEqual(header.split(), ["file", "green", "coarse", "4x6", "total"])
 
     def test_bad_files(self):
         requests, good = self.spy(), self.write_image("good.png")

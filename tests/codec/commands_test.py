@@ -3,9 +3,7 @@
 import functools
 import io
 import os
-import struct
 import types
-import zlib
 from unittest import mock
 
 import numpy as np
@@ -18,8 +16,8 @@ from pixelcnn_aux import zoo
 from pixelcnn_aux.codec import __main__ as codec
 from pixelcnn_aux.codec import container, pictures, tiles
 from tests import helpers
-
-PNG = b"\x89PNG\r\n\x1a\n"
+from tests.data.decoding_test import png
+from tests.data.helpers import FilesTest, encoded, noise
 
 
 class ProgramTest(tf.test.TestCase):
@@ -33,11 +31,9 @@ class ProgramTest(tf.test.TestCase):
         for module, name in ((pa, "load"), (codec, "Codec")):
             cached = functools.cache(getattr(module, name))
             cls.enterClassContext(mock.patch.object(module, name, cached))
-        random = np.random.default_rng(0)
-        cls.pictures = {}
-        for name, sides in (("a.png", (9, 7)), ("b.png", (4, 6))):
-            cls.pictures[name] = random.integers(0, 256, (*sides, 3), np.uint8)
-            Image.fromarray(cls.pictures[name]).save(cls.folder / name)
+        cls.pictures = {"a.png": noise(9, 7, 3), "b.png": noise(4, 6, 3, seed=1)}
+        for name, pixels in cls.pictures.items():
+            Image.fromarray(pixels).save(cls.folder / name)
         cls.file = cls.folder / "both.pxa"
         files = [cls.folder / name for name in cls.pictures]
         cls.run_codec("compress", *files, f"--out={cls.file}")
@@ -51,8 +47,6 @@ class ProgramTest(tf.test.TestCase):
         self.run_codec("decompress", self.file, f"--out={out}")
         for name, picture in self.pictures.items():
             self.assertAllEqual(np.asarray(Image.open(out / name)), picture)
-        with self.assertRaisesRegex(ValueError, f"new file. Received: {out / 'a.png'}"):
-            self.run_codec("decompress", self.file, f"--out={out}")
 
     def test_portable(self):
         file, out = self.folder / "portable.pxa", self.folder / "portable"
@@ -69,13 +63,10 @@ class ProgramTest(tf.test.TestCase):
             ("TF_XLA_FLAGS", "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"),
             ("TF_ENABLE_ONEDNN_OPTS", "0"),
         ):
+            arguments = ["verify", file, f"--workdir={self.folder / 'run'}"]
+            environment = {**os.environ, name: setting}
             result = helpers.start(
-                self.folder,
-                "pixelcnn_aux.codec",
-                "verify",
-                file,
-                f"--workdir={self.folder / 'run'}",
-                environment={**os.environ, name: setting},
+                self.folder, "pixelcnn_aux.codec", *arguments, environment=environment
             )
             self.assertIn("1 tiles: as they were", result.stdout, result.stderr)
 
@@ -90,10 +81,8 @@ class ProgramTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, "Expected --workdir.*'mine' is no trained"):
                 codec._codec(types.SimpleNamespace(name="mine", dtype="float32"))
 
-    def test_verified(self):
+    def test_verified_and_inspected(self):
         self.assertIn("2 pictures, 7 tiles: as they were", self.run_codec("verify", self.file))
-
-    def test_inspected(self):
         file = self.folder / "map.png"
         printed = self.run_codec("inspect", self.file, f"--map={file}")
         size = 8 * self.file.stat().st_size / sum(x.size / 3 for x in self.pictures.values())
@@ -153,7 +142,7 @@ class ProgramTest(tf.test.TestCase):
         factor = pa.Factor(pa.likelihoods.Categorical(4, 2), network, name="image")
         model, run = pa.AuxiliaryModel([factor], [], helpers.SIZE), self.folder / "two"
         helpers.make_run(run, model, model.factors)
-        images = np.random.default_rng(0).integers(0, 4, (2, *helpers.SIZE, 2), np.uint8)
+        images = noise(2, *helpers.SIZE, 2) % 4
         file, out = self.folder / "two.pxa", self.folder / "two-channels"
         file.write_bytes(pa.codec.Codec(pa.load(run)).compress(images))
         arguments = [file, f"--workdir={run}"]
@@ -165,31 +154,27 @@ class ProgramTest(tf.test.TestCase):
         self.assertTrue(drawn.exists())
 
     def test_nothing_is_overwritten(self):
+        """Nor is what appears while it works."""
         before = self.file.read_bytes()
         with self.assertRaisesRegex(ValueError, "new file"):
             self.run_codec("compress", self.folder / "a.png", f"--out={self.file}")
         self.assertEqual(self.file.read_bytes(), before)
+        out, Codec = self.folder / "meanwhile", codec.Codec.__wrapped__
+        for method, made, arguments in (
+            (Codec.compress, out.with_suffix(".pxa"), ["compress", self.folder / "a.png"]),
+            (Codec.decompress, out / "b.png", ["decompress", self.file]),
+        ):
 
-    def test_what_appears_while_it_works_is_not_overwritten(self):
-        file, out = self.folder / "meanwhile.pxa", self.folder / "meanwhile"
-
-        def during(method, *made):
-            def also(codec, *args):
-                result = method(codec, *args)
-                for path in made:
-                    path.write_bytes(b"mine")
+            def also(*args, method=method, made=made):
+                result = method(*args)
+                made.write_bytes(b"mine")
                 return result
 
-            return mock.patch.object(codec.Codec.__wrapped__, method.__name__, also)
-
-        Codec = codec.Codec.__wrapped__
-        with during(Codec.compress, file), self.assertRaisesRegex(ValueError, "new file"):
-            self.run_codec("compress", self.folder / "a.png", f"--out={file}")
-        self.assertEqual(file.read_bytes(), b"mine")
-        with during(Codec.decompress, out / "b.png"):
-            with self.assertRaisesRegex(ValueError, f"new file. Received: {out / 'b.png'}"):
-                self.run_codec("decompress", self.file, f"--out={out}")
-        self.assertEqual((out / "b.png").read_bytes(), b"mine")
+            to = f"--out={made if method is Codec.compress else out}"
+            with mock.patch.object(Codec, method.__name__, also):
+                with self.assertRaisesRegex(ValueError, f"new file. Received: {made}"):
+                    self.run_codec(*arguments, to)
+            self.assertEqual(made.read_bytes(), b"mine")
 
     def test_standard_input_and_output(self):
         """What is written is the file alone; what is printed goes to standard error."""
@@ -212,77 +197,51 @@ class ProgramTest(tf.test.TestCase):
             self.run_codec("compress", self.folder / "b.png", "--out=-")
 
 
-def deep_colors(pixels):
-    """A PNG file of 16 bits a channel, which Pillow does not write: of pixels [H, W, 3]."""
-    height, width, _ = pixels.shape
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return PNG + b"".join(chunk(*each) for each in chunks)
-
-
-def chunk(kind, data):
-    """A part of a PNG file: of 4 bytes that name its kind, and its bytes."""
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def exif(orientation, *others):
-    """A segment of EXIF; `others` are (tag, type, 4 bytes) of entries that come before."""
-    entries = [*others, (0x0112, 3, struct.pack("<HH", orientation, 0))]
-    counts = {2: 4, 3: 1, 11: 1}
-    packed = (struct.pack("<HHI", tag, kind, counts[kind]) + data for tag, kind, data in entries)
-    start = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries))
-    return start + b"".join(packed) + bytes(4)
-
-
-class PicturesTest(tf.test.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.folder = helpers.temporary_folder(self)
+class PicturesTest(FilesTest):
+    def read(self, contents, name="a.png"):
+        return pictures.read(self.write(name, contents))
 
     def test_what_would_be_lost_is_refused(self):
-        pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 4), np.uint8)
-        Image.fromarray(pixels, "RGBA").save(self.folder / "alpha.png")
-        Image.fromarray(pixels[..., 0].astype(np.uint16) * 200).save(self.folder / "deep.png")
-        Image.fromarray(pixels[..., 0]).save(self.folder / "gray.gif")
-        whole = self.folder / "whole.png"
-        Image.fromarray(pixels[..., :3]).save(whole)
-        (self.folder / "cut.png").write_bytes(whole.read_bytes()[:60])
-        (self.folder / "none.png").write_bytes(b"")
-        (self.folder / "colors.png").write_bytes(deep_colors(pixels[..., :3]))
-        first, second = (Image.fromarray(pixels[..., k : k + 3]) for k in (0, 1))
-        first.save(self.folder / "moves.png", save_all=True, append_images=[second])
-        first.save(self.folder / "two.jpg", "MPO", save_all=True, append_images=[second])
-        first.convert("CMYK").save(self.folder / "ink.jpg")
-        first.quantize(4).save(self.folder / "clear.png", transparency=0)
-        late = PNG + chunk(b"tEXt", b"a\0b") + deep_colors(pixels[..., :3])[len(PNG) :]
-        (self.folder / "late.png").write_bytes(late)
-        gray = Image.fromarray(pixels[..., 0] // 2)
-        gray.save(self.folder / "keyed.png", transparency=255)  # which no pixel is
-        for name, why in (
-            ("keyed.png", "not opaque, which would lose something"),
-            ("alpha.png", "not opaque, which would lose something"),
-            ("deep.png", "16 bits a channel"),
-            ("colors.png", "16 bits a channel"),
-            ("moves.png", "2 pictures"),
-            ("two.jpg", "2 pictures"),
-            ("ink.jpg", "kind CMYK, which would lose something"),
-            ("clear.png", "not opaque, which would lose something"),
-            ("late.png", "another chunk than the header"),
-            ("gray.gif", ""),
-            ("cut.png", ""),
-            ("none.png", ""),
+        pixels, gray = noise(8, 8, 3), Image.fromarray(noise(8, 8) // 2)
+        first, second = (Image.fromarray(noise(8, 8, 3, seed=seed)) for seed in (0, 1))
+        several = {"save_all": True, "append_images": [second]}
+        deep = png(16, 2, noise(8 * 16 * 3), (b"tEXt", b"a\0b"))
+        for name, contents, why in (
+            ("alpha.png", encoded(noise(8, 8, 4), "PNG", "RGBA"), "not opaque, which would lose"),
+            ("clear.png", saved(first.quantize(4), "PNG", transparency=0), "not opaque"),
+            ("keyed.png", saved(gray, "PNG", transparency=255), "not opaque"),  # no pixel is
+            ("deep.png", png(16, 0, noise(8 * 16)), "16 bits a channel"),
+            ("colors.png", deep, "16 bits a channel"),
+            (
+                "late.png",
+                deep[:8] + deep[33:48] + deep[8:33] + deep[48:],
+                "another chunk than the header",
+            ),
+            ("moves.png", saved(first, "PNG", **several), "2 pictures"),
+            ("two.jpg", saved(first, "MPO", **several), "2 pictures"),
+            ("ink.jpg", encoded(pixels, "JPEG", "CMYK"), "kind CMYK, which would lose something"),
+            ("gray.gif", saved(gray, "GIF"), ""),
+            ("cut.png", encoded(pixels, "PNG")[:60], ""),
+            ("none.png", b"", ""),
         ):
             with self.assertRaisesRegex(ValueError, f"opaque pixels.*{name}.*{why}"):
-                pictures.read(self.folder / name)
-        self.assertAllEqual(pictures.read(whole), pixels[..., :3])
-        pixels[..., 3] = 255  # as screenshots have it
-        Image.fromarray(pixels, "RGBA").save(self.folder / "opaque.png")
-        self.assertAllEqual(pictures.read(self.folder / "opaque.png"), pixels[..., :3])
-        palette = first.quantize(4)
-        palette.save(self.folder / "palette.png", transparency=bytes([255] * 4))
-        self.assertIn("transparency", Image.open(self.folder / "palette.png").info)
-        self.assertAllEqual(pictures.read(self.folder / "palette.png"), palette.convert("RGB"))
+                self.read(contents, name)
+
+    def test_what_is_kept(self):
+        pixels, values = noise(4, 5, 3), np.arange(20, dtype=np.uint8).reshape(4, 5)
+        opaque = np.concatenate([pixels, np.full((4, 5, 1), 255, np.uint8)], axis=-1)
+        palette = Image.fromarray(pixels).quantize(4)
+        indexed = Image.fromarray(values, "P")
+        indexed.putpalette(noise(20, 3).tobytes())
+        for image, expected, options in (
+            (Image.fromarray(pixels), pixels, {}),
+            (Image.fromarray(opaque, "RGBA"), pixels, {}),  # as screenshots have it
+            (palette, palette.convert("RGB"), {"transparency": bytes([255] * 4)}),
+            (indexed, noise(20, 3)[values], {}),
+            (Image.fromarray(values), np.repeat(values[..., None], 3, 2), {}),
+            (Image.fromarray(values % 2 > 0), np.repeat(255 * (values[..., None] % 2), 3, 2), {}),
+        ):
+            self.assertAllEqual(self.read(saved(image, "PNG", **options)), expected)
 
     def test_files_that_cannot_be_read(self):
         missing, pipe = self.folder / "missing.png", self.folder / "pipe.png"
@@ -293,53 +252,44 @@ class PicturesTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, rf"Received: {path} \(no file\)"):
                 pictures.read(path)
 
-    def test_upright_whatever_else_the_exif_says(self):
-        pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 3), np.uint8)
-        for entries in ([], [(0x0100, 2, b"abc\0")], [(0x010F, 11, b"\0\0\x80\x3f")]):
-            segment = exif(6, *entries)
-            Image.fromarray(pixels).save(self.folder / "a.png", exif=segment)
-            self.assertAllEqual(pictures.read(self.folder / "a.png"), np.rot90(pixels, -1))
-            Image.fromarray(pixels).save(self.folder / "a.jpg", exif=segment)
-            with Image.open(self.folder / "a.jpg") as stored:
-                decoded = np.asarray(stored)
-            self.assertAllEqual(pictures.read(self.folder / "a.jpg"), np.rot90(decoded, -1))
-
-    def test_upright_where_a_text_has_the_exif(self):
-        """As ImageMagick writes it."""
-        pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 3), np.uint8)
-        segment, texts = exif(6), PngImagePlugin.PngInfo()
+    def test_upright(self):
+        """Whether EXIF is a chunk of its own or, as ImageMagick writes it, a text."""
+        pixels, exif, texts = noise(5, 4, 3), Image.Exif(), PngImagePlugin.PngInfo()
+        exif[274] = 6
+        segment = exif.tobytes()
         texts.add_text("Raw profile type exif", f"\nexif\n{len(segment):8}\n{segment.hex()}\n")
-        Image.fromarray(pixels).save(self.folder / "a.png", pnginfo=texts)
-        self.assertAllEqual(pictures.read(self.folder / "a.png"), np.rot90(pixels, -1))
+        for options in ({"exif": exif}, {"pnginfo": texts}):
+            found = self.read(encoded(pixels, "PNG", **options))
+            self.assertAllEqual(found, np.rot90(pixels, -1))
 
-    def test_grays_and_palettes(self):
-        file, values = self.folder / "a.png", np.arange(20, dtype=np.uint8).reshape(4, 5)
-        Image.fromarray(values).save(file)
-        self.assertAllEqual(pictures.read(file), np.repeat(values[..., None], 3, 2))
-        Image.fromarray(values % 2 > 0).save(file)
-        self.assertAllEqual(pictures.read(file), np.repeat(255 * (values[..., None] % 2), 3, 2))
-        colors = np.random.default_rng(0).integers(0, 256, (20, 3), np.uint8)
-        indexed = Image.fromarray(values, "P")
-        indexed.putpalette(colors.tobytes())
-        indexed.save(file)
-        self.assertAllEqual(pictures.read(file), colors[values])
-
-    def test_names_are_not_taken_twice(self):
+    def test_names_are_not_given_twice(self):
         files = ["x/a.png", "y/a.jpg", "a-2.png", "b.jpeg"]
         self.assertEqual(pictures.names(files), ["a.png", "a-2.png", "a-2-2.png", "b.png"])
         # Some disks take them for one.
         self.assertEqual(pictures.names(["img.png", "IMG.jpg"]), ["img.png", "IMG-2.png"])
 
 
+def saved(image, kind, **options):
+    """The bytes of the file of a Pillow image."""
+    image.save(file := io.BytesIO(), kind, **options)
+    return file.getvalue()
+
+
 class TilesTest(tf.test.TestCase):
     def test_cut_and_joined(self):
-        for sides in ((4, 6), (9, 7), (1, 1), (8, 12)):
-            picture = np.random.default_rng(0).integers(0, 256, (*sides, 3), np.uint8)
+        for size, rows, columns in (
+            ((4, 6), 1, 1),
+            ((9, 7), 3, 2),
+            ((1, 1), 1, 1),
+            ((8, 12), 2, 2),
+        ):
+            picture = noise(*size, 3)
             found = tiles.cut(picture, (4, 6))
-            self.assertEqual(found.shape, (tiles.num_tiles(sides, (4, 6)), 4, 6, 3))
+            self.assertEqual(tiles.grid(*size, (4, 6)), (rows, columns))
+            self.assertEqual(found.shape, (rows * columns, 4, 6, 3))
             self.assertAllEqual(found[0, 0, 0], picture[0, 0])
             self.assertAllEqual(found[-1, -1, -1], picture[-1, -1])
-            self.assertAllEqual(tiles.join(found, sides), picture)
+            self.assertAllEqual(tiles.join(found, *size), picture)
 
 
 if __name__ == "__main__":
