@@ -41,15 +41,14 @@ def main():
     print(f"{'':16} {'bits/dim':>9} {'bytes':>13} {'seconds':>9} {'to decode':>10}")
     ours(model, folder, dtype, images, values)
     for name, settings in CODECS.items():
-        of_image, elapsed = [], time.perf_counter()
-        for image in images:
-            of_image.append(min((written(image, x) for x in settings), key=len))
-        elapsed, start = time.perf_counter() - elapsed, time.perf_counter()
-        decoded = [np.asarray(Image.open(io.BytesIO(data))) for data in of_image]
-        decoding = time.perf_counter() - start
+        start = time.perf_counter()
+        files = [min((written(image, x) for x in settings), key=len) for image in images]
+        middle = time.perf_counter()
+        decoded = [np.asarray(Image.open(io.BytesIO(data))) for data in files]
+        end = time.perf_counter()
         if not all(map(np.array_equal, decoded, images)):
             raise RuntimeError(f"Expected the same images again from {name}. Received: others.")
-        row(name, sum(map(len, of_image)), values, elapsed, decoding)
+        row(name, sum(map(len, files)), values, middle - start, end - middle)
 
 
 def loaded(folder, model):
@@ -81,9 +80,7 @@ def ours(model, folder, dtype, images, values):
         process.start()
         process.join()
         if process.exitcode:
-            raise RuntimeError(
-                "Expected the file to decode in another process. Received: an error."
-            )
+            raise RuntimeError("Expected another process to decode the file. Received: an error.")
         found = np.load(decoded)
         if not np.array_equal(found["images"], cut):
             raise RuntimeError("Expected the same images again. Received: others.")

@@ -60,13 +60,5 @@ def training_step(model, name, training, policy=None, remat=False):
       remat: bool, whether blocks are evaluated again in the backward pass.
     """
     strategy, weights = default_strategy(), model.factors[name].get_weights()
-    factor, optimizer = steps.trainable(model, name, weights, training, strategy, policy)
-    return steps.make(
-        model,
-        name,
-        factor,
-        optimizer,
-        strategy,
-        accumulate=training.accumulate,
-        remat=remat,
-    )
+    trained = steps.trainable(model, name, weights, training, strategy, policy)
+    return steps.make(model, name, *trained, strategy, accumulate=training.accumulate, remat=remat)

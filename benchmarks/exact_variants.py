@@ -26,24 +26,19 @@ from pixelcnn_aux.training import metrics, precision
 
 FLAGS = flags.FLAGS
 
-WAYS = {
-    "paper": {"exact": False, "centered": False},
-    "exact": {"exact": True, "centered": False},
-    "centered": {"exact": False, "centered": True},
-    "exact and centered": {"exact": True, "centered": True},
-}
+WAYS = ("paper", "exact", "centered", "exact and centered")
 
 
 def train(way, folder):
     """The trained factor of full images, and the model that it is in."""
     preset = common.preset()
-    model = preset.constructor(**{**preset.model, **WAYS[way]})
+    kind = {name: name in way for name in ("exact", "centered")}
+    model = preset.constructor(**{**preset.model, **kind})
     name = list(model.factors)[-1]
     settings = preset.training[name]
-    if FLAGS.epochs:
-        settings = dataclasses.replace(settings, epochs=FLAGS.epochs)
     mixed = precision.is_mixed(RunFolder(folder)[name], settings.mixed_precision)
-    settings = dataclasses.replace(settings, mixed_precision=mixed)
+    epochs = FLAGS.epochs or settings.epochs
+    settings = dataclasses.replace(settings, epochs=epochs, mixed_precision=mixed)
     images, validation = (common.split(model, which) for which in ("train", "validation"))
     pa.train(model, {name: settings}, images, validation, folder, [name])
     return model, model.factors[name], name

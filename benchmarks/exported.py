@@ -42,24 +42,19 @@ def main():
         path = export(folder / "run", folder / "models", max_batch=FLAGS.batch_size)
         print(f"exported and compared in {time.perf_counter() - start:.0f} s", flush=True)
         print(f"saved_model.pb: {(path / 'saved_model.pb').stat().st_size / 1e6:.1f} MB")
-        request = (
-            "sample",
-            {"seed": seeds, "log_scale_shift": np.zeros(FLAGS.batch_size, np.float32)},
-        )
-        served = loader.run(path, [request] * (FLAGS.runs + 1))
+        inputs = {"seed": seeds, "log_scale_shift": np.zeros(FLAGS.batch_size, np.float32)}
+        served = loader.run(path, [("sample", inputs)] * (FLAGS.runs + 1))
         print(f"loaded in {served.load_seconds:.1f} s, peak {served.peak_bytes / 2**20:.0f} MiB")
         live = pa.load(folder / "run")
         times = {
             "exported": [result.seconds for result in served.results],
             "live": [seconds_live(live, seeds) for _ in range(FLAGS.runs + 1)],
         }
-    for name, (first, *others) in times.items():
-        print(
-            f"{name:8} {statistics.median(others):8.3f} s a batch of {FLAGS.batch_size}", end=", "
-        )
-        print(f"the first {first:.1f} s")
-    medians = [statistics.median(others) for _, *others in times.values()]
-    print(f"ratio    {medians[0] / medians[1]:8.3f}")
+    medians = {name: statistics.median(seconds[1:]) for name, seconds in times.items()}
+    for name, median in medians.items():
+        first = f"the first {times[name][0]:.1f} s"
+        print(f"{name:8} {median:8.3f} s a batch of {FLAGS.batch_size}, {first}")
+    print(f"ratio    {medians['exported'] / medians['live']:8.3f}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from benchmarks import common
 from evaluate import splits
+from pixelcnn_aux import data
 from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
@@ -40,13 +41,9 @@ def train(preset, name, settings, precision):
     """(bits per dimension of full test images, milliseconds a step) of one run of a factor."""
     model = preset.constructor(**preset.model)
     settings = dataclasses.replace(settings, mixed_precision=PRECISIONS[precision])
-    folder = (
-        pathlib.Path(FLAGS.out or RunFolder.RUNS / f"mixed-precision-{FLAGS.model}-{FLAGS.preset}")
-        / precision
-    )
-    images, validation, test = (
-        common.split(model, which) for which in ("train", "validation", "test")
-    )
+    default = RunFolder.RUNS / f"mixed-precision-{FLAGS.model}-{FLAGS.preset}"
+    folder = pathlib.Path(FLAGS.out or default) / precision
+    images, validation, test = (common.split(model, which) for which in data.SPLITS)
     pa.train(model, {name: settings}, images, validation, folder, [name])
     batches = test.batches(50, min(FLAGS.num_images, test.num_images))
     factor = model.factors[name]
@@ -59,22 +56,19 @@ def train(preset, name, settings, precision):
 def main():
     preset = common.preset()
     common.check_factor(FLAGS.factor, ["all"])
-    chosen = {
-        name: planned(settings)
-        for name, settings in preset.training.items()
-        if FLAGS.factor in ("all", name)
-    }
+    names = preset.training if FLAGS.factor == "all" else [FLAGS.factor]
+    chosen = {name: planned(preset.training[name]) for name in names}
     results = {
         name: {precision: train(preset, name, settings, precision) for precision in PRECISIONS}
         for name, settings in chosen.items()
     }
     print(f"{'factor':12} {'float32':>8} {'mixed':>8} {'change':>8}   milliseconds a step, ratio")
-    for name, of in results.items():
-        (bits, before), (mixed, after) = of.values()
+    for name, of_precision in results.items():
+        (bits, before), (mixed, after) = of_precision.values()
         times = f"{before:.0f}, {after:.0f}, {after / before:.2f}"
         print(f"{name:12} {bits:8.4f} {mixed:8.4f} {mixed - bits:+8.4f}   {times}")
-    totals = [sum(of[precision][0] for of in results.values()) for precision in PRECISIONS]
-    print(f"{'total':12} {totals[0]:8.4f} {totals[1]:8.4f} {totals[1] - totals[0]:+8.4f}")
+    before, after = (sum(x[precision][0] for x in results.values()) for precision in PRECISIONS)
+    print(f"{'total':12} {before:8.4f} {after:8.4f} {after - before:+8.4f}")
 
 
 if __name__ == "__main__":

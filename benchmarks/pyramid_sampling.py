@@ -24,15 +24,12 @@ FLAGS = flags.FLAGS
 
 def arithmetic(model):
     """FLOPs an image of one forward pass of every factor: the least that drawing it takes."""
-    shapes = [
-        (1, *size, model.factors[name].likelihood.num_channels)
-        for name, size in model.sizes().items()
-    ]
-    given = [(), *((shape,) for shape in shapes)]
-    factors = model.factors.values()
-    return sum(
-        graphs.forward_flops(f, shape, *below) for f, shape, below in zip(factors, shapes, given)
-    )
+    found, auxiliary = 0, None
+    for name, size in model.sizes().items():
+        factor = model.factors[name]
+        image = (1, *size, factor.likelihood.num_channels)
+        found, auxiliary = found + graphs.forward_flops(factor, image, auxiliary), image
+    return found
 
 
 def main():
@@ -43,8 +40,8 @@ def main():
         "pixelcnn_pp": lambda: pa.pixelcnn_pp(size),
     }
     work = {name: arithmetic(make()) for name, make in made.items()}
-    for name, of_image in work.items():
-        print(f"{name:11} {of_image / 1e9:8.1f} GFLOP an image of {size[0]} x {size[1]}")
+    for name, flops in work.items():
+        print(f"{name:11} {flops / 1e9:8.1f} GFLOP an image of {size[0]} x {size[1]}")
     print(f"ratio       {work['pixelcnn_pp'] / work['pyramid']:8.2f}")
     print(f"batch {'':16} {'s/image':>9} {'s/pixel':>10}", flush=True)
     for batch in map(int, FLAGS.batch_sizes):
@@ -59,13 +56,11 @@ def main():
             seconds = timing.seconds_in_turn(draw, FLAGS.runs + 1)
             # The first one traces.
             medians = {name: statistics.median(seconds[name][1:]) / batch for name in models}
-            for name, of_image in medians.items():
+            for name, median in medians.items():
                 label = name + (", XLA" if jit_compile else "")
-                print(f"{batch:5} {label:16} {of_image:9.3f} {of_image / math.prod(size):10.6f}")
-            print(
-                f"      ratio            {medians['pixelcnn_pp'] / medians['pyramid']:9.2f}",
-                flush=True,
-            )
+                print(f"{batch:5} {label:16} {median:9.3f} {median / math.prod(size):10.6f}")
+            ratio = medians["pixelcnn_pp"] / medians["pyramid"]
+            print(f"      ratio            {ratio:9.2f}", flush=True)
 
 
 if __name__ == "__main__":

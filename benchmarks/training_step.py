@@ -23,7 +23,7 @@ from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS
 
-BATCH, SIDE = 16, 32
+BATCH, HEIGHT, WIDTH = 16, 32, 32
 TFP = "TFP's PixelCNN"
 TRAINING = pa.Training(epochs=1, steps_per_epoch=1, batch_size=BATCH, learning_rate=1e-3, decay=1.0)
 
@@ -31,7 +31,7 @@ TRAINING = pa.Training(epochs=1, steps_per_epoch=1, batch_size=BATCH, learning_r
 def tfp_step(factor, images):
     """Function that takes one training step of TFP's PixelCNN."""
     network = factor.network
-    distribution = rival.pixelcnn(network, (SIDE, SIDE), FLAGS.dropout)
+    distribution = rival.pixelcnn(network, (HEIGHT, WIDTH), FLAGS.dropout)
     rate = TRAINING.learning_rate
     optimizer = tf_keras.optimizers.Adam(rate, *training.BETAS, jit_compile=False)
     images = tf.constant(images)
@@ -53,9 +53,9 @@ def tfp_step(factor, images):
 
 def bare_convolution():
     """Function that runs a convolution forward and backward, and FLOPs of that."""
-    x = tf.random.normal([BATCH, SIDE + 2, SIDE + 2, 128])
+    x = tf.random.normal([BATCH, HEIGHT + 2, WIDTH + 2, 128])
     kernel = tf.random.normal([3, 3, 128, 64])
-    gradient = tf.random.normal([BATCH, SIDE, SIDE, 64])
+    gradient = tf.random.normal([BATCH, HEIGHT, WIDTH, 64])
 
     @tf.function
     def run():
@@ -66,7 +66,7 @@ def bare_convolution():
         # All three are computed, since an element of each is asked for, but not copied.
         return [tensor[0, 0, 0, 0] for tensor in (y, *gradients)]
 
-    return run, 3 * 2 * BATCH * SIDE * SIDE * 64 * 3 * 3 * 128
+    return run, 3 * 2 * BATCH * HEIGHT * WIDTH * 64 * 3 * 3 * 128
 
 
 def main():

@@ -29,42 +29,31 @@ def main():
     count = min(images.num_images, FLAGS.num_images or images.num_images)
 
     def batches():
-        return images.batches(chosen_run.batch_size(model.image_size), count)
+        return chosen_run.batches(images, count)
 
     def shown():
         return progress.bar(count, "image").update
 
     measured = {**chosen_run.source(folder), "split": FLAGS.split, "num_images": count}
-    if measured["image_file"] is None:
-        del measured["image_file"]  # as in records of before there were files of images
     # Before the evaluation, which would be lost where nothing can be written, or the records are damaged.
-    out = chosen_run.outputs(folder)
-    crc32 = checksum(batches())
-    records = image_files.Records(out / "codecs.json", measured, crc32)
+    out, crc32 = chosen_run.outputs(folder), checksum(batches())
+    file, records = out / "bpd.json", out / "codecs.json"
     names = [n for n, factor in model.factors.items() if image_files.can_hold(factor.likelihood)]
-    codecs = records.bits if names else {}
+    codecs = image_files.recorded(records, crc32) if names else {}
     to_compress = codecs is None or (names and FLAGS.codecs)
-    both = splits.bound_and_exact(model, batches(), shown())
-    results = dict(zip(kinds(model), map(splits.summarize, both)))
+    results = splits.summarize(model, batches(), shown())
     # At once: neither files nor the images as files may come to be.
     totals = ", ".join(f"{name} {result['total']:.4f}" for name, result in results.items())
     print(f"{FLAGS.split} split, {count:,} images: {totals} bits per dimension", flush=True)
-    found = {
-        **measured,
-        "crc32": crc32,
-        "best": FLAGS.best,
-        "model": identity(model),
-        **results[kind(model)],
-        **results,
-    }
-    file = out / "bpd.json"
+    found = {**measured, "crc32": crc32, "best": FLAGS.best, "model": identity(model)}
+    found |= {**results[splits.kind(model)], **results}
     disk.write_json(file, found)
     if to_compress:
         print(f"As {' and '.join(image_files.FORMATS)} files:", flush=True)
         codecs = image_files.mean_bits(model, names, batches(), shown())
     print_table(model, results, codecs)
     if to_compress:
-        records.store(codecs)
+        image_files.record(records, measured, crc32, codecs)
     if FLAGS.bytes:  # It takes many times longer.
         print("As a compressed file:", flush=True)
         values = np.concatenate(list(batches()))
@@ -87,27 +76,6 @@ def checksum(batches):
     return found
 
 
-def kinds(model):
-    """The names of the two results of `splits.bound_and_exact`, or of the one that both are.
-
-    "bound" and "exact", or "restricted" in the place of the latter for a model of which only some factors can
-    be exact. A model without auxiliary images has "exact" alone.
-    """
-    held = model.with_exact(True)
-    if not _has_exact(held):
-        return ["exact" if held.exact else "bound"]
-    return ["bound", "exact" if held.exact else "restricted"]
-
-
-def kind(model):
-    """Which of `kinds` the model's own log-likelihoods are."""
-    return kinds(model)[-1] if model.exact or _has_exact(model) else "bound"
-
-
-def _has_exact(model):
-    return any(factor.exact for factor in model.factors.values())
-
-
 def print_table(model, results, codecs):
     """A row for each factor: its share of the totals, and bits per dimension of its own image.
 
@@ -119,15 +87,15 @@ def print_table(model, results, codecs):
         shown = (f"{cell:.4f}" if isinstance(cell, float) else cell or "" for cell in cells)
         print(f"{name:16}", *(f"{cell:>10}" for cell in shown))
 
-    blank, own = [""] * (len(results) - 1), kind(model)
+    blank, own = [""] * (len(results) - 1), splits.kind(model)
     line("", "bits/dim", *blank, f"   per dimension of the factor's own image, {own}")
     line("", *results, "alone", "so far", *image_files.FORMATS)
     so_far = 0.0
     for name, share in splits.shares(model).items():
         alone = results[own]["factors"][name]
         so_far += alone
-        of_own_image = [alone / share, so_far / share, *codecs.get(name, {}).values()]
-        line(name, *(result["factors"][name] for result in results.values()), *of_own_image)
+        own_image = [alone / share, so_far / share, *codecs.get(name, {}).values()]
+        line(name, *(result["factors"][name] for result in results.values()), *own_image)
     line("total", *(result["total"] for result in results.values()))
     line("standard error", *(result["std_error"] for result in results.values()))
     if "exact" not in results:
@@ -141,7 +109,7 @@ def print_table(model, results, codecs):
 def define_flags():
     chosen_run.define_flags()
     flags.DEFINE_enum("split", "test", data.SPLITS, "Which images.")
-    flags.DEFINE_integer("num_images", None, "Only the first so many; all if unset.", lower_bound=1)
+    flags.DEFINE_integer("num_images", None, "Only the first of them; all if unset.", lower_bound=1)
     flags.DEFINE_bool("bytes", False, "Also compresses the images, and tells the size of the file.")
     flags.DEFINE_bool("codecs", False, "Makes PNG and WebP files, even if codecs.json has figures.")
 

@@ -47,24 +47,15 @@ def load(best=False):
 
 
 def outputs(folder):
-    """Where to write what is found out about the run in `folder`: there, or of the zoo's under runs/.
-
-    Raises OSError as `disk.writable`, and ValueError as `zoo.outputs`: to be asked for before there is work
-    to lose.
-    """
+    """`zoo.outputs`, once it is known to take files: to be asked for before there is work to lose."""
     return disk.writable(zoo.outputs(folder))
 
 
 def source(folder):
     """Where the images of the run in `folder` come from, unless flags override it.
 
-    Of the model that is taken where there is no run they are photographs.
-
-    Returns:
-      dict, "dataset", "image_dir" and "image_file", as `data.load` takes them.
-
-    Raises:
-      ValueError: for a run that was trained on arrays, where --dataset names no data set.
+    Returns a dict of "dataset", "image_dir" and "image_file", as `data.load` takes them. Raises ValueError
+    for a run that was trained on arrays, where --dataset names no data set.
     """
     config = RunFolder(folder).config()
     dataset = FLAGS.dataset or config.get("dataset")
@@ -77,19 +68,18 @@ def source(folder):
         )
     paths = {"image_dir": FLAGS.image_dir, "image_file": FLAGS.image_file}
     if dataset == config.get("dataset") and not any(paths.values()):
-        # Runs of before there were files of images have no such key.
         paths = {name: config.get(name) for name in paths}
     return {"dataset": dataset, **paths}
 
 
 def images(folder, model, split):
     """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on."""
-    found = source(folder)
-    print(f"On the {split} images of {found['dataset']}", flush=True)
+    found = {**run_flags.images(), **source(folder)}
     dataset = found.pop("dataset")
-    return data.load(dataset, split, model.image_size, **{**run_flags.images(), **found})
+    print(f"On the {split} images of {dataset}", flush=True)
+    return data.load(dataset, split, model.image_size, **found)
 
 
-def batch_size(image_size):
-    """How many images of a size (H, W) to evaluate at once: 100 of 32 x 32, or about as many pixels."""
-    return max(1, 100 * 32 * 32 // math.prod(image_size))
+def batches(images, num_images=None):
+    """As `data.Images.batches`, of 100 images of 32 x 32, or about that number of pixels."""
+    return images.batches(max(1, 100 * 32 * 32 // math.prod(images.image_size)), num_images)

@@ -46,9 +46,8 @@ def main():
         "factors": factors,
         # They are trained one after another: their memory is not needed at once.
         "total": {
-            "parameters": sum(cost["parameters"] for cost in factors.values()),
-            "training_flops": sum(cost["training_flops"] for cost in factors.values()),
-            "hours": {x: sum(cost["hours"][x] for cost in factors.values()) for x in HARDWARE},
+            **{x: sum(f[x] for f in factors.values()) for x in ("parameters", "training_flops")},
+            "hours": {x: sum(f["hours"][x] for f in factors.values()) for x in HARDWARE},
         },
     }
     print_tables(result)
@@ -58,18 +57,15 @@ def main():
 
 
 def factors_costs(preset, batch_size, efficiency):
-    """What training each factor of a preset costs.
+    """What training each factor of a preset costs: {name: dict of FLOPs, bytes and hours}, as JSON holds it.
 
     Args:
       preset: `presets.Preset`.
-      batch_size: int, images a step, in as many steps as see as many images; None for the preset's.
+      batch_size: int, images a step, with the steps that the same number of images takes; None for the
+        preset's.
       efficiency: float, the share of its peak that hardware reaches.
 
-    Returns:
-      dict, factor name -> dict that JSON can hold: FLOPs, bytes and hours.
-
-    Raises:
-      ValueError: for a network whose graph has loops or branches, as `graphs.flops`.
+    Raises ValueError for a network whose graph has loops or branches, as `graphs.flops`.
     """
     model = preset.constructor(**preset.model)
     auxiliary, costs = None, {}
@@ -80,67 +76,51 @@ def factors_costs(preset, batch_size, efficiency):
             batch, steps = batch_size, math.ceil(steps * batch / batch_size)
         image = (batch, height, width, factor.likelihood.num_channels)
         auxiliary = auxiliary and (batch, *auxiliary[1:])
-        traces = {
-            "float32": graphs.training_step(factor, image, auxiliary),
-            "bfloat16": graphs.training_step(
-                model.new_factor(name, "mixed_bfloat16"), image, auxiliary
-            ),
-        }
-        step = traces["float32"]
+        factors = {"float32": factor, "bfloat16": model.new_factor(name, "mixed_bfloat16")}
+        traces = {x: graphs.training_step(f, image, auxiliary) for x, f in factors.items()}
         # The backward pass has two products for each one of the forward pass.
-        of_step = 3 * graphs.flops(step.forward)
-        seconds = {x: steps * of_step / (efficiency * peak) for x, peak in HARDWARE.items()}
+        step_flops = 3 * graphs.flops(traces["float32"].forward)
         costs[name] = {
             "parameters": factor.count_params(),
             "batch_size": batch,
             "steps": steps,
-            "step_flops": of_step,
-            "rematerialized_step_flops": of_step + graphs.flops(step.of_blocks()),
-            "training_flops": steps * of_step,
+            "step_flops": step_flops,
+            "rematerialized_step_flops": step_flops + graphs.flops(traces["float32"].in_blocks()),
+            "training_flops": steps * step_flops,
             "bytes": memory(factor.count_params(), traces),
-            "hours": {x: of_all / 3600 for x, of_all in seconds.items()},
+            "hours": {
+                x: steps * step_flops / (efficiency * peak) / 3600 for x, peak in HARDWARE.items()
+            },
         }
         auxiliary = image
     return costs
 
 
 def memory(parameters, traces):
-    """What is in memory during a step, in parts and in all: dict, name -> int, bytes.
-
-    Args:
-      parameters: int.
-      traces: dict, precision -> `graphs.Trace`.
-    """
-    state = {
-        "weights": FLOAT * parameters,
-        "gradients": FLOAT * parameters,
-        "Adam and average": ADAM_AND_AVERAGE * FLOAT * parameters,
-    }
-    kept = {name: graphs.num_bytes(step.kept()) for name, step in traces.items()}
-    for name, step in traces.items():
-        always, once = step.rematerialized()
-        kept[f"{name}, rematerialized"] = graphs.num_bytes(always + once)
-    return {
-        **state,
-        **{f"activations, {name}": size for name, size in kept.items()},
-        **{f"in all, {name}": sum(state.values()) + size for name, size in kept.items()},
-    }
+    """Bytes in memory during a step, in parts and in all: {name: int}, of {precision: `graphs.Trace`}."""
+    size = FLOAT * parameters
+    found = {"weights": size, "gradients": size, "Adam and average": ADAM_AND_AVERAGE * size}
+    state = sum(found.values())
+    kept = {name: step.kept() for name, step in traces.items()}
+    kept |= {f"{name}, rematerialized": sum(x.rematerialized(), []) for name, x in traces.items()}
+    kept = {name: graphs.num_bytes(tensors) for name, tensors in kept.items()}
+    found |= {f"activations, {name}": size for name, size in kept.items()}
+    return found | {f"in all, {name}": state + size for name, size in kept.items()}
 
 
 def print_tables(result):
     """A column for each factor, and one for their sums; three digits of each figure."""
     factors, sums = list(result["factors"].values()), result["total"]
 
-    def line(label, cells, last=""):
-        print(f"{label:36}", *(f"{cell:>14}" for cell in (*cells, last)))
+    def line(label, cells):
+        print(f"{label:36}", *(f"{cell:>14}" for cell in cells))
 
     def row(label, key, unit):
-        cells = [digits(factor[key] / unit) for factor in factors]
-        line(label, cells, digits(sums[key] / unit) if key in sums else "")
+        line(label, [digits(x[key] / unit) for x in (*factors, sums) if key in x])
 
     print(f"{result['model']}, preset {result['preset']}: computed, not measured")
-    line("", result["factors"], "total")
-    line("parameters", [f"{f['parameters']:,}" for f in factors], f"{sums['parameters']:,}")
+    line("", [*result["factors"], "total"])
+    line("parameters", [f"{x['parameters']:,}" for x in (*factors, sums)])
     line("images a step", [f"{factor['batch_size']:,}" for factor in factors])
     line("steps", [f"{factor['steps']:,}" for factor in factors])
     row("TFLOP a step", "step_flops", 1e12)
@@ -151,8 +131,7 @@ def print_tables(result):
         line(name, [digits(factor["bytes"][name] / 1e9) for factor in factors])
     print(f"\nhours of all steps, if {result['efficiency']:g} of the peak is reached")
     for name in HARDWARE:
-        hours = [digits(factor["hours"][name]) for factor in factors]
-        line(name, hours, digits(sums["hours"][name]))
+        line(name, [digits(x["hours"][name]) for x in (*factors, sums)])
 
 
 def digits(x):
@@ -165,12 +144,8 @@ def define_flags():
     models = list(presets.BY_MODEL)
     flags.DEFINE_enum("model", "grayscale", models, "Whose preset: which training program.")
     flags.DEFINE_string("preset", "demo", "As that program's, or one that a plugin adds to them.")
-    flags.DEFINE_integer(
-        "batch_size",
-        None,
-        "Images a step, in as many steps as see as many images; the preset's if unset.",
-        lower_bound=1,
-    )
+    batch_size = "Images a step, in the steps that the same images take; the preset's if unset."
+    flags.DEFINE_integer("batch_size", None, batch_size, lower_bound=1)
     flags.DEFINE_float("efficiency", 0.3, "The share of its peak that hardware reaches.")
     share = "Expected a share of the peak, above 0 and at most 1."
     flags.register_validator("efficiency", lambda efficiency: 0 < efficiency <= 1, share)

@@ -33,29 +33,23 @@ _THICK = {"linewidth": 2.0}  # validation
 def main(*others):
     plots.check("--out", FLAGS.out)
     folders = [zoo.find(path) for path in (*FLAGS.workdir, *others)] or [zoo.newest()]
-    folder_of = dict(zip(labels(folders), folders))
-    runs = {label: read(folder) for label, folder in folder_of.items()}
+    folders = dict(zip(labels(folders), folders))
+    runs = {label: read(folder) for label, folder in folders.items()}
     print_table(runs)
-    if FLAGS.whole:
-        for label, folder in folder_of.items():
-            recorded = {name: RunFolder(folder)[name].recorded_training() for name in runs[label]}
-            images = {
-                name: found["epochs"] * found["steps_per_epoch"] * found["batch_size"]
-                for name, found in recorded.items()
-                if found
-            }
-            shares = splits.shares(pa.load(folder))
-            runs[label] = {"full image": whole(runs[label], shares, images)}
-    out = pathlib.Path(FLAGS.out or chosen_run.outputs(folders[0]) / "curves.png")
+    for label, folder in folders.items() if FLAGS.whole else ():
+        images = {}
+        for name in runs[label]:
+            if of := RunFolder(folder)[name].recorded_training():
+                images[name] = of["epochs"] * of["steps_per_epoch"] * of["batch_size"]
+        rows = whole(runs[label], splits.shares(pa.load(folder)), images)
+        runs[label] = {"full image": rows}
+    out = pathlib.Path(FLAGS.out or chosen_run.outputs(next(iter(folders.values()))) / "curves.png")
     plots.write(out, draw(runs))
     print(f"Wrote {out}")
 
 
 def labels(folders):
-    """The names of folders, or their whole paths if two have the same name: list of str.
-
-    Raises ValueError where a folder is given twice.
-    """
+    """The names of folders, or their paths if two have one name. Raises ValueError for one given twice."""
     resolved = [folder.resolve() for folder in folders]
     if len(set(resolved)) < len(resolved):
         raise ValueError(
@@ -68,9 +62,8 @@ def labels(folders):
 def read(folder):
     """The metrics of a run: dict, factor -> rows as of `metrics.read`, of those that have any.
 
-    Raises:
-      FileNotFoundError: if `folder` is no run.
-      ValueError: if no factor has metrics, or the run is one of another version.
+    Raises FileNotFoundError if `folder` is no run, and ValueError if no factor has metrics, or the run is one
+    of another version.
     """
     run = RunFolder(folder)
     description = run.config()["model"]
@@ -103,8 +96,7 @@ def whole(factors, shares, images):
       images: dict, factor -> int, how many it will have seen when its training is done. If rows go on after
         that, training is done with the last one.
 
-    Raises:
-      ValueError: unless all factors have metrics, of some part of their training that is the same.
+    Raises ValueError unless all factors have metrics, of some part of their training that is the same.
     """
     if missing := [name for name in shares if name not in factors]:
         raise ValueError(
@@ -123,13 +115,14 @@ def whole(factors, shares, images):
             f"{', '.join(f'{name} {part[-1]:.0%}' for name, part in parts.items())}. Train on, or leave out "
             "--whole."
         )
-    columns = {}
-    for key in ("images", "seconds", "bits_per_dim", "val_bits_per_dim"):
-        columns[key] = sum(
+    columns = {
+        key: sum(
             (shares[name] if key.endswith("bits_per_dim") else 1)
             * np.interp(points, parts[name], [row[key] for row in rows])
             for name, rows in factors.items()
         )
+        for key in ("images", "seconds", "bits_per_dim", "val_bits_per_dim")
+    }
     return [dict(zip(columns, values)) for values in zip(*columns.values())]
 
 
@@ -150,26 +143,22 @@ def print_table(runs):
     for label, factors in runs.items():
         for name, rows in factors.items():
             last, lowest = rows[-1], best(rows)
-            found = (last["bits_per_dim"], last["val_bits_per_dim"], lowest["val_bits_per_dim"])
-            progress = last["epoch"], f"{last['images']:,}", f"{last['seconds'] / 3600:.2f}"
-            line(label, name, *progress, *(f"{x:.4f}" for x in found), lowest["epoch"])
+            bits = (last["bits_per_dim"], last["val_bits_per_dim"], lowest["val_bits_per_dim"])
+            done = last["epoch"], f"{last['images']:,}", f"{last['seconds'] / 3600:.2f}"
+            line(label, name, *done, *(f"{x:.4f}" for x in bits), lowest["epoch"])
 
 
 def draw(runs):
-    """A figure of runs, each in a color of its own: a row for each factor, a column for each of `_AXES`.
-
-    Args:
-      runs: dict, label -> what `read` gives.
-    """
+    """A figure of {label: what `read` gives}: a row for each factor, a column for each of `_AXES`."""
     factors = list(dict.fromkeys(name for run in runs.values() for name in run))
     colors = {label: f"C{index}" for index, label in enumerate(runs)}  # ten, and again
     figure = Figure(figsize=(10, 0.8 + 2.8 * len(factors)), layout="constrained")
     panels = figure.subplots(len(factors), len(_AXES), squeeze=False, sharey="row")
-    for panels_of_factor, name in zip(panels, factors):
+    for row, name in zip(panels, factors):
         curves = {colors[label]: run[name] for label, run in runs.items() if name in run}
-        for panel, value in zip(panels_of_factor, _AXES.values()):
+        for panel, value in zip(row, _AXES.values()):
             for color, rows in curves.items():
-                xs = [value(row) for row in rows]
+                xs = list(map(value, rows))
                 for key, style in (("bits_per_dim", _THIN), ("val_bits_per_dim", _THICK)):
                     panel.plot(xs, [row[key] for row in rows], color=color, **style)
                 lowest = best(rows)
@@ -180,30 +169,27 @@ def draw(runs):
             panel.grid(alpha=0.25)
             panel.spines[["top", "right"]].set_visible(False)
         # From a tenth of the epochs on: the first ones would flatten all that follows.
-        later = (row for rows in curves.values() for row in rows[len(rows) // 10 :])
-        highest = max(row["val_bits_per_dim"] for row in later)
+        later = (x for rows in curves.values() for x in rows[len(rows) // 10 :])
+        highest = max(x["val_bits_per_dim"] for x in later)
         least, _ = panel.get_ylim()
         panel.set_ylim(least, highest + 0.05 * (highest - least))
-        panels_of_factor[0].set_ylabel(f"{name}: bits per dimension")
+        row[0].set_ylabel(f"{name}: bits per dimension")
     for panel, label in zip(panels[-1], _AXES):
         panel.set_xlabel(label)
-    of_runs = [Line2D([], [], color=color, label=x, **_THICK) for x, color in colors.items()]
+    names = [Line2D([], [], color=color, label=x, **_THICK) for x, color in colors.items()]
     kinds = [
         Line2D([], [], color="gray", label="training", **_THIN),
         Line2D([], [], color="gray", label="validation, and its best", marker="o", **_THICK),
     ]
     options = {"frameon": False, "fontsize": 9}
-    figure.legend(handles=of_runs, loc="outside upper center", ncols=3, **options)
+    figure.legend(handles=names, loc="outside upper center", ncols=3, **options)
     panels[0][-1].legend(handles=kinds, loc="best", **options)
     return figure
 
 
 def define_flags():
-    flags.DEFINE_multi_string(
-        "workdir",
-        [],
-        "What training left, or the name of a trained model; others may follow. The newest run if unset.",
-    )
+    workdir = "What training left, or the name of a trained model; others may follow. The newest if unset."
+    flags.DEFINE_multi_string("workdir", [], workdir)
     flags.DEFINE_bool("whole", False, "Draws one curve for each run, of the full image.")
     flags.DEFINE_string("out", None, "The picture; curves.png in the first WORKDIR if unset.")
 

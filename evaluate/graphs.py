@@ -8,12 +8,14 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from pixelcnn_aux import layers
+from pixelcnn_aux.inputs import Inputs
 
 # Operations that run another graph, which is not looked into.
-_CALLS = ("Case", "If", "PartitionedCall", "StatefulPartitionedCall", "StatelessCase")
-_CALLS += ("StatelessIf", "StatelessWhile", "While")
+_CALLS = (
+    "Case If PartitionedCall StatefulPartitionedCall StatelessCase StatelessIf StatelessWhile While"
+)
 # Operations that need a tensor's shape and not its values.
-_OF_SHAPES = ("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike")
+_READ_SHAPES = ("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike")
 # Operations whose outputs are their inputs, in the same memory.
 _ALIASES = ("ExpandDims", "Identity", "IdentityN", "Reshape", "Squeeze", "StopGradient")
 # Tensors that are no activations: numbers in the program, and the weights, which are there anyway.
@@ -21,17 +23,11 @@ _NOT_COMPUTED = ("Const", "ReadVariableOp")
 
 
 class Trace(NamedTuple):
-    """The operations of a training step that its loss and its gradients need.
+    """The operations of a training step that its loss and its gradients need, lists of `tf.Operation`."""
 
-    Attributes:
-      forward: list of `tf.Operation`, those of the loss.
-      backward: list of `tf.Operation`, what the gradients need besides.
-      block_names: set of str, of the gated residual blocks that may be rematerialized.
-    """
-
-    forward: list
-    backward: list
-    block_names: frozenset
+    forward: list  # those of the loss
+    backward: list  # what the gradients need besides
+    block_names: frozenset  # of str, of the gated residual blocks that may be rematerialized
 
     def block(self, op):
         """The scope of the block that an operation belongs to, another one for each call; None for none."""
@@ -43,7 +39,7 @@ class Trace(NamedTuple):
                 return "/".join(scopes[:depth])
         return None
 
-    def of_blocks(self):
+    def in_blocks(self):
         """The operations of the forward pass that are in blocks, which rematerialization repeats."""
         return [op for op in self.forward if self.block(op)]
 
@@ -64,19 +60,15 @@ class Trace(NamedTuple):
           of blocks, and what is kept outside of them. The others are of the block that keeps most besides,
           since only one block is evaluated at a time.
         """
-        kept = self.kept()
-        names = {tensor.name for tensor in kept}
-        always = [tensor for tensor in kept if not self.block(tensor.op)]
+        kept = {tensor.name: tensor for tensor in self.kept()}
+        always = [tensor for tensor in kept.values() if not self.block(tensor.op)]
         for op in self.forward:
             block = self.block(op)
             crossing = [tensor for tensor in _read(op) if self.block(tensor.op) != block]
-            always += [tensor for tensor in crossing if block or tensor.name in names]
-        always = _distinct(always)
-        names = {tensor.name for tensor in always}
-        in_blocks = {}
-        for tensor in kept:
-            if tensor.name not in names:
-                in_blocks.setdefault(self.block(tensor.op), []).append(tensor)
+            always += [tensor for tensor in crossing if block or tensor.name in kept]
+        always, in_blocks = _distinct(always), {}
+        for name in kept.keys() - {tensor.name for tensor in always}:
+            in_blocks.setdefault(self.block(kept[name].op), []).append(kept[name])
         return always, max(in_blocks.values(), key=num_bytes, default=[])
 
 
@@ -104,21 +96,24 @@ def training_step(factor, image, auxiliary=None):
       auxiliary: (B, h, w, c) of the auxiliary images; None for an unconditional factor.
     """
 
-    def loss(*images):
-        inputs = images if auxiliary else images[0]
-        return factor.compute_loss(inputs, images[0], factor(inputs, training=True))
+    def loss(inputs):
+        return factor.compute_loss(inputs, inputs.images, factor(inputs, training=True))
 
     weights = [weight.value for weight in factor.trainable_variables]
-    specs = [tf.TensorSpec(shape, tf.uint8) for shape in (image, auxiliary) if shape]
-    return trace(loss, weights, *specs, block_names=[block.name for block in _blocks(factor)])
+    names = [block.name for block in _blocks(factor)]
+    return trace(loss, weights, _inputs(image, auxiliary), block_names=names)
 
 
 def forward_flops(factor, image, auxiliary=None):
     """int, the `flops` of a factor's forward pass. Args as for `training_step`."""
-    specs = [tf.TensorSpec(shape, tf.uint8) for shape in (image, auxiliary) if shape]
-    inputs = tuple(specs) if auxiliary else specs[0]
-    function = tf.function(lambda x: factor(x, training=False)).get_concrete_function(inputs)
-    return flops(function.graph.get_operations())
+    function = tf.function(lambda inputs: factor(inputs, training=False), autograph=False)
+    graph = function.get_concrete_function(_inputs(image, auxiliary)).graph
+    return flops(graph.get_operations())
+
+
+def _inputs(image, auxiliary):
+    """`Inputs` of `tf.TensorSpec`s of these shapes."""
+    return Inputs(*(shape and tf.TensorSpec(shape, tf.uint8) for shape in (image, auxiliary)))
 
 
 def flops(operations):
@@ -135,7 +130,7 @@ def num_bytes(tensors):
 
 
 def _multiplications(op):
-    if op.type in _CALLS:
+    if op.type in _CALLS.split():
         raise ValueError(
             f"Expected a graph without calls, loops and branches, whose operations can be counted. "
             f"Received: {op.name} ({op.type}). Write that part without them."
@@ -163,20 +158,19 @@ def _needed(tensors):
         op = left.pop()
         if op.name not in found:
             found[op.name] = op
-            left += [] if op.type in _OF_SHAPES else [tensor.op for tensor in op.inputs]
+            left += [] if op.type in _READ_SHAPES else [tensor.op for tensor in op.inputs]
     return found
 
 
 def _read(op):
     """The activations whose values an operation reads, as the tensors that own their memory."""
-    roots = [] if op.type in _OF_SHAPES else map(_root, op.inputs)
-    return [x for x in roots if x.op.type not in _NOT_COMPUTED and x.dtype != tf.resource]
-
-
-def _root(tensor):
-    while tensor.op.type in _ALIASES:
-        tensor = tensor.op.inputs[tensor.value_index]
-    return tensor
+    found = []
+    for tensor in () if op.type in _READ_SHAPES else op.inputs:
+        while tensor.op.type in _ALIASES:
+            tensor = tensor.op.inputs[tensor.value_index]
+        if tensor.op.type not in _NOT_COMPUTED and tensor.dtype != tf.resource:
+            found.append(tensor)
+    return found
 
 
 def _distinct(tensors):

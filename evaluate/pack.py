@@ -39,13 +39,16 @@ def main():
         packed = pathlib.Path(made) / FLAGS.name
         seconds = write_run(folder, model, packed)
         images = chosen_run.images(folder, model, "validation")
-        rise = mean_bits(pa.load(packed), images) - mean_bits(model, images)
+        before, after = (
+            splits.mean_bits(x, chosen_run.batches(images, NUM_IMAGES))
+            for x in (model, pa.load(packed))
+        )
         count = min(NUM_IMAGES, images.num_images)
-        print(f"In 16 bits: {rise:+.5f} bits per dimension on {count} validation images")
-        if rise > MOST_BITS:
+        print(f"In 16 bits: {after - before:+.5f} bits per dimension on {count} validation images")
+        if after - before > MOST_BITS:
             raise ValueError(
                 f"Expected weights that cost {MOST_BITS} bits per dimension at most in 16 bits. "
-                f"Received: {rise}. Train on, or with a lower learning rate."
+                f"Received: {after - before}. Train on, or with a lower learning rate."
             )
         card = {
             "bits_per_dim": figures["total"],
@@ -66,8 +69,7 @@ def main():
 def test_figures(folder, model):
     """What `evaluate.bpd` has found about the run: dict, "num_images", "total" and "std_error".
 
-    Raises:
-      ValueError: unless that is of all test images, and of the weights that the run has now.
+    Raises ValueError unless that is of all test images, and of the weights that the run has now.
     """
     file = zoo.outputs(folder) / "bpd.json"
     images = chosen_run.images(folder, model, "test")
@@ -75,7 +77,7 @@ def test_figures(folder, model):
         "dataset": chosen_run.source(folder)["dataset"],
         "split": "test",
         "num_images": images.num_images,
-        "crc32": bpd.checksum(images.batches(chosen_run.batch_size(model.image_size))),
+        "crc32": bpd.checksum(chosen_run.batches(images)),
         "best": False,
         "model": bpd.identity(model),
     }
@@ -90,7 +92,7 @@ def test_figures(folder, model):
             f"weights of the run as they are now. Received: {differences if found else 'none'}. "
             f"Run python -m evaluate.bpd --split test --workdir {folder} first."
         )
-    return {"num_images": images.num_images, **found[bpd.kind(model)]}
+    return {"num_images": images.num_images, **found[splits.kind(model)]}
 
 
 def write_run(folder, model, packed):
@@ -120,12 +122,7 @@ def write_run(folder, model, packed):
 
 
 def write_16_bits(file, smaller):
-    """Writes the weights of a file to another one, as float16.
-
-    Raises:
-      OSError, ValueError: as `tensors.read`.
-      ValueError: for numbers beyond those of float16.
-    """
+    """Writes the weights of a file to another one, as float16. Raises ValueError for numbers beyond that."""
     arrays, notes = tensors.read(file)
     with np.errstate(over="ignore"):
         small = {name: array.astype(np.float16) for name, array in arrays.items()}
@@ -136,12 +133,6 @@ def write_16_bits(file, smaller):
                 f"{name} of {file}. Train with a lower learning rate."
             )
     tensors.write(smaller, small, notes)
-
-
-def mean_bits(model, images):
-    """Exact bits per dimension, the mean over the first `NUM_IMAGES` of `data.Images`."""
-    batches = images.batches(chosen_run.batch_size(model.image_size), NUM_IMAGES)
-    return splits.mean_bits(model, batches)
 
 
 def define_flags():

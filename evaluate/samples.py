@@ -36,15 +36,16 @@ def main():
         )
     folder, model = chosen_run.load(FLAGS.best)
     results = None if FLAGS.out else chosen_run.outputs(folder)  # before anything is drawn
+    originals = None
+    if not FLAGS.sweep and (FLAGS.known or FLAGS.given or len(model.factors) > 1):
+        originals = chosen_run.images(folder, model, "test").spread(FLAGS.num)
     if FLAGS.sweep:
         name, rows = "sweep", sweep(model)
     elif FLAGS.known:
-        name, rows = "completions", completions(model, test_images(folder, model))
+        name, rows = "completions", completions(model, originals)
     elif FLAGS.given:
-        originals = test_images(folder, model)
         name, rows = f"given_{FLAGS.given}", draws_given(model, originals, FLAGS.given)
     else:
-        originals = test_images(folder, model) if len(model.factors) > 1 else None
         name, rows = "samples", samples(model, originals)
     out = pathlib.Path(FLAGS.out or results / f"{name}.png")
     plots.write(out, draw(shown(model, rows)), bbox_inches="tight")
@@ -52,10 +53,7 @@ def main():
 
 
 def samples(model, originals):
-    """Rows of the picture of samples, and of test images drawn again given their auxiliary images.
-
-    The latter only if there are `originals`, uint8 [N, H, W, C].
-    """
+    """Rows of the picture of samples; with `originals`, also of these drawn given their auxiliary images."""
     *auxiliaries, image = model.factors
     rows = [(f"{name}\ndrawn", name, images) for name, images in sample(model, "images").items()]
     if originals is not None:
@@ -97,11 +95,8 @@ def completions(model, originals):
 def sweep(model):
     """Rows of the picture of the same seeds at ever smaller scales, the last by MAP sampling."""
     [*_, image] = model.factors
-    rows = []
-    for shift in SWEEP:
-        drawn = sample(model, f"images at {shift:g}", log_scale_shift=shift)
-        rows.append((f"{shift:g}", image, drawn[image]))
-    return [*rows, ("MAP", image, sample(model, "images by MAP sampling", mode="map")[image])]
+    how = {f"{shift:g}": {"log_scale_shift": shift} for shift in SWEEP} | {"MAP": {"mode": "map"}}
+    return [(x, image, sample(model, f"images at {x}", **how[x])[image]) for x in how]
 
 
 def sample(model, what, num=None, first=0, **kwargs):
@@ -116,17 +111,10 @@ def sample(model, what, num=None, first=0, **kwargs):
     return images
 
 
-def test_images(folder, model):
-    """uint8 [N, H, W, C]: test images, as many as are asked for where there are so many."""
-    return chosen_run.images(folder, model, "test").spread(FLAGS.num)
-
-
 def shown(model, rows):
     """Rows for `draw`, of rows (label, name of the factor that models them, uint8 [N, h, w, c])."""
-    return [
-        (label, image_grid.shown(images, model.factors[name].likelihood.num_values))
-        for label, name, images in rows
-    ]
+    values = {name: factor.likelihood.num_values for name, factor in model.factors.items()}
+    return [(label, image_grid.shown(images, values[name])) for label, name, images in rows]
 
 
 def draw(rows):
@@ -137,8 +125,8 @@ def draw(rows):
     panels = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
     for row, (label, images) in zip(panels, rows):
         # Smaller images as large as the others, so that they stand above each other.
-        for axis, side in enumerate(size, start=1):
-            images = np.repeat(images, side // images.shape[axis], axis)
+        for axis, length in enumerate(size, start=1):
+            images = np.repeat(images, length // images.shape[axis], axis)
         framed = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
         row.imshow(np.concatenate(framed, axis=1), interpolation="nearest")
         row.set_axis_off()

@@ -2,12 +2,12 @@
 
 For each factor of a run, or one with randomly initialized weights (--network), times in turn in one process:
 
-    full             the network evaluated anew for every pixel
+    full             the network evaluated again for every pixel
     incremental      every activation evaluated once
     incremental_xla  the same, compiled by XLA
     forward_pass     the network evaluated once over the whole images
     tfp_pixelcnn     an unconditional `tfp.distributions.PixelCNN` of about as many blocks and parameters,
-                     at batch 1: one step of its `sample` for each pixel, which evaluates its network anew
+                     at batch 1: one step of its `sample` for each pixel, which evaluates its network again
                      and draws all pixels to keep one; for mixtures of logistics alone
 
 Features of auxiliary images are computed before and given to all. Prints a table; a plot, and a JSON file
@@ -38,12 +38,8 @@ FLAGS = flags.FLAGS
 
 # How often a network is evaluated where every pixel takes an evaluation: the rest is extrapolated.
 EVALUATIONS = 16
-RATIOS = (
-    ("incremental", "forward_pass"),
-    ("incremental_xla", "forward_pass"),
-    ("full", "incremental"),
-    ("full", "incremental_xla"),
-)
+_INCREMENTAL = ("incremental", "incremental_xla")
+RATIOS = [(x, "forward_pass") for x in _INCREMENTAL] + [("full", x) for x in _INCREMENTAL]
 
 
 def pyramid():
@@ -78,7 +74,7 @@ def main():
             f"Expected new files, or those of an earlier measurement of {measured}. "
             f"Received: {out} and {file}, which hold other things. Choose another --out."
         )
-    results = {name: measure_factor(name, *of_factor) for name, of_factor in factors.items()}
+    results = {name: measure_factor(name, factor, size) for name, (factor, size) in factors.items()}
     found = {"measured": measured, "machine": machine.describe(), "runs": FLAGS.runs}
     disk.write_json(file, {**found, "factors": results})
     plots.write(out, draw(results))
@@ -109,16 +105,13 @@ def measure_factor(name, factor, size):
                 f"{batch:5} {label:15} {row['seconds_per_image']:10.4f} "
                 f"{1000 * row['seconds_per_pixel']:10.4f} {row['compile_s']:10.2f}{note}"
             )
-        ratios = {
-            f"{over} / {under}": timed[over]["seconds_per_image"]
-            / timed[under]["seconds_per_image"]
-            for over, under in RATIOS
-        }
+        seconds = {label: row["seconds_per_image"] for label, row in timed.items()}
+        ratios = {f"{over} / {under}": seconds[over] / seconds[under] for over, under in RATIOS}
         print("     ", ", ".join(f"{label}: {x:.2f}" for label, x in ratios.items()), flush=True)
         batches[batch] = {"candidates": timed, "ratios": ratios}
     if FLAGS.sizes:
-        sides = {s: incrementally(factor, *inputs(factor, (s, s), 1)) for s in (16, 64)}
-        result["sizes"] = timed = measure(sides, 1)
+        squares = {s: incrementally(factor, *inputs(factor, (s, s), 1)) for s in (16, 64)}
+        result["sizes"] = timed = measure(squares, 1)
         timed["ratio"] = timed[64]["seconds_per_pixel"] / timed[16]["seconds_per_pixel"]
         print(f"      incremental, a pixel of 64 x 64 / one of 16 x 16: {timed['ratio']:.2f}")
     return result
@@ -128,7 +121,7 @@ def state_bytes(factor, size):
     """What the incremental evaluation of one image carries from row to row."""
     auxiliary = None
     if factor.fixed_sum is not None:
-        shape = [side // factor.auxiliary_ratio for side in size]
+        shape = [x // factor.auxiliary_ratio for x in size]
         auxiliary = tf.zeros([1, *shape, factor.auxiliary_likelihood.num_channels], tf.uint8)
     state = factor.scan(size, 1, auxiliary).initial_state()
     return sum(x.shape.num_elements() * x.dtype.size for x in tf.nest.flatten(state))
@@ -140,7 +133,7 @@ def inputs(factor, size, batch):
     given = factor.auxiliary_likelihood
     if given is None:
         return (), noise, None
-    shape = [batch, *(side // factor.auxiliary_ratio for side in size), given.num_channels]
+    shape = [batch, *(x // factor.auxiliary_ratio for x in size), given.num_channels]
     images = tf.cast(tf.random.uniform(shape, 0, given.num_values, tf.int32), tf.uint8)
     return factor.features(images), noise, images
 
@@ -149,10 +142,9 @@ def incrementally(factor, features, noise, auxiliary, jit_compile=False):
     batch, *size, _ = noise.shape
     # A new one of the same networks, whose graph is for these shapes, as for a process's first images. One
     # that has drawn other batches has a graph for any: times would depend on the order.
-    factor, shift = factor.with_fixed_sum(factor.fixed_sum), tf.zeros(batch)
-    draw = functools.partial(
-        factor.draw, features, noise, shift, auxiliary, jit_compile=jit_compile
-    )
+    factor = factor.with_fixed_sum(factor.fixed_sum)
+    arguments = features, noise, tf.zeros(batch), auxiliary
+    draw = functools.partial(factor.draw, *arguments, jit_compile=jit_compile)
     return draw, size, math.prod(size)
 
 
@@ -204,21 +196,20 @@ def first_pixels(draw_pixel, images):
 
 
 def measure(candidates, batch):
-    """Times candidates in turn.
+    """Times candidates in turn: dict, name -> dict of medians.
 
-    Returns:
-      dict, name -> dict of medians, after a first run: "compile_s" is how much longer that took.
+    They are of all runs but the first: "compile_s" is how much longer that took.
     """
     runs = {name: run for name, (run, *_) in candidates.items()}
     seconds = timing.seconds_in_turn(runs, FLAGS.runs + 1)
     result = {}
     for name, (_, size, pixels) in candidates.items():
-        first, *others = seconds[name]
-        per_pixel = statistics.median(others) / (batch * pixels)
+        first, median = seconds[name][0], statistics.median(seconds[name][1:])
+        per_pixel = median / (batch * pixels)
         result[name] = {
             "seconds_per_image": per_pixel * math.prod(size),
             "seconds_per_pixel": per_pixel,
-            "compile_s": max(0.0, first - statistics.median(others)),
+            "compile_s": max(0.0, first - median),
             "pixels": pixels,
             "extrapolated": pixels < math.prod(size),
         }
@@ -250,12 +241,9 @@ def define_flags():
     flags.DEFINE_enum("network", None, list(NETWORKS), "A network to measure instead of a run's.")
     timing.define_batch_sizes("1,4,16,64")
     flags.DEFINE_integer("runs", 5, "Timed runs of each; the median counts.", lower_bound=1)
-    flags.DEFINE_bool(
-        "sizes", False, "Also compares a pixel of 64 x 64 images with one of 16 x 16."
-    )
-    flags.DEFINE_string(
-        "out", None, "The picture; speed.png in WORKDIR or runs/speed-NETWORK if unset."
-    )
+    flags.DEFINE_bool("sizes", False, "Also compares a pixel of 64 x 64 with one of 16 x 16.")
+    out = "The picture; speed.png in WORKDIR or runs/speed-NETWORK if unset."
+    flags.DEFINE_string("out", None, out)
     flags.mark_flags_as_mutual_exclusive(["workdir", "network"])
     # Nothing is fixed that those networks' images could contradict.
     flags.mark_flags_as_mutual_exclusive(["network", "exact"])

@@ -5,8 +5,29 @@ import math
 import numpy as np
 
 
-def bound_and_exact(model, batches, progress=lambda count: None):
-    """Bits per dimension of every image of a split, factor by factor: the paper's, and the exact ones.
+def kinds(model):
+    """The kinds of bits per dimension that a model has: list of str.
+
+    "bound", the paper's, and "exact", or "restricted" in the place of the latter for a model of which only
+    some factors can be exact. A model without auxiliary images has "exact" alone.
+    """
+    exact = model.with_exact(True)
+    if not _has_exact(exact):
+        return ["exact" if exact.exact else "bound"]
+    return ["bound", "exact" if exact.exact else "restricted"]
+
+
+def kind(model):
+    """Which of `kinds` the model's own log-likelihoods are."""
+    return kinds(model)[-1] if model.exact or _has_exact(model) else "bound"
+
+
+def _has_exact(model):
+    return any(factor.exact for factor in model.factors.values())
+
+
+def summarize(model, batches, progress=lambda count: None):
+    """Means over images of bits per dimension of the full image, factor by factor.
 
     Args:
       model: `AuxiliaryModel`, exact or not.
@@ -14,34 +35,31 @@ def bound_and_exact(model, batches, progress=lambda count: None):
       progress: function that is called with the number of images done.
 
     Returns:
-      Two dicts, factor name -> float64 [N], and "total": see `AuxiliaryModel.bound_and_exact`.
+      dict, each of `kinds` -> {"factors": {name: float}, "total": float, "std_error": float}: the standard
+      error of the total's mean, the images taken as independent draws; None of one image.
     """
-    model = model.with_exact(True)
-    found, count = ({}, {}), 0
+    found, exact, count = {kind: {} for kind in kinds(model)}, model.with_exact(True), 0
     for images in batches:
-        for bits, of_batch in zip(found, model.bound_and_exact(images)):
+        for bits, of_batch in zip(found.values(), exact.bound_and_exact(images)):
             for name, values in of_batch.items():
                 bits.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
         count += len(images)
         progress(count)
-    return tuple({name: np.concatenate(values) for name, values in bits.items()} for bits in found)
-
-
-def summarize(bits):
-    """Means over the images of one of `bound_and_exact`'s dicts: {"factors", "total", "std_error"}.
-
-    "std_error" is that of the total's mean, the images taken as independent draws; None of one image.
-    """
-    count = len(bits["total"])
-    factors = {name: float(values.mean()) for name, values in bits.items() if name != "total"}
-    std_error = float(bits["total"].std(ddof=1)) / math.sqrt(count) if count > 1 else None
-    return {"factors": factors, "total": sum(factors.values()), "std_error": std_error}
+    for kind, bits in found.items():
+        *factors, total = (np.concatenate(values) for values in bits.values())
+        means = {name: float(values.mean()) for name, values in zip(bits, factors)}
+        std_error = float(total.std(ddof=1)) / math.sqrt(count) if count > 1 else None
+        found[kind] = {
+            "factors": means,
+            "total": sum(means.values()),
+            "std_error": std_error,
+        }
+    return found
 
 
 def mean_bits(model, batches):
-    """Exact bits per dimension, the mean over images. Args as for `bound_and_exact`."""
-    _, exact = bound_and_exact(model, batches)
-    return summarize(exact)["total"]
+    """The most exact mean over images of `summarize`: float."""
+    return summarize(model, batches)[kinds(model)[-1]]["total"]
 
 
 def shares(model):

@@ -37,14 +37,13 @@ def main():
     print(f"Wrote {out}")
     held_out = [data.load("photos", x, models[COLORS].image_size) for x in ("validation", "test")]
     images = data.Images(np.concatenate([split.pixels for split in held_out]))
-    found = {name: splits.mean_bits(model, batches(images)) for name, model in models.items()}
+    found = {name: mean_bits(model, images) for name, model in models.items()}
     for codec in image_files.FORMATS:
-        files = [image_files.bits_per_dim(codec, batch) for batch in batches(images)]
-        found[f"{codec} files"] = float(np.mean(np.concatenate(files)))
+        found[f"{codec} files"] = np.mean(image_files.bits_per_dim(codec, images.pixels))
     print(f"\nBits per dimension of {images.num_images} crops of two photographs:", flush=True)
     show(found)
     run = fine_tuned()
-    show({COLORS: found[COLORS], run: splits.mean_bits(pa.load(run), batches(images))})
+    show({COLORS: found[COLORS], run: mean_bits(pa.load(run), images)})
 
 
 def picture(models):
@@ -64,8 +63,8 @@ def picture(models):
     return samples.draw([*rows, *samples.shown(model, enlarged)])
 
 
-def batches(images):
-    return images.batches(chosen_run.batch_size(images.image_size))
+def mean_bits(model, images):
+    return splits.mean_bits(model, chosen_run.batches(images))
 
 
 def show(found):

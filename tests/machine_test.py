@@ -22,13 +22,10 @@ class DescribeTest(tf.test.TestCase):
         self.assertEqual(found["instructions"], "avx2 avx_vnni amx_tile")
 
     def test_gpus_once_tensorflow_is_imported(self):
+        details = {"first": {"device_name": "Some GPU"}}
         with (
             mock.patch.object(tf.config, "list_physical_devices", {"GPU": ["first"]}.get),
-            mock.patch.object(
-                tf.config.experimental,
-                "get_device_details",
-                {"first": {"device_name": "Some GPU"}}.get,
-            ),
+            mock.patch.object(tf.config.experimental, "get_device_details", details.get),
         ):
             self.assertEqual(machine.describe()["gpus"], ["Some GPU"])
             with mock.patch.dict(sys.modules):
@@ -36,11 +33,12 @@ class DescribeTest(tf.test.TestCase):
                 self.assertEqual(machine.describe()["gpus"], [])
 
     def test_settings_by_which_a_processor_rounds_otherwise(self):
-        set_so = {"ONEDNN_MAX_CPU_ISA": "AVX2", "PATH": "/bin"}
-        with mock.patch.dict(os.environ, set_so, clear=True):
-            self.assertEqual(machine.describe()["settings"], "ONEDNN_MAX_CPU_ISA=AVX2")
-        with mock.patch.dict(os.environ, clear=True):
-            self.assertEqual(machine.describe()["settings"], "")
+        for expected, more in (
+            ("ONEDNN_MAX_CPU_ISA=AVX2", {"ONEDNN_MAX_CPU_ISA": "AVX2"}),
+            ("", {}),
+        ):
+            with mock.patch.dict(os.environ, {"PATH": "/bin", **more}, clear=True):
+                self.assertEqual(machine.describe()["settings"], expected)
 
     def test_versions(self):
         """Also of distributions of another name, such as tensorflow-cpu; None of what is not installed."""

@@ -20,38 +20,21 @@ from tests import helpers
 from train import runner
 
 FACTORS = ["grayscale", "image"]
-MODEL = {
-    "image_size": helpers.SIZE,
-    "filters": 4,
-    "gray_blocks": 1,
-    "image_blocks": 1,
-    "embedding_blocks": 1,
-    "resolutions": 1,
-    "num_components": 2,
-    "dropout": 0.0,
-}
-TRAINING = dict.fromkeys(
-    FACTORS,
-    training.Training(epochs=1, steps_per_epoch=2, batch_size=4, learning_rate=1e-3, decay=0.999),
-)
-LARGER_BATCHES = dict.fromkeys(
-    FACTORS,
-    training.Training(epochs=1, steps_per_epoch=2, batch_size=8, learning_rate=1e-3, decay=0.999),
-)
-IN_PARTS = {
-    name: dataclasses.replace(settings, accumulate=2, mixed_precision=True)
-    for name, settings in TRAINING.items()
-}
+ONE = training.Training(epochs=1, steps_per_epoch=2, batch_size=4, learning_rate=1e-3, decay=0.999)
+IN_PARTS = dataclasses.replace(ONE, accumulate=2, mixed_precision=True)
+
+
+def preset(dataset, settings):
+    settings = dict.fromkeys(FACTORS, settings)
+    return presets.Preset(
+        dataset=dataset, constructor=helpers.tiny_model, model={}, training=settings
+    )
+
+
 PRESETS = {
-    "demo": presets.Preset(
-        dataset="photos", constructor=pa.grayscale, model=MODEL, training=TRAINING
-    ),
-    "small": presets.Preset(
-        dataset="cifar10", constructor=pa.grayscale, model=MODEL, training=LARGER_BATCHES
-    ),
-    "parts": presets.Preset(
-        dataset="photos", constructor=pa.grayscale, model=MODEL, training=IN_PARTS
-    ),
+    "demo": preset("photos", ONE),
+    "small": preset("cifar10", dataclasses.replace(ONE, batch_size=8)),
+    "parts": preset("photos", IN_PARTS),
 }
 
 
@@ -129,15 +112,13 @@ class FlagsTest(tf.test.TestCase):
         config, settings = self.last()
         self.assertIs(config.model, helpers.shared_model())
         self.assertEqual((config.images.num_images, config.validation_images.num_images), (8, 3))
-        self.assertEqual(settings, TRAINING["image"])
+        self.assertEqual(settings, ONE)
         self.assertEqual((config.seed, config.remat, config.profile), (0, False, False))
         self.assertIsInstance(config.stop, training.Stop)
 
     def test_a_preset_that_leaves_out_a_factor(self):
         def leave_out(presets):
-            presets["demo"] = dataclasses.replace(
-                presets["demo"], training={"image": TRAINING["image"]}
-            )
+            presets["demo"] = dataclasses.replace(presets["demo"], training={"image": ONE})
 
         with self.assertRaisesRegex(ValueError, r"each of .*'grayscale'.* of \['image'\]"):
             self.run_program(plugin=leave_out)
@@ -162,16 +143,13 @@ class FlagsTest(tf.test.TestCase):
         source = [config[key] for key in ("dataset", "image_dir", "image_file")]
         self.assertEqual(source, ["photos", None, None])
         before = helpers.contents(self.runs)
-        with self.assertRaisesRegex(
-            ValueError, 'mine/config.json has others.*dataset: "cifar10" instead of "photos"'
-        ):
+        message = 'mine/config.json has others.*dataset: "cifar10" instead of "photos"'
+        with self.assertRaisesRegex(ValueError, message):
             self.run_program(folder, "--preset=small")
         self.assertEqual(helpers.contents(self.runs), before)
 
     def test_the_name_of_a_trained_model_is_no_workdir(self):
-        with self.assertRaisesRegex(
-            ValueError, "a folder.*cifar10-pyramid.*--init cifar10-pyramid"
-        ):
+        with self.assertRaisesRegex(ValueError, "a folder.*cifar10-pyramid.*--init cifar10-pyr"):
             self.run_program("--workdir=cifar10-pyramid")
 
     def test_no_images_leave_no_workdir(self):
@@ -197,10 +175,10 @@ class FlagsTest(tf.test.TestCase):
         self.run_program("--factor=image", "--remat", "--profile", *arguments)
         self.assertEqual(self.trained()[0], ["image"])
         config, settings = self.last()
-        self.assertEqual(settings, dataclasses.replace(TRAINING["image"], **overrides))
+        self.assertEqual(settings, dataclasses.replace(ONE, **overrides))
         self.assertEqual((config.remat, config.profile), (True, True))
         self.run_program("--preset=parts")
-        self.assertEqual(self.last()[1], IN_PARTS["image"])
+        self.assertEqual(self.last()[1], IN_PARTS)
 
     def test_first_weights_are_those_of_the_run_that_init_names(self):
         first = object()
@@ -220,7 +198,7 @@ class FlagsTest(tf.test.TestCase):
             self.assertEqual(is_mixed(), faster)
             self.assertEqual(is_mixed(f"--mixed_precision={not faster}"), not faster)
             folder = self.runs / f"{faster}"
-            settings = dataclasses.replace(TRAINING["image"], mixed_precision=not faster)
+            settings = dataclasses.replace(ONE, mixed_precision=not faster)
             self.run_program(f"--workdir={folder}")
             RunFolder(folder)["image"].record_training(dataclasses.asdict(settings))
             self.assertEqual(is_mixed(f"--workdir={folder}"), not faster)

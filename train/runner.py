@@ -27,31 +27,23 @@ def define_flags(presets):
     """Defines the flags of a training program with these presets: dict, name -> `presets.Preset`."""
     factors = dict.fromkeys(name for preset in presets.values() for name in preset.training)
     # No enums: --plugin, which is imported once flags are parsed, may add presets.
-    for name, default, text in (
-        (
-            "preset",
-            "demo",
-            f"Every hyper-parameter: {', '.join(presets)}, or one that a plugin adds.",
-        ),
-        ("factor", "all", f"Which factor to train: all, or of a preset's {', '.join(factors)}."),
-        ("dataset", None, "Overrides the preset's: photos, cifar10, celeb_a, folder, arrays, ..."),
-        ("workdir", None, "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."),
-        ("init", None, "A run, or a trained model of the package by its name, to start from."),
-    ):
-        flags.DEFINE_string(name, default, text)
+    preset = f"Every hyper-parameter: {', '.join(presets)}, or one that a plugin adds."
+    flags.DEFINE_string("preset", "demo", preset)
+    factor = f"Which factor to train: all, or of a preset's {', '.join(factors)}."
+    flags.DEFINE_string("factor", "all", factor)
+    dataset = "Overrides the preset's: photos, cifar10, celeb_a, folder, arrays, ..."
+    flags.DEFINE_string("dataset", None, dataset)
+    workdir = "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."
+    flags.DEFINE_string("workdir", None, workdir)
+    init = "A run, or a trained model of the package by its name, to start from."
+    flags.DEFINE_string("init", None, init)
     run_flags.define_images()
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
-    define = {
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        float | None: flags.DEFINE_float,
-        bool: flags.DEFINE_bool,
-    }
+    define = {int: flags.DEFINE_integer, bool: flags.DEFINE_bool}
     for field in dataclasses.fields(training.Training):
-        text = (
-            f"Overrides the preset's, of the factors that are trained{_ADDED.get(field.name, '')}."
-        )
-        define[field.type](field.name, None, text)
+        text = "Overrides the preset's, of the factors that are trained"
+        text += f"{_ADDED.get(field.name, '')}."
+        define.get(field.type, flags.DEFINE_float)(field.name, None, text)
     flags.DEFINE_bool("remat", False, "Less memory, more time: blocks are evaluated twice.")
     flags.DEFINE_bool("profile", False, "Traces a few steps for TensorBoard's profile plugin.")
 
@@ -73,14 +65,7 @@ def overridden(settings, folder):
 
 
 def train(name, presets, strategy, stop):
-    """Trains what the flags say, each factor from its last checkpoint on.
-
-    Args:
-      name: str, of the program.
-      presets: dict, name -> `presets.Preset`.
-      strategy: `tf.distribute.Strategy`, or None under JAX.
-      stop: `training.Stop`.
-    """
+    """Trains what the flags say, each factor from its last checkpoint on. Args as of `run` and `pa.train`."""
     check("preset", presets)
     preset = presets[FLAGS.preset]
     model = preset.constructor(**preset.model)
@@ -98,7 +83,7 @@ def train(name, presets, strategy, stop):
     run = RunFolder(FLAGS.workdir or RunFolder.RUNS / f"{name}-{FLAGS.preset}-{dataset}")
     training.train(
         model,
-        {factor: overridden(of, run[factor]) for factor, of in preset.training.items()},
+        {factor: overridden(x, run[factor]) for factor, x in preset.training.items()},
         images,
         validation_images,
         run.path,
@@ -113,12 +98,7 @@ def train(name, presets, strategy, stop):
 
 
 def run(name, presets):
-    """Runs a training program: what `python -m train.NAME` does.
-
-    Args:
-      name: str, of the program.
-      presets: dict, name -> `presets.Preset`.
-    """
+    """What `python -m train.NAME` does, with its presets: dict, name -> `presets.Preset`."""
     define_flags(presets)
 
     def main():

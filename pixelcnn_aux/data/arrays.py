@@ -54,14 +54,12 @@ def _read(file, split):
             names = [arguments.shown(name.removesuffix(".npy")) for name in archive.namelist()[:9]]
             raise ValueError(f"no {split} among {', '.join(names) or 'nothing'}")
         member = archive.getinfo(f"{split}.npy")
-        if member.compress_type == zipfile.ZIP_DEFLATED:
-            if member.file_size > MAX_COMPRESSED:
-                raise ValueError(
-                    f"{member.file_size:,} bytes in an array that is compressed, {MAX_COMPRESSED:,} at most"
-                )
-        elif member.compress_type != zipfile.ZIP_STORED:
+        size, method = member.file_size, member.compress_type
+        if method == zipfile.ZIP_DEFLATED and size > MAX_COMPRESSED:
+            raise ValueError(f"{size:,} bytes of a compressed array, {MAX_COMPRESSED:,} at most")
+        if method not in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
             # The others are inflated as a whole, whatever size they claim.
-            raise ValueError(f"compressed by ZIP's method {member.compress_type}")
+            raise ValueError(f"compressed by ZIP's method {method}")
         with archive.open(member) as opened:
             pixels = np.lib.format.read_array(opened, allow_pickle=False)
             if opened.read(1):  # to the end, where the checksum is compared

@@ -89,21 +89,20 @@ def _read(array, key):
             logging.info("Decoding again what has changed in %s", array)
             return None
         pixels = np.lib.format.open_memmap(array, mode="r")
-        found = [*pixels.shape], pixels.dtype, os.path.getsize(array), len(_blocks(pixels))
-        size = pixels.offset + pixels.nbytes
+        blocks, size = _blocks(pixels), pixels.offset + pixels.nbytes
+        found = [*pixels.shape], pixels.dtype, os.path.getsize(array), len(blocks)
         if found != (kept["shape"], np.uint8, size, len(kept["crc32"])):
             raise ValueError("another shape or size")
         # Others each time, and nobody's seed is used up.
-        compared = min(len(_blocks(pixels)), _CHECKED)
-        some = sorted(random.SystemRandom().sample(_blocks(pixels), compared))
-        if _checksums(pixels, some) != [kept["crc32"][block] for block in some]:
+        some = random.SystemRandom().sample(blocks, min(len(blocks), _CHECKED))
+        if _checksums(pixels, sorted(some)) != [kept["crc32"][block] for block in sorted(some)]:
             raise ValueError("other checksums")
         return pixels, kept["skipped"]
     except Exception as error:  # damaged files raise whatever they happen to spell
-        logging.warning(
-            "Expected decoded images in %s. Received: a damaged file (%s). Decoding them again",
-            *(array, error),
+        message = (
+            "Expected decoded images in %s. Received: a damaged file (%s). Decoding them again"
         )
+        logging.warning(message, array, error)
         return None
 
 
@@ -115,7 +114,7 @@ def _write(array, key, image_size, decoded):
     try:
         with open(aside, "wb") as file:
             count = 0
-            _write_header(file, (count, *image_size, 3))
+            _write_header(file, (0, *image_size, 3))
             for name, image in decoded():
                 if image is None:
                     skipped.append(name)

@@ -9,8 +9,8 @@ from pixelcnn_aux.data.registry import register
 from pixelcnn_aux.data.resizing import halve
 from pixelcnn_aux.runs import disk
 
-_SIZE = (218, 178)  # of the official aligned images: (height, width)
-_SIDES = tuple(128 // 2**k for k in range(8))  # the paper's crop, and its halvings
+_OFFICIAL = (218, 178)  # (height, width) of the official aligned images
+_SIZES = [(128 >> k, 128 >> k) for k in range(8)]  # the paper's crop, and its halvings
 # The official partition, which TFDS has too. Nobody is in two splits.
 _LAST_TRAIN, _LAST_VALIDATION = 162_770, 182_637  # numbers of files
 _KIND = (
@@ -22,17 +22,16 @@ _KIND = (
 @register("celeb_a")
 def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
     """The images cropped to 128 x 128 as in the paper, and halved down to `image_size`."""
-    sizes = [(side, side) for side in _SIDES]
-    if image_size not in sizes:
+    if image_size not in _SIZES:
         raise ValueError(
-            f"Expected an image size of {', '.join(map(str, sizes))} for the data set 'celeb_a'. "
+            f"Expected an image size of {', '.join(map(str, _SIZES))} for the data set 'celeb_a'. "
             f"Received: {image_size}. Choose a preset of such a size, or another data set."
         )
 
     def fit(image):
-        if image.shape != (*_SIZE, 3):
+        if image.shape != (*_OFFICIAL, 3):
             raise ValueError(
-                f"Expected an image of {_SIZE}. Received: {image.shape[:2]}. "
+                f"Expected an image of {_OFFICIAL}. Received: {image.shape[:2]}. "
                 "Give the aligned and cropped images, img_align_celeba."
             )
         image = image[50:-40, 25:-25]
@@ -69,12 +68,11 @@ def _through_tfds(split, image_size, data_dir, cache_dir, fit):
     def decoded():
         with disk.explained(f"to read {folder}"):
             examples = tfds.examples(builder, split, decoded=False)
-            images = files.in_threads(
-                lambda example: fit(decoding.decode(example["image"])),
-                examples,
-                builder.info.splits[split].num_examples,
-            )
-            yield from ((None, image) for image in images)
+            count = builder.info.splits[split].num_examples
+            for image in files.in_threads(
+                lambda x: fit(decoding.decode(x["image"])), examples, count
+            ):
+                yield None, image
 
     described = files.described_files(folder, sorted(path.name for path in folder.iterdir()))
     pixels, _ = cache.load(cache_dir, "celeb_a", folder, split, image_size, described, decoded)

@@ -18,9 +18,8 @@ _MAX_BYTES = 10 * MAX_PIXELS  # of a file: so many pixels of 64 bits each take l
 def contents(path):
     """The bytes of a file.
 
-    Raises:
-      OSError: as `disk.explained`, for a file that cannot be read.
-      ValueError: for a folder, a pipe, which may have no end, or a file that is too large for an image.
+    Raises OSError as `disk.explained`, and ValueError for a folder, a pipe, which may have no end, or a file
+    that is too large for an image.
     """
     with disk.explained(f"to read {path}"):
         found = os.stat(path)
@@ -54,16 +53,9 @@ def opened(contents):
 
 
 def decode(contents):
-    """The pixels of a PNG or JPEG file of any kind.
+    """The pixels of a PNG or JPEG file, bytes, of any kind: uint8 [h, w, 3], upright.
 
-    Args:
-      contents: bytes of the file.
-
-    Returns:
-      uint8 [h, w, 3], upright. Alpha is dropped, and of 16 bits the upper 8 are taken.
-
-    Raises:
-      ValueError: as `opened`.
+    Alpha is dropped, and of 16 bits the upper 8 are taken. Raises ValueError as `opened`.
     """
     with opened(contents) as picture:
         turn_upright(picture)

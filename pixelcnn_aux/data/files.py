@@ -18,7 +18,9 @@ _AT_ONCE = 128  # images that threads decode ahead of the file that they are wri
 
 
 def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
-    """One split of the PNG and JPEG files under a folder.
+    """`Images` of one split of the PNG and JPEG files under a folder, as a loader returns them.
+
+    Their `skipped` has the files of no split, and those of this one that are no such images.
 
     Args:
       dataset: str, the name of the data set.
@@ -26,14 +28,6 @@ def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
       fit: function, uint8 [h, w, 3] -> uint8 [H, W, 3]; raises ValueError for another kind of image.
       split_of: function of a file's name -> its split, or None: it is left out of all splits.
       kind: str, what messages say of the files that are used, and how they are split.
-
-    Returns:
-      `Images`, whose `skipped` has the files of no split and those of this one that are no such images.
-
-    Raises:
-      FileNotFoundError: no such folder.
-      OSError: a file or folder that cannot be read, or a cache folder that cannot be written.
-      ValueError: no file to use in this split.
     """
     if not image_dir.is_dir():
         raise FileNotFoundError(
@@ -48,10 +42,7 @@ def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
     def read(name):
         try:
             return fit(decoding.decode(decoding.contents(image_dir / name)))
-        except (
-            FileNotFoundError,
-            ValueError,
-        ):  # a link to nowhere; another kind of file, or damaged
+        except (FileNotFoundError, ValueError):  # a link to nowhere; of another kind, or damaged
             return None
 
     def decoded():
@@ -61,7 +52,7 @@ def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
     pixels, broken = cache.load(
         cache_dir, dataset, image_dir, split, image_size, described, decoded
     )
-    skipped = sorted([*broken, *by_split[None]], key=_parts)
+    skipped = sorted([*broken, *by_split[None]], key=pathlib.PurePath)
     if skipped:
         logging.warning(
             "Left out %d of %d %s files of %s, which are no whole PNG or JPEG files %s: %s",
@@ -78,15 +69,7 @@ def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
 
 
 def described_files(folder, names):
-    """What tells whether files are as they were.
-
-    Args:
-      folder: their `pathlib.Path`.
-      names: list of str, below that.
-
-    Returns:
-      List of [name, size in bytes, time of the last change in ns], both None for a link to nowhere.
-    """
+    """List of [name, size in bytes, time of the last change in ns], both None for a link to nowhere."""
 
     def describe(name):
         try:
@@ -101,9 +84,8 @@ def described_files(folder, names):
 def in_threads(read, items, count):
     """Yields `read` of each of an iterable's items, `count` of them, in order, by threads that read ahead."""
     items, done = iter(items), itertools.count(1)
-    with concurrent.futures.ThreadPoolExecutor(
-        _THREADS
-    ) as pool:  # Pillow decodes without Python's lock
+    # Pillow decodes without Python's lock.
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         while some := list(itertools.islice(items, _AT_ONCE)):
             for image in pool.map(read, some):
                 yield image
@@ -122,14 +104,9 @@ def _names(folder):
         raise error
 
     with disk.explained(f"to read all folders of images in {folder}"):
-        walked = [
-            pathlib.Path(parent, name)
+        found = [
+            pathlib.Path(parent, name).relative_to(folder)
             for parent, _, files in os.walk(folder, onerror=stop)
             for name in files
         ]
-    found = (path.relative_to(folder) for path in walked if path.suffix.lower() in _SUFFIXES)
-    return sorted(map(str, found), key=_parts)
-
-
-def _parts(name):
-    return name.split("/")
+    return [str(path) for path in sorted(found) if path.suffix.lower() in _SUFFIXES]

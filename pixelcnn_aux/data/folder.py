@@ -22,10 +22,10 @@ def folder(split, image_size, image_dir, cache_dir):
             "Give image_dir (--image_dir)."
         )
 
-    def fit_size(image):
+    def fitted(image):
         return fit(image, image_size)
 
-    return files.load("folder", split, image_size, image_dir, cache_dir, fit_size, split_of, _KIND)
+    return files.load("folder", split, image_size, image_dir, cache_dir, fitted, split_of, _KIND)
 
 
 def read_image(path, image_size):
@@ -38,9 +38,8 @@ def read_image(path, image_size):
     Returns:
       uint8 [H, W, 3].
 
-    Raises:
-      OSError: a file that does not exist, or cannot be read.
-      ValueError: a file that is no whole PNG or JPEG of at most `decoding.MAX_PIXELS` pixels.
+    Raises OSError for a file that cannot be read, and ValueError for one that is no whole PNG or JPEG file of
+    at most `decoding.MAX_PIXELS` pixels.
     """
     try:
         return fit(decoding.decode(decoding.contents(path)), image_size)

@@ -36,8 +36,7 @@ class Images:
           batch_size: int, every b but the last one, which is what remains.
           num_images: int, how many images of the first ones; None is all.
 
-        Raises:
-          ValueError: a `batch_size` below 1, a `num_images` below 0.
+        Raises ValueError for a `batch_size` below 1 and a `num_images` below 0.
         """
         batch_size = arguments.whole("batch_size", batch_size, largest=sys.maxsize)
         count = self.num_images
@@ -57,13 +56,9 @@ class Images:
         Returns:
           uint8 [len(indices), H, W, 3], a NumPy array.
 
-        Raises:
-          ValueError: an index out of range.
+        Raises ValueError for an index out of range.
         """
-        possible = range(self.num_images)
-        # Of a NumPy integer alone, a range would be searched from its start.
-        wrong = [x for x in indices if int(x) != x or int(x) not in possible]
-        if wrong:
+        if wrong := [x for x in indices if int(x) != x or not 0 <= x < self.num_images]:
             raise ValueError(
                 f"Expected indices from 0 to {self.num_images - 1}. Received: {wrong}. "
                 "Give ints below num_images."
@@ -71,10 +66,9 @@ class Images:
         return self.pixels[np.array(indices, np.int64)]
 
     def spread(self, count):
-        """So many images, all if there are fewer, evenly over the split: neighbors in it may be much alike.
+        """`count` images, or all if there are fewer, evenly over the split: neighbors may be much alike.
 
-        Returns:
-          uint8 [count, H, W, 3], a NumPy array.
+        Returns uint8 [count, H, W, 3], a NumPy array.
         """
         count = min(count, self.num_images)
         return self.take([index * self.num_images // count for index in range(count)])
@@ -82,17 +76,15 @@ class Images:
     def training_batches(self, batch_size, seed, first_step=0, flip=True, rows=slice(None)):
         """Shuffled batches for ever: yields uint8 [batch_size, H, W, 3], NumPy arrays.
 
-        Every epoch is a new permutation of all images, and a batch may span two epochs, or more
-        where it is larger than the split. Batch t is a function of (seed, t) alone, so that
-        `first_step` goes on where a run stopped: it skips so many batches and reads nothing of
-        them.
+        Every epoch is a new permutation of all images, and a batch may span epochs. Batch t is a function of
+        (seed, t) alone, so that a run resumes at `first_step`, the first t: nothing is read of those before.
 
         Args:
           batch_size: int.
           seed: int, of the order and of the flips.
-          first_step: int, the first batch's t.
-          flip: bool, whether each image is mirrored (left to right) with probability 1/2, anew in
-            every epoch. The order of the images is the same either way.
+          first_step: int.
+          flip: bool, whether each image is mirrored left to right with probability 1/2, drawn in every
+            epoch. The order of the images is the same either way.
           rows: slice, the rows of each batch that are wanted where several hosts share it: yields
             batch[rows], and the other rows are not read.
         """
@@ -118,20 +110,18 @@ class Images:
             for epoch in np.unique(epochs).tolist():
                 drawn[epoch] = before.get(epoch) or _draw(seed, epoch, self.num_images)
                 here = epochs == epoch
-                indices[here], flips[here] = (of_epoch[places[here]] for of_epoch in drawn[epoch])
+                indices[here], flips[here] = (x[places[here]] for x in drawn[epoch])
             yield indices, flips
 
 
-def from_arrays(pixels, skipped=()):
+def from_arrays(pixels):
     """`Images` of an array.
 
     Args:
       pixels: uint8 [N, H, W, 3], an array or a tensor, of which a copy is kept, or an `np.memmap`,
         which is kept as it is.
-      skipped: names of files left out, for `Images.skipped`.
 
-    Raises:
-      ValueError: pixels of another dtype or shape, or no image.
+    Raises ValueError for pixels of another dtype or shape, or no image.
     """
     if not isinstance(pixels, np.memmap):
         try:
@@ -142,7 +132,7 @@ def from_arrays(pixels, skipped=()):
                 "Give uint8 [N, H, W, 3]."
             ) from error
     check_pixels(pixels)
-    return Images(pixels, skipped)
+    return Images(pixels)
 
 
 def as_images(images):

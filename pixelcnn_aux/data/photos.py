@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 
 from pixelcnn_aux.data import decoding
+from pixelcnn_aux.data.folder import fit
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import register
 from pixelcnn_aux.data.resizing import resize
@@ -24,26 +25,24 @@ PHOTOS = {
     "validation": ("coffee.png",),
     "test": ("chelsea.png",),
 }
-SIDES = (256, 128)  # the two scales: pixels along a photograph's shorter side
+SHORTER = (256, 128)  # the two scales: pixels along a photograph's shorter side
 
 
 @register("photos")
 def photos(split, image_size):
     """Crops of `image_size`, at two scales. They need no download."""
-    if max(image_size) > min(SIDES):
+    if max(image_size) > min(SHORTER):
         raise ValueError(
-            f"Expected an image size of at most {min(SIDES)} x {min(SIDES)} for the data set "
-            f"'photos'. Received: {image_size}. Choose a smaller size, or another data set."
+            f"Expected an image size of at most {min(SHORTER)} x {min(SHORTER)} for the data set 'photos'. "
+            f"Received: {image_size}. Choose a smaller size, or another data set."
         )
     # Only training gains from crops that overlap; elsewhere each pixel counts once per scale.
-    stride = [max(1, side // 4) if split == "train" else side for side in image_size]
+    stride = [max(1, length // 4) if split == "train" else length for length in image_size]
     crops = []
-    for name in PHOTOS[split]:
-        photo = _read(name)
-        for side in SIDES:
-            scale = side / min(photo.shape[:2])
-            size = [round(scale * length) for length in photo.shape[:2]]
-            scaled = resize(photo, size)
+    for photo in map(_read, PHOTOS[split]):
+        for shorter in SHORTER:
+            scale = shorter / min(photo.shape[:2])
+            scaled = resize(photo, [round(scale * length) for length in photo.shape[:2]])
             windows = np.lib.stride_tricks.sliding_window_view(scaled, image_size, axis=(0, 1))
             windows = windows[:: stride[0], :: stride[1]]  # [rows, columns, 3, H, W]
             crops.append(np.moveaxis(windows, 2, -1).reshape(-1, *image_size, 3))
@@ -52,14 +51,8 @@ def photos(split, image_size):
 
 def squares(side):
     """The center square of every photograph, those held out first: uint8 [N, side, side, 3]."""
-    found = []
-    for name in (*PHOTOS["test"], *PHOTOS["validation"], *PHOTOS["train"]):
-        photo = _read(name)
-        length = min(photo.shape[:2])
-        top, left = ((size - length) // 2 for size in photo.shape[:2])
-        square = photo[top : top + length, left : left + length]
-        found.append(resize(square, (side, side)))
-    return np.stack(found)
+    names = [*PHOTOS["test"], *PHOTOS["validation"], *PHOTOS["train"]]
+    return np.stack([fit(_read(name), (side, side)) for name in names])
 
 
 def _read(name):

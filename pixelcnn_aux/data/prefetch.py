@@ -1,12 +1,12 @@
 """Items made ahead of their use, by a thread."""
 
-import collections
+import queue
 import threading
 import time
 
 
 class Prefetched:
-    """An iterator over what an iterable gives, which a thread asks for a few items ahead.
+    """An iterator over an iterable's items, which a thread makes ahead of their use.
 
         with Prefetched(images.training_batches(16, seed=0)) as batches:
             batch = next(batches)
@@ -21,12 +21,9 @@ class Prefetched:
     def __init__(self, iterable, size=4):
         """`iterable` is used by the thread alone; `size`: int, how many items are kept ready at most."""
         self.waited = 0.0
-        self._items = collections.deque()
-        self._size = size
-        self._error = None
-        self._ended = False  # no item comes any more
+        self._ready = queue.SimpleQueue()  # (item, None), ..., (None, the exception that ends them)
+        self._free = threading.Semaphore(size)
         self._closed = False
-        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._fill, args=(iterable,), daemon=True)
         self._thread.start()
 
@@ -34,22 +31,19 @@ class Prefetched:
         return self
 
     def __next__(self):
-        with self._changed:
-            start = time.perf_counter()
-            self._changed.wait_for(lambda: self._items or self._ended or self._closed)
-            self.waited += time.perf_counter() - start
-            if self._items:
-                self._changed.notify_all()
-                return self._items.popleft()
-            error, self._error = self._error, None
-            raise error or StopIteration
+        start = time.perf_counter()
+        item, end = (None, StopIteration()) if self._closed else self._ready.get()
+        self.waited += time.perf_counter() - start
+        if end:
+            self._closed = True
+            raise end
+        self._free.release()
+        return item
 
     def close(self):
-        """Ends the thread, once what it is making is made, and drops what is ready."""
-        with self._changed:
-            self._closed = True
-            self._items.clear()
-            self._changed.notify_all()
+        """Ends the thread, once the item that it is making is made, and drops those that are ready."""
+        self._closed = True
+        self._free.release()
         self._thread.join()
 
     def __enter__(self):
@@ -59,17 +53,13 @@ class Prefetched:
         self.close()
 
     def _fill(self, iterable):
+        end = StopIteration()
         try:
             for item in iterable:
-                with self._changed:
-                    self._changed.wait_for(lambda: len(self._items) < self._size or self._closed)
-                    if self._closed:
-                        return
-                    self._items.append(item)
-                    self._changed.notify_all()
+                self._free.acquire()
+                if self._closed:
+                    break
+                self._ready.put((item, None))
         except BaseException as error:  # whatever it is, `next` would wait for ever without it
-            self._error = error
-        finally:
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()
+            end = error
+        self._ready.put((None, end))

@@ -39,8 +39,7 @@ def register(name):
     Args:
       name: str, what `load` and the programs' --dataset call it.
 
-    Raises:
-      ValueError: a name that another module has registered.
+    Raises ValueError for a name that another module has registered.
     """
 
     def decorate(loader):
@@ -58,35 +57,24 @@ def register(name):
 
 
 def load(
-    name,
-    split,
-    image_size=(32, 32),
-    data_dir=None,
-    image_dir=None,
-    cache_dir=None,
-    image_file=None,
+    name, split, image_size=(32, 32), data_dir=None, image_dir=None, cache_dir=None, image_file=None
 ):
-    """Opens one split of a data set.
+    """Opens one split of a data set: `Images`, whose `source` names it and the folder or file.
 
     Args:
       name: one of `DATASETS`.
       split: one of `SPLITS`.
       image_size: (H, W) of the images.
-      data_dir: where TFDS keeps its data sets, for `cifar10` and `celeb_a`; None is TFDS's own
-          default.
-      image_dir: the folder of images, for `folder`, for `celeb_a` where TFDS has not prepared
-          it: that of the official aligned JPEGs, and for `arrays`.
-      cache_dir: where `folder` and `celeb_a` keep the images that they have decoded; None is
-          pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache.
+      data_dir: where TFDS keeps its data sets, for `cifar10` and `celeb_a`; None is TFDS's own default.
+      image_dir: the folder of images: for `folder`, `arrays`, and `celeb_a` where TFDS has not prepared it,
+        that of the official aligned JPEGs.
+      cache_dir: where `folder` and `celeb_a` keep the images that they have decoded; None is pixelcnn_aux in
+        $XDG_CACHE_HOME or ~/.cache.
       image_file: the file of images, for `arrays`.
 
-    Returns:
-      `Images`, whose `source` names the data set and the folder or file.
-
     Raises:
-      ValueError: an unknown data set or split, an image size that the data set does not have,
-          an `image_dir` or `image_file` that is superfluous, or missing where a data set of this package
-          needs it, a file that is not as it should be, a split with no image to use.
+      ValueError: an unknown data set or split, an image size that the data set does not have, an `image_dir`
+        or `image_file` that is superfluous or missing, a damaged file, a split with no image to use.
       FileNotFoundError: no such folder or file, or a data set that is neither here nor to be had.
       ImportError: `photos` without scikit-image; `cifar10`, and `celeb_a` without `image_dir`, without TFDS.
       OSError: a `cache_dir` that cannot be written, a file or folder that cannot be read.
@@ -99,13 +87,11 @@ def load(
     arguments.choice("split", split, SPLITS)
     image_size = arguments.size("image_size", image_size)
     loader, takes = _registered[name], _parameters(_registered[name])
-    source = {
-        "image_dir": _absolute("image_dir", image_dir),
-        "image_file": _absolute("image_file", image_file),
-    }
+    source = {"image_dir": image_dir, "image_file": image_file}
+    source = {what: _absolute(what, path) for what, path in source.items()}
     for what, path in source.items():
         if path and what not in takes:
-            others = [other for other in _registered if what in _parameters(_registered[other])]
+            others = [other for other, x in _registered.items() if what in _parameters(x)]
             raise ValueError(
                 f"Expected no {what} for the data set {name!r}. Received: {str(path)!r}. "
                 f"Leave it out, or choose a data set that takes one: {', '.join(others)}."
@@ -125,7 +111,6 @@ def load(
 
 
 def _parameters(loader):
-    """Their names, as keys."""
     return inspect.signature(loader).parameters
 
 

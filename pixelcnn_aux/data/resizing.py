@@ -4,17 +4,10 @@ import numpy as np
 
 
 def resize(image, image_size):
-    """Every pixel is the mean of the area that it covers.
+    """uint8 [h, w, C] -> uint8 [H, W, C]: every pixel is the mean of the area that it covers.
 
     The sums are those of `tf.image.resize(image, image_size, "area")`, in float32 and in the same order, so
     that the same pixels come out, bit for bit.
-
-    Args:
-      image: uint8 [h, w, C].
-      image_size: (H, W).
-
-    Returns:
-      uint8 [H, W, C].
     """
     (rows, row_weights, height), (columns, column_weights, width) = (
         _covered(length, size) for length, size in zip(image.shape, image_size)
@@ -32,22 +25,16 @@ def resize(image, image_size):
 def halve(images):
     """The rounded mean of each block of 2 x 2, as `auxiliary.HalfResolution` has it.
 
-    Args:
-      images: uint8 [..., H, W, C], H and W even.
-
-    Returns:
-      uint8 [..., H / 2, W / 2, C].
+    Takes uint8 [..., H, W, C], H and W even, and returns uint8 [..., H / 2, W / 2, C].
     """
     rows = images[..., ::2, :, :].astype(np.uint16) + images[..., 1::2, :, :]
     return ((rows[..., ::2, :] + rows[..., 1::2, :] + 2) // 4).astype(np.uint8)
 
 
 def _covered(length, size):
-    """What each of `size` cells covers of an axis of `length` cells.
+    """What each of `size` cells covers of an axis of `length` cells, K of these at most.
 
-    Returns:
-      (int [K, size], float32 [K, size], float32): the K cells that each covers at most, how much of
-      them, and how long a cell is.
+    Returns (int [K, size], those cells; float32 [K, size], how much of them; float32, how long a cell is).
     """
     scale = np.float32(length) / np.float32(size)
     edges = np.arange(size + 1, dtype=np.float32) * scale

@@ -2,8 +2,6 @@
 
 import contextlib
 
-from absl import logging
-
 
 def builder(name, data_dir):
     """`tfds.core.DatasetBuilder` of a data set. Raises ImportError without TensorFlow or its data sets."""
@@ -23,15 +21,10 @@ def examples(prepared, split, decoded=True, batch_size=None):
     # One file at a time and nothing shuffled: the order is that of the files.
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     decoders = None if decoded else {"image": tfds.decode.SkipDecoding()}
-    verbosity = logging.get_verbosity()
-    if verbosity < logging.DEBUG:
-        logging.set_verbosity(min(verbosity, logging.WARNING))  # TFDS tells at length what it opens
-    try:
-        return prepared.as_dataset(
-            split=split, read_config=config, decoders=decoders, batch_size=batch_size
-        ).as_numpy_iterator()
-    finally:
-        logging.set_verbosity(verbosity)
+    dataset = prepared.as_dataset(
+        split=split, read_config=config, decoders=decoders, batch_size=batch_size
+    )
+    return dataset.as_numpy_iterator()
 
 
 def _module():

@@ -1,23 +1,12 @@
 """The installed programs as commands: `pixelcnn-aux-codec` is `python -m pixelcnn_aux.codec`."""
 
+import functools
 import runpy
 
 
-def codec():
-    _run("codec")
+def _command(program):
+    run = functools.partial(runpy.run_module, run_name="__main__", alter_sys=True)
+    return functools.partial(run, f"pixelcnn_aux.{program}")
 
 
-def export():
-    _run("export")
-
-
-def interop():
-    _run("interop")
-
-
-def zoo():
-    _run("zoo")
-
-
-def _run(program):
-    runpy.run_module(f"pixelcnn_aux.{program}", run_name="__main__", alter_sys=True)
+codec, export, interop, zoo = map(_command, ("codec", "export", "interop", "zoo"))

@@ -12,15 +12,13 @@ ENLARGED = 3  # pixels a pixel
 
 
 def shown(image, num_values):
-    """The colors that an image is shown in.
+    """The colors that an image is shown in: uint8 [..., h, w, 3].
+
+    Three channels are shown as colors, and any other number as grays, the mean over them.
 
     Args:
       image: uint8 [..., h, w, c].
       num_values: int, its pixel values are below it; the largest is shown as 255.
-
-    Returns:
-      uint8 [..., h, w, 3]: of three channels colors, of one grays, of any other number the mean over them as
-        grays.
     """
     scaled = np.asarray(image, np.float64) * 255 / max(num_values - 1, 1)
     if scaled.shape[-1] != 3:
@@ -39,22 +37,21 @@ def grid(tiles, columns, enlarged):
     """A picture of tiles side by side.
 
     Args:
-      tiles: list of lists, of as many images uint8 [h, w, 3], shown one above the other in the size (H, W) of
-        the first one.
+      tiles: list of lists of one length, of images uint8 [h, w, 3]: shown one above the other, in the size
+        (H, W) of the first one.
       columns: int, tiles in a row; the last row is filled up with white ones.
       enlarged: int, how many pixels wide and high a pixel is shown.
 
     Returns:
       uint8 [rows * images * (H + 2) * enlarged, columns * (W + 2) * enlarged, 3].
     """
-    size = tiles[0][0].shape[:2]
-    tiles = [np.concatenate([_framed(image, size) for image in tile]) for tile in tiles]
+    height, width, _ = tiles[0][0].shape
+
+    def framed(image):  # [H + 2, W + 2, 3], in a white frame
+        resized = Image.fromarray(image).resize((width, height), Image.Resampling.NEAREST)
+        return np.pad(resized, ((1, 1), (1, 1), (0, 0)), constant_values=255)
+
+    tiles = [np.concatenate([framed(image) for image in tile]) for tile in tiles]
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[k : k + columns], axis=1) for k in range(0, len(tiles), columns)]
     return np.concatenate(rows).repeat(enlarged, axis=0).repeat(enlarged, axis=1)
-
-
-def _framed(image, size):
-    """uint8 [H + 2, W + 2, 3]: an image in a size (H, W), in a white frame."""
-    resized = Image.fromarray(image).resize(size[::-1], Image.Resampling.NEAREST)
-    return np.pad(np.asarray(resized), ((1, 1), (1, 1), (0, 0)), constant_values=255)

@@ -51,10 +51,7 @@ class _Output(io.FileIO):
 
 
 def _open_closed():
-    """Opens standard streams that are closed, for the next file would be one otherwise.
-
-    Reading from, or writing to, what this opens is an error, as it was before.
-    """
+    """Opens standard streams that are closed, as the next file would be one; using them is still an error."""
     for number, flags in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
         try:
             os.fstat(number)
@@ -65,22 +62,13 @@ def _open_closed():
 def _lenient(number, stream):
     """A text stream as Python's own of this number, None where it was closed, that is an `_Output`."""
     raw = _Output(number, "w", closefd=False)
-    if stream is None:
-        return io.TextIOWrapper(io.BufferedWriter(raw))
-    return io.TextIOWrapper(
-        raw if stream.write_through else io.BufferedWriter(raw),
-        encoding=stream.encoding,
-        errors=stream.errors,
-        line_buffering=stream.line_buffering,
-        write_through=stream.write_through,
-    )
+    buffer = raw if stream and stream.write_through else io.BufferedWriter(raw)
+    kept = ("encoding", "errors", "line_buffering", "write_through") if stream else ()
+    return io.TextIOWrapper(buffer, **{name: getattr(stream, name) for name in kept})
 
 
 def unwritten():
-    """The system's error by which printed lines were lost, None if there is none.
-
-    Where standard output was closed, or its reader has gone away, nobody misses them.
-    """
+    """The system's error by which printed lines were lost that somebody would have read; None if none."""
     sys.stdout.flush()
     buffer = getattr(sys.stdout, "buffer", None)
     error = getattr(getattr(buffer, "raw", buffer), "error", None)
@@ -108,15 +96,12 @@ def is_verbose(command):
 
 
 def drop_others(handler):
-    """Keeps from a logging handler what other installed packages log below an error.
-
-    But for JAX's warnings of why it does not use an accelerator.
-    """
+    """Keeps from a logging handler what other packages log below an error, but why JAX has no accelerator."""
 
     def is_kept(record):
+        least = logging.WARNING if record.name == _JAX_DEVICES else logging.ERROR
         ours = record.pathname.startswith(f"{_PACKAGE}{os.sep}")
-        ours = ours or (record.name == _JAX_DEVICES and record.levelno >= logging.WARNING)
-        return ours or record.levelno >= logging.ERROR or not record.pathname.startswith(_INSTALLED)
+        return ours or record.levelno >= least or not record.pathname.startswith(_INSTALLED)
 
     handler.addFilter(is_kept)
 
@@ -149,8 +134,6 @@ def _import_tensorflow():
             os.dup2(stderr, 2)
             os.close(stderr)
             aside.seek(0)
-            information = re.compile(
-                rb"I\d{4} |WARNING: All log messages before absl::InitializeLog"
-            )
-            sys.stderr.buffer.write(b"".join(line for line in aside if not information.match(line)))
+            information = rb"I\d{4} |WARNING: All log messages before absl::InitializeLog"
+            sys.stderr.buffer.writelines(x for x in aside if not re.match(information, x))
             sys.stderr.flush()

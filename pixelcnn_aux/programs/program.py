@@ -51,7 +51,7 @@ def run(main, arguments=()):
             if error := process.unwritten():
                 with disk.explained("to write to standard output"):
                     raise error
-        except (ImportError, OSError, RuntimeError, ValueError, *_of_tensorflow()) as error:
+        except (ImportError, OSError, RuntimeError, ValueError, *_tensorflow_errors()) as error:
             logging.debug("%s", error, exc_info=True)
             sys.exit(f"{type(error).__name__}: {error}")
 
@@ -59,8 +59,8 @@ def run(main, arguments=()):
     app.run(checked)
 
 
-def _of_tensorflow():
-    """The class of TensorFlow's errors, once something has imported it."""
+def _tensorflow_errors():
+    """The class of TensorFlow's errors in a list, once something has imported it."""
     tensorflow = sys.modules.get("tensorflow")
     return [tensorflow.errors.OpError] if tensorflow else []
 

@@ -13,15 +13,13 @@ from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics, presets
 from tests import helpers
 
-TRAINING = dict.fromkeys(
-    ["grayscale", "image"],
-    pa.Training(epochs=1, steps_per_epoch=2, batch_size=4, learning_rate=1e-3, decay=0.99),
-)
+TRAINING = pa.Training(epochs=1, steps_per_epoch=2, batch_size=4, learning_rate=1e-3, decay=0.99)
 ROW = {"step": 10, "images": 40, "images_per_s": 4.0, "val_bits_per_dim": 3.0}
 
 
-def tiny(blocks=1):
-    return helpers.tiny_model(blocks)
+def preset(constructor, factors):
+    training = dict.fromkeys(factors, TRAINING)
+    return presets.Preset(dataset="photos", constructor=constructor, model={}, training=training)
 
 
 class ShortRunsTest(tf.test.TestCase):
@@ -30,17 +28,17 @@ class ShortRunsTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
         self.out = helpers.temporary_folder(self) / "out"
-        tiny_preset = presets.Preset(
-            dataset="photos", constructor=tiny, model={}, training=TRAINING
-        )
-        self.enterContext(mock.patch.dict(presets.GRAYSCALE, tiny=tiny_preset))
-        self.load = self.enterContext(mock.patch.object(data, "load"))
-        self.enterContext(mock.patch.object(metrics, "read", lambda file: [ROW]))
-        self.train = mock.Mock(side_effect=self.record)
-        self.enterContext(mock.patch.object(pa, "train", self.train))
-        self.enterContext(mock.patch.object(short_runs, "some_steps"))
-        self.seconds = mock.Mock(side_effect=self.measure)
-        self.enterContext(mock.patch.object(timing, "seconds_in_turn", self.seconds))
+        tiny = preset(helpers.tiny_model, ["grayscale", "image"])
+        self.enterContext(mock.patch.dict(presets.GRAYSCALE, tiny=tiny))
+
+        def patch(module, name, **how):
+            return self.enterContext(mock.patch.object(module, name, **how))
+
+        self.load = patch(data, "load")
+        patch(metrics, "read", return_value=[ROW])
+        self.train = patch(pa, "train", side_effect=self.record)
+        patch(short_runs, "some_steps")
+        self.seconds = patch(timing, "seconds_in_turn", side_effect=self.measure)
         self.a_step = 0.6
 
     def measure(self, functions, rounds):
@@ -77,35 +75,22 @@ class ShortRunsTest(tf.test.TestCase):
 
     def test_ways_of_other_factors(self):
         def scales(image_size=(4, 4)):
-            size = {
-                "filters": 2,
-                "blocks": 1,
-                "embedding_blocks": 1,
-                "depth": 1,
-                "num_components": 1,
-            }
-            return pa.pyramid(image_size, (2, 2), **size)
+            networks = {"filters": 2, "blocks": 1, "embedding_blocks": 1}
+            return pa.pyramid(image_size, (2, 2), depth=1, num_components=1, **networks)
 
-        training = dict.fromkeys(["2x2", "4x4", "8x8"], TRAINING["image"])
-        presets.GRAYSCALE["tiny"] = presets.Preset(
-            dataset="photos", constructor=scales, model={}, training=training
-        )
-        with self.assertRaisesRegex(
-            ValueError, "last factor is the same. Received: 4x4, 8x8. Choose"
-        ):
+        presets.GRAYSCALE["tiny"] = preset(scales, ["2x2", "4x4", "8x8"])
+        with self.assertRaisesRegex(ValueError, "last factor is the same. Received: 4x4, 8x8. Ch"):
             self.run_program("", "image_size=(8,8)")
         with self.assertRaisesRegex(ValueError, "Received: '4x4'"):
             self.run_program("--factor=4x4", "image_size=(2,2)")
         self.train.assert_not_called()
         self.assertFalse(self.out.exists())
 
-    def test_ways_of_as_many_steps_as_there_is_time_for(self):
+    def test_ways_have_the_steps_that_there_is_time_for(self):
         output = self.run_program("--minutes=1", "", "batch_size=2 blocks=2")
-        expected = dataclasses.replace(
-            TRAINING["image"], batch_size=2, epochs=5, steps_per_epoch=20
-        )
-        expected = dataclasses.replace(expected, mixed_precision=self.trained().mixed_precision)
-        self.assertEqual(self.trained(), expected)
+        trained = self.trained()
+        steps = {"epochs": 5, "steps_per_epoch": 20, "mixed_precision": trained.mixed_precision}
+        self.assertEqual(trained, dataclasses.replace(TRAINING, batch_size=2, **steps))
         self.assertIn("batch_size=2 blocks=2", output)
 
     def test_all_are_measured_before_any_is_trained(self):
@@ -123,8 +108,8 @@ class ShortRunsTest(tf.test.TestCase):
         self.a_step = 6.0
         self.run_program("--minutes=1", "batch_size=2")
         self.assertEqual(self.trained(), begun)
-        changed = {name: dataclasses.replace(x, learning_rate=0.5) for name, x in TRAINING.items()}
-        with mock.patch.dict(TRAINING, changed):
+        changed = dict.fromkeys(["image"], dataclasses.replace(TRAINING, learning_rate=0.5))
+        with mock.patch.dict(presets.GRAYSCALE["tiny"].training, changed):
             with self.assertRaisesRegex(ValueError, "learning_rate: 0.5 instead of 0.001"):
                 self.run_program("--minutes=1", "batch_size=2")
 

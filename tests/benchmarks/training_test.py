@@ -20,10 +20,8 @@ class StepTest(tf.test.TestCase):
     def test_a_step_is_that_of_training(self):
         """In the parts that its settings say, in a precision; and the model stays as it is."""
         self.enterContext(helpers.eagerly())
-        model, settings = (
-            helpers.tiny_model(),
-            pa.Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-3, decay=1.0),
-        )
+        model = helpers.tiny_model()
+        settings = pa.Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-3)
         images = common.random_images(4, model)
         before = model.factors["image"].get_weights()
         first = [
@@ -35,8 +33,8 @@ class StepTest(tf.test.TestCase):
                 (settings, None, True),
             )
         ]
-        for figures in first:
-            self.assertAllClose(figures, first[0], rtol=1e-2)
+        for received in first:
+            self.assertAllClose(received, first[0], rtol=1e-2)
         self.assertAllClose(first[0], first[1], rtol=1e-5)
         self.assertNotEqual(first[0], first[2])
         for weight, value in zip(model.factors["image"].get_weights(), before, strict=True):

@@ -69,11 +69,10 @@ class ArraysTest(FilesTest):
             data.load("arrays", "test", (4, 6), image_dir=self.folder, image_file=self.file)
 
     def test_what_is_no_such_file_is_refused(self):
-        with self.assertRaisesRegex(FileNotFoundError, r"images\.npz, which is none"):
-            self.load()
-        os.mkfifo(self.file)
-        with self.assertRaisesRegex(FileNotFoundError, r"images\.npz, which is none"):
-            self.load()
+        for make in (lambda file: None, os.mkfifo):
+            make(self.file)
+            with self.assertRaisesRegex(FileNotFoundError, r"images\.npz, which is none"):
+                self.load()
         self.file.unlink()
         for contents in (b"", b"no zip", npy(SPLITS["train"])):
             self.file.write_bytes(contents)
@@ -122,7 +121,7 @@ class ArraysTest(FilesTest):
         for method, limit, message in (
             (zipfile.ZIP_BZIP2, 10**9, "compressed by ZIP's method 12"),
             (zipfile.ZIP_LZMA, 10**9, "compressed by ZIP's method 14"),
-            (zipfile.ZIP_DEFLATED, 700, "776 bytes .* compressed, 700 at most"),
+            (zipfile.ZIP_DEFLATED, 700, "776 bytes of a compressed array, 700 at most"),
         ):
             self.write_members({"train.npy": npy(SPLITS["train"])}, method)
             with (
@@ -137,13 +136,9 @@ class ArraysTest(FilesTest):
 
     def test_headers_that_are_damaged_or_claim_what_is_not_there(self):
         whole = npy(SPLITS["train"])
-        headers = [b"(((", b"{[]: 1}", b"{'descr': 3"]
-        headers += [
-            whole[10:128].replace(b"(9,", count) for count in (b"(8,", b"(7" + b"0" * 12 + b",")
-        ]
-        for header in headers:
+        claims = [whole[10:128].replace(b"(9,", x) for x in (b"(8,", b"(7" + b"0" * 12 + b",")]
+        for header in (b"(((", b"{[]: 1}", b"{'descr': 3", *claims):
             damaged = whole[:10] + header.rstrip().ljust(118) + whole[128:]
-            self.assertLen(damaged, len(whole))
             for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 self.write_members({"train.npy": damaged}, compression)
                 with self.assertRaisesRegex(ValueError, f"{self.file}, which cannot be read"):

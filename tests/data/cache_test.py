@@ -73,21 +73,19 @@ class CacheTest(tf.test.TestCase):
         before = random.getstate()
         self.assertLoads(decoded=False)
         self.assertEqual(random.getstate(), before)  # nobody's random numbers are used up
-        self.assertEqual(
-            [path.suffix for path in sorted(self.folder.iterdir())], [".json", ".lock", ".npy"]
-        )
+        suffixes = [path.suffix for path in sorted(self.folder.iterdir())]
+        self.assertEqual(suffixes, [".json", ".lock", ".npy"])
         [file] = self.files(".npy")
         self.assertStartsWith(file.name, "tests-train-4x6-")
         self.assertAllEqual(np.load(file), PIXELS)
+        for decoded in (True, False):
+            self.assertLoads(decoded, PIXELS[:0], split="test")
 
     def test_each_place_has_files_of_its_own(self):
         for decoded in (True, False):
-            for seed, change in enumerate(
-                (
-                    *({}, {"dataset": "others"}, {"folder": "/others"}, {"split": "test"}),
-                    *({"image_size": (2, 12)}, {"folder": os.fsdecode(b"/\xff")}),  # no Unicode
-                )
-            ):
+            changes = [{}, {"dataset": "others"}, {"folder": "/others"}, {"split": "test"}]
+            changes += [{"image_size": (2, 12)}, {"folder": os.fsdecode(b"/\xff")}]  # no Unicode
+            for seed, change in enumerate(changes):
                 size = change.get("image_size", (4, 6))
                 self.assertLoads(decoded, noise(5, *size, 3, seed=seed), **change)
 
@@ -106,7 +104,7 @@ class CacheTest(tf.test.TestCase):
             self.assertLoads(decoded=False)
         self.assertLoads(decoded=True)
 
-    def test_damage_is_found_and_decoded_anew(self):
+    def test_damage_is_found_and_decoded_again(self):
         def flipped(contents, at):
             return contents[:at] + bytes([contents[at] ^ 1]) + contents[at + 1 :]
 
@@ -125,10 +123,8 @@ class CacheTest(tf.test.TestCase):
             *(b"", described[:-5], b"null", b"[]", b"[" * 100_000, b"\xff\xfe"),
             *(json.dumps({**found, name: value}).encode() for name, value in changes),
         )
-        for file, contents in [
-            *((array, contents) for contents in damaged_arrays),
-            *((manifest, contents) for contents in damaged_manifests),
-        ]:
+        damaged = [(array, x) for x in damaged_arrays] + [(manifest, x) for x in damaged_manifests]
+        for file, contents in damaged:
             file.write_bytes(contents)
             with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
                 self.assertLoads(decoded=True)
@@ -155,14 +151,10 @@ class CacheTest(tf.test.TestCase):
             with mock.patch.object(cache, "_CHECKED", 3):
                 for _ in range(200):
                     array.write_bytes(contents)
-                    decoded = load(self.folder)[1]
-                    if decoded:
+                    if load(self.folder)[1]:
                         break
-                self.assertTrue(decoded)
-
-    def test_no_images_are_kept_too(self):
-        for decoded in (True, False):
-            self.assertLoads(decoded, PIXELS[:0])
+                else:
+                    self.fail("No damage is found.")
 
     def test_an_error_while_decoding_leaves_what_was_there(self):
         self.assertLoads(decoded=True)
@@ -187,15 +179,12 @@ class CacheTest(tf.test.TestCase):
 
     def test_a_full_disk_leaves_nothing(self):
         no_space = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync = mock.patch.object(os, "fsync", side_effect=no_space)
         for limit, pixels, reason in (
             (helpers.files_of_at_most(1000), PIXELS, "File too large"),  # when all is flushed
             # Before all is.
             (helpers.files_of_at_most(10_000), np.tile(PIXELS, [9, 1, 1, 1]), "File too large"),
-            (
-                mock.patch.object(os, "fsync", side_effect=no_space),
-                PIXELS,
-                "No space left on device",
-            ),
+            (fsync, PIXELS, "No space left on device"),
         ):
             with limit, self.assertRaises(OSError) as caught:
                 load(self.folder, pixels)

@@ -29,16 +29,16 @@ def halved(pixels):
 
 
 class CelebATest(FilesTest):
-    def load(self, split="train", side=128):
-        return data.load("celeb_a", split, (side, side), image_dir=self.folder)
+    def load(self, split="train", size=128):
+        return data.load("celeb_a", split, (size, size), image_dir=self.folder)
 
     def test_crop_and_halvings(self):
         pixels = noise(218, 178, 3)
         self.write("000001.jpg", encoded(pixels, "PNG"))  # which loses nothing, unlike JPEG
         expected = pixels[50:178, 25:153]
-        for side in (128, 64, 32, 16, 8, 4, 2, 1):
-            images = self.load(side=side)
-            self.assertEqual((images.num_images, images.image_size), (1, (side, side)))
+        for size in (128, 64, 32, 16, 8, 4, 2, 1):
+            images = self.load(size=size)
+            self.assertEqual((images.num_images, images.image_size), (1, (size, size)))
             self.assertAllEqual(everything(images.batches(1)), expected[None])
             expected = halved(expected)
 
@@ -91,12 +91,10 @@ class CelebATest(FilesTest):
                 self.assertEqual((images.num_images, images.image_size), (counts[split], (64, 64)))
                 self.assertAllEqual(everything(images.batches(2)), expected)
         for record in self.folder.rglob("*.tfrecord*"):
-            os.utime(record)  # as if it were prepared anew
-        with (
-            mock.patch.object(decoding, "decode", side_effect=AssertionError("decoded again")),
-            self.assertRaisesRegex(AssertionError, "decoded again"),
-        ):
-            data.load("celeb_a", "test", (64, 64), data_dir=self.folder)
+            os.utime(record)  # as if it were prepared again
+        with mock.patch.object(decoding, "decode", side_effect=AssertionError("decoded again")):
+            with self.assertRaisesRegex(AssertionError, "decoded again"):
+                data.load("celeb_a", "test", (64, 64), data_dir=self.folder)
 
     def test_nothing_prepared_is_not_downloaded(self):
         target = self.folder / "not" / "there"
@@ -108,15 +106,9 @@ class CelebATest(FilesTest):
             data.load("celeb_a", "train", data_dir=target)
         download.assert_not_called()
         head.assert_not_called()
-        for part in (
-            f"{target}/celeb_a",
-            "--image_dir",
-            "img_align_celeba",
-            "tfds build celeb_a",
-            "--data_dir",
-            "--dataset photos",
-        ):
-            self.assertIn(part, str(caught.exception))
+        message = str(caught.exception)
+        for part in (f"{target}/celeb_a", "--image_dir", "tfds build celeb_a", "--dataset photos"):
+            self.assertIn(part, message)
         self.assertEmpty(list(self.folder.iterdir()))
 
     @unittest.skipUnless(CELEB_A.is_dir(), f"no images in {CELEB_A}")

@@ -8,7 +8,6 @@ import numpy as np
 import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from absl import logging
 
 from pixelcnn_aux import data
 from tests import helpers
@@ -42,22 +41,10 @@ class Cifar10Test(tf.test.TestCase):
 
     def test_splits_in_the_official_order(self):
         prepare_cifar10(self.data_dir)
-        self.addCleanup(logging.set_verbosity, logging.get_verbosity())
-        logging.set_verbosity(logging.INFO)
         with mock.patch.object(requests, "head", side_effect=AssertionError("no need to ask")):
             self.assertAllEqual(self.numbers("train"), np.arange(10))
             self.assertAllEqual(self.numbers("validation"), np.arange(10, 1010))
             self.assertAllEqual(self.numbers("test"), np.arange(12))
-        self.assertEqual(logging.get_verbosity(), logging.INFO)
-
-    def test_what_tfds_logs_is_shown_where_all_is(self):
-        prepare_cifar10(self.data_dir)
-        self.addCleanup(logging.set_verbosity, logging.get_verbosity())
-        for verbosity, shown in ((logging.INFO, False), (logging.DEBUG, True)):
-            logging.set_verbosity(verbosity)
-            with self.assertLogs(logging.get_absl_logger(), "INFO") as logs:
-                self.numbers("test")
-            self.assertEqual("Constructing tf.data.Dataset" in "".join(logs.output), shown)
 
     def test_no_network(self):
         failure = requests.ConnectionError("no route")

@@ -18,11 +18,8 @@ def png(depth, color_type, values, *chunks):
     header = struct.pack(">IIBBBBB", 8, 8, depth, color_type, 0, 0, 0)
     chunks = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(contents))
-        + name
-        + contents
-        + struct.pack(">I", zlib.crc32(name + contents))
-        for name, contents in chunks
+        struct.pack(">I", len(x)) + name + x + struct.pack(">I", zlib.crc32(name + x))
+        for name, x in chunks
     )
 
 
@@ -52,14 +49,9 @@ class KindsTest(tf.test.TestCase):
             for quality in (60, 95)
             for height, width in ((111, 150), (110, 33), (1, 1))
         ]
-        for depth, color_type, channels in (
-            *((depth, 0, 1) for depth in (1, 2, 4, 8, 16)),
-            *(
-                (depth, kind, channels)
-                for depth in (8, 16)
-                for kind, channels in ((2, 3), (4, 2), (6, 4))
-            ),
-        ):
+        kinds = [(depth, 0, 1) for depth in (1, 2, 4, 8, 16)]
+        kinds += [(depth, *kind) for depth in (8, 16) for kind in ((2, 3), (4, 2), (6, 4))]
+        for depth, color_type, channels in kinds:
             values = noise(8 * depth * channels)
             files.append(png(depth, color_type, values))
             if color_type in (0, 2):
@@ -84,11 +76,9 @@ class OrientationTest(tf.test.TestCase):
         pixels = np.arange(0, 256, 32, dtype=np.uint8).reshape(2, 4, 1)
         pixels = pixels.repeat(8, axis=0).repeat(8, axis=1).repeat(3, axis=2)
         plain = decoding.decode(encoded(pixels, "JPEG"))
-        turned = [plain, plain[:, ::-1], plain[::-1, ::-1], plain[::-1]]
-        turned += [
-            image.swapaxes(0, 1)
-            for image in (plain, plain[::-1], plain[::-1, ::-1], plain[:, ::-1])
-        ]
+        half = plain[::-1, ::-1]
+        turned = [plain, plain[:, ::-1], half, plain[::-1]]
+        turned += [x.swapaxes(0, 1) for x in (plain, plain[::-1], half, plain[:, ::-1])]
         for orientation, expected in enumerate(turned, start=1):
             for order in ("<", ">"):
                 exif = Image.Exif()
@@ -123,11 +113,9 @@ class DamageTest(tf.test.TestCase):
         for mode in ("RGB", "L", "P"):
             file = encoded(pixels, "PNG", mode)
             whole, refused = decoding.decode(file), 0
-            damaged = [file[:end] for end in range(len(file))]
-            damaged += [
-                file[:at] + bytes([file[at] ^ 1]) + file[at + 1 :] for at in range(len(file))
-            ]
-            for contents in damaged:
+            places = range(len(file))
+            damaged = [file[:at] + bytes([file[at] ^ 1]) + file[at + 1 :] for at in places]
+            for contents in [*damaged, *(file[:end] for end in places)]:
                 try:
                     self.assertAllEqual(decoding.decode(contents), whole)
                 except ValueError:

@@ -9,8 +9,6 @@ from pixelcnn_aux import data
 from tests import helpers
 from tests.data.helpers import everything, noise, taken
 
-SOURCE = ("dataset", "image_dir", "image_file")
-
 
 def numbered(count):
     """Images whose left upper corner is their number, and whose right upper corner is 255."""
@@ -24,18 +22,6 @@ def numbers_and_flips(batches):
     """Of `numbered` images [..., 2, 3, 3]: (their numbers, which are flipped)."""
     flips = batches[..., 0, 0, 0] == 255
     return np.where(flips, batches[..., 0, 2, 0], batches[..., 0, 0, 0]), flips
-
-
-def counting(count):
-    """(`numbered` images, a list that the indices of those go to that are read)."""
-    read = []
-
-    class Counting(np.ndarray):
-        def __getitem__(self, indices):
-            read.extend(indices)
-            return np.asarray(self)[indices]
-
-    return data.Images(np.zeros((count, 2, 3, 3), np.uint8).view(Counting)), read
 
 
 class ImagesTest(tf.test.TestCase):
@@ -116,13 +102,23 @@ class ImagesTest(tf.test.TestCase):
             self.assertAllEqual(part, whole[:, rows])
 
     def test_nothing_is_read_but_what_is_asked_for(self):
-        images, read = counting(1000)
+        read = []
+
+        class Counting(np.ndarray):
+            def __getitem__(self, indices):
+                read.extend(indices)
+                return np.asarray(self)[indices]
+
+        images = data.Images(np.zeros((1000, 2, 3, 3), np.uint8).view(Counting))
         batches = images.training_batches(10, 0, first_step=10**12 + 99, rows=slice(2, 5))
         self.assertEmpty(read)
         taken(batches, 2)
         self.assertLen(read, 6)
         images.take([999, 3])
         self.assertEqual(read[6:], [999, 3])
+        images.spread(4)
+        self.assertEqual(read[8:], [0, 250, 500, 750])
+        self.assertLen(images.spread(9999), 1000)
 
     def test_batches_come_from_a_mapped_file_as_from_memory(self):
         pixels = noise(20, 4, 6, 3)
@@ -140,10 +136,7 @@ class ImagesTest(tf.test.TestCase):
 
     def test_images_are_taken_by_index(self):
         indices = [49, 0, 7, 7]
-        images = self.images.take(indices)
-        self.assertIsInstance(images, np.ndarray)
-        self.assertEqual(images.dtype, np.uint8)
-        self.assertAllEqual(images, numbered(50)[indices])
+        self.assertAllEqual(self.images.take(indices), numbered(50)[indices])
         self.assertAllEqual(self.images.take(range(0, 50, 3)), numbered(50)[::3])
         self.assertEqual(self.images.take([]).shape, (0, 2, 3, 3))
         self.assertAllEqual(self.images.take(np.array([3, 1])), numbered(50)[[3, 1]])
@@ -158,8 +151,7 @@ class FromArraysTest(tf.test.TestCase):
         for given in (pixels, tf.constant(pixels), list(pixels)):
             images = data.from_arrays(given)
             self.assertEqual((images.num_images, images.image_size), (5, (4, 6)))
-            self.assertEqual(images.skipped, ())
-            self.assertEqual(images.source, dict.fromkeys(SOURCE))
+            self.assertEqual(images.source, dict.fromkeys(("dataset", "image_dir", "image_file")))
             self.assertAllEqual(everything(images.batches(2)), pixels)
 
     def test_arrays_are_copied_and_other_images_are_not(self):

@@ -28,25 +28,25 @@ class PhotosTest(tf.test.TestCase):
         self.assertLen(motorcycles, 2)
         self.assertContainsSubset(motorcycles, photos.PHOTOS["train"])
 
+    def photo(self, name):
+        folder = importlib.util.find_spec("skimage").submodule_search_locations[0]
+        return np.asarray(Image.open(f"{folder}/data/{name}").convert("RGB"))
+
     def test_crops_are_those_of_the_photographs(self):
         crops = everything(data.load("photos", "test").batches(64))
         self.assertLen(np.unique(crops.reshape(len(crops), -1), axis=0), len(crops))
         # The astronaut, 512 x 512, comes first in training: 29 rows of 29 crops, 8 pixels apart.
-        folder = importlib.util.find_spec("skimage").submodule_search_locations[0]
-        photo = np.asarray(Image.open(f"{folder}/data/astronaut.png").convert("RGB"))
-        half = photo.reshape(256, 2, 256, 2, 3).mean(axis=(1, 3))
+        half = self.photo("astronaut.png").reshape(256, 2, 256, 2, 3).mean(axis=(1, 3))
         crops = everything(data.load("photos", "train").batches(512, num_images=29**2))
         self.assertAllEqual(crops[4 * 29 + 3], np.round(half[32:64, 24:56]))
 
     def test_squares_are_the_middles_of_the_photographs(self):
         squares = photos.squares(32)
         self.assertEqual((squares.shape, squares.dtype), ((9, 32, 32, 3), np.uint8))
-        folder = importlib.util.find_spec("skimage").submodule_search_locations[0]
-        photo = np.asarray(Image.open(f"{folder}/data/astronaut.png").convert("RGB"))
-        means = photo.reshape(32, 16, 32, 16, 3).mean(axis=(1, 3))
+        means = self.photo("astronaut.png").reshape(32, 16, 32, 16, 3).mean(axis=(1, 3))
         self.assertAllEqual(squares[2], np.round(means))
-        cat = np.asarray(Image.open(f"{folder}/data/chelsea.png").convert("RGB"))  # 300 x 451
-        self.assertAllClose(np.mean(squares[0]), np.mean(cat[:, 75:375]), atol=0.5)
+        middle = self.photo("chelsea.png")[:, 75:375]  # of 300 x 451
+        self.assertAllClose(np.mean(squares[0]), np.mean(middle), atol=0.5)
 
     def test_without_scikit_image(self):
         with (

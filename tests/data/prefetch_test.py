@@ -28,16 +28,14 @@ class PrefetchedTest(tf.test.TestCase):
                 with self.assertRaises(StopIteration):
                     next(items)
 
-    def test_so_many_are_made_ahead_and_no_more(self):
+    def test_no_more_are_made_ahead_than_size(self):
         made = []
         with Prefetched((made.append(i) for i in itertools.count()), size=3) as items:
-            wait_until(lambda: len(made) == 4)
-            time.sleep(0.05)
-            self.assertLen(made, 4)  # three are ready, and one waits for its place
-            next(items)
-            wait_until(lambda: len(made) == 5)
-            time.sleep(0.05)
-            self.assertLen(made, 5)
+            for count in (4, 5):  # three are ready, and one waits for its place
+                wait_until(lambda count=count: len(made) == count)
+                time.sleep(0.05)
+                self.assertLen(made, count)
+                next(items)
 
     def test_an_error_is_raised_in_its_place(self):
         def failing():
@@ -65,7 +63,7 @@ class PrefetchedTest(tf.test.TestCase):
             next(items)
             self.assertGreater(items.waited, 0.1)
             waited = items.waited
-            wait_until(lambda: len(items._items) == 2)
+            wait_until(lambda: items._ready.qsize() == 3)  # two items, and the end
             time.sleep(0.2)  # which nobody waits for an item
             next(items)
             self.assertLess(items.waited - waited, 0.1)

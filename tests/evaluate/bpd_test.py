@@ -56,8 +56,8 @@ class ProgramTest(tf.test.TestCase):
             self.assertIn(line, first)
         found = self.found()
         summary = ["factors", "total", "std_error"]
-        measured = ["dataset", "image_dir", "split", "num_images", "crc32", "best", "model"]
-        self.assertEqual(list(found), [*measured, *summary, "bound", "exact"])
+        measured = ["dataset", "image_dir", "image_file", "split", "num_images", "crc32", "best"]
+        self.assertEqual(list(found), [*measured, "model", *summary, "bound", "exact"])
         self.assertEqual({key: found[key] for key in summary}, found["bound"])  # as it was trained
         self.assertLess(found["exact"]["total"], found["bound"]["total"])
         self.assertEqual((found["split"], found["num_images"]), ("test", 7))
@@ -130,7 +130,7 @@ class ProgramTest(tf.test.TestCase):
 
     def test_what_would_lose_figures_is_found_out_before_they_are_computed(self):
         file, codecs = self.run_folder / "config.json", self.run_folder / "codecs.json"
-        with mock.patch.object(splits, "bound_and_exact", side_effect=AssertionError):
+        with mock.patch.object(splits, "summarize", side_effect=AssertionError):
             with (
                 mock.patch.object(zoo, "outputs", return_value=file / "new"),
                 self.assertRaisesRegex(OSError, f"folder {file}/new that takes .* Not a directory"),
@@ -155,7 +155,7 @@ class ProgramTest(tf.test.TestCase):
         )
         with (
             mock.patch.object(bpd, "print_table") as shown,
-            mock.patch.object(image_files.Records, "store", side_effect=OSError),
+            mock.patch.object(image_files, "record", side_effect=OSError),
             self.assertRaises(OSError),
         ):
             self.run_program("--num_images=3", "--codecs")
@@ -198,7 +198,7 @@ class TableTest(tf.test.TestCase):
 
     def test_a_model_without_auxiliary_images(self):
         model = pa.pixelcnn_pp((4, 4), 4, 1, 1)
-        self.assertEqual((bpd.kinds(model), bpd.kind(model)), (["exact"], "exact"))
+        self.assertEqual((splits.kinds(model), splits.kind(model)), (["exact"], "exact"))
         result = {"factors": {"image": 2.0}, "total": 2.0, "std_error": 0.01}
         rows = self.table(model, {"exact": result}, {})
         self.assertEqual(rows["total"], ["2.0000"])
@@ -218,14 +218,13 @@ class TableTest(tf.test.TestCase):
         self.assertEqual([factor.exact for factor in model.factors.values()], [False, False, True])
         images = helpers.pictures(3)
         with helpers.eagerly():
-            both = splits.bound_and_exact(model, [images])
+            results = splits.summarize(model, [images])
             expected = np.mean(model.bits_per_dim(images)["total"])
-        results = dict(zip(bpd.kinds(model), map(splits.summarize, both), strict=True))
         self.assertEqual(list(results), ["bound", "restricted"])
-        found = results[bpd.kind(model)]["total"]
+        found = results[splits.kind(model)]["total"]
         self.assertAllClose(found, expected, rtol=1e-5)
         self.assertLess(found, results["bound"]["total"])
-        self.assertEqual(bpd.kind(model.with_exact(False)), "bound")
+        self.assertEqual(splits.kind(model.with_exact(False)), "bound")
 
 
 if __name__ == "__main__":

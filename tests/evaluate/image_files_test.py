@@ -32,13 +32,10 @@ class ImageFilesTest(tf.test.TestCase):
         self.assertAllClose(found, {"image": expected})
 
     def test_codecs_are_for_bytes_alone(self):
-        def of(channels, values):
-            return types.SimpleNamespace(num_channels=channels, num_values=values)
-
-        for channels, values in ((1, 256), (3, 256)):
-            self.assertTrue(image_files.can_hold(of(channels, values)))
-        for channels, values in ((1, 16), (3, 8), (2, 256)):
-            self.assertFalse(image_files.can_hold(of(channels, values)))
+        for channels, values in ((1, 256), (3, 256), (1, 16), (3, 8), (2, 256)):
+            likelihood = types.SimpleNamespace(num_channels=channels, num_values=values)
+            expected = values == 256 and channels != 2
+            self.assertEqual(image_files.can_hold(likelihood), expected)
 
 
 class RecordsTest(tf.test.TestCase):
@@ -46,38 +43,26 @@ class RecordsTest(tf.test.TestCase):
         super().setUp()
         self.file = helpers.temporary_folder(self) / "codecs.json"
 
-    def records(self, count, crc32=1):
-        return image_files.Records(self.file, {"num_images": count}, crc32)
-
     def test_one_record_for_each_images_and_settings(self):
-        self.assertIsNone(self.records(6).bits)
-        for count, bits in ((6, 5.0), (7, 4.0), (6, 3.0)):
-            self.records(count).store({"image": {"PNG": bits}})
-        self.assertEqual(self.records(6).bits, {"image": {"PNG": 3.0}})
-        self.assertEqual(self.records(7).bits, {"image": {"PNG": 4.0}})
-        self.assertLen(json.loads(self.file.read_text()), 2)
+        self.assertIsNone(image_files.recorded(self.file, 1))
+        for count, crc32, bits in ((6, 1, 5.0), (7, 2, 4.0), (6, 1, 3.0), (8, 3, 2.0), (8, 4, 1.0)):
+            image_files.record(self.file, {"num_images": count}, crc32, {"image": {"PNG": bits}})
+        # Other images of the same name have taken the place of those before.
+        for crc32, bits in ((1, 3.0), (2, 4.0), (4, 1.0)):
+            self.assertEqual(image_files.recorded(self.file, crc32), {"image": {"PNG": bits}})
+        self.assertLen(json.loads(self.file.read_text()), 3)
         # Bits of other settings are not its own.
         with mock.patch.dict(image_files.FORMATS, PNG=[]):
-            self.assertIsNone(self.records(7).bits)
-
-    def test_other_images_of_the_same_name_have_bits_of_their_own(self):
-        settings = json.loads(json.dumps(image_files.FORMATS))
-        record = {"measured": {"num_images": 6}, "settings": settings, "bits": {}}
-        self.file.write_text(json.dumps([record]))
-        for crc32 in (1, 2):  # The record of before there were checksums is of no images known.
-            self.assertIsNone(self.records(6, crc32).bits)
-            self.records(6, crc32).store({"image": {"PNG": crc32}})
-            self.assertEqual(self.records(6, crc32).bits, {"image": {"PNG": crc32}})
-        self.assertLen(json.loads(self.file.read_text()), 1)
+            self.assertIsNone(image_files.recorded(self.file, 2))
 
     def test_a_damaged_file_is_named(self):
-        record = '[{"measured": {}, "settings": {}, "bits": %s}]'
-        figures = ['{"image": {"PNG": ' + x + "}}" for x in ('"x"', "NaN", "Infinity", 400 * "9")]
-        bits = [record % x for x in ("3", '{"image": 3}', *figures)]
+        record = '[{"crc32": 1, "settings": %s, "bits": %s}]'
+        settings = json.dumps(image_files.FORMATS)
+        bits = [record % (settings, x) for x in ("3", '{"image": 3}', '{"image": {"PNG": NaN}}')]
         for damaged in ("[", "3", "[3]", '[{"bits": {}}]', 100_000 * "[", *bits):
             self.file.write_text(damaged)
-            with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged.*Remove it"):
-                self.records(6)
+            with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged"):
+                image_files.recorded(self.file, 1)
 
 
 def file_size(image, settings):

@@ -10,7 +10,7 @@ from absl import flags
 from PIL import Image
 
 from evaluate import chosen_run, samples
-from pixelcnn_aux import data, zoo
+from pixelcnn_aux import zoo
 from tests import helpers
 
 
@@ -31,9 +31,8 @@ class SamplesTest(tf.test.TestCase):
     def drawn(self, *arguments):
         """The colors, as integers, of the picture that the program leaves."""
         # The model keeps its graphs from one picture to the next.
-        with mock.patch.object(
-            chosen_run, "load", return_value=(self.run_folder, self.model)
-        ) as load:
+        loaded = self.run_folder, self.model
+        with mock.patch.object(chosen_run, "load", return_value=loaded) as load:
             self.run_program("--num=2", "--out=picture.png", *arguments)
         load.assert_called_once_with("--best" in arguments)
         return colors(np.asarray(Image.open(self.folder / "picture.png").convert("RGB")))
@@ -89,30 +88,6 @@ class SamplesTest(tf.test.TestCase):
             inside = np.stack(np.split(strip, 3, axis=1))[:, 1:-1, 1:-1]
             self.assertAllEqual(inside, expected)
 
-    def test_test_images_are_spread_over_the_split_and_no_others_are_read(self):
-        pixels, read = helpers.pictures(50), []
-
-        class Counting(np.ndarray):
-            def __getitem__(self, indices):
-                read.extend(indices)
-                return np.asarray(self)[indices]
-
-        images = data.Images(pixels.view(Counting))
-        for num, expected in (
-            (4, [0, 12, 25, 37]),
-            (40, [5 * k // 4 for k in range(40)]),
-            (99, range(50)),
-        ):
-            read.clear()
-            with (
-                mock.patch.object(chosen_run, "images", return_value=images) as asked,
-                mock.patch.object(samples, "FLAGS", types.SimpleNamespace(num=num)),
-            ):
-                found = samples.test_images("folder", "model")
-            asked.assert_called_once_with("folder", "model", "test")
-            self.assertAllEqual(found, pixels[list(expected)])
-            self.assertCountEqual(read, expected)
-
     def test_two_pictures_at_once_are_refused(self):
         for arguments, message in (
             (["--sweep", "--mode=map"], "Expected --sweep without.*Received: --mode. Leave"),
@@ -121,12 +96,8 @@ class SamplesTest(tf.test.TestCase):
             with self.subTest(arguments):
                 with self.assertRaisesRegex(ValueError, message):
                     self.run_program(*arguments)
-        for arguments in (
-            [f"--seed={2**40}"],
-            [f"--num={2**40}"],
-            ["--num=0"],
-            ["--known=half", "--sweep"],
-        ):
+        wrong = [[f"--seed={2**40}"], [f"--num={2**40}"], ["--num=0"], ["--known=half", "--sweep"]]
+        for arguments in wrong:
             with self.assertRaisesRegex(flags.IllegalFlagValueError, arguments[0][2:5]):
                 self.run_program(*arguments)
 

@@ -30,19 +30,14 @@ class SpeedTest(tf.test.TestCase):
             return helpers.run_program(speed, *arguments)
 
     def test_all_numbers_of_the_newest_run(self):
-        output = self.run_program("--batch_sizes=1,2", "--runs=1", "--sizes")
+        output = self.run_program("--batch_sizes=1", "--runs=1", "--sizes")
         found = json.loads((self.runs / "tiny" / "speed.json").read_text())
         self.assertEqual((found["measured"], found["runs"]), ("tiny", 1))
         self.assertEqual(found["machine"], machine.describe())
         self.assertEqual(list(found["factors"]), ["grayscale", "image"])
         for name, factor in found["factors"].items():
             self.check_factor(name, factor)
-        for expected in (
-            "image: 4 x 6 pixels",
-            "extrapolated from 16 pixels",
-            "No tfp_pixelcnn",
-            "full / incremental_xla: ",
-        ):
+        for expected in ("image: 4 x 6 pixels", "from 16 pixels", "No tfp_pixelcnn", "full / incr"):
             self.assertIn(expected, output)
         self.check_picture(found["factors"])
 
@@ -72,22 +67,21 @@ class SpeedTest(tf.test.TestCase):
         state = factor["state_bytes"]
         self.assertEqual(list(state), ["6", "32", "256"])
         self.assertEqual(state["256"], 8 * state["32"])  # rows, and nothing but rows
-        self.assertEqual(list(factor["batches"]), ["1", "2"])
-        for batch, measured in factor["batches"].items():
-            timed, ratios = measured["candidates"], measured["ratios"]
-            compared = name == "image" and batch == "1"
-            self.assertEqual(list(timed), CANDIDATES + ["tfp_pixelcnn"] * compared)
-            for candidate, row in timed.items():
-                self.assertGreater(row["seconds_per_pixel"], 0)
-                self.assertAllClose(row["seconds_per_image"], 24 * row["seconds_per_pixel"])
-                self.assertGreaterEqual(row["compile_s"], 0)
-                self.assertEqual(row["extrapolated"], candidate in ("full", "tfp_pixelcnn"))
-                self.assertEqual(row["pixels"], 16 // int(batch) if row["extrapolated"] else 24)
-            self.assertLen(ratios, 4)
-            for ratio, value in ratios.items():
-                over, under = (timed[name]["seconds_per_pixel"] for name in ratio.split(" / "))
-                self.assertAllClose(value, over / under)
-        seconds = [factor["sizes"][side]["seconds_per_pixel"] for side in ("64", "16")]
+        [batch], [measured] = factor["batches"], factor["batches"].values()
+        timed, ratios = measured["candidates"], measured["ratios"]
+        self.assertEqual(batch, "1")
+        self.assertEqual(list(timed), CANDIDATES + ["tfp_pixelcnn"] * (name == "image"))
+        for candidate, row in timed.items():
+            self.assertGreater(row["seconds_per_pixel"], 0)
+            self.assertAllClose(row["seconds_per_image"], 24 * row["seconds_per_pixel"])
+            self.assertGreaterEqual(row["compile_s"], 0)
+            self.assertEqual(row["extrapolated"], candidate in ("full", "tfp_pixelcnn"))
+            self.assertEqual(row["pixels"], 16 if row["extrapolated"] else 24)
+        self.assertLen(ratios, 4)
+        for ratio, value in ratios.items():
+            over, under = (timed[name]["seconds_per_pixel"] for name in ratio.split(" / "))
+            self.assertAllClose(value, over / under)
+        seconds = [factor["sizes"][size]["seconds_per_pixel"] for size in ("64", "16")]
         self.assertAllClose(factor["sizes"]["ratio"], seconds[0] / seconds[1])
         self.assertEqual(factor["sizes"]["64"]["pixels"], 64 * 64)
         if name == "image":
@@ -121,10 +115,9 @@ class SpeedTest(tf.test.TestCase):
 
     def test_a_network_of_its_own_has_a_folder_of_its_own(self):
         one = {"batches": {1: {"candidates": {"full": {"seconds_per_image": 1.0}}}}}
+        network = {"pyramid": lambda: helpers.shared_model().factors["image"]}
         with (
-            mock.patch.dict(
-                speed.NETWORKS, pyramid=lambda: helpers.shared_model().factors["image"]
-            ),
+            mock.patch.dict(speed.NETWORKS, network),
             mock.patch.object(speed, "measure_factor", return_value=one) as measured,
         ):
             for _ in range(2):  # Measuring the same again is no reason to refuse.

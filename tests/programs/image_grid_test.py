@@ -9,27 +9,19 @@ from tests import helpers
 
 
 class ShownTest(tf.test.TestCase):
-    def test_values_are_scaled_to_all_of_the_screens(self):
-        for num_values, pixels, expected in (
-            (256, [0, 100, 255], [0, 100, 255]),
-            (16, [0, 1, 15], [0, 17, 255]),
-            (3, [0, 1, 2], [0, 128, 255]),
-            (1, [0], [0]),
+    def test_channels_and_values(self):
+        for num_values, pixel, expected in (
+            *((256, [100], [100] * 3), (256, [255], [255] * 3), (3, [1], [128] * 3)),
+            *((1, [0], [0] * 3), (16, [1], [17] * 3), (16, [15], [255] * 3)),
+            *(
+                (16, [0, 2], [17] * 3),
+                (16, [1, 2, 15], [17, 34, 255]),
+                (16, [0, 0, 3, 1], [17] * 3),
+            ),
         ):
-            image = np.array(pixels, np.uint8).reshape(1, -1, 1)
-            found = image_grid.shown(image, num_values)
-            self.assertAllEqual(found, np.repeat([expected], 3).reshape(1, -1, 3))
+            found = image_grid.shown(np.array([[pixel]], np.uint8), num_values)
+            self.assertAllEqual(found, [[expected]])
             self.assertEqual(found.dtype, np.uint8)
-
-    def test_channels(self):
-        for pixel, expected in (
-            ([1], [17, 17, 17]),
-            ([0, 2], [17, 17, 17]),
-            ([1, 2, 15], [17, 34, 255]),
-            ([0, 0, 3, 1], [17, 17, 17]),
-        ):
-            image = np.array([[pixel]], np.uint8)
-            self.assertAllEqual(image_grid.shown(image, 16), [[expected]])
 
 
 class WriteTest(tf.test.TestCase):

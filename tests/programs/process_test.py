@@ -42,19 +42,10 @@ def shell(code, redirections):
 
 class VerboseTest(tf.test.TestCase):
     def test_flags(self):
-        for argument, expected in (
-            ("-v=1", True),
-            ("--v=2", True),
-            ("-v 1", True),
-            ("--verbosity=1", True),
-            ("--verbosity 1", True),
-            ("-v=0", False),
-            ("--verbosity=-1", False),
-            ("--vertical=1", False),
-            ("--workdir=-v=1", False),
-        ):
+        verbose = ("-v=1", "--v=2", "-v 1", "--verbosity=1", "--verbosity 1")
+        for argument in (*verbose, "-v=0", "--verbosity=-1", "--vertical=1", "--workdir=-v=1"):
             command = ["evaluate.bpd", "--num_images=3", *argument.split()]
-            self.assertEqual(process.is_verbose(command), expected, argument)
+            self.assertEqual(process.is_verbose(command), argument in verbose, argument)
 
 
 class LogsTest(tf.test.TestCase):
@@ -100,19 +91,14 @@ class StreamsTest(tf.test.TestCase):
         code = f"file = open('{file}', 'w'); print(file.fileno(), sys.stdin, file=file)"
         self.assertEqual(shell(code, "<&- >&- 2>&-"), (0, "", ""))
         self.assertGreater(int(file.read_text().split()[0]), 2)
-
-    def test_a_closed_input_is_an_error_where_it_is_read(self):
         status, _, errors = shell("sys.stdin.buffer.read()", "<&-")
         self.assertEqual((status, errors), (1, "OSError: [Errno 9] Bad file descriptor\n"))
 
     def test_encodings_and_buffers_stay(self):
         code = "print(sys.stdout.encoding, sys.stdout.errors, sys.stdout.write_through)"
-        for options, expected in (
-            ("latin-1:replace", "iso8859-1 replace"),
-            ("utf-8", "utf-8 strict"),
-        ):
-            with mock.patch.dict(os.environ, PYTHONIOENCODING=options, PYTHONUNBUFFERED="1"):
-                self.assertEqual(shell(code, "")[1], f"{expected} True\n")
+        options = {"PYTHONIOENCODING": "latin-1:replace", "PYTHONUNBUFFERED": "1"}
+        with mock.patch.dict(os.environ, options):
+            self.assertEqual(shell(code, "")[1], "iso8859-1 replace True\n")
 
 
 class InterruptedTest(tf.test.TestCase):
