@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from pixelcnn_aux.data import decoding
-from pixelcnn_aux.data.folder import fit
+from pixelcnn_aux.data.image_folder import fit
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import register
 from pixelcnn_aux.data.resizing import resize

@@ -17,7 +17,7 @@ from pixelcnn_aux.training import checkpoints, first_weights, precision, steps
 from pixelcnn_aux.training.config import Preset, RunConfig, Training
 from pixelcnn_aux.training.metrics import EpochMeter, MetricsTable, mean_bits
 from pixelcnn_aux.training.profile import Profile
-from pixelcnn_aux.training.samples import Samples
+from pixelcnn_aux.training.sample_pictures import Samples
 from pixelcnn_aux.training.state import TrainingState
 from pixelcnn_aux.training.stopping import Stop, Stopped
 from pixelcnn_aux.training.strategy import Hosts, given_or_default

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from pixelcnn_aux.data import decoding, files, folder
+from pixelcnn_aux.data import decoding, files, image_folder
 from tests.data.helpers import FilesTest, encoded, everything, noise, taken
 
 
@@ -18,7 +18,7 @@ class LoadTest(FilesTest):
         """All files of the folder, cropped to 8 x 8."""
 
         def fit(image):
-            return folder.fit(image, (8, 8))
+            return image_folder.fit(image, (8, 8))
 
         arguments = "tests", "train", (8, 8), self.folder, self.cache
         return files.load(*arguments, fit, lambda name: "train", "")

@@ -12,11 +12,11 @@ from PIL import Image
 
 from pixelcnn_aux import training
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import Training, profile, samples
+from pixelcnn_aux.training import Training, profile, sample_pictures
 from tests import helpers
 
 SETTINGS = Training(epochs=2, steps_per_epoch=8, batch_size=4, learning_rate=1e-2, decay=0.99)
-SIDE = samples._SIDE // max(helpers.SIZE)  # how many pixels a side a pixel is shown
+SIDE = sample_pictures._SIDE // max(helpers.SIZE)  # how many pixels a side a pixel is shown
 
 
 def train(folder, **options):
@@ -52,7 +52,7 @@ class RunTest(tf.test.TestCase):
         super().setUpClass()
         cls.folder = helpers.temporary_folder(cls)
         cls.without, _ = train(cls.folder / "without")
-        unlimited = mock.patch.multiple(samples, _FIRST=0.0, MAX_SHARE=float("inf"))
+        unlimited = mock.patch.multiple(sample_pictures, _FIRST=0.0, MAX_SHARE=float("inf"))
         with unlimited:
             cls.average, cls.output = train(cls.folder / "with", profile=True)
 
@@ -108,11 +108,11 @@ class SamplesTest(tf.test.TestCase):
         super().setUp()
         self.folder, self.now = helpers.temporary_folder(self), 0.0
         clock = types.SimpleNamespace(monotonic=lambda: self.now)
-        self.enterContext(mock.patch.object(samples, "time", clock))
+        self.enterContext(mock.patch.object(sample_pictures, "time", clock))
         self.model = helpers.shared_model()
         config = helpers.run_config(self.model, self.folder, validation_images=helpers.images(3))
         factor = self.model.factors["grayscale"]
-        self.samples = samples.Samples(
+        self.samples = sample_pictures.Samples(
             config, types.SimpleNamespace(name="grayscale", average=factor, seed=5)
         )
         self.pictures = config.folder["grayscale"].samples

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import data
-from pixelcnn_aux.data import folder
+from pixelcnn_aux.data import image_folder
 from tests.data.helpers import FilesTest, encoded, noise
 
 
@@ -17,10 +17,10 @@ class FolderTest(FilesTest):
     def test_split_is_pinned(self):
         names = ["000001.jpg", "000002.jpg", "000030.jpg", "a.png", "é.png"]
         self.assertEqual(
-            [folder.split_of(name) for name in names],
+            [image_folder.split_of(name) for name in names],
             ["train", "test", "validation", "train", "train"],
         )
-        splits = [folder.split_of(f"{i:06}.jpg") for i in range(20000)]
+        splits = [image_folder.split_of(f"{i:06}.jpg") for i in range(20000)]
         self.assertEqual(
             hashlib.sha256(" ".join(splits).encode()).hexdigest(),
             "9a31aad376cb255ab0fa5d7bd3b93e485c42a2af337ce9ab9b7ab5dbfd25c2ba",
@@ -34,7 +34,7 @@ class FolderTest(FilesTest):
             kind = "JPEG" if names[i].endswith("Jpeg") else "PNG"
             self.write(names[i], encoded(np.full((8, 8, 3), i, np.uint8), kind))
         for split in data.SPLITS:
-            of_split = [name for name in names if folder.split_of(name[2:]) == split]
+            of_split = [name for name in names if image_folder.split_of(name[2:]) == split]
             expected = [names.index(name) for name in sorted(of_split)]
             self.assertNotEmpty(expected)
             self.assertAllEqual(self.load(split).pixels[:, 0, 0, 0], expected)
@@ -47,7 +47,7 @@ class FolderTest(FilesTest):
             ((3, 5), pixels.reshape(3, 2, 5, 2, 3).mean(axis=(1, 3))),
             ((12, 12), pixels[:, 2:8].repeat(2, 0).repeat(2, 1)),
         ):
-            actual = folder.fit(pixels, size)
+            actual = image_folder.fit(pixels, size)
             self.assertEqual(actual.dtype, np.uint8)
             self.assertAllClose(actual, np.round(expected), atol=0 if size != (3, 3) else 1)
 
