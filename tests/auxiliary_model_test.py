@@ -1,6 +1,5 @@
 """Tests of the chain: what its factors see, and how their probabilities add up."""
 
-import functools
 import json
 import math
 
@@ -23,21 +22,18 @@ def nats(model):
 
 
 class AuxiliaryModelTest(tf.test.TestCase):
-    def test_auxiliaries_in_the_order_of_sampling(self):
-        chain = helpers.shared_model().auxiliaries(IMAGES)
-        self.assertEqual(list(chain), ["grayscale", "image"])
-        self.assertEqual(list(chain), list(helpers.shared_model().factors))
-        self.assertAllEqual(chain["grayscale"], GRAYS)
-        self.assertAllEqual(chain["image"], IMAGES)
-
-    def test_inputs_are_what_a_factor_sees(self):
+    def test_inputs_are_what_factors_see_in_the_order_of_sampling(self):
         model = helpers.shared_model()
-        image, given, _ = model.inputs(IMAGES)["image"]
-        self.assertAllEqual(image, IMAGES)
-        self.assertAllEqual(given, GRAYS)
-        image, given, _ = model.inputs(IMAGES)["grayscale"]
-        self.assertAllEqual(image, GRAYS)
-        self.assertIsNone(given)
+        inputs, sees = model.inputs(IMAGES), {"grayscale": (GRAYS, None), "image": (IMAGES, GRAYS)}
+        for found in (model.factors, model.auxiliaries(IMAGES), inputs, model.sizes()):
+            self.assertEqual(list(found), list(sees))
+        for name, (image, given) in sees.items():
+            self.assertEqual(model.sizes()[name], helpers.SIZE)
+            self.assertAllEqual(model.auxiliaries(IMAGES)[name], image)
+            self.assertAllEqual(inputs[name].images, image)
+            if given is not None:
+                self.assertAllEqual(inputs[name].auxiliary, given)
+        self.assertIsNone(inputs["grayscale"].auxiliary)
 
     def test_log_prob_is_the_sum_of_the_factors(self):
         model = helpers.shared_model()
@@ -68,36 +64,23 @@ class AuxiliaryModelTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, r"3 channels.*\[3, 4, 6, 1\]"):
                 method(GRAYS)
 
-    def test_sizes_of_what_is_sampled(self):
-        self.assertEqual(
-            helpers.shared_model().sizes(), {"grayscale": helpers.SIZE, "image": helpers.SIZE}
-        )
-
-    def test_a_new_factor_has_the_same_layers_and_weights_of_its_own(self):
-        model = helpers.shared_model()
-        for name, factor in model.factors.items():
-            new = model.new_factor(name)
-            self.assertEqual(new.name, name)
-            self.assertEqual(
-                [weight.shape for weight in new.weights],
-                [weight.shape for weight in factor.weights],
-            )
-            # Two new ones: each test starts from the same random seed as that which drew `factor`.
-            other = model.new_factor(name)
-            self.assertNotAllClose(new.get_weights()[0], other.get_weights()[0])
-        new = helpers.shared_model("float64").new_factor("image")
-        self.assertEqual({weight.dtype for weight in new.weights}, {"float64"})
-        with self.assertRaisesRegex(ValueError, r"\['grayscale', 'image'\]. Received: '8x8'"):
-            model.new_factor("8x8")
-
-    def test_a_new_factor_is_of_the_same_class(self):
+    def test_a_new_factor_has_the_same_class_and_layers_and_weights_of_its_own(self):
         class Own(pa.Factor):
             pass
 
-        first, second = helpers.shared_model().factors.values()
+        shared = helpers.shared_model()
+        first, second = shared.factors.values()
         own = Own.from_config(second.get_config())
-        model = pa.AuxiliaryModel([first, own], helpers.shared_model().transforms, helpers.SIZE)
-        self.assertIs(type(model.new_factor("image")), Own)
+        model = pa.AuxiliaryModel([first, own], shared.transforms, helpers.SIZE)
+        # Two new ones: each test starts from the same random seed as that which drew `own`.
+        new, other = model.new_factor("image"), model.new_factor("image", "float64")
+        self.assertEqual((type(new), new.name), (Own, "image"))
+        for weights in zip(new.weights, other.weights, own.weights, strict=True):
+            self.assertEqual([weight.shape for weight in weights], [weights[0].shape] * 3)
+        self.assertNotAllClose(new.get_weights()[0], other.get_weights()[0])
+        self.assertEqual({weight.dtype for weight in other.weights}, {"float64"})
+        with self.assertRaisesRegex(ValueError, r"\['grayscale', 'image'\]. Received: '8x8'"):
+            model.new_factor("8x8")
 
     def test_a_subclass_keeps_its_own_arguments(self):
         @serialization.register(package="tests")
@@ -143,30 +126,20 @@ class AuxiliaryModelTest(tf.test.TestCase):
         self.assertAllEqual(copy.log_prob(IMAGES), model.log_prob(IMAGES))
 
 
-@functools.cache
-def tiny_pyramid():
-    """Three scales of images that are not square."""
-    return pa.pyramid(
-        (8, 16),
-        (2, 4),
-        filters=3,
-        blocks=1,
-        embedding_blocks=1,
-        num_components=2,
-        dropout=0.0,
-        dtype="float64",
-        exact=False,
-        centered=False,
-    )
-
-
 class PyramidTest(tf.test.TestCase):
-    images = helpers.pictures(3, size=(8, 16))
+    """Three scales of images that are not square."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.images = helpers.pictures(3, size=(8, 16))
+        small = {"filters": 3, "blocks": 1, "embedding_blocks": 1, "num_components": 2}
+        cls.model = pa.pyramid((8, 16), (2, 4), **small, dropout=0.0, exact=False, centered=False)
 
     def test_factors_are_scales_the_base_first(self):
         sizes = {"2x4": (2, 4), "4x8": (4, 8), "8x16": (8, 16)}
-        self.assertEqual(tiny_pyramid().sizes(), sizes)
-        chain = tiny_pyramid().auxiliaries(self.images)
+        self.assertEqual(self.model.sizes(), sizes)
+        chain = self.model.auxiliaries(self.images)
         self.assertEqual(
             {name: x.shape[1:3].as_list() for name, x in chain.items()},
             {name: [*size] for name, size in sizes.items()},
@@ -176,22 +149,11 @@ class PyramidTest(tf.test.TestCase):
         # Each is computed from the one just above it, with that one's rounding.
         self.assertAllEqual(chain["2x4"], pa.auxiliary.HalfResolution()(halved))
 
-    def test_incremental_draws_are_those_of_the_full_evaluation(self):
-        seeds = [[0, 1], [0, 2]]
-        incremental = tiny_pyramid().sample(seeds)
-        for name, images in tiny_pyramid().sample(seeds, method="full").items():
-            self.assertAllEqual(incremental[name], images)
-        self.assertEqual(list(incremental), ["2x4", "4x8", "8x16"])
-        # From a scale on, as if it had been drawn.
-        given = tiny_pyramid().sample(seeds, given={"4x8": incremental["4x8"]})
-        self.assertEqual(list(given), ["4x8", "8x16"])
-        self.assertAllEqual(given["8x16"], incremental["8x16"])
-
     def test_completion_knows_the_blocks_that_are_known_whole(self):
         mask = np.zeros([3, 8, 16, 1], np.uint8)
         mask[:, :3] = 1  # of the third row, no half-resolution pixel is known
-        drawn = tiny_pyramid().sample([[0, 1], [0, 2], [0, 3]], known=self.images, mask=mask)
-        chain = tiny_pyramid().auxiliaries(self.images)
+        drawn = self.model.sample([[0, 1], [0, 2], [0, 3]], known=self.images, mask=mask)
+        chain = self.model.auxiliaries(self.images)
         self.assertAllEqual(drawn["8x16"][:, :3], self.images[:, :3])
         self.assertAllEqual(drawn["4x8"][:, :1], chain["4x8"][:, :1])
         self.assertNotAllEqual(drawn["4x8"][:, 1], chain["4x8"][:, 1])
@@ -203,31 +165,15 @@ class PyramidTest(tf.test.TestCase):
                 pa.pyramid(image_size, base_size, filters=2)
 
     def test_grays_may_be_a_pyramid_too(self):
-        model = pa.grayscale_pyramid(
-            (8, 8),
-            (2, 2),
-            filters=2,
-            blocks=1,
-            embedding_blocks=1,
-            image_filters=2,
-            image_blocks=1,
-            image_embedding_blocks=1,
-            resolutions=1,
-            num_components=2,
-        )
+        size = {"filters": 2, "blocks": 1, "embedding_blocks": 1, "num_components": 2}
+        image = {"image_filters": 2, "image_blocks": 1, "image_embedding_blocks": 1}
+        model = pa.grayscale_pyramid((8, 8), (2, 2), **size, **image, resolutions=1)
         names = ["grayscale_2x2", "grayscale_4x4", "grayscale", "image"]
         self.assertEqual(list(model.factors), names)
         images = helpers.pictures(2, size=(8, 8))
         chain = model.auxiliaries(images)
         self.assertAllEqual(chain["grayscale"], pa.auxiliary.Grayscale()(images))
-        self.assertAllEqual(
-            chain["grayscale_4x4"], pa.auxiliary.HalfResolution()(chain["grayscale"])
-        )
-        self.assertEqual(list(model.bits_per_dim(images)), [*names, "total"])
-        drawn = model.sample([[0, 1]])
-        self.assertEqual(list(drawn), names)
-        self.assertLess(np.max(drawn["grayscale_2x2"]), 16)
-
-
-if __name__ == "__main__":
-    tf.test.main()
+        halved = pa.auxiliary.HalfResolution()(chain["grayscale"])
+        self.assertAllEqual(chain["grayscale_4x4"], halved)
+        with helpers.eagerly():
+            self.assertEqual(list(model.bits_per_dim(images)), [*names, "total"])

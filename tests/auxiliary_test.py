@@ -29,25 +29,20 @@ class RGBTo8Bit(Red):
 class TransformTest(tf.test.TestCase, parameterized.TestCase):
     """What a subclass need not define."""
 
-    def test_its_name_is_that_of_its_class(self):
-        self.assertEqual(Red().name, "red")
-        self.assertEqual(RGBTo8Bit().name, "rgbto8_bit")
-        self.assertEqual(pa.auxiliary.HalfResolution().name, "half_resolution")
-        self.assertEqual(pa.auxiliary.Grayscale().name, "grayscale")
-
-    def test_its_name_may_be_its_own(self):
+    def test_its_name_is_that_of_its_class_or_its_own(self):
         class Levels(Red):
             def __init__(self, levels):
                 self.name = f"levels_{levels}"
 
-        self.assertEqual((Levels(3).name, Levels(5).name), ("levels_3", "levels_5"))
-        self.assertEqual(type("Altered", (Red,), {"name": "other"})().name, "other")
+        named = (Red(), RGBTo8Bit(), pa.auxiliary.HalfResolution(), Levels(3))
+        names = ["red", "rgbto8_bit", "half_resolution", "levels_3"]
+        self.assertEqual([transform.name for transform in named], names)
 
     def test_what_it_declares_by_default(self):
         transform = pa.auxiliary.Transform()
         declared = (transform.channels, transform.num_values, transform.ratio)
         self.assertEqual(declared, (None, None, 1))
-        self.assertIsNone(transform.likelihood())
+        self.assertEqual((transform.likelihood(), transform.fixed_sum(256)), (None, None))
         with self.assertRaises(NotImplementedError):
             transform(np.zeros([1, 2, 2, 3], np.uint8))
 
@@ -89,36 +84,17 @@ class GrayscaleTest(tf.test.TestCase):
         self.assertEqual(gray(15, 15, 15), 0)
         self.assertEqual(gray(16, 16, 16), 1)
 
-    def test_number_of_bits(self):
-        self.assertEqual(gray(255, 0, 0, bits=2), 1)  # 76 // 64
-        self.assertEqual(gray(255, 0, 0, bits=8), 76)
-        self.assertEqual(pa.auxiliary.Grayscale(bits=2).num_values, 4)
-
     def test_any_number_of_bits_from_1_to_8(self):
-        images = np.random.default_rng(0).integers(0, 256, (2, 9, 9, 3), dtype=np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 3), dtype=np.uint8)
         luma = images.astype(int) @ [299, 587, 114] // 1000
         for bits in range(1, 9):
             transform = pa.auxiliary.Grayscale(bits)
             self.assertEqual(transform.num_values, 2**bits)
             self.assertEqual(transform.get_config(), {"bits": bits})
-            expected = luma >> (8 - bits)
-            self.assertAllEqual(transform(images)[..., 0], expected)
+            self.assertAllEqual(transform(images), luma[..., np.newaxis] >> (8 - bits))
             self.assertEqual(gray(255, 255, 255, bits=bits), 2**bits - 1)
-
-    def test_other_numbers_of_bits_are_refused(self):
-        for bits in (0, 9, -1, 2.5, 4.0, "4", None, True):
-            with self.assertRaisesRegex(ValueError, f"bits from 1 to 8, .*Received: bits={bits!r}"):
-                pa.auxiliary.Grayscale(bits=bits)
-
-    def test_every_pixel_is_transformed_alone(self):
-        images = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 3), dtype=np.uint8)
-        grays = pa.auxiliary.Grayscale()(images)
-        self.assertEqual(grays.dtype, tf.uint8)
-        expected = images.astype(int) @ [299, 587, 114] // 16_000
-        self.assertAllEqual(grays, expected[..., np.newaxis])
-
-    def test_size_is_kept(self):
-        self.assertEqual(pa.auxiliary.Grayscale().size((8, 6)), (8, 6))
+        self.assertEqual(transform(images).dtype, tf.uint8)
+        self.assertEqual(transform.size((8, 6)), (8, 6))
 
     def test_other_inputs_are_refused(self):
         transform = pa.auxiliary.Grayscale()
@@ -145,16 +121,6 @@ class HalfResolutionTest(tf.test.TestCase):
         corners = [images[:, i::2, j::2].astype(int) for i in (0, 1) for j in (0, 1)]
         self.assertAllEqual(halved, (sum(corners) + 2) // 4)
 
-    def test_grays_stay_within_their_bits(self):
-        halved = pa.auxiliary.HalfResolution()(np.full([1, 2, 2, 1], 15, np.uint8))
-        self.assertAllEqual(halved, np.full([1, 1, 1, 1], 15))
-
-    def test_a_pixel_is_known_where_its_block_is(self):
-        mask = np.ones([1, 2, 6, 1], np.uint8)
-        mask[0, 1, 2] = 0
-        known = pa.auxiliary.HalfResolution().known(mask)
-        self.assertAllEqual(known[0, :, :, 0], [[1, 0, 1]])
-
     def test_odd_sides_are_refused(self):
         transform = pa.auxiliary.HalfResolution()
         with self.assertRaisesRegex(ValueError, "multiples of 2.*Received: 4 x 5"):
@@ -163,8 +129,7 @@ class HalfResolutionTest(tf.test.TestCase):
             transform.size((3, 4))
         self.assertEqual(transform.size((6, 4)), (3, 2))
 
-    def test_unknown_sides_are_refused(self):
-        halve = tf.function(pa.auxiliary.HalfResolution(), autograph=False)
+        halve = tf.function(transform, autograph=False)
         with self.assertRaisesRegex(ValueError, "known.*Received: None x 4. Set them by tf.ensure"):
             halve.get_concrete_function(tf.TensorSpec([None, None, 4, 3], tf.uint8))
 
@@ -177,10 +142,6 @@ class CheckImagesTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "grays with .* 0 to 15. Received: a value of 16"):
             check_images(grays, 1, 16, "grays")
 
-    def test_a_graph_may_be_traced_through_it(self):
-        traced = tf.function(lambda grays: check_images(grays, 1, 16))
-        self.assertAllEqual(traced(tf.ones([1, 2, 2, 1], tf.uint8)), np.ones([1, 2, 2, 1]))
-
     def test_images_that_a_graph_captures(self):
         for value in (1, 16):  # the values are known to Python, and nothing of them in the graph
             grays = tf.fill([1, 2, 2, 1], tf.constant(value, tf.uint8))
@@ -189,7 +150,3 @@ class CheckImagesTest(tf.test.TestCase):
 
     def test_no_images_at_all_are_fine(self):
         self.assertEqual(check_images(np.zeros([0, 2, 2, 1], np.uint8), 1, 16).shape[0], 0)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -69,39 +69,23 @@ class CausalityTest(parameterized.TestCase, tf.test.TestCase):
     def assertCausal(self, factor, image, auxiliary):
         pixels = list(np.ndindex(image.shape[1:3]))
         of_image, of_features = influences(factor, image, auxiliary)
-        # Lists of pixels, all of which are to be empty.
-        see_later_ones = [
-            pixels[n] for n, of_pixels in enumerate(of_image) if of_pixels.ravel()[n:].any()
-        ]
-        miss_the_one_above = [
-            (i, j) for n, (i, j) in enumerate(pixels) if i > 0 and of_image[n, i - 1, j] == 0
-        ]
-        miss_the_one_to_the_left = [
-            (i, j) for n, (i, j) in enumerate(pixels) if j > 0 and of_image[n, i, j - 1] == 0
-        ]
-        self.assertEmpty(see_later_ones)  # nor themselves
-        self.assertEmpty(miss_the_one_above)
-        self.assertEmpty(miss_the_one_to_the_left)
+        for n, (i, j) in enumerate(pixels):
+            self.assertFalse(of_image[n].ravel()[n:].any(), (i, j))  # of itself and later ones
+            self.assertTrue(i == 0 or of_image[n, i - 1, j] > 0, (i, j))
+            self.assertTrue(j == 0 or of_image[n, i, j - 1] > 0, (i, j))
         if auxiliary is not None:
             self.assertLen(of_features, len(factor.embedding.topology.outputs))
             for level, of_level in enumerate(of_features):
                 # Features may be seen everywhere, and are at least at the pixel itself.
-                miss_features = [
-                    (i, j)
-                    for n, (i, j) in enumerate(pixels)
-                    if of_level[n, i >> level, j >> level] == 0
-                ]
-                self.assertEmpty(miss_features)
+                for n, (i, j) in enumerate(pixels):
+                    self.assertGreater(of_level[n, i >> level, j >> level], 0, (level, i, j))
 
     @parameterized.named_parameters(
-        ("pixelcnn_pp_1_rgb", (9, 8), pixelcnn_pp, 1, RGB),
         ("pixelcnn_pp_1_gray_conditional", (8, 9), pixelcnn_pp, 1, GRAY, GRAY),
-        ("pixelcnn_pp_2_gray", (10, 8), pixelcnn_pp, 2, GRAY),
         ("pixelcnn_pp_2_rgb_conditional", (8, 10), pixelcnn_pp, 2, RGB, GRAY),
         ("pixelcnn_pp_3_rgb", (8, 12), pixelcnn_pp, 3, RGB),
         ("pixelcnn_pp_3_rgb_conditional", (12, 8), pixelcnn_pp, 3, RGB, GRAY),
         ("flat_rgb", (9, 11), flat, RGB),
-        ("flat_rgb_conditional", (8, 16), flat, RGB, RGB),
         ("flat_gray_conditional", (16, 8), flat, GRAY, GRAY),
     )
     def test_pixels_depend_on_earlier_pixels_and_on_features(self, size, make, *arguments):
@@ -127,7 +111,3 @@ class CausalityTest(parameterized.TestCase, tf.test.TestCase):
             for variable, old in zip(factor.trainable_variables, before, strict=True):
                 self.assertNotAllEqual(variable, old)
             check()
-
-
-if __name__ == "__main__":
-    tf.test.main()

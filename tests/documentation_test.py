@@ -123,7 +123,3 @@ class ReferencesTest(tf.test.TestCase):
 
     def test_the_version_is_cited(self):
         self.assertIn(f"\nversion: {pa.__version__}\n", (ROOT / "CITATION.cff").read_text())
-
-
-if __name__ == "__main__":
-    tf.test.main()

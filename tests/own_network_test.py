@@ -80,7 +80,3 @@ class OwnNetworkTest(tf.test.TestCase):
         folder = helpers.temporary_folder(self)
         helpers.make_run(folder / "run", build(), ["grayscale", "image"])
         exporting.export(folder / "run", folder / "models", max_batch=4)
-
-
-if __name__ == "__main__":
-    tf.test.main()

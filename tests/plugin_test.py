@@ -112,7 +112,3 @@ class PluginTest(tf.test.TestCase):
         self.assertEqual(answer.outputs["image"].shape, (2, 4, 4, 3))
         self.assertEqual(answer.outputs["tones"].shape, (2, 2, 2, 3))
         self.assertLess(answer.outputs["tones"].max(), 2)
-
-
-if __name__ == "__main__":
-    tf.test.main()

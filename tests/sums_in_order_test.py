@@ -5,7 +5,6 @@ The suite's graphs are not optimized; these are, as users' are.
 
 import contextlib
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import context
 
@@ -55,24 +54,16 @@ class SumsInOrderTest(tf.test.TestCase):
             expected += row
         self.assertAllEqual(total, expected)
 
-    def test_likelihoods(self):
+    def test_likelihoods_and_draws(self):
         model = helpers.tiny_model(exact=True, centered=True)
-        with optimized() as terms:
-            model.log_prob(helpers.pictures(2))
-        self.assert_in_order(terms)
-
-    def test_draws(self):
-        model = helpers.tiny_model(exact=True, centered=True)
-        for method in ("full", "incremental"):
+        for compute in (
+            lambda: model.log_prob(helpers.pictures(2)),
+            lambda: model.sample(SEEDS, method="full"),
+            lambda: model.sample(SEEDS, method="incremental"),
+        ):
             with optimized() as terms:
-                model.sample(SEEDS, method=method)
+                compute()
             self.assert_in_order(terms)
-
-    def test_forced_parameters(self):
-        factor = helpers.tiny_model().factors["grayscale"]
-        with optimized() as terms:
-            factor.params(np.zeros([2, *helpers.SIZE, 1], np.uint8), method="incremental")
-        self.assert_in_order(terms)
 
     def test_training_steps(self):
         model = helpers.tiny_model(blocks=2, dropout=0.5)
@@ -90,7 +81,3 @@ class SumsInOrderTest(tf.test.TestCase):
         with optimized() as terms:
             codec.compress(helpers.pictures(2))
         self.assert_in_order(terms)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -13,11 +13,7 @@ from tests import helpers
 
 ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
-FEWER = {
-    "steps = 300": "steps = 2",
-    "count = 8": "count = 2",
-    "flat(blocks=3)": "flat(blocks=1)",
-}
+FEWER = {"steps = 300": "steps = 2", "count = 8": "count = 2", "flat(blocks=3)": "flat(blocks=1)"}
 SMALL = {
     "filters": 4,
     "num_components": 2,
@@ -70,7 +66,3 @@ class TutorialTest(tf.test.TestCase):
                 model = pa.load(name)
                 images = pa.data.load("photos", "test", model.image_size).spread(2)
                 self.assertAllLess(model.bits_per_dim(images)["total"], card["bits_per_dim"])
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -1,7 +1,6 @@
 """Tests of the gated residual block."""
 
 import contextlib
-import json
 import math
 
 import keras
@@ -56,11 +55,6 @@ class ProjectionTest(tf.test.TestCase):
             layer = layers.Projection(FILTERS)
             y = layer([normal(*shape) for shape in shapes])
             self.assertEqual(layer.compute_output_shape(shapes), tuple(y.shape))
-
-    def test_config_builds_the_same_layer(self):
-        layer = layers.Projection(FILTERS, init_scale=0.5, dtype="float64")
-        clone = layers.Projection.from_config(json.loads(json.dumps(layer.get_config())))
-        self.assertEqual(clone.get_config(), layer.get_config())
 
 
 class GatedTest(tf.test.TestCase):
@@ -121,14 +115,6 @@ class GatedTest(tf.test.TestCase):
         with layers.initialization_from_data():
             self.assertLess(np.std(layer(x) - x), 0.1)
 
-    def test_skip_changes_the_output(self):
-        x, skip = normal(1, 4, 4, FILTERS), normal(1, 4, 4, 6, seed=1)
-        for stream in STREAMS:
-            with self.subTest(stream):
-                layer = block(stream)
-                change = layer(x, skips=[skip]) - layer(x, skips=[skip + 1])
-                self.assertAllInRange(np.abs(change), 1e-6, np.inf)
-
     def test_dropout_is_for_training_alone(self):
         x = normal(1, 4, 4, FILTERS)
         layer, kept = block(dropout=0.5, skip_channels=()), block(skip_channels=())
@@ -164,46 +150,20 @@ class GatedTest(tf.test.TestCase):
         for stream in STREAMS:
             with self.subTest(stream):
                 layer = block(stream)
-                expected = layer(row, skips=[skip])[:, 0]
+                expected = layer(row, skips=[skip])
+                self.assertEqual(expected.shape, row.shape)
+                self.assertEqual(layer.compute_output_shape(row.shape), row.shape)
+                change = layer(row, skips=[skip + 1]) - expected
+                self.assertAllInRange(np.abs(change), 1e-6, np.inf)
+                expected = expected[:, 0]
                 self.assertAllClose(layer(row[:, 0], skips=[skip[:, 0]]), expected)
                 expected = layer(pixel, skips=[skip_of_pixel])[:, 0, 0]
                 found = layer(pixel[:, 0, 0], skips=[skip_of_pixel[:, 0, 0]])
                 self.assertAllClose(found, expected)
 
-    def test_output_has_the_shape_of_x(self):
-        for stream in STREAMS:
-            for shape in (2, 4, 6), (2, 6), (2,):
-                with self.subTest(stream, shape=shape):
-                    layer = block(stream, kernel_size=(2, 3))
-                    x, skips = normal(*shape, FILTERS), [normal(*shape, 6)]
-                    self.assertEqual(layer(x, skips=skips).shape, x.shape)
-                    found = layer.compute_output_shape(x.shape, skips_shape=[skips[0].shape])
-                    self.assertEqual(found, x.shape)
-
-    def test_wrong_channels_are_an_error(self):
+    def test_wrong_channels_and_streams_are_an_error(self):
+        with self.assertRaisesRegex(ValueError, "Expected stream of.*Received: stream='down'"):
+            layers.GatedResidualBlock(FILTERS, (3, 3), "down")
         layer = layers.GatedResidualBlock(FILTERS, (3, 3), "unshifted")
         with self.assertRaisesRegex(ValueError, "Expected 4 channels.*Received"):
             layer(normal(1, 4, 4, FILTERS + 1))
-
-    def test_unknown_stream_is_an_error(self):
-        with self.assertRaisesRegex(ValueError, "Expected stream of.*Received: stream='down'"):
-            layers.GatedResidualBlock(FILTERS, (3, 3), "down")
-
-    def test_config_builds_the_same_block(self):
-        for stream in STREAMS:
-            with self.subTest(stream):
-                layer = layers.GatedResidualBlock(FILTERS, (2, 3), stream, 0.25, dtype="float64")
-                config = layer.get_config()
-                # Through JSON, as a saved model's configuration goes.
-                clone = type(layer).from_config(json.loads(json.dumps(config)))
-                self.assertEqual(clone.get_config(), config)
-                for each in layer, clone:
-                    each.build((2, 4, 4, FILTERS), skips_shape=[(2, 4, 4, 6)])
-                expected = [(v.shape, v.dtype) for v in layer.trainable_variables]
-                self.assertLen(expected, 9)
-                self.assertEqual([(v.shape, v.dtype) for v in clone.trainable_variables], expected)
-                self.assertEqual(clone.dropout.rate, 0.25)
-
-
-if __name__ == "__main__":
-    tf.test.main()

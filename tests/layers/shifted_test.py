@@ -23,10 +23,7 @@ DOWN_RIGHT = {
     (2, 1): ((-1, 0), (0, 0)),
 }
 # And those that a pixel reaches through a transposed one, relative to twice its place.
-DOWN_TRANSPOSED = {
-    (2, 3): ((0, 1), (-1, 1)),
-    (3, 3): ((0, 2), (-1, 1)),
-}
+DOWN_TRANSPOSED = {(2, 3): ((0, 1), (-1, 1)), (3, 3): ((0, 2), (-1, 1))}
 DOWN_RIGHT_TRANSPOSED = {
     (2, 3): ((0, 1), (0, 2)),
     (3, 3): ((0, 2), (0, 2)),
@@ -98,7 +95,3 @@ class ShiftedTest(tf.test.TestCase):
             with self.subTest(kind.__name__):
                 with self.assertRaisesRegex(ValueError, "odd kernel width.*Received"):
                     kind(1, (2, 2))
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -10,7 +10,7 @@ from pixelcnn_aux import likelihoods
 from pixelcnn_aux.bounds import Bounds
 from tests.custom import Coin
 from tests.helpers import chi_square_p_value, in_pixels, mixture_params, probabilities, without
-from tests.likelihoods.helpers import NUM_DRAWS, random_params
+from tests.likelihoods.helpers import NUM_DRAWS, extreme_params, random_params
 
 VALUES = np.arange(256)
 
@@ -39,13 +39,6 @@ def random_bounds(*shape, num_values=256, channels=3, seed=2):
     low, high = ends
     center = rng.uniform(0, num_values - 1, low.shape)
     return low, high, center, rng.integers(low, high + 1)
-
-
-# Some five values of each channel, those of G and B by what is before them.
-def few_low_high(channel, earlier):
-    shift = sum(np.asarray(x) % 3 for x in earlier)
-    low = (120, 122 + shift, 252 + shift % 2)[channel]
-    return low, np.minimum(low + (4, 3, 5)[channel], 255)
 
 
 FEW = mixture_params(
@@ -99,13 +92,6 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
             alone = likelihood.log_prob(params, pixels, Bounds(pixels, pixels, center))
             self.assertAllClose(alone, np.zeros(2000), atol=tolerance)
 
-    def test_probabilities_under_bounds_sum_to_one(self):
-        for centered in (False, True):
-            likelihood = likelihoods.LogisticMixture(2, centered=centered)
-            pixels, probs = few_probabilities(likelihood, FEW)
-            self.assertLen(np.unique(pixels, axis=0), len(pixels))
-            self.assertAllClose(probs.sum(), 1.0, rtol=1e-10)
-
     def test_values_outside_have_no_probability(self):
         """Nor do they disturb those beside them."""
         likelihood = likelihoods.LogisticMixture(centered=True)
@@ -127,18 +113,7 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllEqual(np.isfinite(gradient), np.ones([300, 100]))
 
     def test_finite_at_the_extremes(self):
-        rng, shape = np.random.default_rng(0), (2048, 10)
-        signed = [-1e6, -1.0, 0.0, 1e-6, 1.0, 1e6]
-        blocks = [rng.choice(signed, shape)]
-        for _ in range(3):
-            blocks += [
-                rng.choice(signed, shape),
-                rng.choice([-1e6, -7.0, 0.0, 5.0, 30.0, 90.0], shape),
-            ]
-            blocks += [rng.choice(signed, shape)]
-        params = np.concatenate(blocks, axis=-1)
-        same = params[:, ::10].repeat(10, axis=-1)
-        params = tf.constant(np.concatenate([params, same]), tf.float32)
+        params = extreme_params(2048)
         low, high, center, pixels = random_bounds(4096)
         for centered in (False, True):
             likelihood = likelihoods.LogisticMixture(centered=centered)
@@ -185,10 +160,15 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         likelihood = likelihoods.LogisticMixture(2, centered=centered)
         params = FEW_CENTERED if centered else FEW
         pixels, probs = few_probabilities(likelihood, params)
+        self.assertAllClose(probs.sum(), 1.0, rtol=1e-10)
         noise = bounded_noise(likelihood, NUM_DRAWS, dtype=dtype)
-        drawn = likelihood.draw(
-            np.tile(params, (NUM_DRAWS, 1)).astype(dtype), noise, bounds=few_bounds
-        )
+
+        def bounds(channel, earlier):
+            found = few_bounds(channel, [x.numpy() for x in earlier])
+            return Bounds(*(tf.broadcast_to(x, [NUM_DRAWS]) for x in found))
+
+        params = np.tile(params, (NUM_DRAWS, 1)).astype(dtype)
+        drawn = likelihood.draw(params, noise, bounds=bounds)
         self.assertEqual(drawn.dtype, tf.int32)
         index = {tuple(pixel): i for i, pixel in enumerate(pixels)}
         counts = np.bincount([index[tuple(x)] for x in drawn.numpy()], minlength=len(pixels))
@@ -256,41 +236,6 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
             drawn = likelihood.draw(params, noise, bounds=fixed_bounds(low, high, low))
             self.assertAllEqual(drawn, expected)
 
-    def test_map_is_the_location_of_one_component_in_all_channels(self):
-        """Section 4.2, whatever the bounds; a draw is of components that each channel draws anew."""
-        likelihood = likelihoods.LogisticMixture(num_components=2)
-        locations = [(123, 80, 60), (132, 176, 190)]
-        params = mixture_params(
-            [0.0, 0.0],
-            means=np.transpose([in_pixels(np.array(x, float)) for x in locations]),
-            log_scales=0.0,
-            coefficients=np.zeros([3, 2]),
-        )
-        bounds = fixed_bounds(*np.reshape([0, 255, 0], [3, 1, 1]) * np.ones([1, 200, 3], int))
-        every = np.broadcast_to(params, [200, 20])
-        drawn = {
-            mode: likelihood.draw(every, bounded_noise(likelihood, 200, mode=mode), bounds=bounds)
-            for mode in ("map", "sample")
-        }
-        self.assertEqual({tuple(pixel) for pixel in drawn["map"].numpy()}, {*locations})
-        reds = drawn["sample"].numpy()[:, 0]
-        self.assertGreater(len(np.unique(reds)), 50)
-
-    def test_plain_and_compiled_draws_agree(self):
-        likelihood = likelihoods.LogisticMixture(centered=True)
-        params, noise = tf.constant(random_params(64)), bounded_noise(likelihood, 64)
-        bounds = fixed_bounds(*random_bounds(64)[:3])
-        compiled = tf.function(likelihood.draw, jit_compile=True)
-        self.assertAllEqual(
-            compiled(params, noise, bounds=bounds), likelihood.draw(params, noise, bounds=bounds)
-        )
-
-    def test_config(self):
-        likelihood = likelihoods.LogisticMixture(2, centered=True)
-        again = likelihoods.LogisticMixture.from_config(likelihood.get_config())
-        self.assertEqual((again.num_components, again.centered), (2, True))
-        self.assertFalse(likelihoods.LogisticMixture.from_config({"num_components": 2}).centered)
-
     def test_a_centered_mixture_needs_centers(self):
         likelihood = likelihoods.LogisticMixture(centered=True)
         pixels = np.zeros([2, 3])
@@ -302,30 +247,25 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
 
 
 def few_bounds(channel, earlier):
-    """Bounds as `few_low_high`'s, of many pixels, with centers."""
-    shift = sum((x % 3 for x in earlier), 0 * earlier[0] if earlier else 0)
-    low = (120, 122 + shift, 252 + shift % 2)[channel]
-    shape = [NUM_DRAWS]
-    low = tf.broadcast_to(low, shape)
-    high = tf.minimum(low + (4, 3, 5)[channel], 255)
-    return Bounds(low, high, tf.fill(shape, (123.0, 124.5, 250.0)[channel]))
+    """Some five values of each channel, those of G and B by what is before them."""
+    shift = sum(x % 3 for x in earlier)
+    low = np.array((120, 122 + shift, 252 + shift % 2)[channel], np.int32)
+    center = np.full(low.shape, (123.0, 124.5, 250.0)[channel], np.float32)
+    return Bounds(low, np.minimum(low + (4, 3, 5)[channel], 255), center)
 
 
 def few_probabilities(likelihood, params):
-    """All pixels within `few_low_high`, and their probabilities."""
+    """All pixels within `few_bounds`, and their probabilities."""
     pixels, ends = [()], [()]
     for channel in range(3):
         found = []
         for pixel, before in zip(pixels, ends):
-            low, high = few_low_high(channel, pixel)
-            found += [((*pixel, v), (*before, (low, high))) for v in range(low, high + 1)]
+            bounds = few_bounds(channel, pixel)
+            found += [((*pixel, v), (*before, bounds)) for v in range(bounds.low, bounds.high + 1)]
         pixels, ends = zip(*found)
-    low, high = np.moveaxis(np.array(ends), -1, 0)
-    center = np.broadcast_to([123.0, 124.5, 250.0], low.shape)
+    bounds = Bounds(*np.moveaxis(np.array(ends), -1, 0))
     params = np.tile(params, (len(pixels), 1))
-    return pixels, np.exp(
-        likelihood.log_prob(params, np.array(pixels), Bounds(low, high, center)).numpy()
-    )
+    return pixels, np.exp(likelihood.log_prob(params, np.array(pixels), bounds).numpy())
 
 
 class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
@@ -406,7 +346,3 @@ class InterfaceTest(tf.test.TestCase):
         bounds = fixed_bounds(images, images, images)
         with self.assertRaisesRegex(ValueError, r"\[..., 33\]. Received: noise.shape=\(2, 5, 13\)"):
             likelihood.draw(params, np.zeros([2, 5, 13]), bounds=bounds)
-
-
-if __name__ == "__main__":
-    tf.test.main()

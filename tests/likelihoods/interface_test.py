@@ -5,7 +5,6 @@ import re
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 from absl.testing import parameterized
 
 from pixelcnn_aux import likelihoods
@@ -13,21 +12,7 @@ from pixelcnn_aux.bounds import Bounds
 from tests.custom import Coin
 from tests.likelihoods.helpers import random_params
 
-tfd = tfp.distributions
-
 PIXELS = np.zeros([2, 5, 3], np.uint8)
-
-
-class SizesTest(tf.test.TestCase):
-    def test_sizes_that_make_no_sense_are_refused(self):
-        for size in (0, -1, 2.5, "3", None, True):
-            with self.assertRaisesRegex(ValueError, f"num_components from 1 to 2,048.*={size!r}"):
-                likelihoods.LogisticMixture(num_components=size)
-            with self.assertRaisesRegex(ValueError, f"num_channels from 1 to 256.*={size!r}"):
-                likelihoods.Categorical(16, num_channels=size)
-        for size in (1, 257, 16.0):
-            with self.assertRaisesRegex(ValueError, f"num_values from 2 to 256.*={size!r}"):
-                likelihoods.Categorical(size)
 
 
 class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
@@ -51,40 +36,30 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
 
     @both
     def test_is_a_loss(self, likelihood):
-        images = np.random.default_rng(0).integers(
-            likelihood.num_values, size=(4, 6, 6, likelihood.num_channels)
-        )
+        shape = (4, 6, 6, likelihood.num_channels)
+        images = np.random.default_rng(0).integers(likelihood.num_values, size=shape)
         images = images.astype(np.uint8)
-        model = keras.Sequential([keras.layers.Conv2D(likelihood.num_params, 1)])
-        model.compile(
-            optimizer=keras.optimizers.Adam(1e-2), loss=likelihood.bits_per_dim, jit_compile=False
-        )
         inputs = tf.cast(images, tf.float32) / likelihood.num_values
-        before = model.evaluate(inputs, images, verbose=0)
-        self.assertAllClose(
-            before, np.mean(likelihood.bits_per_dim(images, model(inputs))), rtol=1e-5
-        )
-        model.fit(inputs, images, epochs=5, verbose=0)
-        self.assertLess(model.evaluate(inputs, images, verbose=0), before)
+        model = keras.Sequential([keras.layers.Conv2D(likelihood.num_params, 1)])
+        bits = np.mean(likelihood.bits_per_dim(images, model(inputs)))
+        adam = keras.optimizers.Adam(1e-2)
+        model.compile(optimizer=adam, loss=likelihood.bits_per_dim, run_eagerly=True)
+        losses = model.fit(inputs, images, epochs=5, verbose=0).history["loss"]
+        self.assertAllClose(losses[0], bits, rtol=1e-5)  # of the weights before the first step
+        self.assertLess(losses[-1], bits)
 
     @both
     def test_shapes_and_dtypes(self, likelihood):
-        for dtype in (tf.float32, tf.float64):
-            for leading in ([], [2], [2, 3], [2, 3, 4]):
-                params = tf.zeros([*leading, likelihood.num_params], dtype)
-                expected = likelihood.log_prob(
-                    params, tf.zeros([*leading, likelihood.num_channels], tf.uint8)
-                )
-                self.assertEqual((expected.dtype, expected.shape), (dtype, leading))
-                for image_dtype in (tf.int64, tf.float32, tf.float64):
-                    images = tf.zeros([*leading, likelihood.num_channels], image_dtype)
-                    self.assertAllEqual(likelihood.log_prob(params, images), expected)
-                draws = likelihood.draw(
-                    params, tf.fill([*leading, likelihood.noise_size], tf.cast(0.3, dtype))
-                )
-                self.assertEqual(
-                    (draws.dtype, draws.shape), (tf.int32, [*leading, likelihood.num_channels])
-                )
+        sizes = (likelihood.num_params, likelihood.num_channels, likelihood.noise_size)
+        for dtype, leading in ((tf.float32, []), (tf.float64, [2]), (tf.float32, [2, 3, 4])):
+            params, pixels, noise = (tf.fill([*leading, n], tf.cast(0.0, dtype)) for n in sizes)
+            expected = likelihood.log_prob(params, tf.cast(pixels, tf.uint8))
+            self.assertEqual((expected.dtype, expected.shape), (dtype, leading))
+            for image_dtype in (tf.int64, tf.float32, tf.float64):
+                found = likelihood.log_prob(params, tf.cast(pixels, image_dtype))
+                self.assertAllEqual(found, expected)
+            drawn = likelihood.draw(params, noise + 0.3)
+            self.assertEqual((drawn.dtype, drawn.shape), (tf.int32, pixels.shape))
 
     @both
     def test_unknown_sizes(self, likelihood):
@@ -111,12 +86,6 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
         coin.centered = True
         with self.assertRaisesRegex(NotImplementedError, "Coin. Define _value_log_probs"):
             of_values(tf.constant(logits), tf.zeros(3, tf.int32))
-
-    @both
-    def test_config(self, likelihood):
-        self.assertEqual(
-            type(likelihood)(**likelihood.get_config()).num_params, likelihood.num_params
-        )
 
     @both
     def test_wrong_arguments(self, likelihood):
@@ -156,7 +125,3 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
             message = f"Expected Own.{method} to give shape {right}. Received: {wrong}."
             with self.assertRaisesRegex(ValueError, re.escape(message)):
                 call(own, tf.zeros([2, 5, own.num_params]))
-
-
-if __name__ == "__main__":
-    tf.test.main()

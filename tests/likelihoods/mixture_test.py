@@ -5,7 +5,6 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 from absl.testing import parameterized
 
 from pixelcnn_aux import likelihoods
@@ -17,9 +16,13 @@ from tests.helpers import (
     probabilities,
     without,
 )
-from tests.likelihoods.helpers import draw_many, random_noise, random_params, sigmoid
-
-tfd = tfp.distributions
+from tests.likelihoods.helpers import (
+    draw_many,
+    extreme_params,
+    random_noise,
+    random_params,
+    sigmoid,
+)
 
 REFERENCE = pathlib.Path(__file__).parents[1] / "data" / "openai_pixelcnn_pp.npz"
 
@@ -67,32 +70,9 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
             p_b = probabilities(likelihood, params, 40, 200, values)
             self.assertAllClose(p_b.sum(), p_rg[40, 200], rtol=tolerance, atol=0)
 
-    def test_joint_sums_to_one(self):
-        likelihood, values = likelihoods.LogisticMixture(num_components=3), np.arange(24)
-        means = in_pixels([[1.0, 6.0, 11.0], [8.0, -2.0, 3.0], [5.0, 9.0, 2.0]])
-        # The means keep where they are because coefficients act on r = g = -1 nearly.
-        coefficients = np.array([[0.5, -0.1, 0.2], [-0.3, 0.4, 0.1], [0.6, -0.2, 0.3]])
-        c_r, c_g, c_b = np.tanh(coefficients)
-        means += np.stack([np.zeros(3), c_r, c_g + c_b])
-        params = mixture_params([0.0, 1.0, -1.0], means, in_log_scales(0.5), coefficients)
-        joint = probabilities(likelihood, params, values[:, None, None], values[:, None], values)
-        self.assertAllClose(joint.sum(), 1.0, rtol=1e-8)
-        self.assertGreater(joint[0].sum(), 0.05)
-
     def test_finite_at_the_extremes(self):
-        likelihood, rng, shape = likelihoods.LogisticMixture(), np.random.default_rng(0), (4096, 10)
-        signed = [-1e6, -1.0, 0.0, 1e-6, 1.0, 1e6]
-        blocks = [rng.choice(signed, shape)]
-        for _ in range(3):
-            blocks += [
-                rng.choice(signed, shape),
-                rng.choice([-1e6, -7.0, 0.0, 5.0, 30.0, 90.0], shape),
-            ]
-            blocks += [rng.choice(signed, shape)]
-        params = np.concatenate(blocks, axis=-1)
-        # Whole pixels at one extreme too, so that no ordinary component comes to the rescue.
-        same = params[:, ::10].repeat(10, axis=-1)
-        params = tf.constant(np.concatenate([params, same]), tf.float32)
+        likelihood, rng = likelihoods.LogisticMixture(), np.random.default_rng(0)
+        params = extreme_params(4096)
         for values in ([0, 1, 127, 254, 255], [0], [255]):
             images = rng.choice(values, (8192, 3))
             with tf.GradientTape() as tape:
@@ -204,19 +184,3 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
             likelihood.draw(params, noise, -100.0), likelihood.draw(narrowest, noise)
         )
         self.assertNotAllEqual(likelihood.draw(params, noise, -0.5), likelihood.draw(params, noise))
-
-    def test_zero_noise_is_within_the_components_reach(self):
-        likelihood = likelihoods.LogisticMixture(num_components=1)
-        params = mixture_params([0.0], in_pixels(200.0), -7.0, 0.0).astype(np.float32)
-        noise = likelihood.noise(tf.zeros(4))
-        self.assertAllInRange(likelihood.draw(params, noise), 190, 200)
-
-    def test_plain_and_compiled_draws_agree(self):
-        likelihood, params = likelihoods.LogisticMixture(), random_params(64)
-        noise = random_noise(likelihood, 64)
-        compiled = tf.function(likelihood.draw, jit_compile=True)
-        self.assertAllEqual(compiled(tf.constant(params), noise), likelihood.draw(params, noise))
-
-
-if __name__ == "__main__":
-    tf.test.main()

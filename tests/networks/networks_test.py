@@ -11,13 +11,6 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-def flat_pixelcnn(num_params, filters=4):
-    """The light network of Pyramid PixelCNN."""
-    return PixelCNN(
-        topology.flat(3), filters, num_params, vertical_kernel=(3, 3), horizontal_kernel=(3, 3)
-    )
-
-
 class NetworksTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
@@ -26,18 +19,16 @@ class NetworksTest(tf.test.TestCase):
     def test_four_networks_are_two_classes(self):
         image, gray = normal(2, 8, 12, 3), normal(2, 8, 12, 1)
 
-        with self.subTest("Grayscale embedding"):
-            features = Embedding(topology.pixelcnn_pp(1, 3), 4)(gray)
-            shapes = [tuple(feature.shape) for feature in features]
-            self.assertEqual(shapes, [(2, 8, 12, 4), (2, 4, 6, 4), (2, 2, 3, 4)])
-        with self.subTest("PixelCNN++"):
-            network = PixelCNN(topology.pixelcnn_pp(1, 3), 4, 10)
-            self.assertEqual(network(image, features).shape, (2, 8, 12, 10))
-        with self.subTest("Pyramid embedding"):
-            features = Embedding(topology.super_resolution(1, 2), 4)(image[:, ::2, ::2])
-            self.assertEqual([tuple(feature.shape) for feature in features], [(2, 8, 12, 4)])
-        with self.subTest("flat network"):
-            self.assertEqual(flat_pixelcnn(10)(image, features).shape, (2, 8, 12, 10))
+        features = Embedding(topology.pixelcnn_pp(1, 3), 4)(gray)  # of Grayscale PixelCNN
+        shapes = [tuple(feature.shape) for feature in features]
+        self.assertEqual(shapes, [(2, 8, 12, 4), (2, 4, 6, 4), (2, 2, 3, 4)])
+        network = PixelCNN(topology.pixelcnn_pp(1, 3), 4, 10)
+        self.assertEqual(network(image, features).shape, (2, 8, 12, 10))
+        # Of Pyramid PixelCNN.
+        features = Embedding(topology.super_resolution(1, 2), 4)(image[:, ::2, ::2])
+        self.assertEqual([tuple(feature.shape) for feature in features], [(2, 8, 12, 4)])
+        network = PixelCNN(topology.flat(3), 4, 10, (3, 3), (3, 3))
+        self.assertEqual(network(image, features).shape, (2, 8, 12, 10))
 
     def test_one_network_takes_images_of_all_sizes(self):
         network = PixelCNN(topology.pixelcnn_pp(1, 2), 4, 10)
@@ -52,10 +43,9 @@ class NetworksTest(tf.test.TestCase):
             (Embedding(topology.super_resolution(1, 3), 4), 4),
         ):
             for height, width in (8, 9), (9, 8):
-                with self.subTest(multiple=multiple, height=height):
-                    message = f"multiples of {multiple},.*Received: {height} x {width}"
-                    with self.assertRaisesRegex(ValueError, message):
-                        network(normal(1, height, width, 1))
+                message = f"multiples of {multiple},.*Received: {height} x {width}"
+                with self.assertRaisesRegex(ValueError, message):
+                    network(normal(1, height, width, 1))
 
     def test_features_of_every_resolution_matter(self):
         image = normal(1, 4, 4, 3)
@@ -77,10 +67,7 @@ class NetworksTest(tf.test.TestCase):
             lambda training: network(image, features, training=training),
             lambda training: embedding(image, training=training)[0],
         ):
-            self.assertAllEqual(evaluate(False), evaluate(False))
-            self.assertNotAllClose(evaluate(True), evaluate(False))
-            self.assertNotAllClose(evaluate(True), evaluate(True))
-
-
-if __name__ == "__main__":
-    tf.test.main()
+            evaluated, trained = ([evaluate(training) for _ in "ab"] for training in (False, True))
+            self.assertAllEqual(*evaluated)
+            self.assertNotAllClose(*trained)
+            self.assertNotAllClose(trained[0], evaluated[0])

@@ -50,16 +50,12 @@ class TopologyTest(tf.test.TestCase):
         )
         self.assertEqual(super_resolution(2, 2), Topology(steps, outputs=(14,)))
 
-    def test_super_resolution_ends_at_twice_the_resolution(self):
-        topology = super_resolution(3, 2)
-        levels = [0] * 4 + [1] * 7 + [0] * 4 + [-1] * 5
-        self.assertEqual(topology.levels(), levels)
-        self.assertEqual([levels[k] for k in topology.outputs], [-1])
-
-    def test_flat(self):
-        topology = flat(3)
-        self.assertEqual(topology, Topology((Step("block"),) * 3, outputs=(3,)))
-        self.assertEqual(topology.levels(), [0, 0, 0, 0])
+    def test_levels(self):
+        levels = [0] * 4 + [1] * 7 + [0] * 4 + [-1] * 5  # ends at twice the resolution
+        self.assertEqual(super_resolution(3, 2).levels(), levels)
+        self.assertEqual(super_resolution(3, 2).outputs, (19,))
+        self.assertEqual(flat(3), Topology((Step("block"),) * 3, outputs=(3,)))
+        self.assertEqual(flat(3).levels(), [0, 0, 0, 0])
 
     def test_skips_have_the_resolution_of_their_blocks(self):
         sizes = [(n, m) for n in (1, 2, 3) for m in (1, 2, 3)]
@@ -78,7 +74,3 @@ class TopologyTest(tf.test.TestCase):
             # Every activation up to the turning point but that one itself is a skip, once.
             skips = [step.skip for step in topology.steps if step.skip is not None]
             self.assertEqual(skips, list(range(len(skips)))[::-1])
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -1,7 +1,5 @@
 """Images that `sample` draws come as often as `log_prob` says: chi-square tests of many of them."""
 
-import functools
-
 import numpy as np
 import tensorflow as tf
 
@@ -56,7 +54,6 @@ def set_first_pixel(factor, params, *grays):
     factor.network.last.b.assign_add(params - factor.params(images, *grays)[0, 0, 0])
 
 
-@functools.cache
 def grays():
     """A chain of one gray factor, and what it draws."""
     likelihood = pa.likelihoods.Categorical(16)
@@ -66,7 +63,6 @@ def grays():
     return model.factors["grayscale"], draw(model)["grayscale"]
 
 
-@functools.cache
 def colors():
     """A factor whose first pixels are few colors: its params there, and the first pixels drawn."""
     model = pa.chain([], (1, 2), NETWORK, None, num_components=2)
@@ -88,7 +84,6 @@ def colors():
     return factor.likelihood, params.astype(np.float64), draw(model)["image"][:, 0, 0]
 
 
-@functools.cache
 def pairs():
     """A chain of two factors, and what it draws."""
     transforms = [pa.auxiliary.Grayscale()]
@@ -103,52 +98,19 @@ def pairs():
     return model, draw(model)
 
 
-class GrayTest(tf.test.TestCase):
-    def joint(self):
-        """float [16, 16, 16], the probability of the first row and the pixel below its first one."""
-        factor, _ = grays()
+class DistributionTest(tf.test.TestCase):
+    def test_a_gray_and_the_next_and_the_one_below(self):
+        factor, images = grays()
         p = pixel_probabilities(factor, all_images(16, 2, 2, pixels=3))
-        return (p[:, 0, 0] * p[:, 0, 1] * p[:, 1, 0]).reshape(16, 16, 16)
-
-    def check(self, joint, other):
-        _, images = grays()
+        joint = (p[:, 0, 0] * p[:, 0, 1] * p[:, 1, 0]).reshape(16, 16, 16)
         self.assertAllClose(joint.sum(), 1.0, rtol=1e-4)
-        self.assertGreater(information(joint), 0.1)
-        counts = counts_of([16, 16], images[:, 0, 0, 0], other)
-        p_value = chi_square_p_value(counts, joint)
-        self.assertGreater(p_value, 1e-4)
+        for other, axis in ((images[:, 0, 1, 0], 2), (images[:, 1, 0, 0], 1)):
+            expected = joint.sum(axis=axis)
+            self.assertGreater(information(expected), 0.1)
+            counts = counts_of([16, 16], images[:, 0, 0, 0], other)
+            self.assertGreater(chi_square_p_value(counts, expected), 1e-4)
 
-    def test_the_first_pixel_and_the_next(self):
-        _, images = grays()
-        self.check(self.joint().sum(axis=2), images[:, 0, 1, 0])
-
-    def test_the_first_pixel_and_the_one_below(self):
-        _, images = grays()
-        self.check(self.joint().sum(axis=1), images[:, 1, 0, 0])
-
-
-class ColorTest(tf.test.TestCase):
-    def test_r(self):
-        likelihood, params, drawn = colors()
-        p_value = chi_square_p_value(
-            counts_of([256], drawn[:, 0]),
-            probabilities(likelihood, without(params, 1, 2), VALUES, 0, 0),
-        )
-        self.assertGreater(p_value, 1e-4)
-
-    def test_g_given_r(self):
-        likelihood, params, drawn = colors()
-        counts = counts_of([256, 256], drawn[:, 0], drawn[:, 1])
-        joint = probabilities(likelihood, without(params, 2), VALUES[:, None], VALUES, 0)
-        frequent = np.flatnonzero(counts.sum(axis=1) > 1000)
-        self.assertGreater(len(frequent), 5)
-        for r in frequent:
-            p_value = chi_square_p_value(counts[r], joint[r] / joint[r].sum())
-            self.assertGreater(p_value, 1e-4, msg=f"r={r}")
-        p_value = chi_square_p_value(counts, joint)
-        self.assertGreater(p_value, 1e-4)
-
-    def test_b_given_r_and_g(self):
+    def test_colors(self):
         likelihood, params, drawn = colors()
         # Where most pixels are; all others are one cell.
         starts, shape = np.array([54, 165, 90]), (16, 24, 24)
@@ -156,13 +118,9 @@ class ColorTest(tf.test.TestCase):
         joint = probabilities(likelihood, params, r, g, b)
         inside = np.all((drawn >= starts) & (drawn < starts + shape), axis=1)
         counts = counts_of(shape, *(drawn[inside] - starts).T)
-        p_value = chi_square_p_value(
-            np.append(counts, np.sum(~inside)), np.append(joint, 1.0 - joint.sum())
-        )
-        self.assertGreater(p_value, 1e-4)
+        counts, joint = np.append(counts, np.sum(~inside)), np.append(joint, 1.0 - joint.sum())
+        self.assertGreater(chi_square_p_value(counts, joint), 1e-4)
 
-
-class ChainTest(tf.test.TestCase):
     def test_a_gray_and_r_given_all_grays(self):
         model, drawn = pairs()
         grayscale, image = model.factors.values()
@@ -178,12 +136,7 @@ class ChainTest(tf.test.TestCase):
         self.assertAllClose(joint.sum(), 1.0, rtol=1e-4)
         first, following = drawn["grayscale"][:, 0, :, 0].T
         for axis, gray in ((1, first), (0, following)):
-            of_gray = joint.sum(axis=axis)
+            expected = joint.sum(axis=axis)
             counts = counts_of([16, 16], gray, drawn["image"][:, 0, 0, 0] // 16)
-            p_value = chi_square_p_value(counts, of_gray)
-            self.assertGreater(information(of_gray), 0.1)
-            self.assertGreater(p_value, 1e-4)
-
-
-if __name__ == "__main__":
-    tf.test.main()
+            self.assertGreater(information(expected), 0.1)
+            self.assertGreater(chi_square_p_value(counts, expected), 1e-4)
