@@ -1,5 +1,10 @@
 """What makes the tests take less time: the order of their files, and graphs that nothing optimizes."""
 
+import os
+
+# What is compiled here runs once: XLA need not optimize it.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 # First those that take long, so that workers end together.
 LONG = (
     *("tutorial_test.py", "exact_sampling_test.py", "export_test.py", "incremental_test.py"),

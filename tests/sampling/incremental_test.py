@@ -79,8 +79,8 @@ class ExactnessTest(parameterized.TestCase, tf.test.TestCase):
         self.assertExact(factor, *random_inputs(factor, *size))
 
     def test_after_training(self):
-        factor = pixelcnn_pp(GRAY, resolutions=2)
-        [images] = random_inputs(factor, 8, 4)
+        factor = flat(GRAY)
+        [images] = random_inputs(factor, 4, 5)
         factor.initialize_from_data(images)
         # Before training too, since what was traced then must not keep the weights of then.
         self.assertExact(factor, images)
@@ -130,5 +130,3 @@ class SampleTest(tf.test.TestCase):
         check(model.sample(SEEDS, method="full"))
         for b in (0, 7, 15):  # each depends on its own seed alone
             check(model.sample(SEEDS[b : b + 1]), slice(b, b + 1))
-        given = {"grayscale": expected["grayscale"]}  # so that the last factor alone is compiled
-        check(model.sample(SEEDS, given=given, jit_compile=True))

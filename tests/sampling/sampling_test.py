@@ -277,13 +277,11 @@ class WrongArgumentsTest(parameterized.TestCase, tf.test.TestCase):
     def test_what_is_no_array_of_numbers(self):
         masked = np.ma.masked_array(SEEDS, mask=True)
         for wrong in (None, "ab", [[1], [2, 3]], {}, object(), [1j], np.datetime64("now"), masked):
-            for call, name in (
-                (lambda: model().sample(wrong), "seeds"),
-                (lambda: model().sample(SEEDS, log_scale_shift=wrong), "log_scale_shift"),
-                (lambda: model().log_prob(wrong), "images"),
-            ):
+            for name in ("seeds", "log_scale_shift"):
                 with self.assertRaisesRegex(ValueError, f"{name} as an array"):
-                    call()
+                    model().sample(**{"seeds": SEEDS, name: wrong})
+            with self.assertRaisesRegex(ValueError, "images as an array"):
+                model().log_prob(wrong)
 
     def test_values_that_a_graph_does_not_know(self):
         message = "have values. Received: those of a graph that is traced. Draw outside of tf.func"
