@@ -1,6 +1,5 @@
 """Tests of the chain: what its factors see, and how their probabilities add up."""
 
-import json
 import math
 
 import numpy as np
@@ -8,7 +7,6 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import serialization
-from pixelcnn_aux.networks import topology
 from tests import helpers
 
 IMAGES = helpers.pictures(3)
@@ -98,32 +96,6 @@ class AuxiliaryModelTest(tf.test.TestCase):
         copy = serialization.deserialize(model.description(), pa.AuxiliaryModel)
         for other in (copy, model.with_exact(True)):
             self.assertEqual((type(other), other.note), (Own, "mine"))
-
-    def test_sides_that_a_transform_of_ones_own_does_not_divide(self):
-        class Corners(pa.auxiliary.Transform):
-            ratio = 2
-
-            def __call__(self, images):
-                _, height, width, channels = images.shape
-                blocks = tf.reshape(images, [-1, height // 2, 2, width // 2, 2, channels])
-                return blocks[:, :, 0, :, 0]
-
-        network = {"topology": topology.flat(1), "filters": 2}
-        half = {"topology": topology.super_resolution(1, 1), "filters": 2}
-        model = pa.chain([Corners()], (6, 6), network, half, num_components=1)
-        self.assertEqual(model.auxiliaries(IMAGES[:, :4, :4])["corners"].shape, (3, 2, 2, 3))
-        with self.assertRaisesRegex(ValueError, "multiples of 2, for Corners. Received: 5 x 4"):
-            model.auxiliaries(np.zeros([16, 5, 4, 3], np.uint8))
-
-    def test_description_builds_the_same_architecture(self):
-        model = helpers.shared_model()
-        description = json.loads(json.dumps(model.description()))
-        copy = serialization.deserialize(description, pa.AuxiliaryModel)
-        self.assertEqual(json.loads(json.dumps(copy.description())), description)
-        self.assertEqual(copy.image_size, model.image_size)
-        for name, factor in model.factors.items():
-            copy.factors[name].set_weights(factor.get_weights())
-        self.assertAllEqual(copy.log_prob(IMAGES), model.log_prob(IMAGES))
 
 
 class PyramidTest(tf.test.TestCase):

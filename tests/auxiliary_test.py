@@ -63,11 +63,6 @@ class TransformTest(tf.test.TestCase, parameterized.TestCase):
             with self.assertRaisesRegex(ValueError, f"multiples of {ratio}.*Received: 8 x 13"):
                 transform.size((8, 13))
 
-    def test_known_in_a_graph_of_any_number_of_masks(self):
-        spec = tf.TensorSpec([None, 4, 6, 1], tf.uint8)
-        known = tf.function(pa.auxiliary.HalfResolution().known, input_signature=[spec])
-        self.assertAllEqual(known(tf.ones([3, 4, 6, 1], tf.uint8)), np.ones([3, 2, 3, 1]))
-
 
 class GrayscaleTest(tf.test.TestCase):
     def test_luma_and_quantization_by_hand(self):

@@ -64,15 +64,6 @@ class PythonTest(tf.test.TestCase):
         result = run([README, EXTENDING, EXACT], self.folder)
         self.assertEqual(result.returncode, 0, result.stderr)
 
-    def test_what_fails_is_named_by_its_file_and_line(self):
-        page = self.folder / "page.md"
-        page.write_text(
-            "# A page\n\n```python\none = 1\n```\n\nAnd:\n\n```python\none + none\n```\n"
-        )
-        result = run([page], self.folder)
-        self.assertEqual(result.returncode, 1)
-        self.assertIn(f'File "{page}", line 10', result.stderr)
-
     def test_the_example_is_shown_whole(self):
         shown = [line for line in python_lines(EXTENDING) if line.strip()]
         _, code = EXAMPLE.read_text().split('"""\n\n', maxsplit=1)  # after its docstring

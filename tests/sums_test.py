@@ -9,7 +9,6 @@ from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import declarations, likelihoods
-from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.sums import FixedSum
 from tests import helpers
 from tests.helpers import chi_square_p_value
@@ -146,29 +145,6 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllInRange(center, 0, 255)
         self.assertAllClose(center[:, 1, 1, 0], [0, 255])
 
-    def test_values_that_contradict_have_no_interval(self):
-        image = np.array([[255, 0], [0, 0]], np.uint8).reshape(1, 2, 2, 1)
-        low, high, _ = HALVES.fixed_sum(256).bounds(image, [[[[10]]]])  # 38 .. 41
-        self.assertAllEqual((low <= high)[0, ..., 0], [[True, False], [False, False]])
-
-    @parameterized.parameters(HALVES, pa.auxiliary.Grayscale(3))
-    def test_pixel_by_pixel_as_for_whole_images(self, transform):
-        """Carrying what is remainder of a row of blocks, [B, W / ratio, c]; rows and columns are tensors."""
-        images, sizes = random_images(3, 4, 6, 3), (4, 6)
-        fixed_sum, auxiliary = transform.fixed_sum(256), transform(images)
-        ratio, found = fixed_sum.ratio, []
-        for row, column in np.ndindex(sizes):
-            if column == 0 and row % ratio == 0:
-                remainder = fixed_sum.start(auxiliary[:, row // ratio]).numpy()
-            position = fixed_sum.at(fixed_sum.index(tf.constant(row), tf.constant(column)))
-            pixel, block = images[:, row, column], remainder[:, column // ratio]
-            bounds = position.bounds(tf.constant(block))
-            known = [bounds(i, list(pixel.T[:i])) for i in range(3)]
-            found.append([np.stack(x, axis=-1) for x in zip(*known)])
-            remainder[:, column // ratio] -= position.contribution(pixel)
-        for x, expected in zip(zip(*found), fixed_sum.bounds(images, auxiliary)):
-            self.assertAllEqual(np.stack(x, axis=1).reshape(3, *sizes, 3), expected)
-
 
 class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
     @small
@@ -207,41 +183,6 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
             others = random_images(5000, 3)
             others = others[luma[tuple(others.T)] != gray]
             self.assertAllEqual(log_prob(others, gray) == -np.inf, np.ones([len(others), 1, 1]))
-
-    @parameterized.parameters(False, True)
-    def test_all_colors_of_a_blocks_last_pixel_sum_to_one(self, centered):
-        images = random_images(1, 2, 2, 3)
-        halves = HALVES(images)
-        known = [x[0, 1, 1] for x in HALVES.fixed_sum(256).bounds(images, halves)]
-        likelihood = likelihoods.LogisticMixture(3, centered=centered)
-        # Those near what agrees, each of four values, and any others.
-        near = np.clip(
-            images[0, 1, 1].astype(int) + np.indices([9, 9, 9]).reshape(3, -1).T - 4, 0, 255
-        )
-        pixels = np.unique(np.concatenate([near, random_images(500, 3)]), axis=0)
-        params = np.tile(random_params(num_components=3).astype(np.float32), (len(pixels), 1))
-        known = [np.broadcast_to(x, pixels.shape) for x in known]
-        probs = np.exp(likelihood.log_prob(params, pixels, Bounds(*known)))
-        changed = np.repeat(images, len(pixels), axis=0)
-        changed[:, 1, 1] = pixels
-        agrees = (HALVES(changed) == halves).numpy().all(axis=(1, 2, 3))
-        self.assertEqual(agrees.sum(), 64)
-        self.assertAllClose(probs.sum(dtype=np.float64), 1.0, rtol=0, atol=1e-5)
-        self.assertAllEqual(probs[~agrees], np.zeros(np.sum(~agrees)))
-
-    def test_a_unit_is_that_of_means_and_scales(self):
-        """Half the unit: twice the means, and log-scales larger by log 2, are the same."""
-        images, params = random_images(3, 4, 6, 3), random_params(3, 4, 6, num_components=2)
-        params = params.reshape(3, 4, 6, 10, 2)
-        finer = params.copy()
-        finer[..., 1::3, :] *= 2
-        finer[..., 2::3, :] += np.log(2)
-        known = HALVES.fixed_sum(256).bounds(images, HALVES(images))
-        nats = []
-        for unit, x in ((16.0, params), (8.0, finer)):
-            likelihood = likelihoods.LogisticMixture(2, True, unit)
-            nats.append(likelihood.log_prob(x.reshape(3, 4, 6, 20), images, known))
-        self.assertAllClose(*nats, rtol=1e-9)
 
 
 class DrawsTest(tf.test.TestCase, parameterized.TestCase):

@@ -131,26 +131,26 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
                     drawn = likelihood.draw(params, noise, bounds=bounds).numpy()
                     self.assertTrue(((low <= drawn) & (drawn <= high)).all())
 
-    def test_centered_is_another_way_to_write_the_parameters(self):
+    @parameterized.parameters(16.0, 8.0)
+    def test_centered_is_another_way_to_write_the_parameters(self, unit):
         """That of the mixture with the same locations and scales."""
-        centered = likelihoods.LogisticMixture(3, centered=True)
+        centered = likelihoods.LogisticMixture(3, True, unit)
         plain = likelihoods.LogisticMixture(3)
         params = random_params(200, num_components=3)
         low, high, center, pixels = random_bounds(200)
         blocks = params[:, 3:].reshape(-1, 3, 3, 3)  # [B, channel, mean or log-scale or ..., K]
         coefficients = np.tanh(blocks[:, :, 2])
         moved = 127.5 - center[..., np.newaxis]  # [B, 3, 1]
-        means = 16 * blocks[:, :, 0] - moved
+        means = unit * blocks[:, :, 0] - moved
         means[:, 1] += coefficients[:, 0] * moved[:, 0]
         means[:, 2] += coefficients[:, 1] * moved[:, 0] + coefficients[:, 2] * moved[:, 1]
-        blocks = np.stack([means / 127.5, blocks[:, :, 1] - 2.0, blocks[:, :, 2]], axis=2)
+        log_scales = blocks[:, :, 1] - 2.0 + np.log(unit / 16)
+        blocks = np.stack([means / 127.5, log_scales, blocks[:, :, 2]], axis=2)
         same = np.concatenate([params[:, :3], blocks.reshape(200, 27)], axis=-1)
         for ends in (every_value(pixels)[:2], (low, high)):
-            self.assertAllClose(
-                centered.log_prob(params, pixels, Bounds(*ends, center)),
-                plain.log_prob(same, pixels, Bounds(*ends, None)),
-                rtol=1e-9,
-            )
+            expected = plain.log_prob(same, pixels, Bounds(*ends, None))
+            found = centered.log_prob(params, pixels, Bounds(*ends, center))
+            self.assertAllClose(found, expected, rtol=1e-9)
         noise, bounds = bounded_noise(plain, 200), fixed_bounds(low, high, center)
         drawn = centered.draw(params, noise, -0.3, bounds=bounds)
         self.assertAllEqual(drawn, plain.draw(same, noise, -0.3, bounds=bounds))
@@ -186,15 +186,6 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
             )
         plain = likelihood.draw(params, noise, bounds=bounds)
         self.assertNotAllEqual(likelihood.draw(params, noise, -0.5, bounds), plain)
-
-    def test_infinite_scales_are_flat(self):
-        likelihood = likelihoods.LogisticMixture()
-        params, noise = random_params(6400), bounded_noise(likelihood, 6400)
-        low, high = np.full([6400, 3], 11), np.full([6400, 3], 26)
-        bounds = fixed_bounds(low, high, low)
-        drawn = likelihood.draw(params, noise, 1000.0, bounds).numpy()
-        counts = np.bincount(drawn[:, 0], minlength=27)[11:]
-        self.assertGreater(chi_square_p_value(counts, np.full(16, 1 / 16)), 1e-4)
 
     def test_wide_components_are_drawn_as_rarely_as_they_are_likely(self):
         """The wider one is, the less of it is in an interval: here about as much as of the other's tail."""
@@ -281,9 +272,6 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
             for channel, (p, v) in enumerate(((joint.sum(1), first), (joint[first], second))):
                 expected *= p[v] / p[low[i, channel] : high[i, channel] + 1].sum()
             self.assertAllClose(received[i], expected, rtol=1e-9)
-        self.assertAllEqual(
-            received, np.exp(likelihood.log_prob(params, pixels, Bounds(low, high, None)))
-        )
 
     def test_values_outside_have_no_probability(self):
         likelihood, rng = likelihoods.Categorical(4, 2), np.random.default_rng(0)
@@ -299,29 +287,6 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
         gradient = tape.gradient(log_prob, params)
         self.assertAllEqual(np.isfinite(gradient), np.ones(gradient.shape))
         self.assertAllEqual(gradient[~agrees], np.zeros([np.sum(~agrees), 24]))
-
-    def test_draws(self):
-        likelihood = likelihoods.Categorical(5, 2)
-        params = np.random.default_rng(0).normal(size=likelihood.num_params)
-
-        def bounds(channel, earlier):
-            low = earlier[0] % 2 if channel else tf.ones([NUM_DRAWS], tf.int32)
-            return Bounds(low, low + 2, low)
-
-        drawn = likelihood.draw(
-            np.tile(params, (NUM_DRAWS, 1)), bounded_noise(likelihood, NUM_DRAWS), bounds=bounds
-        )
-        first, second = np.meshgrid(np.arange(1, 4), np.arange(5), indexing="ij")
-        pixels = np.stack([first, second], axis=-1).reshape(-1, 2)
-        low = np.stack([np.ones(15, int), pixels[:, 0] % 2], axis=-1)
-        params = np.tile(params, (15, 1))
-        probs = np.exp(likelihood.log_prob(params, pixels, Bounds(low, low + 2, None)))
-        self.assertAllClose(probs.sum(), 1.0)
-        counts = np.zeros([5, 5], int)
-        np.add.at(counts, tuple(drawn.numpy().T), 1)
-        self.assertEqual(counts[1:4].sum(), NUM_DRAWS)
-        self.assertAllEqual(counts[1:4].ravel()[probs == 0], np.zeros(np.sum(probs == 0)))
-        self.assertGreater(chi_square_p_value(counts[1:4].ravel(), probs), 1e-4)
 
 
 class InterfaceTest(tf.test.TestCase):

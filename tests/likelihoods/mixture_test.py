@@ -87,20 +87,6 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
                 likelihood.draw(params, likelihood.noise(tf.fill([8192, 13], value))), 0, 255
             )
 
-    @parameterized.parameters(np.float32, np.float64)
-    def test_draws_of_r(self, dtype):
-        likelihood = likelihoods.LogisticMixture(num_components=3)
-        params = mixture_params(
-            logits=[0.0, 1.0, -0.5],
-            means=in_pixels([[20.0, 130.0, 250.0], [0.0] * 3, [0.0] * 3]),
-            log_scales=in_log_scales([[3.0, 1.0, 12.0], [9.0] * 3, [9.0] * 3]),
-            coefficients=0.0,
-        )
-        draws = draw_many(likelihood, params, dtype)
-        expected = probabilities(likelihood, without(params, 1, 2), np.arange(256), 0, 0)
-        counts = np.bincount(draws[:, 0], minlength=256)
-        self.assertGreater(chi_square_p_value(counts, expected), 1e-4)
-
     def test_draws_of_g_given_r(self):
         likelihood = likelihoods.LogisticMixture(num_components=2)
         # Narrow enough in G to show whether it follows the rounded r; overlapping in R, so that r
@@ -163,11 +149,6 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
         for shift in (-0.5, 1000.0):
             draws = likelihood.draw(np.tile(params, [100, 1]), noise, log_scale_shift=shift)
             self.assertAllEqual(draws, [[100, 100, 157]] * 50 + [[0, 20, 255]] * 50)
-
-    def test_infinite_scales(self):
-        likelihood, params = likelihoods.LogisticMixture(), random_params(64)
-        draws = likelihood.draw(params, random_noise(likelihood, 64), log_scale_shift=1000.0)
-        self.assertAllEqual(np.unique(draws), [0, 255])
 
     def test_log_scale_shift(self):
         likelihood, params = likelihoods.LogisticMixture(), random_params(4, 5)
