@@ -45,13 +45,12 @@ def main(command, *files):
         raise app.UsageError(
             f"Expected {', '.join(COMMANDS)}. Received: {command}. Give one of these first."
         )
-    if others := [
-        f"--{x}" for x in _OWN_FLAGS if FLAGS[x].present and command not in _OWN_FLAGS[x]
-    ]:
-        raise app.UsageError(
-            f"Expected {command} without flags of other commands. Received: {', '.join(others)}. "
-            "Leave that out."
-        )
+    for flag, commands in _OWN_FLAGS.items():
+        if FLAGS[flag].present and command not in commands:
+            raise app.UsageError(
+                f"Expected {command} without flags of other commands. Received: --{flag}. "
+                "Leave that out."
+            )
     COMMANDS[command](files)
 
 
@@ -122,16 +121,16 @@ def inspect(files):
         plots.check("--map", FLAGS.map)
         _check_new(FLAGS.map)
     data, contents = _read(files)
+    if FLAGS.map and not contents.count:
+        raise ValueError(
+            "Expected a file of images for --map. Received: one of none. Leave it out."
+        )
     # A file does not tell how many channels a pixel has.
     pixels = sum(height * width for _, height, width in _sizes(contents))
 
     def per_pixel(bits):
         return f"{bits / pixels:.3f} bits per pixel" if pixels else "no pixels"
 
-    if FLAGS.map and not pixels:
-        raise ValueError(
-            "Expected a file of images for --map. Received: one of none. Leave it out."
-        )
     print(f"{len(data):,} bytes, {per_pixel(8 * len(data))}")
     print(f"model: {contents.name} ({contents.model[:12]}), {contents.dtype}")
     print(f"{contents.count:,} tiles of {contents.size}, of {len(contents.pictures):,} pictures")

@@ -23,10 +23,6 @@ class Codec:
       name: str, what the model is called, which files tell.
       batch: int, how many images are coded together, at most `container.MAX_BATCH`.
 
-    Attributes:
-      model: the same, exact where it can be.
-      fingerprint: str, as of `fingerprint`.
-
     Raises:
       RuntimeError: under another backend than TensorFlow.
       ValueError: where a factor is not trained yet or in mixed precision, or for another batch.
@@ -39,23 +35,20 @@ class Codec:
         arguments.instance("model", model, AuxiliaryModel).require(model.factors)
         for factor in model.factors.values():
             factor.check_scannable()
-        self.model, self._name = model.with_exact(True), name
+        self.model, self._name = model.with_exact(True), name  # exact where it can be
         self._batch = arguments.whole("batch", batch, 1, container.MAX_BATCH)
         self.fingerprint = fingerprint(self.model)
         *_, full = self.model.factors.values()
         self._dtype, self._coding = full.variable_dtype, Coding(self.model)
 
     def compress(self, images, pictures=(), progress=lambda count: None):
-        """Compresses images.
+        """Compresses images to the bytes of a file.
 
         Args:
           images: uint8 [N, H, W, C] of the model's size.
           pictures: list of (name, H, W) of the pictures that they are tiles of, if they are: str and ints.
             The names are those of new files in one folder, each once.
           progress: function that is called with the number of images done.
-
-        Returns:
-          bytes, a file's contents.
 
         Raises:
           ValueError: for images of another dtype or shape, and for pictures or a name that no file can hold;
@@ -95,14 +88,7 @@ class Codec:
         return container.write(contents)
 
     def decompress(self, data, progress=lambda count: None):
-        """The images that were compressed.
-
-        Args:
-          data: bytes, from `compress`.
-          progress: function that is called with the number of images done.
-
-        Returns:
-          uint8 [N, H, W, C].
+        """The images, uint8 [N, H, W, C], of the bytes that `compress` gave; `progress` likewise.
 
         Raises:
           ValueError: for a file that is damaged, of another model, or that this machine cannot decode; the
@@ -112,11 +98,10 @@ class Codec:
         return self.decompress_with_bits(data, progress)[0]
 
     def decompress_with_bits(self, data, progress=lambda count: None):
-        """`decompress`, and where the bits went.
+        """As `decompress`, and where the bits went.
 
-        Returns:
-          The images, and float32 [N, H, W]: the bits of each pixel, and its share of those of the auxiliary
-          images' pixels that it is part of.
+        These are float32 [N, H, W]: the bits of each pixel, and its share of those of the auxiliary images'
+        pixels that it is part of.
         """
         contents, size = container.read(data), self.model.image_size
         if contents.dtype != self._dtype:

@@ -33,21 +33,15 @@ class Coding:
         }
 
     def encode(self, images, batch):
-        """Codes images uint8 [N, H, W, C] in a batch of B >= N.
-
-        Returns:
-          (uint32 [n], what was written; dict, factor name -> how many bits of it).
-        """
+        """Codes images uint8 [N, H, W, C] in a batch of B >= N: (uint32 [n], dict, factor name -> bits)."""
         encoder = Encoder({k: np.asarray(x) for k, x in self._model.auxiliaries(images).items()})
         self.run(encoder, batch)
         return encoder.words(), encoder.bits
 
     def decode(self, words, count, batch):
-        """What `encode` coded.
+        """What `encode` coded: (uint8 [N, H, W, C], float32 [N, H, W], the bits that each pixel took).
 
-        Returns:
-          (uint8 [N, H, W, C], float32 [N, H, W], the bits that each pixel took, of auxiliary images too);
-          None where this machine comes across values that no encoder wrote.
+        None where this machine comes across values that no encoder wrote.
         """
         decoder = Decoder(words, count)
         try:

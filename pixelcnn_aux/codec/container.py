@@ -57,10 +57,7 @@ _FIELDS = Contents._fields[:-2]
 
 
 def check(contents):
-    """Raises ValueError, which says what is wrong, where `read` would refuse a file of `Contents`.
-
-    Streams and checksums are not looked at, and may be missing.
-    """
+    """Raises ValueError where `read` would refuse a file of `Contents`, whatever its streams."""
     try:
         _check(contents)
     except ValueError as error:
@@ -72,10 +69,7 @@ def check(contents):
 
 
 def write(contents):
-    """The bytes of a file of `Contents` that have passed `check`.
-
-    Raises ValueError for names that take far more bytes than the rest.
-    """
+    """The bytes of a file of checked `Contents`. Raises ValueError for names far longer than the rest."""
     header = {name: getattr(contents, name) for name in _FIELDS}
     header["streams"] = [len(words) for words in contents.streams]
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -93,10 +87,7 @@ def write(contents):
 
 
 def read(data):
-    """`Contents` of the bytes of a file.
-
-    Raises ValueError, which says what is wrong, for anything that `write` did not give.
-    """
+    """`Contents` of the bytes of a file. Raises ValueError for anything that `write` did not give."""
     arguments.instance("data", data, bytes)
     if not data.startswith(MAGIC[:-1]):
         raise ValueError(

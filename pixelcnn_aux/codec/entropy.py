@@ -20,17 +20,10 @@ _TABLES = constriction.stream.model.Categorical(perfect=False)
 
 
 class Encoder:
-    """Writes the values of images.
-
-    Args:
-      images: dict, factor name -> uint8 [N, h, w, c].
-
-    Attributes:
-      bits: dict, factor name -> how many bits its images took.
-    """
+    """Writes the values of images: dict, factor name -> uint8 [N, h, w, c]."""
 
     def __init__(self, images):
-        self.bits = {}
+        self.bits = {}  # factor name -> how many bits its images took
         self._images, self._name, self._values = images, None, None
         self._coder = constriction.stream.queue.RangeEncoder()
 
@@ -43,14 +36,10 @@ class Encoder:
         self.bits[self._name] += self._coder.num_bits()
 
     def decide(self, tables):
-        """The next value of each image, which it writes.
+        """The next value of each image, int32 [B], which it writes.
 
-        Args:
-          tables: float32 [B, V], B >= N, in proportion to the probabilities; whole numbers, 0 where a value
-            cannot be.
-
-        Returns:
-          int32 [B].
+        Tables are float32 [B, V], B >= N, in proportion to the probabilities: whole numbers, 0 where a value
+        cannot be.
         """
         values = next(self._values)
         self._coder.encode(values, _TABLES, tables[: len(values)])
@@ -62,18 +51,10 @@ class Encoder:
 
 
 class Decoder:
-    """Reads the values of images.
-
-    Args:
-      words: uint32 [n], what an encoder wrote.
-      count: int, N, how many images.
-
-    Attributes:
-      bits: dict, factor name -> list of float [N], of each value in turn: how many bits it took.
-    """
+    """Reads the values of `count` images from what an encoder wrote, uint32 [n]."""
 
     def __init__(self, words, count):
-        self.bits = {}
+        self.bits = {}  # factor name -> list of float [N], of each value in turn: how many bits it took
         self._count, self._name = count, None
         self._coder = constriction.stream.queue.RangeDecoder(words)
 

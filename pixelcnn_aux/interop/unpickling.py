@@ -1,13 +1,14 @@
 """Reads the variables in a file, of which nothing is trusted: no code that it names is run."""
 
 import io
-import pathlib
 import pickle
 import pickletools
 import re
 import zipfile
 
 import numpy as np
+
+from pixelcnn_aux import arguments
 
 # Of a pickle, or of what an archive claims to hold: more than any network of the paper's.
 MAX_BYTES = 2**31
@@ -27,11 +28,9 @@ def read_variables(file):
     Returns:
       dict, name -> array, without the ":0" that TensorFlow appends to names.
 
-    Raises:
-      FileNotFoundError: if there is no such file.
-      ValueError: naming the file, if it is neither, or damaged, or its pickle names something else.
+    Raises FileNotFoundError, and ValueError for a file that is neither, damaged, or names something else.
     """
-    file = pathlib.Path(file)
+    file = arguments.path("file", file)
     if not file.is_file():
         raise FileNotFoundError(
             "Expected a file of variables, model.pickle or an .npz. "
@@ -56,8 +55,7 @@ def read_variables(file):
 
 
 def _npz(opened):
-    with zipfile.ZipFile(opened) as archive:
-        members = archive.infolist()
+    members = zipfile.ZipFile(opened).infolist()
     # Others than NumPy's are inflated as a whole, whatever size they claim.
     if methods := {x.compress_type for x in members} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise ValueError(
@@ -95,10 +93,8 @@ def _pickled(opened):
 
 
 def _check_opcodes(contents):
-    """Raises ValueError for a pickle that hashes things, or numbers what it remembers beyond its size.
-
-    The unpickler takes memory for all numbers up to the largest.
-    """
+    """Raises ValueError for a pickle that hashes things, or numbers what it remembers beyond its size."""
+    # The unpickler takes memory for all numbers up to the largest.
     for count, (opcode, argument, _) in enumerate(pickletools.genops(contents)):
         if opcode.name in _HASHING:
             raise ValueError("expected a list of pairs, received dicts or sets in it")

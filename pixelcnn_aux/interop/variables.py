@@ -10,12 +10,7 @@ from pixelcnn_aux import arguments, layers
 
 
 class Variables(dict):
-    """Named arrays, each to be used once.
-
-    Args:
-      variables: dict, name -> array.
-      product_axes: tuple of 1s, the axes that the kernel of a 1 x 1 convolution has before [in, out].
-    """
+    """Named arrays, each to be used once. `product_axes`, 1s, are those of 1 x 1 kernels before [in, out]."""
 
     def __init__(self, variables, product_axes=()):
         arguments.instance("variables", variables, dict)
@@ -26,10 +21,7 @@ class Variables(dict):
         self.layers = {}
 
     def built(self, build, **arguments_of_build):
-        """The model that `build` gives, once it is known that the variables are not far too few for it.
-
-        Of a few too many or missing, `assign` and `check` give the names.
-        """
+        """The model that `build` gives, once it is known that the variables are not far too few for it."""
         most = 2 * sum(math.prod(np.shape(array)) for array in self.values())
         with layers.planned():  # before there is memory for anything
             for name, factor in build(**arguments_of_build).factors.items():
@@ -39,10 +31,7 @@ class Variables(dict):
         return build(**arguments_of_build)
 
     def matching(self, pattern):
-        """The matches of all names that match a pattern.
-
-        Raises ValueError where there is none.
-        """
+        """The matches of all names that match a pattern. Raises ValueError where there is none."""
         matches = [match for name in self if (match := re.fullmatch(pattern, name))]
         if not matches:
             raise ValueError(
@@ -52,25 +41,16 @@ class Variables(dict):
         return matches
 
     def count(self, pattern):
-        """How many different numbers the group of a pattern matches.
-
-        Where one is left out, `assign` finds the variable missing.
-        """
+        """How many different numbers the group of a pattern matches."""
         return len({match[1] for match in self.matching(pattern)})
 
     def channels(self, pattern):
-        """The size of the last axis of most variables that match a pattern.
-
-        Where one has another size, `assign` finds its shape to be wrong.
-        """
+        """The size of the last axis of most variables that match a pattern."""
         shapes = [np.shape(self[match[0]]) for match in self.matching(pattern)]
         return max(1, statistics.mode(shape[-1] if shape else 0 for shape in shapes))
 
     def assign(self, layer, name):
-        """Assigns the variables NAME/V, NAME/g and NAME/b to a weight-normalized layer.
-
-        Raises ValueError where one is missing, not finite or of another shape.
-        """
+        """Assigns the variables NAME/V, NAME/g and NAME/b to a layer. Raises ValueError for a wrong one."""
         for weight, part in ((layer.v, "V"), (layer.g, "g"), (layer.b, "b")):
             shape = tuple(weight.shape)
             axes = self.product_axes if len(shape) == 2 else ()
@@ -109,11 +89,7 @@ class Variables(dict):
 
 
 def normalized_parts(step):
-    """The weight-normalized layers of a step in their order of creation.
-
-    Returns:
-      dict, the authors' name of the part -> layer; "" for a step that is one layer.
-    """
+    """dict, the authors' name -> layer, of a step's weight-normalized layers; "" where it is one layer."""
     if not isinstance(step, layers.GatedResidualBlock):
         return {"": step}
     parts = {"/conv1": step.conv_in, "/conv_aux": step.projection, "/conv2": step.conv_out}

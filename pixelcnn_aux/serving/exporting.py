@@ -1,5 +1,6 @@
 """Writes SavedModels for TensorFlow Serving, each as the next version of its model."""
 
+import itertools
 import pathlib
 import shutil
 import tempfile
@@ -38,8 +39,7 @@ def export(folder, out, max_batch=256, jit_compile=False):
       max_batch: int, the most images a request.
       jit_compile: bool, as for `signatures`.
 
-    Returns:
-      The path of the version.
+    Returns the path of the version.
 
     Raises:
       FileNotFoundError: if `folder` is no workdir.
@@ -80,13 +80,18 @@ def export(folder, out, max_batch=256, jit_compile=False):
 
 
 def _write_extras(folder, name, functions, max_batch, jit_compile):
-    """Writes what the server takes besides the SavedModel: warm-up requests and configurations."""
+    """Writes what the server takes besides the SavedModel: warm-up requests of zeros and configurations."""
     folder.mkdir()
     sizes = [size for size in COMPILED_BATCH_SIZES if size < max_batch] + [max_batch]
     with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
-        for batch in sizes if jit_compile else [1]:
-            for signature, function in functions.items():
-                writer.write(_warm_up_request(name, signature, function, batch))
+        for batch, signature in itertools.product(sizes if jit_compile else [1], functions):
+            log = prediction_log_pb2.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.name, request.model_spec.signature_name = name, signature
+            for spec in tf.nest.flatten(functions[signature].structured_input_signature):
+                zeros = tf.make_tensor_proto(0, spec.dtype, [batch, *spec.shape[1:]])
+                request.inputs[spec.name].CopyFrom(zeros)
+            writer.write(log.SerializeToString())
     # What is compiled once for each batch size gets few of them: merged requests are padded.
     allowed = [f"allowed_batch_sizes: {size}" for size in sizes] if jit_compile else []
     parameters = [
@@ -100,15 +105,3 @@ def _write_extras(folder, name, functions, max_batch, jit_compile):
     )
     served.model_version_policy.all.SetInParent()
     (folder / "models.config").write_text(text_format.MessageToString(config))
-
-
-def _warm_up_request(name, signature, function, batch):
-    """A request of zeros, serialized."""
-    log = prediction_log_pb2.PredictionLog()
-    request = log.predict_log.request
-    request.model_spec.name = name
-    request.model_spec.signature_name = signature
-    for spec in tf.nest.flatten(function.structured_input_signature):
-        zeros = tf.make_tensor_proto(0, spec.dtype, [batch, *spec.shape[1:]])
-        request.inputs[spec.name].CopyFrom(zeros)
-    return log.SerializeToString()

@@ -35,8 +35,7 @@ DESCRIPTION = ("factors", "num_values", "max_batch")
 def signatures_of_chain(images):
     """The signatures of an export: docs/serving.md has what each of them does.
 
-    An export may lack `complete`, which is only of models that `sampling.can_complete`. There is
-    `image_png_bytes` where PNG holds full images unchanged: of 1 or 3 channels, of 256 values.
+    An export may lack `complete`, which is only of models that `sampling.can_complete`.
 
     Args:
       images: dict, factor name -> `Tensor`, the image of each factor in the order of sampling.
@@ -48,6 +47,7 @@ def signatures_of_chain(images):
     auxiliaries, full = {name: images[name] for name in names}, {"image": images[last]}
     height, width, channels = full["image"].shape
     mask = {"mask": Tensor(tf.uint8, (height, width, 1), num_values=2)}
+    # Where PNG holds full images unchanged.
     has_png = channels in (1, 3) and full["image"].num_values == 256
     drawn = {**full, "image_png_bytes": STRINGS} if has_png else full
     sample = Signature(DRAWING, {**auxiliaries, **drawn})

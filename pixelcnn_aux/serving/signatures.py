@@ -26,9 +26,6 @@ def signatures(model, max_batch=256, jit_compile=False):
 
     Returns:
       (tf.Module that holds the weights, dict, name -> concrete function).
-
-    Raises:
-      ValueError: if an auxiliary image has the name of another output, or begins as others do.
     """
     *auxiliaries, _ = model.factors
     if clashing := [x for x in auxiliaries if x in RESERVED or x.startswith(_BEGINNINGS)]:
@@ -138,25 +135,23 @@ def _checked(tensors, inputs, max_batch):
         for name, x in tensors.items()
     }
     first, *others = tensors
-    batch = tf.shape(tensors[first])[0]
-    expected = f"1 to {max_batch} rows of {first} in a request"
-    checks = [_check((1 <= batch) & (batch <= max_batch), expected, batch)]
+    batch, checks = tf.shape(tensors[first])[0], []
+
+    def check(condition, expected, *received):
+        message = [f"Expected {expected}. Received:", *received, "Correct the request."]
+        checks.append(tf.debugging.Assert(condition, message, summarize=8))
+
+    check(
+        (1 <= batch) & (batch <= max_batch), f"1 to {max_batch} rows of {first} in a request", batch
+    )
     for name in others:
         rows = tf.shape(tensors[name])[0]
-        checks.append(_check(rows == batch, f"as many rows of {name} as of {first}", rows, batch))
+        check(rows == batch, f"as many rows of {name} as of {first}", rows, batch)
     for name, x in tensors.items():
-        num_values = inputs[name].num_values
         if x.dtype.is_floating:
-            finite = tf.reduce_all(tf.math.is_finite(x))
-            checks.append(_check(finite, f"finite values of {name}", x))
-        elif x.dtype == tf.uint8 and num_values < 256:
+            check(tf.reduce_all(tf.math.is_finite(x)), f"finite values of {name}", x)
+        elif x.dtype == tf.uint8 and (last := inputs[name].num_values - 1) < 255:
             largest = tf.reduce_max(tf.cast(x, tf.int32))
-            expected = f"values of {name} from 0 to {num_values - 1}"
-            checks.append(_check(largest < num_values, expected, largest))
+            check(largest <= last, f"values of {name} from 0 to {last}", largest)
     with tf.control_dependencies(checks):
         return {name: tf.identity(x) for name, x in tensors.items()}
-
-
-def _check(condition, expected, *received):
-    message = [f"Expected {expected}. Received:", *received, "Correct the request."]
-    return tf.debugging.Assert(condition, message, summarize=8)

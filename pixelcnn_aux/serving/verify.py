@@ -62,11 +62,6 @@ def verify(path, model, max_batch):
     pixel is drawn again, given the export's own pixels before it. The signature `map` is not run: it differs
     from `sample` in its noise alone.
 
-    Args:
-      path: of the export.
-      model: `AuxiliaryModel`.
-      max_batch: int, the rows that the export takes in a request.
-
     Raises:
       RuntimeError: if the export cannot be run, draws more than `MAX_MISMATCHED` of a factor's pixels, or one
         pixel in every image, otherwise than the model does from the same seeds, with the same shifts, or
@@ -113,13 +108,10 @@ def _run_export(path, max_batch, mask):
         np.savez(inputs, seed=SEEDS, log_scale_shift=SHIFTS, mask=mask)
         command = [sys.executable, "-c", _RUN_EXPORT, str(path), str(max_batch), inputs, outputs]
         child = subprocess.run(command, capture_output=True, text=True, check=False)
-        if child.returncode == -signal.SIGKILL:
-            raise _refusal(
-                "that a new process can run",
-                "a process that was killed, as one is where there is too little memory for it",
-            )
         if child.returncode:
             said = child.stderr[-2000:].strip() or f"exit status {child.returncode}"
+            killed = "a process that was killed, as one is where there is too little memory for it"
+            said = killed if child.returncode == -signal.SIGKILL else said
             raise _refusal("that a new process can run", said)
         answers = {}
         for key, array in np.load(outputs).items():
@@ -129,14 +121,10 @@ def _run_export(path, max_batch, mask):
 
 
 def _compare(model, signature, drawn, given=None, kept=None):
-    """Raises RuntimeError where a signature draws otherwise than the model.
+    """Raises RuntimeError where a signature has drawn otherwise than the model: dict, uint8 [N, h, w, c].
 
-    The networks are evaluated over whole images, which holds the export's loops to them as well.
-
-    Args:
-      drawn: dict, output -> uint8 [N, h, w, c], what it drew.
-      given: dict with the auxiliary image that it was given, or None.
-      kept: dict, from `sampling.kept_pixels`; None where nothing is known.
+    The networks are evaluated over whole images, which holds the export's loops to them as well. `given` is a
+    dict of the auxiliary image that it was given, and `kept` is from `sampling.kept_pixels`.
     """
     given, (*auxiliaries, full) = given or {}, model.factors
     images = {**given, **drawn, full: drawn["image"]}

@@ -91,8 +91,7 @@ class File:
 class Config(File):
     """A run's description: the model is the same, or another one that is whole.
 
-    Another seed, data set, size of images, rate of dropout, skip, unit or name of a factor is a description
-    as good as the honest one. A run that was begun with that refuses to go on with it.
+    Another description can be as good as the honest one: a run that was begun with the honest one refuses it.
     """
 
     path = "config.json"
