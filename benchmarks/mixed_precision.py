@@ -63,8 +63,8 @@ def main():
         for name, settings in chosen.items()
     }
     print(f"{'factor':12} {'float32':>8} {'mixed':>8} {'change':>8}   milliseconds a step, ratio")
-    for name, of_precision in results.items():
-        (bits, before), (mixed, after) = of_precision.values()
+    for name, both in results.items():
+        (bits, before), (mixed, after) = both.values()
         times = f"{before:.0f}, {after:.0f}, {after / before:.2f}"
         print(f"{name:12} {bits:8.4f} {mixed:8.4f} {mixed - bits:+8.4f}   {times}")
     before, after = (sum(x[precision][0] for x in results.values()) for precision in PRECISIONS)

@@ -168,7 +168,7 @@ def resident_bytes(process):
 
 
 def report(seconds, result):
-    """Prints a `Result` of so many seconds. Raises RuntimeError for wrong answers, errors, growing memory."""
+    """Prints a `Result` of a time. Raises RuntimeError for wrong answers, errors, and memory that grows."""
     counts = result.counts
     print(f"{len(result.seconds) / seconds:.1f} requests/s, {counts['error']} errors")
     if result.seconds:

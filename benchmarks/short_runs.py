@@ -105,8 +105,7 @@ def some_steps(model, name, training):
 def measured(parts, out):
     """How long a step of each way takes: dict, way -> float seconds, as a file of the folder has them.
 
-    What is not in it yet is measured now, in turn, and written there: ways that go on have as many steps as
-    before.
+    What is not in it yet is measured now, in turn, and written there: ways that go on keep their steps.
     """
     file = out / "seconds.json"
     found = json.loads(file.read_bytes()) if file.exists() else {}
@@ -118,7 +117,7 @@ def measured(parts, out):
 
 
 def planned(settings, seconds):
-    """A way's `Training`, of as many steps as there is time for."""
+    """A way's `Training`, with the steps that there is time for."""
     count = max(1, int(60 * FLAGS.minutes / seconds / EPOCHS))
     return dataclasses.replace(settings, epochs=EPOCHS, steps_per_epoch=count)
 

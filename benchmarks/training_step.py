@@ -4,7 +4,7 @@
 
 Times, in turn in one process, on 32 x 32 images in batches of 16: a training step of a PixelCNN++ as
 `train.pixelcnn` takes it, in float32 and in mixed precision; one of `tfp.distributions.PixelCNN` with about
-as many parameters, its own loss and Adam; and the forward and backward pass of a bare 3 x 3 convolution, 128
+the same parameters, its own loss and Adam; and the forward and backward pass of a bare 3 x 3 convolution, 128
 to 64 channels. Prints medians, and ratios to TFP's. The steps of this package average the weights as well.
 """
 

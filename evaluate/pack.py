@@ -50,24 +50,15 @@ def main():
                 f"Expected weights that cost {MOST_BITS} bits per dimension at most in 16 bits. "
                 f"Received: {after - before}. Train on, or with a lower learning rate."
             )
-        card = {
-            "bits_per_dim": figures["total"],
-            "std_error": figures["std_error"],
-            "split": "test",
-            "num_images": figures["num_images"],
-            "data": FLAGS.data,
-            "license": FLAGS.license,
-            "seconds": round(seconds),
-            "machine": FLAGS.machine,
-            "command": FLAGS.command,
-        }
+        card = {**figures, "data": FLAGS.data, "license": FLAGS.license, "seconds": round(seconds)}
+        card |= {"machine": FLAGS.machine, "command": FLAGS.command}
         disk.write_json(packed / "card.json", card)
         packed.rename(target)
     print(f"Wrote {target}: {zoo.pretrained()[FLAGS.name]['bytes']:,} bytes")
 
 
 def test_figures(folder, model):
-    """What `evaluate.bpd` has found about the run: dict, "num_images", "total" and "std_error".
+    """What `evaluate.bpd` has found about the run, as a card has it.
 
     Raises ValueError unless that is of all test images, and of the weights that the run has now.
     """
@@ -92,23 +83,24 @@ def test_figures(folder, model):
             f"weights of the run as they are now. Received: {differences if found else 'none'}. "
             f"Run python -m evaluate.bpd --split test --workdir {folder} first."
         )
-    return {"num_images": images.num_images, **found[splits.kind(model)]}
+    bits = found[splits.kind(model)]
+    card = {"bits_per_dim": bits["total"], "std_error": bits["std_error"]}
+    return {**card, "split": "test", "num_images": images.num_images}
 
 
 def write_run(folder, model, packed):
     """Writes into a new folder what is kept of a run, and returns the seconds that training took."""
-    # Without paths of this machine, which are nobody else's business.
     run, packed = RunFolder(folder), RunFolder(packed)
+    # Paths of this machine are nobody else's business.
     packed.create({**run.config(), "image_dir": None, "image_file": None})
     seconds = 0
     for name in model.factors:
         given, made = run[name], packed[name]
         rows, recorded = metrics.read(given.metrics), given.recorded_training()
-        missing = {given.metrics: rows, given.training: recorded}
-        if missing := [str(file) for file, found in missing.items() if not found]:
+        if not rows or not recorded:
             raise ValueError(
-                f"Expected {given.metrics} with the figures of one epoch or more, and {given.training}. "
-                f"Received: nothing in {', '.join(missing)}. Restore that, or train on."
+                f"Expected {given.metrics} with one epoch or more, and {given.training}. "
+                f"Received: nothing in {given.training if rows else given.metrics}. Restore it, or train on."
             )
         made.path.mkdir()
         write_16_bits(given.weights, made.weights)
@@ -124,24 +116,22 @@ def write_run(folder, model, packed):
 def write_16_bits(file, smaller):
     """Writes the weights of a file to another one, as float16. Raises ValueError for numbers beyond that."""
     arrays, notes = tensors.read(file)
-    with np.errstate(over="ignore"):
-        small = {name: array.astype(np.float16) for name, array in arrays.items()}
-    for name, array in small.items():
-        if not np.isfinite(array).all():
+    for name, array in arrays.items():
+        if np.abs(array).max(initial=0) > np.finfo(np.float16).max:
             raise ValueError(
                 "Expected weights from -65,504 to 65,504, which 16 bits hold. Received: others in the array "
                 f"{name} of {file}. Train with a lower learning rate."
             )
+    small = {name: array.astype(np.float16) for name, array in arrays.items()}
     tensors.write(smaller, small, notes)
 
 
 def define_flags():
     chosen_run.define_source()
-    flags.DEFINE_string("name", None, "The name of the model.", required=True)
-    flags.DEFINE_string("data", None, "The images that it was trained on.", required=True)
-    flags.DEFINE_string("license", None, "The license of these images.", required=True)
-    flags.DEFINE_string("machine", None, "What it was trained on.", required=True)
-    flags.DEFINE_string("command", None, "The command that trained it.", required=True)
+    texts = {"name": "The name of the model.", "data": "The images that it was trained on."}
+    texts |= {"license": "The license of these images.", "machine": "What it was trained on."}
+    for name, text in {**texts, "command": "The command that trained it."}.items():
+        flags.DEFINE_string(name, None, text, required=True)
 
 
 if __name__ == "__main__":

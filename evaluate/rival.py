@@ -15,13 +15,13 @@ def pixelcnn(network, size, dropout=0.5):
     # It has 2 * num_resnet blocks at each resolution, and one more after each up-sampling.
     num_resnet = max(1, round((blocks - resolutions + 1) / (2 * resolutions)))
 
-    def of_filters(filters):
+    def made(filters):
         return tfd.PixelCNN((*size, 3), None, num_resnet, resolutions, filters, dropout_p=dropout)
 
     filters = network.above.filters
     # Parameters go with the square of the filters. Its masked taps count too, which makes it smaller.
-    ratio = network.count_params() / of_filters(filters).network.count_params()
-    result = of_filters(max(1, round(filters * math.sqrt(ratio))))
+    ratio = network.count_params() / made(filters).network.count_params()
+    result = made(max(1, round(filters * math.sqrt(ratio))))
     # Its weights are initialized by the first images that it sees. Blank ones would make infinities of them.
     result.network(tf.random.uniform((1, *size, 3), -1, 1), training=False)
     return result
@@ -44,8 +44,8 @@ def draw(logits, locations, scales, coefficients):
         tf.gather(x, component, axis=3, batch_dims=3) for x in (locations, scales, coefficients)
     )
     red, green, blue = tf.unstack(tfd.Logistic(locations, scales).sample(), axis=-1)
-    of_red_in_green, of_red_in_blue, of_green_in_blue = tf.unstack(coefficients, axis=-1)
+    red_in_green, red_in_blue, green_in_blue = tf.unstack(coefficients, axis=-1)
     red = tf.clip_by_value(red, -1.0, 1.0)
-    green = tf.clip_by_value(green + of_red_in_green * red, -1.0, 1.0)
-    blue += of_red_in_blue * red + of_green_in_blue * green
+    green = tf.clip_by_value(green + red_in_green * red, -1.0, 1.0)
+    blue += red_in_blue * red + green_in_blue * green
     return tf.stack([red, green, tf.clip_by_value(blue, -1.0, 1.0)], axis=-1)

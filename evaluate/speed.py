@@ -6,7 +6,7 @@ For each factor of a run, or one with randomly initialized weights (--network), 
     incremental      every activation evaluated once
     incremental_xla  the same, compiled by XLA
     forward_pass     the network evaluated once over the whole images
-    tfp_pixelcnn     an unconditional `tfp.distributions.PixelCNN` of about as many blocks and parameters,
+    tfp_pixelcnn     an unconditional `tfp.distributions.PixelCNN` with about the same blocks and parameters,
                      at batch 1: one step of its `sample` for each pixel, which evaluates its network again
                      and draws all pixels to keep one; for mixtures of logistics alone
 
@@ -88,13 +88,12 @@ def measure_factor(name, factor, size):
     result = {"size": size, "parameters": factor.network.count_params(), "state_bytes": state}
     print(f"\n{name}: {height} x {width} pixels, {result['parameters']:,} parameters")
     print("state_bytes an image, by width:", ", ".join(f"{w}: {state[w]:,}" for w in state))
-    other = None
+    other, comparison = None, "No tfp_pixelcnn: it models mixtures of logistics alone."
     if isinstance(factor.likelihood, likelihoods.LogisticMixture):
         other = rival.pixelcnn(factor.network, size)
         result["tfp_parameters"] = other.network.count_params()
-        print(f"tfp_pixelcnn: {result['tfp_parameters']:,} parameters")
-    else:
-        print("No tfp_pixelcnn: it models mixtures of logistics alone.")
+        comparison = f"tfp_pixelcnn: {result['tfp_parameters']:,} parameters"
+    print(comparison)
     print(f"{'batch':>5} {'':15} {'s/image':>10} {'ms/pixel':>10} {'compile s':>10}", flush=True)
     result["batches"] = batches = {}
     for batch in map(int, FLAGS.batch_sizes):
@@ -119,22 +118,24 @@ def measure_factor(name, factor, size):
 
 def state_bytes(factor, size):
     """What the incremental evaluation of one image carries from row to row."""
-    auxiliary = None
-    if factor.fixed_sum is not None:
-        shape = [x // factor.auxiliary_ratio for x in size]
-        auxiliary = tf.zeros([1, *shape, factor.auxiliary_likelihood.num_channels], tf.uint8)
+    auxiliary = None if factor.fixed_sum is None else auxiliaries(factor, size, 1)
     state = factor.scan(size, 1, auxiliary).initial_state()
     return sum(x.shape.num_elements() * x.dtype.size for x in tf.nest.flatten(state))
 
 
-def inputs(factor, size, batch):
-    """Features of random auxiliary images, () for an unconditional factor; noise; and those images."""
-    noise = sampling.noise(factor, tf.zeros([batch, 2], tf.int32), 0, size)
+def auxiliaries(factor, size, batch):
+    """Random auxiliary images of a factor: uint8 [batch, h, w, c]."""
     given = factor.auxiliary_likelihood
-    if given is None:
-        return (), noise, None
     shape = [batch, *(x // factor.auxiliary_ratio for x in size), given.num_channels]
-    images = tf.cast(tf.random.uniform(shape, 0, given.num_values, tf.int32), tf.uint8)
+    return tf.cast(tf.random.uniform(shape, 0, given.num_values, tf.int32), tf.uint8)
+
+
+def inputs(factor, size, batch):
+    """Features of `auxiliaries`, () for an unconditional factor; noise; and those images, or None."""
+    noise = sampling.noise(factor, tf.zeros([batch, 2], tf.int32), 0, size)
+    if factor.auxiliary_likelihood is None:
+        return (), noise, None
+    images = auxiliaries(factor, size, batch)
     return factor.features(images), noise, images
 
 

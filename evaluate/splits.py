@@ -40,8 +40,8 @@ def summarize(model, batches, progress=lambda count: None):
     """
     found, exact, count = {kind: {} for kind in kinds(model)}, model.with_exact(True), 0
     for images in batches:
-        for bits, of_batch in zip(found.values(), exact.bound_and_exact(images)):
-            for name, values in of_batch.items():
+        for bits, batch_bits in zip(found.values(), exact.bound_and_exact(images)):
+            for name, values in batch_bits.items():
                 bits.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
         count += len(images)
         progress(count)

@@ -19,7 +19,7 @@ def define_batch_sizes(default):
 
 
 def seconds_in_turn(functions, rounds):
-    """How long each function takes, in each of so many rounds; the first one also traces.
+    """How long each function takes, in each of several rounds; the first one also traces.
 
     Args:
       functions: dict, name -> function that returns tensors, which are waited for.

@@ -2,9 +2,7 @@
 
 import contextlib
 import io
-import os
 import pathlib
-import stat
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -12,7 +10,7 @@ from PIL import Image, ImageOps
 from pixelcnn_aux.runs import disk
 
 MAX_PIXELS = 2**26  # 200 MB decoded, one a thread: a small file can claim far more than that
-_MAX_BYTES = 10 * MAX_PIXELS  # of a file: so many pixels of 64 bits each take less, uncompressed
+_MAX_BYTES = 10 * MAX_PIXELS  # of a file: `MAX_PIXELS` of 64 bits take less, uncompressed
 
 
 def contents(path):
@@ -21,13 +19,14 @@ def contents(path):
     Raises OSError as `disk.explained`, and ValueError for a folder, a pipe, which may have no end, or a file
     that is too large for an image.
     """
+    path = pathlib.Path(path)
     with disk.explained(f"to read {path}"):
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
+        size = path.stat().st_size
+        if not path.is_file():
             raise ValueError("no file")
-        if found.st_size > _MAX_BYTES:
-            raise ValueError(f"{found.st_size:,} bytes, {_MAX_BYTES:,} at most")
-        return pathlib.Path(path).read_bytes()
+        if size > _MAX_BYTES:
+            raise ValueError(f"{size:,} bytes, {_MAX_BYTES:,} at most")
+        return path.read_bytes()
 
 
 @contextlib.contextmanager

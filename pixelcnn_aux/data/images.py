@@ -1,5 +1,6 @@
 """One split of a data set as an array, and its images as batches: in order, shuffled, or by index."""
 
+import functools
 import itertools
 import sys
 
@@ -16,9 +17,8 @@ class Images:
       num_images: N, how many images the split has.
       image_size: their (H, W).
       skipped: tuple of the names of files left out, since they are no images of this data set.
-      source: where the images come from, as `load` sets it: {"dataset": its name, "image_dir": str,
-        absolute path of the folder that was given, "image_file": the same of a file}, each None if
-        there is none.
+      source: where the images come from, as `load` sets it: {"dataset": its name, "image_dir": str, the
+        absolute path of its folder, "image_file": of its file}, each None if there is none.
     """
 
     def __init__(self, pixels, skipped=()):
@@ -39,13 +39,11 @@ class Images:
         Raises ValueError for a `batch_size` below 1 and a `num_images` below 0.
         """
         batch_size = arguments.whole("batch_size", batch_size, largest=sys.maxsize)
-        count = self.num_images
         if num_images is not None:
-            count = min(count, arguments.whole("num_images", num_images, 0, sys.maxsize))
-        pixels = self.pixels[:count]
-        return (
-            np.array(pixels[start : start + batch_size]) for start in range(0, count, batch_size)
-        )
+            num_images = arguments.whole("num_images", num_images, 0, sys.maxsize)
+        pixels = self.pixels[:num_images]
+        starts = range(0, len(pixels), batch_size)
+        return (np.array(pixels[start : start + batch_size]) for start in starts)
 
     def take(self, indices):
         """The images at some indices, without reading the others.
@@ -102,15 +100,14 @@ class Images:
 
     def _shuffled(self, batch_size, seed, first_step, rows):
         """For each step the indices of a batch's rows, int64 [R], and which are flipped, bool [R]."""
-        drawn = {}  # epoch -> (order, flips), of the epochs of the last batch
+        draw = functools.lru_cache(maxsize=2)(_draw)  # epochs last for many batches
         for step in itertools.count(first_step):
             epochs, places = np.divmod(step * batch_size + rows, self.num_images)
             indices, flips = np.empty(len(rows), np.int64), np.empty(len(rows), bool)
-            before, drawn = drawn, {}
             for epoch in np.unique(epochs).tolist():
-                drawn[epoch] = before.get(epoch) or _draw(seed, epoch, self.num_images)
                 here = epochs == epoch
-                indices[here], flips[here] = (x[places[here]] for x in drawn[epoch])
+                drawn = draw(seed, epoch, self.num_images)
+                indices[here], flips[here] = (x[places[here]] for x in drawn)
             yield indices, flips
 
 

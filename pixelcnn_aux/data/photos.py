@@ -49,10 +49,10 @@ def photos(split, image_size):
     return Images(np.concatenate(crops))
 
 
-def squares(side):
-    """The center square of every photograph, those held out first: uint8 [N, side, side, 3]."""
+def squares(size):
+    """The center square of every photograph, those held out first: uint8 [N, size, size, 3]."""
     names = [*PHOTOS["test"], *PHOTOS["validation"], *PHOTOS["train"]]
-    return np.stack([fit(_read(name), (side, side)) for name in names])
+    return np.stack([fit(_read(name), (size, size)) for name in names])
 
 
 def _read(name):

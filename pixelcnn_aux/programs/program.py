@@ -22,7 +22,7 @@ def run(main, arguments=()):
     shows where it was raised, and what other packages log. Ctrl-C ends it with status 130.
 
     Args:
-      main: function of as many strings as there are `arguments`.
+      main: function of strings, one for each of `arguments`.
       arguments: list of str, what the usage calls those that are no flags. Of a last one that ends in
         "..." there may be any number, or none.
     """

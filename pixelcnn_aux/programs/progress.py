@@ -11,7 +11,7 @@ def bar(count, unit="step", names=()):
     Args:
       count: int, how many units there are.
       unit: str, what they are called.
-      names: of figures that are shown as they are given, and not as their means.
+      names: of metrics that are shown as they are, and not as their means.
 
     Returns:
       `keras.utils.Progbar`.

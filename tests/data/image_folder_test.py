@@ -34,8 +34,8 @@ class FolderTest(FilesTest):
             kind = "JPEG" if names[i].endswith("Jpeg") else "PNG"
             self.write(names[i], encoded(np.full((8, 8, 3), i, np.uint8), kind))
         for split in data.SPLITS:
-            of_split = [name for name in names if image_folder.split_of(name[2:]) == split]
-            expected = [names.index(name) for name in sorted(of_split)]
+            in_split = [name for name in names if image_folder.split_of(name[2:]) == split]
+            expected = [names.index(name) for name in sorted(in_split)]
             self.assertNotEmpty(expected)
             self.assertAllEqual(self.load(split).pixels[:, 0, 0, 0], expected)
 

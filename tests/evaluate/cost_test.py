@@ -78,8 +78,8 @@ class NetworkTest(tf.test.TestCase):
         streams = 6 * (2 * f * f + 2 * f * 2 * f) + 4 * (2 * f * f + 2 * f * 2 * f) + 2 * f * f
         first = (6 + 3 + 2) * 4 * f
         self.assertEqual(graphs.flops(self.trace.in_blocks()), 2 * PIXELS * streams)
-        of_all = 2 * PIXELS * (first + streams + f * OUT)
-        self.assertEqual(graphs.flops(self.trace.forward), of_all)
+        every = 2 * PIXELS * (first + streams + f * OUT)
+        self.assertEqual(graphs.flops(self.trace.forward), every)
 
     def by_hand(self):
         """Numbers of floats: outside of blocks, in the vertical and the horizontal one, and of both's x."""
@@ -92,15 +92,15 @@ class NetworkTest(tf.test.TestCase):
         # concat_elu of three activations, two of the vertical stream, and the ELU before the last layer.
         outside += PIXELS * (2 * f + 2 * f + 2 * f + f)
         # What ELU gives, a and sigmoid(b).
-        of_pixels = PIXELS * (2 * f + f + f)
+        pixelwise = PIXELS * (2 * f + f + f)
 
         def convolutions(taps, width):
             kernels = taps * (2 * f * f + 2 * f * 2 * f) + 2 * (f + 2 * f)
             return kernels + 2 * padded * width * 2 * f
 
-        vertical = of_pixels + convolutions(6, WIDTH + 2)
+        vertical = pixelwise + convolutions(6, WIDTH + 2)
         projection = 2 * f * f + 2 * f
-        horizontal = of_pixels + convolutions(4, WIDTH + 1) + projection
+        horizontal = pixelwise + convolutions(4, WIDTH + 1) + projection
         return outside, vertical, horizontal, 2 * PIXELS * f
 
     def test_kept_and_rematerialized(self):
@@ -118,7 +118,7 @@ class TrainingStepTest(tf.test.TestCase):
     """Factors with a likelihood, and an embedding where it is of the image."""
 
     def traces(self, name, batches, dtype=None, shape=None):
-        """Of batches of so many images, and of a factor of its own."""
+        """Of batches of these numbers of images, and of a factor of its own."""
         model = helpers.tiny_model(dropout=0.5, dtype=dtype, topology=shape)
         factor = model.factors[name]
         channels = factor.likelihood.num_channels
@@ -214,16 +214,15 @@ class ProgramTest(tf.test.TestCase):
             less = f"{precision}, rematerialized"
             self.assertBetween(found[f"activations, {less}"], 1, size - 1)
             for name in (precision, less):
-                of_all = 20 * parameters + found[f"activations, {name}"]
-                self.assertEqual(found[f"in all, {name}"], of_all)
+                expected = 20 * parameters + found[f"activations, {name}"]
+                self.assertEqual(found[f"in all, {name}"], expected)
 
     def test_the_table_has_the_figures_of_the_file(self):
         lines = {line[:36].strip(): line[36:].split() for line in self.output.splitlines()}
         factors, sums = list(self.result["factors"].values()), self.result["total"]
-        self.assertIn("if 0.3 of the peak is reached", self.output)
-        self.assertIn("computed, not measured", self.output)
-        parameters = [f"{one['parameters']:,}" for one in (*factors, sums)]
-        self.assertEqual(lines["parameters"], parameters)
+        for expected in ("computed, not measured", "if 0.3 of the peak is reached"):
+            self.assertIn(expected, self.output)
+        self.assertEqual(lines["parameters"], [f"{x['parameters']:,}" for x in (*factors, sums)])
         self.assertEqual(lines["steps"], ["7", "10"])
         for label, figures in {
             "TFLOP a step": [f["step_flops"] / 1e12 for f in factors],
@@ -236,7 +235,7 @@ class ProgramTest(tf.test.TestCase):
     def test_another_batch_size_and_share_of_the_peak(self):
         output, result = self.run_program("--batch_size=4", "--efficiency=0.5")
         self.assertIn("if 0.5 of the peak is reached", output)
-        for name, steps in (("grayscale", 4), ("image", 8)):  # 3.5 and 7.5 see as many images
+        for name, steps in (("grayscale", 4), ("image", 8)):  # 3.5 and 7.5 see the same images
             one, other = self.result["factors"][name], result["factors"][name]
             self.assertEqual((other["batch_size"], other["steps"]), (4, steps))
             per_image = one["step_flops"] // one["batch_size"]
@@ -246,9 +245,9 @@ class ProgramTest(tf.test.TestCase):
                 self.assertAllClose(other["hours"][hardware], seconds / 3600, rtol=1e-9, atol=0)
 
     def test_digits(self):
-        for x, expected in ((0.01234, "0.0123"), (2.0, "2.00"), (34.56, "34.6"), (0, "0")):
+        found = {0.01234: "0.0123", 2.0: "2.00", 34.56: "34.6", 0: "0", 12345.6: "12,346"}
+        for x, expected in found.items():
             self.assertEqual(cost.digits(x), expected)
-        self.assertEqual(cost.digits(12345.6), "12,346")
 
     def test_wrong_flags_are_refused(self):
         """Before anything is computed."""

@@ -21,7 +21,7 @@ class CurvesTest(tf.test.TestCase):
         self.folder = helpers.temporary_folder(self)
 
     def make_run(self, name, model=None, **bits):
-        """The folder of a run whose factors had so many bits in validation: empty for none so far."""
+        """The folder of a run whose factors had these bits in validation: empty for none so far."""
         folder = self.folder / name
         factors = [{"config": {"name": factor}} for factor in bits]
         description = model.description() if model else {"config": {"factors": factors}}
@@ -74,10 +74,10 @@ class CurvesTest(tf.test.TestCase):
             "other": curves.read(self.make_run("other", image=IMAGE[:1])),
         }
         drawn = curves.draw(runs)
-        of_images, of_hours = drawn.axes[2:]  # of the second factor
+        images_panel, hours_panel = drawn.axes[2:]  # of the second factor
         self.assertEqual(drawn.axes[0].get_ylabel(), "grayscale: bits per dimension")
-        self.assertEqual(of_images.get_ylabel(), "image: bits per dimension")
-        panels = (of_images, "images seen", 8e4), (of_hours, "hours of train", 0.5)
+        self.assertEqual(images_panel.get_ylabel(), "image: bits per dimension")
+        panels = (images_panel, "images seen", 8e4), (hours_panel, "hours of train", 0.5)
         for panel, label, unit in panels:
             self.assertStartsWith(panel.get_xlabel(), label)
             training, validation, lowest, *others = panel.get_lines()

@@ -17,8 +17,8 @@ class BitsPerDimTest(tf.test.TestCase):
         done = []
         batches = [images[:2], images[2:4], images[4:]]
         found = splits.summarize(model, batches, done.append)
-        for kind, of_kind in (("bound", model), ("exact", model.with_exact(True))):
-            nats = of_kind.log_prob(images).numpy()
+        for kind, as_trained in (("bound", model), ("exact", model.with_exact(True))):
+            nats = as_trained.log_prob(images).numpy()
             bits = -nats / (math.prod(helpers.SIZE) * 3 * math.log(2))
             expected = np.mean(bits), np.std(bits, ddof=1) / math.sqrt(5)
             summary = found[kind]["total"], found[kind]["std_error"]
