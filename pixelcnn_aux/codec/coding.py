@@ -51,8 +51,8 @@ class Coding:
         height, width = self._model.image_size
         bits = np.zeros([count, height, width], np.float32)
         for name, (h, w) in self._model.sizes().items():
-            of_values = np.array(decoder.bits[name], np.float32).reshape(h, w, -1, count)
-            pixel_bits = np.moveaxis(of_values.sum(axis=2), -1, 0) * (h * w / (height * width))
+            value_bits = np.array(decoder.bits[name], np.float32).reshape(h, w, -1, count)
+            pixel_bits = np.moveaxis(value_bits.sum(axis=2), -1, 0) * (h * w / (height * width))
             bits += pixel_bits.repeat(height // h, axis=1).repeat(width // w, axis=2)
         return images, bits
 

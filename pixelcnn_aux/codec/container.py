@@ -9,6 +9,7 @@ checksums       CRC-32 of each image's pixels
 """
 
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -172,14 +173,14 @@ def _check(contents):
         raise ValueError("two pictures of one name")
     if contents.dtype not in ("float32", "float64"):
         raise ValueError(f"the dtype {contents.dtype!r:.80}")
-    sides = [*size, *(side for _, *sides in pictures for side in sides)]
-    if len(size) != 2 or not all(_is_whole(side, 1) for side in sides):
+    lengths = itertools.chain(size, *((height, width) for _, height, width in pictures))
+    if len(size) != 2 or not all(_is_whole(length, 1) for length in lengths):
         raise ValueError("heights and widths that are no whole numbers above 0")
     if not all(_is_whole(number) for number in (count, *contents.bits.values())):
         raise ValueError("counts that are no whole numbers")
     if not _is_whole(contents.batch, 1) or contents.batch > min(MAX_BATCH, max(count, 1)):
         raise ValueError(f"{contents.batch!r:.80} of {count} images at once")
-    num_tiles = sum(math.prod(grid(*sides, size)) for _, *sides in pictures)
+    num_tiles = sum(math.prod(grid(height, width, size)) for _, height, width in pictures)
     if pictures and count != num_tiles:
         raise ValueError(f"{count} images for pictures of {num_tiles} tiles")
 

@@ -21,7 +21,11 @@ def read(path):
         more than 8 bits a channel, or more than one picture.
     """
     try:
-        return _decode(decoding.contents(path))
+        contents = decoding.contents(path)
+        with decoding.opened(contents) as picture:
+            _check(contents, picture)
+            decoding.turn_upright(picture)
+            return np.asarray(picture.convert("RGB"))
     except ValueError as error:
         raise ValueError(
             f"Expected a whole PNG or JPEG file of one picture, of opaque pixels of 8 bits a channel. "
@@ -29,26 +33,22 @@ def read(path):
         ) from error
 
 
-def _decode(contents):
-    with decoding.opened(contents) as picture:
-        if picture.format == "PNG" and contents[12:16] != b"IHDR":
-            raise ValueError("another chunk than the header comes first")
-        if picture.format == "PNG" and contents[_DEPTH] > 8:
-            raise ValueError(
-                f"{contents[_DEPTH]} bits a channel"
-            )  # of RGB, Pillow drops the lower 8
-        if picture.mode not in _MODES:
-            raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
-        clear = "transparency" in picture.info
-        # A color that is clear is not compared with those of the pixels, which Pillow may have scaled.
-        if picture.mode in ("LA", "RGBA") or (clear and picture.mode == "P"):
-            clear = picture.convert("RGBA").getextrema()[-1] != (255, 255)
-        if clear:
-            raise ValueError("pixels that are not opaque, which would lose something")
-        if getattr(picture, "n_frames", 1) > 1:  # PNG files that move, JPEG files of stereo cameras
-            raise ValueError(f"{picture.n_frames} pictures")
-        decoding.turn_upright(picture)
-        return np.asarray(picture.convert("RGB"))
+def _check(contents, picture):
+    """Raises ValueError for what would lose something."""
+    if picture.format == "PNG" and contents[12:16] != b"IHDR":
+        raise ValueError("another chunk than the header comes first")
+    if picture.format == "PNG" and contents[_DEPTH] > 8:  # of RGB, Pillow drops the lower 8
+        raise ValueError(f"{contents[_DEPTH]} bits a channel")
+    if picture.mode not in _MODES:
+        raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
+    clear = "transparency" in picture.info
+    # A color that is clear is not compared with those of the pixels, which Pillow may have scaled.
+    if picture.mode in ("LA", "RGBA") or (clear and picture.mode == "P"):
+        clear = picture.convert("RGBA").getextrema()[-1] != (255, 255)
+    if clear:
+        raise ValueError("pixels that are not opaque, which would lose something")
+    if getattr(picture, "n_frames", 1) > 1:  # PNG files that move, JPEG files of stereo cameras
+        raise ValueError(f"{picture.n_frames} pictures")
 
 
 def names(files):

@@ -32,7 +32,7 @@ def main(file):
     base_size = (int(size[1]), int(size[2] or size[1]))
     model = interop.authors_pyramid(interop.read_variables(file), base_size)
     run = RunFolder(FLAGS.workdir)
-    # So that weights of another file are not taken for these.
+    # So that a run of another file is refused.
     digest = hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()
     run.save_model(model, dataset="celeb_a", image_dir=None, sha256=digest)
     print(f"Wrote {run}, with the factors {', '.join(model.factors)}")

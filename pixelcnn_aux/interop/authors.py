@@ -39,7 +39,7 @@ def authors_pyramid(variables, base_size=(8, 8), exact=False, centered=False):
     num_params = variables.channels(r"Resnet/scale\d+/conv_last/V")
     model = variables.built(
         pyramid,
-        image_size=tuple(side * 2 ** (scales - 1) for side in base_size),
+        image_size=tuple(length * 2 ** (scales - 1) for length in base_size),
         base_size=base_size,
         filters=variables.channels(r"Resnet/scale\d+/draw_down\d+/conv1/V"),
         blocks=variables.count(r"Resnet/scale\d+/draw_down(\d+)/.*"),
@@ -62,8 +62,8 @@ def authors_pyramid(variables, base_size=(8, 8), exact=False, centered=False):
 def _named_layers(factor, embedding_blocks, depth):
     """Pairs of a name under a scale of the authors' and the weight-normalized layer of a factor."""
     network, embedding = factor.network, factor.embedding
-    steps = [("conv_down", network.above)]
-    steps += [("conv_down_2", network.row_above), ("conv_down_right", network.left)]
+    steps = [("conv_down", network.above), ("conv_down_2", network.row_above)]
+    steps.append(("conv_down_right", network.left))
     for name, stream in (("draw_down", network.vertical), ("draw_down_right", network.horizontal)):
         steps += [(f"{name}{k}", step) for k, step in enumerate(stream.steps)]
     steps.append(("conv_last", network.last))

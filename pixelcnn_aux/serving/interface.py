@@ -100,7 +100,7 @@ def misfit(arrays, tensors, rows):
 
 
 def most_bytes(tensors, rows):
-    """The most bytes that a message needs for so many rows of a dict of `Tensor`s."""
+    """The most bytes that a message of a dict of `Tensor`s needs, with this number of rows."""
     strings = sum(math.prod(x.shape) for x in tensors.values() if x.dtype == tf.string)
     numbers = sum(math.prod(x.shape) for x in tensors.values()) - strings
     # A number: 10 bytes with variable length, and 2 in a PNG file. A string: a name, or the file's rest.

@@ -110,11 +110,11 @@ class RoundTripTest(tf.test.TestCase):
 
     def test_what_no_file_can_hold_is_refused_before_anything_is_coded(self):
         height, width = helpers.SIZE
-        side = (NUM * height, width)
-        self.assertLen(container.read(self.codec.compress(self.images, [("a", *side)])).pictures, 1)
+        size = (NUM * height, width)
+        self.assertLen(container.read(self.codec.compress(self.images, [("a", *size)])).pictures, 1)
         with mock.patch.object(coding.Coding, "run", side_effect=AssertionError):
             for name, pictures, received in (
-                ("tiny", [("dir/a.png", *side)], "name 'dir/a.png'"),
+                ("tiny", [("dir/a.png", *size)], "name 'dir/a.png'"),
                 ("tiny", [("a.png", height, width)], "7 images for pictures of 1 tiles"),
                 (3, [], "3 as name"),
             ):

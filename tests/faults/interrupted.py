@@ -140,7 +140,7 @@ def interrupt(folder, counts, seed):
 def is_whole(folder):
     """Whether all weights in a folder are whole, and the best are of the best epoch before its checkpoint.
 
-    They may be of one after it, which is taken again.
+    They may be of one after it, which is trained again.
     """
     folder = folder / NAME
     files = [file for file in folder.glob("*.safetensors") if not file.name.startswith("writing.")]

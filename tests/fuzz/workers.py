@@ -78,7 +78,7 @@ def _serve(connection, seed):
         addresses *= resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (addresses + CEILING, addresses + CEILING))
         connection.send("ready")
-        for left in reversed(range(CASES)):
+        for remaining in reversed(range(CASES)):
             index = connection.recv()
             signal.alarm(2 * SECONDS)  # ends it, if nobody is left to do so
             random = np.random.default_rng([seed, index])
@@ -88,7 +88,7 @@ def _serve(connection, seed):
                 megabytes = common.peak_bytes() / 2**20, most / 2**20
                 detail = "takes {:,.0f} MB, of at most {:,.0f}. {}".format(*megabytes, detail)
             signal.alarm(0)
-            connection.send((outcome, detail, large or not left))
+            connection.send((outcome, detail, large or not remaining))
 
 
 def _kind(index):

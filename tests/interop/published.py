@@ -55,6 +55,13 @@ def pyramid(scales, **arguments):
 
 
 def layer_variables(layer, name):
+    """The variables of a layer, or of the layers of a block."""
+    if isinstance(layer, layers.GatedResidualBlock):
+        found = layer_variables(layer.conv_in, f"{name}/conv1")
+        found |= layer_variables(layer.conv_out, f"{name}/conv2")
+        if layer.projection.built:
+            found |= layer_variables(layer.projection, f"{name}/conv_aux")
+        return found
     v, g, b = layer.v.numpy(), layer.g.numpy(), layer.b.numpy()
     if v.ndim == 2:
         v = v[None, None]
@@ -63,15 +70,6 @@ def layer_variables(layer, name):
         v = 3 * layer.kernel().numpy()
         g = np.sqrt(np.sum(np.square(v / 3), axis=(0, 1, 2)))
     return {f"{name}/V": v, f"{name}/g": g, f"{name}/b": b}
-
-
-def block_variables(block, name):
-    found = {}
-    for part, layer in (("conv1", block.conv_in), ("conv2", block.conv_out)):
-        found |= layer_variables(layer, f"{name}/{part}")
-    if block.projection.built:
-        found |= layer_variables(block.projection, f"{name}/conv_aux")
-    return found
 
 
 def authors_variables(model, embedding_names=()):
@@ -87,8 +85,7 @@ def authors_variables(model, embedding_names=()):
             steps.append(("conv_first", factor.embedding.first))
             steps += zip(embedding_names, factor.embedding.stream.steps, strict=True)
         for name, layer in steps:
-            variables = block_variables if "block" in name or "draw" in name else layer_variables
-            found |= variables(layer, f"{scale}/{name}")
+            found |= layer_variables(layer, f"{scale}/{name}")
     return found
 
 

@@ -172,19 +172,10 @@ class ReadVariablesTest(tf.test.TestCase):
         whole = pickle.dumps([*self.variables.items()], 2)
         for length in range(0, len(whole) - 1, 7):
             self.assert_refused(whole[:length], "damaged")
-        random = np.random.default_rng(0)
-        for _ in range(300):  # It may read other numbers, but raises nothing else.
-            damaged = bytearray(whole)
-            damaged[random.integers(len(whole))] = random.choice([*b"\0\xff(.NRbt"])
-            try:
-                self.read(bytes(damaged))
-            except ValueError as error:
-                self.assertIn("model.pickle", str(error))
         file = self.folder / "whole.npz"
-        np.savez(file, **self.variables)
-        self.assert_refused(file.read_bytes()[:-30], "damaged")
         np.savez(file, a=np.array([None]))
         self.assert_refused(file.read_bytes(), "damaged.*allow_pickle=False")
+        self.assert_refused(file.read_bytes()[:-30], "damaged")
         self.assert_refused(b"Expected weights", "damaged")
         with self.assertRaisesRegex(FileNotFoundError, "none.npz, which is no file"):
             pa.interop.read_variables(self.folder / "none.npz")

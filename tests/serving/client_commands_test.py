@@ -23,6 +23,12 @@ def tiles(path, height=1):
     return picture[:, :, 1:-1, 1:-1]
 
 
+def colors(images, num_values):
+    """uint8 [n, H, W, c]: images of fewer values and pixels as they are shown."""
+    scaled = np.round(images * (255 / (num_values - 1))).astype(np.uint8)
+    return scaled.repeat(HEIGHT // images.shape[1], axis=1).repeat(WIDTH // images.shape[2], axis=2)
+
+
 class ProgramTest(toy.ServedTest):
     def run_program(self, *arguments, model="toy"):
         asked = [f"--server={self.serve(model)}", f"--model={model}"]
@@ -35,40 +41,25 @@ class ProgramTest(toy.ServedTest):
         return path
 
     def test_sample(self):
+        """The pictures are above each other in the order of the chain, each in all its values."""
         out, how = self.folder / "grid.png", ["--seed=3", "--log_scale_shift=7"]
-        for model, count, rows in (
-            ("toy", 20, [16, 4]),
-            ("plain", 16, [8, 8]),
-        ):  # at most 8 at once
+        for model, count, rows, shown in (
+            ("toy", 20, [16, 4], [np.asarray, lambda x: 17 * toy.gray(x)]),
+            ("plain", 16, [8, 8], [np.asarray]),  # 8 at most
+            ("wide", 4, [4], [np.asarray, lambda x: colors(toy.coarse(x), 5), toy.green]),
+            ("gray", 4, [4], [lambda x: 17 * (x[..., :1] % 16)]),
+        ):
             requests = self.spy(model)
             output = self.run_program("sample", f"--num={count}", *how, "--out", out, model=model)
             self.assertEqual(output, f"Wrote {out}\n")
             asked = [call.args for call in requests.mock_calls if call.args[0] == "sample"]
             self.assertEqual([len(inputs["seed"]) for _, inputs in asked], rows)
             images = drawn_images([(3, index) for index in range(count)], shift=7)
-            grays = [] if model == "plain" else [np.repeat(17 * toy.gray(images), 3, axis=-1)]
-            found = tiles(out, height=1 + len(grays))
-            self.assertAllEqual(found, np.stack([images, *grays], axis=1))
-
-    def test_sample_of_another_chain(self):
-        """The pictures are above each other in the order of the chain, each in all its values."""
-        out = self.folder / "grid.png"
-        self.run_program("sample", "--num=4", "--out", out, model="wide")
-        images = drawn_images([(0, index) for index in range(4)])
-        found = tiles(out, height=3)
-        self.assertAllEqual(found[:, 0], images)
-        coarse = np.round(toy.coarse(images) * 63.75).astype(np.uint8)
-        self.assertAllEqual(found[:, 1], coarse.repeat(2, axis=1).repeat(2, axis=2))
-        self.assertAllEqual(found[:, 2], np.repeat(toy.green(images), 3, axis=-1))
-
-    def test_sample_of_images_that_are_not_color(self):
-        out, file = self.folder / "grid.png", self.write_image("photo.png")
-        self.run_program("sample", "--num=4", "--out", out, model="gray")
-        images = drawn_images([(0, index) for index in range(4)])[..., :1] % 16
-        self.assertAllEqual(tiles(out)[:, 0], np.repeat(17 * images, 3, axis=-1))
+            expected = [np.broadcast_to(x(images), images.shape) for x in shown]
+            self.assertAllEqual(tiles(out, height=len(shown)), np.stack(expected, axis=1))
         message = r"color images.* Received: gray, of uint8 \[4, 6, 1\] below 16. Send it arrays"
         with self.assertRaisesRegex(ValueError, message):
-            self.run_program("bpd", file, model="gray")
+            self.run_program("bpd", self.write_image("photo.png"), model="gray")
 
     def check_draws_given(self, name, model, transform, num_values, *command):
         """A command draws from the auxiliary image of a file, which the server computes."""
@@ -83,10 +74,7 @@ class ProgramTest(toy.ServedTest):
         self.assertAllEqual(inputs["auxiliary"], np.repeat(given, 3, axis=0))
         found = tiles(out)[:, 0]
         self.assertAllEqual(found[0], image)
-        scale = HEIGHT // given.shape[1]
-        shown = np.round(given[0] * (255 / (num_values - 1))).astype(np.uint8)
-        shown = shown.repeat(scale, axis=0).repeat(scale, axis=1)
-        self.assertAllEqual(found[1], np.broadcast_to(shown, image.shape))
+        self.assertAllEqual(found[1], np.broadcast_to(colors(given, num_values)[0], image.shape))
         draws = drawn_images([(0, 0), (0, 1), (0, 2)], shift=int(given.sum()) - 2)
         self.assertAllEqual(found[2:5], draws)
         self.assertAllEqual(found[5:], np.full((1, HEIGHT, WIDTH, 3), 255))
@@ -137,15 +125,9 @@ class ProgramTest(toy.ServedTest):
 
     def test_bad_files(self):
         requests, good = self.spy(), self.write_image("good.png")
-        truncated, text = self.folder / "truncated.png", self.folder / "text.jpg"
+        truncated, missing = self.folder / "truncated.png", self.folder / "none.png"
         truncated.write_bytes(good.read_bytes()[:-100])
-        text.write_text("no image")
-        for file, error in (
-            (truncated, ValueError),
-            (text, ValueError),
-            (self.folder, ValueError),
-            (self.folder / "none.png", FileNotFoundError),
-        ):
+        for file, error in ((truncated, ValueError), (missing, FileNotFoundError)):
             with self.assertRaisesRegex(error, f"Expected .*{file}"):
                 self.run_program("bpd", good, file)
         self.assertEqual({call.args[0] for call in requests.mock_calls}, {"auxiliaries"})

@@ -58,26 +58,19 @@ class ExactExportTest(tf.test.TestCase):
         self.assertAllEqual(Grayscale()(images["image"]), images["gray"])
         self.assertAllEqual(HalfResolution()(images["gray"]), images["half"])
 
-    def test_tensors_are_those_of_the_interface(self):
+    def test_draws_agree(self):
         _, functions = exported()
         check_tensors(self, functions, model())
-
-    def test_draws_agree(self):
+        rng, count = np.random.default_rng(0), len(SEEDS)
         for name in ("sample", "map"):
             self.assertAgree(self.call(name, **HOW))
-
-    def test_draws_given_an_auxiliary_image_agree(self):
-        rng = np.random.default_rng(0)
-        half = rng.integers(16, size=(len(SEEDS), 2, 3, 1)).astype(np.uint8)
+        half = rng.integers(16, size=(count, 2, 3, 1)).astype(np.uint8)
         self.assertAgree({**self.call("given_half", **HOW, auxiliary=half), "half": half})
-        gray = rng.integers(16, size=(len(SEEDS), *SIZE, 1)).astype(np.uint8)
+        gray = rng.integers(16, size=(count, *SIZE, 1)).astype(np.uint8)
         images = self.call("given_gray", **HOW, auxiliary=gray)
         self.assertAllEqual(Grayscale()(images["image"]), gray)
-
-    def test_completions_agree(self):
-        rng = np.random.default_rng(1)
-        known = rng.choice([0, 255], (len(SEEDS), *SIZE, 3)).astype(np.uint8)
-        mask = rng.integers(2, size=(len(SEEDS), *SIZE, 1)).astype(np.uint8)
+        known = rng.choice([0, 255], (count, *SIZE, 3)).astype(np.uint8)
+        mask = rng.integers(2, size=(count, *SIZE, 1)).astype(np.uint8)
         images = self.call("complete", **HOW, image=known, mask=mask)
         self.assertAgree(images)
         self.assertAllEqual(np.where(mask, known, images["image"]), images["image"])
@@ -88,12 +81,10 @@ class ExactExportTest(tf.test.TestCase):
             verify.verify(path, model(), max_batch=8)
         # What the export gives does not change: one process is enough.
         self.enter_context(mock.patch.object(verify, "_run_export", return_value=received))
+        contradicting = "agree with their .*by sample, images of 'image' that do not"
         for fixed_sum, message in (
             (Grayscale().fixed_sum(256).with_exact(False), "of which the model draws"),
-            (
-                Grayscale(5).fixed_sum(256),
-                "agree with their .*by sample, images of 'image' that do not",
-            ),
+            (Grayscale(5).fixed_sum(256), contradicting),
         ):
             other = model()
             other.factors["image"].fixed_sum = fixed_sum

@@ -73,8 +73,8 @@ def run(export_dir, requests):
     )
     if process.returncode:
         raise RuntimeError(process.stderr.decode()[-2000:])
-    results, *taken = pickle.loads(process.stdout)
-    return Served([Result(*result) for result in results], *taken)
+    results, *costs = pickle.loads(process.stdout)
+    return Served([Result(*result) for result in results], *costs)
 
 
 def meta_graph(export_dir):
