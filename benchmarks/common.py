@@ -59,6 +59,5 @@ def training_step(model, name, training, policy=None, remat=False):
       policy: str, of mixed precision; None for float32.
       remat: bool, whether blocks are evaluated again in the backward pass.
     """
-    strategy, weights = default_strategy(), model.factors[name].get_weights()
-    trained = steps.trainable(model, name, weights, training, strategy, policy)
-    return steps.make(model, name, *trained, strategy, accumulate=training.accumulate, remat=remat)
+    weights = model.factors[name].get_weights()
+    return steps.make(model, name, weights, training, default_strategy(), policy, remat)

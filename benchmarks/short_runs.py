@@ -24,7 +24,7 @@ from evaluate import timing
 from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs import disk, records
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import Training, default_strategy, metrics, precision
+from pixelcnn_aux.training import Training, metrics, precision
 from pixelcnn_aux.training.strategy import Hosts
 
 FLAGS = flags.FLAGS
@@ -84,7 +84,7 @@ def made(way):
     common.check_factor(name)
     model.position(name)  # Raises where the way leaves no such factor.
     settings = dataclasses.replace(preset.training[name], **training_changes)
-    Hosts(default_strategy()).check_batch(settings)
+    Hosts().check_batch(settings)
     return model, name, settings
 
 

@@ -91,7 +91,7 @@ def test_figures(folder, model):
 def write_run(folder, model, packed):
     """Writes into a new folder what is kept of a run, and returns the seconds that training took."""
     run, packed = RunFolder(folder), RunFolder(packed)
-    # Paths of this machine are nobody else's business.
+    # Without paths of this machine, which are nobody else's business.
     packed.create({**run.config(), "image_dir": None, "image_file": None})
     seconds = 0
     for name in model.factors:
@@ -102,19 +102,17 @@ def write_run(folder, model, packed):
                 f"Expected {given.metrics} with one epoch or more, and {given.training}. "
                 f"Received: nothing in {given.training if rows else given.metrics}. Restore it, or train on."
             )
-        made.path.mkdir()
-        write_16_bits(given.weights, made.weights)
-        with disk.explained(f"to copy {given.metrics}"):
-            shutil.copy(given.metrics, made.metrics)
         if recorded.get("init"):
             recorded["init"] = RunFolder(recorded["init"]).name
-        disk.write_json(made.training, recorded)
+        made.record_training(recorded)
+        shutil.copy(given.metrics, made.metrics)
+        write_16_bits(given.weights, made.weights)
         seconds += rows[-1]["seconds"]
     return seconds
 
 
 def write_16_bits(file, smaller):
-    """Writes the weights of a file to another one, as float16. Raises ValueError for numbers beyond that."""
+    """Writes the weights of a file to another one as float16. ValueError for numbers beyond those."""
     arrays, notes = tensors.read(file)
     for name, array in arrays.items():
         if np.abs(array).max(initial=0) > np.finfo(np.float16).max:

@@ -21,7 +21,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import Stop, default_strategy
+from pixelcnn_aux.training import Stop
 from pixelcnn_aux.training.config import RunConfig
 from pixelcnn_aux.training.strategy import Hosts
 
@@ -108,7 +108,7 @@ def run_config(model, folder, **changes):
         validation_images=images(3),
         folder=RunFolder(folder),
         seed=0,
-        hosts=Hosts(default_strategy()),
+        hosts=Hosts(),
         remat=False,
         stop=Stop(),
         init=None,

@@ -67,11 +67,13 @@ class SumsInOrderTest(tf.test.TestCase):
 
     def test_training_steps(self):
         model = helpers.tiny_model(blocks=2, dropout=0.5)
-        for options in ({}, {"accumulate": 2}, {"remat": True}):
-            factor, optimizer = model.new_factor("image"), training.AveragingAdam(1e-3)
-            optimizer.build(factor.trainable_variables)
+        weights = model.factors["image"].get_weights()
+        for accumulate, remat in ((1, False), (2, False), (1, True)):
+            settings = training.Training(
+                epochs=1, steps_per_epoch=1, batch_size=2, learning_rate=1e-3, accumulate=accumulate
+            )
             here = tf.distribute.get_strategy()
-            step = steps.make(model, "image", factor, optimizer, here, **options)
+            step = steps.make(model, "image", weights, settings, here, remat=remat)
             with optimized() as terms:
                 step(helpers.pictures(2))
             self.assert_in_order(terms)

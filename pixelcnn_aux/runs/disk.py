@@ -38,16 +38,10 @@ _REMEDIES = {
 
 @contextlib.contextmanager
 def explained(expected, then=AGAIN):
-    """Has the system's errors within it say what was expected, and what to do.
+    """Has the system's errors within it, also TensorFlow's that tell of them, say what to do.
 
-    So do TensorFlow's, which have the system's words amid their own.
-
-    Args:
-      expected: str, what was being done to which path: "to write runs/mine/config.json".
-      then: str, the end of what to do.
-
-    Raises:
-      OSError: of the class that Python has for the system's error.
+    `expected` is what was being done to which path, as "to write runs/mine/config.json", and `then` the end
+    of what to do. Raises OSError, of the class that Python has for the system's error.
     """
     try:
         yield
@@ -69,11 +63,14 @@ def _number(error):
     return next((number for number in _REMEDIES if os.strerror(number).lower() in words), None)
 
 
-def contents(file):
-    """The bytes of a file.
+def exists(file):
+    """Whether a file is there. Raises OSError, as `explained`, where the system does not say."""
+    with explained(f"to read {file}"):
+        return file.exists()
 
-    Raises OSError as `explained`, also for a pipe or a device, which may have no end.
-    """
+
+def contents(file):
+    """The bytes of a file. Raises OSError, also for a pipe or a device, which may have no end."""
     with explained(f"to read {file}"):
         kind = stat.S_IFMT(os.stat(file).st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
@@ -85,15 +82,9 @@ def contents(file):
 
 @contextlib.contextmanager
 def locked(file, busy, then=AGAIN):
-    """Holds a file for one process, within it; the system frees it whatever ends that.
+    """Holds a file, which may be a new one, for one process; the system frees it whatever ends that.
 
-    Args:
-      file: `pathlib.Path`, which is made where there is none. What is in it stays; a link is refused.
-      busy: function, called where another process holds it: it raises, or that process is waited for.
-      then: as of `explained`.
-
-    Raises:
-      OSError: as `explained`, and whatever `busy` raises.
+    `busy` is called where another process holds it: it raises, or that process is waited for.
     """
     with contextlib.ExitStack() as stack:
         with explained(f"to write {file}", then):
@@ -115,16 +106,9 @@ def locked(file, busy, then=AGAIN):
 
 
 def check_place(flag, path, suffixes=()):
-    """Finds out whether a flag names a file that can be written, before there is work to lose.
+    """Raises ValueError or OSError where a file of a flag, as "--out", could not be written later.
 
-    Args:
-      flag: str, as "--out".
-      path: str, or None.
-      suffixes: tuple of str, in one of which the name has to end; in any if there are none.
-
-    Raises:
-      OSError: as `writable`, of its folder, and for a name that the system refuses.
-      ValueError: if it does not, or there is no such folder.
+    Its name ends in one of `suffixes`, a tuple of str; in any where there are none.
     """
     file = pathlib.Path(path or "")
     ends = f" that ends in {', '.join(suffixes)}" if suffixes else ""
@@ -139,7 +123,7 @@ def check_place(flag, path, suffixes=()):
 
 
 def writable(folder):
-    """A folder, made where there is none, that takes files. Raises OSError, as `explained`, if not."""
+    """A folder, made where there is none, that takes files. Raises OSError if it does not."""
     with explained(f"a folder {folder} that takes files"):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -148,20 +132,9 @@ def writable(folder):
 
 @contextlib.contextmanager
 def replacing(file, then=GOES_ON, if_new=False):
-    """What is written within it takes the place of a file, once the disk has all of it.
+    """Yields a binary file that takes the place of `file`, a path, once the disk has all of it.
 
-    If that fails, or the process ends before, `file` is as it was.
-
-    Args:
-      file: `pathlib.Path`.
-      then: as of `explained`.
-      if_new: bool, whether a file that is there by then stays.
-
-    Yields:
-      A binary file.
-
-    Raises:
-      OSError: as `explained`.
+    If that fails, or the process ends before, `file` is as it was. One that is there by then stays `if_new`.
     """
     # Of this process and this call alone: two that write the same file do not write into each other's.
     aside = file.with_name(f"{ASIDE}{os.getpid()}-{secrets.token_hex(4)}")
@@ -182,24 +155,19 @@ def _name_if_new(aside, file):
     """Gives what is in `aside` the name `file`, unless a process beside this one was first."""
     try:
         os.link(aside, file)
-    except FileExistsError:
-        pass
     except OSError:
-        # A disk without hard links, such as exFAT. Of two processes at one moment the later one's stays.
+        # Without hard links, as on exFAT. Of two processes at one moment the later one's stays.
         if not file.exists():
             os.replace(aside, file)
             return
     aside.unlink()
 
 
-def write_json(file, contents):
-    """Writes what JSON can hold to a file, as `replacing`.
-
-    Raises ValueError for numbers that are not finite.
-    """
+def write_json(file, contents, if_new=False):
+    """Writes what JSON can hold, as `replacing`. Raises ValueError for numbers that are not finite."""
     text = json.dumps(contents, indent=2, allow_nan=False)
-    with replacing(file, AGAIN) as opened:
-        opened.write(text.encode())
+    with replacing(file, AGAIN, if_new) as opened:
+        opened.write(f"{text}\n".encode())
 
 
 def remove_unfinished(folder):

@@ -9,7 +9,8 @@
     W/FACTOR/logs/                  the same for TensorBoard, and traces of --profile
     W/FACTOR/samples/               images drawn as training went on
 
-A factor touches only its own folder, so that several may train on one workdir at once.
+A factor touches only its own folder, so that several may train on one workdir at once. Methods raise OSError
+as `disk.explained`.
 """
 
 import contextlib
@@ -29,15 +30,8 @@ _AVERAGE, _BEST = "average.safetensors", "best.safetensors"
 class RunFolder:
     """The folder of a run, which may be there or not; `folder[name]` is the `FactorFolder` of a factor.
 
-    Args:
-      path: str or `pathlib.Path`.
-
-    Attributes:
-      path: `pathlib.Path`.
-      name: str, the last part of the path, links not followed, and never "..".
-
-    Raises:
-      ValueError: if `path` is no path, or has bytes that are no UTF-8, which TensorFlow cannot write to.
+    Its `name` is the last part of its `path`, links not followed, and never "..". Raises ValueError where
+    that is no path, or has bytes that are no UTF-8, which TensorFlow cannot write to.
     """
 
     RUNS = pathlib.Path("runs")  # where programs leave runs
@@ -45,6 +39,7 @@ class RunFolder:
     def __init__(self, path):
         self.path = arguments.path("the folder of a run", path)
         self.name = os.path.basename(os.path.abspath(self.path))
+        self.config_file = self.path / _CONFIG
 
     def __str__(self):
         return str(self.path)
@@ -52,25 +47,14 @@ class RunFolder:
     def __getitem__(self, name):
         return FactorFolder(self, name)
 
-    @property
-    def config_file(self):
-        """The description of the run: present in the folder of any run."""
-        return self.path / _CONFIG
-
     def is_run(self):
-        """Whether training made the folder. Raises OSError as `disk.explained`."""
-        with disk.explained(f"to read {self.config_file}"):
-            return self.config_file.is_file()
+        """Whether training made the folder."""
+        return disk.exists(self.config_file)
 
     def create(self, config):
-        """Makes the folder that of the run that `config` describes, or finds that it is already.
+        """Makes the folder that of the run that a dict describes, or finds that it is already.
 
-        Args:
-          config: dict that JSON can hold.
-
-        Raises:
-          OSError: as `disk.explained`.
-          ValueError: if the folder is that of another run, or holds other things; nothing is changed.
+        Raises ValueError if it is that of another run, or holds other things; nothing is changed then.
         """
         with disk.explained(f"to read the folder {self}"):
             is_ours = self.path.is_dir() and all(map(_is_ours, self.path.iterdir()))
@@ -83,13 +67,7 @@ class RunFolder:
         records.write_or_agree(self.config_file, config)
 
     def config(self):
-        """The dict that `create` was given.
-
-        Raises:
-          FileNotFoundError: if this is no run.
-          OSError: as `disk.explained`.
-          ValueError: if the description is damaged.
-        """
+        """The dict that `create` was given. FileNotFoundError: no run; ValueError: a damaged one."""
         if not self.is_run():
             raise FileNotFoundError(
                 f"Expected a workdir that training made, with a {_CONFIG} in it. Received: {self}. "
@@ -105,15 +83,7 @@ class RunFolder:
         return config
 
     def save_model(self, model, **settings):
-        """Makes it the folder of a model, with the weights of all its factors.
-
-        Args:
-          model: `AuxiliaryModel`.
-          **settings: what else `create` is given.
-
-        Raises:
-          OSError, ValueError: as `create`.
-        """
+        """Makes it the folder of a model and these settings, with the weights of all factors."""
         self.create({**settings, "model": model.description()})
         for name, factor in model.factors.items():
             self[name].save_weights(factor)
@@ -144,22 +114,7 @@ def _modified(file):
 
 
 class FactorFolder:
-    """The folder of one factor in that of a run.
-
-    Args:
-      run: `RunFolder`.
-      name: str, the factor's name.
-
-    Attributes:
-      path: `pathlib.Path`, the folder.
-      training: file that says how the factor is trained: present once its training has begun.
-      weights: file of its averaged weights: present once training has saved them.
-      best: file of the best of its averaged weights: present once its first epoch is done.
-      checkpoints: folder of what training needs to go on.
-      metrics: file of the table of its metrics, epoch by epoch: present once its first epoch is done.
-      logs: folder of TensorBoard's files.
-      samples: folder of pictures of what the factor drew as it was trained.
-    """
+    """The folder of the factor `name` in that of a `RunFolder`: its attributes are the files in it."""
 
     def __init__(self, run, name):
         self.run, self.name = run, name
@@ -173,13 +128,10 @@ class FactorFolder:
 
     @contextlib.contextmanager
     def lock(self):
-        """Holds the folder for one training process; the system frees it whatever ends that.
+        """Holds the folder, made where there is none, for one training process.
 
-        The folder is made where there is none, and what a process that was killed was just writing is
-        removed.
-
-        Raises RuntimeError if another process holds it, ValueError if an earlier version trained the factor
-        there, and OSError as `disk.explained`.
+        What a process that was killed was just writing is removed. Raises RuntimeError if another process
+        holds it, and ValueError if an earlier version trained the factor there.
         """
         for made in (self.path, self.checkpoints):
             with disk.explained(f"a folder {made}"):
@@ -198,83 +150,68 @@ class FactorFolder:
             yield
 
     def record_training(self, settings):
-        """Writes how the factor is trained, or finds that it was trained so before.
-
-        Args:
-          settings: dict that JSON can hold.
-
-        Raises:
-          OSError: as `disk.explained`.
-          ValueError: if the factor was trained in another way; nothing is changed.
-        """
+        """Writes how the factor is trained, or finds that it was trained so before: ValueError if not."""
         records.write_or_agree(self.training, settings, f"{self.name}.")
 
     def recorded_training(self):
-        """What `record_training` wrote; None where the factor's training has not begun.
-
-        Raises OSError as `disk.explained`, and ValueError if the file is damaged.
-        """
-        with disk.explained(f"to read {self.training}"):
-            if not self.training.exists():
-                return None
-        return records.read_dict(self.training, "settings")
+        """What `record_training` wrote; None where training has not begun. ValueError: a damaged file."""
+        return records.read_dict(self.training, "settings") if disk.exists(self.training) else None
 
     def save_weights(self, factor):
-        """Writes the averaged weights of a `Factor`, so that a reader sees the old file or the new one."""
+        """Writes the averaged weights of a `Factor`."""
         with disk.explained(f"a folder {self.path}"):
             self.path.mkdir(exist_ok=True)
         weight_files.save(self.weights, factor)
 
     def save_if_best(self, factor, step, val_bits_per_dim):
-        """Writes weights as the best ones, unless those of an earlier step are as good.
+        """Writes the averaged weights after a step as the best, unless those of an earlier step are as good.
 
         Those of a later step give way: a run that goes on takes that step again.
-
-        Args:
-          factor: `Factor` with averaged weights.
-          step: int, how many steps were done.
-          val_bits_per_dim: float, by which weights are compared.
-
-        Raises:
-          OSError: as `disk.explained`.
         """
         try:
-            kept = tensors.notes(self.best) if self.best.exists() else {}
+            kept = tensors.notes(self.best) if disk.exists(self.best) else {}
         except ValueError as error:
             logging.warning(
                 "Expected the best weights so far in %s. Received: a damaged file (%s). Those of step %d "
                 "take its place.",
-                *(self.best, error, step),
+                self.best,
+                error,
+                step,
             )
             kept = {}
         is_earlier = kept.get("step", step) < step
         if not is_earlier or kept.get("val_bits_per_dim", math.inf) > val_bits_per_dim:
-            notes = {"step": step, "val_bits_per_dim": val_bits_per_dim}
-            weight_files.save(self.best, factor, **notes)
+            weight_files.save(self.best, factor, step=step, val_bits_per_dim=val_bits_per_dim)
 
     def load_weights(self, factor, best=False):
-        """Gives a `Factor` its averaged weights, or the best of them; False if there are none yet.
+        """Gives a `Factor` its averaged weights, or the best of them; False if it is not trained yet.
 
-        Raises ValueError for a file that is damaged or of another factor, has weights that are not finite,
-        or is of an earlier version, and OSError as `disk.explained`.
+        Raises ValueError for a file that is damaged, of another factor, not finite or of an earlier version.
         """
         file = self.best if best else self.weights
-        with disk.explained(f"to read {file}"):
-            if not file.exists():
-                if best and self.weights.exists():
-                    raise ValueError(
-                        f"Expected the best weights of factor {self.name!r} in {file}. Received: no such "
-                        "file, as in models of the package, and runs of earlier versions or imported "
-                        "weights. Load the last ones, without best."
-                    )
-                self._refuse_earlier_version()
-                return False
+        if not disk.exists(file):
+            if best and disk.exists(self.weights):
+                raise ValueError(
+                    f"Expected the best weights of factor {self.name!r} in {file}. Received: no such "
+                    "file, as in models of the package, and runs of earlier versions or imported "
+                    "weights. Load the last ones, without best."
+                )
+            self._refuse_earlier_version()
+            return False
         try:
             weight_files.load(file, factor)
         except ValueError as error:
+            if best:
+                remedy = "Load the last ones, without best."
+            elif any(self.checkpoints.glob("*.safetensors")):
+                remedy = "Run training again, which writes it anew from its last checkpoint."
+            else:
+                remedy = (
+                    "Restore it: there is no checkpoint from which training would write it anew."
+                )
             raise ValueError(
                 f"Expected the weights of factor {self.name!r} in {file}. Received: a file that is damaged "
-                f"or of another factor ({error}). {self._remedy(best)}"
+                f"or of another factor ({error}). {remedy}"
             ) from error
         return True
 
@@ -286,11 +223,3 @@ class FactorFolder:
                 f"Expected weights and checkpoints of factor {self.name!r} as .safetensors. Received: "
                 f"{found[0]}, of an earlier version. Train again in another folder, or use that version."
             )
-
-    def _remedy(self, best):
-        """What to do about a damaged file of weights."""
-        if best:
-            return "Load the last ones, without best."
-        if any(self.checkpoints.glob("*.safetensors")):
-            return "Run training again, which writes it anew from its last checkpoint."
-        return "Restore the file: there is no checkpoint beside it, from which training would write it anew."

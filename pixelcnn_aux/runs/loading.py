@@ -26,33 +26,27 @@ def load(path, dtype="float32", best=False):
         for another dtype, or "float64" under JAX unless JAX_ENABLE_X64 is set; or for `best` where a factor
         has no such weights, as in models of the package.
     """
-    path = zoo.find(path)
     arguments.choice("dtype", dtype, dtypes.DTYPES)
     dtypes.check(dtype)
-    run = RunFolder(path)
+    run = RunFolder(zoo.find(path))
     description = run.config()["model"]
     try:
         for factor in description["config"]["factors"]:
             dtypes.give(factor["config"], dtype)
         with layers.planned():  # before there is memory for anything
             for part in description["config"]["factors"]:
-                _check_num_parameters(run, serialization.deserialize(part, Factor))
+                factor = serialization.deserialize(part, Factor)
+                file = run[factor.name].weights
+                count = tensors.count(file)  # None where it is damaged, of which loading it tells
+                if count is not None:
+                    most = f"as many as {file} has"
+                    arguments.at_most_parameters(factor.name, factor.num_parameters, count, most)
         model = serialization.deserialize(description, AuxiliaryModel)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ValueError(
-            f"Expected the description of a model in {path}. Received: one that cannot be built "
+            f"Expected the description of a model in {run}. Received: one that cannot be built "
             f"({type(error).__name__}: {error}). If it was made by another version, train again."
         ) from error
     found = {name: run[name].load_weights(factor, best) for name, factor in model.factors.items()}
     model.untrained = tuple(name for name in found if not found[name])
     return model
-
-
-def _check_num_parameters(run, factor):
-    """Raises ValueError for a factor of more parameters than the file of its weights holds."""
-    file = run[factor.name].weights
-    count = tensors.count(file)  # None where it is damaged, of which loading it tells
-    if count is not None:
-        arguments.at_most_parameters(
-            factor.name, factor.num_parameters, count, f"as many as {file} has"
-        )

@@ -23,17 +23,7 @@ _LONGEST_HEADER = 2**24  # bytes, many times what a model needs
 
 
 def write(file, arrays, notes, then=disk.AGAIN):
-    """Writes arrays, so that a reader sees the old file or the new one, whole.
-
-    Args:
-      file: `pathlib.Path`.
-      arrays: dict, name -> np.ndarray.
-      notes: dict that JSON can hold, kept beside them.
-      then: as of `disk.explained`.
-
-    Raises:
-      OSError: as `disk.explained`.
-    """
+    """Writes a dict, name -> np.ndarray, and beside it notes, a dict that JSON can hold; as `replacing`."""
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     metadata = {_NOTES: json.dumps({"sha256": _NO_DIGEST, **notes})}
     contents = memoryview(safetensors.numpy.save(arrays, metadata))
@@ -45,19 +35,12 @@ def write(file, arrays, notes, then=disk.AGAIN):
 
 
 def read(file, expected_notes=None):
-    """The arrays of a file, and its notes: dict, name -> np.ndarray; dict.
+    """(arrays, notes) of a file, which has the `expected_notes` if any, as `write` was given them.
 
-    Args:
-      file: `pathlib.Path`.
-      expected_notes: dict, of notes that the file must have.
-
-    Raises:
-      OSError: as `disk.contents`.
-      ValueError: which says what is wrong, for a file that is damaged or has other notes.
+    Raises OSError as `disk.contents`, and ValueError, which says what is wrong with the file.
     """
     contents = disk.contents(file)
-    found = _notes(contents)
-    expected = expected_notes or {}
+    found, expected = _notes(contents), expected_notes or {}
     received = {key: found.get(key) for key in expected}
     if differences := records.differences(expected, received, most=2):
         raise ValueError(f"it belongs to another factor: {differences:.300}")
@@ -68,7 +51,7 @@ def read(file, expected_notes=None):
 
 
 def notes(file):
-    """dict, the notes of a file. Raises OSError and ValueError as `read`."""
+    """The notes of a file. Raises OSError and ValueError as `read`."""
     return _notes(disk.contents(file))
 
 
@@ -85,14 +68,9 @@ def count(file):
 
 
 def assign(variables, arrays):
-    """Gives Keras variables the values of arrays, all of them or, where some do not fit, none.
+    """Gives Keras variables the values of arrays, both dicts of the same names and shapes.
 
-    Args:
-      variables: dict, name -> `keras.Variable`.
-      arrays: dict, name -> np.ndarray, of the same names and shapes.
-
-    Raises:
-      ValueError: which says what does not fit.
+    Raises ValueError, which says what does not fit; none is assigned then.
     """
     expected = {name: tuple(variable.shape) for name, variable in variables.items()}
     received = {name: array.shape for name, array in arrays.items()}
@@ -112,10 +90,9 @@ def _seal(contents):
 
 def _digest(contents, start, end):
     """The SHA-256, in hexadecimal, of bytes with zeros in place of those from `start` to `end`."""
-    contents = memoryview(contents)
-    digest = hashlib.sha256(contents[:start])
+    digest = hashlib.sha256(memoryview(contents)[:start])
     digest.update(_NO_DIGEST.encode())
-    digest.update(contents[end:])
+    digest.update(memoryview(contents)[end:])
     return digest.hexdigest()
 
 

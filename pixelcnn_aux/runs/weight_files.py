@@ -59,16 +59,7 @@ def named(factor):
 
 
 def save(file, factor, **notes):
-    """Writes a factor's weights, so that a reader sees the old file or the new one, whole.
-
-    Args:
-      file: `pathlib.Path`.
-      factor: `Factor`.
-      **notes: numbers to keep beside them.
-
-    Raises:
-      OSError: as `disk.explained`.
-    """
+    """Writes a factor's weights, and notes beside them, as `tensors.write`."""
     arrays = {
         name: keras.ops.convert_to_numpy(weight.value) for name, weight in named(factor).items()
     }
@@ -76,10 +67,9 @@ def save(file, factor, **notes):
 
 
 def load(file, factor):
-    """Gives a factor the weights of a file.
+    """Gives a factor the weights of a file, all or none.
 
-    Raises ValueError, which says what is wrong, for a file that is damaged or of another factor or has
-    weights that are not finite, and OSError for one that cannot be read; no weight is changed then.
+    Raises OSError and ValueError as `tensors.read`, also for another factor's, and for what is not finite.
     """
     arrays, _ = tensors.read(file, identity(factor))
     for name, array in arrays.items():

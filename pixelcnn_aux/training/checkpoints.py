@@ -12,7 +12,7 @@ _NAME = re.compile(r"step-([0-9]+)\.safetensors")
 
 
 def save(folder, step, groups, identity, before=None):
-    """Writes a checkpoint, and removes all others but the one before it.
+    """Writes the checkpoint of a step, and removes all others but the one before it.
 
     Args:
       folder: `pathlib.Path`, of one factor's checkpoints.
@@ -20,9 +20,6 @@ def save(folder, step, groups, identity, before=None):
       groups: dict, name -> list of Keras variables.
       identity: dict, what the checkpoint belongs to: as of `weight_files.identity`.
       before: int, the step that was saved or restored last; others may be damaged. None at the start.
-
-    Raises:
-      OSError: as `disk.explained`.
     """
     arrays = {name: ops.convert_to_numpy(x.value) for name, x in _named(groups).items()}
     tensors.write(file(folder, step), arrays, {**identity, "step": step}, disk.GOES_ON)
@@ -46,18 +43,10 @@ def found(folder):
 
 
 def restore(folder, groups, identity):
-    """Gives variables the values of the newest checkpoint that is whole; a warning names a damaged one.
+    """Gives variables, as of `save`, the values of the newest checkpoint that is whole; returns its step.
 
-    Args:
-      folder, identity: as of `save`.
-      groups: as of `save`: variables of the same shapes in the same order, perhaps of another backend.
-
-    Returns:
-      int, how many steps were done. Variables are changed together or not at all.
-
-    Raises:
-      OSError: as `disk.explained`.
-      ValueError: if no checkpoint is whole and of this factor.
+    A warning names a damaged one. Raises ValueError if none is whole and of this factor; no variable is
+    changed then.
     """
     damaged = []
     for step, path in found(folder):

@@ -22,9 +22,7 @@ def fitting(init, model, names, new):
     Returns:
       dict, name -> list of arrays, as of `factor.get_weights()`; a line tells of each of the new factors.
 
-    Raises:
-      FileNotFoundError, ValueError: as `load`.
-      ValueError: if all factors are new and none fits.
+    Raises FileNotFoundError and ValueError as `load`, and ValueError if all factors are new and none fits.
     """
     run, found = load(init), {}
     for name in new:
@@ -47,10 +45,8 @@ def _why_not(model, run, name):
     """What a run has instead of weights that fit a factor of this name; "" if it has them."""
     if name not in run.factors or name in run.untrained:
         return "no weights of that name"
-    shapes, others = (
-        [tuple(weight.shape) for weight in x.factors[name].weights] for x in (model, run)
-    )
-    if others != shapes:
+    one, other = ([tuple(weight.shape) for weight in x.factors[name].weights] for x in (model, run))
+    if one != other:
         return "other shapes"
     return records.differences(_meaning(model, name), _meaning(run, name), most=3)
 

@@ -13,14 +13,14 @@ from pixelcnn_aux import arguments, data
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.programs import progress
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import checkpoints, first_weights, precision, steps
+from pixelcnn_aux.training import checkpoints, first_weights, precision
 from pixelcnn_aux.training.config import Preset, RunConfig, Training
 from pixelcnn_aux.training.metrics import EpochMeter, MetricsTable, mean_bits
 from pixelcnn_aux.training.profile import Profile
 from pixelcnn_aux.training.sample_pictures import Samples
 from pixelcnn_aux.training.state import TrainingState
 from pixelcnn_aux.training.stopping import Stop, Stopped
-from pixelcnn_aux.training.strategy import Hosts, given_or_default
+from pixelcnn_aux.training.strategy import Hosts
 
 _SECONDS_BETWEEN_CHECKPOINTS = 600  # at most: an epoch may take hours
 _VALIDATION_BATCH = 64
@@ -75,7 +75,7 @@ def train(
     arguments.instance("model", model, AuxiliaryModel)
     names = list(model.factors) if factors is None else arguments.instance("factors", factors, list)
     trainings = _trainings(training, model, names)
-    hosts = Hosts(given_or_default(strategy))
+    hosts = Hosts(strategy)
     for each in trainings.values():
         hosts.check_batch(each)
     config = RunConfig(
@@ -93,17 +93,13 @@ def train(
     new = [name for name in names if not checkpoints.found(config.folder[name].checkpoints)]
     first = first_weights.fitting(config.init, model, names, new) if config.init and new else {}
     description = {"seed": config.seed, "model": model.description()}
+    settings = {
+        field.name: [getattr(each, field.name) for each in trainings.values()]
+        for field in dataclasses.fields(Training)
+    }
+    counts = {"images": config.images.num_images, "factors": names}
     # The chief alone compares them with what the folder says.
-    hosts.check_agree(
-        factors=names,
-        **description,
-        init=config.init,
-        images=config.images.num_images,
-        **{
-            field.name: [getattr(each, field.name) for each in trainings.values()]
-            for field in dataclasses.fields(Training)
-        },
-    )
+    hosts.check_agree(**description, **counts, init=config.init, **settings)
     if hosts.chief:
         config.folder.create({**config.images.source, **description})
     config.say(f"Training in {config.folder}: {config.images.num_images:,} images")
@@ -161,7 +157,7 @@ def _train_factor(config, name, training, first):
             f"step {state.step:,} of {training.steps:,}"
         )
         if state.step < training.steps:
-            _take_all_steps(config, training, state)
+            _take_all_steps(state)
         elif config.profile:
             config.say(f"{name}: no steps are left to trace")
         if hosts.chief:
@@ -170,27 +166,13 @@ def _train_factor(config, name, training, first):
     return state.average
 
 
-def _take_all_steps(config, training, state):
+def _take_all_steps(state):
     """Takes the steps that are left; a validation and a checkpoint end each epoch."""
-    folder, hosts, stop = config.folder[state.name], config.hosts, config.stop
-    take = steps.make(
-        config.model,
-        state.name,
-        state.factor,
-        state.optimizer,
-        hosts.strategy,
-        accumulate=training.accumulate,
-        remat=config.remat,
-    )
-    batches = config.images.training_batches(
-        training.batch_size,
-        state.seed,
-        first_step=state.step,
-        flip=training.flip,
-        rows=hosts.rows(training.batch_size),
-    )
+    config, training, folder = state.config, state.training, state.folder
+    hosts, stop = config.hosts, config.stop
+    batches = state.batches(state.step, hosts.rows(training.batch_size))
     table = MetricsTable(folder, state.step) if hosts.chief else None
-    samples = Samples(config, state)
+    samples = Samples(state)
     pace = None
     with (
         data.Prefetched(batches) as batches,
@@ -203,10 +185,10 @@ def _take_all_steps(config, training, state):
             epoch = state.step // training.steps_per_epoch + 1
             left = pace and f", {progress.duration(pace * (training.steps - state.step))} left"
             config.say(f"Epoch {epoch}/{training.epochs}{left or ''}")
-            meter = _take_steps(config, training, state, take, batches, profile, signals)
+            meter = _take_steps(state, batches, profile, signals)
             if not hosts.chief:
                 continue
-            bits = _validation_bits(config, state)
+            bits = _validation_bits(state)
             row = {
                 "epoch": epoch,
                 "step": state.step,
@@ -225,27 +207,21 @@ def _take_all_steps(config, training, state):
             folder.save_weights(state.average)
             pace = meter.pace(training.steps_per_epoch)
             if not stop.signal:
-                samples.draw(epoch, state.step)
+                samples.draw(epoch)
 
 
-def _take_steps(config, training, state, take, batches, profile, signals):
+def _take_steps(state, batches, profile, signals):
     """Takes the steps up to the end of an epoch, and gives all variables the values after them.
 
-    Args:
-      config, training, state: what is trained.
-      take: function of a batch, as `steps.make` gives it.
-      batches: `data.Prefetched`.
-      profile: `Profile`.
-      signals: `contextlib.ExitStack`, in which signals are held once there are steps to lose.
-
-    Returns:
-      `EpochMeter`.
+    Signals are held in the `ExitStack` once there are steps to lose. Returns the `EpochMeter`.
     """
-    stop, length, earlier = config.stop, training.steps_per_epoch, state.seconds
+    config, stop, earlier = state.config, state.config.stop, state.seconds
+    length = state.training.steps_per_epoch
 
     def check(step, loss):
         if not math.isfinite(loss):
-            indices = config.images.training_indices(training.batch_size, state.seed, step)
+            batch_size = state.training.batch_size
+            indices = config.images.training_indices(batch_size, state.seed, step)
             images = ", ".join(map(str, indices.tolist()))
             raise state.not_finite(
                 "a finite loss", f"at step {step + 1:,}", f"{loss}, of the training images {images}"
@@ -255,12 +231,12 @@ def _take_steps(config, training, state, take, batches, profile, signals):
     meter = EpochMeter(count, batches, check, config.hosts.chief)
     for _ in range(count):
         with profile.step(state.step):
-            meter.add(state.step, take(next(batches)))
+            outcome = state.take(next(batches))
         state.step += 1
         if not stop.is_held and config.hosts.num == 1:
             # Not before: the first call compiles, and has nothing to lose.
             signals.enter_context(stop.held())
-        meter.read()
+        meter.add(state.step - 1, outcome)
         if profile.turns:
             with meter.paused():
                 profile.turn()
@@ -268,21 +244,20 @@ def _take_steps(config, training, state, take, batches, profile, signals):
         # An epoch's last step is saved once it is validated, which a run that goes on would leave out.
         if (stop.signal or is_due) and state.step % length:
             with meter.paused():
-                take.sync()
                 state.update(earlier + meter.seconds)
                 state.save()
             if stop.signal:
                 raise Stopped
     meter.end()
-    take.sync()
     state.update(earlier + meter.seconds)
     return meter
 
 
-def _validation_bits(config, state):
+def _validation_bits(state):
     """Mean bits per own dimension of the validation images, under the averaged weights."""
-    batches = config.validation_images.batches(_VALIDATION_BATCH)
-    bits = mean_bits(state.average, (config.model.inputs(x)[state.name] for x in batches))
+    batches = state.config.validation_images.batches(_VALIDATION_BATCH)
+    inputs = (state.config.model.inputs(images)[state.name] for images in batches)
+    bits = mean_bits(state.average, inputs)
     if not math.isfinite(bits):
         raise state.not_finite(
             "finite bits of the validation images", f"after step {state.step:,}", bits

@@ -19,35 +19,30 @@ if backend.NAME == "tensorflow":
     import tensorflow as tf
 
 # Of the epoch in which a run went on, means, speed and waiting are those since then.
-FIELDS = (
-    "epoch",
-    "step",
-    "images",  # seen so far
-    "seconds",  # of training so far
-    "bits_per_dim",  # mean over the epoch's steps, as the weights were
-    "val_bits_per_dim",  # of the averaged weights
-    "learning_rate",  # of the next step
-    "images_per_s",
-    "waiting",  # the share of the time that was spent waiting for images
-    "gradient_norm",  # mean over the epoch's steps, but for those that float16 left out
-)
+FIELDS = {
+    "epoch": int,
+    "step": int,
+    "images": int,  # seen so far
+    "seconds": float,  # of training so far
+    "bits_per_dim": float,  # mean over the epoch's steps, as the weights were
+    "val_bits_per_dim": float,  # of the averaged weights
+    "learning_rate": float,  # of the next step
+    "images_per_s": float,
+    "waiting": float,  # the share of the time that was spent waiting for images
+    "gradient_norm": float,  # mean over the epoch's steps, but for those that float16 left out
+}
 _SHOWN = ("bits_per_dim", "images_per_s", "val_bits_per_dim")
+_TRAINING_SCALARS = ("bits_per_dim", "gradient_norm", "learning_rate", "images_per_s", "waiting")
 # How many steps may be on their way before the loss of the first of them is waited for: enough for an
 # accelerator never to wait for Python.
 _STEPS_AHEAD = 8
-_TRAINING_SCALARS = ("bits_per_dim", "gradient_norm", "learning_rate", "images_per_s", "waiting")
 
 
 class MetricsTable:
-    """The metrics of a factor's training.
+    """The metrics of a factor's training, in a `FactorFolder`, and of TensorBoard under TensorFlow.
 
-    Args:
-      folder: `FactorFolder`: the table of an earlier run is gone on with. TensorBoard's files, in its logs,
-        are only written by TensorFlow.
-      step: int, where training starts from: later rows, of steps that are taken again, are dropped.
-
-    Raises:
-      OSError: as `disk.explained`. So does `add`.
+    The table of an earlier run is gone on with: rows after `step`, from which steps are taken again, are
+    dropped.
     """
 
     def __init__(self, folder, step):
@@ -66,7 +61,7 @@ class MetricsTable:
 
     def add(self, row):
         """Adds an epoch's metrics: a dict of all `FIELDS`."""
-        self._rows.append({name: row[name] for name in FIELDS})
+        self._rows.append(row)
         table = io.StringIO(newline="")
         writer = csv.DictWriter(table, FIELDS)
         writer.writeheader()
@@ -85,18 +80,11 @@ class MetricsTable:
 
 
 def read(file):
-    """The rows of a table, dicts of numbers by `FIELDS`.
-
-    No rows where there is no file, nor of a damaged one, which a warning names.
-
-    Raises:
-      OSError: as `disk.contents`.
-    """
-    with disk.explained(f"to read {file}"):
-        table = disk.contents(file) if file.exists() else b""
+    """The rows of a table, dicts of `FIELDS`; none of a missing one, nor of a damaged one, with a warning."""
+    table = disk.contents(file) if disk.exists(file) else b""
     try:
         rows = csv.DictReader(io.StringIO(table.decode(), newline=""))
-        return [{name: _number(name, row[name]) for name in FIELDS} for row in rows]
+        return [{name: kind(row[name]) for name, kind in FIELDS.items()} for row in rows]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         logging.warning(
             "Expected a table of metrics in %s. Received: a damaged one (%s). Its rows are left out.",
@@ -104,10 +92,6 @@ def read(file):
             error,
         )
         return []
-
-
-def _number(name, text):
-    return int(text) if name in ("epoch", "step", "images") else float(text)
 
 
 class EpochMeter:
@@ -134,11 +118,11 @@ class EpochMeter:
         self.seconds, self._start = 0.0, time.perf_counter()
 
     def add(self, step, outcome):
-        """Notes a step by its number, and the (bits, norm) that it will have, scalars on the device."""
-        self._ahead.append((step, outcome))
+        """Notes a step's number and its (bits, norm), scalars on the device, and waits for earlier steps.
 
-    def read(self):
-        """Waits for all steps but the last few. For the first one at once, which may have compiled."""
+        Of these a few are left on their way, but for the first one, which may have compiled.
+        """
+        self._ahead.append((step, outcome))
         self._read(_STEPS_AHEAD if self._bits else 0)
 
     def _read(self, leaving):
@@ -180,9 +164,9 @@ class EpochMeter:
         self._bar.update(self._count, [(key, row[key]) for key in _SHOWN], finalize=True)
 
     def pace(self, steps_per_epoch):
-        """Seconds a step, with its share of what ended the epoch until now; None where one step was left.
+        """Seconds a step, with its share of what ended the epoch until now.
 
-        That one may have compiled.
+        None where one step was left, which may have compiled.
         """
         if self._count == 1:
             return None
@@ -191,15 +175,7 @@ class EpochMeter:
 
 
 def mean_bits(factor, batches):
-    """Mean bits per own dimension over batches of any sizes: each image counts once.
-
-    Args:
-      factor: `Factor`.
-      batches: iterable of `Inputs`.
-
-    Returns:
-      float, summed in double precision.
-    """
+    """float, mean bits per own dimension of a `Factor` over all images of an iterable of `Inputs`."""
     bits, dimensions = 0.0, 0
     for inputs in batches:
         nats = ops.convert_to_numpy(factor.log_prob(inputs)).astype(np.float64)

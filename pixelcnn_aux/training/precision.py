@@ -23,14 +23,7 @@ def policy():
 
 
 def policy_of(folder):
-    """The policy of a run in mixed precision: the one that it was begun with, or `policy` of a new one.
-
-    Args:
-      folder: `FactorFolder`.
-
-    Raises:
-      ValueError: if what the run says of it is no such policy.
-    """
+    """The policy of a run in mixed precision: as its `FactorFolder` says, or `policy` of a new one."""
     begun = folder.recorded_training() or {}
     if begun.get("policy") is None:
         return policy()
@@ -38,11 +31,9 @@ def policy_of(folder):
 
 
 def is_mixed(folder, preset_default):
-    """Whether a run computes in mixed precision, where no flag says: as it was begun.
+    """Whether a run is in mixed precision where no flag says: as its `FactorFolder` says.
 
-    Args:
-      folder: `FactorFolder`.
-      preset_default: bool, whether a new run does even where that is not known to be faster.
+    A new one is if its preset is, or if that is known to be faster.
     """
     begun = folder.recorded_training()
     return preset_default or is_faster() if begun is None else begun.get("mixed_precision", False)

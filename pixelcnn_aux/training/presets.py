@@ -32,6 +32,10 @@ _CIFAR10 = {"filters": 160, "resolutions": 3, "num_components": 10, "dropout": 0
 _PYRAMID = {"filters": 100, "blocks": 3, "embedding_blocks": 3, "depth": 2, "dropout": 0.5}
 
 
+def _ours(epochs, steps, batch_size, rate=2e-3):
+    return Training(epochs=epochs, steps_per_epoch=steps, batch_size=batch_size, learning_rate=rate)
+
+
 def _paper(epochs):
     """Section 4.1: learning rate 0.001, batch size 64, decay 0.99999 after each iteration; flips.
 
@@ -63,10 +67,7 @@ GRAYSCALE = {
         dataset="photos",
         constructor=models.grayscale,
         model={**_SMALL, **_GRAYSCALE_BLOCKS},
-        training={
-            "grayscale": Training(epochs=6, steps_per_epoch=100, batch_size=16, learning_rate=2e-3),
-            "image": Training(epochs=10, steps_per_epoch=100, batch_size=8, learning_rate=2e-3),
-        },
+        training={"grayscale": _ours(6, 100, 16), "image": _ours(10, 100, 8)},
     ),
     # python -m train.grayscale --preset small
     # 162 minutes in float32, with a rate that fell exponentially: 3.368 bits (grays 0.492, image 2.876).
@@ -74,10 +75,7 @@ GRAYSCALE = {
         dataset="cifar10",
         constructor=models.grayscale,
         model={**_SMALL, **_GRAYSCALE_BLOCKS},
-        training={
-            "grayscale": Training(epochs=5, steps_per_epoch=500, batch_size=16, learning_rate=2e-3),
-            "image": Training(epochs=24, steps_per_epoch=500, batch_size=8, learning_rate=2e-3),
-        },
+        training={"grayscale": _ours(5, 500, 16), "image": _ours(24, 500, 8)},
     ),
     # python -m train.grayscale --preset cifar10
     # Not trained to the end here; the paper's figure is 2.98 bits (grays 0.459, image 2.52).
@@ -97,9 +95,7 @@ PIXELCNN = {
         dataset="photos",
         constructor=models.pixelcnn_pp,
         model={"resolutions": 2, "filters": 24, "dropout": 0.5, "blocks": 1},
-        training={
-            "image": Training(epochs=12, steps_per_epoch=100, batch_size=16, learning_rate=2e-3)
-        },
+        training={"image": _ours(12, 100, 16)},
     ),
     # python -m train.pixelcnn --preset small
     # 52 minutes in float32, with a rate that fell exponentially: 3.430 bits.
@@ -107,9 +103,7 @@ PIXELCNN = {
         dataset="cifar10",
         constructor=models.pixelcnn_pp,
         model={**_SMALL, "blocks": 2},
-        training={
-            "image": Training(epochs=29, steps_per_epoch=500, batch_size=16, learning_rate=2e-3)
-        },
+        training={"image": _ours(29, 500, 16)},
     ),
     # python -m train.pixelcnn --preset medium
     # 107 minutes in mixed precision, with a rate that fell exponentially: 3.382 bits.
@@ -118,9 +112,7 @@ PIXELCNN = {
         dataset="cifar10",
         constructor=models.pixelcnn_pp,
         model={**_SMALL, "blocks": 2, "filters": 64},
-        training={
-            "image": Training(epochs=15, steps_per_epoch=1000, batch_size=8, learning_rate=1.5e-3)
-        },
+        training={"image": _ours(15, 1000, 8, 1.5e-3)},
     ),
     # python -m train.pixelcnn --preset cifar10
     # Not trained to the end here; Salimans et al. (2017) reach 2.92 bits.
@@ -140,11 +132,7 @@ PYRAMID = {
         dataset="photos",
         constructor=models.pyramid,
         model={"image_size": (32, 32), **_DEMO_PYRAMID},
-        training={
-            "8x8": Training(epochs=5, steps_per_epoch=200, batch_size=16, learning_rate=2e-3),
-            "16x16": Training(epochs=10, steps_per_epoch=200, batch_size=8, learning_rate=2e-3),
-            "32x32": Training(epochs=12, steps_per_epoch=200, batch_size=8, learning_rate=2e-3),
-        },
+        training={"8x8": _ours(5, 200, 16), "16x16": _ours(10, 200, 8), "32x32": _ours(12, 200, 8)},
     ),
     # python -m train.pyramid --preset small
     # 89 minutes in float32, with a rate that fell exponentially: 3.430 bits (0.320, 0.796, 2.313).
@@ -153,9 +141,9 @@ PYRAMID = {
         constructor=models.pyramid,
         model={"image_size": (32, 32), **_SMALL, **_OUR_PYRAMID},
         training={
-            "8x8": Training(epochs=6, steps_per_epoch=1000, batch_size=16, learning_rate=2e-3),
-            "16x16": Training(epochs=12, steps_per_epoch=1000, batch_size=8, learning_rate=2e-3),
-            "32x32": Training(epochs=36, steps_per_epoch=1000, batch_size=4, learning_rate=2e-3),
+            "8x8": _ours(6, 1000, 16),
+            "16x16": _ours(12, 1000, 8),
+            "32x32": _ours(36, 1000, 4),
         },
     ),
     # python -m train.pyramid --preset medium
@@ -173,9 +161,9 @@ PYRAMID = {
             "blocks": [3, 5, 5],
         },
         training={
-            "8x8": Training(epochs=6, steps_per_epoch=1000, batch_size=16, learning_rate=2e-3),
-            "16x16": Training(epochs=12, steps_per_epoch=1000, batch_size=8, learning_rate=4e-3),
-            "32x32": Training(epochs=64, steps_per_epoch=1000, batch_size=4, learning_rate=4e-3),
+            "8x8": _ours(6, 1000, 16),
+            "16x16": _ours(12, 1000, 8, 4e-3),
+            "32x32": _ours(64, 1000, 4, 4e-3),
         },
     ),
     # python -m train.pyramid --preset small_celeba --image_dir img_align_celeba
@@ -186,10 +174,10 @@ PYRAMID = {
         constructor=models.pyramid,
         model={"image_size": (64, 64), **_SMALL, **_OUR_PYRAMID},
         training={
-            "8x8": Training(epochs=4, steps_per_epoch=500, batch_size=16, learning_rate=2e-3),
-            "16x16": Training(epochs=4, steps_per_epoch=500, batch_size=16, learning_rate=2e-3),
-            "32x32": Training(epochs=8, steps_per_epoch=500, batch_size=8, learning_rate=2e-3),
-            "64x64": Training(epochs=24, steps_per_epoch=250, batch_size=4, learning_rate=2e-3),
+            "8x8": _ours(4, 500, 16),
+            "16x16": _ours(4, 500, 16),
+            "32x32": _ours(8, 500, 8),
+            "64x64": _ours(24, 250, 4),
         },
     ),
     # python -m train.pyramid --preset cifar10
@@ -241,14 +229,10 @@ PYRAMID = {
             "resolutions": 2,
         },
         training={
-            "grayscale_8x8": Training(
-                epochs=5, steps_per_epoch=200, batch_size=16, learning_rate=2e-3
-            ),
-            "grayscale_16x16": Training(
-                epochs=5, steps_per_epoch=200, batch_size=8, learning_rate=2e-3
-            ),
-            "grayscale": Training(epochs=5, steps_per_epoch=200, batch_size=8, learning_rate=2e-3),
-            "image": Training(epochs=12, steps_per_epoch=100, batch_size=16, learning_rate=2e-3),
+            "grayscale_8x8": _ours(5, 200, 16),
+            "grayscale_16x16": _ours(5, 200, 8),
+            "grayscale": _ours(5, 200, 8),
+            "image": _ours(12, 100, 16),
         },
     ),
 }

@@ -18,8 +18,7 @@ WARM_UP, STEPS = 10, 5  # The first steps trace, compile, and choose algorithms.
 class Profile:
     """Traces `STEPS` steps after the first `WARM_UP` that are taken while it is entered.
 
-    Args:
-      folder: `pathlib.Path`: the trace goes to its sub-folder plugins/profile. None for no trace.
+    The trace goes to the sub-folder plugins/profile of a folder; there is none where that is None.
     """
 
     def __init__(self, folder):
@@ -34,10 +33,8 @@ class Profile:
         if self._tracing:
             self.turn()
         if self._folder and self._taken <= WARM_UP:
-            print(
-                f"Expected more than {WARM_UP} steps, to trace those after. Received: {self._taken}",
-                flush=True,
-            )
+            wanted = f"Expected more than {WARM_UP} steps, to trace those after."
+            print(f"{wanted} Received: {self._taken}", flush=True)
 
     def step(self, number):
         """A context for one step, which the trace shows by its number."""

@@ -26,27 +26,19 @@ _SIDE = 96  # pixels: smaller images are enlarged to about that
 
 
 class Samples:
-    """Draws from a factor's averaged weights, always from the same seeds.
+    """Draws from the averaged weights of a `TrainingState`, always from the same seeds.
 
     A conditional factor draws given the auxiliary images of validation images, the same ones each time. There
     is no picture where drawing has taken more than `MAX_SHARE` of the time: the first time a line says so.
     Without TensorFlow there are none.
-
-    Args:
-      config: `RunConfig`, of which validation images are shown.
-      state: `TrainingState` of the factor.
     """
 
-    def __init__(self, config, state):
-        self._model, self._images = config.model, config.validation_images
-        self._name, self._factor, self._seed = state.name, state.average, state.seed
-        self._folder = config.folder[state.name]
-        self._writer = None
-        self._began, self._spent = time.monotonic(), _FIRST
-        self._drawn = False
+    def __init__(self, state):
+        self._state, self._writer = state, None
+        self._began, self._spent = time.monotonic(), 0.0
         self._said = self._failed = False
 
-    def draw(self, epoch, step):
+    def draw(self, epoch):
         """Writes the picture of an epoch, unless that takes too much of the time.
 
         An error in drawing is logged, and is no reason to end training: there are no pictures from then on.
@@ -54,38 +46,37 @@ class Samples:
         if backend.NAME != "tensorflow" or self._failed:
             return
         start = time.monotonic()
-        if self._spent > MAX_SHARE * (start - self._began):
+        if (self._spent or _FIRST) > MAX_SHARE * (start - self._began):
             if not self._said:
                 share = f"{MAX_SHARE:.0%}"
                 print(f"No samples this time: they take {share} of all time at most", flush=True)
             self._said = True
             return
         try:
-            self._write(self.picture(), epoch, step)
+            self._write(self.picture(), epoch)
         except Exception as error:  # whatever a likelihood of someone else's raises
             logging.warning(
                 "Expected to draw samples of factor %r. Received: %s: %s. It is trained on without pictures.",
-                self._name,
+                self._state.name,
                 type(error).__name__,
                 error,
             )
             self._failed = True
-        spent = time.monotonic() - start
-        self._spent = self._spent + spent if self._drawn else spent
-        self._drawn = True
+        self._spent += time.monotonic() - start
 
     def picture(self):
         """uint8 [H, W, 3]: columns of a validation image, its auxiliary image, and what is drawn given that.
 
         Of an unconditional factor only what is drawn.
         """
-        factor = self._factor
-        image, auxiliary, _ = self._model.inputs(self._images.spread(NUM))[self._name]
+        state, config = self._state, self._state.config
+        model, factor = config.model, state.average
+        image, auxiliary, _ = model.inputs(config.validation_images.spread(NUM))[state.name]
         count = NUM if auxiliary is None else len(image)
         drawn = sampling.draw_factor(
-            self._model,
+            model,
             factor,
-            tf.constant([[self._seed, index] for index in range(count)], tf.int32),
+            tf.constant([[state.seed, index] for index in range(count)], tf.int32),
             tf.zeros([count]),
             auxiliary,
         )
@@ -96,13 +87,13 @@ class Samples:
         enlarged = max(1, _SIDE // max(drawn.shape[1:3]))
         return image_grid.grid([list(tile) for tile in zip(*rows)], count, enlarged)
 
-    def _write(self, picture, epoch, step):
-        self._folder.samples.mkdir(exist_ok=True)
-        file = self._folder.samples / f"epoch-{epoch:04}.png"
-        with disk.replacing(file) as opened:
+    def _write(self, picture, epoch):
+        folder = self._state.folder
+        folder.samples.mkdir(exist_ok=True)
+        with disk.replacing(folder.samples / f"epoch-{epoch:04}.png") as opened:
             Image.fromarray(picture).save(opened, "PNG")
         if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self._folder.logs / "samples"))
-        with self._writer.as_default(step):
+            self._writer = tf.summary.create_file_writer(str(folder.logs / "samples"))
+        with self._writer.as_default(self._state.step):
             tf.summary.image("samples", picture[None])
         self._writer.flush()

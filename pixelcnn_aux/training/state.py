@@ -22,37 +22,30 @@ class TrainingState:
       first: list of arrays, the first weights of a new run; drawn from the seed where None.
 
     Attributes:
-      name: str, the factor's.
+      config, name, training: as given.
+      folder: `FactorFolder`.
       seed: int, of the factor's first weights, images and dropout masks.
-      factor: `Factor` that is trained.
+      take: as of `steps.make`, from which `factor` and `optimizer` are.
       average: `Factor` with the averaged weights, in the precision of the model's.
-      optimizer: as of `steps.trainable`.
       step: int, how many steps were done.
       saved: float, when it was saved last, or made, in seconds of `time.monotonic`.
-
-    Raises:
-      OSError, ValueError: as `checkpoints.restore`.
     """
 
     def __init__(self, config, name, training, policy=None, first=None):
         model, hosts = config.model, config.hosts
-        self.name, self._is_saved_here = name, hosts.chief
-        self._folder = config.folder[name].checkpoints
+        self.config, self.name, self.training = config, name, training
+        self.folder = config.folder[name]
         self.seed = zlib.crc32(f"{config.seed}/{name}".encode()) % 2**31
         keras.utils.set_random_seed(self.seed)
         self.average = model.new_factor(name, model.factors[name].variable_dtype)
-        is_new = not checkpoints.found(self._folder)
+        is_new = not checkpoints.found(self.folder.checkpoints)
         if is_new and first:
             self.average.set_weights(first)
         elif is_new:
-            batches = config.images.training_batches(
-                training.batch_size, self.seed, flip=training.flip
-            )
-            self.average.initialize_from_data(model.inputs(next(iter(batches)))[name])
+            self.average.initialize_from_data(model.inputs(next(self.batches(0)))[name])
         weights = hosts.from_chief(self.average.get_weights())
-        self.factor, self.optimizer = steps.trainable(
-            model, name, weights, training, hosts.strategy, policy
-        )
+        self.take = steps.make(model, name, weights, training, hosts.strategy, policy, config.remat)
+        self.factor, self.optimizer = self.take.factor, self.take.optimizer
         self._adam = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self._seconds = keras.Variable(0.0, dtype="float32", trainable=False)
         self._groups = {
@@ -63,10 +56,16 @@ class TrainingState:
         self._identity = weight_files.identity(self.average)
         self.step = 0
         if not is_new:
-            self.step = checkpoints.restore(self._folder, self._groups, self._identity)
+            self.step = checkpoints.restore(self.folder.checkpoints, self._groups, self._identity)
         hosts.check_agree(step=self.step)
         self.saved, self._saved_step = time.monotonic(), None if is_new else self.step
         self._copy_averages()
+
+    def batches(self, first_step, rows=slice(None)):
+        """The batches from a step on, of all hosts together or of some rows: uint8 [B, H, W, 3]."""
+        return self.config.images.training_batches(
+            self.training.batch_size, self.seed, first_step, self.training.flip, rows
+        )
 
     @property
     def seconds(self):
@@ -80,6 +79,7 @@ class TrainingState:
 
     def update(self, seconds):
         """Sets `average` and `seconds` to those after the steps so far; RuntimeError as `not_finite`."""
+        self.take.sync()
         self._seconds.assign(seconds)
         self._copy_averages()
         for mean in self.average.trainable_variables:
@@ -95,19 +95,19 @@ class TrainingState:
 
     def save(self):
         """Writes a checkpoint, on the chief of several hosts."""
-        if self._is_saved_here:
-            checkpoints.save(
-                self._folder, self.step, self._groups, self._identity, self._saved_step
-            )
+        if self.config.hosts.chief:
+            folder, before = self.folder.checkpoints, self._saved_step
+            checkpoints.save(folder, self.step, self._groups, self._identity, before)
         self.saved, self._saved_step = time.monotonic(), self.step
 
     def not_finite(self, what, when, received):
         """The RuntimeError of training that diverges, which says what is left of it."""
         last = "There is no checkpoint yet."
         if self._saved_step is not None:
+            file = checkpoints.file(self.folder.checkpoints, self._saved_step)
             # The others' clocks, by which hosts save in the middle of an epoch, may differ by a step.
-            file = checkpoints.file(self._folder, self._saved_step)
-            last = f"The last good checkpoint is {file if self._is_saved_here else f'in {self._folder}'}."
+            where = file if self.config.hosts.chief else f"in {file.parent}"
+            last = f"The last good checkpoint is {where}."
         return RuntimeError(
             f"Expected {what} of factor {self.name!r} {when}. Received: {received}. {last} Nothing was "
             "overwritten. Choose a lower --learning_rate and another --workdir, or look at the images."

@@ -20,19 +20,20 @@ else:
     import jax
 
 
-def trainable(model, name, weights, training, strategy, policy=None):
-    """A factor and its optimizer, as training has them.
+def make(model, name, weights, training, strategy, policy=None, remat=False):
+    """The step of a model's factor, from these weights on: a function of a batch.
+
+    Its `factor` and its `optimizer`, built and in a `LossScaleOptimizer` under "mixed_float16", have the
+    values after the last step once its method `sync` was called.
 
     Args:
-      model: `AuxiliaryModel`.
+      model: `AuxiliaryModel`, for the chain that the factor is part of.
       name: str, the factor's.
-      weights: list of arrays, the first ones.
+      weights: list of arrays.
       training: `Training`.
       strategy: `tf.distribute.Strategy`; None under JAX.
       policy: str, one of `dtypes.POLICIES`; the model's own where None.
-
-    Returns:
-      (`Factor`; `AveragingAdam`, built on its weights, in a `LossScaleOptimizer` under "mixed_float16").
+      remat: bool, whether blocks are evaluated again in the backward pass.
     """
     with strategy.scope() if strategy else contextlib.nullcontext():
         factor = model.new_factor(name, policy)
@@ -41,45 +42,25 @@ def trainable(model, name, weights, training, strategy, policy=None):
         if factor.dtype_policy.name == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(factor.trainable_variables)
-    return factor, optimizer
-
-
-def make(model, name, factor, optimizer, strategy, *, accumulate=1, remat=False):
-    """The step of a factor.
-
-    Args:
-      model: `AuxiliaryModel`, for the chain that the factor is part of.
-      name: str, the factor's name.
-      factor, optimizer: as of `trainable`.
-      strategy: `tf.distribute.Strategy`; None under JAX.
-      accumulate: int, in how many parts a replica takes its images, one after another.
-      remat: bool, whether blocks are evaluated again in the backward pass.
-
-    Returns:
-      Function of a batch, with a method `sync`: after it, the variables of the factor and the optimizer have
-      the values that they have after the last step.
-    """
     kind = _TensorFlowStep if backend.NAME == "tensorflow" else _JaxStep
-    return kind(model, name, factor, optimizer, strategy, accumulate, remat)
+    return kind(model, factor, optimizer, strategy, training.accumulate, remat)
 
 
 class _Step:
-    def __init__(self, model, name, factor, optimizer, strategy, accumulate, remat):
-        self.model, self.name = model, name
-        self.factor, self.optimizer, self.strategy = factor, optimizer, strategy
-        self.accumulate, self.remat = accumulate, remat
+    def __init__(self, model, factor, optimizer, strategy, accumulate, remat):
+        self.model, self.factor, self.optimizer = model, factor, optimizer
+        self.strategy, self.accumulate, self.remat = strategy, accumulate, remat
 
     def inputs(self, full):
         """What the factor takes of full images: `Inputs`."""
-        return self.model.inputs(full)[self.name]
+        return self.model.inputs(full)[self.factor.name]
 
     def rematerialized(self):
         return layers.rematerialized_blocks() if self.remat else contextlib.nullcontext()
 
     def parts(self, images):
         """[B, ...] -> [accumulate, B / accumulate, ...]."""
-        shape = images.shape
-        return images.reshape((self.accumulate, shape[0] // self.accumulate, *shape[1:]))
+        return images.reshape((self.accumulate, -1, *images.shape[1:]))
 
 
 class _TensorFlowStep(_Step):
@@ -103,7 +84,7 @@ class _TensorFlowStep(_Step):
         return self._all_replicas(parts)
 
     def sync(self):
-        """The variables are those of the step."""
+        """Nothing is left to do: the variables are those of the step."""
 
     @backend.sums_in_order()
     def _on_all_replicas(self, parts):
@@ -172,11 +153,8 @@ class _TensorFlowStep(_Step):
 class _JaxStep(_Step):
     def __init__(self, *args):
         super().__init__(*args)
-        self.variables = (
-            self.factor.trainable_variables,
-            self.factor.non_trainable_variables,
-            self.optimizer.variables,
-        )
+        weights, others = self.factor.trainable_variables, self.factor.non_trainable_variables
+        self.variables = (weights, others, self.optimizer.variables)
         # The state's memory is used again for the next one.
         self._step = jax.jit(self._after, donate_argnums=0)
         self._state = None

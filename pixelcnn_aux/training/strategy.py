@@ -17,64 +17,47 @@ def default_strategy():
     `MirroredStrategy` where the host has several GPUs, and otherwise TensorFlow's default. Of several
     hosts, to be called before anything else that TensorFlow does. None under JAX, which takes one device.
 
-    Raises ValueError under JAX for a `TF_CONFIG` of several hosts: each would train the whole run.
+    Raises ValueError under JAX for a `TF_CONFIG`: each of its hosts would train the whole run.
     """
+    several_hosts = bool(os.environ.get("TF_CONFIG"))
     if backend.NAME != "tensorflow":
-        if _num_hosts(os.environ.get("TF_CONFIG") or "{}") > 1:
+        if several_hosts:
             raise ValueError(
-                "Expected one host, on whose one device JAX trains. Received: a TF_CONFIG of several. "
-                "Unset it, or train through TensorFlow (KERAS_BACKEND=tensorflow)."
+                "Expected one host, on whose one device JAX trains. Received: a TF_CONFIG. Unset it, or "
+                "train through TensorFlow (KERAS_BACKEND=tensorflow)."
             )
         return None
     import tensorflow as tf
 
-    if os.environ.get("TF_CONFIG"):
+    if several_hosts:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if len(tf.config.list_logical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
 
 
-def given_or_default(strategy):
-    """A strategy, or `default_strategy()` where it is None. Raises ValueError for anything else."""
-    if strategy is None:
-        return default_strategy()
-    if backend.NAME != "tensorflow":
-        raise ValueError(
-            "Expected strategy=None under JAX, which trains on one device. Received: "
-            f"{arguments.shown(strategy)}. Leave it out."
-        )
-    import tensorflow as tf
-
-    return arguments.instance("strategy", strategy, tf.distribute.Strategy)
-
-
-def _num_hosts(config):
-    """How many hosts a `TF_CONFIG` names."""
-    try:
-        cluster = json.loads(config).get("cluster", {})
-        return sum(len(cluster.get(kind, ())) for kind in ("chief", "worker"))
-    except (ValueError, AttributeError, TypeError):
-        raise ValueError(
-            'Expected a TF_CONFIG of the form {"cluster": {"worker": ["HOST:PORT", ...]}, "task": ...}. '
-            f"Received: {arguments.shown(config)}. Unset it: JAX trains on one host."
-        ) from None
-
-
 class Hosts:
-    """The hosts of a strategy: which this one is, and what it does.
-
-    Args:
-      strategy: `tf.distribute.Strategy`, or None for one device.
+    """The hosts of a `tf.distribute.Strategy`, `default_strategy()` where None: which one this is.
 
     Attributes:
-      strategy: as given.
+      strategy: None under JAX.
       num_replicas: int, over all hosts.
       num: int, of the hosts.
       chief: bool, whether this host writes the workdir.
     """
 
-    def __init__(self, strategy):
+    def __init__(self, strategy=None):
+        if strategy is None:
+            strategy = default_strategy()
+        elif backend.NAME != "tensorflow":
+            raise ValueError(
+                "Expected strategy=None under JAX, which trains on one device. Received: "
+                f"{arguments.shown(strategy)}. Leave it out."
+            )
+        else:
+            import tensorflow as tf
+
+            arguments.instance("strategy", strategy, tf.distribute.Strategy)
         self.strategy = strategy
         self.num_replicas = getattr(strategy, "num_replicas_in_sync", 1)
         resolver = getattr(strategy, "cluster_resolver", None)
@@ -83,9 +66,9 @@ class Hosts:
             (kind, task) for kind in ("chief", "worker") for task in range(len(spec.get(kind, ())))
         ]
         self.num = max(1, len(workers))
-        position = workers.index((resolver.task_type, resolver.task_id)) if len(workers) > 1 else 0
-        self.chief = position == 0
-        self._position = position
+        here = self.num > 1 and (resolver.task_type, resolver.task_id)
+        self._position = workers.index(here) if here else 0
+        self.chief = self._position == 0
 
     def rows(self, batch_size):
         """The rows of a batch of all hosts together that this host reads: a slice."""
@@ -104,18 +87,13 @@ class Hosts:
             )
 
     def check_agree(self, **here):
-        """Raises ValueError on all hosts if they differ in anything, which it names.
-
-        Args:
-          **here: what this host has, by names that all of them give: what JSON can hold.
-        """
+        """Raises ValueError on all hosts if they differ in what they have by a name, as JSON."""
         if self.num == 1:
             return
         checksums = [zlib.crc32(json.dumps(x, sort_keys=True).encode()) for x in here.values()]
-        gathered = self._gather(checksums)
         differing = [
             f"{name}={arguments.shown(x)}"
-            for (name, x), column in zip(here.items(), gathered.T)
+            for (name, x), column in zip(here.items(), self._gather(checksums).T)
             if (column != column[0]).any()
         ]
         if differing:
@@ -126,11 +104,7 @@ class Hosts:
             )
 
     def from_chief(self, arrays):
-        """The chief's, on every host. What hosts compute by themselves may differ by rounding.
-
-        Args:
-          arrays: list of arrays of floats, of the same shapes on all hosts.
-        """
+        """The chief's arrays, on every host. What hosts compute themselves may differ by rounding."""
         if self.num == 1:
             return arrays
         import tensorflow as tf
@@ -141,16 +115,20 @@ class Hosts:
             own = [tf.where(is_first, array, tf.zeros_like(array)) for array in arrays]
             return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
-        found = tf.function(lambda *arrays: self.strategy.run(first_only, arrays))(*arrays)
-        return [self.strategy.experimental_local_results(x)[0].numpy() for x in found]
+        return self._on_replicas(first_only, *arrays)
 
     def _gather(self, numbers):
         """What all replicas give, each as many whole numbers: int64 [num_replicas, N]."""
         import tensorflow as tf
 
-        def gather():
-            context = tf.distribute.get_replica_context()
-            return context.all_gather(tf.constant([numbers], tf.int64), axis=0)
+        def gather(numbers):
+            return [tf.distribute.get_replica_context().all_gather(numbers, axis=0)]
 
-        found = tf.function(lambda: self.strategy.run(gather))()
-        return self.strategy.experimental_local_results(found)[0].numpy()
+        return self._on_replicas(gather, tf.constant([numbers], tf.int64))[0]
+
+    def _on_replicas(self, function, *tensors):
+        """The arrays that a function gives which is called on each replica, the same on all of them."""
+        import tensorflow as tf
+
+        found = tf.function(lambda *tensors: self.strategy.run(function, tensors))(*tensors)
+        return [self.strategy.experimental_local_results(x)[0].numpy() for x in found]

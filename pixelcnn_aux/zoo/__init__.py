@@ -40,12 +40,7 @@ def pretrained():
 
 
 def find(path):
-    """The folder of a run, given its path or the name of a model of the zoo.
-
-    Raises:
-      FileNotFoundError: if there is neither; it lists the names.
-      OSError: as `disk.explained`.
-    """
+    """The folder of a run, given its path or the name of a trained model. FileNotFoundError: neither."""
     path = arguments.path("the folder of a run, or the name of a trained model", path)
     shown, folder = f"{path!s:.200}", FOLDER / path
     with disk.explained(f"the folder of a run, or the name of a trained model: {shown}"):
@@ -73,7 +68,6 @@ def outputs(folder):
 
     Raises ValueError where a run has the name of one of the zoo's.
     """
-    folder = pathlib.Path(folder)
     if FOLDER not in folder.absolute().parents:
         return folder
     beside = RunFolder.RUNS / folder.name

@@ -259,8 +259,8 @@ def check_overflow():
     model = noisy()
     settings = training.Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2)
     weights = model.factors[NAME].get_weights()
-    factor, optimizer = steps.trainable(model, NAME, weights, settings, None, "mixed_float16")
-    step = steps.make(model, NAME, factor, optimizer, None)
+    step = steps.make(model, NAME, weights, settings, None, "mixed_float16")
+    factor, optimizer = step.factor, step.optimizer
     images = np.repeat(IMAGES[:2, :4, :4], 2, axis=0)
     assert all(math.isfinite(x) for _ in range(3) for x in step(images))
     step.sync()

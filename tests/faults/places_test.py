@@ -57,14 +57,14 @@ class PlacesTest(tf.test.TestCase):
             self.folder.mkdir()
 
     def test_a_folder_that_is_removed_while_training_is_not_made_again(self):
-        (self.folder / "grayscale").mkdir()
+        self.gray.path.mkdir()
         table = self.metrics()
         shutil.rmtree(self.folder)
-        goes_on, save = ": training goes on from its last checkpoint.", checkpoints.save
+        goes_on = ": training goes on from its last checkpoint."
         for act, end in (
             (lambda: table.add(ROW), goes_on),
             (self.save_if_best, "."),
-            (lambda: save(self.gray.checkpoints, 1, {}, {}), goes_on),
+            (lambda: checkpoints.save(self.gray.checkpoints, 1, {}, {}), goes_on),
         ):
             message = f"Put back what was removed, and give the same command again{end}$"
             with self.assertRaisesRegex(FileNotFoundError, message):
@@ -73,12 +73,12 @@ class PlacesTest(tf.test.TestCase):
 
     def test_a_folder_that_may_not_be_read(self):
         refused = PermissionError(errno.EACCES, "Permission denied")
-        for method, act, file in (
-            ("exists", self.gray.recorded_training, "grayscale/training.json"),
-            ("is_file", self.gray.run.config, "config.json"),
-        ):
-            with mock.patch.object(pathlib.Path, method, side_effect=refused):
-                message = f"Expected to read {self.folder / file}.*yourself the right"
+        with mock.patch.object(pathlib.Path, "exists", side_effect=refused):
+            for act, file in (
+                (self.gray.recorded_training, self.gray.training),
+                (self.gray.run.config, self.gray.run.config_file),
+            ):
+                message = f"Expected to read {file}.*yourself the right"
                 with self.assertRaisesRegex(PermissionError, message):
                     act()
 
@@ -98,9 +98,9 @@ class PlacesTest(tf.test.TestCase):
             checkpoints.restore(self.folder, {}, {})
 
     def test_what_a_process_that_was_killed_was_writing_is_removed(self):
-        folder = self.gray.checkpoints
-        folder.mkdir(parents=True)
-        half = [folder / "writing.step-7.safetensors", folder.with_name("writing.metrics.csv")]
+        self.gray.checkpoints.mkdir(parents=True)
+        folders = self.gray.checkpoints, self.gray.path
+        half = [folder / "writing.123-4567" for folder in folders]
         for file in half:
             file.write_bytes(b"half")
         with RunFolder(self.folder)["image"].lock():

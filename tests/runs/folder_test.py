@@ -1,6 +1,5 @@
 """Tests of the folder that a run leaves: who may write to it, and that no write is ever half done."""
 
-import errno
 import json
 import os
 import pathlib
@@ -25,123 +24,92 @@ class CreateTest(tf.test.TestCase):
         self.folder = helpers.temporary_folder(self) / "runs" / "run"
         self.mine = RunFolder(self.folder)
 
-    def test_a_new_folder_or_an_empty_one(self):
+    def test_a_new_folder_which_the_same_run_goes_on_in(self):
+        """Beside a process that is in the middle of making it."""
+        self.folder.mkdir(parents=True)
+        (self.folder / f"writing.{os.getpid() + 1}-0123abcd").write_text("{")
         self.mine.create(CONFIG)
-        self.assertEqual(os.listdir(self.folder), ["config.json"])
         self.assertEqual(self.mine.config(), {**CONFIG, "model": {"image_size": [4, 6]}})
-        empty = self.folder.with_name("empty")
-        empty.mkdir()
-        RunFolder(empty).create(CONFIG)
-        self.assertEqual(RunFolder(empty).config(), self.mine.config())
-
-    def test_the_same_run_goes_on_in_it(self):
-        self.mine.create(CONFIG)
         (self.folder / "image").mkdir()
         (self.folder / "image" / "average.safetensors").write_text("weights")
         before = helpers.contents(self.folder)
         self.mine.create(CONFIG)
+        self.mine.create({**CONFIG, "image_file": None})  # as if it had not been there
         self.assertEqual(helpers.contents(self.folder), before)
 
     def test_another_run_is_refused_with_both_shown(self):
         self.mine.create(CONFIG)
         before = helpers.contents(self.folder)
-        with self.assertRaisesRegex(
-            ValueError, 'has others.*: preset: "small" instead of "demo"\\.'
+        for changes, message in (
+            ({"preset": "small"}, 'has others.*: preset: "small" instead of "demo"\\.'),
+            ({"seed": None}, "Received: seed: null instead of 0\\."),
+            ({"model": {"stages": [{"x": 1}, {"x": 2}]}}, "model.stages.1.x: 2 instead of null"),
+            ({"image_file": "a.npz"}, 'image_file: "a.npz" instead of null'),
         ):
-            self.mine.create({**CONFIG, "preset": "small"})
-        with self.assertRaisesRegex(ValueError, "Received: seed: 1 instead of 0\\."):
-            self.mine.create({**CONFIG, "seed": 1})
-        with self.assertRaisesRegex(ValueError, "seed: null instead of 0"):
-            self.mine.create({k: v for k, v in CONFIG.items() if k != "seed"})
-        nested = {"stages": [{"x": 1}, {"x": 2}]}
-        with self.assertRaisesRegex(ValueError, "model.stages.1.x: 2 instead of null"):
-            self.mine.create({**CONFIG, "model": nested})
+            with self.assertRaisesRegex(ValueError, message):
+                self.mine.create({**CONFIG, **changes})
         self.assertEqual(helpers.contents(self.folder), before)
-
-    def test_a_setting_that_was_not_there_yet_is_none(self):
-        self.mine.create(CONFIG)
-        self.mine.create({**CONFIG, "image_file": None})
-        with self.assertRaisesRegex(ValueError, 'image_file: "a.npz" instead of null'):
-            self.mine.create({**CONFIG, "image_file": "a.npz"})
 
     def test_other_things_are_left_as_they_are(self):
         self.folder.mkdir(parents=True)
-        (self.folder / "thesis.tex").write_text("years of work")
         file = self.folder / "thesis.tex"
+        file.write_text("years of work")
         for path in (self.folder, file):
             with self.assertRaisesRegex(ValueError, f"Received: {path}, which holds other things"):
                 RunFolder(path).create(CONFIG)
         self.assertEqual(helpers.contents(self.folder), {"thesis.tex": b"years of work"})
 
     def test_a_process_beside_this_one_that_is_faster(self):
-        def create_at_once(config, refused=FileExistsError):
-            """`create`, with the other process's description there just before this one's."""
+        """Also on a disk without hard links: its description is there just before this one's."""
+        for refused in (FileExistsError, PermissionError):
+            for other, message in (
+                (CONFIG, None),
+                ({**CONFIG, "preset": "small"}, 'preset: "demo" instead of "small"'),
+                (None, None),
+            ):
 
-            def link(source, target):
-                pathlib.Path(target).write_text(json.dumps(config))
-                raise refused
+                def link(_, target, other=other, refused=refused):
+                    if other is not None:
+                        pathlib.Path(target).write_text(json.dumps(other))
+                    raise refused
 
-            with mock.patch.object(os, "link", link):
-                self.mine.create(CONFIG)
-
-        create_at_once(CONFIG)
-        self.assertEqual(os.listdir(self.folder), ["config.json"])
-        for refused in (FileExistsError, PermissionError):  # The latter: a disk without hard links.
-            os.remove(self.folder / "config.json")
-            with self.assertRaisesRegex(ValueError, 'preset: "demo" instead of "small"'):
-                create_at_once({**CONFIG, "preset": "small"}, refused)
-            self.assertEqual(os.listdir(self.folder), ["config.json"])
-
-    def test_a_process_beside_this_one_in_the_middle_of_it(self):
-        """What it writes aside is no reason to refuse the folder."""
-        self.folder.mkdir(parents=True)
-        (self.folder / f"writing.{os.getpid() + 1}-0123abcd").write_text("{")
-        self.mine.create(CONFIG)
-        self.assertEqual(self.mine.config()["preset"], "demo")
-
-    def test_a_disk_without_hard_links(self):
-        refused = PermissionError(errno.EPERM, "Operation not permitted")
-        with mock.patch.object(os, "link", side_effect=refused):
-            self.mine.create(CONFIG)
-        self.assertEqual(os.listdir(self.folder), ["config.json"])
-        self.assertEqual(self.mine.config()["preset"], "demo")
+                if other is None and refused is FileExistsError:
+                    continue
+                with mock.patch.object(os, "link", link):
+                    if message is None:
+                        self.mine.create(CONFIG)
+                    else:
+                        with self.assertRaisesRegex(ValueError, message):
+                            self.mine.create(CONFIG)
+                self.assertEqual(os.listdir(self.folder), ["config.json"])
+                self.mine.config_file.unlink()
 
 
 class ReadTest(tf.test.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.folder = helpers.temporary_folder(self)
-        self.mine = RunFolder(self.folder)
-
-    def test_no_workdir(self):
-        with self.assertRaisesRegex(FileNotFoundError, f"config.json.*Received: {self.folder}"):
-            self.mine.config()
-
-    def test_damaged_descriptions(self):
-        file = self.folder / "config.json"
-        for text in (b"", b'{"preset": "de', b"\xff\xfe\x00"):
-            file.write_bytes(text)
-            with self.assertRaisesRegex(ValueError, f"JSON in {file}. Received: a damaged file"):
-                self.mine.config()
-        deep = f'{{"model": {"[" * 900}{"]" * 900}}}'
-        for text, what in (
-            (deep, "more than 64 deep"),
-            ("[" * 100_000, "recursion"),
-            ('{"model": 1, "model": 2}', "a key twice among .'model', 'model'."),
-            ('{"model": NaN}', "NaN, which is no number"),
-            (f'{{"model": {"1" * 5000}}}', "limit"),
+    def test_no_workdir_and_damaged_descriptions(self):
+        run = RunFolder(helpers.temporary_folder(self))
+        with self.assertRaisesRegex(FileNotFoundError, f"config.json.*Received: {run}"):
+            run.config()
+        file = run.config_file
+        json_of = f"JSON in {file}. Received: .*"
+        for text, message in (
+            (b"", json_of),
+            (b'{"preset": "de', json_of),
+            (b"\xff\xfe\x00", json_of),
+            (b'{"model": %s%s}' % (b"[" * 100, b"]" * 100), f"{json_of}more than 64 deep"),
+            (b"[" * 100_000, f"{json_of}recursion"),
+            (b'{"model": 1, "model": 2}', f"{json_of}a key twice among .'model', 'model'."),
+            (b'{"model": NaN}', f"{json_of}NaN, which is no number"),
+            (b'{"model": %s}' % (b"1" * 5000), f"{json_of}limit"),
+            (b'{"model": 1, "dataset": 3}', f"Expected dataset in {file} as text or null"),
+            (b'{"model": 1, "image_dir": []}', f"Expected image_dir in {file} as text or null"),
+            (b"[]", f"description of a run in {file}"),
+            (b"3", f"description of a run in {file}"),
+            (b'{"preset": "demo"}', f"description of a run in {file}"),
         ):
-            file.write_text(text)
-            with self.assertRaisesRegex(ValueError, f"JSON in {file}. Received: .*{what}"):
-                self.mine.config()
-        for value in ("3", "[]", '{"a": 1}', "true"):
-            file.write_text(f'{{"model": 1, "dataset": {value}}}')
-            with self.assertRaisesRegex(ValueError, f"Expected dataset in {file} as text or null"):
-                self.mine.config()
-        for text in ("[]", "3", '{"preset": "demo"}'):
-            file.write_text(text)
-            with self.assertRaisesRegex(ValueError, f"description of a run in {file}"):
-                self.mine.config()
+            file.write_bytes(text)
+            with self.assertRaisesRegex(ValueError, message):
+                run.config()
 
 
 class NewestTest(tf.test.TestCase):
@@ -156,27 +124,19 @@ class NewestTest(tf.test.TestCase):
         os.utime(file, (time, time))
 
     def test_the_run_that_was_written_to_last(self):
+        """Of files that may be renamed or removed at any time."""
+        self.assertIsNone(RunFolder.newest())
         self.write(self.runs / "b" / "config.json", 10)
         self.write(self.runs / "a" / "config.json", 20)
-        self.assertEqual(RunFolder.newest().path, self.runs / "a")
-        self.write(RunFolder(self.runs / "b")["image"].weights, 30)
-        self.assertEqual(RunFolder.newest().path, self.runs / "b")
-        self.write(self.runs / "no_run" / "notes.txt", 40)
-        self.assertEqual(RunFolder.newest().path, self.runs / "b")
-
-    def test_files_that_are_being_written_or_gone_by_now(self):
-        """What is written aside, under any name of its own, is renamed at any time."""
-        self.write(self.runs / "a" / "config.json", 20)
-        self.write(self.runs / "b" / "config.json", 10)
         self.write(self.runs / "b" / "image" / "writing.average.safetensors", 30)
         self.assertEqual(RunFolder.newest().path, self.runs / "a")
         (self.runs / "c" / "image").mkdir(parents=True)
         # As if all files had been there a moment ago.
         with mock.patch.object(pathlib.Path, "exists", return_value=True):
             self.assertEqual(RunFolder.newest().path, self.runs / "a")
-
-    def test_no_run_at_all(self):
-        self.assertIsNone(RunFolder.newest())
+        self.write(RunFolder(self.runs / "b")["image"].weights, 30)
+        self.write(self.runs / "no_run" / "notes.txt", 40)
+        self.assertEqual(RunFolder.newest().path, self.runs / "b")
 
 
 class WeightsTest(tf.test.TestCase):
@@ -203,19 +163,26 @@ class WeightsTest(tf.test.TestCase):
         for weight in self.factor.get_weights():
             self.assertAllEqual(weight, np.full(weight.shape, value))
 
-    def assertRefused(self, message, **kwargs):
+    def assertRefused(self, message, best=False):
         """Loading says so, with the factor and the file, and changes no weight."""
-        file = self.image.best if kwargs.get("best") else self.image.weights
+        file = self.image.best if best else self.image.weights
         with self.assertRaisesRegex(ValueError, f"'image' in {file}.*{message}"):
-            self.image.load_weights(self.factor, **kwargs)
+            self.image.load_weights(self.factor, best)
         self.assertWeights(0.0)
 
-    def test_a_round_trip(self):
+    def test_a_round_trip_and_a_failure_while_writing(self):
         self.assertFalse(self.image.load_weights(self.factor))
+        self.assertFalse(self.image.load_weights(self.factor, best=True))
         self.save(5.0)
+        self.assertRefused("Received: no such file.*without best", best=True)
         self.assertTrue(self.image.load_weights(self.factor))
         self.assertWeights(5.0)
-        self.assertEqual(list(helpers.contents(self.folder)), ["image/average.safetensors"])
+        before = self.image.weights.read_bytes()
+        with helpers.files_of_at_most(len(before) // 2):
+            message = f"to write {self.image.weights}. Received: File too large"
+            with self.assertRaisesRegex(OSError, message):
+                self.image.save_weights(self.factor)
+        self.assertEqual(helpers.contents(self.image.path), {"average.safetensors": before})
 
     def test_names_do_not_depend_on_what_else_was_made(self):
         names = list(weight_files.named(self.factor))
@@ -227,15 +194,6 @@ class WeightsTest(tf.test.TestCase):
         network = keras.Sequential([keras.Input([2]), *layers], name="mine")
         kernels = [name for name in weight_files.named(network) if "kernel" in name]
         self.assertEqual(kernels, [f"mine/dense/kernel{index}" for index in ("", ":1", ":2")])
-
-    def test_a_failure_while_writing_leaves_the_old_file(self):
-        self.save(5.0)
-        before = self.image.weights.read_bytes()
-        with helpers.files_of_at_most(len(before) // 2):
-            message = f"to write {self.image.weights}. Received: File too large"
-            with self.assertRaisesRegex(OSError, message):
-                self.image.save_weights(self.factor)
-        self.assertEqual(helpers.contents(self.image.path), {"average.safetensors": before})
 
     def save_if_best(self, step, bits):
         """Weights of so many steps."""
@@ -260,74 +218,56 @@ class WeightsTest(tf.test.TestCase):
         ):
             self.save_if_best(step, bits)
             self.assertBest(*best)
-
-    def test_best_weights_that_are_damaged_give_way(self):
-        self.save_if_best(3, 2.5)
         whole = self.image.best.read_bytes()
         self.image.best.write_bytes(whole.replace(b'bits_per_dim\\": 2.5', b'bits_per_dim\\": 0.5'))
-        self.assertRefused("checksum differs", best=True)
+        self.set_weights(0.0)
+        self.assertRefused("checksum differs.*Load the last ones, without best", best=True)
         with self.assertLogs("absl", "WARNING") as logged:
             self.save_if_best(6, 2.75)
         self.assertIn(f"{self.image.best}. Received: a damaged file", logged.output[0])
         self.assertBest(6, 2.75)
 
-    def test_no_best_weights(self):
-        self.assertFalse(self.image.load_weights(self.factor, best=True))  # not trained yet
-        self.save(5.0)
-        self.assertRefused("Received: no such file.*without best", best=True)
-
     def test_weights_of_another_factor_are_refused(self):
         others = helpers.tiny_model(blocks=2).factors
+        self.set_weights(0.0)
         for factor, message in (
             (others["image"], "another factor: meaning.network.config.topology.*instead of"),
             (others["grayscale"], 'another factor: factor: "grayscale" instead of "image"'),
-            (self.factor.with_fixed_sum(None), ""),  # the same but for what it rules out
         ):
             self.image.save_weights(factor)
-            self.set_weights(0.0)
-            if message:
-                self.assertRefused(message)
-        self.assertTrue(self.image.load_weights(self.factor))
-        self.image.save_weights(helpers.tiny_model(dropout=0.5, exact=True).factors["image"])
-        self.assertTrue(self.image.load_weights(self.factor))
+            self.assertRefused(message)
+        for factor in (  # the same but for what it rules out, and drops in training
+            self.factor.with_fixed_sum(None),
+            helpers.tiny_model(dropout=0.5, exact=True).factors["image"],
+        ):
+            self.image.save_weights(factor)
+            self.assertTrue(self.image.load_weights(self.factor))
 
-    def test_weights_of_another_dtype_or_that_are_not_finite(self):
+    def test_weights_that_are_damaged_of_another_dtype_or_not_finite(self):
+        """A finished run writes its average anew, if it has a checkpoint."""
+        name = "image/pixel_cnn/above/b"
         for value, message in (
-            (np.int32(1), "int32 in the array image/pixel_cnn/above/b, expected floats"),
-            (np.float32(np.nan), "not finite in the array image/pixel_cnn/above/b"),
+            (np.int32(1), f"int32 in the array {name}, expected floats"),
+            (np.float32(np.nan), f"not finite in the array {name}"),
         ):
             self.save(5.0)
             arrays, notes = tensors.read(self.image.weights)
-            name = "image/pixel_cnn/above/b"
-            tensors.write(
-                self.image.weights,
-                {**arrays, name: np.full_like(arrays[name], value, value.dtype)},
-                notes,
-            )
-            self.assertRefused(message)
+            arrays[name] = np.full_like(arrays[name], value, value.dtype)
+            tensors.write(self.image.weights, arrays, notes)
+            self.assertRefused(f"{message}.*Restore it: there is no checkpoint")
+        self.image.weights.write_bytes(b"no arrays")
+        self.image.checkpoints.mkdir()
+        (self.image.checkpoints / "step-3.safetensors").touch()
+        self.assertRefused("damaged.*Run training again, which writes it anew from its last")
 
     def test_a_pipe_is_not_waited_for(self):
         for file in (self.image.weights, self.image.training):
             os.mkfifo(file)
         self.assertIsNone(tensors.count(self.image.weights))
-        for act in (
-            lambda: self.image.load_weights(self.factor),
-            self.image.recorded_training,
-        ):
+        for act in (lambda: self.image.load_weights(self.factor), self.image.recorded_training):
             message = f"^Expected a file. Received: {self.image.path}/.*, a pipe"
             with self.assertRaisesRegex(OSError, message):
                 act()
-
-    def test_what_to_do_about_a_damaged_file(self):
-        """A finished run writes its average anew, if it has a checkpoint; no run does so with its best."""
-        self.set_weights(0.0)
-        for file in (self.image.weights, self.image.best):
-            file.write_bytes(b"no arrays")
-        self.assertRefused("damaged.*Restore the file: there is no checkpoint")
-        self.assertRefused("damaged.*Load the last ones, without best", best=True)
-        self.image.checkpoints.mkdir()
-        (self.image.checkpoints / "step-3.safetensors").touch()
-        self.assertRefused("damaged.*Run training again, which writes it anew from its last")
 
     def test_what_an_earlier_version_left_is_refused(self):
         for name in ("average.weights.h5", "checkpoints/step-3.npz"):
@@ -335,19 +275,16 @@ class WeightsTest(tf.test.TestCase):
             file.parent.mkdir(exist_ok=True)
             file.touch()
             message = f"Received: {file}, of an earlier version. Train again in another folder"
-            for act in (
-                lambda: self.image.load_weights(self.factor),
-                lambda: self.enterContext(self.image.lock()),
-            ):
-                with self.assertRaisesRegex(ValueError, message):
-                    act()
+            with self.assertRaisesRegex(ValueError, message):
+                self.image.load_weights(self.factor)
+            with self.assertRaisesRegex(ValueError, message), self.image.lock():
+                self.fail("training begins")
             file.unlink()
 
 
 class PathTest(tf.test.TestCase):
     def test_what_a_run_is_called(self):
         for path, expected in (
-            ("runs/mine", "mine"),
             ("runs/mine/", "mine"),
             ("runs/mine/image/..", "mine"),
             (".", pathlib.Path.cwd().name),
@@ -374,25 +311,22 @@ class PathTest(tf.test.TestCase):
 class LockTest(tf.test.TestCase):
     def test_one_training_of_a_factor_at_a_time(self):
         run = RunFolder(helpers.temporary_folder(self))
-        with run["image"].lock():
-            with self.assertRaisesRegex(RuntimeError, f"'image' in {run}"):
-                with run["image"].lock():
-                    self.fail("two hold the same lock")
-            with run["grayscale"].lock():
-                pass  # another factor is no matter
-        with run["image"].lock():
-            pass  # and it is free again
+        for _ in range(2):  # it is free again
+            with run["image"].lock(), run["grayscale"].lock():
+                with self.assertRaisesRegex(RuntimeError, f"'image' in {run}"):
+                    with run["image"].lock():
+                        self.fail("two hold the same lock")
 
     def test_files_that_are_not_its_own_are_left_as_they_are(self):
         image = RunFolder(helpers.temporary_folder(self))["image"]
+        lock, mine = image.path / "lock", image.path / "mine"
         (image.path / "writing.d").mkdir(parents=True)
-        (image.path / "lock").write_text("notes")
+        lock.write_text("notes")
         with image.lock():
-            self.assertEqual((image.path / "lock").read_text(), "notes")
+            self.assertEqual(lock.read_text(), "notes")
         self.assertTrue((image.path / "writing.d").exists())
-        mine = image.path / "mine"
-        (image.path / "lock").rename(mine)
-        (image.path / "lock").symlink_to(mine)
+        lock.rename(mine)
+        lock.symlink_to(mine)
         with self.assertRaisesRegex(OSError, "to write .*lock. Received: .*symbolic links. Move"):
             with image.lock():
                 self.fail("a link is followed")

@@ -53,11 +53,7 @@ def train_on_two_devices(folder):
     train(folder, strategy)
     train(folder.with_name("both"), strategy, accumulate=2, remat=True)
     model = helpers.shared_model(dropout=0.5)
-    with strategy.scope():
-        factor = model.new_factor("image")
-        optimizer = training.AveragingAdam(0.0)
-        optimizer.build(factor.trainable_variables)
-    step = steps.make(model, "image", factor, optimizer, strategy)
+    step = steps.make(model, "image", model.factors["image"].get_weights(), SETTINGS, strategy)
     images = tf.constant(helpers.pictures(1)[None])
 
     run = tf.function(lambda: strategy.run(lambda: step._loss_and_gradients(images[0, :1])[0]))
@@ -69,10 +65,7 @@ def overflow(strategy, replica):
     """Of a step in float16 that overflows on one replica: how many were taken, the norm, finite weights."""
     model = helpers.shared_model()
     weights = model.factors["grayscale"].get_weights()
-    factor, optimizer = steps.trainable(
-        model, "grayscale", weights, SETTINGS, strategy, "mixed_float16"
-    )
-    step = steps.make(model, "grayscale", factor, optimizer, strategy)
+    step = steps.make(model, "grayscale", weights, SETTINGS, strategy, "mixed_float16")
     exact = step._loss_and_gradients
 
     def overflowing(full):
@@ -83,8 +76,8 @@ def overflow(strategy, replica):
 
     step._loss_and_gradients = overflowing
     _, norm = step(helpers.pictures(8))
-    finite = all(np.isfinite(weight).all() for weight in factor.get_weights())
-    return optimizer.iterations.numpy(), norm.numpy(), finite
+    finite = all(np.isfinite(weight).all() for weight in step.factor.get_weights())
+    return step.optimizer.iterations.numpy(), norm.numpy(), finite
 
 
 def train_on_a_host(folder, index, addresses):

@@ -111,11 +111,11 @@ class SamplesTest(tf.test.TestCase):
         self.enterContext(mock.patch.object(sample_pictures, "time", clock))
         self.model = helpers.shared_model()
         config = helpers.run_config(self.model, self.folder, validation_images=helpers.images(3))
-        factor = self.model.factors["grayscale"]
-        self.samples = sample_pictures.Samples(
-            config, types.SimpleNamespace(name="grayscale", average=factor, seed=5)
-        )
-        self.pictures = config.folder["grayscale"].samples
+        folder = config.folder["grayscale"]
+        state = {"config": config, "name": "grayscale", "folder": folder, "seed": 5, "step": 10}
+        average = self.model.factors["grayscale"]
+        self.samples = sample_pictures.Samples(types.SimpleNamespace(average=average, **state))
+        self.pictures = folder.samples
         self.pictures.parent.mkdir()
 
     def draw_each_minute(self, epochs):
@@ -123,13 +123,13 @@ class SamplesTest(tf.test.TestCase):
         with contextlib.redirect_stdout(io.StringIO()) as output:
             for epoch in range(1, epochs + 1):
                 self.now = 60.0 * epoch
-                self.samples.draw(epoch, 10 * epoch)
+                self.samples.draw(epoch)
         names = [file.stem for file in self.pictures.glob("*.png")]
         return sorted(int(name.removeprefix("epoch-")) for name in names), output.getvalue()
 
     def test_a_first_factor_draws_freely(self):
         expected = self.model.sample([[5, index] for index in range(8)])["grayscale"]
-        self.samples._write(self.samples.picture(), 1, 10)
+        self.samples._write(self.samples.picture(), 1)
         [found] = tiles(self.pictures / "epoch-0001.png")
         self.assertAllEqual(found, np.repeat(17 * expected.numpy(), 3, axis=-1))
 

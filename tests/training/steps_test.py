@@ -1,82 +1,83 @@
 """Tests of what a step says of itself: the bits of its batch, and the norm of their gradient."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import training
-from pixelcnn_aux.training import steps
+from pixelcnn_aux.training import Training, steps
 from tests import helpers
 
 
 class GradientNormTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
-        self.model = helpers.shared_model()
-        self.factor = self.model.new_factor("image")
-        helpers.randomize(self.factor)
         self.images = helpers.pictures(8)
 
-    def step(self, optimizer, accumulate=1):
-        optimizer.build(self.factor.trainable_variables)
-        strategy = tf.distribute.get_strategy()
-        return steps.make(
-            self.model, "image", self.factor, optimizer, strategy, accumulate=accumulate
+    def step(self, model, accumulate=1, policy=None):
+        """Of a factor whose weights are all random."""
+        factor = model.new_factor("image")
+        helpers.randomize(factor)
+        training = Training(
+            epochs=1,
+            steps_per_epoch=10**6,
+            batch_size=8,
+            learning_rate=1e-2,
+            accumulate=accumulate,
         )
+        strategy, weights = tf.distribute.get_strategy(), factor.get_weights()
+        return steps.make(model, "image", weights, training, strategy, policy)
 
-    def bits_and_norm(self):
+    def bits_and_norm(self, model, factor):
         """Of the gradient of the mean bits per dimension, by hand."""
-        image, auxiliary, _ = self.model.inputs(self.images)["image"]
+        image, auxiliary, _ = model.inputs(self.images)["image"]
         with tf.GradientTape() as tape:
-            nats = self.factor.log_prob(image, auxiliary)
+            nats = factor.log_prob(image, auxiliary)
             bits = -tf.reduce_mean(nats) / (np.log(2) * np.size(image[0]))
-        weights = [weight.value for weight in self.factor.trainable_variables]
+        weights = [weight.value for weight in factor.trainable_variables]
         return bits, tf.linalg.global_norm(tape.gradient(bits, weights))
 
     def test_of_each_step(self):
-        step = self.step(training.AveragingAdam(1e-2))
+        model = helpers.shared_model()
+        step = self.step(model)
         for _ in range(2):
-            expected = self.bits_and_norm()
+            expected = self.bits_and_norm(model, step.factor)
             self.assertAllClose(step(self.images), expected, rtol=1e-4)
 
     def test_in_double_precision(self):
         self.enter_context(helpers.eagerly())
-        self.model = helpers.shared_model("float64")
-        weights = self.factor.get_weights()
-        self.factor = self.model.new_factor("image")
-        self.factor.set_weights(weights)
+        model = helpers.shared_model("float64")
         for accumulate in (1, 2):
-            step = self.step(training.AveragingAdam(1e-2), accumulate)
-            expected = self.bits_and_norm()
+            step = self.step(model, accumulate)
+            expected = self.bits_and_norm(model, step.factor)
             self.assertAllClose(step(self.images), expected, rtol=1e-12, atol=0.0)
 
     def test_where_the_loss_does_not_depend_on_some_weights(self):
         # After its last step the vertical stream goes nowhere.
         network = {"topology": [[["block", None], ["conv", None]], [2]], "filters": 4}
-        self.model = pa.chain([pa.auxiliary.Grayscale()], helpers.SIZE, network, network, None, 2)
-        self.factor = self.model.new_factor("image")
-        helpers.randomize(self.factor)
-        weights, outcomes = self.factor.get_weights(), []
+        model = pa.chain([pa.auxiliary.Grayscale()], helpers.SIZE, network, network, None, 2)
+        outcomes = []
         for accumulate in (1, 2):
-            self.factor.set_weights(weights)
-            outcomes.append(self.step(training.AveragingAdam(1e-2), accumulate)(self.images))
+            step = self.step(model, accumulate)
+            before = step.factor.get_weights()
+            outcomes.append(step(self.images))
         self.assertAllClose(*outcomes, rtol=1e-5)
-        same = [np.array_equal(x, y) for x, y in zip(self.factor.get_weights(), weights)]
+        same = [np.array_equal(x, y) for x, y in zip(step.factor.get_weights(), before)]
         self.assertTrue(any(same))
         self.assertFalse(all(same))
 
     def test_of_a_scaled_loss_unscaled_and_none_of_a_step_that_is_not_taken(self):
-        optimizer = keras.optimizers.LossScaleOptimizer(training.AveragingAdam(1e-2))
-        step = self.step(optimizer)
-        expected = self.bits_and_norm()
-        self.assertAllClose(step(self.images), expected, rtol=1e-4)
-        optimizer.dynamic_scale.assign(3e38)
-        before = self.factor.get_weights()
+        model = helpers.shared_model()
+        step = self.step(model, policy="mixed_float16")
+        bits, norm = step(self.images)
+        expected, expected_norm = self.bits_and_norm(model, self.step(model).factor)
+        self.assertAllClose(bits, expected, rtol=1e-2)
+        self.assertAllClose(norm, expected_norm, rtol=5e-2)
+        step.optimizer.dynamic_scale.assign(3e38)
+        before = step.factor.get_weights()
         bits, norm = step(self.images)
         self.assertTrue(np.isfinite(bits))
         self.assertTrue(np.isnan(norm))
-        for weight, expected in zip(self.factor.get_weights(), before, strict=True):
+        for weight, expected in zip(step.factor.get_weights(), before, strict=True):
             self.assertAllEqual(weight, expected)
 
 
