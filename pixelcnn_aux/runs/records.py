@@ -8,20 +8,23 @@ from pixelcnn_aux.runs import disk
 _DEEPEST = 64  # lists and objects in one another: several times what a description needs
 
 
-def read_dict(file, what, *keys):
-    """The dict that a file of JSON holds, which has all `keys`; errors say that it is no `what`.
-
-    Raises OSError as `disk.contents`, and ValueError where the file is damaged or holds anything else.
-    """
+def read(file):
+    """What a file of JSON holds. Raises OSError as `disk.contents`, and ValueError where it is damaged."""
     text = disk.contents(file)
     try:
         found = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
         if _depth(found) > _DEEPEST:
             raise ValueError(f"lists and objects in one another, more than {_DEEPEST} deep")
+        return found
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"Expected JSON in {file}. Received: a damaged file ({error}). Restore the file."
         ) from error
+
+
+def read_dict(file, what, *keys):
+    """The dict that a file of JSON holds, which has all `keys`: as `read`, and ValueError if it is no `what`."""
+    found = read(file)
     if not isinstance(found, dict) or not found.keys() >= set(keys):
         raise ValueError(
             f"Expected {what} in {file}. Received: {arguments.shown(found)}. Restore the file."
