@@ -23,7 +23,7 @@ def read(file):
 
 
 def read_dict(file, what, *keys):
-    """The dict that a file of JSON holds, which has all `keys`: as `read`, and ValueError if it is no `what`."""
+    """The dict that a file of JSON holds, which has all `keys`: as `read`, or ValueError: it is no `what`."""
     found = read(file)
     if not isinstance(found, dict) or not found.keys() >= set(keys):
         raise ValueError(
