@@ -16,11 +16,10 @@ FLAGS = flags.FLAGS
 def define_flags():
     define_source()
     define_exact()
-    flags.DEFINE_bool(
-        "best",
-        False,
-        "The averaged weights of each factor's best epoch by validation, instead of the last ones.",
+    best = (
+        "The averaged weights of each factor's best epoch by validation, instead of the last ones."
     )
+    flags.DEFINE_bool("best", False, best)
 
 
 def define_source():
@@ -31,11 +30,10 @@ def define_source():
 
 
 def define_exact():
-    flags.DEFINE_bool(
-        "exact",
-        None,
-        "Whether images that contradict their auxiliary images are ruled out; as the run says if unset.",
+    exact = (
+        "Whether images that contradict auxiliary images are ruled out; as the run says if unset."
     )
+    flags.DEFINE_bool("exact", None, exact)
 
 
 def load(best=False):
@@ -74,10 +72,10 @@ def source(folder):
 
 def images(folder, model, split):
     """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on."""
-    found = {**run_flags.images(), **source(folder)}
-    dataset = found.pop("dataset")
+    chosen = {**run_flags.images(), **source(folder)}
+    dataset = chosen.pop("dataset")
     print(f"On the {split} images of {dataset}", flush=True)
-    return data.load(dataset, split, model.image_size, **found)
+    return data.load(dataset, split, model.image_size, **chosen)
 
 
 def batches(images, num_images=None):

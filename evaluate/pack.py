@@ -34,7 +34,7 @@ def main():
     folder = run_flags.workdir()
     print(f"Packing {folder}", flush=True)
     model = pa.load(folder)
-    figures = test_figures(folder, model)
+    result = test_result(folder, model)
     with disk.explained(f"to write {target}"), tempfile.TemporaryDirectory(dir=zoo.FOLDER) as made:
         packed = pathlib.Path(made) / FLAGS.name
         seconds = write_run(folder, model, packed)
@@ -50,14 +50,14 @@ def main():
                 f"Expected weights that cost {MOST_BITS} bits per dimension at most in 16 bits. "
                 f"Received: {after - before}. Train on, or with a lower learning rate."
             )
-        card = {**figures, "data": FLAGS.data, "license": FLAGS.license, "seconds": round(seconds)}
+        card = {**result, "data": FLAGS.data, "license": FLAGS.license, "seconds": round(seconds)}
         card |= {"machine": FLAGS.machine, "command": FLAGS.command}
         disk.write_json(packed / "card.json", card)
         packed.rename(target)
     print(f"Wrote {target}: {zoo.pretrained()[FLAGS.name]['bytes']:,} bytes")
 
 
-def test_figures(folder, model):
+def test_result(folder, model):
     """What `evaluate.bpd` has found about the run, as a card has it.
 
     Raises ValueError unless that is of all test images, and of the weights that the run has now.

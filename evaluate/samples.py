@@ -95,8 +95,9 @@ def completions(model, originals):
 def sweep(model):
     """Rows of the picture of the same seeds at ever smaller scales, the last by MAP sampling."""
     [*_, image] = model.factors
-    how = {f"{shift:g}": {"log_scale_shift": shift} for shift in SWEEP} | {"MAP": {"mode": "map"}}
-    return [(x, image, sample(model, f"images at {x}", **how[x])[image]) for x in how]
+    ways = [(f"{shift:g}", f"at {shift:g}", {"log_scale_shift": shift}) for shift in SWEEP]
+    ways.append(("MAP", "by MAP sampling", {"mode": "map"}))
+    return [(x, image, sample(model, f"images {what}", **how)[image]) for x, what, how in ways]
 
 
 def sample(model, what, num=None, first=0, **kwargs):

@@ -15,7 +15,6 @@ beside it, hold the same.
 """
 
 import functools
-import json
 import math
 import pathlib
 import statistics
@@ -30,7 +29,7 @@ from pixelcnn_aux import backend, likelihoods, machine, networks, sampling
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.programs import plots, program, run_flags
-from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs import disk, records
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scanning import Remainders
 
@@ -60,21 +59,19 @@ def main():
     plots.check("--out", FLAGS.out)
     if FLAGS.network:
         measured, folder = FLAGS.network, RunFolder.RUNS / f"speed-{FLAGS.network}"
-        factors = {"image": (NETWORKS[FLAGS.network](), (32, 32))}
+        factors, sizes = {"image": NETWORKS[FLAGS.network]()}, {"image": (32, 32)}
     else:
         folder, model = chosen_run.load()
-        measured, sizes = RunFolder(folder).name, model.sizes()
-        factors = {name: (factor, sizes[name]) for name, factor in model.factors.items()}
+        measured, factors, sizes = RunFolder(folder).name, model.factors, model.sizes()
     out = pathlib.Path(FLAGS.out or chosen_run.outputs(folder) / "speed.png")
     file = out.with_suffix(".json")
-    with disk.explained(f"to read {file}"):
-        before = file.read_text() if file.exists() else ""
-    if (before or out.exists()) and f'"measured": {json.dumps(measured)},' not in before:
+    before = records.read_dict(file, "a measurement") if file.exists() else {}
+    if (file.exists() or out.exists()) and before.get("measured") != measured:
         raise ValueError(
             f"Expected new files, or those of an earlier measurement of {measured}. "
             f"Received: {out} and {file}, which hold other things. Choose another --out."
         )
-    results = {name: measure_factor(name, factor, size) for name, (factor, size) in factors.items()}
+    results = {name: measure_factor(name, factors[name], sizes[name]) for name in factors}
     found = {"measured": measured, "machine": machine.describe(), "runs": FLAGS.runs}
     disk.write_json(file, {**found, "factors": results})
     plots.write(out, draw(results))
@@ -190,10 +187,8 @@ def first_pixels(draw_pixel, images):
         pixel = draw_pixel(images, index // width, index % width)
         return index + 1, tf.where(here, pixel[:, tf.newaxis, tf.newaxis], images)
 
-    def run():
-        return tf.while_loop(lambda index, _: index < pixels, step, (0, images))[1]
-
-    return tf.function(run), (height, width), pixels
+    run = tf.function(lambda: tf.while_loop(lambda index, _: index < pixels, step, (0, images))[1])
+    return run, (height, width), pixels
 
 
 def measure(candidates, batch):

@@ -49,11 +49,8 @@ def summarize(model, batches, progress=lambda count: None):
         *factors, total = (np.concatenate(values) for values in bits.values())
         means = {name: float(values.mean()) for name, values in zip(bits, factors)}
         std_error = float(total.std(ddof=1)) / math.sqrt(count) if count > 1 else None
-        found[kind] = {
-            "factors": means,
-            "total": sum(means.values()),
-            "std_error": std_error,
-        }
+        sums = {"total": sum(means.values()), "std_error": std_error}
+        found[kind] = {"factors": means, **sums}
     return found
 
 

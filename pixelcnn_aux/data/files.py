@@ -54,11 +54,9 @@ def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
     )
     skipped = sorted([*broken, *by_split[None]], key=pathlib.PurePath)
     if skipped:
-        logging.warning(
-            "Left out %d of %d %s files of %s, which are no whole PNG or JPEG files %s: %s",
-            *(len(skipped), len(names) + len(by_split[None]), split, image_dir, kind),
-            ", ".join(map(repr, skipped)),
-        )
+        count, listed = len(names) + len(by_split[None]), ", ".join(map(repr, skipped))
+        message = "Left out %d of %d %s files of %s, which are no whole PNG or JPEG files %s: %s"
+        logging.warning(message, len(skipped), count, split, image_dir, kind, listed)
     if not len(pixels):
         counts = ", ".join(f"{len(by_split[name])} {name}" for name in SPLITS)
         raise ValueError(

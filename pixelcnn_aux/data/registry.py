@@ -15,7 +15,7 @@ DATASETS = types.MappingProxyType(_registered)  # name -> loader: all that are r
 
 
 def register(name):
-    """A decorator that makes a loader known as a data set, in whichever file it stands.
+    """A decorator that makes a loader known as a data set, in any file.
 
         @data.register("textures")
         def textures(split, image_size, image_dir):
@@ -27,14 +27,11 @@ def register(name):
       split: one of `SPLITS`.
       image_size: (H, W), a tuple; a loader that has no images of that size raises ValueError.
 
-    and with those of the following that the loader has as parameters:
+    and with those of the following that the loader has as parameters; others that are given are refused:
 
-      image_dir: an absolute `pathlib.Path` of a folder, or None where none was given. `load` refuses a
-        folder that the loader does not take.
-      image_file: likewise, of a file.
+      image_dir, image_file: absolute `pathlib.Path`s, or None where none was given.
       data_dir: as `load` received it.
-      cache_dir: an absolute `pathlib.Path`, of a folder to keep files in, which the loader makes where there
-        is none.
+      cache_dir: an absolute `pathlib.Path` of a folder to keep files in, which the loader makes.
 
     Args:
       name: str, what `load` and the programs' --dataset call it.

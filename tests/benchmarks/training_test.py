@@ -1,19 +1,13 @@
 """Tests of what the benchmarks of training share, and of the precisions of one of them."""
 
 import dataclasses
-import multiprocessing
 
-import numpy as np
 import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common, step_memory
 from tests import helpers
-
-
-def memory_of_a_process():
-    return common.peak_bytes()
 
 
 class StepTest(tf.test.TestCase):
@@ -44,12 +38,6 @@ class StepTest(tf.test.TestCase):
         for precisions in ("float16", ""):
             with self.assertRaisesRegex(flags.IllegalFlagValueError, "names of float32, bfloat16"):
                 helpers.run_program(step_memory, f"--precisions={precisions}")
-
-    def test_a_process_has_its_own_peak_whatever_its_parent_had(self):
-        large = np.ones(2**25)  # 256 MB
-        with multiprocessing.get_context("spawn").Pool(1) as process:
-            child = process.apply(memory_of_a_process)
-        self.assertLess(child, common.peak_bytes() - large.nbytes // 2)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 import io
 import os
-import pathlib
-import unittest
 from unittest import mock
 
 import numpy as np
@@ -11,14 +9,10 @@ import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
-from PIL import Image
 
-from pixelcnn_aux import auxiliary, data
+from pixelcnn_aux import data
 from pixelcnn_aux.data import celeb_a, decoding
 from tests.data.helpers import FilesTest, encoded, everything, noise, prepare
-
-# Beside the repository, where there is one: official aligned JPEGs, whose faces are not to go into it.
-CELEB_A = pathlib.Path(__file__).parents[3] / "shared" / "data" / "img_align_celeba"
 
 
 def halved(pixels):
@@ -110,19 +104,6 @@ class CelebATest(FilesTest):
         for part in (f"{target}/celeb_a", "--image_dir", "tfds build celeb_a", "--dataset photos"):
             self.assertIn(part, message)
         self.assertEmpty(list(self.folder.iterdir()))
-
-    @unittest.skipUnless(CELEB_A.is_dir(), f"no images in {CELEB_A}")
-    def test_official_images(self):
-        self.folder = CELEB_A
-        paths = sorted(CELEB_A.rglob("*.jpg"))
-        self.assertEqual(sum(self.load(split, 64).num_images for split in data.SPLITS), len(paths))
-        images, halves = self.load("test"), self.load("test", 64)
-        self.assertEqual((images.image_size, halves.image_size), ((128, 128), (64, 64)))
-        images, halves = everything(images.batches(64)), everything(halves.batches(64))
-        self.assertAllEqual(auxiliary.HalfResolution()(images), halves)
-        first = next(path for path in paths if path.name > "182637.jpg")
-        expected = np.asarray(Image.open(first).crop((25, 50, 153, 178)))
-        self.assertAllClose(images[0].astype(int), expected.astype(int), atol=1)
 
 
 if __name__ == "__main__":

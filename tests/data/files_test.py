@@ -20,8 +20,9 @@ class LoadTest(FilesTest):
         def fit(image):
             return image_folder.fit(image, (8, 8))
 
-        arguments = "tests", "train", (8, 8), self.folder, self.cache
-        return files.load(*arguments, fit, lambda name: "train", "")
+        return files.load(
+            "tests", "train", (8, 8), self.folder, self.cache, fit, lambda name: "train", ""
+        )
 
     def test_broken_files_are_named_counted_and_left_out(self):
         png, jpeg = encoded(noise(64, 64, 3), "PNG"), encoded(noise(64, 64, 3), "JPEG")
@@ -119,8 +120,7 @@ class LoadTest(FilesTest):
         for split, skipped in (("train", ["c.png"]), ("test", [])):
             with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
                 images = files.load(
-                    *("tests", split, (8, 8), self.folder, self.cache),
-                    *(lambda image: image, split_of, "of a kind"),
+                    "tests", split, (8, 8), self.folder, self.cache, np.copy, split_of, "of a kind"
                 )
             self.assertEqual(images.num_images, 1)
             self.assertEqual(images.skipped, (*skipped, "none_1.png", "none_2.png"))

@@ -11,13 +11,13 @@ from tests import helpers
 class ShownTest(tf.test.TestCase):
     def test_channels_and_values(self):
         for num_values, pixel, expected in (
-            *((256, [100], [100] * 3), (256, [255], [255] * 3), (3, [1], [128] * 3)),
-            *((1, [0], [0] * 3), (16, [1], [17] * 3), (16, [15], [255] * 3)),
-            *(
-                (16, [0, 2], [17] * 3),
-                (16, [1, 2, 15], [17, 34, 255]),
-                (16, [0, 0, 3, 1], [17] * 3),
-            ),
+            (256, [100], [100] * 3),
+            (3, [1], [128] * 3),
+            (1, [0], [0] * 3),
+            (16, [15], [255] * 3),
+            (16, [0, 2], [17] * 3),
+            (16, [1, 2, 15], [17, 34, 255]),
+            (16, [0, 0, 3, 1], [17] * 3),
         ):
             found = image_grid.shown(np.array([[pixel]], np.uint8), num_values)
             self.assertAllEqual(found, [[expected]])

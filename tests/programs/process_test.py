@@ -31,12 +31,9 @@ program.run(main)
 
 def shell(code, redirections):
     """What a program whose `main` is `code` does under redirections of a shell: (status, out, err)."""
-    done = subprocess.run(
-        ["bash", "-c", f'"$0" -c "$1" {redirections}', sys.executable, BEGUN.format(code)],
-        env={**os.environ, "PYTHONPATH": str(helpers.ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    command = ["bash", "-c", f'"$0" -c "$1" {redirections}', sys.executable, BEGUN.format(code)]
+    environment = {**os.environ, "PYTHONPATH": str(helpers.ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -106,21 +103,17 @@ class InterruptedTest(tf.test.TestCase):
 
     def interrupt(self, code):
         """Starts Python, and interrupts it once it has printed a line: (status, what else it prints)."""
-        with subprocess.Popen(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONPATH": str(helpers.ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as started:
+        environment = {**os.environ, "PYTHONPATH": str(helpers.ROOT)}
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with subprocess.Popen([sys.executable, "-c", code], env=environment, **streams) as started:
             started.stdout.readline()
             started.send_signal(signal.SIGINT)
             return started.communicate()[0], started.returncode
 
     def test_in_the_first_seconds(self):
-        code = "from pixelcnn_aux.programs import process; process.begin(); print(); import time; "
-        code = code.replace("begin()", "_quiet = lambda: None; process.begin()")
-        self.assertEqual(self.interrupt(code + "time.sleep(60)"), ("", -signal.SIGINT))
+        code = "from pixelcnn_aux.programs import process; process._quiet = lambda: None; "
+        code += "process.begin(); print(); import time; time.sleep(60)"
+        self.assertEqual(self.interrupt(code), ("", -signal.SIGINT))
 
     def test_at_work(self):
         """What has to be removed or given back then is."""

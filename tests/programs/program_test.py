@@ -85,11 +85,12 @@ class ErrorsTest(tf.test.TestCase):
             message = re.escape(f"Expected {expected}. Received: {given}")
             with self.assertRaisesRegex(app.UsageError, message):
                 self.run_program(self.fail, arguments, given)
+        several = ["A", "B..."]
         for arguments, given in (
             ((), []),
             (["A"], ["x"]),
-            (["A", "B..."], ["x"]),
-            (["A", "B..."], ["x", "y", "z"]),
+            (several, ["x"]),
+            (several, list("xyz")),
         ):
             main = mock.Mock()
             self.run_program(main, arguments, given)
