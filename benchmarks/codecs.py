@@ -42,7 +42,9 @@ def main():
     ours(model, folder, dtype, images, values)
     for name, settings in CODECS.items():
         start = time.perf_counter()
-        files = [min((written(image, x) for x in settings), key=len) for image in images]
+        files = [
+            min((image_files.encoded(image, x) for x in settings), key=len) for image in images
+        ]
         middle = time.perf_counter()
         decoded = [np.asarray(Image.open(io.BytesIO(data))) for data in files]
         end = time.perf_counter()
@@ -96,12 +98,6 @@ def decode(plugins, folder, dtype, file, decoded):
     start = time.perf_counter()
     images = coder.decompress(file.read_bytes())
     np.savez(decoded, images=images, seconds=time.perf_counter() - start)
-
-
-def written(image, settings):
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, **settings)
-    return file.getvalue()
 
 
 def row(name, size, values, *seconds):

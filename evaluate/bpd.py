@@ -87,10 +87,9 @@ def print_table(model, results, codecs):
         shown = (f"{cell:.4f}" if isinstance(cell, float) else cell or "" for cell in cells)
         print(f"{name:16}", *(f"{cell:>10}" for cell in shown))
 
-    blank, own = [""] * (len(results) - 1), splits.kind(model)
+    blank, own, so_far = [""] * (len(results) - 1), splits.kind(model), 0.0
     line("", "bits/dim", *blank, f"   per dimension of the factor's own image, {own}")
     line("", *results, "alone", "so far", *image_files.FORMATS)
-    so_far = 0.0
     for name, share in splits.shares(model).items():
         alone = results[own]["factors"][name]
         so_far += alone

@@ -60,8 +60,7 @@ def load(cache_dir, dataset, folder, split, image_size, files, decoded):
     Returns:
       (uint8 [N, H, W, 3], memory-mapped, list of the names left out).
 
-    Raises:
-      OSError: a folder that cannot be written, or is full.
+    Raises OSError for a folder that cannot be written, or is full.
     """
     place = [dataset, str(folder), split, list(image_size)]
     digest = hashlib.sha256(json.dumps(place).encode()).hexdigest()[:16]
@@ -99,9 +98,7 @@ def _read(array, key):
             raise ValueError("other checksums")
         return pixels, kept["skipped"]
     except Exception as error:  # damaged files raise whatever they happen to spell
-        message = (
-            "Expected decoded images in %s. Received: a damaged file (%s). Decoding them again"
-        )
+        message = "Expected decoded images in %s. Received: a damaged file (%s). Decoding again"
         logging.warning(message, array, error)
         return None
 
@@ -109,11 +106,9 @@ def _read(array, key):
 def _write(array, key, image_size, decoded):
     """What `load` returns, once the files are written."""
     aside = array.with_suffix(".npy.writing")  # one process at a time: the lock is held
-    manifest = array.with_suffix(".json")
-    skipped = []
+    manifest, skipped, count = array.with_suffix(".json"), [], 0
     try:
         with open(aside, "wb") as file:
-            count = 0
             _write_header(file, (0, *image_size, 3))
             for name, image in decoded():
                 if image is None:

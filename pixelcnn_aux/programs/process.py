@@ -36,6 +36,12 @@ def begin():
         _quiet()
 
 
+def begin_if_run():
+    """`begin`, where Python imports a package to run a module of it (python -m)."""
+    if sys.argv[0] == "-m":
+        begin()
+
+
 class _Output(io.FileIO):
     """A stream that nobody has to read: the first error is kept, and what is written after it is dropped."""
 
