@@ -29,7 +29,7 @@ HOST = "127.0.0.1"
 
 
 class Servable:
-    """The newest version in DIR/MODEL. Errors are those of the server: `tf.errors.OpError`.
+    """The newest version in DIR/MODEL.
 
     Attributes:
       name: str, MODEL.
@@ -47,14 +47,8 @@ class Servable:
 
     def predict(self, signature, inputs):
         """dict, name -> array, from the same."""
-        if signature not in self.signature_defs:
-            message = f'Serving signature key "{signature}" not found.'
-            raise tf.errors.FailedPreconditionError(None, None, message)
-        try:
-            tensors = {name: tf.constant(array) for name, array in inputs.items()}
-            outputs = self._signatures[signature](**tensors)
-        except TypeError as error:
-            raise tf.errors.InvalidArgumentError(None, None, str(error)) from error
+        tensors = {name: tf.constant(array) for name, array in inputs.items()}
+        outputs = self._signatures[signature](**tensors)
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 
