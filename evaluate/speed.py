@@ -48,10 +48,7 @@ def pyramid():
     return Factor(rgb, network, networks.Embedding(topology.super_resolution(1, 1), 100), rgb)
 
 
-NETWORKS = {
-    "pyramid": pyramid,
-    "pixelcnn_pp": lambda: pa.pixelcnn_pp(filters=64).factors["image"],
-}
+NETWORKS = {"pyramid": pyramid, "pixelcnn_pp": lambda: pa.pixelcnn_pp(filters=64).factors["image"]}
 
 
 def main():

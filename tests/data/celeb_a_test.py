@@ -47,9 +47,8 @@ class CelebATest(FilesTest):
     def test_files_of_another_size_are_named_and_left_out(self):
         good, other = encoded(noise(218, 178, 3), "JPEG"), encoded(noise(178, 218, 3), "JPEG")
         self.write("a/000001.jpg", other)
-        with self.assertRaisesRegex(
-            ValueError, r"178 x 218 pixels .*train up to 162770\.jpg.*1 train, .*, 1 left out"
-        ):
+        message = r"178 x 218 pixels .*train up to 162770\.jpg.*1 train, .*, 1 left out"
+        with self.assertRaisesRegex(ValueError, message):
             self.load()
         self.write("000002.jpg", good[:-200])
         self.write("000003.jpg", good)
@@ -57,9 +56,8 @@ class CelebATest(FilesTest):
             images = self.load()
         self.assertEqual(images.skipped, ("000002.jpg", "a/000001.jpg"))
         self.assertRegex(logs.output[0], "2 of 3 .*178 x 218 .*: '000002.jpg', 'a/000001.jpg'")
-        self.assertAllEqual(
-            everything(images.batches(2)), decoding.decode(good)[None, 50:178, 25:153]
-        )
+        expected = decoding.decode(good)[None, 50:178, 25:153]
+        self.assertAllEqual(everything(images.batches(2)), expected)
 
     def test_through_tfds(self):
         counts = {"train": 5, "validation": 3, "test": 2}
@@ -78,9 +76,8 @@ class CelebATest(FilesTest):
             whole = np.stack([decoding.decode(file) for file in encodings[split]])
             expected = halved(whole[:, 50:178, 25:153])
             for effect in (None, AssertionError("decoded again")):
-                with mock.patch.object(
-                    decoding, "decode", wraps=decoding.decode, side_effect=effect
-                ):
+                decode = decoding.decode
+                with mock.patch.object(decoding, "decode", wraps=decode, side_effect=effect):
                     images = data.load("celeb_a", split, (64, 64), data_dir=self.folder)
                 self.assertEqual((images.num_images, images.image_size), (counts[split], (64, 64)))
                 self.assertAllEqual(everything(images.batches(2)), expected)

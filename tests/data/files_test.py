@@ -105,10 +105,8 @@ class LoadTest(FilesTest):
         ):
             with patch, self.assertRaisesRegex(PermissionError, "Permission denied.*the right to"):
                 self.load()
-        with (
-            mock.patch.object(decoding, "decode", side_effect=MemoryError),
-            self.assertRaises(MemoryError),
-        ):
+        exhausted = mock.patch.object(decoding, "decode", side_effect=MemoryError)
+        with exhausted, self.assertRaises(MemoryError):
             self.load()
         self.assertEqual(self.load().num_images, 2)
 

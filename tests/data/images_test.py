@@ -58,9 +58,8 @@ class ImagesTest(tf.test.TestCase):
         batches = taken(self.images.training_batches(50, seed=0), 40)  # an epoch each
         numbers, flips = numbers_and_flips(batches)
         plain = numbered(50)[numbers]
-        self.assertAllEqual(
-            batches, np.where(flips[..., None, None, None], plain[..., ::-1, :], plain)
-        )
+        expected = np.where(flips[..., None, None, None], plain[..., ::-1, :], plain)
+        self.assertAllEqual(batches, expected)
         self.assertAllClose(flips.mean(), 0.5, atol=0.05)  # 2000 throws: 4.5 deviations
         by_image = np.take_along_axis(flips, np.argsort(numbers, axis=1), axis=1)
         self.assertAllInRange(by_image.mean(axis=0), 0.1, 0.9)  # not the same ones every epoch
@@ -70,10 +69,8 @@ class ImagesTest(tf.test.TestCase):
     def test_batches_of_a_seed_are_pinned(self):
         images = data.from_arrays(noise(10, 4, 6, 3))
         batches = taken(images.training_batches(4, seed=3), 10)
-        self.assertEqual(
-            hashlib.sha256(batches.tobytes()).hexdigest(),
-            "4c905eab625ae0a4ad6fd5079b2e6eeadb29c510ae2396c7c25f1d13ec10dbcd",
-        )
+        pinned = "4c905eab625ae0a4ad6fd5079b2e6eeadb29c510ae2396c7c25f1d13ec10dbcd"
+        self.assertEqual(hashlib.sha256(batches.tobytes()).hexdigest(), pinned)
         self.assertNotAllEqual(batches, taken(images.training_batches(4, seed=4), 10))
 
     def test_without_flips_the_order_is_the_same(self):

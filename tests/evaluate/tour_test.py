@@ -42,10 +42,8 @@ class TourTest(tf.test.TestCase):
         cls.models = {tour.COLORS: colors, tour.SIZES: pyramid, str(folder / "run"): pyramid}
         patch(pa, "load", side_effect=cls.models.get)
         patch(photos, "squares", return_value=SQUARES)
-        splits = {
-            "validation": helpers.pictures(3, 1, (4, 4)),
-            "test": helpers.pictures(2, 2, (4, 4)),
-        }
+        counts = {"validation": 3, "test": 2}
+        splits = {name: helpers.pictures(x, x, (4, 4)) for name, x in counts.items()}
         cls.images = np.concatenate(list(splits.values()))
         patch(data, "load", side_effect=lambda name, split, size: data.Images(splits[split]))
         cls.trained = patch(subprocess, "run", return_value=types.SimpleNamespace(returncode=0))

@@ -61,10 +61,7 @@ class ErrorsTest(tf.test.TestCase):
         def main():
             tf.io.read_file("none").numpy()
 
-        with (
-            self.assertLogs("absl", "DEBUG") as logged,
-            self.assertRaises(SystemExit) as caught,
-        ):
+        with self.assertLogs("absl", "DEBUG") as logged, self.assertRaises(SystemExit) as caught:
             self.run_program(main)
         [shown] = logged.output
         self.assertRegex(shown, "Traceback(?s:.*) in main\n")
