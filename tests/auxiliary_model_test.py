@@ -54,14 +54,6 @@ class AuxiliaryModelTest(tf.test.TestCase):
         images = helpers.pictures(2, size=(3, 5))
         self.assertEqual(helpers.shared_model().log_prob(images).shape, [2])
 
-    def test_wrong_images_are_refused(self):
-        model = helpers.shared_model()
-        for method in (model.auxiliaries, model.log_prob, model.bits_per_dim):
-            with self.assertRaisesRegex(ValueError, "uint8.*Received: int64"):
-                method(IMAGES.astype(np.int64))
-            with self.assertRaisesRegex(ValueError, r"3 channels.*\[3, 4, 6, 1\]"):
-                method(GRAYS)
-
     def test_a_new_factor_has_the_same_class_and_layers_and_weights_of_its_own(self):
         class Own(pa.Factor):
             pass
@@ -122,14 +114,15 @@ class PyramidTest(tf.test.TestCase):
         self.assertAllEqual(chain["2x4"], pa.auxiliary.HalfResolution()(halved))
 
     def test_completion_knows_the_blocks_that_are_known_whole(self):
+        small = {"filters": 3, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
+        model = pa.pyramid((8, 16), (4, 8), **small, exact=False, centered=False)
         mask = np.zeros([3, 8, 16, 1], np.uint8)
         mask[:, :3] = 1  # of the third row, no half-resolution pixel is known
-        drawn = self.model.sample([[0, 1], [0, 2], [0, 3]], known=self.images, mask=mask)
-        chain = self.model.auxiliaries(self.images)
+        drawn = model.sample([[0, 1], [0, 2], [0, 3]], known=self.images, mask=mask)
+        halves = model.auxiliaries(self.images)["4x8"]
         self.assertAllEqual(drawn["8x16"][:, :3], self.images[:, :3])
-        self.assertAllEqual(drawn["4x8"][:, :1], chain["4x8"][:, :1])
-        self.assertNotAllEqual(drawn["4x8"][:, 1], chain["4x8"][:, 1])
-        self.assertNotAllEqual(drawn["2x4"][:, 0], chain["2x4"][:, 0])
+        self.assertAllEqual(drawn["4x8"][:, :1], halves[:, :1])
+        self.assertNotAllEqual(drawn["4x8"][:, 1], halves[:, 1])
 
     def test_sizes_that_halvings_do_not_reach_are_refused(self):
         for image_size, base_size in (((12, 12), (8, 8)), ((8, 8), (16, 16)), ((8, 16), (4, 4))):

@@ -130,18 +130,8 @@ class HalfResolutionTest(tf.test.TestCase):
 
 
 class CheckImagesTest(tf.test.TestCase):
-    def test_values_out_of_range_are_refused(self):
-        grays = np.full([1, 2, 2, 1], 15, np.uint8)
-        self.assertAllEqual(check_images(grays, 1, 16), grays)
-        grays[0, 1, 0, 0] = 16
-        with self.assertRaisesRegex(ValueError, "grays with .* 0 to 15. Received: a value of 16"):
-            check_images(grays, 1, 16, "grays")
-
     def test_images_that_a_graph_captures(self):
         for value in (1, 16):  # the values are known to Python, and nothing of them in the graph
             grays = tf.fill([1, 2, 2, 1], tf.constant(value, tf.uint8))
             traced = tf.function(functools.partial(check_images, grays, 1, 16))
             self.assertAllEqual(traced(), grays)
-
-    def test_no_images_at_all_are_fine(self):
-        self.assertEqual(check_images(np.zeros([0, 2, 2, 1], np.uint8), 1, 16).shape[0], 0)

@@ -37,7 +37,7 @@ class FactorTest(tf.test.TestCase):
             math.prod(helpers.SIZE) * 3 * math.log(2)
         )
         adam = keras.optimizers.Adam(1e-2)
-        factor.compile(adam, loss=factor.likelihood.bits_per_dim, jit_compile=False)
+        factor.compile(adam, loss=factor.likelihood.bits_per_dim, run_eagerly=True)
         batches = tf.data.Dataset.from_tensors(((IMAGES, GRAYS), IMAGES))
         losses = factor.fit(batches, epochs=4, verbose=0).history["loss"]
         self.assertAllClose(losses[0], bits, rtol=1e-5)  # of the weights before the first step
@@ -54,8 +54,7 @@ class FactorTest(tf.test.TestCase):
 
     def test_probabilities_of_all_images_sum_to_one(self):
         """Two gray pixels, 16 x 16 images: only a causal network can pass."""
-        images = np.stack(np.meshgrid(np.arange(16), np.arange(16)), axis=-1)
-        images = images.reshape(256, 1, 2, 1).astype(np.uint8)
+        images = helpers.all_images(16, 1, 2, 1)
         nats = gray_factor("float64").log_prob(images)
         self.assertAllClose(np.sum(np.exp(nats)), 1.0, rtol=1e-9)
 
@@ -81,6 +80,7 @@ class FactorTest(tf.test.TestCase):
             gray_factor().features(grays)
 
     def test_params_at_every_size_that_the_down_sampling_divides(self):
+        self.enter_context(helpers.eagerly())
         factor = halving_factor()
         for height, width in ((2, 2), (4, 6), (8, 2)):
             images = np.zeros([3, height, width, 3], np.uint8)

@@ -39,6 +39,12 @@ def pictures(count, seed=0, size=SIZE):
     return np.clip(np.round(noisy), 0, 255).astype(np.uint8)
 
 
+def all_images(num_values, *shape):
+    """uint8 [N, H, W, C], every image of this shape."""
+    choices = np.indices([num_values] * int(np.prod(shape)))
+    return choices.reshape(len(choices), -1).T.reshape(-1, *shape).astype(np.uint8)
+
+
 def images(count, seed=0):
     """`pictures` as a split of a data set."""
     return data.Images(pictures(count, seed))

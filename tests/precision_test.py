@@ -1,5 +1,6 @@
 """Tests of mixed precision: what stays in float32, and that nothing else changes much."""
 
+import contextlib
 import dataclasses
 import functools
 import sys
@@ -62,7 +63,7 @@ class MixedPrecisionTest(tf.test.TestCase):
         for policy, tolerance in zip(POLICIES, (2e-2, 3e-3)):
             for centered in (False, True):
                 model, factor, mixed = factors(policy, centered)
-                pair = model.inputs(helpers.pictures(8))["image"]
+                pair = model.inputs(helpers.pictures(3))["image"]
                 expected = factor.log_prob(pair)
                 self.assertAllClose(mixed.log_prob(pair), expected, rtol=tolerance)
                 self.assertNotAllEqual(mixed.log_prob(pair), expected)
@@ -157,13 +158,17 @@ class MixedPrecisionTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "Expected policy .*image/training.json.*float8"):
             precision.policy_of(run["image"])
 
+    def machine(self, capabilities, is_fast):
+        """Within it, this is a machine of such GPUs, and of a processor that is fast in bfloat16 or not."""
+        context = contextlib.ExitStack()
+        patch = mock.patch.object
+        context.enter_context(patch(precision, "_capabilities_of_gpus", capabilities.copy))
+        context.enter_context(patch(machine, "is_fast_in_bfloat16", lambda: is_fast))
+        return context
+
     def test_on_gpus_it_has_to_be_asked_for(self):
-        with (
-            mock.patch.object(machine, "is_fast_in_bfloat16", lambda: True),
-            mock.patch.object(precision, "_capabilities_of_gpus", lambda: [(9, 0)]),
-        ):
+        with self.machine([(9, 0)], is_fast=True):
             self.assertFalse(precision.is_faster())
-            self.assertEqual(precision.policy(), "mixed_bfloat16")
         for capabilities, expected in (
             ([(7, 0)], "mixed_float16"),
             ([(7, 5)], "mixed_float16"),
@@ -171,36 +176,25 @@ class MixedPrecisionTest(tf.test.TestCase):
             ([(9, 0), (7, 0)], "mixed_float16"),
             ([None], "mixed_bfloat16"),  # an accelerator that has no such number
         ):
-            with mock.patch.object(precision, "_capabilities_of_gpus", capabilities.copy):
+            with self.machine(capabilities, is_fast=False), self.assertNoLogs("absl", "WARNING"):
                 self.assertEqual(precision.policy(), expected)
 
     def test_what_jax_says_of_gpus(self):
         """AMD's have a name in the place of a number, and other accelerators have neither."""
-
-        def policy(**attributes):
-            devices = [types.SimpleNamespace(platform="gpu", **attributes)]
-            with (
-                mock.patch.object(backend, "NAME", "jax"),
-                mock.patch.dict(sys.modules, jax=mock.Mock(devices=lambda: devices)),
-            ):
-                return precision.policy()
-
-        self.assertEqual(policy(compute_capability="7.5"), "mixed_float16")
-        self.assertEqual(policy(compute_capability="12.0"), "mixed_bfloat16")
-        self.assertEqual(policy(compute_capability="gfx90a"), "mixed_bfloat16")
-        self.assertEqual(policy(), "mixed_bfloat16")
+        for attributes, expected in (
+            ({"compute_capability": "7.5"}, "mixed_float16"),
+            ({"compute_capability": "12.0"}, "mixed_bfloat16"),
+            ({"compute_capability": "gfx90a"}, "mixed_bfloat16"),
+            ({}, "mixed_bfloat16"),
+        ):
+            jax = mock.Mock()
+            jax.devices.return_value = [types.SimpleNamespace(platform="gpu", **attributes)]
+            with mock.patch.object(backend, "NAME", "jax"), mock.patch.dict(sys.modules, jax=jax):
+                self.assertEqual(precision.policy(), expected)
 
     def test_a_warning_where_a_processor_is_not_known_to_be_fast(self):
-        def policy(capabilities, is_fast):
-            with (
-                mock.patch.object(precision, "_capabilities_of_gpus", lambda: capabilities),
-                mock.patch.object(machine, "is_fast_in_bfloat16", lambda: is_fast),
-            ):
-                return precision.policy()
-
-        with self.assertLogs("absl", "WARNING") as logged:
-            self.assertEqual(policy([], is_fast=False), "mixed_bfloat16")
+        with self.machine([], is_fast=False), self.assertLogs("absl", "WARNING") as logged:
+            self.assertEqual(precision.policy(), "mixed_bfloat16")
         self.assertRegex(logged.output[0], "Expected a processor that is fast in bfloat16")
-        for capabilities, is_fast in (([], True), ([(9, 0)], False), ([None], False)):
-            with self.assertNoLogs("absl", "WARNING"):
-                policy(capabilities, is_fast)
+        with self.machine([], is_fast=True), self.assertNoLogs("absl", "WARNING"):
+            precision.policy()

@@ -1,6 +1,5 @@
 """Tests of what is saved: Keras's files of factors, and descriptions of what the package builds."""
 
-import copy
 import functools
 import json
 import pathlib
@@ -318,25 +317,6 @@ class ConfigTest(tf.test.TestCase):
         transform = custom.Bright(99)
         transform.likelihood = lambda: Off(2)
         check(transform, "num_channels=0")
-
-
-class NetworksTest(tf.test.TestCase):
-    """Keras saves the networks of a factor by themselves too, with all their weights."""
-
-    def test_comes_back(self):
-        shape = topology.pixelcnn_pp(1, 2)
-        factor = helpers.tiny_model(topology=shape, dtype="float64").factors["image"]
-        x = np.random.default_rng(0).normal(size=(2, 4, 6, 3))
-        features = factor.embedding(x[..., :1])
-        for network, inputs in ((factor.embedding, (x[..., :1],)), (factor.network, (x, features))):
-            self.assertIsNone(type(network).from_config(network.get_config()).get_build_config())
-            file = helpers.temporary_folder(self) / "network.keras"
-            network.save(file)
-            for copied in (keras.saving.load_model(file), copy.deepcopy(network)):
-                self.assertAllEqual(copied.get_weights()[0], network.get_weights()[0])
-                outputs = (tf.nest.flatten(one(*inputs)) for one in (copied, network))
-                for found, expected in zip(*outputs, strict=True):
-                    self.assertAllEqual(found, expected)
 
 
 class PartsTest(tf.test.TestCase, parameterized.TestCase):

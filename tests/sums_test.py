@@ -1,7 +1,6 @@
 """Tests of the sums that auxiliary images fix: their bounds, and the likelihoods and draws within them."""
 
 import collections
-import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -32,9 +31,7 @@ def random_images(*shape, num_values=256, seed=0):
 
 def all_images(fixed_sum, channels):
     """Every image of one block, uint8 [N, ratio, ratio, C]."""
-    shape = (fixed_sum.ratio, fixed_sum.ratio, channels)
-    values = itertools.product(range(fixed_sum.num_values), repeat=int(np.prod(shape)))
-    return np.array(list(values), np.uint8).reshape(-1, *shape)
+    return helpers.all_images(fixed_sum.num_values, fixed_sum.ratio, fixed_sum.ratio, channels)
 
 
 def draw_block(fixed_sum, likelihood, params, auxiliary, shift=0.0, mode="sample"):

@@ -50,12 +50,6 @@ class ProjectionTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, r"\[6, 4\] channels.*\(2, 6\)"):
             layer([normal(2, 6)])
 
-    def test_output_shape_agrees_with_call(self):
-        for shapes in [(2, 3, 4, 6), (2, 3, 4, 2)], [(2, 4, 6)], [(2, 6), (2, 2)]:
-            layer = layers.Projection(FILTERS)
-            y = layer([normal(*shape) for shape in shapes])
-            self.assertEqual(layer.compute_output_shape(shapes), tuple(y.shape))
-
 
 class GatedTest(tf.test.TestCase):
     def setUp(self):

@@ -2,7 +2,6 @@
 
 import re
 
-import keras
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
@@ -33,20 +32,6 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
         for i in range(2):
             expected = -nats[i].sum() / (3 * 5 * likelihood.num_channels) / 0.6931471805599453
             self.assertAllClose(bits[i], expected, rtol=1e-12)
-
-    @both
-    def test_is_a_loss(self, likelihood):
-        shape = (4, 6, 6, likelihood.num_channels)
-        images = np.random.default_rng(0).integers(likelihood.num_values, size=shape)
-        images = images.astype(np.uint8)
-        inputs = tf.cast(images, tf.float32) / likelihood.num_values
-        model = keras.Sequential([keras.layers.Conv2D(likelihood.num_params, 1)])
-        bits = np.mean(likelihood.bits_per_dim(images, model(inputs)))
-        adam = keras.optimizers.Adam(1e-2)
-        model.compile(optimizer=adam, loss=likelihood.bits_per_dim, run_eagerly=True)
-        losses = model.fit(inputs, images, epochs=5, verbose=0).history["loss"]
-        self.assertAllClose(losses[0], bits, rtol=1e-5)  # of the weights before the first step
-        self.assertLess(losses[-1], bits)
 
     @both
     def test_shapes_and_dtypes(self, likelihood):

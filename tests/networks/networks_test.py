@@ -30,12 +30,6 @@ class NetworksTest(tf.test.TestCase):
         network = PixelCNN(topology.flat(3), 4, 10, (3, 3), (3, 3))
         self.assertEqual(network(image, features).shape, (2, 8, 12, 10))
 
-    def test_one_network_takes_images_of_all_sizes(self):
-        network = PixelCNN(topology.pixelcnn_pp(1, 2), 4, 10)
-        for height, width in (8, 8), (2, 6), (10, 4):
-            y = network(normal(1, height, width, 3))
-            self.assertEqual(y.shape, (1, height, width, 10))
-
     def test_sides_that_are_not_divided_are_an_error(self):
         for network, multiple in (
             (PixelCNN(topology.pixelcnn_pp(1, 3), 4, 10), 4),
@@ -58,16 +52,3 @@ class NetworksTest(tf.test.TestCase):
                 # At every pixel: the first one's parameters, too, are those given the features.
                 change = np.abs(network(image, others) - y).max(axis=-1)
                 self.assertAllInRange(change, 1e-7, np.inf)
-
-    def test_dropout_is_for_training_alone(self):
-        image, features = normal(1, 4, 4, 3), [normal(1, 4, 4, 4, seed=1)]
-        network = PixelCNN(topology.flat(1), 4, 10, dropout=0.5)
-        embedding = Embedding(topology.flat(1), 4, dropout=0.5)
-        for evaluate in (
-            lambda training: network(image, features, training=training),
-            lambda training: embedding(image, training=training)[0],
-        ):
-            evaluated, trained = ([evaluate(training) for _ in "ab"] for training in (False, True))
-            self.assertAllEqual(*evaluated)
-            self.assertNotAllClose(*trained)
-            self.assertNotAllClose(trained[0], evaluated[0])

@@ -56,21 +56,3 @@ class TopologyTest(tf.test.TestCase):
         self.assertEqual(super_resolution(3, 2).outputs, (19,))
         self.assertEqual(flat(3), Topology((Step("block"),) * 3, outputs=(3,)))
         self.assertEqual(flat(3).levels(), [0, 0, 0, 0])
-
-    def test_skips_have_the_resolution_of_their_blocks(self):
-        sizes = [(n, m) for n in (1, 2, 3) for m in (1, 2, 3)]
-        for topology in (make(n, m) for make in (pixelcnn_pp, super_resolution) for n, m in sizes):
-            levels = topology.levels()
-            for k, step in enumerate(topology.steps, start=1):
-                if step.skip is not None:
-                    self.assertLess(step.skip, k)
-                    self.assertEqual(levels[step.skip], levels[k])
-
-    def test_pixelcnn_pp_gives_out_each_resolution_finest_first(self):
-        for resolutions in (1, 2, 3):
-            topology = pixelcnn_pp(2, resolutions)
-            levels = topology.levels()
-            self.assertEqual([levels[k] for k in topology.outputs], list(range(resolutions)))
-            # Every activation up to the turning point but that one itself is a skip, once.
-            skips = [step.skip for step in topology.steps if step.skip is not None]
-            self.assertEqual(skips, list(range(len(skips)))[::-1])

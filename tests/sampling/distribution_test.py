@@ -24,13 +24,6 @@ def counts_of(shape, *indices):
     return counts
 
 
-def all_images(num_values, height, width, pixels):
-    """uint8 [num_values ** pixels, H, W, 1], every choice of the first so many pixels, 0 for others."""
-    choices = np.indices([num_values] * pixels).reshape(pixels, -1).T
-    choices = np.pad(choices, ((0, 0), (0, height * width - pixels)))
-    return choices.reshape(-1, height, width, 1).astype(np.uint8)
-
-
 def pixel_probabilities(factor, images):
     """[B, H, W], each pixel's given those before it, of an unconditional factor."""
     return np.exp(factor.likelihood.log_prob(factor.params(images), images))
@@ -63,27 +56,6 @@ def grays():
     return model.factors["grayscale"], draw(model)["grayscale"]
 
 
-def colors():
-    """A factor whose first pixels are few colors: its params there, and the first pixels drawn."""
-    model = pa.chain([], (1, 2), NETWORK, None, num_components=2)
-    factor = model.factors["image"]
-    helpers.randomize(factor)
-    # Far from the middle, where each coefficient counts by itself. G is narrow enough to show whether
-    # it follows the rounded r. R overlaps, so that r tells something about the component, not all.
-    coefficients = np.array([[1.5, -0.5], [0.3, 0.8], [-0.8, 0.5]])
-    r, g, b = in_pixels([[60.3, 63.6], [180.4, 176.0], [100.0, 102.5]])
-    c_r, c_g, c_b = np.tanh(coefficients)
-    params = helpers.mixture_params(
-        logits=[0.0, 0.4],
-        means=[r, g - c_r * r, b - c_g * r - c_b * g],
-        log_scales=in_log_scales([[0.8, 1.2], [0.15, 0.6], [0.5, 0.7]]),
-        coefficients=coefficients,
-    )
-    set_first_pixel(factor, params)
-    params = factor.params(np.zeros([1, 1, 2, 3], np.uint8))[0, 0, 0].numpy()
-    return factor.likelihood, params.astype(np.float64), draw(model)["image"][:, 0, 0]
-
-
 def pairs():
     """A chain of two factors, and what it draws."""
     transforms = [pa.auxiliary.Grayscale()]
@@ -101,7 +73,8 @@ def pairs():
 class DistributionTest(tf.test.TestCase):
     def test_a_gray_and_the_next_and_the_one_below(self):
         factor, images = grays()
-        p = pixel_probabilities(factor, all_images(16, 2, 2, pixels=3))
+        choices = np.pad(helpers.all_images(16, 1, 3, 1), ((0, 0), (0, 0), (0, 1), (0, 0)))
+        p = pixel_probabilities(factor, choices.reshape(-1, 2, 2, 1))
         joint = (p[:, 0, 0] * p[:, 0, 1] * p[:, 1, 0]).reshape(16, 16, 16)
         self.assertAllClose(joint.sum(), 1.0, rtol=1e-4)
         for other, axis in ((images[:, 0, 1, 0], 2), (images[:, 1, 0, 0], 1)):
@@ -110,21 +83,10 @@ class DistributionTest(tf.test.TestCase):
             counts = counts_of([16, 16], images[:, 0, 0, 0], other)
             self.assertGreater(chi_square_p_value(counts, expected), 1e-4)
 
-    def test_colors(self):
-        likelihood, params, drawn = colors()
-        # Where most pixels are; all others are one cell.
-        starts, shape = np.array([54, 165, 90]), (16, 24, 24)
-        r, g, b = np.indices(shape) + starts[:, None, None, None]
-        joint = probabilities(likelihood, params, r, g, b)
-        inside = np.all((drawn >= starts) & (drawn < starts + shape), axis=1)
-        counts = counts_of(shape, *(drawn[inside] - starts).T)
-        counts, joint = np.append(counts, np.sum(~inside)), np.append(joint, 1.0 - joint.sum())
-        self.assertGreater(chi_square_p_value(counts, joint), 1e-4)
-
     def test_a_gray_and_r_given_all_grays(self):
         model, drawn = pairs()
         grayscale, image = model.factors.values()
-        grays = all_images(16, 1, 2, pixels=2)
+        grays = helpers.all_images(16, 1, 2, 1)
         p_grays = pixel_probabilities(grayscale, grays)[:, 0].prod(axis=1)
         params = image.params(np.zeros([256, 1, 2, 3], np.uint8), grays)[:, 0, 0]
         # Cells of 16 values of r.

@@ -95,17 +95,9 @@ class CompletionTest(tf.test.TestCase):
             # Of the others, a gray may be the same by chance.
             is_kept = np.all(images[name] == known[name], axis=-1, keepdims=True)
             self.assertLess(np.mean(is_kept[MASK == 0]), 0.5)
-        full, _ = self.complete(MASK, method="full")
+        with helpers.eagerly():
+            full, _ = self.complete(MASK, method="full")
         assert_same_images(full, images)
-
-    def test_what_comes_before_known_pixels_is_drawn_as_without_them(self):
-        mask = np.zeros_like(MASK)
-        mask[:, 2, 3:] = 1
-        images, _ = self.complete(mask)
-        grays, expected = (x["grayscale"].reshape(3, -1) for x in (images, drawn()))
-        first = 2 * helpers.SIZE[1] + 3
-        self.assertAllEqual(grays[:, :first], expected[:, :first])
-        self.assertNotAllEqual(grays[:, first:], expected[:, first:])
 
     def test_all_known_and_nothing_known(self):
         assert_same_images(*self.complete(np.ones_like(MASK)))
@@ -162,14 +154,6 @@ class ModesTest(tf.test.TestCase):
         self.assertNotAllEqual(images["image"], drawn()["image"])
         self.assertAllEqual(decided(images, "map")["image"], images["image"])
 
-    def test_map_is_what_narrow_logistics_come_to(self):
-        narrow, locations = drawn(log_scale_shift=-100.0)["image"], drawn("map")["image"]
-        # Scales stop at exp(-7), 0.12 pixel values, where a draw is within 1 of the location, after
-        # rounding. Later pixels depend on this one, so that differences may grow.
-        first = np.abs(narrow[:, 0, 0].astype(int) - locations[:, 0, 0])
-        self.assertLessEqual(first.max(), 1)
-        self.assertNotAllEqual(narrow, drawn()["image"])
-
     def test_a_shift_widens_or_narrows_colors_alone(self):
         narrow, as_is, wide = (drawn(log_scale_shift=shift) for shift in (-3.0, 0.0, 3.0))
         self.assertAllEqual(wide["grayscale"], as_is["grayscale"])
@@ -216,14 +200,6 @@ class NoImagesTest(tf.test.TestCase):
             images = model().sample(SEEDS[:0], given=given)
             assert_same_images(images, expected)
             self.assertEqual({image.dtype for image in images.values()}, {tf.uint8})
-
-    def test_likelihoods(self):
-        images = np.zeros([0, *model().image_size, 3], np.uint8)
-        self.assertEqual(model().log_prob(images).shape, [0])
-        self.assertEqual(model().bits_per_dim(images)["total"].shape, [0])
-        message = r"width of 1 or more. Received: shape \[1, 0, 4, 3\]"
-        with self.assertRaisesRegex(ValueError, message):
-            model().log_prob(np.zeros([1, 0, 4, 3], np.uint8))
 
 
 GRAYS = pa.auxiliary.Grayscale()(KNOWN).numpy()
