@@ -64,5 +64,5 @@ class TutorialTest(tf.test.TestCase):
         with helpers.eagerly():
             for name, card in pa.pretrained().items():
                 model = pa.load(name)
-                images = pa.data.load("photos", "test", model.image_size).spread(2)
+                images = pa.data.load("photos", "test", model.image_size).spread(1)
                 self.assertAllLess(model.bits_per_dim(images)["total"], card["bits_per_dim"])

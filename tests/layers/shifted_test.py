@@ -9,26 +9,11 @@ from pixelcnn_aux import layers
 
 HEIGHT, WIDTH = 6, 8
 # Kernel size -> the rows and the columns that a convolution sees, relative to the pixel, inclusive.
-DOWN = {
-    (2, 3): ((-1, 0), (-1, 1)),
-    (3, 3): ((-2, 0), (-1, 1)),
-    (1, 3): ((0, 0), (-1, 1)),
-    (2, 1): ((-1, 0), (0, 0)),
-}
-DOWN_RIGHT = {
-    (2, 3): ((-1, 0), (-2, 0)),
-    (3, 3): ((-2, 0), (-2, 0)),
-    (2, 2): ((-1, 0), (-1, 0)),
-    (1, 3): ((0, 0), (-2, 0)),
-    (2, 1): ((-1, 0), (0, 0)),
-}
+DOWN = {(2, 3): ((-1, 0), (-1, 1)), (3, 3): ((-2, 0), (-1, 1)), (2, 1): ((-1, 0), (0, 0))}
+DOWN_RIGHT = {(2, 3): ((-1, 0), (-2, 0)), (3, 3): ((-2, 0), (-2, 0)), (2, 1): ((-1, 0), (0, 0))}
 # And those that a pixel reaches through a transposed one, relative to twice its place.
 DOWN_TRANSPOSED = {(2, 3): ((0, 1), (-1, 1)), (3, 3): ((0, 2), (-1, 1))}
-DOWN_RIGHT_TRANSPOSED = {
-    (2, 3): ((0, 1), (0, 2)),
-    (3, 3): ((0, 2), (0, 2)),
-    (2, 2): ((0, 1), (0, 1)),
-}
+DOWN_RIGHT_TRANSPOSED = {(2, 3): ((0, 1), (0, 2)), (3, 3): ((0, 2), (0, 2))}
 
 
 def connections(layer):

@@ -39,7 +39,8 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
         likelihood = likelihoods.Categorical(*size)
         params = table_params(likelihood)
         expected = joint_by_hand(likelihood, params)
-        found = probabilities(likelihood, params, *np.indices(expected.shape))
+        pixels = np.indices(expected.shape).reshape(expected.ndim, -1)
+        found = probabilities(likelihood, params, *pixels).reshape(expected.shape)
         self.assertAllClose(found.sum(), 1.0, rtol=1e-12)
         self.assertAllClose(found, expected, rtol=1e-10, atol=0)
 
