@@ -3,13 +3,17 @@
 import contextlib
 import functools
 import io
+import shutil
 
 import keras
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.training import first_weights
+from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.training import Training, first_weights
 from tests import helpers
+
+NETWORK = {"topology": pa.networks.topology.flat(1), "filters": 4}
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -42,56 +46,74 @@ class Tones(pa.auxiliary.Transform):
 
 
 class FittingTest(tf.test.TestCase):
-    """Of one and the same networks, which have weights of the same shapes."""
+    """Of networks most of which have weights of the same shapes."""
 
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.earlier = helpers.temporary_folder(cls)
-        model = helpers.tiny_model(centered=True)
-        helpers.make_run(cls.earlier, model, model.factors)
-
-    def fitting(self, model):
-        """(names of the factors that start from the run's weights, what is told)."""
-        names = list(model.factors)
+    def fitting(self, earlier, model, names=None):
+        """(names of the factors that start from a model's weights, what is told)."""
+        folder = helpers.temporary_folder(self)
+        helpers.make_run(folder, earlier, earlier.factors)
+        names = names or list(model.factors)
         with contextlib.redirect_stdout(io.StringIO()) as output:
-            found = first_weights.fitting(self.earlier, model, names, names)
+            found = first_weights.fitting(folder, model, names, names)
         return list(found), output.getvalue()
 
-    def test_exact_and_dropout_are_no_matter(self):
-        for changes in ({"exact": True}, {"dropout": 0.5}, {"dtype": "float64"}):
-            found, _ = self.fitting(helpers.tiny_model(centered=True, **changes))
+    def test_exact_dropout_and_dtype_are_no_matter(self):
+        earlier = helpers.tiny_model(centered=True)
+        for changes in ({"exact": True, "dropout": 0.5}, {"dtype": "float64"}):
+            found, _ = self.fitting(earlier, helpers.tiny_model(centered=True, **changes))
             self.assertEqual(found, ["grayscale", "image"], changes)
 
     def test_tuples_are_lists_in_a_run(self):
-        network = {"topology": pa.networks.topology.flat(1), "filters": 4}
-        make = functools.partial(pa.chain, [Tones((64, 192))], helpers.SIZE, network, network)
-        self.earlier = helpers.temporary_folder(self)
-        helpers.make_run(self.earlier, make(), ["tones", "image"])
-        found, _ = self.fitting(make())
-        self.assertEqual(found, ["tones", "image"])
+        make = functools.partial(pa.chain, [Tones((64, 192))], helpers.SIZE, NETWORK, NETWORK)
+        self.assertEqual(self.fitting(make(), make())[0], ["tones", "image"])
 
-    def test_another_likelihood(self):
-        model = helpers.tiny_model()
-        found, output = self.fitting(model)
-        self.assertEqual(found, ["grayscale"])
-        self.assertIn(
-            f"image: new first weights, since {self.earlier} has likelihood.config.centered: true instead "
-            "of false",
-            output,
-        )
+    def test_what_weights_mean(self):
+        deeper = helpers.tiny_model()
+        deeper.factors["image"] = helpers.tiny_model(blocks=2).factors["image"]
+        darkness = pa.chain([Darkness()], helpers.SIZE, NETWORK, NETWORK, ["grayscale", "image"], 2)
+        centered = helpers.tiny_model(centered=True)
+        for earlier, model, message in (
+            (centered, helpers.tiny_model(), "likelihood.config.centered: true instead of false"),
+            (helpers.tiny_model(), deeper, "other shapes"),
+            (
+                helpers.tiny_model(),
+                darkness,
+                'transform.class_name: "Grayscale" instead of "Darkness"',
+            ),
+        ):
+            found, output = self.fitting(earlier, model)
+            self.assertEqual(found, ["grayscale"])
+            self.assertRegex(output, f"image: new first weights, since .* has .*{message}")
         with self.assertRaisesRegex(ValueError, "factors image. Received: .*or meaning"):
-            first_weights.fitting(self.earlier, model, ["image"], ["image"])
+            self.fitting(centered, helpers.tiny_model(), ["image"])
 
-    def test_another_auxiliary_image(self):
-        network = {"topology": pa.networks.topology.flat(1), "filters": 4}
-        self.earlier = helpers.temporary_folder(self)
-        model = helpers.tiny_model()
-        helpers.make_run(self.earlier, model, model.factors)
-        model = pa.chain([Darkness()], helpers.SIZE, network, network, ["grayscale", "image"], 2)
-        found, output = self.fitting(model)
-        self.assertEqual(found, ["grayscale"])
-        self.assertIn('transform.class_name: "Grayscale" instead of "Darkness"', output)
+
+class TrainTest(tf.test.TestCase):
+    def train(self, folder, init):
+        """The model and what is printed."""
+        training = Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-9)
+        model, images = helpers.tiny_model(), helpers.images(8)
+        with contextlib.redirect_stdout(io.StringIO()) as output, helpers.eagerly():
+            pa.train(model, training, images, images, folder, init=init)
+        return model, output.getvalue()
+
+    def test_a_run_goes_on_from_the_start_that_it_had(self):
+        """Its factor that started from new weights does too, whatever the other run has now."""
+        folder = helpers.temporary_folder(self)
+        earlier, run = folder / "earlier", folder / "run"
+        other = helpers.tiny_model()
+        helpers.randomize(other.factors["grayscale"])
+        helpers.make_run(earlier, other, ["grayscale"])
+        model, output = self.train(run, earlier)
+        self.assertIn(f"grayscale: first weights from {earlier}", output)
+        trained, expected = (x.factors["grayscale"].get_weights() for x in (model, other))
+        self.assertAllClose(trained, expected, atol=1e-7)
+        RunFolder(earlier)["image"].save_weights(other.factors["image"])
+        self.assertNotIn("first weights", self.train(run, earlier)[1])
+        shutil.rmtree(earlier)  # which is looked at no more
+        self.train(run, earlier)
+        with self.assertRaisesRegex(ValueError, "grayscale.init: null instead of"):
+            self.train(run, None)
 
 
 if __name__ == "__main__":
