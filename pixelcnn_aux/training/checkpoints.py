@@ -12,14 +12,10 @@ _NAME = re.compile(r"step-([0-9]+)\.safetensors")
 
 
 def save(folder, step, groups, identity, before=None):
-    """Writes the checkpoint of a step, and removes all others but the one before it.
+    """Writes the checkpoint of a step to a folder, and removes all others but that of the step `before`.
 
-    Args:
-      folder: `pathlib.Path`, of one factor's checkpoints.
-      step: int, how many steps were done.
-      groups: dict, name -> list of Keras variables.
-      identity: dict, what the checkpoint belongs to: as of `weight_files.identity`.
-      before: int, the step that was saved or restored last; others may be damaged. None at the start.
+    That one was saved or restored last, where others may be damaged. `groups` are lists of Keras variables by
+    name, and `identity` is what they belong to, as of `weight_files.identity`.
     """
     arrays = {name: ops.convert_to_numpy(x.value) for name, x in _named(groups).items()}
     tensors.write(file(folder, step), arrays, {**identity, "step": step}, disk.GOES_ON)

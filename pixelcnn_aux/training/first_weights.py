@@ -11,18 +11,10 @@ def fitting(init, model, names, new):
     """The weights that factors start from: those of the same shapes under the same name, that mean the same.
 
     Factors that differ otherwise start from new ones: under a likelihood that is centered, for example, the
-    same numbers mean something else.
+    same numbers mean something else. A line tells of each factor.
 
-    Args:
-      init: the path of a run or the name of a model of `pretrained`.
-      model: `AuxiliaryModel` that is trained.
-      names: list of its factors' names that are trained.
-      new: list of those of them that have no checkpoints.
-
-    Returns:
-      dict, name -> list of arrays, as of `factor.get_weights()`; a line tells of each of the new factors.
-
-    Raises FileNotFoundError and ValueError as `load`, and ValueError if all factors are new and none fits.
+    Returns a dict, name -> list of arrays, for those of the `new` names, of factors without checkpoints, that
+    fit `init`, a run. Raises as `load`, and ValueError if all `names` that are trained are new and none fits.
     """
     run, found = load(init), {}
     for name in new:

@@ -211,10 +211,7 @@ def _take_all_steps(state):
 
 
 def _take_steps(state, batches, profile, signals):
-    """Takes the steps up to the end of an epoch, and gives all variables the values after them.
-
-    Signals are held in the `ExitStack` once there are steps to lose. Returns the `EpochMeter`.
-    """
+    """Takes the steps up to the end of an epoch, with `signals` held once there are any: `EpochMeter`."""
     config, stop, earlier = state.config, state.config.stop, state.seconds
     length = state.training.steps_per_epoch
 
@@ -222,10 +219,8 @@ def _take_steps(state, batches, profile, signals):
         if not math.isfinite(loss):
             batch_size = state.training.batch_size
             indices = config.images.training_indices(batch_size, state.seed, step)
-            images = ", ".join(map(str, indices.tolist()))
-            raise state.not_finite(
-                "a finite loss", f"at step {step + 1:,}", f"{loss}, of the training images {images}"
-            )
+            received = f"{loss}, of the training images {', '.join(map(str, indices.tolist()))}"
+            raise state.not_finite("a finite loss", f"at step {step + 1:,}", received)
 
     count = length - state.step % length
     meter = EpochMeter(count, batches, check, config.hosts.chief)
@@ -259,7 +254,6 @@ def _validation_bits(state):
     inputs = (state.config.model.inputs(images)[state.name] for images in batches)
     bits = mean_bits(state.average, inputs)
     if not math.isfinite(bits):
-        raise state.not_finite(
-            "finite bits of the validation images", f"after step {state.step:,}", bits
-        )
+        what = "finite bits of the validation images"
+        raise state.not_finite(what, f"after step {state.step:,}", bits)
     return bits

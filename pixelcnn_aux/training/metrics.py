@@ -41,8 +41,7 @@ _STEPS_AHEAD = 8
 class MetricsTable:
     """The metrics of a factor's training, in a `FactorFolder`, and of TensorBoard under TensorFlow.
 
-    The table of an earlier run is gone on with: rows after `step`, from which steps are taken again, are
-    dropped.
+    The table of an earlier run is gone on with, but for rows after `step`: these steps are taken again.
     """
 
     def __init__(self, folder, step):
@@ -95,18 +94,10 @@ def read(file):
 
 
 class EpochMeter:
-    """What the steps of an epoch say, which is read when they are done, and how long they take.
+    """What the `count` steps that an epoch has left say, read when they are done, and how long they take.
 
-    Time begins as it is made.
-
-    Args:
-      count: int, how many steps the epoch has left.
-      batches: `data.Prefetched`, which says how long was waited for images.
-      check: function of a step's number and its loss, called with each in turn.
-      shows: bool, whether a bar shows them.
-
-    Attributes:
-      seconds: float, of the steps so far, where it is paused or has ended.
+    Time begins as it is made; `seconds` is that of the steps so far, where it is paused or has ended. `check`
+    is called with each step's number and loss in turn.
     """
 
     def __init__(self, count, batches, check, shows):
@@ -118,10 +109,7 @@ class EpochMeter:
         self.seconds, self._start = 0.0, time.perf_counter()
 
     def add(self, step, outcome):
-        """Notes a step's number and its (bits, norm), scalars on the device, and waits for earlier steps.
-
-        Of these a few are left on their way, but for the first one, which may have compiled.
-        """
+        """Notes a step's (bits, norm), scalars on the device; waits for the first step and all but a few."""
         self._ahead.append((step, outcome))
         self._read(_STEPS_AHEAD if self._bits else 0)
 

@@ -1,5 +1,7 @@
 """A trace of a few training steps, for TensorBoard's profile plugin and for Perfetto."""
 
+import functools
+
 from pixelcnn_aux import backend
 from pixelcnn_aux.runs import disk
 
@@ -7,10 +9,12 @@ if backend.NAME == "tensorflow":
     import tensorflow as tf
 
     _start, _stop = tf.profiler.experimental.start, tf.profiler.experimental.stop
+    _step = functools.partial(tf.profiler.experimental.Trace, _r=1)
 else:
     import jax
 
     _start, _stop = jax.profiler.start_trace, jax.profiler.stop_trace
+    _step = jax.profiler.StepTraceAnnotation
 
 WARM_UP, STEPS = 10, 5  # The first steps trace, compile, and choose algorithms.
 
@@ -33,15 +37,13 @@ class Profile:
         if self._tracing:
             self.turn()
         if self._folder and self._taken <= WARM_UP:
-            wanted = f"Expected more than {WARM_UP} steps, to trace those after."
-            print(f"{wanted} Received: {self._taken}", flush=True)
+            expected = f"Expected more than {WARM_UP} steps, to trace those after."
+            print(f"{expected} Received: {self._taken}", flush=True)
 
     def step(self, number):
         """A context for one step, which the trace shows by its number."""
         self._taken += 1
-        if backend.NAME == "tensorflow":
-            return tf.profiler.experimental.Trace("train", step_num=number, _r=1)
-        return jax.profiler.StepTraceAnnotation("train", step_num=number)
+        return _step("train", step_num=number)
 
     @property
     def turns(self):

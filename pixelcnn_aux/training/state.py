@@ -14,18 +14,13 @@ from pixelcnn_aux.training import checkpoints, steps
 class TrainingState:
     """The state of a factor's training: that of its first weights, or of its last checkpoint.
 
-    Args:
-      config: `RunConfig`.
-      name: str, the factor's.
-      training: `Training`.
-      policy: str, of mixed precision; None for the model's own.
-      first: list of arrays, the first weights of a new run; drawn from the seed where None.
+    The first weights are `first`, a list of arrays, or are drawn from the seed.
 
     Attributes:
-      config, name, training: as given.
+      config, name, training: the `RunConfig`, the factor's name and its `Training`.
       folder: `FactorFolder`.
       seed: int, of the factor's first weights, images and dropout masks.
-      take: as of `steps.make`, from which `factor` and `optimizer` are.
+      take: as of `steps.make`, with the `factor` that is trained and its `optimizer`.
       average: `Factor` with the averaged weights, in the precision of the model's.
       step: int, how many steps were done.
       saved: float, when it was saved last, or made, in seconds of `time.monotonic`.

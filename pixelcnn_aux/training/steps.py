@@ -21,19 +21,11 @@ else:
 
 
 def make(model, name, weights, training, strategy, policy=None, remat=False):
-    """The step of a model's factor, from these weights on: a function of a batch.
+    """The step of a model's factor of a `Training`, from a list of weights on: a function of a batch.
 
     Its `factor` and its `optimizer`, built and in a `LossScaleOptimizer` under "mixed_float16", have the
-    values after the last step once its method `sync` was called.
-
-    Args:
-      model: `AuxiliaryModel`, for the chain that the factor is part of.
-      name: str, the factor's.
-      weights: list of arrays.
-      training: `Training`.
-      strategy: `tf.distribute.Strategy`; None under JAX.
-      policy: str, one of `dtypes.POLICIES`; the model's own where None.
-      remat: bool, whether blocks are evaluated again in the backward pass.
+    values after the last step once its method `sync` was called. `strategy` is None under JAX, `policy` one
+    of `dtypes.POLICIES` or None for the model's own.
     """
     with strategy.scope() if strategy else contextlib.nullcontext():
         factor = model.new_factor(name, policy)

@@ -11,13 +11,10 @@ from pixelcnn_aux import arguments, backend
 
 
 def default_strategy():
-    """All devices that there are.
+    """A `tf.distribute.Strategy` of all devices, and of all hosts of a `TF_CONFIG` in the environment.
 
-    Under TensorFlow, `MultiWorkerMirroredStrategy` where the environment has a `TF_CONFIG`,
-    `MirroredStrategy` where the host has several GPUs, and otherwise TensorFlow's default. Of several
-    hosts, to be called before anything else that TensorFlow does. None under JAX, which takes one device.
-
-    Raises ValueError under JAX for a `TF_CONFIG`: each of its hosts would train the whole run.
+    Of several hosts, to be called before anything else that TensorFlow does. None under JAX, which takes one
+    device. Raises ValueError there for a `TF_CONFIG`: each of its hosts would train the whole run.
     """
     several_hosts = bool(os.environ.get("TF_CONFIG"))
     if backend.NAME != "tensorflow":

@@ -65,31 +65,18 @@ class CheckpointsTest(tf.test.TestCase):
             self.save(following, before=6)
             self.assertCountEqual(self.steps(), [following, 6])
 
-    def test_one_that_was_being_written_is_none(self):
-        self.save(1)
-        (self.folder / "writing.step-2.safetensors").write_bytes(b"")
-        self.assertRestores(1)
-
-    def test_damaged_or_shortened_ones_and_those_of_another_factor_or_step_are_left_out(self):
+    def test_damaged_ones_and_those_of_another_factor_or_step_are_left_out(self):
         self.save(1, 2)
-        file = checkpoints.file(self.folder, 2)
-        whole = file.read_bytes()
-        for contents in (whole[:-1] + b"\1", whole[:-1], b"not a checkpoint"):
-            file.write_bytes(contents)
-            self.assertRestores(1, warned=2)
+        (self.folder / "writing.step-3.safetensors").write_bytes(b"")
+        first, last = (checkpoints.file(self.folder, step) for step in (1, 2))
+        whole, before = last.read_bytes(), first.read_bytes()
         checkpoints.save(self.folder, 2, variables(), {"factor": "8x8"}, 1)
-        self.assertRestores(1, warned=2)
-        file.write_bytes(checkpoints.file(self.folder, 1).read_bytes())
-        self.assertRestores(1, warned=2)
-
-    def test_none_that_is_whole_is_an_error_that_names_them(self):
-        self.save(1, 2)
-        for _, file in checkpoints.found(self.folder):
-            file.write_bytes(b"not a checkpoint")
-        groups = variables()
-        with self.assertRaisesRegex(
-            ValueError, r"whole checkpoint.*step-2\.s.*step-1\.s.*remove the folder"
-        ):
+        for contents in (last.read_bytes(), whole[:-1] + b"\1", whole[:-1], b"none", before):
+            last.write_bytes(contents)
+            self.assertRestores(1, warned=2)
+        first.write_bytes(b"not a checkpoint")
+        groups, both = variables(), r"whole checkpoint.*step-2\.s.*step-1\.s.*remove the folder"
+        with self.assertRaisesRegex(ValueError, both):
             checkpoints.restore(self.folder, groups, IMAGE)
         self.assertEqual(values(groups), values(variables()))
 
