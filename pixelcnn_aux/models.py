@@ -107,8 +107,8 @@ def pyramid(
     """
     _check_counts(embedding_blocks=embedding_blocks)
     sizes = _halvings(image_size, base_size)
-    filters = _of_scales("filters", filters, len(sizes))
-    blocks = _of_scales("blocks", blocks, len(sizes))
+    filters = _for_each_scale("filters", filters, len(sizes))
+    blocks = _for_each_scale("blocks", blocks, len(sizes))
     names = [_name(size) for size in reversed(sizes)]
     return chain(
         [HalfResolution() for _ in sizes[1:]],
@@ -187,7 +187,7 @@ def _check_counts(**counts):
         arguments.whole(name, count)
 
 
-def _of_scales(name, given, count):
+def _for_each_scale(name, given, count):
     """list of `count` ints, one for each scale, of one int or of such a list."""
     each = given if isinstance(given, (list, tuple)) else [given] * count
     if len(each) != count:
