@@ -118,10 +118,11 @@ class Hosts:
         """What all replicas give, each as many whole numbers: int64 [num_replicas, N]."""
         import tensorflow as tf
 
-        def gather(numbers):
-            return [tf.distribute.get_replica_context().all_gather(numbers, axis=0)]
+        def gather():
+            here = tf.constant([numbers], tf.int64)  # with a device, as an argument has none
+            return [tf.distribute.get_replica_context().all_gather(here, axis=0)]
 
-        return self._on_replicas(gather, tf.constant([numbers], tf.int64))[0]
+        return self._on_replicas(gather)[0]
 
     def _on_replicas(self, function, *tensors):
         """The arrays that a function gives which is called on each replica, the same on all of them."""
