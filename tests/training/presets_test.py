@@ -75,6 +75,15 @@ class PaperTest(tf.test.TestCase):
         ):
             self.assertEqual(list(by_name[name].training.values()), expected, name)
 
+    def test_the_papers_alone_are_bounds(self):
+        for by_name in PROGRAMS:
+            for name, preset in by_name.items():
+                model = preset.constructor(**preset.model)
+                is_paper = name in ("cifar10", "celeba")
+                has_auxiliaries = len(model.factors) > 1
+                self.assertEqual(model.centered, has_auxiliaries and not is_paper, name)
+                self.assertEqual(model.exact, not (has_auxiliaries and is_paper), name)
+
     def test_networks(self):
         model = presets.GRAYSCALE["cifar10"].model
         names = ("filters", "dropout", "num_components", "resolutions")
