@@ -51,7 +51,3 @@ class DescribeTest(tf.test.TestCase):
         versions = [found[name] for name in machine._PACKAGES[1:3]]
         self.assertEqual(versions, [tf.__version__, keras.__version__])
         self.assertIsNone(found["no_such_package"])
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -242,7 +242,3 @@ class ProcessesTest(tf.test.TestCase):
         model = pa.load(folder)
         self.assertEqual(model.untrained, ())
         self.assertEqual(model.log_prob(helpers.pictures(2)).shape, [2])
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -246,7 +246,3 @@ class PackageTest(tf.test.TestCase):
         files = {file for name in pa.pretrained() for file in (zoo.FOLDER / name).rglob("*.*")}
         self.assertNotEmpty(files)
         self.assertEqual(packed, files)
-
-
-if __name__ == "__main__":
-    tf.test.main()

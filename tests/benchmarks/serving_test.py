@@ -65,7 +65,3 @@ class BenchmarkTest(tf.test.TestCase):
                     context.enter_context(self.assertRaisesRegex(RuntimeError, message))
                 context.enter_context(contextlib.redirect_stdout(io.StringIO()))
                 serving.report(1.0, result)
-
-
-if __name__ == "__main__":
-    tf.test.main()

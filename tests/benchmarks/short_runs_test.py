@@ -129,7 +129,3 @@ class ShortRunsTest(tf.test.TestCase):
         for call in self.load.call_args_list:
             places = {"data_dir": "a", "image_dir": "b", "image_file": None, "cache_dir": "c"}
             self.assertEqual(call.kwargs, places)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -38,7 +38,3 @@ class StepTest(tf.test.TestCase):
         for precisions in ("float16", ""):
             with self.assertRaisesRegex(flags.IllegalFlagValueError, "names of float32, bfloat16"):
                 helpers.run_program(step_memory, f"--precisions={precisions}")
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -233,7 +233,3 @@ class CodersTest(tf.test.TestCase):
         decoder.begin("image")
         with self.assertRaisesRegex(ValueError, "rules out"):
             decoder.decide(tables)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -273,7 +273,3 @@ class TilesTest(tf.test.TestCase):
             self.assertAllEqual(found[0, 0, 0], picture[0, 0])
             self.assertAllEqual(found[-1, -1, -1], picture[-1, -1])
             self.assertAllEqual(tiles.join(found, *size), picture)
-
-
-if __name__ == "__main__":
-    tf.test.main()

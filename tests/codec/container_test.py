@@ -175,7 +175,3 @@ class ContainerTest(tf.test.TestCase):
         data[len(container.MAGIC) - 1] += 1
         with self.assertRaisesRegex(ValueError, "format 1. Received: one of format 2"):
             container.read(bytes(data))
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -6,7 +6,6 @@ import zipfile
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 
 from pixelcnn_aux import data
 from pixelcnn_aux.data import arrays
@@ -165,7 +164,3 @@ class ArraysTest(FilesTest):
                 else:
                     np.testing.assert_array_equal(pixels, SPLITS["test"])
         self.assertGreater(refused, 800)
-
-
-if __name__ == "__main__":
-    tf.test.main()

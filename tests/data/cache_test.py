@@ -224,7 +224,3 @@ class CacheTest(tf.test.TestCase):
         self.assertAllEqual(np.load(array), 255 - PIXELS)
         self.assertEmpty(self.files(".json"))
         self.assertLoads(decoded=True)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -6,7 +6,6 @@ from unittest import mock
 
 import numpy as np
 import requests
-import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
@@ -101,7 +100,3 @@ class CelebATest(FilesTest):
         for part in (f"{target}/celeb_a", "--image_dir", "tfds build celeb_a", "--dataset photos"):
             self.assertIn(part, message)
         self.assertEmpty(list(self.folder.iterdir()))
-
-
-if __name__ == "__main__":
-    tf.test.main()

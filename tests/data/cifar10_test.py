@@ -75,7 +75,3 @@ class Cifar10Test(tf.test.TestCase):
         with head, mock.patch.object(builder, "download_and_prepare", download):
             self.assertAllEqual(self.numbers("test"), np.arange(12))
         self.assertAllEqual(self.numbers("train"), np.arange(10))  # from the disk
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -145,7 +145,3 @@ class DamageTest(tf.test.TestCase):
         jpeg[frame + 5 : frame + 9] = struct.pack(">HH", 65000, 65000)  # more than Pillow opens
         with self.assertRaises(ValueError):
             decoding.decode(bytes(jpeg))
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -6,7 +6,6 @@ import pathlib
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from pixelcnn_aux.data import decoding, files, image_folder
@@ -123,7 +122,3 @@ class LoadTest(FilesTest):
             self.assertEqual(images.num_images, 1)
             self.assertEqual(images.skipped, (*skipped, "none_1.png", "none_2.png"))
             self.assertRegex(logs.output[0], "of a kind: .*'none_1.png', 'none_2.png'")
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -3,7 +3,6 @@
 import hashlib
 
 import numpy as np
-import tensorflow as tf
 
 from pixelcnn_aux import data
 from pixelcnn_aux.data import image_folder
@@ -70,7 +69,3 @@ class FolderTest(FilesTest):
         path.write_bytes(b"no image at all")
         with self.assertRaisesRegex(ValueError, rf"whole PNG or JPEG.*Received: {path} \("):
             data.read_image(str(path), (8, 8))
-
-
-if __name__ == "__main__":
-    tf.test.main()

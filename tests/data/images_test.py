@@ -170,7 +170,3 @@ class FromArraysTest(tf.test.TestCase):
                 data.from_arrays(pixels)
         with self.assertRaisesRegex(ValueError, r"as one array\. Received: \[\[1\], \[1, 2\]\]"):
             data.from_arrays([[1], [1, 2]])
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -67,7 +67,3 @@ class ImportsTest(tf.test.TestCase):
             ):
                 tfds.builder("cifar10", None)
             self.assertEqual(set_visible_devices.call_args_list, calls)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -54,7 +54,3 @@ class PhotosTest(tf.test.TestCase):
             self.assertRaisesRegex(ImportError, "pip install scikit-image"),
         ):
             data.load("photos", "train")
-
-
-if __name__ == "__main__":
-    tf.test.main()

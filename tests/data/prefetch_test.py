@@ -90,7 +90,3 @@ print(next(items[0]))
         command = [sys.executable, "-c", code]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
         self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "0\n", ""))
-
-
-if __name__ == "__main__":
-    tf.test.main()

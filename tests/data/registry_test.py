@@ -156,7 +156,3 @@ class RegisterTest(tf.test.TestCase):
         with mock.patch.dict(sys.modules, __main__=program):  # python -m examples.mine
             register("__main__")
             register("examples.mine")
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -28,7 +28,3 @@ class HalveTest(tf.test.TestCase):
         halves = resizing.halve(images)
         self.assertEqual(halves.dtype, np.uint8)
         self.assertAllEqual(halves, auxiliary.HalfResolution()(images))
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -224,7 +224,3 @@ class TableTest(tf.test.TestCase):
         self.assertAllClose(found, expected, rtol=1e-5)
         self.assertLess(found, results["bound"]["total"])
         self.assertEqual(splits.kind(model.with_exact(False)), "bound")
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -73,7 +73,3 @@ class ChosenRunTest(tf.test.TestCase):
         for flags, exact in (([], True), (["--noexact"], False), (["--exact"], True)):
             with self.flags(f"--workdir={self.folder / 'run'}", *flags):
                 self.assertEqual(chosen_run.load()[1].exact, exact)
-
-
-if __name__ == "__main__":
-    tf.test.main()

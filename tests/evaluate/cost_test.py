@@ -252,7 +252,3 @@ class ProgramTest(tf.test.TestCase):
         ):
             with self.assertRaisesRegex(error, message):
                 self.run_program(argument)
-
-
-if __name__ == "__main__":
-    tf.test.main()

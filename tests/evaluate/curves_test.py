@@ -180,7 +180,3 @@ class CurvesTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, f"Expected --out as a name.*{out}"):
                 self.run_program(folder, out=self.folder / out)
         self.assertEqual(list(self.folder.rglob("*.png")), [])
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -72,7 +72,3 @@ def file_size(image, settings):
     found = np.asarray(Image.open(file).convert(mode)).reshape(image.shape)
     np.testing.assert_array_equal(found, image)
     return len(file.getvalue())
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -123,7 +123,3 @@ def colors(images):
 
 def is_gray(color):
     return color % 0x010101 == 0
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -153,7 +153,3 @@ class SpeedTest(tf.test.TestCase):
         ):
             with self.assertRaisesRegex(flags.IllegalFlagValueError, message):
                 self.run_program(*arguments)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -40,7 +40,3 @@ class BitsPerDimTest(tf.test.TestCase):
         model.untrained = ("image",)
         with self.assertRaisesRegex(ValueError, "'image' not trained yet"):
             splits.summarize(model, [helpers.pictures(2)])
-
-
-if __name__ == "__main__":
-    tf.test.main()

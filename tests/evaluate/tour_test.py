@@ -140,7 +140,3 @@ def strip(axes):
     """The images of a row of a picture: [N, h, w, 3]."""
     [picture] = axes.get_images()
     return np.stack(np.split(picture.get_array(), 3, axis=1))[:, 1:-1, 1:-1]
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -36,7 +36,3 @@ class InterruptedTest(tf.test.TestCase):
         notes = tensors.notes(RunFolder(self.alone)[interrupted.NAME].best)
         for key in ("step", "val_bits_per_dim"):
             self.assertEqual(notes[key], best[key])
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -107,7 +107,3 @@ class PlacesTest(tf.test.TestCase):
             self.assertTrue(all(file.exists() for file in half))  # that of another factor
         with self.gray.lock():
             self.assertFalse(any(file.exists() for file in half))
-
-
-if __name__ == "__main__":
-    tf.test.main()

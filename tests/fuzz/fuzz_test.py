@@ -50,7 +50,3 @@ class FuzzTest(tf.test.TestCase, parameterized.TestCase):
         ):
             with mock.patch.object(file, "read", **changes):
                 self.assertEqual(file.judge(random)[0], outcome)
-
-
-if __name__ == "__main__":
-    tf.test.main()

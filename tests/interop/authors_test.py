@@ -115,7 +115,3 @@ class AuthorsPyramidTest(tf.test.TestCase):
         _, variables = archive("authors_pyramid")
         with self.assertRaisesRegex(ValueError, "multiples of 2.*Received: 7 x 8"):
             pa.interop.authors_pyramid(variables, base_size=(7, 8))
-
-
-if __name__ == "__main__":
-    tf.test.main()

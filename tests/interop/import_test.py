@@ -58,7 +58,3 @@ class ProgramTest(tf.test.TestCase):
         for values.base_size in ("0", "8x", "8x8x8", "-8"):
             with self.assertRaisesRegex(ValueError, "--base_size as a side or HxW"):
                 run("another")
-
-
-if __name__ == "__main__":
-    tf.test.main()

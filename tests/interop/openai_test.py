@@ -51,7 +51,3 @@ class OpenAiPixelCnnTest(tf.test.TestCase):
             changed = {k: v for k, v in {**variables, name: array}.items() if v is not None}
             with self.assertRaisesRegex(ValueError, message):
                 pa.interop.openai_pixelcnn_pp(changed)
-
-
-if __name__ == "__main__":
-    tf.test.main()

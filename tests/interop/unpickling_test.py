@@ -179,7 +179,3 @@ class ReadVariablesTest(tf.test.TestCase):
         self.assert_refused(b"Expected weights", "damaged")
         with self.assertRaisesRegex(FileNotFoundError, "none.npz, which is no file"):
             pa.interop.read_variables(self.folder / "none.npz")
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -46,7 +46,3 @@ class WriteTest(tf.test.TestCase):
             with self.assertRaisesRegex(OSError, "Expected to write .*picture.png. Received: "):
                 image_grid.write(folder / "picture.png", [[image] for image in helpers.pictures(4)])
         self.assertEqual(helpers.contents(folder), before)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -27,7 +27,3 @@ class CommandsTest(tf.test.TestCase):
         command = [sys.executable, "-c", code]
         listed = subprocess.check_output(command, cwd=PROJECT.parent, text=True)
         self.assertIn("cifar10-pyramid", listed)
-
-
-if __name__ == "__main__":
-    tf.test.main()

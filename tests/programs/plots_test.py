@@ -29,7 +29,3 @@ class WriteTest(tf.test.TestCase):
             with self.assertRaisesRegex(OSError, "Expected to write .*a.png. Received: "):
                 plots.write(self.folder / "a.png", Figure())
         self.assertEqual(helpers.contents(self.folder), before)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -176,7 +176,3 @@ class ImportTest(tf.test.TestCase):
             if module is pa:
                 self.assertCountEqual(names, pa._PUBLIC)
                 self.assertContainsSubset(names, dir(pa))
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -105,7 +105,3 @@ class HelpTest(tf.test.TestCase):
         help_text = helpers.start(helpers.ROOT, "train.grayscale", "--help").stdout
         for flag in ("preset", "dataset", "workdir", "plugin"):
             self.assertIn(f"--{flag}: ", help_text)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -10,7 +10,3 @@ class DurationTest(tf.test.TestCase):
         found = {0.2: "0 s", 99.4: "99 s", 99.6: "2 min", 5950: "99 min", 6000: "1.7 h"}
         for seconds, expected in found.items():
             self.assertEqual(progress.duration(seconds), expected)
-
-
-if __name__ == "__main__":
-    tf.test.main()

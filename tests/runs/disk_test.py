@@ -186,7 +186,3 @@ class ExplainedTest(tf.test.TestCase):
             with self.assertRaises(type(error)) as caught, disk.explained("another"):
                 raise error
             self.assertIs(caught.exception, error)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -331,7 +331,3 @@ class LockTest(tf.test.TestCase):
             with image.lock():
                 self.fail("a link is followed")
         self.assertEqual(mine.read_text(), "notes")
-
-
-if __name__ == "__main__":
-    tf.test.main()

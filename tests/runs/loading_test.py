@@ -120,7 +120,3 @@ class LoadTest(tf.test.TestCase):
         with self.assertRaisesRegex(FileNotFoundError, "the folder of a run.*Received: .*run"):
             pa.load(self.folder)
         self.assertFalse(self.folder.exists())
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -114,7 +114,3 @@ class TensorsTest(tf.test.TestCase, parameterized.TestCase):
         tensors.assign(variables, {"a": a, "b": b})
         self.assertAllEqual(variables["a"], [5.0, 6.0])
         self.assertEqual(variables["b"].numpy(), np.float32(7.0))
-
-
-if __name__ == "__main__":
-    tf.test.main()

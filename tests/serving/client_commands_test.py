@@ -3,7 +3,6 @@
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 from absl import flags
 from PIL import Image
 
@@ -151,7 +150,3 @@ class ProgramTest(toy.ServedTest):
         with self.assertRaisesRegex(flags.IllegalFlagValueError, "--seed=2147483648"):
             self.run_program("sample", "--seed=2147483648", out)
         requests.assert_not_called()
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -382,7 +382,3 @@ class HostileTest(toy.ServedTest):
             limit = interface.most_bytes(tensors, 10)
             self.assertLess(len(response.SerializeToString()), limit)
             self.assertLess(limit, 2**17 + 20 * images.size)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -109,7 +109,3 @@ class ExactExportTest(tf.test.TestCase):
         given = chain.sample(seeds, given={"coins": known[..., :1]}, **how)["image"]
         self.assertAllEqual(Grayscale(1)(given), known[..., :1])
         self.assertTrue(sampling.can_complete(chain.with_exact(False)))
-
-
-if __name__ == "__main__":
-    tf.test.main()

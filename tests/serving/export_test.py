@@ -478,7 +478,3 @@ class FolderTest(ExportTestCase):
         self.assertIn(sizes, parameters)
         warm = [request.inputs["x"] for request in warm_up_requests(path)]
         self.assertEqual([x.tensor_shape.dim[0].size for x in warm], [1, 4, 5])
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -101,7 +101,3 @@ class CheckpointsTest(tf.test.TestCase):
             ValueError, r"another network: \(1, 1\) instead of \(1, 2\) as weights/1"
         ):
             checkpoints.restore(self.folder, groups, IMAGE)
-
-
-if __name__ == "__main__":
-    tf.test.main()

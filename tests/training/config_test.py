@@ -36,7 +36,3 @@ class TrainingTest(tf.test.TestCase):
         ):
             with self.assertRaisesRegex(ValueError, message):
                 dataclasses.replace(VALID, **{name: value})
-
-
-if __name__ == "__main__":
-    tf.test.main()

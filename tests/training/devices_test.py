@@ -208,7 +208,3 @@ class DevicesTest(tf.test.TestCase):
         ]
         for weight, other in zip(*weights, strict=True):
             self.assertAllClose(weight, other, rtol=1e-5, atol=1e-5)
-
-
-if __name__ == "__main__":
-    tf.test.main()

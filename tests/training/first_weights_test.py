@@ -114,7 +114,3 @@ class TrainTest(tf.test.TestCase):
         self.train(run, earlier)
         with self.assertRaisesRegex(ValueError, "grayscale.init: null instead of"):
             self.train(run, None)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -488,7 +488,3 @@ class TrainTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, message):
                 self.train(**{**given, name: value})
         self.assertFalse(folder.exists())
-
-
-if __name__ == "__main__":
-    tf.test.main()

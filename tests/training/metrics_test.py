@@ -100,7 +100,3 @@ class MeanBitsTest(tf.test.TestCase):
         bits = -factor.log_prob(images, grays).numpy() / (dimensions * math.log(2))
         self.assertGreater(abs(bits[4] - bits[:4].mean()), 1e-2)
         self.assertAllClose(metrics.mean_bits(factor, batches), bits.mean(), rtol=1e-6)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -74,7 +74,3 @@ class AverageTest(tf.test.TestCase):
         for average, expected in zip(loaded.averages, factor.optimizer.averages, strict=True):
             self.assertAllEqual(average, expected)
         self.assertNotAllEqual(loaded.averages[0], factor.get_weights()[0])
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -112,7 +112,3 @@ class PaperTest(tf.test.TestCase):
         self.assertLen(model.factors, 5)
         steps = [step.kind for step in model.factors["16x16"].embedding.topology.steps]
         self.assertEqual(steps.count("block"), 15)
-
-
-if __name__ == "__main__":
-    tf.test.main()

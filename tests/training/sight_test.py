@@ -196,7 +196,3 @@ class ProfileTest(tf.test.TestCase):
         ):
             traced.turn()
         stop.assert_not_called()
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -79,7 +79,3 @@ class GradientNormTest(tf.test.TestCase):
         self.assertTrue(np.isnan(norm))
         for weight, expected in zip(step.factor.get_weights(), before, strict=True):
             self.assertAllEqual(weight, expected)
-
-
-if __name__ == "__main__":
-    tf.test.main()

@@ -26,7 +26,3 @@ class StopTest(tf.test.TestCase):
         with futures.ThreadPoolExecutor(1) as threads:
             with self.assertRaisesRegex(RuntimeError, "main thread.*Train without `stop`"):
                 threads.submit(training.Stop().__enter__).result()
-
-
-if __name__ == "__main__":
-    tf.test.main()

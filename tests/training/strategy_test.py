@@ -63,7 +63,3 @@ class DefaultTest(tf.test.TestCase):
             os.environ["TF_CONFIG"] = "{}"
             with self.assertRaisesRegex(ValueError, "Expected one host.*Received: a TF_CONFIG"):
                 training.default_strategy()
-
-
-if __name__ == "__main__":
-    tf.test.main()
