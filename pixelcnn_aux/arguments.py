@@ -104,6 +104,10 @@ def path(name, value):
             raise ValueError
     except ValueError:  # of the encoding, too
         _refuse(name, value, "as a path, a str or pathlib.Path of UTF-8")
+    try:
+        pathlib.Path(text).absolute()
+    except FileNotFoundError:  # the current folder was removed
+        _refuse(name, value, "as an absolute path, since the current folder is gone")
     return pathlib.Path(text)
 
 

@@ -1,5 +1,6 @@
 """Tests of the folder that a run leaves: who may write to it, and that no write is ever half done."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -306,6 +307,16 @@ class PathTest(tf.test.TestCase):
                 with self.assertRaisesRegex(ValueError, "^Expected .* as a path, a str"):
                     enter(path)
         self.assertEqual(helpers.contents(folder), {})
+
+    def test_a_current_folder_that_is_gone(self):
+        folder = helpers.temporary_folder(self) / "gone"
+        folder.mkdir()
+        with contextlib.chdir(folder.parent):
+            os.chdir(folder)
+            folder.rmdir()
+            for enter in (RunFolder, pa.load):
+                with self.assertRaisesRegex(ValueError, "as an absolute path, since .* gone"):
+                    enter("a")
 
 
 class LockTest(tf.test.TestCase):
