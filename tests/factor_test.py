@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
+from pixelcnn_aux.inputs import Inputs
 from tests import custom, helpers
 
 IMAGES = helpers.pictures(4)
@@ -160,6 +161,11 @@ class WrongInputsTest(tf.test.TestCase):
         self.assertRefused("auxiliary images .*a value of 200", factor, IMAGES, GRAYS * 0 + 200)
         with self.assertRaisesRegex(ValueError, "auxiliary images .*a value of 16"):
             factor.features(GRAYS * 0 + 16)
+
+    def test_a_condition(self):
+        """It is carried, and nothing yet can be one."""
+        with self.assertRaisesRegex(ValueError, "Expected no condition .*Received: 3"):
+            image_factor().log_prob(Inputs(IMAGES, GRAYS, 3))
 
     def test_auxiliary_images_of_another_size(self):
         message = r"shape \[4, 4, 6, 1\] beside.*\[4, 4, 6, 3\]. Received: \[{}, {}, 6, 1\]"

@@ -52,3 +52,21 @@ class NetworksTest(tf.test.TestCase):
                 # At every pixel: the first one's parameters, too, are those given the features.
                 change = np.abs(network(image, others) - y).max(axis=-1)
                 self.assertAllInRange(change, 1e-7, np.inf)
+
+    def test_saved_by_themselves_they_come_back_with_all_weights(self):
+        """The layers are built as they are called: Keras would load none of their weights."""
+        image = normal(1, 4, 4, 3)
+        features = [normal(1, 4, 4, 5, seed=1), normal(1, 2, 2, 5, seed=2)]
+        shape = topology.pixelcnn_pp(1, 2)
+        plain, given, embedding = (
+            PixelCNN(shape, 4, 10),
+            PixelCNN(shape, 4, 10),
+            Embedding(shape, 4),
+        )
+        for network, inputs in ((plain, [image]), (given, [image, features]), (embedding, [image])):
+            expected = network(*inputs)
+            file = f"{self.get_temp_dir()}/network.keras"
+            network.save(file)
+            received = keras.saving.load_model(file)(*inputs)
+            for x, y in zip(tf.nest.flatten(received), tf.nest.flatten(expected), strict=True):
+                self.assertAllEqual(x, y)
