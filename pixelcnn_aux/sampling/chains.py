@@ -19,31 +19,12 @@ MAX_PIXELS = 2**17
 
 def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile):
     """`AuxiliaryModel.sample`: checks its arguments, and draws in batches that fit in memory."""
+    seeds, shifts = checked_draws(seeds, log_scale_shift, mode, jit_compile)
     arguments.choice("method", method, METHODS)
-    arguments.choice("mode", mode, MODES)
-    arguments.flag("jit_compile", jit_compile)
     arguments.instance("given", given, dict, optional=True)
-    seeds = tf.convert_to_tensor(arguments.array("seeds", seeds))
-    shifts = tf.cast(arguments.array("log_scale_shift", log_scale_shift), tf.float32)
-    if tf.is_symbolic_tensor(seeds) or tf.is_symbolic_tensor(shifts):
-        raise ValueError(
-            "Expected seeds and log_scale_shift that have values. Received: those of a graph that is traced. "
-            "Draw outside of tf.function and of data sets' pipelines."
-        )
-    if seeds.dtype != tf.int32 or seeds.shape[1:] != [2]:
-        raise ValueError(
-            f"Expected seeds as int32 [B, 2]. Received: {seeds.dtype.name} {seeds.shape.as_list()}. "
-            "Give two numbers for each image."
-        )
     batch = len(seeds)
     given = {} if given is None else _check_given(model, given, batch)
     model.require(names_from(model, given))
-    if shifts.shape not in ([], [batch]) or not np.isfinite(shifts.numpy()).all():
-        raise ValueError(
-            f"Expected log_scale_shift as a finite number, or one for each of {batch} images. Received: "
-            f"{arguments.shown(log_scale_shift)}. Give 0 to draw as trained, less to vary less."
-        )
-    shifts = tf.broadcast_to(shifts, [batch])
     kept = {} if known is mask is None else kept_pixels(model, known, mask, batch, given)
 
     if batch == 0:
@@ -68,6 +49,31 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
         parts.append(draw_rows(slice(first, first + size)))
         bar.update(min(first + size, batch))
     return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
+
+
+def checked_draws(seeds, log_scale_shift, mode, jit_compile):
+    """Checks what every draw is told, as `AuxiliaryModel.sample`: int32 [B, 2], float32 [B]; raises as it."""
+    arguments.choice("mode", mode, MODES)
+    arguments.flag("jit_compile", jit_compile)
+    seeds = tf.convert_to_tensor(arguments.array("seeds", seeds))
+    shifts = tf.cast(arguments.array("log_scale_shift", log_scale_shift), tf.float32)
+    if tf.is_symbolic_tensor(seeds) or tf.is_symbolic_tensor(shifts):
+        raise ValueError(
+            "Expected seeds and log_scale_shift that have values. Received: those of a graph that is traced. "
+            "Draw outside of tf.function and of data sets' pipelines."
+        )
+    if seeds.dtype != tf.int32 or seeds.shape[1:] != [2]:
+        raise ValueError(
+            f"Expected seeds as int32 [B, 2]. Received: {seeds.dtype.name} {seeds.shape.as_list()}. "
+            "Give two numbers for each image."
+        )
+    batch = len(seeds)
+    if shifts.shape not in ([], [batch]) or not np.isfinite(shifts.numpy()).all():
+        raise ValueError(
+            f"Expected log_scale_shift as a finite number, or one for each of {batch} images. Received: "
+            f"{arguments.shown(log_scale_shift)}. Give 0 to draw as trained, less to vary less."
+        )
+    return seeds, tf.broadcast_to(shifts, [batch])
 
 
 def draw(model, seeds, log_scale_shift, given=None, kept=None, **how):
