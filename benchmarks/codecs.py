@@ -4,7 +4,7 @@
     python -m benchmarks.codecs --workdir cifar10-pyramid
     python -m benchmarks.codecs --workdir cifar10-pyramid --pictures FOLDER
 
-On the test images of the run's data set, or on PNG and JPEG files of any size. What the codec writes is
+On the test images of the run's data set, or on image files of any size. What the codec writes is
 decoded in another process, and compared with the images, value by value.
 """
 
@@ -107,7 +107,7 @@ def row(name, size, values, *seconds):
 
 if __name__ == "__main__":
     chosen_run.define_source()
-    flags.DEFINE_string("pictures", None, "A folder of PNG and JPEG files of any size.")
+    flags.DEFINE_string("pictures", None, "A folder of image files of any size.")
     flags.DEFINE_integer("num_images", 10_000, "Images, at most.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 64, "Tiles that are coded together.", lower_bound=1)
     flags.DEFINE_bool("portable", False, "In float64.")

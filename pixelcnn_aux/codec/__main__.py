@@ -1,6 +1,6 @@
 """Compresses pictures without loss, by a model: python -m pixelcnn_aux.codec COMMAND FILE...
 
-    compress PICTURE... --out F     PNG and JPEG files of any size -> one file
+    compress PICTURE... --out F     image files of any size -> one file
     decompress F --out FOLDER       the pictures, as PNG files
     verify F                        whether this machine gives all of them back
     inspect F [--map PICTURE]       what is in it; where the bits went

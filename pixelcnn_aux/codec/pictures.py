@@ -9,11 +9,10 @@ from pixelcnn_aux.data import decoding
 
 # Those whose pixels three channels of 8 bits hold, where all are opaque.
 _MODES = ("1", "L", "P", "RGB", "LA", "RGBA")
-_DEPTH = 24  # where a PNG file says how many bits a channel has, in its first chunk
 
 
 def read(path):
-    """The pixels of a PNG or JPEG file, upright: uint8 [H, W, 3].
+    """The pixels of a PNG, JPEG, TIFF or WebP file, upright: uint8 [H, W, 3].
 
     Raises:
       OSError: for a file that cannot be read.
@@ -23,22 +22,18 @@ def read(path):
     try:
         contents = decoding.contents(path)
         with decoding.opened(contents) as picture:
-            _check(contents, picture)
+            _check(picture)
             decoding.turn_upright(picture)
             return np.asarray(picture.convert("RGB"))
     except ValueError as error:
         raise ValueError(
-            f"Expected a whole PNG or JPEG file of one picture, of opaque pixels of 8 bits a channel. "
+            f"Expected a whole {decoding.KINDS} file of one picture, of opaque pixels of 8 bits a channel. "
             f"Received: {path} ({error}). Convert it, or leave it out."
         ) from error
 
 
-def _check(contents, picture):
+def _check(picture):
     """Raises ValueError for what would lose something."""
-    if picture.format == "PNG" and contents[12:16] != b"IHDR":
-        raise ValueError("another chunk than the header comes first")
-    if picture.format == "PNG" and contents[_DEPTH] > 8:  # of RGB, Pillow drops the lower 8
-        raise ValueError(f"{contents[_DEPTH]} bits a channel")
     if picture.mode not in _MODES:
         raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
     clear = "transparency" in picture.info
@@ -47,8 +42,8 @@ def _check(contents, picture):
         clear = picture.convert("RGBA").getextrema()[-1] != (255, 255)
     if clear:
         raise ValueError("pixels that are not opaque, which would lose something")
-    if getattr(picture, "n_frames", 1) > 1:  # PNG files that move, JPEG files of stereo cameras
-        raise ValueError(f"{picture.n_frames} pictures")
+    if decoding.is_animated(picture):  # JPEG files of stereo cameras and telephones
+        raise ValueError("several pictures, of which all but the first would be lost")
 
 
 def names(files):

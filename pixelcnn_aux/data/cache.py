@@ -23,7 +23,7 @@ from absl import logging
 
 from pixelcnn_aux.runs import disk
 
-FORMAT = 3  # of the files, and of how images are decoded: another number, and all are decoded again
+FORMAT = 4  # of the files, and of how images are decoded: another number, and all are decoded again
 _BLOCK = 2**20  # bytes of pixels that have a checksum
 # How many checksums are compared when images are opened. Up to 1 GB that is all of them, in a second or so.
 # Of more it is a sample, another one each time: programs that show a few images open the same files.
@@ -54,11 +54,11 @@ def load(cache_dir, dataset, folder, split, image_size, files, decoded):
       dataset, folder, split, image_size: the name of the data set, the `pathlib.Path` of its files, one of
         `registry.SPLITS`, and (H, W).
       files: list, as `files.described_files` gives it. Where another one was kept, images are decoded again.
-      decoded: function that returns an iterator over pairs (name, image), the latter uint8 [H, W, 3], or
-        None for a file to leave out.
+      decoded: function that returns an iterator over pairs (name, image), the latter uint8 [H, W, 3], or of a
+        file to leave out the reason, a str.
 
     Returns:
-      (uint8 [N, H, W, 3], memory-mapped, list of the names left out).
+      (uint8 [N, H, W, 3], memory-mapped, dict, name -> reason, of the files left out).
 
     Raises OSError for a folder that cannot be written, or is full.
     """
@@ -106,13 +106,13 @@ def _read(array, key):
 def _write(array, key, image_size, decoded):
     """What `load` returns, once the files are written."""
     aside = array.with_suffix(".npy.writing")  # one process at a time: the lock is held
-    manifest, skipped, count = array.with_suffix(".json"), [], 0
+    manifest, skipped, count = array.with_suffix(".json"), {}, 0
     try:
         with open(aside, "wb") as file:
             _write_header(file, (0, *image_size, 3))
             for name, image in decoded():
-                if image is None:
-                    skipped.append(name)
+                if isinstance(image, str):
+                    skipped[name] = image
                 else:
                     file.write(image.tobytes())
                     count += 1

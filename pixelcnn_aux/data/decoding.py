@@ -1,16 +1,21 @@
-"""The pixels of PNG and JPEG files, by Pillow."""
+"""The pixels of image files, by Pillow."""
 
 import contextlib
 import io
 import pathlib
 
 import numpy as np
+from absl import logging
 from PIL import Image, ImageOps
+from PIL.ExifTags import Base as Tags
 
 from pixelcnn_aux.runs import disk
 
+KINDS = "PNG, JPEG, TIFF or WebP"
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 2**26  # 200 MB decoded, one a thread: a small file can claim far more than that
 _MAX_BYTES = 10 * MAX_PIXELS  # of a file: `MAX_PIXELS` of 64 bits take less, uncompressed
+_PNG_DEPTH = 24  # where a PNG file says how many bits a channel has, in its first chunk
 
 
 def contents(path):
@@ -31,38 +36,53 @@ def contents(path):
 
 @contextlib.contextmanager
 def opened(contents):
-    """A PNG or JPEG file, bytes, as a Pillow image whose pixels can be decoded.
+    """An image file, bytes, as a Pillow image whose pixels can be decoded.
 
-    Raises ValueError for a file of another kind, with more than `MAX_PIXELS`, or damaged, also where that
-    shows as the image is decoded.
+    Of a JPEG file with several pictures, as some cameras write, it is the first one: the photograph.
+
+    Raises ValueError for a file of none of `KINDS`, with more than `MAX_PIXELS`, 8 bits a channel or, but for
+    JPEG files, one picture, or damaged, also where that shows as the image is decoded.
     """
     try:
         with _open(contents) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError(
-                    f"{picture.width} x {picture.height} pixels, {MAX_PIXELS:,} at most"
-                )
+            _check(contents, picture)
             picture.verify()  # the checksums of a PNG file, which decoding ignores
         with _open(contents) as picture:  # `verify` has read it to the end
             yield picture
     except (MemoryError, ValueError):  # of a lack of memory the file is not to blame
         raise
     except Exception as error:  # damaged bytes raise whatever they happen to spell
-        raise ValueError(str(error)) from error
+        raise ValueError(f"damaged, or no {KINDS} file") from error
 
 
 def decode(contents):
-    """The pixels of a PNG or JPEG file, bytes, of any kind: uint8 [h, w, 3], upright.
-
-    Alpha is dropped, and of 16 bits the upper 8 are taken. Raises ValueError as `opened`.
-    """
+    """The pixels of an image file, bytes, upright: uint8 [h, w, 3]. Raises ValueError as `opened`."""
     with opened(contents) as picture:
         turn_upright(picture)
-        if picture.mode.startswith("I"):  # gray of 16 bits, which Pillow would clip to 255
-            gray = (np.asarray(picture) >> 8).astype(np.uint8)
-            return np.repeat(gray[..., np.newaxis], 3, axis=-1)
-        picture.info.pop("transparency", None)
-        return np.asarray(picture.convert("RGB"))
+        return rgb(picture)
+
+
+def rgb(picture):
+    """The pixels of a Pillow image of 8 bits a channel, uint8 [h, w, 3]: gray thrice, and no alpha."""
+    picture.info.pop("transparency", None)
+    return np.asarray(picture.convert("RGB"))
+
+
+def is_gray(pixels):
+    """Whether the channels of uint8 [h, w, 3] are the same."""
+    return bool((pixels == pixels[..., :1]).all())
+
+
+def tell_gray(count, total, where):
+    """Logs how many of the images of a place are gray, if any."""
+    if count:
+        message = "%d of %d images of %s are gray: their three channels are the same"
+        logging.warning(message, count, total, where)
+
+
+def is_animated(picture):
+    """Whether the file of a Pillow image has several pictures."""
+    return getattr(picture, "is_animated", False)
 
 
 def turn_upright(picture):
@@ -76,5 +96,36 @@ def turn_upright(picture):
         ImageOps.exif_transpose(picture, in_place=True)
 
 
+def _check(contents, picture):
+    """Raises ValueError for what takes too much memory, or of which Pillow would drop something."""
+    for width, height in (picture.size, _tile(picture)):
+        if width * height > MAX_PIXELS:
+            raise ValueError(f"{width} x {height} pixels, {MAX_PIXELS:,} at most")
+    if (bits := _depth(contents, picture)) > 8:
+        raise ValueError(
+            f"{bits} bits a channel, 8 are expected: convert it, as by magick FILE -depth 8 NEW.png"
+        )
+    if is_animated(picture) and picture.format != "MPO":
+        raise ValueError("several pictures, one is expected: save it alone")
+
+
+def _tile(picture):
+    """(W, H) of the tiles in a TIFF file, which are decoded whole, however small the image is."""
+    if picture.format != "TIFF":
+        return 0, 0
+    return [picture.tag_v2.get(tag, 0) for tag in (Tags.TileWidth, Tags.TileLength)]
+
+
+def _depth(contents, picture):
+    """int, how many bits a channel has in the file of a Pillow image."""
+    if picture.format == "PNG":
+        if contents[12:16] != b"IHDR":
+            raise ValueError("another chunk than the header comes first")
+        return contents[_PNG_DEPTH]
+    if picture.format == "TIFF":
+        return max(picture.tag_v2.get(Tags.BitsPerSample, (1,)))
+    return 8
+
+
 def _open(contents):
-    return Image.open(io.BytesIO(contents), formats=("PNG", "JPEG"))
+    return Image.open(io.BytesIO(contents), formats=("PNG", "JPEG", "TIFF", "WEBP"))

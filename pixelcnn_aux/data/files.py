@@ -1,5 +1,6 @@
 """Folders of image files: found, split, and decoded once, into the cache of `cache`."""
 
+import collections
 import concurrent.futures
 import itertools
 import os
@@ -12,13 +13,12 @@ from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import SPLITS
 from pixelcnn_aux.runs import disk
 
-_SUFFIXES = (".png", ".jpg", ".jpeg")
 _THREADS = min(8, os.cpu_count() or 1)  # of the machine's cores, a process may have few
 _AT_ONCE = 128  # images that threads decode ahead of the file that they are written to
 
 
 def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
-    """`Images` of one split of the PNG and JPEG files under a folder, as a loader returns them.
+    """`Images` of one split of the image files under a folder, as a loader returns them.
 
     Their `skipped` has the files of no split, and those of this one that are no such images.
 
@@ -34,34 +34,49 @@ def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
             f"Expected a folder of images. Received: {image_dir}, which is none. "
             "Give an image_dir that exists."
         )
-    by_split = {name: [] for name in (*SPLITS, None)}
-    for name in _names(image_dir):
-        by_split[split_of(os.path.basename(name))].append(name)
+    paths, by_split, num_gray = _paths(image_dir), {name: [] for name in (*SPLITS, None)}, 0
+    for path in paths:
+        if path.suffix.lower() in decoding.SUFFIXES:
+            by_split[split_of(path.name)].append(str(path))
     names = by_split[split]
 
     def read(name):
         try:
             return fit(decoding.decode(decoding.contents(image_dir / name)))
-        except (FileNotFoundError, ValueError):  # a link to nowhere; of another kind, or damaged
-            return None
+        except FileNotFoundError:
+            return "a link to nowhere"
+        except ValueError as error:  # of another kind, or damaged
+            return str(error).rstrip(".")
 
     def decoded():
-        return zip(names, in_threads(read, names, len(names)))
+        nonlocal num_gray
+        for name, image in zip(names, in_threads(read, names, len(names))):
+            num_gray += not isinstance(image, str) and decoding.is_gray(image)
+            yield name, image
 
     described = described_files(image_dir, names)
     pixels, broken = cache.load(
         cache_dir, dataset, image_dir, split, image_size, described, decoded
     )
-    skipped = sorted([*broken, *by_split[None]], key=pathlib.PurePath)
+    decoding.tell_gray(num_gray, len(pixels), image_dir)
+    broken |= dict.fromkeys(by_split[None], "of no split")
+    skipped, by_reason = sorted(broken, key=pathlib.PurePath), collections.defaultdict(list)
+    for name in skipped:
+        by_reason[broken[name]].append(name)
     if skipped:
-        count, listed = len(names) + len(by_split[None]), ", ".join(map(repr, skipped))
-        message = "Left out %d of %d %s files of %s, which are no whole PNG or JPEG files %s: %s"
-        logging.warning(message, len(skipped), count, split, image_dir, kind, listed)
+        count = len(names) + len(by_split[None])
+        listed = "; ".join(f"{why}: {str(names)[1:-1]}" for why, names in by_reason.items())
+        message = "Left out %d of %d %s files of %s, which are no whole %s files %s: %s"
+        logging.warning(
+            message, len(skipped), count, split, image_dir, decoding.KINDS, kind, listed
+        )
     if not len(pixels):
         counts = ", ".join(f"{len(by_split[name])} {name}" for name in SPLITS)
+        reasons = "".join(f" ({len(names)} {why})" for why, names in by_reason.items())
         raise ValueError(
-            f"Expected PNG or JPEG files {kind} in {image_dir} for the split {split!r}. Received: "
-            f"{counts} files, {len(skipped)} left out. Add images, or give another image_dir."
+            f"Expected {decoding.KINDS} files {kind} in {image_dir} for the split {split!r}. Received: "
+            f"{counts} files, {len(skipped)} left out{reasons}; in all {_suffixes(paths)}. Add images, or "
+            "give another image_dir."
         )
     return Images(pixels, skipped)
 
@@ -92,8 +107,8 @@ def in_threads(read, items, count):
                 )
 
 
-def _names(folder):
-    """The names of the files below a folder that are called PNG or JPEG, in the order of their paths.
+def _paths(folder):
+    """The `pathlib.Path`s of all files below a folder, relative to it, in their order.
 
     Links to files are followed, those to folders are not: they may lead around in a circle.
     """
@@ -102,9 +117,15 @@ def _names(folder):
         raise error
 
     with disk.explained(f"to read all folders of images in {folder}"):
-        found = [
+        return sorted(
             pathlib.Path(parent, name).relative_to(folder)
             for parent, _, files in os.walk(folder, onerror=stop)
             for name in files
-        ]
-    return [str(path) for path in sorted(found) if path.suffix.lower() in _SUFFIXES]
+        )
+
+
+def _suffixes(paths, most=9):
+    """How many paths have which suffix, the most frequent ones first: "12 .bmp, 3 .txt"."""
+    counts = collections.Counter(path.suffix.lower() or "without a suffix" for path in paths)
+    shown = [f"{count} {suffix}" for suffix, count in counts.most_common(most)]
+    return ", ".join(shown + ["..."] * (len(counts) > most)) or "no files"

@@ -1,4 +1,4 @@
-"""The data set `folder`: all PNG and JPEG files under a folder, cropped and resized."""
+"""The data set `folder`: all image files under a folder, cropped and resized."""
 
 import hashlib
 import os
@@ -32,20 +32,20 @@ def read_image(path, image_size):
     """The pixels of one image file, center-cropped and resized as those of the data set `folder`.
 
     Args:
-      path: of a PNG or JPEG file.
+      path: of a PNG, JPEG, TIFF or WebP file.
       image_size: (H, W) of the image.
 
     Returns:
       uint8 [H, W, 3].
 
-    Raises OSError for a file that cannot be read, and ValueError for one that is no whole PNG or JPEG file of
-    at most `decoding.MAX_PIXELS` pixels.
+    Raises OSError for a file that cannot be read, and ValueError for one that is no such file, damaged, or of
+    more than `decoding.MAX_PIXELS` pixels, 8 bits a channel or one picture.
     """
     try:
         return fit(decoding.decode(decoding.contents(path)), image_size)
     except ValueError as error:
         raise ValueError(
-            f"Expected a whole PNG or JPEG file of at most {decoding.MAX_PIXELS:,} pixels. "
+            f"Expected a whole {decoding.KINDS} file of at most {decoding.MAX_PIXELS:,} pixels. "
             f"Received: {path} ({error}). Give another file."
         ) from error
 

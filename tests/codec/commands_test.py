@@ -188,7 +188,10 @@ class PicturesTest(FilesTest):
         pixels, gray = noise(8, 8, 3), Image.fromarray(noise(8, 8) // 2)
         first, second = (Image.fromarray(noise(8, 8, 3, seed=seed)) for seed in (0, 1))
         several = {"save_all": True, "append_images": [second]}
-        deep = png(16, 2, noise(8 * 16 * 3), (b"tEXt", b"a\0b"))
+        deep, kinds = (
+            png(16, 2, noise(8 * 16 * 3), (b"tEXt", b"a\0b")),
+            ("PNG", "TIFF", "WEBP", "MPO"),
+        )
         for name, contents, why in (
             ("alpha.png", encoded(noise(8, 8, 4), "PNG", "RGBA"), "not opaque, which would lose"),
             ("clear.png", saved(first.quantize(4), "PNG", transparency=0), "not opaque"),
@@ -200,8 +203,7 @@ class PicturesTest(FilesTest):
                 deep[:8] + deep[33:48] + deep[8:33] + deep[48:],
                 "another chunk than the header",
             ),
-            ("moves.png", saved(first, "PNG", **several), "2 pictures"),
-            ("two.jpg", saved(first, "MPO", **several), "2 pictures"),
+            *((f"two.{x}", saved(first, x, **several), "several pictures") for x in kinds),
             ("ink.jpg", encoded(pixels, "JPEG", "CMYK"), "kind CMYK, which would lose something"),
             ("gray.gif", saved(gray, "GIF"), ""),
             ("cut.png", encoded(pixels, "PNG")[:60], ""),
@@ -225,6 +227,8 @@ class PicturesTest(FilesTest):
             (Image.fromarray(values % 2 > 0), np.repeat(255 * (values[..., None] % 2), 3, 2), {}),
         ):
             self.assertAllEqual(self.read(saved(image, "PNG", **options)), expected)
+        for kind, options in (("TIFF", {}), ("WEBP", {"lossless": True})):
+            self.assertAllEqual(self.read(encoded(pixels, kind, **options)), pixels)
 
     def test_files_that_cannot_be_read(self):
         missing, pipe = self.folder / "missing.png", self.folder / "pipe.png"

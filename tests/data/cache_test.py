@@ -27,7 +27,7 @@ def load(place, pixels=PIXELS, files=FILES, **changes):
 
     def decode():
         decoded.append(True)
-        yield "b.png", None
+        yield "b.png", "damaged"
         yield from (("a.png", image) for image in pixels)
 
     return cache.load(place, **{**PLACE, **changes}, files=files, decoded=decode), bool(decoded)
@@ -44,7 +44,7 @@ class CacheTest(tf.test.TestCase):
     def assertLoads(self, decoded, pixels=PIXELS, **changes):
         (received, skipped), again = load(self.folder, pixels, **changes)
         self.assertAllEqual(received, pixels)
-        self.assertEqual(skipped, ["b.png"])
+        self.assertEqual(skipped, {"b.png": "damaged"})
         self.assertIsInstance(received, np.memmap)
         self.assertFalse(received.flags.writeable)
         self.assertEqual(again, decoded)

@@ -54,7 +54,9 @@ class CelebATest(FilesTest):
         with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
             images = self.load()
         self.assertEqual(images.skipped, ("000002.jpg", "a/000001.jpg"))
-        self.assertRegex(logs.output[0], "2 of 3 .*178 x 218 .*: '000002.jpg', 'a/000001.jpg'")
+        self.assertRegex(
+            logs.output[0], "2 of 3 .*178 x 218 .*: '000002.jpg'; .*(178, 218).*: 'a/000001.jpg'"
+        )
         expected = decoding.decode(good)[None, 50:178, 25:153]
         self.assertAllEqual(everything(images.batches(2)), expected)
 

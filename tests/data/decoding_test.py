@@ -49,8 +49,7 @@ class KindsTest(tf.test.TestCase):
             for quality in (60, 95)
             for height, width in ((111, 150), (110, 33), (1, 1))
         ]
-        kinds = [(depth, 0, 1) for depth in (1, 2, 4, 8, 16)]
-        kinds += [(depth, *kind) for depth in (8, 16) for kind in ((2, 3), (4, 2), (6, 4))]
+        kinds = [(depth, 0, 1) for depth in (1, 2, 4, 8)] + [(8, 2, 3), (8, 4, 2), (8, 6, 4)]
         for depth, color_type, channels in kinds:
             values = noise(8 * depth * channels)
             files.append(png(depth, color_type, values))
@@ -64,10 +63,45 @@ class KindsTest(tf.test.TestCase):
             expected = tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")
             self.assertAllEqual(decoding.decode(file), expected, file[:60])
 
-    def test_the_first_picture_of_several(self):
+    def test_tiff_and_webp(self):
+        pixels, alpha = noise(9, 14, 3), noise(9, 14, 4)
+        gray = np.repeat(pixels[..., :1], 3, axis=-1)
+        compressions = ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits")
+        for file, expected in (
+            *((encoded(pixels, "TIFF", compression=x), pixels) for x in compressions),
+            *((encoded(gray, "TIFF", "L", compression=x), gray) for x in compressions),
+            (encoded(gray, "TIFF", "1"), decoding.decode(encoded(gray, "PNG", "1"))),
+            (encoded(gray, "TIFF", "P"), decoding.decode(encoded(gray, "PNG", "P"))),
+            (encoded(255 - pixels, "TIFF", "CMYK"), 255 - pixels),
+            (encoded(alpha, "TIFF", "RGBA"), alpha[..., :3]),
+            (encoded(pixels, "WEBP", lossless=True), pixels),
+            (encoded(gray, "WEBP", "L", lossless=True), gray),
+            (encoded(alpha, "WEBP", "RGBA", lossless=True, exact=True), alpha[..., :3]),
+        ):
+            self.assertAllEqual(decoding.decode(file), expected, file[:60])
+
+    def test_more_than_8_bits_a_channel_are_refused(self):
+        kinds = {0: 1, 2: 3, 4: 2, 6: 4}  # of colors in PNG files: their channels
+        deep = [(png(16, x, noise(128 * channels)), 16) for x, channels in kinds.items()]
+        for dtype in (np.uint16, np.int32, np.float32):
+            Image.fromarray(noise(8, 8).astype(dtype)).save(file := io.BytesIO(), "TIFF")
+            deep.append((file.getvalue(), 8 * dtype().itemsize))
+        entries = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 3, 8 + 2 + 8 * 12 + 4), (262, 3, 1, 2)]
+        entries += [(273, 4, 1, 200), (277, 3, 1, 3), (278, 3, 1, 8), (279, 4, 1, 8 * 8 * 6)]
+        colors = tiff(*entries) + struct.pack("<HHH", 16, 16, 16)
+        deep.append((colors.ljust(200, b"\0") + noise(8 * 8 * 6).tobytes(), 16))
+        for contents, bits in deep:
+            with self.assertRaisesRegex(ValueError, f"{bits} bits a channel, 8 are expected: conv"):
+                decoding.decode(contents)
+
+    def test_several_pictures(self):
         pixels, others = noise(8, 8, 3), [Image.fromarray(noise(8, 8, 3, seed=1))]
-        file = encoded(pixels, "PNG", save_all=True, append_images=others)
-        self.assertAllEqual(decoding.decode(file), pixels)
+        for kind in ("PNG", "TIFF", "WEBP"):
+            file = encoded(pixels, kind, save_all=True, append_images=others)
+            with self.assertRaisesRegex(ValueError, "several pictures, one is expected"):
+                decoding.decode(file)
+        file = encoded(pixels, "MPO", save_all=True, append_images=others)  # as cameras have it
+        self.assertAllEqual(decoding.decode(file), decoding.decode(encoded(pixels, "JPEG")))
 
 
 class OrientationTest(tf.test.TestCase):
@@ -86,10 +120,12 @@ class OrientationTest(tf.test.TestCase):
                 exif[271] = "a camera"  # a tag before that of the orientation
                 exif[274] = orientation
                 self.assertAllEqual(decoding.decode(encoded(pixels, "JPEG", exif=exif)), expected)
-        self.assertAllEqual(decoding.decode(encoded(pixels, "PNG", exif=exif)), np.rot90(pixels))
-        deep = io.BytesIO()
-        Image.fromarray(pixels[..., 0].astype(np.uint16) << 8).save(deep, "PNG", exif=exif)
-        self.assertAllEqual(decoding.decode(deep.getvalue()), np.rot90(pixels))
+            for kind, options in (
+                *(("TIFF", {"compression": x}) for x in ("raw", "tiff_lzw")),
+                *(("PNG", {}), ("WEBP", {"lossless": True})),
+            ):
+                file = encoded(plain, kind, exif=exif, **options)
+                self.assertAllEqual(decoding.decode(file), expected, f"{kind} {orientation}")
 
     def test_what_makes_no_sense_is_none(self):
         for contents in (
@@ -129,6 +165,19 @@ class DamageTest(tf.test.TestCase):
                 with self.assertRaises(ValueError):
                     decoding.decode(file[:end])
 
+    def test_tiff_and_webp_files_are_cut_off(self):
+        """Behind the pixels of a TIFF file there may be what is no matter."""
+        pixels = noise(16, 16, 3)
+        for kind, options in (("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {})):
+            file, refused = encoded(pixels, kind, **options), 0
+            whole = decoding.decode(file)
+            for end in range(0, len(file), 7):
+                try:
+                    self.assertAllEqual(decoding.decode(file[:end]), whole)
+                except ValueError:
+                    refused += 1
+            self.assertGreater(refused, len(file) // 7 - 2)
+
     def test_too_many_pixels_are_refused_before_they_are_decoded(self):
         bomb = bytearray(encoded(noise(64, 64, 3), "PNG"))
         bomb[16:24] = struct.pack(">II", 2**14, 2**13)
@@ -139,7 +188,13 @@ class DamageTest(tf.test.TestCase):
         jpeg = bytearray(encoded(noise(64, 64, 3), "JPEG"))
         frame = jpeg.index(b"\xff\xc0")
         jpeg[frame + 5 : frame + 9] = struct.pack(">HH", 12000, 7000)
-        for contents in (bomb, late, jpeg):
+        kind = [(258, 3, 1, 8), (262, 3, 1, 1)]
+        wide = tiff((256, 4, 1, 2**14), (257, 4, 1, 2**13), *kind, (273, 4, 1, 8))
+        tiles = [(322, 4, 1, 2**14), (323, 4, 1, 2**13), (324, 4, 1, 8)]
+        tiles = tiff((256, 4, 1, 8), (257, 4, 1, 8), *kind, *tiles)
+        webp = bytearray(encoded(noise(64, 64, 3), "WEBP"))
+        webp[26:30] = struct.pack("<HH", 12000, 7000)
+        for contents in (bomb, late, jpeg, wide, tiles, webp):
             with self.assertRaisesRegex(ValueError, r"pixels, 67,108,864 at most"):
                 decoding.decode(bytes(contents))
         jpeg[frame + 5 : frame + 9] = struct.pack(">HH", 65000, 65000)  # more than Pillow opens

@@ -7,6 +7,7 @@ from unittest import mock
 
 import numpy as np
 from absl import logging
+from PIL import Image
 
 from pixelcnn_aux.data import decoding, files, image_folder
 from tests.data.helpers import FilesTest, encoded, everything, noise, taken
@@ -40,10 +41,35 @@ class LoadTest(FilesTest):
         skipped = sorted([*broken, "pipe.png", "dangling.png", "vast.png"])
         self.assertEqual(images.skipped, tuple(skipped))
         self.assertIn("8 of 10", logs.output[0])
+        self.assertRegex(
+            logs.output[0],
+            "damaged, or no PNG.*: 'a/tr.*, 'empty.jpg', .*a link to nowhere: 'dangling.png'; ",
+        )
         for name in skipped:
             self.assertIn(name, logs.output[0])
         self.assertLen(everything(images.batches(8)), 2)
         taken(images.training_batches(4, seed=0), 3)
+
+    def test_what_would_be_lost_is_told(self):
+        """16 bits are no image of this data set; gray images are, and a line counts them."""
+        for name, kind, mode in (
+            ("a.tif", "TIFF", "L"),
+            ("b.WebP", "WEBP", "RGB"),
+            ("c.png", "PNG", "1"),
+        ):
+            self.write(name, encoded(noise(8, 8, 3), kind, mode))
+        deep = Image.fromarray(noise(8, 8).astype(np.uint16))
+        deep.save(self.folder / "deep.png")
+        deep.save(self.folder / "deep.tiff")
+        with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
+            images = self.load()
+        self.assertEqual((images.num_images, images.skipped), (3, ("deep.png", "deep.tiff")))
+        gray, left_out = logs.output
+        self.assertIn(f"2 of 3 images of {self.folder} are gray", gray)
+        self.assertRegex(left_out, "16 bits a channel, 8 are.*convert.*: 'deep.png', 'deep.tiff'")
+        with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
+            self.load()
+        self.assertLen(logs.output, 1)  # the gray ones were told of when they were decoded
 
     def test_files_are_decoded_once(self):
         self.write("a.png", encoded(noise(9, 8, 3), "PNG"))

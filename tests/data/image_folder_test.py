@@ -50,13 +50,17 @@ class FolderTest(FilesTest):
     def test_nothing_to_read(self):
         with self.assertRaisesRegex(FileNotFoundError, "missing"):
             data.load("folder", "train", image_dir=self.folder / "missing")
-        with self.assertRaisesRegex(ValueError, "Received: 0 train, 0 validation, 0 test files"):
+        with self.assertRaisesRegex(ValueError, "Received: 0 train, .* 0 test .*in all no files"):
+            self.load()
+        for name in ("a.bmp", "b.BMP", "c.bmp", "notes.txt", "x/y.txt", "README"):
+            self.write(name, b"")
+        with self.assertRaisesRegex(ValueError, "in all 3 .bmp, 2 .txt, 1 without a suffix. Add"):
             self.load()
         self.write("good.png", encoded(noise(8, 8, 3), "PNG"))
         with self.assertRaisesRegex(ValueError, "5 % test.*'test'.*1 train, .* 0 test files, 0 l"):
             self.load("test")
         self.write("good.png", b"")
-        with self.assertRaisesRegex(ValueError, "1 train, .*, 1 left out"):
+        with self.assertRaisesRegex(ValueError, r"1 train, .*, 1 left out \(1 damaged, or no"):
             self.load()
         with self.assertRaisesRegex(FileNotFoundError, "good.png, which is none"):
             data.load("folder", "train", image_dir=self.folder / "good.png")
@@ -67,5 +71,7 @@ class FolderTest(FilesTest):
         with self.assertRaisesRegex(FileNotFoundError, r"to read .*/none\.png\. Received: No such"):
             data.read_image(self.folder / "none.png", (8, 8))
         path.write_bytes(b"no image at all")
-        with self.assertRaisesRegex(ValueError, rf"whole PNG or JPEG.*Received: {path} \("):
+        with self.assertRaisesRegex(
+            ValueError, rf"whole PNG, JPEG, TIFF or WebP.*Received: {path} \("
+        ):
             data.read_image(str(path), (8, 8))

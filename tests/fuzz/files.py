@@ -259,7 +259,8 @@ class Picture(File):
         pixels, exif = helpers.pictures(1, size=(24, 40))[0], Image.Exif()
         exif[274] = 6  # lies on a side
         jpeg = [encoded(pixels, "JPEG", **x) for x in ({}, {"progressive": True}, {"exif": exif})]
-        return [encoded(pixels, "PNG"), *jpeg]
+        others = [("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {"exif": exif})]
+        return [encoded(pixels, "PNG"), *jpeg, *(encoded(pixels, x, **y) for x, y in others)]
 
     def read(self):
         return data.read_image(self.file, (8, 6))
