@@ -21,10 +21,9 @@ from absl import flags
 from PIL import Image
 
 import pixelcnn_aux as pa
-from evaluate import chosen_run, image_files
 from pixelcnn_aux import codec
 from pixelcnn_aux.codec import pictures, tiles
-from pixelcnn_aux.programs import program, progress, run_flags
+from pixelcnn_aux.programs import chosen_run, image_files, program, progress, run_flags
 
 FLAGS = flags.FLAGS
 

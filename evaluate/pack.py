@@ -12,9 +12,9 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import bpd, chosen_run, splits
 from pixelcnn_aux import zoo
-from pixelcnn_aux.programs import program, run_flags
+from pixelcnn_aux.commands import bpd
+from pixelcnn_aux.programs import chosen_run, program, run_flags, splits
 from pixelcnn_aux.runs import disk, records, tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics

@@ -24,11 +24,11 @@ from absl import flags
 from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
-from evaluate import chosen_run, rival, timing
+from evaluate import rival, timing
 from pixelcnn_aux import backend, likelihoods, machine, networks, sampling
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
-from pixelcnn_aux.programs import plots, program, run_flags
+from pixelcnn_aux.programs import chosen_run, plots, program, run_flags
 from pixelcnn_aux.runs import disk, records
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scanning import Remainders

@@ -15,10 +15,10 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import chosen_run, image_files, samples, splits
 from pixelcnn_aux import data
+from pixelcnn_aux.commands import sample
 from pixelcnn_aux.data import photos
-from pixelcnn_aux.programs import plots, program
+from pixelcnn_aux.programs import chosen_run, image_files, plots, program, splits
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -53,14 +53,14 @@ def picture(models):
     num = len(originals)
     # As completions of which nothing is known, so that the networks are traced once for all that is drawn.
     nothing = {"known": originals, "mask": np.zeros((*originals.shape[:3], 1), np.uint8)}
-    drawn = samples.sample(model, f"images from {COLORS}", num, **nothing)
+    drawn = sample.sample(model, f"images from {COLORS}", num, **nothing)
     rows = [(f"{name}\ndrawn", name, images) for name, images in drawn.items()]
-    rows += samples.draws_given(model, originals, "grayscale", 2, **nothing)
-    rows = samples.shown(model, [*rows, *samples.completions(model, originals)[:-1]])
+    rows += sample.draws_given(model, originals, "grayscale", 2, **nothing)
+    rows = sample.shown(model, [*rows, *sample.completions(model, originals)[:-1]])
     model = models[SIZES]
     print(f"With {SIZES}:", flush=True)
-    enlarged = samples.draws_given(model, originals, [*model.factors][-2], 1)[:-1]
-    return samples.draw([*rows, *samples.shown(model, enlarged)])
+    enlarged = sample.draws_given(model, originals, [*model.factors][-2], 1)[:-1]
+    return sample.draw([*rows, *sample.shown(model, enlarged)])
 
 
 def mean_bits(model, images):
@@ -88,7 +88,7 @@ def fine_tuned():
 
 
 def define_flags():
-    samples.define_draws(log_scale_shift=-0.5)
+    sample.define_draws(log_scale_shift=-0.5)
     flags.DEFINE_string("workdir", str(RunFolder.RUNS / "tour"), "Of the run that fine-tunes.")
     flags.DEFINE_string("out", None, "The picture; tour.png under runs if unset.")
 

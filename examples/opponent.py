@@ -1,14 +1,14 @@
 """A chain with an auxiliary variable of one's own, in one file: python -m examples.opponent.
 
-Afterwards, as after any training: python -m evaluate.samples --plugin examples.opponent.
+Afterwards, as after any training: pixelcnn-aux sample --plugin examples.opponent.
 """
 
 import keras
 from keras import ops
 
 import pixelcnn_aux as pa
+from pixelcnn_aux.commands import train
 from pixelcnn_aux.networks import topology
-from train import runner
 
 
 @keras.saving.register_keras_serializable(package="examples")
@@ -33,11 +33,11 @@ TRAINING = {
     "opponent": pa.Training(epochs=6, steps_per_epoch=100, batch_size=16, learning_rate=2e-3),
     "image": pa.Training(epochs=12, steps_per_epoch=100, batch_size=16, learning_rate=2e-3),
 }
-PRESETS = {
+pa.presets.BY_MODEL["opponent"] = {
     "demo": pa.presets.Preset(
         dataset="photos", constructor=opponent, model={"filters": 24}, training=TRAINING
     )
 }
 
 if __name__ == "__main__":
-    runner.run("opponent", PRESETS)
+    train.start("opponent")

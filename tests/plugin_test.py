@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from evaluate import bpd, samples
 from pixelcnn_aux import client
+from pixelcnn_aux.commands import bpd, sample
 from pixelcnn_aux.data import registry
 from pixelcnn_aux.programs import program
 from tests import helpers
@@ -23,8 +23,8 @@ import numpy as np
 from keras import ops
 
 import pixelcnn_aux as pa
+from pixelcnn_aux.commands import train
 from pixelcnn_aux.networks import topology
-from train import runner
 
 
 @keras.saving.register_keras_serializable(package="mine")
@@ -55,9 +55,7 @@ FACTORS = {"tones": TRAINING, "image": TRAINING}
 DEMO = pa.presets.Preset(
     dataset="noise", constructor=tones, model={"filters": 4}, training=FACTORS
 )
-
-if __name__ == "__main__":
-    runner.run("mine", {"demo": DEMO})
+pa.presets.BY_MODEL["mine"] = {"demo": DEMO}
 '''
 
 
@@ -82,7 +80,7 @@ class PluginTest(tf.test.TestCase):
         program.import_plugin("mine")
 
     def test_everything(self):
-        self.start("mine")
+        self.start("pixelcnn_aux", "train", "mine", "--plugin=mine")
         self.enter_context(contextlib.chdir(self.folder))
         run = self.folder / "runs" / "mine-demo-noise"
         with self.assertRaisesRegex(ValueError, "mine>Tones, which is not. Decorate it.*--plugin"):
@@ -93,9 +91,9 @@ class PluginTest(tf.test.TestCase):
         self.assertEqual(list(result["factors"]), ["tones", "image"])
         self.assertTrue(0 < result["factors"]["tones"] < result["total"] < 20)
 
-        helpers.run_program(samples, "--num", "2", "--given", "tones")
+        helpers.run_program(sample, "--num", "2", "--given", "tones")
         self.assertGreater(np.asarray(Image.open(run / "given_tones.png")).std(), 20)
-        self.start("pixelcnn_aux.export", "--plugin", "mine", "--out", "models")
+        self.start("pixelcnn_aux", "export", "--plugin", "mine", "--out", "models")
         base = self.folder / "models" / run.name
 
         photo = np.random.default_rng(0).integers(0, 256, (4, 4, 3)).astype(np.uint8)

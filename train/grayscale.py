@@ -1,11 +1,6 @@
-"""Trains Grayscale PixelCNN (section 3.1): python -m train.grayscale --preset demo|small|cifar10.
+"""The program `pixelcnn-aux train grayscale`: python -m train.grayscale."""
 
---preset cifar10 is the paper's own run, 2.98 bits per dimension there, which has not been run to the end
-here. Afterwards: python -m evaluate.bpd.
-"""
-
-from pixelcnn_aux.training import presets
-from train import runner
+from pixelcnn_aux.commands import train
 
 if __name__ == "__main__":
-    runner.run("grayscale", presets.GRAYSCALE)
+    train.start("grayscale")

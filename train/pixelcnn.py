@@ -1,10 +1,6 @@
-"""Trains plain PixelCNN++, the baseline: python -m train.pixelcnn --preset demo|small|medium|cifar10.
+"""The program `pixelcnn-aux train pixelcnn`: python -m train.pixelcnn."""
 
-Salimans et al. (2017) reach 2.92 bits per dimension on CIFAR-10. Afterwards: python -m evaluate.bpd.
-"""
-
-from pixelcnn_aux.training import presets
-from train import runner
+from pixelcnn_aux.commands import train
 
 if __name__ == "__main__":
-    runner.run("pixelcnn", presets.PIXELCNN)
+    train.start("pixelcnn")

@@ -1,12 +1,6 @@
-"""Trains Pyramid PixelCNN (section 3.2): python -m train.pyramid --preset demo|small|medium|cifar10.
+"""The program `pixelcnn-aux train pyramid`: python -m train.pyramid."""
 
-Of faces with --preset small_celeba|celeba, and with --preset grayscale_pyramid_demo|grayscale_pyramid a
-pyramid of grays, with colors given the largest. --preset cifar10 is the paper's own run, 3.32 bits per
-dimension there, which has not been run to the end here. Afterwards: python -m evaluate.bpd.
-"""
-
-from pixelcnn_aux.training import presets
-from train import runner
+from pixelcnn_aux.commands import train
 
 if __name__ == "__main__":
-    runner.run("pyramid", presets.PYRAMID)
+    train.start("pyramid")

@@ -34,6 +34,7 @@ from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
+ARGUMENTS = ["COMMAND", "FILE..."]
 
 # The commands that take a flag.
 _OWN_FLAGS = {"out": ("compress", "decompress"), "map": ("inspect",), "portable": ("compress",)}
@@ -237,4 +238,4 @@ def define_flags():
 
 if __name__ == "__main__":
     define_flags()
-    program.run(main, ["COMMAND", "FILE..."])
+    program.run(main, ARGUMENTS)

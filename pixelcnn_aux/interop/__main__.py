@@ -1,6 +1,6 @@
 """Makes a workdir of the pyramid that the paper's authors published.
 
-python -m pixelcnn_aux.interop model.pickle --workdir runs/authors. Afterwards: python -m evaluate.bpd. The
+python -m pixelcnn_aux.interop model.pickle --workdir runs/authors. Afterwards: pixelcnn-aux bpd. The
 authors trained on a random 95 % of CelebA, which has most images of the official test split: figures flatter.
 """
 

@@ -24,8 +24,12 @@ _JAX_DEVICES = "jax._src.xla_bridge"  # the logger of what JAX finds to compute 
 _INSTALLED = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))
 
 
-def begin():
-    """Makes this process one of a program: to be called before anything imports TensorFlow."""
+def begin(tensorflow=True):
+    """Makes this process one of a program: to be called before anything imports TensorFlow.
+
+    Args:
+      tensorflow: bool, whether the program needs TensorFlow, which takes seconds to import.
+    """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # Ctrl-C during imports ends the process at once; some packages take an exception for their own.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -33,13 +37,21 @@ def begin():
     sys.stdin = sys.stdin or open(0, closefd=False)
     sys.stdout, sys.stderr = _lenient(1, sys.stdout), _lenient(2, sys.stderr)
     if not is_verbose(sys.argv):
-        _quiet()
+        _quiet(tensorflow)
 
 
 def begin_if_run():
     """`begin`, where Python imports a package to run a module of it (python -m)."""
     if sys.argv[0] == "-m":
         begin()
+
+
+def command():
+    """The command that started this process, without its arguments, as in usage lines."""
+    spec = sys.modules["__main__"].__spec__
+    if spec:
+        return f"python -m {spec.name.removesuffix('.__main__')}"
+    return pathlib.Path(sys.argv[0]).name
 
 
 class _Output(io.FileIO):
@@ -112,7 +124,7 @@ def drop_others(handler):
     handler.addFilter(is_kept)
 
 
-def _quiet():
+def _quiet(tensorflow):
     # With no GPU, TensorFlow logs that as an error. With one, its warnings say why it is not used.
     has_gpu = bool(glob.glob("/dev/nvidia[0-9]*"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if has_gpu else "3")
@@ -121,7 +133,7 @@ def _quiet():
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     # Under JAX too, where TensorFlow Probability may import it.
-    if importlib.util.find_spec("tensorflow"):
+    if tensorflow and importlib.util.find_spec("tensorflow"):
         _import_tensorflow()
 
 

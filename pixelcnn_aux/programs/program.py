@@ -15,6 +15,22 @@ FLAGS = flags.FLAGS
 _PACKAGES = ("benchmarks", "evaluate", "examples", "pixelcnn_aux", "train")
 
 
+def start(module, command=None, *first):
+    """Runs a program that is a module, under any name: its docstring, below a line of usage, is its help.
+
+    Args:
+      module: has `define_flags`, `main`, and `ARGUMENTS` if it takes others than flags; as of `run`.
+      command: str, what was typed for this program; by default `process.command`.
+      *first: str, arguments of the program before those that were typed.
+    """
+    command, arguments = command or process.command(), getattr(module, "ARGUMENTS", [])
+    shown = " ".join([command, *arguments[len(first) :], "[flags]"])
+    sys.modules["__main__"].__doc__ = f"{shown}\n\n{module.__doc__}"
+    sys.argv[:] = [command, *first, *sys.argv[1:]]
+    module.define_flags()
+    run(module.main, arguments)
+
+
 def run(main, arguments=()):
     """Runs `main` after absl has parsed the flags and the modules of --plugin are imported.
 
@@ -35,7 +51,7 @@ def run(main, arguments=()):
         given, fixed = len(argv) - 1, len(arguments) - repeated
         if given < fixed or (given > fixed and not repeated):
             expected = f"{' '.join(arguments)} and flags" if arguments else "flags alone"
-            raise app.UsageError(f"Expected {expected}. Received: {argv[1:]}")
+            raise app.UsageError(f"Expected {expected}. Received: {argv[1:]}. See the lines above.")
         if logging.get_verbosity() < logging.DEBUG:
             # It warns of functions that are traced once for each factor, as they have to be.
             python_logging.getLogger("tensorflow").setLevel("ERROR")

@@ -71,7 +71,7 @@ class RunFolder:
         if not self.is_run():
             raise FileNotFoundError(
                 f"Expected a workdir that training made, with a {_CONFIG} in it. Received: {self}. "
-                "Train first, by pa.train, or in a checkout by python -m train.grayscale."
+                "Train first, by pa.train or pixelcnn-aux train."
             )
         config = records.read_dict(self.config_file, "the description of a run", "model")
         for key in ("dataset", "image_dir", "image_file"):

@@ -3,10 +3,8 @@
 import json
 import re
 
-import keras
 import numpy as np
 
-from pixelcnn_aux import serialization
 from pixelcnn_aux.runs import tensors
 
 # What of a part's description leaves the meaning of weights as it is.
@@ -23,6 +21,8 @@ def meaning(factor):
 
     It is the same whatever the precision, and whether or not the factor rules out images.
     """
+    from pixelcnn_aux import serialization  # with Keras, which a folder is found without
+
     parts = {
         "likelihood": factor.likelihood,
         "network": factor.network,
@@ -60,9 +60,7 @@ def named(factor):
 
 def save(file, factor, **notes):
     """Writes a factor's weights, and notes beside them, as `tensors.write`."""
-    arrays = {
-        name: keras.ops.convert_to_numpy(weight.value) for name, weight in named(factor).items()
-    }
+    arrays = {name: np.asarray(weight.value) for name, weight in named(factor).items()}
     tensors.write(file, arrays, {**identity(factor), **notes})
 
 

@@ -6,7 +6,7 @@
     NAME/FACTOR/training.json         how it was trained last
     NAME/FACTOR/metrics.csv           its learning curve, of all its trainings one after another
 
-`python -m pixelcnn_aux.zoo` lists them.
+`pixelcnn-aux models` lists them.
 """
 
 import pathlib
@@ -52,8 +52,7 @@ def find(path):
         return folder
     raise FileNotFoundError(
         f"Expected the folder of a run, or the name of a trained model: {', '.join(pretrained())}. "
-        f"Received: {shown}. Give one of these, or train first: by pa.train, or in a checkout by "
-        "python -m train.grayscale."
+        f"Received: {shown}. Give one of these, or train first, by pa.train or pixelcnn-aux train."
     )
 
 

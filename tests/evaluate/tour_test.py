@@ -13,8 +13,9 @@ import tensorflow as tf
 from PIL import Image
 
 import pixelcnn_aux as pa
-from evaluate import samples, tour
+from evaluate import tour
 from pixelcnn_aux import data, layers, zoo
+from pixelcnn_aux.commands import sample
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import presets
@@ -53,8 +54,8 @@ class TourTest(tf.test.TestCase):
 
     def test_each_row_of_the_picture_is_what_it_says(self):
         with helpers.eagerly():
-            with mock.patch.object(samples, "sample") as sample:
-                sample.side_effect = lambda model, what, num, first=0, **kwargs: model.sample(
+            with mock.patch.object(sample, "sample") as draw:
+                draw.side_effect = lambda model, what, num, first=0, **kwargs: model.sample(
                     [[0, first + i] for i in range(num)], **kwargs
                 )
                 figure = tour.picture(self.models)

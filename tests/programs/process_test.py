@@ -111,7 +111,7 @@ class InterruptedTest(tf.test.TestCase):
             return started.communicate()[0], started.returncode
 
     def test_in_the_first_seconds(self):
-        code = "from pixelcnn_aux.programs import process; process._quiet = lambda: None; "
+        code = "from pixelcnn_aux.programs import process; process._quiet = lambda _: None; "
         code += "process.begin(); print(); import time; time.sleep(60)"
         self.assertEqual(self.interrupt(code), ("", -signal.SIGINT))
 

@@ -98,10 +98,3 @@ class ErrorsTest(tf.test.TestCase):
             self.run_program(lambda: None)
             self.assertEqual(os.environ["TF_FORCE_GPU_ALLOW_GROWTH"], "true")
             self.assertEqual(os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"], "false")
-
-
-class HelpTest(tf.test.TestCase):
-    def test_the_flags_of_all_modules_are_shown(self):
-        help_text = helpers.start(helpers.ROOT, "train.grayscale", "--help").stdout
-        for flag in ("preset", "dataset", "workdir", "plugin"):
-            self.assertIn(f"--{flag}: ", help_text)

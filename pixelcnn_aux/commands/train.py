@@ -1,4 +1,14 @@
-"""What the training programs share: their flags, and the run itself."""
+"""Trains a model on images. MODEL is one of
+
+    grayscale   Grayscale PixelCNN, section 3.1 of the paper: a gray view, then the image given that
+    pyramid     Pyramid PixelCNN, section 3.2: a small image, then larger ones, each given the one before
+    pixelcnn    PixelCNN++, the baseline, without auxiliary images
+
+With no flags it trains the preset demo in minutes, on photographs that are installed. --preset cifar10 is the
+paper's own run for each of them, which needs GPUs and has not been run to the end here. Other images:
+--dataset folder --image_dir DIR. The run is left in --workdir, and the same command goes on where it was
+stopped. Afterwards: pixelcnn-aux bpd, and pixelcnn-aux sample.
+"""
 
 import dataclasses
 import pathlib
@@ -9,9 +19,10 @@ from absl import flags
 from pixelcnn_aux import data, training, zoo
 from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import precision
+from pixelcnn_aux.training import precision, presets
 
 FLAGS = flags.FLAGS
+ARGUMENTS = ["MODEL"]
 
 # What the help of flags adds that override a field of `Training`, for the factors that are trained.
 _ADDED = {
@@ -23,17 +34,16 @@ _ADDED = {
 }
 
 
-def define_flags(presets):
-    """Defines the flags of a training program with these presets: dict, name -> `presets.Preset`."""
-    factors = dict.fromkeys(name for preset in presets.values() for name in preset.training)
+def define_flags():
     # No enums: --plugin, which is imported once flags are parsed, may add presets.
-    preset = f"Every hyper-parameter: {', '.join(presets)}, or one that a plugin adds."
+    known = "; ".join(f"of {name} {', '.join(found)}" for name, found in presets.BY_MODEL.items())
+    preset = f"Every hyper-parameter: {known}; or one that a plugin adds."
     flags.DEFINE_string("preset", "demo", preset)
-    factor = f"Which factor to train: all, or of a preset's {', '.join(factors)}."
+    factor = "Which factor of the model to train, such as grayscale, image or 16x16; or all."
     flags.DEFINE_string("factor", "all", factor)
     dataset = "Overrides the preset's: photos, cifar10, celeb_a, folder, arrays, ..."
     flags.DEFINE_string("dataset", None, dataset)
-    workdir = "Where to leave the run; runs/PROGRAM-PRESET-DATASET if unset."
+    workdir = "Where to leave the run; runs/MODEL-PRESET-DATASET if unset."
     flags.DEFINE_string("workdir", None, workdir)
     init = "A run, or a trained model of the package by its name, to start from."
     flags.DEFINE_string("init", None, init)
@@ -64,10 +74,20 @@ def overridden(settings, folder):
     return dataclasses.replace(settings, **{name: x for name, x in values.items() if x is not None})
 
 
-def train(name, presets, strategy, stop):
-    """Trains what the flags say, each factor from its last checkpoint on. Args as of `run` and `pa.train`."""
-    check("preset", presets)
-    preset = presets[FLAGS.preset]
+def train(name, strategy, stop):
+    """Trains what the flags say, each factor from its last checkpoint on.
+
+    Args:
+      name: str, one of `presets.BY_MODEL`.
+      strategy, stop: as of `pa.train`.
+    """
+    if name not in presets.BY_MODEL:
+        raise ValueError(
+            f"Expected a model to train: one of {', '.join(presets.BY_MODEL)}. Received: {name!r}. "
+            "Give one of these, or import the module that adds it (--plugin)."
+        )
+    check("preset", presets.BY_MODEL[name])
+    preset = presets.BY_MODEL[name][FLAGS.preset]
     model = preset.constructor(**preset.model)
     check("factor", ["all", *model.factors], f" for --preset {FLAGS.preset}")
     if FLAGS.workdir in zoo.pretrained() and not pathlib.Path(FLAGS.workdir).exists():
@@ -97,18 +117,17 @@ def train(name, presets, strategy, stop):
     )
 
 
-def run(name, presets):
-    """What `python -m train.NAME` does, with its presets: dict, name -> `presets.Preset`."""
-    define_flags(presets)
+def main(name):
+    # First, since several hosts find each other before TensorFlow does anything else.
+    strategy = training.default_strategy()
+    with training.Stop() as stop:
+        try:
+            train(name, strategy, stop)
+        except training.Stopped:
+            print("\nStopped. The same command goes on.", flush=True)
+            sys.exit(128 + stop.signal)
 
-    def main():
-        # First, since several hosts find each other before TensorFlow does anything else.
-        strategy = training.default_strategy()
-        with training.Stop() as stop:
-            try:
-                train(name, presets, strategy, stop)
-            except training.Stopped:
-                print("\nStopped. The same command goes on.", flush=True)
-                sys.exit(128 + stop.signal)
 
-    program.run(main)
+def start(name):
+    """Makes a program of a file: it trains the model of this name, of `presets.BY_MODEL`, as `main`."""
+    program.start(sys.modules[__name__], None, name)

@@ -9,8 +9,9 @@ import tensorflow as tf
 from absl import flags
 from PIL import Image
 
-from evaluate import chosen_run, samples
 from pixelcnn_aux import zoo
+from pixelcnn_aux.commands import sample
+from pixelcnn_aux.programs import chosen_run
 from tests import helpers
 
 
@@ -26,7 +27,7 @@ class SamplesTest(tf.test.TestCase):
     def run_program(self, *arguments):
         with contextlib.chdir(self.folder):
             arguments = (f"--workdir={self.run_folder}", "--dataset=photos", *arguments)
-            return helpers.run_program(samples, *arguments)
+            return helpers.run_program(sample, *arguments)
 
     def drawn(self, *arguments):
         """The colors, as integers, of the picture that the program leaves."""
@@ -57,12 +58,12 @@ class SamplesTest(tf.test.TestCase):
     def rows(self, function, *arguments, **changes):
         """What a function draws of two images: list of (label, factor, images)."""
         how = {"num": 2, "seed": 3, "log_scale_shift": 0.0, "mode": "sample", **changes}
-        with mock.patch.object(samples, "FLAGS", types.SimpleNamespace(**how)):
+        with mock.patch.object(sample, "FLAGS", types.SimpleNamespace(**how)):
             return function(self.model, helpers.pictures(2), *arguments)
 
     def test_each_row_given_an_auxiliary_image_has_draws_of_its_own(self):
         given = {"grayscale": self.model.auxiliaries(helpers.pictures(2))["grayscale"]}
-        rows = self.rows(samples.draws_given, "grayscale", 2)
+        rows = self.rows(sample.draws_given, "grayscale", 2)
         drawn = [images for label, _, images in rows if label == "drawn"]
         for first, images in zip((0, 2), drawn, strict=True):
             seeds = [[3, first], [3, first + 1]]
@@ -70,7 +71,7 @@ class SamplesTest(tf.test.TestCase):
 
     def test_test_images_are_drawn_again_from_their_auxiliary_images(self):
         given = {"grayscale": self.model.auxiliaries(helpers.pictures(2))["grayscale"]}
-        rows = self.rows(samples.samples, log_scale_shift=-0.5, mode="map")
+        rows = self.rows(sample.samples, log_scale_shift=-0.5, mode="map")
         images = {label: images for label, _, images in rows}
         self.assertAllEqual(images["their\ngrayscale"], given["grayscale"])
         expected = self.model.sample([[3, 0], [3, 1]], -0.5, "map", given=given)["image"]
@@ -80,7 +81,7 @@ class SamplesTest(tf.test.TestCase):
         images = helpers.pictures(3)
         grays = self.model.auxiliaries(images)["grayscale"].numpy()
         rows = [("a", "image", images), ("b", "grayscale", grays)]
-        figure = samples.draw(samples.shown(self.model, rows))
+        figure = sample.draw(sample.shown(self.model, rows))
         for axes, expected in zip(figure.axes, (images, np.repeat(17 * grays, 3, -1)), strict=True):
             [picture] = axes.get_images()
             strip = picture.get_array()
@@ -103,7 +104,7 @@ class SamplesTest(tf.test.TestCase):
 
     def test_what_would_be_lost_is_found_out_before_anything_is_drawn(self):
         file = self.run_folder / "config.json"
-        with mock.patch.object(samples, "sample", side_effect=AssertionError):
+        with mock.patch.object(sample, "sample", side_effect=AssertionError):
             with self.assertRaisesRegex(ValueError, "Expected a folder of images"):
                 self.run_program("--dataset=folder")
             for out in ("missing/a.png", "a.foo"):

@@ -1,11 +1,8 @@
-"""Tests of the training programs: their flags, their workdirs, and two of them at once."""
+"""Tests of the program that trains: its flags, its workdirs, and two of them at once."""
 
-import contextlib
 import dataclasses
-import io
 import multiprocessing
 import os
-import runpy
 import signal
 import sys
 from unittest import mock
@@ -14,10 +11,10 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
+from pixelcnn_aux.commands import train
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import first_weights, loop, precision, presets
 from tests import helpers
-from train import runner
 
 FACTORS = ["grayscale", "image"]
 ONE = training.Training(epochs=1, steps_per_epoch=2, batch_size=4, learning_rate=1e-3, decay=0.999)
@@ -49,8 +46,11 @@ def train_tiny(*arguments):
     """A whole training program, but for its presets and its images."""
     helpers.trace_quickly()
     sys.argv = ["grayscale.py", *arguments]
-    with mock.patch.object(data, "load", load_pictures):
-        runner.run("grayscale", PRESETS)
+    with (
+        mock.patch.object(data, "load", load_pictures),
+        mock.patch.dict(presets.BY_MODEL, grayscale=PRESETS),
+    ):
+        train.start("grayscale")
 
 
 class FlagsTest(tf.test.TestCase):
@@ -66,32 +66,20 @@ class FlagsTest(tf.test.TestCase):
         self.mixed_is_faster = False
 
     def run_program(self, *arguments, plugin=lambda presets: None):
-        """Its output. Its flags are its own, so that programs beside it may define the same ones.
-
-        `plugin` is called where --plugin is imported, with the program's presets.
-        """
-
-        def parse_and_run(main):
-            values(["grayscale.py", *arguments])
-            plugin(shared)
-            main()
-
-        self.output = output = io.StringIO()
+        """What `helpers.run_program` returns, for the model grayscale; `plugin` changes its presets."""
         shared = {
             name: dataclasses.replace(preset, constructor=lambda **_: helpers.shared_model())
             for name, preset in PRESETS.items()
         }
+        plugin(shared)
         with (
-            helpers.own_flags() as values,
-            mock.patch.object(runner.program, "run", parse_and_run),
+            mock.patch.dict(presets.BY_MODEL, grayscale=shared),
             mock.patch.object(RunFolder, "RUNS", self.runs),
             mock.patch.object(data, "load", self.load),
             mock.patch.object(loop, "_train_factor", self.train_factor),
             mock.patch.object(precision, "is_faster", lambda: self.mixed_is_faster),
-            contextlib.redirect_stdout(output),
         ):
-            runner.run("grayscale", shared)
-        return output.getvalue()
+            return helpers.run_program(train, "grayscale", *arguments)
 
     def trained(self):
         """The factors that were trained, and the folders in which that happened."""
@@ -152,10 +140,13 @@ class FlagsTest(tf.test.TestCase):
         for number in (signal.SIGINT, signal.SIGTERM):
             self.train_factor.reset_mock()
             self.train_factor.side_effect = lambda *_, number=number: os.kill(os.getpid(), number)
-            with self.assertRaises(SystemExit) as caught:
+            with (
+                mock.patch.object(train, "print", create=True) as said,
+                self.assertRaises(SystemExit) as caught,
+            ):
                 self.run_program()
             self.assertEqual(caught.exception.code, 128 + number)
-            self.assertIn("The same command goes on", self.output.getvalue())
+            self.assertIn("The same command goes on", said.call_args.args[0])
             self.assertEqual(self.trained()[0], ["grayscale"])
 
     def test_flags_override_the_preset_for_the_factors_that_are_trained(self):
@@ -194,6 +185,10 @@ class FlagsTest(tf.test.TestCase):
             self.assertEqual(is_mixed(f"--workdir={folder}"), not faster)
 
     def test_wrong_values_are_refused_with_those_that_are_known(self):
+        with self.assertRaisesRegex(
+            ValueError, "one of grayscale, pyramid, pixelcnn. Rec.*'color'"
+        ):
+            helpers.run_program(train, "color")
         for argument, message in (
             ("--workdir=cifar10-pyramid", "a folder.*cifar10-pyramid.*--init cifar10-pyramid"),
             ("--preset=large", "--preset demo, small, parts. Received: large. Choose"),
@@ -209,14 +204,6 @@ class FlagsTest(tf.test.TestCase):
 
         self.run_program("--preset=mine", plugin=plugin)
         self.assertEqual(self.trained(), (FACTORS, {self.runs / "grayscale-mine-photos"}))
-
-
-class EntryTest(tf.test.TestCase):
-    def test_each_program_trains_its_own_models(self):
-        for name, by_name in presets.BY_MODEL.items():
-            with mock.patch.object(runner, "run") as started:
-                runpy.run_module(f"train.{name}", run_name="__main__")
-            started.assert_called_once_with(name, by_name)
 
 
 class ProcessesTest(tf.test.TestCase):

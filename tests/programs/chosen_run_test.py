@@ -7,8 +7,8 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from evaluate import chosen_run
 from pixelcnn_aux import data, zoo
+from pixelcnn_aux.programs import chosen_run
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 

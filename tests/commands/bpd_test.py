@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from evaluate import bpd, image_files, splits
 from pixelcnn_aux import data, zoo
+from pixelcnn_aux.commands import bpd
+from pixelcnn_aux.programs import image_files, splits
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
@@ -48,7 +49,7 @@ class ProgramTest(tf.test.TestCase):
 
     def test_bpd_of_the_newest_run(self):
         """In a process of its own, where it prints its own lines and nothing else."""
-        arguments = ("evaluate.bpd", "--split=test", "--num_images=7")
+        arguments = ("pixelcnn_aux", "bpd", "--split=test", "--num_images=7")
         result = helpers.start(self.folder, *arguments)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         first = result.stdout

@@ -1,7 +1,6 @@
-"""Lists the trained models of the package: python -m pixelcnn_aux.zoo."""
+"""Lists the trained models that come with the package, which --workdir of other commands takes by name."""
 
 from pixelcnn_aux import zoo
-from pixelcnn_aux.programs import process, program
 
 
 def main():
@@ -11,6 +10,5 @@ def main():
             print(f"    {key:13} {value:,}" if key == "bytes" else f"    {key:13} {value}")
 
 
-if __name__ == "__main__":
-    process.begin()
-    program.run(main)
+def define_flags():
+    """It has no flags of its own."""

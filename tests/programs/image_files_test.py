@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from evaluate import image_files
+from pixelcnn_aux.programs import image_files
 from tests import helpers
 
 

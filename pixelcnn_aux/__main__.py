@@ -1,0 +1,56 @@
+"""The programs of the package as sub-commands of `pixelcnn-aux`, which is `python -m pixelcnn_aux`."""
+
+import importlib
+import sys
+
+from pixelcnn_aux.programs import process
+
+# Each sub-command: its module, which is imported if it is chosen, and what --help says of it.
+COMMANDS = {
+    "train": (
+        "commands.train",
+        "train a model on images, from random weights or a trained model's",
+    ),
+    "bpd": ("commands.bpd", "bits per dimension of a data set, beside PNG and WebP"),
+    "sample": ("commands.sample", "draw images, or redraw test images from what is kept of them"),
+    "export": ("export", "write a SavedModel for TensorFlow Serving"),
+    "codec": ("codec.__main__", "compress pictures without loss, and decompress them"),
+    "models": ("commands.models", "list the trained models that come with the package"),
+}
+_WITHOUT_TENSORFLOW = ("models",)
+
+
+def main():
+    """The command `pixelcnn-aux`."""
+    typed, name = process.command(), sys.argv[1] if len(sys.argv) > 1 else None
+    process.begin(tensorflow=name in COMMANDS and name not in _WITHOUT_TENSORFLOW)
+    if name in ("--help", "-h"):
+        print(usage(typed))
+    elif name not in COMMANDS:
+        received = "none" if name is None else repr(name)
+        sys.exit(
+            f"Expected a command: one of {', '.join(COMMANDS)}. Received: {received}. "
+            f"Give one of them first; {typed} --help tells what they do."
+        )
+    else:
+        from pixelcnn_aux.programs import program
+
+        del sys.argv[1]
+        module = importlib.import_module(f"pixelcnn_aux.{COMMANDS[name][0]}")
+        program.start(module, f"{typed} {name}")
+
+
+def usage(typed):
+    """What --help prints, where the command was started as `typed`."""
+    lines = [f"  {name:10}{text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"{typed} COMMAND ...: PixelCNN models with auxiliary variables.\n",
+            *lines,
+            f"\n{typed} COMMAND --help explains a command and its flags.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Computes bits per dimension of a split of a data set.
+
+Means over all images, under the averaged weights, as a table and as WORKDIR/bpd.json: the paper's bound on
+the images' -log2 p(X) from above (equation 5), and -log2 p(X) itself, which the same networks give if what
+contradicts an auxiliary image is ruled out. Beside them stand the same images as PNG and WebP files, of which
+WORKDIR/codecs.json keeps the bits.
+"""
+
+import zlib
+
+import numpy as np
+from absl import flags
+
+from pixelcnn_aux import backend, data
+from pixelcnn_aux.codec import Codec
+from pixelcnn_aux.codec.codec import fingerprint
+from pixelcnn_aux.programs import chosen_run, image_files, progress, splits
+from pixelcnn_aux.runs import disk
+
+FLAGS = flags.FLAGS
+
+
+def main():
+    if FLAGS.bytes:
+        backend.require_tensorflow("--bytes")
+    folder, model = chosen_run.load(FLAGS.best)
+    images = chosen_run.images(folder, model, FLAGS.split)
+    count = min(images.num_images, FLAGS.num_images or images.num_images)
+
+    def batches():
+        return chosen_run.batches(images, count)
+
+    def shown():
+        return progress.bar(count, "image").update
+
+    measured = {**chosen_run.source(folder), "split": FLAGS.split, "num_images": count}
+    # Before the evaluation, which would be lost where nothing can be written, or the records are damaged.
+    out, crc32 = chosen_run.outputs(folder), checksum(batches())
+    file, records = out / "bpd.json", out / "codecs.json"
+    names = [n for n, factor in model.factors.items() if image_files.can_hold(factor.likelihood)]
+    codecs = image_files.recorded(records, crc32) if names else {}
+    to_compress = codecs is None or (names and FLAGS.codecs)
+    results = splits.summarize(model, batches(), shown())
+    # At once: neither files nor the images as files may come to be.
+    totals = ", ".join(f"{name} {result['total']:.4f}" for name, result in results.items())
+    print(f"{FLAGS.split} split, {count:,} images: {totals} bits per dimension", flush=True)
+    found = {**measured, "crc32": crc32, "best": FLAGS.best, "model": identity(model)}
+    found |= {**results[splits.kind(model)], **results}
+    disk.write_json(file, found)
+    if to_compress:
+        print(f"As {' and '.join(image_files.FORMATS)} files:", flush=True)
+        codecs = image_files.mean_bits(model, names, batches(), shown())
+    print_table(model, results, codecs)
+    if to_compress:
+        image_files.record(records, measured, crc32, codecs)
+    if FLAGS.bytes:  # It takes many times longer.
+        print("As a compressed file:", flush=True)
+        values = np.concatenate(list(batches()))
+        size = len(Codec(model).compress(values, progress=shown()))
+        print(f"{size:,} bytes, {8 * size / values.size:.4f} bits per dimension")
+        disk.write_json(file, {**found, "bytes": size})
+    print(f"Wrote {file}")
+
+
+def identity(model):
+    """What tells a model and its weights from others, whether it is exact or not: str."""
+    return fingerprint(model.with_exact(True))
+
+
+def checksum(batches):
+    """The CRC-32 of the pixels of uint8 [b, H, W, C], however they are batched: int."""
+    found = 0
+    for images in batches:
+        found = zlib.crc32(np.ascontiguousarray(images), found)
+    return found
+
+
+def print_table(model, results, codecs):
+    """A row for each factor: its share of the totals, and bits per dimension of its own image.
+
+    The latter are, of the model as it is, the factor alone, given the auxiliary image; its image, by all
+    factors so far; and codecs on the same images. The paper's table 2 may be read as either of the former.
+    """
+
+    def line(name, *cells):
+        shown = (f"{cell:.4f}" if isinstance(cell, float) else cell or "" for cell in cells)
+        print(f"{name:16}", *(f"{cell:>10}" for cell in shown))
+
+    blank, own, so_far = [""] * (len(results) - 1), splits.kind(model), 0.0
+    line("", "bits/dim", *blank, f"   per dimension of the factor's own image, {own}")
+    line("", *results, "alone", "so far", *image_files.FORMATS)
+    for name, share in splits.shares(model).items():
+        alone = results[own]["factors"][name]
+        so_far += alone
+        own_image = [alone / share, so_far / share, *codecs.get(name, {}).values()]
+        line(name, *(result["factors"][name] for result in results.values()), *own_image)
+    line("total", *(result["total"] for result in results.values()))
+    line("standard error", *(result["std_error"] for result in results.values()))
+    if "exact" not in results:
+        print("No exact figure: the auxiliary images are not all fixed by sums that are declared.")
+    if "restricted" in results:
+        print("Restricted: what contradicts those that are fixed is ruled out.")
+    if codecs:
+        print(image_files.NOTE)
+
+
+def define_flags():
+    chosen_run.define_flags()
+    flags.DEFINE_enum("split", "test", data.SPLITS, "Which images.")
+    flags.DEFINE_integer("num_images", None, "Only the first of them; all if unset.", lower_bound=1)
+    flags.DEFINE_bool("bytes", False, "Also compresses the images, and tells the size of the file.")
+    flags.DEFINE_bool("codecs", False, "Makes PNG and WebP files, even if codecs.json has figures.")

@@ -1,0 +1,155 @@
+"""Draws what a model has learned, as one picture.
+
+The picture has, as the paper's figures 2 and 3, images drawn from the model, each below the auxiliary
+images that it was drawn from; and test images, their auxiliary images, and images drawn given those.
+
+With --given=NAME: several draws for each test image from one of its auxiliary images, colors from grays or
+super-resolution. With --known=half: test images whose lower half is resampled. With --sweep, as figure
+4: images drawn from the same seeds with the mixtures' log-scales reduced more and more, and by MAP sampling.
+"""
+
+import pathlib
+import time
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from matplotlib.figure import Figure
+
+from pixelcnn_aux import likelihoods
+from pixelcnn_aux.programs import chosen_run, image_grid, plots
+
+FLAGS = flags.FLAGS
+
+MAX_NUM = 1024  # images of a kind, in one row of a picture
+SWEEP = [-step / 10 for step in range(11)]  # of log_scale_shift, figure 4
+
+
+def main():
+    plots.check("--out", FLAGS.out)
+    present = [f"--{name}" for name in ("log_scale_shift", "mode") if FLAGS[name].present]
+    if FLAGS.sweep and present:
+        raise ValueError(
+            "Expected --sweep without --log_scale_shift and --mode: it goes through them. Received: "
+            f"{' and '.join(present)}. Leave out what it goes through."
+        )
+    folder, model = chosen_run.load(FLAGS.best)
+    results = None if FLAGS.out else chosen_run.outputs(folder)  # before anything is drawn
+    originals = None
+    if not FLAGS.sweep and (FLAGS.known or FLAGS.given or len(model.factors) > 1):
+        originals = chosen_run.images(folder, model, "test").spread(FLAGS.num)
+    if FLAGS.sweep:
+        name, rows = "sweep", sweep(model)
+    elif FLAGS.known:
+        name, rows = "completions", completions(model, originals)
+    elif FLAGS.given:
+        name, rows = f"given_{FLAGS.given}", draws_given(model, originals, FLAGS.given)
+    else:
+        name, rows = "samples", samples(model, originals)
+    out = pathlib.Path(FLAGS.out or results / f"{name}.png")
+    plots.write(out, draw(shown(model, rows)), bbox_inches="tight")
+    print(f"Wrote {out}")
+
+
+def samples(model, originals):
+    """Rows of the picture of samples; with `originals`, also of these drawn given their auxiliary images."""
+    *auxiliaries, image = model.factors
+    rows = [(f"{name}\ndrawn", name, images) for name, images in sample(model, "images").items()]
+    if originals is not None:
+        given = model.auxiliaries(originals)
+        rows.append(("test\nimages", image, originals))
+        for name in auxiliaries:
+            drawn = sample(model, f"images given {name}", len(originals), given={name: given[name]})
+            rows.append((f"their\n{name}", name, given[name]))
+            rows.append((f"drawn\ngiven {name}", image, drawn[image]))
+    return rows
+
+
+def draws_given(model, originals, name, times=3, **kwargs):
+    """Rows of the picture of several draws from one auxiliary image of each test image."""
+    [*_, image] = model.factors
+    given = model.auxiliaries(originals).get(name)
+    rows = [(f"test\n{name}", name, given)]
+    for first in range(0, times * len(originals), len(originals)):
+        what = f"images given {name}"
+        drawn = sample(model, what, len(originals), first, given={name: given}, **kwargs)
+        rows.append(("drawn", image, drawn[image]))
+    return [*rows, ("test\nimages", image, originals)]
+
+
+def completions(model, originals):
+    """Rows of the picture of test images whose lower half is drawn."""
+    [*_, image] = model.factors
+    mask = np.zeros((*originals.shape[:3], 1), np.uint8)
+    mask[:, : originals.shape[1] // 2] = 1
+    middle = (model.factors[image].likelihood.num_values - 1) // 2
+    drawn = sample(model, "completions", len(originals), known=originals, mask=mask)
+    return [
+        ("masked", image, np.where(mask, originals, np.uint8(middle))),
+        ("completed", image, drawn[image]),
+        ("test\nimages", image, originals),
+    ]
+
+
+def sweep(model):
+    """Rows of the picture of the same seeds at ever smaller scales, the last by MAP sampling."""
+    [*_, image] = model.factors
+    ways = [(f"{shift:g}", f"at {shift:g}", {"log_scale_shift": shift}) for shift in SWEEP]
+    ways.append(("MAP", "by MAP sampling", {"mode": "map"}))
+    return [(x, image, sample(model, f"images {what}", **how)[image]) for x, what, how in ways]
+
+
+def sample(model, what, num=None, first=0, **kwargs):
+    """Images of `num` seeds, or of --num, from the `first` on: dict, name -> uint8 [num, h, w, c]."""
+    num = num or FLAGS.num
+    seeds = tf.constant([[FLAGS.seed, first + index] for index in range(num)], tf.int32)
+    start = time.perf_counter()
+    print(f"Drawing {num} {what} ...", flush=True)
+    kwargs = {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode, **kwargs}
+    images = model.sample(seeds, **kwargs)
+    print(f"... in {time.perf_counter() - start:.1f} s", flush=True)
+    return images
+
+
+def shown(model, rows):
+    """Rows for `draw`, of rows (label, name of the factor that models them, uint8 [N, h, w, c])."""
+    values = {name: factor.likelihood.num_values for name, factor in model.factors.items()}
+    return [(label, image_grid.shown(images, values[name])) for label, name, images in rows]
+
+
+def draw(rows):
+    """A figure of rows of images: (label, uint8 [N, h, w, 3])."""
+    columns = max(len(images) for _, images in rows)
+    size = np.max([images.shape[1:3] for _, images in rows], axis=0)
+    figure = Figure(figsize=(0.6 * columns + 1, 0.62 * len(rows)))
+    panels = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    for row, (label, images) in zip(panels, rows):
+        # Smaller images as large as the others, so that they stand above each other.
+        for axis, length in enumerate(size, start=1):
+            images = np.repeat(images, length // images.shape[axis], axis)
+        framed = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+        row.imshow(np.concatenate(framed, axis=1), interpolation="nearest")
+        row.set_axis_off()
+        row.text(-0.01, 0.5, label, transform=row.transAxes, ha="right", va="center", fontsize=7)
+    figure.tight_layout(pad=0.2)
+    return figure
+
+
+def define_draws(log_scale_shift=0.0):
+    """Defines the flags of `sample`, but for --num."""
+    flags.DEFINE_integer("seed", 0, "Of all draws.", -(2**31), 2**31 - 1)
+    flags.DEFINE_float(
+        "log_scale_shift", log_scale_shift, "Added to log-scales; below 0 the draws vary less."
+    )
+    flags.DEFINE_enum("mode", "sample", likelihoods.MODES, "map: a drawn component's location.")
+
+
+def define_flags():
+    chosen_run.define_flags()
+    define_draws()
+    flags.DEFINE_integer("num", 16, "How many images of each kind.", 1, MAX_NUM)
+    flags.DEFINE_string("given", None, "The auxiliary image of test images to draw from.")
+    flags.DEFINE_enum("known", None, ["half"], "What is kept of test images: completes the rest.")
+    flags.DEFINE_bool("sweep", None, "Draws figure 4: smaller and smaller scales, and MAP.")
+    flags.mark_flags_as_mutual_exclusive(["given", "known", "sweep"])  # each is a picture
+    flags.DEFINE_string("out", None, "The picture; in WORKDIR, by its name, if unset.")

@@ -1,0 +1,114 @@
+"""Tests of the command `pixelcnn-aux`: its sub-commands, by each of their names."""
+
+import inspect
+import os
+import pathlib
+import pkgutil
+import runpy
+import subprocess
+import sys
+import tomllib
+import types
+from unittest import mock
+
+import tensorflow as tf
+
+from pixelcnn_aux import __main__ as command
+from pixelcnn_aux.commands import bpd, sample, train
+from pixelcnn_aux.programs import process, program
+from tests import helpers
+
+PROJECT = pathlib.Path(__file__).parents[2] / "pyproject.toml"
+# As the installed script; in the end it tells whether these are imported.
+INSTALLED = """
+import sys
+from pixelcnn_aux.__main__ import main
+sys.argv[0] = "/somewhere/bin/pixelcnn-aux"
+try:
+    main()
+finally:
+    print({"tensorflow", "keras"} & set(sys.modules), file=sys.stderr)
+"""
+
+
+def run(*arguments):
+    """What the installed command does: (status, output, errors), with what it imported among these."""
+    started = [sys.executable, "-c", INSTALLED, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(helpers.ROOT)}
+    done = subprocess.run(started, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+class CommandTest(tf.test.TestCase):
+    def test_it_is_installed(self):
+        scripts = tomllib.loads(PROJECT.read_text())["project"]["scripts"]
+        self.assertEqual(list(scripts), ["pixelcnn-aux"])
+        self.assertIs(pkgutil.resolve_name(scripts["pixelcnn-aux"]), command.main)
+
+    def test_it_lists_its_commands_at_once(self):
+        status, output, errors = run("--help")
+        self.assertEqual((status, errors), (0, "set()\n"))
+        self.assertStartsWith(output, "pixelcnn-aux COMMAND ...")
+        for name, (_, text) in command.COMMANDS.items():
+            self.assertRegex(output, rf"\n  {name} +{text}\n")
+
+    def test_it_refuses_others_at_once(self):
+        for arguments, received in (([], "none"), (["colour"], "'colour'"), (["-v=1"], "'-v=1'")):
+            status, output, errors = run(*arguments)
+            self.assertEqual((status, output), (1, ""))
+            self.assertRegex(errors, f"one of train, bpd.*{received}. Give .*pixelcnn-aux --help")
+            self.assertStartsWith(errors, "set()\n")
+
+    def test_models_are_listed_without_tensorflow(self):
+        status, output, errors = run("models")
+        self.assertEqual((status, errors), (0, "set()\n"))
+        self.assertIn("\n    bits_per_dim ", output)
+        self.assertIn("cifar10-pyramid\n", output)
+
+    def test_each_module_is_a_program(self):
+        for name, (module, _) in command.COMMANDS.items():
+            module = pkgutil.resolve_name(f"pixelcnn_aux.{module}:")
+            self.assertNotEmpty(module.__doc__)
+            self.assertEmpty(inspect.signature(module.define_flags).parameters, name)
+            takes = inspect.signature(module.main).parameters.values()
+            repeated = any(x.kind is x.VAR_POSITIONAL for x in takes)
+            arguments = getattr(module, "ARGUMENTS", [])
+            self.assertLen(arguments, len(takes), name)
+            self.assertEqual(any(x.endswith("...") for x in arguments), repeated, name)
+
+    def test_programs_of_the_checkout_are_the_same(self):
+        started = []
+        with mock.patch.object(program, "start", lambda *given: started.append(given)):
+            for module in ("evaluate.bpd", "evaluate.samples", "train.pyramid"):
+                runpy.run_module(module, run_name="__main__")
+            with (
+                mock.patch.object(process, "begin"),
+                mock.patch.object(process, "command", lambda: "pixelcnn-aux"),
+                mock.patch.object(sys, "argv", ["pixelcnn-aux", "bpd", "--exact"]),
+            ):
+                command.main()
+                self.assertEqual(sys.argv, ["pixelcnn-aux", "--exact"])
+        ours = [(bpd,), (sample,), (train, None, "pyramid"), (bpd, "pixelcnn-aux bpd")]
+        self.assertEqual(started, ours)
+
+
+class HelpTest(tf.test.TestCase):
+    def test_usage_is_what_was_typed_above_the_flags_of_all_modules(self):
+        lines = helpers.start(helpers.ROOT, "train.grayscale", "--help").stdout.splitlines()
+        usage = ["python -m train.grayscale [flags]", "", train.__doc__.splitlines()[0]]
+        self.assertEqual(lines[:3], usage)
+        for flag in ("preset", "dataset", "workdir", "plugin"):
+            self.assertTrue(any(line.startswith(f"  --{flag}: ") for line in lines), flag)
+
+    def test_usage_names_the_arguments(self):
+        main = types.ModuleType("__main__")
+        with (
+            mock.patch.dict(sys.modules, __main__=main),
+            mock.patch.object(sys, "argv", ["/bin/pixelcnn-aux", "x"]),
+            mock.patch.object(program, "run") as run,
+            helpers.own_flags(),
+        ):
+            program.start(train, "pixelcnn-aux train")
+            self.assertStartsWith(main.__doc__, "pixelcnn-aux train MODEL [flags]\n\nTrains")
+            self.assertEqual(sys.argv, ["pixelcnn-aux train", "x"])
+        run.assert_called_once_with(train.main, ["MODEL"])
