@@ -14,25 +14,30 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pixelcnn_aux import (
-        auxiliary,
-        backend,
-        codec,
-        data,
-        interop,
-        layers,
-        likelihoods,
-        networks,
-        serialization,
-        sums,
-        training,
+        auxiliary as auxiliary,
+        backend as backend,
+        codec as codec,
+        data as data,
+        interop as interop,
+        layers as layers,
+        likelihoods as likelihoods,
+        networks as networks,
+        serialization as serialization,
+        sums as sums,
+        training as training,
     )
-    from pixelcnn_aux.auxiliary_model import AuxiliaryModel
-    from pixelcnn_aux.building import chain
-    from pixelcnn_aux.factor import Factor
-    from pixelcnn_aux.models import grayscale, grayscale_pyramid, pixelcnn_pp, pyramid
-    from pixelcnn_aux.runs.loading import load
-    from pixelcnn_aux.training import Training, presets, train
-    from pixelcnn_aux.zoo import pretrained
+    from pixelcnn_aux.auxiliary_model import AuxiliaryModel as AuxiliaryModel
+    from pixelcnn_aux.building import chain as chain
+    from pixelcnn_aux.factor import Factor as Factor
+    from pixelcnn_aux.models import (
+        grayscale as grayscale,
+        grayscale_pyramid as grayscale_pyramid,
+        pixelcnn_pp as pixelcnn_pp,
+        pyramid as pyramid,
+    )
+    from pixelcnn_aux.runs.loading import load as load
+    from pixelcnn_aux.training import Training as Training, presets as presets, train as train
+    from pixelcnn_aux.zoo import pretrained as pretrained
 
 __version__ = "0.2.0"
 
@@ -59,13 +64,15 @@ _PUBLIC = {
 }
 
 
-def __getattr__(name):
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return pkgutil.resolve_name(_PUBLIC[name])
+if not TYPE_CHECKING:  # by which any name would be one of this module's
+
+    def __getattr__(name):
+        if name not in _PUBLIC:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return pkgutil.resolve_name(_PUBLIC[name])
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *_PUBLIC})
 
 

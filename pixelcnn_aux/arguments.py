@@ -8,8 +8,13 @@ import math
 import os
 import pathlib
 import sys
+from collections.abc import Collection
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
+
+_T = TypeVar("_T")
+
 
 # Some ten times what the paper has, and more than any machine of today trains. The first is of all that is
 # counted: filters, blocks, components, the height and width of images and kernels.
@@ -19,20 +24,20 @@ MAX_PER_PIXEL = 2**20  # numbers that a layer puts out for a pixel
 MAX_PARAMETERS = 10**10  # of a factor: 40 GB in float32, and five times that while it is trained
 
 
-def is_whole(value, smallest, largest):
+def is_whole(value: Any, smallest: int, largest: int) -> bool:
     """Whether a value is a whole number from `smallest` to `largest`: an int, Python's or NumPy's."""
     kind = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     return kind and smallest <= value <= largest
 
 
-def whole(name, value, smallest=1, largest=LARGEST):
+def whole(name: str, value: Any, smallest: int = 1, largest: int = LARGEST) -> int:
     """int of a whole number from `smallest` to `largest`, Python's or NumPy's; a bool is none."""
     if not is_whole(value, smallest, largest):
         _refuse(name, value, f"from {smallest:,} to {largest:,}, a whole number")
     return int(value)
 
 
-def positive(name, value, largest=math.inf):
+def positive(name: str, value: Any, largest: float = math.inf) -> float:
     """float of a finite number above 0, of at most `largest`."""
     if not _is_finite(value) or not 0 < value <= largest:
         most = "and finite" if largest == math.inf else f"of at most {largest:,}"
@@ -40,36 +45,36 @@ def positive(name, value, largest=math.inf):
     return float(value)
 
 
-def rate(name, value, largest):
+def rate(name: str, value: Any, largest: float) -> float:
     """float of a share from 0 to `largest`."""
     if not _is_finite(value) or not 0 <= value <= largest:
         _refuse(name, value, f"from 0 to {largest}")
     return float(value)
 
 
-def flag(name, value):
+def flag(name: str, value: Any) -> bool:
     """bool of a truth value, Python's or NumPy's; 0 and 1 are none."""
     if not isinstance(value, (bool, np.bool_)):
         _refuse(name, value, "of True or False")
     return bool(value)
 
 
-def choice(name, value, choices):
+def choice(name: str, value: Any, choices: Collection[str]) -> str:
     """A str that is one of `choices`."""
     if not isinstance(value, str) or value not in choices:
         _refuse(name, value, f"of {', '.join(map(repr, choices))}")
     return value
 
 
-def size(name, value):
+def size(name: str, value: Any) -> tuple[int, int]:
     """(H, W) as a tuple, of two whole numbers from 1 to `LARGEST`."""
     found = tuple(value) if isinstance(value, (list, tuple, np.ndarray)) else ()
     if len(found) != 2 or not all(is_whole(x, 1, LARGEST) for x in found):
         _refuse(name, value, f"as (H, W), whole numbers from 1 to {LARGEST:,}")
-    return tuple(map(int, found))
+    return int(found[0]), int(found[1])
 
 
-def array(name, value):
+def array(name: str, value: Any) -> Any:
     """A tensor as it is, or a NumPy array of real numbers: of no objects, text, dates, or masked values.
 
     Python's whole numbers become int32 where they fit, as TensorFlow has them.
@@ -86,14 +91,15 @@ def array(name, value):
     return narrow if not isinstance(value, np.ndarray) and (narrow == found).all() else found
 
 
-def instance(name, value, kind, optional=False):
+def instance(name: str, value: Any, kind: type[_T], optional: bool = False) -> _T:
     """An object of a class `kind`; or None if that is optional."""
-    if not isinstance(value, kind) and not (optional and value is None):
+    fits = isinstance(value, kind) or (optional and value is None)
+    if not fits:
         _refuse(name, value, f"of class {kind.__name__}{', or None' * optional}")
     return value
 
 
-def path(name, value):
+def path(name: str, value: Any) -> pathlib.Path:
     """`pathlib.Path` of a str, or of an object that stands for one, such as a `pathlib.Path`.
 
     Bytes that are no UTF-8, which TensorFlow does not write to, and those that no path has are refused.
@@ -111,7 +117,9 @@ def path(name, value):
     return pathlib.Path(text)
 
 
-def at_most_parameters(name, count, most=MAX_PARAMETERS, why="whatever the machine"):
+def at_most_parameters(
+    name: str, count: int, most: int = MAX_PARAMETERS, why: str = "whatever the machine"
+) -> None:
     """Raises ValueError for a factor of a name that has, or would have, more parameters than `most`."""
     if count > most:
         raise ValueError(
@@ -120,7 +128,7 @@ def at_most_parameters(name, count, most=MAX_PARAMETERS, why="whatever the machi
         )
 
 
-def shown(value):
+def shown(value: Any) -> str:
     """What an error shows of a value that may be anything: its beginning, of at most 80 characters."""
     try:
         return f"{value!r:.80}"
@@ -128,7 +136,7 @@ def shown(value):
         return f"a {type(value).__name__} too large to be shown"
 
 
-def _refuse(name, value, expected):
+def _refuse(name: str, value: Any, expected: str) -> NoReturn:
     received = f"{name}={shown(value)}" if name.isidentifier() else shown(value)
     raise ValueError(f"Expected {name} {expected}. Received: {received}. Give such a value.")
 

@@ -5,11 +5,15 @@ All in integers, so that every device computes the same auxiliary image.
 
 import functools
 import re
+from collections.abc import Callable
+from typing import Any, cast
 
 from keras import ops
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.annotations import Config, Size, Tensor
 from pixelcnn_aux.inputs import check_images, check_sides_known
+from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.serialization import Configured, register
 from pixelcnn_aux.sums import FixedSum
 
@@ -39,26 +43,25 @@ class Transform(Configured):
       ratio: int, a power of two: the image's height over that of the auxiliary image, and so its width.
     """
 
-    channels = None
-    num_values = None
-    ratio = 1
+    # Any, so that a subclass whose is an int can compute with it.
+    channels: Any = None
+    num_values: Any = None
+    ratio: int = 1
+    # Which subclasses and objects may set.
+    name: str = cast(str, functools.cached_property(lambda self: _in_lower_case(type(self))))
 
-    @functools.cached_property  # which subclasses and objects may set
-    def name(self):
-        return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
-
-    def __call__(self, images):
+    def __call__(self, images: Tensor) -> Tensor:
         """uint8 [B, H, W, C] -> uint8 [B, H / ratio, W / ratio, channels]. Raises ValueError."""
         raise NotImplementedError
 
-    def likelihood(self):
+    def likelihood(self) -> Likelihood | None:
         """The likelihood of the auxiliary image.
 
         None for the usual one: `LogisticMixture` of three channels of 256 values, `Categorical` of others.
         """
         return None
 
-    def fixed_sum(self, num_values):
+    def fixed_sum(self, num_values: int) -> FixedSum | None:
         """The sum of each block's values that the auxiliary image fixes, up to rounding.
 
         It has to decide about the auxiliary value: whatever values have a sum in its window give that value.
@@ -71,7 +74,7 @@ class Transform(Configured):
         """
         return None
 
-    def size(self, image_size):
+    def size(self, image_size: Size) -> tuple[int, int]:
         """(H, W) of the image -> (H, W) of its auxiliary image.
 
         Raises ValueError for a height or width that `ratio` does not divide, or that is unknown.
@@ -85,7 +88,7 @@ class Transform(Configured):
         height, width = image_size
         return height // self.ratio, width // self.ratio
 
-    def known(self, mask):
+    def known(self, mask: Tensor) -> Tensor:
         """Where the auxiliary image is known, if the image is where `mask` is 1.
 
         A transform that looks beyond its block of ratio x ratio pixels defines it.
@@ -115,23 +118,23 @@ class Grayscale(Transform):
     name = "grayscale"
     channels = 1
 
-    def __init__(self, bits=4):
+    def __init__(self, bits: int = 4):
         self.bits = arguments.whole("bits", bits, 1, 8)
         self.num_values = 2**self.bits
 
-    def __call__(self, images):
+    def __call__(self, images: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] -> uint8 [B, H, W, 1], values 0 .. 2 ** bits - 1. Raises ValueError."""
         rgb = ops.cast(check_images(images, channels=3), "int32")
         weights = ops.convert_to_tensor(LUMA, "int32")
         luma = ops.sum(rgb * weights, axis=-1, keepdims=True) // 1000
         return ops.cast(luma // 2 ** (8 - self.bits), "uint8")
 
-    def fixed_sum(self, num_values):
+    def fixed_sum(self, num_values: int) -> FixedSum | None:
         if num_values < 256:
             return None  # Some grays would be of no image at all.
         return FixedSum([[LUMA]], step=1000 * 2 ** (8 - self.bits))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"bits": self.bits}
 
 
@@ -144,18 +147,23 @@ class HalfResolution(Transform):
 
     ratio = 2
 
-    def __call__(self, images):
+    def __call__(self, images: Tensor) -> Tensor:
         """uint8 [B, H, W, C] -> uint8 [B, H / 2, W / 2, C]. Raises ValueError, also for an odd H or W."""
         images = check_images(images)
         self.size(images.shape[1:3])
         sums = over_blocks(ops.sum, ops.cast(images, "int32"), self.ratio)
         return ops.cast((sums + 2) // 4, "uint8")
 
-    def fixed_sum(self, num_values):
+    def fixed_sum(self, num_values: int) -> FixedSum:
         return FixedSum([[1, 1], [1, 1]], step=4, first=-2, num_values=num_values, spread=8.0)
 
 
-def over_blocks(reduce, images, side):
+def _in_lower_case(cls):
+    """The name of a class with underscores between its words."""
+    return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+
+def over_blocks(reduce: Callable[..., Tensor], images: Tensor, side: int) -> Tensor:
     """[B, H, W, C] -> [B, H / side, W / side, C], reduced from each block of side x side pixels.
 
     Args:

@@ -1,16 +1,19 @@
 """What is known of a value before it is seen, from the values before it and its auxiliary image."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from keras import ops
+
+from pixelcnn_aux.annotations import Tensor
 
 
 class Bounds(NamedTuple):
     """What is known of a value before it is seen: the interval that it lies in, and where to expect it."""
 
-    low: Any  # the least that it can be, a whole number
-    high: Any  # the most
-    center: Any  # float; what a likelihood that is `centered` needs
+    low: Tensor  # the least that it can be, a whole number
+    high: Tensor  # the most
+    center: Tensor  # float; what a likelihood that is `centered` needs
 
 
 class BlockPosition:
@@ -27,7 +30,7 @@ class BlockPosition:
         self._slack = below, above
         self._per_weight = per_weight
 
-    def contribution(self, pixels):
+    def contribution(self, pixels: Tensor) -> Tensor:
         """What pixels [..., C], whole numbers, add to the sum: int32 [..., c]."""
         values = ops.cast(pixels, "int32")
         if not self._fixed_sum.unweighted:
@@ -36,13 +39,15 @@ class BlockPosition:
             values = ops.sum(values, axis=-1, keepdims=True)
         return values
 
-    def center(self, remainder):
+    def center(self, remainder: Tensor) -> Tensor:
         """The middle of the window over the weights that are left, before this pixel: float32 [..., c]."""
         # Multiplied, since some graphs divide in other ways than others.
         middle = ops.cast(remainder, "float32") + (self._fixed_sum.step - 1) / 2
         return ops.clip(middle * self._per_weight, 0, self._fixed_sum.num_values - 1)
 
-    def bounds(self, remainder, slack=None):
+    def bounds(
+        self, remainder: Tensor, slack: tuple[Tensor, Tensor] | None = None
+    ) -> Callable[[int, list[Tensor]], Bounds]:
         """What the remainder of a block says about its next pixel.
 
         Args:
@@ -60,8 +65,8 @@ class BlockPosition:
         center = self.center(remainder)
         if fixed_sum.num_channels is None:
             # One weight, and a sum for each channel: all channels at once.
-            each = (*self._ends(remainder, self._weights, below, above), center)
-            each = [ops.unstack(x, axis=-1) for x in each]
+            ends = self._ends(remainder, self._weights, below, above)
+            each = [ops.unstack(x, axis=-1) for x in (*ends, center)]
             return lambda channel, earlier: Bounds(*(x[channel] for x in each))
 
         def channel_bounds(channel, earlier):

@@ -1,22 +1,26 @@
 """`chain`: a model from its transforms, which decide about likelihoods, embeddings and what factors know."""
 
+from collections.abc import Callable, Iterable, Sequence
+
 from pixelcnn_aux import arguments, checks, declarations, dtypes, likelihoods
+from pixelcnn_aux.annotations import Config, Size
+from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.factor import Factor
-from pixelcnn_aux.networks import architectures
+from pixelcnn_aux.networks import Network, architectures
 
 
 def chain(
-    transforms,
-    image_size,
-    network,
-    embedding,
-    names=None,
-    num_components=10,
-    exact=True,
-    centered=True,
-    dtype=None,
-):
+    transforms: Iterable[Transform],
+    image_size: Size,
+    network: Config | Callable[..., Network] | Sequence[Config | Callable[..., Network]],
+    embedding: Config | None | Sequence[Config | None],
+    names: Sequence[str] | None = None,
+    num_components: int = 10,
+    exact: bool = True,
+    centered: bool = True,
+    dtype: str | None = None,
+) -> AuxiliaryModel:
     """Builds a model of RGB images from its transforms.
 
     What the transforms declare decides about each auxiliary image's likelihood, about what is embedded, and

@@ -1,30 +1,32 @@
 """What a factor sees, and what images have to be before it does."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from keras import ops
 
 from pixelcnn_aux import arguments, backend
+from pixelcnn_aux.annotations import Tensor
 
 
 class Inputs(NamedTuple):
     """What a factor sees: an image, and what it is conditioned on. Keras and `tf.nest` take it apart."""
 
-    images: Any  # uint8 [B, H, W, C]
-    auxiliary: Any = (
-        None  # uint8 [B, h, w, c], the auxiliary images; None for an unconditional factor
-    )
+    images: Tensor  # uint8 [B, H, W, C]
+    # uint8 [B, h, w, c], the auxiliary images; None for an unconditional factor.
+    auxiliary: Tensor = None
     condition: Any = None  # what else is known of the images; nothing can be, so far
 
     @classmethod
-    def of(cls, inputs):
+    def of(cls, inputs: Any) -> Self:
         """`Inputs` as they are, of a tuple or list in the order of the fields, or of images alone."""
         if isinstance(inputs, cls):
             return inputs
         return cls(*inputs) if isinstance(inputs, (tuple, list)) else cls(inputs)
 
 
-def check_images(images, channels=None, num_values=256, what="images"):
+def check_images(
+    images: Tensor, channels: int | None = None, num_values: int = 256, what: str = "images"
+) -> Tensor:
     """Returns uint8 images as a tensor, or says what is wrong with them.
 
     Args:

@@ -1,22 +1,26 @@
 """The paper's models: a few lines each over `building.chain`."""
 
+from collections.abc import Sequence
+
 from pixelcnn_aux import arguments
+from pixelcnn_aux.annotations import Size
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
+from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.building import chain
 from pixelcnn_aux.networks import architectures
 
 
 def pixelcnn_pp(
-    image_size=(32, 32),
-    filters=160,
-    blocks=5,
-    resolutions=3,
-    num_components=10,
-    dropout=0.5,
-    dtype=None,
-    exact=True,
-    centered=True,
-):
+    image_size: Size = (32, 32),
+    filters: int = 160,
+    blocks: int = 5,
+    resolutions: int = 3,
+    num_components: int = 10,
+    dropout: float = 0.5,
+    dtype: str | None = None,
+    exact: bool = True,
+    centered: bool = True,
+) -> AuxiliaryModel:
     """Plain PixelCNN++ (Salimans et al., 2017): a chain of one factor, "image".
 
     Args:
@@ -34,19 +38,19 @@ def pixelcnn_pp(
 
 
 def grayscale(
-    image_size=(32, 32),
-    filters=160,
-    gray_blocks=5,
-    image_blocks=3,
-    embedding_blocks=3,
-    resolutions=3,
-    num_components=10,
-    dropout=0.5,
-    dtype=None,
-    bits=4,
-    exact=True,
-    centered=True,
-):
+    image_size: Size = (32, 32),
+    filters: int = 160,
+    gray_blocks: int = 5,
+    image_blocks: int = 3,
+    embedding_blocks: int = 3,
+    resolutions: int = 3,
+    num_components: int = 10,
+    dropout: float = 0.5,
+    dtype: str | None = None,
+    bits: int = 4,
+    exact: bool = True,
+    centered: bool = True,
+) -> AuxiliaryModel:
     """Grayscale PixelCNN (section 3.1): "grayscale", `bits` a pixel, then "image" given it.
 
     Args:
@@ -77,18 +81,18 @@ def grayscale(
 
 
 def pyramid(
-    image_size=(128, 128),
-    base_size=(8, 8),
-    filters=100,
-    blocks=3,
-    embedding_blocks=3,
-    depth=2,
-    num_components=10,
-    dropout=0.5,
-    dtype=None,
-    exact=True,
-    centered=True,
-):
+    image_size: Size = (128, 128),
+    base_size: Size = (8, 8),
+    filters: int | Sequence[int] = 100,
+    blocks: int | Sequence[int] = 3,
+    embedding_blocks: int = 3,
+    depth: int = 2,
+    num_components: int = 10,
+    dropout: float = 0.5,
+    dtype: str | None = None,
+    exact: bool = True,
+    centered: bool = True,
+) -> AuxiliaryModel:
     """Pyramid PixelCNN (section 3.2): half-resolutions, each given the one before, the smallest first.
 
     The factors are named by their sizes, "8x8", "16x16", ... (height x width).
@@ -107,16 +111,16 @@ def pyramid(
     """
     _check_counts(embedding_blocks=embedding_blocks)
     sizes = _halvings(image_size, base_size)
-    filters = _for_each_scale("filters", filters, len(sizes))
-    blocks = _for_each_scale("blocks", blocks, len(sizes))
+    each_filters = _for_each_scale("filters", filters, len(sizes))
+    each_blocks = _for_each_scale("blocks", blocks, len(sizes))
     names = [_name(size) for size in reversed(sizes)]
     return chain(
         [HalfResolution() for _ in sizes[1:]],
         image_size,
-        [architectures.light(*scale, dropout) for scale in zip(blocks, filters)],
+        [architectures.light(*scale, dropout) for scale in zip(each_blocks, each_filters)],
         [
             architectures.super_resolution(embedding_blocks, depth, channels, dropout)
-            for channels in filters
+            for channels in each_filters
         ],
         names,
         num_components,
@@ -127,23 +131,23 @@ def pyramid(
 
 
 def grayscale_pyramid(
-    image_size=(32, 32),
-    base_size=(8, 8),
-    filters=100,
-    blocks=3,
-    embedding_blocks=3,
-    depth=2,
-    image_filters=160,
-    image_blocks=3,
-    image_embedding_blocks=3,
-    resolutions=3,
-    num_components=10,
-    dropout=0.5,
-    dtype=None,
-    bits=4,
-    exact=True,
-    centered=True,
-):
+    image_size: Size = (32, 32),
+    base_size: Size = (8, 8),
+    filters: int = 100,
+    blocks: int = 3,
+    embedding_blocks: int = 3,
+    depth: int = 2,
+    image_filters: int = 160,
+    image_blocks: int = 3,
+    image_embedding_blocks: int = 3,
+    resolutions: int = 3,
+    num_components: int = 10,
+    dropout: float = 0.5,
+    dtype: str | None = None,
+    bits: int = 4,
+    exact: bool = True,
+    centered: bool = True,
+) -> AuxiliaryModel:
     """The combination that the paper leaves as future work: a pyramid of grays, then the colors.
 
     The factors are "grayscale_8x8", "grayscale_16x16", ..., "grayscale" of the full size, and "image".
@@ -187,7 +191,7 @@ def _check_counts(**counts):
         arguments.whole(name, count)
 
 
-def _for_each_scale(name, given, count):
+def _for_each_scale(name: str, given: int | Sequence[int], count: int) -> list[int]:
     """list of `count` ints, one for each scale, of one int or of such a list."""
     each = given if isinstance(given, (list, tuple)) else [given] * count
     if len(each) != count:

@@ -6,31 +6,38 @@ A description may come from a file, so that it builds registered classes alone:
     class Palette(pa.auxiliary.Transform): ...
 """
 
-import functools
 import inspect
 import json
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
 
 import keras
 import numpy as np
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.annotations import Config
 
-register = functools.partial(keras.saving.register_keras_serializable, package="pixelcnn_aux")
+_T = TypeVar("_T")
+
+
+def register(package: str = "pixelcnn_aux") -> Callable[[_T], _T]:
+    """A decorator that registers a class with Keras, as one of a package."""
+    return keras.saving.register_keras_serializable(package)
 
 
 class Configured:
     """What has a description: `get_config` returns the arguments of the constructor."""
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """dict, the arguments that build the object again: all that the constructor takes."""
         return {}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         return cls(**config)
 
 
-def serialize(part):
+def serialize(part: Any) -> Any:
     """The description of a part, which JSON can hold; None of None.
 
     Of what Keras writes it has what rebuilds the part: not the module, which may be another one the next
@@ -88,7 +95,7 @@ def _is_plain(value):
     return value is None or isinstance(value, (str, *numbers))
 
 
-def deserialize(description, kind):
+def deserialize(description: Any, kind: Any) -> Any:
     """The part of a class `kind` that `serialize` described; None of None.
 
     Raises ValueError for a class that is not registered or is no subclass of `kind`, or for other arguments
@@ -108,7 +115,8 @@ def deserialize(description, kind):
     cls = keras.saving.get_registered_object(name)
     if cls is None:
         raise ValueError(_not_registered(name))
-    if not (isinstance(cls, type) and issubclass(cls, kind)):
+    fits = isinstance(cls, type) and issubclass(cls, kind)
+    if not fits:
         raise ValueError(
             f"Expected the description of a class {kind.__name__}. Received: that of {name}. "
             "Take the file from where it came from again."
@@ -124,7 +132,7 @@ def deserialize(description, kind):
         ) from error
 
 
-def check_comes_back(part):
+def check_comes_back(part: Any) -> None:
     """Raises ValueError, which names it, for a part that its description builds otherwise.
 
     It is built to find out: not for networks, which take a while.

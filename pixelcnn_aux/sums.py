@@ -1,11 +1,14 @@
 """Weighted sums that an auxiliary image fixes, and what they say about each value of the image."""
 
 import itertools
+from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.annotations import ArrayLike, Config, Tensor
 from pixelcnn_aux.bounds import BlockPosition, Bounds
 from pixelcnn_aux.serialization import Configured, register
 
@@ -55,7 +58,15 @@ class FixedSum(Configured):
         a window that no later value reaches, or other arguments of other types or out of range.
     """
 
-    def __init__(self, weights, step, first=0, num_values=256, exact=True, spread=16.0):
+    def __init__(
+        self,
+        weights: ArrayLike,
+        step: int,
+        first: int = 0,
+        num_values: int = 256,
+        exact: bool = True,
+        spread: float = 16.0,
+    ):
         self.weights = weights = _checked(weights)
         self.step = step = arguments.whole("step", step, 1, _LARGEST_SUM // 256)
         self.first = arguments.whole("first", first, -_LARGEST_SUM, _LARGEST_SUM)
@@ -85,7 +96,7 @@ class FixedSum(Configured):
                 "auxiliary value a wider window of sums."
             )
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             "weights": self.weights.tolist(),
             "step": self.step,
@@ -95,37 +106,37 @@ class FixedSum(Configured):
             "spread": self.spread,
         }
 
-    def with_exact(self, exact):
+    def with_exact(self, exact: bool) -> Self:
         """The same sum, which rules values out or not."""
         return type(self)(**{**self.get_config(), "exact": exact})
 
-    def start(self, auxiliary):
+    def start(self, auxiliary: Tensor) -> Tensor:
         """The remainder before a block's first pixel: [..., c] auxiliary values -> int32 [..., c]."""
         return self.step * ops.cast(auxiliary, "int32") + self.first
 
-    def index(self, row, column):
+    def index(self, row: Tensor, column: Tensor) -> Tensor:
         """Where an image's pixel is in its block, 0 .. ratio ** 2 - 1; of ints or int tensors."""
         return row % self.ratio * self.ratio + column % self.ratio
 
-    def at(self, index):
+    def at(self, index: Tensor) -> BlockPosition:
         """`BlockPosition` of an `index`, an int or a scalar tensor."""
         if self.ratio == 1:
             index = 0  # also as a tensor: nothing has to be looked up
         tables = (self._weights, *self._slack, self._per_weight)
         if not isinstance(index, int):
-            tables = (ops.convert_to_tensor(table) for table in tables)
-            return BlockPosition(self, *(ops.take(table, index, axis=0) for table in tables))
+            tensors = (ops.convert_to_tensor(table) for table in tables)
+            return BlockPosition(self, *(ops.take(tensor, index, axis=0) for tensor in tensors))
         return BlockPosition(self, *(table[index] for table in tables))
 
-    def sums(self, images):
+    def sums(self, images: Tensor) -> Tensor:
         """The weighted sum of each block of images [B, H, W, C]: int32 [B, H / ratio, W / ratio, c]."""
         return sum(self.at(i).contribution(pixels) for i, pixels in enumerate(self._pixels(images)))
 
-    def auxiliary(self, images):
+    def auxiliary(self, images: Tensor) -> Tensor:
         """The auxiliary values that stand for the sums of images [B, H, W, C]: int32."""
         return (self.sums(images) - self.first) // self.step
 
-    def bounds(self, images, auxiliary):
+    def bounds(self, images: Tensor, auxiliary: Tensor) -> Bounds:
         """What is known of each value of images, given its auxiliary image and the values before it.
 
         Args:
@@ -139,7 +150,12 @@ class FixedSum(Configured):
         by_channel = [bounds(i, channels[:i]) for i in range(len(channels))]
         return Bounds(*(ops.stack(x, axis=-1) for x in zip(*by_channel)))
 
-    def channel_bounds(self, images, auxiliary, slack=None):
+    def channel_bounds(
+        self,
+        images: Tensor,
+        auxiliary: Tensor,
+        slack: tuple[Tensor, Tensor] | None = None,
+    ) -> Callable[[int, list[Tensor]], Bounds]:
         """`BlockPosition.bounds` of every pixel of images at once, given the pixels before it.
 
         Args:
@@ -163,7 +179,7 @@ class FixedSum(Configured):
 
         return channel_bounds
 
-    def centers(self, images, auxiliary):
+    def centers(self, images: Tensor, auxiliary: Tensor) -> Tensor:
         """Where each value of images is to be expected, given its auxiliary image and the pixels before it.
 
         Args:
@@ -186,7 +202,7 @@ class FixedSum(Configured):
             yield position, remainder
             remainder = remainder - position.contribution(pixels)
 
-    def slack(self, low, high):
+    def slack(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """What later values leave open about each one, where all are known to lie in intervals.
 
         Args:
@@ -238,7 +254,7 @@ class FixedSum(Configured):
         return ops.reshape(blocks, (-1, height * ratio, width * ratio))
 
 
-def _checked(weights):
+def _checked(weights: ArrayLike) -> np.ndarray:
     """An array of the weights of a `FixedSum`. Raises ValueError for others than it takes."""
     try:
         array = np.asarray(weights)

@@ -3,10 +3,13 @@
 import hashlib
 import json
 import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from pixelcnn_aux import arguments, backend, machine
+from pixelcnn_aux.annotations import ArrayLike
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.inputs import check_images
@@ -28,7 +31,7 @@ class Codec:
       ValueError: where a factor is not trained yet or in mixed precision, or for another batch.
     """
 
-    def __init__(self, model, name="", batch=64):
+    def __init__(self, model: AuxiliaryModel, name: str = "", batch: int = 64):
         backend.require_tensorflow("the codec")
         from pixelcnn_aux.codec.coding import Coding  # with TensorFlow and constriction
 
@@ -41,7 +44,12 @@ class Codec:
         *_, full = self.model.factors.values()
         self._dtype, self._coding = full.variable_dtype, Coding(self.model)
 
-    def compress(self, images, pictures=(), progress=lambda count: None):
+    def compress(
+        self,
+        images: ArrayLike,
+        pictures: Sequence[tuple[str, int, int]] = (),
+        progress: Callable[[int], Any] = lambda count: None,
+    ) -> bytes:
         """Compresses images to the bytes of a file.
 
         Args:
@@ -87,7 +95,9 @@ class Codec:
             progress(first + len(part))
         return container.write(contents)
 
-    def decompress(self, data, progress=lambda count: None):
+    def decompress(
+        self, data: bytes, progress: Callable[[int], Any] = lambda count: None
+    ) -> np.ndarray:
         """The images, uint8 [N, H, W, C], of the bytes that `compress` gave; `progress` likewise.
 
         Raises:
@@ -97,7 +107,9 @@ class Codec:
         """
         return self.decompress_with_bits(data, progress)[0]
 
-    def decompress_with_bits(self, data, progress=lambda count: None):
+    def decompress_with_bits(
+        self, data: bytes, progress: Callable[[int], Any] = lambda count: None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """As `decompress`, and where the bits went.
 
         These are float32 [N, H, W]: the bits of each pixel, and its share of those of the auxiliary images'

@@ -45,7 +45,7 @@ class Contents(NamedTuple):
     name: str  # what that model is called
     dtype: str  # of its floats
     size: list  # [h, w] of each image
-    count: int  # images
+    count: int  # type: ignore[assignment]  # images; a tuple's method otherwise
     batch: int  # how many of them were coded together
     bits: dict  # factor name -> how many its images took
     machine: dict  # what wrote it

@@ -10,7 +10,16 @@ this is NumPy and Pillow; TensorFlow is imported for the data sets of TFDS alone
 
 # Each of these modules registers its data set.
 from pixelcnn_aux.data import arrays, celeb_a, cifar10, image_folder, photos
-from pixelcnn_aux.data.image_folder import read_image
-from pixelcnn_aux.data.images import Images, as_images, from_arrays
-from pixelcnn_aux.data.prefetch import Prefetched
-from pixelcnn_aux.data.registry import DATASETS, SPLITS, load, register
+from pixelcnn_aux.data.image_folder import read_image as read_image
+from pixelcnn_aux.data.images import (
+    Images as Images,
+    as_images as as_images,
+    from_arrays as from_arrays,
+)
+from pixelcnn_aux.data.prefetch import Prefetched as Prefetched
+from pixelcnn_aux.data.registry import (
+    DATASETS as DATASETS,
+    SPLITS as SPLITS,
+    load as load,
+    register as register,
+)

@@ -3,10 +3,12 @@
 import functools
 import itertools
 import sys
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.annotations import ArrayLike
 
 
 class Images:
@@ -21,15 +23,15 @@ class Images:
         absolute path of its folder, "image_file": of its file}, each None if there is none.
     """
 
-    def __init__(self, pixels, skipped=()):
+    def __init__(self, pixels: np.ndarray, skipped: Sequence[str] = ()):
         """`pixels` are neither checked nor copied: `from_arrays` does both."""
         self.pixels = pixels
-        self.num_images, *size, _ = pixels.shape
-        self.image_size = tuple(size)
+        self.num_images, height, width, _ = pixels.shape
+        self.image_size: tuple[int, int] = (height, width)
         self.skipped = tuple(skipped)
-        self.source = {"dataset": None, "image_dir": None, "image_file": None}
+        self.source: dict[str, str | None] = dict.fromkeys(("dataset", "image_dir", "image_file"))
 
-    def batches(self, batch_size, num_images=None):
+    def batches(self, batch_size: int, num_images: int | None = None) -> Iterator[np.ndarray]:
         """The images once, in a fixed order: an iterator over uint8 [b, H, W, 3], NumPy arrays.
 
         Args:
@@ -45,7 +47,7 @@ class Images:
         starts = range(0, len(pixels), batch_size)
         return (np.array(pixels[start : start + batch_size]) for start in starts)
 
-    def take(self, indices):
+    def take(self, indices: Sequence[int]) -> np.ndarray:
         """The images at some indices, without reading the others.
 
         Args:
@@ -63,7 +65,7 @@ class Images:
             )
         return self.pixels[np.array(indices, np.int64)]
 
-    def spread(self, count):
+    def spread(self, count: int) -> np.ndarray:
         """`count` images, or all if there are fewer, evenly over the split: neighbors may be much alike.
 
         Returns uint8 [count, H, W, 3], a NumPy array.
@@ -71,7 +73,14 @@ class Images:
         count = min(count, self.num_images)
         return self.take([index * self.num_images // count for index in range(count)])
 
-    def training_batches(self, batch_size, seed, first_step=0, flip=True, rows=slice(None)):
+    def training_batches(
+        self,
+        batch_size: int,
+        seed: int,
+        first_step: int = 0,
+        flip: bool = True,
+        rows: slice = slice(None),
+    ) -> Iterator[np.ndarray]:
         """Shuffled batches for ever: yields uint8 [batch_size, H, W, 3], NumPy arrays.
 
         Every epoch is a new permutation of all images, and a batch may span epochs. Batch t is a function of
@@ -86,14 +95,14 @@ class Images:
           rows: slice, the rows of each batch that are wanted where several hosts share it: yields
             batch[rows], and the other rows are not read.
         """
-        rows = np.arange(batch_size)[rows]
-        for indices, flips in self._shuffled(batch_size, seed, first_step, rows):
+        wanted = np.arange(batch_size)[rows]
+        for indices, flips in self._shuffled(batch_size, seed, first_step, wanted):
             batch = self.pixels[indices]
             if flip:
                 batch[flips] = batch[flips, :, ::-1]
             yield batch
 
-    def training_indices(self, batch_size, seed, step):
+    def training_indices(self, batch_size: int, seed: int, step: int) -> np.ndarray:
         """Which images the batch of a step of `training_batches` has: int64 [batch_size]."""
         indices, _ = next(self._shuffled(batch_size, seed, step, np.arange(batch_size)))
         return indices
@@ -111,7 +120,7 @@ class Images:
             yield indices, flips
 
 
-def from_arrays(pixels):
+def from_arrays(pixels: ArrayLike) -> Images:
     """`Images` of an array.
 
     Args:
@@ -132,12 +141,12 @@ def from_arrays(pixels):
     return Images(pixels)
 
 
-def as_images(images):
+def as_images(images: ArrayLike | Images) -> Images:
     """`images` themselves if they are `Images`; `from_arrays` of any others."""
     return images if isinstance(images, Images) else from_arrays(images)
 
 
-def check_pixels(pixels):
+def check_pixels(pixels: np.ndarray) -> None:
     """Raises ValueError unless an array is uint8 [N, H, W, 3], of one image at least."""
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3 or 0 in pixels.shape:
         raise ValueError(

@@ -3,18 +3,23 @@
 import inspect
 import sys
 import types
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.annotations import Path, Size
 from pixelcnn_aux.data import cache
 from pixelcnn_aux.data.images import Images
 
 SPLITS = ("train", "validation", "test")
 
-_registered = {}
-DATASETS = types.MappingProxyType(_registered)  # name -> loader: all that are registered by now
+_Loader = TypeVar("_Loader", bound=Callable[..., Images])
+_registered: dict[str, Callable[..., Images]] = {}
+# name -> loader: all that are registered by now.
+DATASETS: Mapping[str, Callable[..., Images]] = types.MappingProxyType(_registered)
 
 
-def register(name):
+def register(name: str) -> Callable[[_Loader], _Loader]:
     """A decorator that makes a loader known as a data set, in any file.
 
         @data.register("textures")
@@ -39,7 +44,7 @@ def register(name):
     Raises ValueError for a name that another module has registered.
     """
 
-    def decorate(loader):
+    def decorate(loader: _Loader) -> _Loader:
         # The same module may come again: reloaded, in a notebook, as a program and as its plugin.
         if name in _registered and _module(_registered[name]) != _module(loader):
             raise ValueError(
@@ -54,8 +59,14 @@ def register(name):
 
 
 def load(
-    name, split, image_size=(32, 32), data_dir=None, image_dir=None, cache_dir=None, image_file=None
-):
+    name: str,
+    split: str,
+    image_size: Size = (32, 32),
+    data_dir: Path | None = None,
+    image_dir: Path | None = None,
+    cache_dir: Path | None = None,
+    image_file: Path | None = None,
+) -> Images:
     """Opens one split of a data set: `Images`, whose `source` names it and the folder or file.
 
     Args:
@@ -103,7 +114,7 @@ def load(
             f"Expected data.Images of the size {image_size} from the loader of {name!r}, for {split!r}. "
             f"Received: {received}. Mend {loader.__name__} in {_module(loader)}, or choose another split."
         )
-    images.source = {"dataset": name, **{what: path and str(path) for what, path in source.items()}}
+    images.source = {"dataset": name, **{what: str(x) if x else None for what, x in source.items()}}
     return images
 
 

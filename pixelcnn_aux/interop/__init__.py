@@ -4,18 +4,17 @@ import pkgutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pixelcnn_aux.interop.authors import authors_pyramid
-    from pixelcnn_aux.interop.openai import openai_pixelcnn_pp
-    from pixelcnn_aux.interop.unpickling import read_variables
+    from pixelcnn_aux.interop.authors import authors_pyramid as authors_pyramid
+    from pixelcnn_aux.interop.openai import openai_pixelcnn_pp as openai_pixelcnn_pp
+    from pixelcnn_aux.interop.unpickling import read_variables as read_variables
+else:
+    _MODULES = {
+        "authors_pyramid": "authors",
+        "openai_pixelcnn_pp": "openai",
+        "read_variables": "unpickling",
+    }
 
-_MODULES = {
-    "authors_pyramid": "authors",
-    "openai_pixelcnn_pp": "openai",
-    "read_variables": "unpickling",
-}
-
-
-def __getattr__(name):  # as of `pixelcnn_aux`
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return pkgutil.resolve_name(f"{__name__}.{_MODULES[name]}:{name}")
+    def __getattr__(name):  # as of `pixelcnn_aux`
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return pkgutil.resolve_name(f"{__name__}.{_MODULES[name]}:{name}")

@@ -1,13 +1,22 @@
 """The pyramid that the paper's authors published: variables named by scale and by layer."""
 
+from typing import Any
+
 import numpy as np
 
 from pixelcnn_aux import arguments, layers
+from pixelcnn_aux.annotations import Size
+from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.interop.variables import Variables, normalized_parts
 from pixelcnn_aux.models import pyramid
 
 
-def authors_pyramid(variables, base_size=(8, 8), exact=False, centered=False):
+def authors_pyramid(
+    variables: dict[str, Any],
+    base_size: Size = (8, 8),
+    exact: bool = False,
+    centered: bool = False,
+) -> AuxiliaryModel:
     """The pyramid that the paper's authors published.
 
     Scales, filters, blocks, the embeddings' depth and mixture components are read off names and shapes: their

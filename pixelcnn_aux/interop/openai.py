@@ -3,13 +3,21 @@
 import collections
 import itertools
 import re
+from typing import Any
 
 from pixelcnn_aux import layers
+from pixelcnn_aux.annotations import Size
+from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.interop.variables import Variables, normalized_parts
 from pixelcnn_aux.models import pixelcnn_pp
 
 
-def openai_pixelcnn_pp(variables, image_size=(32, 32), exact=False, centered=False):
+def openai_pixelcnn_pp(
+    variables: dict[str, Any],
+    image_size: Size = (32, 32),
+    exact: bool = False,
+    centered: bool = False,
+) -> AuxiliaryModel:
     """The OpenAI PixelCNN++ (Salimans et al., 2017), unconditional.
 
     Filters, blocks in a segment and mixture components are read off names and shapes.

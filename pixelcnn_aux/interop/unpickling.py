@@ -5,10 +5,12 @@ import pickle
 import pickletools
 import re
 import zipfile
+from collections.abc import Callable
 
 import numpy as np
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.annotations import Path
 
 # Of a pickle, or of what an archive claims to hold: more than any network of the paper's.
 MAX_BYTES = 2**31
@@ -16,7 +18,7 @@ MAX_BYTES = 2**31
 _HASHING = ("DICT", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_SET", "ADDITEMS", "FROZENSET")
 
 
-def read_variables(file):
+def read_variables(file: Path) -> dict[str, np.ndarray]:
     """The variables in a file: the `model.pickle` of the paper's authors, or an .npz.
 
     A pickle is a list of (name, array), from Python 2 or 3. Nothing that it names is called or imported, and
@@ -121,7 +123,7 @@ class _Call:
 
 # What a pickled array names -> what stands for it: a class of that name, or text as Python 3 writes it for
 # Python 2, of which what is used is encoded once.
-_STAND_INS = {
+_STAND_INS: dict[str, Callable] = {
     name: type(name, (_Call,), {})
     for name in (
         "numpy.dtype",

@@ -1,33 +1,35 @@
 """Keras layers: weight-normalized, shifted and gated. Written in `keras.ops`, as Keras's own are."""
 
-from pixelcnn_aux.backend import concat_elu
-from pixelcnn_aux.layers.dropout import MAX_DROPOUT, Dropout
+from pixelcnn_aux.backend import concat_elu as concat_elu
+from pixelcnn_aux.layers.contexts import (
+    given_kernels as given_kernels,
+    initialization_from_data as initialization_from_data,
+    is_planning as is_planning,
+    planned as planned,
+    rematerialized_blocks as rematerialized_blocks,
+)
+from pixelcnn_aux.layers.dropout import MAX_DROPOUT as MAX_DROPOUT, Dropout as Dropout
 from pixelcnn_aux.layers.gated import (
-    STREAMS,
-    GatedResidualBlock,
-    Projection,
-    rematerialized_blocks,
+    STREAMS as STREAMS,
+    GatedResidualBlock as GatedResidualBlock,
+    Projection as Projection,
 )
 from pixelcnn_aux.layers.shifted import (
-    DownRightShiftedConv2D,
-    DownRightShiftedConv2DTranspose,
-    DownShiftedConv2D,
-    DownShiftedConv2DTranspose,
-    ShiftedConv2D,
-    ShiftedConv2DTranspose,
-    shift_down,
-    shift_right,
+    DownRightShiftedConv2D as DownRightShiftedConv2D,
+    DownRightShiftedConv2DTranspose as DownRightShiftedConv2DTranspose,
+    DownShiftedConv2D as DownShiftedConv2D,
+    DownShiftedConv2DTranspose as DownShiftedConv2DTranspose,
+    ShiftedConv2D as ShiftedConv2D,
+    ShiftedConv2DTranspose as ShiftedConv2DTranspose,
+    shift_down as shift_down,
+    shift_right as shift_right,
 )
 from pixelcnn_aux.layers.weight_norm import (
-    WeightNorm,
-    WeightNormConv2D,
-    WeightNormConv2DTranspose,
-    WeightNormDense,
-    given_kernels,
-    initialization_from_data,
-    is_planning,
-    normalized_layers,
-    planned,
-    product,
-    stacked_kernels,
+    WeightNorm as WeightNorm,
+    WeightNormConv2D as WeightNormConv2D,
+    WeightNormConv2DTranspose as WeightNormConv2DTranspose,
+    WeightNormDense as WeightNormDense,
+    normalized_layers as normalized_layers,
+    product as product,
+    stacked_kernels as stacked_kernels,
 )

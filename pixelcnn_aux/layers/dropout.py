@@ -1,9 +1,12 @@
 """Dropout from one random byte an element."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from pixelcnn_aux import arguments, backend
+from pixelcnn_aux.annotations import Tensor
 from pixelcnn_aux.serialization import register
 
 MAX_DROPOUT = 255 / 256
@@ -24,7 +27,7 @@ class Dropout(keras.layers.Layer):
       ValueError: for a rate out of that range.
     """
 
-    def __init__(self, rate, **kwargs):
+    def __init__(self, rate: float, **kwargs: Any):
         super().__init__(**kwargs)
         # Of the values of a byte.
         self._dropped = round(256 * arguments.rate("rate", rate, MAX_DROPOUT))
@@ -33,7 +36,7 @@ class Dropout(keras.layers.Layer):
             self.seed_generator = keras.random.SeedGenerator()
         self.built = True
 
-    def seed(self, training):
+    def seed(self, training: bool | None) -> Tensor:
         """What the next mask is drawn from; None if there is none to draw.
 
         It is asked for apart from the call, so that a block which is evaluated again draws the same mask.
@@ -42,7 +45,7 @@ class Dropout(keras.layers.Layer):
             backend.replica_seed(self.seed_generator.next()) if training and self._dropped else None
         )
 
-    def call(self, x, seed=None):
+    def call(self, x: Tensor, seed: Tensor = None) -> Tensor:
         if seed is None:
             return x
         kept = backend.random_bytes(ops.shape(x), seed) >= self._dropped

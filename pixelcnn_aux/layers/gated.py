@@ -1,18 +1,17 @@
 """The gated residual block of PixelCNN++, for every stream of every network."""
 
-import contextlib
-import contextvars
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from pixelcnn_aux import arguments, backend
-from pixelcnn_aux.layers import shifted, weight_norm
+from pixelcnn_aux.annotations import Size, Tensor
+from pixelcnn_aux.layers import contexts, shifted, weight_norm
 from pixelcnn_aux.layers.dropout import Dropout
 from pixelcnn_aux.serialization import register
-
-_rematerialized = contextvars.ContextVar("rematerialized_blocks", default=False)
 
 # How a stream sees its image: its convolution, and the transposed one that doubles the resolution.
 STREAMS = {
@@ -20,19 +19,6 @@ STREAMS = {
     "vertical": (shifted.DownShiftedConv2D, shifted.DownShiftedConv2DTranspose),
     "horizontal": (shifted.DownRightShiftedConv2D, shifted.DownRightShiftedConv2DTranspose),
 }
-
-
-@contextlib.contextmanager
-def rematerialized_blocks():
-    """Within it, blocks keep their inputs alone for the backward pass, which evaluates them again.
-
-    A training step takes less memory, and more time.
-    """
-    token = _rematerialized.set(True)
-    try:
-        yield
-    finally:
-        _rematerialized.reset(token)
 
 
 @register()
@@ -47,10 +33,10 @@ class Projection(weight_norm.WeightNorm):
         self.channels = [shape[-1] for shape in shapes]
         super().build((sum(self.channels),))
 
-    def kernel_shape(self, input_channels):
+    def kernel_shape(self, input_channels: int) -> tuple[int, ...]:
         return (input_channels, self.filters)
 
-    def split(self, kernel):
+    def split(self, kernel: Tensor) -> list[Tensor]:
         """Each part's own kernel, or kernels: [..., sum of all 2 C_k, filters] -> [..., 2 C_k, filters]."""
         # The rows of all parts' positive halves come first, then those of their negative halves.
         halves = [channels // 2 for channels in self.channels]
@@ -59,7 +45,7 @@ class Projection(weight_norm.WeightNorm):
         positive, negative = pieces[: len(halves)], pieces[len(halves) :]
         return [ops.concatenate(pair, axis=-2) for pair in zip(positive, negative)]
 
-    def apply_kernel(self, parts, kernel):
+    def apply_kernel(self, parts: Sequence[Tensor], kernel: Tensor) -> Tensor:
         if [part.shape[-1] for part in parts] != self.channels:
             raise ValueError(
                 f"Expected the skips that this layer was built for, of {self.channels} channels. "
@@ -87,7 +73,9 @@ class GatedResidualBlock(keras.layers.Layer):
       dropout: float, the rate of dropout before the second convolution (section 3.3).
     """
 
-    def __init__(self, filters, kernel_size, stream, dropout=0.0, **kwargs):
+    def __init__(
+        self, filters: int, kernel_size: Size, stream: str, dropout: float = 0.0, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.filters = filters = arguments.whole("filters", filters)
         self.kernel_size = kernel_size = arguments.size("kernel_size", kernel_size)
@@ -110,7 +98,7 @@ class GatedResidualBlock(keras.layers.Layer):
                 f"its input. Received: an input of shape {tuple(x_shape)}. "
                 "Give such an input, or build a block of other filters."
             )
-        if weight_norm.is_planning():
+        if contexts.is_planning():
             return  # The layers are built later, as they are called, in the same order.
         doubled = (*x_shape[:-1], 2 * self.filters)
         self.conv_in.build(doubled)
@@ -118,11 +106,18 @@ class GatedResidualBlock(keras.layers.Layer):
             self.projection.build(skips_shape)
         self.conv_out.build(doubled)
 
-    def parts(self):
+    def parts(self) -> list[Any]:
         """The layers that the block consists of."""
         return [self.conv_in, self.projection, self.conv_out]
 
-    def call(self, x, activated=None, skips=None, cache=None, training=None):
+    def call(
+        self,
+        x: Tensor,
+        activated: Tensor = None,
+        skips: Sequence[Tensor] | None = None,
+        cache: Any = None,
+        training: bool | None = None,
+    ) -> Tensor:
         """Evaluates the block.
 
         Args:
@@ -141,7 +136,7 @@ class GatedResidualBlock(keras.layers.Layer):
         def evaluate(x, activated, *skips):
             return self._evaluate(x, activated, skips, seed, cache)
 
-        if _rematerialized.get():
+        if contexts.REMATERIALIZED.get():
             evaluate = keras.remat(evaluate)
         return evaluate(x, activated, *(skips or ()))
 

@@ -7,18 +7,19 @@ excludes the pixel itself: the network does that once, by shifting what its firs
 
 from keras import ops
 
+from pixelcnn_aux.annotations import Tensor
 from pixelcnn_aux.layers import weight_norm
 from pixelcnn_aux.serialization import register
 
 
-def shift_down(x):
+def shift_down(x: Tensor) -> Tensor:
     """Moves an image one row down, zeros entering above: [B, H, W, C] -> [B, H, W, C]."""
     batch, height, width, channels = ops.shape(x)
     x = ops.slice(x, (0, 0, 0, 0), (batch, height - 1, width, channels))
     return ops.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))
 
 
-def shift_right(x):
+def shift_right(x: Tensor) -> Tensor:
     """Moves an image one column right, zeros entering on the left: [B, H, W, C] -> [B, H, W, C]."""
     batch, height, width, channels = ops.shape(x)
     x = ops.slice(x, (0, 0, 0, 0), (batch, height, width - 1, channels))
@@ -38,7 +39,7 @@ class _Down:
 class ShiftedConv2D(weight_norm.WeightNormConv2D):
     """What both shifted convolutions know about the inputs that a cache has to keep."""
 
-    def taps(self, axis, odd):
+    def taps(self, axis: int, odd: bool) -> list[int]:
         """Which rows (axis 0) or columns (axis 1) of the kernel meet the inputs known so far.
 
         Args:
@@ -51,7 +52,7 @@ class ShiftedConv2D(weight_norm.WeightNormConv2D):
         """
         return [] if odd and self.strides == 2 else [*reversed(range(self.kernel_size[axis]))]
 
-    def memory(self, axis):
+    def memory(self, axis: int) -> int:
         """How many earlier rows or columns of the input are needed beside the current one."""
         return self.kernel_size[axis] - 1
 
@@ -59,11 +60,11 @@ class ShiftedConv2D(weight_norm.WeightNormConv2D):
 class ShiftedConv2DTranspose(weight_norm.WeightNormConv2DTranspose):
     """The same of the transposed ones, whose input has a new row or column at every even one."""
 
-    def taps(self, axis, odd):
+    def taps(self, axis: int, odd: bool) -> list[int]:
         """As `ShiftedConv2D.taps`."""
         return [*range(int(odd), self.kernel_size[axis], 2)]
 
-    def memory(self, axis):
+    def memory(self, axis: int) -> int:
         """As `ShiftedConv2D.memory`."""
         return self.kernel_size[axis] // 2
 
@@ -75,7 +76,7 @@ class DownShiftedConv2D(_Down, ShiftedConv2D):
     Args as for `WeightNormConv2D`; the kernel's width is odd.
     """
 
-    def margins(self, height, width):
+    def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         return (height - 1, 0), (width // 2, width // 2)
 
 
@@ -86,7 +87,7 @@ class DownRightShiftedConv2D(ShiftedConv2D):
     Args as for `WeightNormConv2D`.
     """
 
-    def margins(self, height, width):
+    def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         return (height - 1, 0), (width - 1, 0)
 
 
@@ -97,7 +98,7 @@ class DownShiftedConv2DTranspose(_Down, ShiftedConv2DTranspose):
     Args as for `WeightNormConv2DTranspose`; the kernel's width is odd.
     """
 
-    def margins(self, height, width):
+    def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         return (0, height - 1), (width // 2, width // 2)
 
 
@@ -108,5 +109,5 @@ class DownRightShiftedConv2DTranspose(ShiftedConv2DTranspose):
     Args as for `WeightNormConv2DTranspose`.
     """
 
-    def margins(self, height, width):
+    def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         return (0, height - 1), (0, width - 1)

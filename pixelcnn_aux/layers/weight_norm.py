@@ -4,72 +4,21 @@ Every kernel is ``g * v / |v|``, with a length `g` and a bias `b` per output cha
 of this module see all neighbors of a pixel; `shifted.py` derives the causal ones from them.
 """
 
-import contextlib
-import contextvars
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments, backend
+from pixelcnn_aux.annotations import Size, Tensor
+from pixelcnn_aux.layers.contexts import FROM_DATA, GIVEN, PLAN
 from pixelcnn_aux.serialization import register
 
-_from_data = contextvars.ContextVar("initialization_from_data", default=False)
-_given = contextvars.ContextVar("given_kernels", default=None)
-_plan = contextvars.ContextVar("plan", default=None)
 
-
-@contextlib.contextmanager
-def initialization_from_data():
-    """Within it, an eager call of a weight-normalized layer first fits `g` and `b` to its batch.
-
-    Afterwards every output channel has mean 0 and standard deviation `init_scale` on that batch, and
-    it is this output that the next layer sees: one forward pass with dropout off initializes a
-    network (Salimans & Kingma, 2016, section 3). A channel that is constant on the batch keeps
-    ``g = init_scale``.
-    """
-    token = _from_data.set(True)
-    try:
-        yield
-    finally:
-        _from_data.reset(token)
-
-
-@contextlib.contextmanager
-def given_kernels(kernels):
-    """Within it, layers use given kernels, and do not normalize their own.
-
-    Args:
-      kernels: dict, layer -> float of the shape of its `v`, `WeightNorm.kernel(layer)` of some time before.
-    """
-    token = _given.set(kernels)
-    try:
-        yield
-    finally:
-        _given.reset(token)
-
-
-@contextlib.contextmanager
-def planned():
-    """Within it, layers make no weights and put out zeros: a network is sized before there is memory for it.
-
-    Yields:
-      dict, layer -> int, the parameters that it would have, of all layers called so far.
-    """
-    token = _plan.set({})
-    try:
-        yield _plan.get()
-    finally:
-        _plan.reset(token)
-
-
-def is_planning():
-    """Whether this is within `planned`."""
-    return _plan.get() is not None
-
-
-def normalized_layers(layer):
+def normalized_layers(layer: Any) -> list["WeightNorm"]:
     """The weight-normalized layers that a layer consists of, in order, but those that it never calls.
 
     A layer of this package that is made of others has a method `parts`, which lists them.
@@ -80,15 +29,15 @@ def normalized_layers(layer):
     return [normalized for part in parts for normalized in normalized_layers(part)]
 
 
-def stacked_kernels(alike):
+def stacked_kernels(alike: Sequence["WeightNorm"]) -> Tensor:
     """The normalized kernels of layers of one class and shape: float [N, *shape of `v`]."""
-    if given := _given.get():
+    if given := GIVEN.get():
         return ops.stack([given[layer] for layer in alike])
     v, g = (ops.stack(weights) for weights in zip(*((x.v.value, x.g.value) for x in alike)))
     return alike[0].normalize(v, g)
 
 
-def product(x, kernel):
+def product(x: Tensor, kernel: Tensor) -> Tensor:
     """[..., C] times [C, filters], as one product of matrices: broadcasting the kernel is slower by far."""
     return ops.matmul(x, kernel) if len(x.shape) == 2 else ops.tensordot(x, kernel, axes=1)
 
@@ -104,16 +53,16 @@ class WeightNorm(keras.layers.Layer):
 
     kernel_output_axis = -1
 
-    def __init__(self, filters, init_scale=1.0, **kwargs):
+    def __init__(self, filters: int, init_scale: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.filters = arguments.whole("filters", filters, 1, arguments.MAX_PER_PIXEL)
         self.init_scale = arguments.positive("init_scale", init_scale)
 
-    def kernel_shape(self, input_channels):
+    def kernel_shape(self, input_channels: int) -> tuple[int, ...]:
         """The shape of `v`, a tuple of int, for inputs of `input_channels`; a subclass defines it."""
         raise NotImplementedError
 
-    def apply_kernel(self, x, kernel):
+    def apply_kernel(self, x: Tensor, kernel: Tensor) -> Tensor:
         """float [..., C] -> float [..., filters], without the bias; a subclass defines it.
 
         Args:
@@ -123,7 +72,7 @@ class WeightNorm(keras.layers.Layer):
         raise NotImplementedError
 
     def __call__(self, *args, **kwargs):
-        plan = _plan.get()
+        plan = PLAN.get()
         if plan is None:
             return super().__call__(*args, **kwargs)
         x = args[0] if args else kwargs["x"]
@@ -144,13 +93,13 @@ class WeightNorm(keras.layers.Layer):
     def _add(self, name, shape, initializer):
         return self.add_weight(shape=shape, initializer=initializer, autocast=False, name=name)
 
-    def kernel(self):
+    def kernel(self) -> Tensor:
         """The normalized kernel, of the shape of `v`, in the dtype that the layer computes in."""
-        if given := _given.get():
+        if given := GIVEN.get():
             return given[self]
         return self.normalize(self.v, self.g)
 
-    def normalize(self, v, g):
+    def normalize(self, v: Tensor, g: Tensor) -> Tensor:
         """g v / |v|, in the dtype that the layer computes in: [..., *shape of `v`], [..., filters]."""
         axes = range(-len(self.v.shape), 0)
         others = [axis for axis in axes if axis != self.kernel_output_axis]
@@ -159,15 +108,15 @@ class WeightNorm(keras.layers.Layer):
         g = ops.reshape(g, (*g.shape[:-1], *g_shape))
         return ops.cast(v * (inverse_norm * g), self.compute_dtype)
 
-    def bias(self):
+    def bias(self) -> Tensor:
         """`b`, in the dtype that the layer computes in."""
         return ops.cast(self.b, self.compute_dtype)
 
-    def call(self, x, cache=None):
+    def call(self, x: Tensor, cache: Any = None) -> Tensor:
         """Evaluates the layer: by itself, or by `cache.evaluate` where a cache of earlier pixels is given."""
         if cache is not None:
             return cache.evaluate(self, x)
-        if _from_data.get():
+        if FROM_DATA.get():
             self._fit_to(x)
         return backend.add_bias(self.apply_kernel(x, self.kernel()), self.bias())
 
@@ -192,10 +141,10 @@ class WeightNorm(keras.layers.Layer):
 class WeightNormDense(WeightNorm):
     """A product over the channels of each pixel, a 1 x 1 convolution: [..., C] -> [..., filters]."""
 
-    def kernel_shape(self, input_channels):
+    def kernel_shape(self, input_channels: int) -> tuple[int, ...]:
         return (input_channels, self.filters)
 
-    def apply_kernel(self, x, kernel):
+    def apply_kernel(self, x: Tensor, kernel: Tensor) -> Tensor:
         return product(x, kernel)
 
 
@@ -212,20 +161,28 @@ class WeightNormConv2D(WeightNorm):
       strides: int, 1 or 2. H and W must be multiples of it.
     """
 
-    def __init__(self, filters, kernel_size, strides=1, init_scale=1.0, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Size,
+        strides: int = 1,
+        init_scale: float = 1.0,
+        **kwargs: Any,
+    ):
         super().__init__(filters, init_scale, **kwargs)
         self.kernel_size = arguments.size("kernel_size", kernel_size)
         self.strides = arguments.whole("strides", strides, 1, 2)
 
-    def kernel_shape(self, input_channels):
+    def kernel_shape(self, input_channels: int) -> tuple[int, ...]:
         return (*self.kernel_size, input_channels, self.filters)
 
-    def margins(self, height, width):
+    def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """Zeros around the image for a kernel of this size: ((above, below), (left, right))."""
         totals = [max(size - self.strides, 0) for size in (height, width)]
-        return tuple((total // 2, total - total // 2) for total in totals)
+        above, left = (total // 2 for total in totals)
+        return (above, totals[0] - above), (left, totals[1] - left)
 
-    def apply_kernel(self, x, kernel):
+    def apply_kernel(self, x: Tensor, kernel: Tensor) -> Tensor:
         absent = tuple(range(1, 5 - len(x.shape)))  # The height, or height and width, of 1.
         x = ops.expand_dims(x, absent)
         # Padding first: convolutions with padding of their own take a slow path on CPUs.
@@ -260,7 +217,14 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
 
     kernel_output_axis = -2
 
-    def __init__(self, filters, kernel_size, strides=2, init_scale=1.0, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Size,
+        strides: int = 2,
+        init_scale: float = 1.0,
+        **kwargs: Any,
+    ):
         if strides != 2:
             raise ValueError(
                 "Expected strides of 2, which double H and W. "
@@ -273,10 +237,10 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
                 f"gets a tap. Received: kernel_size={kernel_size}. Choose a larger kernel."
             )
 
-    def kernel_shape(self, input_channels):
+    def kernel_shape(self, input_channels: int) -> tuple[int, ...]:
         return (*self.kernel_size, self.filters, input_channels)
 
-    def apply_kernel(self, x, kernel):
+    def apply_kernel(self, x: Tensor, kernel: Tensor) -> Tensor:
         y = ops.conv_transpose(x, kernel, self.strides, "valid", data_format="channels_last")
         batch, height, width, _ = ops.shape(x)
         shape = (batch, height * self.strides, width * self.strides, self.filters)

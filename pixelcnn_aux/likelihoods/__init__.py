@@ -6,7 +6,10 @@ the likelihood of PixelCNN++ (Salimans et al., 2017), and a categorical over few
 a pixel. TensorFlow Probability gives the probabilities.
 """
 
-from pixelcnn_aux.likelihoods.base import MODES, Likelihood
-from pixelcnn_aux.likelihoods.categorical import Categorical
-from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic
-from pixelcnn_aux.likelihoods.mixture import MIN_LOG_SCALE, LogisticMixture
+from pixelcnn_aux.likelihoods.base import MODES as MODES, Likelihood as Likelihood
+from pixelcnn_aux.likelihoods.categorical import Categorical as Categorical
+from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic as DiscretizedLogistic
+from pixelcnn_aux.likelihoods.mixture import (
+    MIN_LOG_SCALE as MIN_LOG_SCALE,
+    LogisticMixture as LogisticMixture,
+)

@@ -1,13 +1,16 @@
-"""What all likelihoods share: their interface, and how an index is drawn."""
+"""What all likelihoods share: their interface."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, backend
+from pixelcnn_aux import arguments
+from pixelcnn_aux.annotations import Tensor
 from pixelcnn_aux.bounds import Bounds
+from pixelcnn_aux.likelihoods.indices import masked
 from pixelcnn_aux.serialization import Configured
 
 MODES = ("sample", "map")
@@ -32,10 +35,17 @@ class Likelihood(Configured):
       unit: float, only of one that is centered: about how far values are from their centers.
     """
 
-    bounded_noise_size = None
-    centered = False
+    num_channels: int
+    num_values: int
+    num_params: int
+    noise_size: int
+    bounded_noise_size: int | None = None
+    centered: bool = False
+    unit: float
+    _noise: Callable[..., Tensor]
+    _bounded_noise: Callable[..., Tensor]
 
-    def check_declared(self):
+    def check_declared(self) -> None:
         """Raises ValueError where the attributes are of other types, out of range, or do not fit."""
         per_pixel = arguments.MAX_PER_PIXEL
         for attribute, least, most in (
@@ -59,7 +69,7 @@ class Likelihood(Configured):
                     "_bounded_draw."
                 )
 
-    def log_prob(self, params, images, bounds=None):
+    def log_prob(self, params: Tensor, images: Tensor, bounds: Bounds | None = None) -> Tensor:
         """Log-probability of each pixel, all its channels together.
 
         Args:
@@ -96,7 +106,9 @@ class Likelihood(Configured):
         nats = self._by_pixel("_bounded_log_prob", params, values, bounds)
         return ops.where(agrees, nats, ops.full_like(nats, -math.inf))
 
-    def value_log_probs(self, params, channel, earlier, bounds):
+    def value_log_probs(
+        self, params: Tensor, channel: int, earlier: Sequence[Tensor], bounds: Sequence[Bounds]
+    ) -> Tensor:
         """Log-probabilities of all values of one channel, given those before it: what a codec needs.
 
         Args:
@@ -147,7 +159,7 @@ class Likelihood(Configured):
             )
         return given
 
-    def _interval(self, low, high):
+    def _interval(self, low, high) -> tuple[Tensor, Tensor]:
         """(low, high) cut to the values that there are, and never empty, which would have no logarithm."""
         low = ops.clip(low, 0, self.num_values - 1)
         return low, ops.minimum(ops.maximum(high, low), self.num_values - 1)
@@ -166,7 +178,7 @@ class Likelihood(Configured):
                 "bounded_noise_size, _bounded_log_prob, _bounded_noise and _bounded_draw."
             )
 
-    def bits_per_dim(self, images, params, bounds=None):
+    def bits_per_dim(self, images: Tensor, params: Tensor, bounds: Bounds | None = None) -> Tensor:
         """Negative log-likelihood in bits per dimension of `images`: a loss for `Model.compile`.
 
         Args:
@@ -185,7 +197,7 @@ class Likelihood(Configured):
         nats_per_pixel = ops.mean(nats, axis=tuple(range(1, len(nats.shape))))
         return nats_per_pixel / (self.num_channels * math.log(2.0))
 
-    def noise(self, uniforms, mode="sample", bounded=False):
+    def noise(self, uniforms: Tensor, mode: str = "sample", bounded: bool = False) -> Tensor:
         """What `draw` consumes: apart from it, so that it is computed of many pixels at once.
 
         Args:
@@ -208,7 +220,13 @@ class Likelihood(Configured):
         self._check_bounded()
         return self._bounded_noise(uniforms, mode)
 
-    def draw(self, params, noise, log_scale_shift=0.0, bounds=None):
+    def draw(
+        self,
+        params: Tensor,
+        noise: Tensor,
+        log_scale_shift: Tensor = 0.0,
+        bounds: Callable[[int, list[Tensor]], Bounds] | None = None,
+    ) -> Tensor:
         """Draws one pixel per leading index, as a function of given noise.
 
         Args:
@@ -248,28 +266,6 @@ def _open(uniforms):
     """
     dtype = keras.backend.standardize_dtype(uniforms.dtype)
     return ops.maximum(uniforms, np.finfo(dtype).eps / 2)
-
-
-def gumbel(uniforms):
-    return -ops.log(-ops.log(uniforms))
-
-
-def draw_index(logits, gumbels):
-    """A draw from each categorical distribution: the largest of its logits, each with a Gumbel added."""
-    return backend.argmax(logits + gumbels)
-
-
-def select(x, index):
-    """Of x [..., K] the element at index [...]: zeros for all others, and a sum, whatever those are."""
-    chosen = index[..., None] == ops.arange(x.shape[-1])
-    return ops.sum(ops.where(chosen, x, ops.zeros_like(x)), axis=-1)
-
-
-def masked(logits, low, high):
-    """Logits [..., K] with -inf for the values outside low .. high, [...] each."""
-    values = ops.arange(logits.shape[-1], dtype=low.dtype)
-    agrees = ops.logical_and(low[..., None] <= values, values <= high[..., None])
-    return ops.where(agrees, logits, ops.full_like(logits, -math.inf))
 
 
 def _check_shapes(params, num_params, other, num_channels, name):

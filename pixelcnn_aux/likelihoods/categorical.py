@@ -3,8 +3,10 @@
 from keras import ops
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.annotations import Config
 from pixelcnn_aux.backend import tfp
-from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel, masked, select
+from pixelcnn_aux.likelihoods.base import Likelihood
+from pixelcnn_aux.likelihoods.indices import draw_index, gumbel, masked, select
 from pixelcnn_aux.serialization import register
 
 tfd = tfp.distributions
@@ -32,7 +34,7 @@ class Categorical(Likelihood):
       ValueError: for arguments of other types or out of range, or for more than a million parameters.
     """
 
-    def __init__(self, num_values=16, num_channels=1):
+    def __init__(self, num_values: int = 16, num_channels: int = 1):
         self.num_values = num_values = arguments.whole("num_values", num_values, 2, 256)
         self.num_channels = num_channels = arguments.whole("num_channels", num_channels, 1, 256)
         pairs = num_channels * (num_channels - 1) // 2
@@ -40,7 +42,7 @@ class Categorical(Likelihood):
         self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
         self.noise_size = self.bounded_noise_size = num_channels * num_values
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"num_values": self.num_values, "num_channels": self.num_channels}
 
     def _log_prob(self, params, images):

@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from pixelcnn_aux.annotations import Tensor
 from pixelcnn_aux.backend import lookup, pick, tfp
 
 tfd = tfp.distributions
@@ -16,7 +17,7 @@ TAIL = 16.0
 FLAT = 1e5
 
 
-class DiscretizedLogistic(tfd.Distribution):
+class DiscretizedLogistic(tfp.distributions.Distribution):
     """Logistic distribution rounded to the pixel values 0, 1, ..., 255.
 
     With `a = (y + 0.5 - loc) / scale`, `b = (y - 0.5 - loc) / scale`, tails in the end bins:
@@ -43,7 +44,7 @@ class DiscretizedLogistic(tfd.Distribution):
          2017.
     """
 
-    def __init__(self, loc, scale, name="DiscretizedLogistic"):
+    def __init__(self, loc: Tensor, scale: Tensor, name: str = "DiscretizedLogistic"):
         """Constructs distributions over pixel values.
 
         Args:
@@ -86,7 +87,7 @@ class DiscretizedLogistic(tfd.Distribution):
     def _log_prob(self, value):
         return self.log_mass(value, value)
 
-    def log_mass(self, low, high):
+    def log_mass(self, low: Tensor, high: Tensor) -> Tensor:
         """Log-probability of the values from `low` to `high`, both included.
 
         Args:
@@ -110,7 +111,7 @@ class DiscretizedLogistic(tfd.Distribution):
             - not_first * ops.softplus(b)
         )
 
-    def log_probs(self):
+    def log_probs(self) -> Tensor:
         """Log-probability of each value: [...] -> [..., 256], in nats, finite; for codes.
 
         In less time than `log_prob` takes for all values, since each boundary between two is evaluated once.

@@ -5,8 +5,10 @@ import math
 from keras import ops
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.annotations import Config
 from pixelcnn_aux.backend import pick, tfp
-from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel
+from pixelcnn_aux.likelihoods.base import Likelihood
+from pixelcnn_aux.likelihoods.indices import draw_index, gumbel
 from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic, TruncatedLogistic
 from pixelcnn_aux.serialization import register
 
@@ -57,7 +59,7 @@ class LogisticMixture(Likelihood):
     num_channels = 3
     num_values = 256
 
-    def __init__(self, num_components=10, centered=False, unit=16.0):
+    def __init__(self, num_components: int = 10, centered: bool = False, unit: float = 16.0):
         self.num_components = arguments.whole("num_components", num_components)
         self.centered = arguments.flag("centered", centered)
         self.unit = arguments.positive("unit", unit, 256)
@@ -65,7 +67,7 @@ class LogisticMixture(Likelihood):
         self.noise_size = self.num_components + 3
         self.bounded_noise_size = 3 * (self.num_components + 1)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             "num_components": self.num_components,
             "centered": self.centered,

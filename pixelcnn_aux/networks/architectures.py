@@ -1,30 +1,36 @@
 """The paper's networks, as the arguments of `PixelCNN` and of `Embedding`; and networks made of arguments."""
 
+from collections.abc import Callable
+
+from pixelcnn_aux.annotations import Config
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.networks.embedding import Embedding
+from pixelcnn_aux.networks.network import Network
 from pixelcnn_aux.networks.pixelcnn import PixelCNN
 
 
-def pixelcnn_pp(blocks, resolutions, filters, dropout):
+def pixelcnn_pp(blocks: int, resolutions: int, filters: int, dropout: float) -> Config:
     """PixelCNN++ (Salimans et al., 2017), of Grayscale PixelCNN: dict; see `topology.pixelcnn_pp`."""
     shape = topology.pixelcnn_pp(blocks, resolutions)
     return {"topology": shape, "filters": filters, "dropout": dropout}
 
 
-def light(blocks, filters, dropout):
+def light(blocks: int, filters: int, dropout: float) -> Config:
     """Pyramid PixelCNN's network of each scale (section 4.2), with the kernels of the authors' code: dict."""
     shape, kernel = topology.flat(blocks), (3, 3)
     kernels = {"vertical_kernel": kernel, "horizontal_kernel": kernel}
     return {"topology": shape, "filters": filters, "dropout": dropout, **kernels}
 
 
-def super_resolution(blocks, depth, filters, dropout):
+def super_resolution(blocks: int, depth: int, filters: int, dropout: float) -> Config:
     """Pyramid PixelCNN's embedding (section 4.2): dict; see `topology.super_resolution`."""
     shape = topology.super_resolution(blocks, depth)
     return {"topology": shape, "filters": filters, "dropout": dropout}
 
 
-def network(arguments, num_params, dtype=None):
+def network(
+    arguments: Config | Callable[..., Network], num_params: int, dtype: str | None = None
+) -> Network:
     """A `Network`.
 
     Args:
@@ -38,6 +44,6 @@ def network(arguments, num_params, dtype=None):
     return PixelCNN(num_params=num_params, dtype=dtype, **arguments)
 
 
-def embedding(arguments, dtype=None):
+def embedding(arguments: Config, dtype: str | None = None) -> Embedding:
     """An `Embedding` of a dict of its arguments but for `dtype`."""
     return Embedding(dtype=dtype, **arguments)

@@ -1,6 +1,10 @@
 """The embedding f_w of an auxiliary image, equation (3)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from pixelcnn_aux import arguments, layers
+from pixelcnn_aux.annotations import Size, Tensor
 from pixelcnn_aux.inputs import check_multiple
 from pixelcnn_aux.networks.network import LazilyBuilt
 from pixelcnn_aux.networks.stream import Stream
@@ -28,7 +32,14 @@ class Embedding(LazilyBuilt):
         resolution of the one before.
     """
 
-    def __init__(self, topology, filters, kernel_size=(3, 3), dropout=0.0, **kwargs):
+    def __init__(
+        self,
+        topology: Topology | Sequence,
+        filters: int,
+        kernel_size: Size = (3, 3),
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.autocast = False
         self.topology = Topology.make(topology)
@@ -51,7 +62,7 @@ class Embedding(LazilyBuilt):
             self.topology, "unshifted", filters, kernel_size, dropout, dtype=dtype, name="stream"
         )
 
-    def parts(self):
+    def parts(self) -> list[Any]:
         """The layers that the network consists of."""
         return [self.first, self.stream]
 
@@ -64,7 +75,7 @@ class Embedding(LazilyBuilt):
             "dropout": self.dropout,
         }
 
-    def call(self, x, training=None):
+    def call(self, x: Tensor, training: bool | None = None) -> list[Tensor]:
         """f_w of scaled images.
 
         Args:

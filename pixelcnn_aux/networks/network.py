@@ -1,7 +1,12 @@
 """What a factor, a chain, the sampler and exports ask of a network."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 from keras import ops
+
+from pixelcnn_aux.annotations import Tensor
 
 METHODS = ("incremental", "full")  # how a network is evaluated pixel by pixel
 
@@ -29,13 +34,16 @@ class Network(LazilyBuilt):
       num_resolutions: int, at how many resolutions it takes features, each half of the one before.
     """
 
-    multiple = 1
-    num_resolutions = 1
+    num_params: int
+    multiple: int = 1
+    num_resolutions: int = 1
 
     def build(self, x_shape, features_shape=()):
         """As `LazilyBuilt.build`."""
 
-    def call(self, x, features=(), training=None):
+    def call(
+        self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
+    ) -> Tensor:
         """Evaluates the network on whole images.
 
         Args:
@@ -49,11 +57,18 @@ class Network(LazilyBuilt):
         """
         raise NotImplementedError
 
-    def parts(self):
+    def parts(self) -> list[Any]:
         """The layers that the network consists of."""
         return self.layers
 
-    def scan(self, network_inputs, shape, batch, remainders=None, keep_params=False):
+    def scan(
+        self,
+        network_inputs: Callable[..., Tensor],
+        shape: tuple[int, int, int],
+        batch: Tensor,
+        remainders: Any = None,
+        keep_params: bool = False,
+    ) -> Any:
         """What evaluates the network pixel by pixel: here, as a whole again for each one.
 
         A network that can be evaluated step by step at a lower price returns another scan (`scanning`).

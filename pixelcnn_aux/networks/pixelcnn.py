@@ -1,8 +1,12 @@
 """PixelCNN: the causal network of one factor of the model, equation (3)."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from keras import ops
 
 from pixelcnn_aux import arguments, layers
+from pixelcnn_aux.annotations import Size, Tensor
 from pixelcnn_aux.inputs import check_multiple
 from pixelcnn_aux.networks.network import Network
 from pixelcnn_aux.networks.stream import Stream
@@ -32,13 +36,13 @@ class PixelCNN(Network):
 
     def __init__(
         self,
-        topology,
-        filters,
-        num_params,
-        vertical_kernel=(2, 3),
-        horizontal_kernel=(2, 2),
-        dropout=0.0,
-        **kwargs,
+        topology: Topology | Sequence,
+        filters: int,
+        num_params: int,
+        vertical_kernel: Size = (2, 3),
+        horizontal_kernel: Size = (2, 2),
+        dropout: float = 0.0,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.autocast = False
@@ -69,7 +73,7 @@ class PixelCNN(Network):
         )
         self.last = layers.WeightNormDense(self.num_params, dtype=full, name="last")
 
-    def parts(self):
+    def parts(self) -> list[Any]:
         """The layers that the network consists of."""
         return [self.above, self.row_above, self.left, self.vertical, self.horizontal, self.last]
 
@@ -84,7 +88,9 @@ class PixelCNN(Network):
             "dropout": self.dropout,
         }
 
-    def call(self, x, features=(), training=None):
+    def call(
+        self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
+    ) -> Tensor:
         """As `Network.call`. Raises ValueError where H or W is no `multiple`, or features are missing."""
         check_multiple(x, self.multiple)
         x, given = self.append_ones(x), self.activate(features)  # [B, H, W, C + 1]
@@ -93,17 +99,24 @@ class PixelCNN(Network):
         first = layers.shift_down(self.row_above(x)) + layers.shift_right(self.left(x))
         return self.params(first, vertical, given, training=training)  # [B, H, W, num_params]
 
-    def scan(self, network_inputs, shape, batch, remainders=None, keep_params=False):
+    def scan(
+        self,
+        network_inputs: Callable[..., Tensor],
+        shape: tuple[int, int, int],
+        batch: Tensor,
+        remainders: Any = None,
+        keep_params: bool = False,
+    ) -> Any:
         """As `Network.scan`, evaluating every activation once."""
         from pixelcnn_aux.scanning import IncrementalScan  # here, as in `Network.scan`
 
         return IncrementalScan(self, network_inputs, shape, batch, remainders, keep_params)
 
-    def append_ones(self, x):
+    def append_ones(self, x: Tensor) -> Tensor:
         """Adds a channel of ones, which tells pixels of value zero from the zeros outside the image."""
         return ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
 
-    def activate(self, features):
+    def activate(self, features: Sequence[Tensor]) -> list[Tensor] | None:
         """The concat_elu of the features that condition each activation of a stream; None for none."""
         if features and len(features) != self.num_resolutions:
             raise ValueError(
@@ -113,7 +126,14 @@ class PixelCNN(Network):
         features = [f if f is None else layers.concat_elu(f) for f in features]  # [B, h, w, 2 F]
         return [features[level] for level in self.topology.levels()] if features else None
 
-    def params(self, first, vertical, given, cache=None, training=None):
+    def params(
+        self,
+        first: Tensor,
+        vertical: list[Tensor],
+        given: list[Tensor] | None,
+        cache: Any = None,
+        training: bool | None = None,
+    ) -> Tensor:
         """Evaluates what follows the vertical stream, on whole images or on a pixel against a cache."""
         horizontal, _ = self.horizontal(
             first, before=vertical, after=given, cache=cache, training=training

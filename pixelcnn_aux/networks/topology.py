@@ -5,7 +5,8 @@ convolution's output and activation k that of the k-th step; a step works on the
 Which streams there are, how they are shifted and what conditions them is the network's business.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 from pixelcnn_aux import arguments
 
@@ -26,7 +27,7 @@ class Topology(NamedTuple):
     outputs: tuple[int, ...]
 
     @classmethod
-    def make(cls, topology):
+    def make(cls, topology: Self | Sequence) -> Self:
         """A `Topology` as it is, or of plain lists, such as JSON has: steps are [kind, skip].
 
         Raises ValueError, which says which step or output is wrong.
@@ -53,7 +54,7 @@ class Topology(NamedTuple):
                 )
         return topology
 
-    def levels(self):
+    def levels(self) -> list[int]:
         """Each activation's resolution: H and W of the input are divided by 2 ** level."""
         levels = [0]
         for step in self.steps:
@@ -85,13 +86,13 @@ def _step(position, step):
     return Step(kind, arguments.whole(f"the skip of step {position}", skip[0], 0, position - 1))
 
 
-def flat(blocks):
+def flat(blocks: int) -> Topology:
     """So many blocks at one resolution: the light networks of Pyramid PixelCNN (section 4.2)."""
     blocks = arguments.whole("blocks", blocks)
     return Topology((Step("block"),) * blocks, (blocks,))
 
 
-def pixelcnn_pp(blocks, resolutions):
+def pixelcnn_pp(blocks: int, resolutions: int) -> Topology:
     """PixelCNN++: down to the coarsest resolution and up again, each upward block with a long skip.
 
     The blocks after the turning point take the activations before it as skips, the latest first: the last
@@ -122,7 +123,7 @@ def pixelcnn_pp(blocks, resolutions):
     return Topology(tuple(steps), tuple(reversed(outputs)))
 
 
-def super_resolution(blocks, depth):
+def super_resolution(blocks: int, depth: int) -> Topology:
     """The embedding of Pyramid PixelCNN: features at twice its input's resolution (section 4.2).
 
     Downwards `depth` groups of `blocks`, upwards the same with skips from the blocks alone, then a

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from pixelcnn_aux import arguments, data
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
@@ -31,8 +32,8 @@ class Training:
     accumulate: int = 1  # in how many parts a device takes its images of a batch
     mixed_precision: bool = False  # whether the networks' streams compute in 16 bits
 
-    def __post_init__(self):
-        checked = {
+    def __post_init__(self) -> None:
+        checked: dict[str, Any] = {
             name: arguments.whole(name, getattr(self, name), 1, _MOST[name]) for name in _MOST
         }
         checked["learning_rate"] = arguments.positive("learning_rate", self.learning_rate)
@@ -44,7 +45,7 @@ class Training:
             object.__setattr__(self, name, value)
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """int, of all epochs."""
         return self.epochs * self.steps_per_epoch
 
@@ -54,8 +55,8 @@ class Preset:
     """A data set, a model's constructor and its arguments, and each factor's training."""
 
     dataset: str
-    constructor: Callable
-    model: dict
+    constructor: Callable[..., AuxiliaryModel]
+    model: dict[str, Any]
     training: dict[str, Training]
 
 
@@ -74,7 +75,7 @@ class RunConfig:
     init: str | None
     profile: bool
 
-    def say(self, line):
+    def say(self, line: str) -> None:
         """Prints a line, on one of the hosts."""
         if self.hosts.chief:
             print(line, flush=True)

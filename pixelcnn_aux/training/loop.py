@@ -8,8 +8,10 @@ import contextlib
 import dataclasses
 import math
 import time
+from typing import Any
 
 from pixelcnn_aux import arguments, data
+from pixelcnn_aux.annotations import ArrayLike, Path
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.programs import progress
 from pixelcnn_aux.runs.folder import RunFolder
@@ -27,19 +29,19 @@ _VALIDATION_BATCH = 64
 
 
 def train(
-    model,
-    training,
-    images,
-    validation_images,
-    workdir,
-    factors=None,
-    seed=0,
-    strategy=None,
-    remat=False,
-    stop=None,
-    init=None,
-    profile=False,
-):
+    model: AuxiliaryModel,
+    training: Training | dict[str, Training] | Preset,
+    images: ArrayLike | data.Images,
+    validation_images: ArrayLike | data.Images,
+    workdir: Path,
+    factors: list[str] | None = None,
+    seed: int = 0,
+    strategy: Any = None,
+    remat: bool = False,
+    stop: Stop | None = None,
+    init: Path | None = None,
+    profile: bool = False,
+) -> None:
     """Trains factors of a model in a workdir, each from its last checkpoint on.
 
     The first weights are drawn from the seed, whatever those of `model` are, or are those of another run.

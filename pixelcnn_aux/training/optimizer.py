@@ -1,5 +1,8 @@
 """The optimizer: Adam as PixelCNN++ takes it, which also averages the weights; and its learning rate."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -26,9 +29,15 @@ class AveragingAdam(keras.optimizers.Adam):
         a loss that is not scaled. None where nobody looks.
     """
 
-    def __init__(self, learning_rate=1e-3, beta_1=BETAS[0], beta_2=BETAS[1], **kwargs):
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        beta_1: float = BETAS[0],
+        beta_2: float = BETAS[1],
+        **kwargs: Any,
+    ):
         super().__init__(learning_rate, beta_1, beta_2, **kwargs)
-        self.observe = None
+        self.observe: Callable[[Any], Any] | None = None
 
     def build(self, variables):
         if self.built:

@@ -240,7 +240,7 @@ PYRAMID = {
 BY_MODEL = {"grayscale": GRAYSCALE, "pyramid": PYRAMID, "pixelcnn": PIXELCNN}
 
 
-def find(model, name):
+def find(model: str, name: str) -> Preset:
     """A preset of a training program, by what follows `train.` and by its name.
 
     Raises ValueError for an unknown name.

@@ -4,6 +4,8 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from typing import Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what schedulers send before they kill
 
@@ -30,11 +32,11 @@ class Stop:
       is_held: bool, whether a signal is only noted.
     """
 
-    def __init__(self):
-        self.signal = None
+    def __init__(self) -> None:
+        self.signal: int | None = None
         self.is_held = False
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError(
                 "Expected to be in the main thread, which alone receives signals. Received: another one. "
@@ -48,7 +50,7 @@ class Stop:
             signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def held(self):
+    def held(self) -> Iterator[None]:
         """Within it, a signal is only noted. Raises `Stopped` at its end if one was."""
         self.is_held = True
         try:

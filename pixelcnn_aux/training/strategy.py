@@ -6,11 +6,12 @@ TensorFlow's own strategies do the work. A host reads its own rows of each batch
 import json
 import os
 import zlib
+from typing import Any
 
 from pixelcnn_aux import arguments, backend
 
 
-def default_strategy():
+def default_strategy() -> Any:
     """A `tf.distribute.Strategy` of all devices, and of all hosts of a `TF_CONFIG` in the environment.
 
     Of several hosts, to be called before anything else that TensorFlow does. None under JAX, which takes one

@@ -10,8 +10,10 @@
 """
 
 import pathlib
+from typing import Any
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.annotations import Path
 from pixelcnn_aux.runs import disk, records
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -20,7 +22,7 @@ FOLDER = pathlib.Path(__file__).parent
 DEFAULT = "cifar10-pyramid"
 
 
-def pretrained():
+def pretrained() -> dict[str, dict[str, Any]]:
     """The models that `load`, and --workdir of every program that reads a run, take by name.
 
     Returns:
@@ -39,7 +41,7 @@ def pretrained():
     }
 
 
-def find(path):
+def find(path: Path) -> pathlib.Path:
     """The folder of a run, given its path or the name of a trained model. FileNotFoundError: neither."""
     path = arguments.path("the folder of a run, or the name of a trained model", path)
     shown, folder = f"{path!s:.200}", FOLDER / path
@@ -56,13 +58,13 @@ def find(path):
     )
 
 
-def newest():
+def newest() -> pathlib.Path:
     """The folder of the newest run under runs/; where there is none, that of the model `DEFAULT`."""
     run = RunFolder.newest()
     return run.path if run else find(DEFAULT)
 
 
-def outputs(folder):
+def outputs(folder: pathlib.Path) -> pathlib.Path:
     """Where to write what is found out about the run in a folder: there, but beside runs for the zoo's.
 
     Raises ValueError where a run has the name of one of the zoo's.

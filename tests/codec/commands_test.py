@@ -13,8 +13,7 @@ from PIL import Image, PngImagePlugin
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import zoo
-from pixelcnn_aux.codec import __main__ as codec
-from pixelcnn_aux.codec import container, pictures, tiles
+from pixelcnn_aux.codec import __main__ as codec, container, pictures, tiles
 from tests import helpers
 from tests.data.decoding_test import png
 from tests.data.helpers import FilesTest, encoded, noise

@@ -23,8 +23,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import export as export_program
-from pixelcnn_aux import layers
+from pixelcnn_aux import export as export_program, layers
 from pixelcnn_aux.programs import run_flags
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder

@@ -1,0 +1,15 @@
+"""The types that annotations of the public API name."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy.typing
+
+ArrayLike: TypeAlias = (
+    numpy.typing.ArrayLike
+)  # what is given: arrays, tensors, numbers, lists of them
+Tensor: TypeAlias = Any  # of Keras's backend, which has no types
+Size: TypeAlias = Sequence[int]  # (H, W)
+Path: TypeAlias = str | os.PathLike[str]
+Config: TypeAlias = dict[str, Any]  # what JSON can hold

@@ -1,0 +1,29 @@
+"""Categorical distributions over indices: how one is drawn, picked, or ruled out."""
+
+import math
+
+from keras import ops
+
+from pixelcnn_aux import backend
+
+
+def gumbel(uniforms):
+    return -ops.log(-ops.log(uniforms))
+
+
+def draw_index(logits, gumbels):
+    """A draw from each categorical distribution: the largest of its logits, each with a Gumbel added."""
+    return backend.argmax(logits + gumbels)
+
+
+def select(x, index):
+    """Of x [..., K] the element at index [...]: zeros for all others, and a sum, whatever those are."""
+    chosen = index[..., None] == ops.arange(x.shape[-1])
+    return ops.sum(ops.where(chosen, x, ops.zeros_like(x)), axis=-1)
+
+
+def masked(logits, low, high):
+    """Logits [..., K] with -inf for the values outside low .. high, [...] each."""
+    values = ops.arange(logits.shape[-1], dtype=low.dtype)
+    agrees = ops.logical_and(low[..., None] <= values, values <= high[..., None])
+    return ops.where(agrees, logits, ops.full_like(logits, -math.inf))
