@@ -5,9 +5,9 @@ import re
 
 from setuptools import setup
 
-README = pathlib.Path(__file__).with_name("README.md").read_text()
+README = pathlib.Path(__file__).with_name("README.md").read_text(encoding="utf-8")
 # Without pictures, and links, of files that are not where an index shows it.
-PICTURE = r"!\[[^\]]*\]\((?!https?:)[^)]*\)\n\n\*[^*]*\*\n\n"
+PICTURE = r"!\[[^\]]*\]\((?!https?:)[^)]*\)\n\n(?:\*[^*]*\*\n\n)?"  # and its caption
 LINK = r"\[([^\]]*)\]\((?!https?:)[^)]*\)"
 
 setup(

@@ -7,9 +7,12 @@ Layers, networks, transforms, likelihoods, factors, a chain's likelihood and tra
 
 import contextlib
 import functools
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
+
+from pixelcnn_aux.annotations import Tensor
 
 NAME = keras.backend.backend()
 
@@ -26,7 +29,7 @@ else:
     )
 
 
-def require_tensorflow(what):
+def require_tensorflow(what: str) -> None:
     """Raises RuntimeError, which names `what` needs it, under another backend."""
     if NAME != "tensorflow":
         raise RuntimeError(
@@ -35,14 +38,14 @@ def require_tensorflow(what):
         )
 
 
-def argmax(x):
+def argmax(x: Tensor) -> Tensor:
     """Index of the largest along the last axis: [..., K] -> int32 [...]. Keras's also tells 0 from -0."""
     if NAME == "tensorflow":
         return tf.argmax(x, axis=-1, output_type=tf.int32)
     return jax.numpy.argmax(x, axis=-1)
 
 
-def pick(x, index):
+def pick(x: Tensor, index: Tensor) -> Tensor:
     """The element at each index along the last axis: [B, ..., K], int32 [B] -> [B, ...].
 
     There may be any number of dimensions B. Some times as fast as Keras's `take_along_axis`.
@@ -53,12 +56,12 @@ def pick(x, index):
     return jax.numpy.take_along_axis(x, index, axis=-1)[..., 0]
 
 
-def add_bias(x, bias):
+def add_bias(x: Tensor, bias: Tensor) -> Tensor:
     """A bias for each channel: [..., C], [C] -> [..., C]. TensorFlow adds it as it convolves."""
     return tf.nn.bias_add(x, bias) if NAME == "tensorflow" else x + bias
 
 
-def concat_elu(x):
+def concat_elu(x: Tensor) -> Tensor:
     """ELU of x and of -x, side by side: [..., C] -> [..., 2 C].
 
     TensorFlow's ELU takes twice as long in bfloat16 as in float32 on processors, and half as long if oneDNN
@@ -77,7 +80,7 @@ def concat_elu(x):
     return tf.reshape(y, tf.concat([tf.shape(x)[:-1], [2 * channels]], axis=0))
 
 
-def lookup(table, index):
+def lookup(table: Tensor, index: Tensor) -> Tensor:
     """The rows of a table at indices that there are: [N, ...], int [B] -> [B, ...].
 
     There may be any number of dimensions B. Keras's `take` also counts from the end.
@@ -87,7 +90,7 @@ def lookup(table, index):
     return jax.numpy.take(table, index, axis=0)
 
 
-def random_bytes(shape, seed):
+def random_bytes(shape: Tensor, seed: Tensor) -> Tensor:
     """uint8 of a shape, each value as likely as the others: a function of the seed, from `replica_seed`."""
     if NAME == "tensorflow":
         words = (tf.reduce_prod(shape) + 3) // 4
@@ -98,7 +101,7 @@ def random_bytes(shape, seed):
     return jax.random.bits(jax.random.wrap_key_data(seed, impl="threefry2x32"), shape, "uint8")
 
 
-def replica_seed(seed):
+def replica_seed(seed: Tensor) -> Tensor:
     """The state of a Keras `SeedGenerator`, the same on all replicas -> a seed that differs between them."""
     if NAME == "tensorflow":
         context = tf.distribute.get_replica_context()
@@ -108,14 +111,16 @@ def replica_seed(seed):
     return seed
 
 
-def is_symbolic(tensor):
+def is_symbolic(tensor: Tensor) -> bool:
     """Whether a tensor has no values yet, since a graph is being traced."""
     if NAME == "tensorflow":
         return tf.is_symbolic_tensor(tensor)
     return isinstance(tensor, jax.core.Tracer)
 
 
-def traced_shape(function, shape):
+def traced_shape(
+    function: Callable[[Tensor], Tensor], shape: Sequence[int | None]
+) -> list[int | None]:
     """The shape of what a function gives in a graph of uint8 images [B, *shape], B unknown, as in pipelines.
 
     A list with None for an unknown side, empty where all is unknown. Under JAX, of one image, which is never
@@ -137,7 +142,7 @@ def _mark_sum(node):
 
 
 @contextlib.contextmanager
-def sums_in_order():
+def sums_in_order() -> Iterator[None]:
     """Within it, or in a function that it decorates, sums are computed as they are written, in a graph too.
 
     TensorFlow makes one operation, AddN, of a sum of three terms or more. That begins with a term whose

@@ -1,5 +1,6 @@
 """What a factor sees, and what images have to be before it does."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 from keras import ops
@@ -66,7 +67,7 @@ def check_images(
     return images
 
 
-def check_sides_known(size):
+def check_sides_known(size: Sequence[int | None]) -> None:
     """Raises ValueError for (H, W) of which one is None, as in a pipeline of images of any size."""
     if None in size:
         raise ValueError(
@@ -75,7 +76,7 @@ def check_sides_known(size):
         )
 
 
-def check_multiple(images, multiple):
+def check_multiple(images: Tensor, multiple: int) -> None:
     """Raises ValueError for images [B, H, W, C] of which H or W is no multiple of what a network needs."""
     height, width = images.shape[1:3]
     if any(side is not None and side % multiple for side in (height, width)):

@@ -4,8 +4,10 @@ import importlib.util
 import os
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
+from unittest import mock
 
 import tensorflow as tf
 
@@ -69,6 +71,16 @@ class PythonTest(tf.test.TestCase):
         _, code = EXAMPLE.read_text().split('"""\n\n', maxsplit=1)  # after its docstring
         code = [line for line in code.splitlines() if line.strip()]
         self.assertEqual(shown[: len(code)], code)
+
+
+class DescriptionTest(tf.test.TestCase):
+    def test_an_index_of_packages_shows_no_link_to_a_file_here(self):
+        with mock.patch("setuptools.setup") as setup:
+            runpy.run_path(str(ROOT / "setup.py"))
+        shown = setup.call_args.kwargs["long_description"]
+        self.assertIn(README.read_text().splitlines()[0], shown)
+        targets = re.findall(r"\]\(([^)]*)\)", shown)
+        self.assertEmpty([target for target in targets if not target.startswith("http")])
 
 
 class ReferencesTest(tf.test.TestCase):

@@ -159,7 +159,7 @@ class Likelihood(Configured):
             )
         return given
 
-    def _interval(self, low, high) -> tuple[Tensor, Tensor]:
+    def _interval(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """(low, high) cut to the values that there are, and never empty, which would have no logarithm."""
         low = ops.clip(low, 0, self.num_values - 1)
         return low, ops.minimum(ops.maximum(high, low), self.num_values - 1)

@@ -9,6 +9,6 @@ decider (`deciders`) for each pixel, and has one method:
     returns [uint8 [B, H, W, C]], and float [B, H, W, P] if it keeps the parameters.
 """
 
-from pixelcnn_aux.scanning.full import FullScan
-from pixelcnn_aux.scanning.incremental import IncrementalScan
-from pixelcnn_aux.scanning.remainders import Remainders
+from pixelcnn_aux.scanning.full import FullScan as FullScan
+from pixelcnn_aux.scanning.incremental import IncrementalScan as IncrementalScan
+from pixelcnn_aux.scanning.remainders import Remainders as Remainders

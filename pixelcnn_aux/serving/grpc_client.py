@@ -8,6 +8,7 @@ import functools
 import math
 import re
 import time
+from typing import Any
 
 import grpc
 import numpy as np
@@ -52,7 +53,7 @@ class Client:
         signature allows, or has other outputs, dtypes, shapes, rows or values.
     """
 
-    def __init__(self, server, model, timeout=60.0):
+    def __init__(self, server: str, model: str, timeout: float = 60.0):
         address = re.fullmatch(r"[\w.:%\[\]-]+:([0-9]{1,5})", str(server), re.ASCII)
         if not address or int(address[1]) > 65535 or not str(model).isprintable():
             raise ValueError(
@@ -64,7 +65,7 @@ class Client:
         self._stub = functools.cache(self._new_stub)
 
     @property
-    def images(self):
+    def images(self) -> dict[str, Tensor]:
         """dict, factor name -> `Tensor`, in the order of sampling: the last one is the full image."""
         return self._description[0]
 
@@ -108,7 +109,7 @@ class Client:
         signatures = signatures_of_chain(images)
         return images, max_batch, {k: x for k, x in signatures.items() if k in served}
 
-    def predict(self, signature, /, **arrays):
+    def predict(self, signature: str, /, **arrays: Any) -> dict[str, np.ndarray]:
         """Calls a signature, in as many requests as its rows take.
 
         Args:
