@@ -12,6 +12,7 @@ COMMANDS = {
         "train a model on images, from random weights or a trained model's",
     ),
     "bpd": ("commands.bpd", "bits per dimension of a data set, beside PNG and WebP"),
+    "score": ("commands.score", "bits per dimension of image files, a row of a table for each"),
     "sample": ("commands.sample", "draw images, or redraw test images from what is kept of them"),
     "export": ("export", "write a SavedModel for TensorFlow Serving"),
     "codec": ("codec.__main__", "compress pictures without loss, and decompress them"),

@@ -141,12 +141,12 @@ def run_program(program, *arguments):
     Raises:
       Whatever the program does, where its own process would end with a message.
     """
-    output = io.StringIO()
+    output = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True)
     with own_flags() as values, contextlib.redirect_stdout(output):
         program.define_flags()
         _, *others = values([program.__name__, *map(str, arguments)])
         program.main(*others)
-    return output.getvalue()
+    return output.buffer.getvalue().decode()
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
             f"Expected a folder of images. Received: {image_dir}, which is none. "
             "Give an image_dir that exists."
         )
-    paths, by_split, num_gray = _paths(image_dir), {name: [] for name in (*SPLITS, None)}, 0
+    paths, by_split, num_gray = below(image_dir), {name: [] for name in (*SPLITS, None)}, 0
     for path in paths:
         if path.suffix.lower() in decoding.SUFFIXES:
             by_split[split_of(path.name)].append(str(path))
@@ -75,7 +75,7 @@ def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
         reasons = "".join(f" ({len(names)} {why})" for why, names in by_reason.items())
         raise ValueError(
             f"Expected {decoding.KINDS} files {kind} in {image_dir} for the split {split!r}. Received: "
-            f"{counts} files, {len(skipped)} left out{reasons}; in all {_suffixes(paths)}. Add images, or "
+            f"{counts} files, {len(skipped)} left out{reasons}; in all {suffixes(paths)}. Add images, or "
             "give another image_dir."
         )
     return Images(pixels, skipped)
@@ -94,20 +94,24 @@ def described_files(folder, names):
     return list(map(describe, names))
 
 
-def in_threads(read, items, count):
-    """Yields `read` of each of an iterable's items, `count` of them, in order, by threads that read ahead."""
+def in_threads(read, items, count=None):
+    """Yields `read` of each of an iterable's items, in order, by threads that read ahead.
+
+    If there is a `count` of the items, it is logged how many were read.
+    """
     items, done = iter(items), itertools.count(1)
     # Pillow decodes without Python's lock.
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         while some := list(itertools.islice(items, _AT_ONCE)):
             for image in pool.map(read, some):
                 yield image
-                logging.log_every_n_seconds(
-                    logging.INFO, "Decoded %d of %d image files", 5, next(done), count
-                )
+                if count is not None:
+                    logging.log_every_n_seconds(
+                        logging.INFO, "Decoded %d of %d image files", 5, next(done), count
+                    )
 
 
-def _paths(folder):
+def below(folder):
     """The `pathlib.Path`s of all files below a folder, relative to it, in their order.
 
     Links to files are followed, those to folders are not: they may lead around in a circle.
@@ -124,7 +128,7 @@ def _paths(folder):
         )
 
 
-def _suffixes(paths, most=9):
+def suffixes(paths, most=9):
     """How many paths have which suffix, the most frequent ones first: "12 .bmp, 3 .txt"."""
     counts = collections.Counter(path.suffix.lower() or "without a suffix" for path in paths)
     shown = [f"{count} {suffix}" for suffix, count in counts.most_common(most)]

@@ -1,0 +1,141 @@
+"""Scores image files: a table, CSV, of their bits per dimension under a model.
+
+A row is a file; of a folder, all image files below it are scored, in the order of their paths. The columns:
+
+    file             its path
+    width, height    of its image, upright
+    prepared         "as it is"; or "cropped and resized", as for training on --dataset folder: the largest
+                     centered crop of the model's aspect, at the model's size, is what is scored
+    exact_bits_per_dim_FACTOR
+                     the part of each factor; bound_... where the model gives an upper bound, and
+                     restricted_... where only some of its factors are exact
+    exact_bits_per_dim_total
+                     their sum: -log2 p(image) over its number of values
+    error            why there is no score: no image, or a damaged one
+
+If the table goes to standard output, all other lines go to standard error.
+"""
+
+import codecs
+import contextlib
+import csv
+import itertools
+import math
+import pathlib
+import sys
+from typing import NamedTuple
+
+import numpy as np
+from absl import app, flags
+
+from pixelcnn_aux.data import decoding, files, image_folder
+from pixelcnn_aux.programs import chosen_run, progress, run_flags, splits
+from pixelcnn_aux.runs import disk
+
+FLAGS = flags.FLAGS
+ARGUMENTS = ["FILE_OR_FOLDER..."]
+
+_PIXELS = 2**16  # scored at once: 64 images of 32 x 32
+
+
+class Picture(NamedTuple):
+    """An image file: the row of the table before its bits, and its image; or why there is none."""
+
+    row: list
+    image: np.ndarray | None = None  # uint8 [H, W, 3], of the model's size
+    error: str = ""
+
+
+def main(*paths):
+    if not paths:
+        raise app.UsageError("Expected image files or folders of them. Received: none. Name some.")
+    if FLAGS.out:
+        disk.check_place("--out", FLAGS.out)
+    found = list(itertools.chain.from_iterable(map(image_files, paths)))
+    with _table() as table, contextlib.redirect_stdout(sys.stdout if FLAGS.out else sys.stderr):
+        _, model = chosen_run.load()
+        count = write(csv.writer(table, lineterminator="\n"), model, found)
+        print(f"Scored {count:,} of {len(found):,} files, at {model.image_size}")
+    if FLAGS.out:
+        print(f"Wrote {FLAGS.out}")
+    if not count:
+        raise ValueError(
+            f"Expected image files. Received: {len(found)}, none of which could be scored; the column "
+            "error says why. Give others."
+        )
+
+
+def image_files(path):
+    """The file of a path, or the image files below that folder: list of `pathlib.Path`."""
+    path = pathlib.Path(path)
+    if not disk.exists(path):
+        raise FileNotFoundError(
+            f"Expected an image file or a folder of them. Received: {path}, which is not there. "
+            "Give another path."
+        )
+    if not path.is_dir():
+        return [path]
+    named, others = [], []
+    for name in files.below(path):
+        (named if name.suffix.lower() in decoding.SUFFIXES else others).append(name)
+    left_out = f"; left out are others: {files.suffixes(others)}" if others else ""
+    print(f"{path}: {len(named):,} {decoding.KINDS} files{left_out}", file=sys.stderr)
+    return [path / name for name in named]
+
+
+def write(table, model, found):
+    """Writes the table of files, `pathlib.Path`s. Returns how many of them have a score.
+
+    Raises ValueError for a model of other images than files have.
+    """
+    likelihood, size = model.likelihood, model.image_size
+    if (likelihood.num_channels, likelihood.num_values) != (3, 256):
+        raise ValueError(
+            "Expected a model of color images, uint8 [H, W, 3] below 256, to score files. Received: one of "
+            f"{likelihood.num_channels} channels below {likelihood.num_values}. Call its bits_per_dim."
+        )
+    names, kind, count = [*model.factors, "total"], splits.kind(model), 0
+    bits_columns = [f"{kind}_bits_per_dim_{name}" for name in names]
+    table.writerow(["file", "width", "height", "prepared", *bits_columns, "error"])
+    pictures = files.in_threads(lambda file: read(file, size), found)
+    bar = progress.bar(len(found), "file")
+    for first in range(0, len(found), batch := max(1, _PIXELS // math.prod(size))):
+        some = list(itertools.islice(pictures, batch))
+        images = [picture.image for picture in some if not picture.error]
+        bits = model.bits_per_dim(np.stack(images)) if images else dict.fromkeys(names, ())
+        rows = zip(*(np.asarray(bits[name]) for name in names))
+        for picture in some:
+            scores = [""] * len(names) if picture.error else [f"{x:.6f}" for x in next(rows)]
+            table.writerow([*picture.row, *scores, picture.error])
+        count += len(images)
+        bar.update(first + len(some))
+    return count
+
+
+def read(file, size):
+    """The `Picture` of a file, for a model of images of `size`, (H, W)."""
+    try:
+        pixels = decoding.decode(decoding.contents(file))
+    except (OSError, ValueError) as error:
+        return Picture([file, "", "", ""], error=str(error))
+    height, width, _ = pixels.shape
+    prepared = "as it is" if (height, width) == tuple(size) else "cropped and resized"
+    return Picture([file, width, height, prepared], image_folder.fit(pixels, size))
+
+
+@contextlib.contextmanager
+def _table():
+    """Yields what takes the table's text: --out, as `disk.replacing`, or standard output."""
+    out = FLAGS.out and disk.replacing(pathlib.Path(FLAGS.out), disk.AGAIN)
+    with out or contextlib.nullcontext(sys.stdout.buffer) as opened:
+        yield codecs.getwriter("utf-8")(
+            opened, "backslashreplace"
+        )  # names of files may be any bytes
+
+
+def define_flags():
+    run_flags.define_workdir()
+    chosen_run.define_exact()
+    flags.DEFINE_string(
+        "out", None, "The table, which replaces an older one; standard output if unset."
+    )

@@ -1,0 +1,112 @@
+"""Tests of the program that scores files: its table has a row for each of them, whatever they are."""
+
+import contextlib
+import csv
+import io
+import types
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl import app
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import data
+from pixelcnn_aux.commands import score
+from pixelcnn_aux.programs import chosen_run
+from tests import helpers
+from tests.data.helpers import encoded
+
+
+class ScoreTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = helpers.temporary_folder(cls)
+        cls.model = helpers.shared_model().with_exact(True)
+        cls.photo = helpers.pictures(1, size=(9, 12))[0]
+        cls.images = cls.folder / "images"
+        (cls.images / "below").mkdir(parents=True)
+        for name, contents in {
+            "a.png": encoded(helpers.pictures(1)[0], "PNG"),
+            "b.jpg": encoded(cls.photo, "JPEG"),
+            "broken.png": encoded(cls.photo, "PNG")[:200],
+            "below/c\udce9.png": encoded(cls.photo, "PNG"),
+            "labels.txt": b"a",
+        }.items():
+            (cls.images / name).write_bytes(contents)
+
+    def run_program(self, *arguments):
+        """What it prints: (on standard output, on standard error)."""
+        loaded = self.folder, self.model
+        with (
+            mock.patch.object(score, "_PIXELS", 48),  # batches of two images
+            mock.patch.object(chosen_run, "load", return_value=loaded),
+            contextlib.redirect_stderr(io.StringIO()) as errors,
+            helpers.eagerly(),
+        ):
+            return helpers.run_program(score, *arguments), errors.getvalue()
+
+    def test_a_row_for_each_file_in_the_order_given(self):
+        out = self.folder / "scores.csv"
+        out.write_text("an older one")
+        printed, errors = self.run_program(self.images / "b.jpg", self.images, f"--out={out}")
+        self.assertEndsWith(printed, f"Scored 4 of 5 files, at (4, 6)\nWrote {out}\n")
+        kinds = "4 PNG, JPEG, TIFF or WebP files; left out are others: 1 .txt"
+        self.assertEqual(errors, f"{self.images}: {kinds}\n")
+        photo, image, again, below, broken = rows = read(out.read_text())
+        names = ["b.jpg", "a.png", "b.jpg", r"below/c\udce9.png", "broken.png"]
+        self.assertEqual([row["file"] for row in rows], [f"{self.images}/{x}" for x in names])
+        for row, size, prepared in (
+            (image, ("6", "4"), "as it is"),
+            (photo, ("12", "9"), "cropped and resized"),
+            (below, ("12", "9"), "cropped and resized"),
+        ):
+            self.assertEqual((row["width"], row["height"]), size)
+            self.assertEqual((row["prepared"], row["error"]), (prepared, ""))
+        self.assertEqual(photo, again)
+        self.assertStartsWith(broken.pop("error"), "damaged")
+        self.assertEqual(set(broken.values()), {str(self.images / "broken.png"), ""})
+        # Scores are those of the images that are trained on.
+        images = [data.read_image(self.images / x, helpers.SIZE) for x in ("b.jpg", "a.png")]
+        with helpers.eagerly():
+            bits = self.model.bits_per_dim(np.stack(images))
+        for name, expected in bits.items():
+            found = [float(row[f"exact_bits_per_dim_{name}"]) for row in (photo, image)]
+            self.assertAllClose(found, expected, rtol=1e-5, atol=1e-6)
+
+    def test_nothing_but_the_table_is_on_standard_output(self):
+        bits = dict.fromkeys(("grayscale", "image", "total"), [1.5])
+        with mock.patch.object(pa.AuxiliaryModel, "bits_per_dim", return_value=bits):
+            printed, errors = self.run_program(self.images / "a.png")
+        self.assertLen(printed.splitlines(), 2)
+        self.assertEndsWith(printed, "a.png,6,4,as it is,1.500000,1.500000,1.500000,\n")
+        self.assertEndsWith(errors, "Scored 1 of 1 files, at (4, 6)\n")
+
+    def test_nothing_to_score_is_an_error(self):
+        out = self.folder / "none.csv"
+        with self.assertRaisesRegex(ValueError, "Received: 1, none of which could be scored"):
+            self.run_program(self.images / "broken.png", f"--out={out}")
+        self.assertStartsWith(read(out.read_text())[0]["error"], "damaged")
+        with self.assertRaisesRegex(FileNotFoundError, "none.png, which is not there"):
+            self.run_program(self.images / "a.png", "none.png")
+        with self.assertRaisesRegex(app.UsageError, "Received: none"):
+            self.run_program()
+        with self.assertRaisesRegex(ValueError, "Expected --out"):
+            self.run_program("a.png", f"--out={self.folder}")
+
+    def test_columns_say_whether_they_are_bounds(self):
+        table = io.StringIO()
+        score.write(csv.writer(table), self.model.with_exact(False), [])
+        self.assertIn(",bound_bits_per_dim_grayscale,bound_bits_per_dim_image,", table.getvalue())
+
+    def test_a_model_of_other_images_is_refused(self):
+        gray = types.SimpleNamespace(num_channels=1, num_values=256)
+        model = types.SimpleNamespace(likelihood=gray, image_size=(4, 4))
+        with self.assertRaisesRegex(ValueError, "color images.*one of 1 channels below 256"):
+            score.write(csv.writer(io.StringIO()), model, [])
+
+
+def read(table):
+    """The rows of a table: list of dict."""
+    return list(csv.DictReader(io.StringIO(table)))
