@@ -11,5 +11,5 @@ ArrayLike: TypeAlias = (
 )  # what is given: arrays, tensors, numbers, lists of them
 Tensor: TypeAlias = Any  # of Keras's backend, which has no types
 Size: TypeAlias = Sequence[int]  # (H, W)
-Path: TypeAlias = str | os.PathLike[str]
+PathLike: TypeAlias = str | os.PathLike[str]
 Config: TypeAlias = dict[str, Any]  # what JSON can hold

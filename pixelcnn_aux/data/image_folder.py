@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from pixelcnn_aux.annotations import Path, Size
+from pixelcnn_aux.annotations import PathLike, Size
 from pixelcnn_aux.data import decoding, files
 from pixelcnn_aux.data.registry import register
 from pixelcnn_aux.data.resizing import resize
@@ -31,7 +31,7 @@ def folder(split, image_size, image_dir, cache_dir):
     return files.load("folder", split, image_size, image_dir, cache_dir, fitted, split_of, _KIND)
 
 
-def read_image(path: Path, image_size: Size) -> np.ndarray:
+def read_image(path: PathLike, image_size: Size) -> np.ndarray:
     """The pixels of one image file, center-cropped and resized as those of the data set `folder`.
 
     Args:

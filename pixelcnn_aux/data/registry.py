@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.annotations import Path, Size
+from pixelcnn_aux.annotations import PathLike, Size
 from pixelcnn_aux.data import cache
 from pixelcnn_aux.data.images import Images
 
@@ -62,10 +62,10 @@ def load(
     name: str,
     split: str,
     image_size: Size = (32, 32),
-    data_dir: Path | None = None,
-    image_dir: Path | None = None,
-    cache_dir: Path | None = None,
-    image_file: Path | None = None,
+    data_dir: PathLike | None = None,
+    image_dir: PathLike | None = None,
+    cache_dir: PathLike | None = None,
+    image_file: PathLike | None = None,
 ) -> Images:
     """Opens one split of a data set: `Images`, whose `source` names it and the folder or file.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.annotations import Path
+from pixelcnn_aux.annotations import PathLike
 
 # Of a pickle, or of what an archive claims to hold: more than any network of the paper's.
 MAX_BYTES = 2**31
@@ -18,7 +18,7 @@ MAX_BYTES = 2**31
 _HASHING = ("DICT", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_SET", "ADDITEMS", "FROZENSET")
 
 
-def read_variables(file: Path) -> dict[str, np.ndarray]:
+def read_variables(file: PathLike) -> dict[str, np.ndarray]:
     """The variables in a file: the `model.pickle` of the paper's authors, or an .npz.
 
     A pickle is a list of (name, array), from Python 2 or 3. Nothing that it names is called or imported, and

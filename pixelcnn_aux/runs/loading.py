@@ -1,14 +1,14 @@
 """Models from the folders that training left, and from those that come with the package."""
 
 from pixelcnn_aux import arguments, dtypes, layers, serialization, zoo
-from pixelcnn_aux.annotations import Path
+from pixelcnn_aux.annotations import PathLike
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 
 
-def load(path: Path, dtype: str = "float32", best: bool = False) -> AuxiliaryModel:
+def load(path: PathLike, dtype: str = "float32", best: bool = False) -> AuxiliaryModel:
     """The model that training left in a workdir, with averaged weights, or one that came with the package.
 
     Args:

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from pixelcnn_aux import arguments, data
-from pixelcnn_aux.annotations import ArrayLike, Path
+from pixelcnn_aux.annotations import ArrayLike, PathLike
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.programs import progress
 from pixelcnn_aux.runs.folder import RunFolder
@@ -33,13 +33,13 @@ def train(
     training: Training | dict[str, Training] | Preset,
     images: ArrayLike | data.Images,
     validation_images: ArrayLike | data.Images,
-    workdir: Path,
+    workdir: PathLike,
     factors: list[str] | None = None,
     seed: int = 0,
     strategy: Any = None,
     remat: bool = False,
     stop: Stop | None = None,
-    init: Path | None = None,
+    init: PathLike | None = None,
     profile: bool = False,
 ) -> None:
     """Trains factors of a model in a workdir, each from its last checkpoint on.

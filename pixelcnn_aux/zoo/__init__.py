@@ -13,7 +13,7 @@ import pathlib
 from typing import Any
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.annotations import Path
+from pixelcnn_aux.annotations import PathLike
 from pixelcnn_aux.runs import disk, records
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -41,7 +41,7 @@ def pretrained() -> dict[str, dict[str, Any]]:
     }
 
 
-def find(path: Path) -> pathlib.Path:
+def find(path: PathLike) -> pathlib.Path:
     """The folder of a run, given its path or the name of a trained model. FileNotFoundError: neither."""
     path = arguments.path("the folder of a run, or the name of a trained model", path)
     shown, folder = f"{path!s:.200}", FOLDER / path
