@@ -13,3 +13,4 @@ Tensor: TypeAlias = Any  # of Keras's backend, which has no types
 Size: TypeAlias = Sequence[int]  # (H, W)
 PathLike: TypeAlias = str | os.PathLike[str]
 Config: TypeAlias = dict[str, Any]  # what JSON can hold
+ImageSource: TypeAlias = Any  # what `data.as_images` takes; many of these have no types

@@ -42,7 +42,7 @@ def _check(picture):
         clear = picture.convert("RGBA").getextrema()[-1] != (255, 255)
     if clear:
         raise ValueError("pixels that are not opaque, which would lose something")
-    if decoding.is_animated(picture):  # JPEG files of stereo cameras and telephones
+    if getattr(picture, "is_animated", False):  # JPEG files of stereo cameras and telephones
         raise ValueError("several pictures, of which all but the first would be lost")
 
 

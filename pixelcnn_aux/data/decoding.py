@@ -38,8 +38,6 @@ def contents(path):
 def opened(contents):
     """An image file, bytes, as a Pillow image whose pixels can be decoded.
 
-    Of a JPEG file with several pictures, as some cameras write, it is the first one: the photograph.
-
     Raises ValueError for a file of none of `KINDS`, with more than `MAX_PIXELS`, 8 bits a channel or, but for
     JPEG files, one picture, or damaged, also where that shows as the image is decoded.
     """
@@ -80,9 +78,15 @@ def tell_gray(count, total, where):
         logging.warning(message, count, total, where)
 
 
-def is_animated(picture):
-    """Whether the file of a Pillow image has several pictures."""
-    return getattr(picture, "is_animated", False)
+def check_kept(picture):
+    """Raises ValueError for a Pillow image of more than 8 bits a channel, or of a file of several pictures.
+
+    Some cameras write JPEG files of several, the first of which is the photograph: this is taken.
+    """
+    if picture.mode[0] in "IF":
+        raise ValueError(f"more than 8 bits a channel, {picture.mode}")
+    if getattr(picture, "is_animated", False) and picture.format != "MPO":
+        raise ValueError("several pictures, one is expected: save it alone")
 
 
 def turn_upright(picture):
@@ -105,8 +109,7 @@ def _check(contents, picture):
         raise ValueError(
             f"{bits} bits a channel, 8 are expected: convert it, as by magick FILE -depth 8 NEW.png"
         )
-    if is_animated(picture) and picture.format != "MPO":
-        raise ValueError("several pictures, one is expected: save it alone")
+    check_kept(picture)
 
 
 def _tile(picture):

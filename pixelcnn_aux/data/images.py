@@ -2,13 +2,18 @@
 
 import functools
 import itertools
+import math
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.annotations import ArrayLike
+from pixelcnn_aux.annotations import ArrayLike, ImageSource
+from pixelcnn_aux.data import sources
+
+_MOST_CHECKED = 2**28  # bytes of pixels, whose checksum takes a moment
 
 
 class Images:
@@ -30,6 +35,16 @@ class Images:
         self.image_size: tuple[int, int] = (height, width)
         self.skipped = tuple(skipped)
         self.source: dict[str, str | None] = dict.fromkeys(("dataset", "image_dir", "image_file"))
+
+    @functools.cached_property
+    def crc32(self) -> int:
+        """int, a checksum of the images in order: of every n-th where all are more than `_MOST_CHECKED`."""
+        step = math.ceil(self.pixels.nbytes / _MOST_CHECKED)
+        crc32 = 0
+        for start in range(0, self.num_images, 1024 * step):
+            images = self.pixels[start : start + 1024 * step : step]
+            crc32 = zlib.crc32(np.ascontiguousarray(images), crc32)
+        return crc32
 
     def batches(self, batch_size: int, num_images: int | None = None) -> Iterator[np.ndarray]:
         """The images once, in a fixed order: an iterator over uint8 [b, H, W, 3], NumPy arrays.
@@ -141,9 +156,21 @@ def from_arrays(pixels: ArrayLike) -> Images:
     return Images(pixels)
 
 
-def as_images(images: ArrayLike | Images) -> Images:
-    """`images` themselves if they are `Images`; `from_arrays` of any others."""
-    return images if isinstance(images, Images) else from_arrays(images)
+def as_images(images: ImageSource) -> Images:
+    """`Images` as they are, or of what else people have their images in: what `pa.train` takes.
+
+    Args:
+      images: `Images`; uint8 [N, H, W, 3], as for `from_arrays`; or what is read into memory, in its order: a
+        `tf.data.Dataset`, as of `keras.utils.image_dataset_from_directory`, or a sequence, such as a list, a
+        data set of PyTorch, one of Hugging Face or its column. `sources` says what their elements may be.
+        Labels are not used.
+
+    Raises ValueError for anything else, and as `sources.gathered`.
+    """
+    if isinstance(images, Images):
+        return images
+    is_array = hasattr(images, "shape") and hasattr(images, "dtype")
+    return from_arrays(images) if is_array else Images(sources.gathered(images))
 
 
 def check_pixels(pixels: np.ndarray) -> None:
@@ -151,7 +178,8 @@ def check_pixels(pixels: np.ndarray) -> None:
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3 or 0 in pixels.shape:
         raise ValueError(
             f"Expected pixels as uint8 [N, H, W, 3], of one image at least. Received: "
-            f"{pixels.dtype.name} {list(pixels.shape)}. Give RGB values from 0 to 255 as uint8."
+            f"{pixels.dtype.name} {list(pixels.shape)}. Give RGB values from 0 to 255 as uint8, "
+            "a list of images as np.stack(images)."
         )
 
 

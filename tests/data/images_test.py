@@ -1,6 +1,8 @@
 """Tests of batches: the order of images, what is read, and arrays as a data set."""
 
 import hashlib
+import zlib
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -130,6 +132,15 @@ class ImagesTest(tf.test.TestCase):
         self.assertAllEqual(images.take([3, 1]), pixels[[3, 1]])
         one, other = (taken(x.training_batches(7, seed=1), 9) for x in (images, kept))
         self.assertAllEqual(one, other)
+
+    def test_the_checksum_is_of_the_images_in_their_order(self):
+        pixels = noise(3000, 4, 6, 3)
+        crc32 = data.Images(pixels).crc32
+        self.assertEqual(crc32, zlib.crc32(pixels))
+        self.assertEqual(data.Images(np.asfortranarray(pixels)).crc32, crc32)
+        self.assertNotEqual(data.Images(pixels[::-1]).crc32, crc32)
+        with mock.patch.object(data.images, "_MOST_CHECKED", pixels.nbytes // 2):
+            self.assertEqual(data.Images(pixels).crc32, zlib.crc32(pixels[::2].copy()))
 
     def test_images_are_taken_by_index(self):
         indices = [49, 0, 7, 7]

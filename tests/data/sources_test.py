@@ -1,0 +1,137 @@
+"""Tests of images as other libraries have them: the same pixels in the same order, or why not."""
+
+import contextlib
+import io
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from absl.testing import parameterized
+from PIL import Image
+
+from pixelcnn_aux import data
+from pixelcnn_aux.data import sources
+from tests import helpers
+from tests.data.helpers import encoded, noise
+
+PIXELS = noise(10, 4, 6, 3)
+LABELS = np.arange(10)
+PILLOW = [Image.fromarray(x) for x in PIXELS]
+TENSORS = tf.data.Dataset.from_tensor_slices(PIXELS)
+FLOATS = PIXELS.astype(np.float32)
+
+
+class Sequence:
+    """As data sets of PyTorch and Hugging Face are: no iterator, and no error past the end."""
+
+    def __init__(self, *items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, number):
+        return self.items[number % len(self.items)]
+
+
+def deep():
+    file = io.BytesIO()
+    Image.fromarray(noise(4, 6).astype(np.uint16)).save(file, "TIFF")
+    return Image.open(file)
+
+
+def tensors(images):
+    return tf.data.Dataset.from_tensor_slices(images)
+
+
+class SourcesTest(tf.test.TestCase, parameterized.TestCase):
+    @parameterized.named_parameters(
+        ("images", TENSORS),
+        ("batches", TENSORS.batch(4)),
+        ("with_labels", tensors((PIXELS, LABELS)).batch(4)),
+        ("dicts", tensors({"image": PIXELS, "depth": PIXELS}).batch(4)),
+        ("dicts_with_labels", tensors(({"x": PIXELS}, LABELS))),
+        ("floats", tensors((FLOATS, LABELS)).batch(3)),
+        ("of_unknown_number", TENSORS.filter(lambda image: True)),
+        ("arrays", list(PIXELS)),
+        ("tensors", [tf.constant(x) for x in PIXELS]),
+        ("lists", PIXELS.tolist()),
+        ("int64", Sequence(*PIXELS.astype(np.int64))),
+        ("pillow", Sequence(*PILLOW)),
+        ("pillow_with_labels", Sequence(*zip(PILLOW, LABELS))),
+        ("rows", Sequence(*({"img": x, "label": 0} for x in PILLOW))),
+        ("batches_in_a_row", Sequence(*((x, LABELS[:5]) for x in np.split(PIXELS, 2)))),
+    )
+    def test_gathered(self, source):
+        images = data.as_images(source)
+        self.assertEqual(images.pixels.dtype, np.uint8)
+        self.assertAllEqual(images.pixels, PIXELS)
+
+    def test_class_folders(self):
+        folder = helpers.temporary_folder(self)
+        for number, pixels in enumerate(PIXELS):
+            file = folder / "ab"[number // 5] / f"{number}.png"
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(encoded(pixels, "PNG"))
+
+        def source(size):
+            return keras.utils.image_dataset_from_directory(
+                folder, image_size=size, shuffle=False, verbose=False
+            )
+
+        self.assertAllEqual(data.as_images(source((4, 6))).pixels, PIXELS)
+        with self.assertRaisesRegex(
+            ValueError, r"whole numbers.*float32 from .*round them.*folder"
+        ):
+            data.as_images(source((3, 5)))  # which Keras interpolates
+
+    def test_pillow_images_are_converted_as_files(self):
+        picture = Image.fromarray(noise(4, 6, 4), "RGBA")
+        gray, clear = picture.convert("L"), picture.quantize(4)
+        clear.info["transparency"] = 0
+        with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
+            found = data.as_images([picture, gray, clear]).pixels
+        expected = [encoded(noise(4, 6, 4), "PNG", "RGBA"), encoded(np.asarray(gray), "PNG", "L")]
+        self.assertAllEqual(found[:2], [data.decoding.decode(x) for x in expected])
+        self.assertAllEqual(found[2], np.asarray(clear.convert("RGBA"))[..., :3])
+        self.assertEqual(clear.info["transparency"], 0)  # the caller's picture stays as it is
+        self.assertIn("1 of 3 images of a list are gray", logs.output[0])
+
+    @parameterized.named_parameters(
+        ("without_end", TENSORS.repeat(), r"that ends.*Leave out its repeat\(\)"),
+        (
+            "of_two_sizes",
+            PILLOW[:1] + [Image.new("RGB", (7, 4))],
+            r"\(4, 6\), and \(4, 7\) in elem.* 1",
+        ),
+        ("scaled", tensors(FLOATS / 255), "float32 from .* in element 0. Scale them"),
+        ("scaled_binary", list((PIXELS > 9) / 1.0), "0 and 1 alone, as floats. Scale them"),
+        ("16_bits", list(PIXELS[:1].astype(np.uint16) * 257), "8 bits a channel. Received: uint16"),
+        ("16_bits_pillow", [deep()], r"8 bits a channel. .*more than 8 bits a channel, I;16\)"),
+        ("not_finite", [np.full([4, 6, 3], np.nan)], "float64 from nan"),
+        ("channels_first", [x.transpose(2, 0, 1) for x in FLOATS], r"\[3, 4, 6\].*channels last"),
+        (
+            "one_channel",
+            TENSORS.map(lambda x: x[..., :1]),
+            r"uint8 \[4, 6, 1\].*each channel thrice",
+        ),
+        ("no_image_in_rows", Sequence({"a": 1, "b": "x"}), r"elements of a, b\. Give the column"),
+        ("two_in_rows", [{"a": PILLOW[0], "b": PILLOW[0]}], r"elements of a, b\. Give the column"),
+        ("splits", {"train": PILLOW}, "Received: a dict.*one of several splits"),
+        ("iterator", iter(PILLOW), r"Received: a list_iterator.* np.stack\(images\)"),
+        ("path", "images/", "Received: a str.*data.load"),
+        ("texts", ["a", "b"], r"Received: str[0-9]+ \[\] in element 0.*np.stack\(images\)"),
+        ("objects", np.array([None]), r"Received: object \[1\].*np.stack\(images\)"),
+        ("nothing", [], r"Received: none, of \[\]"),
+    )
+    def test_refused(self, source, message):
+        with self.assertRaisesRegex(ValueError, f"Expected .*{message}"):
+            data.as_images(source)
+
+    def test_what_takes_long_says_how_far_it_is(self):
+        told = mock.patch.object(sources, "_SECONDS_BETWEEN_LINES", -1.0)
+        with told, contextlib.redirect_stdout(io.StringIO()) as output:
+            data.as_images(TENSORS.batch(4))
+        self.assertEqual(output.getvalue(), "Read 4 images\nRead 8 images\nRead 10 images\n")
