@@ -50,4 +50,5 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
         ) from error
     found = {name: run[name].load_weights(factor, best) for name, factor in model.factors.items()}
     model.untrained = tuple(name for name in found if not found[name])
+    model.loaded_from = str(path)
     return model

@@ -74,6 +74,32 @@ class RunConfig:
     stop: Stop
     init: str | None
     profile: bool
+    callbacks: tuple = ()  # of `keras.callbacks.Callback`
+
+    @property
+    def recorded_images(self):
+        """dict, how many images there are of each kind, and their checksums: what a run goes on with."""
+        both = {"images": self.images, "validation_images": self.validation_images}
+        checksums = {f"{name}_crc32": images.crc32 for name, images in both.items()}
+        return {**{name: images.num_images for name, images in both.items()}, **checksums}
+
+    def check_images(self, before):
+        """Raises ValueError for as many images as a run began with, by its settings, that are others."""
+        now = self.recorded_images
+        before = before or now
+        for name in ("images", "validation_images"):
+            checksum = f"{name}_crc32"
+            if before.get(name) == now[name] and before.get(checksum) != now[checksum]:
+                raise ValueError(
+                    f"Expected the {name} of the run in {self.folder}, in the same order. Received: as many, "
+                    "but others or in another order. Give them in one order, without shuffle, since training "
+                    "shuffles them by itself, or choose another --workdir."
+                )
+
+    def call(self, event, *args):
+        """Calls the method of all callbacks that Keras calls at an event, on one of the hosts."""
+        for callback in self.callbacks if self.hosts.chief else ():
+            getattr(callback, event)(*args)
 
     def say(self, line: str) -> None:
         """Prints a line, on one of the hosts."""

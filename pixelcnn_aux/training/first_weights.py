@@ -1,13 +1,32 @@
 """Which weights of an earlier run, or of a model that came with the package, training may start from."""
 
 import json
+import os
 
-from pixelcnn_aux import serialization
+import numpy as np
+
+from pixelcnn_aux import arguments, serialization, zoo
 from pixelcnn_aux.runs import records, weight_files
 from pixelcnn_aux.runs.loading import load
 
 
-def fitting(init, model, names, new):
+def source(init, model, folder, names):
+    """The run that first weights are from, a str: `init`, or the one that a model was loaded from; or None.
+
+    Of a model that was loaded from the `RunFolder` that it is trained in, it is what its factors began with.
+    """
+    if init is not None:
+        return str(arguments.path("init", init))
+    if model.loaded_from is None:
+        return None
+    run, own = (os.path.realpath(path) for path in (zoo.find(model.loaded_from), folder.path))
+    if run != own:
+        return model.loaded_from
+    recorded = filter(None, (folder[name].recorded_training() for name in names))
+    return next((settings["init"] for settings in recorded), None)
+
+
+def fitting(init, model, names, new, as_loaded=False):
     """The weights that factors start from: those of the same shapes under the same name, that mean the same.
 
     Factors that differ otherwise start from new ones: under a likelihood that is centered, for example, the
@@ -15,6 +34,7 @@ def fitting(init, model, names, new):
 
     Returns a dict, name -> list of arrays, for those of the `new` names, of factors without checkpoints, that
     fit `init`, a run. Raises as `load`, and ValueError if all `names` that are trained are new and none fits.
+    With `as_loaded`, the model was loaded from that run: ValueError if it has other weights by now.
     """
     run, found = load(init), {}
     for name in new:
@@ -22,8 +42,15 @@ def fitting(init, model, names, new):
             print(f"{name}: new first weights, since {init} has {why}", flush=True)
         else:
             found[name] = run.factors[name].get_weights()
+            is_own = as_loaded and name not in model.untrained
+            if is_own and not _are_same(found[name], model.factors[name].get_weights()):
+                raise ValueError(
+                    f"Expected factor {name!r} with the weights of the run that it was loaded from, {init}. "
+                    "Received: others, as load(best=True), fit, set_weights and training leave them. Load "
+                    "the model anew, or give init, a run that has the weights to start from."
+                )
             print(f"{name}: first weights from {init}", flush=True)
-    if new == names and not found:
+    if new == names and not found and not as_loaded:
         trained = [name for name in run.factors if name not in run.untrained]
         raise ValueError(
             f"Expected a run to start from with weights that fit one of the factors {', '.join(names)}. "
@@ -31,6 +58,10 @@ def fitting(init, model, names, new):
             "Choose another --init, or a preset of the same networks."
         )
     return found
+
+
+def _are_same(weights, others):
+    return all(map(np.array_equal, weights, others))
 
 
 def _why_not(model, run, name):

@@ -8,14 +8,17 @@ import contextlib
 import dataclasses
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 from pixelcnn_aux import arguments, data
-from pixelcnn_aux.annotations import ArrayLike, PathLike
+from pixelcnn_aux.annotations import ImageSource, PathLike
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.programs import progress
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import checkpoints, first_weights, precision
+from pixelcnn_aux.training import checkpoints, first_weights, keras_callbacks, precision
 from pixelcnn_aux.training.config import Preset, RunConfig, Training
 from pixelcnn_aux.training.metrics import EpochMeter, MetricsTable, mean_bits
 from pixelcnn_aux.training.profile import Profile
@@ -31,8 +34,8 @@ _VALIDATION_BATCH = 64
 def train(
     model: AuxiliaryModel,
     training: Training | dict[str, Training] | Preset,
-    images: ArrayLike | data.Images,
-    validation_images: ArrayLike | data.Images,
+    images: ImageSource,
+    validation_images: ImageSource,
     workdir: PathLike,
     factors: list[str] | None = None,
     seed: int = 0,
@@ -41,15 +44,19 @@ def train(
     stop: Stop | None = None,
     init: PathLike | None = None,
     profile: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
 ) -> None:
     """Trains factors of a model in a workdir, each from its last checkpoint on.
 
-    The first weights are drawn from the seed, whatever those of `model` are, or are those of another run.
+    The first weights are those of `init`. Without one they are those of the run that `pa.load` took the model
+    from, unless that is this workdir. All others are drawn from the seed, whatever weights the model has.
 
     Args:
       model: `AuxiliaryModel`; its factors are given their averaged weights as they are done.
       training: `Training` of every factor, a dict, name -> `Training`, or a `Preset`.
-      images, validation_images: uint8 [N, H, W, 3], full images, or `data.Images`.
+      images, validation_images: uint8 [N, H, W, 3], full images, `data.Images`, or what else `data.as_images`
+        takes: a `tf.data.Dataset` or a sequence, whose labels are not used. A run goes on with the same
+        images in the same order alone, so that they are not to be shuffled: training does that.
       workdir: path of a folder, a new one or that of an earlier run with the same arguments. Several hosts
         share it.
       factors: list of names of factors; all where None.
@@ -62,6 +69,11 @@ def train(
       init: the workdir of another run, or the name of a model of `pretrained`, to start from: all factors
         whose weights have the same shapes there, and mean the same.
       profile: bool, whether a few steps of each factor are traced into its logs (`profile.Profile`).
+      callbacks: `keras.callbacks.Callback`s, called on the chief for one factor after another, which
+        is their `model`, with the weights in training, not their averages. `on_epoch_end` is given the row of
+        metrics.csv, once the checkpoint is written, and `on_train_batch_end` the step's "bits_per_dim" and
+        "gradient_norm", up to eight steps later; `on_train_begin`, `on_train_end` and `on_epoch_begin` are
+        called too. `stop_training` ends the factor after the epoch. Weights are not to be changed.
 
     Raises:
       Stopped: a BaseException, where `stop` has received a signal.
@@ -70,9 +82,9 @@ def train(
         the bits of validation are not finite; what was written before stays.
       OSError: where the system refuses a file, as a full disk does: which, and why. The same call goes on.
       ValueError: for an argument of another type, images of another size than the model's, a factor without
-        `Training` or with one that does not fit the devices, an `init` that fits no factor, the workdir of
-        another run, damaged checkpoints, or hosts that were given different arguments; nothing is
-        overwritten.
+        `Training` or with one that does not fit the devices, an `init` that fits no factor, a loaded model
+        whose weights were changed, the workdir of another run or other images, damaged checkpoints, or hosts
+        that were given different arguments; nothing is overwritten.
     """
     arguments.instance("model", model, AuxiliaryModel)
     names = list(model.factors) if factors is None else arguments.instance("factors", factors, list)
@@ -89,19 +101,22 @@ def train(
         hosts=hosts,
         remat=arguments.flag("remat", remat),
         stop=arguments.instance("stop", stop, Stop, optional=True) or Stop(),
-        init=None if init is None else str(arguments.path("init", init)),
+        init=first_weights.source(init, model, RunFolder(workdir), names),
         profile=arguments.flag("profile", profile),
+        callbacks=keras_callbacks.checked(callbacks),
     )
     new = [name for name in names if not checkpoints.found(config.folder[name].checkpoints)]
-    first = first_weights.fitting(config.init, model, names, new) if config.init and new else {}
+    first = {}
+    if config.init and new:
+        first = first_weights.fitting(config.init, model, names, new, as_loaded=init is None)
     description = {"seed": config.seed, "model": model.description()}
     settings = {
         field.name: [getattr(each, field.name) for each in trainings.values()]
         for field in dataclasses.fields(Training)
     }
-    counts = {"images": config.images.num_images, "factors": names}
+    others = {"factors": names, "init": config.init, "callbacks": len(config.callbacks)}
     # The chief alone compares them with what the folder says.
-    hosts.check_agree(**description, **counts, init=config.init, **settings)
+    hosts.check_agree(**description, **config.recorded_images, **others, **settings)
     if hosts.chief:
         config.folder.create({**config.images.source, **description})
     config.say(f"Training in {config.folder}: {config.images.num_images:,} images")
@@ -145,14 +160,9 @@ def _train_factor(config, name, training, first):
     hosts.check_agree(policy=policy)
     with folder.lock() if hosts.chief else contextlib.nullcontext():
         if hosts.chief:
-            # Which images a step takes depends on how many there are.
-            settings = dataclasses.asdict(training) | {
-                "policy": policy,
-                "init": config.init,
-                "images": config.images.num_images,
-                "validation_images": config.validation_images.num_images,
-            }
-            folder.record_training(settings)
+            config.check_images(folder.recorded_training())
+            settings = dataclasses.asdict(training) | {"policy": policy, "init": config.init}
+            folder.record_training(settings | config.recorded_images)
         state = TrainingState(config, name, training, policy, first)
         config.say(
             f"{name}: {state.average.count_params():,} parameters, {state.factor.dtype_policy.name}, "
@@ -164,7 +174,7 @@ def _train_factor(config, name, training, first):
             config.say(f"{name}: no steps are left to trace")
         if hosts.chief:
             folder.save_weights(state.average)
-        config.say(f"{name}: {training.steps:,} steps in {state.seconds:,.0f} s of training")
+        config.say(f"{name}: {state.step:,} steps in {state.seconds:,.0f} s of training")
     return state.average
 
 
@@ -176,17 +186,19 @@ def _take_all_steps(state):
     table = MetricsTable(folder, state.step) if hosts.chief else None
     samples = Samples(state)
     pace = None
+    keras_callbacks.begin(state)
     with (
         data.Prefetched(batches) as batches,
         Profile(folder.logs if config.profile and hosts.chief else None) as profile,
         contextlib.ExitStack() as signals,
     ):
-        while state.step < training.steps:
+        while state.step < training.steps and not keras_callbacks.have_stopped(state):
             if stop.signal:
                 raise Stopped
             epoch = state.step // training.steps_per_epoch + 1
             left = pace and f", {progress.duration(pace * (training.steps - state.step))} left"
             config.say(f"Epoch {epoch}/{training.epochs}{left or ''}")
+            config.call("on_epoch_begin", epoch - 1)
             meter = _take_steps(state, batches, profile, signals)
             if not hosts.chief:
                 continue
@@ -207,9 +219,13 @@ def _take_all_steps(state):
             folder.save_if_best(state.average, state.step, bits)
             state.save()
             folder.save_weights(state.average)
+            # Keras gives the epoch's number apart, and formats the names of files by both.
+            logs = {name: value for name, value in row.items() if name != "epoch"}
+            config.call("on_epoch_end", epoch - 1, logs)
             pace = meter.pace(training.steps_per_epoch)
             if not stop.signal:
                 samples.draw(epoch)
+    config.call("on_train_end")
 
 
 def _take_steps(state, batches, profile, signals):
@@ -217,15 +233,17 @@ def _take_steps(state, batches, profile, signals):
     config, stop, earlier = state.config, state.config.stop, state.seconds
     length = state.training.steps_per_epoch
 
-    def check(step, loss):
+    def note(step, loss, norm):
         if not math.isfinite(loss):
             batch_size = state.training.batch_size
             indices = config.images.training_indices(batch_size, state.seed, step)
             received = f"{loss}, of the training images {', '.join(map(str, indices.tolist()))}"
             raise state.not_finite("a finite loss", f"at step {step + 1:,}", received)
+        logs = {"bits_per_dim": loss, "gradient_norm": norm}
+        config.call("on_train_batch_end", step % length, logs)
 
     count = length - state.step % length
-    meter = EpochMeter(count, batches, check, config.hosts.chief)
+    meter = EpochMeter(count, batches, note, config.hosts.chief)
     for _ in range(count):
         with profile.step(state.step):
             outcome = state.take(next(batches))

@@ -96,12 +96,12 @@ def read(file):
 class EpochMeter:
     """What the `count` steps that an epoch has left say, read when they are done, and how long they take.
 
-    Time begins as it is made; `seconds` is that of the steps so far, where it is paused or has ended. `check`
-    is called with each step's number and loss in turn.
+    Time begins as it is made; `seconds` is that of the steps so far, where it is paused or has ended. `note`
+    is called with each step's number, bits and norm in turn.
     """
 
-    def __init__(self, count, batches, check, shows):
-        self._count, self._batches, self._check, self._shows = count, batches, check, shows
+    def __init__(self, count, batches, note, shows):
+        self._count, self._batches, self._note, self._shows = count, batches, note, shows
         self._bar = progress.bar(count, names=_SHOWN)
         self._ahead = collections.deque()  # what of the steps is not read yet
         self._bits, self._norms = [], []
@@ -118,7 +118,7 @@ class EpochMeter:
             step, (bits, norm) = self._ahead.popleft()
             self._bits.append(float(bits))
             self._norms.append(float(norm))
-            self._check(step, self._bits[-1])
+            self._note(step, self._bits[-1], self._norms[-1])
             done = len(self._bits)
             if done == 1:
                 self._first_done = time.monotonic()

@@ -89,10 +89,10 @@ class FittingTest(tf.test.TestCase):
 
 
 class TrainTest(tf.test.TestCase):
-    def train(self, folder, init):
+    def train(self, folder, init=None, model=None):
         """The model and what is printed."""
         training = Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-9)
-        model, images = helpers.tiny_model(), helpers.images(8)
+        model, images = model or helpers.tiny_model(), helpers.images(8)
         with contextlib.redirect_stdout(io.StringIO()) as output, helpers.eagerly():
             pa.train(model, training, images, images, folder, init=init)
         return model, output.getvalue()
@@ -114,3 +114,30 @@ class TrainTest(tf.test.TestCase):
         self.train(run, earlier)
         with self.assertRaisesRegex(ValueError, "grayscale.init: null instead of"):
             self.train(run, None)
+
+    def test_a_loaded_model_goes_on_from_its_weights(self):
+        """Of the run that it was loaded from, which a run that goes on is held to; without a word of init."""
+        folder = helpers.temporary_folder(self)
+        earlier, run = str(folder / "earlier"), folder / "run"
+        other = helpers.tiny_model()
+        helpers.randomize(other.factors["grayscale"])
+        helpers.make_run(earlier, other, ["grayscale"])
+        model, output = self.train(run, model=pa.load(earlier))
+        self.assertIn(f"grayscale: first weights from {earlier}", output)
+        self.assertIn(f"image: new first weights, since {earlier} has no weights of that", output)
+        trained, expected = (x.factors["grayscale"].get_weights() for x in (model, other))
+        self.assertAllClose(trained, expected, atol=1e-7)
+        for options in ({"model": model}, {"model": pa.load(run)}, {"init": earlier}):
+            self.assertNotIn("first weights", self.train(run, **options)[1])
+        with self.assertRaisesRegex(ValueError, "grayscale.init: null instead of"):
+            self.train(run)
+
+        again = folder / "again"
+        message = (
+            f"'grayscale' with the weights of the run.*, {earlier}. Received: others.*give init"
+        )
+        with self.assertRaisesRegex(ValueError, message):
+            self.train(again, model=model)  # trained since
+        self.assertFalse(again.exists())
+        model = pa.load(run, dtype="float64").with_exact(True)
+        self.assertRegex(self.train(again, model=model)[1], f"image: first weights from {run}")

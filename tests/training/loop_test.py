@@ -434,8 +434,9 @@ class TrainTest(tf.test.TestCase):
         config = RunFolder(self.folder).config()
         self.assertEqual(config["seed"], 0)
         settings = json.loads((self.folder / "image" / "training.json").read_text())
-        counts = {"images": 6, "validation_images": 3}
-        expected = {**dataclasses.asdict(self.setting), "policy": None, "init": None, **counts}
+        images = {"images": 6, "images_crc32": zlib.crc32(self.images)}
+        images |= {"validation_images": 3, "validation_images_crc32": zlib.crc32(self.validation)}
+        expected = {**dataclasses.asdict(self.setting), "policy": None, "init": None, **images}
         self.assertEqual(settings, expected)
 
     def test_hosts_of_another_precision_record_none(self):
@@ -449,11 +450,14 @@ class TrainTest(tf.test.TestCase):
     def test_another_run_is_refused(self):
         before, more, few = helpers.contents(self.folder), helpers.pictures(7), helpers.pictures(2)
         validation = "grayscale.validation_images: 2 instead of 3"
+        others = "Expected the {} of the run in .*, in the same order.*others or in another order"
         for model, changes, message in (
             (self.first, {"seed": 1}, "seed: 1 instead of 0"),
             (helpers.tiny_model(blocks=2), {}, "topology"),
             (self.first, {"images": more}, "grayscale.images: 7 instead of 6"),
             (self.first, {"validation_images": few}, validation),
+            (self.first, {"images": self.images[::-1]}, others.format("images")),
+            (self.first, {"validation_images": more[:3]}, others.format("validation_images")),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 self.train(model, self.setting, **changes)
@@ -482,6 +486,9 @@ class TrainTest(tf.test.TestCase):
             ("remat", "yes", "remat of True or False"),
             ("profile", 1, "profile of True or False"),
             ("init", 5, "init as a path"),
+            ("images", ["a"], "Expected images as .*np.stack"),
+            ("callbacks", keras.callbacks.History(), "callbacks of class Sequence"),
+            ("callbacks", [print], "a callback of class Callback"),
             ("workdir", f"{folder}\udcff", "as a path.*UTF-8"),
         ):
             given = {"model": self.first, "setting": self.setting, "workdir": folder}

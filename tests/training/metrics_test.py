@@ -46,13 +46,13 @@ class TableTest(tf.test.TestCase):
 
 
 class EpochMeterTest(tf.test.TestCase):
-    def meter(self, count, check=lambda step, bits: None):
-        return metrics.EpochMeter(count, types.SimpleNamespace(waited=0.0), check, shows=False)
+    def meter(self, count, note=lambda step, bits, norm: None):
+        return metrics.EpochMeter(count, types.SimpleNamespace(waited=0.0), note, shows=False)
 
     def test_the_first_step_is_waited_for_and_a_few_are_left_on_their_way(self):
         """It may compile: what is said of a step's time begins after it."""
         read, counts = [], []
-        meter = self.meter(12, lambda step, bits: read.append(step))
+        meter = self.meter(12, lambda step, bits, norm: read.append(step))
         for step in range(12):
             meter.add(step, (3.0, 1.0))
             counts.append(len(read))
@@ -75,7 +75,7 @@ class EpochMeterTest(tf.test.TestCase):
     def test_metrics_are_those_of_its_steps_alone(self):
         """Not of what was waited before it, nor the norm of a step that overflowed."""
         batches = types.SimpleNamespace(waited=50.0)
-        meter = metrics.EpochMeter(3, batches, lambda step, bits: None, shows=False)
+        meter = metrics.EpochMeter(3, batches, lambda step, bits, norm: None, shows=False)
         for step, outcome in enumerate([(3.0, math.nan), (4.0, 2.0), (5.0, 4.0)]):
             meter.add(step, outcome)
         with meter.paused():  # which does not count
