@@ -42,7 +42,7 @@ class AuxiliaryModel(serialization.Configured):
         self.transforms = list(transforms)
         self.image_size = arguments.size("image_size", image_size)
         self.untrained = ()  # names of the factors that `load` found no weights for
-        self.loaded_from = None  # the run, as `load` was given it
+        self.loaded_from: str | None = None  # the run, as `load` was given it
         checks.check_chain(factors, self.transforms, self.image_size)
 
     @property

@@ -43,7 +43,7 @@ class Images:
         crc32 = 0
         for start in range(0, self.num_images, 1024 * step):
             images = self.pixels[start : start + 1024 * step : step]
-            crc32 = zlib.crc32(np.ascontiguousarray(images), crc32)
+            crc32 = zlib.crc32(np.ascontiguousarray(images).data, crc32)
         return crc32
 
     def batches(self, batch_size: int, num_images: int | None = None) -> Iterator[np.ndarray]:
