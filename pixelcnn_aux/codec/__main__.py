@@ -1,4 +1,4 @@
-"""Compresses pictures without loss, by a model: python -m pixelcnn_aux.codec COMMAND FILE...
+"""Compresses pictures without loss, by a model. COMMAND FILE... are
 
     compress PICTURE... --out F     image files of any size -> one file
     decompress F --out FOLDER       the pictures, as PNG files
@@ -237,5 +237,4 @@ def define_flags():
 
 
 if __name__ == "__main__":
-    define_flags()
-    program.run(main, ARGUMENTS)
+    program.start(sys.modules["__main__"])

@@ -1,11 +1,15 @@
-"""Computes bits per dimension of a split of a data set.
+"""Computes bits per dimension of a split of a data set, such as
 
-Means over all images, under the averaged weights, as a table and as WORKDIR/bpd.json: the paper's bound on
-the images' -log2 p(X) from above (equation 5), and -log2 p(X) itself, which the same networks give if what
-contradicts an auxiliary image is ruled out. Beside them stand the same images as PNG and WebP files, of which
-WORKDIR/codecs.json keeps the bits.
+    pixelcnn-aux bpd --workdir cifar10-pyramid --dataset photos
+    pixelcnn-aux bpd --workdir runs/mine --split validation
+
+Prints a table, and writes it to WORKDIR/bpd.json: means over all images, for each factor and their total,
+under the averaged weights. "bound" is the paper's, on the images' -log2 p(X) from above (equation 5); "exact"
+is -log2 p(X) itself, which the same networks give if what contradicts an auxiliary image is ruled out. Beside
+them stand the same images as PNG and WebP files, of which WORKDIR/codecs.json keeps the bits.
 """
 
+import importlib
 import zlib
 
 import numpy as np
@@ -23,6 +27,7 @@ FLAGS = flags.FLAGS
 def main():
     if FLAGS.bytes:
         backend.require_tensorflow("--bytes")
+        importlib.import_module("pixelcnn_aux.codec.entropy")  # needs constriction: better told now
     folder, model = chosen_run.load(FLAGS.best)
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)

@@ -1,4 +1,7 @@
-"""Lists the trained models that come with the package, which --workdir of other commands takes by name."""
+"""Lists the trained models that come with the package: their bits per dimension, images and training.
+
+--workdir of the other commands takes their names, and so does `pixelcnn_aux.load`.
+"""
 
 from pixelcnn_aux import zoo
 

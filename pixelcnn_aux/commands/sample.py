@@ -1,11 +1,15 @@
-"""Draws what a model has learned, as one picture.
+"""Draws what a model has learned, as one picture, such as
 
-The picture has, as the paper's figures 2 and 3, images drawn from the model, each below the auxiliary
-images that it was drawn from; and test images, their auxiliary images, and images drawn given those.
+    pixelcnn-aux sample --workdir cifar10-grayscale --dataset photos
+    pixelcnn-aux sample --workdir cifar10-pyramid --dataset photos --given 16x16 --num 8
 
-With --given=NAME: several draws for each test image from one of its auxiliary images, colors from grays or
-super-resolution. With --known=half: test images whose lower half is resampled. With --sweep, as figure
-4: images drawn from the same seeds with the mixtures' log-scales reduced more and more, and by MAP sampling.
+The picture has images drawn from the model, each below the auxiliary images that it was drawn from; and test
+images, their auxiliary images, and images drawn given those: as the paper's figures 2 and 3.
+
+With --given NAME there are several draws for each test image from one of its auxiliary images: colors from
+grays, or super-resolution. With --known half the lower half of test images is resampled. With --sweep, as
+figure 4, images are drawn from the same seeds with the mixtures' log-scales reduced more and more, and by MAP
+sampling.
 """
 
 import pathlib

@@ -1,4 +1,6 @@
-"""Scores image files: a table, CSV, of their bits per dimension under a model.
+"""Scores image files: a table, CSV, of their bits per dimension under a model, such as
+
+    pixelcnn-aux score photo.png folder --workdir cifar10-pyramid --out scores.csv
 
 A row is a file; of a folder, all image files below it are scored, in the order of their paths. The columns:
 

@@ -15,13 +15,12 @@ import pathlib
 import re
 import signal
 import sys
-import sysconfig
 import tempfile
 import warnings
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 _JAX_DEVICES = "jax._src.xla_bridge"  # the logger of what JAX finds to compute on
-_INSTALLED = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))
+_INSTALLED = re.compile(r"/(site|dist)-packages/")  # of any environment that this one sees
 
 
 def begin(tensorflow=True):
@@ -119,7 +118,7 @@ def drop_others(handler):
     def is_kept(record):
         least = logging.WARNING if record.name == _JAX_DEVICES else logging.ERROR
         ours = record.pathname.startswith(f"{_PACKAGE}{os.sep}")
-        return ours or record.levelno >= least or not record.pathname.startswith(_INSTALLED)
+        return ours or record.levelno >= least or not _INSTALLED.search(record.pathname)
 
     handler.addFilter(is_kept)
 

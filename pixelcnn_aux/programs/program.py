@@ -25,7 +25,7 @@ def start(module, command=None, *first):
     """
     command, arguments = command or process.command(), getattr(module, "ARGUMENTS", [])
     shown = " ".join([command, *arguments[len(first) :], "[flags]"])
-    sys.modules["__main__"].__doc__ = f"{shown}\n\n{module.__doc__}"
+    sys.modules["__main__"].__doc__ = f"{shown}\n\n{module.__doc__.rstrip()}\n"
     sys.argv[:] = [command, *first, *sys.argv[1:]]
     module.define_flags()
     run(module.main, arguments)

@@ -4,6 +4,7 @@ import inspect
 import os
 import pathlib
 import pkgutil
+import re
 import runpy
 import subprocess
 import sys
@@ -44,6 +45,11 @@ class CommandTest(tf.test.TestCase):
         scripts = tomllib.loads(PROJECT.read_text())["project"]["scripts"]
         self.assertEqual(list(scripts), ["pixelcnn-aux"])
         self.assertIs(pkgutil.resolve_name(scripts["pixelcnn-aux"]), command.main)
+
+    def test_it_needs_nothing_of_the_checkout(self):
+        others = r"^ *(from|import) (benchmarks|evaluate|examples|tests|train)\b"
+        for file in (helpers.ROOT / "pixelcnn_aux").rglob("*.py"):
+            self.assertIsNone(re.search(others, file.read_text(), re.MULTILINE), file)
 
     def test_it_lists_its_commands_at_once(self):
         status, output, errors = run("--help")
@@ -95,8 +101,8 @@ class CommandTest(tf.test.TestCase):
 class HelpTest(tf.test.TestCase):
     def test_usage_is_what_was_typed_above_the_flags_of_all_modules(self):
         lines = helpers.start(helpers.ROOT, "train.grayscale", "--help").stdout.splitlines()
-        usage = ["python -m train.grayscale [flags]", "", train.__doc__.splitlines()[0]]
-        self.assertEqual(lines[:3], usage)
+        usage = ["python -m train.grayscale [flags]", "", *train.__doc__.splitlines(), "", "flags:"]
+        self.assertEqual(lines[: len(usage)], usage)
         for flag in ("preset", "dataset", "workdir", "plugin"):
             self.assertTrue(any(line.startswith(f"  --{flag}: ") for line in lines), flag)
 
