@@ -7,10 +7,7 @@ from pixelcnn_aux.programs import process
 
 # Each sub-command: its module, which is imported if it is chosen, and what --help says of it.
 COMMANDS = {
-    "train": (
-        "commands.train",
-        "train a model on images, from random weights or a trained model's",
-    ),
+    "train": ("commands.train", "train a model on images, or a trained one on others"),
     "bpd": ("commands.bpd", "bits per dimension of a data set, beside PNG and WebP"),
     "score": ("commands.score", "bits per dimension of image files, a row of a table for each"),
     "sample": ("commands.sample", "draw images, or redraw test images from what is kept of them"),
