@@ -104,7 +104,7 @@ class Likelihood(Configured):
         agrees = ops.all(ops.logical_and(low <= values, values <= high), axis=-1)
         bounds = Bounds(*self._interval(low, high), center)
         nats = self._by_pixel("_bounded_log_prob", params, values, bounds)
-        return ops.where(agrees, nats, ops.full_like(nats, -math.inf))
+        return ops.where(agrees, nats, -math.inf)
 
     def value_log_probs(
         self, params: Tensor, channel: int, earlier: Sequence[Tensor], bounds: Sequence[Bounds]

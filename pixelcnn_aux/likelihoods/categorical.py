@@ -4,12 +4,9 @@ from keras import ops
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import Config
-from pixelcnn_aux.backend import tfp
 from pixelcnn_aux.likelihoods.base import Likelihood
 from pixelcnn_aux.likelihoods.indices import draw_index, gumbel, masked, select
 from pixelcnn_aux.serialization import register
-
-tfd = tfp.distributions
 
 
 @register()
@@ -51,7 +48,7 @@ class Categorical(Likelihood):
         log_probs = []
         for channel, value in enumerate(values):
             conditional = _conditional_logits(channel, logits, tables, values)
-            log_probs.append(tfd.Categorical(logits=conditional).log_prob(value))
+            log_probs.append(select(ops.log_softmax(conditional, axis=-1), value))
         return sum(log_probs[1:], start=log_probs[0])
 
     def _noise(self, uniforms, mode):

@@ -26,4 +26,4 @@ def masked(logits, low, high):
     """Logits [..., K] with -inf for the values outside low .. high, [...] each."""
     values = ops.arange(logits.shape[-1], dtype=low.dtype)
     agrees = ops.logical_and(low[..., None] <= values, values <= high[..., None])
-    return ops.where(agrees, logits, ops.full_like(logits, -math.inf))
+    return ops.where(agrees, logits, -math.inf)

@@ -101,7 +101,9 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         a = (high - self.loc + 0.5) * inverse_scale
         # Of one value they are an inverse scale apart, which spares a training step half of this.
         b = (a if low is high else (low - self.loc + 0.5) * inverse_scale) - inverse_scale
-        log_width = ops.log(-ops.expm1(-(high - low + 1.0) * inverse_scale))
+        # log(1 - exp(-x)), in operations that ONNX has too, which has no expm1.
+        half = ops.tanh(0.5 * (high - low + 1.0) * inverse_scale)
+        log_width = ops.log(2.0 * half / (1.0 + half))
         # All three terms are finite, so that masks can drop them without a NaN in the gradient.
         not_first = ops.cast(low > 0, self.dtype)
         not_last = ops.cast(high < 255, self.dtype)
