@@ -18,14 +18,15 @@ FLAGS = flags.FLAGS
 
 
 def main():
-    # Imported here, so that a missing tensorflow-serving-api is a message of the program.
-    from pixelcnn_aux.serving import exporting
+    from pixelcnn_aux.serving import exporting  # here, since it imports TensorFlow
 
     folder = run_flags.workdir()
     print(f"Exporting {folder} ...", flush=True)
     start = time.perf_counter()
-    version = exporting.export(folder, FLAGS.out, FLAGS.max_batch, FLAGS.jit)
+    version = exporting.export(folder, FLAGS.out, FLAGS.max_batch, FLAGS.jit, FLAGS.signatures)
     print(f"Wrote {version} in {time.perf_counter() - start:.0f} s, and compared it with the model")
+    if FLAGS.signatures and "auxiliaries" not in FLAGS.signatures:
+        print("pixelcnn_aux.client cannot ask for it: add auxiliaries to --signatures for that")
 
 
 def define_flags():
@@ -33,6 +34,9 @@ def define_flags():
     flags.DEFINE_string("out", None, "The folder of all models.", required=True)
     flags.DEFINE_integer(
         "max_batch", 256, "The most images that a request may ask for.", 1, 2**31 - 1
+    )
+    flags.DEFINE_list(
+        "signatures", None, "Which to export, such as log_prob,auxiliaries; all if unset."
     )
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing, once for each batch size.")
 

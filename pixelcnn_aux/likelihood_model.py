@@ -1,8 +1,10 @@
 """A Keras model whose loss is its likelihood, and which is saved as the parts that it consists of."""
 
+import importlib.util
+
 import keras
 
-from pixelcnn_aux import networks, serialization
+from pixelcnn_aux import arguments, backend, networks, serialization
 from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.likelihoods import Likelihood
@@ -10,6 +12,8 @@ from pixelcnn_aux.sums import FixedSum
 
 # How a saved file names the loss that is the model's own.
 _OWN_LOSS = "likelihood.bits_per_dim"
+# The packages that write a format.
+_PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
 
 
 class LikelihoodModel(keras.Model):
@@ -53,23 +57,98 @@ class LikelihoodModel(keras.Model):
         }
         return cls(**{**config, **parts})
 
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        **kwargs,
+    ):
+        """As Keras's. The loss, unless another one is given, is the bits per dimension.
+
+        Metrics are then functions of images and the parameters of their pixels' distributions, or of a
+        subclass of `keras.metrics.Metric`. Raises ValueError for Keras's own, which would compare the two.
+        """
+        asked = [x for x in keras.tree.flatten([metrics, weighted_metrics]) if _is_of_keras(x)]
+        if asked and self._is_own(loss):
+            raise ValueError(
+                "Expected metrics as functions of (images, parameters of their pixels' distributions), or of "
+                f"a class of your own. Received: {arguments.shown(asked[0])}, which would compare the two. "
+                "Leave it out: the loss is the bits per dimension."
+            )
+        super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs)
+
+    def _is_own(self, loss):
+        return loss is None or loss == self.likelihood.bits_per_dim
+
     def get_compile_config(self):
         config = super().get_compile_config()
-        if config and self.loss == self.likelihood.bits_per_dim:
+        if config and self._is_own(self.loss):
             config["loss"] = _OWN_LOSS  # a method: it comes back with the factor
         return config
 
     def compile_from_config(self, config):
-        if config.get("loss") != _OWN_LOSS:
-            super().compile_from_config(config)
-            return
-        others = {name: value for name, value in config.items() if name != "loss"}
-        others = keras.saving.deserialize_keras_object(others)
-        self.compile(loss=self.likelihood.bits_per_dim, **others)
+        own = config.get("loss") == _OWN_LOSS
+        config = keras.saving.deserialize_keras_object({**config, "loss": None} if own else config)
+        self.compile(**config)
         self.optimizer.build(self.trainable_variables)
 
+    def save(self, filepath, *args, **kwargs):
+        """As Keras's. Raises ValueError for HDF5 files, which would not load."""
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"Expected a name that ends in .keras. Received: {filepath}, of a format that does not hold "
+                "registered classes. Give such a name."
+            )
+        super().save(filepath, *args, **kwargs)
+
+    def quantize(self, *args, **kwargs):
+        """Raises NotImplementedError: Keras quantizes none of these layers."""
+        raise NotImplementedError(
+            "Expected layers that Keras quantizes. Received: weight-normalized convolutions. Quantize an "
+            "export: onnxruntime.quantization.quantize_dynamic. Or compute in mixed precision: "
+            'model.new_factor(name, "mixed_bfloat16").'
+        )
+
+    def export(
+        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
+    ):
+        """As Keras's: writes `call`, which gives what `params` does, for inference without this package.
+
+        Args:
+          filepath: path: of a folder for a SavedModel, of a file .onnx, .xml for OpenVINO.
+          format: "tf_saved_model", "onnx", "openvino", or another one of Keras.
+          verbose, **kwargs: as Keras's.
+          input_signature: as Keras's; None for inputs of any size, `images`, uint8 [B, H, W, C], and
+            `auxiliary`, uint8 [B, h, w, c], of a conditional factor.
+
+        Raises:
+          ImportError: without the package that writes the format.
+          RuntimeError: under another backend than TensorFlow.
+          ValueError: for another format, or what is no path.
+        """
+        backend.require_tensorflow("exports")
+        package = _PACKAGES.get(format)
+        if package and importlib.util.find_spec(package) is None:
+            raise ImportError(
+                f"Expected {package}, which writes the format {format}. Received: no such package. "
+                f"Run pip install {package}."
+            )
+        if input_signature is None:
+            kinds = {"images": self.likelihood, "auxiliary": self.auxiliary_likelihood}
+            specs = tuple(
+                keras.InputSpec("uint8", (None, None, None, kind.num_channels), name=name)
+                for name, kind in kinds.items()
+                if kind is not None
+            )
+            input_signature = [specs] if len(specs) > 1 else [*specs]
+        path = str(arguments.path("filepath", filepath))
+        super().export(path, format, verbose, input_signature, **kwargs)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if self.loss not in (None, self.likelihood.bits_per_dim):
+        if not self._is_own(self.loss):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         inputs = Inputs.of(x)
         known = (inputs.images, *(self._bounds(inputs, self.fixed_sum) or ()))
@@ -91,6 +170,10 @@ class BitsPerDim(keras.losses.Loss):
     def call(self, known, params):
         images, *bounds = known
         return self._likelihood.bits_per_dim(images, params, Bounds(*bounds) if bounds else None)
+
+
+def _is_of_keras(metric):
+    return isinstance(metric, str) or type(metric).__module__.startswith("keras.")
 
 
 def _unnamed(description):

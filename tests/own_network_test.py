@@ -65,4 +65,5 @@ class OwnNetworkTest(tf.test.TestCase):
         """The export is compared with the model as it is written."""
         folder = helpers.temporary_folder(self)
         helpers.make_run(folder / "run", build(), ["grayscale", "image"])
-        exporting.export(folder / "run", folder / "models", max_batch=4)
+        names = ["sample", "log_prob"]
+        exporting.export(folder / "run", folder / "models", max_batch=4, names=names)

@@ -1,28 +1,35 @@
 """Writes SavedModels for TensorFlow Serving, each as the next version of its model."""
 
 import itertools
+import json
 import pathlib
 import shutil
 import tempfile
 
 import tensorflow as tf
-from google.protobuf import text_format
-from tensorflow_serving.apis import prediction_log_pb2
-from tensorflow_serving.config import model_server_config_pb2
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
-from pixelcnn_aux.serving.signatures import signatures
+from pixelcnn_aux.serving.signatures import check_names, signatures
 from pixelcnn_aux.serving.verify import verify
 
+CONFIG = """model_config_list {{
+  config {{
+    name: {name}
+    base_path: {base_path}
+    model_platform: "tensorflow"
+    model_version_policy {{ all {{}} }}
+  }}
+}}
+"""
 # Compiled drawing is for these batch sizes, and the largest.
 COMPILED_BATCH_SIZES = (1, 4, 16, 64)
 _ASIDE = ".writing-"  # begins the names of exports that are not finished: the server looks for numbers alone
 
 
-def export(folder, out, max_batch=256, jit_compile=False):
+def export(folder, out, max_batch=256, jit_compile=False, names=None):
     """Writes the next version of a run's SavedModel.
 
     It is OUT/MODEL/VERSION/, MODEL being the workdir's name, VERSION one more than the largest there is. An
@@ -37,7 +44,7 @@ def export(folder, out, max_batch=256, jit_compile=False):
       folder: path of the workdir.
       out: path of the folder of all models.
       max_batch: int, the most images a request.
-      jit_compile: bool, as for `signatures`.
+      jit_compile, names: as for `signatures`.
 
     Returns the path of the version.
 
@@ -48,8 +55,11 @@ def export(folder, out, max_batch=256, jit_compile=False):
       ValueError: if a factor is not trained yet, or as `load` and `signatures`.
     """
     base = arguments.path("out", out) / RunFolder(folder).name
+    # Before what takes a while: where nothing is to be exported, no folder is made.
+    disk.writable(next(path for path in (base, *base.parents) if disk.exists(path)))
     model = load(folder)
     model.require(model.factors)
+    names = check_names(model, names)
     with disk.explained(f"a folder to write exports to: {base}"):
         base.mkdir(parents=True, exist_ok=True)
 
@@ -64,7 +74,7 @@ def export(folder, out, max_batch=256, jit_compile=False):
         aside = pathlib.Path(tempfile.mkdtemp(prefix=_ASIDE, dir=base))
         try:
             aside.chmod(0o755)  # a server has a user of its own
-            module, functions = signatures(model, max_batch, jit_compile)
+            module, functions = signatures(model, max_batch, jit_compile, names)
             with disk.explained(f"to write an export to {base}"):
                 tf.saved_model.save(module, str(aside), functions)
                 _write_extras(aside / "assets.extra", base.name, functions, max_batch, jit_compile)
@@ -72,7 +82,7 @@ def export(folder, out, max_batch=256, jit_compile=False):
             other = load(folder)
             for name, factor in model.factors.items():
                 other.factors[name].set_weights(factor.get_weights())
-            verify(aside, other, max_batch)
+            verify(aside, other, names, max_batch)
             versions = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
             return aside.rename(base / str(max(versions, default=0) + 1))
         finally:
@@ -85,13 +95,9 @@ def _write_extras(folder, name, functions, max_batch, jit_compile):
     sizes = [size for size in COMPILED_BATCH_SIZES if size < max_batch] + [max_batch]
     with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
         for batch, signature in itertools.product(sizes if jit_compile else [1], functions):
-            log = prediction_log_pb2.PredictionLog()
-            request = log.predict_log.request
-            request.model_spec.name, request.model_spec.signature_name = name, signature
-            for spec in tf.nest.flatten(functions[signature].structured_input_signature):
-                zeros = tf.make_tensor_proto(0, spec.dtype, [batch, *spec.shape[1:]])
-                request.inputs[spec.name].CopyFrom(zeros)
-            writer.write(log.SerializeToString())
+            specs = tf.nest.flatten(functions[signature].structured_input_signature)
+            zeros = {x.name: tf.make_tensor_proto(0, x.dtype, [batch, *x.shape[1:]]) for x in specs}
+            writer.write(_logged(name, signature, zeros))
     # What is compiled once for each batch size gets few of them: merged requests are padded.
     allowed = [f"allowed_batch_sizes: {size}" for size in sizes] if jit_compile else []
     parameters = [
@@ -99,9 +105,32 @@ def _write_extras(folder, name, functions, max_batch, jit_compile):
         "batch_timeout_micros { value: 10000 }",
     ]
     (folder / "batching_parameters.txt").write_text("\n".join([*parameters, *allowed, ""]))
-    config = model_server_config_pb2.ModelServerConfig()
-    served = config.model_config_list.config.add(
-        name=name, base_path=f"/models/{name}", model_platform="tensorflow"
+    quoted = {"name": json.dumps(name), "base_path": json.dumps(f"/models/{name}")}
+    (folder / "models.config").write_text(CONFIG.format(**quoted))
+
+
+def _logged(model, signature, inputs):
+    """The PredictionLog of a request, as its bytes: dict, name -> TensorProto.
+
+    Its messages are those of the package tensorflow-serving-api, which nothing else here needs:
+
+    ```none
+    PredictionLog.predict_log = 6 -> PredictLog.request = 1 -> PredictRequest.model_spec = 1, .inputs = 2
+    ModelSpec.name = 1, .signature_name = 3; inputs are entries of key = 1, value = 2
+    ```
+    """
+    spec = _field(1, _field(1, model.encode()) + _field(3, signature.encode()))
+    entries = (
+        _field(2, _field(1, name.encode()) + _field(2, tensor.SerializeToString()))
+        for name, tensor in inputs.items()
     )
-    served.model_version_policy.all.SetInParent()
-    (folder / "models.config").write_text(text_format.MessageToString(config))
+    return _field(6, _field(1, spec + b"".join(entries)))
+
+
+def _field(number, contents):
+    """A field of a protocol buffer that has a length: its number and kind, its length, its bytes."""
+    length, left = bytearray(), len(contents)
+    while left >= 128:
+        length.append(left % 128 + 128)
+        left //= 128
+    return bytes([8 * number + 2, *length, left]) + contents

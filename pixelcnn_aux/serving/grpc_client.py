@@ -14,12 +14,19 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
-from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.serving import interface
 from pixelcnn_aux.serving.interface import Tensor, signatures_of_chain
+
+try:
+    from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
+    from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+except ImportError as error:
+    raise ImportError(
+        "Expected tensorflow-serving-api, which has the messages of TensorFlow Serving. Received: no such "
+        "package. Run pip install tensorflow-serving-api."
+    ) from error
 
 BATCH_SIZE = 16  # images a request, at most, so that an answer stays small and comes in time
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds between attempts to reach a server
@@ -183,7 +190,7 @@ class Client:
     def _wrong(self, expected, received):
         return RuntimeError(
             f"Expected {expected:.300} in an answer of {self.server}. Received: {received!r:.300}. "
-            f"Serve an export of this package there as {self.model}."
+            f"Serve an export of this package there as {self.model}, with the signature auxiliaries."
         )
 
 

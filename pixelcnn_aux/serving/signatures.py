@@ -13,7 +13,33 @@ RESERVED = ("image", "image_png_bytes", *DESCRIPTION)
 _BEGINNINGS = ("log_prob", "bits_per_dim")
 
 
-def signatures(model, max_batch=256, jit_compile=False):
+def check_names(model, names):
+    """The names of all that can be served of a model, or those of `names`, a list; None for all.
+
+    Raises ValueError for other names, and for auxiliary images that are called as another output.
+    """
+    *auxiliaries, _ = model.factors
+    if clashing := [x for x in auxiliaries if x in RESERVED or x.startswith(_BEGINNINGS)]:
+        raise ValueError(
+            f"Expected auxiliary images whose names are none of {', '.join(RESERVED)} and do not begin with "
+            f"{' or '.join(_BEGINNINGS)}, as those of other outputs do. Received: {', '.join(clashing)}. "
+            "Give the factor another name."
+        )
+    known = [*signatures_of_chain(images_of(model))]
+    known.remove("serving_default")
+    if not sampling.can_complete(model):
+        known.remove("complete")
+    names = known if names is None else names
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ValueError(
+            f"Expected signatures of {', '.join(known)}. Received: {', '.join(unknown) or 'none'}. "
+            "Choose among them."
+        )
+    return names
+
+
+def signatures(model, max_batch=256, jit_compile=False, names=None):
     """The functions that are served, as `interface.signatures_of_chain` describes them.
 
     Row n of every output depends on row n of the inputs alone. The graphs refuse what does not fit, and
@@ -23,17 +49,16 @@ def signatures(model, max_batch=256, jit_compile=False):
       model: `AuxiliaryModel`, newly loaded: graphs that it has would have other kernels.
       max_batch: int.
       jit_compile: bool, whether XLA compiles the drawing, once for each N.
+      names: list of str, of these functions; None for all that there are.
 
     Returns:
-      (tf.Module that holds the weights, dict, name -> concrete function).
+      (tf.Module that holds the weights, dict, name -> concrete function). `serving_default` is `sample`, or
+      the first one where that is not among them.
+
+    Raises:
+      ValueError: as `check_names`.
     """
-    *auxiliaries, _ = model.factors
-    if clashing := [x for x in auxiliaries if x in RESERVED or x.startswith(_BEGINNINGS)]:
-        raise ValueError(
-            f"Expected auxiliary images whose names are none of {', '.join(RESERVED)} and do not begin with "
-            f"{' or '.join(_BEGINNINGS)}, as those of other outputs do. Received: {', '.join(clashing)}. "
-            "Give the factor another name."
-        )
+    names = check_names(model, names)
     factors = model.factors.values()
     normalized = [layer for factor in factors for layer in layers.normalized_layers(factor)]
     kernels = {layer: tf.Variable(layer.kernel(), trainable=False) for layer in normalized}
@@ -41,12 +66,11 @@ def signatures(model, max_batch=256, jit_compile=False):
     others = [x.value for factor in factors for x in factor.weights if id(x) not in folded]
     module = tf.Module()
     module.weights = [*kernels.values(), *(layer.b.value for layer in normalized), *others]
+    served = _served(model, max_batch, jit_compile)
     with layers.given_kernels(kernels):
-        functions = {
-            name: _concrete(inputs, compute, max_batch)
-            for name, (inputs, compute) in _served(model, max_batch, jit_compile).items()
-        }
-    return module, {"serving_default": functions["sample"], **functions}
+        functions = {name: _concrete(*served[name], max_batch) for name in names}
+    default = "sample" if "sample" in functions else names[0]
+    return module, {"serving_default": functions[default], **functions}
 
 
 def images_of(model):
@@ -97,9 +121,8 @@ def _served(model, max_batch, jit_compile):
         "log_prob": functools.partial(log_prob, model),
         "auxiliaries": auxiliaries_of,
         **{f"given_{name}": given(name) for name in auxiliaries},
+        "complete": complete,
     }
-    if sampling.can_complete(model):
-        functions["complete"] = complete
     return {name: (described[name].inputs, function) for name, function in functions.items()}
 
 

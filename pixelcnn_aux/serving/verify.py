@@ -11,7 +11,8 @@ import tensorflow as tf
 from pixelcnn_aux import sampling
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.scanning import deciders
-from pixelcnn_aux.serving.signatures import log_prob
+from pixelcnn_aux.serving.interface import signatures_of_chain
+from pixelcnn_aux.serving.signatures import images_of, log_prob
 
 # The share of draws that roundings may turn: to the next value, or to another component of a mixture.
 MAX_MISMATCHED = 0.01
@@ -20,9 +21,8 @@ MAX_MISMATCHED = 0.01
 SEEDS = np.array([[0, index] for index in range(4)], np.int32)
 SHIFTS = np.array([0.0, -0.25, -0.5, -0.75], np.float32)
 
-# What a process that knows nothing of this package makes of an export: images, their log-likelihoods and
-# auxiliary images, images given those that were drawn, and completions of each other's upper halves. No
-# request has more rows than the export takes.
+# What a process that knows nothing of this package makes of requests to an export. None of those that it
+# sends has more rows than the export takes.
 _RUN_EXPORT = """
 import sys
 import numpy as np
@@ -30,68 +30,72 @@ import tensorflow as tf
 export, max_batch, inputs, outputs = sys.argv[1:]
 tf.config.experimental.enable_tensor_float_32_execution(False)
 signatures = tf.saved_model.load(export).signatures
-how = {name: tf.constant(x) for name, x in np.load(inputs).items()}
-mask = how.pop("mask")
-rows = [slice(at, at + int(max_batch)) for at in range(0, len(mask), int(max_batch))]
-def ask(signature, **inputs):
-    parts = [signatures[signature](**{name: x[of] for name, x in inputs.items()}) for of in rows]
-    return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
-drawn = ask("sample", **how)
-answers = {"sample": drawn}
-for name in "log_prob", "auxiliaries":
-    answers[name] = ask(name, image=drawn["image"])
-for name in signatures:
-    if name.startswith("given_"):
-        answers[name] = ask(name, **how, auxiliary=drawn[name.removeprefix("given_")])
-if "complete" in signatures:
-    answers["complete"] = ask("complete", **how, image=drawn["image"][::-1], mask=mask)
+requests, answers = {}, {}
+for key, array in np.load(inputs).items():
+    signature, name = key.split("/")
+    requests.setdefault(signature, {})[name] = tf.constant(array)
+for signature, arrays in requests.items():
+    rows = range(0, len(next(iter(arrays.values()))), int(max_batch))
+    slices = [{name: x[at : at + int(max_batch)] for name, x in arrays.items()} for at in rows]
+    parts = [signatures[signature](**arrays) for arrays in slices]
+    for name, x in parts[0].items():
+        if x.dtype != tf.string:
+            answers[f"{signature}/{name}"] = tf.concat([part[name] for part in parts], axis=0)
 assert not any(name.startswith("pixelcnn_aux") for name in sys.modules)
-np.savez(outputs, **{
-    f"{signature}/{name}": x
-    for signature, answer in answers.items()
-    for name, x in answer.items()
-    if x.dtype != tf.string
-})
+np.savez(outputs, **answers)
 """
 
 
-def verify(path, model, max_batch):
+def verify(path, model, names, max_batch):
     """Compares an export, loaded in a new process that does not import this package, with a model.
 
     Images cannot be compared whole: where a rounding turns a draw, all pixels after it are others. So each
-    pixel is drawn again, given the export's own pixels before it. The signature `map` is not run: it differs
-    from `sample` in its noise alone.
+    pixel is drawn again, given the export's own pixels before it. The signature `map`, which differs from
+    `sample` in its noise alone, is run only where that is not there.
+
+    Args:
+      path: of the export.
+      model: `AuxiliaryModel`.
+      names: the names of the export's signatures.
+      max_batch: int, the most rows of a request.
 
     Raises:
       RuntimeError: if the export cannot be run, draws more than `MAX_MISMATCHED` of a factor's pixels, or one
         pixel in every image, otherwise than the model does from the same seeds, with the same shifts, or
         gives images other log-likelihoods or auxiliary images. It names the signature.
     """
-    mask = np.zeros([len(SEEDS), *model.image_size, 1], np.uint8)
-    mask[:, : model.image_size[0] // 2] = 1
-    received = _run_export(path, max_batch, mask)
-    *auxiliaries, _ = model.factors
-    drawn = received["sample"]
+    requests = _requests(model, names)
+    received = _run_export(path, max_batch, requests)
     # By default some GPUs round the factors of products of float32 to ten bits.
     before = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
-        _compare(model, "sample", drawn)
-        for name in auxiliaries:
-            _compare(model, f"given_{name}", received[f"given_{name}"], {name: drawn[name]})
-        if sampling.can_complete(model):
-            kept = sampling.kept_pixels(model, drawn["image"][::-1], mask, len(SEEDS))
-            _compare(model, "complete", received["complete"], kept=kept)
-        expected = {name: x.numpy() for name, x in log_prob(model, drawn["image"]).items()}
+        for signature, answer in received.items():
+            compare = _COMPARISONS.get(signature, _compare_draws)
+            compare(model, signature, requests[signature], answer)
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(before)
-    for name, likelihoods in expected.items():
-        if not np.allclose(likelihoods, found := received["log_prob"][name], rtol=1e-5, atol=0.0):
-            raise _refusal(f"with the model's log-likelihoods, {name} {likelihoods}", found)
-    chain = model.auxiliaries(drawn["image"])
-    for name in auxiliaries:
-        if not np.array_equal(chain[name], received["auxiliaries"][name]):
-            raise _refusal("with the model's auxiliary images", f"another one of {name!r}")
+
+
+def _requests(model, names):
+    """What signatures are asked for: dict, name -> dict, input -> array, a row for each of `SEEDS`."""
+    *_, (_, size, num_values) = (images := images_of(model)).values()
+    # Of one color each, but for a little noise.
+    random, rows = np.random.default_rng(0), len(SEEDS)
+    colors = random.integers(num_values, size=(rows, 1, 1, size[-1]))
+    noisy = np.clip(colors + random.integers(-8, 9, (rows, *size)), 0, num_values - 1)
+    chain = model.auxiliaries(noisy.astype(np.uint8))
+    mask = np.zeros([rows, *size[:2], 1], np.uint8)
+    mask[:, : size[0] // 2] = 1
+    *_, full = chain.values()
+    arrays = {"seed": SEEDS, "log_scale_shift": SHIFTS, "image": full, "mask": mask}
+    auxiliaries = {f"given_{name}": {"auxiliary": image} for name, image in chain.items()}
+    served = signatures_of_chain(images)
+    return {
+        name: {key: {**arrays, **auxiliaries.get(name, {})}[key] for key in served[name].inputs}
+        for name in names
+        if name != "map" or "sample" not in names
+    }
 
 
 def _refusal(expected, received):
@@ -101,11 +105,14 @@ def _refusal(expected, received):
     )
 
 
-def _run_export(path, max_batch, mask):
-    """What `_RUN_EXPORT` makes of a mask, uint8 [N, H, W, 1]: dict, signature -> dict, output -> array."""
+def _run_export(path, max_batch, requests):
+    """The answers to requests, as from `_requests`: dict, signature -> dict, output -> array."""
     with tempfile.TemporaryDirectory() as folder:
         inputs, outputs = f"{folder}/inputs.npz", f"{folder}/outputs.npz"
-        np.savez(inputs, seed=SEEDS, log_scale_shift=SHIFTS, mask=mask)
+        asked = {
+            f"{name}/{key}": x for name, arrays in requests.items() for key, x in arrays.items()
+        }
+        np.savez(inputs, **asked)
         command = [sys.executable, "-c", _RUN_EXPORT, str(path), str(max_batch), inputs, outputs]
         child = subprocess.run(command, capture_output=True, text=True, check=False)
         if child.returncode:
@@ -120,13 +127,32 @@ def _run_export(path, max_batch, mask):
         return answers
 
 
-def _compare(model, signature, drawn, given=None, kept=None):
-    """Raises RuntimeError where a signature has drawn otherwise than the model: dict, uint8 [N, h, w, c].
+def _compare_likelihoods(model, signature, request, received):
+    for name, expected in log_prob(model, request["image"]).items():
+        if not np.allclose(expected, received[name], rtol=1e-5, atol=0.0):
+            raise _refusal(
+                f"with the model's log-likelihoods, {name} {expected.numpy()}", received[name]
+            )
 
-    The networks are evaluated over whole images, which holds the export's loops to them as well. `given` is a
-    dict of the auxiliary image that it was given, and `kept` is from `sampling.kept_pixels`.
+
+def _compare_auxiliaries(model, signature, request, received):
+    chain = model.auxiliaries(request["image"])
+    for name in [*chain][:-1]:
+        if not np.array_equal(chain[name], received[name]):
+            raise _refusal("with the model's auxiliary images", f"another one of {name!r}")
+
+
+def _compare_draws(model, signature, request, drawn):
+    """Raises RuntimeError where a signature has drawn otherwise than the model.
+
+    The networks are evaluated over whole images, which holds the export's loops to them as well.
     """
-    given, (*auxiliaries, full) = given or {}, model.factors
+    mode = "map" if signature == "map" else "sample"
+    given, kept, (*auxiliaries, full) = {}, {}, model.factors
+    if "auxiliary" in request:
+        given = {signature.removeprefix("given_"): request["auxiliary"]}
+    if "mask" in request:
+        kept = sampling.kept_pixels(model, request["image"], request["mask"], len(SEEDS))
     images = {**given, **drawn, full: drawn["image"]}
     for name in sampling.names_from(model, given):
         factor, position, image = model.factors[name], model.position(name), images[name]
@@ -136,9 +162,9 @@ def _compare(model, signature, drawn, given=None, kept=None):
                 "that draws images that agree with their auxiliary images",
                 f"by {signature}, images of {name!r} that do not",
             )
-        known = kept[name] if kept else {}
+        known = kept.get(name, {})
         within, bounds = known.get("within"), None
-        noise = sampling.noise(factor, SEEDS, position, image.shape[1:3], bounded=bool(within))
+        noise = sampling.noise(factor, SEEDS, position, image.shape[1:3], mode, bool(within))
         if factor.fixed_sum is not None:
             slack = factor.fixed_sum.slack(*within) if within else None
             bounds = factor.fixed_sum.channel_bounds(*inputs[:2], slack)
@@ -157,3 +183,7 @@ def _compare(model, signature, drawn, given=None, kept=None):
                 f"by {signature}, images of {name!r} of which the model draws {different.mean():.2%} of the "
                 "pixels otherwise",
             )
+
+
+# Of the signatures that do not draw.
+_COMPARISONS = {"log_prob": _compare_likelihoods, "auxiliaries": _compare_auxiliaries}

@@ -4,6 +4,7 @@ import concurrent.futures
 import importlib
 import io
 import socket
+import sys
 import threading
 import time
 from unittest import mock
@@ -15,8 +16,7 @@ from PIL import Image
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
-from pixelcnn_aux import serving
-from pixelcnn_aux.serving import grpc_client, interface
+from pixelcnn_aux.serving import exporting, grpc_client, interface
 from pixelcnn_aux.serving.grpc_client import Client
 from pixelcnn_aux.serving.interface import Tensor
 from tests.serving import model_server, toy
@@ -150,6 +150,9 @@ class ClientTest(toy.ServedTest):
         with self.assertRaisesRegex(ValueError, "INVALID_ARGUMENT .*Expected shifts below 100"):
             shifts = np.full(2, 1e3, np.float32)
             self.client(address=address).predict("sample", **HOW | {"log_scale_shift": shifts})
+        del self.toys["wide"].signature_defs["auxiliaries"]
+        with self.assertRaisesRegex(RuntimeError, "there as wide, with the signature auxiliaries"):
+            self.client("wide").predict("log_prob", image=IMAGE)
         del self.toys["toy"].signature_defs["complete"]
         for signature in ("given_green", "complete"):
             message = f"signature of toy: .*sample.* Received: '{signature}'"
@@ -183,12 +186,13 @@ class ClientTest(toy.ServedTest):
             spy.assert_not_called()
 
     def test_without_the_package(self):
-        self.addCleanup(importlib.reload, serving)
-        with (
-            mock.patch("importlib.util.find_spec", return_value=None),
-            self.assertRaisesRegex(ImportError, "pip install tensorflow-serving-api"),
-        ):
-            importlib.reload(serving)
+        """The client needs it, an export does not."""
+        self.addCleanup(importlib.reload, grpc_client)
+        absent = {x: None for x in sys.modules if x.startswith("tensorflow_serving")}
+        self.enter_context(mock.patch.dict(sys.modules, absent))
+        importlib.reload(exporting)
+        with self.assertRaisesRegex(ImportError, "pip install tensorflow-serving-api"):
+            importlib.reload(grpc_client)
 
 
 class HostileTest(toy.ServedTest):

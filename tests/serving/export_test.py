@@ -30,7 +30,7 @@ from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.serving import exporting, verify
 from pixelcnn_aux.serving.exporting import export
 from pixelcnn_aux.serving.interface import Tensor, signatures_of_chain
-from pixelcnn_aux.serving.signatures import images_of, signatures
+from pixelcnn_aux.serving.signatures import check_names, images_of, signatures
 from tests import helpers
 from tests.serving import loader, model_server
 
@@ -56,6 +56,9 @@ def requests():
         "log_prob": {"image": IMAGES},
         "auxiliaries": {"image": IMAGES},
     }
+
+
+NAMES = [*requests()][1:]  # of all signatures, but for serving_default
 
 
 @contextlib.contextmanager
@@ -176,6 +179,18 @@ class SignaturesTest(ExportTestCase):
         self.assertEqual(list(received), ["grayscale"])
         self.assertAllEqual(received["grayscale"], GRAYS)
 
+    def test_some_of_them(self):
+        model = helpers.tiny_model()
+        _, functions = signatures(model, names=["auxiliaries", "log_prob"])
+        self.assertEqual([*functions], ["serving_default", "auxiliaries", "log_prob"])
+        self.assertIs(functions["serving_default"], functions["auxiliaries"])
+        self.assertEqual(check_names(model, None), NAMES)
+        for names, received in ((["log_prob", "given_4x6"], "given_4x6"), ([], "none")):
+            message = f"Expected signatures of sample, map.* Received: {received}. Choose"
+            with self.assertRaisesRegex(ValueError, message):
+                export(self.run_folder, self.folder / "refused", names=names)
+        self.assertFalse((self.folder / "refused").exists())
+
     def test_images_that_png_does_not_hold(self):
         for shape, num_values in (((4, 6, 3), 16), ((4, 6, 2), 256)):
             served = signatures_of_chain({"image": Tensor(tf.uint8, shape, num_values)})
@@ -196,7 +211,7 @@ class SignaturesTest(ExportTestCase):
         helpers.randomize(model.factors["image"])
         helpers.make_run(self.folder / "plain", model, ["image"])
         with received_by_verify() as received:
-            path = export(self.folder / "plain", self.folder / "compiled", 1, jit_compile=True)
+            path = export(self.folder / "plain", self.folder / "compiled", 1, True, ["sample"])
         expected = model.sample(verify.SEEDS, verify.SHIFTS, jit_compile=True)
         self.assertAllEqual(received["sample"]["image"], expected["image"])
         compiled = tf.saved_model.load(str(path)).signatures
@@ -303,9 +318,9 @@ class VerifyTest(ExportTestCase):
     def verify(self, model, signature="sample", **changes):
         """`verify` of the export, of which its process has received what it did, but for changes."""
         received = exported().received
-        received = {**received, signature: {**received[signature], **changes}}
+        received = {**received, signature: {**received.get(signature, {}), **changes}}
         with mock.patch.object(verify, "_run_export", return_value=received):
-            verify.verify(self.path, model, MAX_BATCH)
+            verify.verify(self.path, model, NAMES, MAX_BATCH)
 
     def test_other_weights(self):
         self.verify(self.model)
@@ -318,24 +333,32 @@ class VerifyTest(ExportTestCase):
                 self.verify(other)
 
     def test_other_shifts_and_masks(self):
-        grays, images = (exported().received["sample"][name] for name in ("grayscale", "image"))
-        kept, nothing = MASK[:4], MASK[:4] * 0
-        given, known = {"auxiliary": grays}, {"image": images[::-1], "mask": kept}
-        for signature, shifts, inputs, right in (
-            ("sample", verify.SHIFTS, {}, True),
-            ("sample", NO_SHIFT[:4], {}, False),
-            ("given_grayscale", verify.SHIFTS, given, True),
-            ("given_grayscale", NO_SHIFT[:4], given, False),
-            ("complete", verify.SHIFTS, known, True),
-            ("complete", NO_SHIFT[:4], known, False),
-            ("complete", verify.SHIFTS, {**known, "mask": nothing}, False),
+        asked = verify._requests(self.model, NAMES)
+        for signature, changed, right in (
+            ("sample", {}, True),
+            ("sample", {"log_scale_shift": NO_SHIFT[:4]}, False),
+            ("given_grayscale", {"log_scale_shift": NO_SHIFT[:4]}, False),
+            ("complete", {}, True),
+            ("complete", {"log_scale_shift": NO_SHIFT[:4]}, False),
+            ("complete", {"mask": MASK[:4] * 0}, False),
         ):
-            drawn = self.call(signature, seed=verify.SEEDS, log_scale_shift=shifts, **inputs)
+            drawn = self.call(signature, **{**asked[signature], **changed})
             drawn.pop("image_png_bytes")
             message = f"by {signature}, images of '.*' of which the model draws"
             refused = self.assertRaisesRegex(RuntimeError, message)
             with contextlib.nullcontext() if right else refused:
                 self.verify(self.model, signature, **drawn)
+
+    def test_map_where_there_is_no_sample(self):
+        request = verify._requests(self.model, ["map"])["map"]
+        for name in ("map", "sample"):
+            received = {"map": self.call(name, **request)}
+            refused = self.assertRaisesRegex(RuntimeError, "by map, .* of which the model draws")
+            with (
+                mock.patch.object(verify, "_run_export", return_value=received),
+                contextlib.nullcontext() if name == "map" else refused,
+            ):
+                verify.verify(self.path, self.model, ["map"], MAX_BATCH)
 
     def test_one_pixel_of_every_image(self):
         damaged = exported().received["sample"]["image"].copy()
@@ -364,18 +387,20 @@ class VerifyTest(ExportTestCase):
             message = f"Expected an export that a new process can run. Received: {received}"
             with mock.patch.object(verify, "_RUN_EXPORT", program):
                 with self.assertRaisesRegex(RuntimeError, message):
-                    verify.verify(self.path, self.model, MAX_BATCH)
+                    verify.verify(self.path, self.model, NAMES, MAX_BATCH)
 
 
 class FolderTest(ExportTestCase):
     def test_flags_are_passed_on(self):
         asked = ("--workdir=run", "--out=models", "--max_batch=7", "--jit")
+        chosen = "--signatures=log_prob,sample"
         with (
             mock.patch.object(run_flags, "workdir", lambda: "run"),
             mock.patch.object(exporting, "export") as made,
         ):
-            helpers.run_program(export_program, *asked)
-        made.assert_called_once_with("run", "models", 7, True)
+            said = helpers.run_program(export_program, *asked, chosen)
+        made.assert_called_once_with("run", "models", 7, True, ["log_prob", "sample"])
+        self.assertIn("client cannot ask for it: add auxiliaries", said)
 
     def test_versions_count_up(self):
         models = self.folder / "several"
@@ -427,7 +452,7 @@ class FolderTest(ExportTestCase):
             mock.patch.object(exporting, "verify", side_effect=error) as verify,
         ):
             export(run or self.run_folder, out, **arguments)
-        (_, model, _), _ = verify.call_args
+        (_, model, *_), _ = verify.call_args
         return model
 
     def test_an_export_that_is_refused_or_was_killed_leaves_nothing(self):
@@ -436,6 +461,15 @@ class FolderTest(ExportTestCase):
         with self.assertRaisesRegex(RuntimeError, "refused"):
             self.export_a_little(base.parent, error=RuntimeError("refused"))
         self.assertEqual(os.listdir(base), [".lock"])
+
+    def test_no_folder_to_write_to(self):
+        """It is refused before the model is loaded."""
+        file = self.folder / "file"
+        file.write_text("mine")
+        self.enter_context(mock.patch.object(exporting, "load", self.fail))
+        for out in (file, file / "models"):
+            with self.assertRaisesRegex(OSError, "Expected a folder .*file.* that takes files"):
+                export(self.run_folder, out)
 
     def test_two_exports_at_once(self):
         base = self.folder / "busy" / "tiny"
@@ -477,3 +511,9 @@ class FolderTest(ExportTestCase):
         self.assertIn(sizes, parameters)
         warm = [request.inputs["x"] for request in warm_up_requests(path)]
         self.assertEqual([x.tensor_shape.dim[0].size for x in warm], [1, 4, 5])
+        long, tensor = "model" * 60, tf.make_tensor_proto(np.zeros(20000, np.float32))
+        log = prediction_log_pb2.PredictionLog.FromString(
+            exporting._logged(long, "", {"x": tensor})
+        )
+        self.assertEqual(log.predict_log.request.model_spec.name, long)
+        self.assertEqual(log.predict_log.request.inputs["x"], tensor)
