@@ -135,8 +135,7 @@ def inputs(factor, size, batch):
 
 def incrementally(factor, features, noise, auxiliary, jit_compile=False):
     batch, *size, _ = noise.shape
-    # A new one of the same networks, whose graph is for these shapes, as for a process's first images. One
-    # that has drawn other batches has a graph for any: times would depend on the order.
+    # A new one of the same networks, so that the first run traces a graph, as a process's first images do.
     factor = factor.with_fixed_sum(factor.fixed_sum)
     arguments = features, noise, tf.zeros(batch), auxiliary
     draw = functools.partial(factor.draw, *arguments, jit_compile=jit_compile)

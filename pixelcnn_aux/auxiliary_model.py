@@ -3,18 +3,15 @@
 The paper's models are constructors in `models`; nothing here knows which is which.
 """
 
-import copy
 import math
 
-from keras import ops
-
-from pixelcnn_aux import arguments, auxiliary, backend, checks, declarations, dtypes, serialization
-from pixelcnn_aux.factor import Factor
-from pixelcnn_aux.inputs import Inputs, check_images
+from pixelcnn_aux import backend, serialization
+from pixelcnn_aux.batches import in_batches
+from pixelcnn_aux.factor_chain import FactorChain
 
 
 @serialization.register()
-class AuxiliaryModel(serialization.Configured):
+class AuxiliaryModel(FactorChain):
     """A chain of factors over images of one size.
 
     Args:
@@ -35,135 +32,17 @@ class AuxiliaryModel(serialization.Configured):
         what it declares is named.
     """
 
-    def __init__(self, factors, transforms, image_size):
-        factors = [arguments.instance("a factor", factor, Factor) for factor in factors]
-        checks.check_names([factor.name for factor in factors])
-        self.factors = {factor.name: factor for factor in factors}
-        self.transforms = list(transforms)
-        self.image_size = arguments.size("image_size", image_size)
-        self.untrained = ()  # names of the factors that `load` found no weights for
-        self.loaded_from: str | None = None  # the run, as `load` was given it
-        checks.check_chain(factors, self.transforms, self.image_size)
-
-    @property
-    def likelihood(self):
-        """`Likelihood` of the full image, given its auxiliary image."""
-        return list(self.factors.values())[-1].likelihood
-
-    @property
-    def exact(self):
-        return all(factor.exact for factor in self.factors.values() if factor.embedding is not None)
-
-    @property
-    def centered(self):
-        return any(factor.likelihood.centered for factor in self.factors.values())
-
-    def with_exact(self, exact):
-        """A model of the same networks, not copies, whose factors are exact where they can be; or none is.
-
-        A factor can be where its transform declares the sum that it fixes, and its likelihood has bounds.
-        """
-        model = copy.copy(self)  # with whatever a subclass has
-        model.factors = dict(self.factors)
-        for transform, (name, factor) in zip(self.transforms, reversed(self.factors.items())):
-            known = declarations.known_sum(transform, factor.likelihood, exact)
-            model.factors[name] = factor.with_fixed_sum(known)
-        return model
-
-    def get_config(self):
-        return {
-            "factors": [serialization.serialize(factor) for factor in self.factors.values()],
-            "transforms": [serialization.serialize(transform) for transform in self.transforms],
-            "image_size": list(self.image_size),
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        factors = [serialization.deserialize(part, Factor) for part in config["factors"]]
-        kind = auxiliary.Transform
-        transforms = [serialization.deserialize(part, kind) for part in config["transforms"]]
-        return cls(**{**config, "factors": factors, "transforms": transforms})
-
-    def description(self):
-        """dict that JSON can hold, from which `load` builds the model again; without its weights.
-
-        Raises ValueError for a part of a class that is not registered, or that would not come back as it is.
-        """
-        for part in (*self.transforms, *(factor.likelihood for factor in self.factors.values())):
-            serialization.check_comes_back(part)
-        return serialization.serialize(self)
-
-    def auxiliaries(self, images):
-        """The image that each factor models.
-
-        Args:
-          images: uint8 [B, H, W, C], full images.
-
-        Returns:
-          dict, name -> uint8 [B, h, w, c], in the order of sampling; the last is `images`.
-
-        Raises:
-          ValueError: for images of another dtype or number of channels, or whose height or width a transform
-            does not divide.
-        """
-        chain = [check_images(images, self.likelihood.num_channels, self.likelihood.num_values)]
-        for transform in self.transforms:
-            height, width = chain[-1].shape[1:3]
-            if None not in (height, width):
-                transform.size((height, width))
-            chain.append(transform(chain[-1]))
-        return dict(zip(self.factors, reversed(chain)))
-
-    def inputs(self, images):
-        """What each factor sees of full images, uint8 [B, H, W, C].
-
-        Returns:
-          dict, name -> `Inputs`: its image, uint8 [B, h, w, c], and its auxiliary image, None for the first.
-
-        Raises:
-          ValueError: for images of another dtype or shape.
-        """
-        chain = self.auxiliaries(images)
-        return dict(zip(chain, map(Inputs, chain.values(), [None, *chain.values()])))
-
-    def new_factor(self, name, dtype=None):
-        """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""
-        self.position(name)
-        factor = self.factors[name]
-        config = factor.get_config()
-        if dtype is not None:
-            dtypes.check(dtype)
-            dtypes.give(config, dtype)
-        return type(factor).from_config(config)
-
-    def position(self, name):
-        """The place of a factor in the order of sampling. Raises ValueError for an unknown name."""
-        if name not in self.factors:
-            raise ValueError(
-                f"Expected a factor of {list(self.factors)}. Received: {name!r}. Choose one of them."
-            )
-        return list(self.factors).index(name)
-
-    def require(self, names):
-        """Raises ValueError, which names them, where factors of these names are not trained yet."""
-        missing = [name for name in names if name in self.untrained]
-        if missing:
-            raise ValueError(
-                f"Expected trained factors. Received: {', '.join(map(repr, missing))} not trained yet. "
-                f"Train with --factor {missing[0]}."
-            )
-
     def log_probs(self, images):
         """Each factor's log-likelihood of its own image, in nats: dict, name -> as `log_prob`."""
-        self.require(self.factors)
-        inputs = self.inputs(images)
-        return {name: factor.log_prob(inputs[name]) for name, factor in self.factors.items()}
+        return self._by_factor("log_prob", images)
 
     def log_prob(self, images):
         """log p(X, X_hat): log p(X) itself if `exact`; if not, it bounds that from below, equation (5).
 
         Args:
-          images: uint8 [B, H, W, C].
+          images: uint8 [B, H, W, C], of any size that the factors take, not only of `image_size`. B may be
+            any number: images are evaluated in batches, and after a few seconds a terminal shows a progress
+            bar. Where a graph is traced, as in tf.function or jax.jit, they are one batch.
 
         Returns:
           float [B] of the model's dtype, in nats.
@@ -177,7 +56,7 @@ class AuxiliaryModel(serialization.Configured):
         """Negative log-likelihood of each factor and of the chain, in bits per dimension of the full image.
 
         Args:
-          images: uint8 [B, H, W, C].
+          images: uint8 [B, H, W, C], as for `log_prob`: any number, and other sizes than `image_size` too.
 
         Returns:
           dict, factor name -> float [B] of the model's dtype, and "total", their sum. Every entry is divided
@@ -186,14 +65,14 @@ class AuxiliaryModel(serialization.Configured):
         Raises:
           ValueError: as `log_prob`.
         """
-        images = ops.convert_to_tensor(images)
+        images = self.checked(images)
         return in_bits_per_dim(self.log_probs(images), images.shape[1:])
 
     def bound_and_exact(self, images):
         """`bits_per_dim` as if no factor were exact, and of the model, evaluating the networks once.
 
         Args:
-          images: uint8 [B, H, W, C].
+          images: uint8 [B, H, W, C], as for `log_prob`.
 
         Returns:
           Two dicts as of `bits_per_dim`. To have both of any model, ask `with_exact(True)`.
@@ -201,20 +80,23 @@ class AuxiliaryModel(serialization.Configured):
         Raises:
           ValueError: as `log_prob`.
         """
-        self.require(self.factors)
-        images, inputs = ops.convert_to_tensor(images), self.inputs(images)
-        both = {name: factor.bound_and_exact(inputs[name]) for name, factor in self.factors.items()}
+        images = self.checked(images)
+        both = self._by_factor("bound_and_exact", images)
         return tuple(
             in_bits_per_dim({name: nats[i] for name, nats in both.items()}, images.shape[1:])
             for i in range(2)
         )
 
-    def sizes(self):
-        """dict, factor name -> (H, W) of the image that the factor draws."""
-        sizes = [self.image_size]
-        for transform in self.transforms:
-            sizes.append(tuple(transform.size(sizes[-1])))
-        return dict(zip(self.factors, reversed(sizes)))
+    def _by_factor(self, method, images):
+        """dict, factor name -> what its method of this name gives for its image of full images."""
+        self.require(self.factors)
+
+        def evaluate(images):
+            inputs = self.inputs(images)
+            return {k: getattr(factor, method)(inputs[k]) for k, factor in self.factors.items()}
+
+        images = self.checked(images)
+        return in_batches(evaluate, images, images.shape[1:3])
 
     def sample(
         self,
@@ -229,7 +111,7 @@ class AuxiliaryModel(serialization.Configured):
     ):
         """Draws images, each factor in turn given what the one before it drew. Needs TensorFlow.
 
-        More images than fit in memory are drawn in several batches, with a progress bar.
+        Any number of images are drawn in batches, with a progress bar as of `log_prob`.
 
         Args:
           seeds: int32 [B, 2]. Image b depends on seeds[b] alone, but for rounding.
@@ -247,8 +129,8 @@ class AuxiliaryModel(serialization.Configured):
             pixels of larger images say of the rest. Of an exact model the image agrees with its auxiliary
             images, whatever is known: values are drawn within what known pixels leave for them, later ones
             of their block and those of larger images too.
-          jit_compile: bool, whether XLA compiles the drawing: once for each batch size, which takes
-            minutes for deep networks. Drawing takes less time from then on.
+          jit_compile: bool, whether XLA compiles the drawing, which takes minutes for deep networks: once for
+            each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time from then on.
 
         Returns:
           dict, name -> uint8 [B, h, w, c], in the order of sampling, the image given included.

@@ -8,6 +8,7 @@ Layers, networks, transforms, likelihoods, factors, a chain's likelihood and tra
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -157,10 +158,30 @@ def sums_in_order() -> Iterator[None]:
         yield
 
 
-class compiled(functools.cached_property):  # named as the decorator that it is
-    """A method of a layer that is compiled for each new shape of its arguments, tensors and plain values.
+def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
+    """A function of tensors [B, ...] and plain values as graphs of TensorFlow: one for any B.
 
-    Under TensorFlow its results on a processor are the same in each run, to the last bit: `sums_in_order`.
+    There is one for each other shape and plain value: nothing but B ever becomes unknown. Results on a
+    processor are the same in each run, to the last bit: `sums_in_order`.
+    """
+    graphs = tf.function(sums_in_order()(function), autograph=False, jit_compile=jit_compile)
+
+    def any_rows(x):
+        return tf.TensorSpec([None, *x.shape[1:]], x.dtype) if hasattr(x, "shape") else x
+
+    def call(*args):
+        if not tf.executing_eagerly() or tf.config.functions_run_eagerly():
+            return graphs(*args)
+        # Asked for, since a call would trace for its own B; after a few such calls, TensorFlow warns.
+        return graphs.get_concrete_function(*tf.nest.map_structure(any_rows, args))(*args)
+
+    return call
+
+
+class compiled(functools.cached_property):  # named as the decorator that it is
+    """A method of a layer, compiled: under TensorFlow as `traced`, under JAX for each new shape.
+
+    Its arguments are tensors [B, ...] and plain values.
 
     Args:
       method: method of tensors that reads the layer's weights.
@@ -173,12 +194,7 @@ class compiled(functools.cached_property):  # named as the decorator that it is
 
 def _compile(function, layer, jit_compile):
     if NAME == "tensorflow":
-        return tf.function(
-            sums_in_order()(function),
-            reduce_retracing=True,
-            autograph=False,
-            jit_compile=jit_compile,
-        )
+        return traced(function, jit_compile)
 
     @jax.jit
     def with_weights(values, *args):

@@ -2,10 +2,10 @@
 
 import math
 
-import keras
 from keras import ops
 
-from pixelcnn_aux import arguments, backend, checks, layers, networks, serialization
+from pixelcnn_aux import arguments, backend, checks, layers, networks, serialization, summaries
+from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.pixelwise_model import PixelwiseModel
 
@@ -15,7 +15,8 @@ class Factor(PixelwiseModel):
     """p(x | x_hat) = PixelCNN(x; f_w(x_hat)), or p(x) where nothing is given: equation (3).
 
     A Keras model from `Inputs`, or a tuple (images, auxiliary), or images alone, to the parameters of the
-    pixels' distributions. Plain Keras trains and saves it:
+    pixels' distributions. A call evaluates all images at once; `log_prob` and the other methods take any
+    number of them and evaluate them in batches. Plain Keras trains and saves it:
 
         factor.compile("adam", jit_compile=False)
         factor.fit(batches)   # of ((images, auxiliary), images), or of (images, images)
@@ -81,6 +82,17 @@ class Factor(PixelwiseModel):
     @property
     def exact(self):
         return self.fixed_sum is not None and self.fixed_sum.exact
+
+    def __repr__(self):
+        return summaries.factor_line(self)
+
+    def summary(self, print_fn=print):
+        """Prints a table of the layers, with their outputs for images of H x W and their parameters.
+
+        Args:
+          print_fn: function of a str, which prints it.
+        """
+        print_fn(summaries.factor_table(self))
 
     def with_fixed_sum(self, fixed_sum):
         """A factor of the same networks, not copies, that knows another sum, or none."""
@@ -194,10 +206,8 @@ class Factor(PixelwiseModel):
           RuntimeError: for "incremental" under another backend than TensorFlow.
         """
         arguments.choice("method", method, networks.METHODS)
-        inputs = self.inputs(images, auxiliary)
-        if method == "full" or inputs.images.shape[0] == 0:
-            return _evaluate(self._full_params, inputs)
-        return self.forced_params(() if self.embedding is None else self._features(inputs), inputs)
+        evaluate = self._full_params if method == "full" else self.forced_params
+        return _evaluate(evaluate, self.inputs(images, auxiliary))
 
     def log_prob(self, images, auxiliary=None):
         """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float [B] of the model's dtype.
@@ -245,11 +255,6 @@ class Factor(PixelwiseModel):
 
 
 def _evaluate(method, inputs):
-    """What a compiled method gives for inputs of any number of images, also of none."""
-    first = inputs.auxiliary if inputs.images is None else inputs.images
-    if first.shape[0] != 0:
-        return method(inputs)
-    one = keras.tree.map_structure(
-        lambda x: x if x is None else ops.zeros((1, *x.shape[1:]), "uint8"), inputs
-    )
-    return keras.tree.map_structure(lambda y: y[:0], method(one))
+    """What a compiled method gives for `Inputs` of any number of images."""
+    images = inputs.auxiliary if inputs.images is None else inputs.images
+    return in_batches(method, inputs, images.shape[1:3])

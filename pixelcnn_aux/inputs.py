@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments, backend
@@ -28,7 +29,7 @@ class Inputs(NamedTuple):
 def check_images(
     images: Tensor, channels: int | None = None, num_values: int = 256, what: str = "images"
 ) -> Tensor:
-    """Returns uint8 images as a tensor, or says what is wrong with them.
+    """Returns uint8 images, a NumPy array or a tensor, or says what is wrong with them.
 
     Args:
       images: uint8 [B, H, W, C].
@@ -40,7 +41,9 @@ def check_images(
     Raises:
       ValueError: for another dtype, rank or number of channels, an empty side, or a pixel value out of range.
     """
-    images = ops.convert_to_tensor(arguments.array(what, images))
+    images = arguments.array(what, images)
+    if not isinstance(images, np.ndarray):
+        images = ops.convert_to_tensor(images)
     dtype, shape = str(getattr(images.dtype, "name", images.dtype)), list(images.shape)
     if dtype != "uint8" or len(shape) != 4:
         raise ValueError(
@@ -58,7 +61,8 @@ def check_images(
         )
     if num_values < 256 and 0 not in shape:
         # In a graph it has no value, even where the images have: a graph may capture them.
-        largest = ops.max(ops.cast(images, "int32"))
+        is_array = isinstance(images, np.ndarray)
+        largest = images.max() if is_array else ops.max(ops.cast(images, "int32"))
         if not backend.is_symbolic(largest) and int(largest) >= num_values:
             raise ValueError(
                 f"Expected {what} with pixel values from 0 to {num_values - 1}. "

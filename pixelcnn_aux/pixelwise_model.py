@@ -11,7 +11,7 @@ from pixelcnn_aux.likelihood_model import LikelihoodModel
 class PixelwiseModel(LikelihoodModel):
     """What of a `Factor` goes through an image pixel by pixel.
 
-    A subclass also has the method `network_inputs`.
+    A subclass also has the methods `network_inputs` and `features`.
     """
 
     def check_scannable(self):
@@ -53,11 +53,10 @@ class PixelwiseModel(LikelihoodModel):
         shape = (*size, self.likelihood.num_channels)
         return cls.scan(self.network, self.network_inputs, shape, batch, remainders, keep_params)
 
-    def forced_params(self, features, inputs):
+    def forced_params(self, inputs):
         """The parameters that a scan meets on its way through given images (teacher forcing).
 
         Args:
-          features: list of float [B, h, w, F], of the auxiliary images; () for an unconditional factor.
           inputs: `Inputs` that fit.
 
         Returns:
@@ -67,15 +66,16 @@ class PixelwiseModel(LikelihoodModel):
           RuntimeError, ValueError: as `check_scannable`.
         """
         self.check_scannable()
-        # The size as plain numbers: whatever shapes are traced again for, it never becomes unknown.
-        return self._forced_params(tuple(inputs.images.shape[1:3]), features, inputs)
+        features = () if inputs.auxiliary is None else self.features(inputs.auxiliary)
+        return self._forced_params(features, inputs)
 
     @backend.compiled
-    def _forced_params(self, size, features, inputs):
+    def _forced_params(self, features, inputs):
         from pixelcnn_aux.scanning import deciders
 
         images, auxiliary, _ = inputs
-        scan = self.scan(size, ops.shape(images)[0], auxiliary, keep_params=True)
+        batch, *size, _ = ops.shape(images)
+        scan = self.scan(size, batch, auxiliary, keep_params=True)
         _, params = scan.decide_each_pixel(features, deciders.given_pixels(images))
         return params
 
@@ -103,7 +103,7 @@ class PixelwiseModel(LikelihoodModel):
           completed: (uint8 [B, H, W, C], uint8 [B, H, W, 1]), pixels that are known, and 1 where they
             are; None where none is.
           within, method: as for `scan`.
-          jit_compile: bool, whether XLA compiles the loop, once for each shape.
+          jit_compile: bool, whether XLA compiles the loop, once for each B.
 
         Returns:
           uint8 [B, H, W, C].
@@ -112,13 +112,12 @@ class PixelwiseModel(LikelihoodModel):
           RuntimeError, ValueError: as `check_scannable`.
         """
         self.check_scannable()
-        size = tuple(noise.shape[1:3])  # as plain numbers, as in `forced_params`
         if self.fixed_sum is None:
             auxiliary = None
         draw = self._draw_by_xla if jit_compile else self._draw_by_graph
-        return draw(size, features, noise, log_scale_shift, auxiliary, completed, within, method)
+        return draw(features, noise, log_scale_shift, auxiliary, completed, within, method)
 
-    def _draw(self, size, features, noise, log_scale_shift, auxiliary, completed, within, method):
+    def _draw(self, features, noise, log_scale_shift, auxiliary, completed, within, method):
         from pixelcnn_aux.scanning import deciders
 
         decider = deciders.draws(self.likelihood, noise, log_scale_shift)
@@ -126,7 +125,8 @@ class PixelwiseModel(LikelihoodModel):
             decider = deciders.completion(*completed, decider)
         if within is not None:
             decider = deciders.narrowed(*within, decider)
-        scan = self.scan(size, ops.shape(noise)[0], auxiliary, within, method)
+        batch, *size, _ = ops.shape(noise)
+        scan = self.scan(size, batch, auxiliary, within, method)
         [images] = scan.decide_each_pixel(features, decider)
         return images
 

@@ -50,6 +50,16 @@ class AuxiliaryModelTest(tf.test.TestCase):
         total = -model.log_prob(IMAGES) / (dimensions * math.log(2))
         self.assertAllClose(bits["total"], total, rtol=1e-5)
 
+    def test_what_it_says_of_itself(self):
+        lines = repr(helpers.tiny_model(exact=True)).splitlines()
+        self.assertLen(lines, 3)
+        self.assertRegex(lines[0], r"^<AuxiliaryModel of 4 x 6 images: exact, [\d,]+ parameters$")
+        grayscale = "Factor name=grayscale: Categorical, unconditional, "
+        image = "Factor name=image: LogisticMixture, conditional, exact, "
+        for line, factor in zip(lines[1:], (grayscale, image)):
+            self.assertRegex(line, rf"^  4 x 6: <{factor}[\d,]+ parameters>+$")
+        self.assertIn("conditional, a bound", repr(helpers.shared_model()))
+
     def test_images_of_another_size_than_that_of_samples(self):
         images = helpers.pictures(2, size=(3, 5))
         self.assertEqual(helpers.shared_model().log_prob(images).shape, [2])

@@ -128,6 +128,19 @@ class FactorTest(tf.test.TestCase):
         self.assertAllClose(np.mean(params, axis=(0, 1, 2)), np.zeros(20), atol=1e-4)
         self.assertAllClose(np.std(params, axis=(0, 1, 2)), np.ones(20), atol=1e-4)
 
+    def test_a_summary_of_layers_whose_parameters_add_up(self):
+        factor, printed = halving_factor(), []
+        factor.summary(printed.append)
+        rows = [line.rsplit(maxsplit=1) for line in "".join(printed).splitlines()[2:]]
+        counts = {line: int(count.replace(",", "")) for line, count in rows if count}
+        parts = [n for line, n in counts.items() if line.startswith("  ")]
+        self.assertEqual(sum(parts), factor.count_params())
+        self.assertEqual(counts["all"], factor.num_parameters)
+        self.assertEqual(counts["network (PixelCNN)"], factor.network.count_params())
+        self.assertLen(counts, len(rows))
+        self.assertRegex(rows[-2][0], r"last \(WeightNormDense\) +H x W x 20$")
+        self.assertRegex("".join(counts), "  vertical: down +H/2 x W/2 x 4")
+
     def test_no_images(self):
         factor = helpers.shared_model().new_factor("image")
         before = factor.get_weights()

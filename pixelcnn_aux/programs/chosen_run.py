@@ -6,6 +6,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, zoo
+from pixelcnn_aux.batches import MAX_PIXELS
 from pixelcnn_aux.programs import run_flags
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
@@ -79,5 +80,5 @@ def images(folder, model, split):
 
 
 def batches(images, num_images=None):
-    """As `data.Images.batches`, of 100 images of 32 x 32, or about that number of pixels."""
-    return images.batches(max(1, 100 * 32 * 32 // math.prod(images.image_size)), num_images)
+    """As `data.Images.batches`, each of as many images as are evaluated at once."""
+    return images.batches(max(1, MAX_PIXELS // math.prod(images.image_size)), num_images)

@@ -1,8 +1,11 @@
 """How far long work is."""
 
 import sys
+import time
 
 import keras
+
+_PATIENCE = 5  # seconds
 
 
 def bar(count, unit="step", names=()):
@@ -18,6 +21,20 @@ def bar(count, unit="step", names=()):
     """
     verbose = 1 if sys.stdout.isatty() else 2
     return keras.utils.Progbar(count, verbose=verbose, stateful_metrics=names, unit_name=unit)
+
+
+def late_bar(count, unit):
+    """A bar in a terminal, once work has taken more than a few seconds: for what mostly takes less.
+
+    Returns a function, which is called with the number of units done.
+    """
+    shown, start = bar(count, unit), time.perf_counter()
+
+    def update(done):
+        if sys.stdout.isatty() and time.perf_counter() - start > _PATIENCE:
+            shown.update(done)
+
+    return update
 
 
 def duration(seconds):

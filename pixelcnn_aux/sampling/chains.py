@@ -1,24 +1,18 @@
 """Drawing images from a chain: each factor in turn given what the one before it drew."""
 
-import math
-
 import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.likelihoods.base import MODES
 from pixelcnn_aux.networks import METHODS
-from pixelcnn_aux.programs import progress
 from pixelcnn_aux.sampling.noise import noise
-
-# So many pixels of full images are drawn at once, since the embedding is evaluated on whole images: 128
-# images of 32 x 32.
-MAX_PIXELS = 2**17
 
 
 def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile):
-    """`AuxiliaryModel.sample`: checks its arguments, and draws in batches that fit in memory."""
+    """`AuxiliaryModel.sample`: checks its arguments, and draws in batches."""
     seeds, shifts = checked_draws(seeds, log_scale_shift, mode, jit_compile)
     arguments.choice("method", method, METHODS)
     arguments.instance("given", given, dict, optional=True)
@@ -27,28 +21,11 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
     model.require(names_from(model, given))
     kept = {} if known is mask is None else kept_pixels(model, known, mask, batch, given)
 
-    if batch == 0:
-        empty = {
-            name: tf.zeros([0, *size, model.factors[name].likelihood.num_channels], tf.uint8)
-            for name, size in model.sizes().items()
-        }
-        return {name: empty[name] for name in [*given, *names_from(model, given)]}
-
     def draw_rows(rows):
-        """A part of the images, `rows` being a slice."""
-        part = tf.nest.map_structure(lambda x: x[rows], {"given": given, "kept": kept})
-        how = {"mode": mode, "method": method, "jit_compile": jit_compile}
-        return draw(model, seeds[rows], shifts[rows], **part, **how)
+        return draw(model, **rows, mode=mode, method=method, jit_compile=jit_compile)
 
-    batches = -(-batch * math.prod(model.image_size) // MAX_PIXELS)
-    size = -(-batch // batches)
-    if size >= batch:
-        return draw_rows(slice(batch))
-    bar, parts = progress.bar(batch, "image"), []
-    for first in range(0, batch, size):
-        parts.append(draw_rows(slice(first, first + size)))
-        bar.update(min(first + size, batch))
-    return {name: tf.concat([part[name] for part in parts], axis=0) for name in parts[0]}
+    rows = {"seeds": seeds, "log_scale_shift": shifts, "given": given, "kept": kept}
+    return in_batches(draw_rows, rows, model.image_size, jit_compile)
 
 
 def checked_draws(seeds, log_scale_shift, mode, jit_compile):
@@ -235,17 +212,23 @@ def _check_given(model, given, batch):
             "Give one of them."
         )
     [(name, images)] = given.items()
+    remedy = "Resize them, or ask model.colorize or model.enlarge, which take larger ones"
     likelihood = model.factors[name].likelihood
     shape = [batch, *model.sizes()[name], likelihood.num_channels]
-    return {name: _checked(f"given[{name!r}]", images, shape, likelihood.num_values)}
+    return {name: _checked(f"given[{name!r}]", images, shape, likelihood.num_values, remedy)}
 
 
-def _checked(what, images, shape, num_values):
+def _checked(what, images, shape, num_values, remedy="Resize them"):
     """Images of a shape [B, H, W, C], B being that of the seeds, as a tensor."""
-    images = check_images(images, shape[-1], num_values, what)
-    if images.shape.as_list() != shape:
+    images = tf.convert_to_tensor(check_images(images, shape[-1], num_values, what))
+    (batch, *size, _), (found_batch, *found_size, _) = shape, images.shape
+    if found_size != size:
+        expected, found = (" x ".join(map(str, x)) for x in (size, found_size))
         raise ValueError(
-            f"Expected {what} of shape {shape}. Received: {images.shape.as_list()}. Give one for each "
-            "seed, of the size that the model draws."
+            f"Expected {what} of {expected}, the size that the model draws. Received: {found}. {remedy}."
+        )
+    if found_batch != batch:
+        raise ValueError(
+            f"Expected {what} for each of {batch} seeds. Received: {found_batch}. Give as many."
         )
     return images

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from pixelcnn_aux import backend
+
 
 def noise(factor, seeds, position, size, mode="sample", bounded=False):
     """What a factor's draws consume, of each image a function of its seed alone.
@@ -26,7 +28,7 @@ def noise(factor, seeds, position, size, mode="sample", bounded=False):
     return likelihood.noise(_uniforms(seeds, position, shape, factor.variable_dtype), mode, bounded)
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@backend.traced
 def _uniforms(seeds, position, shape, dtype):
     # What a seed is folded to is of the position's dtype: in 32 bits, many seeds would share one.
     position = tf.cast(position, tf.int64)

@@ -9,6 +9,7 @@ import tempfile
 import tensorflow as tf
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.batches import COMPILED_SIZES
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
@@ -24,8 +25,6 @@ CONFIG = """model_config_list {{
   }}
 }}
 """
-# Compiled drawing is for these batch sizes, and the largest.
-COMPILED_BATCH_SIZES = (1, 4, 16, 64)
 _ASIDE = ".writing-"  # begins the names of exports that are not finished: the server looks for numbers alone
 
 
@@ -92,7 +91,7 @@ def export(folder, out, max_batch=256, jit_compile=False, names=None):
 def _write_extras(folder, name, functions, max_batch, jit_compile):
     """Writes what the server takes besides the SavedModel: warm-up requests of zeros and configurations."""
     folder.mkdir()
-    sizes = [size for size in COMPILED_BATCH_SIZES if size < max_batch] + [max_batch]
+    sizes = [size for size in COMPILED_SIZES if size < max_batch] + [max_batch]
     with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
         for batch, signature in itertools.product(sizes if jit_compile else [1], functions):
             specs = tf.nest.flatten(functions[signature].structured_input_signature)

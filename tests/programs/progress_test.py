@@ -1,4 +1,8 @@
-"""Tests of how long work is said to take."""
+"""Tests of how far work is said to be, and how long it takes."""
+
+import contextlib
+import io
+from unittest import mock
 
 import tensorflow as tf
 
@@ -10,3 +14,23 @@ class DurationTest(tf.test.TestCase):
         found = {0.2: "0 s", 99.4: "99 s", 99.6: "2 min", 5950: "99 min", 6000: "1.7 h"}
         for seconds, expected in found.items():
             self.assertEqual(progress.duration(seconds), expected)
+
+
+class LateBarTest(tf.test.TestCase):
+    def shown(self, is_terminal, seconds):
+        """What is shown of three units that take so long each."""
+        stdout = io.StringIO()
+        stdout.isatty = lambda: is_terminal
+        clock = (seconds * step for step in range(4))
+        with (
+            contextlib.redirect_stdout(stdout),
+            mock.patch("time.perf_counter", side_effect=clock),
+        ):
+            update = progress.late_bar(3, "image")
+            for done in range(1, 4):
+                update(done)
+        return stdout.getvalue()
+
+    def test_only_in_a_terminal_and_only_of_what_takes_long(self):
+        self.assertEqual([self.shown(True, 1), self.shown(False, 10)], ["", ""])
+        self.assertIn("3/3", self.shown(True, 10))

@@ -121,7 +121,7 @@ class SplittingTest(parameterized.TestCase, tf.test.TestCase):
     def test_changes_nothing(self, kind, factors):
         expected = model().sample(self.SEEDS, **self.arguments(kind))
         with (
-            mock.patch("pixelcnn_aux.sampling.chains.MAX_PIXELS", 2 * np.prod(helpers.SIZE)),
+            mock.patch("pixelcnn_aux.batches.MAX_PIXELS", 2 * np.prod(helpers.SIZE)),
             mock.patch.object(pa.Factor, "draw", autospec=True, side_effect=pa.Factor.draw) as draw,
         ):
             images = model().sample(self.SEEDS, **self.arguments(kind))
@@ -130,7 +130,7 @@ class SplittingTest(parameterized.TestCase, tf.test.TestCase):
         assert_same_images(images, expected)
 
     def test_images_of_more_pixels_than_are_drawn_at_once(self):
-        with mock.patch("pixelcnn_aux.sampling.chains.MAX_PIXELS", 1):
+        with mock.patch("pixelcnn_aux.batches.MAX_PIXELS", 1):
             assert_same_images(model().sample(SEEDS), drawn())
 
 
@@ -204,9 +204,9 @@ class NoImagesTest(tf.test.TestCase):
 
 GRAYS = pa.auxiliary.Grayscale()(KNOWN).numpy()
 TOGETHER = "known images and a mask, or neither. Received: known={}, mask={}"
-FITTING = r"known images of shape \[3, 4, 6, 3\]. Received: \[{}, 6, 3\]"
-MASKS = r"mask of shape \[3, 4, 6, 1\]. Received: \[{}, 1\]"
-GIVEN = r"given\['grayscale'\] "
+SIZED = " of 4 x 6, the size that the model draws. Received: {}."
+EACH = " for each of 3 seeds. Received: {}."
+GIVEN = r"given\['grayscale'\]"
 
 
 class WrongArgumentsTest(parameterized.TestCase, tf.test.TestCase):
@@ -229,18 +229,21 @@ class WrongArgumentsTest(parameterized.TestCase, tf.test.TestCase):
         ({"given": {"8x8": GRAYS}}, r"\['grayscale'\].*\['8x8'\]"),
         ({"given": {"image": KNOWN}}, r"Received: \['image'\]"),
         ({"given": {"grayscale": GRAYS, "image": GRAYS}}, r"Received: \['grayscale', 'image'\]"),
-        ({"given": {"grayscale": GRAYS[:2]}}, GIVEN + r"of shape \[3, 4, 6, 1\].*: \[2, 4, 6, 1\]"),
-        ({"given": {"grayscale": GRAYS[:, :, :5]}}, r"\[3, 4, 6, 1\].*Received: \[3, 4, 5, 1\]"),
-        ({"given": {"grayscale": GRAYS.astype(np.int32)}}, GIVEN + "as uint8.*int32"),
+        ({"given": {"grayscale": GRAYS[:2]}}, GIVEN + EACH.format(2)),
+        (
+            {"given": {"grayscale": GRAYS[:, :, :5]}},
+            GIVEN + SIZED.format("4 x 5") + ".*model.colorize",
+        ),
+        ({"given": {"grayscale": GRAYS.astype(np.int32)}}, GIVEN + " as uint8.*int32"),
         ({"given": {"grayscale": GRAYS * 0 + 16}}, GIVEN + ".* 0 to 15.*a value of 16"),
         ({"known": KNOWN}, TOGETHER.format("images", "None")),
         ({"mask": MASK}, TOGETHER.format("None", "a mask")),
-        ({"known": KNOWN[:, :3], "mask": MASK}, FITTING.format("3, 3")),
-        ({"known": KNOWN[:2], "mask": MASK}, FITTING.format("2, 4")),
+        ({"known": KNOWN[:, :3], "mask": MASK}, "known images" + SIZED.format("3 x 6")),
+        ({"known": KNOWN[:2], "mask": MASK}, "known images" + EACH.format(2)),
         ({"known": KNOWN.astype(np.int64), "mask": MASK}, r"as uint8 \[B, H, W, 3\].*: int64"),
         ({"known": KNOWN[..., :1], "mask": MASK}, r"3 channels. Received: shape \[3, 4, 6, 1\]"),
-        ({"known": KNOWN, "mask": MASK[:, :, :5]}, MASKS.format("3, 4, 5")),
-        ({"known": KNOWN, "mask": MASK[:1]}, MASKS.format("1, 4, 6")),
+        ({"known": KNOWN, "mask": MASK[:, :, :5]}, "a mask" + SIZED.format("4 x 5")),
+        ({"known": KNOWN, "mask": MASK[:1]}, "a mask" + EACH.format(1)),
         ({"known": KNOWN, "mask": MASK == 1}, r"mask as uint8 \[B, H, W, 1\]. Received: bool"),
         ({"known": KNOWN, "mask": MASK[..., 0]}, r"mask as uint8 .* Received: uint8 \[3, 4, 6\]"),
         ({"known": KNOWN, "mask": KNOWN // 255}, r"mask with 1 channel. .* \[3, 4, 6, 3\]"),

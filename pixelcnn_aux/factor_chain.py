@@ -1,0 +1,153 @@
+"""FactorChain: factors over images of one size, each given the image of the one before it."""
+
+import copy
+
+from keras import ops
+
+from pixelcnn_aux import (
+    arguments,
+    auxiliary,
+    checks,
+    declarations,
+    dtypes,
+    serialization,
+    summaries,
+)
+from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.inputs import Inputs, check_images
+
+
+class FactorChain(serialization.Configured):
+    """What an `AuxiliaryModel` consists of, and what its factors see. Arguments and attributes as there."""
+
+    def __init__(self, factors, transforms, image_size):
+        factors = [arguments.instance("a factor", factor, Factor) for factor in factors]
+        checks.check_names([factor.name for factor in factors])
+        self.factors = {factor.name: factor for factor in factors}
+        self.transforms = list(transforms)
+        self.image_size = arguments.size("image_size", image_size)
+        self.untrained = ()  # names of the factors that `load` found no weights for
+        self.loaded_from: str | None = None  # the run, as `load` was given it
+        checks.check_chain(factors, self.transforms, self.image_size)
+
+    def __repr__(self):
+        return summaries.model_lines(self)
+
+    @property
+    def likelihood(self):
+        """`Likelihood` of the full image, given its auxiliary image."""
+        return list(self.factors.values())[-1].likelihood
+
+    @property
+    def exact(self):
+        return all(factor.exact for factor in self.factors.values() if factor.embedding is not None)
+
+    @property
+    def centered(self):
+        return any(factor.likelihood.centered for factor in self.factors.values())
+
+    def with_exact(self, exact):
+        """A model of the same networks, not copies, whose factors are exact where they can be; or none is.
+
+        A factor can be where its transform declares the sum that it fixes, and its likelihood has bounds.
+        """
+        model = copy.copy(self)  # with whatever a subclass has
+        model.factors = dict(self.factors)
+        for transform, (name, factor) in zip(self.transforms, reversed(self.factors.items())):
+            known = declarations.known_sum(transform, factor.likelihood, exact)
+            model.factors[name] = factor.with_fixed_sum(known)
+        return model
+
+    def get_config(self):
+        return {
+            "factors": [serialization.serialize(factor) for factor in self.factors.values()],
+            "transforms": [serialization.serialize(transform) for transform in self.transforms],
+            "image_size": list(self.image_size),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        factors = [serialization.deserialize(part, Factor) for part in config["factors"]]
+        kind = auxiliary.Transform
+        transforms = [serialization.deserialize(part, kind) for part in config["transforms"]]
+        return cls(**{**config, "factors": factors, "transforms": transforms})
+
+    def description(self):
+        """dict that JSON can hold, from which `load` builds the model again; without its weights.
+
+        Raises ValueError for a part of a class that is not registered, or that would not come back as it is.
+        """
+        for part in (*self.transforms, *(factor.likelihood for factor in self.factors.values())):
+            serialization.check_comes_back(part)
+        return serialization.serialize(self)
+
+    def checked(self, images):
+        """Full images, NumPy's or a tensor. Raises ValueError for another dtype, shape or range."""
+        return check_images(images, self.likelihood.num_channels, self.likelihood.num_values)
+
+    def auxiliaries(self, images):
+        """The image that each factor models.
+
+        Args:
+          images: uint8 [B, H, W, C], full images.
+
+        Returns:
+          dict, name -> uint8 [B, h, w, c], in the order of sampling; the last is `images`.
+
+        Raises:
+          ValueError: for images of another dtype or number of channels, or whose height or width a transform
+            does not divide.
+        """
+        chain = [ops.convert_to_tensor(self.checked(images))]
+        for transform in self.transforms:
+            height, width = chain[-1].shape[1:3]
+            if None not in (height, width):
+                transform.size((height, width))
+            chain.append(transform(chain[-1]))
+        return dict(zip(self.factors, reversed(chain)))
+
+    def inputs(self, images):
+        """What each factor sees of full images, uint8 [B, H, W, C].
+
+        Returns:
+          dict, name -> `Inputs`: its image, uint8 [B, h, w, c], and its auxiliary image, None for the first.
+
+        Raises:
+          ValueError: for images of another dtype or shape.
+        """
+        chain = self.auxiliaries(images)
+        return dict(zip(chain, map(Inputs, chain.values(), [None, *chain.values()])))
+
+    def new_factor(self, name, dtype=None):
+        """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""
+        self.position(name)
+        factor = self.factors[name]
+        config = factor.get_config()
+        if dtype is not None:
+            dtypes.check(dtype)
+            dtypes.give(config, dtype)
+        return type(factor).from_config(config)
+
+    def position(self, name):
+        """The place of a factor in the order of sampling. Raises ValueError for an unknown name."""
+        if name not in self.factors:
+            raise ValueError(
+                f"Expected a factor of {list(self.factors)}. Received: {name!r}. Choose one of them."
+            )
+        return list(self.factors).index(name)
+
+    def require(self, names):
+        """Raises ValueError, which names them, where factors of these names are not trained yet."""
+        missing = [name for name in names if name in self.untrained]
+        if missing:
+            raise ValueError(
+                f"Expected trained factors. Received: {', '.join(map(repr, missing))} not trained yet. "
+                f"Train with --factor {missing[0]}."
+            )
+
+    def sizes(self):
+        """dict, factor name -> (H, W) of the image that the factor draws."""
+        sizes = [self.image_size]
+        for transform in self.transforms:
+            sizes.append(tuple(transform.size(sizes[-1])))
+        return dict(zip(self.factors, reversed(sizes)))

@@ -1,0 +1,82 @@
+"""What factors and chains say of themselves: a line or a table of their layers."""
+
+import itertools
+import math
+
+from pixelcnn_aux.networks import Embedding, PixelCNN
+from pixelcnn_aux.networks.stream import Stream
+
+
+def num_weights(*layers):
+    """How many parameters layers have together: int."""
+    return sum(math.prod(weight.shape) for layer in layers for weight in layer.weights)
+
+
+def factor_line(factor):
+    """A factor in one line."""
+    kind = "unconditional"
+    if factor.embedding is not None:
+        kind = f"conditional, {'exact' if factor.exact else 'a bound'}"
+    likelihood = type(factor.likelihood).__name__
+    return (
+        f"<{type(factor).__name__} name={factor.name}: {likelihood}, {kind}, "
+        f"{num_weights(factor):,} parameters>"
+    )
+
+
+def model_lines(model):
+    """An `AuxiliaryModel`: a line, and one for each factor in the order of sampling."""
+    kind, factors = "exact" if model.exact else "a bound", model.factors.values()
+    lines = [
+        f"<{type(model).__name__} of {_by(*model.image_size)} images: {kind}, "
+        f"{num_weights(*factors):,} parameters"
+    ]
+    sizes = model.sizes()
+    lines += [f"  {_by(*sizes[factor.name])}: {factor_line(factor)}" for factor in factors]
+    return "\n".join(lines) + ">"
+
+
+def factor_table(factor):
+    """The layers of a factor: what they give of images of H x W, and how many parameters they have.
+
+    Steps of one kind that follow each other at one resolution are one row.
+    """
+    rows = [("layer", "output", "parameters")]
+    ratio = factor.auxiliary_ratio
+    for name, part, scale in (
+        ("embedding", factor.embedding, ratio),
+        ("network", factor.network, 1),
+    ):
+        if part is not None:
+            rows.append((f"{name} ({type(part).__name__})", "", f"{num_weights(part):,}"))
+            rows += [(f"  {what}", out, f"{n:,}") for what, out, n in _layers(part, scale)]
+    rows.append(("all", "", f"{num_weights(factor):,}"))
+    first, second, third = (max(map(len, column)) for column in zip(*rows))
+    lines = [f"{what:{first}}  {out:{second}}  {n:>{third}}" for what, out, n in rows]
+    return "\n".join([factor_line(factor), *lines])
+
+
+def _layers(part, scale):
+    """Yields (name, output, parameters) of what a network consists of that sees H / scale x W / scale."""
+    for layer in part.parts():
+        if isinstance(layer, Stream):
+            levels = layer.topology.levels()[1:]
+            steps = zip(layer.topology.steps, levels, layer.steps)
+            for (kind, level), group in itertools.groupby(steps, lambda x: (x[0].kind, x[1])):
+                found = [step for *_, step in group]
+                what = f"{len(found)} block{'s' * (len(found) > 1)}" if kind == "block" else kind
+                out = _output(scale * 2**level, layer.filters)
+                yield f"{layer.name}: {what}", out, num_weights(*found)
+        else:
+            known = isinstance(part, (Embedding, PixelCNN))
+            out = _output(scale, layer.filters) if known else ""
+            yield f"{layer.name} ({type(layer).__name__})", out, num_weights(layer)
+
+
+def _output(scale, channels):
+    over = "" if scale == 1 else f"/{scale:g}"
+    return _by(f"H{over}", f"W{over}", channels)
+
+
+def _by(*sides):
+    return " x ".join(map(str, sides))

@@ -1,0 +1,108 @@
+"""Tests of evaluating and drawing any number of images."""
+
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import batches, sampling
+from tests import helpers
+
+SIZES = (1, 3, 16, 17)
+IMAGES = helpers.pictures(max(SIZES))
+GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
+
+
+def at_most(images):
+    """Within it a batch has so many images of `helpers.SIZE`."""
+    return mock.patch.object(batches, "MAX_PIXELS", images * np.prod(helpers.SIZE))
+
+
+class InBatchesTest(parameterized.TestCase, tf.test.TestCase):
+    @parameterized.parameters(
+        (0, False, [1]),
+        (1, False, [1]),
+        (17, False, [17]),
+        (150, False, [64, 64, 22]),
+        (0, True, [1]),
+        (1, True, [1]),
+        (2, True, [1, 1]),
+        (3, True, [4]),
+        (17, True, [16, 1]),
+        (102, True, [64, 64]),
+    )
+    def test_sizes(self, count, jit_compile, expected):
+        rows, sizes = np.arange(3 * count).reshape(count, 3), []
+
+        def double(tensors):
+            self.assertTrue(all(map(tf.is_tensor, tensors.values())))
+            sizes.append(len(tensors["x"]))
+            return {"y": 2 * tensors["x"], "z": (tensors["x"][:, 0],)}
+
+        with at_most(100 if jit_compile else 64):
+            found = batches.in_batches(double, {"x": rows}, helpers.SIZE, jit_compile)
+        self.assertEqual(sizes, expected)
+        self.assertAllEqual(found["y"], 2 * rows)
+        self.assertAllEqual(found["z"][0], rows[:, 0])
+
+    def test_a_graph_has_them_whole(self):
+        shapes = []
+
+        def noted(x):
+            shapes.append(x.shape.as_list())
+            return x
+
+        with at_most(1):
+            traced = tf.function(lambda x: batches.in_batches(noted, x, helpers.SIZE))
+            self.assertAllEqual(traced(tf.constant(GRAYS)), GRAYS)
+            list(tf.data.Dataset.from_tensor_slices(GRAYS).batch(5).map(traced))
+        self.assertEqual(shapes, [[17, 4, 6, 1], [None, 4, 6, 1]])
+
+
+class AnyNumberTest(tf.test.TestCase):
+    def test_batches_give_what_all_images_at_once_give(self):
+        model = helpers.shared_model("float64")
+        factor = model.factors["image"]
+
+        def found():
+            return {
+                "both": model.bound_and_exact(IMAGES[:5]),
+                "features": factor.features(GRAYS[:5]),
+                "pixels": factor.pixel_log_prob(IMAGES[:5], GRAYS[:5]),
+                "params": factor.params(IMAGES[:5], GRAYS[:5]),
+            }
+
+        with helpers.eagerly():
+            whole = found()
+            with at_most(3):
+                self.assertAllClose(found(), whole, rtol=1e-12)
+
+    def test_a_wrong_value_is_found_before_any_image_is_evaluated(self):
+        factor = helpers.shared_model().factors["grayscale"]
+        wrong = np.concatenate([GRAYS, GRAYS[:1] * 0 + 16])
+        with (
+            at_most(1),
+            mock.patch.object(pa.Factor, "call", side_effect=AssertionError),
+            self.assertRaisesRegex(ValueError, "a value of 16"),
+        ):
+            factor.log_prob(wrong)
+
+    def test_one_graph_for_any_number_and_no_warnings(self):
+        model = helpers.tiny_model()
+        others = [helpers.shared_model(dtype) for dtype in ("float32", "float64")]
+        with (
+            self.assertNoLogs("tensorflow", "WARNING"),
+            mock.patch.object(pa.Factor, "call", autospec=True, side_effect=pa.Factor.call) as call,
+            mock.patch.object(pa.Factor, "scan", autospec=True, side_effect=pa.Factor.scan) as scan,
+        ):
+            for size in SIZES:
+                model.log_prob(IMAGES[:size])
+                model.sample([[0, index] for index in range(size)])
+            self.assertEqual((call.call_count, scan.call_count), (2, 2))
+            for other in others:
+                for size in SIZES[:2]:
+                    other.log_prob(IMAGES[:size])
+                    seeds = tf.zeros([size, 2], tf.int32)
+                    sampling.noise(other.factors["image"], seeds, 1, (size, size))
