@@ -1,6 +1,8 @@
-"""SavedModels for TensorFlow Serving: python -m pixelcnn_aux.export --workdir W --out DIR.
+"""Exports a model as a SavedModel, for TensorFlow Serving or `tf.saved_model.load`, such as
 
-Writes DIR/MODEL/VERSION/, MODEL being the workdir's name, after a comparison with the model.
+    pixelcnn-aux export --workdir cifar10-pyramid --out models
+
+Writes models/MODEL/VERSION/, MODEL being the workdir's name, after a comparison with the model.
 """
 
 from pixelcnn_aux.programs import process
@@ -8,6 +10,7 @@ from pixelcnn_aux.programs import process
 if __name__ == "__main__":
     process.begin()
 
+import sys
 import time
 
 from absl import flags
@@ -42,5 +45,4 @@ def define_flags():
 
 
 if __name__ == "__main__":
-    define_flags()
-    program.run(main)
+    program.start(sys.modules["__main__"])
