@@ -30,14 +30,13 @@ from typing import NamedTuple
 import numpy as np
 from absl import app, flags
 
+from pixelcnn_aux import batches
 from pixelcnn_aux.data import decoding, files, image_folder
 from pixelcnn_aux.programs import chosen_run, progress, run_flags, splits
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["FILE_OR_FOLDER..."]
-
-_PIXELS = 2**16  # scored at once: 64 images of 32 x 32
 
 
 class Picture(NamedTuple):
@@ -101,7 +100,7 @@ def write(table, model, found):
     table.writerow(["file", "width", "height", "prepared", *bits_columns, "error"])
     pictures = files.in_threads(lambda file: read(file, size), found)
     bar = progress.bar(len(found), "file")
-    for first in range(0, len(found), batch := max(1, _PIXELS // math.prod(size))):
+    for first in range(0, len(found), batch := max(1, batches.MAX_PIXELS // math.prod(size))):
         some = list(itertools.islice(pictures, batch))
         images = [picture.image for picture in some if not picture.error]
         bits = model.bits_per_dim(np.stack(images)) if images else dict.fromkeys(names, ())

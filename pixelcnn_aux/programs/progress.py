@@ -24,14 +24,17 @@ def bar(count, unit="step", names=()):
 
 
 def late_bar(count, unit):
-    """A bar in a terminal, once work has taken more than a few seconds: for what mostly takes less.
+    """A bar in a terminal, once work has taken a few seconds and goes on: for what mostly takes less.
 
     Returns a function, which is called with the number of units done.
     """
-    shown, start = bar(count, unit), time.perf_counter()
+    shown, start, begun = bar(count, unit), time.perf_counter(), False
 
     def update(done):
-        if sys.stdout.isatty() and time.perf_counter() - start > _PATIENCE:
+        nonlocal begun
+        is_late = done < count and time.perf_counter() - start > _PATIENCE
+        begun = begun or (is_late and sys.stdout.isatty())
+        if begun:
             shown.update(done)
 
     return update

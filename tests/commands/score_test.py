@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import app
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data
+from pixelcnn_aux import batches, data
 from pixelcnn_aux.commands import score
 from pixelcnn_aux.programs import chosen_run
 from tests import helpers
@@ -40,7 +40,7 @@ class ScoreTest(tf.test.TestCase):
         """What it prints: (on standard output, on standard error)."""
         loaded = self.folder, self.model
         with (
-            mock.patch.object(score, "_PIXELS", 48),  # batches of two images
+            mock.patch.object(batches, "MAX_PIXELS", 48),  # batches of two images
             mock.patch.object(chosen_run, "load", return_value=loaded),
             contextlib.redirect_stderr(io.StringIO()) as errors,
             helpers.eagerly(),

@@ -17,8 +17,8 @@ class DurationTest(tf.test.TestCase):
 
 
 class LateBarTest(tf.test.TestCase):
-    def shown(self, is_terminal, seconds):
-        """What is shown of three units that take so long each."""
+    def shown(self, is_terminal, seconds, count=3):
+        """What is shown of units that take so long each."""
         stdout = io.StringIO()
         stdout.isatty = lambda: is_terminal
         clock = (seconds * step for step in range(4))
@@ -26,11 +26,13 @@ class LateBarTest(tf.test.TestCase):
             contextlib.redirect_stdout(stdout),
             mock.patch("time.perf_counter", side_effect=clock),
         ):
-            update = progress.late_bar(3, "image")
-            for done in range(1, 4):
+            update = progress.late_bar(count, "image")
+            for done in range(1, count + 1):
                 update(done)
         return stdout.getvalue()
 
     def test_only_in_a_terminal_and_only_of_what_takes_long(self):
         self.assertEqual([self.shown(True, 1), self.shown(False, 10)], ["", ""])
         self.assertIn("3/3", self.shown(True, 10))
+        self.assertIn("3/3", self.shown(True, 3))
+        self.assertEqual(self.shown(True, 10, count=1), "")
