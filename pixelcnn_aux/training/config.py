@@ -27,6 +27,7 @@ class Training:
     steps_per_epoch: int
     batch_size: int  # of all devices and hosts together
     learning_rate: float
+    muon_rate: float | None = None  # of the kernels of hidden layers; None for Adam alone
     decay: float | None = None  # what the learning rate is multiplied by after each step
     flip: bool = True  # whether images are flipped left to right at random
     accumulate: int = 1  # in how many parts a device takes its images of a batch
@@ -37,6 +38,8 @@ class Training:
             name: arguments.whole(name, getattr(self, name), 1, _MOST[name]) for name in _MOST
         }
         checked["learning_rate"] = arguments.positive("learning_rate", self.learning_rate)
+        if self.muon_rate is not None:
+            checked["muon_rate"] = arguments.positive("muon_rate", self.muon_rate)
         if self.decay is not None:
             checked["decay"] = arguments.positive("decay", self.decay, 1)
         for name in ("flip", "mixed_precision"):

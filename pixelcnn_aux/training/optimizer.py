@@ -43,6 +43,9 @@ class AveragingAdam(keras.optimizers.Adam):
         if self.built:
             return
         super().build(variables)
+        self._add_averages(variables)
+
+    def _add_averages(self, variables):
         self.averages = [
             self.add_variable_from_reference(
                 # A copy: under JAX a step gives the memory of both away.
@@ -54,13 +57,20 @@ class AveragingAdam(keras.optimizers.Adam):
         ]
 
     def update_step(self, gradient, variable, learning_rate):
-        if self.observe is not None:
-            self.observe(gradient)
+        self._see(gradient)
         step = ops.cast(self.iterations + 1, variable.dtype)
         if backend.NAME == "tensorflow" and not self.amsgrad:
             self._apply_adam(gradient, variable, learning_rate, step)
         else:
             super().update_step(gradient, variable, learning_rate)
+        self._update_average(variable)
+
+    def _see(self, gradient):
+        if self.observe is not None:
+            self.observe(gradient)
+
+    def _update_average(self, variable):
+        step = ops.cast(self.iterations + 1, variable.dtype)
         decay = ops.minimum(MAX_AVERAGE_DECAY, (1.0 + step) / (10.0 + step))
         average = self.averages[self._get_variable_index(variable)]
         self.assign_add(average, (1.0 - decay) * ops.subtract(variable, average))

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from pixelcnn_aux import backend, layers
+from pixelcnn_aux.training.muon import AveragingMuon, hidden_kernels
 from pixelcnn_aux.training.optimizer import AveragingAdam, learning_rate
 
 if backend.NAME == "tensorflow":
@@ -30,12 +31,19 @@ def make(model, name, weights, training, strategy, policy=None, remat=False):
     with strategy.scope() if strategy else contextlib.nullcontext():
         factor = model.new_factor(name, policy)
         factor.set_weights(weights)
-        optimizer = AveragingAdam(learning_rate(training))
+        optimizer = _optimizer(factor, training)
         if factor.dtype_policy.name == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(factor.trainable_variables)
     kind = _TensorFlowStep if backend.NAME == "tensorflow" else _JaxStep
     return kind(model, factor, optimizer, strategy, training.accumulate, remat)
+
+
+def _optimizer(factor, training):
+    rate = learning_rate(training)
+    if training.muon_rate is None:
+        return AveragingAdam(rate)
+    return AveragingMuon(rate, hidden_kernels(factor), training.muon_rate / training.learning_rate)
 
 
 class _Step:
