@@ -22,7 +22,9 @@ from pixelcnn_aux.training import Training, checkpoints, metrics, steps
 from tests import helpers
 
 # 50 steps: what rounding makes of a difference would show.
-SETTINGS = Training(epochs=2, steps_per_epoch=25, batch_size=8, learning_rate=1e-2, decay=0.99)
+SETTINGS = Training(
+    epochs=2, steps_per_epoch=25, batch_size=8, learning_rate=1e-2, muon_rate=1e-2, decay=0.99
+)
 SPAWN = multiprocessing.get_context("spawn")
 
 
