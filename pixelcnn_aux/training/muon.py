@@ -5,7 +5,7 @@ import itertools
 import keras
 from keras import ops
 
-from pixelcnn_aux import layers
+from pixelcnn_aux import backend, layers
 from pixelcnn_aux.serialization import register
 from pixelcnn_aux.training.optimizer import AveragingAdam
 
@@ -53,7 +53,7 @@ class AveragingMuon(AveragingAdam):
         self._add_averages(variables)
 
     def _backend_update_step(self, gradients, variables, learning_rate):
-        if hasattr(self, "_distributed_tf_update_step"):  # which this calls
+        if backend.NAME == "tensorflow":  # which calls `_distributed_tf_update_step`
             return super()._backend_update_step(gradients, variables, learning_rate)
         groups, others = self._grouped(zip(gradients, variables))
         super()._backend_update_step(*zip(*others), learning_rate)

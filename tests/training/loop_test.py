@@ -37,7 +37,9 @@ from pixelcnn_aux.training.strategy import Hosts
 from tests import helpers
 
 # Three epochs of three steps, 8 of 10 images a step: batches span the passes over the images.
-TINY = Training(epochs=3, steps_per_epoch=3, batch_size=8, learning_rate=1e-2, decay=0.99)
+TINY = Training(
+    epochs=3, steps_per_epoch=3, batch_size=8, learning_rate=1e-2, muon_rate=1e-2, decay=0.99
+)
 
 
 def train(folder, name="grayscale", dropout=0.5, images=None, training=TINY, **options):
