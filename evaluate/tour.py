@@ -18,7 +18,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data
 from pixelcnn_aux.commands import sample
 from pixelcnn_aux.data import photos
-from pixelcnn_aux.programs import chosen_run, image_files, plots, program, splits
+from pixelcnn_aux.programs import chosen_run, image_files, plots, program, run_flags, splits
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -88,7 +88,7 @@ def fine_tuned():
 
 
 def define_flags():
-    sample.define_draws(log_scale_shift=-0.5)
+    run_flags.define_draws(log_scale_shift=-0.5)
     flags.DEFINE_string("workdir", str(RunFolder.RUNS / "tour"), "Of the run that fine-tunes.")
     flags.DEFINE_string("out", None, "The picture; tour.png under runs if unset.")
 

@@ -8,10 +8,11 @@ import math
 from pixelcnn_aux import backend, serialization
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.factor_chain import FactorChain
+from pixelcnn_aux.picture_model import PictureModel
 
 
 @serialization.register()
-class AuxiliaryModel(FactorChain):
+class AuxiliaryModel(PictureModel, FactorChain):
     """A chain of factors over images of one size.
 
     Args:

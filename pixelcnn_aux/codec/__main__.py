@@ -64,7 +64,7 @@ def compress(files):
     output, is_stream = sys.stdout, FLAGS.out == "-"
     if not is_stream:
         disk.check_place("--out", FLAGS.out)
-        _check_new(FLAGS.out)
+        disk.check_new(FLAGS.out)
     # What is printed goes beside the bytes.
     with contextlib.redirect_stdout(sys.stderr if is_stream else output):
         loaded = [pictures.read(pathlib.Path(file)) for file in files]
@@ -82,7 +82,7 @@ def compress(files):
                 with open(output.fileno(), "wb", closefd=False) as opened:
                     opened.write(data)
         else:
-            with _new_file(FLAGS.out) as opened:
+            with disk.new_file(FLAGS.out) as opened:
                 opened.write(data)
         bits = 8 * len(data) / sum(picture.size for picture in loaded)
         print(f"Wrote {FLAGS.out}: {len(data):,} bytes, {bits:.3f} bits per dimension")
@@ -96,7 +96,7 @@ def decompress(files):
     data, contents = _read(files)
     out = pathlib.Path(FLAGS.out)
     for name, *_ in _sizes(contents):
-        _check_new(out / name)
+        disk.check_new(out / name)
     codec = _codec(contents)
     if (channels := codec.model.likelihood.num_channels) != 3:
         raise ValueError(
@@ -106,7 +106,7 @@ def decompress(files):
     with disk.explained(f"a folder to write pictures to: {out}"):
         out.mkdir(parents=True, exist_ok=True)
     for name, picture in _pictures(contents, codec.decompress(data, _bar(contents))):
-        with _new_file(out / name) as opened:
+        with disk.new_file(out / name) as opened:
             Image.fromarray(picture).save(opened, "PNG")
         print(f"Wrote {out / name}: {picture.shape[0]} x {picture.shape[1]}")
 
@@ -120,7 +120,7 @@ def verify(files):
 def inspect(files):
     if FLAGS.map:
         plots.check("--map", FLAGS.map)
-        _check_new(FLAGS.map)
+        disk.check_new(FLAGS.map)
     data, contents = _read(files)
     if FLAGS.map and not contents.count:
         raise ValueError(
@@ -166,21 +166,6 @@ def draw_map(contents, data):
 
 
 COMMANDS = {x.__name__: x for x in (compress, decompress, verify, inspect)}
-
-
-def _check_new(file):
-    with disk.explained(f"a new file: {file}"):
-        there = pathlib.Path(file).exists()
-    if there:
-        raise ValueError(
-            f"Expected the name of a new file. Received: {file}, which is there. Remove it first."
-        )
-
-
-def _new_file(file):
-    """As `disk.replacing`, of a file that was none when coding began, and still is none."""
-    _check_new(file)
-    return disk.replacing(pathlib.Path(file), disk.AGAIN)
 
 
 def _read(files):

@@ -20,8 +20,7 @@ import tensorflow as tf
 from absl import flags
 from matplotlib.figure import Figure
 
-from pixelcnn_aux import likelihoods
-from pixelcnn_aux.programs import chosen_run, image_grid, plots
+from pixelcnn_aux.programs import chosen_run, image_grid, plots, run_flags
 
 FLAGS = flags.FLAGS
 
@@ -139,18 +138,9 @@ def draw(rows):
     return figure
 
 
-def define_draws(log_scale_shift=0.0):
-    """Defines the flags of `sample`, but for --num."""
-    flags.DEFINE_integer("seed", 0, "Of all draws.", -(2**31), 2**31 - 1)
-    flags.DEFINE_float(
-        "log_scale_shift", log_scale_shift, "Added to log-scales; below 0 the draws vary less."
-    )
-    flags.DEFINE_enum("mode", "sample", likelihoods.MODES, "map: a drawn component's location.")
-
-
 def define_flags():
     chosen_run.define_flags()
-    define_draws()
+    run_flags.define_draws()
     flags.DEFINE_integer("num", 16, "How many images of each kind.", 1, MAX_NUM)
     flags.DEFINE_string("given", None, "The auxiliary image of test images to draw from.")
     flags.DEFINE_enum("known", None, ["half"], "What is kept of test images: completes the rest.")

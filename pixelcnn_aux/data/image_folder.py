@@ -31,12 +31,12 @@ def folder(split, image_size, image_dir, cache_dir):
     return files.load("folder", split, image_size, image_dir, cache_dir, fitted, split_of, _KIND)
 
 
-def read_image(path: PathLike, image_size: Size) -> np.ndarray:
+def read_image(path: PathLike, image_size: Size | None = None) -> np.ndarray:
     """The pixels of one image file, center-cropped and resized as those of the data set `folder`.
 
     Args:
       path: of a PNG, JPEG, TIFF or WebP file.
-      image_size: (H, W) of the image.
+      image_size: (H, W) of the image; None for all of it, as it is.
 
     Returns:
       uint8 [H, W, 3].
@@ -45,12 +45,13 @@ def read_image(path: PathLike, image_size: Size) -> np.ndarray:
     more than `decoding.MAX_PIXELS` pixels, 8 bits a channel or one picture.
     """
     try:
-        return fit(decoding.decode(decoding.contents(path)), image_size)
+        image = decoding.decode(decoding.contents(path))
     except ValueError as error:
         raise ValueError(
             f"Expected a whole {decoding.KINDS} file of at most {decoding.MAX_PIXELS:,} pixels. "
             f"Received: {path} ({error}). Give another file."
         ) from error
+    return image if image_size is None else fit(image, image_size)
 
 
 def split_of(name):

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from pixelcnn_aux import zoo
+from pixelcnn_aux import likelihoods, zoo
 
 FLAGS = flags.FLAGS
 
@@ -27,6 +27,15 @@ def define_workdir(note=""):
 def workdir():
     """The folder of the run that --workdir chooses."""
     return zoo.find(FLAGS.workdir) if FLAGS.workdir else zoo.newest()
+
+
+def define_draws(log_scale_shift=0.0):
+    """Defines the flags of draws: --seed, --log_scale_shift and --mode."""
+    flags.DEFINE_integer("seed", 0, "Of all draws.", -(2**31), 2**31 - 1)
+    flags.DEFINE_float(
+        "log_scale_shift", log_scale_shift, "Added to log-scales; below 0 the draws vary less."
+    )
+    flags.DEFINE_enum("mode", "sample", likelihoods.MODES, "map: a drawn component's location.")
 
 
 def define_images():

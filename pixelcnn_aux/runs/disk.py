@@ -122,6 +122,20 @@ def check_place(flag, path, suffixes=()):
     writable(file.parent)
 
 
+def check_new(file):
+    """Raises ValueError where a file is there. Raises OSError, as `explained`."""
+    if exists(pathlib.Path(file)):
+        raise ValueError(
+            f"Expected the name of a new file. Received: {file}, which is there. Remove it first."
+        )
+
+
+def new_file(file):
+    """As `replacing`, of a file that was none when work began, and still is none."""
+    check_new(file)
+    return replacing(pathlib.Path(file), AGAIN)
+
+
 def writable(folder):
     """A folder, made where there is none, that takes files. Raises OSError if it does not."""
     with explained(f"a folder {folder} that takes files"):

@@ -12,3 +12,4 @@ from pixelcnn_aux.sampling.chains import (
     sample,
 )
 from pixelcnn_aux.sampling.noise import noise
+from pixelcnn_aux.sampling.pictures import colorize, complete, enlarge

@@ -111,7 +111,7 @@ def names_from(model, given):
     return names[max((names.index(name) + 1 for name in given), default=0) :]
 
 
-def kept_pixels(model, known, mask, batch, given=None):
+def kept_pixels(model, known, mask, batch, given=None, size=None):
     """What the factors keep of full images, for `draw`.
 
     Args:
@@ -119,6 +119,7 @@ def kept_pixels(model, known, mask, batch, given=None):
       known, mask: as for `AuxiliaryModel.sample`.
       batch: B, or None where it is not known while a graph is traced.
       given: dict with one auxiliary image, or None, as for `AuxiliaryModel.sample`.
+      size: (H, W) of the full images; None for the model's.
 
     Returns:
       dict, name -> arguments of `Factor.draw`: "completed", or "within" where the draws of a factor
@@ -134,7 +135,7 @@ def kept_pixels(model, known, mask, batch, given=None):
             f"Received: known={'None' if known is None else 'images'}, "
             f"mask={'None' if mask is None else 'a mask'}. Give both, or neither."
         )
-    shape, channels = [batch, *model.image_size], model.likelihood.num_channels
+    shape, channels = [batch, *(size or model.image_size)], model.likelihood.num_channels
     known = _checked("known images", known, [*shape, channels], model.likelihood.num_values)
     mask = _checked("a mask", mask, [*shape, 1], num_values=2)
     images, masks = model.auxiliaries(known), [mask]

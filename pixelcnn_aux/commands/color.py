@@ -1,0 +1,22 @@
+"""Colors gray photographs of any size, such as
+
+    pixelcnn-aux color photograph.jpg
+    pixelcnn-aux color *.jpg --seed 1 --out colored
+
+Of photographs in color, only the grays are seen. Each is written as NAME-colored.png in the current folder,
+or to --out. Another --seed gives other colors; with --log_scale_shift below 0 they are paler.
+"""
+
+from pixelcnn_aux.programs import photographs
+
+ARGUMENTS = ["PHOTOGRAPH..."]
+
+
+def main(*files):
+    photographs.draw_each(
+        files, "-colored", lambda model, *image, **how: model.colorize(*image, **how)
+    )
+
+
+def define_flags():
+    photographs.define_flags("cifar10-grayscale")

@@ -1,0 +1,53 @@
+"""Completes photographs of any size, such as
+
+    pixelcnn-aux complete photograph.jpg --mask mask.png
+    pixelcnn-aux complete photograph.jpg --known half
+
+A mask is a picture of the photographs' size, white where they are known and black where they are to be drawn;
+with --known half the upper half is known. Each is written as NAME-completed.png in the current folder, or to
+--out. A pixel is drawn given those before it, row by row: what is known below it is not seen.
+"""
+
+import numpy as np
+from absl import flags
+
+from pixelcnn_aux.data.image_folder import read_image
+from pixelcnn_aux.programs import photographs
+
+FLAGS = flags.FLAGS
+ARGUMENTS = ["PHOTOGRAPH..."]
+
+
+def main(*files):
+    mask = FLAGS.mask and read_mask(FLAGS.mask)
+
+    def draw(model, image, **how):
+        return model.complete(image, upper_half(image) if mask is None else mask, **how)
+
+    photographs.draw_each(files, "-completed", draw)
+
+
+def read_mask(file):
+    """uint8 [1, H, W, 1], 1 where a picture is white and 0 where it is black."""
+    picture = read_image(file)
+    others = picture[(picture != 0) & (picture != 255)]
+    if others.size:
+        raise ValueError(
+            f"Expected --mask as a picture of black and white alone. Received: {file}, with a value of "
+            f"{others[0]}. Draw it without smooth edges, and save it as PNG."
+        )
+    return picture[np.newaxis, ..., :1] // 255
+
+
+def upper_half(image):
+    """The mask of an image [1, H, W, C] whose upper half is known."""
+    mask = np.zeros((*image.shape[:3], 1), np.uint8)
+    mask[:, : image.shape[1] // 2] = 1
+    return mask
+
+
+def define_flags():
+    photographs.define_flags("cifar10-pixelcnn")
+    flags.DEFINE_string("mask", None, "The picture that is white where photographs are known.")
+    flags.DEFINE_enum("known", None, ["half"], "What is known instead: the upper half.")
+    flags.mark_flags_as_mutual_exclusive(["mask", "known"], required=True)

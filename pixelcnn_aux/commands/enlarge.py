@@ -1,0 +1,27 @@
+"""Enlarges photographs of any size to twice their height and width, or more, such as
+
+    pixelcnn-aux enlarge photograph.jpg
+    pixelcnn-aux enlarge photograph.jpg --times 4 --log_scale_shift -0.5 --out large.png
+
+Each is written as NAME-enlarged.png in the current folder, or to --out. Another --seed gives other details;
+with --log_scale_shift below 0 they vary less.
+"""
+
+from absl import flags
+
+from pixelcnn_aux.programs import photographs
+
+FLAGS = flags.FLAGS
+ARGUMENTS = ["PHOTOGRAPH..."]
+
+
+def main(*files):
+    def draw(model, image, **how):
+        return model.enlarge(image, FLAGS.times, **how)
+
+    photographs.draw_each(files, "-enlarged", draw)
+
+
+def define_flags():
+    photographs.define_flags("cifar10-pyramid")
+    flags.DEFINE_integer("times", 2, "How many times as high and wide: 2 or 4, by cifar10-pyramid.")

@@ -1,0 +1,72 @@
+"""What the programs share that draw a picture from each of some photographs: color, enlarge and complete."""
+
+import pathlib
+import time
+
+import numpy as np
+from absl import app, flags
+from PIL import Image
+
+import pixelcnn_aux as pa
+from pixelcnn_aux.codec import pictures
+from pixelcnn_aux.data.image_folder import read_image
+from pixelcnn_aux.programs import run_flags
+from pixelcnn_aux.runs import disk
+
+FLAGS = flags.FLAGS
+
+
+def define_flags(workdir):
+    """Defines the flags of all three; `workdir` is the default of --workdir."""
+    flags.DEFINE_string(
+        "workdir", workdir, "What training left, or the name of a trained model of the package."
+    )
+    out = "The picture, a PNG file, or a folder for pictures; the current folder if unset."
+    flags.DEFINE_string("out", None, out)
+    run_flags.define_draws()
+    flags.DEFINE_bool("jit", False, "XLA compiles the drawing: minutes at first, then faster.")
+
+
+def draw_each(files, ending, draw):
+    """Draws a picture from each photograph, and writes it as a new PNG file.
+
+    Args:
+      files: strings, the paths of the photographs.
+      ending: str, which follows their names in those of the pictures.
+      draw: function of a model, a photograph, uint8 [1, H, W, 3], and keyword arguments for a method of
+        `PictureModel`; returns what that does.
+    """
+    if not files:
+        raise app.UsageError("Expected photographs. Received: none. Name image files.")
+    outputs = _outputs(files, ending)
+    photographs = [read_image(file) for file in files]
+    model = pa.load(FLAGS.workdir)
+    how = {
+        "seeds": [[FLAGS.seed, 0]],
+        "log_scale_shift": FLAGS.log_scale_shift,
+        "mode": FLAGS.mode,
+        "jit_compile": FLAGS.jit,
+    }
+    for file, photograph, output in zip(files, photographs, outputs):
+        start = time.perf_counter()
+        print(f"From {file}, by {FLAGS.workdir} ...", flush=True)
+        [picture] = np.asarray(draw(model, photograph[np.newaxis], **how))
+        with disk.new_file(output) as opened:
+            Image.fromarray(picture).save(opened, "PNG")
+        height, width, _ = picture.shape
+        seconds = time.perf_counter() - start
+        print(f"Wrote {output}: {height} x {width}, in {seconds:.1f} s", flush=True)
+
+
+def _outputs(files, ending):
+    """The paths of the pictures, new ones."""
+    out = pathlib.Path(FLAGS.out or ".")
+    if len(files) == 1 and not out.is_dir():
+        outputs = [out]
+    else:
+        stems = (pathlib.Path(name).stem for name in pictures.names(files))
+        outputs = [out / f"{stem}{ending}.png" for stem in stems]
+    for output in outputs:
+        disk.check_place("--out", output, (".png",))
+        disk.check_new(output)
+    return outputs

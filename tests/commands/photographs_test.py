@@ -1,0 +1,98 @@
+"""Tests of the programs that draw a picture from each photograph: what they draw, write and refuse."""
+
+import contextlib
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl import app
+from absl.testing import parameterized
+from PIL import Image
+
+import pixelcnn_aux as pa
+from pixelcnn_aux.commands import color, complete, enlarge
+from tests import helpers
+
+PHOTOGRAPHS = helpers.pictures(2, size=(5, 7))
+DRAWN = helpers.pictures(2, seed=1, size=(6, 8))
+MASK = np.random.default_rng(0).integers(2, size=(1, 5, 7, 1), dtype=np.uint8)
+HOW = {"seeds": [[0, 0]], "log_scale_shift": 0.0, "mode": "sample", "jit_compile": False}
+
+
+class PhotographsTest(parameterized.TestCase, tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+        self.enter_context(contextlib.chdir(self.folder))
+        for name, pixels in zip(("a", "b"), PHOTOGRAPHS):
+            self.write(f"{name}.tiff", pixels)
+        self.write("mask.png", 255 * MASK[0, ..., 0])
+        self.model = mock.create_autospec(pa.AuxiliaryModel, instance=True)
+        self.load = self.enter_context(mock.patch.object(pa, "load", return_value=self.model))
+
+    def write(self, name, pixels):
+        Image.fromarray(pixels).save(self.folder / name)
+
+    def read(self, name):
+        return np.asarray(Image.open(self.folder / name))
+
+    def drawn(self, method, program, *arguments):
+        """What a program passes to a method of the model, which draws `DRAWN`: list of calls."""
+        method = getattr(self.model, method)
+        method.side_effect = [tf.constant(DRAWN[i : i + 1]) for i in range(2)]
+        self.printed = helpers.run_program(program, *arguments)
+        return method.call_args_list
+
+    def test_each_is_colored(self):
+        calls = self.drawn("colorize", color, "a.tiff", "b.tiff")
+        for call, photograph in zip(calls, PHOTOGRAPHS, strict=True):
+            self.assertAllEqual(call.args, [photograph[np.newaxis]])
+            self.assertEqual(call.kwargs, HOW)
+        self.assertAllEqual([self.read(f"{name}-colored.png") for name in "ab"], DRAWN)
+        self.load.assert_called_once_with("cifar10-grayscale")
+        self.assertRegex(self.printed, r"Wrote b-colored.png: 6 x 8, in \d+\.\d s\n")
+
+    def test_flags(self):
+        flags = ("--seed=3", "--log_scale_shift=-1", "--mode=map", "--jit", "--workdir=runs/x")
+        [call] = self.drawn("colorize", color, "a.tiff", "--out=c.png", *flags)
+        how = {"seeds": [[3, 0]], "log_scale_shift": -1.0, "mode": "map", "jit_compile": True}
+        self.assertEqual(call.kwargs, how)
+        self.assertAllEqual(self.read("c.png"), DRAWN[0])
+        self.load.assert_called_once_with("runs/x")
+
+    def test_enlargements(self):
+        (self.folder / "out").mkdir()
+        [call] = self.drawn("enlarge", enlarge, "a.tiff", "--times=4", "--out=out")
+        self.assertAllEqual(call.args[0], PHOTOGRAPHS[:1])
+        self.assertEqual((call.args[1:], call.kwargs), ((4,), HOW))
+        self.assertAllEqual(self.read("out/a-enlarged.png"), DRAWN[0])
+
+    def test_completions(self):
+        half = np.zeros_like(MASK)
+        half[:, :2] = 1
+        for flag, mask in (("--mask=mask.png", MASK), ("--known=half", half)):
+            [call] = self.drawn("complete", complete, "a.tiff", flag, f"--out={mask.sum()}.png")
+            self.assertAllEqual(call.args[0], PHOTOGRAPHS[:1])
+            self.assertAllEqual(call.args[1], mask)
+            self.assertEqual(call.kwargs, HOW)
+            self.model.complete.reset_mock()
+
+    @parameterized.parameters(
+        ([], app.UsageError, "photographs. Received: none"),
+        (["c.tiff"], FileNotFoundError, "to read c.tiff"),
+        (["old.png"], ValueError, "PNG, JPEG, TIFF or WebP file .*Received: old.png"),
+        (["a.tiff", "--out=old.png"], ValueError, "name of a new file. Received: old.png"),
+        (["a.tiff", "--out=c.jpg"], ValueError, "ends in .png.* Received: c.jpg"),
+        (["a.tiff", "b.tiff", "--out=c"], ValueError, "a folder that exists. Received: c/a-color"),
+    )
+    def test_refused_before_the_model_is_loaded(self, arguments, error, message):
+        (self.folder / "old.png").write_bytes(b"old")
+        with self.assertRaisesRegex(error, message):
+            helpers.run_program(color, *arguments)
+        self.load.assert_not_called()
+        self.assertEqual((self.folder / "old.png").read_bytes(), b"old")
+
+    def test_masks_are_black_and_white(self):
+        self.write("gray.png", np.full((5, 7), 37, np.uint8))
+        with self.assertRaisesRegex(ValueError, "--mask as .*Received: gray.png, with .* of 37"):
+            helpers.run_program(complete, "a.tiff", "--mask=gray.png")

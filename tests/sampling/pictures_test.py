@@ -1,0 +1,196 @@
+"""Tests of pictures of any size, in float64 so that what should be equal is equal to the last pixel."""
+
+import functools
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import sampling
+from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
+from pixelcnn_aux.networks import topology
+from tests import helpers
+
+FLAT = {"topology": topology.flat(1), "filters": 4}
+LARGER = {"topology": topology.super_resolution(1, 1), "filters": 4}
+SEEDS = np.array([[0, 0], [0, 1]], np.int32)
+PICTURES = helpers.pictures(2, size=(9, 11))  # rows of windows from 0, 3, 6; columns from 0, 4, 8
+
+
+@functools.cache
+def colors(exact=True):
+    model = helpers.tiny_model(exact=exact, dtype="float64")
+    helpers.randomize(model.factors["image"])
+    return model
+
+
+@functools.cache
+def pyramid():
+    """Images of 2 x 2, 4 x 4 and 8 x 8."""
+    halves = [HalfResolution(), HalfResolution()]
+    embeddings = [None, LARGER, LARGER]
+    names = ["2x2", "4x4", "8x8"]
+    model = pa.chain(halves, (8, 8), FLAT, embeddings, names, 2, dtype="float64")
+    for seed, factor in enumerate(model.factors.values()):
+        helpers.randomize(factor, seed)
+    return model
+
+
+def grays(images):
+    return Grayscale()(images)
+
+
+def halved(images, times):
+    for _ in range(times.bit_length() - 1):
+        images = HalfResolution()(images)
+    return images
+
+
+def mask_of(images):
+    """Holes in pictures, uint8 [B, H, W, 1]."""
+    mask = np.ones((*images.shape[:3], 1), np.uint8)
+    mask[:, images.shape[1] // 3 :, images.shape[2] // 4 : -1] = 0
+    return mask
+
+
+def sample(model, name, images, **how):
+    """The full images that `model.sample` draws given images of the factor `name`, of which nothing is known.
+
+    Their mask changes nothing, but for time: windows are drawn by the same graphs.
+    """
+    count, (height, width) = len(images), model.image_size
+    known, mask = (np.zeros((count, height, width, channels), np.uint8) for channels in (3, 1))
+    *_, drawn = model.sample(SEEDS, given={name: images}, known=known, mask=mask, **how).values()
+    return drawn
+
+
+class ModelsSizeTest(parameterized.TestCase, tf.test.TestCase):
+    """A picture of the model's size is drawn as by `sample`."""
+
+    @parameterized.parameters(True, False)
+    def test_colors(self, exact):
+        images, how = helpers.pictures(2), {"log_scale_shift": [-1.0, 0.0], "mode": "map"}
+        expected = sample(colors(exact), "grayscale", grays(images), **how)
+        self.assertAllEqual(colors(exact).colorize(images, **how), expected)
+        other = colors(exact).colorize(images, SEEDS[::-1], **how)
+        self.assertNotAllEqual(other, expected)
+
+    @parameterized.parameters(2, 4)
+    def test_enlargements(self, times):
+        images = halved(helpers.pictures(2, size=(8, 8)), times)
+        expected = sample(pyramid(), f"{8 // times}x{8 // times}", images)
+        self.assertAllEqual(pyramid().enlarge(images, times), expected)
+
+    def test_completions(self):
+        images = helpers.pictures(2)
+        how = {"known": images, "mask": mask_of(images)}
+        expected = colors().sample(SEEDS, **how)["image"]
+        self.assertAllEqual(colors().complete(images, how["mask"]), expected)
+
+
+class AnySizeTest(parameterized.TestCase, tf.test.TestCase):
+    """Exact models draw what agrees with what they are given."""
+
+    @parameterized.parameters((1, 1), (3, 17), (9, 11))
+    def test_colors(self, *size):
+        images = helpers.pictures(2, size=size)
+        drawn = colors().colorize(images)
+        self.assertAllEqual(grays(drawn), grays(images))
+        self.assertEqual((drawn.dtype, drawn.shape), (tf.uint8, images.shape))
+
+    @parameterized.parameters((1, 1, 2), (1, 1, 4), (7, 10, 2), (5, 3, 4))
+    def test_enlargements(self, height, width, times):
+        images = helpers.pictures(2, size=(height, width))
+        drawn = pyramid().enlarge(images, times)
+        self.assertAllEqual(halved(drawn, times), images)
+
+    @parameterized.parameters((1, 1), (9, 11))
+    def test_completions(self, *size):
+        images = helpers.pictures(2, size=size)
+        mask = mask_of(images)
+        drawn = colors().complete(images, mask)
+        self.assertAllEqual(np.where(mask, drawn, 0), np.where(mask, images, 0))
+        if 0 in mask:
+            self.assertLess(
+                np.mean(drawn.numpy()[mask[..., 0] == 0] == images[mask[..., 0] == 0]), 0.5
+            )
+
+    def test_no_pictures(self):
+        self.assertEqual(colors().colorize(PICTURES[:0]).shape, (0, 9, 11, 3))
+        self.assertEqual(pyramid().enlarge(PICTURES[:0]).shape, (0, 18, 22, 3))
+
+
+class WindowsTest(tf.test.TestCase):
+    def test_each_window_is_drawn_given_what_those_before_it_added(self):
+        """As all windows of a picture in raster order, one after another."""
+        # Here the last windows end: 9 x 11 pixels are returned.
+        whole = np.pad(PICTURES, [(0, 0), (0, 1), (0, 3), (0, 0)], mode="edge")
+        factor = colors(False).factors["image"]
+        noise = sampling.noise(factor, tf.constant(SEEDS), 1, whole.shape[1:3])
+        pixels, mask = np.zeros_like(whole), np.zeros_like(whole[..., :1])
+        for top, height in ((0, 4), (3, 4), (6, 4)):
+            for left, width in ((0, 5), (4, 5), (8, 6)):  # without the last column that is drawn
+                here = np.s_[:, top : top + 4, left : left + 6]
+                auxiliary = grays(whole[here])
+                drawn = factor.draw(
+                    factor.features(auxiliary),
+                    noise[here],
+                    tf.zeros(2),
+                    auxiliary,
+                    completed=(tf.constant(pixels[here]), tf.constant(mask[here])),
+                )
+                body = np.s_[:, top : top + height, left : left + width]
+                pixels[body], mask[body] = drawn[:, :height, :width], 1
+        self.assertAllEqual(colors(False).colorize(PICTURES), pixels[:, :9, :11])
+
+    def test_windows_that_do_not_wait_for_each_other_are_drawn_at_once(self):
+        with mock.patch.object(
+            pa.Factor, "draw", autospec=True, side_effect=pa.Factor.draw
+        ) as draw:
+            drawn = colors().colorize(PICTURES)
+            sizes = [len(call.args[2]) for call in draw.call_args_list]  # of the noise
+            self.assertEqual(sizes, [2, 2, 4, 2, 4, 2, 2])
+            # Nothing is drawn where all is known.
+            draw.reset_mock()
+            colors().complete(PICTURES, np.ones_like(PICTURES[..., :1]))
+            draw.assert_not_called()
+        for b in range(2):
+            alone = colors().colorize(PICTURES[b : b + 1], SEEDS[b : b + 1])
+            self.assertAllEqual(alone, drawn[b : b + 1])
+
+    def test_a_photograph_is_colored_as_its_grays_are(self):
+        luma = (PICTURES.astype(int) @ [299, 587, 114] // 1000).astype(np.uint8)[..., np.newaxis]
+        self.assertAllEqual(colors().colorize(luma), colors().colorize(PICTURES))
+
+
+class WrongArgumentsTest(parameterized.TestCase, tf.test.TestCase):
+    @parameterized.parameters(
+        ({"images": PICTURES.astype(np.float32)}, r"images as uint8 .*Received: float32"),
+        ({"images": PICTURES[0]}, r"images as uint8 .*Received: uint8 \[9, 11, 3\]"),
+        ({"images": PICTURES[..., :2]}, r"B, H, W, 1 or 3\]. Received: shape \[2, 9, 11, 2\]"),
+        ({"images": PICTURES[:, :0]}, "height and width of 1 or more"),
+        ({"seeds": SEEDS[:1]}, r"seeds as int32 \[2, 2\].*Received: \[1, 2\]"),
+        ({"log_scale_shift": float("nan")}, "log_scale_shift as a finite number"),
+        ({"mode": "argmax"}, "'sample', 'map'"),
+        ({"jit_compile": 1}, "jit_compile of True or False"),
+    )
+    def test_colors(self, arguments, message):
+        with self.assertRaisesRegex(ValueError, message):
+            colors().colorize(**{"images": PICTURES, **arguments})
+
+    def test_models(self):
+        message = r"grays. Received: factors \['2x2', '4x4', '8x8'\].* such as cifar10-grayscale"
+        with self.assertRaisesRegex(ValueError, message):
+            pyramid().colorize(PICTURES)
+        with self.assertRaisesRegex(ValueError, "none: it has no .* such as cifar10-pyramid"):
+            colors().enlarge(PICTURES)
+        with self.assertRaisesRegex(ValueError, r"\[2, 4\] times. Received: 3"):
+            pyramid().enlarge(PICTURES, 3)
+
+    def test_completions(self):
+        with self.assertRaisesRegex(ValueError, r"mask of shape \[2, 9, 11, 1\]. Received: \[1, 9"):
+            colors().complete(PICTURES, mask_of(PICTURES)[:1])
+        with self.assertRaisesRegex(ValueError, "mask with pixel values from 0 to 1"):
+            colors().complete(PICTURES, 2 * mask_of(PICTURES))
