@@ -96,17 +96,17 @@ def write(table, model, found):
             f"{likelihood.num_channels} channels below {likelihood.num_values}. Call its bits_per_dim."
         )
     names, kind, count = [*model.factors, "total"], splits.kind(model), 0
-    bits_columns = [f"{kind}_bits_per_dim_{name}" for name in names]
+    blank, bits_columns = [""] * len(names), [f"{kind}_bits_per_dim_{name}" for name in names]
     table.writerow(["file", "width", "height", "prepared", *bits_columns, "error"])
     pictures = files.in_threads(lambda file: read(file, size), found)
     bar = progress.bar(len(found), "file")
     for first in range(0, len(found), batch := max(1, batches.MAX_PIXELS // math.prod(size))):
         some = list(itertools.islice(pictures, batch))
-        images = [picture.image for picture in some if not picture.error]
+        images = [picture.image for picture in some if picture.image is not None]
         bits = model.bits_per_dim(np.stack(images)) if images else dict.fromkeys(names, ())
         rows = zip(*(np.asarray(bits[name]) for name in names))
         for picture in some:
-            scores = [""] * len(names) if picture.error else [f"{x:.6f}" for x in next(rows)]
+            scores = blank if picture.image is None else map("{:.6f}".format, next(rows))
             table.writerow([*picture.row, *scores, picture.error])
         count += len(images)
         bar.update(first + len(some))
@@ -129,9 +129,8 @@ def _table():
     """Yields what takes the table's text: --out, as `disk.replacing`, or standard output."""
     out = FLAGS.out and disk.replacing(pathlib.Path(FLAGS.out), disk.AGAIN)
     with out or contextlib.nullcontext(sys.stdout.buffer) as opened:
-        yield codecs.getwriter("utf-8")(
-            opened, "backslashreplace"
-        )  # names of files may be any bytes
+        # Names of files may be any bytes.
+        yield codecs.getwriter("utf-8")(opened, "backslashreplace")
 
 
 def define_flags():
