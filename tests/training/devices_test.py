@@ -12,6 +12,7 @@ import os
 import socket
 from unittest import mock
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -28,7 +29,12 @@ SETTINGS = Training(
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def train(folder, strategy=None, dropout=0.0, remat=False, **changes):
+class Stopping(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True
+
+
+def train(folder, strategy=None, dropout=0.0, remat=False, callbacks=None, **changes):
     with contextlib.redirect_stdout(io.StringIO()):
         return helpers.train(
             helpers.tiny_model(dropout=dropout),
@@ -39,6 +45,7 @@ def train(folder, strategy=None, dropout=0.0, remat=False, **changes):
             folder,
             strategy=strategy,
             remat=remat,
+            callbacks=callbacks,
         )
 
 
@@ -91,6 +98,7 @@ def train_on_a_host(folder, index, addresses):
     assert strategy.num_replicas_in_sync == len(addresses)
     average = train(folder, strategy)
     np.savez(folder / f"host-{index}.npz", *average.get_weights())
+    train(folder / "stopped", strategy, steps_per_epoch=2, callbacks=[Stopping()])
     try:
         training.train(
             helpers.tiny_model(),
@@ -172,6 +180,11 @@ class DevicesTest(tf.test.TestCase):
         weights = [np.load(self.folder / "hosts" / f"host-{index}.npz") for index in range(2)]
         for key in weights[0]:
             self.assertAllEqual(weights[1][key], weights[0][key])
+
+    def test_a_callback_of_the_chief_stops_all_hosts(self):
+        for index in range(2):
+            self.processes[f"host {index}"].join(300)
+        self.assertLen(self.rows(self.folder / "hosts" / "stopped"), 1)
 
     def test_hosts_that_were_given_different_arguments(self):
         """All of them say what differs, before the chief has written anything."""
