@@ -4,8 +4,11 @@ The paper's models are constructors in `models`; nothing here knows which is whi
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from pixelcnn_aux import backend, serialization
+from pixelcnn_aux.annotations import ArrayLike, Tensor
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.factor_chain import FactorChain
 from pixelcnn_aux.picture_model import PictureModel
@@ -33,11 +36,11 @@ class AuxiliaryModel(PictureModel, FactorChain):
         what it declares is named.
     """
 
-    def log_probs(self, images):
+    def log_probs(self, images: ArrayLike) -> dict[str, Tensor]:
         """Each factor's log-likelihood of its own image, in nats: dict, name -> as `log_prob`."""
         return self._by_factor("log_prob", images)
 
-    def log_prob(self, images):
+    def log_prob(self, images: ArrayLike) -> Tensor:
         """log p(X, X_hat): log p(X) itself if `exact`; if not, it bounds that from below, equation (5).
 
         Args:
@@ -53,7 +56,7 @@ class AuxiliaryModel(PictureModel, FactorChain):
         """
         return sum(self.log_probs(images).values())
 
-    def bits_per_dim(self, images):
+    def bits_per_dim(self, images: ArrayLike) -> dict[str, Tensor]:
         """Negative log-likelihood of each factor and of the chain, in bits per dimension of the full image.
 
         Args:
@@ -66,10 +69,10 @@ class AuxiliaryModel(PictureModel, FactorChain):
         Raises:
           ValueError: as `log_prob`.
         """
-        images = self.checked(images)
-        return in_bits_per_dim(self.log_probs(images), images.shape[1:])
+        checked = self.checked(images)
+        return in_bits_per_dim(self.log_probs(checked), checked.shape[1:])
 
-    def bound_and_exact(self, images):
+    def bound_and_exact(self, images: ArrayLike) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """`bits_per_dim` as if no factor were exact, and of the model, evaluating the networks once.
 
         Args:
@@ -81,12 +84,13 @@ class AuxiliaryModel(PictureModel, FactorChain):
         Raises:
           ValueError: as `log_prob`.
         """
-        images = self.checked(images)
-        both = self._by_factor("bound_and_exact", images)
-        return tuple(
-            in_bits_per_dim({name: nats[i] for name, nats in both.items()}, images.shape[1:])
+        checked = self.checked(images)
+        both = self._by_factor("bound_and_exact", checked)
+        bounds, exact = (
+            in_bits_per_dim({name: nats[i] for name, nats in both.items()}, checked.shape[1:])
             for i in range(2)
         )
+        return bounds, exact
 
     def _by_factor(self, method, images):
         """dict, factor name -> what its method of this name gives for its image of full images."""
@@ -101,15 +105,15 @@ class AuxiliaryModel(PictureModel, FactorChain):
 
     def sample(
         self,
-        seeds,
-        log_scale_shift=0.0,
-        mode="sample",
-        method="incremental",
-        given=None,
-        known=None,
-        mask=None,
-        jit_compile=False,
-    ):
+        seeds: ArrayLike,
+        log_scale_shift: ArrayLike = 0.0,
+        mode: str = "sample",
+        method: str = "incremental",
+        given: dict[str, Any] | None = None,
+        known: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        jit_compile: bool = False,
+    ) -> dict[str, Tensor]:
         """Draws images, each factor in turn given what the one before it drew. Needs TensorFlow.
 
         Any number of images are drawn in batches, with a progress bar as of `log_prob`.
@@ -153,7 +157,7 @@ class AuxiliaryModel(PictureModel, FactorChain):
         )
 
 
-def in_bits_per_dim(log_probs, shape):
+def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:
     """dict, name -> nats [B] -> bits per dimension of full images of (H, W, C), and "total", their sum."""
     bits = math.log(2.0) * math.prod(shape)
     result = {name: -nats / bits for name, nats in log_probs.items()}

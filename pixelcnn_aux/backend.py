@@ -188,7 +188,7 @@ class compiled(functools.cached_property):  # named as the decorator that it is
       jit_compile: bool, whether XLA compiles it under TensorFlow too.
     """
 
-    def __init__(self, method, jit_compile=False):
+    def __init__(self, method: Callable[..., Any], jit_compile: bool = False):
         super().__init__(lambda layer: _compile(method.__get__(layer), layer, jit_compile))
 
 

@@ -1,13 +1,18 @@
 """Factor: one conditional distribution p(x | x_hat) of the chain, a Keras model."""
 
 import math
+from collections.abc import Callable
+from typing import Any, Self
 
 from keras import ops
 
 from pixelcnn_aux import arguments, backend, checks, layers, networks, serialization, summaries
+from pixelcnn_aux.annotations import ArrayLike, Tensor
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.inputs import Inputs
+from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.pixelwise_model import PixelwiseModel
+from pixelcnn_aux.sums import FixedSum
 
 
 @serialization.register()
@@ -46,12 +51,12 @@ class Factor(PixelwiseModel):
 
     def __init__(
         self,
-        likelihood,
-        network,
-        embedding=None,
-        auxiliary_likelihood=None,
-        fixed_sum=None,
-        **kwargs,
+        likelihood: Likelihood,
+        network: networks.Network,
+        embedding: networks.Embedding | None = None,
+        auxiliary_likelihood: Likelihood | None = None,
+        fixed_sum: FixedSum | None = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.likelihood = likelihood
@@ -80,13 +85,13 @@ class Factor(PixelwiseModel):
         self(Inputs(images, auxiliary))
 
     @property
-    def exact(self):
+    def exact(self) -> bool:
         return self.fixed_sum is not None and self.fixed_sum.exact
 
     def __repr__(self):
         return summaries.factor_line(self)
 
-    def summary(self, print_fn=print):
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Prints a table of the layers, with their outputs for images of H x W and their parameters.
 
         Args:
@@ -94,12 +99,12 @@ class Factor(PixelwiseModel):
         """
         print_fn(summaries.factor_table(self))
 
-    def with_fixed_sum(self, fixed_sum):
+    def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
         """A factor of the same networks, not copies, that knows another sum, or none."""
         parts = (self.likelihood, self.network, self.embedding, self.auxiliary_likelihood)
         return type(self)(*parts, fixed_sum, name=self.name, dtype=self.dtype_policy)
 
-    def parts(self):
+    def parts(self) -> list[Any]:
         """The networks that the factor consists of."""
         return [self.network] if self.embedding is None else [self.network, self.embedding]
 
@@ -110,7 +115,7 @@ class Factor(PixelwiseModel):
         x = self.network_inputs(images, centers)  # float [B, H, W, C]
         return self.network(x, features, training=training)  # [B, H, W, P]
 
-    def network_inputs(self, pixels, centers=None):
+    def network_inputs(self, pixels: Tensor, centers: Tensor = None) -> Tensor:
         """What the network sees of pixels.
 
         Args:
@@ -126,7 +131,7 @@ class Factor(PixelwiseModel):
         deviations = ops.cast(pixels, self.variable_dtype) - ops.cast(centers, self.variable_dtype)
         return deviations / self.likelihood.unit
 
-    def scaled(self, images, likelihood=None):
+    def scaled(self, images: Tensor, likelihood: Likelihood | None = None) -> Tensor:
         """Pixel values 0 .. num_values - 1 -> floats in [-1, 1], as the networks see them."""
         half = ((likelihood or self.likelihood).num_values - 1) / 2
         return (ops.cast(images, self.variable_dtype) - half) / half
@@ -167,7 +172,7 @@ class Factor(PixelwiseModel):
         both = [self._nats(params, inputs, x) for x in (bounding, self.fixed_sum)]
         return [ops.sum(nats, axis=(1, 2)) for nats in both]
 
-    def inputs(self, images, auxiliary=None):
+    def inputs(self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None) -> Inputs:
         """`Inputs` that are known to fit the factor: what `call` takes.
 
         Args:
@@ -180,7 +185,7 @@ class Factor(PixelwiseModel):
         inputs = Inputs(*images) if isinstance(images, tuple) else Inputs(images, auxiliary)
         return checks.checked_inputs(self, inputs)
 
-    def features(self, auxiliary):
+    def features(self, auxiliary: ArrayLike) -> list[Tensor]:
         """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h_k, w_k, F], finest first.
 
         They are of the dtype that the model computes in.
@@ -189,7 +194,12 @@ class Factor(PixelwiseModel):
         """
         return _evaluate(self._features, Inputs(None, checks.checked_auxiliary(self, auxiliary)))
 
-    def params(self, images, auxiliary=None, method="full"):
+    def params(
+        self,
+        images: ArrayLike | Inputs,
+        auxiliary: ArrayLike | None = None,
+        method: str = "full",
+    ) -> Tensor:
         """Parameters of every pixel's distribution given the pixels before it.
 
         Args:
@@ -209,7 +219,7 @@ class Factor(PixelwiseModel):
         evaluate = self._full_params if method == "full" else self.forced_params
         return _evaluate(evaluate, self.inputs(images, auxiliary))
 
-    def log_prob(self, images, auxiliary=None):
+    def log_prob(self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None) -> Tensor:
         """log p(x | x_hat) in nats: uint8 [B, H, W, C], uint8 [B, h, w, c] -> float [B] of the model's dtype.
 
         If `exact`, -inf for images that contradict x_hat.
@@ -218,14 +228,18 @@ class Factor(PixelwiseModel):
         """
         return _evaluate(self._log_prob, self.inputs(images, auxiliary))
 
-    def pixel_log_prob(self, images, auxiliary=None):
+    def pixel_log_prob(
+        self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None
+    ) -> Tensor:
         """log p(pixel | the pixels before it, x_hat) in nats: float [B, H, W], which add up to `log_prob`.
 
         Takes and raises what `log_prob` does, and is of the same dtype.
         """
         return _evaluate(self._pixel_log_prob, self.inputs(images, auxiliary))
 
-    def bound_and_exact(self, images, auxiliary=None):
+    def bound_and_exact(
+        self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None
+    ) -> tuple[Tensor, Tensor]:
         """`log_prob` as if the factor were not exact, and as it is, evaluating the networks once.
 
         Args:
@@ -239,7 +253,9 @@ class Factor(PixelwiseModel):
         """
         return _evaluate(self._bound_and_exact, self.inputs(images, auxiliary))
 
-    def initialize_from_data(self, images, auxiliary=None):
+    def initialize_from_data(
+        self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None
+    ) -> None:
         """Fits `g` and `b` of every layer to a batch: see `layers.initialization_from_data`.
 
         Takes and raises what `log_prob` does, and ValueError for no images. To be called once, eagerly,

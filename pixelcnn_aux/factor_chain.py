@@ -1,6 +1,8 @@
 """FactorChain: factors over images of one size, each given the image of the one before it."""
 
 import copy
+from collections.abc import Iterable
+from typing import Self
 
 from keras import ops
 
@@ -13,20 +15,27 @@ from pixelcnn_aux import (
     serialization,
     summaries,
 )
+from pixelcnn_aux.annotations import ArrayLike, Config, Size, Tensor
+from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.inputs import Inputs, check_images
+from pixelcnn_aux.likelihoods import Likelihood
 
 
 class FactorChain(serialization.Configured):
     """What an `AuxiliaryModel` consists of, and what its factors see. Arguments and attributes as there."""
 
-    def __init__(self, factors, transforms, image_size):
+    def __init__(
+        self, factors: Iterable[Factor], transforms: Iterable[Transform], image_size: Size
+    ):
         factors = [arguments.instance("a factor", factor, Factor) for factor in factors]
         checks.check_names([factor.name for factor in factors])
-        self.factors = {factor.name: factor for factor in factors}
+        self.factors: dict[str, Factor] = {factor.name: factor for factor in factors}
         self.transforms = list(transforms)
         self.image_size = arguments.size("image_size", image_size)
-        self.untrained = ()  # names of the factors that `load` found no weights for
+        self.untrained: tuple[
+            str, ...
+        ] = ()  # names of the factors that `load` found no weights for
         self.loaded_from: str | None = None  # the run, as `load` was given it
         checks.check_chain(factors, self.transforms, self.image_size)
 
@@ -34,19 +43,19 @@ class FactorChain(serialization.Configured):
         return summaries.model_lines(self)
 
     @property
-    def likelihood(self):
+    def likelihood(self) -> Likelihood:
         """`Likelihood` of the full image, given its auxiliary image."""
         return list(self.factors.values())[-1].likelihood
 
     @property
-    def exact(self):
+    def exact(self) -> bool:
         return all(factor.exact for factor in self.factors.values() if factor.embedding is not None)
 
     @property
-    def centered(self):
+    def centered(self) -> bool:
         return any(factor.likelihood.centered for factor in self.factors.values())
 
-    def with_exact(self, exact):
+    def with_exact(self, exact: bool) -> Self:
         """A model of the same networks, not copies, whose factors are exact where they can be; or none is.
 
         A factor can be where its transform declares the sum that it fixes, and its likelihood has bounds.
@@ -58,7 +67,7 @@ class FactorChain(serialization.Configured):
             model.factors[name] = factor.with_fixed_sum(known)
         return model
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             "factors": [serialization.serialize(factor) for factor in self.factors.values()],
             "transforms": [serialization.serialize(transform) for transform in self.transforms],
@@ -66,13 +75,13 @@ class FactorChain(serialization.Configured):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         factors = [serialization.deserialize(part, Factor) for part in config["factors"]]
         kind = auxiliary.Transform
         transforms = [serialization.deserialize(part, kind) for part in config["transforms"]]
         return cls(**{**config, "factors": factors, "transforms": transforms})
 
-    def description(self):
+    def description(self) -> Config:
         """dict that JSON can hold, from which `load` builds the model again; without its weights.
 
         Raises ValueError for a part of a class that is not registered, or that would not come back as it is.
@@ -85,7 +94,7 @@ class FactorChain(serialization.Configured):
         """Full images, NumPy's or a tensor. Raises ValueError for another dtype, shape or range."""
         return check_images(images, self.likelihood.num_channels, self.likelihood.num_values)
 
-    def auxiliaries(self, images):
+    def auxiliaries(self, images: ArrayLike) -> dict[str, Tensor]:
         """The image that each factor models.
 
         Args:
@@ -106,7 +115,7 @@ class FactorChain(serialization.Configured):
             chain.append(transform(chain[-1]))
         return dict(zip(self.factors, reversed(chain)))
 
-    def inputs(self, images):
+    def inputs(self, images: ArrayLike) -> dict[str, Inputs]:
         """What each factor sees of full images, uint8 [B, H, W, C].
 
         Returns:
@@ -118,7 +127,7 @@ class FactorChain(serialization.Configured):
         chain = self.auxiliaries(images)
         return dict(zip(chain, map(Inputs, chain.values(), [None, *chain.values()])))
 
-    def new_factor(self, name, dtype=None):
+    def new_factor(self, name: str, dtype: str | None = None) -> Factor:
         """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""
         self.position(name)
         factor = self.factors[name]
@@ -128,7 +137,7 @@ class FactorChain(serialization.Configured):
             dtypes.give(config, dtype)
         return type(factor).from_config(config)
 
-    def position(self, name):
+    def position(self, name: str) -> int:
         """The place of a factor in the order of sampling. Raises ValueError for an unknown name."""
         if name not in self.factors:
             raise ValueError(
@@ -136,7 +145,7 @@ class FactorChain(serialization.Configured):
             )
         return list(self.factors).index(name)
 
-    def require(self, names):
+    def require(self, names: Iterable[str]) -> None:
         """Raises ValueError, which names them, where factors of these names are not trained yet."""
         missing = [name for name in names if name in self.untrained]
         if missing:
@@ -145,9 +154,10 @@ class FactorChain(serialization.Configured):
                 f"Train with --factor {missing[0]}."
             )
 
-    def sizes(self):
+    def sizes(self) -> dict[str, tuple[int, int]]:
         """dict, factor name -> (H, W) of the image that the factor draws."""
         sizes = [self.image_size]
         for transform in self.transforms:
-            sizes.append(tuple(transform.size(sizes[-1])))
+            height, width = transform.size(sizes[-1])
+            sizes.append((height, width))
         return dict(zip(self.factors, reversed(sizes)))

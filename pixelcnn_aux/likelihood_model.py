@@ -1,10 +1,12 @@
 """A Keras model whose loss is its likelihood, and which is saved as the parts that it consists of."""
 
 import importlib.util
+from typing import Any, NoReturn
 
 import keras
 
 from pixelcnn_aux import arguments, backend, networks, serialization
+from pixelcnn_aux.annotations import PathLike
 from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.likelihoods import Likelihood
@@ -59,13 +61,13 @@ class LikelihoodModel(keras.Model):
 
     def compile(
         self,
-        optimizer="rmsprop",
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        weighted_metrics=None,
-        **kwargs,
-    ):
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
         """As Keras's. The loss, unless another one is given, is the bits per dimension.
 
         Metrics are then functions of images and the parameters of their pixels' distributions, or of a
@@ -95,7 +97,7 @@ class LikelihoodModel(keras.Model):
         self.compile(**config)
         self.optimizer.build(self.trainable_variables)
 
-    def save(self, filepath, *args, **kwargs):
+    def save(self, filepath: PathLike, *args: Any, **kwargs: Any) -> None:
         """As Keras's. Raises ValueError for HDF5 files, which would not load."""
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(
@@ -104,7 +106,7 @@ class LikelihoodModel(keras.Model):
             )
         super().save(filepath, *args, **kwargs)
 
-    def quantize(self, *args, **kwargs):
+    def quantize(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raises NotImplementedError: Keras quantizes none of these layers."""
         raise NotImplementedError(
             "Expected layers that Keras quantizes. Received: weight-normalized convolutions. Quantize an "
@@ -113,8 +115,13 @@ class LikelihoodModel(keras.Model):
         )
 
     def export(
-        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
-    ):
+        self,
+        filepath: PathLike,
+        format: str = "tf_saved_model",
+        verbose: Any = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
         """As Keras's: writes `call`, which gives what `params` does, for inference without this package.
 
         Args:

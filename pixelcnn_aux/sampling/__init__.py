@@ -4,12 +4,16 @@ It needs TensorFlow, which factors and chains do not: a chain imports it where i
 """
 
 from pixelcnn_aux.sampling.chains import (
-    can_complete,
-    draw,
-    draw_factor,
-    kept_pixels,
-    names_from,
-    sample,
+    can_complete as can_complete,
+    draw as draw,
+    draw_factor as draw_factor,
+    kept_pixels as kept_pixels,
+    names_from as names_from,
+    sample as sample,
 )
-from pixelcnn_aux.sampling.noise import noise
-from pixelcnn_aux.sampling.pictures import colorize, complete, enlarge
+from pixelcnn_aux.sampling.noise import noise as noise
+from pixelcnn_aux.sampling.pictures import (
+    colorize as colorize,
+    complete as complete,
+    enlarge as enlarge,
+)

@@ -1,0 +1,56 @@
+"""Tests of the annotations: type checkers know the public API, and all of it has them."""
+
+import inspect
+import pathlib
+import subprocess
+import sys
+
+import keras
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from tests import documentation_test, helpers
+
+ROOT = pathlib.Path(__file__).parents[1]
+LAZY = ("authors_pyramid", "openai_pixelcnn_pp", "read_variables")  # of pa.interop
+KERAS = {*dir(keras.Model), *dir(keras.Optimizer)} - {"__init__"}  # what Keras calls
+
+
+def members(public):
+    """The functions and classes of a module or package; the methods and properties of a class."""
+    place = public.__name__ if inspect.ismodule(public) else public.__module__
+    for name, value in vars(public).items():
+        value = getattr(value, "fget", None) or getattr(value, "__func__", value)
+        is_own = (getattr(value, "__module__", None) or "").startswith(place)
+        if is_own and name not in KERAS and (name[0] != "_" or name == "__init__"):
+            yield f"{public.__name__}.{name}", value
+
+
+class AnnotationsTest(tf.test.TestCase):
+    def test_mypy_accepts_the_package_and_a_users_script_and_finds_mistakes(self):
+        folder = helpers.temporary_folder(self)
+        readme = folder / "readme.py"
+        readme.write_text("\n".join(documentation_test.python_lines(documentation_test.README)))
+        files = ["pixelcnn_aux", "tests/typed", readme]
+        command = [sys.executable, "-m", "mypy", "--cache-dir", folder / "cache", *files]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def test_all_of_the_public_api_is_annotated(self):
+        found = {name: getattr(pa, name) for name in pa._PUBLIC}
+        found |= {name: getattr(pa.interop, name) for name in LAZY} | {"Codec": pa.codec.Codec}
+        for kind in (inspect.ismodule, inspect.isclass):
+            for public in filter(kind, list(found.values())):
+                found.update(members(public))
+        for name, function in found.items():
+            if inspect.isfunction(function):
+                signature = inspect.signature(function)
+                parameters = list(signature.parameters.values())
+                missing = [
+                    x.name
+                    for x in parameters
+                    if x.annotation is x.empty and x.name not in ("self", "cls")
+                ]
+                if signature.return_annotation is signature.empty and "__init__" not in name:
+                    missing.append("return")
+                self.assertEmpty(missing, name)
