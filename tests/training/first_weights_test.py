@@ -98,27 +98,9 @@ class TrainTest(tf.test.TestCase):
         return model, output.getvalue()
 
     def test_a_run_goes_on_from_the_start_that_it_had(self):
-        """Its factor that started from new weights does too, whatever the other run has now."""
+        """That is of the run that its model was loaded from, which is looked at no more, or of `init`."""
         folder = helpers.temporary_folder(self)
-        earlier, run = folder / "earlier", folder / "run"
-        other = helpers.tiny_model()
-        helpers.randomize(other.factors["grayscale"])
-        helpers.make_run(earlier, other, ["grayscale"])
-        model, output = self.train(run, earlier)
-        self.assertIn(f"grayscale: first weights from {earlier}", output)
-        trained, expected = (x.factors["grayscale"].get_weights() for x in (model, other))
-        self.assertAllClose(trained, expected, atol=1e-7)
-        RunFolder(earlier)["image"].save_weights(other.factors["image"])
-        self.assertNotIn("first weights", self.train(run, earlier)[1])
-        shutil.rmtree(earlier)  # which is looked at no more
-        self.train(run, earlier)
-        with self.assertRaisesRegex(ValueError, "grayscale.init: null instead of"):
-            self.train(run, None)
-
-    def test_a_loaded_model_goes_on_from_its_weights(self):
-        """Of the run that it was loaded from, which a run that goes on is held to; without a word of init."""
-        folder = helpers.temporary_folder(self)
-        earlier, run = str(folder / "earlier"), folder / "run"
+        earlier, run, again = str(folder / "earlier"), folder / "run", folder / "again"
         other = helpers.tiny_model()
         helpers.randomize(other.factors["grayscale"])
         helpers.make_run(earlier, other, ["grayscale"])
@@ -127,17 +109,24 @@ class TrainTest(tf.test.TestCase):
         self.assertIn(f"image: new first weights, since {earlier} has no weights of that", output)
         trained, expected = (x.factors["grayscale"].get_weights() for x in (model, other))
         self.assertAllClose(trained, expected, atol=1e-7)
-        for options in ({"model": model}, {"model": pa.load(run)}, {"init": earlier}):
-            self.assertNotIn("first weights", self.train(run, **options)[1])
-        with self.assertRaisesRegex(ValueError, "grayscale.init: null instead of"):
-            self.train(run)
-
-        again = folder / "again"
-        message = (
-            f"'grayscale' with the weights of the run.*, {earlier}. Received: others.*give init"
-        )
-        with self.assertRaisesRegex(ValueError, message):
+        with self.assertRaisesRegex(
+            ValueError, f"'grayscale' with the weights of the run.*, {earlier}. Received: others"
+        ):
             self.train(again, model=model)  # trained since
         self.assertFalse(again.exists())
-        model = pa.load(run, dtype="float64").with_exact(True)
-        self.assertRegex(self.train(again, model=model)[1], f"image: first weights from {run}")
+        RunFolder(earlier)["image"].save_weights(other.factors["image"])
+        for options in ({"model": model}, {"model": pa.load(run)}):
+            self.assertNotIn("first weights", self.train(run, **options)[1])
+        shutil.rmtree(earlier)
+        self.train(run, earlier)
+        with self.assertRaisesRegex(ValueError, "grayscale.init: null instead of"):
+            self.train(run)
+        self.assertIn(f"image: first weights from {run}", self.train(again, run)[1])
+
+    def test_a_loaded_model_has_the_weights_of_its_run_in_any_precision(self):
+        folder, names = helpers.temporary_folder(self), ["grayscale", "image"]
+        helpers.make_run(folder, helpers.tiny_model(), names)
+        model = pa.load(folder, dtype="float64").with_exact(True)
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = first_weights.fitting(folder, model, names, names, as_loaded=True)
+        self.assertEqual(list(found), names)
