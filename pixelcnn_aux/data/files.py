@@ -72,11 +72,11 @@ def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
         )
     if not len(pixels):
         counts = ", ".join(f"{len(by_split[name])} {name}" for name in SPLITS)
-        reasons = "".join(f" ({len(names)} {why})" for why, names in by_reason.items())
+        reasons = "; ".join(f"{len(names)}: {why}" for why, names in by_reason.items())
         raise ValueError(
             f"Expected {decoding.KINDS} files {kind} in {image_dir} for the split {split!r}. Received: "
-            f"{counts} files, {len(skipped)} left out{reasons}; in all {suffixes(paths)}. Add images, or "
-            "give another image_dir."
+            f"{counts} files, {len(skipped)} left out ({reasons or 'none'}); in all {suffixes(paths)}. Add "
+            "images, or give another image_dir."
         )
     return Images(pixels, skipped)
 

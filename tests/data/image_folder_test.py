@@ -60,7 +60,7 @@ class FolderTest(FilesTest):
         with self.assertRaisesRegex(ValueError, "5 % test.*'test'.*1 train, .* 0 test files, 0 l"):
             self.load("test")
         self.write("good.png", b"")
-        with self.assertRaisesRegex(ValueError, r"1 train, .*, 1 left out \(1 damaged, or no"):
+        with self.assertRaisesRegex(ValueError, r"1 train, .*, 1 left out \(1: damaged, or no"):
             self.load()
         with self.assertRaisesRegex(FileNotFoundError, "good.png, which is none"):
             data.load("folder", "train", image_dir=self.folder / "good.png")
