@@ -205,6 +205,9 @@ def _check_agrees(name, images, low, high):
         )
 
 
+_ANY_SIZE = "Resize them, or ask model.complete, which takes pictures of any size"
+
+
 def _check_given(model, given, batch):
     names = list(model.factors)[:-1]
     if len(given) != 1 or not set(given) <= set(names):
@@ -219,7 +222,7 @@ def _check_given(model, given, batch):
     return {name: _checked(f"given[{name!r}]", images, shape, likelihood.num_values, remedy)}
 
 
-def _checked(what, images, shape, num_values, remedy="Resize them"):
+def _checked(what, images, shape, num_values, remedy=_ANY_SIZE):
     """Images of a shape [B, H, W, C], B being that of the seeds, as a tensor."""
     images = tf.convert_to_tensor(check_images(images, shape[-1], num_values, what))
     (batch, *size, _), (found_batch, *found_size, _) = shape, images.shape

@@ -101,7 +101,7 @@ def draw_factor(model, name, seeds, log_scale_shift, auxiliary, kept, mode, jit_
         if places := list(filter(is_open, wave)):
             given = None if auxiliary is None else cut(auxiliary_grid, auxiliary, places)
             known = cut(grid, pixels, places), cut(grid, other, places)
-            shifts = np.stack([log_scale_shift[picture] for picture, *_ in places])
+            shifts = log_scale_shift[[picture for picture, *_ in places]]
             rows = given, cut(grid, noises, places), shifts, known
             drawn = batches.in_batches(draw, rows, grid.size, jit_compile)
             for (picture, *where), window in zip(places, drawn.numpy()):
