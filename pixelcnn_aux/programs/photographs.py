@@ -23,7 +23,7 @@ def define_flags(workdir):
     )
     out = "The picture, a PNG file, or a folder for pictures; the current folder if unset."
     flags.DEFINE_string("out", None, out)
-    run_flags.define_draws()
+    run_flags.define_draws(log_scale_shift=-0.3)
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing: minutes at first, then faster.")
 
 
