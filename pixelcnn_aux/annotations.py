@@ -6,9 +6,8 @@ from typing import Any, TypeAlias
 
 import numpy.typing
 
-ArrayLike: TypeAlias = (
-    numpy.typing.ArrayLike
-)  # what is given: arrays, tensors, numbers, lists of them
+# What is given: arrays, tensors, numbers, lists of them.
+ArrayLike: TypeAlias = numpy.typing.ArrayLike
 Tensor: TypeAlias = Any  # of Keras's backend, which has no types
 Size: TypeAlias = Sequence[int]  # (H, W)
 PathLike: TypeAlias = str | os.PathLike[str]

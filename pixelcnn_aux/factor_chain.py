@@ -33,9 +33,8 @@ class FactorChain(serialization.Configured):
         self.factors: dict[str, Factor] = {factor.name: factor for factor in factors}
         self.transforms = list(transforms)
         self.image_size = arguments.size("image_size", image_size)
-        self.untrained: tuple[
-            str, ...
-        ] = ()  # names of the factors that `load` found no weights for
+        # The names of the factors that `load` found no weights for.
+        self.untrained: tuple[str, ...] = ()
         self.loaded_from: str | None = None  # the run, as `load` was given it
         checks.check_chain(factors, self.transforms, self.image_size)
 

@@ -51,7 +51,7 @@ class PythonTest(tf.test.TestCase):
         folder = helpers.temporary_folder(self)
         small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
         model = pa.pyramid((8, 8), (4, 4), **small)
-        RunFolder(folder / "runs" / "pyramid-demo-photos").save_model(model)
+        RunFolder(folder / "cifar10-pyramid").save_model(model)  # `pa.load` prefers a folder
         readme, *others = ("\n".join(python_lines(page)) for page in (README, EXTENDING, EXACT))
         for shown, smaller in SMALLER.items():
             self.assertIn(shown, readme)
