@@ -14,6 +14,7 @@ from pixelcnn_aux import client
 from pixelcnn_aux.commands import bpd, sample
 from pixelcnn_aux.data import registry
 from pixelcnn_aux.programs import program
+from pixelcnn_aux.training import presets
 from tests import helpers
 from tests.serving import loader, model_server
 
@@ -75,6 +76,7 @@ class PluginTest(tf.test.TestCase):
         """Imports the file as --plugin does, for as long as the test lasts."""
         self.enter_context(mock.patch.dict(keras.saving.get_custom_objects()))
         self.enter_context(mock.patch.dict(registry._registered))
+        self.enter_context(mock.patch.dict(presets.BY_MODEL))
         self.enter_context(mock.patch.object(sys, "path", [str(self.folder), *sys.path]))
         self.addCleanup(sys.modules.pop, "mine")
         program.import_plugin("mine")
