@@ -101,6 +101,12 @@ class StreamsTest(tf.test.TestCase):
 class InterruptedTest(tf.test.TestCase):
     """Ctrl-C ends a program at once, without a traceback."""
 
+    def setUp(self):
+        super().setUp()
+        # Shells have what they start in the background ignore Ctrl-C, and so would what is started here.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+
     def interrupt(self, code):
         """Starts Python, and interrupts it once it has printed a line: (status, what else it prints)."""
         environment = {**os.environ, "PYTHONPATH": str(helpers.ROOT)}
