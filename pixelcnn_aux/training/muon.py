@@ -105,15 +105,23 @@ class AveragingMuon(AveragingAdam):
 
 
 def orthogonalized(matrices):
-    """U V^T of matrices U S V^T, about, by Newton-Schulz iterations: float [N, n, m] -> float [N, n, m]."""
+    """U V^T of matrices U S V^T, about, by Newton-Schulz iterations: float [N, n, m] -> float [N, n, m].
+
+    An iteration multiplies X by a polynomial of X X^T (or X^T X, the smaller one), which changes that product
+    in a way that needs no X. So iterations are of small matrices, and X is multiplied once, at the end.
+    """
     is_tall = matrices.shape[-2] > matrices.shape[-1]
-    x = ops.swapaxes(matrices, -1, -2) if is_tall else matrices
-    x = x / (ops.sqrt(ops.sum(ops.square(x), axis=(-2, -1), keepdims=True)) + 1e-7)
+    x = matrices / (ops.sqrt(ops.sum(ops.square(matrices), axis=(-2, -1), keepdims=True)) + 1e-7)
+    transposed = ops.swapaxes(x, -1, -2)
+    square = ops.matmul(transposed, x) if is_tall else ops.matmul(x, transposed)
     a, b, c = _COEFFICIENTS
+    identity = ops.eye(square.shape[-1], dtype=square.dtype)
+    product = identity
     for _ in range(_ITERATIONS):
-        square = ops.matmul(x, ops.swapaxes(x, -1, -2))
-        x = a * x + ops.matmul(b * square + c * ops.matmul(square, square), x)
-    return ops.swapaxes(x, -1, -2) if is_tall else x
+        factor = a * identity + b * square + c * ops.matmul(square, square)
+        product = ops.matmul(factor, product)
+        square = ops.matmul(ops.matmul(factor, square), factor)
+    return ops.matmul(x, product) if is_tall else ops.matmul(product, x)
 
 
 def hidden_kernels(factor):
