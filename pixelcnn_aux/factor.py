@@ -71,7 +71,8 @@ class Factor(PixelwiseModel):
         self.num_parameters = sum(plan.values())
         arguments.at_most_parameters(self.name, self.num_parameters)
         if not layers.is_planning():
-            self._evaluate_smallest()  # which makes the weights
+            with layers.weights_alone():
+                self._evaluate_smallest()
 
     def _evaluate_smallest(self):
         """Evaluates the networks on the smallest images that they take."""

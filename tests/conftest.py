@@ -1,7 +1,10 @@
 """What makes the tests take less time: the order of their files, and graphs that nothing optimizes."""
 
+import gc
 import os
 
+# Imports make many objects that last: looking through them for those that do not takes a while.
+gc.disable()
 # What is compiled here runs once: XLA need not optimize it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
@@ -30,3 +33,5 @@ def pytest_collection_finish(session):
 
     # Programs that tests start, and exports in the server's C++ loader, still have their graphs optimized.
     helpers.trace_quickly()
+    gc.freeze()
+    gc.enable()

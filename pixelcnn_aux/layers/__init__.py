@@ -7,6 +7,7 @@ from pixelcnn_aux.layers.contexts import (
     is_planning as is_planning,
     planned as planned,
     rematerialized_blocks as rematerialized_blocks,
+    weights_alone as weights_alone,
 )
 from pixelcnn_aux.layers.dropout import MAX_DROPOUT as MAX_DROPOUT, Dropout as Dropout
 from pixelcnn_aux.layers.gated import (

@@ -13,6 +13,7 @@ FROM_DATA = contextvars.ContextVar("initialization_from_data", default=False)
 REMATERIALIZED = contextvars.ContextVar("rematerialized_blocks", default=False)
 GIVEN: contextvars.ContextVar[Any] = contextvars.ContextVar("given_kernels", default=None)
 PLAN: contextvars.ContextVar[Any] = contextvars.ContextVar("plan", default=None)
+WEIGHTS_ALONE = contextvars.ContextVar("weights_alone", default=False)
 
 
 def initialization_from_data() -> AbstractContextManager[bool]:
@@ -50,6 +51,11 @@ def planned() -> AbstractContextManager[dict[Any, int]]:
       dict, layer -> int, the parameters that it would have, of all layers called so far.
     """
     return _set(PLAN, {})
+
+
+def weights_alone() -> AbstractContextManager[bool]:
+    """Within it, layers make their weights where they have none, and put out zeros, which takes less time."""
+    return _set(WEIGHTS_ALONE, True)
 
 
 def is_planning() -> bool:

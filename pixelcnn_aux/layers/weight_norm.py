@@ -14,7 +14,7 @@ from keras import ops
 
 from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.annotations import Size, Tensor
-from pixelcnn_aux.layers.contexts import FROM_DATA, GIVEN, PLAN
+from pixelcnn_aux.layers.contexts import FROM_DATA, GIVEN, PLAN, WEIGHTS_ALONE
 from pixelcnn_aux.serialization import register
 
 
@@ -73,12 +73,15 @@ class WeightNorm(keras.layers.Layer):
 
     def __call__(self, *args, **kwargs):
         plan = PLAN.get()
-        if plan is None:
+        if plan is None and not WEIGHTS_ALONE.get():
             return super().__call__(*args, **kwargs)
         x = args[0] if args else kwargs["x"]
         shapes = keras.tree.map_structure(lambda part: tuple(part.shape), x)
-        channels = sum(shape[-1] for shape in shapes) if isinstance(x, list) else shapes[-1]
-        plan[self] = math.prod(self.kernel_shape(channels)) + 2 * self.filters  # v, g and b
+        if plan is not None:
+            channels = sum(shape[-1] for shape in shapes) if isinstance(x, list) else shapes[-1]
+            plan[self] = math.prod(self.kernel_shape(channels)) + 2 * self.filters  # v, g and b
+        elif not self.built:
+            self.build(shapes)
         return ops.zeros(self.compute_output_shape(shapes), self.compute_dtype)
 
     def build(self, input_shape):
