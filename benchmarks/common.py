@@ -43,9 +43,9 @@ def peak_bytes():
     return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
 
 
-def random_images(count, model):
-    """uint8 [count, H, W, 3], of a model's size."""
-    shape = (count, *model.image_size, 3)
+def random_images(count, image_size):
+    """uint8 [count, H, W, 3], of a size (H, W)."""
+    shape = (count, *image_size, 3)
     return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
 
 

@@ -53,7 +53,7 @@ def main():
     # As a new run of the training programs computes.
     policy = precision.policy() if precision.is_faster() else None
     batch = settings.batch_size
-    images = common.random_images(batch, both[0])
+    images = common.random_images(batch, both[0].image_size)
     steps = [common.training_step(model, name, settings, policy) for model in both]
     candidates = [functools.partial(step, images) for step in steps]
     print(f"training step, batch {batch}, {policy or 'float32'}: {ratio(candidates)}", flush=True)

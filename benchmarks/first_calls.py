@@ -28,7 +28,7 @@ def seconds(function, size):
 
 def main():
     model = pa.load(run_flags.workdir())
-    pixels = common.random_images(COUNTS[-1], model)
+    pixels = common.random_images(COUNTS[-1], model.image_size)
 
     def evaluate(size):
         return np.asarray(model.bits_per_dim(pixels[:size])["total"])

@@ -12,25 +12,21 @@ have the same --minutes.
 
 import ast
 import dataclasses
-import json
+import functools
 import pathlib
-import statistics
 
 from absl import flags
 
 import pixelcnn_aux as pa
-from benchmarks import common
-from evaluate import timing
+from benchmarks import common, timed_runs
 from pixelcnn_aux.programs import program, run_flags
-from pixelcnn_aux.runs import disk, records
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import Training, metrics, precision
+from pixelcnn_aux.training import Training, metrics
 from pixelcnn_aux.training.strategy import Hosts
 
 FLAGS = flags.FLAGS
 
 EPOCHS = 5  # points of each curve
-TIMED, ROUNDS = 10, 9  # steps that are timed at once, and how often, after a first time
 # What no way can change in a `Training`: it follows from the flags, the time of a step and the machine.
 _FIELDS = [field.name for field in dataclasses.fields(Training)]
 MEASURED = ("epochs", "steps_per_epoch", "mixed_precision")
@@ -88,64 +84,12 @@ def made(way):
     return model, name, settings
 
 
-def some_steps(model, name, training):
-    """A function that takes `TIMED` steps, from random images."""
-    policy = precision.policy() if training.mixed_precision else None
-    take = common.training_step(model, name, training, policy)
-    images = common.random_images(training.batch_size, model)
-
-    def take_some():
-        for _ in range(TIMED):
-            loss, _ = take(images)
-        return loss
-
-    return take_some
-
-
-def measured(parts, out):
-    """How long a step of each way takes: dict, way -> float seconds, as a file of the folder has them.
-
-    What is not in it yet is measured now, in turn, and written there: ways that go on keep their steps.
-    """
-    file = out / "seconds.json"
-    found = json.loads(file.read_bytes()) if file.exists() else {}
-    new = {way: some_steps(*part) for way, part in parts.items() if way not in found}
-    for way, (_, *times) in timing.seconds_in_turn(new, ROUNDS + 1).items():
-        found[way] = statistics.median(times) / TIMED
-    disk.write_json(file, found)
-    return found
-
-
-def planned(settings, seconds):
-    """A way's `Training`, with the steps that there is time for."""
-    count = max(1, int(60 * FLAGS.minutes / seconds / EPOCHS))
-    return dataclasses.replace(settings, epochs=EPOCHS, steps_per_epoch=count)
-
-
-def train(model, name, settings, folder):
+def train(model, name, training, folder):
     """The parameters of a way's factor, and the last row of its metrics."""
     images, validation = (common.split(model, which) for which in ("train", "validation"))
-    pa.train(model, {name: settings}, images, validation, folder, [name])
+    pa.train(model, training, images, validation, folder, [name])
     row = metrics.read(RunFolder(folder)[name].metrics)[-1]
     return model.factors[name].count_params(), row
-
-
-def record_flags(out, factor):
-    """Writes into a folder of runs what they share; or finds that those in it share the same.
-
-    Raises ValueError if they do not.
-    """
-    file = out / "flags.json"
-    given = {name: FLAGS[name].value for name in ("model", "preset", "minutes")}
-    given["factor"] = factor
-    if not file.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        disk.write_json(file, given)
-    elif found := records.differences(json.loads(file.read_bytes()), given, "--"):
-        raise ValueError(
-            f"Expected the flags that the ways in {out} were begun with. Received: {found}. "
-            "Give those again, or another --out."
-        )
 
 
 def main(*ways):
@@ -158,16 +102,20 @@ def main(*ways):
         )
     default = RunFolder.RUNS / f"short-{FLAGS.model}-{FLAGS.preset}-{factor}"
     out = pathlib.Path(FLAGS.out or default)
-    record_flags(out, factor)
+    given = {name: FLAGS[name].value for name in ("model", "preset", "minutes")}
+    timed_runs.record(out, {**given, "factor": factor}, "the ways")
     folders = {way: out / (way.replace(" ", "-") or "unchanged") for way in parts}
+    steps = {}
     for way, (model, name, settings) in parts.items():
-        mixed = precision.is_mixed(RunFolder(folders[way])[name], settings.mixed_precision)
-        parts[way] = model, name, dataclasses.replace(settings, mixed_precision=mixed)
-    seconds = measured(parts, out)
-    results = {
-        way: train(model, name, planned(settings, seconds[way]), folders[way])
-        for way, (model, name, settings) in parts.items()
-    }
+        settings = timed_runs.in_its_precision(settings, folders[way], name)
+        parts[way] = model, name, settings
+        steps[way] = functools.partial(timed_runs.step, *parts[way])
+    seconds = timed_runs.seconds_a_step(steps, out)
+    results = {}
+    for way, (model, name, settings) in parts.items():
+        of_way = {name: settings}, {name: seconds[way]}
+        training = timed_runs.planned(*of_way, FLAGS.minutes, EPOCHS)
+        results[way] = train(model, name, training, folders[way])
     print(f"{'way':40} {'parameters':>10} {'steps':>7} {'images':>8} {'ms a step':>9} {'bits':>7}")
     for way, (parameters, row) in results.items():
         print(

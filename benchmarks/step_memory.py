@@ -34,7 +34,7 @@ def measure(plugins, model_name, preset_name, batch_size, policy, remat):
     name = list(model.factors)[-1]
     settings = dataclasses.replace(preset.training[name], batch_size=batch_size)
     take = common.training_step(model, name, settings, policy, remat)
-    images = common.random_images(batch_size, model)
+    images = common.random_images(batch_size, model.image_size)
     for _ in range(2):
         start = time.perf_counter()
         for metric in take(images):

@@ -8,6 +8,7 @@ the same parameters, its own loss and Adam; and the forward and backward pass of
 to 64 channels. Prints medians, and ratios to TFP's. The steps of this package average the weights as well.
 """
 
+import functools
 import statistics
 
 import tensorflow as tf
@@ -34,21 +35,9 @@ def tfp_step(factor, images):
     distribution = rival.pixelcnn(network, (HEIGHT, WIDTH), FLAGS.dropout)
     rate = TRAINING.learning_rate
     optimizer = tf_keras.optimizers.Adam(rate, *training.BETAS, jit_compile=False)
-    images = tf.constant(images)
-
-    @tf.function(autograph=False)
-    def step():
-        with tf.GradientTape() as tape:
-            loss = -tf.reduce_mean(
-                distribution.log_prob(tf.cast(images, tf.float32), training=True)
-            )
-        weights = distribution.network.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
-        return loss
-
     count = distribution.network.count_params()
     print(f"Parameters: {network.count_params():,}, and {count:,} of TFP's PixelCNN", flush=True)
-    return step
+    return functools.partial(rival.training_step(distribution, optimizer), tf.constant(images))
 
 
 def bare_convolution():
@@ -71,7 +60,7 @@ def bare_convolution():
 
 def main():
     model = pa.pixelcnn_pp(blocks=FLAGS.blocks, filters=FLAGS.filters, dropout=FLAGS.dropout)
-    factor, images = model.factors["image"], common.random_images(BATCH, model)
+    factor, images = model.factors["image"], common.random_images(BATCH, model.image_size)
     policy = precision.policy()
     steps = {x: common.training_step(model, "image", TRAINING, x) for x in (None, policy)}
     convolution, convolution_flops = bare_convolution()

@@ -25,8 +25,11 @@ _AXES = {  # label -> its value in a row
     "images seen": lambda row: row["images"],
     "hours of training": lambda row: row["seconds"] / 3600,
 }
-_THIN = {"linewidth": 0.8, "alpha": 0.7}  # training
-_THICK = {"linewidth": 2.0}  # validation
+_THICK = {"linewidth": 2.0}
+_KINDS = {  # what of a row is drawn, and how
+    "bits_per_dim": {"linewidth": 0.8, "alpha": 0.7, "label": "training"},
+    "val_bits_per_dim": {**_THICK, "label": "validation, and its best"},
+}
 
 
 def main(*others):
@@ -147,18 +150,23 @@ def print_table(runs):
             line(label, name, *done, *(f"{x:.4f}" for x in bits), lowest["epoch"])
 
 
-def draw(runs):
-    """A figure of {label: what `read` gives}: a row for each factor, a column for each of `_AXES`."""
+def draw(runs, axes=_AXES):
+    """A figure of {label: what `read` gives}: a row of panels for each factor, a column for each axis.
+
+    Rows of metrics without "bits_per_dim" have a curve of validation alone.
+    """
     factors = list(dict.fromkeys(name for run in runs.values() for name in run))
+    [some_row, *_], *_ = (rows for run in runs.values() for rows in run.values())
+    kinds = {key: style for key, style in _KINDS.items() if key in some_row}
     colors = {label: f"C{index}" for index, label in enumerate(runs)}  # ten, and again
     figure = Figure(figsize=(10, 0.8 + 2.8 * len(factors)), layout="constrained")
-    panels = figure.subplots(len(factors), len(_AXES), squeeze=False, sharey="row")
+    panels = figure.subplots(len(factors), len(axes), squeeze=False, sharey="row")
     for row, name in zip(panels, factors):
         curves = {colors[label]: run[name] for label, run in runs.items() if name in run}
-        for panel, value in zip(row, _AXES.values()):
+        for panel, value in zip(row, axes.values()):
             for color, rows in curves.items():
                 xs = list(map(value, rows))
-                for key, style in (("bits_per_dim", _THIN), ("val_bits_per_dim", _THICK)):
+                for key, style in kinds.items():
                     panel.plot(xs, [row[key] for row in rows], color=color, **style)
                 lowest = best(rows)
                 panel.plot(value(lowest), lowest["val_bits_per_dim"], "o", color=color)
@@ -173,16 +181,14 @@ def draw(runs):
         least, _ = panel.get_ylim()
         panel.set_ylim(least, highest + 0.05 * (highest - least))
         row[0].set_ylabel(f"{name}: bits per dimension")
-    for panel, label in zip(panels[-1], _AXES):
+    for panel, label in zip(panels[-1], axes):
         panel.set_xlabel(label)
     names = [Line2D([], [], color=color, label=x, **_THICK) for x, color in colors.items()]
-    kinds = [
-        Line2D([], [], color="gray", label="training", **_THIN),
-        Line2D([], [], color="gray", label="validation, and its best", marker="o", **_THICK),
-    ]
+    meanings = [Line2D([], [], color="gray", **style) for style in kinds.values()]
+    meanings[-1].set_marker("o")
     options = {"frameon": False, "fontsize": 9}
     figure.legend(handles=names, loc="outside upper center", ncols=3, **options)
-    panels[0][-1].legend(handles=kinds, loc="best", **options)
+    panels[0][-1].legend(handles=meanings, loc="best", **options)
     return figure
 
 

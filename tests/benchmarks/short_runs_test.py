@@ -6,7 +6,7 @@ from unittest import mock
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from benchmarks import short_runs
+from benchmarks import short_runs, timed_runs
 from evaluate import timing
 from pixelcnn_aux import data
 from pixelcnn_aux.runs.folder import RunFolder
@@ -37,13 +37,13 @@ class ShortRunsTest(tf.test.TestCase):
         self.load = patch(data, "load")
         patch(metrics, "read", return_value=[ROW])
         self.train = patch(pa, "train", side_effect=self.record)
-        patch(short_runs, "some_steps")
+        patch(timed_runs, "step")
         self.seconds = patch(timing, "seconds_in_turn", side_effect=self.measure)
         self.a_step = 0.6
 
     def measure(self, functions, rounds):
         """Seconds of rounds, of which the first one counts for nothing and no other is the rule."""
-        some = short_runs.TIMED * self.a_step
+        some = timed_runs.TIMED * self.a_step
         return {way: [99.0, *(rounds - 2) * [some], 9 * some] for way in functions}
 
     def record(self, model, settings, images, validation, folder, names):
@@ -117,8 +117,8 @@ class ShortRunsTest(tf.test.TestCase):
         self.run_program("--minutes=1", "")
         self.train.reset_mock()
         for flag, message in (
-            ("--minutes=2", "out were begun with. Received: --minutes: 2.0 instead of 1.0"),
-            ("--factor=grayscale", "Received: .*--factor: .grayscale. instead of .image."),
+            ("--minutes=2", "out were begun with. Received: minutes: 2.0 instead of 1.0"),
+            ("--factor=grayscale", "Received: .*factor: .grayscale. instead of .image."),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 self.run_program("--minutes=1", flag, "", "blocks=2")

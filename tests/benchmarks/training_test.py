@@ -16,7 +16,7 @@ class StepTest(tf.test.TestCase):
         self.enterContext(helpers.eagerly())
         model = helpers.tiny_model()
         settings = pa.Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-3)
-        images = common.random_images(4, model)
+        images = common.random_images(4, model.image_size)
         before = model.factors["image"].get_weights()
         first = [
             [float(x) for x in common.training_step(model, "image", *arguments)(images)]
