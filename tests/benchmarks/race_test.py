@@ -50,7 +50,7 @@ class RaceTest(tf.test.TestCase):
         self.seconds = mock.Mock(side_effect=self.measure)
         for module, name, new in (
             (race, "contestants", mock.Mock(return_value=self.runs)),
-            (data, "load", mock.Mock()),
+            (data, "load", mock.Mock(return_value=helpers.images(3))),
             (timing, "seconds_in_turn", self.seconds),
         ):
             self.enterContext(mock.patch.object(module, name, new))
