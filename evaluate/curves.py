@@ -171,7 +171,7 @@ def draw(runs, axes=_AXES):
                 lowest = best(rows)
                 panel.plot(value(lowest), lowest["val_bits_per_dim"], "o", color=color)
             panel.set_xlim(left=0)
-            panel.xaxis.set_major_locator(MaxNLocator(5))
+            panel.xaxis.set_major_locator(MaxNLocator(10 // len(axes), steps=[1, 2, 5, 10]))
             panel.xaxis.set_major_formatter("{x:,.10g}")
             panel.grid(alpha=0.25)
             panel.spines[["top", "right"]].set_visible(False)
