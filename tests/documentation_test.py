@@ -25,14 +25,21 @@ EXAMPLE = ROOT / "examples" / "opponent.py"
 RUN = r"""
 import sys
 import tensorflow as tf
-from tests import helpers
-helpers.trace_quickly()
+tf.config.run_functions_eagerly(True)
 for page, code in zip(sys.argv[1:], sys.stdin.read().split("\0")):
-    tf.config.run_functions_eagerly(not page.endswith("README.md"))
     exec(compile(code, page, "exec"), {"__name__": "page"})
 """
-# Of the README's images, which take less time if they are small.
-SMALLER = {'"photos", "test"': '"photos", "test", (8, 8)', "32": "8", "16": "4"}
+# What takes less time in the place of what is shown: small images, and fewer steps.
+SMALLER = {
+    README: {
+        '"photos", "test"': '"photos", "test", (4, 4)',
+        "enlarge(images)": "enlarge(images[:, :2, :2])",
+        "32": "4",
+        "16": "2",
+    },
+    EXTENDING: {"steps_per_epoch=4": "steps_per_epoch=1"},
+    EXACT: {},
+}
 
 
 def python_lines(page):
@@ -50,15 +57,16 @@ class PythonTest(tf.test.TestCase):
     def test_what_is_shown_runs(self):
         folder = helpers.temporary_folder(self)
         small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
-        model = pa.pyramid((8, 8), (4, 4), **small)
+        model = pa.pyramid((4, 4), (2, 2), **small)
         RunFolder(folder / "cifar10-pyramid").save_model(model)  # `pa.load` prefers a folder
-        readme, *others = ("\n".join(python_lines(page)) for page in (README, EXTENDING, EXACT))
-        for shown, smaller in SMALLER.items():
-            self.assertIn(shown, readme)
-            readme = readme.replace(shown, smaller)
+        pages = {page: "\n".join(python_lines(page)) for page in SMALLER}
+        for page, replaced in SMALLER.items():
+            for shown, smaller in replaced.items():
+                self.assertIn(shown, pages[page])
+                pages[page] = pages[page].replace(shown, smaller)
         result = subprocess.run(
-            [sys.executable, "-c", RUN, README, EXTENDING, EXACT],
-            input="\0".join([readme, *others]),
+            [sys.executable, "-c", RUN, *pages],
+            input="\0".join(pages.values()),
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,

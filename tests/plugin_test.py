@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pixelcnn_aux import client
-from pixelcnn_aux.commands import bpd, sample
+from pixelcnn_aux import client, export
+from pixelcnn_aux.commands import bpd, sample, train
 from pixelcnn_aux.data import registry
 from pixelcnn_aux.programs import program
 from pixelcnn_aux.training import presets
 from tests import helpers
-from tests.serving import loader, model_server
+from tests.serving import model_server
 
 FILE = '''
 import keras
@@ -67,48 +67,55 @@ class PluginTest(tf.test.TestCase):
         (self.folder / "mine.py").write_text(FILE)
         self.assertLessEqual(len(FILE.strip().splitlines()), 40)
 
-    def start(self, module, *arguments):
-        """Runs a program in a process of its own, as a user starts it in the folder of the file."""
-        result = helpers.start(self.folder, module, *arguments)
-        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-
-    def import_file(self):
-        """Imports the file as --plugin does, for as long as the test lasts."""
-        self.enter_context(mock.patch.dict(keras.saving.get_custom_objects()))
-        self.enter_context(mock.patch.dict(registry._registered))
-        self.enter_context(mock.patch.dict(presets.BY_MODEL))
-        self.enter_context(mock.patch.object(sys, "path", [str(self.folder), *sys.path]))
-        self.addCleanup(sys.modules.pop, "mine")
-        program.import_plugin("mine")
+    @contextlib.contextmanager
+    def imported(self):
+        """Within it the file is imported, as --plugin does."""
+        with (
+            mock.patch.dict(keras.saving.get_custom_objects()),
+            mock.patch.dict(registry._registered),
+            mock.patch.dict(presets.BY_MODEL),
+            mock.patch.object(sys, "path", [str(self.folder), *sys.path]),
+        ):
+            program.import_plugin("mine")
+            try:
+                yield
+            finally:
+                del sys.modules["mine"]
 
     def test_everything(self):
-        self.start("pixelcnn_aux", "train", "mine", "--plugin=mine")
         self.enter_context(contextlib.chdir(self.folder))
         run = self.folder / "runs" / "mine-demo-noise"
+        with self.imported(), helpers.eagerly():
+            helpers.run_program(train, "mine")
         with self.assertRaisesRegex(ValueError, "mine>Tones, which is not. Decorate it.*--plugin"):
             helpers.run_program(bpd)
-        self.import_file()
-        helpers.run_program(bpd, "--split", "test")
+        # As a user starts it in the folder of the file.
+        how = ("bpd", "--plugin=mine", "--split=test")
+        result = helpers.start(self.folder, "pixelcnn_aux", *how)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         result = json.loads((run / "bpd.json").read_text())
         self.assertEqual(list(result["factors"]), ["tones", "image"])
         self.assertTrue(0 < result["factors"]["tones"] < result["total"] < 20)
 
-        helpers.run_program(sample, "--num", "2", "--given", "tones")
+        with self.imported():
+            with helpers.eagerly():
+                helpers.run_program(sample, "--num", "2", "--given", "tones")
+            signatures = "--signatures=sample,given_tones,log_prob,auxiliaries"
+            helpers.run_program(export, "--out=models", signatures)
         self.assertGreater(np.asarray(Image.open(run / "given_tones.png")).std(), 20)
-        self.start("pixelcnn_aux", "export", "--plugin", "mine", "--out", "models")
-        base = self.folder / "models" / run.name
 
         photo = np.random.default_rng(0).integers(0, 256, (4, 4, 3)).astype(np.uint8)
         Image.fromarray(photo).save(self.folder / "photo.png")
-        with model_server.serving(model_server.Servable(base)) as address:
+        servable = model_server.Servable(self.folder / "models" / run.name)
+        with model_server.serving(servable) as address:
             asked = ("--server", address, "--model", run.name)
             given = ("given", "tones", "photo.png", "--num", "1", "--out", "given.png")
             helpers.run_program(client, *asked, *given)
         self.assertGreater(np.asarray(Image.open(self.folder / "given.png")).std(), 20)
 
         seeds = np.array([[0, 1], [0, 2]], np.int32)
-        request = "sample", {"seed": seeds, "log_scale_shift": np.zeros(2, np.float32)}
-        [answer] = loader.run(base / "1", [request]).results
-        self.assertEqual(answer.outputs["image"].shape, (2, 4, 4, 3))
-        self.assertEqual(answer.outputs["tones"].shape, (2, 2, 2, 3))
-        self.assertLess(answer.outputs["tones"].max(), 2)
+        request = {"seed": seeds, "log_scale_shift": np.zeros(2, np.float32)}
+        outputs = servable.predict("sample", request)
+        self.assertEqual(outputs["image"].shape, (2, 4, 4, 3))
+        self.assertEqual(outputs["tones"].shape, (2, 2, 2, 3))
+        self.assertLess(outputs["tones"].max(), 2)
