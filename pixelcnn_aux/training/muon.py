@@ -30,7 +30,7 @@ class AveragingMuon(AveragingAdam):
       **kwargs: others of `AveragingAdam`.
     """
 
-    def __init__(self, learning_rate=1e-3, kernels=(), ratio=10.0, momentum=0.95, **kwargs):
+    def __init__(self, learning_rate=1e-3, kernels=(), ratio=10.0, momentum=0.9, **kwargs):
         super().__init__(learning_rate, **kwargs)
         self.kernels, self.ratio, self.momentum = list(kernels), ratio, momentum
 

@@ -32,8 +32,14 @@ _CIFAR10 = {"filters": 160, "resolutions": 3, "num_components": 10, "dropout": 0
 _PYRAMID = {"filters": 100, "blocks": 3, "embedding_blocks": 3, "depth": 2, "dropout": 0.5}
 
 
-def _ours(epochs, steps, batch_size, rate=2e-3):
-    return Training(epochs=epochs, steps_per_epoch=steps, batch_size=batch_size, learning_rate=rate)
+def _ours(epochs, steps, batch_size):
+    return Training(
+        epochs=epochs,
+        steps_per_epoch=steps,
+        batch_size=batch_size,
+        learning_rate=4e-3,
+        muon_rate=0.05,
+    )
 
 
 def _paper(epochs):
@@ -77,6 +83,14 @@ GRAYSCALE = {
         model={**_SMALL, **_GRAYSCALE_BLOCKS},
         training={"grayscale": _ours(5, 500, 16), "image": _ours(24, 500, 8)},
     ),
+    # python -m train.grayscale --preset medium
+    # Larger networks, and more steps.
+    "medium": Preset(
+        dataset="cifar10",
+        constructor=models.grayscale,
+        model={**_SMALL, **_GRAYSCALE_BLOCKS, "filters": 48},
+        training={"grayscale": _ours(8, 1000, 16), "image": _ours(18, 1000, 8)},
+    ),
     # python -m train.grayscale --preset cifar10
     # Not trained to the end here; the paper's figure is 2.98 bits (grays 0.459, image 2.52).
     # 36 residual blocks for the gray factor and 24 for the image's and for f_w; 30 and 200 epochs.
@@ -112,7 +126,7 @@ PIXELCNN = {
         dataset="cifar10",
         constructor=models.pixelcnn_pp,
         model={**_SMALL, "blocks": 2, "filters": 64},
-        training={"image": _ours(15, 1000, 8, 1.5e-3)},
+        training={"image": _ours(22, 1000, 8)},
     ),
     # python -m train.pixelcnn --preset cifar10
     # Not trained to the end here; Salimans et al. (2017) reach 2.92 bits.
@@ -162,8 +176,8 @@ PYRAMID = {
         },
         training={
             "8x8": _ours(6, 1000, 16),
-            "16x16": _ours(12, 1000, 8, 4e-3),
-            "32x32": _ours(64, 1000, 4, 4e-3),
+            "16x16": _ours(12, 1000, 8),
+            "32x32": _ours(28, 1000, 8),
         },
     ),
     # python -m train.pyramid --preset small_celeba --image_dir img_align_celeba

@@ -43,8 +43,8 @@ class AveragingMuonTest(tf.test.TestCase):
             for optimizer, variables in ((muon, weights), (adam, others)):
                 optimizer.apply([tf.constant(x) for x in gradients], variables)
             for k in (0, 2, 3):
-                momenta[k] = 0.95 * momenta[k] + gradients[k]
-                ahead = (0.95 * momenta[k] + gradients[k]).reshape(1, 6, 4)
+                momenta[k] = 0.9 * momenta[k] + gradients[k]
+                ahead = (0.9 * momenta[k] + gradients[k]).reshape(1, 6, 4)
                 update = orthogonalized(tf.constant(ahead)).numpy().reshape(shapes[k])
                 expected[k] = expected[k] - 0.05 * (1 - step / 4) * update
         for k in (0, 2, 3):
