@@ -56,7 +56,7 @@ class AveragingMuon(AveragingAdam):
         if backend.NAME == "tensorflow":  # which calls `_distributed_tf_update_step`
             return super()._backend_update_step(gradients, variables, learning_rate)
         groups, others = self._grouped(zip(gradients, variables))
-        super()._backend_update_step(*zip(*others), learning_rate)
+        super()._backend_update_step(*zip(*others), learning_rate)  # begins the step
         for group in groups:
             self._update_alike(*zip(*group), learning_rate)
 

@@ -56,11 +56,28 @@ class AveragingAdam(keras.optimizers.Adam):
             for variable in variables
         ]
 
+    def _backend_update_step(self, gradients, variables, learning_rate):
+        if backend.NAME != "tensorflow":  # which calls `_distributed_tf_update_step`
+            self._begin_step(variables[0].dtype)
+        super()._backend_update_step(gradients, variables, learning_rate)
+
+    def _distributed_tf_update_step(self, distribution, pairs, learning_rate):
+        self._begin_step(pairs[0][1].dtype)
+        super()._distributed_tf_update_step(distribution, pairs, learning_rate)
+
+    def _begin_step(self, dtype):
+        """Computes what is the same for all weights of a step: once, and not for each."""
+        step = ops.cast(self.iterations + 1, dtype)
+        self._to_weight = 1.0 - ops.minimum(MAX_AVERAGE_DECAY, (1.0 + step) / (10.0 + step))
+        if backend.NAME == "tensorflow":
+            rates = (self.beta_1, self.beta_2, self.epsilon)
+            self._rates = beta_1, beta_2, _ = [tf.constant(rate, dtype) for rate in rates]
+            self._powers = beta_1**step, beta_2**step
+
     def update_step(self, gradient, variable, learning_rate):
         self._see(gradient)
-        step = ops.cast(self.iterations + 1, variable.dtype)
         if backend.NAME == "tensorflow" and not self.amsgrad:
-            self._apply_adam(gradient, variable, learning_rate, step)
+            self._apply_adam(gradient, variable, learning_rate)
         else:
             super().update_step(gradient, variable, learning_rate)
         self._update_average(variable)
@@ -70,22 +87,20 @@ class AveragingAdam(keras.optimizers.Adam):
             self.observe(gradient)
 
     def _update_average(self, variable):
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        decay = ops.minimum(MAX_AVERAGE_DECAY, (1.0 + step) / (10.0 + step))
         average = self.averages[self._get_variable_index(variable)]
-        self.assign_add(average, (1.0 - decay) * ops.subtract(variable, average))
+        self.assign_add(average, self._to_weight * ops.subtract(variable, average))
 
-    def _apply_adam(self, gradient, variable, learning_rate, step):
+    def _apply_adam(self, gradient, variable, learning_rate):
         """What Keras's Adam computes, by one operation of TensorFlow's instead of some twenty."""
         index = self._get_variable_index(variable)
-        rates = (self.beta_1, self.beta_2, self.epsilon)
-        beta_1, beta_2, epsilon = (tf.constant(rate, variable.dtype) for rate in rates)
+        beta_1, beta_2, epsilon = self._rates
+        beta_1_power, beta_2_power = self._powers
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
-            beta1_power=beta_1**step,
-            beta2_power=beta_2**step,
+            beta1_power=beta_1_power,
+            beta2_power=beta_2_power,
             lr=ops.cast(learning_rate, variable.dtype),
             beta1=beta_1,
             beta2=beta_2,
