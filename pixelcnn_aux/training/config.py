@@ -18,7 +18,8 @@ class Training:
     """How a factor is trained: plain Python values, which JSON can hold, also where NumPy's are given.
 
     The learning rate falls linearly, to zero after the last step; with a `decay` by that factor a step, as in
-    the paper. Adam's moments are those of PixelCNN++: 0.95 and 0.9995.
+    the paper. Adam's moments are those of PixelCNN++: 0.95 and 0.9995. With a `muon_ratio`, Muon moves the
+    kernels of hidden layers, as `muon.AveragingMuon`.
 
     Raises ValueError for values that no run can have.
     """
@@ -27,7 +28,7 @@ class Training:
     steps_per_epoch: int
     batch_size: int  # of all devices and hosts together
     learning_rate: float
-    muon_rate: float | None = None  # of the kernels of hidden layers; None for Adam alone
+    muon_ratio: float | None = None  # Muon's rate over Adam's; None for Adam alone
     decay: float | None = None  # what the learning rate is multiplied by after each step
     flip: bool = True  # whether images are flipped left to right at random
     accumulate: int = 1  # in how many parts a device takes its images of a batch
@@ -38,8 +39,8 @@ class Training:
             name: arguments.whole(name, getattr(self, name), 1, _MOST[name]) for name in _MOST
         }
         checked["learning_rate"] = arguments.positive("learning_rate", self.learning_rate)
-        if self.muon_rate is not None:
-            checked["muon_rate"] = arguments.positive("muon_rate", self.muon_rate)
+        if self.muon_ratio is not None:
+            checked["muon_ratio"] = arguments.positive("muon_ratio", self.muon_ratio)
         if self.decay is not None:
             checked["decay"] = arguments.positive("decay", self.decay, 1)
         for name in ("flip", "mixed_precision"):

@@ -38,7 +38,7 @@ def _ours(epochs, steps, batch_size):
         steps_per_epoch=steps,
         batch_size=batch_size,
         learning_rate=4e-3,
-        muon_rate=0.05,
+        muon_ratio=12.5,
     )
 
 
@@ -146,7 +146,7 @@ PYRAMID = {
         dataset="photos",
         constructor=models.pyramid,
         model={"image_size": (32, 32), **_DEMO_PYRAMID},
-        training={"8x8": _ours(5, 200, 16), "16x16": _ours(10, 200, 8), "32x32": _ours(12, 200, 8)},
+        training={"8x8": _ours(3, 200, 16), "16x16": _ours(5, 200, 8), "32x32": _ours(6, 200, 8)},
     ),
     # python -m train.pyramid --preset small
     # 89 minutes in float32, with a rate that fell exponentially: 3.430 bits (0.320, 0.796, 2.313).

@@ -41,9 +41,9 @@ def make(model, name, weights, training, strategy, policy=None, remat=False):
 
 def _optimizer(factor, training):
     rate = learning_rate(training)
-    if training.muon_rate is None:
+    if training.muon_ratio is None:
         return AveragingAdam(rate)
-    return AveragingMuon(rate, hidden_kernels(factor), training.muon_rate / training.learning_rate)
+    return AveragingMuon(rate, hidden_kernels(factor), training.muon_ratio)
 
 
 class _Step:

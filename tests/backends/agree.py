@@ -103,7 +103,7 @@ def computed(model):
 def train(folder, images):
     """The averaged weights of a run without dropout, whose epochs are of two steps."""
     settings = training.Training(
-        epochs=4, steps_per_epoch=2, batch_size=4, learning_rate=1e-2, muon_rate=1e-2, decay=0.99
+        epochs=4, steps_per_epoch=2, batch_size=4, learning_rate=1e-2, muon_ratio=1.0, decay=0.99
     )
     validation = data.Images(IMAGES)
     model = MODELS["planes"]()

@@ -13,7 +13,7 @@ VALID = training.Training(
     steps_per_epoch=1,
     batch_size=np.uint8(4),
     learning_rate=1e-2,
-    muon_rate=np.float32(0.5),
+    muon_ratio=np.float32(0.5),
     decay=np.float64(0.9),
     flip=np.bool_(True),
 )
@@ -31,7 +31,7 @@ class TrainingTest(tf.test.TestCase):
             ("learning_rate", math.inf, "learning_rate above 0.*=inf"),
             ("learning_rate", math.nan, "learning_rate above 0.*=nan"),
             ("learning_rate", np.float32("inf"), "learning_rate .*inf"),
-            ("muon_rate", 0, "muon_rate above 0.*=0"),
+            ("muon_ratio", 0, "muon_ratio above 0.*=0"),
             ("decay", -0.5, "decay above 0.*=-0.5"),
             ("decay", 1.5, "decay above 0, of at most 1.*=1.5"),
             ("mixed_precision", "False", "mixed_precision of True or False"),

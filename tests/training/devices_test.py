@@ -24,7 +24,7 @@ from tests import helpers
 
 # 50 steps: what rounding makes of a difference would show.
 SETTINGS = Training(
-    epochs=2, steps_per_epoch=25, batch_size=8, learning_rate=1e-2, muon_rate=1e-2, decay=0.99
+    epochs=2, steps_per_epoch=25, batch_size=8, learning_rate=1e-2, muon_ratio=1.0, decay=0.99
 )
 SPAWN = multiprocessing.get_context("spawn")
 

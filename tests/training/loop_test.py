@@ -38,7 +38,7 @@ from tests import helpers
 
 # Three epochs of three steps, 8 of 10 images a step: batches span the passes over the images.
 TINY = Training(
-    epochs=3, steps_per_epoch=3, batch_size=8, learning_rate=1e-2, muon_rate=1e-2, decay=0.99
+    epochs=3, steps_per_epoch=3, batch_size=8, learning_rate=1e-2, muon_ratio=1.0, decay=0.99
 )
 
 
