@@ -26,7 +26,7 @@ ARGUMENTS = ["MODEL"]
 
 # What the help of flags adds that override a field of `Training`, for the factors that are trained.
 _ADDED = {
-    "muon_ratio": "; the learning rate of hidden layers' kernels, which Muon moves and not Adam, over that of the others",
+    "muon_ratio": "; the learning rate of Muon, which moves hidden layers' kernels, over Adam's",
     "decay": "; what the learning rate is multiplied by after each step, instead of falling to zero",
     "flip": "; whether images are flipped left to right at random",
     "accumulate": "; in how many parts a device takes its images of a batch",
