@@ -19,6 +19,7 @@ _T = TypeVar("_T")
 # Some ten times what the paper has, and more than any machine of today trains. The first is of all that is
 # counted: filters, blocks, components, the height and width of images and kernels.
 LARGEST = 2048
+MAX_VALUES = 2**16  # of a pixel's channel
 MAX_HALVINGS = 8  # of an image's height and width, inside a network
 MAX_PER_PIXEL = 2**20  # numbers that a layer puts out for a pixel
 MAX_PARAMETERS = 10**10  # of a factor: 40 GB in float32, and five times that while it is trained

@@ -26,7 +26,14 @@ def register(package: str = "pixelcnn_aux") -> Callable[[_T], _T]:
 
 
 class Configured:
-    """What has a description: `get_config` returns the arguments of the constructor."""
+    """What has a description: `get_config` returns the arguments of the constructor.
+
+    Attributes:
+      optional: names of arguments that a description leaves out where they have their defaults, so that it is
+        the one that it was before there were such arguments.
+    """
+
+    optional: tuple[str, ...] = ()
 
     def get_config(self) -> Config:
         """dict, the arguments that build the object again: all that the constructor takes."""
@@ -72,6 +79,12 @@ def serialize(part: Any) -> Any:
                 f"lists, tuples and dicts of them. Received: {key}={arguments.shown(value)}. Write it as "
                 "such, an array by its method tolist()."
             )
+    defaults = inspect.signature(cls).parameters
+    config = {
+        key: value
+        for key, value in config.items()
+        if key not in getattr(cls, "optional", ()) or value != defaults[key].default
+    }
     config = keras.saving.serialize_keras_object(config)
     return {"class_name": cls.__name__, "config": config, "registered_name": name}
 

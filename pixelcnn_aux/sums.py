@@ -42,7 +42,7 @@ class FixedSum(Configured):
         however many there are; or [ratio, ratio, C] of their values for one sum over all channels.
       step: int, how many sums an auxiliary value stands for.
       first: int, the smallest sum that the auxiliary value 0 stands for.
-      num_values: int, the values are 0 .. num_values - 1.
+      num_values: int, up to 65,536: the values are 0 .. num_values - 1.
       exact: bool, whether values that contradict the sum are ruled out; if not, it only centers them.
       spread: float, about how far values are from their centers: the unit of a likelihood that is centered.
 
@@ -67,12 +67,14 @@ class FixedSum(Configured):
         exact: bool = True,
         spread: float = 16.0,
     ):
-        self.weights = weights = _checked(weights)
+        self.num_values = num_values = arguments.whole(
+            "num_values", num_values, 2, arguments.MAX_VALUES
+        )
+        self.weights = weights = _checked(weights, max(num_values, 256) - 1)
         self.step = step = arguments.whole("step", step, 1, _LARGEST_SUM // 256)
         self.first = arguments.whole("first", first, -_LARGEST_SUM, _LARGEST_SUM)
-        self.num_values = num_values = arguments.whole("num_values", num_values, 2, 256)
         self.exact = arguments.flag("exact", exact)
-        self.spread = arguments.positive("spread", spread, 256)
+        self.spread = arguments.positive("spread", spread, max(num_values, 256))
         self.ratio = weights.shape[0]
         self.num_channels = weights.shape[2] if weights.ndim == 3 else None
         # In the order in which the values are decided: [ratio ** 2, 1] or [ratio ** 2, C].
@@ -254,8 +256,8 @@ class FixedSum(Configured):
         return ops.reshape(blocks, (-1, height * ratio, width * ratio))
 
 
-def _checked(weights: ArrayLike) -> np.ndarray:
-    """An array of the weights of a `FixedSum`. Raises ValueError for others than it takes."""
+def _checked(weights: ArrayLike, last: int) -> np.ndarray:
+    """An array of the weights of a `FixedSum` of values up to `last`. Raises ValueError for others."""
     try:
         array = np.asarray(weights)
     except (ValueError, OverflowError):  # lists of different lengths
@@ -267,9 +269,9 @@ def _checked(weights: ArrayLike) -> np.ndarray:
             f"Received: {arguments.shown(weights)}, of shape {list(shape)}. Give such a list."
         )
     whole = array.dtype.kind in "iuf" and np.isfinite(array).all() and not (array % 1).any()
-    if not whole or array.min() < 1 or array.astype(float).sum() > _LARGEST_SUM // 255:
+    if not whole or array.min() < 1 or array.astype(float).sum() > _LARGEST_SUM // last:
         raise ValueError(
             "Expected weights that are whole numbers of 1 or more, together of at most "
-            f"{_LARGEST_SUM // 255:,}. Received: {arguments.shown(array.tolist())}. Give smaller ones."
+            f"{_LARGEST_SUM // last:,}. Received: {arguments.shown(array.tolist())}. Give smaller ones."
         )
     return array

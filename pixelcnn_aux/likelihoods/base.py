@@ -26,7 +26,7 @@ class Likelihood(Configured):
 
     Attributes:
       num_channels: int, of the images it models.
-      num_values: int, up to 256: pixel values are 0 .. num_values - 1.
+      num_values: int, up to 65,536: pixel values are 0 .. num_values - 1.
       num_params: int, the channels that a network has to put out.
       noise_size: int, the numbers that a draw of a pixel consumes.
       bounded_noise_size: int, those of a draw within bounds; None where it has no bounds.
@@ -50,7 +50,7 @@ class Likelihood(Configured):
         per_pixel = arguments.MAX_PER_PIXEL
         for attribute, least, most in (
             ("num_channels", 1, 256),
-            ("num_values", 2, 256),
+            ("num_values", 2, arguments.MAX_VALUES),
             ("num_params", 1, per_pixel),
             ("noise_size", 1, 256 * per_pixel),
         ):
@@ -61,7 +61,8 @@ class Likelihood(Configured):
             name = f"{type(self).__name__}.bounded_noise_size"
             arguments.whole(name, self.bounded_noise_size, 1, 256 * per_pixel)
         if self.centered:
-            arguments.positive(f"{type(self).__name__}.unit", getattr(self, "unit", None), 256)
+            unit = getattr(self, "unit", None)
+            arguments.positive(f"{type(self).__name__}.unit", unit, arguments.MAX_VALUES)
             if self.bounded_noise_size is None:
                 raise ValueError(
                     f"Expected {type(self).__name__} to have bounds, since it is centered. Received: "

@@ -8,17 +8,18 @@ from pixelcnn_aux.backend import lookup, pick, tfp
 
 tfd = tfp.distributions
 
-# Where the bin of each value begins and ends. The end values have tails: finite, since infinities make NaN.
-BOTTOMS = np.concatenate([[-1e30], np.arange(1, 256) - 0.5])
-TOPS = np.concatenate([np.arange(255) + 0.5, [1e30]])
+FAR = 1e30  # Where the tails of the end values end: finite, since infinities make NaN.
 # In scales: from there on a tail is exponential, and what is cut out of it is the same wherever that is.
 TAIL = 16.0
-# In pixels: with larger scales an interval is flat to a part in a thousand, and roundings would lose draws.
+# In pixels of 256 values: with larger scales an interval is flat to a part in a thousand, and roundings would
+# lose draws.
 FLAT = 1e5
+# Up to so many values, where bins end is looked up, which takes less time than to select it.
+LOOKED_UP = 256
 
 
 class DiscretizedLogistic(tfp.distributions.Distribution):
-    """Logistic distribution rounded to the pixel values 0, 1, ..., 255.
+    """Logistic distribution rounded to the pixel values 0, 1, ..., num_values - 1; 255 below.
 
     With `a = (y + 0.5 - loc) / scale`, `b = (y - 0.5 - loc) / scale`, tails in the end bins:
 
@@ -44,13 +45,16 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
          2017.
     """
 
-    def __init__(self, loc: Tensor, scale: Tensor, name: str = "DiscretizedLogistic"):
+    def __init__(
+        self, loc: Tensor, scale: Tensor, num_values: int = 256, name: str = "DiscretizedLogistic"
+    ):
         """Constructs distributions over pixel values.
 
         Args:
           loc: floating point tensor, locations in pixel units.
           scale: floating point tensor of `loc`'s dtype, positive, in pixel units; its shape
             broadcasts against `loc`'s.
+          num_values: int, how many pixel values there are.
           name: name of the distribution's ops.
 
         Raises:
@@ -59,6 +63,7 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         parameters = dict(locals())
         self.loc = ops.convert_to_tensor(loc)
         self.scale = ops.convert_to_tensor(scale, dtype=self.loc.dtype)
+        self.num_values = num_values
         pairs = zip(reversed(self.loc.shape), reversed(self.scale.shape))
         if any(a != b for a, b in pairs if a not in (1, None) and b not in (1, None)):
             raise ValueError(
@@ -91,8 +96,8 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         """Log-probability of the values from `low` to `high`, both included.
 
         Args:
-          low, high: tensors of the distribution's dtype, whole, 0 <= low <= high <= 255. Their shapes
-            broadcast against the batch shape.
+          low, high: tensors of the distribution's dtype, whole, 0 <= low <= high < num_values. Their
+            shapes broadcast against the batch shape.
 
         Returns:
           Tensor of the shape that they broadcast to, in nats; finite, as its gradient is.
@@ -106,7 +111,7 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         log_width = ops.log(2.0 * half / (1.0 + half))
         # All three terms are finite, so that masks can drop them without a NaN in the gradient.
         not_first = ops.cast(low > 0, self.dtype)
-        not_last = ops.cast(high < 255, self.dtype)
+        not_last = ops.cast(high < self.num_values - 1, self.dtype)
         return (
             not_first * not_last * log_width
             - not_last * ops.softplus(-a)
@@ -114,17 +119,19 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         )
 
     def log_probs(self) -> Tensor:
-        """Log-probability of each value: [...] -> [..., 256], in nats, finite; for codes.
+        """Log-probability of each value: [...] -> [..., num_values], in nats, finite; for codes.
 
         In less time than `log_prob` takes for all values, since each boundary between two is evaluated once.
         """
-        edges = np.append(BOTTOMS, TOPS[-1])
+        values = np.arange(self.num_values)
+        last = self.num_values - 1
+        edges = np.concatenate([[-FAR], values[1:] - 0.5, [FAR]])
         inverse_scale = 1.0 / self.scale[..., None]
         x = (ops.convert_to_tensor(edges, self.dtype) - self.loc[..., None]) * inverse_scale
         softplus = ops.softplus(x)
-        not_an_end = ops.convert_to_tensor(np.arange(256) % 255 > 0, self.dtype)
+        not_an_end = ops.convert_to_tensor(values % last > 0, self.dtype)
         # There x is so large that another rounding, as by XLA, leaves no 0.
-        not_last = ops.convert_to_tensor(np.arange(256) < 255, self.dtype)
+        not_last = ops.convert_to_tensor(values < last, self.dtype)
         log_width = not_an_end * ops.log(-ops.expm1(-inverse_scale))
         return log_width + not_last * (x - softplus)[..., 1:] - softplus[..., :-1]
 
@@ -134,24 +141,40 @@ class TruncatedLogistic:
 
     Args:
       loc, scale: floating point tensors [..., K], in pixel units.
-      low, high: int32 [...], the interval, 0 <= low <= high <= 255.
+      low, high: int32 [...], the interval, 0 <= low <= high < num_values.
+      num_values: int, how many pixel values there are.
     """
 
-    def __init__(self, loc, scale, low, high):
+    def __init__(self, loc, scale, low, high, num_values=256):
         self._loc, self._scale = loc, scale
         self._low, self._high = low, high
+        self._num_values = num_values
 
     def log_mass(self):
         """Log-probability of the interval before the cut, in nats: `DiscretizedLogistic.log_mass`."""
-        bottom, top = self._ends(BOTTOMS[:, np.newaxis], TOPS[:, np.newaxis])  # [..., 1]
+        bottom, top = self._ends(self._loc.dtype, [1])  # [..., 1]
         below, above = (bottom - self._loc) / self._scale, (self._loc - top) / self._scale
         log_width = ops.log(-ops.expm1((bottom - top) / self._scale))
         return log_width - ops.softplus(below) - ops.softplus(above)
 
-    def _ends(self, bottoms, tops):
-        """The bottom and the top of the interval: looked up, which takes less time than to select them."""
-        bottoms, tops = (ops.convert_to_tensor(table, self._loc.dtype) for table in (bottoms, tops))
-        return lookup(bottoms, self._low), lookup(tops, self._high)
+    def _ends(self, dtype, trailing=()):
+        """The bottom and the top of the interval, with trailing dimensions of 1: [..., *trailing] each."""
+        last = self._num_values - 1
+        if self._num_values <= LOOKED_UP:
+            values = np.arange(last + 1.0).reshape(-1, *trailing)
+            tables = (
+                ops.convert_to_tensor(table, dtype)
+                for table in (
+                    np.where(values > 0, values - 0.5, -FAR),
+                    np.where(values < last, values + 0.5, FAR),
+                )
+            )
+            return tuple(map(lookup, tables, (self._low, self._high)))
+        low, high = (x[(..., *[None] * len(trailing))] for x in (self._low, self._high))
+        return (
+            ops.where(low > 0, ops.cast(low, dtype) - 0.5, -FAR),
+            ops.where(high < last, ops.cast(high, dtype) + 0.5, FAR),
+        )
 
     def draw(self, component, uniforms, moves):
         """A draw from one of the K distributions, by inversion.
@@ -171,9 +194,13 @@ class TruncatedLogistic:
         Returns:
           [...] of that dtype, a whole number from `low` to `high`.
         """
-        loc = pick(self._loc, component)
-        scale = ops.minimum(pick(self._scale, component), FLAT)
-        bottom, top = self._ends(BOTTOMS, TOPS)
+        dtype = self._loc.dtype if self._num_values <= LOOKED_UP else "float64"
+        loc, scale, uniforms, moves = (
+            ops.cast(x, dtype)
+            for x in (pick(self._loc, component), pick(self._scale, component), uniforms, moves)
+        )
+        scale = ops.minimum(scale, FLAT * max(self._num_values / 256, 1.0))
+        bottom, top = self._ends(dtype)
         # Moved, where the interval is far out in a tail.
         tail = TAIL * scale
         loc = ops.maximum(ops.minimum(loc, top + tail), bottom - tail)
@@ -182,5 +209,5 @@ class TruncatedLogistic:
         share = uniforms * (1.0 - both)
         scales = ops.log((below + both + share) / (above + (1.0 - share)))
         value = ops.round(loc + moves * scale * scales)
-        low, high = (ops.cast(x, loc.dtype) for x in (self._low, self._high))
-        return ops.maximum(ops.minimum(value, high), low)
+        low, high = (ops.cast(x, dtype) for x in (self._low, self._high))
+        return ops.cast(ops.maximum(ops.minimum(value, high), low), self._loc.dtype)
