@@ -75,6 +75,11 @@ def size(name: str, value: Any) -> tuple[int, int]:
     return int(found[0]), int(found[1])
 
 
+def pixel_dtype(num_values: int) -> str:
+    """The dtype of images of so many pixel values: "uint8" where it holds them, or "uint16"."""
+    return "uint8" if num_values <= 256 else "uint16"
+
+
 def array(name: str, value: Any) -> Any:
     """A tensor as it is, or a NumPy array of real numbers: of no objects, text, dates, or masked values.
 

@@ -20,6 +20,7 @@ from pixelcnn_aux.data.prefetch import Prefetched as Prefetched
 from pixelcnn_aux.data.registry import (
     DATASETS as DATASETS,
     SPLITS as SPLITS,
+    check_kind as check_kind,
     load as load,
     register as register,
 )

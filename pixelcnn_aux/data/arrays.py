@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.data.images import Images, check_pixels
+from pixelcnn_aux.data.images import Images, checked_pixels
 from pixelcnn_aux.data.registry import register
 
 MAX_COMPRESSED = 2**31  # bytes that an array may claim which takes fewer in its file
@@ -17,7 +17,7 @@ _MAKE = (
 
 @register("arrays")
 def arrays(split, image_size, image_dir, image_file):
-    """The array of the split's name, uint8 [N, H, W, 3]: of a .npz file, or a .npy file in a folder.
+    """The array of the split's name, as for `from_arrays`: of a .npz file, or a .npy file in a folder.
 
     That of a .npz file is read into memory, once its checksum is compared. A .npy file is mapped to memory.
     """
@@ -33,11 +33,11 @@ def arrays(split, image_size, image_dir, image_file):
         )
     try:
         pixels = _read(file, split) if image_file else np.lib.format.open_memmap(file, mode="r")
-        check_pixels(pixels)
+        pixels = checked_pixels(pixels)
     except Exception as error:  # damaged files raise whatever they happen to spell
         raise ValueError(
-            f"Expected a whole file of arrays, with uint8 [N, H, W, 3] for {split}. Received: {file}, which "
-            f"cannot be read ({error or type(error).__name__}). {_MAKE}"
+            f"Expected a whole file of arrays, with uint8 or uint16 [N, H, W, C] for {split}. Received: "
+            f"{file}, which cannot be read ({error or type(error).__name__}). {_MAKE}"
         ) from error
     if pixels.shape[1:3] != image_size:
         raise ValueError(

@@ -1,6 +1,6 @@
 """Decoded images, kept in a folder: the files of a split are decoded once, and mapped to memory from then on.
 
-    DATASET-SPLIT-HxW-HASH.npy      uint8 [N, H, W, 3]
+    DATASET-SPLIT-HxW-HASH.npy      uint8 or uint16 [N, H, W, C]
     DATASET-SPLIT-HxW-HASH.json     the manifest: what the pixels were decoded from, and their checksums
     DATASET-SPLIT-HxW-HASH.lock     held by the process that reads or makes them
 
@@ -21,6 +21,7 @@ import zlib
 import numpy as np
 from absl import logging
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.runs import disk
 
 FORMAT = 4  # of the files, and of how images are decoded: another number, and all are decoded again
@@ -46,7 +47,17 @@ def default_folder():
         ) from None
 
 
-def load(cache_dir, dataset, folder, split, image_size, files, decoded):
+def load(
+    cache_dir,
+    dataset,
+    folder,
+    split,
+    image_size,
+    files,
+    decoded,
+    channels=3,
+    num_values=256,
+):
     """The images of a split, decoded unless the cache has them already.
 
     Args:
@@ -54,15 +65,19 @@ def load(cache_dir, dataset, folder, split, image_size, files, decoded):
       dataset, folder, split, image_size: the name of the data set, the `pathlib.Path` of its files, one of
         `registry.SPLITS`, and (H, W).
       files: list, as `files.described_files` gives it. Where another one was kept, images are decoded again.
-      decoded: function that returns an iterator over pairs (name, image), the latter uint8 [H, W, 3], or of a
-        file to leave out the reason, a str.
+      decoded: function that returns an iterator over pairs (name, image), the latter [H, W, C], or of a file
+        to leave out the reason, a str.
+      channels, num_values: ints, of the images, uint8 up to 256 values and uint16 above.
 
     Returns:
-      (uint8 [N, H, W, 3], memory-mapped, dict, name -> reason, of the files left out).
+      ([N, H, W, C], memory-mapped, dict, name -> reason, of the files left out).
 
     Raises OSError for a folder that cannot be written, or is full.
     """
     place = [dataset, str(folder), split, list(image_size)]
+    if (channels, num_values) != (3, 256):
+        place.append([channels, num_values])
+    dtype = np.dtype(arguments.pixel_dtype(num_values))
     digest = hashlib.sha256(json.dumps(place).encode()).hexdigest()[:16]
     array = cache_dir / f"{dataset}-{split}-{'x'.join(map(str, image_size))}-{digest}.npy"
     key = {"format": FORMAT, "place": place, "files": files}
@@ -74,10 +89,12 @@ def load(cache_dir, dataset, folder, split, image_size, files, decoded):
     with disk.explained(expected, _ELSEWHERE):
         cache_dir.mkdir(parents=True, exist_ok=True)
         with disk.locked(array.with_suffix(".lock"), busy, _ELSEWHERE):
-            return _read(array, key) or _write(array, key, image_size, decoded)
+            return _read(array, key, dtype) or _write(
+                array, key, (*image_size, channels), dtype, decoded
+            )
 
 
-def _read(array, key):
+def _read(array, key, dtype):
     """What `load` returns, or None where the files are not there, of another key, or damaged."""
     manifest = array.with_suffix(".json")
     if not manifest.exists():
@@ -90,7 +107,7 @@ def _read(array, key):
         pixels = np.lib.format.open_memmap(array, mode="r")
         blocks, size = _blocks(pixels), pixels.offset + pixels.nbytes
         found = [*pixels.shape], pixels.dtype, os.path.getsize(array), len(blocks)
-        if found != (kept["shape"], np.uint8, size, len(kept["crc32"])):
+        if found != (kept["shape"], dtype, size, len(kept["crc32"])):
             raise ValueError("another shape or size")
         # Others each time, and nobody's seed is used up.
         some = random.SystemRandom().sample(blocks, min(len(blocks), _CHECKED))
@@ -103,13 +120,13 @@ def _read(array, key):
         return None
 
 
-def _write(array, key, image_size, decoded):
+def _write(array, key, shape, dtype, decoded):
     """What `load` returns, once the files are written."""
     aside = array.with_suffix(".npy.writing")  # one process at a time: the lock is held
     manifest, skipped, count = array.with_suffix(".json"), {}, 0
     try:
         with open(aside, "wb") as file:
-            _write_header(file, (0, *image_size, 3))
+            _write_header(file, (0, *shape), dtype)
             for name, image in decoded():
                 if isinstance(image, str):
                     skipped[name] = image
@@ -117,7 +134,7 @@ def _write(array, key, image_size, decoded):
                     file.write(image.tobytes())
                     count += 1
             file.seek(0)
-            _write_header(file, (count, *image_size, 3))  # as long as before
+            _write_header(file, (count, *shape), dtype)  # as long as before
             file.flush()
             os.fsync(file.fileno())  # a rename may get there before what was written otherwise
         manifest.unlink(missing_ok=True)  # it is of the array before
@@ -134,9 +151,9 @@ def _write(array, key, image_size, decoded):
     return pixels, skipped
 
 
-def _write_header(file, shape):
-    """Writes the start of a .npy file of uint8, which NumPy pads: as long for any number of images."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+def _write_header(file, shape, dtype):
+    """Writes the start of a .npy file, which NumPy pads: as long for any number of images."""
+    header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
 
 

@@ -9,12 +9,16 @@ from absl import logging
 from PIL import Image, ImageOps
 from PIL.ExifTags import Base as Tags
 
+from pixelcnn_aux import arguments
+from pixelcnn_aux.data import dicom
 from pixelcnn_aux.runs import disk
 
 KINDS = "PNG, JPEG, TIFF or WebP"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 2**26  # 200 MB decoded, one a thread: a small file can claim far more than that
 _MAX_BYTES = 10 * MAX_PIXELS  # of a file: `MAX_PIXELS` of 64 bits take less, uncompressed
+# Modes of Pillow: "I" is of PNG files in some versions.
+_GRAY = {8: ("1", "L"), 16: ("I;16", "I;16L", "I;16B", "I")}
 _PNG_DEPTH = 24  # where a PNG file says how many bits a channel has, in its first chunk
 
 
@@ -35,15 +39,16 @@ def contents(path):
 
 
 @contextlib.contextmanager
-def opened(contents):
+def opened(contents, channels=3, bits=8):
     """An image file, bytes, as a Pillow image whose pixels can be decoded.
 
-    Raises ValueError for a file of none of `KINDS`, with more than `MAX_PIXELS`, 8 bits a channel or, but for
-    JPEG files, one picture, or damaged, also where that shows as the image is decoded.
+    Raises ValueError for a file of none of `KINDS`, with more than `MAX_PIXELS`, more than 8 bits a channel
+    (of `bits` 16, other than 16), colors where one channel is expected or, but for JPEG files, more than one
+    picture; or damaged, also where that shows as the image is decoded.
     """
     try:
         with _open(contents) as picture:
-            _check(contents, picture)
+            _check(contents, picture, channels, bits)
             picture.verify()  # the checksums of a PNG file, which decoding ignores
         with _open(contents) as picture:  # `verify` has read it to the end
             yield picture
@@ -53,11 +58,28 @@ def opened(contents):
         raise ValueError(f"damaged, or no {KINDS} file") from error
 
 
-def decode(contents):
-    """The pixels of an image file, bytes, upright: uint8 [h, w, 3]. Raises ValueError as `opened`."""
-    with opened(contents) as picture:
+def decode(contents, channels=3, num_values=256):
+    """The pixels of an image file, bytes, upright: [h, w, C].
+
+    They are uint8 of up to 256 values, of one channel or three, or uint16, of one. Raises ValueError as
+    `opened`, and for other values. One channel may also come from a DICOM file (`dicom.decode`).
+    """
+    if channels == 1 and dicom.is_dicom(contents):
+        pixels = dicom.decode(contents, MAX_PIXELS)[..., np.newaxis]
+    else:
+        pixels = _decoded(contents, channels, num_values)
+    if pixels.max() >= num_values:
+        raise ValueError(f"a value of {pixels.max():,}, {num_values - 1:,} at most")
+    return pixels.astype(arguments.pixel_dtype(num_values), copy=False)
+
+
+def _decoded(contents, channels, num_values):
+    """The pixels of a file that Pillow decodes."""
+    with opened(contents, channels, 8 if num_values <= 256 else 16) as picture:
         turn_upright(picture)
-        return rgb(picture)
+        if channels == 3:
+            return rgb(picture)
+        return np.asarray(picture if num_values > 256 else picture.convert("L"))[..., np.newaxis]
 
 
 def rgb(picture):
@@ -100,16 +122,21 @@ def turn_upright(picture):
         ImageOps.exif_transpose(picture, in_place=True)
 
 
-def _check(contents, picture):
+def _check(contents, picture, channels, bits):
     """Raises ValueError for what takes too much memory, or of which Pillow would drop something."""
     for width, height in (picture.size, _tile(picture)):
         if width * height > MAX_PIXELS:
             raise ValueError(f"{width} x {height} pixels, {MAX_PIXELS:,} at most")
-    if (bits := _depth(contents, picture)) > 8:
+    depth = _depth(contents, picture)
+    if depth > bits or depth < bits == 16:
         raise ValueError(
-            f"{bits} bits a channel, 8 are expected: convert it, as by magick FILE -depth 8 NEW.png"
+            f"{depth} bits a channel, {bits} are expected: convert it, as by magick FILE -depth {bits} "
+            "NEW.png"
         )
-    check_kept(picture)
+    if channels == 1 and picture.mode not in _GRAY[bits]:
+        raise ValueError(f"{picture.mode}, one channel of {bits} bits is expected")
+    if bits == 8:
+        check_kept(picture)
 
 
 def _tile(picture):

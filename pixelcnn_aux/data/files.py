@@ -8,7 +8,7 @@ import pathlib
 
 from absl import logging
 
-from pixelcnn_aux.data import cache, decoding
+from pixelcnn_aux.data import cache, decoding, dicom
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import SPLITS
 from pixelcnn_aux.runs import disk
@@ -17,15 +17,26 @@ _THREADS = min(8, os.cpu_count() or 1)  # of the machine's cores, a process may 
 _AT_ONCE = 128  # images that threads decode ahead of the file that they are written to
 
 
-def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
+def load(
+    dataset,
+    split,
+    image_size,
+    image_dir,
+    cache_dir,
+    fit,
+    split_of,
+    kind,
+    channels=3,
+    num_values=256,
+):
     """`Images` of one split of the image files under a folder, as a loader returns them.
 
     Their `skipped` has the files of no split, and those of this one that are no such images.
 
     Args:
       dataset: str, the name of the data set.
-      split, image_size, image_dir, cache_dir: as a loader receives them.
-      fit: function, uint8 [h, w, 3] -> uint8 [H, W, 3]; raises ValueError for another kind of image.
+      split, image_size, image_dir, cache_dir, channels, num_values: as a loader receives them.
+      fit: function, [h, w, C] -> [H, W, C]; raises ValueError for another kind of image.
       split_of: function of a file's name -> its split, or None: it is left out of all splits.
       kind: str, what messages say of the files that are used, and how they are split.
     """
@@ -35,14 +46,15 @@ def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
             "Give an image_dir that exists."
         )
     paths, by_split, num_gray = below(image_dir), {name: [] for name in (*SPLITS, None)}, 0
+    suffixes_read = (*decoding.SUFFIXES, *[dicom.SUFFIX] * (channels == 1))
     for path in paths:
-        if path.suffix.lower() in decoding.SUFFIXES:
+        if path.suffix.lower() in suffixes_read:
             by_split[split_of(path.name)].append(str(path))
     names = by_split[split]
 
     def read(name):
         try:
-            return fit(decoding.decode(decoding.contents(image_dir / name)))
+            return fit(decoding.decode(decoding.contents(image_dir / name), channels, num_values))
         except FileNotFoundError:
             return "a link to nowhere"
         except ValueError as error:  # of another kind, or damaged
@@ -51,12 +63,12 @@ def load(dataset, split, image_size, image_dir, cache_dir, fit, split_of, kind):
     def decoded():
         nonlocal num_gray
         for name, image in zip(names, in_threads(read, names, len(names))):
-            num_gray += not isinstance(image, str) and decoding.is_gray(image)
+            num_gray += channels == 3 and not isinstance(image, str) and decoding.is_gray(image)
             yield name, image
 
     described = described_files(image_dir, names)
     pixels, broken = cache.load(
-        cache_dir, dataset, image_dir, split, image_size, described, decoded
+        cache_dir, dataset, image_dir, split, image_size, described, decoded, channels, num_values
     )
     decoding.tell_gray(num_gray, len(pixels), image_dir)
     broken |= dict.fromkeys(by_split[None], "of no split")

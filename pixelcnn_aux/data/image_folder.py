@@ -17,7 +17,7 @@ _KIND = (
 
 
 @register("folder")
-def folder(split, image_size, image_dir, cache_dir):
+def folder(split, image_size, image_dir, cache_dir, channels, num_values):
     """The center of each image at `image_size`; the splits are by the names of the files."""
     if image_dir is None:
         raise ValueError(
@@ -25,10 +25,27 @@ def folder(split, image_size, image_dir, cache_dir):
             "Give image_dir (--image_dir)."
         )
 
+    if channels not in (1, 3) or (channels == 3 and num_values > 256):
+        raise ValueError(
+            "Expected images of one channel, or of three of 8 bits, of image files. Received: "
+            f"{channels} channels of {num_values:,} values. Save them as arrays, for the data set 'arrays'."
+        )
+
     def fitted(image):
         return fit(image, image_size)
 
-    return files.load("folder", split, image_size, image_dir, cache_dir, fitted, split_of, _KIND)
+    return files.load(
+        "folder",
+        split,
+        image_size,
+        image_dir,
+        cache_dir,
+        fitted,
+        split_of,
+        _KIND,
+        channels,
+        num_values,
+    )
 
 
 def read_image(path: PathLike, image_size: Size | None = None) -> np.ndarray:
@@ -61,7 +78,7 @@ def split_of(name):
 
 
 def fit(image, image_size):
-    """uint8 [h, w, 3] -> uint8 [H, W, 3]: the largest centered crop of that aspect, resized."""
+    """[h, w, C] -> [H, W, C]: the largest centered crop of that aspect, resized."""
     (height, width), (image_height, image_width, _) = image_size, image.shape
     crop_height = min(max(image_width * height // width, 1), image_height)
     crop_width = min(max(image_height * width // height, 1), image_width)

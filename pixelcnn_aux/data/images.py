@@ -13,6 +13,7 @@ from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import ArrayLike, ImageSource
 from pixelcnn_aux.data import sources
 
+MAX_CHANNELS = 16
 _MOST_CHECKED = 2**28  # bytes of pixels, whose checksum takes a moment
 
 
@@ -20,7 +21,7 @@ class Images:
     """One split of a data set.
 
     Attributes:
-      pixels: uint8 [N, H, W, 3], an array in memory or a memory-mapped file.
+      pixels: uint8 or uint16 [N, H, W, C], an array in memory or a memory-mapped file; C is 3 for RGB.
       num_images: N, how many images the split has.
       image_size: their (H, W).
       skipped: tuple of the names of files left out, since they are no images of this data set.
@@ -139,8 +140,8 @@ def from_arrays(pixels: ArrayLike) -> Images:
     """`Images` of an array.
 
     Args:
-      pixels: uint8 [N, H, W, 3], an array or a tensor, of which a copy is kept, or an `np.memmap`,
-        which is kept as it is.
+      pixels: uint8 or uint16 [N, H, W, C], or [N, H, W] of one channel: an array or a tensor, of which a copy
+        is kept, or an `np.memmap`, which is kept as it is.
 
     Raises ValueError for pixels of another dtype or shape, or no image.
     """
@@ -150,10 +151,9 @@ def from_arrays(pixels: ArrayLike) -> Images:
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"Expected pixels as one array. Received: {arguments.shown(pixels)}. "
-                "Give uint8 [N, H, W, 3]."
+                "Give uint8 or uint16 [N, H, W, C]."
             ) from error
-    check_pixels(pixels)
-    return Images(pixels)
+    return Images(checked_pixels(pixels))
 
 
 def as_images(images: ImageSource) -> Images:
@@ -173,14 +173,17 @@ def as_images(images: ImageSource) -> Images:
     return from_arrays(images) if is_array else Images(sources.gathered(images))
 
 
-def check_pixels(pixels: np.ndarray) -> None:
-    """Raises ValueError unless an array is uint8 [N, H, W, 3], of one image at least."""
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3 or 0 in pixels.shape:
+def checked_pixels(pixels: np.ndarray) -> np.ndarray:
+    """[N, H, W, C] of an array uint8 or uint16 [N, H, W, C] or [N, H, W]. Raises ValueError for another."""
+    images = pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
+    fits = pixels.dtype in (np.uint8, np.uint16) and images.ndim == 4 and 0 not in images.shape
+    if not fits or images.shape[3] > MAX_CHANNELS:
         raise ValueError(
-            f"Expected pixels as uint8 [N, H, W, 3], of one image at least. Received: "
-            f"{pixels.dtype.name} {list(pixels.shape)}. Give RGB values from 0 to 255 as uint8, "
-            "a list of images as np.stack(images)."
+            "Expected pixels as uint8 or uint16 [N, H, W, C], of one image at least and up to "
+            f"{MAX_CHANNELS} channels. Received: {pixels.dtype.name} {list(pixels.shape)}. "
+            "Give RGB values from 0 to 255 as uint8, a list of images as np.stack(images)."
         )
+    return images
 
 
 def _draw(seed, epoch, count):

@@ -9,7 +9,7 @@ from typing import TypeVar
 from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import PathLike, Size
 from pixelcnn_aux.data import cache
-from pixelcnn_aux.data.images import Images
+from pixelcnn_aux.data.images import MAX_CHANNELS, Images
 
 SPLITS = ("train", "validation", "test")
 
@@ -37,6 +37,8 @@ def register(name: str) -> Callable[[_Loader], _Loader]:
       image_dir, image_file: absolute `pathlib.Path`s, or None where none was given.
       data_dir: as `load` received it.
       cache_dir: an absolute `pathlib.Path` of a folder to keep files in, which the loader makes.
+      channels, num_values: of the images, ints: uint8 up to 256 values, uint16 above. A loader without these
+        parameters has images of one kind.
 
     Args:
       name: str, what `load` and the programs' --dataset call it.
@@ -66,6 +68,8 @@ def load(
     image_dir: PathLike | None = None,
     cache_dir: PathLike | None = None,
     image_file: PathLike | None = None,
+    channels: int = 3,
+    num_values: int = 256,
 ) -> Images:
     """Opens one split of a data set: `Images`, whose `source` names it and the folder or file.
 
@@ -79,6 +83,8 @@ def load(
       cache_dir: where `folder` and `celeb_a` keep the images that they have decoded; None is pixelcnn_aux in
         $XDG_CACHE_HOME or ~/.cache.
       image_file: the file of images, for `arrays`.
+      channels, num_values: ints, of the images, as a model's likelihood has them: `folder` reads files of one
+        channel or three, and `arrays` has what its file has.
 
     Raises:
       ValueError: an unknown data set or split, an image size that the data set does not have, an `image_dir`
@@ -104,7 +110,9 @@ def load(
                 f"Expected no {what} for the data set {name!r}. Received: {str(path)!r}. "
                 f"Leave it out, or choose a data set that takes one: {', '.join(others)}."
             )
-    places = {**source, "data_dir": data_dir}
+    channels = arguments.whole("channels", channels, 1, MAX_CHANNELS)
+    num_values = arguments.whole("num_values", num_values, 2, arguments.MAX_VALUES)
+    places = {**source, "data_dir": data_dir, "channels": channels, "num_values": num_values}
     if "cache_dir" in takes:
         places["cache_dir"] = _absolute("cache_dir", cache_dir) or cache.default_folder()
     images = loader(split, image_size, **{x: places[x] for x in takes if x in places})
@@ -114,8 +122,28 @@ def load(
             f"Expected data.Images of the size {image_size} from the loader of {name!r}, for {split!r}. "
             f"Received: {received}. Mend {loader.__name__} in {_module(loader)}, or choose another split."
         )
+    check_kind(images, channels, num_values)
     images.source = {"dataset": name, **{what: str(x) if x else None for what, x in source.items()}}
     return images
+
+
+def check_kind(images: Images, channels: int, num_values: int) -> None:
+    """Raises ValueError for images of another number of channels, another dtype, or with other values."""
+    found, dtype = images.pixels, arguments.pixel_dtype(num_values)
+    if (found.shape[3], found.dtype.name) != (channels, dtype):
+        raise ValueError(
+            f"Expected images of {channels} channel{'s' * (channels > 1)}, {dtype}, as the model has. "
+            f"Received: {found.shape[3]} of {found.dtype.name}. Give other images, or build the model with "
+            "their channels and bits (--channels, --bits)."
+        )
+    if num_values in (2**8, 2**16):
+        return
+    largest = max(int(batch.max()) for batch in images.batches(1024))
+    if largest >= num_values:
+        raise ValueError(
+            f"Expected images of values from 0 to {num_values - 1:,}, as the model has. Received: a value of "
+            f"{largest:,}. Scale them, or give the model more bits (--bits)."
+        )
 
 
 def _parameters(loader):

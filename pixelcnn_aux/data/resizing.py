@@ -4,7 +4,7 @@ import numpy as np
 
 
 def resize(image, image_size):
-    """uint8 [h, w, C] -> uint8 [H, W, C]: every pixel is the mean of the area that it covers.
+    """[h, w, C] -> [H, W, C] of its dtype: every pixel is the mean of the area that it covers.
 
     The sums are those of `tf.image.resize(image, image_size, "area")`, in float32 and in the same order, so
     that the same pixels come out, bit for bit.
@@ -19,7 +19,7 @@ def resize(image, image_size):
     sums = sum(
         sums[row] * weight[:, np.newaxis, np.newaxis] for row, weight in zip(rows, row_weights)
     )
-    return np.rint(sums * np.float32(1.0 / float(height * width))).astype(np.uint8)
+    return np.rint(sums * np.float32(1.0 / float(height * width))).astype(image.dtype)
 
 
 def halve(images):

@@ -94,6 +94,30 @@ class KindsTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, f"{bits} bits a channel, 8 are expected: conv"):
                 decoding.decode(contents)
 
+    def test_one_channel_and_16_bits(self):
+        """As they are: PNG and TIFF files of either byte order, and what has another kind is refused."""
+        deep = np.random.default_rng(0).integers(0, 2**16, (8, 6)).astype(np.uint16)
+        deep[0, 0] = 40_000
+        files = []
+        for kind, values in (("PNG", deep), ("TIFF", deep), ("TIFF", deep.astype(">u2"))):
+            Image.fromarray(values).save(file := io.BytesIO(), kind)
+            files.append(file.getvalue())
+            found = decoding.decode(files[-1], 1, 2**16)
+            self.assertEqual((found.dtype, found.shape), (np.uint16, (8, 6, 1)))
+            self.assertAllEqual(found[..., 0], deep)
+        gray, color = encoded(noise(8, 6), "PNG", "L"), encoded(noise(8, 6, 3), "PNG")
+        self.assertAllEqual(decoding.decode(gray, 1)[..., 0], noise(8, 6))
+        for contents, kind, message in (
+            (files[0], (1, 2**12), "a value of .* 4,095 at most"),
+            (gray, (1, 128), "a value of .* 127 at most"),
+            (gray, (1, 2**16), "8 bits a channel, 16 are expected"),
+            (files[0], (1, 2**8), "16 bits a channel, 8 are expected"),
+            (color, (1, 2**8), "RGB, one channel of 8 bits is expected"),
+            (png(16, 2, noise(128 * 3)), (1, 2**16), "RGB, one channel of 16 bits"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                decoding.decode(contents, *kind)
+
     def test_several_pictures(self):
         pixels, others = noise(8, 8, 3), [Image.fromarray(noise(8, 8, 3, seed=1))]
         for kind in ("PNG", "TIFF", "WEBP"):

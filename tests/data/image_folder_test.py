@@ -3,6 +3,7 @@
 import hashlib
 
 import numpy as np
+from PIL import Image
 
 from pixelcnn_aux import data
 from pixelcnn_aux.data import image_folder
@@ -46,6 +47,25 @@ class FolderTest(FilesTest):
             actual = image_folder.fit(pixels, size)
             self.assertEqual(actual.dtype, np.uint8)
             self.assertAllClose(actual, np.round(expected), atol=0 if size != (3, 3) else 1)
+
+    def test_scans_of_16_bits(self):
+        """Decoded, cropped and kept as they are; one of too many values is left out and named."""
+        scans = np.random.default_rng(0).integers(0, 4096, (3, 8, 10)).astype(np.uint16)
+        scans[2, 4, 4] = 5000
+        for name, scan in zip(("a.png", "000001.png", "c.tif"), scans):
+            Image.fromarray(scan).save(self.folder / name)
+        kind = {"image_dir": self.folder, "channels": 1, "num_values": 4096}
+        for _ in range(2):  # decoded, and from the cache
+            found = data.load("folder", "train", (8, 8), **kind)
+            self.assertEqual((found.pixels.dtype, found.skipped), (np.uint16, ("c.tif",)))
+            self.assertAllEqual(np.sort(found.pixels[..., 0], 0), np.sort(scans[:2, :, 1:9], 0))
+        half = data.load("folder", "train", (4, 4), **kind).pixels
+        expected = scans[:2, :, 1:9].reshape(2, 4, 2, 4, 2).mean(axis=(2, 4))
+        self.assertAllClose(np.sort(half[..., 0], 0), np.sort(expected, 0), atol=0.51)
+        with self.assertRaisesRegex(
+            ValueError, "one channel, .*Received: 3 channels of 4,096 .*arr"
+        ):
+            data.load("folder", "train", (8, 8), **{**kind, "channels": 3})
 
     def test_nothing_to_read(self):
         with self.assertRaisesRegex(FileNotFoundError, "missing"):
