@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
 from evaluate import rival, timing
-from pixelcnn_aux import backend, likelihoods, machine, networks, sampling
+from pixelcnn_aux import arguments, backend, likelihoods, machine, networks, sampling
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.programs import chosen_run, plots, program, run_flags
@@ -118,10 +118,11 @@ def state_bytes(factor, size):
 
 
 def auxiliaries(factor, size, batch):
-    """Random auxiliary images of a factor: uint8 [batch, h, w, c]."""
+    """Random auxiliary images of a factor: [batch, h, w, c]."""
     given = factor.auxiliary_likelihood
     shape = [batch, *(x // factor.auxiliary_ratio for x in size), given.num_channels]
-    return tf.cast(tf.random.uniform(shape, 0, given.num_values, tf.int32), tf.uint8)
+    images = tf.random.uniform(shape, 0, given.num_values, tf.int32)
+    return tf.cast(images, arguments.pixel_dtype(given.num_values))
 
 
 def inputs(factor, size, batch):
@@ -146,7 +147,8 @@ def candidates(factor, size, batch, other):
     """What is timed: dict, name -> (function that returns a tensor, (H, W), pixels it goes through)."""
     features, noise, auxiliary = inputs(factor, size, batch)
     remainders = factor.fixed_sum and Remainders(factor.fixed_sum, auxiliary)
-    images = tf.zeros([batch, *size, factor.likelihood.num_channels], tf.uint8)
+    dtype = arguments.pixel_dtype(factor.likelihood.num_values)
+    images = tf.zeros([batch, *size, factor.likelihood.num_channels], dtype)
 
     def params(images):
         x = factor.network_inputs(images, remainders and remainders.centers(images))
@@ -155,7 +157,7 @@ def candidates(factor, size, batch, other):
     def draw_pixel(images, row, column):
         here = params(images)[:, row, column], noise[:, row, column]
         bounds = remainders and remainders.at(images, row, column)
-        return tf.cast(factor.likelihood.draw(*here, bounds=bounds), tf.uint8)
+        return tf.cast(factor.likelihood.draw(*here, bounds=bounds), dtype)
 
     def draw_rival(images, row, column):
         return rival.draw(*other.network(images, training=False))[:, row, column]

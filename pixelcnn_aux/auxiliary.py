@@ -39,7 +39,7 @@ class Transform(Configured):
     Attributes:
       name: str, the name of the factor that models the auxiliary image, where a chain gives it no other.
       channels: int, the channels of the auxiliary image; None for those of the image.
-      num_values: int, up to 256: its pixels are below it; None: as those of the image.
+      num_values: int, up to 65,536: its pixels are below it; None: as those of the image.
       ratio: int, a power of two: the image's height over that of the auxiliary image, and so its width.
     """
 
@@ -51,13 +51,18 @@ class Transform(Configured):
     name: str = cast(str, functools.cached_property(lambda self: _in_lower_case(type(self))))
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 [B, H, W, C] -> uint8 [B, H / ratio, W / ratio, channels]. Raises ValueError."""
+        """Images [B, H, W, C] -> [B, H / ratio, W / ratio, channels]. Raises ValueError.
+
+        They are uint8 up to 256 values, and uint16 above.
+        """
         raise NotImplementedError
 
     def likelihood(self) -> Likelihood | None:
         """The likelihood of the auxiliary image.
 
-        None for the usual one: `LogisticMixture` of three channels of 256 values, `Categorical` of others.
+        None for the usual one. An auxiliary image with the channels of its image, which is of a
+        `LogisticMixture`, is of one too if a pixel has 256 possible colors or more, and so is any image of
+        more than 256 values. Others are `Categorical`.
         """
         return None
 
@@ -124,13 +129,13 @@ class Grayscale(Transform):
 
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] -> uint8 [B, H, W, 1], values 0 .. 2 ** bits - 1. Raises ValueError."""
-        rgb = ops.cast(check_images(images, channels=3), "int32")
+        rgb = ops.cast(check_images(images, channels=3, num_values=256), "int32")
         weights = ops.convert_to_tensor(LUMA, "int32")
         luma = ops.sum(rgb * weights, axis=-1, keepdims=True) // 1000
         return ops.cast(luma // 2 ** (8 - self.bits), "uint8")
 
     def fixed_sum(self, num_values: int) -> FixedSum | None:
-        if num_values < 256:
+        if num_values != 256:
             return None  # Some grays would be of no image at all.
         return FixedSum([[LUMA]], step=1000 * 2 ** (8 - self.bits))
 
@@ -148,14 +153,60 @@ class HalfResolution(Transform):
     ratio = 2
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 [B, H, W, C] -> uint8 [B, H / 2, W / 2, C]. Raises ValueError, also for an odd H or W."""
+        """Images [B, H, W, C] -> [B, H / 2, W / 2, C] of their dtype.
+
+        Raises ValueError for others, also for an odd H or W.
+        """
         images = check_images(images)
         self.size(images.shape[1:3])
         sums = over_blocks(ops.sum, ops.cast(images, "int32"), self.ratio)
-        return ops.cast((sums + 2) // 4, "uint8")
+        return ops.cast((sums + 2) // 4, images.dtype)
 
     def fixed_sum(self, num_values: int) -> FixedSum:
-        return FixedSum([[1, 1], [1, 1]], step=4, first=-2, num_values=num_values, spread=8.0)
+        spread = 8.0 * max(num_values / 256, 1.0)
+        return FixedSum([[1, 1], [1, 1]], step=4, first=-2, num_values=num_values, spread=spread)
+
+
+@register()
+class HighBits(Transform):
+    """The most significant bits of each value: x >> (of - bits).
+
+    Of images of any channels, whose values have `of` bits. It may come before or after a half resolution.
+
+    Args:
+      bits: int, 1 to `of` - 1: those that are kept.
+      of: int, 2 to 16: those of the image's values, of which there are 2 ** of.
+
+    Raises:
+      ValueError: for other bits.
+    """
+
+    name = "high_bits"
+
+    def __init__(self, bits: int, of: int = 16):
+        self.of = arguments.whole("of", of, 2, 16)
+        self.bits = arguments.whole("bits", bits, 1, self.of - 1)
+        self.num_values = 2**self.bits
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images [B, H, W, C] of 2 ** of values -> [B, H, W, C] of 2 ** bits. Raises ValueError."""
+        values = ops.cast(check_images(images, num_values=2**self.of), "int32")
+        return ops.cast(
+            values // 2 ** (self.of - self.bits), arguments.pixel_dtype(self.num_values)
+        )
+
+    def fixed_sum(self, num_values: int) -> FixedSum:
+        """Raises ValueError for images of another number of values than 2 ** of."""
+        if num_values != 2**self.of:
+            raise ValueError(
+                f"Expected images of {2**self.of:,} values, for HighBits of {self.of} bits. "
+                f"Received: num_values={num_values:,}. Choose `of` to fit."
+            )
+        step = 2 ** (self.of - self.bits)
+        return FixedSum([[1]], step=step, num_values=num_values, spread=step / 2)
+
+    def get_config(self) -> Config:
+        return {"bits": self.bits, "of": self.of}
 
 
 def _in_lower_case(cls):

@@ -120,18 +120,18 @@ def is_symbolic(tensor: Tensor) -> bool:
 
 
 def traced_shape(
-    function: Callable[[Tensor], Tensor], shape: Sequence[int | None]
+    function: Callable[[Tensor], Tensor], shape: Sequence[int | None], dtype: str
 ) -> list[int | None]:
-    """The shape of what a function gives in a graph of uint8 images [B, *shape], B unknown, as in pipelines.
+    """The shape of what a function gives in a graph of images [B, *shape], B unknown, as in pipelines.
 
     A list with None for an unknown side, empty where all is unknown. Under JAX, of one image, which is never
     unknown. Raises whatever the function raises.
     """
     if NAME != "tensorflow":
-        one = jax.ShapeDtypeStruct((1, *shape), "uint8")
+        one = jax.ShapeDtypeStruct((1, *shape), dtype)
         traced = jax.eval_shape(lambda x: jax.numpy.asarray(function(x)), one)
         return [None, *traced.shape[1:]]
-    spec = tf.TensorSpec([None, *shape], tf.uint8)
+    spec = tf.TensorSpec([None, *shape], dtype)
     traced = tf.function(lambda x: tf.convert_to_tensor(function(x)), autograph=False)
     given = traced.get_concrete_function(spec).output_shapes
     return given.as_list() if given.rank is not None else []

@@ -20,8 +20,10 @@ def chain(
     exact: bool = True,
     centered: bool = True,
     dtype: str | None = None,
+    channels: int = 3,
+    bits: int = 8,
 ) -> AuxiliaryModel:
-    """Builds a model of RGB images from its transforms.
+    """Builds a model of images from its transforms.
 
     What the transforms declare decides about each auxiliary image's likelihood, about what is embedded, and
     about what a factor knows of its image before it sees any pixel.
@@ -44,6 +46,8 @@ def chain(
         how far pixels are from it; likewise.
       dtype: str, "float32" or "float64", of every float in the model, or one of Keras's mixed policies;
         Keras's default where None.
+      channels, bits: int, of the images: 1 to 16 channels of 1 to 16 bits. Images are uint8 up to 8 bits, and
+        uint16 above.
 
     Returns:
       `AuxiliaryModel`, randomly initialized.
@@ -57,7 +61,13 @@ def chain(
         arguments.choice("dtype", dtype, (*dtypes.DTYPES, *dtypes.POLICIES))
         dtypes.check(dtype)
     transforms = list(transforms)
-    chained = [likelihoods.LogisticMixture(num_components)]  # from the full image down
+    num_values = 2 ** arguments.whole("bits", bits, 1, 16)
+    image = likelihoods.LogisticMixture(
+        num_components,
+        num_channels=arguments.whole("channels", channels, 1, 16),
+        num_values=num_values,
+    )
+    chained = [image]  # from the full image down
     for transform in transforms:
         chained.append(_auxiliary_likelihood(transform, chained[-1], num_components))
     sums = []
@@ -105,9 +115,12 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
     channels, num_values = declarations.declared(transform, likelihood)
     own = transform.likelihood()
     if own is None:
-        rgb = likelihoods.LogisticMixture(num_components)
-        if (channels, num_values) == (rgb.num_channels, rgb.num_values):
-            return rgb
+        like_image = type(likelihood) is likelihoods.LogisticMixture
+        like_image = like_image and likelihood.num_channels == channels
+        if num_values > 256 or (like_image and num_values**channels >= 256):
+            return likelihoods.LogisticMixture(
+                num_components, num_channels=channels, num_values=num_values
+            )
         return likelihoods.Categorical(num_values, channels)
     what = type(own).__name__
     if isinstance(own, likelihoods.Likelihood):
@@ -128,7 +141,8 @@ def _centered(likelihood, transform):
     fixed_sum = declarations.declared_sum(transform, likelihood) if mixture else None
     if fixed_sum is None:
         return likelihood
-    return likelihoods.LogisticMixture(likelihood.num_components, True, fixed_sum.spread)
+    told = {"centered": True, "unit": fixed_sum.spread}
+    return likelihoods.LogisticMixture(**{**likelihood.get_config(), **told})
 
 
 def _one_each(what, given, count):

@@ -119,7 +119,8 @@ def check_chain(factors, transforms, image_size):
         _check_link(transform, factor, below)
     likelihood = downwards[0].likelihood
     shape, num_values = (3, *image_size, likelihood.num_channels), likelihood.num_values
-    images = np.random.default_rng(0).integers(0, num_values, shape).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, num_values, shape)
+    images = images.astype(arguments.pixel_dtype(num_values))
     images[0], images[1] = 0, num_values - 1
     for transform, factor, below in links:
         given = declarations.checked_output(transform, images, below.likelihood)

@@ -95,11 +95,11 @@ def _drawing(**arrays):
 
 def _read(client, file):
     """uint8 [H, W, 3]: an image file, in the size of the model's full images."""
-    *_, (_, shape, num_values) = client.images.values()
+    *_, (dtype, shape, num_values) = client.images.values()
     if (shape[-1], num_values) != (3, 256):
         raise ValueError(
             f"Expected a model of color images, uint8 [H, W, 3] below 256, to read a file for. Received: "
-            f"{client.model}, of uint8 {list(shape)} below {num_values}. Send it arrays with "
+            f"{client.model}, of {dtype.name} {list(shape)} below {num_values}. Send it arrays with "
             "pixelcnn_aux.serving.grpc_client.Client."
         )
     return data.read_image(file, shape[:2])

@@ -31,8 +31,8 @@ def check_declared(transform):
     check(power, f"a ratio that is a power of two, of at most {largest}", ratio)
     fits = channels is None or whole(channels, 1, 256)
     check(fits, "channels from 1 to 256, or None", channels)
-    fits = values is None or whole(values, 2, 256)
-    check(fits, "num_values from 2 to 256, or None", values)
+    fits = values is None or whole(values, 2, arguments.MAX_VALUES)
+    check(fits, f"num_values from 2 to {arguments.MAX_VALUES:,}, or None", values)
 
 
 def declared(transform, likelihood):
@@ -54,6 +54,13 @@ def declared_sum(transform, likelihood):
             f"Expected the fixed sum of {type(transform).__name__} to be of {likelihood.num_values} values. "
             f"Received: num_values={fixed_sum.num_values}. Build it with the num_values that `fixed_sum` is "
             "given."
+        )
+    channels = likelihood.num_channels
+    if fixed_sum is not None and fixed_sum.num_channels not in (None, channels):
+        raise ValueError(
+            f"Expected the fixed sum of {type(transform).__name__} to be over all of {channels} channels of "
+            f"images, or within each. Received: {fixed_sum.num_channels}. Correct it, or choose a transform "
+            "of such images."
         )
     return fixed_sum
 
@@ -120,22 +127,23 @@ def checked_output(transform, images, likelihood):
         )
 
     height, width = transform.size(tuple(images.shape[1:3]))  # says itself which sizes it takes
+    taken, dtype = images.dtype.name, arguments.pixel_dtype(likelihood.num_values)
     try:
         result = ops.convert_to_tensor(transform(images))
         masks = np.zeros((2, *images.shape[1:3], 1), np.uint8)
         masks[1] = 1
         known = ops.convert_to_tensor(transform.known(masks))
-        traced = backend.traced_shape(transform, images.shape[1:])
-        backend.traced_shape(transform.known, masks.shape[1:])
+        traced = backend.traced_shape(transform, images.shape[1:], taken)
+        backend.traced_shape(transform.known, masks.shape[1:], "uint8")
     except Exception as error:
         raise ValueError(
-            f"Expected the transform {name} to take uint8 images of {list(images.shape[1:])}, any "
+            f"Expected the transform {name} to take {taken} images of {list(images.shape[1:])}, any "
             f"number of them, also in a graph. Received: {type(error).__name__}: {str(error).rstrip('.')}. "
             "Write it in keras.ops or TensorFlow."
         ) from error
     shape = [height, width, likelihood.num_channels]
-    if _kind(result) != ("uint8", [len(images), *shape]):
-        refuse("uint8 images of shape", [len(images), *shape], "{} {}".format(*_kind(result)))
+    if _kind(result) != (dtype, [len(images), *shape]):
+        refuse(f"{dtype} images of shape", [len(images), *shape], "{} {}".format(*_kind(result)))
     if traced[1:] != shape:
         refuse("images of a shape known in a graph,", [None, *shape], traced or "an unknown one")
     if (height * transform.ratio, width * transform.ratio) != tuple(images.shape[1:3]):
@@ -156,8 +164,8 @@ def check_known(transform, images, auxiliary):
 
     Args:
       transform: `Transform`.
-      images: uint8 [B, H, W, C], to try it on.
-      auxiliary: uint8 [B, h, w, c], what the transform gives of them.
+      images: [B, H, W, C], to try it on.
+      auxiliary: [B, h, w, c], what the transform gives of them.
     """
     batch, height, width, _ = auxiliary.shape
     blocks = np.random.default_rng(0).integers(0, 2, (batch, height, width, 1), np.uint8)
@@ -178,8 +186,8 @@ def check_fixed_sum(transform, images, auxiliary, likelihood, below):
 
     Args:
       transform: `Transform`; one that declares no sum passes.
-      images: uint8 [B, H, W, C], to try it on.
-      auxiliary: uint8 [B, h, w, c], what the transform gives of them.
+      images: [B, H, W, C], to try it on.
+      auxiliary: [B, h, w, c], what the transform gives of them.
       likelihood, below: `Likelihood` of the images, and of the auxiliary images.
     """
     fixed_sum = declared_sum(transform, likelihood)
@@ -195,11 +203,7 @@ def check_fixed_sum(transform, images, auxiliary, likelihood, below):
 
     ratio, channels = fixed_sum.ratio, fixed_sum.num_channels
     check(ratio == transform.ratio, f"to be over blocks of side {transform.ratio}", ratio)
-    takes = likelihood.num_channels
-    check(
-        channels in (None, takes), f"to be over all of {takes} channels, or within each", channels
-    )
-    models = takes if channels is None else 1
+    models = likelihood.num_channels if channels is None else 1
     check(below.num_channels == models, f"to tell {models} channels", below.num_channels)
     # Each auxiliary value may be drawn, and then has to be of some image.
     lowest, highest = (fixed_sum.first, below.num_values * fixed_sum.step + fixed_sum.first)

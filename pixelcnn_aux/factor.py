@@ -30,6 +30,8 @@ class Factor(PixelwiseModel):
     The loss, where `compile` is given no other, is the bits per dimension of the images, given what x_hat
     says about them.
 
+    Images are uint8 where their likelihood is of up to 256 values, and uint16 where it is of more.
+
     Args:
       likelihood: `Likelihood` of the pixels of x.
       network: `networks.Network` with `likelihood.num_params` output channels.
@@ -81,8 +83,11 @@ class Factor(PixelwiseModel):
             side = math.lcm(side, self.embedding.multiple * self.auxiliary_ratio)
             small = side // self.auxiliary_ratio
             shape = [1, small, small, self.auxiliary_likelihood.num_channels]
-            auxiliary = ops.zeros(shape, "uint8")
-        images = ops.zeros([1, side, side, self.likelihood.num_channels], "uint8")
+            auxiliary = ops.zeros(
+                shape, arguments.pixel_dtype(self.auxiliary_likelihood.num_values)
+            )
+        shape = [1, side, side, self.likelihood.num_channels]
+        images = ops.zeros(shape, arguments.pixel_dtype(self.likelihood.num_values))
         self(Inputs(images, auxiliary))
 
     @property

@@ -11,7 +11,10 @@ from pixelcnn_aux.annotations import Tensor
 
 
 class Inputs(NamedTuple):
-    """What a factor sees: an image, and what it is conditioned on. Keras and `tf.nest` take it apart."""
+    """What a factor sees: an image, and what it is conditioned on. Keras and `tf.nest` take it apart.
+
+    Images are uint8 up to 256 values, and uint16 above.
+    """
 
     images: Tensor  # uint8 [B, H, W, C]
     # uint8 [B, h, w, c], the auxiliary images; None for an unconditional factor.
@@ -27,15 +30,18 @@ class Inputs(NamedTuple):
 
 
 def check_images(
-    images: Tensor, channels: int | None = None, num_values: int = 256, what: str = "images"
+    images: Tensor,
+    channels: int | None = None,
+    num_values: int | None = None,
+    what: str = "images",
 ) -> Tensor:
-    """Returns uint8 images, a NumPy array or a tensor, or says what is wrong with them.
+    """Returns images, a NumPy array or a tensor, or says what is wrong with them.
 
     Args:
-      images: uint8 [B, H, W, C].
+      images: [B, H, W, C], uint8 up to 256 values, uint16 above.
       channels: int, the C expected; None for any.
-      num_values: int, pixels must be below it. Checked where the values are known: not while a graph
-        is traced.
+      num_values: int, pixels must be below it; None for any. Checked where the values are known: not while a
+        graph is traced.
       what: str, how an error calls the images.
 
     Raises:
@@ -45,9 +51,11 @@ def check_images(
     if not isinstance(images, np.ndarray):
         images = ops.convert_to_tensor(images)
     dtype, shape = str(getattr(images.dtype, "name", images.dtype)), list(images.shape)
-    if dtype != "uint8" or len(shape) != 4:
+    kinds = ["uint8", "uint16"] if num_values is None else [arguments.pixel_dtype(num_values)]
+    if dtype not in kinds or len(shape) != 4:
         raise ValueError(
-            f"Expected {what} as uint8 [B, H, W, {channels or 'C'}]. Received: {dtype} {shape}. Convert them."
+            f"Expected {what} as {' or '.join(kinds)} [B, H, W, {channels or 'C'}]. "
+            f"Received: {dtype} {shape}. Convert them."
         )
     if 0 in shape[1:]:
         raise ValueError(
@@ -59,7 +67,7 @@ def check_images(
             f"Expected {what} with {channels} channel{'s' * (channels > 1)}. Received: shape {shape}. "
             "Convert them."
         )
-    if num_values < 256 and 0 not in shape:
+    if num_values not in (None, 2**8, 2**16) and 0 not in shape:
         # In a graph it has no value, even where the images have: a graph may capture them.
         is_array = isinstance(images, np.ndarray)
         largest = images.max() if is_array else ops.max(ops.cast(images, "int32"))

@@ -146,7 +146,11 @@ class LikelihoodModel(keras.Model):
         if input_signature is None:
             kinds = {"images": self.likelihood, "auxiliary": self.auxiliary_likelihood}
             specs = tuple(
-                keras.InputSpec("uint8", (None, None, None, kind.num_channels), name=name)
+                keras.InputSpec(
+                    arguments.pixel_dtype(kind.num_values),
+                    (None, None, None, kind.num_channels),
+                    name=name,
+                )
                 for name, kind in kinds.items()
                 if kind is not None
             )

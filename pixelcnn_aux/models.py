@@ -20,6 +20,8 @@ def pixelcnn_pp(
     dtype: str | None = None,
     exact: bool = True,
     centered: bool = True,
+    channels: int = 3,
+    bits: int = 8,
 ) -> AuxiliaryModel:
     """Plain PixelCNN++ (Salimans et al., 2017): a chain of one factor, "image".
 
@@ -32,9 +34,22 @@ def pixelcnn_pp(
       dropout: float, the rate in the blocks.
       dtype: str, of every float in the model.
       exact, centered: bool, as for `chain`. There is no auxiliary image here that they could be about.
+      channels, bits: int, of the images, as for `chain`.
     """
     network = architectures.pixelcnn_pp(blocks, resolutions, filters, dropout)
-    return chain([], image_size, network, None, None, num_components, exact, centered, dtype)
+    return chain(
+        [],
+        image_size,
+        network,
+        None,
+        None,
+        num_components,
+        exact,
+        centered,
+        dtype,
+        channels,
+        bits,
+    )
 
 
 def grayscale(
@@ -92,6 +107,8 @@ def pyramid(
     dtype: str | None = None,
     exact: bool = True,
     centered: bool = True,
+    channels: int = 3,
+    bits: int = 8,
 ) -> AuxiliaryModel:
     """Pyramid PixelCNN (section 3.2): half-resolutions, each given the one before, the smallest first.
 
@@ -108,6 +125,7 @@ def pyramid(
         2 ** (depth - 1).
       num_components, dropout, dtype: as for `pixelcnn_pp`.
       exact, centered: bool, as for `chain`: False for the paper's bound.
+      channels, bits: int, of the images, as for `chain`.
     """
     _check_counts(embedding_blocks=embedding_blocks)
     sizes = _halvings(image_size, base_size)
@@ -127,6 +145,8 @@ def pyramid(
         exact,
         centered,
         dtype,
+        channels,
+        bits,
     )
 
 

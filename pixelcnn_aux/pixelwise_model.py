@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from pixelcnn_aux import backend, networks
+from pixelcnn_aux import arguments, backend, networks
 from pixelcnn_aux.likelihood_model import LikelihoodModel
 
 # `scanning` is imported where it is needed: nothing else here needs TensorFlow.
@@ -128,7 +128,7 @@ class PixelwiseModel(LikelihoodModel):
         batch, *size, _ = ops.shape(noise)
         scan = self.scan(size, batch, auxiliary, within, method)
         [images] = scan.decide_each_pixel(features, decider)
-        return images
+        return ops.cast(images, arguments.pixel_dtype(self.likelihood.num_values))
 
     _draw_by_graph = backend.compiled(_draw)
     _draw_by_xla = backend.compiled(_draw, jit_compile=True)

@@ -19,7 +19,7 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, layers
+from pixelcnn_aux import arguments, data, layers
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Stop
 from pixelcnn_aux.training.config import RunConfig
@@ -40,9 +40,13 @@ def pictures(count, seed=0, size=SIZE):
 
 
 def all_images(num_values, *shape):
-    """uint8 [N, H, W, C], every image of this shape."""
+    """[N, H, W, C], every image of this shape, uint8 up to 256 values and uint16 above."""
     choices = np.indices([num_values] * int(np.prod(shape)))
-    return choices.reshape(len(choices), -1).T.reshape(-1, *shape).astype(np.uint8)
+    return (
+        choices.reshape(len(choices), -1)
+        .T.reshape(-1, *shape)
+        .astype(arguments.pixel_dtype(num_values))
+    )
 
 
 def images(count, seed=0):

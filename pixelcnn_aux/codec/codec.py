@@ -53,7 +53,7 @@ class Codec:
         """Compresses images to the bytes of a file.
 
         Args:
-          images: uint8 [N, H, W, C] of the model's size.
+          images: uint8 or uint16 [N, H, W, C] of the model's size.
           pictures: list of (name, H, W) of the pictures that they are tiles of, if they are: str and ints.
             The names are those of new files in one folder, each once.
           progress: function that is called with the number of images done.
@@ -98,7 +98,7 @@ class Codec:
     def decompress(
         self, data: bytes, progress: Callable[[int], Any] = lambda count: None
     ) -> np.ndarray:
-        """The images, uint8 [N, H, W, C], of the bytes that `compress` gave; `progress` likewise.
+        """The images, uint8 or uint16 [N, H, W, C], of the bytes that `compress` gave; `progress` likewise.
 
         Raises:
           ValueError: for a file that is damaged, of another model, or that this machine cannot decode; the
@@ -127,7 +127,9 @@ class Codec:
                 f"of another, {contents.name or 'unnamed'}, {contents.model[:12]}, of {contents.size}. "
                 "Give the model that wrote it."
             )
-        images = [np.zeros([0, *size, self.model.likelihood.num_channels], np.uint8)]
+        likelihood = self.model.likelihood
+        dtype = arguments.pixel_dtype(likelihood.num_values)
+        images = [np.zeros([0, *size, likelihood.num_channels], dtype)]
         bits, failed = [np.zeros([0, *size], np.float32)], []
         for position, words in enumerate(contents.streams):
             first = position * contents.batch

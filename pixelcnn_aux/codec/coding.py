@@ -9,8 +9,9 @@ import threading
 import numpy as np
 import tensorflow as tf
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.bounds import Bounds
-from pixelcnn_aux.codec.entropy import Decoder, Encoder
+from pixelcnn_aux.codec.entropy import DIGIT, Decoder, Encoder
 
 # Parameters are rounded to multiples of this, so that what differs in their last digits, as between
 # processors in float64, seldom shows.
@@ -78,22 +79,36 @@ class Coding:
             last = likelihood.num_values - 1
             unbounded = Bounds(zeros, zeros + last, tf.cast(zeros, tf.float32) + last / 2)
 
+            def decide_digit(log_probs):
+                shares = tf.round(SHARES * tf.exp(log_probs)) + 1
+                tables = tf.where(tf.math.is_inf(log_probs), tf.zeros_like(shares), shares)
+                tables = [tf.cast(tables, tf.float32)]
+                value = tf.numpy_function(lambda x: self._coder.decide(x), tables, tf.int32)
+                return tf.ensure_shape(value, [batch])
+
             def decide(params, column, bounds):
                 del column
                 params = GRID * tf.round(params / GRID)
                 pixel, known = [], []
                 for channel in range(likelihood.num_channels):
                     known.append(bounds(channel, pixel) if bounds else unbounded)
-                    log_probs = likelihood.value_log_probs(params, channel, pixel, known)
-                    shares = tf.round(SHARES * tf.exp(log_probs)) + 1
-                    tables = tf.where(tf.math.is_inf(log_probs), tf.zeros_like(shares), shares)
-                    tables = [tf.cast(tables, tf.float32)]
-                    value = tf.numpy_function(lambda x: self._coder.decide(x), tables, tf.int32)
-                    pixel.append(tf.ensure_shape(value, [batch]))
+                    if likelihood.num_values <= DIGIT:
+                        log_probs = likelihood.value_log_probs(params, channel, pixel, known)
+                        pixel.append(decide_digit(log_probs))
+                        continue
+                    value = tf.zeros_like(zeros)
+                    # The high digit, an interval of values, and the low one within it.
+                    for place in (DIGIT, 1):
+                        lows = value[:, tf.newaxis] + place * tf.range(DIGIT)
+                        log_probs = likelihood.interval_log_probs(
+                            params, channel, pixel, known, lows, lows + place - 1
+                        )
+                        value += place * decide_digit(log_probs)
+                    pixel.append(value)
                 return tf.stack(pixel, axis=-1)
 
             scan = factor.scan(size, batch, auxiliary)
             [found] = scan.decide_each_pixel(features, lambda row: decide)
-            return found
+            return tf.cast(found, arguments.pixel_dtype(likelihood.num_values))
 
         return images

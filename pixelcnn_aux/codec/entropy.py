@@ -15,12 +15,13 @@ except ImportError as error:
         "Run pip install 'constriction>=0.5,<0.6'."
     ) from error
 
+DIGIT = 256  # Values of more bits than 8 are written as two digits.
 # Tables are made into whole numbers of 24 bits in the same way by all versions 0.5.
 _TABLES = constriction.stream.model.Categorical(perfect=False)
 
 
 class Encoder:
-    """Writes the values of images: dict, factor name -> uint8 [N, h, w, c]."""
+    """Writes the values of images: dict, factor name -> uint8 or uint16 [N, h, w, c]."""
 
     def __init__(self, images):
         self.bits = {}  # factor name -> how many bits its images took
@@ -28,7 +29,10 @@ class Encoder:
         self._coder = constriction.stream.queue.RangeEncoder()
 
     def begin(self, name):
-        values = np.moveaxis(np.asarray(self._images[name], np.int32), 0, -1)  # [h, w, c, N]
+        images = np.asarray(self._images[name])
+        values = np.moveaxis(images.astype(np.int32), 0, -1)  # [h, w, c, N]
+        if images.dtype == np.uint16:
+            values = np.stack(np.divmod(values, DIGIT), axis=-2)  # [h, w, c, 2, N]
         self._values = iter(np.ascontiguousarray(values.reshape(-1, values.shape[-1])))
         self._name, self.bits[name] = name, -self._coder.num_bits()
 

@@ -88,7 +88,7 @@ def completions(model, originals):
     middle = (model.factors[image].likelihood.num_values - 1) // 2
     drawn = sample(model, "completions", len(originals), known=originals, mask=mask)
     return [
-        ("masked", image, np.where(mask, originals, np.uint8(middle))),
+        ("masked", image, np.where(mask, originals, originals.dtype.type(middle))),
         ("completed", image, drawn[image]),
         ("test\nimages", image, originals),
     ]

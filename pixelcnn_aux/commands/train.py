@@ -11,6 +11,7 @@ stopped. Afterwards: pixelcnn-aux bpd, and pixelcnn-aux sample.
 """
 
 import dataclasses
+import inspect
 import pathlib
 import sys
 
@@ -49,6 +50,8 @@ def define_flags():
     init = "A run, or a trained model of the package by its name, to start from."
     flags.DEFINE_string("init", None, init)
     run_flags.define_images()
+    flags.DEFINE_integer("channels", None, "Of the images; 3 if unset.", 1, 16)
+    flags.DEFINE_integer("bits", None, "Of a value of the images; 8 if unset.", 1, 16)
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
     define = {int: flags.DEFINE_integer, bool: flags.DEFINE_bool}
     for field in dataclasses.fields(training.Training):
@@ -89,7 +92,13 @@ def train(name, strategy, stop):
         )
     check("preset", presets.BY_MODEL[name])
     preset = presets.BY_MODEL[name][FLAGS.preset]
-    model = preset.constructor(**preset.model)
+    kind = {name: x for name in ("channels", "bits") if (x := FLAGS[name].value) is not None}
+    if kind and "channels" not in inspect.signature(preset.constructor).parameters:
+        raise ValueError(
+            f"Expected no --{' or --'.join(kind)} for {name}, whose images are RGB of 8 bits. Received: "
+            f"{', '.join(map(str, kind.values()))}. Leave it out, or train pyramid or pixelcnn."
+        )
+    model = preset.constructor(**{**preset.model, **kind})
     check("factor", ["all", *model.factors], f" for --preset {FLAGS.preset}")
     if FLAGS.workdir in zoo.pretrained() and not pathlib.Path(FLAGS.workdir).exists():
         raise ValueError(
@@ -98,7 +107,14 @@ def train(name, strategy, stop):
         )
     dataset = FLAGS.dataset or preset.dataset
     images, validation_images = (
-        data.load(dataset, split, model.image_size, **run_flags.images())
+        data.load(
+            dataset,
+            split,
+            model.image_size,
+            channels=model.likelihood.num_channels,
+            num_values=model.likelihood.num_values,
+            **run_flags.images(),
+        )
         for split in ("train", "validation")
     )
     run = RunFolder(FLAGS.workdir or RunFolder.RUNS / f"{name}-{FLAGS.preset}-{dataset}")

@@ -3,14 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 
-import keras
-import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import Tensor
 from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.likelihoods.indices import masked
+from pixelcnn_aux.likelihoods.shapes import agree, check_shapes, opened
 from pixelcnn_aux.serialization import Configured
 
 MODES = ("sample", "map")
@@ -22,7 +21,8 @@ class Likelihood(Configured):
     A subclass defines `_log_prob`, `_noise` and `_draw`, in `keras.ops`, and the attributes. One that has
     bounds, intervals that its values are known to lie in, also defines `_bounded_log_prob`, finite outside
     them too, `_bounded_noise` and `_bounded_draw`. One of several channels, or that is centered, also defines
-    `_value_log_probs` if its images are to be compressed.
+    `_value_log_probs` if its images are to be compressed, and one of more than 256 values
+    `_interval_log_probs`.
 
     Attributes:
       num_channels: int, of the images it models.
@@ -90,7 +90,7 @@ class Likelihood(Configured):
           NotImplementedError: for bounds of a likelihood that has none.
         """
         params, images = ops.convert_to_tensor(params), ops.convert_to_tensor(images)
-        _check_shapes(params, self.num_params, images, self.num_channels, "images")
+        check_shapes(params, self.num_params, images, self.num_channels, "images")
         self._check_centered(bounds and bounds.center, "bounds")
         if bounds is None:
             return self._by_pixel("_log_prob", params, images)
@@ -100,7 +100,7 @@ class Likelihood(Configured):
         center = ops.zeros_like(values) if center is None else center
         bounds = Bounds(*(ops.cast(x, params.dtype) for x in (low, high, center)))
         for name, x in bounds._asdict().items():
-            _check_shapes(params, self.num_params, x, self.num_channels, name)
+            check_shapes(params, self.num_params, x, self.num_channels, name)
         low, high, center = bounds
         agrees = ops.all(ops.logical_and(low <= values, values <= high), axis=-1)
         bounds = Bounds(*self._interval(low, high), center)
@@ -130,6 +130,40 @@ class Likelihood(Configured):
         low, high, _ = bounds[channel]
         return ops.log_softmax(masked(logits, low, high), axis=-1)
 
+    def interval_log_probs(
+        self,
+        params: Tensor,
+        channel: int,
+        earlier: Sequence[Tensor],
+        bounds: Sequence[Bounds],
+        lows: Tensor,
+        highs: Tensor,
+    ) -> Tensor:
+        """As `value_log_probs`, of intervals of values that do not overlap, given that it is in one of them.
+
+        Args:
+          params, channel, earlier, bounds: as for `value_log_probs`.
+          lows, highs: int32 [..., V], the ends of the intervals.
+
+        Returns:
+          [..., V] of `params`' dtype, in nats; -inf where nothing of an interval is in the channel's bounds.
+
+        Raises:
+          NotImplementedError: for a likelihood that does not define `_interval_log_probs`.
+        """
+        low, high, _ = bounds[channel]
+        lows, highs = ops.maximum(lows, low[..., None]), ops.minimum(highs, high[..., None])
+        ends = self._interval(lows, highs)  # also of those that are ruled out
+        logits = self._interval_log_probs(params, channel, earlier, bounds, *ends)
+        return ops.log_softmax(ops.where(lows <= highs, logits, -math.inf), axis=-1)
+
+    def _interval_log_probs(self, params, channel, earlier, bounds, lows, highs):
+        """As `interval_log_probs`, of intervals that are not empty, up to a constant."""
+        raise NotImplementedError(
+            "Expected a likelihood that tells the probabilities of intervals of a channel's values. "
+            f"Received: {type(self).__name__}. Define _interval_log_probs."
+        )
+
     def _value_log_probs(self, params, channel, earlier, bounds):
         """As `value_log_probs`, without an interval, up to a constant."""
         if self.num_channels > 1 or self.centered:
@@ -153,7 +187,7 @@ class Likelihood(Configured):
 
     def _given(self, method, shape, remedy, *args):
         given = getattr(self, method)(*args)
-        if not _agree(given.shape, shape):
+        if not agree(given.shape, shape):
             raise ValueError(
                 f"Expected {type(self).__name__}.{method} to give shape {list(shape)}. "
                 f"Received: {list(given.shape)}. {remedy}."
@@ -215,7 +249,7 @@ class Likelihood(Configured):
           NotImplementedError: if `bounded`, of a likelihood that has no bounds.
         """
         arguments.choice("mode", mode, MODES)
-        uniforms = _open(uniforms)
+        uniforms = opened(uniforms)
         if not bounded:
             return self._noise(uniforms, mode)
         self._check_bounded()
@@ -253,39 +287,8 @@ class Likelihood(Configured):
         log_scale_shift = ops.cast(log_scale_shift, params.dtype)
         self._check_centered(bounds, "bounds")
         if bounds is None:
-            _check_shapes(params, self.num_params, noise, self.noise_size, "noise")
+            check_shapes(params, self.num_params, noise, self.noise_size, "noise")
             return self._by_channel("_draw", params, noise, log_scale_shift)
         self._check_bounded()
-        _check_shapes(params, self.num_params, noise, self.bounded_noise_size, "noise")
+        check_shapes(params, self.num_params, noise, self.bounded_noise_size, "noise")
         return self._by_channel("_bounded_draw", params, noise, log_scale_shift, bounds)
-
-
-def _open(uniforms):
-    """Uniforms in [0, 1) -> in (0, 1): a 0 stands for all those below the dtype's resolution.
-
-    Left at 0 it would be a black pixel out of the narrowest component.
-    """
-    dtype = keras.backend.standardize_dtype(uniforms.dtype)
-    return ops.maximum(uniforms, np.finfo(dtype).eps / 2)
-
-
-def _check_shapes(params, num_params, other, num_channels, name):
-    params, other = tuple(params.shape), tuple(other.shape)
-    for label, shape, size in (("params", params, num_params), (name, other, num_channels)):
-        if shape[-1:] != (size,):
-            raise ValueError(
-                f"Expected `{label}` of shape [..., {size}]. Received: {label}.shape={shape}. "
-                "Give that number of channels."
-            )
-    if not _agree(params[:-1], other[:-1]):
-        raise ValueError(
-            f"Expected `params` and `{name}` to have the same leading shape. "
-            f"Received: params.shape={params}, {name}.shape={other}. "
-            "Give one set of parameters for each pixel."
-        )
-
-
-def _agree(shape, other):
-    """Whether two shapes are of the same rank and agree, where they are known."""
-    pairs = zip(shape, other)
-    return len(shape) == len(other) and all(a == b for a, b in pairs if None not in (a, b))

@@ -83,9 +83,8 @@ class LogisticMixture(Likelihood):
         self.unit = arguments.positive("unit", unit, max(self.num_values, 256))
         # Of each component.
         self._blocks = 1 + 2 * self.num_channels + _triangle(self.num_channels)
-        self._half = (
-            self.num_values - 1
-        ) / 2  # what pixels are scaled by, and the middle of their values
+        # What pixels are scaled by, and the middle of their values.
+        self._half = (self.num_values - 1) / 2
         self._min_log_scale = MIN_LOG_SCALE - math.log(max(self._half / 127.5, 1.0))
         self.num_params = self._blocks * self.num_components
         self.noise_size = self.num_components + self.num_channels
@@ -165,6 +164,20 @@ class LogisticMixture(Likelihood):
         return total
 
     def _value_log_probs(self, params, channel, earlier, bounds):
+        log_weights, components = self._channel(params, channel, earlier, bounds)
+        log_probs = components.log_probs()  # [..., K, V]
+        return ops.logsumexp(log_weights[..., None] + log_probs, axis=-2)  # [..., V]
+
+    def _interval_log_probs(self, params, channel, earlier, bounds, lows, highs):
+        log_weights, components = self._channel(params, channel, earlier, bounds, each=(..., None))
+        ends = (ops.cast(x, params.dtype)[..., None, :] for x in (lows, highs))
+        return ops.logsumexp(log_weights[..., None] + components.log_mass(*ends), axis=-2)
+
+    def _channel(self, params, channel, earlier, bounds, each=...):
+        """The log-weights and the logistics of a channel, [..., K] each, given those before it.
+
+        `each` indexes what the logistics are of, such as by (..., None).
+        """
         logits, means, log_scales, coefficients = self._parts(params)
         means = [self._mean_unit * x for x in means]
         log_weights, deviations = logits, []
@@ -176,8 +189,7 @@ class LogisticMixture(Likelihood):
             if value is not None:
                 log_weights += DiscretizedLogistic(loc, scale, self.num_values).log_prob(value)
                 deviations.append(value - self._center(middle))
-        log_probs = DiscretizedLogistic(loc, scale, self.num_values).log_probs()  # [..., K, V]
-        return ops.logsumexp(log_weights[..., None] + log_probs, axis=-2)  # [..., V]
+        return log_weights, DiscretizedLogistic(loc[each], scale[each], self.num_values)
 
     def _bounded_noise(self, uniforms, mode):
         # For each channel a Gumbel for each component, and a uniform: a negative one stands for a location.

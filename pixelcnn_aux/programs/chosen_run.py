@@ -76,7 +76,9 @@ def images(folder, model, split):
     chosen = {**run_flags.images(), **source(folder)}
     dataset = chosen.pop("dataset")
     print(f"On the {split} images of {dataset}", flush=True)
-    return data.load(dataset, split, model.image_size, **chosen)
+    likelihood = model.likelihood
+    kind = {"channels": likelihood.num_channels, "num_values": likelihood.num_values}
+    return data.load(dataset, split, model.image_size, **chosen, **kind)
 
 
 def batches(images, num_images=None):

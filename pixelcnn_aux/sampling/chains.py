@@ -148,10 +148,11 @@ def kept_pixels(model, known, mask, batch, given=None, size=None):
         if told is None:
             largest = factor.likelihood.num_values - 1
             low, high = (
-                tf.where(mask == 1, images[name], tf.cast(x, tf.uint8)) for x in (0, largest)
+                tf.where(mask == 1, images[name], tf.cast(x, images[name].dtype))
+                for x in (0, largest)
             )
         else:
-            low, high = (tf.cast(told.auxiliary(x), tf.uint8) for x in (low, high))
+            low, high = (tf.cast(told.auxiliary(x), images[name].dtype) for x in (low, high))
             if given and name in given:
                 _check_agrees(name, given[name].numpy(), low.numpy(), high.numpy())
         bounded = told is not None or factor.fixed_sum is not None

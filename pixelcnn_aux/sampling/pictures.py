@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.sampling import windows
 from pixelcnn_aux.sampling.chains import checked_draws, kept_pixels, names_from
@@ -18,7 +19,7 @@ def colorize(model, images, *how):
             f"its grays. Received: factors {names}, the last ones of {channels} channels. Take another "
             "model, such as cifar10-grayscale."
         )
-    images = np.asarray(check_images(images))
+    images = np.asarray(check_images(images, num_values=model.likelihood.num_values))
     if images.shape[-1] not in (1, 3):
         raise ValueError(
             f"Expected images as uint8 [B, H, W, 1 or 3]. Received: shape {list(images.shape)}. Give "
@@ -83,9 +84,9 @@ def _enlargements(model):
 
 def _nothing_known(model, shape):
     """Full images of which nothing is known, and their mask. `shape` is [B, H, W]."""
-    return np.zeros((*shape, model.likelihood.num_channels), np.uint8), np.zeros(
-        (*shape, 1), np.uint8
-    )
+    dtype = arguments.pixel_dtype(model.likelihood.num_values)
+    images = np.zeros((*shape, model.likelihood.num_channels), dtype)
+    return images, np.zeros((*shape, 1), np.uint8)
 
 
 def _draw(model, known, mask, given, seeds, log_scale_shift, mode, jit_compile):

@@ -6,7 +6,7 @@ decider (`deciders`) for each pixel, and has one method:
     decide_each_pixel(features, decider)
 
     features: list of float [B, h, w, F], the embedding of the auxiliary images; empty where there are none.
-    returns [uint8 [B, H, W, C]], and float [B, H, W, P] if it keeps the parameters.
+    returns [int32 [B, H, W, C]], and float [B, H, W, P] if it keeps the parameters.
 """
 
 from pixelcnn_aux.scanning.full import FullScan as FullScan

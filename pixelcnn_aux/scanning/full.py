@@ -29,10 +29,10 @@ class FullScan:
             row, column = index // width, index % width
             params = params_of(images)[:, row, column]
             bounds = remainders and remainders.at(images, row, column)
-            pixels = tf.cast(decider(row)(params, column, bounds), tf.uint8)  # [B, C]
+            pixels = decider(row)(params, column, bounds)  # [B, C]
             here = tf.reshape(tf.range(height * width) == index, [height, width, 1])
             return index + 1, tf.where(here, pixels[:, tf.newaxis, tf.newaxis], images)
 
-        images = tf.zeros([self._batch, height, width, channels], tf.uint8)
+        images = tf.zeros([self._batch, height, width, channels], tf.int32)
         _, images = tf.while_loop(lambda index, _: index < height * width, step, (0, images))
         return [images, params_of(images)] if self._keep_params else [images]

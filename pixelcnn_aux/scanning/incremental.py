@@ -38,8 +38,8 @@ class IncrementalScan:
             for layer, width in _input_widths(network, self._width).items()
         }
 
-    def _output_dtypes(self, pixels):
-        return [pixels, self._dtype] if self._keep_params else [pixels]
+    def _output_dtypes(self):
+        return [tf.int32, self._dtype] if self._keep_params else [tf.int32]
 
     def _zeros(self, *shape):
         return tf.zeros([self._batch, *shape], self._dtype)
@@ -78,7 +78,7 @@ class IncrementalScan:
                 arrays = [array.write(index, x) for array, x in zip(arrays, row)]
             return start + period, first, list(memory.latest.values()), remainder, arrays
 
-        arrays = [tf.TensorArray(dtype, self._height) for dtype in self._output_dtypes(tf.uint8)]
+        arrays = [tf.TensorArray(dtype, self._height) for dtype in self._output_dtypes()]
         *_, arrays = tf.while_loop(
             lambda start, *_: start < self._height, advance, (0, *self.initial_state(), arrays)
         )
@@ -141,7 +141,7 @@ class IncrementalScan:
             for channels in {folded[x].channels for x in with_memory}
         }
         latest = [[zeros[folded[layer].channels]] * layer.memory(1) for layer in with_memory]
-        arrays = [tf.TensorArray(dtype, self._width) for dtype in self._output_dtypes(tf.int32)]
+        arrays = [tf.TensorArray(dtype, self._width) for dtype in self._output_dtypes()]
         *_, arrays, recorded = tf.while_loop(
             lambda start, *_: start < self._width,
             advance,
@@ -155,7 +155,7 @@ class IncrementalScan:
             centers, remainder = row_remainders.after(pixels)
         x = network.append_ones(self._network_inputs(pixels, centers))
         first = [layer(x, cache=rows) for layer in (network.above, network.row_above)]
-        return first, remainder, (tf.cast(pixels, tf.uint8), *params)
+        return first, remainder, (pixels, *params)
 
 
 class PackedRows:

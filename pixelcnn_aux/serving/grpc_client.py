@@ -33,7 +33,11 @@ PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds between attempts to reach a serve
 MAX_BYTES = 2**26  # of a row
 METADATA_BYTES = 2**22
 
-FIELDS = {"uint8": "int_val", "int32": "int_val", "float32": "float_val", "string": "string_val"}
+FIELDS = {
+    **dict.fromkeys(("uint8", "uint16", "int32"), "int_val"),
+    "float32": "float_val",
+    "string": "string_val",
+}
 _ERRORS = {  # by status: what is raised, and what to do
     "UNAVAILABLE": (ConnectionError, "Start TensorFlow Serving, or give its host and port of gRPC"),
     "DEADLINE_EXCEEDED": (TimeoutError, "Give a longer timeout"),
@@ -93,24 +97,27 @@ class Client:
         images = {}
         for name in sorted(infos.keys() - interface.DESCRIPTION):
             batch, *shape = [dim.size for dim in infos[name].tensor_shape.dim] or [0]
-            if infos[name].dtype != tf.uint8 or len(shape) != 3 or min(-batch, *shape) < 1:
-                raise self._wrong("auxiliaries of images uint8 [N, h, w, c]", (name, batch, *shape))
-            images[name] = Tensor(tf.uint8, tuple(shape))
+            dtype = infos[name].dtype
+            if dtype not in interface.PIXELS or len(shape) != 3 or min(-batch, *shape) < 1:
+                expected = "auxiliaries of images uint8 or uint16 [N, h, w, c]"
+                raise self._wrong(expected, (name, batch, *shape))
+            images[name] = Tensor(tf.as_dtype(dtype), tuple(shape))
         if interface.most_bytes(images, 1) > MAX_BYTES:
             raise self._wrong(f"images of at most {MAX_BYTES} bytes", images)
         # Their order and their numbers of values are in the answer.
         full = images.pop("image")
         outputs = signatures_of_chain({**images, "image": full})["auxiliaries"].outputs
-        zeros = np.zeros([1, *full.shape], np.uint8)
+        zeros = np.zeros([1, *full.shape], full.dtype.as_numpy_dtype)
         answer = self._predict("auxiliaries", {"image": zeros}, outputs)
         factors = [name.decode(errors="replace") for name in answer["factors"][0]]
         if not {*factors} > images.keys() >= {*factors[:-1]} or not "".join(factors).isprintable():
             raise self._wrong(f"factors of {sorted(images)} and of the full image", factors)
         counts, max_batch = answer["num_values"][0].tolist(), answer["max_batch"].item()
-        if min(*counts, max_batch) < 1 or max(counts) > 256:
-            raise self._wrong("num_values of 1 to 256, max_batch from 1 on", (counts, max_batch))
+        if min(*counts, max_batch) < 1 or max(counts) > arguments.MAX_VALUES:
+            expected = f"num_values of 1 to {arguments.MAX_VALUES}, max_batch from 1 on"
+            raise self._wrong(expected, (counts, max_batch))
         images = {
-            name: Tensor(tf.uint8, images.get(name, full).shape, count)
+            name: images.get(name, full)._replace(num_values=count)
             for name, count in zip(factors, counts)
         }
         signatures = signatures_of_chain(images)
@@ -198,8 +205,8 @@ def _array(proto):
     """The array of a TensorProto; an error where its values are not those of its dtype and shape."""
     dtype = tf.as_dtype(proto.dtype)
     values = list(getattr(proto, FIELDS[dtype.name]))
-    if dtype == tf.uint8 and values and not 0 <= min(values) <= max(values) <= 255:
-        raise ValueError(f"uint8 from {min(values)} to {max(values)}")
+    if dtype in interface.PIXELS and values and not 0 <= min(values) <= max(values) <= dtype.max:
+        raise ValueError(f"{dtype.name} from {min(values)} to {max(values)}")
     if proto.tensor_content and dtype != tf.string:
         values = np.frombuffer(proto.tensor_content, dtype.as_numpy_dtype)
     shape = [dim.size for dim in proto.tensor_shape.dim]

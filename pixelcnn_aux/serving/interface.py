@@ -22,6 +22,7 @@ class Signature(NamedTuple):
     outputs: dict
 
 
+PIXELS = (tf.uint8, tf.uint16)
 FLOATS = Tensor(tf.float32, ())
 STRINGS = Tensor(tf.string, ())
 DRAWING = {"seed": Tensor(tf.int32, (2,)), "log_scale_shift": FLOATS}
@@ -84,7 +85,7 @@ def misfit(arrays, tensors, rows):
         array, expected = arrays[name], [rows, *shape]
         if array.dtype != dtype.as_numpy_dtype or list(array.shape) != expected:
             return f"{name} as {dtype.name} {expected}", f"{array.dtype.name} {list(array.shape)}"
-        if dtype == tf.uint8:
+        if dtype in PIXELS:
             right, expected = array < num_values, f"from 0 to {num_values - 1}"
         elif name.startswith("log_prob"):
             right, expected = array <= ROUNDING, "of at most 0 nats"

@@ -4,9 +4,9 @@ import functools
 
 import tensorflow as tf
 
-from pixelcnn_aux import backend, layers, sampling
+from pixelcnn_aux import arguments, backend, layers, sampling
 from pixelcnn_aux.auxiliary_model import in_bits_per_dim
-from pixelcnn_aux.serving.interface import DESCRIPTION, Tensor, signatures_of_chain
+from pixelcnn_aux.serving.interface import DESCRIPTION, PIXELS, Tensor, signatures_of_chain
 
 # Outputs beside the auxiliary images, which are called by their factors' names; and how others begin.
 RESERVED = ("image", "image_png_bytes", *DESCRIPTION)
@@ -78,7 +78,11 @@ def images_of(model):
     sizes = model.sizes()
     kinds = {name: factor.likelihood for name, factor in model.factors.items()}
     return {
-        name: Tensor(tf.uint8, (*sizes[name], kind.num_channels), kind.num_values)
+        name: Tensor(
+            tf.as_dtype(arguments.pixel_dtype(kind.num_values)),
+            (*sizes[name], kind.num_channels),
+            kind.num_values,
+        )
         for name, kind in kinds.items()
     }
 
@@ -173,7 +177,7 @@ def _checked(tensors, inputs, max_batch):
     for name, x in tensors.items():
         if x.dtype.is_floating:
             check(tf.reduce_all(tf.math.is_finite(x)), f"finite values of {name}", x)
-        elif x.dtype == tf.uint8 and (last := inputs[name].num_values - 1) < 255:
+        elif x.dtype in PIXELS and (last := inputs[name].num_values - 1) < x.dtype.max:
             largest = tf.reduce_max(tf.cast(x, tf.int32))
             check(largest <= last, f"values of {name} from 0 to {last}", largest)
     with tf.control_dependencies(checks):

@@ -8,7 +8,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import sampling
+from pixelcnn_aux import arguments, sampling
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.serving.interface import signatures_of_chain
@@ -84,7 +84,7 @@ def _requests(model, names):
     random, rows = np.random.default_rng(0), len(SEEDS)
     colors = random.integers(num_values, size=(rows, 1, 1, size[-1]))
     noisy = np.clip(colors + random.integers(-8, 9, (rows, *size)), 0, num_values - 1)
-    chain = model.auxiliaries(noisy.astype(np.uint8))
+    chain = model.auxiliaries(noisy.astype(arguments.pixel_dtype(num_values)))
     mask = np.zeros([rows, *size[:2], 1], np.uint8)
     mask[:, : size[0] // 2] = 1
     *_, full = chain.values()

@@ -54,9 +54,9 @@ def train(
     Args:
       model: `AuxiliaryModel`; its factors are given their averaged weights as they are done.
       training: `Training` of every factor, a dict, name -> `Training`, or a `Preset`.
-      images, validation_images: uint8 [N, H, W, 3], full images, `data.Images`, or what else `data.as_images`
-        takes: a `tf.data.Dataset` or a sequence, whose labels are not used. A run goes on with the same
-        images in the same order alone, so that they are not to be shuffled: training does that.
+      images, validation_images: uint8 or uint16 [N, H, W, C], full images, `data.Images`, or what else
+        `data.as_images` takes: a `tf.data.Dataset` or a sequence, whose labels are not used. A run goes on
+        with the same images in the same order alone, so that they are not to be shuffled: training does that.
       workdir: path of a folder, a new one or that of an earlier run with the same arguments. Several hosts
         share it.
       factors: list of names of factors; all where None.
@@ -149,6 +149,7 @@ def _of_size(images, model):
             f"Expected images of the model's size, {model.image_size}. Received: {images.image_size}. "
             "Load them in that size."
         )
+    data.check_kind(images, model.likelihood.num_channels, model.likelihood.num_values)
     return images
 
 

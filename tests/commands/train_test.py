@@ -104,6 +104,23 @@ class FlagsTest(tf.test.TestCase):
         self.assertEqual((config.seed, config.remat, config.profile), (0, False, False))
         self.assertIsInstance(config.stop, training.Stop)
 
+    def test_other_images_than_rgb_of_8_bits(self):
+        built = []
+
+        def constructor(channels=3, bits=8):
+            built.append((channels, bits))
+            return helpers.shared_model()
+
+        def take_them(presets):
+            presets["demo"] = dataclasses.replace(presets["demo"], constructor=constructor)
+
+        self.run_program("--channels=1", "--bits=16", plugin=take_them)
+        self.assertEqual(built, [(1, 16)])
+        kind = {"channels": 3, "num_values": 256}  # of the model that was built
+        self.assertLessEqual(kind.items(), self.load.call_args.kwargs.items())
+        with self.assertRaisesRegex(ValueError, "no --bits for grayscale, .*Received: 16. Leave"):
+            self.run_program("--bits=16")
+
     def test_a_preset_that_leaves_out_a_factor(self):
         def leave_out(presets):
             presets["demo"] = dataclasses.replace(presets["demo"], training={"image": ONE})

@@ -72,7 +72,7 @@ class PixelsTest(tf.test.TestCase, parameterized.TestCase):
         self.assertGreater(chi_square_p_value(counts, free), 1e-4)
 
         likelihood = mixture(channels, num_values, centered=True, unit=num_values / 8)
-        low, high, center = num_values // 3, num_values - 2, num_values / 2
+        low, high, center = num_values // 4, num_values - 2, num_values / 2
         every = [np.full(pixels.shape, x) for x in (low, high, center)]
         probs = probabilities(likelihood, params, pixels, Bounds(*every))
         self.assertAllClose(probs.sum(), 1.0, rtol=1e-12)

@@ -63,8 +63,11 @@ class ChosenRunTest(tf.test.TestCase):
             self.flags(f"--workdir={self.folder}", "--cache_dir=c"),
             mock.patch.object(data, "load") as load,
         ):
-            chosen_run.images(self.folder, types.SimpleNamespace(image_size=(4, 6)), "test")
+            likelihood = types.SimpleNamespace(num_channels=1, num_values=4096)
+            model = types.SimpleNamespace(image_size=(4, 6), likelihood=likelihood)
+            chosen_run.images(self.folder, model, "test")
         places = {"image_dir": "/images", "image_file": None, "data_dir": None, "cache_dir": "c"}
+        places |= {"channels": 1, "num_values": 4096}
         load.assert_called_once_with("folder", "test", (4, 6), **places)
 
     def test_exact_or_as_it_was_trained(self):
