@@ -132,7 +132,8 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
             self.assertRefused(message, altered(ratio=ratio))
             with self.assertRaisesRegex(ValueError, message):
                 pa.chain([altered(ratio=ratio)], (6, 6), FLAT, FLAT)
-        self.assertRefused("Altered with num_values from 2 to 256.*: 257", altered(num_values=257))
+        many = altered(num_values=2**16 + 1)
+        self.assertRefused("Altered with num_values from 2 to 65,536.*: 65537", many)
         self.assertRefused("Altered with num_values from 2 .*: 1", altered(num_values=1))
         self.assertRefused("Altered with channels from 1 .*: 0", altered(channels=0))
         with self.assertRaisesRegex(ValueError, "Summed.fixed_sum of class FixedSum, or None"):

@@ -6,6 +6,7 @@ client.predict("log_prob", image=images)["bits_per_dim"]  # images: uint8 [N, H,
 
 import functools
 import math
+import operator
 import re
 import time
 from typing import Any
@@ -113,8 +114,9 @@ class Client:
         if not {*factors} > images.keys() >= {*factors[:-1]} or not "".join(factors).isprintable():
             raise self._wrong(f"factors of {sorted(images)} and of the full image", factors)
         counts, max_batch = answer["num_values"][0].tolist(), answer["max_batch"].item()
-        if min(*counts, max_batch) < 1 or max(counts) > arguments.MAX_VALUES:
-            expected = f"num_values of 1 to {arguments.MAX_VALUES}, max_batch from 1 on"
+        most = [images.get(name, full).dtype.max + 1 for name in factors]
+        if min(*counts, max_batch) < 1 or any(map(operator.gt, counts, most)):
+            expected = f"num_values of 1 to {most}, max_batch from 1 on"
             raise self._wrong(expected, (counts, max_batch))
         images = {
             name: images.get(name, full)._replace(num_values=count)
