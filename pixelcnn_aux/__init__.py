@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         auxiliary as auxiliary,
         backend as backend,
         codec as codec,
+        conditions as conditions,
         data as data,
         interop as interop,
         layers as layers,
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _MODULES = (
-    *("auxiliary", "backend", "codec", "data", "interop", "layers", "likelihoods", "networks"),
-    *("serialization", "sums", "training"),
+    *("auxiliary", "backend", "codec", "conditions", "data", "interop", "layers", "likelihoods"),
+    *("networks", "serialization", "sums", "training"),
 )
 # Each public name, and the module that it is or is in, which is imported once somebody asks for it: an
 # import of TensorFlow takes seconds, and programs have it be quiet first.

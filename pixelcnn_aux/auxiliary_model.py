@@ -7,9 +7,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pixelcnn_aux import backend, serialization
+from keras import ops
+
+from pixelcnn_aux import arguments, backend, serialization
 from pixelcnn_aux.annotations import ArrayLike, Tensor
 from pixelcnn_aux.batches import in_batches
+from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.factor_chain import FactorChain
 from pixelcnn_aux.picture_model import PictureModel
 
@@ -30,37 +33,44 @@ class AuxiliaryModel(PictureModel, FactorChain):
       exact: bool, whether `log_prob` is log p(X) itself and no bound: whether every factor that is given an
         auxiliary image rules out the images that contradict it. Which do, `Factor.exact` says.
       centered: bool, whether any factor's likelihood is centered on what its auxiliary image says.
+      condition: `conditions.Condition`, the same of all factors; None for nothing.
 
     Raises:
       ValueError: for factors and transforms that do not fit each other; a transform whose output is not
         what it declares is named.
     """
 
-    def log_probs(self, images: ArrayLike) -> dict[str, Tensor]:
+    def log_probs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Tensor]:
         """Each factor's log-likelihood of its own image, in nats: dict, name -> as `log_prob`."""
-        return self._by_factor("log_prob", images)
+        return self._by_factor("log_prob", images, condition)
 
-    def log_prob(self, images: ArrayLike) -> Tensor:
+    def log_prob(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
         """log p(X, X_hat): log p(X) itself if `exact`; if not, it bounds that from below, equation (5).
 
         Args:
           images: uint8 [B, H, W, C], of any size that the factors take, not only of `image_size`. B may be
             any number: images are evaluated in batches, and after a few seconds a terminal shows a progress
             bar. Where a graph is traced, as in tf.function or jax.jit, they are one batch.
+          condition: what else is known of the images: int [B] of a model with `conditions.Classes`, -1 for no
+            class; float [B, D] with `conditions.Vector`; None of a model without a condition.
 
         Returns:
           float [B] of the model's dtype, in nats.
 
         Raises:
-          ValueError: for images of another dtype or shape, or where a factor is not trained yet.
+          ValueError: for images or a condition of another dtype or shape, or where a factor is not trained
+            yet.
         """
-        return sum(self.log_probs(images).values())
+        return sum(self.log_probs(images, condition).values())
 
-    def bits_per_dim(self, images: ArrayLike) -> dict[str, Tensor]:
+    def bits_per_dim(
+        self, images: ArrayLike, condition: ArrayLike | None = None
+    ) -> dict[str, Tensor]:
         """Negative log-likelihood of each factor and of the chain, in bits per dimension of the full image.
 
         Args:
           images: uint8 [B, H, W, C], as for `log_prob`: any number, and other sizes than `image_size` too.
+          condition: as for `log_prob`.
 
         Returns:
           dict, factor name -> float [B] of the model's dtype, and "total", their sum. Every entry is divided
@@ -70,13 +80,15 @@ class AuxiliaryModel(PictureModel, FactorChain):
           ValueError: as `log_prob`.
         """
         checked = self.checked(images)
-        return in_bits_per_dim(self.log_probs(checked), checked.shape[1:])
+        return in_bits_per_dim(self.log_probs(checked, condition), checked.shape[1:])
 
-    def bound_and_exact(self, images: ArrayLike) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def bound_and_exact(
+        self, images: ArrayLike, condition: ArrayLike | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """`bits_per_dim` as if no factor were exact, and of the model, evaluating the networks once.
 
         Args:
-          images: uint8 [B, H, W, C], as for `log_prob`.
+          images, condition: as for `log_prob`.
 
         Returns:
           Two dicts as of `bits_per_dim`. To have both of any model, ask `with_exact(True)`.
@@ -85,23 +97,53 @@ class AuxiliaryModel(PictureModel, FactorChain):
           ValueError: as `log_prob`.
         """
         checked = self.checked(images)
-        both = self._by_factor("bound_and_exact", checked)
+        both = self._by_factor("bound_and_exact", checked, condition)
         bounds, exact = (
             in_bits_per_dim({name: nats[i] for name, nats in both.items()}, checked.shape[1:])
             for i in range(2)
         )
         return bounds, exact
 
-    def _by_factor(self, method, images):
+    def class_log_probs(self, images: ArrayLike) -> Tensor:
+        """log p(y | X) of each class y, by Bayes' rule from classes that are alike a priori. A classifier.
+
+        Args:
+          images: uint8 [B, H, W, C], as for `log_prob`.
+
+        Returns:
+          float [B, num_classes] of the model's dtype, in nats.
+
+        Raises:
+          ValueError: as `log_prob`, and for a model that is not conditional on `conditions.Classes`.
+        """
+        return ops.log_softmax(sum(self.log_probs_by_class(images).values()), axis=-1)
+
+    def log_probs_by_class(self, images: ArrayLike) -> dict[str, Tensor]:
+        """`log_probs` given each class: dict, name -> float [B, num_classes]. Else as `class_log_probs`."""
+        self.require(self.factors)
+        classes = arguments.instance("the model's condition", self.condition, Classes).num_classes
+
+        def evaluate(images):
+            labels = ops.tile(ops.arange(classes, dtype="int32"), ops.shape(images)[:1])
+            inputs = self.inputs(ops.repeat(images, classes, axis=0), labels)
+            nats = {name: factor.log_prob(inputs[name]) for name, factor in self.factors.items()}
+            return {name: ops.reshape(x, (-1, classes)) for name, x in nats.items()}
+
+        checked = self.checked(images)
+        height, width = checked.shape[1:3]
+        return in_batches(evaluate, checked, (classes * height, width))
+
+    def _by_factor(self, method, images, condition):
         """dict, factor name -> what its method of this name gives for its image of full images."""
         self.require(self.factors)
 
-        def evaluate(images):
-            inputs = self.inputs(images)
+        def evaluate(given):
+            inputs = self.inputs(*given)
             return {k: getattr(factor, method)(inputs[k]) for k, factor in self.factors.items()}
 
         images = self.checked(images)
-        return in_batches(evaluate, images, images.shape[1:3])
+        condition = self.checked_condition(condition, images.shape[0])
+        return in_batches(evaluate, (images, condition), images.shape[1:3])
 
     def sample(
         self,
@@ -113,6 +155,7 @@ class AuxiliaryModel(PictureModel, FactorChain):
         known: ArrayLike | None = None,
         mask: ArrayLike | None = None,
         jit_compile: bool = False,
+        condition: ArrayLike | None = None,
     ) -> dict[str, Tensor]:
         """Draws images, each factor in turn given what the one before it drew. Needs TensorFlow.
 
@@ -136,24 +179,25 @@ class AuxiliaryModel(PictureModel, FactorChain):
             of their block and those of larger images too.
           jit_compile: bool, whether XLA compiles the drawing, which takes minutes for deep networks: once for
             each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time from then on.
+          condition: what the images are to be, one for each seed, as for `log_prob`.
 
         Returns:
           dict, name -> uint8 [B, h, w, c], in the order of sampling, the image given included.
 
         Raises:
           RuntimeError: under another backend than TensorFlow.
-          ValueError: while a graph is traced, for seeds of another shape or dtype, an image given or known or
-            a mask that does not fit, a log_scale_shift that is not finite or of another shape, an unknown
-            mode or method, a model in mixed precision, where a factor is not trained yet, where an image
-            given to an exact model contradicts pixels that are known: the place is named; or for known pixels
-            of a model that cannot be held to them: a factor below an exact one has a likelihood without
-            bounds, or the sum of an exact one is not `dense`.
+          ValueError: while a graph is traced, for seeds of another shape or dtype, an image given or known, a
+            mask or a condition that does not fit, a log_scale_shift that is not finite or of another shape,
+            an unknown mode or method, a model in mixed precision, where a factor is not trained yet, where an
+            image given to an exact model contradicts pixels that are known: the place is named; or for known
+            pixels of a model that cannot be held to them: a factor below an exact one has a likelihood
+            without bounds, or the sum of an exact one is not `dense`.
         """
         backend.require_tensorflow("sampling")
         from pixelcnn_aux import sampling  # here, since it needs TensorFlow and nothing above does
 
         return sampling.sample(
-            self, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile
+            self, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile, condition
         )
 
 

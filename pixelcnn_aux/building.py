@@ -6,6 +6,7 @@ from pixelcnn_aux import arguments, checks, declarations, dtypes, likelihoods
 from pixelcnn_aux.annotations import Config, Size
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
+from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import Network, architectures
 
@@ -22,6 +23,7 @@ def chain(
     dtype: str | None = None,
     channels: int = 3,
     bits: int = 8,
+    condition: Condition | None = None,
 ) -> AuxiliaryModel:
     """Builds a model of images from its transforms.
 
@@ -48,6 +50,8 @@ def chain(
         Keras's default where None.
       channels, bits: int, of the images: 1 to 16 channels of 1 to 16 bits. Images are uint8 up to 8 bits, and
         uint16 above.
+      condition: `conditions.Condition`, such as `conditions.Classes(10)`, what is known of each image as a
+        whole; None for nothing.
 
     Returns:
       `AuxiliaryModel`, randomly initialized.
@@ -102,6 +106,7 @@ def chain(
                 f_w,
                 auxiliary_likelihood,
                 sums[position],
+                condition,
                 dtype=dtype,
                 name=names[position],
             )

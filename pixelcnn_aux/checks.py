@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from pixelcnn_aux import arguments, declarations, dtypes
+from pixelcnn_aux import arguments, conditions, declarations, dtypes, layers, serialization
 from pixelcnn_aux.inputs import Inputs, check_images, check_multiple, check_sides_known
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.networks import Embedding, Network
@@ -40,6 +40,7 @@ def check_parts(factor):
     arguments.instance("embedding", embedding, Embedding, optional=True)
     arguments.instance("auxiliary_likelihood", below, Likelihood, optional=True)
     arguments.instance("fixed_sum", fixed_sum, FixedSum, optional=True)
+    arguments.instance("condition", factor.condition, conditions.Condition, optional=True)
     if (embedding is None) != (below is None):
         raise ValueError(
             "Expected an embedding and the likelihood of what it embeds, or neither. "
@@ -97,6 +98,17 @@ def _check_fixed_sum(factor):
         )
 
 
+def check_takes_condition(factor):
+    """Raises ValueError, which names it, for a network of a `Factor` that its condition does not reach."""
+    for part in () if factor.condition is None else factor.parts():
+        if all(layer.h is None for layer in layers.normalized_layers(part)):
+            raise ValueError(
+                f"Expected gated blocks, which take the condition, in the networks of the factor "
+                f"{factor.name!r}. Received: none in {type(part).__name__}. Build it with "
+                "layers.GatedResidualBlock, or without a condition."
+            )
+
+
 def check_chain(factors, transforms, image_size):
     """Raises ValueError where factors and transforms of an `AuxiliaryModel` do not fit each other.
 
@@ -112,6 +124,12 @@ def check_chain(factors, transforms, image_size):
             "Expected a first factor that is unconditional, since nothing comes before it. "
             f"Received: {factors[0].name!r}, which has an embedding. Put what it is given before it."
         )
+    kinds = [serialization.serialize(factor.condition) for factor in factors]
+    if any(kind != kinds[0] for kind in kinds):
+        raise ValueError(
+            "Expected the same condition for all factors. Received: "
+            f"{', '.join(f'{factor.name}: {factor.condition}' for factor in factors)}. Build them with one."
+        )
     downwards = factors[::-1]
     links = list(zip(transforms, downwards, downwards[1:]))
     for transform, factor, below in links:
@@ -122,13 +140,15 @@ def check_chain(factors, transforms, image_size):
     images = np.random.default_rng(0).integers(0, num_values, shape)
     images = images.astype(arguments.pixel_dtype(num_values))
     images[0], images[1] = 0, num_values - 1
+    kind = factors[0].condition
+    condition = kind and np.full((len(images), *kind.shape), kind.absent, kind.dtype)
     for transform, factor, below in links:
         given = declarations.checked_output(transform, images, below.likelihood)
-        factor.inputs(images, given)
+        factor.inputs(Inputs(images, given, condition))
         declarations.check_known(transform, images, given)
         declarations.check_fixed_sum(transform, images, given, factor.likelihood, below.likelihood)
         images = given
-    factors[0].inputs(images)
+    factors[0].inputs(Inputs(images, condition=condition))
 
 
 def _check_link(transform, factor, below):
@@ -163,21 +183,17 @@ def _kind(likelihood):
 def checked_inputs(factor, inputs):
     """`Inputs` that fit a factor, as tensors. Raises ValueError as `Factor.inputs`."""
     images, auxiliary, condition = inputs
-    if condition is not None:
-        raise ValueError(
-            "Expected no condition beside an auxiliary image. Received: "
-            f"{arguments.shown(condition)}. Leave it out."
-        )
     likelihood = factor.likelihood
     images = check_images(images, likelihood.num_channels, likelihood.num_values)
     check_multiple(images, factor.network.multiple)
+    condition = conditions.checked(factor.condition, condition, images.shape)
     if factor.embedding is None:
         if auxiliary is not None:
             raise ValueError(
                 "Expected no auxiliary images: this factor is unconditional. Received: some. "
                 "Give the images alone."
             )
-        return Inputs(images)
+        return Inputs(images, condition=condition)
     auxiliary = checked_auxiliary(factor, auxiliary)
     (batch, height, width), ratio = images.shape[:3], factor.auxiliary_ratio
     check_sides_known((height, width))
@@ -194,7 +210,13 @@ def checked_inputs(factor, inputs):
             f"{list(images.shape)}. Received: {list(auxiliary.shape)}. "
             "Give those that the model's transform makes of the images."
         )
-    return Inputs(images, auxiliary)
+    return Inputs(images, auxiliary, condition)
+
+
+def checked_embedded(factor, auxiliary, condition):
+    """`Inputs` without images, as `Factor.features` takes them; raises ValueError as it."""
+    auxiliary = checked_auxiliary(factor, auxiliary)
+    return Inputs(None, auxiliary, conditions.checked(factor.condition, condition, auxiliary.shape))
 
 
 def checked_auxiliary(factor, auxiliary):

@@ -9,6 +9,7 @@ from keras import ops
 from pixelcnn_aux import arguments, backend, checks, layers, networks, serialization, summaries
 from pixelcnn_aux.annotations import ArrayLike, Tensor
 from pixelcnn_aux.batches import in_batches
+from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.pixelwise_model import PixelwiseModel
@@ -19,7 +20,7 @@ from pixelcnn_aux.sums import FixedSum
 class Factor(PixelwiseModel):
     """p(x | x_hat) = PixelCNN(x; f_w(x_hat)), or p(x) where nothing is given: equation (3).
 
-    A Keras model from `Inputs`, or a tuple (images, auxiliary), or images alone, to the parameters of the
+    A Keras model from `Inputs`, or a tuple of their fields, or images alone, to the parameters of the
     pixels' distributions. A call evaluates all images at once; `log_prob` and the other methods take any
     number of them and evaluate them in batches. Plain Keras trains and saves it:
 
@@ -40,6 +41,8 @@ class Factor(PixelwiseModel):
         for an unconditional factor.
       fixed_sum: `sums.FixedSum`, what x_hat tells of x and the likelihood is to know; None for nothing, as in
         the paper.
+      condition: `conditions.Condition`, what else is known of the image; None for nothing, as in the paper.
+        It comes to the networks' gated blocks, and methods take it as the third of the fields of `Inputs`.
 
     Attributes:
       exact: bool, whether images have no probability where x_hat is not theirs. log p(x | x_hat) is exact
@@ -58,6 +61,7 @@ class Factor(PixelwiseModel):
         embedding: networks.Embedding | None = None,
         auxiliary_likelihood: Likelihood | None = None,
         fixed_sum: FixedSum | None = None,
+        condition: Condition | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -66,6 +70,7 @@ class Factor(PixelwiseModel):
         self.embedding = embedding
         self.auxiliary_likelihood = auxiliary_likelihood
         self.fixed_sum = fixed_sum
+        self.condition = condition
         checks.check_parts(self)
         self.auxiliary_ratio = 1 if embedding is None else embedding.ratio
         with layers.planned() as plan:
@@ -75,6 +80,7 @@ class Factor(PixelwiseModel):
         if not layers.is_planning():
             with layers.weights_alone():
                 self._evaluate_smallest()
+            checks.check_takes_condition(self)
 
     def _evaluate_smallest(self):
         """Evaluates the networks on the smallest images that they take."""
@@ -88,7 +94,8 @@ class Factor(PixelwiseModel):
             )
         shape = [1, side, side, self.likelihood.num_channels]
         images = ops.zeros(shape, arguments.pixel_dtype(self.likelihood.num_values))
-        self(Inputs(images, auxiliary))
+        condition = self.condition and ops.zeros([1, *self.condition.shape], self.condition.dtype)
+        self(Inputs(images, auxiliary, condition))
 
     @property
     def exact(self) -> bool:
@@ -108,18 +115,20 @@ class Factor(PixelwiseModel):
     def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
         """A factor of the same networks, not copies, that knows another sum, or none."""
         parts = (self.likelihood, self.network, self.embedding, self.auxiliary_likelihood)
-        return type(self)(*parts, fixed_sum, name=self.name, dtype=self.dtype_policy)
+        how = {"name": self.name, "dtype": self.dtype_policy}
+        return type(self)(*parts, fixed_sum, self.condition, **how)
 
     def parts(self) -> list[Any]:
         """The networks that the factor consists of."""
         return [self.network] if self.embedding is None else [self.network, self.embedding]
 
     def call(self, inputs, training=None):
-        images, auxiliary, _ = Inputs.of(inputs)  # uint8 [B, H, W, C], [B, h, w, c]
-        features = () if auxiliary is None else self._embed(auxiliary, training)
+        images, auxiliary, condition = Inputs.of(inputs)  # uint8 [B, H, W, C], [B, h, w, c]
         centers = self.fixed_sum.centers(images, auxiliary) if self.likelihood.centered else None
         x = self.network_inputs(images, centers)  # float [B, H, W, C]
-        return self.network(x, features, training=training)  # [B, H, W, P]
+        with self.given(condition):
+            features = () if auxiliary is None else self._embed(auxiliary, training)
+            return self.network(x, features, training=training)  # [B, H, W, P]
 
     def network_inputs(self, pixels: Tensor, centers: Tensor = None) -> Tensor:
         """What the network sees of pixels.
@@ -155,7 +164,8 @@ class Factor(PixelwiseModel):
 
     @backend.compiled
     def _features(self, inputs):
-        return self._embed(inputs.auxiliary)
+        with self.given(inputs.condition):
+            return self._embed(inputs.auxiliary)
 
     @backend.compiled
     def _full_params(self, inputs):
@@ -186,19 +196,20 @@ class Factor(PixelwiseModel):
           auxiliary: uint8 [B, h, w, c]; None for an unconditional factor.
 
         Raises:
-          ValueError: for images of another dtype, shape or range, or a condition.
+          ValueError: for images or a condition of another dtype, shape or range, one without the other.
         """
         inputs = Inputs(*images) if isinstance(images, tuple) else Inputs(images, auxiliary)
         return checks.checked_inputs(self, inputs)
 
-    def features(self, auxiliary: ArrayLike) -> list[Tensor]:
+    def features(self, auxiliary: ArrayLike, condition: ArrayLike | None = None) -> list[Tensor]:
         """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h_k, w_k, F], finest first.
 
         They are of the dtype that the model computes in.
 
-        Raises ValueError for images of another dtype, shape or range, or an unconditional factor.
+        Raises ValueError for images or a condition of another dtype, shape or range, or a factor that embeds
+        none.
         """
-        return _evaluate(self._features, Inputs(None, checks.checked_auxiliary(self, auxiliary)))
+        return _evaluate(self._features, checks.checked_embedded(self, auxiliary, condition))
 
     def params(
         self,

@@ -10,6 +10,7 @@ from pixelcnn_aux import (
     arguments,
     auxiliary,
     checks,
+    conditions,
     declarations,
     dtypes,
     serialization,
@@ -45,6 +46,10 @@ class FactorChain(serialization.Configured):
     def likelihood(self) -> Likelihood:
         """`Likelihood` of the full image, given its auxiliary image."""
         return list(self.factors.values())[-1].likelihood
+
+    @property
+    def condition(self) -> conditions.Condition | None:
+        return list(self.factors.values())[-1].condition
 
     @property
     def exact(self) -> bool:
@@ -85,13 +90,21 @@ class FactorChain(serialization.Configured):
 
         Raises ValueError for a part of a class that is not registered, or that would not come back as it is.
         """
-        for part in (*self.transforms, *(factor.likelihood for factor in self.factors.values())):
+        likelihoods = (factor.likelihood for factor in self.factors.values())
+        for part in filter(None, (*self.transforms, *likelihoods, self.condition)):
             serialization.check_comes_back(part)
         return serialization.serialize(self)
 
     def checked(self, images):
         """Full images, NumPy's or a tensor. Raises ValueError for another dtype, shape or range."""
         return check_images(images, self.likelihood.num_channels, self.likelihood.num_values)
+
+    def checked_condition(self, condition, batch):
+        """What is known of `batch` images beside their pixels, NumPy's or a tensor; None for nothing.
+
+        Raises ValueError for another dtype, shape, number or range, and for one where there is none to be.
+        """
+        return conditions.checked(self.condition, condition, [batch])
 
     def auxiliaries(self, images: ArrayLike) -> dict[str, Tensor]:
         """The image that each factor models.
@@ -114,17 +127,24 @@ class FactorChain(serialization.Configured):
             chain.append(transform(chain[-1]))
         return dict(zip(self.factors, reversed(chain)))
 
-    def inputs(self, images: ArrayLike) -> dict[str, Inputs]:
-        """What each factor sees of full images, uint8 [B, H, W, C].
+    def inputs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Inputs]:
+        """What each factor sees of full images, uint8 [B, H, W, C], and their condition, as for `log_prob`.
 
         Returns:
-          dict, name -> `Inputs`: its image, uint8 [B, h, w, c], and its auxiliary image, None for the first.
+          dict, name -> `Inputs`: its image, uint8 [B, h, w, c], its auxiliary image, None for the first, and
+          the condition.
 
         Raises:
-          ValueError: for images of another dtype or shape.
+          ValueError: for images or a condition of another dtype or shape.
         """
         chain = self.auxiliaries(images)
-        return dict(zip(chain, map(Inputs, chain.values(), [None, *chain.values()])))
+        [*_, full] = chain.values()
+        condition = self.checked_condition(condition, full.shape[0])
+        below = [None, *chain.values()]
+        return {
+            name: Inputs(image, given, condition)
+            for (name, image), given in zip(chain.items(), below)
+        }
 
     def new_factor(self, name: str, dtype: str | None = None) -> Factor:
         """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""

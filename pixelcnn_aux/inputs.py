@@ -19,7 +19,8 @@ class Inputs(NamedTuple):
     images: Tensor  # uint8 [B, H, W, C]
     # uint8 [B, h, w, c], the auxiliary images; None for an unconditional factor.
     auxiliary: Tensor = None
-    condition: Any = None  # what else is known of the images; nothing can be, so far
+    # What else is known of the images, [B, ...] as `conditions` has it; None for nothing.
+    condition: Tensor = None
 
     @classmethod
     def of(cls, inputs: Any) -> Self:

@@ -5,9 +5,10 @@ from typing import Any, NoReturn
 
 import keras
 
-from pixelcnn_aux import arguments, backend, networks, serialization
+from pixelcnn_aux import arguments, backend, conditions, networks, serialization
 from pixelcnn_aux.annotations import PathLike
 from pixelcnn_aux.bounds import Bounds
+from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.sums import FixedSum
@@ -21,8 +22,8 @@ _PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
 class LikelihoodModel(keras.Model):
     """What Keras asks of a `Factor`, beside its outputs: how it is described, compiled and compared.
 
-    A subclass's constructor takes `likelihood`, `network`, `embedding`, `auxiliary_likelihood` and
-    `fixed_sum`, and it has them as attributes, and a method `_bounds`.
+    A subclass's constructor takes `likelihood`, `network`, `embedding`, `auxiliary_likelihood`, `fixed_sum`
+    and `condition`, and it has them as attributes, and a method `_bounds`.
     """
 
     def build(self, *shapes):
@@ -32,6 +33,7 @@ class LikelihoodModel(keras.Model):
         return None  # The constructor builds it.
 
     def get_config(self):
+        condition = self.condition and {"condition": serialization.serialize(self.condition)}
         return {
             **super().get_config(),
             "likelihood": serialization.serialize(self.likelihood),
@@ -39,6 +41,7 @@ class LikelihoodModel(keras.Model):
             "embedding": _unnamed(serialization.serialize(self.embedding)),
             "auxiliary_likelihood": serialization.serialize(self.auxiliary_likelihood),
             "fixed_sum": serialization.serialize(self.fixed_sum),
+            **(condition or {}),
         }
 
     @classmethod
@@ -53,6 +56,7 @@ class LikelihoodModel(keras.Model):
             "embedding": networks.Embedding,
             "auxiliary_likelihood": Likelihood,
             "fixed_sum": FixedSum,
+            "condition": Condition,
         }
         parts = {
             name: serialization.deserialize(config.get(name), kind) for name, kind in kinds.items()
@@ -134,9 +138,10 @@ class LikelihoodModel(keras.Model):
         Raises:
           ImportError: without the package that writes the format.
           RuntimeError: under another backend than TensorFlow.
-          ValueError: for another format, or what is no path.
+          ValueError: for another format, what is no path, or a factor with a condition.
         """
         backend.require_tensorflow("exports")
+        conditions.refuse(self.condition, "exports")
         package = _PACKAGES.get(format)
         if package and importlib.util.find_spec(package) is None:
             raise ImportError(

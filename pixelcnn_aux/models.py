@@ -7,6 +7,7 @@ from pixelcnn_aux.annotations import Size
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.building import chain
+from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.networks import architectures
 
 
@@ -22,6 +23,7 @@ def pixelcnn_pp(
     centered: bool = True,
     channels: int = 3,
     bits: int = 8,
+    condition: Condition | None = None,
 ) -> AuxiliaryModel:
     """Plain PixelCNN++ (Salimans et al., 2017): a chain of one factor, "image".
 
@@ -35,6 +37,7 @@ def pixelcnn_pp(
       dtype: str, of every float in the model.
       exact, centered: bool, as for `chain`. There is no auxiliary image here that they could be about.
       channels, bits: int, of the images, as for `chain`.
+      condition: `conditions.Condition`, as for `chain`.
     """
     network = architectures.pixelcnn_pp(blocks, resolutions, filters, dropout)
     return chain(
@@ -49,6 +52,7 @@ def pixelcnn_pp(
         dtype,
         channels,
         bits,
+        condition,
     )
 
 
@@ -65,6 +69,7 @@ def grayscale(
     bits: int = 4,
     exact: bool = True,
     centered: bool = True,
+    condition: Condition | None = None,
 ) -> AuxiliaryModel:
     """Grayscale PixelCNN (section 3.1): "grayscale", `bits` a pixel, then "image" given it.
 
@@ -74,6 +79,7 @@ def grayscale(
       image_size, filters, resolutions, num_components, dropout, dtype: as for `pixelcnn_pp`.
       bits: int, of a gray pixel.
       exact, centered: bool, as for `chain`: False for the paper's bound.
+      condition: as for `pixelcnn_pp`.
     """
     _check_counts(
         gray_blocks=gray_blocks, image_blocks=image_blocks, embedding_blocks=embedding_blocks
@@ -92,6 +98,7 @@ def grayscale(
         exact,
         centered,
         dtype,
+        condition=condition,
     )
 
 
@@ -109,6 +116,7 @@ def pyramid(
     centered: bool = True,
     channels: int = 3,
     bits: int = 8,
+    condition: Condition | None = None,
 ) -> AuxiliaryModel:
     """Pyramid PixelCNN (section 3.2): half-resolutions, each given the one before, the smallest first.
 
@@ -126,6 +134,7 @@ def pyramid(
       num_components, dropout, dtype: as for `pixelcnn_pp`.
       exact, centered: bool, as for `chain`: False for the paper's bound.
       channels, bits: int, of the images, as for `chain`.
+      condition: as for `pixelcnn_pp`.
     """
     _check_counts(embedding_blocks=embedding_blocks)
     sizes = _halvings(image_size, base_size)
@@ -147,6 +156,7 @@ def pyramid(
         dtype,
         channels,
         bits,
+        condition,
     )
 
 
@@ -167,6 +177,7 @@ def grayscale_pyramid(
     bits: int = 4,
     exact: bool = True,
     centered: bool = True,
+    condition: Condition | None = None,
 ) -> AuxiliaryModel:
     """The combination that the paper leaves as future work: a pyramid of grays, then the colors.
 
@@ -176,7 +187,7 @@ def grayscale_pyramid(
       image_size, base_size, filters, blocks, embedding_blocks, depth: of the grays, as for `pyramid`.
       image_filters, image_blocks, image_embedding_blocks, resolutions, num_components: of the image given
         the grays, as `filters`, `image_blocks`, ... of `grayscale`.
-      dropout, dtype, bits, exact, centered: as for `grayscale`.
+      dropout, dtype, bits, exact, centered, condition: as for `grayscale`.
     """
     _check_counts(
         embedding_blocks=embedding_blocks,
@@ -202,6 +213,7 @@ def grayscale_pyramid(
         exact,
         centered,
         dtype,
+        condition=condition,
     )
 
 

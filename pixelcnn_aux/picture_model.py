@@ -14,7 +14,8 @@ class PictureModel:
 
     Arguments of all methods:
       seeds: int32 [B, 2]: picture b depends on seeds[b] and images[b] alone, but for rounding. None: [0, b].
-      log_scale_shift, mode, jit_compile: as for `AuxiliaryModel.sample`.
+      log_scale_shift, mode, jit_compile, condition: as for `AuxiliaryModel.sample`. All windows of a picture
+        have its condition.
 
     All methods need TensorFlow, and raise ValueError and RuntimeError as `AuxiliaryModel.sample` does.
     """
@@ -26,13 +27,14 @@ class PictureModel:
         log_scale_shift: ArrayLike = 0.0,
         mode: str = "sample",
         jit_compile: bool = False,
+        condition: ArrayLike | None = None,
     ) -> Tensor:
         """Colors pictures, by a model of colors given grays, such as `cifar10-grayscale`.
 
         Args:
           images: uint8 [B, H, W, 1], grays from 0 to 255; or uint8 [B, H, W, 3], photographs, of which only
             the grays are seen. The model's transform computes the auxiliary images of both.
-          seeds, log_scale_shift, mode, jit_compile: see the class.
+          seeds, log_scale_shift, mode, jit_compile, condition: see the class.
 
         Returns:
           uint8 [B, H, W, 3]; by an exact model, pictures that have the auxiliary images of `images`.
@@ -40,7 +42,8 @@ class PictureModel:
         Raises:
           ValueError: also for images of another dtype or shape, or a model of no colors given grays.
         """
-        return _sampling().colorize(self, images, seeds, log_scale_shift, mode, jit_compile)
+        how = (seeds, log_scale_shift, mode, jit_compile, condition)
+        return _sampling().colorize(self, images, *how)
 
     def enlarge(
         self,
@@ -50,13 +53,14 @@ class PictureModel:
         log_scale_shift: ArrayLike = 0.0,
         mode: str = "sample",
         jit_compile: bool = False,
+        condition: ArrayLike | None = None,
     ) -> Tensor:
         """Enlarges pictures, by a model with auxiliary images of lower resolution, such as `cifar10-pyramid`.
 
         Args:
           images: uint8 [B, h, w, C].
           times: int, how many times as high and wide: 2 by the last factor of a pyramid, 4 by the last two.
-          seeds, log_scale_shift, mode, jit_compile: see the class.
+          seeds, log_scale_shift, mode, jit_compile, condition: see the class.
 
         Returns:
           uint8 [B, times * h, times * w, C]; by an exact model, pictures whose auxiliary images are `images`.
@@ -64,7 +68,8 @@ class PictureModel:
         Raises:
           ValueError: also for images of another dtype or shape, or other times than the model enlarges.
         """
-        return _sampling().enlarge(self, images, times, seeds, log_scale_shift, mode, jit_compile)
+        how = (seeds, log_scale_shift, mode, jit_compile, condition)
+        return _sampling().enlarge(self, images, times, *how)
 
     def complete(
         self,
@@ -74,6 +79,7 @@ class PictureModel:
         log_scale_shift: ArrayLike = 0.0,
         mode: str = "sample",
         jit_compile: bool = False,
+        condition: ArrayLike | None = None,
     ) -> Tensor:
         """Draws what is not known of pictures: completion, as by `AuxiliaryModel.sample`.
 
@@ -81,7 +87,7 @@ class PictureModel:
           images: uint8 [B, H, W, C].
           mask: uint8 [B, H, W, 1], 1 at the pixels to keep and 0 at those to draw. One is drawn given those
             before it in the raster order of its window, known or drawn.
-          seeds, log_scale_shift, mode, jit_compile: see the class.
+          seeds, log_scale_shift, mode, jit_compile, condition: see the class.
 
         Returns:
           uint8 [B, H, W, C].
@@ -89,7 +95,8 @@ class PictureModel:
         Raises:
           ValueError: also for images or a mask of another dtype or shape.
         """
-        return _sampling().complete(self, images, mask, seeds, log_scale_shift, mode, jit_compile)
+        how = (seeds, log_scale_shift, mode, jit_compile, condition)
+        return _sampling().complete(self, images, mask, *how)
 
 
 def _sampling():

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from pixelcnn_aux import arguments, backend, networks
+from pixelcnn_aux import arguments, backend, conditions, layers, networks
 from pixelcnn_aux.likelihood_model import LikelihoodModel
 
 # `scanning` is imported where it is needed: nothing else here needs TensorFlow.
@@ -13,6 +13,12 @@ class PixelwiseModel(LikelihoodModel):
 
     A subclass also has the methods `network_inputs` and `features`.
     """
+
+    def given(self, condition):
+        """Within it, the networks are given a condition [B, ...]; None of a factor without one."""
+        if (self.condition is None) != (condition is None):
+            conditions.checked(self.condition, condition, [None])  # which says what is wrong
+        return layers.given_condition(self.condition and self.condition.encode(condition))
 
     def check_scannable(self):
         """Raises where the factor cannot be evaluated pixel by pixel.
@@ -44,7 +50,7 @@ class PixelwiseModel(LikelihoodModel):
           keep_params: bool, whether to return the parameters that the pixels were decided from.
 
         Returns:
-          A scan of `scanning`.
+          A scan of `scanning`, which like this method is to be called within `given`.
         """
         from pixelcnn_aux.scanning import Remainders  # here, since it needs TensorFlow
 
@@ -66,17 +72,20 @@ class PixelwiseModel(LikelihoodModel):
           RuntimeError, ValueError: as `check_scannable`.
         """
         self.check_scannable()
-        features = () if inputs.auxiliary is None else self.features(inputs.auxiliary)
+        features = ()
+        if inputs.auxiliary is not None:
+            features = self.features(inputs.auxiliary, inputs.condition)
         return self._forced_params(features, inputs)
 
     @backend.compiled
     def _forced_params(self, features, inputs):
         from pixelcnn_aux.scanning import deciders
 
-        images, auxiliary, _ = inputs
+        images, auxiliary, condition = inputs
         batch, *size, _ = ops.shape(images)
-        scan = self.scan(size, batch, auxiliary, keep_params=True)
-        _, params = scan.decide_each_pixel(features, deciders.given_pixels(images))
+        with self.given(condition):
+            scan = self.scan(size, batch, auxiliary, keep_params=True)
+            _, params = scan.decide_each_pixel(features, deciders.given_pixels(images))
         return params
 
     def draw(
@@ -87,6 +96,7 @@ class PixelwiseModel(LikelihoodModel):
         auxiliary=None,
         completed=None,
         within=None,
+        condition=None,
         method="incremental",
         jit_compile=False,
     ):
@@ -102,6 +112,7 @@ class PixelwiseModel(LikelihoodModel):
             them.
           completed: (uint8 [B, H, W, C], uint8 [B, H, W, 1]), pixels that are known, and 1 where they
             are; None where none is.
+          condition: as in `Inputs`.
           within, method: as for `scan`.
           jit_compile: bool, whether XLA compiles the loop, once for each B.
 
@@ -115,19 +126,22 @@ class PixelwiseModel(LikelihoodModel):
         if self.fixed_sum is None:
             auxiliary = None
         draw = self._draw_by_xla if jit_compile else self._draw_by_graph
-        return draw(features, noise, log_scale_shift, auxiliary, completed, within, method)
+        known = auxiliary, completed, within, condition
+        return draw(features, noise, log_scale_shift, known, method)
 
-    def _draw(self, features, noise, log_scale_shift, auxiliary, completed, within, method):
+    def _draw(self, features, noise, log_scale_shift, known, method):
         from pixelcnn_aux.scanning import deciders
 
+        auxiliary, completed, within, condition = known
         decider = deciders.draws(self.likelihood, noise, log_scale_shift)
         if completed is not None:
             decider = deciders.completion(*completed, decider)
         if within is not None:
             decider = deciders.narrowed(*within, decider)
         batch, *size, _ = ops.shape(noise)
-        scan = self.scan(size, batch, auxiliary, within, method)
-        [images] = scan.decide_each_pixel(features, decider)
+        with self.given(condition):
+            scan = self.scan(size, batch, auxiliary, within, method)
+            [images] = scan.decide_each_pixel(features, decider)
         return ops.cast(images, arguments.pixel_dtype(self.likelihood.num_values))
 
     _draw_by_graph = backend.compiled(_draw)

@@ -66,7 +66,7 @@ def serialize(part: Any) -> Any:
             "class of that name. Build the model again, or leave out --plugin for the module that is run."
         )
     config = part.get_config()
-    missing = [key for key in _arguments(cls) if key not in config]
+    missing = [key for key in _arguments(cls, part) if key not in config]
     if missing:
         raise ValueError(
             f"Expected {cls.__name__}.get_config() to give all arguments of the constructor. Received: no "
@@ -89,10 +89,14 @@ def serialize(part: Any) -> Any:
     return {"class_name": cls.__name__, "config": config, "registered_name": name}
 
 
-def _arguments(cls):
-    """Names of the arguments of a class's constructor, but for those that it takes as **kwargs."""
+def _arguments(cls, part):
+    """Names of what a class's constructor takes to build a part again, but for what it takes as **kwargs.
+
+    Arguments that are None by default, and of this part, may be left out.
+    """
     parameters = inspect.signature(cls).parameters.values()
-    return [x.name for x in parameters if x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY)]
+    named = [x for x in parameters if x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY)]
+    return [x.name for x in named if x.default is not None or getattr(part, x.name, x) is not None]
 
 
 def _is_plain(value):

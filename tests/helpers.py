@@ -54,12 +54,15 @@ def images(count, seed=0):
     return data.Images(pictures(count, seed))
 
 
-def tiny_model(blocks=1, dropout=0.0, dtype=None, topology=None, exact=False, centered=False):
+def tiny_model(
+    blocks=1, dropout=0.0, dtype=None, topology=None, exact=False, centered=False, condition=None
+):
     """A chain of grayscale and image whose networks are so many blocks in a row."""
     shape = topology or pa.networks.topology.flat(blocks)
     network = {"topology": shape, "filters": 4, "dropout": dropout}
     transforms = [pa.auxiliary.Grayscale()]
-    return pa.chain(transforms, SIZE, network, network, None, 2, exact, centered, dtype)
+    how = (None, 2, exact, centered, dtype)
+    return pa.chain(transforms, SIZE, network, network, *how, condition=condition)
 
 
 @functools.cache
@@ -95,6 +98,8 @@ def randomize(factor, seed=0):
         layer.v.assign(random.normal(size=layer.v.shape))
         layer.g.assign(random.uniform(0.5, 1.5, size=layer.g.shape))
         layer.b.assign(random.normal(0, 0.5, size=layer.b.shape))
+        if layer.h is not None:
+            layer.h.assign(random.normal(size=layer.h.shape))
 
 
 def make_run(folder, model, trained):

@@ -26,7 +26,7 @@ def shown():
 Causal = shown()
 
 
-def build(dtype=None):
+def build(dtype=None, condition=None):
     """A chain of grays and colors by that network."""
 
     def network(num_params, dtype):
@@ -34,7 +34,8 @@ def build(dtype=None):
 
     embedding = {"topology": pa.networks.topology.flat(1), "filters": 4}
     transforms = [pa.auxiliary.Grayscale()]
-    return pa.chain(transforms, helpers.SIZE, network, embedding, num_components=2, dtype=dtype)
+    how = {"num_components": 2, "dtype": dtype, "condition": condition}
+    return pa.chain(transforms, helpers.SIZE, network, embedding, **how)
 
 
 class OwnNetworkTest(tf.test.TestCase):
@@ -42,6 +43,10 @@ class OwnNetworkTest(tf.test.TestCase):
         grayscale = build("float64").factors["grayscale"]
         nats = grayscale.log_prob(helpers.all_images(16, 1, 2, 1))
         self.assertAllClose(np.sum(np.exp(nats)), 1.0, rtol=1e-9)
+
+    def test_a_condition_needs_gated_blocks(self):
+        with self.assertRaisesRegex(ValueError, "gated blocks.*'grayscale'.*none in Causal"):
+            build(condition=pa.conditions.Classes(2))
 
     def test_trained_loaded_and_drawn_from(self):
         self.enter_context(helpers.eagerly())

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelcnn_aux import arguments, backend, machine
+from pixelcnn_aux import arguments, backend, conditions, machine
 from pixelcnn_aux.annotations import ArrayLike
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.codec import container
@@ -28,7 +28,8 @@ class Codec:
 
     Raises:
       RuntimeError: under another backend than TensorFlow.
-      ValueError: where a factor is not trained yet or in mixed precision, or for another batch.
+      ValueError: where a factor is not trained yet or in mixed precision, for a model with a condition, or
+        for another batch.
     """
 
     def __init__(self, model: AuxiliaryModel, name: str = "", batch: int = 64):
@@ -36,6 +37,7 @@ class Codec:
         from pixelcnn_aux.codec.coding import Coding  # with TensorFlow and constriction
 
         arguments.instance("model", model, AuxiliaryModel).require(model.factors)
+        conditions.refuse(model.condition, "the codec")
         for factor in model.factors.values():
             factor.check_scannable()
         self.model, self._name = model.with_exact(True), name  # exact where it can be

@@ -15,7 +15,7 @@ import zlib
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux import backend, data
+from pixelcnn_aux import backend, conditions
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.codec.codec import fingerprint
 from pixelcnn_aux.programs import chosen_run, image_files, progress, splits
@@ -29,8 +29,11 @@ def main():
         backend.require_tensorflow("--bytes")
         importlib.import_module("pixelcnn_aux.codec.entropy")  # needs constriction: better told now
     folder, model = chosen_run.load(FLAGS.best)
+    if FLAGS.bytes:
+        conditions.refuse(model.condition, "--bytes")
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
+    condition = chosen_run.condition(images, model)
 
     def batches():
         return chosen_run.batches(images, count)
@@ -45,11 +48,13 @@ def main():
     names = [n for n, factor in model.factors.items() if image_files.can_hold(factor.likelihood)]
     codecs = image_files.recorded(records, crc32) if names else {}
     to_compress = codecs is None or (names and FLAGS.codecs)
-    results = splits.summarize(model, batches(), shown())
+    results = splits.summarize(model, batches(), shown(), condition)
     # At once: neither files nor the images as files may come to be.
     totals = ", ".join(f"{name} {result['total']:.4f}" for name, result in results.items())
     print(f"{FLAGS.split} split, {count:,} images: {totals} bits per dimension", flush=True)
     found = {**measured, "crc32": crc32, "best": FLAGS.best, "model": identity(model)}
+    if model.condition is not None:
+        found["condition"] = FLAGS.condition
     found |= {**results[splits.kind(model)], **results}
     disk.write_json(file, found)
     if to_compress:
@@ -111,7 +116,7 @@ def print_table(model, results, codecs):
 
 def define_flags():
     chosen_run.define_flags()
-    flags.DEFINE_enum("split", "test", data.SPLITS, "Which images.")
-    flags.DEFINE_integer("num_images", None, "Only the first of them; all if unset.", lower_bound=1)
+    chosen_run.define_condition()
+    chosen_run.define_part()
     flags.DEFINE_bool("bytes", False, "Also compresses the images, and tells the size of the file.")
     flags.DEFINE_bool("codecs", False, "Makes PNG and WebP files, even if codecs.json has figures.")

@@ -6,6 +6,8 @@
 The picture has images drawn from the model, each below the auxiliary images that it was drawn from; and test
 images, their auxiliary images, and images drawn given those: as the paper's figures 2 and 3.
 
+Of a model of classes, the picture has a row of images drawn for each, or for --label 3 alone.
+
 With --given NAME there are several draws for each test image from one of its auxiliary images: colors from
 grays, or super-resolution. With --known half the lower half of test images is resampled. With --sweep, as
 figure 4, images are drawn from the same seeds with the mixtures' log-scales reduced more and more, and by MAP
@@ -20,6 +22,7 @@ import tensorflow as tf
 from absl import flags
 from matplotlib.figure import Figure
 
+from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.programs import chosen_run, image_grid, plots, run_flags
 
 FLAGS = flags.FLAGS
@@ -38,10 +41,18 @@ def main():
         )
     folder, model = chosen_run.load(FLAGS.best)
     results = None if FLAGS.out else chosen_run.outputs(folder)  # before anything is drawn
+    check_conditional(model)
     originals = None
-    if not FLAGS.sweep and (FLAGS.known or FLAGS.given or len(model.factors) > 1):
+    if (
+        model.condition is None
+        and not FLAGS.sweep
+        and (FLAGS.known or FLAGS.given or len(model.factors) > 1)
+    ):
         originals = chosen_run.images(folder, model, "test").spread(FLAGS.num)
-    if FLAGS.sweep:
+    if model.condition is not None:
+        name = "classes" if FLAGS.label is None else f"class_{FLAGS.label}"
+        rows = by_class(model)
+    elif FLAGS.sweep:
         name, rows = "sweep", sweep(model)
     elif FLAGS.known:
         name, rows = "completions", completions(model, originals)
@@ -52,6 +63,33 @@ def main():
     out = pathlib.Path(FLAGS.out or results / f"{name}.png")
     plots.write(out, draw(shown(model, rows)), bbox_inches="tight")
     print(f"Wrote {out}")
+
+
+def check_conditional(model):
+    """Raises ValueError for a flag that a model does not go with: classes, or pictures without any."""
+    others = [f"--{name}" for name in ("given", "known", "sweep") if FLAGS[name].present]
+    if model.condition is None:
+        if FLAGS.label is not None:
+            raise ValueError(
+                f"Expected a model of classes for --label. Received: --label {FLAGS.label}, and a model "
+                "without a condition. Leave it out, or train with --classes."
+            )
+    elif others or not isinstance(model.condition, Classes):
+        raise ValueError(
+            "Expected a model without a condition, or one of classes and no other picture than theirs. "
+            f"Received: a model of {model.condition}{', '.join(['', *others])}. Draw by model.sample instead."
+        )
+
+
+def by_class(model):
+    """Rows of the picture of a conditional model: images of each class, or of --label alone."""
+    [*_, image] = model.factors
+    chosen = range(model.condition.size) if FLAGS.label is None else [FLAGS.label]
+    drawn = {
+        label: sample(model, f"images of class {label}", condition=np.full(FLAGS.num, label))[image]
+        for label in chosen
+    }
+    return [(f"class {label}", image, images) for label, images in drawn.items()]
 
 
 def samples(model, originals):
@@ -142,6 +180,7 @@ def define_flags():
     chosen_run.define_flags()
     run_flags.define_draws()
     flags.DEFINE_integer("num", 16, "How many images of each kind.", 1, MAX_NUM)
+    flags.DEFINE_integer("label", None, "Draws images of this class alone; -1 is no class.", -1)
     flags.DEFINE_string("given", None, "The auxiliary image of test images to draw from.")
     flags.DEFINE_enum("known", None, ["half"], "What is kept of test images: completes the rest.")
     flags.DEFINE_bool("sweep", None, "Draws figure 4: smaller and smaller scales, and MAP.")

@@ -18,6 +18,7 @@ import sys
 from absl import flags
 
 from pixelcnn_aux import data, training, zoo
+from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import precision, presets
@@ -28,6 +29,7 @@ ARGUMENTS = ["MODEL"]
 # What the help of flags adds that override a field of `Training`, for the factors that are trained.
 _ADDED = {
     "muon_ratio": "; the learning rate of Muon, which moves hidden layers' kernels, over Adam's",
+    "condition_dropout": "; the share of images whose labels a conditional model is not told",
     "decay": "; what the learning rate is multiplied by after each step, instead of falling to zero",
     "flip": "; whether images are flipped left to right at random",
     "accumulate": "; in how many parts a device takes its images of a batch",
@@ -43,6 +45,8 @@ def define_flags():
     flags.DEFINE_string("preset", "demo", preset)
     factor = "Which factor of the model to train, such as grayscale, image or 16x16; or all."
     flags.DEFINE_string("factor", "all", factor)
+    classes = "Makes the model conditional on that many classes, by the labels of the data set."
+    flags.DEFINE_integer("classes", None, classes, lower_bound=1)
     dataset = "Overrides the preset's: photos, cifar10, celeb_a, folder, arrays, ..."
     flags.DEFINE_string("dataset", None, dataset)
     workdir = "Where to leave the run; runs/MODEL-PRESET-DATASET if unset."
@@ -98,7 +102,8 @@ def train(name, strategy, stop):
             f"Expected no --{' or --'.join(kind)} for {name}, whose images are RGB of 8 bits. Received: "
             f"{', '.join(map(str, kind.values()))}. Leave it out, or train pyramid or pixelcnn."
         )
-    model = preset.constructor(**{**preset.model, **kind})
+    condition = {"condition": Classes(FLAGS.classes)} if FLAGS.classes else {}
+    model = preset.constructor(**{**preset.model, **kind, **condition})
     check("factor", ["all", *model.factors], f" for --preset {FLAGS.preset}")
     if FLAGS.workdir in zoo.pretrained() and not pathlib.Path(FLAGS.workdir).exists():
         raise ValueError(

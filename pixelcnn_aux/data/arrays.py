@@ -19,6 +19,8 @@ _MAKE = (
 def arrays(split, image_size, image_dir, image_file):
     """The array of the split's name, as for `from_arrays`: of a .npz file, or a .npy file in a folder.
 
+    Labels, int [N] or float [N, D], are the array SPLIT_labels, where there is one.
+
     That of a .npz file is read into memory, once its checksum is compared. A .npy file is mapped to memory.
     """
     if (image_dir is None) == (image_file is None):
@@ -34,6 +36,7 @@ def arrays(split, image_size, image_dir, image_file):
     try:
         pixels = _read(file, split) if image_file else np.lib.format.open_memmap(file, mode="r")
         pixels = checked_pixels(pixels)
+        labels = _labels(file, split, image_file)
     except Exception as error:  # damaged files raise whatever they happen to spell
         raise ValueError(
             f"Expected a whole file of arrays, with uint8 or uint16 [N, H, W, C] for {split}. Received: "
@@ -44,7 +47,18 @@ def arrays(split, image_size, image_dir, image_file):
             f"Expected images of {image_size} in {file}. Received: {split} of "
             f"{pixels.shape[1:3]}. Choose a preset of that size, or give other arrays."
         )
-    return Images(pixels)
+    return Images(pixels, labels=labels)
+
+
+def _labels(file, split, image_file):
+    """The labels of a split, beside its pixels; None where there are none."""
+    name = f"{split}_labels"
+    if not image_file:
+        file = file.with_name(f"{name}.npy")
+        return np.load(file, allow_pickle=False) if file.is_file() else None
+    with zipfile.ZipFile(file) as archive:
+        has_labels = f"{name}.npy" in archive.namelist()
+    return _read(file, name) if has_labels else None
 
 
 def _read(file, split):

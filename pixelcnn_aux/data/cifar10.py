@@ -12,7 +12,7 @@ _PARTS = {"train": slice(-1000), "validation": slice(-1000, None), "test": slice
 
 @register("cifar10")
 def cifar10(split, image_size, data_dir):
-    """All 32 x 32 images, in the official order."""
+    """All 32 x 32 images, in the official order, with the numbers of their classes."""
     if image_size != (32, 32):
         raise ValueError(
             "Expected an image size of (32, 32) for the data set 'cifar10'. Received: "
@@ -23,9 +23,12 @@ def cifar10(split, image_size, data_dir):
         _download(builder)
     official = "test" if split == "test" else "train"
     batches = list(tfds.examples(builder, official, batch_size=1000))
-    names, images = (np.concatenate([batch[key] for batch in batches]) for key in ("id", "image"))
+    names, images, labels = (
+        np.concatenate([batch[key] for batch in batches]) for key in ("id", "image", "label")
+    )
     # TFDS shuffles as it prepares. Names are train_00000, train_00001, ...
-    return Images(images[np.argsort(names)[_PARTS[split]]])
+    order = np.argsort(names)[_PARTS[split]]
+    return Images(images[order], labels=labels[order])
 
 
 def _download(builder):

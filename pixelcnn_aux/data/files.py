@@ -10,6 +10,7 @@ from absl import logging
 
 from pixelcnn_aux.data import cache, decoding, dicom
 from pixelcnn_aux.data.images import Images
+from pixelcnn_aux.data.labels import of_files
 from pixelcnn_aux.data.registry import SPLITS
 from pixelcnn_aux.runs import disk
 
@@ -28,6 +29,7 @@ def load(
     kind,
     channels=3,
     num_values=256,
+    labels=None,
 ):
     """`Images` of one split of the image files under a folder, as a loader returns them.
 
@@ -39,6 +41,7 @@ def load(
       fit: function, [h, w, C] -> [H, W, C]; raises ValueError for another kind of image.
       split_of: function of a file's name -> its split, or None: it is left out of all splits.
       kind: str, what messages say of the files that are used, and how they are split.
+      labels: as for `labels.of_files`; None for no labels.
     """
     if not image_dir.is_dir():
         raise FileNotFoundError(
@@ -51,6 +54,7 @@ def load(
         if path.suffix.lower() in suffixes_read:
             by_split[split_of(path.name)].append(str(path))
     names = by_split[split]
+    label_of = labels and of_files(labels, paths)  # before anything is decoded
 
     def read(name):
         try:
@@ -90,7 +94,9 @@ def load(
             f"{counts} files, {len(skipped)} left out ({reasons or 'none'}); in all {suffixes(paths)}. Add "
             "images, or give another image_dir."
         )
-    return Images(pixels, skipped)
+    if label_of:
+        labels = [label_of(name) for name in names if name not in broken]
+    return Images(pixels, skipped, labels)
 
 
 def described_files(folder, names):

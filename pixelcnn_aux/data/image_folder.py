@@ -17,7 +17,7 @@ _KIND = (
 
 
 @register("folder")
-def folder(split, image_size, image_dir, cache_dir, channels, num_values):
+def folder(split, image_size, image_dir, cache_dir, channels, num_values, labels):
     """The center of each image at `image_size`; the splits are by the names of the files."""
     if image_dir is None:
         raise ValueError(
@@ -45,6 +45,7 @@ def folder(split, image_size, image_dir, cache_dir, channels, num_values):
         _KIND,
         channels,
         num_values,
+        labels,
     )
 
 

@@ -6,12 +6,16 @@ import math
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import ArrayLike, ImageSource
 from pixelcnn_aux.data import sources
+
+if TYPE_CHECKING:  # It imports Keras.
+    from pixelcnn_aux.conditions import Condition
 
 MAX_CHANNELS = 16
 _MOST_CHECKED = 2**28  # bytes of pixels, whose checksum takes a moment
@@ -24,15 +28,23 @@ class Images:
       pixels: uint8 or uint16 [N, H, W, C], an array in memory or a memory-mapped file; C is 3 for RGB.
       num_images: N, how many images the split has.
       image_size: their (H, W).
+      labels: int [N], the number of each image's class from 0 on, -1 for none; or float32 [N, D]; None if
+        there are none.
       skipped: tuple of the names of files left out, since they are no images of this data set.
       source: where the images come from, as `load` sets it: {"dataset": its name, "image_dir": str, the
         absolute path of its folder, "image_file": of its file}, each None if there is none.
     """
 
-    def __init__(self, pixels: np.ndarray, skipped: Sequence[str] = ()):
-        """`pixels` are neither checked nor copied: `from_arrays` does both."""
+    def __init__(
+        self, pixels: np.ndarray, skipped: Sequence[str] = (), labels: ArrayLike | None = None
+    ):
+        """`pixels` are neither checked nor copied: `from_arrays` does both.
+
+        Raises ValueError for labels that are no numbers, or not one for each image.
+        """
         self.pixels = pixels
         self.num_images, height, width, _ = pixels.shape
+        self.labels = None if labels is None else _checked_labels(labels, self.num_images)
         self.image_size: tuple[int, int] = (height, width)
         self.skipped = tuple(skipped)
         self.source: dict[str, str | None] = dict.fromkeys(("dataset", "image_dir", "image_file"))
@@ -46,6 +58,26 @@ class Images:
             images = self.pixels[start : start + 1024 * step : step]
             crc32 = zlib.crc32(np.ascontiguousarray(images).data, crc32)
         return crc32
+
+    def condition(
+        self, kind: "Condition | None", which: slice | Sequence[int] = slice(None)
+    ) -> np.ndarray | None:
+        """The labels, as what a model takes that is conditional on `kind`, [N, ...]; None of None.
+
+        Args:
+          kind: `conditions.Condition`, as `AuxiliaryModel.condition`.
+          which: slice or list of int, of which images.
+
+        Raises ValueError for labels that the model does not take, or none.
+        """
+        if kind is None:
+            return None
+        if self.labels is None:
+            raise ValueError(
+                f"Expected images with labels, since the model is conditional on {kind}. Received: images "
+                "without. Give data.Images(pixels, labels=labels), or a data set that has them."
+            )
+        return np.asarray(kind.checked(self.labels, self.num_images))[which]
 
     def batches(self, batch_size: int, num_images: int | None = None) -> Iterator[np.ndarray]:
         """The images once, in a fixed order: an iterator over uint8 [b, H, W, 3], NumPy arrays.
@@ -86,8 +118,12 @@ class Images:
 
         Returns uint8 [count, H, W, 3], a NumPy array.
         """
+        return self.take(self.spread_indices(count))
+
+    def spread_indices(self, count: int) -> list[int]:
+        """Which images `spread` gives."""
         count = min(count, self.num_images)
-        return self.take([index * self.num_images // count for index in range(count)])
+        return [index * self.num_images // count for index in range(count)]
 
     def training_batches(
         self,
@@ -112,38 +148,60 @@ class Images:
             batch[rows], and the other rows are not read.
         """
         wanted = np.arange(batch_size)[rows]
-        for indices, flips in self._shuffled(batch_size, seed, first_step, wanted):
+        for indices, flips, _ in self._shuffled(batch_size, seed, first_step, wanted):
             batch = self.pixels[indices]
             if flip:
                 batch[flips] = batch[flips, :, ::-1]
             yield batch
 
+    def training_conditions(
+        self,
+        kind: "Condition",
+        dropout: float,
+        batch_size: int,
+        seed: int,
+        first_step: int = 0,
+        rows: slice = slice(None),
+    ) -> Iterator[np.ndarray]:
+        """The `condition` of each batch of `training_batches` of the same arguments: [batch_size, ...].
+
+        At a rate of `dropout` it is unknown, of each image drawn in every epoch, by the seed as flips are.
+
+        Raises ValueError as `condition`.
+        """
+        condition, wanted = np.asarray(self.condition(kind)), np.arange(batch_size)[rows]
+        for indices, _, drops in self._shuffled(batch_size, seed, first_step, wanted):
+            batch = condition[indices]
+            batch[drops < dropout] = kind.absent
+            yield batch
+
     def training_indices(self, batch_size: int, seed: int, step: int) -> np.ndarray:
         """Which images the batch of a step of `training_batches` has: int64 [batch_size]."""
-        indices, _ = next(self._shuffled(batch_size, seed, step, np.arange(batch_size)))
+        indices, *_ = next(self._shuffled(batch_size, seed, step, np.arange(batch_size)))
         return indices
 
     def _shuffled(self, batch_size, seed, first_step, rows):
-        """For each step the indices of a batch's rows, int64 [R], and which are flipped, bool [R]."""
+        """For each step the indices of a batch's rows, int64 [R], and what `_draw` draws of each."""
         draw = functools.lru_cache(maxsize=2)(_draw)  # epochs last for many batches
         for step in itertools.count(first_step):
             epochs, places = np.divmod(step * batch_size + rows, self.num_images)
-            indices, flips = np.empty(len(rows), np.int64), np.empty(len(rows), bool)
+            indices, flips, drops = (np.empty(len(rows), x) for x in (np.int64, bool, float))
             for epoch in np.unique(epochs).tolist():
                 here = epochs == epoch
                 drawn = draw(seed, epoch, self.num_images)
-                indices[here], flips[here] = (x[places[here]] for x in drawn)
-            yield indices, flips
+                indices[here], flips[here], drops[here] = (x[places[here]] for x in drawn)
+            yield indices, flips, drops
 
 
-def from_arrays(pixels: ArrayLike) -> Images:
+def from_arrays(pixels: ArrayLike, labels: ArrayLike | None = None) -> Images:
     """`Images` of an array.
 
     Args:
       pixels: uint8 or uint16 [N, H, W, C], or [N, H, W] of one channel: an array or a tensor, of which a copy
         is kept, or an `np.memmap`, which is kept as it is.
+      labels: int [N] or float [N, D], as `Images` have them; None for none.
 
-    Raises ValueError for pixels of another dtype or shape, or no image.
+    Raises ValueError for pixels of another dtype or shape, or no image, and as `Images`.
     """
     if not isinstance(pixels, np.memmap):
         try:
@@ -153,7 +211,19 @@ def from_arrays(pixels: ArrayLike) -> Images:
                 f"Expected pixels as one array. Received: {arguments.shown(pixels)}. "
                 "Give uint8 or uint16 [N, H, W, C]."
             ) from error
-    return Images(checked_pixels(pixels))
+    return Images(checked_pixels(pixels), labels=labels)
+
+
+def _checked_labels(labels, count):
+    labels = np.asarray(arguments.array("labels", labels))
+    kinds = {1: "iu", 2: "iuf"}
+    if labels.dtype.kind not in kinds.get(labels.ndim, "") or len(labels) != count:
+        raise ValueError(
+            f"Expected labels as int [{count}] or float [{count}, D], one for each image. Received: "
+            f"{labels.dtype.name} {list(labels.shape)}. Number the classes from 0 on."
+        )
+    # Integers as they are: as 32 bits, some would be those of another class.
+    return np.array(labels, None if labels.ndim == 1 else np.float32, order="C")
 
 
 def as_images(images: ImageSource) -> Images:
@@ -187,13 +257,15 @@ def checked_pixels(pixels: np.ndarray) -> np.ndarray:
 
 
 def _draw(seed, epoch, count):
-    """An epoch's order, int64 [count], and which of its places are flipped, bool [count].
+    """An epoch's order, int64 [count], which of its places are flipped, bool [count], and drops, [count].
+
+    Drops are uniform from 0 to 1: a condition is unknown where they are below a rate.
 
     What NumPy draws by its `Generator` may change from version to version. The raw numbers of Philox do
     not, nor does a stable sort, so that a run goes on as it began whichever version is installed.
     """
     key = np.array([seed % 2**64, epoch], np.uint64)
-    order, flips = (
-        np.random.Philox(key=key, counter=[0, 0, 0, use]).random_raw(count) for use in range(2)
+    order, flips, drops = (
+        np.random.Philox(key=key, counter=[0, 0, 0, use]).random_raw(count) for use in range(3)
     )
-    return np.argsort(order, kind="stable"), flips >= 2**63
+    return np.argsort(order, kind="stable"), flips >= 2**63, drops / 2.0**64

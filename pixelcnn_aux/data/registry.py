@@ -10,6 +10,7 @@ from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import PathLike, Size
 from pixelcnn_aux.data import cache
 from pixelcnn_aux.data.images import MAX_CHANNELS, Images
+from pixelcnn_aux.data.labels import FOLDERS
 
 SPLITS = ("train", "validation", "test")
 
@@ -36,6 +37,7 @@ def register(name: str) -> Callable[[_Loader], _Loader]:
 
       image_dir, image_file: absolute `pathlib.Path`s, or None where none was given.
       data_dir: as `load` received it.
+      labels: "folders", or the absolute path of a file, a str; None where none was given.
       cache_dir: an absolute `pathlib.Path` of a folder to keep files in, which the loader makes.
       channels, num_values: of the images, ints: uint8 up to 256 values, uint16 above. A loader without these
         parameters has images of one kind.
@@ -70,6 +72,7 @@ def load(
     image_file: PathLike | None = None,
     channels: int = 3,
     num_values: int = 256,
+    labels: PathLike | None = None,
 ) -> Images:
     """Opens one split of a data set: `Images`, whose `source` names it and the folder or file.
 
@@ -85,10 +88,13 @@ def load(
       image_file: the file of images, for `arrays`.
       channels, num_values: ints, of the images, as a model's likelihood has them: `folder` reads files of one
         channel or three, and `arrays` has what its file has.
+      labels: what the classes of the images of `folder` are: "folders", those that they are in, in
+        alphabetical order; or a CSV file with the columns "file" and "label". None for no labels. `arrays`
+        and `cifar10` have their own.
 
     Raises:
-      ValueError: an unknown data set or split, an image size that the data set does not have, an `image_dir`
-        or `image_file` that is superfluous or missing, a damaged file, a split with no image to use.
+      ValueError: an unknown data set or split, an image size that the data set does not have, an `image_dir`,
+        `image_file` or `labels` that is superfluous or missing, a damaged file, a split with no image to use.
       FileNotFoundError: no such folder or file, or a data set that is neither here nor to be had.
       ImportError: `photos` without scikit-image; `cifar10`, and `celeb_a` without `image_dir`, without TFDS.
       OSError: a `cache_dir` that cannot be written, a file or folder that cannot be read.
@@ -103,6 +109,8 @@ def load(
     loader, takes = _registered[name], _parameters(_registered[name])
     source = {"image_dir": image_dir, "image_file": image_file}
     source = {what: _absolute(what, path) for what, path in source.items()}
+    if labels:
+        source["labels"] = labels if labels == FOLDERS else _absolute("labels", labels)
     for what, path in source.items():
         if path and what not in takes:
             others = [other for other, x in _registered.items() if what in _parameters(x)]
@@ -113,6 +121,7 @@ def load(
     channels = arguments.whole("channels", channels, 1, MAX_CHANNELS)
     num_values = arguments.whole("num_values", num_values, 2, arguments.MAX_VALUES)
     places = {**source, "data_dir": data_dir, "channels": channels, "num_values": num_values}
+    places.setdefault("labels", None)
     if "cache_dir" in takes:
         places["cache_dir"] = _absolute("cache_dir", cache_dir) or cache.default_folder()
     images = loader(split, image_size, **{x: places[x] for x in takes if x in places})

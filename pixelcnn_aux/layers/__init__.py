@@ -2,6 +2,7 @@
 
 from pixelcnn_aux.backend import concat_elu as concat_elu
 from pixelcnn_aux.layers.contexts import (
+    given_condition as given_condition,
     given_kernels as given_kernels,
     initialization_from_data as initialization_from_data,
     is_planning as is_planning,

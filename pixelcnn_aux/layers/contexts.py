@@ -14,6 +14,7 @@ REMATERIALIZED = contextvars.ContextVar("rematerialized_blocks", default=False)
 GIVEN: contextvars.ContextVar[Any] = contextvars.ContextVar("given_kernels", default=None)
 PLAN: contextvars.ContextVar[Any] = contextvars.ContextVar("plan", default=None)
 WEIGHTS_ALONE = contextvars.ContextVar("weights_alone", default=False)
+CONDITION: contextvars.ContextVar[Any] = contextvars.ContextVar("condition", default=None)
 
 
 def initialization_from_data() -> AbstractContextManager[bool]:
@@ -56,6 +57,18 @@ def planned() -> AbstractContextManager[dict[Any, int]]:
 def weights_alone() -> AbstractContextManager[bool]:
     """Within it, layers make their weights where they have none, and put out zeros, which takes less time."""
     return _set(WEIGHTS_ALONE, True)
+
+
+def given_condition(condition: Tensor | None) -> AbstractContextManager[Tensor | None]:
+    """Within it, gated blocks add a projection of what is known of each whole image; None for nothing.
+
+    A block that is built within it has the projection, of zeros; one that is not never has it. It is here
+    and no argument, so that networks of any kind hand it to the blocks that they consist of.
+
+    Args:
+      condition: float [B, D], from `conditions.Condition.encode`.
+    """
+    return _set(CONDITION, condition)
 
 
 def is_planning() -> bool:

@@ -63,8 +63,9 @@ class GatedResidualBlock(keras.layers.Layer):
 
     ``conv(concat_elu(x))``, plus a 1 x 1 projection of ``concat_elu(concat(skips))`` where there are
     skips, then dropout, then ``conv(concat_elu(.))`` to twice the channels. Whatever conditions the
-    block, f_w(X_hat) of equation (3) included, comes in as a skip. Only the two convolutions know
-    whether x is an image [B, H, W, C], a row [B, W, C] or a pixel [B, C].
+    block at a pixel, f_w(X_hat) of equation (3) included, comes in as a skip. What is known of the image as a
+    whole adds to the bias of the second convolution (`layers.given_condition`), as PixelCNN++'s h does. Only
+    the two convolutions know whether x is an image [B, H, W, C], a row [B, W, C] or a pixel [B, C].
 
     Args:
       filters: int, the channels of x and of the output.
@@ -88,7 +89,7 @@ class GatedResidualBlock(keras.layers.Layer):
         self.dropout = Dropout(dropout, dtype=dtype, name="dropout")
         # A small scale at first: every block starts out close to the identity.
         self.conv_out = convolution(
-            2 * filters, kernel_size, init_scale=0.1, dtype=dtype, name="conv_out"
+            2 * filters, kernel_size, init_scale=0.1, conditional=True, dtype=dtype, name="conv_out"
         )
 
     def build(self, x_shape, activated_shape=None, skips_shape=None):
@@ -133,8 +134,11 @@ class GatedResidualBlock(keras.layers.Layer):
         activated = backend.concat_elu(x) if activated is None else activated
         seed = self.dropout.seed(training)
 
+        condition = contexts.CONDITION.get()  # In the backward pass, there would be none.
+
         def evaluate(x, activated, *skips):
-            return self._evaluate(x, activated, skips, seed, cache)
+            with contexts.given_condition(condition):
+                return self._evaluate(x, activated, skips, seed, cache)
 
         if contexts.REMATERIALIZED.get():
             evaluate = keras.remat(evaluate)

@@ -14,7 +14,7 @@ from keras import ops
 
 from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.annotations import Size, Tensor
-from pixelcnn_aux.layers.contexts import FROM_DATA, GIVEN, PLAN, WEIGHTS_ALONE
+from pixelcnn_aux.layers.contexts import CONDITION, FROM_DATA, GIVEN, PLAN, WEIGHTS_ALONE
 from pixelcnn_aux.serialization import register
 
 
@@ -49,12 +49,18 @@ class WeightNorm(keras.layers.Layer):
       filters: int, the number of output channels.
       init_scale: float, the initial `g`, and the outputs' standard deviation after
         `initialization_from_data`.
+      conditional: bool, whether a condition adds a bias of its own to each unit, where there is one as the
+        layer is built (`contexts.given_condition`): its product with `h`, which is zero at first.
     """
 
     kernel_output_axis = -1
 
-    def __init__(self, filters: int, init_scale: float = 1.0, **kwargs: Any):
+    def __init__(
+        self, filters: int, init_scale: float = 1.0, conditional: bool = False, **kwargs: Any
+    ):
         super().__init__(**kwargs)
+        self.conditional = arguments.flag("conditional", conditional)
+        self.h = None  # [D, filters] of a layer that is given a condition
         self.filters = arguments.whole("filters", filters, 1, arguments.MAX_PER_PIXEL)
         self.init_scale = arguments.positive("init_scale", init_scale)
 
@@ -79,7 +85,8 @@ class WeightNorm(keras.layers.Layer):
         shapes = keras.tree.map_structure(lambda part: tuple(part.shape), x)
         if plan is not None:
             channels = sum(shape[-1] for shape in shapes) if isinstance(x, list) else shapes[-1]
-            plan[self] = math.prod(self.kernel_shape(channels)) + 2 * self.filters  # v, g and b
+            units = 2 + self._condition_size()  # g and b, and the rows of h
+            plan[self] = math.prod(self.kernel_shape(channels)) + units * self.filters
         elif not self.built:
             self.build(shapes)
         return ops.zeros(self.compute_output_shape(shapes), self.compute_dtype)
@@ -92,6 +99,12 @@ class WeightNorm(keras.layers.Layer):
         self.v = self._add("v", shape, normal)
         self.g = self._add("g", (self.filters,), length)
         self.b = self._add("b", (self.filters,), "zeros")
+        if size := self._condition_size():
+            self.h = self._add("h", (size, self.filters), "zeros")
+
+    def _condition_size(self):
+        condition = CONDITION.get() if self.conditional else None
+        return 0 if condition is None else condition.shape[-1]
 
     def _add(self, name, shape, initializer):
         return self.add_weight(shape=shape, initializer=initializer, autocast=False, name=name)
@@ -115,13 +128,22 @@ class WeightNorm(keras.layers.Layer):
         """`b`, in the dtype that the layer computes in."""
         return ops.cast(self.b, self.compute_dtype)
 
+    def condition_bias(self) -> Tensor | None:
+        """What the condition adds to `b` for each image: float [B, filters]; None for nothing."""
+        condition = CONDITION.get()
+        if condition is None or self.h is None:
+            return None
+        return ops.matmul(*(ops.cast(x, self.compute_dtype) for x in (condition, self.h)))
+
     def call(self, x: Tensor, cache: Any = None) -> Tensor:
         """Evaluates the layer: by itself, or by `cache.evaluate` where a cache of earlier pixels is given."""
         if cache is not None:
             return cache.evaluate(self, x)
         if FROM_DATA.get():
             self._fit_to(x)
-        return backend.add_bias(self.apply_kernel(x, self.kernel()), self.bias())
+        y = backend.add_bias(self.apply_kernel(x, self.kernel()), self.bias())
+        given = self.condition_bias()
+        return y if given is None else y + ops.expand_dims(given, tuple(range(1, len(y.shape) - 1)))
 
     def _fit_to(self, x):
         outputs = ops.convert_to_numpy(self.apply_kernel(x, self.kernel()))
@@ -137,7 +159,12 @@ class WeightNorm(keras.layers.Layer):
         return (*input_shape[:-1], self.filters)
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters, "init_scale": self.init_scale}
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "init_scale": self.init_scale,
+            "conditional": self.conditional,
+        }
 
 
 @register()

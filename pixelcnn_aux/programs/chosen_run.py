@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
@@ -37,6 +38,19 @@ def define_exact():
     flags.DEFINE_bool("exact", None, exact)
 
 
+def define_part():
+    """Defines the flags of which images of a data set are evaluated."""
+    flags.DEFINE_enum("split", "test", data.SPLITS, "Which images.")
+    flags.DEFINE_integer("num_images", None, "Only the first of them; all if unset.", lower_bound=1)
+
+
+def define_condition():
+    condition = (
+        "Whether a conditional model is told the labels; --nocondition evaluates it without any."
+    )
+    flags.DEFINE_bool("condition", True, condition)
+
+
 def load(best=False):
     """The run that the flags choose: (folder, model), the latter as `pa.load` gives it."""
     folder = run_flags.workdir()
@@ -53,8 +67,8 @@ def outputs(folder):
 def source(folder):
     """Where the images of the run in `folder` come from, unless flags override it.
 
-    Returns a dict of "dataset", "image_dir" and "image_file", as `data.load` takes them. Raises ValueError
-    for a run that was trained on arrays, where --dataset names no data set.
+    Returns a dict of "dataset", "image_dir", "image_file" and, if there are any, "labels", as `data.load`
+    takes them. Raises ValueError for a run that was trained on arrays, where --dataset names no data set.
     """
     config = RunFolder(folder).config()
     dataset = FLAGS.dataset or config.get("dataset")
@@ -65,10 +79,12 @@ def source(folder):
             f"Expected the data set of the run in {folder}. Received: none, since it was trained on arrays. "
             "Give --dataset."
         )
-    paths = {"image_dir": FLAGS.image_dir, "image_file": FLAGS.image_file}
-    if dataset == config.get("dataset") and not any(paths.values()):
-        paths = {name: config.get(name) for name in paths}
-    return {"dataset": dataset, **paths}
+    paths, labels = {"image_dir": FLAGS.image_dir, "image_file": FLAGS.image_file}, FLAGS.labels
+    if dataset == config.get("dataset"):
+        labels = labels or config.get("labels")
+        if not any(paths.values()):
+            paths = {name: config.get(name) for name in paths}
+    return {"dataset": dataset, **paths, **({"labels": labels} if labels else {})}
 
 
 def images(folder, model, split):
@@ -79,6 +95,14 @@ def images(folder, model, split):
     likelihood = model.likelihood
     kind = {"channels": likelihood.num_channels, "num_values": likelihood.num_values}
     return data.load(dataset, split, model.image_size, **chosen, **kind)
+
+
+def condition(images, model):
+    """What a model takes beside `data.Images`: [N, ...], unknown under --nocondition; None of None."""
+    kind = model.condition
+    if kind is None or FLAGS.condition:
+        return images.condition(kind)
+    return np.full((images.num_images, *kind.shape), kind.absent, kind.dtype)
 
 
 def batches(images, num_images=None):

@@ -10,6 +10,7 @@ _IMAGES = {
     "data_dir": "Where TFDS keeps its data sets; its own default if unset.",
     "image_dir": "A folder of images, as of the data sets folder and celeb_a, or of arrays.",
     "image_file": "A .npz file of images, as of the data set arrays.",
+    "labels": "The classes of the images of folder: folders, those that they are in; or a CSV file.",
     "cache_dir": "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
 }
 

@@ -26,13 +26,14 @@ def _has_exact(model):
     return any(factor.exact for factor in model.factors.values())
 
 
-def summarize(model, batches, progress=lambda count: None):
+def summarize(model, batches, progress=lambda count: None, condition=None):
     """Means over images of bits per dimension of the full image, factor by factor.
 
     Args:
       model: `AuxiliaryModel`, exact or not.
       batches: iterable of uint8 [b, H, W, C], of any b.
       progress: function that is called with the number of images done.
+      condition: [N, ...], of all images, as for `AuxiliaryModel.log_prob`.
 
     Returns:
       dict, each of `kinds` -> {"factors": {name: float}, "total": float, "std_error": float}: the standard
@@ -40,7 +41,8 @@ def summarize(model, batches, progress=lambda count: None):
     """
     found, exact, count = {kind: {} for kind in kinds(model)}, model.with_exact(True), 0
     for images in batches:
-        for bits, batch_bits in zip(found.values(), exact.bound_and_exact(images)):
+        here = None if condition is None else condition[count : count + len(images)]
+        for bits, batch_bits in zip(found.values(), exact.bound_and_exact(images, here)):
             for name, values in batch_bits.items():
                 bits.setdefault(name, []).append(np.asarray(values, dtype=np.float64))
         count += len(images)

@@ -74,7 +74,7 @@ class RunFolder:
                 "Train first, by pa.train or pixelcnn-aux train."
             )
         config = records.read_dict(self.config_file, "the description of a run", "model")
-        for key in ("dataset", "image_dir", "image_file"):
+        for key in ("dataset", "image_dir", "image_file", "labels"):
             if not isinstance(config.get(key), (str, type(None))):
                 raise ValueError(
                     f"Expected {key} in {self.config_file} as text or null. Received: "

@@ -34,6 +34,8 @@ def meaning(factor):
     if (given := factor.auxiliary_likelihood) is not None:
         channels = {"num_values": given.num_values, "num_channels": given.num_channels}
         found["auxiliary image"] = channels
+    if factor.condition is not None:
+        found["condition"] = _used(serialization.serialize(factor.condition))
     return json.loads(json.dumps(found))
 
 

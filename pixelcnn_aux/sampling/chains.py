@@ -11,13 +11,14 @@ from pixelcnn_aux.networks import METHODS
 from pixelcnn_aux.sampling.noise import noise
 
 
-def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile):
+def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile, condition):
     """`AuxiliaryModel.sample`: checks its arguments, and draws in batches."""
     seeds, shifts = checked_draws(seeds, log_scale_shift, mode, jit_compile)
     arguments.choice("method", method, METHODS)
     arguments.instance("given", given, dict, optional=True)
     batch = len(seeds)
     given = {} if given is None else _check_given(model, given, batch)
+    condition = model.checked_condition(condition, batch)
     model.require(names_from(model, given))
     kept = {} if known is mask is None else kept_pixels(model, known, mask, batch, given)
 
@@ -25,6 +26,7 @@ def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_
         return draw(model, **rows, mode=mode, method=method, jit_compile=jit_compile)
 
     rows = {"seeds": seeds, "log_scale_shift": shifts, "given": given, "kept": kept}
+    rows["condition"] = condition
     return in_batches(draw_rows, rows, model.image_size, jit_compile)
 
 
@@ -53,7 +55,7 @@ def checked_draws(seeds, log_scale_shift, mode, jit_compile):
     return seeds, tf.broadcast_to(shifts, [batch])
 
 
-def draw(model, seeds, log_scale_shift, given=None, kept=None, **how):
+def draw(model, seeds, log_scale_shift, given=None, kept=None, condition=None, **how):
     """What `sample` does with arguments that are checked: all at once, and also within a graph.
 
     Args:
@@ -62,6 +64,7 @@ def draw(model, seeds, log_scale_shift, given=None, kept=None, **how):
       log_scale_shift: float32 [B].
       given: as for `AuxiliaryModel.sample`.
       kept: dict, from `kept_pixels`; None or empty where nothing is known.
+      condition: as in `Inputs`.
       **how: mode, method and jit_compile, as for `AuxiliaryModel.sample`.
 
     Returns:
@@ -72,7 +75,7 @@ def draw(model, seeds, log_scale_shift, given=None, kept=None, **how):
     for name in names_from(model, drawn):
         factor = model.factors[name]
         image = drawn[name] = draw_factor(
-            model, factor, seeds, log_scale_shift, image, kept.get(name), **how
+            model, factor, seeds, log_scale_shift, image, kept.get(name), condition, **how
         )
     return drawn
 
@@ -84,6 +87,7 @@ def draw_factor(
     log_scale_shift,
     auxiliary=None,
     kept=None,
+    condition=None,
     mode="sample",
     method="incremental",
     jit_compile=False,
@@ -95,10 +99,11 @@ def draw_factor(
     """
     kept, position, size = kept or {}, model.position(factor.name), model.sizes()[factor.name]
     return factor.draw(
-        () if auxiliary is None else factor.features(auxiliary),
+        () if auxiliary is None else factor.features(auxiliary, condition),
         noise(factor, seeds, position, size, mode, bounded="within" in kept),
         log_scale_shift,
         auxiliary,
+        condition=condition,
         method=method,
         jit_compile=jit_compile,
         **kept,

@@ -89,7 +89,7 @@ def _nothing_known(model, shape):
     return images, np.zeros((*shape, 1), np.uint8)
 
 
-def _draw(model, known, mask, given, seeds, log_scale_shift, mode, jit_compile):
+def _draw(model, known, mask, given, seeds, log_scale_shift, mode, jit_compile, condition):
     """The full images, NumPy's. `given` is as for `chains.draw`, and all pictures as `Grid.pad` has them."""
     count = len(known)
     if seeds is None:
@@ -100,6 +100,7 @@ def _draw(model, known, mask, given, seeds, log_scale_shift, mode, jit_compile):
             f"Expected seeds as int32 [{count}, 2], two numbers for each image. Received: "
             f"{seeds.shape.as_list()}. Give them, or none."
         )
+    condition = model.checked_condition(condition, count)
     names = names_from(model, given)
     model.require(names)
     if not count:
@@ -108,7 +109,7 @@ def _draw(model, known, mask, given, seeds, log_scale_shift, mode, jit_compile):
     image = next((image.numpy() for image in given.values()), None)
     for name in names:
         image = windows.draw_factor(
-            model, name, seeds, shifts.numpy(), image, kept[name], mode, jit_compile
+            model, name, seeds, shifts.numpy(), image, kept[name], condition, mode, jit_compile
         )
     return image
 

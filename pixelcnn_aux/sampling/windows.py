@@ -65,7 +65,7 @@ class Grid(NamedTuple):
         return self.window(picture, row, column)[:height, :width]
 
 
-def draw_factor(model, name, seeds, log_scale_shift, auxiliary, kept, mode, jit_compile):
+def draw_factor(model, name, seeds, log_scale_shift, auxiliary, kept, condition, mode, jit_compile):
     """A factor's images of pictures: uint8 [B, H, W, C], NumPy's.
 
     Args as for `chains.draw`, but for `name`, the factor's; `auxiliary`, uint8 [B, h, w, c], what it is
@@ -81,11 +81,10 @@ def draw_factor(model, name, seeds, log_scale_shift, auxiliary, kept, mode, jit_
     noises = noise(factor, seeds, position, pixels.shape[1:3], mode, bounded=within).numpy()
 
     def draw(windows):
-        given, noises, shifts, known = windows
-        features = () if given is None else factor.features(given)
-        return factor.draw(
-            features, noises, shifts, given, **{kind: known}, jit_compile=jit_compile
-        )
+        given, noises, shifts, known, condition = windows
+        features = () if given is None else factor.features(given, condition)
+        how = {kind: known, "condition": condition, "jit_compile": jit_compile}
+        return factor.draw(features, noises, shifts, given, **how)
 
     def is_open(place):
         picture, *where = place
@@ -101,8 +100,9 @@ def draw_factor(model, name, seeds, log_scale_shift, auxiliary, kept, mode, jit_
         if places := list(filter(is_open, wave)):
             given = None if auxiliary is None else cut(auxiliary_grid, auxiliary, places)
             known = cut(grid, pixels, places), cut(grid, other, places)
-            shifts = log_scale_shift[[picture for picture, *_ in places]]
-            rows = given, cut(grid, noises, places), shifts, known
+            shown = [picture for picture, *_ in places]
+            here = None if condition is None else np.asarray(condition)[shown]
+            rows = given, cut(grid, noises, places), log_scale_shift[shown], known, here
             drawn = batches.in_batches(draw, rows, grid.size, jit_compile)
             for (picture, *where), window in zip(places, drawn.numpy()):
                 body = grid.body(pixels[picture], *where)

@@ -21,7 +21,7 @@ SHIFTED = (layers.ShiftedConv2D, layers.ShiftedConv2DTranspose)
 class Folded(NamedTuple):
     """What is used of a layer's weights; lists are indexed by whether the output is an odd one."""
 
-    bias: tf.Tensor
+    bias: tf.Tensor  # [filters]; [B, 1, filters] where a condition adds to it
     kernel: list | tf.Tensor | None = None  # [C, filters], or each part's; None if shifted
     channels: int | None = None  # C, of a shifted layer's input
     rows: list | None = None  # of [1, w, n C, filters]: taps on all rows known when a row begins
@@ -43,7 +43,7 @@ def fold(normalized_layers):
 def _fold(alike):
     layer, count = alike[0], len(alike)
     kernels = layers.stacked_kernels(alike)
-    biases = [layer.bias() for layer in alike]
+    biases = list(map(_bias, alike))
     if isinstance(layer, layers.Projection):
         parts = [tf.unstack(part, count) for part in layer.split(kernels)]
         return map(Folded, biases, map(list, zip(*parts)))
@@ -76,6 +76,11 @@ def _fold(alike):
         return [Folded(bias, None, channels, r) for bias, r in zip(biases, rows)]
     columns = zip(*(over_columns(*layer.taps(1, odd)) for odd in (False, True)))
     return [Folded(bias, None, channels, *taps) for bias, *taps in zip(biases, rows, columns)]
+
+
+def _bias(layer):
+    given = layer.condition_bias()
+    return layer.bias() if given is None else layer.bias() + tf.expand_dims(given, 1)
 
 
 def sees_whole_rows(layer):

@@ -1,6 +1,7 @@
 """What is asked of training: a factor's hyper-parameters, presets, and what all factors of a run share."""
 
 import dataclasses
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training.stopping import Stop
 from pixelcnn_aux.training.strategy import Hosts
 
+CONDITION_DROPOUT = 0.1  # so that one model knows images with a condition and without
 _MOST = {"epochs": 10**6, "steps_per_epoch": 10**9, "batch_size": 2**16, "accumulate": 2**16}
 
 
@@ -33,6 +35,8 @@ class Training:
     flip: bool = True  # whether images are flipped left to right at random
     accumulate: int = 1  # in how many parts a device takes its images of a batch
     mixed_precision: bool = False  # whether the networks' streams compute in 16 bits
+    # The share of images whose condition is unknown to a conditional model; CONDITION_DROPOUT where None.
+    condition_dropout: float | None = None
 
     def __post_init__(self) -> None:
         checked: dict[str, Any] = {
@@ -41,6 +45,9 @@ class Training:
         checked["learning_rate"] = arguments.positive("learning_rate", self.learning_rate)
         if self.muon_ratio is not None:
             checked["muon_ratio"] = arguments.positive("muon_ratio", self.muon_ratio)
+        if self.condition_dropout is not None:
+            rate = arguments.rate("condition_dropout", self.condition_dropout, 1)
+            checked["condition_dropout"] = rate
         if self.decay is not None:
             checked["decay"] = arguments.positive("decay", self.decay, 1)
         for name in ("flip", "mixed_precision"):
@@ -85,6 +92,8 @@ class RunConfig:
         """dict, how many images there are of each kind, and their checksums: what a run goes on with."""
         both = {"images": self.images, "validation_images": self.validation_images}
         checksums = {f"{name}_crc32": images.crc32 for name, images in both.items()}
+        if self.model.condition is not None:
+            checksums["labels_crc32"] = [zlib.crc32(images.labels) for images in both.values()]
         return {**{name: images.num_images for name, images in both.items()}, **checksums}
 
     def check_images(self, before):

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from pixelcnn_aux import arguments, serialization, zoo
+from pixelcnn_aux import arguments, layers, serialization, zoo
 from pixelcnn_aux.runs import records, weight_files
 from pixelcnn_aux.runs.loading import load
 
@@ -29,8 +29,10 @@ def source(init, model, folder, names):
 def fitting(init, model, names, new, as_loaded=False):
     """The weights that factors start from: those of the same shapes under the same name, that mean the same.
 
-    Factors that differ otherwise start from new ones: under a likelihood that is centered, for example, the
-    same numbers mean something else. A line tells of each factor.
+    A conditional factor may start from one without a condition: what it has beside the other's is zero, so
+    that it is the same distribution at first. Factors that differ otherwise start from new ones: under a
+    likelihood that is centered, for example, the same numbers mean something else. A line tells of each
+    factor.
 
     Returns a dict, name -> list of arrays, for those of the `new` names, of factors without checkpoints, that
     fit `init`, a run. Raises as `load`, and ValueError if all `names` that are trained are new and none fits.
@@ -41,7 +43,7 @@ def fitting(init, model, names, new, as_loaded=False):
         if why := _why_not(model, run, name):
             print(f"{name}: new first weights, since {init} has {why}", flush=True)
         else:
-            found[name] = run.factors[name].get_weights()
+            found[name] = _weights(model.factors[name], run.factors[name])
             is_own = as_loaded and name not in model.untrained
             if is_own and not _are_same(found[name], model.factors[name].get_weights()):
                 raise ValueError(
@@ -60,6 +62,21 @@ def fitting(init, model, names, new, as_loaded=False):
     return found
 
 
+def _weights(factor, earlier):
+    """The weights of an earlier factor, as a factor has them; zeros for what a condition alone needs."""
+    theirs = weight_files.named(earlier)
+    return [
+        np.asarray(theirs[name].value) if name in theirs else np.zeros(weight.shape, weight.dtype)
+        for name, weight in weight_files.named(factor).items()
+    ]
+
+
+def _shapes(factor, conditional):
+    """The shapes of a factor's weights, with or without those that a condition alone needs."""
+    left_out = () if conditional else [id(x.h) for x in layers.normalized_layers(factor)]
+    return [tuple(weight.shape) for weight in factor.weights if id(weight) not in left_out]
+
+
 def _are_same(weights, others):
     return all(map(np.array_equal, weights, others))
 
@@ -68,10 +85,13 @@ def _why_not(model, run, name):
     """What a run has instead of weights that fit a factor of this name; "" if it has them."""
     if name not in run.factors or name in run.untrained:
         return "no weights of that name"
-    one, other = ([tuple(weight.shape) for weight in x.factors[name].weights] for x in (model, run))
-    if one != other:
+    own, theirs = model.factors[name], run.factors[name]
+    conditional, meant = theirs.condition is not None, _meaning(model, name)
+    if _shapes(own, conditional) != _shapes(theirs, conditional):
         return "other shapes"
-    return records.differences(_meaning(model, name), _meaning(run, name), most=3)
+    if not conditional:
+        meant.pop("condition", None)
+    return records.differences(meant, _meaning(run, name), most=3)
 
 
 def _meaning(model, name):

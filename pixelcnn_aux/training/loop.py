@@ -150,6 +150,7 @@ def _of_size(images, model):
             "Load them in that size."
         )
     data.check_kind(images, model.likelihood.num_channels, model.likelihood.num_values)
+    images.condition(model.condition)
     return images
 
 
@@ -247,7 +248,7 @@ def _take_steps(state, batches, profile, signals):
     meter = EpochMeter(count, batches, note, config.hosts.chief)
     for _ in range(count):
         with profile.step(state.step):
-            outcome = state.take(next(batches))
+            outcome = state.take(*next(batches))
         state.step += 1
         if not stop.is_held and config.hosts.num == 1:
             # Not before: the first call compiles, and has nothing to lose.
@@ -271,8 +272,14 @@ def _take_steps(state, batches, profile, signals):
 
 def _validation_bits(state):
     """Mean bits per own dimension of the validation images, under the averaged weights."""
-    batches = state.config.validation_images.batches(_VALIDATION_BATCH)
-    inputs = (state.config.model.inputs(images)[state.name] for images in batches)
+    model, images = state.config.model, state.config.validation_images
+    starts = range(0, images.num_images, _VALIDATION_BATCH)
+    conditions = (
+        images.condition(model.condition, slice(start, start + _VALIDATION_BATCH))
+        for start in starts
+    )
+    batches = zip(images.batches(_VALIDATION_BATCH), conditions)
+    inputs = (model.inputs(*batch)[state.name] for batch in batches)
     bits = mean_bits(state.average, inputs)
     if not math.isfinite(bits):
         what = "finite bits of the validation images"

@@ -28,7 +28,8 @@ _SIDE = 96  # pixels: smaller images are enlarged to about that
 class Samples:
     """Draws from the averaged weights of a `TrainingState`, always from the same seeds.
 
-    A conditional factor draws given the auxiliary images of validation images, the same ones each time. There
+    A conditional factor draws given the auxiliary images, and the labels, of validation images, the same ones
+    each time. There
     is no picture where drawing has taken more than `MAX_SHARE` of the time: the first time a line says so.
     Without TensorFlow there are none.
     """
@@ -71,14 +72,18 @@ class Samples:
         """
         state, config = self._state, self._state.config
         model, factor = config.model, state.average
-        image, auxiliary, _ = model.inputs(config.validation_images.spread(NUM))[state.name]
-        count = NUM if auxiliary is None else len(image)
+        images = config.validation_images
+        shown = images.spread_indices(NUM)
+        condition = images.condition(model.condition, shown)
+        image, auxiliary, condition = model.inputs(images.take(shown), condition)[state.name]
+        count = NUM if auxiliary is condition is None else len(image)
         drawn = sampling.draw_factor(
             model,
             factor,
             tf.constant([[state.seed, index] for index in range(count)], tf.int32),
             tf.zeros([count]),
             auxiliary,
+            condition=condition,
         )
         rows = [image_grid.shown(drawn, factor.likelihood.num_values)]
         if auxiliary is not None:

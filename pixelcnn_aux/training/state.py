@@ -9,6 +9,7 @@ from keras import ops
 
 from pixelcnn_aux.runs import weight_files
 from pixelcnn_aux.training import checkpoints, steps
+from pixelcnn_aux.training.config import CONDITION_DROPOUT
 
 
 class TrainingState:
@@ -37,7 +38,7 @@ class TrainingState:
         if is_new and first:
             self.average.set_weights(first)
         elif is_new:
-            self.average.initialize_from_data(model.inputs(next(self.batches(0)))[name])
+            self.average.initialize_from_data(model.inputs(*next(self.batches(0)))[name])
         weights = hosts.from_chief(self.average.get_weights())
         self.take = steps.make(model, name, weights, training, hosts.strategy, policy, config.remat)
         self.factor, self.optimizer = self.take.factor, self.take.optimizer
@@ -57,10 +58,15 @@ class TrainingState:
         self._copy_averages()
 
     def batches(self, first_step, rows=slice(None)):
-        """The batches from a step on, of all hosts together or of some rows: uint8 [B, H, W, 3]."""
-        return self.config.images.training_batches(
-            self.training.batch_size, self.seed, first_step, self.training.flip, rows
-        )
+        """The batches from a step on, of all hosts together or of some rows: tuples of what `take` takes."""
+        images, condition = self.config.images, self.config.model.condition
+        training, which = self.training, (self.training.batch_size, self.seed, first_step)
+        batches = [images.training_batches(*which, training.flip, rows)]
+        if condition is not None:
+            dropout = training.condition_dropout
+            dropout = CONDITION_DROPOUT if dropout is None else dropout
+            batches.append(images.training_conditions(condition, dropout, *which, rows))
+        return zip(*batches)
 
     @property
     def seconds(self):

@@ -1,8 +1,9 @@
 """One training step, compiled whole: on all replicas of a TensorFlow strategy, or by XLA under JAX.
 
-A step takes full images, uint8 [B, H, W, C]: the auxiliary images are computed inside it. It returns the mean
-bits per dimension of the batch and the norm of their gradient with respect to all weights: scalars of the
-weights' dtype on the device, which are not waited for. The norm is the same however many replicas and parts
+A step takes full images, uint8 [B, H, W, C], and their condition, [B, ...], if the model has one: the
+auxiliary images are computed inside it. It returns the mean bits per dimension of the batch and the norm of
+their gradient with respect to all weights: scalars of the weights' dtype on the device, which are not waited
+for. The norm is the same however many replicas and parts
 take the batch, and NaN where float16 overflowed and the weights stay as they are.
 """
 
@@ -52,15 +53,15 @@ class _Step:
         self.strategy, self.accumulate, self.remat = strategy, accumulate, remat
 
     def inputs(self, full):
-        """What the factor takes of full images: `Inputs`."""
-        return self.model.inputs(full)[self.factor.name]
+        """What the factor takes of a batch, full images and perhaps their condition: `Inputs`."""
+        return self.model.inputs(*full)[self.factor.name]
 
     def rematerialized(self):
         return layers.rematerialized_blocks() if self.remat else contextlib.nullcontext()
 
-    def parts(self, images):
-        """[B, ...] -> [accumulate, B / accumulate, ...]."""
-        return images.reshape((self.accumulate, -1, *images.shape[1:]))
+    def parts(self, batch):
+        """Of each array of a batch: [B, ...] -> [accumulate, B / accumulate, ...]."""
+        return tuple(x.reshape((self.accumulate, -1, *x.shape[1:])) for x in batch)
 
 
 class _TensorFlowStep(_Step):
@@ -73,11 +74,11 @@ class _TensorFlowStep(_Step):
         getattr(self.optimizer, "inner_optimizer", self.optimizer).observe = self._add_squares
         self._all_replicas = tf.function(self._on_all_replicas, autograph=False)
 
-    def __call__(self, images):
-        parts = self.parts(images)
+    def __call__(self, *batch):
+        parts = self.parts(batch)
         if self.strategy.num_replicas_in_sync > 1:
             replicas = len(self.strategy.extended.worker_devices)  # of this host
-            shares = np.split(parts, replicas, axis=1)
+            shares = list(zip(*(np.split(x, replicas, axis=1) for x in parts)))
             parts = self.strategy.experimental_distribute_values_from_function(
                 lambda context: shares[context.replica_id_in_sync_group % replicas]
             )
@@ -101,12 +102,12 @@ class _TensorFlowStep(_Step):
 
     def _on_a_replica(self, parts):
         if self.accumulate == 1:
-            loss, gradients = self._loss_and_gradients(parts[0])
+            loss, gradients = self._loss_and_gradients([x[0] for x in parts])
         else:
 
             @backend.sums_in_order()
             def add(index, *sums):
-                loss, gradients = self._loss_and_gradients(parts[index])
+                loss, gradients = self._loss_and_gradients([x[index] for x in parts])
                 return index + 1, *(x + y for x, y in zip(sums, (loss, *gradients)))
 
             zeros = [tf.zeros([], self.factor.variable_dtype), *map(tf.zeros_like, self.weights)]
@@ -159,11 +160,11 @@ class _JaxStep(_Step):
         self._step = jax.jit(self._after, donate_argnums=0)
         self._state = None
 
-    def __call__(self, images):
+    def __call__(self, *batch):
         if self._state is None:
             # A tuple, as a step returns it: another structure would be compiled anew.
             self._state = tuple([x.value for x in group] for group in self.variables)
-        self._state, *outcome = self._step(self._state, self.parts(images))
+        self._state, *outcome = self._step(self._state, self.parts(batch))
         return outcome
 
     def sync(self):
@@ -194,7 +195,7 @@ class _JaxStep(_Step):
 
         start = (others, 0.0, [jax.numpy.zeros_like(weight) for weight in weights])
         if self.accumulate == 1:
-            (others, loss, gradients), _ = add(start, parts[0])
+            (others, loss, gradients), _ = add(start, [x[0] for x in parts])
         else:
             (others, loss, gradients), _ = jax.lax.scan(add, start, parts)
             loss = loss / self.accumulate

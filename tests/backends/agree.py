@@ -63,6 +63,9 @@ MODELS = {
         **SMALL,
     ),
     "planes": planes,
+    "classes": lambda: pa.pixelcnn_pp(
+        blocks=1, resolutions=2, condition=pa.conditions.Classes(3), **SMALL
+    ),
 }
 
 
@@ -91,12 +94,12 @@ def gradients(factor, inputs, images):
 
 def computed(model):
     """dict, name -> array: what is compared."""
-    result = {f"{name}/nats": x for name, x in model.log_probs(IMAGES).items()}
+    condition = None if model.condition is None else [0, 2, -1]
+    result = {f"{name}/nats": x for name, x in model.log_probs(IMAGES, condition).items()}
     for name, factor in model.factors.items():
-        image, auxiliary, _ = model.inputs(IMAGES)[name]
-        result[f"{name}/image"] = image
-        inputs = factor.inputs(image, auxiliary)
-        result[f"{name}/gradients"] = gradients(factor, inputs, image)
+        inputs = model.inputs(IMAGES, condition)[name]
+        result[f"{name}/image"] = inputs.images
+        result[f"{name}/gradients"] = gradients(factor, factor.inputs(inputs), inputs.images)
     return {key: np.asarray(ops.convert_to_numpy(x)) for key, x in result.items()}
 
 

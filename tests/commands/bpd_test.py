@@ -106,6 +106,19 @@ class ProgramTest(tf.test.TestCase):
                 expected = model.bits_per_dim(images["validation"].pixels[:count])["total"]
                 self.assertAllClose(self.found(run)["total"], np.mean(expected), rtol=1e-6)
 
+    def test_a_conditional_model_is_told_labels_or_none(self):
+        run, model = self.folder / "classes", helpers.tiny_model(condition=pa.conditions.Classes(3))
+        list(map(helpers.randomize, model.factors.values()))
+        helpers.make_run(run, model, model.factors)
+        images = data.Images(helpers.pictures(4), labels=[0, 1, 2, 0])
+        with helpers.eagerly(), mock.patch.object(data, "load", return_value=images):
+            for flag, labels in (("--condition", images.labels), ("--nocondition", [-1] * 4)):
+                self.run_program(f"--workdir={run}", "--dataset=arrays", flag)
+                expected = model.bits_per_dim(images.pixels, labels)["total"]
+                self.assertAllClose(self.found(run)["total"], np.mean(expected), rtol=1e-6)
+            with self.assertRaisesRegex(ValueError, "without a condition for --bytes"):
+                self.run_program(f"--workdir={run}", "--dataset=arrays", "--bytes")
+
     def test_bits_are_kept_where_compressing_fails(self):
         run = self.folder / "kept"
         helpers.make_run(run, self.model, self.model.factors)

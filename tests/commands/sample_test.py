@@ -9,6 +9,7 @@ import tensorflow as tf
 from absl import flags
 from PIL import Image
 
+import pixelcnn_aux as pa
 from pixelcnn_aux import zoo
 from pixelcnn_aux.commands import sample
 from pixelcnn_aux.programs import chosen_run
@@ -54,6 +55,21 @@ class SamplesTest(tf.test.TestCase):
         self.assertGreater(sum(not is_gray(color) for color in found), 24)
         found = self.drawn("--given=grayscale", "--best")
         self.assertGreater(sum(not is_gray(color) for color in found), 3 * 24)
+
+    def test_a_row_for_each_class_or_of_one(self):
+        model = helpers.tiny_model(condition=pa.conditions.Classes(2))
+        list(map(helpers.randomize, model.factors.values()))
+        how = {"num": 2, "seed": 0, "log_scale_shift": 0.0, "mode": "sample"}
+        for label, labels in ((None, [0, 1]), (1, [1])):
+            values = types.SimpleNamespace(**how, label=label)
+            with mock.patch.object(sample, "FLAGS", values):
+                rows = sample.by_class(model)
+            for (text, _, images), of in zip(rows, labels, strict=True):
+                self.assertEqual(text, f"class {of}")
+                drawn = model.sample([[0, 0], [0, 1]], condition=[of, of])
+                self.assertAllEqual(images, drawn["image"])
+        with self.assertRaisesRegex(ValueError, "model of classes for --label.*--label 1"):
+            self.drawn("--label=1")
 
     def rows(self, function, *arguments, **changes):
         """What a function draws of two images: list of (label, factor, images)."""

@@ -41,12 +41,16 @@ class ArraysTest(FilesTest):
                 self.assertAllEqual(images.pixels, pixels)
                 source = {"dataset": "arrays", "image_dir": None, "image_file": str(self.file)}
                 self.assertEqual(images.source, source)
+            self.assertIsNone(images.labels)
+            save(self.file, train_labels=np.arange(9), **SPLITS)
+            self.assertAllEqual(self.load().labels, np.arange(9))
             save(self.file, train=np.asfortranarray(SPLITS["train"]))
             self.assertAllEqual(self.load().take([3, 1]), SPLITS["train"][[3, 1]])
 
     def test_a_folder_with_a_file_for_each_split(self):
         for split, pixels in SPLITS.items():
             np.save(self.folder / f"{split}.npy", pixels)
+            np.save(self.folder / f"{split}_labels.npy", np.arange(len(pixels)))
             images = data.load("arrays", split, (4, 6), image_dir=self.folder)
             self.assertAllEqual(images.pixels, pixels)
             self.assertIsInstance(images.pixels, np.memmap)

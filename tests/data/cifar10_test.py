@@ -21,7 +21,7 @@ def prepare_cifar10(data_dir, num_train=1010, num_test=12):
         for i in np.random.default_rng(0).permutation(count):  # TFDS itself shuffles too
             image = np.zeros([32, 32, 3], np.uint8)
             image[0, 0, :2] = divmod(i, 256)
-            yield {"id": f"{split}_{i:05}", "image": image, "label": 0}
+            yield {"id": f"{split}_{i:05}", "image": image, "label": i % 10}
 
     splits = {"train": examples("train", num_train), "test": examples("test", num_test)}
     prepare("cifar10", data_dir, splits)
@@ -37,7 +37,9 @@ class Cifar10Test(tf.test.TestCase):
         images = data.load("cifar10", split, data_dir=str(self.data_dir))
         pixels = everything(images.batches(500)).astype(int)
         self.assertEqual(pixels.shape, (images.num_images, 32, 32, 3))
-        return pixels[:, 0, 0, 0] * 256 + pixels[:, 0, 0, 1]
+        numbers = pixels[:, 0, 0, 0] * 256 + pixels[:, 0, 0, 1]
+        self.assertAllEqual(images.labels, numbers % 10)
+        return numbers
 
     def test_splits_in_the_official_order(self):
         prepare_cifar10(self.data_dir)

@@ -67,6 +67,30 @@ class FolderTest(FilesTest):
         ):
             data.load("folder", "train", (8, 8), **{**kind, "channels": 3})
 
+    def test_labels_are_folders_or_a_table(self):
+        for name in ("b/1.png", "a/x/3.png", "b/4.png", "5.png"):
+            self.write(name, encoded(noise(8, 8, 3), "PNG"))
+        self.write("c/6.png", b"damaged")  # a class of which no image is left
+        where = {"image_dir": self.folder, "image_size": (8, 8)}
+        images = data.load("folder", "train", labels="folders", **where)
+        self.assertAllEqual(images.labels, [-1, 0, 1, 1])  # in the order of the paths
+        self.assertEqual(images.source["labels"], "folders")
+        table = self.write(
+            "labels.csv", b"file,label\nb/1.png,7\na/x/3.png,5\n5.png,2\nb/4.png,0\n"
+        )
+        images = data.load("folder", "train", labels=table, **where)
+        self.assertAllEqual(images.labels, [2, 5, 7, 0])
+        for rows, message in (
+            (b"file,label\nb/1.png,7", "label for each image file.*none for 5.png"),
+            (b"file,label\n5.png,cat", "whole numbers.*cat"),
+            (b"5.png,2", "the columns.*5.png"),
+        ):
+            table.write_bytes(rows)
+            with self.assertRaisesRegex(ValueError, message):
+                data.load("folder", "train", labels=table, **where)
+        with self.assertRaisesRegex(ValueError, "no labels for the data set 'photos'.*folder"):
+            data.load("photos", "train", labels="folders")
+
     def test_nothing_to_read(self):
         with self.assertRaisesRegex(FileNotFoundError, "missing"):
             data.load("folder", "train", image_dir=self.folder / "missing")

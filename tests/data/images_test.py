@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import data
+from pixelcnn_aux import conditions, data
 from tests import helpers
 from tests.data.helpers import everything, noise, taken
 
@@ -39,6 +39,29 @@ class ImagesTest(tf.test.TestCase):
         self.assertAllEqual(everything(self.images.batches(16, num_images=17)), numbered(17))
         self.assertAllEqual(everything(self.images.batches(16, num_images=99)), numbered(50))
         self.assertEmpty(list(self.images.batches(16, num_images=0)))
+
+    def test_conditions_go_with_their_images(self):
+        """Some are left out of training: of each image anew in every epoch, by the seed, also later."""
+        kind, order = conditions.Classes(50), (8, 3)
+        images = data.from_arrays(numbered(50), labels=np.arange(50))
+        self.assertAllEqual(images.condition(kind, [3, 1]), [3, 1])
+        self.assertIsNone(images.condition(None))
+        numbers, _ = numbers_and_flips(taken(images.training_batches(*order), 100).astype(int))
+        told = taken(images.training_conditions(kind, 0.1, *order), 100)
+        self.assertAllEqual(told, np.where(told == -1, -1, numbers))
+        self.assertBetween(np.mean(told == -1), 0.06, 0.14)
+        every = taken(images.training_conditions(kind, 0.0, *order, 50, slice(2, 5)), 50)
+        self.assertAllEqual(every, numbers[50:, 2:5])
+        later = taken(images.training_conditions(kind, 0.1, *order, 50), 50)
+        self.assertAllEqual(later, told[50:])
+        self.assertAllEqual(images.labels, np.arange(50))
+
+    def test_wrong_labels_are_refused(self):
+        with self.assertRaisesRegex(ValueError, "images with labels.*3 classes.*without"):
+            self.images.condition(conditions.Classes(3))
+        for labels in (np.arange(49), np.zeros(50), np.zeros((50, 2, 2)), ["a"] * 50):
+            with self.assertRaisesRegex(ValueError, "Expected labels"):
+                data.from_arrays(numbered(50), labels)
 
     def test_wrong_numbers_of_images_are_refused(self):
         for arguments in ((0,), (-1,), (2.5,), (None,), (16, -1)):

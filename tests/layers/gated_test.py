@@ -117,6 +117,26 @@ class GatedTest(tf.test.TestCase):
         self.assertGreater(more, count)
         self.assertAllClose(found, expected)
 
+    def test_a_condition_adds_a_bias_of_its_own_to_each_unit(self):
+        """Also where the block is evaluated again in the backward pass, outside of the context."""
+        condition = tf.constant(normal(2, 3))
+        with layers.given_condition(condition):
+            layer = block(kernel_size=(1, 1), skip_channels=())
+        x, h = tf.constant(normal(2, 3, 4, FILTERS)), layer.conv_out.h
+        gradients = []
+        for context in (contextlib.nullcontext(), layers.rematerialized_blocks()):
+            with tf.GradientTape() as tape, context, layers.given_condition(condition):
+                y = layer(x)
+            gradients.append(tape.gradient(y, [h.value, layer.conv_out.b.value]))
+        self.assertAllClose(*gradients)
+        self.assertGreater(np.abs(gradients[0][0]).min(), 0.0)
+        for index, bias in enumerate(
+            condition @ h
+        ):  # what the bias of one without a condition would be
+            layer.conv_out.b.assign_add(bias)
+            self.assertAllClose(y[index], layer(x)[index], atol=1e-5)
+            layer.conv_out.b.assign_sub(bias)
+
     def test_wrong_channels_and_streams_are_an_error(self):
         with self.assertRaisesRegex(ValueError, "Expected stream of.*Received: stream='down'"):
             layers.GatedResidualBlock(FILTERS, (3, 3), "down")

@@ -48,6 +48,9 @@ class ChosenRunTest(tf.test.TestCase):
         self.assertEqual(self.source(arrays, "--image_file=/b.npz"), other)
         folder = {"dataset": "folder", "image_dir": "/images", "image_file": None}
         self.assertEqual(self.source(folder), folder)
+        labelled = {**folder, "labels": "folders"}
+        self.assertEqual(self.source(labelled), labelled)
+        self.assertEqual(self.source(folder, "--labels=folders"), labelled)
         photos = {"dataset": "photos", "image_dir": None, "image_file": None}
         for config in (arrays, folder):
             self.assertEqual(self.source(config, "--dataset=photos"), photos)
@@ -66,8 +69,8 @@ class ChosenRunTest(tf.test.TestCase):
             likelihood = types.SimpleNamespace(num_channels=1, num_values=4096)
             model = types.SimpleNamespace(image_size=(4, 6), likelihood=likelihood)
             chosen_run.images(self.folder, model, "test")
-        places = {"image_dir": "/images", "image_file": None, "data_dir": None, "cache_dir": "c"}
-        places |= {"channels": 1, "num_values": 4096}
+        places = {"image_dir": "/images", "cache_dir": "c", "channels": 1, "num_values": 4096}
+        places |= dict.fromkeys(("image_file", "data_dir", "labels"))
         load.assert_called_once_with("folder", "test", (4, 6), **places)
 
     def test_exact_or_as_it_was_trained(self):

@@ -15,6 +15,7 @@ VALID = training.Training(
     learning_rate=1e-2,
     muon_ratio=np.float32(0.5),
     decay=np.float64(0.9),
+    condition_dropout=np.float32(0.25),
     flip=np.bool_(True),
 )
 
@@ -33,6 +34,7 @@ class TrainingTest(tf.test.TestCase):
             ("learning_rate", np.float32("inf"), "learning_rate .*inf"),
             ("muon_ratio", 0, "muon_ratio above 0.*=0"),
             ("decay", -0.5, "decay above 0.*=-0.5"),
+            ("condition_dropout", 1.5, "condition_dropout from 0 to 1"),
             ("decay", 1.5, "decay above 0, of at most 1.*=1.5"),
             ("mixed_precision", "False", "mixed_precision of True or False"),
         ):

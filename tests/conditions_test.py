@@ -1,0 +1,161 @@
+"""Tests of conditions: what they change, what they leave as it is, and what is refused."""
+
+import contextlib
+import io
+import json
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import conditions, data, serialization, training
+from pixelcnn_aux.training import first_weights
+from tests import helpers
+
+CLASSES, VECTOR = conditions.Classes(3), conditions.Vector(2)
+LABELS = [0, -1, 2]
+VECTORS = [[0.5, -1.0], [0.0, 0.0], [3.0, 0.0]]
+
+
+def twins(condition):
+    """A model with a condition and one without, with the same first weights."""
+    for each in (condition, None):
+        keras.utils.set_random_seed(0)
+        yield helpers.tiny_model(condition=each, exact=True, centered=True)
+
+
+class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
+    @parameterized.parameters((CLASSES, LABELS), (VECTOR, VECTORS))
+    def test_a_new_model_is_the_unconditional_one_until_it_is_trained(self, condition, values):
+        """To the last bit. What is unknown changes nothing later either."""
+        model, unconditional = twins(condition)
+        images = helpers.pictures(3)
+        with helpers.eagerly():
+            expected = unconditional.log_prob(images)
+            self.assertAllEqual(model.log_prob(images, values), expected)
+            for factor in model.factors.values():
+                for weight in factor.weights:
+                    if weight.path.endswith("/h"):
+                        weight.assign(np.random.default_rng(0).normal(size=weight.shape))
+            changed = model.log_prob(images, values) != expected
+        self.assertAllEqual(changed, [True, False, True])
+
+    @parameterized.parameters((CLASSES, LABELS), (VECTOR, VECTORS))
+    def test_description(self, condition, values):
+        for model in twins(condition):
+            text = json.dumps(model.description())
+            self.assertEqual("condition" in text, model.condition is not None)
+            again = serialization.deserialize(json.loads(text), pa.AuxiliaryModel)
+            self.assertEqual(json.dumps(again.description()), text)
+
+    def test_draws_and_pixels_one_by_one(self):
+        """Every activation evaluated once, with the condition, agrees with all of them at once."""
+        model = helpers.tiny_model(condition=CLASSES, exact=True, centered=True)
+        list(map(helpers.randomize, model.factors.values()))
+        images = helpers.pictures(3)
+        for name, inputs in model.inputs(images, LABELS).items():
+            factor = model.factors[name]
+            with helpers.eagerly():
+                full = factor.params(inputs)
+                others = factor.params(inputs._replace(condition=[1, 1, 1]))
+            self.assertAllClose(factor.params(inputs, method="incremental"), full, 1e-4, 1e-4)
+            self.assertGreater(np.abs(full - others).mean(), 0.1)
+        seeds = [[0, 0]] * 4
+        drawn = model.sample(seeds, condition=[0, 1, 0, -1])["image"].numpy()
+        self.assertAllEqual(drawn[0], drawn[2])
+        self.assertEqual(len({image.tobytes() for image in drawn}), 3)
+
+    def test_classes_of_images_by_the_rule_of_bayes(self):
+        model = helpers.tiny_model(condition=CLASSES)
+        list(map(helpers.randomize, model.factors.values()))
+        images = helpers.pictures(4)
+        with helpers.eagerly():
+            joint = np.stack([model.log_prob(images, [k] * 4) for k in range(3)], axis=1)
+            joint -= joint.max(axis=1, keepdims=True)
+            expected = joint - np.log(np.exp(joint).sum(axis=1, keepdims=True))
+            self.assertAllClose(model.class_log_probs(images), expected, 1e-3, 1e-3)
+        with self.assertRaisesRegex(ValueError, "condition of class Classes.*vectors of 2"):
+            helpers.tiny_model(condition=VECTOR).class_log_probs(images)
+
+    def test_first_weights_of_an_unconditional_model(self):
+        model, unconditional = twins(CLASSES)
+        list(map(helpers.randomize, unconditional.factors.values()))
+        folder, names = helpers.temporary_folder(self), list(model.factors)
+        helpers.make_run(folder, unconditional, names)
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = first_weights.fitting(folder, model, names, names)
+        for name in names:
+            model.factors[name].set_weights(found[name])
+        images = helpers.pictures(3)
+        with helpers.eagerly():
+            self.assertAllEqual(model.log_prob(images, LABELS), unconditional.log_prob(images))
+
+    def test_what_is_refused(self):
+        model, unconditional = twins(CLASSES)
+        images, of_vectors = helpers.pictures(3), helpers.tiny_model(condition=VECTOR)
+        for asked, values, message in (
+            (model, None, r"int \[3\].*3 classes.*none. Give a label for each image, or -1"),
+            (model, [0, 1], r"int \[3\].*int32 \[2\]"),
+            (model, [[0], [1], [2]], r"int \[3\].*int32 \[3, 1\]"),
+            (model, [0, 1, 3], "classes from 0 to 2, or -1.*Received: 3"),
+            (model, [0, 1, -2], "classes from 0 to 2, or -1.*Received: -2"),
+            (model, [0.0, 1.0, 1.0], "int.*Received: float64"),
+            (model, ["a", "b", "c"], "as an array of numbers"),
+            (of_vectors, None, "or zeros for an unknown one"),
+            (of_vectors, [[0.0], [0.0], [0.0]], r"float \[3, 2\].*float64 \[3, 1\]"),
+            (of_vectors, [[np.nan, 0.0]] * 3, "finite"),
+            (unconditional, [0, 1, 2], "no condition.*condition="),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                asked.log_prob(images, values)
+        with self.assertRaisesRegex(ValueError, r"int \[2\]"):
+            model.sample([[0, 0], [0, 1]], condition=LABELS)
+        with self.assertRaisesRegex(ValueError, "Expected a condition"):
+            model.factors["grayscale"](unconditional.auxiliaries(images)["grayscale"])
+        factors = [model.factors["grayscale"], of_vectors.factors["image"]]
+        with self.assertRaisesRegex(ValueError, "same condition for all factors.*vectors of 2"):
+            pa.AuxiliaryModel(factors, model.transforms, model.image_size)
+        with self.assertRaisesRegex(ValueError, "exports.*3 classes"):
+            model.factors["grayscale"].export("unused")
+        with self.assertRaisesRegex(ValueError, "num_classes"):
+            conditions.Classes(0)
+
+
+class TrainingTest(tf.test.TestCase):
+    def train(self, folder, steps, labels=(0, 1, 2, 0, 1, 2, 0, 1)):
+        """A model trained on images whose classes are colors, and the row of its last epoch."""
+        model = helpers.tiny_model(condition=CLASSES)
+        settings = pa.Training(
+            epochs=steps, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, accumulate=2
+        )
+        images = data.from_arrays(helpers.pictures(8), labels)
+        with contextlib.redirect_stdout(io.StringIO()), helpers.eagerly():
+            pa.train(model, settings, images, images, folder, ["grayscale"])
+        return model
+
+    def test_labels_reach_the_steps_and_a_run_that_goes_on(self):
+        folder = helpers.temporary_folder(self)
+        whole = self.train(folder / "whole", 3)
+        weights = whole.factors["grayscale"].get_weights()
+        condition = [w for w in whole.factors["grayscale"].weights if w.path.endswith("/h")]
+        self.assertTrue(all(np.any(weight) for weight in condition))
+        with mock.patch.object(
+            training.keras_callbacks, "have_stopped", lambda state: state.step == 2
+        ):
+            self.train(folder / "half", 3)
+        again = self.train(folder / "half", 3).factors["grayscale"].get_weights()
+        np.testing.assert_equal(again, weights)
+        settings = json.loads((folder / "whole" / "grayscale" / "training.json").read_text())
+        self.assertIn("labels_crc32", settings)
+        loaded = pa.load(folder / "whole")
+        self.assertEqual(loaded.condition.num_classes, 3)
+        with self.assertRaisesRegex(ValueError, "labels_crc32"):
+            self.train(folder / "whole", 3, labels=[0] * 8)
+
+    def test_wrong_labels(self):
+        for labels, message in ((None, "images with labels"), ([3] * 8, "classes from 0 to 2")):
+            with self.assertRaisesRegex(ValueError, message):
+                self.train("unused", 1, labels)
