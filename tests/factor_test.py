@@ -176,8 +176,8 @@ class WrongInputsTest(tf.test.TestCase):
             factor.features(GRAYS * 0 + 16)
 
     def test_a_condition(self):
-        """It is carried, and nothing yet can be one."""
-        with self.assertRaisesRegex(ValueError, "Expected no condition .*Received: 3"):
+        """A factor of an unconditional model takes none."""
+        with self.assertRaisesRegex(ValueError, "Expected no condition.*Received: 3"):
             image_factor().log_prob(Inputs(IMAGES, GRAYS, 3))
 
     def test_auxiliary_images_of_another_size(self):

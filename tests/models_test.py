@@ -17,7 +17,8 @@ class ConstructorsTest(tf.test.TestCase):
         networks = (grayscale.network, image.network, image.embedding)
         self.assertEqual([len(network.topology.steps) for network in networks], [6, 2, 4])
         self.assertEqual(grayscale.likelihood.get_config(), {"num_values": 16, "num_channels": 1})
-        config = {"num_components": 2, "centered": False, "unit": 16.0}
+        config = {"num_components": 2, "num_channels": 3, "num_values": 256}
+        config |= {"centered": False, "unit": 16.0}
         self.assertEqual(image.likelihood.get_config(), config)
         self.assertEqual(image.embedding.stream.steps[0].rate, 0.25)
         self.assertIsNone(grayscale.embedding)

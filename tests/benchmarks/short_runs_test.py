@@ -127,5 +127,5 @@ class ShortRunsTest(tf.test.TestCase):
     def test_where_images_are(self):
         self.run_program("--data_dir=a", "--image_dir=b", "--cache_dir=c", "")
         for call in self.load.call_args_list:
-            places = {"data_dir": "a", "image_dir": "b", "image_file": None, "cache_dir": "c"}
-            self.assertEqual(call.kwargs, places)
+            places = {"data_dir": "a", "image_dir": "b", "cache_dir": "c"}
+            self.assertEqual(call.kwargs, {**places, "image_file": None, "labels": None})

@@ -133,7 +133,8 @@ class FlagsTest(tf.test.TestCase):
         for call in self.load.call_args_list:
             self.assertEqual(call.args[0], "folder")
             self.assertEqual(call.args[2], helpers.SIZE)
-            self.assertEqual(call.kwargs, {**places, "channels": 3, "num_values": 256})
+            others = {"labels": None, "channels": 3, "num_values": 256}
+            self.assertEqual(call.kwargs, {**places, **others})
         self.assertEqual(self.trained()[1], {self.runs / "grayscale-small-folder"})
         self.assertEqual(self.last()[0].seed, 7)
 

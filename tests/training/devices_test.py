@@ -65,7 +65,7 @@ def train_on_two_devices(folder):
     step = steps.make(model, "image", model.factors["image"].get_weights(), SETTINGS, strategy)
     images = tf.constant(helpers.pictures(1)[None])
 
-    run = tf.function(lambda: strategy.run(lambda: step._loss_and_gradients(images[0, :1])[0]))
+    run = tf.function(lambda: strategy.run(lambda: step._loss_and_gradients([images[0, :1]])[0]))
     np.save(folder / "losses.npy", strategy.experimental_local_results(run()))
     np.save(folder / "overflows.npy", overflows(strategy))
 
