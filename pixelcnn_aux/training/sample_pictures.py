@@ -29,9 +29,8 @@ class Samples:
     """Draws from the averaged weights of a `TrainingState`, always from the same seeds.
 
     A conditional factor draws given the auxiliary images, and the labels, of validation images, the same ones
-    each time. There
-    is no picture where drawing has taken more than `MAX_SHARE` of the time: the first time a line says so.
-    Without TensorFlow there are none.
+    each time. There is no picture where drawing has taken more than `MAX_SHARE` of the time: the first time a
+    line says so. Without TensorFlow there are none.
     """
 
     def __init__(self, state):

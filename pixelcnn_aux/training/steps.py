@@ -3,8 +3,8 @@
 A step takes full images, uint8 [B, H, W, C], and their condition, [B, ...], if the model has one: the
 auxiliary images are computed inside it. It returns the mean bits per dimension of the batch and the norm of
 their gradient with respect to all weights: scalars of the weights' dtype on the device, which are not waited
-for. The norm is the same however many replicas and parts
-take the batch, and NaN where float16 overflowed and the weights stay as they are.
+for. The norm is the same however many replicas and parts take the batch, and NaN where float16 overflowed and
+the weights stay as they are.
 """
 
 import contextlib

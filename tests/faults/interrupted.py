@@ -22,7 +22,7 @@ from tests import helpers
 
 NAME = "grayscale"
 TRAINING = training.Training(
-    epochs=20, steps_per_epoch=2, batch_size=8, learning_rate=1e-2, decay=1.0
+    epochs=20, steps_per_epoch=2, batch_size=8, learning_rate=1e-2, muon_ratio=5.0, decay=1.0
 )
 # A moment is the call of its kind, counted from the start of a process, that is not made any more. An epoch
 # takes two steps and writes up to four files, of arrays in three pieces.
