@@ -141,7 +141,7 @@ def check_chain(factors, transforms, image_size):
     images = images.astype(arguments.pixel_dtype(num_values))
     images[0], images[1] = 0, num_values - 1
     kind = factors[0].condition
-    condition = kind and np.full((len(images), *kind.shape), kind.absent, kind.dtype)
+    condition = kind and kind.unknown(len(images))
     for transform, factor, below in links:
         given = declarations.checked_output(transform, images, below.likelihood)
         factor.inputs(Inputs(images, given, condition))
@@ -186,7 +186,7 @@ def checked_inputs(factor, inputs):
     likelihood = factor.likelihood
     images = check_images(images, likelihood.num_channels, likelihood.num_values)
     check_multiple(images, factor.network.multiple)
-    condition = conditions.checked(factor.condition, condition, images.shape)
+    condition = conditions.checked(factor.condition, condition, images.shape[0])
     if factor.embedding is None:
         if auxiliary is not None:
             raise ValueError(
@@ -216,7 +216,9 @@ def checked_inputs(factor, inputs):
 def checked_embedded(factor, auxiliary, condition):
     """`Inputs` without images, as `Factor.features` takes them; raises ValueError as it."""
     auxiliary = checked_auxiliary(factor, auxiliary)
-    return Inputs(None, auxiliary, conditions.checked(factor.condition, condition, auxiliary.shape))
+    return Inputs(
+        None, auxiliary, conditions.checked(factor.condition, condition, auxiliary.shape[0])
+    )
 
 
 def checked_auxiliary(factor, auxiliary):

@@ -23,7 +23,7 @@ import numpy as np
 from absl import flags
 
 from pixelcnn_aux import data
-from pixelcnn_aux.programs import image_grid, program
+from pixelcnn_aux.programs import image_grid, program, run_flags
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -31,7 +31,7 @@ FLAGS = flags.FLAGS
 
 def sample(client):
     """Draws images: the picture has each above its auxiliary images."""
-    drawn = client.predict("sample", **_drawing())
+    drawn = client.predict("sample", **_drawing(client))
     *auxiliaries, full = client.images
     columns = [(full, drawn["image"]), *((name, drawn[name]) for name in reversed(auxiliaries))]
     _write(client, [[(name, images[n]) for name, images in columns] for n in range(FLAGS.num)])
@@ -47,7 +47,7 @@ def given(client, name, file):
         )
     image = _read(client, file)
     [auxiliary] = client.predict("auxiliaries", image=image[np.newaxis])[name]
-    drawn = client.predict(f"given_{name}", **_drawing(auxiliary=auxiliary))["image"]
+    drawn = client.predict(f"given_{name}", **_drawing(client, auxiliary=auxiliary))["image"]
     _write(client, [[(full, image)], [(name, auxiliary)], *([(full, draw)] for draw in drawn)])
 
 
@@ -56,7 +56,7 @@ def complete(client, file):
     image = _read(client, file)
     mask = np.zeros((*image.shape[:2], 1), np.uint8)
     mask[: len(mask) // 2] = 1
-    drawn = client.predict("complete", **_drawing(image=image, mask=mask))["image"]
+    drawn = client.predict("complete", **_drawing(client, image=image, mask=mask))["image"]
     *_, full = client.images
     masked = np.where(mask, image, np.uint8(127))
     _write(client, [[(full, tile)] for tile in (image, masked, *drawn)])
@@ -64,7 +64,8 @@ def complete(client, file):
 
 def bpd(client, *files):
     """Prints a line for each file, and one of means."""
-    answer = client.predict("log_prob", image=np.stack([_read(client, file) for file in files]))
+    images = np.stack([_read(client, file) for file in files])
+    answer = client.predict("log_prob", image=images, **_condition(client, len(files)))
     names = [*client.images, "total"]
     columns = [answer[f"bits_per_dim_{name}"] for name in client.images]
     columns.append(answer["bits_per_dim"])
@@ -84,11 +85,18 @@ COMMANDS = {
 }
 
 
-def _drawing(**arrays):
+def _condition(client, count):
+    """The input `condition` of `count` rows, if the model has one: as --label says."""
+    values = run_flags.condition(client.condition, count)
+    return {} if values is None else {"condition": values}
+
+
+def _drawing(client, **arrays):
     """Inputs of a signature that draws: one row for each image to draw, with the same array in each."""
     return {
         "seed": np.array([(FLAGS.seed, index) for index in range(FLAGS.num)], np.int32),
         "log_scale_shift": np.full(FLAGS.num, FLAGS.log_scale_shift, np.float32),
+        **_condition(client, FLAGS.num),
         **{name: np.repeat(x[np.newaxis], FLAGS.num, axis=0) for name, x in arrays.items()},
     }
 
@@ -142,6 +150,7 @@ def define_flags():
     flags.DEFINE_integer("num", 16, "How many images to draw.", 1, 1024)
     flags.DEFINE_integer("seed", 0, "Of all draws.", lower_bound=-(2**31), upper_bound=2**31 - 1)
     flags.DEFINE_float("log_scale_shift", 0.0, "Of all draws: below 0 they vary less.")
+    run_flags.define_label()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ A factor encodes a condition as a vector for each image, and gated blocks (`laye
 projection of that vector, one bias for each unit of theirs.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,10 @@ class Condition(Configured):
     def encode(self, values: Tensor) -> Tensor:
         """Values [B, *shape] -> [B, size]."""
         raise NotImplementedError
+
+    def unknown(self, count: int) -> np.ndarray:
+        """The values of `count` images of which nothing is known: [count, *shape] of `dtype`."""
+        return np.full((count, *self.shape), self.absent, self.dtype)
 
     def _check(self, values: np.ndarray) -> None:
         """Raises ValueError for values of the right shape and dtype that do not exist."""
@@ -97,7 +100,9 @@ class Classes(Condition):
         return {"num_classes": self.num_classes}
 
     def encode(self, values: Tensor) -> Tensor:
-        return ops.one_hot(values, self.num_classes)  # zeros for -1
+        # Zeros for -1, which ONNX's own operation for this takes for the last class.
+        classes = ops.arange(self.num_classes, dtype=self.dtype)
+        return ops.cast(ops.expand_dims(values, -1) == classes, "float32")
 
     def _check(self, values):
         wrong = values[(values < -1) | (values >= self.num_classes)]
@@ -139,24 +144,15 @@ class Vector(Condition):
             )
 
 
-def refuse(condition: Condition | None, what: str) -> None:
-    """Raises ValueError for a model with a condition, which `what` does not take yet."""
-    if condition is not None:
-        raise ValueError(
-            f"Expected a model without a condition for {what}. Received: one that is conditional on "
-            f"{condition}. Evaluate and draw it here, by log_prob and sample."
-        )
-
-
 def checked(
-    condition: Condition | None, values: ArrayLike | None, images_shape: Sequence[int | None]
+    condition: Condition | None, values: ArrayLike | None, batch: int | None = None
 ) -> Tensor | None:
-    """What a model that is conditional on `condition`, or not, takes beside images of a shape.
+    """What a model that is conditional on `condition`, or not, takes beside `batch` images.
 
     Raises ValueError as `Condition.checked`, and for values where there is no `condition`.
     """
     if condition is not None:
-        return condition.checked(values, images_shape[0])
+        return condition.checked(values, batch)
     if values is not None:
         raise ValueError(
             "Expected no condition: the model is not conditional on classes or vectors. Received: "

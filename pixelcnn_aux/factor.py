@@ -20,7 +20,7 @@ from pixelcnn_aux.sums import FixedSum
 class Factor(PixelwiseModel):
     """p(x | x_hat) = PixelCNN(x; f_w(x_hat)), or p(x) where nothing is given: equation (3).
 
-    A Keras model from `Inputs`, or a tuple of their fields, or images alone, to the parameters of the
+    A Keras model from `Inputs`, or a tuple or dict of their fields, or images alone, to the parameters of the
     pixels' distributions. A call evaluates all images at once; `log_prob` and the other methods take any
     number of them and evaluate them in batches. Plain Keras trains and saves it:
 
@@ -94,7 +94,7 @@ class Factor(PixelwiseModel):
             )
         shape = [1, side, side, self.likelihood.num_channels]
         images = ops.zeros(shape, arguments.pixel_dtype(self.likelihood.num_values))
-        condition = self.condition and ops.zeros([1, *self.condition.shape], self.condition.dtype)
+        condition = self.condition and ops.convert_to_tensor(self.condition.unknown(1))
         self(Inputs(images, auxiliary, condition))
 
     @property

@@ -104,7 +104,7 @@ class FactorChain(serialization.Configured):
 
         Raises ValueError for another dtype, shape, number or range, and for one where there is none to be.
         """
-        return conditions.checked(self.condition, condition, [batch])
+        return conditions.checked(self.condition, condition, batch)
 
     def auxiliaries(self, images: ArrayLike) -> dict[str, Tensor]:
         """The image that each factor models.

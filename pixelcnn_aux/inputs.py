@@ -1,6 +1,6 @@
 """What a factor sees, and what images have to be before it does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -24,9 +24,11 @@ class Inputs(NamedTuple):
 
     @classmethod
     def of(cls, inputs: Any) -> Self:
-        """`Inputs` as they are, of a tuple or list in the order of the fields, or of images alone."""
+        """`Inputs` as they are, of a tuple or list in the order of the fields, a dict, or images alone."""
         if isinstance(inputs, cls):
             return inputs
+        if isinstance(inputs, Mapping):
+            return cls(**inputs)
         return cls(*inputs) if isinstance(inputs, (tuple, list)) else cls(inputs)
 
 

@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import keras
 
-from pixelcnn_aux import arguments, backend, conditions, networks, serialization
+from pixelcnn_aux import arguments, backend, networks, serialization
 from pixelcnn_aux.annotations import PathLike
 from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.conditions import Condition
@@ -132,16 +132,16 @@ class LikelihoodModel(keras.Model):
           filepath: path: of a folder for a SavedModel, of a file .onnx, .xml for OpenVINO.
           format: "tf_saved_model", "onnx", "openvino", or another one of Keras.
           verbose, **kwargs: as Keras's.
-          input_signature: as Keras's; None for inputs of any size, `images`, uint8 [B, H, W, C], and
-            `auxiliary`, uint8 [B, h, w, c], of a conditional factor.
+          input_signature: as Keras's; None for inputs of any size, named as the fields of `Inputs`: `images`,
+            uint8 [B, H, W, C], and those of `auxiliary`, uint8 [B, h, w, c], and `condition` that the factor
+            takes.
 
         Raises:
           ImportError: without the package that writes the format.
           RuntimeError: under another backend than TensorFlow.
-          ValueError: for another format, what is no path, or a factor with a condition.
+          ValueError: for another format, or what is no path.
         """
         backend.require_tensorflow("exports")
-        conditions.refuse(self.condition, "exports")
         package = _PACKAGES.get(format)
         if package and importlib.util.find_spec(package) is None:
             raise ImportError(
@@ -150,16 +150,20 @@ class LikelihoodModel(keras.Model):
             )
         if input_signature is None:
             kinds = {"images": self.likelihood, "auxiliary": self.auxiliary_likelihood}
-            specs = tuple(
-                keras.InputSpec(
+            specs = {
+                name: keras.InputSpec(
                     arguments.pixel_dtype(kind.num_values),
                     (None, None, None, kind.num_channels),
                     name=name,
                 )
                 for name, kind in kinds.items()
                 if kind is not None
-            )
-            input_signature = [specs] if len(specs) > 1 else [*specs]
+            }
+            input_signature = [tuple(specs.values())] if len(specs) > 1 else [*specs.values()]
+            if self.condition is not None:
+                shape = (None, *self.condition.shape)
+                spec = keras.InputSpec(self.condition.dtype, shape, name="condition")
+                input_signature = [{**specs, "condition": spec}]  # by name: some may be missing
         path = str(arguments.path("filepath", filepath))
         super().export(path, format, verbose, input_signature, **kwargs)
 

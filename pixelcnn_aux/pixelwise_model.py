@@ -17,7 +17,7 @@ class PixelwiseModel(LikelihoodModel):
     def given(self, condition):
         """Within it, the networks are given a condition [B, ...]; None of a factor without one."""
         if (self.condition is None) != (condition is None):
-            conditions.checked(self.condition, condition, [None])  # which says what is wrong
+            conditions.checked(self.condition, condition)  # which says what is wrong
         return layers.given_condition(self.condition and self.condition.encode(condition))
 
     def check_scannable(self):

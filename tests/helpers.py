@@ -102,6 +102,15 @@ def randomize(factor, seed=0):
             layer.h.assign(random.normal(size=layer.h.shape))
 
 
+def randomize_conditions(model, seed=0):
+    """Draws what conditions add to the biases of a model, which is nothing at first."""
+    random = np.random.default_rng(seed)
+    for factor in model.factors.values():
+        for layer in layers.normalized_layers(factor):
+            if layer.h is not None:
+                layer.h.assign(random.normal(size=layer.h.shape))
+
+
 def make_run(folder, model, trained):
     """Leaves a workdir of a model behind, as training does, with weights of the factors `trained`."""
     RunFolder(folder).create({"seed": 0, "model": model.description()})

@@ -9,23 +9,27 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
+import pixelcnn_aux as pa
+from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.serving.signatures import signatures
 from tests import helpers
 
 IMAGES = helpers.pictures(3)
 
 
-def centered_model():
+def centered_model(condition=None):
     """A new chain of the kind that computes most: exact, and centered on its auxiliary images."""
-    model = helpers.tiny_model(exact=True, centered=True)
+    model = helpers.tiny_model(exact=True, centered=True, condition=condition)
     for seed, factor in enumerate(model.factors.values()):
         helpers.randomize(factor, seed)
     return model
 
 
 def arrays_of(model, name, images=IMAGES):
-    """What a factor sees, as arrays: of images, or of images and auxiliary images."""
-    return [np.asarray(x) for x in model.inputs(images)[name] if x is not None]
+    """What a factor sees, as arrays: dict, field of `Inputs` -> array, of those that there are."""
+    condition = None if model.condition is None else np.arange(len(images), dtype=np.int32) - 1
+    inputs = model.inputs(images, condition)[name]._asdict()
+    return {field: np.asarray(x) for field, x in inputs.items() if x is not None}
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -38,7 +42,7 @@ class CompileTest(tf.test.TestCase):
     def test_metrics(self):
         self.enter_context(helpers.eagerly())
         model = helpers.tiny_model()
-        factor, inputs = model.factors["image"], arrays_of(model, "image")
+        factor, inputs = model.factors["image"], [*arrays_of(model, "image").values()]
         error = keras.metrics.MeanAbsoluteError()
         for metrics in ({"metrics": ["mae"]}, {"weighted_metrics": [[error]]}):
             with self.assertRaisesRegex(ValueError, "Expected metrics as functions .*Leave it out"):
@@ -96,20 +100,22 @@ def installed(package):
 class ExportTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.parameters(*RUNTIMES)
     def test_parameters(self, name):
-        """Of images of any size, of both kinds of factors."""
+        """Of images of any size, of all kinds of factors."""
         suffix, run, package = RUNTIMES[name]
         if not installed(package):
             self.skipTest(f"There is no {package}.")
-        model, folder = centered_model(), helpers.temporary_folder(self)
-        for factor in model.factors.values():
-            file = folder / f"{factor.name}{suffix}"
+        folder, models = helpers.temporary_folder(self), {"": centered_model()}
+        models["of_classes"] = centered_model(pa.conditions.Classes(3))
+        factors = [(kind, factor) for kind, x in models.items() for factor in x.factors.values()]
+        for kind, factor in factors[:3]:
+            file = folder / f"{factor.name}{kind}{suffix}"
             factor.export(file, format=name, verbose=False)
             for images in (IMAGES, helpers.pictures(2, size=(3, 5))):
-                arrays = arrays_of(model, factor.name, images)
-                outputs = run(str(file), dict(zip(("images", "auxiliary"), arrays)))
+                arrays = arrays_of(models[kind], factor.name, images)
+                outputs = run(str(file), arrays)
                 # OpenVINO also puts out what nothing else in the graph takes, in any order.
                 [found] = outputs.values() if len(outputs) == 1 else [outputs["Identity:0"]]
-                expected = factor.params(*arrays).numpy()
+                expected = factor.params(Inputs(**arrays)).numpy()
                 self.assertAllClose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
     @unittest.skipUnless(installed("tf2onnx") and installed("onnxruntime"), "There is no ONNX.")

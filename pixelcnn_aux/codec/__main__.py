@@ -37,7 +37,12 @@ FLAGS = flags.FLAGS
 ARGUMENTS = ["COMMAND", "FILE..."]
 
 # The commands that take a flag.
-_OWN_FLAGS = {"out": ("compress", "decompress"), "map": ("inspect",), "portable": ("compress",)}
+_OWN_FLAGS = {
+    "out": ("compress", "decompress"),
+    "map": ("inspect",),
+    "portable": ("compress",),
+    "label": ("compress",),
+}
 MAPPED = 16  # pictures, at most, side by side
 
 
@@ -75,7 +80,8 @@ def compress(files):
         images = np.concatenate([tiles.cut(picture, model.image_size) for picture in loaded])
         sizes = [picture.shape[:2] for picture in loaded]
         named = [(name, *size) for name, size in zip(pictures.names(files), sizes)]
-        data = codec.compress(images, named, progress.bar(len(images), "tile").update)
+        told = run_flags.condition(model.condition, len(images))
+        data = codec.compress(images, told, named, progress.bar(len(images), "tile").update)
         if is_stream:
             # Not as what is printed, which nobody has to read.
             with disk.explained("to write to standard output"):
@@ -214,6 +220,7 @@ def define_flags():
         " That is to compress: a file is read by the model that wrote it, which has to be given unless it is "
         "one of the package."
     )
+    run_flags.define_label()
     flags.DEFINE_string("out", None, "The file, or for decompress the folder, to write.")
     flags.DEFINE_string("map", None, "inspect: a picture to draw of where the bits went.")
     flags.DEFINE_bool(

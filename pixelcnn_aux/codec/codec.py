@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelcnn_aux import arguments, backend, conditions, machine
+from pixelcnn_aux import arguments, backend, machine
 from pixelcnn_aux.annotations import ArrayLike
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.codec import container
@@ -28,8 +28,7 @@ class Codec:
 
     Raises:
       RuntimeError: under another backend than TensorFlow.
-      ValueError: where a factor is not trained yet or in mixed precision, for a model with a condition, or
-        for another batch.
+      ValueError: where a factor is not trained yet or in mixed precision, or for another batch.
     """
 
     def __init__(self, model: AuxiliaryModel, name: str = "", batch: int = 64):
@@ -37,7 +36,6 @@ class Codec:
         from pixelcnn_aux.codec.coding import Coding  # with TensorFlow and constriction
 
         arguments.instance("model", model, AuxiliaryModel).require(model.factors)
-        conditions.refuse(model.condition, "the codec")
         for factor in model.factors.values():
             factor.check_scannable()
         self.model, self._name = model.with_exact(True), name  # exact where it can be
@@ -49,6 +47,7 @@ class Codec:
     def compress(
         self,
         images: ArrayLike,
+        condition: ArrayLike | None = None,
         pictures: Sequence[tuple[str, int, int]] = (),
         progress: Callable[[int], Any] = lambda count: None,
     ) -> bytes:
@@ -56,13 +55,15 @@ class Codec:
 
         Args:
           images: uint8 or uint16 [N, H, W, C] of the model's size.
+          condition: as for `AuxiliaryModel.log_prob`. It is part of the file: a class takes log2(K + 1) bits,
+            each number of a vector 32.
           pictures: list of (name, H, W) of the pictures that they are tiles of, if they are: str and ints.
             The names are those of new files in one folder, each once.
           progress: function that is called with the number of images done.
 
         Raises:
-          ValueError: for images of another dtype or shape, and for pictures or a name that no file can hold;
-            before anything is coded, but for names that take far more bytes than what is coded.
+          ValueError: for images or a condition of another dtype or shape, and for pictures or a name that no
+            file can hold; before anything is coded, but for names that take far more bytes than that.
           NotImplementedError: for a likelihood that does not tell the probabilities of a channel's values
             (`Likelihood.value_log_probs`).
         """
@@ -73,6 +74,8 @@ class Codec:
                 f"Expected images of the model's size, {size}. Received: {images.shape[1:3]}. "
                 "Cut them into tiles of that size."
             )
+        condition = self.model.checked_condition(condition, len(images))
+        condition = None if condition is None else np.asarray(condition)
         batch = min(self._batch, max(len(images), 1))
         contents = container.Contents(
             model=self.fingerprint,
@@ -81,7 +84,7 @@ class Codec:
             size=list(size),
             count=len(images),
             batch=batch,
-            bits=dict.fromkeys(self.model.factors, 0),
+            bits=dict.fromkeys(self._coding.names, 0),
             machine=machine.describe(),
             pictures=list(pictures),
             streams=[],
@@ -89,8 +92,9 @@ class Codec:
         )
         container.check(contents)
         for first in range(0, len(images), batch):
-            part = images[first : first + batch]
-            words, bits = self._coding.encode(part, batch)
+            which = slice(first, first + batch)
+            part, known = images[which], None if condition is None else condition[which]
+            words, bits = self._coding.encode(part, known, batch)
             contents.streams.append(words)
             for name in bits:
                 contents.bits[name] += bits[name]
@@ -117,18 +121,7 @@ class Codec:
         These are float32 [N, H, W]: the bits of each pixel, and its share of those of the auxiliary images'
         pixels that it is part of.
         """
-        contents, size = container.read(data), self.model.image_size
-        if contents.dtype != self._dtype:
-            raise ValueError(
-                f"Expected a file of a model in {self._dtype}. Received: one in {contents.dtype}. Give the "
-                f'model in that dtype: pixelcnn_aux.load(..., dtype="{contents.dtype}").'
-            )
-        if contents.model != self.fingerprint or tuple(contents.size) != size:
-            raise ValueError(
-                f"Expected a file of this model, {self.fingerprint[:12]}, of images of {size}. Received: one "
-                f"of another, {contents.name or 'unnamed'}, {contents.model[:12]}, of {contents.size}. "
-                "Give the model that wrote it."
-            )
+        contents, size = self._read(data), self.model.image_size
         likelihood = self.model.likelihood
         dtype = arguments.pixel_dtype(likelihood.num_values)
         images = [np.zeros([0, *size, likelihood.num_channels], dtype)]
@@ -152,6 +145,36 @@ class Codec:
                 f"it{remedy}.\nWritten by: {contents.machine}\nThis one:   {machine.describe()}"
             )
         return np.concatenate(images), np.concatenate(bits)
+
+    def condition(self, data: bytes) -> np.ndarray | None:
+        """What `compress` was given beside the images, [N, ...]; None by a model without a condition.
+
+        Raises ValueError for a file that is damaged or of another model.
+        """
+        contents, kind = self._read(data), self.model.condition
+        if kind is None:
+            return None
+        parts = [kind.unknown(0)]
+        for first, words in zip(range(0, contents.count, contents.batch), contents.streams):
+            count = min(contents.batch, contents.count - first)
+            parts.append(self._coding.condition(words, count))
+        return np.concatenate(parts)
+
+    def _read(self, data):
+        """The `Contents` of a file. Raises ValueError for a damaged one, and one of another model."""
+        contents, size = container.read(data), self.model.image_size
+        if contents.dtype != self._dtype:
+            raise ValueError(
+                f"Expected a file of a model in {self._dtype}. Received: one in {contents.dtype}. Give the "
+                f'model in that dtype: pixelcnn_aux.load(..., dtype="{contents.dtype}").'
+            )
+        if contents.model != self.fingerprint or tuple(contents.size) != size:
+            raise ValueError(
+                f"Expected a file of this model, {self.fingerprint[:12]}, of images of {size}. Received: one "
+                f"of another, {contents.name or 'unnamed'}, {contents.model[:12]}, of {contents.size}. "
+                "Give the model that wrote it."
+            )
+        return contents
 
 
 def checksums(images):

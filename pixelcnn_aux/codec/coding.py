@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.bounds import Bounds
+from pixelcnn_aux.codec import digits
 from pixelcnn_aux.codec.entropy import DIGIT, Decoder, Encoder
 
 # Parameters are rounded to multiples of this, so that what differs in their last digits, as between
@@ -22,10 +23,16 @@ SHARES = 2.0**22
 
 
 class Coding:
-    """Codes the images of a chain, an `AuxiliaryModel`, value by value."""
+    """Codes the images of a chain, an `AuxiliaryModel`, value by value, and first their condition.
+
+    Attributes:
+      names: list of str, what bits are counted of: perhaps `digits.NAME`, and the factors.
+    """
 
     def __init__(self, model):
         self._model = model
+        self._digits = model.condition and digits.Digits(model.condition)
+        self.names = [digits.NAME] * (self._digits is not None) + [*model.factors]
         # The graphs ask one coder: threads take turns.
         self._coder, self._turn = None, threading.Lock()
         self._decide = {  # a graph for each size of batch
@@ -33,9 +40,21 @@ class Coding:
             for name, factor in model.factors.items()
         }
 
-    def encode(self, images, batch):
-        """Codes images uint8 [N, H, W, C] in a batch of B >= N: (uint32 [n], dict, factor name -> bits)."""
-        encoder = Encoder({k: np.asarray(x) for k, x in self._model.auxiliaries(images).items()})
+    def encode(self, images, condition, batch):
+        """Codes images in a batch.
+
+        Args:
+          images: uint8 or uint16 [N, H, W, C].
+          condition: [N, ...], as `AuxiliaryModel.log_prob` takes it, NumPy's; None of None.
+          batch: int, N or more.
+
+        Returns:
+          (uint32 [n], dict, name of `names` -> int, its bits).
+        """
+        values = self._model.auxiliaries(images)
+        if condition is not None:
+            values[digits.NAME] = self._digits.of(condition)
+        encoder = Encoder({name: np.asarray(x) for name, x in values.items()})
         self.run(encoder, batch)
         return encoder.words(), encoder.bits
 
@@ -47,7 +66,7 @@ class Coding:
         decoder = Decoder(words, count)
         try:
             images = self.run(decoder, batch).numpy()[:count]
-        except (tf.errors.InvalidArgumentError, tf.errors.UnknownError):
+        except (ValueError, tf.errors.InvalidArgumentError, tf.errors.UnknownError):
             return None
         height, width = self._model.image_size
         bits = np.zeros([count, height, width], np.float32)
@@ -57,24 +76,38 @@ class Coding:
             bits += pixel_bits.repeat(height // h, axis=1).repeat(width // w, axis=2)
         return images, bits
 
+    def condition(self, words, count):
+        """The condition that `encode` coded: [N, ...]. Raises ValueError for words that no encoder wrote."""
+        return self._condition(Decoder(words, count), count)
+
+    def _condition(self, coder, batch):
+        """The condition that an `Encoder` or a `Decoder` decides: [batch, ...]; None for nothing."""
+        if self._digits is None:
+            return None
+        tables = np.ones([batch, self._digits.base], np.float32)
+        coder.begin(digits.NAME)
+        found = [coder.decide(tables) for _ in range(self._digits.count)]
+        coder.end()
+        return self._digits.values(np.stack(found, axis=1))
+
     def run(self, coder, batch):
         """The full images that an `Encoder` or a `Decoder` decides: uint8 [batch, H, W, C]."""
         image = None
         # GPUs choose how to compute a convolution by its time in each process, and results differ.
         with self._turn, tf.device("CPU:0"):
-            self._coder = coder
+            self._coder, condition = coder, self._condition(coder, batch)
             for name, factor in self._model.factors.items():
                 coder.begin(name)
-                features = () if image is None else factor.features(image)
-                image = self._decide[name](features, image, batch)
+                features = () if image is None else factor.features(image, condition)
+                image = self._decide[name](features, image, condition, batch)
                 coder.end()
         return image
 
     def _decided_by_coder(self, factor, size):
-        """Function of features, auxiliary images and the int B: the images uint8 [B, h, w, c] of a factor."""
+        """Function of features, auxiliary images, condition and the int B: a factor's uint8 [B, h, w, c]."""
         likelihood = factor.likelihood
 
-        def images(features, auxiliary, batch):
+        def images(features, auxiliary, condition, batch):
             zeros = tf.zeros([batch], tf.int32)
             last = likelihood.num_values - 1
             unbounded = Bounds(zeros, zeros + last, tf.cast(zeros, tf.float32) + last / 2)
@@ -107,8 +140,9 @@ class Coding:
                     pixel.append(value)
                 return tf.stack(pixel, axis=-1)
 
-            scan = factor.scan(size, batch, auxiliary)
-            [found] = scan.decide_each_pixel(features, lambda row: decide)
+            with factor.given(condition):
+                scan = factor.scan(size, batch, auxiliary)
+                [found] = scan.decide_each_pixel(features, lambda row: decide)
             return tf.cast(found, arguments.pixel_dtype(likelihood.num_values))
 
         return images

@@ -1,7 +1,8 @@
 """Entropy coding of values by tables of their probabilities, with the range coder of `constriction`.
 
 A coder decides the values of images in the order in which models draw them: for each factor of a chain its
-name (`begin`), then table by table, one of each image of a batch (`decide`), and `end`. A batch may have more
+name (`begin`), then table by table, one of each image of a batch (`decide`), and `end`. What is known of the
+images comes before, likewise. A batch may have more
 rows than there are images: the others are filled with likely values, for which nothing is written.
 """
 
@@ -17,20 +18,21 @@ except ImportError as error:
 
 DIGIT = 256  # Values of more bits than 8 are written as two digits.
 # Tables are made into whole numbers of 24 bits in the same way by all versions 0.5.
+_IMPOSSIBLE = "Expected values that an encoder wrote. Received: others ({}). Get the file again."
 _TABLES = constriction.stream.model.Categorical(perfect=False)
 
 
 class Encoder:
-    """Writes the values of images: dict, factor name -> uint8 or uint16 [N, h, w, c]."""
+    """Writes the values of images: dict, factor name -> uint8 or uint16 [N, h, w, c], or digits [N, n]."""
 
     def __init__(self, images):
-        self.bits = {}  # factor name -> how many bits its images took
+        self.bits = {}  # name -> how many bits its images took
         self._images, self._name, self._values = images, None, None
         self._coder = constriction.stream.queue.RangeEncoder()
 
     def begin(self, name):
         images = np.asarray(self._images[name])
-        values = np.moveaxis(images.astype(np.int32), 0, -1)  # [h, w, c, N]
+        values = np.moveaxis(images.astype(np.int32), 0, -1)  # [h, w, c, N], or [n, N]
         if images.dtype == np.uint16:
             values = np.stack(np.divmod(values, DIGIT), axis=-2)  # [h, w, c, 2, N]
         self._values = iter(np.ascontiguousarray(values.reshape(-1, values.shape[-1])))
@@ -58,7 +60,7 @@ class Decoder:
     """Reads the values of `count` images from what an encoder wrote, uint32 [n]."""
 
     def __init__(self, words, count):
-        self.bits = {}  # factor name -> list of float [N], of each value in turn: how many bits it took
+        self.bits = {}  # name -> list of float [N], of each value in turn: how many bits it took
         self._count, self._name = count, None
         self._coder = constriction.stream.queue.RangeDecoder(words)
 
@@ -71,10 +73,13 @@ class Decoder:
     def decide(self, tables):
         """As `Encoder.decide`. Raises ValueError for a value that cannot be, which no encoder wrote."""
         coded = tables[: self._count]
-        values = self._coder.decode(_TABLES, coded)
+        try:
+            values = self._coder.decode(_TABLES, coded)
+        except AssertionError as error:  # as constriction has it
+            raise ValueError(_IMPOSSIBLE.format(error)) from error
         shares = np.take_along_axis(coded, values[:, np.newaxis], axis=1)[:, 0]
         if not shares.all():
-            raise ValueError("a value that its table rules out")
+            raise ValueError(_IMPOSSIBLE.format("a value that its table rules out"))
         self.bits[self._name].append(np.log2(coded.sum(axis=1)) - np.log2(shares))
         return _filled(values, tables)
 

@@ -15,7 +15,7 @@ import zlib
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux import backend, conditions
+from pixelcnn_aux import backend
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.codec.codec import fingerprint
 from pixelcnn_aux.programs import chosen_run, image_files, progress, splits
@@ -29,8 +29,6 @@ def main():
         backend.require_tensorflow("--bytes")
         importlib.import_module("pixelcnn_aux.codec.entropy")  # needs constriction: better told now
     folder, model = chosen_run.load(FLAGS.best)
-    if FLAGS.bytes:
-        conditions.refuse(model.condition, "--bytes")
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
     condition = chosen_run.condition(images, model)
@@ -66,7 +64,8 @@ def main():
     if FLAGS.bytes:  # It takes many times longer.
         print("As a compressed file:", flush=True)
         values = np.concatenate(list(batches()))
-        size = len(Codec(model).compress(values, progress=shown()))
+        told = None if condition is None else condition[:count]
+        size = len(Codec(model).compress(values, told, progress=shown()))
         print(f"{size:,} bytes, {8 * size / values.size:.4f} bits per dimension")
         disk.write_json(file, {**found, "bytes": size})
     print(f"Wrote {file}")

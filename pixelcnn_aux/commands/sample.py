@@ -11,7 +11,7 @@ Of a model of classes, the picture has a row of images drawn for each, or for --
 With --given NAME there are several draws for each test image from one of its auxiliary images: colors from
 grays, or super-resolution. With --known half the lower half of test images is resampled. With --sweep, as
 figure 4, images are drawn from the same seeds with the mixtures' log-scales reduced more and more, and by MAP
-sampling.
+sampling. A model of classes draws these as of the class --label, or of none.
 """
 
 import pathlib
@@ -41,48 +41,30 @@ def main():
         )
     folder, model = chosen_run.load(FLAGS.best)
     results = None if FLAGS.out else chosen_run.outputs(folder)  # before anything is drawn
-    check_conditional(model)
+    run_flags.condition(model.condition, 0)  # which refuses --label before anything is drawn
+    by_classes = isinstance(model.condition, Classes) and not (FLAGS.known or FLAGS.given)
     originals = None
-    if (
-        model.condition is None
-        and not FLAGS.sweep
-        and (FLAGS.known or FLAGS.given or len(model.factors) > 1)
-    ):
+    if not (FLAGS.sweep or by_classes) and (FLAGS.known or FLAGS.given or len(model.factors) > 1):
         originals = chosen_run.images(folder, model, "test").spread(FLAGS.num)
-    if model.condition is not None:
-        name = "classes" if FLAGS.label is None else f"class_{FLAGS.label}"
-        rows = by_class(model)
-    elif FLAGS.sweep:
+    if FLAGS.sweep:
         name, rows = "sweep", sweep(model)
     elif FLAGS.known:
         name, rows = "completions", completions(model, originals)
     elif FLAGS.given:
         name, rows = f"given_{FLAGS.given}", draws_given(model, originals, FLAGS.given)
+    elif by_classes:
+        name, rows = "samples", by_class(model)
     else:
         name, rows = "samples", samples(model, originals)
+    if FLAGS.label is not None:
+        name += f"_class_{FLAGS.label}"
     out = pathlib.Path(FLAGS.out or results / f"{name}.png")
     plots.write(out, draw(shown(model, rows)), bbox_inches="tight")
     print(f"Wrote {out}")
 
 
-def check_conditional(model):
-    """Raises ValueError for a flag that a model does not go with: classes, or pictures without any."""
-    others = [f"--{name}" for name in ("given", "known", "sweep") if FLAGS[name].present]
-    if model.condition is None:
-        if FLAGS.label is not None:
-            raise ValueError(
-                f"Expected a model of classes for --label. Received: --label {FLAGS.label}, and a model "
-                "without a condition. Leave it out, or train with --classes."
-            )
-    elif others or not isinstance(model.condition, Classes):
-        raise ValueError(
-            "Expected a model without a condition, or one of classes and no other picture than theirs. "
-            f"Received: a model of {model.condition}{', '.join(['', *others])}. Draw by model.sample instead."
-        )
-
-
 def by_class(model):
-    """Rows of the picture of a conditional model: images of each class, or of --label alone."""
+    """Rows of the picture of samples of a model of classes: images of each, or of --label alone."""
     [*_, image] = model.factors
     chosen = range(model.condition.size) if FLAGS.label is None else [FLAGS.label]
     drawn = {
@@ -141,13 +123,17 @@ def sweep(model):
 
 
 def sample(model, what, num=None, first=0, **kwargs):
-    """Images of `num` seeds, or of --num, from the `first` on: dict, name -> uint8 [num, h, w, c]."""
+    """Images of `num` seeds, or of --num, from the `first` on: dict, name -> uint8 [num, h, w, c].
+
+    Of a conditional model they are as --label says, unless `kwargs` do.
+    """
     num = num or FLAGS.num
     seeds = tf.constant([[FLAGS.seed, first + index] for index in range(num)], tf.int32)
     start = time.perf_counter()
     print(f"Drawing {num} {what} ...", flush=True)
-    kwargs = {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode, **kwargs}
-    images = model.sample(seeds, **kwargs)
+    told = {"condition": run_flags.condition(model.condition, num)}
+    told |= {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode, **kwargs}
+    images = model.sample(seeds, **told)
     print(f"... in {time.perf_counter() - start:.1f} s", flush=True)
     return images
 
@@ -180,7 +166,6 @@ def define_flags():
     chosen_run.define_flags()
     run_flags.define_draws()
     flags.DEFINE_integer("num", 16, "How many images of each kind.", 1, MAX_NUM)
-    flags.DEFINE_integer("label", None, "Draws images of this class alone; -1 is no class.", -1)
     flags.DEFINE_string("given", None, "The auxiliary image of test images to draw from.")
     flags.DEFINE_enum("known", None, ["half"], "What is kept of test images: completes the rest.")
     flags.DEFINE_bool("sweep", None, "Draws figure 4: smaller and smaller scales, and MAP.")

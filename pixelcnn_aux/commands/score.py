@@ -103,7 +103,10 @@ def write(table, model, found):
     for first in range(0, len(found), batch := max(1, batches.MAX_PIXELS // math.prod(size))):
         some = list(itertools.islice(pictures, batch))
         images = [picture.image for picture in some if picture.image is not None]
-        bits = model.bits_per_dim(np.stack(images)) if images else dict.fromkeys(names, ())
+        bits = dict.fromkeys(names, ())
+        if images:
+            condition = run_flags.condition(model.condition, len(images))
+            bits = model.bits_per_dim(np.stack(images), condition)
         rows = zip(*(np.asarray(bits[name]) for name in names))
         for picture in some:
             scores = blank if picture.image is None else map("{:.6f}".format, next(rows))
@@ -135,6 +138,7 @@ def _table():
 
 def define_flags():
     run_flags.define_workdir()
+    run_flags.define_label()
     chosen_run.define_exact()
     flags.DEFINE_string(
         "out", None, "The table, which replaces an older one; standard output if unset."

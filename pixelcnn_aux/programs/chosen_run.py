@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
@@ -102,7 +101,7 @@ def condition(images, model):
     kind = model.condition
     if kind is None or FLAGS.condition:
         return images.condition(kind)
-    return np.full((images.num_images, *kind.shape), kind.absent, kind.dtype)
+    return kind.unknown(images.num_images)
 
 
 def batches(images, num_images=None):

@@ -46,6 +46,7 @@ def draw_each(files, ending, draw):
         "log_scale_shift": FLAGS.log_scale_shift,
         "mode": FLAGS.mode,
         "jit_compile": FLAGS.jit,
+        "condition": run_flags.condition(model.condition, 1),
     }
     for file, photograph, output in zip(files, photographs, outputs):
         start = time.perf_counter()

@@ -1,8 +1,10 @@
-"""Flags that several programs have: which run, and where its images are."""
+"""Flags that several programs have: which run, where its images are, and of what class they are."""
 
+import numpy as np
 from absl import flags
 
 from pixelcnn_aux import likelihoods, zoo
+from pixelcnn_aux.conditions import Classes
 
 FLAGS = flags.FLAGS
 
@@ -31,12 +33,42 @@ def workdir():
 
 
 def define_draws(log_scale_shift=0.0):
-    """Defines the flags of draws: --seed, --log_scale_shift and --mode."""
+    """Defines the flags of draws: --seed, --log_scale_shift, --mode and --label."""
     flags.DEFINE_integer("seed", 0, "Of all draws.", -(2**31), 2**31 - 1)
     flags.DEFINE_float(
         "log_scale_shift", log_scale_shift, "Added to log-scales; below 0 the draws vary less."
     )
     flags.DEFINE_enum("mode", "sample", likelihoods.MODES, "map: a drawn component's location.")
+    define_label()
+
+
+def define_label():
+    """Defines the flag of `condition`."""
+    text = "The class of the images, of a model of classes; -1 is none."
+    flags.DEFINE_integer("label", None, text, lower_bound=-1)
+
+
+def condition(kind, count):
+    """What a model is told of `count` images: that they are of the class --label; if unset, nothing.
+
+    Args:
+      kind: `conditions.Condition`, as `AuxiliaryModel.condition`.
+      count: int.
+
+    Returns:
+      [count, ...], as `AuxiliaryModel.log_prob` takes it; None of None.
+
+    Raises:
+      ValueError: for --label of a model without classes.
+    """
+    if FLAGS.label is None:
+        return kind and kind.unknown(count)
+    if not isinstance(kind, Classes):
+        raise ValueError(
+            f"Expected a model of classes for --label. Received: --label {FLAGS.label}, and a model "
+            f"{f'of {kind}' if kind else 'without a condition'}. Leave it out, or train with --classes."
+        )
+    return np.full(count, FLAGS.label, kind.dtype)
 
 
 def define_images():

@@ -8,7 +8,7 @@ import tempfile
 
 import tensorflow as tf
 
-from pixelcnn_aux import arguments, conditions
+from pixelcnn_aux import arguments
 from pixelcnn_aux.batches import COMPILED_SIZES
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
@@ -51,14 +51,13 @@ def export(folder, out, max_batch=256, jit_compile=False, names=None):
       FileNotFoundError: if `folder` is no workdir.
       OSError: if the export cannot be written, or another process exports to the same place.
       RuntimeError: if the export, loaded again, does not compute what the model does; nothing is written.
-      ValueError: if a factor is not trained yet, for a model with a condition, or as `load` and `signatures`.
+      ValueError: if a factor is not trained yet, or as `load` and `signatures`.
     """
     base = arguments.path("out", out) / RunFolder(folder).name
     # Before what takes a while: where nothing is to be exported, no folder is made.
     disk.writable(next(path for path in (base, *base.parents) if disk.exists(path)))
     model = load(folder)
     model.require(model.factors)
-    conditions.refuse(model.condition, "exports")
     names = check_names(model, names)
     with disk.explained(f"a folder to write exports to: {base}"):
         base.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.serving import interface
 from pixelcnn_aux.serving.interface import Tensor, signatures_of_chain
 
@@ -81,9 +82,14 @@ class Client:
         """dict, factor name -> `Tensor`, in the order of sampling: the last one is the full image."""
         return self._description[0]
 
+    @property
+    def condition(self) -> Condition | None:
+        """`conditions.Condition` of a model whose signatures take one, as the input `condition`."""
+        return self._description[1]
+
     @functools.cached_property
     def _description(self):
-        """`images`, the most rows of a request, and the signatures: asked for once."""
+        """`images`, `condition`, the most rows of a request, and the signatures: asked for once."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         response = self._call("GetModelMetadata", request, METADATA_BYTES)
         found = get_model_metadata_pb2.SignatureDefMap()
@@ -95,6 +101,9 @@ class Client:
         if "auxiliaries" not in served:
             raise self._wrong("the signature 'auxiliaries'", sorted(served))
         infos = {**served["auxiliaries"].outputs, "image": served["auxiliaries"].inputs["image"]}
+        # Its size is in the answer.
+        conditions = [kind(1) for name, kind in interface.SIZES.items() if name in infos]
+        condition = conditions[0] if conditions else None
         images = {}
         for name in sorted(infos.keys() - interface.DESCRIPTION):
             batch, *shape = [dim.size for dim in infos[name].tensor_shape.dim] or [0]
@@ -107,7 +116,8 @@ class Client:
             raise self._wrong(f"images of at most {MAX_BYTES} bytes", images)
         # Their order and their numbers of values are in the answer.
         full = images.pop("image")
-        outputs = signatures_of_chain({**images, "image": full})["auxiliaries"].outputs
+        described = signatures_of_chain({**images, "image": full}, condition)
+        outputs = described["auxiliaries"].outputs
         zeros = np.zeros([1, *full.shape], full.dtype.as_numpy_dtype)
         answer = self._predict("auxiliaries", {"image": zeros}, outputs)
         factors = [name.decode(errors="replace") for name in answer["factors"][0]]
@@ -122,8 +132,14 @@ class Client:
             name: images.get(name, full)._replace(num_values=count)
             for name, count in zip(factors, counts)
         }
-        signatures = signatures_of_chain(images)
-        return images, max_batch, {k: x for k, x in signatures.items() if k in served}
+        if condition is not None:
+            [size] = (answer[name].item() for name in interface.SIZES if name in answer)
+            if not 1 <= size <= arguments.MAX_PER_PIXEL:
+                raise self._wrong(f"a condition of 1 to {arguments.MAX_PER_PIXEL:,}", size)
+            condition = type(condition)(size)
+        signatures = signatures_of_chain(images, condition)
+        signatures = {name: x for name, x in signatures.items() if name in served}
+        return images, condition, max_batch, signatures
 
     def predict(self, signature: str, /, **arrays: Any) -> dict[str, np.ndarray]:
         """Calls a signature, in as many requests as its rows take.
@@ -135,7 +151,7 @@ class Client:
         Returns:
           dict, name -> array [N, ...], of all outputs; strings are bytes in an array of objects.
         """
-        _, max_batch, signatures = self._description
+        _, _, max_batch, signatures = self._description
         if signature not in signatures:
             raise ValueError(
                 f"Expected a signature of {self.model}: {', '.join(signatures)}. Received: "

@@ -6,13 +6,20 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from pixelcnn_aux.conditions import Classes, Vector
+
 
 class Tensor(NamedTuple):
     """An input or an output of a signature."""
 
     dtype: tf.DType
     shape: tuple  # after the batch dimension
-    num_values: int = 256  # of an image: its pixel values are below this
+    num_values: int | None = None  # of an image, or of classes: whole numbers below this
+
+    @property
+    def least(self):
+        """int, the least of these: 0 of an image; -1, no class, of classes."""
+        return 0 if self.dtype in PIXELS else -1
 
 
 class Signature(NamedTuple):
@@ -29,39 +36,49 @@ DRAWING = {"seed": Tensor(tf.int32, (2,)), "log_scale_shift": FLOATS}
 
 ROUNDING = 0.1  # nats or bits per dimension by which rounding may put a probability above one
 
+# What tells the size of a condition, if there is one, and so of which kind it is.
+SIZES = {"num_classes": Classes, "vector_size": Vector}
 # Outputs of `auxiliaries` beside the auxiliary images.
-DESCRIPTION = ("factors", "num_values", "max_batch")
+DESCRIPTION = ("factors", "num_values", "max_batch", *SIZES)
 
 
-def signatures_of_chain(images):
+def signatures_of_chain(images, condition=None):
     """The signatures of an export: docs/serving.md has what each of them does.
 
     An export may lack `complete`, which is only of models that `sampling.can_complete`.
 
     Args:
       images: dict, factor name -> `Tensor`, the image of each factor in the order of sampling.
+      condition: `conditions.Condition`, as `AuxiliaryModel.condition`; None for nothing.
 
     Returns:
       dict, name -> `Signature`.
     """
     *names, last = images
+    sizes = {name: condition.size for name, kind in SIZES.items() if isinstance(condition, kind)}
+    told = {}
+    if condition is not None:
+        dtype = tf.as_dtype(condition.dtype)
+        told["condition"] = Tensor(dtype, condition.shape, sizes.get("num_classes"))
+    drawing = {**DRAWING, **told}
     auxiliaries, full = {name: images[name] for name in names}, {"image": images[last]}
     height, width, channels = full["image"].shape
     mask = {"mask": Tensor(tf.uint8, (height, width, 1), num_values=2)}
     # Where PNG holds full images unchanged.
     has_png = channels in (1, 3) and full["image"].num_values == 256
     drawn = {**full, "image_png_bytes": STRINGS} if has_png else full
-    sample = Signature(DRAWING, {**auxiliaries, **drawn})
+    sample = Signature(drawing, {**auxiliaries, **drawn})
     likelihoods = ["log_prob", "bits_per_dim"]
     likelihoods += [f"{kind}_{name}" for kind in likelihoods for name in images]
     description = {
         "factors": Tensor(tf.string, (len(images),)),
         "num_values": Tensor(tf.int32, (len(images),)),
         "max_batch": Tensor(tf.int32, ()),
+        **dict.fromkeys(sizes, Tensor(tf.int32, ())),
     }
     given = {
         f"given_{name}": Signature(
-            {**DRAWING, "auxiliary": images[name]},
+            {**drawing, "auxiliary": images[name]},
             {**{later: images[later] for later in names[position + 1 :]}, **drawn},
         )
         for position, name in enumerate(names)
@@ -71,8 +88,8 @@ def signatures_of_chain(images):
         "sample": sample,
         "map": sample,
         **given,
-        "complete": Signature({**DRAWING, **full, **mask}, sample.outputs),
-        "log_prob": Signature(full, dict.fromkeys(likelihoods, FLOATS)),
+        "complete": Signature({**drawing, **full, **mask}, sample.outputs),
+        "log_prob": Signature({**full, **told}, dict.fromkeys(likelihoods, FLOATS)),
         "auxiliaries": Signature(full, {**auxiliaries, **description}),
     }
 
@@ -81,12 +98,14 @@ def misfit(arrays, tensors, rows):
     """(what was expected, what was received) where arrays are not those of `Tensor`s; else None."""
     if arrays.keys() != tensors.keys():
         return f"{sorted(tensors)}", sorted(arrays)
-    for name, (dtype, shape, num_values) in tensors.items():
+    for name, tensor in tensors.items():
+        dtype, shape, num_values = tensor
         array, expected = arrays[name], [rows, *shape]
         if array.dtype != dtype.as_numpy_dtype or list(array.shape) != expected:
             return f"{name} as {dtype.name} {expected}", f"{array.dtype.name} {list(array.shape)}"
-        if dtype in PIXELS:
-            right, expected = array < num_values, f"from 0 to {num_values - 1}"
+        if num_values is not None:
+            right = (tensor.least <= array) & (array < num_values)
+            expected = f"from {tensor.least} to {num_values - 1}"
         elif name.startswith("log_prob"):
             right, expected = array <= ROUNDING, "of at most 0 nats"
         elif name.startswith("bits_per_dim"):

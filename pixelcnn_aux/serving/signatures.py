@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from pixelcnn_aux import arguments, backend, layers, sampling
 from pixelcnn_aux.auxiliary_model import in_bits_per_dim
-from pixelcnn_aux.serving.interface import DESCRIPTION, PIXELS, Tensor, signatures_of_chain
+from pixelcnn_aux.serving.interface import DESCRIPTION, SIZES, Tensor, signatures_of_chain
 
 # Outputs beside the auxiliary images, which are called by their factors' names; and how others begin.
 RESERVED = ("image", "image_png_bytes", *DESCRIPTION)
@@ -25,7 +25,7 @@ def check_names(model, names):
             f"{' or '.join(_BEGINNINGS)}, as those of other outputs do. Received: {', '.join(clashing)}. "
             "Give the factor another name."
         )
-    known = [*signatures_of_chain(images_of(model))]
+    known = [*signatures_of_chain(images_of(model), model.condition)]
     known.remove("serving_default")
     if not sampling.can_complete(model):
         known.remove("complete")
@@ -62,10 +62,10 @@ def signatures(model, max_batch=256, jit_compile=False, names=None):
     factors = model.factors.values()
     normalized = [layer for factor in factors for layer in layers.normalized_layers(factor)]
     kernels = {layer: tf.Variable(layer.kernel(), trainable=False) for layer in normalized}
-    folded = {id(weight) for layer in normalized for weight in layer.weights}
+    folded = {id(weight) for layer in normalized for weight in (layer.v, layer.g)}
     others = [x.value for factor in factors for x in factor.weights if id(x) not in folded]
     module = tf.Module()
-    module.weights = [*kernels.values(), *(layer.b.value for layer in normalized), *others]
+    module.weights = [*kernels.values(), *others]
     served = _served(model, max_batch, jit_compile)
     with layers.given_kernels(kernels):
         functions = {name: _concrete(*served[name], max_batch) for name in names}
@@ -91,7 +91,10 @@ def _served(model, max_batch, jit_compile):
     """dict, name -> (dict, name -> `Tensor`, the inputs; function of them once they are checked)."""
     *auxiliaries, full = model.factors
     specs = images_of(model)
-    described = signatures_of_chain(specs)
+    described = signatures_of_chain(specs, model.condition)
+    sizes = {
+        name: model.condition.size for name in SIZES if name in described["auxiliaries"].outputs
+    }
 
     def images(seed, log_scale_shift, **kwargs):
         drawn = sampling.draw(model, seed, log_scale_shift, jit_compile=jit_compile, **kwargs)
@@ -115,6 +118,7 @@ def _served(model, max_batch, jit_compile):
             "factors": tf.constant([list(specs)]),
             "num_values": tf.constant([[spec.num_values for spec in specs.values()]]),
             "max_batch": tf.constant([max_batch]),
+            **{name: tf.constant([size]) for name, size in sizes.items()},
         }
         rows = {name: tf.repeat(x, tf.shape(image)[0], axis=0) for name, x in description.items()}
         return {**chain, **rows}
@@ -131,9 +135,9 @@ def _served(model, max_batch, jit_compile):
 
 
 @backend.sums_in_order()
-def log_prob(model, image):
+def log_prob(model, image, condition=None):
     """What the signature of this name returns: dict, output -> float [N]."""
-    nats = model.log_probs(image)
+    nats = model.log_probs(image, condition)
     bits = in_bits_per_dim(nats, image.shape[1:])
     return {
         "log_prob": sum(nats.values()),
@@ -177,8 +181,10 @@ def _checked(tensors, inputs, max_batch):
     for name, x in tensors.items():
         if x.dtype.is_floating:
             check(tf.reduce_all(tf.math.is_finite(x)), f"finite values of {name}", x)
-        elif x.dtype in PIXELS and (last := inputs[name].num_values - 1) < x.dtype.max:
-            largest = tf.reduce_max(tf.cast(x, tf.int32))
-            check(largest <= last, f"values of {name} from 0 to {last}", largest)
+        elif (num_values := inputs[name].num_values) is not None and num_values <= x.dtype.max:
+            least, last, values = inputs[name].least, num_values - 1, tf.cast(x, tf.int32)
+            fit = (least <= values) & (values <= last)
+            wrong = values[~fit]
+            check(tf.reduce_all(fit), f"values of {name} from {least} to {last}", wrong)
     with tf.control_dependencies(checks):
         return {name: tf.identity(x) for name, x in tensors.items()}

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import arguments, sampling
+from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.serving.interface import signatures_of_chain
@@ -89,13 +90,24 @@ def _requests(model, names):
     mask[:, : size[0] // 2] = 1
     *_, full = chain.values()
     arrays = {"seed": SEEDS, "log_scale_shift": SHIFTS, "image": full, "mask": mask}
+    arrays["condition"] = _conditions(model.condition, rows)
     auxiliaries = {f"given_{name}": {"auxiliary": image} for name, image in chain.items()}
-    served = signatures_of_chain(images)
+    served = signatures_of_chain(images, model.condition)
     return {
         name: {key: {**arrays, **auxiliaries.get(name, {})}[key] for key in served[name].inputs}
         for name in names
         if name != "map" or "sample" not in names
     }
+
+
+def _conditions(kind, rows):
+    """Of each row another one, if there are so many, the first unknown: [rows, ...]; None of None."""
+    if kind is None:
+        return None
+    known = np.arange(rows).reshape(-1, *(1 for _ in kind.shape))
+    if isinstance(kind, Classes):
+        known %= kind.num_classes + 1
+    return kind.unknown(rows) + known.astype(kind.dtype)
 
 
 def _refusal(expected, received):
@@ -128,7 +140,7 @@ def _run_export(path, max_batch, requests):
 
 
 def _compare_likelihoods(model, signature, request, received):
-    for name, expected in log_prob(model, request["image"]).items():
+    for name, expected in log_prob(model, **request).items():
         if not np.allclose(expected, received[name], rtol=1e-5, atol=0.0):
             raise _refusal(
                 f"with the model's log-likelihoods, {name} {expected.numpy()}", received[name]
@@ -156,7 +168,8 @@ def _compare_draws(model, signature, request, drawn):
     images = {**given, **drawn, full: drawn["image"]}
     for name in sampling.names_from(model, given):
         factor, position, image = model.factors[name], model.position(name), images[name]
-        inputs = Inputs(image, images[auxiliaries[position - 1]] if position else None)
+        auxiliary = images[auxiliaries[position - 1]] if position else None
+        inputs = Inputs(image, auxiliary, request.get("condition"))
         if factor.exact and not np.isfinite(factor.log_prob(inputs)).all():
             raise _refusal(
                 "that draws images that agree with their auxiliary images",

@@ -75,7 +75,7 @@ class Samples:
         shown = images.spread_indices(NUM)
         condition = images.condition(model.condition, shown)
         image, auxiliary, condition = model.inputs(images.take(shown), condition)[state.name]
-        count = NUM if auxiliary is condition is None else len(image)
+        count = NUM if auxiliary is None and condition is None else len(image)
         drawn = sampling.draw_factor(
             model,
             factor,

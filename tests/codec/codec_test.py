@@ -10,8 +10,9 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.bounds import Bounds
-from pixelcnn_aux.codec import coding, container, entropy
+from pixelcnn_aux.codec import coding, container, digits, entropy
 from pixelcnn_aux.codec.codec import Codec
+from pixelcnn_aux.conditions import Classes, Vector
 from tests import helpers
 
 NUM = 7
@@ -111,7 +112,9 @@ class RoundTripTest(tf.test.TestCase):
     def test_what_no_file_can_hold_is_refused_before_anything_is_coded(self):
         height, width = helpers.SIZE
         size = (NUM * height, width)
-        self.assertLen(container.read(self.codec.compress(self.images, [("a", *size)])).pictures, 1)
+        self.assertLen(
+            container.read(self.codec.compress(self.images, pictures=[("a", *size)])).pictures, 1
+        )
         with mock.patch.object(coding.Coding, "run", side_effect=AssertionError):
             for name, pictures, received in (
                 ("tiny", [("dir/a.png", *size)], "name 'dir/a.png'"),
@@ -119,7 +122,7 @@ class RoundTripTest(tf.test.TestCase):
                 (3, [], "3 as name"),
             ):
                 with self.assertRaisesRegex(ValueError, received):
-                    Codec(self.model, name).compress(self.images, pictures)
+                    Codec(self.model, name).compress(self.images, pictures=pictures)
 
     def test_files_of_other_models_are_refused(self):
         another = r"this model, .* one of another, tiny, .*Give the model that wrote it"
@@ -181,10 +184,27 @@ class KindsTest(tf.test.TestCase):
             codec.decompress(data)
         self.assertNotIn("or write it in float64", str(caught.exception))
 
-    def test_one_factor(self):
-        flat, images = {"topology": pa.networks.topology.flat(1), "filters": 4}, helpers.pictures(2)
-        codec = Codec(pa.chain([], helpers.SIZE, flat, flat))
-        self.assertAllEqual(codec.decompress(codec.compress(images)), images)
+    def test_conditions(self):
+        """They come back beside the images, of which they tell the model: also where there is one factor."""
+        flat, images = {"topology": pa.networks.topology.flat(1), "filters": 4}, helpers.pictures(5)
+        vectors = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+        for made, condition, bits_each in (
+            (helpers.tiny_model(condition=Classes(3)), np.int32([0, -1, 2, 1, 1]), 2),
+            (pa.chain([], helpers.SIZE, flat, flat, condition=Vector(2)), vectors, 64),
+        ):
+            helpers.randomize_conditions(made)
+            codec = Codec(made, batch=3)
+            data = codec.compress(images, condition)
+            found, bits = codec.decompress_with_bits(data)
+            self.assertAllEqual(found, images)
+            self.assertAllEqual(codec.condition(data), condition)
+            nats = codec.model.log_prob(images, condition).numpy()  # exact
+            self.assertAllClose(bits.sum((1, 2)), -nats / math.log(2.0), rtol=1e-2)
+            written = container.read(data).bits[digits.NAME]
+            self.assertBetween(written, 5 * bits_each, 5 * bits_each + 128)
+            with self.assertRaisesRegex(ValueError, "Expected a condition"):
+                codec.compress(images)
+        self.assertIsNone(Codec(model()).condition(Codec(model()).compress(images[:0])))
 
 
 class TablesTest(tf.test.TestCase):

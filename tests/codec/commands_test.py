@@ -14,6 +14,7 @@ from PIL import Image, PngImagePlugin
 import pixelcnn_aux as pa
 from pixelcnn_aux import zoo
 from pixelcnn_aux.codec import __main__ as codec, container, pictures, tiles
+from pixelcnn_aux.conditions import Classes
 from tests import helpers
 from tests.data.decoding_test import png
 from tests.data.helpers import FilesTest, encoded, noise
@@ -114,9 +115,30 @@ class ProgramTest(tf.test.TestCase):
         for command, name, value in (
             *(("verify", "--out", "=a"), ("inspect", "--out", "=a")),
             *(("decompress", "--map", "=a.png"), ("verify", "--portable", "")),
+            ("decompress", "--label", "=1"),
         ):
             with self.assertRaisesRegex(app.UsageError, f"Expected {command} without.*: {name}[.]"):
                 self.run_codec(command, self.file, name + value)
+
+    def test_a_class(self):
+        command = (
+            "compress",
+            self.folder / "b.png",
+            f"--out={self.folder / 'class.pxa'}",
+            "--label=2",
+        )
+        with self.assertRaisesRegex(
+            ValueError, "model of classes for --label.*without a condition"
+        ):
+            self.run_codec(*command)
+        model = types.SimpleNamespace(condition=Classes(3), image_size=helpers.SIZE)
+        with (
+            mock.patch.object(pa, "load", return_value=model),
+            mock.patch.object(codec, "Codec") as made,
+        ):
+            made.return_value.compress.return_value = b"file"
+            self.run_codec(*command)
+        self.assertAllEqual(made.return_value.compress.call_args.args[1], [2])
 
     def test_images_of_two_channels(self):
         """They have a map, and no PNG files, which is said before anything is decoded."""

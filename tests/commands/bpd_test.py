@@ -116,8 +116,16 @@ class ProgramTest(tf.test.TestCase):
                 self.run_program(f"--workdir={run}", "--dataset=arrays", flag)
                 expected = model.bits_per_dim(images.pixels, labels)["total"]
                 self.assertAllClose(self.found(run)["total"], np.mean(expected), rtol=1e-6)
-            with self.assertRaisesRegex(ValueError, "without a condition for --bytes"):
-                self.run_program(f"--workdir={run}", "--dataset=arrays", "--bytes")
+        # Labels are part of the file.
+        with (
+            mock.patch.object(bpd, "Codec") as codec,
+            mock.patch.object(data, "load", return_value=images),
+        ):
+            codec.return_value.compress.return_value = b""
+            self.run_program(f"--workdir={run}", "--dataset=arrays", "--bytes", "--num_images=3")
+        values, labels = codec.return_value.compress.call_args.args
+        self.assertAllEqual(values, images.pixels[:3])
+        self.assertAllEqual(labels, [0, 1, 2])
 
     def test_bits_are_kept_where_compressing_fails(self):
         run = self.folder / "kept"

@@ -16,7 +16,13 @@ from tests import helpers
 PHOTOGRAPHS = helpers.pictures(2, size=(5, 7))
 DRAWN = helpers.pictures(2, seed=1, size=(6, 8))
 MASK = np.random.default_rng(0).integers(2, size=(1, 5, 7, 1), dtype=np.uint8)
-HOW = {"seeds": [[0, 0]], "log_scale_shift": -0.3, "mode": "sample", "jit_compile": False}
+HOW = {
+    "seeds": [[0, 0]],
+    "log_scale_shift": -0.3,
+    "mode": "sample",
+    "jit_compile": False,
+    "condition": None,
+}
 
 
 class PhotographsTest(parameterized.TestCase, tf.test.TestCase):
@@ -27,7 +33,7 @@ class PhotographsTest(parameterized.TestCase, tf.test.TestCase):
         for name, pixels in zip(("a", "b"), PHOTOGRAPHS):
             self.write(f"{name}.tiff", pixels)
         self.write("mask.png", 255 * MASK[0, ..., 0])
-        self.model = mock.create_autospec(pa.AuxiliaryModel, instance=True)
+        self.model = mock.create_autospec(pa.AuxiliaryModel, instance=True, condition=None)
         self.load = self.enter_context(mock.patch.object(pa, "load", return_value=self.model))
 
     def write(self, name, pixels):
@@ -56,9 +62,20 @@ class PhotographsTest(parameterized.TestCase, tf.test.TestCase):
         flags = ("--seed=3", "--log_scale_shift=-1", "--mode=map", "--jit", "--workdir=runs/x")
         [call] = self.drawn("colorize", color, "a.tiff", "--out=c.png", *flags)
         how = {"seeds": [[3, 0]], "log_scale_shift": -1.0, "mode": "map", "jit_compile": True}
-        self.assertEqual(call.kwargs, how)
+        self.assertEqual(call.kwargs, {**how, "condition": None})
         self.assertAllEqual(self.read("c.png"), DRAWN[0])
         self.load.assert_called_once_with("runs/x")
+
+    def test_classes(self):
+        """They are of the class --label, or of none."""
+        self.model.condition = pa.conditions.Classes(3)
+        for flags, label in (([], -1), (["--label=2"], 2)):
+            [call] = self.drawn("colorize", color, "a.tiff", f"--out={label}.png", *flags)
+            self.assertAllEqual(call.kwargs["condition"], [label])
+            self.model.colorize.reset_mock()
+        self.model.condition = pa.conditions.Vector(2)
+        with self.assertRaisesRegex(ValueError, "of classes for --label.*--label 2.*vectors of 2"):
+            helpers.run_program(color, "a.tiff", "--label=2")
 
     def test_enlargements(self):
         (self.folder / "out").mkdir()

@@ -12,7 +12,7 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux import zoo
 from pixelcnn_aux.commands import sample
-from pixelcnn_aux.programs import chosen_run
+from pixelcnn_aux.programs import chosen_run, run_flags
 from tests import helpers
 
 
@@ -56,30 +56,47 @@ class SamplesTest(tf.test.TestCase):
         found = self.drawn("--given=grayscale", "--best")
         self.assertGreater(sum(not is_gray(color) for color in found), 3 * 24)
 
-    def test_a_row_for_each_class_or_of_one(self):
-        model = helpers.tiny_model(condition=pa.conditions.Classes(2))
+    def test_classes(self):
+        """There is a row for each, or for one alone; other pictures are of one, or of none."""
+        model, originals = (
+            helpers.tiny_model(condition=pa.conditions.Classes(2)),
+            helpers.pictures(2),
+        )
         list(map(helpers.randomize, model.factors.values()))
-        how = {"num": 2, "seed": 0, "log_scale_shift": 0.0, "mode": "sample"}
+        given = {"grayscale": model.auxiliaries(originals)["grayscale"]}
         for label, labels in ((None, [0, 1]), (1, [1])):
-            values = types.SimpleNamespace(**how, label=label)
-            with mock.patch.object(sample, "FLAGS", values):
-                rows = sample.by_class(model)
+            rows = self.rows(sample.by_class, model, label=label)
             for (text, _, images), of in zip(rows, labels, strict=True):
                 self.assertEqual(text, f"class {of}")
-                drawn = model.sample([[0, 0], [0, 1]], condition=[of, of])
+                drawn = model.sample([[3, 0], [3, 1]], condition=[of, of])
                 self.assertAllEqual(images, drawn["image"])
+            rows = self.rows(sample.draws_given, model, originals, "grayscale", 1, label=label)
+            told = [-1, -1] if label is None else [label, label]
+            drawn = model.sample([[3, 0], [3, 1]], given=given, condition=told)["image"]
+            self.assertAllEqual(rows[1][2], drawn)
         with self.assertRaisesRegex(ValueError, "model of classes for --label.*--label 1"):
             self.drawn("--label=1")
 
     def rows(self, function, *arguments, **changes):
         """What a function draws of two images: list of (label, factor, images)."""
-        how = {"num": 2, "seed": 3, "log_scale_shift": 0.0, "mode": "sample", **changes}
-        with mock.patch.object(sample, "FLAGS", types.SimpleNamespace(**how)):
-            return function(self.model, helpers.pictures(2), *arguments)
+        how = {
+            "num": 2,
+            "seed": 3,
+            "log_scale_shift": 0.0,
+            "mode": "sample",
+            "label": None,
+            **changes,
+        }
+        values = types.SimpleNamespace(**how)
+        with (
+            mock.patch.object(sample, "FLAGS", values),
+            mock.patch.object(run_flags, "FLAGS", values),
+        ):
+            return function(*arguments)
 
     def test_each_row_given_an_auxiliary_image_has_draws_of_its_own(self):
         given = {"grayscale": self.model.auxiliaries(helpers.pictures(2))["grayscale"]}
-        rows = self.rows(sample.draws_given, "grayscale", 2)
+        rows = self.rows(sample.draws_given, self.model, helpers.pictures(2), "grayscale", 2)
         drawn = [images for label, _, images in rows if label == "drawn"]
         for first, images in zip((0, 2), drawn, strict=True):
             seeds = [[3, first], [3, first + 1]]
@@ -87,7 +104,8 @@ class SamplesTest(tf.test.TestCase):
 
     def test_test_images_are_drawn_again_from_their_auxiliary_images(self):
         given = {"grayscale": self.model.auxiliaries(helpers.pictures(2))["grayscale"]}
-        rows = self.rows(sample.samples, log_scale_shift=-0.5, mode="map")
+        how = {"log_scale_shift": -0.5, "mode": "map"}
+        rows = self.rows(sample.samples, self.model, helpers.pictures(2), **how)
         images = {label: images for label, _, images in rows}
         self.assertAllEqual(images["their\ngrayscale"], given["grayscale"])
         expected = self.model.sample([[3, 0], [3, 1]], -0.5, "map", given=given)["image"]

@@ -75,6 +75,18 @@ class ScoreTest(tf.test.TestCase):
             found = [float(row[f"exact_bits_per_dim_{name}"]) for row in (photo, image)]
             self.assertAllClose(found, expected, rtol=1e-5, atol=1e-6)
 
+    def test_classes(self):
+        model = helpers.tiny_model(condition=pa.conditions.Classes(3))
+        helpers.randomize_conditions(model)
+        image = helpers.pictures(1)
+        with mock.patch.object(self, "model", model):
+            for flags, label in (([], -1), (["--label=2"], 2)):
+                printed, _ = self.run_program(self.images / "a.png", *flags)
+                with helpers.eagerly():
+                    expected = model.bits_per_dim(image, [label])["total"]
+                [row] = read(printed)
+                self.assertAllClose([float(row["bound_bits_per_dim_total"])], expected, rtol=1e-5)
+
     def test_nothing_but_the_table_is_on_standard_output(self):
         bits = dict.fromkeys(("grayscale", "image", "total"), [1.5])
         with mock.patch.object(pa.AuxiliaryModel, "bits_per_dim", return_value=bits):

@@ -14,6 +14,7 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux import data
 from pixelcnn_aux.codec import Codec, container
+from pixelcnn_aux.conditions import Vector
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import checkpoints
 from tests import helpers
@@ -281,12 +282,13 @@ class Compressed(File):
 
     def make(self):
         self.named = ""
-        model = helpers.tiny_model(exact=True, centered=True)
+        model = helpers.tiny_model(exact=True, centered=True, condition=Vector(1))
         for factor in model.factors.values():
             helpers.randomize(factor)
         self.codec = Codec(model, "tiny", batch=2)
-        images = model.sample([[0, index] for index in range(3)])["image"].numpy()
-        return [self.codec.compress(images)]
+        seeds, vectors = [[0, index] for index in range(3)], [[0.0], [1.0], [-1.0]]
+        images = model.sample(seeds, condition=vectors)["image"].numpy()
+        return [self.codec.compress(images, vectors)]
 
     def read(self):
         return self.codec.decompress(self.file.read_bytes())

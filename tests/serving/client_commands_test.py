@@ -116,6 +116,28 @@ class ProgramTest(toy.ServedTest):
         header, *_ = self.run_program("bpd", *files, model="wide").splitlines()
         self.assertEqual(header.split(), ["file", "green", "coarse", "4x6", "total"])
 
+    def test_classes(self):
+        """All images that are drawn, or whose bits are asked for, are of the class --label, or of none."""
+        out, file = f"--out={self.folder / 'of_a_class.png'}", self.write_image("photo.png")
+        for command, flags_, label in (
+            (["sample", "--num=2", out], ["--label=7"], 7),
+            (["colorize", file, "--num=2", out], ["--label=7"], 7),
+            (["bpd", file, file], ["--label=7"], 7),
+            (["sample", "--num=2", out], [], -1),
+        ):
+            requests = self.spy("classes")
+            self.run_program(*command, *flags_, model="classes")
+            _, inputs = requests.mock_calls[-1].args
+            self.assertAllEqual(inputs["condition"], np.full(2, label, np.int32))
+        requests = self.spy("classes")
+        with self.assertRaisesRegex(ValueError, "condition from -1 to 9. Received: 10"):
+            self.run_program("sample", out, "--label=10", model="classes")
+        self.assertEqual([call.args[0] for call in requests.mock_calls], ["auxiliaries"])
+        with self.assertRaisesRegex(
+            ValueError, "model of classes for --label.*without a condition"
+        ):
+            self.run_program("sample", out, "--label=1")
+
     def test_the_timeout(self):
         self.enter_context(mock.patch.dict(client.COMMANDS, sample=(mock.Mock(), [])))
         with mock.patch.object(grpc_client, "Client") as made:

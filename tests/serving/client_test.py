@@ -60,6 +60,7 @@ class ClientTest(toy.ServedTest):
         for model, made in self.toys.items():
             client = self.client(model)
             self.assertEqual(list(client.images.items()), list(made.images.items()))
+            self.assertEqual(repr(client.condition), repr(made.condition))
             requests = self.spy(model)
             self.assertLen(client.images, len(made.images))
             requests.assert_not_called()
@@ -250,6 +251,11 @@ class HostileTest(toy.ServedTest):
         ):
             self.toys["toy"].changes = {signature: {name: array}}
             self.assert_refused(address, signature, message)
+
+        for size in (0, 2**20 + 1):
+            self.toys["classes"].changes = {"auxiliaries": {"num_classes": np.int32([size])}}
+            with self.assertRaisesRegex(RuntimeError, f"condition of 1 to .* Received: {size}"):
+                self.assertIsNone(self.client("classes").condition)
 
     def test_wrong_metadata(self):
         address, served = self.serve(), self.toys["toy"].signature_defs

@@ -1,4 +1,7 @@
-"""What is served of an exact chain agrees with its auxiliary images, and verification holds exports to it."""
+"""What is served of an exact chain agrees with its auxiliary images, and verification holds exports to it.
+
+The chain is of classes: what is served depends on them.
+"""
 
 import functools
 import tempfile
@@ -8,16 +11,22 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import sampling
+from pixelcnn_aux import layers, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.serving import verify
 from pixelcnn_aux.serving.signatures import check_names, signatures
 from tests import custom, helpers
+from tests.serving.export_test import check_tensors
 
 TRANSFORMS, SIZE = [Grayscale(), HalfResolution()], (4, 6)
 SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (20, 2)).astype(np.int32)
-HOW = {"seed": SEEDS, "log_scale_shift": np.linspace(-1, 0, len(SEEDS), dtype=np.float32)}
+LABELS = (np.arange(len(SEEDS)) % 4 - 1).astype(np.int32)
+HOW = {
+    "seed": SEEDS,
+    "log_scale_shift": np.linspace(-1, 0, len(SEEDS), dtype=np.float32),
+    "condition": LABELS,
+}
 FLAT = {"topology": topology.flat(1), "filters": 4}
 FOLDER = tempfile.TemporaryDirectory()  # gone when the process ends
 
@@ -25,7 +34,8 @@ FOLDER = tempfile.TemporaryDirectory()  # gone when the process ends
 def model():
     """A new one, as what is exported has to be."""
     larger = {"topology": topology.super_resolution(1, 1), "filters": 4}
-    result = pa.chain(TRANSFORMS, SIZE, FLAT, [None, larger, FLAT], ["half", "gray", "image"])
+    networks, classes = (FLAT, [None, larger, FLAT]), pa.conditions.Classes(3)
+    result = pa.chain(TRANSFORMS, SIZE, *networks, ["half", "gray", "image"], condition=classes)
     for seed, factor in enumerate(result.factors.values()):
         helpers.randomize(factor, seed)
     return result
@@ -71,6 +81,34 @@ class ExactExportTest(tf.test.TestCase):
         self.assertAgree(images)
         self.assertAllEqual(np.where(mask, known, images["image"]), images["image"])
 
+    def test_classes(self):
+        check_tensors(self, exported(), model())
+        images = helpers.pictures(len(SEEDS), size=SIZE)
+        described = self.call("auxiliaries", image=images)
+        self.assertAllEqual(described["num_classes"], [3] * len(SEEDS))
+        found = self.call("log_prob", image=images, condition=LABELS)["log_prob"]
+        with helpers.eagerly():
+            self.assertAllClose(found, model().log_prob(images, LABELS), rtol=1e-5)
+        for label in (3, -2):
+            with self.assertRaisesRegex(tf.errors.InvalidArgumentError, "condition from -1 to 2"):
+                self.call("log_prob", image=images[:1], condition=np.int32([label]))
+        # The same seeds: labels alone tell these draws from each other.
+        same = {"seed": SEEDS[:1].repeat(3, axis=0), "log_scale_shift": np.zeros(3, np.float32)}
+        drawn = self.call("sample", **same, condition=np.int32([0, 1, 0]))["image"].numpy()
+        self.assertAllEqual(drawn[0], drawn[2])
+        self.assertNotAllEqual(drawn[0], drawn[1])
+
+    def test_vectors(self):
+        chain = pa.chain([], SIZE, FLAT, FLAT, condition=pa.conditions.Vector(2))
+        helpers.randomize(chain.factors["image"])
+        images, vectors = helpers.pictures(2, size=SIZE), np.float32([[0.5, -1.0], [0.0, 0.0]])
+        _, functions = signatures(chain, names=["log_prob", "auxiliaries"])
+        answer = functions["log_prob"](image=tf.constant(images), condition=tf.constant(vectors))
+        with helpers.eagerly():
+            self.assertAllClose(answer["log_prob"], chain.log_prob(images, vectors), rtol=1e-5)
+        described = functions["auxiliaries"](image=tf.constant(images))
+        self.assertAllEqual(described["vector_size"], [2, 2])
+
     def test_verification(self):
         """In this process, as other exports are verified by one of their own."""
         names = check_names(model(), None)
@@ -85,9 +123,15 @@ class ExactExportTest(tf.test.TestCase):
         for fixed_sum, message in (
             (Grayscale().fixed_sum(256).with_exact(False), "of which the model draws"),
             (Grayscale(5).fixed_sum(256), contradicting),
+            (None, "of which the model draws"),
         ):
             other = model()
-            other.factors["image"].fixed_sum = fixed_sum
+            if fixed_sum is None:  # other classes
+                for layer in layers.normalized_layers(other.factors["image"].network):
+                    if layer.h is not None:
+                        layer.h.assign(layer.h[::-1])
+            else:
+                other.factors["image"].fixed_sum = fixed_sum
             with self.assertRaisesRegex(RuntimeError, message):
                 verify.verify(FOLDER.name, other, names, max_batch=8)
 

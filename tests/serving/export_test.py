@@ -106,7 +106,7 @@ class ExportTestCase(parameterized.TestCase, tf.test.TestCase):
 
 def check_tensors(test, functions, model):
     """Asserts that functions take and return what `signatures_of_chain` says."""
-    expected = signatures_of_chain(images_of(model))
+    expected = signatures_of_chain(images_of(model), model.condition)
     test.assertCountEqual(functions, expected)
     for name, (inputs, outputs) in expected.items():
         _, received = functions[name].structured_input_signature

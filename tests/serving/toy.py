@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from pixelcnn_aux import auxiliary
+from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.serving.grpc_client import Client
 from pixelcnn_aux.serving.interface import Tensor, signatures_of_chain
 from tests import helpers
@@ -47,14 +48,24 @@ class Toy:
       full: str, the name of the factor of full images.
       channels, num_values: int, of full images.
       max_batch: int, the most rows of a request to `sample`.
+      condition: `conditions.Condition`; classes are added to shifts.
 
     Attributes:
       signature_defs: dict, name -> SignatureDef.
       changes: dict, signature -> dict, output -> array in its place, or None to leave it out.
     """
 
-    def __init__(self, name, auxiliaries, full="image", channels=3, num_values=256, max_batch=256):
-        self.name = name
+    def __init__(
+        self,
+        name,
+        auxiliaries,
+        full="image",
+        channels=3,
+        num_values=256,
+        max_batch=256,
+        condition=None,
+    ):
+        self.name, self.condition = name, condition
         self.transforms = {name: transform for name, (transform, _) in auxiliaries.items()}
         zeros = np.zeros((1, HEIGHT, WIDTH, channels), np.uint8)
         counts = {**{key: count for key, (_, count) in auxiliaries.items()}, full: num_values}
@@ -65,7 +76,7 @@ class Toy:
         self.max_batch = max_batch
         self.changes = {}
         self.signature_defs = {}
-        for key, (inputs, outputs) in signatures_of_chain(self.images).items():
+        for key, (inputs, outputs) in signatures_of_chain(self.images, condition).items():
             made = self.signature_defs[key] = meta_graph_pb2.SignatureDef()
             for infos, tensors in ((made.inputs, inputs), (made.outputs, outputs)):
                 for name, tensor in tensors.items():
@@ -78,6 +89,10 @@ class Toy:
 
     def predict(self, signature, inputs):
         """As of a `Servable`: calls the method that the signature's name begins with."""
+        inputs = dict(inputs)
+        label = inputs.pop("condition", 0)
+        if "log_scale_shift" in inputs:
+            inputs["log_scale_shift"] = inputs["log_scale_shift"] + label
         answer = getattr(self, signature.partition("_")[0])(**inputs)
         outputs = self.signature_defs[signature].outputs
         answer = {name: array for name, array in answer.items() if name in outputs}
@@ -124,6 +139,11 @@ class Toy:
             "factors": np.array([[name.encode() for name in self.images]] * rows, object),
             "num_values": np.array([counts] * rows, np.int32),
             "max_batch": np.full(rows, self.max_batch, np.int32),
+            **(
+                {"num_classes": np.full(rows, self.condition.size, np.int32)}
+                if self.condition
+                else {}
+            ),
         }
 
 
@@ -135,6 +155,7 @@ def toys():
         # Not in the order of the alphabet, nor of size.
         "wide": Toy("wide", {"green": (green, 256), "coarse": (coarse, 5)}, full="4x6"),
         "gray": Toy("gray", {}, channels=1, num_values=16),
+        "classes": Toy("classes", {"grayscale": (gray, 16)}, condition=Classes(10)),
     }
 
 
