@@ -16,7 +16,6 @@ import tempfile
 import time
 
 import numpy as np
-import pillow_jxl  # noqa: F401, since it adds a format to Pillow
 from absl import flags
 from PIL import Image
 
@@ -26,8 +25,6 @@ from pixelcnn_aux.codec import pictures, tiles
 from pixelcnn_aux.programs import chosen_run, image_files, program, progress, run_flags
 
 FLAGS = flags.FLAGS
-
-CODECS = {**image_files.FORMATS, "JPEG XL": [{"format": "JXL", "lossless": True, "effort": 9}]}
 
 
 def main():
@@ -39,7 +36,7 @@ def main():
     print(f"{len(images):,} images, {values:,} values, by {folder.name} in {dtype}")
     print(f"{'':16} {'bits/dim':>9} {'bytes':>13} {'seconds':>9} {'to decode':>10}")
     ours(model, folder, dtype, images, values)
-    for name, settings in CODECS.items():
+    for name, settings in image_files.FORMATS.items():
         start = time.perf_counter()
         files = [
             min((image_files.encoded(image, x) for x in settings), key=len) for image in images

@@ -63,6 +63,36 @@ class AuxiliaryModel(PictureModel, FactorChain):
         """
         return sum(self.log_probs(images, condition).values())
 
+    def log_density(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
+        """`log_prob` of images whose values need not be whole, by which it is differentiable: a prior.
+
+        The density of a value is the probability of the bin from x - 1/2 to x + 1/2. If the nearest whole
+        value is the first or the last one, the bin has no end on that side, as in `log_prob`. Between two
+        values of a `Categorical`, the log-probability is linear.
+
+        Auxiliary images are those of the nearest whole image, plus what the sum that their transform declares
+        changes from there, divided by its step: a half resolution moves with the mean, but keeps the rounding
+        of the nearest whole image. So the density is `log_prob` at whole images, and the gradient is that
+        of the density, which jumps where another whole image becomes the nearest. Auxiliary images of a
+        transform without a declared sum do not move.
+
+        Args:
+          images: float32 or float64 [B, H, W, C], of any size that the factors take, with values from 0 to
+            num_values - 1. They are one batch, so that TensorFlow and JAX differentiate by them.
+          condition: as for `log_prob`.
+
+        Returns:
+          float [B] of the model's dtype, in nats.
+
+        Raises:
+          NotImplementedError: for a likelihood that does not define `_log_density`.
+          ValueError: as `log_prob`, for values out of range, and for an exact model, whose images have no
+            probability unless they fit their auxiliary images: ask `with_exact(False)`.
+        """
+        self.require(self.factors)
+        inputs = self.moved_inputs(images, condition)
+        return sum(factor.log_density(inputs[name]) for name, factor in self.factors.items())
+
     def bits_per_dim(
         self, images: ArrayLike, condition: ArrayLike | None = None
     ) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import keras
 from keras import ops
 
 from pixelcnn_aux.annotations import Tensor
@@ -14,6 +15,13 @@ class Bounds(NamedTuple):
     low: Tensor  # the least that it can be, a whole number
     high: Tensor  # the most
     center: Tensor  # float; what a likelihood that is `centered` needs
+
+
+def summable(x: Tensor) -> Tensor:
+    """Integers as int32, in which sums are exact, and floats as they are: they may lie between integers."""
+    x = ops.convert_to_tensor(x)
+    is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
+    return x if is_float else ops.cast(x, "int32")
 
 
 class BlockPosition:
@@ -31,8 +39,8 @@ class BlockPosition:
         self._per_weight = per_weight
 
     def contribution(self, pixels: Tensor) -> Tensor:
-        """What pixels [..., C], whole numbers, add to the sum: int32 [..., c]."""
-        values = ops.cast(pixels, "int32")
+        """What pixels [..., C] add to the sum: [..., c], `summable`."""
+        values = summable(pixels)
         if not self._fixed_sum.unweighted:
             values = self._weights * values
         if self._fixed_sum.num_channels is not None:

@@ -181,6 +181,15 @@ class Factor(PixelwiseModel):
         return ops.sum(nats, axis=(1, 2))
 
     @backend.compiled
+    def _log_density(self, inputs):
+        (images, auxiliary, _), centers = inputs, None
+        if self.likelihood.centered:
+            centers = self.fixed_sum.centers(images, auxiliary)
+            centers = ops.cast(centers, self.variable_dtype) + ops.zeros_like(images)
+        params = self(inputs, training=False)
+        return ops.sum(self.likelihood.log_density(params, images, centers), axis=(1, 2))
+
+    @backend.compiled
     def _bound_and_exact(self, inputs):
         params, bounding = self(inputs, training=False), None
         if self.likelihood.centered:
@@ -244,6 +253,24 @@ class Factor(PixelwiseModel):
         Raises ValueError as `inputs`.
         """
         return _evaluate(self._log_prob, self.inputs(images, auxiliary))
+
+    def log_density(self, inputs: Inputs) -> Tensor:
+        """As `log_prob`, of images whose values need not be whole, by which it is differentiable.
+
+        Args:
+          inputs: `Inputs` of floats, as from `AuxiliaryModel.moved_inputs`. They are one batch.
+
+        Raises:
+          NotImplementedError: for a likelihood without `_log_density`.
+          ValueError: for an exact factor.
+        """
+        if self.exact:
+            raise ValueError(
+                "Expected a model that is not exact, to evaluate its density. Received: one that is: images "
+                "have no probability unless they fit their auxiliary images to the last bit. Ask "
+                "model.with_exact(False)."
+            )
+        return self._log_density(inputs)
 
     def pixel_log_prob(
         self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None

@@ -146,6 +146,35 @@ class FactorChain(serialization.Configured):
             for (name, image), given in zip(chain.items(), below)
         }
 
+    def moved_inputs(
+        self, images: ArrayLike, condition: ArrayLike | None = None
+    ) -> dict[str, Inputs]:
+        """As `inputs`, of float images [B, H, W, C], by which they are differentiable.
+
+        An auxiliary image is that of the nearest whole image, and moves with the rest: by 1 where the sum
+        that its transform declares grows by a step. Without a declared sum it does not move.
+
+        Raises ValueError as `inputs`, and for values out of range.
+        """
+        likelihood, dtype = self.likelihood, [*self.factors.values()][-1].variable_dtype
+        images = check_images(
+            images, likelihood.num_channels, likelihood.num_values, "images", floats=True
+        )
+        images = ops.cast(images, dtype)
+        nearest = ops.clip(ops.round(ops.stop_gradient(images)), 0, likelihood.num_values - 1)
+        nearest = ops.cast(nearest, arguments.pixel_dtype(likelihood.num_values))
+        # Which also checks that they fit the networks.
+        whole = [self.factors[k].inputs(x) for k, x in self.inputs(nearest, condition).items()]
+        chain, move = [images], images - ops.cast(nearest, dtype)
+        for transform, factor in zip(self.transforms, reversed(self.factors.values())):
+            given = ops.cast(whole[-len(chain)].auxiliary, dtype)
+            fixed_sum = declarations.declared_sum(transform, factor.likelihood)
+            move = fixed_sum.sums(move) / fixed_sum.step if fixed_sum else ops.zeros_like(given)
+            chain.append(given + move)
+        below = [*chain[1:], None]
+        moved = [Inputs(*x, whole[0].condition) for x in zip(reversed(chain), reversed(below))]
+        return dict(zip(self.factors, moved))
+
     def new_factor(self, name: str, dtype: str | None = None) -> Factor:
         """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""
         self.position(name)

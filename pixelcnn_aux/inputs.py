@@ -37,6 +37,7 @@ def check_images(
     channels: int | None = None,
     num_values: int | None = None,
     what: str = "images",
+    floats: bool = False,
 ) -> Tensor:
     """Returns images, a NumPy array or a tensor, or says what is wrong with them.
 
@@ -46,6 +47,7 @@ def check_images(
       num_values: int, pixels must be below it; None for any. Checked where the values are known: not while a
         graph is traced.
       what: str, how an error calls the images.
+      floats: bool, whether they have to be float32 or float64 instead, of values from 0 to num_values - 1.
 
     Raises:
       ValueError: for another dtype, rank or number of channels, an empty side, or a pixel value out of range.
@@ -55,6 +57,8 @@ def check_images(
         images = ops.convert_to_tensor(images)
     dtype, shape = str(getattr(images.dtype, "name", images.dtype)), list(images.shape)
     kinds = ["uint8", "uint16"] if num_values is None else [arguments.pixel_dtype(num_values)]
+    if floats:
+        kinds = ["float32", "float64"]
     if dtype not in kinds or len(shape) != 4:
         raise ValueError(
             f"Expected {what} as {' or '.join(kinds)} [B, H, W, {channels or 'C'}]. "
@@ -70,16 +74,27 @@ def check_images(
             f"Expected {what} with {channels} channel{'s' * (channels > 1)}. Received: shape {shape}. "
             "Convert them."
         )
-    if num_values not in (None, 2**8, 2**16) and 0 not in shape:
-        # In a graph it has no value, even where the images have: a graph may capture them.
-        is_array = isinstance(images, np.ndarray)
-        largest = images.max() if is_array else ops.max(ops.cast(images, "int32"))
-        if not backend.is_symbolic(largest) and int(largest) >= num_values:
-            raise ValueError(
-                f"Expected {what} with pixel values from 0 to {num_values - 1}. "
-                f"Received: a value of {int(largest)}. Scale them to that range."
-            )
+    if num_values is not None and (floats or num_values not in (2**8, 2**16)) and 0 not in shape:
+        _check_range(images, num_values - 1, what)
     return images
+
+
+def _check_range(images, last, what):
+    """Raises ValueError for a pixel value outside 0 .. last, where the values are known."""
+    if isinstance(images, np.ndarray):
+        ends = images.min(), images.max()
+    else:
+        values = ops.cast(images, "float32")
+        ends = ops.min(values), ops.max(values)
+    # In a graph they have no values, even where the images have: a graph may capture them.
+    if any(map(backend.is_symbolic, ends)):
+        return
+    least, largest = map(float, ends)
+    if not 0 <= least <= largest <= last:  # as NaN is not
+        raise ValueError(
+            f"Expected {what} with pixel values from 0 to {last}. Received: a value of "
+            f"{largest if least >= 0 else least:g}. Scale them to that range, or clip them."
+        )
 
 
 def check_sides_known(size: Sequence[int | None]) -> None:

@@ -9,7 +9,7 @@ from keras import ops
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import ArrayLike, Config, Tensor
-from pixelcnn_aux.bounds import BlockPosition, Bounds
+from pixelcnn_aux.bounds import BlockPosition, Bounds, summable
 from pixelcnn_aux.serialization import Configured, register
 
 _LARGEST_SUM = 2**29 - 1  # so that nothing that is added up in int32 leaves it
@@ -113,8 +113,8 @@ class FixedSum(Configured):
         return type(self)(**{**self.get_config(), "exact": exact})
 
     def start(self, auxiliary: Tensor) -> Tensor:
-        """The remainder before a block's first pixel: [..., c] auxiliary values -> int32 [..., c]."""
-        return self.step * ops.cast(auxiliary, "int32") + self.first
+        """The remainder before a block's first pixel: [..., c] auxiliary values -> [..., c], `summable`."""
+        return self.step * summable(auxiliary) + self.first
 
     def index(self, row: Tensor, column: Tensor) -> Tensor:
         """Where an image's pixel is in its block, 0 .. ratio ** 2 - 1; of ints or int tensors."""
@@ -131,12 +131,12 @@ class FixedSum(Configured):
         return BlockPosition(self, *(table[index] for table in tables))
 
     def sums(self, images: Tensor) -> Tensor:
-        """The weighted sum of each block of images [B, H, W, C]: int32 [B, H / ratio, W / ratio, c]."""
+        """The weighted sum of each block: [B, H, W, C] -> [B, H / ratio, W / ratio, c], `summable`."""
         return sum(self.at(i).contribution(pixels) for i, pixels in enumerate(self._pixels(images)))
 
     def auxiliary(self, images: Tensor) -> Tensor:
         """The auxiliary values that stand for the sums of images [B, H, W, C]: int32."""
-        return (self.sums(images) - self.first) // self.step
+        return (self.sums(ops.cast(images, "int32")) - self.first) // self.step
 
     def bounds(self, images: Tensor, auxiliary: Tensor) -> Bounds:
         """What is known of each value of images, given its auxiliary image and the values before it.
@@ -167,6 +167,7 @@ class FixedSum(Configured):
         Returns:
           Function as from `BlockPosition.bounds`, of whole numbers [B, H, W].
         """
+        images, auxiliary = (ops.cast(x, "int32") for x in (images, auxiliary))
         slacks = zip(*map(self._pixels, slack)) if slack else itertools.repeat(None)
         positions = zip(self._remainders(images, auxiliary), slacks)
         by_position = [
@@ -185,7 +186,7 @@ class FixedSum(Configured):
         """Where each value of images is to be expected, given its auxiliary image and the pixels before it.
 
         Args:
-          images, auxiliary: as for `bounds`.
+          images, auxiliary: as for `bounds`, or floats between whole numbers.
 
         Returns:
           float32 [B, H, W, C], or [B, H, W, 1] for a sum over all channels: the centers of `bounds`.

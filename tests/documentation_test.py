@@ -37,7 +37,11 @@ SMALLER = {
         "32": "4",
         "16": "2",
     },
-    EXTENDING: {"steps_per_epoch=4": "steps_per_epoch=1"},
+    EXTENDING: {
+        "steps_per_epoch=4": "steps_per_epoch=1",
+        "steps=30": "steps=1",
+        '"photos", "test", (32, 32)': '"photos", "test", (4, 4)',
+    },
     EXACT: {},
 }
 

@@ -6,7 +6,8 @@
 Prints a table, and writes it to WORKDIR/bpd.json: means over all images, for each factor and their total,
 under the averaged weights. "bound" is the paper's, on the images' -log2 p(X) from above (equation 5); "exact"
 is -log2 p(X) itself, which the same networks give if what contradicts an auxiliary image is ruled out. Beside
-them stand the same images as PNG and WebP files, of which WORKDIR/codecs.json keeps the bits.
+them stand the same images as PNG and WebP files, and as JPEG XL where pillow-jxl-plugin is installed, of
+which WORKDIR/codecs.json keeps the bits.
 """
 
 import importlib
@@ -43,7 +44,7 @@ def main():
     # Before the evaluation, which would be lost where nothing can be written, or the records are damaged.
     out, crc32 = chosen_run.outputs(folder), checksum(batches())
     file, records = out / "bpd.json", out / "codecs.json"
-    names = [n for n, factor in model.factors.items() if image_files.can_hold(factor.likelihood)]
+    names = [n for n, factor in model.factors.items() if image_files.holding(factor.likelihood)]
     codecs = image_files.recorded(records, crc32) if names else {}
     to_compress = codecs is None or (names and FLAGS.codecs)
     results = splits.summarize(model, batches(), shown(), condition)
@@ -56,7 +57,7 @@ def main():
     found |= {**results[splits.kind(model)], **results}
     disk.write_json(file, found)
     if to_compress:
-        print(f"As {' and '.join(image_files.FORMATS)} files:", flush=True)
+        print(f"As files of {', '.join(image_files.FORMATS)}:", flush=True)
         codecs = image_files.mean_bits(model, names, batches(), shown())
     print_table(model, results, codecs)
     if to_compress:
@@ -101,7 +102,8 @@ def print_table(model, results, codecs):
     for name, share in splits.shares(model).items():
         alone = results[own]["factors"][name]
         so_far += alone
-        own_image = [alone / share, so_far / share, *codecs.get(name, {}).values()]
+        files = [codecs.get(name, {}).get(x) for x in image_files.FORMATS]
+        own_image = [alone / share, so_far / share, *files]
         line(name, *(result["factors"][name] for result in results.values()), *own_image)
     line("total", *(result["total"] for result in results.values()))
     line("standard error", *(result["std_error"] for result in results.values()))
@@ -118,4 +120,6 @@ def define_flags():
     chosen_run.define_condition()
     chosen_run.define_part()
     flags.DEFINE_bool("bytes", False, "Also compresses the images, and tells the size of the file.")
-    flags.DEFINE_bool("codecs", False, "Makes PNG and WebP files, even if codecs.json has figures.")
+    flags.DEFINE_bool(
+        "codecs", False, "Makes PNG and other files, even if codecs.json has figures."
+    )

@@ -22,7 +22,7 @@ class Likelihood(Configured):
     bounds, intervals that its values are known to lie in, also defines `_bounded_log_prob`, finite outside
     them too, `_bounded_noise` and `_bounded_draw`. One of several channels, or that is centered, also defines
     `_value_log_probs` if its images are to be compressed, and one of more than 256 values
-    `_interval_log_probs`.
+    `_interval_log_probs`; and `_log_density` if it is to have densities between whole values.
 
     Attributes:
       num_channels: int, of the images it models.
@@ -33,6 +33,7 @@ class Likelihood(Configured):
       centered: bool, whether its parameters say how a value differs from a center, which has to be given. One
         that is centered has bounds.
       unit: float, only of one that is centered: about how far values are from their centers.
+      has_density: bool, whether `log_density` is defined.
     """
 
     num_channels: int
@@ -42,6 +43,7 @@ class Likelihood(Configured):
     bounded_noise_size: int | None = None
     centered: bool = False
     unit: float
+    _log_density: Callable[..., Tensor] | None = None
     _noise: Callable[..., Tensor]
     _bounded_noise: Callable[..., Tensor]
 
@@ -106,6 +108,34 @@ class Likelihood(Configured):
         bounds = Bounds(*self._interval(low, high), center)
         nats = self._by_pixel("_bounded_log_prob", params, values, bounds)
         return ops.where(agrees, nats, -math.inf)
+
+    @property
+    def has_density(self) -> bool:
+        return self._log_density is not None
+
+    def log_density(self, params: Tensor, images: Tensor, center: Tensor = None) -> Tensor:
+        """As `log_prob`, also of values between whole numbers, by which it is differentiable.
+
+        Args:
+          params: float32 or float64 [..., num_params].
+          images: [..., num_channels] of that dtype, from 0 to num_values - 1; also a little outside.
+          center: [..., num_channels] of that dtype, what a centered likelihood needs; None for no center.
+
+        Returns:
+          [...] of `params`' dtype, in nats, finite. Of whole values it is `log_prob`.
+
+        Raises:
+          NotImplementedError: for a likelihood that does not define `_log_density`.
+          ValueError: as `log_prob`.
+        """
+        if not self.has_density:
+            raise NotImplementedError(
+                f"Expected a likelihood that has densities between values. Received: {type(self).__name__}. "
+                "Define _log_density."
+            )
+        self._check_centered(center, "center")
+        check_shapes(params, self.num_params, images, self.num_channels, "images")
+        return self._by_pixel("_log_density", params, images, center)
 
     def value_log_probs(
         self, params: Tensor, channel: int, earlier: Sequence[Tensor], bounds: Sequence[Bounds]

@@ -5,7 +5,13 @@ from keras import ops
 from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import Config
 from pixelcnn_aux.likelihoods.base import Likelihood
-from pixelcnn_aux.likelihoods.indices import draw_index, gumbel, masked, select
+from pixelcnn_aux.likelihoods.indices import (
+    draw_index,
+    gumbel,
+    interpolate,
+    masked,
+    select,
+)
 from pixelcnn_aux.serialization import register
 
 
@@ -22,6 +28,8 @@ class Categorical(Likelihood):
 
     It has no location that a center could move, and ignores one: a logit for each value can say all that a
     center does.
+
+    `log_density` is linear between the logarithms of two values' probabilities.
 
     Args:
       num_values: int, K, 2 to 256; 16 for the paper's 4-bit grays, of one channel.
@@ -43,12 +51,20 @@ class Categorical(Likelihood):
         return {"num_values": self.num_values, "num_channels": self.num_channels}
 
     def _log_prob(self, params, images):
-        values = ops.unstack(ops.cast(images, "int32"), num=self.num_channels, axis=-1)
+        return self._log_prob_at(params, ops.cast(images, "int32"), select)
+
+    def _log_density(self, params, images, center):
+        del center
+        return self._log_prob_at(params, images, interpolate)
+
+    def _log_prob_at(self, params, images, at):
+        """log_prob, with `at` of what there is for each value."""
+        values = ops.unstack(images, num=self.num_channels, axis=-1)
         logits, tables = self._parts(params)
         log_probs = []
         for channel, value in enumerate(values):
-            conditional = _conditional_logits(channel, logits, tables, values)
-            log_probs.append(select(ops.log_softmax(conditional, axis=-1), value))
+            conditional = _conditional_logits(channel, logits, tables, values, at)
+            log_probs.append(at(ops.log_softmax(conditional, axis=-1), value))
         return sum(log_probs[1:], start=log_probs[0])
 
     def _noise(self, uniforms, mode):
@@ -94,11 +110,10 @@ class Categorical(Likelihood):
         return logits, [tables[..., pair, :, :] for pair in range(pairs)]
 
 
-def _conditional_logits(channel, logits, tables, earlier):
-    """Logits [..., K] of a channel, given the values of earlier ones: a list of int32 [...]."""
+def _conditional_logits(channel, logits, tables, earlier, at=select):
+    """Logits [..., K] of a channel, given the values of earlier ones: a list of [...], int32 for `select`."""
     first = channel * (channel - 1) // 2
     rows = (
-        select(ops.swapaxes(tables[first + j], -1, -2), earlier[j][..., None])
-        for j in range(channel)
+        at(ops.swapaxes(tables[first + j], -1, -2), earlier[j][..., None]) for j in range(channel)
     )
     return sum(rows, start=logits[channel])

@@ -22,6 +22,13 @@ def select(x, index):
     return ops.sum(ops.where(chosen, x, ops.zeros_like(x)), axis=-1)
 
 
+def interpolate(x, index):
+    """As `select`, of finite elements and a float index: linear between two of them, and beyond the last."""
+    below = ops.clip(ops.floor(ops.stop_gradient(index)), 0, x.shape[-1] - 2)
+    share, below = index - below, ops.cast(below, "int32")
+    return (1 - share) * select(x, below) + share * select(x, below + 1)
+
+
 def masked(logits, low, high):
     """Logits [..., K] with -inf for the values outside low .. high, [...] each."""
     values = ops.arange(logits.shape[-1], dtype=low.dtype)

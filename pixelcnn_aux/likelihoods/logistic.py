@@ -96,8 +96,9 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         """Log-probability of the values from `low` to `high`, both included.
 
         Args:
-          low, high: tensors of the distribution's dtype, whole, 0 <= low <= high < num_values. Their
-            shapes broadcast against the batch shape.
+          low, high: tensors of the distribution's dtype, 0 <= low <= high <= num_values - 1. Their shapes
+            broadcast against the batch shape. If they are not whole, the bins from `low` - 0.5 to
+            `high` + 0.5 are meant, with tails where the nearest whole number is the first or the last.
 
         Returns:
           Tensor of the shape that they broadcast to, in nats; finite, as its gradient is.
@@ -110,8 +111,8 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         half = ops.tanh(0.5 * (high - low + 1.0) * inverse_scale)
         log_width = ops.log(2.0 * half / (1.0 + half))
         # All three terms are finite, so that masks can drop them without a NaN in the gradient.
-        not_first = ops.cast(low > 0, self.dtype)
-        not_last = ops.cast(high < self.num_values - 1, self.dtype)
+        not_first = ops.cast(low > 0.5, self.dtype)
+        not_last = ops.cast(high < self.num_values - 1.5, self.dtype)
         return (
             not_first * not_last * log_width
             - not_last * ops.softplus(-a)

@@ -7,6 +7,7 @@ from keras import ops
 from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import Config
 from pixelcnn_aux.backend import pick, tfp
+from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.likelihoods.base import Likelihood
 from pixelcnn_aux.likelihoods.indices import draw_index, gumbel
 from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic, TruncatedLogistic
@@ -115,6 +116,12 @@ class LogisticMixture(Likelihood):
             tfd.Categorical(logits=logits), tfd.Independent(components, reinterpreted_batch_ndims=1)
         )
         return mixture.log_prob(images)
+
+    def _log_density(self, params, images, center):
+        if not self.centered:
+            return self._log_prob(params, images)
+        low, high = ops.zeros_like(images), ops.full_like(images, self.num_values - 1)
+        return self._bounded_log_prob(params, images, Bounds(low, high, center))
 
     def _noise(self, uniforms, mode):
         # A Gumbel for each component, a logistic for each channel: none leaves a component's location.

@@ -1,4 +1,4 @@
-"""What images take as lossless files, each its own: PNG and WebP, to compare a model's bits with."""
+"""What images take as lossless files, each its own: PNG, WebP, JPEG XL, to compare a model's bits with."""
 
 import concurrent.futures
 import io
@@ -8,6 +8,11 @@ import numpy as np
 from PIL import Image
 
 from pixelcnn_aux.runs import disk, records
+
+try:
+    import pillow_jxl  # of pillow-jxl-plugin: it adds JPEG XL to Pillow
+except ImportError:
+    pillow_jxl = None
 
 # Lossless settings of each format: every image is the smallest file that one of them makes of it, since none
 # is the best for all images.
@@ -26,11 +31,18 @@ NOTE = (
     "PNG, WebP: lossless, each image the smallest file, by itself, of zlib's strategies default, filtered,\n"
     "Huffman and RLE, or of WebP's qualities 0 and 100 with methods 2, 4 and 6"
 )
+if pillow_jxl:
+    FORMATS["JPEG XL"] = [{"format": "JXL", "lossless": True, "effort": 9}]
+    NOTE += "; JPEG XL: one file, of effort 9"
 
 
-def can_hold(likelihood):
-    """Whether the images that a likelihood models can be PNG and WebP files: 8-bit grays or RGB."""
-    return likelihood.num_channels in (1, 3) and likelihood.num_values == 256
+def holding(likelihood):
+    """The keys of `FORMATS` whose files hold the images of a likelihood: 8-bit grays or RGB, deep grays."""
+    channels, num_values = likelihood.num_channels, likelihood.num_values
+    if num_values == 256 and channels in (1, 3):
+        return list(FORMATS)
+    deep = num_values > 256 and channels == 1
+    return [x for x in FORMATS if x != "WebP"] if deep else []
 
 
 def encoded(image, settings):
@@ -45,7 +57,7 @@ def bits_per_dim(image_format, images):
 
     Args:
       image_format: a key of `FORMATS`. Each image counts as the smallest file of all settings there.
-      images: uint8 [B, H, W, C], C of 1 or 3.
+      images: uint8 [B, H, W, C], C of 1 or 3, or uint16 [B, H, W, 1].
     """
 
     def bits(image):
@@ -57,23 +69,24 @@ def bits_per_dim(image_format, images):
 
 
 def mean_bits(model, names, batches, progress):
-    """Means of `bits_per_dim` over the images of factors: {factor name: {format: float}}.
+    """Means of `bits_per_dim` over the images of factors: {factor name: {format that holds them: float}}.
 
     Args:
       model: `AuxiliaryModel`.
       names: list of str, the factors'.
-      batches: iterable of uint8 [b, H, W, C] of full images.
+      batches: iterable of uint8 or uint16 [b, H, W, C] of full images.
       progress: function that is called with the number of images done.
     """
-    bits = {(name, image_format): [] for name in names for image_format in FORMATS}
+    bits = {name: {x: [] for x in holding(model.factors[name].likelihood)} for name in names}
     count = 0
     for batch in batches:
         images = model.auxiliaries(batch)
-        for (name, image_format), values in bits.items():
-            values.extend(bits_per_dim(image_format, images[name]))
+        for name, by_format in bits.items():
+            for image_format, values in by_format.items():
+                values.extend(bits_per_dim(image_format, images[name]))
         count += len(batch)
         progress(count)
-    return {name: {x: float(np.mean(bits[name, x])) for x in FORMATS} for name in names}
+    return {name: {k: float(np.mean(x)) for k, x in found.items()} for name, found in bits.items()}
 
 
 def recorded(file, crc32):

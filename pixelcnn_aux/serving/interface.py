@@ -14,12 +14,12 @@ class Tensor(NamedTuple):
 
     dtype: tf.DType
     shape: tuple  # after the batch dimension
-    num_values: int | None = None  # of an image, or of classes: whole numbers below this
+    num_values: int | None = None  # of an image, or of classes: numbers up to one below this
 
     @property
     def least(self):
         """int, the least of these: 0 of an image; -1, no class, of classes."""
-        return 0 if self.dtype in PIXELS else -1
+        return -1 if self.dtype == tf.int32 else 0
 
 
 class Signature(NamedTuple):
@@ -45,7 +45,8 @@ DESCRIPTION = ("factors", "num_values", "max_batch", *SIZES)
 def signatures_of_chain(images, condition=None):
     """The signatures of an export: docs/serving.md has what each of them does.
 
-    An export may lack `complete`, which is only of models that `sampling.can_complete`.
+    An export may lack `complete`, which is only of models that `sampling.can_complete`, and
+    `log_density_and_gradient`, where a likelihood has no density.
 
     Args:
       images: dict, factor name -> `Tensor`, the image of each factor in the order of sampling.
@@ -63,6 +64,7 @@ def signatures_of_chain(images, condition=None):
     drawing = {**DRAWING, **told}
     auxiliaries, full = {name: images[name] for name in names}, {"image": images[last]}
     height, width, channels = full["image"].shape
+    floats = full["image"]._replace(dtype=tf.float32)
     mask = {"mask": Tensor(tf.uint8, (height, width, 1), num_values=2)}
     # Where PNG holds full images unchanged.
     has_png = channels in (1, 3) and full["image"].num_values == 256
@@ -90,6 +92,10 @@ def signatures_of_chain(images, condition=None):
         **given,
         "complete": Signature({**drawing, **full, **mask}, sample.outputs),
         "log_prob": Signature({**full, **told}, dict.fromkeys(likelihoods, FLOATS)),
+        "log_density_and_gradient": Signature(
+            {"image": floats, **told},
+            {"log_density": FLOATS, "gradient": floats._replace(num_values=None)},
+        ),
         "auxiliaries": Signature(full, {**auxiliaries, **description}),
     }
 
@@ -104,7 +110,7 @@ def misfit(arrays, tensors, rows):
         if array.dtype != dtype.as_numpy_dtype or list(array.shape) != expected:
             return f"{name} as {dtype.name} {expected}", f"{array.dtype.name} {list(array.shape)}"
         if num_values is not None:
-            right = (tensor.least <= array) & (array < num_values)
+            right = (tensor.least <= array) & (array <= num_values - 1)
             expected = f"from {tensor.least} to {num_values - 1}"
         elif name.startswith("log_prob"):
             right, expected = array <= ROUNDING, "of at most 0 nats"

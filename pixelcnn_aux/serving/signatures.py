@@ -29,6 +29,8 @@ def check_names(model, names):
     known.remove("serving_default")
     if not sampling.can_complete(model):
         known.remove("complete")
+    if not all(factor.likelihood.has_density for factor in model.factors.values()):
+        known.remove("log_density_and_gradient")
     names = known if names is None else names
     unknown = [name for name in names if name not in known]
     if unknown or not names:
@@ -127,6 +129,9 @@ def _served(model, max_batch, jit_compile):
         "sample": images,
         "map": functools.partial(images, mode="map"),
         "log_prob": functools.partial(log_prob, model),
+        "log_density_and_gradient": functools.partial(
+            log_density_and_gradient, model.with_exact(False)
+        ),
         "auxiliaries": auxiliaries_of,
         **{f"given_{name}": given(name) for name in auxiliaries},
         "complete": complete,
@@ -145,6 +150,15 @@ def log_prob(model, image, condition=None):
         **{f"log_prob_{name}": nats[name] for name in nats},
         **{f"bits_per_dim_{name}": bits[name] for name in nats},
     }
+
+
+@backend.sums_in_order()
+def log_density_and_gradient(model, image, condition=None):
+    """What the signature of this name returns: dict, output -> float [N, ...]. Not of an exact model."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(image)
+        nats = model.log_density(image, condition)
+    return {"log_density": nats, "gradient": tape.gradient(nats, image)}
 
 
 def _concrete(inputs, compute, max_batch):
@@ -179,12 +193,14 @@ def _checked(tensors, inputs, max_batch):
         rows = tf.shape(tensors[name])[0]
         check(rows == batch, f"as many rows of {name} as of {first}", rows, batch)
     for name, x in tensors.items():
-        if x.dtype.is_floating:
-            check(tf.reduce_all(tf.math.is_finite(x)), f"finite values of {name}", x)
-        elif (num_values := inputs[name].num_values) is not None and num_values <= x.dtype.max:
-            least, last, values = inputs[name].least, num_values - 1, tf.cast(x, tf.int32)
+        num_values = inputs[name].num_values
+        if num_values is not None and num_values <= x.dtype.max:
+            least, last = inputs[name].least, num_values - 1
+            values = x if x.dtype.is_floating else tf.cast(x, tf.int32)
             fit = (least <= values) & (values <= last)
             wrong = values[~fit]
             check(tf.reduce_all(fit), f"values of {name} from {least} to {last}", wrong)
+        elif x.dtype.is_floating:
+            check(tf.reduce_all(tf.math.is_finite(x)), f"finite values of {name}", x)
     with tf.control_dependencies(checks):
         return {name: tf.identity(x) for name, x in tensors.items()}

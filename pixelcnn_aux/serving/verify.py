@@ -13,7 +13,7 @@ from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.scanning import deciders
 from pixelcnn_aux.serving.interface import signatures_of_chain
-from pixelcnn_aux.serving.signatures import images_of, log_prob
+from pixelcnn_aux.serving.signatures import images_of, log_density_and_gradient, log_prob
 
 # The share of draws that roundings may turn: to the next value, or to another component of a mixture.
 MAX_MISMATCHED = 0.01
@@ -91,10 +91,12 @@ def _requests(model, names):
     *_, full = chain.values()
     arrays = {"seed": SEEDS, "log_scale_shift": SHIFTS, "image": full, "mask": mask}
     arrays["condition"] = _conditions(model.condition, rows)
-    auxiliaries = {f"given_{name}": {"auxiliary": image} for name, image in chain.items()}
+    own = {f"given_{name}": {"auxiliary": image} for name, image in chain.items()}
+    between = np.minimum(full + np.float32(0.25), np.float32(num_values - 1))
+    own["log_density_and_gradient"] = {"image": between}
     served = signatures_of_chain(images, model.condition)
     return {
-        name: {key: {**arrays, **auxiliaries.get(name, {})}[key] for key in served[name].inputs}
+        name: {key: {**arrays, **own.get(name, {})}[key] for key in served[name].inputs}
         for name in names
         if name != "map" or "sample" not in names
     }
@@ -145,6 +147,14 @@ def _compare_likelihoods(model, signature, request, received):
             raise _refusal(
                 f"with the model's log-likelihoods, {name} {expected.numpy()}", received[name]
             )
+
+
+def _compare_densities(model, signature, request, received):
+    request = {name: tf.constant(x) for name, x in request.items()}
+    for name, expected in log_density_and_gradient(model.with_exact(False), **request).items():
+        largest = np.abs(expected).max()
+        if not np.allclose(expected, received[name], rtol=1e-4, atol=1e-4 * largest):
+            raise _refusal(f"with the model's densities, {name} up to {largest}", "others")
 
 
 def _compare_auxiliaries(model, signature, request, received):
@@ -199,4 +209,8 @@ def _compare_draws(model, signature, request, drawn):
 
 
 # Of the signatures that do not draw.
-_COMPARISONS = {"log_prob": _compare_likelihoods, "auxiliaries": _compare_auxiliaries}
+_COMPARISONS = {
+    "log_prob": _compare_likelihoods,
+    "log_density_and_gradient": _compare_densities,
+    "auxiliaries": _compare_auxiliaries,
+}

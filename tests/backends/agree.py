@@ -92,6 +92,27 @@ def gradients(factor, inputs, images):
     return np.concatenate([np.ravel(ops.convert_to_numpy(x)).astype(np.float64) for x in found])
 
 
+def density(model, condition):
+    """log-densities of images between whole ones, and their gradients by the images."""
+    images = np.minimum(IMAGES + np.float32(0.25), 255)
+    if backend.NAME == "tensorflow":
+        import tensorflow as tf
+
+        images = tf.constant(images)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            nats = model.log_density(images, condition)
+        return nats, tape.gradient(nats, images)
+    import jax
+
+    def total(images):
+        nats = model.log_density(images, condition)
+        return sum(nats), nats
+
+    found, nats = jax.grad(total, has_aux=True)(images)
+    return nats, found
+
+
 def computed(model):
     """dict, name -> array: what is compared."""
     condition = None if model.condition is None else [0, 2, -1]
@@ -100,6 +121,8 @@ def computed(model):
         inputs = model.inputs(IMAGES, condition)[name]
         result[f"{name}/image"] = inputs.images
         result[f"{name}/gradients"] = gradients(factor, factor.inputs(inputs), inputs.images)
+    inexact = model.with_exact(False)
+    result["density/nats"], result["density/gradients"] = density(inexact, condition)
     return {key: np.asarray(ops.convert_to_numpy(x)) for key, x in result.items()}
 
 

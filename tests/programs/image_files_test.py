@@ -1,4 +1,4 @@
-"""Tests of what images take as PNG and WebP files, and of the file that keeps that."""
+"""Tests of what images take as lossless files, and of the file that keeps that."""
 
 import io
 import json
@@ -16,8 +16,10 @@ from tests import helpers
 class ImageFilesTest(tf.test.TestCase):
     def test_codecs_count_the_smallest_whole_files_that_lose_nothing(self):
         noise = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
-        for images in (noise, helpers.pictures(3, size=(16, 16)), noise[..., :1]):
-            for codec, settings in image_files.FORMATS.items():
+        deep = noise[..., :2].copy().view(np.uint16)
+        for images in (noise, helpers.pictures(3, size=(16, 16)), noise[..., :1], deep):
+            for codec in holding(images.shape[3], 1 << 8 * images.itemsize):
+                settings = image_files.FORMATS[codec]
                 sizes = [[file_size(image, setting) for setting in settings] for image in images]
                 bits = image_files.bits_per_dim(codec, images)
                 self.assertAllClose(bits, 8 * np.min(sizes, axis=1) / images[0].size)
@@ -31,11 +33,14 @@ class ImageFilesTest(tf.test.TestCase):
         expected = {x: np.mean(image_files.bits_per_dim(x, images)) for x in image_files.FORMATS}
         self.assertAllClose(found, {"image": expected})
 
-    def test_codecs_are_for_bytes_alone(self):
-        for channels, values in ((1, 256), (3, 256), (1, 16), (3, 8), (2, 256)):
-            likelihood = types.SimpleNamespace(num_channels=channels, num_values=values)
-            expected = values == 256 and channels != 2
-            self.assertEqual(image_files.can_hold(likelihood), expected)
+    def test_what_files_hold(self):
+        for channels, values, expected in (
+            *((1, 256, list(image_files.FORMATS)), (3, 256, list(image_files.FORMATS))),
+            *((1, 16, []), (3, 8, []), (2, 256, []), (3, 1024, [])),
+        ):
+            self.assertEqual(holding(channels, values), expected)
+        self.assertEqual(holding(1, 1024)[0], "PNG")
+        self.assertNotIn("WebP", holding(1, 1024))
 
 
 class RecordsTest(tf.test.TestCase):
@@ -65,10 +70,15 @@ class RecordsTest(tf.test.TestCase):
                 image_files.recorded(self.file, 1)
 
 
+def holding(channels, num_values):
+    return image_files.holding(types.SimpleNamespace(num_channels=channels, num_values=num_values))
+
+
 def file_size(image, settings):
     """Bytes of an image's file, once it is known to hold the same pixels."""
     file, mode = io.BytesIO(), "RGB" if image.shape[-1] == 3 else "L"
     Image.fromarray(image.squeeze()).save(file, **settings)
-    found = np.asarray(Image.open(file).convert(mode)).reshape(image.shape)
+    found = Image.open(file)
+    found = np.asarray(found if image.itemsize > 1 else found.convert(mode)).reshape(image.shape)
     np.testing.assert_array_equal(found, image)
     return len(file.getvalue())

@@ -138,7 +138,7 @@ class ExactExportTest(tf.test.TestCase):
     def test_a_likelihood_without_bounds_below_an_exact_factor(self):
         chain = pa.chain([Coins(1)], (2, 2), FLAT, FLAT)
         self.assertTrue(chain.exact)
-        served = "sample map given_coins log_prob auxiliaries".split()
+        served = "sample map given_coins log_prob auxiliaries".split()  # Coin has no density
         self.assertEqual(check_names(chain, None), served)
         _, functions = signatures(chain, names=["sample"])
         seeds = tf.constant(SEEDS)

@@ -39,6 +39,7 @@ MAX_BATCH = 16
 SEEDS = np.array([[3, index] for index in range(5)], np.int32)
 NO_SHIFT = np.zeros(5, np.float32)
 IMAGES = helpers.pictures(5)
+FLOATS = np.minimum(IMAGES + np.float32(0.3), 255)
 MASK = np.zeros((5, *helpers.SIZE, 1), np.uint8)
 MASK[:, :2] = 1
 GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
@@ -54,6 +55,7 @@ def requests():
         "given_grayscale": {**sample, "auxiliary": GRAYS},
         "complete": {**sample, "image": IMAGES, "mask": MASK},
         "log_prob": {"image": IMAGES},
+        "log_density_and_gradient": {"image": FLOATS},
         "auxiliaries": {"image": IMAGES},
     }
 
@@ -148,6 +150,15 @@ class SignaturesTest(ExportTestCase):
         self.assertAllClose(received["log_prob"], nats, rtol=1e-6)
         self.assertLen(received, 6)
 
+    def test_densities_are_the_models(self):
+        received = self.call("log_density_and_gradient", image=FLOATS)
+        self.assertAllClose(received["log_density"], self.model.log_density(FLOATS), rtol=1e-5)
+        step = 0.01 * np.random.default_rng(0).normal(size=FLOATS.shape).astype(np.float32)
+        ahead = self.call("log_density_and_gradient", image=np.minimum(FLOATS + step, 255))
+        along = (received["gradient"] * step).sum(axis=(1, 2, 3))
+        found = ahead["log_density"] - received["log_density"]
+        self.assertAllClose(found, along, rtol=0.1, atol=0.02)
+
     def test_rows_are_independent(self):
         images = helpers.pictures(16)
         together = self.call("log_prob", image=images)["log_prob"]
@@ -237,6 +248,7 @@ BAD = (
     ("sample", MANY, "Expected 1 to 16 rows"),
     ("log_prob", {"image": IMAGES[:, :, :5]}, "compatible with expected shape"),
     ("log_prob", {"image": IMAGES[:0]}, "Expected 1 to 16 rows"),
+    ("log_density_and_gradient", {"image": FLOATS - 255}, "Expected values of image from 0 to 255"),
     ("complete", {"mask": MASK + np.uint8(1)}, "Expected values of mask from 0 to 1"),
     ("given_grayscale", {"auxiliary": GRAYS // 16 + np.uint8(16)}, "auxiliary from 0 to 15"),
 )
