@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from PIL.ExifTags import Base as Tags
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.data import dicom
+from pixelcnn_aux.data import deep_colors, dicom
 from pixelcnn_aux.runs import disk
 
 KINDS = "PNG, JPEG, TIFF or WebP"
@@ -52,7 +52,7 @@ def opened(contents, channels=3, bits=8):
             picture.verify()  # the checksums of a PNG file, which decoding ignores
         with _open(contents) as picture:  # `verify` has read it to the end
             yield picture
-    except (MemoryError, ValueError):  # of a lack of memory the file is not to blame
+    except (ImportError, MemoryError, ValueError):  # of what is missing the file is not to blame
         raise
     except Exception as error:  # damaged bytes raise whatever they happen to spell
         raise ValueError(f"damaged, or no {KINDS} file") from error
@@ -61,8 +61,9 @@ def opened(contents, channels=3, bits=8):
 def decode(contents, channels=3, num_values=256):
     """The pixels of an image file, bytes, upright: [h, w, C].
 
-    They are uint8 of up to 256 values, of one channel or three, or uint16, of one. Raises ValueError as
-    `opened`, and for other values. One channel may also come from a DICOM file (`dicom.decode`).
+    They are uint8 of up to 256 values, or uint16, of one channel or three. Raises ValueError as `opened`, and
+    for other values. One channel may also come from a DICOM file (`dicom.decode`), and colors of uint16 take
+    other packages than Pillow (`deep_colors.decode`).
     """
     if channels == 1 and dicom.is_dicom(contents):
         pixels = dicom.decode(contents, MAX_PIXELS)[..., np.newaxis]
@@ -74,8 +75,11 @@ def decode(contents, channels=3, num_values=256):
 
 
 def _decoded(contents, channels, num_values):
-    """The pixels of a file that Pillow decodes."""
-    with opened(contents, channels, 8 if num_values <= 256 else 16) as picture:
+    """The pixels of a file that Pillow opens."""
+    bits = 8 if num_values <= 256 else 16
+    with opened(contents, channels, bits) as picture:
+        if channels == 3 and bits == 16:
+            return deep_colors.decode(contents, picture)
         turn_upright(picture)
         if channels == 3:
             return rgb(picture)
@@ -101,12 +105,17 @@ def tell_gray(count, total, where):
 
 
 def check_kept(picture):
-    """Raises ValueError for a Pillow image of more than 8 bits a channel, or of a file of several pictures.
+    """Raises ValueError for a Pillow image of more than 8 bits a channel, or one of several in a file."""
+    if picture.mode[0] in "IF":
+        raise ValueError(f"more than 8 bits a channel, {picture.mode}")
+    _check_single(picture)
+
+
+def _check_single(picture):
+    """Raises ValueError for a Pillow image that is one of several in a file.
 
     Some cameras write JPEG files of several, the first of which is the photograph: this is taken.
     """
-    if picture.mode[0] in "IF":
-        raise ValueError(f"more than 8 bits a channel, {picture.mode}")
     if getattr(picture, "is_animated", False) and picture.format != "MPO":
         raise ValueError("several pictures, one is expected: save it alone")
 
@@ -135,8 +144,9 @@ def _check(contents, picture, channels, bits):
         )
     if channels == 1 and picture.mode not in _GRAY[bits]:
         raise ValueError(f"{picture.mode}, one channel of {bits} bits is expected")
-    if bits == 8:
-        check_kept(picture)
+    if channels == 3 and bits == 16 and picture.mode not in deep_colors.MODES:
+        raise ValueError(f"{picture.mode}, RGB of 16 bits is expected")
+    (check_kept if bits == 8 else _check_single)(picture)
 
 
 def _tile(picture):

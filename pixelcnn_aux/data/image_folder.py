@@ -25,10 +25,10 @@ def folder(split, image_size, image_dir, cache_dir, channels, num_values, labels
             "Give image_dir (--image_dir)."
         )
 
-    if channels not in (1, 3) or (channels == 3 and num_values > 256):
+    if channels not in (1, 3):
         raise ValueError(
-            "Expected images of one channel, or of three of 8 bits, of image files. Received: "
-            f"{channels} channels of {num_values:,} values. Save them as arrays, for the data set 'arrays'."
+            f"Expected images of one channel or three, of image files. Received: {channels} channels. Save "
+            "them as arrays, for the data set 'arrays'."
         )
 
     def fitted(image):

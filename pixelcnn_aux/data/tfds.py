@@ -37,10 +37,14 @@ def _module():
             "package. Run pip install tensorflow tensorflow-datasets importlib_resources, or choose a data "
             "set that does without, such as --dataset folder."
         ) from error
+    leave_gpus(tf)
+    return tensorflow_datasets
+
+
+def leave_gpus(tf):
+    """Has TensorFlow, a module, leave GPUs to another backend of Keras: it would take all their memory."""
     import keras
 
     if keras.backend.backend() != "tensorflow":
-        # It would take all memory of the GPUs. Too late where a program has used them already.
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError):  # too late where a program has used them already
             tf.config.set_visible_devices([], "GPU")
-    return tensorflow_datasets

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import tensorflow as tf
+import tifffile
 from PIL import Image
 
 from pixelcnn_aux.data import decoding
@@ -117,6 +118,51 @@ class KindsTest(tf.test.TestCase):
         ):
             with self.assertRaisesRegex(ValueError, message):
                 decoding.decode(contents, *kind)
+
+    def test_colors_of_16_bits(self):
+        """As TensorFlow and tifffile read them, and upright."""
+        deep = np.random.default_rng(0).integers(0, 2**16, (8, 8, 3)).astype(np.uint16)
+        alpha = np.concatenate([deep, deep[..., :1]], axis=-1)
+        big = [x.astype(">u2").view(np.uint8) for x in (deep, alpha, deep[..., :1])]
+        grays = np.repeat(deep[..., :1], 3, axis=-1)
+        files = [
+            (png(16, 2, big[0]), deep),
+            (png(16, 6, big[1]), deep),
+            (png(16, 0, big[2]), grays),
+        ]
+        exif = Image.Exif()
+        exif[274] = 6
+        turned = png(16, 2, big[0], (b"eXIf", exif.tobytes()[6:]))
+        files.append((turned, np.rot90(deep, -1)))
+        for how, kind in (
+            *((deep, {}), (deep, {"compression": "zlib", "predictor": True, "byteorder": ">"})),
+            *((deep.transpose(2, 0, 1), {"planarconfig": "separate"}), (deep, {"tile": (16, 16)})),
+        ):
+            tifffile.imwrite(file := io.BytesIO(), how, photometric="rgb", **kind)
+            files.append((file.getvalue(), deep))
+        for orientation in range(1, 9):  # as Pillow turns 8 bits
+            tag = [(274, "H", 1, orientation, True)]
+            shallow, file = io.BytesIO(), io.BytesIO()
+            tifffile.imwrite(shallow, noise(8, 6, 3), photometric="rgb", extratags=tag)
+            values = noise(8, 6, 3).astype(np.uint16)
+            tifffile.imwrite(file, values, photometric="rgb", extratags=tag)
+            files.append((file.getvalue(), decoding.decode(shallow.getvalue())))
+        for contents, expected in files:
+            found = decoding.decode(contents, 3, 2**16)
+            self.assertEqual(found.dtype, np.uint16)
+            self.assertAllEqual(found, expected)
+        damaged = bytearray(files[0][0])
+        damaged[60] ^= 1
+        tifffile.imwrite(cmyk := io.BytesIO(), alpha, photometric="separated")
+        tifffile.imwrite(stack := io.BytesIO(), np.stack([deep] * 2), photometric="rgb")
+        for contents, message in (
+            (bytes(damaged), "damaged, or no PNG"),
+            (encoded(noise(8, 6, 3), "PNG"), "8 bits a channel, 16 are expected"),
+            (cmyk.getvalue(), "CMYK, RGB of 16 bits is expected"),
+            (stack.getvalue(), "several pictures, one is expected"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                decoding.decode(contents, 3, 2**16)
 
     def test_several_pictures(self):
         pixels, others = noise(8, 8, 3), [Image.fromarray(noise(8, 8, 3, seed=1))]
