@@ -120,13 +120,13 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
 
 
 class TrainingTest(tf.test.TestCase):
-    def train(self, folder, steps, labels=(0, 1, 2, 0, 1, 2, 0, 1)):
+    def train(self, folder, steps, labels=(0, 1, 2, 0, 1, 2, 0, 1), source=None):
         """A model trained on images whose classes are colors, and the row of its last epoch."""
         model = helpers.tiny_model(condition=CLASSES)
         settings = pa.Training(
             epochs=steps, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, accumulate=2
         )
-        images = data.from_arrays(helpers.pictures(8), labels)
+        images = source or data.from_arrays(helpers.pictures(8), labels)
         with contextlib.redirect_stdout(io.StringIO()), helpers.eagerly():
             pa.train(model, settings, images, images, folder, ["grayscale"])
         return model
@@ -149,8 +149,13 @@ class TrainingTest(tf.test.TestCase):
         self.assertEqual(loaded.condition.num_classes, 3)
         with self.assertRaisesRegex(ValueError, "labels_crc32"):
             self.train(folder / "whole", 3, labels=[0] * 8)
+        # The same images and labels in another form, and of another dtype.
+        labels = np.uint8([0, 1, 2] * 3)
+        self.train(folder / "whole", 3, source=list(zip(helpers.pictures(8), labels)))
 
     def test_wrong_labels(self):
         for labels, message in ((None, "images with labels"), ([3] * 8, "classes from 0 to 2")):
             with self.assertRaisesRegex(ValueError, message):
                 self.train("unused", 1, labels)
+        with self.assertRaisesRegex(ValueError, "a label for each image.*none for 1 in element 0"):
+            self.train("unused", 1, source=list(helpers.pictures(8)))

@@ -226,21 +226,25 @@ def _checked_labels(labels, count):
     return np.array(labels, None if labels.ndim == 1 else np.float32, order="C")
 
 
-def as_images(images: ImageSource) -> Images:
+def as_images(images: ImageSource, with_labels: bool = False) -> Images:
     """`Images` as they are, or of what else people have their images in: what `pa.train` takes.
 
     Args:
       images: `Images`; uint8 [N, H, W, 3], as for `from_arrays`; or what is read into memory, in its order: a
         `tf.data.Dataset`, as of `keras.utils.image_dataset_from_directory`, or a sequence, such as a list, a
         data set of PyTorch, one of Hugging Face or its column. `sources` says what their elements may be.
-        Labels are not used.
+      with_labels: bool, whether those are to have labels, as a conditional model needs them; where not, they
+        are left aside.
 
     Raises ValueError for anything else, and as `sources.gathered`.
     """
     if isinstance(images, Images):
         return images
     is_array = hasattr(images, "shape") and hasattr(images, "dtype")
-    return from_arrays(images) if is_array else Images(sources.gathered(images))
+    if is_array:
+        return from_arrays(images)
+    pixels, labels = sources.gathered(images, with_labels)
+    return Images(pixels, labels=labels)
 
 
 def checked_pixels(pixels: np.ndarray) -> np.ndarray:

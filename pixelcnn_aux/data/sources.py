@@ -5,8 +5,8 @@ A source is a `tf.data.Dataset`, as `keras.utils.image_dataset_from_directory` m
 
     an image              [H, W, 3], whole numbers from 0 to 255, or a Pillow image, converted as a file's
     a batch of images     [B, H, W, 3]
-    (image, label, ...)   of which the first alone is used
-    {"image": image, ...} or a dict with one image under another key
+    (image, label, ...)   or a batch of each
+    {"image": image, ...} or a dict with one image under another key; its label is under "label"
 """
 
 import collections.abc
@@ -27,16 +27,29 @@ _SCALE = (
 )
 
 
-def gathered(source):
-    """The images of a source in its order: uint8 [N, H, W, 3], a new array.
+def gathered(source, with_labels=False):
+    """The images of a source in its order, and their labels.
 
-    Raises ValueError for what is no source or has no end, and for images of several sizes, of other values or
-    channels, or none.
+    Args:
+      source: see above.
+      with_labels: bool, whether there have to be labels; where not, they are left aside.
+
+    Returns:
+      (uint8 [N, H, W, 3], a new array, labels [N, ...] or None).
+
+    Raises:
+      ValueError: for what is no source or has no end, for images of several sizes, of other values or
+        channels, or none, and for labels that are not one for each image.
     """
     pixels, size, num_gray, is_scaled = bytearray(), None, 0, True
-    told = time.monotonic()
+    labels, told = [], time.monotonic()
     for number, element in enumerate(_elements(source)):
-        array = _array(_image(element), number)
+        image, label = _image_and_label(element)
+        array = _array(image, number)
+        is_batch = array.ndim == 4
+        array = array if is_batch else array[np.newaxis]
+        if with_labels:
+            labels.extend(_labels(label, is_batch, len(array), number))
         if array.shape[1:] != (size := size or array.shape[1:]):
             raise ValueError(
                 f"Expected images of one size. Received: {size[:2]}, and {array.shape[1:3]} in element "
@@ -56,7 +69,12 @@ def gathered(source):
         )
     pixels = np.frombuffer(pixels, np.uint8).reshape(-1, *size)
     decoding.tell_gray(num_gray, len(pixels), f"a {type(source).__name__}")
-    return pixels
+    shapes = sorted({label.shape for label in labels})
+    if len(shapes) > 1:
+        raise ValueError(
+            f"Expected labels of one shape. Received: {shapes}. Give a class, or as many numbers, for each."
+        )
+    return pixels, np.stack(labels) if with_labels else None
 
 
 def _elements(source):
@@ -78,23 +96,24 @@ def _elements(source):
     return (source[number] for number in range(len(source)))
 
 
-def _image(element):
-    """What of an element is an image, or a batch of images."""
+def _image_and_label(element):
+    """What of an element is an image, or a batch of images, and its label, or a batch of labels, or None."""
     if isinstance(element, tuple) and element:
-        return _image(element[0])
+        image, label = _image_and_label(element[0])
+        return image, element[1] if len(element) > 1 else label
     if not isinstance(element, collections.abc.Mapping):
-        return element
+        return element, None
     keys = [key for key, x in element.items() if isinstance(x, Image.Image) or np.ndim(x) > 2]
     if "image" not in element and len(keys) != 1:
         raise ValueError(
             "Expected one image in each element, or the one called 'image'. Received: elements of "
             f"{', '.join(map(str, element))}. Give the column of the images, as dataset['pixels']."
         )
-    return element["image" if "image" in element else keys[0]]
+    return element["image" if "image" in element else keys[0]], element.get("label")
 
 
 def _array(image, number):
-    """An image, or a batch of images, as numbers [B, H, W, 3]; `number` is that of its element."""
+    """An image, or a batch of images, as numbers [H, W, 3] or [B, H, W, 3]; `number` is its element's."""
     try:
         if isinstance(image, Image.Image):
             decoding.check_kept(image)
@@ -105,19 +124,29 @@ def _array(image, number):
             f"Expected images of 8 bits a channel. Received: {arguments.shown(image)} in element {number}, "
             f"which cannot be read ({error}). Convert it, or leave it out."
         ) from error
-    batch = array if array.ndim == 4 else array[np.newaxis]
-    if (
-        array.dtype.kind not in "uif"
-        or batch.ndim != 4
-        or batch.shape[-1] != 3
-        or 0 in array.shape[1:]
-    ):
+    is_image = array.ndim in (3, 4) and array.shape[-1] == 3 and 0 not in array.shape[1:]
+    if array.dtype.kind not in "uif" or not is_image:
         raise ValueError(
             f"Expected images as [H, W, 3], or batches of them. Received: {array.dtype.name} "
             f"{list(array.shape)} in element {number}. Give uint8 with the channels last, np.stack(images): "
             "of a PyTorch data set leave out ToTensor, and of gray images give each channel thrice."
         )
-    return batch
+    return array
+
+
+def _labels(labels, is_batch, count, number):
+    """The labels of an element, of a batch or of one image: array [count, ...]."""
+    found = None
+    if labels is not None:
+        found = np.asarray(arguments.array("labels", labels if is_batch else [labels]))
+    if found is None or found.ndim == 0 or len(found) != count:
+        received = "none" if found is None else f"labels {list(found.shape)}"
+        raise ValueError(
+            f"Expected a label for each image, as a conditional model needs them. Received: {received} for "
+            f'{count} in element {number}. Give (image, label), {{"image": image, "label": label}}, or '
+            "data.from_arrays(pixels, labels)."
+        )
+    return found
 
 
 def _as_uint8(array, number):

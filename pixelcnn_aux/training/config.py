@@ -92,8 +92,9 @@ class RunConfig:
         """dict, how many images there are of each kind, and their checksums: what a run goes on with."""
         both = {"images": self.images, "validation_images": self.validation_images}
         checksums = {f"{name}_crc32": images.crc32 for name, images in both.items()}
-        if self.model.condition is not None:
-            checksums["labels_crc32"] = [zlib.crc32(images.labels) for images in both.values()]
+        if (kind := self.model.condition) is not None:
+            conditions = [images.condition(kind) for images in both.values()]  # of one dtype
+            checksums["labels_crc32"] = list(map(zlib.crc32, conditions))
         return {**{name: images.num_images for name, images in both.items()}, **checksums}
 
     def check_images(self, before):

@@ -55,8 +55,9 @@ def train(
       model: `AuxiliaryModel`; its factors are given their averaged weights as they are done.
       training: `Training` of every factor, a dict, name -> `Training`, or a `Preset`.
       images, validation_images: uint8 or uint16 [N, H, W, C], full images, `data.Images`, or what else
-        `data.as_images` takes: a `tf.data.Dataset` or a sequence, whose labels are not used. A run goes on
-        with the same images in the same order alone, so that they are not to be shuffled: training does that.
+        `data.as_images` takes: a `tf.data.Dataset` or a sequence. Labels are used if the model is
+        conditional. A run goes on with the same images in the same order alone, so that they are not to be
+        shuffled: training does that.
       workdir: path of a folder, a new one or that of an earlier run with the same arguments. Several hosts
         share it.
       factors: list of names of factors; all where None.
@@ -143,7 +144,7 @@ def _trainings(training, model, names):
 
 
 def _of_size(images, model):
-    images = data.as_images(images)
+    images = data.as_images(images, with_labels=model.condition is not None)
     if images.image_size != model.image_size:
         raise ValueError(
             f"Expected images of the model's size, {model.image_size}. Received: {images.image_size}. "

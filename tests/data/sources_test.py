@@ -69,6 +69,38 @@ class SourcesTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(images.pixels.dtype, np.uint8)
         self.assertAllEqual(images.pixels, PIXELS)
 
+    @parameterized.named_parameters(
+        ("batches", tensors((PIXELS, LABELS)).batch(4)),
+        ("dicts", tensors({"image": PIXELS, "label": LABELS})),
+        ("dicts_of_batches", tensors({"image": PIXELS, "label": LABELS}).batch(3)),
+        ("dicts_with_labels", tensors(({"x": PIXELS}, LABELS))),
+        ("pillow", Sequence(*zip(PILLOW, LABELS.tolist()))),
+        ("rows", Sequence(*({"img": x, "label": y} for x, y in zip(PILLOW, LABELS)))),
+        ("batches_in_a_row", Sequence(*zip(np.split(PIXELS, 2), np.split(LABELS, 2)))),
+        ("tensors", [(tf.constant(x), tf.constant(y)) for x, y in zip(PIXELS, LABELS)]),
+        ("vectors", tensors((PIXELS, LABELS[:, np.newaxis] / 2)).batch(4)),
+    )
+    def test_labels(self, source):
+        self.assertIsNone(data.as_images(source).labels)
+        images = data.as_images(source, with_labels=True)
+        self.assertAllEqual(images.pixels, PIXELS)
+        vectors = images.labels.ndim == 2
+        self.assertAllEqual(2 * images.labels[:, 0] if vectors else images.labels, LABELS)
+
+    def test_no_labels(self):
+        none = "a label for each image.*Received: none for {} in element 0. Give .image, label"
+        for source, message in (
+            (TENSORS, none.format(1)),
+            (TENSORS.batch(4), none.format(4)),
+            ([{"img": PILLOW[0], "fine_label": 3}], none.format(1)),
+            ([(PIXELS, LABELS[:5])], r"labels \[5\] for 10 in element 0"),
+            ([(PIXELS[0], "cat")], "labels as an array of numbers.*cat"),
+            ([(PIXELS[0], 1), (PIXELS[1], [1.0])], "of one shape.*as many numbers, for each"),
+        ):
+            self.assertLen(data.as_images(source).pixels.shape, 4)
+            with self.assertRaisesRegex(ValueError, message):
+                data.as_images(source, with_labels=True)
+
     def test_class_folders(self):
         folder = helpers.temporary_folder(self)
         for number, pixels in enumerate(PIXELS):

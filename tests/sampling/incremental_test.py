@@ -6,20 +6,23 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
+from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.likelihoods import Categorical, LogisticMixture
 from pixelcnn_aux.networks import Embedding, PixelCNN, topology
 from tests import helpers
 
 RGB, GRAY = LogisticMixture(num_components=1), Categorical(num_values=16)
+OF_CLASSES = ((2, 3), (2, 2)), Classes(3)
 SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (16, 2)).astype(np.int32)
 
 
-def pixelcnn_pp(head, given=None, resolutions=1, kernels=((2, 3), (2, 2))):
+def pixelcnn_pp(head, given=None, resolutions=1, kernels=((2, 3), (2, 2)), condition=None):
     """PixelCNN++, given an image of the same resolution or nothing."""
     shape = topology.pixelcnn_pp(1, resolutions)
     network = PixelCNN(shape, 4, head.num_params, *kernels)
-    return Factor(head, network, given and Embedding(shape, 4), given)
+    return Factor(head, network, given and Embedding(shape, 4), given, condition=condition)
 
 
 def down_twice(head):
@@ -38,19 +41,21 @@ def flat(head, given=None, kernels=((3, 3), (3, 3))):
 
 
 def random_inputs(factor, height, width):
-    """Two images, and the auxiliary images that the factor is given, if any."""
+    """`Inputs` of two images, with all that the factor is given."""
     rng, ratio = np.random.default_rng(0), factor.auxiliary_ratio
     kinds = [(factor.likelihood, height, width)]
     if factor.auxiliary_likelihood is not None:
         kinds.append((factor.auxiliary_likelihood, height // ratio, width // ratio))
-    return tuple(
+    images, *auxiliary = (
         rng.integers(kind.num_values, size=(2, *size, kind.num_channels)).astype(np.uint8)
         for kind, *size in kinds
     )
+    condition = factor.condition and np.array([-1, 2], factor.condition.dtype)
+    return Inputs(images, *auxiliary or [None], condition)
 
 
 class ExactnessTest(parameterized.TestCase, tf.test.TestCase):
-    def assertExact(self, factor, *inputs):
+    def assertExact(self, factor, inputs):
         with helpers.eagerly():
             full = factor.params(inputs).numpy()
         incremental = factor.params(inputs, method="incremental").numpy()
@@ -70,17 +75,25 @@ class ExactnessTest(parameterized.TestCase, tf.test.TestCase):
         ("pixelcnn_pp_1_rgb_given_gray", (8, 8), pixelcnn_pp, RGB, GRAY, 1, ((3, 5), (3, 4))),
         ("pixelcnn_pp_2_gray", (8, 12), pixelcnn_pp, GRAY, None, 2, ((4, 3), (5, 2))),
         ("pixelcnn_pp_2_rgb_given_gray", (8, 16), pixelcnn_pp, RGB, GRAY, 2, ((3, 3), (3, 3))),
-        ("pixelcnn_pp_3_rgb_given_gray", (16, 16), pixelcnn_pp, RGB, GRAY, 3),
+        (
+            "pixelcnn_pp_3_rgb_given_gray_of_classes",
+            (16, 16),
+            pixelcnn_pp,
+            RGB,
+            GRAY,
+            3,
+            *OF_CLASSES,
+        ),
         ("down_twice_gray", (8, 12), down_twice, GRAY),
     )
     def test_the_parameters_met_on_the_way_through_given_images(self, size, make, *arguments):
         factor = make(*arguments)
         helpers.randomize(factor)
-        self.assertExact(factor, *random_inputs(factor, *size))
+        self.assertExact(factor, random_inputs(factor, *size))
 
     def test_after_training(self):
         factor = flat(GRAY)
-        [images] = random_inputs(factor, 4, 5)
+        images = random_inputs(factor, 4, 5).images
         factor.initialize_from_data(images)
         # Before training too, since what was traced then must not keep the weights of then.
         self.assertExact(factor, images)

@@ -16,7 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import training
+from pixelcnn_aux import data, training
+from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, checkpoints, metrics, steps
@@ -34,13 +35,18 @@ class Stopping(keras.callbacks.Callback):
         self.model.stop_training = True
 
 
+def labeled_images(count, seed=0):
+    return data.Images(helpers.pictures(count, seed), labels=np.arange(count) % 4 - 1)
+
+
 def train(folder, strategy=None, dropout=0.0, remat=False, callbacks=None, **changes):
+    """A model of classes, whose steps take labels beside images."""
     with contextlib.redirect_stdout(io.StringIO()):
         return helpers.train(
-            helpers.tiny_model(dropout=dropout),
+            helpers.tiny_model(dropout=dropout, condition=Classes(3)),
             "image",
-            helpers.images(10),
-            helpers.images(5, seed=1),
+            labeled_images(10),
+            labeled_images(5, seed=1),
             dataclasses.replace(SETTINGS, **changes),
             folder,
             strategy=strategy,
