@@ -181,6 +181,18 @@ class Factor(PixelwiseModel):
         return ops.sum(nats, axis=(1, 2))
 
     @backend.compiled
+    def _log_prob_given(self, inputs, conditions):
+        batch = ops.shape(inputs.images)[0]
+
+        def given(condition):
+            everywhere = ops.broadcast_to(condition, (batch, *self.condition.shape))
+            found = inputs._replace(condition=everywhere)
+            nats = self._nats(self(found, training=False), found, self.fixed_sum)
+            return ops.sum(nats, axis=(1, 2))
+
+        return ops.transpose(ops.vectorized_map(given, conditions))
+
+    @backend.compiled
     def _log_density(self, inputs):
         (images, auxiliary, _), centers = inputs, None
         if self.likelihood.centered:
@@ -253,6 +265,18 @@ class Factor(PixelwiseModel):
         Raises ValueError as `inputs`.
         """
         return _evaluate(self._log_prob, self.inputs(images, auxiliary))
+
+    def log_prob_given(self, inputs: Inputs, conditions: ArrayLike) -> Tensor:
+        """`log_prob` of images given each of several conditions: float [B, K].
+
+        What does not depend on a condition is computed once: the first layers up to where a first condition
+        is added, auxiliary images' too, and bounds.
+
+        Args:
+          inputs: `Inputs`, as from `inputs`, whose condition does not matter. They are one batch.
+          conditions: [K, ...], as `conditions` has them.
+        """
+        return self._log_prob_given(inputs, ops.convert_to_tensor(conditions))
 
     def log_density(self, inputs: Inputs) -> Tensor:
         """As `log_prob`, of images whose values need not be whole, by which it is differentiable.
