@@ -156,8 +156,8 @@ class AuxiliaryModel(PictureModel, FactorChain):
         """`log_probs` given each class: dict, name -> float [B, num_classes]. Else as `class_log_probs`."""
         self.require(self.factors)
         kind = arguments.instance("the model's condition", self.condition, Classes)
-        images, classes = self.checked(images), np.arange(kind.num_classes, dtype=np.int32)
-        height, width = images.shape[1:3]
+        checked, classes = self.checked(images), np.arange(kind.num_classes, dtype=np.int32)
+        height, width = checked.shape[1:3]
         at_once = max(1, MAX_PIXELS // (height * width))  # of many classes, some after others
         groups = [classes[first : first + at_once] for first in range(0, len(classes), at_once)]
 
@@ -170,7 +170,7 @@ class AuxiliaryModel(PictureModel, FactorChain):
             }
             return {name: ops.concatenate(x, axis=-1) for name, x in nats.items()}
 
-        return in_batches(evaluate, images, (len(groups[0]) * height, width))
+        return in_batches(evaluate, checked, (len(groups[0]) * height, width))
 
     def _by_factor(self, method, images, condition):
         """dict, factor name -> what its method of this name gives for its image of full images."""
