@@ -17,8 +17,8 @@ def of_files(labels, paths):
         path of a CSV file with the columns "file", as in `paths`, and "label".
       paths: list of `pathlib.Path`, of all files, of every split, relative to the folder of images.
 
-    Raises OSError for a table that cannot be read, and ValueError for a damaged one; the function raises
-    ValueError for a file that is not in it.
+    Raises OSError for a table that cannot be read, and ValueError for one that is damaged, that names a file
+    twice, or one that is not in `paths`; the function raises ValueError for a file that is not in it.
     """
     if labels == FOLDERS:
         classes = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
@@ -26,6 +26,11 @@ def of_files(labels, paths):
         found = {str(path): numbers.get(path.parts[0], -1) for path in paths}
     else:
         found = _read(labels)
+        if unknown := sorted(found.keys() - {str(path) for path in paths}):
+            raise ValueError(
+                f"Expected files of the folder of images in {labels}. Received: {unknown[0]}, which is not "
+                f"there. {_ROWS}"
+            )
 
     def label_of(name):
         if name not in found:
@@ -42,7 +47,12 @@ def _read(file):
         rows = csv.DictReader(io.StringIO(disk.contents(file).decode(), newline=""))
         if not {"file", "label"} <= {*(rows.fieldnames or ())}:
             raise ValueError(f"the columns {rows.fieldnames}")
-        return {row["file"]: int(row["label"]) for row in rows}
+        found = {}
+        for row in rows:
+            if row["file"] in found:
+                raise ValueError(f"{row['file']} twice")
+            found[row["file"]] = int(row["label"])
+        return found
     except (TypeError, ValueError, csv.Error) as error:
         raise ValueError(
             f"Expected a table of files and whole numbers in {file}. Received: another one "
