@@ -39,8 +39,9 @@ def main():
         packed = pathlib.Path(made) / FLAGS.name
         seconds = write_run(folder, model, packed)
         images = chosen_run.images(folder, model, "validation")
+        condition = images.condition(model.condition)
         before, after = (
-            splits.mean_bits(x, chosen_run.batches(images, NUM_IMAGES))
+            splits.mean_bits(x, chosen_run.batches(images, NUM_IMAGES), condition)
             for x in (model, pa.load(packed))
         )
         count = min(NUM_IMAGES, images.num_images)
@@ -71,6 +72,7 @@ def test_result(folder, model):
         "crc32": bpd.checksum(chosen_run.batches(images)),
         "best": False,
         "model": bpd.identity(model),
+        "condition": None if model.condition is None else True,  # the labels are told
     }
     try:
         found = records.read_dict(file, "figures")

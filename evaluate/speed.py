@@ -113,7 +113,8 @@ def measure_factor(name, factor, size):
 def state_bytes(factor, size):
     """What the incremental evaluation of one image carries from row to row."""
     auxiliary = None if factor.fixed_sum is None else auxiliaries(factor, size, 1)
-    state = factor.scan(size, 1, auxiliary).initial_state()
+    with factor.given(unknown(factor, 1)):
+        state = factor.scan(size, 1, auxiliary).initial_state()
     return sum(x.shape.num_elements() * x.dtype.size for x in tf.nest.flatten(state))
 
 
@@ -125,13 +126,18 @@ def auxiliaries(factor, size, batch):
     return tf.cast(images, arguments.pixel_dtype(given.num_values))
 
 
+def unknown(factor, batch):
+    """The condition of images of which nothing is known; None of an unconditional model."""
+    return factor.condition and factor.condition.unknown(batch)
+
+
 def inputs(factor, size, batch):
     """Features of `auxiliaries`, () for an unconditional factor; noise; and those images, or None."""
     noise = sampling.noise(factor, tf.zeros([batch, 2], tf.int32), 0, size)
     if factor.auxiliary_likelihood is None:
         return (), noise, None
     images = auxiliaries(factor, size, batch)
-    return factor.features(images), noise, images
+    return factor.features(images, unknown(factor, batch)), noise, images
 
 
 def incrementally(factor, features, noise, auxiliary, jit_compile=False):
@@ -139,7 +145,8 @@ def incrementally(factor, features, noise, auxiliary, jit_compile=False):
     # A new one of the same networks, so that the first run traces a graph, as a process's first images do.
     factor = factor.with_fixed_sum(factor.fixed_sum)
     arguments = features, noise, tf.zeros(batch), auxiliary
-    draw = functools.partial(factor.draw, *arguments, jit_compile=jit_compile)
+    how = {"condition": unknown(factor, batch), "jit_compile": jit_compile}
+    draw = functools.partial(factor.draw, *arguments, **how)
     return draw, size, math.prod(size)
 
 
@@ -152,7 +159,8 @@ def candidates(factor, size, batch, other):
 
     def params(images):
         x = factor.network_inputs(images, remainders and remainders.centers(images))
-        return factor.network(x, features, training=False)
+        with factor.given(unknown(factor, batch)):
+            return factor.network(x, features, training=False)
 
     def draw_pixel(images, row, column):
         here = params(images)[:, row, column], noise[:, row, column]

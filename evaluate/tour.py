@@ -64,7 +64,8 @@ def picture(models):
 
 
 def mean_bits(model, images):
-    return splits.mean_bits(model, chosen_run.batches(images))
+    condition = run_flags.condition(model.condition, images.num_images)
+    return splits.mean_bits(model, chosen_run.batches(images), condition)
 
 
 def show(found):

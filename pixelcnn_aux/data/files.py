@@ -50,11 +50,11 @@ def load(
         )
     paths, by_split, num_gray = below(image_dir), {name: [] for name in (*SPLITS, None)}, 0
     suffixes_read = (*decoding.SUFFIXES, *[dicom.SUFFIX] * (channels == 1))
-    for path in paths:
-        if path.suffix.lower() in suffixes_read:
-            by_split[split_of(path.name)].append(str(path))
+    named = [path for path in paths if path.suffix.lower() in suffixes_read]
+    for path in named:
+        by_split[split_of(path.name)].append(str(path))
     names = by_split[split]
-    label_of = labels and of_files(labels, paths)  # before anything is decoded
+    label_of = labels and of_files(labels, named)  # before anything is decoded
 
     def read(name):
         try:

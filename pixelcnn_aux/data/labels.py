@@ -15,7 +15,7 @@ def of_files(labels, paths):
     Args:
       labels: `FOLDERS`, which are the classes in alphabetical order, files in none being of no class; or the
         path of a CSV file with the columns "file", as in `paths`, and "label".
-      paths: list of `pathlib.Path`, of all files, of every split, relative to the folder of images.
+      paths: list of `pathlib.Path`, of all image files, of every split, relative to their folder.
 
     Raises OSError for a table that cannot be read, and ValueError for one that is damaged, that names a file
     twice, or one that is not in `paths`; the function raises ValueError for a file that is not in it.
@@ -28,7 +28,7 @@ def of_files(labels, paths):
         found = _read(labels)
         if unknown := sorted(found.keys() - {str(path) for path in paths}):
             raise ValueError(
-                f"Expected files of the folder of images in {labels}. Received: {unknown[0]}, which is not "
+                f"Expected image files of the folder in {labels}. Received: {unknown[0]}, which is not "
                 f"there. {_ROWS}"
             )
 
@@ -44,7 +44,8 @@ def of_files(labels, paths):
 
 def _read(file):
     try:
-        rows = csv.DictReader(io.StringIO(disk.contents(file).decode(), newline=""))
+        text = disk.contents(file).decode("utf-8-sig")  # as spreadsheets write it
+        rows = csv.DictReader(io.StringIO(text, newline=""))
         if not {"file", "label"} <= {*(rows.fieldnames or ())}:
             raise ValueError(f"the columns {rows.fieldnames}")
         found = {}

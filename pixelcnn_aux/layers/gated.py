@@ -134,7 +134,7 @@ class GatedResidualBlock(keras.layers.Layer):
         activated = backend.concat_elu(x) if activated is None else activated
         seed = self.dropout.seed(training)
 
-        condition = contexts.CONDITION.get()  # In the backward pass, there would be none.
+        condition = contexts.CONDITION.get()  # now: blocks may be evaluated again after its context
 
         def evaluate(x, activated, *skips):
             with contexts.given_condition(condition):

@@ -56,9 +56,9 @@ def summarize(model, batches, progress=lambda count: None, condition=None):
     return found
 
 
-def mean_bits(model, batches):
+def mean_bits(model, batches, condition=None):
     """The most exact mean over images of `summarize`: float."""
-    return summarize(model, batches)[kinds(model)[-1]]["total"]
+    return summarize(model, batches, condition=condition)[kinds(model)[-1]]["total"]
 
 
 def shares(model):

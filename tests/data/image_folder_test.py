@@ -67,12 +67,13 @@ class FolderTest(FilesTest):
         for name in ("b/1.png", "a/x/3.png", "b/4.png", "5.png"):
             self.write(name, encoded(noise(8, 8, 3), "PNG"))
         self.write("c/6.png", b"damaged")  # a class of which no image is left
+        self.write("aa/notes.txt", b"")  # none
         where = {"image_dir": self.folder, "image_size": (8, 8)}
         images = data.load("folder", "train", labels="folders", **where)
         self.assertAllEqual(images.labels, [-1, 0, 1, 1])  # in the order of the paths
         self.assertEqual(images.source["labels"], "folders")
         table = self.write(
-            "labels.csv", b"file,label\nb/1.png,7\na/x/3.png,5\n5.png,2\nb/4.png,0\n"
+            "labels.csv", b"\xef\xbb\xbffile,label\nb/1.png,7\na/x/3.png,5\n5.png,2\nb/4.png,0\n"
         )
         images = data.load("folder", "train", labels=table, **where)
         self.assertAllEqual(images.labels, [2, 5, 7, 0])

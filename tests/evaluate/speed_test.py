@@ -10,6 +10,7 @@ import tensorflow as tf
 from absl import flags
 from PIL import Image
 
+import pixelcnn_aux as pa
 from evaluate import rival, speed, timing
 from pixelcnn_aux import machine
 from pixelcnn_aux.runs.folder import RunFolder
@@ -94,9 +95,12 @@ class SpeedTest(tf.test.TestCase):
         self.assertEqual(row, {**expected, "pixels": 8, "extrapolated": True})
 
     def test_which_one_xla_compiles(self):
-        timed = speed.candidates(helpers.shared_model().factors["image"], helpers.SIZE, 1, None)
+        factor = helpers.tiny_model(condition=pa.conditions.Classes(2)).factors["image"]
+        timed = speed.candidates(factor, helpers.SIZE, 1, None)
         for name, compiled in (("incremental", False), ("incremental_xla", True)):
-            self.assertEqual(timed[name][0].keywords, {"jit_compile": compiled})
+            how = {"jit_compile": compiled, "condition": [-1]}
+            self.assertEqual(timed[name][0].keywords, how)
+        self.assertEqual(timed["forward_pass"][0]().shape, [1, factor.likelihood.num_params])
 
     def test_the_rivals_draws_by_hand(self):
         means = np.zeros([1, 1, 2, 2, 3], np.float32)  # [B, H, W, K, 3]
