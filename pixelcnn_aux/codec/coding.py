@@ -15,7 +15,7 @@ from pixelcnn_aux.codec import digits
 from pixelcnn_aux.codec.entropy import DIGIT, Decoder, Encoder
 
 # Parameters are rounded to multiples of this, so that what differs in their last digits, as between
-# processors in float64, seldom shows.
+# processors in float64, seldom shows. Of more than 256 values they are finer, for as many of them.
 GRID = 2.0**-12
 # What probabilities are multiplied by before they are rounded. With 1 added for each value, so that none that
 # can be has no bits, tables still add up to less than 2 ** 24: exact in float32.
@@ -106,6 +106,7 @@ class Coding:
     def _decided_by_coder(self, factor, size):
         """Function of features, auxiliary images, condition and the int B: a factor's uint8 [B, h, w, c]."""
         likelihood = factor.likelihood
+        grid = GRID / max(likelihood.num_values / 256, 1.0)
 
         def images(features, auxiliary, condition, batch):
             zeros = tf.zeros([batch], tf.int32)
@@ -121,7 +122,7 @@ class Coding:
 
             def decide(params, column, bounds):
                 del column
-                params = GRID * tf.round(params / GRID)
+                params = grid * tf.round(params / grid)
                 pixel, known = [], []
                 for channel in range(likelihood.num_channels):
                     known.append(bounds(channel, pixel) if bounds else unbounded)

@@ -137,7 +137,7 @@ def _check(contents, picture, channels, bits):
         if width * height > MAX_PIXELS:
             raise ValueError(f"{width} x {height} pixels, {MAX_PIXELS:,} at most")
     depth = _depth(contents, picture)
-    if depth > bits or depth < bits == 16:
+    if depth > bits or (bits == 16 and depth < 16):
         raise ValueError(
             f"{depth} bits a channel, {bits} are expected: convert it, as by magick FILE -depth {bits} "
             "NEW.png"

@@ -38,6 +38,8 @@ def decode(contents, most_pixels):
             f"{frames} images of {width} x {height} pixels and {found.SamplesPerPixel} channels, one of one "
             f"channel and {most_pixels:,} pixels at most is expected"
         )
-    if (least := np.min(pixels)) < 0:
-        raise ValueError(f"values from {least}, 0 or more are expected")
+    if (least := np.min(pixels)) < 0 or pixels.dtype.kind not in "iu":
+        raise ValueError(
+            f"values of {pixels.dtype} from {least}, whole ones of 0 or more are expected"
+        )
     return pixels

@@ -27,6 +27,8 @@ def dicom(pixels, signed=False, **elements):
     found.PixelRepresentation = int(signed)
     found.WindowCenter, found.WindowWidth, found.RescaleIntercept = 40, 2, -1024
     found.RescaleSlope, found.PixelData = 1, pixels.tobytes()
+    if "FloatPixelData" in elements:
+        del found.PixelData
     for name, value in elements.items():
         setattr(found, name, value)
     pydicom.dcmwrite(file := io.BytesIO(), found, enforce_file_format=True)
@@ -40,10 +42,14 @@ class DicomTest(tf.test.TestCase):
         found = decoding.decode(dicom(pixels), 1, 4096)
         self.assertEqual(found.dtype, np.uint16)
         self.assertAllEqual(found[..., 0], pixels)
+        floats = dicom(
+            pixels, FloatPixelData=(pixels + np.float32(1.5)).tobytes(), BitsAllocated=32
+        )
         for contents, message in (
             (dicom(pixels)[:-9], "damaged DICOM file"),
             (dicom(pixels + np.uint16(4096)), "a value of .* 4,095 at most"),
-            (dicom(pixels.astype(np.int16) - 999, signed=True), "values from -.* 0 or more"),
+            (dicom(pixels.astype(np.int16) - 999, signed=True), "of int16 from -.* 0 or more"),
+            (floats, "of float32 from .*, whole ones"),
             (dicom(np.stack([pixels] * 2), NumberOfFrames=2), "2 images of 4 x 6"),
         ):
             with self.assertRaisesRegex(ValueError, message):
