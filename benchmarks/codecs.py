@@ -63,14 +63,14 @@ def loaded(folder, model):
 def ours(model, folder, dtype, images, values):
     coder, size = codec.Codec(model, batch=FLAGS.batch_size), model.image_size
     cut = np.concatenate([tiles.cut(image, size) for image in images])
-    bits = -sum(
-        float(np.sum(model.with_exact(True).log_prob(cut[i : i + 100]), dtype=np.float64))
-        for i in range(0, len(cut), 100)
-    ) / math.log(2.0)
+    condition = model.condition and model.condition.unknown(len(cut))
+    nats = np.asarray(model.with_exact(True).log_prob(cut, condition), np.float64)
+    bits = -np.sum(nats) / math.log(2.0)
     with tempfile.TemporaryDirectory() as place:
         file, decoded = pathlib.Path(place) / "file", pathlib.Path(place) / "decoded.npz"
         start = time.perf_counter()
-        file.write_bytes(coder.compress(cut, progress=progress.bar(len(cut), "tile").update))
+        bar = progress.bar(len(cut), "tile")
+        file.write_bytes(coder.compress(cut, condition, progress=bar.update))
         seconds = time.perf_counter() - start
         process = multiprocessing.get_context("spawn").Process(
             target=decode, args=(FLAGS.plugin, folder, dtype, file, decoded)

@@ -33,14 +33,14 @@ def by_openvino(model, arrays):
     return {name: x for output, x in results.items() for name in output.names}
 
 
-def nats(name, images, folder):
+def nats(name, arrays, folder):
     """The outputs of the signature `log_prob`, converted: dicts, name -> float [N], of both."""
     saved = export(name, folder, names=["log_prob"])
     file = folder / f"{name}.onnx"
     convert = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", saved, "--output", file]
     subprocess.run(convert, check=True, capture_output=True)
     model = openvino.convert_model(saved)
-    return by_onnx(file, {"image": images}), by_openvino(model, {"image": images})
+    return by_onnx(file, arrays), by_openvino(model, arrays)
 
 
 def params(factor, arrays, folder):
@@ -57,10 +57,13 @@ def main(*names):
     for name in names:
         model = pa.load(name)
         images = pa.data.load("photos", "test", model.image_size).spread(FLAGS.num)
-        expected, inputs = model.log_probs(images), model.inputs(images)
+        arrays, condition = {"image": images}, None
+        if model.condition is not None:
+            arrays["condition"] = condition = model.condition.unknown(len(images))
+        expected, inputs = model.log_probs(images, condition), model.inputs(images, condition)
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
-            both = nats(name, images, folder)
+            both = nats(name, arrays, folder)
             for key, factor in model.factors.items():
                 arrays = {
                     k: np.asarray(x) for k, x in inputs[key]._asdict().items() if x is not None
