@@ -10,6 +10,7 @@ from pixelcnn_aux.backend import pick, tfp
 from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.likelihoods.base import Likelihood
 from pixelcnn_aux.likelihoods.indices import draw_index, gumbel
+from pixelcnn_aux.likelihoods.layout import Layout, conditional_mean
 from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic, TruncatedLogistic
 from pixelcnn_aux.serialization import register
 
@@ -82,12 +83,11 @@ class LogisticMixture(Likelihood):
         self.num_channels = arguments.whole("num_channels", num_channels, 1, MAX_CHANNELS)
         self.num_values = arguments.whole("num_values", num_values, 2, arguments.MAX_VALUES)
         self.unit = arguments.positive("unit", unit, max(self.num_values, 256))
-        # Of each component.
-        self._blocks = 1 + 2 * self.num_channels + _triangle(self.num_channels)
+        self._layout = Layout(self.num_channels)
         # What pixels are scaled by, and the middle of their values.
         self._half = (self.num_values - 1) / 2
         self._min_log_scale = MIN_LOG_SCALE - math.log(max(self._half / 127.5, 1.0))
-        self.num_params = self._blocks * self.num_components
+        self.num_params = self._layout.num_blocks * self.num_components
         self.noise_size = self.num_components + self.num_channels
         self.bounded_noise_size = self.num_channels * (self.num_components + 1)
 
@@ -102,11 +102,11 @@ class LogisticMixture(Likelihood):
 
     def _log_prob(self, params, images):
         images = ops.cast(images, params.dtype)
-        logits, means, log_scales, coefficients = self._parts(params)
+        logits, means, log_scales, coefficients = self._layout.parts(params)
         half, channels = self._half, self.num_channels
         scaled = ((images - half) / half)[..., None]
         scaled = ops.unstack(scaled, num=channels, axis=-2)  # [..., 1] each
-        means = [_conditional_mean(c, means, coefficients, scaled) for c in range(channels)]
+        means = [conditional_mean(c, means, coefficients, scaled) for c in range(channels)]
         components = DiscretizedLogistic(
             loc=half * ops.stack(means, axis=-1) + half,  # [..., K, C]
             scale=half * self._scale(ops.stack(log_scales, axis=-1)),
@@ -134,16 +134,20 @@ class LogisticMixture(Likelihood):
     def _draw(self, params, noise, log_scale_shift):
         gumbels, logistics = ops.split(noise, [self.num_components], axis=-1)
         component = draw_index(params[..., : self.num_components], gumbels)
-        blocks = ops.reshape(params, (*ops.shape(component), self._blocks, self.num_components))
-        x, log_scales, coefficients = self._kinds(pick(blocks, component))  # [..., C]
+        blocks = ops.reshape(
+            params, (*ops.shape(component), self._layout.num_blocks, self.num_components)
+        )
+        x, log_scales, coefficients = self._layout.kinds(pick(blocks, component))  # [..., C]
         x += self._scale(log_scales + _against(log_scale_shift, log_scales)) * logistics
         # From here on in pixel units, zero in the middle: a draw is on the way of few operations.
         half, channels = self._half, self.num_channels
         x = ops.unstack(half * x, num=channels, axis=-1)
-        coefficients = ops.unstack(ops.tanh(coefficients), num=_triangle(channels), axis=-1)
+        coefficients = ops.unstack(
+            ops.tanh(coefficients), num=self._layout.num_coefficients, axis=-1
+        )
         pixel, centered = [], []
         for channel in range(channels):
-            y = _conditional_mean(channel, x, coefficients, centered) + half
+            y = conditional_mean(channel, x, coefficients, centered) + half
             pixel.append(ops.round(ops.clip(y, 0.0, self.num_values - 1.0)))
             # What the next mean sees is the pixel as it is stored, just as in `log_prob`.
             centered.append(pixel[-1] - half)
@@ -151,7 +155,7 @@ class LogisticMixture(Likelihood):
 
     def _bounded_log_prob(self, params, images, bounds):
         low, high, center = bounds
-        logits, means, log_scales, coefficients = self._parts(params)
+        logits, means, log_scales, coefficients = self._layout.parts(params)
         means = [self._mean_unit * x for x in means]
         log_weights, total, deviations = ops.log_softmax(logits, axis=-1), 0.0, []
         for channel in range(self.num_channels):
@@ -185,7 +189,7 @@ class LogisticMixture(Likelihood):
 
         `each` indexes what the logistics are of, such as by (..., None).
         """
-        logits, means, log_scales, coefficients = self._parts(params)
+        logits, means, log_scales, coefficients = self._layout.parts(params)
         means = [self._mean_unit * x for x in means]
         log_weights, deviations = logits, []
         values = [*(ops.cast(x, params.dtype)[..., None] for x in earlier), None]
@@ -207,14 +211,14 @@ class LogisticMixture(Likelihood):
     def _bounded_draw(self, params, noise, log_scale_shift, bounds):
         size, channels = self.num_components, self.num_channels
         log_weights = params[..., :size]  # up to a constant
-        blocks = ops.reshape(params, (*ops.shape(params)[:-1], self._blocks, size))
-        means, log_scales, coefficients = self._kinds(blocks, slice(None))  # [..., C, K]
+        blocks = ops.reshape(params, (*ops.shape(params)[:-1], self._layout.num_blocks, size))
+        means, log_scales, coefficients = self._layout.kinds(blocks, slice(None))  # [..., C, K]
         shift = _against(log_scale_shift, log_scales)
         scales = self._scales(log_scales, shift)
         blocks = (self._mean_unit * means, scales, ops.tanh(coefficients))
         means, channel_scales, coefficients = (
             ops.unstack(x, num=num, axis=-2)
-            for x, num in zip(blocks, (channels, channels, _triangle(channels)))
+            for x, num in zip(blocks, (channels, channels, self._layout.num_coefficients))
         )
         ends = [size * (channel + 1) for channel in range(channels)]
         *gumbels, uniforms = ops.split(noise, ends, axis=-1)
@@ -259,7 +263,7 @@ class LogisticMixture(Likelihood):
 
     def _loc(self, channel, means, coefficients, center, deviations):
         """Locations [..., K], given a channel's center [..., 1] and how far earlier ones are from theirs."""
-        return self._center(center) + _conditional_mean(channel, means, coefficients, deviations)
+        return self._center(center) + conditional_mean(channel, means, coefficients, deviations)
 
     def _scales(self, log_scales, shift=0.0):
         """Scales in pixels."""
@@ -271,36 +275,7 @@ class LogisticMixture(Likelihood):
     def _scale(self, log_scales):
         return ops.exp(ops.minimum(ops.maximum(log_scales, self._min_log_scale), MAX_LOG_SCALE))
 
-    def _parts(self, params):
-        """Params -> logits [..., K], and lists of [..., K]: means, log-scales and coefficients."""
-        logits, *blocks = ops.split(params, self._blocks, axis=-1)
-        end = 3 * self.num_channels
-        coefficients = [ops.tanh(block) for block in blocks[2:end:3] + blocks[end:]]
-        return logits, blocks[0:end:3], blocks[1:end:3], coefficients
-
-    def _kinds(self, blocks, *after):
-        """Means, log-scales and coefficients out of [..., blocks, *after], of which the first are logits."""
-        end = 3 * self.num_channels + 1
-        means, log_scales, coefficients = (
-            blocks[(..., slice(i, end, 3), *after)] for i in (1, 2, 3)
-        )
-        if end < self._blocks:
-            others = blocks[(..., slice(end, None), *after)]
-            coefficients = ops.concatenate([coefficients, others], axis=-1 - len(after))
-        return means, log_scales, coefficients
-
 
 def _against(shift, x):
     """A shift [B] or a scalar, so that it broadcasts against x [B, ..., K]."""
     return shift[(..., *[None] * (len(x.shape) - len(shift.shape)))]
-
-
-def _triangle(channels):
-    """The coefficients of so many channels: one for each earlier channel of each."""
-    return channels * (channels - 1) // 2
-
-
-def _conditional_mean(channel, means, coefficients, earlier):
-    """Mean of a channel given the earlier ones, with zero in the middle; lists have an entry per channel."""
-    own = coefficients[_triangle(channel) : _triangle(channel + 1)]
-    return sum((c * x for c, x in zip(own, earlier)), start=means[channel])
