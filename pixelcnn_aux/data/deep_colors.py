@@ -1,6 +1,7 @@
 """Colors of 16 bits a channel, of which Pillow keeps 8: PNG files by TensorFlow, TIFF files by tifffile."""
 
 import io
+import math
 
 import numpy as np
 from PIL.ExifTags import Base as Tags
@@ -39,6 +40,8 @@ def _of_tiff(contents):
 
     with tifffile.TiffFile(io.BytesIO(contents)) as file:
         page = file.pages[0]
+        if len(page.dataoffsets) != math.prod(page.chunked):  # which would be left black
+            raise ValueError("parts of the picture are missing")
         try:
             pixels = page.asarray()
         except KeyError as error:  # a compression that takes another package

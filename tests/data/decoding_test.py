@@ -248,6 +248,19 @@ class DamageTest(tf.test.TestCase):
                     refused += 1
             self.assertGreater(refused, len(file) // 7 - 2)
 
+    def test_no_part_of_16_bit_colors_is_made_up(self):
+        """Where a damaged TIFF file claims another size: tifffile would fill in zeros."""
+        deep, refused = noise(8, 8, 3).astype(np.uint16), 0
+        tifffile.imwrite(file := io.BytesIO(), deep, photometric="rgb")
+        file = file.getvalue()
+        for at in range(400):  # all before the pixels
+            changed = file[:at] + bytes([file[at] ^ 1]) + file[at + 1 :]
+            try:
+                self.assertEqual(decoding.decode(changed, 3, 2**16).shape, (8, 8, 3))
+            except ValueError:
+                refused += 1
+        self.assertGreater(refused, 50)
+
     def test_too_many_pixels_are_refused_before_they_are_decoded(self):
         bomb = bytearray(encoded(noise(64, 64, 3), "PNG"))
         bomb[16:24] = struct.pack(">II", 2**14, 2**13)
