@@ -106,7 +106,6 @@ class Coding:
     def _decided_by_coder(self, factor, size):
         """Function of features, auxiliary images, condition and the int B: a factor's uint8 [B, h, w, c]."""
         likelihood = factor.likelihood
-        grid = GRID / max(likelihood.num_values / 256, 1.0)
 
         def images(features, auxiliary, condition, batch):
             zeros = tf.zeros([batch], tf.int32)
@@ -122,6 +121,7 @@ class Coding:
 
             def decide(params, column, bounds):
                 del column
+                grid = GRID / max(likelihood.num_values / 256, 1.0)
                 params = grid * tf.round(params / grid)
                 pixel, known = [], []
                 for channel in range(likelihood.num_channels):
