@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pixelcnn_aux.models import (
         grayscale as grayscale,
         grayscale_pyramid as grayscale_pyramid,
+        parallel_pyramid as parallel_pyramid,
         pixelcnn_pp as pixelcnn_pp,
         pyramid as pyramid,
     )
@@ -56,6 +57,7 @@ _PUBLIC = {
     "chain": "pixelcnn_aux.building:chain",
     "grayscale": "pixelcnn_aux.models:grayscale",
     "grayscale_pyramid": "pixelcnn_aux.models:grayscale_pyramid",
+    "parallel_pyramid": "pixelcnn_aux.models:parallel_pyramid",
     "pixelcnn_pp": "pixelcnn_aux.models:pixelcnn_pp",
     "pyramid": "pixelcnn_aux.models:pyramid",
     "load": "pixelcnn_aux.runs.loading:load",

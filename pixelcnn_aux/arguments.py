@@ -60,6 +60,17 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def whole_each(name: str, given: Any, count: int, one: str) -> list[int]:
+    """list of `count` whole numbers, from one for all or a list with one for each; `one` says of what."""
+    each = given if isinstance(given, (list, tuple)) else [given] * count
+    if len(each) != count:
+        raise ValueError(
+            f"Expected {name} as a whole number, or a list of {count}, one for each {one}. "
+            f"Received: {shown(given)}. Give one for each."
+        )
+    return [whole(name, value) for value in each]
+
+
 def choice(name: str, value: Any, choices: Collection[str]) -> str:
     """A str that is one of `choices`."""
     if not isinstance(value, str) or value not in choices:

@@ -5,12 +5,11 @@ All in integers, so that every device computes the same auxiliary image.
 
 import functools
 import re
-from collections.abc import Callable
 from typing import Any, cast
 
 from keras import ops
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, blocks
 from pixelcnn_aux.annotations import Config, Size, Tensor
 from pixelcnn_aux.inputs import check_images, check_sides_known
 from pixelcnn_aux.likelihoods import Likelihood
@@ -104,7 +103,7 @@ class Transform(Configured):
         Returns:
           uint8 [B, H / ratio, W / ratio, 1]: 1 where all of a pixel's block of ratio x ratio is known.
         """
-        return over_blocks(ops.min, mask, self.ratio)
+        return blocks.reduced(ops.min, mask, self.ratio)
 
 
 @register()
@@ -147,20 +146,23 @@ class Grayscale(Transform):
 class HalfResolution(Transform):
     """The view of half the height and width (section 3.2): the rounded mean of each 2 x 2 block.
 
-    Of images of any channels and pixel values: colors, or the grays of `Grayscale`.
+    Of images of any channels and pixel values: colors, or the grays of `Grayscale`. Where the height or width
+    is odd, the last row or column counts twice.
     """
 
     ratio = 2
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images [B, H, W, C] -> [B, H / 2, W / 2, C] of their dtype.
-
-        Raises ValueError for others, also for an odd H or W.
-        """
+        """Images [B, H, W, C] -> [B, H / 2, W / 2, C], rounded up, of their dtype. Raises ValueError."""
         images = check_images(images)
-        self.size(images.shape[1:3])
-        sums = over_blocks(ops.sum, ops.cast(images, "int32"), self.ratio)
+        sums = blocks.reduced(ops.sum, ops.cast(images, "int32"), self.ratio)
         return ops.cast((sums + 2) // 4, images.dtype)
+
+    def size(self, image_size: Size) -> tuple[int, int]:
+        """(H, W) of the image -> (H, W) of its auxiliary image. Raises ValueError for an unknown side."""
+        check_sides_known(image_size)
+        height, width = (-(-side // self.ratio) for side in image_size)
+        return height, width
 
     def fixed_sum(self, num_values: int) -> FixedSum:
         spread = 8.0 * max(num_values / 256, 1.0)
@@ -212,16 +214,3 @@ class HighBits(Transform):
 def _in_lower_case(cls):
     """The name of a class with underscores between its words."""
     return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
-
-
-def over_blocks(reduce: Callable[..., Tensor], images: Tensor, side: int) -> Tensor:
-    """[B, H, W, C] -> [B, H / side, W / side, C], reduced from each block of side x side pixels.
-
-    Args:
-      reduce: function of a tensor and `axis`, such as `ops.sum`.
-      images: [B, H, W, C] of any dtype.
-      side: int that divides H and W.
-    """
-    _, height, width, channels = images.shape
-    shape = (-1, height // side, side, width // side, side, channels)
-    return reduce(ops.reshape(images, shape), axis=(2, 4))

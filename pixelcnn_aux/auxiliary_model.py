@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments, backend, serialization
-from pixelcnn_aux.annotations import ArrayLike, Tensor
+from pixelcnn_aux.annotations import ArrayLike, Size, Tensor
 from pixelcnn_aux.batches import MAX_PIXELS, in_batches
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.factor_chain import FactorChain
@@ -28,7 +28,8 @@ class AuxiliaryModel(PictureModel, FactorChain):
         models the full image.
       transforms: list of `auxiliary.Transform` from the full image down: transforms[0] gives the
         auxiliary image of the full image, transforms[1] that one's, and so on.
-      image_size: (H, W) of the full image, which `sample` draws; `log_prob` takes any size.
+      image_size: (H, W) of the full image, which `sample` draws; `log_prob` takes any size. None where
+        `sample` is told.
 
     Attributes:
       exact: bool, whether `log_prob` is log p(X) itself and no bound: whether every factor that is given an
@@ -195,6 +196,7 @@ class AuxiliaryModel(PictureModel, FactorChain):
         mask: ArrayLike | None = None,
         jit_compile: bool = False,
         condition: ArrayLike | None = None,
+        image_size: Size | None = None,
     ) -> dict[str, Tensor]:
         """Draws images, each factor in turn given what the one before it drew. Needs TensorFlow.
 
@@ -219,6 +221,8 @@ class AuxiliaryModel(PictureModel, FactorChain):
           jit_compile: bool, whether XLA compiles the drawing, which takes minutes for deep networks: once for
             each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time from then on.
           condition: what the images are to be, one for each seed, as for `log_prob`.
+          image_size: (H, W), of images that the factors take; None for the model's size. Where it has none,
+            also None for the size of `known`, or the one to which `given` is enlarged.
 
         Returns:
           dict, name -> uint8 [B, h, w, c], in the order of sampling, the image given included.
@@ -235,9 +239,8 @@ class AuxiliaryModel(PictureModel, FactorChain):
         backend.require_tensorflow("sampling")
         from pixelcnn_aux import sampling  # here, since it needs TensorFlow and nothing above does
 
-        return sampling.sample(
-            self, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile, condition
-        )
+        how = (mode, method, given, known, mask, jit_compile, condition, image_size)
+        return sampling.sample(self, seeds, log_scale_shift, *how)
 
 
 def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:

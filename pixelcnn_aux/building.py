@@ -13,7 +13,7 @@ from pixelcnn_aux.networks import Network, architectures
 
 def chain(
     transforms: Iterable[Transform],
-    image_size: Size,
+    image_size: Size | None,
     network: Config | Callable[..., Network] | Sequence[Config | Callable[..., Network]],
     embedding: Config | None | Sequence[Config | None],
     names: Sequence[str] | None = None,
@@ -32,7 +32,7 @@ def chain(
 
     Args:
       transforms: list of `auxiliary.Transform` from the full image down.
-      image_size: (H, W) of the full image.
+      image_size: (H, W) of the full image; None for images of any size, if the factors take them.
       network: dict, the arguments of `networks.PixelCNN` but for `num_params`: "topology", a
         `networks.topology.Topology`, "filters", kernels, "dropout". Or a function of `num_params` and `dtype`
         that gives another `networks.Network`. The same for every factor, or a list with one for each factor
@@ -59,7 +59,6 @@ def chain(
     Raises:
       ValueError: where the arguments do not fit each other; see `AuxiliaryModel`.
     """
-    image_size = arguments.size("image_size", image_size)
     exact, centered = arguments.flag("exact", exact), arguments.flag("centered", centered)
     if dtype is not None:
         arguments.choice("dtype", dtype, (*dtypes.DTYPES, *dtypes.POLICIES))

@@ -1,10 +1,11 @@
 """What fits what: the parts of a factor, the factors and transforms of a chain, and images and a factor."""
 
+import math
 import re
 
 import numpy as np
 
-from pixelcnn_aux import arguments, conditions, declarations, dtypes, layers, serialization
+from pixelcnn_aux import arguments, blocks, conditions, declarations, dtypes, layers, serialization
 from pixelcnn_aux.inputs import Inputs, check_images, check_multiple, check_sides_known
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.networks import Embedding, Network
@@ -80,11 +81,13 @@ def _check_fixed_sum(factor):
             "Expected a likelihood that has bounds, within which a fixed_sum holds pixels. Received: "
             f"{type(likelihood).__name__}. Give it bounds (likelihoods.Likelihood), or no fixed_sum."
         )
-    if fixed_sum.ratio != embedding.ratio:
+    ratio, side = factor.auxiliary_ratio, factor.network.side
+    if fixed_sum.ratio != ratio or side not in (1, ratio):
         raise ValueError(
-            f"Expected the factor {factor.name!r} to embed x_hat at {fixed_sum.ratio} times its size, as "
-            f"its fixed_sum has blocks. Received: an embedding that does at "
-            f"{embedding.ratio} times. Choose the embedding's topology, or the sum, to fit."
+            f"Expected the networks of the factor {factor.name!r} to make an image of {fixed_sum.ratio} "
+            f"times the size of x_hat, as its fixed_sum has blocks. Received: an embedding that does at "
+            f"{embedding.ratio} times, and a network of blocks of side {side}. Choose the embedding's "
+            "topology, or the sum, to fit."
         )
     found = (fixed_sum.num_values, fixed_sum.num_channels)
     told = channels if fixed_sum.num_channels is None else 1
@@ -136,6 +139,9 @@ def check_chain(factors, transforms, image_size):
         declarations.check_declared(transform)
         _check_link(transform, factor, below)
     likelihood = downwards[0].likelihood
+    if image_size is None:
+        whole = math.prod(transform.ratio for transform in transforms)
+        image_size = [whole * math.lcm(*(factor.network.multiple for factor in factors))] * 2
     shape, num_values = (3, *image_size, likelihood.num_channels), likelihood.num_values
     images = np.random.default_rng(0).integers(0, num_values, shape)
     images = images.astype(arguments.pixel_dtype(num_values))
@@ -197,12 +203,13 @@ def checked_inputs(factor, inputs):
     auxiliary = checked_auxiliary(factor, auxiliary)
     (batch, height, width), ratio = images.shape[:3], factor.auxiliary_ratio
     check_sides_known((height, width))
-    if height % ratio or width % ratio:
+    if not blocks.is_whole((height, width), ratio // factor.network.side):
         raise ValueError(
             f"Expected images of a height and width that are multiples of {ratio}, the ratio to "
             f"their auxiliary images. Received: {height} x {width}. Choose another image size."
         )
-    expected = (batch, height // ratio, width // ratio, factor.auxiliary_likelihood.num_channels)
+    channels = factor.auxiliary_likelihood.num_channels
+    expected = (batch, *blocks.lattice((height, width), ratio), channels)
     batches = {batch, auxiliary.shape[0]} - {None}  # unknown ones may yet be the same
     if len(batches) > 1 or tuple(auxiliary.shape[1:]) != expected[1:]:
         raise ValueError(

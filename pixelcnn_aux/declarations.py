@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, backend
+from pixelcnn_aux import arguments, backend, blocks
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.sums import FixedSum
@@ -146,7 +146,7 @@ def checked_output(transform, images, likelihood):
         refuse(f"{dtype} images of shape", [len(images), *shape], "{} {}".format(*_kind(result)))
     if traced[1:] != shape:
         refuse("images of a shape known in a graph,", [None, *shape], traced or "an unknown one")
-    if (height * transform.ratio, width * transform.ratio) != tuple(images.shape[1:3]):
+    if (height, width) != blocks.lattice(images.shape[1:3], transform.ratio):
         refuse("a height and width divided by its ratio,", transform.ratio, f"{height} x {width}")
     if _kind(known) != ("uint8", [2, height, width, 1]):
         refuse("uint8 masks of shape", [2, height, width, 1], "{} {}".format(*_kind(known)))
@@ -168,8 +168,9 @@ def check_known(transform, images, auxiliary):
       auxiliary: [B, h, w, c], what the transform gives of them.
     """
     batch, height, width, _ = auxiliary.shape
-    blocks = np.random.default_rng(0).integers(0, 2, (batch, height, width, 1), np.uint8)
-    mask = blocks.repeat(transform.ratio, axis=1).repeat(transform.ratio, axis=2)
+    mask = np.random.default_rng(0).integers(0, 2, (batch, height, width, 1), np.uint8)
+    mask = mask.repeat(transform.ratio, axis=1).repeat(transform.ratio, axis=2)
+    mask = mask[:, : images.shape[1], : images.shape[2]]
     others = np.where(mask, images, np.roll(images, 1, axis=0))
     known = ops.convert_to_numpy(transform.known(mask))
     wrong = known * (ops.convert_to_numpy(transform(others)) != auxiliary)

@@ -71,7 +71,6 @@ class Factor(EvaluatedModel):
         self.fixed_sum = fixed_sum
         self.condition = condition
         checks.check_parts(self)
-        self.auxiliary_ratio = 1 if embedding is None else embedding.ratio
         with layers.planned() as plan:
             self._evaluate_smallest()
         self.num_parameters = sum(plan.values())
@@ -95,6 +94,16 @@ class Factor(EvaluatedModel):
         images = ops.zeros(shape, arguments.pixel_dtype(self.likelihood.num_values))
         condition = self.condition and ops.convert_to_tensor(self.condition.unknown(1))
         self(Inputs(images, auxiliary, condition))
+
+    @property
+    def auxiliary_ratio(self) -> int:
+        return 1 if self.embedding is None else self.network.side * self.embedding.ratio
+
+    @property
+    def radius(self) -> int | None:
+        """How many blocks of an image the networks see in each direction; None where that is not known."""
+        seen = [part.radius for part in self.parts()]
+        return None if self.network.side == 1 or None in seen else sum(seen)
 
     @property
     def exact(self) -> bool:

@@ -27,13 +27,16 @@ class FactorChain(serialization.Configured):
     """What an `AuxiliaryModel` consists of, and what its factors see. Arguments and attributes as there."""
 
     def __init__(
-        self, factors: Iterable[Factor], transforms: Iterable[Transform], image_size: Size
+        self,
+        factors: Iterable[Factor],
+        transforms: Iterable[Transform],
+        image_size: Size | None = None,
     ):
         factors = [arguments.instance("a factor", factor, Factor) for factor in factors]
         checks.check_names([factor.name for factor in factors])
         self.factors: dict[str, Factor] = {factor.name: factor for factor in factors}
         self.transforms = list(transforms)
-        self.image_size = arguments.size("image_size", image_size)
+        self.image_size = None if image_size is None else arguments.size("image_size", image_size)
         # The names of the factors that `load` found no weights for.
         self.untrained: tuple[str, ...] = ()
         self.loaded_from: str | None = None  # the run, as `load` was given it
@@ -75,7 +78,7 @@ class FactorChain(serialization.Configured):
         return {
             "factors": [serialization.serialize(factor) for factor in self.factors.values()],
             "transforms": [serialization.serialize(transform) for transform in self.transforms],
-            "image_size": list(self.image_size),
+            "image_size": self.image_size and list(self.image_size),
         }
 
     @classmethod
@@ -202,9 +205,21 @@ class FactorChain(serialization.Configured):
                 f"Train with --factor {missing[0]}."
             )
 
-    def sizes(self) -> dict[str, tuple[int, int]]:
-        """dict, factor name -> (H, W) of the image that the factor draws."""
-        sizes = [self.image_size]
+    def sizes(self, image_size: Size | None = None) -> dict[str, tuple[int, int]]:
+        """dict, factor name -> (H, W) of the image that the factor draws.
+
+        Args:
+          image_size: (H, W) of the full image; None for the model's.
+
+        Raises ValueError for a size that the factors do not take, or none of a model of images of any size.
+        """
+        size = self.image_size if image_size is None else arguments.size("image_size", image_size)
+        if size is None:
+            raise ValueError(
+                "Expected image_size, (H, W), since the model is of images of any size. Received: none. Give "
+                "it."
+            )
+        sizes = [size]
         for transform in self.transforms:
             height, width = transform.size(sizes[-1])
             sizes.append((height, width))

@@ -138,8 +138,8 @@ def pyramid(
     """
     _check_counts(embedding_blocks=embedding_blocks)
     sizes = _halvings(image_size, base_size)
-    each_filters = _for_each_scale("filters", filters, len(sizes))
-    each_blocks = _for_each_scale("blocks", blocks, len(sizes))
+    each_filters = arguments.whole_each("filters", filters, len(sizes), "scale")
+    each_blocks = arguments.whole_each("blocks", blocks, len(sizes), "scale")
     names = [_name(size) for size in reversed(sizes)]
     return chain(
         [HalfResolution() for _ in sizes[1:]],
@@ -150,6 +150,61 @@ def pyramid(
             for channels in each_filters
         ],
         names,
+        num_components,
+        exact,
+        centered,
+        dtype,
+        channels,
+        bits,
+        condition,
+    )
+
+
+def parallel_pyramid(
+    image_size: Size | None = None,
+    halvings: int = 4,
+    filters: int | Sequence[int] = 64,
+    blocks: int | Sequence[int] = 3,
+    trunk_blocks: int = 2,
+    parts: Sequence[int] = (1, 1, 1, 1),
+    base_filters: int = 32,
+    base_blocks: int = 3,
+    num_components: int = 10,
+    dropout: float = 0.0,
+    dtype: str | None = None,
+    exact: bool = True,
+    centered: bool = True,
+    channels: int = 3,
+    bits: int = 8,
+    condition: Condition | None = None,
+) -> AuxiliaryModel:
+    """A pyramid that decides a pixel of every block at once (Reed et al., 2017): four evaluations a scale.
+
+    The smallest image, the base, is modeled pixel by pixel, as in `pyramid`. The factors are named by how
+    often their images are halved: "halved_4", ..., "halved_1", "image".
+
+    Args:
+      image_size: (H, W) of the images; None for images of any size from 1 x 1.
+      halvings: int, how often images are halved down to the base: half of an odd side is rounded up.
+      filters: int, the channels of each network above the base; or a list with one for each, the smallest
+        first.
+      blocks: int, residual blocks of each group of pixels; or a list with one for each place of a block.
+      trunk_blocks: int, residual blocks that see the auxiliary image, for all groups.
+      parts: as for `networks.ParallelPixelCNN`.
+      base_filters, base_blocks: int, of the base, as `filters` and `blocks` of `pyramid`.
+      num_components, dropout, dtype, exact, centered, channels, bits, condition: as for `pyramid`.
+    """
+    halvings = arguments.whole("halvings", halvings, 1, arguments.MAX_HALVINGS)
+    each_filters = arguments.whole_each("filters", filters, halvings, "scale")
+    return chain(
+        [HalfResolution() for _ in range(halvings)],
+        image_size,
+        [
+            architectures.light(base_blocks, base_filters, dropout),
+            *(architectures.parallel(blocks, each, dropout, parts) for each in each_filters),
+        ],
+        [None, *(architectures.trunk(trunk_blocks, each, dropout) for each in each_filters)],
+        [*(f"halved_{n}" for n in range(halvings, 0, -1)), "image"],
         num_components,
         exact,
         centered,
@@ -221,17 +276,6 @@ def _check_counts(**counts):
     """Raises ValueError for a count out of range, under the name that its constructor has for it."""
     for name, count in counts.items():
         arguments.whole(name, count)
-
-
-def _for_each_scale(name: str, given: int | Sequence[int], count: int) -> list[int]:
-    """list of `count` ints, one for each scale, of one int or of such a list."""
-    each = given if isinstance(given, (list, tuple)) else [given] * count
-    if len(each) != count:
-        raise ValueError(
-            f"Expected {name} as a whole number, or a list of {count}, one for each scale. "
-            f"Received: {arguments.shown(given)}. Give one for each."
-        )
-    return [arguments.whole(name, one) for one in each]
 
 
 def _name(size):

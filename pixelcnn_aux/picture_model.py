@@ -7,7 +7,8 @@ from pixelcnn_aux.annotations import ArrayLike, Tensor
 class PictureModel:
     """What of an `AuxiliaryModel` draws pictures of any size.
 
-    They are drawn in windows of the model's size that overlap, in raster order. Each window is given what
+    A model of images of any size draws them whole. Others draw them in windows of their size that overlap, in
+    raster order. Each window is given what
     those above it and to its left have drawn, so that seams agree, and nothing else of the picture: colors
     may drift from one end to the other. To where the last windows end, a picture is extended by its last row
     and column, of which nothing is returned.

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from pixelcnn_aux import arguments, backend, conditions, layers, networks
+from pixelcnn_aux import arguments, backend, conditions, layers
 from pixelcnn_aux.likelihood_model import LikelihoodModel
 
 # `scanning` is imported where it is needed: nothing else here needs TensorFlow.
@@ -55,9 +55,8 @@ class PixelwiseModel(LikelihoodModel):
         from pixelcnn_aux.scanning import Remainders  # here, since it needs TensorFlow
 
         remainders = self.fixed_sum and Remainders(self.fixed_sum, auxiliary, within)
-        cls = networks.Network if method == "full" else type(self.network)
         shape = (*size, self.likelihood.num_channels)
-        return cls.scan(self.network, self.network_inputs, shape, batch, remainders, keep_params)
+        return self.network.scan(self.network_inputs, shape, batch, remainders, keep_params, method)
 
     def forced_params(self, inputs):
         """The parameters that a scan meets on its way through given images (teacher forcing).

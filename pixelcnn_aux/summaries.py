@@ -27,12 +27,12 @@ def factor_line(factor):
 def model_lines(model):
     """An `AuxiliaryModel`: a line, and one for each factor in the order of sampling."""
     kind, factors = "exact" if model.exact else "a bound", model.factors.values()
-    lines = [
-        f"<{type(model).__name__} of {_by(*model.image_size)} images: {kind}, "
-        f"{num_weights(*factors):,} parameters"
-    ]
-    sizes = model.sizes()
-    lines += [f"  {_by(*sizes[factor.name])}: {factor_line(factor)}" for factor in factors]
+    images = f"{_by(*model.image_size)} images" if model.image_size else "images of any size"
+    lines = [f"<{type(model).__name__} of {images}: {kind}, {num_weights(*factors):,} parameters"]
+    sizes = model.sizes() if model.image_size else dict.fromkeys(model.factors)
+    for factor in factors:
+        size = sizes[factor.name]
+        lines.append(f"  {_by(*size) + ': ' if size else ''}{factor_line(factor)}")
     return "\n".join(lines) + ">"
 
 

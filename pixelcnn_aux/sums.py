@@ -7,12 +7,10 @@ from typing import Self
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments
-from pixelcnn_aux.annotations import ArrayLike, Config, Tensor
-from pixelcnn_aux.bounds import BlockPosition, Bounds, summable
+from pixelcnn_aux import arguments, blocks
+from pixelcnn_aux.annotations import ArrayLike, Config, Size, Tensor
+from pixelcnn_aux.bounds import LARGEST_SUM, BlockPosition, Bounds, Tables, summable
 from pixelcnn_aux.serialization import Configured, register
-
-_LARGEST_SUM = 2**29 - 1  # so that nothing that is added up in int32 leaves it
 
 
 @register()
@@ -71,30 +69,23 @@ class FixedSum(Configured):
             "num_values", num_values, 2, arguments.MAX_VALUES
         )
         self.weights = weights = _checked(weights, max(num_values, 256) - 1)
-        self.step = step = arguments.whole("step", step, 1, _LARGEST_SUM // 256)
-        self.first = arguments.whole("first", first, -_LARGEST_SUM, _LARGEST_SUM)
+        self.step = step = arguments.whole("step", step, 1, LARGEST_SUM // 256)
+        self.first = arguments.whole("first", first, -LARGEST_SUM, LARGEST_SUM)
         self.exact = arguments.flag("exact", exact)
         self.spread = arguments.positive("spread", spread, max(num_values, 256))
         self.ratio = weights.shape[0]
         self.num_channels = weights.shape[2] if weights.ndim == 3 else None
-        # In the order in which the values are decided: [ratio ** 2, 1] or [ratio ** 2, C].
-        self._weights = weights.reshape(self.ratio**2, -1).astype(np.int32)
-        self.dense = bool(step >= self._weights.max())
-        self.unweighted = bool((self._weights == 1).all())
-        until = np.cumsum(self._weights).reshape(self._weights.shape)
-        self.largest = int(until[-1, -1]) * (num_values - 1)
-        later = (self.largest - until * (num_values - 1)).astype(
-            np.int32
-        )  # the most that later ones add
-        self._slack = self._weights - 1 - later, np.full_like(later, step - 1)
-        # One over the weights of a pixel and those after it: [ratio ** 2].
-        undecided = np.cumsum(self._weights.sum(axis=1)[::-1])[::-1]
-        self._per_weight = (1.0 / undecided).astype(np.float32)
-        gaps = self._weights > step + later
+        self._by_channel = weights.reshape(self.ratio, self.ratio, -1)
+        self._tables = Tables.of(self._by_channel, step, num_values)
+        self.dense = bool(step >= weights.max())
+        self.unweighted = bool((weights == 1).all())
+        self.largest = int(weights.sum()) * (num_values - 1)
+        later = self._tables.weights - 1 - self._tables.below  # the most that later ones add
+        gaps = self._tables.weights > step + later
         if gaps.any():
             raise ValueError(
                 "Expected a step so large that, whatever the values before it, some value always agrees: "
-                f"{int((self._weights - later).max())} or more. Received: step={step}. Give an "
+                f"{int((self._tables.weights - later).max())} or more. Received: step={step}. Give an "
                 "auxiliary value a wider window of sums."
             )
 
@@ -120,19 +111,35 @@ class FixedSum(Configured):
         """Where an image's pixel is in its block, 0 .. ratio ** 2 - 1; of ints or int tensors."""
         return row % self.ratio * self.ratio + column % self.ratio
 
-    def at(self, index: Tensor) -> BlockPosition:
-        """`BlockPosition` of an `index`, an int or a scalar tensor."""
+    def at(self, index: Tensor, size: Size | None = None) -> BlockPosition:
+        """`BlockPosition` of an `index`, an int or a scalar tensor.
+
+        Args:
+          index: as from `index`.
+          size: (H, W) of images whose last blocks may be incomplete, for the position in all blocks at once;
+            None for that in a complete block.
+        """
         if self.ratio == 1:
             index = 0  # also as a tensor: nothing has to be looked up
-        tables = (self._weights, *self._slack, self._per_weight)
-        if not isinstance(index, int):
-            tensors = (ops.convert_to_tensor(table) for table in tables)
-            return BlockPosition(self, *(ops.take(tensor, index, axis=0) for tensor in tensors))
-        return BlockPosition(self, *(table[index] for table in tables))
+        return BlockPosition(self, self._tables_of(size).at(index))
+
+    def _tables_of(self, size):
+        if size is None or blocks.is_whole(size, self.ratio):
+            return self._tables
+        return Tables.of_incomplete(self._by_channel, self.step, self.num_values, size)
+
+    def _positions(self, size):
+        tables = self._tables_of(size)
+        return [BlockPosition(self, tables.at(i)) for i in range(self.ratio**2)]
 
     def sums(self, images: Tensor) -> Tensor:
-        """The weighted sum of each block: [B, H, W, C] -> [B, H / ratio, W / ratio, c], `summable`."""
-        return sum(self.at(i).contribution(pixels) for i, pixels in enumerate(self._pixels(images)))
+        """The weighted sum of each block of images [B, H, W, C]: [B, h, w, c], `summable`.
+
+        What incomplete blocks lack repeats the last row and column.
+        """
+        positions = self._positions(images.shape[1:3])
+        places = blocks.places(images, self.ratio)
+        return sum(position.contribution(x) for position, x in zip(positions, places))
 
     def auxiliary(self, images: Tensor) -> Tensor:
         """The auxiliary values that stand for the sums of images [B, H, W, C]: int32."""
@@ -143,7 +150,7 @@ class FixedSum(Configured):
 
         Args:
           images: [B, H, W, C] of any dtype, whole.
-          auxiliary: [B, H / ratio, W / ratio, c] likewise.
+          auxiliary: [B, h, w, c] likewise, of each block.
 
         Returns:
           `Bounds` of int32, int32 and float32 [B, H, W, C], as from `BlockPosition.bounds`.
@@ -168,17 +175,19 @@ class FixedSum(Configured):
           Function as from `BlockPosition.bounds`, of whole numbers [B, H, W].
         """
         images, auxiliary = (ops.cast(x, "int32") for x in (images, auxiliary))
-        slacks = zip(*map(self._pixels, slack)) if slack else itertools.repeat(None)
+        slacks = (
+            zip(*(blocks.places(x, self.ratio) for x in slack)) if slack else itertools.repeat(None)
+        )
         positions = zip(self._remainders(images, auxiliary), slacks)
         by_position = [
             position.bounds(remainder, here) for (position, remainder), here in positions
         ]
 
         def channel_bounds(channel, earlier):
-            earlier = [self._pixels(x) for x in earlier]
+            earlier = [blocks.places(x, self.ratio) for x in earlier]
             before = zip(*earlier) if earlier else [()] * len(by_position)
             known = [bounds(channel, values) for bounds, values in zip(by_position, before)]
-            return Bounds(*(self._interleaved(x) for x in zip(*known)))
+            return Bounds(*(blocks.joined(x, self.ratio, images.shape[1:3]) for x in zip(*known)))
 
         return channel_bounds
 
@@ -195,13 +204,13 @@ class FixedSum(Configured):
             position.center(remainder)
             for position, remainder in self._remainders(images, auxiliary)
         ]
-        return self._image(by_position)
+        return blocks.joined(by_position, self.ratio, images.shape[1:3])
 
     def _remainders(self, images, auxiliary):
         """Yields each `BlockPosition`, and the remainder of all blocks before their pixels there."""
         remainder = self.start(auxiliary)
-        for i, pixels in enumerate(self._pixels(images)):
-            position = self.at(i)
+        positions = self._positions(images.shape[1:3])
+        for position, pixels in zip(positions, blocks.places(images, self.ratio)):
             yield position, remainder
             remainder = remainder - position.contribution(pixels)
 
@@ -214,19 +223,16 @@ class FixedSum(Configured):
         Returns:
           Two of int32 [B, H, W, C], for `BlockPosition.bounds`.
         """
-        least, most = self._later(low), self._later(high)
-        weights = ops.tile(
-            self._weights.reshape(self.ratio, self.ratio, -1),
-            (low.shape[1] // self.ratio, low.shape[2] // self.ratio, 1),
-        )
-        return weights - 1 - most, self.step - 1 - least
+        size = low.shape[1:3]
+        weights = [position.weights for position in self._positions(size)]
+        below = [w - 1 - most for w, most in zip(weights, self._later(high, weights))]
+        above = [self.step - 1 - least for least in self._later(low, weights)]
+        return tuple(blocks.joined(x, self.ratio, size) for x in (below, above))
 
-    def _later(self, images):
-        """Of each value of images, the weighted sum of those after it in its block: int32 [B, H, W, C]."""
-        weighted = [
-            weights * ops.cast(x, "int32")
-            for weights, x in zip(self._weights, self._pixels(images))
-        ]
+    def _later(self, images, weights):
+        """Of each value of images, the weighted sum of those after it in its block: by place, int32."""
+        places = blocks.places(images, self.ratio)
+        weighted = [w * ops.cast(x, "int32") for w, x in zip(weights, places)]
         later, total = [], 0
         for values in reversed(weighted):
             if self.num_channels is None:
@@ -236,25 +242,7 @@ class FixedSum(Configured):
                 until = ops.cumsum(values, axis=-1)
                 later.append(total + until[..., -1:] - until)
                 total += until[..., -1:]
-        return self._image(later[::-1])
-
-    def _pixels(self, images):
-        """[B, H, W, ...] -> a list, by position, of all blocks' pixels [B, H / ratio, W / ratio, ...]."""
-        offsets = (divmod(index, self.ratio) for index in range(self.ratio**2))
-        return [images[:, row :: self.ratio, column :: self.ratio] for row, column in offsets]
-
-    def _image(self, pixels):
-        """The inverse of `_pixels`: a list of [B, H / ratio, W / ratio, C] -> [B, H, W, C]."""
-        channels = [ops.unstack(x, axis=-1) for x in pixels]
-        return ops.stack([self._interleaved(x) for x in zip(*channels)], axis=-1)
-
-    def _interleaved(self, pixels):
-        """`_image` of one channel: a list of [B, H / ratio, W / ratio] -> [B, H, W]."""
-        _, height, width = ops.shape(pixels[0])
-        ratio = self.ratio
-        blocks = ops.reshape(ops.stack(pixels, axis=3), (-1, height, width, ratio, ratio))
-        blocks = ops.transpose(blocks, (0, 1, 3, 2, 4))  # [B, H / ratio, ratio, W / ratio, ratio]
-        return ops.reshape(blocks, (-1, height * ratio, width * ratio))
+        return later[::-1]
 
 
 def _checked(weights: ArrayLike, last: int) -> np.ndarray:
@@ -270,9 +258,9 @@ def _checked(weights: ArrayLike, last: int) -> np.ndarray:
             f"Received: {arguments.shown(weights)}, of shape {list(shape)}. Give such a list."
         )
     whole = array.dtype.kind in "iuf" and np.isfinite(array).all() and not (array % 1).any()
-    if not whole or array.min() < 1 or array.astype(float).sum() > _LARGEST_SUM // last:
+    if not whole or array.min() < 1 or array.astype(float).sum() > LARGEST_SUM // last:
         raise ValueError(
             "Expected weights that are whole numbers of 1 or more, together of at most "
-            f"{_LARGEST_SUM // last:,}. Received: {arguments.shown(array.tolist())}. Give smaller ones."
+            f"{LARGEST_SUM // last:,}. Received: {arguments.shown(array.tolist())}. Give smaller ones."
         )
     return array

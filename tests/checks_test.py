@@ -178,7 +178,9 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         message = "factor 'image' to embed images of Fours, .* over 1. Received: 2"
         self.assertRefused(message, Fours(), 2)
         halves = pa.auxiliary.HalfResolution()
-        with self.assertRaisesRegex(ValueError, "'image' to embed x_hat at 2 times .* at 1 times"):
+        with self.assertRaisesRegex(
+            ValueError, "'image' to make an image of 2 times .* at 1 times"
+        ):
             pa.chain([halves], (4, 4), FLAT, FLAT, exact=True)
         two = {**FLAT, "topology": pa.networks.topology.pixelcnn_pp(1, 2)}
         with self.assertRaisesRegex(ValueError, "at its network's 2 resolutions.*at 1"):

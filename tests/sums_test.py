@@ -7,7 +7,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import declarations, likelihoods
+from pixelcnn_aux import blocks, declarations, likelihoods
 from pixelcnn_aux.sums import FixedSum
 from tests import helpers
 from tests.helpers import chi_square_p_value
@@ -229,7 +229,7 @@ class Darker(pa.auxiliary.HalfResolution):
     """A half resolution that rounds down, and still declares the one that rounds to the nearest."""
 
     def __call__(self, images):
-        sums = pa.auxiliary.over_blocks(tf.reduce_sum, tf.cast(images, tf.int32), 2)
+        sums = blocks.reduced(tf.reduce_sum, tf.cast(images, tf.int32), 2)
         return tf.cast(sums // 4, tf.uint8)
 
 

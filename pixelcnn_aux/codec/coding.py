@@ -119,8 +119,8 @@ class Coding:
                 value = tf.numpy_function(lambda x: self._coder.decide(x), tables, tf.int32)
                 return tf.ensure_shape(value, [batch])
 
-            def decide(params, column, bounds):
-                del column
+            def decide(params, pick, bounds):
+                del pick
                 grid = GRID / max(likelihood.num_values / 256, 1.0)
                 params = grid * tf.round(params / grid)
                 pixel, known = [], []

@@ -31,6 +31,7 @@ _ADDED = {
     "muon_ratio": "; the learning rate of Muon, which moves hidden layers' kernels, over Adam's",
     "condition_dropout": "; the share of images whose labels a conditional model is not told",
     "decay": "; what the learning rate is multiplied by after each step, instead of falling to zero",
+    "crop": "; the side of random squares that are cut from images, which are loaded whole then",
     "flip": "; whether images are flipped left to right at random",
     "accumulate": "; in how many parts a device takes its images of a batch",
     "mixed_precision": "; whether the networks compute in 16 bits. If unset, as the factor was begun; a new "
@@ -57,7 +58,11 @@ def define_flags():
     flags.DEFINE_integer("channels", None, "Of the images; 3 if unset.", 1, 16)
     flags.DEFINE_integer("bits", None, "Of a value of the images; 8 if unset.", 1, 16)
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
-    define = {int: flags.DEFINE_integer, bool: flags.DEFINE_bool}
+    define = {
+        int: flags.DEFINE_integer,
+        int | None: flags.DEFINE_integer,
+        bool: flags.DEFINE_bool,
+    }
     for field in dataclasses.fields(training.Training):
         text = "Overrides the preset's, of the factors that are trained"
         text += f"{_ADDED.get(field.name, '')}."
@@ -111,21 +116,23 @@ def train(name, strategy, stop):
             f"model. Give another one, and --init {FLAGS.workdir} to start from its weights."
         )
     dataset = FLAGS.dataset or preset.dataset
+    run = RunFolder(FLAGS.workdir or RunFolder.RUNS / f"{name}-{FLAGS.preset}-{dataset}")
+    trainings = {factor: overridden(x, run[factor]) for factor, x in preset.training.items()}
+    are_cut = any(training.crop for training in trainings.values())
     images, validation_images = (
         data.load(
             dataset,
             split,
-            model.image_size,
+            None if are_cut else model.image_size,
             channels=model.likelihood.num_channels,
             num_values=model.likelihood.num_values,
             **run_flags.images(),
         )
         for split in ("train", "validation")
     )
-    run = RunFolder(FLAGS.workdir or RunFolder.RUNS / f"{name}-{FLAGS.preset}-{dataset}")
     training.train(
         model,
-        {factor: overridden(x, run[factor]) for factor, x in preset.training.items()},
+        trainings,
         images,
         validation_images,
         run.path,

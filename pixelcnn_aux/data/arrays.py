@@ -42,7 +42,7 @@ def arrays(split, image_size, image_dir, image_file):
             f"Expected a whole file of arrays, with uint8 or uint16 [N, H, W, C] for {split}. Received: "
             f"{file}, which cannot be read ({error or type(error).__name__}). {_MAKE}"
         ) from error
-    if pixels.shape[1:3] != image_size:
+    if image_size not in (None, pixels.shape[1:3]):
         raise ValueError(
             f"Expected images of {image_size} in {file}. Received: {split} of "
             f"{pixels.shape[1:3]}. Choose a preset of that size, or give other arrays."

@@ -21,7 +21,8 @@ _KIND = (
 
 @register("celeb_a")
 def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
-    """The images cropped to 128 x 128 as in the paper, and halved down to `image_size`."""
+    """The images cropped to 128 x 128 as in the paper, and halved down to `image_size`, if that is given."""
+    image_size = image_size or _SIZES[0]
     if image_size not in _SIZES:
         raise ValueError(
             f"Expected an image size of {', '.join(map(str, _SIZES))} for the data set 'celeb_a'. "

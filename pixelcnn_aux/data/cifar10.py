@@ -13,7 +13,7 @@ _PARTS = {"train": slice(-1000), "validation": slice(-1000, None), "test": slice
 @register("cifar10")
 def cifar10(split, image_size, data_dir):
     """All 32 x 32 images, in the official order, with the numbers of their classes."""
-    if image_size != (32, 32):
+    if image_size not in (None, (32, 32)):
         raise ValueError(
             "Expected an image size of (32, 32) for the data set 'cifar10'. Received: "
             f"{image_size}. Choose a preset of that size, or another data set."

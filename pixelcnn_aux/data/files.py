@@ -38,7 +38,8 @@ def load(
     Args:
       dataset: str, the name of the data set.
       split, image_size, image_dir, cache_dir, channels, num_values: as a loader receives them.
-      fit: function, [h, w, C] -> [H, W, C]; raises ValueError for another kind of image.
+      fit: function, [h, w, C] -> [H, W, C], of `image_size` unless that is None; raises ValueError for
+        another kind of image.
       split_of: function of a file's name -> its split, or None: it is left out of all splits.
       kind: str, what messages say of the files that are used, and how they are split.
       labels: as for `labels.of_files`; None for no labels.
@@ -70,10 +71,23 @@ def load(
             num_gray += channels == 3 and not isinstance(image, str) and decoding.is_gray(image)
             yield name, image
 
-    described = described_files(image_dir, names)
-    pixels, broken = cache.load(
-        cache_dir, dataset, image_dir, split, image_size, described, decoded, channels, num_values
-    )
+    if image_size is None:  # in memory: the cache has images of one size
+        found = dict(decoded())
+        broken = {name: reason for name, reason in found.items() if isinstance(reason, str)}
+        pixels = [image for name, image in found.items() if name not in broken]
+    else:
+        described = described_files(image_dir, names)
+        pixels, broken = cache.load(
+            cache_dir,
+            dataset,
+            image_dir,
+            split,
+            image_size,
+            described,
+            decoded,
+            channels,
+            num_values,
+        )
     decoding.tell_gray(num_gray, len(pixels), image_dir)
     broken |= dict.fromkeys(by_split[None], "of no split")
     skipped, by_reason = sorted(broken, key=pathlib.PurePath), collections.defaultdict(list)

@@ -1,4 +1,4 @@
-"""The data set `folder`: all image files under a folder, cropped and resized."""
+"""The data set `folder`: all image files under a folder, cropped and resized, or as they are."""
 
 import hashlib
 import os
@@ -7,18 +7,20 @@ import numpy as np
 
 from pixelcnn_aux.annotations import PathLike, Size
 from pixelcnn_aux.data import decoding, files
-from pixelcnn_aux.data.registry import register
+from pixelcnn_aux.data.registry import SPLITS, register
 from pixelcnn_aux.data.resizing import resize
 
-_KIND = (
-    f"of at most {decoding.MAX_PIXELS:,} pixels (split by a hash of their names: 93 % train, 2 % validation, "
-    "5 % test)"
-)
+_WHOLE = f"of at most {decoding.MAX_PIXELS:,} pixels"
+_KIND = f"{_WHOLE} (split by a hash of their names: 93 % train, 2 % validation, 5 % test)"
 
 
 @register("folder")
 def folder(split, image_size, image_dir, cache_dir, channels, num_values, labels):
-    """The center of each image at `image_size`; the splits are by the names of the files."""
+    """The center of each image at `image_size`, or whole ones.
+
+    The splits are the folders of their names, if there are those of all three; if not, they are by the names
+    of the files.
+    """
     if image_dir is None:
         raise ValueError(
             "Expected a folder of images for the data set 'folder'. Received: none. "
@@ -31,8 +33,15 @@ def folder(split, image_size, image_dir, cache_dir, channels, num_values, labels
             "them as arrays, for the data set 'arrays'."
         )
 
+    by_name, kind = split_of, _KIND
+    if all((image_dir / name).is_dir() for name in SPLITS):
+        image_dir, kind = image_dir / split, _WHOLE
+
+        def by_name(name):
+            return split
+
     def fitted(image):
-        return fit(image, image_size)
+        return image if image_size is None else fit(image, image_size)
 
     return files.load(
         "folder",
@@ -41,8 +50,8 @@ def folder(split, image_size, image_dir, cache_dir, channels, num_values, labels
         image_dir,
         cache_dir,
         fitted,
-        split_of,
-        _KIND,
+        by_name,
+        kind,
         channels,
         num_values,
         labels,

@@ -1,7 +1,6 @@
 """One split of a data set as an array, and its images as batches: in order, shuffled, or by index."""
 
 import functools
-import itertools
 import math
 import sys
 import zlib
@@ -12,7 +11,7 @@ import numpy as np
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import ArrayLike, ImageSource
-from pixelcnn_aux.data import sources
+from pixelcnn_aux.data import shuffling, sources
 
 if TYPE_CHECKING:  # It imports Keras.
     from pixelcnn_aux.conditions import Condition
@@ -25,9 +24,10 @@ class Images:
     """One split of a data set.
 
     Attributes:
-      pixels: uint8 or uint16 [N, H, W, C], an array in memory or a memory-mapped file; C is 3 for RGB.
+      pixels: uint8 or uint16 [N, H, W, C], an array in memory or a memory-mapped file; C is 3 for RGB. Of
+        images of several sizes a list of N arrays [H, W, C].
       num_images: N, how many images the split has.
-      image_size: their (H, W).
+      image_size: their (H, W); None of images of several sizes.
       labels: int [N], the number of each image's class from 0 on, -1 for none; or float32 [N, D]; None if
         there are none.
       skipped: tuple of the names of files left out, since they are no images of this data set.
@@ -36,24 +36,35 @@ class Images:
     """
 
     def __init__(
-        self, pixels: np.ndarray, skipped: Sequence[str] = (), labels: ArrayLike | None = None
+        self,
+        pixels: np.ndarray | list[np.ndarray],
+        skipped: Sequence[str] = (),
+        labels: ArrayLike | None = None,
     ):
-        """`pixels` are neither checked nor copied: `from_arrays` does both.
+        """`pixels` are neither checked nor, if one array, copied: `from_arrays` does both.
 
         Raises ValueError for labels that are no numbers, or not one for each image.
         """
+        if isinstance(pixels, list) and len({image.shape[:2] for image in pixels}) == 1:
+            pixels = np.stack(pixels)
         self.pixels = pixels
-        self.num_images, height, width, _ = pixels.shape
+        self.num_images = len(pixels)
         self.labels = None if labels is None else _checked_labels(labels, self.num_images)
-        self.image_size: tuple[int, int] = (height, width)
+        self.image_size: tuple[int, int] | None = (
+            None if isinstance(pixels, list) else pixels.shape[1:3]
+        )
         self.skipped = tuple(skipped)
         self.source: dict[str, str | None] = dict.fromkeys(("dataset", "image_dir", "image_file"))
 
     @functools.cached_property
     def crc32(self) -> int:
         """int, a checksum of the images in order: of every n-th where all are more than `_MOST_CHECKED`."""
-        step = math.ceil(self.pixels.nbytes / _MOST_CHECKED)
         crc32 = 0
+        if self.image_size is None:
+            for image in self.pixels:
+                crc32 = zlib.crc32(np.ascontiguousarray(image).data, crc32)
+            return crc32
+        step = math.ceil(self.pixels.nbytes / _MOST_CHECKED)
         for start in range(0, self.num_images, 1024 * step):
             images = self.pixels[start : start + 1024 * step : step]
             crc32 = zlib.crc32(np.ascontiguousarray(images).data, crc32)
@@ -83,7 +94,8 @@ class Images:
         """The images once, in a fixed order: an iterator over uint8 [b, H, W, 3], NumPy arrays.
 
         Args:
-          batch_size: int, every b but the last one, which is what remains.
+          batch_size: int, every b but the last one, which is what remains. Images of several sizes come one
+            by one.
           num_images: int, how many images of the first ones; None is all.
 
         Raises ValueError for a `batch_size` below 1 and a `num_images` below 0.
@@ -92,6 +104,8 @@ class Images:
         if num_images is not None:
             num_images = arguments.whole("num_images", num_images, 0, sys.maxsize)
         pixels = self.pixels[:num_images]
+        if self.image_size is None:
+            return (image[np.newaxis] for image in pixels)
         starts = range(0, len(pixels), batch_size)
         return (np.array(pixels[start : start + batch_size]) for start in starts)
 
@@ -104,14 +118,40 @@ class Images:
         Returns:
           uint8 [len(indices), H, W, 3], a NumPy array.
 
-        Raises ValueError for an index out of range.
+        Raises ValueError for an index out of range, and for images of several sizes.
         """
+        if self.image_size is None:
+            raise ValueError(
+                "Expected images of one size. Received: of several. Ask for some of their centers: "
+                "images.centers(size)."
+            )
         if wrong := [x for x in indices if int(x) != x or not 0 <= x < self.num_images]:
             raise ValueError(
                 f"Expected indices from 0 to {self.num_images - 1}. Received: {wrong}. "
                 "Give ints below num_images."
             )
         return self.pixels[np.array(indices, np.int64)]
+
+    def centers(self, side: int) -> "Images":
+        """`Images` of the squares of this side in the centers of these, a new array.
+
+        Raises ValueError for images that are smaller.
+        """
+        self.check_side(side)
+        images = Images(
+            np.stack([shuffling.square(image, side, 0.5, 0.5) for image in self.pixels])
+        )
+        images.labels, images.skipped, images.source = self.labels, self.skipped, self.source
+        return images
+
+    def check_side(self, side: int) -> None:
+        """Raises ValueError where a square of this side does not fit in all images."""
+        smallest = min((image.shape[:2] for image in self.pixels), key=min)
+        if min(smallest) < side:
+            raise ValueError(
+                f"Expected images that squares of {side} x {side} can be cut from. Received: one of "
+                f"{' x '.join(map(str, smallest))}. Leave it out, or cut smaller ones (--crop)."
+            )
 
     def spread(self, count: int) -> np.ndarray:
         """`count` images, or all if there are fewer, evenly over the split: neighbors may be much alike.
@@ -132,6 +172,7 @@ class Images:
         first_step: int = 0,
         flip: bool = True,
         rows: slice = slice(None),
+        crop: int | None = None,
     ) -> Iterator[np.ndarray]:
         """Shuffled batches for ever: yields uint8 [batch_size, H, W, 3], NumPy arrays.
 
@@ -146,10 +187,24 @@ class Images:
             epoch. The order of the images is the same either way.
           rows: slice, the rows of each batch that are wanted where several hosts share it: yields
             batch[rows], and the other rows are not read.
+          crop: int, the side of the square that is cut from each image, drawn in every epoch; None for
+            whole images.
+
+        Raises ValueError as `check_side`.
         """
+        if crop is not None:
+            self.check_side(crop)
         wanted = np.arange(batch_size)[rows]
-        for indices, flips, _ in self._shuffled(batch_size, seed, first_step, wanted):
-            batch = self.pixels[indices]
+        for indices, flips, _, *corners in shuffling.steps(
+            self.num_images, batch_size, seed, first_step, wanted
+        ):
+            if crop is None:
+                batch = self.pixels[indices]
+            else:
+                cut = zip(indices, *corners)
+                batch = np.stack(
+                    [shuffling.square(self.pixels[i], crop, *corner) for i, *corner in cut]
+                )
             if flip:
                 batch[flips] = batch[flips, :, ::-1]
             yield batch
@@ -170,27 +225,19 @@ class Images:
         Raises ValueError as `condition`.
         """
         condition, wanted = np.asarray(self.condition(kind)), np.arange(batch_size)[rows]
-        for indices, _, drops in self._shuffled(batch_size, seed, first_step, wanted):
+        for indices, _, drops, *_ in shuffling.steps(
+            self.num_images, batch_size, seed, first_step, wanted
+        ):
             batch = condition[indices]
             batch[drops < dropout] = kind.absent
             yield batch
 
     def training_indices(self, batch_size: int, seed: int, step: int) -> np.ndarray:
         """Which images the batch of a step of `training_batches` has: int64 [batch_size]."""
-        indices, *_ = next(self._shuffled(batch_size, seed, step, np.arange(batch_size)))
+        indices, *_ = next(
+            shuffling.steps(self.num_images, batch_size, seed, step, np.arange(batch_size))
+        )
         return indices
-
-    def _shuffled(self, batch_size, seed, first_step, rows):
-        """For each step the indices of a batch's rows, int64 [R], and what `_draw` draws of each."""
-        draw = functools.lru_cache(maxsize=2)(_draw)  # epochs last for many batches
-        for step in itertools.count(first_step):
-            epochs, places = np.divmod(step * batch_size + rows, self.num_images)
-            indices, flips, drops = (np.empty(len(rows), x) for x in (np.int64, bool, float))
-            for epoch in np.unique(epochs).tolist():
-                here = epochs == epoch
-                drawn = draw(seed, epoch, self.num_images)
-                indices[here], flips[here], drops[here] = (x[places[here]] for x in drawn)
-            yield indices, flips, drops
 
 
 def from_arrays(pixels: ArrayLike, labels: ArrayLike | None = None) -> Images:
@@ -258,18 +305,3 @@ def checked_pixels(pixels: np.ndarray) -> np.ndarray:
             "Give RGB values from 0 to 255 as uint8, a list of images as np.stack(images)."
         )
     return images
-
-
-def _draw(seed, epoch, count):
-    """An epoch's order, int64 [count], which of its places are flipped, bool [count], and drops, [count].
-
-    Drops are uniform from 0 to 1: a condition is unknown where they are below a rate.
-
-    What NumPy draws by its `Generator` may change from version to version. The raw numbers of Philox do
-    not, nor does a stable sort, so that a run goes on as it began whichever version is installed.
-    """
-    key = np.array([seed % 2**64, epoch], np.uint64)
-    order, flips, drops = (
-        np.random.Philox(key=key, counter=[0, 0, 0, use]).random_raw(count) for use in range(3)
-    )
-    return np.argsort(order, kind="stable"), flips >= 2**63, drops / 2.0**64

@@ -30,7 +30,9 @@ SHORTER = (256, 128)  # the two scales: pixels along a photograph's shorter side
 
 @register("photos")
 def photos(split, image_size):
-    """Crops of `image_size`, at two scales. They need no download."""
+    """Crops of `image_size`, at two scales; or whole photographs. They need no download."""
+    if image_size is None:
+        return Images(list(map(_read, PHOTOS[split])))
     if max(image_size) > min(SHORTER):
         raise ValueError(
             f"Expected an image size of at most {min(SHORTER)} x {min(SHORTER)} for the data set 'photos'. "

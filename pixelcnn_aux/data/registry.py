@@ -65,7 +65,7 @@ def register(name: str) -> Callable[[_Loader], _Loader]:
 def load(
     name: str,
     split: str,
-    image_size: Size = (32, 32),
+    image_size: Size | None = (32, 32),
     data_dir: PathLike | None = None,
     image_dir: PathLike | None = None,
     cache_dir: PathLike | None = None,
@@ -79,7 +79,7 @@ def load(
     Args:
       name: one of `DATASETS`.
       split: one of `SPLITS`.
-      image_size: (H, W) of the images.
+      image_size: (H, W) of the images; None for whole ones, as they are, which `folder` and `arrays` have.
       data_dir: where TFDS keeps its data sets, for `cifar10` and `celeb_a`; None is TFDS's own default.
       image_dir: the folder of images: for `folder`, `arrays`, and `celeb_a` where TFDS has not prepared it,
         that of the official aligned JPEGs.
@@ -105,7 +105,8 @@ def load(
             "Choose one of these, or import the module that registers it first (--plugin)."
         )
     arguments.choice("split", split, SPLITS)
-    image_size = arguments.size("image_size", image_size)
+    if image_size is not None:
+        image_size = arguments.size("image_size", image_size)
     loader, takes = _registered[name], _parameters(_registered[name])
     source = {"image_dir": image_dir, "image_file": image_file}
     source = {what: _absolute(what, path) for what, path in source.items()}
@@ -125,11 +126,15 @@ def load(
     if "cache_dir" in takes:
         places["cache_dir"] = _absolute("cache_dir", cache_dir) or cache.default_folder()
     images = loader(split, image_size, **{x: places[x] for x in takes if x in places})
-    if not isinstance(images, Images) or images.image_size != image_size or not images.num_images:
-        received = images.pixels.shape if isinstance(images, Images) else type(images).__name__
+    fits = isinstance(images, Images) and image_size in (None, images.image_size)
+    if not fits or not images.num_images:
+        received = type(images).__name__
+        if isinstance(images, Images):
+            received = getattr(images.pixels, "shape", "images of several sizes")
         raise ValueError(
-            f"Expected data.Images of the size {image_size} from the loader of {name!r}, for {split!r}. "
-            f"Received: {received}. Mend {loader.__name__} in {_module(loader)}, or choose another split."
+            f"Expected data.Images, one at least, of the size {image_size} from the loader of {name!r}, for "
+            f"{split!r}. Received: {received}. Mend {loader.__name__} in {_module(loader)}, or choose "
+            "another split."
         )
     check_kind(images, channels, num_values)
     images.source = {"dataset": name, **{what: str(x) if x else None for what, x in source.items()}}
@@ -138,11 +143,11 @@ def load(
 
 def check_kind(images: Images, channels: int, num_values: int) -> None:
     """Raises ValueError for images of another number of channels, another dtype, or with other values."""
-    found, dtype = images.pixels, arguments.pixel_dtype(num_values)
-    if (found.shape[3], found.dtype.name) != (channels, dtype):
+    found, dtype = images.pixels[0], arguments.pixel_dtype(num_values)
+    if (found.shape[2], found.dtype.name) != (channels, dtype):
         raise ValueError(
             f"Expected images of {channels} channel{'s' * (channels > 1)}, {dtype}, as the model has. "
-            f"Received: {found.shape[3]} of {found.dtype.name}. Give other images, or build the model with "
+            f"Received: {found.shape[2]} of {found.dtype.name}. Give other images, or build the model with "
             "their channels and bits (--channels, --bits)."
         )
     if num_values in (2**8, 2**16):

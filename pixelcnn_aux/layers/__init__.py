@@ -16,6 +16,7 @@ from pixelcnn_aux.layers.gated import (
     GatedResidualBlock as GatedResidualBlock,
     Projection as Projection,
 )
+from pixelcnn_aux.layers.residual import ResidualBlock as ResidualBlock
 from pixelcnn_aux.layers.shifted import (
     DownRightShiftedConv2D as DownRightShiftedConv2D,
     DownRightShiftedConv2DTranspose as DownRightShiftedConv2DTranspose,

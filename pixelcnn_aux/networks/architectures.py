@@ -1,11 +1,13 @@
 """The paper's networks, as the arguments of `PixelCNN` and of `Embedding`; and networks made of arguments."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 
 from pixelcnn_aux.annotations import Config
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.networks.embedding import Embedding
 from pixelcnn_aux.networks.network import Network
+from pixelcnn_aux.networks.parallel import ParallelPixelCNN
 from pixelcnn_aux.networks.pixelcnn import PixelCNN
 
 
@@ -26,6 +28,21 @@ def super_resolution(blocks: int, depth: int, filters: int, dropout: float) -> C
     """Pyramid PixelCNN's embedding (section 4.2): dict; see `topology.super_resolution`."""
     shape = topology.super_resolution(blocks, depth)
     return {"topology": shape, "filters": filters, "dropout": dropout}
+
+
+def parallel(
+    blocks: int | Sequence[int], filters: int, dropout: float, parts: Sequence[int] = (1, 1, 1, 1)
+) -> Callable[..., Network]:
+    """A `ParallelPixelCNN`, for images of twice their auxiliary image: a function, as `network` takes."""
+    return functools.partial(
+        ParallelPixelCNN, blocks=blocks, filters=filters, parts=parts, dropout=dropout
+    )
+
+
+def trunk(blocks: int, filters: int, dropout: float) -> Config:
+    """The embedding of a `parallel` network, at the resolution of the auxiliary image: dict."""
+    shape = topology.flat(blocks)
+    return {"topology": shape, "filters": filters, "dropout": dropout, "gated": False}
 
 
 def network(

@@ -21,16 +21,20 @@ class Embedding(LazilyBuilt):
       filters: int, the channels of the stream and of the features.
       kernel_size: (height, width) of all convolutions.
       dropout: float, the rate in the blocks.
+      gated: bool, whether blocks are gated. Those that are not take a third of the products, and no skips.
 
     Attributes:
       multiple: int, which H and W of its images must be multiples of.
       ratio: int, the height of the finest features over that of the image.
       num_resolutions: int, of the features.
+      radius: int, how many pixels it sees in each direction at most; None if it resamples.
 
     Raises:
       ValueError: for arguments of other types, or out of range, or outputs that are not each half the
         resolution of the one before.
     """
+
+    optional = ("gated",)
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class Embedding(LazilyBuilt):
         filters: int,
         kernel_size: Size = (3, 3),
         dropout: float = 0.0,
+        gated: bool = True,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -56,10 +61,18 @@ class Embedding(LazilyBuilt):
                 f"Received: resolutions divided by {[2.0**level for level in outputs]}. Choose others."
             )
         self.multiple, self.ratio = 2 ** max(levels), 2**-finest
+        self.radius = max(kernel_size) // 2 * (1 + 2 * len(levels)) if not any(levels) else None
         full, dtype = self.variable_dtype, self.dtype_policy  # as in `PixelCNN`
         self.first = layers.WeightNormConv2D(filters, kernel_size, dtype=full, name="first")
         self.stream = Stream(
-            self.topology, "unshifted", filters, kernel_size, dropout, dtype=dtype, name="stream"
+            self.topology,
+            "unshifted",
+            filters,
+            kernel_size,
+            dropout,
+            gated,
+            dtype=dtype,
+            name="stream",
         )
 
     def parts(self) -> list[Any]:
@@ -73,6 +86,7 @@ class Embedding(LazilyBuilt):
             "filters": self.filters,
             "kernel_size": list(self.kernel_size),
             "dropout": self.dropout,
+            "gated": self.stream.gated,
         }
 
     def call(self, x: Tensor, training: bool | None = None) -> list[Tensor]:

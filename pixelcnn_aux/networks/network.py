@@ -32,11 +32,18 @@ class Network(LazilyBuilt):
       num_params: int, the channels that it puts out.
       multiple: int, which H and W must be multiples of.
       num_resolutions: int, at how many resolutions it takes features, each half of the one before.
+      side: int, the height of images over that of the finest features.
+      radius: int, how many blocks of side x side pixels it sees in each direction; None where that is not
+        known.
+      period: int, after so many rows of blocks it does the same again.
     """
 
     num_params: int
     multiple: int = 1
     num_resolutions: int = 1
+    side: int = 1
+    radius: int | None = None
+    period: int = 1
 
     def build(self, x_shape, features_shape=()):
         """As `LazilyBuilt.build`."""
@@ -53,7 +60,8 @@ class Network(LazilyBuilt):
           training: bool, whether to drop out.
 
         Returns:
-          float [B, H, W, num_params]. A pixel's depend on the pixels before it in raster order alone.
+          float [B, H, W, num_params]. A pixel's depend on the pixels before it alone: in raster order, or
+          that in which `scan` decides them.
         """
         raise NotImplementedError
 
@@ -68,6 +76,7 @@ class Network(LazilyBuilt):
         batch: Tensor,
         remainders: Any = None,
         keep_params: bool = False,
+        method: str = "incremental",
     ) -> Any:
         """What evaluates the network pixel by pixel: here, as a whole again for each one.
 
@@ -81,7 +90,9 @@ class Network(LazilyBuilt):
           remainders: `scanning.Remainders`, which tell what auxiliary images say of each pixel; None where
             they do not.
           keep_params: bool, whether to return the parameters that the pixels were decided from.
+          method: "incremental"; or "full", as a whole again for each step.
         """
+        del method  # both are the same here
         from pixelcnn_aux.scanning import FullScan  # here, since it needs TensorFlow
 
         return FullScan(self, network_inputs, shape, batch, remainders, keep_params)

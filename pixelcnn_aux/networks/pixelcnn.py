@@ -106,11 +106,13 @@ class PixelCNN(Network):
         batch: Tensor,
         remainders: Any = None,
         keep_params: bool = False,
+        method: str = "incremental",
     ) -> Any:
-        """As `Network.scan`, evaluating every activation once."""
-        from pixelcnn_aux.scanning import IncrementalScan  # here, as in `Network.scan`
+        """As `Network.scan`; "incremental" evaluates every activation once."""
+        from pixelcnn_aux import scanning  # here, as in `Network.scan`
 
-        return IncrementalScan(self, network_inputs, shape, batch, remainders, keep_params)
+        cls = scanning.IncrementalScan if method == "incremental" else scanning.FullScan
+        return cls(self, network_inputs, shape, batch, remainders, keep_params)
 
     def append_ones(self, x: Tensor) -> Tensor:
         """Adds a channel of ones, which tells pixels of value zero from the zeros outside the image."""

@@ -106,4 +106,5 @@ def condition(images, model):
 
 def batches(images, num_images=None):
     """As `data.Images.batches`, each of as many images as are evaluated at once."""
-    return images.batches(max(1, MAX_PIXELS // math.prod(images.image_size)), num_images)
+    size = images.image_size or (1, 1)  # images of several sizes come one by one anyway
+    return images.batches(max(1, MAX_PIXELS // math.prod(size)), num_images)

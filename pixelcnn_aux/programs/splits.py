@@ -64,11 +64,13 @@ def mean_bits(model, batches, condition=None):
 def shares(model):
     """dict, factor name -> float: the dimensions of its image over those of the full image.
 
-    Bits per dimension of a factor's own image, times this, are its part of the total.
+    Of images of any size, of those that are halved without rounding. Bits per dimension of a factor's own
+    image, times this, are its part of the total.
     """
+    size = model.image_size or [math.prod(transform.ratio for transform in model.transforms)] * 2
     dims = {
         name: math.prod(size) * model.factors[name].likelihood.num_channels
-        for name, size in model.sizes().items()
+        for name, size in model.sizes(size).items()
     }
     [*_, full] = dims.values()
     return {name: own / full for name, own in dims.items()}

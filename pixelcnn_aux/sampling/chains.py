@@ -1,5 +1,7 @@
 """Drawing images from a chain: each factor in turn given what the one before it drew."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -11,23 +13,54 @@ from pixelcnn_aux.networks import METHODS
 from pixelcnn_aux.sampling.noise import noise
 
 
-def sample(model, seeds, log_scale_shift, mode, method, given, known, mask, jit_compile, condition):
+def sample(
+    model,
+    seeds,
+    log_scale_shift,
+    mode,
+    method,
+    given,
+    known,
+    mask,
+    jit_compile,
+    condition,
+    image_size,
+):
     """`AuxiliaryModel.sample`: checks its arguments, and draws in batches."""
     seeds, shifts = checked_draws(seeds, log_scale_shift, mode, jit_compile)
     arguments.choice("method", method, METHODS)
-    arguments.instance("given", given, dict, optional=True)
+    given = _given(model, given)
     batch = len(seeds)
-    given = {} if given is None else _check_given(model, given, batch)
+    sizes = model.sizes(image_size or _size_of(model, given, known))
+    given = {
+        name: _checked_given(model, name, images, batch, sizes) for name, images in given.items()
+    }
+    [*_, size] = sizes.values()
     condition = model.checked_condition(condition, batch)
     model.require(names_from(model, given))
-    kept = {} if known is mask is None else kept_pixels(model, known, mask, batch, given)
+    kept = {} if known is mask is None else kept_pixels(model, known, mask, batch, given, size)
 
     def draw_rows(rows):
-        return draw(model, **rows, mode=mode, method=method, jit_compile=jit_compile)
+        how = {"mode": mode, "method": method, "jit_compile": jit_compile}
+        return draw(model, **rows, sizes=sizes, **how)
 
     rows = {"seeds": seeds, "log_scale_shift": shifts, "given": given, "kept": kept}
     rows["condition"] = condition
-    return in_batches(draw_rows, rows, model.image_size, jit_compile)
+    return in_batches(draw_rows, rows, size, jit_compile)
+
+
+def _size_of(model, given, known):
+    """(H, W) to draw by a model of images of any size, as `given` or `known` have it; None for no size."""
+    if model.image_size is not None:
+        return None
+    if known is not None:
+        return np.shape(known)[1:3]
+    if not given:
+        return None
+    [(name, images)] = given.items()
+    above = model.transforms[: len(model.transforms) - model.position(name)]
+    times = math.prod(transform.ratio for transform in above)
+    return [times * side for side in np.shape(images)[1:3]]
 
 
 def checked_draws(seeds, log_scale_shift, mode, jit_compile):
@@ -55,7 +88,7 @@ def checked_draws(seeds, log_scale_shift, mode, jit_compile):
     return seeds, tf.broadcast_to(shifts, [batch])
 
 
-def draw(model, seeds, log_scale_shift, given=None, kept=None, condition=None, **how):
+def draw(model, seeds, log_scale_shift, given=None, kept=None, condition=None, sizes=None, **how):
     """What `sample` does with arguments that are checked: all at once, and also within a graph.
 
     Args:
@@ -65,18 +98,18 @@ def draw(model, seeds, log_scale_shift, given=None, kept=None, condition=None, *
       given: as for `AuxiliaryModel.sample`.
       kept: dict, from `kept_pixels`; None or empty where nothing is known.
       condition: as in `Inputs`.
+      sizes: dict, from `AuxiliaryModel.sizes`; None for those of the model.
       **how: mode, method and jit_compile, as for `AuxiliaryModel.sample`.
 
     Returns:
       As `AuxiliaryModel.sample`.
     """
-    drawn, kept = dict(given or {}), kept or {}
+    drawn, kept, sizes = dict(given or {}), kept or {}, sizes or model.sizes()
     image = next(iter(drawn.values()), None)
     for name in names_from(model, drawn):
         factor = model.factors[name]
-        image = drawn[name] = draw_factor(
-            model, factor, seeds, log_scale_shift, image, kept.get(name), condition, **how
-        )
+        known = image, kept.get(name), condition, sizes[name]
+        image = drawn[name] = draw_factor(model, factor, seeds, log_scale_shift, *known, **how)
     return drawn
 
 
@@ -88,6 +121,7 @@ def draw_factor(
     auxiliary=None,
     kept=None,
     condition=None,
+    size=None,
     mode="sample",
     method="incremental",
     jit_compile=False,
@@ -95,9 +129,11 @@ def draw_factor(
     """The images of a factor of a chain, or of one like it: uint8 [B, H, W, C].
 
     Args as for `draw`, but for `auxiliary`, uint8 [B, h, w, c], what the factor is given, None for the first;
-    and `kept`, a dict, what `kept_pixels` says of this factor.
+    `kept`, a dict, what `kept_pixels` says of this factor; and `size`, (H, W) of its images, None for the
+    model's.
     """
-    kept, position, size = kept or {}, model.position(factor.name), model.sizes()[factor.name]
+    kept, position = kept or {}, model.position(factor.name)
+    size = size or model.sizes()[factor.name]
     return factor.draw(
         () if auxiliary is None else factor.features(auxiliary, condition),
         noise(factor, seeds, position, size, mode, bounded="within" in kept),
@@ -214,18 +250,24 @@ def _check_agrees(name, images, low, high):
 _ANY_SIZE = "Resize them, or ask model.complete, which takes pictures of any size"
 
 
-def _check_given(model, given, batch):
-    names = list(model.factors)[:-1]
+def _given(model, given):
+    """`given` as a dict with the name of an auxiliary image at most."""
+    names, given = list(model.factors)[:-1], arguments.instance("given", given, dict, optional=True)
+    if given is None:
+        return {}
     if len(given) != 1 or not set(given) <= set(names):
         raise ValueError(
             f"Expected one auxiliary image of {names} to start from. Received: {list(given)}. "
             "Give one of them."
         )
-    [(name, images)] = given.items()
+    return given
+
+
+def _checked_given(model, name, images, batch, sizes):
     remedy = "Resize them, or ask model.colorize or model.enlarge, which take larger ones"
     likelihood = model.factors[name].likelihood
-    shape = [batch, *model.sizes()[name], likelihood.num_channels]
-    return {name: _checked(f"given[{name!r}]", images, shape, likelihood.num_values, remedy)}
+    shape = [batch, *sizes[name], likelihood.num_channels]
+    return _checked(f"given[{name!r}]", images, shape, likelihood.num_values, remedy)
 
 
 def _checked(what, images, shape, num_values, remedy=_ANY_SIZE):

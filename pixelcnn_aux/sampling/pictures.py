@@ -6,7 +6,7 @@ import tensorflow as tf
 from pixelcnn_aux import arguments
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.sampling import windows
-from pixelcnn_aux.sampling.chains import checked_draws, kept_pixels, names_from
+from pixelcnn_aux.sampling.chains import checked_draws, draw, kept_pixels, names_from
 
 
 def colorize(model, images, *how):
@@ -26,7 +26,7 @@ def colorize(model, images, *how):
             "photographs, or grays from 0 to 255."
         )
     photographs = images if images.shape[-1] == 3 else np.repeat(images, 3, axis=-1)
-    photographs = windows.Grid.of(model, names[-1]).pad(photographs)
+    photographs = _padded(model, names[-1], photographs)
     given = {names[-2]: model.transforms[0](photographs)}
     drawn = _draw(model, *_nothing_known(model, photographs.shape[:3]), given, *how)
     return _cut(drawn, *images.shape[1:3])
@@ -46,7 +46,7 @@ def enlarge(model, images, times, *how):
             f"Received: {times}. Choose another, or take another model, such as cifar10-pyramid."
         )
     images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
-    given = windows.Grid.of(model, names[times]).pad(images)
+    given = _padded(model, names[times], images)
     count, *size, _ = given.shape
     nothing = _nothing_known(model, (count, *(times * side for side in size)))
     drawn = _draw(model, *nothing, {names[times]: tf.constant(given)}, *how)
@@ -63,8 +63,8 @@ def complete(model, images, mask, *how):
             f"Expected a mask of shape {[*images.shape[:3], 1]}. Received: {list(mask.shape)}. Give one for "
             "each image, of its size."
         )
-    grid = windows.Grid.of(model, list(model.factors)[-1])
-    drawn = _draw(model, grid.pad(images), grid.pad(mask), {}, *how)
+    name = list(model.factors)[-1]
+    drawn = _draw(model, *(_padded(model, name, x) for x in (images, mask)), {}, *how)
     return _cut(drawn, *images.shape[1:3])
 
 
@@ -80,6 +80,11 @@ def _enlargements(model):
         if times > 1 and len(kinds) == 1:
             names.setdefault(times, name)
     return names
+
+
+def _padded(model, name, pictures):
+    """Pictures of a factor's images as they are drawn: whole, or in windows of the model's size."""
+    return pictures if model.image_size is None else windows.Grid.of(model, name).pad(pictures)
 
 
 def _nothing_known(model, shape):
@@ -106,6 +111,11 @@ def _draw(model, known, mask, given, seeds, log_scale_shift, mode, jit_compile, 
     if not count:
         return known
     kept = kept_pixels(model, known, mask, count, given, known.shape[1:3])
+    if model.image_size is None:
+        sizes = model.sizes(known.shape[1:3])
+        how = {"mode": mode, "jit_compile": jit_compile}
+        [*_, drawn] = draw(model, seeds, shifts, given, kept, condition, sizes, **how).values()
+        return drawn.numpy()
     image = next((image.numpy() for image in given.values()), None)
     for name in names:
         image = windows.draw_factor(

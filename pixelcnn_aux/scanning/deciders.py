@@ -1,12 +1,14 @@
-"""Who decides each pixel: a draw, a given image, or what is known of it.
+"""Who decides pixels: a draw, a given image, or what is known of them.
 
-How a pixel's distribution is computed and who decides the pixel from it are apart. A decider is a
-function of a row's index, called once a row, that returns a function `decide(params, column, bounds)`, from
-the parameters of a column's pixels, float [B, P], and what an auxiliary image says of them, as for
-`Likelihood.draw`, to their values, int32 [B, C].
+How pixels' distributions are computed and who decides the pixels from them are apart. A scan takes the pixels
+of an image in two steps, such as a row, and a pixel of it: by two functions from [B, H, W, ...] to
+[B, W, ...], and from that to [B, ...]. A decider is a function of the first one, called once a row, that
+returns a function `decide(params, pick, bounds)`, from the parameters of some pixels, float [B, ..., P], the
+second function and what an auxiliary image says of them, as for `Likelihood.draw`, to their values,
+int32 [B, ..., C].
 """
 
-import tensorflow as tf
+from keras import ops
 
 from pixelcnn_aux.bounds import Bounds
 
@@ -14,11 +16,11 @@ from pixelcnn_aux.bounds import Bounds
 def draws(likelihood, noise, log_scale_shift):
     """The decider that draws each pixel. Args as for `Factor.draw`."""
 
-    def row(index):
-        here = tf.gather(noise, index, axis=1)
+    def row(pick_row):
+        here = pick_row(noise)
 
-        def decide(params, column, bounds):
-            return likelihood.draw(params, tf.gather(here, column, axis=1), log_scale_shift, bounds)
+        def decide(params, pick, bounds):
+            return likelihood.draw(params, pick(here), log_scale_shift, bounds)
 
         return decide
 
@@ -28,9 +30,9 @@ def draws(likelihood, noise, log_scale_shift):
 def given_pixels(images):
     """The decider that takes each pixel from uint8 [B, H, W, C], whatever its distribution."""
 
-    def row(index):
-        here = tf.cast(tf.gather(images, index, axis=1), tf.int32)
-        return lambda params, column, bounds: tf.gather(here, column, axis=1)
+    def row(pick_row):
+        here = ops.cast(pick_row(images), "int32")
+        return lambda params, pick, bounds: pick(here)
 
     return row
 
@@ -45,11 +47,11 @@ def completion(known, mask, decider):
     """
     known, mask = given_pixels(known), given_pixels(mask)
 
-    def row(index):
-        pixels, known_pixels, masks = decider(index), known(index), mask(index)
+    def row(pick_row):
+        pixels, known_pixels, masks = decider(pick_row), known(pick_row), mask(pick_row)
 
         def decide(*args):
-            return tf.where(masks(*args) == 1, known_pixels(*args), pixels(*args))
+            return ops.where(masks(*args) == 1, known_pixels(*args), pixels(*args))
 
         return decide
 
@@ -65,12 +67,12 @@ def narrowed(low, high, decider):
     """
     low, high = given_pixels(low), given_pixels(high)
 
-    def row(index):
-        pixels, lows, highs = decider(index), low(index), high(index)
+    def row(pick_row):
+        pixels, lows, highs = decider(pick_row), low(pick_row), high(pick_row)
 
-        def decide(params, column, bounds):
-            known = (x(params, column, bounds) for x in (lows, highs))
-            return pixels(params, column, within_both(bounds, *known))
+        def decide(params, pick, bounds):
+            known = (x(params, pick, bounds) for x in (lows, highs))
+            return pixels(params, pick, within_both(bounds, *known))
 
         return decide
 
@@ -87,12 +89,12 @@ def within_both(bounds, low, high):
     Returns:
       Function, likewise.
     """
-    least, most = (tf.unstack(x, axis=-1) for x in (low, high))
+    least, most = (ops.unstack(x, axis=-1) for x in (low, high))
 
     def both(channel, earlier):
         if bounds is None:
             return Bounds(least[channel], most[channel], least[channel])
         low, high, center = bounds(channel, earlier)
-        return Bounds(tf.maximum(low, least[channel]), tf.minimum(high, most[channel]), center)
+        return Bounds(ops.maximum(low, least[channel]), ops.minimum(high, most[channel]), center)
 
     return both

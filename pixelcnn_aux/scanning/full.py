@@ -29,7 +29,8 @@ class FullScan:
             row, column = index // width, index % width
             params = params_of(images)[:, row, column]
             bounds = remainders and remainders.at(images, row, column)
-            pixels = decider(row)(params, column, bounds)  # [B, C]
+            decide = decider(lambda x: x[:, row])
+            pixels = decide(params, lambda x: x[:, column], bounds)  # [B, C]
             here = tf.reshape(tf.range(height * width) == index, [height, width, 1])
             return index + 1, tf.where(here, pixels[:, tf.newaxis, tf.newaxis], images)
 

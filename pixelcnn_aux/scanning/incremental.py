@@ -73,7 +73,7 @@ class IncrementalScan:
                 ]
                 row_remainders = self._remainders and self._remainders.row(index, remainder)
                 first, remainder, row = self._row(
-                    offset, first, remainder, memory, given, row_remainders, decider(index)
+                    offset, first, remainder, memory, given, row_remainders, decider(_at(index))
                 )
                 arrays = [array.write(index, x) for array, x in zip(arrays, row)]
             return start + period, first, list(memory.latest.values()), remainder, arrays
@@ -125,7 +125,7 @@ class IncrementalScan:
                 column = known.column(start, offset)
                 pixels = caches.Pixels(folded, memory, column, inputs)
                 params = network.params(column["first"] + left, vertical, given, cache=pixels)
-                pixel = decide(params, start + offset, here and here.bounds(offset))
+                pixel = decide(params, _at(start + offset), here and here.bounds(offset))
                 x = network.append_ones(self._network_inputs(pixel, here and here.center(offset)))
                 if here:
                     here.decided(offset, pixel)
@@ -218,6 +218,11 @@ class RowRecorder:
         for array, (_, _, recorded, channels) in zip(arrays, self._groups):
             rows = tf.transpose(array.stack(), [1, 0, 2])
             yield from zip(recorded, tf.split(rows, channels, axis=-1))
+
+
+def _at(index):
+    """Function that takes the rows of images [B, H, W, ...], or the pixels of rows, of this index."""
+    return lambda x: tf.gather(x, index, axis=1)
 
 
 def _by_width(shapes):

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from pixelcnn_aux import blocks
+
 
 class Remainders:
     """The remainders of an image's blocks, carried from row to row: as wide as a row.
@@ -34,6 +36,10 @@ class Remainders:
         return RowRemainders(
             positions, remainder, [tf.gather(x, index, axis=1) for x in self._slack]
         )
+
+    def blocks(self, size):
+        """`BlockRemainders` of all blocks of images of (H, W), before their first pixels."""
+        return BlockRemainders(self._fixed_sum, self._start, self._slack, size)
 
     def centers(self, images):
         """As `FixedSum.centers`, of images of which some pixels may not be decided yet."""
@@ -108,3 +114,31 @@ class PixelRemainders:
     def decided(self, offset, pixel):
         """Notes that the pixel [B, C] has been decided."""
         self._remainder -= self._positions[offset % len(self._positions)].contribution(pixel)
+
+
+class BlockRemainders:
+    """The remainders of all blocks of an image, while their pixels are decided place by place.
+
+    Args:
+      fixed_sum: `FixedSum`.
+      start: int32 [B, h, w, c], from `FixedSum.start`.
+      slack: for `BlockPosition.bounds`, int32 [B, H, W, C] each, or empty.
+      size: (H, W).
+    """
+
+    def __init__(self, fixed_sum, start, slack, size):
+        self._positions = [fixed_sum.at(place, size) for place in range(fixed_sum.ratio**2)]
+        self._slack = [blocks.places(x, fixed_sum.ratio) for x in slack]
+        self._remainder = start
+
+    def bounds(self, place):
+        """As `BlockPosition.bounds`, of all blocks' pixels at a place; of each place in turn."""
+        return self._positions[place].bounds(self._remainder, [x[place] for x in self._slack])
+
+    def center(self, place):
+        """As `BlockPosition.center`, likewise."""
+        return self._positions[place].center(self._remainder)
+
+    def decided(self, place, pixels):
+        """Notes that the pixels [B, h, w, C] at a place have been decided."""
+        self._remainder -= self._positions[place].contribution(pixels)

@@ -33,6 +33,8 @@ class Training:
     muon_ratio: float | None = None  # Muon's rate over Adam's; None for Adam alone
     decay: float | None = None  # what the learning rate is multiplied by after each step
     flip: bool = True  # whether images are flipped left to right at random
+    # The side of random squares that are cut from images, in pixels of the full image; None for whole ones.
+    crop: int | None = None
     accumulate: int = 1  # in how many parts a device takes its images of a batch
     mixed_precision: bool = False  # whether the networks' streams compute in 16 bits
     # The share of images whose condition is unknown to a conditional model; CONDITION_DROPOUT where None.
@@ -45,6 +47,8 @@ class Training:
         checked["learning_rate"] = arguments.positive("learning_rate", self.learning_rate)
         if self.muon_ratio is not None:
             checked["muon_ratio"] = arguments.positive("muon_ratio", self.muon_ratio)
+        if self.crop is not None:
+            checked["crop"] = arguments.whole("crop", self.crop)
         if self.condition_dropout is not None:
             rate = arguments.rate("condition_dropout", self.condition_dropout, 1)
             checked["condition_dropout"] = rate

@@ -95,8 +95,8 @@ def train(
         hosts.check_batch(each)
     config = RunConfig(
         model=model,
-        images=_of_size(images, model),
-        validation_images=_of_size(validation_images, model),
+        images=_of_size(images, model, trainings),
+        validation_images=_of_size(validation_images, model, trainings),
         folder=RunFolder(workdir),
         seed=arguments.whole("seed", seed, -(2**63), 2**63 - 1),
         hosts=hosts,
@@ -143,12 +143,18 @@ def _trainings(training, model, names):
     return {name: arguments.instance("training", given[name], Training) for name in names}
 
 
-def _of_size(images, model):
+def _of_size(images, model, trainings):
     images = data.as_images(images, with_labels=model.condition is not None)
-    if images.image_size != model.image_size:
+    crops = {training.crop for training in trainings.values()}
+    for crop in crops - {None}:
+        images.check_side(crop)
+    sizes = {images.image_size if crop is None else (crop, crop) for crop in crops}
+    if None in sizes or (model.image_size and sizes != {model.image_size}):
+        received = ", ".join(str(size or "of several sizes") for size in sizes)
+        expected = f"of the model's size, {model.image_size}" if model.image_size else "of one size"
         raise ValueError(
-            f"Expected images of the model's size, {model.image_size}. Received: {images.image_size}. "
-            "Load them in that size."
+            f"Expected images {expected}. Received: {received}. Load them in that size, or cut squares from "
+            "them (Training.crop, --crop)."
         )
     data.check_kind(images, model.likelihood.num_channels, model.likelihood.num_values)
     images.condition(model.condition)
@@ -273,7 +279,7 @@ def _take_steps(state, batches, profile, signals):
 
 def _validation_bits(state):
     """Mean bits per own dimension of the validation images, under the averaged weights."""
-    model, images = state.config.model, state.config.validation_images
+    model, images = state.config.model, state.validation_images
     starts = range(0, images.num_images, _VALIDATION_BATCH)
     conditions = (
         images.condition(model.condition, slice(start, start + _VALIDATION_BATCH))

@@ -6,6 +6,7 @@ two CPU cores. "Not trained to the end here" are the paper's own runs, which tak
 """
 
 from pixelcnn_aux import models
+from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.training.config import Preset, Training
 
 # The paper's likelihood is a bound, and leaves what the auxiliary image says to be learned.
@@ -24,6 +25,15 @@ _SMALL = {"filters": 32, "dropout": 0.0}
 # In the demo too, so that it can go on from the weights of the model of the package.
 _GRAYSCALE_BLOCKS = {"gray_blocks": 2, "image_blocks": 2, "embedding_blocks": 1}
 
+# Grays of 28 x 28, with a class each, as MNIST has them; few, so they may be overfitted.
+_DIGITS = {
+    "image_size": (28, 28),
+    "channels": 1,
+    "condition": Classes(10),
+    "filters": 32,
+    "dropout": 0.3,
+}
+
 # Section 4.1: "the same hyperparameters as in (Salimans et al., 2017)", that is 160 filters, 10
 # components and three resolutions; dropout 0.5 is section 3.3's.
 _CIFAR10 = {"filters": 160, "resolutions": 3, "num_components": 10, "dropout": 0.5}
@@ -32,13 +42,14 @@ _CIFAR10 = {"filters": 160, "resolutions": 3, "num_components": 10, "dropout": 0
 _PYRAMID = {"filters": 100, "blocks": 3, "embedding_blocks": 3, "depth": 2, "dropout": 0.5}
 
 
-def _ours(epochs, steps, batch_size):
+def _ours(epochs, steps, batch_size, **others):
     return Training(
         epochs=epochs,
         steps_per_epoch=steps,
         batch_size=batch_size,
         learning_rate=4e-3,
         muon_ratio=12.5,
+        **others,
     )
 
 
@@ -127,6 +138,14 @@ PIXELCNN = {
         model={**_SMALL, "blocks": 2, "filters": 64},
         training={"image": _ours(22, 1000, 8)},
     ),
+    # python -m train.pixelcnn --preset digits --image_file digits.npz
+    # Handwritten digits and their classes.
+    "digits": Preset(
+        dataset="arrays",
+        constructor=models.pixelcnn_pp,
+        model={**_DIGITS, "resolutions": 2, "blocks": 2},
+        training={"image": _ours(10, 300, 16, flip=False)},
+    ),
     # python -m train.pixelcnn --preset cifar10
     # Not trained to the end here; Salimans et al. (2017) reach 2.92 bits.
     # PixelCNN++ with the paper's optimization, 36 residual blocks.
@@ -189,6 +208,44 @@ PYRAMID = {
             "16x16": _ours(4, 500, 16),
             "32x32": _ours(8, 500, 8),
             "64x64": _ours(24, 250, 4),
+        },
+    ),
+    # python -m train.pyramid --preset parallel
+    # Four evaluations for each of the two larger scales. Not trained to the end here.
+    "parallel": Preset(
+        dataset="cifar10",
+        constructor=models.parallel_pyramid,
+        model={"image_size": (32, 32), "halvings": 2},
+        training={
+            "halved_2": _ours(6, 1000, 16),
+            "halved_1": _ours(14, 1000, 8),
+            "image": _ours(24, 1000, 8),
+        },
+    ),
+    # python -m train.pyramid --preset photographs --image_dir PHOTOGRAPHS
+    # Photographs of any size, of 240 pixels and more. Not trained to the end here.
+    "photographs": Preset(
+        dataset="folder",
+        constructor=models.parallel_pyramid,
+        model={},
+        training={
+            "halved_4": _ours(4, 500, 16, crop=240),
+            "halved_3": _ours(6, 500, 8, crop=240),
+            "halved_2": _ours(10, 1000, 8, crop=240),
+            "halved_1": _ours(15, 1000, 8, crop=128),
+            "image": _ours(25, 1000, 8, crop=64),
+        },
+    ),
+    # python -m train.pyramid --preset digits --image_file digits.npz
+    # Handwritten digits and their classes.
+    "digits": Preset(
+        dataset="arrays",
+        constructor=models.pyramid,
+        model={**_OUR_PYRAMID, **_DIGITS, "base_size": (7, 7)},
+        training={
+            "7x7": _ours(5, 300, 16, flip=False),
+            "14x14": _ours(10, 300, 16, flip=False),
+            "28x28": _ours(10, 300, 16, flip=False),
         },
     ),
     # python -m train.pyramid --preset cifar10

@@ -71,7 +71,7 @@ class Samples:
         """
         state, config = self._state, self._state.config
         model, factor = config.model, state.average
-        images = config.validation_images
+        images = state.validation_images
         shown = images.spread_indices(NUM)
         condition = images.condition(model.condition, shown)
         image, auxiliary, condition = model.inputs(images.take(shown), condition)[state.name]
@@ -83,6 +83,7 @@ class Samples:
             tf.zeros([count]),
             auxiliary,
             condition=condition,
+            size=tuple(image.shape[1:3]),
         )
         rows = [image_grid.shown(drawn, factor.likelihood.num_values)]
         if auxiliary is not None:

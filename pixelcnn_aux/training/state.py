@@ -23,6 +23,7 @@ class TrainingState:
       seed: int, of the factor's first weights, images and dropout masks.
       take: as of `steps.make`, with the `factor` that is trained and its `optimizer`.
       average: `Factor` with the averaged weights, in the precision of the model's.
+      validation_images: `data.Images`: of the run, or the squares in their centers.
       step: int, how many steps were done.
       saved: float, when it was saved last, or made, in seconds of `time.monotonic`.
     """
@@ -31,6 +32,8 @@ class TrainingState:
         model, hosts = config.model, config.hosts
         self.config, self.name, self.training = config, name, training
         self.folder = config.folder[name]
+        images, crop = config.validation_images, training.crop
+        self.validation_images = images if crop is None else images.centers(crop)
         self.seed = zlib.crc32(f"{config.seed}/{name}".encode()) % 2**31
         keras.utils.set_random_seed(self.seed)
         self.average = model.new_factor(name, model.factors[name].variable_dtype)
@@ -61,7 +64,7 @@ class TrainingState:
         """The batches from a step on, of all hosts together or of some rows: tuples of what `take` takes."""
         images, condition = self.config.images, self.config.model.condition
         training, which = self.training, (self.training.batch_size, self.seed, first_step)
-        batches = [images.training_batches(*which, training.flip, rows)]
+        batches = [images.training_batches(*which, training.flip, rows, training.crop)]
         if condition is not None:
             dropout = training.condition_dropout
             dropout = CONDITION_DROPOUT if dropout is None else dropout

@@ -56,6 +56,31 @@ class ImagesTest(tf.test.TestCase):
         self.assertAllEqual(later, told[50:])
         self.assertAllEqual(images.labels, np.arange(50))
 
+    def test_squares_of_images_of_several_sizes(self):
+        sizes = [(4, 9), (5, 5), (7, 4)]
+        pixels = [np.full((*size, 1), k, np.uint8) for k, size in enumerate(sizes)]
+        for image in pixels:
+            image[:] += 10 * np.arange(image.shape[1], dtype=np.uint8)[:, np.newaxis]
+        images = data.Images(pixels)
+        self.assertIsNone(images.image_size)
+        self.assertEqual([x.shape for x in images.batches(2)], [(1, *size, 1) for size in sizes])
+        how = {"batch_size": 3, "seed": 5, "flip": False, "crop": 4}
+        batches = taken(images.training_batches(**how), 50)
+        self.assertEqual(batches.shape, (50, 3, 4, 4, 1))
+        self.assertAllEqual(np.sort(batches[:, :, 0, 0, 0] % 10), [[0, 1, 2]] * 50)
+        self.assertAllEqual(
+            np.diff(batches[..., 0].astype(int), axis=-1), np.full((50, 3, 4, 3), 10)
+        )
+        left = batches[..., 0, 0, 0][batches[..., 0, 0, 0] % 10 == 0] // 10  # of the first image
+        self.assertEqual(set(left.tolist()), set(range(6)))
+        later = taken(images.training_batches(**how, first_step=20), 30)
+        self.assertAllEqual(later, batches[20:])
+        self.assertAllEqual(images.centers(4).pixels[0, 0, :, 0], [30, 40, 50, 60])
+        with self.assertRaisesRegex(ValueError, "squares of 5 x 5.*Received: one of 4 x 9"):
+            images.centers(5)
+        with self.assertRaisesRegex(ValueError, "images of one size"):
+            images.take([0])
+
     def test_wrong_labels_are_refused(self):
         with self.assertRaisesRegex(ValueError, "images with labels.*3 classes.*without"):
             self.images.condition(conditions.Classes(3))

@@ -359,9 +359,9 @@ class ArgumentsTest(tf.test.TestCase):
         )
         batches, flips = data.Images.training_batches, []
 
-        def recorded(images, batch_size, seed, first_step=0, flip=True, rows=slice(None)):
+        def recorded(images, batch_size, seed, first_step, flip, *others):
             flips.append(flip)
-            return batches(images, batch_size, seed, first_step, flip, rows)
+            return batches(images, batch_size, seed, first_step, flip, *others)
 
         with (
             mock.patch.object(precision, "policy", lambda: "mixed_bfloat16"),

@@ -1,0 +1,193 @@
+"""Tests of the network that decides groups of pixels: what groups depend on, and that draws follow it."""
+
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import bands, blocks, sampling
+from pixelcnn_aux.networks import ParallelPixelCNN, topology
+from tests import helpers
+
+HALVES = pa.auxiliary.HalfResolution()
+PARTS = {"at_once": (1, 1, 1, 1), "on_a_chessboard": (2, 1, 3, 1)}
+each_parts = parameterized.named_parameters(*PARTS.items())
+
+
+def build(parts=PARTS["at_once"], size=(4, 6), network=ParallelPixelCNN, **how):
+    """A chain of half resolutions of which the larger is decided in groups."""
+
+    def parallel(num_params, dtype):
+        return network([1, 1, 2, 1], 4, num_params, parts, dtype=dtype)
+
+    first = {"topology": topology.flat(1), "filters": 4}
+    embedding = {**first, "gated": False}
+    model = pa.chain([HALVES], size, [first, parallel], [None, embedding], num_components=2, **how)
+    for factor in model.factors.values():
+        helpers.randomize(factor)
+    return model
+
+
+def order(parts, height, width):
+    """int [height, width], the number of the group of each pixel."""
+    sums = np.add.outer(np.arange(height // 2), np.arange(width // 2))
+    starts = np.cumsum([0, *parts])
+    groups = [start + sums % part for start, part in zip(starts, parts)]
+    return blocks.joined([x[np.newaxis] for x in groups], 2, (height, width))[0].numpy()
+
+
+class Leaking(ParallelPixelCNN):
+    """One whose groups see each other's pixels, of another place than they should."""
+
+    def call(self, x, features=(), training=None):
+        return super().call(keras.ops.roll(x, 1, axis=2), features, training)
+
+
+class CausalityTest(parameterized.TestCase, tf.test.TestCase):
+    def influences(self, network, x, features):
+        """float [H W, H, W]: how much each pixel's parameters depend on each pixel."""
+        height, width = x.shape[1:3]
+        count = height * width
+        x, features = (tf.repeat(t, count, axis=0) for t in (x, features))
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch([x, features])
+            params = tf.reshape(network(x, [features]), [count, count, -1])
+            params = tf.gather(params, tf.range(count), batch_dims=1)
+            weights = np.random.default_rng(1).normal(size=params.shape).astype("float32")
+            total = tf.reduce_sum(params * weights)
+        return (
+            tf.reduce_sum(tf.abs(tape.gradient(total, t)), axis=-1).numpy() for t in (x, features)
+        )
+
+    def misplaced(self, network, parts):
+        """Whether pixels depend on pixels of later groups or of their own."""
+        random = np.random.default_rng(0)
+        height, width = 6, 8
+        x = tf.constant(random.normal(size=(1, height, width, 3)).astype("float32"))
+        features = tf.constant(random.normal(size=(1, 3, 4, 4)).astype("float32"))
+        of_pixels, of_features = self.influences(network, x, features)
+        group = order(parts, height, width)
+        allowed = group[np.newaxis] < group.reshape(-1, 1, 1)
+        self.assertTrue((of_features > 0).any(axis=(1, 2)).all())
+        # At a block in the middle, of all earlier groups.
+        if type(network) is ParallelPixelCNN:
+            for n in np.flatnonzero(np.pad(np.ones((2, 2)), ((2, 2), (2, 4)))):
+                seen = set(group[of_pixels[n] > 0].tolist())
+                self.assertEqual(seen, set(range(group.ravel()[n])))
+        return bool((of_pixels[~allowed] > 0).any())
+
+    @each_parts
+    def test_a_group_depends_on_those_before_it(self, parts):
+        keras.utils.set_random_seed(0)
+        network = ParallelPixelCNN(1, 4, 10, parts)
+        self.assertFalse(self.misplaced(network, parts))
+
+    def test_a_planted_leak_is_seen(self):
+        keras.utils.set_random_seed(0)
+        self.assertTrue(self.misplaced(Leaking(1, 4, 10), (1, 1, 1, 1)))
+
+
+class ParallelTest(parameterized.TestCase, tf.test.TestCase):
+    @parameterized.product(parts=list(PARTS.values()), size=[(2, 4), (1, 7), (3, 3), (1, 1)])
+    def test_probabilities_of_all_images_sum_to_one(self, parts, size):
+        self.enter_context(helpers.eagerly())
+        model = build(parts, size, channels=1, bits=2 if np.prod(size) < 9 else 1, dtype="float64")
+        images = helpers.all_images(model.likelihood.num_values, *size, 1)
+        self.assertAllClose(np.sum(np.exp(model.log_prob(images))), 1.0, rtol=1e-9)
+
+    @parameterized.product(parts=list(PARTS.values()), size=[(4, 6), (5, 3)])
+    def test_draws_are_those_of_whole_evaluations(self, parts, size):
+        self.enter_context(helpers.eagerly())
+        model = build(parts, size, dtype="float64")
+        factor = model.factors["image"]
+        auxiliary = helpers.pictures(5, size=HALVES.size(size))
+        seeds = np.array([[0, n] for n in range(5)], np.int32)
+        noise = sampling.noise(factor, seeds, 1, size)
+        how = (factor.features(auxiliary), noise, np.zeros(5, np.float32), auxiliary)
+        images, full = (factor.draw(*how, method=x) for x in ("incremental", "full"))
+        self.assertAllEqual(images, full)
+        self.assertAllEqual(HALVES(images), auxiliary)
+        forced = factor.params(images, auxiliary, method="incremental")
+        self.assertAllClose(forced, factor.params(images, auxiliary), rtol=1e-9)
+
+    @each_parts
+    def test_draws_are_as_likely_as_they_are_said_to_be(self, parts):
+        self.enter_context(helpers.eagerly())
+        factor = build(parts, (3, 1), channels=1, bits=2).factors["image"]
+        likelihood, count = factor.likelihood, 20_000
+        images = helpers.all_images(4, 3, 1, 1)
+        uniforms = np.random.default_rng(0).random(
+            (count, 3, 1, likelihood.bounded_noise_size), "f"
+        )
+        noise = likelihood.noise(uniforms, bounded=True)
+        auxiliary = np.tile(HALVES(images[27:28]), (count, 1, 1, 1))  # of 1, 2 and 3
+        drawn = factor.draw(factor.features(auxiliary), noise, np.zeros(count, "f"), auxiliary)
+        probs = np.exp(factor.log_prob(images, auxiliary[: len(images)]))
+        counts = np.bincount(drawn.numpy().reshape(count, 3) @ [16, 4, 1], minlength=len(images))
+        self.assertAllClose(probs.sum(), 1.0)
+        self.assertGreater(np.count_nonzero(probs), 5)
+        self.assertFalse(counts[probs == 0].any())
+        self.assertGreater(helpers.chi_square_p_value(counts[probs > 0], probs[probs > 0]), 1e-4)
+
+    def test_images_of_any_size(self):
+        model = pa.parallel_pyramid(
+            halvings=2, filters=4, blocks=1, trunk_blocks=1, base_filters=4, base_blocks=1
+        )
+        seeds = [[0, 0], [0, 1]]
+        for size in [(5, 3)]:
+            drawn = model.sample(seeds, image_size=size)
+            self.assertEqual(drawn["image"].shape, (2, *size, 3))
+            for name, image in model.auxiliaries(drawn["image"]).items():
+                self.assertAllEqual(image, drawn[name])
+            self.assertAllInRange(model.log_prob(drawn["image"]), -1e4, 0.0)
+            double = model.enlarge(drawn["image"], seeds=seeds)
+            self.assertAllEqual(HALVES(double), drawn["image"])
+            mask = np.arange(2 * size[0] * size[1]).reshape(2, *size, 1) % 2
+            completed = model.complete(drawn["image"], mask.astype(np.uint8))
+            self.assertAllEqual(mask * completed, mask * drawn["image"])
+        given = {"halved_1": drawn["halved_1"]}
+        self.assertEqual(model.sample(seeds, given=given)["image"].shape, (2, 6, 4, 3))
+        with self.assertRaisesRegex(ValueError, "Expected image_size"):
+            model.sample(seeds)
+        self.assertIsNone(pa.AuxiliaryModel.from_config(model.get_config()).image_size)
+
+    @each_parts
+    def test_bands_of_an_image_are_as_in_the_whole_image(self, parts):
+        self.enter_context(helpers.eagerly())
+        model = build(parts, (75, 8))
+        factor = model.factors["image"]
+        inputs = model.inputs(helpers.pictures(2, size=(75, 8)))["image"]
+        methods = factor.pixel_log_prob, factor.log_prob, factor.bound_and_exact
+        whole = [method(inputs) for method in methods]
+        self.enter_context(mock.patch.object(bands, "MAX_PIXELS", 64))
+        found = bands.bands((75, 8), 2, factor.radius, factor.network.period)
+        self.assertGreater(len(found), 5)
+        in_bands = [method(inputs) for method in methods]
+        self.assertAllEqual(in_bands[0], whole[0])
+        for one, other in zip(in_bands[1:], whole[1:]):
+            self.assertAllClose(one, other, rtol=1e-6)
+
+    def test_what_is_known_is_kept(self):
+        model = build(PARTS["on_a_chessboard"])
+        known = helpers.pictures(5)
+        mask = np.random.default_rng(0).integers(0, 2, (5, 4, 6, 1)).astype(np.uint8)
+        images = model.sample([[0, n] for n in range(5)], known=known, mask=mask)["image"]
+        self.assertAllEqual(np.where(mask, images, 0), np.where(mask, known, 0))
+        self.assertAllInRange(model.log_prob(images), -1e4, 0.0)
+
+    def test_comes_back(self):
+        network = build().factors["image"].network
+        again = ParallelPixelCNN.from_config(network.get_config())
+        self.assertEqual(again.get_config(), network.get_config())
+
+    @parameterized.parameters(
+        ({"parts": (1, 1, 1)}, "parts for each place.*Received: 3"),
+        ({"parts": (1, 1, 0, 1)}, "parts from 1 to 16.*Received: parts=0"),
+        ({"blocks": [1, 2]}, "list of 4, one for each place"),
+    )
+    def test_wrong_arguments(self, wrong, message):
+        with self.assertRaisesRegex(ValueError, message):
+            ParallelPixelCNN(**{"blocks": 1, "filters": 4, "num_params": 10, **wrong})
