@@ -10,6 +10,9 @@ from pixelcnn_aux.building import chain
 from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.networks import architectures
 
+# What factors of a `parallel_pyramid` are called, whose images are halved once, twice, ...
+_FRACTIONS = ("half", "quarter", "eighth", "sixteenth", "32nd", "64th", "128th", "256th")
+
 
 def pixelcnn_pp(
     image_size: Size = (32, 32),
@@ -180,8 +183,8 @@ def parallel_pyramid(
 ) -> AuxiliaryModel:
     """A pyramid that decides a pixel of every block at once (Reed et al., 2017): four evaluations a scale.
 
-    The smallest image, the base, is modeled pixel by pixel, as in `pyramid`. The factors are named by how
-    often their images are halved: "halved_4", ..., "halved_1", "image".
+    The smallest image, the base, is modeled pixel by pixel, as in `pyramid`. The factors are named by the
+    sides of their images over those of the full one: "sixteenth", "eighth", "quarter", "half", "image".
 
     Args:
       image_size: (H, W) of the images; None for images of any size from 1 x 1.
@@ -194,7 +197,7 @@ def parallel_pyramid(
       base_filters, base_blocks: int, of the base, as `filters` and `blocks` of `pyramid`.
       num_components, dropout, dtype, exact, centered, channels, bits, condition: as for `pyramid`.
     """
-    halvings = arguments.whole("halvings", halvings, 1, arguments.MAX_HALVINGS)
+    halvings = arguments.whole("halvings", halvings, 1, len(_FRACTIONS))
     each_filters = arguments.whole_each("filters", filters, halvings, "scale")
     return chain(
         [HalfResolution() for _ in range(halvings)],
@@ -204,7 +207,7 @@ def parallel_pyramid(
             *(architectures.parallel(blocks, each, dropout, parts) for each in each_filters),
         ],
         [None, *(architectures.trunk(trunk_blocks, each, dropout) for each in each_filters)],
-        [*(f"halved_{n}" for n in range(halvings, 0, -1)), "image"],
+        [*reversed(_FRACTIONS[:halvings]), "image"],
         num_components,
         exact,
         centered,

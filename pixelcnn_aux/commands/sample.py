@@ -11,7 +11,10 @@ Of a model of classes, the picture has a row of images drawn for each, or for --
 With --given NAME there are several draws for each test image from one of its auxiliary images: colors from
 grays, or super-resolution. With --known half the lower half of test images is resampled. With --sweep, as
 figure 4, images are drawn from the same seeds with the mixtures' log-scales reduced more and more, and by MAP
-sampling. A model of classes draws these as of the class --label, or of none.
+sampling. A model of classes draws these as of the class --label, or of none. With --image_file PICTURE.jpg
+they are of a picture of your own, and a model of images of any size takes it as it is:
+
+    pixelcnn-aux sample --workdir runs/mine --image_file PICTURE.jpg --given half
 """
 
 import pathlib
@@ -22,7 +25,9 @@ import tensorflow as tf
 from absl import flags
 from matplotlib.figure import Figure
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.data import decoding, image_folder
 from pixelcnn_aux.programs import chosen_run, image_grid, plots, run_flags
 
 FLAGS = flags.FLAGS
@@ -45,7 +50,7 @@ def main():
     by_classes = isinstance(model.condition, Classes) and not (FLAGS.known or FLAGS.given)
     originals = None
     if not (FLAGS.sweep or by_classes) and (FLAGS.known or FLAGS.given or len(model.factors) > 1):
-        originals = chosen_run.images(folder, model, "test").spread(FLAGS.num)
+        originals = test_images(folder, model)
     if FLAGS.sweep:
         name, rows = "sweep", sweep(model)
     elif FLAGS.known:
@@ -61,6 +66,14 @@ def main():
     out = pathlib.Path(FLAGS.out or results / f"{name}.png")
     plots.write(out, draw(shown(model, rows)), bbox_inches="tight")
     print(f"Wrote {out}")
+
+
+def test_images(folder, model):
+    """Some test images, or the picture --image_file: uint8 [N, H, W, C]."""
+    if pathlib.Path(FLAGS.image_file or "").suffix.lower() in decoding.SUFFIXES:
+        return image_folder.read_image(FLAGS.image_file, model.image_size)[np.newaxis]
+    images = chosen_run.images(folder, model, "test")
+    return (images if model.image_size else images.centers(FLAGS.side)).spread(FLAGS.num)
 
 
 def by_class(model):
@@ -133,6 +146,8 @@ def sample(model, what, num=None, first=0, **kwargs):
     print(f"Drawing {num} {what} ...", flush=True)
     told = {"condition": run_flags.condition(model.condition, num)}
     told |= {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode, **kwargs}
+    if model.image_size is None and not {"given", "known"} & set(kwargs):
+        told["image_size"] = (FLAGS.side, FLAGS.side)
     images = model.sample(seeds, **told)
     print(f"... in {time.perf_counter() - start:.1f} s", flush=True)
     return images
@@ -148,7 +163,8 @@ def draw(rows):
     """A figure of rows of images: (label, uint8 [N, h, w, 3])."""
     columns = max(len(images) for _, images in rows)
     size = np.max([images.shape[1:3] for _, images in rows], axis=0)
-    figure = Figure(figsize=(0.6 * columns + 1, 0.62 * len(rows)))
+    inches = 0.6 * max(1.0, min(size) / 48)
+    figure = Figure(figsize=(inches * columns + 1, 1.03 * inches * len(rows)))
     panels = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
     for row, (label, images) in zip(panels, rows):
         # Smaller images as large as the others, so that they stand above each other.
@@ -166,6 +182,8 @@ def define_flags():
     chosen_run.define_flags()
     run_flags.define_draws()
     flags.DEFINE_integer("num", 16, "How many images of each kind.", 1, MAX_NUM)
+    side = "The height and width of images that a model of images of any size draws."
+    flags.DEFINE_integer("side", 128, side, 1, arguments.LARGEST)
     flags.DEFINE_string("given", None, "The auxiliary image of test images to draw from.")
     flags.DEFINE_enum("known", None, ["half"], "What is kept of test images: completes the rest.")
     flags.DEFINE_bool("sweep", None, "Draws figure 4: smaller and smaller scales, and MAP.")

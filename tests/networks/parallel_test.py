@@ -148,7 +148,7 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
             mask = np.arange(2 * size[0] * size[1]).reshape(2, *size, 1) % 2
             completed = model.complete(drawn["image"], mask.astype(np.uint8))
             self.assertAllEqual(mask * completed, mask * drawn["image"])
-        given = {"halved_1": drawn["halved_1"]}
+        given = {"half": drawn["half"]}
         self.assertEqual(model.sample(seeds, given=given)["image"].shape, (2, 6, 4, 3))
         with self.assertRaisesRegex(ValueError, "Expected image_size"):
             model.sample(seeds)
