@@ -59,6 +59,8 @@ def chain(
     Raises:
       ValueError: where the arguments do not fit each other; see `AuxiliaryModel`.
     """
+    if image_size is not None:
+        image_size = arguments.size("image_size", image_size)
     exact, centered = arguments.flag("exact", exact), arguments.flag("centered", centered)
     if dtype is not None:
         arguments.choice("dtype", dtype, (*dtypes.DTYPES, *dtypes.POLICIES))

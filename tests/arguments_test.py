@@ -109,7 +109,7 @@ class ConstructorsTest(tf.test.TestCase):
         for weights in ([["a"]], [[True]], [[math.nan]], [[math.inf]], [[1], [1, 2]], [[10**30]]):
             self.assertRefuses(functools.partial(FixedSum, step=4), "weights", [weights])
         chain = functools.partial(pa.chain, [], network=FLAT, embedding=None)
-        self.assertRefuses(chain, "image_size", ([0, 4], [4, 10**6], 4, [4.0, 4.0], "44", None))
+        self.assertRefuses(chain, "image_size", ([0, 4], [4, 10**6], 4, [4.0, 4.0], "44"))
         chain = functools.partial(chain, image_size=(4, 4))
         self.assertRefuses(chain, "exact", NO_FLAGS)
         self.assertRefuses(chain, "centered", NO_FLAGS)
