@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from pixelcnn_aux import arguments, backend, bands, checks, networks
+from pixelcnn_aux import arguments, backend, checks, networks, tiling
 from pixelcnn_aux.annotations import ArrayLike, Tensor
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.inputs import Inputs
@@ -33,8 +33,8 @@ class EvaluatedModel(PixelwiseModel):
         return self._nats(self(inputs, training=False), inputs, self.fixed_sum)
 
     @backend.compiled
-    def _log_prob(self, inputs, rows):
-        return _sum(self._nats(self(inputs, training=False), inputs, self.fixed_sum), rows)
+    def _log_prob(self, inputs, kept):
+        return _sum(self._nats(self(inputs, training=False), inputs, self.fixed_sum), kept)
 
     @backend.compiled
     def _log_prob_given(self, inputs, conditions):
@@ -58,12 +58,12 @@ class EvaluatedModel(PixelwiseModel):
         return ops.sum(self.likelihood.log_density(params, images, centers), axis=(1, 2))
 
     @backend.compiled
-    def _bound_and_exact(self, inputs, rows):
+    def _bound_and_exact(self, inputs, kept):
         params, bounding = self(inputs, training=False), None
         if self.likelihood.centered:
             bounding = self.fixed_sum.with_exact(False)
         both = [self._nats(params, inputs, x) for x in (bounding, self.fixed_sum)]
-        return [_sum(nats, rows) for nats in both]
+        return [_sum(nats, kept) for nats in both]
 
     def inputs(self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None) -> Inputs:
         """`Inputs` that are known to fit the factor: what `call` takes.
@@ -120,7 +120,7 @@ class EvaluatedModel(PixelwiseModel):
 
         Raises ValueError as `inputs`.
         """
-        return bands.added_up(self, self._log_prob, self.inputs(images, auxiliary))
+        return tiling.added_up(self, self._log_prob, self.inputs(images, auxiliary))
 
     def log_prob_given(self, inputs: Inputs, conditions: ArrayLike) -> Tensor:
         """`log_prob` of images given each of several conditions: float [B, K].
@@ -159,7 +159,7 @@ class EvaluatedModel(PixelwiseModel):
 
         Takes and raises what `log_prob` does, and is of the same dtype.
         """
-        return bands.side_by_side(self, self._pixel_log_prob, self.inputs(images, auxiliary))
+        return tiling.side_by_side(self, self._pixel_log_prob, self.inputs(images, auxiliary))
 
     def bound_and_exact(
         self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None
@@ -175,12 +175,15 @@ class EvaluatedModel(PixelwiseModel):
         Raises:
           ValueError: as `log_prob`.
         """
-        return bands.added_up(self, self._bound_and_exact, self.inputs(images, auxiliary))
+        return tiling.added_up(self, self._bound_and_exact, self.inputs(images, auxiliary))
 
 
-def _sum(nats, rows):
-    """The sum over [B, H, W] -> [B], of rows [low, high), or of all where None."""
-    return ops.sum(nats if rows is None else nats[:, slice(*rows)], axis=(1, 2))
+def _sum(nats, kept):
+    """The sum over [B, H, W] -> [B]; of rows [low, high) and columns likewise, unless these are None."""
+    if kept is not None:
+        rows, columns = kept
+        nats = nats[:, slice(*rows), slice(*columns)]
+    return ops.sum(nats, axis=(1, 2))
 
 
 def _evaluate(method, inputs):
