@@ -5,6 +5,7 @@ has them too: what they lack repeats the last row or column.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -12,12 +13,12 @@ from keras import ops
 from pixelcnn_aux.annotations import Tensor
 
 
-def lattice(size: Sequence[int | None], side: int) -> tuple[int | None, ...]:
+def lattice(size: Sequence[Any], side: int) -> tuple[Any, ...]:
     """(h, w), how many blocks images of (H, W) have; None for a side that is not known."""
     return tuple(length and -(-length // side) for length in size)
 
 
-def is_whole(size: Sequence[int | None], side: int) -> bool:
+def is_whole(size: Sequence[Any], side: int) -> bool:
     """Whether all blocks of images of (H, W) are complete, as those of unknown sizes are taken to be."""
     return not any(length and length % side for length in size)
 
@@ -43,7 +44,7 @@ def places(images: Tensor, side: int) -> list[Tensor]:
     return [at_place(images, place, side) for place in range(side**2)]
 
 
-def joined(places: Sequence[Tensor], side: int, size: Sequence[int | None]) -> Tensor:
+def joined(places: Sequence[Tensor], side: int, size: Sequence[Any]) -> Tensor:
     """The inverse of `places`, of images of (H, W): tensors [B, h, w, ...] -> [B, H, W, ...]."""
     _, rows, columns, *channels = ops.shape(places[0])
     row = (-1, rows, columns * side, *channels)
@@ -55,7 +56,7 @@ def joined(places: Sequence[Tensor], side: int, size: Sequence[int | None]) -> T
     return images if is_whole(size, side) else images[:, : size[0], : size[1]]
 
 
-def exists(size: Sequence[int | None], side: int) -> list[np.ndarray] | None:
+def exists(size: Sequence[Any], side: int) -> list[np.ndarray] | None:
     """By place, 1 where images of (H, W) have a pixel there, else 0: float32 [h, w, 1]; None if all have."""
     if is_whole(size, side):
         return None

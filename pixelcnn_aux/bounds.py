@@ -76,7 +76,7 @@ class Tables(NamedTuple):
         tables = []
         for table in small:
             for axis, length in enumerate(blocks.lattice(size, ratio), start=1):
-                is_last = np.arange(length) == length - 1
+                is_last = np.equal(np.arange(length), length - 1)
                 table = ops.take(table, is_last.astype(np.int32), axis=axis)
             tables.append(table)
         return cls(*tables)

@@ -38,6 +38,12 @@ class Codec:
         arguments.instance("model", model, AuxiliaryModel).require(model.factors)
         for factor in model.factors.values():
             factor.check_scannable()
+        if model.image_size is None or any(x.network.side > 1 for x in model.factors.values()):
+            raise ValueError(
+                "Expected a model of images of one size whose factors go pixel by pixel. Received: "
+                f"{model!r:.80}. Compress by another one, such as a pyramid."
+            )
+        self._size = model.image_size
         self.model, self._name = model.with_exact(True), name  # exact where it can be
         self._batch = arguments.whole("batch", batch, 1, container.MAX_BATCH)
         self.fingerprint = fingerprint(self.model)
@@ -67,7 +73,7 @@ class Codec:
           NotImplementedError: for a likelihood that does not tell the probabilities of a channel's values
             (`Likelihood.value_log_probs`).
         """
-        likelihood, size = self.model.likelihood, self.model.image_size
+        likelihood, size = self.model.likelihood, self._size
         images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
         if images.shape[1:3] != size:
             raise ValueError(
@@ -121,7 +127,7 @@ class Codec:
         These are float32 [N, H, W]: the bits of each pixel, and its share of those of the auxiliary images'
         pixels that it is part of.
         """
-        contents, size = self._read(data), self.model.image_size
+        contents, size = self._read(data), self._size
         likelihood = self.model.likelihood
         dtype = arguments.pixel_dtype(likelihood.num_values)
         images = [np.zeros([0, *size, likelihood.num_channels], dtype)]
@@ -162,7 +168,7 @@ class Codec:
 
     def _read(self, data):
         """The `Contents` of a file. Raises ValueError for a damaged one, and one of another model."""
-        contents, size = container.read(data), self.model.image_size
+        contents, size = container.read(data), self._size
         if contents.dtype != self._dtype:
             raise ValueError(
                 f"Expected a file of a model in {self._dtype}. Received: one in {contents.dtype}. Give the "

@@ -60,7 +60,7 @@ class Images:
     def crc32(self) -> int:
         """int, a checksum of the images in order: of every n-th where all are more than `_MOST_CHECKED`."""
         crc32 = 0
-        if self.image_size is None:
+        if isinstance(self.pixels, list):
             for image in self.pixels:
                 crc32 = zlib.crc32(np.ascontiguousarray(image).data, crc32)
             return crc32

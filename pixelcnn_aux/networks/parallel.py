@@ -163,7 +163,8 @@ class ParallelPixelCNN(Network):
         # By ones, zeros in the image differ from those outside of it.
         known = [ops.ones((batch, *blocks.lattice(size, self.side), 1), self.variable_dtype)]
         known += [ops.silu(ops.cast(x, self.variable_dtype)) for x in features]
-        exists, by_place = blocks.exists(size, self.side), []
+        exists = blocks.exists(size, self.side)
+        by_place: list[Tensor] = []
         for k, group in enumerate(self.groups):
             params = self._group_params(k, known, training)
             pixels = decider(group, params)

@@ -1,6 +1,7 @@
 """What images take as lossless files, each its own: PNG, WebP, JPEG XL, to compare a model's bits with."""
 
 import concurrent.futures
+import importlib.util
 import io
 import zlib
 
@@ -9,10 +10,9 @@ from PIL import Image
 
 from pixelcnn_aux.runs import disk, records
 
-try:
-    import pillow_jxl  # of pillow-jxl-plugin: it adds JPEG XL to Pillow
-except ImportError:
-    pillow_jxl = None
+_HAS_JPEG_XL = importlib.util.find_spec("pillow_jxl") is not None
+if _HAS_JPEG_XL:
+    importlib.import_module("pillow_jxl")  # of pillow-jxl-plugin: it adds JPEG XL to Pillow
 
 # Lossless settings of each format: every image is the smallest file that one of them makes of it, since none
 # is the best for all images.
@@ -31,7 +31,7 @@ NOTE = (
     "PNG, WebP: lossless, each image the smallest file, by itself, of zlib's strategies default, filtered,\n"
     "Huffman and RLE, or of WebP's qualities 0 and 100 with methods 2, 4 and 6"
 )
-if pillow_jxl:
+if _HAS_JPEG_XL:
     FORMATS["JPEG XL"] = [{"format": "JXL", "lossless": True, "effort": 9}]
     NOTE += "; JPEG XL: one file, of effort 9"
 

@@ -153,6 +153,8 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "Expected image_size"):
             model.sample(seeds)
         self.assertIsNone(pa.AuxiliaryModel.from_config(model.get_config()).image_size)
+        with self.assertRaisesRegex(ValueError, "go pixel by pixel.*images of any size"):
+            pa.codec.Codec(model)
 
     @each_parts
     def test_tiles_of_an_image_are_as_in_the_whole_image(self, parts):

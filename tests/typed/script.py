@@ -12,7 +12,7 @@ from pixelcnn_aux.networks import topology
 images = pa.data.load("photos", "test").take(range(4))
 model = pa.load("cifar10-pyramid", dtype="float64")
 assert_type(model, pa.AuxiliaryModel)
-assert_type(pa.data.from_arrays(images).image_size, tuple[int, int])
+assert_type(pa.data.from_arrays(images).image_size, tuple[int, int] | None)
 assert_type(pa.data.read_image("photo.png", [32, 32]), np.ndarray)
 
 bits = model.bits_per_dim(images)
@@ -69,7 +69,7 @@ for built in (
     pa.interop.openai_pixelcnn_pp(dict(pa.interop.read_variables("variables.npz"))),
     pa.interop.authors_pyramid({"Resnet/scale0/conv_last/V": np.zeros([1, 1, 8, 100])}),
 ):
-    print(built.image_size[0] + 1, [transform.ratio for transform in built.transforms])
+    print(built.sizes()["image"][0] + 1, [transform.ratio for transform in built.transforms])
 
 training = pa.Training(epochs=2, steps_per_epoch=100, batch_size=16, learning_rate=2e-3)
 photos = pa.data.load("folder", "train", (8, 8), image_dir="photographs")
