@@ -155,6 +155,7 @@ class HalfResolution(Transform):
     def __call__(self, images: Tensor) -> Tensor:
         """Images [B, H, W, C] -> [B, H / 2, W / 2, C], rounded up, of their dtype. Raises ValueError."""
         images = check_images(images)
+        check_sides_known(images.shape[1:3])
         sums = blocks.reduced(ops.sum, ops.cast(images, "int32"), self.ratio)
         return ops.cast((sums + 2) // 4, images.dtype)
 

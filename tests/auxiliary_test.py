@@ -8,6 +8,7 @@ from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.auxiliary import check_images
+from tests import helpers
 
 
 def gray(*rgb, bits=4):
@@ -116,13 +117,14 @@ class HalfResolutionTest(tf.test.TestCase):
         corners = [images[:, i::2, j::2].astype(int) for i in (0, 1) for j in (0, 1)]
         self.assertAllEqual(halved, (sum(corners) + 2) // 4)
 
-    def test_odd_sides_are_refused(self):
+    def test_odd_sides_repeat_the_last_row_and_column(self):
         transform = pa.auxiliary.HalfResolution()
-        with self.assertRaisesRegex(ValueError, "multiples of 2.*Received: 4 x 5"):
-            transform(np.zeros([1, 4, 5, 3], np.uint8))
-        with self.assertRaisesRegex(ValueError, "multiples of 2.*Received: 3 x 4"):
-            transform.size((3, 4))
-        self.assertEqual(transform.size((6, 4)), (3, 2))
+        images = helpers.pictures(2, size=(5, 7))
+        repeated = np.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)), mode="edge")
+        self.assertAllEqual(transform(images), transform(repeated))
+        self.assertEqual((transform.size((5, 7)), transform.size((6, 4))), ((3, 4), (3, 2)))
+        known = [transform.known(x[..., :1] % 2) for x in (images, repeated)]
+        self.assertAllEqual(*known)
 
         halve = tf.function(transform, autograph=False)
         with self.assertRaisesRegex(ValueError, "known.*Received: None x 4. Set them by tf.ensure"):

@@ -17,6 +17,7 @@ VALID = training.Training(
     decay=np.float64(0.9),
     condition_dropout=np.float32(0.25),
     flip=np.bool_(True),
+    crop=np.int32(8),
 )
 
 

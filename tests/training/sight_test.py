@@ -109,6 +109,7 @@ class SamplesTest(tf.test.TestCase):
         config = helpers.run_config(self.model, self.folder, validation_images=helpers.images(3))
         folder = config.folder["grayscale"]
         state = {"config": config, "name": "grayscale", "folder": folder, "seed": 5, "step": 10}
+        state["validation_images"] = config.validation_images
         average = self.model.factors["grayscale"]
         self.samples = sample_pictures.Samples(types.SimpleNamespace(average=average, **state))
         self.pictures = folder.samples
