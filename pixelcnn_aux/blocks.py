@@ -41,6 +41,7 @@ def completed(images: Tensor, side: int) -> Tensor:
 
 def places(images: Tensor, side: int) -> list[Tensor]:
     """`at_place` of each of the side ** 2 places, in raster order."""
+    images = completed(images, side)  # once, and not for each place
     return [at_place(images, place, side) for place in range(side**2)]
 
 

@@ -1,6 +1,5 @@
 """The plain residual block, of networks in which nothing is shifted."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -48,9 +47,7 @@ class ResidualBlock(keras.layers.Layer):
         """The layers that the block consists of."""
         return [self.conv_in, self.conv_out]
 
-    def call(
-        self, x: Tensor, skips: Sequence[Tensor] | None = None, training: bool | None = None
-    ) -> Tensor:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """float [B, H, W, filters] -> float [B, H, W, filters]."""
         seed = self.dropout.seed(training)
         condition = contexts.CONDITION.get()  # In the backward pass, there would be none.

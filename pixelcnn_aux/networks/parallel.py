@@ -81,9 +81,9 @@ class ParallelPixelCNN(Network):
         self.blocks = blocks = arguments.whole_each("blocks", blocks, len(parts), "place")
         self.filters = filters = arguments.whole("filters", filters)
         self.period = math.lcm(*parts)
-        self.radius = max(arguments.size("kernel_size", kernel_size)) // 2 * (1 + 2 * max(blocks))
         self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
         self.kernel_size = kernel_size = arguments.size("kernel_size", kernel_size)
+        self.radius = max(kernel_size) // 2 * (1 + 2 * max(blocks))
         self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
         self.groups = [
             Group(place, part, count) for place, count in enumerate(parts) for part in range(count)
