@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, backend, serialization
+from pixelcnn_aux import arguments, sampling, serialization
 from pixelcnn_aux.annotations import ArrayLike, Size, Tensor
 from pixelcnn_aux.batches import MAX_PIXELS, in_batches
 from pixelcnn_aux.conditions import Classes
@@ -198,16 +198,17 @@ class AuxiliaryModel(PictureModel, FactorChain):
         condition: ArrayLike | None = None,
         image_size: Size | None = None,
     ) -> dict[str, Tensor]:
-        """Draws images, each factor in turn given what the one before it drew. Needs TensorFlow.
+        """Draws images, each factor in turn given what the one before it drew.
 
         Any number of images are drawn in batches, with a progress bar as of `log_prob`.
 
         Args:
-          seeds: int32 [B, 2]. Image b depends on seeds[b] alone, but for rounding.
+          seeds: int32 [B, 2]. Image b depends on seeds[b] alone, but for rounding; another one under JAX.
           log_scale_shift: float, or float32 [B]: added to the mixtures' log-scales (figure 4).
           mode: "sample", or "map" for the paper's MAP sampling: a drawn component's location.
           method: "incremental", every activation evaluated once; or "full", all networks evaluated again
-            for every pixel, which is some hundred times slower.
+            for every pixel, which is some hundred times slower. Under JAX, a `PixelCNN` is always evaluated
+            in full; networks that decide groups of pixels are not.
           given: dict with one auxiliary image, name -> uint8 [B, h, w, c], to start from. What comes before
             it in the order of sampling is absent from the result.
           known, mask: uint8 [B, H, W, C], full images, and uint8 [B, H, W, 1], 1 at the pixels of theirs to
@@ -228,7 +229,6 @@ class AuxiliaryModel(PictureModel, FactorChain):
           dict, name -> uint8 [B, h, w, c], in the order of sampling, the image given included.
 
         Raises:
-          RuntimeError: under another backend than TensorFlow.
           ValueError: while a graph is traced, for seeds of another shape or dtype, an image given or known, a
             mask or a condition that does not fit, a log_scale_shift that is not finite or of another shape,
             an unknown mode or method, a model in mixed precision, where a factor is not trained yet, where an
@@ -236,9 +236,6 @@ class AuxiliaryModel(PictureModel, FactorChain):
             pixels of a model that cannot be held to them: a factor below an exact one has a likelihood
             without bounds, or the sum of an exact one is not `dense`.
         """
-        backend.require_tensorflow("sampling")
-        from pixelcnn_aux import sampling  # here, since it needs TensorFlow and nothing above does
-
         how = (mode, method, given, known, mask, jit_compile, condition, image_size)
         return sampling.sample(self, seeds, log_scale_shift, *how)
 

@@ -81,14 +81,36 @@ def concat_elu(x: Tensor) -> Tensor:
     return tf.reshape(y, tf.concat([tf.shape(x)[:-1], [2 * channels]], axis=0))
 
 
-def lookup(table: Tensor, index: Tensor) -> Tensor:
-    """The rows of a table at indices that there are: [N, ...], int [B] -> [B, ...].
+def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
+    """What a table has along an axis at indices that there are: [N, ...], int [B] -> [B, ...].
 
     There may be any number of dimensions B. Keras's `take` also counts from the end.
     """
     if NAME == "tensorflow":
-        return tf.gather(table, index)
-    return jax.numpy.take(table, index, axis=0)
+        return tf.gather(table, index, axis=axis)
+    return jax.numpy.take(table, index, axis=axis)
+
+
+def uniforms(seeds: Tensor, stream: int, shape: Sequence[int], dtype: str) -> Tensor:
+    """Uniform numbers in [0, 1), of each seed others: int32 [B, 2] -> float [B, *shape].
+
+    Row b is a function of seeds[b] and of `stream` alone: another one under JAX than under TensorFlow.
+    """
+    if NAME == "tensorflow":
+        # What a seed is folded to is of this dtype: in 32 bits, many seeds would share one.
+        stream = tf.cast(stream, tf.int64)
+
+        def of_one(seed):
+            seed = tf.random.fold_in(seed, stream, alg="philox")
+            return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")
+
+        return tf.map_fn(of_one, seeds, fn_output_signature=dtype)
+
+    def of_one(seed):
+        key = jax.random.fold_in(jax.random.wrap_key_data(seed, impl="threefry2x32"), stream)
+        return jax.random.uniform(key, shape, dtype)
+
+    return jax.vmap(of_one)(jax.lax.bitcast_convert_type(seeds, "uint32"))
 
 
 def random_bytes(shape: Tensor, seed: Tensor) -> Tensor:
@@ -159,11 +181,13 @@ def sums_in_order() -> Iterator[None]:
 
 
 def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
-    """A function of tensors [B, ...] and plain values as graphs of TensorFlow: one for any B.
+    """A function of tensors [B, ...] and plain values as graphs of TensorFlow: one for any B. JAX's as it is.
 
     There is one for each other shape and plain value: nothing but B ever becomes unknown. Results on a
     processor are the same in each run, to the last bit: `sums_in_order`.
     """
+    if NAME != "tensorflow":
+        return function
     graphs = tf.function(sums_in_order()(function), autograph=False, jit_compile=jit_compile)
 
     def any_rows(x):
@@ -179,9 +203,9 @@ def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[
 
 
 class compiled(functools.cached_property):  # named as the decorator that it is
-    """A method of a layer, compiled: under TensorFlow as `traced`, under JAX for each new shape.
+    """A method of a layer, compiled: under TensorFlow as `traced`, under JAX for each B too.
 
-    Its arguments are tensors [B, ...] and plain values.
+    Its arguments are structures of tensors [B, ...] and plain values.
 
     Args:
       method: method of tensors that reads the layer's weights.
@@ -196,9 +220,19 @@ def _compile(function, layer, jit_compile):
     if NAME == "tensorflow":
         return traced(function, jit_compile)
 
-    @jax.jit
-    def with_weights(values, *args):
+    @functools.partial(jax.jit, static_argnums=0)
+    def with_weights(plain, values, tensors):
+        structure, leaves = plain
+        tensors = iter(tensors)
+        leaves = [next(tensors) if leaf is None else leaf for leaf in leaves]
         with keras.StatelessScope(zip(layer.variables, values)):
-            return function(*args)
+            return function(*jax.tree.unflatten(structure, leaves))
 
-    return lambda *args: with_weights([variable.value for variable in layer.variables], *args)
+    def call(*args):
+        leaves, structure = jax.tree.flatten(args)
+        tensors = [leaf for leaf in leaves if hasattr(leaf, "shape")]
+        plain = tuple(None if hasattr(leaf, "shape") else leaf for leaf in leaves)
+        values = [variable.value for variable in layer.variables]
+        return with_weights((structure, plain), values, tensors)
+
+    return call

@@ -100,14 +100,13 @@ class EvaluatedModel(PixelwiseModel):
           images, auxiliary: as for `inputs`.
           method: "full", the network evaluated over whole images; or "incremental", pixel by pixel as
             `AuxiliaryModel.sample` does, with the pixels of `images` in place of draws (teacher forcing):
-            equal but for rounding. The latter needs TensorFlow.
+            equal but for rounding.
 
         Returns:
           float [B, H, W, P] of the model's dtype.
 
         Raises:
           ValueError: as `inputs`, for another method, or for "incremental" of a factor in mixed precision.
-          RuntimeError: for "incremental" under another backend than TensorFlow.
         """
         arguments.choice("method", method, networks.METHODS)
         evaluate = self._full_params if method == "full" else self.forced_params

@@ -26,7 +26,9 @@ def main():
     folder = run_flags.workdir()
     print(f"Exporting {folder} ...", flush=True)
     start = time.perf_counter()
-    version = exporting.export(folder, FLAGS.out, FLAGS.max_batch, FLAGS.jit, FLAGS.signatures)
+    size = FLAGS.image_size and [int(x) if x.isdecimal() else x for x in FLAGS.image_size]
+    how = (FLAGS.max_batch, FLAGS.jit, FLAGS.signatures, size)
+    version = exporting.export(folder, FLAGS.out, *how)
     print(f"Wrote {version} in {time.perf_counter() - start:.0f} s, and compared it with the model")
     if FLAGS.signatures and "auxiliaries" not in FLAGS.signatures:
         print("pixelcnn_aux.client cannot ask for it: add auxiliaries to --signatures for that")
@@ -42,6 +44,8 @@ def define_flags():
         "signatures", None, "Which to export, such as log_prob,auxiliaries; all if unset."
     )
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing, once for each batch size.")
+    size = "The height and width, such as 512,768, of its images; of a model of images of any size."
+    flags.DEFINE_list("image_size", None, size)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,16 @@ class FactorChain(serialization.Configured):
             model.factors[name] = factor.with_fixed_sum(known)
         return model
 
+    def with_image_size(self, image_size: Size | None) -> Self:
+        """A model of the same factors, not copies, that draws images of (H, W).
+
+        Args:
+          image_size: as for `sizes`, whose errors it raises.
+        """
+        model = copy.copy(self)
+        [*_, model.image_size] = self.sizes(image_size).values()
+        return model
+
     def get_config(self) -> Config:
         return {
             "factors": [serialization.serialize(factor) for factor in self.factors.values()],

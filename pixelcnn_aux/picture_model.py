@@ -1,6 +1,6 @@
-"""Pictures of any size, also larger than a model's: colored, enlarged, completed. TensorFlow's."""
+"""Pictures of any size, also larger than a model's: colored, enlarged, completed."""
 
-from pixelcnn_aux import backend
+from pixelcnn_aux import sampling
 from pixelcnn_aux.annotations import ArrayLike, Tensor
 
 
@@ -18,7 +18,7 @@ class PictureModel:
       log_scale_shift, mode, jit_compile, condition: as for `AuxiliaryModel.sample`. All windows of a picture
         have its condition.
 
-    All methods need TensorFlow, and raise ValueError and RuntimeError as `AuxiliaryModel.sample` does.
+    All methods raise ValueError as `AuxiliaryModel.sample` does.
     """
 
     def colorize(
@@ -44,7 +44,7 @@ class PictureModel:
           ValueError: also for images of another dtype or shape, or a model of no colors given grays.
         """
         how = (seeds, log_scale_shift, mode, jit_compile, condition)
-        return _sampling().colorize(self, images, *how)
+        return sampling.colorize(self, images, *how)
 
     def enlarge(
         self,
@@ -70,7 +70,7 @@ class PictureModel:
           ValueError: also for images of another dtype or shape, or other times than the model enlarges.
         """
         how = (seeds, log_scale_shift, mode, jit_compile, condition)
-        return _sampling().enlarge(self, images, times, *how)
+        return sampling.enlarge(self, images, times, *how)
 
     def complete(
         self,
@@ -97,13 +97,4 @@ class PictureModel:
           ValueError: also for images or a mask of another dtype or shape.
         """
         how = (seeds, log_scale_shift, mode, jit_compile, condition)
-        return _sampling().complete(self, images, mask, *how)
-
-
-def _sampling():
-    backend.require_tensorflow("sampling")
-    from pixelcnn_aux.sampling import (
-        pictures,
-    )  # here, since it needs TensorFlow and nothing above does
-
-    return pictures
+        return sampling.complete(self, images, mask, *how)

@@ -1,11 +1,10 @@
-"""A model whose network is evaluated pixel by pixel: draws, and teacher forcing. TensorFlow's."""
+"""A model whose network is evaluated pixel by pixel, or group by group: draws, and teacher forcing."""
 
 from keras import ops
 
 from pixelcnn_aux import arguments, backend, conditions, layers
 from pixelcnn_aux.likelihood_model import LikelihoodModel
-
-# `scanning` is imported where it is needed: nothing else here needs TensorFlow.
+from pixelcnn_aux.scanning import Remainders, deciders
 
 
 class PixelwiseModel(LikelihoodModel):
@@ -21,13 +20,7 @@ class PixelwiseModel(LikelihoodModel):
         return layers.given_condition(self.condition and self.condition.encode(condition))
 
     def check_scannable(self):
-        """Raises where the factor cannot be evaluated pixel by pixel.
-
-        Raises:
-          RuntimeError: under another backend than TensorFlow.
-          ValueError: for a factor in mixed precision.
-        """
-        backend.require_tensorflow("sampling")
+        """Raises ValueError where the factor cannot be evaluated pixel by pixel: in mixed precision."""
         if self.compute_dtype != self.variable_dtype:
             raise ValueError(
                 f"Expected a factor in float32 or float64, to be evaluated pixel by pixel. Received: "
@@ -52,8 +45,6 @@ class PixelwiseModel(LikelihoodModel):
         Returns:
           A scan of `scanning`, which like this method is to be called within `given`.
         """
-        from pixelcnn_aux.scanning import Remainders  # here, since it needs TensorFlow
-
         remainders = self.fixed_sum and Remainders(self.fixed_sum, auxiliary, within)
         shape = (*size, self.likelihood.num_channels)
         return self.network.scan(self.network_inputs, shape, batch, remainders, keep_params, method)
@@ -68,7 +59,7 @@ class PixelwiseModel(LikelihoodModel):
           float [B, H, W, P].
 
         Raises:
-          RuntimeError, ValueError: as `check_scannable`.
+          ValueError: as `check_scannable`.
         """
         self.check_scannable()
         features = ()
@@ -78,8 +69,6 @@ class PixelwiseModel(LikelihoodModel):
 
     @backend.compiled
     def _forced_params(self, features, inputs):
-        from pixelcnn_aux.scanning import deciders
-
         images, auxiliary, condition = inputs
         batch, *size, _ = ops.shape(images)
         with self.given(condition):
@@ -119,7 +108,7 @@ class PixelwiseModel(LikelihoodModel):
           uint8 [B, H, W, C].
 
         Raises:
-          RuntimeError, ValueError: as `check_scannable`.
+          ValueError: as `check_scannable`.
         """
         self.check_scannable()
         if self.fixed_sum is None:
@@ -129,8 +118,6 @@ class PixelwiseModel(LikelihoodModel):
         return draw(features, noise, log_scale_shift, known, method)
 
     def _draw(self, features, noise, log_scale_shift, known, method):
-        from pixelcnn_aux.scanning import deciders
-
         auxiliary, completed, within, condition = known
         decider = deciders.draws(self.likelihood, noise, log_scale_shift)
         if completed is not None:

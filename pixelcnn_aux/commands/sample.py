@@ -21,7 +21,6 @@ import pathlib
 import time
 
 import numpy as np
-import tensorflow as tf
 from absl import flags
 from matplotlib.figure import Figure
 
@@ -141,7 +140,7 @@ def sample(model, what, num=None, first=0, **kwargs):
     Of a conditional model they are as --label says, unless `kwargs` do.
     """
     num = num or FLAGS.num
-    seeds = tf.constant([[FLAGS.seed, first + index] for index in range(num)], tf.int32)
+    seeds = np.array([[FLAGS.seed, first + index] for index in range(num)], np.int32)
     start = time.perf_counter()
     print(f"Drawing {num} {what} ...", flush=True)
     told = {"condition": run_flags.condition(model.condition, num)}

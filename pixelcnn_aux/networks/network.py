@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from pixelcnn_aux.annotations import Tensor
+from pixelcnn_aux.scanning import FullScan
 
 METHODS = ("incremental", "full")  # how a network is evaluated pixel by pixel
 
@@ -93,6 +94,4 @@ class Network(LazilyBuilt):
           method: "incremental"; or "full", as a whole again for each step.
         """
         del method  # both are the same here
-        from pixelcnn_aux.scanning import FullScan  # here, since it needs TensorFlow
-
         return FullScan(self, network_inputs, shape, batch, remainders, keep_params)

@@ -11,6 +11,7 @@ from pixelcnn_aux.annotations import Size, Tensor
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.networks.network import Network
 from pixelcnn_aux.networks.stream import Stream
+from pixelcnn_aux.scanning import GroupScan
 from pixelcnn_aux.serialization import register
 
 MAX_SIDE = 8
@@ -192,6 +193,4 @@ class ParallelPixelCNN(Network):
         method: str = "incremental",
     ) -> Any:
         """As `Network.scan`, all pixels of a group at once."""
-        from pixelcnn_aux.scanning import GroupScan  # here, as in `Network.scan`
-
         return GroupScan(self, network_inputs, shape, batch, remainders, keep_params, method)

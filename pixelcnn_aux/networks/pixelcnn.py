@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from pixelcnn_aux import arguments, layers
+from pixelcnn_aux import arguments, backend, layers
 from pixelcnn_aux.annotations import Size, Tensor
 from pixelcnn_aux.inputs import check_multiple
 from pixelcnn_aux.networks.network import Network
@@ -108,11 +108,13 @@ class PixelCNN(Network):
         keep_params: bool = False,
         method: str = "incremental",
     ) -> Any:
-        """As `Network.scan`; "incremental" evaluates every activation once."""
-        from pixelcnn_aux import scanning  # here, as in `Network.scan`
+        """As `Network.scan`; "incremental" evaluates every activation once, under TensorFlow."""
+        args = (network_inputs, shape, batch, remainders, keep_params)
+        if method == "full" or backend.NAME != "tensorflow":
+            return super().scan(*args)
+        from pixelcnn_aux.scanning.incremental import IncrementalScan  # here: it needs TensorFlow
 
-        cls = scanning.IncrementalScan if method == "incremental" else scanning.FullScan
-        return cls(self, network_inputs, shape, batch, remainders, keep_params)
+        return IncrementalScan(self, *args)
 
     def append_ones(self, x: Tensor) -> Tensor:
         """Adds a channel of ones, which tells pixels of value zero from the zeros outside the image."""

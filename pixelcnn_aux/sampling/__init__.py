@@ -1,7 +1,4 @@
-"""Drawing images from chains of factors, exactly, near the cost of one evaluation.
-
-It needs TensorFlow, which factors and chains do not: a chain imports it where it draws.
-"""
+"""Drawing images from chains of factors, exactly, near the cost of one evaluation."""
 
 from pixelcnn_aux.sampling.chains import (
     can_complete as can_complete,

@@ -2,10 +2,11 @@
 
 import math
 
+import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.likelihoods.base import MODES
@@ -67,25 +68,28 @@ def checked_draws(seeds, log_scale_shift, mode, jit_compile):
     """Checks what every draw is told, as `AuxiliaryModel.sample`: int32 [B, 2], float32 [B]; raises as it."""
     arguments.choice("mode", mode, MODES)
     arguments.flag("jit_compile", jit_compile)
-    seeds = tf.convert_to_tensor(arguments.array("seeds", seeds))
-    shifts = tf.cast(arguments.array("log_scale_shift", log_scale_shift), tf.float32)
-    if tf.is_symbolic_tensor(seeds) or tf.is_symbolic_tensor(shifts):
+    seeds, shifts = (
+        ops.convert_to_tensor(arguments.array(name, x))
+        for name, x in (("seeds", seeds), ("log_scale_shift", log_scale_shift))
+    )
+    if backend.is_symbolic(seeds) or backend.is_symbolic(shifts):
         raise ValueError(
             "Expected seeds and log_scale_shift that have values. Received: those of a graph that is traced. "
             "Draw outside of tf.function and of data sets' pipelines."
         )
-    if seeds.dtype != tf.int32 or seeds.shape[1:] != [2]:
+    dtype = keras.backend.standardize_dtype(seeds.dtype)
+    if dtype != "int32" or tuple(seeds.shape[1:]) != (2,):
         raise ValueError(
-            f"Expected seeds as int32 [B, 2]. Received: {seeds.dtype.name} {seeds.shape.as_list()}. "
-            "Give two numbers for each image."
+            f"Expected seeds as int32 [B, 2]. Received: {dtype} {list(seeds.shape)}. Give two numbers for "
+            "each image."
         )
-    batch = len(seeds)
-    if shifts.shape not in ([], [batch]) or not np.isfinite(shifts.numpy()).all():
+    batch, shifts = len(seeds), ops.cast(shifts, "float32")
+    if tuple(shifts.shape) not in ((), (batch,)) or not ops.all(ops.isfinite(shifts)):
         raise ValueError(
             f"Expected log_scale_shift as a finite number, or one for each of {batch} images. Received: "
             f"{arguments.shown(log_scale_shift)}. Give 0 to draw as trained, less to vary less."
         )
-    return seeds, tf.broadcast_to(shifts, [batch])
+    return seeds, ops.broadcast_to(shifts, (batch,))
 
 
 def draw(model, seeds, log_scale_shift, given=None, kept=None, condition=None, sizes=None, **how):
@@ -189,13 +193,13 @@ def kept_pixels(model, known, mask, batch, given=None, size=None):
         if told is None:
             largest = factor.likelihood.num_values - 1
             low, high = (
-                tf.where(mask == 1, images[name], tf.cast(x, images[name].dtype))
+                ops.where(mask == 1, images[name], ops.cast(x, images[name].dtype))
                 for x in (0, largest)
             )
         else:
-            low, high = (tf.cast(told.auxiliary(x), images[name].dtype) for x in (low, high))
+            low, high = (ops.cast(told.auxiliary(x), images[name].dtype) for x in (low, high))
             if given and name in given:
-                _check_agrees(name, given[name].numpy(), low.numpy(), high.numpy())
+                _check_agrees(name, *map(ops.convert_to_numpy, (given[name], low, high)))
         bounded = told is not None or factor.fixed_sum is not None
         kept[name] = {"within": (low, high)} if bounded else {"completed": (images[name], mask)}
         told = factor.fixed_sum if factor.exact else None
@@ -272,7 +276,7 @@ def _checked_given(model, name, images, batch, sizes):
 
 def _checked(what, images, shape, num_values, remedy=_ANY_SIZE):
     """Images of a shape [B, H, W, C], B being that of the seeds, as a tensor."""
-    images = tf.convert_to_tensor(check_images(images, shape[-1], num_values, what))
+    images = ops.convert_to_tensor(check_images(images, shape[-1], num_values, what))
     (batch, *size, _), (found_batch, *found_size, _) = shape, images.shape
     if found_size != size:
         expected, found = (" x ".join(map(str, x)) for x in (size, found_size))

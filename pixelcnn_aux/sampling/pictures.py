@@ -1,7 +1,7 @@
 """Pictures of any size: colored, enlarged, completed."""
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.inputs import check_images
@@ -49,7 +49,7 @@ def enlarge(model, images, times, *how):
     given = _padded(model, names[times], images)
     count, *size, _ = given.shape
     nothing = _nothing_known(model, (count, *(times * side for side in size)))
-    drawn = _draw(model, *nothing, {names[times]: tf.constant(given)}, *how)
+    drawn = _draw(model, *nothing, {names[times]: ops.convert_to_tensor(given)}, *how)
     return _cut(drawn, *(times * side for side in images.shape[1:3]))
 
 
@@ -103,7 +103,7 @@ def _draw(model, known, mask, given, seeds, log_scale_shift, mode, jit_compile, 
     if len(seeds) != count:
         raise ValueError(
             f"Expected seeds as int32 [{count}, 2], two numbers for each image. Received: "
-            f"{seeds.shape.as_list()}. Give them, or none."
+            f"{list(seeds.shape)}. Give them, or none."
         )
     condition = model.checked_condition(condition, count)
     names = names_from(model, given)
@@ -115,14 +115,22 @@ def _draw(model, known, mask, given, seeds, log_scale_shift, mode, jit_compile, 
         sizes = model.sizes(known.shape[1:3])
         how = {"mode": mode, "jit_compile": jit_compile}
         [*_, drawn] = draw(model, seeds, shifts, given, kept, condition, sizes, **how).values()
-        return drawn.numpy()
-    image = next((image.numpy() for image in given.values()), None)
+        return ops.convert_to_numpy(drawn)
+    image = next(map(ops.convert_to_numpy, given.values()), None)
     for name in names:
         image = windows.draw_factor(
-            model, name, seeds, shifts.numpy(), image, kept[name], condition, mode, jit_compile
+            model,
+            name,
+            seeds,
+            ops.convert_to_numpy(shifts),
+            image,
+            kept[name],
+            condition,
+            mode,
+            jit_compile,
         )
     return image
 
 
 def _cut(images, height, width):
-    return tf.constant(images[:, :height, :width])
+    return ops.convert_to_tensor(images[:, :height, :width])

@@ -12,6 +12,7 @@ import operator
 from typing import NamedTuple
 
 import numpy as np
+from keras import ops
 
 from pixelcnn_aux import batches
 from pixelcnn_aux.programs import progress
@@ -34,6 +35,12 @@ class Grid(NamedTuple):
         anew: networks take the end of a window for that of the picture, where frames are likely.
         """
         smallest, size = (model.sizes()[x] for x in (next(iter(model.factors)), name))
+        if any(side % least for side, least in zip(size, smallest)):
+            raise ValueError(
+                f"Expected a model whose sides are multiples of its smallest images', {smallest}, to draw "
+                f"pictures in windows. Received: {size}. Build it with image_size=None: then pictures are "
+                "drawn whole."
+            )
         strides = [max(side * 3 // 4, 1) for side in smallest]
         margins = [(side - stride) // 2 for side, stride in zip(smallest, strides)]
         scales = [side // least for side, least in zip(size, smallest)]
@@ -78,7 +85,9 @@ def draw_factor(model, name, seeds, log_scale_shift, auxiliary, kept, condition,
     # What is known: between what values pixels lie, or the pixels and where they are. Windows add to it.
     pixels, other = map(np.array, state)
     within = kind == "within"
-    noises = noise(factor, seeds, position, pixels.shape[1:3], mode, bounded=within).numpy()
+    noises = ops.convert_to_numpy(
+        noise(factor, seeds, position, pixels.shape[1:3], mode, bounded=within)
+    )
 
     def draw(windows):
         given, noises, shifts, known, condition = windows
@@ -104,7 +113,7 @@ def draw_factor(model, name, seeds, log_scale_shift, auxiliary, kept, condition,
             here = None if condition is None else np.asarray(condition)[shown]
             rows = given, cut(grid, noises, places), log_scale_shift[shown], known, here
             drawn = batches.in_batches(draw, rows, grid.size, jit_compile)
-            for (picture, *where), window in zip(places, drawn.numpy()):
+            for (picture, *where), window in zip(places, ops.convert_to_numpy(drawn)):
                 body = grid.body(pixels[picture], *where)
                 height, width, _ = body.shape
                 body[:] = window[:height, :width]

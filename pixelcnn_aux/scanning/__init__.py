@@ -1,7 +1,7 @@
-"""Deciding the pixels of an image one after another, in a graph of TensorFlow's that is being traced.
+"""Deciding the pixels of an image one after another, in a graph that is being traced.
 
-A scan evaluates a network pixel by pixel: `IncrementalScan`, every activation once, or `FullScan`; or group
-by group: `GroupScan`. It asks a decider (`deciders`), and has one method:
+A scan evaluates a network pixel by pixel: `FullScan`, or TensorFlow's `incremental.IncrementalScan`, every
+activation once; or group by group: `GroupScan`. It asks a decider (`deciders`), and has one method:
 
     decide_each_pixel(features, decider)
 
@@ -11,5 +11,4 @@ by group: `GroupScan`. It asks a decider (`deciders`), and has one method:
 
 from pixelcnn_aux.scanning.full import FullScan as FullScan
 from pixelcnn_aux.scanning.groups import GroupScan as GroupScan
-from pixelcnn_aux.scanning.incremental import IncrementalScan as IncrementalScan
 from pixelcnn_aux.scanning.remainders import Remainders as Remainders

@@ -1,6 +1,6 @@
 """Deciding pixels by any network: the whole of it is evaluated again for each one."""
 
-import tensorflow as tf
+from keras import ops
 
 from pixelcnn_aux import backend
 
@@ -31,9 +31,9 @@ class FullScan:
             bounds = remainders and remainders.at(images, row, column)
             decide = decider(lambda x: x[:, row])
             pixels = decide(params, lambda x: x[:, column], bounds)  # [B, C]
-            here = tf.reshape(tf.range(height * width) == index, [height, width, 1])
-            return index + 1, tf.where(here, pixels[:, tf.newaxis, tf.newaxis], images)
+            here = ops.reshape(ops.arange(height * width) == index, (height, width, 1))
+            return index + 1, ops.where(here, pixels[:, None, None], images)
 
-        images = tf.zeros([self._batch, height, width, channels], tf.int32)
-        _, images = tf.while_loop(lambda index, _: index < height * width, step, (0, images))
+        images = ops.zeros((self._batch, height, width, channels), "int32")
+        _, images = ops.while_loop(lambda index, _: index < height * width, step, (0, images))
         return [images, params_of(images)] if self._keep_params else [images]

@@ -1,8 +1,9 @@
 """What remains of the sums that an auxiliary image fixes, while an image is decided in raster order."""
 
-import tensorflow as tf
+from keras import ops
 
 from pixelcnn_aux import blocks
+from pixelcnn_aux.backend import lookup
 
 
 class Remainders:
@@ -23,19 +24,17 @@ class Remainders:
 
     def initial_state(self):
         """What the loop over rows carries: int32 [B, W / ratio, c]."""
-        return tf.zeros_like(self._start[:, 0])
+        return ops.zeros_like(self._start[:, 0])
 
     def row(self, index, remainder):
         """`RowRemainders` of a row, whose state the row before it left."""
         fixed_sum = self._fixed_sum
-        starting = tf.gather(self._start, index // fixed_sum.ratio, axis=1)
-        remainder = tf.where(index % fixed_sum.ratio == 0, starting, remainder)
+        starting = lookup(self._start, index // fixed_sum.ratio, axis=1)
+        remainder = ops.where(index % fixed_sum.ratio == 0, starting, remainder)
         positions = [
             fixed_sum.at(fixed_sum.index(index, column)) for column in range(fixed_sum.ratio)
         ]
-        return RowRemainders(
-            positions, remainder, [tf.gather(x, index, axis=1) for x in self._slack]
-        )
+        return RowRemainders(positions, remainder, [lookup(x, index, axis=1) for x in self._slack])
 
     def blocks(self, size):
         """`BlockRemainders` of all blocks of images of (H, W), before their first pixels."""
@@ -87,7 +86,7 @@ class RowRemainders:
             centers.append(position.center(remainder))
             remainder = remainder - position.contribution(pixels[:, column :: self.ratio])
         _, blocks, channels = remainder.shape
-        centers = tf.reshape(tf.stack(centers, axis=2), [-1, blocks * self.ratio, channels])
+        centers = ops.reshape(ops.stack(centers, axis=2), (-1, blocks * self.ratio, channels))
         return centers, remainder
 
 
@@ -103,8 +102,8 @@ class PixelRemainders:
         """As `BlockPosition.bounds`, of the pixel `offset` columns from the first: called of each in turn."""
         ratio, column = len(self._positions), self._start + offset
         if offset % ratio == 0:
-            self._remainder = tf.gather(self._remainders, column // ratio, axis=1)
-        here = [tf.gather(x, column, axis=1) for x in self._slack]
+            self._remainder = lookup(self._remainders, column // ratio, axis=1)
+        here = [lookup(x, column, axis=1) for x in self._slack]
         return self._positions[offset % ratio].bounds(self._remainder, here)
 
     def center(self, offset):

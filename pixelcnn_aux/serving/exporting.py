@@ -28,7 +28,7 @@ CONFIG = """model_config_list {{
 _ASIDE = ".writing-"  # begins the names of exports that are not finished: the server looks for numbers alone
 
 
-def export(folder, out, max_batch=256, jit_compile=False, names=None):
+def export(folder, out, max_batch=256, jit_compile=False, names=None, image_size=None):
     """Writes the next version of a run's SavedModel.
 
     It is OUT/MODEL/VERSION/, MODEL being the workdir's name, VERSION one more than the largest there is. An
@@ -44,6 +44,7 @@ def export(folder, out, max_batch=256, jit_compile=False, names=None):
       out: path of the folder of all models.
       max_batch: int, the most images a request.
       jit_compile, names: as for `signatures`.
+      image_size: (H, W) of the images that the export takes and draws; None for the model's.
 
     Returns the path of the version.
 
@@ -51,12 +52,12 @@ def export(folder, out, max_batch=256, jit_compile=False, names=None):
       FileNotFoundError: if `folder` is no workdir.
       OSError: if the export cannot be written, or another process exports to the same place.
       RuntimeError: if the export, loaded again, does not compute what the model does; nothing is written.
-      ValueError: if a factor is not trained yet, or as `load` and `signatures`.
+      ValueError: if a factor is not trained yet, or as `load`, `signatures` and `AuxiliaryModel.sizes`.
     """
     base = arguments.path("out", out) / RunFolder(folder).name
     # Before what takes a while: where nothing is to be exported, no folder is made.
     disk.writable(next(path for path in (base, *base.parents) if disk.exists(path)))
-    model = load(folder)
+    model = load(folder).with_image_size(image_size)
     model.require(model.factors)
     names = check_names(model, names)
     with disk.explained(f"a folder to write exports to: {base}"):
@@ -78,7 +79,7 @@ def export(folder, out, max_batch=256, jit_compile=False, names=None):
                 tf.saved_model.save(module, str(aside), functions)
                 _write_extras(aside / "assets.extra", base.name, functions, max_batch, jit_compile)
             # Another model than the one that was traced; the same weights, as a run may still be training.
-            other = load(folder)
+            other = load(folder).with_image_size(image_size)
             for name, factor in model.factors.items():
                 other.factors[name].set_weights(factor.get_weights())
             verify(aside, other, names, max_batch)

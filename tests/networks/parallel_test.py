@@ -10,6 +10,7 @@ from absl.testing import parameterized
 import pixelcnn_aux as pa
 from pixelcnn_aux import blocks, sampling, tiling
 from pixelcnn_aux.networks import ParallelPixelCNN, topology
+from pixelcnn_aux.serving.signatures import signatures
 from tests import helpers
 
 HALVES = pa.auxiliary.HalfResolution()
@@ -169,6 +170,16 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
         self.assertAllEqual(in_tiles[0], whole[0])
         for one, other in zip(in_tiles[1:], whole[1:]):
             self.assertAllClose(one, other, rtol=1e-6)
+
+    def test_exports_are_of_one_size(self):
+        how = {"halvings": 1, "filters": 4, "blocks": 1, "trunk_blocks": 1}
+        model = pa.parallel_pyramid(base_filters=4, base_blocks=1, **how)
+        drawn = model.sample([[0, 5]], image_size=(5, 3))["image"]
+        _, functions = signatures(model.with_image_size((5, 3)), names=["sample"])
+        served = functions["sample"](seed=tf.constant([[0, 5]]), log_scale_shift=tf.zeros(1))
+        self.assertAllEqual(served["image"], drawn)
+        with self.assertRaisesRegex(ValueError, "Expected image_size"):
+            model.with_image_size(None)
 
     def test_what_is_known_is_kept(self):
         model = build(PARTS["on_a_chessboard"])
