@@ -7,6 +7,7 @@ Layers, networks, transforms, likelihoods, factors, a chain's likelihood and tra
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -91,10 +92,20 @@ def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
     return jax.numpy.take(table, index, axis=axis)
 
 
-def uniforms(seeds: Tensor, stream: int, shape: Sequence[int], dtype: str) -> Tensor:
-    """Uniform numbers in [0, 1), of each seed others: int32 [B, 2] -> float [B, *shape].
+def uniforms(
+    seeds: Tensor, stream: int, shape: Sequence[int], dtype: str, rows: Tensor | None = None
+) -> Tensor:
+    """Uniform numbers in [0, 1) for each seed: int32 [B, 2] -> float [B, *shape].
 
-    Row b is a function of seeds[b] and of `stream` alone: another one under JAX than under TensorFlow.
+    Those of seed b are a function of seeds[b] and of `stream` alone: another one under JAX than under
+    TensorFlow.
+
+    Args:
+      seeds: int32 [B, 2].
+      stream: int.
+      shape: (H, ...), ints.
+      dtype: str.
+      rows: int64 [2], the first and the last plus one of the H rows to return; None for all of them.
     """
     if NAME == "tensorflow":
         # What a seed is folded to is of this dtype: in 32 bits, many seeds would share one.
@@ -102,15 +113,33 @@ def uniforms(seeds: Tensor, stream: int, shape: Sequence[int], dtype: str) -> Te
 
         def of_one(seed):
             seed = tf.random.fold_in(seed, stream, alg="philox")
-            return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")
+            if rows is None:
+                return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")
+            return _rows_of_philox(seed, shape, dtype, rows)
 
         return tf.map_fn(of_one, seeds, fn_output_signature=dtype)
 
     def of_one(seed):
         key = jax.random.fold_in(jax.random.wrap_key_data(seed, impl="threefry2x32"), stream)
-        return jax.random.uniform(key, shape, dtype)
+        return jax.random.uniform(key, shape, dtype)[slice(*((None,) if rows is None else rows))]
 
     return jax.vmap(of_one)(jax.lax.bitcast_convert_type(seeds, "uint32"))
+
+
+def _rows_of_philox(seed, shape, dtype, rows):
+    """Some rows of TensorFlow's `stateless_uniform`, without those before them."""
+    at_once = 16 // tf.as_dtype(dtype).size  # the numbers that a count of the generator gives
+    first, stop = rows[0] * math.prod(shape[1:]), rows[1] * math.prod(shape[1:])
+    skipped = first // at_once
+    key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
+    numbers = tf.raw_ops.StatelessRandomUniformV2(
+        shape=[stop - skipped * at_once],
+        key=key,
+        counter=counter + tf.cast([skipped, 0], tf.uint64),
+        alg=tf.random.Algorithm.PHILOX.value,
+        dtype=dtype,
+    )
+    return tf.reshape(numbers[first % at_once :], (-1, *shape[1:]))
 
 
 def random_bytes(shape: Tensor, seed: Tensor) -> Tensor:
@@ -180,18 +209,24 @@ def sums_in_order() -> Iterator[None]:
         yield
 
 
-def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
+def traced(
+    function: Callable[..., Any], jit_compile: bool = False, any_size: bool = False
+) -> Callable[..., Any]:
     """A function of tensors [B, ...] and plain values as graphs of TensorFlow: one for any B. JAX's as it is.
 
-    There is one for each other shape and plain value: nothing but B ever becomes unknown. Results on a
-    processor are the same in each run, to the last bit: `sums_in_order`.
+    There is one for each other shape and plain value: nothing but B ever becomes unknown; with `any_size`
+    also the height and width of images, [B, H, W, C]. Results on a processor are the same in each run, to the
+    last bit: `sums_in_order`.
     """
     if NAME != "tensorflow":
         return function
     graphs = tf.function(sums_in_order()(function), autograph=False, jit_compile=jit_compile)
 
     def any_rows(x):
-        return tf.TensorSpec([None, *x.shape[1:]], x.dtype) if hasattr(x, "shape") else x
+        if not len(getattr(x, "shape", ())):
+            return x
+        unknown = 3 if any_size and len(x.shape) == 4 else 1
+        return tf.TensorSpec([*[None] * unknown, *x.shape[unknown:]], x.dtype)
 
     def call(*args):
         if not tf.executing_eagerly() or tf.config.functions_run_eagerly():
@@ -210,15 +245,20 @@ class compiled(functools.cached_property):  # named as the decorator that it is
     Args:
       method: method of tensors that reads the layer's weights.
       jit_compile: bool, whether XLA compiles it under TensorFlow too.
+      any_size: as for `traced`.
     """
 
-    def __init__(self, method: Callable[..., Any], jit_compile: bool = False):
-        super().__init__(lambda layer: _compile(method.__get__(layer), layer, jit_compile))
+    def __init__(
+        self, method: Callable[..., Any], jit_compile: bool = False, any_size: bool = False
+    ):
+        super().__init__(
+            lambda layer: _compile(method.__get__(layer), layer, jit_compile, any_size)
+        )
 
 
-def _compile(function, layer, jit_compile):
+def _compile(function, layer, jit_compile, any_size):
     if NAME == "tensorflow":
-        return traced(function, jit_compile)
+        return traced(function, jit_compile, any_size)
 
     @functools.partial(jax.jit, static_argnums=0)
     def with_weights(plain, values, tensors):

@@ -108,6 +108,12 @@ class BlockPosition:
         self._tables, self.weights = tables, tables.weights
         self._unweighted = fixed_sum.unweighted and len(tables.weights.shape) == 1
 
+    def of(self, rows: slice, columns: slice) -> Self:
+        """The same of some of the blocks."""
+        if len(self.weights.shape) == 1:
+            return self
+        return type(self)(self._fixed_sum, Tables(*(x[rows, columns] for x in self._tables)))
+
     def contribution(self, pixels: Tensor) -> Tensor:
         """What pixels [..., C] add to the sum: [..., c], `summable`."""
         values = summable(pixels)

@@ -178,11 +178,9 @@ class EvaluatedModel(PixelwiseModel):
 
 
 def _sum(nats, kept):
-    """The sum over [B, H, W] -> [B]; of rows [low, high) and columns likewise, unless these are None."""
-    if kept is not None:
-        rows, columns = kept
-        nats = nats[:, slice(*rows), slice(*columns)]
-    return ops.sum(nats, axis=(1, 2))
+    """The sum over [B, H, W] -> [B], of rows [low, high) and columns likewise."""
+    rows, columns = kept
+    return ops.sum(nats[:, slice(*rows), slice(*columns)], axis=(1, 2))
 
 
 def _evaluate(method, inputs):

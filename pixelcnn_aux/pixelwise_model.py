@@ -1,16 +1,18 @@
 """A model whose network is evaluated pixel by pixel, or group by group: draws, and teacher forcing."""
 
+import functools
+
 from keras import ops
 
 from pixelcnn_aux import arguments, backend, conditions, layers
 from pixelcnn_aux.likelihood_model import LikelihoodModel
-from pixelcnn_aux.scanning import Remainders, deciders
+from pixelcnn_aux.scanning import Remainders, TileScan, deciders
 
 
 class PixelwiseModel(LikelihoodModel):
     """What of a `Factor` goes through an image pixel by pixel.
 
-    A subclass also has the methods `network_inputs` and `features`.
+    A subclass also has the methods `network_inputs`, `features` and `_embed`.
     """
 
     def given(self, condition):
@@ -119,11 +121,7 @@ class PixelwiseModel(LikelihoodModel):
 
     def _draw(self, features, noise, log_scale_shift, known, method):
         auxiliary, completed, within, condition = known
-        decider = deciders.draws(self.likelihood, noise, log_scale_shift)
-        if completed is not None:
-            decider = deciders.completion(*completed, decider)
-        if within is not None:
-            decider = deciders.narrowed(*within, decider)
+        decider = self._draws(noise, log_scale_shift, completed, within)
         batch, *size, _ = ops.shape(noise)
         with self.given(condition):
             scan = self.scan(size, batch, auxiliary, within, method)
@@ -132,3 +130,47 @@ class PixelwiseModel(LikelihoodModel):
 
     _draw_by_graph = backend.compiled(_draw)
     _draw_by_xla = backend.compiled(_draw, jit_compile=True)
+
+    def _draws(self, noise, log_scale_shift, completed, within):
+        """The decider that draws what is not known."""
+        decider = deciders.draws(self.likelihood, noise, log_scale_shift)
+        if completed is not None:
+            decider = deciders.completion(*completed, decider)
+        if within is not None:
+            decider = deciders.narrowed(*within, decider)
+        return decider
+
+    def draw_in_tiles(
+        self,
+        noise,
+        log_scale_shift,
+        size,
+        auxiliary=None,
+        completed=None,
+        within=None,
+        condition=None,
+    ):
+        """As `draw`, of a factor that has a radius: in memory that grows with a tile, and traced for no size.
+
+        Args:
+          noise: `sampling.Noise`.
+          size: (H, W).
+          log_scale_shift, auxiliary, completed, within, condition: as for `draw`.
+        """
+        self.check_scannable()
+        scan = TileScan(self, size, len(log_scale_shift), auxiliary, condition, within)
+        images = scan.decide_each_pixel(self._draws(noise, log_scale_shift, completed, within))
+        return ops.cast(images, arguments.pixel_dtype(self.likelihood.num_values))
+
+    @functools.partial(backend.compiled, any_size=True)
+    def known_at_first(self, ones, auxiliary, condition):
+        """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""
+        with self.given(condition):
+            features = () if auxiliary is None else self._embed(auxiliary)
+            return self.network.known_at_first(ops.shape(ones)[:3], features)
+
+    @functools.partial(backend.compiled, any_size=True)
+    def group_params(self, k, known, condition):
+        """`ParallelPixelCNN.group_params` of a tile."""
+        with self.given(condition):
+            return self.network.group_params(k, known)

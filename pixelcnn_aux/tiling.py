@@ -4,6 +4,7 @@ A network whose outputs depend on a neighborhood alone gives of a tile what it g
 the tile has as many more rows and columns as it sees.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -18,21 +19,45 @@ MAX_PIXELS = 2**19  # of a tile: some 2 GB of a mixture of ten logistics
 
 
 class Span(NamedTuple):
-    """Rows or columns of blocks: [start, stop) are evaluated, of which [low, high) are kept."""
+    """Rows or columns of blocks: [start, stop) are evaluated, of which [low, high) are kept.
+
+    None for the end of the image.
+    """
 
     start: int
-    stop: int
+    stop: int | None
     low: int
-    high: int
+    high: int | None
 
-    def of(self, images, side, axis):
-        """What is evaluated of images of blocks of side x side pixels, along an axis."""
-        index = [slice(None)] * axis + [slice(self.start * side, self.stop * side)]
-        return images[tuple(index)]
+    def evaluated(self, side=1):
+        """slice of what is evaluated, in pixels of blocks of side x side."""
+        return slice(self.start * side, self.stop and self.stop * side)
 
-    def kept(self, side):
-        """The pixels that are kept, [low, high), counted from the first one that is evaluated."""
-        return (self.low - self.start) * side, (self.high - self.start) * side
+    def kept(self, side=1, first=0):
+        """slice of what is kept, likewise, counted from block `first` on."""
+        return slice((self.low - first) * side, self.high and (self.high - first) * side)
+
+
+class Tile(NamedTuple):
+    """A rectangle of blocks that are evaluated at once."""
+
+    rows: Span
+    columns: Span
+
+    def evaluated(self, images, side=1):
+        """What is evaluated of images [B, H, W, ...] of blocks of side x side pixels."""
+        return images[:, self.rows.evaluated(side), self.columns.evaluated(side)]
+
+    def kept(self, images, side=1):
+        """What is kept, likewise."""
+        return images[:, self.rows.kept(side), self.columns.kept(side)]
+
+    def kept_of_evaluated(self, side=1):
+        """slices of the rows and columns of what is evaluated that are kept."""
+        return [span.kept(side, span.start) for span in self]
+
+
+WHOLE = Tile(Span(0, None, 0, None), Span(0, None, 0, None))
 
 
 def spans(length, radius, period, most):
@@ -53,60 +78,51 @@ def spans(length, radius, period, most):
     ]
 
 
+def tiles(factor, size):
+    """Tiles that cover images of (H, W): list of rows, each a list of `Tile`.
+
+    Images are in several if they are large, and if the factor sees a neighborhood alone.
+    """
+    if factor.radius is None or None in size or math.prod(size) <= MAX_PIXELS:
+        return [[WHOLE]]
+    side = factor.network.side
+    most = math.isqrt(MAX_PIXELS) // side
+    rows, columns = (
+        spans(length, factor.radius, factor.network.period, most)
+        for length in blocks.lattice(size, side)
+    )
+    return [[Tile(row, column) for column in columns] for row in rows]
+
+
 def added_up(factor, method, inputs):
     """What a compiled method gives for `Inputs` of any number of images, added up over their tiles.
 
     Args:
       factor: `Factor`.
-      method: function of `Inputs` and of two (low, high), the rows and columns of pixels that count, or None
-        for all of them; returns a structure of tensors [B].
+      method: function of `Inputs` and of two (low, high), the rows and columns of pixels that count; returns
+        a structure of tensors [B].
     """
-    images = inputs.images
-    if not _are_cut(factor, images):
-        return in_batches(lambda x: method(x, None), inputs, images.shape[1:3])
-    parts = [
-        in_batches(lambda x, kept=kept: method(x, kept), tile, tile.images.shape[1:3])
-        for row in _cut(factor, inputs)
-        for tile, kept in row
-    ]
+    side, parts = factor.network.side, []
+    for tile in itertools.chain(*tiles(factor, inputs.images.shape[1:3])):
+        kept = [(x.start, x.stop) for x in tile.kept_of_evaluated(side)]
+        parts.append(_of_tile(factor, lambda x, kept=kept: method(x, kept), inputs, tile))
     return keras.tree.map_structure(lambda *x: sum(x), *parts)
 
 
 def side_by_side(factor, method, inputs):
     """As `added_up`, of a method of `Inputs` alone that gives a tensor [B, H, W, ...]: the tiles together."""
-    images = inputs.images
-    if not _are_cut(factor, images):
-        return in_batches(method, inputs, images.shape[1:3])
+    side = factor.network.side
     by_row = [
-        [
-            in_batches(method, tile, tile.images.shape[1:3])[:, slice(*rows), slice(*columns)]
-            for tile, (rows, columns) in row
-        ]
-        for row in _cut(factor, inputs)
+        [_of_tile(factor, method, inputs, tile)[:, *tile.kept_of_evaluated(side)] for tile in row]
+        for row in tiles(factor, inputs.images.shape[1:3])
     ]
     return ops.concatenate([ops.concatenate(row, axis=2) for row in by_row], axis=1)
 
 
-def _are_cut(factor, images):
-    """Whether images are evaluated in tiles: large ones, of a factor that sees a neighborhood alone."""
-    size = images.shape[1:3]
-    return factor.radius is not None and None not in size and math.prod(size) > MAX_PIXELS
-
-
-def _cut(factor, inputs):
-    """The tiles of images, by rows: lists of pairs, `Inputs` and what is kept of their rows and columns."""
-    (images, auxiliary, condition), side = inputs, factor.network.side
-    most = math.isqrt(MAX_PIXELS) // side
-    rows, columns = (
-        spans(length, factor.radius, factor.network.period, most)
-        for length in blocks.lattice(images.shape[1:3], side)
-    )
-
-    def tile(row, column):
-        both = (
-            column.of(row.of(x, pixels, 1), pixels, 2)
-            for x, pixels in ((images, side), (auxiliary, 1))
-        )
-        return Inputs(*both, condition), (row.kept(side), column.kept(side))
-
-    return [[tile(row, column) for column in columns] for row in rows]
+def _of_tile(factor, method, inputs, tile):
+    """What a method of `Inputs` gives for a tile of images."""
+    images, auxiliary, condition = inputs
+    images = tile.evaluated(images, factor.network.side)
+    if auxiliary is not None:
+        auxiliary = tile.evaluated(auxiliary)
+    return in_batches(method, Inputs(images, auxiliary, condition), images.shape[1:3])

@@ -161,13 +161,11 @@ class ParallelPixelCNN(Network):
         Returns:
           The parameters that the pixels were decided from, by place: list of float [B, h, w, num_params].
         """
-        # By ones, zeros in the image differ from those outside of it.
-        known = [ops.ones((batch, *blocks.lattice(size, self.side), 1), self.variable_dtype)]
-        known += [ops.silu(ops.cast(x, self.variable_dtype)) for x in features]
+        known = self.known_at_first((batch, *blocks.lattice(size, self.side)), features)
         exists = blocks.exists(size, self.side)
         by_place: list[Tensor] = []
         for k, group in enumerate(self.groups):
-            params = self._group_params(k, known, training)
+            params = self.group_params(k, known, training)
             pixels = decider(group, params)
             if exists is not None:
                 pixels = pixels * ops.cast(exists[group.place], pixels.dtype)
@@ -178,7 +176,30 @@ class ParallelPixelCNN(Network):
             by_place.append(group.chosen(params, before[1]))
         return by_place
 
-    def _group_params(self, k, known, training):
+    def known_at_first(self, lattice: Sequence[Any], features: Sequence[Tensor]) -> list[Tensor]:
+        """What the first group is decided from: list of float [B, h, w, ...].
+
+        Args:
+          lattice: (B, h, w), of blocks.
+          features: as for `call`.
+        """
+        # By ones, zeros in the image differ from those outside of it.
+        ones = ops.ones((*lattice, 1), self.variable_dtype)
+        return [ones, *(ops.silu(ops.cast(x, self.variable_dtype)) for x in features)]
+
+    def group_params(self, k: int, known: Sequence[Tensor], training: bool | None = None) -> Tensor:
+        """Evaluates the network of a group.
+
+        Args:
+          k: int, which of `groups`.
+          known: list, of `known_at_first`, then of float [B, h, w, C], the pixels at each place before the
+            group's as the network sees them; and those at its own place, if it is not the first part of that.
+            Zeros where there are none, or none yet.
+          training: bool, whether to drop out.
+
+        Returns:
+          float [B, h, w, num_params], of all blocks.
+        """
         first = self.firsts[k](ops.concatenate(known, axis=-1))  # [B, h, w, filters]
         activations, _ = self.streams[k](first, training=training)
         return self.lasts[k](ops.silu(activations[-1]))

@@ -8,7 +8,7 @@ from pixelcnn_aux.sampling.chains import (
     names_from as names_from,
     sample as sample,
 )
-from pixelcnn_aux.sampling.noise import noise as noise
+from pixelcnn_aux.sampling.noise import Noise as Noise, noise as noise
 from pixelcnn_aux.sampling.pictures import (
     colorize as colorize,
     complete as complete,

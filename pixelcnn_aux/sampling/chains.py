@@ -6,12 +6,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, backend
+from pixelcnn_aux import arguments, backend, tiling
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.likelihoods.base import MODES
 from pixelcnn_aux.networks import METHODS
-from pixelcnn_aux.sampling.noise import noise
+from pixelcnn_aux.sampling.noise import Noise
 
 
 def sample(
@@ -138,9 +138,14 @@ def draw_factor(
     """
     kept, position = kept or {}, model.position(factor.name)
     size = size or model.sizes()[factor.name]
+    noises = Noise(factor, seeds, position, size, mode, bounded="within" in kept)
+    if _is_in_tiles(model, factor, seeds, size, method, jit_compile):
+        return factor.draw_in_tiles(
+            noises, log_scale_shift, size, auxiliary, condition=condition, **kept
+        )
     return factor.draw(
         () if auxiliary is None else factor.features(auxiliary, condition),
-        noise(factor, seeds, position, size, mode, bounded="within" in kept),
+        noises[:, :, :],
         log_scale_shift,
         auxiliary,
         condition=condition,
@@ -148,6 +153,13 @@ def draw_factor(
         jit_compile=jit_compile,
         **kept,
     )
+
+
+def _is_in_tiles(model, factor, seeds, size, method, jit_compile):
+    """Whether images are drawn in tiles: large ones, or of any size, for which no graph is traced then."""
+    if factor.radius is None or backend.is_symbolic(seeds) or method == "full" or jit_compile:
+        return False
+    return model.image_size is None or math.prod(size) > tiling.MAX_PIXELS
 
 
 def names_from(model, given):

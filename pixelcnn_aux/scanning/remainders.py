@@ -130,13 +130,23 @@ class BlockRemainders:
         self._slack = [blocks.places(x, fixed_sum.ratio) for x in slack]
         self._remainder = start
 
-    def bounds(self, place):
-        """As `BlockPosition.bounds`, of all blocks' pixels at a place; of each place in turn."""
-        return self._positions[place].bounds(self._remainder, [x[place] for x in self._slack])
+    def bounds(self, place, *where):
+        """As `BlockPosition.bounds`, of blocks' pixels at a place, of each place in turn.
 
-    def center(self, place):
+        Args:
+          place: int.
+          *where: slices of the rows and columns of blocks; none for all of them.
+        """
+        slack = [x[place][:, *where] for x in self._slack]
+        return self._at(place, where).bounds(self._remainder[:, *where], slack)
+
+    def center(self, place, *where):
         """As `BlockPosition.center`, likewise."""
-        return self._positions[place].center(self._remainder)
+        return self._at(place, where).center(self._remainder[:, *where])
+
+    def _at(self, place, where):
+        position = self._positions[place]
+        return position.of(*where) if where else position
 
     def decided(self, place, pixels):
         """Notes that the pixels [B, h, w, C] at a place have been decided."""

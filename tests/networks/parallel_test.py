@@ -14,6 +14,7 @@ from pixelcnn_aux.serving.signatures import signatures
 from tests import helpers
 
 HALVES = pa.auxiliary.HalfResolution()
+LARGE = (69, 40)
 PARTS = {"at_once": (1, 1, 1, 1), "on_a_chessboard": (2, 1, 3, 1)}
 each_parts = parameterized.named_parameters(*PARTS.items())
 
@@ -92,6 +93,12 @@ class CausalityTest(parameterized.TestCase, tf.test.TestCase):
 
 
 class ParallelTest(parameterized.TestCase, tf.test.TestCase):
+    def cut(self, factor):
+        """Has images of LARGE evaluated in tiles, also such whose neighbors are on all sides."""
+        self.enter_context(mock.patch.object(tiling, "MAX_PIXELS", 52**2))
+        tiles = tiling.tiles(factor, LARGE)
+        self.assertGreater(min(len(tiles), *map(len, tiles)), 2)
+
     @parameterized.product(parts=list(PARTS.values()), size=[(2, 4), (1, 7), (3, 3), (1, 1)])
     def test_probabilities_of_all_images_sum_to_one(self, parts, size):
         self.enter_context(helpers.eagerly())
@@ -160,16 +167,31 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
     @each_parts
     def test_tiles_of_an_image_are_as_in_the_whole_image(self, parts):
         self.enter_context(helpers.eagerly())
-        model = build(parts, (51, 30))
+        model = build(parts, LARGE)
         factor = model.factors["image"]
-        inputs = model.inputs(helpers.pictures(2, size=(51, 30)))["image"]
-        methods = factor.pixel_log_prob, factor.log_prob, factor.bound_and_exact
+        inputs = model.inputs(helpers.pictures(1, size=LARGE))["image"]
+        methods = factor.pixel_log_prob, factor.bound_and_exact
         whole = [method(inputs) for method in methods]
-        self.enter_context(mock.patch.object(tiling, "MAX_PIXELS", 42**2))
+        self.cut(factor)
         in_tiles = [method(inputs) for method in methods]
         self.assertAllEqual(in_tiles[0], whole[0])
         for one, other in zip(in_tiles[1:], whole[1:]):
             self.assertAllClose(one, other, rtol=1e-6)
+
+    @each_parts
+    def test_draws_in_tiles_are_as_in_the_whole_image(self, parts):
+        factor = build(parts, LARGE).factors["image"]
+        auxiliary = helpers.pictures(2, size=HALVES.size(LARGE))
+        seeds, shifts = np.array([[0, 1], [5, 6]], np.int32), np.array([0.0, -0.5], np.float32)
+        noise = sampling.Noise(factor, seeds, 1, LARGE)
+        self.assertAllEqual(noise[:, 13:27, 3:], noise[:, :, :][:, 13:27, 3:])
+        how = (factor.features(auxiliary), noise[:, :, :], shifts, auxiliary)
+        in_graph = factor.draw(*how)
+        in_one = factor.draw_in_tiles(noise, shifts, LARGE, auxiliary)
+        self.cut(factor)
+        in_tiles = factor.draw_in_tiles(noise, shifts, LARGE, auxiliary)
+        self.assertAllEqual(in_one, in_graph)
+        self.assertAllEqual(in_tiles, in_graph)
 
     def test_exports_are_of_one_size(self):
         how = {"halvings": 1, "filters": 4, "blocks": 1, "trunk_blocks": 1}
