@@ -111,19 +111,19 @@ def uniforms(
         # What a seed is folded to is of this dtype: in 32 bits, many seeds would share one.
         stream = tf.cast(stream, tf.int64)
 
-        def of_one(seed):
+        def by_philox(seed):
             seed = tf.random.fold_in(seed, stream, alg="philox")
             if rows is None:
                 return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")
             return _rows_of_philox(seed, shape, dtype, rows)
 
-        return tf.map_fn(of_one, seeds, fn_output_signature=dtype)
+        return tf.map_fn(by_philox, seeds, fn_output_signature=dtype)
 
-    def of_one(seed):
+    def by_threefry(seed):
         key = jax.random.fold_in(jax.random.wrap_key_data(seed, impl="threefry2x32"), stream)
         return jax.random.uniform(key, shape, dtype)[slice(*((None,) if rows is None else rows))]
 
-    return jax.vmap(of_one)(jax.lax.bitcast_convert_type(seeds, "uint32"))
+    return jax.vmap(by_threefry)(jax.lax.bitcast_convert_type(seeds, "uint32"))
 
 
 def _rows_of_philox(seed, shape, dtype, rows):

@@ -8,7 +8,7 @@ import numpy as np
 from pixelcnn_aux import arguments, blocks, conditions, declarations, dtypes, layers, serialization
 from pixelcnn_aux.inputs import Inputs, check_images, check_multiple, check_sides_known
 from pixelcnn_aux.likelihoods import Likelihood
-from pixelcnn_aux.networks import Embedding, Network
+from pixelcnn_aux.networks import Embedding, Network, ParallelPixelCNN
 from pixelcnn_aux.sums import FixedSum
 
 
@@ -82,7 +82,8 @@ def _check_fixed_sum(factor):
             f"{type(likelihood).__name__}. Give it bounds (likelihoods.Likelihood), or no fixed_sum."
         )
     ratio, side = factor.auxiliary_ratio, factor.network.side
-    if fixed_sum.ratio != ratio or side not in (1, ratio):
+    in_groups = isinstance(factor.network, ParallelPixelCNN)
+    if fixed_sum.ratio != ratio or side not in ((ratio,) if in_groups else (1, ratio)):
         raise ValueError(
             f"Expected the networks of the factor {factor.name!r} to make an image of {fixed_sum.ratio} "
             f"times the size of x_hat, as its fixed_sum has blocks. Received: an embedding that does at "

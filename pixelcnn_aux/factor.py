@@ -103,7 +103,7 @@ class Factor(EvaluatedModel):
     def radius(self) -> int | None:
         """How many blocks of an image the networks see in each direction; None where that is not known."""
         seen = [part.radius for part in self.parts()]
-        return None if self.network.side == 1 or None in seen else sum(seen)
+        return None if None in seen else sum(seen)
 
     @property
     def exact(self) -> bool:

@@ -1,6 +1,7 @@
 """The paper's models: a few lines each over `building.chain`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import Size
@@ -172,6 +173,7 @@ def parallel_pyramid(
     parts: Sequence[int] = (1, 1, 1, 1),
     base_filters: int = 32,
     base_blocks: int = 3,
+    base_parts: int | None = None,
     num_components: int = 10,
     dropout: float = 0.0,
     dtype: str | None = None,
@@ -183,8 +185,9 @@ def parallel_pyramid(
 ) -> AuxiliaryModel:
     """A pyramid that decides a pixel of every block at once (Reed et al., 2017): four evaluations a scale.
 
-    The smallest image, the base, is modeled pixel by pixel, as in `pyramid`. The factors are named by the
-    sides of their images over those of the full one: "sixteenth", "eighth", "quarter", "half", "image".
+    The smallest image, the base, is modeled pixel by pixel, as in `pyramid`, or in groups too. The factors
+    are named by the sides of their images over those of the full one: "sixteenth", "eighth", "quarter",
+    "half", "image".
 
     Args:
       image_size: (H, W) of the images; None for images of any size from 1 x 1.
@@ -195,15 +198,21 @@ def parallel_pyramid(
       trunk_blocks: int, residual blocks that see the auxiliary image, for all groups.
       parts: as for `networks.ParallelPixelCNN`.
       base_filters, base_blocks: int, of the base, as `filters` and `blocks` of `pyramid`.
+      base_parts: int, into how many groups the pixels of the base are divided, by diagonals: then all of the
+        chain is decided in groups. None for pixel by pixel.
       num_components, dropout, dtype, exact, centered, channels, bits, condition: as for `pyramid`.
     """
     halvings = arguments.whole("halvings", halvings, 1, len(_FRACTIONS))
     each_filters = arguments.whole_each("filters", filters, halvings, "scale")
+    if base_parts is None:
+        base: Any = architectures.light(base_blocks, base_filters, dropout)
+    else:
+        base = architectures.parallel(base_blocks, base_filters, dropout, [base_parts])
     return chain(
         [HalfResolution() for _ in range(halvings)],
         image_size,
         [
-            architectures.light(base_blocks, base_filters, dropout),
+            base,
             *(architectures.parallel(blocks, each, dropout, parts) for each in each_filters),
         ],
         [None, *(architectures.trunk(trunk_blocks, each, dropout) for each in each_filters)],

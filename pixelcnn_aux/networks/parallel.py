@@ -49,7 +49,8 @@ class ParallelPixelCNN(Network):
       num_params: int, the channels of the output.
       parts: list of int, one for each place in raster order: into how many groups its pixels are divided. At
         1 all blocks' are decided at once, so that neighbors do not know of each other; at 2 every other
-        block's, as on a chessboard, and then the rest given these.
+        block's, as on a chessboard, and then the rest given these. Blocks may be single pixels: [8] divides
+        an image into 8 groups, by diagonals.
       kernel_size: (height, width) of all convolutions.
       dropout: float, the rate in the blocks.
 
@@ -74,9 +75,9 @@ class ParallelPixelCNN(Network):
         self.autocast = False
         self.place_parts = parts = [arguments.whole("parts", part, 1, 16) for part in parts]
         self.side = math.isqrt(len(parts))
-        if self.side**2 != len(parts) or not 1 < self.side <= MAX_SIDE:
+        if self.side**2 != len(parts) or not 1 <= self.side <= MAX_SIDE:
             raise ValueError(
-                f"Expected parts for each place of a block of side 2 to {MAX_SIDE}: 4, 9, ... of them. "
+                f"Expected parts for each place of a block of side 1 to {MAX_SIDE}: 1, 4, 9, ... of them. "
                 f"Received: {len(parts)}. Give (1, 1, 1, 1) for blocks of 2 x 2."
             )
         self.blocks = blocks = arguments.whole_each("blocks", blocks, len(parts), "place")

@@ -227,7 +227,7 @@ PYRAMID = {
     "photographs": Preset(
         dataset="folder",
         constructor=models.parallel_pyramid,
-        model={},
+        model={"base_parts": 8},
         training={
             "sixteenth": _ours(4, 500, 16, crop=240),
             "eighth": _ours(6, 500, 8, crop=240),

@@ -106,6 +106,19 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
         images = helpers.all_images(model.likelihood.num_values, *size, 1)
         self.assertAllClose(np.sum(np.exp(model.log_prob(images))), 1.0, rtol=1e-9)
 
+    @parameterized.parameters((1, 2), (3, 2), (1, 6))
+    def test_probabilities_of_a_base_sum_to_one(self, *size):
+        self.enter_context(helpers.eagerly())
+        how = {"halvings": 1, "filters": 4, "blocks": 1, "channels": 1, "bits": 1}
+        model = pa.parallel_pyramid(
+            base_filters=4, base_blocks=1, base_parts=3, dtype="float64", **how
+        )
+        base = model.factors["half"]
+        helpers.randomize(base)
+        images = helpers.all_images(2, *size, 1)
+        self.assertAllClose(np.sum(np.exp(base.log_prob(images))), 1.0, rtol=1e-9)
+        self.assertGreater(np.std(base.log_prob(images)), 0.01)
+
     @parameterized.product(parts=list(PARTS.values()), size=[(4, 6), (5, 3)])
     def test_draws_are_those_of_whole_evaluations(self, parts, size):
         self.enter_context(helpers.eagerly())
@@ -141,9 +154,8 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
         self.assertGreater(helpers.chi_square_p_value(counts[probs > 0], probs[probs > 0]), 1e-4)
 
     def test_images_of_any_size(self):
-        model = pa.parallel_pyramid(
-            halvings=2, filters=4, blocks=1, trunk_blocks=1, base_filters=4, base_blocks=1
-        )
+        how = {"halvings": 2, "filters": 4, "blocks": 1, "trunk_blocks": 1}
+        model = pa.parallel_pyramid(**how, base_filters=4, base_blocks=1, base_parts=3)
         seeds = [[0, 0], [0, 1]]
         for size in [(5, 3)]:
             drawn = model.sample(seeds, image_size=size)
@@ -218,6 +230,7 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
 
     @parameterized.parameters(
         ({"parts": (1, 1, 1)}, "parts for each place.*Received: 3"),
+        ({"parts": ()}, "parts for each place.*Received: 0"),
         ({"parts": (1, 1, 0, 1)}, "parts from 1 to 16.*Received: parts=0"),
         ({"blocks": [1, 2]}, "list of 4, one for each place"),
     )

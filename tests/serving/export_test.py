@@ -403,14 +403,14 @@ class VerifyTest(ExportTestCase):
 
 class FolderTest(ExportTestCase):
     def test_flags_are_passed_on(self):
-        asked = ("--workdir=run", "--out=models", "--max_batch=7", "--jit")
+        asked = ("--workdir=run", "--out=models", "--max_batch=7", "--jit", "--image_size=8,12")
         chosen = "--signatures=log_prob,sample"
         with (
             mock.patch.object(run_flags, "workdir", lambda: "run"),
             mock.patch.object(exporting, "export") as made,
         ):
             said = helpers.run_program(export_program, *asked, chosen)
-        made.assert_called_once_with("run", "models", 7, True, ["log_prob", "sample"])
+        made.assert_called_once_with("run", "models", 7, True, ["log_prob", "sample"], [8, 12])
         self.assertIn("client cannot ask for it: add auxiliaries", said)
 
     def test_versions_count_up(self):
