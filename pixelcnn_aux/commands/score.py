@@ -7,7 +7,8 @@ A row is a file; of a folder, all image files below it are scored, in the order 
     file             its path
     width, height    of its image, upright
     prepared         "as it is"; or "cropped and resized", as for training on --dataset folder: the largest
-                     centered crop of the model's aspect, at the model's size, is what is scored
+                     centered crop of the model's aspect, at the model's size, is what is scored; never for a
+                     model of images of any size
     exact_bits_per_dim_FACTOR
                      the part of each factor; bound_... where the model gives an upper bound, and
                      restricted_... where only some of its factors are exact
@@ -43,7 +44,7 @@ class Picture(NamedTuple):
     """An image file: the row of the table before its bits, and its image; or why there is none."""
 
     row: list
-    image: np.ndarray | None = None  # uint8 [H, W, 3], of the model's size
+    image: np.ndarray | None = None  # uint8 [H, W, 3], of the model's size, if it has one
     error: str = ""
 
 
@@ -56,7 +57,8 @@ def main(*paths):
     with _table() as table, contextlib.redirect_stdout(sys.stdout if FLAGS.out else sys.stderr):
         _, model = chosen_run.load()
         count = write(csv.writer(table, lineterminator="\n"), model, found)
-        print(f"Scored {count:,} of {len(found):,} files, at {model.image_size}")
+        size = model.image_size or "their own sizes"
+        print(f"Scored {count:,} of {len(found):,} files, at {size}")
     if FLAGS.out:
         print(f"Wrote {FLAGS.out}")
     if not count:
@@ -100,7 +102,8 @@ def write(table, model, found):
     table.writerow(["file", "width", "height", "prepared", *bits_columns, "error"])
     pictures = files.in_threads(lambda file: read(file, size), found)
     bar = progress.bar(len(found), "file")
-    for first in range(0, len(found), batch := max(1, batches.MAX_PIXELS // math.prod(size))):
+    batch = max(1, batches.MAX_PIXELS // math.prod(size)) if size else 1
+    for first in range(0, len(found), batch):
         some = list(itertools.islice(pictures, batch))
         images = [picture.image for picture in some if picture.image is not None]
         bits = dict.fromkeys(names, ())
@@ -117,14 +120,15 @@ def write(table, model, found):
 
 
 def read(file, size):
-    """The `Picture` of a file, for a model of images of `size`, (H, W)."""
+    """The `Picture` of a file, for a model of images of `size`, (H, W), or of any, None."""
     try:
         pixels = decoding.decode(decoding.contents(file))
     except (OSError, ValueError) as error:
         return Picture([file, "", "", ""], error=str(error))
     height, width, _ = pixels.shape
-    prepared = "as it is" if (height, width) == tuple(size) else "cropped and resized"
-    return Picture([file, width, height, prepared], image_folder.fit(pixels, size))
+    if size is None or (height, width) == tuple(size):
+        return Picture([file, width, height, "as it is"], pixels)
+    return Picture([file, width, height, "cropped and resized"], image_folder.fit(pixels, size))
 
 
 @contextlib.contextmanager

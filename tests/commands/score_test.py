@@ -75,6 +75,19 @@ class ScoreTest(tf.test.TestCase):
             found = [float(row[f"exact_bits_per_dim_{name}"]) for row in (photo, image)]
             self.assertAllClose(found, expected, rtol=1e-5, atol=1e-6)
 
+    def test_images_of_any_size(self):
+        how = {"halvings": 1, "filters": 4, "blocks": 1, "trunk_blocks": 1}
+        model = pa.parallel_pyramid(base_filters=4, base_blocks=1, base_parts=2, **how)
+        with mock.patch.object(self, "model", model):
+            printed, errors = self.run_program(self.images / "b.jpg", self.images / "a.png")
+        self.assertIn("Scored 2 of 2 files, at their own sizes", errors)
+        for row, name in zip(read(printed), ("b.jpg", "a.png")):
+            self.assertEqual(row["prepared"], "as it is")
+            image = data.decoding.decode((self.images / name).read_bytes())
+            with helpers.eagerly():
+                expected = model.bits_per_dim(image[np.newaxis])["total"]
+            self.assertAllClose([float(row["exact_bits_per_dim_total"])], expected, rtol=1e-5)
+
     def test_classes(self):
         model = helpers.tiny_model(condition=pa.conditions.Classes(3))
         helpers.randomize_conditions(model)
