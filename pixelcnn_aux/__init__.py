@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         pixelcnn_pp as pixelcnn_pp,
         pyramid as pyramid,
     )
+    from pixelcnn_aux.rounded_factor import rounded as rounded
     from pixelcnn_aux.runs.loading import load as load
     from pixelcnn_aux.training import Training as Training, presets as presets, train as train
     from pixelcnn_aux.zoo import pretrained as pretrained
@@ -60,6 +61,7 @@ _PUBLIC = {
     "parallel_pyramid": "pixelcnn_aux.models:parallel_pyramid",
     "pixelcnn_pp": "pixelcnn_aux.models:pixelcnn_pp",
     "pyramid": "pixelcnn_aux.models:pyramid",
+    "rounded": "pixelcnn_aux.rounded_factor:rounded",
     "load": "pixelcnn_aux.runs.loading:load",
     "Training": "pixelcnn_aux.training:Training",
     "train": "pixelcnn_aux.training:train",

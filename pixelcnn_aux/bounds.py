@@ -31,14 +31,15 @@ def summable(x: Tensor) -> Tensor:
 class Tables(NamedTuple):
     """What bounds of the values of a block are computed from, by the pixels' place in it.
 
-    NumPy arrays of int32 [ratio ** 2, ..., c], or tensors, and float32 [ratio ** 2, ..., 1].
+    NumPy arrays of int32 [ratio ** 2, ..., c], or tensors; the last two are [ratio ** 2, ..., 1].
     """
 
     weights: Any
     # What is added to a remainder before it is divided by the weight: for the least value, and for the most.
     below: Any
     above: Any
-    per_weight: Any  # one over the weights of a pixel and those after it
+    undecided: Any  # the weights of a pixel and those after it
+    per_weight: Any  # one over them, float32
 
     @classmethod
     def of(cls, weights: np.ndarray, step: int, num_values: int) -> Self:
@@ -49,7 +50,8 @@ class Tables(NamedTuple):
         later = (until[-1, -1] - until) * (num_values - 1)  # the most that later values add
         below, above = (weights - 1 - later).astype(np.int32), np.full_like(weights, step - 1)
         undecided = np.cumsum(weights.sum(axis=1)[::-1])[::-1, np.newaxis]
-        return cls(weights, below, above, (1.0 / np.maximum(undecided, 1)).astype(np.float32))
+        undecided = np.maximum(undecided, 1).astype(np.int32)
+        return cls(weights, below, above, undecided, (1.0 / undecided).astype(np.float32))
 
     def at(self, index: Tensor) -> Self:
         """Those of one place, an int or a scalar tensor: without the first dimension."""
@@ -125,6 +127,11 @@ class BlockPosition:
 
     def center(self, remainder: Tensor) -> Tensor:
         """The middle of the window over the weights that are left, before this pixel: float32 [..., c]."""
+        if units := self._fixed_sum.center_units:
+            weights = self._tables.undecided
+            twice = units * (2 * ops.cast(remainder, "int32") + self._fixed_sum.step - 1)
+            center = ops.cast((twice + weights) // (2 * weights), "float32") / units
+            return ops.clip(center, 0, self._fixed_sum.num_values - 1)
         # Multiplied, since some graphs divide in other ways than others.
         middle = ops.cast(remainder, "float32") + (self._fixed_sum.step - 1) / 2
         return ops.clip(middle * self._tables.per_weight, 0, self._fixed_sum.num_values - 1)

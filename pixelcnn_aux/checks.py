@@ -176,9 +176,11 @@ def _check_link(transform, factor, below):
     modeled = f"the factor {below.name!r} to model what {name} gives,"
     check(modeled, gives, models, "Choose the likelihood to fit")
     if factor.fixed_sum is not None:
+        # How a factor uses the sum is its own affair.
+        use, sums = {"exact": True, "center_units": None}, factor.fixed_sum
         declared = declarations.declared_sum(transform, factor.likelihood)
-        declared = declared and declared.with_exact(True).get_config()
-        knows = factor.fixed_sum.with_exact(True).get_config()
+        declared = declared and {**declared.get_config(), **use}
+        knows = {**sums.get_config(), **use}
         what = f"the factor {factor.name!r} to know the sum that {name} declares,"
         check(what, declared, knows, "Build it with the transform's")
 

@@ -42,6 +42,8 @@ class FixedSum(Configured):
       first: int, the smallest sum that the auxiliary value 0 stands for.
       num_values: int, up to 65,536: the values are 0 .. num_values - 1.
       exact: bool, whether values that contradict the sum are ruled out; if not, it only centers them.
+      center_units: int, a power of two: centers are rounded to multiples of one over it, in arithmetic of
+        whole numbers. None for centers that are not rounded.
       spread: float, about how far values are from their centers: the unit of a likelihood that is centered.
 
     Attributes:
@@ -56,6 +58,8 @@ class FixedSum(Configured):
         a window that no later value reaches, or other arguments of other types or out of range.
     """
 
+    optional = ("center_units",)
+
     def __init__(
         self,
         weights: ArrayLike,
@@ -64,6 +68,7 @@ class FixedSum(Configured):
         num_values: int = 256,
         exact: bool = True,
         spread: float = 16.0,
+        center_units: int | None = None,
     ):
         self.num_values = num_values = arguments.whole(
             "num_values", num_values, 2, arguments.MAX_VALUES
@@ -72,6 +77,7 @@ class FixedSum(Configured):
         self.step = step = arguments.whole("step", step, 1, LARGEST_SUM // 256)
         self.first = arguments.whole("first", first, -LARGEST_SUM, LARGEST_SUM)
         self.exact = arguments.flag("exact", exact)
+        self.center_units = center_units and arguments.whole("center_units", center_units, 1, 256)
         self.spread = arguments.positive("spread", spread, max(num_values, 256))
         self.ratio = weights.shape[0]
         self.num_channels = weights.shape[2] if weights.ndim == 3 else None
@@ -97,6 +103,7 @@ class FixedSum(Configured):
             "num_values": self.num_values,
             "exact": self.exact,
             "spread": self.spread,
+            "center_units": self.center_units,
         }
 
     def with_exact(self, exact: bool) -> Self:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from pixelcnn_aux.annotations import ArrayLike
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.inputs import check_images
+from pixelcnn_aux.rounded_factor import RoundedFactor
 
 
 class Codec:
@@ -32,23 +34,15 @@ class Codec:
     """
 
     def __init__(self, model: AuxiliaryModel, name: str = "", batch: int = 64):
-        backend.require_tensorflow("the codec")
-        from pixelcnn_aux.codec.coding import Coding  # with TensorFlow and constriction
-
         arguments.instance("model", model, AuxiliaryModel).require(model.factors)
         for factor in model.factors.values():
             factor.check_scannable()
-        if model.image_size is None or any(x.network.side > 1 for x in model.factors.values()):
-            raise ValueError(
-                "Expected a model of images of one size whose factors go pixel by pixel. Received: "
-                f"{model!r:.80}. Compress by another one, such as a pyramid."
-            )
         self._size = model.image_size
         self.model, self._name = model.with_exact(True), name  # exact where it can be
         self._batch = arguments.whole("batch", batch, 1, container.MAX_BATCH)
         self.fingerprint = fingerprint(self.model)
         *_, full = self.model.factors.values()
-        self._dtype, self._coding = full.variable_dtype, Coding(self.model)
+        self._dtype, self._coding = full.variable_dtype, _coding(self.model)
 
     def compress(
         self,
@@ -75,6 +69,8 @@ class Codec:
         """
         likelihood, size = self.model.likelihood, self._size
         images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
+        if size is None:
+            size = images.shape[1:3]
         if images.shape[1:3] != size:
             raise ValueError(
                 f"Expected images of the model's size, {size}. Received: {images.shape[1:3]}. "
@@ -127,15 +123,15 @@ class Codec:
         These are float32 [N, H, W]: the bits of each pixel, and its share of those of the auxiliary images'
         pixels that it is part of.
         """
-        contents, size = self._read(data), self._size
-        likelihood = self.model.likelihood
+        contents = self._read(data)
+        size, likelihood = tuple(contents.size), self.model.likelihood
         dtype = arguments.pixel_dtype(likelihood.num_values)
         images = [np.zeros([0, *size, likelihood.num_channels], dtype)]
         bits, failed = [np.zeros([0, *size], np.float32)], []
         for position, words in enumerate(contents.streams):
             first = position * contents.batch
             expected = contents.checksums[first : first + contents.batch]
-            if decoded := self._coding.decode(words, len(expected), contents.batch):
+            if decoded := self._coding.decode(words, len(expected), contents.batch, size):
                 images.append(decoded[0])
                 bits.append(decoded[1])
                 failed += (first + np.flatnonzero(checksums(images[-1]) != expected)).tolist()
@@ -168,7 +164,13 @@ class Codec:
 
     def _read(self, data):
         """The `Contents` of a file. Raises ValueError for a damaged one, and one of another model."""
-        contents, size = container.read(data), self._size
+        contents = container.read(data)
+        size = self._size or tuple(contents.size)
+        if math.prod(size) > container.MAX_PIXELS:
+            raise ValueError(
+                f"Expected images of at most {container.MAX_PIXELS:,} pixels. Received: a file of some of "
+                f"{size}. Take it from where it came from again."
+            )
         if contents.dtype != self._dtype:
             raise ValueError(
                 f"Expected a file of a model in {self._dtype}. Received: one in {contents.dtype}. Give the "
@@ -181,6 +183,32 @@ class Codec:
                 "Give the model that wrote it."
             )
         return contents
+
+
+def _coding(model):
+    """What codes the images of a model."""
+    rounded = [isinstance(factor, RoundedFactor) for factor in model.factors.values()]
+    if all(rounded):
+        moved = [factor.name for factor in model.factors.values() if not factor.settled]
+        if moved:
+            raise ValueError(
+                "Expected factors whose weights are what they are rounded to. Received: other weights of "
+                f"{', '.join(moved)}. Call factor.settle() once they are trained."
+            )
+        from pixelcnn_aux.codec.group_coding import GroupCoding  # with constriction
+
+        return GroupCoding(model)
+    in_groups = any(factor.network.side > 1 for factor in model.factors.values())
+    if any(rounded) or in_groups or model.image_size is None:
+        raise ValueError(
+            "Expected a model of images of one size whose factors go pixel by pixel, or one of rounded "
+            f"factors. Received: {model!r:.80}. Compress by another one, such as a pyramid, or by what "
+            "pixelcnn_aux.rounded makes of it."
+        )
+    backend.require_tensorflow("the codec")
+    from pixelcnn_aux.codec.coding import Coding  # with TensorFlow and constriction
+
+    return Coding(model)
 
 
 def checksums(images):

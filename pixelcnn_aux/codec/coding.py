@@ -58,17 +58,18 @@ class Coding:
         self.run(encoder, batch)
         return encoder.words(), encoder.bits
 
-    def decode(self, words, count, batch):
+    def decode(self, words, count, batch, size):
         """What `encode` coded: (uint8 [N, H, W, C], float32 [N, H, W], the bits that each pixel took).
 
-        None where this machine comes across values that no encoder wrote.
+        `size` is (H, W), that of the model. None where this machine comes across values that no encoder
+        wrote.
         """
         decoder = Decoder(words, count)
         try:
             images = self.run(decoder, batch).numpy()[:count]
         except (ValueError, tf.errors.InvalidArgumentError, tf.errors.UnknownError):
             return None
-        height, width = self._model.image_size
+        height, width = size
         bits = np.zeros([count, height, width], np.float32)
         for name, (h, w) in self._model.sizes().items():
             value_bits = np.array(decoder.bits[name], np.float32).reshape(h, w, -1, count)

@@ -21,9 +21,11 @@ import numpy as np
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.codec.tiles import grid
+from pixelcnn_aux.data import decoding
 
 MAGIC = b"\x89PXAUX\x00\x01"
 MAX_BATCH = 1024
+MAX_PIXELS = decoding.MAX_PIXELS  # of an image
 # Bytes of a header, inflated: a constant, and some for each byte of the file. A picture's name takes about
 # 250 of them, and its pixels take more than the rest.
 _MOST, _MOST_PER_BYTE = 2**18, 16

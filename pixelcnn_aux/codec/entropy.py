@@ -84,6 +84,63 @@ class Decoder:
         return _filled(values, tables)
 
 
+class DigitEncoder:
+    """Writes digits by tables of their probabilities."""
+
+    def __init__(self):
+        self._coder = constriction.stream.queue.RangeEncoder()
+
+    def decide(self, tables, digits):
+        """Writes digits, whole numbers [N].
+
+        Args:
+          tables: float32 [N, V], in proportion to the probabilities of each: whole numbers below 2 ** 24 in
+            all, 0 where a digit cannot be.
+          digits: whole numbers [N].
+
+        Returns:
+          (digits, float32 [N], how many bits each takes).
+        """
+        tables = np.ascontiguousarray(tables)
+        self._coder.encode(digits.astype(np.int32), _TABLES, tables)
+        return digits, _bits(tables, digits)
+
+    def num_bits(self):
+        """int, of what was written so far."""
+        return self._coder.num_bits()
+
+    def words(self):
+        """uint32 [n], what was written."""
+        return self._coder.get_compressed()
+
+
+class DigitDecoder:
+    """Reads the digits that a `DigitEncoder` wrote, from its words."""
+
+    def __init__(self, words):
+        self._coder = constriction.stream.queue.RangeDecoder(words)
+
+    def decide(self, tables, digits=None):
+        """As `DigitEncoder.decide`, but for the digits. Raises ValueError for some that no encoder wrote."""
+        del digits
+        tables = np.ascontiguousarray(tables)
+        try:
+            digits = self._coder.decode(_TABLES, tables)
+        except AssertionError as error:  # as constriction has it
+            raise ValueError(_IMPOSSIBLE.format(error)) from error
+        bits = _bits(tables, digits)
+        if np.isinf(bits).any():
+            raise ValueError(_IMPOSSIBLE.format("a value that its table rules out"))
+        return digits, bits
+
+
+def _bits(tables, digits):
+    """How many bits digits [N] take by tables [N, V]: float32 [N]; inf for one that cannot be."""
+    shares = np.take_along_axis(tables, digits[:, np.newaxis], axis=1)[:, 0]
+    with np.errstate(divide="ignore"):
+        return np.log2(tables.sum(axis=1)) - np.log2(shares)
+
+
 def _filled(values, tables):
     """Values [N] of the first rows of tables [B, V], and the likeliest ones of the others: int32 [B]."""
     return np.concatenate([values, tables[len(values) :].argmax(axis=1)]).astype(np.int32)

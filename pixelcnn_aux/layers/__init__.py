@@ -8,6 +8,7 @@ from pixelcnn_aux.layers.contexts import (
     is_planning as is_planning,
     planned as planned,
     rematerialized_blocks as rematerialized_blocks,
+    rounded as rounded,
     weights_alone as weights_alone,
 )
 from pixelcnn_aux.layers.dropout import MAX_DROPOUT as MAX_DROPOUT, Dropout as Dropout
@@ -17,6 +18,7 @@ from pixelcnn_aux.layers.gated import (
     Projection as Projection,
 )
 from pixelcnn_aux.layers.residual import ResidualBlock as ResidualBlock
+from pixelcnn_aux.layers.rounding import silu as silu
 from pixelcnn_aux.layers.shifted import (
     DownRightShiftedConv2D as DownRightShiftedConv2D,
     DownRightShiftedConv2DTranspose as DownRightShiftedConv2DTranspose,

@@ -15,6 +15,7 @@ GIVEN: contextvars.ContextVar[Any] = contextvars.ContextVar("given_kernels", def
 PLAN: contextvars.ContextVar[Any] = contextvars.ContextVar("plan", default=None)
 WEIGHTS_ALONE = contextvars.ContextVar("weights_alone", default=False)
 CONDITION: contextvars.ContextVar[Any] = contextvars.ContextVar("condition", default=None)
+ROUNDED = contextvars.ContextVar("rounded", default=False)
 
 
 def initialization_from_data() -> AbstractContextManager[bool]:
@@ -69,6 +70,11 @@ def given_condition(condition: Tensor | None) -> AbstractContextManager[Tensor |
       condition: float [B, D], from `conditions.Condition.encode`.
     """
     return _set(CONDITION, condition)
+
+
+def rounded() -> AbstractContextManager[bool]:
+    """Within it, layers compute with whole numbers times powers of two, as `rounding` explains."""
+    return _set(ROUNDED, True)
 
 
 def is_planning() -> bool:

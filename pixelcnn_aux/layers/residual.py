@@ -3,11 +3,10 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import Size, Tensor
-from pixelcnn_aux.layers import contexts, weight_norm
+from pixelcnn_aux.layers import contexts, rounding, weight_norm
 from pixelcnn_aux.layers.dropout import Dropout
 from pixelcnn_aux.serialization import register
 
@@ -54,7 +53,7 @@ class ResidualBlock(keras.layers.Layer):
 
         def evaluate(x):
             with contexts.given_condition(condition):
-                y = self.dropout(ops.silu(self.conv_in(ops.silu(x))), seed=seed)
+                y = self.dropout(rounding.silu(self.conv_in(rounding.silu(x))), seed=seed)
                 return x + self.conv_out(y)
 
         return keras.remat(evaluate)(x) if contexts.REMATERIALIZED.get() else evaluate(x)

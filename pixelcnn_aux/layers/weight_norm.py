@@ -14,7 +14,8 @@ from keras import ops
 
 from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.annotations import Size, Tensor
-from pixelcnn_aux.layers.contexts import CONDITION, FROM_DATA, GIVEN, PLAN, WEIGHTS_ALONE
+from pixelcnn_aux.layers import rounding
+from pixelcnn_aux.layers.contexts import CONDITION, FROM_DATA, GIVEN, PLAN, ROUNDED, WEIGHTS_ALONE
 from pixelcnn_aux.serialization import register
 
 
@@ -141,9 +142,18 @@ class WeightNorm(keras.layers.Layer):
             return cache.evaluate(self, x)
         if FROM_DATA.get():
             self._fit_to(x)
-        y = backend.add_bias(self.apply_kernel(x, self.kernel()), self.bias())
+        kernel, bias = self.kernel(), self.bias()
+        if ROUNDED.get():
+            return self._rounded(x, kernel, bias)
+        y = backend.add_bias(self.apply_kernel(x, kernel), bias)
         given = self.condition_bias()
         return y if given is None else y + ops.expand_dims(given, tuple(range(1, len(y.shape) - 1)))
+
+    def _rounded(self, x, kernel, bias):
+        units = rounding.kernel_units(kernel, bias)
+        kernel = rounding.rounded(kernel, units)
+        bias = rounding.rounded(bias, rounding.ACTIVATIONS * units)
+        return rounding.rounded(backend.add_bias(self.apply_kernel(x, kernel), bias), rounding.SUMS)
 
     def _fit_to(self, x):
         outputs = ops.convert_to_numpy(self.apply_kernel(x, self.kernel()))

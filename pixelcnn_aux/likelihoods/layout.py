@@ -21,10 +21,13 @@ class Layout:
 
     def parts(self, params):
         """Params -> logits [..., K], and lists of [..., K]: means, log-scales and coefficients."""
-        logits, *blocks = ops.split(params, self.num_blocks, axis=-1)
-        end = self._end
-        coefficients = [ops.tanh(block) for block in blocks[2:end:3] + blocks[end:]]
-        return logits, blocks[0:end:3], blocks[1:end:3], coefficients
+        *others, before_tanh = self.sorted(ops.split(params, self.num_blocks, axis=-1))
+        return *others, [ops.tanh(block) for block in before_tanh]
+
+    def sorted(self, blocks):
+        """As `parts`, of a list of blocks [..., K], with coefficients as they are before the tanh."""
+        (logits, *blocks), end = blocks, self._end
+        return logits, blocks[0:end:3], blocks[1:end:3], blocks[2:end:3] + blocks[end:]
 
     def kinds(self, blocks, *after):
         """Means, log-scales and coefficients out of [..., blocks, *after], of which the first are logits."""

@@ -186,7 +186,7 @@ class ParallelPixelCNN(Network):
         """
         # By ones, zeros in the image differ from those outside of it.
         ones = ops.ones((*lattice, 1), self.variable_dtype)
-        return [ones, *(ops.silu(ops.cast(x, self.variable_dtype)) for x in features)]
+        return [ones, *(layers.silu(ops.cast(x, self.variable_dtype)) for x in features)]
 
     def group_params(self, k: int, known: Sequence[Tensor], training: bool | None = None) -> Tensor:
         """Evaluates the network of a group.
@@ -203,7 +203,7 @@ class ParallelPixelCNN(Network):
         """
         first = self.firsts[k](ops.concatenate(known, axis=-1))  # [B, h, w, filters]
         activations, _ = self.streams[k](first, training=training)
-        return self.lasts[k](ops.silu(activations[-1]))
+        return self.lasts[k](layers.silu(activations[-1]))
 
     def scan(
         self,

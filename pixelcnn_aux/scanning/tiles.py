@@ -16,11 +16,18 @@ from pixelcnn_aux.scanning.remainders import Remainders
 class TileScan:
     """Evaluates a factor whose network decides groups of pixels, and sees a neighborhood alone.
 
+    It goes from one group to the next: `next_group`, `params` of each tile, `bounds` of any blocks, and
+    `decided`. `decide_each_pixel` does all that.
+
     Args:
       factor: `Factor` that has a `radius`.
       size: (H, W), ints.
       batch: B, an int.
       auxiliary, condition, within: as for `Factor.draw`.
+
+    Attributes:
+      tiles: list of rows of `tiling.Tile`.
+      group: `networks.parallel.Group`, which one is decided now.
     """
 
     def __init__(self, factor, size, batch, auxiliary=None, condition=None, within=None):
@@ -30,43 +37,80 @@ class TileScan:
         self._remainders = fixed_sum and Remainders(fixed_sum, auxiliary, within).blocks(size)
         self._lattice = (batch, *blocks.lattice(size, side))
         self._exists = blocks.exists(size, side)
-        self._tiles = [*itertools.chain(*tiling.tiles(factor, size))]
+        self.tiles = tiling.tiles(factor, size)
         self._latest = None, None  # a tile, and what is known of it at first
+        self._pixels, self._seen = [], []  # by place; the latter as the network sees them
+        self._index, self.group = -1, None
 
     def decide_each_pixel(self, decider):
         """As in `scanning`, without features: the images. The decider is asked for each tile of a group."""
-        factor, pixels, seen = self._factor, [], []  # by place; the latter as the network sees them
-        shape = (*self._lattice, factor.likelihood.num_channels)
-        dtype = arguments.pixel_dtype(factor.likelihood.num_values)
-        for k, group in enumerate(factor.network.groups):
-            if not group.part:
-                pixels.append(np.zeros(shape, dtype))
-                seen.append(np.zeros(shape, factor.variable_dtype))
-            before = seen[: group.place + (group.part > 0)]
-            # Kept until all are decided, since tiles of a group do not know of each other.
-            decided = [self._tile(k, tile, before, decider) for tile in self._tiles]
-            for tile, here in zip(self._tiles, decided):
-                for whole, x in zip((pixels[-1], seen[-1]), here):
-                    part = tile.kept(whole)
-                    part[:] = group.chosen(x, part)
-            if self._remainders and group.part == group.parts - 1:
-                self._remainders.decided(group.place, pixels[-1])
-        return blocks.joined(pixels, factor.network.side, self._size)
+        side = self._factor.network.side
+        for _ in self._factor.network.groups:
+            place, values = self.next_group().place, self.zeros()
+            for tile in itertools.chain(*self.tiles):
 
-    def _tile(self, k, tile, before, decider):
-        """The pixels of a group in a tile, as they are and as the network sees them: two [B, h, w, C]."""
-        factor, remainders = self._factor, self._remainders
-        side, place = factor.network.side, factor.network.groups[k].place
+                def pick(x, tile=tile, place=place):
+                    return blocks.at_place(tile.kept(x, side), place, side)
+
+                decide = decider(pick)
+                bounds = self.bounds(*(span.kept() for span in tile))
+                tile.kept(values)[:] = decide(self.params(tile), lambda x: x, bounds)
+            self.decided(values)
+        return self.images()
+
+    def zeros(self):
+        """Pixels of all blocks: NumPy's [B, h, w, C]."""
+        likelihood = self._factor.likelihood
+        dtype = arguments.pixel_dtype(likelihood.num_values)
+        return np.zeros((*self._lattice, likelihood.num_channels), dtype)
+
+    def next_group(self):
+        """The `Group` to be decided, after the one before it was."""
+        self._index += 1
+        self.group = self._factor.network.groups[self._index]
+        if not self.group.part:
+            self._pixels.append(self.zeros())
+            self._seen.append(self.zeros().astype(self._factor.variable_dtype))
+        return self.group
+
+    def params(self, tile):
+        """The parameters of the group's pixels in a tile: float [B, h, w, num_params], of all its blocks."""
+        before = self._seen[: self.group.place + (self.group.part > 0)]
         known = [*self._known_at_first(tile), *map(tile.evaluated, before)]
-        params = factor.group_params(k, known, self._condition)[:, *tile.kept_of_evaluated()]
-        where = [span.kept() for span in tile]
-        decide = decider(lambda x: blocks.at_place(tile.kept(x, side), place, side))
-        bounds = remainders and remainders.bounds(place, *where)
-        values = decide(params, lambda x: x, bounds)
-        x = factor.network_inputs(values, remainders and remainders.center(place, *where))
+        params = self._factor.group_params(self._index, known, self._condition)
+        return params[:, *tile.kept_of_evaluated()]
+
+    def bounds(self, *where):
+        """What is known of the group's pixels: function, as for `Likelihood.draw`; None for nothing.
+
+        Args:
+          *where: slices of the rows and columns of blocks; none for all of them.
+        """
+        return self._remainders and self._remainders.bounds(self.group.place, *where)
+
+    def is_decided(self):
+        """Which blocks have a pixel in the group: NumPy's bool [h, w]."""
+        _, height, width = self._lattice
+        diagonal = np.add.outer(np.arange(height), np.arange(width))
+        found = diagonal % self.group.parts == self.group.part
         if self._exists is not None:
-            x = x * ops.cast(self._exists[place][*where], x.dtype)
-        return values, x
+            found &= self._exists[self.group.place][..., 0] > 0
+        return found
+
+    def decided(self, values):
+        """Notes the group's pixels [B, h, w, C]. Those of blocks that are not the group's may be anything."""
+        place, remainders = self.group.place, self._remainders
+        x = self._factor.network_inputs(values, remainders and remainders.center(place))
+        if self._exists is not None:
+            x = x * ops.cast(self._exists[place], x.dtype)
+        for known, new in ((self._pixels, values), (self._seen, x)):
+            known[-1] = np.asarray(self.group.chosen(new, known[-1]))
+        if remainders and self.group.part == self.group.parts - 1:
+            remainders.decided(place, self._pixels[-1])
+
+    def images(self):
+        """The images, once all groups are decided: [B, H, W, C]."""
+        return blocks.joined(self._pixels, self._factor.network.side, self._size)
 
     def _known_at_first(self, tile):
         latest, known = self._latest

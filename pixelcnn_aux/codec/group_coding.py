@@ -1,0 +1,168 @@
+"""The one way through a chain of factors that decide groups of pixels, which encoder and decoder share.
+
+All of it is exact: factors are `RoundedFactor`s, and what their parameters stand for is computed in whole
+numbers (`whole_mixture`). So a file is the same whatever evaluates the networks, in tiles of whatever size.
+"""
+
+import concurrent.futures
+import os
+
+import numpy as np
+
+from pixelcnn_aux import blocks
+from pixelcnn_aux.codec import entropy, whole_mixture
+from pixelcnn_aux.layers import rounding
+from pixelcnn_aux.scanning import TileScan
+
+_WORKERS = os.cpu_count() or 1
+_POOL = concurrent.futures.ThreadPoolExecutor(_WORKERS)
+AT_ONCE = 2**14  # pixels whose digits are coded together, in raster order: part of the format
+
+
+class GroupCoding:
+    """Codes the images of a chain of `RoundedFactor`s, of any size.
+
+    Attributes:
+      names: list of str, the factors, of which bits are counted.
+    """
+
+    def __init__(self, model):
+        self._model, self.names = model, [*model.factors]
+        self._mixtures = {
+            name: whole_mixture.WholeMixture(factor.likelihood)
+            for name, factor in model.factors.items()
+        }
+
+    def encode(self, images, condition, batch):
+        """As `coding.Coding.encode`, of images of any size. The last two arguments do not matter."""
+        del condition, batch
+        coder, bits = entropy.DigitEncoder(), dict.fromkeys(self.names, 0)
+        for image in np.asarray(images)[:, np.newaxis]:
+            given = None
+            for name, x in self._model.auxiliaries(image).items():
+                x, before = np.asarray(x), coder.num_bits()
+                self._coded(name, coder, x.shape[1:3], given, x)
+                bits[name] += coder.num_bits() - before
+                given = x
+        return coder.words(), bits
+
+    def decode(self, words, count, batch, size):
+        """As `coding.Coding.decode`, likewise."""
+        del batch
+        coder, images, bits = entropy.DigitDecoder(words), [], []
+        try:
+            for _ in range(count):
+                image, image_bits = self._image(coder, size)
+                images.append(image)
+                bits.append(image_bits)
+        except ValueError:
+            return None
+        return np.concatenate(images), np.concatenate(bits)
+
+    def _image(self, coder, size):
+        """The next image that a decoder reads, uint8 [1, H, W, C], and float32 [1, H, W], bits of pixels."""
+        image, bits = None, np.zeros((1, *size), np.float32)
+        for name, (h, w) in self._model.sizes(size).items():
+            image, here = self._coded(name, coder, (h, w), image)
+            # Each pixel's share of those of the blocks that it is in.
+            down, right = (-(-side // small) for side, small in zip(size, (h, w)))
+            here = here[..., 0].repeat(down, axis=1).repeat(right, axis=2) / (down * right)
+            bits += here[:, : size[0], : size[1]]
+        return image, bits
+
+    def _coded(self, name, coder, size, auxiliary, images=None):
+        """A factor's image, uint8 [1, H, W, C], and float32 [1, H, W, 1], the bits of each pixel.
+
+        Args:
+          name: str, the factor's.
+          coder: `entropy.DigitEncoder` or `DigitDecoder`.
+          size: (H, W).
+          auxiliary: uint8 [1, h, w, c], None for a factor without one.
+          images: uint8 [1, H, W, C], to be written; None to read.
+        """
+        factor = self._model.factors[name]
+        scan, side, bits = TileScan(factor, size, 1, auxiliary), factor.network.side, []
+        for group in factor.network.groups:
+            scan.next_group()
+            given = (
+                None if images is None else np.asarray(blocks.at_place(images, group.place, side))
+            )
+            values, here = _group(scan, factor, self._mixtures[name], coder, given)
+            scan.decided(values)
+            if group.part:
+                here = here + bits.pop()
+            bits.append(here)
+        return np.asarray(scan.images()), np.asarray(blocks.joined(bits, side, size))
+
+
+def _group(scan, factor, mixture, coder, given):
+    """The pixels of the group of a scan, [1, h, w, C], and how many bits each took, float32 [1, h, w, 1].
+
+    `given` are the pixels, likewise, if they are to be written.
+    """
+    values, last = scan.zeros(), scan.tiles[-1]
+    _, height, width, channels = values.shape
+    bits = np.zeros((1, height, width, 1), np.float32)
+    mine = scan.is_decided()
+    places, first = np.flatnonzero(mine), 0
+    known, found = _bounds(scan, factor, values.shape), values.reshape(-1, channels)
+    waiting = np.zeros((0, factor.network.num_params), np.int64)
+    for row in scan.tiles:
+        params = np.concatenate([np.asarray(scan.params(tile))[0] for tile in row], axis=1)
+        here = params[mine[row[0].rows.kept()]]
+        waiting = np.concatenate([waiting, np.round(here * rounding.SUMS).astype(np.int64)])
+        while len(waiting) >= AT_ONCE or (row is last and len(waiting)):
+            chunk, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+            there = places[first : first + len(chunk)]
+            told = None if given is None else given.reshape(-1, channels)[there]
+            decided = _pixels(mixture, chunk, [x[:, there] for x in known], coder, told)
+            found[there], bits.reshape(-1)[there] = decided
+            first += len(chunk)
+    return values, bits
+
+
+def _bounds(scan, factor, shape):
+    """Of each channel, int64 [3, h w]: the least and most that pixels can be, and in
+    `rounding.CENTERS` where to expect them.
+    """
+    bounds = scan.bounds()
+    if bounds is None:
+        every = np.array([0, factor.likelihood.num_values - 1, 0])[:, np.newaxis]
+        return [np.broadcast_to(every, (3, shape[1] * shape[2]))] * shape[-1]
+    # Each channel has a sum of its own: those before it say nothing of it.
+    return [
+        np.stack(
+            [np.asarray(x).astype(np.int64).ravel() for x in (low, high, center * rounding.CENTERS)]
+        )
+        for low, high, center in (bounds(channel, []) for channel in range(shape[-1]))
+    ]
+
+
+def _pixels(mixture, params, known, coder, given):
+    """The values of some pixels, int64 [N, C], and their bits, float32 [N]; `given` are those to write."""
+    parts = [*_parts(len(params))]
+    pixels = _each(lambda rows: mixture.pixels(params[rows]), parts)
+    values, bits = [], np.zeros(len(params), np.float32)
+    for index, told in enumerate(known):
+        bounds = [[x[rows] for x in told] for rows in parts]
+        channels = _each(lambda x, y: x.channel(*y), pixels, bounds)
+        for count in whole_mixture.digits(mixture.num_values):
+            tables = np.concatenate(_each(lambda x: x.shares(), channels))
+            digit = None if given is None else given[:, index] // count % whole_mixture.DIGIT
+            digit, taken = coder.decide(tables, digit)
+            bits += taken
+            _each(lambda x, y: x.decided(y), channels, [digit[rows] for rows in parts])
+        _each(lambda x, y, z: x.known(y, z[-1]), pixels, channels, bounds)
+        values.append(np.concatenate([channel.value for channel in channels]))
+    return np.stack(values, axis=-1), bits
+
+
+def _parts(count):
+    """slices of so many rows, one for each processor."""
+    ends = np.linspace(0, count, _WORKERS + 1).astype(int)
+    return map(slice, ends[:-1], ends[1:])
+
+
+def _each(function, *lists):
+    """What a function gives for the entries of lists, at the same time: NumPy leaves the processors free."""
+    return [*_POOL.map(function, *lists)]

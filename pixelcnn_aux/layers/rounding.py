@@ -1,0 +1,100 @@
+"""Arithmetic that no two machines disagree about: networks whose numbers are whole, times powers of two.
+
+A sum of whole numbers is exact in float32 if nothing that is added up reaches 2 ** 24, in whatever order, by
+whatever kernel, on whatever processor. So is a product of whole numbers up to 2 ** 8 in bfloat16 with sums in
+float32. A power of two as a common factor changes nothing. So within `rounded`, every number of a network is
+a multiple of one:
+
+    activations    of 1 / 64, up to 255 of them in size
+    kernels        of 2 ** -e, up to 127 of them, with an exponent e for each output channel
+    biases         of 2 ** -e / 64, up to 2 ** 21 of them
+    sums           exact; then rounded to multiples of 1 / 256
+
+and the activation function comes from a table that was computed with exact arithmetic. Gradients are those of
+the same network without rounding (straight through).
+"""
+
+import decimal
+import functools
+
+import numpy as np
+from keras import ops
+
+from pixelcnn_aux import backend
+from pixelcnn_aux.annotations import Tensor
+from pixelcnn_aux.layers.contexts import ROUNDED
+
+ACTIVATIONS = 64  # how many of an activation's units are 1
+MOST = 255  # units of an activation
+SUMS = 256
+CENTERS = (
+    4  # of what a fixed sum tells of a pixel, whose deviation from it is rounded to whole values
+)
+KERNEL = 127
+BIAS = 2**21 - 1
+EXACT = 2**24  # sums of whole numbers below it are exact in float32
+_EXPONENTS = range(-8, 31)  # of units of kernels
+# Where SiLU, in units, is 0 or at the most.
+_LOWEST, _HIGHEST = -12 * ACTIVATIONS, 4 * ACTIVATIONS + MOST // 8
+
+
+def silu(x: Tensor) -> Tensor:
+    """x sigmoid(x): [...] -> [...]; within `contexts.rounded` of whole units, from a table."""
+    return _table_silu(x) if ROUNDED.get() else ops.silu(x)
+
+
+@ops.custom_gradient
+def _table_silu(x):
+    index = ops.cast(ops.clip(ops.round(x * ACTIVATIONS), _LOWEST, _HIGHEST), "int32") - _LOWEST
+    y = backend.lookup(ops.convert_to_tensor(_silu_table(), x.dtype), index)
+
+    def gradient(*args, upstream=None):
+        (upstream,) = args if upstream is None else (upstream,)
+        sigmoid = ops.sigmoid(x)
+        slope = sigmoid * (1.0 + x * (1.0 - sigmoid))
+        return upstream * slope * ops.cast(x * ACTIVATIONS < _HIGHEST, x.dtype)
+
+    return y, gradient
+
+
+@functools.cache
+def _silu_table():
+    """SiLU of each whole number of units from `_LOWEST` to `_HIGHEST`, correctly rounded to such: float32."""
+    with decimal.localcontext() as context:
+        context.prec = 40
+        units = [
+            n / (1 + (decimal.Decimal(-n) / ACTIVATIONS).exp())
+            for n in map(decimal.Decimal, range(_LOWEST, _HIGHEST + 1))
+        ]
+        whole = [int(x.to_integral_value(decimal.ROUND_HALF_EVEN)) for x in units]
+    return np.minimum(np.array(whole), MOST).astype(np.float32) / ACTIVATIONS
+
+
+def rounded(x: Tensor, units: float | Tensor) -> Tensor:
+    """x as a multiple of 1 / units, a power of two; the gradient is that of x."""
+
+    @ops.custom_gradient
+    def straight(x):
+        return ops.round(
+            x * units
+        ) / units, lambda *args, upstream=None: args[0] if upstream is None else upstream
+
+    return straight(x)
+
+
+def kernel_units(kernel: Tensor, bias: Tensor) -> Tensor:
+    """How many units of a kernel are 1, for each output channel, its last axis: float [filters].
+
+    They are the largest power of two for which neither the kernel nor the bias have more units than they may.
+    Comparisons are exact, and what has been rounded is rounded to itself.
+    """
+    axes = range(len(kernel.shape) - 1)
+    kernel, bias = (ops.abs(ops.stop_gradient(x)) for x in (kernel, bias))
+    exponents = np.arange(_EXPONENTS.start, _EXPONENTS.stop, dtype=np.float32)
+    powers = np.float32(2) ** exponents
+    fits = ops.logical_and(
+        ops.max(kernel, axis=axes)[:, None] * powers <= KERNEL + 0.5,
+        bias[:, None] * ACTIVATIONS * powers <= BIAS + 0.5,
+    )
+    index = ops.maximum(ops.sum(ops.cast(fits, "int32"), axis=-1) - 1, 0)
+    return backend.lookup(ops.convert_to_tensor(powers), index)

@@ -1,0 +1,108 @@
+"""Tests of factors that compute with whole numbers: in which order they are added up does not matter."""
+
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+import pixelcnn_aux as pa
+from pixelcnn_aux.layers import contexts, rounding
+from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, topology
+from pixelcnn_aux.rounded_factor import RoundedFactor
+from tests import helpers
+
+HALVES = pa.auxiliary.HalfResolution()
+
+
+def build(filters=8, **how):
+    likelihood = pa.likelihoods.LogisticMixture(3, centered=True, unit=16.0)
+    network = ParallelPixelCNN(1, filters, likelihood.num_params, **how)
+    embedding = Embedding(topology.flat(1), filters, gated=False)
+    fixed_sum = pa.sums.FixedSum(np.ones([2, 2]), 4, -2, center_units=rounding.CENTERS)
+    factor = RoundedFactor(likelihood, network, embedding, likelihood, fixed_sum, name="image")
+    helpers.randomize(factor)
+    return factor
+
+
+class RoundedFactorTest(tf.test.TestCase):
+    def test_parameters_are_the_same_whatever_adds_them_up(self):
+        factor, images = build(), helpers.pictures(3, size=(9, 12))
+        factor.settle()
+        auxiliary = HALVES(images)
+        expected = factor.params(images, auxiliary)
+        self.assertAllEqual(np.round(expected * 256.0), expected * 256.0)
+        self.assertGreater(np.std(expected), 0.1)
+        conv = ops.conv
+
+        def in_double(x, kernel, *args, **kwargs):
+            y = conv(ops.cast(x, "float64"), ops.cast(kernel, "float64"), *args, **kwargs)
+            return ops.cast(y, "float32")
+
+        def channel_by_channel(x, kernel, *args, **kwargs):
+            return sum(
+                conv(x[..., k : k + 1], kernel[:, :, k : k + 1], *args, **kwargs)
+                for k in reversed(range(x.shape[-1]))
+            )
+
+        self.enter_context(helpers.eagerly())
+        for other in (in_double, channel_by_channel):
+            with mock.patch.object(ops, "conv", other):
+                self.assertAllEqual(factor.params(images, auxiliary), expected)
+
+    def test_settled_weights_are_rounded_to_themselves(self):
+        factor, images = build(), helpers.pictures(3)
+        before = factor.params(images, HALVES(images))
+        self.assertFalse(factor.settled)
+        factor.settle()
+        self.assertTrue(factor.settled)
+        settled = [np.array(x) for x in factor.get_weights()]
+        self.assertAllEqual(factor.params(images, HALVES(images)), before)
+        # As if another machine normalized them otherwise, in the last digits.
+        for weight in factor.weights:
+            if weight.path.endswith("/g"):
+                weight.assign(weight * (1 + 3e-7))
+        self.assertTrue(factor.settled)
+        self.assertAllEqual(factor.params(images, HALVES(images)), before)
+        factor.settle()
+        self.assertAllClose(factor.get_weights(), settled, rtol=1e-6)
+
+    def test_a_sum_that_is_not_exact_is_refused(self):
+        factor = build(filters=64)
+        factor.settle()
+        kernel = factor.network.streams[0].steps[0].conv_in.v
+        kernel.assign(ops.ones(kernel.shape))  # 127 units each
+        with self.assertRaisesRegex(ValueError, r"sums of less than 2 \*\* 24 units in .*conv_in"):
+            factor.settle()
+
+    def test_gradients_go_through_the_rounding(self):
+        factor, images = build(), helpers.pictures(3)
+        with tf.GradientTape() as tape:
+            loss = factor.compute_loss(
+                (images, HALVES(images)), images, factor((images, HALVES(images)))
+            )
+        for weight, gradient in zip(
+            factor.trainable_weights, tape.gradient(loss, factor.trainable_weights)
+        ):
+            self.assertGreater(np.abs(gradient).max(), 0, weight.path)
+
+    def test_other_parts_are_refused(self):
+        good = build()
+        parts = good.likelihood, good.network, good.embedding, good.auxiliary_likelihood
+        gated = Embedding(topology.flat(1), 8)
+        config = {**good.fixed_sum.get_config(), "center_units": 1}
+        for wrong, message in (
+            ((*parts[:2], gated, parts[3], good.fixed_sum), "without gates"),
+            ((*parts, pa.sums.FixedSum(**config)), "center_units=4"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                RoundedFactor(*wrong)
+
+
+class RoundingTest(tf.test.TestCase):
+    def test_silu(self):
+        x = np.arange(-20 * 64, 20 * 64, dtype=np.float32) / 64
+        with contexts.rounded():
+            y = rounding.silu(ops.convert_to_tensor(x))
+        expected = np.round(64 * np.float64(x) / (1 + np.exp(-np.float64(x))))
+        self.assertAllEqual(64 * y, np.minimum(expected, 255))
