@@ -13,7 +13,7 @@ from pixelcnn_aux.annotations import Tensor
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.layers import rounding
-from pixelcnn_aux.likelihoods import Likelihood
+from pixelcnn_aux.likelihoods import Likelihood, LogisticMixture
 from pixelcnn_aux.sums import FixedSum
 
 _LARGE = 256 // rounding.CENTERS  # a deviation, in pixel values
@@ -27,8 +27,9 @@ class RoundedFactor(Factor):
     the number of threads, and the size of tiles and batches. Its weights may be any while it is trained:
     gradients go through the rounding. `settle` makes them what they are rounded to.
 
-    Args: as for `Factor`. The embedding has no gates, the dtype is float32, there is no condition, and the
-      fixed sum has centers in quarters of values; the likelihood's unit is a power of two.
+    Args: as for `Factor`. The likelihood is a mixture of at most 256 values, whose unit is a power of two;
+      the embedding has no gates, the dtype is float32, there is no condition, and a fixed sum is one within
+      each channel, with centers in quarters of values.
 
     Raises:
       ValueError: also for other parts.
@@ -38,6 +39,12 @@ class RoundedFactor(Factor):
         super().__init__(*args, **kwargs)
         if not isinstance(self.network, networks.ParallelPixelCNN):
             self._refuse("a ParallelPixelCNN", type(self.network).__name__)
+        kind = self.likelihood
+        if not isinstance(kind, LogisticMixture) or kind.num_values > 256:
+            found = f"{type(kind).__name__} of {kind.num_values} values"
+            self._refuse("a LogisticMixture of at most 256 values", found)
+        if self.fixed_sum is not None and self.fixed_sum.num_channels is not None:
+            self._refuse("a sum within each channel", "one over all channels")
         if self.embedding is not None and self.embedding.stream.gated:
             self._refuse("an embedding without gates", "one with gates")
         if self.condition is not None:

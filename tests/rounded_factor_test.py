@@ -91,7 +91,9 @@ class RoundedFactorTest(tf.test.TestCase):
         parts = good.likelihood, good.network, good.embedding, good.auxiliary_likelihood
         gated = Embedding(topology.flat(1), 8)
         config = {**good.fixed_sum.get_config(), "center_units": 1}
+        categorical = pa.likelihoods.Categorical(num_values=4)
         for wrong, message in (
+            ((categorical, ParallelPixelCNN(1, 8, 4)), "a LogisticMixture of at most 256 values"),
             ((*parts[:2], gated, parts[3], good.fixed_sum), "without gates"),
             ((*parts, pa.sums.FixedSum(**config)), "center_units=4"),
         ):

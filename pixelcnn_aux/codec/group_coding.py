@@ -122,8 +122,9 @@ def _group(scan, factor, mixture, coder, given):
 
 
 def _bounds(scan, factor, shape):
-    """Of each channel, int64 [3, h w]: the least and most that pixels can be, and in
-    `rounding.CENTERS` where to expect them.
+    """What is known of each channel's pixels: list of int64 [3, h w], the least and the most, and the center.
+
+    Centers are in units of `rounding.CENTERS`.
     """
     bounds = scan.bounds()
     if bounds is None:

@@ -27,9 +27,7 @@ from pixelcnn_aux.layers.contexts import ROUNDED
 ACTIVATIONS = 64  # how many of an activation's units are 1
 MOST = 255  # units of an activation
 SUMS = 256
-CENTERS = (
-    4  # of what a fixed sum tells of a pixel, whose deviation from it is rounded to whole values
-)
+CENTERS = 4  # how many units of a center are 1 pixel value
 KERNEL = 127
 BIAS = 2**21 - 1
 EXACT = 2**24  # sums of whole numbers below it are exact in float32
@@ -75,9 +73,10 @@ def rounded(x: Tensor, units: float | Tensor) -> Tensor:
 
     @ops.custom_gradient
     def straight(x):
-        return ops.round(
-            x * units
-        ) / units, lambda *args, upstream=None: args[0] if upstream is None else upstream
+        def gradient(*args, upstream=None):
+            return args[0] if upstream is None else upstream
+
+        return ops.round(x * units) / units, gradient
 
     return straight(x)
 
