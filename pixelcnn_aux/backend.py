@@ -1,8 +1,8 @@
 """What differs between Keras's backends: TensorFlow, where everything works, and JAX.
 
 Layers, networks, transforms, likelihoods, factors, a chain's likelihood and training are written in
-`keras.ops` and run under both, and data sets are NumPy's. Sampling and serving are TensorFlow's: they ask
-`require_tensorflow`.
+`keras.ops` and run under both, and data sets are NumPy's. Serving is TensorFlow's, and so is going through
+an image pixel by pixel at the price of one evaluation: what needs it asks `require_tensorflow`.
 """
 
 import contextlib

@@ -29,8 +29,9 @@ class Codec:
       batch: int, how many images are coded together, at most `container.MAX_BATCH`.
 
     Raises:
-      RuntimeError: under another backend than TensorFlow.
-      ValueError: where a factor is not trained yet or in mixed precision, or for another batch.
+      RuntimeError: under another backend than TensorFlow, for a model that is not rounded.
+      ValueError: where a factor is not trained yet or in mixed precision, or for another batch; for a model
+        of any size or in groups that is not rounded, or whose weights are not settled.
     """
 
     def __init__(self, model: AuxiliaryModel, name: str = "", batch: int = 64):
