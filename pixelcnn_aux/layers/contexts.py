@@ -72,9 +72,9 @@ def given_condition(condition: Tensor | None) -> AbstractContextManager[Tensor |
     return _set(CONDITION, condition)
 
 
-def rounded() -> AbstractContextManager[bool]:
-    """Within it, layers compute with whole numbers times powers of two, as `rounding` explains."""
-    return _set(ROUNDED, True)
+def rounded(active: bool = True) -> AbstractContextManager[bool]:
+    """Within it, if `active`, layers compute with whole numbers times powers of two: see `rounding`."""
+    return _set(ROUNDED, active)
 
 
 def is_planning() -> bool:

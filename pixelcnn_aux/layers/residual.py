@@ -49,10 +49,11 @@ class ResidualBlock(keras.layers.Layer):
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """float [B, H, W, filters] -> float [B, H, W, filters]."""
         seed = self.dropout.seed(training)
-        condition = contexts.CONDITION.get()  # In the backward pass, there would be none.
+        # In the backward pass, there would be none.
+        condition, is_rounded = contexts.CONDITION.get(), contexts.ROUNDED.get()
 
         def evaluate(x):
-            with contexts.given_condition(condition):
+            with contexts.given_condition(condition), contexts.rounded(is_rounded):
                 y = self.dropout(rounding.silu(self.conv_in(rounding.silu(x))), seed=seed)
                 return x + self.conv_out(y)
 
