@@ -34,11 +34,20 @@ def main():
             f"Give one of them first; {typed} --help tells what they do."
         )
     else:
-        from pixelcnn_aux.programs import program
-
         del sys.argv[1]
-        module = importlib.import_module(f"pixelcnn_aux.{COMMANDS[name][0]}")
-        program.start(module, f"{typed} {name}")
+        _start(name, f"{typed} {name}")
+
+
+def codec():
+    """The command `pixelcnn-aux-codec`, which is `pixelcnn-aux codec`."""
+    process.begin()
+    _start("codec", process.command())
+
+
+def _start(name, typed):
+    from pixelcnn_aux.programs import program
+
+    program.start(importlib.import_module(f"pixelcnn_aux.{COMMANDS[name][0]}"), typed)
 
 
 def usage(typed):

@@ -1,12 +1,13 @@
 """Compresses pictures without loss, by a model. COMMAND FILE... are
 
-    compress PICTURE... --out F     image files of any size -> one file
+    compress PICTURE... --out F     image files of any size, or folders of them -> one file
     decompress F --out FOLDER       the pictures, as PNG files
     verify F                        whether this machine gives all of them back
     inspect F [--map PICTURE]       what is in it; where the bits went
 
 F may be -, for standard input or output. To read F, --workdir has to be the run that wrote it, unless that
-is a trained model of the package, which F names.
+is a trained model of the package, which F names. A model of images of any size codes pictures whole, others
+in tiles of their size.
 """
 
 from pixelcnn_aux.programs import process
@@ -23,13 +24,14 @@ import sys
 import numpy as np
 from absl import app, flags
 from matplotlib.figure import Figure
-from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import zoo
 from pixelcnn_aux.codec import Codec, container, pictures, tiles
+from pixelcnn_aux.data import decoding, files as image_files
 from pixelcnn_aux.programs import plots, program, progress, run_flags
 from pixelcnn_aux.programs.image_grid import shown
+from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -41,6 +43,7 @@ _OWN_FLAGS = {
     "out": ("compress", "decompress"),
     "map": ("inspect",),
     "portable": ("compress",),
+    "metadata": ("compress",),
     "label": ("compress",),
 }
 MAPPED = 16  # pictures, at most, side by side
@@ -72,16 +75,22 @@ def compress(files):
         disk.check_new(FLAGS.out)
     # What is printed goes beside the bytes.
     with contextlib.redirect_stdout(sys.stderr if is_stream else output):
-        loaded = [pictures.read(pathlib.Path(file)) for file in files]
+        paths = _picture_files(files)
         folder = run_flags.workdir()
         print(f"By {folder}", flush=True)
-        model = pa.load(folder, dtype="float64" if FLAGS.portable else "float32")
+        model = _model(folder)
+        channels = model.likelihood.num_channels
+        loaded = [pictures.read(path, channels, FLAGS.metadata) for path in paths]
         codec = Codec(model, RunFolder(folder).name)
-        images = np.concatenate([tiles.cut(picture, model.image_size) for picture in loaded])
-        sizes = [picture.shape[:2] for picture in loaded]
-        named = [(name, *size) for name, size in zip(pictures.names(files), sizes)]
+        images = [picture.pixels for picture in loaded]
+        named = [(name, *x.shape[:2]) for name, x in zip(pictures.names(paths), images)]
+        if model.image_size is not None:
+            images = np.concatenate([tiles.cut(image, model.image_size) for image in images])
         told = run_flags.condition(model.condition, len(images))
-        data = codec.compress(images, told, named, progress.bar(len(images), "tile").update)
+        done = progress.pixel_bar(sum(math.prod(image.shape[:2]) for image in images))
+        extras = [picture.extras for picture in loaded]
+        extras = extras if any(extras) else []
+        data = codec.compress(images, told, named, done, extras)
         if is_stream:
             # Not as what is printed, which nobody has to read.
             with disk.explained("to write to standard output"):
@@ -90,7 +99,7 @@ def compress(files):
         else:
             with disk.new_file(FLAGS.out) as opened:
                 opened.write(data)
-        bits = 8 * len(data) / sum(picture.size for picture in loaded)
+        bits = 8 * len(data) / sum(picture.pixels.size for picture in loaded)
         print(f"Wrote {FLAGS.out}: {len(data):,} bytes, {bits:.3f} bits per dimension")
 
 
@@ -104,23 +113,25 @@ def decompress(files):
     for name, *_ in _sizes(contents):
         disk.check_new(out / name)
     codec = _codec(contents)
-    if (channels := codec.model.likelihood.num_channels) != 3:
+    if (channels := codec.model.likelihood.num_channels) not in (1, 3):
         raise ValueError(
-            f"Expected pictures of 3 channels, as PNG files here have. Received: {channels}. "
+            f"Expected pictures of 1 or 3 channels, as PNG files have. Received: {channels}. "
             "Decompress the file in Python, by pixelcnn_aux.codec.Codec."
         )
     with disk.explained(f"a folder to write pictures to: {out}"):
         out.mkdir(parents=True, exist_ok=True)
-    for name, picture in _pictures(contents, codec.decompress(data, _bar(contents))):
+    found = _pictures(contents, codec.decompress(data, _progress(contents)))
+    extras = itertools.chain(contents.extras, itertools.repeat({}))
+    for (name, pixels), also in zip(found, extras):
         with disk.new_file(out / name) as opened:
-            Image.fromarray(picture).save(opened, "PNG")
-        print(f"Wrote {out / name}: {picture.shape[0]} x {picture.shape[1]}")
+            pictures.write(opened, pictures.Picture(pixels, also))
+        print(f"Wrote {out / name}: {pixels.shape[0]} x {pixels.shape[1]}")
 
 
 def verify(files):
     data, contents = _read(files)
-    _codec(contents).decompress(data, _bar(contents))
-    print(f"{len(_sizes(contents)):,} pictures, {contents.count:,} tiles: as they were written")
+    _codec(contents).decompress(data, _progress(contents))
+    print(f"{_counts(contents)}: as they were written")
 
 
 def inspect(files):
@@ -140,9 +151,11 @@ def inspect(files):
 
     print(f"{len(data):,} bytes, {per_pixel(8 * len(data))}")
     print(f"model: {contents.name} ({contents.model[:12]}), {contents.dtype}")
-    print(f"{contents.count:,} tiles of {contents.size}, of {len(contents.pictures):,} pictures")
-    for name, height, width in contents.pictures:
-        print(f"    {name}: {height} x {width}")
+    print(_counts(contents))
+    extras = itertools.chain(contents.extras, itertools.repeat({}))
+    for (name, height, width), also in zip(contents.pictures, extras):
+        kept = "".join(f", {kind} {len(x):,} bytes" for kind, x in also.items())
+        print(f"    {name}: {height} x {width}{kept}")
     print("bits by factor:")
     for name, bits in contents.bits.items():
         print(f"    {name:15} {bits:14,}   {per_pixel(bits)}")
@@ -156,8 +169,8 @@ def inspect(files):
 def draw_map(contents, data):
     """Draws the pictures of a file, and under each how many bits its pixels took."""
     codec = _codec(contents)
-    images, bits = codec.decompress_with_bits(data, _bar(contents))
-    both = zip(_pictures(contents, images), _pictures(contents, bits[..., np.newaxis]))
+    images, bits = codec.decompress_with_bits(data, _progress(contents))
+    both = zip(_pictures(contents, images), _pictures(contents, [x[..., None] for x in bits]))
     both = list(itertools.islice(both, MAPPED))
     figure = Figure(figsize=(4 * len(both), 7), layout="constrained")
     panels = figure.subplots(2, len(both), squeeze=False)
@@ -196,8 +209,51 @@ def _codec(contents):
     return Codec(pa.load(FLAGS.workdir or contents.name, dtype=contents.dtype), contents.name)
 
 
-def _bar(contents):
-    return progress.bar(contents.count, "tile").update
+def _model(folder):
+    """The model to compress by, in the floats that --portable says."""
+    model = pa.load(folder)
+    if not FLAGS.portable:
+        return model
+    if any(isinstance(factor, RoundedFactor) for factor in model.factors.values()):
+        raise ValueError(
+            f"Expected a model whose numbers are no whole ones, for --portable. Received: {folder}, whose "
+            "files decode anywhere. Leave it out."
+        )
+    return pa.load(folder, dtype="float64")
+
+
+def _picture_files(names):
+    """list of paths of image files: those named, and all in folders that are named, in their order."""
+    found = []
+    for path in map(pathlib.Path, names):
+        below = image_files.below(path) if path.is_dir() else []
+        these = [path / x for x in below if x.suffix.lower() in decoding.SUFFIXES]
+        if below and len(these) < len(below):
+            others = image_files.suffixes(x for x in below if path / x not in these)
+            print(f"{path}: {len(these):,} {decoding.KINDS} files; left out are others: {others}")
+        if path.is_dir() and not these:
+            raise ValueError(
+                f"Expected {decoding.KINDS} files in {path}. Received: {image_files.suffixes(below)}. Name "
+                "another folder, or files."
+            )
+        found += these if path.is_dir() else [path]
+    return found
+
+
+def _progress(contents):
+    sizes = (
+        [contents.size] * contents.count if contents.size else [x for _, *x in contents.pictures]
+    )
+    return progress.pixel_bar(sum(map(math.prod, sizes)))
+
+
+def _counts(contents):
+    """What a file holds, in words."""
+    count = f"{len(contents.pictures):,} pictures"
+    if contents.size is None:
+        return count
+    height, width = contents.size
+    return f"{count}, {contents.count:,} tiles of {height} x {width}"
 
 
 def _sizes(contents):
@@ -210,8 +266,12 @@ def _pictures(contents, images):
     """Yields the name and the pixels [H, W, C] of each picture, made of its tiles."""
     first = 0
     for name, height, width in _sizes(contents):
+        if contents.size is None:
+            yield name, images[first]
+            first += 1
+            continue
         count = math.prod(tiles.grid(height, width, contents.size))
-        yield name, tiles.join(images[first : first + count], height, width)
+        yield name, tiles.join(np.asarray(images[first : first + count]), height, width)
         first += count
 
 
@@ -226,6 +286,7 @@ def define_flags():
     flags.DEFINE_bool(
         "portable", False, "compress: in float64, which other processors decode too, more slowly."
     )
+    flags.DEFINE_bool("metadata", False, "compress: keeps color profiles and EXIF, too.")
 
 
 if __name__ == "__main__":

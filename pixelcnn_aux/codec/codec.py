@@ -47,20 +47,24 @@ class Codec:
 
     def compress(
         self,
-        images: ArrayLike,
+        images: ArrayLike | Sequence[ArrayLike],
         condition: ArrayLike | None = None,
         pictures: Sequence[tuple[str, int, int]] = (),
         progress: Callable[[int], Any] = lambda count: None,
+        extras: Sequence[dict[str, bytes]] = (),
     ) -> bytes:
         """Compresses images to the bytes of a file.
 
         Args:
-          images: uint8 or uint16 [N, H, W, C] of the model's size.
+          images: uint8 or uint16 [N, H, W, C] of the model's size; for a model of any size also a list of
+            [H, W, C], each of its own.
           condition: as for `AuxiliaryModel.log_prob`. It is part of the file: a class takes log2(K + 1) bits,
             each number of a vector 32.
-          pictures: list of (name, H, W) of the pictures that they are tiles of, if they are: str and ints.
-            The names are those of new files in one folder, each once.
-          progress: function that is called with the number of images done.
+          pictures: list of (name, H, W) of the pictures that they are, or are tiles of, if they are: str and
+            ints. The names are those of new files in one folder, each once.
+          progress: function that is called with the number of pixels done.
+          extras: list of dict, what else is kept of each of the pictures: a kind of `container.EXTRAS` ->
+            bytes.
 
         Raises:
           ValueError: for images or a condition of another dtype or shape, and for pictures or a name that no
@@ -68,46 +72,66 @@ class Codec:
           NotImplementedError: for a likelihood that does not tell the probabilities of a channel's values
             (`Likelihood.value_log_probs`).
         """
-        likelihood, size = self.model.likelihood, self._size
-        images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
-        if size is None:
-            size = images.shape[1:3]
-        if images.shape[1:3] != size:
-            raise ValueError(
-                f"Expected images of the model's size, {size}. Received: {images.shape[1:3]}. "
-                "Cut them into tiles of that size."
-            )
-        condition = self.model.checked_condition(condition, len(images))
+        images, size = self._checked(images)
+        count = len(images)
+        condition = self.model.checked_condition(condition, count)
         condition = None if condition is None else np.asarray(condition)
-        batch = min(self._batch, max(len(images), 1))
+        batch = 1 if size is None else min(self._batch, max(count, 1))
+        if size is None and not pictures:
+            pictures = [(f"{k:05}.png", *image.shape[:2]) for k, image in enumerate(images)]
         contents = container.Contents(
             model=self.fingerprint,
             name=self._name,
             dtype=self._dtype,
-            size=list(size),
-            count=len(images),
+            size=size and list(size),
+            count=count,
             batch=batch,
             bits=dict.fromkeys(self._coding.names, 0),
             machine=machine.describe(),
             pictures=list(pictures),
             streams=[],
             checksums=checksums(images),
+            extras=list(extras),
         )
         container.check(contents)
-        for first in range(0, len(images), batch):
+        if size is None and [x.shape[:2] for x in images] != [(h, w) for _, h, w in pictures]:
+            raise ValueError(
+                "Expected pictures (name, H, W) of the sizes of the images. Received: others. Give one for "
+                "each image."
+            )
+        done = _Done(progress)
+        for first in range(0, count, batch):
             which = slice(first, first + batch)
-            part, known = images[which], None if condition is None else condition[which]
-            words, bits = self._coding.encode(part, known, batch)
+            part = images[which] if size else np.stack(images[which])
+            known = None if condition is None else condition[which]
+            words, bits = self._coding.encode(part, known, batch, done.begin(part.shape))
             contents.streams.append(words)
             for name in bits:
                 contents.bits[name] += bits[name]
-            progress(first + len(part))
         return container.write(contents)
+
+    def _checked(self, images):
+        """(images, the size that they share): an array and (H, W), or a list of arrays and None."""
+        kind = self.model.likelihood.num_channels, self.model.likelihood.num_values
+        if self._size is None and isinstance(images, (list, tuple)):
+            return [
+                np.asarray(check_images(np.asarray(x)[np.newaxis], *kind))[0] for x in images
+            ], None
+        images = np.asarray(check_images(images, *kind))
+        size = images.shape[1:3]
+        if size != (self._size or size):
+            raise ValueError(
+                f"Expected images of the model's size, {self._size}. Received: {size}. "
+                "Cut them into tiles of that size."
+            )
+        return images, size
 
     def decompress(
         self, data: bytes, progress: Callable[[int], Any] = lambda count: None
-    ) -> np.ndarray:
-        """The images, uint8 or uint16 [N, H, W, C], of the bytes that `compress` gave; `progress` likewise.
+    ) -> np.ndarray | list[np.ndarray]:
+        """The images of the bytes that `compress` gave, as it took them; `progress` likewise.
+
+        They are uint8 or uint16 [N, H, W, C], or a list of [H, W, C].
 
         Raises:
           ValueError: for a file that is damaged, of another model, or that this machine cannot decode; the
@@ -118,27 +142,28 @@ class Codec:
 
     def decompress_with_bits(
         self, data: bytes, progress: Callable[[int], Any] = lambda count: None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray | list[np.ndarray], np.ndarray | list[np.ndarray]]:
         """As `decompress`, and where the bits went.
 
-        These are float32 [N, H, W]: the bits of each pixel, and its share of those of the auxiliary images'
-        pixels that it is part of.
+        These are float32 [N, H, W], or a list of [H, W]: the bits of each pixel, and its share of those of
+        the auxiliary images' pixels that it is part of.
         """
-        contents = self._read(data)
-        size, likelihood = tuple(contents.size), self.model.likelihood
-        dtype = arguments.pixel_dtype(likelihood.num_values)
-        images = [np.zeros([0, *size, likelihood.num_channels], dtype)]
-        bits, failed = [np.zeros([0, *size], np.float32)], []
+        contents, done = self._read(data), _Done(progress)
+        images: list[Any] = []
+        bits: list[Any] = []
+        failed: list[int] = []
         for position, words in enumerate(contents.streams):
             first = position * contents.batch
             expected = contents.checksums[first : first + contents.batch]
-            if decoded := self._coding.decode(words, len(expected), contents.batch, size):
-                images.append(decoded[0])
-                bits.append(decoded[1])
-                failed += (first + np.flatnonzero(checksums(images[-1]) != expected)).tolist()
+            size = tuple(contents.size or contents.pictures[first][1:])
+            report = done.begin((len(expected), *size))
+            if decoded := self._coding.decode(words, len(expected), contents.batch, size, report):
+                images += [*decoded[0]]
+                bits += [*decoded[1]]
+                wrong = checksums(decoded[0]) != expected
+                failed += (first + np.flatnonzero(wrong)).tolist()
             else:
                 failed += range(first, first + len(expected))
-            progress(first + len(expected))
         if failed:
             shown = ", ".join(map(str, failed[:5])) + (", ..." if len(failed) > 5 else "")
             remedy = ", or write it in float64" if contents.dtype == "float32" else ""
@@ -147,7 +172,14 @@ class Codec:
                 f"decode otherwise on this machine ({shown}). Decode the file on one like that which wrote "
                 f"it{remedy}.\nWritten by: {contents.machine}\nThis one:   {machine.describe()}"
             )
-        return np.concatenate(images), np.concatenate(bits)
+        if contents.size is None:
+            return images, bits
+        likelihood = self.model.likelihood
+        dtype = arguments.pixel_dtype(likelihood.num_values)
+        none = np.zeros([0, *contents.size, likelihood.num_channels], dtype)
+        if not images:
+            return none, none[..., 0].astype(np.float32)
+        return np.stack(images), np.stack(bits)
 
     def condition(self, data: bytes) -> np.ndarray | None:
         """What `compress` was given beside the images, [N, ...]; None by a model without a condition.
@@ -166,24 +198,36 @@ class Codec:
     def _read(self, data):
         """The `Contents` of a file. Raises ValueError for a damaged one, and one of another model."""
         contents = container.read(data)
-        size = self._size or tuple(contents.size)
-        if math.prod(size) > container.MAX_PIXELS:
-            raise ValueError(
-                f"Expected images of at most {container.MAX_PIXELS:,} pixels. Received: a file of some of "
-                f"{size}. Take it from where it came from again."
-            )
         if contents.dtype != self._dtype:
             raise ValueError(
                 f"Expected a file of a model in {self._dtype}. Received: one in {contents.dtype}. Give the "
                 f'model in that dtype: pixelcnn_aux.load(..., dtype="{contents.dtype}").'
             )
-        if contents.model != self.fingerprint or tuple(contents.size) != size:
+        size = self._size and list(self._size)
+        if contents.model != self.fingerprint or contents.size != (size or contents.size):
             raise ValueError(
-                f"Expected a file of this model, {self.fingerprint[:12]}, of images of {size}. Received: one "
-                f"of another, {contents.name or 'unnamed'}, {contents.model[:12]}, of {contents.size}. "
-                "Give the model that wrote it."
+                f"Expected a file of this model, {self.fingerprint[:12]}, of images of {size or 'any size'}. "
+                f"Received: one of another, {contents.name or 'unnamed'}, {contents.model[:12]}, of "
+                f"{contents.size or 'any size'}. Give the model that wrote it."
             )
         return contents
+
+
+class _Done:
+    """Tells how many pixels are done, batch after batch.
+
+    Args:
+      progress: function of that number.
+    """
+
+    def __init__(self, progress):
+        self._progress, self._before = progress, 0
+
+    def begin(self, shape):
+        """A function of the part of the next images [N, H, W, ...] that is done, to be called up to 1."""
+        before, pixels = self._before, math.prod(shape[:3])
+        self._before += pixels
+        return lambda part: self._progress(before + round(part * pixels))
 
 
 def _coding(model):

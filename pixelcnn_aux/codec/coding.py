@@ -40,13 +40,14 @@ class Coding:
             for name, factor in model.factors.items()
         }
 
-    def encode(self, images, condition, batch):
+    def encode(self, images, condition, batch, report):
         """Codes images in a batch.
 
         Args:
           images: uint8 or uint16 [N, H, W, C].
           condition: [N, ...], as `AuxiliaryModel.log_prob` takes it, NumPy's; None of None.
           batch: int, N or more.
+          report: function that is called with the part that is done, up to 1.
 
         Returns:
           (uint32 [n], dict, name of `names` -> int, its bits).
@@ -56,19 +57,21 @@ class Coding:
             values[digits.NAME] = self._digits.of(condition)
         encoder = Encoder({name: np.asarray(x) for name, x in values.items()})
         self.run(encoder, batch)
+        report(1)
         return encoder.words(), encoder.bits
 
-    def decode(self, words, count, batch, size):
+    def decode(self, words, count, batch, size, report):
         """What `encode` coded: (uint8 [N, H, W, C], float32 [N, H, W], the bits that each pixel took).
 
-        `size` is (H, W), that of the model. None where this machine comes across values that no encoder
-        wrote.
+        `size` is (H, W), that of the model; `report` as of `encode`. None where this machine comes across
+        values that no encoder wrote.
         """
         decoder = Decoder(words, count)
         try:
             images = self.run(decoder, batch).numpy()[:count]
         except (ValueError, tf.errors.InvalidArgumentError, tf.errors.UnknownError):
             return None
+        report(1)
         height, width = size
         bits = np.zeros([count, height, width], np.float32)
         for name, (h, w) in self._model.sizes().items():

@@ -2,10 +2,14 @@
 
 8 bytes         MAGIC, with the version of the format
 4 bytes         the length of the header
-header          JSON, deflated: the fields of `Contents` but the two below, and the length of each stream
+header          JSON, deflated: the fields of `Contents` but the three below, and the length of each stream
+                and extra
 streams         the words of each batch, one after another
 checksums       CRC-32 of each image's pixels
+extras          what else is kept of each picture, one after another
 32 bytes        SHA-256 of all before
+
+Files of version 1 have no extras, and images of one size only. They are read; version 2 is written.
 """
 
 import hashlib
@@ -23,9 +27,11 @@ from pixelcnn_aux import arguments
 from pixelcnn_aux.codec.tiles import grid
 from pixelcnn_aux.data import decoding
 
-MAGIC = b"\x89PXAUX\x00\x01"
+MAGIC = b"\x89PXAUX\x00\x02"
+_EARLIER = MAGIC[:-1] + b"\x01"
 MAX_BATCH = 1024
 MAX_PIXELS = decoding.MAX_PIXELS  # of an image
+EXTRAS = ("alpha", "exif", "icc")  # kinds of what else is kept of a picture
 # Bytes of a header, inflated: a constant, and some for each byte of the file. A picture's name takes about
 # 250 of them, and its pixels take more than the rest.
 _MOST, _MOST_PER_BYTE = 2**18, 16
@@ -46,7 +52,7 @@ class Contents(NamedTuple):
     model: str  # the fingerprint of the model that it was written with
     name: str  # what that model is called
     dtype: str  # of its floats
-    size: list  # [h, w] of each image
+    size: list | None  # [h, w] of each image; None where each is a picture, as large as that
     count: int  # type: ignore[assignment]  # images; a tuple's method otherwise
     batch: int  # how many of them were coded together
     bits: dict  # factor name -> how many its images took
@@ -54,9 +60,10 @@ class Contents(NamedTuple):
     pictures: list  # [name, H, W] of those that the images are tiles of; empty where they are none
     streams: list  # of uint32 [n], one for each batch
     checksums: np.ndarray  # uint32 [count]
+    extras: list  # of dict, one for each picture: kind -> bytes; empty where there are none
 
 
-_FIELDS = Contents._fields[:-2]
+_FIELDS = Contents._fields[:-3]
 
 
 def check(contents):
@@ -75,11 +82,13 @@ def write(contents):
     """The bytes of a file of checked `Contents`. Raises ValueError for names far longer than the rest."""
     header = {name: getattr(contents, name) for name in _FIELDS}
     header["streams"] = [len(words) for words in contents.streams]
+    header["extras"] = [{kind: len(x) for kind, x in each.items()} for each in contents.extras]
     text = json.dumps(header, separators=(",", ":")).encode()
     packed = zlib.compress(text, 9)
     parts = [MAGIC, struct.pack("<I", len(packed)), packed]
     parts += [words.astype("<u4").tobytes() for words in contents.streams]
     parts.append(contents.checksums.astype("<u4").tobytes())
+    parts += [x for each in contents.extras for x in each.values()]
     whole = b"".join(parts)
     if len(text) > (most := _MOST + _MOST_PER_BYTE * len(whole)):
         raise ValueError(
@@ -97,9 +106,9 @@ def read(data):
             "Expected a compressed file of this codec. Received: another kind of file. "
             "Give a file that `compress` wrote."
         )
-    if data[: len(MAGIC)] not in (MAGIC, MAGIC[:-1]):
+    if data[: len(MAGIC)] not in (MAGIC, _EARLIER, MAGIC[:-1]):
         raise ValueError(
-            f"Expected a file of format {MAGIC[-1]}. Received: one of format {data[len(MAGIC) - 1]}. "
+            f"Expected a file of format 1 or {MAGIC[-1]}. Received: one of format {data[len(MAGIC) - 1]}. "
             "Use the version of pixelcnn_aux that wrote it."
         )
     if hashlib.sha256(data[:-32]).digest() != data[-32:]:
@@ -128,23 +137,44 @@ def _read(whole):
     if _count_commas(text) > _FEW + len(whole):
         raise ValueError("more values than its images can have")
     header = json.loads(text.decode())  # as text: bytes may also be UTF-16, whose commas are others
-    if not isinstance(header, dict) or set(header) != {*_FIELDS, "streams"}:
-        raise ValueError(f"other fields than {', '.join(_FIELDS)} and streams")
-    lengths = header.pop("streams")
-    contents = Contents(**header, streams=[], checksums=np.zeros(0, np.uint32))
+    if whole.startswith(_EARLIER) and isinstance(header, dict):
+        header.setdefault("extras", [])
+    if not isinstance(header, dict) or set(header) != {*_FIELDS, "streams", "extras"}:
+        raise ValueError(f"other fields than {', '.join(_FIELDS)}, streams and extras")
+    lengths, extras = header.pop("streams"), header.pop("extras")
+    contents = Contents(**header, streams=[], checksums=np.zeros(0, np.uint32), extras=[])
     _check(contents)
     count = contents.count
     if not isinstance(lengths, list) or not all(map(_is_whole, lengths)):
         raise ValueError(f"{lengths!r:.80} as streams")
     if len(lengths) != -(-count // contents.batch):
         raise ValueError(f"{count} images, {contents.batch} at once, in {len(lengths)} streams")
-    body = whole[start + length :]
-    if len(body) != 4 * (sum(lengths) + count):
-        raise ValueError(f"{count} images and {sum(lengths)} words in {len(body)} bytes")
-    words = np.frombuffer(body, "<u4").astype(np.uint32)
+    sizes = _extra_sizes(extras, contents)
+    body, num_words = whole[start + length :], sum(lengths) + count
+    if len(body) != 4 * num_words + sum(sizes):
+        raise ValueError(f"{count} images, {sum(lengths)} words and extras in {len(body)} bytes")
+    words = np.frombuffer(body, "<u4", num_words).astype(np.uint32)
     ends = np.cumsum(lengths, dtype=np.int64)
     streams = [words[end - length : end] for end, length in zip(ends, lengths)]
-    return contents._replace(streams=streams, checksums=words[sum(lengths) :])
+    ends = itertools.accumulate(sizes, initial=4 * num_words)
+    parts = (body[first:last] for first, last in itertools.pairwise(ends))
+    found = [{kind: next(parts) for kind in each} for each in extras]
+    return contents._replace(streams=streams, checksums=words[sum(lengths) :], extras=found)
+
+
+def _extra_sizes(extras, contents):
+    """How many bytes each extra has, by the header."""
+    if not isinstance(extras, list) or not all(isinstance(each, dict) for each in extras):
+        raise ValueError(f"{extras!r:.80} as extras")
+    if extras and len(extras) != len(contents.pictures):
+        raise ValueError(f"extras of {len(extras)} pictures, of {len(contents.pictures)}")
+    for kind in itertools.chain(*extras):
+        if kind not in EXTRAS:
+            raise ValueError(f"an extra of the kind {kind!r:.80}")
+    sizes = [size for each in extras for size in each.values()]
+    if not all(map(_is_whole, sizes)):
+        raise ValueError("extras of sizes that are no whole numbers")
+    return sizes
 
 
 def _count_commas(text):
@@ -175,15 +205,20 @@ def _check(contents):
         raise ValueError("two pictures of one name")
     if contents.dtype not in ("float32", "float64"):
         raise ValueError(f"the dtype {contents.dtype!r:.80}")
-    lengths = itertools.chain(size, *((height, width) for _, height, width in pictures))
-    if len(size) != 2 or not all(_is_whole(length, 1) for length in lengths):
+    sizes = [(height, width) for _, height, width in pictures]
+    lengths = itertools.chain(size or (1, 1), *sizes)
+    if (size is not None and len(size) != 2) or not all(_is_whole(length, 1) for length in lengths):
         raise ValueError("heights and widths that are no whole numbers above 0")
     if not all(_is_whole(number) for number in (count, *contents.bits.values())):
         raise ValueError("counts that are no whole numbers")
     if not _is_whole(contents.batch, 1) or contents.batch > min(MAX_BATCH, max(count, 1)):
         raise ValueError(f"{contents.batch!r:.80} of {count} images at once")
-    num_tiles = sum(math.prod(grid(height, width, size)) for _, height, width in pictures)
-    if pictures and count != num_tiles:
+    if size is None and contents.batch != 1:
+        raise ValueError(f"{contents.batch} pictures of different sizes at once")
+    if (largest := max(map(math.prod, [size] if size else sizes), default=1)) > MAX_PIXELS:
+        raise ValueError(f"images of {largest:,} pixels, {MAX_PIXELS:,} at most")
+    num_tiles = sum(1 if size is None else math.prod(grid(*each, size)) for each in sizes)
+    if (pictures or size is None) and count != num_tiles:
         raise ValueError(f"{count} images for pictures of {num_tiles} tiles")
 
 

@@ -5,6 +5,7 @@ numbers (`whole_mixture`). So a file is the same whatever evaluates the networks
 """
 
 import concurrent.futures
+import math
 import os
 
 import numpy as np
@@ -33,44 +34,58 @@ class GroupCoding:
             for name, factor in model.factors.items()
         }
 
-    def encode(self, images, condition, batch):
-        """As `coding.Coding.encode`, of images of any size. The last two arguments do not matter."""
+    def encode(self, images, condition, batch, report):
+        """As `coding.Coding.encode`, of images of any size. Condition and batch do not matter."""
         del condition, batch
         coder, bits = entropy.DigitEncoder(), dict.fromkeys(self.names, 0)
-        for image in np.asarray(images)[:, np.newaxis]:
+        tell = self._teller(report, *images.shape[:3])
+        for image in images[:, np.newaxis]:
             given = None
             for name, x in self._model.auxiliaries(image).items():
                 x, before = np.asarray(x), coder.num_bits()
-                self._coded(name, coder, x.shape[1:3], given, x)
+                self._coded(name, coder, x.shape[1:3], given, tell, x)
                 bits[name] += coder.num_bits() - before
                 given = x
         return coder.words(), bits
 
-    def decode(self, words, count, batch, size):
+    def decode(self, words, count, batch, size, report):
         """As `coding.Coding.decode`, likewise."""
         del batch
         coder, images, bits = entropy.DigitDecoder(words), [], []
+        tell = self._teller(report, count, *size)
         try:
             for _ in range(count):
-                image, image_bits = self._image(coder, size)
+                image, image_bits = self._image(coder, size, tell)
                 images.append(image)
                 bits.append(image_bits)
         except ValueError:
             return None
         return np.concatenate(images), np.concatenate(bits)
 
-    def _image(self, coder, size):
+    def _teller(self, report, count, *size):
+        """A function that is called after each group with its number of pixels, and reports the part done."""
+        total = count * sum(map(math.prod, self._model.sizes(size).values()))
+        done = 0
+
+        def tell(pixels):
+            nonlocal done
+            done += pixels
+            report(done / total)
+
+        return tell
+
+    def _image(self, coder, size, tell):
         """The next image that a decoder reads, uint8 [1, H, W, C], and float32 [1, H, W], bits of pixels."""
         image, bits = None, np.zeros((1, *size), np.float32)
         for name, (h, w) in self._model.sizes(size).items():
-            image, here = self._coded(name, coder, (h, w), image)
+            image, here = self._coded(name, coder, (h, w), image, tell)
             # Each pixel's share of those of the blocks that it is in.
             down, right = (-(-side // small) for side, small in zip(size, (h, w)))
             here = here[..., 0].repeat(down, axis=1).repeat(right, axis=2) / (down * right)
             bits += here[:, : size[0], : size[1]]
         return image, bits
 
-    def _coded(self, name, coder, size, auxiliary, images=None):
+    def _coded(self, name, coder, size, auxiliary, tell, images=None):
         """A factor's image, uint8 [1, H, W, C], and float32 [1, H, W, 1], the bits of each pixel.
 
         Args:
@@ -78,6 +93,7 @@ class GroupCoding:
           coder: `entropy.DigitEncoder` or `DigitDecoder`.
           size: (H, W).
           auxiliary: uint8 [1, h, w, c], None for a factor without one.
+          tell: function that is called with the number of pixels of each group.
           images: uint8 [1, H, W, C], to be written; None to read.
         """
         factor = self._model.factors[name]
@@ -89,6 +105,7 @@ class GroupCoding:
             )
             values, here = _group(scan, factor, self._mixtures[name], coder, given)
             scan.decided(values)
+            tell(int(scan.is_decided().sum()))
             if group.part:
                 here = here + bits.pop()
             bits.append(here)

@@ -1,49 +1,85 @@
-"""Reading pictures, whose pixels are to come back as they are."""
+"""Picture files whose pixels are to come back as they are: reading them, and writing them as PNG files."""
 
+import io
 import itertools
 import pathlib
+import zlib
+from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
+from PIL.ExifTags import Base as Tags
 
 from pixelcnn_aux.data import decoding
 
-# Those whose pixels three channels of 8 bits hold, where all are opaque.
-_MODES = ("1", "L", "P", "RGB", "LA", "RGBA")
+_MODES = (
+    "1",
+    "L",
+    "P",
+    "RGB",
+    "LA",
+    "RGBA",
+)  # whose pixels three channels of 8 bits hold, and alpha
+_MOST_METADATA = 2**24  # bytes, of a color profile or of EXIF
 
 
-def read(path):
-    """The pixels of a PNG, JPEG, TIFF or WebP file, upright: uint8 [H, W, 3].
+class Picture(NamedTuple):
+    """What a codec keeps of a picture."""
+
+    pixels: np.ndarray  # uint8 [H, W, C], upright
+    # "alpha", a PNG file, where pixels are not all opaque; "icc" and "exif", deflated, where they are asked
+    # for: kind -> bytes.
+    extras: dict
+
+
+def read(path, channels=3, metadata=False):
+    """The `Picture` of a PNG, JPEG, TIFF or WebP file.
+
+    Args:
+      path: of the file.
+      channels: int, 3, or 1 for a gray picture.
+      metadata: bool, whether its color profile and its EXIF are kept, too.
 
     Raises:
       OSError: for a file that cannot be read.
-      ValueError: for one that is broken or another kind of file, or has what would be lost: transparency,
-        more than 8 bits a channel, or more than one picture.
+      ValueError: for one that is broken or another kind of file, or has what would be lost: more than 8 bits
+        a channel, or more than one picture, or colors where one channel is expected.
     """
     try:
         contents = decoding.contents(path)
-        with decoding.opened(contents) as picture:
+        with decoding.opened(contents, channels) as picture:
             _check(picture)
             decoding.turn_upright(picture)
-            return np.asarray(picture.convert("RGB"))
+            extras = _alpha(picture, contents)
+            if metadata:
+                extras |= _metadata(picture)
+            pixels = decoding.rgb(picture)[..., :channels]
+            return Picture(pixels, extras)
     except ValueError as error:
         raise ValueError(
-            f"Expected a whole {decoding.KINDS} file of one picture, of opaque pixels of 8 bits a channel. "
-            f"Received: {path} ({error}). Convert it, or leave it out."
+            f"Expected a whole {decoding.KINDS} file of one picture, {'of one channel, ' * (channels == 1)}"
+            f"of 8 bits a channel. Received: {path} ({error}). Convert it, or leave it out."
         ) from error
 
 
-def _check(picture):
-    """Raises ValueError for what would lose something."""
-    if picture.mode not in _MODES:
-        raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
-    clear = "transparency" in picture.info
-    # A color that is clear is not compared with those of the pixels, which Pillow may have scaled.
-    if picture.mode in ("LA", "RGBA") or (clear and picture.mode == "P"):
-        clear = picture.convert("RGBA").getextrema()[-1] != (255, 255)
-    if clear:
-        raise ValueError("pixels that are not opaque, which would lose something")
-    if getattr(picture, "is_animated", False):  # JPEG files of stereo cameras and telephones
-        raise ValueError("several pictures, of which all but the first would be lost")
+def write(file, picture):
+    """Writes a `Picture`, of one channel or three, to a binary file as PNG.
+
+    It is gray where its channels are the same, unless its color profile is of colors.
+
+    Raises ValueError for extras that `read` does not give.
+    """
+    pixels, extras = picture
+    options = {}
+    for kind, name in (("icc", "icc_profile"), ("exif", "exif")):
+        if kind in extras:
+            options[name] = _inflated(kind, extras[kind])
+    profile = options.get("icc_profile", b"")
+    gray = pixels.shape[-1] == 1 or (decoding.is_gray(pixels) and profile[16:20] in (b"", b"GRAY"))
+    made = Image.fromarray(pixels[..., 0] if gray else pixels)
+    if "alpha" in extras:
+        made.putalpha(Image.fromarray(_opened_alpha(extras["alpha"], pixels.shape[:2])))
+    made.save(file, "PNG", **options)
 
 
 def names(files):
@@ -56,3 +92,65 @@ def names(files):
         name = next(name for name in numbered if name.casefold() not in found)
         found[name.casefold()] = name
     return list(found.values())
+
+
+def _check(picture):
+    """Raises ValueError for what would lose something."""
+    if picture.mode not in _MODES:
+        raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
+    if getattr(picture, "is_animated", False):  # JPEG files of stereo cameras and telephones
+        raise ValueError("several pictures, of which all but the first would be lost")
+
+
+def _alpha(picture, contents):
+    """dict, "alpha" -> a PNG file, of a Pillow image that is not opaque all over."""
+    if picture.mode not in ("LA", "RGBA") and "transparency" not in picture.info:
+        return {}
+    # Pillow scales grays of fewer bits, but not the one that is clear.
+    if picture.mode in ("1", "L") and decoding.depth(contents, picture) < 8:
+        raise ValueError("a clear gray of fewer than 8 bits, which would be lost")
+    alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+    if alpha.min() == 255:
+        return {}
+    Image.fromarray(alpha).save(file := io.BytesIO(), "PNG", optimize=True)
+    return {"alpha": file.getvalue()}
+
+
+def _metadata(picture):
+    """dict, "icc" and "exif" -> bytes, deflated, of a Pillow image that has been turned upright."""
+    exif = picture.getexif()
+    exif.pop(Tags.Orientation, None)  # it is done
+    found = {"icc": picture.info.get("icc_profile"), "exif": exif.tobytes() if exif else None}
+    for kind, data in found.items():
+        if data and len(data) > _MOST_METADATA:
+            raise ValueError(f"{len(data):,} bytes of {kind}, {_MOST_METADATA:,} at most")
+    return {kind: zlib.compress(data, 9) for kind, data in found.items() if data}
+
+
+def _inflated(kind, data):
+    inflating = zlib.decompressobj()
+    try:
+        found = inflating.decompress(data, _MOST_METADATA)
+    except zlib.error:
+        found = b""
+    if not found or not inflating.eof:
+        raise ValueError(
+            f"Expected {kind} of a picture, deflated, of at most {_MOST_METADATA:,} bytes. Received: others. "
+            "Take the file from where it came from again."
+        )
+    return found
+
+
+def _opened_alpha(data, size):
+    """uint8 [H, W] of the PNG file of a picture's alpha. Raises ValueError for another one."""
+    try:
+        with decoding.opened(data, channels=1) as picture:
+            found = np.asarray(picture)
+        if (found.shape, picture.mode) != (size, "L"):
+            raise ValueError(f"{picture.mode} of {found.shape}")
+    except ValueError as error:
+        raise ValueError(
+            f"Expected alpha of {size}, 8 bits, as a PNG file. Received: {error}. Take the file from where "
+            "it came from again."
+        ) from error
+    return found

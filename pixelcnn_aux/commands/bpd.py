@@ -11,6 +11,7 @@ which WORKDIR/codecs.json keeps the bits.
 """
 
 import importlib
+import math
 import zlib
 
 import numpy as np
@@ -64,10 +65,13 @@ def main():
         image_files.record(records, measured, crc32, codecs)
     if FLAGS.bytes:  # It takes many times longer.
         print("As a compressed file:", flush=True)
-        values = np.concatenate(list(batches()))
+        values = [image for batch in batches() for image in batch]
         told = None if condition is None else condition[:count]
-        size = len(Codec(model).compress(values, told, progress=shown()))
-        print(f"{size:,} bytes, {8 * size / values.size:.4f} bits per dimension")
+        bar = progress.pixel_bar(sum(math.prod(image.shape[:2]) for image in values))
+        given = values if model.image_size is None else np.stack(values)
+        size = len(Codec(model).compress(given, told, progress=bar))
+        bits = 8 * size / sum(image.size for image in values)
+        print(f"{size:,} bytes, {bits:.4f} bits per dimension")
         disk.write_json(file, {**found, "bytes": size})
     print(f"Wrote {file}")
 

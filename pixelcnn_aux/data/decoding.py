@@ -136,10 +136,10 @@ def _check(contents, picture, channels, bits):
     for width, height in (picture.size, _tile(picture)):
         if width * height > MAX_PIXELS:
             raise ValueError(f"{width} x {height} pixels, {MAX_PIXELS:,} at most")
-    depth = _depth(contents, picture)
-    if depth > bits or (bits == 16 and depth < 16):
+    found = depth(contents, picture)
+    if found > bits or (bits == 16 and found < 16):
         raise ValueError(
-            f"{depth} bits a channel, {bits} are expected: convert it, as by magick FILE -depth {bits} "
+            f"{found} bits a channel, {bits} are expected: convert it, as by magick FILE -depth {bits} "
             "NEW.png"
         )
     if channels == 1 and picture.mode not in _GRAY[bits]:
@@ -156,7 +156,7 @@ def _tile(picture):
     return [picture.tag_v2.get(tag, 0) for tag in (Tags.TileWidth, Tags.TileLength)]
 
 
-def _depth(contents, picture):
+def depth(contents, picture):
     """int, how many bits a channel has in the file of a Pillow image."""
     if picture.format == "PNG":
         if contents[12:16] != b"IHDR":

@@ -40,6 +40,18 @@ def late_bar(count, unit):
     return update
 
 
+def pixel_bar(count):
+    """A bar of so many pixels, with those a second: a function, called with the number of those done."""
+    shown, start = bar(-(-count // 1000), "kilopixel", ["megapixels_per_s"]), time.perf_counter()
+
+    def update(done):
+        speed = done / 1e6 / (time.perf_counter() - start)
+        kilopixels = done // 1000 if done < count else shown.target
+        shown.update(kilopixels, [("megapixels_per_s", speed)])
+
+    return update
+
+
 def duration(seconds):
     """Seconds as a reader takes them in: "95 s", "12 min", "3.4 h"."""
     if seconds < 99.5:

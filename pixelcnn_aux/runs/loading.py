@@ -4,6 +4,7 @@ from pixelcnn_aux import arguments, dtypes, layers, serialization, zoo
 from pixelcnn_aux.annotations import PathLike
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -49,6 +50,9 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
             f"({type(error).__name__}: {error}). If it was made by another version, train again."
         ) from error
     found = {name: run[name].load_weights(factor, best) for name, factor in model.factors.items()}
+    for factor in model.factors.values():
+        if isinstance(factor, RoundedFactor):  # training leaves what is rounded to whole numbers
+            factor.settle()
     model.untrained = tuple(name for name in found if not found[name])
     model.loaded_from = str(path)
     return model

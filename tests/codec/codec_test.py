@@ -3,6 +3,7 @@
 import concurrent.futures
 import math
 import multiprocessing
+import pathlib
 from unittest import mock
 
 import numpy as np
@@ -10,12 +11,13 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.bounds import Bounds
-from pixelcnn_aux.codec import coding, container, digits, entropy
+from pixelcnn_aux.codec import coding, container, digits, entropy, tiles
 from pixelcnn_aux.codec.codec import Codec
 from pixelcnn_aux.conditions import Classes, Vector
 from tests import helpers
 
 NUM = 7
+TILED = pathlib.Path(__file__).parents[1] / "data" / "tiled.pxa"
 
 
 def model(seed=0, **kinds):
@@ -64,6 +66,16 @@ class RoundTripTest(tf.test.TestCase):
         self.assertEqual([len(self.images) % 3, len(container.read(self.data).streams)], [1, 3])
         for codec in (self.codec, Codec(self.model.with_exact(False), batch=5)):
             self.assertAllEqual(codec.decompress(self.data), self.images)
+
+    def test_a_file_of_version_1(self):
+        """Its six tiles were written before there was another version."""
+        made = helpers.tiny_model(exact=True, centered=True, dtype="float64")
+        for seed, factor in enumerate(made.factors.values()):
+            helpers.randomize(factor, seed)
+        rows, columns = np.indices((9, 7))
+        picture = 7 * rows[..., None] + 5 * columns[..., None] + [0, 20, 40]
+        found = Codec(made).decompress(TILED.read_bytes())
+        self.assertAllEqual(tiles.join(found, 9, 7), picture)
 
     def test_threads_take_turns(self):
         with concurrent.futures.ThreadPoolExecutor(2) as threads:

@@ -4,18 +4,20 @@ import functools
 import io
 import os
 import types
+import zlib
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 from absl import app
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import zoo
 from pixelcnn_aux.codec import __main__ as codec, container, pictures, tiles
 from pixelcnn_aux.conditions import Classes
 from tests import helpers
+from tests.codec import group_coding_test
 from tests.data.decoding_test import png
 from tests.data.helpers import FilesTest, encoded, noise
 
@@ -59,7 +61,7 @@ class ProgramTest(tf.test.TestCase):
             {"TF_ENABLE_ONEDNN_OPTS": "0"},
         ):
             result = helpers.start(self.folder, *arguments, environment={**os.environ, **settings})
-            self.assertIn("1 tiles: as they were", result.stdout, result.stderr)
+            self.assertIn("1 tiles of 4 x 6: as they were", result.stdout, result.stderr)
 
     def test_a_file_of_a_model_of_the_package_needs_no_workdir(self):
         with (
@@ -73,7 +75,9 @@ class ProgramTest(tf.test.TestCase):
                 codec._codec(types.SimpleNamespace(name="mine", dtype="float32"))
 
     def test_verified_and_inspected(self):
-        self.assertIn("2 pictures, 7 tiles: as they were", self.run_codec("verify", self.file))
+        self.assertIn(
+            "2 pictures, 7 tiles of 4 x 6: as they were", self.run_codec("verify", self.file)
+        )
         file = self.folder / "map.png"
         printed = self.run_codec("inspect", self.file, f"--map={file}")
         size = 8 * self.file.stat().st_size / sum(x.size / 3 for x in self.pictures.values())
@@ -87,7 +91,7 @@ class ProgramTest(tf.test.TestCase):
         images = helpers.pictures(2)
         file, out = self.folder / "images.pxa", self.folder / "images"
         file.write_bytes(pa.codec.Codec(pa.load(self.folder / "run")).compress(images))
-        self.assertIn("2 tiles of [4, 6], of 0 pictures", self.run_codec("inspect", file))
+        self.assertIn("0 pictures, 2 tiles of 4 x 6", self.run_codec("inspect", file))
         self.run_codec("decompress", file, f"--out={out}")
         for number, image in enumerate(images):
             self.assertAllEqual(np.asarray(Image.open(out / f"{number:05}.png")), image)
@@ -96,7 +100,7 @@ class ProgramTest(tf.test.TestCase):
         file = self.folder / "none.pxa"
         file.write_bytes(pa.codec.Codec(pa.load(self.folder / "run")).compress(noise(0, 4, 6, 3)))
         self.assertIn("bytes, no pixels\n", self.run_codec("inspect", file))
-        self.assertIn("0 pictures, 0 tiles", self.run_codec("verify", file))
+        self.assertIn("0 pictures, 0 tiles of 4 x 6", self.run_codec("verify", file))
         with self.assertRaisesRegex(ValueError, "file of images for --map. Received: one of none"):
             self.run_codec("inspect", file, f"--map={self.folder / 'none.png'}")
 
@@ -131,7 +135,11 @@ class ProgramTest(tf.test.TestCase):
             ValueError, "model of classes for --label.*without a condition"
         ):
             self.run_codec(*command)
-        model = types.SimpleNamespace(condition=Classes(3), image_size=helpers.SIZE)
+        model = types.SimpleNamespace(
+            condition=Classes(3),
+            image_size=helpers.SIZE,
+            likelihood=types.SimpleNamespace(num_channels=3),
+        )
         with (
             mock.patch.object(pa, "load", return_value=model),
             mock.patch.object(codec, "Codec") as made,
@@ -150,7 +158,7 @@ class ProgramTest(tf.test.TestCase):
         file, out = self.folder / "two.pxa", self.folder / "two-channels"
         file.write_bytes(pa.codec.Codec(pa.load(run)).compress(images))
         arguments = [file, f"--workdir={run}"]
-        with self.assertRaisesRegex(ValueError, "pictures of 3 channels.*Received: 2. "):
+        with self.assertRaisesRegex(ValueError, "pictures of 1 or 3 channels.*Received: 2. "):
             helpers.run_program(codec, "decompress", *arguments, f"--out={out}")
         self.assertFalse(out.exists())
         drawn = self.folder / "two.png"
@@ -201,9 +209,46 @@ class ProgramTest(tf.test.TestCase):
             self.run_codec("compress", self.folder / "b.png", "--out=-")
 
 
+class WholePicturesTest(FilesTest):
+    """By a model of images of any size, which codes them whole."""
+
+    def test_a_folder_of_pictures(self):
+        run, folder, out = (self.folder / name for name in ("run", "pictures", "out"))
+        model = group_coding_test.model()
+        helpers.make_run(run, model, model.factors)
+        (folder / "below").mkdir(parents=True)
+        images = {"a.png": noise(9, 7, 3), "b.png": noise(1, 4, 4), "c.png": noise(5, 6)}
+        for path, pixels in zip(("a.png", "b.png", "below/c.png"), images.values()):
+            Image.fromarray(pixels).save(folder / path)
+        (folder / "notes.txt").write_text("no picture")
+        file = self.folder / "all.pxa"
+        printed = self.run_codec("compress", folder, f"--out={file}")
+        self.assertIn("3 PNG, JPEG, TIFF or WebP files; left out are others: 1 .txt", printed)
+        self.assertIn("Wrote", printed)
+        self.assertIn("3 pictures: as they were written", self.run_codec("verify", file))
+        self.run_codec("decompress", file, f"--out={out}")
+        for name, pixels in images.items():
+            self.assertAllEqual(np.asarray(Image.open(out / name)), pixels)
+        drawn = self.folder / "map.png"
+        printed = self.run_codec("inspect", file, f"--map={drawn}")
+        self.assertIn("3 pictures\n", printed)
+        self.assertRegex(printed, "b.png: 1 x 4, alpha [0-9]+ bytes")
+        self.assertTrue(drawn.exists())
+        with self.assertRaisesRegex(
+            ValueError, "for --portable. Received: .*run, whose files decode"
+        ):
+            self.run_codec("compress", folder, f"--out={out}.pxa", "--portable")
+        (self.folder / "empty").mkdir()
+        with self.assertRaisesRegex(ValueError, "files in .*empty. Received: no files"):
+            self.run_codec("compress", self.folder / "empty", f"--out={out}.pxa")
+
+    def run_codec(self, *arguments):
+        return helpers.run_program(codec, *arguments, f"--workdir={self.folder / 'run'}")
+
+
 class PicturesTest(FilesTest):
-    def read(self, contents, name="a.png"):
-        return pictures.read(self.write(name, contents))
+    def read(self, contents, name="a.png", **how):
+        return pictures.read(self.write(name, contents), **how)
 
     def test_what_would_be_lost_is_refused(self):
         pixels, gray = noise(8, 8, 3), Image.fromarray(noise(8, 8) // 2)
@@ -214,9 +259,11 @@ class PicturesTest(FilesTest):
             ("PNG", "TIFF", "WEBP", "MPO"),
         )
         for name, contents, why in (
-            ("alpha.png", encoded(noise(8, 8, 4), "PNG", "RGBA"), "not opaque, which would lose"),
-            ("clear.png", saved(first.quantize(4), "PNG", transparency=0), "not opaque"),
-            ("keyed.png", saved(gray, "PNG", transparency=255), "not opaque"),  # no pixel is
+            (
+                "keyed.png",
+                saved(Image.fromarray(noise(8, 8) > 99), "PNG", transparency=1),
+                "fewer than 8 bits",
+            ),
             ("deep.png", png(16, 0, noise(8 * 16)), "16 bits a channel"),
             ("colors.png", deep, "16 bits a channel"),
             (
@@ -230,8 +277,10 @@ class PicturesTest(FilesTest):
             ("cut.png", encoded(pixels, "PNG")[:60], ""),
             ("none.png", b"", ""),
         ):
-            with self.assertRaisesRegex(ValueError, f"opaque pixels.*{name}.*{why}"):
+            with self.assertRaisesRegex(ValueError, f"of 8 bits a channel.*{name}.*{why}"):
                 self.read(contents, name)
+        with self.assertRaisesRegex(ValueError, "of one channel, of 8.*RGB, one channel"):
+            self.read(saved(first, "PNG"), channels=1)
 
     def test_what_is_kept(self):
         pixels, values = noise(4, 5, 3), np.arange(20, dtype=np.uint8).reshape(4, 5)
@@ -247,9 +296,63 @@ class PicturesTest(FilesTest):
             (Image.fromarray(values), np.repeat(values[..., None], 3, 2), {}),
             (Image.fromarray(values % 2 > 0), np.repeat(255 * (values[..., None] % 2), 3, 2), {}),
         ):
-            self.assertAllEqual(self.read(saved(image, "PNG", **options)), expected)
+            found, extras = self.read(saved(image, "PNG", **options))
+            self.assertAllEqual(found, expected)
+            self.assertEqual(extras, {})
         for kind, options in (("TIFF", {}), ("WEBP", {"lossless": True})):
-            self.assertAllEqual(self.read(encoded(pixels, kind, **options)), pixels)
+            self.assertAllEqual(self.read(encoded(pixels, kind, **options)).pixels, pixels)
+        found = self.read(saved(Image.fromarray(values), "PNG"), channels=1).pixels
+        self.assertAllEqual(found, values[..., np.newaxis])
+
+    def test_pictures_are_written_as_they_were(self):
+        """Every kind of PNG file of 8 bits: its pixels, and how clear each is."""
+        pixels = Image.fromarray(noise(6, 5, 4), "RGBA")
+        gray, colors = Image.fromarray(noise(6, 5)), pixels.convert("RGB")
+        for name, image, mode, options in (
+            ("rgba", pixels, "RGBA", {}),
+            ("la", Image.merge("LA", [gray, pixels.getchannel(3)]), "LA", {}),
+            ("clear", colors.quantize(4), "RGBA", {"transparency": 0}),
+            ("keyed", colors, "RGBA", {"transparency": colors.getpixel((0, 0))}),
+            ("keyed gray", gray, "LA", {"transparency": gray.getpixel((0, 0))}),
+            ("rgb", colors, "RGB", {}),
+            ("gray", gray, "L", {}),
+        ):
+            with self.subTest(name):
+                data = saved(image, "PNG", **options)
+                pictures.write(file := io.BytesIO(), self.read(data))
+                found = Image.open(file)
+                self.assertEqual(found.mode, mode)
+                expected = Image.open(io.BytesIO(data)).convert("RGBA")
+                self.assertAllEqual(np.asarray(found.convert("RGBA")), np.asarray(expected))
+
+    def test_metadata_are_kept_on_request(self):
+        image, exif = Image.fromarray(noise(6, 5, 3)), Image.Exif()
+        exif[274], exif[271] = 6, "a camera"
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        data = saved(image, "PNG", exif=exif, icc_profile=profile)
+        self.assertEqual(self.read(data).extras, {})
+        picture = self.read(data, metadata=True)
+        pictures.write(file := io.BytesIO(), picture)
+        found = Image.open(file)
+        self.assertEqual(found.info["icc_profile"], profile)
+        self.assertEqual(dict(found.getexif()), {271: "a camera"})  # upright already
+        self.assertAllEqual(np.asarray(found), picture.pixels)
+        # A profile of colors is none for grays.
+        gray = pictures.Picture(np.repeat(noise(6, 5)[..., None], 3, axis=2), picture.extras)
+        pictures.write(file := io.BytesIO(), gray)
+        self.assertEqual(Image.open(file).mode, "RGB")
+
+    def test_extras_that_cannot_be(self):
+        pixels = noise(6, 5, 3)
+        for kind, data, message in (
+            ("alpha", saved(Image.fromarray(noise(5, 6)), "PNG"), "alpha of .6, 5.*L of .5, 6"),
+            ("alpha", b"no file", "alpha of .6, 5"),
+            ("icc", b"no file", "icc of a picture, deflated"),
+            ("exif", zlib.compress(bytes(100))[:-1], "exif of a picture, deflated"),
+            ("exif", zlib.compress(bytes(2**24 + 1)), "of at most 16,777,216 bytes"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                pictures.write(io.BytesIO(), pictures.Picture(pixels, {kind: data}))
 
     def test_files_that_cannot_be_read(self):
         missing, pipe = self.folder / "missing.png", self.folder / "pipe.png"
@@ -267,7 +370,7 @@ class PicturesTest(FilesTest):
         segment = exif.tobytes()
         texts.add_text("Raw profile type exif", f"\nexif\n{len(segment):8}\n{segment.hex()}\n")
         for options in ({"exif": exif}, {"pnginfo": texts}):
-            found = self.read(encoded(pixels, "PNG", **options))
+            found = self.read(encoded(pixels, "PNG", **options)).pixels
             self.assertAllEqual(found, np.rot90(pixels, -1))
 
     def test_names_are_not_given_twice(self):

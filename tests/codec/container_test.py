@@ -22,6 +22,7 @@ CONTENTS = container.Contents(
     pictures=[["a.png", 4, 6], ["b.png", 5, 6]],
     streams=[np.array([1, 2], np.uint32), np.array([3], np.uint32)],
     checksums=np.array([7, 8, 9], np.uint32),
+    extras=[],
 )
 
 
@@ -48,15 +49,32 @@ def named(name):
 class ContainerTest(tf.test.TestCase):
     def test_what_belongs_to_a_version_of_the_format(self):
         """Files that were written before do not decode after a change of these: it needs another version."""
-        self.assertEqual((container.MAGIC[-1], coding.GRID, coding.SHARES), (1, 2**-12, 2**22))
+        self.assertEqual((container.MAGIC[-1], coding.GRID, coding.SHARES), (2, 2**-12, 2**22))
 
     def test_what_is_written_is_read(self):
         found = container.read(container.write(CONTENTS))
         for words, expected in zip(found.streams, CONTENTS.streams, strict=True):
             self.assertAllEqual(words, expected)
         self.assertAllEqual(found.checksums, CONTENTS.checksums)
-        self.assertEqual(found[:-2], CONTENTS[:-2])
+        self.assertEqual(found[:-3], CONTENTS[:-3])
         self.assertEqual(container.read(forged())._replace(streams=[]).batch, 2)
+
+    def test_pictures_of_several_sizes_and_what_else_is_kept(self):
+        """Also of a file of version 1, which has none of it."""
+        contents = CONTENTS._replace(
+            size=None,
+            count=2,
+            batch=1,
+            checksums=CONTENTS.checksums[:2],
+            extras=[{"alpha": b"12345", "icc": b""}, {"exif": b"678"}],
+        )
+        container.check(contents)
+        found = container.read(container.write(contents))
+        self.assertEqual((found.size, found.extras), (None, contents.extras))
+        self.assertAllEqual(found.checksums, [7, 8])
+        with self.assertRaisesRegex(ValueError, "67,108,864 at most"):
+            large = [["a.png", 2**14, 2**13], ["b.png", 5, 6]]
+            container.check(contents._replace(pictures=large))
 
     def test_claims_that_cannot_be(self):
         for changes in (
@@ -109,6 +127,15 @@ class ContainerTest(tf.test.TestCase):
             {"batch": True, "streams": [1, 1, 1]},
             {"dtype": ["float32"]},
             {"another": 1},
+            {"size": None},  # four words, and two pictures
+            {"size": None, "batch": 1, "streams": [1, 1, 1]},
+            {"size": [2**14, 2**13]},
+            {"extras": None},
+            {"extras": [{}]},
+            {"extras": [[], []]},
+            {"extras": [{"alpha": 1}, {}]},
+            {"extras": [{"alpha": -1}, {"alpha": 1}]},
+            {"extras": [{"other": 0}, {}]},
         ):
             with self.assertRaisesRegex(ValueError, "impossible header"):
                 container.read(forged(**changes))
@@ -173,5 +200,5 @@ class ContainerTest(tf.test.TestCase):
             container.read(container.MAGIC[:-1])
         data = bytearray(container.write(CONTENTS))
         data[len(container.MAGIC) - 1] += 1
-        with self.assertRaisesRegex(ValueError, "format 1. Received: one of format 2"):
+        with self.assertRaisesRegex(ValueError, "format 1 or 2. Received: one of format 3"):
             container.read(bytes(data))

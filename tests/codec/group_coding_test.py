@@ -63,6 +63,38 @@ class GroupCodingTest(tf.test.TestCase):
             small = codec.compress(images)
             self.assertAllEqual(codec.decompress(small), images)
 
+    def test_pictures_of_several_sizes(self):
+        codec = Codec(model(), "tiny")
+        images = [image()[0], image()[0, :7, :1], image()[0, :1, :20]]
+        done = []
+        data = codec.compress(images, progress=done.append)
+        self.assertEqual(done, sorted(done))
+        self.assertEqual(done[-1], sum(x.shape[0] * x.shape[1] for x in images))
+        self.assertEqual(container.read(data).pictures[1], ["00001.png", 7, 1])
+        found, bits = codec.decompress_with_bits(data, done.append)
+        for image_found, pixel_bits, expected in zip(found, bits, images, strict=True):
+            self.assertAllEqual(image_found, expected)
+            self.assertEqual(pixel_bits.shape, expected.shape[:2])
+        with self.assertRaisesRegex(ValueError, "of the sizes of the images"):
+            codec.compress(images[:1], pictures=[("a.png", 62, 45)])
+        self.assertEqual(codec.decompress(codec.compress([])), [])
+
+    def test_damaged_streams(self):
+        """What still decodes is whole, also where the file's own checksum is one of what is damaged."""
+        codec, rng = Codec(model(), "tiny"), np.random.default_rng(0)
+        contents = container.read(codec.compress([image()[0, :12, :9]]))
+        refused = 0
+        for _ in range(20):
+            words = contents.streams[0].copy()
+            words[rng.integers(len(words))] ^= np.uint32(1 << rng.integers(32))
+            damaged = container.write(contents._replace(streams=[words]))
+            try:
+                self.assertAllEqual(codec.decompress(damaged)[0], image()[0, :12, :9])
+            except ValueError as error:
+                self.assertIn("Expected images as they were written", str(error))
+                refused += 1
+        self.assertGreater(refused, 15)  # the last word's bits may not all be needed
+
     def test_a_file_that_another_machine_wrote(self):
         codec = Codec(model(), "tiny")
         self.assertAllEqual(codec.decompress(GOLDEN.read_bytes()), image())

@@ -43,8 +43,9 @@ def run(*arguments):
 class CommandTest(tf.test.TestCase):
     def test_it_is_installed(self):
         scripts = tomllib.loads(PROJECT.read_text())["project"]["scripts"]
-        self.assertEqual(list(scripts), ["pixelcnn-aux"])
+        self.assertEqual(list(scripts), ["pixelcnn-aux", "pixelcnn-aux-codec"])
         self.assertIs(pkgutil.resolve_name(scripts["pixelcnn-aux"]), command.main)
+        self.assertIs(pkgutil.resolve_name(scripts["pixelcnn-aux-codec"]), command.codec)
 
     def test_it_needs_nothing_of_the_checkout(self):
         others = r"^ *(from|import) (benchmarks|evaluate|examples|tests|train)\b"

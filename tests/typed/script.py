@@ -82,7 +82,7 @@ pa.train(pa.grayscale(), pa.presets.GRAYSCALE["demo"], images, images, "runs/gra
 
 codec = pa.codec.Codec(model, batch=16)
 assert_type(codec.compress(images), bytes)
-assert_type(codec.decompress(codec.compress(images)), np.ndarray)
+assert_type(codec.decompress(codec.compress(images)), np.ndarray | list[np.ndarray])
 for name, card in pa.pretrained().items():
     print(name.upper(), card["bits_per_dim"])
 
