@@ -44,6 +44,7 @@ class Factor(EvaluatedModel):
         It comes to the networks' gated blocks, and methods take it as the third of the fields of `Inputs`.
 
     Attributes:
+      mixes_precisions: bool, whether it may compute in a policy of mixed precision.
       exact: bool, whether images have no probability where x_hat is not theirs. log p(x | x_hat) is exact
         then, and not a bound.
       auxiliary_ratio: int, the height of x over that of x_hat.
@@ -52,6 +53,8 @@ class Factor(EvaluatedModel):
     Raises:
       ValueError: for parts that do not fit each other, or more than `arguments.MAX_PARAMETERS` parameters.
     """
+
+    mixes_precisions = True
 
     def __init__(
         self,

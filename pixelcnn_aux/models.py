@@ -10,6 +10,7 @@ from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.building import chain
 from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.networks import architectures
+from pixelcnn_aux.rounded_factor import rounded
 
 # What factors of a `parallel_pyramid` are called, whose images are halved once, twice, ...
 _FRACTIONS = ("half", "quarter", "eighth", "sixteenth", "32nd", "64th", "128th", "256th")
@@ -182,6 +183,7 @@ def parallel_pyramid(
     channels: int = 3,
     bits: int = 8,
     condition: Condition | None = None,
+    whole_numbers: bool = False,
 ) -> AuxiliaryModel:
     """A pyramid that decides a pixel of every block at once (Reed et al., 2017): four evaluations a scale.
 
@@ -201,6 +203,8 @@ def parallel_pyramid(
       base_parts: int, into how many groups the pixels of the base are divided, by diagonals: then all of the
         chain is decided in groups. None for pixel by pixel.
       num_components, dropout, dtype, exact, centered, channels, bits, condition: as for `pyramid`.
+      whole_numbers: bool, whether factors compute with whole numbers, as `RoundedFactor`. Such a model is
+        trained on from the weights of one that does not.
     """
     halvings = arguments.whole("halvings", halvings, 1, len(_FRACTIONS))
     each_filters = arguments.whole_each("filters", filters, halvings, "scale")
@@ -208,7 +212,7 @@ def parallel_pyramid(
         base: Any = architectures.light(base_blocks, base_filters, dropout)
     else:
         base = architectures.parallel(base_blocks, base_filters, dropout, [base_parts])
-    return chain(
+    model = chain(
         [HalfResolution() for _ in range(halvings)],
         image_size,
         [
@@ -225,6 +229,7 @@ def parallel_pyramid(
         bits,
         condition,
     )
+    return rounded(model) if arguments.flag("whole_numbers", whole_numbers) else model
 
 
 def grayscale_pyramid(

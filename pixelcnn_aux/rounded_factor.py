@@ -35,6 +35,8 @@ class RoundedFactor(Factor):
       ValueError: also for other parts.
     """
 
+    mixes_precisions = False
+
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         if not isinstance(self.network, networks.ParallelPixelCNN):

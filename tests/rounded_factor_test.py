@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 import pixelcnn_aux as pa
+from pixelcnn_aux import layers
 from pixelcnn_aux.layers import contexts, rounding
 from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, topology
 from pixelcnn_aux.rounded_factor import RoundedFactor
@@ -66,6 +67,38 @@ class RoundedFactorTest(tf.test.TestCase):
         self.assertAllEqual(factor.params(images, HALVES(images)), before)
         factor.settle()
         self.assertAllClose(factor.get_weights(), settled, rtol=1e-6)
+
+    def test_weights_that_were_stored_in_16_bits(self):
+        """Kernels are as they were once they are settled again: what training leaves in the package."""
+        factor = build()
+        factor.settle()
+        kernels = [np.array(layer.v) for layer in layers.normalized_layers(factor)]
+        factor.set_weights([x.astype(np.float16).astype(np.float32) for x in factor.get_weights()])
+        factor.settle()
+        self.assertTrue(factor.settled)
+        for layer, kernel in zip(layers.normalized_layers(factor), kernels, strict=True):
+            self.assertAllEqual(layer.v, kernel)
+
+    def test_training_from_the_weights_of_a_float_model(self):
+        folder, images = helpers.temporary_folder(self), helpers.pictures(8, size=(8, 8))
+        how = {"halvings": 1, "filters": 4, "blocks": 1, "trunk_blocks": 1, "num_components": 2}
+        how |= {"base_filters": 4, "base_blocks": 1, "base_parts": 2}
+        trained = pa.parallel_pyramid(**how)
+        helpers.make_run(folder / "floats", trained, trained.factors)
+        made = pa.parallel_pyramid(whole_numbers=True, **how)
+        settings = pa.Training(
+            epochs=1, steps_per_epoch=2, batch_size=4, learning_rate=1e-3, crop=8
+        )
+        where = {"workdir": folder / "whole", "init": folder / "floats", "factors": ["image"]}
+        pa.train(made, settings, images, images, **where)
+        loaded = pa.load(folder / "whole").factors["image"]
+        self.assertTrue(loaded.settled)
+        halves = HALVES(images)
+        expected = made.factors["image"].params(images, halves)
+        self.assertAllEqual(loaded.params(images, halves), expected)
+        before = trained.factors["image"].params(images, halves)
+        self.assertNotAllEqual(before, expected)
+        self.assertLess(np.abs(np.subtract(before, expected)).mean(), 0.05)
 
     def test_a_sum_that_is_not_exact_is_refused(self):
         factor = build(filters=64)

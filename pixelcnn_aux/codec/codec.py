@@ -72,13 +72,13 @@ class Codec:
           NotImplementedError: for a likelihood that does not tell the probabilities of a channel's values
             (`Likelihood.value_log_probs`).
         """
-        images, size = self._checked(images)
-        count = len(images)
+        pixels, size = self._checked(images)
+        count = len(pixels)
         condition = self.model.checked_condition(condition, count)
         condition = None if condition is None else np.asarray(condition)
         batch = 1 if size is None else min(self._batch, max(count, 1))
         if size is None and not pictures:
-            pictures = [(f"{k:05}.png", *image.shape[:2]) for k, image in enumerate(images)]
+            pictures = [(f"{k:05}.png", *image.shape[:2]) for k, image in enumerate(pixels)]
         contents = container.Contents(
             model=self.fingerprint,
             name=self._name,
@@ -90,11 +90,11 @@ class Codec:
             machine=machine.describe(),
             pictures=list(pictures),
             streams=[],
-            checksums=checksums(images),
+            checksums=checksums(pixels),
             extras=list(extras),
         )
         container.check(contents)
-        if size is None and [x.shape[:2] for x in images] != [(h, w) for _, h, w in pictures]:
+        if size is None and [x.shape[:2] for x in pixels] != [(h, w) for _, h, w in pictures]:
             raise ValueError(
                 "Expected pictures (name, H, W) of the sizes of the images. Received: others. Give one for "
                 "each image."
@@ -102,7 +102,7 @@ class Codec:
         done = _Done(progress)
         for first in range(0, count, batch):
             which = slice(first, first + batch)
-            part = images[which] if size else np.stack(images[which])
+            part = pixels[which] if size else np.stack(pixels[which])
             known = None if condition is None else condition[which]
             words, bits = self._coding.encode(part, known, batch, done.begin(part.shape))
             contents.streams.append(words)

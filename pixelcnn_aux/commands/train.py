@@ -79,10 +79,10 @@ def check(flag, known, of=""):
         )
 
 
-def overridden(settings, folder):
-    """A factor's `Training`, with what the flags override, and in the precision of its folder."""
+def overridden(settings, folder, factor):
+    """A `Factor`'s `Training`, with what the flags override, and in the precision of its folder."""
     values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(settings)}
-    if FLAGS.mixed_precision is None:
+    if FLAGS.mixed_precision is None and factor.mixes_precisions:
         values["mixed_precision"] = precision.is_mixed(folder, settings.mixed_precision)
     return dataclasses.replace(settings, **{name: x for name, x in values.items() if x is not None})
 
@@ -117,7 +117,10 @@ def train(name, strategy, stop):
         )
     dataset = FLAGS.dataset or preset.dataset
     run = RunFolder(FLAGS.workdir or RunFolder.RUNS / f"{name}-{FLAGS.preset}-{dataset}")
-    trainings = {factor: overridden(x, run[factor]) for factor, x in preset.training.items()}
+    trainings = {
+        factor: overridden(x, run[factor], model.factors[factor])
+        for factor, x in preset.training.items()
+    }
     are_cut = any(training.crop for training in trainings.values())
     images, validation_images = (
         data.load(

@@ -8,7 +8,7 @@ import numpy as np
 from pixelcnn_aux.runs import tensors
 
 # What of a part's description leaves the meaning of weights as it is.
-_NO_MATTER = ("name", "trainable", "dtype", "dropout", "exact")
+_NO_MATTER = ("name", "trainable", "dtype", "dropout", "exact", "center_units")
 
 
 def identity(factor):

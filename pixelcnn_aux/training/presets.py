@@ -53,6 +53,11 @@ def _ours(epochs, steps, batch_size, **others):
     )
 
 
+def _rounded(crop):
+    """Of weights that are trained already, with rounding."""
+    return Training(epochs=2, steps_per_epoch=200, batch_size=4, learning_rate=5e-4, crop=crop)
+
+
 def _paper(epochs):
     """Section 4.1: learning rate 0.001, batch size 64, decay 0.99999 after each iteration; flips.
 
@@ -234,6 +239,20 @@ PYRAMID = {
             "quarter": _ours(10, 1000, 8, crop=240),
             "half": _ours(15, 1000, 8, crop=128),
             "image": _ours(25, 1000, 8, crop=64),
+        },
+    ),
+    # python -m train.pyramid --preset rounded_photographs --image_dir PHOTOGRAPHS --init RUN
+    # A run of photographs, trained on in whole numbers. Not trained to the end here.
+    "rounded_photographs": Preset(
+        dataset="folder",
+        constructor=models.parallel_pyramid,
+        model={"base_parts": 8, "whole_numbers": True},
+        training={
+            "sixteenth": _rounded(240),
+            "eighth": _rounded(240),
+            "quarter": _rounded(240),
+            "half": _rounded(128),
+            "image": _rounded(64),
         },
     ),
     # python -m train.pyramid --preset digits --image_file digits.npz
