@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, rounded_factor
 from pixelcnn_aux.annotations import Size
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.building import chain
 from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.networks import architectures
-from pixelcnn_aux.rounded_factor import rounded
 
 # What factors of a `parallel_pyramid` are called, whose images are halved once, twice, ...
 _FRACTIONS = ("half", "quarter", "eighth", "sixteenth", "32nd", "64th", "128th", "256th")
@@ -229,7 +228,9 @@ def parallel_pyramid(
         bits,
         condition,
     )
-    return rounded(model) if arguments.flag("whole_numbers", whole_numbers) else model
+    if arguments.flag("whole_numbers", whole_numbers):
+        return rounded_factor.untrained(model)
+    return model
 
 
 def grayscale_pyramid(

@@ -190,11 +190,18 @@ def rounded(model: AuxiliaryModel) -> AuxiliaryModel:
     It may be trained on, and settled again. Raises ValueError where a factor is none that can be: see
     `RoundedFactor`, and `RoundedFactor.settle`.
     """
+    made = untrained(model)
+    for name, factor in made.factors.items():
+        factor.set_weights(model.factors[name].get_weights())
+        factor.settle()
+    return made
+
+
+def untrained(model: AuxiliaryModel) -> AuxiliaryModel:
+    """As `rounded`, with new weights, which are not settled."""
     factors = []
     for factor in model.factors.values():
         config = factor.get_config()
         config["fixed_sum"] = serialization.serialize(_in_quarters(factor.fixed_sum))
         factors.append(RoundedFactor.from_config(config))
-        factors[-1].set_weights(factor.get_weights())
-        factors[-1].settle()
     return AuxiliaryModel(factors, model.transforms, model.image_size)
