@@ -4,8 +4,9 @@
     python -m benchmarks.codecs --workdir cifar10-pyramid
     python -m benchmarks.codecs --workdir cifar10-pyramid --pictures FOLDER
 
-On the test images of the run's data set, or on image files of any size. What the codec writes is
-decoded in another process, and compared with the images, value by value.
+On the test images of the run's data set, or on image files of any size: whole, by a model of images of any
+size, or in tiles. What the codec writes is decoded in another process, and compared with the images, value by
+value.
 """
 
 import io
@@ -34,9 +35,9 @@ def main():
     images = list(loaded(folder, model))
     values = sum(image.size for image in images)
     print(f"{len(images):,} images, {values:,} values, by {folder.name} in {dtype}")
-    print(f"{'':16} {'bits/dim':>9} {'bytes':>13} {'seconds':>9} {'to decode':>10}")
+    print(f"{'':18} {'bits/dim':>9} {'bytes':>13} {'seconds':>9} {'to decode':>10}")
     ours(model, folder, dtype, images, values)
-    for name, settings in image_files.FORMATS.items():
+    for name, settings in formats().items():
         start = time.perf_counter()
         files = [
             min((image_files.encoded(image, x) for x in settings), key=len) for image in images
@@ -49,11 +50,19 @@ def main():
         row(name, sum(map(len, files)), values, middle - start, end - middle)
 
 
+def formats():
+    """As `image_files.FORMATS`, with JPEG XL by its default effort too."""
+    found = dict(image_files.FORMATS)
+    if best := found.pop("JPEG XL", None):
+        found |= {"JPEG XL, effort 7": [{**best[0], "effort": 7}], "JPEG XL, effort 9": best}
+    return found
+
+
 def loaded(folder, model):
     """The images to compress, uint8 [H, W, 3] each."""
     if FLAGS.pictures:
         for file in sorted(pathlib.Path(FLAGS.pictures).iterdir())[: FLAGS.num_images]:
-            yield pictures.read(file)
+            yield pictures.read(file).pixels
     else:
         split = chosen_run.images(folder, model, "test")
         for batch in split.batches(100, min(FLAGS.num_images, split.num_images)):
@@ -62,15 +71,20 @@ def loaded(folder, model):
 
 def ours(model, folder, dtype, images, values):
     coder, size = codec.Codec(model, batch=FLAGS.batch_size), model.image_size
-    cut = np.concatenate([tiles.cut(image, size) for image in images])
-    condition = model.condition and model.condition.unknown(len(cut))
-    nats = np.asarray(model.with_exact(True).log_prob(cut, condition), np.float64)
-    bits = -np.sum(nats) / math.log(2.0)
+    exact = model.with_exact(True)
+    if size is None:
+        cut, condition = images, None
+        nats = [exact.log_prob(image[np.newaxis])[0] for image in images]
+    else:
+        cut = np.concatenate([tiles.cut(image, size) for image in images])
+        condition = model.condition and model.condition.unknown(len(cut))
+        nats = exact.log_prob(cut, condition)
+    bits = -np.sum(np.asarray(nats, np.float64)) / math.log(2.0)
     with tempfile.TemporaryDirectory() as place:
         file, decoded = pathlib.Path(place) / "file", pathlib.Path(place) / "decoded.npz"
         start = time.perf_counter()
-        bar = progress.bar(len(cut), "tile")
-        file.write_bytes(coder.compress(cut, condition, progress=bar.update))
+        bar = progress.pixel_bar(sum(math.prod(image.shape[:2]) for image in cut))
+        file.write_bytes(coder.compress(cut, condition, progress=bar))
         seconds = time.perf_counter() - start
         process = multiprocessing.get_context("spawn").Process(
             target=decode, args=(FLAGS.plugin, folder, dtype, file, decoded)
@@ -80,7 +94,7 @@ def ours(model, folder, dtype, images, values):
         if process.exitcode:
             raise RuntimeError("Expected another process to decode the file. Received: an error.")
         found = np.load(decoded)
-        if not np.array_equal(found["images"], cut):
+        if not all(np.array_equal(found[str(k)], image) for k, image in enumerate(cut)):
             raise RuntimeError("Expected the same images again. Received: others.")
         row("the codec", file.stat().st_size, values, seconds, float(found["seconds"]))
         row("log-likelihood", bits / 8, values)
@@ -93,12 +107,13 @@ def decode(plugins, folder, dtype, file, decoded):
     coder = codec.Codec(pa.load(folder, dtype=dtype))
     start = time.perf_counter()
     images = coder.decompress(file.read_bytes())
-    np.savez(decoded, images=images, seconds=time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    np.savez(decoded, seconds=seconds, **{str(k): image for k, image in enumerate(images)})
 
 
 def row(name, size, values, *seconds):
     cells = "".join(f" {x:>9.1f}" for x in seconds)
-    print(f"{name:16} {8 * size / values:>9.4f} {size:>13,.0f}{cells}", flush=True)
+    print(f"{name:18} {8 * size / values:>9.4f} {size:>13,.0f}{cells}", flush=True)
 
 
 if __name__ == "__main__":
