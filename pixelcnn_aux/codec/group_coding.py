@@ -37,21 +37,21 @@ class GroupCoding:
     def encode(self, images, condition, batch, report):
         """As `coding.Coding.encode`, of images of any size. Condition and batch do not matter."""
         del condition, batch
-        coder, bits = entropy.DigitEncoder(), dict.fromkeys(self.names, 0)
+        coder, bits = entropy.Encoder(), dict.fromkeys(self.names, 0.0)
         tell = self._teller(report, *images.shape[:3])
         for image in images[:, np.newaxis]:
             given = None
             for name, x in self._model.auxiliaries(image).items():
-                x, before = np.asarray(x), coder.num_bits()
-                self._coded(name, coder, x.shape[1:3], given, tell, x)
-                bits[name] += coder.num_bits() - before
+                x = np.asarray(x)
+                _, pixel_bits = self._coded(name, coder, x.shape[1:3], given, tell, x)
+                bits[name] += pixel_bits.sum()
                 given = x
-        return coder.words(), bits
+        return coder.words(), {name: round(x) for name, x in bits.items()}
 
     def decode(self, words, count, batch, size, report):
         """As `coding.Coding.decode`, likewise."""
         del batch
-        coder, images, bits = entropy.DigitDecoder(words), [], []
+        coder, images, bits = entropy.Decoder(words), [], []
         tell = self._teller(report, count, *size)
         try:
             for _ in range(count):
@@ -90,7 +90,7 @@ class GroupCoding:
 
         Args:
           name: str, the factor's.
-          coder: `entropy.DigitEncoder` or `DigitDecoder`.
+          coder: `entropy.Encoder` or `Decoder`.
           size: (H, W).
           auxiliary: uint8 [1, h, w, c], None for a factor without one.
           tell: function that is called with the number of pixels of each group.

@@ -257,10 +257,8 @@ class CodersTest(tf.test.TestCase):
     def test_a_decoder_notices_what_no_encoder_wrote(self):
         tables = np.zeros([1, 4], np.float32)
         tables[0, 1] = 1
-        encoder = entropy.Encoder({"image": np.array([[[[3]]]], np.uint8)})
-        encoder.begin("image")
-        encoder.decide(tables)
-        decoder = entropy.Decoder(encoder.words(), 1)
-        decoder.begin("image")
+        encoder = entropy.Encoder()
+        encoder.decide(tables, np.array([3]))
+        decoder = entropy.Decoder(encoder.words())
         with self.assertRaisesRegex(ValueError, "rules out"):
             decoder.decide(tables)
