@@ -240,7 +240,8 @@ def traced(
 class compiled(functools.cached_property):  # named as the decorator that it is
     """A method of a layer, compiled: under TensorFlow as `traced`, under JAX for each B too.
 
-    Its arguments are structures of tensors [B, ...] and plain values.
+    Its arguments are structures of tensors [B, ...] and plain values. Its attribute `once` is the method as
+    it is, for what is not worth a graph.
 
     Args:
       method: method of tensors that reads the layer's weights.
@@ -258,7 +259,15 @@ class compiled(functools.cached_property):  # named as the decorator that it is
 
 def _compile(function, layer, jit_compile, any_size):
     if NAME == "tensorflow":
-        return traced(function, jit_compile, any_size)
+        made = traced(function, jit_compile, any_size)
+    else:
+        made = _jitted(function, layer)
+    made.once = function
+    return made
+
+
+def _jitted(function, layer):
+    """A function of JAX that reads a layer's weights, compiled."""
 
     @functools.partial(jax.jit, static_argnums=0)
     def with_weights(plain, values, tensors):

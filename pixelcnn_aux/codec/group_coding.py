@@ -17,6 +17,7 @@ from pixelcnn_aux.scanning import TileScan
 
 _WORKERS = os.cpu_count() or 1
 _POOL = concurrent.futures.ThreadPoolExecutor(_WORKERS)
+_FEW = 2**20  # pixels, up to which graphs take longer to trace than they save
 AT_ONCE = 2**14  # pixels whose digits are coded together, in raster order: part of the format
 
 
@@ -29,6 +30,7 @@ class GroupCoding:
 
     def __init__(self, model):
         self._model, self.names = model, [*model.factors]
+        self._coded_before = 0  # pixels
         self._mixtures = {
             name: whole_mixture.WholeMixture(factor.likelihood)
             for name, factor in model.factors.items()
@@ -64,6 +66,7 @@ class GroupCoding:
 
     def _teller(self, report, count, *size):
         """A function that is called after each group with its number of pixels, and reports the part done."""
+        self._coded_before += count * math.prod(size)
         total = count * sum(map(math.prod, self._model.sizes(size).values()))
         done = 0
 
@@ -97,7 +100,8 @@ class GroupCoding:
           images: uint8 [1, H, W, C], to be written; None to read.
         """
         factor = self._model.factors[name]
-        scan, side, bits = TileScan(factor, size, 1, auxiliary), factor.network.side, []
+        scan = TileScan(factor, size, 1, auxiliary, once=self._coded_before < _FEW)
+        side, bits = factor.network.side, []
         for group in factor.network.groups:
             scan.next_group()
             given = (

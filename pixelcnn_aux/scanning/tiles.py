@@ -24,14 +24,20 @@ class TileScan:
       size: (H, W), ints.
       batch: B, an int.
       auxiliary, condition, within: as for `Factor.draw`.
+      once: bool, whether networks are evaluated without graphs, which take seconds to trace. What is not
+        exact may differ then in the last digits.
 
     Attributes:
       tiles: list of rows of `tiling.Tile`.
       group: `networks.parallel.Group`, which one is decided now.
     """
 
-    def __init__(self, factor, size, batch, auxiliary=None, condition=None, within=None):
+    def __init__(
+        self, factor, size, batch, auxiliary=None, condition=None, within=None, once=False
+    ):
         self._factor, self._size = factor, size
+        compiled = factor.known_at_first, factor.group_params
+        self._first, self._params = [x.once for x in compiled] if once else compiled
         self._auxiliary, self._condition = auxiliary, condition
         side, fixed_sum = factor.network.side, factor.fixed_sum
         self._remainders = fixed_sum and Remainders(fixed_sum, auxiliary, within).blocks(size)
@@ -77,7 +83,7 @@ class TileScan:
         """The parameters of the group's pixels in a tile: float [B, h, w, num_params], of all its blocks."""
         before = self._seen[: self.group.place + (self.group.part > 0)]
         known = [*self._known_at_first(tile), *map(tile.evaluated, before)]
-        params = self._factor.group_params(self._index, known, self._condition)
+        params = self._params(self._index, known, self._condition)
         return params[:, *tile.kept_of_evaluated()]
 
     def bounds(self, *where):
@@ -117,6 +123,6 @@ class TileScan:
         if latest != tile:  # Of many tiles they would not fit in memory.
             ones = np.ones((*self._lattice, 1), self._factor.variable_dtype)
             auxiliary = None if self._auxiliary is None else tile.evaluated(self._auxiliary)
-            known = self._factor.known_at_first(tile.evaluated(ones), auxiliary, self._condition)
+            known = self._first(tile.evaluated(ones), auxiliary, self._condition)
             self._latest = tile, known
         return known
