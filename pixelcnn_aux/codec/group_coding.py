@@ -4,9 +4,7 @@ All of it is exact: factors are `RoundedFactor`s, and what their parameters stan
 numbers (`whole_mixture`). So a file is the same whatever evaluates the networks, in tiles of whatever size.
 """
 
-import concurrent.futures
 import math
-import os
 
 import numpy as np
 
@@ -15,10 +13,8 @@ from pixelcnn_aux.codec import entropy, whole_mixture
 from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.scanning import TileScan
 
-_WORKERS = os.cpu_count() or 1
-_POOL = concurrent.futures.ThreadPoolExecutor(_WORKERS)
 _FEW = 2**20  # pixels, up to which graphs take longer to trace than they save
-AT_ONCE = 2**14  # pixels whose digits are coded together, in raster order: part of the format
+AT_ONCE = 2**13  # pixels whose values are coded together, in raster order: part of the format
 
 
 class GroupCoding:
@@ -162,29 +158,14 @@ def _bounds(scan, factor, shape):
 
 def _pixels(mixture, params, known, coder, given):
     """The values of some pixels, int64 [N, C], and their bits, float32 [N]; `given` are those to write."""
-    parts = [*_parts(len(params))]
-    pixels = _each(lambda rows: mixture.pixels(params[rows]), parts)
-    values, bits = [], np.zeros(len(params), np.float32)
-    for index, told in enumerate(known):
-        bounds = [[x[rows] for x in told] for rows in parts]
-        channels = _each(lambda x, y: x.channel(*y), pixels, bounds)
-        for count in whole_mixture.digits(mixture.num_values):
-            tables = np.concatenate(_each(lambda x: x.shares(), channels))
-            digit = None if given is None else given[:, index] // count % whole_mixture.DIGIT
-            digit, taken = coder.decide(tables, digit)
+    pixels, values, bits = mixture.pixels(params), [], np.zeros(len(params), np.float32)
+    for index, (low, high, center) in enumerate(known):
+        channel = pixels.channel(low, high, center)
+        for count in whole_mixture.counts(low, high):
+            half = None if given is None else (given[:, index] - low) // count % 2
+            half, taken = coder.decide(channel.halves(count), half)
+            channel.decided(half, count)
             bits += taken
-            _each(lambda x, y: x.decided(y), channels, [digit[rows] for rows in parts])
-        _each(lambda x, y, z: x.known(y, z[-1]), pixels, channels, bounds)
-        values.append(np.concatenate([channel.value for channel in channels]))
+        pixels.known(channel, center)
+        values.append(channel.value)
     return np.stack(values, axis=-1), bits
-
-
-def _parts(count):
-    """slices of so many rows, one for each processor."""
-    ends = np.linspace(0, count, _WORKERS + 1).astype(int)
-    return map(slice, ends[:-1], ends[1:])
-
-
-def _each(function, *lists):
-    """What a function gives for the entries of lists, at the same time: NumPy leaves the processors free."""
-    return [*_POOL.map(function, *lists)]

@@ -20,7 +20,6 @@ from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.likelihoods.layout import Layout, conditional_mean
 from pixelcnn_aux.likelihoods.mixture import CENTERED_LOG_SCALE_SHIFT, MIN_LOG_SCALE
 
-DIGIT = 4  # Values are coded as digits, the most significant one first.
 SHARES = 22  # bits: what a table adds up to is at most this and the number of values, below 2 ** 24
 _PARAMS, _LOCATION, _WEIGHT, _INVERSE, _PROBABILITY = 8, 12, 20, 24, 30  # bits, as above
 _MORE = 6  # bits of sums that locations are made of
@@ -96,48 +95,51 @@ class Pixels:
 
 
 class Channel:
-    """The values of a channel of N pixels, whose digits are coded one after another.
+    """The values of a channel of N pixels, each found by halving what is left of its interval.
 
     Attributes:
-      value: int64 [N], what the digits so far say: the least value that has them.
+      value: int64 [N], the least of the values that are left.
     """
 
     def __init__(self, weights, locations, inverses, low, high, num_values):
         self._weights, self._locations, self._inverses = weights, locations, inverses
-        self._low, self._end, self._num_values = low, high + 1, num_values
-        self.value = np.zeros_like(low)
-        self._counts = digits(num_values)  # what is left of them
-        # What is below the least value that the digits leave, and below the first one after all of them.
-        self._below = self._weight_below(low), self._weight_below(self._end)
-        self._ends = None
+        self._end, self._num_values, self.value = high + 1, num_values, low
+        # The probability of what is below the values that are left, and below the first one after them.
+        self._ends = self._components_below(low), self._components_below(self._end)
+        self._middle = None
 
-    def shares(self):
-        """Tables of the next digit, in proportion to the probabilities of what it can be.
+    def halves(self, count):
+        """Tables of whether the value is one of the first `count` that are left, or of as many after these.
 
-        float32 [N, 4], whole numbers: of each digit at least as many as there are values that have it.
+        Returns:
+          float32 [N, 2], whole numbers in proportion to the probabilities of both: of each at least as many
+          as it has values.
         """
-        count = self._counts[0]
-        ends = [np.clip(self.value + k * count, self._low, self._end) for k in range(DIGIT + 1)]
-        between = (self._weight_below(x) for x in ends[1:-1])
-        self._ends = np.stack([self._below[0], *between, self._below[1]])
-        weights = np.diff(self._ends, axis=0)
-        total = np.maximum(self._ends[-1] - self._ends[0], 1)
-        values = np.diff(np.stack(ends), axis=0)
+        first, last = self._ends
+        middle = np.minimum(self.value + count, self._end)
+        self._middle = self._components_below(middle)
+        weights = np.stack([self._weight(self._middle - first), self._weight(last - self._middle)])
+        values = np.stack([middle, np.minimum(self.value + 2 * count, self._end)])
+        values[1] -= values[0]
+        values[0] -= self.value
+        total = np.maximum(weights[0] + weights[1], 1)
         return (values + (weights << SHARES) // total).astype(np.float32).T
 
-    def decided(self, digit):
-        """Notes the digit, int [N], that `shares` was about."""
-        each = np.arange(len(digit))
-        self._below = self._ends[digit, each], self._ends[digit + 1, each]
-        self.value = self.value + digit * self._counts.pop(0)
+    def decided(self, half, count):
+        """Notes the half, int [N], that `halves` was about."""
+        second = half > 0
+        first, last = self._ends
+        self._ends = np.where(second, self._middle, first), np.where(second, last, self._middle)
+        self.value = self.value + half * count
 
     def masses(self):
-        """The probability of the value by each component: int64 [K, N]."""
-        return self._components_below(self.value + 1) - self._components_below(self.value)
+        """The probability of the value by each component, once it is the only one left: int64 [K, N]."""
+        first, last = self._ends
+        return last - first
 
-    def _weight_below(self, x):
-        """The weight of values below x [N]: int64 [N], in a unit that is the same for all x."""
-        return (self._weights * self._components_below(x)).sum(axis=0) >> 16
+    def _weight(self, masses):
+        """The weight of what has masses [K, N] by component: int64 [N], in a unit of its own."""
+        return (self._weights * masses).sum(axis=0) >> 16
 
     def _components_below(self, x):
         """The probability of values below x [N], by each component: int64 [K, N]."""
@@ -146,22 +148,26 @@ class Channel:
         scales *= self._inverses
         scales >>= _INVERSE
         far = _FAR << _LOCATION
-        scales = np.clip(scales, -far, far - 1).astype(np.int32)
+        np.clip(scales, -far, far - 1, out=scales)
         scales += far
         index = scales >> (_LOCATION - _STEP)
         scales &= (1 << (_LOCATION - _STEP)) - 1
-        scales *= steps[index]
+        # Nothing is clipped any more: it is faster than to check that.
+        scales *= steps.take(index, mode="clip")
         scales >>= _LOCATION - _STEP
-        scales += table[index]
+        scales += table.take(index, mode="clip")
         scales[:, x <= 0] = 0
         scales[:, x >= self._num_values] = 1 << _PROBABILITY
-        return scales.astype(np.int64)
+        return scales
 
 
-def digits(num_values):
-    """How many values each value of a digit leaves, for one digit after another: list of int."""
-    count = math.ceil(math.log(num_values, DIGIT))
-    return [DIGIT**k for k in reversed(range(count))]
+def counts(low, high):
+    """How many values are in each half, one time after another, until one is left of each interval: ints.
+
+    Intervals are from `low` to `high`, int64 [N].
+    """
+    longest = int(np.max(high - low, initial=0))
+    return [1 << k for k in reversed(range(longest.bit_length()))]
 
 
 def _table(function, values, bits):
@@ -194,10 +200,10 @@ def _tanhs():
 
 @functools.cache
 def _logistics():
-    """Of 1 / (1 + exp(-x)), x from -24 to 24 scales, and the steps from each entry to the next: int32 [n]."""
+    """Of 1 / (1 + exp(-x)), x from -24 to 24 scales, and the steps from each entry to the next: int64 [n]."""
     places = range(-(_FAR << _STEP), (_FAR << _STEP) + 1)
     table = _table(lambda x: 1 / (1 + (-x / 2**_STEP).exp()), places, _PROBABILITY)
-    return table[:-1].astype(np.int32), np.diff(table).astype(np.int32)
+    return table[:-1], np.diff(table)
 
 
 @functools.cache

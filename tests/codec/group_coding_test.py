@@ -11,7 +11,6 @@ from pixelcnn_aux import layers, tiling
 from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.codec import container, group_coding, whole_mixture
 from pixelcnn_aux.codec.codec import Codec
-from tests import helpers
 
 # Written once, and not again unless the format gets another version.
 GOLDEN = pathlib.Path(__file__).parents[1] / "data" / "rounded.pxa"
@@ -57,8 +56,8 @@ class GroupCodingTest(tf.test.TestCase):
         for name, how in (("MAX_PIXELS", 30**2), ("MAX_PIXELS", 40**2)):
             with mock.patch.object(tiling, name, how):
                 self.assertAllEqual(codec.decompress(data), images)
-        with mock.patch.object(group_coding, "_WORKERS", 3), helpers.eagerly():
-            self.assertAllEqual(codec.decompress(data), images)
+        with mock.patch.object(group_coding, "_FEW", 0):  # by graphs
+            self.assertAllEqual(Codec(made).decompress(data), images)
         with mock.patch.object(group_coding, "AT_ONCE", 100):
             small = codec.compress(images)
             self.assertAllEqual(codec.decompress(small), images)
@@ -130,12 +129,12 @@ class WholeMixtureTest(tf.test.TestCase):
             for index in range(3):
                 told = low[:, index], high[:, index], 4 * center[:, index]
                 channel = pixels.channel(*told)
-                for size in whole_mixture.digits(256):
-                    tables = channel.shares()
+                for size in whole_mixture.counts(*told[:2]):
+                    tables = channel.halves(size)
                     self.assertLess(tables.sum(axis=1).max(), 2**24)
-                    digit = values[:, index] // size % 4
-                    bits -= np.log2(tables[np.arange(count), digit] / tables.sum(axis=1))
-                    channel.decided(digit)
+                    half = (values[:, index] - told[0]) // size % 2
+                    bits -= np.log2(tables[np.arange(count), half] / tables.sum(axis=1))
+                    channel.decided(half, size)
                 self.assertAllEqual(channel.value, values[:, index])
                 pixels.known(channel, told[-1])
             bounds = Bounds(low, high, center.astype(np.float64))
@@ -147,8 +146,12 @@ class WholeMixtureTest(tf.test.TestCase):
         likelihood = pa.likelihoods.LogisticMixture(2, centered=True, unit=8.0)
         params = np.random.default_rng(0).integers(-2000, 2000, (50, 20))
         low, high = np.full(50, 17), np.full(50, 30)
+        high[0] = 18  # of two values, beside others of fourteen
+        self.assertEqual(whole_mixture.counts(low, high), [8, 4, 2, 1])
+        self.assertEqual(whole_mixture.counts(low, low), [])
         channel = whole_mixture.WholeMixture(likelihood).pixels(params).channel(low, high, 4 * low)
-        tables = channel.shares()  # of 0 .. 63, 64 .. 127, ...
-        self.assertAllEqual(tables[:, 1:], np.zeros((50, 3)))
-        channel.decided(np.zeros(50, int))
-        self.assertAllEqual(channel.shares() > 0, np.tile([False, True, False, False], (50, 1)))
+        tables = channel.halves(8)  # of 17 .. 24, and 25 .. 30
+        self.assertAllEqual(tables > 0, [[True, False]] + [[True, True]] * 49)
+        channel.decided(np.arange(50) > 0, 8)
+        self.assertAllEqual(channel.value, [17] + [25] * 49)
+        self.assertAllEqual(channel.halves(4)[:, 1] > 0, np.arange(50) > 0)
