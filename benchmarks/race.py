@@ -8,7 +8,8 @@
   1e-3 that is multiplied by 0.999995 after each step, batches of 16, dropout 0.5, averaged weights, no flips.
   It runs in this package's loop, so in the machine's default precision, and with an average that forgets the
   first weights sooner.
-- pixelcnn, grayscale, pyramid: our presets `small`, whose learning rates fall to zero over the minutes. The
+- pixelcnn, grayscale, pyramid: our presets `small`, and parallel, the pyramid that decides groups of pixels,
+  of the preset of that name. Their learning rates fall to zero over the minutes. The
   factors of a chain share its minutes as in the preset.
 
 Arguments choose some of them; all train where there are none. Minutes are of steps alone: how long one takes
@@ -42,6 +43,7 @@ TITLES = {
     "pixelcnn": "PixelCNN++",
     "grayscale": "Grayscale PixelCNN",
     "pyramid": "Pyramid PixelCNN",
+    "parallel": "parallel pyramid",
 }
 OTHERS = ("tfp", "openai")
 POINTS = 30  # of each curve
@@ -100,8 +102,9 @@ def openai():
 
 def contestants(out, image_size):
     """dict, name -> `ChainRun` or `TFPRun`."""
-    ours = {name: presets.find(name, "small") for name in TITLES if name not in OTHERS}
-    chains = {"openai": openai(), **ours}
+    ours = {name: presets.find(name, "small") for name in ("pixelcnn", "grayscale", "pyramid")}
+    parallel = presets.find("pyramid", "parallel")
+    chains = {"openai": openai(), **ours, "parallel": parallel}
     runs = {name: ChainRun(preset, out / name) for name, preset in chains.items()}
     return {"tfp": TFPRun(out / "tfp", image_size), **runs}
 

@@ -45,6 +45,7 @@ class RaceTest(tf.test.TestCase):
         self.out = helpers.temporary_folder(self) / "out"
         falling = np.linspace(1, 0, race.POINTS)
         ends = {"tfp": 5.0, "openai": 4.0, "pixelcnn": 3.5, "grayscale": 4.0, "pyramid": 4.5}
+        ends["parallel"] = 4.2
         self.runs = {name: FakeRun(list(end + falling)) for name, end in ends.items()}
         self.seconds = mock.Mock(side_effect=self.measure)
         for module, name, new in (
