@@ -1,9 +1,10 @@
 """What the trained models of the package do, on photographs: python -m evaluate.tour.
 
 Draws images from `cifar10-grayscale`, colors the grays of photographs with it, and completes their lower
-halves; enlarges them from half their size with `cifar10-pyramid`: all in one picture. Then come bits per
-dimension of crops of two photographs, beside PNG and WebP; and `train.grayscale` goes on from the first
-model's weights with the other photographs, which takes off bits.
+halves; enlarges them from half their size with `cifar10-pyramid`: all in one picture. A second one has whole
+photographs by `photographs`: enlarged from a half and a quarter of their sides, completed, and one drawn from
+nothing. Then come bits per dimension of crops of two photographs, beside PNG and WebP; and `train.grayscale`
+goes on from the first model's weights with the other photographs, which takes off bits.
 """
 
 import pathlib
@@ -13,6 +14,8 @@ import sys
 
 import numpy as np
 from absl import flags
+from matplotlib.figure import Figure
+from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data
@@ -25,6 +28,8 @@ from pixelcnn_aux.runs.folder import RunFolder
 FLAGS = flags.FLAGS
 
 COLORS, SIZES = "cifar10-grayscale", "cifar10-pyramid"  # models of the package
+WHOLE = "photographs"  # the one of images of any size
+SIDE = 256  # pixels, of the photographs that it is shown with; a scene has twice as many
 # Less than a minute of the demo preset.
 _FINE_TUNING = "--epochs 1 --steps_per_epoch 50 --batch_size 8 --learning_rate 1e-4".split()
 
@@ -35,6 +40,9 @@ def main():
     models = {name: pa.load(name) for name in (COLORS, SIZES)}
     plots.write(out, picture(models), bbox_inches="tight")
     print(f"Wrote {out}")
+    whole = out.with_stem(f"{out.stem}-{WHOLE}")
+    plots.write(whole, photographs(pa.load(WHOLE)), dpi=150)
+    print(f"Wrote {whole}")
     held_out = [data.load("photos", x, models[COLORS].image_size) for x in ("validation", "test")]
     images = data.Images(np.concatenate([split.pixels for split in held_out]))
     found = {name: mean_bits(model, images) for name, model in models.items()}
@@ -61,6 +69,38 @@ def picture(models):
     print(f"With {SIZES}:", flush=True)
     enlarged = sample.draws_given(model, originals, [*model.factors][-2], 1)[:-1]
     return sample.draw([*rows, *sample.shown(model, enlarged)])
+
+
+def photographs(model):
+    """The figure: two photographs, views of them and what a model makes of these; and a scene."""
+    originals = photos.squares(SIDE)[:2]  # held out
+    num, size = len(originals), originals.shape[1:3]
+    print(f"With {WHOLE}:", flush=True)
+    columns = [("photographs", originals)]
+    for name, view in list(model.auxiliaries(originals).items())[:-3:-1]:
+        small = map(Image.fromarray, np.asarray(view))
+        larger = [x.resize(size, Image.Resampling.BICUBIC) for x in small]
+        drawn = sample.sample(model, f"images given {name}", num, given={name: view})
+        columns.append((f"{name} the sides, bicubic", np.stack(larger)))
+        columns.append((f"drawn, given {name}", drawn["image"]))
+    mask = np.ones((num, *size, 1), np.uint8)
+    mask[:, SIDE // 4 : SIDE // 2, SIDE // 4 : SIDE // 2] = 0
+    completed = sample.sample(model, "completions", num, known=originals, mask=mask)["image"]
+    columns += [("masked", np.where(mask, originals, np.uint8(127))), ("completed", completed)]
+    scene = sample.sample(model, "scene", 1, image_size=(2 * SIDE, 2 * SIDE))["image"]
+    figure = Figure(figsize=(2 * len(columns) + 4, 4.2), layout="constrained")
+    grid = figure.add_gridspec(num, len(columns) + 2)
+    for column, (label, images) in enumerate(columns):
+        for row, image in enumerate(np.asarray(images)):
+            _show(figure.add_subplot(grid[row, column]), image, "" if row else label)
+    _show(figure.add_subplot(grid[:, -2:]), np.asarray(scene)[0], "drawn")
+    return figure
+
+
+def _show(axes, image, label):
+    axes.imshow(image)
+    axes.set_axis_off()
+    axes.set_title(label, fontsize=8)
 
 
 def mean_bits(model, images):

@@ -145,7 +145,7 @@ def sample(model, what, num=None, first=0, **kwargs):
     print(f"Drawing {num} {what} ...", flush=True)
     told = {"condition": run_flags.condition(model.condition, num)}
     told |= {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode, **kwargs}
-    if model.image_size is None and not {"given", "known"} & set(kwargs):
+    if model.image_size is None and not {"given", "known", "image_size"} & set(kwargs):
         told["image_size"] = (FLAGS.side, FLAGS.side)
     images = model.sample(seeds, **told)
     print(f"... in {time.perf_counter() - start:.1f} s", flush=True)

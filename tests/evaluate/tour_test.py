@@ -41,7 +41,10 @@ class TourTest(tf.test.TestCase):
         colors = pa.chain(grays, (4, 4), network, network, None, 2, **KIND)
         pyramid = pa.pyramid((4, 4), (2, 2), depth=1, **sizes)
         cls.models = {tour.COLORS: colors, tour.SIZES: pyramid, str(folder / "run"): pyramid}
-        patch(pa, "load", side_effect=cls.models.get)
+        small = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_parts": 2}
+        cls.whole = pa.parallel_pyramid(halvings=2, base_blocks=1, num_components=2, **small)
+        patch(tour, "SIDE", 4)
+        patch(pa, "load", side_effect={**cls.models, tour.WHOLE: cls.whole}.get)
         patch(photos, "squares", return_value=SQUARES)
         counts = {"validation": 3, "test": 2}
         splits = {name: helpers.pictures(x, x, (4, 4)) for name, x in counts.items()}
@@ -79,6 +82,31 @@ class TourTest(tf.test.TestCase):
         for label, images in rows.items():
             self.assertAllEqual(found[label], np.broadcast_to(images, [3, 4, 4, 3]), label)
         self.assertAllEqual(strip(figure.axes[-1]), enlarged)
+
+    def test_whole_photographs(self):
+        self.assertEqual(Image.open(RunFolder.RUNS / "tour-photographs.png").format, "PNG")
+        draws = types.SimpleNamespace(seed=0, log_scale_shift=-0.5, mode="sample", label=None)
+        with helpers.eagerly(), mock.patch.object(sample, "FLAGS", draws):
+            figure = tour.photographs(self.whole)
+        shown = [axes.images[0].get_array() for axes in figure.axes]
+        self.assertAllEqual(shown[:2], SQUARES[:2])
+        titles = [axes.get_title() for axes in figure.axes[::2]]
+        self.assertEqual(
+            titles[1:5],
+            [
+                x
+                for name in ("half", "quarter")
+                for x in (f"{name} the sides, bicubic", f"drawn, given {name}")
+            ],
+        )
+        given = self.whole.auxiliaries(SQUARES[:2])
+        for name, images in (("half", shown[4:6]), ("quarter", shown[8:10])):
+            drawn = self.whole.auxiliaries(np.stack(images))
+            self.assertAllEqual(drawn[name], given[name])
+        completed = np.stack(shown[12:14])
+        differ = np.argwhere((completed != SQUARES[:2]).any(axis=-1))
+        self.assertAllEqual(np.unique(differ[:, 1:]), [1])  # the pixel that was masked
+        self.assertEqual(shown[-1].shape, (8, 8, 3))
 
     def test_where_no_picture_can_be_is_found_out_before_it_is_drawn(self):
         with mock.patch.object(tour, "picture", side_effect=AssertionError):
