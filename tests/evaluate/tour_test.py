@@ -91,14 +91,7 @@ class TourTest(tf.test.TestCase):
         shown = [axes.images[0].get_array() for axes in figure.axes]
         self.assertAllEqual(shown[:2], SQUARES[:2])
         titles = [axes.get_title() for axes in figure.axes[::2]]
-        self.assertEqual(
-            titles[1:5],
-            [
-                x
-                for name in ("half", "quarter")
-                for x in (f"{name} the sides, bicubic", f"drawn, given {name}")
-            ],
-        )
+        self.assertEqual(titles[1:3], ["half the sides, bicubic", "drawn, given half"])
         given = self.whole.auxiliaries(SQUARES[:2])
         for name, images in (("half", shown[4:6]), ("quarter", shown[8:10])):
             drawn = self.whole.auxiliaries(np.stack(images))
