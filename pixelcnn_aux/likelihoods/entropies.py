@@ -14,7 +14,7 @@ from pixelcnn_aux.likelihoods.logistic import FAR, TAIL, DiscretizedLogistic
 LEFT_OUT = 1e-6
 AT_ONCE = 2**12  # distributions
 BLOCK = 16  # of their values at a time: with the components of a mixture, what fits in a processor's cache
-# In interval lengths: components with larger scales are flat there, and differences of sigmoids would be lost.
+# In lengths of an interval: with larger scales it is flat, and differences of sigmoids would be lost.
 FLAT = 64.0
 
 

@@ -1,4 +1,4 @@
-"""The probabilities of all values of a channel, and of intervals of them, as a codec needs them; entropies."""
+"""The probabilities of all values of a channel, and of intervals of them, for codecs; and entropies."""
 
 import math
 from collections.abc import Callable, Sequence
