@@ -99,7 +99,7 @@ def fit(folder, model):
         ) from error
     pixels = images.spread(FLAGS.num_training)
     print(f"Typical is what is of {len(pixels):,} training images", flush=True)
-    return scores.Typical(scores.bits(model, pixels)["bits"])
+    return scores.Typical(scores.bits(model, pixels))
 
 
 def columns(found):
@@ -154,7 +154,7 @@ def detections(found, exchanged, seed):
 def print_table(table):
     """Rows of a score each: the AUROC and its interval, and the false positives, for each set."""
     for name, by_score in table.items():
-        print(f"\n{name:40} {'AUROC':>7} {'interval':>15} {'false positives':>17} {'interval':>15}")
+        print(f"\n{name:48} {'AUROC':>7} {'interval':>15} {'false positives':>17} {'interval':>15}")
         for score, factor in columns(by_score):
             found = by_score[score][factor]
             cells = [
@@ -162,7 +162,7 @@ def print_table(table):
                 for key, width in (("auroc", 7), ("false_positives", 17))
                 for low, high in [found[f"{key}_interval"]]
             ]
-            print(f"{score:24}{factor:16}", *cells)
+            print(f"{score:32}{factor:16}", *cells)
 
 
 def define_flags():

@@ -1,6 +1,6 @@
 """Scores: what a likelihood tells of whether an image belongs to those that a model was trained on.
 
-    typical = pa.scores.Typical(pa.scores.bits(model, training_images)["bits"])
+    typical = pa.scores.Typical(pa.scores.bits(model, training_images))
     found = pa.scores.score(model, images, typical=typical)
     found["bits_less_entropy"]["total"]  # float64 [N]
 
@@ -13,10 +13,9 @@ what each one is, and what it does not tell.
 
 from pixelcnn_aux.scores.detection import Detection as Detection, detect as detect
 from pixelcnn_aux.scores.statistics import (
-    Scores as Scores,
     bits as bits,
     bits_less_files as bits_less_files,
     of_classes as of_classes,
     score as score,
 )
-from pixelcnn_aux.scores.typical import Typical as Typical
+from pixelcnn_aux.scores.typical import Scores as Scores, Typical as Typical

@@ -10,10 +10,7 @@ from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.programs import image_files
-from pixelcnn_aux.scores.typical import Typical
-
-# name of a score -> name of a factor, or "total" for the chain -> float64 [N]
-Scores = dict[str, dict[str, np.ndarray]]
+from pixelcnn_aux.scores.typical import Scores, Typical
 
 
 def score(
@@ -40,7 +37,7 @@ def score(
     found = bits(model, images, condition)
     found |= bits_less_files(model, images, found["bits"])
     if typical is not None:
-        found |= typical.scores(found["bits"])
+        found |= typical.scores(found)
     if isinstance(model.condition, Classes):
         found |= of_classes(model, images, condition)
     return found

@@ -4,6 +4,12 @@ import importlib.util
 
 import numpy as np
 
+# name of a score -> name of a factor, or "total" for the chain -> float64 [N]
+Scores = dict[str, dict[str, np.ndarray]]
+
+# What vectors consist of, by what the names of their scores end in.
+_KINDS = {"": ["bits"], "_with_entropy": ["bits", "bits_less_entropy"]}
+
 
 def check_installed() -> None:
     """Raises ImportError without scikit-learn."""
@@ -15,40 +21,38 @@ def check_installed() -> None:
 
 
 class Typical:
-    """The distribution of vectors of factors' bits, and how far an image is from it.
+    """The distribution of what `scores.bits` says, and how far an image is from it.
 
-    Vectors are whitened: moved and mixed so that those that it is fitted on have a mean of zero and the unit
-    matrix as their covariance. The factors' entries are of their bits alone, in the same way.
+    There are two vectors for each factor, of its bits alone, and of its bits with its bits less entropy; and
+    likewise for the chain, of all its factors'. They are whitened: moved and mixed so that those that it is
+    fitted on have a mean of zero and the unit matrix as their covariance.
 
     Args:
-      bits: dict, name of a factor or "total" -> float [N], as `scores.bits` gives of "bits", of images of the
-        training split. N is larger than the number of factors.
+      found: what `scores.bits` gives of images of the training split: more of them than twice the factors.
 
     Raises:
       ImportError: without scikit-learn.
-      ValueError: for bits of too few images, or that do not vary.
+      ValueError: for too few images, or scores that do not vary.
     """
 
-    def __init__(self, bits: dict[str, np.ndarray]):
+    def __init__(self, found: Scores):
         check_installed()
-        self._names = [name for name in bits if name != "total"]
-        self._densities = {name: _Density(vectors) for name, vectors in self._vectors(bits).items()}
+        self._names = list(found["bits"])
+        self._densities = {key: _Density(vectors) for key, vectors in self._vectors(found).items()}
 
-    def scores(self, bits: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-        """How little bits are those of the images that it was fitted on.
-
-        Args:
-          bits: dict as for the constructor, of other images.
+    def scores(self, found: Scores) -> Scores:
+        """How little what `scores.bits` gives of other images is that of those that it was fitted on.
 
         Returns:
           dict, name of a score -> dict, name of a factor or "total" -> float64 [N], of these:
 
-            typicality: the distance from the mean, in standard deviations; of the chain the length of its
-              whitened vector. After the test of [1] for single images, which is of the chain's bits alone.
-            density_of_states: -log of a kernel estimate of the density of whitened vectors, in nats [2].
+            typicality: the distance of the whitened vector of bits from the mean: of a factor, in standard
+              deviations. After the test of [1] for single images, which is of the chain's sum alone.
+            density_of_states: -log of a kernel estimate of that vector's density, in nats [2].
+            typicality_with_entropy, density_of_states_with_entropy: the same of the other vector.
 
         Raises:
-          ValueError: for bits of other factors.
+          ValueError: for scores of a model of other factors.
 
         #### References
 
@@ -57,22 +61,27 @@ class Typical:
         [2]: Warren Morningstar, Cusuh Ham, Andrew Gallagher, Balaji Lakshminarayanan, Alex Alemi, Joshua
              Dillon. Density of States Estimation for Out-of-Distribution Detection. _AISTATS_, 2021.
         """
-        names = [name for name in bits if name != "total"]
-        if names != self._names:
+        if list(found["bits"]) != self._names:
             raise ValueError(
-                f"Expected bits of the factors {self._names}, as it was fitted on. Received: {names}. Fit "
-                "another one."
+                f"Expected scores of {self._names}, as it was fitted on. Received: those of "
+                f"{list(found['bits'])}. Fit another one."
             )
-        found: dict[str, dict[str, np.ndarray]] = {"typicality": {}, "density_of_states": {}}
-        for name, vectors in self._vectors(bits).items():
-            distance, nats = self._densities[name].of(vectors)
-            found["typicality"][name], found["density_of_states"][name] = distance, nats
-        return found
+        result: Scores = {}
+        for (suffix, name), vectors in self._vectors(found).items():
+            distances, nats = self._densities[suffix, name].of(vectors)
+            result.setdefault(f"typicality{suffix}", {})[name] = distances
+            result.setdefault(f"density_of_states{suffix}", {})[name] = nats
+        return result
 
-    def _vectors(self, bits):
-        """dict, name of a factor -> its bits, and "total" -> those of all: float64 [N, d]."""
-        columns = {name: np.asarray(bits[name], np.float64)[:, np.newaxis] for name in self._names}
-        return {**columns, "total": np.concatenate(list(columns.values()), axis=1)}
+    def _vectors(self, found):
+        """dict, (suffix of scores, name of a factor or "total") -> float64 [N, d]."""
+        *factors, total = self._names
+        parts = {**{name: [name] for name in factors}, total: factors}
+        return {
+            (suffix, name): np.stack([found[x][factor] for x in kinds for factor in part], axis=1)
+            for suffix, kinds in _KINDS.items()
+            for name, part in parts.items()
+        }
 
 
 class _Density:
@@ -82,19 +91,13 @@ class _Density:
         from sklearn.neighbors import KernelDensity
 
         count, size = vectors.shape
-        self._mean, covariance = vectors.mean(axis=0), np.eye(size)
-        if count > size:
-            covariance = np.atleast_2d(np.cov(vectors, rowvar=False))
-        scales = np.sqrt(np.diag(covariance))
-        if (
-            count <= size
-            or not (scales > 0).all()
-            or np.linalg.matrix_rank(vectors - self._mean) < size
-        ):
+        self._mean = vectors.mean(axis=0)
+        if np.linalg.matrix_rank(vectors - self._mean) < size:
             raise ValueError(
-                f"Expected bits of more than {size} images, which differ. Received: those of {count}. Give "
+                f"Expected scores of more than {size} images, which differ. Received: those of {count}. Give "
                 "more images of the training split."
             )
+        covariance = np.atleast_2d(np.cov(vectors, rowvar=False))
         self._whitening = np.linalg.inv(np.linalg.cholesky(covariance)).T
         # Scott's rule for the width of a kernel.
         self._kernels = KernelDensity(bandwidth="scott").fit(self._whitened(vectors))
