@@ -33,7 +33,7 @@ def histograms(found):
             ends = np.quantile(np.concatenate(list(values.values())), SHOWN)
             for key, x in values.items():
                 inside = x[(ends[0] <= x) & (x <= ends[1])]
-                panel.hist(inside, BINS, ends, density=True, histtype="step", label=key)
+                panel.hist(inside, BINS, range=ends, density=True, histtype="step", label=key)
             panel.set_title(f"{score} {name}", fontsize=8)
             panel.set_yticks([])
             panel.tick_params(labelsize=7)

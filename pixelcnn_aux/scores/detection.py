@@ -39,18 +39,22 @@ def detect(belonging: ArrayLike, others: ArrayLike, seed: int = 0) -> Detection:
     """
     sets = [_checked(name, x) for name, x in (("belonging", belonging), ("others", others))]
     # Scores only count by their order.
-    values, ranks = np.unique(np.concatenate(sets), return_inverse=True)
-    ranks = np.split(ranks, [len(sets[0])])
+    values, places = np.unique(np.concatenate(sets), return_inverse=True)
+    ranks = np.split(places, [len(sets[0])])
 
     def found(ranks):
         return _areas(*(np.bincount(x, minlength=len(values)) for x in ranks))
 
     random = np.random.default_rng(arguments.whole("seed", seed, 0, sys.maxsize))
     resampled = [found([random.choice(x, len(x)) for x in ranks]) for _ in range(RESAMPLES)]
-    ends = [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2]
-    areas, accepted = (tuple(map(float, np.quantile(x, ends))) for x in zip(*resampled))
+    areas, accepted = map(_interval, zip(*resampled))
     area, share = found(ranks)
     return Detection(area, areas, share, accepted)
+
+
+def _interval(resampled):
+    low, high = np.quantile(resampled, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
+    return float(low), float(high)
 
 
 def _areas(belonging, others):

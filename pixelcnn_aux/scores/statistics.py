@@ -5,6 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
+from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import ArrayLike
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.batches import in_batches
@@ -71,14 +72,14 @@ def bits(model: AuxiliaryModel, images: ArrayLike, condition: ArrayLike | None =
         found = model.pixel_nats(*given)
         return {name: [ops.sum(x, axis=(1, 2)) for x in nats] for name, nats in found.items()}
 
-    images = model.checked(images)
-    count = images.shape[0]
+    checked = model.checked(images)
+    count, *shape = checked.shape
     if condition is None and model.condition is not None:
         condition = model.condition.unknown(count)
-    given = images, model.checked_condition(condition, count)
+    given = checked, model.checked_condition(condition, count)
     found: Scores = {"bits": {}, "bits_less_entropy": {}, "bound_less_exact": {}}
-    dims = math.prod(images.shape[1:])
-    for name, nats in in_batches(evaluate, given, images.shape[1:3]).items():
+    dims = math.prod(shape)
+    for name, nats in in_batches(evaluate, given, shape[:2]).items():
         log_prob, bound, entropy = (_numpy(x) / (math.log(2.0) * dims) for x in nats)
         found["bits"][name] = -log_prob
         found["bits_less_entropy"][name] = -log_prob - entropy
@@ -108,10 +109,9 @@ def bits_less_files(
     """
     *_, last = model.factors
     found: Scores = {}
-    so_far, dims = 0.0, math.prod(model.checked(images).shape[1:])
-    for name, own in model.auxiliaries(images).items():
-        so_far = so_far + bits[name]
-        own = np.asarray(own)
+    so_far, dims = np.zeros([]), math.prod(model.checked(images).shape[1:])
+    for name, image in model.auxiliaries(images).items():
+        so_far, own = so_far + bits[name], np.asarray(image)
         for kind in image_files.holding(model.factors[name].likelihood):
             files = image_files.bits_per_dim(kind, own) * own[0].size / dims
             column = f"bits_less_{kind.lower().replace(' ', '_')}"
@@ -140,8 +140,9 @@ def of_classes(
     Raises:
       ValueError: as `AuxiliaryModel.class_log_probs`.
     """
+    kind = arguments.instance("the model's condition", model.condition, Classes)
     given = _by_name(model.log_probs_by_class(images))
-    none = model.condition.unknown(len(given["total"]))
+    none = kind.unknown(len(given["total"]))
     classes = (
         none if condition is None else np.asarray(model.checked_condition(condition, len(none)))
     )

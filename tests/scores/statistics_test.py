@@ -34,7 +34,7 @@ class EntropyTest(tf.test.TestCase):
         model, images = tiny_chain([HALVES], (2, 2), 3, 1, True), helpers.all_images(3, 2, 2, 1)
         with helpers.eagerly():
             found, probs = scores.bits(model, images), np.exp(model.log_prob(images))
-        for name, excess in found["bits_less_entropy"].items():
+        for excess in found["bits_less_entropy"].values():
             self.assertAllClose(probs @ excess, 0.0, atol=1e-8)
             self.assertGreater(np.std(excess), 0.01)
         entropy = -probs @ np.log2(probs) / 4
