@@ -8,10 +8,8 @@ from matplotlib.figure import Figure
 from pixelcnn_aux.programs import image_grid
 
 BINS = 40
-SHOWN = (
-    0.005,
-    0.995,
-)  # quantiles between which scores are shown: single ones would flatten all others
+# Quantiles between which scores are shown: single ones would flatten all others.
+SHOWN = (0.005, 0.995)
 
 
 def histograms(found):
@@ -47,7 +45,7 @@ def heat_map(model, image):
 
     Args:
       model: `AuxiliaryModel`.
-      image: uint8 [H, W, C], of a model that is not told its condition.
+      image: uint8 [H, W, C]. A conditional model is told nothing else of it.
     """
     images = image[np.newaxis]
     condition = model.condition and model.condition.unknown(1)

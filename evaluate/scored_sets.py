@@ -1,6 +1,5 @@
 """The sets of images that `evaluate.scores` tells apart: where they come from, and what was done to them."""
 
-import collections
 import io
 import pathlib
 from typing import NamedTuple
@@ -59,11 +58,10 @@ def opened(place, split, size, num_images, resized, **options):
     images = data.load(dataset, split, None, **where, **options)
     indices = images.spread_indices(num_images or images.num_images)
     chosen, prepared = [images.pixels[index] for index in indices], "as they are"
-    sizes = collections.Counter(image.shape[:2] for image in chosen)
+    sizes = dict.fromkeys(image.shape[:2] for image in chosen)
     if set(sizes) != {tuple(size)}:
-        found = ", ".join(map(shown, list(sizes)[:MOST_SIZES])) + ", ..." * (
-            len(sizes) > MOST_SIZES
-        )
+        others = ["..."] * (len(sizes) > MOST_SIZES)
+        found = ", ".join([*map(shown, list(sizes)[:MOST_SIZES]), *others])
         if not resized:
             raise ValueError(
                 f"Expected sets of images of {shown(size)}. Received: {name}, of {found}. Resizing leaves "
@@ -96,7 +94,7 @@ def _place(place):
 
 
 def resized_twice(scored):
-    """A set resized to 5/4 of its size, and back."""
+    """A set resized to a little more than 5/4 of its size, and back."""
     size = scored.pixels.shape[1:3]
     larger = tuple(length * 5 // 4 + 1 for length in size)
     pixels = np.stack([fit(fit(image, larger), size) for image in scored.pixels])

@@ -51,7 +51,10 @@ def main():
     exchanged = others[: len(FLAGS.against)] if FLAGS.control else []
     table = detections(found, exchanged, FLAGS.seed)
     print_table(table)
-    described = {name: [len(scored.pixels), scored.prepared] for name, scored in sets.items()}
+    described = {
+        name: {"num_images": len(scored.pixels), "prepared": scored.prepared}
+        for name, scored in sets.items()
+    }
     measured = {**chosen_run.source(folder), "split": FLAGS.split, "best": FLAGS.best}
     how = {"exact": model.exact, "num_training": FLAGS.num_training, "seed": FLAGS.seed}
     disk.write_json(

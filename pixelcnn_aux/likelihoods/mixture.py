@@ -164,16 +164,12 @@ class LogisticMixture(Likelihood):
         return total
 
     def _entropy(self, params, images, bounds):
-        channels = list(self._channels(params, images, bounds.center))
-        # As one list of distributions: all of the first channel, then all of the next one.
-        log_weights, loc, scale = (
-            ops.reshape(ops.stack(x), (-1, self.num_components))
-            for x in zip(*((x, logistic.loc, logistic.scale) for x, logistic, _ in channels))
-        )
-        low, high = (ops.reshape(ops.moveaxis(x, -1, 0), (-1, 1)) for x in bounds[:2])
-        components = DiscretizedLogistic(loc, scale, self.num_values)
-        found = entropies.of_mixtures(log_weights, components, low, high)
-        return ops.sum(ops.reshape(found, (len(channels), *ops.shape(params)[:-1])), axis=0)
+        (low, high, center), total = bounds, 0.0
+        channels = enumerate(self._channels(params, images, center))
+        for i, (log_weights, components, _) in channels:
+            ends = (low[..., i : i + 1], high[..., i : i + 1])
+            total += entropies.of_mixtures(log_weights, components, *ends)
+        return total
 
     def _channels(self, params, images, center):
         """Yields of each channel, given those before it: log-weights, logistics, log-probs of its value."""

@@ -105,7 +105,7 @@ class ValueProbabilities:
           images, bounds: as for `log_prob`.
 
         Returns:
-          [...] of `params`' dtype, in nats, to 1e-4 for each channel. Where earlier values contradict the
+          [...] of `params`' dtype, in nats, to 4e-4 for each channel. Where earlier values contradict the
           bounds it means nothing.
 
         Raises:
