@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         layers as layers,
         likelihoods as likelihoods,
         networks as networks,
+        scores as scores,
         serialization as serialization,
         sums as sums,
         training as training,
@@ -46,7 +47,7 @@ __version__ = "0.2.0"
 
 _MODULES = (
     *("auxiliary", "backend", "codec", "conditions", "data", "interop", "layers", "likelihoods"),
-    *("networks", "serialization", "sums", "training"),
+    *("networks", "scores", "serialization", "sums", "training"),
 )
 # Each public name, and the module that it is or is in, which is imported once somebody asks for it: an
 # import of TensorFlow takes seconds, and programs have it be quiet first.

@@ -14,6 +14,7 @@ from pixelcnn_aux import arguments, sampling, serialization
 from pixelcnn_aux.annotations import ArrayLike, Size, Tensor
 from pixelcnn_aux.batches import MAX_PIXELS, in_batches
 from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.evaluated_model import PixelNats
 from pixelcnn_aux.factor_chain import FactorChain
 from pixelcnn_aux.picture_model import PictureModel
 
@@ -135,6 +136,23 @@ class AuxiliaryModel(PictureModel, FactorChain):
             for i in range(2)
         )
         return bounds, exact
+
+    def pixel_nats(
+        self, images: ArrayLike, condition: ArrayLike | None = None
+    ) -> dict[str, PixelNats]:
+        """What each factor says of each pixel of its own image, and what it expected: for `scores`.
+
+        Args:
+          images, condition: as for `log_prob`.
+
+        Returns:
+          dict, name -> `PixelNats`, float [B, h, w] of the model's dtype.
+
+        Raises:
+          ValueError: as `log_prob`.
+          NotImplementedError: as `Factor.pixel_nats`.
+        """
+        return self._by_factor("pixel_nats", images, condition)
 
     def class_log_probs(self, images: ArrayLike) -> Tensor:
         """log p(y | X) of each class y, by Bayes' rule from classes that are alike a priori. A classifier.

@@ -1,5 +1,7 @@
 """A model that is evaluated over whole images: features, parameters and likelihoods, in batches."""
 
+from typing import NamedTuple
+
 from keras import ops
 
 from pixelcnn_aux import arguments, backend, checks, networks, tiling
@@ -7,6 +9,14 @@ from pixelcnn_aux.annotations import ArrayLike, Tensor
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.pixelwise_model import PixelwiseModel
+
+
+class PixelNats(NamedTuple):
+    """What a factor says of each pixel given the pixels before it and x_hat: float [B, H, W], in nats."""
+
+    log_prob: Tensor  # log p(pixel)
+    bound: Tensor  # the same as if the factor were not exact
+    entropy: Tensor  # what -log p(pixel) was expected to be: `Likelihood.entropy`
 
 
 class EvaluatedModel(PixelwiseModel):
@@ -59,11 +69,20 @@ class EvaluatedModel(PixelwiseModel):
 
     @backend.compiled
     def _bound_and_exact(self, inputs, kept):
-        params, bounding = self(inputs, training=False), None
-        if self.likelihood.centered:
-            bounding = self.fixed_sum.with_exact(False)
-        both = [self._nats(params, inputs, x) for x in (bounding, self.fixed_sum)]
+        both = self._both(self(inputs, training=False), inputs)
         return [_sum(nats, kept) for nats in both]
+
+    def _both(self, params, inputs):
+        """`_nats` as if the factor were not exact, and as it is."""
+        bounding = self.fixed_sum.with_exact(False) if self.likelihood.centered else None
+        return [self._nats(params, inputs, x) for x in (bounding, self.fixed_sum)]
+
+    @backend.compiled
+    def _pixel_nats(self, inputs):
+        params = self(inputs, training=False)
+        bound, nats = self._both(params, inputs)
+        bounds = self._bounds(inputs, self.fixed_sum)
+        return PixelNats(nats, bound, self.likelihood.entropy(params, inputs.images, bounds))
 
     def inputs(self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None) -> Inputs:
         """`Inputs` that are known to fit the factor: what `call` takes.
@@ -159,6 +178,16 @@ class EvaluatedModel(PixelwiseModel):
         Takes and raises what `log_prob` does, and is of the same dtype.
         """
         return tiling.side_by_side(self, self._pixel_log_prob, self.inputs(images, auxiliary))
+
+    def pixel_nats(
+        self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None
+    ) -> PixelNats:
+        """`PixelNats` of the model's dtype: also what each pixel was expected to cost.
+
+        Takes and raises what `log_prob` does, and NotImplementedError for a likelihood that does not tell the
+        probabilities of a channel's values.
+        """
+        return tiling.side_by_side(self, self._pixel_nats, self.inputs(images, auxiliary))
 
     def bound_and_exact(
         self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None

@@ -110,13 +110,18 @@ def added_up(factor, method, inputs):
 
 
 def side_by_side(factor, method, inputs):
-    """As `added_up`, of a method of `Inputs` alone that gives a tensor [B, H, W, ...]: the tiles together."""
-    side = factor.network.side
-    by_row = [
-        [_of_tile(factor, method, inputs, tile)[:, *tile.kept_of_evaluated(side)] for tile in row]
-        for row in tiles(factor, inputs.images.shape[1:3])
-    ]
-    return ops.concatenate([ops.concatenate(row, axis=2) for row in by_row], axis=1)
+    """As `added_up`, of a method of `Inputs` alone that gives tensors [B, H, W, ...]: the tiles together."""
+
+    def kept_of(tile):
+        kept = tile.kept_of_evaluated(factor.network.side)
+        found = _of_tile(factor, method, inputs, tile)
+        return keras.tree.map_structure(lambda x: x[:, *kept], found)
+
+    def joined(parts, axis):
+        return keras.tree.map_structure(lambda *x: ops.concatenate(x, axis=axis), *parts)
+
+    rows = tiles(factor, inputs.images.shape[1:3])
+    return joined([joined(list(map(kept_of, row)), axis=2) for row in rows], axis=1)
 
 
 def _of_tile(factor, method, inputs, tile):

@@ -21,8 +21,8 @@ class Likelihood(ValueProbabilities, Configured):
     A subclass defines `_log_prob`, `_noise` and `_draw`, in `keras.ops`, and the attributes. One that has
     bounds, intervals that its values are known to lie in, also defines `_bounded_log_prob`, finite outside
     them too, `_bounded_noise` and `_bounded_draw`. One of several channels, or that is centered, also defines
-    `_value_log_probs` if its images are to be compressed, and one of more than 256 values
-    `_interval_log_probs`; and `_log_density` if it is to have densities between whole values.
+    `_value_log_probs` if its images are to be compressed or to have entropies, and one of more than 256
+    values `_interval_log_probs`; and `_log_density` if it is to have densities between whole values.
 
     Attributes:
       num_channels: int, of the images it models.
@@ -91,11 +91,22 @@ class Likelihood(ValueProbabilities, Configured):
             likelihood is given no center, or a subclass gives something else than a number for each pixel.
           NotImplementedError: for bounds of a likelihood that has none.
         """
+        params, images = self._checked(params, images, bounds)
+        if bounds is None:
+            return self._by_pixel("_log_prob", params, images)
+        values, bounds, agrees = self._within(params, images, bounds)
+        nats = self._by_pixel("_bounded_log_prob", params, values, bounds)
+        return ops.where(agrees, nats, -math.inf)
+
+    def _checked(self, params, images, bounds):
+        """Params and images as tensors that fit. Raises ValueError as `log_prob`."""
         params, images = ops.convert_to_tensor(params), ops.convert_to_tensor(images)
         check_shapes(params, self.num_params, images, self.num_channels, "images")
         self._check_centered(bounds and bounds.center, "bounds")
-        if bounds is None:
-            return self._by_pixel("_log_prob", params, images)
+        return params, images
+
+    def _within(self, params, images, bounds):
+        """(images, bounds) of params' dtype, whose intervals are not empty, and which pixels agree: [...]."""
         self._check_bounded()
         values = ops.cast(images, params.dtype)
         low, high, center = bounds
@@ -105,9 +116,7 @@ class Likelihood(ValueProbabilities, Configured):
             check_shapes(params, self.num_params, x, self.num_channels, name)
         low, high, center = bounds
         agrees = ops.all(ops.logical_and(low <= values, values <= high), axis=-1)
-        bounds = Bounds(*self._interval(low, high), center)
-        nats = self._by_pixel("_bounded_log_prob", params, values, bounds)
-        return ops.where(agrees, nats, -math.inf)
+        return values, Bounds(*self._interval(low, high), center), agrees
 
     @property
     def has_density(self) -> bool:

@@ -8,6 +8,7 @@ from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import Config
 from pixelcnn_aux.backend import pick, tfp
 from pixelcnn_aux.bounds import Bounds
+from pixelcnn_aux.likelihoods import entropies
 from pixelcnn_aux.likelihoods.base import Likelihood
 from pixelcnn_aux.likelihoods.indices import draw_index, gumbel
 from pixelcnn_aux.likelihoods.layout import Layout, conditional_mean
@@ -154,10 +155,27 @@ class LogisticMixture(Likelihood):
         return ops.cast(ops.stack(pixel, axis=-1), "int32")
 
     def _bounded_log_prob(self, params, images, bounds):
-        low, high, center = bounds
+        (low, high, center), total = bounds, 0.0
+        channels = enumerate(self._channels(params, images, center))
+        for i, (log_weights, components, value_log_prob) in channels:
+            interval_log_prob = components.log_mass(low[..., i : i + 1], high[..., i : i + 1])
+            total += ops.logsumexp(log_weights + value_log_prob, axis=-1)
+            total -= ops.logsumexp(log_weights + interval_log_prob, axis=-1)
+        return total
+
+    def _entropy(self, params, images, bounds):
+        (low, high, center), total = bounds, 0.0
+        channels = enumerate(self._channels(params, images, center))
+        for i, (log_weights, components, _) in channels:
+            ends = (low[..., i : i + 1], high[..., i : i + 1])
+            total += entropies.of_mixtures(log_weights, components, *ends)
+        return total
+
+    def _channels(self, params, images, center):
+        """Yields of each channel, given those before it: log-weights, logistics, log-probs of its value."""
         logits, means, log_scales, coefficients = self._layout.parts(params)
         means = [self._mean_unit * x for x in means]
-        log_weights, total, deviations = ops.log_softmax(logits, axis=-1), 0.0, []
+        log_weights, deviations = ops.log_softmax(logits, axis=-1), []
         for channel in range(self.num_channels):
             here = slice(channel, channel + 1)
             value, middle = images[..., here], center[..., here]
@@ -166,13 +184,10 @@ class LogisticMixture(Likelihood):
                 self._scales(log_scales[channel]),
                 self.num_values,
             )
-            value_log_prob = components.log_prob(value)  # [..., K]
-            interval_log_prob = components.log_mass(low[..., here], high[..., here])
-            total += ops.logsumexp(log_weights + value_log_prob, axis=-1)
-            total -= ops.logsumexp(log_weights + interval_log_prob, axis=-1)
+            value_log_prob = components.log_prob(value)
+            yield log_weights, components, value_log_prob
             log_weights += value_log_prob
             deviations.append(value - self._center(middle))
-        return total
 
     def _value_log_probs(self, params, channel, earlier, bounds):
         log_weights, components = self._channel(params, channel, earlier, bounds)

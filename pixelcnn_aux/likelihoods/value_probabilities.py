@@ -1,4 +1,4 @@
-"""What a codec needs of a likelihood: the probabilities of values of a channel, and of intervals of them."""
+"""The probabilities of all values of a channel, and of intervals of them, for codecs; and entropies."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,7 +7,9 @@ from typing import Any
 from keras import ops
 
 from pixelcnn_aux.annotations import Tensor
+from pixelcnn_aux.backend import lookup
 from pixelcnn_aux.bounds import Bounds
+from pixelcnn_aux.likelihoods import entropies
 from pixelcnn_aux.likelihoods.indices import masked
 
 
@@ -16,9 +18,13 @@ class ValueProbabilities:
 
     num_channels: int
     num_values: int
+    num_params: int
     centered: bool
     log_prob: Callable[..., Tensor]
     _interval: Callable[..., Any]
+    _checked: Callable[..., Any]
+    _within: Callable[..., Any]
+    _by_pixel: Callable[..., Tensor]
 
     def value_log_probs(
         self, params: Tensor, channel: int, earlier: Sequence[Tensor], bounds: Sequence[Bounds]
@@ -87,3 +93,54 @@ class ValueProbabilities:
         every = ops.arange(self.num_values)[:, None]  # [V, 1]
         params = ops.repeat(params[..., None, :], self.num_values, axis=-2)
         return self.log_prob(params, ops.broadcast_to(every, (*ops.shape(params)[:-1], 1)))
+
+    def entropy(self, params: Tensor, images: Tensor, bounds: Bounds | None = None) -> Tensor:
+        """What each pixel was expected to cost: the entropies of its channels, added up.
+
+        That of a channel is the entropy of its distribution given the pixel's earlier channels, as they are
+        in `images`, and its interval: the mean of the channel's part of -`log_prob` over that distribution.
+
+        Args:
+          params: float32 or float64 [..., num_params].
+          images, bounds: as for `log_prob`.
+
+        Returns:
+          [...] of `params`' dtype, in nats, to 4e-4 for each channel. Where earlier values contradict the
+          bounds it means nothing.
+
+        Raises:
+          NotImplementedError: as `value_log_probs`, and as `log_prob`.
+          ValueError: as `log_prob`.
+        """
+        params, images = self._checked(params, images, bounds)
+        if bounds is None:
+            values = ops.cast(images, params.dtype)
+            none = ops.zeros_like(values)
+            bounds = Bounds(none, none + (self.num_values - 1), none)
+        else:
+            values, bounds, _ = self._within(params, images, bounds)
+        return self._by_pixel("_entropy", params, values, bounds)
+
+    def _entropy(self, params, images, bounds):
+        """`entropy` by `_value_log_probs`, of floats and `Bounds` of floats."""
+        leading = ops.shape(params)[:-1]
+        params = ops.reshape(params, (-1, self.num_params))
+        whole = (ops.cast(x, "int32") for x in (images, bounds.low, bounds.high))
+        *whole, center = (ops.reshape(x, (-1, self.num_channels)) for x in (*whole, bounds.center))
+
+        def of(index):
+            values, low, high, middle = (
+                ops.unstack(lookup(x, index), num=self.num_channels, axis=-1)
+                for x in (*whole, center)
+            )
+            known, here = [Bounds(*x) for x in zip(low, high, middle)], lookup(params, index)
+            return sum(
+                entropies.of_log_probs(
+                    self.value_log_probs(here, channel, values[:channel], known[: channel + 1])
+                )
+                for channel in range(self.num_channels)
+            )
+
+        at_once = max(1, entropies.AT_ONCE * 256 // self.num_values)
+        found = entropies.in_chunks(of, ops.shape(params)[0], at_once)
+        return ops.reshape(found, leading)

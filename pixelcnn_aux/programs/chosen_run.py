@@ -37,10 +37,10 @@ def define_exact():
     flags.DEFINE_bool("exact", None, exact)
 
 
-def define_part():
-    """Defines the flags of which images of a data set are evaluated."""
+def define_part(some="Only the first of them"):
+    """Defines the flags of which images of a data set are evaluated; `some` says which --num_images are."""
     flags.DEFINE_enum("split", "test", data.SPLITS, "Which images.")
-    flags.DEFINE_integer("num_images", None, "Only the first of them; all if unset.", lower_bound=1)
+    flags.DEFINE_integer("num_images", None, f"{some}; all if unset.", lower_bound=1)
 
 
 def define_condition():

@@ -144,6 +144,7 @@ def computed(name, model):
         if draws:
             result[f"{name}/drawn"] = drawn(factor, inputs)
         result[f"{name}/image"] = inputs.images
+        result[f"{name}/entropies"] = factor.pixel_nats(inputs).entropy
         result[f"{name}/gradients"] = gradients(factor, inputs, inputs.images)
     inexact = model.with_exact(False)
     result["density/nats"], result["density/gradients"] = density(inexact, images, condition)

@@ -1,0 +1,170 @@
+"""What a model says of images, as numbers by which they are told apart: by factor, and of the chain."""
+
+import math
+
+import numpy as np
+from keras import ops
+
+from pixelcnn_aux import arguments
+from pixelcnn_aux.annotations import ArrayLike
+from pixelcnn_aux.auxiliary_model import AuxiliaryModel
+from pixelcnn_aux.batches import in_batches
+from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.programs import image_files
+from pixelcnn_aux.scores.typical import Scores, Typical
+
+
+def score(
+    model: AuxiliaryModel,
+    images: ArrayLike,
+    condition: ArrayLike | None = None,
+    typical: Typical | None = None,
+) -> Scores:
+    """All scores of images: those of `bits`, of `bits_less_files`, of `of_classes` and of `Typical`.
+
+    Args:
+      model: `AuxiliaryModel`.
+      images: uint8 [N, H, W, C], as for `AuxiliaryModel.log_prob`.
+      condition: as there; None for an unknown one.
+      typical: `Typical`, fitted on what `bits` says of images of the training split; None to leave its
+        scores out.
+
+    Returns:
+      dict, name of a score -> dict, name of a factor or "total" -> float64 [N].
+
+    Raises:
+      ValueError, NotImplementedError: as `bits`; and ValueError for a `typical` of another model.
+    """
+    found = bits(model, images, condition)
+    found |= bits_less_files(model, images, found["bits"])
+    if typical is not None:
+        found |= typical.scores(found)
+    if isinstance(model.condition, Classes):
+        found |= of_classes(model, images, condition)
+    return found
+
+
+def bits(model: AuxiliaryModel, images: ArrayLike, condition: ArrayLike | None = None) -> Scores:
+    """What an image takes, and what it was expected to take, evaluating the networks once.
+
+    Args:
+      model, images, condition: as for `score`.
+
+    Returns:
+      As `score`, of these, in bits per dimension of the full image: entries of factors add up to "total".
+
+        bits: -log2 of the model's likelihood.
+        bits_less_entropy: less the entropies of the channels given what came before each of them (ZED [1]).
+        bound_less_exact: what -log2 of the likelihood is more if nothing is ruled out that contradicts an
+          auxiliary image. 0 for factors that are not exact: ask `with_exact(True)`.
+
+    Raises:
+      ValueError: as `AuxiliaryModel.log_prob`.
+      NotImplementedError: for a likelihood that does not tell the probabilities of a channel's values.
+
+    #### References
+
+    [1]: Davide Cozzolino, Giovanni Poggi, Matthias Nießner, Luisa Verdoliva. Zero-Shot Detection of
+         AI-Generated Images. _ECCV_, 2024.
+    """
+
+    def evaluate(given):
+        found = model.pixel_nats(*given)
+        return {name: [ops.sum(x, axis=(1, 2)) for x in nats] for name, nats in found.items()}
+
+    checked = model.checked(images)
+    count, *shape = checked.shape
+    if condition is None and model.condition is not None:
+        condition = model.condition.unknown(count)
+    given = checked, model.checked_condition(condition, count)
+    found: Scores = {"bits": {}, "bits_less_entropy": {}, "bound_less_exact": {}}
+    dims = math.prod(shape)
+    for name, nats in in_batches(evaluate, given, shape[:2]).items():
+        log_prob, bound, entropy = (_numpy(x) / (math.log(2.0) * dims) for x in nats)
+        found["bits"][name] = -log_prob
+        found["bits_less_entropy"][name] = -log_prob - entropy
+        found["bound_less_exact"][name] = log_prob - bound
+    return {name: _with_total(by_factor) for name, by_factor in found.items()}
+
+
+def bits_less_files(
+    model: AuxiliaryModel, images: ArrayLike, bits: dict[str, np.ndarray]
+) -> Scores:
+    """Bits less those of lossless files, by which simple images would look likely (input complexity [1]).
+
+    Args:
+      model, images: as for `score`.
+      bits: what `bits` calls so of these images.
+
+    Returns:
+      As `score`, of "bits_less_png", "bits_less_webp", and "bits_less_jpeg_xl" where pillow-jxl-plugin is
+      installed, in bits per dimension of the full image. The entry of a factor is of its image by all factors
+      so far, against a file of that image; that of the last one is "total". Without those whose images such a
+      file does not hold.
+
+    #### References
+
+    [1]: Joan Serrà, David Álvarez, Vicenç Gómez, Olga Slizovskaia, José F. Núñez, Jordi Luque. Input
+         Complexity and Out-of-distribution Detection with Likelihood-based Generative Models. _ICLR_, 2020.
+    """
+    *_, last = model.factors
+    found: Scores = {}
+    so_far, dims = np.zeros([]), math.prod(model.checked(images).shape[1:])
+    for name, image in model.auxiliaries(images).items():
+        so_far, own = so_far + bits[name], np.asarray(image)
+        for kind in image_files.holding(model.factors[name].likelihood):
+            files = image_files.bits_per_dim(kind, own) * own[0].size / dims
+            column = f"bits_less_{kind.lower().replace(' ', '_')}"
+            found.setdefault(column, {})["total" if name == last else name] = so_far - files
+    return found
+
+
+def of_classes(
+    model: AuxiliaryModel, images: ArrayLike, condition: ArrayLike | None = None
+) -> Scores:
+    """What a model of classes says of an image's class. It is evaluated given each of them.
+
+    Args:
+      model: `AuxiliaryModel` of `conditions.Classes`.
+      images: as for `score`.
+      condition: int [N], the classes; where it is -1, or None, the most probable one is taken.
+
+    Returns:
+      As `score`, of these:
+
+        class_ratio: bits given the class less those given none, per dimension of the full image. It means
+          something of a model that has been trained without classes too (`--condition_dropout`).
+        class_bits: -log2 p(y | x) of the class, from classes that are alike a priori, in bits. Of a factor it
+          is by this factor alone, and entries do not add up.
+
+    Raises:
+      ValueError: as `AuxiliaryModel.class_log_probs`.
+    """
+    kind = arguments.instance("the model's condition", model.condition, Classes)
+    given = _by_name(model.log_probs_by_class(images))
+    none = kind.unknown(len(given["total"]))
+    classes = (
+        none if condition is None else np.asarray(model.checked_condition(condition, len(none)))
+    )
+    classes = np.where(classes < 0, given["total"].argmax(axis=1), classes)[:, np.newaxis]
+    without = _by_name(model.log_probs(images, none))
+    dims = math.prod(model.checked(images).shape[1:])
+    found: Scores = {"class_ratio": {}, "class_bits": {}}
+    for name, unknown in without.items():
+        nats = given[name]
+        own = np.take_along_axis(nats, classes, axis=1)[:, 0]
+        found["class_ratio"][name] = (unknown - own) / (math.log(2.0) * dims)
+        found["class_bits"][name] = (np.logaddexp.reduce(nats, axis=1) - own) / math.log(2.0)
+    return found
+
+
+def _by_name(nats):
+    return _with_total({name: _numpy(x) for name, x in nats.items()})
+
+
+def _with_total(by_factor):
+    return {**by_factor, "total": sum(by_factor.values())}
+
+
+def _numpy(x):
+    return np.asarray(ops.convert_to_numpy(x), np.float64)

@@ -1,0 +1,56 @@
+"""Tests of how well sets are told apart: areas by hand, and intervals that cover what is true."""
+
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux import scores
+from pixelcnn_aux.scores import detection
+
+
+class DetectionTest(tf.test.TestCase):
+    def test_areas_by_hand(self):
+        """Of 3 x 2 pairs the other is higher in 4, and as high in one."""
+        found = scores.detect([1.0, 2.0, 4.0], [3.0, 2.0])
+        self.assertAllClose(found.auroc, (2 + 1.5) / 6)
+        self.assertEqual(found.false_positives, 1.0)  # 4 accepts all three that belong
+
+    def test_false_positives_by_hand(self):
+        """Of those that belong 95 of a hundred are at most 94: so are 4 of the 10 others."""
+        others = [93.0, 94.0, 94.0, 2.0, 94.5, 95.0, 99.0, 99.0, 200.0, np.inf]
+        found = scores.detect(np.random.default_rng(0).permutation(100), others)
+        self.assertAllClose(found.false_positives, 0.4)
+
+    def test_as_by_all_pairs(self):
+        random = np.random.default_rng(0)
+        belonging, others = random.integers(0, 9, 50), random.integers(3, 12, 70)
+        higher = np.mean(others[:, None] > belonging) + np.mean(others[:, None] == belonging) / 2
+        found = scores.detect(belonging, others)
+        self.assertAllClose(found.auroc, higher)
+        self.assertAllClose(scores.detect(others, belonging).auroc, 1 - higher)
+        low, high = found.auroc_interval
+        self.assertTrue(low < found.auroc < high)
+        self.assertEqual(scores.detect(belonging, others), found)
+        self.assertNotEqual(scores.detect(belonging, others, seed=1), found)
+
+    def test_sets_that_do_not_overlap(self):
+        found = scores.detect([0.0, 1.0], [2.0, 3.0, 4.0])
+        self.assertEqual(found, (1.0, (1.0, 1.0), 0.0, (0.0, 0.0)))
+
+    def test_intervals_cover_what_is_true(self):
+        """Of two normal distributions that are one standard deviation apart: 0.760."""
+        random, covered = np.random.default_rng(0), 0
+        with mock.patch.object(detection, "RESAMPLES", 200):
+            for seed in range(60):
+                sets = random.normal(size=50), random.normal(1.0, size=50)
+                low, high = scores.detect(*sets, seed).auroc_interval
+                covered += low <= 0.7602 <= high
+        self.assertBetween(covered, 51, 60)
+
+    def test_wrong_scores_are_refused(self):
+        for wrong in ([], [np.nan, 1.0], [[1.0]]):
+            with self.assertRaisesRegex(ValueError, "Expected scores of others .*Received.*Score"):
+                scores.detect([1.0], wrong)
+        with self.assertRaisesRegex(ValueError, "Expected seed"):
+            scores.detect([1.0], [1.0], -1)

@@ -1,0 +1,124 @@
+"""Tests of scores: entropies are what bits are on average, and the others what they say."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import scores
+from pixelcnn_aux.programs import image_files
+from tests import helpers
+from tests.exact_test import HALVES, tiny_chain
+
+COUNT = 2000
+
+
+def drawn(model):
+    seeds = np.random.default_rng(0).integers(-(2**31), 2**31, (COUNT, 2)).astype(np.int32)
+    return [*model.sample(seeds).values()][-1]
+
+
+def means(model, images):
+    """dict, name -> (mean bits, mean entropy), per dimension."""
+    found = scores.bits(model, images)
+    return {
+        name: (x.mean(), (x - found["bits_less_entropy"][name]).mean())
+        for name, x in found["bits"].items()
+    }
+
+
+class EntropyTest(tf.test.TestCase):
+    def test_the_sum_over_all_images(self):
+        """Of images that come as often as a model says, entropies are what bits are, on average."""
+        model, images = tiny_chain([HALVES], (2, 2), 3, 1, True), helpers.all_images(3, 2, 2, 1)
+        with helpers.eagerly():
+            found, probs = scores.bits(model, images), np.exp(model.log_prob(images))
+        for excess in found["bits_less_entropy"].values():
+            self.assertAllClose(probs @ excess, 0.0, atol=1e-8)
+            self.assertGreater(np.std(excess), 0.01)
+        entropy = -probs @ np.log2(probs) / 4
+        self.assertAllClose(probs @ found["bits"]["total"], entropy, rtol=1e-6)
+
+    def test_what_is_drawn(self):
+        """Bits of what an exact model draws are its entropies, to 1 %; another model's are not."""
+        small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
+        model = pa.pyramid((4, 4), (2, 2), **small)
+        for seed, factor in enumerate(model.factors.values()):
+            helpers.randomize(factor, seed)
+            # Narrow, so that draws are not at the ends of all values alone.
+            factor.network.last.g.assign(0.3 * factor.network.last.g)
+        images = drawn(model)
+        for name, (bits, entropy) in means(model, images).items():
+            self.assertAllClose(bits, entropy, rtol=0.01, msg=name)
+        # Bounds that an entropy leaves out show.
+        bits, _ = means(model, images)["4x4"]
+        _, entropy = means(model.with_exact(False), images)["4x4"]
+        self.assertGreater(entropy / bits, 1.02)
+
+
+class BitsTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.enterClassContext(helpers.eagerly())
+        cls.images = helpers.pictures(5)
+
+    def test_bits_and_their_bound(self):
+        model = helpers.tiny_model(exact=True, centered=True)
+        found = scores.bits(model, self.images)
+        bound, exact = model.bound_and_exact(self.images)
+        self.assertEqual(list(found["bits"]), ["grayscale", "image", "total"])
+        for name, expected in exact.items():
+            self.assertAllClose(found["bits"][name], expected, rtol=1e-5)
+            gap = np.asarray(bound[name]) - expected
+            self.assertAllClose(found["bound_less_exact"][name], gap, atol=1e-5)
+            self.assertEqual(found["bits"][name].dtype, np.float64)
+        nats = model.pixel_nats(self.images)["image"]
+        self.assertEqual(nats.entropy.shape, (5, 4, 6))
+        expected = model.factors["image"].pixel_log_prob(*model.inputs(self.images)["image"][:2])
+        self.assertAllClose(nats.log_prob, expected)
+
+    def test_files_are_of_the_image_so_far(self):
+        model = pa.pyramid((4, 4), (2, 2), filters=4, blocks=1, embedding_blocks=1, depth=1)
+        images = helpers.pictures(3, size=(4, 4))
+        found = scores.score(model, images)
+        small = np.asarray(model.auxiliaries(images)["2x2"])
+        png = found["bits_less_png"]
+        self.assertEqual(list(png), ["2x2", "total"])
+        files = image_files.bits_per_dim("PNG", small) / 4
+        self.assertAllClose(png["2x2"], found["bits"]["2x2"] - files)
+        files = image_files.bits_per_dim("PNG", images)
+        self.assertAllClose(png["total"], found["bits"]["total"] - files)
+        # No file holds grays of 4 bits.
+        found = scores.score(helpers.shared_model(), self.images)
+        self.assertEqual(list(found["bits_less_webp"]), ["total"])
+
+    def test_classes(self):
+        model = helpers.tiny_model(condition=pa.conditions.Classes(3))
+        for seed, factor in enumerate(model.factors.values()):
+            helpers.randomize(factor, seed)
+        found = scores.score(model, self.images)
+        log_probs = np.asarray(model.class_log_probs(self.images))
+        best = log_probs.argmax(axis=1)
+        bits = -log_probs.max(axis=1) / math.log(2)
+        self.assertAllClose(found["class_bits"]["total"], bits, atol=1e-3)
+        none = model.bits_per_dim(self.images, np.full(5, -1))
+        self.assertAllClose(found["bits"]["total"], none["total"], rtol=1e-5)
+        for labels in (best, [0, 1, 2, 0, 1]):
+            given = scores.of_classes(model, self.images, labels)
+            own = model.bits_per_dim(self.images, np.array(labels))
+            for name, x in own.items():
+                expected = np.asarray(x) - none[name]
+                self.assertAllClose(given["class_ratio"][name], expected, atol=1e-5)
+            if labels is best:
+                self.assertAllClose(given["class_ratio"]["total"], found["class_ratio"]["total"])
+
+    def test_wrong_images_are_refused(self):
+        model = helpers.shared_model()
+        with self.assertRaisesRegex(ValueError, "Expected images with 3 channels. Received"):
+            scores.score(model, self.images[..., :1])
+        with self.assertRaisesRegex(ValueError, "Expected no condition"):
+            scores.score(model, self.images, np.zeros(5, int))
+        with self.assertRaisesRegex(ValueError, "Classes"):
+            scores.of_classes(model, self.images)
