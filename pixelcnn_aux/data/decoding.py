@@ -22,8 +22,8 @@ _GRAY = {8: ("1", "L"), 16: ("I;16", "I;16L", "I;16B", "I")}
 _PNG_DEPTH = 24  # where a PNG file says how many bits a channel has, in its first chunk
 
 
-def contents(path):
-    """The bytes of a file.
+def contents(path, most=_MAX_BYTES):
+    """The bytes of a file, of at most so many.
 
     Raises OSError as `disk.explained`, and ValueError for a folder, a pipe, which may have no end, or a file
     that is too large for an image.
@@ -33,8 +33,8 @@ def contents(path):
         size = path.stat().st_size
         if not path.is_file():
             raise ValueError("no file")
-        if size > _MAX_BYTES:
-            raise ValueError(f"{size:,} bytes, {_MAX_BYTES:,} at most")
+        if size > most:
+            raise ValueError(f"{size:,} bytes, {most:,} at most")
         return path.read_bytes()
 
 

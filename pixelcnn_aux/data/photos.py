@@ -32,7 +32,7 @@ SHORTER = (256, 128)  # the two scales: pixels along a photograph's shorter side
 def photos(split, image_size):
     """Crops of `image_size`, at two scales; or whole photographs. They need no download."""
     if image_size is None:
-        return Images(list(map(_read, PHOTOS[split])))
+        return Images(list(map(read, PHOTOS[split])))
     if max(image_size) > min(SHORTER):
         raise ValueError(
             f"Expected an image size of at most {min(SHORTER)} x {min(SHORTER)} for the data set 'photos'. "
@@ -41,7 +41,7 @@ def photos(split, image_size):
     # Only training gains from crops that overlap; elsewhere each pixel counts once per scale.
     stride = [max(1, length // 4) if split == "train" else length for length in image_size]
     crops = []
-    for photo in map(_read, PHOTOS[split]):
+    for photo in map(read, PHOTOS[split]):
         for shorter in SHORTER:
             scale = shorter / min(photo.shape[:2])
             scaled = resize(photo, [round(scale * length) for length in photo.shape[:2]])
@@ -54,11 +54,11 @@ def photos(split, image_size):
 def squares(size):
     """The center square of every photograph, those held out first: uint8 [N, size, size, 3]."""
     names = [*PHOTOS["test"], *PHOTOS["validation"], *PHOTOS["train"]]
-    return np.stack([fit(_read(name), (size, size)) for name in names])
+    return np.stack([fit(read(name), (size, size)) for name in names])
 
 
-def _read(name):
-    """A photograph: uint8 [H, W, 3]."""
+def read(name):
+    """The photograph of a name in `PHOTOS`: uint8 [H, W, 3]. Raises ImportError without scikit-image."""
     skimage = importlib.util.find_spec("skimage")
     if skimage is None:
         raise ImportError(
