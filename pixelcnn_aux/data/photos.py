@@ -25,6 +25,7 @@ PHOTOS = {
     "validation": ("coffee.png",),
     "test": ("chelsea.png",),
 }
+_HELD_OUT_FIRST = (*PHOTOS["test"], *PHOTOS["validation"], *PHOTOS["train"])
 SHORTER = (256, 128)  # the two scales: pixels along a photograph's shorter side
 
 
@@ -51,19 +52,29 @@ def photos(split, image_size):
     return Images(np.concatenate(crops))
 
 
+def names():
+    """Those of `PHOTOS` that are installed, held out ones first: list of str, empty without scikit-image."""
+    folder = _folder()
+    return [name for name in _HELD_OUT_FIRST if folder and (folder / name).is_file()]
+
+
 def squares(size):
     """The center square of every photograph, those held out first: uint8 [N, size, size, 3]."""
-    names = [*PHOTOS["test"], *PHOTOS["validation"], *PHOTOS["train"]]
-    return np.stack([fit(read(name), (size, size)) for name in names])
+    return np.stack([fit(read(name), (size, size)) for name in _HELD_OUT_FIRST])
 
 
 def read(name):
     """The photograph of a name in `PHOTOS`: uint8 [H, W, 3]. Raises ImportError without scikit-image."""
-    skimage = importlib.util.find_spec("skimage")
-    if skimage is None:
+    folder = _folder()
+    if folder is None:
         raise ImportError(
             "Expected scikit-image, for its photographs. Received: no such package. "
             "Run pip install scikit-image, or choose another data set."
         )
-    folder = pathlib.Path(skimage.submodule_search_locations[0], "data")
     return decoding.decode(decoding.contents(folder / name))
+
+
+def _folder():
+    """Where scikit-image has its pictures; None where it is not installed."""
+    skimage = importlib.util.find_spec("skimage")
+    return skimage and pathlib.Path(skimage.submodule_search_locations[0], "data")

@@ -1,0 +1,46 @@
+"""Work that takes a while: how far it is, and when it has taken too long."""
+
+import concurrent.futures
+import queue
+import time
+
+MAX_SECONDS = 300  # of an action, with those that wait for it in mind
+
+
+def within_time(steps):
+    """Yields what an action yields, until it has taken `MAX_SECONDS`: then it raises TimeoutError."""
+    start = time.monotonic()
+    for step in steps:
+        yield step
+        if time.monotonic() - start > MAX_SECONDS:
+            steps.close()
+            raise TimeoutError(
+                f"Expected what takes at most {MAX_SECONDS} seconds. Received: more work. Take a smaller "
+                "picture, or use the programs, which take their time."
+            )
+
+
+def followed(work, total):
+    """A generator of the share of some work that is done; it returns what the work does.
+
+    Args:
+      work: function of a function, which it calls with how much is done; it runs in a thread. If the
+        generator is closed, that call raises.
+      total: how much there is to do.
+    """
+    counts, closed = queue.SimpleQueue(), False
+
+    def report(count):
+        if closed:
+            raise InterruptedError("nobody waits for it")
+        counts.put(count)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work, report)
+        future.add_done_callback(lambda _: counts.put(None))
+        try:
+            while (count := counts.get()) is not None:
+                yield min(count / total, 1)
+        finally:
+            closed = True
+    return future.result()
