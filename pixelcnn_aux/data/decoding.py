@@ -54,6 +54,10 @@ def opened(contents, channels=3, bits=8):
             yield picture
     except (ImportError, MemoryError, ValueError):  # of what is missing the file is not to blame
         raise
+    except Image.DecompressionBombError as error:  # more than Pillow opens
+        raise ValueError(
+            f"far more pixels than {MAX_PIXELS:,}, the most that there may be"
+        ) from error
     except Exception as error:  # damaged bytes raise whatever they happen to spell
         raise ValueError(f"damaged, or no {KINDS} file") from error
 

@@ -1,7 +1,5 @@
 """What the page answers, whatever happens: functions for Gradio that never raise."""
 
-import functools
-
 import gradio as gr
 from absl import logging
 
@@ -17,7 +15,6 @@ def answer(action, save=None):
       save: function of `Shown.file`, whose result is yielded too; None where there is no file.
     """
 
-    @functools.wraps(action)
     def answers(*given):
         try:
             for shown in within_time(action(*given)):
@@ -32,7 +29,6 @@ def answer(action, save=None):
 def attempt(function, outputs):
     """A function that does as another, whose second result is said; or says an error, and changes nothing."""
 
-    @functools.wraps(function)
     def attempted(*given):
         try:
             return function(*given)

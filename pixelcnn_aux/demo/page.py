@@ -31,7 +31,7 @@ READING = {"concurrency_id": "reading", "concurrency_limit": 1}
 def build(models):
     """The page, `gradio.Blocks`, of `Models`."""
     # Files that people send are gone ten minutes later.
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(60, 600)) as page:
+    with gr.Blocks(title=TITLE, delete_cache=(60, 600)) as page:
         gr.Markdown(ABOUT)
         picture, painted = _picture()
         with gr.Tabs():
@@ -52,19 +52,22 @@ def build(models):
 def _picture():
     """Where a picture is chosen: (its state, the HTML to paint on it, which is placed later)."""
     chosen, painted = gr.State(time_to_live=3600), gr.HTML(render=False)
-    with gr.Group():
-        gr.Markdown(FILES)
-        with gr.Row():
-            file = gr.File(label="A picture", elem_id="picture-file", height=160)
+    with gr.Row():
+        with gr.Column():
+            file = gr.File(label="A picture", elem_id="picture-file", height=140)
+            gr.Markdown(FILES)
+        with gr.Column():
             names = {name.partition(".")[0].replace("_", " "): name for name in photos.names()}
             example = gr.Dropdown(
                 list(names.items()),
                 value=None,
                 label="Or a photograph of scikit-image",
+                visible=bool(names),
                 elem_id="example",
             )
-            example.visible = bool(names)
-        said, preview = gr.HTML(elem_id="picture-said"), gr.HTML(elem_id="picture")
+            said = gr.HTML(elem_id="picture-said")
+        with gr.Column():
+            preview = gr.HTML(elem_id="picture")
     outputs = [chosen, said, preview, painted]
 
     def choose(pixels):

@@ -25,25 +25,16 @@ _POLICY = "; ".join(
 
 @contextlib.contextmanager
 def temporary_folder():
-    """Within it all temporary files of this process, Gradio's too, are in one folder, which is removed then.
+    """From here on all temporary files of this process, Gradio's too, are in one folder, removed in the end.
 
     To be entered before Gradio is imported, which asks for its folder then. SIGTERM ends the process as
     Ctrl-C does, so that the folder is removed.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="pixelcnn_aux-") as folder:
-        os.environ.update(
-            TMPDIR=folder,
-            GRADIO_TEMP_DIR=folder,
-            GRADIO_ANALYTICS_ENABLED="False",
-            HF_HUB_DISABLE_TELEMETRY="1",
-        )
-        tempfile.tempdir = None  # which Python has found before
-        try:
-            yield
-        finally:
-            del os.environ["TMPDIR"]
-            tempfile.tempdir = None
+        tempfile.tempdir = os.environ["TMPDIR"] = os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        yield
 
 
 def bound(port):

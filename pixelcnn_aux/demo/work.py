@@ -5,6 +5,7 @@ import queue
 import time
 
 MAX_SECONDS = 300  # of an action, with those that wait for it in mind
+STEP = 0.02  # a page is sent anew for each
 
 
 def within_time(steps):
@@ -21,14 +22,14 @@ def within_time(steps):
 
 
 def followed(work, total):
-    """A generator of the share of some work that is done; it returns what the work does.
+    """A generator of the share of some work that is done, in steps of `STEP`; it returns what the work does.
 
     Args:
       work: function of a function, which it calls with how much is done; it runs in a thread. If the
         generator is closed, that call raises.
       total: how much there is to do.
     """
-    counts, closed = queue.SimpleQueue(), False
+    counts, closed, share = queue.SimpleQueue(), False, 0.0
 
     def report(count):
         if closed:
@@ -40,7 +41,9 @@ def followed(work, total):
         future.add_done_callback(lambda _: counts.put(None))
         try:
             while (count := counts.get()) is not None:
-                yield min(count / total, 1)
+                if count / total >= share + STEP:
+                    share = min(count / total, 1.0)
+                    yield share
         finally:
             closed = True
     return future.result()
