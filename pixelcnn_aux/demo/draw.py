@@ -48,7 +48,7 @@ def draw(models, name, seed, shift, is_map, label=None):
         ]
         given = {factor: drawn}
         images = shown(drawn, first.likelihood.num_values)
-        figures += (Figure(f"{factor}, {size[1]} x {size[0]} pixels", [*images]),)
+        figures += (Figure(factor, [*images]),)
     yield Shown(f"Drew {IMAGES} images by {name} in {since(start)}", None, figures)
 
 

@@ -17,28 +17,30 @@ class Models:
     Args:
       workdirs: list of str, the folders of runs.
 
-    Raises FileNotFoundError where one of these is no run.
+    Raises OSError or ValueError where one of these is no run, or damaged.
     """
 
     def __init__(self, workdirs=()):
-        self._folders = {name: zoo.find(name) for name in [*zoo.pretrained(), *workdirs]}
-        self.names = list(self._folders)
+        self._runs = {x: RunFolder(zoo.find(x)) for x in [*zoo.pretrained(), *workdirs]}
+        for run in self._runs.values():
+            run.config()
+        self.names = list(self._runs)
         # Graphs are traced by each model and codec anew, which takes longer than most of what they do.
         self.load = functools.cache(self._load)
         self.codec = functools.cache(self._codec)
 
     def _load(self, name, dtype="float32"):
         """`AuxiliaryModel` of a name. Raises ValueError for another name, and as `pa.load`."""
-        return pa.load(self._folders[arguments.choice("the model", name, self.names)], dtype)
+        return pa.load(self._runs[arguments.choice("the model", name, self.names)].path, dtype)
 
     def _codec(self, name, dtype="float32"):
         """`Codec` of the model of a name. Raises as `load` and `Codec`."""
-        return Codec(self.load(name, dtype), RunFolder(self._folders[name]).name)
+        return Codec(self.load(name, dtype), self._runs[name].name)
 
     def codec_of(self, contents):
         """`Codec` of the model that wrote a file, `container.Contents`. Raises ValueError for another one."""
-        for name, folder in self._folders.items():
-            if RunFolder(folder).name == contents.name:
+        for name, run in self._runs.items():
+            if run.name == contents.name:
                 return self.codec(name, contents.dtype)
         raise ValueError(
             f"Expected a file of one of the page's models: {', '.join(self.names)}. Received: one of "

@@ -1,13 +1,14 @@
 // Painting a region over a picture. A canvas of the picture's pixels lies on it: by mouse, finger or pen; or,
 // once it has the focus, by arrow keys, which move a brush, and space, which paints. Delete wipes all.
 (() => {
+  const pen = (canvas) => canvas.getContext("2d", { willReadFrequently: true });
   const size = (canvas) => Math.max(1, Math.round(Math.max(canvas.width, canvas.height) / 12));
 
   // Whole pixels: a smooth edge would be neither known nor drawn.
   function dot(canvas, x, y) {
-    const pen = canvas.getContext("2d"), side = size(canvas);
-    pen.fillStyle = "#e6007e";
-    pen.fillRect(Math.round(x - side / 2), Math.round(y - side / 2), side, side);
+    const side = size(canvas);
+    pen(canvas).fillStyle = "#e6007e";
+    pen(canvas).fillRect(Math.round(x - side / 2), Math.round(y - side / 2), side, side);
   }
 
   function line(canvas, from, to) {
@@ -26,7 +27,7 @@
   }
 
   function wipe(canvas) {
-    canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+    pen(canvas).clearRect(0, 0, canvas.width, canvas.height);
   }
 
   // The brush of the keyboard, in pixels, and where it is shown.
@@ -93,7 +94,7 @@
   window.paintedRegion = () => {
     const canvas = document.querySelector("canvas.paint");
     if (!canvas) return "";
-    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const { data } = pen(canvas).getImageData(0, 0, canvas.width, canvas.height);
     let text = "";
     for (let k = 3; k < data.length; k += 4) text += data[k] ? "1" : "0";
     return text;

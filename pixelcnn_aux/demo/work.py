@@ -4,7 +4,7 @@ import concurrent.futures
 import queue
 import time
 
-MAX_SECONDS = 300  # of an action, with those that wait for it in mind
+MAX_SECONDS = 600  # of an action, with those that wait for it in mind
 STEP = 0.02  # a page is sent anew for each
 
 
