@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 
 HOST = "127.0.0.1"
 _FOLDER = pathlib.Path(__file__).parent
@@ -31,7 +32,7 @@ def temporary_folder():
     Ctrl-C does, so that the folder is removed.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with tempfile.TemporaryDirectory(prefix="pixelcnn_aux-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pixelcnn_aux-", ignore_cleanup_errors=True) as folder:
         tempfile.tempdir = os.environ["TMPDIR"] = os.environ["GRADIO_TEMP_DIR"] = folder
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         yield
@@ -109,8 +110,10 @@ def guarded(application):
 
 
 def serve(application, opened):
-    """Serves an application on a socket until the process is told to end."""
+    """Serves an application on a socket until the process is told to end, which does not wait for work."""
     import uvicorn
 
-    config = uvicorn.Config(application, log_level="error", timeout_graceful_shutdown=1)
-    uvicorn.Server(config).run(sockets=[opened])
+    server = uvicorn.Server(uvicorn.Config(application, log_level="error"))
+    thread = threading.Thread(target=server.run, args=[[opened]], daemon=True)
+    thread.start()
+    thread.join()  # which signals end

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import queue
+import threading
 import time
 
 MAX_SECONDS = 600  # of an action, with those that wait for it in mind
@@ -29,21 +30,30 @@ def followed(work, total):
         generator is closed, that call raises.
       total: how much there is to do.
     """
-    counts, closed, share = queue.SimpleQueue(), False, 0.0
+    counts, future = queue.SimpleQueue(), concurrent.futures.Future()
+    closed, share = False, 0.0
 
     def report(count):
         if closed:
             raise InterruptedError("nobody waits for it")
         counts.put(count)
 
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work, report)
-        future.add_done_callback(lambda _: counts.put(None))
+    def run():
         try:
-            while (count := counts.get()) is not None:
-                if count / total >= share + STEP:
-                    share = min(count / total, 1.0)
-                    yield share
-        finally:
-            closed = True
+            future.set_result(work(report))
+        except BaseException as error:
+            future.set_exception(error)
+        counts.put(None)
+
+    # A daemon, since the end of the program does not wait for it.
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        while (count := counts.get()) is not None:
+            if count / total >= share + STEP:
+                share = min(count / total, 1.0)
+                yield share
+    finally:
+        closed = True
+        thread.join()
     return future.result()
