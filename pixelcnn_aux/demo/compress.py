@@ -40,7 +40,7 @@ def compress(models, name, picture):
     took, figures = since(start), (Figure("The picture", [picture]),)
     tables = (_sizes(name, data, picture), _bits(container.read(data), picture.size))
     check = "Decompressing, to see that it comes back, and where its bits are"
-    [(again, heat)] = yield from _opened(codec, data, check, figures, tables, data)
+    [(again, heat)] = yield from _opened(codec, data, check, figures, tables)
     if not np.array_equal(again, picture):
         raise RuntimeError(
             "Expected the picture as it was. Received: another one. Tell the authors of this program."

@@ -142,8 +142,7 @@ def _compress(models, picture):
     def save(data):
         if data is None:
             return gr.update(value=None, visible=False)
-        # One file for all: the page has copied it once it is shown.
-        path = pathlib.Path(tempfile.gettempdir(), "picture.pxa")
+        path = pathlib.Path(tempfile.mkdtemp(), "picture.pxa")
         path.write_bytes(data)
         return gr.update(value=str(path), visible=True)
 

@@ -44,6 +44,7 @@ def bound(port):
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((HOST, port))
+        found.listen()  # who comes early waits
     except OSError as error:
         found.close()
         raise OSError(
