@@ -72,7 +72,7 @@ class PageTest(tf.test.TestCase):
         page.set_default_timeout(PATIENCE)
         requests, errors = [], []
         page.on("request", lambda request: requests.append(request.url))
-        page.on("pageerror", errors.append)
+        page.on("pageerror", lambda error: errors.append(error))
         page.goto(self.address)
         page.get_by_role("tab", name="Draw", exact=True).wait_for()
 
