@@ -53,9 +53,16 @@ def _ours(epochs, steps, batch_size, **others):
     )
 
 
-def _rounded(crop):
-    """Of weights that are trained already, with rounding."""
-    return Training(epochs=2, steps_per_epoch=200, batch_size=4, learning_rate=5e-4, crop=crop)
+def _rounded(epochs, crop):
+    """With rounding, of weights that are trained already: at a quarter of the rates."""
+    return Training(
+        epochs=epochs,
+        steps_per_epoch=300,
+        batch_size=4,
+        learning_rate=1e-3,
+        muon_ratio=12.5,
+        crop=crop,
+    )
 
 
 def _paper(epochs):
@@ -235,10 +242,10 @@ PYRAMID = {
         model={"base_parts": 8},
         training={
             "sixteenth": _ours(4, 500, 16, crop=240),
-            "eighth": _ours(6, 500, 8, crop=240),
-            "quarter": _ours(10, 1000, 8, crop=240),
-            "half": _ours(15, 1000, 8, crop=128),
-            "image": _ours(25, 1000, 8, crop=64),
+            "eighth": _ours(4, 500, 8, crop=240),
+            "quarter": _ours(4, 1000, 4, crop=240),
+            "half": _ours(6, 1000, 4, crop=128),
+            "image": _ours(12, 1000, 4, crop=64),
         },
     ),
     # python -m train.pyramid --preset rounded_photographs --image_dir PHOTOGRAPHS --init RUN
@@ -248,11 +255,11 @@ PYRAMID = {
         constructor=models.parallel_pyramid,
         model={"base_parts": 8, "whole_numbers": True},
         training={
-            "sixteenth": _rounded(240),
-            "eighth": _rounded(240),
-            "quarter": _rounded(240),
-            "half": _rounded(128),
-            "image": _rounded(64),
+            "sixteenth": _rounded(2, crop=240),
+            "eighth": _rounded(2, crop=240),
+            "quarter": _rounded(2, crop=240),
+            "half": _rounded(4, crop=128),
+            "image": _rounded(4, crop=64),
         },
     ),
     # python -m train.pyramid --preset digits --image_file digits.npz
