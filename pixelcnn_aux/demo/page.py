@@ -34,7 +34,7 @@ def build(models):
     with gr.Blocks(title=TITLE, delete_cache=(60, 600)) as page:
         gr.Markdown(ABOUT)
         picture, painted = _picture()
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Draw"):
                 _draw(models)
             with gr.Tab("Enlarge and color"):
@@ -163,7 +163,7 @@ def _score(models, picture):
 
 
 def _model(models, name):
-    return gr.Dropdown(models.names, value=name, label="Model", filterable=False)
+    return gr.Dropdown(models.names, value=name, label="Model", filterable=False, min_width=240)
 
 
 def _how(shift=-0.3):

@@ -41,13 +41,13 @@ def score(models, name, picture):
     image = uploads.reduced(picture, MAX_PIXELS) if size is None else fit(picture, size)
     own = model.auxiliaries(image[np.newaxis])
     figures = tuple(
-        Figure(f"What {factor} is of", [shown(x, model.factors[factor].likelihood.num_values)[0]])
+        Figure(factor, [shown(x, model.factors[factor].likelihood.num_values)[0]])
         for factor, x in own.items()
     )
     yield Shown("Scoring", 0.5, figures)
     scores, names = statistics(model, image[np.newaxis]), [*model.factors, "total"]
     rows = [
-        [text, *(f"{scores[key][x][0]:+.4f}" if x in scores[key] else "" for x in names)]
+        [text, *(f"{scores[key][x][0]:.4f}" if x in scores[key] else "" for x in names)]
         for key, text in MEANINGS.items()
         if key in scores
     ]
