@@ -16,7 +16,7 @@ from pixelcnn_aux.programs.image_grid import shown
 MAX_PIXELS = 2**14  # of a picture that a model of any size scores
 # The rows of the table.
 MEANINGS = {
-    "bits": "bits: -log2 of the likelihood",
+    "bits": "bits",
     "bits_less_png": "bits less those of PNG",
     "bits_less_webp": "bits less those of WebP",
     "bits_less_jpeg_xl": "bits less those of JPEG XL",
@@ -51,7 +51,7 @@ def score(models, name, picture):
         for key, text in MEANINGS.items()
         if key in scores
     ]
-    caption = "Scores, in bits per dimension of the image"
+    caption = "In bits per dimension of the image"
     table = Table(caption, ["score", *names], rows)
     height, width, _ = image.shape
     yield Shown(f"Scored {width} x {height} pixels in {since(start)}", None, figures, (table,))

@@ -93,4 +93,4 @@ def _table(given):
         rows.append(f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>')
     caption = f"<caption>{html.escape(given.caption)}</caption>"
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f'<div class="table"><table>{caption}{body}</table></div>'
+    return f'<div class="table" tabindex="0"><table>{caption}{body}</table></div>'

@@ -177,7 +177,7 @@ class ActionsTest(tf.test.TestCase):
             expected = model.bits_per_dim(image[np.newaxis])
             [table] = found.tables
             rows = {text: dict(zip(table.head[1:], row)) for text, *row in table.rows}
-            bits = rows["bits: -log2 of the likelihood"]
+            bits = rows["bits"]
             self.assertEqual(bits, {name: f"{x[0]:.4f}" for name, x in expected.items()})
             self.assertIn("bits less those of PNG", rows)
             self.assertGreaterEqual(float(rows["the bound less the exact figure"]["total"]), 0)
