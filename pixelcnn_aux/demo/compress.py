@@ -3,6 +3,7 @@
 Actions are generators of `Shown`.
 """
 
+import math
 import time
 
 import matplotlib
@@ -35,7 +36,9 @@ def compress(models, name, picture):
     images = picture[np.newaxis] if size is None else tiles.cut(picture, size)
     told = unknown(codec.model, len(images))
     named = [(NAME, *picture.shape[:2])]
-    steps = followed(lambda report: codec.compress(images, told, named, report), _pixels(images))
+    steps = followed(
+        lambda report: codec.compress(images, told, named, report), math.prod(images.shape[:3])
+    )
     data = yield from _telling("Compressing", steps)
     took, figures = since(start), (Figure("The picture", [picture]),)
     tables = (_sizes(name, data, picture), _bits(container.read(data), picture.size))
@@ -73,7 +76,7 @@ def _opened(codec, data, text, *found):
     if contents.size is None:
         total = sum(height * width for _, height, width in contents.pictures)
     else:
-        total = contents.count * contents.size[0] * contents.size[1]
+        total = contents.count * math.prod(contents.size)
     steps = followed(lambda report: codec.decompress_with_bits(data, report), total)
     images, bits = yield from _telling(text, steps, *found)
     pictures = tiles.pictures(contents, images)
@@ -89,10 +92,6 @@ def _telling(text, steps, *found):
         except StopIteration as end:
             return end.value
         yield Shown(text, share, *found)
-
-
-def _pixels(images):
-    return images.shape[0] * images.shape[1] * images.shape[2]
 
 
 def heat_map(bits):

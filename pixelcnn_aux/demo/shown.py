@@ -10,11 +10,10 @@ from PIL import Image
 
 
 class Figure(NamedTuple):
-    """Pictures of one kind, beside each other."""
+    """Pictures of one kind, beside each other; the caption is also for who does not see them."""
 
     caption: str
     images: list[Any]  # of uint8 [h, w, 3], each of any size
-    alt: str = ""  # what they show, for who does not see them; the caption if empty
 
 
 class Table(NamedTuple):
@@ -58,7 +57,7 @@ def figure(given):
     for number, image in enumerate(given.images, start=1):
         height, width, _ = image.shape
         which = f", {number} of {len(given.images)}" if len(given.images) > 1 else ""
-        alt = html.escape(f"{given.alt or given.caption}{which}: {width} x {height} pixels")
+        alt = html.escape(f"{given.caption}{which}: {width} x {height} pixels")
         images.append(f'<img alt="{alt}" src="{source(image)}">')
     caption = html.escape(given.caption)
     return f"<figure><div>{''.join(images)}</div><figcaption>{caption}</figcaption></figure>"
