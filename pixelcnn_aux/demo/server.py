@@ -34,6 +34,7 @@ def temporary_folder():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="pixelcnn_aux-", ignore_cleanup_errors=True) as folder:
         tempfile.tempdir = os.environ["TMPDIR"] = os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["MPLCONFIGDIR"] = folder  # where matplotlib, which Gradio imports, lists fonts
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         yield
 
