@@ -28,15 +28,24 @@ _POLICY = "; ".join(
 def temporary_folder():
     """From here on all temporary files of this process, Gradio's too, are in one folder, removed in the end.
 
-    To be entered before Gradio is imported, which asks for its folder then. SIGTERM ends the process as
-    Ctrl-C does, so that the folder is removed.
+    To be entered before Gradio is imported, which asks for its folder then. Within it Ctrl-C and SIGTERM end
+    the process, with the status of shells, once the folder is removed.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with tempfile.TemporaryDirectory(prefix="pixelcnn_aux-", ignore_cleanup_errors=True) as folder:
-        tempfile.tempdir = os.environ["TMPDIR"] = os.environ["GRADIO_TEMP_DIR"] = folder
-        os.environ["MPLCONFIGDIR"] = folder  # where matplotlib, which Gradio imports, lists fonts
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        yield
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix="pixelcnn_aux-", ignore_cleanup_errors=True
+        ) as folder:
+            tempfile.tempdir = os.environ["TMPDIR"] = os.environ["GRADIO_TEMP_DIR"] = folder
+            os.environ["MPLCONFIGDIR"] = (
+                folder  # where matplotlib, which Gradio imports, lists fonts
+            )
+            os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+            yield
+    except SystemExit as end:
+        # Python would end under threads that compute, in which TensorFlow aborts then.
+        os._exit(end.code)
 
 
 def bound(port):
