@@ -16,6 +16,10 @@ COMMANDS = {
     "complete": ("commands.complete", "draw what is not known of photographs of any size"),
     "export": ("export", "write a SavedModel for TensorFlow Serving"),
     "codec": ("codec.__main__", "compress pictures without loss, and decompress them"),
+    "demo": (
+        "demo.__main__",
+        "a page in the browser that shows what models do, on this machine alone",
+    ),
     "models": ("commands.models", "list the trained models that come with the package"),
 }
 _WITHOUT_TENSORFLOW = ("models",)

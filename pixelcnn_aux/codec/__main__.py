@@ -110,7 +110,7 @@ def decompress(files):
         )
     data, contents = _read(files)
     out = pathlib.Path(FLAGS.out)
-    for name, *_ in _sizes(contents):
+    for name, *_ in tiles.sizes(contents):
         disk.check_new(out / name)
     codec = _codec(contents)
     if (channels := codec.model.likelihood.num_channels) not in (1, 3):
@@ -120,7 +120,7 @@ def decompress(files):
         )
     with disk.explained(f"a folder to write pictures to: {out}"):
         out.mkdir(parents=True, exist_ok=True)
-    found = _pictures(contents, codec.decompress(data, _progress(contents)))
+    found = tiles.pictures(contents, codec.decompress(data, _progress(contents)))
     extras = itertools.chain(contents.extras, itertools.repeat({}))
     for (name, pixels), also in zip(found, extras):
         with disk.new_file(out / name) as opened:
@@ -144,7 +144,7 @@ def inspect(files):
             "Expected a file of images for --map. Received: one of none. Leave it out."
         )
     # A file does not tell how many channels a pixel has.
-    pixels = sum(height * width for _, height, width in _sizes(contents))
+    pixels = sum(height * width for _, height, width in tiles.sizes(contents))
 
     def per_pixel(bits):
         return f"{bits / pixels:.3f} bits per pixel" if pixels else "no pixels"
@@ -170,7 +170,9 @@ def draw_map(contents, data):
     """Draws the pictures of a file, and under each how many bits its pixels took."""
     codec = _codec(contents)
     images, bits = codec.decompress_with_bits(data, _progress(contents))
-    both = zip(_pictures(contents, images), _pictures(contents, [x[..., None] for x in bits]))
+    both = zip(
+        tiles.pictures(contents, images), tiles.pictures(contents, [x[..., None] for x in bits])
+    )
     both = list(itertools.islice(both, MAPPED))
     figure = Figure(figsize=(4 * len(both), 7), layout="constrained")
     panels = figure.subplots(2, len(both), squeeze=False)
@@ -181,7 +183,7 @@ def draw_map(contents, data):
         for axis in column:
             axis.axis("off")
     plots.write(FLAGS.map, figure, dpi=120)
-    print(f"Wrote {FLAGS.map}: {len(both)} of {len(_sizes(contents)):,} pictures")
+    print(f"Wrote {FLAGS.map}: {len(both)} of {len(tiles.sizes(contents)):,} pictures")
 
 
 COMMANDS = {x.__name__: x for x in (compress, decompress, verify, inspect)}
@@ -254,25 +256,6 @@ def _counts(contents):
         return count
     height, width = contents.size
     return f"{count}, {contents.count:,} tiles of {height} x {width}"
-
-
-def _sizes(contents):
-    """[(name, H, W)] of the pictures in a file: its images, where it was not made of pictures."""
-    numbered = ((f"{number:05}.png", *contents.size) for number in range(contents.count))
-    return contents.pictures or list(numbered)
-
-
-def _pictures(contents, images):
-    """Yields the name and the pixels [H, W, C] of each picture, made of its tiles."""
-    first = 0
-    for name, height, width in _sizes(contents):
-        if contents.size is None:
-            yield name, images[first]
-            first += 1
-            continue
-        count = math.prod(tiles.grid(height, width, contents.size))
-        yield name, tiles.join(np.asarray(images[first : first + count]), height, width)
-        first += count
 
 
 def define_flags():

@@ -12,7 +12,7 @@ from PIL.ExifTags import Base as Tags
 
 from pixelcnn_aux.data import decoding
 
-_MODES = (
+MODES = (
     "1",
     "L",
     "P",
@@ -96,7 +96,7 @@ def names(files):
 
 def _check(picture):
     """Raises ValueError for what would lose something."""
-    if picture.mode not in _MODES:
+    if picture.mode not in MODES:
         raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
     if getattr(picture, "is_animated", False):  # JPEG files of stereo cameras and telephones
         raise ValueError("several pictures, of which all but the first would be lost")

@@ -1,5 +1,7 @@
 """Pictures of any size as tiles of a model's, in raster order."""
 
+import math
+
 import numpy as np
 
 
@@ -24,3 +26,22 @@ def join(tiles, height, width):
     rows, columns = grid(height, width, (h, w))
     blocks = tiles.reshape(rows, columns, h, w, channels).swapaxes(1, 2)
     return blocks.reshape(rows * h, columns * w, channels)[:height, :width]
+
+
+def sizes(contents):
+    """[(name, H, W)] of the pictures in a file, `container.Contents`; of its images, where there are none."""
+    numbered = ((f"{number:05}.png", *contents.size) for number in range(contents.count))
+    return contents.pictures or list(numbered)
+
+
+def pictures(contents, images):
+    """Yields the name and the pixels [H, W, C] of each picture in a file, made of the images in it."""
+    first = 0
+    for name, height, width in sizes(contents):
+        if contents.size is None:
+            yield name, images[first]
+            first += 1
+            continue
+        count = math.prod(grid(height, width, contents.size))
+        yield name, join(np.asarray(images[first : first + count]), height, width)
+        first += count

@@ -22,8 +22,8 @@ _GRAY = {8: ("1", "L"), 16: ("I;16", "I;16L", "I;16B", "I")}
 _PNG_DEPTH = 24  # where a PNG file says how many bits a channel has, in its first chunk
 
 
-def contents(path):
-    """The bytes of a file.
+def contents(path, most=_MAX_BYTES):
+    """The bytes of a file, of at most so many.
 
     Raises OSError as `disk.explained`, and ValueError for a folder, a pipe, which may have no end, or a file
     that is too large for an image.
@@ -33,8 +33,8 @@ def contents(path):
         size = path.stat().st_size
         if not path.is_file():
             raise ValueError("no file")
-        if size > _MAX_BYTES:
-            raise ValueError(f"{size:,} bytes, {_MAX_BYTES:,} at most")
+        if size > most:
+            raise ValueError(f"{size:,} bytes, {most:,} at most")
         return path.read_bytes()
 
 
@@ -54,6 +54,10 @@ def opened(contents, channels=3, bits=8):
             yield picture
     except (ImportError, MemoryError, ValueError):  # of what is missing the file is not to blame
         raise
+    except Image.DecompressionBombError as error:  # more than Pillow opens
+        raise ValueError(
+            f"far more pixels than {MAX_PIXELS:,}, the most that there may be"
+        ) from error
     except Exception as error:  # damaged bytes raise whatever they happen to spell
         raise ValueError(f"damaged, or no {KINDS} file") from error
 

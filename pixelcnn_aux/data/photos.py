@@ -25,6 +25,7 @@ PHOTOS = {
     "validation": ("coffee.png",),
     "test": ("chelsea.png",),
 }
+_HELD_OUT_FIRST = (*PHOTOS["test"], *PHOTOS["validation"], *PHOTOS["train"])
 SHORTER = (256, 128)  # the two scales: pixels along a photograph's shorter side
 
 
@@ -32,7 +33,7 @@ SHORTER = (256, 128)  # the two scales: pixels along a photograph's shorter side
 def photos(split, image_size):
     """Crops of `image_size`, at two scales; or whole photographs. They need no download."""
     if image_size is None:
-        return Images(list(map(_read, PHOTOS[split])))
+        return Images(list(map(read, PHOTOS[split])))
     if max(image_size) > min(SHORTER):
         raise ValueError(
             f"Expected an image size of at most {min(SHORTER)} x {min(SHORTER)} for the data set 'photos'. "
@@ -41,7 +42,7 @@ def photos(split, image_size):
     # Only training gains from crops that overlap; elsewhere each pixel counts once per scale.
     stride = [max(1, length // 4) if split == "train" else length for length in image_size]
     crops = []
-    for photo in map(_read, PHOTOS[split]):
+    for photo in map(read, PHOTOS[split]):
         for shorter in SHORTER:
             scale = shorter / min(photo.shape[:2])
             scaled = resize(photo, [round(scale * length) for length in photo.shape[:2]])
@@ -51,19 +52,29 @@ def photos(split, image_size):
     return Images(np.concatenate(crops))
 
 
+def names():
+    """Those of `PHOTOS` that are installed, held out ones first: list of str, empty without scikit-image."""
+    folder = _folder()
+    return [name for name in _HELD_OUT_FIRST if folder and (folder / name).is_file()]
+
+
 def squares(size):
     """The center square of every photograph, those held out first: uint8 [N, size, size, 3]."""
-    names = [*PHOTOS["test"], *PHOTOS["validation"], *PHOTOS["train"]]
-    return np.stack([fit(_read(name), (size, size)) for name in names])
+    return np.stack([fit(read(name), (size, size)) for name in _HELD_OUT_FIRST])
 
 
-def _read(name):
-    """A photograph: uint8 [H, W, 3]."""
-    skimage = importlib.util.find_spec("skimage")
-    if skimage is None:
+def read(name):
+    """The photograph of a name in `PHOTOS`: uint8 [H, W, 3]. Raises ImportError without scikit-image."""
+    folder = _folder()
+    if folder is None:
         raise ImportError(
             "Expected scikit-image, for its photographs. Received: no such package. "
             "Run pip install scikit-image, or choose another data set."
         )
-    folder = pathlib.Path(skimage.submodule_search_locations[0], "data")
     return decoding.decode(decoding.contents(folder / name))
+
+
+def _folder():
+    """Where scikit-image has its pictures; None where it is not installed."""
+    skimage = importlib.util.find_spec("skimage")
+    return skimage and pathlib.Path(skimage.submodule_search_locations[0], "data")

@@ -1,0 +1,53 @@
+"""The models that the page offers."""
+
+import functools
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import arguments, zoo
+from pixelcnn_aux.codec import Codec
+from pixelcnn_aux.runs.folder import RunFolder
+
+
+class Models:
+    """The trained models of the package, and runs. Each is loaded when it is asked for, and kept.
+
+    Attributes:
+      names: list of str, by which they are chosen.
+
+    Args:
+      workdirs: list of str, the folders of runs.
+
+    Raises OSError or ValueError where one of these is no run, or damaged.
+    """
+
+    def __init__(self, workdirs=()):
+        self._runs = {x: RunFolder(zoo.find(x)) for x in [*zoo.pretrained(), *workdirs]}
+        for run in self._runs.values():
+            run.config()
+        self.names = list(self._runs)
+        # Graphs are traced by each model and codec anew, which takes longer than most of what they do.
+        self.load = functools.cache(self._load)
+        self.codec = functools.cache(self._codec)
+
+    def _load(self, name, dtype="float32"):
+        """`AuxiliaryModel` of a name. Raises ValueError for another name, and as `pa.load`."""
+        return pa.load(self._runs[arguments.choice("the model", name, self.names)].path, dtype)
+
+    def _codec(self, name, dtype="float32"):
+        """`Codec` of the model of a name. Raises as `load` and `Codec`."""
+        return Codec(self.load(name, dtype), self._runs[name].name)
+
+    def codec_of(self, contents):
+        """`Codec` of the model that wrote a file, `container.Contents`. Raises ValueError for another one."""
+        for name, run in self._runs.items():
+            if run.name == contents.name:
+                return self.codec(name, contents.dtype)
+        raise ValueError(
+            f"Expected a file of one of the page's models: {', '.join(self.names)}. Received: one of "
+            f"{contents.name!r}. Start the page with --workdir, the run of that model."
+        )
+
+
+def unknown(model, count):
+    """What a model is told of `count` images: nothing, that is its condition's unknown value, or None."""
+    return model.condition and model.condition.unknown(count)
