@@ -112,6 +112,18 @@ class RoundedFactor(Factor):
             layer.g.assign(np.sqrt(np.square(rounded.kernel).sum(axis=rounded.inputs)))
             layer.b.assign(rounded.bias)
 
+    def whole_kernels(self) -> list[tuple[Any, np.ndarray]]:
+        """Pairs of a weight and what may be stored in its place, once weights are settled.
+
+        These are the `v` of layers, whose lengths do not matter, as the units of their kernels: int8.
+        """
+        found = []
+        for layer in layers.normalized_layers(self):
+            kernel = layer.kernel()
+            units = kernel * rounding.kernel_units(kernel, layer.bias())
+            found.append((layer.v, np.asarray(ops.convert_to_numpy(ops.round(units)), np.int8)))
+        return found
+
     @property
     def settled(self) -> bool:
         """Whether weights are what they are rounded to, but for the last digits of their normalization."""

@@ -7,10 +7,12 @@ import tensorflow as tf
 from keras import ops
 
 import pixelcnn_aux as pa
+from evaluate import pack
 from pixelcnn_aux import layers
 from pixelcnn_aux.layers import contexts, rounding
 from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, topology
 from pixelcnn_aux.rounded_factor import RoundedFactor
+from pixelcnn_aux.runs import weight_files
 from tests import helpers
 
 HALVES = pa.auxiliary.HalfResolution()
@@ -78,6 +80,20 @@ class RoundedFactorTest(tf.test.TestCase):
         self.assertTrue(factor.settled)
         for layer, kernel in zip(layers.normalized_layers(factor), kernels, strict=True):
             self.assertAllEqual(layer.v, kernel)
+
+    def test_kernels_that_were_stored_in_8_bits(self):
+        """As they are in the package: to the last bit."""
+        factor, file = build(), helpers.temporary_folder(self) / "weights.safetensors"
+        factor.settle()
+        before = factor.get_weights()
+        pack.write_whole(factor, file)
+        self.assertLess(file.stat().st_size, 2 * factor.count_params() + 10_000)
+        helpers.randomize(factor, seed=1)
+        weight_files.load(file, factor)
+        self.assertTrue(factor.settled)
+        factor.settle()
+        for weight, expected in zip(factor.get_weights(), before, strict=True):
+            self.assertAllEqual(weight, expected)
 
     def test_training_from_the_weights_of_a_float_model(self):
         folder, images = helpers.temporary_folder(self), helpers.pictures(8, size=(8, 8))

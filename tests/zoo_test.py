@@ -138,7 +138,7 @@ class ZooTest(tf.test.TestCase):
             mock.patch.object(pack, "NUM_IMAGES", 4),
         ):
             output = pack_run(self.mine, "better")
-        self.assertIn("16 bits: -1.00000 bits per dimension on 4 validation images\n", output)
+        self.assertIn("packed: -1.00000 bits per dimension on 4 validation images\n", output)
         self.assertIn("better", zoo.pretrained())
 
     def test_weights_beyond_those_of_16_bits_are_refused_by_name(self):

@@ -73,8 +73,8 @@ def load(file, factor):
     """
     arrays, _ = tensors.read(file, identity(factor))
     for name, array in arrays.items():
-        if array.dtype.kind != "f":
-            raise ValueError(f"{array.dtype} in the array {name}, expected floats")
+        if array.dtype.kind != "f" and array.dtype != np.int8:
+            raise ValueError(f"{array.dtype} in the array {name}, expected floats, or int8")
         if not np.isfinite(array).all():
             raise ValueError(f"numbers that are not finite in the array {name}")
     tensors.assign(named(factor), arrays)

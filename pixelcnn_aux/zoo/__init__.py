@@ -2,7 +2,7 @@
 
     NAME/config.json                  the description of the run and of its model
     NAME/card.json                    what `pretrained` tells
-    NAME/FACTOR/average.safetensors   its weights, in 16 bits, with a checksum
+    NAME/FACTOR/average.safetensors   its weights, in 16 bits, or 8 where they are whole, with a checksum
     NAME/FACTOR/training.json         how it was trained last
     NAME/FACTOR/metrics.csv           its learning curve, of all its trainings one after another
 
