@@ -29,7 +29,7 @@ def main():
     if importlib.util.find_spec("gradio") is None:
         raise ImportError(
             "Expected Gradio, which makes the page. Received: no such package. Run "
-            "pip install 'pixelcnn_aux[demo]'."
+            "pip install 'gradio>=6,<7'."
         )
     models, opened = Models(FLAGS.workdir), server.bound(FLAGS.port)
     with opened, server.temporary_folder():
