@@ -77,7 +77,7 @@ def photographs(model):
     num, size = len(originals), originals.shape[1:3]
     print(f"With {WHOLE}:", flush=True)
     columns = [("photographs", originals)]
-    for name, view in list(model.auxiliaries(originals).items())[:-3:-1]:
+    for name, view in list(model.auxiliaries(originals).items())[-2:-4:-1]:
         small = map(Image.fromarray, np.asarray(view))
         larger = [x.resize(size, Image.Resampling.BICUBIC) for x in small]
         drawn = sample.sample(model, f"images given {name}", num, given={name: view})
