@@ -70,10 +70,12 @@ def check(contents):
     """Raises ValueError where `read` would refuse a file of `Contents`, whatever its streams."""
     try:
         _check(contents)
+        _extra_sizes(_lengths(contents.extras), contents)
     except ValueError as error:
         raise ValueError(
             "Expected a model's name as a string, and pictures as (name, H, W): names of new files in one "
-            f"folder, of at most {_LONGEST} bytes, and as many tiles in all as there are images. "
+            f"folder, of at most {_LONGEST} bytes, and as many tiles in all as there are images; and extras "
+            f"of {', '.join(EXTRAS)} for each picture, or none. "
             f"Received: {error}. Give such ones."
         ) from error
 
@@ -82,7 +84,7 @@ def write(contents):
     """The bytes of a file of checked `Contents`. Raises ValueError for names far longer than the rest."""
     header = {name: getattr(contents, name) for name in _FIELDS}
     header["streams"] = [len(words) for words in contents.streams]
-    header["extras"] = [{kind: len(x) for kind, x in each.items()} for each in contents.extras]
+    header["extras"] = _lengths(contents.extras)
     text = json.dumps(header, separators=(",", ":")).encode()
     packed = zlib.compress(text, 9)
     parts = [MAGIC, struct.pack("<I", len(packed)), packed]
@@ -160,6 +162,10 @@ def _read(whole):
     parts = (body[first:last] for first, last in itertools.pairwise(ends))
     found = [{kind: next(parts) for kind in each} for each in extras]
     return contents._replace(streams=streams, checksums=words[sum(lengths) :], extras=found)
+
+
+def _lengths(extras):
+    return [{kind: len(x) for kind, x in each.items()} for each in extras]
 
 
 def _extra_sizes(extras, contents):

@@ -147,6 +147,8 @@ class ContainerTest(tf.test.TestCase):
             ({"pictures": [["a.png", 40, 40]]}, "3 images for pictures of 70 tiles"),
             ({"pictures": [["a.png", 4.0, 6], ["b.png", 5, 6]]}, "no whole numbers"),
             ({"name": 3}, "3 as name"),
+            ({"extras": [{}]}, "extras of 1 pictures, of 2"),
+            ({"extras": [{"text": b"a"}, {}]}, "an extra of the kind 'text'"),
             ({"name": "\ud800"}, r"the name '\\ud800', with a control character"),
             (named("\u202egnp.exe"), r"the name '\\u202egnp.exe', with a control character"),
             (named(126 * "é" + ".png"), "the name 'é* of a picture"),
