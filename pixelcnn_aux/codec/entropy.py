@@ -13,6 +13,9 @@ except ImportError as error:
 # Tables are made into whole numbers of 24 bits in the same way by all versions 0.5.
 _IMPOSSIBLE = "Expected values that an encoder wrote. Received: others ({}). Get the file again."
 _TABLES = constriction.stream.model.Categorical(perfect=False)
+# How many bits values may take that words are read for, as a part of what these hold, and beside: tables are
+# rounded, and a word begins before the last one ends.
+_MOST, _BESIDE = 1.01, 128
 
 
 class Encoder:
@@ -46,9 +49,13 @@ class Decoder:
 
     def __init__(self, words):
         self._coder = constriction.stream.queue.RangeDecoder(words)
+        self._left = _MOST * 32 * len(words) + _BESIDE  # bits
 
     def decide(self, tables, values=None):
-        """As `Encoder.decide`, but for the values. Raises ValueError for some that no encoder wrote."""
+        """As `Encoder.decide`, but for the values.
+
+        Raises ValueError for some that no encoder wrote, or more of them than the words can hold.
+        """
         del values
         tables = np.ascontiguousarray(tables)
         try:
@@ -58,6 +65,9 @@ class Decoder:
         bits = _bits(tables, values)
         if np.isinf(bits).any():
             raise ValueError(_IMPOSSIBLE.format("a value that its table rules out"))
+        self._left -= bits.sum()
+        if self._left < 0:
+            raise ValueError(_IMPOSSIBLE.format("values that would take more words"))
         return values, bits
 
 

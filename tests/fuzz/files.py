@@ -18,6 +18,7 @@ from pixelcnn_aux.conditions import Vector
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import checkpoints
 from tests import helpers
+from tests.codec import group_coding_test
 from tests.data.helpers import encoded
 from tests.fuzz import damage
 from tests.interop.published import authors_variables, python_2_pickle
@@ -309,4 +310,16 @@ class Compressed(File):
         return whole + hashlib.sha256(whole).digest()
 
 
-KINDS = (Config, Weights, Checkpoint, Arrays, Variables, Picture, Compressed)
+class WholePictures(Compressed):
+    """A file of pictures of several sizes, with alpha and profiles, by a model of whole numbers."""
+
+    def make(self):
+        self.named = ""
+        self.codec = Codec(group_coding_test.model(), "tiny")
+        image = group_coding_test.image()[0]
+        pictures = [image[:12, :9], image[:5, :7], image[:1, :1]]
+        extras = [{"alpha": b"alpha", "icc": bytes(range(40))}, {}, {"exif": b"exif"}]
+        return [self.codec.compress(pictures, extras=extras)]
+
+
+KINDS = (Config, Weights, Checkpoint, Arrays, Variables, Picture, Compressed, WholePictures)
