@@ -134,7 +134,9 @@ def _computing(way):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", "photographs", "What training left, or a trained model of the package.")
+    flags.DEFINE_string(
+        "workdir", "photographs", "What training left, or a trained model of the package."
+    )
     flags.DEFINE_string("pictures", None, "Folder of image files.", required=True)
     flags.DEFINE_integer("num_images", None, "How many of them; all if not given.", lower_bound=1)
     flags.DEFINE_enum("way", None, list(WAYS), "The one of this process.")

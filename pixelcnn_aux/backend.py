@@ -209,59 +209,60 @@ def sums_in_order() -> Iterator[None]:
         yield
 
 
-def traced(
-    function: Callable[..., Any], jit_compile: bool = False, any_size: bool = False
-) -> Callable[..., Any]:
+def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
     """A function of tensors [B, ...] and plain values as graphs of TensorFlow: one for any B. JAX's as it is.
 
-    There is one for each other shape and plain value: nothing but B ever becomes unknown; with `any_size`
-    also the height and width of images, [B, H, W, C]. Results on a processor are the same in each run, to the
-    last bit: `sums_in_order`.
+    There is one for each other shape and plain value: nothing but B ever becomes unknown; in its attribute
+    `any_size` also the height and width of images, [B, H, W, C]. Results on a processor are the same in each
+    run, to the last bit: `sums_in_order`.
     """
     if NAME != "tensorflow":
         return function
-    graphs = tf.function(sums_in_order()(function), autograph=False, jit_compile=jit_compile)
 
-    def any_rows(x):
-        if not len(getattr(x, "shape", ())):
-            return x
-        unknown = 3 if any_size and len(x.shape) == 4 else 1
-        return tf.TensorSpec([*[None] * unknown, *x.shape[unknown:]], x.dtype)
+    def of_any(sides):
+        # Graphs of their own: TensorFlow would take one of all sizes for each of them.
+        graphs = tf.function(sums_in_order()(function), autograph=False, jit_compile=jit_compile)
 
-    def call(*args):
-        if not tf.executing_eagerly() or tf.config.functions_run_eagerly():
-            return graphs(*args)
-        # Asked for, since a call would trace for its own B; after a few such calls, TensorFlow warns.
-        return graphs.get_concrete_function(*tf.nest.map_structure(any_rows, args))(*args)
+        def any_rows(x):
+            if not len(getattr(x, "shape", ())):
+                return x
+            unknown = 1 + sides if len(x.shape) == 4 else 1
+            return tf.TensorSpec([*[None] * unknown, *x.shape[unknown:]], x.dtype)
 
-    return call
+        def call(*args):
+            if not tf.executing_eagerly() or tf.config.functions_run_eagerly():
+                return graphs(*args)
+            # Asked for, since a call would trace for its own B; after a few such calls, TensorFlow warns.
+            return graphs.get_concrete_function(*tf.nest.map_structure(any_rows, args))(*args)
+
+        return call
+
+    made = of_any(0)
+    made.any_size = of_any(2)  # type: ignore[attr-defined]
+    return made
 
 
 class compiled(functools.cached_property):  # named as the decorator that it is
     """A method of a layer, compiled: under TensorFlow as `traced`, under JAX for each B too.
 
-    Its arguments are structures of tensors [B, ...] and plain values. Its attribute `once` is the method as
-    it is, for what is not worth a graph.
+    Its arguments are structures of tensors [B, ...] and plain values. Its attribute `any_size` has graphs for
+    images of all sizes, as that of `traced`; `once` is the method as it is, for what is not worth a graph.
 
     Args:
       method: method of tensors that reads the layer's weights.
       jit_compile: bool, whether XLA compiles it under TensorFlow too.
-      any_size: as for `traced`.
     """
 
-    def __init__(
-        self, method: Callable[..., Any], jit_compile: bool = False, any_size: bool = False
-    ):
-        super().__init__(
-            lambda layer: _compile(method.__get__(layer), layer, jit_compile, any_size)
-        )
+    def __init__(self, method: Callable[..., Any], jit_compile: bool = False):
+        super().__init__(lambda layer: _compile(method.__get__(layer), layer, jit_compile))
 
 
-def _compile(function, layer, jit_compile, any_size):
+def _compile(function, layer, jit_compile):
     if NAME == "tensorflow":
-        made = traced(function, jit_compile, any_size)
+        made = traced(function, jit_compile)
     else:
         made = _jitted(function, layer)
+        made.any_size = made
     made.once = function
     return made
 

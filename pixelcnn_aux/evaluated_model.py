@@ -43,10 +43,6 @@ class EvaluatedModel(PixelwiseModel):
         return self._nats(self(inputs, training=False), inputs, self.fixed_sum)
 
     @backend.compiled
-    def _log_prob(self, inputs, kept):
-        return _sum(self._nats(self(inputs, training=False), inputs, self.fixed_sum), kept)
-
-    @backend.compiled
     def _log_prob_given(self, inputs, conditions):
         batch = ops.shape(inputs.images)[0]
 
@@ -68,9 +64,8 @@ class EvaluatedModel(PixelwiseModel):
         return ops.sum(self.likelihood.log_density(params, images, centers), axis=(1, 2))
 
     @backend.compiled
-    def _bound_and_exact(self, inputs, kept):
-        both = self._both(self(inputs, training=False), inputs)
-        return [_sum(nats, kept) for nats in both]
+    def _bound_and_exact(self, inputs):
+        return self._both(self(inputs, training=False), inputs)
 
     def _both(self, params, inputs):
         """`_nats` as if the factor were not exact, and as it is."""
@@ -138,7 +133,7 @@ class EvaluatedModel(PixelwiseModel):
 
         Raises ValueError as `inputs`.
         """
-        return tiling.added_up(self, self._log_prob, self.inputs(images, auxiliary))
+        return tiling.added_up(self, self._pixel_log_prob, self.inputs(images, auxiliary))
 
     def log_prob_given(self, inputs: Inputs, conditions: ArrayLike) -> Tensor:
         """`log_prob` of images given each of several conditions: float [B, K].
@@ -204,12 +199,6 @@ class EvaluatedModel(PixelwiseModel):
           ValueError: as `log_prob`.
         """
         return tiling.added_up(self, self._bound_and_exact, self.inputs(images, auxiliary))
-
-
-def _sum(nats, kept):
-    """The sum over [B, H, W] -> [B], of rows [low, high) and columns likewise."""
-    rows, columns = kept
-    return ops.sum(nats[:, slice(*rows), slice(*columns)], axis=(1, 2))
 
 
 def _evaluate(method, inputs):

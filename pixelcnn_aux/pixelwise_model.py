@@ -1,7 +1,5 @@
 """A model whose network is evaluated pixel by pixel, or group by group: draws, and teacher forcing."""
 
-import functools
-
 from keras import ops
 
 from pixelcnn_aux import arguments, backend, conditions, layers
@@ -162,14 +160,14 @@ class PixelwiseModel(LikelihoodModel):
         images = scan.decide_each_pixel(self._draws(noise, log_scale_shift, completed, within))
         return ops.cast(images, arguments.pixel_dtype(self.likelihood.num_values))
 
-    @functools.partial(backend.compiled, any_size=True)
+    @backend.compiled
     def known_at_first(self, ones, auxiliary, condition):
         """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""
         with self.given(condition):
             features = () if auxiliary is None else self._embed(auxiliary)
             return self.network.known_at_first(ops.shape(ones)[:3], features)
 
-    @functools.partial(backend.compiled, any_size=True)
+    @backend.compiled
     def group_params(self, k, known, condition):
         """`ParallelPixelCNN.group_params` of a tile."""
         with self.given(condition):

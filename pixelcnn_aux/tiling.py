@@ -95,39 +95,45 @@ def tiles(factor, size):
 
 
 def added_up(factor, method, inputs):
-    """What a compiled method gives for `Inputs` of any number of images, added up over their tiles.
-
-    Args:
-      factor: `Factor`.
-      method: function of `Inputs` and of two (low, high), the rows and columns of pixels that count; returns
-        a structure of tensors [B].
-    """
-    side, parts = factor.network.side, []
-    for tile in itertools.chain(*tiles(factor, inputs.images.shape[1:3])):
-        kept = [(x.start, x.stop) for x in tile.kept_of_evaluated(side)]
-        parts.append(_of_tile(factor, lambda x, kept=kept: method(x, kept), inputs, tile))
+    """As `side_by_side`, added up over the pixels of each image: a structure of tensors [B]."""
+    parts = [
+        keras.tree.map_structure(
+            lambda x: ops.sum(x, axis=(1, 2)), _of_tile(factor, method, inputs, tile)
+        )
+        for tile in itertools.chain(*tiles(factor, inputs.images.shape[1:3]))
+    ]
     return keras.tree.map_structure(lambda *x: sum(x), *parts)
 
 
 def side_by_side(factor, method, inputs):
-    """As `added_up`, of a method of `Inputs` alone that gives tensors [B, H, W, ...]: the tiles together."""
+    """What a compiled method gives for `Inputs` of any number of images, tile by tile.
 
-    def kept_of(tile):
-        kept = tile.kept_of_evaluated(factor.network.side)
-        found = _of_tile(factor, method, inputs, tile)
-        return keras.tree.map_structure(lambda x: x[:, *kept], found)
+    Args:
+      factor: `Factor`.
+      method: function of `Inputs`, as from `backend.compiled`, to a structure of tensors [B, H, W].
+      inputs: `Inputs`.
+    """
 
     def joined(parts, axis):
         return keras.tree.map_structure(lambda *x: ops.concatenate(x, axis=axis), *parts)
 
-    rows = tiles(factor, inputs.images.shape[1:3])
-    return joined([joined(list(map(kept_of, row)), axis=2) for row in rows], axis=1)
+    rows = [
+        [_of_tile(factor, method, inputs, tile) for tile in row]
+        for row in tiles(factor, inputs.images.shape[1:3])
+    ]
+    return joined([joined(row, axis=2) for row in rows], axis=1)
 
 
 def _of_tile(factor, method, inputs, tile):
     """What a method of `Inputs` gives for a tile of images."""
     images, auxiliary, condition = inputs
-    images = tile.evaluated(images, factor.network.side)
+    side = factor.network.side
+    images = tile.evaluated(images, side)
     if auxiliary is not None:
         auxiliary = tile.evaluated(auxiliary)
-    return in_batches(method, Inputs(images, auxiliary, condition), images.shape[1:3])
+    size = images.shape[1:3]
+    # Incomplete blocks are known to a graph of their size alone.
+    if factor.radius is not None and blocks.is_whole(size, side):
+        method = method.any_size
+    found = in_batches(method, Inputs(images, auxiliary, condition), size)
+    return keras.tree.map_structure(lambda x: x[:, *tile.kept_of_evaluated(side)], found)

@@ -135,13 +135,16 @@ class ParallelPixelCNN(Network):
         self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
     ) -> Tensor:
         """As `Network.call`, of images of any size; features have a pixel for each block."""
-        places, (batch, *size, _) = blocks.places(x, self.side), ops.shape(x)
-        params = self.decide(batch, size, features, lambda group, _: places[group.place], training)
+        places, size = blocks.places(x, self.side), x.shape[1:3]
+        lattice = ops.shape(places[0])[:3]
+        params = self.decide(
+            lattice, size, features, lambda group, _: places[group.place], training
+        )
         return blocks.joined(params, self.side, size)
 
     def decide(
         self,
-        batch: Tensor,
+        lattice: Sequence[Any],
         size: Sequence[Any],
         features: Sequence[Tensor],
         decider: Callable[[Group, Tensor], Tensor],
@@ -150,8 +153,8 @@ class ParallelPixelCNN(Network):
         """Evaluates the groups in turn, each from those before it.
 
         Args:
-          batch: B, an int or a scalar tensor.
-          size: (H, W), of h x w blocks.
+          lattice: (B, h, w), of blocks.
+          size: (H, W); None for a side that is not known, whose blocks are all complete.
           features: as for `call`.
           decider: function of a `Group` and of the parameters that its pixels have, float
             [B, h, w, num_params], of all blocks, that returns the pixels as the network sees them, float
@@ -162,7 +165,7 @@ class ParallelPixelCNN(Network):
         Returns:
           The parameters that the pixels were decided from, by place: list of float [B, h, w, num_params].
         """
-        known = self.known_at_first((batch, *blocks.lattice(size, self.side)), features)
+        known = self.known_at_first(lattice, features)
         exists = blocks.exists(size, self.side)
         by_place: list[Tensor] = []
         for k, group in enumerate(self.groups):

@@ -48,7 +48,7 @@ class GroupScan:
                 remainders.decided(place, values)
             return x
 
-        params = self._network.decide(self._batch, size, features, decide, training=False)
+        params = self._network.decide(lattice, size, features, decide, training=False)
         images = blocks.joined(pixels, side, size)
         if not self._keep_params:
             return [images]

@@ -37,7 +37,7 @@ class TileScan:
     ):
         self._factor, self._size = factor, size
         compiled = factor.known_at_first, factor.group_params
-        self._first, self._params = [x.once for x in compiled] if once else compiled
+        self._first, self._params = [x.once if once else x.any_size for x in compiled]
         self._auxiliary, self._condition = auxiliary, condition
         side, fixed_sum = factor.network.side, factor.fixed_sum
         self._remainders = fixed_sum and Remainders(fixed_sum, auxiliary, within).blocks(size)

@@ -176,6 +176,21 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "go pixel by pixel.*images of any size"):
             pa.codec.Codec(model)
 
+    def test_one_graph_evaluates_images_of_all_sizes(self):
+        how = {"halvings": 1, "filters": 4, "blocks": 1, "trunk_blocks": 1}
+        model = pa.parallel_pyramid(base_filters=4, base_blocks=1, **how)
+        factor, found = model.factors["image"], []
+        with mock.patch.object(factor, "_bounds", wraps=factor._bounds) as traces:
+            for size in ((6, 4), (8, 10), (2, 2)):
+                inputs = model.inputs(helpers.pictures(2, size=size))["image"]
+                found.append((inputs, factor.log_prob(inputs)))
+            self.assertEqual(traces.call_count, 1)
+            factor.log_prob(model.inputs(helpers.pictures(2, size=(5, 4)))["image"])
+            self.assertEqual(traces.call_count, 2)  # incomplete blocks
+        with helpers.eagerly():
+            for inputs, nats in found:
+                self.assertAllClose(nats, factor.log_prob(inputs), rtol=1e-5)
+
     @each_parts
     def test_tiles_of_an_image_are_as_in_the_whole_image(self, parts):
         self.enter_context(helpers.eagerly())
