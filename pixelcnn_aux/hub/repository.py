@@ -136,7 +136,7 @@ def _connected(name):
                     f"Received: {_summary(error)}. Log in (hf auth login) with a token that may."
                 ) from error
             raise _unavailable(name, error) from error
-        except (errors.HTTPError, OSError) as error:
+        except (errors.HTTPError, OSError, RuntimeError) as error:
             # What the system says of the disk is explained above.
             if getattr(error, "errno", None) is not None:
                 raise
