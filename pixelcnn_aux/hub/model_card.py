@@ -70,16 +70,11 @@ def _lines(model, card):
     if "bits_per_dim" in card:
         bits = arguments.positive("bits_per_dim", card["bits_per_dim"])
         count = arguments.whole("num_images", card.get("num_images"), largest=2**63)
-        error = card.get("std_error")  # of one image there is none
-        error = (
-            ""
-            if error is None
-            else f", standard error {arguments.positive('std_error', error):.3f}"
-        )
-        yield (
-            f"Bits per dimension: **{bits:.3f}** ({splits.kind(model)}{error}), the mean of {count:,} "
-            f"{_line(card.get('split'))} images"
-        )
+        found = f"**{bits:.3f}** ({splits.kind(model)}"
+        if (error := card.get("std_error")) is not None:  # of one image there is none
+            found += f", standard error {arguments.positive('std_error', error):.3f}"
+        split = _line(card.get("split"))
+        yield f"Bits per dimension: {found}), the mean of {count:,} {split} images"
     for key, before in _WORDS.items():
         if card.get(key):
             yield f"{before}: {_line(card[key])}"

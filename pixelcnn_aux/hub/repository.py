@@ -14,8 +14,8 @@ from pixelcnn_aux.runs import disk
 
 _WEIGHTS = "*/average.safetensors"
 FILES = ("config.json", "card.json", _WEIGHTS, "*/training.json", "*/metrics.csv")
-MOST_WEIGHTS = 2**32  # bytes of them all: ten times what the paper's largest model has
-MOST_OTHERS = 2**24  # which are read into memory
+MOST_WEIGHTS = 2**32  # bytes, of all factors: many times what the paper's networks have
+MOST_OTHERS = 2**24  # bytes, which are read into memory
 
 
 def download(name):
@@ -45,11 +45,12 @@ def download(name):
             api.snapshot_download(repository, revision=revision, allow_patterns=[*sizes])
         )
         received = {x: (folder / x).stat().st_size for x in sizes if (folder / x).is_file()}
-    if received != sizes:
-        raise ValueError(
-            f"Expected of {name} files of the sizes that the Hub has listed, in bytes: {sizes}. "
-            f"Received: {received}. If it was changed meanwhile, load it again."
-        )
+    for file, size in sizes.items():
+        if received.get(file) != size:  # cut short, or of a commit that came meanwhile
+            raise ValueError(
+                f"Expected {file} of {name} with {size:,} bytes, as the Hub has listed it. Received: "
+                f"{received.get(file, 0):,}. Remove {folder.parents[1]}, and load it again."
+            )
     return folder
 
 
