@@ -8,7 +8,7 @@ from pixelcnn_aux import arguments
 
 _NAME = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
 # Where the Hub's cache has the files of a commit.
-_SNAPSHOT = re.compile(r"/models--[^/]+--([^/]+)/snapshots/[^/]+$")
+_SNAPSHOT = re.compile(r"/models--([^/]+--[^/]+)/snapshots/[^/]+$")
 
 
 class HubName(NamedTuple):
@@ -38,6 +38,6 @@ def malformed(name: Any) -> ValueError:
 
 
 def in_cache(path: Any) -> str | None:
-    """The NAME of the repository whose files a folder of the Hub's cache has; None for other folders."""
+    """OWNER--NAME of the repository whose files a folder of the Hub's cache has; None for other folders."""
     found = _SNAPSHOT.search(os.path.abspath(path))
     return found and found[1]

@@ -31,9 +31,9 @@ _AVERAGE, _BEST = "average.safetensors", "best.safetensors"
 class RunFolder:
     """The folder of a run, which may be there or not; `folder[name]` is the `FactorFolder` of a factor.
 
-    Its `name` is the last part of its `path`, links not followed, and never "..", or that of the repository
-    in the Hub's cache. Raises ValueError where that is no path, or has bytes that are no UTF-8, which
-    TensorFlow cannot write to.
+    Its `name` is the last part of its `path`, links not followed, and never ".."; in the Hub's cache, where
+    that is a commit, OWNER--NAME of the repository. Raises ValueError where that is no path, or has bytes
+    that are no UTF-8, which TensorFlow cannot write to.
     """
 
     RUNS = pathlib.Path("runs")  # where programs leave runs

@@ -57,9 +57,15 @@ class HubTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
         self.hub, self.endpoint = self.enterContext(stand_in.serving())
-        # By Xet, large files are uploaded to another server, of another protocol.
-        for key in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_PROGRESS_BARS"):
-            self.enterContext(mock.patch.object(constants, key, True))
+        settings = {
+            "ENDPOINT": self.endpoint,
+            "HUGGINGFACE_CO_URL_TEMPLATE": f"{self.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
+            "HF_HUB_DISABLE_PROGRESS_BARS": True,
+            # By Xet, large files are uploaded to another server, of another protocol.
+            "HF_HUB_DISABLE_XET": True,
+        }
+        for key, value in settings.items():  # of the environment, as it is when they are imported
+            self.enterContext(mock.patch.object(constants, key, value))
         self.fresh_cache()
         self.log_in()
 
@@ -69,7 +75,6 @@ class HubTest(tf.test.TestCase):
 
     def log_in(self, token=stand_in.TOKEN, endpoint=None):
         """Later calls are by a user with this token; False is none."""
-        # What huggingface_hub reads of the environment it reads when it is imported.
         api = functools.partial(HfApi, endpoint=endpoint or self.endpoint, token=token)
         self.enterContext(mock.patch.object(huggingface_hub, "HfApi", api))
 
@@ -294,8 +299,8 @@ class HubTest(tf.test.TestCase):
     def test_what_is_found_out_is_written_beside_the_runs(self):
         self.hold()
         folder = zoo.find(NAME)
-        self.assertEqual(RunFolder(folder).name, "tiny")
-        self.assertEqual(zoo.outputs(folder), RunFolder.RUNS / "tiny")
+        self.assertEqual(RunFolder(folder).name, "me--tiny")
+        self.assertEqual(zoo.outputs(folder), RunFolder.RUNS / "me--tiny")
 
 
 class EnvironmentTest(tf.test.TestCase):
@@ -313,8 +318,8 @@ class EnvironmentTest(tf.test.TestCase):
             folder, "pixelcnn_aux", "bpd", *arguments, environment={**os.environ, **own}
         )
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("Wrote runs/tiny/bpd.json\n", done.stdout)
-        found = json.loads((folder / "runs" / "tiny" / "bpd.json").read_text())
+        self.assertIn("Wrote runs/me--tiny/bpd.json\n", done.stdout)
+        found = json.loads((folder / "runs" / "me--tiny" / "bpd.json").read_text())
         images = pa.data.load("photos", "test", helpers.SIZE).take(range(2))
         expected = np.mean(model.bits_per_dim(images)["total"])
         self.assertAllClose(found["bound"]["total"], expected, rtol=1e-5)
