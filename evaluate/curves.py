@@ -57,7 +57,7 @@ def labels(folders):
         raise ValueError(
             f"Expected each --workdir once. Received: {', '.join(map(str, folders))}. Leave one out."
         )
-    names = [folder.name for folder in resolved]
+    names = [RunFolder(folder).name for folder in resolved]
     return names if len(set(names)) == len(names) else list(map(str, folders))
 
 

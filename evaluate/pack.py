@@ -97,19 +97,16 @@ def test_result(folder, model):
 def write_run(folder, model, packed):
     """Writes into a new folder what is kept of a run, and returns the seconds that training took."""
     run, packed = RunFolder(folder), RunFolder(packed)
-    # Without paths of this machine, which are nobody else's business.
-    packed.create({**run.config(), "image_dir": None, "image_file": None})
+    packed.create(run.shared_config())
     seconds = 0
     for name in model.factors:
         given, made = run[name], packed[name]
-        rows, recorded = metrics.read(given.metrics), given.recorded_training()
+        rows, recorded = metrics.read(given.metrics), given.shared_training()
         if not rows or not recorded:
             raise ValueError(
                 f"Expected {given.metrics} with one epoch or more, and {given.training}. "
                 f"Received: nothing in {given.training if rows else given.metrics}. Restore it, or train on."
             )
-        if recorded.get("init"):
-            recorded["init"] = RunFolder(recorded["init"]).name
         made.record_training(recorded)
         shutil.copy(given.metrics, made.metrics)
         if isinstance(factor := model.factors[name], RoundedFactor):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pixelcnn_aux.auxiliary_model import AuxiliaryModel as AuxiliaryModel
     from pixelcnn_aux.building import chain as chain
     from pixelcnn_aux.factor import Factor as Factor
+    from pixelcnn_aux.hub.pushing import push as push
     from pixelcnn_aux.models import (
         grayscale as grayscale,
         grayscale_pyramid as grayscale_pyramid,
@@ -64,6 +65,7 @@ _PUBLIC = {
     "pyramid": "pixelcnn_aux.models:pyramid",
     "rounded": "pixelcnn_aux.rounded_factor:rounded",
     "load": "pixelcnn_aux.runs.loading:load",
+    "push": "pixelcnn_aux.hub.pushing:push",
     "Training": "pixelcnn_aux.training:Training",
     "train": "pixelcnn_aux.training:train",
     "pretrained": "pixelcnn_aux.zoo:pretrained",

@@ -25,6 +25,17 @@ def centered_model(condition=None):
     return model
 
 
+def parallel_model():
+    """A new chain of one channel, all of which decides groups of pixels, exact and centered too."""
+    small = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_blocks": 1}
+    model = pa.parallel_pyramid(
+        helpers.SIZE, 1, **small, base_parts=2, num_components=2, channels=1
+    )
+    for seed, factor in enumerate(model.factors.values()):
+        helpers.randomize(factor, seed)
+    return model
+
+
 def arrays_of(model, name, images=IMAGES):
     """What a factor sees, as arrays: dict, field of `Inputs` -> array, of those that there are."""
     condition = None if model.condition is None else np.arange(len(images), dtype=np.int32) - 1
@@ -118,18 +129,20 @@ class ExportTest(tf.test.TestCase, parameterized.TestCase):
                 expected = factor.params(Inputs(**arrays)).numpy()
                 self.assertAllClose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
+    @parameterized.parameters(centered_model, parallel_model)
     @unittest.skipUnless(installed("tf2onnx") and installed("onnxruntime"), "There is no ONNX.")
-    def test_likelihoods_by_onnx(self):
+    def test_likelihoods_by_onnx(self, make):
         """They are computed by operations that ONNX has; those of images that a sum rules out are -inf."""
         import tf2onnx
 
-        model, file = centered_model(), str(helpers.temporary_folder(self) / "log_prob.onnx")
+        model, file = make(), str(helpers.temporary_folder(self) / "log_prob.onnx")
+        images = IMAGES[..., : model.likelihood.num_channels]
         _, functions = signatures(model, names=["log_prob"])
-        spec = [tf.TensorSpec([None, *helpers.SIZE, 3], tf.uint8, "image")]
+        spec = [tf.TensorSpec([None, *images.shape[1:]], tf.uint8, "image")]
         function = tf.function(lambda image: functions["log_prob"](image=image), spec)
         tf2onnx.convert.from_function(function, spec, output_path=file)
-        found = run_onnx(file, {"image": IMAGES})
-        for name, nats in model.log_probs(IMAGES).items():
+        found = run_onnx(file, {"image": images})
+        for name, nats in model.log_probs(images).items():
             self.assertAllClose(found[f"log_prob_{name}"], nats, rtol=1e-5, atol=0)
 
     @unittest.skipUnless(installed("openvino"), "There is no OpenVINO.")

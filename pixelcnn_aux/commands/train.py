@@ -19,6 +19,7 @@ from absl import flags
 
 from pixelcnn_aux import data, training, zoo
 from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.hub import naming
 from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import precision, presets
@@ -110,7 +111,8 @@ def train(name, strategy, stop):
     condition = {"condition": Classes(FLAGS.classes)} if FLAGS.classes else {}
     model = preset.constructor(**{**preset.model, **kind, **condition})
     check("factor", ["all", *model.factors], f" for --preset {FLAGS.preset}")
-    if FLAGS.workdir in zoo.pretrained() and not pathlib.Path(FLAGS.workdir).exists():
+    is_pretrained = FLAGS.workdir in zoo.pretrained() and not pathlib.Path(FLAGS.workdir).exists()
+    if is_pretrained or naming.is_name(FLAGS.workdir):
         raise ValueError(
             f"Expected --workdir as a folder for the run. Received: {FLAGS.workdir}, the name of a trained "
             f"model. Give another one, and --init {FLAGS.workdir} to start from its weights."

@@ -22,8 +22,9 @@ def define_workdir(note=""):
     flags.DEFINE_string(
         "workdir",
         None,
-        "What training left, or the name of a trained model of the package. If unset, the newest run under "
-        f"runs/, and where there is none {zoo.DEFAULT}.{note}",
+        "What training left, or the name of a trained model: of the package, or hf://OWNER/NAME on the "
+        "Hugging Face Hub. If unset, the newest run under runs/, and where there is none "
+        f"{zoo.DEFAULT}.{note}",
     )
 
 

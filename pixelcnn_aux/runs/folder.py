@@ -21,6 +21,7 @@ import pathlib
 from absl import logging
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.hub import naming
 from pixelcnn_aux.runs import disk, records, tensors, weight_files
 
 _CONFIG = "config.json"
@@ -30,15 +31,16 @@ _AVERAGE, _BEST = "average.safetensors", "best.safetensors"
 class RunFolder:
     """The folder of a run, which may be there or not; `folder[name]` is the `FactorFolder` of a factor.
 
-    Its `name` is the last part of its `path`, links not followed, and never "..". Raises ValueError where
-    that is no path, or has bytes that are no UTF-8, which TensorFlow cannot write to.
+    Its `name` is the last part of its `path`, links not followed, and never ".."; in the Hub's cache, where
+    that is a commit, OWNER--NAME of the repository. Raises ValueError where that is no path, or has bytes
+    that are no UTF-8, which TensorFlow cannot write to.
     """
 
     RUNS = pathlib.Path("runs")  # where programs leave runs
 
     def __init__(self, path):
         self.path = arguments.path("the folder of a run", path)
-        self.name = os.path.basename(os.path.abspath(self.path))
+        self.name = naming.in_cache(self.path) or os.path.basename(os.path.abspath(self.path))
         self.config_file = self.path / _CONFIG
 
     def __str__(self):
@@ -81,6 +83,11 @@ class RunFolder:
                     f"{arguments.shown(config[key])}. Correct it."
                 )
         return config
+
+    def shared_config(self):
+        """As `config`, for others: without paths of this machine, which are nobody else's business."""
+        paths = ("image_dir", "image_file", "labels")
+        return {key: None if key in paths else value for key, value in self.config().items()}
 
     def save_model(self, model, **settings):
         """Makes it the folder of a model and these settings, with the weights of all factors."""
@@ -156,6 +163,13 @@ class FactorFolder:
     def recorded_training(self):
         """What `record_training` wrote; None where training has not begun. ValueError: a damaged file."""
         return records.read_dict(self.training, "settings") if disk.exists(self.training) else None
+
+    def shared_training(self):
+        """As `recorded_training`, for others: without the path of the run that it began with."""
+        recorded = self.recorded_training()
+        if recorded and recorded.get("init"):
+            recorded["init"] = RunFolder(recorded["init"]).name
+        return recorded
 
     def save_weights(self, factor):
         """Writes the averaged weights of a `Factor`."""

@@ -1,4 +1,4 @@
-"""Models from the folders that training left, and from those that come with the package."""
+"""Models from the folders that training left, from those that come with the package, and from the Hub."""
 
 from pixelcnn_aux import arguments, dtypes, layers, serialization, zoo
 from pixelcnn_aux.annotations import PathLike
@@ -10,10 +10,11 @@ from pixelcnn_aux.runs.folder import RunFolder
 
 
 def load(path: PathLike, dtype: str = "float32", best: bool = False) -> AuxiliaryModel:
-    """The model that training left in a workdir, with averaged weights, or one that came with the package.
+    """The model that training left in a workdir, with averaged weights, or one that others have trained.
 
     Args:
-      path: the workdir, or a name of `pretrained`.
+      path: the workdir; a name of `pretrained`; or "hf://OWNER/NAME", with "@REVISION" or without, of what
+        `push` left on the Hugging Face Hub. That is read by the same checks, and never run.
       dtype: "float32" or "float64", of every float in the model.
       best: bool, whether each factor has its averaged weights of the epoch that was its best by validation,
         instead of the last ones.
@@ -22,11 +23,13 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
       `AuxiliaryModel`. Factors not trained yet keep their first weights; what needs one of them says so.
 
     Raises:
-      FileNotFoundError: if `path` is neither.
+      FileNotFoundError: if `path` is none of these.
+      ImportError: for a name on the Hub, without huggingface_hub.
+      ConnectionError, PermissionError: for one that the Hub does not give.
       OSError: if a file of it cannot be read.
       ValueError: if its description or a weights file is damaged, or names a class that is not registered;
         for another dtype, or "float64" under JAX unless JAX_ENABLE_X64 is set; or for `best` where a factor
-        has no such weights, as in models of the package.
+        has no such weights, as in models of the package and of the Hub.
     """
     arguments.choice("dtype", dtype, dtypes.DTYPES)
     dtypes.check(dtype)

@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from pixelcnn_aux import arguments, layers, serialization, zoo
+from pixelcnn_aux.hub import naming
 from pixelcnn_aux.runs import records, weight_files
 from pixelcnn_aux.runs.loading import load
 
@@ -16,7 +17,7 @@ def source(init, model, folder, names):
     Of a model that was loaded from the `RunFolder` that it is trained in, it is what its factors began with.
     """
     if init is not None:
-        return str(arguments.path("init", init))
+        return init if naming.is_name(init) else str(arguments.path("init", init))
     if model.loaded_from is None:
         return None
     run, own = (os.path.realpath(path) for path in (zoo.find(model.loaded_from), folder.path))

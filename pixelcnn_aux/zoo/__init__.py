@@ -14,6 +14,7 @@ from typing import Any
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import PathLike
+from pixelcnn_aux.hub import naming
 from pixelcnn_aux.runs import disk, records
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -42,7 +43,14 @@ def pretrained() -> dict[str, dict[str, Any]]:
 
 
 def find(path: PathLike) -> pathlib.Path:
-    """The folder of a run, given its path or the name of a trained model. FileNotFoundError: neither."""
+    """The folder of a run, given its path, or the name of a trained model or of a repository on the Hub.
+
+    Raises FileNotFoundError where it is none of these, and for a repository as `hub.repository.download`.
+    """
+    if naming.is_name(path):
+        from pixelcnn_aux.hub import repository
+
+        return repository.download(path)
     path = arguments.path("the folder of a run, or the name of a trained model", path)
     shown, folder = f"{path!s:.200}", FOLDER / path
     with disk.explained(f"the folder of a run, or the name of a trained model: {shown}"):
@@ -65,16 +73,17 @@ def newest() -> pathlib.Path:
 
 
 def outputs(folder: pathlib.Path) -> pathlib.Path:
-    """Where to write what is found out about the run in a folder: there, but beside runs for the zoo's.
+    """Where to write what is found out about the run in a folder: there, but beside runs for others' models.
 
-    Raises ValueError where a run has the name of one of the zoo's.
+    These are the zoo's, and those of the Hub. Raises ValueError where a run has the name of one of them.
     """
-    if FOLDER not in folder.absolute().parents:
+    if FOLDER not in folder.absolute().parents and naming.in_cache(folder) is None:
         return folder
-    beside = RunFolder.RUNS / folder.name
+    name = RunFolder(folder).name
+    beside = RunFolder.RUNS / name
     if RunFolder(beside).is_run():
         raise ValueError(
-            f"Expected {beside} to be for what is found out about the model {folder.name} of the package. "
-            "Received: a run. Give that another name."
+            f"Expected {beside} to be for what is found out about the trained model {name}. Received: a run. "
+            "Give that another name."
         )
     return beside

@@ -11,6 +11,7 @@ from pixelcnn_aux.networks import topology
 
 images = pa.data.load("photos", "test").take(range(4))
 model = pa.load("cifar10-pyramid", dtype="float64")
+pushed: str = pa.push(model, "hf://me/mine", license="mit")
 assert_type(model, pa.AuxiliaryModel)
 assert_type(pa.data.from_arrays(images).image_size, tuple[int, int] | None)
 assert_type(pa.data.read_image("photo.png", [32, 32]), np.ndarray)

@@ -1,0 +1,326 @@
+"""Tests of models in repositories of the Hub, of which there is a stand-in on this machine."""
+
+import functools
+import json
+import os
+import pathlib
+import re
+import shutil
+import sys
+from unittest import mock
+
+import huggingface_hub
+import numpy as np
+import tensorflow as tf
+from huggingface_hub import HfApi, constants
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import zoo
+from pixelcnn_aux.commands import bpd, train
+from pixelcnn_aux.hub import naming, repository
+from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.training import metrics
+from tests import helpers
+from tests.hub import stand_in
+
+IMAGES = helpers.pictures(2)
+SEEDS = [[0, 1], [0, 2]]
+NAME = "hf://me/tiny"
+ROW = dict.fromkeys(metrics.FIELDS, 1)
+WEIGHTS = "image/average.safetensors"
+KEPT = ("average.safetensors", "metrics.csv", "training.json")
+OF_FACTORS = [f"{name}/{file}" for name in ("grayscale", "image") for file in KEPT]
+
+
+def make_run(folder):
+    """A run on photographs that is trained, and evaluated as far as the files tell."""
+    model, run = helpers.tiny_model(exact=True), RunFolder(folder)
+    run.create({"dataset": "photos", "image_dir": "/home/me", "model": model.description()})
+    for seed, (name, factor) in enumerate(model.factors.items()):
+        helpers.randomize(factor, seed)
+        run[name].save_weights(factor)
+        run[name].record_training({"epochs": seed, "init": "/home/me/runs/other"})
+        metrics.MetricsTable(run[name], 0).add({**ROW, "epoch": seed})
+    found = {"dataset": "photos", "split": "test", "num_images": 1234, "model": bpd.identity(model)}
+    kinds = {"exact": {"total": 3.25, "std_error": 0.125}, "bound": {"total": 3.5, "std_error": 1}}
+    (folder / "bpd.json").write_text(json.dumps({**found, **kinds}))
+
+
+class HubTest(tf.test.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.enterClassContext(helpers.eagerly())
+        cls.folder = helpers.temporary_folder(cls)
+        make_run(cls.folder / "mine")
+
+    def setUp(self):
+        super().setUp()
+        self.hub, self.endpoint = self.enterContext(stand_in.serving())
+        settings = {
+            "ENDPOINT": self.endpoint,
+            "HUGGINGFACE_CO_URL_TEMPLATE": f"{self.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
+            "HF_HUB_DISABLE_PROGRESS_BARS": True,
+            # By Xet, large files are uploaded to another server, of another protocol.
+            "HF_HUB_DISABLE_XET": True,
+        }
+        for key, value in settings.items():  # of the environment, as it is when they are imported
+            self.enterContext(mock.patch.object(constants, key, value))
+        self.fresh_cache()
+        self.log_in()
+
+    def fresh_cache(self):
+        cache = str(helpers.temporary_folder(self))
+        self.enterContext(mock.patch.object(constants, "HF_HUB_CACHE", cache))
+
+    def log_in(self, token=stand_in.TOKEN, endpoint=None):
+        """Later calls are by a user with this token; False is none."""
+        api = functools.partial(HfApi, endpoint=endpoint or self.endpoint, token=token)
+        self.enterContext(mock.patch.object(huggingface_hub, "HfApi", api))
+
+    def push(self, **options):
+        """Pushes the run, and returns what `pa.push` does."""
+        return pa.push(pa.load(self.folder / "mine"), NAME, **options)
+
+    def hold(self):
+        """Has the repository hold the run, as if somebody had uploaded it. Returns its files."""
+        run = helpers.contents(self.folder / "mine")
+        self.hub.commits["me/tiny"] = [
+            {**run, "card.json": b"{}", "README.md": b"", ".gitattributes": b""}
+        ]
+        return self.hub.files("me/tiny")
+
+    def test_a_pushed_model_comes_back(self):
+        pushed = self.push()
+        mine = pa.load(self.folder / "mine")
+        loaded = pa.load(NAME)
+        self.assertAllEqual(loaded.log_prob(IMAGES), mine.log_prob(IMAGES))
+        self.assertAllEqual(loaded.sample(SEEDS)["image"], mine.sample(SEEDS)["image"])
+        self.assertEqual(loaded.loaded_from, NAME)
+        self.assertEqual(loaded.description(), mine.description())
+        self.assertRegex(pushed, f"^{NAME}@[0-9a-f]{{40}}$")
+        # Another one by the same name, of other factors.
+        pa.push(other := helpers.tiny_model(), NAME)
+        self.assertAllEqual(pa.load(NAME).log_prob(IMAGES), other.log_prob(IMAGES))
+        self.assertAllEqual(pa.load(pushed).log_prob(IMAGES), mine.log_prob(IMAGES))
+
+    def test_what_is_pushed(self):
+        self.push()
+        files = self.hub.files("me/tiny")
+        own = [".gitattributes", "README.md", "card.json", "config.json"]
+        self.assertEqual(sorted(files), sorted([*own, *OF_FACTORS]))
+        card = {"data": "photos", "bits_per_dim": 3.25, "std_error": 0.125}
+        self.assertEqual(
+            json.loads(files["card.json"]), {**card, "split": "test", "num_images": 1234}
+        )
+        self.assertEqual(json.loads(files["image/training.json"]), {"epochs": 1, "init": "other"})
+        for name, data in files.items():
+            self.assertNotIn(b"/home/me", data, name)
+
+    def test_what_a_later_push_replaces(self):
+        self.push()
+        self.hub.files("me/tiny")["notes.txt"] = b"mine"
+        flat = {"topology": pa.networks.topology.flat(1), "filters": 4, "dropout": 0.0}
+        pa.push(pa.chain([], helpers.SIZE, flat, flat), NAME)
+        files = self.hub.files("me/tiny")
+        kept = [".gitattributes", "README.md", "config.json", WEIGHTS, "notes.txt"]
+        self.assertEqual(sorted(files), sorted(kept))
+
+    def test_the_model_card(self):
+        self.push(license="cc-by-4.0")
+        page = self.hub.files("me/tiny")["README.md"].decode()
+        model = pa.load(self.folder / "mine")
+        for shown in (
+            '---\nlibrary_name: "pixelcnn_aux"\n',
+            '\nlicense: "cc-by-4.0"\n',
+            "\n# tiny\n",
+            "3 channels of 256 values: `p(grayscale) p(image | grayscale)`.\n",
+            f"\n{model}\n",  # with sizes, parameters, and which factor is exact
+            "\n- Bits per dimension: **3.250** (exact, standard error 0.125), the mean of 1,234 test images",
+            "\n- Trained on: photos\n",
+            '\nmodel = pa.load("hf://me/tiny")\n',
+        ):
+            self.assertIn(shown, page)
+
+    def test_figures_are_those_of_the_model(self):
+        """As it was loaded, by whatever its weights; of others there are none."""
+        model = pa.load(self.folder / "mine")
+        pa.push(model.with_exact(False), NAME)
+        self.assertNotIn("card.json", self.hub.files("me/tiny"))
+        changed = self.folder / "changed"
+        shutil.copytree(self.folder / "mine", changed)
+        for name in model.factors:
+            helpers.randomize(model.factors[name], 7)
+            RunFolder(changed)[name].save_if_best(model.factors[name], 1, 1.0)
+        pa.push(model, NAME)
+        self.assertNotIn("image/metrics.csv", self.hub.files("me/tiny"))
+        pa.push(pa.load(changed, best=True), NAME)
+        self.assertIn("image/metrics.csv", self.hub.files("me/tiny"))
+        self.assertEqual(json.loads(self.hub.files("me/tiny")["card.json"]), {"data": "photos"})
+        self.assertAllEqual(pa.load(NAME).log_prob(IMAGES), model.log_prob(IMAGES))
+
+    def test_a_card_goes_on_to_another_repository(self):
+        self.push()
+        pa.push(pa.load(NAME), "hf://you/copy")
+        first, second = (self.hub.files(x) for x in ("me/tiny", "you/copy"))
+        self.assertEqual(
+            first.pop("README.md").replace(b"tiny", b"copy").replace(b"me/", b"you/"),
+            second.pop("README.md"),
+        )
+        self.assertEqual(first, second)
+
+    def test_a_factor_that_is_not_trained(self):
+        model = pa.load(self.folder / "mine")
+        model.untrained = ("image",)
+        with self.assertRaisesRegex(ValueError, "'image' not trained yet"):
+            pa.push(model, NAME)
+        self.assertEmpty(self.hub.commits)
+
+    def test_names(self):
+        self.assertEqual(naming.parse("hf://a/b-c.d"), ("a/b-c.d", None))
+        self.assertEqual(naming.parse("hf://a/b@refs/pr/1"), ("a/b", "refs/pr/1"))
+        for name in (
+            "hf://a",
+            "hf://a/b/c",
+            "hf:///b",
+            "hf://a/b@",
+            "hf://a b/c",
+            "hf://a--b/..",
+            "hf://",
+        ):
+            for use in (pa.load, functools.partial(pa.push, helpers.shared_model())):
+                with self.assertRaisesRegex(ValueError, "as hf://owner/name or .*Received: 'hf:"):
+                    use(name)
+        with self.assertRaisesRegex(ValueError, "as hf://owner/name.*Received: 'runs/mine'"):
+            pa.push(helpers.shared_model(), "runs/mine")
+
+    def test_without_the_package(self):
+        with mock.patch.dict(sys.modules, huggingface_hub=None):
+            with self.assertRaisesRegex(ImportError, "pip install huggingface_hub"):
+                pa.load(NAME)
+
+    def test_what_is_not_there_or_not_to_be_read(self):
+        commit = stand_in.commit_of("me/tiny", self.hold())
+        self.hub.private.add("me/tiny")
+        for name in ("hf://me/none", "hf://me/tiny@other", f"{NAME}@{commit[:-4]}0000"):
+            with self.assertRaisesRegex(FileNotFoundError, f"Received: {name}, .*hf auth login"):
+                pa.load(name)
+        pa.load(NAME)
+        self.fresh_cache()
+        self.log_in(token=False)
+        with self.assertRaisesRegex(FileNotFoundError, f"Received: {NAME}, .*hf auth login"):
+            pa.load(NAME)
+
+    def test_who_may_not_write(self):
+        for token in (False, "hf_reader"):
+            self.log_in(token)
+            with self.assertRaisesRegex(PermissionError, f"may use {NAME}.*hf auth login"):
+                pa.push(helpers.shared_model(), NAME)
+        self.assertEmpty(self.hub.commits)
+
+    def test_without_a_connection_there_is_what_was_downloaded(self):
+        self.hold()
+        expected = pa.load(NAME).log_prob(IMAGES)
+        self.log_in(endpoint="http://127.0.0.1:9")  # where nobody answers
+        self.assertAllEqual(pa.load(NAME).log_prob(IMAGES), expected)
+        self.fresh_cache()
+        with self.assertRaisesRegex(ConnectionError, f"about {NAME}.*Check the connection"):
+            pa.load(NAME)
+
+    def test_only_files_of_a_run_are_downloaded(self):
+        files = self.hold()
+        others = ("model.pkl", "pixelcnn.py", "image/best.safetensors", "a/b/average.safetensors")
+        files.update(dict.fromkeys(others, b"hostile"))
+        pa.load(NAME)
+        self.assertEqual(sorted(self.hub.served), sorted(["card.json", "config.json", *OF_FACTORS]))
+
+    def assertRefused(self, message):
+        """Loading raises the error, and no file was read."""
+        with self.assertRaisesRegex(ValueError, message):
+            pa.load(NAME)
+        self.assertEmpty(self.hub.served)
+
+    def test_a_repository_of_something_else(self):
+        self.hub.commits["me/tiny"] = [{}]
+        self.assertRefused("FACTOR/average.safetensors.*Received: hf://me/tiny, with no files")
+        self.hub.commits["me/tiny"].append({"config.json": b"{}", "model.safetensors": b"x"})
+        self.assertRefused("with config.json, model.safetensors. Give one of a model of pixelcnn")
+
+    def test_files_that_are_too_large(self):
+        self.hold()
+        for file, size in (
+            (WEIGHTS, repository.MOST_WEIGHTS),
+            ("card.json", 2**24),
+            ("config.json", None),
+        ):
+            with mock.patch.dict(self.hub.listed, {file: size}):
+                self.assertRefused("at most 4,294,967,296 bytes of weights and 16,777,216 of other")
+
+    def test_a_file_of_another_size_than_was_listed(self):
+        files = self.hold()
+        whole = files[WEIGHTS]
+        self.hub.listed[WEIGHTS] = len(whole)
+        files[WEIGHTS] = whole[:-100]
+        message = f"{WEIGHTS} of {NAME} with {len(whole):,} bytes.*Received: {len(whole) - 100:,}. Remove "
+        with self.assertRaisesRegex(ValueError, message) as caught:
+            pa.load(NAME)
+        self.hub.files("me/tiny")[WEIGHTS] = whole
+        [removed] = re.findall(r"Remove (.+), and load it again", str(caught.exception))
+        shutil.rmtree(removed)
+        pa.load(NAME)
+
+    def test_content_is_checked_as_of_any_run(self):
+        files = self.hold()
+        whole = dict(files)
+        files[WEIGHTS] = whole[WEIGHTS][:-1] + bytes([whole[WEIGHTS][-1] ^ 1])
+        with self.assertRaisesRegex(ValueError, "'image' in .*checksum"):
+            pa.load(NAME)
+        files.update(whole)
+        hostile = whole["config.json"].replace(b"pixelcnn_aux>Grayscale", b"os>system")
+        self.assertNotEqual(hostile, whole["config.json"])
+        files["config.json"] = hostile
+        with self.assertRaisesRegex(ValueError, "os>system"):
+            pa.load(NAME)
+
+    def test_training_starts_from_a_repository(self):
+        self.hold()
+        settings = pa.Training(epochs=1, steps_per_epoch=1, batch_size=2, learning_rate=1e-9)
+        how = {"images": IMAGES, "validation_images": IMAGES, "workdir": self.folder / "next"}
+        model = helpers.tiny_model(exact=True)
+        pa.train(model, settings, **how, init=NAME)
+        self.assertAllClose(model.log_prob(IMAGES), pa.load(NAME).log_prob(IMAGES), rtol=1e-3)
+        recorded = RunFolder(self.folder / "next")["image"].recorded_training()
+        self.assertEqual(recorded["init"], NAME)
+        with self.assertRaisesRegex(
+            ValueError, "Expected --workdir as a folder.*--init hf://me/tiny"
+        ):
+            helpers.run_program(train, "pixelcnn", f"--workdir={NAME}")
+
+    def test_what_is_found_out_is_written_beside_the_runs(self):
+        self.hold()
+        folder = zoo.find(NAME)
+        self.assertEqual(RunFolder(folder).name, "me--tiny")
+        self.assertEqual(zoo.outputs(folder), RunFolder.RUNS / "me--tiny")
+
+
+class EnvironmentTest(tf.test.TestCase):
+    def test_a_program_reads_a_repository(self):
+        """By the endpoint and the folders that the environment names, as huggingface_hub is documented."""
+        hub, endpoint = self.enterContext(stand_in.serving())
+        folder = helpers.temporary_folder(self)
+        model = helpers.tiny_model()
+        helpers.make_run(folder / "mine", model, model.factors)
+        hub.commits["me/tiny"] = [helpers.contents(folder / "mine")]
+        hub.private.add("me/tiny")
+        own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "home"), "HF_TOKEN": stand_in.TOKEN}
+        arguments = ["--workdir=hf://me/tiny", "--dataset=photos", "--num_images=2"]
+        done = helpers.start(
+            folder, "pixelcnn_aux", "bpd", *arguments, environment={**os.environ, **own}
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("Wrote runs/me--tiny/bpd.json\n", done.stdout)
+        found = json.loads((folder / "runs" / "me--tiny" / "bpd.json").read_text())
+        images = pa.data.load("photos", "test", helpers.SIZE).take(range(2))
+        expected = np.mean(model.bits_per_dim(images)["total"])
+        self.assertAllClose(found["bound"]["total"], expected, rtol=1e-5)
+        self.assertNotEmpty(list(pathlib.Path(own["HF_HOME"]).rglob("average.safetensors")))

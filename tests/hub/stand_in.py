@@ -1,0 +1,168 @@
+"""A stand-in for the Hugging Face Hub: what of its HTTP API huggingface_hub uses here, in memory."""
+
+import base64
+import contextlib
+import hashlib
+import http.server
+import json
+import re
+import threading
+import urllib.parse
+
+HOST = "127.0.0.1"
+TOKEN = "hf_writer"  # of the only one who may write, and read what is private
+NOT_FOUND = {"X-Error-Code": "RepoNotFound"}
+
+
+class Hub:
+    """Repositories, as dicts of path -> bytes, commit by commit.
+
+    Attributes:
+      commits: dict, "OWNER/NAME" -> list of such dicts, the newest last.
+      private: set of names.
+      listed: dict, path -> int, sizes that it lists instead of those that files have.
+      served: list of the paths of files that were read, as often as they were.
+    """
+
+    def __init__(self):
+        self.commits, self.private = {}, set()
+        self.listed, self.served = {}, []
+        self.objects = {}  # SHA-256 -> bytes, large files that were uploaded
+
+    def files(self, name):
+        return self.commits[name][-1]
+
+    def revision(self, name, revision):
+        """(commit, files) of a branch or commit; None of another one."""
+        found = {commit_of(name, files): files for files in self.commits[name]}
+        newest = list(found.items())[-1]
+        return newest if revision == "main" else (revision, found.get(revision))
+
+
+def commit_of(name, files):
+    contents = [name, *(f"{path} {digest(data)}" for path, data in sorted(files.items()))]
+    return digest("\n".join(contents).encode())[:40]
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    hub: Hub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        """Logs nothing."""
+
+    def answer(self, status=200, data=b"", headers=None):
+        self.send_response(status)
+        for key, value in {"Content-Length": len(data), **(headers or {})}.items():
+            self.send_header(key, str(value))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def answer_json(self, value):
+        self.answer(data=json.dumps(value).encode())
+
+    def body(self):
+        return self.rfile.read(int(self.headers["Content-Length"]))
+
+    def allowed(self):
+        return self.headers.get("Authorization") == f"Bearer {TOKEN}"
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        path = urllib.parse.unquote(urllib.parse.urlparse(self.path).path)
+        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/(.+))?", path):
+            name, what, revision = found.groups()
+        elif found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+            name, revision, what = found[1], found[2], "file"
+        else:
+            return self.answer(404)
+        if name not in self.hub.commits or (name in self.hub.private and not self.allowed()):
+            # The Hub does not tell these two apart to those who are not logged in.
+            return self.answer(404 if self.allowed() else 401, headers=NOT_FOUND)
+        commit, files = self.hub.revision(name, revision or "main")
+        if files is None:
+            return self.answer(404, headers={"X-Error-Code": "RevisionNotFound"})
+        if what == "file":
+            data = files[found[3]]
+            self.hub.served += [found[3]] if self.command == "GET" else []
+            return self.answer(data=data, headers={"ETag": digest(data), "X-Repo-Commit": commit})
+        sizes = {file: self.hub.listed.get(file, len(data)) for file, data in files.items()}
+        if what == "tree":
+            kinds = {"type": "file"}
+            return self.answer_json(
+                [{**kinds, "path": file, "size": sizes[file], "oid": "0" * 40} for file in files]
+            )
+        siblings = [{"rfilename": file, "size": sizes[file]} for file in files]
+        return self.answer_json({"id": name, "sha": commit, "siblings": siblings})
+
+    def do_POST(self):
+        path, body = urllib.parse.urlparse(self.path).path, self.body()
+        if not self.allowed():
+            return self.answer(403 if self.headers.get("Authorization") else 401)
+        if path == "/api/repos/create":
+            asked = json.loads(body)
+            name = f"{asked['organization']}/{asked['name']}"
+            is_new = name not in self.hub.commits
+            self.hub.commits.setdefault(name, [{".gitattributes": b""}])
+            url = f"http://{self.headers['Host']}/{name}"
+            return self.answer(200 if is_new else 409, json.dumps({"url": url}).encode())
+        if path == "/api/validate-yaml":
+            return self.answer_json({"errors": [], "warnings": []})
+        if path.endswith("/preupload/main"):
+            modes = {True: "lfs", False: "regular"}
+            return self.answer_json(
+                {
+                    "files": [
+                        {
+                            "path": file["path"],
+                            "uploadMode": modes[file["path"].endswith(".safetensors")],
+                            "shouldIgnore": False,
+                        }
+                        for file in json.loads(body)["files"]
+                    ]
+                }
+            )
+        if path.endswith("/info/lfs/objects/batch"):
+            upload = f"http://{self.headers['Host']}/upload"
+            objects = [
+                {**x, "actions": {"upload": {"href": f"{upload}/{x['oid']}"}}}
+                for x in json.loads(body)["objects"]
+            ]
+            return self.answer_json({"transfer": "basic", "objects": objects})
+        name = re.fullmatch(r"/api/models/(.+)/commit/main", path)[1]
+        files = dict(self.hub.files(name))
+        for line in body.splitlines():
+            operation = json.loads(line)
+            value = operation["value"]
+            if operation["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif operation["key"] == "lfsFile":
+                files[value["path"]] = self.hub.objects[value["oid"]]
+            elif operation["key"] == "deletedFile":
+                del files[value["path"]]
+        self.hub.commits[name].append(files)
+        url = f"http://{self.headers['Host']}/{name}/commit/{commit_of(name, files)}"
+        return self.answer_json({"commitUrl": url, "commitOid": commit_of(name, files)})
+
+    def do_PUT(self):
+        data = self.body()
+        self.hub.objects[digest(data)] = data
+        self.answer()
+
+
+@contextlib.contextmanager
+def serving():
+    """Within it there is a `Hub`: (it, its address)."""
+    hub = Hub()
+    handler = type("Handler", (Handler,), {"hub": hub})
+    with http.server.ThreadingHTTPServer((HOST, 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+        yield hub, f"http://{HOST}:{server.server_port}"
+        server.shutdown()
