@@ -10,12 +10,12 @@ import matplotlib
 import numpy as np
 
 from pixelcnn_aux.codec import container, tiles
+from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.demo import uploads
 from pixelcnn_aux.demo.draw import since
 from pixelcnn_aux.demo.models import unknown
 from pixelcnn_aux.demo.shown import Figure, Shown, Table
 from pixelcnn_aux.demo.work import followed
-from pixelcnn_aux.programs import image_files
 from pixelcnn_aux.programs.image_grid import shown
 
 NAME = "picture.png"  # what a file calls its picture
@@ -107,8 +107,8 @@ def heat_map(bits):
 def _sizes(name, data, picture):
     """`Table` of the bytes of a file, and of others of the same picture."""
     sizes = {name: len(data)}
-    for kind in image_files.FORMATS:
-        [bits] = image_files.bits_per_dim(kind, picture[np.newaxis])
+    for kind in lossless_files.FORMATS:
+        [bits] = lossless_files.bits_per_dim(kind, picture[np.newaxis])
         sizes[kind] = round(bits * picture.size / 8)
     rows = [[x, f"{size:,}", f"{8 * size / picture.size:.3f}"] for x, size in sizes.items()]
     return Table("Files", ["file", "bytes", "bits per dimension"], rows)
