@@ -7,6 +7,9 @@ from pixelcnn_aux import arguments, zoo
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.runs.folder import RunFolder
 
+# Pixels of a draw that takes seconds: whole, or in windows of 32 x 32, of which there are some thirty.
+WHOLE, IN_WINDOWS = 2**18, 2**14
+
 
 class Models:
     """The trained models of the package, and runs. Each is loaded when it is asked for, and kept.
@@ -46,6 +49,11 @@ class Models:
             f"Expected a file of one of the page's models: {', '.join(self.names)}. Received: one of "
             f"{contents.name!r}. Start the page with --workdir, the run of that model."
         )
+
+
+def most_pixels(model):
+    """int, the most pixels of a picture that a model draws here: one of images of any size draws it whole."""
+    return WHOLE if model.image_size is None else IN_WINDOWS
 
 
 def unknown(model, count):
