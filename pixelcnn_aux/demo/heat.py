@@ -20,7 +20,7 @@ def of_excess(name, excess):
     most = max(float(np.abs(excess).max()), 1.0)
     caption = (
         f"{name}: bits of each pixel less their entropy, red above 0 and blue below; from "
-        f"{excess.min():.1f} to {excess.max():.1f}, {excess.mean():.2f} on average"
+        f"{excess.min():.1f} to {excess.max():.1f}, {excess.mean():z.2f} on average"
     )
     return Figure(caption, [_colors("RdBu_r", (1 + excess / most) / 2)])
 

@@ -30,11 +30,16 @@ class Models:
         self.names = list(self._runs)
         # Graphs are traced by each model and codec anew, which takes longer than most of what they do.
         self.load = functools.cache(self._load)
+        self.exact = functools.cache(self._exact)
         self.codec = functools.cache(self._codec)
 
     def _load(self, name, dtype="float32"):
         """`AuxiliaryModel` of a name. Raises ValueError for another name, and as `pa.load`."""
         return pa.load(self._runs[arguments.choice("the model", name, self.names)].path, dtype)
+
+    def _exact(self, name):
+        """The same model, exact where it can be. Raises as `load`."""
+        return self.load(name).with_exact(True)
 
     def _codec(self, name, dtype="float32"):
         """`Codec` of the model of a name. Raises as `load` and `Codec`."""

@@ -35,7 +35,7 @@ def score(models, name, picture):
     """
     picture = uploads.chosen(picture)
     yield Shown(f"Loading {name}", 0)
-    model, start = models.load(name).with_exact(True), time.monotonic()
+    model, start = models.exact(name), time.monotonic()
     size = model.image_size
     image = uploads.reduced(picture, MAX_PIXELS) if size is None else fit(picture, size)
     own = model.auxiliaries(image[np.newaxis])

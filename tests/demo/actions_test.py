@@ -185,7 +185,7 @@ class ActionsTest(tf.test.TestCase):
                 found.figures[count:], pa.scores.pixel_bits(model, image).items(), strict=True
             ):
                 self.assertRegex(
-                    figure.caption, f"^{name}: .* {(bits - entropy).mean():.2f} on average"
+                    figure.caption, f"^{name}: .* {(bits - entropy).mean():z.2f} on average"
                 )
                 [colors] = figure.images
                 self.assertEqual(colors.shape, (*bits.shape, 3))
