@@ -23,7 +23,8 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux import codec
 from pixelcnn_aux.codec import pictures, tiles
-from pixelcnn_aux.programs import chosen_run, image_files, program, progress, run_flags
+from pixelcnn_aux.data import lossless_files
+from pixelcnn_aux.programs import chosen_run, program, progress, run_flags
 
 FLAGS = flags.FLAGS
 
@@ -40,7 +41,7 @@ def main():
     for name, settings in formats().items():
         start = time.perf_counter()
         files = [
-            min((image_files.encoded(image, x) for x in settings), key=len) for image in images
+            min((lossless_files.encoded(image, x) for x in settings), key=len) for image in images
         ]
         middle = time.perf_counter()
         decoded = [np.asarray(Image.open(io.BytesIO(data))) for data in files]
@@ -51,8 +52,8 @@ def main():
 
 
 def formats():
-    """As `image_files.FORMATS`, with JPEG XL by its default effort too."""
-    found = dict(image_files.FORMATS)
+    """As `lossless_files.FORMATS`, with JPEG XL by its default effort too."""
+    found = dict(lossless_files.FORMATS)
     if best := found.pop("JPEG XL", None):
         found |= {"JPEG XL, effort 7": [{**best[0], "effort": 7}], "JPEG XL, effort 9": best}
     return found

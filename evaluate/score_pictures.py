@@ -1,10 +1,9 @@
 """Pictures of scores: histograms of several sets, and where in an image its bits are."""
 
-import math
-
 import numpy as np
 from matplotlib.figure import Figure
 
+import pixelcnn_aux as pa
 from pixelcnn_aux.programs import image_grid
 
 BINS = 40
@@ -47,13 +46,10 @@ def heat_map(model, image):
       model: `AuxiliaryModel`.
       image: uint8 [H, W, C]. A conditional model is told nothing else of it.
     """
-    images = image[np.newaxis]
-    condition = model.condition and model.condition.unknown(1)
-    own, rows = model.auxiliaries(images), model.pixel_nats(images, condition)
+    own, rows = model.auxiliaries(image[np.newaxis]), pa.scores.pixel_bits(model, image)
     figure = Figure(figsize=(11, 0.4 + 2.6 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), 4, squeeze=False)
-    for row, (name, nats) in zip(panels, rows.items()):
-        bits, entropy = (np.asarray(x[0]) / math.log(2) for x in (-nats.log_prob, nats.entropy))
+    for row, (name, (bits, entropy)) in zip(panels, rows.items()):
         most, difference = max(bits.max(), entropy.max()), bits - entropy
         num_values = model.factors[name].likelihood.num_values
         row[0].imshow(image_grid.shown(np.asarray(own[name][0]), num_values))

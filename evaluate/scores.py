@@ -24,7 +24,8 @@ from absl import flags
 
 from evaluate import score_pictures, scored_sets
 from pixelcnn_aux import scores
-from pixelcnn_aux.programs import chosen_run, image_files, plots, program
+from pixelcnn_aux.data import lossless_files
+from pixelcnn_aux.programs import chosen_run, plots, program
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.scores import typical
 
@@ -81,7 +82,7 @@ def compared_sets(model, images):
         found.append(scored_sets.opened(place, *how, **options))
     if FLAGS.control:
         found.append(scored_sets.resized_twice(belonging))
-        if "WebP" in image_files.holding(likelihood):  # images of 8 bits, which JPEG has too
+        if "WebP" in lossless_files.holding(likelihood):  # images of 8 bits, which JPEG has too
             found.append(scored_sets.as_jpeg(belonging))
     names = [scored.name for scored in found]
     if len(set(names)) < len(names):

@@ -20,8 +20,8 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux import data
 from pixelcnn_aux.commands import sample
-from pixelcnn_aux.data import photos
-from pixelcnn_aux.programs import chosen_run, image_files, plots, program, run_flags, splits
+from pixelcnn_aux.data import lossless_files, photos
+from pixelcnn_aux.programs import chosen_run, plots, program, run_flags, splits
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -46,8 +46,8 @@ def main():
     held_out = [data.load("photos", x, models[COLORS].image_size) for x in ("validation", "test")]
     images = data.Images(np.concatenate([split.pixels for split in held_out]))
     found = {name: mean_bits(model, images) for name, model in models.items()}
-    for codec in image_files.FORMATS:
-        found[f"{codec} files"] = np.mean(image_files.bits_per_dim(codec, images.pixels))
+    for codec in lossless_files.FORMATS:
+        found[f"{codec} files"] = np.mean(lossless_files.bits_per_dim(codec, images.pixels))
     print(f"\nBits per dimension of {images.num_images} crops of two photographs:", flush=True)
     show(found)
     run = fine_tuned()

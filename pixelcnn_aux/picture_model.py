@@ -8,10 +8,9 @@ class PictureModel:
     """What of an `AuxiliaryModel` draws pictures of any size.
 
     A model of images of any size draws them whole. Others draw them in windows of their size that overlap, in
-    raster order. Each window is given what
-    those above it and to its left have drawn, so that seams agree, and nothing else of the picture: colors
-    may drift from one end to the other. To where the last windows end, a picture is extended by its last row
-    and column, of which nothing is returned.
+    raster order. Each window is given what those above it and to its left have drawn, so that seams agree,
+    and nothing else of the picture: colors may drift from one end to the other. To where the last windows
+    end, a picture is extended by its last row and column, of which nothing is returned.
 
     Arguments of all methods:
       seeds: int32 [B, 2]: picture b depends on seeds[b] and images[b] alone, but for rounding. None: [0, b].
@@ -56,7 +55,7 @@ class PictureModel:
         jit_compile: bool = False,
         condition: ArrayLike | None = None,
     ) -> Tensor:
-        """Enlarges pictures, by a model with auxiliary images of lower resolution, such as `cifar10-pyramid`.
+        """Enlarges pictures, by a model with auxiliary images of lower resolution, such as `photographs`.
 
         Args:
           images: uint8 [B, h, w, C].

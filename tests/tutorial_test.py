@@ -8,7 +8,7 @@ import nbformat
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.programs import image_files
+from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
@@ -87,5 +87,5 @@ class TutorialTest(tf.test.TestCase):
                 images = pa.data.load("photos", "test", model.image_size).spread(1)
                 most = card["bits_per_dim"]
                 if model.image_size is None:  # the whole photograph: others than those of the card
-                    [most] = image_files.bits_per_dim("WebP", images)
+                    [most] = lossless_files.bits_per_dim("WebP", images)
                 self.assertAllLess(model.bits_per_dim(images)["total"], most)

@@ -20,7 +20,8 @@ from absl import flags
 from pixelcnn_aux import backend
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.codec.codec import fingerprint
-from pixelcnn_aux.programs import chosen_run, image_files, progress, splits
+from pixelcnn_aux.data import lossless_files
+from pixelcnn_aux.programs import chosen_run, file_bits, progress, splits
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -45,8 +46,8 @@ def main():
     # Before the evaluation, which would be lost where nothing can be written, or the records are damaged.
     out, crc32 = chosen_run.outputs(folder), checksum(batches())
     file, records = out / "bpd.json", out / "codecs.json"
-    names = [n for n, factor in model.factors.items() if image_files.holding(factor.likelihood)]
-    codecs = image_files.recorded(records, crc32) if names else {}
+    names = [n for n, factor in model.factors.items() if lossless_files.holding(factor.likelihood)]
+    codecs = file_bits.recorded(records, crc32) if names else {}
     to_compress = codecs is None or (names and FLAGS.codecs)
     results = splits.summarize(model, batches(), shown(), condition)
     # At once: neither files nor the images as files may come to be.
@@ -58,11 +59,11 @@ def main():
     found |= {**results[splits.kind(model)], **results}
     disk.write_json(file, found)
     if to_compress:
-        print(f"As files of {', '.join(image_files.FORMATS)}:", flush=True)
-        codecs = image_files.mean_bits(model, names, batches(), shown())
+        print(f"As files of {', '.join(lossless_files.FORMATS)}:", flush=True)
+        codecs = file_bits.mean_bits(model, names, batches(), shown())
     print_table(model, results, codecs)
     if to_compress:
-        image_files.record(records, measured, crc32, codecs)
+        file_bits.record(records, measured, crc32, codecs)
     if FLAGS.bytes:  # It takes many times longer.
         print("As a compressed file:", flush=True)
         values = [image for batch in batches() for image in batch]
@@ -102,11 +103,11 @@ def print_table(model, results, codecs):
 
     blank, own, so_far = [""] * (len(results) - 1), splits.kind(model), 0.0
     line("", "bits/dim", *blank, f"   per dimension of the factor's own image, {own}")
-    line("", *results, "alone", "so far", *image_files.FORMATS)
+    line("", *results, "alone", "so far", *lossless_files.FORMATS)
     for name, share in splits.shares(model).items():
         alone = results[own]["factors"][name]
         so_far += alone
-        files = [codecs.get(name, {}).get(x) for x in image_files.FORMATS]
+        files = [codecs.get(name, {}).get(x) for x in lossless_files.FORMATS]
         own_image = [alone / share, so_far / share, *files]
         line(name, *(result["factors"][name] for result in results.values()), *own_image)
     line("total", *(result["total"] for result in results.values()))
@@ -116,7 +117,7 @@ def print_table(model, results, codecs):
     if "restricted" in results:
         print("Restricted: what contradicts those that are fixed is ruled out.")
     if codecs:
-        print(image_files.NOTE)
+        print(lossless_files.NOTE)
 
 
 def define_flags():

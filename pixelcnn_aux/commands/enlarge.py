@@ -23,5 +23,7 @@ def main(*files):
 
 
 def define_flags():
-    photographs.define_flags("cifar10-pyramid")
-    flags.DEFINE_integer("times", 2, "How many times as high and wide: 2 or 4, by cifar10-pyramid.")
+    photographs.define_flags("photographs")
+    flags.DEFINE_integer(
+        "times", 2, "How many times as high and wide: 2, 4, 8 or 16, by photographs."
+    )

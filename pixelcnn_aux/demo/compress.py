@@ -6,18 +6,19 @@ Actions are generators of `Shown`.
 import math
 import time
 
-import matplotlib
 import numpy as np
 
 from pixelcnn_aux.codec import container, tiles
+from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.demo import uploads
 from pixelcnn_aux.demo.draw import since
+from pixelcnn_aux.demo.heat import of_bits
 from pixelcnn_aux.demo.models import unknown
 from pixelcnn_aux.demo.shown import Figure, Shown, Table
 from pixelcnn_aux.demo.work import followed
-from pixelcnn_aux.programs import image_files
 from pixelcnn_aux.programs.image_grid import shown
 
+DEFAULT = "photographs"  # the model that makes the smallest files of photographs
 NAME = "picture.png"  # what a file calls its picture
 
 
@@ -81,7 +82,7 @@ def _opened(codec, data, text, *found):
     images, bits = yield from _telling(text, steps, *found)
     pictures = tiles.pictures(contents, images)
     heats = tiles.pictures(contents, [x[..., np.newaxis] for x in bits])
-    return [(np.asarray(x), heat_map(y[..., 0])) for (_, x), (_, y) in zip(pictures, heats)]
+    return [(np.asarray(x), of_bits(y[..., 0])) for (_, x), (_, y) in zip(pictures, heats)]
 
 
 def _telling(text, steps, *found):
@@ -94,21 +95,11 @@ def _telling(text, steps, *found):
         yield Shown(text, share, *found)
 
 
-def heat_map(bits):
-    """`Figure` of the bits of each pixel, float [H, W]: dark ones took few."""
-    most = max(float(bits.max()), 1.0)
-    colors = matplotlib.colormaps["magma"](np.clip(bits / most, 0, 1), bytes=True)[..., :3]
-    caption = (
-        f"Bits of each pixel: black is 0, the lightest {most:.0f}; {bits.mean():.1f} on average"
-    )
-    return Figure(caption, [np.ascontiguousarray(colors)])
-
-
 def _sizes(name, data, picture):
     """`Table` of the bytes of a file, and of others of the same picture."""
     sizes = {name: len(data)}
-    for kind in image_files.FORMATS:
-        [bits] = image_files.bits_per_dim(kind, picture[np.newaxis])
+    for kind in lossless_files.FORMATS:
+        [bits] = lossless_files.bits_per_dim(kind, picture[np.newaxis])
         sizes[kind] = round(bits * picture.size / 8)
     rows = [[x, f"{size:,}", f"{8 * size / picture.size:.3f}"] for x, size in sizes.items()]
     return Table("Files", ["file", "bytes", "bits per dimension"], rows)

@@ -7,6 +7,9 @@ from pixelcnn_aux import arguments, zoo
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.runs.folder import RunFolder
 
+# Pixels of a draw that takes seconds: whole, or in windows of 32 x 32, of which there are some thirty.
+WHOLE, IN_WINDOWS = 2**18, 2**14
+
 
 class Models:
     """The trained models of the package, and runs. Each is loaded when it is asked for, and kept.
@@ -27,11 +30,16 @@ class Models:
         self.names = list(self._runs)
         # Graphs are traced by each model and codec anew, which takes longer than most of what they do.
         self.load = functools.cache(self._load)
+        self.exact = functools.cache(self._exact)
         self.codec = functools.cache(self._codec)
 
     def _load(self, name, dtype="float32"):
         """`AuxiliaryModel` of a name. Raises ValueError for another name, and as `pa.load`."""
         return pa.load(self._runs[arguments.choice("the model", name, self.names)].path, dtype)
+
+    def _exact(self, name):
+        """The same model, exact where it can be. Raises as `load`."""
+        return self.load(name).with_exact(True)
 
     def _codec(self, name, dtype="float32"):
         """`Codec` of the model of a name. Raises as `load` and `Codec`."""
@@ -46,6 +54,11 @@ class Models:
             f"Expected a file of one of the page's models: {', '.join(self.names)}. Received: one of "
             f"{contents.name!r}. Start the page with --workdir, the run of that model."
         )
+
+
+def most_pixels(model):
+    """int, the most pixels of a picture that a model draws here: one of images of any size draws it whole."""
+    return WHOLE if model.image_size is None else IN_WINDOWS
 
 
 def unknown(model, count):

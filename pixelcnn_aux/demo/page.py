@@ -10,6 +10,7 @@ from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.demo import compress, draw, redraw, score, uploads
 from pixelcnn_aux.demo.answers import answer, attempt
+from pixelcnn_aux.demo.models import IN_WINDOWS
 from pixelcnn_aux.demo.shown import Figure, Shown, contents, painting
 
 TITLE = "PixelCNN models with auxiliary variables"
@@ -73,7 +74,7 @@ def _picture():
     def choose(pixels):
         height, width, _ = pixels.shape
         shown = contents(Shown("", figures=(Figure("The picture", [pixels]),)))
-        small = uploads.reduced(pixels, redraw.MAX_PIXELS)
+        small = uploads.reduced(pixels, IN_WINDOWS)
         return pixels, f"{width} x {height} pixels", shown, painting(small)
 
     def read(path):
@@ -130,7 +131,7 @@ def _complete(models, picture):
 
 
 def _compress(models, picture):
-    model = _model(models, zoo.DEFAULT)
+    model = _model(models, compress.DEFAULT)
     with gr.Row():
         button = gr.Button("Compress", variant="primary")
         file = gr.File(label="A compressed file, to open it", elem_id="compressed-file", height=120)

@@ -4,6 +4,7 @@ Actions are generators of `Shown`. They take a picture, uint8 [H, W, 3], and red
 seconds.
 """
 
+import functools
 import time
 
 import numpy as np
@@ -12,16 +13,15 @@ from PIL import Image
 from pixelcnn_aux.data.resizing import resize
 from pixelcnn_aux.demo import uploads
 from pixelcnn_aux.demo.draw import checked, since
-from pixelcnn_aux.demo.models import unknown
+from pixelcnn_aux.demo.models import IN_WINDOWS, most_pixels, unknown
 from pixelcnn_aux.demo.shown import Figure, Shown
 from pixelcnn_aux.programs.image_grid import shown
 
 DRAWS = 3
-MAX_PIXELS = 2**14  # of a draw: some thirty windows of 32 x 32
 # What is missing, in words, and the model of the package that draws it.
 ENLARGEMENTS = {"twice as large": 2, "four times as large": 4}
 COLORS = "colored"
-DEFAULTS = {**dict.fromkeys(ENLARGEMENTS, "cifar10-pyramid"), COLORS: "cifar10-grayscale"}
+DEFAULTS = {**dict.fromkeys(ENLARGEMENTS, "photographs"), COLORS: "cifar10-grayscale"}
 COMPLETES = "cifar10-pixelcnn"
 
 
@@ -35,14 +35,23 @@ def redraw(models, name, what, picture, seed, shift):
       picture: uint8 [H, W, 3].
       seed, shift: as for `draw`.
     """
-    if what == COLORS:
-        return color(models, name, picture, seed, shift)
-    return enlarge(models, name, ENLARGEMENTS[what], picture, seed, shift)
+
+    def begin(model, picture):
+        if what == COLORS:
+            return _coloring(model, picture)
+        return _enlargement(model, ENLARGEMENTS[what], picture)
+
+    return _several(models, name, begin, picture, seed, shift)
 
 
-def enlarge(models, name, times, picture, seed, shift):
-    """Enlarges a picture so many times."""
-    small = uploads.reduced(uploads.chosen(picture), MAX_PIXELS // times**2)
+def complete(models, name, picture, painted, seed, shift):
+    """Draws the region of a picture that is painted: `painted` is as for `uploads.mask`."""
+    begin = functools.partial(_completion, painted=painted)
+    return _several(models, name, begin, picture, seed, shift)
+
+
+def _enlargement(model, times, picture):
+    small = uploads.reduced(picture, most_pixels(model) // times**2)
     height, width, _ = small.shape
     large = width * times, height * times
     bicubic = np.asarray(Image.fromarray(small).resize(large, Image.Resampling.BICUBIC))
@@ -52,50 +61,39 @@ def enlarge(models, name, times, picture, seed, shift):
     )
     if picture.shape[0] >= large[1] and picture.shape[1] >= large[0]:
         figures += (Figure("The picture itself", [resize(picture, large[::-1])]),)
-
-    def draw(model, seeds, shift):
-        return model.enlarge(small[np.newaxis], times, seeds, shift, condition=unknown(model, 1))
-
-    return _several(models, name, draw, figures, seed, shift)
+    return figures, functools.partial(model.enlarge, small[np.newaxis], times)
 
 
-def color(models, name, picture, seed, shift):
-    """Colors the grays of a picture."""
-    ours = uploads.reduced(uploads.chosen(picture), MAX_PIXELS)
-
-    def draw(model, seeds, shift):
-        return model.colorize(ours[np.newaxis], seeds, shift, condition=unknown(model, 1))
-
+def _coloring(model, picture):
+    ours = uploads.reduced(picture, most_pixels(model))
     grays = np.asarray(Image.fromarray(ours).convert("L").convert("RGB"))
     figures = Figure("The picture's grays", [grays]), Figure("The picture itself", [ours])
-    return _several(models, name, draw, figures, seed, shift)
+    return figures, functools.partial(model.colorize, ours[np.newaxis])
 
 
-def complete(models, name, picture, painted, seed, shift):
-    """Draws the region of a picture that is painted: `painted` is as for `uploads.mask`."""
-    ours = uploads.reduced(uploads.chosen(picture), MAX_PIXELS)
+def _completion(model, picture, painted):
+    ours = uploads.reduced(picture, IN_WINDOWS)  # what is painted on
     mask = uploads.mask(painted, ours.shape[:2])
-
-    def draw(model, seeds, shift):
-        return model.complete(ours[np.newaxis], mask, seeds, shift, condition=unknown(model, 1))
-
     middle = np.where(mask[0] == 1, ours, np.uint8(127))
     figures = Figure("What is known", [middle]), Figure("The picture itself", [ours])
-    return _several(models, name, draw, figures, seed, shift)
+    return figures, functools.partial(model.complete, ours[np.newaxis], mask)
 
 
-def _several(models, name, draw, figures, seed, shift):
-    """Yields `Shown` of the figures and of draws, one after another.
+def _several(models, name, begin, picture, seed, shift):
+    """Yields `Shown` of what stands beside draws, and of these, one after another.
 
-    `draw` is a function of a model, a seed [1, 2] and a shift, which returns uint8 [1, H, W, C].
+    `begin` is a function of a model and a picture, which returns `Figure`s and a function of seeds [1, 2], a
+    shift and a condition, which draws uint8 [1, H, W, C].
     """
-    seeds, shift = checked(seed, shift, DRAWS)
-    yield Shown(f"Loading {name}", 0, figures)
+    picture, (seeds, shift) = uploads.chosen(picture), checked(seed, shift, DRAWS)
+    yield Shown(f"Loading {name}", 0)
     model, start = models.load(name), time.monotonic()
+    figures, draw = begin(model, picture)
     images = []
     for number, pair in enumerate(seeds):
         yield Shown(f"Drawing, {number + 1} of {DRAWS}", number / DRAWS, figures + _drawn(images))
-        [image] = shown(draw(model, [pair], shift), model.likelihood.num_values)
+        drawn = draw(seeds=[pair], log_scale_shift=shift, condition=unknown(model, 1))
+        [image] = shown(drawn, model.likelihood.num_values)
         images.append(image)
     yield Shown(f"Drew {DRAWS} by {name} in {since(start)}", None, figures + _drawn(images))
 

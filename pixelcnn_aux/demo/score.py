@@ -6,7 +6,7 @@ import numpy as np
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.data.image_folder import fit
-from pixelcnn_aux.demo import uploads
+from pixelcnn_aux.demo import heat, uploads
 from pixelcnn_aux.demo.draw import since
 from pixelcnn_aux.demo.shown import Figure, Shown, Table
 from pixelcnn_aux.programs.image_grid import shown
@@ -35,7 +35,7 @@ def score(models, name, picture):
     """
     picture = uploads.chosen(picture)
     yield Shown(f"Loading {name}", 0)
-    model, start = models.load(name).with_exact(True), time.monotonic()
+    model, start = models.exact(name), time.monotonic()
     size = model.image_size
     image = uploads.reduced(picture, MAX_PIXELS) if size is None else fit(picture, size)
     own = model.auxiliaries(image[np.newaxis])
@@ -45,6 +45,8 @@ def score(models, name, picture):
     )
     yield Shown("Scoring", 0.5, figures)
     scores, names = pa.scores.score(model, image[np.newaxis]), [*model.factors, "total"]
+    found = pa.scores.pixel_bits(model, image)
+    maps = (heat.of_excess(factor, bits - entropy) for factor, (bits, entropy) in found.items())
     rows = [
         [text, *(f"{scores[key][x][0]:.4f}" if x in scores[key] else "" for x in names)]
         for key, text in MEANINGS.items()
@@ -53,4 +55,6 @@ def score(models, name, picture):
     caption = "In bits per dimension of the image"
     table = Table(caption, ["score", *names], rows)
     height, width, _ = image.shape
-    yield Shown(f"Scored {width} x {height} pixels in {since(start)}", None, figures, (table,))
+    yield Shown(
+        f"Scored {width} x {height} pixels in {since(start)}", None, (*figures, *maps), (table,)
+    )

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+FEW = 200  # pixels a side: a picture of fewer is shown enlarged, so that each of them is seen
+
 
 class Figure(NamedTuple):
     """Pictures of one kind, beside each other; the caption is also for who does not see them."""
@@ -58,7 +60,8 @@ def figure(given):
         height, width, _ = image.shape
         which = f", {number} of {len(given.images)}" if len(given.images) > 1 else ""
         alt = html.escape(f"{given.caption}{which}: {width} x {height} pixels")
-        images.append(f'<img alt="{alt}" src="{source(image)}">')
+        kind = ' class="enlarged"' if max(width, height) < FEW else ""
+        images.append(f'<img{kind} alt="{alt}" src="{source(image)}">')
     caption = html.escape(given.caption)
     return f"<figure><div>{''.join(images)}</div><figcaption>{caption}</figcaption></figure>"
 

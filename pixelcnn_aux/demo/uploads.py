@@ -16,7 +16,7 @@ from pixelcnn_aux.data.resizing import resize
 MAX_BYTES = 2**24  # of a file
 MAX_PIXELS = 2**24  # of a picture file, decoded: telephones make 12 million
 MAX_ASPECT = 16
-KEPT_PIXELS = 2**16  # what is kept of a picture: 64 tiles of 32 x 32, which are compressed at once
+KEPT_PIXELS = 2**18  # what is kept of a picture, as 512 x 512
 _MAX_DECOMPRESSED = (
     2 * KEPT_PIXELS
 )  # in a compressed file, whose tiles may be larger than its pictures

@@ -71,8 +71,11 @@ def source(folder):
     """
     config = RunFolder(folder).config()
     dataset = FLAGS.dataset or config.get("dataset")
-    if not FLAGS.dataset and not FLAGS.workdir and folder == zoo.find(zoo.DEFAULT):
-        dataset = "photos"  # which any machine has, where CIFAR-10 would have to be downloaded
+    # Of models of the package: CIFAR-10 would have to be downloaded, and a folder is its owner's alone.
+    is_default = not FLAGS.workdir and folder == zoo.find(zoo.DEFAULT)
+    is_missing = dataset == "folder" and not (FLAGS.image_dir or config.get("image_dir"))
+    if not FLAGS.dataset and (is_default or is_missing):
+        dataset = "photos"  # which any machine has
     if dataset is None:
         raise ValueError(
             f"Expected the data set of the run in {folder}. Received: none, since it was trained on arrays. "

@@ -43,7 +43,7 @@ def enlarge(model, images, times, *how):
         )
         raise ValueError(
             f"Expected times as an enlargement of the model, of factors {list(model.factors)}: {can}. "
-            f"Received: {times}. Choose another, or take another model, such as cifar10-pyramid."
+            f"Received: {times}. Choose another, or take another model, such as photographs."
         )
     images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
     given = _padded(model, names[times], images)

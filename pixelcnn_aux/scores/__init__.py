@@ -12,6 +12,7 @@ what each one is, and what it does not tell.
 """
 
 from pixelcnn_aux.scores.detection import Detection as Detection, detect as detect
+from pixelcnn_aux.scores.pixels import PixelBits as PixelBits, pixel_bits as pixel_bits
 from pixelcnn_aux.scores.statistics import (
     bits as bits,
     bits_less_files as bits_less_files,

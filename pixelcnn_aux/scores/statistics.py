@@ -10,7 +10,7 @@ from pixelcnn_aux.annotations import ArrayLike
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.conditions import Classes
-from pixelcnn_aux.programs import image_files
+from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.scores.typical import Scores, Typical
 
 
@@ -112,8 +112,8 @@ def bits_less_files(
     so_far, dims = np.zeros([]), math.prod(model.checked(images).shape[1:])
     for name, image in model.auxiliaries(images).items():
         so_far, own = so_far + bits[name], np.asarray(image)
-        for kind in image_files.holding(model.factors[name].likelihood):
-            files = image_files.bits_per_dim(kind, own) * own[0].size / dims
+        for kind in lossless_files.holding(model.factors[name].likelihood):
+            files = lossless_files.bits_per_dim(kind, own) * own[0].size / dims
             column = f"bits_less_{kind.lower().replace(' ', '_')}"
             found.setdefault(column, {})["total" if name == last else name] = so_far - files
     return found

@@ -14,7 +14,7 @@ import tensorflow as tf
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, zoo
 from pixelcnn_aux.commands import bpd
-from pixelcnn_aux.programs import image_files, splits
+from pixelcnn_aux.programs import file_bits, splits
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
@@ -130,7 +130,7 @@ class ProgramTest(tf.test.TestCase):
     def test_bits_are_kept_where_compressing_fails(self):
         run = self.folder / "kept"
         helpers.make_run(run, self.model, self.model.factors)
-        for module, compressing in ((bpd, "Codec"), (image_files, "mean_bits")):
+        for module, compressing in ((bpd, "Codec"), (file_bits, "mean_bits")):
             with (
                 mock.patch.object(data, "load", return_value=helpers.images(2)),
                 mock.patch.object(module, compressing, side_effect=NotImplementedError),
@@ -172,7 +172,7 @@ class ProgramTest(tf.test.TestCase):
                 "write_json",
                 r"test split, 3 images: bound \d+\.\d+, exact \d+\.\d+ bits per d",
             ),
-            (image_files, "record", "standard error"),
+            (file_bits, "record", "standard error"),
         ):
             with (
                 mock.patch.object(bpd, "print", kept, create=True),

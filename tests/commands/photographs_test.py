@@ -80,6 +80,7 @@ class PhotographsTest(parameterized.TestCase, tf.test.TestCase):
     def test_enlargements(self):
         (self.folder / "out").mkdir()
         [call] = self.drawn("enlarge", enlarge, "a.tiff", "--times=4", "--out=out")
+        self.load.assert_called_once_with("photographs")
         self.assertAllEqual(call.args[0], PHOTOGRAPHS[:1])
         self.assertEqual((call.args[1:], call.kwargs), ((4,), HOW))
         self.assertAllEqual(self.read("out/a-enlarged.png"), DRAWN[0])
@@ -92,6 +93,7 @@ class PhotographsTest(parameterized.TestCase, tf.test.TestCase):
             self.assertAllEqual(call.args[0], PHOTOGRAPHS[:1])
             self.assertAllEqual(call.args[1], mask)
             self.assertEqual(call.kwargs, HOW)
+            self.load.assert_called_with("cifar10-pixelcnn")
             self.model.complete.reset_mock()
 
     @parameterized.parameters(

@@ -10,7 +10,7 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.conditions import Classes
-from pixelcnn_aux.demo import compress, draw, redraw, score, work
+from pixelcnn_aux.demo import compress, draw, heat, models, redraw, score, uploads, work
 from pixelcnn_aux.demo.models import Models
 from pixelcnn_aux.demo.shown import Figure, Shown, Table, contents, painting, status
 from pixelcnn_aux.programs import image_grid
@@ -106,11 +106,16 @@ class ActionsTest(tf.test.TestCase):
                 image, model.enlarge(PICTURE[np.newaxis], 2, [[7, number]], -0.3)[0]
             )
         self.assertLen(drawn.images, redraw.DRAWS)
-        with mock.patch.object(redraw, "MAX_PIXELS", 100):
+        with mock.patch.object(models, "IN_WINDOWS", 100):
             found = self.shown(
                 redraw.redraw(self.models, self.name["pyramid"], "twice as large", PICTURE, *how)
             )
         self.assertEqual(found.figures[0].images[0].shape, (5, 4, 3))
+
+    def test_models_of_any_size_draw_larger_pictures(self):
+        whole, others = (mock.Mock(image_size=size) for size in (None, (32, 32)))
+        self.assertEqual(models.most_pixels(whole), uploads.KEPT_PIXELS)
+        self.assertLess(models.most_pixels(others), models.most_pixels(whole))
 
     def test_what_a_model_cannot_do(self):
         with self.assertRaisesRegex(ValueError, "Expected times .*Received: 4"):
@@ -173,14 +178,38 @@ class ActionsTest(tf.test.TestCase):
         for key in ("gray", "pyramid"):
             found = self.shown(score.score(self.models, self.name[key], PICTURE))
             model = self.models.load(self.name[key]).with_exact(True)
-            [image] = found.figures[-1].images
+            count = len(model.factors)
+            [image] = found.figures[count - 1].images
             expected = model.bits_per_dim(image[np.newaxis])
+            for figure, (name, (bits, entropy)) in zip(
+                found.figures[count:], pa.scores.pixel_bits(model, image).items(), strict=True
+            ):
+                self.assertRegex(
+                    figure.caption, f"^{name}: .* {(bits - entropy).mean():z.2f} on average"
+                )
+                [colors] = figure.images
+                self.assertEqual(colors.shape, (*bits.shape, 3))
             [table] = found.tables
             rows = {text: dict(zip(table.head[1:], row)) for text, *row in table.rows}
             bits = rows["bits"]
             self.assertEqual(bits, {name: f"{x[0]:.4f}" for name, x in expected.items()})
             self.assertIn("bits less those of PNG", rows)
             self.assertGreaterEqual(float(rows["the bound less the exact figure"]["total"]), 0)
+
+
+class HeatTest(tf.test.TestCase):
+    def test_signs_are_told_apart(self):
+        figure = heat.of_excess("image", np.array([[-2.0, 0.0, 4.0]]))
+        self.assertIn("from -2.0 to 4.0, 0.67 on average", figure.caption)
+        [[[blue, white, red]]] = figure.images
+        self.assertGreater(blue[2], blue[0])
+        self.assertGreater(white.min(), 240)
+        self.assertGreater(red[0], red[2])
+
+    def test_few_bits_are_dark(self):
+        [[[none, most]]] = heat.of_bits(np.array([[0.0, 9.0]])).images
+        self.assertLess(none.max(), 5)
+        self.assertGreater(most.min(), 150)
 
 
 class WorkTest(tf.test.TestCase):

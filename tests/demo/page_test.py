@@ -117,7 +117,7 @@ class PageTest(tf.test.TestCase):
         self.assertEqual(panel.locator("img").count(), 12)
         self.choose(page, self.picture)
         panel = self.start(
-            page, "Enlarge and color", "Draw it several times", "Drew 3 by cifar10-py"
+            page, "Enlarge and color", "Draw it several times", "Drew 3 by photographs"
         )
         self.assertIn("bicubic", panel.inner_text())
         panel.get_by_label("colored", exact=True).check()
@@ -129,6 +129,7 @@ class PageTest(tf.test.TestCase):
         self.compress(page)
         panel = self.start(page, "Scores", "Score", "Scored 32 x 32 pixels")
         self.assertIn("the bound less the exact figure", panel.inner_text())
+        self.assertEqual(panel.get_by_alt_text("less their entropy").count(), 3)
         check()
 
     def complete(self, page):
@@ -172,9 +173,7 @@ class PageTest(tf.test.TestCase):
         path = self.folder / f"{page.viewport_size['width']}.pxa"
         download.value.save_as(path)
         panel.locator("#compressed-file input[type=file]").set_input_files(path)
-        panel.get_by_text(
-            f"Decompressed {path.stat().st_size:,} bytes by cifar10-pyramid"
-        ).wait_for()
+        panel.get_by_text(f"Decompressed {path.stat().st_size:,} bytes by photographs").wait_for()
 
     def test_wrong_files(self):
         """A sentence for each, and the next one is taken."""

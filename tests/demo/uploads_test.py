@@ -175,7 +175,7 @@ class PictureTest(FilesTest):
 
     def test_large_ones_are_reduced(self):
         found = uploads.picture(self.write("a.png", encoded(noise(600, 900, 3), "PNG")))
-        self.assertEqual(found.shape, (209, 313, 3))
+        self.assertEqual(found.shape, (418, 627, 3))
         self.assertEqual(uploads.reduced(noise(1, 16, 3), 4).shape, (1, 8, 3))
 
     def test_none_is_asked_for(self):

@@ -54,6 +54,8 @@ class ChosenRunTest(tf.test.TestCase):
         photos = {"dataset": "photos", "image_dir": None, "image_file": None}
         for config in (arrays, folder):
             self.assertEqual(self.source(config, "--dataset=photos"), photos)
+        # As of a trained model of the package, whose images are not in it.
+        self.assertEqual(self.source({**folder, "image_dir": None}), photos)
         with self.assertRaisesRegex(ValueError, "trained on arrays. Give --dataset"):
             self.source({})
         with self.flags(f"--workdir={zoo.DEFAULT}"):

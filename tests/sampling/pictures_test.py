@@ -184,7 +184,7 @@ class WrongArgumentsTest(parameterized.TestCase, tf.test.TestCase):
         message = r"grays. Received: factors \['2x2', '4x4', '8x8'\].* such as cifar10-grayscale"
         with self.assertRaisesRegex(ValueError, message):
             pyramid().colorize(PICTURES)
-        with self.assertRaisesRegex(ValueError, "none: it has no .* such as cifar10-pyramid"):
+        with self.assertRaisesRegex(ValueError, "none: it has no .* such as photographs"):
             colors().enlarge(PICTURES)
         with self.assertRaisesRegex(ValueError, r"\[2, 4\] times. Received: 3"):
             pyramid().enlarge(PICTURES, 3)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import scores
-from pixelcnn_aux.programs import image_files
+from pixelcnn_aux.data import lossless_files
 from tests import helpers
 from tests.exact_test import HALVES, tiny_chain
 
@@ -86,9 +86,9 @@ class BitsTest(tf.test.TestCase):
         small = np.asarray(model.auxiliaries(images)["2x2"])
         png = found["bits_less_png"]
         self.assertEqual(list(png), ["2x2", "total"])
-        files = image_files.bits_per_dim("PNG", small) / 4
+        files = lossless_files.bits_per_dim("PNG", small) / 4
         self.assertAllClose(png["2x2"], found["bits"]["2x2"] - files)
-        files = image_files.bits_per_dim("PNG", images)
+        files = lossless_files.bits_per_dim("PNG", images)
         self.assertAllClose(png["total"], found["bits"]["total"] - files)
         # No file holds grays of 4 bits.
         found = scores.score(helpers.shared_model(), self.images)

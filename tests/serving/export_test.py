@@ -32,6 +32,7 @@ from pixelcnn_aux.serving.exporting import export
 from pixelcnn_aux.serving.interface import Tensor, signatures_of_chain
 from pixelcnn_aux.serving.signatures import check_names, images_of, signatures
 from tests import helpers
+from tests.codec import group_coding_test
 from tests.serving import loader, model_server
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "serving.md"
@@ -201,6 +202,20 @@ class SignaturesTest(ExportTestCase):
             with self.assertRaisesRegex(ValueError, message):
                 export(self.run_folder, self.folder / "refused", names=names)
         self.assertFalse((self.folder / "refused").exists())
+
+    def test_models_of_images_of_any_size(self):
+        """They are exported at the size that is asked for, and compared."""
+        run, model = self.folder / "any_size", group_coding_test.model()
+        helpers.make_run(run, model, model.factors)
+        with self.assertRaisesRegex(
+            ValueError, "Expected image_size.* of any size. Received: none"
+        ):
+            export(run, self.folder / "refused")
+        chosen, images = ["sample", "complete", "log_prob"], helpers.pictures(2, size=(6, 10))
+        path = export(run, self.folder / "whole", 4, names=chosen, image_size=(6, 10))
+        served = tf.saved_model.load(str(path)).signatures
+        found = served["log_prob"](image=tf.constant(images))["log_prob"]
+        self.assertAllClose(found, model.log_prob(images), rtol=1e-5)
 
     def test_images_that_png_does_not_hold(self):
         for shape, num_values in (((4, 6, 3), 16), ((4, 6, 2), 256)):
