@@ -4,7 +4,9 @@ All of it is exact: factors are `RoundedFactor`s, and what their parameters stan
 numbers (`whole_mixture`). So a file is the same whatever evaluates the networks, in tiles of whatever size.
 """
 
+import collections
 import math
+from concurrent import futures
 
 import numpy as np
 
@@ -124,10 +126,13 @@ def _group(scan, factor, mixture, coder, given):
     places, first = np.flatnonzero(mine), 0
     known, found = _bounds(scan, factor, values.shape), values.reshape(-1, channels)
     waiting = np.zeros((0, factor.network.num_params), np.int64)
-    for row in scan.tiles:
+
+    def whole_params(row):
         params = np.concatenate([np.asarray(scan.params(tile))[0] for tile in row], axis=1)
-        here = params[mine[row[0].rows.kept()]]
-        waiting = np.concatenate([waiting, np.round(here * rounding.SUMS).astype(np.int64)])
+        return np.round(params[mine[row[0].rows.kept()]] * rounding.SUMS).astype(np.int64)
+
+    for row, params in zip(scan.tiles, _one_ahead(whole_params, scan.tiles)):
+        waiting = np.concatenate([waiting, params])
         while len(waiting) >= AT_ONCE or (row is last and len(waiting)):
             chunk, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
             there = places[first : first + len(chunk)]
@@ -136,6 +141,17 @@ def _group(scan, factor, mixture, coder, given):
             found[there], bits.reshape(-1)[there] = decided
             first += len(chunk)
     return values, bits
+
+
+def _one_ahead(function, items):
+    """Yields what a function gives for each item, and computes that of the next one meanwhile."""
+    with futures.ThreadPoolExecutor(1) as pool:
+        found = collections.deque()
+        for item in items:
+            found.append(pool.submit(function, item))
+            if len(found) > 1:
+                yield found.popleft().result()
+        yield found.popleft().result()
 
 
 def _bounds(scan, factor, shape):

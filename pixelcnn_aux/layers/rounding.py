@@ -10,12 +10,9 @@ a multiple of one:
     biases         of 2 ** -e / 64, up to 2 ** 21 of them
     sums           exact; then rounded to multiples of 1 / 256
 
-and the activation function comes from a table that was computed with exact arithmetic. Gradients are those of
-the same network without rounding (straight through).
+and the activation function, which is not exact, is rounded where no machine's error matters. Gradients are
+those of the same network without rounding (straight through).
 """
-
-import decimal
-import functools
 
 import numpy as np
 from keras import ops
@@ -32,40 +29,30 @@ KERNEL = 127
 BIAS = 2**21 - 1
 EXACT = 2**24  # sums of whole numbers below it are exact in float32
 _EXPONENTS = range(-8, 31)  # of units of kernels
-# Where SiLU, in units, is 0 or at the most.
-_LOWEST, _HIGHEST = -12 * ACTIVATIONS, 4 * ACTIVATIONS + MOST // 8
+_HIGHEST = 4 * ACTIVATIONS + MOST // 8  # units, from where on SiLU is at the most
+# SiLU of whole units, less this, is 7e-4 units or more from where rounding goes the other way, and rounds to
+# the same: many times the error of any float32 sigmoid.
+_ASIDE = 6.4e-4
 
 
 def silu(x: Tensor) -> Tensor:
-    """x sigmoid(x): [...] -> [...]; within `contexts.rounded` of whole units, from a table."""
-    return _table_silu(x) if ROUNDED.get() else ops.silu(x)
+    """x sigmoid(x): [...] -> [...]; within `contexts.rounded` of whole units, and rounded."""
+    return _whole_silu(x) if ROUNDED.get() else ops.silu(x)
 
 
 @ops.custom_gradient
-def _table_silu(x):
-    index = ops.cast(ops.clip(ops.round(x * ACTIVATIONS), _LOWEST, _HIGHEST), "int32") - _LOWEST
-    y = backend.lookup(ops.convert_to_tensor(_silu_table(), x.dtype), index)
+def _whole_silu(x):
+    units = ops.round(x * ACTIVATIONS)
+    y = ops.round(units * ops.sigmoid(units / ACTIVATIONS) - _ASIDE)
+    y = ops.minimum(y, MOST) / ACTIVATIONS
 
     def gradient(*args, upstream=None):
         (upstream,) = args if upstream is None else (upstream,)
         sigmoid = ops.sigmoid(x)
         slope = sigmoid * (1.0 + x * (1.0 - sigmoid))
-        return upstream * slope * ops.cast(x * ACTIVATIONS < _HIGHEST, x.dtype)
+        return upstream * slope * ops.cast(units < _HIGHEST, x.dtype)
 
     return y, gradient
-
-
-@functools.cache
-def _silu_table():
-    """SiLU of each whole number of units from `_LOWEST` to `_HIGHEST`, correctly rounded to such: float32."""
-    with decimal.localcontext() as context:
-        context.prec = 40
-        units = [
-            n / (1 + (decimal.Decimal(-n) / ACTIVATIONS).exp())
-            for n in map(decimal.Decimal, range(_LOWEST, _HIGHEST + 1))
-        ]
-        whole = [int(x.to_integral_value(decimal.ROUND_HALF_EVEN)) for x in units]
-    return np.minimum(np.array(whole), MOST).astype(np.float32) / ACTIVATIONS
 
 
 def rounded(x: Tensor, units: float | Tensor) -> Tensor:
