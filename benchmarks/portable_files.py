@@ -41,7 +41,7 @@ WAYS = {
     "products in bfloat16": {},
     "sums in float64": {},
     "JAX": {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-    "tiles of 64 x 64": {},
+    "tiles of 192 x 192": {},
     "with graphs": {},
     "images one by one": {},
 }
@@ -128,8 +128,8 @@ def _computing(way):
         return in_dtype("bfloat16", "float32")
     if way == "sums in float64":
         return in_dtype("float64", "float64")
-    if way == "tiles of 64 x 64":
-        return mock.patch.object(tiling, "MAX_PIXELS", 64**2)
+    if way == "tiles of 192 x 192":
+        return mock.patch.object(tiling, "MAX_PIXELS", 192**2)
     return mock.patch.object(group_coding, "_FEW", 0 if way == "with graphs" else 2**20)
 
 
