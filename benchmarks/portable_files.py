@@ -5,7 +5,7 @@
 
 Each way is a process of its own, which compresses the pictures to one file, and decompresses the file of the
 first way. All write the same bytes, but for the description of the machine, so each reads what any of them
-wrote; otherwise the program fails. Under JAX it needs `pip install jax`.
+wrote; otherwise the program fails. Under JAX it needs `pip install 'jax<0.7'`.
 """
 
 import hashlib
