@@ -69,6 +69,8 @@ def spans(length, radius, period, most):
       period: int, of which all first blocks are multiples.
       most: int, about how many blocks are evaluated at once.
     """
+    if length <= most:
+        return [Span(0, length, 0, length)]
     radius += -radius % period
     at_once = max(1, (most - 2 * radius) // period) * period
     return [

@@ -125,16 +125,17 @@ def _group(scan, factor, mixture, coder, given):
     mine = scan.is_decided()
     places, first = np.flatnonzero(mine), 0
     known, found = _bounds(scan, factor, values.shape), values.reshape(-1, channels)
-    waiting = np.zeros((0, factor.network.num_params), np.int64)
+    waiting = np.zeros((0, factor.network.num_params), np.float32)
 
-    def whole_params(row):
+    def params_of(row):
         params = np.concatenate([np.asarray(scan.params(tile))[0] for tile in row], axis=1)
-        return np.round(params[mine[row[0].rows.kept()]] * rounding.SUMS).astype(np.int64)
+        return params[mine[row[0].rows.kept()]]
 
-    for row, params in zip(scan.tiles, _one_ahead(whole_params, scan.tiles)):
-        waiting = np.concatenate([waiting, params])
+    for row, params in zip(scan.tiles, _one_ahead(params_of, scan.tiles)):
+        waiting = np.concatenate([waiting, params]) if len(waiting) else params
         while len(waiting) >= AT_ONCE or (row is last and len(waiting)):
             chunk, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+            chunk = np.round(chunk * rounding.SUMS).astype(np.int64)
             there = places[first : first + len(chunk)]
             told = None if given is None else given.reshape(-1, channels)[there]
             decided = _pixels(mixture, chunk, [x[:, there] for x in known], coder, told)

@@ -14,7 +14,7 @@ from pixelcnn_aux.serving.signatures import signatures
 from tests import helpers
 
 HALVES = pa.auxiliary.HalfResolution()
-LARGE = (69, 40)
+LARGE = (69, 54)
 PARTS = {"at_once": (1, 1, 1, 1), "on_a_chessboard": (2, 1, 3, 1)}
 each_parts = parameterized.named_parameters(*PARTS.items())
 
