@@ -211,8 +211,8 @@ class SignaturesTest(ExportTestCase):
             ValueError, "Expected image_size.* of any size. Received: none"
         ):
             export(run, self.folder / "refused")
-        chosen, images = ["sample", "log_prob"], helpers.pictures(2, size=(6, 10))
-        path = export(run, self.folder / "whole", 4, names=chosen, image_size=(6, 10))
+        images, how = helpers.pictures(2, size=(6, 10)), {"image_size": (6, 10)}
+        path = export(run, self.folder / "whole", 4, names=["log_prob"], **how)
         served = tf.saved_model.load(str(path)).signatures
         found = served["log_prob"](image=tf.constant(images))["log_prob"]
         self.assertAllClose(found, model.log_prob(images), rtol=1e-5)
