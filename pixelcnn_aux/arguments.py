@@ -19,6 +19,7 @@ _T = TypeVar("_T")
 # Some ten times what the paper has, and more than any machine of today trains. The first is of all that is
 # counted: filters, blocks, components, the height and width of images and kernels.
 LARGEST = 2048
+MAX_PIXELS = 2**26  # of an image of any height and width: a small file can claim far more than that
 MAX_VALUES = 2**16  # of a pixel's channel
 MAX_HALVINGS = 8  # of an image's height and width, inside a network
 MAX_PER_PIXEL = 2**20  # numbers that a layer puts out for a pixel
@@ -83,6 +84,18 @@ def size(name: str, value: Any) -> tuple[int, int]:
     found = tuple(value) if isinstance(value, (list, tuple, np.ndarray)) else ()
     if len(found) != 2 or not all(is_whole(x, 1, LARGEST) for x in found):
         _refuse(name, value, f"as (H, W), whole numbers from 1 to {LARGEST:,}")
+    return int(found[0]), int(found[1])
+
+
+def any_size(name: str, value: Any) -> tuple[int, int]:
+    """(H, W) as a tuple, of two whole numbers from 1 whose product is at most `MAX_PIXELS`."""
+    found = tuple(value) if isinstance(value, (list, tuple, np.ndarray)) else ()
+    if (
+        len(found) != 2
+        or not all(is_whole(x, 1, MAX_PIXELS) for x in found)
+        or int(found[0]) * int(found[1]) > MAX_PIXELS
+    ):
+        _refuse(name, value, f"as (H, W), whole numbers from 1, of at most {MAX_PIXELS:,} pixels")
     return int(found[0]), int(found[1])
 
 

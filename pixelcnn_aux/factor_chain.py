@@ -219,11 +219,15 @@ class FactorChain(serialization.Configured):
         """dict, factor name -> (H, W) of the image that the factor draws.
 
         Args:
-          image_size: (H, W) of the full image; None for the model's.
+          image_size: (H, W) of the full image, of at most `arguments.MAX_PIXELS` for a model of images of any
+            size; None for the model's.
 
         Raises ValueError for a size that the factors do not take, or none of a model of images of any size.
         """
-        size = self.image_size if image_size is None else arguments.size("image_size", image_size)
+        size = self.image_size
+        if image_size is not None:
+            check = arguments.any_size if size is None else arguments.size
+            size = check("image_size", image_size)
         if size is None:
             raise ValueError(
                 "Expected image_size, (H, W), since the model is of images of any size. Received: none. Give "

@@ -15,7 +15,7 @@ from pixelcnn_aux.runs import disk
 
 KINDS = "PNG, JPEG, TIFF or WebP"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
-MAX_PIXELS = 2**26  # 200 MB decoded, one a thread: a small file can claim far more than that
+MAX_PIXELS = arguments.MAX_PIXELS  # 200 MB decoded, one a thread
 _MAX_BYTES = 10 * MAX_PIXELS  # of a file: `MAX_PIXELS` of 64 bits take less, uncompressed
 # Modes of Pillow: "I" is of PNG files in some versions.
 _GRAY = {8: ("1", "L"), 16: ("I;16", "I;16L", "I;16B", "I")}

@@ -172,6 +172,11 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
         self.assertEqual(model.sample(seeds, given=given)["image"].shape, (2, 6, 4, 3))
         with self.assertRaisesRegex(ValueError, "Expected image_size"):
             model.sample(seeds)
+        self.assertEqual(model.sizes((4000, 6001))["half"], (2000, 3001))
+        with self.assertRaisesRegex(
+            ValueError, "of at most 67,108,864 pixels. Received: image_size"
+        ):
+            model.sizes((2**14, 2**12 + 1))
         self.assertIsNone(pa.AuxiliaryModel.from_config(model.get_config()).image_size)
         with self.assertRaisesRegex(ValueError, "go pixel by pixel.*images of any size"):
             pa.codec.Codec(model)
