@@ -81,19 +81,19 @@ def choice(name: str, value: Any, choices: Collection[str]) -> str:
 
 def size(name: str, value: Any) -> tuple[int, int]:
     """(H, W) as a tuple, of two whole numbers from 1 to `LARGEST`."""
-    return _size(name, value, LARGEST, LARGEST**2, f"to {LARGEST:,}")
+    return _size(name, value, LARGEST, LARGEST**2, f" to {LARGEST:,}")
 
 
 def any_size(name: str, value: Any) -> tuple[int, int]:
     """(H, W) as a tuple, of two whole numbers from 1 whose product is at most `MAX_PIXELS`."""
-    return _size(name, value, MAX_PIXELS, MAX_PIXELS, f"of at most {MAX_PIXELS:,} pixels")
+    return _size(name, value, MAX_PIXELS, MAX_PIXELS, f", of at most {MAX_PIXELS:,} pixels")
 
 
 def _size(name, value, largest, pixels, limit):
     found = tuple(value) if isinstance(value, (list, tuple, np.ndarray)) else ()
     whole_sides = len(found) == 2 and all(is_whole(x, 1, largest) for x in found)
     if not whole_sides or math.prod(map(int, found)) > pixels:
-        _refuse(name, value, f"as (H, W), whole numbers from 1 {limit}")
+        _refuse(name, value, f"as (H, W), whole numbers from 1{limit}")
     return int(found[0]), int(found[1])
 
 

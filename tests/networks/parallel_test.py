@@ -173,7 +173,7 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "Expected image_size"):
             model.sample(seeds)
         self.assertEqual(model.sizes((4000, 6001))["half"], (2000, 3001))
-        with self.assertRaisesRegex(ValueError, "from 1 of at most 67,108,864 pixels. Received"):
+        with self.assertRaisesRegex(ValueError, "from 1, of at most 67,108,864 pixels. Received"):
             model.sizes((2**14, 2**12 + 1))
         self.assertIsNone(pa.AuxiliaryModel.from_config(model.get_config()).image_size)
         with self.assertRaisesRegex(ValueError, "go pixel by pixel.*images of any size"):
