@@ -21,10 +21,10 @@ from absl import flags
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import codec
+from pixelcnn_aux import codec, progress
 from pixelcnn_aux.codec import pictures, tiles
 from pixelcnn_aux.data import lossless_files
-from pixelcnn_aux.programs import chosen_run, program, progress, run_flags
+from pixelcnn_aux.programs import chosen_run, program, run_flags
 
 FLAGS = flags.FLAGS
 

@@ -9,7 +9,8 @@ import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
 
-from pixelcnn_aux.programs import chosen_run, plots, program, progress
+from pixelcnn_aux import progress
+from pixelcnn_aux.programs import chosen_run, plots, program
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS

@@ -13,9 +13,9 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import zoo
+from pixelcnn_aux import splits, zoo
 from pixelcnn_aux.commands import bpd
-from pixelcnn_aux.programs import chosen_run, program, run_flags, splits
+from pixelcnn_aux.programs import chosen_run, program, run_flags
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import disk, records, tensors, weight_files
 from pixelcnn_aux.runs.folder import RunFolder

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.programs import image_grid
+from pixelcnn_aux import image_grid
 
 BINS = 40
 # Quantiles between which scores are shown: single ones would flatten all others.

@@ -6,8 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import backend
-from pixelcnn_aux.programs import progress
+from pixelcnn_aux import backend, progress
 
 MAX_PIXELS = 2**16  # of full images in a batch: 64 images of 32 x 32
 # What is compiled for each size of batch, by XLA, is compiled for these alone.

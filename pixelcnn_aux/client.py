@@ -22,8 +22,8 @@ if __name__ == "__main__":
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux import data
-from pixelcnn_aux.programs import image_grid, program, run_flags
+from pixelcnn_aux import data, image_grid
+from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS

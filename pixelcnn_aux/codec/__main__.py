@@ -26,11 +26,11 @@ from absl import app, flags
 from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import zoo
+from pixelcnn_aux import progress, zoo
 from pixelcnn_aux.codec import Codec, container, pictures, tiles
 from pixelcnn_aux.data import decoding, files as image_files
-from pixelcnn_aux.programs import plots, program, progress, run_flags
-from pixelcnn_aux.programs.image_grid import shown
+from pixelcnn_aux.image_grid import shown
+from pixelcnn_aux.programs import plots, program, run_flags
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder

@@ -4,7 +4,6 @@ All of it is exact: factors are `RoundedFactor`s, and what their parameters stan
 numbers (`whole_mixture`). So a file is the same whatever evaluates the networks, in tiles of whatever size.
 """
 
-import collections
 import math
 from concurrent import futures
 
@@ -146,13 +145,13 @@ def _group(scan, factor, mixture, coder, given):
 
 def _one_ahead(function, items):
     """Yields what a function gives for each item, and computes that of the next one meanwhile."""
+    first, *rest = items
     with futures.ThreadPoolExecutor(1) as pool:
-        found = collections.deque()
-        for item in items:
-            found.append(pool.submit(function, item))
-            if len(found) > 1:
-                yield found.popleft().result()
-        yield found.popleft().result()
+        ahead = pool.submit(function, first)
+        for item in rest:
+            now, ahead = ahead, pool.submit(function, item)
+            yield now.result()
+        yield ahead.result()
 
 
 def _bounds(scan, factor, shape):

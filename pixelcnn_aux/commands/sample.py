@@ -24,10 +24,10 @@ import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, image_grid
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import decoding, image_folder
-from pixelcnn_aux.programs import chosen_run, image_grid, plots, run_flags
+from pixelcnn_aux.programs import chosen_run, plots, run_flags
 
 FLAGS = flags.FLAGS
 

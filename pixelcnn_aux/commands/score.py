@@ -31,9 +31,9 @@ from typing import NamedTuple
 import numpy as np
 from absl import app, flags
 
-from pixelcnn_aux import batches
+from pixelcnn_aux import batches, progress, splits
 from pixelcnn_aux.data import decoding, files, image_folder
-from pixelcnn_aux.programs import chosen_run, progress, run_flags, splits
+from pixelcnn_aux.programs import chosen_run, run_flags
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS

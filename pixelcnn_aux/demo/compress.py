@@ -16,7 +16,7 @@ from pixelcnn_aux.demo.heat import of_bits
 from pixelcnn_aux.demo.models import unknown
 from pixelcnn_aux.demo.shown import Figure, Shown, Table
 from pixelcnn_aux.demo.work import followed
-from pixelcnn_aux.programs.image_grid import shown
+from pixelcnn_aux.image_grid import shown
 
 DEFAULT = "photographs"  # the model that makes the smallest files of photographs
 NAME = "picture.png"  # what a file calls its picture

@@ -10,7 +10,7 @@ from pixelcnn_aux import arguments
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.demo.models import unknown
 from pixelcnn_aux.demo.shown import Figure, Shown
-from pixelcnn_aux.programs.image_grid import shown
+from pixelcnn_aux.image_grid import shown
 
 IMAGES = 4  # that are drawn at once
 SIDE = 64  # of images that a model of any size draws

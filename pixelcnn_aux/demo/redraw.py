@@ -15,7 +15,7 @@ from pixelcnn_aux.demo import uploads
 from pixelcnn_aux.demo.draw import checked, since
 from pixelcnn_aux.demo.models import IN_WINDOWS, most_pixels, unknown
 from pixelcnn_aux.demo.shown import Figure, Shown
-from pixelcnn_aux.programs.image_grid import shown
+from pixelcnn_aux.image_grid import shown
 
 DRAWS = 3
 # What is missing, in words, and the model of the package that draws it.

@@ -9,7 +9,7 @@ from pixelcnn_aux.data.image_folder import fit
 from pixelcnn_aux.demo import heat, uploads
 from pixelcnn_aux.demo.draw import since
 from pixelcnn_aux.demo.shown import Figure, Shown, Table
-from pixelcnn_aux.programs.image_grid import shown
+from pixelcnn_aux.image_grid import shown
 
 MAX_PIXELS = 2**14  # of a picture that a model of any size scores
 # The rows of the table.

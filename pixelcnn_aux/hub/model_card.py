@@ -2,8 +2,7 @@
 
 import json
 
-from pixelcnn_aux import arguments
-from pixelcnn_aux.programs import splits
+from pixelcnn_aux import arguments, splits
 
 # What a card says in words, and what stands before it.
 _WORDS = {

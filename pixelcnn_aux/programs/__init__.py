@@ -1,1 +1,1 @@
-"""What programs share: how they start, their flags, progress, pictures and plots."""
+"""What programs share: how they start, their flags and plots, and which run they read."""

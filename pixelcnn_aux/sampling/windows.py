@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import batches
-from pixelcnn_aux.programs import progress
+from pixelcnn_aux import batches, progress
 from pixelcnn_aux.sampling.noise import noise
 
 

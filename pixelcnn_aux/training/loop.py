@@ -13,10 +13,9 @@ from typing import Any
 
 import keras
 
-from pixelcnn_aux import arguments, data
+from pixelcnn_aux import arguments, data, progress
 from pixelcnn_aux.annotations import ImageSource, PathLike
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
-from pixelcnn_aux.programs import progress
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import checkpoints, first_weights, keras_callbacks, precision
 from pixelcnn_aux.training.config import Preset, RunConfig, Training

@@ -11,8 +11,7 @@ import numpy as np
 from absl import logging
 from keras import ops
 
-from pixelcnn_aux import backend
-from pixelcnn_aux.programs import progress
+from pixelcnn_aux import backend, progress
 from pixelcnn_aux.runs import disk
 
 if backend.NAME == "tensorflow":

@@ -8,8 +8,7 @@ import time
 from absl import logging
 from PIL import Image
 
-from pixelcnn_aux import backend
-from pixelcnn_aux.programs import image_grid
+from pixelcnn_aux import backend, image_grid
 from pixelcnn_aux.runs import disk
 
 if backend.NAME == "tensorflow":

@@ -8,12 +8,12 @@ import tensorflow as tf
 from PIL import Image
 
 import pixelcnn_aux as pa
+from pixelcnn_aux import image_grid
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.demo import compress, draw, heat, models, redraw, score, uploads, work
 from pixelcnn_aux.demo.models import Models
 from pixelcnn_aux.demo.shown import Figure, Shown, Table, contents, painting, status
-from pixelcnn_aux.programs import image_grid
 from tests import helpers
 
 PICTURE = helpers.pictures(1, size=(9, 7))[0]

@@ -6,7 +6,7 @@ from unittest import mock
 
 import tensorflow as tf
 
-from pixelcnn_aux.programs import progress
+from pixelcnn_aux import progress
 
 
 class DurationTest(tf.test.TestCase):

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pixelcnn_aux.programs import image_grid
+from pixelcnn_aux import image_grid
 from tests import helpers
 
 
