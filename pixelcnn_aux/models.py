@@ -113,6 +113,7 @@ def pyramid(
     blocks: int | Sequence[int] = 3,
     embedding_blocks: int = 3,
     depth: int = 2,
+    resolutions: int | Sequence[int] = 1,
     num_components: int = 10,
     dropout: float = 0.5,
     dtype: str | None = None,
@@ -131,27 +132,35 @@ def pyramid(
       base_size: (H, W) of the first factor's image.
       filters: int, the channels of all streams. The same for every scale, or a list with one for each,
         the smallest first.
-      blocks: int, gated blocks of p(x | x_hat), all at one resolution; or a list likewise.
+      blocks: int, gated blocks of p(x | x_hat), in each segment between resamplings; or a list likewise.
       embedding_blocks: int, gated blocks in a group of f_w, of which there are 2 `depth` + 1.
       depth: int, the resolutions of f_w below that of the image; `base_size` must be a multiple of
         2 ** (depth - 1).
+      resolutions: int, of p(x | x_hat), or a list likewise: 1, as in the paper, for its light networks, or
+        more for those of `pixelcnn_pp`, to which f_w goes down with them.
       num_components, dropout, dtype: as for `pixelcnn_pp`.
       exact, centered: bool, as for `chain`: False for the paper's bound.
       channels, bits: int, of the images, as for `chain`.
       condition: as for `pixelcnn_pp`.
     """
-    _check_counts(embedding_blocks=embedding_blocks)
+    _check_counts(embedding_blocks=embedding_blocks, depth=depth)
     sizes = _halvings(image_size, base_size)
     each_filters = arguments.whole_each("filters", filters, len(sizes), "scale")
     each_blocks = arguments.whole_each("blocks", blocks, len(sizes), "scale")
+    each_resolutions = arguments.whole_each("resolutions", resolutions, len(sizes), "scale")
     names = [_name(size) for size in reversed(sizes)]
     return chain(
         [HalfResolution() for _ in sizes[1:]],
         image_size,
-        [architectures.light(*scale, dropout) for scale in zip(each_blocks, each_filters)],
         [
-            architectures.super_resolution(embedding_blocks, depth, channels, dropout)
-            for channels in each_filters
+            architectures.of_scale(*scale, dropout)
+            for scale in zip(each_blocks, each_resolutions, each_filters)
+        ],
+        [
+            architectures.super_resolution(
+                embedding_blocks, max(depth, levels - 1), channels, dropout, levels
+            )
+            for levels, channels in zip(each_resolutions, each_filters)
         ],
         names,
         num_components,

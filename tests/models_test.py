@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 import pixelcnn_aux as pa
+from pixelcnn_aux.networks import topology
 from tests import helpers
 
 
@@ -46,6 +47,16 @@ class ConstructorsTest(tf.test.TestCase):
                 pa.pyramid((4, 4), (2, 2), **{name: [2, 3, 4]})
             with self.assertRaisesRegex(ValueError, f"{name} from 1 .*Received: {name}='3'"):
                 pa.pyramid((4, 4), (2, 2), **{name: [2, "3"]})
+
+    def test_a_pyramid_whose_networks_have_resolutions(self):
+        size = {"filters": 2, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
+        model = pa.pyramid((4, 4), (2, 2), resolutions=[1, 2], **size)
+        small, large = model.factors.values()
+        self.assertEqual(small.network.topology, topology.flat(1))
+        self.assertEqual(large.network.topology, topology.pixelcnn_pp(1, 2))
+        self.assertEqual(large.embedding.topology, topology.super_resolution(1, 1, resolutions=2))
+        drawn = [model.sample([[0, 1]], method=method) for method in ("incremental", "full")]
+        self.assertAllEqual(*(each["4x4"] for each in drawn))
 
     def test_a_pyramid_of_grays_and_an_image_of_another_network(self):
         size = {"filters": 2, "blocks": 1, "embedding_blocks": 1, "depth": 1, "bits": 3}

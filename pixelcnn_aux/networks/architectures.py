@@ -24,9 +24,18 @@ def light(blocks: int, filters: int, dropout: float) -> Config:
     return {"topology": shape, "filters": filters, "dropout": dropout, **kernels}
 
 
-def super_resolution(blocks: int, depth: int, filters: int, dropout: float) -> Config:
+def of_scale(blocks: int, resolutions: int, filters: int, dropout: float) -> Config:
+    """A network of a scale of a pyramid: `light`, or `pixelcnn_pp` for several resolutions: dict."""
+    if resolutions == 1:
+        return light(blocks, filters, dropout)
+    return pixelcnn_pp(blocks, resolutions, filters, dropout)
+
+
+def super_resolution(
+    blocks: int, depth: int, filters: int, dropout: float, resolutions: int = 1
+) -> Config:
     """Pyramid PixelCNN's embedding (section 4.2): dict; see `topology.super_resolution`."""
-    shape = topology.super_resolution(blocks, depth)
+    shape = topology.super_resolution(blocks, depth, resolutions)
     return {"topology": shape, "filters": filters, "dropout": dropout}
 
 

@@ -123,16 +123,18 @@ def pixelcnn_pp(blocks: int, resolutions: int) -> Topology:
     return Topology(tuple(steps), tuple(reversed(outputs)))
 
 
-def super_resolution(blocks: int, depth: int) -> Topology:
+def super_resolution(blocks: int, depth: int, resolutions: int = 1) -> Topology:
     """The embedding of Pyramid PixelCNN: features at twice its input's resolution (section 4.2).
 
     Downwards `depth` groups of `blocks`, upwards the same with skips from the blocks alone, then a
     group and a linear convolution at twice the input's resolution. The paper's 15 blocks are three a
-    group and depth 2.
+    group and depth 2. For a network of several `resolutions`, `depth` + 1 at most, features are also what
+    upward groups end with.
     """
     blocks = arguments.whole("blocks", blocks)
     depth = arguments.whole("depth", depth, 1, arguments.MAX_HALVINGS)
-    steps, skips = [], []
+    resolutions = arguments.whole("resolutions", resolutions, 1, depth + 1)
+    steps, skips, outputs = [], [], []
     for group in range(depth):
         if group > 0:
             steps.append(Step("down"))
@@ -144,7 +146,9 @@ def super_resolution(blocks: int, depth: int) -> Topology:
             steps.append(Step("up"))
         for _ in range(blocks):
             steps.append(Step("block", skips.pop()))
+        outputs.append(len(steps))
     steps.append(Step("up"))
     steps.extend([Step("block")] * blocks)
     steps.append(Step("conv"))
-    return Topology(tuple(steps), (len(steps),))
+    outputs.append(len(steps))
+    return Topology(tuple(steps), tuple(reversed(outputs[-resolutions:])))

@@ -49,6 +49,11 @@ class TopologyTest(tf.test.TestCase):
             Step("conv"),  # 14
         )
         self.assertEqual(super_resolution(2, 2), Topology(steps, outputs=(14,)))
+        self.assertEqual(
+            super_resolution(2, 2, resolutions=3), Topology(steps, outputs=(14, 10, 7))
+        )
+        with self.assertRaisesRegex(ValueError, "resolutions from 1 to 3.*Received: resolutions=4"):
+            super_resolution(2, 2, resolutions=4)
 
     def test_levels(self):
         levels = [0] * 4 + [1] * 7 + [0] * 4 + [-1] * 5  # ends at twice the resolution
