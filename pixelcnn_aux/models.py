@@ -113,7 +113,6 @@ def pyramid(
     blocks: int | Sequence[int] = 3,
     embedding_blocks: int = 3,
     depth: int = 2,
-    resolutions: int | Sequence[int] = 1,
     num_components: int = 10,
     dropout: float = 0.5,
     dtype: str | None = None,
@@ -122,6 +121,7 @@ def pyramid(
     channels: int = 3,
     bits: int = 8,
     condition: Condition | None = None,
+    resolutions: int | Sequence[int] = 1,
 ) -> AuxiliaryModel:
     """Pyramid PixelCNN (section 3.2): half-resolutions, each given the one before, the smallest first.
 
@@ -136,12 +136,12 @@ def pyramid(
       embedding_blocks: int, gated blocks in a group of f_w, of which there are 2 `depth` + 1.
       depth: int, the resolutions of f_w below that of the image; `base_size` must be a multiple of
         2 ** (depth - 1).
-      resolutions: int, of p(x | x_hat), or a list likewise: 1, as in the paper, for its light networks, or
-        more for those of `pixelcnn_pp`, to which f_w goes down with them.
       num_components, dropout, dtype: as for `pixelcnn_pp`.
       exact, centered: bool, as for `chain`: False for the paper's bound.
       channels, bits: int, of the images, as for `chain`.
       condition: as for `pixelcnn_pp`.
+      resolutions: int, of p(x | x_hat), or a list with one for each scale: 1, as in the paper, for its light
+        networks, or more for those of `pixelcnn_pp`, to which f_w goes down with them.
     """
     _check_counts(embedding_blocks=embedding_blocks, depth=depth)
     sizes = _halvings(image_size, base_size)
