@@ -2,7 +2,8 @@
 
 Above each preset stand its command, how long it took, and the bits per dimension that it reached on the whole
 test split (docs/results.md): as `evaluate.bpd` gives them, so of an exact model the exact ones. Times are of
-two CPU cores. "Not trained to the end here" are the paper's own runs, which take GPUs: docs/scaling.md.
+two CPU cores unless they say otherwise. "Not trained to the end here" are the paper's own runs, which take
+GPUs: docs/scaling.md.
 """
 
 from pixelcnn_aux import models
