@@ -74,18 +74,17 @@ def ours(model, folder, dtype, images, values):
     coder, size = codec.Codec(model, batch=FLAGS.batch_size), model.image_size
     exact = model.with_exact(True)
     if size is None:
-        cut, condition = images, None
+        cut = images
         nats = [exact.log_prob(image[np.newaxis])[0] for image in images]
     else:
         cut = np.concatenate([tiles.cut(image, size) for image in images])
-        condition = model.condition and model.condition.unknown(len(cut))
-        nats = exact.log_prob(cut, condition)
+        nats = exact.log_prob(cut)
     bits = -np.sum(np.asarray(nats, np.float64)) / math.log(2.0)
     with tempfile.TemporaryDirectory() as place:
         file, decoded = pathlib.Path(place) / "file", pathlib.Path(place) / "decoded.npz"
         start = time.perf_counter()
         bar = progress.pixel_bar(sum(math.prod(image.shape[:2]) for image in cut))
-        file.write_bytes(coder.compress(cut, condition, progress=bar))
+        file.write_bytes(coder.compress(cut, progress=bar))
         seconds = time.perf_counter() - start
         process = multiprocessing.get_context("spawn").Process(
             target=decode, args=(FLAGS.plugin, folder, dtype, file, decoded)

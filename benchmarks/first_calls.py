@@ -30,15 +30,12 @@ def main():
     model = pa.load(run_flags.workdir())
     pixels = common.random_images(COUNTS[-1], model.image_size)
 
-    def unknown(size):
-        return model.condition and model.condition.unknown(size)
-
     def evaluate(size):
-        return np.asarray(model.bits_per_dim(pixels[:size], unknown(size))["total"])
+        return np.asarray(model.bits_per_dim(pixels[:size])["total"])
 
     def draw(size):
         seeds = [[0, b] for b in range(size)]
-        return model.sample(seeds, jit_compile=FLAGS.jit, condition=unknown(size))
+        return model.sample(seeds, jit_compile=FLAGS.jit)
 
     for function in (evaluate, draw):
         for size in SIZES:

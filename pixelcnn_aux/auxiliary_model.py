@@ -55,7 +55,7 @@ class AuxiliaryModel(PictureModel, FactorChain):
             any number: images are evaluated in batches, and after a few seconds a terminal shows a progress
             bar. Where a graph is traced, as in tf.function or jax.jit, they are one batch.
           condition: what else is known of the images: int [B] of a model with `conditions.Classes`, -1 for no
-            class; float [B, D] with `conditions.Vector`; None of a model without a condition.
+            class; float [B, D] with `conditions.Vector`; None for nothing: no class, or vectors of zeros.
 
         Returns:
           float [B] of the model's dtype, in nats.
@@ -239,7 +239,7 @@ class AuxiliaryModel(PictureModel, FactorChain):
             of their block and those of larger images too.
           jit_compile: bool, whether XLA compiles the drawing, which takes minutes for deep networks: once for
             each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time from then on.
-          condition: what the images are to be, one for each seed, as for `log_prob`.
+          condition: what the images are to be, one for each seed, as for `log_prob`; None for nothing.
           image_size: (H, W), of images that the factors take; None for the model's size. Where it has none,
             also None for the size of `known`, or the one to which `given` is enlarged.
 

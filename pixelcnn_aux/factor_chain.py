@@ -113,10 +113,14 @@ class FactorChain(serialization.Configured):
         return check_images(images, self.likelihood.num_channels, self.likelihood.num_values)
 
     def checked_condition(self, condition, batch):
-        """What is known of `batch` images beside their pixels, NumPy's or a tensor; None for nothing.
+        """What is known of `batch` images beside their pixels, NumPy's or a tensor.
+
+        None is no class, or no vector; of a model without a condition it stays None.
 
         Raises ValueError for another dtype, shape, number or range, and for one where there is none to be.
         """
+        if condition is None and self.condition is not None and batch is not None:
+            condition = self.condition.unknown(batch)
         return conditions.checked(self.condition, condition, batch)
 
     def auxiliaries(self, images: ArrayLike) -> dict[str, Tensor]:
@@ -152,7 +156,8 @@ class FactorChain(serialization.Configured):
         """
         chain = self.auxiliaries(images)
         [*_, full] = chain.values()
-        condition = self.checked_condition(condition, full.shape[0])
+        # What networks are trained on: images that should have a class are not taken for ones without.
+        condition = conditions.checked(self.condition, condition, full.shape[0])
         below = [None, *chain.values()]
         return {
             name: Inputs(image, given, condition)
@@ -162,7 +167,7 @@ class FactorChain(serialization.Configured):
     def moved_inputs(
         self, images: ArrayLike, condition: ArrayLike | None = None
     ) -> dict[str, Inputs]:
-        """As `inputs`, of float images [B, H, W, C], by which they are differentiable.
+        """As `inputs`, of float images [B, H, W, C], by which they are differentiable; to be evaluated.
 
         An auxiliary image is that of the nearest whole image, and moves with the rest: by 1 where the sum
         that its transform declares grows by a step. Without a declared sum it does not move.
@@ -170,10 +175,11 @@ class FactorChain(serialization.Configured):
         Raises ValueError as `inputs`, and for values out of range.
         """
         likelihood, dtype = self.likelihood, [*self.factors.values()][-1].variable_dtype
-        images = check_images(
+        checked = check_images(
             images, likelihood.num_channels, likelihood.num_values, "images", floats=True
         )
-        images = ops.cast(images, dtype)
+        condition = self.checked_condition(condition, checked.shape[0])
+        images = ops.cast(checked, dtype)
         nearest = ops.clip(ops.round(ops.stop_gradient(images)), 0, likelihood.num_values - 1)
         nearest = ops.cast(nearest, arguments.pixel_dtype(likelihood.num_values))
         # Which also checks that they fit the networks.

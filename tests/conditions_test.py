@@ -30,7 +30,7 @@ def twins(condition):
 class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
     @parameterized.parameters((CLASSES, LABELS), (VECTOR, VECTORS))
     def test_a_new_model_is_the_unconditional_one_until_it_is_trained(self, condition, values):
-        """To the last bit. What is unknown changes nothing later either."""
+        """To the last bit. What is unknown, or not told, changes nothing later either."""
         model, unconditional = twins(condition)
         images = helpers.pictures(3)
         with helpers.eagerly():
@@ -38,6 +38,7 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
             self.assertAllEqual(model.log_prob(images, values), expected)
             helpers.randomize_conditions(model)
             changed = model.log_prob(images, values) != expected
+            self.assertAllEqual(model.log_prob(images), expected)
         self.assertAllEqual(changed, [True, False, True])
 
     @parameterized.parameters((CLASSES, LABELS), (VECTOR, VECTORS))
@@ -62,6 +63,7 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
             self.assertGreater(np.abs(full - others).mean(), 0.1)
         seeds = [[0, 0]] * 4
         drawn = model.sample(seeds, condition=[0, 1, 0, -1])["image"].numpy()
+        self.assertAllEqual(model.sample(seeds)["image"][3], drawn[3])
         self.assertAllEqual(drawn[0], drawn[2])
         self.assertEqual(len({image.tobytes() for image in drawn}), 3)
 

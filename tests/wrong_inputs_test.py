@@ -42,6 +42,11 @@ def log_prob(images, condition=None, kind=None, channels=3, bits=8):
     return lambda test: model(channels, bits, kind).log_prob(images, condition)
 
 
+def inputs(kind):
+    """Of training, where a condition that is missing is a mistake."""
+    return lambda test: model(condition=kind).inputs(RGB)
+
+
 def density(images):
     return lambda test: model().log_density(images)
 
@@ -93,7 +98,7 @@ COLORS = np.stack([SCAN] * 3, axis=-1)
 
 WRONG = {
     # Conditions of a model.
-    "no_labels": (log_prob(RGB, None, TEN), "int .3., since.*10 classes. Received: none"),
+    "no_labels": (inputs(TEN), "int .3., since.*10 classes. Received: none"),
     "a_label_of_10": (log_prob(RGB, [0, 1, 10], TEN), "from 0 to 9, or -1.*Received: 10"),
     "a_label_of_-2": (log_prob(RGB, [0, 1, -2], TEN), "from 0 to 9, or -1.*Received: -2"),
     "labels_of_64_bits": (log_prob(RGB, np.array([0, 1, 2**32]), TEN), "Received: 4294967296"),
@@ -104,7 +109,7 @@ WRONG = {
     "one_label": (log_prob(RGB, 3, TEN), r"int .3..*Received: int32 \[\]"),
     "labels_as_a_column": (log_prob(RGB, [[0], [1], [2]], TEN), r"int32 \[3, 1\]"),
     "labels_of_an_unconditional_model": (log_prob(RGB, LABELS), "Expected no condition"),
-    "no_vectors": (log_prob(RGB, None, conditions.Vector(2)), "or zeros for an unknown one"),
+    "no_vectors": (inputs(conditions.Vector(2)), "or zeros for an unknown one"),
     "vectors_of_another_size": (
         log_prob(RGB, [[0.0]] * 3, conditions.Vector(2)),
         r"float \[3, 2\].*float64 \[3, 1\]",

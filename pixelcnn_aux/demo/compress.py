@@ -13,7 +13,6 @@ from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.demo import uploads
 from pixelcnn_aux.demo.draw import since
 from pixelcnn_aux.demo.heat import of_bits
-from pixelcnn_aux.demo.models import unknown
 from pixelcnn_aux.demo.shown import Figure, Shown, Table
 from pixelcnn_aux.demo.work import followed
 from pixelcnn_aux.image_grid import shown
@@ -35,10 +34,9 @@ def compress(models, name, picture):
     codec, start = models.codec(name), time.monotonic()
     size = codec.model.image_size
     images = picture[np.newaxis] if size is None else tiles.cut(picture, size)
-    told = unknown(codec.model, len(images))
     named = [(NAME, *picture.shape[:2])]
     steps = followed(
-        lambda report: codec.compress(images, told, named, report), math.prod(images.shape[:3])
+        lambda report: codec.compress(images, None, named, report), math.prod(images.shape[:3])
     )
     data = yield from _telling("Compressing", steps)
     took, figures = since(start), (Figure("The picture", [picture]),)

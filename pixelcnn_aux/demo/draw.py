@@ -8,7 +8,6 @@ import numpy as np
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments
 from pixelcnn_aux.conditions import Classes
-from pixelcnn_aux.demo.models import unknown
 from pixelcnn_aux.demo.shown import Figure, Shown
 from pixelcnn_aux.image_grid import shown
 
@@ -35,7 +34,7 @@ def draw(models, name, seed, shift, is_map, label=None):
     mode = "map" if arguments.flag("MAP sampling", is_map) else "sample"
     yield Shown(f"Loading {name}", 0)
     model, start = models.load(name), time.monotonic()
-    condition = unknown(model, IMAGES)
+    condition = None
     if isinstance(model.condition, Classes) and label is not None:
         condition = np.full(IMAGES, arguments.whole("the class", label, -1, sys.maxsize))
     sizes = model.sizes(model.image_size or (SIDE, SIDE))

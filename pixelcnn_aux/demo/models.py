@@ -59,8 +59,3 @@ class Models:
 def most_pixels(model):
     """int, the most pixels of a picture that a model draws here: one of images of any size draws it whole."""
     return WHOLE if model.image_size is None else IN_WINDOWS
-
-
-def unknown(model, count):
-    """What a model is told of `count` images: nothing, that is its condition's unknown value, or None."""
-    return model.condition and model.condition.unknown(count)

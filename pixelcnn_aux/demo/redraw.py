@@ -13,7 +13,7 @@ from PIL import Image
 from pixelcnn_aux.data.resizing import resize
 from pixelcnn_aux.demo import uploads
 from pixelcnn_aux.demo.draw import checked, since
-from pixelcnn_aux.demo.models import IN_WINDOWS, most_pixels, unknown
+from pixelcnn_aux.demo.models import IN_WINDOWS, most_pixels
 from pixelcnn_aux.demo.shown import Figure, Shown
 from pixelcnn_aux.image_grid import shown
 
@@ -82,8 +82,8 @@ def _completion(model, picture, painted):
 def _several(models, name, begin, picture, seed, shift):
     """Yields `Shown` of what stands beside draws, and of these, one after another.
 
-    `begin` is a function of a model and a picture, which returns `Figure`s and a function of seeds [1, 2], a
-    shift and a condition, which draws uint8 [1, H, W, C].
+    `begin` is a function of a model and a picture, which returns `Figure`s and a function of seeds [1, 2] and
+    a shift, which draws uint8 [1, H, W, C].
     """
     picture, (seeds, shift) = uploads.chosen(picture), checked(seed, shift, DRAWS)
     yield Shown(f"Loading {name}", 0)
@@ -92,7 +92,7 @@ def _several(models, name, begin, picture, seed, shift):
     images = []
     for number, pair in enumerate(seeds):
         yield Shown(f"Drawing, {number + 1} of {DRAWS}", number / DRAWS, figures + _drawn(images))
-        drawn = draw(seeds=[pair], log_scale_shift=shift, condition=unknown(model, 1))
+        drawn = draw(seeds=[pair], log_scale_shift=shift)
         [image] = shown(drawn, model.likelihood.num_values)
         images.append(image)
     yield Shown(f"Drew {DRAWS} by {name} in {since(start)}", None, figures + _drawn(images))

@@ -28,7 +28,7 @@ def pixel_bits(
     Args:
       model: `AuxiliaryModel`.
       image: uint8 [H, W, C].
-      condition: as for `AuxiliaryModel.log_prob`, of one image; None for an unknown one.
+      condition: as for `AuxiliaryModel.log_prob`, of one image.
 
     Returns:
       dict, name of a factor -> `PixelBits` of its own image.
@@ -37,8 +37,6 @@ def pixel_bits(
       ValueError: as `AuxiliaryModel.log_prob`.
       NotImplementedError: for a likelihood that does not tell the probabilities of a channel's values.
     """
-    if condition is None and model.condition is not None:
-        condition = model.condition.unknown(1)
     found = model.pixel_nats(np.asarray(image)[np.newaxis], condition)
     return {name: PixelBits(_bits(-x.log_prob), _bits(x.entropy)) for name, x in found.items()}
 

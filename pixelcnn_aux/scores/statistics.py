@@ -5,7 +5,6 @@ import math
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import ArrayLike
 from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.batches import in_batches
@@ -25,7 +24,7 @@ def score(
     Args:
       model: `AuxiliaryModel`.
       images: uint8 [N, H, W, C], as for `AuxiliaryModel.log_prob`.
-      condition: as there; None for an unknown one.
+      condition: as there.
       typical: `Typical`, fitted on what `bits` says of images of the training split; None to leave its
         scores out.
 
@@ -74,8 +73,6 @@ def bits(model: AuxiliaryModel, images: ArrayLike, condition: ArrayLike | None =
 
     checked = model.checked(images)
     count, *shape = checked.shape
-    if condition is None and model.condition is not None:
-        condition = model.condition.unknown(count)
     given = checked, model.checked_condition(condition, count)
     found: Scores = {"bits": {}, "bits_less_entropy": {}, "bound_less_exact": {}}
     dims = math.prod(shape)
@@ -140,14 +137,10 @@ def of_classes(
     Raises:
       ValueError: as `AuxiliaryModel.class_log_probs`.
     """
-    kind = arguments.instance("the model's condition", model.condition, Classes)
     given = _by_name(model.log_probs_by_class(images))
-    none = kind.unknown(len(given["total"]))
-    classes = (
-        none if condition is None else np.asarray(model.checked_condition(condition, len(none)))
-    )
+    classes = np.asarray(model.checked_condition(condition, len(given["total"])))
     classes = np.where(classes < 0, given["total"].argmax(axis=1), classes)[:, np.newaxis]
-    without = _by_name(model.log_probs(images, none))
+    without = _by_name(model.log_probs(images))
     dims = math.prod(model.checked(images).shape[1:])
     found: Scores = {"class_ratio": {}, "class_bits": {}}
     for name, unknown in without.items():
