@@ -236,6 +236,20 @@ PYRAMID = {
             "image": _ours(24, 1000, 8),
         },
     ),
+    # python -m train.pyramid --preset parallel_celeba --image_dir img_align_celeba
+    # Images of 128 x 128, and squares of them for the largest scale. Not trained to the end here.
+    "parallel_celeba": Preset(
+        dataset="celeb_a",
+        constructor=models.parallel_pyramid,
+        model={"halvings": 4},
+        training={
+            "sixteenth": _ours(4, 500, 16),
+            "eighth": _ours(4, 1000, 8),
+            "quarter": _ours(5, 1000, 8),
+            "half": _ours(5, 1000, 4),
+            "image": _ours(8, 1000, 4, crop=64),
+        },
+    ),
     # python -m train.pyramid --preset photographs --image_dir PHOTOGRAPHS
     # Photographs of any size, of 240 pixels and more. 161 minutes of one core: docs/results.md#photographs.
     "photographs": Preset(
