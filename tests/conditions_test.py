@@ -78,18 +78,25 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
         with mock.patch.object(auxiliary_model, "MAX_PIXELS", 2 * 4 * 6):  # two classes at once
             self.assertAllClose(model.class_log_probs(images), expected, 1e-3, 1e-3)
 
-    def test_first_weights_of_an_unconditional_model(self):
-        model, unconditional = twins(CLASSES)
-        list(map(helpers.randomize, unconditional.factors.values()))
+    @parameterized.product(
+        own=[CLASSES, None], other=[CLASSES, conditions.Classes(5), conditions.Vector(3), None]
+    )
+    def test_first_weights_of_a_model_of_another_condition(self, own, other):
+        """Those of images of no class; of a model of the same classes, those of all of them."""
+        how = {"exact": True, "centered": True}
+        model, earlier = (helpers.tiny_model(condition=each, **how) for each in (own, other))
+        list(map(helpers.randomize, earlier.factors.values()))
         folder, names = helpers.temporary_folder(self), list(model.factors)
-        helpers.make_run(folder, unconditional, names)
+        helpers.make_run(folder, earlier, names)
         with contextlib.redirect_stdout(io.StringIO()):
             found = first_weights.fitting(folder, model, names, names)
         for name in names:
             model.factors[name].set_weights(found[name])
-        images = helpers.pictures(3)
+        images, labels = helpers.pictures(3), own and LABELS
         with helpers.eagerly():
-            self.assertAllEqual(model.log_prob(images, LABELS), unconditional.log_prob(images))
+            told = labels if own == other else None
+            expected = earlier.log_prob(images, told)
+            self.assertAllEqual(model.log_prob(images, labels), expected)
 
     def test_factors_of_other_conditions(self):
         model, unconditional = twins(CLASSES)

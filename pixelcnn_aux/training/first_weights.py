@@ -30,10 +30,10 @@ def source(init, model, folder, names):
 def fitting(init, model, names, new, as_loaded=False):
     """The weights that factors start from: those of the same shapes under the same name, that mean the same.
 
-    A conditional factor may start from one without a condition: what it has beside the other's is zero, so
-    that it is the same distribution at first. Factors that differ otherwise start from new ones: under a
-    likelihood that is centered, for example, the same numbers mean something else. A line tells of each
-    factor.
+    A factor may start from one of another condition, or one of the two may have none: what its own needs is
+    zero, so that it is the distribution of images of no class at first. Factors that differ otherwise start
+    from new ones: under a likelihood that is centered, for example, the same numbers mean something else. A
+    line tells of each factor.
 
     Returns a dict, name -> list of arrays, for those of the `new` names, of factors without checkpoints, that
     fit `init`, a run. Raises as `load`, and ValueError if all `names` that are trained are new and none fits.
@@ -64,18 +64,29 @@ def fitting(init, model, names, new, as_loaded=False):
 
 
 def _weights(factor, earlier):
-    """The weights of an earlier factor, as a factor has them; zeros for what a condition alone needs."""
-    theirs = weight_files.named(earlier)
+    """The weights of an earlier factor, as a factor has them; zeros for what its own condition needs."""
+    theirs = _shared(earlier, factor)
     return [
         np.asarray(theirs[name].value) if name in theirs else np.zeros(weight.shape, weight.dtype)
         for name, weight in weight_files.named(factor).items()
     ]
 
 
-def _shapes(factor, conditional):
-    """The shapes of a factor's weights, with or without those that a condition alone needs."""
-    left_out = () if conditional else [id(x.h) for x in layers.normalized_layers(factor)]
-    return [tuple(weight.shape) for weight in factor.weights if id(weight) not in left_out]
+def _shared(factor, other):
+    """dict, name -> weight of a factor, but for what its condition needs if another has not the same one."""
+    found = weight_files.named(factor)
+    if _condition(factor) == _condition(other):
+        return found
+    own = [id(layer.h) for layer in layers.normalized_layers(factor)]
+    return {name: weight for name, weight in found.items() if id(weight) not in own}
+
+
+def _condition(factor):
+    return serialization.serialize(factor.condition)
+
+
+def _shapes(weights):
+    return [tuple(weight.shape) for weight in weights.values()]
 
 
 def _are_same(weights, others):
@@ -87,16 +98,18 @@ def _why_not(model, run, name):
     if name not in run.factors or name in run.untrained:
         return "no weights of that name"
     own, theirs = model.factors[name], run.factors[name]
-    conditional, meant = theirs.condition is not None, _meaning(model, name)
-    if _shapes(own, conditional) != _shapes(theirs, conditional):
+    if _shapes(_shared(own, theirs)) != _shapes(_shared(theirs, own)):
         return "other shapes"
-    if not conditional:
-        meant.pop("condition", None)
-    return records.differences(meant, _meaning(run, name), most=3)
+    return records.differences(_meaning(model, name), _meaning(run, name), most=3)
 
 
 def _meaning(model, name):
-    """What says how the weights of a factor are used, with the transform that gives its auxiliary image."""
+    """What says how the weights of a factor are used, with the transform that gives its auxiliary image.
+
+    Its condition is left out: a factor may start from one of another.
+    """
     transform = dict(zip(reversed(model.factors), model.transforms)).get(name)
     described = json.loads(json.dumps(serialization.serialize(transform)))
-    return {**weight_files.meaning(model.factors[name]), "transform": described}
+    found = {**weight_files.meaning(model.factors[name]), "transform": described}
+    found.pop("condition", None)
+    return found
