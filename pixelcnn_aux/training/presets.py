@@ -232,8 +232,8 @@ PYRAMID = {
         model={"image_size": (32, 32), "halvings": 2},
         training={
             "quarter": _ours(6, 1000, 16),
-            "half": _ours(14, 1000, 8),
-            "image": _ours(24, 1000, 8),
+            "half": _ours(20, 1000, 8),
+            "image": _ours(40, 1000, 8),
         },
     ),
     # python -m train.pyramid --preset parallel_celeba --image_dir img_align_celeba
