@@ -115,7 +115,7 @@ class FactorChain(serialization.Configured):
     def checked_condition(self, condition, batch):
         """What is known of `batch` images beside their pixels, NumPy's or a tensor.
 
-        None is no class, or no vector; of a model without a condition it stays None.
+        None is no class, or vectors of zeros; of a model without a condition it stays None.
 
         Raises ValueError for another dtype, shape, number or range, and for one where there is none to be.
         """
@@ -152,7 +152,8 @@ class FactorChain(serialization.Configured):
           the condition.
 
         Raises:
-          ValueError: for images or a condition of another dtype or shape.
+          ValueError: for images or a condition of another dtype or shape, and for no condition of a
+            conditional model: -1 is no class.
         """
         chain = self.auxiliaries(images)
         [*_, full] = chain.values()
@@ -167,7 +168,7 @@ class FactorChain(serialization.Configured):
     def moved_inputs(
         self, images: ArrayLike, condition: ArrayLike | None = None
     ) -> dict[str, Inputs]:
-        """As `inputs`, of float images [B, H, W, C], by which they are differentiable; to be evaluated.
+        """As `inputs`, of float images [B, H, W, C], by which they are differentiable. None is no condition.
 
         An auxiliary image is that of the nearest whole image, and moves with the rest: by 1 where the sum
         that its transform declares grows by a step. Without a declared sum it does not move.
