@@ -39,6 +39,9 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
             helpers.randomize_conditions(model)
             changed = model.log_prob(images, values) != expected
             self.assertAllEqual(model.log_prob(images), expected)
+            density = model.with_exact(False).log_density(images.astype(np.float32))
+            expected = unconditional.with_exact(False).log_density(images.astype(np.float32))
+            self.assertAllEqual(density, expected)
         self.assertAllEqual(changed, [True, False, True])
 
     @parameterized.parameters((CLASSES, LABELS), (VECTOR, VECTORS))
