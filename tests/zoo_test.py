@@ -25,9 +25,9 @@ NUM_IMAGES = 6
 ROW = dict.fromkeys(metrics.FIELDS, 1) | {"seconds": 30.0}
 
 
-def make_run(folder):
+def make_run(folder, condition=None):
     """A run that is trained and evaluated, as far as the files tell. Returns its model."""
-    model = helpers.tiny_model()
+    model = helpers.tiny_model(condition=condition)
     helpers.make_run(folder, model, model.factors)
     for name in model.factors:
         RunFolder(folder)[name].record_training({"epochs": 1})
@@ -168,6 +168,13 @@ class ZooTest(tf.test.TestCase):
         for damaged in ("{", "[]"):
             file.write_text(damaged)
             self.assertNotPacked(ValueError, "Received: none. Run python -m evaluate.bpd")
+
+    def test_figures_of_a_conditional_model_are_of_no_condition(self):
+        folder = helpers.temporary_folder(self) / "classes"
+        make_run(folder, pa.conditions.Classes(10))
+        self.changed(folder / "bpd.json", condition=True)
+        message = "condition: true instead of false.*evaluate.bpd .* --nocondition first"
+        self.assertNotPacked(ValueError, message, folder)
 
     def test_a_run_without_a_learning_curve_is_not_packed(self):
         files = RunFolder(self.mine)["image"]

@@ -36,7 +36,8 @@ def compress(models, name, picture):
     images = picture[np.newaxis] if size is None else tiles.cut(picture, size)
     named = [(NAME, *picture.shape[:2])]
     steps = followed(
-        lambda report: codec.compress(images, None, named, report), math.prod(images.shape[:3])
+        lambda report: codec.compress(images, pictures=named, progress=report),
+        math.prod(images.shape[:3]),
     )
     data = yield from _telling("Compressing", steps)
     took, figures = since(start), (Figure("The picture", [picture]),)
