@@ -55,7 +55,7 @@ def main():
     print(f"{FLAGS.split} split, {count:,} images: {totals} bits per dimension", flush=True)
     found = {**measured, "crc32": crc32, "best": FLAGS.best, "model": identity(model)}
     if model.condition is not None:
-        found["condition"] = FLAGS.condition
+        found["condition"] = chosen_run.told(images)
     found |= {**results[splits.kind(model)], **results}
     disk.write_json(file, found)
     if to_compress:

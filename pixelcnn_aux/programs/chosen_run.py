@@ -45,9 +45,10 @@ def define_part(some="Only the first of them"):
 
 def define_condition():
     condition = (
-        "Whether a conditional model is told the labels; --nocondition evaluates it without any."
+        "Whether a conditional model is told the labels; if unset, where the images have any. "
+        "--nocondition evaluates it without."
     )
-    flags.DEFINE_bool("condition", True, condition)
+    flags.DEFINE_bool("condition", None, condition)
 
 
 def load(best=False):
@@ -100,11 +101,18 @@ def images(folder, model, split):
 
 
 def condition(images, model):
-    """What a model takes beside `data.Images`: [N, ...], unknown under --nocondition; None of None."""
+    """What a model takes beside `data.Images`: [N, ...], unknown if it is not `told`; None of None."""
     kind = model.condition
-    if kind is None or FLAGS.condition:
+    if kind is None or told(images):
         return images.condition(kind)
+    if FLAGS.condition is None:
+        print("The images have no labels, so the model is told none", flush=True)
     return kind.unknown(images.num_images)
+
+
+def told(images):
+    """Whether a conditional model is told the labels of `data.Images`."""
+    return images.labels is not None if FLAGS.condition is None else FLAGS.condition
 
 
 def batches(images, num_images=None):

@@ -112,10 +112,19 @@ class ProgramTest(tf.test.TestCase):
         helpers.make_run(run, model, model.factors)
         images = data.Images(helpers.pictures(4), labels=[0, 1, 2, 0])
         with helpers.eagerly(), mock.patch.object(data, "load", return_value=images):
-            for flag, labels in (("--condition", images.labels), ("--nocondition", [-1] * 4)):
-                self.run_program(f"--workdir={run}", "--dataset=arrays", flag)
+            for flags, labels in (([], images.labels), (["--nocondition"], [-1] * 4)):
+                self.run_program(f"--workdir={run}", "--dataset=arrays", *flags)
                 expected = model.bits_per_dim(images.pixels, labels)["total"]
                 self.assertAllClose(self.found(run)["total"], np.mean(expected), rtol=1e-6)
+                self.assertEqual(self.found(run)["condition"], not flags)
+        unlabeled = data.Images(images.pixels)
+        with helpers.eagerly(), mock.patch.object(data, "load", return_value=unlabeled):
+            output = self.run_program(f"--workdir={run}", "--dataset=arrays")
+            self.assertIn("The images have no labels, so the model is told none\n", output)
+            self.assertAllClose(self.found(run)["total"], np.mean(expected), rtol=1e-6)
+            self.assertIs(self.found(run)["condition"], False)
+            with self.assertRaisesRegex(ValueError, "Expected images with labels"):
+                self.run_program(f"--workdir={run}", "--dataset=arrays", "--condition")
         # Labels are part of the file.
         with (
             mock.patch.object(bpd, "Codec") as codec,
