@@ -61,7 +61,8 @@ class Embedding(LazilyBuilt):
                 f"Received: resolutions divided by {[2.0**level for level in outputs]}. Choose others."
             )
         self.multiple, self.ratio = 2 ** max(levels), 2**-finest
-        self.radius = max(kernel_size) // 2 * (1 + 2 * len(levels)) if not any(levels) else None
+        convolutions = 1 + 2 * len(self.topology.steps)
+        self.radius = None if any(levels) else max(kernel_size) // 2 * convolutions
         full, dtype = self.variable_dtype, self.dtype_policy  # as in `PixelCNN`
         self.first = layers.WeightNormConv2D(filters, kernel_size, dtype=full, name="first")
         self.stream = Stream(

@@ -14,8 +14,9 @@ from pixelcnn_aux.serving.signatures import signatures
 from tests import helpers
 
 HALVES = pa.auxiliary.HalfResolution()
-LARGE = (69, 54)
 PARTS = {"at_once": (1, 1, 1, 1), "on_a_chessboard": (2, 1, 3, 1)}
+# Of images that are cut into three rows and columns of tiles: their size, and the side of the largest tile.
+CUT = {PARTS["at_once"]: ((55, 56), 54), PARTS["on_a_chessboard"]: ((85, 86), 84)}
 each_parts = parameterized.named_parameters(*PARTS.items())
 
 
@@ -93,11 +94,11 @@ class CausalityTest(parameterized.TestCase, tf.test.TestCase):
 
 
 class ParallelTest(parameterized.TestCase, tf.test.TestCase):
-    def cut(self, factor):
-        """Has images of LARGE evaluated in tiles, also such whose neighbors are on all sides."""
-        self.enter_context(mock.patch.object(tiling, "MAX_PIXELS", 52**2))
-        tiles = tiling.tiles(factor, LARGE)
-        self.assertGreater(min(len(tiles), *map(len, tiles)), 2)
+    def cut(self, factor, parts):
+        """Has images evaluated in tiles, of which one has neighbors on all sides."""
+        size, side = CUT[parts]
+        self.enter_context(mock.patch.object(tiling, "MAX_PIXELS", side**2))
+        self.assertEqual([len(row) for row in tiling.tiles(factor, size)], [3, 3, 3])
 
     @parameterized.product(parts=list(PARTS.values()), size=[(2, 4), (1, 7), (3, 3), (1, 1)])
     def test_probabilities_of_all_images_sum_to_one(self, parts, size):
@@ -197,29 +198,43 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
     @each_parts
     def test_tiles_of_an_image_are_as_in_the_whole_image(self, parts):
         self.enter_context(helpers.eagerly())
-        model = build(parts, LARGE)
+        size, _ = CUT[parts]
+        model = build(parts, size)
         factor = model.factors["image"]
-        inputs = model.inputs(helpers.pictures(1, size=LARGE))["image"]
+        inputs = model.inputs(helpers.pictures(1, size=size))["image"]
         methods = factor.pixel_log_prob, factor.bound_and_exact
         whole = [method(inputs) for method in methods]
-        self.cut(factor)
+        self.cut(factor, parts)
         in_tiles = [method(inputs) for method in methods]
         self.assertAllEqual(in_tiles[0], whole[0])
         for one, other in zip(in_tiles[1:], whole[1:]):
             self.assertAllClose(one, other, rtol=1e-6)
 
+    def test_what_tiles_see_beyond_them_is_all_that_is_needed_and_no_more(self):
+        self.enter_context(helpers.eagerly())
+        parts = PARTS["at_once"]
+        size, _ = CUT[parts]
+        model = build(parts, size)
+        factor = model.factors["image"]
+        inputs = model.inputs(helpers.pictures(1, size=size))["image"]
+        whole = factor.pixel_log_prob(inputs)
+        self.cut(factor, parts)
+        factor.network.radius -= 1
+        self.assertNotAllEqual(factor.pixel_log_prob(inputs), whole)
+
     @each_parts
     def test_draws_in_tiles_are_as_in_the_whole_image(self, parts):
-        factor = build(parts, LARGE).factors["image"]
-        auxiliary = helpers.pictures(2, size=HALVES.size(LARGE))
+        size, _ = CUT[parts]
+        factor = build(parts, size).factors["image"]
+        auxiliary = helpers.pictures(2, size=HALVES.size(size))
         seeds, shifts = np.array([[0, 1], [5, 6]], np.int32), np.array([0.0, -0.5], np.float32)
-        noise = sampling.Noise(factor, seeds, 1, LARGE)
+        noise = sampling.Noise(factor, seeds, 1, size)
         self.assertAllEqual(noise[:, 13:27, 3:], noise[:, :, :][:, 13:27, 3:])
         how = (factor.features(auxiliary), noise[:, :, :], shifts, auxiliary)
         in_graph = factor.draw(*how)
-        in_one = factor.draw_in_tiles(noise, shifts, LARGE, auxiliary)
-        self.cut(factor)
-        in_tiles = factor.draw_in_tiles(noise, shifts, LARGE, auxiliary)
+        in_one = factor.draw_in_tiles(noise, shifts, size, auxiliary)
+        self.cut(factor, parts)
+        in_tiles = factor.draw_in_tiles(noise, shifts, size, auxiliary)
         self.assertAllEqual(in_one, in_graph)
         self.assertAllEqual(in_tiles, in_graph)
 
