@@ -13,7 +13,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from evaluate import pack
-from pixelcnn_aux import data, splits, zoo
+from pixelcnn_aux import data, layers, splits, zoo
 from pixelcnn_aux.commands import bpd
 from pixelcnn_aux.programs import chosen_run
 from pixelcnn_aux.runs import tensors
@@ -82,6 +82,24 @@ class ZooTest(tf.test.TestCase):
         for name in self.model.factors:
             self.assertIn(f"{name}/metrics.csv", files)
             self.assertIn(f"{name}/training.json", files)
+
+    def test_kernels_in_8_bits(self):
+        self.addCleanup(shutil.rmtree, zoo.FOLDER / "small", ignore_errors=True)
+        with mock.patch.object(splits, "mean_bits", return_value=2.0):
+            pack_run(self.mine, "small", "--in_8_bits=image")
+        arrays, _ = tensors.read(RunFolder(zoo.find("small"))["image"].weights)
+        self.assertEqual({array.dtype.name for array in arrays.values()}, {"float16", "int8"})
+        loaded = pa.load("small").factors["image"]
+        for layer, expected in zip(
+            *map(layers.normalized_layers, (loaded, self.model.factors["image"]))
+        ):
+            kernel, kept = np.asarray(layer.kernel()), np.asarray(expected.kernel())
+            # Half a step of 127 of the largest, and the 11 bits of lengths.
+            self.assertAllClose(kernel, kept, rtol=0, atol=0.005 * np.abs(kept).max())
+        arrays, _ = tensors.read(RunFolder(zoo.find("small"))["grayscale"].weights)
+        self.assertEqual({array.dtype for array in arrays.values()}, {np.dtype("float16")})
+        with self.assertRaisesRegex(ValueError, "Expected a factor of .* Received: 'gray'"):
+            pack_run(self.mine, "another", "--in_8_bits=gray")
 
     def changed(self, file, **changes):
         """Within it, a file of JSON has other values."""
