@@ -102,7 +102,10 @@ class Classes(Condition):
     def encode(self, values: Tensor) -> Tensor:
         # Zeros for -1, which ONNX's own operation for this takes for the last class.
         classes = ops.arange(self.num_classes, dtype=self.dtype)
-        return ops.cast(ops.expand_dims(values, -1) == classes, "float32")
+        values = ops.cast(
+            ops.expand_dims(values, -1), self.dtype
+        )  # Keras passes labels on as they are
+        return ops.cast(values == classes, "float32")
 
     def _check(self, values):
         wrong = values[(values < -1) | (values >= self.num_classes)]
@@ -135,7 +138,7 @@ class Vector(Condition):
         return {"size": self.size}
 
     def encode(self, values: Tensor) -> Tensor:
-        return values
+        return ops.cast(values, self.dtype)
 
     def _check(self, values):
         if not np.isfinite(values).all():

@@ -52,6 +52,19 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
             again = serialization.deserialize(json.loads(text), pa.AuxiliaryModel)
             self.assertEqual(json.dumps(again.description()), text)
 
+    @parameterized.parameters((CLASSES, np.int64(LABELS)), (VECTOR, np.float64(VECTORS)))
+    def test_keras_passes_on_values_of_any_width(self, condition, values):
+        model = helpers.tiny_model(condition=condition)
+        helpers.randomize_conditions(model)
+        images, factor = helpers.pictures(3), model.factors["image"]
+        inputs = model.inputs(images, values)["image"]
+        factor.compile(run_eagerly=True)
+        found = factor.evaluate((images, inputs.auxiliary, values), images, verbose=0)
+        with helpers.eagerly():
+            self.assertAllClose(
+                found, -np.mean(factor.log_prob(inputs)) / images[0].size / np.log(2)
+            )
+
     def test_draws_and_pixels_one_by_one(self):
         """Every activation evaluated once, with the condition, agrees with all of them at once."""
         model = helpers.tiny_model(condition=CLASSES, exact=True, centered=True)
