@@ -1,10 +1,11 @@
 """What the trained models of the package do, on photographs: python -m evaluate.tour.
 
-Draws images from `cifar10-grayscale`, colors the grays of photographs with it, and completes their lower
-halves; enlarges them from half their size with `cifar10-pyramid`: all in one picture. A second one has whole
-photographs by `photographs`: enlarged from a half and a quarter of their sides, completed, and one drawn from
-nothing. Then come bits per dimension of crops of two photographs, beside PNG and WebP; and `train.grayscale`
-goes on from the first model's weights with the other photographs, which takes off bits.
+Draws images from `cifar10-grayscale`, also of some classes, colors the grays of photographs with it, and
+completes their lower halves; enlarges them from half their size with `cifar10-pyramid`: all in one picture.
+A second one has whole photographs by `photographs`: enlarged from a half and a quarter of their sides,
+completed, and one drawn from nothing. Then come bits per dimension of crops of two photographs, beside PNG
+and WebP; and `train.grayscale` goes on from the first model's weights with the other photographs, which takes
+off bits.
 """
 
 import pathlib
@@ -29,6 +30,7 @@ FLAGS = flags.FLAGS
 
 COLORS, SIZES = "cifar10-grayscale", "cifar10-pyramid"  # models of the package
 WHOLE = "photographs"  # the one of images of any size
+CLASSES = {"airplanes": 0, "horses": 7, "ships": 8}  # of CIFAR-10
 SIDE = 256  # pixels, of the photographs that it is shown with; a scene has twice as many
 # Less than a minute of the demo preset.
 _FINE_TUNING = "--epochs 1 --steps_per_epoch 50 --batch_size 8 --learning_rate 1e-4".split()
@@ -63,6 +65,9 @@ def picture(models):
     nothing = {"known": originals, "mask": np.zeros((*originals.shape[:3], 1), np.uint8)}
     drawn = sample.sample(model, f"images from {COLORS}", num, **nothing)
     rows = [(f"{name}\ndrawn", name, images) for name, images in drawn.items()]
+    for name, label in CLASSES.items():
+        drawn = sample.sample(model, name, num, condition=np.full(num, label), **nothing)
+        rows.append((f"{name}\ndrawn", "image", drawn["image"]))
     rows += sample.draws_given(model, originals, "grayscale", 2, **nothing)
     rows = sample.shown(model, [*rows, *sample.completions(model, originals)[:-1]])
     model = models[SIZES]

@@ -61,7 +61,7 @@ class PythonTest(tf.test.TestCase):
     def test_what_is_shown_runs(self):
         folder = helpers.temporary_folder(self)
         small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
-        model = pa.pyramid((4, 4), (2, 2), **small)
+        model = pa.pyramid((4, 4), (2, 2), **small, condition=pa.conditions.Classes(10))
         RunFolder(folder / "cifar10-pyramid").save_model(model)  # `pa.load` prefers a folder
         pages = {page: "\n".join(python_lines(page)) for page in SMALLER}
         for page, replaced in SMALLER.items():

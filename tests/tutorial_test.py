@@ -16,6 +16,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 # In the place of what its cells say: fewer steps, photographs and blocks, of fewer pixels.
 FEWER = {
+    "[32, 32, 48]": "4",
+    '"blocks": 2, "resolutions": 3': '"blocks": 1, "num_components": 2',
+    "pa.pyramid((32, 32), ": "pa.pyramid((4, 4), (2, 2), ",
     "steps = 300": "steps = 2",
     "count = 8": "count = 2",
     "flat(blocks=3)": "flat(blocks=1)",
@@ -37,6 +40,7 @@ SMALL = {
     "embedding_blocks": 1,
     "exact": True,
     "centered": True,
+    "condition": pa.conditions.Classes(10),
 }
 MODELS = {
     "cifar10-pyramid": lambda: pa.pyramid((4, 4), (2, 2), blocks=1, depth=1, **SMALL),

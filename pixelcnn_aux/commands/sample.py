@@ -6,7 +6,8 @@
 The picture has images drawn from the model, each below the auxiliary images that it was drawn from; and test
 images, their auxiliary images, and images drawn given those: as the paper's figures 2 and 3.
 
-Of a model of classes, the picture has a row of images drawn for each, or for --label 3 alone.
+Of a model of classes, the picture has a row of images drawn for each, unless --label 3 chooses one, or
+--label -1 none.
 
 With --given NAME there are several draws for each test image from one of its auxiliary images: colors from
 grays, or super-resolution. With --known half the lower half of test images is resampled. With --sweep, as
@@ -46,9 +47,9 @@ def main():
     folder, model = chosen_run.load(FLAGS.best)
     results = None if FLAGS.out else chosen_run.outputs(folder)  # before anything is drawn
     run_flags.condition(model.condition, 0)  # which refuses --label before anything is drawn
-    by_classes = isinstance(model.condition, Classes) and not (FLAGS.known or FLAGS.given)
+    by_classes = isinstance(model.condition, Classes) and FLAGS.label is None
     originals = None
-    if not (FLAGS.sweep or by_classes) and (FLAGS.known or FLAGS.given or len(model.factors) > 1):
+    if FLAGS.known or FLAGS.given or not (FLAGS.sweep or by_classes or len(model.factors) == 1):
         originals = test_images(folder, model)
     if FLAGS.sweep:
         name, rows = "sweep", sweep(model)
@@ -76,12 +77,11 @@ def test_images(folder, model):
 
 
 def by_class(model):
-    """Rows of the picture of samples of a model of classes: images of each, or of --label alone."""
+    """Rows of the picture of samples of a model of classes: images of each."""
     [*_, image] = model.factors
-    chosen = range(model.condition.size) if FLAGS.label is None else [FLAGS.label]
     drawn = {
         label: sample(model, f"images of class {label}", condition=np.full(FLAGS.num, label))[image]
-        for label in chosen
+        for label in range(model.condition.size)
     }
     return [(f"class {label}", image, images) for label, images in drawn.items()]
 

@@ -57,23 +57,28 @@ class SamplesTest(tf.test.TestCase):
         self.assertGreater(sum(not is_gray(color) for color in found), 3 * 24)
 
     def test_classes(self):
-        """There is a row for each, or for one alone; other pictures are of one, or of none."""
-        model, originals = (
-            helpers.tiny_model(condition=pa.conditions.Classes(2)),
-            helpers.pictures(2),
-        )
+        """There is a row for each; other pictures are of one, or of none."""
+        model = helpers.tiny_model(condition=pa.conditions.Classes(2))
+        originals, seeds = helpers.pictures(2), [[3, 0], [3, 1]]
         list(map(helpers.randomize, model.factors.values()))
         given = {"grayscale": model.auxiliaries(originals)["grayscale"]}
-        for label, labels in ((None, [0, 1]), (1, [1])):
-            rows = self.rows(sample.by_class, model, label=label)
-            for (text, _, images), of in zip(rows, labels, strict=True):
-                self.assertEqual(text, f"class {of}")
-                drawn = model.sample([[3, 0], [3, 1]], condition=[of, of])
-                self.assertAllEqual(images, drawn["image"])
+        for label, (text, _, images) in enumerate(self.rows(sample.by_class, model)):
+            self.assertEqual(text, f"class {label}")
+            drawn = model.sample(seeds, condition=[label, label])
+            self.assertAllEqual(images, drawn["image"])
+        for label, told in ((None, [-1, -1]), (1, [1, 1])):
             rows = self.rows(sample.draws_given, model, originals, "grayscale", 1, label=label)
-            told = [-1, -1] if label is None else [label, label]
-            drawn = model.sample([[3, 0], [3, 1]], given=given, condition=told)["image"]
+            drawn = model.sample(seeds, given=given, condition=told)["image"]
             self.assertAllEqual(rows[1][2], drawn)
+            rows = self.rows(sample.samples, model, originals, label=label)
+            self.assertAllEqual(rows[1][2], model.sample(seeds, condition=told)["image"])
+        for chosen, function in (([], "by_class"), (["--label=-1"], "samples")):
+            with (
+                mock.patch.object(self, "model", model),
+                mock.patch.object(sample, function, side_effect=KeyboardInterrupt),
+                self.assertRaises(KeyboardInterrupt),
+            ):
+                self.drawn(*chosen)
         with self.assertRaisesRegex(ValueError, "model of classes for --label.*--label 1"):
             self.drawn("--label=1")
 

@@ -38,7 +38,9 @@ class TourTest(tf.test.TestCase):
         sizes = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "num_components": 2, **KIND}
         network = {"topology": pa.networks.topology.flat(1), "filters": 4, "dropout": 0.0}
         grays = [pa.auxiliary.Grayscale()]
-        colors = pa.chain(grays, (4, 4), network, network, None, 2, **KIND)
+        classes = pa.conditions.Classes(10)
+        colors = pa.chain(grays, (4, 4), network, network, None, 2, **KIND, condition=classes)
+        list(map(helpers.randomize, colors.factors.values()))
         pyramid = pa.pyramid((4, 4), (2, 2), depth=1, **sizes)
         cls.models = {tour.COLORS: colors, tour.SIZES: pyramid, str(folder / "run"): pyramid}
         small = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_parts": 2}
@@ -79,6 +81,7 @@ class TourTest(tf.test.TestCase):
             rows = {
                 "grayscale\ndrawn": 17 * drawn["grayscale"],
                 "image\ndrawn": drawn["image"],
+                "horses\ndrawn": colors.sample(seeds, condition=[7, 7, 7])["image"],
                 "test\ngrayscale": 17 * grays,
                 "drawn": colors.sample(seeds, given={"grayscale": grays})["image"],
                 "completed": colors.sample(seeds, known=SQUARES, mask=mask)["image"],
@@ -157,7 +160,8 @@ class PresetsTest(tf.test.TestCase):
         ):
             preset = presets.find(model, name)
             with layers.planned():
-                found = preset.constructor(**preset.model).description()
+                classes = pa.conditions.Classes(10)  # which they were trained on last
+                found = preset.constructor(**preset.model, condition=classes).description()
             expected = RunFolder(zoo.FOLDER / trained).config()["model"]
             self.assertEqual(json.loads(json.dumps(found)), expected, (model, name))
 
