@@ -102,9 +102,8 @@ class Classes(Condition):
     def encode(self, values: Tensor) -> Tensor:
         # Zeros for -1, which ONNX's own operation for this takes for the last class.
         classes = ops.arange(self.num_classes, dtype=self.dtype)
-        values = ops.cast(
-            ops.expand_dims(values, -1), self.dtype
-        )  # Keras passes labels on as they are
+        # Keras passes labels on as they are.
+        values = ops.cast(ops.expand_dims(values, -1), self.dtype)
         return ops.cast(values == classes, "float32")
 
     def _check(self, values):
