@@ -11,7 +11,7 @@ from absl.testing import parameterized
 from tests import helpers
 from tests.fuzz import files
 
-CASES = {files.Config: 20, files.Variables: 20}  # what takes longer than a moment
+CASES = {files.Config: 30, files.Variables: 30}  # what takes longer than a moment
 kinds = parameterized.named_parameters((kind.__name__, kind) for kind in files.KINDS)
 
 
