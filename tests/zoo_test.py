@@ -27,7 +27,9 @@ ROW = dict.fromkeys(metrics.FIELDS, 1) | {"seconds": 30.0}
 
 def make_run(folder, condition=None):
     """A run that is trained and evaluated, as far as the files tell. Returns its model."""
-    model = helpers.tiny_model(condition=condition)
+    # Two resolutions, so that some kernels are of transposed convolutions.
+    shape = pa.networks.topology.pixelcnn_pp(blocks=1, resolutions=2)
+    model = helpers.tiny_model(topology=shape, condition=condition)
     helpers.make_run(folder, model, model.factors)
     for name in model.factors:
         RunFolder(folder)[name].record_training({"epochs": 1})
