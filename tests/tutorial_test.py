@@ -91,6 +91,6 @@ class TutorialTest(tf.test.TestCase):
                 images = pa.data.load("photos", "test", model.image_size).spread(1)
                 most = card["bits_per_dim"]
                 if model.image_size is None:  # of a whole photograph: others than those of the card
-                    images = images[:, :128, :128]
+                    images = images[:, :64, :64]
                     [most] = lossless_files.bits_per_dim("WebP", images)
                 self.assertAllLess(model.bits_per_dim(images)["total"], most)

@@ -204,7 +204,8 @@ def write(folder):
                 ]
             )
         RunFolder(folder / name).save_model(model)
-        np.savez(folder / f"{name}.npz", **computed(name, model))
+        with helpers.eagerly():
+            np.savez(folder / f"{name}.npz", **computed(name, model))
 
 
 def read_data_sets(folder):

@@ -31,8 +31,10 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 class Stopping(keras.callbacks.Callback):
+    """Ends a run of three epochs after the second one."""
+
     def on_epoch_end(self, epoch, logs=None):
-        self.model.stop_training = True
+        self.model.stop_training = epoch == 1
 
 
 def labeled_images(count, seed=0):
@@ -108,9 +110,8 @@ def train_on_a_host(folder, index, addresses):
     )
     strategy = training.default_strategy()
     assert strategy.num_replicas_in_sync == len(addresses)
-    average = train(folder, strategy)
+    average = train(folder, strategy, epochs=3, callbacks=[Stopping()])
     np.savez(folder / f"host-{index}.npz", *average.get_weights())
-    train(folder / "stopped", strategy, steps_per_epoch=2, callbacks=[Stopping()])
     try:
         training.train(
             helpers.tiny_model(),
@@ -187,16 +188,14 @@ class DevicesTest(tf.test.TestCase):
         self.check("both", ["devices"])
 
     def test_two_hosts(self):
-        """The chief alone writes, and every host has the averaged weights, also if it rounds otherwise."""
+        """The chief alone writes, and every host has the averaged weights, also if it rounds otherwise.
+
+        A callback of the chief stopped all of them, after as many epochs as the other runs have.
+        """
         self.check("hosts", ["host 0", "host 1"])
         weights = [np.load(self.folder / "hosts" / f"host-{index}.npz") for index in range(2)]
         for key in weights[0]:
             self.assertAllEqual(weights[1][key], weights[0][key])
-
-    def test_a_callback_of_the_chief_stops_all_hosts(self):
-        for index in range(2):
-            self.processes[f"host {index}"].join(300)
-        self.assertLen(self.rows(self.folder / "hosts" / "stopped"), 1)
 
     def test_hosts_that_were_given_different_arguments(self):
         """All of them say what differs, before the chief has written anything."""
