@@ -3,8 +3,9 @@
 import functools
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, zoo
+from pixelcnn_aux import arguments, serialization, zoo
 from pixelcnn_aux.codec import Codec
+from pixelcnn_aux.conditions import Classes, Condition
 from pixelcnn_aux.runs.folder import RunFolder
 
 # Pixels of a draw that takes seconds: whole, or in windows of 32 x 32, of which there are some thirty.
@@ -32,6 +33,12 @@ class Models:
         self.load = functools.cache(self._load)
         self.exact = functools.cache(self._exact)
         self.codec = functools.cache(self._codec)
+
+    def has_classes(self, name):
+        """Whether a model of `names` is one of classes: its description says so, before it is loaded."""
+        [factor, *_] = self._runs[name].config()["model"]["config"]["factors"]
+        condition = serialization.deserialize(factor["config"].get("condition"), Condition)
+        return isinstance(condition, Classes)
 
     def _load(self, name, dtype="float32"):
         """`AuxiliaryModel` of a name. Raises ValueError for another name, and as `pa.load`."""

@@ -6,7 +6,6 @@ import tempfile
 import gradio as gr
 
 from pixelcnn_aux import zoo
-from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.demo import compress, draw, redraw, score, uploads
 from pixelcnn_aux.demo.answers import answer, attempt
@@ -91,14 +90,12 @@ def _picture():
 def _draw(models):
     with gr.Row():
         model = _model(models, zoo.DEFAULT)
-        label = gr.Number(-1, label="Class; -1 is none", precision=0, visible=False)
+        how = {"precision": 0, "visible": models.has_classes(zoo.DEFAULT)}
+        label = gr.Number(-1, label="Class; -1 is none", **how)
         seed, shift = _how(shift=0)
         is_map = gr.Checkbox(False, label="MAP sampling")
 
-    def has_classes(name):
-        return gr.update(visible=isinstance(models.load(name).condition, Classes))
-
-    model.change(has_classes, model, label, **COMPUTING)
+    model.change(lambda x: gr.update(visible=models.has_classes(x)), model, label, queue=False)
     _start("Draw", lambda *x: draw.draw(models, *x), [model, seed, shift, is_map, label])
 
 

@@ -55,6 +55,10 @@ class ActionsTest(tf.test.TestCase):
             self.models.load("/etc")
         with self.assertRaises(FileNotFoundError):
             Models([str(self.folder)])
+        of_classes = {name: self.models.has_classes(name) for name in self.models.names}
+        expected = {"cifar10-pyramid": True, "photographs": False}
+        expected |= {self.name["pyramid"]: False, self.name["classes"]: True}
+        self.assertContainsSubset(expected.items(), of_classes.items())
 
     def test_images_are_drawn_scale_by_scale(self):
         """As all at once: the same ones."""

@@ -112,6 +112,7 @@ class PageTest(tf.test.TestCase):
                 self.use_every_tab(*self.opened(browser, width))
 
     def use_every_tab(self, page, check):
+        page.get_by_label("Class").fill("7")
         panel = self.start(page, "Draw", "Draw", "Drew 4 images by cifar10-pyramid")
         self.assertEqual(panel.locator("figure").count(), 3)
         self.assertEqual(panel.locator("img").count(), 12)
