@@ -35,7 +35,7 @@ class Models:
         self.codec = functools.cache(self._codec)
 
     def has_classes(self, name):
-        """Whether a model of `names` is one of classes: its description says so, before it is loaded."""
+        """Whether a model of `names` is of classes, by its description: it need not be loaded for that."""
         [factor, *_] = self._runs[name].config()["model"]["config"]["factors"]
         condition = serialization.deserialize(factor["config"].get("condition"), Condition)
         return isinstance(condition, Classes)
