@@ -227,7 +227,8 @@ PYRAMID = {
         },
     ),
     # python -m train.pyramid --preset parallel
-    # Four evaluations for each of the two larger scales. Not trained to the end here.
+    # Four evaluations for each of the two larger scales. 149 minutes of one core in mixed precision: 3.465
+    # bits (0.313, 0.798, 2.354).
     "parallel": Preset(
         dataset="cifar10",
         constructor=models.parallel_pyramid,
@@ -239,7 +240,8 @@ PYRAMID = {
         },
     ),
     # python -m train.pyramid --preset parallel_celeba --image_dir img_align_celeba
-    # Images of 128 x 128, and squares of them for the largest scale. Not trained to the end here.
+    # Images of 128 x 128, and squares of them for the largest scale. 90 minutes of one core in mixed
+    # precision, on 3,750 of CelebA's images: 2.211 bits of 569 others.
     "parallel_celeba": Preset(
         dataset="celeb_a",
         constructor=models.parallel_pyramid,
