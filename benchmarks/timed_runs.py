@@ -41,10 +41,11 @@ def in_its_precision(training, folder, name):
 
 
 def step(model, name, training):
-    """A function that takes a step of a factor's training, of random images."""
+    """A function that takes a step of a factor's training, of random images of the size it trains on."""
     policy = precision.policy() if training.mixed_precision else None
     take = common.training_step(model, name, training, policy)
-    images = common.random_images(training.batch_size, model.image_size)
+    size = (training.crop, training.crop) if training.crop else model.image_size
+    images = common.random_images(training.batch_size, size)
     return lambda: take(images)
 
 

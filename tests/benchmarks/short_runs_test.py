@@ -6,7 +6,7 @@ from unittest import mock
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from benchmarks import short_runs, timed_runs
+from benchmarks import common, short_runs, timed_runs
 from evaluate import timing
 from pixelcnn_aux import data
 from pixelcnn_aux.runs.folder import RunFolder
@@ -20,6 +20,16 @@ ROW = {"step": 10, "images": 40, "images_per_s": 4.0, "val_bits_per_dim": 3.0}
 def preset(constructor, factors):
     training = dict.fromkeys(factors, TRAINING)
     return presets.Preset(dataset="photos", constructor=constructor, model={}, training=training)
+
+
+class StepTest(tf.test.TestCase):
+    def test_images_are_of_the_size_that_is_trained_on(self):
+        model = helpers.shared_model()
+        for crop, size in ((None, helpers.SIZE), (2, (2, 2))):
+            training = dataclasses.replace(TRAINING, crop=crop)
+            with mock.patch.object(common, "training_step", return_value=lambda images: images):
+                images = timed_runs.step(model, "image", training)()
+            self.assertEqual(images.shape, (4, *size, 3))
 
 
 class ShortRunsTest(tf.test.TestCase):
