@@ -14,9 +14,10 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux import data, splits
+from pixelcnn_aux import data
 from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS

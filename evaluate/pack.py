@@ -14,12 +14,13 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import layers, splits, zoo
+from pixelcnn_aux import layers, zoo
 from pixelcnn_aux.commands import bpd
 from pixelcnn_aux.programs import chosen_run, program, run_flags
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import disk, records, tensors, weight_files
 from pixelcnn_aux.runs.folder import RunFolder
+from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS

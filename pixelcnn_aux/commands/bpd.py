@@ -17,12 +17,13 @@ import zlib
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux import backend, progress, splits
+from pixelcnn_aux import backend, progress
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.codec.codec import fingerprint
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.programs import chosen_run, file_bits
 from pixelcnn_aux.runs import disk
+from pixelcnn_aux.scores import splits
 
 FLAGS = flags.FLAGS
 

@@ -31,10 +31,11 @@ from typing import NamedTuple
 import numpy as np
 from absl import app, flags
 
-from pixelcnn_aux import batches, progress, splits
+from pixelcnn_aux import batches, progress
 from pixelcnn_aux.data import decoding, files, image_folder
 from pixelcnn_aux.programs import chosen_run, run_flags
 from pixelcnn_aux.runs import disk
+from pixelcnn_aux.scores import splits
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["FILE_OR_FOLDER..."]

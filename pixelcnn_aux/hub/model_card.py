@@ -2,7 +2,8 @@
 
 import json
 
-from pixelcnn_aux import arguments, splits
+from pixelcnn_aux import arguments
+from pixelcnn_aux.scores import splits
 
 # What a card says in words, and what stands before it.
 _WORDS = {

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import splits
+from pixelcnn_aux.scores import splits
 from tests import helpers
 
 
