@@ -21,7 +21,8 @@ from absl import flags
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import codec, progress
+from pixelcnn_aux import codec
+from pixelcnn_aux.batches import pixel_bar
 from pixelcnn_aux.codec import pictures, tiles
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.programs import chosen_run, program, run_flags
@@ -83,7 +84,7 @@ def ours(model, folder, dtype, images, values):
     with tempfile.TemporaryDirectory() as place:
         file, decoded = pathlib.Path(place) / "file", pathlib.Path(place) / "decoded.npz"
         start = time.perf_counter()
-        bar = progress.pixel_bar(sum(math.prod(image.shape[:2]) for image in cut))
+        bar = pixel_bar(sum(math.prod(image.shape[:2]) for image in cut))
         file.write_bytes(coder.compress(cut, progress=bar))
         seconds = time.perf_counter() - start
         process = multiprocessing.get_context("spawn").Process(

@@ -24,7 +24,7 @@ from absl import flags
 from keras import ops
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import codec, tiling
+from pixelcnn_aux import batches, codec
 from pixelcnn_aux.codec import container, group_coding, pictures
 from pixelcnn_aux.programs import program, run_flags
 
@@ -129,7 +129,7 @@ def _computing(way):
     if way == "sums in float64":
         return in_dtype("float64", "float64")
     if way == "tiles of 192 x 192":
-        return mock.patch.object(tiling, "MAX_PIXELS", 192**2)
+        return mock.patch.object(batches, "MAX_TILE_PIXELS", 192**2)
     return mock.patch.object(group_coding, "_FEW", 0 if way == "with graphs" else 2**20)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
 
-from pixelcnn_aux import progress
+from pixelcnn_aux.batches import progress_bar
 from pixelcnn_aux.programs import chosen_run, plots, program
 from pixelcnn_aux.runs import disk
 
@@ -24,7 +24,7 @@ def main():
     count = min(images.num_images, FLAGS.num_images or images.num_images)
     labels = images.condition(model.condition, slice(count))
     out = chosen_run.outputs(folder)
-    bar, done, nats = progress.bar(count, "image").update, 0, []
+    bar, done, nats = progress_bar(count, "image").update, 0, []
     for batch in images.batches(64, count):
         nats.append({k: np.asarray(x) for k, x in model.log_probs_by_class(batch).items()})
         bar(done := done + len(batch))

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
         sums as sums,
         training as training,
     )
-    from pixelcnn_aux.auxiliary_model import AuxiliaryModel as AuxiliaryModel
-    from pixelcnn_aux.building import chain as chain
     from pixelcnn_aux.factor import Factor as Factor
     from pixelcnn_aux.hub.pushing import push as push
+    from pixelcnn_aux.model import AuxiliaryModel as AuxiliaryModel
     from pixelcnn_aux.models import (
+        chain as chain,
         grayscale as grayscale,
         grayscale_pyramid as grayscale_pyramid,
         parallel_pyramid as parallel_pyramid,
@@ -55,9 +55,9 @@ _MODULES = (
 _PUBLIC = {
     **{name: f"pixelcnn_aux.{name}:" for name in _MODULES},
     "presets": "pixelcnn_aux.training.presets:",
-    "AuxiliaryModel": "pixelcnn_aux.auxiliary_model:AuxiliaryModel",
+    "AuxiliaryModel": "pixelcnn_aux.model:AuxiliaryModel",
     "Factor": "pixelcnn_aux.factor:Factor",
-    "chain": "pixelcnn_aux.building:chain",
+    "chain": "pixelcnn_aux.models:chain",
     "grayscale": "pixelcnn_aux.models:grayscale",
     "grayscale_pyramid": "pixelcnn_aux.models:grayscale_pyramid",
     "parallel_pyramid": "pixelcnn_aux.models:parallel_pyramid",

@@ -1,16 +1,27 @@
-"""Any number of images, evaluated or drawn in batches that fit in memory."""
+"""Any number of images, and images of any size, evaluated in batches and tiles that fit in memory.
 
+A network whose outputs depend on a neighborhood alone computes for a tile what it computes for the whole
+image, if the tile has as many more rows and columns as it sees.
+"""
+
+import itertools
 import math
+import sys
+import time
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import backend, progress
+from pixelcnn_aux import backend, blocks
+from pixelcnn_aux.inputs import Inputs
 
 MAX_PIXELS = 2**16  # of full images in a batch: 64 images of 32 x 32
+MAX_TILE_PIXELS = 2**19  # some 2 GB of a mixture of ten logistics
 # What is compiled for each size of batch, by XLA, is compiled for these alone.
 COMPILED_SIZES = (1, 4, 16, 64)
+_PATIENCE = 5  # seconds
 
 
 def in_batches(function, rows, image_size, jit_compile=False):
@@ -45,7 +56,7 @@ def in_batches(function, rows, image_size, jit_compile=False):
         return _mapped(lambda x: x[: count - first], function(batch))
 
     compiles = jit_compile or backend.NAME == "jax"
-    first, parts, bar = 0, [], progress.late_bar(count, "image")
+    first, parts, bar = 0, [], late_bar(count, "image")
     while first < count or not parts:
         size = _size(count - first, most, compiles)
         parts.append(evaluated(first, size))
@@ -64,3 +75,182 @@ def _size(left, most, compiles):
 
 def _mapped(function, structure):
     return keras.tree.map_structure(lambda x: None if x is None else function(x), structure)
+
+
+class Span(NamedTuple):
+    """Rows or columns of blocks: [start, stop) are evaluated, of which [low, high) are kept.
+
+    None for the end of the image.
+    """
+
+    start: int
+    stop: int | None
+    low: int
+    high: int | None
+
+    def evaluated(self, side=1):
+        """slice of what is evaluated, in pixels of blocks of side x side."""
+        return slice(self.start * side, self.stop and self.stop * side)
+
+    def kept(self, side=1, first=0):
+        """slice of what is kept, likewise, counted from block `first` on."""
+        return slice((self.low - first) * side, self.high and (self.high - first) * side)
+
+
+class Tile(NamedTuple):
+    """A rectangle of blocks that are evaluated at once."""
+
+    rows: Span
+    columns: Span
+
+    def evaluated(self, images, side=1):
+        """What is evaluated of images [B, H, W, ...] of blocks of side x side pixels."""
+        return images[:, self.rows.evaluated(side), self.columns.evaluated(side)]
+
+    def kept(self, images, side=1):
+        """What is kept, likewise."""
+        return images[:, self.rows.kept(side), self.columns.kept(side)]
+
+    def kept_of_evaluated(self, side=1):
+        """slices of the rows and columns of what is evaluated that are kept."""
+        return [span.kept(side, span.start) for span in self]
+
+
+WHOLE = Tile(Span(0, None, 0, None), Span(0, None, 0, None))
+
+
+def spans(length, radius, period, most):
+    """list of `Span` that cover an axis of `length` blocks.
+
+    Args:
+      length: int.
+      radius: int, how many blocks a network sees in each direction.
+      period: int, of which all first blocks are multiples.
+      most: int, about how many blocks are evaluated at once.
+    """
+    if length <= most:
+        return [Span(0, length, 0, length)]
+    radius += -radius % period
+    at_once = max(1, (most - 2 * radius) // period) * period
+    return [
+        Span(max(low - radius, 0), min(low + at_once + radius, length), low, high)
+        for low in range(0, length, at_once)
+        for high in [min(low + at_once, length)]
+    ]
+
+
+def tiles(factor, size):
+    """Tiles that cover images of (H, W): list of rows, each a list of `Tile`.
+
+    Images are in several if they are large, and if the factor sees a neighborhood alone.
+    """
+    if factor.radius is None or None in size or math.prod(size) <= MAX_TILE_PIXELS:
+        return [[WHOLE]]
+    side = factor.network.side
+    most = math.isqrt(MAX_TILE_PIXELS) // side
+    rows, columns = (
+        spans(length, factor.radius, factor.network.period, most)
+        for length in blocks.lattice(size, side)
+    )
+    return [[Tile(row, column) for column in columns] for row in rows]
+
+
+def added_up(factor, method, inputs):
+    """As `side_by_side`, added up over the pixels of each image: a structure of tensors [B]."""
+    parts = [
+        keras.tree.map_structure(
+            lambda x: ops.sum(x, axis=(1, 2)), _of_tile(factor, method, inputs, tile)
+        )
+        for tile in itertools.chain(*tiles(factor, inputs.images.shape[1:3]))
+    ]
+    return keras.tree.map_structure(lambda *x: sum(x), *parts)
+
+
+def side_by_side(factor, method, inputs):
+    """What a compiled method gives for `Inputs` of any number of images, tile by tile.
+
+    Args:
+      factor: `Factor`.
+      method: function of `Inputs`, as from `backend.compiled`, to a structure of tensors [B, H, W].
+      inputs: `Inputs`.
+    """
+
+    def joined(parts, axis):
+        return keras.tree.map_structure(lambda *x: ops.concatenate(x, axis=axis), *parts)
+
+    rows = [
+        [_of_tile(factor, method, inputs, tile) for tile in row]
+        for row in tiles(factor, inputs.images.shape[1:3])
+    ]
+    return joined([joined(row, axis=2) for row in rows], axis=1)
+
+
+def _of_tile(factor, method, inputs, tile):
+    """What a method of `Inputs` gives for a tile of images."""
+    images, auxiliary, condition = inputs
+    side = factor.network.side
+    images = tile.evaluated(images, side)
+    if auxiliary is not None:
+        auxiliary = tile.evaluated(auxiliary)
+    size = images.shape[1:3]
+    # Incomplete blocks are known to a graph of their size alone.
+    if factor.radius is not None and blocks.is_whole(size, side):
+        method = method.any_size
+    found = in_batches(method, Inputs(images, auxiliary, condition), size)
+    return keras.tree.map_structure(lambda x: x[:, *tile.kept_of_evaluated(side)], found)
+
+
+def progress_bar(count, unit="step", names=()):
+    """Keras's progress bar: one that moves in a terminal, and otherwise a line at the end.
+
+    Args:
+      count: int, how many units there are.
+      unit: str, what they are called.
+      names: of metrics that are shown as they are, and not as their means.
+
+    Returns:
+      `keras.utils.Progbar`.
+    """
+    verbose = 1 if sys.stdout.isatty() else 2
+    return keras.utils.Progbar(count, verbose=verbose, stateful_metrics=names, unit_name=unit)
+
+
+def late_bar(count, unit):
+    """A bar in a terminal, once work has taken a few seconds and goes on: for what mostly takes less.
+
+    Returns a function, which is called with the number of units done.
+    """
+    shown, start, begun = progress_bar(count, unit), time.perf_counter(), False
+
+    def update(done):
+        nonlocal begun
+        is_late = done < count and time.perf_counter() - start > _PATIENCE
+        begun = begun or (is_late and sys.stdout.isatty())
+        if begun:
+            shown.update(done)
+
+    return update
+
+
+def pixel_bar(count):
+    """A bar of so many pixels, with those a second: a function, called with the number of those done."""
+    shown, start = (
+        progress_bar(-(-count // 1000), "kilopixel", ["megapixels_per_s"]),
+        time.perf_counter(),
+    )
+
+    def update(done):
+        speed = done / 1e6 / (time.perf_counter() - start)
+        kilopixels = done // 1000 if done < count else shown.target
+        shown.update(kilopixels, [("megapixels_per_s", speed)])
+
+    return update
+
+
+def duration(seconds):
+    """Seconds as a reader takes them in: "95 s", "12 min", "3.4 h"."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    if seconds < 99.5 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

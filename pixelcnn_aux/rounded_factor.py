@@ -10,10 +10,10 @@ from keras import ops
 
 from pixelcnn_aux import layers, networks, serialization
 from pixelcnn_aux.annotations import Tensor
-from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.likelihoods import Likelihood, LogisticMixture
+from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.sums import FixedSum
 
 _LARGE = 256 // rounding.CENTERS  # a deviation, in pixel values

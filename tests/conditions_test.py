@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import auxiliary_model, conditions, data, serialization, training
+from pixelcnn_aux import conditions, data, serialization, training
 from pixelcnn_aux.training import first_weights
 from tests import helpers
 
@@ -91,7 +91,7 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
             joint = np.stack([model.log_prob(images, [k] * 4) for k in range(3)], axis=1)
             joint -= joint.max(axis=1, keepdims=True)
             expected = joint - np.log(np.exp(joint).sum(axis=1, keepdims=True))
-        with mock.patch.object(auxiliary_model, "MAX_PIXELS", 2 * 4 * 6):  # two classes at once
+        with mock.patch("pixelcnn_aux.model.MAX_PIXELS", 2 * 4 * 6):  # two classes at once
             self.assertAllClose(model.class_log_probs(images), expected, 1e-3, 1e-3)
 
     @parameterized.product(

@@ -6,14 +6,14 @@ from unittest import mock
 
 import tensorflow as tf
 
-from pixelcnn_aux import progress
+from pixelcnn_aux import batches
 
 
 class DurationTest(tf.test.TestCase):
     def test_two_digits_or_three(self):
         found = {0.2: "0 s", 99.4: "99 s", 99.6: "2 min", 5950: "99 min", 6000: "1.7 h"}
         for seconds, expected in found.items():
-            self.assertEqual(progress.duration(seconds), expected)
+            self.assertEqual(batches.duration(seconds), expected)
 
 
 class LateBarTest(tf.test.TestCase):
@@ -26,7 +26,7 @@ class LateBarTest(tf.test.TestCase):
             contextlib.redirect_stdout(stdout),
             mock.patch("time.perf_counter", side_effect=clock),
         ):
-            update = progress.late_bar(count, "image")
+            update = batches.late_bar(count, "image")
             for done in range(1, count + 1):
                 update(done)
         return stdout.getvalue()

@@ -26,7 +26,8 @@ from absl import app, flags
 from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import progress, zoo
+from pixelcnn_aux import zoo
+from pixelcnn_aux.batches import pixel_bar
 from pixelcnn_aux.codec import Codec, container, pictures, tiles
 from pixelcnn_aux.data import decoding, files as image_files
 from pixelcnn_aux.image_grid import shown
@@ -87,7 +88,7 @@ def compress(files):
         if model.image_size is not None:
             images = np.concatenate([tiles.cut(image, model.image_size) for image in images])
         told = run_flags.condition(model.condition, len(images))
-        done = progress.pixel_bar(sum(math.prod(image.shape[:2]) for image in images))
+        done = pixel_bar(sum(math.prod(image.shape[:2]) for image in images))
         extras = [picture.extras for picture in loaded]
         extras = extras if any(extras) else []
         data = codec.compress(images, told, named, done, extras)
@@ -246,7 +247,7 @@ def _progress(contents):
     sizes = (
         [contents.size] * contents.count if contents.size else [x for _, *x in contents.pictures]
     )
-    return progress.pixel_bar(sum(map(math.prod, sizes)))
+    return pixel_bar(sum(map(math.prod, sizes)))
 
 
 def _counts(contents):

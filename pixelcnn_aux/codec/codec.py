@@ -11,9 +11,9 @@ import numpy as np
 
 from pixelcnn_aux import arguments, backend, machine
 from pixelcnn_aux.annotations import ArrayLike
-from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.inputs import check_images
+from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.rounded_factor import RoundedFactor
 
 

@@ -17,7 +17,8 @@ import zlib
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux import backend, progress
+from pixelcnn_aux import backend
+from pixelcnn_aux.batches import pixel_bar, progress_bar
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.codec.codec import fingerprint
 from pixelcnn_aux.data import lossless_files
@@ -41,7 +42,7 @@ def main():
         return chosen_run.batches(images, count)
 
     def shown():
-        return progress.bar(count, "image").update
+        return progress_bar(count, "image").update
 
     measured = {**chosen_run.source(folder), "split": FLAGS.split, "num_images": count}
     # Before the evaluation, which would be lost where nothing can be written, or the records are damaged.
@@ -69,7 +70,7 @@ def main():
         print("As a compressed file:", flush=True)
         values = [image for batch in batches() for image in batch]
         told = None if condition is None else condition[:count]
-        bar = progress.pixel_bar(sum(math.prod(image.shape[:2]) for image in values))
+        bar = pixel_bar(sum(math.prod(image.shape[:2]) for image in values))
         given = values if model.image_size is None else np.stack(values)
         size = len(Codec(model).compress(given, told, progress=bar))
         bits = 8 * size / sum(image.size for image in values)

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import app, flags
 
-from pixelcnn_aux import batches, progress
+from pixelcnn_aux import batches
 from pixelcnn_aux.data import decoding, files, image_folder
 from pixelcnn_aux.programs import chosen_run, run_flags
 from pixelcnn_aux.runs import disk
@@ -102,7 +102,7 @@ def write(table, model, found):
     blank, bits_columns = [""] * len(names), [f"{kind}_bits_per_dim_{name}" for name in names]
     table.writerow(["file", "width", "height", "prepared", *bits_columns, "error"])
     pictures = files.in_threads(lambda file: read(file, size), found)
-    bar = progress.bar(len(found), "file")
+    bar = batches.progress_bar(len(found), "file")
     batch = max(1, batches.MAX_PIXELS // math.prod(size)) if size else 1
     for first in range(0, len(found), batch):
         some = list(itertools.islice(pictures, batch))

@@ -4,9 +4,9 @@ import shutil
 import tempfile
 
 from pixelcnn_aux import arguments, zoo
-from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.codec.codec import fingerprint
 from pixelcnn_aux.hub import model_card, naming, repository
+from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs import disk, records
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load

@@ -2,8 +2,8 @@
 
 from pixelcnn_aux import arguments, dtypes, layers, serialization, zoo
 from pixelcnn_aux.annotations import PathLike
-from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder

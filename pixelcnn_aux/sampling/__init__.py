@@ -1,14 +1,15 @@
 """Drawing images from chains of factors, exactly, near the cost of one evaluation."""
 
 from pixelcnn_aux.sampling.chains import (
+    Noise as Noise,
     can_complete as can_complete,
     draw as draw,
     draw_factor as draw_factor,
     kept_pixels as kept_pixels,
     names_from as names_from,
+    noise as noise,
     sample as sample,
 )
-from pixelcnn_aux.sampling.noise import Noise as Noise, noise as noise
 from pixelcnn_aux.sampling.pictures import (
     colorize as colorize,
     complete as complete,

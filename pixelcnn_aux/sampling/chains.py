@@ -6,12 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, backend, tiling
-from pixelcnn_aux.batches import in_batches
+from pixelcnn_aux import arguments, backend
+from pixelcnn_aux.batches import MAX_TILE_PIXELS, in_batches
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.likelihoods.base import MODES
 from pixelcnn_aux.networks import METHODS
-from pixelcnn_aux.sampling.noise import Noise
 
 
 def sample(
@@ -159,7 +158,7 @@ def _is_in_tiles(model, factor, seeds, size, method, jit_compile):
     """Whether images are drawn in tiles: large ones, or of any size, for which no graph is traced then."""
     if factor.radius is None or backend.is_symbolic(seeds) or method == "full" or jit_compile:
         return False
-    return model.image_size is None or math.prod(size) > tiling.MAX_PIXELS
+    return model.image_size is None or math.prod(size) > MAX_TILE_PIXELS
 
 
 def names_from(model, given):
@@ -300,3 +299,44 @@ def _checked(what, images, shape, num_values, remedy=_ANY_SIZE):
             f"Expected {what} for each of {batch} seeds. Received: {found_batch}. Give as many."
         )
     return images
+
+
+class Noise:
+    """What a factor's draws consume, of each image a function of its seed alone.
+
+    noise[:, rows, columns], two slices, is that of a part of the images, float [B, h, w, noise_size] of the
+    factor's dtype, or [B, h, w, bounded_noise_size]: `likelihood.noise` of uniforms. It is drawn when it is
+    asked for: never ask inside a function that XLA compiles for TensorFlow, where the same seed would give
+    other numbers.
+
+    Args:
+      factor: `Factor`.
+      seeds: int32 [B, 2].
+      position: int, the factor's place in the chain; no two factors share noise.
+      size: (H, W).
+      mode: "sample" or "map".
+      bounded: bool, whether for draws within bounds; those of a factor with a fixed sum always are.
+    """
+
+    def __init__(self, factor, seeds, position, size, mode="sample", bounded=False):
+        likelihood, self._seeds, self._stream = factor.likelihood, seeds, position
+        bounded = bounded or factor.fixed_sum is not None
+        self._size = likelihood.bounded_noise_size if bounded else likelihood.noise_size
+        self._shape, self._dtype = (*size, self._size), factor.variable_dtype
+        self._of = lambda uniforms: likelihood.noise(uniforms, mode, bounded)
+
+    def __getitem__(self, index):
+        _, rows, columns = index
+        some = None
+        if rows != slice(None):
+            some = np.array(rows.indices(self._shape[0])[:2], np.int64)
+        uniforms = _uniforms(self._seeds, self._stream, self._shape, self._dtype, some)
+        return self._of(uniforms[:, :, columns])
+
+
+def noise(*args, **kwargs):
+    """`Noise` of whole images. Args as for it."""
+    return Noise(*args, **kwargs)[:, :, :]
+
+
+_uniforms = backend.traced(backend.uniforms)

@@ -1,8 +1,8 @@
 """Deciding the pixels of an image one after another, in a graph that is being traced.
 
 A scan evaluates a network pixel by pixel: `FullScan`, or TensorFlow's `incremental.IncrementalScan`, every
-activation once; or group by group: `GroupScan`; and
-`TileScan`, outside of graphs. It asks a decider (`deciders`), and has one method:
+activation once; or group by group: `GroupScan`; and `TileScan`, outside of graphs. It asks a decider
+(`groups`), and has one method:
 
     decide_each_pixel(features, decider)
 
@@ -10,7 +10,6 @@ activation once; or group by group: `GroupScan`; and
     returns [int32 [B, H, W, C]], and float [B, H, W, P] if it keeps the parameters.
 """
 
-from pixelcnn_aux.scanning.full import FullScan as FullScan
-from pixelcnn_aux.scanning.groups import GroupScan as GroupScan
+from pixelcnn_aux.scanning.groups import FullScan as FullScan, GroupScan as GroupScan
 from pixelcnn_aux.scanning.remainders import Remainders as Remainders
 from pixelcnn_aux.scanning.tiles import TileScan as TileScan

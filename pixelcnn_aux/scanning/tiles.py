@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, blocks, tiling
+from pixelcnn_aux import arguments, batches, blocks
 from pixelcnn_aux.scanning.remainders import Remainders
 
 
@@ -28,7 +28,7 @@ class TileScan:
         exact may differ then in the last digits.
 
     Attributes:
-      tiles: list of rows of `tiling.Tile`.
+      tiles: list of rows of `batches.Tile`.
       group: `networks.parallel.Group`, which one is decided now.
     """
 
@@ -43,7 +43,7 @@ class TileScan:
         self._remainders = fixed_sum and Remainders(fixed_sum, auxiliary, within).blocks(size)
         self._lattice = (batch, *blocks.lattice(size, side))
         self._exists = blocks.exists(size, side)
-        self.tiles = tiling.tiles(factor, size)
+        self.tiles = batches.tiles(factor, size)
         self._latest = None, None  # a tile, and what is known of it at first
         self._pixels, self._seen = [], []  # by place; the latter as the network sees them
         self._index, self.group = -1, None

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux.annotations import ArrayLike
-from pixelcnn_aux.auxiliary_model import AuxiliaryModel
+from pixelcnn_aux.model import AuxiliaryModel
 
 
 class PixelBits(NamedTuple):

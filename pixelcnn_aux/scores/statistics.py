@@ -6,10 +6,10 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux.annotations import ArrayLike
-from pixelcnn_aux.auxiliary_model import AuxiliaryModel
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import lossless_files
+from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.scores.typical import Scores, Typical
 
 

@@ -5,7 +5,7 @@ import functools
 import tensorflow as tf
 
 from pixelcnn_aux import arguments, backend, layers, sampling
-from pixelcnn_aux.auxiliary_model import in_bits_per_dim
+from pixelcnn_aux.model import in_bits_per_dim
 from pixelcnn_aux.serving.interface import DESCRIPTION, SIZES, Tensor, signatures_of_chain
 
 # Outputs beside the auxiliary images, which are called by their factors' names; and how others begin.

@@ -11,7 +11,7 @@ import tensorflow as tf
 from pixelcnn_aux import arguments, sampling
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.inputs import Inputs
-from pixelcnn_aux.scanning import deciders
+from pixelcnn_aux.scanning import groups
 from pixelcnn_aux.serving.interface import signatures_of_chain
 from pixelcnn_aux.serving.signatures import images_of, log_density_and_gradient, log_prob
 
@@ -192,7 +192,7 @@ def _compare_draws(model, signature, request, drawn):
             slack = factor.fixed_sum.slack(*within) if within else None
             bounds = factor.fixed_sum.channel_bounds(*inputs[:2], slack)
         if within:
-            bounds = deciders.within_both(bounds, *(tf.cast(x, tf.int32) for x in within))
+            bounds = groups.within_both(bounds, *(tf.cast(x, tf.int32) for x in within))
         # What the factor draws at each pixel, given the export's pixels before it.
         again = factor.likelihood.draw(factor.params(inputs), noise, SHIFTS, bounds)
         if "completed" in known:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pixelcnn_aux import arguments, data
-from pixelcnn_aux.auxiliary_model import AuxiliaryModel
+from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training.stopping import Stop
 from pixelcnn_aux.training.strategy import Hosts

@@ -13,9 +13,10 @@ from typing import Any
 
 import keras
 
-from pixelcnn_aux import arguments, data, progress
+from pixelcnn_aux import arguments, data
 from pixelcnn_aux.annotations import ImageSource, PathLike
-from pixelcnn_aux.auxiliary_model import AuxiliaryModel
+from pixelcnn_aux.batches import duration
+from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import checkpoints, first_weights, keras_callbacks, precision
 from pixelcnn_aux.training.config import Preset, RunConfig, Training
@@ -204,7 +205,7 @@ def _take_all_steps(state):
             if stop.signal:
                 raise Stopped
             epoch = state.step // training.steps_per_epoch + 1
-            left = pace and f", {progress.duration(pace * (training.steps - state.step))} left"
+            left = pace and f", {duration(pace * (training.steps - state.step))} left"
             config.say(f"Epoch {epoch}/{training.epochs}{left or ''}")
             config.call("on_epoch_begin", epoch - 1)
             meter = _take_steps(state, batches, profile, signals)

@@ -11,7 +11,8 @@ import numpy as np
 from absl import logging
 from keras import ops
 
-from pixelcnn_aux import backend, progress
+from pixelcnn_aux import backend
+from pixelcnn_aux.batches import progress_bar
 from pixelcnn_aux.runs import disk
 
 if backend.NAME == "tensorflow":
@@ -101,7 +102,7 @@ class EpochMeter:
 
     def __init__(self, count, batches, note, shows):
         self._count, self._batches, self._note, self._shows = count, batches, note, shows
-        self._bar = progress.bar(count, names=_SHOWN)
+        self._bar = progress_bar(count, names=_SHOWN)
         self._ahead = collections.deque()  # what of the steps is not read yet
         self._bits, self._norms = [], []
         self._waited = batches.waited

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import layers, tiling
+from pixelcnn_aux import batches, layers
 from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.codec import container, group_coding, whole_mixture
 from pixelcnn_aux.codec.codec import Codec
@@ -53,7 +53,7 @@ class GroupCodingTest(tf.test.TestCase):
         back, pixel_bits = codec.decompress_with_bits(data)
         self.assertAllEqual(back, images)
         self.assertAllClose(pixel_bits.sum() / images.size, expected, rtol=0.02)
-        with mock.patch.object(tiling, "MAX_PIXELS", 48**2):
+        with mock.patch.object(batches, "MAX_TILE_PIXELS", 48**2):
             self.assertAllEqual(codec.decompress(data), images)
         with mock.patch.object(group_coding, "_FEW", 0):  # by graphs
             self.assertAllEqual(Codec(made).decompress(data), images)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import blocks, sampling, tiling
+from pixelcnn_aux import batches, blocks, sampling
 from pixelcnn_aux.networks import ParallelPixelCNN, topology
 from pixelcnn_aux.serving.signatures import signatures
 from tests import helpers
@@ -97,8 +97,8 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
     def cut(self, factor, parts):
         """Has images evaluated in tiles, of which one has neighbors on all sides."""
         size, side = CUT[parts]
-        self.enter_context(mock.patch.object(tiling, "MAX_PIXELS", side**2))
-        self.assertEqual([len(row) for row in tiling.tiles(factor, size)], [3, 3, 3])
+        self.enter_context(mock.patch.object(batches, "MAX_TILE_PIXELS", side**2))
+        self.assertEqual([len(row) for row in batches.tiles(factor, size)], [3, 3, 3])
 
     @parameterized.product(parts=list(PARTS.values()), size=[(2, 4), (1, 7), (3, 3), (1, 1)])
     def test_probabilities_of_all_images_sum_to_one(self, parts, size):

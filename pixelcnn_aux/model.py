@@ -1,0 +1,575 @@
+"""AuxiliaryModel: a chain of factors, p(X) >= p(x_n) p(x_{n-1} | x_n) ... p(X | x_1), equations (2), (5).
+
+The paper's models are constructors in `models`; nothing here knows which is which.
+"""
+
+import copy
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+import numpy as np
+from keras import ops
+
+from pixelcnn_aux import (
+    arguments,
+    auxiliary,
+    checks,
+    conditions,
+    declarations,
+    dtypes,
+    sampling,
+    serialization,
+    summaries,
+)
+from pixelcnn_aux.annotations import ArrayLike, Config, Size, Tensor
+from pixelcnn_aux.auxiliary import Transform
+from pixelcnn_aux.batches import MAX_PIXELS, in_batches
+from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.factor import Factor, PixelNats
+from pixelcnn_aux.inputs import Inputs, check_images
+from pixelcnn_aux.likelihoods import Likelihood
+
+
+@serialization.register()
+class AuxiliaryModel(serialization.Configured):
+    """A chain of factors over images of one size.
+
+    Args:
+      factors: list of `Factor` in the order of sampling, each with a name of its own: the first one is
+        unconditional, each other one is conditioned on the image of the one before it, and the last one
+        models the full image.
+      transforms: list of `auxiliary.Transform` from the full image down: transforms[0] gives the
+        auxiliary image of the full image, transforms[1] that one's, and so on.
+      image_size: (H, W) of the full image, which `sample` draws; `log_prob` takes any size. None where
+        `sample` is told.
+
+    Attributes:
+      exact: bool, whether `log_prob` is log p(X) itself and no bound: whether every factor that is given an
+        auxiliary image rules out the images that contradict it. Which do, `Factor.exact` says.
+      centered: bool, whether any factor's likelihood is centered on what its auxiliary image says.
+      condition: `conditions.Condition`, the same of all factors; None for nothing.
+
+    Raises:
+      ValueError: for factors and transforms that do not fit each other; a transform whose output is not
+        what it declares is named.
+    """
+
+    def __init__(
+        self,
+        factors: Iterable[Factor],
+        transforms: Iterable[Transform],
+        image_size: Size | None = None,
+    ):
+        factors = [arguments.instance("a factor", factor, Factor) for factor in factors]
+        checks.check_names([factor.name for factor in factors])
+        self.factors: dict[str, Factor] = {factor.name: factor for factor in factors}
+        self.transforms = list(transforms)
+        self.image_size = None if image_size is None else arguments.size("image_size", image_size)
+        # The names of the factors that `load` found no weights for.
+        self.untrained: tuple[str, ...] = ()
+        self.loaded_from: str | None = None  # the run, as `load` was given it
+        checks.check_chain(factors, self.transforms, self.image_size)
+
+    def __repr__(self):
+        return summaries.model_lines(self)
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """`Likelihood` of the full image, given its auxiliary image."""
+        return list(self.factors.values())[-1].likelihood
+
+    @property
+    def condition(self) -> conditions.Condition | None:
+        return list(self.factors.values())[-1].condition
+
+    @property
+    def exact(self) -> bool:
+        return all(factor.exact for factor in self.factors.values() if factor.embedding is not None)
+
+    @property
+    def centered(self) -> bool:
+        return any(factor.likelihood.centered for factor in self.factors.values())
+
+    def with_exact(self, exact: bool) -> Self:
+        """A model of the same networks, not copies, whose factors are exact where they can be; or none is.
+
+        A factor can be where its transform declares the sum that it fixes, and its likelihood has bounds.
+        """
+        model = copy.copy(self)  # with whatever a subclass has
+        model.factors = dict(self.factors)
+        for transform, (name, factor) in zip(self.transforms, reversed(self.factors.items())):
+            known = declarations.known_sum(transform, factor.likelihood, exact)
+            model.factors[name] = factor.with_fixed_sum(known)
+        return model
+
+    def with_image_size(self, image_size: Size | None) -> Self:
+        """A model of the same factors, not copies, that draws images of (H, W).
+
+        Args:
+          image_size: as for `sizes`, whose errors it raises.
+        """
+        model = copy.copy(self)
+        [*_, model.image_size] = self.sizes(image_size).values()
+        return model
+
+    def get_config(self) -> Config:
+        return {
+            "factors": [serialization.serialize(factor) for factor in self.factors.values()],
+            "transforms": [serialization.serialize(transform) for transform in self.transforms],
+            "image_size": self.image_size and list(self.image_size),
+        }
+
+    @classmethod
+    def from_config(cls, config: Config) -> Self:
+        factors = [serialization.deserialize(part, Factor) for part in config["factors"]]
+        kind = auxiliary.Transform
+        transforms = [serialization.deserialize(part, kind) for part in config["transforms"]]
+        return cls(**{**config, "factors": factors, "transforms": transforms})
+
+    def description(self) -> Config:
+        """dict that JSON can hold, from which `load` builds the model again; without its weights.
+
+        Raises ValueError for a part of a class that is not registered, or that would not come back as it is.
+        """
+        likelihoods = (factor.likelihood for factor in self.factors.values())
+        for part in filter(None, (*self.transforms, *likelihoods, self.condition)):
+            serialization.check_comes_back(part)
+        return serialization.serialize(self)
+
+    def checked(self, images):
+        """Full images, NumPy's or a tensor. Raises ValueError for another dtype, shape or range."""
+        return check_images(images, self.likelihood.num_channels, self.likelihood.num_values)
+
+    def checked_condition(self, condition, batch):
+        """What is known of `batch` images beside their pixels, NumPy's or a tensor.
+
+        None is no class, or vectors of zeros; of a model without a condition it stays None.
+
+        Raises ValueError for another dtype, shape, number or range, and for one where there is none to be.
+        """
+        if condition is None and self.condition is not None and batch is not None:
+            condition = self.condition.unknown(batch)
+        return conditions.checked(self.condition, condition, batch)
+
+    def auxiliaries(self, images: ArrayLike) -> dict[str, Tensor]:
+        """The image that each factor models.
+
+        Args:
+          images: uint8 [B, H, W, C], full images.
+
+        Returns:
+          dict, name -> uint8 [B, h, w, c], in the order of sampling; the last is `images`.
+
+        Raises:
+          ValueError: for images of another dtype or number of channels, or whose height or width a transform
+            does not divide.
+        """
+        chain = [ops.convert_to_tensor(self.checked(images))]
+        for transform in self.transforms:
+            height, width = chain[-1].shape[1:3]
+            if None not in (height, width):
+                transform.size((height, width))
+            chain.append(transform(chain[-1]))
+        return dict(zip(self.factors, reversed(chain)))
+
+    def inputs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Inputs]:
+        """What each factor sees of full images, uint8 [B, H, W, C], and their condition, as for `log_prob`.
+
+        Returns:
+          dict, name -> `Inputs`: its image, uint8 [B, h, w, c], its auxiliary image, None for the first, and
+          the condition.
+
+        Raises:
+          ValueError: for images or a condition of another dtype or shape, and for no condition of a
+            conditional model: -1 is no class.
+        """
+        chain = self.auxiliaries(images)
+        [*_, full] = chain.values()
+        # What networks are trained on: images that should have a class are not taken for ones without.
+        condition = conditions.checked(self.condition, condition, full.shape[0])
+        below = [None, *chain.values()]
+        return {
+            name: Inputs(image, given, condition)
+            for (name, image), given in zip(chain.items(), below)
+        }
+
+    def moved_inputs(
+        self, images: ArrayLike, condition: ArrayLike | None = None
+    ) -> dict[str, Inputs]:
+        """As `inputs`, of float images [B, H, W, C], by which they are differentiable. None is no condition.
+
+        An auxiliary image is that of the nearest whole image, and moves with the rest: by 1 where the sum
+        that its transform declares grows by a step. Without a declared sum it does not move.
+
+        Raises ValueError as `inputs`, and for values out of range.
+        """
+        likelihood, dtype = self.likelihood, [*self.factors.values()][-1].variable_dtype
+        checked = check_images(
+            images, likelihood.num_channels, likelihood.num_values, "images", floats=True
+        )
+        condition = self.checked_condition(condition, checked.shape[0])
+        images = ops.cast(checked, dtype)
+        nearest = ops.clip(ops.round(ops.stop_gradient(images)), 0, likelihood.num_values - 1)
+        nearest = ops.cast(nearest, arguments.pixel_dtype(likelihood.num_values))
+        # Which also checks that they fit the networks.
+        whole = [self.factors[k].inputs(x) for k, x in self.inputs(nearest, condition).items()]
+        chain, move = [images], images - ops.cast(nearest, dtype)
+        for transform, factor in zip(self.transforms, reversed(self.factors.values())):
+            given = ops.cast(whole[-len(chain)].auxiliary, dtype)
+            fixed_sum = declarations.declared_sum(transform, factor.likelihood)
+            move = fixed_sum.sums(move) / fixed_sum.step if fixed_sum else ops.zeros_like(given)
+            chain.append(given + move)
+        below = [*chain[1:], None]
+        moved = [Inputs(*x, whole[0].condition) for x in zip(reversed(chain), reversed(below))]
+        return dict(zip(self.factors, moved))
+
+    def new_factor(self, name: str, dtype: str | None = None) -> Factor:
+        """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""
+        self.position(name)
+        factor = self.factors[name]
+        config = factor.get_config()
+        if dtype is not None:
+            dtypes.check(dtype)
+            dtypes.give(config, dtype)
+        return type(factor).from_config(config)
+
+    def position(self, name: str) -> int:
+        """The place of a factor in the order of sampling. Raises ValueError for an unknown name."""
+        if name not in self.factors:
+            raise ValueError(
+                f"Expected a factor of {list(self.factors)}. Received: {name!r}. Choose one of them."
+            )
+        return list(self.factors).index(name)
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raises ValueError, which names them, where factors of these names are not trained yet."""
+        missing = [name for name in names if name in self.untrained]
+        if missing:
+            raise ValueError(
+                f"Expected trained factors. Received: {', '.join(map(repr, missing))} not trained yet. "
+                f"Train with --factor {missing[0]}."
+            )
+
+    def sizes(self, image_size: Size | None = None) -> dict[str, tuple[int, int]]:
+        """dict, factor name -> (H, W) of the image that the factor draws.
+
+        Args:
+          image_size: (H, W) of the full image, of at most `arguments.MAX_PIXELS` for a model of images of any
+            size; None for the model's.
+
+        Raises ValueError for a size that the factors do not take, or none of a model of images of any size.
+        """
+        size = self.image_size
+        if image_size is not None:
+            check = arguments.any_size if size is None else arguments.size
+            size = check("image_size", image_size)
+        if size is None:
+            raise ValueError(
+                "Expected image_size, (H, W), since the model is of images of any size. Received: none. Give "
+                "it."
+            )
+        sizes = [size]
+        for transform in self.transforms:
+            height, width = transform.size(sizes[-1])
+            sizes.append((height, width))
+        return dict(zip(self.factors, reversed(sizes)))
+
+    def log_probs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Tensor]:
+        """Each factor's log-likelihood of its own image, in nats: dict, name -> as `log_prob`."""
+        return self._by_factor("log_prob", images, condition)
+
+    def log_prob(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
+        """log p(X, X_hat): log p(X) itself if `exact`; if not, it bounds that from below, equation (5).
+
+        Args:
+          images: uint8 [B, H, W, C], of any size that the factors take, not only of `image_size`. B may be
+            any number: images are evaluated in batches, and after a few seconds a terminal shows a progress
+            bar. Where a graph is traced, as in tf.function or jax.jit, they are one batch.
+          condition: what else is known of the images: int [B] of a model with `conditions.Classes`, -1 for no
+            class; float [B, D] with `conditions.Vector`; None for nothing: no class, or vectors of zeros.
+
+        Returns:
+          float [B] of the model's dtype, in nats.
+
+        Raises:
+          ValueError: for images or a condition of another dtype or shape, or where a factor is not trained
+            yet.
+        """
+        return sum(self.log_probs(images, condition).values())
+
+    def log_density(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
+        """`log_prob` of images whose values need not be whole, by which it is differentiable: a prior.
+
+        The density of a value is the probability of the bin from x - 1/2 to x + 1/2. If the nearest whole
+        value is the first or the last one, the bin has no end on that side, as in `log_prob`. Between two
+        values of a `Categorical`, the log-probability is linear.
+
+        Auxiliary images are those of the nearest whole image, plus what the sum that their transform declares
+        changes from there, divided by its step: a half resolution moves with the mean, but keeps the rounding
+        of the nearest whole image. So the density is `log_prob` at whole images, and the gradient is that
+        of the density, which jumps where another whole image becomes the nearest. Auxiliary images of a
+        transform without a declared sum do not move.
+
+        Args:
+          images: float32 or float64 [B, H, W, C], of any size that the factors take, with values from 0 to
+            num_values - 1. They are one batch, so that TensorFlow and JAX differentiate by them.
+          condition: as for `log_prob`.
+
+        Returns:
+          float [B] of the model's dtype, in nats.
+
+        Raises:
+          NotImplementedError: for a likelihood that does not define `_log_density`.
+          ValueError: as `log_prob`, for values out of range, and for an exact model, whose images have no
+            probability unless they fit their auxiliary images: ask `with_exact(False)`.
+        """
+        self.require(self.factors)
+        inputs = self.moved_inputs(images, condition)
+        return sum(factor.log_density(inputs[name]) for name, factor in self.factors.items())
+
+    def bits_per_dim(
+        self, images: ArrayLike, condition: ArrayLike | None = None
+    ) -> dict[str, Tensor]:
+        """Negative log-likelihood of each factor and of the chain, in bits per dimension of the full image.
+
+        Args:
+          images: uint8 [B, H, W, C], as for `log_prob`: any number, and other sizes than `image_size` too.
+          condition: as for `log_prob`.
+
+        Returns:
+          dict, factor name -> float [B] of the model's dtype, and "total", their sum. Every entry is divided
+          by H * W * C of the full image, auxiliary factors' too: so the entries add up (section 4.1).
+
+        Raises:
+          ValueError: as `log_prob`.
+        """
+        checked = self.checked(images)
+        return in_bits_per_dim(self.log_probs(checked, condition), checked.shape[1:])
+
+    def bound_and_exact(
+        self, images: ArrayLike, condition: ArrayLike | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """`bits_per_dim` as if no factor were exact, and of the model, evaluating the networks once.
+
+        Args:
+          images, condition: as for `log_prob`.
+
+        Returns:
+          Two dicts as of `bits_per_dim`. To have both of any model, ask `with_exact(True)`.
+
+        Raises:
+          ValueError: as `log_prob`.
+        """
+        checked = self.checked(images)
+        both = self._by_factor("bound_and_exact", checked, condition)
+        bounds, exact = (
+            in_bits_per_dim({name: nats[i] for name, nats in both.items()}, checked.shape[1:])
+            for i in range(2)
+        )
+        return bounds, exact
+
+    def pixel_nats(
+        self, images: ArrayLike, condition: ArrayLike | None = None
+    ) -> dict[str, PixelNats]:
+        """What each factor says of each pixel of its own image, and what it expected: for `scores`.
+
+        Args:
+          images, condition: as for `log_prob`.
+
+        Returns:
+          dict, name -> `PixelNats`, float [B, h, w] of the model's dtype.
+
+        Raises:
+          ValueError: as `log_prob`.
+          NotImplementedError: as `Factor.pixel_nats`.
+        """
+        return self._by_factor("pixel_nats", images, condition)
+
+    def class_log_probs(self, images: ArrayLike) -> Tensor:
+        """log p(y | X) of each class y, by Bayes' rule from classes that are alike a priori. A classifier.
+
+        Images are evaluated given each class. Networks take a class from their first block on: what is
+        computed once for all classes is a tenth of the arithmetic, less in deeper networks.
+
+        Args:
+          images: uint8 [B, H, W, C], as for `log_prob`.
+
+        Returns:
+          float [B, num_classes] of the model's dtype, in nats.
+
+        Raises:
+          ValueError: as `log_prob`, and for a model that is not conditional on `conditions.Classes`.
+        """
+        return ops.log_softmax(sum(self.log_probs_by_class(images).values()), axis=-1)
+
+    def log_probs_by_class(self, images: ArrayLike) -> dict[str, Tensor]:
+        """`log_probs` given each class: dict, name -> float [B, num_classes]. Else as `class_log_probs`."""
+        self.require(self.factors)
+        kind = arguments.instance("the model's condition", self.condition, Classes)
+        checked, classes = self.checked(images), np.arange(kind.num_classes, dtype=np.int32)
+        height, width = checked.shape[1:3]
+        at_once = max(1, MAX_PIXELS // (height * width))  # of many classes, some after others
+        groups = [classes[first : first + at_once] for first in range(0, len(classes), at_once)]
+
+        def evaluate(images):
+            none = ops.full(ops.shape(images)[:1], kind.absent, kind.dtype)
+            inputs = {k: self.factors[k].inputs(x) for k, x in self.inputs(images, none).items()}
+            nats = {
+                name: [self.factors[name].log_prob_given(x, group) for group in groups]
+                for name, x in inputs.items()
+            }
+            return {name: ops.concatenate(x, axis=-1) for name, x in nats.items()}
+
+        return in_batches(evaluate, checked, (len(groups[0]) * height, width))
+
+    def _by_factor(self, method, images, condition):
+        """dict, factor name -> what its method of this name gives for its image of full images."""
+        self.require(self.factors)
+
+        def evaluate(given):
+            inputs = self.inputs(*given)
+            return {k: getattr(factor, method)(inputs[k]) for k, factor in self.factors.items()}
+
+        images = self.checked(images)
+        condition = self.checked_condition(condition, images.shape[0])
+        return in_batches(evaluate, (images, condition), images.shape[1:3])
+
+    def sample(
+        self,
+        seeds: ArrayLike,
+        log_scale_shift: ArrayLike = 0.0,
+        mode: str = "sample",
+        method: str = "incremental",
+        given: dict[str, Any] | None = None,
+        known: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        jit_compile: bool = False,
+        condition: ArrayLike | None = None,
+        image_size: Size | None = None,
+    ) -> dict[str, Tensor]:
+        """Draws images, each factor in turn given what the one before it drew.
+
+        Any number of images are drawn in batches, with a progress bar as of `log_prob`.
+
+        Args:
+          seeds: int32 [B, 2]. Image b depends on seeds[b] alone, but for rounding; another one under JAX.
+          log_scale_shift: float, or float32 [B]: added to the mixtures' log-scales (figure 4).
+          mode: "sample", or "map" for the paper's MAP sampling: a drawn component's location.
+          method: "incremental", every activation evaluated once; or "full", all networks evaluated again
+            for every pixel, which is some hundred times slower. Under JAX, a `PixelCNN` is always evaluated
+            in full; networks that decide groups of pixels are not.
+          given: dict with one auxiliary image, name -> uint8 [B, h, w, c], to start from. What comes before
+            it in the order of sampling is absent from the result.
+          known, mask: uint8 [B, H, W, C], full images, and uint8 [B, H, W, 1], 1 at the pixels of theirs to
+            keep and 0 at those to draw: completion. An auxiliary image's pixel is kept where all pixels
+            that it is computed from are. A pixel is drawn given the known ones of its own image before it in
+            raster order, and the auxiliary image. With one factor alone that is a draw from the distribution
+            given all known pixels where they precede all others; auxiliary images are not told what known
+            pixels of larger images say of the rest. Of an exact model the image agrees with its auxiliary
+            images, whatever is known: values are drawn within what known pixels leave for them, later ones
+            of their block and those of larger images too.
+          jit_compile: bool, whether XLA compiles the drawing, which takes minutes for deep networks: once for
+            each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time from then on.
+          condition: what the images are to be, one for each seed, as for `log_prob`; None for nothing.
+          image_size: (H, W), of images that the factors take; None for the model's size. Where it has none,
+            also None for the size of `known`, or the one to which `given` is enlarged.
+
+        Returns:
+          dict, name -> uint8 [B, h, w, c], in the order of sampling, the image given included.
+
+        Raises:
+          ValueError: while a graph is traced, for seeds of another shape or dtype, an image given or known, a
+            mask or a condition that does not fit, a log_scale_shift that is not finite or of another shape,
+            an unknown mode or method, a model in mixed precision, where a factor is not trained yet, where an
+            image given to an exact model contradicts pixels that are known: the place is named; or for known
+            pixels of a model that cannot be held to them: a factor below an exact one has a likelihood
+            without bounds, or the sum of an exact one is not `dense`.
+        """
+        how = (mode, method, given, known, mask, jit_compile, condition, image_size)
+        return sampling.sample(self, seeds, log_scale_shift, *how)
+
+    def colorize(
+        self,
+        images: ArrayLike,
+        seeds: ArrayLike | None = None,
+        log_scale_shift: ArrayLike = 0.0,
+        mode: str = "sample",
+        jit_compile: bool = False,
+        condition: ArrayLike | None = None,
+    ) -> Tensor:
+        """Colors pictures, by a model of colors given grays, such as `cifar10-grayscale`.
+
+        Args:
+          images: uint8 [B, H, W, 1], grays from 0 to 255; or uint8 [B, H, W, 3], photographs, of which only
+            the grays are seen. The model's transform computes the auxiliary images of both.
+          seeds, log_scale_shift, mode, jit_compile, condition: see the class.
+
+        Returns:
+          uint8 [B, H, W, 3]; by an exact model, pictures that have the auxiliary images of `images`.
+
+        Raises:
+          ValueError: also for images of another dtype or shape, or a model of no colors given grays.
+        """
+        how = (seeds, log_scale_shift, mode, jit_compile, condition)
+        return sampling.colorize(self, images, *how)
+
+    def enlarge(
+        self,
+        images: ArrayLike,
+        times: int = 2,
+        seeds: ArrayLike | None = None,
+        log_scale_shift: ArrayLike = 0.0,
+        mode: str = "sample",
+        jit_compile: bool = False,
+        condition: ArrayLike | None = None,
+    ) -> Tensor:
+        """Enlarges pictures, by a model with auxiliary images of lower resolution, such as `photographs`.
+
+        Args:
+          images: uint8 [B, h, w, C].
+          times: int, how many times as high and wide: 2 by the last factor of a pyramid, 4 by the last two.
+          seeds, log_scale_shift, mode, jit_compile, condition: see the class.
+
+        Returns:
+          uint8 [B, times * h, times * w, C]; by an exact model, pictures whose auxiliary images are `images`.
+
+        Raises:
+          ValueError: also for images of another dtype or shape, or other times than the model enlarges.
+        """
+        how = (seeds, log_scale_shift, mode, jit_compile, condition)
+        return sampling.enlarge(self, images, times, *how)
+
+    def complete(
+        self,
+        images: ArrayLike,
+        mask: ArrayLike,
+        seeds: ArrayLike | None = None,
+        log_scale_shift: ArrayLike = 0.0,
+        mode: str = "sample",
+        jit_compile: bool = False,
+        condition: ArrayLike | None = None,
+    ) -> Tensor:
+        """Draws what is not known of pictures: completion, as by `AuxiliaryModel.sample`.
+
+        Args:
+          images: uint8 [B, H, W, C].
+          mask: uint8 [B, H, W, 1], 1 at the pixels to keep and 0 at those to draw. One is drawn given those
+            before it in the raster order of its window, known or drawn.
+          seeds, log_scale_shift, mode, jit_compile, condition: see the class.
+
+        Returns:
+          uint8 [B, H, W, C].
+
+        Raises:
+          ValueError: also for images or a mask of another dtype or shape.
+        """
+        how = (seeds, log_scale_shift, mode, jit_compile, condition)
+        return sampling.complete(self, images, mask, *how)
+
+
+def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:
+    """dict, name -> nats [B] -> bits per dimension of full images of (H, W, C), and "total", their sum."""
+    bits = math.log(2.0) * math.prod(shape)
+    result = {name: -nats / bits for name, nats in log_probs.items()}
+    return {**result, "total": sum(result.values())}
