@@ -1,5 +1,5 @@
 """Programs that measure: speed, memory, and what choices gain."""
 
-from pixelcnn_aux.programs import process
+from pixelcnn_aux.commands import process
 
 process.begin_if_run()

@@ -14,7 +14,7 @@ import numpy as np
 import pixelcnn_aux as pa
 from benchmarks import common
 from pixelcnn_aux import backend, data
-from pixelcnn_aux.programs import program
+from pixelcnn_aux.commands import program
 from pixelcnn_aux.runs import disk
 
 MODEL, FACTOR = "cifar10-pyramid", "32x32"

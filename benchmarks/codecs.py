@@ -24,8 +24,8 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import codec
 from pixelcnn_aux.batches import pixel_bar
 from pixelcnn_aux.codec import pictures, tiles
+from pixelcnn_aux.commands import chosen_run, program, run_flags
 from pixelcnn_aux.data import lossless_files
-from pixelcnn_aux.programs import chosen_run, program, run_flags
 
 FLAGS = flags.FLAGS
 

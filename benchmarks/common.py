@@ -7,7 +7,7 @@ import numpy as np
 from absl import flags
 
 from pixelcnn_aux import data
-from pixelcnn_aux.programs import run_flags
+from pixelcnn_aux.commands import run_flags
 from pixelcnn_aux.training import default_strategy, presets, steps
 
 FLAGS = flags.FLAGS

@@ -15,7 +15,7 @@ import openvino
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.programs import program
+from pixelcnn_aux.commands import program
 from pixelcnn_aux.serving.exporting import export
 
 FLAGS = flags.FLAGS

@@ -14,9 +14,8 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from benchmarks import common
-from evaluate import speed
-from pixelcnn_aux.programs import program
+from benchmarks import common, speed
+from pixelcnn_aux.commands import program
 from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux.programs import plots, program, run_flags
+from pixelcnn_aux.commands import plots, program, run_flags
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics, precision

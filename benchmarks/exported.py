@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.programs import program
+from pixelcnn_aux.commands import program
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.serving.exporting import export
 from pixelcnn_aux.training import presets

@@ -13,7 +13,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux.programs import program, run_flags
+from pixelcnn_aux.commands import program, run_flags
 
 FLAGS = flags.FLAGS
 SIZES, TIMES = (1, 3, 16, 17), 3  # of batches, and how often each

@@ -15,7 +15,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from benchmarks import common
 from pixelcnn_aux import data
-from pixelcnn_aux.programs import program, run_flags
+from pixelcnn_aux.commands import program, run_flags
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics

@@ -17,10 +17,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from absl import flags
 
-from benchmarks import common
+from benchmarks import common, rival, timing
 from benchmarks.tfp_training import NETWORK
-from evaluate import rival, timing
-from pixelcnn_aux.programs import program
+from pixelcnn_aux.commands import program
 from pixelcnn_aux.training import presets
 
 FLAGS = flags.FLAGS

@@ -26,7 +26,7 @@ from keras import ops
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches, codec
 from pixelcnn_aux.codec import container, group_coding, pictures
-from pixelcnn_aux.programs import program, run_flags
+from pixelcnn_aux.commands import program, run_flags
 
 FLAGS = flags.FLAGS
 

@@ -15,8 +15,9 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import graphs, timing
-from pixelcnn_aux.programs import program
+from benchmarks import timing
+from evaluate import graphs
+from pixelcnn_aux.commands import program
 from pixelcnn_aux.training import presets
 
 FLAGS = flags.FLAGS

@@ -31,7 +31,7 @@ from benchmarks import timed_runs
 from benchmarks.tfp_training import TFPRun
 from evaluate import curves
 from pixelcnn_aux import arguments, data
-from pixelcnn_aux.programs import plots, program, run_flags
+from pixelcnn_aux.commands import plots, program, run_flags
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics, presets

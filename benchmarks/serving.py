@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux.programs import program
+from pixelcnn_aux.commands import program
 from pixelcnn_aux.serving.grpc_client import Client
 
 FLAGS = flags.FLAGS

@@ -19,7 +19,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common, timed_runs
-from pixelcnn_aux.programs import program, run_flags
+from pixelcnn_aux.commands import program, run_flags
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, metrics
 from pixelcnn_aux.training.strategy import Hosts

@@ -14,9 +14,9 @@ import time
 
 from absl import flags
 
-from benchmarks import common
-from evaluate import cost, timing
-from pixelcnn_aux.programs import program
+from benchmarks import common, timing
+from evaluate import cost
+from pixelcnn_aux.commands import program
 from pixelcnn_aux.training import presets
 
 FLAGS = flags.FLAGS

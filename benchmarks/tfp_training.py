@@ -12,8 +12,7 @@ import tensorflow_probability as tfp
 import tf_keras
 
 import pixelcnn_aux as pa
-from benchmarks import common
-from evaluate import rival
+from benchmarks import common, rival
 from pixelcnn_aux.runs import disk, records
 
 NETWORK = {

@@ -8,8 +8,7 @@ import dataclasses
 import json
 import statistics
 
-from benchmarks import common
-from evaluate import timing
+from benchmarks import common, timing
 from pixelcnn_aux.runs import disk, records
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import precision

@@ -16,10 +16,10 @@ import tf_keras
 from absl import flags
 
 import pixelcnn_aux as pa
-from benchmarks import common
-from evaluate import graphs, rival, timing
+from benchmarks import common, rival, timing
+from evaluate import graphs
 from pixelcnn_aux import training
-from pixelcnn_aux.programs import program
+from pixelcnn_aux.commands import program
 from pixelcnn_aux.training import precision
 
 FLAGS = flags.FLAGS

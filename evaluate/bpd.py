@@ -1,7 +1,6 @@
 """The program `pixelcnn-aux bpd`: python -m evaluate.bpd."""
 
-from pixelcnn_aux.commands import bpd
-from pixelcnn_aux.programs import program
+from pixelcnn_aux.commands import bpd, program
 
 if __name__ == "__main__":
     program.start(bpd)

@@ -10,7 +10,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from pixelcnn_aux.batches import progress_bar
-from pixelcnn_aux.programs import chosen_run, plots, program
+from pixelcnn_aux.commands import chosen_run, plots, program
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS

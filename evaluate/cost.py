@@ -13,7 +13,7 @@ from absl import flags
 
 from evaluate import graphs
 from pixelcnn_aux import backend
-from pixelcnn_aux.programs import program
+from pixelcnn_aux.commands import program
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.training import presets
 

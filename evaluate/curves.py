@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import checks, zoo
-from pixelcnn_aux.programs import chosen_run, plots, program
+from pixelcnn_aux.commands import chosen_run, plots, program
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics

@@ -1,7 +1,6 @@
 """The program `pixelcnn-aux sample`: python -m evaluate.samples."""
 
-from pixelcnn_aux.commands import sample
-from pixelcnn_aux.programs import program
+from pixelcnn_aux.commands import program, sample
 
 if __name__ == "__main__":
     program.start(sample)

@@ -24,8 +24,8 @@ from absl import flags
 
 from evaluate import score_pictures, scored_sets
 from pixelcnn_aux import scores
+from pixelcnn_aux.commands import chosen_run, plots, program
 from pixelcnn_aux.data import lossless_files
-from pixelcnn_aux.programs import chosen_run, plots, program
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.scores import typical
 

@@ -20,9 +20,8 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data
-from pixelcnn_aux.commands import sample
+from pixelcnn_aux.commands import chosen_run, plots, program, run_flags, sample
 from pixelcnn_aux.data import lossless_files, photos
-from pixelcnn_aux.programs import chosen_run, plots, program, run_flags
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits

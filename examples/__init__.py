@@ -1,5 +1,5 @@
 """Extensions of this package, each in one file of its own."""
 
-from pixelcnn_aux.programs import process
+from pixelcnn_aux.commands import process
 
 process.begin_if_run()

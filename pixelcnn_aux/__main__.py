@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from pixelcnn_aux.programs import process
+from pixelcnn_aux.commands import process
 
 # Each sub-command: its module, which is imported if it is chosen, and what --help says of it.
 COMMANDS = {
@@ -14,7 +14,8 @@ COMMANDS = {
     "color": ("commands.color", "color gray photographs of any size"),
     "enlarge": ("commands.enlarge", "enlarge photographs of any size"),
     "complete": ("commands.complete", "draw what is not known of photographs of any size"),
-    "export": ("export", "write a SavedModel for TensorFlow Serving"),
+    "export": ("commands.export", "write a SavedModel for TensorFlow Serving"),
+    "client": ("commands.client", "ask a model that TensorFlow Serving serves"),
     "codec": ("codec.__main__", "compress pictures without loss, and decompress them"),
     "demo": (
         "demo.__main__",
@@ -49,7 +50,7 @@ def codec():
 
 
 def _start(name, typed):
-    from pixelcnn_aux.programs import program
+    from pixelcnn_aux.commands import program
 
     program.start(importlib.import_module(f"pixelcnn_aux.{COMMANDS[name][0]}"), typed)
 

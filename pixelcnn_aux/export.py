@@ -1,52 +1,9 @@
-"""Exports a model as a SavedModel, for TensorFlow Serving or `tf.saved_model.load`, such as
+"""The command `pixelcnn-aux export`: python -m pixelcnn_aux.export."""
 
-    pixelcnn-aux export --workdir cifar10-pyramid --out models
-
-Writes models/MODEL/VERSION/, MODEL being the workdir's name, after a comparison with the model.
-"""
-
-from pixelcnn_aux.programs import process
+from pixelcnn_aux.commands import process
 
 if __name__ == "__main__":
     process.begin()
+    from pixelcnn_aux.commands import export, program
 
-import sys
-import time
-
-from absl import flags
-
-from pixelcnn_aux.programs import program, run_flags
-
-FLAGS = flags.FLAGS
-
-
-def main():
-    from pixelcnn_aux.serving import exporting  # here, since it imports TensorFlow
-
-    folder = run_flags.workdir()
-    print(f"Exporting {folder} ...", flush=True)
-    start = time.perf_counter()
-    size = FLAGS.image_size and [int(x) if x.isdecimal() else x for x in FLAGS.image_size]
-    how = (FLAGS.max_batch, FLAGS.jit, FLAGS.signatures, size)
-    version = exporting.export(folder, FLAGS.out, *how)
-    print(f"Wrote {version} in {time.perf_counter() - start:.0f} s, and compared it with the model")
-    if FLAGS.signatures and "auxiliaries" not in FLAGS.signatures:
-        print("pixelcnn_aux.client cannot ask for it: add auxiliaries to --signatures for that")
-
-
-def define_flags():
-    run_flags.define_workdir()
-    flags.DEFINE_string("out", None, "The folder of all models.", required=True)
-    flags.DEFINE_integer(
-        "max_batch", 256, "The most images that a request may ask for.", 1, 2**31 - 1
-    )
-    flags.DEFINE_list(
-        "signatures", None, "Which to export, such as log_prob,auxiliaries; all if unset."
-    )
-    flags.DEFINE_bool("jit", False, "XLA compiles the drawing, once for each batch size.")
-    size = "The height and width, such as 512,768, of its images; of a model of images of any size."
-    flags.DEFINE_list("image_size", None, size)
-
-
-if __name__ == "__main__":
-    program.start(sys.modules["__main__"])
+    program.start(export)

@@ -10,10 +10,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pixelcnn_aux import client, export
-from pixelcnn_aux.commands import bpd, sample, train
+from pixelcnn_aux.commands import bpd, client, export, program, sample, train
 from pixelcnn_aux.data import registry
-from pixelcnn_aux.programs import program
 from pixelcnn_aux.training import presets
 from tests import helpers
 from tests.serving import model_server
@@ -24,7 +22,6 @@ import numpy as np
 from keras import ops
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.commands import train
 from pixelcnn_aux.networks import topology
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 import pixelcnn_aux as pa
-from evaluate import pack
+from benchmarks import pack
 from pixelcnn_aux import layers
 from pixelcnn_aux.layers import contexts, rounding
 from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, topology

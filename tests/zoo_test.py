@@ -12,10 +12,9 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import pack
+from benchmarks import pack
 from pixelcnn_aux import data, layers, zoo
-from pixelcnn_aux.commands import bpd
-from pixelcnn_aux.programs import chosen_run
+from pixelcnn_aux.commands import bpd, chosen_run
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits

@@ -1,5 +1,5 @@
 """Programs that train."""
 
-from pixelcnn_aux.programs import process
+from pixelcnn_aux.commands import process
 
 process.begin_if_run()

@@ -10,7 +10,7 @@ is a trained model of the package, which F names. A model of images of any size 
 in tiles of their size.
 """
 
-from pixelcnn_aux.programs import process
+from pixelcnn_aux.commands import process
 
 if __name__ == "__main__":
     process.begin()
@@ -29,9 +29,9 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import zoo
 from pixelcnn_aux.batches import pixel_bar
 from pixelcnn_aux.codec import Codec, container, pictures, tiles
+from pixelcnn_aux.commands import plots, program, run_flags
 from pixelcnn_aux.data import decoding, files as image_files
 from pixelcnn_aux.image_grid import shown
-from pixelcnn_aux.programs import plots, program, run_flags
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder

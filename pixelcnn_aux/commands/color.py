@@ -7,7 +7,7 @@ Of photographs in color, only the grays are seen. Each is written as NAME-colore
 or to --out. Another --seed gives other colors; with --log_scale_shift below 0 they are paler.
 """
 
-from pixelcnn_aux.programs import photographs
+from pixelcnn_aux.commands import photographs
 
 ARGUMENTS = ["PHOTOGRAPH..."]
 

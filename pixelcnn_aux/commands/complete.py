@@ -11,8 +11,8 @@ with --known half the upper half is known. Each is written as NAME-completed.png
 import numpy as np
 from absl import flags
 
+from pixelcnn_aux.commands import photographs
 from pixelcnn_aux.data.image_folder import read_image
-from pixelcnn_aux.programs import photographs
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["PHOTOGRAPH..."]

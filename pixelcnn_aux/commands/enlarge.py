@@ -9,7 +9,7 @@ with --log_scale_shift below 0 they vary less.
 
 from absl import flags
 
-from pixelcnn_aux.programs import photographs
+from pixelcnn_aux.commands import photographs
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["PHOTOGRAPH..."]

@@ -26,9 +26,9 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from pixelcnn_aux import arguments, image_grid
+from pixelcnn_aux.commands import chosen_run, plots, run_flags
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import decoding, image_folder
-from pixelcnn_aux.programs import chosen_run, plots, run_flags
 
 FLAGS = flags.FLAGS
 

@@ -32,8 +32,8 @@ import numpy as np
 from absl import app, flags
 
 from pixelcnn_aux import batches
+from pixelcnn_aux.commands import chosen_run, run_flags
 from pixelcnn_aux.data import decoding, files, image_folder
-from pixelcnn_aux.programs import chosen_run, run_flags
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.scores import splits
 

@@ -18,9 +18,9 @@ import sys
 from absl import flags
 
 from pixelcnn_aux import data, training, zoo
+from pixelcnn_aux.commands import program, run_flags
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.hub import naming
-from pixelcnn_aux.programs import program, run_flags
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import precision, presets
 

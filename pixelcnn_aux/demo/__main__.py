@@ -8,7 +8,7 @@ package and the runs that are named. The page is at http://127.0.0.1, and at no 
 anywhere, and what it writes is removed when the program ends.
 """
 
-from pixelcnn_aux.programs import process
+from pixelcnn_aux.commands import process
 
 if __name__ == "__main__":
     process.begin()
@@ -18,9 +18,9 @@ import sys
 
 from absl import flags
 
+from pixelcnn_aux.commands import program
 from pixelcnn_aux.demo import server, uploads
 from pixelcnn_aux.demo.models import Models
-from pixelcnn_aux.programs import program
 
 FLAGS = flags.FLAGS
 

@@ -4,7 +4,7 @@ python -m pixelcnn_aux.interop model.pickle --workdir runs/authors. Afterwards: 
 authors trained on a random 95 % of CelebA, which has most images of the official test split: figures flatter.
 """
 
-from pixelcnn_aux.programs import process
+from pixelcnn_aux.commands import process
 
 if __name__ == "__main__":
     process.begin()
@@ -16,7 +16,7 @@ import re
 from absl import flags
 
 from pixelcnn_aux import interop
-from pixelcnn_aux.programs import program
+from pixelcnn_aux.commands import program
 from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS

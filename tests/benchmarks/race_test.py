@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from benchmarks import race, tfp_training, timed_runs
-from evaluate import timing
+from benchmarks import race, tfp_training, timed_runs, timing
 from pixelcnn_aux import data
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.training import metrics, presets

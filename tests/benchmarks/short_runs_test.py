@@ -6,8 +6,7 @@ from unittest import mock
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from benchmarks import common, short_runs, timed_runs
-from evaluate import timing
+from benchmarks import common, short_runs, timed_runs, timing
 from pixelcnn_aux import data
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics, presets

@@ -13,8 +13,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, zoo
-from pixelcnn_aux.commands import bpd
-from pixelcnn_aux.programs import file_bits
+from pixelcnn_aux.commands import bpd, file_bits
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits

@@ -11,8 +11,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import zoo
-from pixelcnn_aux.commands import sample
-from pixelcnn_aux.programs import chosen_run, run_flags
+from pixelcnn_aux.commands import chosen_run, run_flags, sample
 from tests import helpers
 
 

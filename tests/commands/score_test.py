@@ -12,8 +12,7 @@ from absl import app
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches, data
-from pixelcnn_aux.commands import score
-from pixelcnn_aux.programs import chosen_run
+from pixelcnn_aux.commands import chosen_run, score
 from tests import helpers
 from tests.data.helpers import encoded
 

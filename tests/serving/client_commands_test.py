@@ -6,7 +6,8 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from pixelcnn_aux import client, data
+from pixelcnn_aux import data
+from pixelcnn_aux.commands import client
 from pixelcnn_aux.serving import grpc_client
 from tests import helpers
 from tests.serving import toy

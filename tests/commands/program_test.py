@@ -8,7 +8,7 @@ from unittest import mock
 import tensorflow as tf
 from absl import app
 
-from pixelcnn_aux.programs import process, program
+from pixelcnn_aux.commands import process, program
 from tests import helpers
 
 

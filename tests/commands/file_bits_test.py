@@ -6,8 +6,8 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
+from pixelcnn_aux.commands import file_bits
 from pixelcnn_aux.data import lossless_files
-from pixelcnn_aux.programs import file_bits
 from tests import helpers
 
 

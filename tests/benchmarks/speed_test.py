@@ -11,7 +11,7 @@ from absl import flags
 from PIL import Image
 
 import pixelcnn_aux as pa
-from evaluate import rival, speed, timing
+from benchmarks import rival, speed, timing
 from pixelcnn_aux import machine
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers

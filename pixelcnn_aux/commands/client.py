@@ -1,6 +1,6 @@
 """Images and likelihoods of a model that TensorFlow Serving serves, for example
 
-    python -m pixelcnn_aux.client --server HOST:8500 --model NAME sample --num 16 --out grid.png
+    pixelcnn-aux client --server HOST:8500 --model NAME sample --num 16 --out grid.png
 
 COMMAND is one of
 
@@ -14,19 +14,15 @@ The server is asked by gRPC. Image files of another size than the model's are cr
 of `--dataset folder`. In Python: `pixelcnn_aux.serving.grpc_client.Client`.
 """
 
-from pixelcnn_aux.programs import process
-
-if __name__ == "__main__":
-    process.begin()
-
 import numpy as np
 from absl import flags
 
 from pixelcnn_aux import data, image_grid
-from pixelcnn_aux.programs import program, run_flags
+from pixelcnn_aux.commands import run_flags
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
+ARGUMENTS = ["COMMAND", "ARGUMENT..."]
 
 
 def sample(client):
@@ -151,8 +147,3 @@ def define_flags():
     flags.DEFINE_integer("seed", 0, "Of all draws.", lower_bound=-(2**31), upper_bound=2**31 - 1)
     flags.DEFINE_float("log_scale_shift", 0.0, "Of all draws: below 0 they vary less.")
     run_flags.define_label()
-
-
-if __name__ == "__main__":
-    define_flags()
-    program.run(main, ["COMMAND", "ARGUMENT..."])

@@ -7,7 +7,7 @@ import sys
 
 from absl import app, flags, logging
 
-from pixelcnn_aux.programs import process
+from pixelcnn_aux.commands import process
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS

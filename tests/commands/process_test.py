@@ -13,14 +13,13 @@ from unittest import mock
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.programs import process
+from pixelcnn_aux.commands import process
 from tests import helpers
 
 # A program that has begun, without the seconds of TensorFlow's import.
 BEGUN = """
 import sys
 from unittest import mock
-from pixelcnn_aux.programs import process, program
 with mock.patch.object(process, "_quiet"):
     process.begin()
 def main():
@@ -117,7 +116,7 @@ class InterruptedTest(tf.test.TestCase):
             return started.communicate()[0], started.returncode
 
     def test_in_the_first_seconds(self):
-        code = "from pixelcnn_aux.programs import process; process._quiet = lambda _: None; "
+        code = "from pixelcnn_aux.commands import process; process._quiet = lambda _: None; "
         code += "process.begin(); print(); import time; time.sleep(60)"
         self.assertEqual(self.interrupt(code), ("", -signal.SIGINT))
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.codec import pictures
+from pixelcnn_aux.commands import run_flags
 from pixelcnn_aux.data.image_folder import read_image
-from pixelcnn_aux.programs import run_flags
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS

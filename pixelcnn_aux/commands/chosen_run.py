@@ -7,7 +7,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, zoo
 from pixelcnn_aux.batches import MAX_PIXELS
-from pixelcnn_aux.programs import run_flags
+from pixelcnn_aux.commands import run_flags
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 

@@ -3,7 +3,7 @@
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from pixelcnn_aux.programs import plots
+from pixelcnn_aux.commands import plots
 from tests import helpers
 
 

@@ -1,4 +1,4 @@
-"""Makes a run part of the package: python -m evaluate.pack --workdir W --name NAME ...
+"""Makes a run part of the package: python -m benchmarks.pack --workdir W --name NAME ...
 
 Its weights are rounded to 16 bits, which has to cost next to nothing, and the kernels of the factors
 --in_8_bits to 8. Kernels that are whole already take 8, and factors that have them are as they were. What
@@ -15,8 +15,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import layers, zoo
-from pixelcnn_aux.commands import bpd
-from pixelcnn_aux.programs import chosen_run, program, run_flags
+from pixelcnn_aux.commands import bpd, chosen_run, program, run_flags
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import disk, records, tensors, weight_files
 from pixelcnn_aux.runs.folder import RunFolder

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import data, zoo
-from pixelcnn_aux.programs import chosen_run
+from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 

@@ -15,8 +15,7 @@ from unittest import mock
 import tensorflow as tf
 
 from pixelcnn_aux import __main__ as command
-from pixelcnn_aux.commands import bpd, sample, train
-from pixelcnn_aux.programs import process, program
+from pixelcnn_aux.commands import bpd, process, program, sample, train
 from tests import helpers
 
 PROJECT = pathlib.Path(__file__).parents[2] / "pyproject.toml"
