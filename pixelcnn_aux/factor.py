@@ -74,7 +74,7 @@ class Factor(keras.Model):
       exact: bool, whether images have no probability where x_hat is not theirs. log p(x | x_hat) is exact
         then, and not a bound.
       auxiliary_ratio: int, the height of x over that of x_hat.
-      num_parameters: int, of its layers in this package. Within `layers.planned` it has no weights.
+      num_parameters: int. A factor that is built within `layers.counting_parameters` has no weights.
 
     Raises:
       ValueError: for parts that do not fit each other, or more than `arguments.MAX_PARAMETERS` parameters.
@@ -100,12 +100,12 @@ class Factor(keras.Model):
         self.fixed_sum = fixed_sum
         self.condition = condition
         checks.check_parts(self)
-        with layers.planned() as plan:
+        with layers.counting_parameters() as counts:
             self._evaluate_smallest()
-        self.num_parameters = sum(plan.values())
+        self.num_parameters = sum(counts.values())
         arguments.at_most_parameters(self.name, self.num_parameters)
-        if not layers.is_planning():
-            with layers.weights_alone():
+        if layers.current().counts is None:
+            with layers.context(build_only=True):
                 self._evaluate_smallest()
             checks.check_takes_condition(self)
 
@@ -198,7 +198,7 @@ class Factor(keras.Model):
     def initialize_from_data(
         self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None
     ) -> None:
-        """Fits `g` and `b` of every layer to a batch: see `layers.initialization_from_data`.
+        """Fits `g` and `b` of every layer to a batch: see `layers.Context`.
 
         Takes and raises what `log_prob` does, and ValueError for no images. To be called once, eagerly,
         before training; under a strategy, inside its scope.
@@ -208,7 +208,7 @@ class Factor(keras.Model):
             raise ValueError(
                 "Expected images to fit the first weights to. Received: none. Give a batch of them."
             )
-        with layers.initialization_from_data():
+        with layers.context(initialize_from_data=True):
             self(inputs, training=False)
 
     def _nats(self, params, inputs, fixed_sum):
@@ -390,7 +390,7 @@ class Factor(keras.Model):
         """Within it, the networks are given a condition [B, ...]; None of a factor without one."""
         if (self.condition is None) != (condition is None):
             conditions.checked(self.condition, condition)  # which says what is wrong
-        return layers.given_condition(self.condition and self.condition.encode(condition))
+        return layers.context(condition=self.condition and self.condition.encode(condition))
 
     def check_scannable(self):
         """Raises ValueError where the factor cannot be evaluated pixel by pixel: in mixed precision."""

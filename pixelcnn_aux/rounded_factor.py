@@ -73,7 +73,7 @@ class RoundedFactor(Factor):
     @contextlib.contextmanager
     def given(self, condition: Tensor | None) -> Iterator[None]:
         """As of `Factor`, with rounding."""
-        with super().given(condition), layers.rounded():
+        with super().given(condition), layers.context(rounded=True):
             yield
 
     def network_inputs(self, pixels: Tensor, centers: Tensor = None) -> Tensor:

@@ -177,13 +177,13 @@ class CeilingTest(tf.test.TestCase):
         model = pa.chain(transforms, (4, 4), networks, embeddings, ["a", "b", "c"], 2)
         with nothing_is_allocated():
             for factor in model.factors.values():
-                with layers.planned():
+                with layers.counting_parameters():
                     planned = pa.Factor.from_config(factor.get_config())
                 self.assertEqual(planned.num_parameters, factor.count_params())
                 self.assertEmpty(planned.weights)
 
     def test_the_paper_and_ten_times_that(self):
-        with layers.planned():
+        with layers.counting_parameters():
             pa.pixelcnn_pp(filters=1600, blocks=5)
             pa.pixelcnn_pp(filters=160, blocks=50)
 

@@ -11,7 +11,7 @@ from keras import ops
 import pixelcnn_aux as pa
 from benchmarks import pack
 from pixelcnn_aux import layers
-from pixelcnn_aux.layers import contexts, rounding
+from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, topology
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import weight_files
@@ -138,7 +138,7 @@ class RoundedFactorTest(tf.test.TestCase):
         found = gradients()
         for weight, gradient in zip(factor.trainable_weights, found):
             self.assertGreater(np.abs(gradient).max(), 0, weight.path)
-        with contexts.rematerialized_blocks():
+        with layers.context(remat=True):
             self.assertAllClose(gradients(), found, rtol=1e-4, atol=1e-6)
 
     def test_other_parts_are_refused(self):
@@ -159,7 +159,7 @@ class RoundedFactorTest(tf.test.TestCase):
 class RoundingTest(tf.test.TestCase):
     def test_silu(self):
         x = np.arange(-20 * 64, 20 * 64, dtype=np.float32) / 64
-        with contexts.rounded():
+        with layers.context(rounded=True):
             y = rounding.silu(ops.convert_to_tensor(x))
         expected = np.round(64 * np.float64(x) / (1 + np.exp(-np.float64(x))))
         self.assertAllEqual(64 * y, np.minimum(expected, 255))

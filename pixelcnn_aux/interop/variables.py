@@ -23,7 +23,7 @@ class Variables(dict):
     def built(self, build, **arguments_of_build):
         """The model that `build` gives, once it is known that the variables are not far too few for it."""
         most = 2 * sum(math.prod(np.shape(array)) for array in self.values())
-        with layers.planned():  # before there is memory for anything
+        with layers.counting_parameters():  # before there is memory for anything
             for name, factor in build(**arguments_of_build).factors.items():
                 arguments.at_most_parameters(
                     name, factor.num_parameters, most, "twice those of the variables"

@@ -2,14 +2,10 @@
 
 from pixelcnn_aux.backend import concat_elu as concat_elu
 from pixelcnn_aux.layers.contexts import (
-    given_condition as given_condition,
-    given_kernels as given_kernels,
-    initialization_from_data as initialization_from_data,
-    is_planning as is_planning,
-    planned as planned,
-    rematerialized_blocks as rematerialized_blocks,
-    rounded as rounded,
-    weights_alone as weights_alone,
+    Context as Context,
+    context as context,
+    counting_parameters as counting_parameters,
+    current as current,
 )
 from pixelcnn_aux.layers.dropout import MAX_DROPOUT as MAX_DROPOUT, Dropout as Dropout
 from pixelcnn_aux.layers.gated import (

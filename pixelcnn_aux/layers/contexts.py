@@ -1,91 +1,81 @@
-"""What weight-normalized layers and blocks do otherwise within a `with` block."""
+"""The context in which layers are called: it changes what they do within a `with` block."""
 
 import contextlib
 import contextvars
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import keras
 
 from pixelcnn_aux.annotations import Tensor
 
-# What holds where the program is. Layers read them.
-FROM_DATA = contextvars.ContextVar("initialization_from_data", default=False)
-REMATERIALIZED = contextvars.ContextVar("rematerialized_blocks", default=False)
-GIVEN: contextvars.ContextVar[Any] = contextvars.ContextVar("given_kernels", default=None)
-PLAN: contextvars.ContextVar[Any] = contextvars.ContextVar("plan", default=None)
-WEIGHTS_ALONE = contextvars.ContextVar("weights_alone", default=False)
-CONDITION: contextvars.ContextVar[Any] = contextvars.ContextVar("condition", default=None)
-ROUNDED = contextvars.ContextVar("rounded", default=False)
 
+class Context(NamedTuple):
+    """What holds for all layers that are called.
 
-def initialization_from_data() -> AbstractContextManager[bool]:
-    """Within it, an eager call of a weight-normalized layer first fits `g` and `b` to its batch.
-
-    Afterwards every output channel has mean 0 and standard deviation `init_scale` on that batch, and
-    it is this output that the next layer sees: one forward pass with dropout off initializes a
-    network (Salimans & Kingma, 2016, section 3). A channel that is constant on the batch keeps
-    ``g = init_scale``.
+    Attributes:
+      condition: float [B, D], what is known of each whole image (`conditions.Condition.encode`). Blocks add
+        a projection of it, which a block has if it was built with a condition, and which is 0 at first.
+      rounded: bool, whether layers compute with whole numbers times powers of two: see `rounding`.
+      remat: bool, whether blocks keep their inputs alone for the backward pass and are evaluated again
+        there. A training step takes less memory, and more time.
+      kernels: dict, layer -> float of the shape of its `v`: kernels that were normalized before.
+      initialize_from_data: bool, whether an eager call of a weight-normalized layer first fits `g` and `b`
+        to its batch: each output channel then has mean 0 and standard deviation `init_scale` on it. The next
+        layer sees this output, so that one forward pass without dropout initializes a network (Salimans &
+        Kingma, 2016, section 3). A channel that is constant on the batch keeps ``g = init_scale``.
+      build_only: bool, whether layers make their weights if they have none, and return zeros at once.
+      counts: dict, layer -> int, to which layers add the number of their parameters. They make no weights
+        and return zeros.
     """
-    return _set(FROM_DATA, True)
+
+    condition: Tensor | None = None
+    rounded: bool = False
+    remat: bool = False
+    kernels: Mapping[Any, Tensor] | None = None
+    initialize_from_data: bool = False
+    build_only: bool = False
+    counts: dict[Any, int] | None = None
 
 
-def rematerialized_blocks() -> AbstractContextManager[bool]:
-    """Within it, blocks keep their inputs alone for the backward pass, which evaluates them again.
-
-    A training step takes less memory, and more time.
-    """
-    return _set(REMATERIALIZED, True)
+_CURRENT = contextvars.ContextVar("context", default=Context())  # noqa: B039
 
 
-def given_kernels(kernels: Mapping[Any, Tensor]) -> AbstractContextManager[Mapping[Any, Tensor]]:
-    """Within it, layers use given kernels, and do not normalize their own.
-
-    Args:
-      kernels: dict, layer -> float of the shape of its `v`, `WeightNorm.kernel(layer)` of some time before.
-    """
-    return _set(GIVEN, kernels)
-
-
-def planned() -> AbstractContextManager[dict[Any, int]]:
-    """Within it, layers make no weights and put out zeros: a network is sized before there is memory for it.
-
-    Yields:
-      dict, layer -> int, the parameters that it would have, of all layers called so far.
-    """
-    return _set(PLAN, {})
-
-
-def weights_alone() -> AbstractContextManager[bool]:
-    """Within it, layers make their weights where they have none, and put out zeros, which takes less time."""
-    return _set(WEIGHTS_ALONE, True)
-
-
-def given_condition(condition: Tensor | None) -> AbstractContextManager[Tensor | None]:
-    """Within it, gated blocks add a projection of what is known of each whole image; None for nothing.
-
-    A block that is built within it has the projection, of zeros; one that is not never has it. It is here
-    and no argument, so that networks of any kind hand it to the blocks that they consist of.
-
-    Args:
-      condition: float [B, D], from `conditions.Condition.encode`.
-    """
-    return _set(CONDITION, condition)
-
-
-def rounded(active: bool = True) -> AbstractContextManager[bool]:
-    """Within it, if `active`, layers compute with whole numbers times powers of two: see `rounding`."""
-    return _set(ROUNDED, active)
-
-
-def is_planning() -> bool:
-    """Whether this is within `planned`."""
-    return PLAN.get() is not None
+def current() -> Context:
+    """The context of the caller."""
+    return _CURRENT.get()
 
 
 @contextlib.contextmanager
-def _set(variable: contextvars.ContextVar, value: Any) -> Iterator[Any]:
-    token = variable.set(value)
+def context(**changes: Any) -> Iterator[None]:
+    """Changes fields of the current `Context` within a `with` block."""
+    token = _CURRENT.set(current()._replace(**changes))
     try:
-        yield value
+        yield
     finally:
-        variable.reset(token)
+        _CURRENT.reset(token)
+
+
+@contextlib.contextmanager
+def counting_parameters() -> Iterator[dict[Any, int]]:
+    """Within it, layers make no weights, so that networks of any size can be counted.
+
+    Yields:
+      dict, layer -> int, the number of parameters of each layer that was called.
+    """
+    counts: dict[Any, int] = {}
+    with context(counts=counts):
+        yield counts
+
+
+def evaluate_block(block: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """block(*inputs), as the context asks: evaluated again in the backward pass, or as it is."""
+    held = current()
+    if not held.remat:
+        return block(*inputs)
+
+    def in_same_context(*inputs):  # the backward pass comes when the context is gone
+        with context(**held._asdict()):
+            return block(*inputs)
+
+    return keras.remat(in_same_context)(*inputs)

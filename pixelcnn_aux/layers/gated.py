@@ -64,7 +64,7 @@ class GatedResidualBlock(keras.layers.Layer):
     ``conv(concat_elu(x))``, plus a 1 x 1 projection of ``concat_elu(concat(skips))`` where there are
     skips, then dropout, then ``conv(concat_elu(.))`` to twice the channels. Whatever conditions the
     block at a pixel, f_w(X_hat) of equation (3) included, comes in as a skip. What is known of the image as a
-    whole adds to the bias of the second convolution (`layers.given_condition`), as PixelCNN++'s h does. Only
+    whole adds to the bias of the second convolution (`layers.Context`), as PixelCNN++'s h does. Only
     the two convolutions know whether x is an image [B, H, W, C], a row [B, W, C] or a pixel [B, C].
 
     Args:
@@ -99,7 +99,7 @@ class GatedResidualBlock(keras.layers.Layer):
                 f"its input. Received: an input of shape {tuple(x_shape)}. "
                 "Give such an input, or build a block of other filters."
             )
-        if contexts.is_planning():
+        if contexts.current().counts is not None:
             return  # The layers are built later, as they are called, in the same order.
         doubled = (*x_shape[:-1], 2 * self.filters)
         self.conv_in.build(doubled)
@@ -134,23 +134,15 @@ class GatedResidualBlock(keras.layers.Layer):
         activated = backend.concat_elu(x) if activated is None else activated
         seed = self.dropout.seed(training)
 
-        condition = contexts.CONDITION.get()  # now: blocks may be evaluated again after its context
-
         def evaluate(x, activated, *skips):
-            with contexts.given_condition(condition):
-                return self._evaluate(x, activated, skips, seed, cache)
+            y = self.conv_in(activated, cache=cache)  # [..., filters]
+            if skips:
+                y = y + self.projection(x=list(skips), cache=cache)
+            y = self.dropout(backend.concat_elu(y), seed=seed)  # [..., 2 filters]
+            a, b = ops.split(self.conv_out(y, cache=cache), 2, axis=-1)  # [..., filters] each
+            return x + a * ops.sigmoid(b)
 
-        if contexts.REMATERIALIZED.get():
-            evaluate = keras.remat(evaluate)
-        return evaluate(x, activated, *(skips or ()))
-
-    def _evaluate(self, x, activated, skips, seed, cache):
-        y = self.conv_in(activated, cache=cache)  # [..., filters]
-        if skips:
-            y = y + self.projection(x=list(skips), cache=cache)
-        y = self.dropout(backend.concat_elu(y), seed=seed)  # [..., 2 filters]
-        a, b = ops.split(self.conv_out(y, cache=cache), 2, axis=-1)  # [..., filters] each
-        return x + a * ops.sigmoid(b)
+        return contexts.evaluate_block(evaluate, x, activated, *(skips or ()))
 
     def compute_output_shape(self, x_shape, activated_shape=None, skips_shape=None):
         return tuple(x_shape)

@@ -16,7 +16,7 @@ class ResidualBlock(keras.layers.Layer):
     """x + conv(silu(conv(silu(x)))): a third of the products of a `GatedResidualBlock` of as many filters.
 
     What is known of the image as a whole adds to the bias of the first convolution
-    (`layers.given_condition`).
+    (`layers.Context`).
 
     Args:
       filters: int, the channels of x and of the output.
@@ -49,15 +49,12 @@ class ResidualBlock(keras.layers.Layer):
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """float [B, H, W, filters] -> float [B, H, W, filters]."""
         seed = self.dropout.seed(training)
-        # In the backward pass, there would be none.
-        condition, is_rounded = contexts.CONDITION.get(), contexts.ROUNDED.get()
 
         def evaluate(x):
-            with contexts.given_condition(condition), contexts.rounded(is_rounded):
-                y = self.dropout(rounding.silu(self.conv_in(rounding.silu(x))), seed=seed)
-                return x + self.conv_out(y)
+            y = self.dropout(rounding.silu(self.conv_in(rounding.silu(x))), seed=seed)
+            return x + self.conv_out(y)
 
-        return keras.remat(evaluate)(x) if contexts.REMATERIALIZED.get() else evaluate(x)
+        return contexts.evaluate_block(evaluate, x)
 
     def compute_output_shape(self, x_shape):
         return tuple(x_shape)

@@ -1,17 +1,16 @@
-"""Arithmetic that no two machines disagree about: networks whose numbers are whole, times powers of two.
+"""Bit-exact arithmetic in float32: networks whose numbers are whole numbers times powers of two.
 
-A sum of whole numbers is exact in float32 if nothing that is added up reaches 2 ** 24, in whatever order, by
-whatever kernel, on whatever processor. So is a product of whole numbers up to 2 ** 8 in bfloat16 with sums in
-float32. A power of two as a common factor changes nothing. So within `rounded`, every number of a network is
-a multiple of one:
+A sum of whole numbers is exact in float32 if no partial sum reaches 2 ** 24: in any order, in any kernel, on
+any processor. So is a product of whole numbers up to 2 ** 8 in bfloat16 with sums in float32. A power of two
+as a common factor changes nothing. So in a rounded `Context`, every number of a network is a multiple of one:
 
     activations    of 1 / 64, up to 255 of them in size
     kernels        of 2 ** -e, up to 127 of them, with an exponent e for each output channel
     biases         of 2 ** -e / 64, up to 2 ** 21 of them
     sums           exact; then rounded to multiples of 1 / 256
 
-and the activation function, which is not exact, is rounded where no machine's error matters. Gradients are
-those of the same network without rounding (straight through).
+The activation function is not exact, and is rounded where no machine's error matters. Gradients are those of
+the same network without rounding (straight through).
 """
 
 import numpy as np
@@ -19,7 +18,7 @@ from keras import ops
 
 from pixelcnn_aux import backend
 from pixelcnn_aux.annotations import Tensor
-from pixelcnn_aux.layers.contexts import ROUNDED
+from pixelcnn_aux.layers.contexts import current
 
 ACTIVATIONS = 64  # how many of an activation's units are 1
 MOST = 255  # units of an activation
@@ -36,8 +35,8 @@ _ASIDE = 6.4e-4
 
 
 def silu(x: Tensor) -> Tensor:
-    """x sigmoid(x): [...] -> [...]; within `contexts.rounded` of whole units, and rounded."""
-    return _whole_silu(x) if ROUNDED.get() else ops.silu(x)
+    """x sigmoid(x): [...] -> [...]; in a rounded `Context` of whole units, and rounded."""
+    return _whole_silu(x) if current().rounded else ops.silu(x)
 
 
 @ops.custom_gradient

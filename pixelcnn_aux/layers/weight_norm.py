@@ -15,7 +15,7 @@ from keras import ops
 from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.annotations import Size, Tensor
 from pixelcnn_aux.layers import rounding
-from pixelcnn_aux.layers.contexts import CONDITION, FROM_DATA, GIVEN, PLAN, ROUNDED, WEIGHTS_ALONE
+from pixelcnn_aux.layers.contexts import current
 from pixelcnn_aux.serialization import register
 
 
@@ -32,7 +32,7 @@ def normalized_layers(layer: Any) -> list["WeightNorm"]:
 
 def stacked_kernels(alike: Sequence["WeightNorm"]) -> Tensor:
     """The normalized kernels of layers of one class and shape: float [N, *shape of `v`]."""
-    if given := GIVEN.get():
+    if given := current().kernels:
         return ops.stack([given[layer] for layer in alike])
     v, g = (ops.stack(weights) for weights in zip(*((x.v.value, x.g.value) for x in alike)))
     return alike[0].normalize(v, g)
@@ -56,10 +56,9 @@ class WeightNorm(keras.layers.Layer):
 
     Args:
       filters: int, the number of output channels.
-      init_scale: float, the initial `g`, and the outputs' standard deviation after
-        `initialization_from_data`.
+      init_scale: float, the initial `g`, and the outputs' standard deviation after initialization from data.
       conditional: bool, whether a condition adds a bias of its own to each unit, where there is one as the
-        layer is built (`contexts.given_condition`): its product with `h`, which is zero at first.
+        layer is built (`layers.Context`): its product with `h`, which is zero at first.
     """
 
     kernel_output_axis = -1
@@ -87,15 +86,15 @@ class WeightNorm(keras.layers.Layer):
         raise NotImplementedError
 
     def __call__(self, *args, **kwargs):
-        plan = PLAN.get()
-        if plan is None and not WEIGHTS_ALONE.get():
+        counts, build_only = current().counts, current().build_only
+        if counts is None and not build_only:
             return super().__call__(*args, **kwargs)
         x = args[0] if args else kwargs["x"]
         shapes = keras.tree.map_structure(lambda part: tuple(part.shape), x)
-        if plan is not None:
+        if counts is not None:
             channels = sum(shape[-1] for shape in shapes) if isinstance(x, list) else shapes[-1]
             units = 2 + self._condition_size()  # g and b, and the rows of h
-            plan[self] = math.prod(self.kernel_shape(channels)) + units * self.filters
+            counts[self] = math.prod(self.kernel_shape(channels)) + units * self.filters
         elif not self.built:
             self.build(shapes)
         return ops.zeros(self.compute_output_shape(shapes), self.compute_dtype)
@@ -112,7 +111,7 @@ class WeightNorm(keras.layers.Layer):
             self.h = self._add("h", (size, self.filters), "zeros")
 
     def _condition_size(self):
-        condition = CONDITION.get() if self.conditional else None
+        condition = current().condition if self.conditional else None
         return 0 if condition is None else condition.shape[-1]
 
     def _add(self, name, shape, initializer):
@@ -120,7 +119,7 @@ class WeightNorm(keras.layers.Layer):
 
     def kernel(self) -> Tensor:
         """The normalized kernel, of the shape of `v`, in the dtype that the layer computes in."""
-        if given := GIVEN.get():
+        if given := current().kernels:
             return given[self]
         return self.normalize(self.v, self.g)
 
@@ -139,7 +138,7 @@ class WeightNorm(keras.layers.Layer):
 
     def condition_bias(self) -> Tensor | None:
         """What the condition adds to `b` for each image: float [B, filters]; None for nothing."""
-        condition = CONDITION.get()
+        condition = current().condition
         if condition is None or self.h is None:
             return None
         return ops.matmul(*(ops.cast(x, self.compute_dtype) for x in (condition, self.h)))
@@ -148,10 +147,10 @@ class WeightNorm(keras.layers.Layer):
         """Evaluates the layer: by itself, or by `cache.evaluate` where a cache of earlier pixels is given."""
         if cache is not None:
             return cache.evaluate(self, x)
-        if FROM_DATA.get():
+        if current().initialize_from_data:
             self._fit_to(x)
         kernel, bias = self.kernel(), self.bias()
-        if ROUNDED.get():
+        if current().rounded:
             return self._rounded(x, kernel, bias)
         y = backend.add_bias(self.apply_kernel(x, kernel), bias)
         given = self.condition_bias()

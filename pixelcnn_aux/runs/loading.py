@@ -38,7 +38,7 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
     try:
         for factor in description["config"]["factors"]:
             dtypes.give(factor["config"], dtype)
-        with layers.planned():  # before there is memory for anything
+        with layers.counting_parameters():  # before there is memory for anything
             for part in description["config"]["factors"]:
                 factor = serialization.deserialize(part, Factor)
                 file = run[factor.name].weights

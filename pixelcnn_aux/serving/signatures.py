@@ -69,7 +69,7 @@ def signatures(model, max_batch=256, jit_compile=False, names=None):
     module = tf.Module()
     module.weights = [*kernels.values(), *others]
     served = _served(model, max_batch, jit_compile)
-    with layers.given_kernels(kernels):
+    with layers.context(kernels=kernels):
         functions = {name: _concrete(*served[name], max_batch) for name in names}
     default = "sample" if "sample" in functions else names[0]
     return module, {"serving_default": functions[default], **functions}

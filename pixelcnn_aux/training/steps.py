@@ -57,7 +57,7 @@ class _Step:
         return self.model.inputs(*full)[self.factor.name]
 
     def rematerialized(self):
-        return layers.rematerialized_blocks() if self.remat else contextlib.nullcontext()
+        return layers.context(remat=self.remat)
 
     def parts(self, batch):
         """Of each array of a batch: [B, ...] -> [accumulate, B / accumulate, ...]."""

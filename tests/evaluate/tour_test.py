@@ -159,7 +159,7 @@ class PresetsTest(tf.test.TestCase):
             ("pixelcnn", "medium", "cifar10-pixelcnn"),
         ):
             preset = presets.find(model, name)
-            with layers.planned():
+            with layers.counting_parameters():
                 classes = pa.conditions.Classes(10)  # which they were trained on last
                 found = preset.constructor(**preset.model, condition=classes).description()
             expected = RunFolder(zoo.FOLDER / trained).config()["model"]

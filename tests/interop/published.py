@@ -30,7 +30,7 @@ def build_once(test, module, constructor):
         return build(*args, **kwargs)
 
     def shared(*args, **kwargs):
-        return cached(layers.is_planning(), *args, **kwargs)
+        return cached(layers.current().counts is not None, *args, **kwargs)
 
     test.enter_context(mock.patch.object(module, constructor, shared))
 

@@ -85,7 +85,7 @@ class GatedTest(tf.test.TestCase):
         x = normal(2, 6, 6, FILTERS)
         layer = layers.GatedResidualBlock(FILTERS, (3, 3), "unshifted")
         layer.build(x.shape)
-        with layers.initialization_from_data():
+        with layers.context(initialize_from_data=True):
             self.assertLess(np.std(layer(x) - x), 0.1)
 
     def test_dropout_is_for_training_alone(self):
@@ -113,19 +113,19 @@ class GatedTest(tf.test.TestCase):
             return sum(node.op == "Conv2D" for node in nodes), function(x)
 
         count, expected = traced(contextlib.nullcontext())
-        more, found = traced(layers.rematerialized_blocks())
+        more, found = traced(layers.context(remat=True))
         self.assertGreater(more, count)
         self.assertAllClose(found, expected)
 
     def test_a_condition_adds_a_bias_of_its_own_to_each_unit(self):
         """Also where the block is evaluated again in the backward pass, outside of the context."""
         condition = tf.constant(normal(2, 3))
-        with layers.given_condition(condition):
+        with layers.context(condition=condition):
             layer = block(kernel_size=(1, 1), skip_channels=())
         x, h = tf.constant(normal(2, 3, 4, FILTERS)), layer.conv_out.h
         gradients = []
-        for context in (contextlib.nullcontext(), layers.rematerialized_blocks()):
-            with tf.GradientTape() as tape, context, layers.given_condition(condition):
+        for remat in (False, True):
+            with tf.GradientTape() as tape, layers.context(condition=condition, remat=remat):
                 y = layer(x)
             gradients.append(tape.gradient(y, [h.value, layer.conv_out.b.value]))
         self.assertAllClose(*gradients)

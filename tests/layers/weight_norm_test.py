@@ -130,7 +130,7 @@ class InitializationFromDataTest(tf.test.TestCase):
                 with self.subTest(layer.name, scale=scale):
                     layer.build(IMAGE)
                     layer.g.assign([0.5, 1.0, 2.0])  # wherever it starts from
-                    with layers.initialization_from_data():
+                    with layers.context(initialize_from_data=True):
                         first = layer(x)
                     self.assertNormalized(layer(x), scale)
                     # What the next layer is fitted to is the output after the fit.
@@ -145,7 +145,7 @@ class InitializationFromDataTest(tf.test.TestCase):
             network(x, embedding(auxiliary, training=False), training=False)
 
         evaluate()  # The layers are built.
-        with layers.initialization_from_data():
+        with layers.context(initialize_from_data=True):
             evaluate()
 
         outputs = {}
@@ -172,14 +172,14 @@ class InitializationFromDataTest(tf.test.TestCase):
         layer = built(
             layers.WeightNormDense(2, init_scale=0.5), [[1, 1], [0, 1]], [0.5, 0.5], [0, 0], 2
         )
-        with layers.initialization_from_data():
+        with layers.context(initialize_from_data=True):
             y = layer(x)
         self.assertEqual(layer.g[0], 0.5)
         self.assertAllClose(y[:, 0], np.zeros(8), atol=1e-6)
         self.assertNormalized(y[:, 1:], 0.5)
 
     def test_nothing_is_assigned_outside_the_scope(self):
-        with self.assertRaises(KeyboardInterrupt), layers.initialization_from_data():
+        with self.assertRaises(KeyboardInterrupt), layers.context(initialize_from_data=True):
             raise KeyboardInterrupt  # which ends it
         x = images(*IMAGE)
         for layer in every_layer():

@@ -367,13 +367,12 @@ class ArgumentsTest(tf.test.TestCase):
             mock.patch.object(precision, "policy", lambda: "mixed_bfloat16"),
             mock.patch.object(data.Images, "training_batches", recorded),
             mock.patch.object(steps, "make", wraps=steps.make) as make,
-            mock.patch.object(
-                layers, "rematerialized_blocks", wraps=layers.rematerialized_blocks
-            ) as blocks,
+            mock.patch.object(layers, "context", wraps=layers.context) as context,
         ):
             train(helpers.temporary_folder(self), training=settings, remat=True)
         self.assertEqual(flips, [False, False])  # of the first weights, and of the steps
-        self.assertEqual(blocks.call_count, 2 * TINY.steps_per_epoch)  # in both parts of each
+        remat = sum(call.kwargs.get("remat", False) for call in context.call_args_list)
+        self.assertEqual(remat, 2 * TINY.steps_per_epoch)  # in both parts of each
         *_, policy, _ = make.call_args.args
         self.assertEqual(policy, "mixed_bfloat16")
 

@@ -18,7 +18,7 @@ LEAST = {"filters": 2, "image_filters": 2} | dict.fromkeys(
 class PresetsTest(tf.test.TestCase):
     def test_every_preset_is_one_that_its_program_can_run(self):
         # They are made in the tests of the constructors.
-        self.enter_context(layers.planned())
+        self.enter_context(layers.counting_parameters())
         for by_name in PROGRAMS:
             self.assertIn("demo", by_name)  # the default
             for name, preset in by_name.items():
@@ -53,7 +53,7 @@ class PaperTest(tf.test.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.enter_context(layers.planned())
+        self.enter_context(layers.counting_parameters())
 
     def test_optimization(self):
         """Every epoch has as many steps as there are whole batches in the paper's training images."""
