@@ -16,7 +16,7 @@ from absl import flags
 
 from benchmarks import common, speed
 from pixelcnn_aux.commands import program
-from pixelcnn_aux.training import precision
+from pixelcnn_aux.training import devices
 
 FLAGS = flags.FLAGS
 
@@ -50,7 +50,7 @@ def main():
     *both, name, settings = models()
     print("exact and centered / the paper's", flush=True)
     # As a new run of the training programs computes.
-    policy = precision.policy() if precision.is_faster() else None
+    policy = devices.mixed_policy() if devices.is_mixed_faster() else None
     batch = settings.batch_size
     images = common.random_images(batch, both[0].image_size)
     steps = [common.training_step(model, name, settings, policy) for model in both]

@@ -22,7 +22,7 @@ from benchmarks import common
 from pixelcnn_aux.commands import plots, program, run_flags
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import metrics, precision
+from pixelcnn_aux.training import devices, metrics
 
 FLAGS = flags.FLAGS
 
@@ -36,7 +36,7 @@ def train(way, folder):
     model = preset.constructor(**{**preset.model, **kind})
     name = list(model.factors)[-1]
     settings = preset.training[name]
-    mixed = precision.is_mixed(RunFolder(folder)[name], settings.mixed_precision)
+    mixed = devices.is_mixed(RunFolder(folder)[name], settings.mixed_precision)
     epochs = FLAGS.epochs or settings.epochs
     settings = dataclasses.replace(settings, epochs=epochs, mixed_precision=mixed)
     images, validation = (common.split(model, which) for which in ("train", "validation"))

@@ -14,10 +14,10 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import layers, zoo
+from pixelcnn_aux import layers
 from pixelcnn_aux.commands import bpd, chosen_run, program, run_flags
 from pixelcnn_aux.rounded_factor import RoundedFactor
-from pixelcnn_aux.runs import disk, records, tensors, weight_files
+from pixelcnn_aux.runs import disk, tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics
@@ -29,8 +29,8 @@ NUM_IMAGES = 500  # of the validation split at most, on which that is measured
 
 
 def main():
-    target = zoo.FOLDER / FLAGS.name
-    if target.parent != zoo.FOLDER or target.exists():
+    target = trained.FOLDER / FLAGS.name
+    if target.parent != trained.FOLDER or target.exists():
         raise ValueError(
             f"Expected a new name. Received: {FLAGS.name}. Choose another one, or remove {target} first."
         )
@@ -40,7 +40,10 @@ def main():
     for name in FLAGS.in_8_bits:
         model.position(name)  # ValueError for none of the model
     result = test_result(folder, model)
-    with disk.explained(f"to write {target}"), tempfile.TemporaryDirectory(dir=zoo.FOLDER) as made:
+    with (
+        disk.explained(f"to write {target}"),
+        tempfile.TemporaryDirectory(dir=trained.FOLDER) as made,
+    ):
         packed = pathlib.Path(made) / FLAGS.name
         seconds = write_run(folder, model, packed, FLAGS.in_8_bits)
         images = chosen_run.images(folder, model, "validation")
@@ -62,7 +65,7 @@ def main():
         card |= {"machine": FLAGS.machine, "command": FLAGS.command}
         disk.write_json(packed / "card.json", card)
         packed.rename(target)
-    print(f"Wrote {target}: {zoo.pretrained()[FLAGS.name]['bytes']:,} bytes")
+    print(f"Wrote {target}: {trained.pretrained()[FLAGS.name]['bytes']:,} bytes")
 
 
 def test_result(folder, model):
@@ -70,7 +73,7 @@ def test_result(folder, model):
 
     Raises ValueError unless that is of all test images, and of the weights that the run has now.
     """
-    file = zoo.outputs(folder) / "bpd.json"
+    file = trained.outputs(folder) / "bpd.json"
     images = chosen_run.images(folder, model, "test")
     expected = {
         "dataset": chosen_run.source(folder)["dataset"],
@@ -83,12 +86,12 @@ def test_result(folder, model):
         "condition": None if model.condition is None else False,
     }
     try:
-        found = records.read_dict(file, "figures")
+        found = disk.read_dict(file, "figures")
     except (FileNotFoundError, ValueError):  # none, or a damaged one
         found = {}
     received = {key: found.get(key) for key in expected}
     flag = "" if model.condition is None else " --nocondition"
-    if differences := records.differences(expected, received):
+    if differences := disk.differences(expected, received):
         raise ValueError(
             f"Expected in {file} the figures of all {images.num_images:,} test images, by the averaged "
             f"weights of the run as they are now. Received: {differences if found else 'none'}. "
@@ -135,9 +138,9 @@ def write_whole(factor, file):
     whole = {id(weight): units for weight, units in factor.whole_kernels()}
     arrays = {
         name: whole.get(id(weight), np.asarray(weight.value))
-        for name, weight in weight_files.named(factor).items()
+        for name, weight in tensors.named_weights(factor).items()
     }
-    tensors.write(file, arrays, weight_files.identity(factor))
+    tensors.write(file, arrays, tensors.identity(factor))
 
 
 def kernels_in_8_bits(factor):
@@ -147,7 +150,7 @@ def kernels_in_8_bits(factor):
         v = np.asarray(layer.v.value)
         others = tuple(np.delete(range(v.ndim), layer.kernel_output_axis))
         kernels[id(layer.v)] = np.round(127 * v / np.abs(v).max(axis=others, keepdims=True))
-    names = {id(weight): name for name, weight in weight_files.named(factor).items()}
+    names = {id(weight): name for name, weight in tensors.named_weights(factor).items()}
     return {names[key]: kernel.astype(np.int8) for key, kernel in kernels.items()}
 
 

@@ -22,7 +22,7 @@ from benchmarks import common, timed_runs
 from pixelcnn_aux.commands import program, run_flags
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, metrics
-from pixelcnn_aux.training.strategy import Hosts
+from pixelcnn_aux.training.devices import Hosts
 
 FLAGS = flags.FLAGS
 

@@ -29,7 +29,7 @@ from pixelcnn_aux import arguments, backend, likelihoods, machine, networks, sam
 from pixelcnn_aux.commands import chosen_run, plots, program, run_flags
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
-from pixelcnn_aux.runs import disk, records
+from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scanning import Remainders
 
@@ -62,7 +62,7 @@ def main():
         measured, factors, sizes = RunFolder(folder).name, model.factors, model.sizes()
     out = pathlib.Path(FLAGS.out or chosen_run.outputs(folder) / "speed.png")
     file = out.with_suffix(".json")
-    before = records.read_dict(file, "a measurement") if file.exists() else {}
+    before = disk.read_dict(file, "a measurement") if file.exists() else {}
     if (file.exists() or out.exists()) and before.get("measured") != measured:
         raise ValueError(
             f"Expected new files, or those of an earlier measurement of {measured}. "

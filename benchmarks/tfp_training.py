@@ -13,7 +13,7 @@ import tf_keras
 
 import pixelcnn_aux as pa
 from benchmarks import common, rival
-from pixelcnn_aux.runs import disk, records
+from pixelcnn_aux.runs import disk
 
 NETWORK = {
     "num_resnet": 1,
@@ -62,7 +62,7 @@ class TFPRun:
     def bits(self):
         """Bits per dimension of the validation images at the end of each epoch so far: list of float."""
         file = self._folder / "bits.json"
-        return records.read(file) if file.exists() else []
+        return disk.read_json(file) if file.exists() else []
 
     def train(self, training, images, validation_images):
         """Trains from the end of the last epoch on, with the images that a run has that was never stopped.

@@ -9,9 +9,9 @@ import json
 import statistics
 
 from benchmarks import common, timing
-from pixelcnn_aux.runs import disk, records
+from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import precision
+from pixelcnn_aux.training import devices
 
 TIMED, ROUNDS = 10, 9  # steps that are timed at once, and how often, after a first time
 
@@ -26,7 +26,7 @@ def record(out, given, whose):
     if not file.exists():
         out.mkdir(parents=True, exist_ok=True)
         disk.write_json(file, given)
-    elif found := records.differences(records.read(file), given):
+    elif found := disk.differences(disk.read_json(file), given):
         raise ValueError(
             f"Expected the settings that {whose} in {out} were begun with. Received: {found}. "
             "Give those again, or another --out."
@@ -35,13 +35,13 @@ def record(out, given, whose):
 
 def in_its_precision(training, folder, name):
     """A factor's `Training` in the precision of its run in a folder, or in the default of a new one."""
-    mixed = precision.is_mixed(RunFolder(folder)[name], training.mixed_precision)
+    mixed = devices.is_mixed(RunFolder(folder)[name], training.mixed_precision)
     return dataclasses.replace(training, mixed_precision=mixed)
 
 
 def step(model, name, training):
     """A function that takes a step of a factor's training, of random images of the size it trains on."""
-    policy = precision.policy() if training.mixed_precision else None
+    policy = devices.mixed_policy() if training.mixed_precision else None
     take = common.training_step(model, name, training, policy)
     size = (training.crop, training.crop) if training.crop else model.image_size
     images = common.random_images(training.batch_size, size)
@@ -58,7 +58,7 @@ def seconds_a_step(steps, out):
       out: path of the folder.
     """
     file = out / "seconds.json"
-    found = records.read(file) if file.exists() else {}
+    found = disk.read_json(file) if file.exists() else {}
     new = {run: _some(make()) for run, make in steps.items() if run not in found}
     for run, (_, *times) in timing.seconds_in_turn(new, ROUNDS + 1).items():
         found[run] = statistics.median(times) / TIMED

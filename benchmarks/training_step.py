@@ -20,7 +20,7 @@ from benchmarks import common, rival, timing
 from evaluate import graphs
 from pixelcnn_aux import training
 from pixelcnn_aux.commands import program
-from pixelcnn_aux.training import precision
+from pixelcnn_aux.training import devices
 
 FLAGS = flags.FLAGS
 
@@ -61,7 +61,7 @@ def bare_convolution():
 def main():
     model = pa.pixelcnn_pp(blocks=FLAGS.blocks, filters=FLAGS.filters, dropout=FLAGS.dropout)
     factor, images = model.factors["image"], common.random_images(BATCH, model.image_size)
-    policy = precision.policy()
+    policy = devices.mixed_policy()
     steps = {x: common.training_step(model, "image", TRAINING, x) for x in (None, policy)}
     convolution, convolution_flops = bare_convolution()
     candidates = {

@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import checks, zoo
+from pixelcnn_aux import checks
 from pixelcnn_aux.commands import chosen_run, plots, program
+from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics
@@ -35,7 +36,7 @@ _KINDS = {  # what of a row is drawn, and how
 
 def main(*others):
     plots.check("--out", FLAGS.out)
-    folders = [zoo.find(path) for path in (*FLAGS.workdir, *others)] or [zoo.newest()]
+    folders = [trained.find(path) for path in (*FLAGS.workdir, *others)] or [trained.newest()]
     folders = dict(zip(labels(folders), folders))
     runs = {label: read(folder) for label, folder in folders.items()}
     print_table(runs)

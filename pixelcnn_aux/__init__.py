@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         training as training,
     )
     from pixelcnn_aux.factor import Factor as Factor
-    from pixelcnn_aux.hub.pushing import push as push
     from pixelcnn_aux.model import AuxiliaryModel as AuxiliaryModel
     from pixelcnn_aux.models import (
         chain as chain,
@@ -41,8 +40,9 @@ if TYPE_CHECKING:
     )
     from pixelcnn_aux.rounded_factor import rounded as rounded
     from pixelcnn_aux.runs.loading import load as load
+    from pixelcnn_aux.runs.pushing import push as push
+    from pixelcnn_aux.runs.trained import pretrained as pretrained
     from pixelcnn_aux.training import Training as Training, presets as presets, train as train
-    from pixelcnn_aux.zoo import pretrained as pretrained
 
 __version__ = "0.2.0"
 
@@ -65,10 +65,10 @@ _PUBLIC = {
     "pyramid": "pixelcnn_aux.models:pyramid",
     "rounded": "pixelcnn_aux.rounded_factor:rounded",
     "load": "pixelcnn_aux.runs.loading:load",
-    "push": "pixelcnn_aux.hub.pushing:push",
+    "push": "pixelcnn_aux.runs.pushing:push",
     "Training": "pixelcnn_aux.training:Training",
     "train": "pixelcnn_aux.training:train",
-    "pretrained": "pixelcnn_aux.zoo:pretrained",
+    "pretrained": "pixelcnn_aux.runs.trained:pretrained",
 }
 
 

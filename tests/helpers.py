@@ -23,7 +23,7 @@ from pixelcnn_aux import arguments, data, layers
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Stop
 from pixelcnn_aux.training.config import RunConfig
-from pixelcnn_aux.training.strategy import Hosts
+from pixelcnn_aux.training.devices import Hosts
 
 ROOT = pathlib.Path(__file__).parents[1]
 SIZE = (4, 6)  # not square, so that a swap of height and width shows

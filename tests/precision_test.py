@@ -15,7 +15,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import backend, machine
 from pixelcnn_aux.dtypes import POLICIES
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import Training, precision
+from pixelcnn_aux.training import Training, devices
 from pixelcnn_aux.training.state import TrainingState
 from tests import helpers
 
@@ -123,13 +123,13 @@ class MixedPrecisionTest(tf.test.TestCase):
         self.assertEqual(state.optimizer.dynamic_scale.numpy(), 1024.0)
 
     def policy(self, policy):
-        return mock.patch.object(precision, "policy", lambda: policy)
+        return mock.patch.object(devices, "mixed_policy", lambda: policy)
 
     def test_the_policy_of_this_machine(self):
-        self.assertIn(precision.policy(), POLICIES)
+        self.assertIn(devices.mixed_policy(), POLICIES)
 
     def test_which_processors_are_fast_in_bfloat16(self):
-        self.enter_context(mock.patch.object(precision, "_capabilities_of_gpus", list))
+        self.enter_context(mock.patch.object(devices, "_capabilities_of_gpus", list))
         cpuinfo = helpers.temporary_folder(self) / "cpuinfo"
         intel = "vendor_id\t: GenuineIntel\nflags\t\t: "
         amd = "vendor_id\t: AuthenticAMD\nflags\t\t: "
@@ -144,31 +144,31 @@ class MixedPrecisionTest(tf.test.TestCase):
             cpuinfo.write_text(text)
             with mock.patch.object(machine, "CPUINFO", cpuinfo):
                 self.assertEqual(machine.is_fast_in_bfloat16(), fast, text)
-                self.assertEqual(precision.is_faster(), fast, text)
+                self.assertEqual(devices.is_mixed_faster(), fast, text)
         with mock.patch.object(machine, "CPUINFO", cpuinfo.with_name("none")):
             self.assertFalse(machine.is_fast_in_bfloat16())
 
     def test_a_run_goes_on_in_the_policy_that_it_was_begun_with(self):
         run = RunFolder(helpers.temporary_folder(self))
-        self.assertEqual(precision.policy_of(run["image"]), precision.policy())
+        self.assertEqual(devices.policy_of(run["image"]), devices.mixed_policy())
         for policy in POLICIES:
             run[policy].record_training({"policy": policy})
-            self.assertEqual(precision.policy_of(run[policy]), policy)
+            self.assertEqual(devices.policy_of(run[policy]), policy)
         run["image"].record_training({"policy": "float8"})
         with self.assertRaisesRegex(ValueError, "Expected policy .*image/training.json.*float8"):
-            precision.policy_of(run["image"])
+            devices.policy_of(run["image"])
 
     def machine(self, capabilities, is_fast):
         """Within it, this is a machine of such GPUs, and of a processor that is fast in bfloat16 or not."""
         context = contextlib.ExitStack()
         patch = mock.patch.object
-        context.enter_context(patch(precision, "_capabilities_of_gpus", capabilities.copy))
+        context.enter_context(patch(devices, "_capabilities_of_gpus", capabilities.copy))
         context.enter_context(patch(machine, "is_fast_in_bfloat16", lambda: is_fast))
         return context
 
     def test_on_gpus_it_has_to_be_asked_for(self):
         with self.machine([(9, 0)], is_fast=True):
-            self.assertFalse(precision.is_faster())
+            self.assertFalse(devices.is_mixed_faster())
         for capabilities, expected in (
             ([(7, 0)], "mixed_float16"),
             ([(7, 5)], "mixed_float16"),
@@ -177,7 +177,7 @@ class MixedPrecisionTest(tf.test.TestCase):
             ([None], "mixed_bfloat16"),  # an accelerator that has no such number
         ):
             with self.machine(capabilities, is_fast=False), self.assertNoLogs("absl", "WARNING"):
-                self.assertEqual(precision.policy(), expected)
+                self.assertEqual(devices.mixed_policy(), expected)
 
     def test_what_jax_says_of_gpus(self):
         """AMD's have a name in the place of a number, and other accelerators have neither."""
@@ -190,11 +190,11 @@ class MixedPrecisionTest(tf.test.TestCase):
             jax = mock.Mock()
             jax.devices.return_value = [types.SimpleNamespace(platform="gpu", **attributes)]
             with mock.patch.object(backend, "NAME", "jax"), mock.patch.dict(sys.modules, jax=jax):
-                self.assertEqual(precision.policy(), expected)
+                self.assertEqual(devices.mixed_policy(), expected)
 
     def test_a_warning_where_a_processor_is_not_known_to_be_fast(self):
         with self.machine([], is_fast=False), self.assertLogs("absl", "WARNING") as logged:
-            self.assertEqual(precision.policy(), "mixed_bfloat16")
+            self.assertEqual(devices.mixed_policy(), "mixed_bfloat16")
         self.assertRegex(logged.output[0], "Expected a processor that is fast in bfloat16")
         with self.machine([], is_fast=True), self.assertNoLogs("absl", "WARNING"):
-            precision.policy()
+            devices.mixed_policy()

@@ -14,7 +14,7 @@ from pixelcnn_aux import layers
 from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, topology
 from pixelcnn_aux.rounded_factor import RoundedFactor
-from pixelcnn_aux.runs import weight_files
+from pixelcnn_aux.runs import tensors
 from tests import helpers
 
 HALVES = pa.auxiliary.HalfResolution()
@@ -91,7 +91,7 @@ class RoundedFactorTest(tf.test.TestCase):
         pack.write_whole(factor, file)
         self.assertLess(file.stat().st_size, 2 * factor.count_params() + 10_000)
         helpers.randomize(factor, seed=1)
-        weight_files.load(file, factor)
+        tensors.load_weights(file, factor)
         self.assertTrue(factor.settled)
         factor.settle()
         for weight, expected in zip(factor.get_weights(), before, strict=True):

@@ -11,6 +11,7 @@ in tiles of their size.
 """
 
 from pixelcnn_aux.commands import process
+from pixelcnn_aux.runs import trained
 
 if __name__ == "__main__":
     process.begin()
@@ -26,7 +27,6 @@ from absl import app, flags
 from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import zoo
 from pixelcnn_aux.batches import pixel_bar
 from pixelcnn_aux.codec import Codec, container, pictures, tiles
 from pixelcnn_aux.commands import plots, program, run_flags
@@ -203,10 +203,10 @@ def _read(files):
 
 def _codec(contents):
     """The codec that a file was written with: of --workdir, or the trained model that it names."""
-    if FLAGS.workdir is None and contents.name not in zoo.pretrained():
+    if FLAGS.workdir is None and contents.name not in trained.pretrained():
         raise ValueError(
             "Expected --workdir, the run of the model that wrote the file. Received: none, and "
-            f"{contents.name!r} is no trained model of the package: {', '.join(zoo.pretrained())}. "
+            f"{contents.name!r} is no trained model of the package: {', '.join(trained.pretrained())}. "
             "Give the folder of that run."
         )
     return Codec(pa.load(FLAGS.workdir or contents.name, dtype=contents.dtype), contents.name)

@@ -1,7 +1,5 @@
 """Compresses images by a model, and gives them back to the last bit."""
 
-import hashlib
-import json
 import math
 import zlib
 from collections.abc import Callable, Sequence
@@ -15,6 +13,7 @@ from pixelcnn_aux.codec import container
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.rounded_factor import RoundedFactor
+from pixelcnn_aux.runs.tensors import fingerprint
 
 
 class Codec:
@@ -259,12 +258,3 @@ def _coding(model):
 def checksums(images):
     """CRC-32 of the pixels of each image: uint32 [N]."""
     return np.array([zlib.crc32(np.ascontiguousarray(image)) for image in images], np.uint32)
-
-
-def fingerprint(model):
-    """What tells a model from others: a SHA-256 of its description and its weights, hexadecimal."""
-    digest = hashlib.sha256(json.dumps(model.description(), sort_keys=True).encode())
-    for factor in model.factors.values():
-        for array in factor.get_weights():
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

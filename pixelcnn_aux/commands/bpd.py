@@ -20,10 +20,10 @@ from absl import flags
 from pixelcnn_aux import backend
 from pixelcnn_aux.batches import pixel_bar, progress_bar
 from pixelcnn_aux.codec import Codec
-from pixelcnn_aux.codec.codec import fingerprint
 from pixelcnn_aux.commands import chosen_run, file_bits
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs.tensors import fingerprint
 from pixelcnn_aux.scores import splits
 
 FLAGS = flags.FLAGS

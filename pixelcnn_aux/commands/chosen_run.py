@@ -5,10 +5,10 @@ import math
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, zoo
+from pixelcnn_aux import data
 from pixelcnn_aux.batches import MAX_PIXELS
 from pixelcnn_aux.commands import run_flags
-from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs import disk, trained
 from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
@@ -60,8 +60,8 @@ def load(best=False):
 
 
 def outputs(folder):
-    """`zoo.outputs`, once it is known to take files: to be asked for before there is work to lose."""
-    return disk.writable(zoo.outputs(folder))
+    """`trained.outputs`, once it is known to take files: to be asked for before there is work to lose."""
+    return disk.writable(trained.outputs(folder))
 
 
 def source(folder):
@@ -73,7 +73,7 @@ def source(folder):
     config = RunFolder(folder).config()
     dataset = FLAGS.dataset or config.get("dataset")
     # Of models of the package: CIFAR-10 would have to be downloaded, and a folder is its owner's alone.
-    is_default = not FLAGS.workdir and folder == zoo.find(zoo.DEFAULT)
+    is_default = not FLAGS.workdir and folder == trained.find(trained.DEFAULT)
     is_missing = dataset == "folder" and not (FLAGS.image_dir or config.get("image_dir"))
     if not FLAGS.dataset and (is_default or is_missing):
         dataset = "photos"  # which any machine has

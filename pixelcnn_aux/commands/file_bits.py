@@ -3,7 +3,7 @@
 import numpy as np
 
 from pixelcnn_aux.data.lossless_files import FORMATS, bits_per_dim, holding
-from pixelcnn_aux.runs import disk, records
+from pixelcnn_aux.runs import disk
 
 
 def mean_bits(model, names, batches, progress):
@@ -30,9 +30,9 @@ def mean_bits(model, names, batches, progress):
 def recorded(file, crc32):
     """What `mean_bits` has found for the images of a checksum, of what `record` has written; None if nothing.
 
-    Raises OSError and ValueError as `records.read`.
+    Raises OSError and ValueError as `disk.read_json`.
     """
-    found = records.read(file) if file.exists() else []
+    found = disk.read_json(file) if file.exists() else []
     try:
         same = [x["bits"] for x in found if (x["crc32"], x["settings"]) == (crc32, FORMATS)]
         return {name: dict(bits) for name, bits in same[0].items()} if same else None
@@ -51,7 +51,7 @@ def record(file, measured, crc32, bits):
       crc32: int, their checksum.
       bits: what `mean_bits` returns.
     """
-    found = records.read(file) if file.exists() else []
+    found = disk.read_json(file) if file.exists() else []
     # In the place of others of the same description.
     found = [x for x in found if (x.get("measured"), x["settings"]) != (measured, FORMATS)]
     new = {"measured": measured, "settings": FORMATS, "bits": bits, "crc32": crc32}

@@ -3,11 +3,11 @@
 --workdir of the other commands takes their names, and so does `pixelcnn_aux.load`.
 """
 
-from pixelcnn_aux import zoo
+from pixelcnn_aux.runs import trained
 
 
 def main():
-    for name, card in zoo.pretrained().items():
+    for name, card in trained.pretrained().items():
         print(name)
         for key, value in card.items():
             print(f"    {key:13} {value:,}" if key == "bytes" else f"    {key:13} {value}")

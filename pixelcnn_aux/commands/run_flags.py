@@ -3,8 +3,9 @@
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux import likelihoods, zoo
+from pixelcnn_aux import likelihoods
 from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.runs import trained
 
 FLAGS = flags.FLAGS
 
@@ -24,13 +25,13 @@ def define_workdir(note=""):
         None,
         "What training left, or the name of a trained model: of the package, or hf://OWNER/NAME on the "
         "Hugging Face Hub. If unset, the newest run under runs/, and where there is none "
-        f"{zoo.DEFAULT}.{note}",
+        f"{trained.DEFAULT}.{note}",
     )
 
 
 def workdir():
     """The folder of the run that --workdir chooses."""
-    return zoo.find(FLAGS.workdir) if FLAGS.workdir else zoo.newest()
+    return trained.find(FLAGS.workdir) if FLAGS.workdir else trained.newest()
 
 
 def define_draws(log_scale_shift=0.0):

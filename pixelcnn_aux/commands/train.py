@@ -17,12 +17,12 @@ import sys
 
 from absl import flags
 
-from pixelcnn_aux import data, training, zoo
+from pixelcnn_aux import data, training
 from pixelcnn_aux.commands import program, run_flags
 from pixelcnn_aux.conditions import Classes
-from pixelcnn_aux.hub import naming
+from pixelcnn_aux.runs import hub, trained
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import precision, presets
+from pixelcnn_aux.training import devices, presets
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["MODEL"]
@@ -84,7 +84,7 @@ def overridden(settings, folder, factor):
     """A `Factor`'s `Training`, with what the flags override, and in the precision of its folder."""
     values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(settings)}
     if FLAGS.mixed_precision is None and factor.mixes_precisions:
-        values["mixed_precision"] = precision.is_mixed(folder, settings.mixed_precision)
+        values["mixed_precision"] = devices.is_mixed(folder, settings.mixed_precision)
     return dataclasses.replace(settings, **{name: x for name, x in values.items() if x is not None})
 
 
@@ -111,8 +111,10 @@ def train(name, strategy, stop):
     condition = {"condition": Classes(FLAGS.classes)} if FLAGS.classes else {}
     model = preset.constructor(**{**preset.model, **kind, **condition})
     check("factor", ["all", *model.factors], f" for --preset {FLAGS.preset}")
-    is_pretrained = FLAGS.workdir in zoo.pretrained() and not pathlib.Path(FLAGS.workdir).exists()
-    if is_pretrained or naming.is_name(FLAGS.workdir):
+    is_pretrained = (
+        FLAGS.workdir in trained.pretrained() and not pathlib.Path(FLAGS.workdir).exists()
+    )
+    if is_pretrained or hub.is_name(FLAGS.workdir):
         raise ValueError(
             f"Expected --workdir as a folder for the run. Received: {FLAGS.workdir}, the name of a trained "
             f"model. Give another one, and --init {FLAGS.workdir} to start from its weights."

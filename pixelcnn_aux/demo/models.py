@@ -3,9 +3,10 @@
 import functools
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, serialization, zoo
+from pixelcnn_aux import arguments, serialization
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.conditions import Classes, Condition
+from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 
 # Pixels of a draw that takes seconds: whole, or in windows of 32 x 32, of which there are some thirty.
@@ -25,7 +26,7 @@ class Models:
     """
 
     def __init__(self, workdirs=()):
-        self._runs = {x: RunFolder(zoo.find(x)) for x in [*zoo.pretrained(), *workdirs]}
+        self._runs = {x: RunFolder(trained.find(x)) for x in [*trained.pretrained(), *workdirs]}
         for run in self._runs.values():
             run.config()
         self.names = list(self._runs)

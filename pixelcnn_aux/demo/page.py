@@ -5,12 +5,12 @@ import tempfile
 
 import gradio as gr
 
-from pixelcnn_aux import zoo
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.demo import compress, draw, redraw, score, uploads
 from pixelcnn_aux.demo.answers import answer, attempt
 from pixelcnn_aux.demo.models import IN_WINDOWS
 from pixelcnn_aux.demo.shown import Figure, Shown, contents, painting
+from pixelcnn_aux.runs import trained
 
 TITLE = "PixelCNN models with auxiliary variables"
 ABOUT = f"""
@@ -89,8 +89,8 @@ def _picture():
 
 def _draw(models):
     with gr.Row():
-        model = _model(models, zoo.DEFAULT)
-        how = {"precision": 0, "visible": models.has_classes(zoo.DEFAULT)}
+        model = _model(models, trained.DEFAULT)
+        how = {"precision": 0, "visible": models.has_classes(trained.DEFAULT)}
         label = gr.Number(-1, label="Class; -1 is none", **how)
         seed, shift = _how(shift=0)
         is_map = gr.Checkbox(False, label="MAP sampling")
@@ -156,7 +156,7 @@ def _compress(models, picture):
 
 
 def _score(models, picture):
-    model = _model(models, zoo.DEFAULT)
+    model = _model(models, trained.DEFAULT)
     _start("Score", lambda *x: score.score(models, *x), [model, picture])
 
 

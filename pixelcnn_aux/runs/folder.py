@@ -21,8 +21,7 @@ import pathlib
 from absl import logging
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.hub import naming
-from pixelcnn_aux.runs import disk, records, tensors, weight_files
+from pixelcnn_aux.runs import disk, hub, tensors
 
 _CONFIG = "config.json"
 _AVERAGE, _BEST = "average.safetensors", "best.safetensors"
@@ -40,7 +39,7 @@ class RunFolder:
 
     def __init__(self, path):
         self.path = arguments.path("the folder of a run", path)
-        self.name = naming.in_cache(self.path) or os.path.basename(os.path.abspath(self.path))
+        self.name = hub.in_cache(self.path) or os.path.basename(os.path.abspath(self.path))
         self.config_file = self.path / _CONFIG
 
     def __str__(self):
@@ -66,7 +65,7 @@ class RunFolder:
                     "Expected an empty or new folder, or one of an earlier run. Received: "
                     f"{self}, which holds other things. Choose another --workdir."
                 )
-        records.write_or_agree(self.config_file, config)
+        disk.write_or_agree(self.config_file, config)
 
     def config(self):
         """The dict that `create` was given. FileNotFoundError: no run; ValueError: a damaged one."""
@@ -75,7 +74,7 @@ class RunFolder:
                 f"Expected a workdir that training made, with a {_CONFIG} in it. Received: {self}. "
                 "Train first, by pa.train or pixelcnn-aux train."
             )
-        config = records.read_dict(self.config_file, "the description of a run", "model")
+        config = disk.read_dict(self.config_file, "the description of a run", "model")
         for key in ("dataset", "image_dir", "image_file", "labels"):
             if not isinstance(config.get(key), (str, type(None))):
                 raise ValueError(
@@ -158,11 +157,11 @@ class FactorFolder:
 
     def record_training(self, settings):
         """Writes how the factor is trained, or finds that it was trained so before: ValueError if not."""
-        records.write_or_agree(self.training, settings, f"{self.name}.")
+        disk.write_or_agree(self.training, settings, f"{self.name}.")
 
     def recorded_training(self):
         """What `record_training` wrote; None where training has not begun. ValueError: a damaged file."""
-        return records.read_dict(self.training, "settings") if disk.exists(self.training) else None
+        return disk.read_dict(self.training, "settings") if disk.exists(self.training) else None
 
     def shared_training(self):
         """As `recorded_training`, for others: without the path of the run that it began with."""
@@ -175,7 +174,7 @@ class FactorFolder:
         """Writes the averaged weights of a `Factor`."""
         with disk.explained(f"a folder {self.path}"):
             self.path.mkdir(exist_ok=True)
-        weight_files.save(self.weights, factor)
+        tensors.save_weights(self.weights, factor)
 
     def save_if_best(self, factor, step, val_bits_per_dim):
         """Writes the averaged weights after a step as the best, unless those of an earlier step are as good.
@@ -195,7 +194,7 @@ class FactorFolder:
             kept = {}
         is_earlier = kept.get("step", step) < step
         if not is_earlier or kept.get("val_bits_per_dim", math.inf) > val_bits_per_dim:
-            weight_files.save(self.best, factor, step=step, val_bits_per_dim=val_bits_per_dim)
+            tensors.save_weights(self.best, factor, step=step, val_bits_per_dim=val_bits_per_dim)
 
     def load_weights(self, factor, best=False):
         """Gives a `Factor` its averaged weights, or the best of them; False if it is not trained yet.
@@ -213,7 +212,7 @@ class FactorFolder:
             self._refuse_earlier_version()
             return False
         try:
-            weight_files.load(file, factor)
+            tensors.load_weights(file, factor)
         except ValueError as error:
             if best:
                 remedy = "Load the last ones, without best."

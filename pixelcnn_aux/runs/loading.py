@@ -1,11 +1,11 @@
 """Models from the folders that training left, from those that come with the package, and from the Hub."""
 
-from pixelcnn_aux import arguments, dtypes, layers, serialization, zoo
+from pixelcnn_aux import arguments, dtypes, layers, serialization
 from pixelcnn_aux.annotations import PathLike
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.rounded_factor import RoundedFactor
-from pixelcnn_aux.runs import tensors
+from pixelcnn_aux.runs import tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
 
 
@@ -33,7 +33,7 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
     """
     arguments.choice("dtype", dtype, dtypes.DTYPES)
     dtypes.check(dtype)
-    run = RunFolder(zoo.find(path))
+    run = RunFolder(trained.find(path))
     description = run.config()["model"]
     try:
         for factor in description["config"]["factors"]:

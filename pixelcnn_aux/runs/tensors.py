@@ -13,7 +13,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pixelcnn_aux.runs import disk, records
+from pixelcnn_aux.runs import disk
 
 _NO_DIGEST = "0" * 64
 # One entry of metadata, since safetensors writes several in any order.
@@ -42,7 +42,7 @@ def read(file, expected_notes=None):
     contents = disk.contents(file)
     found, expected = _notes(contents), expected_notes or {}
     received = {key: found.get(key) for key in expected}
-    if differences := records.differences(expected, received, most=2):
+    if differences := disk.differences(expected, received, most=2):
         raise ValueError(f"it belongs to another factor: {differences:.300}")
     try:
         return safetensors.numpy.load(contents), found
@@ -114,3 +114,85 @@ def _notes(contents):
 
 def _summary(error):
     return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+# What of a part's description leaves the meaning of weights as it is.
+_NO_MATTER = ("name", "trainable", "dtype", "dropout", "exact", "center_units")
+
+
+def identity(factor):
+    """What weights belong to: dict, the name of a `Factor` and the `meaning` of its weights."""
+    return {"factor": factor.name, "meaning": meaning(factor)}
+
+
+def meaning(factor):
+    """What says how the weights of a `Factor` are used: dict of descriptions, as JSON gives them back.
+
+    It is the same whatever the precision, and whether or not the factor rules out images.
+    """
+    from pixelcnn_aux import serialization  # with Keras, which a folder is found without
+
+    parts = {
+        "likelihood": factor.likelihood,
+        "network": factor.network,
+        "embedding": factor.embedding,
+        # Else it only rules values out.
+        "fixed_sum": factor.fixed_sum if factor.likelihood.centered else None,
+    }
+    found = {part: _used(serialization.serialize(of)) for part, of in parts.items()}
+    if (given := factor.auxiliary_likelihood) is not None:
+        channels = {"num_values": given.num_values, "num_channels": given.num_channels}
+        found["auxiliary image"] = channels
+    if factor.condition is not None:
+        found["condition"] = _used(serialization.serialize(factor.condition))
+    return json.loads(json.dumps(found))
+
+
+def _used(description):
+    """A description without what is `_NO_MATTER`."""
+    if isinstance(description, dict):
+        return {key: _used(x) for key, x in description.items() if key not in _NO_MATTER}
+    return description
+
+
+def named_weights(factor):
+    """A factor's weights by the names that they have in files: dict, str -> `keras.Variable`.
+
+    Names are the paths of variables, without the numbers by which Keras tells layers of a class apart: these
+    depend on what else the process has made. Where several are the same then, they are counted.
+    """
+    found = {}
+    for weight in factor.weights:
+        path = re.sub(r"_\d+(?=/|$)", "", weight.path)
+        same = sum(name.split(":")[0] == path for name in found)
+        found[f"{path}:{same}" if same else path] = weight
+    return found
+
+
+def save_weights(file, factor, **notes):
+    """Writes a factor's weights, and notes beside them, as `write`."""
+    arrays = {name: np.asarray(weight.value) for name, weight in named_weights(factor).items()}
+    write(file, arrays, {**identity(factor), **notes})
+
+
+def load_weights(file, factor):
+    """Gives a factor the weights of a file, all or none.
+
+    Raises OSError and ValueError as `read`, also for another factor's, and for what is not finite.
+    """
+    arrays, _ = read(file, identity(factor))
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" and array.dtype != np.int8:
+            raise ValueError(f"{array.dtype} in the array {name}, expected floats, or int8")
+        if not np.isfinite(array).all():
+            raise ValueError(f"numbers that are not finite in the array {name}")
+    assign(named_weights(factor), arrays)
+
+
+def fingerprint(model):
+    """What tells a model from others: a SHA-256 of its description and its weights, hexadecimal."""
+    digest = hashlib.sha256(json.dumps(model.description(), sort_keys=True).encode())
+    for factor in model.factors.values():
+        for array in factor.get_weights():
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -3,8 +3,12 @@
 pa.train(model, pa.Training(epochs=4, ...), images, validation_images, "runs/mine")
 """
 
-from pixelcnn_aux.training.config import Preset as Preset, Training as Training
+from pixelcnn_aux.training.config import (
+    Preset as Preset,
+    Stop as Stop,
+    Stopped as Stopped,
+    Training as Training,
+)
+from pixelcnn_aux.training.devices import default_strategy as default_strategy
 from pixelcnn_aux.training.loop import train as train
 from pixelcnn_aux.training.optimizer import BETAS as BETAS, AveragingAdam as AveragingAdam
-from pixelcnn_aux.training.stopping import Stop as Stop, Stopped as Stopped
-from pixelcnn_aux.training.strategy import default_strategy as default_strategy

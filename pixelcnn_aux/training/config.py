@@ -1,15 +1,79 @@
 """What is asked of training: a factor's hyper-parameters, presets, and what all factors of a run share."""
 
+import contextlib
 import dataclasses
+import os
+import signal
+import threading
 import zlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 from pixelcnn_aux import arguments, data
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training.stopping import Stop
-from pixelcnn_aux.training.strategy import Hosts
+from pixelcnn_aux.training.devices import Hosts
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what schedulers send before they kill
+
+
+class Stopped(BaseException):
+    """Training has stopped since it was asked to. What it has done is in its last checkpoint.
+
+    No `Exception`, as KeyboardInterrupt is none: a signal may come while a file is read or downloaded, where
+    whatever goes wrong is taken for damage of that file.
+    """
+
+
+class Stop:
+    """While entered, the first signal of `SIGNALS` asks training to stop; a second one ends the process.
+
+        with Stop() as stop:
+            pa.train(..., stop=stop)   # raises Stopped
+
+    Before the first step and between factors `Stopped` is raised at once. In between, training asks after
+    every step whether it is to stop.
+
+    Attributes:
+      signal: int, the signal that was received; None so far, and of one that is not entered.
+      is_held: bool, whether a signal is only noted.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.is_held = False
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(
+                "Expected to be in the main thread, which alone receives signals. Received: another one. "
+                "Train without `stop`."
+            )
+        self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Within it, a signal is only noted. Raises `Stopped` at its end if one was."""
+        self.is_held = True
+        try:
+            yield
+        finally:
+            self.is_held = False
+        if self.signal is not None:
+            raise Stopped
+
+    def _receive(self, number, frame):
+        if self.signal is not None:
+            os._exit(128 + number)
+        self.signal = number
+        if not self.is_held:
+            raise Stopped
+
 
 CONDITION_DROPOUT = 0.1  # so that one model knows images with a condition and without
 _MOST = {"epochs": 10**6, "steps_per_epoch": 10**9, "batch_size": 2**16, "accumulate": 2**16}

@@ -5,9 +5,8 @@ import os
 
 import numpy as np
 
-from pixelcnn_aux import arguments, layers, serialization, zoo
-from pixelcnn_aux.hub import naming
-from pixelcnn_aux.runs import records, weight_files
+from pixelcnn_aux import arguments, layers, serialization
+from pixelcnn_aux.runs import disk, hub, tensors, trained
 from pixelcnn_aux.runs.loading import load
 
 
@@ -17,10 +16,10 @@ def source(init, model, folder, names):
     Of a model that was loaded from the `RunFolder` that it is trained in, it is what its factors began with.
     """
     if init is not None:
-        return init if naming.is_name(init) else str(arguments.path("init", init))
+        return init if hub.is_name(init) else str(arguments.path("init", init))
     if model.loaded_from is None:
         return None
-    run, own = (os.path.realpath(path) for path in (zoo.find(model.loaded_from), folder.path))
+    run, own = (os.path.realpath(path) for path in (trained.find(model.loaded_from), folder.path))
     if run != own:
         return model.loaded_from
     recorded = filter(None, (folder[name].recorded_training() for name in names))
@@ -68,13 +67,13 @@ def _weights(factor, earlier):
     theirs = _shared(earlier, factor)
     return [
         np.asarray(theirs[name].value) if name in theirs else np.zeros(weight.shape, weight.dtype)
-        for name, weight in weight_files.named(factor).items()
+        for name, weight in tensors.named_weights(factor).items()
     ]
 
 
 def _shared(factor, other):
     """dict, name -> weight of a factor, but for what its condition needs if another has not the same one."""
-    found = weight_files.named(factor)
+    found = tensors.named_weights(factor)
     if _condition(factor) == _condition(other):
         return found
     own = [id(layer.h) for layer in layers.normalized_layers(factor)]
@@ -100,7 +99,7 @@ def _why_not(model, run, name):
     own, theirs = model.factors[name], run.factors[name]
     if _shapes(_shared(own, theirs)) != _shapes(_shared(theirs, own)):
         return "other shapes"
-    return records.differences(_meaning(model, name), _meaning(run, name), most=3)
+    return disk.differences(_meaning(model, name), _meaning(run, name), most=3)
 
 
 def _meaning(model, name):
@@ -110,6 +109,6 @@ def _meaning(model, name):
     """
     transform = dict(zip(reversed(model.factors), model.transforms)).get(name)
     described = json.loads(json.dumps(serialization.serialize(transform)))
-    found = {**weight_files.meaning(model.factors[name]), "transform": described}
+    found = {**tensors.meaning(model.factors[name]), "transform": described}
     found.pop("condition", None)
     return found

@@ -6,26 +6,27 @@ and the step, so that a run that was stopped ends with the weights of one that w
 
 import contextlib
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
-from pixelcnn_aux import arguments, data
+from pixelcnn_aux import arguments, backend, data
 from pixelcnn_aux.annotations import ImageSource, PathLike
 from pixelcnn_aux.batches import duration
 from pixelcnn_aux.model import AuxiliaryModel
+from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import checkpoints, first_weights, keras_callbacks, precision
-from pixelcnn_aux.training.config import Preset, RunConfig, Training
+from pixelcnn_aux.training import devices, first_weights
+from pixelcnn_aux.training.config import Preset, RunConfig, Stop, Stopped, Training
+from pixelcnn_aux.training.devices import Hosts
 from pixelcnn_aux.training.metrics import EpochMeter, MetricsTable, mean_bits
-from pixelcnn_aux.training.profile import Profile
 from pixelcnn_aux.training.sample_pictures import Samples
-from pixelcnn_aux.training.state import TrainingState
-from pixelcnn_aux.training.stopping import Stop, Stopped
-from pixelcnn_aux.training.strategy import Hosts
+from pixelcnn_aux.training.state import TrainingState, find_checkpoints
 
 _SECONDS_BETWEEN_CHECKPOINTS = 600  # at most: an epoch may take hours
 _VALIDATION_BATCH = 64
@@ -69,7 +70,7 @@ def train(
         and training stops; several hosts, which would have to agree on the step, stop without one.
       init: the workdir of another run, or the name of a model of `pretrained`, to start from: all factors
         whose weights have the same shapes there, and mean the same.
-      profile: bool, whether a few steps of each factor are traced into its logs (`profile.Profile`).
+      profile: bool, whether a few steps of each factor are traced into its logs (`loop.Profile`).
       callbacks: `keras.callbacks.Callback`s, called on the chief for one factor after another, which
         is their `model`, with the weights in training, not their averages. `on_epoch_end` is given the row of
         metrics.csv, once the checkpoint is written, and `on_train_batch_end` the step's "bits_per_dim" and
@@ -104,9 +105,9 @@ def train(
         stop=arguments.instance("stop", stop, Stop, optional=True) or Stop(),
         init=first_weights.source(init, model, RunFolder(workdir), names),
         profile=arguments.flag("profile", profile),
-        callbacks=keras_callbacks.checked(callbacks),
+        callbacks=_checked_callbacks(callbacks),
     )
-    new = [name for name in names if not checkpoints.found(config.folder[name].checkpoints)]
+    new = [name for name in names if not find_checkpoints(config.folder[name].checkpoints)]
     first = {}
     if config.init and new:
         first = first_weights.fitting(config.init, model, names, new, as_loaded=init is None)
@@ -164,7 +165,7 @@ def _of_size(images, model, trainings):
 def _train_factor(config, name, training, first):
     """The averaged weights of a factor, a `Factor`: `first` are the weights of another run, if any."""
     folder, hosts = config.folder[name], config.hosts
-    policy = precision.policy_of(folder) if training.mixed_precision else None
+    policy = devices.policy_of(folder) if training.mixed_precision else None
     # Before one is recorded, and before there are variables to be mirrored.
     hosts.check_agree(policy=policy)
     with folder.lock() if hosts.chief else contextlib.nullcontext():
@@ -195,13 +196,13 @@ def _take_all_steps(state):
     table = MetricsTable(folder, state.step) if hosts.chief else None
     samples = Samples(state)
     pace = None
-    keras_callbacks.begin(state)
+    _begin_callbacks(state)
     with (
         data.Prefetched(batches) as batches,
         Profile(folder.logs if config.profile and hosts.chief else None) as profile,
         contextlib.ExitStack() as signals,
     ):
-        while state.step < training.steps and not keras_callbacks.have_stopped(state):
+        while state.step < training.steps and not _callbacks_have_stopped(state):
             if stop.signal:
                 raise Stopped
             epoch = state.step // training.steps_per_epoch + 1
@@ -292,3 +293,92 @@ def _validation_bits(state):
         what = "finite bits of the validation images"
         raise state.not_finite(what, f"after step {state.step:,}", bits)
     return bits
+
+
+def _checked_callbacks(callbacks):
+    """A sequence of `keras.callbacks.Callback`, or None, as a tuple. Raises ValueError for others."""
+    callbacks = arguments.instance("callbacks", callbacks, Sequence, optional=True) or ()
+    return tuple(arguments.instance("a callback", x, keras.callbacks.Callback) for x in callbacks)
+
+
+def _begin_callbacks(state):
+    """Tells the callbacks of a `TrainingState`'s factor."""
+    config, training = state.config, state.training
+    # What they ask for and set, as Keras's own `fit` has it.
+    state.factor.optimizer, state.factor.stop_training = state.optimizer, False
+    config.call("set_params", {"epochs": training.epochs, "steps": training.steps_per_epoch})
+    config.call("set_model", state.factor)
+    config.call("on_train_begin")
+
+
+def _callbacks_have_stopped(state):
+    """Whether a callback has set `stop_training` of its model: on all hosts what the chief says."""
+    if not state.config.callbacks:
+        return False
+    (stops,) = state.config.hosts.from_chief([np.float32(state.factor.stop_training)])
+    if stops:
+        state.config.say(f"{state.name}: stopped by a callback after step {state.step:,}")
+    return bool(stops)
+
+
+if backend.NAME == "tensorflow":
+    import tensorflow as tf
+
+    _start, _stop = tf.profiler.experimental.start, tf.profiler.experimental.stop
+    _step = functools.partial(tf.profiler.experimental.Trace, _r=1)
+else:
+    import jax
+
+    _start, _stop = jax.profiler.start_trace, jax.profiler.stop_trace
+    _step = jax.profiler.StepTraceAnnotation
+
+WARM_UP, STEPS = 10, 5  # The first steps trace, compile, and choose algorithms.
+
+
+class Profile:
+    """Traces `STEPS` steps after the first `WARM_UP` that are taken while it is entered.
+
+    The trace goes to the sub-folder plugins/profile of a folder; there is none where that is None.
+    """
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._taken = 0
+        self._tracing = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._tracing:
+            self.turn()
+        if self._folder and self._taken <= WARM_UP:
+            expected = f"Expected more than {WARM_UP} steps, to trace those after."
+            print(f"{expected} Received: {self._taken}", flush=True)
+
+    def step(self, number):
+        """A context for one step, which the trace shows by its number."""
+        self._taken += 1
+        return _step("train", step_num=number)
+
+    @property
+    def turns(self):
+        """Whether the trace begins or ends after the steps so far: all of them are to be waited for then."""
+        turn = WARM_UP + STEPS if self._tracing else WARM_UP
+        return self._folder is not None and self._taken == turn
+
+    def turn(self):
+        """Begins the trace, or ends it and says where it is."""
+        with disk.explained(f"to write a trace to {self._folder}", disk.GOES_ON):
+            if not self._tracing:
+                _start(str(self._folder))
+                self._tracing = True  # Not before: a trace that was refused is not to be ended.
+                return
+            self._tracing = False
+            _stop()
+        if self._taken > WARM_UP:
+            print(
+                f"Traced steps {WARM_UP + 1} to {self._taken} of this factor: in "
+                f"{self._folder / 'plugins' / 'profile'}; tensorboard --logdir {self._folder}",
+                flush=True,
+            )

@@ -1,14 +1,17 @@
 """What training changes and checkpoints keep: weights, their averages, and what the optimizer has."""
 
+import os
+import re
 import time
 import zlib
 
 import keras
 import numpy as np
+from absl import logging
 from keras import ops
 
-from pixelcnn_aux.runs import weight_files
-from pixelcnn_aux.training import checkpoints, steps
+from pixelcnn_aux.runs import disk, tensors
+from pixelcnn_aux.training import steps
 from pixelcnn_aux.training.config import CONDITION_DROPOUT
 
 
@@ -37,7 +40,7 @@ class TrainingState:
         self.seed = zlib.crc32(f"{config.seed}/{name}".encode()) % 2**31
         keras.utils.set_random_seed(self.seed)
         self.average = model.new_factor(name, model.factors[name].variable_dtype)
-        is_new = not checkpoints.found(self.folder.checkpoints)
+        is_new = not find_checkpoints(self.folder.checkpoints)
         if is_new and first:
             self.average.set_weights(first)
         elif is_new:
@@ -52,10 +55,10 @@ class TrainingState:
             "optimizer": self.optimizer.variables,
             "seconds": [self._seconds],
         }
-        self._identity = weight_files.identity(self.average)
+        self._identity = tensors.identity(self.average)
         self.step = 0
         if not is_new:
-            self.step = checkpoints.restore(self.folder.checkpoints, self._groups, self._identity)
+            self.step = restore_checkpoint(self.folder.checkpoints, self._groups, self._identity)
         hosts.check_agree(step=self.step)
         self.saved, self._saved_step = time.monotonic(), None if is_new else self.step
         self._copy_averages()
@@ -101,14 +104,14 @@ class TrainingState:
         """Writes a checkpoint, on the chief of several hosts."""
         if self.config.hosts.chief:
             folder, before = self.folder.checkpoints, self._saved_step
-            checkpoints.save(folder, self.step, self._groups, self._identity, before)
+            save_checkpoint(folder, self.step, self._groups, self._identity, before)
         self.saved, self._saved_step = time.monotonic(), self.step
 
     def not_finite(self, what, when, received):
         """The RuntimeError of training that diverges, which says what is left of it."""
         last = "There is no checkpoint yet."
         if self._saved_step is not None:
-            file = checkpoints.file(self.folder.checkpoints, self._saved_step)
+            file = checkpoint_file(self.folder.checkpoints, self._saved_step)
             # The others' clocks, by which hosts save in the middle of an epoch, may differ by a step.
             where = file if self.config.hosts.chief else f"in {file.parent}"
             last = f"The last good checkpoint is {where}."
@@ -116,3 +119,67 @@ class TrainingState:
             f"Expected {what} of factor {self.name!r} {when}. Received: {received}. {last} Nothing was "
             "overwritten. Choose a lower --learning_rate and another --workdir, or look at the images."
         )
+
+
+_NAME = re.compile(r"step-([0-9]+)\.safetensors")
+
+
+def save_checkpoint(folder, step, groups, identity, before=None):
+    """Writes the checkpoint of a step to a folder, and removes all others but that of the step `before`.
+
+    That one was saved or restored last, where others may be damaged. `groups` are lists of Keras variables by
+    name, and `identity` is what they belong to, as of `tensors.identity`.
+    """
+    arrays = {name: ops.convert_to_numpy(x.value) for name, x in _named(groups).items()}
+    tensors.write(checkpoint_file(folder, step), arrays, {**identity, "step": step}, disk.GOES_ON)
+    with disk.explained(f"to remove old checkpoints from {folder}", disk.GOES_ON):
+        for other, old in find_checkpoints(folder):
+            if other not in (step, before):
+                old.unlink()
+
+
+def checkpoint_file(folder, step):
+    """The path of the checkpoint of a step."""
+    return folder / f"step-{step}.safetensors"
+
+
+def find_checkpoints(folder):
+    """[(step, path)] of a folder's checkpoints, the newest first; none where there is no folder."""
+    with disk.explained(f"to read the folder {folder}"):
+        names = os.listdir(folder) if folder.exists() else []
+    matches = filter(None, map(_NAME.fullmatch, names))
+    return sorted(((int(match[1]), folder / match[0]) for match in matches), reverse=True)
+
+
+def restore_checkpoint(folder, groups, identity):
+    """Gives variables, as of `save`, the values of the newest checkpoint that is whole; returns its step.
+
+    A warning names a damaged one. Raises ValueError if none is whole and of this factor; no variable is
+    changed then.
+    """
+    damaged = []
+    for step, path in find_checkpoints(folder):
+        try:
+            arrays, _ = tensors.read(path, {**identity, "step": step})
+            tensors.assign(_named(groups), arrays)
+        except ValueError as error:
+            damaged.append(f"{path} ({error})")
+            continue
+        for one in damaged:
+            logging.warning(
+                "Left out a damaged checkpoint, and goes on from %s: %s", path.name, one
+            )
+        return step
+    raise ValueError(
+        f"Expected a whole checkpoint of this factor in {folder}. Received: {', '.join(damaged) or 'none'}. "
+        "To start anew, remove the folder."
+    )
+
+
+def _named(groups):
+    """The variables of groups by the names that they have in files: dict, str -> `keras.Variable`."""
+    return {
+        f"{group}/{index}": variable
+        for group, variables in groups.items()
+        for index, variable in enumerate(variables)
+    }

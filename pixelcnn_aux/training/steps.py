@@ -13,8 +13,12 @@ import keras
 import numpy as np
 
 from pixelcnn_aux import backend, layers
-from pixelcnn_aux.training.muon import AveragingMuon, hidden_kernels
-from pixelcnn_aux.training.optimizer import AveragingAdam, learning_rate
+from pixelcnn_aux.training.optimizer import (
+    AveragingAdam,
+    AveragingMuon,
+    hidden_kernels,
+    learning_rate,
+)
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf

@@ -13,9 +13,9 @@ from absl import app
 from PIL import Image, ImageCms, PngImagePlugin
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import zoo
 from pixelcnn_aux.codec import __main__ as codec, container, pictures, tiles
 from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.runs import trained
 from tests import helpers
 from tests.codec import group_coding_test
 from tests.data.decoding_test import png
@@ -69,8 +69,8 @@ class ProgramTest(tf.test.TestCase):
             mock.patch.object(pa, "load") as load,
             mock.patch.object(codec, "Codec"),
         ):
-            codec._codec(types.SimpleNamespace(name=zoo.DEFAULT, dtype="float64"))
-            load.assert_called_once_with(zoo.DEFAULT, dtype="float64")
+            codec._codec(types.SimpleNamespace(name=trained.DEFAULT, dtype="float64"))
+            load.assert_called_once_with(trained.DEFAULT, dtype="float64")
             with self.assertRaisesRegex(ValueError, "Expected --workdir.*'mine' is no trained"):
                 codec._codec(types.SimpleNamespace(name="mine", dtype="float32"))
 

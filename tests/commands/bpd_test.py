@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, zoo
+from pixelcnn_aux import data
 from pixelcnn_aux.commands import bpd, file_bits
-from pixelcnn_aux.runs import disk
+from pixelcnn_aux.runs import disk, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from tests import helpers
@@ -162,7 +162,7 @@ class ProgramTest(tf.test.TestCase):
         file, codecs = self.run_folder / "config.json", self.run_folder / "codecs.json"
         with mock.patch.object(splits, "summarize", side_effect=AssertionError):
             with (
-                mock.patch.object(zoo, "outputs", return_value=file / "new"),
+                mock.patch.object(trained, "outputs", return_value=file / "new"),
                 self.assertRaisesRegex(OSError, f"folder {file}/new that takes .* Not a directory"),
             ):
                 self.run_program()

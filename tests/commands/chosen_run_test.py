@@ -7,8 +7,9 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import data, zoo
+from pixelcnn_aux import data
 from pixelcnn_aux.commands import chosen_run
+from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
@@ -58,8 +59,8 @@ class ChosenRunTest(tf.test.TestCase):
         self.assertEqual(self.source({**folder, "image_dir": None}), photos)
         with self.assertRaisesRegex(ValueError, "trained on arrays. Give --dataset"):
             self.source({})
-        with self.flags(f"--workdir={zoo.DEFAULT}"):
-            self.assertEqual(chosen_run.source(zoo.find(zoo.DEFAULT))["dataset"], "cifar10")
+        with self.flags(f"--workdir={trained.DEFAULT}"):
+            self.assertEqual(chosen_run.source(trained.find(trained.DEFAULT))["dataset"], "cifar10")
 
     def test_images_are_where_those_of_the_run_are(self):
         source = {"dataset": "folder", "image_dir": "/images", "image_file": None}

@@ -10,8 +10,8 @@ from absl import flags
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import zoo
 from pixelcnn_aux.commands import chosen_run, run_flags, sample
+from pixelcnn_aux.runs import trained
 from tests import helpers
 
 
@@ -149,7 +149,7 @@ class SamplesTest(tf.test.TestCase):
                 with self.assertRaisesRegex(ValueError, f"Expected --out as a name.*{out}"):
                     self.run_program(f"--out={out}")
             with (
-                mock.patch.object(zoo, "outputs", return_value=file / "new"),
+                mock.patch.object(trained, "outputs", return_value=file / "new"),
                 self.assertRaisesRegex(OSError, f"folder {file}/new that takes .* Not a directory"),
             ):
                 self.run_program()

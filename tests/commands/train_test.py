@@ -13,7 +13,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
 from pixelcnn_aux.commands import train
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import first_weights, loop, precision, presets
+from pixelcnn_aux.training import devices, first_weights, loop, presets
 from tests import helpers
 
 FACTORS = ["grayscale", "image"]
@@ -77,7 +77,7 @@ class FlagsTest(tf.test.TestCase):
             mock.patch.object(RunFolder, "RUNS", self.runs),
             mock.patch.object(data, "load", self.load),
             mock.patch.object(loop, "_train_factor", self.train_factor),
-            mock.patch.object(precision, "is_faster", lambda: self.mixed_is_faster),
+            mock.patch.object(devices, "is_mixed_faster", lambda: self.mixed_is_faster),
         ):
             return helpers.run_program(train, "grayscale", *arguments)
 

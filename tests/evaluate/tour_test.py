@@ -14,7 +14,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from evaluate import tour
-from pixelcnn_aux import data, layers, zoo
+from pixelcnn_aux import data, layers
 from pixelcnn_aux.commands import sample
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.runs.folder import RunFolder
@@ -162,7 +162,7 @@ class PresetsTest(tf.test.TestCase):
             with layers.counting_parameters():
                 classes = pa.conditions.Classes(10)  # which they were trained on last
                 found = preset.constructor(**preset.model, condition=classes).description()
-            expected = RunFolder(zoo.FOLDER / trained).config()["model"]
+            expected = RunFolder(trained.FOLDER / trained).config()["model"]
             self.assertEqual(json.loads(json.dumps(found)), expected, (model, name))
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from pixelcnn_aux import data, training
 from pixelcnn_aux.runs import disk, tensors
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import checkpoints, metrics
+from pixelcnn_aux.training import metrics
+from pixelcnn_aux.training.state import find_checkpoints
 from tests import helpers
 
 NAME = "grayscale"
@@ -146,7 +147,7 @@ def is_whole(folder):
     files = [file for file in folder.glob("*.safetensors") if not file.name.startswith("writing.")]
     # Raises for a damaged one.
     notes = {file.name: tensors.notes(file) for file in files}
-    [(step, _), *_] = checkpoints.found(folder / "checkpoints") or [(0, None)]
+    [(step, _), *_] = find_checkpoints(folder / "checkpoints") or [(0, None)]
     rows = [row for row in metrics.read(folder / "metrics.csv") if row["step"] <= step]
     if not rows:
         return True
@@ -167,7 +168,7 @@ def remains(folder):
             for row in metrics.read(RunFolder(folder)[NAME].metrics)
         ],
     }
-    for _, file in checkpoints.found(RunFolder(folder)[NAME].checkpoints):
+    for _, file in find_checkpoints(RunFolder(folder)[NAME].checkpoints):
         arrays, _ = tensors.read(file)
         found |= {f"{file.name}/{key}": array.tobytes() for key, array in arrays.items()}
         del found[f"{file.name}/seconds/0"]

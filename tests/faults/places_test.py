@@ -8,7 +8,8 @@ from unittest import mock
 import tensorflow as tf
 
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import checkpoints, metrics, profile
+from pixelcnn_aux.training import loop, metrics
+from pixelcnn_aux.training.state import restore_checkpoint, save_checkpoint
 from tests import helpers
 
 ROW = dict.fromkeys(metrics.FIELDS, 1)
@@ -64,7 +65,7 @@ class PlacesTest(tf.test.TestCase):
         for act, end in (
             (lambda: table.add(ROW), goes_on),
             (self.save_if_best, "."),
-            (lambda: checkpoints.save(self.gray.checkpoints, 1, {}, {}), goes_on),
+            (lambda: save_checkpoint(self.gray.checkpoints, 1, {}, {}), goes_on),
         ):
             message = f"Put back what was removed, and give the same command again{end}$"
             with self.assertRaisesRegex(FileNotFoundError, message):
@@ -85,17 +86,17 @@ class PlacesTest(tf.test.TestCase):
     def test_a_trace_that_cannot_be_written(self):
         (self.folder / "plugins").touch()
         with self.assertRaisesRegex(OSError, f"Expected to write a trace to {self.folder}"):
-            with profile.Profile(self.folder) as trace:
+            with loop.Profile(self.folder) as trace:
                 trace.turn()  # and ended as the context is left
 
     def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_damaged(self):
         for step in (1, 2):
-            checkpoints.save(self.folder, step, {}, {})
+            save_checkpoint(self.folder, step, {}, {})
         file = self.folder / "step-2.safetensors"
         file.unlink()
         file.mkdir()
         with self.assertRaisesRegex(IsADirectoryError, f"Expected to read {file}. Received"):
-            checkpoints.restore(self.folder, {}, {})
+            restore_checkpoint(self.folder, {}, {})
 
     def test_what_a_process_that_was_killed_was_writing_is_removed(self):
         self.gray.checkpoints.mkdir(parents=True)

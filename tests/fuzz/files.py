@@ -16,7 +16,7 @@ from pixelcnn_aux import data
 from pixelcnn_aux.codec import Codec, container
 from pixelcnn_aux.conditions import Vector
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import checkpoints
+from pixelcnn_aux.training.state import restore_checkpoint, save_checkpoint
 from tests import helpers
 from tests.codec import group_coding_test
 from tests.data.helpers import encoded
@@ -185,13 +185,13 @@ class Checkpoint(Sealed):
         shapes = ([3, 3, 4, 8], [8], [4, 2], [], [17])
         kept = [keras.Variable(random.normal(size=shape)) for shape in shapes]
         self.kept = {"factor": kept[:3], "seconds": kept[3:]}
-        checkpoints.save(self.file.parent, 7, self.kept, {"factor": "image"})
+        save_checkpoint(self.file.parent, 7, self.kept, {"factor": "image"})
         return [self.file.read_bytes()]
 
     def read(self):
         for variable in self._variables():
             variable.assign(np.zeros(variable.shape))
-        step = checkpoints.restore(self.file.parent, self.kept, {"factor": "image"})
+        step = restore_checkpoint(self.file.parent, self.kept, {"factor": "image"})
         return [step, *(variable.numpy() for variable in self._variables())]
 
     def _variables(self):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import training
-from pixelcnn_aux.runs import tensors, weight_files
+from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
@@ -186,14 +186,14 @@ class WeightsTest(tf.test.TestCase):
         self.assertEqual(helpers.contents(self.image.path), {"average.safetensors": before})
 
     def test_names_do_not_depend_on_what_else_was_made(self):
-        names = list(weight_files.named(self.factor))
+        names = list(tensors.named_weights(self.factor))
         again = helpers.tiny_model().factors["image"]
         self.assertNotEqual([x.path for x in again.weights], [x.path for x in self.factor.weights])
-        self.assertEqual(list(weight_files.named(again)), names)
+        self.assertEqual(list(tensors.named_weights(again)), names)
         self.assertIn("image/pixel_cnn/above/v", names)
         layers = [keras.layers.Dense(1) for _ in range(3)]
         network = keras.Sequential([keras.Input([2]), *layers], name="mine")
-        kernels = [name for name in weight_files.named(network) if "kernel" in name]
+        kernels = [name for name in tensors.named_weights(network) if "kernel" in name]
         self.assertEqual(kernels, [f"mine/dense/kernel{index}" for index in ("", ":1", ":2")])
 
     def save_if_best(self, step, bits):

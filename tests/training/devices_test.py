@@ -20,7 +20,8 @@ from pixelcnn_aux import data, training
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import Training, checkpoints, metrics, steps
+from pixelcnn_aux.training import Training, metrics, steps
+from pixelcnn_aux.training.state import find_checkpoints
 from tests import helpers
 
 # 50 steps: what rounding makes of a difference would show.
@@ -174,7 +175,7 @@ class DevicesTest(tf.test.TestCase):
                 self.assertAllClose(row[name], other[name], rtol=1e-5, msg=name)
 
     def state(self, folder):
-        [(_, file), *_] = checkpoints.found(RunFolder(folder)["image"].checkpoints)
+        [(_, file), *_] = find_checkpoints(RunFolder(folder)["image"].checkpoints)
         arrays, _ = tensors.read(file)
         return {key: array for key, array in arrays.items() if not key.startswith("seconds")}
 

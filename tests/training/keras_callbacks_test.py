@@ -9,7 +9,8 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import Training, checkpoints, metrics
+from pixelcnn_aux.training import Training, metrics
+from pixelcnn_aux.training.state import find_checkpoints
 from tests import helpers
 
 TINY = Training(epochs=3, steps_per_epoch=2, batch_size=8, learning_rate=1e-2)
@@ -102,7 +103,7 @@ class CallbacksTest(tf.test.TestCase, parameterized.TestCase):
         raises = self.assertRaisesRegex(KeyError, error) if error else contextlib.nullcontext()
         with raises, contextlib.redirect_stdout(io.StringIO()) as output:
             train(folder, make())
-        found = checkpoints.found(RunFolder(folder)["grayscale"].checkpoints)
+        found = find_checkpoints(RunFolder(folder)["grayscale"].checkpoints)
         self.assertEqual([step for step, _ in found], [4, 2])  # written before it was called
         self.assertEqual("stopped by a callback after step 4" in output.getvalue(), not error)
         average = train(folder, events := Events())

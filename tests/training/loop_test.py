@@ -25,15 +25,16 @@ from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import (
     Training,
-    checkpoints,
+    config,
+    devices,
     loop,
     metrics,
     optimizer,
-    precision,
+    state as training_state,
     steps,
 )
-from pixelcnn_aux.training.state import TrainingState
-from pixelcnn_aux.training.strategy import Hosts
+from pixelcnn_aux.training.devices import Hosts
+from pixelcnn_aux.training.state import TrainingState, find_checkpoints
 from tests import helpers
 
 # Three epochs of three steps, 8 of 10 images a step: batches span the passes over the images.
@@ -59,7 +60,7 @@ def saved(folder, name="grayscale"):
 
 def found_in(folder, name="grayscale"):
     """[(step, path)] of a run's checkpoints, the newest first."""
-    return checkpoints.found(RunFolder(folder)[name].checkpoints)
+    return find_checkpoints(RunFolder(folder)[name].checkpoints)
 
 
 def assert_same_weights(factor, expected):
@@ -131,7 +132,7 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertEndsAsUninterrupted(train(self.folder))
 
     def test_signals_stop_after_a_step_which_is_saved(self):
-        for number in training.stopping.SIGNALS:
+        for number in config.SIGNALS:
             folder = self.folder / str(number)
             before = signal.getsignal(number)
             with self.assertRaises(training.Stopped), training.Stop() as stop:
@@ -181,7 +182,7 @@ class StoppedRunTest(tf.test.TestCase):
         with (
             mock.patch.object(time, "monotonic", lambda: now),
             in_each_step(tick),
-            mock.patch.object(checkpoints, "save") as save,
+            mock.patch.object(training_state, "save_checkpoint") as save,
         ):
             train(self.folder, training=dataclasses.replace(TINY, epochs=1, steps_per_epoch=9))
         self.assertEqual([call.args[1] for call in save.call_args_list], [5, 9])
@@ -364,7 +365,7 @@ class ArgumentsTest(tf.test.TestCase):
             return batches(images, batch_size, seed, first_step, flip, *others)
 
         with (
-            mock.patch.object(precision, "policy", lambda: "mixed_bfloat16"),
+            mock.patch.object(devices, "mixed_policy", lambda: "mixed_bfloat16"),
             mock.patch.object(data.Images, "training_batches", recorded),
             mock.patch.object(steps, "make", wraps=steps.make) as make,
             mock.patch.object(layers, "context", wraps=layers.context) as context,

@@ -5,8 +5,12 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.training.muon import AveragingMuon, hidden_kernels, orthogonalized
-from pixelcnn_aux.training.optimizer import AveragingAdam
+from pixelcnn_aux.training.optimizer import (
+    AveragingAdam,
+    AveragingMuon,
+    hidden_kernels,
+    orthogonalized,
+)
 from tests import helpers
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pixelcnn_aux import training
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import Training, profile, sample_pictures
+from pixelcnn_aux.training import Training, loop, sample_pictures
 from tests import helpers
 
 SETTINGS = Training(epochs=2, steps_per_epoch=8, batch_size=4, learning_rate=1e-2, decay=0.99)
@@ -163,10 +163,10 @@ class ProfileTest(tf.test.TestCase):
         """What is printed of a trace of a run of so many steps, and how often a trace began and ended."""
         turns = []
         with (
-            mock.patch.object(profile, "_start", turns.append),
-            mock.patch.object(profile, "_stop", lambda: turns.append("stop")),
+            mock.patch.object(loop, "_start", turns.append),
+            mock.patch.object(loop, "_stop", lambda: turns.append("stop")),
             contextlib.redirect_stdout(io.StringIO()) as output,
-            profile.Profile(helpers.temporary_folder(self)) as traced,
+            loop.Profile(helpers.temporary_folder(self)) as traced,
         ):
             for number in range(count):
                 with traced.step(number):
@@ -190,10 +190,10 @@ class ProfileTest(tf.test.TestCase):
         """As where another one is under way, which goes on."""
         refused = RuntimeError("another profiler is running")
         with (
-            mock.patch.object(profile, "_start", side_effect=refused),
-            mock.patch.object(profile, "_stop") as stop,
+            mock.patch.object(loop, "_start", side_effect=refused),
+            mock.patch.object(loop, "_stop") as stop,
             self.assertRaisesRegex(RuntimeError, "another profiler"),
-            profile.Profile(helpers.temporary_folder(self)) as traced,
+            loop.Profile(helpers.temporary_folder(self)) as traced,
         ):
             traced.turn()
         stop.assert_not_called()

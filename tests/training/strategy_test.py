@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import backend, training
-from pixelcnn_aux.training.strategy import Hosts
+from pixelcnn_aux.training.devices import Hosts
 
 
 def errors(of_hosts):

@@ -9,7 +9,13 @@ import tensorflow as tf
 
 from pixelcnn_aux import training
 from pixelcnn_aux.runs import tensors
-from pixelcnn_aux.training import checkpoints
+from pixelcnn_aux.training import state as training_state
+from pixelcnn_aux.training.state import (
+    checkpoint_file,
+    find_checkpoints,
+    restore_checkpoint,
+    save_checkpoint,
+)
 from tests import helpers
 
 IMAGE = {"factor": "image"}
@@ -35,18 +41,18 @@ class CheckpointsTest(tf.test.TestCase):
         for step in steps:
             groups = variables()
             groups["seconds"][0].assign(float(step))
-            checkpoints.save(self.folder, step, groups, IMAGE, before)
+            save_checkpoint(self.folder, step, groups, IMAGE, before)
             before = step
 
     def steps(self):
-        return [step for step, _ in checkpoints.found(self.folder)]
+        return [step for step, _ in find_checkpoints(self.folder)]
 
     def assertRestores(self, step, warned=None):
         """The checkpoint of this step is restored; a warning names that of the step `warned`, if any."""
         groups = variables()
         groups["weights"][0].assign([9.0, 9.0])
-        with mock.patch.object(checkpoints.logging, "warning") as warning:
-            self.assertEqual(checkpoints.restore(self.folder, groups, IMAGE), step)
+        with mock.patch.object(training_state.logging, "warning") as warning:
+            self.assertEqual(restore_checkpoint(self.folder, groups, IMAGE), step)
         self.assertEqual(values(groups), [[1.0, 2.0], [[3.0]], float(step)])
         self.assertEqual(warning.called, warned is not None)
         if warned is not None:
@@ -60,7 +66,7 @@ class CheckpointsTest(tf.test.TestCase):
     def test_a_damaged_one_takes_no_place_of_those_that_are_kept(self):
         for damaged, following in ((9, 7), (7, 9)):
             self.save(6, damaged)
-            checkpoints.file(self.folder, damaged).write_bytes(b"")
+            checkpoint_file(self.folder, damaged).write_bytes(b"")
             self.assertRestores(6, warned=damaged)
             self.save(following, before=6)
             self.assertCountEqual(self.steps(), [following, 6])
@@ -68,16 +74,16 @@ class CheckpointsTest(tf.test.TestCase):
     def test_damaged_ones_and_those_of_another_factor_or_step_are_left_out(self):
         self.save(1, 2)
         (self.folder / "writing.step-3.safetensors").write_bytes(b"")
-        first, last = (checkpoints.file(self.folder, step) for step in (1, 2))
+        first, last = (checkpoint_file(self.folder, step) for step in (1, 2))
         whole, before = last.read_bytes(), first.read_bytes()
-        checkpoints.save(self.folder, 2, variables(), {"factor": "8x8"}, 1)
+        save_checkpoint(self.folder, 2, variables(), {"factor": "8x8"}, 1)
         for contents in (last.read_bytes(), whole[:-1] + b"\1", whole[:-1], b"none", before):
             last.write_bytes(contents)
             self.assertRestores(1, warned=2)
         first.write_bytes(b"not a checkpoint")
         groups, both = variables(), r"whole checkpoint.*step-2\.s.*step-1\.s.*remove the folder"
         with self.assertRaisesRegex(ValueError, both):
-            checkpoints.restore(self.folder, groups, IMAGE)
+            restore_checkpoint(self.folder, groups, IMAGE)
         self.assertEqual(values(groups), values(variables()))
 
     def test_a_signal_and_what_the_machine_refuses_are_no_damage(self):
@@ -90,7 +96,7 @@ class CheckpointsTest(tf.test.TestCase):
         ):
             with mock.patch.object(owner, name, side_effect=error):
                 with self.assertRaisesRegex(type(error), message):
-                    checkpoints.restore(self.folder, variables(), IMAGE)
+                    restore_checkpoint(self.folder, variables(), IMAGE)
         self.assertRestores(2)
 
     def test_of_another_network(self):
@@ -100,4 +106,4 @@ class CheckpointsTest(tf.test.TestCase):
         with self.assertRaisesRegex(
             ValueError, r"another network: \(1, 1\) instead of \(1, 2\) as weights/1"
         ):
-            checkpoints.restore(self.folder, groups, IMAGE)
+            restore_checkpoint(self.folder, groups, IMAGE)

@@ -1,15 +1,15 @@
 """Gives a model to others, as a repository on the Hub."""
 
+import json
 import shutil
 import tempfile
 
-from pixelcnn_aux import arguments, zoo
-from pixelcnn_aux.codec.codec import fingerprint
-from pixelcnn_aux.hub import model_card, naming, repository
+from pixelcnn_aux import arguments
 from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.runs import disk, records
+from pixelcnn_aux.runs import disk, hub, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
+from pixelcnn_aux.runs.tensors import fingerprint
 from pixelcnn_aux.scores import splits
 
 
@@ -42,7 +42,7 @@ def push(model: AuxiliaryModel, name: str, license: str | None = None) -> str:
     """
     arguments.instance("model", model, AuxiliaryModel).require(model.factors)
     arguments.instance("license", license, str, optional=True)
-    where, _ = naming.parse(name)
+    where, _ = hub.parse(name)
     run = _run(model)
     with tempfile.TemporaryDirectory() as folder:
         pushed, card = RunFolder(folder), _card(model, run) if run else {}
@@ -54,16 +54,16 @@ def push(model: AuxiliaryModel, name: str, license: str | None = None) -> str:
                 _copy_training(run[factor.name], pushed[factor.name])
         if card:
             disk.write_json(pushed.path / "card.json", card)
-        page = model_card.text(where, model, card, license)
+        page = _model_card(where, model, card, license)
         (pushed.path / "README.md").write_text(page, encoding="utf-8")
-        return repository.upload(name, pushed.path)
+        return hub.upload(name, pushed.path)
 
 
 def _run(model):
     """The `RunFolder` that a model was loaded from; None if there is none, or the model has changed since."""
     if model.loaded_from is None:
         return None
-    run, own = RunFolder(zoo.find(model.loaded_from)), fingerprint(model)
+    run, own = RunFolder(trained.find(model.loaded_from)), fingerprint(model)
     has_best = all(disk.exists(run[name].best) for name in model.factors)
     kinds = (False, True) if has_best else (False,)
     same = any(fingerprint(load(run.path, best=best)) == own for best in kinds)
@@ -74,10 +74,10 @@ def _card(model, run):
     """What is known of a run, as the card of a model of the package has it: dict, of some of its keys."""
     packed = run.path / "card.json"
     if disk.exists(packed):
-        return records.read_dict(packed, "a trained model's card")
-    dataset, file = run.config().get("dataset"), zoo.outputs(run.path) / "bpd.json"
+        return disk.read_dict(packed, "a trained model's card")
+    dataset, file = run.config().get("dataset"), trained.outputs(run.path) / "bpd.json"
     card = {"data": dataset} if dataset else {}
-    found = records.read_dict(file, "figures") if disk.exists(file) else {}
+    found = disk.read_dict(file, "figures") if disk.exists(file) else {}
     expected = {
         "dataset": dataset,
         "model": fingerprint(model.with_exact(True)),  # as evaluation records it
@@ -96,3 +96,85 @@ def _copy_training(given, made):
         made.record_training(recorded)
     if disk.exists(given.metrics):
         shutil.copy(given.metrics, made.metrics)
+
+
+# What a card says in words, and what stands before it.
+_WORDS = {
+    "data": "Trained on",
+    "license": "License of these images",
+    "machine": "Trained by",
+    "command": "Trained with",
+}
+_PAPER = "[Kolesnikov & Lampert, 2017](https://arxiv.org/abs/1612.08185)"
+
+
+def _model_card(repository, model, card, license=None):
+    """README.md of a repository: Markdown, below its metadata as YAML.
+
+    Args:
+      repository: str, OWNER/NAME.
+      model: `AuxiliaryModel`.
+      card: dict, what is known of it: any of the keys that the card of a model of the package has.
+      license: str, what the Hub calls the license of the model; None where it is not told.
+
+    Returns:
+      str.
+
+    Raises:
+      ValueError: for a card with other values than such a card has.
+    """
+    fields = {"library_name": "pixelcnn_aux", "pipeline_tag": "unconditional-image-generation"}
+    fields |= {
+        "tags": ["pixelcnn", "density-estimation"],
+        **({"license": license} if license else {}),
+    }
+    metadata = "\n".join(f"{key}: {json.dumps(value)}" for key, value in fields.items())
+    names = list(model.factors)
+    chain = [f"p({names[0]})", *(f"p({x} | {below})" for below, x in zip(names, names[1:]))]
+    condition = "" if model.condition is None else f", given `{model.condition}`"
+    likelihood = model.likelihood
+    kind = f"{likelihood.num_channels} channels of {likelihood.num_values:,} values"
+    known = "".join(f"- {line}\n" for line in _lines(model, card))
+    return f"""---
+{metadata}
+---
+
+# {repository.partition("/")[2]}
+
+A PixelCNN model with auxiliary variables ({_PAPER}) of images with {kind}: `{" ".join(chain)}`{condition}.
+
+```
+{model}
+```
+
+{known}
+```python
+import pixelcnn_aux as pa  # beside it the package huggingface_hub has to be installed
+
+model = pa.load("hf://{repository}")
+model.bits_per_dim(images)  # [B, H, W, C], {arguments.pixel_dtype(likelihood.num_values)}
+model.sample([[0, 1], [0, 2]])  # a seed for each image
+```
+"""
+
+
+def _lines(model, card):
+    """Yields what a card says, line by line."""
+    if "bits_per_dim" in card:
+        bits = arguments.positive("bits_per_dim", card["bits_per_dim"])
+        count = arguments.whole("num_images", card.get("num_images"), largest=2**63)
+        found = f"**{bits:.3f}** ({splits.kind(model)}"
+        if (error := card.get("std_error")) is not None:  # of one image there is none
+            found += f", standard error {arguments.positive('std_error', error):.3f}"
+        split = _line(card.get("split"))
+        yield f"Bits per dimension: {found}), the mean of {count:,} {split} images"
+    for key, before in _WORDS.items():
+        if card.get(key):
+            yield f"{before}: {_line(card[key])}"
+    if "seconds" in card:
+        yield f"Training took {arguments.whole('seconds', card['seconds'], 0, 2**63) / 3600:.1f} hours"
+
+
+def _line(value):
+    """Text as one line, whatever it holds."""
+    return " ".join(str(value).split())

@@ -14,11 +14,10 @@ from typing import Any
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.annotations import PathLike
-from pixelcnn_aux.hub import naming
-from pixelcnn_aux.runs import disk, records
+from pixelcnn_aux.runs import disk, hub
 from pixelcnn_aux.runs.folder import RunFolder
 
-FOLDER = pathlib.Path(__file__).parent
+FOLDER = pathlib.Path(__file__).parents[1] / "zoo"
 # What a program takes that is given no workdir and finds no run.
 DEFAULT = "cifar10-pyramid"
 
@@ -35,7 +34,7 @@ def pretrained() -> dict[str, dict[str, Any]]:
     """
     return {
         card.parent.name: {
-            **records.read_dict(card, "a trained model's card"),
+            **disk.read_dict(card, "a trained model's card"),
             "bytes": sum(file.stat().st_size for file in card.parent.rglob("*") if file.is_file()),
         }
         for card in sorted(FOLDER.glob("*/card.json"))
@@ -45,12 +44,10 @@ def pretrained() -> dict[str, dict[str, Any]]:
 def find(path: PathLike) -> pathlib.Path:
     """The folder of a run, given its path, or the name of a trained model or of a repository on the Hub.
 
-    Raises FileNotFoundError where it is none of these, and for a repository as `hub.repository.download`.
+    Raises FileNotFoundError where it is none of these, and for a repository as `hub.hub.download`.
     """
-    if naming.is_name(path):
-        from pixelcnn_aux.hub import repository
-
-        return repository.download(path)
+    if hub.is_name(path):
+        return hub.download(path)
     path = arguments.path("the folder of a run, or the name of a trained model", path)
     shown, folder = f"{path!s:.200}", FOLDER / path
     with disk.explained(f"the folder of a run, or the name of a trained model: {shown}"):
@@ -77,7 +74,7 @@ def outputs(folder: pathlib.Path) -> pathlib.Path:
 
     These are the zoo's, and those of the Hub. Raises ValueError where a run has the name of one of them.
     """
-    if FOLDER not in folder.absolute().parents and naming.in_cache(folder) is None:
+    if FOLDER not in folder.absolute().parents and hub.in_cache(folder) is None:
         return folder
     name = RunFolder(folder).name
     beside = RunFolder.RUNS / name

@@ -13,9 +13,9 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import pack
-from pixelcnn_aux import data, layers, zoo
+from pixelcnn_aux import data, layers
 from pixelcnn_aux.commands import bpd, chosen_run
-from pixelcnn_aux.runs import tensors
+from pixelcnn_aux.runs import tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics
@@ -57,9 +57,9 @@ class ZooTest(tf.test.TestCase):
         super().setUpClass()
         cls.enterClassContext(helpers.eagerly())
         folder = helpers.temporary_folder(cls)
-        cls.enterClassContext(mock.patch.object(zoo, "FOLDER", folder / "zoo"))
+        cls.enterClassContext(mock.patch.object(trained, "FOLDER", folder / "zoo"))
         cls.enterClassContext(mock.patch.object(RunFolder, "RUNS", folder / "runs"))
-        zoo.FOLDER.mkdir()
+        trained.FOLDER.mkdir()
         cls.mine = folder / "mine"
         cls.model = make_run(cls.mine)
         cls.output = pack_run(cls.mine, "tiny")
@@ -69,7 +69,7 @@ class ZooTest(tf.test.TestCase):
         for name, factor in self.model.factors.items():
             for array, expected in zip(loaded.factors[name].get_weights(), factor.get_weights()):
                 self.assertAllEqual(array, expected.astype(np.float16).astype(np.float32))
-            arrays, _ = tensors.read(RunFolder(zoo.find("tiny"))[name].weights)
+            arrays, _ = tensors.read(RunFolder(trained.find("tiny"))[name].weights)
             self.assertEqual({array.dtype for array in arrays.values()}, {np.dtype("float16")})
 
     def test_what_is_known_of_them(self):
@@ -79,17 +79,17 @@ class ZooTest(tf.test.TestCase):
         facts = [card[key] for key in ("data", "license", "machine", "command")]
         self.assertEqual(facts, ["pictures", "no license", "this", "a command"])
         self.assertEqual(card["seconds"], 60)
-        files = helpers.contents(zoo.find("tiny"))
+        files = helpers.contents(trained.find("tiny"))
         self.assertEqual(card["bytes"], sum(map(len, files.values())))
         for name in self.model.factors:
             self.assertIn(f"{name}/metrics.csv", files)
             self.assertIn(f"{name}/training.json", files)
 
     def test_kernels_in_8_bits(self):
-        self.addCleanup(shutil.rmtree, zoo.FOLDER / "small", ignore_errors=True)
+        self.addCleanup(shutil.rmtree, trained.FOLDER / "small", ignore_errors=True)
         with mock.patch.object(splits, "mean_bits", return_value=2.0):
             pack_run(self.mine, "small", "--in_8_bits=image")
-        arrays, _ = tensors.read(RunFolder(zoo.find("small"))["image"].weights)
+        arrays, _ = tensors.read(RunFolder(trained.find("small"))["image"].weights)
         self.assertEqual({array.dtype.name for array in arrays.values()}, {"float16", "int8"})
         loaded = pa.load("small").factors["image"]
         for layer, expected in zip(
@@ -98,7 +98,7 @@ class ZooTest(tf.test.TestCase):
             kernel, kept = np.asarray(layer.kernel()), np.asarray(expected.kernel())
             # Half a step of 127 of the largest, and the 11 bits of lengths.
             self.assertAllClose(kernel, kept, rtol=0, atol=0.005 * np.abs(kept).max())
-        arrays, _ = tensors.read(RunFolder(zoo.find("small"))["grayscale"].weights)
+        arrays, _ = tensors.read(RunFolder(trained.find("small"))["grayscale"].weights)
         self.assertEqual({array.dtype for array in arrays.values()}, {np.dtype("float16")})
         with self.assertRaisesRegex(ValueError, "Expected a factor of .* Received: 'gray'"):
             pack_run(self.mine, "another", "--in_8_bits=gray")
@@ -128,7 +128,7 @@ class ZooTest(tf.test.TestCase):
             pa.load(5000 * "x")
 
     def test_a_damaged_card(self):
-        card = zoo.FOLDER / "tiny" / "card.json"
+        card = trained.FOLDER / "tiny" / "card.json"
         self.addCleanup(card.write_text, card.read_text())
         for text in ("{", "[]"):
             card.write_text(text)
@@ -137,10 +137,10 @@ class ZooTest(tf.test.TestCase):
 
     def assertNotPacked(self, error, message, folder=None):
         """Packing a run raises the error, and leaves the zoo as it is."""
-        before = helpers.contents(zoo.FOLDER)
+        before = helpers.contents(trained.FOLDER)
         with self.assertRaisesRegex(error, message):
             pack_run(folder or self.mine, "another")
-        self.assertEqual(helpers.contents(zoo.FOLDER), before)
+        self.assertEqual(helpers.contents(trained.FOLDER), before)
 
     def test_names_are_not_taken_twice(self):
         with self.assertRaisesRegex(ValueError, "Expected a new name. Received: tiny"):
@@ -152,14 +152,14 @@ class ZooTest(tf.test.TestCase):
             self.assertNotPacked(ValueError, "bits per dimension at most.*Received: 1.0")
         with mock.patch.object(splits, "mean_bits", side_effect=RuntimeError):
             self.assertNotPacked(RuntimeError, "")
-        self.addCleanup(shutil.rmtree, zoo.FOLDER / "better")
+        self.addCleanup(shutil.rmtree, trained.FOLDER / "better")
         with (
             mock.patch.object(splits, "mean_bits", side_effect=[3.0, 2.0]),
             mock.patch.object(pack, "NUM_IMAGES", 4),
         ):
             output = pack_run(self.mine, "better")
         self.assertIn("packed: -1.00000 bits per dimension on 4 validation images\n", output)
-        self.assertIn("better", zoo.pretrained())
+        self.assertIn("better", trained.pretrained())
 
     def test_weights_beyond_those_of_16_bits_are_refused_by_name(self):
         folder = helpers.temporary_folder(self) / "large"
@@ -216,7 +216,7 @@ class ZooTest(tf.test.TestCase):
                 pack_run(self.mine, "another", flag)
 
     def test_a_flipped_byte_is_refused_by_name(self):
-        file = RunFolder(zoo.find("tiny"))["image"].weights
+        file = RunFolder(trained.find("tiny"))["image"].weights
         whole = file.read_bytes()
         file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
         self.addCleanup(file.write_bytes, whole)
@@ -233,11 +233,11 @@ class ZooTest(tf.test.TestCase):
         folder = helpers.temporary_folder(self)
         self.enterContext(contextlib.chdir(folder))
         (folder / "tiny").mkdir()
-        self.assertEqual(zoo.find("tiny"), zoo.FOLDER / "tiny")
+        self.assertEqual(trained.find("tiny"), trained.FOLDER / "tiny")
         (folder / "other").mkdir()
-        self.assertEqual(zoo.find("other"), pathlib.Path("other"))
+        self.assertEqual(trained.find("other"), pathlib.Path("other"))
         make_run(folder / "tiny")
-        self.assertEqual(zoo.find("tiny"), pathlib.Path("tiny"))
+        self.assertEqual(trained.find("tiny"), pathlib.Path("tiny"))
 
     def test_what_is_found_out_is_not_written_into_a_run_of_that_name(self):
         runs = helpers.temporary_folder(self)
@@ -246,32 +246,33 @@ class ZooTest(tf.test.TestCase):
         make_run(mine)
         before = helpers.contents(mine)
         with self.assertRaisesRegex(ValueError, f"Expected {mine} .*Received: a run"):
-            zoo.outputs(zoo.FOLDER / "tiny")
-        self.assertEqual(zoo.outputs(mine), mine)
+            trained.outputs(trained.FOLDER / "tiny")
+        self.assertEqual(trained.outputs(mine), mine)
         self.assertEqual(helpers.contents(mine), before)
 
     def test_programs_without_a_run(self):
         """They take the default and photographs, say so, and write beside the runs, not into the package."""
-        before = helpers.contents(zoo.FOLDER)
+        before = helpers.contents(trained.FOLDER)
         for arguments, expected in (([], "photos"), (["--dataset=cifar10"], "cifar10")):
             with (
-                mock.patch.object(zoo, "DEFAULT", "tiny"),
+                mock.patch.object(trained, "DEFAULT", "tiny"),
                 mock.patch.object(data, "load", return_value=helpers.images(3)) as load,
             ):
                 output = helpers.run_program(bpd, "--split=test", *arguments)
             self.assertEqual(load.call_args.args[0], expected)
             self.assertIn(f"On the test images of {expected}\n", output)
-        self.assertIn(f"Evaluating {zoo.FOLDER / 'tiny'}", output)
+        self.assertIn(f"Evaluating {trained.FOLDER / 'tiny'}", output)
         self.assertIn(f"Wrote {RunFolder.RUNS / 'tiny' / 'bpd.json'}", output)
-        self.assertEqual(helpers.contents(zoo.FOLDER), before)
+        self.assertEqual(helpers.contents(trained.FOLDER), before)
 
 
 class PackageTest(tf.test.TestCase):
     def test_all_files_of_the_models_are_in_the_wheel(self):
         project = pathlib.Path(pa.__file__).parents[1] / "pyproject.toml"
         settings = tomllib.loads(project.read_text())["tool"]["setuptools"]
-        patterns = settings["package-data"]["pixelcnn_aux.zoo"]
-        packed = {file for pattern in patterns for file in zoo.FOLDER.glob(pattern)}
-        files = {file for name in pa.pretrained() for file in (zoo.FOLDER / name).rglob("*.*")}
+        patterns = settings["package-data"]["pixelcnn_aux"]
+        package = trained.FOLDER.parent
+        packed = {x for y in patterns if y.startswith("zoo/") for x in package.glob(y)}
+        files = {file for name in pa.pretrained() for file in (trained.FOLDER / name).rglob("*.*")}
         self.assertNotEmpty(files)
         self.assertEqual(packed, files)

@@ -7,10 +7,50 @@ they hold is checked where it is read, as of any run.
 import contextlib
 import fnmatch
 import math
+import os
 import pathlib
+import re
+from typing import Any, NamedTuple
 
-from pixelcnn_aux.hub import naming
+from pixelcnn_aux import arguments
 from pixelcnn_aux.runs import disk
+
+_NAME = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
+# Where the Hub's cache has the files of a commit.
+_SNAPSHOT = re.compile(r"/models--([^/]+--[^/]+)/snapshots/[^/]+$")
+
+
+class HubName(NamedTuple):
+    repository: str  # OWNER/NAME
+    revision: str | None  # a branch, tag or commit; None for the main branch
+
+
+def is_name(path: Any) -> bool:
+    """Whether this is, or is meant to be, the name of a repository rather than a path."""
+    return isinstance(path, str) and path.startswith("hf://")
+
+
+def parse(name: Any) -> HubName:
+    """The parts of a name. Raises ValueError where it is none."""
+    found = _NAME.fullmatch(name) if isinstance(name, str) else None
+    if found is None:
+        raise malformed(name)
+    return HubName(*found.groups())
+
+
+def malformed(name: Any) -> ValueError:
+    """The error to raise for what is no name of a repository."""
+    return ValueError(
+        "Expected a model repository of the Hugging Face Hub as hf://owner/name or hf://owner/name@revision. "
+        f"Received: {arguments.shown(name)}. Give such a name."
+    )
+
+
+def in_cache(path: Any) -> str | None:
+    """OWNER--NAME of the repository whose files a folder of the Hub's cache has; None for other folders."""
+    found = _SNAPSHOT.search(os.path.abspath(path))
+    return found and found[1]
+
 
 _WEIGHTS = "*/average.safetensors"
 FILES = ("config.json", "card.json", _WEIGHTS, "*/training.json", "*/metrics.csv")
@@ -29,7 +69,7 @@ def download(name):
       ConnectionError, PermissionError, OSError: it cannot be had now.
       ValueError: the name is malformed, or the repository holds something else, or too much.
     """
-    repository, revision = naming.parse(name)
+    repository, revision = parse(name)
     with _connected(name) as (api, errors):
         try:
             info = api.model_info(repository, revision=revision, files_metadata=True)
@@ -60,7 +100,7 @@ def upload(name, folder):
     Other files of a run are removed from there; what else is there stays. Returns the name with the commit.
     Raises as `download`.
     """
-    repository, revision = naming.parse(name)
+    repository, revision = parse(name)
     added = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     added = {path.relative_to(folder).as_posix(): path for path in added}
     with _connected(name) as (api, _):
@@ -123,7 +163,7 @@ def _connected(name):
         try:
             yield huggingface_hub.HfApi(library_name="pixelcnn_aux"), errors
         except errors.HFValidationError as error:
-            raise naming.malformed(name) from error
+            raise malformed(name) from error
         except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
             raise FileNotFoundError(
                 f"Expected a model repository of the Hugging Face Hub. Received: {name}, a repository or "

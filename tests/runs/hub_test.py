@@ -15,13 +15,12 @@ import tensorflow as tf
 from huggingface_hub import HfApi, constants
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import zoo
 from pixelcnn_aux.commands import bpd, train
-from pixelcnn_aux.hub import naming, repository
+from pixelcnn_aux.runs import hub, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
 from tests import helpers
-from tests.hub import stand_in
+from tests.runs import stand_in
 
 IMAGES = helpers.pictures(2)
 SEEDS = [[0, 1], [0, 2]]
@@ -177,8 +176,8 @@ class HubTest(tf.test.TestCase):
         self.assertEmpty(self.hub.commits)
 
     def test_names(self):
-        self.assertEqual(naming.parse("hf://a/b-c.d"), ("a/b-c.d", None))
-        self.assertEqual(naming.parse("hf://a/b@refs/pr/1"), ("a/b", "refs/pr/1"))
+        self.assertEqual(hub.parse("hf://a/b-c.d"), ("a/b-c.d", None))
+        self.assertEqual(hub.parse("hf://a/b@refs/pr/1"), ("a/b", "refs/pr/1"))
         for name in (
             "hf://a",
             "hf://a/b/c",
@@ -249,7 +248,7 @@ class HubTest(tf.test.TestCase):
     def test_files_that_are_too_large(self):
         self.hold()
         for file, size in (
-            (WEIGHTS, repository.MOST_WEIGHTS),
+            (WEIGHTS, hub.MOST_WEIGHTS),
             ("card.json", 2**24),
             ("config.json", None),
         ):
@@ -298,9 +297,9 @@ class HubTest(tf.test.TestCase):
 
     def test_what_is_found_out_is_written_beside_the_runs(self):
         self.hold()
-        folder = zoo.find(NAME)
+        folder = trained.find(NAME)
         self.assertEqual(RunFolder(folder).name, "me--tiny")
-        self.assertEqual(zoo.outputs(folder), RunFolder.RUNS / "me--tiny")
+        self.assertEqual(trained.outputs(folder), RunFolder.RUNS / "me--tiny")
 
 
 class EnvironmentTest(tf.test.TestCase):
