@@ -31,7 +31,7 @@ from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.scanning import Remainders
+from pixelcnn_aux.sums import Remainders
 
 FLAGS = flags.FLAGS
 

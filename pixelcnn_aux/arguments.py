@@ -8,10 +8,19 @@ import math
 import os
 import pathlib
 import sys
-from collections.abc import Collection
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing
+
+# What is given: arrays, tensors, numbers, lists of them.
+ArrayLike: TypeAlias = numpy.typing.ArrayLike
+Tensor: TypeAlias = Any  # of Keras's backend, which has no types
+Size: TypeAlias = Sequence[int]  # (H, W)
+PathLike: TypeAlias = str | os.PathLike[str]
+Config: TypeAlias = dict[str, Any]  # what JSON can hold
+ImageSource: TypeAlias = Any  # what `data.as_images` takes; many of these have no types
 
 _T = TypeVar("_T")
 
@@ -67,7 +76,7 @@ def whole_each(name: str, given: Any, count: int, one: str) -> list[int]:
     if len(each) != count:
         raise ValueError(
             f"Expected {name} as a whole number, or a list of {count}, one for each {one}. "
-            f"Received: {shown(given)}. Give one for each."
+            f"Received: {short_repr(given)}. Give one for each."
         )
     return [whole(name, value) for value in each]
 
@@ -156,7 +165,7 @@ def at_most_parameters(
         )
 
 
-def shown(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """What an error shows of a value that may be anything: its beginning, of at most 80 characters."""
     try:
         return f"{value!r:.80}"
@@ -165,7 +174,7 @@ def shown(value: Any) -> str:
 
 
 def _refuse(name: str, value: Any, expected: str) -> NoReturn:
-    received = f"{name}={shown(value)}" if name.isidentifier() else shown(value)
+    received = f"{name}={short_repr(value)}" if name.isidentifier() else short_repr(value)
     raise ValueError(f"Expected {name} {expected}. Received: {received}. Give such a value.")
 
 

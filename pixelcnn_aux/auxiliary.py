@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from keras import ops
 
-from pixelcnn_aux import arguments, blocks
-from pixelcnn_aux.annotations import Config, Size, Tensor
+from pixelcnn_aux import arguments, sums
+from pixelcnn_aux.arguments import Config, Size, Tensor
 from pixelcnn_aux.inputs import check_images, check_sides_known
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.serialization import Configured, register
@@ -103,7 +103,7 @@ class Transform(Configured):
         Returns:
           uint8 [B, H / ratio, W / ratio, 1]: 1 where all of a pixel's block of ratio x ratio is known.
         """
-        return blocks.reduced(ops.min, mask, self.ratio)
+        return sums.reduce_blocks(ops.min, mask, self.ratio)
 
 
 @register()
@@ -156,8 +156,8 @@ class HalfResolution(Transform):
         """Images [B, H, W, C] -> [B, H / 2, W / 2, C], rounded up, of their dtype. Raises ValueError."""
         images = check_images(images)
         check_sides_known(images.shape[1:3])
-        sums = blocks.reduced(ops.sum, ops.cast(images, "int32"), self.ratio)
-        return ops.cast((sums + 2) // 4, images.dtype)
+        total = sums.reduce_blocks(ops.sum, ops.cast(images, "int32"), self.ratio)
+        return ops.cast((total + 2) // 4, images.dtype)
 
     def size(self, image_size: Size) -> tuple[int, int]:
         """(H, W) of the image -> (H, W) of its auxiliary image. Raises ValueError for an unknown side."""

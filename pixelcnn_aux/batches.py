@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import backend, blocks
+from pixelcnn_aux import backend, sums
 from pixelcnn_aux.inputs import Inputs
 
 MAX_PIXELS = 2**16  # of full images in a batch: 64 images of 32 x 32
@@ -150,7 +150,7 @@ def tiles(factor, size):
     most = math.isqrt(MAX_TILE_PIXELS) // side
     rows, columns = (
         spans(length, factor.radius, factor.network.period, most)
-        for length in blocks.lattice(size, side)
+        for length in sums.num_blocks(size, side)
     )
     return [[Tile(row, column) for column in columns] for row in rows]
 
@@ -194,7 +194,7 @@ def _of_tile(factor, method, inputs, tile):
         auxiliary = tile.evaluated(auxiliary)
     size = images.shape[1:3]
     # Incomplete blocks are known to a graph of their size alone.
-    if factor.radius is not None and blocks.is_whole(size, side):
+    if factor.radius is not None and sums.is_divided(size, side):
         method = method.any_size
     found = in_batches(method, Inputs(images, auxiliary, condition), size)
     return keras.tree.map_structure(lambda x: x[:, *tile.kept_of_evaluated(side)], found)

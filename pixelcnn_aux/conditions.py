@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments, backend
-from pixelcnn_aux.annotations import ArrayLike, Tensor
+from pixelcnn_aux.arguments import ArrayLike, Tensor
 from pixelcnn_aux.serialization import Configured, register
 
 
@@ -158,6 +158,6 @@ def checked(
     if values is not None:
         raise ValueError(
             "Expected no condition: the model is not conditional on classes or vectors. Received: "
-            f"{arguments.shown(values)}. Leave it out, or build the model with condition=."
+            f"{arguments.short_repr(values)}. Leave it out, or build the model with condition=."
         )
     return None

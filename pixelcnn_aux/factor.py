@@ -19,13 +19,12 @@ from pixelcnn_aux import (
     serialization,
     summaries,
 )
-from pixelcnn_aux.annotations import ArrayLike, PathLike, Tensor
-from pixelcnn_aux.bounds import Bounds
+from pixelcnn_aux.arguments import ArrayLike, PathLike, Tensor
 from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.likelihoods import Likelihood
-from pixelcnn_aux.scanning import Remainders, TileScan, groups
-from pixelcnn_aux.sums import FixedSum
+from pixelcnn_aux.scanning import TileScan, groups
+from pixelcnn_aux.sums import Bounds, FixedSum, Remainders
 
 # How a saved file names the loss that is the model's own.
 _OWN_LOSS = "likelihood.bits_per_dim"
@@ -601,8 +600,8 @@ class Factor(keras.Model):
         if asked and self._is_own(loss):
             raise ValueError(
                 "Expected metrics as functions of (images, parameters of their pixels' distributions), or of "
-                f"a class of your own. Received: {arguments.shown(asked[0])}, which would compare the two. "
-                "Leave it out: the loss is the bits per dimension."
+                f"a class of your own. Received: {arguments.short_repr(asked[0])}, which would compare the "
+                "two. Leave it out: the loss is the bits per dimension."
             )
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **kwargs)
 

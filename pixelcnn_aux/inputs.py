@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments, backend
-from pixelcnn_aux.annotations import Tensor
+from pixelcnn_aux.arguments import Tensor
 
 
 class Inputs(NamedTuple):

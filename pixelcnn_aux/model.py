@@ -14,15 +14,14 @@ from keras import ops
 from pixelcnn_aux import (
     arguments,
     auxiliary,
+    backend,
     checks,
     conditions,
-    declarations,
-    dtypes,
     sampling,
     serialization,
     summaries,
 )
-from pixelcnn_aux.annotations import ArrayLike, Config, Size, Tensor
+from pixelcnn_aux.arguments import ArrayLike, Config, Size, Tensor
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.batches import MAX_PIXELS, in_batches
 from pixelcnn_aux.conditions import Classes
@@ -99,7 +98,7 @@ class AuxiliaryModel(serialization.Configured):
         model = copy.copy(self)  # with whatever a subclass has
         model.factors = dict(self.factors)
         for transform, (name, factor) in zip(self.transforms, reversed(self.factors.items())):
-            known = declarations.known_sum(transform, factor.likelihood, exact)
+            known = checks.known_sum(transform, factor.likelihood, exact)
             model.factors[name] = factor.with_fixed_sum(known)
         return model
 
@@ -217,7 +216,7 @@ class AuxiliaryModel(serialization.Configured):
         chain, move = [images], images - ops.cast(nearest, dtype)
         for transform, factor in zip(self.transforms, reversed(self.factors.values())):
             given = ops.cast(whole[-len(chain)].auxiliary, dtype)
-            fixed_sum = declarations.declared_sum(transform, factor.likelihood)
+            fixed_sum = checks.declared_sum(transform, factor.likelihood)
             move = fixed_sum.sums(move) / fixed_sum.step if fixed_sum else ops.zeros_like(given)
             chain.append(given + move)
         below = [*chain[1:], None]
@@ -230,8 +229,8 @@ class AuxiliaryModel(serialization.Configured):
         factor = self.factors[name]
         config = factor.get_config()
         if dtype is not None:
-            dtypes.check(dtype)
-            dtypes.give(config, dtype)
+            backend.check_dtype(dtype)
+            backend.set_dtype(config, dtype)
         return type(factor).from_config(config)
 
     def position(self, name: str) -> int:

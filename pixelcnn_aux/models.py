@@ -5,13 +5,12 @@ from typing import Any
 
 from pixelcnn_aux import (
     arguments,
+    backend,
     checks,
-    declarations,
-    dtypes,
     likelihoods,
     rounded_factor,
 )
-from pixelcnn_aux.annotations import Config, Size
+from pixelcnn_aux.arguments import Config, Size
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, Transform
 from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.factor import Factor
@@ -74,8 +73,8 @@ def chain(
         image_size = arguments.size("image_size", image_size)
     exact, centered = arguments.flag("exact", exact), arguments.flag("centered", centered)
     if dtype is not None:
-        arguments.choice("dtype", dtype, (*dtypes.DTYPES, *dtypes.POLICIES))
-        dtypes.check(dtype)
+        arguments.choice("dtype", dtype, (*backend.DTYPES, *backend.POLICIES))
+        backend.check_dtype(dtype)
     transforms = list(transforms)
     num_values = 2 ** arguments.whole("bits", bits, 1, 16)
     image = likelihoods.LogisticMixture(
@@ -90,7 +89,7 @@ def chain(
     for position, transform in enumerate(transforms):
         if centered:
             chained[position] = _centered(chained[position], transform)
-        sums.append(declarations.known_sum(transform, chained[position], exact))
+        sums.append(checks.known_sum(transform, chained[position], exact))
     chained.reverse()  # the order of sampling
     sums = [None, *reversed(sums)]
     if names is None:
@@ -438,8 +437,8 @@ def _halvings(image_size, base_size):
 
 def _auxiliary_likelihood(transform, likelihood, num_components):
     """The likelihood of what a transform gives of an image with this likelihood."""
-    declarations.check_declared(transform)
-    channels, num_values = declarations.declared(transform, likelihood)
+    checks.check_declared(transform)
+    channels, num_values = checks.declared_values(transform, likelihood)
     own = transform.likelihood()
     if own is None:
         like_image = type(likelihood) is likelihoods.LogisticMixture
@@ -453,7 +452,7 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
     if isinstance(own, likelihoods.Likelihood):
         own.check_declared()
         if (own.num_channels, own.num_values) == (channels, num_values):
-            declarations.check_draws(own)
+            checks.check_draws(own)
             return own
         what += f" of {own.num_channels} channels of {own.num_values} values"
     raise ValueError(
@@ -465,7 +464,7 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
 def _centered(likelihood, transform):
     """The likelihood, centered if it is a mixture that is not and the transform tells where."""
     mixture = type(likelihood) is likelihoods.LogisticMixture and not likelihood.centered
-    fixed_sum = declarations.declared_sum(transform, likelihood) if mixture else None
+    fixed_sum = checks.declared_sum(transform, likelihood) if mixture else None
     if fixed_sum is None:
         return likelihood
     told = {"centered": True, "unit": fixed_sum.spread}
@@ -482,7 +481,7 @@ def _one_each(what, given, count):
     if what == "embedding":
         fits[:1] = [True]
     if len(each) != count or not all(fits):
-        received = f"{len(each)}" if all(fits) else arguments.shown(given)
+        received = f"{len(each)}" if all(fits) else arguments.short_repr(given)
         raise ValueError(
             f"Expected {what} as a dict, or a list of {count}, one for each factor. "
             f"Received: {received}. Give the arguments of each."

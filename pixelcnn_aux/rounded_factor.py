@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux import layers, networks, serialization
-from pixelcnn_aux.annotations import Tensor
+from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.likelihoods import Likelihood, LogisticMixture

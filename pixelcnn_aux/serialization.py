@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.annotations import Config
+from pixelcnn_aux.arguments import Config
 
 _T = TypeVar("_T")
 
@@ -76,8 +76,8 @@ def serialize(part: Any) -> Any:
         if not _is_plain(value):
             raise ValueError(
                 f"Expected {cls.__name__}.get_config() to give None, truth values, numbers, strings, or "
-                f"lists, tuples and dicts of them. Received: {key}={arguments.shown(value)}. Write it as "
-                "such, an array by its method tolist()."
+                f"lists, tuples and dicts of them. Received: {key}={arguments.short_repr(value)}. Write it "
+                "as such, an array by its method tolist()."
             )
     defaults = inspect.signature(cls).parameters
     config = {
@@ -127,7 +127,7 @@ def deserialize(description: Any, kind: Any) -> Any:
     if not isinstance(name, str) or not isinstance(config, dict):
         raise ValueError(
             f"Expected the description of a class {kind.__name__}, as Keras writes them. "
-            f"Received: {arguments.shown(description)}. Take the file from where it came from again."
+            f"Received: {arguments.short_repr(description)}. Take the file from where it came from again."
         )
     cls = keras.saving.get_registered_object(name)
     if cls is None:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import declarations
+from pixelcnn_aux import checks
 from tests import custom, helpers
 
 FLAT = {"topology": pa.networks.topology.flat(1), "filters": 3}
@@ -276,7 +276,7 @@ class ArgumentsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
                 moved = tf.concat([params[..., :-1], center[..., None] + params[..., -1:]], -1)
                 return super()._bounded_draw(moved, noise, log_scale_shift, bounds)
 
-        declarations.check_draws(Own(2, centered=True))
+        checks.check_draws(Own(2, centered=True))
 
 
 class DerivedLikelihoodsTest(tf.test.TestCase):

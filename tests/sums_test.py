@@ -7,7 +7,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import blocks, declarations, likelihoods
+from pixelcnn_aux import checks, likelihoods, sums
 from pixelcnn_aux.sums import FixedSum
 from tests import helpers
 from tests.helpers import chi_square_p_value
@@ -229,8 +229,8 @@ class Darker(pa.auxiliary.HalfResolution):
     """A half resolution that rounds down, and still declares the one that rounds to the nearest."""
 
     def __call__(self, images):
-        sums = blocks.reduced(tf.reduce_sum, tf.cast(images, tf.int32), 2)
-        return tf.cast(sums // 4, tf.uint8)
+        total = sums.reduce_blocks(tf.reduce_sum, tf.cast(images, tf.int32), 2)
+        return tf.cast(total // 4, tf.uint8)
 
 
 def declaring(transform, **arguments):
@@ -251,7 +251,7 @@ class CheckTest(tf.test.TestCase, parameterized.TestCase):
         below = likelihoods.Categorical(
             transform.num_values or num_values, transform.channels or channels
         )
-        declarations.check_fixed_sum(transform, images, transform(images), likelihood, below)
+        checks.check_fixed_sum(transform, images, transform(images), likelihood, below)
 
     def test_what_transforms_declare_is_true(self):
         for bits in range(1, 9):

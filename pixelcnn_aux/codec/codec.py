@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pixelcnn_aux import arguments, backend, machine
-from pixelcnn_aux.annotations import ArrayLike
+from pixelcnn_aux.arguments import ArrayLike
 from pixelcnn_aux.codec import container
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.model import AuxiliaryModel

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.codec import digits, entropy
+from pixelcnn_aux.sums import Bounds
 
 # Parameters are rounded to multiples of this, so that what differs in their last digits, as between
 # processors in float64, seldom shows. Of more than 256 values they are finer, for as many of them.

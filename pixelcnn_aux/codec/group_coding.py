@@ -9,7 +9,7 @@ from concurrent import futures
 
 import numpy as np
 
-from pixelcnn_aux import blocks
+from pixelcnn_aux import sums
 from pixelcnn_aux.codec import entropy, whole_mixture
 from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.scanning import TileScan
@@ -102,7 +102,7 @@ class GroupCoding:
         for group in factor.network.groups:
             scan.next_group()
             given = (
-                None if images is None else np.asarray(blocks.at_place(images, group.place, side))
+                None if images is None else np.asarray(sums.pixels_at(images, group.place, side))
             )
             values, here = _group(scan, factor, self._mixtures[name], coder, given)
             scan.decided(values)
@@ -110,7 +110,7 @@ class GroupCoding:
             if group.part:
                 here = here + bits.pop()
             bits.append(here)
-        return np.asarray(scan.images()), np.asarray(blocks.joined(bits, side, size))
+        return np.asarray(scan.images()), np.asarray(sums.from_places(bits, side, size))
 
 
 def _group(scan, factor, mixture, coder, given):

@@ -17,8 +17,12 @@ import math
 import numpy as np
 
 from pixelcnn_aux.layers import rounding
-from pixelcnn_aux.likelihoods.layout import Layout, conditional_mean
-from pixelcnn_aux.likelihoods.mixture import CENTERED_LOG_SCALE_SHIFT, MIN_LOG_SCALE
+from pixelcnn_aux.likelihoods.mixture import (
+    CENTERED_LOG_SCALE_SHIFT,
+    MIN_LOG_SCALE,
+    Layout,
+    conditional_mean,
+)
 
 SHARES = 22  # bits: what a table adds up to is at most this and the number of values, below 2 ** 24
 _PARAMS, _LOCATION, _WEIGHT, _INVERSE, _PROBABILITY = 8, 12, 20, 24, 30  # bits, as above

@@ -65,7 +65,9 @@ def _read(file, split):
     """The array of a split in a .npz file."""
     with zipfile.ZipFile(file) as archive:
         if f"{split}.npy" not in archive.namelist():
-            names = [arguments.shown(name.removesuffix(".npy")) for name in archive.namelist()[:9]]
+            names = [
+                arguments.short_repr(name.removesuffix(".npy")) for name in archive.namelist()[:9]
+            ]
             raise ValueError(f"no {split} among {', '.join(names) or 'nothing'}")
         member = archive.getinfo(f"{split}.npy")
         size, method = member.file_size, member.compress_type

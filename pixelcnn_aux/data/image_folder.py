@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from pixelcnn_aux.annotations import PathLike, Size
+from pixelcnn_aux.arguments import PathLike, Size
 from pixelcnn_aux.data import decoding, files
 from pixelcnn_aux.data.registry import SPLITS, register
 from pixelcnn_aux.data.resizing import resize

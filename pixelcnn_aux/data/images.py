@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.annotations import ArrayLike, ImageSource
+from pixelcnn_aux.arguments import ArrayLike, ImageSource
 from pixelcnn_aux.data import shuffling, sources
 
 if TYPE_CHECKING:  # It imports Keras.
@@ -255,7 +255,7 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | None = None) -> Images:
             pixels = np.array(pixels)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"Expected pixels as one array. Received: {arguments.shown(pixels)}. "
+                f"Expected pixels as one array. Received: {arguments.short_repr(pixels)}. "
                 "Give uint8 or uint16 [N, H, W, C]."
             ) from error
     return Images(checked_pixels(pixels), labels=labels)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.annotations import PathLike, Size
+from pixelcnn_aux.arguments import PathLike, Size
 from pixelcnn_aux.data import cache
 from pixelcnn_aux.data.images import MAX_CHANNELS, Images
 from pixelcnn_aux.data.labels import FOLDERS
@@ -101,7 +101,7 @@ def load(
     """
     if not isinstance(name, str) or name not in _registered:
         raise ValueError(
-            f"Expected a data set: one of {', '.join(_registered)}. Received: {arguments.shown(name)}. "
+            f"Expected a data set: one of {', '.join(_registered)}. Received: {arguments.short_repr(name)}. "
             "Choose one of these, or import the module that registers it first (--plugin)."
         )
     arguments.choice("split", split, SPLITS)

@@ -63,7 +63,9 @@ def gathered(source, with_labels=False):
             print(f"Read {len(pixels) // math.prod(size):,} images", flush=True)
             told = time.monotonic()
     if not pixels or is_scaled:
-        received = "0 and 1 alone, as floats" if pixels else f"none, of {arguments.shown(source)}"
+        received = (
+            "0 and 1 alone, as floats" if pixels else f"none, of {arguments.short_repr(source)}"
+        )
         raise ValueError(
             f"Expected images of values from 0 to 255, one at least. Received: {received}. {_SCALE}"
         )
@@ -121,8 +123,8 @@ def _array(image, number):
         array = np.asarray(image)
     except Exception as error:  # whatever Pillow and tensors of other libraries raise
         raise ValueError(
-            f"Expected images of 8 bits a channel. Received: {arguments.shown(image)} in element {number}, "
-            f"which cannot be read ({error}). Convert it, or leave it out."
+            f"Expected images of 8 bits a channel. Received: {arguments.short_repr(image)} in element "
+            f"{number}, which cannot be read ({error}). Convert it, or leave it out."
         ) from error
     is_image = array.ndim in (3, 4) and array.shape[-1] == 3 and 0 not in array.shape[1:]
     if array.dtype.kind not in "uif" or not is_image:

@@ -67,7 +67,7 @@ def checked(seed, shift, count):
     low, high = SHIFTS
     if not isinstance(shift, (int, float)) or not low <= shift <= high:  # nor NaN
         raise ValueError(
-            f"Expected a shift of log-scales from {low} to {high}. Received: {arguments.shown(shift)}. "
+            f"Expected a shift of log-scales from {low} to {high}. Received: {arguments.short_repr(shift)}. "
             "Choose another one."
         )
     return [[seed, number] for number in range(count)], float(shift)

@@ -94,7 +94,7 @@ def mask(text, size):
     if not isinstance(text, str) or len(text) != math.prod(size) or set(text) - {"0", "1"}:
         raise ValueError(
             f"Expected a region painted on the picture, 0 or 1 for each of {size[0]} x {size[1]} pixels. "
-            f"Received: {arguments.shown(text)}. Reload the page, and paint it again."
+            f"Received: {arguments.short_repr(text)}. Reload the page, and paint it again."
         )
     painted = np.frombuffer(text.encode(), np.uint8) - ord("0")
     if not painted.any():

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from pixelcnn_aux import arguments, layers
-from pixelcnn_aux.annotations import Size
+from pixelcnn_aux.arguments import Size
 from pixelcnn_aux.interop.variables import Variables, normalized_parts
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.models import pyramid

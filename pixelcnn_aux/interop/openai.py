@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from pixelcnn_aux import layers
-from pixelcnn_aux.annotations import Size
+from pixelcnn_aux.arguments import Size
 from pixelcnn_aux.interop.variables import Variables, normalized_parts
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.models import pixelcnn_pp

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.annotations import PathLike
+from pixelcnn_aux.arguments import PathLike
 
 # Of a pickle, or of what an archive claims to hold: more than any network of the paper's.
 MAX_BYTES = 2**31

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from pixelcnn_aux import arguments, backend
-from pixelcnn_aux.annotations import Tensor
+from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.serialization import register
 
 MAX_DROPOUT = 255 / 256

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from pixelcnn_aux import arguments, backend
-from pixelcnn_aux.annotations import Size, Tensor
+from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.layers import contexts, shifted, weight_norm
 from pixelcnn_aux.layers.dropout import Dropout
 from pixelcnn_aux.serialization import register

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.annotations import Size, Tensor
+from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.layers import contexts, rounding, weight_norm
 from pixelcnn_aux.layers.dropout import Dropout
 from pixelcnn_aux.serialization import register

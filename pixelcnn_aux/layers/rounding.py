@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux import backend
-from pixelcnn_aux.annotations import Tensor
+from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.layers.contexts import current
 
 ACTIVATIONS = 64  # how many of an activation's units are 1

@@ -7,7 +7,7 @@ excludes the pixel itself: the network does that once, by shifting what its firs
 
 from keras import ops
 
-from pixelcnn_aux.annotations import Tensor
+from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.layers import weight_norm
 from pixelcnn_aux.serialization import register
 

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments, backend
-from pixelcnn_aux.annotations import Size, Tensor
+from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.layers.contexts import current
 from pixelcnn_aux.serialization import register
@@ -275,7 +275,7 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
         if strides != 2:
             raise ValueError(
                 "Expected strides of 2, which double H and W. "
-                f"Received: strides={arguments.shown(strides)}. Leave them out."
+                f"Received: strides={arguments.short_repr(strides)}. Leave them out."
             )
         super().__init__(filters, kernel_size, strides, init_scale, **kwargs)
         if min(self.kernel_size) < 2:

@@ -3,9 +3,9 @@
 from keras import ops
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.annotations import Config
-from pixelcnn_aux.likelihoods.base import Likelihood
-from pixelcnn_aux.likelihoods.indices import (
+from pixelcnn_aux.arguments import Config
+from pixelcnn_aux.likelihoods.base import (
+    Likelihood,
     draw_index,
     gumbel,
     interpolate,

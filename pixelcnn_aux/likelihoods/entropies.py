@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from keras import ops
 
-from pixelcnn_aux.annotations import Tensor
+from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.backend import lookup
 from pixelcnn_aux.likelihoods.logistic import FAR, TAIL, DiscretizedLogistic
 

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux.annotations import Tensor
+from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.backend import lookup, pick, tfp
 
 tfd = tfp.distributions

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pixelcnn_aux import arguments, layers
-from pixelcnn_aux.annotations import Size, Tensor
+from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.inputs import check_multiple
 from pixelcnn_aux.networks.network import LazilyBuilt
 from pixelcnn_aux.networks.stream import Stream

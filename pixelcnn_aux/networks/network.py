@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from pixelcnn_aux.annotations import Tensor
+from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.scanning import FullScan
 
 METHODS = ("incremental", "full")  # how a network is evaluated pixel by pixel
@@ -88,7 +88,7 @@ class Network(LazilyBuilt):
             the floats that the network sees.
           shape: (H, W, C) of the images, ints.
           batch: B, an int or a scalar tensor.
-          remainders: `scanning.Remainders`, which tell what auxiliary images say of each pixel; None where
+          remainders: `sums.Remainders`, which tell what auxiliary images say of each pixel; None where
             they do not.
           keep_params: bool, whether to return the parameters that the pixels were decided from.
           method: "incremental"; or "full", as a whole again for each step.

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from pixelcnn_aux import arguments, blocks, layers
-from pixelcnn_aux.annotations import Size, Tensor
+from pixelcnn_aux import arguments, layers, sums
+from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.networks.network import Network
 from pixelcnn_aux.networks.stream import Stream
@@ -135,12 +135,12 @@ class ParallelPixelCNN(Network):
         self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
     ) -> Tensor:
         """As `Network.call`, of images of any size; features have a pixel for each block."""
-        places, size = blocks.places(x, self.side), x.shape[1:3]
+        places, size = sums.by_place(x, self.side), x.shape[1:3]
         lattice = ops.shape(places[0])[:3]
         params = self.decide(
             lattice, size, features, lambda group, _: places[group.place], training
         )
-        return blocks.joined(params, self.side, size)
+        return sums.from_places(params, self.side, size)
 
     def decide(
         self,
@@ -166,7 +166,7 @@ class ParallelPixelCNN(Network):
           The parameters that the pixels were decided from, by place: list of float [B, h, w, num_params].
         """
         known = self.known_at_first(lattice, features)
-        exists = blocks.exists(size, self.side)
+        exists = sums.existing_by_place(size, self.side)
         by_place: list[Tensor] = []
         for k, group in enumerate(self.groups):
             params = self.group_params(k, known, training)

@@ -6,7 +6,7 @@ from typing import Any
 from keras import ops
 
 from pixelcnn_aux import arguments, backend, layers
-from pixelcnn_aux.annotations import Size, Tensor
+from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.inputs import check_multiple
 from pixelcnn_aux.networks.network import Network
 from pixelcnn_aux.networks.stream import Stream

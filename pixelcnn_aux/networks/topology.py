@@ -67,8 +67,8 @@ def _sequence(name, what, value, *lengths):
     fits = isinstance(value, (list, tuple))
     if not fits or len(value) not in (lengths or range(1, arguments.LARGEST + 1)):
         raise ValueError(
-            f"Expected {name}, {what}, as a list or a tuple. Received: {arguments.shown(value)}. Give one, "
-            "or a Topology."
+            f"Expected {name}, {what}, as a list or a tuple. Received: {arguments.short_repr(value)}. Give "
+            "one, or a Topology."
         )
     return value
 
@@ -81,7 +81,7 @@ def _step(position, step):
     if kind != "block":
         raise ValueError(
             f"Expected step {position}, {kind!r}, without a skip, which blocks alone take. "
-            f"Received: {arguments.shown(skip[0])}. Give None."
+            f"Received: {arguments.short_repr(skip[0])}. Give None."
         )
     return Step(kind, arguments.whole(f"the skip of step {position}", skip[0], 0, position - 1))
 

@@ -215,7 +215,7 @@ def read_dict(file, what, *keys):
     found = read_json(file)
     if not isinstance(found, dict) or not found.keys() >= set(keys):
         raise ValueError(
-            f"Expected {what} in {file}. Received: {arguments.shown(found)}. Restore the file."
+            f"Expected {what} in {file}. Received: {arguments.short_repr(found)}. Restore the file."
         )
     return found
 
@@ -224,7 +224,7 @@ def _unique(pairs):
     """A dict of pairs, whose keys differ: `json` itself keeps the last of several."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError(f"a key twice among {arguments.shown([key for key, _ in pairs])}")
+        raise ValueError(f"a key twice among {arguments.short_repr([key for key, _ in pairs])}")
     return found
 
 

@@ -79,7 +79,7 @@ class RunFolder:
             if not isinstance(config.get(key), (str, type(None))):
                 raise ValueError(
                     f"Expected {key} in {self.config_file} as text or null. Received: "
-                    f"{arguments.shown(config[key])}. Correct it."
+                    f"{arguments.short_repr(config[key])}. Correct it."
                 )
         return config
 

@@ -42,7 +42,7 @@ def malformed(name: Any) -> ValueError:
     """The error to raise for what is no name of a repository."""
     return ValueError(
         "Expected a model repository of the Hugging Face Hub as hf://owner/name or hf://owner/name@revision. "
-        f"Received: {arguments.shown(name)}. Give such a name."
+        f"Received: {arguments.short_repr(name)}. Give such a name."
     )
 
 

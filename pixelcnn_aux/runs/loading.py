@@ -1,7 +1,7 @@
 """Models from the folders that training left, from those that come with the package, and from the Hub."""
 
-from pixelcnn_aux import arguments, dtypes, layers, serialization
-from pixelcnn_aux.annotations import PathLike
+from pixelcnn_aux import arguments, backend, layers, serialization
+from pixelcnn_aux.arguments import PathLike
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.rounded_factor import RoundedFactor
@@ -31,13 +31,13 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
         for another dtype, or "float64" under JAX unless JAX_ENABLE_X64 is set; or for `best` where a factor
         has no such weights, as in models of the package and of the Hub.
     """
-    arguments.choice("dtype", dtype, dtypes.DTYPES)
-    dtypes.check(dtype)
+    arguments.choice("dtype", dtype, backend.DTYPES)
+    backend.check_dtype(dtype)
     run = RunFolder(trained.find(path))
     description = run.config()["model"]
     try:
         for factor in description["config"]["factors"]:
-            dtypes.give(factor["config"], dtype)
+            backend.set_dtype(factor["config"], dtype)
         with layers.counting_parameters():  # before there is memory for anything
             for part in description["config"]["factors"]:
                 factor = serialization.deserialize(part, Factor)

@@ -13,7 +13,7 @@ import pathlib
 from typing import Any
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.annotations import PathLike
+from pixelcnn_aux.arguments import PathLike
 from pixelcnn_aux.runs import disk, hub
 from pixelcnn_aux.runs.folder import RunFolder
 

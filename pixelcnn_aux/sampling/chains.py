@@ -86,7 +86,7 @@ def checked_draws(seeds, log_scale_shift, mode, jit_compile):
     if tuple(shifts.shape) not in ((), (batch,)) or not ops.all(ops.isfinite(shifts)):
         raise ValueError(
             f"Expected log_scale_shift as a finite number, or one for each of {batch} images. Received: "
-            f"{arguments.shown(log_scale_shift)}. Give 0 to draw as trained, less to vary less."
+            f"{arguments.short_repr(log_scale_shift)}. Give 0 to draw as trained, less to vary less."
         )
     return seeds, ops.broadcast_to(shifts, (batch,))
 

@@ -11,5 +11,4 @@ activation once; or group by group: `GroupScan`; and `TileScan`, outside of grap
 """
 
 from pixelcnn_aux.scanning.groups import FullScan as FullScan, GroupScan as GroupScan
-from pixelcnn_aux.scanning.remainders import Remainders as Remainders
 from pixelcnn_aux.scanning.tiles import TileScan as TileScan

@@ -10,8 +10,8 @@ int32 [B, ..., C].
 
 from keras import ops
 
-from pixelcnn_aux import backend, blocks
-from pixelcnn_aux.bounds import Bounds
+from pixelcnn_aux import backend, sums
+from pixelcnn_aux.sums import Bounds
 
 
 def draws(likelihood, noise, log_scale_shift):
@@ -156,7 +156,7 @@ class GroupScan:
         """As in `scanning`. The decider is called once a group."""
         *size, channels = self._shape
         side = self._network.side
-        lattice = (self._batch, *blocks.lattice(size, side))
+        lattice = (self._batch, *sums.num_blocks(size, side))
         remainders = self._remainders and self._remainders.blocks(size)
         zeros = ops.zeros((*lattice, channels), "int32")
         pixels = [zeros] * side**2
@@ -165,9 +165,9 @@ class GroupScan:
         def decide(group, params):
             place = group.place
             if self._full:
-                whole = self._network(blocks.joined(seen, side, size), features, training=False)
-                params = blocks.at_place(whole, place, side)
-            decide_here = decider(lambda x: blocks.at_place(x, place, side))
+                whole = self._network(sums.from_places(seen, side, size), features, training=False)
+                params = sums.pixels_at(whole, place, side)
+            decide_here = decider(lambda x: sums.pixels_at(x, place, side))
             bounds = remainders and remainders.bounds(place)
             values = decide_here(params, lambda x: x, bounds)
             pixels[place] = values = group.chosen(values, pixels[place])
@@ -179,7 +179,7 @@ class GroupScan:
             return x
 
         params = self._network.decide(lattice, size, features, decide, training=False)
-        images = blocks.joined(pixels, side, size)
+        images = sums.from_places(pixels, side, size)
         if not self._keep_params:
             return [images]
-        return [images, blocks.joined(params, side, size)]
+        return [images, sums.from_places(params, side, size)]

@@ -9,8 +9,8 @@ import itertools
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, batches, blocks
-from pixelcnn_aux.scanning.remainders import Remainders
+from pixelcnn_aux import arguments, batches, sums
+from pixelcnn_aux.sums import Remainders
 
 
 class TileScan:
@@ -41,8 +41,8 @@ class TileScan:
         self._auxiliary, self._condition = auxiliary, condition
         side, fixed_sum = factor.network.side, factor.fixed_sum
         self._remainders = fixed_sum and Remainders(fixed_sum, auxiliary, within).blocks(size)
-        self._lattice = (batch, *blocks.lattice(size, side))
-        self._exists = blocks.exists(size, side)
+        self._lattice = (batch, *sums.num_blocks(size, side))
+        self._exists = sums.existing_by_place(size, side)
         self.tiles = batches.tiles(factor, size)
         self._latest = None, None  # a tile, and what is known of it at first
         self._pixels, self._seen = [], []  # by place; the latter as the network sees them
@@ -56,7 +56,7 @@ class TileScan:
             for tile in itertools.chain(*self.tiles):
 
                 def pick(x, tile=tile, place=place):
-                    return blocks.at_place(tile.kept(x, side), place, side)
+                    return sums.pixels_at(tile.kept(x, side), place, side)
 
                 decide = decider(pick)
                 bounds = self.bounds(*(span.kept() for span in tile))
@@ -116,7 +116,7 @@ class TileScan:
 
     def images(self):
         """The images, once all groups are decided: [B, H, W, C]."""
-        return blocks.joined(self._pixels, self._factor.network.side, self._size)
+        return sums.from_places(self._pixels, self._factor.network.side, self._size)
 
     def _known_at_first(self, tile):
         latest, known = self._latest

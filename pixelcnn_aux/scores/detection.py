@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.annotations import ArrayLike
+from pixelcnn_aux.arguments import ArrayLike
 
 ACCEPTED = (
     0.95  # the share of what belongs that a detector accepts whose false positives are counted
@@ -71,7 +71,7 @@ def _checked(name, scores):
     if scores.ndim != 1 or not len(scores) or np.isnan(scores).any():
         raise ValueError(
             f"Expected scores of {name} as float [N], one number at least for each of them. Received: "
-            f"{arguments.shown(scores)}, of shape {list(scores.shape)}. Score images, and leave out those "
-            "without a score."
+            f"{arguments.short_repr(scores)}, of shape {list(scores.shape)}. Score images, and leave out "
+            "those without a score."
         )
     return scores

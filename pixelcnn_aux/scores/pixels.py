@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux.annotations import ArrayLike
+from pixelcnn_aux.arguments import ArrayLike
 from pixelcnn_aux.model import AuxiliaryModel
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux.annotations import ArrayLike
+from pixelcnn_aux.arguments import ArrayLike
 from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import lossless_files

@@ -70,8 +70,8 @@ class Client:
         address = re.fullmatch(r"[\w.:%\[\]-]+:([0-9]{1,5})", str(server), re.ASCII)
         if not address or int(address[1]) > 65535 or not str(model).isprintable():
             raise ValueError(
-                f"Expected a server as HOST:PORT and a model's name. Received: {arguments.shown(server)} "
-                f"and {arguments.shown(model)}. Give both, as localhost:8500."
+                f"Expected a server as HOST:PORT and a model's name. Received: {arguments.short_repr(server)}"
+                f" and {arguments.short_repr(model)}. Give both, as localhost:8500."
             )
         self.server, self.model = server, model
         self.timeout = arguments.positive("timeout", timeout, largest=10**6)
@@ -155,7 +155,7 @@ class Client:
         if signature not in signatures:
             raise ValueError(
                 f"Expected a signature of {self.model}: {', '.join(signatures)}. Received: "
-                f"{arguments.shown(signature)}. Choose one of them, or another model."
+                f"{arguments.short_repr(signature)}. Choose one of them, or another model."
             )
         inputs, outputs = signatures[signature]
         arrays = {name: np.asarray(array) for name, array in arrays.items()}

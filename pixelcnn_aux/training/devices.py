@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import logging
 
-from pixelcnn_aux import arguments, backend, dtypes, machine
+from pixelcnn_aux import arguments, backend, machine
 
 
 def default_strategy() -> Any:
@@ -49,7 +49,7 @@ class Hosts:
         elif backend.NAME != "tensorflow":
             raise ValueError(
                 "Expected strategy=None under JAX, which trains on one device. Received: "
-                f"{arguments.shown(strategy)}. Leave it out."
+                f"{arguments.short_repr(strategy)}. Leave it out."
             )
         else:
             import tensorflow as tf
@@ -89,7 +89,7 @@ class Hosts:
             return
         checksums = [zlib.crc32(json.dumps(x, sort_keys=True).encode()) for x in here.values()]
         differing = [
-            f"{name}={arguments.shown(x)}"
+            f"{name}={arguments.short_repr(x)}"
             for (name, x), column in zip(here.items(), self._gather(checksums).T)
             if (column != column[0]).any()
         ]
@@ -154,7 +154,7 @@ def policy_of(folder):
     begun = folder.recorded_training() or {}
     if begun.get("policy") is None:
         return mixed_policy()
-    return arguments.choice(f"policy in {folder.training}", begun["policy"], dtypes.POLICIES)
+    return arguments.choice(f"policy in {folder.training}", begun["policy"], backend.POLICIES)
 
 
 def is_mixed(folder, preset_default):

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from pixelcnn_aux import arguments, backend, data
-from pixelcnn_aux.annotations import ImageSource, PathLike
+from pixelcnn_aux.arguments import ImageSource, PathLike
 from pixelcnn_aux.batches import duration
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs import disk

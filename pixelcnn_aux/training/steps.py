@@ -31,7 +31,7 @@ def make(model, name, weights, training, strategy, policy=None, remat=False):
 
     Its `factor` and its `optimizer`, built and in a `LossScaleOptimizer` under "mixed_float16", have the
     values after the last step once its method `sync` was called. `strategy` is None under JAX, `policy` one
-    of `dtypes.POLICIES` or None for the model's own.
+    of `backend.POLICIES` or None for the model's own.
     """
     with strategy.scope() if strategy else contextlib.nullcontext():
         factor = model.new_factor(name, policy)

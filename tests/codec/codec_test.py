@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.codec import coding, container, digits, entropy, tiles
 from pixelcnn_aux.codec.codec import Codec
 from pixelcnn_aux.conditions import Classes, Vector
+from pixelcnn_aux.sums import Bounds
 from tests import helpers
 
 NUM = 7

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches, layers
-from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.codec import container, group_coding, whole_mixture
 from pixelcnn_aux.codec.codec import Codec
+from pixelcnn_aux.sums import Bounds
 
 # Written once, and not again unless the format gets another version.
 GOLDEN = pathlib.Path(__file__).parents[1] / "data" / "rounded.pxa"

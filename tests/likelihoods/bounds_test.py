@@ -7,7 +7,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from pixelcnn_aux import likelihoods
-from pixelcnn_aux.bounds import Bounds
+from pixelcnn_aux.sums import Bounds
 from tests.custom import Coin
 from tests.helpers import chi_square_p_value, in_pixels, mixture_params, probabilities, without
 from tests.likelihoods.helpers import NUM_DRAWS, extreme_params, random_params

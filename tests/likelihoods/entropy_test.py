@@ -7,8 +7,8 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from pixelcnn_aux import likelihoods
-from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.likelihoods import entropies
+from pixelcnn_aux.sums import Bounds
 from tests.custom import Coin
 from tests.helpers import in_pixels, mixture_params
 from tests.likelihoods.bounds_test import every_value, random_bounds

@@ -7,7 +7,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from pixelcnn_aux import likelihoods
-from pixelcnn_aux.bounds import Bounds
+from pixelcnn_aux.sums import Bounds
 from tests.custom import Coin
 from tests.likelihoods.helpers import random_params
 

@@ -5,9 +5,9 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from pixelcnn_aux import likelihoods, serialization
-from pixelcnn_aux.bounds import Bounds
 from pixelcnn_aux.likelihoods.logistic import TruncatedLogistic
 from pixelcnn_aux.likelihoods.mixture import LogisticMixture
+from pixelcnn_aux.sums import Bounds
 from tests.helpers import all_images, chi_square_p_value
 from tests.likelihoods.helpers import NUM_DRAWS, draw_many, sigmoid
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import batches, blocks, sampling
+from pixelcnn_aux import batches, sampling, sums
 from pixelcnn_aux.networks import ParallelPixelCNN, topology
 from pixelcnn_aux.serving.signatures import signatures
 from tests import helpers
@@ -36,10 +36,10 @@ def build(parts=PARTS["at_once"], size=(4, 6), network=ParallelPixelCNN, **how):
 
 def order(parts, height, width):
     """int [height, width], the number of the group of each pixel."""
-    sums = np.add.outer(np.arange(height // 2), np.arange(width // 2))
+    diagonals = np.add.outer(np.arange(height // 2), np.arange(width // 2))
     starts = np.cumsum([0, *parts])
-    groups = [start + sums % part for start, part in zip(starts, parts)]
-    return blocks.joined([x[np.newaxis] for x in groups], 2, (height, width))[0].numpy()
+    groups = [start + diagonals % part for start, part in zip(starts, parts)]
+    return sums.from_places([x[np.newaxis] for x in groups], 2, (height, width))[0].numpy()
 
 
 class Leaking(ParallelPixelCNN):
