@@ -17,6 +17,8 @@ from pixelcnn_aux import backend, data
 from pixelcnn_aux.commands import program
 from pixelcnn_aux.runs import disk
 
+ARGUMENTS = ["FILE.npz"]
+
 MODEL, FACTOR = "cifar10-pyramid", "32x32"
 TRAINING = pa.Training(epochs=1, steps_per_epoch=300, batch_size=4, learning_rate=1e-4, decay=1.0)
 STEPS, BATCH = TRAINING.steps_per_epoch, TRAINING.batch_size
@@ -49,5 +51,9 @@ def main(file):
     print(f"differences: {differences.max():.1e} at most, {differences[-1]:.1e} in the last step")
 
 
+def define_flags():
+    """It has no flags of its own."""
+
+
 if __name__ == "__main__":
-    program.run(main, ["FILE.npz"])
+    program.start()

@@ -117,10 +117,13 @@ def row(name, size, values, *seconds):
     print(f"{name:18} {8 * size / values:>9.4f} {size:>13,.0f}{cells}", flush=True)
 
 
-if __name__ == "__main__":
+def define_flags():
     chosen_run.define_source()
     flags.DEFINE_string("pictures", None, "A folder of image files of any size.")
     flags.DEFINE_integer("num_images", 10_000, "Images, at most.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 64, "Tiles that are coded together.", lower_bound=1)
     flags.DEFINE_bool("portable", False, "In float64.")
-    program.run(main)
+
+
+if __name__ == "__main__":
+    program.start()

@@ -19,6 +19,7 @@ from pixelcnn_aux.commands import program
 from pixelcnn_aux.serving.exporting import export
 
 FLAGS = flags.FLAGS
+ARGUMENTS = ["MODEL..."]
 FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # by default bfloat16
 
 
@@ -78,6 +79,9 @@ def main(*names):
                 print(f"{name:17} {key:9} {shown} {np.mean(expected[key]):9.1f}", flush=True)
 
 
-if __name__ == "__main__":
+def define_flags():
     flags.DEFINE_integer("num", 16, "Photographs.", lower_bound=1)
-    program.run(main, ["MODEL..."])
+
+
+if __name__ == "__main__":
+    program.start()

@@ -67,7 +67,10 @@ def main():
             print(f"draws, batch {batch}, {kind}: {ratio(draws)}", flush=True)
 
 
-if __name__ == "__main__":
+def define_flags():
     common.define_preset("small", ["grayscale", "pyramid"])
     flags.DEFINE_integer("runs", 12, "Timed turns.", lower_bound=1)
-    program.run(main)
+
+
+if __name__ == "__main__":
+    program.start()

@@ -107,10 +107,13 @@ def main():
     print(f"Wrote {out / 'variants.json'} and {out / 'variants.png'}")
 
 
-if __name__ == "__main__":
+def define_flags():
     common.define_preset("demo", ["grayscale", "pyramid"])
     run_flags.define_images()
     flags.DEFINE_integer("epochs", None, "Instead of the preset's.", lower_bound=1)
     flags.DEFINE_integer("num_images", 1000, "Test images, at most.", lower_bound=1)
     flags.DEFINE_string("out", None, "A folder; runs/exact-MODEL-PRESET if unset.")
-    program.run(main)
+
+
+if __name__ == "__main__":
+    program.start()

@@ -57,8 +57,11 @@ def main():
     print(f"ratio    {medians['exported'] / medians['live']:8.3f}")
 
 
-if __name__ == "__main__":
+def define_flags():
     flags.DEFINE_enum("preset", "cifar10", list(presets.GRAYSCALE), "Of Grayscale PixelCNN.")
     flags.DEFINE_integer("batch_size", 16, "Images a request.", lower_bound=1)
     flags.DEFINE_integer("runs", 5, "Timed runs of each; the median counts.", lower_bound=1)
-    program.run(main)
+
+
+if __name__ == "__main__":
+    program.start()

@@ -46,7 +46,10 @@ def main():
         print(f"evaluate {count:6,} images: {took:8.2f} s, at most {peak:.2f} GiB", flush=True)
 
 
-if __name__ == "__main__":
+def define_flags():
     run_flags.define_workdir()
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing.")
-    program.run(main)
+
+
+if __name__ == "__main__":
+    program.start()

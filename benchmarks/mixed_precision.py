@@ -71,11 +71,14 @@ def main():
     print(f"{'total':12} {before:8.4f} {after:8.4f} {after - before:+8.4f}")
 
 
-if __name__ == "__main__":
+def define_flags():
     common.define_preset("demo")
     run_flags.define_images()
     flags.DEFINE_string("factor", "all", "Which of its factors.")
     flags.DEFINE_integer("steps", 1000, "Of each run.", lower_bound=1)
     flags.DEFINE_integer("num_images", 1000, "Test images, at most.", lower_bound=1)
     flags.DEFINE_string("out", None, "A folder; runs/mixed-precision-MODEL-PRESET if unset.")
-    program.run(main)
+
+
+if __name__ == "__main__":
+    program.start()

@@ -67,8 +67,11 @@ def main():
             )
 
 
-if __name__ == "__main__":
+def define_flags():
     timing.define_batch_sizes("1,16")
     flags.DEFINE_enum("preset", "small", ["small", "medium"], "Of train.pyramid, pixel by pixel.")
     flags.DEFINE_integer("runs", 5, "Timed runs of each; the median counts.", lower_bound=1)
-    program.run(main)
+
+
+if __name__ == "__main__":
+    program.start()

@@ -133,7 +133,7 @@ def _computing(way):
     return mock.patch.object(group_coding, "_FEW", 0 if way == "with graphs" else 2**20)
 
 
-if __name__ == "__main__":
+def define_flags():
     flags.DEFINE_string(
         "workdir", "photographs", "What training left, or a trained model of the package."
     )
@@ -141,4 +141,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("num_images", None, "How many of them; all if not given.", lower_bound=1)
     flags.DEFINE_enum("way", None, list(WAYS), "The one of this process.")
     flags.DEFINE_string("file", None, "The file of the first way.")
-    program.run(main)
+
+
+if __name__ == "__main__":
+    program.start()

@@ -64,7 +64,10 @@ def main():
             print(f"      ratio            {ratio:9.2f}", flush=True)
 
 
-if __name__ == "__main__":
+def define_flags():
     timing.define_batch_sizes("1,16")
     flags.DEFINE_integer("runs", 3, "Timed runs of each; the median counts.", lower_bound=1)
-    program.run(main)
+
+
+if __name__ == "__main__":
+    program.start()

@@ -37,6 +37,7 @@ from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics, presets
 
 FLAGS = flags.FLAGS
+ARGUMENTS = ["CONTESTANT..."]
 
 TITLES = {
     "tfp": "TFP's PixelCNN",
@@ -236,5 +237,4 @@ def define_flags():
 
 
 if __name__ == "__main__":
-    define_flags()
-    program.run(main, ["CONTESTANT..."])
+    program.start()

@@ -192,8 +192,11 @@ def main():
     report(*measure(FLAGS.export, FLAGS.clients, FLAGS.seconds))
 
 
-if __name__ == "__main__":
+def define_flags():
     flags.DEFINE_string("export", None, "DIR/MODEL; its newest version is served.", required=True)
     flags.DEFINE_integer("clients", 64, "How many ask at once.", lower_bound=1)
     flags.DEFINE_float("seconds", 60.0, "For which they ask.", lower_bound=1.0)
-    program.run(main)
+
+
+if __name__ == "__main__":
+    program.start()

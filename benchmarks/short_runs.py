@@ -25,6 +25,7 @@ from pixelcnn_aux.training import Training, metrics
 from pixelcnn_aux.training.devices import Hosts
 
 FLAGS = flags.FLAGS
+ARGUMENTS = ["WAY..."]
 
 EPOCHS = 5  # points of each curve
 # What no way can change in a `Training`: it follows from the flags, the time of a step and the machine.
@@ -133,5 +134,4 @@ def define_flags():
 
 
 if __name__ == "__main__":
-    define_flags()
-    program.run(main, ["WAY..."])
+    program.start()

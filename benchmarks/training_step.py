@@ -83,9 +83,12 @@ def main():
         print(f"{name:18} {1000 * median:8.1f} {ratio:>8} {rate:>8}")
 
 
-if __name__ == "__main__":
+def define_flags():
     flags.DEFINE_integer("blocks", 2, "Gated blocks in each segment.")
     flags.DEFINE_integer("filters", 64, "Channels of both streams.")
     flags.DEFINE_float("dropout", 0.5, "The rate in the blocks.")
     flags.DEFINE_integer("runs", 15, "Timed runs of each; the median counts.", lower_bound=1)
-    program.run(main)
+
+
+if __name__ == "__main__":
+    program.start()

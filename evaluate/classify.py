@@ -92,5 +92,4 @@ def define_flags():
 
 
 if __name__ == "__main__":
-    define_flags()
-    program.run(main)
+    program.start()

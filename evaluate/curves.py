@@ -22,6 +22,7 @@ from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
+ARGUMENTS = ["WORKDIR..."]
 
 _AXES = {  # label -> its value in a row
     "images seen": lambda row: row["images"],
@@ -202,5 +203,4 @@ def define_flags():
 
 
 if __name__ == "__main__":
-    define_flags()
-    program.run(main, ["WORKDIR..."])
+    program.start()

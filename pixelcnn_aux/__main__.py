@@ -5,7 +5,7 @@ import sys
 
 from pixelcnn_aux.commands import process
 
-# Each sub-command: its module, which is imported if it is chosen, and what --help says of it.
+# Each sub-command: its module, and its line of --help.
 COMMANDS = {
     "train": ("commands.train", "train a model on images, or a trained one on others"),
     "bpd": ("commands.bpd", "bits per dimension of a data set, beside PNG and WebP"),
@@ -13,14 +13,14 @@ COMMANDS = {
     "sample": ("commands.sample", "draw images, or redraw test images from what is kept of them"),
     "color": ("commands.color", "color gray photographs of any size"),
     "enlarge": ("commands.enlarge", "enlarge photographs of any size"),
-    "complete": ("commands.complete", "draw what is not known of photographs of any size"),
+    "complete": ("commands.complete", "draw the unknown part of photographs of any size"),
     "export": ("commands.export", "write a SavedModel for TensorFlow Serving"),
-    "client": ("commands.client", "ask a model that TensorFlow Serving serves"),
-    "codec": ("codec.__main__", "compress pictures without loss, and decompress them"),
-    "demo": (
-        "demo.__main__",
-        "a page in the browser that shows what models do, on this machine alone",
+    "client": (
+        "commands.client",
+        "images and likelihoods of a model that TensorFlow Serving serves",
     ),
+    "codec": ("codec.__main__", "compress pictures without loss, and decompress them"),
+    "demo": ("demo.__main__", "try the models on a page in the browser, on this machine alone"),
     "models": ("commands.models", "list the trained models that come with the package"),
 }
 _WITHOUT_TENSORFLOW = ("models",)
@@ -28,10 +28,18 @@ _WITHOUT_TENSORFLOW = ("models",)
 
 def main():
     """The command `pixelcnn-aux`."""
-    typed, name = process.command(), sys.argv[1] if len(sys.argv) > 1 else None
+    name = sys.argv[1] if len(sys.argv) > 1 else None
     process.begin(tensorflow=name in COMMANDS and name not in _WITHOUT_TENSORFLOW)
+    from pixelcnn_aux.commands import (
+        program,  # absl keeps the streams that there are when it is imported
+    )
+
+    typed = program.typed()
     if name in ("--help", "-h"):
-        print(usage(typed))
+        print(f"{typed} COMMAND ...: PixelCNN models with auxiliary variables.\n")
+        for command, (_, text) in COMMANDS.items():
+            print(f"  {command:10}{text}")
+        print(f"\n{typed} COMMAND --help explains a command and its flags.")
     elif name not in COMMANDS:
         received = "none" if name is None else repr(name)
         sys.exit(
@@ -40,31 +48,8 @@ def main():
         )
     else:
         del sys.argv[1]
-        _start(name, f"{typed} {name}")
-
-
-def codec():
-    """The command `pixelcnn-aux-codec`, which is `pixelcnn-aux codec`."""
-    process.begin()
-    _start("codec", process.command())
-
-
-def _start(name, typed):
-    from pixelcnn_aux.commands import program
-
-    program.start(importlib.import_module(f"pixelcnn_aux.{COMMANDS[name][0]}"), typed)
-
-
-def usage(typed):
-    """What --help prints, where the command was started as `typed`."""
-    lines = [f"  {name:10}{text}" for name, (_, text) in COMMANDS.items()]
-    return "\n".join(
-        [
-            f"{typed} COMMAND ...: PixelCNN models with auxiliary variables.\n",
-            *lines,
-            f"\n{typed} COMMAND --help explains a command and its flags.",
-        ]
-    )
+        module = importlib.import_module(f"pixelcnn_aux.{COMMANDS[name][0]}")
+        program.start(module, f"{typed} {name}")
 
 
 if __name__ == "__main__":

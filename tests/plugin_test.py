@@ -22,6 +22,7 @@ import numpy as np
 from keras import ops
 
 import pixelcnn_aux as pa
+from pixelcnn_aux.commands import train
 from pixelcnn_aux.networks import topology
 
 

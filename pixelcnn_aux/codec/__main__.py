@@ -274,4 +274,4 @@ def define_flags():
 
 
 if __name__ == "__main__":
-    program.start(sys.modules["__main__"])
+    program.start()

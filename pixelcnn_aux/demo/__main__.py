@@ -14,7 +14,6 @@ if __name__ == "__main__":
     process.begin()
 
 import importlib.util
-import sys
 
 from absl import flags
 
@@ -48,4 +47,4 @@ def define_flags():
 
 
 if __name__ == "__main__":
-    program.start(sys.modules["__main__"])
+    program.start()

@@ -20,6 +20,7 @@ from pixelcnn_aux.commands import program
 from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
+ARGUMENTS = ["FILE"]
 
 
 def main(file):
@@ -44,5 +45,4 @@ def define_flags():
 
 
 if __name__ == "__main__":
-    define_flags()
-    program.run(main, ["FILE"])
+    program.start()

@@ -20,19 +20,21 @@ from tests import helpers
 BEGUN = """
 import sys
 from unittest import mock
-with mock.patch.object(process, "_quiet"):
+from pixelcnn_aux.commands import process, program
+with mock.patch.object(process, "_silence"):
     process.begin()
 def main():
     {}
 program.run(main)
 """
+INTERRUPT = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(helpers.ROOT)}
 
 
 def shell(code, redirections):
     """What a program whose `main` is `code` does under redirections of a shell: (status, out, err)."""
     command = ["bash", "-c", f'"$0" -c "$1" {redirections}', sys.executable, BEGUN.format(code)]
-    environment = {**os.environ, "PYTHONPATH": str(helpers.ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -61,11 +63,6 @@ class LogsTest(tf.test.TestCase):
             record = logging.LogRecord(name, level, module.__file__, 1, "said", (), None)
             self.assertEqual(bool(handler.filter(record)), kept, (name, module, level))
 
-    def test_programs_begin_without_a_place_for_temporary_files(self):
-        with mock.patch("tempfile.TemporaryFile", side_effect=FileNotFoundError) as sought:
-            process._import_tensorflow()
-        sought.assert_called_once()
-
 
 class StreamsTest(tf.test.TestCase):
     def test_output_that_nobody_reads_does_not_end_a_program(self):
@@ -90,11 +87,10 @@ class StreamsTest(tf.test.TestCase):
         status, _, errors = shell("sys.stdin.buffer.read()", "<&-")
         self.assertEqual((status, errors), (1, "OSError: [Errno 9] Bad file descriptor\n"))
 
-    def test_encodings_and_buffers_stay(self):
-        code = "print(sys.stdout.encoding, sys.stdout.errors, sys.stdout.write_through)"
-        options = {"PYTHONIOENCODING": "latin-1:replace", "PYTHONUNBUFFERED": "1"}
-        with mock.patch.dict(os.environ, options):
-            self.assertEqual(shell(code, "")[1], "iso8859-1 replace True\n")
+    def test_encodings_stay(self):
+        with mock.patch.dict(ENVIRONMENT, PYTHONIOENCODING="latin-1:replace"):
+            found = shell("print(sys.stdout.encoding, sys.stdout.errors)", "")
+        self.assertEqual(found[1], "iso8859-1 replace\n")
 
 
 class InterruptedTest(tf.test.TestCase):
@@ -106,27 +102,15 @@ class InterruptedTest(tf.test.TestCase):
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.addCleanup(signal.signal, signal.SIGINT, before)
 
-    def interrupt(self, code):
-        """Starts Python, and interrupts it once it has printed a line: (status, what else it prints)."""
-        environment = {**os.environ, "PYTHONPATH": str(helpers.ROOT)}
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        with subprocess.Popen([sys.executable, "-c", code], env=environment, **streams) as started:
-            started.stdout.readline()
-            started.send_signal(signal.SIGINT)
-            return started.communicate()[0], started.returncode
-
-    def test_in_the_first_seconds(self):
-        code = "from pixelcnn_aux.commands import process; process._quiet = lambda _: None; "
-        code += "process.begin(); print(); import time; time.sleep(60)"
-        self.assertEqual(self.interrupt(code), ("", -signal.SIGINT))
+    def test_during_imports(self):
+        code = BEGUN.partition("def main")[0] + INTERRUPT
+        result = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True)
+        self.assertEqual((result.returncode, result.stderr), (-signal.SIGINT, b""))
 
     def test_at_work(self):
-        """What has to be removed or given back then is."""
-        code = BEGUN.format(
-            "import time\n    try:\n        print('at work', flush=True); time.sleep(60)\n"
-            "    finally:\n        print('cleaned up')"
-        )
-        self.assertEqual(self.interrupt(code), ("cleaned up\n", 130))
+        """`finally` clauses run: temporary files are removed."""
+        code = f"try: {INTERRUPT}\n    finally: print('cleaned up')"
+        self.assertEqual(shell(code, ""), (130, "cleaned up\n", ""))
 
 
 # Whether what follows changes nothing in the process.
@@ -143,9 +127,8 @@ assert ("ignore", None, Warning, None, 0) not in warnings.filters
 
 class ImportTest(tf.test.TestCase):
     def run_python(self, code):
-        environment = {**os.environ, "PYTHONPATH": str(helpers.ROOT)}
         command = [sys.executable, "-c", STATE.format(code), "-v=0"]
-        result = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+        result = subprocess.run(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
         self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_it_changes_nothing(self):

@@ -48,10 +48,10 @@ class ErrorsTest(tf.test.TestCase):
     def run_program(self, main, arguments=(), given=()):
         """Has `main` run as a program that takes `arguments`, and is given others."""
         with (
-            mock.patch.multiple(program, FLAGS=mock.Mock(plugin=[]), flags=mock.DEFAULT),
-            mock.patch.multiple(program, _show_all_flags=mock.DEFAULT, python_logging=mock.DEFAULT),
+            helpers.own_flags() as values,
+            mock.patch.object(program, "python_logging"),
             mock.patch.object(process, "drop_others"),
-            mock.patch.object(app, "run", lambda checked: checked(["program", *given])),
+            mock.patch.object(app, "run", lambda run: run(values(["program", *given]))),
         ):
             program.run(main, arguments)
 
