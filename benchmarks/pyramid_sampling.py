@@ -16,7 +16,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import timing
-from evaluate import graphs
+from evaluate import cost
 from pixelcnn_aux.commands import program
 from pixelcnn_aux.training import presets
 
@@ -29,7 +29,7 @@ def arithmetic(model):
     for name, size in model.sizes().items():
         factor = model.factors[name]
         image = (1, *size, factor.likelihood.num_channels)
-        found, auxiliary = found + graphs.forward_flops(factor, image, auxiliary), image
+        found, auxiliary = found + cost.forward_flops(factor, image, auxiliary), image
     return found
 
 

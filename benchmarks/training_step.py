@@ -17,7 +17,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common, rival, timing
-from evaluate import graphs
+from evaluate import cost
 from pixelcnn_aux import training
 from pixelcnn_aux.commands import program
 from pixelcnn_aux.training import devices
@@ -74,7 +74,7 @@ def main():
     # The first ones trace and warm up.
     medians = {name: statistics.median(times[2:]) for name, times in seconds.items()}
     # A backward pass costs two forward ones.
-    step_flops = 3 * graphs.forward_flops(factor, images.shape)
+    step_flops = 3 * cost.forward_flops(factor, images.shape)
     arithmetic = {"float32": step_flops, policy: step_flops, "bare convolution": convolution_flops}
     print(f"{'':18} {'ms':>8} {'of TFP':>8} {'GFLOP/s':>8}")
     for name, median in medians.items():

@@ -1,4 +1,4 @@
-"""Scores images by what a model's likelihood tells of them, and tells other sets from those that belong:
+"""Scores images by a model's likelihood, and tells other sets from those that belong:
 
     python -m evaluate.scores --workdir cifar10-pyramid --dataset cifar10 --against others.npz
 
@@ -18,23 +18,42 @@ Writes into WORKDIR:
 
 import codecs
 import csv
+import io
+import pathlib
+from typing import NamedTuple
 
 import numpy as np
 from absl import flags
+from matplotlib.figure import Figure
+from PIL import Image
 
-from evaluate import score_pictures, scored_sets
-from pixelcnn_aux import scores
+from pixelcnn_aux import data, image_grid, scores
 from pixelcnn_aux.commands import chosen_run, plots, program
 from pixelcnn_aux.data import lossless_files
+from pixelcnn_aux.data.image_folder import fit
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.scores import typical
 
 FLAGS = flags.FLAGS
 
+JPEG_QUALITY = 75  # Pillow's default
+MOST_SIZES = 3  # that an error or a description lists
+BINS = 40  # of a histogram
+QUANTILES = (0.005, 0.995)  # the ends of a histogram: single scores would flatten all others
+
+
+class ScoredSet(NamedTuple):
+    """Images of one size."""
+
+    name: str
+    pixels: np.ndarray  # uint8 or uint16 [N, H, W, C]
+    indices: list[int]  # of the images in their split
+    prepared: str  # how they came to their size
+
 
 def main():
     if FLAGS.num_training:
-        typical.check_installed()  # better told now
+        typical.check_installed()  # before any work
     folder, model = chosen_run.load(FLAGS.best)
     images = chosen_run.images(folder, model, FLAGS.split)
     mapped = None if FLAGS.map is None else images.take([FLAGS.map])[0]
@@ -42,35 +61,39 @@ def main():
     for scored in sets.values():
         print(f"{scored.name}: {len(scored.pixels):,} images, {scored.prepared}", flush=True)
     out = chosen_run.outputs(folder)
-    fitted = fit(folder, model) if FLAGS.num_training else None
+    fitted = fit_typical(folder, model) if FLAGS.num_training else None
     found = {}
     for name, scored in sets.items():
         found[name] = scores.score(model, scored.pixels, typical=fitted)
         print(f"Scored {name}", flush=True)
-    write(out / "scores.csv", sets, found)
+    write_table(out / "scores.csv", sets, found)
     [_, *others] = found
     exchanged = others[: len(FLAGS.against)] if FLAGS.control else []
     table = detections(found, exchanged, FLAGS.seed)
     print_table(table)
-    described = {
-        name: {"num_images": len(scored.pixels), "prepared": scored.prepared}
-        for name, scored in sets.items()
+    measured = {
+        **chosen_run.source(folder),
+        "split": FLAGS.split,
+        "best": FLAGS.best,
+        "exact": model.exact,
+        "num_training": FLAGS.num_training,
+        "seed": FLAGS.seed,
+        "sets": {
+            name: {"num_images": len(scored.pixels), "prepared": scored.prepared}
+            for name, scored in sets.items()
+        },
     }
-    measured = {**chosen_run.source(folder), "split": FLAGS.split, "best": FLAGS.best}
-    how = {"exact": model.exact, "num_training": FLAGS.num_training, "seed": FLAGS.seed}
-    disk.write_json(
-        out / "scores.json", {**measured, **how, "sets": described, "detections": table}
-    )
-    plots.write(out / "scores.png", score_pictures.histograms(found))
+    disk.write_json(out / "scores.json", {**measured, "detections": table})
+    plots.write(out / "scores.png", histograms(found))
     if mapped is not None:
-        plots.write(out / "scores_map.png", score_pictures.heat_map(model, mapped))
+        plots.write(out / "scores_map.png", heat_map(model, mapped))
     print(f"Wrote scores.csv, scores.json and pictures to {out}")
 
 
 def compared_sets(model, images):
     """dict, name -> `ScoredSet`: the images that belong, those --against them, and those of --control."""
-    found = [scored_sets.belonging(images, FLAGS.num_images)]
-    [belonging], likelihood = found, model.likelihood
+    found = [belonging(images, FLAGS.num_images)]
+    [own], likelihood = found, model.likelihood
     options = {
         "channels": likelihood.num_channels,
         "num_values": likelihood.num_values,
@@ -78,12 +101,13 @@ def compared_sets(model, images):
         "cache_dir": FLAGS.cache_dir,
     }
     for place in FLAGS.against:
-        how = (FLAGS.split, images.image_size, FLAGS.num_images, FLAGS.resize)
-        found.append(scored_sets.opened(place, *how, **options))
+        name, dataset, where = find_set(place)
+        other = data.load(dataset, FLAGS.split, None, **where, **options)
+        found.append(of_size(name, other, images.image_size))
     if FLAGS.control:
-        found.append(scored_sets.resized_twice(belonging))
+        found.append(resized_twice(own))
         if "WebP" in lossless_files.holding(likelihood):  # images of 8 bits, which JPEG has too
-            found.append(scored_sets.as_jpeg(belonging))
+            found.append(as_jpeg(own))
     names = [scored.name for scored in found]
     if len(set(names)) < len(names):
         raise ValueError(
@@ -92,7 +116,94 @@ def compared_sets(model, images):
     return dict(zip(names, found))
 
 
-def fit(folder, model):
+def belonging(images, num_images):
+    """The set of `data.Images` as training has them; `num_images` evenly over them, or all of None.
+
+    Raises ValueError for images of several sizes.
+    """
+    if images.image_size is None:
+        raise ValueError(
+            "Expected images of one size for --dataset, of a model that takes any. Received: images of "
+            "several. Cut them, and save them as arrays (--dataset arrays)."
+        )
+    indices = images.spread_indices(num_images or images.num_images)
+    name = images.source["dataset"]
+    if file := images.source["image_file"]:
+        name = pathlib.Path(file).stem
+    return ScoredSet(name, images.take(indices), indices, "as training has them")
+
+
+def find_set(place):
+    """(name of the set, name of its data set, dict of where its images are) of what --against says."""
+    dataset, _, path = place.partition("=")
+    if dataset not in data.DATASETS:
+        dataset, path = None, place
+    if not path:
+        return dataset, dataset, {}
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"Expected the name of a data set ({', '.join(data.DATASETS)}), a file of arrays, a folder of "
+            f"image files, or NAME=PATH for --against. Received: {place}, which is none. Give one of these."
+        )
+    is_folder = path.is_dir()
+    where = {"image_dir" if is_folder else "image_file": path}
+    return dataset or path.stem, dataset or ("folder" if is_folder else "arrays"), where
+
+
+def of_size(name, images, size):
+    """The set of `data.Images` in a size (H, W).
+
+    Raises ValueError for images of another size, unless --resize allows to crop and resize them.
+    """
+    indices = images.spread_indices(FLAGS.num_images or images.num_images)
+    chosen = [images.pixels[index] for index in indices]
+    sizes = dict.fromkeys(image.shape[:2] for image in chosen)
+    if set(sizes) == {tuple(size)}:
+        return ScoredSet(name, np.stack(chosen), indices, "as they are")
+    others = ["..."] * (len(sizes) > MOST_SIZES)
+    found = ", ".join([*map(_by, list(sizes)[:MOST_SIZES]), *others])
+    if not FLAGS.resize:
+        raise ValueError(
+            f"Expected sets of images of {_by(size)}. Received: {name}, of {found}. Resizing leaves "
+            "traces that scores find: give images of that size, or --resize."
+        )
+    prepared = (
+        f"from {found}: the largest centered crop of the same aspect, resized to {_by(size)}, each "
+        "pixel the mean of the area that it covers"
+    )
+    return ScoredSet(name, np.stack([fit(image, size) for image in chosen]), indices, prepared)
+
+
+def resized_twice(scored):
+    """A set resized to a little more than 5/4 of its size, and back."""
+    size = scored.pixels.shape[1:3]
+    larger = tuple(length * 5 // 4 + 1 for length in size)
+    pixels = np.stack([fit(fit(image, larger), size) for image in scored.pixels])
+    prepared = f"{scored.name} resized to {_by(larger)}, and back"
+    return scored._replace(name=f"{scored.name} resized twice", pixels=pixels, prepared=prepared)
+
+
+def as_jpeg(scored):
+    """A set of 8-bit colors or grays as JPEG files hold it."""
+
+    def compressed(image):
+        file = io.BytesIO()
+        picture = Image.fromarray(image if image.shape[-1] == 3 else image[..., 0])
+        picture.save(file, "JPEG", quality=JPEG_QUALITY)
+        return np.asarray(Image.open(file)).reshape(image.shape)
+
+    pixels = np.stack(list(map(compressed, scored.pixels)))
+    prepared = f"{scored.name} as JPEG files of quality {JPEG_QUALITY}"
+    return scored._replace(name=f"{scored.name} as JPEG", pixels=pixels, prepared=prepared)
+
+
+def _by(size):
+    """(H, W) as "H x W"."""
+    return " x ".join(map(str, size))
+
+
+def fit_typical(folder, model):
     """`scores.Typical` of images of the training split of --dataset."""
     try:
         images = chosen_run.images(folder, model, "train")
@@ -106,17 +217,17 @@ def fit(folder, model):
     return scores.Typical(scores.bits(model, pixels))
 
 
-def columns(found):
+def _columns(found):
     """Pairs of a score and a factor, or "total", of a `Scores`."""
     return [(score, name) for score, by_factor in found.items() for name in by_factor]
 
 
-def write(path, sets, found):
-    """Writes the table of all images: a row for each."""
+def write_table(path, sets, found):
+    """Writes the CSV table of all images: a row for each."""
     with disk.replacing(path, disk.AGAIN) as opened:
         table = csv.writer(codecs.getwriter("utf-8")(opened), lineterminator="\n")
         for position, (name, scored) in enumerate(sets.items()):
-            names = columns(found[name])
+            names = _columns(found[name])
             if not position:
                 table.writerow(["set", "index", *(f"{score}_{factor}" for score, factor in names)])
             values = zip(*(found[name][score][factor] for score, factor in names))
@@ -159,7 +270,7 @@ def print_table(table):
     """Rows of a score each: the AUROC and its interval, and the false positives, for each set."""
     for name, by_score in table.items():
         print(f"\n{name:48} {'AUROC':>7} {'interval':>15} {'false positives':>17} {'interval':>15}")
-        for score, factor in columns(by_score):
+        for score, factor in _columns(by_score):
             found = by_score[score][factor]
             cells = [
                 f"{found[key]:{width}.3f} ({low:.3f}, {high:.3f})".rjust(width)
@@ -167,6 +278,63 @@ def print_table(table):
                 for low, high in [found[f"{key}_interval"]]
             ]
             print(f"{score:32}{factor:16}", *cells)
+
+
+def histograms(found):
+    """A figure of a row for each score, and a column for each factor and for the chain.
+
+    Args:
+      found: dict, name of a set -> its `scores.Scores`.
+    """
+    [some, *_] = found.values()
+    columns = list(some["bits"])
+    figure = Figure(figsize=(2.6 * len(columns), 0.6 + 1.7 * len(some)), layout="constrained")
+    panels = figure.subplots(len(some), len(columns), squeeze=False)
+    for row, (score, by_factor) in zip(panels, some.items()):
+        for panel, name in zip(row, columns):
+            if name not in by_factor:
+                panel.set_axis_off()
+                continue
+            values = {key: scores[score][name] for key, scores in found.items()}
+            ends = np.quantile(np.concatenate(list(values.values())), QUANTILES)
+            for key, x in values.items():
+                inside = x[(ends[0] <= x) & (x <= ends[1])]
+                panel.hist(inside, BINS, range=ends, density=True, histtype="step", label=key)
+            panel.set_title(f"{score} {name}", fontsize=8)
+            panel.set_yticks([])
+            panel.tick_params(labelsize=7)
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+    return figure
+
+
+def heat_map(model, image):
+    """A figure of a row for each factor: its image, each pixel's bits and their entropy, and the difference.
+
+    Args:
+      model: `AuxiliaryModel`; a conditional one is told nothing else of the image.
+      image: uint8 [H, W, C].
+    """
+    own, rows = model.auxiliaries(image[np.newaxis]), scores.pixel_bits(model, image)
+    figure = Figure(figsize=(11, 0.4 + 2.6 * len(rows)), layout="constrained")
+    panels = figure.subplots(len(rows), 4, squeeze=False)
+    for row, (name, (bits, entropy)) in zip(panels, rows.items()):
+        difference = bits - entropy
+        most, farthest = max(bits.max(), entropy.max()), np.abs(difference).max()
+        num_values = model.factors[name].likelihood.num_values
+        row[0].imshow(image_grid.shown(np.asarray(own[name][0]), num_values))
+        row[0].set_title(name, fontsize=9)
+        for panel, title, x, ends, colors in (
+            (row[1], "bits", bits, (0, most), "viridis"),
+            (row[2], "entropy", entropy, (0, most), "viridis"),
+            (row[3], "bits less entropy", difference, (-farthest, farthest), "RdBu_r"),
+        ):
+            drawn = panel.imshow(x, colors, vmin=ends[0], vmax=ends[1])
+            panel.set_title(f"{title}: {x.mean():.3f} a pixel", fontsize=9)
+            figure.colorbar(drawn, ax=panel, shrink=0.8)
+        for panel in row:
+            panel.set_axis_off()
+    return figure
 
 
 def define_flags():
@@ -177,13 +345,11 @@ def define_flags():
     )
     flags.DEFINE_bool("resize", False, "Crops and resizes sets --against of other sizes.")
     control = (
-        "Also what tells nothing of what images show: the sets with their labels exchanged at random, and "
-        "the images of --dataset against themselves resized twice, and as JPEG."
+        "Adds controls, which say nothing of what images show: the sets with their labels exchanged at "
+        "random, and the images of --dataset against themselves resized twice, and as JPEG."
     )
     flags.DEFINE_bool("control", False, control)
-    training = (
-        "Training images that tell what is typical, evenly over their split; 0 leaves that out."
-    )
+    training = "Training images that define what is typical, evenly over their split; 0 for none."
     flags.DEFINE_integer("num_training", 1000, training, lower_bound=0)
     flags.DEFINE_integer("map", None, "The image of --dataset, by its index, that is mapped.", 0)
     flags.DEFINE_integer("seed", 0, "Of the bootstrap, and of exchanged labels.", 0)

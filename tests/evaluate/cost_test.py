@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import cost, graphs
+from evaluate import cost
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.training import Training, presets
 from tests import helpers
@@ -30,10 +30,10 @@ class DenseTest(tf.test.TestCase):
         def loss(x):
             return tf.reduce_sum(between(tf.nn.elu(x @ first)) @ last)
 
-        return graphs.trace(loss, [first, last], tf.TensorSpec([2, 3]))
+        return cost.trace(loss, [first, last], tf.TensorSpec([2, 3]))
 
     def test_arithmetic(self):
-        self.assertEqual(graphs.flops(self.trace().forward), 2 * (2 * 4 * 3 + 2 * 1 * 4))
+        self.assertEqual(cost.flops(self.trace().forward), 2 * (2 * 4 * 3 + 2 * 1 * 4))
 
     def test_kept(self):
         """The input and what ELU gives, which is the second product's input and the ELU's own gradient's."""
@@ -47,14 +47,14 @@ class DenseTest(tf.test.TestCase):
             # The sum is needed, and what exp gives for no gradient.
             (lambda x: x + tf.stop_gradient(tf.exp(x)), 6 + 8 + 8),
         ):
-            self.assertEqual(graphs.num_bytes(self.trace(between).kept()), 4 * floats)
+            self.assertEqual(cost.num_bytes(self.trace(between).kept()), 4 * floats)
 
     def test_a_loop_is_refused(self):
         def looped(x):
             return tf.while_loop(lambda y: tf.reduce_sum(y) < 9.0, lambda y: [y + y], [x])[0]
 
         with self.assertRaisesRegex(ValueError, "Expected a graph without calls.*While"):
-            graphs.flops(self.trace(looped).forward)
+            cost.flops(self.trace(looped).forward)
 
 
 class NetworkTest(tf.test.TestCase):
@@ -71,15 +71,15 @@ class NetworkTest(tf.test.TestCase):
         def loss(x):
             return tf.reduce_sum(network(x, training=True))
 
-        cls.trace = graphs.trace(loss, weights, spec, block_names=["0_block"])
+        cls.trace = cost.trace(loss, weights, spec, block_names=["0_block"])
 
     def test_arithmetic(self):
         f = FILTERS
         streams = 6 * (2 * f * f + 2 * f * 2 * f) + 4 * (2 * f * f + 2 * f * 2 * f) + 2 * f * f
         first = (6 + 3 + 2) * 4 * f
-        self.assertEqual(graphs.flops(self.trace.in_blocks()), 2 * PIXELS * streams)
+        self.assertEqual(cost.flops(self.trace.in_blocks()), 2 * PIXELS * streams)
         every = 2 * PIXELS * (first + streams + f * OUT)
-        self.assertEqual(graphs.flops(self.trace.forward), every)
+        self.assertEqual(cost.flops(self.trace.forward), every)
 
     def by_hand(self):
         """Numbers of floats: outside of blocks, in the vertical and the horizontal one, and of both's x."""
@@ -107,11 +107,11 @@ class NetworkTest(tf.test.TestCase):
         outside, vertical, horizontal, inputs = self.by_hand()
         masks = PIXELS * 2 * FILTERS  # of dropout: a byte a value
         floats = outside + vertical + horizontal
-        self.assertEqual(graphs.num_bytes(self.trace.kept()), 4 * floats + 2 * masks)
+        self.assertEqual(cost.num_bytes(self.trace.kept()), 4 * floats + 2 * masks)
         self.assertGreater(vertical, horizontal)
         always, once = self.trace.rematerialized()
-        self.assertEqual(graphs.num_bytes(always), 4 * (outside + inputs))
-        self.assertEqual(graphs.num_bytes(once), 4 * vertical + masks)
+        self.assertEqual(cost.num_bytes(always), 4 * (outside + inputs))
+        self.assertEqual(cost.num_bytes(once), 4 * vertical + masks)
 
 
 class TrainingStepTest(tf.test.TestCase):
@@ -119,7 +119,7 @@ class TrainingStepTest(tf.test.TestCase):
 
     def trace(self, dtype=None, shape=None):
         factor = helpers.tiny_model(dropout=0.5, dtype=dtype, topology=shape).factors["image"]
-        return graphs.training_step(factor, (2, *helpers.SIZE, 3), (2, *helpers.SIZE, 1))
+        return cost.training_step(factor, (2, *helpers.SIZE, 3), (2, *helpers.SIZE, 1))
 
     def test_blocks_are_found(self):
         trace = self.trace(shape=topology.pixelcnn_pp(1, 2))
@@ -140,7 +140,7 @@ class TrainingStepTest(tf.test.TestCase):
             values = [
                 x for x in kept if (x.shape.rank, x.shape[0]) in shapes and x.dtype != tf.bool
             ]
-            return graphs.num_bytes(values), graphs.num_bytes(masks)
+            return cost.num_bytes(values), cost.num_bytes(masks)
 
         (full, masks), (half, same_masks) = in_blocks("float32"), in_blocks("mixed_bfloat16")
         self.assertEqual((half, same_masks), (full / 2, masks))
@@ -177,7 +177,7 @@ class ProgramTest(tf.test.TestCase):
             parameters = sum(int(np.prod(w.shape)) for w in factor.trainable_variables)
             self.assertEqual(found["parameters"], parameters)
             shapes = [(batch, *helpers.SIZE, 3), (batch, *helpers.SIZE, 1)]
-            forward = graphs.forward_flops(factor, *shapes[name == "grayscale" :])
+            forward = cost.forward_flops(factor, *shapes[name == "grayscale" :])
             self.assertEqual(found["step_flops"], 3 * forward)
             self.assertEqual(found["training_flops"], steps * 3 * forward)
             self.assertBetween(found["rematerialized_step_flops"], 3 * forward + 1, 4 * forward)

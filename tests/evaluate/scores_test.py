@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 import pixelcnn_aux as pa
-from evaluate import scored_sets, scores
+from evaluate import scores
 from pixelcnn_aux.scores import detection, typical
 from tests import helpers
 
@@ -141,14 +141,14 @@ class SetsTest(tf.test.TestCase):
             (f"celeb_a={folder}", ("celeb_a", "celeb_a", {"image_dir": folder})),
             (f"{folder / 'a=b'}", ("a=b", "folder", {"image_dir": folder / "a=b"})),
         ):
-            self.assertEqual(scored_sets._place(place), expected)
+            self.assertEqual(scores.find_set(place), expected)
 
     def test_some_are_evenly_over_a_set(self):
         images = pa.data.Images(np.arange(10, dtype=np.uint8).repeat(48).reshape(10, 4, 4, 3))
         images.source["dataset"] = "mine"
-        found = scored_sets.belonging(images, 5)
+        found = scores.belonging(images, 5)
         self.assertEqual(found.indices, [0, 2, 4, 6, 8])
         self.assertAllEqual(found.pixels[:, 0, 0, 0], [0, 2, 4, 6, 8])
         several = pa.data.Images([np.zeros([n, 4, 3], np.uint8) for n in (3, 4)])
         with self.assertRaisesRegex(ValueError, "images of one size for --dataset"):
-            scored_sets.belonging(several, None)
+            scores.belonging(several, None)
