@@ -44,7 +44,9 @@ RATIOS = [(x, "forward_pass") for x in _INCREMENTAL] + [("full", x) for x in _IN
 def pyramid():
     """The light network of Pyramid PixelCNN, and an embedding that only has to give it features."""
     rgb = likelihoods.LogisticMixture(10)
-    network = networks.PixelCNN(topology.flat(3), 100, rgb.num_params, (3, 3), (3, 3))
+    network = networks.PixelCNN(
+        topology.flat(3), 100, rgb.num_params, vertical_kernel=(3, 3), horizontal_kernel=(3, 3)
+    )
     return Factor(rgb, network, networks.Embedding(topology.super_resolution(1, 1), 100), rgb)
 
 

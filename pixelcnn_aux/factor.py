@@ -419,7 +419,8 @@ class Factor(keras.Model):
         """
         remainders = self.fixed_sum and Remainders(self.fixed_sum, auxiliary, within)
         shape = (*size, self.likelihood.num_channels)
-        return self.network.scan(self.network_inputs, shape, batch, remainders, keep_params, method)
+        scan = self.network.scan(method)
+        return scan(self.network, self.network_inputs, shape, batch, remainders, keep_params)
 
     def forced_params(self, inputs):
         """The parameters that a scan meets on its way through given images (teacher forcing).

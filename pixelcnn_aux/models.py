@@ -15,7 +15,7 @@ from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, Transform
 from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.networks import Network, architectures
+from pixelcnn_aux.networks import Embedding, Network, PixelCNN, architectures
 
 # What factors of a `parallel_pyramid` are called, whose images are halved once, twice, ...
 _FRACTIONS = ("half", "quarter", "eighth", "sixteenth", "32nd", "64th", "128th", "256th")
@@ -105,10 +105,11 @@ def chain(
     factors = []
     for position, likelihood in enumerate(chained):
         # In this order, which the weights drawn from a seed depend on.
-        own = architectures.network(own_networks[position], likelihood.num_params, dtype)
+        given, how = own_networks[position], {"num_params": likelihood.num_params, "dtype": dtype}
+        own = given(**how) if callable(given) else PixelCNN(**given, **how)
         f_w = auxiliary_likelihood = None
         if position:
-            f_w = architectures.embedding(embeddings[position], dtype)
+            f_w = Embedding(**embeddings[position], dtype=dtype)
             auxiliary_likelihood = chained[position - 1]
         factors.append(
             Factor(
@@ -153,7 +154,7 @@ def pixelcnn_pp(
       channels, bits: int, of the images, as for `chain`.
       condition: `conditions.Condition`, as for `chain`.
     """
-    network = architectures.pixelcnn_pp(blocks, resolutions, filters, dropout)
+    network = architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout)
     return chain(
         [],
         image_size,
@@ -199,7 +200,7 @@ def grayscale(
         gray_blocks=gray_blocks, image_blocks=image_blocks, embedding_blocks=embedding_blocks
     )
     grays, image, embedding = (
-        architectures.pixelcnn_pp(blocks, resolutions, filters, dropout)
+        architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout)
         for blocks in (gray_blocks, image_blocks, embedding_blocks)
     )
     return chain(
@@ -263,14 +264,16 @@ def pyramid(
         [HalfResolution() for _ in sizes[1:]],
         image_size,
         [
-            architectures.of_scale(*scale, dropout)
-            for scale in zip(each_blocks, each_resolutions, each_filters)
+            architectures.light(blocks, filters=filters, dropout=dropout)
+            if levels == 1
+            else architectures.pixelcnn_pp(blocks, levels, filters=filters, dropout=dropout)
+            for blocks, levels, filters in zip(each_blocks, each_resolutions, each_filters)
         ],
         [
             architectures.super_resolution(
-                embedding_blocks, max(depth, levels - 1), channels, dropout, levels
+                embedding_blocks, max(depth, levels - 1), levels, filters=filters, dropout=dropout
             )
-            for levels, channels in zip(each_resolutions, each_filters)
+            for levels, filters in zip(each_resolutions, each_filters)
         ],
         names,
         num_components,
@@ -327,17 +330,28 @@ def parallel_pyramid(
     halvings = arguments.whole("halvings", halvings, 1, len(_FRACTIONS))
     each_filters = arguments.whole_each("filters", filters, halvings, "scale")
     if base_parts is None:
-        base: Any = architectures.light(base_blocks, base_filters, dropout)
+        base: Any = architectures.light(base_blocks, filters=base_filters, dropout=dropout)
     else:
-        base = architectures.parallel(base_blocks, base_filters, dropout, [base_parts])
+        base = architectures.parallel(
+            base_blocks, [base_parts], filters=base_filters, dropout=dropout
+        )
     model = chain(
         [HalfResolution() for _ in range(halvings)],
         image_size,
         [
             base,
-            *(architectures.parallel(blocks, each, dropout, parts) for each in each_filters),
+            *(
+                architectures.parallel(blocks, parts, filters=each, dropout=dropout)
+                for each in each_filters
+            ),
         ],
-        [None, *(architectures.trunk(trunk_blocks, each, dropout) for each in each_filters)],
+        [
+            None,
+            *(
+                architectures.trunk(trunk_blocks, filters=each, dropout=dropout)
+                for each in each_filters
+            ),
+        ],
         [*reversed(_FRACTIONS[:halvings]), "image"],
         num_components,
         exact,
@@ -389,11 +403,13 @@ def grayscale_pyramid(
     )
     _, *smaller = _halvings(image_size, base_size)
     image, embedding = (
-        architectures.pixelcnn_pp(n, resolutions, image_filters, dropout)
+        architectures.pixelcnn_pp(n, resolutions, filters=image_filters, dropout=dropout)
         for n in (image_blocks, image_embedding_blocks)
     )
-    grays = architectures.light(blocks, filters, dropout)
-    doubling = architectures.super_resolution(embedding_blocks, depth, filters, dropout)
+    grays = architectures.light(blocks, filters=filters, dropout=dropout)
+    doubling = architectures.super_resolution(
+        embedding_blocks, depth, filters=filters, dropout=dropout
+    )
     names = [f"grayscale_{_name(size)}" for size in reversed(smaller)]
     return chain(
         [Grayscale(bits), *(HalfResolution() for _ in smaller)],

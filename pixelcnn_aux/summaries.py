@@ -4,7 +4,7 @@ import itertools
 import math
 
 from pixelcnn_aux.networks import Embedding, PixelCNN
-from pixelcnn_aux.networks.stream import Stream
+from pixelcnn_aux.networks.network import Stream
 
 
 def num_weights(*layers):

@@ -22,7 +22,8 @@ def pixelcnn_pp(resolutions, likelihood, given=None):
 
 def flat(likelihood, given=None):
     """The network of Pyramid PixelCNN, given an image of half the resolution or nothing."""
-    network = PixelCNN(topology.flat(3), FILTERS, likelihood.num_params, (3, 3), (3, 3))
+    kernels = {"vertical_kernel": (3, 3), "horizontal_kernel": (3, 3)}
+    network = PixelCNN(topology.flat(3), FILTERS, likelihood.num_params, **kernels)
     embedding = given and Embedding(topology.super_resolution(1, 2), FILTERS)
     return Factor(likelihood, network, embedding, given)
 

@@ -1,4 +1,4 @@
-"""Keras layers: weight-normalized, shifted and gated. Written in `keras.ops`, as Keras's own are."""
+"""Keras layers, written in `keras.ops`: weight-normalized, shifted (causal), and residual blocks."""
 
 from pixelcnn_aux.backend import concat_elu as concat_elu
 from pixelcnn_aux.layers.contexts import (
@@ -7,13 +7,14 @@ from pixelcnn_aux.layers.contexts import (
     counting_parameters as counting_parameters,
     current as current,
 )
-from pixelcnn_aux.layers.dropout import MAX_DROPOUT as MAX_DROPOUT, Dropout as Dropout
-from pixelcnn_aux.layers.gated import (
+from pixelcnn_aux.layers.residual_blocks import (
+    MAX_DROPOUT as MAX_DROPOUT,
     STREAMS as STREAMS,
+    Dropout as Dropout,
     GatedResidualBlock as GatedResidualBlock,
     Projection as Projection,
+    ResidualBlock as ResidualBlock,
 )
-from pixelcnn_aux.layers.residual import ResidualBlock as ResidualBlock
 from pixelcnn_aux.layers.rounding import silu as silu
 from pixelcnn_aux.layers.shifted import (
     DownRightShiftedConv2D as DownRightShiftedConv2D,

@@ -20,22 +20,22 @@ from pixelcnn_aux import backend
 from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.layers.contexts import current
 
-ACTIVATIONS = 64  # how many of an activation's units are 1
-MOST = 255  # units of an activation
-SUMS = 256
-CENTERS = 4  # how many units of a center are 1 pixel value
-KERNEL = 127
-BIAS = 2**21 - 1
+ACTIVATIONS = 64  # units of an activation in 1
+MOST = 255  # the largest activation, in units
+SUMS = 256  # units of a sum in 1
+CENTERS = 4  # units of a center in 1 pixel value
+KERNEL = 127  # the largest number in a kernel, in units
+BIAS = 2**21 - 1  # the largest bias, in units
 EXACT = 2**24  # sums of whole numbers below it are exact in float32
-_EXPONENTS = range(-8, 31)  # of units of kernels
-_HIGHEST = 4 * ACTIVATIONS + MOST // 8  # units, from where on SiLU is at the most
-# SiLU of whole units, less this, is 7e-4 units or more from where rounding goes the other way, and rounds to
-# the same: many times the error of any float32 sigmoid.
+_EXPONENTS = range(-8, 31)  # of the units of kernels
+_HIGHEST = 4 * ACTIVATIONS + MOST // 8  # in units: from here on, SiLU is `MOST`
+# SiLU of whole units, less this, rounds to the same number, and is 7e-4 units or more from where rounding
+# changes: many times the error of any float32 sigmoid.
 _ASIDE = 6.4e-4
 
 
 def silu(x: Tensor) -> Tensor:
-    """x sigmoid(x): [...] -> [...]; in a rounded `Context` of whole units, and rounded."""
+    """x sigmoid(x); in a rounded `Context`, of x in whole units and rounded to whole units."""
     return _whole_silu(x) if current().rounded else ops.silu(x)
 
 
@@ -68,10 +68,10 @@ def rounded(x: Tensor, units: float | Tensor) -> Tensor:
 
 
 def kernel_units(kernel: Tensor, bias: Tensor) -> Tensor:
-    """How many units of a kernel are 1, for each output channel, its last axis: float [filters].
+    """The units of a kernel in 1, for each output channel, its last axis: float [filters].
 
-    They are the largest power of two for which neither the kernel nor the bias have more units than they may.
-    Comparisons are exact, and what has been rounded is rounded to itself.
+    It is the largest power of two by which neither the kernel nor the bias exceeds its largest number of
+    units. Comparisons are exact, and rounding again changes nothing.
     """
     axes = range(len(kernel.shape) - 1)
     kernel, bias = (ops.abs(ops.stop_gradient(x)) for x in (kernel, bias))

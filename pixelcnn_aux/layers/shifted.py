@@ -2,7 +2,7 @@
 
 A down-shifted convolution sees its own row and the rows above it; a down-right-shifted one sees, in
 its own row, only its own column and those to the left (Salimans et al., 2017, section 2). Neither
-excludes the pixel itself: the network does that once, by shifting what its first convolutions give.
+excludes the pixel itself: the network does that once, by shifting the outputs of its first convolutions.
 """
 
 from keras import ops
@@ -26,7 +26,9 @@ def shift_right(x: Tensor) -> Tensor:
     return ops.pad(x, ((0, 0), (0, 0), (1, 0), (0, 0)))
 
 
-class _Down:
+class _DownShifted:
+    """Checks that a kernel looks equally far to both sides: its width is odd."""
+
     def __init__(self, filters, kernel_size, *args, **kwargs):
         super().__init__(filters, kernel_size, *args, **kwargs)
         if kernel_size[1] % 2 == 0:
@@ -37,44 +39,34 @@ class _Down:
 
 
 class ShiftedConv2D(weight_norm.WeightNormConv2D):
-    """What both shifted convolutions know about the inputs that a cache has to keep."""
+    """A shifted convolution, with the information that incremental evaluation needs (`scanning.caches`)."""
 
     def taps(self, axis: int, odd: bool) -> list[int]:
-        """Which rows (axis 0) or columns (axis 1) of the kernel meet the inputs known so far.
+        """The rows (axis 0) or columns (axis 1) of the kernel that meet the inputs known so far.
 
-        Args:
-          axis: 0 or 1.
-          odd: bool, whether the output's row or column is an odd one; it matters at stride 2 alone.
-
-        Returns:
-          list of int, for the latest input first, then for the one before it, and so on; empty where there
-          is no output.
+        The first is for the latest input, the next for the input before it, and so on. At stride 2, outputs
+        are at even rows and columns: there are no taps at an odd one.
         """
         return [] if odd and self.strides == 2 else [*reversed(range(self.kernel_size[axis]))]
 
     def memory(self, axis: int) -> int:
-        """How many earlier rows or columns of the input are needed beside the current one."""
+        """The number of earlier rows or columns of the input that are needed beside the current one."""
         return self.kernel_size[axis] - 1
 
 
 class ShiftedConv2DTranspose(weight_norm.WeightNormConv2DTranspose):
-    """The same of the transposed ones, whose input has a new row or column at every even one."""
+    """A shifted transposed convolution: its input has a new row or column at every even one of the output."""
 
-    def taps(self, axis: int, odd: bool) -> list[int]:
-        """As `ShiftedConv2D.taps`."""
+    def taps(self, axis: int, odd: bool) -> list[int]:  # as of `ShiftedConv2D`
         return [*range(int(odd), self.kernel_size[axis], 2)]
 
     def memory(self, axis: int) -> int:
-        """As `ShiftedConv2D.memory`."""
         return self.kernel_size[axis] // 2
 
 
 @register()
-class DownShiftedConv2D(_Down, ShiftedConv2D):
-    """[B, H, W, C] -> [B, H / strides, W / strides, filters] from the rows at and above each pixel.
-
-    Args as for `WeightNormConv2D`; the kernel's width is odd.
-    """
+class DownShiftedConv2D(_DownShifted, ShiftedConv2D):
+    """[B, H, W, C] -> [B, H / strides, W / strides, filters] from the rows at and above each pixel."""
 
     def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         return (height - 1, 0), (width // 2, width // 2)
@@ -82,21 +74,15 @@ class DownShiftedConv2D(_Down, ShiftedConv2D):
 
 @register()
 class DownRightShiftedConv2D(ShiftedConv2D):
-    """[B, H, W, C] -> [B, H / strides, W / strides, filters] from the pixels above and to the left.
-
-    Args as for `WeightNormConv2D`.
-    """
+    """[B, H, W, C] -> [B, H / strides, W / strides, filters] from the pixels above and to the left."""
 
     def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         return (height - 1, 0), (width - 1, 0)
 
 
 @register()
-class DownShiftedConv2DTranspose(_Down, ShiftedConv2DTranspose):
-    """[B, H, W, C] -> [B, 2 H, 2 W, filters] from the rows at and above each pixel.
-
-    Args as for `WeightNormConv2DTranspose`; the kernel's width is odd.
-    """
+class DownShiftedConv2DTranspose(_DownShifted, ShiftedConv2DTranspose):
+    """[B, H, W, C] -> [B, 2 H, 2 W, filters] from the rows at and above each pixel."""
 
     def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         return (0, height - 1), (width // 2, width // 2)
@@ -104,10 +90,7 @@ class DownShiftedConv2DTranspose(_Down, ShiftedConv2DTranspose):
 
 @register()
 class DownRightShiftedConv2DTranspose(ShiftedConv2DTranspose):
-    """[B, H, W, C] -> [B, 2 H, 2 W, filters] from the pixels above and to the left.
-
-    Args as for `WeightNormConv2DTranspose`.
-    """
+    """[B, H, W, C] -> [B, 2 H, 2 W, filters] from the pixels above and to the left."""
 
     def margins(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         return (0, height - 1), (0, width - 1)

@@ -1,7 +1,6 @@
-"""Weight-normalized layers, and their initialization from data.
+"""Weight-normalized layers: every kernel is ``g * v / |v|``, with a length `g` and a bias `b` per channel.
 
-Every kernel is ``g * v / |v|``, with a length `g` and a bias `b` per output channel. The convolutions
-of this module see all neighbors of a pixel; `shifted.py` derives the causal ones from them.
+The convolutions of this module see all neighbors of a pixel; `shifted.py` derives the causal ones from them.
 """
 
 import math
@@ -20,12 +19,9 @@ from pixelcnn_aux.serialization import register
 
 
 def normalized_layers(layer: Any) -> list["WeightNorm"]:
-    """The weight-normalized layers that a layer consists of, in order, but those that it never calls.
-
-    A layer of this package that is made of others has a method `parts`, which lists them.
-    """
+    """The weight-normalized layers that a layer consists of, by its method `parts`, without unused ones."""
     if isinstance(layer, WeightNorm):
-        return [layer] if layer.built else []  # blocks without skips project none
+        return [layer] if layer.built else []  # a block without skips never calls its projection
     parts = layer.parts() if hasattr(layer, "parts") else ()
     return [normalized for part in parts for normalized in normalized_layers(part)]
 
@@ -39,50 +35,45 @@ def stacked_kernels(alike: Sequence["WeightNorm"]) -> Tensor:
 
 
 def product(x: Tensor, kernel: Tensor) -> Tensor:
-    """[..., C] times [C, filters], as one product of matrices: broadcasting the kernel is slower by far."""
+    """[..., C] times [C, filters] as one product of matrices: broadcasting the kernel is much slower."""
     *outer, channels = x.shape
     if len(outer) == 1:
         return ops.matmul(x, kernel)
     if outer.count(None) > 1:
         return ops.tensordot(x, kernel, axes=1)
-    # As `tensordot`, by a quarter of the operations, which take a while to trace.
+    # As `tensordot`, with a quarter of the operations to trace.
     rows = ops.matmul(ops.reshape(x, (-1, channels)), kernel)
     sides = [-1 if side is None else side for side in outer]
     return ops.reshape(rows, (*sides, kernel.shape[-1]))
 
 
 class WeightNorm(keras.layers.Layer):
-    """What the weight-normalized layers share; a subclass says how its kernel is shaped and applied.
+    """A weight-normalized layer; a subclass defines the shape of its kernel, and how to apply it.
 
     Args:
       filters: int, the number of output channels.
       init_scale: float, the initial `g`, and the outputs' standard deviation after initialization from data.
-      conditional: bool, whether a condition adds a bias of its own to each unit, where there is one as the
-        layer is built (`layers.Context`): its product with `h`, which is zero at first.
+      conditional: bool, whether a layer that is built with a condition (`layers.Context`) adds the product
+        of the condition and `h`, which is zero at first, to its bias.
     """
 
     kernel_output_axis = -1
 
     def __init__(
-        self, filters: int, init_scale: float = 1.0, conditional: bool = False, **kwargs: Any
+        self, filters: int, *, init_scale: float = 1.0, conditional: bool = False, **kwargs: Any
     ):
         super().__init__(**kwargs)
         self.conditional = arguments.flag("conditional", conditional)
-        self.h = None  # [D, filters] of a layer that is given a condition
+        self.h = None  # [D, filters] if the layer is built with a condition
         self.filters = arguments.whole("filters", filters, 1, arguments.MAX_PER_PIXEL)
         self.init_scale = arguments.positive("init_scale", init_scale)
 
     def kernel_shape(self, input_channels: int) -> tuple[int, ...]:
-        """The shape of `v`, a tuple of int, for inputs of `input_channels`; a subclass defines it."""
+        """The shape of `v` for inputs of `input_channels`."""
         raise NotImplementedError
 
     def apply_kernel(self, x: Tensor, kernel: Tensor) -> Tensor:
-        """float [..., C] -> float [..., filters], without the bias; a subclass defines it.
-
-        Args:
-          x: the layer's input.
-          kernel: of `kernel_shape(C)`, normalized and in the compute dtype.
-        """
+        """float [..., C] -> float [..., filters], without the bias; the kernel is that of `kernel`."""
         raise NotImplementedError
 
     def __call__(self, *args, **kwargs):
@@ -103,7 +94,7 @@ class WeightNorm(keras.layers.Layer):
         shape = self.kernel_shape(input_shape[-1])
         normal = keras.initializers.RandomNormal(stddev=0.05)
         length = keras.initializers.Constant(self.init_scale)
-        # They stay in float32 under a policy of mixed precision: a kernel is rounded once it is normalized.
+        # All stay in float32 under a mixed-precision policy: a kernel is rounded after normalization.
         self.v = self._add("v", shape, normal)
         self.g = self._add("g", (self.filters,), length)
         self.b = self._add("b", (self.filters,), "zeros")
@@ -118,13 +109,12 @@ class WeightNorm(keras.layers.Layer):
         return self.add_weight(shape=shape, initializer=initializer, autocast=False, name=name)
 
     def kernel(self) -> Tensor:
-        """The normalized kernel, of the shape of `v`, in the dtype that the layer computes in."""
-        if given := current().kernels:
-            return given[self]
-        return self.normalize(self.v, self.g)
+        """The normalized kernel, of the shape of `v`, in the compute dtype."""
+        given = current().kernels
+        return given[self] if given else self.normalize(self.v, self.g)
 
     def normalize(self, v: Tensor, g: Tensor) -> Tensor:
-        """g v / |v|, in the dtype that the layer computes in: [..., *shape of `v`], [..., filters]."""
+        """g v / |v| in the compute dtype, from [..., *shape of `v`] and [..., filters]."""
         axes = range(-len(self.v.shape), 0)
         others = [axis for axis in axes if axis != self.kernel_output_axis]
         inverse_norm = ops.rsqrt(ops.sum(ops.square(v), axis=others, keepdims=True))
@@ -133,40 +123,38 @@ class WeightNorm(keras.layers.Layer):
         return ops.cast(v * (inverse_norm * g), self.compute_dtype)
 
     def bias(self) -> Tensor:
-        """`b`, in the dtype that the layer computes in."""
+        """`b` in the compute dtype."""
         return ops.cast(self.b, self.compute_dtype)
 
     def condition_bias(self) -> Tensor | None:
-        """What the condition adds to `b` for each image: float [B, filters]; None for nothing."""
+        """The product of the condition and `h`: float [B, filters]; None without a condition."""
         condition = current().condition
         if condition is None or self.h is None:
             return None
         return ops.matmul(*(ops.cast(x, self.compute_dtype) for x in (condition, self.h)))
 
     def call(self, x: Tensor, cache: Any = None) -> Tensor:
-        """Evaluates the layer: by itself, or by `cache.evaluate` where a cache of earlier pixels is given."""
+        """Evaluates the layer, or has a cache of earlier pixels evaluate it (`scanning.caches`)."""
         if cache is not None:
             return cache.evaluate(self, x)
         if current().initialize_from_data:
             self._fit_to(x)
         kernel, bias = self.kernel(), self.bias()
         if current().rounded:
-            return self._rounded(x, kernel, bias)
+            units = rounding.kernel_units(kernel, bias)
+            kernel = rounding.rounded(kernel, units)
+            bias = rounding.rounded(bias, rounding.ACTIVATIONS * units)
+            y = backend.add_bias(self.apply_kernel(x, kernel), bias)
+            return rounding.rounded(y, rounding.SUMS)
         y = backend.add_bias(self.apply_kernel(x, kernel), bias)
         given = self.condition_bias()
         return y if given is None else y + ops.expand_dims(given, tuple(range(1, len(y.shape) - 1)))
-
-    def _rounded(self, x, kernel, bias):
-        units = rounding.kernel_units(kernel, bias)
-        kernel = rounding.rounded(kernel, units)
-        bias = rounding.rounded(bias, rounding.ACTIVATIONS * units)
-        return rounding.rounded(backend.add_bias(self.apply_kernel(x, kernel), bias), rounding.SUMS)
 
     def _fit_to(self, x):
         outputs = ops.convert_to_numpy(self.apply_kernel(x, self.kernel()))
         outputs = outputs.reshape(-1, self.filters).astype("float64")
         mean, std = outputs.mean(axis=0), outputs.std(axis=0)
-        # Rounding alone gives a constant channel a small spread: it must not be blown up to 1.
+        # Rounding gives a constant channel a small spread, which must not be blown up to 1.
         varies = std > 1e-5 * np.maximum(1.0, np.abs(mean))
         rescale = np.where(varies, self.init_scale / np.where(varies, std, 1.0), 1.0)
         self.g.assign(ops.convert_to_numpy(self.g) * rescale)
@@ -176,12 +164,8 @@ class WeightNorm(keras.layers.Layer):
         return (*input_shape[:-1], self.filters)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "init_scale": self.init_scale,
-            "conditional": self.conditional,
-        }
+        own = {"init_scale": self.init_scale, "conditional": self.conditional}
+        return {**super().get_config(), "filters": self.filters, **own}
 
 
 @register()
@@ -203,9 +187,10 @@ class WeightNormConv2D(WeightNorm):
     [B, W, C] or a pixel [B, C] is an image of that row or pixel alone.
 
     Args:
-      filters, init_scale: as for `WeightNorm`.
+      filters: int, the number of output channels.
       kernel_size: (height, width).
       strides: int, 1 or 2. H and W must be multiples of it.
+      **kwargs: as for `WeightNorm`.
     """
 
     def __init__(
@@ -213,10 +198,9 @@ class WeightNormConv2D(WeightNorm):
         filters: int,
         kernel_size: Size,
         strides: int = 1,
-        init_scale: float = 1.0,
         **kwargs: Any,
     ):
-        super().__init__(filters, init_scale, **kwargs)
+        super().__init__(filters, **kwargs)
         self.kernel_size = arguments.size("kernel_size", kernel_size)
         self.strides = arguments.whole("strides", strides, 1, 2)
 
@@ -230,7 +214,7 @@ class WeightNormConv2D(WeightNorm):
         return (above, totals[0] - above), (left, totals[1] - left)
 
     def apply_kernel(self, x: Tensor, kernel: Tensor) -> Tensor:
-        absent = tuple(range(1, 5 - len(x.shape)))  # The height, or height and width, of 1.
+        absent = tuple(range(1, 5 - len(x.shape)))  # axes of height, or height and width, 1
         x = ops.expand_dims(x, absent)
         # Padding first: convolutions with padding of their own take a slow path on CPUs.
         x = ops.pad(x, ((0, 0), *self.margins(*kernel.shape[:2]), (0, 0)))
@@ -242,42 +226,28 @@ class WeightNormConv2D(WeightNorm):
         return (input_shape[0], *size, self.filters)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-        }
+        own = {"kernel_size": self.kernel_size, "strides": self.strides}
+        return {**super().get_config(), **own}
 
 
 @register()
 class WeightNormConv2DTranspose(WeightNormConv2D):
     """The transpose of a stride-2 convolution: [B, H, W, C] -> [B, 2 H, 2 W, filters].
 
-    The kernel is [height, width, filters, C], and weight normalization is over all axes but that of
-    `filters`.
+    The kernel is [height, width, filters, C], normalized over all axes but that of `filters`.
 
-    Args:
-      filters, kernel_size, init_scale: as for `WeightNormConv2D`; the kernel's height and width
-        are at least 2.
-      strides: int, 2.
+    Args: as for `WeightNormConv2D`; the kernel is at least 2 x 2, and strides are 2.
     """
 
     kernel_output_axis = -2
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Size,
-        strides: int = 2,
-        init_scale: float = 1.0,
-        **kwargs: Any,
-    ):
+    def __init__(self, filters: int, kernel_size: Size, strides: int = 2, **kwargs: Any):
         if strides != 2:
             raise ValueError(
                 "Expected strides of 2, which double H and W. "
                 f"Received: strides={arguments.short_repr(strides)}. Leave them out."
             )
-        super().__init__(filters, kernel_size, strides, init_scale, **kwargs)
+        super().__init__(filters, kernel_size, strides, **kwargs)
         if min(self.kernel_size) < 2:
             raise ValueError(
                 "Expected a kernel of at least 2 x 2, so that every output pixel "

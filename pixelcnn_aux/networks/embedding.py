@@ -6,8 +6,7 @@ from typing import Any
 from pixelcnn_aux import arguments, layers
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.inputs import check_multiple
-from pixelcnn_aux.networks.network import LazilyBuilt
-from pixelcnn_aux.networks.stream import Stream
+from pixelcnn_aux.networks.network import LazilyBuilt, Stream
 from pixelcnn_aux.networks.topology import Topology
 from pixelcnn_aux.serialization import register
 
@@ -24,7 +23,7 @@ class Embedding(LazilyBuilt):
       gated: bool, whether blocks are gated. Those that are not take a third of the products, and no skips.
 
     Attributes:
-      multiple: int, which H and W of its images must be multiples of.
+      multiple: int; H and W of its images must be multiples of it.
       ratio: int, the height of the finest features over that of the image.
       num_resolutions: int, of the features.
       radius: int, how many pixels it sees in each direction at most; None if it resamples.
@@ -41,6 +40,7 @@ class Embedding(LazilyBuilt):
         topology: Topology | Sequence,
         filters: int,
         kernel_size: Size = (3, 3),
+        *,
         dropout: float = 0.0,
         gated: bool = True,
         **kwargs: Any,
@@ -51,8 +51,9 @@ class Embedding(LazilyBuilt):
         self.filters = filters = arguments.whole("filters", filters)
         self.kernel_size = kernel_size = arguments.size("kernel_size", kernel_size)
         self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
+        self.gated = gated = arguments.flag("gated", gated)
         levels = self.topology.levels()
-        # It may end at a finer resolution than that of its image, the one of x.
+        # The finest may be finer than the image: that of x.
         finest, outputs = min(levels), [levels[index] for index in self.topology.outputs]
         self.num_resolutions = len(outputs)
         if outputs != [*range(finest, finest + self.num_resolutions)]:
@@ -63,32 +64,15 @@ class Embedding(LazilyBuilt):
         self.multiple, self.ratio = 2 ** max(levels), 2**-finest
         convolutions = 1 + 2 * len(self.topology.steps)
         self.radius = None if any(levels) else max(kernel_size) // 2 * convolutions
-        full, dtype = self.variable_dtype, self.dtype_policy  # as in `PixelCNN`
+        full = self.variable_dtype  # as in `PixelCNN`
         self.first = layers.WeightNormConv2D(filters, kernel_size, dtype=full, name="first")
-        self.stream = Stream(
-            self.topology,
-            "unshifted",
-            filters,
-            kernel_size,
-            dropout,
-            gated,
-            dtype=dtype,
-            name="stream",
-        )
-
-    def parts(self) -> list[Any]:
-        """The layers that the network consists of."""
-        return [self.first, self.stream]
+        how = {"dropout": dropout, "gated": gated, "dtype": self.dtype_policy, "name": "stream"}
+        self.stream = Stream(self.topology, "unshifted", filters, kernel_size=kernel_size, **how)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "topology": self.topology,
-            "filters": self.filters,
-            "kernel_size": list(self.kernel_size),
-            "dropout": self.dropout,
-            "gated": self.stream.gated,
-        }
+        size = {"filters": self.filters, "kernel_size": [*self.kernel_size]}
+        own = {"topology": self.topology, **size, "dropout": self.dropout, "gated": self.gated}
+        return {**super().get_config(), **own}
 
     def call(self, x: Tensor, training: bool | None = None) -> list[Tensor]:
         """f_w of scaled images.
@@ -100,7 +84,7 @@ class Embedding(LazilyBuilt):
           list of float [B, h, w, filters], one per resolution, finest first.
 
         Raises:
-          ValueError: where the down-sampling does not divide H or W.
+          ValueError: if H or W is not a multiple of `multiple`.
         """
         check_multiple(x, self.multiple)
         first = self.first(x)  # [B, H, W, filters]

@@ -1,4 +1,4 @@
-"""What a factor, a chain, the sampler and exports ask of a network."""
+"""The interface of networks, and the streams of layers that this package's networks consist of."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,37 +6,43 @@ from typing import Any
 import keras
 from keras import ops
 
+from pixelcnn_aux import layers
 from pixelcnn_aux.arguments import Tensor
+from pixelcnn_aux.networks.topology import Topology
 from pixelcnn_aux.scanning import FullScan
+from pixelcnn_aux.serialization import register
 
 METHODS = ("incremental", "full")  # how a network is evaluated pixel by pixel
 
 
 class LazilyBuilt(keras.Model):
-    """A Keras model whose layers are built as they are called, also where it is saved by itself."""
+    """A Keras model whose layers are built as they are called, also if it is saved by itself."""
 
     def build(self, x_shape):
         """Leaves it to the layers. Keras keeps the shapes."""
 
     def build_from_config(self, config):
-        """Makes weights for inputs of the shapes that Keras recorded: before it loads them."""
+        """Makes weights for inputs of the shapes that Keras recorded, before it loads them."""
         shapes = config.get("shapes_dict") or {"x_shape": config["input_shape"]}
         self(*(keras.tree.map_shape_structure(ops.zeros, shape) for shape in shapes.values()))
+
+    def parts(self) -> list[Any]:
+        """The layers that the network consists of, in the order of its attributes."""
+        return self.layers
 
 
 class Network(LazilyBuilt):
     """From the pixels of an image to the parameters of their distributions, each from earlier pixels alone.
 
-    A subclass, which is registered, defines `call` and the attributes; see docs/extending.md for one.
+    A subclass is registered with Keras, and defines `call` and the attributes; docs/extending.md has one.
 
     Attributes:
-      num_params: int, the channels that it puts out.
-      multiple: int, which H and W must be multiples of.
-      num_resolutions: int, at how many resolutions it takes features, each half of the one before.
+      num_params: int, the channels of the output.
+      multiple: int; H and W must be multiples of it.
+      num_resolutions: int, the number of resolutions at which it takes features, each half of the one before.
       side: int, the height of images over that of the finest features.
-      radius: int, how many blocks of side x side pixels it sees in each direction; None where that is not
-        known.
-      period: int, after so many rows of blocks it does the same again.
+      radius: int, how many blocks of side x side pixels it sees in each direction; None if that is unknown.
+      period: int, the number of rows of blocks after which it repeats itself.
     """
 
     num_params: int
@@ -55,43 +61,115 @@ class Network(LazilyBuilt):
         """Evaluates the network on whole images.
 
         Args:
-          x: float [B, H, W, C], pixels as the network sees them: `Factor.network_inputs`.
+          x: float [B, H, W, C], the pixels as `Factor.network_inputs` scales them.
           features: list of float [B, h, w, F], the embedding of the auxiliary image at each of the network's
             resolutions, finest first; empty for an unconditional network.
           training: bool, whether to drop out.
 
         Returns:
-          float [B, H, W, num_params]. A pixel's depend on the pixels before it alone: in raster order, or
-          that in which `scan` decides them.
+          float [B, H, W, num_params]. The parameters of a pixel depend on earlier pixels alone: earlier in
+          raster order, or in the order in which `scan` decides pixels.
         """
         raise NotImplementedError
 
-    def parts(self) -> list[Any]:
-        """The layers that the network consists of."""
-        return self.layers
-
-    def scan(
-        self,
-        network_inputs: Callable[..., Tensor],
-        shape: tuple[int, int, int],
-        batch: Tensor,
-        remainders: Any = None,
-        keep_params: bool = False,
-        method: str = "incremental",
-    ) -> Any:
-        """What evaluates the network pixel by pixel: here, as a whole again for each one.
-
-        A network that can be evaluated step by step at a lower price returns another scan (`scanning`).
+    def scan(self, method: str) -> Callable[..., Any]:
+        """The class of `scanning` that evaluates the network pixel by pixel: here, all of it for each pixel.
 
         Args:
-          network_inputs: function from pixel values [..., C] and their centers, None without `remainders`, to
-            the floats that the network sees.
-          shape: (H, W, C) of the images, ints.
-          batch: B, an int or a scalar tensor.
-          remainders: `sums.Remainders`, which tell what auxiliary images say of each pixel; None where
-            they do not.
-          keep_params: bool, whether to return the parameters that the pixels were decided from.
-          method: "incremental"; or "full", as a whole again for each step.
+          method: "incremental", at the lowest price; or "full", all of the network again for each step.
         """
         del method  # both are the same here
-        return FullScan(self, network_inputs, shape, batch, remainders, keep_params)
+        return FullScan
+
+
+@register()
+class Stream(keras.layers.Layer):
+    """The steps of a topology, as layers of one kind of stream.
+
+    Args:
+      topology: a `Topology`.
+      stream: "unshifted", "vertical" or "horizontal".
+      filters: int, the channels of every activation.
+      kernel_size: (height, width) of all convolutions.
+      dropout: float, the rate in the blocks.
+      gated: bool, whether blocks are `GatedResidualBlock`s; if not, they are `ResidualBlock`s, which take no
+        skips and shift nothing.
+    """
+
+    def __init__(self, topology, stream, filters, *, kernel_size, dropout, gated=True, **kwargs):
+        super().__init__(**kwargs)
+        self.topology, self.stream, self.filters = Topology.make(topology), stream, filters
+        self.kernel_size, self.dropout, self.gated = kernel_size, dropout, gated
+        skips = any(step.skip is not None for step in self.topology.steps)
+        if not gated and (stream != "unshifted" or skips):
+            raise ValueError(
+                "Expected an unshifted topology without skips, for blocks that are not gated. Received: "
+                f"{stream}, {self.topology}. Leave its skips out, or have gated blocks."
+            )
+        convolution, transposed = layers.STREAMS[stream]
+
+        def layer(kind, **how):
+            if kind == "block" and gated:
+                return layers.GatedResidualBlock(
+                    filters, kernel_size, stream, dropout=dropout, **how
+                )
+            if kind == "block":
+                return layers.ResidualBlock(filters, kernel_size, dropout, **how)
+            if kind == "up":
+                return transposed(filters, kernel_size, **how)
+            return convolution(filters, kernel_size, strides=2 if kind == "down" else 1, **how)
+
+        self.steps = [
+            layer(step.kind, dtype=self.dtype_policy, name=f"{k}_{step.kind}")
+            for k, step in enumerate(self.topology.steps)
+        ]
+
+    def build(self, *shapes):
+        """Leaves it to the layers, which are built as they are called."""
+
+    def parts(self):
+        return self.steps
+
+    def get_config(self):
+        size = {"filters": self.filters, "kernel_size": [*self.kernel_size]}
+        own = {"topology": self.topology, "stream": self.stream, **size}
+        return {**super().get_config(), **own, "dropout": self.dropout, "gated": self.gated}
+
+    def call(self, first, before=None, after=None, cache=None, training=None):
+        """All activations of the stream.
+
+        Args:
+          first: float [..., filters], activation 0.
+          before, after: lists with the concat_elu of a tensor for each activation, which the block that
+            computes the activation takes as a skip besides its own: in the order before, own, after.
+          cache: evaluates the layers if `first` is a row or a pixel that follows others. Coarser resolutions
+            do not have activations at every row and pixel: None takes their place.
+
+        Returns:
+          (activations, activated): lists of float [..., filters], and of their concat_elu, which many
+          blocks may share; None each if blocks are not gated.
+        """
+        activations, activated = [first], [self._activated(first)]
+        levels = self.topology.levels()
+        coarsest = max(levels)  # of the resolutions that have activations here
+        for k, (step, layer) in enumerate(zip(self.topology.steps, self.steps), start=1):
+            x = activations[-1]
+            if min(levels[k - 1 : k + 1]) > coarsest:  # neither its input nor its output is here
+                x = None
+            elif step.kind == "block" and not self.gated:
+                x = layer(x, training=training)
+            elif step.kind == "block":
+                skips = [before[k]] if before else []
+                skips += [] if step.skip is None else [activated[step.skip]]
+                skips += [after[k]] if after else []
+                x = layer(x, activated[-1], skips=skips or None, cache=cache, training=training)
+            else:
+                x = layer(x, cache=cache)
+                if x is None:
+                    coarsest = levels[k] - 1
+            activations.append(x)
+            activated.append(self._activated(x))
+        return activations, activated
+
+    def _activated(self, x):
+        return None if x is None or not self.gated else layers.concat_elu(x)

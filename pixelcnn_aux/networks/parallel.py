@@ -1,5 +1,6 @@
-"""ParallelPixelCNN: the network of a factor that decides a pixel of every block at once."""
+"""ParallelPixelCNN: the network of a factor that decides one pixel of every block at once."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -9,8 +10,7 @@ from keras import ops
 from pixelcnn_aux import arguments, layers, sums
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.networks import topology
-from pixelcnn_aux.networks.network import Network
-from pixelcnn_aux.networks.stream import Stream
+from pixelcnn_aux.networks.network import Network, Stream
 from pixelcnn_aux.scanning import GroupScan
 from pixelcnn_aux.serialization import register
 
@@ -18,14 +18,14 @@ MAX_SIDE = 8
 
 
 class Group(NamedTuple):
-    """Pixels that are decided at once: those at one place of the blocks, of all blocks or a part of them."""
+    """Pixels that are decided at once: those at one place of all blocks, or of a part of the blocks."""
 
     place: int  # in raster order
-    part: int = 0  # the blocks whose row + column, modulo `parts`, is this
+    part: int = 0  # the group has the blocks whose row + column, modulo `parts`, is this
     parts: int = 1
 
     def chosen(self, these: Tensor, others: Tensor) -> Tensor:
-        """[B, h, w, ...]: of this group's blocks `these`, of the other ones `others`."""
+        """[B, h, w, ...]: `these` in the blocks of this group, `others` in the other blocks."""
         if self.parts == 1:
             return these
         _, height, width, *_ = ops.shape(these)
@@ -37,20 +37,20 @@ class Group(NamedTuple):
 class ParallelPixelCNN(Network):
     """Parameters of every pixel's distribution, from the groups of pixels before it (Reed et al., 2017).
 
-    An image is a lattice of blocks, each of side x side pixels. All blocks' pixels at one place, the upper
-    left first, are a group that is decided at once, from what the auxiliary image says of all blocks, and
-    from the places before: so an image takes side ** 2 evaluations, whatever its size. Each group has a
-    residual network of its own, over the lattice; nothing in it is shifted. Features are at the resolution of
-    the lattice, that of the auxiliary image.
+    An image is a lattice of blocks, each of side x side pixels. The pixels at one place of all blocks are a
+    group, which is decided at once from the auxiliary image and the places before: an image of any size takes
+    side ** 2 evaluations. The upper left place comes first. Each group has its own residual network over the
+    lattice, in which nothing is shifted. Features are at the resolution of the lattice, that of the auxiliary
+    image.
 
     Args:
-      blocks: int, residual blocks of each group's network, or a list with one for each place.
+      blocks: int, the residual blocks of each group's network, or a list with one for each place.
       filters: int, the channels of the networks.
       num_params: int, the channels of the output.
-      parts: list of int, one for each place in raster order: into how many groups its pixels are divided. At
-        1 all blocks' are decided at once, so that neighbors do not know of each other; at 2 every other
-        block's, as on a chessboard, and then the rest given these. Blocks may be single pixels: [8] divides
-        an image into 8 groups, by diagonals.
+      parts: list of int, one for each place in raster order: the number of groups that its pixels are
+        divided into. With 1, all blocks are decided at once, and neighbors do not see each other; with 2,
+        every other block, as on a chessboard, and then the rest given these. Blocks may be single pixels:
+        [8] divides an image into 8 groups, by diagonals.
       kernel_size: (height, width) of all convolutions.
       dropout: float, the rate in the blocks.
 
@@ -66,6 +66,7 @@ class ParallelPixelCNN(Network):
         blocks: int | Sequence[int],
         filters: int,
         num_params: int,
+        *,
         parts: Sequence[int] = (1, 1, 1, 1),
         kernel_size: Size = (3, 3),
         dropout: float = 0.0,
@@ -90,51 +91,37 @@ class ParallelPixelCNN(Network):
         self.groups = [
             Group(place, part, count) for place, count in enumerate(parts) for part in range(count)
         ]
-        full, dtype = self.variable_dtype, self.dtype_policy  # as in `PixelCNN`
-
-        def of_each_group(layer):
-            return [layer(k, blocks[group.place]) for k, group in enumerate(self.groups)]
-
-        self.firsts = of_each_group(
-            lambda k, _: layers.WeightNormConv2D(
-                filters, kernel_size, dtype=full, name=f"{k}_first"
-            )
-        )
-        self.streams = of_each_group(
-            lambda k, count: Stream(
-                topology.flat(count),
+        full = self.variable_dtype  # as in `PixelCNN`
+        how = {"kernel_size": kernel_size, "dropout": dropout, "dtype": self.dtype_policy}
+        indices = range(len(self.groups))
+        self.firsts = [
+            layers.WeightNormConv2D(filters, kernel_size, dtype=full, name=f"{k}_first")
+            for k in indices
+        ]
+        self.streams = [
+            Stream(
+                topology.flat(blocks[group.place]),
                 "unshifted",
                 filters,
-                kernel_size,
-                dropout,
                 gated=False,
-                dtype=dtype,
                 name=f"{k}_stream",
+                **how,
             )
-        )
-        self.lasts = of_each_group(
-            lambda k, _: layers.WeightNormDense(self.num_params, dtype=full, name=f"{k}_last")
-        )
-
-    def parts(self) -> list[Any]:
-        """The layers that the network consists of."""
-        return [*self.firsts, *self.streams, *self.lasts]
+            for k, group in enumerate(self.groups)
+        ]
+        self.lasts = [
+            layers.WeightNormDense(self.num_params, dtype=full, name=f"{k}_last") for k in indices
+        ]
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "blocks": self.blocks,
-            "filters": self.filters,
-            "num_params": self.num_params,
-            "parts": self.place_parts,
-            "kernel_size": list(self.kernel_size),
-            "dropout": self.dropout,
-        }
+        own = {"blocks": self.blocks, "filters": self.filters, "num_params": self.num_params}
+        own |= {"parts": self.place_parts, "kernel_size": [*self.kernel_size]}
+        return {**super().get_config(), **own, "dropout": self.dropout}
 
     def call(
         self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
     ) -> Tensor:
-        """As `Network.call`, of images of any size; features have a pixel for each block."""
+        """As `Network.call`, on images of any size; features have a pixel for each block."""
         places, size = sums.by_place(x, self.side), x.shape[1:3]
         lattice = ops.shape(places[0])[:3]
         params = self.decide(
@@ -154,12 +141,11 @@ class ParallelPixelCNN(Network):
 
         Args:
           lattice: (B, h, w), of blocks.
-          size: (H, W); None for a side that is not known, whose blocks are all complete.
+          size: (H, W); None for an unknown side, whose blocks are all complete.
           features: as for `call`.
-          decider: function of a `Group` and of the parameters that its pixels have, float
-            [B, h, w, num_params], of all blocks, that returns the pixels as the network sees them, float
-            [B, h, w, C]. What it gives of blocks that are not of the group is not used, nor of pixels that
-            incomplete blocks lack.
+          decider: function of a `Group` and of its pixels' parameters, float [B, h, w, num_params] for all
+            blocks, that returns the pixels as the network sees them, float [B, h, w, C]. Its pixels in
+            blocks outside the group, or outside the image, are not used.
           training: bool, whether to drop out.
 
         Returns:
@@ -181,13 +167,8 @@ class ParallelPixelCNN(Network):
         return by_place
 
     def known_at_first(self, lattice: Sequence[Any], features: Sequence[Tensor]) -> list[Tensor]:
-        """What the first group is decided from: list of float [B, h, w, ...].
-
-        Args:
-          lattice: (B, h, w), of blocks.
-          features: as for `call`.
-        """
-        # By ones, zeros in the image differ from those outside of it.
+        """The inputs of the first group's network, for a lattice (B, h, w): list of float [B, h, w, ...]."""
+        # Next to ones, zeros in the image differ from the zeros outside of it.
         ones = ops.ones((*lattice, 1), self.variable_dtype)
         return [ones, *(layers.silu(ops.cast(x, self.variable_dtype)) for x in features)]
 
@@ -195,10 +176,10 @@ class ParallelPixelCNN(Network):
         """Evaluates the network of a group.
 
         Args:
-          k: int, which of `groups`.
-          known: list, of `known_at_first`, then of float [B, h, w, C], the pixels at each place before the
-            group's as the network sees them; and those at its own place, if it is not the first part of that.
-            Zeros where there are none, or none yet.
+          k: int, the index of the group.
+          known: list of `known_at_first` and, for each place before the group's, of the pixels as the network
+            sees them, float [B, h, w, C]; also for its own place, if another part of it came before. Pixels
+            that do not exist, or are not decided, are zeros.
           training: bool, whether to drop out.
 
         Returns:
@@ -208,14 +189,6 @@ class ParallelPixelCNN(Network):
         activations, _ = self.streams[k](first, training=training)
         return self.lasts[k](layers.silu(activations[-1]))
 
-    def scan(
-        self,
-        network_inputs: Callable[..., Tensor],
-        shape: tuple[int, int, int],
-        batch: Tensor,
-        remainders: Any = None,
-        keep_params: bool = False,
-        method: str = "incremental",
-    ) -> Any:
+    def scan(self, method: str) -> Callable[..., Any]:
         """As `Network.scan`, all pixels of a group at once."""
-        return GroupScan(self, network_inputs, shape, batch, remainders, keep_params, method)
+        return functools.partial(GroupScan, full=method == "full")

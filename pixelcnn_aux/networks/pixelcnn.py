@@ -8,8 +8,7 @@ from keras import ops
 from pixelcnn_aux import arguments, backend, layers
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.inputs import check_multiple
-from pixelcnn_aux.networks.network import Network
-from pixelcnn_aux.networks.stream import Stream
+from pixelcnn_aux.networks.network import Network, Stream
 from pixelcnn_aux.networks.topology import Topology
 from pixelcnn_aux.serialization import register
 
@@ -18,13 +17,13 @@ from pixelcnn_aux.serialization import register
 class PixelCNN(Network):
     """Parameters of every pixel's distribution, from the pixels before it in raster order.
 
-    Two streams (Salimans et al., 2017): the vertical one sees all rows above a pixel, the horizontal
-    one sees, through the vertical one, those and the pixels to the left. Features of the auxiliary
+    Two streams (Salimans et al., 2017): the vertical one sees all rows above a pixel; the horizontal
+    one sees the pixels to the left, and the rows above through the vertical one. Features of the auxiliary
     image condition every block: the vertical skip is [skip, features], the horizontal one
     [vertical, skip, features].
 
     Args:
-      topology: a `Topology`, what follows the first convolutions.
+      topology: a `Topology`, the steps after the first convolutions.
       filters: int, the channels of both streams.
       num_params: int, the channels of the output.
       vertical_kernel, horizontal_kernel: (height, width) of the two streams' convolutions.
@@ -39,6 +38,7 @@ class PixelCNN(Network):
         topology: Topology | Sequence,
         filters: int,
         num_params: int,
+        *,
         vertical_kernel: Size = (2, 3),
         horizontal_kernel: Size = (2, 2),
         dropout: float = 0.0,
@@ -59,23 +59,27 @@ class PixelCNN(Network):
                 f"Received: resolutions divided by {[2.0**level for level in levels]}. Choose such steps."
             )
         self.multiple, self.num_resolutions = 2 ** max(levels), max(levels) + 1
-        # Under a policy of mixed precision the streams alone are: pixels and parameters would not survive it.
+        # Mixed precision is for the streams alone: pixels and parameters would not survive it.
         full, dtype = self.variable_dtype, self.dtype_policy
         self.above = layers.DownShiftedConv2D(filters, (2, 3), dtype=full, name="above")
         self.row_above = layers.DownShiftedConv2D(filters, (1, 3), dtype=full, name="row_above")
         self.left = layers.DownRightShiftedConv2D(filters, (2, 1), dtype=full, name="left")
         self.vertical, self.horizontal = (
-            Stream(self.topology, stream, filters, kernel, dropout, dtype=dtype, name=stream)
-            for stream, kernel in (
+            Stream(
+                self.topology,
+                name,
+                filters,
+                kernel_size=kernel,
+                dropout=dropout,
+                dtype=dtype,
+                name=name,
+            )
+            for name, kernel in (
                 ("vertical", self.vertical_kernel),
                 ("horizontal", self.horizontal_kernel),
             )
         )
         self.last = layers.WeightNormDense(self.num_params, dtype=full, name="last")
-
-    def parts(self) -> list[Any]:
-        """The layers that the network consists of."""
-        return [self.above, self.row_above, self.left, self.vertical, self.horizontal, self.last]
 
     def get_config(self):
         return {
@@ -83,15 +87,15 @@ class PixelCNN(Network):
             "topology": self.topology,
             "filters": self.filters,
             "num_params": self.num_params,
-            "vertical_kernel": list(self.vertical_kernel),
-            "horizontal_kernel": list(self.horizontal_kernel),
+            "vertical_kernel": [*self.vertical_kernel],
+            "horizontal_kernel": [*self.horizontal_kernel],
             "dropout": self.dropout,
         }
 
     def call(
         self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
     ) -> Tensor:
-        """As `Network.call`. Raises ValueError where H or W is no `multiple`, or features are missing."""
+        """As `Network.call`. Raises ValueError for H or W that `multiple` does not divide."""
         check_multiple(x, self.multiple)
         x, given = self.append_ones(x), self.activate(features)  # [B, H, W, C + 1]
         first = layers.shift_down(self.above(x))  # [B, H, W, filters]
@@ -99,29 +103,20 @@ class PixelCNN(Network):
         first = layers.shift_down(self.row_above(x)) + layers.shift_right(self.left(x))
         return self.params(first, vertical, given, training=training)  # [B, H, W, num_params]
 
-    def scan(
-        self,
-        network_inputs: Callable[..., Tensor],
-        shape: tuple[int, int, int],
-        batch: Tensor,
-        remainders: Any = None,
-        keep_params: bool = False,
-        method: str = "incremental",
-    ) -> Any:
+    def scan(self, method: str) -> Callable[..., Any]:
         """As `Network.scan`; "incremental" evaluates every activation once, under TensorFlow."""
-        args = (network_inputs, shape, batch, remainders, keep_params)
         if method == "full" or backend.NAME != "tensorflow":
-            return super().scan(*args)
+            return super().scan(method)
         from pixelcnn_aux.scanning.incremental import IncrementalScan  # here: it needs TensorFlow
 
-        return IncrementalScan(self, *args)
+        return IncrementalScan
 
     def append_ones(self, x: Tensor) -> Tensor:
-        """Adds a channel of ones, which tells pixels of value zero from the zeros outside the image."""
+        """Adds a channel of ones, by which pixels of value zero differ from the zeros outside the image."""
         return ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
 
     def activate(self, features: Sequence[Tensor]) -> list[Tensor] | None:
-        """The concat_elu of the features that condition each activation of a stream; None for none."""
+        """The concat_elu of the features that condition each activation of a stream; None without any."""
         if features and len(features) != self.num_resolutions:
             raise ValueError(
                 f"Expected features at {self.num_resolutions} resolutions. Received: {len(features)}. "
@@ -138,7 +133,7 @@ class PixelCNN(Network):
         cache: Any = None,
         training: bool | None = None,
     ) -> Tensor:
-        """Evaluates what follows the vertical stream, on whole images or on a pixel against a cache."""
+        """Evaluates all that follows the vertical stream, on whole images or on a pixel with a cache."""
         horizontal, _ = self.horizontal(
             first, before=vertical, after=given, cache=cache, training=training
         )

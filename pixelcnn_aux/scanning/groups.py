@@ -102,7 +102,17 @@ def within_both(bounds, low, high):
 
 
 class FullScan:
-    """Evaluates a network in raster order, as a whole for each pixel. Args as for `networks.Network.scan`."""
+    """Evaluates a network in raster order, as a whole for each pixel.
+
+    Args:
+      network: `networks.Network`.
+      network_inputs: function from pixel values [..., C] and their centers, None without `remainders`, to the
+        floats that the network sees.
+      shape: (H, W, C) of the images, ints.
+      batch: B, an int or a scalar tensor.
+      remainders: `Remainders` of the fixed sums of auxiliary images, or None.
+      keep_params: bool, whether to return the parameters that the pixels were decided from.
+    """
 
     def __init__(self, network, network_inputs, shape, batch, remainders=None, keep_params=False):
         self._network = network
@@ -136,13 +146,13 @@ class FullScan:
 
 
 class GroupScan:
-    """Evaluates a `ParallelPixelCNN`, each group's network once.
+    """Evaluates a `ParallelPixelCNN`, each group's network once; if `full`, all of it for each group.
 
-    Args as for `networks.Network.scan`; by the method "full", all of the network is evaluated for each group.
+    Args: as for `FullScan`.
     """
 
     def __init__(
-        self, network, network_inputs, shape, batch, remainders=None, keep_params=False, method=""
+        self, network, network_inputs, shape, batch, remainders=None, keep_params=False, full=False
     ):
         self._network = network
         self._network_inputs = network_inputs
@@ -150,7 +160,7 @@ class GroupScan:
         self._batch = batch
         self._remainders = remainders
         self._keep_params = keep_params
-        self._full = method == "full"
+        self._full = full
 
     def decide_each_pixel(self, features, decider):
         """As in `scanning`. The decider is called once a group."""

@@ -22,7 +22,7 @@ UNROLLED = 4
 
 
 class IncrementalScan:
-    """Evaluates a `PixelCNN` in raster order, every activation once. Args as for `networks.Network.scan`."""
+    """Evaluates a `PixelCNN` in raster order, every activation once. Args: as for `FullScan`."""
 
     def __init__(self, network, network_inputs, shape, batch, remainders=None, keep_params=False):
         self._network = network

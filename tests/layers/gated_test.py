@@ -17,7 +17,7 @@ def normal(*shape, seed=0):
 
 def block(stream="unshifted", kernel_size=(3, 3), skip_channels=(3,), dropout=0.0):
     """A built block whose weights, all resampled, are far from what leaves x as it is."""
-    layer = layers.GatedResidualBlock(FILTERS, kernel_size, stream, dropout)
+    layer = layers.GatedResidualBlock(FILTERS, kernel_size, stream, dropout=dropout)
     shape = (None, None, None)
     skips_shape = [(*shape, 2 * channels) for channels in skip_channels]
     layer.build((*shape, FILTERS), skips_shape=skips_shape)

@@ -27,7 +27,9 @@ class NetworksTest(tf.test.TestCase):
         # Of Pyramid PixelCNN.
         features = Embedding(topology.super_resolution(1, 2), 4)(image[:, ::2, ::2])
         self.assertEqual([tuple(feature.shape) for feature in features], [(2, 8, 12, 4)])
-        network = PixelCNN(topology.flat(3), 4, 10, (3, 3), (3, 3))
+        network = PixelCNN(
+            topology.flat(3), 4, 10, vertical_kernel=(3, 3), horizontal_kernel=(3, 3)
+        )
         self.assertEqual(network(image, features).shape, (2, 8, 12, 10))
 
     def test_sides_that_are_not_divided_are_an_error(self):

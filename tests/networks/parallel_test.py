@@ -24,7 +24,7 @@ def build(parts=PARTS["at_once"], size=(4, 6), network=ParallelPixelCNN, **how):
     """A chain of half resolutions of which the larger is decided in groups."""
 
     def parallel(num_params, dtype):
-        return network([1, 1, 2, 1], 4, num_params, parts, dtype=dtype)
+        return network([1, 1, 2, 1], 4, num_params, parts=parts, dtype=dtype)
 
     first = {"topology": topology.flat(1), "filters": 4}
     embedding = {**first, "gated": False}
@@ -85,7 +85,7 @@ class CausalityTest(parameterized.TestCase, tf.test.TestCase):
     @each_parts
     def test_a_group_depends_on_those_before_it(self, parts):
         keras.utils.set_random_seed(0)
-        network = ParallelPixelCNN(1, 4, 10, parts)
+        network = ParallelPixelCNN(1, 4, 10, parts=parts)
         self.assertFalse(self.misplaced(network, parts))
 
     def test_a_planted_leak_is_seen(self):

@@ -18,10 +18,15 @@ OF_CLASSES = ((2, 3), (2, 2)), Classes(3)
 SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (16, 2)).astype(np.int32)
 
 
+def pixelcnn(shape, head, vertical, horizontal):
+    kernels = {"vertical_kernel": vertical, "horizontal_kernel": horizontal}
+    return PixelCNN(shape, 4, head.num_params, **kernels)
+
+
 def pixelcnn_pp(head, given=None, resolutions=1, kernels=((2, 3), (2, 2)), condition=None):
     """PixelCNN++, given an image of the same resolution or nothing."""
     shape = topology.pixelcnn_pp(1, resolutions)
-    network = PixelCNN(shape, 4, head.num_params, *kernels)
+    network = pixelcnn(shape, head, *kernels)
     return Factor(head, network, given and Embedding(shape, 4), given, condition=condition)
 
 
@@ -30,12 +35,12 @@ def down_twice(head):
     down, up, block = (topology.Step(kind) for kind in ("down", "up", "block"))
     steps = (down, block, up, block, down, down, block, up, block, up, block)
     shape = topology.Topology(steps, (11, 9, 7))
-    return Factor(head, PixelCNN(shape, 4, head.num_params, (2, 3), (2, 4)))
+    return Factor(head, pixelcnn(shape, head, (2, 3), (2, 4)))
 
 
 def flat(head, given=None, kernels=((3, 3), (3, 3))):
     """Blocks at one resolution, given an image of half the resolution or nothing."""
-    network = PixelCNN(topology.flat(2), 4, head.num_params, *kernels)
+    network = pixelcnn(topology.flat(2), head, *kernels)
     embedding = given and Embedding(topology.super_resolution(1, 1), 4)
     return Factor(head, network, embedding, given)
 

@@ -1,4 +1,4 @@
-"""The gated residual block of PixelCNN++, for every stream of every network."""
+"""Residual blocks of two convolutions with dropout between them: gated, as in PixelCNN++, or plain."""
 
 import itertools
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from keras import ops
 
 from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.arguments import Size, Tensor
-from pixelcnn_aux.layers import contexts, shifted, weight_norm
-from pixelcnn_aux.layers.dropout import Dropout
+from pixelcnn_aux.layers import contexts, rounding, shifted, weight_norm
 from pixelcnn_aux.serialization import register
 
-# How a stream sees its image: its convolution, and the transposed one that doubles the resolution.
+MAX_DROPOUT = 255 / 256
+# The convolution of each kind of stream, and the transposed convolution that doubles the resolution.
 STREAMS = {
     "unshifted": (weight_norm.WeightNormConv2D, weight_norm.WeightNormConv2DTranspose),
     "vertical": (shifted.DownShiftedConv2D, shifted.DownShiftedConv2DTranspose),
@@ -22,11 +22,52 @@ STREAMS = {
 
 
 @register()
+class Dropout(keras.layers.Layer):
+    """Sets elements to zero at a rate, and multiplies the others so that their mean stays.
+
+    It takes 8 random bits for each element, a quarter of what a uniform number takes. Each replica of a
+    strategy draws its own masks.
+
+    Args:
+      rate: float from 0 to 255 / 256, rounded to the nearest multiple of 1 / 256 (attribute `rate`).
+    """
+
+    def __init__(self, rate: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._dropped = round(256 * arguments.rate("rate", rate, MAX_DROPOUT))  # values of a byte
+        self.rate = self._dropped / 256
+        if self._dropped:
+            self.seed_generator = keras.random.SeedGenerator()
+        self.built = True
+
+    def seed(self, training: bool | None) -> Tensor:
+        """The seed of the next mask; None if there is no mask to draw.
+
+        It is separate from the call, so that a block that is evaluated again draws the same mask.
+        """
+        if not training or not self._dropped:
+            return None
+        return backend.replica_seed(self.seed_generator.next())
+
+    def call(self, x: Tensor, seed: Tensor = None) -> Tensor:
+        if seed is None:
+            return x
+        kept = backend.random_bytes(ops.shape(x), seed) >= self._dropped
+        return ops.where(kept, x / (1.0 - self.rate), ops.zeros_like(x))
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate}
+
+
+@register()
 class Projection(weight_norm.WeightNorm):
     """A 1 x 1 projection of concat_elu(concat(parts)), from the concat_elu of each part.
 
-    [..., 2 C_k] for each part -> [..., filters]. The parts' own sums save the concatenation, and let
-    a part that conditions many blocks be activated once.
+    [..., 2 C_k] for each part -> [..., filters]. Adding the products of the parts saves the concatenation,
+    and a part that conditions many blocks is activated only once.
     """
 
     def build(self, shapes):
@@ -37,7 +78,7 @@ class Projection(weight_norm.WeightNorm):
         return (input_channels, self.filters)
 
     def split(self, kernel: Tensor) -> list[Tensor]:
-        """Each part's own kernel, or kernels: [..., sum of all 2 C_k, filters] -> [..., 2 C_k, filters]."""
+        """The kernel of each part: [..., sum of all 2 C_k, filters] -> list of [..., 2 C_k, filters]."""
         # The rows of all parts' positive halves come first, then those of their negative halves.
         halves = [channels // 2 for channels in self.channels]
         stops = [*itertools.accumulate(halves + halves)][:-1]
@@ -61,11 +102,11 @@ class Projection(weight_norm.WeightNorm):
 class GatedResidualBlock(keras.layers.Layer):
     """x + a * sigmoid(b), where (a, b) are the halves of a two-layer convolutional network of x.
 
-    ``conv(concat_elu(x))``, plus a 1 x 1 projection of ``concat_elu(concat(skips))`` where there are
-    skips, then dropout, then ``conv(concat_elu(.))`` to twice the channels. Whatever conditions the
-    block at a pixel, f_w(X_hat) of equation (3) included, comes in as a skip. What is known of the image as a
-    whole adds to the bias of the second convolution (`layers.Context`), as PixelCNN++'s h does. Only
-    the two convolutions know whether x is an image [B, H, W, C], a row [B, W, C] or a pixel [B, C].
+    ``conv(concat_elu(x))``, plus a 1 x 1 projection of ``concat_elu(concat(skips))`` if there are skips,
+    then dropout, then ``conv(concat_elu(.))`` to twice the channels. All that conditions the block at a
+    pixel is a skip, including f_w(X_hat) of equation (3). A condition of the whole image
+    (`layers.Context`) adds to the bias of the second convolution, as PixelCNN++'s h does. Only the two
+    convolutions know whether x is an image [B, H, W, C], a row [B, W, C] or a pixel [B, C].
 
     Args:
       filters: int, the channels of x and of the output.
@@ -75,13 +116,11 @@ class GatedResidualBlock(keras.layers.Layer):
     """
 
     def __init__(
-        self, filters: int, kernel_size: Size, stream: str, dropout: float = 0.0, **kwargs: Any
+        self, filters: int, kernel_size: Size, stream: str, *, dropout: float = 0.0, **kwargs: Any
     ):
         super().__init__(**kwargs)
-        self.filters = filters = arguments.whole("filters", filters)
-        self.kernel_size = kernel_size = arguments.size("kernel_size", kernel_size)
+        self.filters, self.kernel_size, self.rate = filters, kernel_size, dropout
         self.stream = arguments.choice("stream", stream, STREAMS)
-        self.rate = dropout
         convolution, _ = STREAMS[stream]
         dtype = self.dtype_policy
         self.conv_in = convolution(filters, kernel_size, dtype=dtype, name="conv_in")
@@ -100,7 +139,7 @@ class GatedResidualBlock(keras.layers.Layer):
                 "Give such an input, or build a block of other filters."
             )
         if contexts.current().counts is not None:
-            return  # The layers are built later, as they are called, in the same order.
+            return
         doubled = (*x_shape[:-1], 2 * self.filters)
         self.conv_in.build(doubled)
         if skips_shape:
@@ -123,10 +162,10 @@ class GatedResidualBlock(keras.layers.Layer):
 
         Args:
           x: float [..., filters].
-          activated: float [..., 2 filters], concat_elu(x) where the caller has it already.
+          activated: float [..., 2 filters], concat_elu(x) if the caller has it already.
           skips: list of float [..., 2 C_k], the concat_elu of each skip; None for no skips. All calls
             of a block have the same number of them.
-          cache: what evaluates the layers where x is a row or a pixel that follows others.
+          cache: evaluates the layers if x is a row or a pixel that follows others (`scanning.caches`).
 
         Returns:
           float [..., filters].
@@ -148,10 +187,52 @@ class GatedResidualBlock(keras.layers.Layer):
         return tuple(x_shape)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "stream": self.stream,
-            "dropout": self.rate,
-        }
+        size = {"filters": self.filters, "kernel_size": self.kernel_size}
+        return {**super().get_config(), **size, "stream": self.stream, "dropout": self.rate}
+
+
+@register()
+class ResidualBlock(keras.layers.Layer):
+    """x + conv(silu(conv(silu(x)))): a third of the products of a `GatedResidualBlock` of as many filters.
+
+    It takes no skips, and nothing in it is shifted. A condition of the whole image (`layers.Context`)
+    adds to the bias of the first convolution.
+
+    Args: as for `GatedResidualBlock`, without `stream`.
+    """
+
+    def __init__(self, filters: int, kernel_size: Size, dropout: float = 0.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size, self.rate = filters, kernel_size, dropout
+        dtype = self.dtype_policy
+        self.conv_in = weight_norm.WeightNormConv2D(
+            filters, kernel_size, conditional=True, dtype=dtype, name="conv_in"
+        )
+        self.dropout = Dropout(dropout, dtype=dtype, name="dropout")
+        self.conv_out = weight_norm.WeightNormConv2D(
+            filters, kernel_size, init_scale=0.1, dtype=dtype, name="conv_out"
+        )
+
+    def build(self, *shapes):
+        """Leaves it to the layers, which are built as they are called."""
+
+    def parts(self) -> list[Any]:
+        """The layers that the block consists of."""
+        return [self.conv_in, self.conv_out]
+
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        """float [B, H, W, filters] -> float [B, H, W, filters]."""
+        seed = self.dropout.seed(training)
+
+        def evaluate(x):
+            y = self.dropout(rounding.silu(self.conv_in(rounding.silu(x))), seed=seed)
+            return x + self.conv_out(y)
+
+        return contexts.evaluate_block(evaluate, x)
+
+    def compute_output_shape(self, x_shape):
+        return tuple(x_shape)
+
+    def get_config(self):
+        size = {"filters": self.filters, "kernel_size": self.kernel_size}
+        return {**super().get_config(), **size, "dropout": self.rate}
