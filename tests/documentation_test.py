@@ -1,8 +1,7 @@
-"""Tests that the documentation is true: its Python runs, its links lead somewhere, its programs are there."""
+"""The Python in the documentation runs, and its links, programs, files and version exist."""
 
 import importlib.util
 import os
-import pathlib
 import re
 import runpy
 import subprocess
@@ -12,16 +11,17 @@ from unittest import mock
 import tensorflow as tf
 
 import pixelcnn_aux as pa
+from pixelcnn_aux.__main__ import COMMANDS
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
-ROOT = pathlib.Path(__file__).parents[1]
-README, EXTENDING = ROOT / "README.md", ROOT / "docs" / "extending.md"
-EXACT = ROOT / "docs" / "exact.md"
+ROOT = helpers.ROOT
+README = ROOT / "README.md"
+EXTENDING, EXACT = ROOT / "docs" / "extending.md", ROOT / "docs" / "exact.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLE = ROOT / "examples" / "opponent.py"
 
-# Runs what it reads as if it stood in the file that it is told.
+# Runs code from standard input; tracebacks name the page.
 RUN = r"""
 import sys
 import tensorflow as tf
@@ -29,7 +29,7 @@ tf.config.run_functions_eagerly(True)
 for page, code in zip(sys.argv[1:], sys.stdin.read().split("\0")):
     exec(compile(code, page, "exec"), {"__name__": "page"})
 """
-# What takes less time in the place of what is shown: small images, and fewer steps.
+# Replacements that save time: small images, fewer steps.
 SMALLER = {
     README: {
         '"photos", "test"': '"photos", "test", (4, 4)',
@@ -47,7 +47,7 @@ SMALLER = {
 
 
 def python_lines(page):
-    """The lines of a page, of which all that are not in a block of Python are empty."""
+    """The lines of a page; those outside of Python blocks are empty."""
     lines, inside = [], False
     for line in page.read_text().splitlines():
         if line.startswith("```"):
@@ -58,16 +58,16 @@ def python_lines(page):
 
 
 class PythonTest(tf.test.TestCase):
-    def test_what_is_shown_runs(self):
+    def test_python_runs(self):
         folder = helpers.temporary_folder(self)
         small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
         model = pa.pyramid((4, 4), (2, 2), **small, condition=pa.conditions.Classes(10))
         RunFolder(folder / "cifar10-pyramid").save_model(model)  # `pa.load` prefers a folder
         pages = {page: "\n".join(python_lines(page)) for page in SMALLER}
         for page, replaced in SMALLER.items():
-            for shown, smaller in replaced.items():
-                self.assertIn(shown, pages[page])
-                pages[page] = pages[page].replace(shown, smaller)
+            for code, smaller in replaced.items():
+                self.assertIn(code, pages[page])
+                pages[page] = pages[page].replace(code, smaller)
         result = subprocess.run(
             [sys.executable, "-c", RUN, *pages],
             input="\0".join(pages.values()),
@@ -78,26 +78,26 @@ class PythonTest(tf.test.TestCase):
         )
         self.assertEqual(result.returncode, 0, result.stderr)
 
-    def test_the_example_is_shown_whole(self):
-        shown = [line for line in python_lines(EXTENDING) if line.strip()]
+    def test_the_example_is_complete(self):
+        page = [line for line in python_lines(EXTENDING) if line.strip()]
         _, code = EXAMPLE.read_text().split('"""\n\n', maxsplit=1)  # after its docstring
         code = [line for line in code.splitlines() if line.strip()]
-        self.assertEqual(shown[: len(code)], code)
+        self.assertEqual(page[: len(code)], code)
 
 
 class DescriptionTest(tf.test.TestCase):
-    def test_an_index_of_packages_shows_no_link_to_a_file_here(self):
+    def test_the_package_index_gets_no_relative_links(self):
         with mock.patch("setuptools.setup") as setup:
             runpy.run_path(str(ROOT / "setup.py"))
-        shown = setup.call_args.kwargs["long_description"]
-        self.assertIn(README.read_text().splitlines()[0], shown)
-        targets = re.findall(r"\]\(([^)]*)\)", shown)
+        description = setup.call_args.kwargs["long_description"]
+        self.assertIn(README.read_text().splitlines()[0], description)
+        targets = re.findall(r"\]\(([^)]*)\)", description)
         self.assertEmpty([target for target in targets if not target.startswith("http")])
 
 
 class ReferencesTest(tf.test.TestCase):
     def found(self, pattern):
-        """Pairs of a page, and what a pattern's groups match there: at least one."""
+        """Pairs (page, match of a pattern), at least one."""
         found = [(page, match) for page in PAGES for match in re.findall(pattern, page.read_text())]
         self.assertNotEmpty(found)
         return found
@@ -113,16 +113,20 @@ class ReferencesTest(tf.test.TestCase):
             anchors = [re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings]
             self.assertIn(heading, anchors, page.name)
 
-    def test_programs_are_there(self):
-        for page, module in self.found(r"python -m\s+([\w.]+)"):
+    def test_programs_exist(self):
+        modules = self.found(r"python -m\s+([\w.]+)")
+        modules += self.found(r"`((?:train|evaluate|benchmarks)\.(?!npy)\w+)")
+        for page, module in modules:
             self.assertIsNotNone(importlib.util.find_spec(module), f"{page.name}: {module}")
+        for page, command in self.found(r"pixelcnn-aux\s+([a-z]+)"):
+            self.assertIn(command, COMMANDS, page.name)
 
-    def test_files_are_there(self):
+    def test_files_exist(self):
         folders = "pixelcnn_aux|train|evaluate|examples|benchmarks|tests"
         for page, path in self.found(rf"`((?:{folders})/[\w/.]*)`"):
             self.assertTrue((ROOT / path).exists(), f"{page.name}: {path}")
 
-    def test_all_of_the_package_is_in_the_architecture(self):
+    def test_the_architecture_names_the_whole_package(self):
         text = (ROOT / "docs" / "architecture.md").read_text()
         for path in (ROOT / "pixelcnn_aux").iterdir():
             if not path.name.startswith("_"):

@@ -1,7 +1,6 @@
-"""The tutorial runs: with fewer steps, and with small models in the place of the trained ones."""
+"""The tutorial runs, with small models and few steps."""
 
 import os
-import pathlib
 
 import nbclient
 import nbformat
@@ -12,9 +11,8 @@ from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
-ROOT = pathlib.Path(__file__).parents[1]
-NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
-# In the place of what its cells say: fewer steps, photographs and blocks, of fewer pixels.
+NOTEBOOK = helpers.ROOT / "docs" / "tutorial.ipynb"
+# Replacements that save time: fewer steps, photographs, blocks and pixels.
 FEWER = {
     "[32, 32, 48]": "4",
     '"blocks": 2, "resolutions": 3': '"blocks": 1, "num_components": 2',
@@ -54,10 +52,10 @@ class TutorialTest(tf.test.TestCase):
     def test_every_cell_runs(self):
         notebook = nbformat.read(NOTEBOOK, as_version=4)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        for shown, fewer in FEWER.items():
-            self.assertTrue(any(shown in cell.source for cell in code), shown)
+        for original, fewer in FEWER.items():
+            self.assertTrue(any(original in cell.source for cell in code), original)
             for cell in code:
-                cell.source = cell.source.replace(shown, fewer)
+                cell.source = cell.source.replace(original, fewer)
         folder = helpers.temporary_folder(self)
         for name, make in MODELS.items():
             RunFolder(folder / name).save_model(make())  # `pa.load` prefers a folder of that name
@@ -69,22 +67,26 @@ class TutorialTest(tf.test.TestCase):
         client = nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3")
         client.execute(
             cwd=str(folder),
-            env={**os.environ, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(folder / "ipython")},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(helpers.ROOT),
+                "IPYTHONDIR": str(folder / "ipython"),
+            },
         )
 
-    def test_it_is_kept_with_its_outputs(self):
+    def test_outputs_are_stored(self):
         notebook = nbformat.read(NOTEBOOK, as_version=4)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         self.assertEqual([cell.execution_count for cell in code], list(range(1, len(code) + 1)))
-        shown = [output for cell in code for output in cell.outputs]
-        self.assertNotIn("error", {output.output_type for output in shown})
-        pictures = [output for output in shown if "image/png" in output.get("data", {})]
+        outputs = [output for cell in code for output in cell.outputs]
+        self.assertNotIn("error", {output.output_type for output in outputs})
+        pictures = [output for output in outputs if "image/png" in output.get("data", {})]
         self.assertGreaterEqual(len(pictures), 6)
-        printed = "".join(output.get("text", "") for output in shown)
+        printed = "".join(output.get("text", "") for output in outputs)
         for name, card in pa.pretrained().items():
             self.assertIn(f"{name}: {card['bits_per_dim']:.3f} bits per dimension", printed)
 
-    def test_the_models_that_it_loads_are_there(self):
+    def test_trained_models_evaluate_photographs(self):
         with helpers.eagerly():
             for name, card in pa.pretrained().items():
                 model = pa.load(name)
