@@ -20,7 +20,7 @@ COMMANDS = {
         "images and likelihoods of a model that TensorFlow Serving serves",
     ),
     "codec": ("codec.__main__", "compress pictures without loss, and decompress them"),
-    "demo": ("demo.__main__", "try the models on a page in the browser, on this machine alone"),
+    "demo": ("commands.demo", "try the models on a page in the browser, on this machine alone"),
     "models": ("commands.models", "list the trained models that come with the package"),
 }
 _WITHOUT_TENSORFLOW = ("models",)

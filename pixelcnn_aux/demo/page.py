@@ -1,47 +1,66 @@
-"""The page: what stands where, and which action each button starts."""
+"""The page: its components, and the action that each button starts."""
 
+import html
 import pathlib
 import tempfile
 
 import gradio as gr
+from absl import logging
 
 from pixelcnn_aux.data import photos
-from pixelcnn_aux.demo import compress, draw, redraw, score, uploads
-from pixelcnn_aux.demo.answers import answer, attempt
-from pixelcnn_aux.demo.models import IN_WINDOWS
-from pixelcnn_aux.demo.shown import Figure, Shown, contents, painting
+from pixelcnn_aux.demo import actions, uploads
 from pixelcnn_aux.runs import trained
 
 TITLE = "PixelCNN models with auxiliary variables"
 ABOUT = f"""
 # {TITLE}
 
-Everything is computed on this machine, and nothing is sent anywhere. One thing is computed at a time: what
-else is asked for waits. The first use of a model takes some seconds longer.
+Everything is computed on this machine, and nothing is sent anywhere. One thing is computed at a time; other
+requests wait. The first use of a model takes some seconds longer.
 """
 FILES = (
     f"PNG, JPEG, TIFF or WebP, at most {uploads.MAX_BYTES >> 20} MB and {uploads.MAX_PIXELS >> 20} million "
-    f"pixels. Larger than {uploads.KEPT_PIXELS:,} pixels, it is reduced."
+    f"pixels. A picture of more than {uploads.KEPT_PIXELS:,} pixels is reduced."
 )
-# Long ones, and the moments in which a file becomes a picture, each one at a time.
+REGION = "Paint over the region to draw"
+RECTANGLE = "Or a rectangle: its left, top, right and bottom, in percent of the picture"
+CSS = """
+/* Pixels are to be seen, however few there are. */
+.pixels img { image-rendering: pixelated; }
+.pixels .grid-wrap { max-height: none; }
+.pixels .caption-label { white-space: normal; }
+.error { color: #b3001b; font-weight: 600; }
+.dark .error { color: #ff9aa8; }
+"""
+# Actions, and reading of files: one at a time each.
 COMPUTING = {"concurrency_id": "computing", "concurrency_limit": 1}
 READING = {"concurrency_id": "reading", "concurrency_limit": 1}
 
 
 def build(models):
-    """The page, `gradio.Blocks`, of `Models`."""
-    # Files that people send are gone ten minutes later.
+    """The page, `gradio.Blocks`, of `actions.Models`."""
+    # Uploaded files are removed ten minutes later.
     with gr.Blocks(title=TITLE, delete_cache=(60, 600)) as page:
         gr.Markdown(ABOUT)
-        picture, painted = _picture()
-        with gr.Tabs(overflow_behavior="wrap"):
+        editor = gr.ImageEditor(
+            label=REGION,
+            elem_id="region",
+            sources=(),
+            transforms=(),
+            layers=False,
+            brush=gr.Brush(default_size=20, colors=["#e6007e"], color_mode="fixed"),
+            buttons=[],
+            format="png",
+            render=False,
+        )
+        picture = _picture(editor)
+        with gr.Tabs():
             with gr.Tab("Draw"):
                 _draw(models)
             with gr.Tab("Enlarge and color"):
                 _redraw(models, picture)
             with gr.Tab("Complete"):
-                painted.render()
-                _complete(models, picture)
+                _complete(models, picture, editor)
             with gr.Tab("Compress"):
                 _compress(models, picture)
             with gr.Tab("Scores"):
@@ -49,32 +68,26 @@ def build(models):
     return page.queue(max_size=16, api_open=False)
 
 
-def _picture():
-    """Where a picture is chosen: (its state, the HTML to paint on it, which is placed later)."""
-    chosen, painted = gr.State(time_to_live=3600), gr.HTML(render=False)
+def _picture(editor):
+    """Where a picture is chosen: its state."""
+    chosen = gr.State(time_to_live=3600)
     with gr.Row():
         with gr.Column():
             file = gr.File(label="A picture", elem_id="picture-file", height=140)
             gr.Markdown(FILES)
         with gr.Column():
             names = {name.partition(".")[0].replace("_", " "): name for name in photos.names()}
-            example = gr.Dropdown(
-                list(names.items()),
-                value=None,
-                label="Or a photograph of scikit-image",
-                visible=bool(names),
-                elem_id="example",
-            )
-            said = gr.HTML(elem_id="picture-said")
-        with gr.Column():
-            preview = gr.HTML(elem_id="picture")
-    outputs = [chosen, said, preview, painted]
+            label, choices = "Or a photograph of scikit-image", list(names.items())
+            example = gr.Dropdown(choices, value=None, label=label, visible=bool(names))
+            message = gr.HTML(elem_id="picture-said")
+        how = {"interactive": False, "format": "png", "height": 220, "buttons": []}
+        preview = gr.Image(label="The picture", alt_text="The picture", **how)
 
     def choose(pixels):
         height, width, _ = pixels.shape
-        shown = contents(Shown("", figures=(Figure("The picture", [pixels]),)))
-        small = uploads.reduced(pixels, IN_WINDOWS)
-        return pixels, f"{width} x {height} pixels", shown, painting(small)
+        small = uploads.reduced(pixels, actions.IN_WINDOWS)
+        preview = uploads.enlarged(pixels)
+        return f"{width} x {height} pixels", pixels, preview, uploads.enlarged(small)
 
     def read(path):
         return choose(uploads.picture(path))
@@ -82,98 +95,161 @@ def _picture():
     def take(name):
         return choose(uploads.reduced(photos.read(name), uploads.KEPT_PIXELS))
 
-    file.upload(attempt(read, outputs), file, outputs, **READING)
-    example.input(attempt(take, outputs), example, outputs, **READING)
-    return chosen, painted
+    def attempt(function):
+        def attempted(given):
+            try:
+                return function(given)
+            except Exception as error:  # any file: the page goes on
+                return error_html(error), gr.skip(), gr.skip(), gr.skip()
+
+        return attempted
+
+    outputs = [message, chosen, preview, editor]
+    file.upload(attempt(read), file, outputs, **READING)
+    example.input(attempt(take), example, outputs, **READING)
+    return chosen
 
 
 def _draw(models):
     with gr.Row():
         model = _model(models, trained.DEFAULT)
-        how = {"precision": 0, "visible": models.has_classes(trained.DEFAULT)}
-        label = gr.Number(-1, label="Class; -1 is none", **how)
-        seed, shift = _how(shift=0)
+        has_classes = models.has_classes(trained.DEFAULT)
+        label = gr.Number(-1, label="Class; -1 is none", precision=0, visible=has_classes)
+        seed, shift = _seed_and_shift(shift=0)
         is_map = gr.Checkbox(False, label="MAP sampling")
-
     model.change(lambda x: gr.update(visible=models.has_classes(x)), model, label, queue=False)
-    _start("Draw", lambda *x: draw.draw(models, *x), [model, seed, shift, is_map, label])
+
+    def draw(name, seed, shift, is_map, label):
+        return actions.draw(models, name, seed=seed, shift=shift, is_map=is_map, label=label)
+
+    _start("Draw", draw, [model, seed, shift, is_map, label])
 
 
 def _redraw(models, picture):
     with gr.Row():
-        [first, *_] = redraw.DEFAULTS
-        what = gr.Radio(list(redraw.DEFAULTS), value=first, label="What the picture becomes")
-        model = _model(models, redraw.DEFAULTS[first])
-        seed, shift = _how()
-    what.change(redraw.DEFAULTS.get, what, model, queue=False)
-    _start(
-        "Draw it several times",
-        lambda *x: redraw.redraw(models, *x),
-        [model, what, picture, seed, shift],
-    )
+        [first, *_] = actions.REDRAWS
+        what = gr.Radio(list(actions.REDRAWS), value=first, label="What the picture becomes")
+        model = _model(models, actions.REDRAWS[first])
+        seed, shift = _seed_and_shift()
+    what.change(actions.REDRAWS.get, what, model, queue=False)
+
+    def redraw(name, what, picture, seed, shift):
+        return actions.redraw(models, name, what, picture=picture, seed=seed, shift=shift)
+
+    _start("Draw it several times", redraw, [model, what, picture, seed, shift], pair=True)
 
 
-def _complete(models, picture):
+def _complete(models, picture, editor):
     with gr.Row():
-        model = _model(models, redraw.COMPLETES)
-        seed, shift = _how()
-    # What is painted is on the canvas alone, where the button reads it.
-    region = gr.Textbox(visible=False)
-    _start(
-        "Draw what is painted over",
-        lambda *x: redraw.complete(models, *x),
-        [model, picture, region, seed, shift],
-        js="(model, picture, region, ...how) => [model, picture, paintedRegion(), ...how]",
-    )
+        model = _model(models, actions.COMPLETES)
+        seed, shift = _seed_and_shift()
+    editor.render()
+    rectangle = gr.Textbox(label=RECTANGLE, placeholder="25 25 75 75")
+
+    def complete(name, picture, painted, rectangle, seed, shift):
+        region = {"layers": painted["layers"] if painted else [], "rectangle": rectangle}
+        return actions.complete(models, name, picture, **region, seed=seed, shift=shift)
+
+    inputs = [model, picture, editor, rectangle, seed, shift]
+    _start("Draw the region", complete, inputs, pair=True)
 
 
 def _compress(models, picture):
-    model = _model(models, compress.DEFAULT)
+    model = _model(models, actions.COMPRESSES)
     with gr.Row():
-        button = gr.Button("Compress", variant="primary")
         file = gr.File(label="A compressed file, to open it", elem_id="compressed-file", height=120)
-    written = gr.File(
-        label="The compressed file", interactive=False, visible=False, elem_id="written"
-    )
-    said, found = gr.HTML(elem_id="compress-said"), gr.HTML(elem_id="compress-found")
+        label = "The compressed file"
+        written = gr.File(label=label, interactive=False, visible=False, elem_id="written")
 
-    def save(data):
-        if data is None:
-            return gr.update(value=None, visible=False)
-        path = pathlib.Path(tempfile.mkdtemp(), "picture.pxa")
-        path.write_bytes(data)
-        return gr.update(value=str(path), visible=True)
+    def compress(*given):
+        return actions.compress(models, *given)
 
-    def pack(*given):
-        return compress.compress(models, *given)
+    def decompress(path):
+        return actions.decompress(models, *uploads.compressed(path))
 
-    def unpack(path):
-        return compress.decompress(models, *uploads.compressed(path))
-
-    outputs = [said, found, written]
-    button.click(answer(pack, save), [model, picture], outputs, **COMPUTING)
-    file.upload(answer(unpack, save), file, outputs, **COMPUTING)
+    outputs = _start("Compress", compress, [model, picture], pair=True, tables=2, file=written)
+    file.upload(_answer(decompress, outputs), file, list(outputs.values()), **COMPUTING)
 
 
 def _score(models, picture):
     model = _model(models, trained.DEFAULT)
-    _start("Score", lambda *x: score.score(models, *x), [model, picture])
+
+    def score(*given):
+        return actions.score(models, *given)
+
+    _start("Score", score, [model, picture], tables=1)
 
 
 def _model(models, name):
     return gr.Dropdown(models.names, value=name, label="Model", filterable=False, min_width=240)
 
 
-def _how(shift=-0.3):
-    """(seed, shift of log-scales), components."""
-    seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=draw.MAX_SEED)
-    low, high = draw.SHIFTS
+def _seed_and_shift(shift=-0.3):
+    seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=actions.MAX_SEED)
+    low, high = actions.SHIFTS
     info = "Below 0, draws vary less"
     return seed, gr.Slider(low, high, shift, step=0.1, label="Shift of log-scales", info=info)
 
 
-def _start(text, action, inputs, js=None):
-    """A button that starts an action, and below it what that says and finds."""
+def _start(text, action, inputs, *, pair=False, tables=0, file=None):
+    """A button that starts an action, and the components for its results: dict, which it returns."""
     button = gr.Button(text, variant="primary")
-    outputs = [gr.HTML(), gr.HTML()]
-    button.click(answer(action), inputs, outputs, js=js, **COMPUTING)
+    outputs = {"text": gr.HTML()}
+    if file is not None:
+        outputs["file"] = file
+    tables = [gr.Dataframe(visible=False, buttons=["copy"]) for _ in range(tables)]
+    outputs |= {f"table {n}": table for n, table in enumerate(tables)}
+    how = {"format": "png", "elem_classes": "pixels", "visible": False}
+    outputs["images"] = gr.Gallery(label="Images", columns=4, object_fit="contain", **how)
+    if pair:
+        outputs["pair"] = gr.ImageSlider(label="Before and after", interactive=False, **how)
+    button.click(_answer(action, outputs), inputs, list(outputs.values()), **COMPUTING)
+    return outputs
+
+
+def _answer(action, outputs):
+    """A generator function of an action's arguments, of the values of its outputs. It never raises."""
+
+    def values(step, before):
+        """dict, key of `outputs` -> the value, where it is another than in the step before."""
+        yield "text", status_html(step.text, step.share)
+        if step.images is not before.images:
+            yield "images", gr.update(value=list(step.images), visible=bool(step.images))
+        if step.pair is not before.pair:
+            yield "pair", gr.update(value=step.pair, visible=step.pair is not None)
+        for n in range(len([key for key in outputs if key.startswith("table")])):
+            if step.tables is not before.tables:
+                shown = n < len(step.tables)
+                table = step.tables[n] if shown else actions.Table("", [], [])
+                value = {"headers": table.head, "data": table.rows}
+                yield f"table {n}", gr.update(value=value, label=table.caption, visible=shown)
+        if step.file is not before.file:
+            path = pathlib.Path(tempfile.mkdtemp(), "picture.pxa")
+            path.write_bytes(step.file)
+            yield "file", gr.update(value=str(path), visible=True)
+
+    def answers(*given):
+        before = actions.Step("", images=None, pair=(), tables=None)
+        try:
+            for step in actions.within_time(action(*given)):
+                changed = dict(values(step, before))
+                yield [changed.get(key, gr.skip()) for key in outputs]
+                before = step
+        except Exception as error:  # any input: the page goes on
+            yield [error_html(error), *[gr.skip()] * (len(outputs) - 1)]
+
+    return answers
+
+
+def status_html(text, share=None):
+    """The progress of an action, which screen readers announce."""
+    bar = "" if share is None else f'<progress value="{share:.3f}"></progress>'
+    return f'<p role="status">{bar} {html.escape(text)}</p>'
+
+
+def error_html(error):
+    """An error, which screen readers announce: its message alone, if that is meant for the user."""
+    logging.debug("%s", error, exc_info=error)
+    text = str(error)
+    text = text if text.startswith("Expected ") else f"{type(error).__name__}: {text}"
+    return f'<p role="alert" class="error">{html.escape(text)}</p>'

@@ -1,8 +1,7 @@
-"""Serves the page on this machine alone, and keeps what it writes in a folder that is gone afterwards."""
+"""Serving the page on this machine alone, with temporary files in a folder that is removed at the end."""
 
 import contextlib
 import os
-import pathlib
 import signal
 import socket
 import sys
@@ -10,8 +9,7 @@ import tempfile
 import threading
 
 HOST = "127.0.0.1"
-_FOLDER = pathlib.Path(__file__).parent
-# The page may load what this server has, and nothing else: whatever Gradio's own pages name.
+# The page loads nothing from other servers, whatever Gradio's own pages name.
 _POLICY = "; ".join(
     [
         "default-src 'self'",
@@ -19,6 +17,7 @@ _POLICY = "; ".join(
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data: blob:",
         "font-src 'self' data:",
+        "worker-src 'self' blob:",  # gr.ImageEditor decodes in workers
         "frame-ancestors 'none'",
     ]
 )
@@ -26,35 +25,33 @@ _POLICY = "; ".join(
 
 @contextlib.contextmanager
 def temporary_folder():
-    """From here on all temporary files of this process, Gradio's too, are in one folder, removed in the end.
+    """Keeps all temporary files of this process, Gradio's too, in one folder, which it removes at the end.
 
-    To be entered before Gradio is imported, which asks for its folder then. Within it Ctrl-C and SIGTERM end
-    the process, with the status of shells, once the folder is removed.
+    Enter it before Gradio is imported, which reads its folder then. Within it Ctrl-C and SIGTERM end the
+    process, with the status of shells, once the folder is removed.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
-        with tempfile.TemporaryDirectory(
-            prefix="pixelcnn_aux-", ignore_cleanup_errors=True
-        ) as folder:
-            tempfile.tempdir = os.environ["TMPDIR"] = os.environ["GRADIO_TEMP_DIR"] = folder
-            os.environ["MPLCONFIGDIR"] = (
-                folder  # where matplotlib, which Gradio imports, lists fonts
-            )
+        made = tempfile.TemporaryDirectory(prefix="pixelcnn_aux-", ignore_cleanup_errors=True)
+        with made as folder:
+            tempfile.tempdir = folder
+            # Matplotlib, which Gradio imports, writes a list of fonts.
+            os.environ |= dict.fromkeys(("TMPDIR", "GRADIO_TEMP_DIR", "MPLCONFIGDIR"), folder)
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
             yield
     except SystemExit as end:
-        # Python would end under threads that compute, in which TensorFlow aborts then.
+        # If Python ended while threads compute, TensorFlow would abort.
         os._exit(end.code)
 
 
 def bound(port):
-    """A socket of this machine's own address. Raises OSError for a port that is taken or refused."""
+    """A socket of this machine's own address. Raises OSError for a port that is not free."""
     found = socket.socket()
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((HOST, port))
-        found.listen()  # who comes early waits
+        found.listen()  # early requests wait
     except OSError as error:
         found.close()
         raise OSError(
@@ -64,13 +61,14 @@ def bound(port):
     return found
 
 
-def application(page, max_bytes):
-    """The application, ASGI, of a page: `gradio.Blocks`. No file larger than `max_bytes` is taken."""
+def application(page, *, css, max_bytes):
+    """The application, ASGI, of a page: `gradio.Blocks`. It takes files of at most `max_bytes`."""
     import fastapi
     import gradio as gr
 
-    system = ["system-ui", "sans-serif"]
-    theme = gr.themes.Default(font=system, font_mono=["ui-monospace", "monospace"])
+    theme = gr.themes.Default(
+        font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    )
     mounted = gr.mount_gradio_app(
         fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         page,
@@ -84,26 +82,21 @@ def application(page, max_bytes):
         pwa=False,
         mcp_server=False,
         theme=theme,
-        css_paths=[_FOLDER / "page.css"],
-        head=f"<script>{(_FOLDER / 'paint.js').read_text()}</script>",
+        css=css,
     )
     return guarded(mounted)
 
 
 def guarded(application):
-    """An application for pages of this server alone: not for those of others, whatever names they give it."""
+    """The application, closed to requests by other names of this machine or from other servers' pages."""
 
     async def guard(scope, receive, send):
         if scope["type"] != "http":
             return await application(scope, receive, send)
-        headers = {
-            key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
-        }
-        host = headers.get("host", "")
-        if (
-            host.partition(":")[0] not in (HOST, "localhost")
-            or headers.get("origin", f"http://{host}") != f"http://{host}"
-        ):
+        headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
+        host = headers.get(b"host", "")
+        own = f"http://{host}"
+        if host.partition(":")[0] not in (HOST, "localhost") or headers.get(b"origin", own) != own:
             text = f"Expected a request of a page of this server. Received: {host!r:.80}."
             head = [(b"content-type", b"text/plain; charset=utf-8")]
             await send({"type": "http.response.start", "status": 403, "headers": head})
@@ -121,10 +114,10 @@ def guarded(application):
 
 
 def serve(application, opened):
-    """Serves an application on a socket until the process is told to end, which does not wait for work."""
+    """Serves an application on a socket until a signal ends the process, which does not wait for work."""
     import uvicorn
 
     server = uvicorn.Server(uvicorn.Config(application, log_level="error"))
     thread = threading.Thread(target=server.run, args=[[opened]], daemon=True)
     thread.start()
-    thread.join()  # which signals end
+    thread.join()  # until a signal

@@ -1,4 +1,4 @@
-"""What is handed to the page, which may be anything, is checked here, where it enters.
+"""Checks of everything handed to the page, where it enters.
 
 All functions raise ValueError, in a sentence for the page, for what they do not take.
 """
@@ -8,18 +8,17 @@ import pathlib
 
 import numpy as np
 
-from pixelcnn_aux import arguments
 from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.data import decoding
 from pixelcnn_aux.data.resizing import resize
+from pixelcnn_aux.errors import expect
 
 MAX_BYTES = 2**24  # of a file
 MAX_PIXELS = 2**24  # of a picture file, decoded: telephones make 12 million
 MAX_ASPECT = 16
-KEPT_PIXELS = 2**18  # what is kept of a picture, as 512 x 512
-_MAX_DECOMPRESSED = (
-    2 * KEPT_PIXELS
-)  # in a compressed file, whose tiles may be larger than its pictures
+KEPT_PIXELS = 2**18  # of a picture, as 512 x 512
+_MAX_DECOMPRESSED = 2 * KEPT_PIXELS  # tiles of a file may be larger than its pictures
+_PAINTED = 512  # pixels a side, about, of a picture to paint on
 
 
 def picture(path):
@@ -28,8 +27,7 @@ def picture(path):
     One of more than `KEPT_PIXELS` is reduced. Raises OSError for a file that cannot be read.
     """
     try:
-        contents = decoding.contents(path, MAX_BYTES)
-        with decoding.opened(contents) as opened:
+        with decoding.opened(decoding.contents(path, MAX_BYTES)) as opened:
             _check_picture(opened)
             decoding.turn_upright(opened)
             pixels = decoding.rgb(opened)
@@ -42,71 +40,8 @@ def picture(path):
     return reduced(pixels, KEPT_PIXELS)
 
 
-def chosen(picture):
-    """The picture of a page, where there is one; it may be None."""
-    if picture is None:
-        raise ValueError(
-            "Expected a picture. Received: none. Choose or drop a file, or take a photograph, at the top."
-        )
-    return picture
-
-
-def reduced(pixels, most):
-    """uint8 [H, W, 3] as it is, if it has at most so many pixels; if not, resized to about as many."""
-    height, width, _ = pixels.shape
-    scale = math.sqrt(most / (height * width))
-    if scale >= 1:
-        return pixels
-    return resize(pixels, [max(1, math.floor(side * scale)) for side in (height, width)])
-
-
-def compressed(path):
-    """What is in a compressed file: its bytes, and `container.Contents`.
-
-    Raises OSError for a file that cannot be read.
-    """
-    try:
-        data = decoding.contents(path, MAX_BYTES)
-    except ValueError as error:
-        raise ValueError(
-            f"Expected a compressed file of at most {MAX_BYTES:,} bytes. Received: {_name(path)} ({error}). "
-            "Decompress it by pixelcnn-aux codec."
-        ) from error
-    contents = container.read(data)
-    sizes = [(height, width) for _, height, width in contents.pictures]
-    if contents.size is not None:
-        sizes = [contents.size] * contents.count
-    if not 0 < (pixels := sum(map(math.prod, sizes))) <= _MAX_DECOMPRESSED:
-        raise ValueError(
-            f"Expected a compressed file of some pixels, and of at most {_MAX_DECOMPRESSED:,}. Received: "
-            f"{_name(path)}, of {pixels:,}. Decompress it by pixelcnn-aux codec."
-        )
-    return data, contents
-
-
-def mask(text, size):
-    """The mask of a completion, of what is painted: uint8 [1, H, W, 1], 0 there and 1 elsewhere.
-
-    Args:
-      text: str of H * W characters, row by row, 1 where something is painted and 0 elsewhere.
-      size: (H, W).
-    """
-    if not isinstance(text, str) or len(text) != math.prod(size) or set(text) - {"0", "1"}:
-        raise ValueError(
-            f"Expected a region painted on the picture, 0 or 1 for each of {size[0]} x {size[1]} pixels. "
-            f"Received: {arguments.short_repr(text)}. Reload the page, and paint it again."
-        )
-    painted = np.frombuffer(text.encode(), np.uint8) - ord("0")
-    if not painted.any():
-        raise ValueError(
-            "Expected a region to draw. Received: none. Paint over the picture, with the mouse or a finger, "
-            "or with arrow keys and space."
-        )
-    return 1 - painted.reshape(1, *size, 1)
-
-
 def _check_picture(opened):
-    """Raises ValueError for what is too large to decode here, or whose colors would be others."""
+    """Raises ValueError for a picture too large to decode here, or whose colors would change."""
     width, height = opened.size
     if width * height > MAX_PIXELS:
         raise ValueError(f"{width} x {height} pixels, {MAX_PIXELS:,} at most")
@@ -116,6 +51,84 @@ def _check_picture(opened):
         )
     if opened.mode not in pictures.MODES:
         raise ValueError(f"pixels of the kind {opened.mode}, whose colors would be others")
+
+
+def chosen(picture):
+    """The picture of a page, which is None until one is chosen."""
+    remedy = "Choose or drop a file, or take a photograph, at the top"
+    expect(picture is not None, "a picture", "none", remedy)
+    return picture
+
+
+def reduced(pixels, most):
+    """uint8 [H, W, 3] of at most about so many pixels, resized if it has more."""
+    height, width, _ = pixels.shape
+    scale = math.sqrt(most / (height * width))
+    if scale >= 1:
+        return pixels
+    return resize(pixels, [max(1, math.floor(side * scale)) for side in (height, width)])
+
+
+def enlarged(pixels):
+    """The picture to paint on: uint8 [k * H, k * W, 3]."""
+    times = _times(pixels.shape[:2])
+    return pixels.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def _times(size):
+    return max(1, _PAINTED // max(size))
+
+
+def mask(layers, rectangle, size):
+    """The mask of a completion: uint8 [1, H, W, 1], 0 in the region to draw and 1 elsewhere.
+
+    Args:
+      layers: list of uint8 [k * H, k * W, 4], painted on the picture as `enlarged`.
+      rectangle: str, the left, top, right and bottom of a further region in percent; empty for none.
+      size: (H, W).
+    """
+    (height, width), times = size, _times(size)
+    region = np.zeros(size, bool)
+    for layer in layers:
+        expected = f"a region painted on {width} x {height} pixels, each enlarged {times} times"
+        fits = layer.shape == (times * height, times * width, 4)
+        expect(fits, expected, list(layer.shape), "Reload the page, and paint it again")
+        region |= layer[..., 3].reshape(height, times, width, times).any(axis=(1, 3))
+    if rectangle.strip():
+        shares = rectangle.split()
+        fits = len(shares) == 4 and all(x.isdecimal() and int(x) <= 100 for x in shares)
+        expected = "a rectangle as its left, top, right and bottom, from 0 to 100"
+        expect(fits, expected, f"{rectangle!r:.80}", "Correct it, or leave it empty")
+        left, top, right, bottom = map(int, shares)
+        rows = slice(height * top // 100, math.ceil(height * bottom / 100))
+        region[rows, width * left // 100 : math.ceil(width * right / 100)] = True
+    remedy = "Paint over the picture, or give a rectangle within it"
+    expect(region.any(), "a region to draw", "none", remedy)
+    return (~region[np.newaxis, ..., np.newaxis]).astype(np.uint8)
+
+
+def compressed(path):
+    """The bytes of a compressed file and its `container.Contents`.
+
+    Raises OSError for a file that cannot be read.
+    """
+    remedy = "Decompress it by pixelcnn-aux codec"
+    try:
+        data = decoding.contents(path, MAX_BYTES)
+    except ValueError as error:
+        raise ValueError(
+            f"Expected a compressed file of at most {MAX_BYTES:,} bytes. Received: {_name(path)} ({error}). "
+            f"{remedy}."
+        ) from error
+    contents = container.read(data)
+    sizes = [(height, width) for _, height, width in contents.pictures]
+    if contents.size is not None:
+        sizes = [contents.size] * contents.count
+    pixels = sum(map(math.prod, sizes))
+    expected = f"a compressed file of some pixels, and of at most {_MAX_DECOMPRESSED:,}"
+    fits = 0 < pixels <= _MAX_DECOMPRESSED
+    expect(fits, expected, f"{_name(path)}, of {pixels:,}", remedy)
+    return data, contents
 
 
 def _name(path):

@@ -1,0 +1,409 @@
+"""Actions behind the page's buttons: generators of `Step`, without Gradio."""
+
+import concurrent.futures
+import functools
+import math
+import queue
+import sys
+import threading
+import time
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import arguments, serialization
+from pixelcnn_aux.codec import Codec, container, tiles
+from pixelcnn_aux.conditions import Classes, Condition
+from pixelcnn_aux.data import lossless_files
+from pixelcnn_aux.data.image_folder import fit
+from pixelcnn_aux.data.resizing import resize
+from pixelcnn_aux.demo import uploads
+from pixelcnn_aux.errors import expect
+from pixelcnn_aux.image_grid import shown
+from pixelcnn_aux.runs import trained
+from pixelcnn_aux.runs.folder import RunFolder
+
+MAX_SECONDS = 600  # per action: others wait for it
+STEP = 0.02  # share of the work between two updates of the page
+IMAGES = 4  # drawn at once from scratch
+DRAWS = 3  # of a picture
+SIDE = 64  # of images drawn by a model of any size
+SHIFTS = (-2.0, 0.5)  # of log-scales: below, draws hardly vary; above, they are noise
+MAX_SEED = 2**31 - 1
+# The most pixels drawn in seconds: at once, by a model of any size, and in windows of 32 x 32 pixels.
+WHOLE, IN_WINDOWS = 2**18, 2**14
+
+ENLARGEMENTS = {"twice as large": 2, "four times as large": 4}
+COLORS = "colored"
+# Default models of the tabs.
+REDRAWS = {**dict.fromkeys(ENLARGEMENTS, "photographs"), COLORS: "cifar10-grayscale"}
+COMPLETES = "cifar10-pixelcnn"
+COMPRESSES = "photographs"
+
+SCORES = {
+    "bits": "bits",
+    "bits_less_entropy": "bits less their entropy",
+    "bits_less_png": "bits less those of PNG",
+    "bits_less_webp": "bits less those of WebP",
+    "bits_less_jpeg_xl": "bits less those of JPEG XL",
+    "bound_less_exact": "the bound less the exact figure",
+}
+
+
+class Table(NamedTuple):
+    """Strings: the head of each column, and rows, each beginning with its name."""
+
+    caption: str
+    head: list[str]
+    rows: list[list[str]]
+
+
+class Step(NamedTuple):
+    """The progress of an action and its results so far."""
+
+    text: str
+    share: float | None = None  # of the work, from 0 to 1; None once all is done
+    images: tuple[tuple[Any, str], ...] = ()  # uint8 [h, w, 3] of any size, with captions
+    pair: tuple[Any, Any] | None = None  # two of the images, of one size, to compare
+    tables: tuple[Table, ...] = ()
+    file: bytes | None = None  # to be downloaded
+
+
+class Models:
+    """The trained models of the package and further runs, each loaded on first use and kept.
+
+    Attributes:
+      names: list of str, by which they are chosen.
+
+    Args:
+      workdirs: list of str, the folders of runs.
+
+    Raises OSError or ValueError if one of these is no run, or damaged.
+    """
+
+    def __init__(self, workdirs=()):
+        self._runs = {x: RunFolder(trained.find(x)) for x in [*trained.pretrained(), *workdirs]}
+        self._configs = {name: run.config() for name, run in self._runs.items()}
+        self.names = list(self._runs)
+        # Each model and codec traces graphs of its own, which takes longer than most of their work.
+        self.load = functools.cache(self._load)
+        self.exact = functools.cache(lambda name: self.load(name).with_exact(True))
+        self.codec = functools.cache(self._codec)
+
+    def has_classes(self, name):
+        """Whether a model takes classes. It is not loaded for that."""
+        [factor, *_] = self._configs[name]["model"]["config"]["factors"]
+        condition = serialization.deserialize(factor["config"].get("condition"), Condition)
+        return isinstance(condition, Classes)
+
+    def _load(self, name, dtype="float32"):
+        return pa.load(self._runs[arguments.choice("the model", name, self.names)].path, dtype)
+
+    def _codec(self, name, dtype="float32"):
+        return Codec(self.load(name, dtype), self._runs[name].name)
+
+    def codec_of(self, contents):
+        """`Codec` of the model that wrote a file, `container.Contents`."""
+        names = [name for name, run in self._runs.items() if run.name == contents.name]
+        expected = f"a file of one of the page's models: {', '.join(self.names)}"
+        remedy = "Start the page with --workdir, the run of that model"
+        expect(names, expected, f"one of {contents.name!r}", remedy)
+        return self.codec(names[0], contents.dtype)
+
+
+def draw(models, name, *, seed, shift, is_map=False, label=None):
+    """Draws images as `AuxiliaryModel.sample` does, and yields them factor by factor.
+
+    Args:
+      models: `Models`.
+      name: str, of one of them.
+      seed: int.
+      shift: float, added to log-scales.
+      is_map: bool, whether by MAP sampling.
+      label: int, the class, for a model of classes; -1 or None for none.
+    """
+    seeds, shift = _seeds_and_shift(seed, shift, IMAGES)
+    mode = "map" if arguments.flag("MAP sampling", is_map) else "sample"
+    yield Step(f"Loading {name}", 0)
+    model, start = models.load(name), time.monotonic()
+    condition = None
+    if isinstance(model.condition, Classes) and label is not None:
+        condition = np.full(IMAGES, arguments.whole("the class", label, -1, sys.maxsize))
+    sizes, images, given = model.sizes(model.image_size or (SIDE, SIDE)), (), None
+    for done, (factor, size) in enumerate(sizes.items()):
+        yield Step(f"Drawing {factor}", done / len(sizes), images)
+        first = first_factors(model, factor)
+        how = {"given": given, "condition": condition, "image_size": size}
+        given = {factor: first.sample(seeds, shift, mode, **how)[factor]}
+        colors = shown(given[factor], first.likelihood.num_values)
+        images += tuple((x, f"{factor}, {n} of {IMAGES}") for n, x in enumerate(colors, start=1))
+    yield Step(f"Drew {IMAGES} images by {name} in {_since(start)}", None, images)
+
+
+def first_factors(model, name):
+    """The chain of a model's factors up to the one named, which draws the same images."""
+    count = model.position(name) + 1
+    transforms = model.transforms[len(model.factors) - count :]
+    size = model.image_size and model.sizes()[name]
+    first = pa.AuxiliaryModel(list(model.factors.values())[:count], transforms, size)
+    first.untrained = model.untrained
+    return first
+
+
+def redraw(models, name, what, *, picture, seed, shift):
+    """Enlarges or colors a picture several times, beside results that need no model.
+
+    Args:
+      models: `Models`.
+      name: str, of one of them.
+      what: str, a key of `REDRAWS`.
+      picture: uint8 [H, W, 3] or None. It is reduced to what is drawn in seconds.
+      seed, shift: as for `draw`.
+    """
+
+    def colored(model):
+        ours = uploads.reduced(picture, most_pixels(model))
+        grays = np.asarray(Image.fromarray(ours).convert("L").convert("RGB"))
+        beside = (grays, "The picture's grays"), (ours, "The picture itself")
+        return grays, beside, functools.partial(model.colorize, ours[np.newaxis])
+
+    def enlarged(model):
+        times = ENLARGEMENTS[what]
+        small = uploads.reduced(picture, most_pixels(model) // times**2)
+        height, width = (times * side for side in small.shape[:2])
+        large = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+        bicubic = np.asarray(large)
+        beside = (small, "The picture to enlarge"), (bicubic, "By bicubic interpolation")
+        if picture.shape[0] >= height and picture.shape[1] >= width:
+            beside += ((resize(picture, (height, width)), "The picture itself"),)
+        return bicubic, beside, functools.partial(model.enlarge, small[np.newaxis], times)
+
+    picture = uploads.chosen(picture)
+    begin = colored if what == COLORS else enlarged
+    return _several(models, name, begin, seed=seed, shift=shift)
+
+
+def complete(models, name, picture, *, layers, rectangle, seed, shift):
+    """Draws a region of a picture several times; `layers` and `rectangle` are as for `uploads.mask`."""
+    picture = uploads.reduced(uploads.chosen(picture), IN_WINDOWS)
+    mask = uploads.mask(layers, rectangle, picture.shape[:2])
+
+    def begin(model):
+        known = np.where(mask[0] == 1, picture, np.uint8(127))
+        beside = (known, "The known part"), (picture, "The picture itself")
+        return known, beside, functools.partial(model.complete, picture[np.newaxis], mask)
+
+    return _several(models, name, begin, seed=seed, shift=shift)
+
+
+def most_pixels(model):
+    """int, the most pixels that a model draws here."""
+    return WHOLE if model.image_size is None else IN_WINDOWS
+
+
+def _several(models, name, begin, *, seed, shift):
+    """Draws `DRAWS` times.
+
+    `begin` takes the model and returns an image to compare draws with, `Step.images` to show beside them, and
+    the function that draws uint8 [1, H, W, C].
+    """
+    seeds, shift = _seeds_and_shift(seed, shift, DRAWS)
+    yield Step(f"Loading {name}", 0)
+    model, start = models.load(name), time.monotonic()
+    (before, images, draw), pair = begin(model), None
+    for number, pixels in enumerate(seeds):
+        yield Step(f"Drawing, {number + 1} of {DRAWS}", number / DRAWS, images, pair)
+        pixels = draw(seeds=[pixels], log_scale_shift=shift)
+        [drawn] = shown(pixels, model.likelihood.num_values)
+        pair = pair or (before, drawn)
+        images += ((drawn, f"Drawn, {number + 1} of {DRAWS}"),)
+    yield Step(f"Drew {DRAWS} by {name} in {_since(start)}", None, images, pair)
+
+
+def compress(models, name, picture):
+    """Compresses a picture, uint8 [H, W, 3] or None, beside other formats, and decompresses it again."""
+    picture = uploads.chosen(picture)
+    yield Step(f"Loading {name}", 0)
+    codec, start = models.codec(name), time.monotonic()
+    size = codec.model.image_size
+    images = picture[np.newaxis] if size is None else tiles.cut(picture, size)
+    pictures = [("picture.png", *picture.shape[:2])]
+    found = Step("Compressing", None, ((picture, "The picture"),))
+    data = yield from _following(
+        lambda report: codec.compress(images, pictures=pictures, progress=report),
+        math.prod(images.shape[:3]),
+        found,
+    )
+    took = _since(start)
+    sizes = {name: len(data)}
+    for kind in lossless_files.FORMATS:
+        [bits] = lossless_files.bits_per_dim(kind, picture[np.newaxis])
+        sizes[kind] = round(bits * picture.size / 8)
+    rows = [[x, f"{n:,}", f"{8 * n / picture.size:.3f}"] for x, n in sizes.items()]
+    files = Table("Files", ["file", "bytes", "bits per dimension"], rows)
+    tables = files, _bits_by_scale(container.read(data), picture.size)
+    text = "Decompressing, to check the file and to see where its bits are"
+    [again], maps = yield from _opened(codec, data, found._replace(text=text, tables=tables))
+    if not np.array_equal(again, picture):
+        raise RuntimeError(
+            "Expected the picture as it was. Received: another one. Tell the authors of this program."
+        )
+    text = f"Compressed in {took}; the file gives back the same pixels"
+    yield Step(text, None, (*found.images, *maps), (picture, maps[0][0]), tables, data)
+
+
+def decompress(models, data, contents):
+    """Opens a compressed file, as of `uploads.compressed`."""
+    yield Step("Loading the model of the file", 0)
+    codec, start = models.codec_of(contents), time.monotonic()
+    pictures, maps = yield from _opened(codec, data, Step("Decompressing"))
+    likelihood = codec.model.likelihood
+    colors = [(shown(x, likelihood.num_values), "A picture of the file") for x in pictures]
+    values = likelihood.num_channels * sum(h * w for _, h, w in tiles.sizes(contents))
+    text = f"Decompressed {len(data):,} bytes by {contents.name} in {_since(start)}"
+    tables = (_bits_by_scale(contents, values),)
+    yield Step(text, None, (*colors, *maps), None, tables)
+
+
+def _opened(codec, data, found):
+    """Decompresses a file: list of its pictures [H, W, C], and maps of their bits with captions."""
+    contents = container.read(data)
+    if contents.size is None:
+        total = sum(height * width for _, height, width in contents.pictures)
+    else:
+        total = contents.count * math.prod(contents.size)
+    images, bits = yield from _following(
+        lambda report: codec.decompress_with_bits(data, report), total, found
+    )
+    maps = tiles.pictures(contents, [x[..., np.newaxis] for x in bits])
+    pictures = [np.asarray(x) for _, x in tiles.pictures(contents, images)]
+    return pictures, [map_of_bits(x[..., 0]) for _, x in maps]
+
+
+def _bits_by_scale(contents, values):
+    rows = [[x, f"{bits:,}", f"{bits / values:.3f}"] for x, bits in contents.bits.items()]
+    return Table("Bits by scale", ["factor", "bits", "bits per dimension"], rows)
+
+
+def score(models, name, picture):
+    """Scores a picture, uint8 [H, W, 3] or None, cropped and resized to the model's size, by factor."""
+    picture = uploads.chosen(picture)
+    yield Step(f"Loading {name}", 0)
+    model, start = models.exact(name), time.monotonic()
+    size = model.image_size
+    image = uploads.reduced(picture, IN_WINDOWS) if size is None else fit(picture, size)
+    images = tuple(
+        (shown(x, model.factors[factor].likelihood.num_values)[0], factor)
+        for factor, x in model.auxiliaries(image[np.newaxis]).items()
+    )
+    yield Step("Scoring", 0.5, images)
+    scores, names = pa.scores.score(model, image[np.newaxis]), [*model.factors, "total"]
+    rows = [
+        [text, *(f"{scores[key][x][0]:.4f}" if x in scores[key] else "" for x in names)]
+        for key, text in SCORES.items()
+        if key in scores
+    ]
+    found = pa.scores.pixel_bits(model, image)
+    maps = (map_of_excess(x, bits - entropy) for x, (bits, entropy) in found.items())
+    text = f"Scored {image.shape[1]} x {image.shape[0]} pixels in {_since(start)}"
+    table = Table("In bits per dimension of the image", ["score", *names], rows)
+    yield Step(text, None, (*images, *maps), None, (table,))
+
+
+def map_of_bits(bits):
+    """Colors of the bits of each pixel, float [H, W], and their caption."""
+    most = max(float(bits.max()), 1.0)
+    text = f"Bits of each pixel: black is 0, the lightest {most:.0f}; {bits.mean():.1f} on average"
+    return _colors("magma", bits / most), text
+
+
+def map_of_excess(name, excess):
+    """Colors of the bits of each pixel less their entropy, float [h, w], and their caption."""
+    most = max(float(np.abs(excess).max()), 1.0)
+    text = (
+        f"{name}: bits of each pixel less their entropy, red above 0 and blue below; from "
+        f"{excess.min():.1f} to {excess.max():.1f}, {excess.mean():z.2f} on average"
+    )
+    return _colors("RdBu_r", (1 + excess / most) / 2), text
+
+
+def _colors(colormap, shares):
+    """uint8 [H, W, 3] of numbers from 0 to 1."""
+    return np.ascontiguousarray(matplotlib.colormaps[colormap](shares, bytes=True)[..., :3])
+
+
+def _seeds_and_shift(seed, shift, count):
+    """Seeds, [count, 2], and the shift, both checked."""
+    seed = arguments.whole("the seed", seed, 0, MAX_SEED)
+    low, high = SHIFTS
+    fits = isinstance(shift, (int, float)) and low <= shift <= high  # nor NaN
+    expected = f"a shift of log-scales from {low} to {high}"
+    expect(fits, expected, arguments.short_repr(shift), "Choose another one")
+    return [[seed, number] for number in range(count)], float(shift)
+
+
+def _since(start):
+    return f"{time.monotonic() - start:.1f} s"
+
+
+def within_time(steps):
+    """Yields the steps of an action, and raises TimeoutError after the first one past `MAX_SECONDS`."""
+    start = time.monotonic()
+    for step in steps:
+        yield step
+        if time.monotonic() - start > MAX_SECONDS:
+            steps.close()
+            raise TimeoutError(
+                f"Expected an action of at most {MAX_SECONDS} seconds. Received: more work. Take a smaller "
+                "picture, or use the programs, which take their time."
+            )
+
+
+def _following(work, total, found):
+    """Yields `found` with the share of the work that is done; returns the work's result."""
+    steps = followed(work, total)
+    while True:
+        try:
+            yield found._replace(share=next(steps))
+        except StopIteration as end:
+            return end.value
+
+
+def followed(work, total):
+    """A generator of the share of the work that is done, in steps of `STEP`; it returns the work's result.
+
+    Args:
+      work: function of a function that it calls with the amount done; it runs in a thread. If the generator
+        is closed, that call raises.
+      total: the amount of all work.
+    """
+    counts, future = queue.SimpleQueue(), concurrent.futures.Future()
+    closed, share = False, 0.0
+
+    def report(count):
+        if closed:
+            raise InterruptedError("nobody waits for it")
+        counts.put(count)
+
+    def run():
+        try:
+            future.set_result(work(report))
+        except BaseException as error:
+            future.set_exception(error)
+        counts.put(None)
+
+    # A daemon, since the end of the program does not wait for it.
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        while (count := counts.get()) is not None:
+            if count / total >= share + STEP:
+                share = min(count / total, 1.0)
+                yield share
+    finally:
+        closed = True
+        thread.join()
+    return future.result()
