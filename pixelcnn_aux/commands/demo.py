@@ -38,4 +38,3 @@ def define_flags():
     flags.DEFINE_multi_string(
         "workdir", [], "A run to offer beside the models of the package; repeatable."
     )
-

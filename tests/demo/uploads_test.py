@@ -208,19 +208,21 @@ class CompressedTest(FilesTest):
 
 class MaskTest(tf.test.TestCase):
     def test_what_is_painted_is_drawn(self):
-        self.assertAllEqual(uploads.mask("010000", (2, 3))[0, ..., 0], [[1, 0, 1], [1, 1, 1]])
+        """On a picture whose pixels are enlarged: those touched."""
+        pixels = noise(3, 5, 3)
+        side = uploads.enlarged(pixels).shape[0] // 3
+        self.assertAllEqual(uploads.enlarged(pixels)[::side, ::side], pixels)
+        layer = np.zeros((3 * side, 5 * side, 4), np.uint8)
+        layer[2 * side - 1, 4 * side, 3] = 1
+        expected = np.ones((3, 5), int)
+        expected[1, 4] = 0
+        self.assertAllEqual(uploads.mask([layer], " ", (3, 5))[0, ..., 0], expected)
+        expected[1:, :2] = 0
+        self.assertAllEqual(uploads.mask([layer], "0 40 40 100", (3, 5))[0, ..., 0], expected)
 
     def test_wrong_ones_are_refused_in_a_sentence(self):
-        for wrong in (
-            "",
-            "01",
-            "0000000",
-            "01000x",
-            "01000\u0661",
-            "000000",
-            None,
-            10000,
-            ["0"] * 6,
-        ):
-            with self.subTest(wrong), self.assertRaisesRegex(ValueError, SENTENCES):
-                uploads.mask(wrong, (2, 3))
+        blank = np.zeros((512, 512, 4), np.uint8)
+        texts = ("0 0 9", "0 0 101 9", "-1 0 9 9", "0 0 9 x", "\0", "50 0 50 9", "50 0 40 9")
+        for layers, text in (([], ""), ([blank], ""), ([blank[1:]], ""), *(([], x) for x in texts)):
+            with self.subTest(text), self.assertRaisesRegex(ValueError, SENTENCES):
+                uploads.mask(layers, text, (4, 4))
