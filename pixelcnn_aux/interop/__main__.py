@@ -1,7 +1,7 @@
 """Makes a workdir of the pyramid that the paper's authors published.
 
-python -m pixelcnn_aux.interop model.pickle --workdir runs/authors. Afterwards: pixelcnn-aux bpd. The
-authors trained on a random 95 % of CelebA, which has most images of the official test split: figures flatter.
+python -m pixelcnn_aux.interop model.pickle --workdir runs/authors. Afterwards: pixelcnn-aux bpd.
+The authors trained on a random 95 % of CelebA, with most images of the official test split: figures flatter.
 """
 
 from pixelcnn_aux.commands import process
@@ -17,6 +17,7 @@ from absl import flags
 
 from pixelcnn_aux import interop
 from pixelcnn_aux.commands import program
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
@@ -25,16 +26,12 @@ ARGUMENTS = ["FILE"]
 
 def main(file):
     size = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", FLAGS.base_size)
-    if not size:
-        raise ValueError(
-            f"Expected --base_size as a side or HxW. Received: {FLAGS.base_size}. "
-            "Write it as 8 or 8x16."
-        )
+    expect(size, "--base_size as a side or HxW", FLAGS.base_size, "Write it as 8 or 8x16")
     base_size = (int(size[1]), int(size[2] or size[1]))
     model = interop.authors_pyramid(interop.read_variables(file), base_size)
     run = RunFolder(FLAGS.workdir)
-    # So that a run of another file is refused.
     digest = hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()
+    # The digest makes the folder refuse another file.
     run.save_model(model, dataset="celeb_a", image_dir=None, sha256=digest)
     print(f"Wrote {run}, with the factors {', '.join(model.factors)}")
 

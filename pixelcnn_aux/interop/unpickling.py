@@ -1,4 +1,4 @@
-"""Reads the variables in a file, of which nothing is trusted: no code that it names is run."""
+"""Reads the variables in a file that nobody trusts: no code that it names is run."""
 
 import io
 import pickle
@@ -11,10 +11,11 @@ import numpy as np
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import PathLike
+from pixelcnn_aux.errors import expect
 
-# Of a pickle, or of what an archive claims to hold: more than any network of the paper's.
+# Of a pickle, or of the arrays that an archive claims to hold: more than any network of the paper has.
 MAX_BYTES = 2**31
-# What hashes things, which takes for ever where pairs of pairs of pairs are keys. No list of arrays has any.
+# Opcodes that hash, which takes for ever if keys are pairs of pairs of pairs. A list of arrays has none.
 _HASHING = ("DICT", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_SET", "ADDITEMS", "FROZENSET")
 
 
@@ -22,50 +23,53 @@ def read_variables(file: PathLike) -> dict[str, np.ndarray]:
     """The variables in a file: the `model.pickle` of the paper's authors, or an .npz.
 
     A pickle is a list of (name, array), from Python 2 or 3. Nothing that it names is called or imported, and
-    where it names anything but numpy's arrays it is refused.
+    it is refused if it names anything but numpy's arrays.
 
     Args:
-      file: path. In an .npz, the variables are the arrays under "var/", or all if none is.
+      file: path. In an .npz, the variables are the arrays under "var/", or all arrays if there are none.
 
     Returns:
       dict, name -> array, without the ":0" that TensorFlow appends to names.
 
-    Raises FileNotFoundError, and ValueError for a file that is neither, damaged, or names something else.
+    Raises FileNotFoundError, and ValueError for a file that is neither, is damaged, or names something else.
     """
     file = arguments.path("file", file)
-    if not file.is_file():
-        raise FileNotFoundError(
-            "Expected a file of variables, model.pickle or an .npz. "
-            f"Received: {file}, which is no file. Give another path."
-        )
+    expect(
+        file.is_file(),
+        "a file of variables, model.pickle or an .npz",
+        f"{file}, which is no file",
+        "Give another path",
+        kind=FileNotFoundError,
+    )
+    found: dict[str, np.ndarray] = {}
     with open(file, "rb") as opened:
         is_npz = opened.read(2) == b"PK"
         opened.seek(0)
         try:
-            found = {}
             for name, array in (_npz if is_npz else _pickled)(opened):
                 name = (name.decode() if isinstance(name, bytes) else name).removesuffix(":0")
-                if name in found:
-                    raise ValueError(f"expected one variable {name!r}, received several")
+                _expect(name not in found, f"one variable {name!r}", "several")
                 found[name] = array
-            return found
-        except Exception as error:  # Damaged bytes raise whatever they happen to spell.
+        except Exception as error:  # damaged bytes raise whatever they happen to spell
             raise ValueError(
                 f"Expected a pickle of (name, array of floats) or an .npz in {file}. Received: a file "
                 f"that is neither, or damaged ({type(error).__name__}: {error}). Give another file."
             ) from error
+    return found
+
+
+def _expect(fits, expected, received):
+    if not fits:
+        raise ValueError(f"expected {expected}, received {received}")
 
 
 def _npz(opened):
     members = zipfile.ZipFile(opened).infolist()
-    # Others than NumPy's are inflated as a whole, whatever size they claim.
-    if methods := {x.compress_type for x in members} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise ValueError(
-            f"expected an archive as NumPy writes it, received ZIP's methods {methods}"
-        )
+    # Methods that NumPy does not write inflate a whole member, whatever size it claims.
+    methods = {x.compress_type for x in members} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+    _expect(not methods, "an archive as NumPy writes it", f"ZIP's methods {methods}")
     claimed = sum(member.file_size for member in members)
-    if claimed > MAX_BYTES:
-        raise ValueError(f"expected at most {MAX_BYTES:,} bytes of arrays, received {claimed:,}")
+    _expect(claimed <= MAX_BYTES, f"at most {MAX_BYTES:,} bytes of arrays", f"{claimed:,}")
     opened.seek(0)
     with np.load(opened, allow_pickle=False) as archive:
         prefix = "var/" if any(name.startswith("var/") for name in archive) else ""
@@ -76,40 +80,30 @@ def _npz(opened):
 
 def _pickled(opened):
     contents = opened.read(MAX_BYTES + 1)
-    if len(contents) > MAX_BYTES:
-        raise ValueError(f"expected at most {MAX_BYTES:,} bytes, received more")
-    _check_opcodes(contents)
+    _expect(len(contents) <= MAX_BYTES, f"at most {MAX_BYTES:,} bytes", "more")
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(contents)):
+        _expect(opcode.name not in _HASHING, "a list of pairs", "dicts or sets in it")
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            # The unpickler takes memory for all numbers up to the largest.
+            fits = 0 <= argument <= count
+            _expect(fits, f"a memo of at most {count} entries", f"number {argument}")
     total = 0
-    # Python 2 pickled bytes, those of the arrays too, as its strings.
+    # Python 2 pickled bytes as its strings, also those of arrays.
     for name, array in _Unpickler(io.BytesIO(contents), encoding="latin1").load():
-        # Nothing else is shown: what refers to itself a hundred times has no end of a representation.
-        if not isinstance(name, (str, bytes)):
-            raise ValueError(f"expected a name, received {type(name).__name__}")
-        if not isinstance(array, _Call):
-            raise ValueError(f"expected an array in {name!r}, received {type(array).__name__}")
+        # Errors name only types: the representation of an object that nests itself may have no end.
+        _expect(isinstance(name, (str, bytes)), "a name", type(name).__name__)
+        _expect(isinstance(array, _Call), f"an array in {name!r}", type(array).__name__)
         floats = _floats(name, array)
         total += floats.nbytes
-        if total > len(contents):  # one array under many names
-            raise ValueError("expected each array once, received more numbers than it has bytes")
+        # One array under many names would fill the memory.
+        _expect(total <= len(contents), "each array once", "more numbers than it has bytes")
         yield name, floats
 
 
-def _check_opcodes(contents):
-    """Raises ValueError for a pickle that hashes things, or numbers what it remembers beyond its size."""
-    # The unpickler takes memory for all numbers up to the largest.
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(contents)):
-        if opcode.name in _HASHING:
-            raise ValueError("expected a list of pairs, received dicts or sets in it")
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= argument <= count:
-            raise ValueError(
-                f"expected a memo of at most {count} entries, received number {argument}"
-            )
-
-
 class _Call:
-    """Stands for what a call of one of numpy's makes: the arguments, and the state that it is given then.
+    """Stands for the result of a call of numpy's: the arguments, and the state that the result is given.
 
-    numpy's own functions trust their arguments, and can be made to take bytes of a file for objects.
+    It is not called: numpy's own functions trust their arguments, and can take bytes of a file for objects.
     """
 
     arguments = state = ()
@@ -121,8 +115,8 @@ class _Call:
         self.state = state
 
 
-# What a pickled array names -> what stands for it: a class of that name, or text as Python 3 writes it for
-# Python 2, of which what is used is encoded once.
+# Name in a pickled array -> stand-in: a class of that name. Python 3 writes bytes for Python 2 as a call of
+# `encode` with text, which `_floats` encodes.
 _STAND_INS: dict[str, Callable] = {
     name: type(name, (_Call,), {})
     for name in (
@@ -137,7 +131,7 @@ _STAND_INS["_codecs.encode"] = lambda text, _: text
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads lists, numbers and strings, and `_Call` in place of arrays."""
+    """Reads lists, numbers and strings, and `_Call`s in place of arrays."""
 
     def find_class(self, module, name):
         module = module.replace("numpy._core.", "numpy.core.")  # where NumPy 2 has moved them
@@ -148,7 +142,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _floats(name, call):
-    """The array of floats that a `_Call` stands for, the variable `name`."""
+    """The array of floats that a `_Call` stands for: the variable `name`."""
     shape, fortran, axes, dtype, code = (), False, (), None, ""
     match type(call).__name__.rpartition(".")[2], call.arguments, call.state:
         case "scalar", (dtype, data), _:
@@ -162,8 +156,8 @@ def _floats(name, call):
             code = order + code
         case "numpy.dtype", (str(code), *_), ():
             pass
-    if not re.fullmatch("[<>=|]?f[248]", code) or not isinstance(data, (bytes, bytearray, str)):
-        raise ValueError(f"expected floats in {name!r}, received an array of {code!r:.40}")
+    fits = re.fullmatch("[<>=|]?f[248]", code) and isinstance(data, (bytes, bytearray, str))
+    _expect(fits, f"floats in {name!r}", f"an array of {code!r:.40}")
     data = data.encode("latin1") if isinstance(data, str) else data
     array = np.frombuffer(data, code).reshape(shape, order="F" if fortran else "C")
     return array.transpose(*axes) if axes else array
