@@ -1,7 +1,7 @@
 """Classifies images by a model of classes, by Bayes' rule: python -m evaluate.classify --workdir runs/mine.
 
 Prints accuracy and expected calibration error (of ten bins of confidence): of the chain, and of its first
-factors alone, which tell how much of the class is in 8 x 8 pixels. Writes them to WORKDIR/classify.json, and
+factors alone, which show how much of the class is in 8 x 8 pixels. Writes them to WORKDIR/classify.json, and
 a reliability diagram, accuracy against confidence, to WORKDIR/classify.png.
 """
 
@@ -42,7 +42,7 @@ def main():
 
 
 def results(nats, labels):
-    """dict, factor name -> what the factors up to it say of images.
+    """The `calibration` of the factors up to each: dict, factor name -> dict.
 
     Args:
       nats: dict, name -> float [N, K], each factor's log-likelihood given each class, in order of sampling.
@@ -56,7 +56,7 @@ def results(nats, labels):
 
 
 def calibration(nats, labels):
-    """Accuracy and calibration of log-likelihoods given each class, float64 [N, K]: dict, also of bins."""
+    """Accuracy, calibration error and bins of log-likelihoods given each class, float64 [N, K]: dict."""
     probs = np.exp(nats - nats.max(axis=1, keepdims=True))
     confidence = probs.max(axis=1) / probs.sum(axis=1)
     right = nats.argmax(axis=1) == labels
@@ -74,7 +74,7 @@ def calibration(nats, labels):
 
 
 def diagram(found):
-    """A figure of what `results` gives: a line for each factor, above the diagonal where it is too modest."""
+    """A figure of `results`: a line for each factor, above the diagonal where its confidence is too low."""
     figure = Figure(figsize=(4, 4))
     panel = figure.subplots()
     panel.plot([0, 1], [0, 1], color="gray", linewidth=0.8)

@@ -24,12 +24,12 @@ from pixelcnn_aux.training import metrics
 FLAGS = flags.FLAGS
 ARGUMENTS = ["WORKDIR..."]
 
-_AXES = {  # label -> its value in a row
+_AXES = {  # label: function of a row
     "images seen": lambda row: row["images"],
     "hours of training": lambda row: row["seconds"] / 3600,
 }
 _THICK = {"linewidth": 2.0}
-_KINDS = {  # what of a row is drawn, and how
+_KINDS = {  # column of a table of metrics: how it is drawn
     "bits_per_dim": {"linewidth": 0.8, "alpha": 0.7, "label": "training"},
     "val_bits_per_dim": {**_THICK, "label": "validation, and its best"},
 }
@@ -54,7 +54,7 @@ def main(*others):
 
 
 def labels(folders):
-    """The names of folders, or their paths if two have one name. Raises ValueError for one given twice."""
+    """The names of folders, or their paths if two have the same name. Raises ValueError for duplicates."""
     resolved = [folder.resolve() for folder in folders]
     if len(set(resolved)) < len(resolved):
         raise ValueError(
@@ -65,7 +65,7 @@ def labels(folders):
 
 
 def read(folder):
-    """The metrics of a run: dict, factor -> rows as of `metrics.read`, of those that have any.
+    """The metrics of a run: dict, factor -> rows as of `metrics.read`, of the factors that have any.
 
     Raises FileNotFoundError if `folder` is no run, and ValueError if no factor has metrics, or the run is one
     of another version.
@@ -90,18 +90,17 @@ def read(folder):
 
 
 def whole(factors, shares, images):
-    """The metrics of a chain: rows as `read` gives them, whose bits are per dimension of the full image.
+    """The metrics of a chain: rows as of `read`, whose bits are per dimension of the full image.
 
-    Factors are trained independently of one another. A row is of when each of them has done the same part of
-    its training, and has the images and seconds of all factors together.
+    Factors are trained independently. A row is of the moment when each of them has done the same part of its
+    training, and has the images and seconds of all factors together.
 
     Args:
-      factors: what `read` gives.
+      factors: the metrics of the factors, as `read` returns them.
       shares: `splits.shares` of the model.
-      images: dict, factor -> int, how many it will have seen when its training is done. If rows go on after
-        that, training is done with the last one.
+      images: dict, factor -> int, the images of its whole training; where metrics have more, theirs count.
 
-    Raises ValueError unless all factors have metrics, of some part of their training that is the same.
+    Raises ValueError unless all factors have metrics of some common part of their training.
     """
     if missing := [name for name in shares if name not in factors]:
         raise ValueError(
@@ -110,7 +109,7 @@ def whole(factors, shares, images):
         )
     seen = {name: np.array([row["images"] for row in rows]) for name, rows in factors.items()}
     parts = {name: x / max(x[-1], images.get(name, 0)) for name, x in seen.items()}
-    # Outside of these some factor has no metrics, or none yet.
+    # Outside of this range some factor has no metrics, or none yet.
     start, end = max(part[0] for part in parts.values()), min(part[-1] for part in parts.values())
     points = np.unique(np.concatenate([*parts.values()]))
     points = points[(start <= points) & (points <= end)]
@@ -137,7 +136,7 @@ def best(rows):
 
 
 def print_table(runs):
-    """A row for each factor of each run: how far it is, and its bits per dimension."""
+    """A row for each factor of each run: its progress, and its bits per dimension."""
     width = max(map(len, runs))
 
     def line(label, factor, *cells):
@@ -154,9 +153,9 @@ def print_table(runs):
 
 
 def draw(runs, axes=_AXES):
-    """A figure of {label: what `read` gives}: a row of panels for each factor, a column for each axis.
+    """A figure of {label: metrics as of `read`}: a row of panels for each factor, a column for each axis.
 
-    Rows of metrics without "bits_per_dim" have a curve of validation alone.
+    Metrics without "bits_per_dim" have a curve of validation alone.
     """
     factors = list(dict.fromkeys(name for run in runs.values() for name in run))
     [some_row, *_], *_ = (rows for run in runs.values() for rows in run.values())
@@ -178,7 +177,7 @@ def draw(runs, axes=_AXES):
             panel.xaxis.set_major_formatter("{x:,.10g}")
             panel.grid(alpha=0.25)
             panel.spines[["top", "right"]].set_visible(False)
-        # From a tenth of the epochs on: the first ones would flatten all that follows.
+        # From a tenth of the epochs on: the first ones would flatten the others.
         later = (x for rows in curves.values() for x in rows[len(rows) // 10 :])
         highest = max(x["val_bits_per_dim"] for x in later)
         least, _ = panel.get_ylim()

@@ -1,11 +1,10 @@
-"""What the trained models of the package do, on photographs: python -m evaluate.tour.
+"""Shows what the trained models of the package do with photographs: python -m evaluate.tour.
 
-Draws images from `cifar10-grayscale`, also of some classes, colors the grays of photographs with it, and
-completes their lower halves; enlarges them from half their size with `cifar10-pyramid`: all in one picture.
-A second one has whole photographs by `photographs`: enlarged from a half and a quarter of their sides,
-completed, and one drawn from nothing. Then come bits per dimension of crops of two photographs, beside PNG
-and WebP; and `train.grayscale` goes on from the first model's weights with the other photographs, which takes
-off bits.
+In one picture: `cifar10-grayscale` draws images, also of some classes, colors the grays of photographs, and
+completes their lower halves; `cifar10-pyramid` enlarges them from half their size. In a second one, of whole
+photographs: `photographs` enlarges them from a half and a quarter of their sides, completes them, and draws
+one. Then prints bits per dimension of crops of two photographs, beside PNG and WebP, and fine-tunes the first
+model on the other photographs by `train.grayscale`, which lowers its bits.
 """
 
 import pathlib
@@ -31,9 +30,9 @@ FLAGS = flags.FLAGS
 COLORS, SIZES = "cifar10-grayscale", "cifar10-pyramid"  # models of the package
 WHOLE = "photographs"  # the one of images of any size
 CLASSES = {"airplanes": 0, "horses": 7, "ships": 8}  # of CIFAR-10
-SIDE = 256  # pixels, of the photographs that it is shown with; a scene has twice as many
+SIDE = 256  # pixels, of the photographs for `WHOLE`; the scene that it draws has twice as many
 # Less than a minute of the demo preset.
-_FINE_TUNING = "--epochs 1 --steps_per_epoch 50 --batch_size 8 --learning_rate 1e-4".split()
+FINE_TUNING = "--epochs 1 --steps_per_epoch 50 --batch_size 8 --learning_rate 1e-4".split()
 
 
 def main():
@@ -51,17 +50,17 @@ def main():
     for codec in lossless_files.FORMATS:
         found[f"{codec} files"] = np.mean(lossless_files.bits_per_dim(codec, images.pixels))
     print(f"\nBits per dimension of {images.num_images} crops of two photographs:", flush=True)
-    show(found)
-    run = fine_tuned()
-    show({COLORS: found[COLORS], run: mean_bits(pa.load(run), images)})
+    print_bits(found)
+    run = fine_tune()
+    print_bits({COLORS: found[COLORS], run: mean_bits(pa.load(run), images)})
 
 
 def picture(models):
-    """The figure: what each model makes of photographs."""
+    """The first figure: draws of both models of CIFAR-10, most of them from photographs."""
     model = models[COLORS]
     originals = photos.squares(model.image_size[0])
     num = len(originals)
-    # As completions of which nothing is known, so that the networks are traced once for all that is drawn.
+    # Completions of which nothing is known: the networks are traced once for all draws.
     nothing = {"known": originals, "mask": np.zeros((*originals.shape[:3], 1), np.uint8)}
     drawn = sample.sample(model, f"images from {COLORS}", num, **nothing)
     rows = [(f"{name}\ndrawn", name, images) for name, images in drawn.items()]
@@ -69,15 +68,15 @@ def picture(models):
         drawn = sample.sample(model, name, num, condition=np.full(num, label), **nothing)
         rows.append((f"{name}\ndrawn", "image", drawn["image"]))
     rows += sample.draws_given(model, originals, "grayscale", 2, **nothing)
-    rows = sample.shown(model, [*rows, *sample.completions(model, originals)[:-1]])
+    rows = sample.in_colors(model, [*rows, *sample.completions(model, originals)[:-1]])
     model = models[SIZES]
     print(f"With {SIZES}:", flush=True)
     enlarged = sample.draws_given(model, originals, [*model.factors][-2], 1)[:-1]
-    return sample.draw([*rows, *sample.shown(model, enlarged)])
+    return sample.draw([*rows, *sample.in_colors(model, enlarged)])
 
 
 def photographs(model):
-    """The figure: two photographs, views of them and what a model makes of these; and a scene."""
+    """The second figure: two photographs, smaller views of them, draws from these; and a scene."""
     originals = photos.squares(SIDE)[:2]  # held out
     num, size = len(originals), originals.shape[1:3]
     print(f"With {WHOLE}:", flush=True)
@@ -113,14 +112,14 @@ def mean_bits(model, images):
     return splits.mean_bits(model, chosen_run.batches(images), condition)
 
 
-def show(found):
+def print_bits(found):
     for name, value in found.items():
         print(f"{name:32} {value:.3f}", flush=True)
 
 
-def fine_tuned():
-    """Trains on from `COLORS`, by the command that it prints. Returns the workdir."""
-    command = ["-m", "train.grayscale", "--init", COLORS, *_FINE_TUNING, "--workdir", FLAGS.workdir]
+def fine_tune():
+    """Trains on from the weights of `COLORS`, by the command that it prints. Returns the workdir."""
+    command = ["-m", "train.grayscale", "--init", COLORS, *FINE_TUNING, "--workdir", FLAGS.workdir]
     print("\nFine-tuning, on the other photographs:\npython", *command, flush=True)
     # Ctrl-C is for the training, which saves what it has done and ends.
     before = signal.signal(signal.SIGINT, lambda *_: None)
@@ -129,7 +128,7 @@ def fine_tuned():
     finally:
         signal.signal(signal.SIGINT, before)
     if ended.returncode:
-        sys.exit(ended.returncode)  # it has said why
+        sys.exit(ended.returncode)  # it has printed why
     return FLAGS.workdir
 
 

@@ -4,10 +4,10 @@
     pixelcnn-aux bpd --workdir runs/mine --split validation
 
 Prints a table, and writes it to WORKDIR/bpd.json: means over all images, for each factor and their total,
-under the averaged weights. "bound" is the paper's, on the images' -log2 p(X) from above (equation 5); "exact"
-is -log2 p(X) itself, which the same networks give if what contradicts an auxiliary image is ruled out. Beside
-them stand the same images as PNG and WebP files, and as JPEG XL where pillow-jxl-plugin is installed, of
-which WORKDIR/codecs.json keeps the bits.
+under the averaged weights. "bound" is the paper's upper bound on -log2 p(X) (equation 5); "exact" is -log2
+p(X) itself, which the same networks give if images that contradict an auxiliary image are ruled out. The
+table also has the same images as PNG and WebP files, and as JPEG XL where pillow-jxl-plugin is installed;
+WORKDIR/codecs.json keeps these.
 """
 
 import importlib
@@ -20,7 +20,7 @@ from absl import flags
 from pixelcnn_aux import backend
 from pixelcnn_aux.batches import pixel_bar, progress_bar
 from pixelcnn_aux.codec import Codec
-from pixelcnn_aux.commands import chosen_run, file_bits
+from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.tensors import fingerprint
@@ -41,31 +41,31 @@ def main():
     def batches():
         return chosen_run.batches(images, count)
 
-    def shown():
+    def progress():
         return progress_bar(count, "image").update
 
     measured = {**chosen_run.source(folder), "split": FLAGS.split, "num_images": count}
-    # Before the evaluation, which would be lost where nothing can be written, or the records are damaged.
+    # Before the evaluation, which would be lost if nothing can be written, or the records are damaged.
     out, crc32 = chosen_run.outputs(folder), checksum(batches())
     file, records = out / "bpd.json", out / "codecs.json"
     names = [n for n, factor in model.factors.items() if lossless_files.holding(factor.likelihood)]
-    codecs = file_bits.recorded(records, crc32) if names else {}
+    codecs = recorded(records, crc32) if names else {}
     to_compress = codecs is None or (names and FLAGS.codecs)
-    results = splits.summarize(model, batches(), shown(), condition)
-    # At once: neither files nor the images as files may come to be.
+    results = splits.summarize(model, batches(), progress(), condition)
+    # At once: writing the results and compressing the images may fail.
     totals = ", ".join(f"{name} {result['total']:.4f}" for name, result in results.items())
     print(f"{FLAGS.split} split, {count:,} images: {totals} bits per dimension", flush=True)
     found = {**measured, "crc32": crc32, "best": FLAGS.best, "model": identity(model)}
     if model.condition is not None:
-        found["condition"] = chosen_run.told(images)
+        found["condition"] = chosen_run.uses_labels(images)
     found |= {**results[splits.kind(model)], **results}
     disk.write_json(file, found)
     if to_compress:
         print(f"As files of {', '.join(lossless_files.FORMATS)}:", flush=True)
-        codecs = file_bits.mean_bits(model, names, batches(), shown())
+        codecs = mean_file_bits(model, names, batches(), progress())
     print_table(model, results, codecs)
     if to_compress:
-        file_bits.record(records, measured, crc32, codecs)
+        record(records, measured, crc32, codecs)
     if FLAGS.bytes:  # It takes many times longer.
         print("As a compressed file:", flush=True)
         values = [image for batch in batches() for image in batch]
@@ -80,7 +80,7 @@ def main():
 
 
 def identity(model):
-    """What tells a model and its weights from others, whether it is exact or not: str."""
+    """The fingerprint of a model and its weights, the same whether it is exact or not: str."""
     return fingerprint(model.with_exact(True))
 
 
@@ -92,16 +92,69 @@ def checksum(batches):
     return found
 
 
+def mean_file_bits(model, names, batches, progress):
+    """Mean bits per dimension of images as lossless files: {factor name: {format that holds them: float}}.
+
+    Args:
+      model: `AuxiliaryModel`.
+      names: list of str, the factors whose images are compressed.
+      batches: iterable of uint8 or uint16 [b, H, W, C] of full images.
+      progress: function of the number of images done.
+    """
+    bits = {}
+    for name in names:
+        formats = lossless_files.holding(model.factors[name].likelihood)
+        bits[name] = {image_format: [] for image_format in formats}
+    count = 0
+    for batch in batches:
+        images = model.auxiliaries(batch)
+        for name, by_format in bits.items():
+            for image_format, values in by_format.items():
+                values.extend(lossless_files.bits_per_dim(image_format, images[name]))
+        count += len(batch)
+        progress(count)
+    return {name: {k: float(np.mean(x)) for k, x in found.items()} for name, found in bits.items()}
+
+
+def recorded(file, crc32):
+    """The `mean_file_bits` that `record` wrote for images of a checksum; None if there are none.
+
+    Raises OSError and ValueError as `disk.read_json`, and ValueError for a damaged file.
+    """
+    records = disk.read_json(file) if file.exists() else []
+    current = crc32, lossless_files.FORMATS
+    try:
+        same = [x["bits"] for x in records if (x["crc32"], x["settings"]) == current]
+        return {name: dict(bits) for name, bits in same[0].items()} if same else None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected records of codecs in {file}. Received: a damaged file ({error!r}). Remove it."
+        ) from error
+
+
+def record(file, measured, crc32, bits):
+    """Adds `mean_file_bits` to a file, since they take longer than a small model's evaluation.
+
+    `measured` is a dict that JSON can hold, which describes the images; records of the same description and
+    settings are replaced.
+    """
+    records = disk.read_json(file) if file.exists() else []
+    current = measured, lossless_files.FORMATS
+    records = [x for x in records if (x.get("measured"), x["settings"]) != current]
+    new = {"measured": measured, "settings": lossless_files.FORMATS, "bits": bits, "crc32": crc32}
+    disk.write_json(file, [*records, new])
+
+
 def print_table(model, results, codecs):
     """A row for each factor: its share of the totals, and bits per dimension of its own image.
 
-    The latter are, of the model as it is, the factor alone, given the auxiliary image; its image, by all
-    factors so far; and codecs on the same images. The paper's table 2 may be read as either of the former.
+    The latter are of the factor alone, given the auxiliary image; of all factors so far; and of codecs on
+    the same images. The paper's table 2 may be read as either of the first two.
     """
 
     def line(name, *cells):
-        shown = (f"{cell:.4f}" if isinstance(cell, float) else cell or "" for cell in cells)
-        print(f"{name:16}", *(f"{cell:>10}" for cell in shown))
+        texts = (f"{cell:.4f}" if isinstance(cell, float) else cell or "" for cell in cells)
+        print(f"{name:16}", *(f"{text:>10}" for text in texts))
 
     blank, own, so_far = [""] * (len(results) - 1), splits.kind(model), 0.0
     line("", "bits/dim", *blank, f"   per dimension of the factor's own image, {own}")
@@ -117,7 +170,7 @@ def print_table(model, results, codecs):
     if "exact" not in results:
         print("No exact figure: the auxiliary images are not all fixed by sums that are declared.")
     if "restricted" in results:
-        print("Restricted: what contradicts those that are fixed is ruled out.")
+        print("Restricted: images that contradict a fixed auxiliary image are ruled out.")
     if codecs:
         print(lossless_files.NOTE)
 
@@ -126,7 +179,9 @@ def define_flags():
     chosen_run.define_flags()
     chosen_run.define_condition()
     chosen_run.define_part()
-    flags.DEFINE_bool("bytes", False, "Also compresses the images, and tells the size of the file.")
+    flags.DEFINE_bool(
+        "bytes", False, "Also compresses the images, and prints the size of the file."
+    )
     flags.DEFINE_bool(
         "codecs", False, "Makes PNG and other files, even if codecs.json has figures."
     )

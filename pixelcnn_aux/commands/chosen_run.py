@@ -1,4 +1,4 @@
-"""What the evaluation programs share: their flags, the model and the images of its run."""
+"""The run that a program evaluates: flags that choose it, its model, and its images."""
 
 import math
 
@@ -17,9 +17,7 @@ FLAGS = flags.FLAGS
 def define_flags():
     define_source()
     define_exact()
-    best = (
-        "The averaged weights of each factor's best epoch by validation, instead of the last ones."
-    )
+    best = "Weights of each factor's best epoch by validation, averaged, instead of the last ones."
     flags.DEFINE_bool("best", False, best)
 
 
@@ -38,14 +36,14 @@ def define_exact():
 
 
 def define_part(some="Only the first of them"):
-    """Defines the flags of which images of a data set are evaluated; `some` says which --num_images are."""
+    """Defines --split and --num_images; `some` says which images the latter are."""
     flags.DEFINE_enum("split", "test", data.SPLITS, "Which images.")
     flags.DEFINE_integer("num_images", None, f"{some}; all if unset.", lower_bound=1)
 
 
 def define_condition():
     condition = (
-        "Whether a conditional model is told the labels; if unset, where the images have any. "
+        "Whether a conditional model uses the labels; if unset, where the images have any. "
         "--nocondition evaluates it without."
     )
     flags.DEFINE_bool("condition", None, condition)
@@ -60,7 +58,7 @@ def load(best=False):
 
 
 def outputs(folder):
-    """`trained.outputs`, once it is known to take files: to be asked for before there is work to lose."""
+    """`trained.outputs`, after a check that it takes files: to be called before there is work to lose."""
     return disk.writable(trained.outputs(folder))
 
 
@@ -68,11 +66,11 @@ def source(folder):
     """Where the images of the run in `folder` come from, unless flags override it.
 
     Returns a dict of "dataset", "image_dir", "image_file" and, if there are any, "labels", as `data.load`
-    takes them. Raises ValueError for a run that was trained on arrays, where --dataset names no data set.
+    takes them. Raises ValueError for a run that was trained on arrays, unless --dataset names a data set.
     """
     config = RunFolder(folder).config()
     dataset = FLAGS.dataset or config.get("dataset")
-    # Of models of the package: CIFAR-10 would have to be downloaded, and a folder is its owner's alone.
+    # Models of the package: CIFAR-10 would have to be downloaded, and a folder is on another machine.
     is_default = not FLAGS.workdir and folder == trained.find(trained.DEFAULT)
     is_missing = dataset == "folder" and not (FLAGS.image_dir or config.get("image_dir"))
     if not FLAGS.dataset and (is_default or is_missing):
@@ -100,19 +98,19 @@ def images(folder, model, split):
     return data.load(dataset, split, model.image_size, **chosen, **kind)
 
 
+def uses_labels(images):
+    """Whether a conditional model is evaluated given the labels of `data.Images`."""
+    return images.labels is not None if FLAGS.condition is None else FLAGS.condition
+
+
 def condition(images, model):
-    """What a model takes beside `data.Images`: [N, ...], unknown if it is not `told`; None of None."""
+    """The condition of `data.Images`: [N, ...]; unknown unless the model `uses_labels`."""
     kind = model.condition
-    if kind is None or told(images):
+    if kind is None or uses_labels(images):
         return images.condition(kind)
     if FLAGS.condition is None:
         print("The images have no labels, so the model is told none", flush=True)
     return kind.unknown(images.num_images)
-
-
-def told(images):
-    """Whether a conditional model is told the labels of `data.Images`."""
-    return images.labels is not None if FLAGS.condition is None else FLAGS.condition
 
 
 def batches(images, num_images=None):

@@ -3,8 +3,8 @@
     pixelcnn-aux color photograph.jpg
     pixelcnn-aux color *.jpg --seed 1 --out colored
 
-Of photographs in color, only the grays are seen. Each is written as NAME-colored.png in the current folder,
-or to --out. Another --seed gives other colors; with --log_scale_shift below 0 they are paler.
+Of photographs in color, the model sees only the grays. Each is written as NAME-colored.png in the current
+folder, or to --out. Another --seed gives other colors; with --log_scale_shift below 0 they are paler.
 """
 
 from pixelcnn_aux.commands import photographs
@@ -13,9 +13,10 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 
 
 def main(*files):
-    photographs.draw_each(
-        files, "-colored", lambda model, *image, **how: model.colorize(*image, **how)
-    )
+    def draw(model, image, **how):
+        return model.colorize(image, **how)
+
+    photographs.draw_each(files, "-colored", draw)
 
 
 def define_flags():

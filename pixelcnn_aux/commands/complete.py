@@ -3,9 +3,9 @@
     pixelcnn-aux complete photograph.jpg --mask mask.png
     pixelcnn-aux complete photograph.jpg --known half
 
-A mask is a picture of the photographs' size, white where they are known and black where they are to be drawn;
+A mask is a picture of the photographs' size, white where they are known and black where pixels are drawn;
 with --known half the upper half is known. Each is written as NAME-completed.png in the current folder, or to
---out. A pixel is drawn given those before it, row by row: what is known below it is not seen.
+--out. Pixels are drawn row by row, each given those before it: known pixels below it have no influence.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ def main(*files):
 
 
 def read_mask(file):
-    """uint8 [1, H, W, 1], 1 where a picture is white and 0 where it is black."""
+    """The mask of a picture: uint8 [1, H, W, 1], 1 where it is white and 0 where it is black."""
     picture = read_image(file)
     others = picture[(picture != 0) & (picture != 255)]
     if others.size:
@@ -49,5 +49,5 @@ def upper_half(image):
 def define_flags():
     photographs.define_flags("cifar10-pixelcnn")
     flags.DEFINE_string("mask", None, "The picture that is white where photographs are known.")
-    flags.DEFINE_enum("known", None, ["half"], "What is known instead: the upper half.")
+    flags.DEFINE_enum("known", None, ["half"], "Instead of --mask: the upper half is known.")
     flags.mark_flags_as_mutual_exclusive(["mask", "known"], required=True)

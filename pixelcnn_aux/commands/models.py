@@ -1,4 +1,4 @@
-"""Lists the trained models that come with the package: their bits per dimension, images and training.
+"""Lists the trained models of the package: their bits per dimension, training images and training.
 
 --workdir of the other commands takes their names, and so does `pixelcnn_aux.load`.
 """

@@ -1,4 +1,4 @@
-"""What the programs share that draw a picture from each of some photographs: color, enlarge and complete."""
+"""Drawing a picture from each photograph, as color, enlarge and complete do."""
 
 import pathlib
 import time
@@ -32,9 +32,9 @@ def draw_each(files, ending, draw):
 
     Args:
       files: strings, the paths of the photographs.
-      ending: str, which follows their names in those of the pictures.
-      draw: function of a model, a photograph, uint8 [1, H, W, 3], and keyword arguments for a method of
-        `PictureModel`; returns what that does.
+      ending: str, which follows a photograph's name in that of its picture.
+      draw: function of a model, a photograph, uint8 [1, H, W, 3], and keyword arguments of the model's
+        method; returns uint8 [1, h, w, 3].
     """
     if not files:
         raise app.UsageError("Expected photographs. Received: none. Name image files.")

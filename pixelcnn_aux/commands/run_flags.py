@@ -1,4 +1,4 @@
-"""Flags that several programs have: which run, where its images are, and of what class they are."""
+"""Flags that several programs have: the run, where its images are, and their class."""
 
 import numpy as np
 from absl import flags
@@ -19,7 +19,7 @@ _IMAGES = {
 
 
 def define_workdir(note=""):
-    """Defines --workdir of a program that reads a run; `note` follows what is said of it."""
+    """Defines --workdir of a program that reads a run; `note` ends its help."""
     flags.DEFINE_string(
         "workdir",
         None,
@@ -32,6 +32,17 @@ def define_workdir(note=""):
 def workdir():
     """The folder of the run that --workdir chooses."""
     return trained.find(FLAGS.workdir) if FLAGS.workdir else trained.newest()
+
+
+def define_images():
+    """Defines the flags of where images are."""
+    for name, text in _IMAGES.items():
+        flags.DEFINE_string(name, None, text)
+
+
+def images():
+    """The flags of where images are: dict, of arguments of `data.load`."""
+    return {name: FLAGS[name].value for name in _IMAGES}
 
 
 def define_draws(log_scale_shift=0.0):
@@ -51,7 +62,7 @@ def define_label():
 
 
 def condition(kind, count):
-    """What a model is told of `count` images: that they are of the class --label; if unset, nothing.
+    """The condition of `count` images of the class --label; unknown if that is unset.
 
     Args:
       kind: `conditions.Condition`, as `AuxiliaryModel.condition`.
@@ -71,14 +82,3 @@ def condition(kind, count):
             f"{f'of {kind}' if kind else 'without a condition'}. Leave it out, or train with --classes."
         )
     return np.full(count, FLAGS.label, kind.dtype)
-
-
-def define_images():
-    """Defines the flags of where images are."""
-    for name, text in _IMAGES.items():
-        flags.DEFINE_string(name, None, text)
-
-
-def images():
-    """What these flags say: dict, of arguments of `data.load`."""
-    return {name: FLAGS[name].value for name in _IMAGES}

@@ -1,19 +1,17 @@
-"""Draws what a model has learned, as one picture, such as
+"""Draws images from a model, as one picture, such as
 
     pixelcnn-aux sample --workdir cifar10-grayscale --dataset photos
     pixelcnn-aux sample --workdir cifar10-pyramid --dataset photos --given 16x16 --num 8
 
 The picture has images drawn from the model, each below the auxiliary images that it was drawn from; and test
-images, their auxiliary images, and images drawn given those: as the paper's figures 2 and 3.
-
-Of a model of classes, the picture has a row of images drawn for each, unless --label 3 chooses one, or
---label -1 none.
+images, their auxiliary images, and images drawn given those, as the paper's figures 2 and 3. For a model of
+classes it has a row of images of each class, unless --label 3 chooses one, or --label -1 none.
 
 With --given NAME there are several draws for each test image from one of its auxiliary images: colors from
 grays, or super-resolution. With --known half the lower half of test images is resampled. With --sweep, as
 figure 4, images are drawn from the same seeds with the mixtures' log-scales reduced more and more, and by MAP
-sampling. A model of classes draws these as of the class --label, or of none. With --image_file PICTURE.jpg
-they are of a picture of your own, and a model of images of any size takes it as it is:
+sampling. A model of classes draws all of these for the class --label, or for none. --image_file PICTURE.jpg
+gives a picture of your own instead of test images; a model of images of any size takes it in its size:
 
     pixelcnn-aux sample --workdir runs/mine --image_file PICTURE.jpg --given half
 """
@@ -42,11 +40,11 @@ def main():
     if FLAGS.sweep and present:
         raise ValueError(
             "Expected --sweep without --log_scale_shift and --mode: it goes through them. Received: "
-            f"{' and '.join(present)}. Leave out what it goes through."
+            f"{' and '.join(present)}. Leave these out."
         )
     folder, model = chosen_run.load(FLAGS.best)
     results = None if FLAGS.out else chosen_run.outputs(folder)  # before anything is drawn
-    run_flags.condition(model.condition, 0)  # which refuses --label before anything is drawn
+    run_flags.condition(model.condition, 0)  # refuses a wrong --label before anything is drawn
     by_classes = isinstance(model.condition, Classes) and FLAGS.label is None
     originals = None
     if FLAGS.known or FLAGS.given or not (FLAGS.sweep or by_classes or len(model.factors) == 1):
@@ -64,7 +62,7 @@ def main():
     if FLAGS.label is not None:
         name += f"_class_{FLAGS.label}"
     out = pathlib.Path(FLAGS.out or results / f"{name}.png")
-    plots.write(out, draw(shown(model, rows)), bbox_inches="tight")
+    plots.write(out, draw(in_colors(model, rows)), bbox_inches="tight")
     print(f"Wrote {out}")
 
 
@@ -77,17 +75,18 @@ def test_images(folder, model):
 
 
 def by_class(model):
-    """Rows of the picture of samples of a model of classes: images of each."""
+    """Rows of the picture of a model of classes: images of each."""
     [*_, image] = model.factors
-    drawn = {
-        label: sample(model, f"images of class {label}", condition=np.full(FLAGS.num, label))[image]
-        for label in range(model.condition.size)
-    }
-    return [(f"class {label}", image, images) for label, images in drawn.items()]
+    rows = []
+    for label in range(model.condition.size):
+        condition = np.full(FLAGS.num, label)
+        drawn = sample(model, f"images of class {label}", condition=condition)
+        rows.append((f"class {label}", image, drawn[image]))
+    return rows
 
 
 def samples(model, originals):
-    """Rows of the picture of samples; with `originals`, also of these drawn given their auxiliary images."""
+    """Rows of the picture of samples; with `originals`, also draws given their auxiliary images."""
     *auxiliaries, image = model.factors
     rows = [(f"{name}\ndrawn", name, images) for name, images in sample(model, "images").items()]
     if originals is not None:
@@ -106,8 +105,8 @@ def draws_given(model, originals, name, times=3, **kwargs):
     given = model.auxiliaries(originals).get(name)
     rows = [(f"test\n{name}", name, given)]
     for first in range(0, times * len(originals), len(originals)):
-        what = f"images given {name}"
-        drawn = sample(model, what, len(originals), first, given={name: given}, **kwargs)
+        kwargs |= {"given": {name: given}}
+        drawn = sample(model, f"images given {name}", len(originals), first, **kwargs)
         rows.append(("drawn", image, drawn[image]))
     return [*rows, ("test\nimages", image, originals)]
 
@@ -135,25 +134,29 @@ def sweep(model):
 
 
 def sample(model, what, num=None, first=0, **kwargs):
-    """Images of `num` seeds, or of --num, from the `first` on: dict, name -> uint8 [num, h, w, c].
+    """Draws images of `num` seeds, by default --num, from the `first` on: dict, name -> uint8 [num, h, w, c].
 
-    Of a conditional model they are as --label says, unless `kwargs` do.
+    Args:
+      model: `AuxiliaryModel`.
+      what: str, what is drawn, which is printed.
+      num, first: ints.
+      **kwargs: of `AuxiliaryModel.sample`, instead of those that follow from flags.
     """
     num = num or FLAGS.num
     seeds = np.array([[FLAGS.seed, first + index] for index in range(num)], np.int32)
     start = time.perf_counter()
     print(f"Drawing {num} {what} ...", flush=True)
-    told = {"condition": run_flags.condition(model.condition, num)}
-    told |= {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode, **kwargs}
+    how = {"condition": run_flags.condition(model.condition, num)}
+    how |= {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode, **kwargs}
     if model.image_size is None and not {"given", "known", "image_size"} & set(kwargs):
-        told["image_size"] = (FLAGS.side, FLAGS.side)
-    images = model.sample(seeds, **told)
+        how["image_size"] = (FLAGS.side, FLAGS.side)
+    images = model.sample(seeds, **how)
     print(f"... in {time.perf_counter() - start:.1f} s", flush=True)
     return images
 
 
-def shown(model, rows):
-    """Rows for `draw`, of rows (label, name of the factor that models them, uint8 [N, h, w, c])."""
+def in_colors(model, rows):
+    """Rows for `draw`, of rows (label, name of the factor that models the images, uint8 [N, h, w, c])."""
     values = {name: factor.likelihood.num_values for name, factor in model.factors.items()}
     return [(label, image_grid.shown(images, values[name])) for label, name, images in rows]
 

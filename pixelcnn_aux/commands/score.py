@@ -42,11 +42,11 @@ ARGUMENTS = ["FILE_OR_FOLDER..."]
 
 
 class Picture(NamedTuple):
-    """An image file: the row of the table before its bits, and its image; or why there is none."""
+    """An image file."""
 
-    row: list
+    row: list  # of the table, before its bits
     image: np.ndarray | None = None  # uint8 [H, W, 3], of the model's size, if it has one
-    error: str = ""
+    error: str = ""  # why there is no image
 
 
 def main(*paths):
@@ -90,7 +90,7 @@ def image_files(path):
 def write(table, model, found):
     """Writes the table of files, `pathlib.Path`s. Returns how many of them have a score.
 
-    Raises ValueError for a model of other images than files have.
+    Raises ValueError unless the model is of color images of 8 bits.
     """
     likelihood, size = model.likelihood, model.image_size
     if (likelihood.num_channels, likelihood.num_values) != (3, 256):
@@ -121,7 +121,7 @@ def write(table, model, found):
 
 
 def read(file, size):
-    """The `Picture` of a file, for a model of images of `size`, (H, W), or of any, None."""
+    """The `Picture` of a file for a model of images of `size`: (H, W), or None for any."""
     try:
         pixels = decoding.decode(decoding.contents(file))
     except (OSError, ValueError) as error:
@@ -134,7 +134,7 @@ def read(file, size):
 
 @contextlib.contextmanager
 def _table():
-    """Yields what takes the table's text: --out, as `disk.replacing`, or standard output."""
+    """Yields the file that the table is written to: --out, as `disk.replacing`, or standard output."""
     out = FLAGS.out and disk.replacing(pathlib.Path(FLAGS.out), disk.AGAIN)
     with out or contextlib.nullcontext(sys.stdout.buffer) as opened:
         # Names of files may be any bytes.

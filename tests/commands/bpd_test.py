@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data
-from pixelcnn_aux.commands import bpd, file_bits
+from pixelcnn_aux.commands import bpd
 from pixelcnn_aux.runs import disk, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
@@ -139,7 +139,7 @@ class ProgramTest(tf.test.TestCase):
     def test_bits_are_kept_where_compressing_fails(self):
         run = self.folder / "kept"
         helpers.make_run(run, self.model, self.model.factors)
-        for module, compressing in ((bpd, "Codec"), (file_bits, "mean_bits")):
+        for module, compressing in ((bpd, "Codec"), (bpd, "mean_file_bits")):
             with (
                 mock.patch.object(data, "load", return_value=helpers.images(2)),
                 mock.patch.object(module, compressing, side_effect=NotImplementedError),
@@ -181,7 +181,7 @@ class ProgramTest(tf.test.TestCase):
                 "write_json",
                 r"test split, 3 images: bound \d+\.\d+, exact \d+\.\d+ bits per d",
             ),
-            (file_bits, "record", "standard error"),
+            (bpd, "record", "standard error"),
         ):
             with (
                 mock.patch.object(bpd, "print", kept, create=True),

@@ -119,7 +119,7 @@ class SamplesTest(tf.test.TestCase):
         images = helpers.pictures(3)
         grays = self.model.auxiliaries(images)["grayscale"].numpy()
         rows = [("a", "image", images), ("b", "grayscale", grays)]
-        figure = sample.draw(sample.shown(self.model, rows))
+        figure = sample.draw(sample.in_colors(self.model, rows))
         for axes, expected in zip(figure.axes, (images, np.repeat(17 * grays, 3, -1)), strict=True):
             [picture] = axes.get_images()
             strip = picture.get_array()

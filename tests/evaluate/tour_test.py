@@ -145,14 +145,14 @@ class TourTest(tf.test.TestCase):
             mock.patch.object(subprocess, "run", run),
             self.assertRaises(SystemExit) as ended,
         ):
-            tour.fine_tuned()
+            tour.fine_tune()
         self.assertEqual(ended.exception.code, 130)
         self.assertEqual(signal.getsignal(signal.SIGINT), before)
 
 
 class PresetsTest(tf.test.TestCase):
     def test_those_that_may_start_from_a_model_of_the_package_have_its_networks(self):
-        for model, name, trained in (
+        for model, name, package in (
             ("grayscale", "demo", tour.COLORS),
             ("grayscale", "small", "cifar10-grayscale"),
             ("pyramid", "medium", "cifar10-pyramid"),
@@ -162,7 +162,7 @@ class PresetsTest(tf.test.TestCase):
             with layers.counting_parameters():
                 classes = pa.conditions.Classes(10)  # which they were trained on last
                 found = preset.constructor(**preset.model, condition=classes).description()
-            expected = RunFolder(trained.FOLDER / trained).config()["model"]
+            expected = RunFolder(trained.FOLDER / package).config()["model"]
             self.assertEqual(json.loads(json.dumps(found)), expected, (model, name))
 
 
