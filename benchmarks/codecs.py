@@ -1,8 +1,8 @@
 """The codec beside PNG and WebP, the smallest of several files each, and JPEG XL: bits and seconds.
 
     pip install -r benchmarks/requirements.txt
-    python -m benchmarks.codecs --workdir cifar10-pyramid
-    python -m benchmarks.codecs --workdir cifar10-pyramid --pictures FOLDER
+    python -m benchmarks.codecs --workdir photographs --dataset cifar10
+    python -m benchmarks.codecs --workdir photographs --pictures FOLDER
 
 On the test images of the run's data set, or on image files of any size: whole, by a model of images of any
 size, or in tiles. What the codec writes is decoded in another process, and compared with the images, value by
@@ -23,7 +23,7 @@ from PIL import Image
 import pixelcnn_aux as pa
 from pixelcnn_aux import codec
 from pixelcnn_aux.batches import pixel_bar
-from pixelcnn_aux.codec import pictures, tiles
+from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.commands import chosen_run, program, run_flags
 from pixelcnn_aux.data import lossless_files
 
@@ -31,14 +31,13 @@ FLAGS = flags.FLAGS
 
 
 def main():
-    dtype = "float64" if FLAGS.portable else "float32"
     folder = run_flags.workdir()
-    model = pa.load(folder, dtype=dtype)
+    model = pa.load(folder)
     images = list(loaded(folder, model))
     values = sum(image.size for image in images)
-    print(f"{len(images):,} images, {values:,} values, by {folder.name} in {dtype}")
+    print(f"{len(images):,} images, {values:,} values, by {folder.name}")
     print(f"{'':18} {'bits/dim':>9} {'bytes':>13} {'seconds':>9} {'to decode':>10}")
-    ours(model, folder, dtype, images, values)
+    ours(model, folder, images, values)
     for name, settings in formats().items():
         start = time.perf_counter()
         files = [
@@ -71,14 +70,14 @@ def loaded(folder, model):
             yield from batch
 
 
-def ours(model, folder, dtype, images, values):
+def ours(model, folder, images, values):
     coder, size = codec.Codec(model, batch=FLAGS.batch_size), model.image_size
     exact = model.with_exact(True)
     if size is None:
         cut = images
         nats = [exact.log_prob(image[np.newaxis])[0] for image in images]
     else:
-        cut = np.concatenate([tiles.cut(image, size) for image in images])
+        cut = np.concatenate([container.cut(image, size) for image in images])
         nats = exact.log_prob(cut)
     bits = -np.sum(np.asarray(nats, np.float64)) / math.log(2.0)
     with tempfile.TemporaryDirectory() as place:
@@ -88,7 +87,7 @@ def ours(model, folder, dtype, images, values):
         file.write_bytes(coder.compress(cut, progress=bar))
         seconds = time.perf_counter() - start
         process = multiprocessing.get_context("spawn").Process(
-            target=decode, args=(FLAGS.plugin, folder, dtype, file, decoded)
+            target=decode, args=(FLAGS.plugin, folder, file, decoded)
         )
         process.start()
         process.join()
@@ -101,11 +100,11 @@ def ours(model, folder, dtype, images, values):
         row("log-likelihood", bits / 8, values)
 
 
-def decode(plugins, folder, dtype, file, decoded):
+def decode(plugins, folder, file, decoded):
     """What another process does: writes the images that a file holds, and the seconds that it took."""
     for name in plugins:
         program.import_plugin(name)
-    coder = codec.Codec(pa.load(folder, dtype=dtype))
+    coder = codec.Codec(pa.load(folder))
     start = time.perf_counter()
     images = coder.decompress(file.read_bytes())
     seconds = time.perf_counter() - start
@@ -122,7 +121,6 @@ def define_flags():
     flags.DEFINE_string("pictures", None, "A folder of image files of any size.")
     flags.DEFINE_integer("num_images", 10_000, "Images, at most.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 64, "Tiles that are coded together.", lower_bound=1)
-    flags.DEFINE_bool("portable", False, "In float64.")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ COMMANDS = {
         "commands.client",
         "images and likelihoods of a model that TensorFlow Serving serves",
     ),
-    "codec": ("codec.__main__", "compress pictures without loss, and decompress them"),
+    "codec": ("commands.codec", "compress pictures without loss, and decompress them"),
     "demo": ("commands.demo", "try the models on a page in the browser, on this machine alone"),
     "models": ("commands.models", "list the trained models that come with the package"),
 }

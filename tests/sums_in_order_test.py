@@ -9,7 +9,6 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 from pixelcnn_aux import backend, training
-from pixelcnn_aux.codec.codec import Codec
 from pixelcnn_aux.training import steps
 from tests import helpers
 
@@ -77,9 +76,3 @@ class SumsInOrderTest(tf.test.TestCase):
             with optimized() as terms:
                 step(helpers.pictures(2))
             self.assert_in_order(terms)
-
-    def test_the_codec(self):
-        codec = Codec(helpers.tiny_model(exact=True, centered=True))
-        with optimized() as terms:
-            codec.compress(helpers.pictures(2))
-        self.assert_in_order(terms)

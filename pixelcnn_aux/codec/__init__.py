@@ -1,7 +1,7 @@
 """A lossless codec: images as about as many bits as a model's likelihood says.
 
-codec = pa.codec.Codec(pa.load("cifar10-pyramid"))
-data = codec.compress(images)           # images: uint8 [B, H, W, 3] of the model's size -> bytes
+codec = pa.codec.Codec(pa.load("photographs"))
+data = codec.compress(images)           # images: list of uint8 [H, W, 3], of any sizes -> bytes
 codec.decompress(data)                  # the same images
 """
 

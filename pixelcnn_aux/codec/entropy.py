@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from pixelcnn_aux.errors import expect
+
 try:
     import constriction
 except ImportError as error:
@@ -10,11 +12,10 @@ except ImportError as error:
         "Run pip install 'constriction>=0.5,<0.6'."
     ) from error
 
-# Tables are made into whole numbers of 24 bits in the same way by all versions 0.5.
-_IMPOSSIBLE = "Expected values that an encoder wrote. Received: others ({}). Get the file again."
+# All versions 0.5 make the same whole numbers of 24 bits of tables.
 _TABLES = constriction.stream.model.Categorical(perfect=False)
-# How many bits values may take that words are read for, as a part of what these hold, and beside: tables are
-# rounded, and a word begins before the last one ends.
+# The most bits that values may take, as a part of those of the words that they are read from, and beside:
+# tables are rounded, and a word begins before the last one ends.
 _MOST, _BESIDE = 1.01, 128
 
 
@@ -24,8 +25,8 @@ class Encoder:
     def __init__(self):
         self._coder = constriction.stream.queue.RangeEncoder()
 
-    def decide(self, tables, values):
-        """Writes values, whole numbers [N].
+    def code(self, tables, values):
+        """Writes values.
 
         Args:
           tables: float32 [N, V], in proportion to the probabilities of each: whole numbers below 2 ** 24 in
@@ -40,7 +41,7 @@ class Encoder:
         return values, _bits(tables, values)
 
     def words(self):
-        """uint32 [n], what was written."""
+        """uint32 [n], everything written."""
         return self._coder.get_compressed()
 
 
@@ -51,28 +52,30 @@ class Decoder:
         self._coder = constriction.stream.queue.RangeDecoder(words)
         self._left = _MOST * 32 * len(words) + _BESIDE  # bits
 
-    def decide(self, tables, values=None):
-        """As `Encoder.decide`, but for the values.
+    def code(self, tables, values=None):
+        """As `Encoder.code`, but reads the values.
 
-        Raises ValueError for some that no encoder wrote, or more of them than the words can hold.
+        Raises ValueError for values that no encoder wrote, or more of them than the words can hold.
         """
         del values
         tables = np.ascontiguousarray(tables)
         try:
             values = self._coder.decode(_TABLES, tables)
         except AssertionError as error:  # as constriction has it
-            raise ValueError(_IMPOSSIBLE.format(error)) from error
+            _expect_written(False, error)
         bits = _bits(tables, values)
-        if np.isinf(bits).any():
-            raise ValueError(_IMPOSSIBLE.format("a value that its table rules out"))
+        _expect_written(not np.isinf(bits).any(), "a value that its table rules out")
         self._left -= bits.sum()
-        if self._left < 0:
-            raise ValueError(_IMPOSSIBLE.format("values that would take more words"))
+        _expect_written(self._left >= 0, "values that would take more words")
         return values, bits
 
 
+def _expect_written(fits, reason):
+    expect(fits, "values that an encoder wrote", f"others ({reason})", "Get the file again")
+
+
 def _bits(tables, values):
-    """How many bits values [N] take by tables [N, V]: float32 [N]; inf for one that cannot be."""
+    """How many bits values [N] take by tables [N, V]: float32 [N]; inf for an impossible one."""
     shares = np.take_along_axis(tables, values[:, np.newaxis], axis=1)[:, 0]
     with np.errstate(divide="ignore"):
         return np.log2(tables.sum(axis=1)) - np.log2(shares)

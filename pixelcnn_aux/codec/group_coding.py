@@ -1,7 +1,8 @@
-"""The one way through a chain of factors that decide groups of pixels, which encoder and decoder share.
+"""Traversal of a chain of factors that decide groups of pixels, shared by encoder and decoder.
 
-All of it is exact: factors are `RoundedFactor`s, and what their parameters stand for is computed in whole
-numbers (`whole_mixture`). So a file is the same whatever evaluates the networks, in tiles of whatever size.
+All of it is exact: factors are `RoundedFactor`s, and the probabilities of values are computed from their
+parameters in whole numbers (`integer_mixture`). So a file is the same whatever evaluates the networks, in
+tiles of whatever size.
 """
 
 import math
@@ -10,7 +11,8 @@ from concurrent import futures
 import numpy as np
 
 from pixelcnn_aux import sums
-from pixelcnn_aux.codec import entropy, whole_mixture
+from pixelcnn_aux.codec import entropy
+from pixelcnn_aux.codec.integer_mixture import IntegerMixture, Pixels, halvings
 from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.scanning import TileScan
 
@@ -21,130 +23,107 @@ AT_ONCE = 2**13  # pixels whose values are coded together, in raster order: part
 class GroupCoding:
     """Codes the images of a chain of `RoundedFactor`s, of any size.
 
-    Attributes:
-      names: list of str, the factors, of which bits are counted.
+    `add` is a function that is called after each group with its number of pixels.
+
+    Args:
+      model: `AuxiliaryModel`.
     """
 
     def __init__(self, model):
-        self._model, self.names = model, [*model.factors]
-        self._coded_before = 0  # pixels
+        self._model = model
+        self._num_pixels = 0  # coded so far, or about to be
         self._mixtures = {
-            name: whole_mixture.WholeMixture(factor.likelihood)
+            name: IntegerMixture(factor.likelihood, rounding.CENTERS)
             for name, factor in model.factors.items()
         }
 
-    def encode(self, images, condition, batch, report):
-        """As `coding.Coding.encode`, of images of any size. Condition and batch do not matter."""
-        del condition, batch
-        coder, bits = entropy.Encoder(), dict.fromkeys(self.names, 0.0)
-        tell = self._teller(report, *images.shape[:3])
+    def encode(self, images, add):
+        """Codes images, uint8 [N, H, W, C]: (uint32 [n], dict, factor name -> int, its bits)."""
+        self._num_pixels += math.prod(images.shape[:3])
+        coder, bits = entropy.Encoder(), dict.fromkeys(self._model.factors, 0.0)
         for image in images[:, np.newaxis]:
-            given = None
-            for name, x in self._model.auxiliaries(image).items():
-                x = np.asarray(x)
-                _, pixel_bits = self._coded(name, coder, x.shape[1:3], given, tell, x)
-                bits[name] += pixel_bits.sum()
-                given = x
+            given = {name: np.asarray(x) for name, x in self._model.auxiliaries(image).items()}
+            for name, _, here in self._coded(coder, images.shape[1:3], add, given):
+                bits[name] += here.sum()
         return coder.words(), {name: round(x) for name, x in bits.items()}
 
-    def decode(self, words, count, batch, size, report):
-        """As `coding.Coding.decode`, likewise."""
-        del batch
-        coder, images, bits = entropy.Decoder(words), [], []
-        tell = self._teller(report, count, *size)
-        try:
-            for _ in range(count):
-                image, image_bits = self._image(coder, size, tell)
-                images.append(image)
-                bits.append(image_bits)
-        except ValueError:
-            return None
-        return np.concatenate(images), np.concatenate(bits)
+    def decode(self, words, count, size, add):
+        """What `encode` coded: (uint8 [N, H, W, C], float32 [N, H, W], the bits that each pixel took).
 
-    def _teller(self, report, count, *size):
-        """A function that is called after each group with its number of pixels, and reports the part done."""
-        self._coded_before += count * math.prod(size)
-        total = count * sum(map(math.prod, self._model.sizes(size).values()))
-        done = 0
-
-        def tell(pixels):
-            nonlocal done
-            done += pixels
-            report(done / total)
-
-        return tell
-
-    def _image(self, coder, size, tell):
-        """The next image that a decoder reads, uint8 [1, H, W, C], and float32 [1, H, W], bits of pixels."""
-        image, bits = None, np.zeros((1, *size), np.float32)
-        for name, (h, w) in self._model.sizes(size).items():
-            image, here = self._coded(name, coder, (h, w), image, tell)
-            # Each pixel's share of those of the blocks that it is in.
-            down, right = (-(-side // small) for side, small in zip(size, (h, w)))
-            here = here[..., 0].repeat(down, axis=1).repeat(right, axis=2) / (down * right)
-            bits += here[:, : size[0], : size[1]]
-        return image, bits
-
-    def _coded(self, name, coder, size, auxiliary, tell, images=None):
-        """A factor's image, uint8 [1, H, W, C], and float32 [1, H, W, 1], the bits of each pixel.
-
-        Args:
-          name: str, the factor's.
-          coder: `entropy.Encoder` or `Decoder`.
-          size: (H, W).
-          auxiliary: uint8 [1, h, w, c], None for a factor without one.
-          tell: function that is called with the number of pixels of each group.
-          images: uint8 [1, H, W, C], to be written; None to read.
+        `size` is (H, W). None where this machine comes across values that no encoder wrote.
         """
-        factor = self._model.factors[name]
-        scan = TileScan(factor, size, 1, auxiliary, once=self._coded_before < _FEW)
-        side, bits = factor.network.side, []
-        for group in factor.network.groups:
-            scan.next_group()
-            given = (
-                None if images is None else np.asarray(sums.pixels_at(images, group.place, side))
-            )
-            values, here = _group(scan, factor, self._mixtures[name], coder, given)
-            scan.decided(values)
-            tell(int(scan.is_decided().sum()))
-            if group.part:
-                here = here + bits.pop()
-            bits.append(here)
-        return np.asarray(scan.images()), np.asarray(sums.from_places(bits, side, size))
+        self._num_pixels += count * math.prod(size)
+        coder, images, bits = entropy.Decoder(words), [], np.zeros((count, *size), np.float32)
+        for image_bits in bits:
+            try:
+                coded = list(self._coded(coder, size, add))
+            except ValueError:
+                return None
+            for _, _, here in coded:
+                # The bits of a pixel of a small image are spread over the pixels that it stands for.
+                down, right = (-(-x // y) for x, y in zip(size, here.shape))
+                here = here.repeat(down, axis=0).repeat(right, axis=1) / (down * right)
+                image_bits += here[: size[0], : size[1]]
+            images.append(coded[-1][1])
+        return np.concatenate(images), bits
 
+    def _coded(self, coder, size, add, given=None):
+        """Yields the name, the image, uint8 [1, h, w, c], and the bits, float32 [h, w], of each factor.
 
-def _group(scan, factor, mixture, coder, given):
-    """The pixels of the group of a scan, [1, h, w, C], and how many bits each took, float32 [1, h, w, 1].
+        `coder` is an `entropy.Encoder` of the images of all factors, `given`, or a `Decoder`.
+        """
+        image = None
+        for name, factor_size in self._model.sizes(size).items():
+            factor, bits = self._model.factors[name], []
+            side = factor.network.side
+            scan = TileScan(factor, factor_size, 1, image, once=self._num_pixels < _FEW)
+            for group in factor.network.groups:
+                scan.next_group()
+                values = given and np.asarray(sums.pixels_at(given[name], group.place, side))
+                values, here = self._code_group(scan, name, coder, values)
+                scan.decided(values)
+                add(int(scan.is_decided().sum()))
+                if group.part:
+                    here = here + bits.pop()
+                bits.append(here)
+            image = np.asarray(scan.images())
+            yield name, image, np.asarray(sums.from_places(bits, side, factor_size))[0, ..., 0]
 
-    `given` are the pixels, likewise, if they are to be written.
-    """
-    values, last = scan.zeros(), scan.tiles[-1]
-    _, height, width, channels = values.shape
-    bits = np.zeros((1, height, width, 1), np.float32)
-    mine = scan.is_decided()
-    places, first = np.flatnonzero(mine), 0
-    known, found = _bounds(scan, factor, values.shape), values.reshape(-1, channels)
-    waiting = np.zeros((0, factor.network.num_params), np.float32)
+    def _code_group(self, scan, name, coder, given):
+        """The pixels of the group of a scan, [1, h, w, C], and the bits of each, float32 [1, h, w, 1].
 
-    def params_of(row):
-        params = np.concatenate([np.asarray(scan.params(tile))[0] for tile in row], axis=1)
-        return params[mine[row[0].rows.kept()]]
+        `given` are the pixels, likewise, to be written; None to read.
+        """
+        factor, values, last = self._model.factors[name], scan.zeros(), scan.tiles[-1]
+        _, height, width, channels = values.shape
+        bits = np.zeros((1, height, width, 1), np.float32)
+        decided = scan.is_decided()
+        places, first = np.flatnonzero(decided), 0
+        bounds, found = _bounds(scan, factor, values.shape), values.reshape(-1, channels)
+        waiting = np.zeros((0, factor.network.num_params), np.float32)
 
-    for row, params in zip(scan.tiles, _one_ahead(params_of, scan.tiles)):
-        waiting = np.concatenate([waiting, params]) if len(waiting) else params
-        while len(waiting) >= AT_ONCE or (row is last and len(waiting)):
-            chunk, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
-            chunk = np.round(chunk * rounding.SUMS).astype(np.int64)
-            there = places[first : first + len(chunk)]
-            told = None if given is None else given.reshape(-1, channels)[there]
-            decided = _pixels(mixture, chunk, [x[:, there] for x in known], coder, told)
-            found[there], bits.reshape(-1)[there] = decided
-            first += len(chunk)
-    return values, bits
+        def params_of(row):
+            params = np.concatenate([np.asarray(scan.params(tile))[0] for tile in row], axis=1)
+            return params[decided[row[0].rows.kept()]]
+
+        for row, params in zip(scan.tiles, _one_ahead(params_of, scan.tiles)):
+            waiting = np.concatenate([waiting, params]) if len(waiting) else params
+            while len(waiting) >= AT_ONCE or (row is last and len(waiting)):
+                chunk, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+                pixels = Pixels(
+                    self._mixtures[name], np.round(chunk * rounding.SUMS).astype(np.int64)
+                )
+                here = places[first : first + len(chunk)]
+                to_write = None if given is None else given.reshape(-1, channels)[here]
+                found[here], bits.reshape(-1)[here] = _code_pixels(
+                    pixels, [x[:, here] for x in bounds], coder, to_write
+                )
+                first += len(chunk)
+        return values, bits
 
 
 def _one_ahead(function, items):
-    """Yields what a function gives for each item, and computes that of the next one meanwhile."""
+    """Yields a function of each item, and computes that of the next one meanwhile."""
     first, *rest = items
     with futures.ThreadPoolExecutor(1) as pool:
         ahead = pool.submit(function, first)
@@ -155,7 +134,7 @@ def _one_ahead(function, items):
 
 
 def _bounds(scan, factor, shape):
-    """What is known of each channel's pixels: list of int64 [3, h w], the least and the most, and the center.
+    """The least and the most value and the center of each channel's pixels: list of int64 [3, h w].
 
     Centers are in units of `rounding.CENTERS`.
     """
@@ -163,7 +142,7 @@ def _bounds(scan, factor, shape):
     if bounds is None:
         every = np.array([0, factor.likelihood.num_values - 1, 0])[:, np.newaxis]
         return [np.broadcast_to(every, (3, shape[1] * shape[2]))] * shape[-1]
-    # Each channel has a sum of its own: those before it say nothing of it.
+    # Each channel has a sum of its own, on which those before it have no bearing.
     return [
         np.stack(
             [np.asarray(x).astype(np.int64).ravel() for x in (low, high, center * rounding.CENTERS)]
@@ -172,16 +151,16 @@ def _bounds(scan, factor, shape):
     ]
 
 
-def _pixels(mixture, params, known, coder, given):
-    """The values of some pixels, int64 [N, C], and their bits, float32 [N]; `given` are those to write."""
-    pixels, values, bits = mixture.pixels(params), [], np.zeros(len(params), np.float32)
-    for index, (low, high, center) in enumerate(known):
+def _code_pixels(pixels, bounds, coder, given):
+    """The values of `Pixels`, int64 [N, C], and their bits, float32 [N]; `given` are those to write."""
+    values, bits = [], np.zeros(bounds[0].shape[1], np.float32)
+    for index, (low, high, center) in enumerate(bounds):
         channel = pixels.channel(low, high, center)
-        for count in whole_mixture.counts(low, high):
+        for count in halvings(low, high):
             half = None if given is None else (given[:, index] - low) // count % 2
-            half, taken = coder.decide(channel.halves(count), half)
-            channel.decided(half, count)
+            half, taken = coder.code(channel.halves(count), half)
+            channel.choose(half, count)
             bits += taken
-        pixels.known(channel, center)
+        pixels.finish(channel, center)
         values.append(channel.value)
     return np.stack(values, axis=-1), bits

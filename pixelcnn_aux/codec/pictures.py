@@ -1,4 +1,4 @@
-"""Picture files whose pixels are to come back as they are: reading them, and writing them as PNG files."""
+"""Picture files that a codec gives back pixel by pixel: reading them, and writing them as PNG files."""
 
 import io
 import itertools
@@ -11,50 +11,52 @@ from PIL import Image
 from PIL.ExifTags import Base as Tags
 
 from pixelcnn_aux.data import decoding
+from pixelcnn_aux.errors import expect
 
-MODES = (
-    "1",
-    "L",
-    "P",
-    "RGB",
-    "LA",
-    "RGBA",
-)  # whose pixels three channels of 8 bits hold, and alpha
+# Modes of Pillow whose pixels fit three channels of 8 bits, and alpha.
+MODES = ("1", "L", "P", "RGB", "LA", "RGBA")
 _MOST_METADATA = 2**24  # bytes, of a color profile or of EXIF
+_REMEDY = "Take the file from where it came from again"
 
 
 class Picture(NamedTuple):
-    """What a codec keeps of a picture."""
+    """A picture as a codec keeps it."""
 
     pixels: np.ndarray  # uint8 [H, W, C], upright
-    # "alpha", a PNG file, where pixels are not all opaque; "icc" and "exif", deflated, where they are asked
-    # for: kind -> bytes.
+    # kind -> bytes: "alpha", a PNG file, where pixels are not all opaque; "icc" and "exif", deflated, where
+    # they are asked for.
     extras: dict
 
 
 def read(path, channels=3, metadata=False):
-    """The `Picture` of a PNG, JPEG, TIFF or WebP file.
+    """Reads a PNG, JPEG, TIFF or WebP file.
 
     Args:
       path: of the file.
       channels: int, 3, or 1 for a gray picture.
       metadata: bool, whether its color profile and its EXIF are kept, too.
 
+    Returns:
+      `Picture`.
+
     Raises:
       OSError: for a file that cannot be read.
-      ValueError: for one that is broken or another kind of file, or has what would be lost: more than 8 bits
-        a channel, or more than one picture, or colors where one channel is expected.
+      ValueError: for one that is broken or another kind of file, or that would lose something: more than 8
+        bits a channel, more than one picture, or colors where one channel is expected.
     """
     try:
         contents = decoding.contents(path)
         with decoding.opened(contents, channels) as picture:
-            _check(picture)
+            if picture.mode not in MODES:
+                raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
+            # Also of JPEG files, which stereo cameras and telephones write.
+            if getattr(picture, "is_animated", False):
+                raise ValueError("several pictures, of which all but the first would be lost")
             decoding.turn_upright(picture)
             extras = _alpha(picture, contents)
             if metadata:
                 extras |= _metadata(picture)
-            pixels = decoding.rgb(picture)[..., :channels]
-            return Picture(pixels, extras)
+            return Picture(decoding.rgb(picture)[..., :channels], extras)
     except ValueError as error:
         raise ValueError(
             f"Expected a whole {decoding.KINDS} file of one picture, {'of one channel, ' * (channels == 1)}"
@@ -70,12 +72,13 @@ def write(file, picture):
     Raises ValueError for extras that `read` does not give.
     """
     pixels, extras = picture
-    options = {}
-    for kind, name in (("icc", "icc_profile"), ("exif", "exif")):
-        if kind in extras:
-            options[name] = _inflated(kind, extras[kind])
-    profile = options.get("icc_profile", b"")
-    gray = pixels.shape[-1] == 1 or (decoding.is_gray(pixels) and profile[16:20] in (b"", b"GRAY"))
+    options = {
+        name: _inflated(kind, extras[kind])
+        for kind, name in (("icc", "icc_profile"), ("exif", "exif"))
+        if kind in extras
+    }
+    color_space = options.get("icc_profile", b"")[16:20]
+    gray = pixels.shape[2] == 1 or (decoding.is_gray(pixels) and color_space in (b"", b"GRAY"))
     made = Image.fromarray(pixels[..., 0] if gray else pixels)
     if "alpha" in extras:
         made.putalpha(Image.fromarray(_opened_alpha(extras["alpha"], pixels.shape[:2])))
@@ -83,7 +86,7 @@ def write(file, picture):
 
 
 def names(files):
-    """What to call pictures as PNG files: as their files, with numbers where two are alike but for case."""
+    """Names of PNG files for pictures: those of their files, numbered where two differ at most in case."""
     found = {}  # by the names that a disk knows which ignores case
     for file in files:
         stem = pathlib.Path(file).stem
@@ -92,14 +95,6 @@ def names(files):
         name = next(name for name in numbered if name.casefold() not in found)
         found[name.casefold()] = name
     return list(found.values())
-
-
-def _check(picture):
-    """Raises ValueError for what would lose something."""
-    if picture.mode not in MODES:
-        raise ValueError(f"pixels of the kind {picture.mode}, which would lose something")
-    if getattr(picture, "is_animated", False):  # JPEG files of stereo cameras and telephones
-        raise ValueError("several pictures, of which all but the first would be lost")
 
 
 def _alpha(picture, contents):
@@ -133,11 +128,8 @@ def _inflated(kind, data):
         found = inflating.decompress(data, _MOST_METADATA)
     except zlib.error:
         found = b""
-    if not found or not inflating.eof:
-        raise ValueError(
-            f"Expected {kind} of a picture, deflated, of at most {_MOST_METADATA:,} bytes. Received: others. "
-            "Take the file from where it came from again."
-        )
+    expected = f"{kind} of a picture, deflated, of at most {_MOST_METADATA:,} bytes"
+    expect(found and inflating.eof, expected, "others", _REMEDY)
     return found
 
 
@@ -150,7 +142,6 @@ def _opened_alpha(data, size):
             raise ValueError(f"{picture.mode} of {found.shape}")
     except ValueError as error:
         raise ValueError(
-            f"Expected alpha of {size}, 8 bits, as a PNG file. Received: {error}. Take the file from where "
-            "it came from again."
+            f"Expected alpha of {size}, 8 bits, as a PNG file. Received: {error}. {_REMEDY}."
         ) from error
     return found

@@ -10,14 +10,12 @@ table also has the same images as PNG and WebP files, and as JPEG XL where pillo
 WORKDIR/codecs.json keeps these.
 """
 
-import importlib
 import math
 import zlib
 
 import numpy as np
 from absl import flags
 
-from pixelcnn_aux import backend
 from pixelcnn_aux.batches import pixel_bar, progress_bar
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.commands import chosen_run
@@ -30,10 +28,8 @@ FLAGS = flags.FLAGS
 
 
 def main():
-    if FLAGS.bytes:
-        backend.require_tensorflow("--bytes")
-        importlib.import_module("pixelcnn_aux.codec.entropy")  # needs constriction: better told now
     folder, model = chosen_run.load(FLAGS.best)
+    codec = Codec(model) if FLAGS.bytes else None  # which refuses models that are not rounded
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
     condition = chosen_run.condition(images, model)
@@ -69,10 +65,9 @@ def main():
     if FLAGS.bytes:  # It takes many times longer.
         print("As a compressed file:", flush=True)
         values = [image for batch in batches() for image in batch]
-        told = None if condition is None else condition[:count]
         bar = pixel_bar(sum(math.prod(image.shape[:2]) for image in values))
         given = values if model.image_size is None else np.stack(values)
-        size = len(Codec(model).compress(given, told, progress=bar))
+        size = len(codec.compress(given, progress=bar))
         bits = 8 * size / sum(image.size for image in values)
         print(f"{size:,} bytes, {bits:.4f} bits per dimension")
         disk.write_json(file, {**found, "bytes": size})

@@ -16,7 +16,6 @@ from pixelcnn_aux.data.images import (
     as_images as as_images,
     from_arrays as from_arrays,
 )
-from pixelcnn_aux.data.prefetch import Prefetched as Prefetched
 from pixelcnn_aux.data.registry import (
     DATASETS as DATASETS,
     SPLITS as SPLITS,
@@ -24,3 +23,4 @@ from pixelcnn_aux.data.registry import (
     load as load,
     register as register,
 )
+from pixelcnn_aux.data.training_batches import Prefetched as Prefetched

@@ -1,7 +1,12 @@
-"""The pixels of image files, by Pillow."""
+"""Pixels of image files: by Pillow, colors of 16 bits by TensorFlow and tifffile, DICOM files by pydicom.
+
+A file from elsewhere may be anything. One that is refused raises ValueError with a reason, to which callers
+add its name.
+"""
 
 import contextlib
 import io
+import math
 import pathlib
 
 import numpy as np
@@ -10,20 +15,21 @@ from PIL import Image, ImageOps
 from PIL.ExifTags import Base as Tags
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.data import deep_colors, dicom
 from pixelcnn_aux.runs import disk
 
 KINDS = "PNG, JPEG, TIFF or WebP"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+DICOM_SUFFIX = ".dcm"
 MAX_PIXELS = arguments.MAX_PIXELS  # 200 MB decoded, one a thread
 _MAX_BYTES = 10 * MAX_PIXELS  # of a file: `MAX_PIXELS` of 64 bits take less, uncompressed
-# Modes of Pillow: "I" is of PNG files in some versions.
-_GRAY = {8: ("1", "L"), 16: ("I;16", "I;16L", "I;16B", "I")}
-_PNG_DEPTH = 24  # where a PNG file says how many bits a channel has, in its first chunk
+# Modes of Pillow for one channel, by bits. Some versions read PNG files of 16 bits as "I".
+_GRAY_MODES = {8: ("1", "L"), 16: ("I;16", "I;16L", "I;16B", "I")}
+_DEEP_COLOR_MODES = ("RGB", "RGBA", "RGBX", "LA", *_GRAY_MODES[16])  # for colors of 16 bits
+_PNG_DEPTH = 24  # offset of the bits a channel in a PNG file, in its first chunk
 
 
 def contents(path, most=_MAX_BYTES):
-    """The bytes of a file, of at most so many.
+    """The bytes of a file of at most `most` bytes.
 
     Raises OSError as `disk.explained`, and ValueError for a folder, a pipe, which may have no end, or a file
     that is too large for an image.
@@ -31,16 +37,14 @@ def contents(path, most=_MAX_BYTES):
     path = pathlib.Path(path)
     with disk.explained(f"to read {path}"):
         size = path.stat().st_size
-        if not path.is_file():
-            raise ValueError("no file")
-        if size > most:
-            raise ValueError(f"{size:,} bytes, {most:,} at most")
+        _require(path.is_file(), "no file")
+        _require(size <= most, f"{size:,} bytes, {most:,} at most")
         return path.read_bytes()
 
 
 @contextlib.contextmanager
 def opened(contents, channels=3, bits=8):
-    """An image file, bytes, as a Pillow image whose pixels can be decoded.
+    """Opens an image file, bytes, as a Pillow image whose pixels can be decoded within the context.
 
     Raises ValueError for a file of none of `KINDS`, with more than `MAX_PIXELS`, more than 8 bits a channel
     (of `bits` 16, other than 16), colors where one channel is expected or, but for JPEG files, more than one
@@ -52,7 +56,7 @@ def opened(contents, channels=3, bits=8):
             picture.verify()  # the checksums of a PNG file, which decoding ignores
         with _open(contents) as picture:  # `verify` has read it to the end
             yield picture
-    except (ImportError, MemoryError, ValueError):  # of what is missing the file is not to blame
+    except (ImportError, MemoryError, ValueError):  # ImportError, MemoryError: not the file's fault
         raise
     except Image.DecompressionBombError as error:  # more than Pillow opens
         raise ValueError(
@@ -63,35 +67,40 @@ def opened(contents, channels=3, bits=8):
 
 
 def decode(contents, channels=3, num_values=256):
-    """The pixels of an image file, bytes, upright: [h, w, C].
+    """Decodes an image file, bytes, upright.
 
-    They are uint8 of up to 256 values, or uint16, of one channel or three. Raises ValueError as `opened`, and
-    for other values. One channel may also come from a DICOM file (`dicom.decode`), and colors of uint16 take
-    other packages than Pillow (`deep_colors.decode`).
+    A file of one channel may also be a DICOM file, whose values are those that the scanner stored.
+
+    Returns:
+      [h, w, C], uint8 up to 256 values and uint16 above, C of one channel or three. Gray is repeated where
+      three are asked for, and alpha is dropped.
+
+    Raises:
+      ImportError: without the package that reads the file: pydicom, or for colors of 16 bits tifffile or
+        TensorFlow.
+      ValueError: as `opened`, and for values of `num_values` or more.
     """
-    if channels == 1 and dicom.is_dicom(contents):
-        pixels = dicom.decode(contents, MAX_PIXELS)[..., np.newaxis]
+    if channels == 1 and contents[128:132] == b"DICM":
+        pixels = _decode_dicom(contents)[..., np.newaxis]
     else:
-        pixels = _decoded(contents, channels, num_values)
-    if pixels.max() >= num_values:
-        raise ValueError(f"a value of {pixels.max():,}, {num_values - 1:,} at most")
+        bits = 8 if num_values <= 256 else 16
+        with opened(contents, channels, bits) as picture:
+            if channels == 3 and bits == 16:
+                pixels = _decode_deep_colors(contents, picture)
+            else:
+                turn_upright(picture)
+                if channels == 3:
+                    pixels = rgb(picture)
+                else:
+                    gray = picture if bits == 16 else picture.convert("L")
+                    pixels = np.asarray(gray)[..., np.newaxis]
+    most = pixels.max()
+    _require(most < num_values, f"a value of {most:,}, {num_values - 1:,} at most")
     return pixels.astype(arguments.pixel_dtype(num_values), copy=False)
 
 
-def _decoded(contents, channels, num_values):
-    """The pixels of a file that Pillow opens."""
-    bits = 8 if num_values <= 256 else 16
-    with opened(contents, channels, bits) as picture:
-        if channels == 3 and bits == 16:
-            return deep_colors.decode(contents, picture)
-        turn_upright(picture)
-        if channels == 3:
-            return rgb(picture)
-        return np.asarray(picture if num_values > 256 else picture.convert("L"))[..., np.newaxis]
-
-
 def rgb(picture):
-    """The pixels of a Pillow image of 8 bits a channel, uint8 [h, w, 3]: gray thrice, and no alpha."""
+    """The pixels of a Pillow image of 8 bits a channel, uint8 [h, w, 3]: gray repeated, without alpha."""
     picture.info.pop("transparency", None)
     return np.asarray(picture.convert("RGB"))
 
@@ -101,7 +110,7 @@ def is_gray(pixels):
     return bool((pixels == pixels[..., :1]).all())
 
 
-def tell_gray(count, total, where):
+def log_gray(count, total, where):
     """Logs how many of the images of a place are gray, if any."""
     if count:
         message = "%d of %d images of %s are gray: their three channels are the same"
@@ -110,24 +119,14 @@ def tell_gray(count, total, where):
 
 def check_kept(picture):
     """Raises ValueError for a Pillow image of more than 8 bits a channel, or one of several in a file."""
-    if picture.mode[0] in "IF":
-        raise ValueError(f"more than 8 bits a channel, {picture.mode}")
+    _require(picture.mode[0] not in "IF", f"more than 8 bits a channel, {picture.mode}")
     _check_single(picture)
-
-
-def _check_single(picture):
-    """Raises ValueError for a Pillow image that is one of several in a file.
-
-    Some cameras write JPEG files of several, the first of which is the photograph: this is taken.
-    """
-    if getattr(picture, "is_animated", False) and picture.format != "MPO":
-        raise ValueError("several pictures, one is expected: save it alone")
 
 
 def turn_upright(picture):
     """Turns a Pillow image, in place, as the EXIF or XMP orientation of its file says.
 
-    Raises what Pillow does for pixels that it cannot decode.
+    Raises what Pillow raises for pixels that it cannot decode.
     """
     picture.load()
     # Where another entry is damaged, this raises once the image is turned.
@@ -135,41 +134,132 @@ def turn_upright(picture):
         ImageOps.exif_transpose(picture, in_place=True)
 
 
-def _check(contents, picture, channels, bits):
-    """Raises ValueError for what takes too much memory, or of which Pillow would drop something."""
-    for width, height in (picture.size, _tile(picture)):
-        if width * height > MAX_PIXELS:
-            raise ValueError(f"{width} x {height} pixels, {MAX_PIXELS:,} at most")
-    found = depth(contents, picture)
-    if found > bits or (bits == 16 and found < 16):
-        raise ValueError(
-            f"{found} bits a channel, {bits} are expected: convert it, as by magick FILE -depth {bits} "
-            "NEW.png"
-        )
-    if channels == 1 and picture.mode not in _GRAY[bits]:
-        raise ValueError(f"{picture.mode}, one channel of {bits} bits is expected")
-    if channels == 3 and bits == 16 and picture.mode not in deep_colors.MODES:
-        raise ValueError(f"{picture.mode}, RGB of 16 bits is expected")
-    (check_kept if bits == 8 else _check_single)(picture)
-
-
-def _tile(picture):
-    """(W, H) of the tiles in a TIFF file, which are decoded whole, however small the image is."""
-    if picture.format != "TIFF":
-        return 0, 0
-    return [picture.tag_v2.get(tag, 0) for tag in (Tags.TileWidth, Tags.TileLength)]
-
-
 def depth(contents, picture):
     """int, how many bits a channel has in the file of a Pillow image."""
     if picture.format == "PNG":
-        if contents[12:16] != b"IHDR":
-            raise ValueError("another chunk than the header comes first")
+        _require(contents[12:16] == b"IHDR", "another chunk than the header comes first")
         return contents[_PNG_DEPTH]
     if picture.format == "TIFF":
         return max(picture.tag_v2.get(Tags.BitsPerSample, (1,)))
     return 8
 
 
+def leave_gpus(tf):
+    """Has TensorFlow, a module, leave GPUs to another backend of Keras: it would take all their memory."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        with contextlib.suppress(RuntimeError):  # too late where a program has used them already
+            tf.config.set_visible_devices([], "GPU")
+
+
+def _require(fits, reason):
+    """Raises ValueError for a reason, unless a file fits."""
+    if not fits:
+        raise ValueError(reason)
+
+
 def _open(contents):
     return Image.open(io.BytesIO(contents), formats=("PNG", "JPEG", "TIFF", "WEBP"))
+
+
+def _check(contents, picture, channels, bits):
+    """Raises ValueError for what takes too much memory, or of which Pillow would drop something."""
+    sizes = [picture.size]
+    if picture.format == "TIFF":  # whose tiles are decoded whole, however small the image is
+        sizes.append([picture.tag_v2.get(tag, 0) for tag in (Tags.TileWidth, Tags.TileLength)])
+    for width, height in sizes:
+        _require(width * height <= MAX_PIXELS, f"{width} x {height} pixels, {MAX_PIXELS:,} at most")
+    found, mode = depth(contents, picture), picture.mode
+    _require(
+        found == 16 if bits == 16 else found <= 8,
+        f"{found} bits a channel, {bits} are expected: convert it, as by magick FILE -depth {bits} "
+        "NEW.png",
+    )
+    fits = channels == 3 or mode in _GRAY_MODES[bits]
+    _require(fits, f"{mode}, one channel of {bits} bits is expected")
+    fits = channels == 1 or bits == 8 or mode in _DEEP_COLOR_MODES
+    _require(fits, f"{mode}, RGB of 16 bits is expected")
+    (check_kept if bits == 8 else _check_single)(picture)
+
+
+def _check_single(picture):
+    """Raises ValueError for a Pillow image that is one of several in a file.
+
+    Some cameras write JPEG files of several, of which the first, the photograph, is taken.
+    """
+    several = getattr(picture, "is_animated", False) and picture.format != "MPO"
+    _require(not several, "several pictures, one is expected: save it alone")
+
+
+def _decode_deep_colors(contents, picture):
+    """uint16 [h, w, 3], upright, of a file that Pillow has opened, which keeps 8 of its 16 bits."""
+    is_png = picture.format == "PNG"
+    try:
+        pixels = (_decode_deep_png if is_png else _decode_deep_tiff)(contents)
+    except ImportError as error:
+        package = "tensorflow" if is_png else "tifffile"
+        raise ImportError(
+            f"Expected {package}, which reads colors of 16 bits. Received: no such package. "
+            f"Run pip install {package}."
+        ) from error
+    orientation = picture.getexif().get(Tags.Orientation)
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(pixels[::rows, ::columns])
+
+
+def _decode_deep_png(contents):
+    import tensorflow as tf  # here, as it takes seconds, and few files need it
+
+    leave_gpus(tf)
+    return tf.io.decode_png(contents, 3, tf.uint16).numpy()
+
+
+def _decode_deep_tiff(contents):
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(contents)) as file:
+        page = file.pages[0]
+        # tifffile would leave missing parts black.
+        whole = len(page.dataoffsets) == math.prod(page.chunked)
+        _require(whole, "parts of the picture are missing")
+        try:
+            pixels = page.asarray()
+        except KeyError as error:  # a compression that takes another package
+            raise ValueError(error.args[0]) from error
+    if page.axes == "SYX":
+        pixels = np.moveaxis(pixels, 0, -1)
+    return pixels[..., :3] if pixels.ndim == 3 else np.repeat(pixels[..., np.newaxis], 3, axis=-1)
+
+
+def _decode_dicom(contents):
+    """The stored values of a DICOM file of one image of one channel, without a window: int [h, w]."""
+    try:
+        import pydicom  # here, since few need it
+    except ImportError as error:
+        raise ImportError(
+            "Expected pydicom, which reads DICOM files. Received: no such package. Run pip install pydicom."
+        ) from error
+    try:
+        found = pydicom.dcmread(io.BytesIO(contents))
+        height, width, frames = found.Rows, found.Columns, int(found.get("NumberOfFrames", 1))
+        fits = frames == found.SamplesPerPixel == 1 and height * width <= MAX_PIXELS
+        pixels = found.pixel_array if fits else None
+    except MemoryError:  # the file is not to blame
+        raise
+    except Exception as error:  # damaged bytes raise whatever they happen to spell
+        raise ValueError("a damaged DICOM file, or compressed as pydicom cannot read it") from error
+    _require(
+        fits,
+        f"{frames} images of {width} x {height} pixels and {found.SamplesPerPixel} channels, one of one "
+        f"channel and {MAX_PIXELS:,} pixels at most is expected",
+    )
+    least = np.min(pixels)
+    _require(
+        least >= 0 and pixels.dtype.kind in "iu",
+        f"values of {pixels.dtype} from {least}, whole ones of 0 or more are expected",
+    )
+    return pixels

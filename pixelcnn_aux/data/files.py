@@ -2,17 +2,20 @@
 
 import collections
 import concurrent.futures
+import csv
+import io
 import itertools
 import os
 import pathlib
 
 from absl import logging
 
-from pixelcnn_aux.data import cache, decoding, dicom
+from pixelcnn_aux.data import cache, decoding
 from pixelcnn_aux.data.images import Images
-from pixelcnn_aux.data.labels import of_files
-from pixelcnn_aux.data.registry import SPLITS
+from pixelcnn_aux.data.registry import FOLDERS, SPLITS
 from pixelcnn_aux.runs import disk
+
+_LABEL_ROWS = "Give a file of lines such as 17/cat.png,3 below the line file,label; -1 is no class."
 
 _THREADS = min(8, os.cpu_count() or 1)  # of the machine's cores, a process may have few
 _AT_ONCE = 128  # images that threads decode ahead of the file that they are written to
@@ -42,7 +45,7 @@ def load(
         another kind of image.
       split_of: function of a file's name -> its split, or None: it is left out of all splits.
       kind: str, what messages say of the files that are used, and how they are split.
-      labels: as for `labels.of_files`; None for no labels.
+      labels: as for `labels_of_files`; None for no labels.
     """
     if not image_dir.is_dir():
         raise FileNotFoundError(
@@ -50,12 +53,12 @@ def load(
             "Give an image_dir that exists."
         )
     paths, by_split, num_gray = below(image_dir), {name: [] for name in (*SPLITS, None)}, 0
-    suffixes_read = (*decoding.SUFFIXES, *[dicom.SUFFIX] * (channels == 1))
+    suffixes_read = (*decoding.SUFFIXES, *[decoding.DICOM_SUFFIX] * (channels == 1))
     named = [path for path in paths if path.suffix.lower() in suffixes_read]
     for path in named:
         by_split[split_of(path.name)].append(str(path))
     names = by_split[split]
-    label_of = labels and of_files(labels, named)  # before anything is decoded
+    label_of = labels and labels_of_files(labels, named)  # before anything is decoded
 
     def read(name):
         try:
@@ -88,7 +91,7 @@ def load(
             channels,
             num_values,
         )
-    decoding.tell_gray(num_gray, len(pixels), image_dir)
+    decoding.log_gray(num_gray, len(pixels), image_dir)
     broken |= dict.fromkeys(by_split[None], "of no split")
     skipped, by_reason = sorted(broken, key=pathlib.PurePath), collections.defaultdict(list)
     for name in skipped:
@@ -165,3 +168,55 @@ def suffixes(paths, most=9):
     counts = collections.Counter(path.suffix.lower() or "without a suffix" for path in paths)
     shown = [f"{count} {suffix}" for suffix, count in counts.most_common(most)]
     return ", ".join(shown + ["..."] * (len(counts) > most)) or "no files"
+
+
+def labels_of_files(labels, paths):
+    """A function from the path of an image file, a str, to the number of its class: from 0 on, -1 for none.
+
+    Args:
+      labels: `FOLDERS`, which are the classes in alphabetical order, files in none being of no class; or the
+        path of a CSV file with the columns "file", as in `paths`, and "label".
+      paths: list of `pathlib.Path`, of all image files, of every split, relative to their folder.
+
+    Raises OSError for a table that cannot be read, and ValueError for one that is damaged, that names a file
+    twice, or one that is not in `paths`; the function raises ValueError for a file that is not in it.
+    """
+    if labels == FOLDERS:
+        classes = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
+        numbers = {name: number for number, name in enumerate(classes)}
+        found = {str(path): numbers.get(path.parts[0], -1) for path in paths}
+    else:
+        found = _read_labels(labels)
+        if unknown := sorted(found.keys() - {str(path) for path in paths}):
+            raise ValueError(
+                f"Expected image files of the folder in {labels}. Received: {unknown[0]}, which is not "
+                f"there. {_LABEL_ROWS}"
+            )
+
+    def label_of(name):
+        if name not in found:
+            raise ValueError(
+                f"Expected a label for each image file in {labels}. Received: none for {name}. {_LABEL_ROWS}"
+            )
+        return found[name]
+
+    return label_of
+
+
+def _read_labels(file):
+    try:
+        text = disk.contents(file).decode("utf-8-sig")  # as spreadsheets write it
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        if not {"file", "label"} <= {*(rows.fieldnames or ())}:
+            raise ValueError(f"the columns {rows.fieldnames}")
+        found = {}
+        for row in rows:
+            if row["file"] in found:
+                raise ValueError(f"{row['file']} twice")
+            found[row["file"]] = int(row["label"])
+        return found
+    except (TypeError, ValueError, csv.Error) as error:
+        raise ValueError(
+            f"Expected a table of files and whole numbers in {file}. Received: another one "
+            f"({type(error).__name__}: {error}). {_LABEL_ROWS}"
+        ) from error

@@ -11,7 +11,7 @@ import numpy as np
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import ArrayLike, ImageSource
-from pixelcnn_aux.data import shuffling, sources
+from pixelcnn_aux.data import sources, training_batches
 
 if TYPE_CHECKING:  # It imports Keras.
     from pixelcnn_aux.conditions import Condition
@@ -139,7 +139,7 @@ class Images:
         """
         self.check_side(side)
         images = Images(
-            np.stack([shuffling.square(image, side, 0.5, 0.5) for image in self.pixels])
+            np.stack([training_batches.square(image, side, 0.5, 0.5) for image in self.pixels])
         )
         images.labels, images.skipped, images.source = self.labels, self.skipped, self.source
         return images
@@ -195,7 +195,7 @@ class Images:
         if crop is not None:
             self.check_side(crop)
         wanted = np.arange(batch_size)[rows]
-        for indices, flips, _, *corners in shuffling.steps(
+        for indices, flips, _, *corners in training_batches.steps(
             self.num_images, batch_size, seed, first_step, wanted
         ):
             if crop is None:
@@ -203,7 +203,7 @@ class Images:
             else:
                 cut = zip(indices, *corners)
                 batch = np.stack(
-                    [shuffling.square(self.pixels[i], crop, *corner) for i, *corner in cut]
+                    [training_batches.square(self.pixels[i], crop, *corner) for i, *corner in cut]
                 )
             if flip:
                 batch[flips] = batch[flips, :, ::-1]
@@ -225,7 +225,7 @@ class Images:
         Raises ValueError as `condition`.
         """
         condition, wanted = np.asarray(self.condition(kind)), np.arange(batch_size)[rows]
-        for indices, _, drops, *_ in shuffling.steps(
+        for indices, _, drops, *_ in training_batches.steps(
             self.num_images, batch_size, seed, first_step, wanted
         ):
             batch = condition[indices]
@@ -235,7 +235,7 @@ class Images:
     def training_indices(self, batch_size: int, seed: int, step: int) -> np.ndarray:
         """Which images the batch of a step of `training_batches` has: int64 [batch_size]."""
         indices, *_ = next(
-            shuffling.steps(self.num_images, batch_size, seed, step, np.arange(batch_size))
+            training_batches.steps(self.num_images, batch_size, seed, step, np.arange(batch_size))
         )
         return indices
 

@@ -6,10 +6,9 @@ import pathlib
 import numpy as np
 
 from pixelcnn_aux.data import decoding
-from pixelcnn_aux.data.image_folder import fit
+from pixelcnn_aux.data.image_folder import fit, resize
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import register
-from pixelcnn_aux.data.resizing import resize
 
 # Whole scenes are held out; the two motorcycle pictures are one scene, from two viewpoints.
 PHOTOS = {

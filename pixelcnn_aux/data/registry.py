@@ -10,9 +10,9 @@ from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import PathLike, Size
 from pixelcnn_aux.data import cache
 from pixelcnn_aux.data.images import MAX_CHANNELS, Images
-from pixelcnn_aux.data.labels import FOLDERS
 
 SPLITS = ("train", "validation", "test")
+FOLDERS = "folders"  # labels by the folders that image files are in
 
 _Loader = TypeVar("_Loader", bound=Callable[..., Images])
 _registered: dict[str, Callable[..., Images]] = {}

@@ -70,7 +70,7 @@ def gathered(source, with_labels=False):
             f"Expected images of values from 0 to 255, one at least. Received: {received}. {_SCALE}"
         )
     pixels = np.frombuffer(pixels, np.uint8).reshape(-1, *size)
-    decoding.tell_gray(num_gray, len(pixels), f"a {type(source).__name__}")
+    decoding.log_gray(num_gray, len(pixels), f"a {type(source).__name__}")
     shapes = sorted({label.shape for label in labels})
     if len(shapes) > 1:
         raise ValueError(

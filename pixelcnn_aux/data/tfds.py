@@ -1,6 +1,6 @@
 """TensorFlow Datasets, imported where a data set is read that needs it."""
 
-import contextlib
+from pixelcnn_aux.data import decoding
 
 
 def builder(name, data_dir):
@@ -37,14 +37,5 @@ def _module():
             "package. Run pip install tensorflow tensorflow-datasets importlib_resources, or choose a data "
             "set that does without, such as --dataset folder."
         ) from error
-    leave_gpus(tf)
+    decoding.leave_gpus(tf)
     return tensorflow_datasets
-
-
-def leave_gpus(tf):
-    """Has TensorFlow, a module, leave GPUs to another backend of Keras: it would take all their memory."""
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        with contextlib.suppress(RuntimeError):  # too late where a program has used them already
-            tf.config.set_visible_devices([], "GPU")

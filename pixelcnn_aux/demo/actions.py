@@ -15,11 +15,10 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, serialization
-from pixelcnn_aux.codec import Codec, container, tiles
+from pixelcnn_aux.codec import Codec, container
 from pixelcnn_aux.conditions import Classes, Condition
 from pixelcnn_aux.data import lossless_files
-from pixelcnn_aux.data.image_folder import fit
-from pixelcnn_aux.data.resizing import resize
+from pixelcnn_aux.data.image_folder import fit, resize
 from pixelcnn_aux.demo import uploads
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.image_grid import shown
@@ -77,6 +76,7 @@ class Models:
 
     Attributes:
       names: list of str, by which they are chosen.
+      rounded_names: those of rounded models, which compress.
 
     Args:
       workdirs: list of str, the folders of runs.
@@ -88,6 +88,7 @@ class Models:
         self._runs = {x: RunFolder(trained.find(x)) for x in [*trained.pretrained(), *workdirs]}
         self._configs = {name: run.config() for name, run in self._runs.items()}
         self.names = list(self._runs)
+        self.rounded_names = [name for name in self.names if self._is_rounded(name)]
         # Each model and codec traces graphs of its own, which takes longer than most of their work.
         self.load = functools.cache(self._load)
         self.exact = functools.cache(lambda name: self.load(name).with_exact(True))
@@ -99,11 +100,15 @@ class Models:
         condition = serialization.deserialize(factor["config"].get("condition"), Condition)
         return isinstance(condition, Classes)
 
+    def _is_rounded(self, name):
+        factors = self._configs[name]["model"]["config"]["factors"]
+        return all(factor["class_name"] == "RoundedFactor" for factor in factors)
+
     def _load(self, name, dtype="float32"):
         return pa.load(self._runs[arguments.choice("the model", name, self.names)].path, dtype)
 
-    def _codec(self, name, dtype="float32"):
-        return Codec(self.load(name, dtype), self._runs[name].name)
+    def _codec(self, name):
+        return Codec(self.load(name), self._runs[name].name)
 
     def codec_of(self, contents):
         """`Codec` of the model that wrote a file, `container.Contents`."""
@@ -111,7 +116,7 @@ class Models:
         expected = f"a file of one of the page's models: {', '.join(self.names)}"
         remedy = "Start the page with --workdir, the run of that model"
         expect(names, expected, f"one of {contents.name!r}", remedy)
-        return self.codec(names[0], contents.dtype)
+        return self.codec(names[0])
 
 
 def draw(models, name, *, seed, shift, is_map=False, label=None):
@@ -229,7 +234,7 @@ def compress(models, name, picture):
     yield Step(f"Loading {name}", 0)
     codec, start = models.codec(name), time.monotonic()
     size = codec.model.image_size
-    images = picture[np.newaxis] if size is None else tiles.cut(picture, size)
+    images = picture[np.newaxis] if size is None else container.cut(picture, size)
     pictures = [("picture.png", *picture.shape[:2])]
     found = Step("Compressing", None, ((picture, "The picture"),))
     data = yield from _following(
@@ -262,7 +267,7 @@ def decompress(models, data, contents):
     pictures, maps = yield from _opened(codec, data, Step("Decompressing"))
     likelihood = codec.model.likelihood
     colors = [(shown(x, likelihood.num_values), "A picture of the file") for x in pictures]
-    values = likelihood.num_channels * sum(h * w for _, h, w in tiles.sizes(contents))
+    values = likelihood.num_channels * sum(h * w for _, h, w in contents.named_sizes)
     text = f"Decompressed {len(data):,} bytes by {contents.name} in {_since(start)}"
     tables = (_bits_by_scale(contents, values),)
     yield Step(text, None, (*colors, *maps), None, tables)
@@ -271,15 +276,11 @@ def decompress(models, data, contents):
 def _opened(codec, data, found):
     """Decompresses a file: list of its pictures [H, W, C], and maps of their bits with captions."""
     contents = container.read(data)
-    if contents.size is None:
-        total = sum(height * width for _, height, width in contents.pictures)
-    else:
-        total = contents.count * math.prod(contents.size)
     images, bits = yield from _following(
-        lambda report: codec.decompress_with_bits(data, report), total, found
+        lambda report: codec.decompress_with_bits(data, report), contents.num_pixels, found
     )
-    maps = tiles.pictures(contents, [x[..., np.newaxis] for x in bits])
-    pictures = [np.asarray(x) for _, x in tiles.pictures(contents, images)]
+    maps = contents.joined([x[..., np.newaxis] for x in bits])
+    pictures = [np.asarray(x) for _, x in contents.joined(images)]
     return pictures, [map_of_bits(x[..., 0]) for _, x in maps]
 
 

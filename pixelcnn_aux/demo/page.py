@@ -112,7 +112,7 @@ def _picture(editor):
 
 def _draw(models):
     with gr.Row():
-        model = _model(models, trained.DEFAULT)
+        model = _model(models.names, trained.DEFAULT)
         has_classes = models.has_classes(trained.DEFAULT)
         label = gr.Number(-1, label="Class; -1 is none", precision=0, visible=has_classes)
         seed, shift = _seed_and_shift(shift=0)
@@ -129,7 +129,7 @@ def _redraw(models, picture):
     with gr.Row():
         [first, *_] = actions.REDRAWS
         what = gr.Radio(list(actions.REDRAWS), value=first, label="What the picture becomes")
-        model = _model(models, actions.REDRAWS[first])
+        model = _model(models.names, actions.REDRAWS[first])
         seed, shift = _seed_and_shift()
     what.change(actions.REDRAWS.get, what, model, queue=False)
 
@@ -141,7 +141,7 @@ def _redraw(models, picture):
 
 def _complete(models, picture, editor):
     with gr.Row():
-        model = _model(models, actions.COMPLETES)
+        model = _model(models.names, actions.COMPLETES)
         seed, shift = _seed_and_shift()
     editor.render()
     rectangle = gr.Textbox(label=RECTANGLE, placeholder="25 25 75 75")
@@ -155,7 +155,7 @@ def _complete(models, picture, editor):
 
 
 def _compress(models, picture):
-    model = _model(models, actions.COMPRESSES)
+    model = _model(models.rounded_names, actions.COMPRESSES)
     with gr.Row():
         file = gr.File(label="A compressed file, to open it", elem_id="compressed-file", height=120)
         label = "The compressed file"
@@ -172,7 +172,7 @@ def _compress(models, picture):
 
 
 def _score(models, picture):
-    model = _model(models, trained.DEFAULT)
+    model = _model(models.names, trained.DEFAULT)
 
     def score(*given):
         return actions.score(models, *given)
@@ -180,8 +180,8 @@ def _score(models, picture):
     _start("Score", score, [model, picture], tables=1)
 
 
-def _model(models, name):
-    return gr.Dropdown(models.names, value=name, label="Model", filterable=False, min_width=240)
+def _model(names, name):
+    return gr.Dropdown(names, value=name, label="Model", filterable=False, min_width=240)
 
 
 def _seed_and_shift(shift=-0.3):

@@ -10,7 +10,7 @@ import numpy as np
 
 from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.data import decoding
-from pixelcnn_aux.data.resizing import resize
+from pixelcnn_aux.data.image_folder import resize
 from pixelcnn_aux.errors import expect
 
 MAX_BYTES = 2**24  # of a file
@@ -121,10 +121,7 @@ def compressed(path):
             f"{remedy}."
         ) from error
     contents = container.read(data)
-    sizes = [(height, width) for _, height, width in contents.pictures]
-    if contents.size is not None:
-        sizes = [contents.size] * contents.count
-    pixels = sum(map(math.prod, sizes))
+    pixels = contents.num_pixels
     expected = f"a compressed file of some pixels, and of at most {_MAX_DECOMPRESSED:,}"
     fits = 0 < pixels <= _MAX_DECOMPRESSED
     expect(fits, expected, f"{_name(path)}, of {pixels:,}", remedy)

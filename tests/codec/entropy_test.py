@@ -15,10 +15,10 @@ class EntropyTest(tf.test.TestCase):
 
     def test_values_come_back(self):
         encoder = entropy.Encoder()
-        _, bits = encoder.decide(self.tables, self.values)
+        _, bits = encoder.code(self.tables, self.values)
         words = encoder.words()
         self.assertAllClose(32 * len(words), bits.sum(), atol=64)
-        values, again = entropy.Decoder(words).decide(self.tables)
+        values, again = entropy.Decoder(words).code(self.tables)
         self.assertAllEqual(values, self.values)
         self.assertAllEqual(again, bits)
 
@@ -29,4 +29,10 @@ class EntropyTest(tf.test.TestCase):
             decoder = entropy.Decoder(words)
             with self.assertRaisesRegex(ValueError, "Expected values that an encoder wrote"):
                 for first in range(0, 1000, 100):
-                    decoder.decide(self.tables[first : first + 100])
+                    decoder.code(self.tables[first : first + 100])
+
+    def test_a_value_that_is_ruled_out(self):
+        encoder, tables = entropy.Encoder(), np.float32([[0, 1, 0, 0]])
+        encoder.code(tables, np.array([3]))
+        with self.assertRaisesRegex(ValueError, "rules out"):
+            entropy.Decoder(encoder.words()).code(tables)

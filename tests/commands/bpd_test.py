@@ -13,11 +13,13 @@ import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data
+from pixelcnn_aux.codec.codec import Codec
 from pixelcnn_aux.commands import bpd
 from pixelcnn_aux.runs import disk, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from tests import helpers
+from tests.codec import helpers as codec_helpers
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -76,13 +78,10 @@ class ProgramTest(tf.test.TestCase):
         self.assertIn("77.0000", again)
         again = self.run_program("--num_images=7", "--codecs")
         self.assertEqual(again.splitlines()[-6:], first.splitlines()[-6:])
-        printed = self.run_program("--num_images=7", "--exact", "--bytes")
+        self.run_program("--num_images=7", "--exact")
         again = self.found()
         self.assertEqual(again["total"], again["exact"]["total"])
         self.assertEqual(again["model"], found["model"])  # the same weights
-        bits = 8 * again["bytes"] / (7 * 4 * 6 * 3)
-        self.assertIn(f"{again['bytes']:,} bytes, {bits:.4f} bits per dimension", printed)
-        self.assertGreater(bits, again["total"])
         for kind in ("bound", "exact"):
             self.assertAllClose(again[kind], found[kind], rtol=1e-6)
 
@@ -125,29 +124,28 @@ class ProgramTest(tf.test.TestCase):
             self.assertIs(self.found(run)["condition"], False)
             with self.assertRaisesRegex(ValueError, "Expected images with labels"):
                 self.run_program(f"--workdir={run}", "--dataset=arrays", "--condition")
-        # Labels are part of the file.
-        with (
-            mock.patch.object(bpd, "Codec") as codec,
-            mock.patch.object(data, "load", return_value=images),
-        ):
-            codec.return_value.compress.return_value = b""
-            self.run_program(f"--workdir={run}", "--dataset=arrays", "--bytes", "--num_images=3")
-        values, labels = codec.return_value.compress.call_args.args
-        self.assertAllEqual(values, images.pixels[:3])
-        self.assertAllEqual(labels, [0, 1, 2])
 
-    def test_bits_are_kept_where_compressing_fails(self):
-        run = self.folder / "kept"
-        helpers.make_run(run, self.model, self.model.factors)
-        for module, compressing in ((bpd, "Codec"), (bpd, "mean_file_bits")):
-            with (
-                mock.patch.object(data, "load", return_value=helpers.images(2)),
-                mock.patch.object(module, compressing, side_effect=NotImplementedError),
-                self.assertRaises(NotImplementedError),
+    def test_the_size_of_a_compressed_file(self):
+        run, model = self.folder / "rounded", codec_helpers.model()
+        helpers.make_run(run, model, model.factors)
+        arguments = [f"--workdir={run}", "--dataset=photos", "--bytes"]
+        with mock.patch.object(data, "load", return_value=helpers.images(2)):
+            printed, found = self.run_program(*arguments), self.found(run)
+            bits = 8 * found["bytes"] / (2 * 4 * 6 * 3)
+            self.assertIn(f"{found['bytes']:,} bytes, {bits:.4f} bits per dimension", printed)
+            self.assertGreater(bits, found["total"])
+            for target, compressing in ((Codec, "compress"), (bpd, "mean_file_bits")):
+                (run / "bpd.json").unlink()  # the other bits are kept where compressing fails
+                with (
+                    mock.patch.object(target, compressing, side_effect=NotImplementedError),
+                    self.assertRaises(NotImplementedError),
+                ):
+                    self.run_program(*arguments, "--codecs")
+                self.assertEqual(self.found(run)["num_images"], 2)
+            with self.assertRaisesRegex(
+                ValueError, "with whole numbers.*with floats in grayscale, image"
             ):
-                self.run_program(f"--workdir={run}", "--dataset=photos", "--bytes", "--codecs")
-            self.assertEqual(self.found(run)["num_images"], 2)
-            (run / "bpd.json").unlink()
+                self.run_program(f"--workdir={self.run_folder}", "--dataset=photos", "--bytes")
 
     def test_weights_that_are_not_finite_have_no_figure(self):
         run, model = self.folder / "broken", helpers.tiny_model()

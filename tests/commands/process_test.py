@@ -145,7 +145,7 @@ class ImportTest(tf.test.TestCase):
         self.run_python(
             f"import keras, pixelcnn_aux; keras.saving.load_model({str(file)!r})\n"
             "assert not {f'pixelcnn_aux.{x}' for x in ('codec', 'interop')} & set(sys.modules)\n"
-            "import evaluate.curves, pixelcnn_aux.codec.__main__"
+            "import evaluate.curves, pixelcnn_aux.commands.codec"
         )
 
     def test_all_names(self):

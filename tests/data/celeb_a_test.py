@@ -6,10 +6,11 @@ from unittest import mock
 
 import numpy as np
 import requests
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
-from pixelcnn_aux import data
+from pixelcnn_aux import auxiliary, data
 from pixelcnn_aux.data import celeb_a, decoding
 from tests.data.helpers import FilesTest, encoded, everything, noise, prepare
 
@@ -102,3 +103,12 @@ class CelebATest(FilesTest):
         for part in (f"{target}/celeb_a", "--image_dir", "tfds build celeb_a", "--dataset photos"):
             self.assertIn(part, message)
         self.assertEmpty(list(self.folder.iterdir()))
+
+
+class HalveTest(tf.test.TestCase):
+    def test_pixels_are_the_transforms(self):
+        images = noise(3, 8, 10, 3)
+        images[0] = 255  # sums beyond a byte
+        halves = celeb_a.halve(images)
+        self.assertEqual(halves.dtype, np.uint8)
+        self.assertAllEqual(halves, auxiliary.HalfResolution()(images))

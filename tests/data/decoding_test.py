@@ -2,6 +2,7 @@
 
 import io
 import struct
+import unittest
 import zlib
 
 import numpy as np
@@ -11,6 +12,11 @@ from PIL import Image
 
 from pixelcnn_aux.data import decoding
 from tests.data.helpers import encoded, noise
+
+try:
+    import pydicom
+except ImportError:
+    pydicom = None
 
 
 def png(depth, color_type, values, *chunks):
@@ -283,3 +289,45 @@ class DamageTest(tf.test.TestCase):
         jpeg[frame + 5 : frame + 9] = struct.pack(">HH", 65000, 65000)  # more than Pillow opens
         with self.assertRaises(ValueError):
             decoding.decode(bytes(jpeg))
+
+
+def dicom(pixels, signed=False, **elements):
+    """A DICOM file, bytes, with a window that hides most of its values."""
+    found = pydicom.Dataset()
+    found.file_meta = pydicom.dataset.FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    found.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"  # CT
+    found.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    found.Rows, found.Columns = pixels.shape[-2:]
+    found.SamplesPerPixel, found.PhotometricInterpretation = 1, "MONOCHROME2"
+    found.BitsAllocated, found.BitsStored, found.HighBit = 16, 16, 15
+    found.PixelRepresentation = int(signed)
+    found.WindowCenter, found.WindowWidth, found.RescaleIntercept = 40, 2, -1024
+    found.RescaleSlope, found.PixelData = 1, pixels.tobytes()
+    if "FloatPixelData" in elements:
+        del found.PixelData
+    for name, value in elements.items():
+        setattr(found, name, value)
+    pydicom.dcmwrite(file := io.BytesIO(), found, enforce_file_format=True)
+    return file.getvalue()
+
+
+@unittest.skipIf(pydicom is None, "pydicom, the extra [medical], is not installed")
+class DicomTest(tf.test.TestCase):
+    def test_stored_values(self):
+        pixels = np.random.default_rng(0).integers(0, 4096, (6, 4)).astype(np.uint16)
+        found = decoding.decode(dicom(pixels), 1, 4096)
+        self.assertEqual(found.dtype, np.uint16)
+        self.assertAllEqual(found[..., 0], pixels)
+        floats = dicom(
+            pixels, FloatPixelData=(pixels + np.float32(1.5)).tobytes(), BitsAllocated=32
+        )
+        for contents, message in (
+            (dicom(pixels)[:-9], "damaged DICOM file"),
+            (dicom(pixels + np.uint16(4096)), "a value of .* 4,095 at most"),
+            (dicom(pixels.astype(np.int16) - 999, signed=True), "of int16 from -.* 0 or more"),
+            (floats, "of float32 from .*, whole ones"),
+            (dicom(np.stack([pixels] * 2), NumberOfFrames=2), "2 images of 4 x 6"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                decoding.decode(contents, 1, 4096)

@@ -3,6 +3,7 @@
 import hashlib
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from pixelcnn_aux import data
@@ -106,3 +107,16 @@ class FolderTest(FilesTest):
             ValueError, rf"whole PNG, JPEG, TIFF or WebP.*Received: {path} \("
         ):
             data.read_image(str(path), (8, 8))
+
+
+class ResizeTest(tf.test.TestCase):
+    def test_pixels_are_tensorflows(self):
+        random = np.random.default_rng(0)
+        sizes = [(1, 1, 5, 3), (7, 9, 7, 9), (64, 48, 32, 24), (218, 178, 64, 64)]
+        sizes += random.integers(1, 120, (40, 4)).tolist()
+        for height, width, *size in sizes:
+            image = noise(height, width, 3, seed=height)
+            expected = tf.round(tf.image.resize(image, size, "area"))
+            received = image_folder.resize(image, size)
+            self.assertEqual(received.dtype, np.uint8)
+            self.assertAllEqual(received, expected, f"{height} x {width} to {size}")

@@ -14,6 +14,7 @@ from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.demo import actions, uploads
 from pixelcnn_aux.demo.actions import Models
 from tests import helpers
+from tests.codec import helpers as codec_helpers
 
 PICTURE = helpers.pictures(1, size=(9, 7))[0]
 SMALL = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
@@ -29,6 +30,7 @@ class ActionsTest(tf.test.TestCase):
             "pyramid": pa.pyramid((4, 4), (2, 2), **SMALL),
             "gray": helpers.tiny_model(exact=True, centered=True),
             "classes": helpers.tiny_model(condition=Classes(3)),
+            "rounded": codec_helpers.model(),
         }
         for name, model in made.items():
             helpers.make_run(cls.folder / name, model, model.factors)
@@ -137,19 +139,19 @@ class ActionsTest(tf.test.TestCase):
                 next(action())
 
     def test_compressed_pictures_come_back(self):
-        name = self.name["gray"]
+        name = self.name["rounded"]
         found = self.last(actions.compress(self.models, name, PICTURE))
         files, bits = found.tables
         self.assertEqual([row[0] for row in files.rows][:3], [name, "PNG", "WebP"])
         self.assertEqual(files.rows[0][1], f"{len(found.file):,}")
-        self.assertEqual([row[0] for row in bits.rows], ["grayscale", "image"])
+        self.assertEqual([row[0] for row in bits.rows], ["half", "image"])
         [_, (heat, caption)] = found.images
         self.assertRegex(caption, "Bits of each pixel: .* on average")
         opened = container.read(found.file)
         again = self.last(actions.decompress(self.models, found.file, opened))
         self.assertAllEqual([image for image, _ in again.images], [PICTURE, heat])
         self.assertEqual(again.tables, (bits,))
-        message = "one of the page's models.*Received: one of 'gray'"
+        message = "one of the page's models.*Received: one of 'rounded'"
         with self.assertRaisesRegex(ValueError, message):
             list(actions.decompress(Models(), found.file, opened))
 

@@ -27,8 +27,7 @@ class FuzzTest(tf.test.TestCase, parameterized.TestCase):
 
     @kinds
     def test_ends_in_the_honest_thing_or_in_an_error_that_names_the_file(self, kind):
-        if kind is not files.Compressed:  # which is decoded pixel by pixel
-            self.enter_context(helpers.eagerly())
+        self.enter_context(helpers.eagerly())
         file, counts = kind(helpers.temporary_folder(self)), collections.Counter()
         for index in range(CASES.get(kind, 60)):
             outcome, detail = file.judge(np.random.default_rng([0, index]))

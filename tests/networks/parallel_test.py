@@ -177,7 +177,7 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "from 1, of at most 67,108,864 pixels. Received"):
             model.sizes((2**14, 2**12 + 1))
         self.assertIsNone(pa.AuxiliaryModel.from_config(model.get_config()).image_size)
-        with self.assertRaisesRegex(ValueError, "go pixel by pixel.*images of any size"):
+        with self.assertRaisesRegex(ValueError, "with whole numbers.*with floats in half, image"):
             pa.codec.Codec(model)
 
     def test_one_graph_evaluates_images_of_all_sizes(self):

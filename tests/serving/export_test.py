@@ -32,7 +32,7 @@ from pixelcnn_aux.serving.exporting import export
 from pixelcnn_aux.serving.interface import Tensor, signatures_of_chain
 from pixelcnn_aux.serving.signatures import check_names, images_of, signatures
 from tests import helpers
-from tests.codec import group_coding_test
+from tests.codec import helpers as codec_helpers
 from tests.serving import loader, model_server
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "serving.md"
@@ -214,7 +214,7 @@ class SignaturesTest(ExportTestCase):
 
     def test_models_of_images_of_any_size(self):
         """They are exported at the size that is asked for, and compared."""
-        run, model = self.folder / "any_size", group_coding_test.model()
+        run, model = self.folder / "any_size", codec_helpers.model()
         helpers.make_run(run, model, model.factors)
         with self.assertRaisesRegex(
             ValueError, "Expected image_size.* of any size. Received: none"

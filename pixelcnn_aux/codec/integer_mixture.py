@@ -1,10 +1,10 @@
-"""The distributions of a mixture of logistics in whole numbers, so that no two machines disagree about them.
+"""The distributions of a mixture of logistics in whole numbers, which are the same on every machine.
 
-Everything is NumPy's int64, and nothing in it depends on a float: exponentials and logistic functions come
-from tables that are computed once, with more digits than are kept. In units of
+Everything is NumPy's int64 and nothing depends on a float: exponentials and logistic functions come from
+tables that are computed once, with more digits than are kept. The units are
 
     2 ** -8     parameters
-    2 ** -12    locations, in pixel values; and how many scales a value is from one
+    2 ** -12    locations, in pixel values; and distances from them, in scales
     2 ** -20    weights of components, of which the largest is 1 to 2
     2 ** -24    inverse scales, per pixel value
     2 ** -30    probabilities
@@ -16,7 +16,6 @@ import math
 
 import numpy as np
 
-from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.likelihoods.mixture import (
     CENTERED_LOG_SCALE_SHIFT,
     MIN_LOG_SCALE,
@@ -24,54 +23,49 @@ from pixelcnn_aux.likelihoods.mixture import (
     conditional_mean,
 )
 
-SHARES = 22  # bits: what a table adds up to is at most this and the number of values, below 2 ** 24
+SHARES = 22  # bits: a table adds up to at most this and the number of values, below 2 ** 24
 _PARAMS, _LOCATION, _WEIGHT, _INVERSE, _PROBABILITY = 8, 12, 20, 24, 30  # bits, as above
-_MORE = 6  # bits of sums that locations are made of
+_MORE = 6  # bits of the sums that make locations
 _STEP = 6  # bits of a scale between entries of the table of the logistic function
-_FAR = 24  # scales from a location, from where on it is 0 or 1
+_FAR = 24  # scales from a location beyond which the logistic function is 0 or 1
 _FARTHEST = 1 << 22  # a location
 
 
-class WholeMixture:
-    """What a `LogisticMixture` says of pixels.
+class IntegerMixture:
+    """A `LogisticMixture` in whole numbers.
 
     Args:
       likelihood: `LogisticMixture` of 256 values; if it is centered, of a whole unit.
+      center_units: int, how many units of a center are one pixel value.
     """
 
-    def __init__(self, likelihood):
+    def __init__(self, likelihood, center_units):
         half, unit = (likelihood.num_values - 1) / 2, likelihood.unit
-        self.num_channels, self.num_values = likelihood.num_channels, likelihood.num_values
-        self.layout, self._centered = Layout(self.num_channels), likelihood.centered
+        self.num_values, self.center_units = likelihood.num_values, center_units
+        self.layout, self._centered = Layout(likelihood.num_channels), likelihood.centered
         self.unit = int((unit if self._centered else half) * 2 ** (_LOCATION - _PARAMS))
         self._middle = int(half * 2**_LOCATION)
         shift, factor = (CENTERED_LOG_SCALE_SHIFT, unit / 16) if self._centered else (0.0, 1.0)
         self.inverse_scales = _inverse_scales(MIN_LOG_SCALE, shift, factor, half)
 
-    def pixels(self, params):
-        """`Pixels` of parameters, whole numbers [N, num_params], in units of 2 ** -8."""
-        return Pixels(self, params)
-
     def center(self, center):
-        """Where means are 0: int64 [N], of centers [N] in `CENTERS`; or the middle of all values."""
-        if not self._centered:
-            return self._middle
-        return (center << _LOCATION) // rounding.CENTERS
+        """The location at which means are 0: int64 [N] of centers [N]; or the middle of all values."""
+        return (center << _LOCATION) // self.center_units if self._centered else self._middle
 
 
 class Pixels:
-    """N pixels, of which channel by channel becomes known. Arrays are [K, N], of components and pixels.
+    """N pixels whose channels become known one by one. Arrays are [K, N], of components and pixels.
 
     Args:
-      mixture: `WholeMixture`.
-      params: whole numbers [N, num_params].
+      mixture: `IntegerMixture`.
+      params: whole numbers [N, num_params], in units of 2 ** -8.
     """
 
     def __init__(self, mixture, params):
         self._mixture = mixture
-        blocks = np.split(np.ascontiguousarray(params.T, np.int64), mixture.layout.num_blocks)
-        logits, self._means, self._log_scales, coefficients = mixture.layout.sorted(blocks)
-        tanh = _tanhs()
+        parts = np.split(np.ascontiguousarray(params.T, np.int64), mixture.layout.num_blocks)
+        logits, self._means, self._log_scales, coefficients = mixture.layout.sorted(parts)
+        tanh = _tanhs(mixture.center_units)
         reach = len(tanh) // 2
         self._coefficients = [tanh[np.clip(x, -reach, reach) + reach] for x in coefficients]
         exps = _exps()
@@ -79,27 +73,26 @@ class Pixels:
         self._deviations = []
 
     def channel(self, low, high, center):
-        """The `Channel` after those that are known, of values from `low` to `high`; all int64 [N]."""
+        """The next `Channel`, of values from `low` to `high`; all int64 [N]."""
         mixture, channel = self._mixture, len(self._deviations)
         means = [x * mixture.unit << _MORE for x in self._means]
         locations = conditional_mean(channel, means, self._coefficients, self._deviations) >> _MORE
         locations = np.clip(locations + mixture.center(center), -_FARTHEST, _FARTHEST)
         least, inverses = mixture.inverse_scales
         index = np.clip(self._log_scales[channel] - least, 0, len(inverses) - 1)
-        how = (self._weights, locations, inverses[index])
-        return Channel(*how, low, high, mixture.num_values)
+        return Channel(self._weights, locations, inverses[index], low, high, mixture.num_values)
 
-    def known(self, channel, center):
-        """Notes that the value of a `Channel` is known."""
+    def finish(self, channel, center):
+        """Conditions the channels that follow on a `Channel` whose value is known."""
         weights = self._weights * np.maximum(channel.masses(), 1)
-        _, bits = np.frexp(weights.max(axis=0).astype(np.float64))  # whole, below 2 ** 53: exactly
+        _, bits = np.frexp(weights.max(axis=0).astype(np.float64))  # whole, below 2 ** 53: exact
         self._weights = weights >> np.maximum(bits - (_WEIGHT + 1), 0)
         deviation = (channel.value << _LOCATION) - self._mixture.center(center)
-        self._deviations.append(deviation * rounding.CENTERS >> _LOCATION)
+        self._deviations.append(deviation * self._mixture.center_units >> _LOCATION)
 
 
 class Channel:
-    """The values of a channel of N pixels, each found by halving what is left of its interval.
+    """The values of a channel of N pixels, each found by halving its interval.
 
     Attributes:
       value: int64 [N], the least of the values that are left.
@@ -108,7 +101,7 @@ class Channel:
     def __init__(self, weights, locations, inverses, low, high, num_values):
         self._weights, self._locations, self._inverses = weights, locations, inverses
         self._end, self._num_values, self.value = high + 1, num_values, low
-        # The probability of what is below the values that are left, and below the first one after them.
+        # The probabilities below the values that are left, and below the first one after them.
         self._ends = self._components_below(low), self._components_below(self._end)
         self._middle = None
 
@@ -129,8 +122,8 @@ class Channel:
         total = np.maximum(weights[0] + weights[1], 1)
         return (values + (weights << SHARES) // total).astype(np.float32).T
 
-    def decided(self, half, count):
-        """Notes the half, int [N], that `halves` was about."""
+    def choose(self, half, count):
+        """Keeps one of the two `halves`, int [N]."""
         second = half > 0
         first, last = self._ends
         self._ends = np.where(second, self._middle, first), np.where(second, last, self._middle)
@@ -142,7 +135,7 @@ class Channel:
         return last - first
 
     def _weight(self, masses):
-        """The weight of what has masses [K, N] by component: int64 [N], in a unit of its own."""
+        """The mixture's weight of masses [K, N] by component: int64 [N], in a unit of its own."""
         return (self._weights * masses).sum(axis=0) >> 16
 
     def _components_below(self, x):
@@ -156,7 +149,7 @@ class Channel:
         scales += far
         index = scales >> (_LOCATION - _STEP)
         scales &= (1 << (_LOCATION - _STEP)) - 1
-        # Nothing is clipped any more: it is faster than to check that.
+        # mode="clip" clips nothing any more: it is faster than a check.
         scales *= steps.take(index, mode="clip")
         scales >>= _LOCATION - _STEP
         scales += table.take(index, mode="clip")
@@ -165,11 +158,8 @@ class Channel:
         return scales
 
 
-def counts(low, high):
-    """How many values are in each half, one time after another, until one is left of each interval: ints.
-
-    Intervals are from `low` to `high`, int64 [N].
-    """
+def halvings(low, high):
+    """The numbers of values in halves of intervals from `low` to `high`, int64 [N], down to 1: ints."""
     longest = int(np.max(high - low, initial=0))
     return [1 << k for k in reversed(range(longest.bit_length()))]
 
@@ -186,25 +176,25 @@ def _table(function, values, bits):
 
 @functools.cache
 def _exps():
-    """Of exp(-x), x in units of parameters from 0 on, as far as there are weights."""
+    """exp(-x), x in units of parameters from 0 on, as far as there are weights."""
     return _table(lambda x: (-x / 2**_PARAMS).exp(), range(14 << _PARAMS), _WEIGHT)
 
 
 @functools.cache
-def _tanhs():
-    """Of tanh(x), x in units of parameters from -7 to 7: what multiplies deviations in `CENTERS`."""
+def _tanhs(center_units):
+    """tanh(x), x in units of parameters from -7 to 7: the factors of deviations in units of centers."""
 
     def tanh(x):
         y = (2 * x / 2**_PARAMS).exp()
         return (y - 1) / (y + 1)
 
-    bits = _LOCATION + _MORE - (rounding.CENTERS.bit_length() - 1)
+    bits = _LOCATION + _MORE - (center_units.bit_length() - 1)
     return _table(tanh, range(-(7 << _PARAMS), (7 << _PARAMS) + 1), bits)
 
 
 @functools.cache
 def _logistics():
-    """Of 1 / (1 + exp(-x)), x from -24 to 24 scales, and the steps from each entry to the next: int64 [n]."""
+    """1 / (1 + exp(-x)), x from -24 to 24 scales, and the steps from each entry to the next: int64 [n]."""
     places = range(-(_FAR << _STEP), (_FAR << _STEP) + 1)
     table = _table(lambda x: 1 / (1 + (-x / 2**_STEP).exp()), places, _PROBABILITY)
     return table[:-1], np.diff(table)
@@ -212,7 +202,7 @@ def _logistics():
 
 @functools.cache
 def _inverse_scales(least, shift, factor, half):
-    """(the first parameter, a table from there on), of 1 / (half exp(log-scale))."""
+    """(the first parameter, a table from there on) of 1 / (half exp(log-scale))."""
     with decimal.localcontext() as context:
         context.prec = 50
         moved = decimal.Decimal(shift) + decimal.Decimal(factor).ln()

@@ -1,0 +1,239 @@
+"""Compresses pictures without loss, by a model. COMMAND FILE... are
+
+    compress PICTURE... --out F     image files of any size, or folders of them -> one file
+    decompress F --out FOLDER       the pictures, as PNG files
+    verify F                        whether this machine gives all of them back
+    inspect F [--map PICTURE]       what is in it; where the bits went
+
+F may be -, for standard input or output. To read F, --workdir has to be the run that wrote it, unless that
+is a trained model of the package, which F names. A model of images of any size codes pictures whole, others
+in tiles of their size. Models are rounded, such as photographs: their files decode anywhere.
+"""
+
+import contextlib
+import itertools
+import math
+import pathlib
+import sys
+
+import numpy as np
+from absl import app, flags
+from matplotlib.figure import Figure
+
+import pixelcnn_aux as pa
+from pixelcnn_aux.batches import pixel_bar
+from pixelcnn_aux.codec import Codec, container, pictures
+from pixelcnn_aux.commands import plots, run_flags
+from pixelcnn_aux.data import decoding, files as image_files
+from pixelcnn_aux.errors import expect
+from pixelcnn_aux.image_grid import shown
+from pixelcnn_aux.runs import disk, trained
+from pixelcnn_aux.runs.folder import RunFolder
+
+FLAGS = flags.FLAGS
+ARGUMENTS = ["COMMAND", "FILE..."]
+
+# The commands that take a flag.
+_OWN_FLAGS = {
+    "out": ("compress", "decompress"),
+    "map": ("inspect",),
+    "metadata": ("compress",),
+}
+MAPPED = 16  # pictures, at most, side by side
+
+
+def main(command, *files):
+    if command not in COMMANDS:
+        raise app.UsageError(
+            f"Expected {', '.join(COMMANDS)}. Received: {command}. Give one of these first."
+        )
+    for flag, commands in _OWN_FLAGS.items():
+        if FLAGS[flag].present and command not in commands:
+            raise app.UsageError(
+                f"Expected {command} without flags of other commands. Received: --{flag}. "
+                "Leave that out."
+            )
+    COMMANDS[command](files)
+
+
+def compress(files):
+    if not FLAGS.out or not files:
+        raise app.UsageError(
+            f"Expected pictures, and --out, the file to write. Received: {list(files)}, {FLAGS.out}. "
+            "Give both."
+        )
+    output, is_stream = sys.stdout, FLAGS.out == "-"
+    if not is_stream:
+        disk.check_place("--out", FLAGS.out)
+        disk.check_new(FLAGS.out)
+    # Lines are printed beside the bytes.
+    with contextlib.redirect_stdout(sys.stderr if is_stream else output):
+        paths = _picture_files(files)
+        folder = run_flags.workdir()
+        print(f"By {folder}", flush=True)
+        model = pa.load(folder)
+        codec = Codec(model, RunFolder(folder).name)
+        channels = model.likelihood.num_channels
+        loaded = [pictures.read(path, channels=channels, metadata=FLAGS.metadata) for path in paths]
+        images = [picture.pixels for picture in loaded]
+        named = [(name, *x.shape[:2]) for name, x in zip(pictures.names(paths), images)]
+        if model.image_size is not None:
+            images = np.concatenate([container.cut(image, model.image_size) for image in images])
+        progress = pixel_bar(sum(math.prod(image.shape[:2]) for image in images))
+        extras = [picture.extras for picture in loaded]
+        extras = extras if any(extras) else []
+        data = codec.compress(images, pictures=named, progress=progress, extras=extras)
+        if is_stream:
+            # Printed lines may go unread; these bytes may not.
+            with disk.explained("to write to standard output"):
+                with open(output.fileno(), "wb", closefd=False) as opened:
+                    opened.write(data)
+        else:
+            with disk.new_file(FLAGS.out) as opened:
+                opened.write(data)
+        bits = 8 * len(data) / sum(picture.pixels.size for picture in loaded)
+        print(f"Wrote {FLAGS.out}: {len(data):,} bytes, {bits:.3f} bits per dimension")
+
+
+def decompress(files):
+    if not FLAGS.out or FLAGS.out == "-":
+        raise app.UsageError(
+            f"Expected --out, a folder for the pictures. Received: {FLAGS.out}. Name one."
+        )
+    data, contents = _read(files)
+    out = pathlib.Path(FLAGS.out)
+    for name, *_ in contents.named_sizes:
+        disk.check_new(out / name)
+    codec = _codec(contents)
+    channels = codec.model.likelihood.num_channels
+    remedy = "Decompress the file in Python, by pixelcnn_aux.codec.Codec"
+    expect(channels in (1, 3), "pictures of 1 or 3 channels, as PNG files have", channels, remedy)
+    with disk.explained(f"a folder to write pictures to: {out}"):
+        out.mkdir(parents=True, exist_ok=True)
+    found = contents.joined(codec.decompress(data, pixel_bar(contents.num_pixels)))
+    for (name, pixels), extras in zip(found, _extras(contents)):
+        with disk.new_file(out / name) as opened:
+            pictures.write(opened, pictures.Picture(pixels, extras))
+        print(f"Wrote {out / name}: {pixels.shape[0]} x {pixels.shape[1]}")
+
+
+def verify(files):
+    data, contents = _read(files)
+    _codec(contents).decompress(data, pixel_bar(contents.num_pixels))
+    print(f"{_counts(contents)}: as they were written")
+
+
+def inspect(files):
+    if FLAGS.map:
+        plots.check("--map", FLAGS.map)
+        disk.check_new(FLAGS.map)
+    data, contents = _read(files)
+    fits = contents.count or not FLAGS.map
+    expect(fits, "a file of images for --map", "one of none", "Leave it out")
+    # A file does not tell how many channels a pixel has.
+    pixels = sum(height * width for _, height, width in contents.named_sizes)
+
+    def per_pixel(bits):
+        return f"{bits / pixels:.3f} bits per pixel" if pixels else "no pixels"
+
+    print(f"{len(data):,} bytes, {per_pixel(8 * len(data))}")
+    print(f"model: {contents.name} ({contents.model[:12]})")
+    print(_counts(contents))
+    for (name, height, width), extras in zip(contents.pictures, _extras(contents)):
+        kept = "".join(f", {kind} {len(x):,} bytes" for kind, x in extras.items())
+        print(f"    {name}: {height} x {width}{kept}")
+    print("bits by factor:")
+    for name, bits in contents.bits.items():
+        print(f"    {name:15} {bits:14,}   {per_pixel(bits)}")
+    print("written by:")
+    for key, value in contents.machine.items():
+        print(f"    {key:15} {value!r}")
+    if FLAGS.map:
+        draw_map(contents, data)
+
+
+def draw_map(contents, data):
+    """Draws the pictures of a file, and under each how many bits its pixels took."""
+    codec = _codec(contents)
+    images, bits = codec.decompress_with_bits(data, pixel_bar(contents.num_pixels))
+    both = zip(contents.joined(images), contents.joined([x[..., None] for x in bits]))
+    both = list(itertools.islice(both, MAPPED))
+    figure = Figure(figsize=(4 * len(both), 7), layout="constrained")
+    panels = figure.subplots(2, len(both), squeeze=False)
+    for column, ((_, picture), (_, pixel_bits)) in zip(panels.T, both):
+        column[0].imshow(shown(picture, codec.model.likelihood.num_values))
+        drawn = column[1].imshow(pixel_bits[..., 0], cmap="magma", vmin=0)
+        figure.colorbar(drawn, ax=column[1], label="bits per pixel", location="bottom")
+        for axis in column:
+            axis.axis("off")
+    plots.write(FLAGS.map, figure, dpi=120)
+    print(f"Wrote {FLAGS.map}: {len(both)} of {len(contents.named_sizes):,} pictures")
+
+
+COMMANDS = {x.__name__: x for x in (compress, decompress, verify, inspect)}
+
+
+def _read(files):
+    """(bytes, `Contents`) of the one compressed file."""
+    if len(files) != 1:
+        raise app.UsageError(
+            f"Expected one compressed file. Received: {list(files)}. Name one, or - for standard input."
+        )
+    with disk.explained("to read " + ("standard input" if files[0] == "-" else files[0])):
+        data = sys.stdin.buffer.read() if files[0] == "-" else pathlib.Path(files[0]).read_bytes()
+    return data, container.read(data)
+
+
+def _codec(contents):
+    """The codec that a file was written with: of --workdir, or the trained model that it names."""
+    names = trained.pretrained()
+    expect(
+        FLAGS.workdir is not None or contents.name in names,
+        "--workdir, the run of the model that wrote the file",
+        f"none, and {contents.name!r} is no trained model of the package: {', '.join(names)}",
+        "Give the folder of that run",
+    )
+    return Codec(pa.load(FLAGS.workdir or contents.name), contents.name)
+
+
+def _picture_files(names):
+    """list of paths of image files: those named, and all in folders that are named, in their order."""
+    found = []
+    for path in map(pathlib.Path, names):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        below = image_files.below(path)
+        named = [x for x in below if x.suffix.lower() in decoding.SUFFIXES]
+        remedy = "Name another folder, or files"
+        received = image_files.suffixes(below)
+        expect(named, f"{decoding.KINDS} files in {path}", received, remedy)
+        if len(named) < len(below):
+            others = image_files.suffixes(x for x in below if x not in named)
+            print(f"{path}: {len(named):,} {decoding.KINDS} files; left out are others: {others}")
+        found += [path / x for x in named]
+    return found
+
+
+def _extras(contents):
+    """The extras of each picture of a file, which may have none."""
+    return itertools.chain(contents.extras, itertools.repeat({}))
+
+
+def _counts(contents):
+    """The numbers of pictures and tiles of a file, in words."""
+    count = f"{len(contents.pictures):,} pictures"
+    if contents.size is None:
+        return count
+    height, width = contents.size
+    return f"{count}, {contents.count:,} tiles of {height} x {width}"
+
+
+def define_flags():
+    run_flags.define_workdir(
+        " That is to compress: a file is read by the model that wrote it, which has to be given unless it is "
+        "one of the package."
+    )
+    flags.DEFINE_string("out", None, "The file, or for decompress the folder, to write.")
+    flags.DEFINE_string("map", None, "inspect: a picture to draw of where the bits went.")
+    flags.DEFINE_bool("metadata", False, "compress: keeps color profiles and EXIF, too.")

@@ -1,0 +1,115 @@
+"""The order of training images, by a seed and the step alone, and a thread that makes batches ahead."""
+
+import functools
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Self
+
+import numpy as np
+
+
+def steps(num_images, batch_size, seed, first_step, rows):
+    """Yields, for each step from `first_step` on, what `_drawn` has of some rows of its batch: arrays [R].
+
+    Every epoch is a new permutation of all images, and a batch may span epochs.
+
+    Args:
+      num_images, batch_size, seed, first_step: ints.
+      rows: int64 [R], numbers of rows.
+    """
+    drawn = functools.lru_cache(maxsize=2)(_drawn)  # epochs last for many batches
+    for step in itertools.count(first_step):
+        epochs, places = np.divmod(step * batch_size + rows, num_images)
+        of_rows = [np.empty(len(rows), dtype) for dtype in (np.int64, bool, float, float, float)]
+        for epoch in np.unique(epochs).tolist():
+            here = epochs == epoch
+            for each, of_epoch in zip(of_rows, drawn(seed, epoch, num_images)):
+                each[here] = of_epoch[places[here]]
+        yield of_rows
+
+
+def square(image, side, down, right):
+    """The square of an image [H, W, C] that is so far down and to the right, from 0 to 1 of what can be."""
+    top, left = (
+        min(int((length - side + 1) * share), length - side)
+        for length, share in zip(image.shape, (down, right))
+    )
+    return image[top : top + side, left : left + side]
+
+
+def _drawn(seed, epoch, count):
+    """What is drawn of each place of an epoch: arrays [count].
+
+    They are the index of its image, int64; whether that is flipped, bool; and three uniform numbers from 0 to
+    1: a condition is unknown where the first is below a rate, the others are how far down and to the right a
+    square is that is cut from the image.
+
+    What NumPy draws by its `Generator` may change from version to version. The raw numbers of Philox do
+    not, nor does a stable sort, so that a run goes on as it began whichever version is installed.
+    """
+    key = np.array([seed % 2**64, epoch], np.uint64)
+    order, flips, *uniforms = (
+        np.random.Philox(key=key, counter=[0, 0, 0, use]).random_raw(count) for use in range(5)
+    )
+    return np.argsort(order, kind="stable"), flips >= 2**63, *(x / 2.0**64 for x in uniforms)
+
+
+class Prefetched(Iterator[Any]):
+    """An iterator over an iterable's items, which a thread makes ahead of their use.
+
+        with Prefetched(images.training_batches(16, seed=0)) as batches:
+            batch = next(batches)
+
+    An exception of the iterable is raised by `next`, in its place among the items. The thread is a daemon:
+    it ends with `close`, or with the interpreter, which does not wait for it.
+
+    Attributes:
+      waited: float, the seconds that `next` has waited for items in total: near 0 where the thread keeps up.
+    """
+
+    def __init__(self, iterable: Iterable, size: int = 4):
+        """`iterable` is used by the thread alone; `size`: int, how many items are kept ready at most."""
+        self.waited = 0.0
+        # (item, None), ..., (None, the exception that ends them).
+        self._ready: queue.SimpleQueue = queue.SimpleQueue()
+        self._free = threading.Semaphore(size)
+        self._closed = False
+        self._thread = threading.Thread(target=self._fill, args=(iterable,), daemon=True)
+        self._thread.start()
+
+    def __next__(self) -> Any:
+        start = time.perf_counter()
+        item, end = (None, StopIteration()) if self._closed else self._ready.get()
+        self.waited += time.perf_counter() - start
+        if end:
+            self._closed = True
+            raise end
+        self._free.release()
+        return item
+
+    def close(self) -> None:
+        """Ends the thread, once the item that it is making is made, and drops those that are ready."""
+        self._closed = True
+        self._free.release()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _fill(self, iterable):
+        end = StopIteration()
+        try:
+            for item in iterable:
+                self._free.acquire()
+                if self._closed:
+                    break
+                self._ready.put((item, None))
+        except BaseException as error:  # whatever it is, `next` would wait for ever without it
+            end = error
+        self._ready.put((None, end))

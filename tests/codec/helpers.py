@@ -1,0 +1,33 @@
+"""A model and a picture for the suites of the codec, the same on all machines."""
+
+import numpy as np
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import layers
+
+SIZE = (45, 62)
+
+
+def model(image_size=None):
+    """A tiny rounded parallel pyramid, whose weights are the same on all machines."""
+    how = {"halvings": 1, "filters": 6, "blocks": 1, "trunk_blocks": 1, "parts": (1, 2, 1, 1)}
+    how |= {"base_filters": 4, "base_blocks": 1, "base_parts": 3, "num_components": 3}
+    made = pa.rounded(pa.parallel_pyramid(image_size=image_size, **how))
+    for seed, factor in enumerate(made.factors.values()):
+        rng = np.random.default_rng(seed)
+        for layer in layers.normalized_layers(factor):
+            shape = layer.v.shape
+            kernel = rng.integers(-127, 128, shape) / 512  # whole already
+            layer.v.assign(kernel)
+            layer.g.assign(np.sqrt(np.sum(kernel**2, axis=tuple(range(kernel.ndim - 1)))))
+            layer.b.assign(rng.integers(-64, 65, shape[-1]) / 128)
+        factor.settle()
+    return made
+
+
+def image():
+    """uint8 [*SIZE, 3]: edges, a gradient and noise."""
+    rows, columns = np.indices(SIZE)
+    smooth = 2 * rows + columns + 40 * (columns > 30)
+    noise = np.random.default_rng(0).integers(0, 20, (*SIZE, 3))
+    return (smooth[..., np.newaxis] + noise).astype(np.uint8)

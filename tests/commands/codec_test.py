@@ -1,0 +1,190 @@
+"""Tests of the codec's program, from picture files to picture files."""
+
+import functools
+import io
+import types
+from unittest import mock
+
+import numpy as np
+from absl import app
+from PIL import Image
+
+import pixelcnn_aux as pa
+from pixelcnn_aux.codec import container
+from pixelcnn_aux.commands import codec
+from pixelcnn_aux.runs import trained
+from tests import helpers
+from tests.codec import helpers as codec_helpers
+from tests.data.helpers import FilesTest, noise
+
+
+class ProgramTest(FilesTest):
+    """By a model of one size, which codes tiles."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.shared = helpers.temporary_folder(cls)
+        cls.run_folder = cls.shared / "run"
+        helpers.make_run(cls.run_folder, model := codec_helpers.model(helpers.SIZE), model.factors)
+        # One model and one codec for all commands.
+        for module, name in ((pa, "load"), (codec, "Codec")):
+            cached = functools.cache(getattr(module, name))
+            cls.enterClassContext(mock.patch.object(module, name, cached))
+        cls.pictures = {"a.png": noise(9, 7, 3), "b.png": noise(4, 6, 3, seed=1)}
+        for name, pixels in cls.pictures.items():
+            Image.fromarray(pixels).save(cls.shared / name)
+        cls.file, cls.picture = cls.shared / "both.pxa", cls.shared / "a.png"
+        cls.run_codec("compress", cls.picture, cls.shared / "b.png", f"--out={cls.file}")
+
+    @classmethod
+    def run_codec(cls, *arguments):
+        return helpers.run_program(codec, *arguments, f"--workdir={cls.run_folder}")
+
+    def test_pictures_come_back(self):
+        self.run_codec("decompress", self.file, f"--out={self.folder / 'out'}")
+        for name, picture in self.pictures.items():
+            self.assertAllEqual(np.asarray(Image.open(self.folder / "out" / name)), picture)
+
+    def test_a_process_of_its_own(self):
+        """As `python -m pixelcnn_aux.codec`, without oneDNN."""
+        arguments = ["pixelcnn_aux.codec", "verify", self.file, f"--workdir={self.run_folder}"]
+        with mock.patch.dict("os.environ", TF_ENABLE_ONEDNN_OPTS="0"):
+            result = helpers.start(self.folder, *arguments)
+        self.assertIn("7 tiles of 4 x 6: as they were", result.stdout, result.stderr)
+
+    def test_a_file_of_a_model_of_the_package_needs_no_workdir(self):
+        with (
+            mock.patch.object(codec, "FLAGS", types.SimpleNamespace(workdir=None)),
+            mock.patch.object(pa, "load") as load,
+            mock.patch.object(codec, "Codec"),
+        ):
+            codec._codec(types.SimpleNamespace(name=trained.DEFAULT))
+            load.assert_called_once_with(trained.DEFAULT)
+            with self.assertRaisesRegex(ValueError, "Expected --workdir.*'mine' is no trained"):
+                codec._codec(types.SimpleNamespace(name="mine"))
+
+    def test_verified_and_inspected(self):
+        printed = self.run_codec("verify", self.file)
+        self.assertIn("2 pictures, 7 tiles of 4 x 6: as they were", printed)
+        file = self.folder / "map.png"
+        printed = self.run_codec("inspect", self.file, f"--map={file}")
+        size = 8 * self.file.stat().st_size / sum(x.size / 3 for x in self.pictures.values())
+        self.assertIn(f"bytes, {size:.3f} bits per pixel", printed)
+        for words in ("run (", "a.png: 9 x 7", "b.png: 4 x 6", "half", "processor", "2 of 2"):
+            self.assertIn(words, printed)
+        with Image.open(file) as drawn:
+            self.assertGreater(min(drawn.size), 100)
+
+    def test_files_of_images_that_were_no_pictures(self):
+        images, out = helpers.pictures(2), self.folder / "images"
+        file, none = (self.folder / name for name in ("images.pxa", "none.pxa"))
+        coder = pa.codec.Codec(pa.load(self.run_folder))
+        file.write_bytes(coder.compress(images))
+        self.assertIn("0 pictures, 2 tiles of 4 x 6", self.run_codec("inspect", file))
+        self.run_codec("decompress", file, f"--out={out}")
+        for number, image in enumerate(images):
+            self.assertAllEqual(np.asarray(Image.open(out / f"{number:05}.png")), image)
+        none.write_bytes(coder.compress(images[:0]))
+        self.assertIn("bytes, no pixels\n", self.run_codec("inspect", none))
+        self.assertIn("0 pictures, 0 tiles of 4 x 6", self.run_codec("verify", none))
+        with self.assertRaisesRegex(ValueError, "file of images for --map. Received: one of none"):
+            self.run_codec("inspect", none, f"--map={self.folder / 'none.png'}")
+
+    def test_wrong_commands_and_flags(self):
+        for arguments, message in (
+            (("pack", self.file), "compress, decompress, verify, inspect. Received: pack"),
+            (("verify", self.file, "--out=a"), "verify without.*: --out[.]"),
+            (("inspect", self.file, "--out=a"), "inspect without.*: --out[.]"),
+            (("decompress", self.file, "--map=a.png"), "decompress without.*: --map[.]"),
+            (("verify", self.file, "--metadata"), "verify without.*: --metadata[.]"),
+            (("compress", self.picture), "pictures, and --out"),
+            (("decompress", self.file, "--out=-"), "a folder for the pictures. Received: -"),
+            (("verify", self.file, self.file), "one compressed file"),
+        ):
+            with self.assertRaisesRegex(app.UsageError, message):
+                self.run_codec(*arguments)
+
+    def test_where_no_file_can_be_is_found_out_before_the_work(self):
+        with mock.patch.object(pa, "load", side_effect=AssertionError):
+            for arguments, message in (
+                (("inspect", self.file, "--map=missing/map.png"), "Expected --map as a name.*miss"),
+                (("inspect", self.file, "--map=map.foo"), "Expected --map as a name.*map.foo"),
+                (("compress", self.picture, "--out=missing/a.pxa"), "Expected --out as a name"),
+                (("compress", self.picture, f"--out={self.file}"), "new file. Received: .*both"),
+                (("decompress", self.file, f"--out={self.shared}"), "new file. Received: .*a.png"),
+            ):
+                with self.assertRaisesRegex(ValueError, message):
+                    self.run_codec(*arguments)
+
+    def test_nothing_is_overwritten_that_appears_meanwhile(self):
+        out, Codec = self.folder / "meanwhile", codec.Codec.__wrapped__
+        for method, made, arguments in (
+            (Codec.compress, out.with_suffix(".pxa"), ["compress", self.picture]),
+            (Codec.decompress, out / "b.png", ["decompress", self.file]),
+        ):
+
+            def also(*args, method=method, made=made, **kwargs):
+                result = method(*args, **kwargs)
+                made.write_bytes(b"mine")
+                return result
+
+            to = f"--out={made if method is Codec.compress else out}"
+            with mock.patch.object(Codec, method.__name__, also):
+                with self.assertRaisesRegex(ValueError, f"new file. Received: {made}"):
+                    self.run_codec(*arguments, to)
+            self.assertEqual(made.read_bytes(), b"mine")
+
+    def test_standard_input_and_output(self):
+        """What is written is the file alone; lines go to standard error."""
+        file, errors = self.folder / "piped.pxa", io.StringIO()
+        with (
+            file.open("w") as output,
+            mock.patch.object(codec, "sys", types.SimpleNamespace(stdout=output, stderr=errors)),
+        ):
+            printed = self.run_codec("compress", self.shared / "b.png", "--out=-")
+        self.assertEqual(printed, "")
+        self.assertIn("Wrote -: ", errors.getvalue())
+        written = file.read_bytes()
+        self.assertEqual(container.read(written).pictures, [["b.png", 4, 6]])
+        given = types.SimpleNamespace(buffer=io.BytesIO(written))
+        with mock.patch.object(codec.sys, "stdin", given):
+            self.assertIn("1 pictures, 1 tiles", self.run_codec("verify", "-"))
+        with (
+            open("/dev/full", "w") as full,
+            mock.patch.object(codec, "sys", types.SimpleNamespace(stdout=full, stderr=errors)),
+            self.assertRaisesRegex(OSError, "standard output. Received: No space left"),
+        ):
+            self.run_codec("compress", self.shared / "b.png", "--out=-")
+
+
+class WholePicturesTest(FilesTest):
+    """By a model of images of any size, which codes them whole."""
+
+    def test_a_folder_of_pictures(self):
+        run, folder, out = (self.folder / name for name in ("run", "pictures", "out"))
+        helpers.make_run(run, model := codec_helpers.model(), model.factors)
+        (folder / "below").mkdir(parents=True)
+        images = {"a.png": noise(9, 7, 3), "b.png": noise(1, 4, 4), "c.png": noise(5, 6)}
+        for path, pixels in zip(("a.png", "b.png", "below/c.png"), images.values()):
+            Image.fromarray(pixels).save(folder / path)
+        (folder / "notes.txt").write_text("no picture")
+        file = self.folder / "all.pxa"
+        printed = self.run_codec("compress", folder, f"--out={file}")
+        self.assertIn("3 PNG, JPEG, TIFF or WebP files; left out are others: 1 .txt", printed)
+        self.assertIn("Wrote", printed)
+        self.assertIn("3 pictures: as they were written", self.run_codec("verify", file))
+        self.run_codec("decompress", file, f"--out={out}")
+        for name, pixels in images.items():
+            self.assertAllEqual(np.asarray(Image.open(out / name)), pixels)
+        drawn = self.folder / "map.png"
+        printed = self.run_codec("inspect", file, f"--map={drawn}")
+        self.assertIn("3 pictures\n", printed)
+        self.assertRegex(printed, "b.png: 1 x 4, alpha [0-9]+ bytes")
+        self.assertTrue(drawn.exists())
+        (self.folder / "empty").mkdir()
+        with self.assertRaisesRegex(ValueError, "files in .*empty. Received: no files"):
+            self.run_codec("compress", self.folder / "empty", f"--out={out}.pxa")
+
+    def run_codec(self, *arguments):
+        return helpers.run_program(codec, *arguments, f"--workdir={self.folder / 'run'}")
