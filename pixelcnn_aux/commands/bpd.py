@@ -47,7 +47,7 @@ def main():
     names = [n for n, factor in model.factors.items() if lossless_files.holding(factor.likelihood)]
     codecs = recorded(records, crc32) if names else {}
     to_compress = codecs is None or (names and FLAGS.codecs)
-    results = splits.summarize(model, batches(), progress(), condition)
+    results = splits.summarize(model, batches(), progress=progress(), condition=condition)
     # At once: writing the results and compressing the images may fail.
     totals = ", ".join(f"{name} {result['total']:.4f}" for name, result in results.items())
     print(f"{FLAGS.split} split, {count:,} images: {totals} bits per dimension", flush=True)

@@ -1,4 +1,4 @@
-"""Scores: what a likelihood tells of whether an image belongs to those that a model was trained on.
+"""Scores: how well an image fits the distribution that a model was trained on.
 
     typical = pa.scores.Typical(pa.scores.bits(model, training_images))
     found = pa.scores.score(model, images, typical=typical)
@@ -7,16 +7,17 @@
     others = pa.scores.score(model, other_images, typical=typical)
     pa.scores.detect(found["bits"]["total"], others["bits"]["total"]).auroc
 
-Each score is of the chain, "total", and of its factors, and grows as images belong less. docs/scores.md says
-what each one is, and what it does not tell.
+Scores are of the chain, "total", and of its factors. A higher score means a worse fit; docs/scores.md
+explains each of them.
 """
 
 from pixelcnn_aux.scores.detection import Detection as Detection, detect as detect
-from pixelcnn_aux.scores.pixels import PixelBits as PixelBits, pixel_bits as pixel_bits
 from pixelcnn_aux.scores.statistics import (
+    PixelBits as PixelBits,
     bits as bits,
     bits_less_files as bits_less_files,
     of_classes as of_classes,
+    pixel_bits as pixel_bits,
     score as score,
 )
 from pixelcnn_aux.scores.typical import Scores as Scores, Typical as Typical

@@ -1,4 +1,4 @@
-"""Bits per dimension over a split of a data set, whose last batch may be ragged."""
+"""Bits per dimension over a split of a data set."""
 
 import math
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def kinds(model):
-    """The kinds of bits per dimension that a model has: list of str.
+    """The kinds of bits per dimension of a model: list of str.
 
-    "bound", the paper's, and "exact", or "restricted" in the place of the latter for a model of which only
-    some factors can be exact. A model without auxiliary images has "exact" alone.
+    "bound", the paper's, and "exact"; "restricted" in place of the latter if only some factors can be exact.
+    A model without auxiliary images has "exact" alone.
     """
     exact = model.with_exact(True)
     if not _has_exact(exact):
@@ -26,18 +26,18 @@ def _has_exact(model):
     return any(factor.exact for factor in model.factors.values())
 
 
-def summarize(model, batches, progress=lambda count: None, condition=None):
+def summarize(model, batches, *, progress=lambda count: None, condition=None):
     """Means over images of bits per dimension of the full image, factor by factor.
 
     Args:
       model: `AuxiliaryModel`, exact or not.
-      batches: iterable of uint8 [b, H, W, C], of any b.
-      progress: function that is called with the number of images done.
-      condition: [N, ...], of all images, as for `AuxiliaryModel.log_prob`.
+      batches: iterable of uint8 [b, H, W, C]; b may vary.
+      progress: function called with the number of images done.
+      condition: [N, ...], for all images, as for `AuxiliaryModel.log_prob`.
 
     Returns:
       dict, each of `kinds` -> {"factors": {name: float}, "total": float, "std_error": float}: the standard
-      error of the total's mean, the images taken as independent draws; None of one image.
+      error of the total's mean over independent images; None for one image.
     """
     found, exact, count = {kind: {} for kind in kinds(model)}, model.with_exact(True), 0
     for images in batches:
@@ -57,15 +57,15 @@ def summarize(model, batches, progress=lambda count: None, condition=None):
 
 
 def mean_bits(model, batches, condition=None):
-    """The most exact mean over images of `summarize`: float."""
+    """The most exact mean of `summarize`: float."""
     return summarize(model, batches, condition=condition)[kinds(model)[-1]]["total"]
 
 
 def shares(model):
-    """dict, factor name -> float: the dimensions of its image over those of the full image.
+    """dict, factor name -> float: the number of values of its image over that of the full image.
 
-    Of images of any size, of those that are halved without rounding. Bits per dimension of a factor's own
-    image, times this, are its part of the total.
+    Bits per dimension of a factor's own image, times this, are its part of the total. A model of any size is
+    taken at one that all transforms divide.
     """
     size = model.image_size or [math.prod(transform.ratio for transform in model.transforms)] * 2
     dims = {

@@ -1,6 +1,7 @@
-"""What a model says of images, as numbers by which they are told apart: by factor, and of the chain."""
+"""Scores of images under a model, by factor and for the chain."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from keras import ops
@@ -17,16 +18,16 @@ def score(
     model: AuxiliaryModel,
     images: ArrayLike,
     condition: ArrayLike | None = None,
+    *,
     typical: Typical | None = None,
 ) -> Scores:
-    """All scores of images: those of `bits`, of `bits_less_files`, of `of_classes` and of `Typical`.
+    """All scores of images: those of `bits`, `bits_less_files`, `of_classes` and `Typical`.
 
     Args:
       model: `AuxiliaryModel`.
       images: uint8 [N, H, W, C], as for `AuxiliaryModel.log_prob`.
       condition: as there.
-      typical: `Typical`, fitted on what `bits` says of images of the training split; None to leave its
-        scores out.
+      typical: `Typical`, fitted on the `bits` of images of the training split; None to leave its scores out.
 
     Returns:
       dict, name of a score -> dict, name of a factor or "total" -> float64 [N].
@@ -44,22 +45,22 @@ def score(
 
 
 def bits(model: AuxiliaryModel, images: ArrayLike, condition: ArrayLike | None = None) -> Scores:
-    """What an image takes, and what it was expected to take, evaluating the networks once.
+    """The bits of images and their entropies. It evaluates the networks once.
 
     Args:
       model, images, condition: as for `score`.
 
     Returns:
-      As `score`, of these, in bits per dimension of the full image: entries of factors add up to "total".
+      As `score`, of these, in bits per dimension of the full image; entries of factors add up to "total".
 
         bits: -log2 of the model's likelihood.
-        bits_less_entropy: less the entropies of the channels given what came before each of them (ZED [1]).
-        bound_less_exact: what -log2 of the likelihood is more if nothing is ruled out that contradicts an
-          auxiliary image. 0 for factors that are not exact: ask `with_exact(True)`.
+        bits_less_entropy: bits less the conditional entropies of the channels (ZED [1]).
+        bound_less_exact: -log2 of the likelihood that includes images which contradict the auxiliary image,
+          less `bits`. 0 for factors that are not exact: ask `with_exact(True)`.
 
     Raises:
       ValueError: as `AuxiliaryModel.log_prob`.
-      NotImplementedError: for a likelihood that does not tell the probabilities of a channel's values.
+      NotImplementedError: for a likelihood without probabilities of a channel's values.
 
     #### References
 
@@ -87,17 +88,17 @@ def bits(model: AuxiliaryModel, images: ArrayLike, condition: ArrayLike | None =
 def bits_less_files(
     model: AuxiliaryModel, images: ArrayLike, bits: dict[str, np.ndarray]
 ) -> Scores:
-    """Bits less those of lossless files, by which simple images would look likely (input complexity [1]).
+    """Bits less those of lossless files, which correct for the complexity of an image [1].
 
     Args:
       model, images: as for `score`.
-      bits: what `bits` calls so of these images.
+      bits: the entry "bits" of `bits`.
 
     Returns:
-      As `score`, of "bits_less_png", "bits_less_webp", and "bits_less_jpeg_xl" where pillow-jxl-plugin is
-      installed, in bits per dimension of the full image. The entry of a factor is of its image by all factors
-      so far, against a file of that image; that of the last one is "total". Without those whose images such a
-      file does not hold.
+      As `score`, of "bits_less_png", "bits_less_webp", and "bits_less_jpeg_xl" if pillow-jxl-plugin is
+      installed, in bits per dimension of the full image. The entry of a factor has the bits of all factors up
+      to it, less those of a file of its image; that of the last one is "total". Factors whose images the file
+      format cannot hold are left out.
 
     #### References
 
@@ -119,20 +120,20 @@ def bits_less_files(
 def of_classes(
     model: AuxiliaryModel, images: ArrayLike, condition: ArrayLike | None = None
 ) -> Scores:
-    """What a model of classes says of an image's class. It is evaluated given each of them.
+    """Scores of the class of an image. The model is evaluated given each class.
 
     Args:
-      model: `AuxiliaryModel` of `conditions.Classes`.
+      model: `AuxiliaryModel` with `conditions.Classes`.
       images: as for `score`.
-      condition: int [N], the classes; where it is -1, or None, the most probable one is taken.
+      condition: int [N], the classes; for -1, or None, the most probable class.
 
     Returns:
       As `score`, of these:
 
-        class_ratio: bits given the class less those given none, per dimension of the full image. It means
-          something of a model that has been trained without classes too (`--condition_dropout`).
-        class_bits: -log2 p(y | x) of the class, from classes that are alike a priori, in bits. Of a factor it
-          is by this factor alone, and entries do not add up.
+        class_ratio: bits given the class less those given none, per dimension of the full image. It is
+          meaningful for models also trained without classes (`--condition_dropout`).
+        class_bits: -log2 p(y | x) of the class under a uniform prior, in bits. The entry of a factor uses
+          this factor alone, and entries do not add up.
 
     Raises:
       ValueError: as `AuxiliaryModel.class_log_probs`.
@@ -149,6 +150,41 @@ def of_classes(
         found["class_ratio"][name] = (unknown - own) / (math.log(2.0) * dims)
         found["class_bits"][name] = (np.logaddexp.reduce(nats, axis=1) - own) / math.log(2.0)
     return found
+
+
+class PixelBits(NamedTuple):
+    """Bits of each pixel of one image, float64 [h, w], summed over channels."""
+
+    bits: np.ndarray  # -log2 of its probability given the pixels before it
+    entropy: np.ndarray  # their expectation
+
+
+def pixel_bits(
+    model: AuxiliaryModel, image: ArrayLike, condition: ArrayLike | None = None
+) -> dict[str, PixelBits]:
+    """The bits of each pixel of an image and their entropies, factor by factor.
+
+    Divided by the number of values of the full image, the sums of `bits`, and of `bits` less `entropy`, are
+    the scores `bits` and `bits_less_entropy`.
+
+    Args:
+      model: `AuxiliaryModel`.
+      image: uint8 [H, W, C].
+      condition: as for `AuxiliaryModel.log_prob`, of one image.
+
+    Returns:
+      dict, name of a factor -> `PixelBits` of its own image.
+
+    Raises:
+      ValueError: as `AuxiliaryModel.log_prob`.
+      NotImplementedError: for a likelihood without probabilities of a channel's values.
+    """
+    found = model.pixel_nats(np.asarray(image)[np.newaxis], condition)
+    to_bits = math.log(2.0)
+    return {
+        name: PixelBits(_numpy(-x.log_prob)[0] / to_bits, _numpy(x.entropy)[0] / to_bits)
+        for name, x in found.items()
+    }
 
 
 def _by_name(nats):

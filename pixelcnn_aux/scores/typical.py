@@ -1,13 +1,15 @@
-"""What bits are typical of images that belong, by those of the training split."""
+"""How typical the bits of an image are, by those of the training split."""
 
 import importlib.util
 
 import numpy as np
 
+from pixelcnn_aux.errors import expect
+
 # name of a score -> name of a factor, or "total" for the chain -> float64 [N]
 Scores = dict[str, dict[str, np.ndarray]]
 
-# What vectors consist of, by what the names of their scores end in.
+# The entries of vectors, by the suffix of their scores.
 _KINDS = {"": ["bits"], "_with_entropy": ["bits", "bits_less_entropy"]}
 
 
@@ -21,14 +23,14 @@ def check_installed() -> None:
 
 
 class Typical:
-    """The distribution of what `scores.bits` says, and how far an image is from it.
+    """The distribution of `scores.bits` on the training split, and the distance of an image from it.
 
-    There are two vectors for each factor, of its bits alone, and of its bits with its bits less entropy; and
-    likewise for the chain, of all its factors'. They are whitened: moved and mixed so that those that it is
-    fitted on have a mean of zero and the unit matrix as their covariance.
+    There are two vectors for each factor: its bits alone, and its bits with its bits less entropy. Those of
+    the chain have the entries of all its factors. Vectors are whitened: moved and mixed so that on the
+    training split they have a mean of zero and the unit matrix as their covariance.
 
     Args:
-      found: what `scores.bits` gives of images of the training split: more of them than twice the factors.
+      found: the result of `scores.bits` on images of the training split, more than twice as many as factors.
 
     Raises:
       ImportError: without scikit-learn.
@@ -41,13 +43,13 @@ class Typical:
         self._densities = {key: _Density(vectors) for key, vectors in self._vectors(found).items()}
 
     def scores(self, found: Scores) -> Scores:
-        """How little what `scores.bits` gives of other images is that of those that it was fitted on.
+        """Scores of other images, from their `scores.bits`: how far they are from the training split.
 
         Returns:
           dict, name of a score -> dict, name of a factor or "total" -> float64 [N], of these:
 
-            typicality: the distance of the whitened vector of bits from the mean: of a factor, in standard
-              deviations. After the test of [1] for single images, which is of the chain's sum alone.
+            typicality: the distance of the whitened vector of bits from the mean; for a factor, in standard
+              deviations. After the test of [1] for single images, which uses the chain's sum alone.
             density_of_states: -log of a kernel estimate of that vector's density, in nats [2].
             typicality_with_entropy, density_of_states_with_entropy: the same of the other vector.
 
@@ -61,11 +63,9 @@ class Typical:
         [2]: Warren Morningstar, Cusuh Ham, Andrew Gallagher, Balaji Lakshminarayanan, Alex Alemi, Joshua
              Dillon. Density of States Estimation for Out-of-Distribution Detection. _AISTATS_, 2021.
         """
-        if list(found["bits"]) != self._names:
-            raise ValueError(
-                f"Expected scores of {self._names}, as it was fitted on. Received: those of "
-                f"{list(found['bits'])}. Fit another one."
-            )
+        names = list(found["bits"])
+        expected = f"scores of {self._names}, as it was fitted on"
+        expect(names == self._names, expected, f"those of {names}", "Fit another one")
         result: Scores = {}
         for (suffix, name), vectors in self._vectors(found).items():
             distances, nats = self._densities[suffix, name].of(vectors)
@@ -92,11 +92,9 @@ class _Density:
 
         count, size = vectors.shape
         self._mean = vectors.mean(axis=0)
-        if np.linalg.matrix_rank(vectors - self._mean) < size:
-            raise ValueError(
-                f"Expected scores of more than {size} images, which differ. Received: those of {count}. Give "
-                "more images of the training split."
-            )
+        varies = np.linalg.matrix_rank(vectors - self._mean) == size
+        expected = f"scores of more than {size} images, which differ"
+        expect(varies, expected, f"those of {count}", "Give more images of the training split")
         covariance = np.atleast_2d(np.cov(vectors, rowvar=False))
         self._whitening = np.linalg.inv(np.linalg.cholesky(covariance)).T
         # Scott's rule for the width of a kernel.
@@ -106,6 +104,6 @@ class _Density:
         return (vectors - self._mean) @ self._whitening
 
     def of(self, vectors):
-        """Distances from the mean, and -log of the density: float64 [N] each."""
+        """Distances from the mean, and negative log densities: float64 [N] each."""
         whitened = self._whitened(vectors)
         return np.linalg.norm(whitened, axis=1), -self._kernels.score_samples(whitened)

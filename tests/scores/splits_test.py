@@ -16,7 +16,7 @@ class BitsPerDimTest(tf.test.TestCase):
         model, images = helpers.shared_model(), helpers.pictures(5)
         done = []
         batches = [images[:2], images[2:4], images[4:]]
-        found = splits.summarize(model, batches, done.append)
+        found = splits.summarize(model, batches, progress=done.append)
         for kind, as_trained in (("bound", model), ("exact", model.with_exact(True))):
             nats = as_trained.log_prob(images).numpy()
             bits = -nats / (math.prod(helpers.SIZE) * 3 * math.log(2))
