@@ -28,6 +28,7 @@ from benchmarks import rival, timing
 from pixelcnn_aux import arguments, backend, likelihoods, machine, networks, sampling
 from pixelcnn_aux.commands import chosen_run, plots, program, run_flags
 from pixelcnn_aux.factor import Factor
+from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
@@ -47,7 +48,8 @@ def pyramid():
     network = networks.PixelCNN(
         topology.flat(3), 100, rgb.num_params, vertical_kernel=(3, 3), horizontal_kernel=(3, 3)
     )
-    return Factor(rgb, network, networks.Embedding(topology.super_resolution(1, 1), 100), rgb)
+    embedding = networks.Embedding(topology.super_resolution(1, 1), 100)
+    return Factor(rgb, network, embedding, auxiliary_likelihood=rgb)
 
 
 NETWORKS = {"pyramid": pyramid, "pixelcnn_pp": lambda: pa.pixelcnn_pp(filters=64).factors["image"]}
@@ -146,10 +148,14 @@ def incrementally(factor, features, noise, auxiliary, jit_compile=False):
     batch, *size, _ = noise.shape
     # A new one of the same networks, so that the first run traces a graph, as a process's first images do.
     factor = factor.with_fixed_sum(factor.fixed_sum)
-    arguments = features, noise, tf.zeros(batch), auxiliary
-    how = {"condition": unknown(factor, batch), "jit_compile": jit_compile}
-    draw = functools.partial(factor.draw, *arguments, **how)
-    return draw, size, math.prod(size)
+    request = DrawRequest(
+        log_scale_shift=tf.zeros(batch),
+        condition=unknown(factor, batch),
+        jit_compile=jit_compile,
+        auxiliary=auxiliary,
+        noise=noise,
+    )
+    return functools.partial(factor.draw, request, features), size, math.prod(size)
 
 
 def candidates(factor, size, batch, other):

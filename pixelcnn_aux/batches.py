@@ -19,34 +19,34 @@ from pixelcnn_aux.inputs import Inputs
 
 MAX_PIXELS = 2**16  # of full images in a batch: 64 images of 32 x 32
 MAX_TILE_PIXELS = 2**19  # some 2 GB of a mixture of ten logistics
-# What is compiled for each size of batch, by XLA, is compiled for these alone.
+# The sizes of batches that XLA compiles functions for, one by one.
 COMPILED_SIZES = (1, 4, 16, 64)
 _PATIENCE = 5  # seconds
 
 
 def in_batches(function, rows, image_size, jit_compile=False):
-    """What a function gives for any number of rows, with a progress bar where that takes long.
+    """Evaluates a function of any number of rows, with a progress bar if that takes long.
 
-    Where a graph is traced, all rows are one batch.
+    While a graph is traced, all rows are one batch.
 
     Args:
-      function: from a structure like `rows`, of tensors [b, ...], to another. Row n of what it gives depends
-        on row n of what it is given alone.
-      rows: structure of NumPy arrays or tensors [N, ...], or None for what is missing. A batch at a time
-        becomes tensors.
+      function: from a structure like `rows`, of tensors [b, ...], to another. Row n of its result depends on
+        row n of its argument alone.
+      rows: structure of NumPy arrays or tensors [N, ...], of which the function is given a batch at a time as
+        tensors. None and plain values in it, such as str, are handed on.
       image_size: (H, W) of the largest images of a row.
-      jit_compile: bool, whether XLA compiles the function, as it does everything under JAX. Batches are of
-        `COMPILED_SIZES` then; the last row is repeated to fill the last one.
+      jit_compile: bool, whether XLA compiles the function, as it does everything under JAX. Batches are then
+        of `COMPILED_SIZES`; the last row is repeated to fill the last one.
 
     Returns:
-      The structure that the function gives, of tensors [N, ...].
+      The structure that the function returns, of tensors [N, ...].
     """
-    leaves = [x for x in keras.tree.flatten(rows) if x is not None]
+    leaves = [x for x in keras.tree.flatten(rows) if hasattr(x, "shape")]
     if any(map(backend.is_symbolic, leaves)):
         return function(rows)
     count, most = len(leaves[0]), max(1, MAX_PIXELS // math.prod(image_size))
     rows = _mapped(np.asarray, rows)
-    if count == 0:  # What comes back of none has the shapes and dtypes of what comes back of one.
+    if count == 0:  # The result for no rows has the shapes and dtypes of that for one.
         rows = _mapped(lambda x: np.zeros((1, *x.shape[1:]), x.dtype), rows)
 
     def evaluated(first, size):
@@ -66,7 +66,7 @@ def in_batches(function, rows, image_size, jit_compile=False):
 
 
 def _size(left, most, compiles):
-    """The size of the next batch, where so many rows are left and it has `most` at most."""
+    """The size of the next batch, of at most `most` rows, if so many are left."""
     if not compiles:
         return max(1, min(left, most))
     # Less than half of it is filled up.
@@ -74,7 +74,8 @@ def _size(left, most, compiles):
 
 
 def _mapped(function, structure):
-    return keras.tree.map_structure(lambda x: None if x is None else function(x), structure)
+    """Arrays by a function of them, and all else as it is."""
+    return keras.tree.map_structure(lambda x: function(x) if hasattr(x, "shape") else x, structure)
 
 
 class Span(NamedTuple):
@@ -89,11 +90,11 @@ class Span(NamedTuple):
     high: int | None
 
     def evaluated(self, side=1):
-        """slice of what is evaluated, in pixels of blocks of side x side."""
+        """slice of the evaluated ones, in pixels of blocks of side x side."""
         return slice(self.start * side, self.stop and self.stop * side)
 
     def kept(self, side=1, first=0):
-        """slice of what is kept, likewise, counted from block `first` on."""
+        """slice of those that are kept, likewise, counted from block `first` on."""
         return slice((self.low - first) * side, self.high and (self.high - first) * side)
 
 
@@ -104,19 +105,16 @@ class Tile(NamedTuple):
     columns: Span
 
     def evaluated(self, images, side=1):
-        """What is evaluated of images [B, H, W, ...] of blocks of side x side pixels."""
+        """The part of images [B, H, W, ...] of blocks of side x side pixels that is evaluated."""
         return images[:, self.rows.evaluated(side), self.columns.evaluated(side)]
 
     def kept(self, images, side=1):
-        """What is kept, likewise."""
+        """The part that is kept, likewise."""
         return images[:, self.rows.kept(side), self.columns.kept(side)]
 
     def kept_of_evaluated(self, side=1):
-        """slices of the rows and columns of what is evaluated that are kept."""
+        """slices of the evaluated rows and columns that are kept."""
         return [span.kept(side, span.start) for span in self]
-
-
-WHOLE = Tile(Span(0, None, 0, None), Span(0, None, 0, None))
 
 
 def spans(length, radius, period, most):
@@ -142,10 +140,10 @@ def spans(length, radius, period, most):
 def tiles(factor, size):
     """Tiles that cover images of (H, W): list of rows, each a list of `Tile`.
 
-    Images are in several if they are large, and if the factor sees a neighborhood alone.
+    There are several if images are large, and if the factor sees a neighborhood alone.
     """
     if factor.radius is None or None in size or math.prod(size) <= MAX_TILE_PIXELS:
-        return [[WHOLE]]
+        return [[Tile(Span(0, None, 0, None), Span(0, None, 0, None))]]
     side = factor.network.side
     most = math.isqrt(MAX_TILE_PIXELS) // side
     rows, columns = (
@@ -167,7 +165,7 @@ def added_up(factor, method, inputs):
 
 
 def side_by_side(factor, method, inputs):
-    """What a compiled method gives for `Inputs` of any number of images, tile by tile.
+    """Evaluates a compiled method of a batch of `Inputs` tile by tile.
 
     Args:
       factor: `Factor`.
@@ -186,18 +184,18 @@ def side_by_side(factor, method, inputs):
 
 
 def _of_tile(factor, method, inputs, tile):
-    """What a method of `Inputs` gives for a tile of images."""
     images, auxiliary, condition = inputs
     side = factor.network.side
     images = tile.evaluated(images, side)
     if auxiliary is not None:
         auxiliary = tile.evaluated(auxiliary)
-    size = images.shape[1:3]
     # Incomplete blocks are known to a graph of their size alone.
-    if factor.radius is not None and sums.is_divided(size, side):
+    if factor.radius is not None and sums.is_divided(images.shape[1:3], side):
         method = method.any_size
-    found = in_batches(method, Inputs(images, auxiliary, condition), size)
-    return keras.tree.map_structure(lambda x: x[:, *tile.kept_of_evaluated(side)], found)
+    kept = tile.kept_of_evaluated(side)
+    return keras.tree.map_structure(
+        lambda x: x[:, *kept], method(Inputs(images, auxiliary, condition))
+    )
 
 
 def progress_bar(count, unit="step", names=()):
@@ -205,8 +203,8 @@ def progress_bar(count, unit="step", names=()):
 
     Args:
       count: int, how many units there are.
-      unit: str, what they are called.
-      names: of metrics that are shown as they are, and not as their means.
+      unit: str, the name of one.
+      names: of metrics whose last values are displayed, and not their means.
 
     Returns:
       `keras.utils.Progbar`.
@@ -216,39 +214,37 @@ def progress_bar(count, unit="step", names=()):
 
 
 def late_bar(count, unit):
-    """A bar in a terminal, once work has taken a few seconds and goes on: for what mostly takes less.
+    """A bar in a terminal, if work goes on after a few seconds: for work that mostly takes less.
 
     Returns a function, which is called with the number of units done.
     """
-    shown, start, begun = progress_bar(count, unit), time.perf_counter(), False
+    bar, start, begun = progress_bar(count, unit), time.perf_counter(), False
 
     def update(done):
         nonlocal begun
         is_late = done < count and time.perf_counter() - start > _PATIENCE
         begun = begun or (is_late and sys.stdout.isatty())
         if begun:
-            shown.update(done)
+            bar.update(done)
 
     return update
 
 
 def pixel_bar(count):
     """A bar of so many pixels, with those a second: a function, called with the number of those done."""
-    shown, start = (
-        progress_bar(-(-count // 1000), "kilopixel", ["megapixels_per_s"]),
-        time.perf_counter(),
-    )
+    bar = progress_bar(-(-count // 1000), "kilopixel", ["megapixels_per_s"])
+    start = time.perf_counter()
 
     def update(done):
         speed = done / 1e6 / (time.perf_counter() - start)
-        kilopixels = done // 1000 if done < count else shown.target
-        shown.update(kilopixels, [("megapixels_per_s", speed)])
+        kilopixels = done // 1000 if done < count else bar.target
+        bar.update(kilopixels, [("megapixels_per_s", speed)])
 
     return update
 
 
 def duration(seconds):
-    """Seconds as a reader takes them in: "95 s", "12 min", "3.4 h"."""
+    """Seconds in a unit that reads well: "95 s", "12 min", "3.4 h"."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     if seconds < 99.5 * 60:

@@ -10,7 +10,7 @@ from keras import ops
 from pixelcnn_aux import arguments, backend, conditions, layers, serialization, sums
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import Inputs, check_images, check_multiple, check_sides_known
+from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.networks import Embedding, Network, ParallelPixelCNN
 from pixelcnn_aux.sums import Bounds, FixedSum
@@ -191,68 +191,6 @@ def _check_link(transform, factor, below):
 
 def _kind(likelihood):
     return f"{likelihood.num_channels} channels of {likelihood.num_values} values"
-
-
-def checked_inputs(factor, inputs):
-    """`Inputs` that fit a factor, as tensors. Raises ValueError as `Factor.inputs`."""
-    images, auxiliary, condition = inputs
-    likelihood = factor.likelihood
-    images = check_images(images, likelihood.num_channels, likelihood.num_values)
-    check_multiple(images, factor.network.multiple)
-    condition = conditions.checked(factor.condition, condition, images.shape[0])
-    if factor.embedding is None:
-        if auxiliary is not None:
-            raise ValueError(
-                "Expected no auxiliary images: this factor is unconditional. Received: some. "
-                "Give the images alone."
-            )
-        return Inputs(images, condition=condition)
-    auxiliary = checked_auxiliary(factor, auxiliary)
-    (batch, height, width), ratio = images.shape[:3], factor.auxiliary_ratio
-    check_sides_known((height, width))
-    if not sums.is_divided((height, width), ratio // factor.network.side):
-        raise ValueError(
-            f"Expected images of a height and width that are multiples of {ratio}, the ratio to "
-            f"their auxiliary images. Received: {height} x {width}. Choose another image size."
-        )
-    channels = factor.auxiliary_likelihood.num_channels
-    expected = (batch, *sums.num_blocks((height, width), ratio), channels)
-    batches = {batch, auxiliary.shape[0]} - {None}  # unknown ones may yet be the same
-    if len(batches) > 1 or tuple(auxiliary.shape[1:]) != expected[1:]:
-        raise ValueError(
-            f"Expected auxiliary images of shape {list(expected)} beside images of shape "
-            f"{list(images.shape)}. Received: {list(auxiliary.shape)}. "
-            "Give those that the model's transform makes of the images."
-        )
-    return Inputs(images, auxiliary, condition)
-
-
-def checked_embedded(factor, auxiliary, condition):
-    """`Inputs` without images, as `Factor.features` takes them; raises ValueError as it."""
-    auxiliary = checked_auxiliary(factor, auxiliary)
-    return Inputs(
-        None, auxiliary, conditions.checked(factor.condition, condition, auxiliary.shape[0])
-    )
-
-
-def checked_auxiliary(factor, auxiliary):
-    """uint8 [B, h, w, c] that a factor embeds, as a tensor. Raises ValueError as `Factor.features`."""
-    if factor.embedding is None:
-        raise ValueError(
-            "Expected a conditional factor. Received: one that embeds nothing. "
-            "Ask one that was built with an embedding."
-        )
-    if auxiliary is None:
-        raise ValueError(
-            "Expected auxiliary images: this factor is conditional. Received: none. "
-            "Give images, and their auxiliary images."
-        )
-    likelihood = factor.auxiliary_likelihood
-    auxiliary = check_images(
-        auxiliary, likelihood.num_channels, likelihood.num_values, "auxiliary images"
-    )
-    check_multiple(auxiliary, factor.embedding.multiple)
-    return auxiliary
 
 
 def check_declared(transform):

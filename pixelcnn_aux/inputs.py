@@ -1,4 +1,4 @@
-"""What a factor sees, and what images have to be before it does."""
+"""What factors are given: `Inputs` to evaluate, and a `DrawRequest`; and how images are checked."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
@@ -7,11 +7,12 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments, backend
-from pixelcnn_aux.arguments import Tensor
+from pixelcnn_aux.arguments import Size, Tensor
+from pixelcnn_aux.errors import expect
 
 
 class Inputs(NamedTuple):
-    """What a factor sees: an image, and what it is conditioned on. Keras and `tf.nest` take it apart.
+    """An image, and what a factor conditions it on. Keras and `tf.nest` take it apart.
 
     Images are uint8 up to 256 values, and uint16 above.
     """
@@ -19,7 +20,7 @@ class Inputs(NamedTuple):
     images: Tensor  # uint8 [B, H, W, C]
     # uint8 [B, h, w, c], the auxiliary images; None for an unconditional factor.
     auxiliary: Tensor = None
-    # What else is known of the images, [B, ...] as `conditions` has it; None for nothing.
+    # A condition of the images, [B, ...] as in `conditions`; None for none.
     condition: Tensor = None
 
     @classmethod
@@ -32,22 +33,47 @@ class Inputs(NamedTuple):
         return cls(*inputs) if isinstance(inputs, (tuple, list)) else cls(inputs)
 
 
+class DrawRequest(NamedTuple):
+    """A request for images, which `AuxiliaryModel.sample` hands down to the scan of each factor.
+
+    Tensors have a row for each image. The fields after `jit_compile` differ between the factors of a chain.
+    """
+
+    seeds: Tensor = None  # int32 [B, 2]
+    log_scale_shift: Tensor = None  # float32 [B]
+    condition: Tensor = None  # as in `Inputs`
+    mode: str = "sample"  # or "map"
+    method: str = "incremental"  # or "full"
+    jit_compile: bool = False  # whether XLA compiles the drawing
+    size: Size | None = None  # (H, W) of the images
+    # uint8 [B, h, w, c], the auxiliary images; None for an unconditional factor.
+    auxiliary: Tensor = None
+    # Known pixels, uint8 [B, H, W, C], and uint8 [B, H, W, 1], 1 where they are known; None for none.
+    completed: Any = None
+    # The least and the most that each value is known to be, uint8 [B, H, W, C] each; None for any.
+    within: Any = None
+    # `sampling.Noise`, or float [B, H, W, noise_size] of it: bounded for a factor with a fixed sum, and
+    # wherever `within` is given.
+    noise: Any = None
+
+
 def check_images(
     images: Tensor,
     channels: int | None = None,
     num_values: int | None = None,
+    *,
     what: str = "images",
     floats: bool = False,
 ) -> Tensor:
-    """Returns images, a NumPy array or a tensor, or says what is wrong with them.
+    """Returns images, a NumPy array or a tensor, if they are images of this kind.
 
     Args:
       images: [B, H, W, C], uint8 up to 256 values, uint16 above.
       channels: int, the C expected; None for any.
-      num_values: int, pixels must be below it; None for any. Checked where the values are known: not while a
-        graph is traced.
-      what: str, how an error calls the images.
-      floats: bool, whether they have to be float32 or float64 instead, of values from 0 to num_values - 1.
+      num_values: int, pixels must be below it; None for any. Values are checked where they are known: not
+        while a graph is traced.
+      what: str, the name of the images in an error.
+      floats: bool, whether they must be float32 or float64 instead, of values from 0 to num_values - 1.
 
     Raises:
       ValueError: for another dtype, rank or number of channels, an empty side, or a pixel value out of range.
@@ -59,21 +85,13 @@ def check_images(
     kinds = ["uint8", "uint16"] if num_values is None else [arguments.pixel_dtype(num_values)]
     if floats:
         kinds = ["float32", "float64"]
-    if dtype not in kinds or len(shape) != 4:
-        raise ValueError(
-            f"Expected {what} as {' or '.join(kinds)} [B, H, W, {channels or 'C'}]. "
-            f"Received: {dtype} {shape}. Convert them."
-        )
-    if 0 in shape[1:]:
-        raise ValueError(
-            f"Expected {what} of a height and width of 1 or more. Received: shape {shape}. Give images with "
-            "pixels."
-        )
-    if channels is not None and shape[-1] != channels:
-        raise ValueError(
-            f"Expected {what} with {channels} channel{'s' * (channels > 1)}. Received: shape {shape}. "
-            "Convert them."
-        )
+    expected = f"{what} as {' or '.join(kinds)} [B, H, W, {channels or 'C'}]"
+    expect(dtype in kinds and len(shape) == 4, expected, f"{dtype} {shape}", "Convert them")
+    expected = f"{what} of a height and width of 1 or more"
+    expect(0 not in shape[1:], expected, f"shape {shape}", "Give images with pixels")
+    if channels is not None:
+        expected = f"{what} with {channels} channel{'s' * (channels > 1)}"
+        expect(shape[-1] == channels, expected, f"shape {shape}", "Convert them")
     if num_values is not None and (floats or num_values not in (2**8, 2**16)) and 0 not in shape:
         _check_range(images, num_values - 1, what)
     return images
@@ -90,27 +108,30 @@ def _check_range(images, last, what):
     if any(map(backend.is_symbolic, ends)):
         return
     least, largest = map(float, ends)
-    if not 0 <= least <= largest <= last:  # as NaN is not
-        raise ValueError(
-            f"Expected {what} with pixel values from 0 to {last}. Received: a value of "
-            f"{largest if least >= 0 else least:g}. Scale them to that range, or clip them."
-        )
+    expect(
+        0 <= least <= largest <= last,  # false for NaN
+        f"{what} with pixel values from 0 to {last}",
+        f"a value of {largest if least >= 0 else least:g}",
+        "Scale them to that range, or clip them",
+    )
 
 
 def check_sides_known(size: Sequence[int | None]) -> None:
     """Raises ValueError for (H, W) of which one is None, as in a pipeline of images of any size."""
-    if None in size:
-        raise ValueError(
-            "Expected images whose height and width are known while a graph is traced. "
-            f"Received: {' x '.join(map(str, size))}. Set them by tf.ensure_shape."
-        )
+    expect(
+        None not in size,
+        "images whose height and width are known while a graph is traced",
+        " x ".join(map(str, size)),
+        "Set them by tf.ensure_shape",
+    )
 
 
 def check_multiple(images: Tensor, multiple: int) -> None:
-    """Raises ValueError for images [B, H, W, C] of which H or W is no multiple of what a network needs."""
+    """Raises ValueError for images [B, H, W, C] whose H or W is not a multiple of what a network needs."""
     height, width = images.shape[1:3]
-    if any(side is not None and side % multiple for side in (height, width)):
-        raise ValueError(
-            f"Expected an image height and width that are multiples of {multiple}, as this network needs. "
-            f"Received: {height} x {width}. Choose another image size, or fewer resolutions."
-        )
+    expect(
+        not any(side is not None and side % multiple for side in (height, width)),
+        f"an image height and width that are multiples of {multiple}, as this network needs",
+        f"{height} x {width}",
+        "Choose another image size, or fewer resolutions",
+    )

@@ -13,7 +13,6 @@ from keras import ops
 
 from pixelcnn_aux import (
     arguments,
-    auxiliary,
     backend,
     checks,
     conditions,
@@ -24,9 +23,9 @@ from pixelcnn_aux import (
 from pixelcnn_aux.arguments import ArrayLike, Config, Size, Tensor
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.batches import MAX_PIXELS, in_batches
-from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.factor import Factor, PixelNats
-from pixelcnn_aux.inputs import Inputs, check_images
+from pixelcnn_aux.inputs import DrawRequest, Inputs, check_images
 from pixelcnn_aux.likelihoods import Likelihood
 
 
@@ -38,16 +37,20 @@ class AuxiliaryModel(serialization.Configured):
       factors: list of `Factor` in the order of sampling, each with a name of its own: the first one is
         unconditional, each other one is conditioned on the image of the one before it, and the last one
         models the full image.
-      transforms: list of `auxiliary.Transform` from the full image down: transforms[0] gives the
+      transforms: list of `auxiliary.Transform` from the full image down: transforms[0] computes the
         auxiliary image of the full image, transforms[1] that one's, and so on.
-      image_size: (H, W) of the full image, which `sample` draws; `log_prob` takes any size. None where
-        `sample` is told.
+      image_size: (H, W) of the full image, which `sample` draws; `log_prob` takes any size. None for a model
+        of images of any size, whose `sample` takes one.
 
     Attributes:
-      exact: bool, whether `log_prob` is log p(X) itself and no bound: whether every factor that is given an
-        auxiliary image rules out the images that contradict it. Which do, `Factor.exact` says.
-      centered: bool, whether any factor's likelihood is centered on what its auxiliary image says.
-      condition: `conditions.Condition`, the same of all factors; None for nothing.
+      factors: dict, name -> `Factor`, in the order of sampling.
+      exact: bool, whether `log_prob` is log p(X) itself and not a bound: whether every factor that is given
+        an auxiliary image rules out the images that contradict it (`Factor.exact`).
+      centered: bool, whether any factor's likelihood is centered on the sum that its auxiliary image fixes.
+      likelihood: `Likelihood` of the full image, given its auxiliary image.
+      condition: `conditions.Condition`, the same of all factors; None for none.
+      untrained: tuple of str, the names of the factors that `load` found no weights for.
+      loaded_from: str, the run, as `load` was given it; None for a model that was not loaded.
 
     Raises:
       ValueError: for factors and transforms that do not fit each other; a transform whose output is not
@@ -65,9 +68,8 @@ class AuxiliaryModel(serialization.Configured):
         self.factors: dict[str, Factor] = {factor.name: factor for factor in factors}
         self.transforms = list(transforms)
         self.image_size = None if image_size is None else arguments.size("image_size", image_size)
-        # The names of the factors that `load` found no weights for.
         self.untrained: tuple[str, ...] = ()
-        self.loaded_from: str | None = None  # the run, as `load` was given it
+        self.loaded_from: str | None = None
         checks.check_chain(factors, self.transforms, self.image_size)
 
     def __repr__(self):
@@ -75,7 +77,6 @@ class AuxiliaryModel(serialization.Configured):
 
     @property
     def likelihood(self) -> Likelihood:
-        """`Likelihood` of the full image, given its auxiliary image."""
         return list(self.factors.values())[-1].likelihood
 
     @property
@@ -91,9 +92,9 @@ class AuxiliaryModel(serialization.Configured):
         return any(factor.likelihood.centered for factor in self.factors.values())
 
     def with_exact(self, exact: bool) -> Self:
-        """A model of the same networks, not copies, whose factors are exact where they can be; or none is.
+        """A model of the same networks, not copies, whose factors are exact if they can be; or none is.
 
-        A factor can be where its transform declares the sum that it fixes, and its likelihood has bounds.
+        A factor can be if its transform declares the sum that it fixes, and its likelihood has bounds.
         """
         model = copy.copy(self)  # with whatever a subclass has
         model.factors = dict(self.factors)
@@ -112,6 +113,53 @@ class AuxiliaryModel(serialization.Configured):
         [*_, model.image_size] = self.sizes(image_size).values()
         return model
 
+    def sizes(self, image_size: Size | None = None) -> dict[str, tuple[int, int]]:
+        """dict, factor name -> (H, W) of the image that the factor draws.
+
+        Args:
+          image_size: (H, W) of the full image, of at most `arguments.MAX_PIXELS` for a model of images of any
+            size; None for the model's.
+
+        Raises ValueError for a size that the factors do not take, or for None of a model of images of any
+        size.
+        """
+        size = self.image_size
+        if image_size is not None:
+            check = arguments.any_size if size is None else arguments.size
+            size = check("image_size", image_size)
+        expected = "image_size, (H, W), since the model is of images of any size"
+        expect(size is not None, expected, "none", "Give it")
+        sizes = [size]
+        for transform in self.transforms:
+            height, width = transform.size(sizes[-1])
+            sizes.append((height, width))
+        return dict(zip(self.factors, reversed(sizes)))
+
+    def position(self, name: str) -> int:
+        """The place of a factor in the order of sampling. Raises ValueError for an unknown name."""
+        names = list(self.factors)
+        expect(name in names, f"a factor of {names}", repr(name), "Choose one of them")
+        return names.index(name)
+
+    def new_factor(self, name: str, dtype: str | None = None) -> Factor:
+        """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""
+        self.position(name)
+        factor = self.factors[name]
+        config = factor.get_config()
+        if dtype is not None:
+            backend.check_dtype(dtype)
+            backend.set_dtype(config, dtype)
+        return type(factor).from_config(config)
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raises ValueError, which names them, if factors of these names are not trained yet."""
+        missing = [name for name in names if name in self.untrained]
+        if missing:
+            raise ValueError(
+                f"Expected trained factors. Received: {', '.join(map(repr, missing))} not trained yet. "
+                f"Train with --factor {missing[0]}."
+            )
+
     def get_config(self) -> Config:
         return {
             "factors": [serialization.serialize(factor) for factor in self.factors.values()],
@@ -122,8 +170,7 @@ class AuxiliaryModel(serialization.Configured):
     @classmethod
     def from_config(cls, config: Config) -> Self:
         factors = [serialization.deserialize(part, Factor) for part in config["factors"]]
-        kind = auxiliary.Transform
-        transforms = [serialization.deserialize(part, kind) for part in config["transforms"]]
+        transforms = [serialization.deserialize(part, Transform) for part in config["transforms"]]
         return cls(**{**config, "factors": factors, "transforms": transforms})
 
     def description(self) -> Config:
@@ -136,16 +183,18 @@ class AuxiliaryModel(serialization.Configured):
             serialization.check_comes_back(part)
         return serialization.serialize(self)
 
+    # The images of the factors.
+
     def checked(self, images):
         """Full images, NumPy's or a tensor. Raises ValueError for another dtype, shape or range."""
         return check_images(images, self.likelihood.num_channels, self.likelihood.num_values)
 
     def checked_condition(self, condition, batch):
-        """What is known of `batch` images beside their pixels, NumPy's or a tensor.
+        """The condition of `batch` images, NumPy's or a tensor.
 
-        None is no class, or vectors of zeros; of a model without a condition it stays None.
+        None becomes no class, or vectors of zeros; for a model without a condition it stays None.
 
-        Raises ValueError for another dtype, shape, number or range, and for one where there is none to be.
+        Raises ValueError for another dtype, shape, number or range, and for one of a model that takes none.
         """
         if condition is None and self.condition is not None and batch is not None:
             condition = self.condition.unknown(batch)
@@ -164,7 +213,10 @@ class AuxiliaryModel(serialization.Configured):
           ValueError: for images of another dtype or number of channels, or whose height or width a transform
             does not divide.
         """
-        chain = [ops.convert_to_tensor(self.checked(images))]
+        return self._auxiliaries(self.checked(images))
+
+    def _auxiliaries(self, images):
+        chain = [ops.convert_to_tensor(images)]
         for transform in self.transforms:
             height, width = chain[-1].shape[1:3]
             if None not in (height, width):
@@ -173,7 +225,9 @@ class AuxiliaryModel(serialization.Configured):
         return dict(zip(self.factors, reversed(chain)))
 
     def inputs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Inputs]:
-        """What each factor sees of full images, uint8 [B, H, W, C], and their condition, as for `log_prob`.
+        """The `Inputs` of each factor for full images, uint8 [B, H, W, C], and their condition.
+
+        Networks are trained on these: for a conditional model, None is an error and not "no class".
 
         Returns:
           dict, name -> `Inputs`: its image, uint8 [B, h, w, c], its auxiliary image, None for the first, and
@@ -183,10 +237,11 @@ class AuxiliaryModel(serialization.Configured):
           ValueError: for images or a condition of another dtype or shape, and for no condition of a
             conditional model: -1 is no class.
         """
-        chain = self.auxiliaries(images)
-        [*_, full] = chain.values()
-        # What networks are trained on: images that should have a class are not taken for ones without.
-        condition = conditions.checked(self.condition, condition, full.shape[0])
+        images = self.checked(images)
+        return self._inputs(images, conditions.checked(self.condition, condition, images.shape[0]))
+
+    def _inputs(self, images, condition):
+        chain = self._auxiliaries(images)
         below = [None, *chain.values()]
         return {
             name: Inputs(image, given, condition)
@@ -196,87 +251,37 @@ class AuxiliaryModel(serialization.Configured):
     def moved_inputs(
         self, images: ArrayLike, condition: ArrayLike | None = None
     ) -> dict[str, Inputs]:
-        """As `inputs`, of float images [B, H, W, C], by which they are differentiable. None is no condition.
+        """As `inputs`, of float images [B, H, W, C], and differentiable in them. None is no condition.
 
-        An auxiliary image is that of the nearest whole image, and moves with the rest: by 1 where the sum
-        that its transform declares grows by a step. Without a declared sum it does not move.
+        An auxiliary image is that of the nearest whole image, and moves with the rest: by 1 if the sum that
+        its transform declares grows by a step. Without a declared sum it does not move.
 
-        Raises ValueError as `inputs`, and for values out of range.
+        Raises ValueError as `log_prob`, and for values out of range.
         """
         likelihood, dtype = self.likelihood, [*self.factors.values()][-1].variable_dtype
-        checked = check_images(
-            images, likelihood.num_channels, likelihood.num_values, "images", floats=True
-        )
+        kind = likelihood.num_channels, likelihood.num_values
+        checked = check_images(images, *kind, floats=True)
         condition = self.checked_condition(condition, checked.shape[0])
         images = ops.cast(checked, dtype)
         nearest = ops.clip(ops.round(ops.stop_gradient(images)), 0, likelihood.num_values - 1)
         nearest = ops.cast(nearest, arguments.pixel_dtype(likelihood.num_values))
-        # Which also checks that they fit the networks.
-        whole = [self.factors[k].inputs(x) for k, x in self.inputs(nearest, condition).items()]
+        whole = self._inputs(nearest, condition)
+        self._check_shapes(whole)
         chain, move = [images], images - ops.cast(nearest, dtype)
-        for transform, factor in zip(self.transforms, reversed(self.factors.values())):
-            given = ops.cast(whole[-len(chain)].auxiliary, dtype)
+        for transform, (name, factor) in zip(self.transforms, reversed(self.factors.items())):
+            given = ops.cast(whole[name].auxiliary, dtype)
             fixed_sum = checks.declared_sum(transform, factor.likelihood)
             move = fixed_sum.sums(move) / fixed_sum.step if fixed_sum else ops.zeros_like(given)
             chain.append(given + move)
         below = [*chain[1:], None]
-        moved = [Inputs(*x, whole[0].condition) for x in zip(reversed(chain), reversed(below))]
+        moved = [Inputs(*x, condition) for x in zip(reversed(chain), reversed(below))]
         return dict(zip(self.factors, moved))
 
-    def new_factor(self, name: str, dtype: str | None = None) -> Factor:
-        """A factor like that of this name, randomly initialized; of another dtype or policy if given one."""
-        self.position(name)
-        factor = self.factors[name]
-        config = factor.get_config()
-        if dtype is not None:
-            backend.check_dtype(dtype)
-            backend.set_dtype(config, dtype)
-        return type(factor).from_config(config)
+    def _check_shapes(self, inputs):
+        for name, factor in self.factors.items():
+            factor.check_shapes(inputs[name])
 
-    def position(self, name: str) -> int:
-        """The place of a factor in the order of sampling. Raises ValueError for an unknown name."""
-        if name not in self.factors:
-            raise ValueError(
-                f"Expected a factor of {list(self.factors)}. Received: {name!r}. Choose one of them."
-            )
-        return list(self.factors).index(name)
-
-    def require(self, names: Iterable[str]) -> None:
-        """Raises ValueError, which names them, where factors of these names are not trained yet."""
-        missing = [name for name in names if name in self.untrained]
-        if missing:
-            raise ValueError(
-                f"Expected trained factors. Received: {', '.join(map(repr, missing))} not trained yet. "
-                f"Train with --factor {missing[0]}."
-            )
-
-    def sizes(self, image_size: Size | None = None) -> dict[str, tuple[int, int]]:
-        """dict, factor name -> (H, W) of the image that the factor draws.
-
-        Args:
-          image_size: (H, W) of the full image, of at most `arguments.MAX_PIXELS` for a model of images of any
-            size; None for the model's.
-
-        Raises ValueError for a size that the factors do not take, or none of a model of images of any size.
-        """
-        size = self.image_size
-        if image_size is not None:
-            check = arguments.any_size if size is None else arguments.size
-            size = check("image_size", image_size)
-        if size is None:
-            raise ValueError(
-                "Expected image_size, (H, W), since the model is of images of any size. Received: none. Give "
-                "it."
-            )
-        sizes = [size]
-        for transform in self.transforms:
-            height, width = transform.size(sizes[-1])
-            sizes.append((height, width))
-        return dict(zip(self.factors, reversed(sizes)))
-
-    def log_probs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Tensor]:
-        """Each factor's log-likelihood of its own image, in nats: dict, name -> as `log_prob`."""
-        return self._by_factor("log_prob", images, condition)
+    # Likelihoods.
 
     def log_prob(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
         """log p(X, X_hat): log p(X) itself if `exact`; if not, it bounds that from below, equation (5).
@@ -284,48 +289,21 @@ class AuxiliaryModel(serialization.Configured):
         Args:
           images: uint8 [B, H, W, C], of any size that the factors take, not only of `image_size`. B may be
             any number: images are evaluated in batches, and after a few seconds a terminal shows a progress
-            bar. Where a graph is traced, as in tf.function or jax.jit, they are one batch.
-          condition: what else is known of the images: int [B] of a model with `conditions.Classes`, -1 for no
-            class; float [B, D] with `conditions.Vector`; None for nothing: no class, or vectors of zeros.
+            bar. While a graph is traced, as in tf.function or jax.jit, they are one batch.
+          condition: int [B] for a model with `conditions.Classes`, -1 for no class; float [B, D] with
+            `conditions.Vector`; None for no class, or vectors of zeros.
 
         Returns:
           float [B] of the model's dtype, in nats.
 
         Raises:
-          ValueError: for images or a condition of another dtype or shape, or where a factor is not trained
-            yet.
+          ValueError: for images or a condition of another dtype or shape, or if a factor is not trained yet.
         """
         return sum(self.log_probs(images, condition).values())
 
-    def log_density(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
-        """`log_prob` of images whose values need not be whole, by which it is differentiable: a prior.
-
-        The density of a value is the probability of the bin from x - 1/2 to x + 1/2. If the nearest whole
-        value is the first or the last one, the bin has no end on that side, as in `log_prob`. Between two
-        values of a `Categorical`, the log-probability is linear.
-
-        Auxiliary images are those of the nearest whole image, plus what the sum that their transform declares
-        changes from there, divided by its step: a half resolution moves with the mean, but keeps the rounding
-        of the nearest whole image. So the density is `log_prob` at whole images, and the gradient is that
-        of the density, which jumps where another whole image becomes the nearest. Auxiliary images of a
-        transform without a declared sum do not move.
-
-        Args:
-          images: float32 or float64 [B, H, W, C], of any size that the factors take, with values from 0 to
-            num_values - 1. They are one batch, so that TensorFlow and JAX differentiate by them.
-          condition: as for `log_prob`.
-
-        Returns:
-          float [B] of the model's dtype, in nats.
-
-        Raises:
-          NotImplementedError: for a likelihood that does not define `_log_density`.
-          ValueError: as `log_prob`, for values out of range, and for an exact model, whose images have no
-            probability unless they fit their auxiliary images: ask `with_exact(False)`.
-        """
-        self.require(self.factors)
-        inputs = self.moved_inputs(images, condition)
-        return sum(factor.log_density(inputs[name]) for name, factor in self.factors.items())
+    def log_probs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Tensor]:
+        """Each factor's log-likelihood of its own image, in nats: dict, name -> as `log_prob`."""
+        return self._by_factor(Factor.batch_log_prob, *self._checked(images, condition))
 
     def bits_per_dim(
         self, images: ArrayLike, condition: ArrayLike | None = None
@@ -343,8 +321,9 @@ class AuxiliaryModel(serialization.Configured):
         Raises:
           ValueError: as `log_prob`.
         """
-        checked = self.checked(images)
-        return in_bits_per_dim(self.log_probs(checked, condition), checked.shape[1:])
+        images, condition = self._checked(images, condition)
+        nats = self._by_factor(Factor.batch_log_prob, images, condition)
+        return in_bits_per_dim(nats, images.shape[1:])
 
     def bound_and_exact(
         self, images: ArrayLike, condition: ArrayLike | None = None
@@ -360,10 +339,10 @@ class AuxiliaryModel(serialization.Configured):
         Raises:
           ValueError: as `log_prob`.
         """
-        checked = self.checked(images)
-        both = self._by_factor("bound_and_exact", checked, condition)
+        images, condition = self._checked(images, condition)
+        both = self._by_factor(Factor.bound_and_exact, images, condition)
         bounds, exact = (
-            in_bits_per_dim({name: nats[i] for name, nats in both.items()}, checked.shape[1:])
+            in_bits_per_dim({name: nats[i] for name, nats in both.items()}, images.shape[1:])
             for i in range(2)
         )
         return bounds, exact
@@ -371,7 +350,7 @@ class AuxiliaryModel(serialization.Configured):
     def pixel_nats(
         self, images: ArrayLike, condition: ArrayLike | None = None
     ) -> dict[str, PixelNats]:
-        """What each factor says of each pixel of its own image, and what it expected: for `scores`.
+        """The likelihood of each pixel of each factor's image, and its expectation: for `scores`.
 
         Args:
           images, condition: as for `log_prob`.
@@ -383,7 +362,26 @@ class AuxiliaryModel(serialization.Configured):
           ValueError: as `log_prob`.
           NotImplementedError: as `Factor.pixel_nats`.
         """
-        return self._by_factor("pixel_nats", images, condition)
+        return self._by_factor(Factor.pixel_nats, *self._checked(images, condition))
+
+    def _checked(self, images, condition):
+        """Full images and their condition, for likelihoods."""
+        self.require(self.factors)
+        images = self.checked(images)
+        return images, self.checked_condition(condition, images.shape[0])
+
+    def _by_factor(self, evaluate, images, condition, size=None):
+        """dict, name -> evaluate(factor, inputs) for full images that have been checked, in batches.
+
+        Of one image, as much is evaluated at once as of an image of `size`, (H, W); None for its own.
+        """
+
+        def of_batch(rows):
+            inputs = self._inputs(*rows)
+            self._check_shapes(inputs)
+            return {name: evaluate(factor, inputs[name]) for name, factor in self.factors.items()}
+
+        return in_batches(of_batch, (images, condition), size or images.shape[1:3])
 
     def class_log_probs(self, images: ArrayLike) -> Tensor:
         """log p(y | X) of each class y, by Bayes' rule from classes that are alike a priori. A classifier.
@@ -404,39 +402,56 @@ class AuxiliaryModel(serialization.Configured):
 
     def log_probs_by_class(self, images: ArrayLike) -> dict[str, Tensor]:
         """`log_probs` given each class: dict, name -> float [B, num_classes]. Else as `class_log_probs`."""
-        self.require(self.factors)
-        kind = arguments.instance("the model's condition", self.condition, Classes)
-        checked, classes = self.checked(images), np.arange(kind.num_classes, dtype=np.int32)
-        height, width = checked.shape[1:3]
+        kind = arguments.instance("the model's condition", self.condition, conditions.Classes)
+        images, _ = self._checked(images, None)
+        classes = np.arange(kind.num_classes, dtype=np.int32)
+        height, width = images.shape[1:3]
         at_once = max(1, MAX_PIXELS // (height * width))  # of many classes, some after others
         groups = [classes[first : first + at_once] for first in range(0, len(classes), at_once)]
 
-        def evaluate(images):
-            none = ops.full(ops.shape(images)[:1], kind.absent, kind.dtype)
-            inputs = {k: self.factors[k].inputs(x) for k, x in self.inputs(images, none).items()}
-            nats = {
-                name: [self.factors[name].log_prob_given(x, group) for group in groups]
-                for name, x in inputs.items()
-            }
-            return {name: ops.concatenate(x, axis=-1) for name, x in nats.items()}
+        def given_each(factor, inputs):
+            nats = [factor.log_prob_given(inputs, group) for group in groups]
+            return ops.concatenate(nats, axis=-1)
 
-        return in_batches(evaluate, checked, (len(groups[0]) * height, width))
+        size = len(groups[0]) * height, width
+        return self._by_factor(given_each, images, None, size)
 
-    def _by_factor(self, method, images, condition):
-        """dict, factor name -> what its method of this name gives for its image of full images."""
+    def log_density(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
+        """`log_prob` of images whose values need not be whole, differentiable in the image: a prior.
+
+        The density of a value is the probability of the bin from x - 1/2 to x + 1/2. If the nearest whole
+        value is the first or the last one, the bin has no end on that side, as in `log_prob`. Between two
+        values of a `Categorical`, the log-probability is linear.
+
+        Auxiliary images are those of the nearest whole image, plus the change, since there, of the sum that
+        their transform declares, divided by its step: a half resolution moves with the mean, but keeps the
+        rounding of the nearest whole image. So the density is `log_prob` at whole images, and the gradient is
+        that of the density, which jumps where another whole image becomes the nearest. Auxiliary images of a
+        transform without a declared sum do not move.
+
+        Args:
+          images: float32 or float64 [B, H, W, C], of any size that the factors take, with values from 0 to
+            num_values - 1. They are one batch, so that TensorFlow and JAX differentiate by them.
+          condition: as for `log_prob`.
+
+        Returns:
+          float [B] of the model's dtype, in nats.
+
+        Raises:
+          NotImplementedError: for a likelihood that does not define `_log_density`.
+          ValueError: as `log_prob`, for values out of range, and for an exact model, whose images have no
+            probability unless they fit their auxiliary images: ask `with_exact(False)`.
+        """
         self.require(self.factors)
+        inputs = self.moved_inputs(images, condition)
+        return sum(factor.log_density(inputs[name]) for name, factor in self.factors.items())
 
-        def evaluate(given):
-            inputs = self.inputs(*given)
-            return {k: getattr(factor, method)(inputs[k]) for k, factor in self.factors.items()}
-
-        images = self.checked(images)
-        condition = self.checked_condition(condition, images.shape[0])
-        return in_batches(evaluate, (images, condition), images.shape[1:3])
+    # Draws.
 
     def sample(
         self,
         seeds: ArrayLike,
+        *,
         log_scale_shift: ArrayLike = 0.0,
         mode: str = "sample",
         method: str = "incremental",
@@ -447,7 +462,7 @@ class AuxiliaryModel(serialization.Configured):
         condition: ArrayLike | None = None,
         image_size: Size | None = None,
     ) -> dict[str, Tensor]:
-        """Draws images, each factor in turn given what the one before it drew.
+        """Draws images, each factor in turn given the image that the one before it drew.
 
         Any number of images are drawn in batches, with a progress bar as of `log_prob`.
 
@@ -458,21 +473,21 @@ class AuxiliaryModel(serialization.Configured):
           method: "incremental", every activation evaluated once; or "full", all networks evaluated again
             for every pixel, which is some hundred times slower. Under JAX, a `PixelCNN` is always evaluated
             in full; networks that decide groups of pixels are not.
-          given: dict with one auxiliary image, name -> uint8 [B, h, w, c], to start from. What comes before
-            it in the order of sampling is absent from the result.
+          given: dict with one auxiliary image, name -> uint8 [B, h, w, c], to start from. The images before
+            it in the order of sampling are absent from the result.
           known, mask: uint8 [B, H, W, C], full images, and uint8 [B, H, W, 1], 1 at the pixels of theirs to
-            keep and 0 at those to draw: completion. An auxiliary image's pixel is kept where all pixels
+            keep and 0 at those to draw: completion. An auxiliary image's pixel is kept if all pixels
             that it is computed from are. A pixel is drawn given the known ones of its own image before it in
             raster order, and the auxiliary image. With one factor alone that is a draw from the distribution
-            given all known pixels where they precede all others; auxiliary images are not told what known
-            pixels of larger images say of the rest. Of an exact model the image agrees with its auxiliary
-            images, whatever is known: values are drawn within what known pixels leave for them, later ones
-            of their block and those of larger images too.
+            given all known pixels if they precede all others; auxiliary images do not depend on known pixels
+            of larger images otherwise. Of an exact model the image agrees with its auxiliary images, whatever
+            is known: values are drawn within the bounds that known pixels leave for them, later ones of their
+            block and those of larger images too.
           jit_compile: bool, whether XLA compiles the drawing, which takes minutes for deep networks: once for
             each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time from then on.
-          condition: what the images are to be, one for each seed, as for `log_prob`; None for nothing.
-          image_size: (H, W), of images that the factors take; None for the model's size. Where it has none,
-            also None for the size of `known`, or the one to which `given` is enlarged.
+          condition: the condition of each image to draw, as for `log_prob`; None for none.
+          image_size: (H, W), of images that the factors take; None for the model's size. For a model of
+            images of any size, None for the size of `known`, or the one to which `given` is enlarged.
 
         Returns:
           dict, name -> uint8 [B, h, w, c], in the order of sampling, the image given included.
@@ -480,44 +495,62 @@ class AuxiliaryModel(serialization.Configured):
         Raises:
           ValueError: while a graph is traced, for seeds of another shape or dtype, an image given or known, a
             mask or a condition that does not fit, a log_scale_shift that is not finite or of another shape,
-            an unknown mode or method, a model in mixed precision, where a factor is not trained yet, where an
+            an unknown mode or method, a model in mixed precision, if a factor is not trained yet, if an
             image given to an exact model contradicts pixels that are known: the place is named; or for known
             pixels of a model that cannot be held to them: a factor below an exact one has a likelihood
             without bounds, or the sum of an exact one is not `dense`.
         """
-        how = (mode, method, given, known, mask, jit_compile, condition, image_size)
-        return sampling.sample(self, seeds, log_scale_shift, *how)
+        request = DrawRequest(
+            seeds,
+            log_scale_shift,
+            condition,
+            mode=mode,
+            method=method,
+            jit_compile=jit_compile,
+            size=image_size,
+        )
+        return sampling.sample(self, request, given, known, mask)
+
+    # Pictures of any size, also larger than the model's. A model of images of any size draws them whole.
+    # Others draw them in windows of their size that overlap, in raster order. Each window is given the pixels
+    # that those above it and to its left have drawn, so that seams agree, and nothing else of the picture:
+    # colors may drift from one end to the other.
 
     def colorize(
         self,
         images: ArrayLike,
         seeds: ArrayLike | None = None,
+        *,
         log_scale_shift: ArrayLike = 0.0,
         mode: str = "sample",
         jit_compile: bool = False,
         condition: ArrayLike | None = None,
     ) -> Tensor:
-        """Colors pictures, by a model of colors given grays, such as `cifar10-grayscale`.
+        """Colors pictures of any size, by a model of colors given grays, such as `cifar10-grayscale`.
 
         Args:
           images: uint8 [B, H, W, 1], grays from 0 to 255; or uint8 [B, H, W, 3], photographs, of which only
-            the grays are seen. The model's transform computes the auxiliary images of both.
-          seeds, log_scale_shift, mode, jit_compile, condition: see the class.
+            the grays are used. The model's transform computes the auxiliary images of both.
+          seeds: int32 [B, 2]: picture b depends on seeds[b] and images[b] alone, but for rounding. None:
+            [0, b].
+          log_scale_shift, mode, jit_compile, condition: as for `sample`. All windows of a picture have its
+            condition.
 
         Returns:
           uint8 [B, H, W, 3]; by an exact model, pictures that have the auxiliary images of `images`.
 
         Raises:
-          ValueError: also for images of another dtype or shape, or a model of no colors given grays.
+          ValueError: as `sample`, for images of another dtype or shape, or a model of no colors given grays.
         """
-        how = (seeds, log_scale_shift, mode, jit_compile, condition)
-        return sampling.colorize(self, images, *how)
+        request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
+        return sampling.colorize(self, images, request)
 
     def enlarge(
         self,
         images: ArrayLike,
         times: int = 2,
         seeds: ArrayLike | None = None,
+        *,
         log_scale_shift: ArrayLike = 0.0,
         mode: str = "sample",
         jit_compile: bool = False,
@@ -528,43 +561,45 @@ class AuxiliaryModel(serialization.Configured):
         Args:
           images: uint8 [B, h, w, C].
           times: int, how many times as high and wide: 2 by the last factor of a pyramid, 4 by the last two.
-          seeds, log_scale_shift, mode, jit_compile, condition: see the class.
+          seeds, log_scale_shift, mode, jit_compile, condition: as for `colorize`.
 
         Returns:
           uint8 [B, times * h, times * w, C]; by an exact model, pictures whose auxiliary images are `images`.
 
         Raises:
-          ValueError: also for images of another dtype or shape, or other times than the model enlarges.
+          ValueError: as `sample`, for images of another dtype or shape, or times that the model does not
+            enlarge by.
         """
-        how = (seeds, log_scale_shift, mode, jit_compile, condition)
-        return sampling.enlarge(self, images, times, *how)
+        request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
+        return sampling.enlarge(self, images, times, request)
 
     def complete(
         self,
         images: ArrayLike,
         mask: ArrayLike,
         seeds: ArrayLike | None = None,
+        *,
         log_scale_shift: ArrayLike = 0.0,
         mode: str = "sample",
         jit_compile: bool = False,
         condition: ArrayLike | None = None,
     ) -> Tensor:
-        """Draws what is not known of pictures: completion, as by `AuxiliaryModel.sample`.
+        """Draws the unknown pixels of pictures: completion, as by `sample`.
 
         Args:
           images: uint8 [B, H, W, C].
           mask: uint8 [B, H, W, 1], 1 at the pixels to keep and 0 at those to draw. One is drawn given those
             before it in the raster order of its window, known or drawn.
-          seeds, log_scale_shift, mode, jit_compile, condition: see the class.
+          seeds, log_scale_shift, mode, jit_compile, condition: as for `colorize`.
 
         Returns:
           uint8 [B, H, W, C].
 
         Raises:
-          ValueError: also for images or a mask of another dtype or shape.
+          ValueError: as `sample`, and for images or a mask of another dtype or shape.
         """
-        how = (seeds, log_scale_shift, mode, jit_compile, condition)
-        return sampling.complete(self, images, mask, *how)
+        request = DrawRequest(seeds, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
+        return sampling.complete(self, images, mask, request)
 
 
 def in_bits_per_dim(log_probs: dict[str, Tensor], shape: Sequence[int]) -> dict[str, Tensor]:

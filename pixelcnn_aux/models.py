@@ -3,21 +3,16 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pixelcnn_aux import (
-    arguments,
-    backend,
-    checks,
-    likelihoods,
-    rounded_factor,
-)
+from pixelcnn_aux import arguments, backend, checks, likelihoods, rounded_factor
 from pixelcnn_aux.arguments import Config, Size
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, Transform
 from pixelcnn_aux.conditions import Condition
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.networks import Embedding, Network, PixelCNN, architectures
 
-# What factors of a `parallel_pyramid` are called, whose images are halved once, twice, ...
+# The factors of a `parallel_pyramid`, whose images are halved once, twice, ...
 _FRACTIONS = ("half", "quarter", "eighth", "sixteenth", "32nd", "64th", "128th", "256th")
 
 
@@ -25,7 +20,8 @@ def chain(
     transforms: Iterable[Transform],
     image_size: Size | None,
     network: Config | Callable[..., Network] | Sequence[Config | Callable[..., Network]],
-    embedding: Config | None | Sequence[Config | None],
+    *,
+    embedding: Config | None | Sequence[Config | None] = None,
     names: Sequence[str] | None = None,
     num_components: int = 10,
     exact: bool = True,
@@ -37,15 +33,15 @@ def chain(
 ) -> AuxiliaryModel:
     """Builds a model of images from its transforms.
 
-    What the transforms declare decides about each auxiliary image's likelihood, about what is embedded, and
-    about what a factor knows of its image before it sees any pixel.
+    The declarations of the transforms determine each auxiliary image's likelihood, the embeddings' inputs,
+    and the sums that factors know before they see any pixel.
 
     Args:
       transforms: list of `auxiliary.Transform` from the full image down.
       image_size: (H, W) of the full image; None for images of any size, if the factors take them.
       network: dict, the arguments of `networks.PixelCNN` but for `num_params`: "topology", a
         `networks.topology.Topology`, "filters", kernels, "dropout". Or a function of `num_params` and `dtype`
-        that gives another `networks.Network`. The same for every factor, or a list with one for each factor
+        that returns another `networks.Network`. The same for every factor, or a list with one for each factor
         in the order of sampling.
       embedding: dict, the arguments of `networks.Embedding`, likewise; the first factor's is not used, since
         it is unconditional, and may be None.
@@ -54,20 +50,20 @@ def chain(
       num_components: int, logistics in the mixtures.
       exact: bool, whether factors rule out the images that contradict their auxiliary image. Those do whose
         transform declares the sum that it fixes; `model.exact` says whether all do.
-      centered: bool, whether mixtures have their locations around what that sum says, and their networks see
-        how far pixels are from it; likewise.
+      centered: bool, whether mixtures have their locations around the expectation that follows from that sum,
+        and their networks see how far pixels are from it; likewise.
       dtype: str, "float32" or "float64", of every float in the model, or one of Keras's mixed policies;
-        Keras's default where None.
+        None for Keras's default.
       channels, bits: int, of the images: 1 to 16 channels of 1 to 16 bits. Images are uint8 up to 8 bits, and
         uint16 above.
-      condition: `conditions.Condition`, such as `conditions.Classes(10)`, what is known of each image as a
-        whole; None for nothing.
+      condition: `conditions.Condition` of each image as a whole, such as `conditions.Classes(10)`; None for
+        none.
 
     Returns:
       `AuxiliaryModel`, randomly initialized.
 
     Raises:
-      ValueError: where the arguments do not fit each other; see `AuxiliaryModel`.
+      ValueError: for arguments that do not fit each other; see `AuxiliaryModel`.
     """
     if image_size is not None:
         image_size = arguments.size("image_size", image_size)
@@ -76,11 +72,10 @@ def chain(
         arguments.choice("dtype", dtype, (*backend.DTYPES, *backend.POLICIES))
         backend.check_dtype(dtype)
     transforms = list(transforms)
-    num_values = 2 ** arguments.whole("bits", bits, 1, 16)
     image = likelihoods.LogisticMixture(
         num_components,
+        num_values=2 ** arguments.whole("bits", bits, 1, 16),
         num_channels=arguments.whole("channels", channels, 1, 16),
-        num_values=num_values,
     )
     chained = [image]  # from the full image down
     for transform in transforms:
@@ -94,11 +89,12 @@ def chain(
     sums = [None, *reversed(sums)]
     if names is None:
         names = [*(transform.name for transform in reversed(transforms)), "image"]
-    if len(names) != len(chained):
-        raise ValueError(
-            f"Expected {len(chained)} names of factors. Received: names={list(names)}. "
-            "Give one for each image of the chain."
-        )
+    expect(
+        len(names) == len(chained),
+        f"{len(chained)} names of factors",
+        f"names={list(names)}",
+        "Give one for each image of the chain",
+    )
     checks.check_names(list(names))
     own_networks = _one_each("network", network, len(chained))
     embeddings = _one_each("embedding", embedding, len(chained))
@@ -116,9 +112,9 @@ def chain(
                 likelihood,
                 own,
                 f_w,
-                auxiliary_likelihood,
-                sums[position],
-                condition,
+                auxiliary_likelihood=auxiliary_likelihood,
+                fixed_sum=sums[position],
+                condition=condition,
                 dtype=dtype,
                 name=names[position],
             )
@@ -128,6 +124,7 @@ def chain(
 
 def pixelcnn_pp(
     image_size: Size = (32, 32),
+    *,
     filters: int = 160,
     blocks: int = 5,
     resolutions: int = 3,
@@ -150,29 +147,26 @@ def pixelcnn_pp(
       num_components: int, logistics in the mixture.
       dropout: float, the rate in the blocks.
       dtype: str, of every float in the model.
-      exact, centered: bool, as for `chain`. There is no auxiliary image here that they could be about.
-      channels, bits: int, of the images, as for `chain`.
-      condition: `conditions.Condition`, as for `chain`.
+      exact, centered: bool, as for `chain`: without effect, since there is no auxiliary image.
+      channels, bits, condition: as for `chain`.
     """
-    network = architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout)
     return chain(
         [],
         image_size,
-        network,
-        None,
-        None,
-        num_components,
-        exact,
-        centered,
-        dtype,
-        channels,
-        bits,
-        condition,
+        architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout),
+        num_components=num_components,
+        exact=exact,
+        centered=centered,
+        dtype=dtype,
+        channels=channels,
+        bits=bits,
+        condition=condition,
     )
 
 
 def grayscale(
     image_size: Size = (32, 32),
+    *,
     filters: int = 160,
     gray_blocks: int = 5,
     image_blocks: int = 3,
@@ -193,8 +187,7 @@ def grayscale(
         resamplings, of p(X_hat), of p(X | X_hat) and of f_w.
       image_size, filters, resolutions, num_components, dropout, dtype: as for `pixelcnn_pp`.
       bits: int, of a gray pixel.
-      exact, centered: bool, as for `chain`: False for the paper's bound.
-      condition: as for `pixelcnn_pp`.
+      exact, centered, condition: as for `chain`; exact=False, centered=False is the paper's bound.
     """
     _check_counts(
         gray_blocks=gray_blocks, image_blocks=image_blocks, embedding_blocks=embedding_blocks
@@ -207,12 +200,11 @@ def grayscale(
         [Grayscale(bits)],
         image_size,
         [grays, image],
-        embedding,
-        None,
-        num_components,
-        exact,
-        centered,
-        dtype,
+        embedding=embedding,
+        num_components=num_components,
+        exact=exact,
+        centered=centered,
+        dtype=dtype,
         condition=condition,
     )
 
@@ -220,6 +212,7 @@ def grayscale(
 def pyramid(
     image_size: Size = (128, 128),
     base_size: Size = (8, 8),
+    *,
     filters: int | Sequence[int] = 100,
     blocks: int | Sequence[int] = 3,
     embedding_blocks: int = 3,
@@ -248,18 +241,16 @@ def pyramid(
       depth: int, the resolutions of f_w below that of the image; `base_size` must be a multiple of
         2 ** (depth - 1).
       num_components, dropout, dtype: as for `pixelcnn_pp`.
-      exact, centered: bool, as for `chain`: False for the paper's bound.
-      channels, bits: int, of the images, as for `chain`.
-      condition: as for `pixelcnn_pp`.
-      resolutions: int, of p(x | x_hat), or a list with one for each scale: 1, as in the paper, for its light
-        networks, or more for those of `pixelcnn_pp`, to which f_w goes down with them.
+      exact, centered, channels, bits, condition: as for `chain`; exact=False, centered=False is the paper's
+        bound.
+      resolutions: int, of p(x | x_hat) and its f_w, or a list with one for each scale: 1, as in the paper,
+        for its light networks, or more for those of `pixelcnn_pp`.
     """
     _check_counts(embedding_blocks=embedding_blocks, depth=depth)
     sizes = _halvings(image_size, base_size)
     each_filters = arguments.whole_each("filters", filters, len(sizes), "scale")
     each_blocks = arguments.whole_each("blocks", blocks, len(sizes), "scale")
     each_resolutions = arguments.whole_each("resolutions", resolutions, len(sizes), "scale")
-    names = [_name(size) for size in reversed(sizes)]
     return chain(
         [HalfResolution() for _ in sizes[1:]],
         image_size,
@@ -269,25 +260,26 @@ def pyramid(
             else architectures.pixelcnn_pp(blocks, levels, filters=filters, dropout=dropout)
             for blocks, levels, filters in zip(each_blocks, each_resolutions, each_filters)
         ],
-        [
+        embedding=[
             architectures.super_resolution(
                 embedding_blocks, max(depth, levels - 1), levels, filters=filters, dropout=dropout
             )
             for levels, filters in zip(each_resolutions, each_filters)
         ],
-        names,
-        num_components,
-        exact,
-        centered,
-        dtype,
-        channels,
-        bits,
-        condition,
+        names=[_name(size) for size in reversed(sizes)],
+        num_components=num_components,
+        exact=exact,
+        centered=centered,
+        dtype=dtype,
+        channels=channels,
+        bits=bits,
+        condition=condition,
     )
 
 
 def parallel_pyramid(
     image_size: Size | None = None,
+    *,
     halvings: int = 4,
     filters: int | Sequence[int] = 64,
     blocks: int | Sequence[int] = 3,
@@ -324,11 +316,14 @@ def parallel_pyramid(
       base_parts: int, into how many groups the pixels of the base are divided, by diagonals: then all of the
         chain is decided in groups. None for pixel by pixel.
       num_components, dropout, dtype, exact, centered, channels, bits, condition: as for `pyramid`.
-      whole_numbers: bool, whether factors compute with whole numbers, as `RoundedFactor`. Such a model is
-        trained on from the weights of one that does not.
+      whole_numbers: bool, whether factors compute with whole numbers, as `RoundedFactor`. To train such a
+        model, begin with the weights of one that does not.
     """
     halvings = arguments.whole("halvings", halvings, 1, len(_FRACTIONS))
-    each_filters = arguments.whole_each("filters", filters, halvings, "scale")
+    widths: Any = [
+        {"filters": n, "dropout": dropout}
+        for n in arguments.whole_each("filters", filters, halvings, "scale")
+    ]
     if base_parts is None:
         base: Any = architectures.light(base_blocks, filters=base_filters, dropout=dropout)
     else:
@@ -338,28 +333,16 @@ def parallel_pyramid(
     model = chain(
         [HalfResolution() for _ in range(halvings)],
         image_size,
-        [
-            base,
-            *(
-                architectures.parallel(blocks, parts, filters=each, dropout=dropout)
-                for each in each_filters
-            ),
-        ],
-        [
-            None,
-            *(
-                architectures.trunk(trunk_blocks, filters=each, dropout=dropout)
-                for each in each_filters
-            ),
-        ],
-        [*reversed(_FRACTIONS[:halvings]), "image"],
-        num_components,
-        exact,
-        centered,
-        dtype,
-        channels,
-        bits,
-        condition,
+        [base, *(architectures.parallel(blocks, parts, **how) for how in widths)],
+        embedding=[None, *(architectures.trunk(trunk_blocks, **how) for how in widths)],
+        names=[*reversed(_FRACTIONS[:halvings]), "image"],
+        num_components=num_components,
+        exact=exact,
+        centered=centered,
+        dtype=dtype,
+        channels=channels,
+        bits=bits,
+        condition=condition,
     )
     if arguments.flag("whole_numbers", whole_numbers):
         return rounded_factor.untrained(model)
@@ -369,6 +352,7 @@ def parallel_pyramid(
 def grayscale_pyramid(
     image_size: Size = (32, 32),
     base_size: Size = (8, 8),
+    *,
     filters: int = 100,
     blocks: int = 3,
     embedding_blocks: int = 3,
@@ -406,21 +390,19 @@ def grayscale_pyramid(
         architectures.pixelcnn_pp(n, resolutions, filters=image_filters, dropout=dropout)
         for n in (image_blocks, image_embedding_blocks)
     )
-    grays = architectures.light(blocks, filters=filters, dropout=dropout)
-    doubling = architectures.super_resolution(
-        embedding_blocks, depth, filters=filters, dropout=dropout
-    )
-    names = [f"grayscale_{_name(size)}" for size in reversed(smaller)]
+    how: Any = {"filters": filters, "dropout": dropout}
+    grays = architectures.light(blocks, **how)
+    doubling = architectures.super_resolution(embedding_blocks, depth, **how)
     return chain(
         [Grayscale(bits), *(HalfResolution() for _ in smaller)],
         image_size,
         [*(grays for _ in smaller), grays, image],
-        [None, *(doubling for _ in smaller), embedding],
-        [*names, "grayscale", "image"],
-        num_components,
-        exact,
-        centered,
-        dtype,
+        embedding=[None, *(doubling for _ in smaller), embedding],
+        names=[*(f"grayscale_{_name(size)}" for size in reversed(smaller)), "grayscale", "image"],
+        num_components=num_components,
+        exact=exact,
+        centered=centered,
+        dtype=dtype,
         condition=condition,
     )
 
@@ -442,17 +424,15 @@ def _halvings(image_size, base_size):
     while sizes[-1] != base_size:
         height, width = sizes[-1]
         if height <= base_size[0] or height % 2 or width % 2:
-            raise ValueError(
-                "Expected an image size that halvings take to the base size. "
-                f"Received: image_size={sizes[0]}, base_size={base_size}. "
-                "Choose a base size times a power of two."
-            )
+            expected = "an image size that halvings take to the base size"
+            received = f"image_size={sizes[0]}, base_size={base_size}"
+            expect(False, expected, received, "Choose a base size times a power of two")
         sizes.append((height // 2, width // 2))
     return sizes
 
 
 def _auxiliary_likelihood(transform, likelihood, num_components):
-    """The likelihood of what a transform gives of an image with this likelihood."""
+    """The likelihood of the auxiliary image, by a transform, of an image with this likelihood."""
     checks.check_declared(transform)
     channels, num_values = checks.declared_values(transform, likelihood)
     own = transform.likelihood()
@@ -464,31 +444,31 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
                 num_components, num_channels=channels, num_values=num_values
             )
         return likelihoods.Categorical(num_values, channels)
-    what = type(own).__name__
+    received = type(own).__name__
     if isinstance(own, likelihoods.Likelihood):
         own.check_declared()
         if (own.num_channels, own.num_values) == (channels, num_values):
             checks.check_draws(own)
             return own
-        what += f" of {own.num_channels} channels of {own.num_values} values"
+        received += f" of {own.num_channels} channels of {own.num_values} values"
     raise ValueError(
         f"Expected {type(transform).__name__}.likelihood() to give a Likelihood of {channels} channels of "
-        f"{num_values} values, as it declares. Received: {what}. Correct one of them."
+        f"{num_values} values, as it declares. Received: {received}. Correct one of them."
     )
 
 
 def _centered(likelihood, transform):
-    """The likelihood, centered if it is a mixture that is not and the transform tells where."""
+    """The likelihood, centered if it is a mixture and the transform declares a sum."""
     mixture = type(likelihood) is likelihoods.LogisticMixture and not likelihood.centered
     fixed_sum = checks.declared_sum(transform, likelihood) if mixture else None
     if fixed_sum is None:
         return likelihood
-    told = {"centered": True, "unit": fixed_sum.spread}
-    return likelihoods.LogisticMixture(**{**likelihood.get_config(), **told})
+    changes = {"centered": True, "unit": fixed_sum.spread}
+    return likelihoods.LogisticMixture(**{**likelihood.get_config(), **changes})
 
 
 def _one_each(what, given, count):
-    """The arguments of each of `count` factors, of those of all or a list of them.
+    """list of the arguments of `count` networks or embeddings, which are given as one or a list.
 
     The first factor has no embedding: its may be None.
     """
@@ -498,8 +478,6 @@ def _one_each(what, given, count):
         fits[:1] = [True]
     if len(each) != count or not all(fits):
         received = f"{len(each)}" if all(fits) else arguments.short_repr(given)
-        raise ValueError(
-            f"Expected {what} as a dict, or a list of {count}, one for each factor. "
-            f"Received: {received}. Give the arguments of each."
-        )
+        expected = f"{what} as a dict, or a list of {count}, one for each factor"
+        expect(False, expected, received, "Give the arguments of each")
     return list(each)

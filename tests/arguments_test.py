@@ -151,14 +151,14 @@ class ConstructorsTest(tf.test.TestCase):
         network = pa.networks.PixelCNN(**FLAT, num_params=16)
         grays = pa.likelihoods.Categorical(16)
         for parts, name in (
-            ((3, network), "likelihood"),
-            ((grays, grays), "network"),
-            ((grays, network, network, grays), "embedding"),
-            ((grays, network, None, network), "auxiliary_likelihood"),
-            ((grays, network, None, None, 3), "fixed_sum"),
+            ({"likelihood": 3}, "likelihood"),
+            ({"network": grays}, "network"),
+            ({"embedding": network, "auxiliary_likelihood": grays}, "embedding"),
+            ({"auxiliary_likelihood": network}, "auxiliary_likelihood"),
+            ({"fixed_sum": 3}, "fixed_sum"),
         ):
             with self.assertRaisesRegex(ValueError, f"Expected {name} of class"):
-                pa.Factor(*parts)
+                pa.Factor(**{"likelihood": grays, "network": network, **parts})
         for attribute in ("num_channels", "num_values", "num_params", "noise_size"):
             own = type("Own", (pa.likelihoods.Categorical,), {})(16)
             setattr(own, attribute, 0)
@@ -174,7 +174,14 @@ class CeilingTest(tf.test.TestCase):
         doubling = {**FLAT, "topology": topology.super_resolution(1, 1), "kernel_size": (3, 5)}
         transforms = [pa.auxiliary.Grayscale(), pa.auxiliary.HalfResolution()]
         networks, embeddings = [FLAT, FLAT, hourglass], [None, doubling, hourglass]
-        model = pa.chain(transforms, (4, 4), networks, embeddings, ["a", "b", "c"], 2)
+        model = pa.chain(
+            transforms,
+            (4, 4),
+            networks,
+            embedding=embeddings,
+            names=["a", "b", "c"],
+            num_components=2,
+        )
         with nothing_is_allocated():
             for factor in model.factors.values():
                 with layers.counting_parameters():

@@ -17,7 +17,9 @@ def pixelcnn_pp(resolutions, likelihood, given=None):
     """PixelCNN++, given an image of the same resolution or nothing."""
     shape = topology.pixelcnn_pp(1, resolutions)
     network = PixelCNN(shape, FILTERS, likelihood.num_params)
-    return Factor(likelihood, network, given and Embedding(shape, FILTERS), given)
+    return Factor(
+        likelihood, network, given and Embedding(shape, FILTERS), auxiliary_likelihood=given
+    )
 
 
 def flat(likelihood, given=None):
@@ -25,7 +27,7 @@ def flat(likelihood, given=None):
     kernels = {"vertical_kernel": (3, 3), "horizontal_kernel": (3, 3)}
     network = PixelCNN(topology.flat(3), FILTERS, likelihood.num_params, **kernels)
     embedding = given and Embedding(topology.super_resolution(1, 2), FILTERS)
-    return Factor(likelihood, network, embedding, given)
+    return Factor(likelihood, network, embedding, auxiliary_likelihood=given)
 
 
 def random_images(likelihood, *shape):

@@ -65,7 +65,9 @@ def altered(base=Fours, **attributes):
 @functools.cache
 def factors_for(ratio):
     """Two factors of which the second one embeds what `Fours` gives at a ratio."""
-    model = pa.chain([altered(ratio=ratio)], (4, 4), FLAT, ups(ratio // 2), num_components=1)
+    model = pa.chain(
+        [altered(ratio=ratio)], (4, 4), FLAT, embedding=ups(ratio // 2), num_components=1
+    )
     return list(model.factors.values())
 
 
@@ -131,17 +133,17 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
             message = f"Altered with a ratio that is a power of two, .*Received: {ratio}"
             self.assertRefused(message, altered(ratio=ratio))
             with self.assertRaisesRegex(ValueError, message):
-                pa.chain([altered(ratio=ratio)], (6, 6), FLAT, FLAT)
+                pa.chain([altered(ratio=ratio)], (6, 6), FLAT, embedding=FLAT)
         many = altered(num_values=2**16 + 1)
         self.assertRefused("Altered with num_values from 2 to 65,536.*: 65537", many)
         self.assertRefused("Altered with num_values from 2 .*: 1", altered(num_values=1))
         self.assertRefused("Altered with channels from 1 .*: 0", altered(channels=0))
         with self.assertRaisesRegex(ValueError, "Summed.fixed_sum of class FixedSum, or None"):
-            pa.chain([Summed()], (4, 4), FLAT, FLAT, exact=True)
+            pa.chain([Summed()], (4, 4), FLAT, embedding=FLAT, exact=True)
         message = "objects of class auxiliary.Transform. Received: <class"
         self.assertRefused(message, pa.auxiliary.Grayscale)
         with self.assertRaisesRegex(ValueError, message):
-            pa.chain([pa.auxiliary.Grayscale], (4, 4), FLAT, FLAT)
+            pa.chain([pa.auxiliary.Grayscale], (4, 4), FLAT, embedding=FLAT)
 
     @parameterized.parameters(
         (lambda self, mask: mask[:, :2], r"masks of shape \[2, 4, 4, 1\].*uint8 \[2, 2, 4, 1"),
@@ -181,12 +183,12 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(
             ValueError, "'image' to make an image of 2 times .* at 1 times"
         ):
-            pa.chain([halves], (4, 4), FLAT, FLAT, exact=True)
+            pa.chain([halves], (4, 4), FLAT, embedding=FLAT, exact=True)
         two = {**FLAT, "topology": pa.networks.topology.pixelcnn_pp(1, 2)}
         with self.assertRaisesRegex(ValueError, "at its network's 2 resolutions.*at 1"):
-            pa.chain([Fours()], (4, 4), [FLAT, two], FLAT)
+            pa.chain([Fours()], (4, 4), [FLAT, two], embedding=FLAT)
         with self.assertRaisesRegex(ValueError, "at its network's 1 resolutions.*at 2"):
-            pa.chain([Fours()], (4, 4), FLAT, two)
+            pa.chain([Fours()], (4, 4), FLAT, embedding=two)
 
     def test_factors_of_other_images_than_the_transform_gives(self):
         gray, _ = factors = [*helpers.shared_model().factors.values()]
@@ -217,7 +219,7 @@ class ArgumentsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
     def assertRefused(self, message, transforms=None, network=FLAT, embedding=FLAT, **kwargs):
         transforms = [Fours()] if transforms is None else transforms
         with self.assertRaisesRegex(ValueError, message):
-            pa.chain(transforms, (4, 4), network, embedding, **kwargs)
+            pa.chain(transforms, (4, 4), network, embedding=embedding, **kwargs)
 
     def test_lists_of_another_length(self):
         self.assertRefused("network as a dict, or a list of 2.*Received: 1", network=[FLAT])
@@ -283,7 +285,9 @@ class DerivedLikelihoodsTest(tf.test.TestCase):
     def assertLikelihoods(self, expected, transforms, embedding):
         """From the full image down."""
         names = [f"x{i}" for i in range(len(transforms) + 1)]
-        model = pa.chain(transforms, (8, 8), FLAT, embedding, names, num_components=2)
+        model = pa.chain(
+            transforms, (8, 8), FLAT, embedding=embedding, names=names, num_components=2
+        )
         likelihoods = [factor.likelihood for factor in reversed(model.factors.values())]
         given = [factor.auxiliary_likelihood for factor in reversed(model.factors.values())]
         for found in (likelihoods, [likelihoods[0], *given[:-1]]):
@@ -341,7 +345,9 @@ class OwnTransformsTest(tf.test.TestCase):
         self.assertEqual(drawn["image"].shape, [2, *size, 3])
 
     def build(self, transforms, size, embedding=FLAT):
-        model = pa.chain(transforms, size, FLAT, embedding, num_components=1, dtype="float64")
+        model = pa.chain(
+            transforms, size, FLAT, embedding=embedding, num_components=1, dtype="float64"
+        )
         for seed, factor in enumerate(model.factors.values()):
             helpers.randomize(factor, seed)
         return model

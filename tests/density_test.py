@@ -32,7 +32,9 @@ def chain(transforms, **how):
     names = [f"x{position}" for position in range(len(transforms) + 1)]
     above = [DOUBLING if x.ratio == 2 else FLAT for x in transforms[::-1]]
     how |= {"exact": False, "dtype": "float64"}
-    model = pa.chain(transforms, (4, 4), FLAT, [None, *above], names, 2, **how)
+    model = pa.chain(
+        transforms, (4, 4), FLAT, embedding=[None, *above], names=names, num_components=2, **how
+    )
     for seed, factor in enumerate(model.factors.values()):
         helpers.randomize(factor, seed)
     return model
@@ -123,6 +125,6 @@ class DensityTest(tf.test.TestCase, parameterized.TestCase):
         self.assertLess(after, 0.7 * before)
 
     def test_a_likelihood_without_a_density(self):
-        coins = pa.chain([custom.Bright()], helpers.SIZE, FLAT, FLAT)
+        coins = pa.chain([custom.Bright()], helpers.SIZE, FLAT, embedding=FLAT)
         with self.assertRaisesRegex(NotImplementedError, "Coin. Define _log_density"):
             coins.log_density(helpers.pictures(2).astype(np.float32))

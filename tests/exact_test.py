@@ -51,8 +51,8 @@ def tiny_chain(transforms, size, num_values, channels, exact):
             shape = topology.super_resolution(1, 1) if transform.ratio == 2 else topology.flat(1)
             embedding = pa.networks.Embedding(shape, 4, dtype="float64")
             fixed_sum = transform.fixed_sum(values[0]) if exact else None
-        parts = (likelihood, network, embedding, given, fixed_sum)
-        factors.append(Factor(*parts, name=f"x{position}", dtype="float64"))
+        how = {"auxiliary_likelihood": given, "fixed_sum": fixed_sum, "name": f"x{position}"}
+        factors.append(Factor(likelihood, network, embedding, **how, dtype="float64"))
         helpers.randomize(factors[-1], seed=position)
         given = likelihood
     return pa.AuxiliaryModel(factors, transforms, size)
@@ -162,7 +162,7 @@ class ExactModelTest(tf.test.TestCase, parameterized.TestCase):
         self.assertFalse(model.exact)  # It is left as it was.
 
     def test_a_transform_that_declares_no_sum_leaves_a_bound(self):
-        model = pa.chain([HALVES, Whole()], (4, 4), FLAT, [None, FLAT, DOUBLING])
+        model = pa.chain([HALVES, Whole()], (4, 4), FLAT, embedding=[None, FLAT, DOUBLING])
         self.assertFalse(model.exact)
         self.assertTrue(model.centered)
         exact = {name: factor.exact for name, factor in model.factors.items()}
@@ -173,7 +173,9 @@ class ExactModelTest(tf.test.TestCase, parameterized.TestCase):
             def fixed_sum(self, num_values):
                 return super().fixed_sum(num_values).with_exact(False)
 
-        model = pa.chain([Lenient()], (4, 4), FLAT, [None, DOUBLING], num_components=1, exact=True)
+        model = pa.chain(
+            [Lenient()], (4, 4), FLAT, embedding=[None, DOUBLING], num_components=1, exact=True
+        )
         self.assertEqual((model.exact, model.centered), (False, True))
 
     def test_parts_that_do_not_fit(self):
@@ -192,7 +194,7 @@ class CompiledTest(tf.test.TestCase):
     def test_images_of_several_sizes(self):
         """Of the second one on, graphs do not know the sides."""
         for transform, above in ((HALVES, DOUBLING), (pa.auxiliary.Grayscale(), FLAT)):
-            model = pa.chain([transform], (4, 4), FLAT, [None, above], num_components=1)
+            model = pa.chain([transform], (4, 4), FLAT, embedding=[None, above], num_components=1)
             factor = model.factors["image"]
             for size in ((4, 4), (8, 6), (2, 4)):
                 inputs = model.inputs(helpers.pictures(2, size=size))["image"]
@@ -201,7 +203,7 @@ class CompiledTest(tf.test.TestCase):
                     self.assertAllClose(found, factor.log_prob(inputs), rtol=1e-5)
 
     def test_networks_see_how_many_units_pixels_are_from_their_centers(self):
-        model = pa.pyramid((2, 2), (1, 1), 4, 1, 1, 1)
+        model = pa.pyramid((2, 2), (1, 1), filters=4, blocks=1, embedding_blocks=1, depth=1)
         image = np.repeat(np.array([[[[10], [20]], [[30], [40]]]], np.uint8), 3, axis=-1)
         factor, sums = model.factors["2x2"], model.factors["2x2"].fixed_sum
         halved = HALVES(image)  # 25, for sums of 98 to 101

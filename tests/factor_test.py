@@ -114,7 +114,7 @@ class FactorTest(tf.test.TestCase):
         self.addCleanup(keras.config.set_dtype_policy, keras.config.dtype_policy())
         keras.config.set_dtype_policy("float16")
         with self.assertRaisesRegex(ValueError, "Expected one dtype .*Received: float16 of"):
-            pa.chain([], helpers.SIZE, network, None)
+            pa.chain([], helpers.SIZE, network, embedding=None)
 
     def test_initialize_from_data_changes_g_and_b_alone(self):
         factor = helpers.shared_model().new_factor("image")
@@ -205,7 +205,7 @@ class WrongInputsTest(tf.test.TestCase):
         mixture = pa.likelihoods.LogisticMixture(1)
         network = pa.networks.PixelCNN(flat, 3, mixture.num_params)
         double = pa.networks.Embedding(pa.networks.topology.super_resolution(1, 1), 3)
-        factor = pa.Factor(mixture, network, double, mixture)
+        factor = pa.Factor(mixture, network, double, auxiliary_likelihood=mixture)
         images = np.zeros([1, 5, 4, 3], np.uint8)
         self.assertRefused("multiples of 2.* Received: 5 x 4", factor, images, images[:, :2, :2])
 
@@ -222,7 +222,7 @@ class WrongInputsTest(tf.test.TestCase):
         for exact in (False, True):
             fixed_sum = pa.sums.FixedSum([[1]], step=1, num_values=2, exact=exact)
             with self.assertRaisesRegex(ValueError, "a likelihood that has bounds.*Received: Coin"):
-                pa.Factor(coin, network, embedding, coin, fixed_sum)
+                pa.Factor(coin, network, embedding, auxiliary_likelihood=coin, fixed_sum=fixed_sum)
         coin.centered, coin.unit = True, 1.0
         with self.assertRaisesRegex(ValueError, "Coin to have bounds, since it is centered"):
-            pa.Factor(coin, network, embedding, coin, fixed_sum)
+            pa.Factor(coin, network, embedding, auxiliary_likelihood=coin, fixed_sum=fixed_sum)

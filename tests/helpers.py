@@ -61,8 +61,8 @@ def tiny_model(
     shape = topology or pa.networks.topology.flat(blocks)
     network = {"topology": shape, "filters": 4, "dropout": dropout}
     transforms = [pa.auxiliary.Grayscale()]
-    how = (None, 2, exact, centered, dtype)
-    return pa.chain(transforms, SIZE, network, network, *how, condition=condition)
+    how = {"num_components": 2, "exact": exact, "centered": centered, "dtype": dtype}
+    return pa.chain(transforms, SIZE, network, embedding=network, **how, condition=condition)
 
 
 @functools.cache

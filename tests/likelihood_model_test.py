@@ -29,7 +29,7 @@ def parallel_model():
     """A new chain of one channel, all of which decides groups of pixels, exact and centered too."""
     small = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_blocks": 1}
     model = pa.parallel_pyramid(
-        helpers.SIZE, 1, **small, base_parts=2, num_components=2, channels=1
+        helpers.SIZE, halvings=1, **small, base_parts=2, num_components=2, channels=1
     )
     for seed, factor in enumerate(model.factors.values()):
         helpers.randomize(factor, seed)

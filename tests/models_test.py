@@ -10,7 +10,9 @@ from tests import helpers
 class ConstructorsTest(tf.test.TestCase):
     def test_grayscale_is_a_chain_of_two_factors(self):
         blocks = {"gray_blocks": 3, "image_blocks": 1, "embedding_blocks": 2, "resolutions": 1}
-        model = pa.grayscale((4, 6), 4, **blocks, num_components=2, dropout=0.25, centered=False)
+        model = pa.grayscale(
+            (4, 6), filters=4, **blocks, num_components=2, dropout=0.25, centered=False
+        )
         self.assertEqual(list(model.factors), ["grayscale", "image"])
         self.assertEqual(model.image_size, (4, 6))
         grayscale, image = model.factors.values()

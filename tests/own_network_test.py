@@ -35,7 +35,7 @@ def build(dtype=None, condition=None):
     embedding = {"topology": pa.networks.topology.flat(1), "filters": 4}
     transforms = [pa.auxiliary.Grayscale()]
     how = {"num_components": 2, "dtype": dtype, "condition": condition}
-    return pa.chain(transforms, helpers.SIZE, network, embedding, **how)
+    return pa.chain(transforms, helpers.SIZE, network, embedding=embedding, **how)
 
 
 class OwnNetworkTest(tf.test.TestCase):

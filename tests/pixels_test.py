@@ -22,7 +22,16 @@ def chain(transforms, size, channels, bits, dtype="float64", **kwargs):
     names = [f"x{position}" for position in range(len(transforms) + 1)]
     above = [DOUBLING if x.ratio == 2 else FLAT for x in transforms[::-1]]
     sizes = {"channels": channels, "bits": bits, "dtype": dtype}
-    model = pa.chain(transforms, size, FLAT, [None, *above], names, 2, **sizes, **kwargs)
+    model = pa.chain(
+        transforms,
+        size,
+        FLAT,
+        embedding=[None, *above],
+        names=names,
+        num_components=2,
+        **sizes,
+        **kwargs,
+    )
     for seed, factor in enumerate(model.factors.values()):
         helpers.randomize(factor, seed)
     return model
@@ -72,10 +81,20 @@ class SixteenBitsTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual((high.dtype, high.numpy().max()), (tf.uint8, 255))
         self.assertEqual(HighBits(9)(images // 2).dtype, tf.uint16)
         self.assertAllEqual(HighBits(3, of=10)(images // 2**6), np.full([1, 2, 2, 1], 7))
-        model = pa.pyramid((4, 4), (2, 2), 2, 1, 1, 1, 2, channels=1, bits=16)
+        model = pa.pyramid(
+            (4, 4),
+            (2, 2),
+            filters=2,
+            blocks=1,
+            embedding_blocks=1,
+            depth=1,
+            num_components=2,
+            channels=1,
+            bits=16,
+        )
         self.assertEqual([x.likelihood.num_params for x in model.factors.values()], [6, 6])
         self.assertEqual(model.likelihood.unit, 2048.0)
-        colors = pa.chain([HighBits(4, of=8)], (4, 4), FLAT, FLAT)
+        colors = pa.chain([HighBits(4, of=8)], (4, 4), FLAT, embedding=FLAT)
         kinds = [type(x.likelihood) for x in colors.factors.values()]
         self.assertEqual(kinds, [likelihoods.LogisticMixture] * 2)
 
@@ -113,4 +132,4 @@ class SixteenBitsTest(tf.test.TestCase, parameterized.TestCase):
             chain([pa.auxiliary.Grayscale()], (4, 4), 1, 8)
         for kind in ({"channels": 17}, {"bits": 17}, {"bits": 0}):
             with self.assertRaisesRegex(ValueError, f"Expected {[*kind][0]} .*Received"):
-                pa.pixelcnn_pp((4, 4), 2, 1, 1, **kind)
+                pa.pixelcnn_pp((4, 4), filters=2, blocks=1, resolutions=1, **kind)

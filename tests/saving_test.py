@@ -26,7 +26,9 @@ def chain(name, dtype="float32"):
     """A small model: of one of the constructors, or with classes of the tests' own."""
     if name == "own":
         transforms = [custom.Bright(99)]
-        return pa.chain(transforms, (8, 8), NETWORK, NETWORK, num_components=2, dtype=dtype)
+        return pa.chain(
+            transforms, (8, 8), NETWORK, embedding=NETWORK, num_components=2, dtype=dtype
+        )
     return recorded_test.build(name, dtype)
 
 
@@ -224,7 +226,7 @@ class Red(pa.auxiliary.Transform):
 
 class NotRegisteredTest(tf.test.TestCase):
     def test_it_cannot_be_described(self):
-        model = pa.chain([Red()], (2, 2), NETWORK, NETWORK, num_components=1)
+        model = pa.chain([Red()], (2, 2), NETWORK, embedding=NETWORK, num_components=1)
         how = "Received: Red, .*register_keras_serializable.*import its module"
         with self.assertRaisesRegex(ValueError, how):
             model.description()
@@ -305,7 +307,7 @@ class ConfigTest(tf.test.TestCase):
             return pa.serialization.register(package="tests")(cls)
 
         def check(transform, received):
-            model = pa.chain([transform], (2, 2), NETWORK, NETWORK, num_components=1)
+            model = pa.chain([transform], (2, 2), NETWORK, embedding=NETWORK, num_components=1)
             with self.assertRaisesRegex(ValueError, f"{received}.* Correct get_config of Off"):
                 model.description()
 

@@ -288,16 +288,12 @@ class CheckTest(tf.test.TestCase, parameterized.TestCase):
 
         network = {"topology": pa.networks.topology.flat(1), "filters": 3}
         double = {**network, "topology": pa.networks.topology.super_resolution(1, 1)}
-        chain = (
-            [pa.auxiliary.Grayscale(), DeclaresFor256()],
-            (4, 4),
-            network,
-            [None, double, network],
-        )
+        transforms = [pa.auxiliary.Grayscale(), DeclaresFor256()]
+        embedding = [None, double, network]
         message = "DeclaresFor256 to be of 16 values. Received: num_values=256"
         for exact in (False, True):
             with self.assertRaisesRegex(ValueError, message):
-                pa.chain(*chain, exact=exact)
+                pa.chain(transforms, (4, 4), network, embedding=embedding, exact=exact)
         factor = helpers.tiny_model(exact=True).factors["image"]
         message = "the factor 'image' to know a fixed_sum .*of 8 val"
         with self.assertRaisesRegex(ValueError, message):

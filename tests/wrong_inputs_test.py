@@ -28,13 +28,15 @@ FLOATS = RGB.astype(np.float32)
 @functools.cache
 def model(channels=3, bits=8, condition=None):
     kind = {"channels": channels, "bits": bits}
-    return pa.chain([], helpers.SIZE, FLAT, None, num_components=1, condition=condition, **kind)
+    return pa.chain(
+        [], helpers.SIZE, FLAT, embedding=None, num_components=1, condition=condition, **kind
+    )
 
 
 @functools.cache
 def exact():
     up = {"topology": topology.super_resolution(1, 1), "filters": 2}
-    return pa.chain([pa.auxiliary.HalfResolution()], (4, 6), FLAT, up, num_components=1)
+    return pa.chain([pa.auxiliary.HalfResolution()], (4, 6), FLAT, embedding=up, num_components=1)
 
 
 def log_prob(images, condition=None, kind=None, channels=3, bits=8):
@@ -151,7 +153,9 @@ WRONG = {
     "17_channels": (lambda test: model(17), "channels from 1 to 16"),
     "17_bits": (lambda test: model(1, 17), "bits from 1 to 16"),
     "high_bits_of_other_bits": (
-        lambda test: pa.chain([pa.auxiliary.HighBits(8)], (4, 4), FLAT, FLAT, channels=1, bits=10),
+        lambda test: pa.chain(
+            [pa.auxiliary.HighBits(8)], (4, 4), FLAT, embedding=FLAT, channels=1, bits=10
+        ),
         "of 65,536 values, for HighBits.*num_values=1,024",
     ),
     # Files of images.

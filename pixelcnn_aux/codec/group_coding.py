@@ -76,7 +76,7 @@ class GroupCoding:
         for name, factor_size in self._model.sizes(size).items():
             factor, bits = self._model.factors[name], []
             side = factor.network.side
-            scan = TileScan(factor, factor_size, 1, image, once=self._num_pixels < _FEW)
+            scan = TileScan(factor, factor_size, 1, auxiliary=image, once=self._num_pixels < _FEW)
             for group in factor.network.groups:
                 scan.next_group()
                 values = given and np.asarray(sums.pixels_at(given[name], group.place, side))

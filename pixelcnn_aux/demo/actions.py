@@ -142,7 +142,7 @@ def draw(models, name, *, seed, shift, is_map=False, label=None):
         yield Step(f"Drawing {factor}", done / len(sizes), images)
         first = first_factors(model, factor)
         how = {"given": given, "condition": condition, "image_size": size}
-        given = {factor: first.sample(seeds, shift, mode, **how)[factor]}
+        given = {factor: first.sample(seeds, log_scale_shift=shift, mode=mode, **how)[factor]}
         colors = shown(given[factor], first.likelihood.num_values)
         images += tuple((x, f"{factor}, {n} of {IMAGES}") for n, x in enumerate(colors, start=1))
     yield Step(f"Drew {IMAGES} images by {name} in {_since(start)}", None, images)

@@ -16,66 +16,68 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments, batches
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images
-from pixelcnn_aux.sampling.chains import checked_draws, draw, kept_pixels, names_from, noise
+from pixelcnn_aux.sampling.chains import checked, draw, kept_pixels, names_from, noise
 
 
-def colorize(model, images, *how):
-    """`AuxiliaryModel.colorize`."""
+def colorize(model, images, request):
+    """`AuxiliaryModel.colorize`; `request` is the user's `DrawRequest`."""
     names = list(model.factors)
     channels = [model.factors[name].likelihood.num_channels for name in names[-2:]]
-    if channels != [1, 3]:
-        raise ValueError(
-            "Expected a model whose last factor has three channels and is given an auxiliary image of one, "
-            f"its grays. Received: factors {names}, the last ones of {channels} channels. Take another "
-            "model, such as cifar10-grayscale."
-        )
+    expect(
+        channels == [1, 3],
+        "a model whose last factor has three channels and is given an auxiliary image of one, its grays",
+        f"factors {names}, the last ones of {channels} channels",
+        "Take another model, such as cifar10-grayscale",
+    )
     images = np.asarray(check_images(images, num_values=model.likelihood.num_values))
-    if images.shape[-1] not in (1, 3):
-        raise ValueError(
-            f"Expected images as uint8 [B, H, W, 1 or 3]. Received: shape {list(images.shape)}. Give "
-            "photographs, or grays from 0 to 255."
-        )
+    expect(
+        images.shape[-1] in (1, 3),
+        "images as uint8 [B, H, W, 1 or 3]",
+        f"shape {list(images.shape)}",
+        "Give photographs, or grays from 0 to 255",
+    )
     photographs = images if images.shape[-1] == 3 else np.repeat(images, 3, axis=-1)
     photographs = _padded(model, names[-1], photographs)
     given = {names[-2]: model.transforms[0](photographs)}
-    drawn = _draw(model, *_nothing_known(model, photographs.shape[:3]), given, *how)
+    drawn = _draw(model, *_nothing_known(model, photographs.shape[:3]), given, request)
     return _cut(drawn, *images.shape[1:3])
 
 
-def enlarge(model, images, times, *how):
-    """`AuxiliaryModel.enlarge`."""
+def enlarge(model, images, times, request):
+    """`AuxiliaryModel.enlarge`; `request` is the user's `DrawRequest`."""
     names, likelihood = _enlargements(model), model.likelihood
-    if times not in names:
-        can = (
-            f"{list(names)} times"
-            if names
-            else "none: it has no auxiliary images of lower resolution"
-        )
-        raise ValueError(
-            f"Expected times as an enlargement of the model, of factors {list(model.factors)}: {can}. "
-            f"Received: {times}. Choose another, or take another model, such as photographs."
-        )
+    possible = (
+        f"{list(names)} times" if names else "none: it has no auxiliary images of lower resolution"
+    )
+    expect(
+        times in names,
+        f"times as an enlargement of the model, of factors {list(model.factors)}: {possible}",
+        times,
+        "Choose another, or take another model, such as photographs",
+    )
     images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
     given = _padded(model, names[times], images)
     count, *size, _ = given.shape
     nothing = _nothing_known(model, (count, *(times * side for side in size)))
-    drawn = _draw(model, *nothing, {names[times]: ops.convert_to_tensor(given)}, *how)
+    drawn = _draw(model, *nothing, {names[times]: ops.convert_to_tensor(given)}, request)
     return _cut(drawn, *(times * side for side in images.shape[1:3]))
 
 
-def complete(model, images, mask, *how):
-    """`AuxiliaryModel.complete`."""
+def complete(model, images, mask, request):
+    """`AuxiliaryModel.complete`; `request` is the user's `DrawRequest`."""
     likelihood = model.likelihood
     images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
-    mask = np.asarray(check_images(mask, 1, 2, "a mask"))
-    if mask.shape[:3] != images.shape[:3]:
-        raise ValueError(
-            f"Expected a mask of shape {[*images.shape[:3], 1]}. Received: {list(mask.shape)}. Give one for "
-            "each image, of its size."
-        )
+    mask = np.asarray(check_images(mask, 1, 2, what="a mask"))
+    expect(
+        mask.shape[:3] == images.shape[:3],
+        f"a mask of shape {[*images.shape[:3], 1]}",
+        list(mask.shape),
+        "Give one for each image, of its size",
+    )
     name = list(model.factors)[-1]
-    drawn = _draw(model, *(_padded(model, name, x) for x in (images, mask)), {}, *how)
+    drawn = _draw(model, *(_padded(model, name, x) for x in (images, mask)), {}, request)
     return _cut(drawn, *images.shape[1:3])
 
 
@@ -105,41 +107,23 @@ def _nothing_known(model, shape):
     return images, np.zeros((*shape, 1), np.uint8)
 
 
-def _draw(model, known, mask, given, seeds, log_scale_shift, mode, jit_compile, condition):
+def _draw(model, known, mask, given, request):
     """The full images, NumPy's. `given` is as for `chains.draw`, and all pictures as `Grid.pad` has them."""
-    count = len(known)
-    if seeds is None:
+    count, size = len(known), known.shape[1:3]
+    if request.seeds is None:
         seeds = np.stack([np.zeros(count, np.int32), np.arange(count, dtype=np.int32)], axis=1)
-    seeds, shifts = checked_draws(seeds, log_scale_shift, mode, jit_compile)
-    if len(seeds) != count:
-        raise ValueError(
-            f"Expected seeds as int32 [{count}, 2], two numbers for each image. Received: "
-            f"{list(seeds.shape)}. Give them, or none."
-        )
-    condition = model.checked_condition(condition, count)
-    names = names_from(model, given)
+        request = request._replace(seeds=seeds)
+    request, names = checked(model, request, count), names_from(model, given)
     model.require(names)
     if not count:
         return known
-    kept = kept_pixels(model, known, mask, count, given, known.shape[1:3])
+    kept = kept_pixels(model, known, mask, count, given, size)
     if model.image_size is None:
-        sizes = model.sizes(known.shape[1:3])
-        how = {"mode": mode, "jit_compile": jit_compile}
-        [*_, drawn] = draw(model, seeds, shifts, given, kept, condition, sizes, **how).values()
+        [*_, drawn] = draw(model, request._replace(size=size), given, kept).values()
         return ops.convert_to_numpy(drawn)
     image = next(map(ops.convert_to_numpy, given.values()), None)
     for name in names:
-        image = _draw_in_windows(
-            model,
-            name,
-            seeds,
-            ops.convert_to_numpy(shifts),
-            image,
-            kept[name],
-            condition,
-            mode,
-            jit_compile,
-        )
+        image = _draw_in_windows(model, name, request._replace(auxiliary=image), kept[name])
     return image
 
 
@@ -163,12 +147,13 @@ class Grid(NamedTuple):
         anew: networks take the end of a window for that of the picture, where frames are likely.
         """
         smallest, size = (model.sizes()[x] for x in (next(iter(model.factors)), name))
-        if any(side % least for side, least in zip(size, smallest)):
-            raise ValueError(
-                f"Expected a model whose sides are multiples of its smallest images', {smallest}, to draw "
-                f"pictures in windows. Received: {size}. Build it with image_size=None: then pictures are "
-                "drawn whole."
-            )
+        expect(
+            not any(side % least for side, least in zip(size, smallest)),
+            f"a model whose sides are multiples of its smallest images', {smallest}, to draw pictures in "
+            "windows",
+            size,
+            "Build it with image_size=None: then pictures are drawn whole",
+        )
         strides = [max(side * 3 // 4, 1) for side in smallest]
         margins = [(side - stride) // 2 for side, stride in zip(smallest, strides)]
         scales = [side // least for side, least in zip(size, smallest)]
@@ -200,14 +185,14 @@ class Grid(NamedTuple):
         return self.window(picture, row, column)[:height, :width]
 
 
-def _draw_in_windows(
-    model, name, seeds, log_scale_shift, auxiliary, kept, condition, mode, jit_compile
-):
+def _draw_in_windows(model, name, request, kept):
     """A factor's images of pictures: uint8 [B, H, W, C], NumPy's.
 
-    Args as for `chains.draw`, but for `name`, the factor's; `auxiliary`, uint8 [B, h, w, c], what it is
-    given, None for the first one; and `kept`, a dict, what `kept_pixels` says of it. Pictures are as
-    `Grid.pad` has them.
+    Args:
+      model: `AuxiliaryModel`.
+      name: str, the factor's.
+      request: `DrawRequest`, whose auxiliary images are NumPy's, as `Grid.pad` has them.
+      kept: dict, the entry of `kept_pixels` for this factor.
     """
     factor, position, grid = model.factors[name], model.position(name), Grid.of(model, name)
     auxiliary_grid = Grid.of(model, list(model.factors)[position - 1]) if position else None
@@ -215,15 +200,10 @@ def _draw_in_windows(
     # What is known: between what values pixels lie, or the pixels and where they are. Windows add to it.
     pixels, other = map(np.array, state)
     within = kind == "within"
-    noises = ops.convert_to_numpy(
-        noise(factor, seeds, position, pixels.shape[1:3], mode, bounded=within)
-    )
-
-    def draw(windows):
-        given, noises, shifts, known, condition = windows
-        features = () if given is None else factor.features(given, condition)
-        how = {kind: known, "condition": condition, "jit_compile": jit_compile}
-        return factor.draw(features, noises, shifts, given, **how)
+    auxiliary, condition, size = request.auxiliary, request.condition, pixels.shape[1:3]
+    condition = None if condition is None else np.asarray(condition)
+    noises = noise(factor, request.seeds, position, size, mode=request.mode, bounded=within)
+    noises, shifts = map(ops.convert_to_numpy, (noises, request.log_scale_shift))
 
     def is_open(place):
         picture, *where = place
@@ -233,16 +213,20 @@ def _draw_in_windows(
     def cut(grid, pictures, places):
         return np.stack([grid.window(pictures[picture], *where) for picture, *where in places])
 
-    waves = _waves(len(pixels), *grid.shape(*pixels.shape[1:3]))
+    waves = _waves(len(pixels), *grid.shape(*size))
     bar, done = batches.late_bar(sum(map(len, waves)), "window"), 0
     for wave in waves:
         if places := list(filter(is_open, wave)):
-            given = None if auxiliary is None else cut(auxiliary_grid, auxiliary, places)
-            known = cut(grid, pixels, places), cut(grid, other, places)
-            shown = [picture for picture, *_ in places]
-            here = None if condition is None else np.asarray(condition)[shown]
-            rows = given, cut(grid, noises, places), log_scale_shift[shown], known, here
-            drawn = batches.in_batches(draw, rows, grid.size, jit_compile)
+            which = [picture for picture, *_ in places]
+            rows = request._replace(
+                seeds=None,
+                log_scale_shift=shifts[which],
+                condition=None if condition is None else condition[which],
+                auxiliary=None if auxiliary is None else cut(auxiliary_grid, auxiliary, places),
+                noise=cut(grid, noises, places),
+                **{kind: (cut(grid, pixels, places), cut(grid, other, places))},
+            )
+            drawn = batches.in_batches(factor.draw, rows, grid.size, request.jit_compile)
             for (picture, *where), window in zip(places, ops.convert_to_numpy(drawn)):
                 body = grid.body(pixels[picture], *where)
                 height, width, _ = body.shape

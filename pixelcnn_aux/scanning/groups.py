@@ -114,7 +114,9 @@ class FullScan:
       keep_params: bool, whether to return the parameters that the pixels were decided from.
     """
 
-    def __init__(self, network, network_inputs, shape, batch, remainders=None, keep_params=False):
+    def __init__(
+        self, network, network_inputs, shape, batch, *, remainders=None, keep_params=False
+    ):
         self._network = network
         self._network_inputs = network_inputs
         self._shape = shape
@@ -152,7 +154,15 @@ class GroupScan:
     """
 
     def __init__(
-        self, network, network_inputs, shape, batch, remainders=None, keep_params=False, full=False
+        self,
+        network,
+        network_inputs,
+        shape,
+        batch,
+        *,
+        remainders=None,
+        keep_params=False,
+        full=False,
     ):
         self._network = network
         self._network_inputs = network_inputs

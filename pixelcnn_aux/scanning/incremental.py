@@ -24,7 +24,9 @@ UNROLLED = 4
 class IncrementalScan:
     """Evaluates a `PixelCNN` in raster order, every activation once. Args: as for `FullScan`."""
 
-    def __init__(self, network, network_inputs, shape, batch, remainders=None, keep_params=False):
+    def __init__(
+        self, network, network_inputs, shape, batch, *, remainders=None, keep_params=False
+    ):
         self._network = network
         self._network_inputs = network_inputs
         self._height, self._width, _ = shape

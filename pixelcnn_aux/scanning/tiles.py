@@ -23,7 +23,7 @@ class TileScan:
       factor: `Factor` that has a `radius`.
       size: (H, W), ints.
       batch: B, an int.
-      auxiliary, condition, within: as for `Factor.draw`.
+      auxiliary, condition, within: as in `DrawRequest`.
       once: bool, whether networks are evaluated without graphs, which take seconds to trace. What is not
         exact may differ then in the last digits.
 
@@ -33,7 +33,7 @@ class TileScan:
     """
 
     def __init__(
-        self, factor, size, batch, auxiliary=None, condition=None, within=None, once=False
+        self, factor, size, batch, *, auxiliary=None, condition=None, within=None, once=False
     ):
         self._factor, self._size = factor, size
         compiled = factor.known_at_first, factor.group_params

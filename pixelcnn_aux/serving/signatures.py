@@ -5,6 +5,7 @@ import functools
 import tensorflow as tf
 
 from pixelcnn_aux import arguments, backend, layers, sampling
+from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.model import in_bits_per_dim
 from pixelcnn_aux.serving.interface import DESCRIPTION, SIZES, Tensor, signatures_of_chain
 
@@ -98,9 +99,10 @@ def _served(model, max_batch, jit_compile):
         name: model.condition.size for name in SIZES if name in described["auxiliaries"].outputs
     }
 
-    def images(seed, log_scale_shift, **kwargs):
-        drawn = sampling.draw(model, seed, log_scale_shift, jit_compile=jit_compile, **kwargs)
-        for name in kwargs.get("given", ()):
+    def images(seed, log_scale_shift, condition=None, mode="sample", given=None, kept=None):
+        request = DrawRequest(seed, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
+        drawn = sampling.draw(model, request, given, kept)
+        for name in given or ():
             del drawn[name]
         drawn["image"] = drawn.pop(full)
         if "image_png_bytes" in described["sample"].outputs:

@@ -187,7 +187,8 @@ def _compare_draws(model, signature, request, drawn):
             )
         known = kept.get(name, {})
         within, bounds = known.get("within"), None
-        noise = sampling.noise(factor, SEEDS, position, image.shape[1:3], mode, bool(within))
+        how = {"mode": mode, "bounded": bool(within)}
+        noise = sampling.noise(factor, SEEDS, position, image.shape[1:3], **how)
         if factor.fixed_sum is not None:
             slack = factor.fixed_sum.slack(*within) if within else None
             bounds = factor.fixed_sum.channel_bounds(*inputs[:2], slack)

@@ -9,6 +9,7 @@ from absl import logging
 from PIL import Image
 
 from pixelcnn_aux import backend, image_grid
+from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.runs import disk
 
 if backend.NAME == "tensorflow":
@@ -75,15 +76,14 @@ class Samples:
         condition = images.condition(model.condition, shown)
         image, auxiliary, condition = model.inputs(images.take(shown), condition)[state.name]
         count = NUM if auxiliary is None and condition is None else len(image)
-        drawn = sampling.draw_factor(
-            model,
-            factor,
+        request = DrawRequest(
             tf.constant([[state.seed, index] for index in range(count)], tf.int32),
             tf.zeros([count]),
-            auxiliary,
-            condition=condition,
+            condition,
             size=tuple(image.shape[1:3]),
+            auxiliary=auxiliary,
         )
+        drawn = sampling.draw_factor(model, factor, request)
         rows = [image_grid.shown(drawn, factor.likelihood.num_values)]
         if auxiliary is not None:
             given = image_grid.shown(auxiliary, factor.auxiliary_likelihood.num_values)

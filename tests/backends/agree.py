@@ -26,6 +26,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import backend, data, training
+from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics, steps
@@ -41,7 +42,9 @@ def planes():
     embedding = {"topology": topology.super_resolution(1, 1), "filters": 6}
     transforms = [pa.auxiliary.HalfResolution(), Coarse()]
     embeddings = [None, network, embedding]
-    return pa.chain(transforms, (8, 8), network, embeddings, ["coarse", "half", "image"])
+    return pa.chain(
+        transforms, (8, 8), network, embedding=embeddings, names=["coarse", "half", "image"]
+    )
 
 
 @pa.serialization.register(package="tests")
@@ -130,8 +133,8 @@ def drawn(factor, inputs):
     uniforms = np.random.default_rng(2).random((*inputs.images.shape[:3], size), np.float32)
     noise = likelihood.noise(ops.convert_to_tensor(uniforms), bounded=bounded)
     _, auxiliary, condition = inputs
-    features = () if auxiliary is None else factor.features(auxiliary, condition)
-    return factor.draw(features, noise, ops.zeros(len(IMAGES)), auxiliary, condition=condition)
+    shifts = ops.zeros(len(IMAGES))
+    return factor.draw(DrawRequest(None, shifts, condition, auxiliary=auxiliary, noise=noise))
 
 
 def computed(name, model):
@@ -261,7 +264,7 @@ def compare_runs(folder):
 def noisy():
     """A chain of one factor, whose masks of dropout each step draws anew."""
     network = {"topology": topology.flat(1), "filters": 4, "dropout": 0.5}
-    return pa.chain([], (4, 4), network, None, [NAME], 2)
+    return pa.chain([], (4, 4), network, embedding=None, names=[NAME], num_components=2)
 
 
 def check_runs(folder):
@@ -335,7 +338,9 @@ def check_what_cannot_be_traced():
 
     network = {"topology": topology.flat(1), "filters": 2}
     message = "Numpys to take uint8 images .* in a graph"
-    assert_refused(ValueError, message, lambda: pa.chain([Numpys()], (4, 4), network, network))
+    assert_refused(
+        ValueError, message, lambda: pa.chain([Numpys()], (4, 4), network, embedding=network)
+    )
 
 
 def assert_refused(error, message, call):

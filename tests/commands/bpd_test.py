@@ -225,7 +225,7 @@ class TableTest(tf.test.TestCase):
         self.assertEqual(rows["standard"], ["error", "0.0100"])
 
     def test_a_model_without_auxiliary_images(self):
-        model = pa.pixelcnn_pp((4, 4), 4, 1, 1)
+        model = pa.pixelcnn_pp((4, 4), filters=4, blocks=1, resolutions=1)
         self.assertEqual((splits.kinds(model), splits.kind(model)), (["exact"], "exact"))
         result = {"factors": {"image": 2.0}, "total": 2.0, "std_error": 0.01}
         rows = self.table(model, {"exact": result}, {})
@@ -239,7 +239,7 @@ class TableTest(tf.test.TestCase):
             [pa.auxiliary.HalfResolution(), Reds()],
             helpers.SIZE,
             network,
-            [None, network, larger],
+            embedding=[None, network, larger],
             names=["reds", "half", "image"],
             num_components=2,
         )

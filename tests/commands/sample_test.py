@@ -112,7 +112,9 @@ class SamplesTest(tf.test.TestCase):
         rows = self.rows(sample.samples, self.model, helpers.pictures(2), **how)
         images = {label: images for label, _, images in rows}
         self.assertAllEqual(images["their\ngrayscale"], given["grayscale"])
-        expected = self.model.sample([[3, 0], [3, 1]], -0.5, "map", given=given)["image"]
+        expected = self.model.sample(
+            [[3, 0], [3, 1]], log_scale_shift=-0.5, mode="map", given=given
+        )["image"]
         self.assertAllEqual(images["drawn\ngiven grayscale"], expected)
 
     def test_each_row_of_a_picture_shows_its_images(self):

@@ -71,7 +71,7 @@ class ActionsTest(tf.test.TestCase):
             condition = None if label is None else np.full(actions.IMAGES, label)
             seeds = [[5, number] for number in range(actions.IMAGES)]
             mode = "map" if is_map else "sample"
-            expected = model.sample(seeds, -0.5, mode=mode, condition=condition)
+            expected = model.sample(seeds, log_scale_shift=-0.5, mode=mode, condition=condition)
             steps = [*actions.draw(self.models, self.name[key], seed=5, **how, label=label)]
             found = iter(self.last(steps).images)
             for images in expected.values():
@@ -100,7 +100,7 @@ class ActionsTest(tf.test.TestCase):
         self.assertAllEqual(bicubic, np.asarray(resized))
         self.assertLen(drawn, actions.DRAWS)
         for number, image in enumerate(drawn):
-            [expected] = model.enlarge(PICTURE[np.newaxis], 2, [[7, number]], -0.3)
+            [expected] = model.enlarge(PICTURE[np.newaxis], 2, [[7, number]], log_scale_shift=-0.3)
             self.assertAllEqual(image, expected)
         self.assertAllEqual(found.pair, (bicubic, drawn[0]))
         with mock.patch.object(actions, "IN_WINDOWS", 100):
@@ -113,7 +113,7 @@ class ActionsTest(tf.test.TestCase):
     def test_colors(self):
         found = self.redraw("gray", "colored")
         model = self.models.load(self.name["gray"])
-        [expected] = model.colorize(PICTURE[np.newaxis], [[7, 2]], -0.3)
+        [expected] = model.colorize(PICTURE[np.newaxis], [[7, 2]], log_scale_shift=-0.3)
         self.assertAllEqual(found.images[-1][0], expected)
 
     def test_completions(self):

@@ -39,7 +39,16 @@ class TourTest(tf.test.TestCase):
         network = {"topology": pa.networks.topology.flat(1), "filters": 4, "dropout": 0.0}
         grays = [pa.auxiliary.Grayscale()]
         classes = pa.conditions.Classes(10)
-        colors = pa.chain(grays, (4, 4), network, network, None, 2, **KIND, condition=classes)
+        colors = pa.chain(
+            grays,
+            (4, 4),
+            network,
+            embedding=network,
+            names=None,
+            num_components=2,
+            **KIND,
+            condition=classes,
+        )
         list(map(helpers.randomize, colors.factors.values()))
         pyramid = pa.pyramid((4, 4), (2, 2), depth=1, **sizes)
         cls.models = {tour.COLORS: colors, tour.SIZES: pyramid, str(folder / "run"): pyramid}

@@ -29,7 +29,9 @@ class OpenAiPixelCnnTest(tf.test.TestCase):
     def test_reads_filters_blocks_and_components_off_the_variables(self):
         # More and fewer filters than parameters, as 160 and 100 in Salimans et al. (2017).
         for filters, blocks, components in ((6, 2, 3), (24, 1, 1)):
-            source = pa.pixelcnn_pp((8, 8), filters, blocks, num_components=components, dropout=0.0)
+            source = pa.pixelcnn_pp(
+                (8, 8), filters=filters, blocks=blocks, num_components=components, dropout=0.0
+            )
             factor, random = source.factors["image"], np.random.RandomState(0)
             factor.set_weights([random.normal(size=weight.shape) for weight in factor.weights])
             model = pa.interop.openai_pixelcnn_pp(variables_of(factor.network), image_size=(8, 8))

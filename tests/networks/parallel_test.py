@@ -9,6 +9,7 @@ from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches, sampling, sums
+from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.networks import ParallelPixelCNN, topology
 from pixelcnn_aux.serving.signatures import signatures
 from tests import helpers
@@ -28,7 +29,9 @@ def build(parts=PARTS["at_once"], size=(4, 6), network=ParallelPixelCNN, **how):
 
     first = {"topology": topology.flat(1), "filters": 4}
     embedding = {**first, "gated": False}
-    model = pa.chain([HALVES], size, [first, parallel], [None, embedding], num_components=2, **how)
+    model = pa.chain(
+        [HALVES], size, [first, parallel], embedding=[None, embedding], num_components=2, **how
+    )
     for factor in model.factors.values():
         helpers.randomize(factor)
     return model
@@ -128,8 +131,9 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
         auxiliary = helpers.pictures(5, size=HALVES.size(size))
         seeds = np.array([[0, n] for n in range(5)], np.int32)
         noise = sampling.noise(factor, seeds, 1, size)
-        how = (factor.features(auxiliary), noise, np.zeros(5, np.float32), auxiliary)
-        images, full = (factor.draw(*how, method=x) for x in ("incremental", "full"))
+        request = DrawRequest(log_scale_shift=np.zeros(5, "f"), auxiliary=auxiliary, noise=noise)
+        methods = ("incremental", "full")
+        images, full = (factor.draw(request._replace(method=x)) for x in methods)
         self.assertAllEqual(images, full)
         self.assertAllEqual(HALVES(images), auxiliary)
         forced = factor.params(images, auxiliary, method="incremental")
@@ -146,7 +150,8 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
         )
         noise = likelihood.noise(uniforms, bounded=True)
         auxiliary = np.tile(HALVES(images[27:28]), (count, 1, 1, 1))  # of 1, 2 and 3
-        drawn = factor.draw(factor.features(auxiliary), noise, np.zeros(count, "f"), auxiliary)
+        shifts = np.zeros(count, "f")
+        drawn = factor.draw(DrawRequest(log_scale_shift=shifts, auxiliary=auxiliary, noise=noise))
         probs = np.exp(factor.log_prob(images, auxiliary[: len(images)]))
         counts = np.bincount(drawn.numpy().reshape(count, 3) @ [16, 4, 1], minlength=len(images))
         self.assertAllClose(probs.sum(), 1.0)
@@ -230,11 +235,11 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
         seeds, shifts = np.array([[0, 1], [5, 6]], np.int32), np.array([0.0, -0.5], np.float32)
         noise = sampling.Noise(factor, seeds, 1, size)
         self.assertAllEqual(noise[:, 13:27, 3:], noise[:, :, :][:, 13:27, 3:])
-        how = (factor.features(auxiliary), noise[:, :, :], shifts, auxiliary)
-        in_graph = factor.draw(*how)
-        in_one = factor.draw_in_tiles(noise, shifts, size, auxiliary)
+        request = DrawRequest(log_scale_shift=shifts, size=size, auxiliary=auxiliary, noise=noise)
+        in_graph = factor.draw(request._replace(noise=noise[:, :, :]))
+        in_one = factor.draw_in_tiles(request)
         self.cut(factor, parts)
-        in_tiles = factor.draw_in_tiles(noise, shifts, size, auxiliary)
+        in_tiles = factor.draw_in_tiles(request)
         self.assertAllEqual(in_one, in_graph)
         self.assertAllEqual(in_tiles, in_graph)
 

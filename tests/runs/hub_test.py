@@ -120,7 +120,7 @@ class HubTest(tf.test.TestCase):
         self.push()
         self.hub.files("me/tiny")["notes.txt"] = b"mine"
         flat = {"topology": pa.networks.topology.flat(1), "filters": 4, "dropout": 0.0}
-        pa.push(pa.chain([], helpers.SIZE, flat, flat), NAME)
+        pa.push(pa.chain([], helpers.SIZE, flat, embedding=flat), NAME)
         files = self.hub.files("me/tiny")
         kept = [".gitattributes", "README.md", "config.json", WEIGHTS, "notes.txt"]
         self.assertEqual(sorted(files), sorted(kept))

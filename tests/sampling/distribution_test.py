@@ -60,7 +60,7 @@ def pairs():
     """A chain of two factors, and what it draws."""
     transforms = [pa.auxiliary.Grayscale()]
     paper = {"exact": False, "centered": False}
-    model = pa.chain(transforms, (1, 2), NETWORK, NETWORK, num_components=2, **paper)
+    model = pa.chain(transforms, (1, 2), NETWORK, embedding=NETWORK, num_components=2, **paper)
     grayscale, image = model.factors.values()
     make_dependent(grayscale, seed=3)
     make_dependent(image, seed=0)

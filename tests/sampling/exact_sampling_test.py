@@ -39,8 +39,8 @@ def model(name, exact=True):
         transforms,
         size,
         [FLAT, *reversed(networks)],
-        [None, *reversed(embeddings)],
-        [str(i) for i in range(len(transforms) + 1)],
+        embedding=[None, *reversed(embeddings)],
+        names=[str(i) for i in range(len(transforms) + 1)],
         num_components=2,
         exact=exact,
         dtype="float64",
@@ -89,7 +89,7 @@ class SampleTest(ExactTestCase):
         self.assertAgree(name, drawn(name))
         shifts = np.linspace(-1.0, 0.0, len(SEEDS))
         for mode in likelihoods.MODES:
-            images = model(name).sample(SEEDS, shifts, mode)
+            images = model(name).sample(SEEDS, log_scale_shift=shifts, mode=mode)
             self.assertAgree(name, images)
             self.assertNotAllEqual(images[list(images)[-1]], drawn(name)[list(images)[-1]])
         for images in drawn(name).values():

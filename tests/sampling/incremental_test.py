@@ -26,8 +26,8 @@ def pixelcnn(shape, head, vertical, horizontal):
 def pixelcnn_pp(head, given=None, resolutions=1, kernels=((2, 3), (2, 2)), condition=None):
     """PixelCNN++, given an image of the same resolution or nothing."""
     shape = topology.pixelcnn_pp(1, resolutions)
-    network = pixelcnn(shape, head, *kernels)
-    return Factor(head, network, given and Embedding(shape, 4), given, condition=condition)
+    parts = (pixelcnn(shape, head, *kernels), given and Embedding(shape, 4))
+    return Factor(head, *parts, auxiliary_likelihood=given, condition=condition)
 
 
 def down_twice(head):
@@ -42,7 +42,7 @@ def flat(head, given=None, kernels=((3, 3), (3, 3))):
     """Blocks at one resolution, given an image of half the resolution or nothing."""
     network = pixelcnn(topology.flat(2), head, *kernels)
     embedding = given and Embedding(topology.super_resolution(1, 1), 4)
-    return Factor(head, network, embedding, given)
+    return Factor(head, network, embedding, auxiliary_likelihood=given)
 
 
 def random_inputs(factor, height, width):
@@ -116,10 +116,9 @@ class SampleTest(tf.test.TestCase):
     def test_every_way_draws_the_same_images(self):
         """In float64, so that what is equal but for rounding gives equal pixels."""
         first, last = ({"topology": topology.pixelcnn_pp(1, n), "filters": 4} for n in (1, 2))
-        transforms, networks = [pa.auxiliary.Grayscale()], ([first, last], [None, last])
-        model = pa.chain(
-            transforms, helpers.SIZE, *networks, num_components=2, exact=False, dtype="float64"
-        )
+        transforms, how = [pa.auxiliary.Grayscale()], {"num_components": 2, "exact": False}
+        how |= {"embedding": [None, last], "dtype": "float64"}
+        model = pa.chain(transforms, helpers.SIZE, [first, last], **how)
         for factor in model.factors.values():
             helpers.randomize(factor)
         expected = {name: image.numpy() for name, image in model.sample(SEEDS).items()}

@@ -10,6 +10,7 @@ from absl.testing import parameterized
 import pixelcnn_aux as pa
 from pixelcnn_aux import sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
+from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.networks import topology
 from tests import helpers
 
@@ -32,7 +33,9 @@ def pyramid():
     halves = [HalfResolution(), HalfResolution()]
     embeddings = [None, LARGER, LARGER]
     names = ["2x2", "4x4", "8x8"]
-    model = pa.chain(halves, (8, 8), FLAT, embeddings, names, 2, dtype="float64")
+    model = pa.chain(
+        halves, (8, 8), FLAT, embedding=embeddings, names=names, num_components=2, dtype="float64"
+    )
     for seed, factor in enumerate(model.factors.values()):
         helpers.randomize(factor, seed)
     return model
@@ -134,13 +137,13 @@ class WindowsTest(tf.test.TestCase):
             for left, width in ((0, 5), (4, 5), (8, 6)):  # without the last column that is drawn
                 here = np.s_[:, top : top + 4, left : left + 6]
                 auxiliary = grays(whole[here])
-                drawn = factor.draw(
-                    factor.features(auxiliary),
-                    noise[here],
-                    tf.zeros(2),
-                    auxiliary,
+                request = DrawRequest(
+                    log_scale_shift=tf.zeros(2),
+                    auxiliary=auxiliary,
                     completed=(tf.constant(pixels[here]), tf.constant(mask[here])),
+                    noise=noise[here],
                 )
+                drawn = factor.draw(request)
                 body = np.s_[:, top : top + height, left : left + width]
                 pixels[body], mask[body] = drawn[:, :height, :width], 1
         self.assertAllEqual(colors(False).colorize(PICTURES), pixels[:, :9, :11])
@@ -150,7 +153,7 @@ class WindowsTest(tf.test.TestCase):
             pa.Factor, "draw", autospec=True, side_effect=pa.Factor.draw
         ) as draw:
             drawn = colors().colorize(PICTURES)
-            sizes = [len(call.args[2]) for call in draw.call_args_list]  # of the noise
+            sizes = [len(call.args[1].noise) for call in draw.call_args_list]
             self.assertEqual(sizes, [2, 2, 4, 2, 4, 2, 2])
             # Nothing is drawn where all is known.
             draw.reset_mock()

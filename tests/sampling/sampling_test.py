@@ -24,13 +24,17 @@ def model():
 
 def noise_of(name, seeds=SEEDS, mode="sample"):
     position = list(model().factors).index(name)
-    return sampling.noise(model().factors[name], tf.constant(seeds), position, helpers.SIZE, mode)
+    factor = model().factors[name]
+    return sampling.noise(factor, tf.constant(seeds), position, helpers.SIZE, mode=mode)
 
 
 @functools.cache
 def drawn(mode="sample", log_scale_shift=0.0):
     """The images of `SEEDS`: dict, name -> array."""
-    return {k: v.numpy() for k, v in model().sample(SEEDS, log_scale_shift, mode).items()}
+    return {
+        k: v.numpy()
+        for k, v in model().sample(SEEDS, log_scale_shift=log_scale_shift, mode=mode).items()
+    }
 
 
 def decided(images, mode="sample"):
@@ -125,7 +129,7 @@ class SplittingTest(parameterized.TestCase, tf.test.TestCase):
             mock.patch.object(pa.Factor, "draw", autospec=True, side_effect=pa.Factor.draw) as draw,
         ):
             images = model().sample(self.SEEDS, **self.arguments(kind))
-        sizes = [len(call.args[2]) for call in draw.call_args_list]  # of the noise
+        sizes = [len(call.args[1].noise) for call in draw.call_args_list]
         self.assertEqual(sizes, [2] * factors + [2] * factors + [1] * factors)
         assert_same_images(images, expected)
 
@@ -266,7 +270,7 @@ class WrongArgumentsTest(parameterized.TestCase, tf.test.TestCase):
         message = "have values. Received: those of a graph that is traced. Draw outside of tf.func"
         for draw, value in (
             (lambda seeds: model().sample(seeds), tf.constant(SEEDS)),
-            (lambda shift: model().sample(SEEDS, shift), tf.constant(0.0)),
+            (lambda shift: model().sample(SEEDS, log_scale_shift=shift), tf.constant(0.0)),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 tf.function(draw, autograph=False)(value)

@@ -34,8 +34,8 @@ FOLDER = tempfile.TemporaryDirectory()  # gone when the process ends
 def model():
     """A new one, as what is exported has to be."""
     larger = {"topology": topology.super_resolution(1, 1), "filters": 4}
-    networks, classes = (FLAT, [None, larger, FLAT]), pa.conditions.Classes(3)
-    result = pa.chain(TRANSFORMS, SIZE, *networks, ["half", "gray", "image"], condition=classes)
+    how = {"embedding": [None, larger, FLAT], "names": ["half", "gray", "image"]}
+    result = pa.chain(TRANSFORMS, SIZE, FLAT, **how, condition=pa.conditions.Classes(3))
     for seed, factor in enumerate(result.factors.values()):
         helpers.randomize(factor, seed)
     return result
@@ -99,7 +99,7 @@ class ExactExportTest(tf.test.TestCase):
         self.assertNotAllEqual(drawn[0], drawn[1])
 
     def test_vectors(self):
-        chain = pa.chain([], SIZE, FLAT, FLAT, condition=pa.conditions.Vector(2))
+        chain = pa.chain([], SIZE, FLAT, embedding=FLAT, condition=pa.conditions.Vector(2))
         helpers.randomize(chain.factors["image"])
         images, vectors = helpers.pictures(2, size=SIZE), np.float32([[0.5, -1.0], [0.0, 0.0]])
         _, functions = signatures(chain, names=["log_prob", "auxiliaries"])
@@ -136,7 +136,7 @@ class ExactExportTest(tf.test.TestCase):
                 verify.verify(FOLDER.name, other, names, max_batch=8)
 
     def test_a_likelihood_without_bounds_below_an_exact_factor(self):
-        chain = pa.chain([Coins(1)], (2, 2), FLAT, FLAT)
+        chain = pa.chain([Coins(1)], (2, 2), FLAT, embedding=FLAT)
         self.assertTrue(chain.exact)
         served = "sample map given_coins log_prob auxiliaries".split()  # Coin has no density
         self.assertEqual(check_names(chain, None), served)

@@ -133,14 +133,14 @@ def check_tensors(test, functions, model):
 class SignaturesTest(ExportTestCase):
     def test_draws_are_the_models(self):
         shifts = requests()["sample"]["log_scale_shift"]
-        sample = self.model.sample(SEEDS, shifts)
-        given = self.model.sample(SEEDS, shifts, given={"grayscale": GRAYS})
+        sample = self.model.sample(SEEDS, log_scale_shift=shifts)
+        given = self.model.sample(SEEDS, log_scale_shift=shifts, given={"grayscale": GRAYS})
         for name, expected in (
             ("serving_default", sample),
             ("sample", sample),
-            ("map", self.model.sample(SEEDS, shifts, mode="map")),
+            ("map", self.model.sample(SEEDS, log_scale_shift=shifts, mode="map")),
             ("given_grayscale", {"image": given["image"]}),
-            ("complete", self.model.sample(SEEDS, shifts, known=IMAGES, mask=MASK)),
+            ("complete", self.model.sample(SEEDS, log_scale_shift=shifts, known=IMAGES, mask=MASK)),
         ):
             received = self.call(name, **requests()[name])
             png = received.pop("image_png_bytes")
@@ -339,7 +339,7 @@ class RestTest(ExportTestCase):
         def outputs(name):
             return json.loads((folder / name).read_text())["outputs"]
 
-        drawn = self.model.sample([[0, 0], [0, 1]], [0.0, -0.5])
+        drawn = self.model.sample([[0, 0], [0, 1]], log_scale_shift=[0.0, -0.5])
         for name in ("grayscale", "image"):
             self.assertAllEqual(outputs("drawn.json")[name], drawn[name])
         self.assertAllEqual(np.asarray(Image.open(folder / "first.png")), drawn["image"][0])

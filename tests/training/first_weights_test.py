@@ -70,7 +70,14 @@ class FittingTest(tf.test.TestCase):
     def test_what_weights_mean(self):
         deeper = helpers.tiny_model()
         deeper.factors["image"] = helpers.tiny_model(blocks=2).factors["image"]
-        darkness = pa.chain([Darkness()], helpers.SIZE, NETWORK, NETWORK, ["grayscale", "image"], 2)
+        darkness = pa.chain(
+            [Darkness()],
+            helpers.SIZE,
+            NETWORK,
+            embedding=NETWORK,
+            names=["grayscale", "image"],
+            num_components=2,
+        )
         centered = helpers.tiny_model(centered=True)
         for earlier, model, message in (
             (centered, helpers.tiny_model(), "likelihood.config.centered: true instead of false"),

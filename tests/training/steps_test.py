@@ -54,7 +54,14 @@ class GradientNormTest(tf.test.TestCase):
     def test_where_the_loss_does_not_depend_on_some_weights(self):
         # After its last step the vertical stream goes nowhere.
         network = {"topology": [[["block", None], ["conv", None]], [2]], "filters": 4}
-        model = pa.chain([pa.auxiliary.Grayscale()], helpers.SIZE, network, network, None, 2)
+        model = pa.chain(
+            [pa.auxiliary.Grayscale()],
+            helpers.SIZE,
+            network,
+            embedding=network,
+            names=None,
+            num_components=2,
+        )
         outcomes = []
         for accumulate in (1, 2):
             step = self.step(model, accumulate)

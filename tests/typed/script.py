@@ -59,7 +59,7 @@ def noise(split: str, image_size: tuple[int, int]) -> pa.data.Images:
 
 network = {"topology": topology.pixelcnn_pp(1, 2), "filters": 8, "dropout": 0.5}
 chained = pa.chain(
-    [Red(), pa.auxiliary.HalfResolution()], (8, 8), network, [None, network, network]
+    [Red(), pa.auxiliary.HalfResolution()], (8, 8), network, embedding=[None, network, network]
 )
 assert_type(chained, pa.AuxiliaryModel)
 for built in (
