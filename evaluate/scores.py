@@ -322,7 +322,7 @@ def heat_map(model, image):
         difference = bits - entropy
         most, farthest = max(bits.max(), entropy.max()), np.abs(difference).max()
         num_values = model.factors[name].likelihood.num_values
-        row[0].imshow(image_grid.shown(np.asarray(own[name][0]), num_values))
+        row[0].imshow(image_grid.to_rgb(np.asarray(own[name][0]), num_values))
         row[0].set_title(name, fontsize=9)
         for panel, title, x, ends, colors in (
             (row[1], "bits", bits, (0, most), "viridis"),

@@ -47,32 +47,28 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _MODULES = (
-    *("auxiliary", "backend", "codec", "conditions", "data", "interop", "layers", "likelihoods"),
-    *("networks", "scores", "serialization", "sums", "training"),
+    "auxiliary backend codec conditions data interop layers likelihoods networks scores serialization "
+    "sums training training.presets"
 )
-# Each public name, and the module that it is or is in, which is imported once somebody asks for it: an
-# import of TensorFlow takes seconds, and programs have it be quiet first.
+_NAMES = {  # module: public names in it
+    "factor": "Factor",
+    "model": "AuxiliaryModel",
+    "models": "chain grayscale grayscale_pyramid parallel_pyramid pixelcnn_pp pyramid",
+    "rounded_factor": "rounded",
+    "runs.loading": "load",
+    "runs.pushing": "push",
+    "runs.trained": "pretrained",
+    "training": "Training train",
+}
+# Each public name, as `pkgutil.resolve_name` takes it. A name is imported when it is first used: TensorFlow
+# takes seconds to import, and programs silence it first.
 _PUBLIC = {
-    **{name: f"pixelcnn_aux.{name}:" for name in _MODULES},
-    "presets": "pixelcnn_aux.training.presets:",
-    "AuxiliaryModel": "pixelcnn_aux.model:AuxiliaryModel",
-    "Factor": "pixelcnn_aux.factor:Factor",
-    "chain": "pixelcnn_aux.models:chain",
-    "grayscale": "pixelcnn_aux.models:grayscale",
-    "grayscale_pyramid": "pixelcnn_aux.models:grayscale_pyramid",
-    "parallel_pyramid": "pixelcnn_aux.models:parallel_pyramid",
-    "pixelcnn_pp": "pixelcnn_aux.models:pixelcnn_pp",
-    "pyramid": "pixelcnn_aux.models:pyramid",
-    "rounded": "pixelcnn_aux.rounded_factor:rounded",
-    "load": "pixelcnn_aux.runs.loading:load",
-    "push": "pixelcnn_aux.runs.pushing:push",
-    "Training": "pixelcnn_aux.training:Training",
-    "train": "pixelcnn_aux.training:train",
-    "pretrained": "pixelcnn_aux.runs.trained:pretrained",
+    **{module.rpartition(".")[2]: f"pixelcnn_aux.{module}:" for module in _MODULES.split()},
+    **{x: f"pixelcnn_aux.{module}:{x}" for module in _NAMES for x in _NAMES[module].split()},
 }
 
 
-if not TYPE_CHECKING:  # by which any name would be one of this module's
+if not TYPE_CHECKING:  # type checkers would take any name for one of this module's
 
     def __getattr__(name):
         if name not in _PUBLIC:
@@ -85,5 +81,5 @@ def __dir__() -> list[str]:
 
 
 if "keras" in sys.modules or "tensorflow" in sys.modules:
-    # No seconds are left to save, and `keras.saving.load_model` finds all classes that are registered here.
+    # No time is left to save, and `keras.saving.load_model` finds all classes that are registered here.
     importlib.import_module("pixelcnn_aux.training")

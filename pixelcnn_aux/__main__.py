@@ -5,23 +5,20 @@ import sys
 
 from pixelcnn_aux.commands import process
 
-# Each sub-command: its module, and its line of --help.
+# Each sub-command, a module of `pixelcnn_aux.commands`, and its line of --help.
 COMMANDS = {
-    "train": ("commands.train", "train a model on images, or a trained one on others"),
-    "bpd": ("commands.bpd", "bits per dimension of a data set, beside PNG and WebP"),
-    "score": ("commands.score", "bits per dimension of image files, a row of a table for each"),
-    "sample": ("commands.sample", "draw images, or redraw test images from what is kept of them"),
-    "color": ("commands.color", "color gray photographs of any size"),
-    "enlarge": ("commands.enlarge", "enlarge photographs of any size"),
-    "complete": ("commands.complete", "draw the unknown part of photographs of any size"),
-    "export": ("commands.export", "write a SavedModel for TensorFlow Serving"),
-    "client": (
-        "commands.client",
-        "images and likelihoods of a model that TensorFlow Serving serves",
-    ),
-    "codec": ("commands.codec", "compress pictures without loss, and decompress them"),
-    "demo": ("commands.demo", "try the models on a page in the browser, on this machine alone"),
-    "models": ("commands.models", "list the trained models that come with the package"),
+    "train": "train a model on images, or a trained one on others",
+    "bpd": "bits per dimension of a data set, beside PNG and WebP",
+    "score": "bits per dimension of image files, a row of a table for each",
+    "sample": "draw images, or redraw test images from what is kept of them",
+    "color": "color gray photographs of any size",
+    "enlarge": "enlarge photographs of any size",
+    "complete": "draw the unknown part of photographs of any size",
+    "export": "write a SavedModel for TensorFlow Serving",
+    "client": "images and likelihoods of a model that TensorFlow Serving serves",
+    "codec": "compress pictures without loss, and decompress them",
+    "demo": "try the models on a page in the browser, on this machine alone",
+    "models": "list the trained models that come with the package",
 }
 _WITHOUT_TENSORFLOW = ("models",)
 
@@ -30,25 +27,24 @@ def main():
     """The command `pixelcnn-aux`."""
     name = sys.argv[1] if len(sys.argv) > 1 else None
     process.begin(tensorflow=name in COMMANDS and name not in _WITHOUT_TENSORFLOW)
-    from pixelcnn_aux.commands import (
-        program,  # absl keeps the streams that there are when it is imported
-    )
+    # After `begin`: absl, which it imports, keeps the streams that it finds.
+    from pixelcnn_aux.commands import program
 
     typed = program.typed()
     if name in ("--help", "-h"):
         print(f"{typed} COMMAND ...: PixelCNN models with auxiliary variables.\n")
-        for command, (_, text) in COMMANDS.items():
+        for command, text in COMMANDS.items():
             print(f"  {command:10}{text}")
         print(f"\n{typed} COMMAND --help explains a command and its flags.")
     elif name not in COMMANDS:
         received = "none" if name is None else repr(name)
         sys.exit(
             f"Expected a command: one of {', '.join(COMMANDS)}. Received: {received}. "
-            f"Give one of them first; {typed} --help tells what they do."
+            f"Give one of them first; {typed} --help lists them."
         )
     else:
         del sys.argv[1]
-        module = importlib.import_module(f"pixelcnn_aux.{COMMANDS[name][0]}")
+        module = importlib.import_module(f"pixelcnn_aux.commands.{name}")
         program.start(module, f"{typed} {name}")
 
 

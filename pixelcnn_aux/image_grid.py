@@ -1,24 +1,15 @@
-"""Pictures of images of any channels and pixel values, side by side."""
-
-import math
-import pathlib
+"""Images of any channels and pixel values as RGB, and grids of them."""
 
 import numpy as np
 from PIL import Image
 
-from pixelcnn_aux.runs import disk
 
-ENLARGED = 3  # pixels a pixel
-
-
-def shown(image, num_values):
-    """The colors that an image is shown in: uint8 [..., h, w, 3].
-
-    Three channels are shown as colors, and any other number as grays, the mean over them.
+def to_rgb(image, num_values):
+    """An image as RGB: uint8 [..., h, w, 3]. Any other number of channels becomes gray, their mean.
 
     Args:
       image: uint8 [..., h, w, c].
-      num_values: int, its pixel values are below it; the largest is shown as 255.
+      num_values: int, its pixel values are below it; the largest becomes 255.
     """
     scaled = np.asarray(image, np.float64) * 255 / max(num_values - 1, 1)
     if scaled.shape[-1] != 3:
@@ -26,21 +17,14 @@ def shown(image, num_values):
     return np.round(scaled).astype(np.uint8)
 
 
-def write(path, tiles):
-    """Writes a PNG file of tiles, as of `grid`, in about as many rows as columns; as `disk.replacing`."""
-    picture = grid(tiles, math.ceil(math.sqrt(len(tiles))), ENLARGED)
-    with disk.replacing(pathlib.Path(path), disk.AGAIN) as opened:
-        Image.fromarray(picture).save(opened, "PNG")
-
-
 def grid(tiles, columns, enlarged):
     """A picture of tiles side by side.
 
     Args:
-      tiles: list of lists of one length, of images uint8 [h, w, 3]: shown one above the other, in the size
-        (H, W) of the first one.
+      tiles: list of lists of one length, of images uint8 [h, w, 3]: one above the other, in the size (H, W)
+        of the first one.
       columns: int, tiles in a row; the last row is filled up with white ones.
-      enlarged: int, how many pixels wide and high a pixel is shown.
+      enlarged: int, pixels of the picture, wide and high, for each pixel of an image.
 
     Returns:
       uint8 [rows * images * (H + 2) * enlarged, columns * (W + 2) * enlarged, 3].

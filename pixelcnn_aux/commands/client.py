@@ -14,15 +14,22 @@ The server is asked by gRPC. Image files of another size than the model's are cr
 of `--dataset folder`. In Python: `pixelcnn_aux.serving.grpc_client.Client`.
 """
 
+import math
+import pathlib
+
 import numpy as np
 from absl import flags
+from PIL import Image
 
 from pixelcnn_aux import data, image_grid
 from pixelcnn_aux.commands import run_flags
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["COMMAND", "ARGUMENT..."]
+
+ENLARGED = 3  # pixels of the picture, wide and high, for each pixel of an image
 
 
 def sample(client):
@@ -36,15 +43,20 @@ def sample(client):
 def given(client, name, file):
     """Draws from an auxiliary image: the picture has the file's image, its auxiliary image, and the draws."""
     *auxiliaries, full = client.images
-    if name not in auxiliaries:
-        raise ValueError(
-            f"Expected an auxiliary image of {client.model}: {', '.join(auxiliaries) or 'it has none'}. "
-            f"Received: {name!r}. Choose one of them, or another --model."
-        )
+    expect(
+        name in auxiliaries,
+        f"an auxiliary image of {client.model}: {', '.join(auxiliaries) or 'it has none'}",
+        repr(name),
+        "Choose one of them, or another --model",
+    )
     image = _read(client, file)
     [auxiliary] = client.predict("auxiliaries", image=image[np.newaxis])[name]
     drawn = client.predict(f"given_{name}", **_drawing(client, auxiliary=auxiliary))["image"]
     _write(client, [[(full, image)], [(name, auxiliary)], *([(full, draw)] for draw in drawn)])
+
+
+def colorize(client, file):
+    given(client, "grayscale", file)
 
 
 def complete(client, file):
@@ -71,11 +83,11 @@ def bpd(client, *files):
         print(f"{label:{width}}", *(f"{value:16.4f}" for value in bits))
 
 
-# Of each command, the function, and what it takes.
+# Each command: its function, and the names of its arguments.
 COMMANDS = {
     "sample": (sample, []),
     "given": (given, ["NAME", "IMG"]),
-    "colorize": (lambda client, file: given(client, "grayscale", file), ["IMG"]),
+    "colorize": (colorize, ["IMG"]),
     "complete": (complete, ["IMG"]),
     "bpd": (bpd, ["IMG..."]),
 }
@@ -100,22 +112,25 @@ def _drawing(client, **arrays):
 def _read(client, file):
     """uint8 [H, W, 3]: an image file, in the size of the model's full images."""
     *_, (dtype, shape, num_values) = client.images.values()
-    if (shape[-1], num_values) != (3, 256):
-        raise ValueError(
-            f"Expected a model of color images, uint8 [H, W, 3] below 256, to read a file for. Received: "
-            f"{client.model}, of {dtype.name} {list(shape)} below {num_values}. Send it arrays with "
-            "pixelcnn_aux.serving.grpc_client.Client."
-        )
+    expect(
+        (shape[-1], num_values) == (3, 256),
+        "a model of color images, uint8 [H, W, 3] below 256, to read a file for",
+        f"{client.model}, of {dtype.name} {list(shape)} below {num_values}",
+        "Send it arrays with pixelcnn_aux.serving.grpc_client.Client",
+    )
     return data.read_image(file, shape[:2])
 
 
 def _write(client, tiles):
     """Writes the picture of tiles, lists of (factor name, image) one above the other."""
-
-    def shown(name, image):
-        return image_grid.shown(image, client.images[name].num_values)
-
-    image_grid.write(FLAGS.out, [[shown(*image) for image in tile] for tile in tiles])
+    tiles = [
+        [image_grid.to_rgb(image, client.images[name].num_values) for name, image in tile]
+        for tile in tiles
+    ]
+    columns = math.ceil(math.sqrt(len(tiles)))
+    picture = Image.fromarray(image_grid.grid(tiles, columns, ENLARGED))
+    with disk.replacing(pathlib.Path(FLAGS.out), disk.AGAIN) as opened:
+        picture.save(opened, "PNG")
     print(f"Wrote {FLAGS.out}")
 
 
@@ -123,16 +138,16 @@ def main(name, *arguments):
     # Imported here, so that a missing tensorflow-serving-api is a message of the program.
     from pixelcnn_aux.serving.grpc_client import Client
 
-    if name not in COMMANDS:
-        raise ValueError(
-            f"Expected a command of {', '.join(COMMANDS)}. Received: {name!r}. Choose one of them."
-        )
+    expect(
+        name in COMMANDS, f"a command of {', '.join(COMMANDS)}", repr(name), "Choose one of them"
+    )
     command, expected = COMMANDS[name]
-    if len(arguments) != len(expected) and not (arguments and command is bpd):
-        raise ValueError(
-            f"Expected {' '.join([name, *expected])} and flags. "
-            f"Received: {' '.join([name, *arguments])}. See --help."
-        )
+    expect(
+        len(arguments) == len(expected) or (arguments and command is bpd),
+        f"{' '.join([name, *expected])} and flags",
+        " ".join([name, *arguments]),
+        "See --help",
+    )
     if command is not bpd:
         disk.check_place("--out", FLAGS.out, (".png",))  # before anything is drawn
     command(Client(FLAGS.server, FLAGS.model, FLAGS.timeout), *arguments)

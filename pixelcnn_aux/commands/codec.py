@@ -26,7 +26,7 @@ from pixelcnn_aux.codec import Codec, container, pictures
 from pixelcnn_aux.commands import plots, run_flags
 from pixelcnn_aux.data import decoding, files as image_files
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.image_grid import shown
+from pixelcnn_aux.image_grid import to_rgb
 from pixelcnn_aux.runs import disk, trained
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -161,7 +161,7 @@ def draw_map(contents, data):
     figure = Figure(figsize=(4 * len(both), 7), layout="constrained")
     panels = figure.subplots(2, len(both), squeeze=False)
     for column, ((_, picture), (_, pixel_bits)) in zip(panels.T, both):
-        column[0].imshow(shown(picture, codec.model.likelihood.num_values))
+        column[0].imshow(to_rgb(picture, codec.model.likelihood.num_values))
         drawn = column[1].imshow(pixel_bits[..., 0], cmap="magma", vmin=0)
         figure.colorbar(drawn, ax=column[1], label="bits per pixel", location="bottom")
         for axis in column:

@@ -158,7 +158,7 @@ def sample(model, what, num=None, first=0, **kwargs):
 def in_colors(model, rows):
     """Rows for `draw`, of rows (label, name of the factor that models the images, uint8 [N, h, w, c])."""
     values = {name: factor.likelihood.num_values for name, factor in model.factors.items()}
-    return [(label, image_grid.shown(images, values[name])) for label, name, images in rows]
+    return [(label, image_grid.to_rgb(images, values[name])) for label, name, images in rows]
 
 
 def draw(rows):

@@ -20,6 +20,7 @@ from absl import flags
 from pixelcnn_aux import data, training
 from pixelcnn_aux.commands import program, run_flags
 from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import hub, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import devices, presets
@@ -27,14 +28,14 @@ from pixelcnn_aux.training import devices, presets
 FLAGS = flags.FLAGS
 ARGUMENTS = ["MODEL"]
 
-# What the help of flags adds that override a field of `Training`, for the factors that are trained.
-_ADDED = {
-    "muon_ratio": "; the learning rate of Muon, which moves hidden layers' kernels, over Adam's",
-    "condition_dropout": "; the share of images whose labels a conditional model is not told",
-    "decay": "; what the learning rate is multiplied by after each step, instead of falling to zero",
+# Help of the flags that override a field of `Training`, after its first words.
+_HELP = {
+    "muon_ratio": "; the learning rate of Muon, which trains hidden layers' kernels, over Adam's",
+    "condition_dropout": "; the share of images whose labels are hidden from a conditional model",
+    "decay": "; a factor of the learning rate after each step, instead of a fall to zero",
     "crop": "; the side of random squares that are cut from images, which are loaded whole then",
     "flip": "; whether images are flipped left to right at random",
-    "accumulate": "; in how many parts a device takes its images of a batch",
+    "accumulate": "; micro-batches per device",
     "mixed_precision": "; whether the networks compute in 16 bits. If unset, as the factor was begun; a new "
     "one does where that is known to be faster on this machine",
 }
@@ -59,98 +60,14 @@ def define_flags():
     flags.DEFINE_integer("channels", None, "Of the images; 3 if unset.", 1, 16)
     flags.DEFINE_integer("bits", None, "Of a value of the images; 8 if unset.", 1, 16)
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
-    define = {
-        int: flags.DEFINE_integer,
-        int | None: flags.DEFINE_integer,
-        bool: flags.DEFINE_bool,
-    }
+    integer, boolean = flags.DEFINE_integer, flags.DEFINE_bool
+    define = {int: integer, int | None: integer, bool: boolean}
     for field in dataclasses.fields(training.Training):
-        text = "Overrides the preset's, of the factors that are trained"
-        text += f"{_ADDED.get(field.name, '')}."
+        more = _HELP.get(field.name, "")
+        text = f"Overrides the preset's, of the factors that are trained{more}."
         define.get(field.type, flags.DEFINE_float)(field.name, None, text)
     flags.DEFINE_bool("remat", False, "Less memory, more time: blocks are evaluated twice.")
     flags.DEFINE_bool("profile", False, "Traces a few steps for TensorBoard's profile plugin.")
-
-
-def check(flag, known, of=""):
-    """Raises ValueError unless a flag has one of the values `known`, strings; `of` says what has these."""
-    if FLAGS[flag].value not in known:
-        raise ValueError(
-            f"Expected --{flag} {', '.join(known)}{of}. Received: {FLAGS[flag].value}. Choose one of them."
-        )
-
-
-def overridden(settings, folder, factor):
-    """A `Factor`'s `Training`, with what the flags override, and in the precision of its folder."""
-    values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(settings)}
-    if FLAGS.mixed_precision is None and factor.mixes_precisions:
-        values["mixed_precision"] = devices.is_mixed(folder, settings.mixed_precision)
-    return dataclasses.replace(settings, **{name: x for name, x in values.items() if x is not None})
-
-
-def train(name, strategy, stop):
-    """Trains what the flags say, each factor from its last checkpoint on.
-
-    Args:
-      name: str, one of `presets.BY_MODEL`.
-      strategy, stop: as of `pa.train`.
-    """
-    if name not in presets.BY_MODEL:
-        raise ValueError(
-            f"Expected a model to train: one of {', '.join(presets.BY_MODEL)}. Received: {name!r}. "
-            "Give one of these, or import the module that adds it (--plugin)."
-        )
-    check("preset", presets.BY_MODEL[name])
-    preset = presets.BY_MODEL[name][FLAGS.preset]
-    kind = {name: x for name in ("channels", "bits") if (x := FLAGS[name].value) is not None}
-    if kind and "channels" not in inspect.signature(preset.constructor).parameters:
-        raise ValueError(
-            f"Expected no --{' or --'.join(kind)} for {name}, whose images are RGB of 8 bits. Received: "
-            f"{', '.join(map(str, kind.values()))}. Leave it out, or train pyramid or pixelcnn."
-        )
-    condition = {"condition": Classes(FLAGS.classes)} if FLAGS.classes else {}
-    model = preset.constructor(**{**preset.model, **kind, **condition})
-    check("factor", ["all", *model.factors], f" for --preset {FLAGS.preset}")
-    is_pretrained = (
-        FLAGS.workdir in trained.pretrained() and not pathlib.Path(FLAGS.workdir).exists()
-    )
-    if is_pretrained or hub.is_name(FLAGS.workdir):
-        raise ValueError(
-            f"Expected --workdir as a folder for the run. Received: {FLAGS.workdir}, the name of a trained "
-            f"model. Give another one, and --init {FLAGS.workdir} to start from its weights."
-        )
-    dataset = FLAGS.dataset or preset.dataset
-    run = RunFolder(FLAGS.workdir or RunFolder.RUNS / f"{name}-{FLAGS.preset}-{dataset}")
-    trainings = {
-        factor: overridden(x, run[factor], model.factors[factor])
-        for factor, x in preset.training.items()
-    }
-    are_cut = any(training.crop for training in trainings.values())
-    images, validation_images = (
-        data.load(
-            dataset,
-            split,
-            None if are_cut else model.image_size,
-            channels=model.likelihood.num_channels,
-            num_values=model.likelihood.num_values,
-            **run_flags.images(),
-        )
-        for split in ("train", "validation")
-    )
-    training.train(
-        model,
-        trainings,
-        images,
-        validation_images,
-        run.path,
-        factors=None if FLAGS.factor == "all" else [FLAGS.factor],
-        seed=FLAGS.seed,
-        strategy=strategy,
-        remat=FLAGS.remat,
-        stop=stop,
-        init=FLAGS.init,
-        profile=FLAGS.profile,
-    )
 
 
 def main(name):
@@ -164,6 +81,79 @@ def main(name):
             sys.exit(128 + stop.signal)
 
 
+def train(name, strategy, stop):
+    """Trains a model of `presets.BY_MODEL` as flags say; `strategy` and `stop` are those of `pa.train`."""
+    expect(
+        name in presets.BY_MODEL,
+        f"a model to train: one of {', '.join(presets.BY_MODEL)}",
+        repr(name),
+        "Give one of these, or import the module that adds it (--plugin)",
+    )
+    _check("preset", presets.BY_MODEL[name])
+    preset = presets.BY_MODEL[name][FLAGS.preset]
+    kind = {name: x for name in ("channels", "bits") if (x := FLAGS[name].value) is not None}
+    expect(
+        not kind or "channels" in inspect.signature(preset.constructor).parameters,
+        f"no --{' or --'.join(kind)} for {name}, whose images are RGB of 8 bits",
+        ", ".join(map(str, kind.values())),
+        "Leave it out, or train pyramid or pixelcnn",
+    )
+    condition = {"condition": Classes(FLAGS.classes)} if FLAGS.classes else {}
+    model = preset.constructor(**{**preset.model, **kind, **condition})
+    _check("factor", ["all", *model.factors], f" for --preset {FLAGS.preset}")
+    in_package = FLAGS.workdir in trained.pretrained() and not pathlib.Path(FLAGS.workdir).exists()
+    expect(
+        not in_package and not hub.is_name(FLAGS.workdir),
+        "--workdir as a folder for the run",
+        f"{FLAGS.workdir}, the name of a trained model",
+        f"Give another one, and --init {FLAGS.workdir} to start from its weights",
+    )
+    dataset = FLAGS.dataset or preset.dataset
+    run = RunFolder(FLAGS.workdir or RunFolder.RUNS / f"{name}-{FLAGS.preset}-{dataset}")
+    settings = {
+        factor: _overridden(given, run[factor], model.factors[factor])
+        for factor, given in preset.training.items()
+    }
+    are_cropped = any(given.crop for given in settings.values())
+    how = {
+        "channels": model.likelihood.num_channels,
+        "num_values": model.likelihood.num_values,
+        **run_flags.images(),
+    }
+    images, validation_images = (
+        data.load(dataset, split, None if are_cropped else model.image_size, **how)
+        for split in ("train", "validation")
+    )
+    training.train(
+        model,
+        settings,
+        images,
+        validation_images,
+        run.path,
+        factors=None if FLAGS.factor == "all" else [FLAGS.factor],
+        seed=FLAGS.seed,
+        strategy=strategy,
+        remat=FLAGS.remat,
+        stop=stop,
+        init=FLAGS.init,
+        profile=FLAGS.profile,
+    )
+
+
+def _check(flag, known, of=""):
+    """Raises ValueError unless a flag has one of the values `known`; `of` says of what."""
+    value = FLAGS[flag].value
+    expect(value in known, f"--{flag} {', '.join(known)}{of}", value, "Choose one of them")
+
+
+def _overridden(settings, folder, factor):
+    """A `Factor`'s `Training` with the values of flags, in the precision of its folder."""
+    values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(settings)}
+    if FLAGS.mixed_precision is None and factor.mixes_precisions:
+        values["mixed_precision"] = devices.is_mixed(folder, settings.mixed_precision)
+    return dataclasses.replace(settings, **{name: x for name, x in values.items() if x is not None})
+
+
 def start(name):
-    """Makes a program of a file: it trains the model of this name, of `presets.BY_MODEL`, as `main`."""
+    """Runs this program for one model, as the modules of `train` do."""
     program.start(sys.modules[__name__], None, name)

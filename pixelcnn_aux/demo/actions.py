@@ -21,7 +21,7 @@ from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.data.image_folder import fit, resize
 from pixelcnn_aux.demo import uploads
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.image_grid import shown
+from pixelcnn_aux.image_grid import to_rgb
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -143,7 +143,7 @@ def draw(models, name, *, seed, shift, is_map=False, label=None):
         first = first_factors(model, factor)
         how = {"given": given, "condition": condition, "image_size": size}
         given = {factor: first.sample(seeds, log_scale_shift=shift, mode=mode, **how)[factor]}
-        colors = shown(given[factor], first.likelihood.num_values)
+        colors = to_rgb(given[factor], first.likelihood.num_values)
         images += tuple((x, f"{factor}, {n} of {IMAGES}") for n, x in enumerate(colors, start=1))
     yield Step(f"Drew {IMAGES} images by {name} in {_since(start)}", None, images)
 
@@ -222,7 +222,7 @@ def _several(models, name, begin, *, seed, shift):
     for number, pixels in enumerate(seeds):
         yield Step(f"Drawing, {number + 1} of {DRAWS}", number / DRAWS, images, pair)
         pixels = draw(seeds=[pixels], log_scale_shift=shift)
-        [drawn] = shown(pixels, model.likelihood.num_values)
+        [drawn] = to_rgb(pixels, model.likelihood.num_values)
         pair = pair or (before, drawn)
         images += ((drawn, f"Drawn, {number + 1} of {DRAWS}"),)
     yield Step(f"Drew {DRAWS} by {name} in {_since(start)}", None, images, pair)
@@ -266,7 +266,7 @@ def decompress(models, data, contents):
     codec, start = models.codec_of(contents), time.monotonic()
     pictures, maps = yield from _opened(codec, data, Step("Decompressing"))
     likelihood = codec.model.likelihood
-    colors = [(shown(x, likelihood.num_values), "A picture of the file") for x in pictures]
+    colors = [(to_rgb(x, likelihood.num_values), "A picture of the file") for x in pictures]
     values = likelihood.num_channels * sum(h * w for _, h, w in contents.named_sizes)
     text = f"Decompressed {len(data):,} bytes by {contents.name} in {_since(start)}"
     tables = (_bits_by_scale(contents, values),)
@@ -297,7 +297,7 @@ def score(models, name, picture):
     size = model.image_size
     image = uploads.reduced(picture, IN_WINDOWS) if size is None else fit(picture, size)
     images = tuple(
-        (shown(x, model.factors[factor].likelihood.num_values)[0], factor)
+        (to_rgb(x, model.factors[factor].likelihood.num_values)[0], factor)
         for factor, x in model.auxiliaries(image[np.newaxis]).items()
     )
     yield Step("Scoring", 0.5, images)

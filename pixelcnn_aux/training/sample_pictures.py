@@ -84,10 +84,10 @@ class Samples:
             auxiliary=auxiliary,
         )
         drawn = sampling.draw_factor(model, factor, request)
-        rows = [image_grid.shown(drawn, factor.likelihood.num_values)]
+        rows = [image_grid.to_rgb(drawn, factor.likelihood.num_values)]
         if auxiliary is not None:
-            given = image_grid.shown(auxiliary, factor.auxiliary_likelihood.num_values)
-            rows = [image_grid.shown(image, factor.likelihood.num_values), given, *rows]
+            given = image_grid.to_rgb(auxiliary, factor.auxiliary_likelihood.num_values)
+            rows = [image_grid.to_rgb(image, factor.likelihood.num_values), given, *rows]
         enlarged = max(1, _SIDE // max(drawn.shape[1:3]))
         return image_grid.grid([list(tile) for tile in zip(*rows)], count, enlarged)
 

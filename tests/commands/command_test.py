@@ -53,7 +53,7 @@ class CommandTest(tf.test.TestCase):
         status, output, errors = run("--help")
         self.assertEqual((status, errors), (0, "set()\n"))
         self.assertStartsWith(output, "pixelcnn-aux COMMAND ...")
-        for name, (_, text) in command.COMMANDS.items():
+        for name, text in command.COMMANDS.items():
             self.assertRegex(output, rf"\n  {name} +{text}\n")
 
     def test_it_refuses_others_at_once(self):
@@ -70,8 +70,8 @@ class CommandTest(tf.test.TestCase):
         self.assertIn("cifar10-pyramid\n", output)
 
     def test_each_module_is_a_program(self):
-        for name, (module, _) in command.COMMANDS.items():
-            module = pkgutil.resolve_name(f"pixelcnn_aux.{module}:")
+        for name in command.COMMANDS:
+            module = pkgutil.resolve_name(f"pixelcnn_aux.commands.{name}:")
             self.assertNotEmpty(module.__doc__)
             self.assertEmpty(inspect.signature(module.define_flags).parameters, name)
             takes = inspect.signature(module.main).parameters.values()

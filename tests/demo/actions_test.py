@@ -75,7 +75,7 @@ class ActionsTest(tf.test.TestCase):
             steps = [*actions.draw(self.models, self.name[key], seed=5, **how, label=label)]
             found = iter(self.last(steps).images)
             for images in expected.values():
-                colors = image_grid.shown(images, 16 if images.shape[-1] == 1 else 256)
+                colors = image_grid.to_rgb(images, 16 if images.shape[-1] == 1 else 256)
                 for image in colors:
                     self.assertAllEqual(next(found)[0], image)
             self.assertIsNone(next(found, None))

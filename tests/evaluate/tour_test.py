@@ -17,6 +17,7 @@ from evaluate import tour
 from pixelcnn_aux import data, layers
 from pixelcnn_aux.commands import sample
 from pixelcnn_aux.data import photos
+from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import presets
 from tests import helpers

@@ -139,6 +139,15 @@ class ProgramTest(toy.ServedTest):
         ):
             self.run_program("sample", out, "--label=1")
 
+    def test_a_picture_is_there_whole_or_as_it_was(self):
+        picture, file = self.folder / "picture.png", self.write_image("photo.png")
+        self.run_program("complete", file, "--num=1", f"--out={picture}")
+        before = helpers.contents(self.folder)
+        with helpers.files_of_at_most(50):
+            with self.assertRaisesRegex(OSError, "Expected to write .*picture.png. Received: "):
+                self.run_program("complete", file, "--num=4", f"--out={picture}")
+        self.assertEqual(helpers.contents(self.folder), before)
+
     def test_the_timeout(self):
         self.enter_context(mock.patch.dict(client.COMMANDS, sample=(mock.Mock(), [])))
         with mock.patch.object(grpc_client, "Client") as made:
