@@ -79,7 +79,7 @@ class TFPRun:
         first = int(self._optimizer.iterations)
         tf_keras.utils.set_random_seed(first)
         bits = self.bits()[: first // training.steps_per_epoch]
-        batches = images.training_batches(training.batch_size, 0, first, training.flip)
+        batches = images.training_batches(training.batch_size, 0, first, flip=training.flip)
         for step in range(first + 1, training.steps + 1):
             self._take(next(batches))
             if step % training.steps_per_epoch == 0:

@@ -7,11 +7,12 @@ import numpy as np
 from pixelcnn_aux import arguments
 from pixelcnn_aux.data.images import Images, checked_pixels
 from pixelcnn_aux.data.registry import register
+from pixelcnn_aux.errors import expect
 
 MAX_COMPRESSED = 2**31  # bytes that an array may claim which takes fewer in its file
 _MAKE = (
     "Make one by np.savez(file, train=..., validation=..., test=...), or np.save one array each as "
-    "train.npy, validation.npy and test.npy in a folder, and give image_dir (--image_dir)."
+    "train.npy, validation.npy and test.npy in a folder, and give image_dir (--image_dir)"
 )
 
 
@@ -21,55 +22,52 @@ def arrays(split, image_size, image_dir, image_file):
 
     Labels, int [N] or float [N, D], are the array SPLIT_labels, where there is one.
 
-    That of a .npz file is read into memory, once its checksum is compared. A .npy file is mapped to memory.
+    An array of a .npz file is read into memory, once its checksum is compared. A .npy file is mapped to
+    memory.
     """
-    if (image_dir is None) == (image_file is None):
-        raise ValueError(
-            "Expected a file of arrays, or a folder of them, for the data set 'arrays'. Received: "
-            f"{'none' if image_file is None else 'both'}. Give image_file (--image_file). {_MAKE}"
-        )
-    file = image_file or image_dir / f"{split}.npy"
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"Expected a file of arrays. Received: {file}, which is none. Give one that exists. {_MAKE}"
-        )
+    expect(
+        (image_dir is None) != (image_file is None),
+        "a file of arrays, or a folder of them, for the data set 'arrays'",
+        "none" if image_file is None else "both",
+        f"Give image_file (--image_file). {_MAKE}",
+    )
+    file, labels = image_file or image_dir / f"{split}.npy", f"{split}_labels"
+    remedy = f"Give one that exists. {_MAKE}"
+    expect(
+        file.is_file(), "a file of arrays", f"{file}, which is none", remedy, kind=FileNotFoundError
+    )
     try:
-        pixels = _read(file, split) if image_file else np.lib.format.open_memmap(file, mode="r")
-        pixels = checked_pixels(pixels)
-        labels = _labels(file, split, image_file)
+        if image_file:
+            found = {name: _read(file, name, name == split) for name in (split, labels)}
+        else:
+            beside = file.with_name(f"{labels}.npy")
+            found = {split: np.lib.format.open_memmap(file, mode="r")}
+            found[labels] = np.load(beside, allow_pickle=False) if beside.is_file() else None
+        pixels = checked_pixels(found[split])
     except Exception as error:  # damaged files raise whatever they happen to spell
         raise ValueError(
             f"Expected a whole file of arrays, with uint8 or uint16 [N, H, W, C] for {split}. Received: "
-            f"{file}, which cannot be read ({error or type(error).__name__}). {_MAKE}"
+            f"{file}, which cannot be read ({error or type(error).__name__}). {_MAKE}."
         ) from error
-    if image_size not in (None, pixels.shape[1:3]):
-        raise ValueError(
-            f"Expected images of {image_size} in {file}. Received: {split} of "
-            f"{pixels.shape[1:3]}. Choose a preset of that size, or give other arrays."
-        )
-    return Images(pixels, labels=labels)
+    expect(
+        image_size in (None, pixels.shape[1:3]),
+        f"images of {image_size} in {file}",
+        f"{split} of {pixels.shape[1:3]}",
+        "Choose a preset of that size, or give other arrays",
+    )
+    return Images(pixels, labels=found[labels])
 
 
-def _labels(file, split, image_file):
-    """The labels of a split, beside its pixels; None where there are none."""
-    name = f"{split}_labels"
-    if not image_file:
-        file = file.with_name(f"{name}.npy")
-        return np.load(file, allow_pickle=False) if file.is_file() else None
+def _read(file, name, required):
+    """An array of a .npz file; None where there is none that is not `required`."""
     with zipfile.ZipFile(file) as archive:
-        has_labels = f"{name}.npy" in archive.namelist()
-    return _read(file, name) if has_labels else None
-
-
-def _read(file, split):
-    """The array of a split in a .npz file."""
-    with zipfile.ZipFile(file) as archive:
-        if f"{split}.npy" not in archive.namelist():
-            names = [
-                arguments.short_repr(name.removesuffix(".npy")) for name in archive.namelist()[:9]
-            ]
-            raise ValueError(f"no {split} among {', '.join(names) or 'nothing'}")
-        member = archive.getinfo(f"{split}.npy")
+        members = archive.namelist()
+        if f"{name}.npy" not in members:
+            if not required:
+                return None
+            names = [arguments.short_repr(member.removesuffix(".npy")) for member in members[:9]]
+            raise ValueError(f"no {name} among {', '.join(names) or 'nothing'}")
+        member = archive.getinfo(f"{name}.npy")
         size, method = member.file_size, member.compress_type
         if method == zipfile.ZIP_DEFLATED and size > MAX_COMPRESSED:
             raise ValueError(f"{size:,} bytes of a compressed array, {MAX_COMPRESSED:,} at most")

@@ -1,7 +1,7 @@
 """Decoded images, kept in a folder: the files of a split are decoded once, and mapped to memory from then on.
 
     DATASET-SPLIT-HxW-HASH.npy      uint8 or uint16 [N, H, W, C]
-    DATASET-SPLIT-HxW-HASH.json     the manifest: what the pixels were decoded from, and their checksums
+    DATASET-SPLIT-HxW-HASH.json     the manifest: the files that were decoded, and checksums of the pixels
     DATASET-SPLIT-HxW-HASH.lock     held by the process that reads or makes them
 
 Each file is written aside and renamed, the array first and the manifest last: a process that is killed
@@ -26,14 +26,14 @@ from pixelcnn_aux.runs import disk
 
 FORMAT = 4  # of the files, and of how images are decoded: another number, and all are decoded again
 _BLOCK = 2**20  # bytes of pixels that have a checksum
-# How many checksums are compared when images are opened. Up to 1 GB that is all of them, in a second or so.
-# Of more it is a sample, another one each time: programs that show a few images open the same files.
+# The number of checksums that are compared when images are opened: all of up to 1 GB, in a second or so, and
+# a sample of more, another one each time, since programs that show a few images open the same files.
 _CHECKED = 1024
 _ELSEWHERE = ", or give another cache_dir (--cache_dir)"
 
 
 def default_folder():
-    """Where decoded images are kept unless a folder is given: an absolute `pathlib.Path`.
+    """The folder of decoded images where none is given: an absolute `pathlib.Path`.
 
     Raises ValueError for a user without a home folder.
     """
@@ -49,6 +49,7 @@ def default_folder():
 
 def load(
     cache_dir,
+    *,
     dataset,
     folder,
     split,
@@ -64,9 +65,9 @@ def load(
       cache_dir: `pathlib.Path` of the cache, which is made where there is none.
       dataset, folder, split, image_size: the name of the data set, the `pathlib.Path` of its files, one of
         `registry.SPLITS`, and (H, W).
-      files: list, as `files.described_files` gives it. Where another one was kept, images are decoded again.
-      decoded: function that returns an iterator over pairs (name, image), the latter [H, W, C], or of a file
-        to leave out the reason, a str.
+      files: list, as `files.described_files` gives it. Images of another list are decoded again.
+      decoded: function that returns an iterator over pairs (name, image), the latter [H, W, C], or the
+        reason, a str, why a file is left out.
       channels, num_values: ints, of the images, uint8 up to 256 values and uint16 above.
 
     Returns:
@@ -77,7 +78,7 @@ def load(
     place = [dataset, str(folder), split, list(image_size)]
     if (channels, num_values) != (3, 256):
         place.append([channels, num_values])
-    dtype = np.dtype(arguments.pixel_dtype(num_values))
+    dtype, shape = np.dtype(arguments.pixel_dtype(num_values)), (*image_size, channels)
     digest = hashlib.sha256(json.dumps(place).encode()).hexdigest()[:16]
     array = cache_dir / f"{dataset}-{split}-{'x'.join(map(str, image_size))}-{digest}.npy"
     key = {"format": FORMAT, "place": place, "files": files}
@@ -89,13 +90,11 @@ def load(
     with disk.explained(expected, _ELSEWHERE):
         cache_dir.mkdir(parents=True, exist_ok=True)
         with disk.locked(array.with_suffix(".lock"), busy, _ELSEWHERE):
-            return _read(array, key, dtype) or _write(
-                array, key, (*image_size, channels), dtype, decoded
-            )
+            return _read(array, key, dtype) or _write(array, key, shape, dtype, decoded)
 
 
 def _read(array, key, dtype):
-    """What `load` returns, or None where the files are not there, of another key, or damaged."""
+    """The result of `load`, or None where the files are not there, of another key, or damaged."""
     manifest = array.with_suffix(".json")
     if not manifest.exists():
         return None
@@ -105,13 +104,13 @@ def _read(array, key, dtype):
             logging.info("Decoding again what has changed in %s", array)
             return None
         pixels = np.lib.format.open_memmap(array, mode="r")
-        blocks, size = _blocks(pixels), pixels.offset + pixels.nbytes
-        found = [*pixels.shape], pixels.dtype, os.path.getsize(array), len(blocks)
+        parts, size = _parts(pixels), pixels.offset + pixels.nbytes
+        found = [*pixels.shape], pixels.dtype, os.path.getsize(array), len(parts)
         if found != (kept["shape"], dtype, size, len(kept["crc32"])):
             raise ValueError("another shape or size")
-        # Others each time, and nobody's seed is used up.
-        some = random.SystemRandom().sample(blocks, min(len(blocks), _CHECKED))
-        if _checksums(pixels, sorted(some)) != [kept["crc32"][block] for block in sorted(some)]:
+        # Another sample each time, without the draws of anybody's seed.
+        some = sorted(random.SystemRandom().sample(parts, min(len(parts), _CHECKED)))
+        if _checksums(pixels, some) != [kept["crc32"][part] for part in some]:
             raise ValueError("other checksums")
         return pixels, kept["skipped"]
     except Exception as error:  # damaged files raise whatever they happen to spell
@@ -121,12 +120,18 @@ def _read(array, key, dtype):
 
 
 def _write(array, key, shape, dtype, decoded):
-    """What `load` returns, once the files are written."""
+    """The result of `load`, once the files are written."""
     aside = array.with_suffix(".npy.writing")  # one process at a time: the lock is held
     manifest, skipped, count = array.with_suffix(".json"), {}, 0
+
+    def write_header(file):
+        """Writes the start of a .npy file, which NumPy pads: as long for any number of images."""
+        header = {"descr": dtype.str, "fortran_order": False, "shape": (count, *shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+
     try:
         with open(aside, "wb") as file:
-            _write_header(file, (0, *shape), dtype)
+            write_header(file)
             for name, image in decoded():
                 if isinstance(image, str):
                     skipped[name] = image
@@ -134,16 +139,16 @@ def _write(array, key, shape, dtype, decoded):
                     file.write(image.tobytes())
                     count += 1
             file.seek(0)
-            _write_header(file, (count, *shape), dtype)  # as long as before
+            write_header(file)
             file.flush()
-            os.fsync(file.fileno())  # a rename may get there before what was written otherwise
+            os.fsync(file.fileno())  # otherwise the name may get to the disk before the bytes
         manifest.unlink(missing_ok=True)  # it is of the array before
         os.replace(aside, array)
     finally:
         with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
+            aside.unlink()
     pixels = np.lib.format.open_memmap(array, mode="r")
-    checksums = _checksums(pixels, _blocks(pixels))
+    checksums = _checksums(pixels, _parts(pixels))
     kept = {"key": key, "shape": pixels.shape, "skipped": skipped, "crc32": checksums}
     with disk.replacing(manifest, _ELSEWHERE) as file:
         file.write(json.dumps(kept).encode())
@@ -151,17 +156,11 @@ def _write(array, key, shape, dtype, decoded):
     return pixels, skipped
 
 
-def _write_header(file, shape, dtype):
-    """Writes the start of a .npy file, which NumPy pads: as long for any number of images."""
-    header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-def _blocks(pixels):
-    """The numbers of all blocks that have a checksum: a range."""
+def _parts(pixels):
+    """The numbers of all parts of the pixels that have a checksum: a range."""
     return range(math.ceil(pixels.nbytes / _BLOCK))
 
 
-def _checksums(pixels, blocks):
+def _checksums(pixels, parts):
     flat = pixels.reshape(-1)
-    return [zlib.crc32(flat[block * _BLOCK : (block + 1) * _BLOCK]) for block in blocks]
+    return [zlib.crc32(flat[part * _BLOCK : (part + 1) * _BLOCK]) for part in parts]

@@ -1,4 +1,4 @@
-"""The data set `celeb_a`: a folder of the official aligned JPEGs, or what TFDS has prepared of them."""
+"""The data set `celeb_a`: a folder of the official aligned JPEGs, or those that TFDS has prepared."""
 
 import pathlib
 import re
@@ -8,6 +8,7 @@ import numpy as np
 from pixelcnn_aux.data import cache, decoding, files, tfds
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import register
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
 
 _OFFICIAL = (218, 178)  # (height, width) of the official aligned images
@@ -24,26 +25,47 @@ _KIND = (
 def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
     """The images cropped to 128 x 128 as in the paper, and halved down to `image_size`, if that is given."""
     image_size = image_size or _SIZES[0]
-    if image_size not in _SIZES:
-        raise ValueError(
-            f"Expected an image size of {', '.join(map(str, _SIZES))} for the data set 'celeb_a'. "
-            f"Received: {image_size}. Choose a preset of such a size, or another data set."
-        )
+    expected = f"an image size of {', '.join(map(str, _SIZES))} for the data set 'celeb_a'"
+    remedy = "Choose a preset of such a size, or another data set"
+    expect(image_size in _SIZES, expected, image_size, remedy)
 
     def fit(image):
-        if image.shape != (*_OFFICIAL, 3):
-            raise ValueError(
-                f"Expected an image of {_OFFICIAL}. Received: {image.shape[:2]}. "
-                "Give the aligned and cropped images, img_align_celeba."
-            )
+        remedy = "Give the aligned and cropped images, img_align_celeba"
+        fits = image.shape == (*_OFFICIAL, 3)
+        expect(fits, f"an image of {_OFFICIAL}", image.shape[:2], remedy)
         image = image[50:-40, 25:-25]
         while image.shape[0] > image_size[0]:
             image = halve(image)
         return image
 
-    if image_dir is None:
-        return _through_tfds(split, image_size, data_dir, cache_dir, fit)
-    return files.load("celeb_a", split, image_size, image_dir, cache_dir, fit, split_of, _KIND)
+    if image_dir is not None:
+        how = {"fit": fit, "split_of": split_of, "kind": _KIND, "cache_dir": cache_dir}
+        return files.load("celeb_a", split, image_size, image_dir=image_dir, **how)
+    builder = tfds.builder("celeb_a", data_dir)
+    expect(
+        builder.is_prepared(),
+        f"a prepared CelebA in {builder.data_path}",
+        "none, and its download is mostly over its quota",
+        "Give --image_dir, a folder of the official aligned JPEGs (img_align_celeba), or run tfds build "
+        "celeb_a and give --data_dir where it is elsewhere, or do without: --dataset photos, --dataset "
+        "folder",
+        kind=FileNotFoundError,
+    )
+    folder = pathlib.Path(builder.data_path)
+
+    def decoded():
+        with disk.explained(f"to read {folder}"):
+            examples = tfds.examples(builder, split, decoded=False)
+            count = builder.info.splits[split].num_examples
+            for image in files.in_threads(
+                lambda x: fit(decoding.decode(x["image"])), examples, count
+            ):
+                yield None, image
+
+    described = files.described_files(folder, sorted(path.name for path in folder.iterdir()))
+    how = {"dataset": "celeb_a", "folder": folder, "split": split, "image_size": image_size}
+    pixels, _ = cache.load(cache_dir, files=described, decoded=decoded, **how)
+    return Images(pixels)
 
 
 def split_of(name):
@@ -57,34 +79,9 @@ def split_of(name):
 
 
 def halve(images):
-    """The rounded mean of each block of 2 x 2, as `auxiliary.HalfResolution` has it.
+    """The rounded mean of each 2 x 2 pixels, as in `auxiliary.HalfResolution`.
 
     Takes uint8 [..., H, W, C], H and W even, and returns uint8 [..., H / 2, W / 2, C].
     """
     rows = images[..., ::2, :, :].astype(np.uint16) + images[..., 1::2, :, :]
     return ((rows[..., ::2, :] + rows[..., 1::2, :] + 2) // 4).astype(np.uint8)
-
-
-def _through_tfds(split, image_size, data_dir, cache_dir, fit):
-    builder = tfds.builder("celeb_a", data_dir)
-    if not builder.is_prepared():
-        raise FileNotFoundError(
-            f"Expected a prepared CelebA in {builder.data_path}. Received: none, and its download "
-            "is mostly over its quota. Give --image_dir, a folder of the official aligned JPEGs "
-            "(img_align_celeba), or run tfds build celeb_a and give --data_dir where it is "
-            "elsewhere, or do without: --dataset photos, --dataset folder."
-        )
-    folder = pathlib.Path(builder.data_path)
-
-    def decoded():
-        with disk.explained(f"to read {folder}"):
-            examples = tfds.examples(builder, split, decoded=False)
-            count = builder.info.splits[split].num_examples
-            for image in files.in_threads(
-                lambda x: fit(decoding.decode(x["image"])), examples, count
-            ):
-                yield None, image
-
-    described = files.described_files(folder, sorted(path.name for path in folder.iterdir()))
-    pixels, _ = cache.load(cache_dir, "celeb_a", folder, split, image_size, described, decoded)
-    return Images(pixels)

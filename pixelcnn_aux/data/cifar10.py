@@ -1,10 +1,11 @@
-"""The data set `cifar10`, through TFDS, which downloads it where it is not there yet."""
+"""The data set `cifar10`, through TFDS."""
 
 import numpy as np
 
 from pixelcnn_aux.data import tfds
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import register
+from pixelcnn_aux.errors import expect
 
 # Of the official training images, or the test images. Validation is the last 1000 of the former.
 _PARTS = {"train": slice(-1000), "validation": slice(-1000, None), "test": slice(None)}
@@ -12,12 +13,13 @@ _PARTS = {"train": slice(-1000), "validation": slice(-1000, None), "test": slice
 
 @register("cifar10")
 def cifar10(split, image_size, data_dir):
-    """All 32 x 32 images, in the official order, with the numbers of their classes."""
-    if image_size not in (None, (32, 32)):
-        raise ValueError(
-            "Expected an image size of (32, 32) for the data set 'cifar10'. Received: "
-            f"{image_size}. Choose a preset of that size, or another data set."
-        )
+    """All 32 x 32 images, in the official order, with the numbers of their classes.
+
+    TFDS downloads them where they are not there yet.
+    """
+    expected = "an image size of (32, 32) for the data set 'cifar10'"
+    remedy = "Choose a preset of that size, or another data set"
+    expect(image_size in (None, (32, 32)), expected, image_size, remedy)
     builder = tfds.builder("cifar10", data_dir)
     if not builder.is_prepared():
         _download(builder)
@@ -32,7 +34,7 @@ def cifar10(split, image_size, data_dir):
 
 
 def _download(builder):
-    import requests  # what TFDS downloads with
+    import requests  # with which TFDS downloads
 
     try:
         for url in builder.url_infos:

@@ -1,4 +1,4 @@
-"""Folders of image files: found, split, and decoded once, into the cache of `cache`."""
+"""Folders of image files: found, split, labeled, and decoded once, into the cache of `cache`."""
 
 import collections
 import concurrent.futures
@@ -13,10 +13,10 @@ from absl import logging
 from pixelcnn_aux.data import cache, decoding
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import FOLDERS, SPLITS
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
 
-_LABEL_ROWS = "Give a file of lines such as 17/cat.png,3 below the line file,label; -1 is no class."
-
+_LABEL_ROWS = "Give a file of lines such as 17/cat.png,3 below the line file,label; -1 is no class"
 _THREADS = min(8, os.cpu_count() or 1)  # of the machine's cores, a process may have few
 _AT_ONCE = 128  # images that threads decode ahead of the file that they are written to
 
@@ -25,6 +25,7 @@ def load(
     dataset,
     split,
     image_size,
+    *,
     image_dir,
     cache_dir,
     fit,
@@ -44,14 +45,16 @@ def load(
       fit: function, [h, w, C] -> [H, W, C], of `image_size` unless that is None; raises ValueError for
         another kind of image.
       split_of: function of a file's name -> its split, or None: it is left out of all splits.
-      kind: str, what messages say of the files that are used, and how they are split.
+      kind: str, how messages describe the files that are used, and how they are split.
       labels: as for `labels_of_files`; None for no labels.
     """
-    if not image_dir.is_dir():
-        raise FileNotFoundError(
-            f"Expected a folder of images. Received: {image_dir}, which is none. "
-            "Give an image_dir that exists."
-        )
+    expect(
+        image_dir.is_dir(),
+        "a folder of images",
+        f"{image_dir}, which is none",
+        "Give an image_dir that exists",
+        kind=FileNotFoundError,
+    )
     paths, by_split, num_gray = below(image_dir), {name: [] for name in (*SPLITS, None)}, 0
     suffixes_read = (*decoding.SUFFIXES, *[decoding.DICOM_SUFFIX] * (channels == 1))
     named = [path for path in paths if path.suffix.lower() in suffixes_read]
@@ -79,17 +82,10 @@ def load(
         broken = {name: reason for name, reason in found.items() if isinstance(reason, str)}
         pixels = [image for name, image in found.items() if name not in broken]
     else:
-        described = described_files(image_dir, names)
+        how = {"folder": image_dir, "channels": channels, "num_values": num_values}
+        how |= {"files": described_files(image_dir, names), "decoded": decoded}
         pixels, broken = cache.load(
-            cache_dir,
-            dataset,
-            image_dir,
-            split,
-            image_size,
-            described,
-            decoded,
-            channels,
-            num_values,
+            cache_dir, dataset=dataset, split=split, image_size=image_size, **how
         )
     decoding.log_gray(num_gray, len(pixels), image_dir)
     broken |= dict.fromkeys(by_split[None], "of no split")
@@ -100,9 +96,8 @@ def load(
         count = len(names) + len(by_split[None])
         listed = "; ".join(f"{why}: {str(names)[1:-1]}" for why, names in by_reason.items())
         message = "Left out %d of %d %s files of %s, which are no whole %s files %s: %s"
-        logging.warning(
-            message, len(skipped), count, split, image_dir, decoding.KINDS, kind, listed
-        )
+        kinds = decoding.KINDS
+        logging.warning(message, len(skipped), count, split, image_dir, kinds, kind, listed)
     if not len(pixels):
         counts = ", ".join(f"{len(by_split[name])} {name}" for name in SPLITS)
         reasons = "; ".join(f"{len(names)}: {why}" for why, names in by_reason.items())
@@ -118,15 +113,14 @@ def load(
 
 def described_files(folder, names):
     """List of [name, size in bytes, time of the last change in ns], both None for a link to nowhere."""
-
-    def describe(name):
+    found = []
+    for name in names:
         try:
-            found = os.stat(folder / name)
+            status = os.stat(folder / name)
+            found.append([name, status.st_size, status.st_mtime_ns])
         except OSError:
-            return [name, None, None]
-        return [name, found.st_size, found.st_mtime_ns]
-
-    return list(map(describe, names))
+            found.append([name, None, None])
+    return found
 
 
 def in_threads(read, items, count=None):
@@ -141,9 +135,8 @@ def in_threads(read, items, count=None):
             for image in pool.map(read, some):
                 yield image
                 if count is not None:
-                    logging.log_every_n_seconds(
-                        logging.INFO, "Decoded %d of %d image files", 5, next(done), count
-                    )
+                    message = "Decoded %d of %d image files"
+                    logging.log_every_n_seconds(logging.INFO, message, 5, next(done), count)
 
 
 def below(folder):
@@ -164,18 +157,18 @@ def below(folder):
 
 
 def suffixes(paths, most=9):
-    """How many paths have which suffix, the most frequent ones first: "12 .bmp, 3 .txt"."""
+    """The suffixes of paths and their numbers, the most frequent ones first: "12 .bmp, 3 .txt"."""
     counts = collections.Counter(path.suffix.lower() or "without a suffix" for path in paths)
-    shown = [f"{count} {suffix}" for suffix, count in counts.most_common(most)]
-    return ", ".join(shown + ["..."] * (len(counts) > most)) or "no files"
+    listed = [f"{count} {suffix}" for suffix, count in counts.most_common(most)]
+    return ", ".join(listed + ["..."] * (len(counts) > most)) or "no files"
 
 
 def labels_of_files(labels, paths):
     """A function from the path of an image file, a str, to the number of its class: from 0 on, -1 for none.
 
     Args:
-      labels: `FOLDERS`, which are the classes in alphabetical order, files in none being of no class; or the
-        path of a CSV file with the columns "file", as in `paths`, and "label".
+      labels: `FOLDERS`: the classes are the folders in alphabetical order, and files in none have no class;
+        or the path of a CSV file with the columns "file", as in `paths`, and "label".
       paths: list of `pathlib.Path`, of all image files, of every split, relative to their folder.
 
     Raises OSError for a table that cannot be read, and ValueError for one that is damaged, that names a file
@@ -187,17 +180,13 @@ def labels_of_files(labels, paths):
         found = {str(path): numbers.get(path.parts[0], -1) for path in paths}
     else:
         found = _read_labels(labels)
-        if unknown := sorted(found.keys() - {str(path) for path in paths}):
-            raise ValueError(
-                f"Expected image files of the folder in {labels}. Received: {unknown[0]}, which is not "
-                f"there. {_LABEL_ROWS}"
-            )
+        unknown = sorted(found.keys() - {str(path) for path in paths})
+        received = f"{''.join(unknown[:1])}, which is not there"
+        expect(not unknown, f"image files of the folder in {labels}", received, _LABEL_ROWS)
 
     def label_of(name):
-        if name not in found:
-            raise ValueError(
-                f"Expected a label for each image file in {labels}. Received: none for {name}. {_LABEL_ROWS}"
-            )
+        expected, received = f"a label for each image file in {labels}", f"none for {name}"
+        expect(name in found, expected, received, _LABEL_ROWS)
         return found[name]
 
     return label_of
@@ -218,5 +207,5 @@ def _read_labels(file):
     except (TypeError, ValueError, csv.Error) as error:
         raise ValueError(
             f"Expected a table of files and whole numbers in {file}. Received: another one "
-            f"({type(error).__name__}: {error}). {_LABEL_ROWS}"
+            f"({type(error).__name__}: {error}). {_LABEL_ROWS}."
         ) from error

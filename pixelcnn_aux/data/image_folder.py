@@ -8,6 +8,7 @@ import numpy as np
 from pixelcnn_aux.arguments import PathLike, Size
 from pixelcnn_aux.data import decoding, files
 from pixelcnn_aux.data.registry import SPLITS, register
+from pixelcnn_aux.errors import expect
 
 _WHOLE = f"of at most {decoding.MAX_PIXELS:,} pixels"
 _KIND = f"{_WHOLE} (split by a hash of their names: 93 % train, 2 % validation, 5 % test)"
@@ -20,40 +21,27 @@ def folder(split, image_size, image_dir, cache_dir, channels, num_values, labels
     The splits are the folders of their names, if there are those of all three; if not, they are by the names
     of the files.
     """
-    if image_dir is None:
-        raise ValueError(
-            "Expected a folder of images for the data set 'folder'. Received: none. "
-            "Give image_dir (--image_dir)."
-        )
-
-    if channels not in (1, 3):
-        raise ValueError(
-            f"Expected images of one channel or three, of image files. Received: {channels} channels. Save "
-            "them as arrays, for the data set 'arrays'."
-        )
-
-    by_name, kind = split_of, _KIND
-    if all((image_dir / name).is_dir() for name in SPLITS):
-        image_dir, kind = image_dir / split, _WHOLE
-
-        def by_name(name):
-            return split
-
-    def fitted(image):
-        return image if image_size is None else fit(image, image_size)
-
+    expected, remedy = (
+        "a folder of images for the data set 'folder'",
+        "Give image_dir (--image_dir)",
+    )
+    expect(image_dir is not None, expected, "none", remedy)
+    expected = "images of one channel or three, of image files"
+    remedy = "Save them as arrays, for the data set 'arrays'"
+    expect(channels in (1, 3), expected, f"{channels} channels", remedy)
+    has_splits = all((image_dir / name).is_dir() for name in SPLITS)
     return files.load(
         "folder",
         split,
         image_size,
-        image_dir,
-        cache_dir,
-        fitted,
-        by_name,
-        kind,
-        channels,
-        num_values,
-        labels,
+        image_dir=image_dir / split if has_splits else image_dir,
+        cache_dir=cache_dir,
+        fit=lambda image: image if image_size is None else fit(image, image_size),
+        split_of=(lambda name: split) if has_splits else split_of,
+        kind=_WHOLE if has_splits else _KIND,
+        channels=channels,
+        num_values=num_values,
+        labels=labels,
     )
 
 
@@ -115,7 +103,7 @@ def resize(image, image_size):
 
 
 def _covered(length, size):
-    """What each of `size` cells covers of an axis of `length` cells, K of these at most.
+    """The cells of an axis of `length`, K at most, that each of `size` cells covers.
 
     Returns (int [K, size], those cells; float32 [K, size], how much of them; float32, how long a cell is).
     """

@@ -12,6 +12,7 @@ import numpy as np
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import ArrayLike, ImageSource
 from pixelcnn_aux.data import sources, training_batches
+from pixelcnn_aux.errors import expect
 
 if TYPE_CHECKING:  # It imports Keras.
     from pixelcnn_aux.conditions import Condition
@@ -24,10 +25,10 @@ class Images:
     """One split of a data set.
 
     Attributes:
-      pixels: uint8 or uint16 [N, H, W, C], an array in memory or a memory-mapped file; C is 3 for RGB. Of
-        images of several sizes a list of N arrays [H, W, C].
+      pixels: uint8 or uint16 [N, H, W, C], an array in memory or a memory-mapped file; C is 3 for RGB. Images
+        of several sizes are a list of N arrays [H, W, C].
       num_images: N, how many images the split has.
-      image_size: their (H, W); None of images of several sizes.
+      image_size: their (H, W); None for images of several sizes.
       labels: int [N], the number of each image's class from 0 on, -1 for none; or float32 [N, D]; None if
         there are none.
       skipped: tuple of the names of files left out, since they are no images of this data set.
@@ -47,8 +48,7 @@ class Images:
         """
         if isinstance(pixels, list) and len({image.shape[:2] for image in pixels}) == 1:
             pixels = np.stack(pixels)
-        self.pixels = pixels
-        self.num_images = len(pixels)
+        self.pixels, self.num_images = pixels, len(pixels)
         self.labels = None if labels is None else _checked_labels(labels, self.num_images)
         self.image_size: tuple[int, int] | None = (
             None if isinstance(pixels, list) else pixels.shape[1:3]
@@ -58,45 +58,42 @@ class Images:
 
     @functools.cached_property
     def crc32(self) -> int:
-        """int, a checksum of the images in order: of every n-th where all are more than `_MOST_CHECKED`."""
+        """int, a checksum of the images in order; of every n-th image of more than `_MOST_CHECKED` bytes."""
+        parts = self.pixels
+        if not isinstance(parts, list):
+            step = math.ceil(self.pixels.nbytes / _MOST_CHECKED)
+            starts = range(0, self.num_images, 1024 * step)
+            parts = (self.pixels[start : start + 1024 * step : step] for start in starts)
         crc32 = 0
-        if isinstance(self.pixels, list):
-            for image in self.pixels:
-                crc32 = zlib.crc32(np.ascontiguousarray(image).data, crc32)
-            return crc32
-        step = math.ceil(self.pixels.nbytes / _MOST_CHECKED)
-        for start in range(0, self.num_images, 1024 * step):
-            images = self.pixels[start : start + 1024 * step : step]
+        for images in parts:
             crc32 = zlib.crc32(np.ascontiguousarray(images).data, crc32)
         return crc32
 
     def condition(
         self, kind: "Condition | None", which: slice | Sequence[int] = slice(None)
     ) -> np.ndarray | None:
-        """The labels, as what a model takes that is conditional on `kind`, [N, ...]; None of None.
+        """The labels as a condition of a model: [N, ...]; None for a model without one.
 
         Args:
           kind: `conditions.Condition`, as `AuxiliaryModel.condition`.
-          which: slice or list of int, of which images.
+          which: slice or list of int, the images.
 
         Raises ValueError for labels that the model does not take, or none.
         """
         if kind is None:
             return None
-        if self.labels is None:
-            raise ValueError(
-                f"Expected images with labels, since the model is conditional on {kind}. Received: images "
-                "without. Give data.Images(pixels, labels=labels), or a data set that has them."
-            )
+        expected = f"images with labels, since the model is conditional on {kind}"
+        remedy = "Give data.Images(pixels, labels=labels), or a data set that has them"
+        expect(self.labels is not None, expected, "images without", remedy)
         return np.asarray(kind.checked(self.labels, self.num_images))[which]
 
     def batches(self, batch_size: int, num_images: int | None = None) -> Iterator[np.ndarray]:
         """The images once, in a fixed order: an iterator over uint8 [b, H, W, 3], NumPy arrays.
 
         Args:
-          batch_size: int, every b but the last one, which is what remains. Images of several sizes come one
-            by one.
-          num_images: int, how many images of the first ones; None is all.
+          batch_size: int, every b but the last one, which is smaller where images run out. Images of several
+            sizes come one by one.
+          num_images: int, how many images, from the first one; None is all.
 
         Raises ValueError for a `batch_size` below 1 and a `num_images` below 0.
         """
@@ -120,38 +117,33 @@ class Images:
 
         Raises ValueError for an index out of range, and for images of several sizes.
         """
-        if self.image_size is None:
-            raise ValueError(
-                "Expected images of one size. Received: of several. Ask for some of their centers: "
-                "images.centers(size)."
-            )
-        if wrong := [x for x in indices if int(x) != x or not 0 <= x < self.num_images]:
-            raise ValueError(
-                f"Expected indices from 0 to {self.num_images - 1}. Received: {wrong}. "
-                "Give ints below num_images."
-            )
+        remedy = "Ask for some of their centers: images.centers(size)"
+        expect(self.image_size is not None, "images of one size", "several", remedy)
+        wrong = [x for x in indices if int(x) != x or not 0 <= x < self.num_images]
+        expected = f"indices from 0 to {self.num_images - 1}"
+        expect(not wrong, expected, wrong, "Give ints below num_images")
         return self.pixels[np.array(indices, np.int64)]
 
     def centers(self, side: int) -> "Images":
-        """`Images` of the squares of this side in the centers of these, a new array.
+        """`Images` of the central squares of this side, a new array.
 
         Raises ValueError for images that are smaller.
         """
         self.check_side(side)
-        images = Images(
-            np.stack([training_batches.square(image, side, 0.5, 0.5) for image in self.pixels])
-        )
+        squares = [training_batches.square(image, side, 0.5, 0.5) for image in self.pixels]
+        images = Images(np.stack(squares))
         images.labels, images.skipped, images.source = self.labels, self.skipped, self.source
         return images
 
     def check_side(self, side: int) -> None:
         """Raises ValueError where a square of this side does not fit in all images."""
         smallest = min((image.shape[:2] for image in self.pixels), key=min)
-        if min(smallest) < side:
-            raise ValueError(
-                f"Expected images that squares of {side} x {side} can be cut from. Received: one of "
-                f"{' x '.join(map(str, smallest))}. Leave it out, or cut smaller ones (--crop)."
-            )
+        expect(
+            min(smallest) >= side,
+            f"images that squares of {side} x {side} can be cut from",
+            f"one of {' x '.join(map(str, smallest))}",
+            "Leave it out, or cut smaller ones (--crop)",
+        )
 
     def spread(self, count: int) -> np.ndarray:
         """`count` images, or all if there are fewer, evenly over the split: neighbors may be much alike.
@@ -161,7 +153,7 @@ class Images:
         return self.take(self.spread_indices(count))
 
     def spread_indices(self, count: int) -> list[int]:
-        """Which images `spread` gives."""
+        """The indices of the images that `spread` returns."""
         count = min(count, self.num_images)
         return [index * self.num_images // count for index in range(count)]
 
@@ -170,6 +162,7 @@ class Images:
         batch_size: int,
         seed: int,
         first_step: int = 0,
+        *,
         flip: bool = True,
         rows: slice = slice(None),
         crop: int | None = None,
@@ -194,25 +187,22 @@ class Images:
         """
         if crop is not None:
             self.check_side(crop)
-        wanted = np.arange(batch_size)[rows]
-        for indices, flips, _, *corners in training_batches.steps(
-            self.num_images, batch_size, seed, first_step, wanted
-        ):
+        for draws in self._draws(batch_size, seed, first_step, rows):
             if crop is None:
-                batch = self.pixels[indices]
+                batch = self.pixels[draws.indices]
             else:
-                cut = zip(indices, *corners)
-                batch = np.stack(
-                    [training_batches.square(self.pixels[i], crop, *corner) for i, *corner in cut]
-                )
+                places = zip(draws.indices, draws.down, draws.right)
+                squares = [training_batches.square(self.pixels[i], crop, *x) for i, *x in places]
+                batch = np.stack(squares)
             if flip:
-                batch[flips] = batch[flips, :, ::-1]
+                batch[draws.flips] = batch[draws.flips, :, ::-1]
             yield batch
 
     def training_conditions(
         self,
         kind: "Condition",
         dropout: float,
+        *,
         batch_size: int,
         seed: int,
         first_step: int = 0,
@@ -220,24 +210,25 @@ class Images:
     ) -> Iterator[np.ndarray]:
         """The `condition` of each batch of `training_batches` of the same arguments: [batch_size, ...].
 
-        At a rate of `dropout` it is unknown, of each image drawn in every epoch, by the seed as flips are.
+        At a rate of `dropout` an image's condition is unknown, drawn in every epoch by the seed.
 
         Raises ValueError as `condition`.
         """
-        condition, wanted = np.asarray(self.condition(kind)), np.arange(batch_size)[rows]
-        for indices, _, drops, *_ in training_batches.steps(
-            self.num_images, batch_size, seed, first_step, wanted
-        ):
-            batch = condition[indices]
-            batch[drops < dropout] = kind.absent
+        condition = np.asarray(self.condition(kind))
+        for draws in self._draws(batch_size, seed, first_step, rows):
+            batch = condition[draws.indices]
+            batch[draws.drops < dropout] = kind.absent
             yield batch
 
     def training_indices(self, batch_size: int, seed: int, step: int) -> np.ndarray:
-        """Which images the batch of a step of `training_batches` has: int64 [batch_size]."""
-        indices, *_ = next(
-            training_batches.steps(self.num_images, batch_size, seed, step, np.arange(batch_size))
+        """The indices of the images in the batch of a step of `training_batches`: int64 [batch_size]."""
+        return next(self._draws(batch_size, seed, step, slice(None))).indices
+
+    def _draws(self, batch_size, seed, first_step, rows):
+        wanted = np.arange(batch_size)[rows]
+        return training_batches.steps(
+            self.num_images, batch_size, seed=seed, first_step=first_step, rows=wanted
         )
-        return indices
 
 
 def from_arrays(pixels: ArrayLike, labels: ArrayLike | None = None) -> Images:
@@ -261,34 +252,21 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | None = None) -> Images:
     return Images(checked_pixels(pixels), labels=labels)
 
 
-def _checked_labels(labels, count):
-    labels = np.asarray(arguments.array("labels", labels))
-    kinds = {1: "iu", 2: "iuf"}
-    if labels.dtype.kind not in kinds.get(labels.ndim, "") or len(labels) != count:
-        raise ValueError(
-            f"Expected labels as int [{count}] or float [{count}, D], one for each image. Received: "
-            f"{labels.dtype.name} {list(labels.shape)}. Number the classes from 0 on."
-        )
-    # Integers as they are: as 32 bits, some would be those of another class.
-    return np.array(labels, None if labels.ndim == 1 else np.float32, order="C")
-
-
 def as_images(images: ImageSource, with_labels: bool = False) -> Images:
-    """`Images` as they are, or of what else people have their images in: what `pa.train` takes.
+    """`Images` of whatever people have their images in, as `pa.train` takes them.
 
     Args:
       images: `Images`; uint8 [N, H, W, 3], as for `from_arrays`; or what is read into memory, in its order: a
         `tf.data.Dataset`, as of `keras.utils.image_dataset_from_directory`, or a sequence, such as a list, a
-        data set of PyTorch, one of Hugging Face or its column. `sources` says what their elements may be.
-      with_labels: bool, whether those are to have labels, as a conditional model needs them; where not, they
-        are left aside.
+        data set of PyTorch, one of Hugging Face or its column. `sources` describes their elements.
+      with_labels: bool, whether these have to have labels, as a conditional model needs them; if not, they
+        are ignored.
 
     Raises ValueError for anything else, and as `sources.gathered`.
     """
     if isinstance(images, Images):
         return images
-    is_array = hasattr(images, "shape") and hasattr(images, "dtype")
-    if is_array:
+    if hasattr(images, "shape") and hasattr(images, "dtype"):
         return from_arrays(images)
     pixels, labels = sources.gathered(images, with_labels)
     return Images(pixels, labels=labels)
@@ -298,10 +276,24 @@ def checked_pixels(pixels: np.ndarray) -> np.ndarray:
     """[N, H, W, C] of an array uint8 or uint16 [N, H, W, C] or [N, H, W]. Raises ValueError for another."""
     images = pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
     fits = pixels.dtype in (np.uint8, np.uint16) and images.ndim == 4 and 0 not in images.shape
-    if not fits or images.shape[3] > MAX_CHANNELS:
-        raise ValueError(
-            "Expected pixels as uint8 or uint16 [N, H, W, C], of one image at least and up to "
-            f"{MAX_CHANNELS} channels. Received: {pixels.dtype.name} {list(pixels.shape)}. "
-            "Give RGB values from 0 to 255 as uint8, a list of images as np.stack(images)."
-        )
+    expect(
+        fits and images.shape[3] <= MAX_CHANNELS,
+        "pixels as uint8 or uint16 [N, H, W, C], of one image at least and up to "
+        f"{MAX_CHANNELS} channels",
+        f"{pixels.dtype.name} {list(pixels.shape)}",
+        "Give RGB values from 0 to 255 as uint8, a list of images as np.stack(images)",
+    )
     return images
+
+
+def _checked_labels(labels, count):
+    labels = np.asarray(arguments.array("labels", labels))
+    kinds = {1: "iu", 2: "iuf"}
+    expect(
+        labels.dtype.kind in kinds.get(labels.ndim, "") and len(labels) == count,
+        f"labels as int [{count}] or float [{count}, D], one for each image",
+        f"{labels.dtype.name} {list(labels.shape)}",
+        "Number the classes from 0 on",
+    )
+    # Integers as they are: as 32 bits, some would be those of another class.
+    return np.array(labels, None if labels.ndim == 1 else np.float32, order="C")

@@ -1,4 +1,4 @@
-"""What images take as lossless files, each its own: PNG, WebP, JPEG XL, to compare a model's bits with."""
+"""The sizes of images as lossless files, PNG, WebP and JPEG XL, to compare with a model's bits."""
 
 import concurrent.futures
 import importlib.util

@@ -9,17 +9,13 @@ from pixelcnn_aux.data import decoding
 from pixelcnn_aux.data.image_folder import fit, resize
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import register
+from pixelcnn_aux.errors import expect
 
 # Whole scenes are held out; the two motorcycle pictures are one scene, from two viewpoints.
 PHOTOS = {
     "train": (
-        "astronaut.png",
-        "motorcycle_left.png",
-        "motorcycle_right.png",
-        "rocket.jpg",
-        "hubble_deep_field.jpg",
-        "ihc.png",
-        "retina.jpg",
+        *("astronaut.png", "motorcycle_left.png", "motorcycle_right.png", "rocket.jpg"),
+        *("hubble_deep_field.jpg", "ihc.png", "retina.jpg"),
     ),
     "validation": ("coffee.png",),
     "test": ("chelsea.png",),
@@ -33,11 +29,10 @@ def photos(split, image_size):
     """Crops of `image_size`, at two scales; or whole photographs. They need no download."""
     if image_size is None:
         return Images(list(map(read, PHOTOS[split])))
-    if max(image_size) > min(SHORTER):
-        raise ValueError(
-            f"Expected an image size of at most {min(SHORTER)} x {min(SHORTER)} for the data set 'photos'. "
-            f"Received: {image_size}. Choose a smaller size, or another data set."
-        )
+    most = min(SHORTER)
+    expected = f"an image size of at most {most} x {most} for the data set 'photos'"
+    remedy = "Choose a smaller size, or another data set"
+    expect(max(image_size) <= most, expected, image_size, remedy)
     # Only training gains from crops that overlap; elsewhere each pixel counts once per scale.
     stride = [max(1, length // 4) if split == "train" else length for length in image_size]
     crops = []
@@ -74,6 +69,6 @@ def read(name):
 
 
 def _folder():
-    """Where scikit-image has its pictures; None where it is not installed."""
+    """The folder of scikit-image's pictures; None where it is not installed."""
     skimage = importlib.util.find_spec("skimage")
     return skimage and pathlib.Path(skimage.submodule_search_locations[0], "data")

@@ -1,4 +1,4 @@
-"""The data sets by their names: how one is registered, and how it is loaded."""
+"""Data sets by name: how they are registered and loaded."""
 
 import inspect
 import sys
@@ -10,6 +10,7 @@ from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import PathLike, Size
 from pixelcnn_aux.data import cache
 from pixelcnn_aux.data.images import MAX_CHANNELS, Images
+from pixelcnn_aux.errors import expect
 
 SPLITS = ("train", "validation", "test")
 FOLDERS = "folders"  # labels by the folders that image files are in
@@ -27,8 +28,8 @@ def register(name: str) -> Callable[[_Loader], _Loader]:
         def textures(split, image_size, image_dir):
             return data.from_arrays(np.load(image_dir / f"{split}.npy"))
 
-    A loader is a function that returns one split, `Images` of `image_size`. `load` calls it with what it has
-    checked:
+    A loader is a function that returns one split, `Images` of `image_size`. `load` calls it with checked
+    arguments:
 
       split: one of `SPLITS`.
       image_size: (H, W), a tuple; a loader that has no images of that size raises ValueError.
@@ -43,19 +44,17 @@ def register(name: str) -> Callable[[_Loader], _Loader]:
         parameters has images of one kind.
 
     Args:
-      name: str, what `load` and the programs' --dataset call it.
+      name: str, by which `load` and the programs' --dataset choose it.
 
     Raises ValueError for a name that another module has registered.
     """
 
     def decorate(loader: _Loader) -> _Loader:
         # The same module may come again: reloaded, in a notebook, as a program and as its plugin.
-        if name in _registered and _module(_registered[name]) != _module(loader):
-            raise ValueError(
-                "Expected a name that no other module has registered, for the data set of "
-                f"{_module(loader)}. Received: {name!r}, which {_module(_registered[name])} "
-                "has registered. Choose another name."
-            )
+        module, other = _module(loader), _module(_registered.get(name, loader))
+        expected = f"a name that no other module has registered, for the data set of {module}"
+        received = f"{name!r}, which {other} has registered"
+        expect(module == other, expected, received, "Choose another name")
         _registered[name] = loader
         return loader
 
@@ -66,6 +65,7 @@ def load(
     name: str,
     split: str,
     image_size: Size | None = (32, 32),
+    *,
     data_dir: PathLike | None = None,
     image_dir: PathLike | None = None,
     cache_dir: PathLike | None = None,
@@ -87,10 +87,10 @@ def load(
         $XDG_CACHE_HOME or ~/.cache.
       image_file: the file of images, for `arrays`.
       channels, num_values: ints, of the images, as a model's likelihood has them: `folder` reads files of one
-        channel or three, and `arrays` has what its file has.
-      labels: what the classes of the images of `folder` are: "folders", those that they are in, in
-        alphabetical order; or a CSV file with the columns "file" and "label". None for no labels. `arrays`
-        and `cifar10` have their own.
+        channel or three, and `arrays` has those of its file.
+      labels: the classes of the images of `folder`: "folders", those that they are in, in alphabetical
+        order; or a CSV file with the columns "file" and "label". None for no labels. `arrays` and `cifar10`
+        have their own.
 
     Raises:
       ValueError: an unknown data set or split, an image size that the data set does not have, an `image_dir`,
@@ -99,11 +99,12 @@ def load(
       ImportError: `photos` without scikit-image; `cifar10`, and `celeb_a` without `image_dir`, without TFDS.
       OSError: a `cache_dir` that cannot be written, a file or folder that cannot be read.
     """
-    if not isinstance(name, str) or name not in _registered:
-        raise ValueError(
-            f"Expected a data set: one of {', '.join(_registered)}. Received: {arguments.short_repr(name)}. "
-            "Choose one of these, or import the module that registers it first (--plugin)."
-        )
+    expect(
+        isinstance(name, str) and name in _registered,
+        f"a data set: one of {', '.join(_registered)}",
+        arguments.short_repr(name),
+        "Choose one of these, or import the module that registers it first (--plugin)",
+    )
     arguments.choice("split", split, SPLITS)
     if image_size is not None:
         image_size = arguments.size("image_size", image_size)
@@ -113,29 +114,27 @@ def load(
     if labels:
         source["labels"] = labels if labels == FOLDERS else _absolute("labels", labels)
     for what, path in source.items():
-        if path and what not in takes:
-            others = [other for other, x in _registered.items() if what in _parameters(x)]
-            raise ValueError(
-                f"Expected no {what} for the data set {name!r}. Received: {str(path)!r}. "
-                f"Leave it out, or choose a data set that takes one: {', '.join(others)}."
-            )
+        others = [other for other, x in _registered.items() if what in _parameters(x)]
+        remedy = f"Leave it out, or choose a data set that takes one: {', '.join(others)}"
+        expected = f"no {what} for the data set {name!r}"
+        expect(not path or what in takes, expected, repr(str(path)), remedy)
     channels = arguments.whole("channels", channels, 1, MAX_CHANNELS)
     num_values = arguments.whole("num_values", num_values, 2, arguments.MAX_VALUES)
-    places = {**source, "data_dir": data_dir, "channels": channels, "num_values": num_values}
-    places.setdefault("labels", None)
+    given = {"labels": None, **source, "data_dir": data_dir}
+    given |= {"channels": channels, "num_values": num_values}
     if "cache_dir" in takes:
-        places["cache_dir"] = _absolute("cache_dir", cache_dir) or cache.default_folder()
-    images = loader(split, image_size, **{x: places[x] for x in takes if x in places})
-    fits = isinstance(images, Images) and image_size in (None, images.image_size)
-    if not fits or not images.num_images:
-        received = type(images).__name__
-        if isinstance(images, Images):
-            received = getattr(images.pixels, "shape", "images of several sizes")
-        raise ValueError(
-            f"Expected data.Images, one at least, of the size {image_size} from the loader of {name!r}, for "
-            f"{split!r}. Received: {received}. Mend {loader.__name__} in {_module(loader)}, or choose "
-            "another split."
-        )
+        given["cache_dir"] = _absolute("cache_dir", cache_dir) or cache.default_folder()
+    images = loader(split, image_size, **{x: given[x] for x in takes if x in given})
+    received = type(images).__name__
+    if fits := isinstance(images, Images):
+        received = getattr(images.pixels, "shape", "images of several sizes")
+        fits = images.num_images > 0 and image_size in (None, images.image_size)
+    expect(
+        fits,
+        f"data.Images, one at least, of the size {image_size} from the loader of {name!r}, for {split!r}",
+        received,
+        f"Mend {loader.__name__} in {_module(loader)}, or choose another split",
+    )
     check_kind(images, channels, num_values)
     images.source = {"dataset": name, **{what: str(x) if x else None for what, x in source.items()}}
     return images
@@ -144,20 +143,18 @@ def load(
 def check_kind(images: Images, channels: int, num_values: int) -> None:
     """Raises ValueError for images of another number of channels, another dtype, or with other values."""
     found, dtype = images.pixels[0], arguments.pixel_dtype(num_values)
-    if (found.shape[2], found.dtype.name) != (channels, dtype):
-        raise ValueError(
-            f"Expected images of {channels} channel{'s' * (channels > 1)}, {dtype}, as the model has. "
-            f"Received: {found.shape[2]} of {found.dtype.name}. Give other images, or build the model with "
-            "their channels and bits (--channels, --bits)."
-        )
+    expect(
+        (found.shape[2], found.dtype.name) == (channels, dtype),
+        f"images of {channels} channel{'s' * (channels > 1)}, {dtype}, as the model has",
+        f"{found.shape[2]} of {found.dtype.name}",
+        "Give other images, or build the model with their channels and bits (--channels, --bits)",
+    )
     if num_values in (2**8, 2**16):
         return
     largest = max(int(batch.max()) for batch in images.batches(1024))
-    if largest >= num_values:
-        raise ValueError(
-            f"Expected images of values from 0 to {num_values - 1:,}, as the model has. Received: a value of "
-            f"{largest:,}. Scale them, or give the model more bits (--bits)."
-        )
+    expected = f"images of values from 0 to {num_values - 1:,}, as the model has"
+    remedy = "Scale them, or give the model more bits (--bits)"
+    expect(largest < num_values, expected, f"a value of {largest:,}", remedy)
 
 
 def _parameters(loader):

@@ -11,20 +11,14 @@ def builder(name, data_dir):
 def examples(prepared, split, decoded=True, batch_size=None):
     """Iterates over the examples of a split, dicts of NumPy arrays, in the order of their files.
 
-    Args:
-      prepared: `tfds.core.DatasetBuilder` whose data set is prepared.
-      split: str, a split of TFDS's.
-      decoded: bool; where not, images are the bytes of their files.
-      batch_size: as `as_dataset` takes it.
+    Images are the bytes of their files unless they are `decoded`.
     """
     tfds = _module()
     # One file at a time and nothing shuffled: the order is that of the files.
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    decoders = None if decoded else {"image": tfds.decode.SkipDecoding()}
-    dataset = prepared.as_dataset(
-        split=split, read_config=config, decoders=decoders, batch_size=batch_size
-    )
-    return dataset.as_numpy_iterator()
+    how = {"decoders": None if decoded else {"image": tfds.decode.SkipDecoding()}}
+    found = prepared.as_dataset(split=split, read_config=config, batch_size=batch_size, **how)
+    return found.as_numpy_iterator()
 
 
 def _module():

@@ -1,4 +1,4 @@
-"""The order of training images, by a seed and the step alone, and a thread that makes batches ahead."""
+"""The draws of training, by a seed and the step alone, and a thread that makes batches ahead."""
 
 import functools
 import itertools
@@ -6,13 +6,25 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 
-def steps(num_images, batch_size, seed, first_step, rows):
-    """Yields, for each step from `first_step` on, what `_drawn` has of some rows of its batch: arrays [R].
+class Draws(NamedTuple):
+    """The draws of some places in the order of images: arrays [R]."""
+
+    indices: np.ndarray  # int64, of images
+    flips: np.ndarray  # bool, whether the image is flipped
+    # Uniform numbers from 0 to 1: the condition is unknown where they are below a rate; and how far down and
+    # to the right a square is that is cut from the image.
+    drops: np.ndarray
+    down: np.ndarray
+    right: np.ndarray
+
+
+def steps(num_images, batch_size, *, seed, first_step, rows):
+    """Yields, for each step from `first_step` on, the `Draws` of some rows of its batch.
 
     Every epoch is a new permutation of all images, and a batch may span epochs.
 
@@ -20,19 +32,19 @@ def steps(num_images, batch_size, seed, first_step, rows):
       num_images, batch_size, seed, first_step: ints.
       rows: int64 [R], numbers of rows.
     """
-    drawn = functools.lru_cache(maxsize=2)(_drawn)  # epochs last for many batches
+    drawn = functools.lru_cache(maxsize=2)(_epoch)  # epochs last for many batches
     for step in itertools.count(first_step):
         epochs, places = np.divmod(step * batch_size + rows, num_images)
-        of_rows = [np.empty(len(rows), dtype) for dtype in (np.int64, bool, float, float, float)]
+        draws = Draws(*(np.empty(len(rows), x) for x in (np.int64, bool, float, float, float)))
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
-            for each, of_epoch in zip(of_rows, drawn(seed, epoch, num_images)):
+            for each, of_epoch in zip(draws, drawn(seed, epoch, num_images)):
                 each[here] = of_epoch[places[here]]
-        yield of_rows
+        yield draws
 
 
 def square(image, side, down, right):
-    """The square of an image [H, W, C] that is so far down and to the right, from 0 to 1 of what can be."""
+    """The square of an image [H, W, C] that is so far down and to the right, from 0 to 1 of the most."""
     top, left = (
         min(int((length - side + 1) * share), length - side)
         for length, share in zip(image.shape, (down, right))
@@ -40,21 +52,18 @@ def square(image, side, down, right):
     return image[top : top + side, left : left + side]
 
 
-def _drawn(seed, epoch, count):
-    """What is drawn of each place of an epoch: arrays [count].
+def _epoch(seed, epoch, count):
+    """The `Draws` of all places of an epoch.
 
-    They are the index of its image, int64; whether that is flipped, bool; and three uniform numbers from 0 to
-    1: a condition is unknown where the first is below a rate, the others are how far down and to the right a
-    square is that is cut from the image.
-
-    What NumPy draws by its `Generator` may change from version to version. The raw numbers of Philox do
-    not, nor does a stable sort, so that a run goes on as it began whichever version is installed.
+    NumPy's `Generator` may draw other numbers in another version. The raw numbers of Philox and a stable sort
+    are always the same, so that a run goes on as it began whichever version is installed.
     """
     key = np.array([seed % 2**64, epoch], np.uint64)
     order, flips, *uniforms = (
         np.random.Philox(key=key, counter=[0, 0, 0, use]).random_raw(count) for use in range(5)
     )
-    return np.argsort(order, kind="stable"), flips >= 2**63, *(x / 2.0**64 for x in uniforms)
+    indices = np.argsort(order, kind="stable")
+    return Draws(indices, flips >= 2**63, *(x / 2.0**64 for x in uniforms))
 
 
 class Prefetched(Iterator[Any]):

@@ -66,12 +66,14 @@ class TrainingState:
     def batches(self, first_step, rows=slice(None)):
         """The batches from a step on, of all hosts together or of some rows: tuples of what `take` takes."""
         images, condition = self.config.images, self.config.model.condition
-        training, which = self.training, (self.training.batch_size, self.seed, first_step)
-        batches = [images.training_batches(*which, training.flip, rows, training.crop)]
+        training = self.training
+        which = {"batch_size": training.batch_size, "seed": self.seed}
+        which |= {"first_step": first_step, "rows": rows}
+        batches = [images.training_batches(**which, flip=training.flip, crop=training.crop)]
         if condition is not None:
             dropout = training.condition_dropout
             dropout = CONDITION_DROPOUT if dropout is None else dropout
-            batches.append(images.training_conditions(condition, dropout, *which, rows))
+            batches.append(images.training_conditions(condition, dropout, **which))
         return zip(*batches)
 
     @property

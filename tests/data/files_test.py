@@ -20,9 +20,11 @@ class LoadTest(FilesTest):
         def fit(image):
             return image_folder.fit(image, (8, 8))
 
-        return files.load(
-            "tests", "train", (8, 8), self.folder, self.cache, fit, lambda name: "train", ""
-        )
+        return self.load_split("train", lambda name: "train", fit)
+
+    def load_split(self, split, split_of, fit=np.copy):
+        how = {"image_dir": self.folder, "cache_dir": self.cache, "kind": "of a kind"}
+        return files.load("tests", split, (8, 8), fit=fit, split_of=split_of, **how)
 
     def test_broken_files_are_named_counted_and_left_out(self):
         png, jpeg = encoded(noise(64, 64, 3), "PNG"), encoded(noise(64, 64, 3), "JPEG")
@@ -142,9 +144,7 @@ class LoadTest(FilesTest):
         split_of = {"a.png": "train", "b.png": "test", "c.png": "train"}.get
         for split, skipped in (("train", ["c.png"]), ("test", [])):
             with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
-                images = files.load(
-                    "tests", split, (8, 8), self.folder, self.cache, np.copy, split_of, "of a kind"
-                )
+                images = self.load_split(split, split_of)
             self.assertEqual(images.num_images, 1)
             self.assertEqual(images.skipped, (*skipped, "none_1.png", "none_2.png"))
             self.assertRegex(logs.output[0], "of a kind: .*'none_1.png', 'none_2.png'")

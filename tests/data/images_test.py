@@ -42,17 +42,18 @@ class ImagesTest(tf.test.TestCase):
 
     def test_conditions_go_with_their_images(self):
         """Some are left out of training: of each image anew in every epoch, by the seed, also later."""
-        kind, order = conditions.Classes(50), (8, 3)
+        kind, order = conditions.Classes(50), {"batch_size": 8, "seed": 3}
         images = data.from_arrays(numbered(50), labels=np.arange(50))
         self.assertAllEqual(images.condition(kind, [3, 1]), [3, 1])
         self.assertIsNone(images.condition(None))
-        numbers, _ = numbers_and_flips(taken(images.training_batches(*order), 100).astype(int))
-        told = taken(images.training_conditions(kind, 0.1, *order), 100)
+        numbers, _ = numbers_and_flips(taken(images.training_batches(**order), 100).astype(int))
+        told = taken(images.training_conditions(kind, 0.1, **order), 100)
         self.assertAllEqual(told, np.where(told == -1, -1, numbers))
         self.assertBetween(np.mean(told == -1), 0.06, 0.14)
-        every = taken(images.training_conditions(kind, 0.0, *order, 50, slice(2, 5)), 50)
+        order["first_step"] = 50
+        every = taken(images.training_conditions(kind, 0.0, **order, rows=slice(2, 5)), 50)
         self.assertAllEqual(every, numbers[50:, 2:5])
-        later = taken(images.training_conditions(kind, 0.1, *order, 50), 50)
+        later = taken(images.training_conditions(kind, 0.1, **order), 50)
         self.assertAllEqual(later, told[50:])
         self.assertAllEqual(images.labels, np.arange(50))
 

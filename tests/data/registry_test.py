@@ -18,34 +18,30 @@ from tests.data.helpers import noise
 
 class LoadTest(tf.test.TestCase):
     def test_wrong_arguments(self):
-        for arguments, message in (
-            (("mnist", "train"), r"arrays, celeb_a, .*, photos\. Received: 'mnist'.*--plugin"),
-            ((["photos"], "train"), r"Received: \['photos'\]\. Choose"),
-            (("folder", "train", (8, 8), None, b"a"), r"image_dir as a path.*image_dir=b'a'"),
-            (("folder", "train", (8, 8), None, "a", 5), r"cache_dir as a path.*cache_dir=5"),
-            (("photos", "valid"), r"'train', 'validation', 'test'\. Received: split='valid'"),
-            (("folder", "train"), r"folder of images.*Received: none\. Give image_dir"),
+        for name, split, size, places, message in (
+            ("mnist", "train", 8, {}, r"arrays, celeb_a, .*, photos\. Received: 'mnist'.*--plugin"),
+            (["photos"], "train", 8, {}, r"Received: \['photos'\]\. Choose"),
+            ("folder", "train", 8, {"image_dir": b"a"}, r"image_dir as a path.*image_dir=b'a'"),
+            (
+                "folder",
+                "train",
+                8,
+                {"image_dir": "a", "cache_dir": 5},
+                "cache_dir as a path.*dir=5",
+            ),
+            ("photos", "valid", 8, {}, r"'train', 'validation', 'test'\. Received: split='valid'"),
+            ("folder", "train", 8, {}, r"folder of images.*Received: none\. Give image_dir"),
             # As of a shell's variable that is not set: not the current folder.
-            (
-                ("folder", "train", (8, 8), None, ""),
-                r"folder of images.*Received: none\. Give imag",
-            ),
-            (
-                ("photos", "train", (8, 8), None, "a"),
-                r"a'\. Leave .*one: arrays, celeb_a, folder\.",
-            ),
-            (
-                ("folder", "train", (32, 32), None, None, None, "here.npz"),
-                r"no image_file .*'folder'.*here\.npz'\. Leave .*takes one: arrays\.",
-            ),
-            (("arrays", "train"), r"file of arrays.*Received: none\. Give image_file.*savez"),
-            (("photos", "train", (129, 32)), "128 x 128.*129"),
-            (("cifar10", "train", (64, 64)), r"\(32, 32\).*\(64, 64\)"),
-            (("celeb_a", "train", (48, 48)), r"\(128, 128\), \(64, 64\), .*, \(1, 1\).*\(48, 48\)"),
-            (("celeb_a", "train", (64, 32), None, "here"), r"\(64, 64\).*Received: \(64, 32\)"),
+            ("folder", "train", 8, {"image_dir": ""}, r"folder of images.*none\. Give image_dir"),
+            ("photos", "train", 8, {"image_dir": "a"}, r"a'\. Leave .*: arrays, celeb_a, folder\."),
+            ("folder", "train", 8, {"image_file": "a.npz"}, r"no image_file .*one: arrays\."),
+            ("arrays", "train", 8, {}, r"file of arrays.*none\. Give image_file.*savez"),
+            ("photos", "train", 129, {}, "128 x 128.*129"),
+            ("cifar10", "train", 64, {}, r"\(32, 32\).*\(64, 64\)"),
+            ("celeb_a", "train", 48, {}, r"\(128, 128\), \(64, 64\), .*, \(1, 1\).*\(48, 48\)"),
         ):
             with self.assertRaisesRegex(ValueError, message):
-                data.load(*arguments)
+                data.load(name, split, (size, size), **places)
 
 
 class RegisterTest(tf.test.TestCase):
@@ -72,9 +68,10 @@ class RegisterTest(tf.test.TestCase):
             received.update(locals())
             return data.from_arrays(noise(1, 4, 6, 3))
 
+        places = {"data_dir": "there", "image_dir": "~/here", "image_file": "here.npz"}
         with self.assertRaisesRegex(ValueError, "one of arrays, .*, mine. Received: 'min'"):
             data.load("min", "train")
-        images = data.load("mine", "test", [4, 6], "there", "~/here", image_file="here.npz")
+        images = data.load("mine", "test", [4, 6], **places)
         home, file = pathlib.Path("~/here").expanduser(), pathlib.Path.cwd() / "here.npz"
         received.pop("received")
         expected = {"split": "test", "image_size": (4, 6), "data_dir": "there", "image_dir": home}
