@@ -60,4 +60,5 @@ def training_step(model, name, training, policy=None, remat=False):
       remat: bool, whether blocks are evaluated again in the backward pass.
     """
     weights = model.factors[name].get_weights()
-    return steps.make(model, name, weights, training, default_strategy(), policy, remat)
+    strategy = default_strategy()
+    return steps.make(model, name, weights, training, strategy=strategy, policy=policy, remat=remat)

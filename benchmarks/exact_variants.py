@@ -40,7 +40,7 @@ def train(way, folder):
     epochs = FLAGS.epochs or settings.epochs
     settings = dataclasses.replace(settings, epochs=epochs, mixed_precision=mixed)
     images, validation = (common.split(model, which) for which in ("train", "validation"))
-    pa.train(model, {name: settings}, images, validation, folder, [name])
+    pa.train(model, {name: settings}, images, validation, folder, factors=[name])
     return model, model.factors[name], name
 
 

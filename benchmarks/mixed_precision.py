@@ -44,7 +44,7 @@ def train(preset, name, settings, precision):
     default = RunFolder.RUNS / f"mixed-precision-{FLAGS.model}-{FLAGS.preset}"
     folder = pathlib.Path(FLAGS.out or default) / precision
     images, validation, test = (common.split(model, which) for which in data.SPLITS)
-    pa.train(model, {name: settings}, images, validation, folder, [name])
+    pa.train(model, {name: settings}, images, validation, folder, factors=[name])
     batches = test.batches(50, min(FLAGS.num_images, test.num_images))
     factor = model.factors[name]
     own = metrics.mean_bits(factor, (model.inputs(batch)[name] for batch in batches))

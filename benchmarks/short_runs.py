@@ -88,7 +88,7 @@ def made(way):
 def train(model, name, training, folder):
     """The parameters of a way's factor, and the last row of its metrics."""
     images, validation = (common.split(model, which) for which in ("train", "validation"))
-    pa.train(model, training, images, validation, folder, [name])
+    pa.train(model, training, images, validation, folder, factors=[name])
     row = metrics.read(RunFolder(folder)[name].metrics)[-1]
     return model.factors[name].count_params(), row
 

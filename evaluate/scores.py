@@ -224,7 +224,7 @@ def _columns(found):
 
 def write_table(path, sets, found):
     """Writes the CSV table of all images: a row for each."""
-    with disk.replacing(path, disk.AGAIN) as opened:
+    with disk.replacing(path) as opened:
         table = csv.writer(codecs.getwriter("utf-8")(opened), lineterminator="\n")
         for position, (name, scored) in enumerate(sets.items()):
             names = _columns(found[name])

@@ -105,7 +105,7 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
         folder, names = helpers.temporary_folder(self), list(model.factors)
         helpers.make_run(folder, earlier, names)
         with contextlib.redirect_stdout(io.StringIO()):
-            found = first_weights.fitting(folder, model, names, names)
+            found = first_weights.fitting(folder, model, names, new=names)
         for name in names:
             model.factors[name].set_weights(found[name])
         images, labels = helpers.pictures(3), own and LABELS
@@ -135,7 +135,7 @@ class TrainingTest(tf.test.TestCase):
         )
         images = source or data.from_arrays(helpers.pictures(8), labels)
         with contextlib.redirect_stdout(io.StringIO()), helpers.eagerly():
-            pa.train(model, settings, images, images, folder, ["grayscale"])
+            pa.train(model, settings, images, images, folder, factors=["grayscale"])
         return model
 
     def test_labels_reach_the_steps_and_a_run_that_goes_on(self):

@@ -120,7 +120,7 @@ def make_run(folder, model, trained):
 
 def train(model, name, images, validation_images, training, folder, **options):
     """A model's factor of this name, which alone is trained, with its averaged weights; as `pa.train`."""
-    pa.train(model, training, images, validation_images, folder, [name], **options)
+    pa.train(model, training, images, validation_images, folder, factors=[name], **options)
     return model.factors[name]
 
 

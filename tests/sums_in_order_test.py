@@ -72,7 +72,7 @@ class SumsInOrderTest(tf.test.TestCase):
                 epochs=1, steps_per_epoch=1, batch_size=2, learning_rate=1e-3, accumulate=accumulate
             )
             here = tf.distribute.get_strategy()
-            step = steps.make(model, "image", weights, settings, here, remat=remat)
+            step = steps.make(model, "image", weights, settings, strategy=here, remat=remat)
             with optimized() as terms:
                 step(helpers.pictures(2))
             self.assert_in_order(terms)

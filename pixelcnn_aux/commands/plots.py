@@ -23,5 +23,5 @@ def write(path, figure, dpi=160, **options):
       **options: others of `Figure.savefig`.
     """
     path = pathlib.Path(path)
-    with disk.replacing(path, disk.AGAIN) as opened:
+    with disk.replacing(path) as opened:
         figure.savefig(opened, format=path.suffix[1:], dpi=dpi, **options)

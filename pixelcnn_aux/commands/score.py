@@ -135,7 +135,7 @@ def read(file, size):
 @contextlib.contextmanager
 def _table():
     """Yields the file that the table is written to: --out, as `disk.replacing`, or standard output."""
-    out = FLAGS.out and disk.replacing(pathlib.Path(FLAGS.out), disk.AGAIN)
+    out = FLAGS.out and disk.replacing(pathlib.Path(FLAGS.out))
     with out or contextlib.nullcontext(sys.stdout.buffer) as opened:
         # Names of files may be any bytes.
         yield codecs.getwriter("utf-8")(opened, "backslashreplace")

@@ -1,4 +1,4 @@
-"""Atomic writes, locks, and JSON files; errors of the operating system with a remedy."""
+"""Atomic writes, locks and JSON files; errors of the operating system, each with its remedy."""
 
 import contextlib
 import errno
@@ -11,8 +11,9 @@ import stat
 import tempfile
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.errors import expect
 
-ASIDE = "writing."  # begins the names of files that are not whole yet
+ASIDE = "writing."  # begins the names of unfinished files
 
 AGAIN = ", and give the same command again"
 GOES_ON = f"{AGAIN}: training goes on from its last checkpoint"
@@ -30,20 +31,21 @@ _REMEDIES = {
     errno.ENOENT: "Put back what was removed",
     errno.EEXIST: _ANOTHER_KIND,
     errno.EISDIR: _ANOTHER_KIND,
-    errno.ELOOP: _ANOTHER_KIND,  # a link, where none is followed
+    errno.ELOOP: _ANOTHER_KIND,  # links are not followed
     errno.ENAMETOOLONG: "Give a shorter name",
     errno.ENOTDIR: _ANOTHER_KIND,
     errno.EBADF: "Leave it open",
     errno.EPIPE: "Have all of it read",
 }
+_DEEPEST = 64  # nested lists and objects in JSON: several times what a description needs
 
 
 @contextlib.contextmanager
 def explained(expected, then=AGAIN):
-    """Has the system's errors within it, also TensorFlow's that tell of them, say what to do.
+    """Context that adds a remedy to errors of the operating system, also where TensorFlow reports them.
 
-    `expected` is what was being done to which path, as "to write runs/mine/config.json", and `then` the end
-    of what to do. Raises OSError, of the class that Python has for the system's error.
+    `expected` names the action and the path, as "to write runs/mine/config.json"; `then` ends the remedy.
+    Raises OSError, of the subclass that Python has for that error.
     """
     try:
         yield
@@ -58,35 +60,33 @@ def explained(expected, then=AGAIN):
 
 
 def _number(error):
-    """The system's number of an error, one of `errno`; None where the system is not to blame."""
+    """The `errno` of an error; None for other errors, and for those that are explained already."""
     if isinstance(error, OSError):
-        return error.errno  # None if it is explained already
+        return error.errno
     words = str(getattr(error, "message", "")).lower()  # of a tf.errors.OpError
     return next((number for number in _REMEDIES if os.strerror(number).lower() in words), None)
 
 
 def exists(file):
-    """Whether a file is there. Raises OSError, as `explained`, where the system does not say."""
+    """Whether a file exists. Raises OSError, as `explained`, where the system does not say."""
     with explained(f"to read {file}"):
         return file.exists()
 
 
 def contents(file):
-    """The bytes of a file. Raises OSError, also for a pipe or a device, which may have no end."""
+    """The bytes of a file. Raises OSError, also for a pipe or a device, which may never end."""
     with explained(f"to read {file}"):
         kind = stat.S_IFMT(os.stat(file).st_mode)
-        if kind not in (stat.S_IFREG, stat.S_IFDIR):
-            raise OSError(
-                f"Expected a file. Received: {file}, a pipe or a device. {_ANOTHER_KIND}{AGAIN}."
-            )
+        received, remedy = f"{file}, a pipe or a device", f"{_ANOTHER_KIND}{AGAIN}"
+        expect(kind in (stat.S_IFREG, stat.S_IFDIR), "a file", received, remedy, kind=OSError)
         return pathlib.Path(file).read_bytes()
 
 
 @contextlib.contextmanager
 def locked(file, busy, then=AGAIN):
-    """Holds a file, which may be a new one, for one process; the system frees it whatever ends that.
+    """Holds a lock on a file, which is made if need be. The system frees it however the process ends.
 
-    `busy` is called where another process holds it: it raises, or that process is waited for.
+    Where another process holds it, `busy` is called: it raises, or the lock is waited for.
     """
     with contextlib.ExitStack() as stack:
         with explained(f"to write {file}", then):
@@ -108,38 +108,34 @@ def locked(file, busy, then=AGAIN):
 
 
 def check_place(flag, path, suffixes=()):
-    """Raises ValueError or OSError where a file of a flag, as "--out", could not be written later.
+    """Raises ValueError or OSError unless a file can be written later to the path that a flag gives.
 
-    Its name ends in one of `suffixes`, a tuple of str; in any where there are none.
+    `flag` is its name, as "--out"; the file's name ends in one of `suffixes`, if there are any.
     """
     file = pathlib.Path(path or "")
     ends = f" that ends in {', '.join(suffixes)}" if suffixes else ""
     with explained(f"{flag} as a place to write: {path}", then=""):
-        refused = file.is_dir() or not file.parent.is_dir()
-    if refused or (ends and file.suffix.lower() not in suffixes):
-        raise ValueError(
-            f"Expected {flag} as a name{ends}, in a folder that exists. Received: {path}. "
-            "Give such a name, or make the folder."
-        )
+        fits = not file.is_dir() and file.parent.is_dir()
+    fits = fits and (not suffixes or file.suffix.lower() in suffixes)
+    expected = f"{flag} as a name{ends}, in a folder that exists"
+    expect(fits, expected, path, "Give such a name, or make the folder")
     writable(file.parent)
 
 
 def check_new(file):
-    """Raises ValueError where a file is there. Raises OSError, as `explained`."""
-    if exists(pathlib.Path(file)):
-        raise ValueError(
-            f"Expected the name of a new file. Received: {file}, which is there. Remove it first."
-        )
+    """Raises ValueError if a file exists, and OSError as `explained`."""
+    is_new = not exists(pathlib.Path(file))
+    expect(is_new, "the name of a new file", f"{file}, which is there", "Remove it first")
 
 
 def new_file(file):
-    """As `replacing`, of a file that was none when work began, and still is none."""
+    """As `replacing`, for a file that must not exist."""
     check_new(file)
-    return replacing(pathlib.Path(file), AGAIN)
+    return replacing(pathlib.Path(file))
 
 
 def writable(folder):
-    """A folder, made where there is none, that takes files. Raises OSError if it does not."""
+    """Makes a folder if need be, and returns it. Raises OSError if it does not take files."""
     with explained(f"a folder {folder} that takes files"):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -147,12 +143,13 @@ def writable(folder):
 
 
 @contextlib.contextmanager
-def replacing(file, then=GOES_ON, if_new=False):
-    """Yields a binary file that takes the place of `file`, a path, once the disk has all of it.
+def replacing(file, then=AGAIN, if_new=False):
+    """Yields a binary file that replaces `file`, a path, once the disk has all of it.
 
-    If that fails, or the process ends before, `file` is as it was. One that is there by then stays `if_new`.
+    If that fails, or the process ends before, `file` is unchanged. With `if_new`, a file that exists by then
+    stays.
     """
-    # Of this process and this call alone: two that write the same file do not write into each other's.
+    # A name of its own, so that two writers of the same file do not mix.
     aside = file.with_name(f"{ASIDE}{os.getpid()}-{secrets.token_hex(4)}")
     with explained(f"to write {file}", then):
         try:
@@ -160,44 +157,41 @@ def replacing(file, then=GOES_ON, if_new=False):
                 yield opened
                 opened.flush()
                 os.fsync(opened.fileno())
-            (_name_if_new if if_new else os.replace)(aside, file)
+            (_rename_if_new if if_new else os.replace)(aside, file)
         except BaseException:
             with contextlib.suppress(OSError):
                 aside.unlink()
             raise
 
 
-def _name_if_new(aside, file):
-    """Gives what is in `aside` the name `file`, unless a process beside this one was first."""
+def _rename_if_new(aside, file):
+    """Gives `aside` the name `file`, unless another process was first."""
     try:
         os.link(aside, file)
     except OSError:
-        # Without hard links, as on exFAT. Of two processes at one moment the later one's stays.
+        # Without hard links, as on exFAT: of two processes at one moment the later one's stays.
         if not file.exists():
             os.replace(aside, file)
             return
     aside.unlink()
 
 
-def write_json(file, contents, if_new=False):
-    """Writes what JSON can hold, as `replacing`. Raises ValueError for numbers that are not finite."""
-    text = json.dumps(contents, indent=2, allow_nan=False)
-    with replacing(file, AGAIN, if_new) as opened:
-        opened.write(f"{text}\n".encode())
-
-
 def remove_unfinished(folder):
-    """Removes what processes that were killed have left of `replacing` anywhere in a folder."""
+    """Removes what killed processes left of `replacing` anywhere in a folder."""
     for aside in folder.rglob(f"{ASIDE}*"):
         if not aside.is_dir():  # someone else's
             aside.unlink()
 
 
-_DEEPEST = 64  # lists and objects in one another: several times what a description needs
+def write_json(file, value, if_new=False):
+    """Writes JSON, as `replacing`. Raises ValueError for numbers that are not finite."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    with replacing(file, if_new=if_new) as opened:
+        opened.write(f"{text}\n".encode())
 
 
 def read_json(file):
-    """What a file of JSON holds. Raises OSError as `contents`, and ValueError where it is damaged."""
+    """The value in a JSON file. Raises OSError as `contents`, and ValueError for a damaged file."""
     text = contents(file)
     try:
         found = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
@@ -211,17 +205,15 @@ def read_json(file):
 
 
 def read_dict(file, what, *keys):
-    """The dict that a file of JSON holds, which has all `keys`: as `read`, or ValueError: it is no `what`."""
+    """The dict in a JSON file, with all `keys`. Raises as `read_json`, and ValueError for other JSON."""
     found = read_json(file)
-    if not isinstance(found, dict) or not found.keys() >= set(keys):
-        raise ValueError(
-            f"Expected {what} in {file}. Received: {arguments.short_repr(found)}. Restore the file."
-        )
+    fits = isinstance(found, dict) and found.keys() >= set(keys)
+    expect(fits, f"{what} in {file}", arguments.short_repr(found), "Restore the file")
     return found
 
 
 def _unique(pairs):
-    """A dict of pairs, whose keys differ: `json` itself keeps the last of several."""
+    """A dict of pairs whose keys differ; `json` itself keeps the last of several."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError(f"a key twice among {arguments.short_repr([key for key, _ in pairs])}")
@@ -238,7 +230,7 @@ def _depth(value):
 
 
 def write_or_agree(file, settings, prefix=""):
-    """Writes settings, a dict, to a new file, or raises ValueError where it has others or is damaged.
+    """Writes a dict of settings to a new file. Raises ValueError if the file has others, or is damaged.
 
     `prefix` stands before the name of each setting in the error.
     """
@@ -246,29 +238,26 @@ def write_or_agree(file, settings, prefix=""):
     if not exists(file):
         with explained(f"to write {file}"):
             file.parent.mkdir(parents=True, exist_ok=True)
-        # A process beside this one may write it at the same time: the first one's file stays.
+        # Another process may write it at the same time: the first one's file stays.
         write_json(file, settings, if_new=True)
-    recorded = read_dict(file, "settings")
-    if found := differences(recorded, settings, prefix):
-        raise ValueError(
-            f"Expected a workdir made with the same settings; {file} has others. Received: {found}. "
-            "Choose another --workdir, or the settings of this one."
-        )
+    found = differences(read_dict(file, "settings"), settings, prefix)
+    expected = f"a workdir made with the same settings; {file} has others"
+    expect(not found, expected, found, "Choose another --workdir, or the settings of this one")
 
 
 def differences(recorded, settings, prefix="", most=5):
-    """The first settings that differ, of what JSON can hold, as "image.epochs: 3 instead of 2, ..."."""
+    """The first settings that differ between two values of JSON, as "image.epochs: 3 instead of 2, ..."."""
     before, now = (dict(_leaves(of)) for of in (recorded, settings))
     differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    shown = [
+    first = [
         f"{prefix}{key}: {json.dumps(now.get(key))} instead of {json.dumps(before.get(key))}"
         for key in differing[:most]
     ]
-    return ", ".join([*shown, *(["..."] if len(differing) > most else [])])
+    return ", ".join([*first, *(["..."] if len(differing) > most else [])])
 
 
 def _leaves(settings, path=""):
-    """Pairs of a path, such as model.config.image_size.0, and what is there, of nested dicts and lists."""
+    """Yields (path, value) of nested dicts and lists; a path is like model.config.image_size.0."""
     if not isinstance(settings, (dict, list)):
         yield path, settings
         return

@@ -1,15 +1,15 @@
-"""The folder that a training run leaves: what was trained, and each factor's averaged weights.
+"""The folder of a training run: the description of the model, and each factor's weights.
 
     W/config.json                   the description of the run and of its model
     W/FACTOR/training.json          how the factor is trained
-    W/FACTOR/average.safetensors    the weights that evaluation, samples and exports use
+    W/FACTOR/average.safetensors    the averaged weights: for evaluation, samples and exports
     W/FACTOR/best.safetensors       those of the epoch that was the best by validation
-    W/FACTOR/checkpoints/           what training needs to go on
-    W/FACTOR/metrics.csv            its figures, epoch by epoch
+    W/FACTOR/checkpoints/           the state from which training resumes
+    W/FACTOR/metrics.csv            metrics of each epoch
     W/FACTOR/logs/                  the same for TensorBoard, and traces of --profile
-    W/FACTOR/samples/               images drawn as training went on
+    W/FACTOR/samples/               images drawn during training
 
-A factor touches only its own folder, so that several may train on one workdir at once. Methods raise OSError
+A factor touches only its own folder, so that several may train in one workdir at once. Methods raise OSError
 as `disk.explained`.
 """
 
@@ -21,6 +21,7 @@ import pathlib
 from absl import logging
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk, hub, tensors
 
 _CONFIG = "config.json"
@@ -28,11 +29,11 @@ _AVERAGE, _BEST = "average.safetensors", "best.safetensors"
 
 
 class RunFolder:
-    """The folder of a run, which may be there or not; `folder[name]` is the `FactorFolder` of a factor.
+    """The folder of a run, which may exist or not; `folder[name]` is the `FactorFolder` of a factor.
 
     Its `name` is the last part of its `path`, links not followed, and never ".."; in the Hub's cache, where
-    that is a commit, OWNER--NAME of the repository. Raises ValueError where that is no path, or has bytes
-    that are no UTF-8, which TensorFlow cannot write to.
+    that is a commit, OWNER--NAME of the repository. Raises ValueError for what is no path, and for bytes that
+    are no UTF-8, which TensorFlow cannot write to.
     """
 
     RUNS = pathlib.Path("runs")  # where programs leave runs
@@ -53,38 +54,41 @@ class RunFolder:
         return disk.exists(self.config_file)
 
     def create(self, config):
-        """Makes the folder that of the run that a dict describes, or finds that it is already.
+        """Makes it the folder of the run that a dict describes, unless it is already.
 
-        Raises ValueError if it is that of another run, or holds other things; nothing is changed then.
+        Raises ValueError, and changes nothing, if it is the folder of another run, or holds other things.
         """
         with disk.explained(f"to read the folder {self}"):
-            is_ours = self.path.is_dir() and all(map(_is_ours, self.path.iterdir()))
-            # Asked last: a process beside this one writes it before it makes what is not ours.
-            if self.path.exists() and not is_ours and not self.config_file.exists():
-                raise ValueError(
-                    "Expected an empty or new folder, or one of an earlier run. Received: "
-                    f"{self}, which holds other things. Choose another --workdir."
-                )
+            # Another process may be just about to write the same files.
+            ours = (_CONFIG, disk.ASIDE)
+            is_ours = self.path.is_dir() and all(
+                file.name.startswith(ours) for file in self.path.iterdir()
+            )
+            # Asked last: another process writes it before it makes other files.
+            fits = not self.path.exists() or is_ours or self.config_file.exists()
+        expect(
+            fits,
+            "an empty or new folder, or one of an earlier run",
+            f"{self}, which holds other things",
+            "Choose another --workdir",
+        )
         disk.write_or_agree(self.config_file, config)
 
     def config(self):
-        """The dict that `create` was given. FileNotFoundError: no run; ValueError: a damaged one."""
-        if not self.is_run():
-            raise FileNotFoundError(
-                f"Expected a workdir that training made, with a {_CONFIG} in it. Received: {self}. "
-                "Train first, by pa.train or pixelcnn-aux train."
-            )
+        """The dict that `create` was given. Raises FileNotFoundError, and ValueError for a damaged one."""
+        expected = f"a workdir that training made, with a {_CONFIG} in it"
+        remedy = "Train first, by pa.train or pixelcnn-aux train"
+        expect(self.is_run(), expected, self, remedy, kind=FileNotFoundError)
         config = disk.read_dict(self.config_file, "the description of a run", "model")
         for key in ("dataset", "image_dir", "image_file", "labels"):
-            if not isinstance(config.get(key), (str, type(None))):
-                raise ValueError(
-                    f"Expected {key} in {self.config_file} as text or null. Received: "
-                    f"{arguments.short_repr(config[key])}. Correct it."
-                )
+            value = config.get(key)
+            expected = f"{key} in {self.config_file} as text or null"
+            fits = isinstance(value, (str, type(None)))
+            expect(fits, expected, arguments.short_repr(value), "Correct it")
         return config
 
     def shared_config(self):
-        """As `config`, for others: without paths of this machine, which are nobody else's business."""
+        """`config` without paths of this machine, for others."""
         paths = ("image_dir", "image_file", "labels")
         return {key: None if key in paths else value for key, value in self.config().items()}
 
@@ -97,30 +101,23 @@ class RunFolder:
     @classmethod
     def newest(cls):
         """The run under `runs/` that training wrote to last; None if there is none."""
-        runs = [cls(file.parent) for file in cls.RUNS.glob(f"*/{_CONFIG}")]
+
+        def written(file):
+            try:
+                return file.stat().st_mtime
+            except FileNotFoundError:  # it was just removed
+                return -math.inf
 
         def last_written(run):
             weights = (file for name in (_AVERAGE, _BEST) for file in run.path.glob(f"*/{name}"))
-            return max(map(_modified, (run.config_file, *weights)))
+            return max(map(written, (run.config_file, *weights)))
 
+        runs = [cls(file.parent) for file in cls.RUNS.glob(f"*/{_CONFIG}")]
         return max(runs, key=last_written, default=None)
 
 
-def _is_ours(file):
-    """Whether `create` makes a file of this name: one beside this process may be just about to."""
-    return file.name.startswith((_CONFIG, disk.ASIDE))
-
-
-def _modified(file):
-    """When a file was written, in seconds; before all others if it is gone by now."""
-    try:
-        return file.stat().st_mtime
-    except FileNotFoundError:
-        return -math.inf
-
-
 class FactorFolder:
-    """The folder of the factor `name` in that of a `RunFolder`: its attributes are the files in it."""
+    """The folder of a factor in that of a run; its attributes are the files in it."""
 
     def __init__(self, run, name):
         self.run, self.name = run, name
@@ -134,10 +131,10 @@ class FactorFolder:
 
     @contextlib.contextmanager
     def lock(self):
-        """Holds the folder, made where there is none, for one training process.
+        """Holds the folder, which is made if need be, for one training process.
 
-        What a process that was killed was just writing is removed. Raises RuntimeError if another process
-        holds it, and ValueError if an earlier version trained the factor there.
+        Unfinished files of killed processes are removed. Raises RuntimeError if another process holds the
+        folder, and ValueError if an earlier version trained the factor there.
         """
         for made in (self.path, self.checkpoints):
             with disk.explained(f"a folder {made}"):
@@ -149,22 +146,22 @@ class FactorFolder:
                 "process at it. Wait for it, or choose another --factor or --workdir."
             ) from None
 
-        self._refuse_earlier_version()
+        self._check_version()
         with disk.locked(self.path / "lock", refuse):
             with disk.explained(f"to write {self.path}"):
                 disk.remove_unfinished(self.path)
             yield
 
     def record_training(self, settings):
-        """Writes how the factor is trained, or finds that it was trained so before: ValueError if not."""
+        """Writes how the factor is trained. Raises ValueError if it was trained otherwise before."""
         disk.write_or_agree(self.training, settings, f"{self.name}.")
 
     def recorded_training(self):
-        """What `record_training` wrote; None where training has not begun. ValueError: a damaged file."""
+        """What `record_training` wrote; None before training. Raises ValueError for a damaged file."""
         return disk.read_dict(self.training, "settings") if disk.exists(self.training) else None
 
     def shared_training(self):
-        """As `recorded_training`, for others: without the path of the run that it began with."""
+        """`recorded_training` without the path of the run that it began with, for others."""
         recorded = self.recorded_training()
         if recorded and recorded.get("init"):
             recorded["init"] = RunFolder(recorded["init"]).name
@@ -179,7 +176,7 @@ class FactorFolder:
     def save_if_best(self, factor, step, val_bits_per_dim):
         """Writes the averaged weights after a step as the best, unless those of an earlier step are as good.
 
-        Those of a later step give way: a run that goes on takes that step again.
+        Those of a later step are replaced: a run that resumes takes that step again.
         """
         try:
             kept = tensors.notes(self.best) if disk.exists(self.best) else {}
@@ -203,13 +200,13 @@ class FactorFolder:
         """
         file = self.best if best else self.weights
         if not disk.exists(file):
-            if best and disk.exists(self.weights):
-                raise ValueError(
-                    f"Expected the best weights of factor {self.name!r} in {file}. Received: no such "
-                    "file, as in models of the package, and runs of earlier versions or imported "
-                    "weights. Load the last ones, without best."
-                )
-            self._refuse_earlier_version()
+            expect(
+                not (best and disk.exists(self.weights)),
+                f"the best weights of factor {self.name!r} in {file}",
+                "no such file, as in models of the package, and runs of earlier versions or imported weights",
+                "Load the last ones, without best",
+            )
+            self._check_version()
             return False
         try:
             tensors.load_weights(file, factor)
@@ -228,11 +225,13 @@ class FactorFolder:
             ) from error
         return True
 
-    def _refuse_earlier_version(self):
-        """Raises ValueError for what an earlier version left, whose formats were others."""
+    def _check_version(self):
+        """Raises ValueError for the files of an earlier version, in other formats."""
         patterns = ("*.weights.h5", "checkpoints/step-*.npz")
-        if found := [file for pattern in patterns for file in self.path.glob(pattern)]:
-            raise ValueError(
-                f"Expected weights and checkpoints of factor {self.name!r} as .safetensors. Received: "
-                f"{found[0]}, of an earlier version. Train again in another folder, or use that version."
-            )
+        found = [file for pattern in patterns for file in self.path.glob(pattern)]
+        expect(
+            not found,
+            f"weights and checkpoints of factor {self.name!r} as .safetensors",
+            f"{[*found, None][0]}, of an earlier version",
+            "Train again in another folder, or use that version",
+        )

@@ -1,4 +1,4 @@
-"""Models from the folders that training left, from those that come with the package, and from the Hub."""
+"""Loads the model of a run: of one's own, of the package, or from the Hub."""
 
 from pixelcnn_aux import arguments, backend, layers, serialization
 from pixelcnn_aux.arguments import PathLike
@@ -13,23 +13,24 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
     """The model that training left in a workdir, with averaged weights, or one that others have trained.
 
     Args:
-      path: the workdir; a name of `pretrained`; or "hf://OWNER/NAME", with "@REVISION" or without, of what
-        `push` left on the Hugging Face Hub. That is read by the same checks, and never run.
+      path: the workdir; a name of `pretrained`; or "hf://OWNER/NAME", with "@REVISION" or without, as `push`
+        left it on the Hugging Face Hub. Files from there pass the same checks, and run no code.
       dtype: "float32" or "float64", of every float in the model.
       best: bool, whether each factor has its averaged weights of the epoch that was its best by validation,
         instead of the last ones.
 
     Returns:
-      `AuxiliaryModel`. Factors not trained yet keep their first weights; what needs one of them says so.
+      `AuxiliaryModel`. Factors not trained yet keep their first weights; whatever needs one of them raises an
+      error that names it.
 
     Raises:
       FileNotFoundError: if `path` is none of these.
       ImportError: for a name on the Hub, without huggingface_hub.
-      ConnectionError, PermissionError: for one that the Hub does not give.
+      ConnectionError, PermissionError: for a repository that the Hub does not give.
       OSError: if a file of it cannot be read.
       ValueError: if its description or a weights file is damaged, or names a class that is not registered;
-        for another dtype, or "float64" under JAX unless JAX_ENABLE_X64 is set; or for `best` where a factor
-        has no such weights, as in models of the package and of the Hub.
+        for another dtype, or "float64" under JAX unless JAX_ENABLE_X64 is set; or for `best` if a factor has
+        no such weights, as in models of the package and of the Hub.
     """
     arguments.choice("dtype", dtype, backend.DTYPES)
     backend.check_dtype(dtype)
@@ -38,11 +39,11 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
     try:
         for factor in description["config"]["factors"]:
             backend.set_dtype(factor["config"], dtype)
-        with layers.counting_parameters():  # before there is memory for anything
+        with layers.counting_parameters():  # before memory is allocated
             for part in description["config"]["factors"]:
                 factor = serialization.deserialize(part, Factor)
                 file = run[factor.name].weights
-                count = tensors.count(file)  # None where it is damaged, of which loading it tells
+                count = tensors.count(file)  # None of a damaged file, which loading refuses
                 if count is not None:
                     most = f"as many as {file} has"
                     arguments.at_most_parameters(factor.name, factor.num_parameters, count, most)
@@ -54,7 +55,7 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
         ) from error
     found = {name: run[name].load_weights(factor, best) for name, factor in model.factors.items()}
     for factor in model.factors.values():
-        if isinstance(factor, RoundedFactor):  # training leaves what is rounded to whole numbers
+        if isinstance(factor, RoundedFactor):  # training leaves their weights unrounded
             factor.settle()
     model.untrained = tuple(name for name in found if not found[name])
     model.loaded_from = str(path)

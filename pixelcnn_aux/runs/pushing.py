@@ -1,4 +1,4 @@
-"""Gives a model to others, as a repository on the Hub."""
+"""Uploads a model to a repository of the Hugging Face Hub, with its model card."""
 
 import json
 import shutil
@@ -12,46 +12,57 @@ from pixelcnn_aux.runs.loading import load
 from pixelcnn_aux.runs.tensors import fingerprint
 from pixelcnn_aux.scores import splits
 
+_PAPER = "[Kolesnikov & Lampert, 2017](https://arxiv.org/abs/1612.08185)"
+_WORDS = {
+    "data": "Trained on",
+    "license": "License of these images",
+    "machine": "Trained by",
+    "command": "Trained with",
+}
+
 
 def push(model: AuxiliaryModel, name: str, license: str | None = None) -> str:
     """Makes a model the contents of a repository on the Hugging Face Hub, from which `load` gives it back.
 
-    The repository gets the model's description and weights, and a model card, README.md. If the model is as
-    `load` gave it, it also gets what is known of its run: how each factor was trained, its learning curve,
-    and the bits per dimension that `pixelcnn-aux bpd` has found with these weights. It gets no paths of this
-    machine.
+    The repository gets the model's description and weights, and a model card, README.md. If the model is
+    unchanged since `load`, its run is described too: how each factor was trained, its learning curve, and the
+    bits per dimension that `pixelcnn-aux bpd` has found with these weights. Paths of this machine are left
+    out.
 
-    It is one commit, which replaces what an earlier push left there, and leaves other files as they are. A
+    The upload is one commit, which replaces the files of an earlier push and leaves others as they are. A
     repository that does not exist is made, a public one: make it before if it is to be private. Log in first,
     by `hf auth login`.
 
     Args:
       model: `AuxiliaryModel`, all of whose factors are trained.
-      name: "hf://OWNER/NAME", or "hf://OWNER/NAME@BRANCH" for a branch that there is.
+      name: "hf://OWNER/NAME", or "hf://OWNER/NAME@BRANCH" for an existing branch.
       license: of the model, as the Hub calls it, such as "apache-2.0"; None leaves it out.
 
     Returns:
-      str, the name with the commit: `load` gives this very model for it, whatever is pushed later.
+      str, the name with the commit, from which `load` gives this very model whatever is pushed later.
 
     Raises:
       ImportError: without huggingface_hub.
-      FileNotFoundError, ConnectionError, PermissionError: if the repository cannot be had or written.
+      FileNotFoundError, ConnectionError, PermissionError: if the repository cannot be read or written.
       OSError: if a file cannot be read or written.
-      ValueError: for a malformed name, a factor that is not trained, a part of the model of a class that is
-        not registered, or a damaged file of its run.
+      ValueError: for a malformed name, a factor that is not trained, a part of a class that is not
+        registered, or a damaged file of its run.
     """
     arguments.instance("model", model, AuxiliaryModel).require(model.factors)
     arguments.instance("license", license, str, optional=True)
     where, _ = hub.parse(name)
-    run = _run(model)
+    run = _unchanged_run(model)
     with tempfile.TemporaryDirectory() as folder:
         pushed, card = RunFolder(folder), _card(model, run) if run else {}
         settings = run.shared_config() if run else {}
         disk.write_json(pushed.config_file, {**settings, "model": model.description()})
         for factor in model.factors.values():
-            pushed[factor.name].save_weights(factor)
-            if run:
-                _copy_training(run[factor.name], pushed[factor.name])
+            made = pushed[factor.name]
+            made.save_weights(factor)
+            if run and (recorded := run[factor.name].shared_training()) is not None:
+                made.record_training(recorded)
+            if run and disk.exists(run[factor.name].metrics):
+                shutil.copy(run[factor.name].metrics, made.metrics)
         if card:
             disk.write_json(pushed.path / "card.json", card)
         page = _model_card(where, model, card, license)
@@ -59,7 +70,7 @@ def push(model: AuxiliaryModel, name: str, license: str | None = None) -> str:
         return hub.upload(name, pushed.path)
 
 
-def _run(model):
+def _unchanged_run(model):
     """The `RunFolder` that a model was loaded from; None if there is none, or the model has changed since."""
     if model.loaded_from is None:
         return None
@@ -71,7 +82,7 @@ def _run(model):
 
 
 def _card(model, run):
-    """What is known of a run, as the card of a model of the package has it: dict, of some of its keys."""
+    """The known facts of a run: dict, some of the keys of `trained.pretrained`."""
     packed = run.path / "card.json"
     if disk.exists(packed):
         return disk.read_dict(packed, "a trained model's card")
@@ -81,7 +92,7 @@ def _card(model, run):
     expected = {
         "dataset": dataset,
         "model": fingerprint(model.with_exact(True)),  # as evaluation records it
-        "condition": None if model.condition is None else True,  # the labels were told
+        "condition": None if model.condition is None else True,  # labels were used
     }
     if any(found.get(key) != value for key, value in expected.items()):
         return card
@@ -90,51 +101,21 @@ def _card(model, run):
     return {**card, "split": found["split"], "num_images": found["num_images"]}
 
 
-def _copy_training(given, made):
-    """Writes into the folder of a factor how it was trained, if the run tells."""
-    if (recorded := given.shared_training()) is not None:
-        made.record_training(recorded)
-    if disk.exists(given.metrics):
-        shutil.copy(given.metrics, made.metrics)
+def _model_card(repository, model, card, license):
+    """README.md of a repository, OWNER/NAME: metadata as YAML, then Markdown.
 
-
-# What a card says in words, and what stands before it.
-_WORDS = {
-    "data": "Trained on",
-    "license": "License of these images",
-    "machine": "Trained by",
-    "command": "Trained with",
-}
-_PAPER = "[Kolesnikov & Lampert, 2017](https://arxiv.org/abs/1612.08185)"
-
-
-def _model_card(repository, model, card, license=None):
-    """README.md of a repository: Markdown, below its metadata as YAML.
-
-    Args:
-      repository: str, OWNER/NAME.
-      model: `AuxiliaryModel`.
-      card: dict, what is known of it: any of the keys that the card of a model of the package has.
-      license: str, what the Hub calls the license of the model; None where it is not told.
-
-    Returns:
-      str.
-
-    Raises:
-      ValueError: for a card with other values than such a card has.
+    Raises ValueError for a `card` with values that no card has.
     """
     fields = {"library_name": "pixelcnn_aux", "pipeline_tag": "unconditional-image-generation"}
-    fields |= {
-        "tags": ["pixelcnn", "density-estimation"],
-        **({"license": license} if license else {}),
-    }
+    fields |= {"tags": ["pixelcnn", "density-estimation"]}
+    fields |= {"license": license} if license else {}
     metadata = "\n".join(f"{key}: {json.dumps(value)}" for key, value in fields.items())
     names = list(model.factors)
     chain = [f"p({names[0]})", *(f"p({x} | {below})" for below, x in zip(names, names[1:]))]
     condition = "" if model.condition is None else f", given `{model.condition}`"
     likelihood = model.likelihood
     kind = f"{likelihood.num_channels} channels of {likelihood.num_values:,} values"
-    known = "".join(f"- {line}\n" for line in _lines(model, card))
+    facts = "".join(f"- {line}\n" for line in _facts(model, card))
     return f"""---
 {metadata}
 ---
@@ -147,9 +128,9 @@ A PixelCNN model with auxiliary variables ({_PAPER}) of images with {kind}: `{" 
 {model}
 ```
 
-{known}
+{facts}
 ```python
-import pixelcnn_aux as pa  # beside it the package huggingface_hub has to be installed
+import pixelcnn_aux as pa  # needs the package huggingface_hub too
 
 model = pa.load("hf://{repository}")
 model.bits_per_dim(images)  # [B, H, W, C], {arguments.pixel_dtype(likelihood.num_values)}
@@ -158,23 +139,21 @@ model.sample([[0, 1], [0, 2]])  # a seed for each image
 """
 
 
-def _lines(model, card):
-    """Yields what a card says, line by line."""
+def _facts(model, card):
+    """Yields the facts of a card, each as one line of text."""
+
+    def line(value):
+        return " ".join(str(value).split())
+
     if "bits_per_dim" in card:
         bits = arguments.positive("bits_per_dim", card["bits_per_dim"])
         count = arguments.whole("num_images", card.get("num_images"), largest=2**63)
         found = f"**{bits:.3f}** ({splits.kind(model)}"
-        if (error := card.get("std_error")) is not None:  # of one image there is none
+        if (error := card.get("std_error")) is not None:  # a single image has none
             found += f", standard error {arguments.positive('std_error', error):.3f}"
-        split = _line(card.get("split"))
-        yield f"Bits per dimension: {found}), the mean of {count:,} {split} images"
-    for key, before in _WORDS.items():
+        yield f"Bits per dimension: {found}), the mean of {count:,} {line(card.get('split'))} images"
+    for key, words in _WORDS.items():
         if card.get(key):
-            yield f"{before}: {_line(card[key])}"
+            yield f"{words}: {line(card[key])}"
     if "seconds" in card:
         yield f"Training took {arguments.whole('seconds', card['seconds'], 0, 2**63) / 3600:.1f} hours"
-
-
-def _line(value):
-    """Text as one line, whatever it holds."""
-    return " ".join(str(value).split())

@@ -1,6 +1,6 @@
-"""Files of arrays in the format safetensors, sealed, so that what is read is what was written.
+"""Sealed files of arrays, in the format safetensors, and a factor's weights as such a file.
 
-The seal is the SHA-256 of the file with zeros in place of these 64 digits, which stand in its metadata. It
+The seal is the SHA-256 of the file with zeros in place of its 64 digits, which are part of the metadata. It
 is compared before anything in the file is interpreted. Any reader of safetensors reads the file.
 """
 
@@ -20,10 +20,12 @@ _NO_DIGEST = "0" * 64
 _NOTES = "pixelcnn_aux"
 _SEAL = re.compile(rb'\\"sha256\\": \\"([0-9a-f]{64})\\"')
 _LONGEST_HEADER = 2**24  # bytes, many times what a model needs
+# The parts of a description that do not change the meaning of weights.
+_NO_MATTER = ("name", "trainable", "dtype", "dropout", "exact", "center_units")
 
 
 def write(file, arrays, notes, then=disk.AGAIN):
-    """Writes a dict, name -> np.ndarray, and beside it notes, a dict that JSON can hold; as `replacing`."""
+    """Writes a dict, name -> np.ndarray, with notes, a dict that JSON can hold; as `disk.replacing`."""
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     metadata = {_NOTES: json.dumps({"sha256": _NO_DIGEST, **notes})}
     contents = memoryview(safetensors.numpy.save(arrays, metadata))
@@ -35,9 +37,10 @@ def write(file, arrays, notes, then=disk.AGAIN):
 
 
 def read(file, expected_notes=None):
-    """(arrays, notes) of a file, which has the `expected_notes` if any, as `write` was given them.
+    """(arrays, notes) of a file, as `write` was given them.
 
-    Raises OSError as `disk.contents`, and ValueError, which says what is wrong with the file.
+    Raises OSError as `disk.contents`, and ValueError, which says what is wrong with the file: damage, or
+    other notes than `expected_notes`.
     """
     contents = disk.contents(file)
     found, expected = _notes(contents), expected_notes or {}
@@ -56,9 +59,9 @@ def notes(file):
 
 
 def count(file):
-    """int, how many numbers the arrays of a file have, which are not read; None where it is damaged."""
+    """int, how many numbers a file has, from its header alone; None for a damaged file."""
     try:
-        if not file.is_file():  # a pipe, for example, which may have no end
+        if not file.is_file():  # a pipe, for example, which may never end
             return None
         with safetensors.safe_open(file, "numpy") as opened:
             shapes = [opened.get_slice(name).get_shape() for name in opened.keys()]
@@ -68,9 +71,9 @@ def count(file):
 
 
 def assign(variables, arrays):
-    """Gives Keras variables the values of arrays, both dicts of the same names and shapes.
+    """Assigns arrays to Keras variables: both are dicts of the same names and shapes.
 
-    Raises ValueError, which says what does not fit; none is assigned then.
+    Raises ValueError, which says what does not fit; no variable is changed then.
     """
     expected = {name: tuple(variable.shape) for name, variable in variables.items()}
     received = {name: array.shape for name, array in arrays.items()}
@@ -83,13 +86,13 @@ def assign(variables, arrays):
 
 
 def _seal(contents):
-    """Where the digest stands in the bytes of a file: a match of `_SEAL`, or None."""
+    """The place of the digest in the bytes of a file: a match of `_SEAL`, or None."""
     length = int.from_bytes(contents[:8], "little")
     return _SEAL.search(contents, 8, 8 + min(length, _LONGEST_HEADER))
 
 
 def _digest(contents, start, end):
-    """The SHA-256, in hexadecimal, of bytes with zeros in place of those from `start` to `end`."""
+    """The SHA-256, in hexadecimal, of bytes with zeros from `start` to `end`."""
     digest = hashlib.sha256(memoryview(contents)[:start])
     digest.update(_NO_DIGEST.encode())
     digest.update(memoryview(contents)[end:])
@@ -97,7 +100,7 @@ def _digest(contents, start, end):
 
 
 def _notes(contents):
-    """The notes in the bytes of a file, once its seal is compared. Raises ValueError where it differs."""
+    """The notes in the bytes of a file. Raises ValueError if the seal is broken."""
     seal = _seal(contents)
     if not seal:
         raise ValueError("no file of sealed arrays")
@@ -116,27 +119,58 @@ def _summary(error):
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-# What of a part's description leaves the meaning of weights as it is.
-_NO_MATTER = ("name", "trainable", "dtype", "dropout", "exact", "center_units")
+def save_weights(file, factor, **notes):
+    """Writes a factor's weights, with notes, as `write`."""
+    arrays = {name: np.asarray(weight.value) for name, weight in named_weights(factor).items()}
+    write(file, arrays, {**identity(factor), **notes})
+
+
+def load_weights(file, factor):
+    """Gives a factor the weights of a file, all or none.
+
+    Raises OSError and ValueError as `read`, also for another factor's file and for numbers that are not
+    finite.
+    """
+    arrays, _ = read(file, identity(factor))
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" and array.dtype != np.int8:
+            raise ValueError(f"{array.dtype} in the array {name}, expected floats, or int8")
+        if not np.isfinite(array).all():
+            raise ValueError(f"numbers that are not finite in the array {name}")
+    assign(named_weights(factor), arrays)
+
+
+def named_weights(factor):
+    """A factor's weights by their names in files: dict, str -> `keras.Variable`.
+
+    Names are the paths of variables, without the numbers by which Keras tells layers of a class apart: these
+    depend on what else the process has made. Names that are the same then are counted.
+    """
+    found = {}
+    for weight in factor.weights:
+        path = re.sub(r"_\d+(?=/|$)", "", weight.path)
+        same = sum(name.split(":")[0] == path for name in found)
+        found[f"{path}:{same}" if same else path] = weight
+    return found
 
 
 def identity(factor):
-    """What weights belong to: dict, the name of a `Factor` and the `meaning` of its weights."""
+    """The notes by which weights are known to be a factor's: its name, and the `meaning` of its weights."""
     return {"factor": factor.name, "meaning": meaning(factor)}
 
 
 def meaning(factor):
-    """What says how the weights of a `Factor` are used: dict of descriptions, as JSON gives them back.
+    """The parts of a factor's description that say how its weights are used: dict, as JSON gives it back.
 
-    It is the same whatever the precision, and whether or not the factor rules out images.
+    It does not depend on the precision, nor on whether the factor is exact.
     """
-    from pixelcnn_aux import serialization  # with Keras, which a folder is found without
+    from pixelcnn_aux import serialization  # with Keras, which run folders do without
 
     parts = {
         "likelihood": factor.likelihood,
         "network": factor.network,
         "embedding": factor.embedding,
-        # Else it only rules values out.
+        # Of a likelihood that is not centered, the sum only rules values out.
         "fixed_sum": factor.fixed_sum if factor.likelihood.centered else None,
     }
     found = {part: _used(serialization.serialize(of)) for part, of in parts.items()}
@@ -149,48 +183,14 @@ def meaning(factor):
 
 
 def _used(description):
-    """A description without what is `_NO_MATTER`."""
+    """A description without the keys `_NO_MATTER`."""
     if isinstance(description, dict):
         return {key: _used(x) for key, x in description.items() if key not in _NO_MATTER}
     return description
 
 
-def named_weights(factor):
-    """A factor's weights by the names that they have in files: dict, str -> `keras.Variable`.
-
-    Names are the paths of variables, without the numbers by which Keras tells layers of a class apart: these
-    depend on what else the process has made. Where several are the same then, they are counted.
-    """
-    found = {}
-    for weight in factor.weights:
-        path = re.sub(r"_\d+(?=/|$)", "", weight.path)
-        same = sum(name.split(":")[0] == path for name in found)
-        found[f"{path}:{same}" if same else path] = weight
-    return found
-
-
-def save_weights(file, factor, **notes):
-    """Writes a factor's weights, and notes beside them, as `write`."""
-    arrays = {name: np.asarray(weight.value) for name, weight in named_weights(factor).items()}
-    write(file, arrays, {**identity(factor), **notes})
-
-
-def load_weights(file, factor):
-    """Gives a factor the weights of a file, all or none.
-
-    Raises OSError and ValueError as `read`, also for another factor's, and for what is not finite.
-    """
-    arrays, _ = read(file, identity(factor))
-    for name, array in arrays.items():
-        if array.dtype.kind != "f" and array.dtype != np.int8:
-            raise ValueError(f"{array.dtype} in the array {name}, expected floats, or int8")
-        if not np.isfinite(array).all():
-            raise ValueError(f"numbers that are not finite in the array {name}")
-    assign(named_weights(factor), arrays)
-
-
 def fingerprint(model):
-    """What tells a model from others: a SHA-256 of its description and its weights, hexadecimal."""
+    """The SHA-256, in hexadecimal, of a model's description and weights."""
     digest = hashlib.sha256(json.dumps(model.description(), sort_keys=True).encode())
     for factor in model.factors.values():
         for array in factor.get_weights():

@@ -1,7 +1,9 @@
-"""Trained models that are part of the package, each the folder of a run without what training needs.
+"""The trained models of the package, and how a run is found by its path or name.
+
+Each lies in pixelcnn_aux/zoo, as the folder of a run without checkpoints:
 
     NAME/config.json                  the description of the run and of its model
-    NAME/card.json                    what `pretrained` tells
+    NAME/card.json                    the facts that `pretrained` returns
     NAME/FACTOR/average.safetensors   its weights, in 16 bits, or 8 where they are whole, with a checksum
     NAME/FACTOR/training.json         how it was trained last
     NAME/FACTOR/metrics.csv           its learning curve, of all its trainings one after another
@@ -14,11 +16,12 @@ from typing import Any
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import PathLike
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk, hub
 from pixelcnn_aux.runs.folder import RunFolder
 
 FOLDER = pathlib.Path(__file__).parents[1] / "zoo"
-# What a program takes that is given no workdir and finds no run.
+# What programs read if they are given no workdir and there is no run.
 DEFAULT = "cifar10-pyramid"
 
 
@@ -30,7 +33,9 @@ def pretrained() -> dict[str, dict[str, Any]]:
       "data", the images that it was trained on, with their "license"; "seconds" of training, on "machine",
       by "command"; and "bytes", the size of its files.
 
-    Raises OSError or ValueError for a card that cannot be read, or is damaged.
+    Raises:
+      OSError: for a card that cannot be read.
+      ValueError: for a damaged card.
     """
     return {
         card.parent.name: {
@@ -44,43 +49,40 @@ def pretrained() -> dict[str, dict[str, Any]]:
 def find(path: PathLike) -> pathlib.Path:
     """The folder of a run, given its path, or the name of a trained model or of a repository on the Hub.
 
-    Raises FileNotFoundError where it is none of these, and for a repository as `hub.hub.download`.
+    Raises FileNotFoundError if it is none of these; for a repository as `hub.download`.
     """
     if hub.is_name(path):
         return hub.download(path)
     path = arguments.path("the folder of a run, or the name of a trained model", path)
-    shown, folder = f"{path!s:.200}", FOLDER / path
-    with disk.explained(f"the folder of a run, or the name of a trained model: {shown}"):
+    start, folder = f"{path!s:.200}", FOLDER / path
+    with disk.explained(f"the folder of a run, or the name of a trained model: {start}"):
         is_name = len(path.parts) == 1 and (folder / "card.json").exists()
-        # Exports, and what is found out about a model, lie in folders of its name that are no runs.
+        # Exports and evaluations of a trained model lie in folders of its name that are no runs.
         if path.exists() and (RunFolder(path).is_run() or not is_name):
             return path
-    if is_name:
-        return folder
-    raise FileNotFoundError(
-        f"Expected the folder of a run, or the name of a trained model: {', '.join(pretrained())}. "
-        f"Received: {shown}. Give one of these, or train first, by pa.train or pixelcnn-aux train."
-    )
+    if not is_name:
+        raise FileNotFoundError(
+            f"Expected the folder of a run, or the name of a trained model: {', '.join(pretrained())}. "
+            f"Received: {start}. Give one of these, or train first, by pa.train or pixelcnn-aux train."
+        )
+    return folder
 
 
 def newest() -> pathlib.Path:
-    """The folder of the newest run under runs/; where there is none, that of the model `DEFAULT`."""
+    """The folder of the newest run under runs/, or of the model `DEFAULT` if there is none."""
     run = RunFolder.newest()
     return run.path if run else find(DEFAULT)
 
 
 def outputs(folder: pathlib.Path) -> pathlib.Path:
-    """Where to write what is found out about the run in a folder: there, but beside runs for others' models.
+    """The folder for evaluations of the run in a folder: the run's own, but runs/NAME for trained models.
 
-    These are the zoo's, and those of the Hub. Raises ValueError where a run has the name of one of them.
+    Trained models are those of the package and of the Hub. Raises ValueError if runs/NAME is a run.
     """
     if FOLDER not in folder.absolute().parents and hub.in_cache(folder) is None:
         return folder
     name = RunFolder(folder).name
     beside = RunFolder.RUNS / name
-    if RunFolder(beside).is_run():
-        raise ValueError(
-            f"Expected {beside} to be for what is found out about the trained model {name}. Received: a run. "
-            "Give that another name."
-        )
+    expected = f"{beside} to be for what is found out about the trained model {name}"
+    expect(not RunFolder(beside).is_run(), expected, "a run", "Give that another name")
     return beside

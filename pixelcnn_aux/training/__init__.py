@@ -1,4 +1,4 @@
-"""Training: each factor of a model in turn, on one device or many; it can be stopped and goes on.
+"""Training: each factor of a model in turn, on one device or many. A run can be stopped, and resumes.
 
 pa.train(model, pa.Training(epochs=4, ...), images, validation_images, "runs/mine")
 """

@@ -1,4 +1,4 @@
-"""What is asked of training: a factor's hyper-parameters, presets, and what all factors of a run share."""
+"""Settings: a factor's hyper-parameters, presets, the arguments of a run, and how it is asked to stop."""
 
 import contextlib
 import dataclasses
@@ -10,82 +10,37 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from pixelcnn_aux import arguments, data
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training.devices import Hosts
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what schedulers send before they kill
-
-
-class Stopped(BaseException):
-    """Training has stopped since it was asked to. What it has done is in its last checkpoint.
-
-    No `Exception`, as KeyboardInterrupt is none: a signal may come while a file is read or downloaded, where
-    whatever goes wrong is taken for damage of that file.
-    """
-
-
-class Stop:
-    """While entered, the first signal of `SIGNALS` asks training to stop; a second one ends the process.
-
-        with Stop() as stop:
-            pa.train(..., stop=stop)   # raises Stopped
-
-    Before the first step and between factors `Stopped` is raised at once. In between, training asks after
-    every step whether it is to stop.
-
-    Attributes:
-      signal: int, the signal that was received; None so far, and of one that is not entered.
-      is_held: bool, whether a signal is only noted.
-    """
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self.is_held = False
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError(
-                "Expected to be in the main thread, which alone receives signals. Received: another one. "
-                "Train without `stop`."
-            )
-        self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Within it, a signal is only noted. Raises `Stopped` at its end if one was."""
-        self.is_held = True
-        try:
-            yield
-        finally:
-            self.is_held = False
-        if self.signal is not None:
-            raise Stopped
-
-    def _receive(self, number, frame):
-        if self.signal is not None:
-            os._exit(128 + number)
-        self.signal = number
-        if not self.is_held:
-            raise Stopped
-
-
 CONDITION_DROPOUT = 0.1  # so that one model knows images with a condition and without
-_MOST = {"epochs": 10**6, "steps_per_epoch": 10**9, "batch_size": 2**16, "accumulate": 2**16}
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; schedulers send the second before they kill
+# The check of each setting of a `Training`, and its limits.
+_CHECKS: dict[str, Any] = {
+    "epochs": (arguments.whole, 1, 10**6),
+    "steps_per_epoch": (arguments.whole, 1, 10**9),
+    "batch_size": (arguments.whole, 1, 2**16),
+    "accumulate": (arguments.whole, 1, 2**16),
+    "learning_rate": (arguments.positive,),
+    "muon_ratio": (arguments.positive,),
+    "crop": (arguments.whole,),
+    "condition_dropout": (arguments.rate, 1),
+    "decay": (arguments.positive, 1),
+    "flip": (arguments.flag,),
+    "mixed_precision": (arguments.flag,),
+}
+_OPTIONAL = ("muon_ratio", "crop", "condition_dropout", "decay")  # or None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a factor is trained: plain Python values, which JSON can hold, also where NumPy's are given.
+    """How a factor is trained: plain Python values, which JSON can hold; NumPy's are converted.
 
-    The learning rate falls linearly, to zero after the last step; with a `decay` by that factor a step, as in
-    the paper. Adam's moments are those of PixelCNN++: 0.95 and 0.9995. With a `muon_ratio`, Muon moves the
-    kernels of hidden layers, as `muon.AveragingMuon`.
+    The learning rate falls linearly, to zero after the last step; with a `decay`, by that factor each step,
+    as in the paper. Adam's moments are those of PixelCNN++: 0.95 and 0.9995. With a `muon_ratio`, Muon moves
+    the kernels of hidden layers, as `optimizer.AveragingMuon`.
 
     Raises ValueError for values that no run can have.
     """
@@ -95,33 +50,20 @@ class Training:
     batch_size: int  # of all devices and hosts together
     learning_rate: float
     muon_ratio: float | None = None  # Muon's rate over Adam's; None for Adam alone
-    decay: float | None = None  # what the learning rate is multiplied by after each step
+    decay: float | None = None  # factor on the learning rate after each step
     flip: bool = True  # whether images are flipped left to right at random
-    # The side of random squares that are cut from images, in pixels of the full image; None for whole ones.
+    # The side of random squares that are cut from images, in pixels of the full image; None for whole images.
     crop: int | None = None
-    accumulate: int = 1  # in how many parts a device takes its images of a batch
+    accumulate: int = 1  # micro-batches per device
     mixed_precision: bool = False  # whether the networks' streams compute in 16 bits
-    # The share of images whose condition is unknown to a conditional model; CONDITION_DROPOUT where None.
+    # The share of images whose condition is hidden from a conditional model; CONDITION_DROPOUT where None.
     condition_dropout: float | None = None
 
     def __post_init__(self) -> None:
-        checked: dict[str, Any] = {
-            name: arguments.whole(name, getattr(self, name), 1, _MOST[name]) for name in _MOST
-        }
-        checked["learning_rate"] = arguments.positive("learning_rate", self.learning_rate)
-        if self.muon_ratio is not None:
-            checked["muon_ratio"] = arguments.positive("muon_ratio", self.muon_ratio)
-        if self.crop is not None:
-            checked["crop"] = arguments.whole("crop", self.crop)
-        if self.condition_dropout is not None:
-            rate = arguments.rate("condition_dropout", self.condition_dropout, 1)
-            checked["condition_dropout"] = rate
-        if self.decay is not None:
-            checked["decay"] = arguments.positive("decay", self.decay, 1)
-        for name in ("flip", "mixed_precision"):
-            checked[name] = arguments.flag(name, getattr(self, name))
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        for name, (kind, *limits) in _CHECKS.items():
+            value = getattr(self, name)
+            if value is not None or name not in _OPTIONAL:
+                object.__setattr__(self, name, kind(name, value, *limits))
 
     @property
     def steps(self) -> int:
@@ -139,9 +81,69 @@ class Preset:
     training: dict[str, Training]
 
 
+class Stopped(BaseException):
+    """Training has stopped on a signal. Its last checkpoint has all steps that were taken.
+
+    Like KeyboardInterrupt no `Exception`: the signal may come while a file is read or downloaded, where any
+    exception is taken for damage of that file.
+    """
+
+
+class Stop:
+    """Graceful shutdown on `SIGNALS`: while entered, the first one asks training to stop.
+
+        with Stop() as stop:
+            pa.train(..., stop=stop)   # raises Stopped
+
+    Before the first step and between factors `Stopped` is raised at once; in between, training asks after
+    every step. A second signal ends the process.
+
+    Attributes:
+      signal: int, the signal that was received; None for none so far.
+      is_held: bool, whether a signal is only noted.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.is_held = False
+
+    def __enter__(self) -> Self:
+        expect(
+            threading.current_thread() is threading.main_thread(),
+            "to be in the main thread, which alone receives signals",
+            "another one",
+            "Train without `stop`",
+            kind=RuntimeError,
+        )
+        self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Context in which a signal is only noted. Raises `Stopped` at its end if one was."""
+        self.is_held = True
+        try:
+            yield
+        finally:
+            self.is_held = False
+        if self.signal is not None:
+            raise Stopped
+
+    def _receive(self, number, frame):
+        if self.signal is not None:
+            os._exit(128 + number)
+        self.signal = number
+        if not self.is_held:
+            raise Stopped
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What all factors of a run share: the arguments of `train`, checked."""
+    """The checked arguments of `train`, which all factors of a run share."""
 
     model: AuxiliaryModel
     images: data.Images
@@ -157,7 +159,7 @@ class RunConfig:
 
     @property
     def recorded_images(self):
-        """dict, how many images there are of each kind, and their checksums: what a run goes on with."""
+        """dict, the number of images of each kind, and their checksums, which stay the same in a run."""
         both = {"images": self.images, "validation_images": self.validation_images}
         checksums = {f"{name}_crc32": images.crc32 for name, images in both.items()}
         if (kind := self.model.condition) is not None:
@@ -166,17 +168,18 @@ class RunConfig:
         return {**{name: images.num_images for name, images in both.items()}, **checksums}
 
     def check_images(self, before):
-        """Raises ValueError for as many images as a run began with, by its settings, that are others."""
+        """Raises ValueError if the run began, by its settings, with as many images that were others."""
         now = self.recorded_images
         before = before or now
         for name in ("images", "validation_images"):
             checksum = f"{name}_crc32"
-            if before.get(name) == now[name] and before.get(checksum) != now[checksum]:
-                raise ValueError(
-                    f"Expected the {name} of the run in {self.folder}, in the same order. Received: as many, "
-                    "but others or in another order. Give them in one order, without shuffle, since training "
-                    "shuffles them by itself, or choose another --workdir."
-                )
+            expect(
+                before.get(name) != now[name] or before.get(checksum) == now[checksum],
+                f"the {name} of the run in {self.folder}, in the same order",
+                "as many, but others or in another order",
+                "Give them in one order, without shuffle, since training shuffles them by itself, or choose "
+                "another --workdir",
+            )
 
     def call(self, event, *args):
         """Calls the method of all callbacks that Keras calls at an event, on one of the hosts."""

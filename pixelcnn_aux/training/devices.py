@@ -1,4 +1,7 @@
-"""The devices and hosts that train a factor, and the precision in which they compute."""
+"""The devices and hosts that train a factor, and the precision in which they compute.
+
+TensorFlow's strategies do the work. A host reads its own rows of each batch, and only the chief writes.
+"""
 
 import json
 import os
@@ -8,24 +11,27 @@ from typing import Any
 from absl import logging
 
 from pixelcnn_aux import arguments, backend, machine
+from pixelcnn_aux.errors import expect
+
+if backend.NAME == "tensorflow":
+    import tensorflow as tf
 
 
 def default_strategy() -> Any:
     """A `tf.distribute.Strategy` of all devices, and of all hosts of a `TF_CONFIG` in the environment.
 
-    Of several hosts, to be called before anything else that TensorFlow does. None under JAX, which takes one
+    With several hosts, call it before anything else that TensorFlow does. None under JAX, which trains on one
     device. Raises ValueError there for a `TF_CONFIG`: each of its hosts would train the whole run.
     """
     several_hosts = bool(os.environ.get("TF_CONFIG"))
     if backend.NAME != "tensorflow":
-        if several_hosts:
-            raise ValueError(
-                "Expected one host, on whose one device JAX trains. Received: a TF_CONFIG. Unset it, or "
-                "train through TensorFlow (KERAS_BACKEND=tensorflow)."
-            )
+        expect(
+            not several_hosts,
+            "one host, on whose one device JAX trains",
+            "a TF_CONFIG",
+            "Unset it, or train through TensorFlow (KERAS_BACKEND=tensorflow)",
+        )
         return None
-    import tensorflow as tf
-
     if several_hosts:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if len(tf.config.list_logical_devices("GPU")) > 1:
@@ -34,7 +40,7 @@ def default_strategy() -> Any:
 
 
 class Hosts:
-    """The hosts of a `tf.distribute.Strategy`, `default_strategy()` where None: which one this is.
+    """The hosts of a `tf.distribute.Strategy`, `default_strategy()` where None, and the place of this one.
 
     Attributes:
       strategy: None under JAX.
@@ -46,14 +52,10 @@ class Hosts:
     def __init__(self, strategy=None):
         if strategy is None:
             strategy = default_strategy()
-        elif backend.NAME != "tensorflow":
-            raise ValueError(
-                "Expected strategy=None under JAX, which trains on one device. Received: "
-                f"{arguments.short_repr(strategy)}. Leave it out."
-            )
         else:
-            import tensorflow as tf
-
+            expected = "strategy=None under JAX, which trains on one device"
+            received = arguments.short_repr(strategy)
+            expect(backend.NAME == "tensorflow", expected, received, "Leave it out")
             arguments.instance("strategy", strategy, tf.distribute.Strategy)
         self.strategy = strategy
         self.num_replicas = getattr(strategy, "num_replicas_in_sync", 1)
@@ -73,18 +75,18 @@ class Hosts:
         return slice(self._position * size, (self._position + 1) * size)
 
     def check_batch(self, training):
-        """Raises ValueError unless all devices take their parts of a `Training`'s batch in full."""
+        """Raises ValueError unless the micro-batches of a `Training` fill all devices."""
         parts = self.num_replicas * training.accumulate
-        if training.batch_size % parts:
-            raise ValueError(
-                f"Expected a batch_size that is a multiple of {parts}: {self.num_replicas} devices, which "
-                f"take their images in {training.accumulate} parts. Received: batch_size="
-                f"{training.batch_size}. Choose another --batch_size, a smaller --accumulate, or fewer "
-                "devices (CUDA_VISIBLE_DEVICES)."
-            )
+        expect(
+            training.batch_size % parts == 0,
+            f"a batch_size that is a multiple of {parts}: {self.num_replicas} devices, which take their "
+            f"images in {training.accumulate} parts",
+            f"batch_size={training.batch_size}",
+            "Choose another --batch_size, a smaller --accumulate, or fewer devices (CUDA_VISIBLE_DEVICES)",
+        )
 
     def check_agree(self, **here):
-        """Raises ValueError on all hosts if they differ in what they have by a name, as JSON."""
+        """Raises ValueError on all hosts if their values of a name, as JSON, differ."""
         if self.num == 1:
             return
         checksums = [zlib.crc32(json.dumps(x, sort_keys=True).encode()) for x in here.values()]
@@ -93,18 +95,18 @@ class Hosts:
             for (name, x), column in zip(here.items(), self._gather(checksums).T)
             if (column != column[0]).any()
         ]
-        if differing:
-            raise ValueError(
-                "Expected hosts that train alike, on one workdir. Received: hosts that differ, here with "
-                f"{', '.join(differing)}. Start all of them by the same command, with --mixed_precision or "
-                "--nomixed_precision where their processors differ, and a --workdir on a disk that all share."
-            )
+        expect(
+            not differing,
+            "hosts that train alike, on one workdir",
+            f"hosts that differ, here with {', '.join(differing)}",
+            "Start all of them by the same command, with --mixed_precision or --nomixed_precision where "
+            "their processors differ, and a --workdir on a disk that all share",
+        )
 
     def from_chief(self, arrays):
-        """The chief's arrays, on every host. What hosts compute themselves may differ by rounding."""
+        """The chief's arrays, on every host; each host's own may differ by rounding."""
         if self.num == 1:
             return arrays
-        import tensorflow as tf
 
         def first_only(*arrays):
             context = tf.distribute.get_replica_context()
@@ -115,19 +117,16 @@ class Hosts:
         return self._on_replicas(first_only, *arrays)
 
     def _gather(self, numbers):
-        """What all replicas give, each as many whole numbers: int64 [num_replicas, N]."""
-        import tensorflow as tf
+        """Whole numbers of all replicas, each as many: int64 [num_replicas, N]."""
 
         def gather():
-            here = tf.constant([numbers], tf.int64)  # with a device, as an argument has none
+            here = tf.constant([numbers], tf.int64)  # with a device, which an argument has not
             return [tf.distribute.get_replica_context().all_gather(here, axis=0)]
 
         return self._on_replicas(gather)[0]
 
     def _on_replicas(self, function, *tensors):
-        """The arrays that a function gives which is called on each replica, the same on all of them."""
-        import tensorflow as tf
-
+        """The arrays that a function, called on each replica, returns on all of them."""
         found = tf.function(lambda *tensors: self.strategy.run(function, tensors))(*tensors)
         return [self.strategy.experimental_local_results(x)[0].numpy() for x in found]
 
@@ -135,8 +134,8 @@ class Hosts:
 def mixed_policy():
     """The Keras policy of mixed precision for this machine: "mixed_bfloat16" or "mixed_float16".
 
-    bfloat16, unless there is a GPU that has none. Without a GPU, a warning says so where the processor is not
-    known to be fast in it.
+    bfloat16, unless a GPU lacks it. Without a GPU, a warning says if the processor is not known to be fast in
+    it.
     """
     capabilities = _capabilities_of_gpus()
     if any(capability and capability < (8, 0) for capability in capabilities):
@@ -150,7 +149,7 @@ def mixed_policy():
 
 
 def policy_of(folder):
-    """The policy of a run in mixed precision: as its `FactorFolder` says, or `policy` of a new one."""
+    """The policy of a run in mixed precision: as its `FactorFolder` says, or `mixed_policy` of a new one."""
     begun = folder.recorded_training() or {}
     if begun.get("policy") is None:
         return mixed_policy()
@@ -158,7 +157,7 @@ def policy_of(folder):
 
 
 def is_mixed(folder, preset_default):
-    """Whether a run is in mixed precision where no flag says: as its `FactorFolder` says.
+    """Whether a run without a flag is in mixed precision: as its `FactorFolder` says.
 
     A new one is if its preset is, or if that is known to be faster.
     """
@@ -180,10 +179,8 @@ def is_mixed_faster():
 
 
 def _capabilities_of_gpus():
-    """The compute capability of each accelerator, (major, minor); None for one that has none."""
+    """The compute capability of each accelerator, (major, minor); None if it is not known."""
     if backend.NAME == "tensorflow":
-        import tensorflow as tf
-
         details = tf.config.experimental.get_device_details
         gpus = tf.config.list_physical_devices("GPU")
         return [details(gpu).get("compute_capability") for gpu in gpus]

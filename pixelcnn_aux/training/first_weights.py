@@ -1,4 +1,4 @@
-"""Which weights of an earlier run, or of a model that came with the package, training may start from."""
+"""The weights that training starts from: those of an earlier run, or of a trained model, where they fit."""
 
 import json
 import os
@@ -6,14 +6,16 @@ import os
 import numpy as np
 
 from pixelcnn_aux import arguments, layers, serialization
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk, hub, tensors, trained
 from pixelcnn_aux.runs.loading import load
 
 
 def source(init, model, folder, names):
-    """The run that first weights are from, a str: `init`, or the one that a model was loaded from; or None.
+    """The run to start from, a str: `init`, or the one that the model was loaded from; or None.
 
-    Of a model that was loaded from the `RunFolder` that it is trained in, it is what its factors began with.
+    If the model was loaded from the `RunFolder` that it is trained in, it is the run that its factors began
+    with.
     """
     if init is not None:
         return init if hub.is_name(init) else str(arguments.path("init", init))
@@ -26,87 +28,71 @@ def source(init, model, folder, names):
     return next((settings["init"] for settings in recorded), None)
 
 
-def fitting(init, model, names, new, as_loaded=False):
-    """The weights that factors start from: those of the same shapes under the same name, that mean the same.
+def fitting(init, model, names, *, new, as_loaded=False):
+    """The first weights of factors: those of the same name, shapes and meaning in a run.
 
-    A factor may start from one of another condition, or one of the two may have none: what its own needs is
-    zero, so that it is the distribution of images of no class at first. Factors that differ otherwise start
-    from new ones: under a likelihood that is centered, for example, the same numbers mean something else. A
-    line tells of each factor.
+    A factor may start from one with another condition, or none: the weights of its own condition are zero
+    then, so that it begins as the distribution of images of no class. Factors that differ otherwise start
+    from new weights: under a centered likelihood, for example, the same numbers mean something else. A line
+    is printed for each factor.
 
     Returns a dict, name -> list of arrays, for those of the `new` names, of factors without checkpoints, that
-    fit `init`, a run. Raises as `load`, and ValueError if all `names` that are trained are new and none fits.
-    With `as_loaded`, the model was loaded from that run: ValueError if it has other weights by now.
+    fit the run `init`. Raises as `load`, and ValueError if all `names` in training are new and none fits.
+    With `as_loaded`, the model was loaded from that run: ValueError if its weights have changed.
     """
     run, found = load(init), {}
     for name in new:
-        if why := _why_not(model, run, name):
-            print(f"{name}: new first weights, since {init} has {why}", flush=True)
-        else:
-            found[name] = _weights(model.factors[name], run.factors[name])
-            is_own = as_loaded and name not in model.untrained
-            if is_own and not _are_same(found[name], model.factors[name].get_weights()):
-                raise ValueError(
-                    f"Expected factor {name!r} with the weights of the run that it was loaded from, {init}. "
-                    "Received: others, as load(best=True), fit, set_weights and training leave them. Load "
-                    "the model anew, or give init, a run that has the weights to start from."
-                )
-            print(f"{name}: first weights from {init}", flush=True)
-    if new == names and not found and not as_loaded:
-        trained = [name for name in run.factors if name not in run.untrained]
-        raise ValueError(
-            f"Expected a run to start from with weights that fit one of the factors {', '.join(names)}. "
-            f"Received: {init}, with {', '.join(trained) or 'none'}, of other names, shapes or meaning. "
-            "Choose another --init, or a preset of the same networks."
+        if misfit := _misfit(model, run, name):
+            print(f"{name}: new first weights, since {init} has {misfit}", flush=True)
+            continue
+        factor, earlier = model.factors[name], run.factors[name]
+        theirs = _shared_weights(earlier, factor)
+        found[name] = [
+            np.asarray(theirs[key].value) if key in theirs else np.zeros(weight.shape, weight.dtype)
+            for key, weight in tensors.named_weights(factor).items()
+        ]
+        is_own = as_loaded and name not in model.untrained
+        expect(
+            not is_own or all(map(np.array_equal, found[name], factor.get_weights())),
+            f"factor {name!r} with the weights of the run that it was loaded from, {init}",
+            "others, as load(best=True), fit, set_weights and training leave them",
+            "Load the model anew, or give init, a run that has the weights to start from",
         )
+        print(f"{name}: first weights from {init}", flush=True)
+    with_weights = [name for name in run.factors if name not in run.untrained]
+    expect(
+        new != names or found or as_loaded,
+        f"a run to start from with weights that fit one of the factors {', '.join(names)}",
+        f"{init}, with {', '.join(with_weights) or 'none'}, of other names, shapes or meaning",
+        "Choose another --init, or a preset of the same networks",
+    )
     return found
 
 
-def _weights(factor, earlier):
-    """The weights of an earlier factor, as a factor has them; zeros for what its own condition needs."""
-    theirs = _shared(earlier, factor)
-    return [
-        np.asarray(theirs[name].value) if name in theirs else np.zeros(weight.shape, weight.dtype)
-        for name, weight in tensors.named_weights(factor).items()
-    ]
-
-
-def _shared(factor, other):
-    """dict, name -> weight of a factor, but for what its condition needs if another has not the same one."""
+def _shared_weights(factor, other):
+    """dict, name -> weight of a factor, without those of its condition if another factor has not the same."""
     found = tensors.named_weights(factor)
-    if _condition(factor) == _condition(other):
+    conditions = [serialization.serialize(x.condition) for x in (factor, other)]
+    if conditions[0] == conditions[1]:
         return found
     own = [id(layer.h) for layer in layers.normalized_layers(factor)]
     return {name: weight for name, weight in found.items() if id(weight) not in own}
 
 
-def _condition(factor):
-    return serialization.serialize(factor.condition)
-
-
-def _shapes(weights):
-    return [tuple(weight.shape) for weight in weights.values()]
-
-
-def _are_same(weights, others):
-    return all(map(np.array_equal, weights, others))
-
-
-def _why_not(model, run, name):
-    """What a run has instead of weights that fit a factor of this name; "" if it has them."""
+def _misfit(model, run, name):
+    """Why a factor cannot start from the weights of a run; "" if it can."""
     if name not in run.factors or name in run.untrained:
         return "no weights of that name"
     own, theirs = model.factors[name], run.factors[name]
-    if _shapes(_shared(own, theirs)) != _shapes(_shared(theirs, own)):
+    weights = _shared_weights(own, theirs), _shared_weights(theirs, own)
+    shapes = [[tuple(weight.shape) for weight in x.values()] for x in weights]
+    if shapes[0] != shapes[1]:
         return "other shapes"
     return disk.differences(_meaning(model, name), _meaning(run, name), most=3)
 
 
 def _meaning(model, name):
-    """What says how the weights of a factor are used, with the transform that gives its auxiliary image.
-
-    Its condition is left out: a factor may start from one of another.
-    """
+    """`tensors.meaning` of a factor, with the transform of its auxiliary image and without its condition."""
     transform = dict(zip(reversed(model.factors), model.transforms)).get(name)
     described = json.loads(json.dumps(serialization.serialize(transform)))
     found = {**tensors.meaning(model.factors[name]), "transform": described}

@@ -1,7 +1,7 @@
-"""Trains a model: what is asked, and for each factor its first weights, steps, epochs, validation and files.
+"""Trains a model, one factor after another: first weights, steps, epochs, validation and files.
 
 The order of the images, the first weights and the dropout masks are functions of the seed, the factor's name
-and the step, so that a run that was stopped ends with the weights of one that was not.
+and the step, so that a run that was stopped ends with the same weights as one that was not.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ import numpy as np
 from pixelcnn_aux import arguments, backend, data
 from pixelcnn_aux.arguments import ImageSource, PathLike
 from pixelcnn_aux.batches import duration
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
@@ -27,6 +28,17 @@ from pixelcnn_aux.training.devices import Hosts
 from pixelcnn_aux.training.metrics import EpochMeter, MetricsTable, mean_bits
 from pixelcnn_aux.training.sample_pictures import Samples
 from pixelcnn_aux.training.state import TrainingState, find_checkpoints
+
+if backend.NAME == "tensorflow":
+    import tensorflow as tf
+
+    _start_trace, _stop_trace = tf.profiler.experimental.start, tf.profiler.experimental.stop
+    _traced_step = functools.partial(tf.profiler.experimental.Trace, _r=1)
+else:
+    import jax
+
+    _start_trace, _stop_trace = jax.profiler.start_trace, jax.profiler.stop_trace
+    _traced_step = jax.profiler.StepTraceAnnotation
 
 _SECONDS_BETWEEN_CHECKPOINTS = 600  # at most: an epoch may take hours
 _VALIDATION_BATCH = 64
@@ -38,6 +50,7 @@ def train(
     images: ImageSource,
     validation_images: ImageSource,
     workdir: PathLike,
+    *,
     factors: list[str] | None = None,
     seed: int = 0,
     strategy: Any = None,
@@ -49,40 +62,40 @@ def train(
 ) -> None:
     """Trains factors of a model in a workdir, each from its last checkpoint on.
 
-    The first weights are those of `init`. Without one they are those of the run that `pa.load` took the model
+    The first weights are those of `init`. Without it they are those of the run that `pa.load` took the model
     from, unless that is this workdir. All others are drawn from the seed, whatever weights the model has.
 
     Args:
-      model: `AuxiliaryModel`; its factors are given their averaged weights as they are done.
+      model: `AuxiliaryModel`; each of its factors is given its averaged weights when it is done.
       training: `Training` of every factor, a dict, name -> `Training`, or a `Preset`.
-      images, validation_images: uint8 or uint16 [N, H, W, C], full images, `data.Images`, or what else
-        `data.as_images` takes: a `tf.data.Dataset` or a sequence. Labels are used if the model is
-        conditional. A run goes on with the same images in the same order alone, so that they are not to be
-        shuffled: training does that.
+      images, validation_images: uint8 or uint16 [N, H, W, C], full images, `data.Images`, or anything else
+        that `data.as_images` takes: a `tf.data.Dataset` or a sequence. Labels are used if the model is
+        conditional. A run resumes with the same images in the same order alone, so do not shuffle them:
+        training does.
       workdir: path of a folder, a new one or that of an earlier run with the same arguments. Several hosts
         share it.
-      factors: list of names of factors; all where None.
+      factors: list of names of factors; None for all.
       seed: int.
       strategy: `tf.distribute.Strategy`; `default_strategy()` where None.
       remat: bool, whether blocks are evaluated again in the backward pass, which takes less memory and more
         time, and gives the same weights but for rounding.
-      stop: `Stop`, entered: asked after every step. Where it has received a signal, a checkpoint is written
-        and training stops; several hosts, which would have to agree on the step, stop without one.
-      init: the workdir of another run, or the name of a model of `pretrained`, to start from: all factors
-        whose weights have the same shapes there, and mean the same.
-      profile: bool, whether a few steps of each factor are traced into its logs (`loop.Profile`).
-      callbacks: `keras.callbacks.Callback`s, called on the chief for one factor after another, which
-        is their `model`, with the weights in training, not their averages. `on_epoch_end` is given the row of
-        metrics.csv, once the checkpoint is written, and `on_train_batch_end` the step's "bits_per_dim" and
-        "gradient_norm", up to eight steps later; `on_train_begin`, `on_train_end` and `on_epoch_begin` are
-        called too. `stop_training` ends the factor after the epoch. Weights are not to be changed.
+      stop: `Stop`, entered: asked after every step. On its signal a checkpoint is written and training stops;
+        several hosts, which would have to agree on the step, stop without one.
+      init: the workdir of another run, or the name of a model of `pretrained`, to start from: for all factors
+        whose weights have the same shapes and meaning there.
+      profile: bool, whether a few steps of each factor are traced into its logs (`Profile`).
+      callbacks: `keras.callbacks.Callback`s, called on the chief for one factor after another. That is their
+        `model`, with the weights in training, not their averages, which they must not change. `on_epoch_end`
+        gets the row of metrics.csv, once the checkpoint is written, and `on_train_batch_end` the step's
+        "bits_per_dim" and "gradient_norm", up to eight steps later; `on_train_begin`, `on_train_end` and
+        `on_epoch_begin` are called too. `stop_training` ends the factor after the epoch.
 
     Raises:
-      Stopped: a BaseException, where `stop` has received a signal.
+      Stopped: a BaseException, when `stop` has received a signal.
       FileNotFoundError: if `init` is no run.
       RuntimeError: if another process trains one of these factors in this folder, or if a loss, a weight or
         the bits of validation are not finite; what was written before stays.
-      OSError: where the system refuses a file, as a full disk does: which, and why. The same call goes on.
+      OSError: if the system refuses a file, as a full disk does: which, and why. The same call resumes.
       ValueError: for an argument of another type, images of another size than the model's, a factor without
         `Training` or with one that does not fit the devices, an `init` that fits no factor, a loaded model
         whose weights were changed, the workdir of another run or other images, damaged checkpoints, or hosts
@@ -94,10 +107,12 @@ def train(
     hosts = Hosts(strategy)
     for each in trainings.values():
         hosts.check_batch(each)
+    callbacks = arguments.instance("callbacks", callbacks, Sequence, optional=True) or ()
+    callback = keras.callbacks.Callback
     config = RunConfig(
         model=model,
-        images=_of_size(images, model, trainings),
-        validation_images=_of_size(validation_images, model, trainings),
+        images=_checked_images(images, model, trainings),
+        validation_images=_checked_images(validation_images, model, trainings),
         folder=RunFolder(workdir),
         seed=arguments.whole("seed", seed, -(2**63), 2**63 - 1),
         hosts=hosts,
@@ -105,19 +120,19 @@ def train(
         stop=arguments.instance("stop", stop, Stop, optional=True) or Stop(),
         init=first_weights.source(init, model, RunFolder(workdir), names),
         profile=arguments.flag("profile", profile),
-        callbacks=_checked_callbacks(callbacks),
+        callbacks=tuple(arguments.instance("a callback", x, callback) for x in callbacks),
     )
     new = [name for name in names if not find_checkpoints(config.folder[name].checkpoints)]
     first = {}
     if config.init and new:
-        first = first_weights.fitting(config.init, model, names, new, as_loaded=init is None)
+        first = first_weights.fitting(config.init, model, names, new=new, as_loaded=init is None)
     description = {"seed": config.seed, "model": model.description()}
     settings = {
         field.name: [getattr(each, field.name) for each in trainings.values()]
         for field in dataclasses.fields(Training)
     }
     others = {"factors": names, "init": config.init, "callbacks": len(config.callbacks)}
-    # The chief alone compares them with what the folder says.
+    # The chief alone compares them with the folder.
     hosts.check_agree(**description, **config.recorded_images, **others, **settings)
     if hosts.chief:
         config.folder.create({**config.images.source, **description})
@@ -129,41 +144,39 @@ def train(
 
 
 def _trainings(training, model, names):
-    """dict, name -> `Training`, of the factors that are asked for."""
+    """dict, name -> `Training`, of the factors to train."""
     given = training.training if isinstance(training, Preset) else training
     if isinstance(given, Training):
         given = dict.fromkeys(model.factors, given)
     arguments.instance("training", given, dict)
     for name in names:
         model.position(name)
-        if name not in given:
-            raise ValueError(
-                f"Expected a Training for each of {names}. Received: one for each of {list(given)}. "
-                "Add the others."
-            )
+        expected, received = f"a Training for each of {names}", f"one for each of {list(given)}"
+        expect(name in given, expected, received, "Add the others")
     return {name: arguments.instance("training", given[name], Training) for name in names}
 
 
-def _of_size(images, model, trainings):
+def _checked_images(images, model, trainings):
+    """`data.Images` of the model's kind, and of its size or large enough to be cropped."""
     images = data.as_images(images, with_labels=model.condition is not None)
     crops = {training.crop for training in trainings.values()}
     for crop in crops - {None}:
         images.check_side(crop)
     sizes = {images.image_size if crop is None else (crop, crop) for crop in crops}
-    if None in sizes or (model.image_size and sizes != {model.image_size}):
-        received = ", ".join(str(size or "of several sizes") for size in sizes)
-        expected = f"of the model's size, {model.image_size}" if model.image_size else "of one size"
-        raise ValueError(
-            f"Expected images {expected}. Received: {received}. Load them in that size, or cut squares from "
-            "them (Training.crop, --crop)."
-        )
+    of_size = f"the model's size, {model.image_size}" if model.image_size else "one size"
+    expect(
+        None not in sizes and (not model.image_size or sizes == {model.image_size}),
+        f"images of {of_size}",
+        ", ".join(str(size or "of several sizes") for size in sizes),
+        "Load them in that size, or cut squares from them (Training.crop, --crop)",
+    )
     data.check_kind(images, model.likelihood.num_channels, model.likelihood.num_values)
     images.condition(model.condition)
     return images
 
 
 def _train_factor(config, name, training, first):
-    """The averaged weights of a factor, a `Factor`: `first` are the weights of another run, if any."""
+    """A `Factor` with averaged weights; `first` are the weights of another run, if any."""
     folder, hosts = config.folder[name], config.hosts
     policy = devices.policy_of(folder) if training.mixed_precision else None
     # Before one is recorded, and before there are variables to be mirrored.
@@ -179,7 +192,7 @@ def _train_factor(config, name, training, first):
             f"step {state.step:,} of {training.steps:,}"
         )
         if state.step < training.steps:
-            _take_all_steps(state)
+            _run_epochs(state)
         elif config.profile:
             config.say(f"{name}: no steps are left to trace")
         if hosts.chief:
@@ -188,28 +201,32 @@ def _train_factor(config, name, training, first):
     return state.average
 
 
-def _take_all_steps(state):
-    """Takes the steps that are left; a validation and a checkpoint end each epoch."""
+def _run_epochs(state):
+    """Takes the remaining steps; a validation and a checkpoint end each epoch."""
     config, training, folder = state.config, state.training, state.folder
     hosts, stop = config.hosts, config.stop
     batches = state.batches(state.step, hosts.rows(training.batch_size))
     table = MetricsTable(folder, state.step) if hosts.chief else None
     samples = Samples(state)
     pace = None
-    _begin_callbacks(state)
+    # Callbacks ask for these and set them, as under Keras's own `fit`.
+    state.factor.optimizer, state.factor.stop_training = state.optimizer, False
+    config.call("set_params", {"epochs": training.epochs, "steps": training.steps_per_epoch})
+    config.call("set_model", state.factor)
+    config.call("on_train_begin")
     with (
         data.Prefetched(batches) as batches,
         Profile(folder.logs if config.profile and hosts.chief else None) as profile,
         contextlib.ExitStack() as signals,
     ):
-        while state.step < training.steps and not _callbacks_have_stopped(state):
+        while state.step < training.steps and not _stopped_by_callback(state):
             if stop.signal:
                 raise Stopped
             epoch = state.step // training.steps_per_epoch + 1
             left = pace and f", {duration(pace * (training.steps - state.step))} left"
             config.say(f"Epoch {epoch}/{training.epochs}{left or ''}")
             config.call("on_epoch_begin", epoch - 1)
-            meter = _take_steps(state, batches, profile, signals)
+            meter = _run_steps(state, batches, profile, signals)
             if not hosts.chief:
                 continue
             bits = _validation_bits(state)
@@ -223,13 +240,13 @@ def _take_all_steps(state):
                 **meter.means(training.batch_size),
             }
             meter.show(row)
-            # The row first: one that is of steps after the last checkpoint is dropped again.
+            # The row first: rows after the last checkpoint are dropped again.
             table.add(row)
-            # Before the checkpoint: a run that goes on from it does not come by these again.
+            # Before the checkpoint: a run that resumes from it does not see these weights again.
             folder.save_if_best(state.average, state.step, bits)
             state.save()
             folder.save_weights(state.average)
-            # Keras gives the epoch's number apart, and formats the names of files by both.
+            # Keras passes the epoch's number separately, and formats the names of files by both.
             logs = {name: value for name, value in row.items() if name != "epoch"}
             config.call("on_epoch_end", epoch - 1, logs)
             pace = meter.pace(training.steps_per_epoch)
@@ -238,8 +255,18 @@ def _take_all_steps(state):
     config.call("on_train_end")
 
 
-def _take_steps(state, batches, profile, signals):
-    """Takes the steps up to the end of an epoch, with `signals` held once there are any: `EpochMeter`."""
+def _stopped_by_callback(state):
+    """Whether a callback has set `stop_training` of its model: on all hosts the chief's answer."""
+    if not state.config.callbacks:
+        return False
+    (stops,) = state.config.hosts.from_chief([np.float32(state.factor.stop_training)])
+    if stops:
+        state.config.say(f"{state.name}: stopped by a callback after step {state.step:,}")
+    return bool(stops)
+
+
+def _run_steps(state, batches, profile, signals):
+    """Takes the steps up to the end of an epoch: `EpochMeter`. After the first one `signals` are held."""
     config, stop, earlier = state.config, state.config.stop, state.seconds
     length = state.training.steps_per_epoch
 
@@ -262,11 +289,11 @@ def _take_steps(state, batches, profile, signals):
             # Not before: the first call compiles, and has nothing to lose.
             signals.enter_context(stop.held())
         meter.add(state.step - 1, outcome)
-        if profile.turns:
+        if profile.is_due:
             with meter.paused():
-                profile.turn()
+                profile.toggle()
         is_due = time.monotonic() - state.saved > _SECONDS_BETWEEN_CHECKPOINTS
-        # An epoch's last step is saved once it is validated, which a run that goes on would leave out.
+        # An epoch's last step is saved after its validation, which a run that resumes would skip.
         if (stop.signal or is_due) and state.step % length:
             with meter.paused():
                 state.update(earlier + meter.seconds)
@@ -295,51 +322,14 @@ def _validation_bits(state):
     return bits
 
 
-def _checked_callbacks(callbacks):
-    """A sequence of `keras.callbacks.Callback`, or None, as a tuple. Raises ValueError for others."""
-    callbacks = arguments.instance("callbacks", callbacks, Sequence, optional=True) or ()
-    return tuple(arguments.instance("a callback", x, keras.callbacks.Callback) for x in callbacks)
-
-
-def _begin_callbacks(state):
-    """Tells the callbacks of a `TrainingState`'s factor."""
-    config, training = state.config, state.training
-    # What they ask for and set, as Keras's own `fit` has it.
-    state.factor.optimizer, state.factor.stop_training = state.optimizer, False
-    config.call("set_params", {"epochs": training.epochs, "steps": training.steps_per_epoch})
-    config.call("set_model", state.factor)
-    config.call("on_train_begin")
-
-
-def _callbacks_have_stopped(state):
-    """Whether a callback has set `stop_training` of its model: on all hosts what the chief says."""
-    if not state.config.callbacks:
-        return False
-    (stops,) = state.config.hosts.from_chief([np.float32(state.factor.stop_training)])
-    if stops:
-        state.config.say(f"{state.name}: stopped by a callback after step {state.step:,}")
-    return bool(stops)
-
-
-if backend.NAME == "tensorflow":
-    import tensorflow as tf
-
-    _start, _stop = tf.profiler.experimental.start, tf.profiler.experimental.stop
-    _step = functools.partial(tf.profiler.experimental.Trace, _r=1)
-else:
-    import jax
-
-    _start, _stop = jax.profiler.start_trace, jax.profiler.stop_trace
-    _step = jax.profiler.StepTraceAnnotation
-
-WARM_UP, STEPS = 10, 5  # The first steps trace, compile, and choose algorithms.
-
-
 class Profile:
-    """Traces `STEPS` steps after the first `WARM_UP` that are taken while it is entered.
+    """A trace of a few steps, for TensorBoard's profile plugin and for Perfetto.
 
-    The trace goes to the sub-folder plugins/profile of a folder; there is none where that is None.
+    The first `WARM_UP` steps while it is entered trace, compile and choose algorithms; `STEPS` after them are
+    traced. The trace goes to plugins/profile in a folder; there is none where that is None.
     """
+
+    WARM_UP, STEPS = 10, 5
 
     def __init__(self, folder):
         self._folder = folder
@@ -351,34 +341,34 @@ class Profile:
 
     def __exit__(self, *_):
         if self._tracing:
-            self.turn()
-        if self._folder and self._taken <= WARM_UP:
-            expected = f"Expected more than {WARM_UP} steps, to trace those after."
+            self.toggle()
+        if self._folder and self._taken <= self.WARM_UP:
+            expected = f"Expected more than {self.WARM_UP} steps, to trace those after."
             print(f"{expected} Received: {self._taken}", flush=True)
 
     def step(self, number):
         """A context for one step, which the trace shows by its number."""
         self._taken += 1
-        return _step("train", step_num=number)
+        return _traced_step("train", step_num=number)
 
     @property
-    def turns(self):
-        """Whether the trace begins or ends after the steps so far: all of them are to be waited for then."""
-        turn = WARM_UP + STEPS if self._tracing else WARM_UP
+    def is_due(self):
+        """Whether the trace begins or ends now; all steps so far have to be waited for then."""
+        turn = self.WARM_UP + self.STEPS * self._tracing
         return self._folder is not None and self._taken == turn
 
-    def turn(self):
-        """Begins the trace, or ends it and says where it is."""
+    def toggle(self):
+        """Begins the trace, or ends it and prints where it is."""
         with disk.explained(f"to write a trace to {self._folder}", disk.GOES_ON):
             if not self._tracing:
-                _start(str(self._folder))
-                self._tracing = True  # Not before: a trace that was refused is not to be ended.
+                _start_trace(str(self._folder))
+                self._tracing = True  # Not before: a trace that was refused cannot be ended.
                 return
             self._tracing = False
-            _stop()
-        if self._taken > WARM_UP:
+            _stop_trace()
+        if self._taken > self.WARM_UP:
             print(
-                f"Traced steps {WARM_UP + 1} to {self._taken} of this factor: in "
+                f"Traced steps {self.WARM_UP + 1} to {self._taken} of this factor: in "
                 f"{self._folder / 'plugins' / 'profile'}; tensorboard --logdir {self._folder}",
                 flush=True,
             )

@@ -1,4 +1,4 @@
-"""What a run says of itself: the metrics of each epoch, as a table and as TensorBoard's scalars."""
+"""Training metrics: a CSV table and TensorBoard scalars of each epoch, and the meter of its steps."""
 
 import collections
 import contextlib
@@ -18,7 +18,7 @@ from pixelcnn_aux.runs import disk
 if backend.NAME == "tensorflow":
     import tensorflow as tf
 
-# Of the epoch in which a run went on, means, speed and waiting are those since then.
+# In the epoch in which a run resumes, means, speed and waiting are those since then.
 FIELDS = {
     "epoch": int,
     "step": int,
@@ -29,19 +29,19 @@ FIELDS = {
     "learning_rate": float,  # of the next step
     "images_per_s": float,
     "waiting": float,  # the share of the time that was spent waiting for images
-    "gradient_norm": float,  # mean over the epoch's steps, but for those that float16 left out
+    "gradient_norm": float,  # mean over the epoch's steps, without those that overflowed in float16
 }
-_SHOWN = ("bits_per_dim", "images_per_s", "val_bits_per_dim")
+_IN_BAR = ("bits_per_dim", "images_per_s", "val_bits_per_dim")
 _TRAINING_SCALARS = ("bits_per_dim", "gradient_norm", "learning_rate", "images_per_s", "waiting")
-# How many steps may be on their way before the loss of the first of them is waited for: enough for an
-# accelerator never to wait for Python.
+# Steps in flight before the loss of the first of them is waited for: enough that an accelerator never waits
+# for Python.
 _STEPS_AHEAD = 8
 
 
 class MetricsTable:
-    """The metrics of a factor's training, in a `FactorFolder`, and of TensorBoard under TensorFlow.
+    """The metrics of a factor's training, in a `FactorFolder`, and under TensorFlow for TensorBoard.
 
-    The table of an earlier run is gone on with, but for rows after `step`: these steps are taken again.
+    It continues the table of an earlier run, without rows after `step`: these steps are taken again.
     """
 
     def __init__(self, folder, step):
@@ -65,7 +65,7 @@ class MetricsTable:
         writer = csv.DictWriter(table, FIELDS)
         writer.writeheader()
         writer.writerows(self._rows)
-        with disk.replacing(self._file) as opened:
+        with disk.replacing(self._file, disk.GOES_ON) as opened:
             opened.write(table.getvalue().encode())
         scalars = {
             "train": {name: row[name] for name in _TRAINING_SCALARS},
@@ -79,7 +79,7 @@ class MetricsTable:
 
 
 def read(file):
-    """The rows of a table, dicts of `FIELDS`; none of a missing one, nor of a damaged one, with a warning."""
+    """The rows of a table, dicts of `FIELDS`; none if it is missing or, with a warning, damaged."""
     table = disk.contents(file) if disk.exists(file) else b""
     try:
         rows = csv.DictReader(io.StringIO(table.decode(), newline=""))
@@ -94,16 +94,16 @@ def read(file):
 
 
 class EpochMeter:
-    """What the `count` steps that an epoch has left say, read when they are done, and how long they take.
+    """Losses, gradient norms and time of the `count` steps that are left in an epoch.
 
-    Time begins as it is made; `seconds` is that of the steps so far, where it is paused or has ended. `note`
+    Time begins when it is made; `seconds` is that of the steps so far, once it is paused or has ended. `note`
     is called with each step's number, bits and norm in turn.
     """
 
     def __init__(self, count, batches, note, shows):
         self._count, self._batches, self._note, self._shows = count, batches, note, shows
-        self._bar = progress_bar(count, names=_SHOWN)
-        self._ahead = collections.deque()  # what of the steps is not read yet
+        self._bar = progress_bar(count, names=_IN_BAR)
+        self._ahead = collections.deque()  # steps that are not read yet
         self._bits, self._norms = [], []
         self._waited = batches.waited
         self.seconds, self._start = 0.0, time.perf_counter()
@@ -133,13 +133,13 @@ class EpochMeter:
 
     @contextlib.contextmanager
     def paused(self):
-        """Between steps, of which none is on its way. The time within it does not count as training."""
+        """Context between steps, with none in flight. Its time does not count as training."""
         self.end()
         yield
         self._start = time.perf_counter()
 
     def means(self, batch_size):
-        """dict of those of `FIELDS` that are of all steps together."""
+        """The `FIELDS` that concern all steps together: dict."""
         return {
             "bits_per_dim": float(np.mean(self._bits)),
             "images_per_s": self._count * batch_size / self.seconds,
@@ -148,13 +148,13 @@ class EpochMeter:
         }
 
     def show(self, row):
-        """Ends the bar, by metrics of the epoch: a dict as of `MetricsTable.add`."""
-        self._bar.update(self._count, [(key, row[key]) for key in _SHOWN], finalize=True)
+        """Ends the bar, with metrics of the epoch: a dict as of `MetricsTable.add`."""
+        self._bar.update(self._count, [(key, row[key]) for key in _IN_BAR], finalize=True)
 
     def pace(self, steps_per_epoch):
-        """Seconds a step, with its share of what ended the epoch until now.
+        """Seconds per step, with its share of the time since the epoch's last step.
 
-        None where one step was left, which may have compiled.
+        None if one step was left, which may have compiled.
         """
         if self._count == 1:
             return None

@@ -1,4 +1,4 @@
-"""The optimizer: Adam as PixelCNN++ takes it, which also averages the weights; and its learning rate."""
+"""Optimizers that average the weights: Adam as in PixelCNN++, and Muon for the kernels of hidden layers."""
 
 import itertools
 from collections.abc import Callable
@@ -16,18 +16,38 @@ if backend.NAME == "tensorflow":
 BETAS = (0.95, 0.9995)  # Adam's moments, as in PixelCNN++ (Salimans et al., 2017)
 MAX_AVERAGE_DECAY = 0.9995  # of the weight average, as in PixelCNN++
 
+# Muon's polynomial a x + b x^3 + c x^5, which brings all singular values near 1 (Jordan et al., 2024).
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+_ITERATIONS = 5
+
+
+def make_optimizer(factor, training):
+    """The optimizer of a factor's `Training`."""
+    rate = learning_rate(training)
+    if training.muon_ratio is None:
+        return AveragingAdam(rate)
+    return AveragingMuon(rate, hidden_kernels(factor), training.muon_ratio)
+
+
+def learning_rate(training):
+    """The schedule of a `Training`: the learning rate of each step."""
+    schedules, first = keras.optimizers.schedules, training.learning_rate
+    if training.decay is not None:
+        return schedules.ExponentialDecay(first, decay_steps=1, decay_rate=training.decay)
+    return schedules.PolynomialDecay(first, decay_steps=training.steps, end_learning_rate=0.0)
+
 
 @register()
 class AveragingAdam(keras.optimizers.Adam):
     """Adam, and an exponential average of the weights in the same compiled step.
 
     The average's decay after step t is min(0.9995, (1 + t) / (10 + t)), so that a short run's average forgets
-    its first weights. It starts from the weights that there are when the optimizer is built.
+    its first weights. It starts from the weights as they are when the optimizer is built.
 
     Attributes:
       averages: list of Keras variables, the average of each weight, in the order of the weights.
       observe: function, called within a step with the gradient of each weight: the sum over all replicas, of
-        a loss that is not scaled. None where nobody looks.
+        a loss that is not scaled. Or None.
     """
 
     def __init__(
@@ -47,13 +67,11 @@ class AveragingAdam(keras.optimizers.Adam):
         self._add_averages(variables)
 
     def _add_averages(self, variables):
+        def copied(variable):  # under JAX a step gives the memory of both away
+            return lambda *_, **__: ops.copy(variable)
+
         self.averages = [
-            self.add_variable_from_reference(
-                # A copy: under JAX a step gives the memory of both away.
-                variable,
-                "average",
-                lambda *_, weight=variable, **__: ops.copy(weight),
-            )
+            self.add_variable_from_reference(variable, "average", copied(variable))
             for variable in variables
         ]
 
@@ -67,7 +85,7 @@ class AveragingAdam(keras.optimizers.Adam):
         super()._distributed_tf_update_step(distribution, pairs, learning_rate)
 
     def _begin_step(self, dtype):
-        """Computes what is the same for all weights of a step: once, and not for each."""
+        """Computes what all weights of a step share."""
         step = ops.cast(self.iterations + 1, dtype)
         self._to_weight = 1.0 - ops.minimum(MAX_AVERAGE_DECAY, (1.0 + step) / (10.0 + step))
         if backend.NAME == "tensorflow":
@@ -76,14 +94,14 @@ class AveragingAdam(keras.optimizers.Adam):
             self._powers = beta_1**step, beta_2**step
 
     def update_step(self, gradient, variable, learning_rate):
-        self._see(gradient)
+        self._observe(gradient)
         if backend.NAME == "tensorflow" and not self.amsgrad:
             self._apply_adam(gradient, variable, learning_rate)
         else:
             super().update_step(gradient, variable, learning_rate)
         self._update_average(variable)
 
-    def _see(self, gradient):
+    def _observe(self, gradient):
         if self.observe is not None:
             self.observe(gradient)
 
@@ -92,7 +110,7 @@ class AveragingAdam(keras.optimizers.Adam):
         self.assign_add(average, self._to_weight * ops.subtract(variable, average))
 
     def _apply_adam(self, gradient, variable, learning_rate):
-        """What Keras's Adam computes, by one operation of TensorFlow's instead of some twenty."""
+        """The update of Keras's Adam, by one operation of TensorFlow instead of some twenty."""
         index = self._get_variable_index(variable)
         beta_1, beta_2, epsilon = self._rates
         beta_1_power, beta_2_power = self._powers
@@ -110,30 +128,17 @@ class AveragingAdam(keras.optimizers.Adam):
         )
 
 
-def learning_rate(training):
-    """The schedule of a `Training`: the learning rate of each step."""
-    schedules, first = keras.optimizers.schedules, training.learning_rate
-    if training.decay is not None:
-        return schedules.ExponentialDecay(first, decay_steps=1, decay_rate=training.decay)
-    return schedules.PolynomialDecay(first, decay_steps=training.steps, end_learning_rate=0.0)
-
-
-# Of the polynomial a x + b x^3 + c x^5 that brings all singular values near 1 (Jordan et al., 2024).
-_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-_ITERATIONS = 5
-
-
 @register()
 class AveragingMuon(AveragingAdam):
     """Muon (Jordan et al., 2024) for some kernels, and `AveragingAdam` for the other weights.
 
     A kernel [..., C, C'] is a matrix [... C, C']. It moves by the rate times the matrix closest to its
-    momentum whose singular values are all about 1: in all directions by as much. Keras's own Muon takes
-    no kernels of convolutions.
+    momentum whose singular values are all about 1: by as much in all directions. Keras's own Muon takes no
+    kernels of convolutions.
 
     Args:
       learning_rate: float or schedule, of Adam.
-      kernels: list of int, the places of the kernels among the weights, as from `hidden_kernels`.
+      kernels: list of int, the positions of the kernels among the weights, as from `hidden_kernels`.
       ratio: float, the rate of the kernels over Adam's.
       momentum: float, of the kernels, with Nesterov's step ahead.
       **kwargs: others of `AveragingAdam`.
@@ -167,23 +172,23 @@ class AveragingMuon(AveragingAdam):
         groups, others = self._grouped(zip(gradients, variables))
         super()._backend_update_step(*zip(*others), learning_rate)  # begins the step
         for group in groups:
-            self._update_alike(*zip(*group), learning_rate)
+            self._update_kernels(*zip(*group), learning_rate)
 
     def _distributed_tf_update_step(self, distribution, pairs, learning_rate):
-        """As `_backend_update_step`, of gradients that are summed over the replicas of a strategy."""
+        """As `_backend_update_step`, for gradients that are summed over the replicas of a strategy."""
         groups, others = self._grouped(pairs)
         super()._distributed_tf_update_step(distribution, others, learning_rate)
         for group in groups:
             gradients, variables = zip(*group)
             distribution.extended.update(
                 variables[0],
-                lambda _, *args: self._update_alike(*args),
+                lambda _, *args: self._update_kernels(*args),
                 args=(gradients, variables, learning_rate),
                 group=False,
             )
 
     def _grouped(self, pairs):
-        """Pairs (gradient, variable): lists of those of kernels of one shape, and a list of the others."""
+        """Splits pairs (gradient, variable): lists of kernels of one shape, and a list of the others."""
         kernels, others = [], []
         for pair in pairs:
             is_kernel = self._get_variable_index(pair[1]) in self.kernels
@@ -195,11 +200,11 @@ class AveragingMuon(AveragingAdam):
         kernels.sort(key=shape)
         return [list(group) for _, group in itertools.groupby(kernels, shape)], others
 
-    def _update_alike(self, gradients, variables, learning_rate):
+    def _update_kernels(self, gradients, variables, learning_rate):
         """`update_step` of kernels of one shape at once, which takes a fraction of the time."""
         momenta = [self._momentums[self._get_variable_index(x)] for x in variables]
         for gradient, momentum in zip(gradients, momenta):
-            self._see(gradient)
+            self._observe(gradient)
             self.assign(momentum, self.momentum * momentum + gradient)
         matrices = ops.stack(
             [
@@ -214,9 +219,9 @@ class AveragingMuon(AveragingAdam):
 
 
 def orthogonalized(matrices):
-    """U V^T of matrices U S V^T, about, by Newton-Schulz iterations: float [N, n, m] -> float [N, n, m].
+    """About U V^T for matrices U S V^T, by Newton-Schulz iterations: float [N, n, m] -> float [N, n, m].
 
-    An iteration multiplies X by a polynomial of X X^T (or X^T X, the smaller one), which changes that product
+    An iteration multiplies X by a polynomial of X X^T (or X^T X, the smaller one), and that product changes
     in a way that needs no X. So iterations are of small matrices, and X is multiplied once, at the end.
     """
     is_tall = matrices.shape[-2] > matrices.shape[-1]
@@ -234,7 +239,7 @@ def orthogonalized(matrices):
 
 
 def hidden_kernels(factor):
-    """The places, among a factor's trainable variables, of the kernels of hidden layers: list of int.
+    """The positions of the kernels of hidden layers among a factor's trainable variables: list of int.
 
     First and last layers are parts of the networks themselves, and hidden ones parts of those parts.
     """
@@ -245,5 +250,5 @@ def hidden_kernels(factor):
         if not isinstance(part, layers.WeightNorm)
         for layer in layers.normalized_layers(part)
     ]
-    places = {id(variable): k for k, variable in enumerate(factor.trainable_variables)}
-    return [places[id(layer.v)] for layer in hidden]
+    positions = {id(variable): k for k, variable in enumerate(factor.trainable_variables)}
+    return [positions[id(layer.v)] for layer in hidden]

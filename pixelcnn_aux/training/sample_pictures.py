@@ -1,6 +1,6 @@
-"""Images that a factor draws as it is trained: a picture an epoch, which TensorBoard shows too.
+"""Pictures of samples: images that a factor draws after each epoch of training, which TensorBoard shows too.
 
-Noise is a function of the run's seed, and no state is used that training uses.
+Noise is a function of the run's seed, and no state of training is used.
 """
 
 import time
@@ -19,7 +19,7 @@ if backend.NAME == "tensorflow":
 
 NUM = 8
 MAX_SHARE = 0.05  # of the time since training began
-# What the first drawing is taken to cost, in seconds: it also traces the loop over pixels, which takes one
+# Seconds, the estimated cost of the first drawing: it also traces the loop over pixels, which takes one
 # second for small networks and half a minute for the paper's.
 _FIRST = 3.0
 _SIDE = 96  # pixels: smaller images are enlarged to about that
@@ -28,9 +28,9 @@ _SIDE = 96  # pixels: smaller images are enlarged to about that
 class Samples:
     """Draws from the averaged weights of a `TrainingState`, always from the same seeds.
 
-    A conditional factor draws given the auxiliary images, and the labels, of validation images, the same ones
-    each time. There is no picture where drawing has taken more than `MAX_SHARE` of the time: the first time a
-    line says so. Without TensorFlow there are none.
+    A conditional factor draws given the auxiliary images and labels of validation images, always the same
+    ones. There is no picture once drawing has taken more than `MAX_SHARE` of the time, which is printed the
+    first time. Without TensorFlow there are none.
     """
 
     def __init__(self, state):
@@ -41,7 +41,7 @@ class Samples:
     def draw(self, epoch):
         """Writes the picture of an epoch, unless that takes too much of the time.
 
-        An error in drawing is logged, and is no reason to end training: there are no pictures from then on.
+        An error in drawing is logged, and does not end training: there are no pictures from then on.
         """
         if backend.NAME != "tensorflow" or self._failed:
             return
@@ -54,7 +54,7 @@ class Samples:
             return
         try:
             self._write(self.picture(), epoch)
-        except Exception as error:  # whatever a likelihood of someone else's raises
+        except Exception as error:  # a registered likelihood may raise any
             logging.warning(
                 "Expected to draw samples of factor %r. Received: %s: %s. It is trained on without pictures.",
                 self._state.name,
@@ -65,16 +65,15 @@ class Samples:
         self._spent += time.monotonic() - start
 
     def picture(self):
-        """uint8 [H, W, 3]: columns of a validation image, its auxiliary image, and what is drawn given that.
+        """uint8 [H, W, 3]: columns of a validation image, its auxiliary image, and a sample given that.
 
-        Of an unconditional factor only what is drawn.
+        Of an unconditional factor samples only.
         """
-        state, config = self._state, self._state.config
-        model, factor = config.model, state.average
+        state, model, factor = self._state, self._state.config.model, self._state.average
         images = state.validation_images
-        shown = images.spread_indices(NUM)
-        condition = images.condition(model.condition, shown)
-        image, auxiliary, condition = model.inputs(images.take(shown), condition)[state.name]
+        indices = images.spread_indices(NUM)
+        condition = images.condition(model.condition, indices)
+        image, auxiliary, condition = model.inputs(images.take(indices), condition)[state.name]
         count = NUM if auxiliary is None and condition is None else len(image)
         request = DrawRequest(
             tf.constant([[state.seed, index] for index in range(count)], tf.int32),
@@ -94,7 +93,8 @@ class Samples:
     def _write(self, picture, epoch):
         folder = self._state.folder
         folder.samples.mkdir(exist_ok=True)
-        with disk.replacing(folder.samples / f"epoch-{epoch:04}.png") as opened:
+        file = folder.samples / f"epoch-{epoch:04}.png"
+        with disk.replacing(file, disk.GOES_ON) as opened:
             Image.fromarray(picture).save(opened, "PNG")
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(folder.logs / "samples"))

@@ -1,4 +1,7 @@
-"""What training changes and checkpoints keep: weights, their averages, and what the optimizer has."""
+"""The state that training changes, and its checkpoints: weights, their averages, and the optimizer's state.
+
+A checkpoint is a sealed file of arrays (`runs.tensors`), the same for all Keras backends.
+"""
 
 import os
 import re
@@ -14,21 +17,23 @@ from pixelcnn_aux.runs import disk, tensors
 from pixelcnn_aux.training import steps
 from pixelcnn_aux.training.config import CONDITION_DROPOUT
 
+_NAME = re.compile(r"step-([0-9]+)\.safetensors")
+
 
 class TrainingState:
-    """The state of a factor's training: that of its first weights, or of its last checkpoint.
+    """The state of a factor's training: new, or that of its last checkpoint.
 
-    The first weights are `first`, a list of arrays, or are drawn from the seed.
+    New weights are `first`, a list of arrays, or are drawn from the seed.
 
     Attributes:
       config, name, training: the `RunConfig`, the factor's name and its `Training`.
       folder: `FactorFolder`.
       seed: int, of the factor's first weights, images and dropout masks.
-      take: as of `steps.make`, with the `factor` that is trained and its `optimizer`.
+      take: the training step, as of `steps.make`, with the `factor` in training and its `optimizer`.
       average: `Factor` with the averaged weights, in the precision of the model's.
-      validation_images: `data.Images`: of the run, or the squares in their centers.
-      step: int, how many steps were done.
-      saved: float, when it was saved last, or made, in seconds of `time.monotonic`.
+      validation_images: `data.Images`, of the run or, if training crops, the squares in their centers.
+      step: int, the number of steps taken.
+      saved: float, the time when it was saved or made, in seconds of `time.monotonic`.
     """
 
     def __init__(self, config, name, training, policy=None, first=None):
@@ -46,7 +51,15 @@ class TrainingState:
         elif is_new:
             self.average.initialize_from_data(model.inputs(*next(self.batches(0)))[name])
         weights = hosts.from_chief(self.average.get_weights())
-        self.take = steps.make(model, name, weights, training, hosts.strategy, policy, config.remat)
+        self.take = steps.make(
+            model,
+            name,
+            weights,
+            training,
+            strategy=hosts.strategy,
+            policy=policy,
+            remat=config.remat,
+        )
         self.factor, self.optimizer = self.take.factor, self.take.optimizer
         self._adam = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self._seconds = keras.Variable(0.0, dtype="float32", trainable=False)
@@ -64,7 +77,7 @@ class TrainingState:
         self._copy_averages()
 
     def batches(self, first_step, rows=slice(None)):
-        """The batches from a step on, of all hosts together or of some rows: tuples of what `take` takes."""
+        """The batches from a step on, of all hosts together or of some rows: the arguments of `take`."""
         images, condition = self.config.images, self.config.model.condition
         training = self.training
         which = {"batch_size": training.batch_size, "seed": self.seed}
@@ -87,7 +100,7 @@ class TrainingState:
         return float(ops.convert_to_numpy(self._adam.learning_rate))
 
     def update(self, seconds):
-        """Sets `average` and `seconds` to those after the steps so far; RuntimeError as `not_finite`."""
+        """Brings `average` and `seconds` up to date. Raises RuntimeError for weights that are not finite."""
         self.take.sync()
         self._seconds.assign(seconds)
         self._copy_averages()
@@ -106,15 +119,15 @@ class TrainingState:
         """Writes a checkpoint, on the chief of several hosts."""
         if self.config.hosts.chief:
             folder, before = self.folder.checkpoints, self._saved_step
-            save_checkpoint(folder, self.step, self._groups, self._identity, before)
+            save_checkpoint(folder, self.step, self._groups, self._identity, before=before)
         self.saved, self._saved_step = time.monotonic(), self.step
 
     def not_finite(self, what, when, received):
-        """The RuntimeError of training that diverges, which says what is left of it."""
+        """The RuntimeError of training that diverges, with the last good checkpoint."""
         last = "There is no checkpoint yet."
         if self._saved_step is not None:
             file = checkpoint_file(self.folder.checkpoints, self._saved_step)
-            # The others' clocks, by which hosts save in the middle of an epoch, may differ by a step.
+            # Within an epoch hosts save by their own clocks, which may differ by a step.
             where = file if self.config.hosts.chief else f"in {file.parent}"
             last = f"The last good checkpoint is {where}."
         return RuntimeError(
@@ -123,14 +136,24 @@ class TrainingState:
         )
 
 
-_NAME = re.compile(r"step-([0-9]+)\.safetensors")
+def checkpoint_file(folder, step):
+    """The path of the checkpoint of a step."""
+    return folder / f"step-{step}.safetensors"
 
 
-def save_checkpoint(folder, step, groups, identity, before=None):
-    """Writes the checkpoint of a step to a folder, and removes all others but that of the step `before`.
+def find_checkpoints(folder):
+    """[(step, path)] of the checkpoints in a folder, which may not exist, the newest first."""
+    with disk.explained(f"to read the folder {folder}"):
+        names = os.listdir(folder) if folder.exists() else []
+    matches = filter(None, map(_NAME.fullmatch, names))
+    return sorted(((int(match[1]), folder / match[0]) for match in matches), reverse=True)
 
-    That one was saved or restored last, where others may be damaged. `groups` are lists of Keras variables by
-    name, and `identity` is what they belong to, as of `tensors.identity`.
+
+def save_checkpoint(folder, step, groups, identity, *, before=None):
+    """Writes the checkpoint of a step, and removes all others but that of the step `before`.
+
+    That one was saved or restored last; others may be damaged. `groups` are lists of Keras variables by name,
+    and `identity` says whose they are, as of `tensors.identity`.
     """
     arrays = {name: ops.convert_to_numpy(x.value) for name, x in _named(groups).items()}
     tensors.write(checkpoint_file(folder, step), arrays, {**identity, "step": step}, disk.GOES_ON)
@@ -140,24 +163,11 @@ def save_checkpoint(folder, step, groups, identity, before=None):
                 old.unlink()
 
 
-def checkpoint_file(folder, step):
-    """The path of the checkpoint of a step."""
-    return folder / f"step-{step}.safetensors"
-
-
-def find_checkpoints(folder):
-    """[(step, path)] of a folder's checkpoints, the newest first; none where there is no folder."""
-    with disk.explained(f"to read the folder {folder}"):
-        names = os.listdir(folder) if folder.exists() else []
-    matches = filter(None, map(_NAME.fullmatch, names))
-    return sorted(((int(match[1]), folder / match[0]) for match in matches), reverse=True)
-
-
 def restore_checkpoint(folder, groups, identity):
-    """Gives variables, as of `save`, the values of the newest checkpoint that is whole; returns its step.
+    """Gives variables, as of `save_checkpoint`, the values of the newest intact checkpoint; returns its step.
 
-    A warning names a damaged one. Raises ValueError if none is whole and of this factor; no variable is
-    changed then.
+    A warning names damaged ones. Raises ValueError, and changes no variable, if none is intact and of this
+    factor.
     """
     damaged = []
     for step, path in find_checkpoints(folder):
@@ -179,7 +189,7 @@ def restore_checkpoint(folder, groups, identity):
 
 
 def _named(groups):
-    """The variables of groups by the names that they have in files: dict, str -> `keras.Variable`."""
+    """The variables of groups by their names in files: dict, str -> `keras.Variable`."""
     return {
         f"{group}/{index}": variable
         for group, variables in groups.items()

@@ -1,10 +1,10 @@
 """One training step, compiled whole: on all replicas of a TensorFlow strategy, or by XLA under JAX.
 
-A step takes full images, uint8 [B, H, W, C], and their condition, [B, ...], if the model has one: the
-auxiliary images are computed inside it. It returns the mean bits per dimension of the batch and the norm of
-their gradient with respect to all weights: scalars of the weights' dtype on the device, which are not waited
-for. The norm is the same however many replicas and parts take the batch, and NaN where float16 overflowed and
-the weights stay as they are.
+A step takes full images, uint8 [B, H, W, C], and their condition, [B, ...], if the model has one; auxiliary
+images are computed inside it. It returns the batch's mean bits per dimension and the norm of their gradient
+with respect to all weights: scalars of the weights' dtype on the device, which are not waited for. The norm
+does not depend on the number of replicas and micro-batches. It is NaN where float16 overflowed, and the
+weights are unchanged then.
 """
 
 import contextlib
@@ -13,12 +13,7 @@ import keras
 import numpy as np
 
 from pixelcnn_aux import backend, layers
-from pixelcnn_aux.training.optimizer import (
-    AveragingAdam,
-    AveragingMuon,
-    hidden_kernels,
-    learning_rate,
-)
+from pixelcnn_aux.training.optimizer import make_optimizer
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf
@@ -26,17 +21,21 @@ else:
     import jax
 
 
-def make(model, name, weights, training, strategy, policy=None, remat=False):
-    """The step of a model's factor of a `Training`, from a list of weights on: a function of a batch.
+def make(model, name, weights, training, *, strategy, policy=None, remat=False):
+    """The training step of a model's factor, as a `Training` has it, from a list of weights on.
 
-    Its `factor` and its `optimizer`, built and in a `LossScaleOptimizer` under "mixed_float16", have the
-    values after the last step once its method `sync` was called. `strategy` is None under JAX, `policy` one
-    of `backend.POLICIES` or None for the model's own.
+    It is a function of a batch. Its `factor` and `optimizer` have the values after the last step once its
+    method `sync` was called. The optimizer is a `LossScaleOptimizer` under "mixed_float16".
+
+    Args:
+      strategy: `tf.distribute.Strategy`; None under JAX.
+      policy: one of `backend.POLICIES`; None for the model's own.
+      remat: bool, whether blocks are evaluated again in the backward pass.
     """
     with strategy.scope() if strategy else contextlib.nullcontext():
         factor = model.new_factor(name, policy)
         factor.set_weights(weights)
-        optimizer = _optimizer(factor, training)
+        optimizer = make_optimizer(factor, training)
         if factor.dtype_policy.name == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(factor.trainable_variables)
@@ -44,27 +43,13 @@ def make(model, name, weights, training, strategy, policy=None, remat=False):
     return kind(model, factor, optimizer, strategy, training.accumulate, remat)
 
 
-def _optimizer(factor, training):
-    rate = learning_rate(training)
-    if training.muon_ratio is None:
-        return AveragingAdam(rate)
-    return AveragingMuon(rate, hidden_kernels(factor), training.muon_ratio)
-
-
 class _Step:
     def __init__(self, model, factor, optimizer, strategy, accumulate, remat):
         self.model, self.factor, self.optimizer = model, factor, optimizer
         self.strategy, self.accumulate, self.remat = strategy, accumulate, remat
 
-    def inputs(self, full):
-        """What the factor takes of a batch, full images and perhaps their condition: `Inputs`."""
-        return self.model.inputs(*full)[self.factor.name]
-
-    def rematerialized(self):
-        return layers.context(remat=self.remat)
-
-    def parts(self, batch):
-        """Of each array of a batch: [B, ...] -> [accumulate, B / accumulate, ...]."""
+    def micro_batches(self, batch):
+        """Each array of a batch: [B, ...] -> [accumulate, B / accumulate, ...]."""
         return tuple(x.reshape((self.accumulate, -1, *x.shape[1:])) for x in batch)
 
 
@@ -74,12 +59,12 @@ class _TensorFlowStep(_Step):
         self.weights = [weight.value for weight in self.factor.trainable_variables]
         with self.strategy.scope():
             self._squares = tf.Variable(tf.zeros([], self.factor.variable_dtype), trainable=False)
-        # The optimizer sees gradients that are summed over the replicas: that is not done again for the norm.
+        # The optimizer sees gradients summed over the replicas: the norm needs no second sum.
         getattr(self.optimizer, "inner_optimizer", self.optimizer).observe = self._add_squares
         self._all_replicas = tf.function(self._on_all_replicas, autograph=False)
 
     def __call__(self, *batch):
-        parts = self.parts(batch)
+        parts = self.micro_batches(batch)
         if self.strategy.num_replicas_in_sync > 1:
             replicas = len(self.strategy.extended.worker_devices)  # of this host
             shares = list(zip(*(np.split(x, replicas, axis=1) for x in parts)))
@@ -89,7 +74,7 @@ class _TensorFlowStep(_Step):
         return self._all_replicas(parts)
 
     def sync(self):
-        """Nothing is left to do: the variables are those of the step."""
+        """The variables are those of the last step already."""
 
     @backend.sums_in_order()
     def _on_all_replicas(self, parts):
@@ -105,6 +90,7 @@ class _TensorFlowStep(_Step):
         self._squares.assign_add(2.0 * tf.nn.l2_loss(gradient))
 
     def _on_a_replica(self, parts):
+        """The gradient of each micro-batch, their mean, and the update of the weights: the mean loss."""
         if self.accumulate == 1:
             loss, gradients = self._loss_and_gradients([x[0] for x in parts])
         else:
@@ -121,37 +107,31 @@ class _TensorFlowStep(_Step):
             loss, *gradients = (x / self.accumulate for x in sums)
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         if scaled and self.strategy.num_replicas_in_sync > 1:
-            gradients = self._spoiled_together(gradients)
+            # Keras skips a step that overflowed in float16 by the first replica's gradients, before they are
+            # summed: an overflow on any replica becomes one on all.
+            here = tf.add_n([tf.reduce_sum(0.0 * gradient) for gradient in gradients])  # 0 or NaN
+            replica = tf.distribute.get_replica_context()
+            gradients[0] += replica.all_reduce(tf.distribute.ReduceOp.SUM, here)
         self.optimizer.apply(gradients, self.factor.trainable_variables)
         return loss
 
-    @staticmethod
-    def _spoiled_together(gradients):
-        """Gradients that are not finite on any replica where they are not finite on one.
-
-        Keras skips a step that overflowed in float16 by what the first replica has, before they are added up.
-        """
-        here = tf.add_n([tf.reduce_sum(0.0 * gradient) for gradient in gradients])  # 0 or NaN
-        replica = tf.distribute.get_replica_context()
-        return [gradients[0] + replica.all_reduce(tf.distribute.ReduceOp.SUM, here), *gradients[1:]]
-
-    def _loss_and_gradients(self, full):
-        inputs = self.inputs(full)
-        with tf.GradientTape() as tape, self.rematerialized():
+    def _loss_and_gradients(self, batch):
+        inputs = self.model.inputs(*batch)[self.factor.name]
+        with tf.GradientTape() as tape, layers.context(remat=self.remat):
             params = self.factor(inputs, training=True)
             loss = self.factor.compute_loss(inputs, inputs.images, params)
             scaled = self.optimizer.scale_loss(loss)
-        zeros = tf.UnconnectedGradients.ZERO  # of weights that the loss does not depend on
+        zeros = tf.UnconnectedGradients.ZERO  # for weights that the loss does not depend on
         if tf.executing_eagerly():  # where functions are debugged
             return loss, tape.gradient(scaled, self.weights, unconnected_gradients=zeros)
-        # A tape adds up all gradients of a tensor by one AddN, in any order: `backend.sums_in_order`.
+        # A tape sums all gradients of a tensor by one AddN, in any order: `backend.sums_in_order`.
         gradients = tf.gradients(
             scaled,
             self.weights,
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
             unconnected_gradients=zeros,
         )
-        # Of a tensor that has no device yet, a strategy does not know where to reduce it.
+        # A strategy does not know where to reduce a tensor without a device.
         return loss, list(map(tf.identity, gradients))
 
 
@@ -168,7 +148,7 @@ class _JaxStep(_Step):
         if self._state is None:
             # A tuple, as a step returns it: another structure would be compiled anew.
             self._state = tuple([x.value for x in group] for group in self.variables)
-        self._state, *outcome = self._step(self._state, self.parts(batch))
+        self._state, *outcome = self._step(self._state, self.micro_batches(batch))
         return outcome
 
     def sync(self):
@@ -179,11 +159,12 @@ class _JaxStep(_Step):
             self._state = None
 
     def _after(self, state, parts):
+        """The state after a step, the mean loss and the norm of its gradient."""
         weights, others, optimizer_state = state
 
-        def loss_of(weights, others, full):
-            inputs = self.inputs(full)
-            with self.rematerialized():
+        def loss_of(weights, others, batch):
+            inputs = self.model.inputs(*batch)[self.factor.name]
+            with layers.context(remat=self.remat):
                 params, others = self.factor.stateless_call(weights, others, inputs, training=True)
             loss = self.factor.compute_loss(inputs, inputs.images, params)
             with keras.StatelessScope(zip(self.optimizer.variables, optimizer_state)):
@@ -191,9 +172,9 @@ class _JaxStep(_Step):
 
         differentiated = jax.value_and_grad(loss_of, has_aux=True)
 
-        def add(carried, full):
+        def add(carried, batch):
             others, loss, gradients = carried
-            (_, (more, others)), part_gradients = differentiated(weights, others, full)
+            (_, (more, others)), part_gradients = differentiated(weights, others, batch)
             gradients = [x + y for x, y in zip(gradients, part_gradients)]
             return (others, loss + more, gradients), None
 

@@ -161,7 +161,7 @@ def train(folder, images):
     )
     validation = data.Images(IMAGES)
     model = MODELS["planes"]()
-    pa.train(model, settings, images, validation, folder, [NAME])
+    pa.train(model, settings, images, validation, folder, factors=[NAME])
     return model.factors[NAME]
 
 
@@ -315,7 +315,7 @@ def check_overflow():
     model = noisy()
     settings = training.Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2)
     weights = model.factors[NAME].get_weights()
-    step = steps.make(model, NAME, weights, settings, None, "mixed_float16")
+    step = steps.make(model, NAME, weights, settings, strategy=None, policy="mixed_float16")
     factor, optimizer = step.factor, step.optimizer
     images = np.repeat(IMAGES[:2, :4, :4], 2, axis=0)
     assert all(math.isfinite(x) for _ in range(3) for x in step(images))

@@ -87,7 +87,7 @@ class PlacesTest(tf.test.TestCase):
         (self.folder / "plugins").touch()
         with self.assertRaisesRegex(OSError, f"Expected to write a trace to {self.folder}"):
             with loop.Profile(self.folder) as trace:
-                trace.turn()  # and ended as the context is left
+                trace.toggle()  # and ended as the context is left
 
     def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_damaged(self):
         for step in (1, 2):

@@ -71,7 +71,9 @@ def train_on_two_devices(folder):
     train(folder, strategy)
     train(folder.with_name("both"), strategy, accumulate=2, remat=True)
     model = helpers.shared_model(dropout=0.5)
-    step = steps.make(model, "image", model.factors["image"].get_weights(), SETTINGS, strategy)
+    step = steps.make(
+        model, "image", model.factors["image"].get_weights(), SETTINGS, strategy=strategy
+    )
     images = tf.constant(helpers.pictures(1)[None])
 
     run = tf.function(lambda: strategy.run(lambda: step._loss_and_gradients([images[0, :1]])[0]))
@@ -86,7 +88,9 @@ def overflows(strategy):
     """
     model = helpers.shared_model()
     weights = model.factors["grayscale"].get_weights()
-    step = steps.make(model, "grayscale", weights, SETTINGS, strategy, "mixed_float16")
+    step = steps.make(
+        model, "grayscale", weights, SETTINGS, strategy=strategy, policy="mixed_float16"
+    )
     exact, large = step._loss_and_gradients, tf.Variable([1.0, 1.0])
 
     def overflowing(full):

@@ -54,7 +54,7 @@ class FittingTest(tf.test.TestCase):
         helpers.make_run(folder, earlier, earlier.factors)
         names = names or list(model.factors)
         with contextlib.redirect_stdout(io.StringIO()) as output:
-            found = first_weights.fitting(folder, model, names, names)
+            found = first_weights.fitting(folder, model, names, new=names)
         return list(found), output.getvalue()
 
     def test_exact_dropout_and_dtype_are_no_matter(self):
@@ -135,5 +135,5 @@ class TrainTest(tf.test.TestCase):
         helpers.make_run(folder, helpers.tiny_model(), names)
         model = pa.load(folder, dtype="float64").with_exact(True)
         with contextlib.redirect_stdout(io.StringIO()):
-            found = first_weights.fitting(folder, model, names, names, as_loaded=True)
+            found = first_weights.fitting(folder, model, names, new=names, as_loaded=True)
         self.assertEqual(list(found), names)

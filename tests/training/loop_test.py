@@ -293,7 +293,7 @@ class NotFiniteTest(tf.test.TestCase):
         # An epoch at small rates; that of the ninth step is 1e36.
         rates = keras.optimizers.schedules.ExponentialDecay(1e-12, decay_steps=1, decay_rate=1e6)
         with (
-            mock.patch.object(steps, "learning_rate", return_value=rates),
+            mock.patch.object(optimizer, "learning_rate", return_value=rates),
             contextlib.redirect_stdout(io.StringIO()) as output,
             self.assertRaises(RuntimeError) as caught,
         ):

@@ -163,16 +163,16 @@ class ProfileTest(tf.test.TestCase):
         """What is printed of a trace of a run of so many steps, and how often a trace began and ended."""
         turns = []
         with (
-            mock.patch.object(loop, "_start", turns.append),
-            mock.patch.object(loop, "_stop", lambda: turns.append("stop")),
+            mock.patch.object(loop, "_start_trace", turns.append),
+            mock.patch.object(loop, "_stop_trace", lambda: turns.append("stop")),
             contextlib.redirect_stdout(io.StringIO()) as output,
             loop.Profile(helpers.temporary_folder(self)) as traced,
         ):
             for number in range(count):
                 with traced.step(number):
                     pass
-                if traced.turns:
-                    traced.turn()
+                if traced.is_due:
+                    traced.toggle()
         return output.getvalue(), len(turns)
 
     def test_a_run_that_ends_before_the_trace_begins_or_ends(self):
@@ -190,10 +190,10 @@ class ProfileTest(tf.test.TestCase):
         """As where another one is under way, which goes on."""
         refused = RuntimeError("another profiler is running")
         with (
-            mock.patch.object(loop, "_start", side_effect=refused),
-            mock.patch.object(loop, "_stop") as stop,
+            mock.patch.object(loop, "_start_trace", side_effect=refused),
+            mock.patch.object(loop, "_stop_trace") as stop,
             self.assertRaisesRegex(RuntimeError, "another profiler"),
             loop.Profile(helpers.temporary_folder(self)) as traced,
         ):
-            traced.turn()
+            traced.toggle()
         stop.assert_not_called()

@@ -25,7 +25,7 @@ class GradientNormTest(tf.test.TestCase):
             accumulate=accumulate,
         )
         strategy, weights = tf.distribute.get_strategy(), factor.get_weights()
-        return steps.make(model, "image", weights, training, strategy, policy)
+        return steps.make(model, "image", weights, training, strategy=strategy, policy=policy)
 
     def bits_and_norm(self, model, factor):
         """Of the gradient of the mean bits per dimension, by hand."""
