@@ -129,7 +129,7 @@ def _write(client, tiles):
     ]
     columns = math.ceil(math.sqrt(len(tiles)))
     picture = Image.fromarray(image_grid.grid(tiles, columns, ENLARGED))
-    with disk.replacing(pathlib.Path(FLAGS.out), disk.AGAIN) as opened:
+    with disk.replacing(pathlib.Path(FLAGS.out)) as opened:
         picture.save(opened, "PNG")
     print(f"Wrote {FLAGS.out}")
 

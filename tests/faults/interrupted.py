@@ -1,7 +1,6 @@
-"""A run that is ended again and again, at moments drawn from a seed, and what it leaves."""
+"""A run that is ended again and again, at random moments, and the files that it leaves."""
 
 import contextlib
-import functools
 import io
 import multiprocessing
 import os
@@ -25,8 +24,8 @@ NAME = "grayscale"
 TRAINING = training.Training(
     epochs=20, steps_per_epoch=2, batch_size=8, learning_rate=1e-2, muon_ratio=5.0, decay=1.0
 )
-# A moment is the call of its kind, counted from the start of a process, that is not made any more. An epoch
-# takes two steps and writes up to four files, of arrays in three pieces.
+# A moment is a call of its kind, counted from the start of a process, which ends there. An epoch takes two
+# steps and writes up to four files, of arrays in three pieces.
 LAST_CALL = {"step": 4, "write": 11, "fsync": 5, "replace": 5, "unlink": 2}
 # Processes are made of one that has imported all of this and done nothing else.
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -34,16 +33,10 @@ PROCESSES.set_forkserver_preload([__name__])
 
 
 def train(folder, end=None, moment=(None, 0)):
-    """Trains in a process of its own.
+    """Trains in a process of its own, which sends itself the signal `end` at a moment: int, its exit code.
 
-    Args:
-      folder: `pathlib.Path` of the workdir.
-      end: a signal that the process sends to itself, if any. `SIGXFSZ` stands for a full disk: the process
-        goes on, but its files cannot grow.
-      moment: (kind, call) at which it does so, as in `LAST_CALL`.
-
-    Returns:
-      int, the exit code.
+    `SIGXFSZ` stands for a full disk: the process continues, but its files cannot grow. A moment is (kind,
+    call), as in `LAST_CALL`.
     """
     process = PROCESSES.Process(target=_train, args=(folder, end, moment), daemon=True)
     process.start()
@@ -53,7 +46,7 @@ def train(folder, end=None, moment=(None, 0)):
 
 def _train(folder, end, moment):
     helpers.trace_quickly()
-    # Some of what is validated on is unlike what is trained on: not every epoch is the best so far.
+    # Some validation images are unlike the training images: not every epoch is the best so far.
     noise = np.random.default_rng(0).integers(0, 256, (2, *helpers.SIZE, 3)).astype(np.uint8)
     validation = data.Images(np.concatenate([helpers.pictures(5, seed=1), noise]))
     model, images = helpers.tiny_model(dropout=0.5), helpers.images(10)
@@ -68,7 +61,7 @@ def _train(folder, end, moment):
 
 @contextlib.contextmanager
 def _ending(end, kind, call):
-    """Within it this process ends where a call of this kind is to be made."""
+    """Context in which this process ends just before that call of this kind."""
     calls = 0
 
     def reached(kind_of_call):
@@ -76,7 +69,7 @@ def _ending(end, kind, call):
         calls += kind_of_call == kind
         return kind_of_call == kind and calls == call
 
-    def come_to_an_end():
+    def finish():
         if end == signal.SIGXFSZ:
             _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (1, most))
@@ -84,10 +77,9 @@ def _ending(end, kind, call):
             os.kill(os.getpid(), end)
 
     def watched(kind_of_call, function):
-        @functools.wraps(function)
         def called(*args, **kwargs):
             if reached(kind_of_call):
-                come_to_an_end()
+                finish()
             return function(*args, **kwargs)
 
         return called
@@ -99,7 +91,7 @@ def _ending(end, kind, call):
             if reached("write"):
                 super().write(contents[:half])
                 self.flush()
-                come_to_an_end()
+                finish()
                 contents = contents[half:]
             return super().write(contents)
 
@@ -117,18 +109,13 @@ def _ending(end, kind, call):
 
 
 def interrupt(folder, counts, seed):
-    """Ends a run at moments and in an order drawn from a seed, and lets it come to its end then.
+    """Ends a run in a new folder at random moments, in a random order, and lets it finish then.
 
-    Args:
-      folder: `pathlib.Path` of the workdir, a new one.
-      counts: dict, signal -> how many processes it ends.
-      seed: int.
-
-    Yields:
-      Of each process (what it was, its exit code, the one that was expected).
+    `counts` is a dict, signal -> how many processes it ends. Yields (a description, the exit code, the
+    expected one) of each process.
     """
     draw = random.Random(seed)
-    # Each as often as the others.
+    # All kinds equally often.
     kinds = draw.sample([*LAST_CALL], len(LAST_CALL)) * sum(counts.values())
     ends = [end for end, count in counts.items() for _ in range(count)]
     moments = [(kind, draw.randint(1, LAST_CALL[kind])) for kind in kinds[: len(ends)]]
@@ -139,9 +126,9 @@ def interrupt(folder, counts, seed):
 
 
 def is_whole(folder):
-    """Whether all weights in a folder are whole, and the best are of the best epoch before its checkpoint.
+    """Whether all weights in a folder are whole, and the best ones of the best epoch.
 
-    They may be of one after it, which is trained again.
+    That is the best one before the last checkpoint, or one after it, which is trained again.
     """
     folder = folder / NAME
     files = [file for file in folder.glob("*.safetensors") if not file.name.startswith("writing.")]
@@ -156,7 +143,7 @@ def is_whole(folder):
 
 
 def remains(folder):
-    """dict of all that a run has left, but for how long it took and for what is in TensorBoard's files."""
+    """dict of the files of a run, without times and the contents of TensorBoard's files."""
     files = helpers.contents(folder)
     times = ("seconds", "images_per_s", "waiting")
     found = {
@@ -176,6 +163,6 @@ def remains(folder):
 
 
 def differing(one, other):
-    """What differs between two folders: names of `remains`."""
+    """The names of `remains` that differ between two folders."""
     one, other = remains(one), remains(other)
     return [key for key in {**one, **other} if one.get(key) != other.get(key)]

@@ -1,4 +1,4 @@
-"""Tests that a run which is ended at any moments ends, bit for bit, where one does that nothing ends."""
+"""Tests that a run that is ended at random moments finishes with the same files, bit for bit."""
 
 import signal
 
@@ -12,8 +12,8 @@ from tests.faults import interrupted
 
 # One of each kind of moment; `python -m tests.faults` ends more of them.
 COUNTS = {signal.SIGKILL: 3, signal.SIGTERM: 1, signal.SIGXFSZ: 1}
-# The first process is killed where its checkpoint is written, and has its name not yet, and another one in
-# the middle of a file; after a step one is sent SIGTERM.
+# The first process is killed when its checkpoint is written but not named yet, another one in the middle of a
+# file; one is sent SIGTERM after a step.
 SEED = 3461
 
 

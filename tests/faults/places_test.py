@@ -1,4 +1,4 @@
-"""Tests of what a run says where something is in its place, is gone, or cannot be read."""
+"""Tests of a run whose files are in the way of something, removed, or unreadable."""
 
 import errno
 import pathlib
@@ -23,7 +23,7 @@ class PlacesTest(tf.test.TestCase):
         self.gray = RunFolder(self.folder)["grayscale"]
 
     def begin(self):
-        """What training begins with."""
+        """The first writes of training."""
         with self.gray.lock():
             self.gray.record_training({"epochs": 1})
 

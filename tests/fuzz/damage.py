@@ -1,14 +1,14 @@
-"""What may happen to a file: changes of its bytes and, if it is JSON, of its values. All drawn at random."""
+"""Random damage to a file: changes of its bytes and, if it is JSON, of its values."""
 
 import copy
 import json
 import math
 
 _LONGEST = 64  # bytes that are inserted
-# Brackets in a row: what the parser of JSON just takes, and what it does not.
+# Nested brackets: the parser of JSON just takes the first number of them, and not the second.
 _DEPTHS = (900, 100_000)
 
-# What stands in the place of a value of JSON. Python also writes NaN and infinity, which are none.
+# Replacements of values of JSON. Python also writes NaN and infinity, which are none.
 _VALUES = (
     *(0, 1, -1, 2, 3, 7, 255, 256, 4096, 10**6, 10**9, 2**31, 2**63, 10**30, -(10**30)),
     *(0.5, -0.5, 4.0, 1e-300, 1e30, 1e308, math.nan, math.inf, -math.inf),
@@ -18,15 +18,7 @@ _VALUES = (
 
 
 def damaged(contents, random):
-    """Bytes of a file after a change, most of the time, or up to three.
-
-    Args:
-      contents: bytes.
-      random: `np.random.Generator`.
-
-    Returns:
-      bytes, now and then the same.
-    """
+    """The bytes of a file after one to three changes; now and then they are the same."""
     changes = (_flip_bits, _set_bytes, _truncate, _remove, _repeat, _zero, _insert)
     contents = bytearray(contents)
     for _ in range((1, 1, 1, 2, 3)[random.integers(5)]):
@@ -35,12 +27,7 @@ def damaged(contents, random):
 
 
 def with_other_values(text, random):
-    """JSON after a change of its values, most of the time, or two.
-
-    Args:
-      text: bytes, an object of JSON.
-      random: `np.random.Generator`.
-    """
+    """The bytes of an object of JSON after one or two changes of its values."""
     value = json.loads(text)
     for _ in range((1, 1, 2)[random.integers(3)]):
         _change([*_places(value)], random)

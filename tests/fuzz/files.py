@@ -1,4 +1,4 @@
-"""The files that the package reads: honest ones, and what may come of each once it is damaged."""
+"""The files that the package reads, and the outcome of reading a damaged one of each kind."""
 
 import hashlib
 import io
@@ -28,18 +28,18 @@ _CAUGHT = (ImportError, OSError, RuntimeError, ValueError)  # as programs do
 
 
 class WrongError(Exception):
-    """What is read of a damaged file is neither the honest thing nor an error."""
+    """A damaged file gives neither the same as the honest one nor an error that names it."""
 
 
 class File:
     """A file of one kind, in a folder of its own.
 
-    A subclass defines `path`, below the folder, `make`, which gives `honest` and may leave other files in the
-    folder, and `read`, what the package reads of `file`.
+    A subclass defines `path`, below the folder; `make`, which returns `honest` and may leave other files in
+    the folder; and `read`, by which the package reads `file`.
 
     Attributes:
       honest: list of bytes, whole files of the kind.
-      named: str, what an error has to name: the file, or the run that it is of.
+      named: str, the name that errors must contain: of the file, or of its run.
     """
 
     def __init__(self, folder):
@@ -54,24 +54,20 @@ class File:
             self.expected.append(self.read())
 
     def compare(self, found, expected):
-        """`EQUAL` or `OTHER`. Raises WrongError where the file has to tell that it is damaged.
-
-        Here it has to of anything else than the same arrays, of which `read` gives a list, or one.
-        """
+        """`EQUAL` or `OTHER`. Raises WrongError if the damage must be found: here for any other arrays."""
         if len(found) != len(expected) or not all(map(np.array_equal, found, expected)):
             raise WrongError("other numbers")
         return EQUAL
 
     def untouched(self):
-        """Whether a file that was refused has left nothing behind."""
+        """Whether a refused file has changed nothing."""
         return True
 
     def damaged(self, contents, random):
-        """bytes, of a file that is damaged."""
         return damage.damaged(contents, random)
 
     def judge(self, random):
-        """(outcome, what there is to say about it: str) of one damaged file."""
+        """(outcome, details) of one damaged file."""
         which = random.integers(len(self.honest))
         self.file.write_bytes(self.damaged(self.honest[which], random))
         try:
@@ -90,10 +86,7 @@ class File:
 
 
 class Config(File):
-    """A run's description: the model is the same, or another one that is whole.
-
-    Another description can be as good as the honest one: a run that was begun with the honest one refuses it.
-    """
+    """A run's description. Another one can be as good; a run begun with the honest one refuses it."""
 
     path = "config.json"
     images = helpers.pictures(2)
@@ -137,9 +130,9 @@ class Config(File):
 
 
 class Sealed(File):
-    """A file of arrays: those that were written, or none. Every other one has the seal of what is damaged.
+    """A file of arrays: those that were written, or none. Half of them are sealed again once damaged.
 
-    These may be other numbers, which are finite.
+    These may hold other numbers, which are finite.
     """
 
     def damaged(self, contents, random):
@@ -175,7 +168,7 @@ class Weights(Sealed):
 
 
 class Checkpoint(Sealed):
-    """What training goes on from."""
+    """The state from which training resumes."""
 
     path = "checkpoints/step-7.safetensors"
 

@@ -11,7 +11,7 @@ from absl.testing import parameterized
 from tests import helpers
 from tests.fuzz import files
 
-CASES = {files.Config: 30, files.Variables: 30}  # what takes longer than a moment
+CASES = {files.Config: 30, files.Variables: 30}  # these take longer
 kinds = parameterized.named_parameters((kind.__name__, kind) for kind in files.KINDS)
 
 
@@ -35,10 +35,8 @@ class FuzzTest(tf.test.TestCase, parameterized.TestCase):
             counts[outcome] += 1
         self.assertGreater(counts[files.REFUSED], 5)
 
-    def test_what_fails_is_told(self):
-        file = files.Arrays(helpers.temporary_folder(self))
-        random = np.random.default_rng(0)
-
+    def test_failures_are_found(self):
+        file, random = files.Arrays(helpers.temporary_folder(self)), np.random.default_rng(0)
         named = f"Expected a file. Received: {file.file}, which is none."
         for changes, outcome in (
             ({"side_effect": ValueError(named)}, files.REFUSED),

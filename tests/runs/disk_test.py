@@ -1,4 +1,4 @@
-"""Tests of files that are whole or not there, and of what is said where the system refuses one."""
+"""Tests of files that are complete or absent, and of the remedies for the system's errors."""
 
 import contextlib
 import errno
@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from pixelcnn_aux.runs import disk
 from tests import helpers
+
+AWAY = "Move away what has this name"
 
 
 @contextlib.contextmanager
@@ -24,7 +26,7 @@ def no_more_open_files():
 
 @contextlib.contextmanager
 def an_ordinary_user():
-    """Within it this process has no rights of an administrator."""
+    """Context in which this process has no rights of an administrator."""
     before = os.geteuid()
     if before == 0:
         os.seteuid(65534)
@@ -42,13 +44,13 @@ class ReplacingTest(tf.test.TestCase):
         self.write(b"before")
 
     def write(self, contents):
-        with disk.replacing(self.file) as opened:
+        with disk.replacing(self.file, disk.GOES_ON) as opened:
             opened.write(contents)
 
-    def assertRefused(self, kind, message, context):
+    def assertRefused(self, kind, message, context=None):
         """The error says so, in one line, and nothing has changed."""
         before = helpers.contents(self.folder)
-        with self.assertRaises(OSError) as caught, context:
+        with self.assertRaises(OSError) as caught, context or contextlib.nullcontext():
             self.write(b"after" * 10_000)
         self.assertIs(type(caught.exception), kind)
         self.assertEqual(
@@ -72,7 +74,7 @@ class ReplacingTest(tf.test.TestCase):
         self.assertEqual(helpers.contents(self.folder), expected)
 
     def test_two_at_once(self):
-        """Neither writes into what the other does, and one of them is there in the end."""
+        """Neither writes into the other's file, and one of them is there in the end."""
         with disk.replacing(self.file) as first:
             first.write(b"first, which is longer")
             first.flush()
@@ -105,24 +107,20 @@ class ReplacingTest(tf.test.TestCase):
         self.file.chmod(0o644)  # which an ordinary user reads, whatever the umask is
         self.folder.chmod(0o555)
         self.addCleanup(self.folder.chmod, 0o755)
-        self.assertRefused(
-            PermissionError,
-            "Permission denied. Give yourself the right to do so",
-            an_ordinary_user(),
-        )
+        denied = "Permission denied. Give yourself the right to do so"
+        self.assertRefused(PermissionError, denied, an_ordinary_user())
         self.folder.chmod(0o755)
         (self.folder / "folder").mkdir()
-        away = "Move away what has this name"
         for name, kind, message in (
-            ("file/below", NotADirectoryError, f"Not a directory. {away}"),
+            ("file/below", NotADirectoryError, f"Not a directory. {AWAY}"),
             ("none/a", FileNotFoundError, "No such file or directory. Put back what was removed"),
-            ("folder", IsADirectoryError, f"Is a directory. {away}"),
+            ("folder", IsADirectoryError, f"Is a directory. {AWAY}"),
         ):
             self.file = self.folder / name
-            self.assertRefused(kind, message, contextlib.nullcontext())
+            self.assertRefused(kind, message)
 
 
-class LockedTest(tf.test.TestCase):
+class RefusedTest(tf.test.TestCase):
     def test_a_disk_without_locks(self):
         file = helpers.temporary_folder(self) / "lock"
         refusal = OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -131,53 +129,41 @@ class LockedTest(tf.test.TestCase):
                 with disk.locked(file, busy=self.fail):
                     self.fail()
 
-
-class CheckPlaceTest(tf.test.TestCase):
-    def test_names_that_no_file_can_have(self):
-        folder = helpers.temporary_folder(self)
+    def test_places_where_no_file_can_be_written(self):
+        folder, images = helpers.temporary_folder(self), (".png", ".pdf")
         (folder / "folder.png").mkdir()
-        disk.check_place("--out", str(folder / "a.PNG"), (".png",))
+        disk.check_place("--out", str(folder / "a.PNG"), images)
         disk.check_place("--out", "a")
-        for path, suffixes in (
-            (folder / "a.jpg", (".png", ".pdf")),
-            (folder / "missing" / "a.png", (".png", ".pdf")),
-            (folder / "folder.png", (".png", ".pdf")),
-            (folder / "missing" / "a", ()),
-            ("", ()),
-            (None, ()),
+        ends = "Expected --out as a name that ends in .png, .pdf, in a folder that exists.*"
+        any_end = "Expected --out as a name, in a folder that exists.*"
+        for path, suffixes, kind, message in (
+            (folder / "a.jpg", images, ValueError, ends),
+            (folder / "missing" / "a.png", images, ValueError, ends),
+            (folder / "folder.png", images, ValueError, ends),
+            (folder / "missing" / "a", (), ValueError, any_end),
+            ("", (), ValueError, any_end),
+            (None, (), ValueError, any_end),
+            ("x" * 300, (), OSError, "^Expected --out as.*too long. Give a shorter name"),
+            ("/proc/a.png", (), OSError, "Expected a folder /proc that takes files"),
         ):
-            ends = " that ends in .png, .pdf" if suffixes else ""
-            with self.assertRaisesRegex(
-                ValueError, f"Expected --out as a name{ends}, in a folder that exists.*: {path}. G"
-            ):
+            received = f": {path}. G" if kind is ValueError else ""
+            with self.assertRaisesRegex(kind, message + received):
                 disk.check_place("--out", path, suffixes)
-        for path, message in (
-            ("x" * 300, "^Expected --out as.*too long. Give a shorter name"),
-            ("/proc/a.png", "Expected a folder /proc that takes files"),
-        ):
-            with self.assertRaisesRegex(OSError, message):
-                disk.check_place("--out", path)
 
-
-class ExplainedTest(tf.test.TestCase):
-    def test_errors_of_tensorflow_that_tell_of_the_system(self):
+    def test_errors_of_tensorflow_that_report_the_system(self):
         file = helpers.temporary_folder(self) / "file"
         file.touch()
         for path in (file, file / "below"):
-            with self.assertRaises(NotADirectoryError) as caught:
+            expected = f"Expected to write logs to {path}. Received: Not a directory. {AWAY}, and"
+            with self.assertRaisesRegex(NotADirectoryError, f"^{expected} give the same command"):
                 with disk.explained(f"to write logs to {path}"):
                     tf.summary.create_file_writer(str(path))
-            self.assertEqual(
-                str(caught.exception),
-                f"Expected to write logs to {path}. Received: Not a directory. Move away what has this name, "
-                "and give the same command again.",
-            )
         full = tf.errors.ResourceExhaustedError(None, None, "/x/y; No space left on device")
         with self.assertRaisesRegex(OSError, "^Expected an export. Received: No space left on dev"):
             with disk.explained("an export"):
                 raise full
 
-    def test_others_are_left_as_they_are(self):
+    def test_other_errors_are_left_as_they_are(self):
         for error in (
             tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
             RuntimeError("No space left on device"),

@@ -1,4 +1,4 @@
-"""Tests of the folder that a run leaves: who may write to it, and that no write is ever half done."""
+"""Tests of the folder of a run: who may write to it, what it refuses, and its weights."""
 
 import contextlib
 import json
@@ -38,7 +38,7 @@ class CreateTest(tf.test.TestCase):
         self.mine.create({**CONFIG, "image_file": None})  # as if it had not been there
         self.assertEqual(helpers.contents(self.folder), before)
 
-    def test_another_run_is_refused_with_both_shown(self):
+    def test_another_run_is_refused(self):
         self.mine.create(CONFIG)
         before = helpers.contents(self.folder)
         for changes, message in (
@@ -60,30 +60,27 @@ class CreateTest(tf.test.TestCase):
                 RunFolder(path).create(CONFIG)
         self.assertEqual(helpers.contents(self.folder), {"thesis.tex": b"years of work"})
 
-    def test_a_process_beside_this_one_that_is_faster(self):
+    def test_another_process_that_is_faster(self):
         """Also on a disk without hard links: its description is there just before this one's."""
-        for refused in (FileExistsError, PermissionError):
-            for other, message in (
-                (CONFIG, None),
-                ({**CONFIG, "preset": "small"}, 'preset: "demo" instead of "small"'),
-                (None, None),
-            ):
+        small, message = {**CONFIG, "preset": "small"}, 'preset: "demo" instead of "small"'
+        for refused, other in (
+            (FileExistsError, CONFIG),
+            (FileExistsError, small),
+            (PermissionError, CONFIG),
+            (PermissionError, small),
+            (PermissionError, None),
+        ):
 
-                def link(_, target, other=other, refused=refused):
-                    if other is not None:
-                        pathlib.Path(target).write_text(json.dumps(other))
-                    raise refused
+            def link(_, target, other=other, refused=refused):
+                if other is not None:
+                    pathlib.Path(target).write_text(json.dumps(other))
+                raise refused
 
-                if other is None and refused is FileExistsError:
-                    continue
-                with mock.patch.object(os, "link", link):
-                    if message is None:
-                        self.mine.create(CONFIG)
-                    else:
-                        with self.assertRaisesRegex(ValueError, message):
-                            self.mine.create(CONFIG)
-                self.assertEqual(os.listdir(self.folder), ["config.json"])
-                self.mine.config_file.unlink()
+            differs = other is small and self.assertRaisesRegex(ValueError, message)
+            with mock.patch.object(os, "link", link), differs or contextlib.nullcontext():
+                self.mine.create(CONFIG)
+            self.assertEqual(os.listdir(self.folder), ["config.json"])
+            self.mine.config_file.unlink()
 
 
 class ReadTest(tf.test.TestCase):
@@ -112,32 +109,29 @@ class ReadTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, message):
                 run.config()
 
+    def test_the_newest_run_is_the_one_that_was_written_to_last(self):
+        """Files may be renamed or removed at any time."""
+        runs = helpers.temporary_folder(self) / "runs"
+        self.enterContext(mock.patch.object(RunFolder, "RUNS", runs))
 
-class NewestTest(tf.test.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.runs = helpers.temporary_folder(self) / "runs"
-        self.enterContext(mock.patch.object(RunFolder, "RUNS", self.runs))
+        def write(name, time):
+            file = runs / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+            os.utime(file, (time, time))
 
-    def write(self, file, time):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-        os.utime(file, (time, time))
-
-    def test_the_run_that_was_written_to_last(self):
-        """Of files that may be renamed or removed at any time."""
         self.assertIsNone(RunFolder.newest())
-        self.write(self.runs / "b" / "config.json", 10)
-        self.write(self.runs / "a" / "config.json", 20)
-        self.write(self.runs / "b" / "image" / "writing.average.safetensors", 30)
-        self.assertEqual(RunFolder.newest().path, self.runs / "a")
-        (self.runs / "c" / "image").mkdir(parents=True)
+        write("b/config.json", 10)
+        write("a/config.json", 20)
+        write("b/image/writing.average.safetensors", 30)
+        self.assertEqual(RunFolder.newest().path, runs / "a")
+        (runs / "c" / "image").mkdir(parents=True)
         # As if all files had been there a moment ago.
         with mock.patch.object(pathlib.Path, "exists", return_value=True):
-            self.assertEqual(RunFolder.newest().path, self.runs / "a")
-        self.write(RunFolder(self.runs / "b")["image"].weights, 30)
-        self.write(self.runs / "no_run" / "notes.txt", 40)
-        self.assertEqual(RunFolder.newest().path, self.runs / "b")
+            self.assertEqual(RunFolder.newest().path, runs / "a")
+        write("b/image/average.safetensors", 30)
+        write("no_run/notes.txt", 40)
+        self.assertEqual(RunFolder.newest().path, runs / "b")
 
 
 class WeightsTest(tf.test.TestCase):
@@ -196,17 +190,14 @@ class WeightsTest(tf.test.TestCase):
         kernels = [name for name in tensors.named_weights(network) if "kernel" in name]
         self.assertEqual(kernels, [f"mine/dense/kernel{index}" for index in ("", ":1", ":2")])
 
-    def save_if_best(self, step, bits):
-        """Weights of so many steps."""
+    def assertBest(self, step, bits, best):
+        """After weights of a step and bits are saved, the best ones are those of `best`: step and bits."""
         self.set_weights(float(step))
         self.image.save_if_best(self.factor, step, bits)
-        self.set_weights(0.0)
-
-    def assertBest(self, step, bits):
         self.assertTrue(self.image.load_weights(self.factor, best=True))
-        self.assertWeights(float(step))
+        self.assertWeights(float(best[0]))
         notes = tensors.notes(self.image.best)
-        self.assertEqual((notes["step"], notes["val_bits_per_dim"]), (step, bits))
+        self.assertEqual((notes["step"], notes["val_bits_per_dim"]), best)
 
     def test_the_best_weights_are_kept(self):
         for step, bits, best in (
@@ -217,16 +208,14 @@ class WeightsTest(tf.test.TestCase):
             (6, 2.25, (6, 2.25)),  # taken again, after a checkpoint was damaged
             (3, 2.5, (3, 2.5)),  # a run that starts anew
         ):
-            self.save_if_best(step, bits)
-            self.assertBest(*best)
+            self.assertBest(step, bits, best)
         whole = self.image.best.read_bytes()
         self.image.best.write_bytes(whole.replace(b'bits_per_dim\\": 2.5', b'bits_per_dim\\": 0.5'))
         self.set_weights(0.0)
         self.assertRefused("checksum differs.*Load the last ones, without best", best=True)
         with self.assertLogs("absl", "WARNING") as logged:
-            self.save_if_best(6, 2.75)
+            self.assertBest(6, 2.75, (6, 2.75))
         self.assertIn(f"{self.image.best}. Received: a damaged file", logged.output[0])
-        self.assertBest(6, 2.75)
 
     def test_weights_of_another_factor_are_refused(self):
         others = helpers.tiny_model(blocks=2).factors

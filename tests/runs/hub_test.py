@@ -1,4 +1,4 @@
-"""Tests of models in repositories of the Hub, of which there is a stand-in on this machine."""
+"""Tests of model repositories on the Hub, with a stand-in for it on this machine."""
 
 import functools
 import json
@@ -32,7 +32,7 @@ OF_FACTORS = [f"{name}/{file}" for name in ("grayscale", "image") for file in KE
 
 
 def make_run(folder):
-    """A run on photographs that is trained, and evaluated as far as the files tell."""
+    """A run on photographs that is trained and evaluated, as far as the files say."""
     model, run = helpers.tiny_model(exact=True), RunFolder(folder)
     run.create({"dataset": "photos", "image_dir": "/home/me", "model": model.description()})
     for seed, (name, factor) in enumerate(model.factors.items()):
@@ -82,7 +82,7 @@ class HubTest(tf.test.TestCase):
         return pa.push(pa.load(self.folder / "mine"), NAME, **options)
 
     def hold(self):
-        """Has the repository hold the run, as if somebody had uploaded it. Returns its files."""
+        """Puts the run into the repository, as if somebody had uploaded it. Returns its files."""
         run = helpers.contents(self.folder / "mine")
         self.hub.commits["me/tiny"] = [
             {**run, "card.json": b"{}", "README.md": b"", ".gitattributes": b""}
@@ -103,46 +103,37 @@ class HubTest(tf.test.TestCase):
         self.assertAllEqual(pa.load(NAME).log_prob(IMAGES), other.log_prob(IMAGES))
         self.assertAllEqual(pa.load(pushed).log_prob(IMAGES), mine.log_prob(IMAGES))
 
-    def test_what_is_pushed(self):
-        self.push()
+    def test_the_files_of_a_push_and_of_a_later_one(self):
+        self.push(license="cc-by-4.0")
         files = self.hub.files("me/tiny")
         own = [".gitattributes", "README.md", "card.json", "config.json"]
         self.assertEqual(sorted(files), sorted([*own, *OF_FACTORS]))
         card = {"data": "photos", "bits_per_dim": 3.25, "std_error": 0.125}
-        self.assertEqual(
-            json.loads(files["card.json"]), {**card, "split": "test", "num_images": 1234}
-        )
+        card |= {"split": "test", "num_images": 1234}
+        self.assertEqual(json.loads(files["card.json"]), card)
         self.assertEqual(json.loads(files["image/training.json"]), {"epochs": 1, "init": "other"})
         for name, data in files.items():
             self.assertNotIn(b"/home/me", data, name)
-
-    def test_what_a_later_push_replaces(self):
-        self.push()
-        self.hub.files("me/tiny")["notes.txt"] = b"mine"
-        flat = {"topology": pa.networks.topology.flat(1), "filters": 4, "dropout": 0.0}
-        pa.push(pa.chain([], helpers.SIZE, flat, embedding=flat), NAME)
-        files = self.hub.files("me/tiny")
-        kept = [".gitattributes", "README.md", "config.json", WEIGHTS, "notes.txt"]
-        self.assertEqual(sorted(files), sorted(kept))
-
-    def test_the_model_card(self):
-        self.push(license="cc-by-4.0")
-        page = self.hub.files("me/tiny")["README.md"].decode()
-        model = pa.load(self.folder / "mine")
-        for shown in (
+        page = files["README.md"].decode()
+        for part in (
             '---\nlibrary_name: "pixelcnn_aux"\n',
             '\nlicense: "cc-by-4.0"\n',
             "\n# tiny\n",
             "3 channels of 256 values: `p(grayscale) p(image | grayscale)`.\n",
-            f"\n{model}\n",  # with sizes, parameters, and which factor is exact
+            f"\n{pa.load(self.folder / 'mine')}\n",
             "\n- Bits per dimension: **3.250** (exact, standard error 0.125), the mean of 1,234 test images",
             "\n- Trained on: photos\n",
             '\nmodel = pa.load("hf://me/tiny")\n',
         ):
-            self.assertIn(shown, page)
+            self.assertIn(part, page)
+        files["notes.txt"] = b"mine"
+        flat = {"topology": pa.networks.topology.flat(1), "filters": 4, "dropout": 0.0}
+        pa.push(pa.chain([], helpers.SIZE, flat, embedding=flat), NAME)
+        kept = [".gitattributes", "README.md", "config.json", WEIGHTS, "notes.txt"]
+        self.assertEqual(sorted(self.hub.files("me/tiny")), sorted(kept))
 
     def test_figures_are_those_of_the_model(self):
-        """As it was loaded, by whatever its weights; of others there are none."""
+        """As it was loaded, last or best; a changed model has none."""
         model = pa.load(self.folder / "mine")
         pa.push(model.with_exact(False), NAME)
         self.assertNotIn("card.json", self.hub.files("me/tiny"))
@@ -158,7 +149,7 @@ class HubTest(tf.test.TestCase):
         self.assertEqual(json.loads(self.hub.files("me/tiny")["card.json"]), {"data": "photos"})
         self.assertAllEqual(pa.load(NAME).log_prob(IMAGES), model.log_prob(IMAGES))
 
-    def test_a_card_goes_on_to_another_repository(self):
+    def test_a_card_is_passed_on_to_another_repository(self):
         self.push()
         pa.push(pa.load(NAME), "hf://you/copy")
         first, second = (self.hub.files(x) for x in ("me/tiny", "you/copy"))
@@ -168,37 +159,29 @@ class HubTest(tf.test.TestCase):
         )
         self.assertEqual(first, second)
 
-    def test_a_factor_that_is_not_trained(self):
+    def test_names(self):
+        self.assertEqual(hub.parse("hf://a/b-c.d"), ("a/b-c.d", None))
+        self.assertEqual(hub.parse("hf://a/b@refs/pr/1"), ("a/b", "refs/pr/1"))
+        push = functools.partial(pa.push, helpers.shared_model())
+        malformed = ("a", "a/b/c", "/b", "a/b@", "a b/c", "a--b/..", "")
+        for use, name in (
+            (push, "runs/mine"),
+            *((use, f"hf://{name}") for name in malformed for use in (pa.load, push)),
+        ):
+            with self.assertRaisesRegex(ValueError, f"as hf://owner/name or .*Received: '{name}"):
+                use(name)
+
+    def test_a_factor_that_is_not_trained_and_a_missing_package(self):
         model = pa.load(self.folder / "mine")
         model.untrained = ("image",)
         with self.assertRaisesRegex(ValueError, "'image' not trained yet"):
             pa.push(model, NAME)
         self.assertEmpty(self.hub.commits)
-
-    def test_names(self):
-        self.assertEqual(hub.parse("hf://a/b-c.d"), ("a/b-c.d", None))
-        self.assertEqual(hub.parse("hf://a/b@refs/pr/1"), ("a/b", "refs/pr/1"))
-        for name in (
-            "hf://a",
-            "hf://a/b/c",
-            "hf:///b",
-            "hf://a/b@",
-            "hf://a b/c",
-            "hf://a--b/..",
-            "hf://",
-        ):
-            for use in (pa.load, functools.partial(pa.push, helpers.shared_model())):
-                with self.assertRaisesRegex(ValueError, "as hf://owner/name or .*Received: 'hf:"):
-                    use(name)
-        with self.assertRaisesRegex(ValueError, "as hf://owner/name.*Received: 'runs/mine'"):
-            pa.push(helpers.shared_model(), "runs/mine")
-
-    def test_without_the_package(self):
         with mock.patch.dict(sys.modules, huggingface_hub=None):
             with self.assertRaisesRegex(ImportError, "pip install huggingface_hub"):
                 pa.load(NAME)
 
-    def test_what_is_not_there_or_not_to_be_read(self):
+    def test_repositories_that_do_not_exist_or_are_private(self):
         commit = stand_in.commit_of("me/tiny", self.hold())
         self.hub.private.add("me/tiny")
         for name in ("hf://me/none", "hf://me/tiny@other", f"{NAME}@{commit[:-4]}0000"):
@@ -217,7 +200,7 @@ class HubTest(tf.test.TestCase):
                 pa.push(helpers.shared_model(), NAME)
         self.assertEmpty(self.hub.commits)
 
-    def test_without_a_connection_there_is_what_was_downloaded(self):
+    def test_without_a_connection_the_last_download_is_read(self):
         self.hold()
         expected = pa.load(NAME).log_prob(IMAGES)
         self.log_in(endpoint="http://127.0.0.1:9")  # where nobody answers
@@ -239,13 +222,11 @@ class HubTest(tf.test.TestCase):
             pa.load(NAME)
         self.assertEmpty(self.hub.served)
 
-    def test_a_repository_of_something_else(self):
+    def test_repositories_of_something_else_or_too_large(self):
         self.hub.commits["me/tiny"] = [{}]
         self.assertRefused("FACTOR/average.safetensors.*Received: hf://me/tiny, with no files")
         self.hub.commits["me/tiny"].append({"config.json": b"{}", "model.safetensors": b"x"})
         self.assertRefused("with config.json, model.safetensors. Give one of a model of pixelcnn")
-
-    def test_files_that_are_too_large(self):
         self.hold()
         for file, size in (
             (WEIGHTS, hub.MOST_WEIGHTS),
@@ -295,7 +276,7 @@ class HubTest(tf.test.TestCase):
         ):
             helpers.run_program(train, "pixelcnn", f"--workdir={NAME}")
 
-    def test_what_is_found_out_is_written_beside_the_runs(self):
+    def test_evaluations_are_written_beside_the_runs(self):
         self.hold()
         folder = trained.find(NAME)
         self.assertEqual(RunFolder(folder).name, "me--tiny")
@@ -304,7 +285,7 @@ class HubTest(tf.test.TestCase):
 
 class EnvironmentTest(tf.test.TestCase):
     def test_a_program_reads_a_repository(self):
-        """By the endpoint and the folders that the environment names, as huggingface_hub is documented."""
+        """From the endpoint and to the folders that the environment names, as huggingface_hub documents."""
         hub, endpoint = self.enterContext(stand_in.serving())
         folder = helpers.temporary_folder(self)
         model = helpers.tiny_model()

@@ -1,4 +1,4 @@
-"""Tests of what is loaded from a workdir, and of what is refused."""
+"""Tests of loading the model of a workdir, and of what is refused."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ class LoadTest(tf.test.TestCase):
         helpers.make_run(self.folder, helpers.shared_model(), trained)
 
     def assertRefused(self, *fragments):
-        """`load` says what is wrong, naming all of these, and changes nothing."""
+        """`load` raises an error with all fragments, and changes nothing."""
         before = helpers.contents(self.folder)
         with self.assertRaises(ValueError) as caught:
             pa.load(self.folder)
@@ -34,7 +34,7 @@ class LoadTest(tf.test.TestCase):
             self.assertIn(str(fragment), str(caught.exception))
         self.assertEqual(helpers.contents(self.folder), before)
 
-    def test_weights_come_back_the_last_or_the_best_ones(self):
+    def test_weights_come_back_the_last_or_the_best_ones_in_each_precision(self):
         self.make_run("grayscale", "image")
         model = helpers.tiny_model()
         for name, factor in model.factors.items():
@@ -42,17 +42,14 @@ class LoadTest(tf.test.TestCase):
             self.run_folder[name].save_if_best(factor, 1, 1.0)
         best, last = pa.load(self.folder, best=True), pa.load(self.folder)
         self.assertAllEqual(best.log_prob(IMAGES), model.log_prob(IMAGES))
-        self.assertAllEqual(last.log_prob(IMAGES), helpers.shared_model().log_prob(IMAGES))
+        expected = helpers.shared_model().log_prob(IMAGES)
+        self.assertAllEqual(last.log_prob(IMAGES), expected)
         self.assertEqual(last.untrained, ())
         self.assertEqual(last.description(), helpers.shared_model().description())
-
-    def test_float64_throughout(self):
-        self.make_run("grayscale", "image")
-        model = pa.load(self.folder, dtype="float64")
-        self.assertEqual(model.log_prob(IMAGES).dtype, tf.float64)
-        self.assertEqual(model.bits_per_dim(IMAGES)["total"].dtype, tf.float64)
-        single = helpers.shared_model().log_prob(IMAGES)
-        self.assertAllClose(model.log_prob(IMAGES), single, rtol=1e-5)
+        double = pa.load(self.folder, dtype="float64")
+        for found in (double.log_prob(IMAGES), double.bits_per_dim(IMAGES)["total"]):
+            self.assertEqual(found.dtype, tf.float64)
+        self.assertAllClose(double.log_prob(IMAGES), expected, rtol=1e-5)
 
     def test_a_factor_not_trained_yet_is_named_by_what_needs_it(self):
         self.make_run("image")

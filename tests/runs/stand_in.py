@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face Hub: what of its HTTP API huggingface_hub uses here, in memory."""
+"""A stand-in for the Hugging Face Hub, in memory: the part of its HTTP API that huggingface_hub uses here."""
 
 import base64
 import contextlib
@@ -10,7 +10,7 @@ import threading
 import urllib.parse
 
 HOST = "127.0.0.1"
-TOKEN = "hf_writer"  # of the only one who may write, and read what is private
+TOKEN = "hf_writer"  # of the only user who may write, and read private repositories
 NOT_FOUND = {"X-Error-Code": "RepoNotFound"}
 
 
@@ -20,8 +20,8 @@ class Hub:
     Attributes:
       commits: dict, "OWNER/NAME" -> list of such dicts, the newest last.
       private: set of names.
-      listed: dict, path -> int, sizes that it lists instead of those that files have.
-      served: list of the paths of files that were read, as often as they were.
+      listed: dict, path -> int, sizes that it lists instead of the real ones.
+      served: list of the paths of files that were read.
     """
 
     def __init__(self):
@@ -33,7 +33,7 @@ class Hub:
         return self.commits[name][-1]
 
     def revision(self, name, revision):
-        """(commit, files) of a branch or commit; None of another one."""
+        """(commit, files) of a branch or commit; files are None for an unknown one."""
         found = {commit_of(name, files): files for files in self.commits[name]}
         newest = list(found.items())[-1]
         return newest if revision == "main" else (revision, found.get(revision))
@@ -95,10 +95,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(data=data, headers={"ETag": digest(data), "X-Repo-Commit": commit})
         sizes = {file: self.hub.listed.get(file, len(data)) for file, data in files.items()}
         if what == "tree":
-            kinds = {"type": "file"}
-            return self.answer_json(
-                [{**kinds, "path": file, "size": sizes[file], "oid": "0" * 40} for file in files]
-            )
+            kind = {"type": "file", "oid": "0" * 40}
+            return self.answer_json([{**kind, "path": x, "size": sizes[x]} for x in files])
         siblings = [{"rfilename": file, "size": sizes[file]} for file in files]
         return self.answer_json({"id": name, "sha": commit, "siblings": siblings})
 
@@ -117,18 +115,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer_json({"errors": [], "warnings": []})
         if path.endswith("/preupload/main"):
             modes = {True: "lfs", False: "regular"}
-            return self.answer_json(
-                {
-                    "files": [
-                        {
-                            "path": file["path"],
-                            "uploadMode": modes[file["path"].endswith(".safetensors")],
-                            "shouldIgnore": False,
-                        }
-                        for file in json.loads(body)["files"]
-                    ]
-                }
-            )
+            paths = [file["path"] for file in json.loads(body)["files"]]
+            found = [(path, modes[path.endswith(".safetensors")]) for path in paths]
+            keys = ("path", "uploadMode", "shouldIgnore")
+            return self.answer_json({"files": [dict(zip(keys, (*x, False))) for x in found]})
         if path.endswith("/info/lfs/objects/batch"):
             upload = f"http://{self.headers['Host']}/upload"
             objects = [
@@ -159,7 +149,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serving():
-    """Within it there is a `Hub`: (it, its address)."""
+    """Yields a `Hub` and its address."""
     hub = Hub()
     handler = type("Handler", (Handler,), {"hub": hub})
     with http.server.ThreadingHTTPServer((HOST, 0), handler) as server:

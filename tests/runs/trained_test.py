@@ -1,4 +1,4 @@
-"""Tests of the trained models of the package, and of what takes one by its name."""
+"""Tests of the trained models of the package: how they are packed, found by name, and evaluated."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ ROW = dict.fromkeys(metrics.FIELDS, 1) | {"seconds": 30.0}
 
 
 def make_run(folder, condition=None):
-    """A run that is trained and evaluated, as far as the files tell. Returns its model."""
+    """A run that is trained and evaluated, as far as the files say. Returns its model."""
     # Two resolutions, so that some kernels are of transposed convolutions.
     shape = pa.networks.topology.pixelcnn_pp(blocks=1, resolutions=2)
     model = helpers.tiny_model(topology=shape, condition=condition)
@@ -42,7 +42,7 @@ def make_run(folder, condition=None):
 
 
 def pack_run(folder, name, *others):
-    """What packing a run by that name prints; its images are made up."""
+    """The output of packing a run by that name; its images are made up."""
     facts = {"dataset": "photos", "name": name, "data": "pictures", "license": "no license"}
     facts |= {"machine": "this", "command": "a command"}
     arguments = [*(f"--{key}={value}" for key, value in facts.items()), *others]
@@ -51,7 +51,7 @@ def pack_run(folder, name, *others):
         return helpers.run_program(pack, f"--workdir={folder}", *arguments)
 
 
-class ZooTest(tf.test.TestCase):
+class TrainedTest(tf.test.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -62,54 +62,57 @@ class ZooTest(tf.test.TestCase):
         trained.FOLDER.mkdir()
         cls.mine = folder / "mine"
         cls.model = make_run(cls.mine)
-        cls.output = pack_run(cls.mine, "tiny")
+        pack_run(cls.mine, "tiny")
+
+    def changed(self, file, **changes):
+        """Until the end of the test, a file of JSON has other values."""
+        whole = file.read_text()
+        self.addCleanup(file.write_text, whole)
+        file.write_text(json.dumps({**json.loads(whole), **changes}))
+
+    def dtypes(self, name, factor):
+        arrays, _ = tensors.read(RunFolder(trained.find(name))[factor].weights)
+        return {array.dtype.name for array in arrays.values()}
 
     def test_packed_weights_are_those_of_the_run_in_16_bits(self):
         loaded = pa.load("tiny")
         for name, factor in self.model.factors.items():
             for array, expected in zip(loaded.factors[name].get_weights(), factor.get_weights()):
                 self.assertAllEqual(array, expected.astype(np.float16).astype(np.float32))
-            arrays, _ = tensors.read(RunFolder(trained.find("tiny"))[name].weights)
-            self.assertEqual({array.dtype for array in arrays.values()}, {np.dtype("float16")})
-
-    def test_what_is_known_of_them(self):
-        self.assertEqual(list(pa.pretrained()), ["tiny"])
-        card = pa.pretrained()["tiny"]
-        self.assertEqual((card["bits_per_dim"], card["std_error"]), (6.5, 0.1))
-        facts = [card[key] for key in ("data", "license", "machine", "command")]
-        self.assertEqual(facts, ["pictures", "no license", "this", "a command"])
-        self.assertEqual(card["seconds"], 60)
-        files = helpers.contents(trained.find("tiny"))
-        self.assertEqual(card["bytes"], sum(map(len, files.values())))
-        for name in self.model.factors:
-            self.assertIn(f"{name}/metrics.csv", files)
-            self.assertIn(f"{name}/training.json", files)
+            self.assertEqual(self.dtypes("tiny", name), {"float16"})
 
     def test_kernels_in_8_bits(self):
         self.addCleanup(shutil.rmtree, trained.FOLDER / "small", ignore_errors=True)
         with mock.patch.object(splits, "mean_bits", return_value=2.0):
             pack_run(self.mine, "small", "--in_8_bits=image")
-        arrays, _ = tensors.read(RunFolder(trained.find("small"))["image"].weights)
-        self.assertEqual({array.dtype.name for array in arrays.values()}, {"float16", "int8"})
-        loaded = pa.load("small").factors["image"]
-        for layer, expected in zip(
-            *map(layers.normalized_layers, (loaded, self.model.factors["image"]))
-        ):
+        self.assertEqual(self.dtypes("small", "image"), {"float16", "int8"})
+        self.assertEqual(self.dtypes("small", "grayscale"), {"float16"})
+        factors = pa.load("small").factors["image"], self.model.factors["image"]
+        for layer, expected in zip(*map(layers.normalized_layers, factors)):
             kernel, kept = np.asarray(layer.kernel()), np.asarray(expected.kernel())
             # Half a step of 127 of the largest, and the 11 bits of lengths.
             self.assertAllClose(kernel, kept, rtol=0, atol=0.005 * np.abs(kept).max())
-        arrays, _ = tensors.read(RunFolder(trained.find("small"))["grayscale"].weights)
-        self.assertEqual({array.dtype for array in arrays.values()}, {np.dtype("float16")})
         with self.assertRaisesRegex(ValueError, "Expected a factor of .* Received: 'gray'"):
             pack_run(self.mine, "another", "--in_8_bits=gray")
 
-    def changed(self, file, **changes):
-        """Within it, a file of JSON has other values."""
-        whole = file.read_text()
-        self.addCleanup(file.write_text, whole)
-        file.write_text(json.dumps({**json.loads(whole), **changes}))
+    def test_the_facts_of_their_cards(self):
+        self.assertEqual(list(pa.pretrained()), ["tiny"])
+        card, files = pa.pretrained()["tiny"], helpers.contents(trained.find("tiny"))
+        expected = {"bits_per_dim": 6.5, "std_error": 0.1, "data": "pictures", "seconds": 60}
+        expected |= {"license": "no license", "machine": "this", "command": "a command"}
+        expected |= {"bytes": sum(map(len, files.values()))}
+        self.assertEqual({key: card[key] for key in expected}, expected)
+        for name in self.model.factors:
+            self.assertIn(f"{name}/metrics.csv", files)
+            self.assertIn(f"{name}/training.json", files)
+        file = trained.FOLDER / "tiny" / "card.json"
+        self.addCleanup(file.write_text, file.read_text())
+        for text in ("{", "[]"):
+            file.write_text(text)
+            with self.assertRaisesRegex(ValueError, f"Expected .* in {file}. Received: .*Restore"):
+                pa.pretrained()
 
-    def test_where_images_are_on_this_machine_is_not_packed(self):
+    def test_paths_of_this_machine_are_not_packed(self):
         run = RunFolder(self.mine)
         described, recorded = run.config(), run["image"].recorded_training()
         self.changed(run.config_file, image_dir="/home/me", image_file="/me.npz")
@@ -120,34 +123,16 @@ class ZooTest(tf.test.TestCase):
         expected = {**described, "image_dir": None, "image_file": None}
         self.assertEqual(packed.config(), expected)
 
-    def test_a_name_that_no_folder_can_have(self):
-        message = (
-            "name of a trained model: x{200}. Received: File name too long. Give a shorter name"
-        )
-        with self.assertRaisesRegex(OSError, message):
-            pa.load(5000 * "x")
-
-    def test_a_damaged_card(self):
-        card = trained.FOLDER / "tiny" / "card.json"
-        self.addCleanup(card.write_text, card.read_text())
-        for text in ("{", "[]"):
-            card.write_text(text)
-            with self.assertRaisesRegex(ValueError, f"Expected .* in {card}. Received: .*Restore"):
-                pa.pretrained()
-
-    def assertNotPacked(self, error, message, folder=None):
-        """Packing a run raises the error, and leaves the zoo as it is."""
+    def assertNotPacked(self, error, message, folder=None, name="another"):
+        """Packing a run raises the error, and leaves the models as they are."""
         before = helpers.contents(trained.FOLDER)
         with self.assertRaisesRegex(error, message):
-            pack_run(folder or self.mine, "another")
+            pack_run(folder or self.mine, name)
         self.assertEqual(helpers.contents(trained.FOLDER), before)
-
-    def test_names_are_not_taken_twice(self):
-        with self.assertRaisesRegex(ValueError, "Expected a new name. Received: tiny"):
-            pack_run(self.mine, "tiny")
 
     def test_the_cost_of_rounding(self):
         """Of the first images; weights that it makes better are kept."""
+        self.assertNotPacked(ValueError, "Expected a new name. Received: tiny", name="tiny")
         with mock.patch.object(splits, "mean_bits", side_effect=[2.0, 3.0]):  # the run's, packed
             self.assertNotPacked(ValueError, "bits per dimension at most.*Received: 1.0")
         with mock.patch.object(splits, "mean_bits", side_effect=RuntimeError):
@@ -188,8 +173,6 @@ class ZooTest(tf.test.TestCase):
         for damaged in ("{", "[]"):
             file.write_text(damaged)
             self.assertNotPacked(ValueError, "Received: none. Run python -m evaluate.bpd")
-
-    def test_figures_of_a_conditional_model_are_of_no_condition(self):
         folder = helpers.temporary_folder(self) / "classes"
         make_run(folder, pa.conditions.Classes(10))
         self.changed(folder / "bpd.json", condition=True)
@@ -210,7 +193,7 @@ class ZooTest(tf.test.TestCase):
             message = f"Expected {files.metrics} .*Received: nothing in {missing}\\. Restore"
             self.assertNotPacked(ValueError, message)
 
-    def test_flags_that_would_change_what_is_packed_are_none(self):
+    def test_flags_that_would_change_the_packed_model_do_not_exist(self):
         for flag in ("--best", "--exact"):
             with self.assertRaises(flags.UnrecognizedFlagError):
                 pack_run(self.mine, "another", flag)
@@ -223,32 +206,34 @@ class ZooTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, f"'image' in {file}.*checksum"):
             pa.load("tiny")
 
-    def test_no_such_name(self):
-        with self.assertRaisesRegex(FileNotFoundError, "trained model: tiny. Received: small"):
-            pa.load("small")
-        with self.assertRaisesRegex(FileNotFoundError, "tiny. Received: tiny/../tiny"):
-            pa.load("tiny/../tiny")
+    def test_other_names_are_refused(self):
+        too_long = "trained model: x{200}. Received: File name too long. Give a shorter name"
+        for name, error, message in (
+            ("small", FileNotFoundError, "trained model: tiny. Received: small"),
+            ("tiny/../tiny", FileNotFoundError, "tiny. Received: tiny/../tiny"),
+            (5000 * "x", OSError, too_long),
+        ):
+            with self.assertRaisesRegex(error, message):
+                pa.load(name)
 
     def test_a_folder_of_that_name_hides_it_if_it_is_a_run(self):
         folder = helpers.temporary_folder(self)
         self.enterContext(contextlib.chdir(folder))
-        (folder / "tiny").mkdir()
+        for name in ("tiny", "other"):
+            (folder / name).mkdir()
         self.assertEqual(trained.find("tiny"), trained.FOLDER / "tiny")
-        (folder / "other").mkdir()
         self.assertEqual(trained.find("other"), pathlib.Path("other"))
         make_run(folder / "tiny")
         self.assertEqual(trained.find("tiny"), pathlib.Path("tiny"))
 
-    def test_what_is_found_out_is_not_written_into_a_run_of_that_name(self):
+    def test_evaluations_are_not_written_into_a_run_of_that_name(self):
         runs = helpers.temporary_folder(self)
         self.enterContext(mock.patch.object(RunFolder, "RUNS", runs))
         mine = runs / "tiny"
         make_run(mine)
-        before = helpers.contents(mine)
         with self.assertRaisesRegex(ValueError, f"Expected {mine} .*Received: a run"):
             trained.outputs(trained.FOLDER / "tiny")
         self.assertEqual(trained.outputs(mine), mine)
-        self.assertEqual(helpers.contents(mine), before)
 
     def test_programs_without_a_run(self):
         """They take the default and photographs, say so, and write beside the runs, not into the package."""

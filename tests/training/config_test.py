@@ -1,7 +1,11 @@
-"""Tests of what a `Training` may be."""
+"""Tests of settings: the values of a `Training`, and the signals that stop training."""
 
 import dataclasses
 import math
+import os
+import signal
+from concurrent import futures
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -26,10 +30,11 @@ class TrainingTest(tf.test.TestCase):
         for value in dataclasses.asdict(VALID).values():
             self.assertIn(type(value), (int, float, bool))
 
-    def test_what_no_run_can_have_is_refused(self):
+    def test_values_that_no_run_can_have_are_refused(self):
         for name, value, message in (
             ("batch_size", 0, "batch_size from 1 .*batch_size=0"),
             ("epochs", 1.5, "epochs from 1 .*epochs=1.5"),
+            ("epochs", None, "epochs from 1 .*epochs=None"),
             ("learning_rate", math.inf, "learning_rate above 0.*=inf"),
             ("learning_rate", math.nan, "learning_rate above 0.*=nan"),
             ("learning_rate", np.float32("inf"), "learning_rate .*inf"),
@@ -41,3 +46,23 @@ class TrainingTest(tf.test.TestCase):
         ):
             with self.assertRaisesRegex(ValueError, message):
                 dataclasses.replace(VALID, **{name: value})
+
+
+class StopTest(tf.test.TestCase):
+    """In loop_test.py is where signals stop training."""
+
+    def test_a_second_signal_ends_the_process(self):
+        with (
+            mock.patch.object(os, "_exit", side_effect=SystemExit) as ended,
+            training.Stop() as stop,
+            self.assertRaises(SystemExit),
+            stop.held(),
+        ):
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+        ended.assert_called_once_with(130)  # as of a process that Ctrl-C ends
+
+    def test_threads_that_receive_no_signals(self):
+        with futures.ThreadPoolExecutor(1) as threads:
+            with self.assertRaisesRegex(RuntimeError, "main thread.*Train without `stop`"):
+                threads.submit(training.Stop().__enter__).result()

@@ -1,4 +1,4 @@
-"""Tests of steps on several devices and hosts, in parts and with blocks evaluated twice: the same weights.
+"""Tests of several devices and hosts, micro-batches and blocks evaluated twice: the same weights.
 
 TensorFlow configures its devices and hosts once a process, so that each case has processes of its own.
 """
@@ -16,11 +16,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import data, training
+from pixelcnn_aux import backend, data, training
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, metrics, steps
+from pixelcnn_aux.training.devices import Hosts
 from pixelcnn_aux.training.state import find_checkpoints
 from tests import helpers
 
@@ -186,11 +187,9 @@ class DevicesTest(tf.test.TestCase):
     def rows(self, folder):
         return metrics.read(RunFolder(folder)["image"].metrics)
 
-    def test_two_devices(self):
-        self.check("devices", ["devices"])
-
-    def test_two_devices_in_parts_with_blocks_evaluated_twice(self):
-        self.check("both", ["devices"])
+    def test_two_devices_also_in_parts_with_blocks_evaluated_twice(self):
+        for folder in ("devices", "both"):
+            self.check(folder, ["devices"])
 
     def test_two_hosts(self):
         """The chief alone writes, and every host has the averaged weights, also if it rounds otherwise.
@@ -222,13 +221,10 @@ class DevicesTest(tf.test.TestCase):
         one, other = np.load(self.folder / "devices" / "losses.npy")
         self.assertGreater(abs(one - other), 1e-4)
 
-    def test_in_parts(self):
-        train(self.folder / "parts", accumulate=4)
-        self.check("parts")
-
-    def test_with_blocks_evaluated_twice(self):
-        train(self.folder / "twice", remat=True)
-        self.check("twice")
+    def test_in_parts_and_with_blocks_evaluated_twice(self):
+        for name, options in (("parts", {"accumulate": 4}), ("twice", {"remat": True})):
+            train(self.folder / name, **options)
+            self.check(name)
 
     def test_what_is_evaluated_twice_drops_the_same_elements(self):
         self.enter_context(helpers.eagerly())
@@ -239,3 +235,58 @@ class DevicesTest(tf.test.TestCase):
         ]
         for weight, other in zip(*weights, strict=True):
             self.assertAllClose(weight, other, rtol=1e-5, atol=1e-5)
+
+
+def errors(of_hosts):
+    """What each host raises, a str, or None: dicts that they compare, one of each host."""
+    hosts, rows = Hosts(), []
+    hosts.num = len(of_hosts)
+
+    def compare(gathered, here):
+        with mock.patch.object(hosts, "_gather", gathered):
+            try:
+                hosts.check_agree(**here)
+            except ValueError as error:
+                return str(error)
+
+    for here in of_hosts:
+        compare(lambda row: rows.append(row) or np.array([row]), here)
+    return [compare(lambda _: np.array(rows), here) for here in of_hosts]
+
+
+class AgreeTest(tf.test.TestCase):
+    def test_hosts_that_agree(self):
+        here = {"step": 100, "model": {"filters": [4, 4], "exact": True}}
+        self.assertEqual(errors([here] * 3), [None] * 3)
+
+    def test_every_host_says_what_differs(self):
+        """The middle one too, whose step is the mean of all."""
+        found = errors([{"step": step, "policy": None} for step in (100, 200, 300)])
+        for step, error in zip((100, 200, 300), found):
+            self.assertRegex(error, f"hosts that differ, here with step={step}. Start all")
+
+    def test_one_host_alone_compares_nothing(self):
+        with mock.patch.object(Hosts, "_gather", side_effect=AssertionError):
+            Hosts().check_agree(step=0)
+
+
+class DefaultTest(tf.test.TestCase):
+    def test_more_than_one_gpu_are_mirrors(self):
+        for count, used in ((0, 0), (1, 0), (2, 1), (8, 1)):
+            with (
+                mock.patch.dict(os.environ),
+                mock.patch.object(tf.config, "list_logical_devices", return_value=count * ["GPU"]),
+                mock.patch.object(tf.distribute, "MirroredStrategy") as mirrored,
+            ):
+                os.environ.pop("TF_CONFIG", None)
+                training.default_strategy()
+            self.assertEqual(mirrored.call_count, used)
+
+    def test_jax_refuses_several_hosts(self):
+        """Each of them would train the whole run."""
+        with mock.patch.object(backend, "NAME", "jax"), mock.patch.dict(os.environ):
+            os.environ.pop("TF_CONFIG", None)
+            self.assertIsNone(training.default_strategy())
+            os.environ["TF_CONFIG"] = "{}"
+            with self.assertRaisesRegex(ValueError, "Expected one host.*Received: a TF_CONFIG"):
+                training.default_strategy()

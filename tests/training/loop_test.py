@@ -1,4 +1,4 @@
-"""Tests of training: that it can be stopped anywhere, and what it leaves."""
+"""Tests of training: that it can be stopped anywhere, what it leaves, and its callbacks."""
 
 import collections
 import contextlib
@@ -18,6 +18,7 @@ from unittest import mock
 import keras
 import numpy as np
 import tensorflow as tf
+from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, layers, training
@@ -43,19 +44,11 @@ TINY = Training(
 )
 
 
-def train(folder, name="grayscale", dropout=0.5, images=None, training=TINY, **options):
+def train(folder, name="grayscale", images=None, training=TINY, **options):
     """One factor of a tiny model, with averaged weights."""
-    model, validation_images = helpers.tiny_model(dropout=dropout), helpers.images(5, seed=1)
-    return helpers.train(
-        model, name, images or helpers.images(10), validation_images, training, folder, **options
-    )
-
-
-def saved(folder, name="grayscale"):
-    """dict of all arrays in the last checkpoint: weights, averages, optimizer, dropout's seeds."""
-    _, file = found_in(folder, name)[0]
-    arrays, _ = tensors.read(file)
-    return {key: array for key, array in arrays.items() if not key.startswith("seconds")}
+    model, validation_images = helpers.tiny_model(dropout=0.5), helpers.images(5, seed=1)
+    images = images or helpers.images(10)
+    return helpers.train(model, name, images, validation_images, training, folder, **options)
 
 
 def found_in(folder, name="grayscale"):
@@ -63,28 +56,22 @@ def found_in(folder, name="grayscale"):
     return find_checkpoints(RunFolder(folder)[name].checkpoints)
 
 
+def saved(folder, name="grayscale"):
+    """dict of all arrays in the last checkpoint: weights, averages, optimizer, dropout's seeds."""
+    arrays, _ = tensors.read(found_in(folder, name)[0][1])
+    return {key: array for key, array in arrays.items() if not key.startswith("seconds")}
+
+
 def assert_same_weights(factor, expected):
     np.testing.assert_equal(factor.get_weights(), expected.get_weights())
 
 
-def rows(folder, name="grayscale"):
-    return metrics.read(RunFolder(folder)[name].metrics)
-
-
-def scalars(folder):
-    """dict, "train/bits_per_dim" and so on -> list, of TensorBoard's files."""
-    found = collections.defaultdict(list)
-    for file in sorted(RunFolder(folder)["grayscale"].logs.glob("*/events.*")):
-        for event in tf.compat.v1.train.summary_iterator(str(file)):
-            for value in event.summary.value:
-                found[f"{file.parent.name}/{value.tag}"].append(
-                    float(tf.make_ndarray(value.tensor))
-                )
-    return found
+def rows(folder):
+    return metrics.read(RunFolder(folder)["grayscale"].metrics)
 
 
 def in_each_step(act):
-    """Within it, `act` is called as each step of a new run takes its images, with its number, from 1 on."""
+    """Context in which `act` is called as each step takes its images, with its number, from 1 on."""
     take, steps = data.Prefetched.__next__, itertools.count(1)
 
     def act_and_take(batches):
@@ -94,16 +81,29 @@ def in_each_step(act):
     return mock.patch.object(data.Prefetched, "__next__", act_and_take)
 
 
-class StoppedRunTest(tf.test.TestCase):
-    """Whatever stops a run, it ends where the one that nothing stopped ends, bit for bit.
+class Interrupting(data.Images):
+    """Images that call a function once seven batches are read."""
 
-    In `tests/faults` it is killed too.
+    def __init__(self, act):
+        super().__init__(helpers.images(10).pixels)
+        self._act = act
+
+    def training_batches(self, *args, **options):
+        for count, batch in enumerate(super().training_batches(*args, **options)):
+            if count == 7:
+                self._act()
+            yield batch
+
+
+class StoppedRunTest(tf.test.TestCase):
+    """Whatever stops a run, it ends where one that nothing stops ends, bit for bit.
+
+    In `tests/faults` it is killed too, and compiled.
     """
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        # What is compiled is stopped in `tests/faults`.
         cls.enterClassContext(helpers.eagerly())
         cls.uninterrupted = helpers.temporary_folder(cls)
         cls.output = io.StringIO()
@@ -115,21 +115,12 @@ class StoppedRunTest(tf.test.TestCase):
         self.folder = helpers.temporary_folder(self)
 
     def copy_run(self):
-        """What is in it."""
         shutil.copytree(self.uninterrupted, self.folder, dirs_exist_ok=True)
         return helpers.contents(self.folder)
 
     def assertEndsAsUninterrupted(self, average, folder=None):
         assert_same_weights(average, self.average)
-        found, expected = saved(folder or self.folder), saved(self.uninterrupted)
-        np.testing.assert_equal(found, expected)
-
-    def test_killed_in_the_middle_of_an_epoch(self):
-        """What is not saved is lost: the steps since the last epoch's end."""
-        with self.assertRaises(KeyboardInterrupt):
-            train(self.folder, images=Interrupting(os.getpid, KeyboardInterrupt))
-        self.assertEqual(saved(self.folder)["optimizer/0"], 6)
-        self.assertEndsAsUninterrupted(train(self.folder))
+        np.testing.assert_equal(saved(folder or self.folder), saved(self.uninterrupted))
 
     def test_signals_stop_after_a_step_which_is_saved(self):
         for number in config.SIGNALS:
@@ -163,9 +154,11 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertEqual(helpers.contents(self.folder), {})
 
     def test_checkpoints_in_the_middle_of_long_epochs(self):
+        """Where a run is killed in one, the steps since the last of them are lost."""
+        killed = mock.Mock(side_effect=KeyboardInterrupt)
         with mock.patch.object(loop, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0):
             with self.assertRaises(KeyboardInterrupt):
-                train(self.folder, images=Interrupting(os.getpid, KeyboardInterrupt))
+                train(self.folder, images=Interrupting(killed))
         self.assertEqual(saved(self.folder)["optimizer/0"], 7)
         seconds = [tensors.read(file)[0]["seconds/0"] for _, file in found_in(self.folder)]
         self.assertGreater(seconds[0], seconds[1])  # of both epochs, not of the second one alone
@@ -188,7 +181,7 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertEqual([call.args[1] for call in save.call_args_list], [5, 9])
 
     def test_finished(self):
-        """Perhaps killed after its last checkpoint and before it wrote what evaluation reads."""
+        """Perhaps killed after its last checkpoint and before it wrote the weights."""
         before = self.copy_run()
         RunFolder(self.folder)["grayscale"].weights.unlink()
         self.assertEndsAsUninterrupted(train(self.folder))
@@ -196,12 +189,11 @@ class StoppedRunTest(tf.test.TestCase):
         for file, contents in helpers.contents(self.folder).items():
             if "/checkpoints/" in file:
                 self.assertEqual(contents, before[file], file)
-        # They are the one thing that evaluation reads.
         factor = helpers.shared_model().new_factor("grayscale")
         self.assertTrue(RunFolder(self.folder)["grayscale"].load_weights(factor))
         assert_same_weights(factor, self.average)
 
-    def test_goes_on_from_the_checkpoint_before_a_damaged_one(self):
+    def test_resumes_from_the_checkpoint_before_a_damaged_one(self):
         self.copy_run()
         last = RunFolder(self.folder)["grayscale"].checkpoints / "step-9.safetensors"
         last.write_bytes(last.read_bytes()[:-1000])
@@ -231,30 +223,32 @@ class StoppedRunTest(tf.test.TestCase):
 
     def test_metrics_and_output(self):
         found = rows(self.uninterrupted)
-        self.assertEqual([row["epoch"] for row in found], [1, 2, 3])
-        self.assertEqual([row["images"] for row in found], [24, 48, 72])
+        self.assertEqual(
+            [(row["epoch"], row["images"]) for row in found], [(1, 24), (2, 48), (3, 72)]
+        )
         for row in found:
             self.assertBetween(row["waiting"], 0.0, 1.0)
-            self.assertGreater(row["images_per_s"], 0.0)
         seconds = np.diff([0.0, *(row["seconds"] for row in found)])
         self.assertAllClose(seconds, [24 / row["images_per_s"] for row in found], rtol=1e-3)
         self.assertAllLess(np.diff([row["bits_per_dim"] for row in found]), 0.0)  # it learns
-        in_logs = scalars(self.uninterrupted)
+        in_logs = collections.defaultdict(list)
+        for file in sorted(RunFolder(self.uninterrupted)["grayscale"].logs.glob("*/events.*")):
+            for event in tf.compat.v1.train.summary_iterator(str(file)):
+                for x in event.summary.value:
+                    in_logs[f"{file.parent.name}/{x.tag}"].append(tf.make_ndarray(x.tensor))
         for key, name in (
             ("train/bits_per_dim", "bits_per_dim"),
             ("train/gradient_norm", "gradient_norm"),
             ("validation/bits_per_dim", "val_bits_per_dim"),
         ):
             self.assertAllClose(in_logs[key], [row[name] for row in found], rtol=1e-6)
-        output = self.output.getvalue()
-        count = self.average.count_params()
+        output, count = self.output.getvalue(), self.average.count_params()
         self.assertIn(f"grayscale: {count:,} parameters, float32, step 0 of 9", output)
         for key in (" bits_per_dim: ", " images_per_s: ", " val_bits_per_dim: "):
             self.assertEqual(output.count(key), TINY.epochs)
         self.assertIn("grayscale: 9 steps in ", output)
-        self.assertRegex(
-            output, "Epoch 1/3\n(?s:.*)\nEpoch 2/3, [0-9]+ s left\n(?s:.*)\nEpoch 3/3, [0-9]+ s"
-        )
+        epochs = "Epoch 1/3\n(?s:.*)\nEpoch 2/3, [0-9]+ s left\n(?s:.*)\nEpoch 3/3, [0-9]+ s"
+        self.assertRegex(output, epochs)
 
     def test_validation_is_of_the_averaged_weights(self):
         bits = rows(self.uninterrupted)[-1]["val_bits_per_dim"]
@@ -262,22 +256,6 @@ class StoppedRunTest(tf.test.TestCase):
         nats = self.average.log_prob(grays).numpy()
         dimensions = math.prod(helpers.SIZE)
         self.assertAllClose(bits, -nats.mean() / (dimensions * math.log(2)), rtol=1e-6)
-
-
-class Interrupting(data.Images):
-    """Images that do something once seven batches are read, and then raise an exception, if any."""
-
-    def __init__(self, act, exception=None):
-        super().__init__(helpers.images(10).pixels)
-        self._act, self._exception = act, exception
-
-    def training_batches(self, *args, **options):
-        for count, batch in enumerate(super().training_batches(*args, **options)):
-            if count == 7:
-                self._act()
-                if self._exception is not None:
-                    raise self._exception
-            yield batch
 
 
 class NotFiniteTest(tf.test.TestCase):
@@ -288,8 +266,11 @@ class NotFiniteTest(tf.test.TestCase):
         super().setUpClass()
         cls.enterClassContext(helpers.eagerly())
 
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+
     def test_a_loss(self):
-        folder = helpers.temporary_folder(self)
         # An epoch at small rates; that of the ninth step is 1e36.
         rates = keras.optimizers.schedules.ExponentialDecay(1e-12, decay_steps=1, decay_rate=1e6)
         with (
@@ -297,25 +278,22 @@ class NotFiniteTest(tf.test.TestCase):
             contextlib.redirect_stdout(io.StringIO()) as output,
             self.assertRaises(RuntimeError) as caught,
         ):
-            train(folder)
+            train(self.folder)
         message = str(caught.exception)
-        self.assertRegex(
-            message, "Expected (a finite loss|finite weights|finite bits) of .*factor 'grayscale'"
-        )
+        expected = "Expected (a finite loss|finite weights|finite bits) of .*factor 'grayscale'"
+        self.assertRegex(message, expected)
         self.assertRegex(message, "step [0-9]+.*last good checkpoint is .*step-[0-9]+.safetensors")
         self.assertNotIn("nan", output.getvalue())
-        for value in saved(folder).values():
-            self.assertTrue(np.isfinite(value).all())
         factor = helpers.shared_model(dropout=0.5).new_factor("grayscale")
-        self.assertTrue(RunFolder(folder)["grayscale"].load_weights(factor))
-        self.assertTrue(all(np.isfinite(weight).all() for weight in factor.get_weights()))
+        self.assertTrue(RunFolder(self.folder)["grayscale"].load_weights(factor))
+        for value in (*saved(self.folder).values(), *factor.get_weights()):
+            self.assertTrue(np.isfinite(value).all())
 
     def assertWritesNothing(self, message):
         """A run whose first metrics are not finite leaves none of its own, nor any weights."""
-        folder = helpers.temporary_folder(self)
         with self.assertRaisesRegex(RuntimeError, message):
-            train(folder)
-        files = {file for file in helpers.contents(folder / "grayscale") if "logs/" not in file}
+            train(self.folder)
+        files = {x for x in helpers.contents(self.folder / "grayscale") if "logs/" not in x}
         self.assertEqual(files, {"lock", "training.json"})
 
     def test_an_average(self):
@@ -338,13 +316,12 @@ class NotFiniteTest(tf.test.TestCase):
             self.assertWritesNothing("finite bits of the validation images .* step 3[.].*: nan[.]")
 
     def test_the_images_are_named(self):
-        folder = helpers.temporary_folder(self)
         images, losses = helpers.images(10), iter([3.0, math.nan] + 9 * [3.0])
         with (
             mock.patch.object(steps._TensorFlowStep, "__call__", lambda *_: (next(losses), 1.0)),
             self.assertRaises(RuntimeError) as caught,
         ):
-            train(folder, images=images)
+            train(self.folder, images=images)
         seed = zlib.crc32(b"0/grayscale") % 2**31
         indices = images.training_indices(8, seed, step=1).tolist()  # of the second step
         named = f"at step 2. Received: nan, of the training images {', '.join(map(str, indices))}. "
@@ -352,8 +329,68 @@ class NotFiniteTest(tf.test.TestCase):
         self.assertIn("There is no checkpoint yet", str(caught.exception))
 
 
-class ArgumentsTest(tf.test.TestCase):
-    def test_they_reach_the_steps_and_the_images(self):
+class TrainTest(tf.test.TestCase):
+    """One folder, three calls: one factor, then the others, then nothing is left to do."""
+
+    setting = dataclasses.replace(TINY, epochs=1, steps_per_epoch=1, batch_size=4)
+    images, validation = helpers.pictures(6), helpers.pictures(3, seed=1)
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = helpers.temporary_folder(cls) / "run"
+        settings = dict.fromkeys(("grayscale", "image"), cls.setting)
+        preset = training.Preset(
+            dataset="photos", constructor=helpers.tiny_model, model={}, training=settings
+        )
+        cls.first, cls.third = helpers.tiny_model(), helpers.tiny_model()
+        cls.before = cls.first.factors["image"].get_weights()
+        cls.train(cls.first, settings, factors=["grayscale"])
+        cls.after_first = helpers.contents(cls.folder)
+        cls.second = pa.load(cls.folder)  # without the image's weights
+        cls.train(cls.second, preset)
+        cls.after_second = helpers.contents(cls.folder)
+        cls.train(cls.third, cls.setting)
+
+    @classmethod
+    def train(cls, model, setting, **changes):
+        given = {"images": cls.images, "validation_images": cls.validation, "workdir": cls.folder}
+        pa.train(model, setting, **{**given, **changes})
+
+    def test_the_factors_asked_for_alone(self):
+        self.assertIn("grayscale/average.safetensors", self.after_first)
+        self.assertFalse([file for file in self.after_first if file.startswith("image/")])
+        np.testing.assert_equal(self.first.factors["image"].get_weights(), self.before)
+
+    def test_the_model_gets_the_averaged_weights_that_load_reads(self):
+        loaded = pa.load(self.folder)
+        for model in (self.second, self.third):
+            for name, factor in model.factors.items():
+                assert_same_weights(factor, loaded.factors[name])
+        assert_same_weights(self.first.factors["grayscale"], loaded.factors["grayscale"])
+        average = self.second.factors["image"].get_weights()[0]
+        trained = saved(self.folder, "image")["factor/0"]
+        self.assertEqual(average.shape, trained.shape)
+        self.assertNotAllEqual(average, trained)
+        self.assertEqual(self.second.untrained, ())
+
+    def test_finished_factors_are_left_as_they_are(self):
+        files = helpers.contents(self.folder)
+        self.assertEqual(set(files), set(self.after_second))
+        for earlier in (self.after_first, self.after_second):
+            for file in earlier:
+                if "/checkpoints/" in file or file == "config.json":
+                    self.assertEqual(files[file], earlier[file], file)
+
+    def test_the_records_in_the_folder(self):
+        self.assertEqual(RunFolder(self.folder).config()["seed"], 0)
+        settings = json.loads((self.folder / "image" / "training.json").read_text())
+        images = {"images": 6, "images_crc32": zlib.crc32(self.images)}
+        images |= {"validation_images": 3, "validation_images_crc32": zlib.crc32(self.validation)}
+        expected = {**dataclasses.asdict(self.setting), "policy": None, "init": None, **images}
+        self.assertEqual(settings, expected)
+
+    def test_arguments_reach_the_steps_and_the_images(self):
         self.enter_context(helpers.eagerly())
         settings = dataclasses.replace(
             TINY, epochs=1, flip=False, accumulate=2, mixed_precision=True
@@ -374,72 +411,7 @@ class ArgumentsTest(tf.test.TestCase):
         self.assertEqual(flips, [False, False])  # of the first weights, and of the steps
         remat = sum(call.kwargs.get("remat", False) for call in context.call_args_list)
         self.assertEqual(remat, 2 * TINY.steps_per_epoch)  # in both parts of each
-        *_, policy, _ = make.call_args.args
-        self.assertEqual(policy, "mixed_bfloat16")
-
-
-class TrainTest(tf.test.TestCase):
-    """One folder, three calls: one factor, then the others, then nothing is left to do."""
-
-    setting = dataclasses.replace(TINY, epochs=1, steps_per_epoch=1, batch_size=4)
-    images, validation = helpers.pictures(6), helpers.pictures(3, seed=1)
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.folder = helpers.temporary_folder(cls) / "run"
-        settings = dict.fromkeys(("grayscale", "image"), cls.setting)
-        preset = training.Preset(
-            dataset="photos", constructor=helpers.tiny_model, model={}, training=settings
-        )
-        cls.first, cls.third = helpers.tiny_model(), helpers.tiny_model()
-        cls.before = cls.first.factors["image"].get_weights()
-        with contextlib.redirect_stdout(io.StringIO()):
-            cls.train(cls.first, settings, ["grayscale"])
-            cls.after_first = helpers.contents(cls.folder)
-            cls.second = pa.load(cls.folder)  # without the image's weights
-            cls.train(cls.second, preset)
-            cls.after_second = helpers.contents(cls.folder)
-            cls.train(cls.third, cls.setting)
-
-    @classmethod
-    def train(cls, model, setting, factors=None, **changes):
-        given = {"images": cls.images, "validation_images": cls.validation, "workdir": cls.folder}
-        pa.train(model, setting, factors=factors, **{**given, **changes})
-
-    def test_the_factors_asked_for_alone(self):
-        self.assertIn("grayscale/average.safetensors", self.after_first)
-        self.assertFalse([file for file in self.after_first if file.startswith("image/")])
-        np.testing.assert_equal(self.first.factors["image"].get_weights(), self.before)
-
-    def test_the_model_gets_the_averaged_weights_that_load_reads(self):
-        loaded = pa.load(self.folder)
-        for model in (self.second, self.third):
-            for name, factor in model.factors.items():
-                assert_same_weights(factor, loaded.factors[name])
-        assert_same_weights(self.first.factors["grayscale"], loaded.factors["grayscale"])
-        average = self.second.factors["image"].get_weights()[0]
-        trained = saved(self.folder, "image")["factor/0"]
-        self.assertEqual(average.shape, trained.shape)
-        self.assertNotAllEqual(average, trained)
-        self.assertEqual(self.second.untrained, ())
-
-    def test_what_is_done_is_not_done_again(self):
-        files = helpers.contents(self.folder)
-        self.assertEqual(set(files), set(self.after_second))
-        for earlier in (self.after_first, self.after_second):
-            for file in earlier:
-                if "/checkpoints/" in file or file == "config.json":
-                    self.assertEqual(files[file], earlier[file], file)
-
-    def test_what_the_folder_says(self):
-        config = RunFolder(self.folder).config()
-        self.assertEqual(config["seed"], 0)
-        settings = json.loads((self.folder / "image" / "training.json").read_text())
-        images = {"images": 6, "images_crc32": zlib.crc32(self.images)}
-        images |= {"validation_images": 3, "validation_images_crc32": zlib.crc32(self.validation)}
-        expected = {**dataclasses.asdict(self.setting), "policy": None, "init": None, **images}
-        self.assertEqual(settings, expected)
+        self.assertEqual(make.call_args.kwargs["policy"], "mixed_bfloat16")
 
     def test_hosts_of_another_precision_record_none(self):
         folder = self.folder.with_name("hosts")
@@ -467,11 +439,8 @@ class TrainTest(tf.test.TestCase):
 
     def test_wrong_arguments_are_refused_before_anything_is_written(self):
         folder = self.folder.with_name("new")
-        small = helpers.pictures(4, size=(2, 6))
-        one, three_parts = (
-            {"image": self.setting},
-            dataclasses.replace(self.setting, accumulate=3),
-        )
+        small, one = helpers.pictures(4, size=(2, 6)), {"image": self.setting}
+        three_parts = dataclasses.replace(self.setting, accumulate=3)
         for name, value, message in (
             ("images", small, r"model's size, \(4, 6\). Received: \(2, 6\)"),
             ("validation_images", small, r"model's size, .* \(2, 6\)"),
@@ -497,3 +466,97 @@ class TrainTest(tf.test.TestCase):
             with self.assertRaisesRegex(ValueError, message):
                 self.train(**{**given, name: value})
         self.assertFalse(folder.exists())
+
+
+class Events(keras.callbacks.Callback):
+    """Records its calls: [(name, number, logs)]. Raises at the end of the epoch `fails`, if any."""
+
+    def __init__(self, fails=None):
+        super().__init__()
+        self.calls, self.fails = [], fails
+
+    def on_train_begin(self, logs=None):
+        self.calls.append(("begin", self.model.name, self.params))
+
+    def on_train_end(self, logs=None):
+        self.calls.append(("end", self.model.name, logs))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.calls.append(("epoch begins", epoch, logs))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(("epoch ends", epoch, logs))
+        if epoch == self.fails:
+            raise KeyError("the server is gone")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.calls.append(("step", batch, logs))
+
+
+class CallbacksTest(tf.test.TestCase, parameterized.TestCase):
+    settings = Training(epochs=3, steps_per_epoch=2, batch_size=8, learning_rate=1e-2)
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.enterClassContext(helpers.eagerly())
+        cls.folder = helpers.temporary_folder(cls)
+        cls.events, cls.history, cls.rates = Events(), keras.callbacks.History(), []
+        rate = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda *_: cls.rates.append(float(rate.model.optimizer.learning_rate))
+        )
+        cls.average = cls.train(
+            cls.folder / "run",
+            *(cls.events, cls.history, rate),
+            keras.callbacks.CSVLogger(cls.folder / "log.csv"),
+            keras.callbacks.ModelCheckpoint(cls.folder / "last.keras"),
+            keras.callbacks.TensorBoard(cls.folder / "board"),
+        )
+        cls.rows = rows(cls.folder / "run")
+
+    @classmethod
+    def train(cls, folder, *callbacks):
+        return train(folder, training=cls.settings, callbacks=list(callbacks))
+
+    def test_their_calls(self):
+        steps = [logs for kind, _, logs in self.events.calls if kind == "step"]
+        expected = [("begin", "grayscale", {"epochs": 3, "steps": 2})]
+        for epoch, row in enumerate(self.rows):
+            own = steps[2 * epoch : 2 * epoch + 2]
+            for name in ("bits_per_dim", "gradient_norm"):
+                self.assertAllClose(np.mean([logs[name] for logs in own]), row[name])
+            expected.append(("epoch begins", epoch, None))
+            expected += [("step", step, logs) for step, logs in enumerate(own)]
+            logs = {name: value for name, value in row.items() if name != "epoch"}
+            expected.append(("epoch ends", epoch, logs))
+        self.assertEqual(self.events.calls, [*expected, ("end", "grayscale", None)])
+        self.train(self.folder / "run", again := Events())
+        self.assertEmpty(again.calls)  # nothing is left to do
+
+    def test_keras_own(self):
+        bits = [row["val_bits_per_dim"] for row in self.rows]
+        self.assertEqual(self.history.history["val_bits_per_dim"], bits)
+        self.assertAllClose(self.rates, [row["learning_rate"] for row in self.rows])
+        self.assertLen((self.folder / "log.csv").read_text().splitlines(), 4)
+        loaded = keras.saving.load_model(self.folder / "last.keras")
+        self.assertEqual(loaded.name, "grayscale")
+
+    @parameterized.named_parameters(
+        ("by_an_error", lambda: Events(fails=1), "the server is gone"),
+        # Bits get fewer: none after the first are the most.
+        (
+            "on_purpose",
+            lambda: keras.callbacks.EarlyStopping("val_bits_per_dim", mode="max", patience=0),
+            None,
+        ),
+    )
+    def test_a_run_that_one_has_ended_resumes_exactly(self, make, error):
+        folder = helpers.temporary_folder(self) / "run"
+        raises = self.assertRaisesRegex(KeyError, error) if error else contextlib.nullcontext()
+        with raises, contextlib.redirect_stdout(io.StringIO()) as output:
+            self.train(folder, make())
+        self.assertEqual([x for x, _ in found_in(folder)], [4, 2])  # written before it was called
+        self.assertEqual("stopped by a callback after step 4" in output.getvalue(), not error)
+        average = self.train(folder, events := Events())
+        self.assertEqual([x for kind, x, _ in events.calls if kind == "epoch ends"], [2])
+        assert_same_weights(average, self.average)

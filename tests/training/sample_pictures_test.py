@@ -1,4 +1,4 @@
-"""Tests of what is seen of a run beside its figures: samples and traces, which change nothing in it."""
+"""Tests of pictures of samples and of traces, which change nothing in a run."""
 
 import contextlib
 import io
@@ -159,35 +159,30 @@ class SamplesTest(tf.test.TestCase):
 
 
 class ProfileTest(tf.test.TestCase):
-    def steps(self, count):
-        """What is printed of a trace of a run of so many steps, and how often a trace began and ended."""
-        turns = []
-        with (
-            mock.patch.object(loop, "_start_trace", turns.append),
-            mock.patch.object(loop, "_stop_trace", lambda: turns.append("stop")),
-            contextlib.redirect_stdout(io.StringIO()) as output,
-            loop.Profile(helpers.temporary_folder(self)) as traced,
-        ):
-            for number in range(count):
-                with traced.step(number):
-                    pass
-                if traced.is_due:
-                    traced.toggle()
-        return output.getvalue(), len(turns)
-
     def test_a_run_that_ends_before_the_trace_begins_or_ends(self):
         few = "Expected more than 10 steps, to trace those after. Received: "
-        for count, expected, turns in (
+        for count, expected, number in (
             (4, f"{few}4\n", 0),
             (10, f"{few}10\n", 2),
             (12, "Traced steps 11 to 12 of this factor: in ", 2),
         ):
-            output, turned = self.steps(count)
-            self.assertStartsWith(output, expected)
-            self.assertEqual(turned, turns)
+            toggles = []
+            with (
+                mock.patch.object(loop, "_start_trace", toggles.append),
+                mock.patch.object(loop, "_stop_trace", lambda: toggles.append("stop")),  # noqa: B023
+                contextlib.redirect_stdout(io.StringIO()) as output,
+                loop.Profile(helpers.temporary_folder(self)) as traced,
+            ):
+                for step in range(count):
+                    with traced.step(step):
+                        pass
+                    if traced.is_due:
+                        traced.toggle()
+            self.assertStartsWith(output.getvalue(), expected)
+            self.assertLen(toggles, number)
 
     def test_a_trace_that_cannot_begin_is_not_ended(self):
-        """As where another one is under way, which goes on."""
+        """As where another one is under way, which continues."""
         refused = RuntimeError("another profiler is running")
         with (
             mock.patch.object(loop, "_start_trace", side_effect=refused),
