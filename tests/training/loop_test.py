@@ -397,9 +397,9 @@ class TrainTest(tf.test.TestCase):
         )
         batches, flips = data.Images.training_batches, []
 
-        def recorded(images, batch_size, seed, first_step, flip, *others):
-            flips.append(flip)
-            return batches(images, batch_size, seed, first_step, flip, *others)
+        def recorded(images, **given):
+            flips.append(given["flip"])
+            return batches(images, **given)
 
         with (
             mock.patch.object(devices, "mixed_policy", lambda: "mixed_bfloat16"),
