@@ -59,16 +59,14 @@ def load(
     channels=3,
     num_values=256,
 ):
-    """The images of a split, decoded unless the cache has them already.
+    """The images of a split, decoded unless the folder `cache_dir` has them already.
 
     Args:
-      cache_dir: `pathlib.Path` of the cache, which is made where there is none.
       dataset, folder, split, image_size: the name of the data set, the `pathlib.Path` of its files, one of
         `registry.SPLITS`, and (H, W).
       files: list, as `files.described_files` gives it. Images of another list are decoded again.
       decoded: function that returns an iterator over pairs (name, image), the latter [H, W, C], or the
         reason, a str, why a file is left out.
-      channels, num_values: ints, of the images, uint8 up to 256 values and uint16 above.
 
     Returns:
       ([N, H, W, C], memory-mapped, dict, name -> reason, of the files left out).

@@ -117,10 +117,15 @@ def log_gray(count, total, where):
         logging.warning(message, count, total, where)
 
 
-def check_kept(picture):
-    """Raises ValueError for a Pillow image of more than 8 bits a channel, or one of several in a file."""
-    _require(picture.mode[0] not in "IF", f"more than 8 bits a channel, {picture.mode}")
-    _check_single(picture)
+def check_kept(picture, bits=8):
+    """Raises ValueError for a Pillow image of more bits a channel, or one of several in a file.
+
+    Some cameras write JPEG files of several, of which the first, the photograph, is taken.
+    """
+    is_deep = bits == 8 and picture.mode[0] in "IF"
+    _require(not is_deep, f"more than 8 bits a channel, {picture.mode}")
+    several = getattr(picture, "is_animated", False) and picture.format != "MPO"
+    _require(not several, "several pictures, one is expected: save it alone")
 
 
 def turn_upright(picture):
@@ -180,25 +185,21 @@ def _check(contents, picture, channels, bits):
     _require(fits, f"{mode}, one channel of {bits} bits is expected")
     fits = channels == 1 or bits == 8 or mode in _DEEP_COLOR_MODES
     _require(fits, f"{mode}, RGB of 16 bits is expected")
-    (check_kept if bits == 8 else _check_single)(picture)
-
-
-def _check_single(picture):
-    """Raises ValueError for a Pillow image that is one of several in a file.
-
-    Some cameras write JPEG files of several, of which the first, the photograph, is taken.
-    """
-    several = getattr(picture, "is_animated", False) and picture.format != "MPO"
-    _require(not several, "several pictures, one is expected: save it alone")
+    check_kept(picture, bits)
 
 
 def _decode_deep_colors(contents, picture):
     """uint16 [h, w, 3], upright, of a file that Pillow has opened, which keeps 8 of its 16 bits."""
-    is_png = picture.format == "PNG"
+    package = "tensorflow" if picture.format == "PNG" else "tifffile"
     try:
-        pixels = (_decode_deep_png if is_png else _decode_deep_tiff)(contents)
+        if picture.format == "PNG":
+            import tensorflow as tf  # here, as it takes seconds, and few files need it
+
+            leave_gpus(tf)
+            pixels = tf.io.decode_png(contents, 3, tf.uint16).numpy()
+        else:
+            pixels = _decode_deep_tiff(contents)
     except ImportError as error:
-        package = "tensorflow" if is_png else "tifffile"
         raise ImportError(
             f"Expected {package}, which reads colors of 16 bits. Received: no such package. "
             f"Run pip install {package}."
@@ -209,13 +210,6 @@ def _decode_deep_colors(contents, picture):
     rows = -1 if orientation in (3, 4, 7, 8) else 1
     columns = -1 if orientation in (2, 3, 6, 7) else 1
     return np.ascontiguousarray(pixels[::rows, ::columns])
-
-
-def _decode_deep_png(contents):
-    import tensorflow as tf  # here, as it takes seconds, and few files need it
-
-    leave_gpus(tf)
-    return tf.io.decode_png(contents, 3, tf.uint16).numpy()
 
 
 def _decode_deep_tiff(contents):

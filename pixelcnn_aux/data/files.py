@@ -37,16 +37,14 @@ def load(
 ):
     """`Images` of one split of the image files under a folder, as a loader returns them.
 
-    Their `skipped` has the files of no split, and those of this one that are no such images.
+    Their `skipped` has the files of no split, and those of this one that are no such images. Other arguments
+    are those of a loader.
 
     Args:
-      dataset: str, the name of the data set.
-      split, image_size, image_dir, cache_dir, channels, num_values: as a loader receives them.
       fit: function, [h, w, C] -> [H, W, C], of `image_size` unless that is None; raises ValueError for
         another kind of image.
       split_of: function of a file's name -> its split, or None: it is left out of all splits.
       kind: str, how messages describe the files that are used, and how they are split.
-      labels: as for `labels_of_files`; None for no labels.
     """
     expect(
         image_dir.is_dir(),
@@ -124,10 +122,7 @@ def described_files(folder, names):
 
 
 def in_threads(read, items, count=None):
-    """Yields `read` of each of an iterable's items, in order, by threads that read ahead.
-
-    If there is a `count` of the items, it is logged how many were read.
-    """
+    """Yields `read` of each item, in order, by threads that read ahead; logs how many of `count`, if any."""
     items, done = iter(items), itertools.count(1)
     # Pillow decodes without Python's lock.
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:

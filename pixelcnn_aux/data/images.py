@@ -244,11 +244,9 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | None = None) -> Images:
     if not isinstance(pixels, np.memmap):
         try:
             pixels = np.array(pixels)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"Expected pixels as one array. Received: {arguments.short_repr(pixels)}. "
-                "Give uint8 or uint16 [N, H, W, C]."
-            ) from error
+        except (TypeError, ValueError):
+            received, remedy = arguments.short_repr(pixels), "Give uint8 or uint16 [N, H, W, C]"
+            expect(False, "pixels as one array", received, remedy)
     return Images(checked_pixels(pixels), labels=labels)
 
 

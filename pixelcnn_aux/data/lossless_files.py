@@ -12,8 +12,7 @@ _HAS_JPEG_XL = importlib.util.find_spec("pillow_jxl") is not None
 if _HAS_JPEG_XL:
     importlib.import_module("pillow_jxl")  # of pillow-jxl-plugin: it adds JPEG XL to Pillow
 
-# Lossless settings of each format: every image is the smallest file that one of them makes of it, since none
-# is the best for all images.
+# Lossless settings of each format. The smallest file that one of them makes of an image counts.
 FORMATS = {
     "PNG": [
         {"format": "PNG", "optimize": True, "compress_type": strategy}

@@ -9,7 +9,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from pixelcnn_aux.codec import pictures
 from tests.data.decoding_test import png
-from tests.data.helpers import FilesTest, encoded, noise
+from tests.data.helpers import FilesTest, encoded, noise, saved
 
 
 class PicturesTest(FilesTest):
@@ -144,9 +144,3 @@ class PicturesTest(FilesTest):
         self.assertEqual(pictures.names(files), ["a.png", "a-2.png", "a-2-2.png", "b.png"])
         # Some disks take them for one.
         self.assertEqual(pictures.names(["img.png", "IMG.jpg"]), ["img.png", "IMG-2.png"])
-
-
-def saved(image, kind, **options):
-    """The bytes of the file of a Pillow image."""
-    image.save(file := io.BytesIO(), kind, **options)
-    return file.getvalue()

@@ -14,7 +14,7 @@ from absl import logging
 
 from pixelcnn_aux.data import cache
 from tests import helpers
-from tests.data.helpers import noise
+from tests.data.helpers import flipped, noise
 
 FILES = [["a.png", 100, 10**18 + 1], ["b.png", None, None]]
 PLACE = {"dataset": "tests", "folder": "/images", "split": "train", "image_size": (4, 6)}
@@ -22,7 +22,7 @@ PIXELS = noise(50, 4, 6, 3)
 
 
 def load(place, pixels=PIXELS, files=FILES, **changes):
-    """(What `cache.load` returns, whether it decoded): `pixels` are what is decoded."""
+    """(The result of `cache.load`, whether it decoded `pixels`)."""
     decoded = []
 
     def decode():
@@ -49,7 +49,19 @@ class CacheTest(tf.test.TestCase):
         self.assertFalse(received.flags.writeable)
         self.assertEqual(again, decoded)
 
-    def test_what_is_decoded_is_kept(self):
+    def assertLoadsAgain(self, file, damaged):
+        """Damage of a file is found, logged, and decoded again."""
+        for contents in damaged:
+            file.write_bytes(contents)
+            with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
+                self.assertLoads(decoded=True)
+            expected = f"decoded images in {file.with_suffix('.npy')}. Received: a damaged file"
+            self.assertIn(expected, logs.output[0])
+            self.assertLoads(decoded=False)
+        file.unlink()
+        self.assertLoads(decoded=True)
+
+    def test_decoded_images_are_kept(self):
         self.assertLoads(decoded=True)
         random.seed(0)
         before = random.getstate()
@@ -71,15 +83,13 @@ class CacheTest(tf.test.TestCase):
                 size = change.get("image_size", (4, 6))
                 self.assertLoads(decoded, noise(5, *size, 3, seed=seed), **change)
 
-    def test_other_files_of_the_same_place_replace_them(self):
+    def test_other_files_or_another_format_replace_them(self):
         (pixels, _), _ = load(self.folder)
         for name, size, time_ns in (("a.png", 9, 1), ("a.png", 9, 2), (os.fsdecode(b"\xff"), 9, 2)):
             for decoded in (True, False):
                 self.assertLoads(decoded, 255 - PIXELS, files=[[name, size, time_ns]])
         self.assertLen(self.files(".npy"), 1)
         self.assertAllEqual(pixels, PIXELS)  # mapped still
-
-    def test_files_of_another_format_are_not_used(self):
         self.assertLoads(decoded=True)
         with mock.patch.object(cache, "FORMAT", cache.FORMAT + 1):
             self.assertLoads(decoded=True)
@@ -87,58 +97,37 @@ class CacheTest(tf.test.TestCase):
         self.assertLoads(decoded=True)
 
     def test_damage_is_found_and_decoded_again(self):
-        def flipped(contents, at):
-            return contents[:at] + bytes([contents[at] ^ 1]) + contents[at + 1 :]
-
         self.assertLoads(decoded=True)
         [array], [manifest] = self.files(".npy"), self.files(".json")
         whole, described = array.read_bytes(), manifest.read_bytes()
+        damaged = [b"", whole[:60], whole[:-1], whole + b"\0", flipped(whole, 30)]
+        damaged += [flipped(whole, len(whole) - 1), whole[:200] + bytes(100) + whole[300:]]
+        self.assertLoadsAgain(array, [*damaged, b"\x93NUMPY" + b"\xff" * (len(whole) - 6)])
         found = json.loads(described)
-        damaged_arrays = (
-            *(b"", whole[:60], whole[:-1], whole + b"\0", flipped(whole, 30)),
-            *(flipped(whole, len(whole) - 1), whole[:200] + bytes(100) + whole[300:]),
-            b"\x93NUMPY" + b"\xff" * (len(whole) - 6),
-        )
-        shapes = [49, 4, 6, 3], [50, 4, 6], "50", [50, 6, 4, 3]
-        changes = [("shape", x) for x in shapes] + [("crc32", x) for x in ([], [1], None)]
-        damaged_manifests = (
-            *(b"", described[:-5], b"null", b"[]", b"[" * 100_000, b"\xff\xfe"),
-            *(json.dumps({**found, name: value}).encode() for name, value in changes),
-        )
-        damaged = [(array, x) for x in damaged_arrays] + [(manifest, x) for x in damaged_manifests]
-        for file, contents in damaged:
-            file.write_bytes(contents)
-            with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
-                self.assertLoads(decoded=True)
-            self.assertIn(f"decoded images in {array}. Received: a damaged file", logs.output[0])
-            self.assertLoads(decoded=False)
-        for file in (array, manifest):
-            file.unlink()
-            self.assertLoads(decoded=True)
+        changes = [{"shape": x} for x in ([49, 4, 6, 3], [50, 4, 6], "50", [50, 6, 4, 3])]
+        changes += [{"crc32": x} for x in ([], [1], None)]
+        damaged = [b"", described[:-5], b"null", b"[]", b"[" * 100_000, b"\xff\xfe"]
+        damaged += [json.dumps({**found, **change}).encode() for change in changes]
+        self.assertLoadsAgain(manifest, damaged)
 
-    def test_every_block_has_a_checksum(self):
+    def test_every_part_has_a_checksum(self):
         with mock.patch.object(cache, "_BLOCK", 216):  # the last one is shorter
             self.assertLoads(decoded=True)
             [array] = self.files(".npy")
             whole = array.read_bytes()
-            damaged = [
-                whole[:at] + bytes([whole[at] ^ 8]) + whole[at + 1 :]
-                for at in range(128 + 100, len(whole), 216)
-            ]
+            damaged = [flipped(whole, at) for at in range(128 + 100, len(whole), 216)]
             self.assertLen(damaged, 17)
-            for contents in damaged:
-                array.write_bytes(contents)
-                self.assertLoads(decoded=True)
+            self.assertLoadsAgain(array, damaged)
             # Of a large file some are compared, and others the next time.
             with mock.patch.object(cache, "_CHECKED", 3):
                 for _ in range(200):
-                    array.write_bytes(contents)
+                    array.write_bytes(damaged[0])
                     if load(self.folder)[1]:
                         break
                 else:
                     self.fail("No damage is found.")
 
-    def test_an_error_while_decoding_leaves_what_was_there(self):
+    def test_an_error_while_decoding_leaves_the_files_before(self):
         self.assertLoads(decoded=True)
         before = helpers.contents(self.folder)
 
@@ -154,9 +143,8 @@ class CacheTest(tf.test.TestCase):
         self.folder.parent.mkdir(parents=True)
         self.folder.write_text("a file")
         for folder in (self.folder, self.folder / "below"):
-            with self.assertRaisesRegex(
-                OSError, rf"with room for them: {folder}\. Received: .*--cache_dir\)\.$"
-            ):
+            message = rf"with room for them: {folder}\. Received: .*--cache_dir\)\.$"
+            with self.assertRaisesRegex(OSError, message):
                 load(folder)
 
     def test_a_full_disk_leaves_nothing(self):
@@ -190,7 +178,7 @@ class CacheTest(tf.test.TestCase):
             self.assertAllEqual(pixels, PIXELS)
         self.assertEqual(sum(decoded for _, decoded in results), 1)
 
-    def test_what_a_killed_process_was_writing_does_not_look_whole(self):
+    def test_a_killed_process_leaves_nothing_that_looks_whole(self):
         def killed():
             yield from PIXELS[:9]
             os._exit(9)
@@ -205,10 +193,7 @@ class CacheTest(tf.test.TestCase):
         self.assertLen(self.files(".writing"), 1)
         self.assertLoads(decoded=True)
         self.assertEmpty(self.files(".writing"))
-
-    def test_killed_between_the_renames(self):
-        """With new pixels in the place of old ones, the old manifest is not theirs."""
-        self.assertLoads(decoded=True)
+        # Between the renames, new pixels are in the place of old ones, whose manifest is gone.
         replace = os.replace
 
         def replace_and_stop(source, target):
@@ -220,7 +205,6 @@ class CacheTest(tf.test.TestCase):
             self.assertRaises(KeyboardInterrupt),
         ):
             load(self.folder, 255 - PIXELS, files=[])
-        [array] = self.files(".npy")
-        self.assertAllEqual(np.load(array), 255 - PIXELS)
+        self.assertAllEqual(np.load(self.files(".npy")[0]), 255 - PIXELS)
         self.assertEmpty(self.files(".json"))
         self.assertLoads(decoded=True)

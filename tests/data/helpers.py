@@ -13,13 +13,21 @@ from PIL import Image
 from tests import helpers
 
 
+def saved(picture, kind, **options):
+    """The bytes of the file of a Pillow image."""
+    picture.save(file := io.BytesIO(), kind, **options)
+    return file.getvalue()
+
+
 def encoded(pixels, kind, mode="RGB", **options):
     """The bytes of an image file."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).convert(mode, palette=Image.Palette.ADAPTIVE).save(
-        file, kind, **options
-    )
-    return file.getvalue()
+    picture = Image.fromarray(pixels).convert(mode, palette=Image.Palette.ADAPTIVE)
+    return saved(picture, kind, **options)
+
+
+def flipped(contents, at):
+    """A file with a bit of one byte flipped."""
+    return contents[:at] + bytes([contents[at] ^ 1]) + contents[at + 1 :]
 
 
 def noise(*shape, seed=0):

@@ -1,4 +1,4 @@
-"""Tests of batches: the order of images, what is read, and arrays as a data set."""
+"""Tests of batches: the order of images, which of them are read, and arrays as a data set."""
 
 import hashlib
 import zlib
@@ -21,9 +21,9 @@ def numbered(count):
 
 
 def numbers_and_flips(batches):
-    """Of `numbered` images [..., 2, 3, 3]: (their numbers, which are flipped)."""
+    """The numbers of `numbered` images [..., 2, 3, 3], and which of them are flipped."""
     flips = batches[..., 0, 0, 0] == 255
-    return np.where(flips, batches[..., 0, 2, 0], batches[..., 0, 0, 0]), flips
+    return np.where(flips, batches[..., 0, 2, 0], batches[..., 0, 0, 0]).astype(int), flips
 
 
 class ImagesTest(tf.test.TestCase):
@@ -31,31 +31,41 @@ class ImagesTest(tf.test.TestCase):
         super().setUp()
         self.images = data.from_arrays(numbered(50))
 
+    def train(self, steps, batch_size=8, seed=3, **how):
+        return taken(self.images.training_batches(batch_size, seed, **how), steps)
+
     def test_batches_hold_every_image_once_in_order(self):
         batches = list(self.images.batches(16))
         self.assertEqual([len(batch) for batch in batches], [16, 16, 16, 2])
         self.assertAllEqual(everything(batches), numbered(50))
         batches[0][:] = 0  # they are no views
-        self.assertAllEqual(everything(self.images.batches(16, num_images=17)), numbered(17))
-        self.assertAllEqual(everything(self.images.batches(16, num_images=99)), numbered(50))
+        for count in (17, 99):
+            found = everything(self.images.batches(16, num_images=count))
+            self.assertAllEqual(found, numbered(50)[:count])
         self.assertEmpty(list(self.images.batches(16, num_images=0)))
+        for arguments in ((0,), (-1,), (2.5,), (None,), (16, -1)):
+            with self.assertRaisesRegex(ValueError, "(batch_size|num_images) from [01] to"):
+                self.images.batches(*arguments)
 
     def test_conditions_go_with_their_images(self):
-        """Some are left out of training: of each image anew in every epoch, by the seed, also later."""
+        """Some are unknown in training: of each image anew in every epoch, by the seed, also later."""
         kind, order = conditions.Classes(50), {"batch_size": 8, "seed": 3}
         images = data.from_arrays(numbered(50), labels=np.arange(50))
         self.assertAllEqual(images.condition(kind, [3, 1]), [3, 1])
         self.assertIsNone(images.condition(None))
-        numbers, _ = numbers_and_flips(taken(images.training_batches(**order), 100).astype(int))
-        told = taken(images.training_conditions(kind, 0.1, **order), 100)
-        self.assertAllEqual(told, np.where(told == -1, -1, numbers))
-        self.assertBetween(np.mean(told == -1), 0.06, 0.14)
+        numbers, _ = numbers_and_flips(self.train(100))
+        dropped = taken(images.training_conditions(kind, 0.1, **order), 100)
+        self.assertAllEqual(dropped, np.where(dropped == -1, -1, numbers))
+        self.assertBetween(np.mean(dropped == -1), 0.06, 0.14)
         order["first_step"] = 50
         every = taken(images.training_conditions(kind, 0.0, **order, rows=slice(2, 5)), 50)
         self.assertAllEqual(every, numbers[50:, 2:5])
         later = taken(images.training_conditions(kind, 0.1, **order), 50)
-        self.assertAllEqual(later, told[50:])
+        self.assertAllEqual(later, dropped[50:])
         self.assertAllEqual(images.labels, np.arange(50))
+        for labels in (np.arange(49), np.zeros(50), np.zeros((50, 2, 2)), ["a"] * 50):
+            with self.assertRaisesRegex(ValueError, "Expected labels"):
+                data.from_arrays(numbered(50), labels)
 
     def test_squares_of_images_of_several_sizes(self):
         sizes = [(4, 9), (5, 5), (7, 4)]
@@ -69,9 +79,8 @@ class ImagesTest(tf.test.TestCase):
         batches = taken(images.training_batches(**how), 50)
         self.assertEqual(batches.shape, (50, 3, 4, 4, 1))
         self.assertAllEqual(np.sort(batches[:, :, 0, 0, 0] % 10), [[0, 1, 2]] * 50)
-        self.assertAllEqual(
-            np.diff(batches[..., 0].astype(int), axis=-1), np.full((50, 3, 4, 3), 10)
-        )
+        steps = np.diff(batches[..., 0].astype(int), axis=-1)
+        self.assertAllEqual(steps, np.full((50, 3, 4, 3), 10))
         left = batches[..., 0, 0, 0][batches[..., 0, 0, 0] % 10 == 0] // 10  # of the first image
         self.assertEqual(set(left.tolist()), set(range(6)))
         later = taken(images.training_batches(**how, first_step=20), 30)
@@ -82,31 +91,19 @@ class ImagesTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "images of one size"):
             images.take([0])
 
-    def test_wrong_labels_are_refused(self):
-        with self.assertRaisesRegex(ValueError, "images with labels.*3 classes.*without"):
-            self.images.condition(conditions.Classes(3))
-        for labels in (np.arange(49), np.zeros(50), np.zeros((50, 2, 2)), ["a"] * 50):
-            with self.assertRaisesRegex(ValueError, "Expected labels"):
-                data.from_arrays(numbered(50), labels)
-
-    def test_wrong_numbers_of_images_are_refused(self):
-        for arguments in ((0,), (-1,), (2.5,), (None,), (16, -1)):
-            with self.assertRaisesRegex(ValueError, "(batch_size|num_images) from [01] to"):
-                self.images.batches(*arguments)
-
     def test_training_batches_repeat_nothing_within_an_epoch(self):
-        batches = taken(self.images.training_batches(8, seed=3), 25)  # 8 does not divide 50
+        batches = self.train(25)  # 8 does not divide 50
         self.assertEqual((batches.dtype, batches.shape), (np.uint8, (25, 8, 2, 3, 3)))
-        numbers, _ = numbers_and_flips(batches)
-        epochs = numbers.reshape(4, 50)
-        for epoch in epochs:
-            self.assertAllEqual(np.sort(epoch), np.arange(50))
-        for other in epochs[1:]:
+        epochs = numbers_and_flips(batches)[0].reshape(4, 50)
+        self.assertAllEqual(np.sort(epochs), [np.arange(50)] * 4)
+        for other in (np.arange(50), *epochs[1:]):
             self.assertLess(np.mean(epochs[0] == other), 0.2)
-        self.assertLess(np.mean(epochs[0] == np.arange(50)), 0.2)
+        self.images = data.from_arrays(numbered(3))  # fewer than a batch
+        numbers, _ = numbers_and_flips(self.train(3, batch_size=7))
+        self.assertAllEqual(np.sort(numbers.reshape(7, 3)), [np.arange(3)] * 7)
 
     def test_flips_are_horizontal_and_per_image(self):
-        batches = taken(self.images.training_batches(50, seed=0), 40)  # an epoch each
+        batches = self.train(40, batch_size=50, seed=0)  # an epoch each
         numbers, flips = numbers_and_flips(batches)
         plain = numbered(50)[numbers]
         expected = np.where(flips[..., None, None, None], plain[..., ::-1, :], plain)
@@ -116,40 +113,27 @@ class ImagesTest(tf.test.TestCase):
         self.assertAllInRange(by_image.mean(axis=0), 0.1, 0.9)  # not the same ones every epoch
         self.assertAllInRange(flips.mean(axis=0), 0.1, 0.9)  # nor the same places in a batch
         self.assertAllInRange(flips.mean(axis=1), 0.1, 0.9)  # nor whole batches
+        unflipped = self.train(40, batch_size=50, seed=0, flip=False)  # in the same order
+        self.assertAllEqual(unflipped, plain)
 
     def test_batches_of_a_seed_are_pinned(self):
-        images = data.from_arrays(noise(10, 4, 6, 3))
-        batches = taken(images.training_batches(4, seed=3), 10)
+        self.images = data.from_arrays(noise(10, 4, 6, 3))
+        batches = self.train(10, batch_size=4)
         pinned = "4c905eab625ae0a4ad6fd5079b2e6eeadb29c510ae2396c7c25f1d13ec10dbcd"
         self.assertEqual(hashlib.sha256(batches.tobytes()).hexdigest(), pinned)
-        self.assertNotAllEqual(batches, taken(images.training_batches(4, seed=4), 10))
+        self.assertNotAllEqual(batches, self.train(10, batch_size=4, seed=4))
 
-    def test_without_flips_the_order_is_the_same(self):
-        flipped = taken(self.images.training_batches(8, seed=3, first_step=2), 25)
-        plain = taken(self.images.training_batches(8, seed=3, first_step=2, flip=False), 25)
-        numbers, _ = numbers_and_flips(flipped)
-        self.assertAllEqual(plain, numbered(50)[numbers])
-
-    def test_any_first_step_goes_on_where_a_run_stopped(self):
-        whole = taken(self.images.training_batches(7, seed=5), 40)
+    def test_batches_from_any_step_on_and_any_of_their_rows(self):
+        whole = self.train(40, batch_size=7)
         for step in (1, 7, 8, 29):  # within the first epoch, around its end, in the fifth
-            resumed = self.images.training_batches(7, seed=5, first_step=step)
-            self.assertAllEqual(taken(resumed, 40 - step), whole[step:])
-
-    def test_a_batch_may_be_larger_than_the_split(self):
-        images = data.from_arrays(numbered(3))
-        numbers, _ = numbers_and_flips(taken(images.training_batches(7, seed=0), 3))
-        self.assertAllEqual(np.sort(numbers.reshape(7, 3)), np.tile(np.arange(3), [7, 1]))
-
-    def test_rows_are_those_of_the_whole_batches(self):
-        # 7 rows of 5 images: batches span two and three epochs.
-        images = data.from_arrays(noise(5, 4, 6, 3))
-        whole = taken(images.training_batches(7, seed=5, first_step=2), 20)
+            resumed = self.train(40 - step, batch_size=7, first_step=step)
+            self.assertAllEqual(resumed, whole[step:])
+        self.images = data.from_arrays(noise(5, 4, 6, 3))  # batches span two and three epochs
+        whole = self.train(20, batch_size=7)
         for rows in (slice(0, 3), slice(3, 7), slice(1, None, 2), slice(4, 4)):
-            part = taken(images.training_batches(7, seed=5, first_step=2, rows=rows), 20)
-            self.assertAllEqual(part, whole[:, rows])
+            self.assertAllEqual(self.train(20, batch_size=7, rows=rows), whole[:, rows])
 
-    def test_nothing_is_read_but_what_is_asked_for(self):
+    def test_nothing_is_read_that_was_not_asked_for(self):
         read = []
 
         class Counting(np.ndarray):
@@ -188,47 +172,40 @@ class ImagesTest(tf.test.TestCase):
         self.assertEqual(crc32, zlib.crc32(pixels))
         self.assertEqual(data.Images(np.asfortranarray(pixels)).crc32, crc32)
         self.assertNotEqual(data.Images(pixels[::-1]).crc32, crc32)
+        several = [pixels[0], pixels[1, :2]]
+        self.assertEqual(data.Images(several).crc32, zlib.crc32(b"".join(x.data for x in several)))
         with mock.patch.object(data.images, "_MOST_CHECKED", pixels.nbytes // 2):
             self.assertEqual(data.Images(pixels).crc32, zlib.crc32(pixels[::2].copy()))
 
     def test_images_are_taken_by_index(self):
-        indices = [49, 0, 7, 7]
-        self.assertAllEqual(self.images.take(indices), numbered(50)[indices])
-        self.assertAllEqual(self.images.take(range(0, 50, 3)), numbered(50)[::3])
-        self.assertEqual(self.images.take([]).shape, (0, 2, 3, 3))
-        self.assertAllEqual(self.images.take(np.array([3, 1])), numbered(50)[[3, 1]])
+        for indices in ([49, 0, 7, 7], range(0, 50, 3), [], np.array([3, 1])):
+            expected = numbered(50)[np.array(indices, int)]
+            self.assertAllEqual(self.images.take(indices), expected)
         for index in (-1, 50, 1.5):
             with self.assertRaisesRegex(ValueError, rf"from 0 to 49\. Received: \[{index}\]\."):
                 self.images.take([3, index])
 
 
 class FromArraysTest(tf.test.TestCase):
-    def test_pixels(self):
+    def test_arrays_are_copied_and_images_are_not(self):
         pixels = noise(5, 4, 6, 3)
-        for given in (pixels, tf.constant(pixels), list(pixels)):
+        before = pixels.copy()
+        for given in (tf.constant(pixels), list(pixels), pixels):
             images = data.from_arrays(given)
             self.assertEqual((images.num_images, images.image_size), (5, (4, 6)))
             self.assertEqual(images.source, dict.fromkeys(("dataset", "image_dir", "image_file")))
-            self.assertAllEqual(everything(images.batches(2)), pixels)
-
-    def test_arrays_are_copied_and_images_are_not(self):
-        pixels = noise(300, 32, 32, 3)
-        images, before = data.as_images(pixels), pixels.copy()
-        pixels[:] = 0
-        self.assertAllEqual(everything(images.batches(100)), before)
+            pixels[:] *= given is not pixels
+            self.assertAllEqual(everything(images.batches(2)), before)
         self.assertIs(data.as_images(images), images)
 
-    def test_what_is_no_uint8_pixels_is_refused(self):
+    def test_other_pixels_are_refused(self):
         for pixels, received in (
             (np.zeros([2, 4, 6, 3], np.float32), r"float32 \[2, 4, 6, 3\]"),
             (tf.zeros([2, 4, 6, 3], tf.int32), r"int32 \[2, 4, 6, 3\]"),
             (noise(4, 6), r"uint8 \[4, 6\]"),
             (noise(2, 3, 32, 32), r"uint8 \[2, 3, 32, 32\]"),
             (noise(0, 4, 6, 3), r"uint8 \[0, 4, 6, 3\]"),
+            ([[1], [1, 2]], r"\[\[1\], \[1, 2\]\]"),
         ):
-            with self.assertRaisesRegex(
-                ValueError, rf"uint8 or uint16 \[N, H, W, C\].* {received}\. Give"
-            ):
+            with self.assertRaisesRegex(ValueError, rf"pixels as .* {received}\. Give .*uint8"):
                 data.from_arrays(pixels)
-        with self.assertRaisesRegex(ValueError, r"as one array\. Received: \[\[1\], \[1, 2\]\]"):
-            data.from_arrays([[1], [1, 2]])
