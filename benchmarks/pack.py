@@ -134,7 +134,7 @@ def write_run(folder, model, packed, in_8_bits=()):
 
 
 def write_whole(factor, file):
-    """Writes the weights of a settled `RoundedFactor`, kernels as int8."""
+    """Writes the weights of a quantized `RoundedFactor`, kernels as int8."""
     whole = {id(weight): units for weight, units in factor.whole_kernels()}
     arrays = {
         name: whole.get(id(weight), np.asarray(weight.value))

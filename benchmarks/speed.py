@@ -118,7 +118,7 @@ def state_bytes(factor, size):
     """What the incremental evaluation of one image carries from row to row."""
     auxiliary = None if factor.fixed_sum is None else auxiliaries(factor, size, 1)
     with factor.given(unknown(factor, 1)):
-        state = factor.scan(size, 1, auxiliary).initial_state()
+        state = factor.scan(size, 1, DrawRequest(auxiliary=auxiliary)).initial_state()
     return sum(x.shape.num_elements() * x.dtype.size for x in tf.nest.flatten(state))
 
 

@@ -1,7 +1,7 @@
-"""What is known of whole images: their classes, or vectors. The same for every factor of a chain.
+"""Conditions of whole images: classes, or vectors. The same for every factor of a chain.
 
 A factor encodes a condition as a vector for each image, and gated blocks (`layers.GatedResidualBlock`) add a
-projection of that vector, one bias for each unit of theirs.
+projection of that vector, one bias for each of their units.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ from keras import ops
 
 from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.arguments import ArrayLike, Tensor
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.serialization import Configured, register
 
 
@@ -19,10 +20,10 @@ class Condition(Configured):
 
     Attributes:
       size: int, D, of the vector that `encode` makes for an image.
-      shape: tuple of int, what follows B in the shape of values.
+      shape: tuple of int, the shape of one image's value.
       dtype: str, of values: "int32" or "float32".
-      absent: what stands for an unknown value. Its vector is zero, and so are its biases.
-      remedy: str, what to give where a condition is missing.
+      absent: the value of an image without a condition. Its vector is zero, and so are its biases.
+      remedy: str, the advice of an error about a missing condition.
     """
 
     size: int
@@ -35,41 +36,36 @@ class Condition(Configured):
         """Values [B, *shape] -> [B, size]."""
         raise NotImplementedError
 
-    def unknown(self, count: int) -> np.ndarray:
-        """The values of `count` images of which nothing is known: [count, *shape] of `dtype`."""
-        return np.full((count, *self.shape), self.absent, self.dtype)
-
     def _check(self, values: np.ndarray) -> None:
         """Raises ValueError for values of the right shape and dtype that do not exist."""
 
+    def unknown(self, count: int) -> np.ndarray:
+        """The values of `count` images without a condition: [count, *shape] of `dtype`."""
+        return np.full((count, *self.shape), self.absent, self.dtype)
+
     def checked(self, values: ArrayLike | None, batch: int | None = None) -> Tensor:
-        """Values [B, *shape] of `dtype`, a NumPy array or a tensor, or an error that says what is wrong.
+        """Values [B, *shape] of `dtype`, a NumPy array or a tensor.
 
         Args:
           values: [B, *shape]; of any integers, or any floats.
-          batch: int, the B expected; None where it is not known while a graph is traced.
+          batch: int, the B expected; None if it is not known while a graph is traced.
 
         Raises:
-          ValueError: for no values, others than there are, of another dtype, shape or number.
+          ValueError: for no values, values that do not exist, of another dtype, shape or number.
         """
         kind = "int" if self.dtype == "int32" else "float"
         sides = ("B" if batch is None else batch, *self.shape)
-        expected = f"{kind} [{', '.join(map(str, sides))}]"
-        if values is None:
-            raise ValueError(
-                f"Expected a condition, {expected}, since the model is conditional on {self}. "
-                f"Received: none. {self.remedy}."
-            )
+        shape = f"{kind} [{', '.join(map(str, sides))}]"
+        expected = f"a condition, {shape}, since the model is conditional on {self}"
+        expect(values is not None, expected, "none", self.remedy)
         found: Any = arguments.array("condition", values)
-        dtype, shape = str(getattr(found.dtype, "name", found.dtype)), tuple(found.shape)
-        # Whole numbers are floats too, but floats are no labels.
+        dtype, found_shape = str(getattr(found.dtype, "name", found.dtype)), tuple(found.shape)
+        # Whole numbers are floats too, but floats are not labels.
         fits = dtype.startswith(("int", "uint") + ("float",) * (kind == "float"))
-        batches = {batch, *shape[:1]} - {None}  # unknown ones may yet be the same
-        if not fits or not shape or shape[1:] != self.shape or len(batches) > 1:
-            raise ValueError(
-                f"Expected a condition as {expected}, of {self}. Received: {dtype} {list(shape)}. Give one "
-                "for each image."
-            )
+        fits = fits and found_shape and found_shape[1:] == self.shape
+        fits = fits and (batch is None or found_shape[0] in (None, batch))
+        expected, received = f"a condition as {shape}, of {self}", f"{dtype} {list(found_shape)}"
+        expect(fits, expected, received, "Give one for each image")
         if backend.is_symbolic(found):
             return ops.cast(found, self.dtype)
         is_array = isinstance(found, np.ndarray)
@@ -109,10 +105,8 @@ class Classes(Condition):
     def _check(self, values):
         wrong = values[(values < -1) | (values >= self.num_classes)]
         if len(wrong):
-            raise ValueError(
-                f"Expected classes from 0 to {self.num_classes - 1}, or -1 for no class. Received: "
-                f"{wrong[0]}. Number them from 0 on."
-            )
+            expected = f"classes from 0 to {self.num_classes - 1}, or -1 for no class"
+            expect(False, expected, wrong[0], "Number them from 0 on")
 
 
 @register()
@@ -140,24 +134,21 @@ class Vector(Condition):
         return ops.cast(values, self.dtype)
 
     def _check(self, values):
-        if not np.isfinite(values).all():
-            raise ValueError(
-                "Expected finite vectors. Received: others. Leave out what is not known by zeros."
-            )
+        remedy = "Leave out what is not known by zeros"
+        expect(np.isfinite(values).all(), "finite vectors", "others", remedy)
 
 
 def checked(
     condition: Condition | None, values: ArrayLike | None, batch: int | None = None
 ) -> Tensor | None:
-    """What a model that is conditional on `condition`, or not, takes beside `batch` images.
+    """The values of `batch` images, for a model with a `Condition` or None.
 
-    Raises ValueError as `Condition.checked`, and for values where there is no `condition`.
+    Raises ValueError as `Condition.checked`, and for values of a model without a condition.
     """
     if condition is not None:
         return condition.checked(values, batch)
     if values is not None:
-        raise ValueError(
-            "Expected no condition: the model is not conditional on classes or vectors. Received: "
-            f"{arguments.short_repr(values)}. Leave it out, or build the model with condition=."
-        )
+        expected = "no condition: the model is not conditional on classes or vectors"
+        received = arguments.short_repr(values)
+        expect(False, expected, received, "Leave it out, or build the model with condition=")
     return None

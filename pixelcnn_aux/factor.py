@@ -199,7 +199,7 @@ class Factor(keras.Model):
         return (ops.cast(images, self.variable_dtype) - half) / half
 
     def given(self, condition: Tensor | None) -> Any:
-        """A context manager, within which the networks take a condition [B, ...], or None for none."""
+        """A context manager, within which the networks take a condition [B, ...], or None."""
         if (self.condition is None) != (condition is None):
             conditions.checked(self.condition, condition)  # which raises
         return layers.context(condition=self.condition and self.condition.encode(condition))
@@ -217,19 +217,18 @@ class Factor(keras.Model):
         Raises:
           ValueError: for images or a condition of another dtype, shape or range, one without the other.
         """
-        given = Inputs(*images) if isinstance(images, tuple) else Inputs(images, auxiliary)
-        kind = self.likelihood
-        images = check_images(given.images, kind.num_channels, kind.num_values)
-        condition = conditions.checked(self.condition, given.condition, images.shape[0])
-        auxiliary = given.auxiliary
+        given = images if isinstance(images, tuple) else (images, auxiliary)
+        (images, auxiliary, condition), kind = Inputs(*given), self.likelihood
+        images = check_images(images, kind.num_channels, kind.num_values)
+        condition = conditions.checked(self.condition, condition, images.shape[0])
         if self.embedding is not None:
             auxiliary = self._checked_auxiliary(auxiliary)
         elif auxiliary is not None:
             expected = "no auxiliary images: this factor is unconditional"
             expect(False, expected, "some", "Give the images alone")
-        given = Inputs(images, auxiliary, condition)
-        self.check_shapes(given)
-        return given
+        inputs = Inputs(images, auxiliary, condition)
+        self.check_shapes(inputs)
+        return inputs
 
     def check_shapes(self, inputs: Inputs) -> None:
         """Raises ValueError for images, or auxiliary images, of a size that the factor does not take."""
@@ -239,13 +238,12 @@ class Factor(keras.Model):
         check_multiple(inputs.auxiliary, self.embedding.multiple)
         (batch, *size), ratio = inputs.images.shape[:3], self.auxiliary_ratio
         check_sides_known(size)
-        expect(
-            sums.is_divided(size, ratio // self.network.side),
-            f"images of a height and width that are multiples of {ratio}, the ratio to their auxiliary "
-            "images",
-            f"{size[0]} x {size[1]}",
-            "Choose another image size",
+        expected = (
+            f"images of a height and width that are multiples of {ratio}, the ratio to their "
         )
+        expected += "auxiliary images"
+        fits, received = sums.is_divided(size, ratio // self.network.side), "{} x {}".format(*size)
+        expect(fits, expected, received, "Choose another image size")
         channels, found = self.auxiliary_likelihood.num_channels, list(inputs.auxiliary.shape)
         expected = [batch, *sums.num_blocks(size, ratio), channels]
         batch_sizes = {batch, found[0]} - {None}  # unknown ones may yet be the same
@@ -258,12 +256,8 @@ class Factor(keras.Model):
 
     def _checked_auxiliary(self, auxiliary):
         """uint8 [B, h, w, c] that the factor embeds, as a tensor or NumPy array."""
-        expect(
-            auxiliary is not None,
-            "auxiliary images: this factor is conditional",
-            "none",
-            "Give images, and their auxiliary images",
-        )
+        expected = "auxiliary images: this factor is conditional"
+        expect(auxiliary is not None, expected, "none", "Give images, and their auxiliary images")
         kind = self.auxiliary_likelihood
         return check_images(auxiliary, kind.num_channels, kind.num_values, what="auxiliary images")
 
@@ -287,6 +281,8 @@ class Factor(keras.Model):
         return self._features_of(auxiliary, condition)
 
     def _features_of(self, auxiliary, condition):
+        if auxiliary is None:
+            return ()
         inputs = Inputs(None, auxiliary, condition)
         return batches.in_batches(self._features, inputs, auxiliary.shape[1:3])
 
@@ -320,16 +316,14 @@ class Factor(keras.Model):
         if method == "incremental":
             self.check_scannable()
             evaluate = self._forced_params
-        return batches.in_batches(evaluate, inputs, inputs.images.shape[1:3])
+        return _in_batches(evaluate, inputs)
 
     @backend.compiled
     def _full_params(self, inputs):
         return self(inputs, training=False)
 
     def _forced_params(self, inputs):
-        features = ()
-        if inputs.auxiliary is not None:
-            features = self._features_of(inputs.auxiliary, inputs.condition)
+        features = self._features_of(inputs.auxiliary, inputs.condition)
         return self._params_of_scan(features, inputs)
 
     @backend.compiled
@@ -337,7 +331,7 @@ class Factor(keras.Model):
         images, auxiliary, condition = inputs
         batch, *size, _ = ops.shape(images)
         with self.given(condition):
-            scan = self.scan(size, batch, auxiliary, keep_params=True)
+            scan = self.scan(size, batch, DrawRequest(auxiliary=auxiliary), keep_params=True)
             _, params = scan.decide_each_pixel(features, groups.given_pixels(images))
         return params
 
@@ -350,8 +344,7 @@ class Factor(keras.Model):
 
         Raises ValueError as `inputs`.
         """
-        inputs = self.inputs(images, auxiliary)
-        return batches.in_batches(self.batch_log_prob, inputs, inputs.images.shape[1:3])
+        return _in_batches(self.batch_log_prob, self.inputs(images, auxiliary))
 
     def pixel_log_prob(
         self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None
@@ -364,8 +357,7 @@ class Factor(keras.Model):
         def evaluate(inputs):
             return batches.side_by_side(self, self._pixel_log_prob, inputs)
 
-        inputs = self.inputs(images, auxiliary)
-        return batches.in_batches(evaluate, inputs, inputs.images.shape[1:3])
+        return _in_batches(evaluate, self.inputs(images, auxiliary))
 
     def batch_log_prob(self, inputs: Inputs) -> Tensor:
         """`log_prob` of one batch."""
@@ -478,9 +470,7 @@ class Factor(keras.Model):
         """
         self.check_scannable()
         if features is None:
-            features = ()
-            if request.auxiliary is not None:
-                features = self._features_of(request.auxiliary, request.condition)
+            features = self._features_of(request.auxiliary, request.condition)
         draw = self._draw_by_xla if request.jit_compile else self._draw_by_graph
         # Without the fields that graphs do not depend on: each value would be traced anew.
         request = request._replace(seeds=None, mode=None, size=None, jit_compile=None)
@@ -493,14 +483,7 @@ class Factor(keras.Model):
           request: `DrawRequest` of this factor, whose noise is a `sampling.Noise`.
         """
         self.check_scannable()
-        scan = TileScan(
-            self,
-            request.size,
-            len(request.log_scale_shift),
-            auxiliary=request.auxiliary,
-            condition=request.condition,
-            within=request.within,
-        )
+        scan = TileScan(self, request, len(request.log_scale_shift))
         return self._images(scan.decide_each_pixel(self._decider(request)))
 
     def check_scannable(self):
@@ -512,40 +495,24 @@ class Factor(keras.Model):
             'Give its weights to one of model.new_factor(name, "float32")',
         )
 
-    def scan(
-        self,
-        size,
-        batch,
-        auxiliary=None,
-        *,
-        within=None,
-        method="incremental",
-        keep_params=False,
-    ):
+    def scan(self, size, batch, request, *, keep_params=False):
         """A scan of `scanning`, to be made and called within `given`, in a graph that is being traced.
 
         Args:
           size: (H, W), ints.
           batch: B, an int or a scalar tensor.
-          auxiliary: uint8 [B, h, w, c], which a factor with a fixed sum needs.
-          within, method: as in `DrawRequest`.
-          keep_params: bool, whether it returns the parameters that the pixels were decided from.
+          request: `DrawRequest`. A factor with a fixed sum needs its auxiliary images.
+          keep_params: bool, whether the scan returns the parameters that the pixels were decided from.
         """
-        return self.network.scan(method)(
-            self.network,
-            self.network_inputs,
-            (*size, self.likelihood.num_channels),
-            batch,
-            remainders=self.fixed_sum and Remainders(self.fixed_sum, auxiliary, within),
-            keep_params=keep_params,
-        )
+        known = self.fixed_sum and Remainders(self.fixed_sum, request.auxiliary, request.within)
+        shape, how = (*size, self.likelihood.num_channels), {"keep_params": keep_params}
+        scan = self.network.scan(request.method)
+        return scan(self.network, self.network_inputs, shape, batch, remainders=known, **how)
 
     def _draw(self, features, request):
         batch, *size, _ = ops.shape(request.noise)
         with self.given(request.condition):
-            scan = self.scan(
-                size, batch, request.auxiliary, within=request.within, method=request.method
-            )
+            scan = self.scan(size, batch, request)
             [images] = scan.decide_each_pixel(features, self._decider(request))
         return self._images(images)
 
@@ -749,12 +716,7 @@ class Factor(keras.Model):
 
 
 class BitsPerDim(keras.losses.Loss):
-    """`Likelihood.bits_per_dim` of images and, if anything, their `Bounds`.
-
-    Args:
-      likelihood: `Likelihood`.
-      dtype: str, that of the parameters, in which it is computed.
-    """
+    """`Likelihood.bits_per_dim` of images and, if they are known, their `Bounds`, computed in a dtype."""
 
     def __init__(self, likelihood, dtype):
         super().__init__(dtype=dtype)
@@ -763,6 +725,10 @@ class BitsPerDim(keras.losses.Loss):
     def call(self, known, params):
         images, *bounds = known
         return self._likelihood.bits_per_dim(images, params, Bounds(*bounds) if bounds else None)
+
+
+def _in_batches(method, inputs):
+    return batches.in_batches(method, inputs, inputs.images.shape[1:3])
 
 
 def _zeros(side, likelihood):

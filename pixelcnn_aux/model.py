@@ -104,13 +104,9 @@ class AuxiliaryModel(serialization.Configured):
         return model
 
     def with_image_size(self, image_size: Size | None) -> Self:
-        """A model of the same factors, not copies, that draws images of (H, W).
-
-        Args:
-          image_size: as for `sizes`, whose errors it raises.
-        """
+        """A model of the same factors, not copies, that draws images of (H, W). Raises as `sizes`."""
         model = copy.copy(self)
-        [*_, model.image_size] = self.sizes(image_size).values()
+        *_, model.image_size = self.sizes(image_size).values()
         return model
 
     def sizes(self, image_size: Size | None = None) -> dict[str, tuple[int, int]]:
@@ -310,16 +306,11 @@ class AuxiliaryModel(serialization.Configured):
     ) -> dict[str, Tensor]:
         """Negative log-likelihood of each factor and of the chain, in bits per dimension of the full image.
 
-        Args:
-          images: uint8 [B, H, W, C], as for `log_prob`: any number, and other sizes than `image_size` too.
-          condition: as for `log_prob`.
+        Takes and raises what `log_prob` does.
 
         Returns:
           dict, factor name -> float [B] of the model's dtype, and "total", their sum. Every entry is divided
           by H * W * C of the full image, auxiliary factors' too: so the entries add up (section 4.1).
-
-        Raises:
-          ValueError: as `log_prob`.
         """
         images, condition = self._checked(images, condition)
         nats = self._by_factor(Factor.batch_log_prob, images, condition)
@@ -328,16 +319,10 @@ class AuxiliaryModel(serialization.Configured):
     def bound_and_exact(
         self, images: ArrayLike, condition: ArrayLike | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """`bits_per_dim` as if no factor were exact, and of the model, evaluating the networks once.
+        """`bits_per_dim` as if no factor were exact, and of the model: two dicts.
 
-        Args:
-          images, condition: as for `log_prob`.
-
-        Returns:
-          Two dicts as of `bits_per_dim`. To have both of any model, ask `with_exact(True)`.
-
-        Raises:
-          ValueError: as `log_prob`.
+        Networks are evaluated once. To have both of any model, ask `with_exact(True)`. Takes and raises what
+        `log_prob` does.
         """
         images, condition = self._checked(images, condition)
         both = self._by_factor(Factor.bound_and_exact, images, condition)
@@ -352,15 +337,10 @@ class AuxiliaryModel(serialization.Configured):
     ) -> dict[str, PixelNats]:
         """The likelihood of each pixel of each factor's image, and its expectation: for `scores`.
 
-        Args:
-          images, condition: as for `log_prob`.
+        Takes and raises what `log_prob` does, and NotImplementedError as `Factor.pixel_nats`.
 
         Returns:
           dict, name -> `PixelNats`, float [B, h, w] of the model's dtype.
-
-        Raises:
-          ValueError: as `log_prob`.
-          NotImplementedError: as `Factor.pixel_nats`.
         """
         return self._by_factor(Factor.pixel_nats, *self._checked(images, condition))
 
@@ -386,22 +366,18 @@ class AuxiliaryModel(serialization.Configured):
     def class_log_probs(self, images: ArrayLike) -> Tensor:
         """log p(y | X) of each class y, by Bayes' rule from classes that are alike a priori. A classifier.
 
-        Images are evaluated given each class. Networks take a class from their first block on: what is
-        computed once for all classes is a tenth of the arithmetic, less in deeper networks.
+        Images are evaluated given each class. Networks take a class from their first block on: a tenth of the
+        arithmetic is done once for all classes, less in deeper networks.
 
-        Args:
-          images: uint8 [B, H, W, C], as for `log_prob`.
+        Takes and raises what `log_prob` does, and ValueError for a model without `conditions.Classes`.
 
         Returns:
           float [B, num_classes] of the model's dtype, in nats.
-
-        Raises:
-          ValueError: as `log_prob`, and for a model that is not conditional on `conditions.Classes`.
         """
         return ops.log_softmax(sum(self.log_probs_by_class(images).values()), axis=-1)
 
     def log_probs_by_class(self, images: ArrayLike) -> dict[str, Tensor]:
-        """`log_probs` given each class: dict, name -> float [B, num_classes]. Else as `class_log_probs`."""
+        """`log_probs` given each class: dict, name -> float [B, num_classes]; as `class_log_probs`."""
         kind = arguments.instance("the model's condition", self.condition, conditions.Classes)
         images, _ = self._checked(images, None)
         classes = np.arange(kind.num_classes, dtype=np.int32)

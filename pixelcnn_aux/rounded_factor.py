@@ -3,13 +3,14 @@
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import Any, NoReturn, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from keras import ops
 
 from pixelcnn_aux import layers, networks, serialization
 from pixelcnn_aux.arguments import Tensor
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.likelihoods import Likelihood, LogisticMixture
@@ -23,9 +24,9 @@ _LARGE = 256 // rounding.CENTERS  # a deviation, in pixel values
 class RoundedFactor(Factor):
     """A factor of a `ParallelPixelCNN` that computes with whole numbers times powers of two.
 
-    All that its networks add up is exact in float32 (`layers.rounding`), whatever the processor, the library,
-    the number of threads, and the size of tiles and batches. Its weights may be any while it is trained:
-    gradients go through the rounding. `settle` makes them what they are rounded to.
+    All sums in its networks are exact in float32 (`layers.rounding`), whatever the processor, the library,
+    the number of threads, and the size of tiles and batches. Its weights may have any values while it is
+    trained: gradients go through the rounding. `quantize_weights` rounds the weights themselves.
 
     Args: as for `Factor`. The likelihood is a mixture of at most 256 values, whose unit is a power of two;
       the embedding has no gates, the dtype is float32, there is no condition, and a fixed sum is one within
@@ -39,32 +40,28 @@ class RoundedFactor(Factor):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        if not isinstance(self.network, networks.ParallelPixelCNN):
-            self._refuse("a ParallelPixelCNN", type(self.network).__name__)
-        kind = self.likelihood
-        if not isinstance(kind, LogisticMixture) or kind.num_values > 256:
-            found = f"{type(kind).__name__} of {kind.num_values} values"
-            self._refuse("a LogisticMixture of at most 256 values", found)
-        if self.fixed_sum is not None and self.fixed_sum.num_channels is not None:
-            self._refuse("a sum within each channel", "one over all channels")
-        if self.embedding is not None and self.embedding.stream.gated:
-            self._refuse("an embedding without gates", "one with gates")
-        if self.condition is not None:
-            self._refuse("no condition", self.condition)
-        if self.dtype_policy.name != "float32":
-            self._refuse("float32", self.dtype_policy.name)
-        if self.likelihood.centered:
-            unit = self.likelihood.unit
-            units = self.fixed_sum and self.fixed_sum.center_units
-            if units != rounding.CENTERS or math.frexp(unit)[0] != 0.5:
-                expected = f"center_units={rounding.CENTERS}, and a unit that is a power of two"
-                self._refuse(expected, f"center_units={units}, unit={unit}")
 
-    def _refuse(self, expected: str, found: Any) -> NoReturn:
-        raise ValueError(
-            f"Expected {expected}, of a factor of whole numbers. Received: {found}. Give it, or build "
-            "a Factor."
-        )
+        def check(fits, expected, received):
+            expected = f"{expected}, of a factor of whole numbers"
+            expect(fits, expected, received, "Give it, or build a Factor")
+
+        kind, known, network = self.likelihood, self.fixed_sum, self.network
+        fits = isinstance(network, networks.ParallelPixelCNN)
+        check(fits, "a ParallelPixelCNN", type(network).__name__)
+        fits = isinstance(kind, LogisticMixture) and kind.num_values <= 256
+        received = f"{type(kind).__name__} of {kind.num_values} values"
+        check(fits, "a LogisticMixture of at most 256 values", received)
+        fits = known is None or known.num_channels is None
+        check(fits, "a sum within each channel", "one over all channels")
+        fits = self.embedding is None or not self.embedding.stream.gated
+        check(fits, "an embedding without gates", "one with gates")
+        check(self.condition is None, "no condition", self.condition)
+        check(self.dtype_policy.name == "float32", "float32", self.dtype_policy.name)
+        if kind.centered:
+            units = known and known.center_units
+            expected = f"center_units={rounding.CENTERS}, and a unit that is a power of two"
+            fits = units == rounding.CENTERS and math.frexp(kind.unit)[0] == 0.5
+            check(fits, expected, f"center_units={units}, unit={kind.unit}")
 
     def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
         """As of `Factor`; centers become quarters of values."""
@@ -90,32 +87,30 @@ class RoundedFactor(Factor):
         twice = 2 * ops.cast(images, self.variable_dtype) - (num_values - 1)
         return twice / 2.0 ** math.ceil(math.log2(num_values))
 
-    def settle(self) -> None:
-        """Makes weights what they are rounded to, so that rounding them is exact wherever they are loaded.
+    def quantize_weights(self) -> None:
+        """Rounds the weights, so that rounding them again is exact wherever they are loaded.
 
-        Raises ValueError, which names the layer, where something that is added up could reach 2 ** 24 of its
-        units, and would not be exact.
+        Raises ValueError, which names the layer, if a sum could reach 2 ** 24 of its units, and would not be
+        exact.
         """
-        normalized = layers.normalized_layers(self)
-        found = {layer: _Rounded(layer, *self._inputs(layer)) for layer in normalized}
-        for layer, rounded in found.items():
-            if rounded.most >= rounding.EXACT:
-                _refuse_sum(layer, rounded.most)
+        found = {x: _quantized(x, *self._inputs(x)) for x in layers.normalized_layers(self)}
+        for layer, weights in found.items():
+            _check_exact(layer, weights.largest_sum)
         for part, firsts in self._streams():
             blocks = [block.conv_out for block in part.steps]
             for first in firsts:
-                reached = sum(found[layer].reach for layer in (first, *blocks)) * rounding.SUMS
-                if reached >= rounding.EXACT:
-                    _refuse_sum(part, reached)
-        for layer, rounded in found.items():
-            layer.v.assign(rounded.kernel)
-            layer.g.assign(np.sqrt(np.square(rounded.kernel).sum(axis=rounded.inputs)))
-            layer.b.assign(rounded.bias)
+                largest = sum(found[layer].largest_output for layer in (first, *blocks))
+                _check_exact(part, largest * rounding.SUMS)
+        for layer, weights in found.items():
+            layer.v.assign(weights.kernel)
+            inputs = tuple(range(weights.kernel.ndim - 1))
+            layer.g.assign(np.sqrt(np.square(weights.kernel).sum(axis=inputs)))
+            layer.b.assign(weights.bias)
 
     def whole_kernels(self) -> list[tuple[Any, np.ndarray]]:
-        """Pairs of a weight and what may be stored in its place, once weights are settled.
+        """Pairs of a layer's `v` and its kernel in units, int8, which may be stored in its place.
 
-        These are the `v` of layers, whose lengths do not matter, as the units of their kernels: int8.
+        The weights must be quantized. The lengths of `v` do not matter.
         """
         found = []
         for layer in layers.normalized_layers(self):
@@ -125,8 +120,8 @@ class RoundedFactor(Factor):
         return found
 
     @property
-    def settled(self) -> bool:
-        """Whether weights are what they are rounded to, but for the last digits of their normalization."""
+    def quantized(self) -> bool:
+        """Whether the weights are rounded, but for the last digits of their normalization."""
         for layer in layers.normalized_layers(self):
             kernel, bias = layer.kernel(), layer.bias()
             units = rounding.kernel_units(kernel, bias)
@@ -141,7 +136,7 @@ class RoundedFactor(Factor):
         return [*pairs, *((x, [y]) for x, y in zip(self.network.streams, self.network.firsts))]
 
     def _inputs(self, layer):
-        """What a layer takes: how many units are 1, and the most units of each channel, or of all."""
+        """The inputs of a layer: the units in 1, and the most units of each channel, or of all."""
         if self.embedding is not None and layer is self.embedding.first:
             values = self.auxiliary_likelihood.num_values
             return 2.0 ** math.ceil(math.log2(values)), values - 1
@@ -166,51 +161,49 @@ def _in_quarters(fixed_sum: FixedSum | None) -> FixedSum | None:
     return type(fixed_sum)(**{**fixed_sum.get_config(), "center_units": rounding.CENTERS})
 
 
-class _Rounded:
-    """The weights of a layer as they are rounded, float64, and how large what they add up can be.
+class _Quantized(NamedTuple):
+    """The rounded weights of a layer, float64, and the largest numbers that it computes."""
 
-    Attributes:
-      kernel, bias: of the shapes of `v` and `b`.
-      inputs: tuple of the axes of the kernel but the last.
-      most: float, the most units that a sum can have.
-      reach: float, the most that the output can be.
-    """
-
-    def __init__(self, layer, units, most):
-        kernel, bias = layer.kernel(), layer.bias()
-        per_kernel = ops.convert_to_numpy(rounding.kernel_units(kernel, bias)).astype(np.float64)
-        whole = np.round(ops.convert_to_numpy(kernel).astype(np.float64) * per_kernel)
-        self.inputs = tuple(range(whole.ndim - 1))
-        per_bias = rounding.ACTIVATIONS * per_kernel
-        self.kernel = whole / per_kernel
-        self.bias = np.round(ops.convert_to_numpy(bias) * per_bias) / per_bias
-        sums = (np.abs(whole) * np.reshape(most, (-1, 1))).sum(axis=self.inputs)
-        sums += np.abs(self.bias) * units * per_kernel
-        self.most, self.reach = sums.max(), (sums / (units * per_kernel)).max()
+    kernel: np.ndarray
+    bias: np.ndarray
+    largest_sum: float  # in units
+    largest_output: float
 
 
-def _refuse_sum(layer: Any, most: float) -> NoReturn:
-    raise ValueError(
-        f"Expected sums of less than 2 ** 24 units in {layer.path}, which are exact in float32. Received: up "
-        f"to {most:,.0f}. Give it fewer channels, or smaller weights."
-    )
+def _quantized(layer, units, most):
+    """`_Quantized` weights of a layer, for inputs as from `RoundedFactor._inputs`."""
+    kernel, bias = layer.kernel(), layer.bias()
+    per_kernel = ops.convert_to_numpy(rounding.kernel_units(kernel, bias)).astype(np.float64)
+    whole = np.round(ops.convert_to_numpy(kernel).astype(np.float64) * per_kernel)
+    per_bias = rounding.ACTIVATIONS * per_kernel
+    bias = np.round(ops.convert_to_numpy(bias) * per_bias) / per_bias
+    inputs = tuple(range(whole.ndim - 1))
+    sums = (np.abs(whole) * np.reshape(most, (-1, 1))).sum(axis=inputs)
+    sums += np.abs(bias) * units * per_kernel
+    return _Quantized(whole / per_kernel, bias, sums.max(), (sums / (units * per_kernel)).max())
+
+
+def _check_exact(layer: Any, most: float) -> None:
+    expected = f"sums of less than 2 ** 24 units in {layer.path}, which are exact in float32"
+    remedy = "Give it fewer channels, or smaller weights"
+    expect(most < rounding.EXACT, expected, f"up to {most:,.0f}", remedy)
 
 
 def rounded(model: AuxiliaryModel) -> AuxiliaryModel:
-    """A model whose factors are `RoundedFactor`s with another one's weights, settled.
+    """A model of `RoundedFactor`s with the quantized weights of another model.
 
-    It may be trained on, and settled again. Raises ValueError where a factor is none that can be: see
-    `RoundedFactor`, and `RoundedFactor.settle`.
+    It may be trained further, and quantized again. Raises ValueError for a factor that cannot be rounded: see
+    `RoundedFactor` and `RoundedFactor.quantize_weights`.
     """
     made = untrained(model)
     for name, factor in made.factors.items():
         factor.set_weights(model.factors[name].get_weights())
-        factor.settle()
+        factor.quantize_weights()
     return made
 
 
 def untrained(model: AuxiliaryModel) -> AuxiliaryModel:
-    """As `rounded`, with new weights, which are not settled."""
+    """As `rounded`, with new weights, which are not quantized."""
     factors = []
     for factor in model.factors.values():
         config = factor.get_config()

@@ -1,5 +1,7 @@
-"""Tests of evaluating and drawing any number of images."""
+"""Tests of batches of any number of images, and of progress bars."""
 
+import contextlib
+import io
 from unittest import mock
 
 import numpy as np
@@ -62,23 +64,6 @@ class InBatchesTest(parameterized.TestCase, tf.test.TestCase):
 
 
 class AnyNumberTest(tf.test.TestCase):
-    def test_batches_give_what_all_images_at_once_give(self):
-        model = helpers.shared_model("float64")
-        factor = model.factors["image"]
-
-        def found():
-            return {
-                "both": model.bound_and_exact(IMAGES[:5]),
-                "features": factor.features(GRAYS[:5]),
-                "pixels": factor.pixel_log_prob(IMAGES[:5], GRAYS[:5]),
-                "params": factor.params(IMAGES[:5], GRAYS[:5]),
-            }
-
-        with helpers.eagerly():
-            whole = found()
-            with at_most(3):
-                self.assertAllClose(found(), whole, rtol=1e-12)
-
     def test_a_wrong_value_is_found_before_any_image_is_evaluated(self):
         factor = helpers.shared_model().factors["grayscale"]
         wrong = np.concatenate([GRAYS, GRAYS[:1] * 0 + 16])
@@ -106,3 +91,30 @@ class AnyNumberTest(tf.test.TestCase):
                     other.log_prob(IMAGES[:size])
                     seeds = tf.zeros([size, 2], tf.int32)
                     sampling.noise(other.factors["image"], seeds, 1, (size, size))
+
+
+class ProgressTest(tf.test.TestCase):
+    def test_durations(self):
+        found = {0.2: "0 s", 99.4: "99 s", 99.6: "2 min", 5950: "99 min", 6000: "1.7 h"}
+        for seconds, expected in found.items():
+            self.assertEqual(batches.duration(seconds), expected)
+
+    def displayed(self, is_terminal, seconds, count=3):
+        """The output for units that take so many seconds each."""
+        stdout = io.StringIO()
+        stdout.isatty = lambda: is_terminal
+        clock = (seconds * step for step in range(4))
+        with (
+            contextlib.redirect_stdout(stdout),
+            mock.patch("time.perf_counter", side_effect=clock),
+        ):
+            update = batches.late_bar(count, "image")
+            for done in range(1, count + 1):
+                update(done)
+        return stdout.getvalue()
+
+    def test_a_late_bar_only_in_a_terminal_and_only_if_work_takes_long(self):
+        self.assertEqual([self.displayed(True, 1), self.displayed(False, 10)], ["", ""])
+        self.assertIn("3/3", self.displayed(True, 10))
+        self.assertIn("3/3", self.displayed(True, 3))
+        self.assertEqual(self.displayed(True, 10, count=1), "")

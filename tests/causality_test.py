@@ -5,9 +5,11 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
+from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.likelihoods import Categorical, LogisticMixture
 from pixelcnn_aux.networks import Embedding, PixelCNN, topology
+from tests import helpers
 
 FILTERS = 4
 RGB, GRAY = LogisticMixture(num_components=1), Categorical(num_values=16)
@@ -114,3 +116,20 @@ class CausalityTest(parameterized.TestCase, tf.test.TestCase):
             for variable, old in zip(factor.trainable_variables, before, strict=True):
                 self.assertNotAllEqual(variable, old)
             check()
+
+    @parameterized.parameters(Grayscale(2), HalfResolution())
+    def test_centers_of_exact_factors_depend_on_earlier_pixels_alone(self, transform):
+        """Networks see how far pixels are from their centers, which other pixels of a block decide."""
+        model = helpers.random_chain([transform], (4, 6))
+        factor, image = model.factors["x1"], helpers.pictures(1)
+        self.assertTrue(factor.likelihood.centered)
+        pixels = list(np.ndindex(*helpers.SIZE))
+        images, auxiliary = (np.repeat(x, len(pixels), axis=0) for x in (image, transform(image)))
+        changed = images.copy()
+        for n, pixel in enumerate(pixels):
+            changed[(n, *pixel)] ^= 64
+        change = factor.params(changed, auxiliary) - factor.params(images, auxiliary)
+        differs = np.any(np.abs(change) > 1e-9, axis=-1).reshape(len(pixels), -1)
+        for n in range(len(pixels)):
+            self.assertFalse(differs[n, : n + 1].any())
+            self.assertEqual(differs[n, n + 1 :].any(), n + 1 < len(pixels))

@@ -1,4 +1,4 @@
-"""A transform and a likelihood that are not the package's own, as its users register them."""
+"""Transforms and a likelihood that are not the package's own, as its users register them."""
 
 import keras
 from keras import ops
@@ -44,3 +44,17 @@ class Bright(pa.auxiliary.Transform):
 
     def get_config(self):
         return {"threshold": self.threshold}
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class SmallGray(pa.auxiliary.Transform):
+    """A gray of two values, of three channels of two values."""
+
+    channels, num_values = 1, 2
+
+    def __call__(self, images):
+        weighted = ops.cast(images, "int32") * ops.convert_to_tensor([3, 5, 1], "int32")
+        return ops.cast(ops.sum(weighted, axis=-1, keepdims=True) // 5, "uint8")
+
+    def fixed_sum(self, num_values):
+        return pa.sums.FixedSum([[[3, 5, 1]]], step=5, num_values=num_values)

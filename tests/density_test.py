@@ -12,7 +12,6 @@ from pixelcnn_aux.networks import topology
 from tests import custom, helpers
 
 FLAT = {"topology": topology.flat(1), "filters": 2}
-DOUBLING = {"topology": topology.super_resolution(1, 1), "filters": 2}
 GRAY, HALVES = pa.auxiliary.Grayscale(), pa.auxiliary.HalfResolution()
 HIGH, CLASSES = pa.auxiliary.HighBits(3, of=10), pa.conditions.Classes(2)
 
@@ -25,19 +24,6 @@ class Red(pa.auxiliary.Transform):
 
     def __call__(self, images):
         return images[..., :1] // 64
-
-
-def chain(transforms, **how):
-    """A chain in float64 with random weights, of 4 x 4 images, centered and not exact."""
-    names = [f"x{position}" for position in range(len(transforms) + 1)]
-    above = [DOUBLING if x.ratio == 2 else FLAT for x in transforms[::-1]]
-    how |= {"exact": False, "dtype": "float64"}
-    model = pa.chain(
-        transforms, (4, 4), FLAT, embedding=[None, *above], names=names, num_components=2, **how
-    )
-    for seed, factor in enumerate(model.factors.values()):
-        helpers.randomize(factor, seed)
-    return model
 
 
 def random_images(model, count=3):
@@ -69,7 +55,7 @@ class DensityTest(tf.test.TestCase, parameterized.TestCase):
         ("half_of_high_bits", [HIGH, HALVES], {"channels": 2, "bits": 10, "condition": CLASSES}),
     )
     def test_log_prob_of_whole_images_and_gradients_between_them(self, transforms, how):
-        model = chain(transforms, **how)
+        model = helpers.random_chain(transforms, (4, 4), exact=False, **how)
         images, condition = random_images(model), [[0, 1, -1]] * ("condition" in how)
         dtype = "uint16" if "bits" in how else "uint8"
         expected = model.log_prob(images.astype(dtype), *condition)

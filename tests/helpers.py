@@ -1,4 +1,4 @@
-"""What several suites need: a chain as small as chains get, pictures that it can learn, and statistics."""
+"""Small models, pictures that they can learn, programs and files, and statistics: for several suites."""
 
 import contextlib
 import dataclasses
@@ -20,6 +20,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, data, layers
+from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Stop
 from pixelcnn_aux.training.config import RunConfig
@@ -63,6 +64,26 @@ def tiny_model(
     transforms = [pa.auxiliary.Grayscale()]
     how = {"num_components": 2, "exact": exact, "centered": centered, "dtype": dtype}
     return pa.chain(transforms, SIZE, network, embedding=network, **how, condition=condition)
+
+
+def random_chain(transforms, size, network=None, **how):
+    """A chain of factors x0, x1, ... with random weights, in float64 by default."""
+    flat, larger = (
+        {"topology": shape, "filters": 4}
+        for shape in (topology.flat(1), topology.super_resolution(1, 1))
+    )
+    network = network or flat
+    embedding = [None, *(larger if x.ratio == 2 else network for x in transforms[::-1])]
+    how = {"num_components": 2, "dtype": "float64", "embedding": embedding, **how}
+    how.setdefault("names", [f"x{position}" for position in range(len(transforms) + 1)])
+    return randomized(pa.chain(transforms, size, network, **how))
+
+
+def randomized(model):
+    """A model whose weights are random, each factor's from another seed."""
+    for seed, factor in enumerate(model.factors.values()):
+        randomize(factor, seed)
+    return model
 
 
 @functools.cache

@@ -1,18 +1,23 @@
-"""Tests of the constructors: the paper's models, and chains of any transforms."""
+"""Tests of the constructors: the paper's models, and chains of images of other channels and bits."""
 
+import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
+from pixelcnn_aux import likelihoods
+from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, HighBits
 from pixelcnn_aux.networks import topology
 from tests import helpers
+
+SMALL = {"blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
+IMAGE = {"image_filters": 3, "image_blocks": 2, "image_embedding_blocks": 4, "resolutions": 1}
 
 
 class ConstructorsTest(tf.test.TestCase):
     def test_grayscale_is_a_chain_of_two_factors(self):
         blocks = {"gray_blocks": 3, "image_blocks": 1, "embedding_blocks": 2, "resolutions": 1}
-        model = pa.grayscale(
-            (4, 6), filters=4, **blocks, num_components=2, dropout=0.25, centered=False
-        )
+        how = {"num_components": 2, "dropout": 0.25, "centered": False}
+        model = pa.grayscale((4, 6), filters=4, **blocks, **how)
         self.assertEqual(list(model.factors), ["grayscale", "image"])
         self.assertEqual(model.image_size, (4, 6))
         grayscale, image = model.factors.values()
@@ -30,46 +35,82 @@ class ConstructorsTest(tf.test.TestCase):
         model = pa.pixelcnn_pp((4, 6), filters=4, blocks=1, resolutions=1, num_components=2)
         self.assertEqual(list(model.factors), ["image"])
         self.assertIsNone(model.factors["image"].embedding)
-        images = helpers.pictures(2)
-        self.assertEqual(list(model.auxiliaries(images)), ["image"])
-        with helpers.eagerly():
-            expected = model.factors["image"].log_prob(images)
-            self.assertAllEqual(model.log_prob(images), expected)
+        self.assertEqual(list(model.auxiliaries(helpers.pictures(2))), ["image"])
 
     def test_a_pyramid_of_another_network_at_each_scale(self):
-        size = {"embedding_blocks": 1, "depth": 1, "num_components": 2}
-        model = pa.pyramid((4, 4), (2, 2), filters=[2, 3], blocks=[1, 2], **size)
-        small, large = model.factors.values()
-        networks = (small.network, large.network, large.embedding)
+        how = {**SMALL, "filters": [2, 3, 4], "blocks": [1, 2, 1], "resolutions": [1, 1, 2]}
+        model = pa.pyramid((8, 16), (2, 4), **how)
+        sizes = {"2x4": (2, 4), "4x8": (4, 8), "8x16": (8, 16)}
+        self.assertEqual(model.sizes(), sizes)
+        small, middle, large = model.factors.values()
+        networks = (small.network, middle.network, middle.embedding)
         self.assertEqual([network.get_config()["filters"] for network in networks], [2, 3, 3])
         self.assertEqual([len(network.topology.steps) for network in networks], [1, 2, 5])
-        for name in ("filters", "blocks"):
-            message = rf"{name} as .*a list of 2.*Received: \[2, 3, 4\]"
-            with self.assertRaisesRegex(ValueError, message):
-                pa.pyramid((4, 4), (2, 2), **{name: [2, 3, 4]})
-            with self.assertRaisesRegex(ValueError, f"{name} from 1 .*Received: {name}='3'"):
-                pa.pyramid((4, 4), (2, 2), **{name: [2, "3"]})
-
-    def test_a_pyramid_whose_networks_have_resolutions(self):
-        size = {"filters": 2, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
-        model = pa.pyramid((4, 4), (2, 2), resolutions=[1, 2], **size)
-        small, large = model.factors.values()
-        self.assertEqual(small.network.topology, topology.flat(1))
         self.assertEqual(large.network.topology, topology.pixelcnn_pp(1, 2))
         self.assertEqual(large.embedding.topology, topology.super_resolution(1, 1, resolutions=2))
-        with helpers.eagerly():
-            drawn = [model.sample([[0, 1]], method=method) for method in ("incremental", "full")]
-        self.assertAllEqual(*(each["4x4"] for each in drawn))
+        images = helpers.pictures(3, size=(8, 16))
+        chain, halved = model.auxiliaries(images), HalfResolution()(images)
+        self.assertAllEqual(chain["4x8"], halved)
+        # Each is computed from the one just above it, with that one's rounding.
+        self.assertAllEqual(chain["2x4"], HalfResolution()(halved))
 
     def test_a_pyramid_of_grays_and_an_image_of_another_network(self):
-        size = {"filters": 2, "blocks": 1, "embedding_blocks": 1, "depth": 1, "bits": 3}
-        image = {"image_filters": 3, "image_blocks": 2, "image_embedding_blocks": 4}
-        image |= {"resolutions": 1, "num_components": 2, "dropout": 0.25}
-        model = pa.grayscale_pyramid((4, 4), (2, 2), **size, **image)
-        half, gray, image = model.factors.values()
+        how = {**SMALL, **IMAGE, "filters": 2, "bits": 3, "dropout": 0.25}
+        model = pa.grayscale_pyramid((8, 8), (2, 2), **how)
+        names = ["grayscale_2x2", "grayscale_4x4", "grayscale", "image"]
+        self.assertEqual(list(model.factors), names)
+        _, half, gray, image = model.factors.values()
         networks = (half.network, gray.network, gray.embedding, image.network, image.embedding)
         found = [network.get_config() for network in networks]
         self.assertEqual(gray.likelihood.num_values, 8)
         self.assertEqual([x["filters"] for x in found], [2, 2, 2, 3, 3])
         self.assertEqual([len(x["topology"].steps) for x in found[3:]], [4, 8])
         self.assertEqual([x["dropout"] for x in found], [0.25] * 5)
+        images = helpers.pictures(2, size=(8, 8))
+        chain = model.auxiliaries(images)
+        self.assertAllEqual(chain["grayscale"], Grayscale(3)(images))
+        self.assertAllEqual(chain["grayscale_4x4"], HalfResolution()(chain["grayscale"]))
+        with helpers.eagerly():
+            self.assertEqual(list(model.bits_per_dim(images)), [*names, "total"])
+
+    def test_sixteen_bits(self):
+        model = pa.pyramid((4, 4), (2, 2), filters=2, **SMALL, channels=1, bits=16)
+        self.assertEqual([x.likelihood.num_params for x in model.factors.values()], [6, 6])
+        self.assertEqual(model.likelihood.unit, 2048.0)
+        colors = helpers.random_chain([HighBits(4, of=8)], (4, 4))
+        kinds = [type(x.likelihood) for x in colors.factors.values()]
+        self.assertEqual(kinds, [likelihoods.LogisticMixture] * 2)
+        scans = helpers.random_chain([HalfResolution(), HighBits(4, of=10)], (4, 4), bits=10)
+        again = pa.serialization.deserialize(scans.description(), pa.AuxiliaryModel)
+        self.assertEqual(again.description(), scans.description())
+
+    def test_transforms_of_sixteen_bits(self):
+        images = np.array([[[[65_535], [65_534]], [[65_535], [65_535]]]], np.uint16)
+        self.assertAllEqual(HalfResolution()(images), np.array([[[[65_535]]]], np.uint16))
+        self.assertEqual(HalfResolution()(images).dtype, tf.uint16)
+        high = HighBits(8)(images)
+        self.assertEqual((high.dtype, high.numpy().max()), (tf.uint8, 255))
+        self.assertEqual(HighBits(9)(images // 2).dtype, tf.uint16)
+        self.assertAllEqual(HighBits(3, of=10)(images // 2**6), np.full([1, 2, 2, 1], 7))
+
+    def test_refused(self):
+        sizes = ((12, 12), (8, 8)), ((8, 8), (16, 16)), ((8, 16), (4, 4))
+        halvings = r"halvings.*image_size=\(.*base_size=\("
+        wrong = [
+            *((lambda x=each: pa.pyramid(*x, filters=2), halvings) for each in sizes),
+            (lambda: helpers.random_chain([Grayscale()], (4, 4), channels=1), "over all of 1 chan"),
+            *(
+                (
+                    lambda x=name, y=each: pa.pyramid((4, 4), (2, 2), **{x: y}),
+                    message.format(name=name),
+                )
+                for name in ("filters", "blocks")
+                for each, message in (
+                    ([2, 3, 4], r"{name} as .*a list of 2.*Received: \[2, 3, 4\]"),
+                    ([2, "3"], "{name} from 1 .*Received: {name}='3'"),
+                )
+            ),
+        ]
+        for build, message in wrong:
+            with self.assertRaisesRegex(ValueError, message):
+                build()

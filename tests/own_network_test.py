@@ -10,20 +10,18 @@ from tests import helpers
 
 FILE = helpers.ROOT / "docs" / "extending.md"
 IMAGES = helpers.pictures(4)
-GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
 
 
-def shown():
-    """The class that docs/extending.md shows."""
+def documented():
+    """The class of docs/extending.md."""
     text = FILE.read_text()
     code = text[text.index("class Causal(") : text.index("\n\ndef causal(")]
     namespace = {"keras": keras, "ops": keras.ops, "pa": pa}
     exec(code, namespace)
-    register = keras.saving.register_keras_serializable(package="own_network_test")
-    return register(namespace["Causal"])
+    return keras.saving.register_keras_serializable(package="own_network_test")(namespace["Causal"])
 
 
-Causal = shown()
+Causal = documented()
 
 
 def build(dtype=None, condition=None):
@@ -62,9 +60,9 @@ class OwnNetworkTest(tf.test.TestCase):
         self.assertAllEqual(pa.auxiliary.Grayscale()(images["image"]), images["grayscale"])
         full = loaded.sample([[0, 0], [0, 1]], method="full")
         self.assertAllEqual(full["image"], images["image"])
-        factor = loaded.factors["image"]
-        forced = factor.params(IMAGES, GRAYS, method="incremental")
-        self.assertAllClose(forced, factor.params(IMAGES, GRAYS), rtol=1e-9)
+        inputs, factor = loaded.inputs(IMAGES)["image"], loaded.factors["image"]
+        forced = factor.params(inputs, method="incremental")
+        self.assertAllClose(forced, factor.params(inputs), rtol=1e-9)
 
     def test_exported(self):
         """The export is compared with the model as it is written."""

@@ -33,7 +33,7 @@ def build(filters=8, **how):
 class RoundedFactorTest(tf.test.TestCase):
     def test_parameters_are_the_same_whatever_adds_them_up(self):
         factor, images = build(), helpers.pictures(3, size=(9, 12))
-        factor.settle()
+        factor.quantize_weights()
         auxiliary = HALVES(images)
         expected = factor.params(images, auxiliary)
         self.assertAllEqual(np.round(expected * 256.0), expected * 256.0)
@@ -55,45 +55,45 @@ class RoundedFactorTest(tf.test.TestCase):
             with mock.patch.object(ops, "conv", other):
                 self.assertAllEqual(factor.params(images, auxiliary), expected)
 
-    def test_settled_weights_are_rounded_to_themselves(self):
+    def test_quantized_weights_are_rounded_to_themselves(self):
         factor, images = build(), helpers.pictures(3)
         before = factor.params(images, HALVES(images))
-        self.assertFalse(factor.settled)
-        factor.settle()
-        self.assertTrue(factor.settled)
-        settled = [np.array(x) for x in factor.get_weights()]
+        self.assertFalse(factor.quantized)
+        factor.quantize_weights()
+        self.assertTrue(factor.quantized)
+        quantized = [np.array(x) for x in factor.get_weights()]
         self.assertAllEqual(factor.params(images, HALVES(images)), before)
         # As if another machine normalized them otherwise, in the last digits.
         for weight in factor.weights:
             if weight.path.endswith("/g"):
                 weight.assign(weight * (1 + 3e-7))
-        self.assertTrue(factor.settled)
+        self.assertTrue(factor.quantized)
         self.assertAllEqual(factor.params(images, HALVES(images)), before)
-        factor.settle()
-        self.assertAllClose(factor.get_weights(), settled, rtol=1e-6)
+        factor.quantize_weights()
+        self.assertAllClose(factor.get_weights(), quantized, rtol=1e-6)
 
     def test_weights_that_were_stored_in_16_bits(self):
-        """Kernels are as they were once they are settled again: what training leaves in the package."""
+        """Kernels are as they were once they are quantized again: what training leaves in the package."""
         factor = build()
-        factor.settle()
+        factor.quantize_weights()
         kernels = [np.array(layer.v) for layer in layers.normalized_layers(factor)]
         factor.set_weights([x.astype(np.float16).astype(np.float32) for x in factor.get_weights()])
-        factor.settle()
-        self.assertTrue(factor.settled)
+        factor.quantize_weights()
+        self.assertTrue(factor.quantized)
         for layer, kernel in zip(layers.normalized_layers(factor), kernels, strict=True):
             self.assertAllEqual(layer.v, kernel)
 
     def test_kernels_that_were_stored_in_8_bits(self):
         """As they are in the package: to the last bit."""
         factor, file = build(), helpers.temporary_folder(self) / "weights.safetensors"
-        factor.settle()
+        factor.quantize_weights()
         before = factor.get_weights()
         pack.write_whole(factor, file)
         self.assertLess(file.stat().st_size, 2 * factor.count_params() + 10_000)
         helpers.randomize(factor, seed=1)
         tensors.load_weights(file, factor)
-        self.assertTrue(factor.settled)
-        factor.settle()
+        self.assertTrue(factor.quantized)
+        factor.quantize_weights()
         for weight, expected in zip(factor.get_weights(), before, strict=True):
             self.assertAllEqual(weight, expected)
 
@@ -110,7 +110,7 @@ class RoundedFactorTest(tf.test.TestCase):
         where = {"workdir": folder / "whole", "init": folder / "floats", "factors": ["image"]}
         pa.train(made, settings, images, images, **where)
         loaded = pa.load(folder / "whole").factors["image"]
-        self.assertTrue(loaded.settled)
+        self.assertTrue(loaded.quantized)
         halves = HALVES(images)
         expected = made.factors["image"].params(images, halves)
         self.assertAllEqual(loaded.params(images, halves), expected)
@@ -120,11 +120,11 @@ class RoundedFactorTest(tf.test.TestCase):
 
     def test_a_sum_that_is_not_exact_is_refused(self):
         factor = build(filters=64)
-        factor.settle()
+        factor.quantize_weights()
         kernel = factor.network.streams[0].steps[0].conv_in.v
         kernel.assign(ops.ones(kernel.shape))  # 127 units each
         with self.assertRaisesRegex(ValueError, r"sums of less than 2 \*\* 24 units in .*conv_in"):
-            factor.settle()
+            factor.quantize_weights()
 
     def test_gradients_go_through_the_rounding(self):
         factor, images = build(), helpers.pictures(3)

@@ -28,15 +28,12 @@ FLOATS = RGB.astype(np.float32)
 @functools.cache
 def model(channels=3, bits=8, condition=None):
     kind = {"channels": channels, "bits": bits}
-    return pa.chain(
-        [], helpers.SIZE, FLAT, embedding=None, num_components=1, condition=condition, **kind
-    )
+    return pa.chain([], helpers.SIZE, FLAT, num_components=1, condition=condition, **kind)
 
 
 @functools.cache
 def exact():
-    up = {"topology": topology.super_resolution(1, 1), "filters": 2}
-    return pa.chain([pa.auxiliary.HalfResolution()], (4, 6), FLAT, embedding=up, num_components=1)
+    return helpers.random_chain([pa.auxiliary.HalfResolution()], (4, 6), dtype="float32")
 
 
 def log_prob(images, condition=None, kind=None, channels=3, bits=8):
@@ -152,6 +149,7 @@ WRONG = {
     ),
     "17_channels": (lambda test: model(17), "channels from 1 to 16"),
     "17_bits": (lambda test: model(1, 17), "bits from 1 to 16"),
+    "no_bits": (lambda test: model(1, 0), "bits from 1 to 16"),
     "high_bits_of_other_bits": (
         lambda test: pa.chain(
             [pa.auxiliary.HighBits(8)], (4, 4), FLAT, embedding=FLAT, channels=1, bits=10

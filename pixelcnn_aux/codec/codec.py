@@ -31,7 +31,7 @@ class Codec:
 
     Raises:
       ImportError: without constriction.
-      ValueError: for a model that is not rounded, whose weights are not settled or where a factor is not
+      ValueError: for a model that is not rounded, whose weights are not quantized or where a factor is not
         trained yet, and for another batch.
     """
 
@@ -46,10 +46,10 @@ class Codec:
             "Make one of parallel networks by pixelcnn_aux.rounded, or take the trained model photographs",
         )
         expect(
-            not (moved := [factor.name for factor in factors if not factor.settled]),
+            not (moved := [factor.name for factor in factors if not factor.quantized]),
             "factors whose weights are what they are rounded to",
             f"other weights of {', '.join(moved)}",
-            "Call factor.settle() once they are trained",
+            "Call factor.quantize_weights() once they are trained",
         )
         from pixelcnn_aux.codec.group_coding import GroupCoding  # with constriction
 

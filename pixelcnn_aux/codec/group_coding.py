@@ -13,6 +13,7 @@ import numpy as np
 from pixelcnn_aux import sums
 from pixelcnn_aux.codec import entropy
 from pixelcnn_aux.codec.integer_mixture import IntegerMixture, Pixels, halvings
+from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.scanning import TileScan
 
@@ -76,7 +77,8 @@ class GroupCoding:
         for name, factor_size in self._model.sizes(size).items():
             factor, bits = self._model.factors[name], []
             side = factor.network.side
-            scan = TileScan(factor, factor_size, 1, auxiliary=image, once=self._num_pixels < _FEW)
+            request = DrawRequest(size=factor_size, auxiliary=image)
+            scan = TileScan(factor, request, 1, once=self._num_pixels < _FEW)
             for group in factor.network.groups:
                 scan.next_group()
                 values = given and np.asarray(sums.pixels_at(given[name], group.place, side))

@@ -56,7 +56,7 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
     found = {name: run[name].load_weights(factor, best) for name, factor in model.factors.items()}
     for factor in model.factors.values():
         if isinstance(factor, RoundedFactor):  # training leaves their weights unrounded
-            factor.settle()
+            factor.quantize_weights()
     model.untrained = tuple(name for name in found if not found[name])
     model.loaded_from = str(path)
     return model

@@ -21,9 +21,8 @@ class TileScan:
 
     Args:
       factor: `Factor` that has a `radius`.
-      size: (H, W), ints.
+      request: `DrawRequest`, of which it uses the size and what is known.
       batch: B, an int.
-      auxiliary, condition, within: as in `DrawRequest`.
       once: bool, whether networks are evaluated without graphs, which take seconds to trace. What is not
         exact may differ then in the last digits.
 
@@ -32,19 +31,18 @@ class TileScan:
       group: `networks.parallel.Group`, which one is decided now.
     """
 
-    def __init__(
-        self, factor, size, batch, *, auxiliary=None, condition=None, within=None, once=False
-    ):
-        self._factor, self._size = factor, size
+    def __init__(self, factor, request, batch, *, once=False):
+        self._factor, self._size = factor, request.size
         compiled = factor.known_at_first, factor.group_params
         self._first, self._params = [x.once if once else x.any_size for x in compiled]
-        self._auxiliary, self._condition = auxiliary, condition
-        side, fixed_sum = factor.network.side, factor.fixed_sum
-        self._remainders = fixed_sum and Remainders(fixed_sum, auxiliary, within).blocks(size)
+        self._auxiliary, self._condition = request.auxiliary, request.condition
+        side, fixed_sum, size = factor.network.side, factor.fixed_sum, request.size
+        remainders = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within)
+        self._remainders = remainders and remainders.blocks(size)
         self._lattice = (batch, *sums.num_blocks(size, side))
         self._exists = sums.existing_by_place(size, side)
         self.tiles = batches.tiles(factor, size)
-        self._latest = None, None  # a tile, and what is known of it at first
+        self._latest = None, None  # a tile, and the inputs of its first group
         self._pixels, self._seen = [], []  # by place; the latter as the network sees them
         self._index, self.group = -1, None
 

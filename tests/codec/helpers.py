@@ -21,7 +21,7 @@ def model(image_size=None):
             layer.v.assign(kernel)
             layer.g.assign(np.sqrt(np.sum(kernel**2, axis=tuple(range(kernel.ndim - 1)))))
             layer.b.assign(rng.integers(-64, 65, shape[-1]) / 128)
-        factor.settle()
+        factor.quantize_weights()
     return made
 
 

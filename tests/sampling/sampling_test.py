@@ -1,212 +1,214 @@
-"""Tests of sampling, in float64 so that what should be equal is equal to the last pixel."""
+"""Tests of draws: seeds, modes, shifts, noise, completions of exact models, and refusals.
+
+That every way to draw gives the same images is in agreement_test.
+"""
 
 import functools
 import gc
 import weakref
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-import pixelcnn_aux as pa
-from pixelcnn_aux import sampling
+from pixelcnn_aux import likelihoods, sampling
+from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
+from pixelcnn_aux.sums import FixedSum
 from tests import helpers
 
 SEEDS = np.array([[1, 2], [3, 4], [-5, 2**31 - 1]], np.int32)
 KNOWN = helpers.pictures(3)
+GRAYS = Grayscale()(KNOWN).numpy()
 MASK = np.random.default_rng(0).integers(2, size=(3, *helpers.SIZE, 1)).astype(np.uint8)
+EXACT = {
+    "colors": ([Grayscale(2)], (4, 6)),
+    "halves": ([HalfResolution()], (4, 6)),
+    "deep_chain": ([HalfResolution(), Grayscale(8), HalfResolution()], (8, 4)),
+}
 
 
 def model():
     return helpers.shared_model("float64")
 
 
-def noise_of(name, seeds=SEEDS, mode="sample"):
-    position = list(model().factors).index(name)
-    factor = model().factors[name]
-    return sampling.noise(factor, tf.constant(seeds), position, helpers.SIZE, mode=mode)
+@functools.cache
+def exact(name, **how):
+    return helpers.random_chain(*EXACT[name], **how)
 
 
 @functools.cache
 def drawn(mode="sample", log_scale_shift=0.0):
     """The images of `SEEDS`: dict, name -> array."""
-    return {
-        k: v.numpy()
-        for k, v in model().sample(SEEDS, log_scale_shift=log_scale_shift, mode=mode).items()
-    }
+    images = model().sample(SEEDS, log_scale_shift=log_scale_shift, mode=mode)
+    return {name: np.array(x) for name, x in images.items()}
 
 
-def decided(images, mode="sample"):
-    """What each factor draws that sees images all at once: dict, name -> array."""
-    grays, colors = images.values()
-    found = {}
-    for name, inputs in (("grayscale", (grays,)), ("image", (colors, grays))):
-        factor = model().factors[name]
-        found[name] = factor.likelihood.draw(factor.params(inputs), noise_of(name, mode=mode))
-    return found
+def noise_of(name, mode="sample"):
+    factor, position = model().factors[name], model().position(name)
+    return sampling.noise(factor, tf.constant(SEEDS), position, helpers.SIZE, mode=mode)
 
 
-def assert_same_images(images, expected):
-    assert list(images) == list(expected)
-    for name, image in expected.items():
-        np.testing.assert_array_equal(images[name], image, name)
+class ImagesTestCase(parameterized.TestCase, tf.test.TestCase):
+    def assertSameImages(self, images, expected):
+        self.assertEqual(list(images), list(expected))
+        for name, image in expected.items():
+            self.assertAllEqual(images[name], image)
+
+    def assertAgree(self, made, images):
+        """The last images have the auxiliary images that come with them."""
+        [*_, full] = images.values()
+        expected = made.auxiliaries(full)
+        self.assertSameImages(images, {name: expected[name] for name in images})
 
 
-class SampleTest(tf.test.TestCase):
+class SampleTest(ImagesTestCase):
     def test_an_image_of_each_factor_in_order(self):
-        images = drawn()
-        self.assertEqual(list(images), ["grayscale", "image"])
-        self.assertEqual(images["grayscale"].shape, (3, *helpers.SIZE, 1))
-        self.assertEqual(images["image"].shape, (3, *helpers.SIZE, 3))
-        self.assertEqual({image.dtype for image in images.values()}, {np.dtype("uint8")})
-        self.assertLess(np.max(images["grayscale"]), 16)
-
-    def test_an_image_depends_on_its_own_seed_alone(self):
-        assert_same_images(model().sample(SEEDS.tolist()), drawn())
-        other = model().sample(SEEDS + 1)
-        for name, images in drawn().items():
-            self.assertNotAllEqual(other[name], images)
-        for b, seed in enumerate(SEEDS):
-            expected = {name: images[b : b + 1] for name, images in drawn().items()}
-            assert_same_images(model().sample([seed]), expected)
-
-    def test_every_pixel_is_drawn_given_those_before_it(self):
-        """The images drawn, seen by the factor all at once, decide on themselves again."""
-        assert_same_images(decided(drawn()), drawn())
-
-    def test_given_grays_are_kept_and_colored_as_if_they_were_drawn(self):
-        grays = drawn()["grayscale"]
-        assert_same_images(model().sample(SEEDS, given={"grayscale": grays}), drawn())
-        inverted = model().sample(SEEDS, given={"grayscale": 15 - grays})
+        shapes = {name: image.shape for name, image in drawn().items()}
+        expected = {"grayscale": (3, *helpers.SIZE, 1), "image": (3, *helpers.SIZE, 3)}
+        self.assertEqual([*shapes.items()], [*expected.items()])
+        self.assertEqual({image.dtype for image in drawn().values()}, {np.dtype("uint8")})
+        self.assertLess(np.max(drawn()["grayscale"]), 16)
+        self.assertSameImages(model().sample(SEEDS.tolist()), drawn())
+        for name, images in model().sample(SEEDS + 1).items():
+            self.assertNotAllEqual(drawn()[name], images)
+        given = {"grayscale": 15 - drawn()["grayscale"]}
+        inverted = model().sample(SEEDS, given=given)
+        self.assertAllEqual(inverted["grayscale"], given["grayscale"])
         self.assertNotAllEqual(inverted["image"], drawn()["image"])
 
+    def test_no_images(self):
+        expected = {name: image[:0] for name, image in drawn().items()}
+        for given in (None, {"grayscale": expected["grayscale"]}):
+            images = model().sample(SEEDS[:0], given=given)
+            self.assertSameImages(images, expected)
+            self.assertEqual({image.dtype for image in images.values()}, {tf.uint8})
 
-class CompletionTest(tf.test.TestCase):
-    """Known images are pictures, which no untrained model draws."""
+    def test_map_takes_locations_of_the_same_components(self):
+        images = drawn("map")
+        self.assertAllEqual(images["grayscale"], drawn()["grayscale"])  # a categorical as usual
+        self.assertNotAllEqual(images["image"], drawn()["image"])
+        factor = model().factors["image"]
+        params = factor.params(images["image"], images["grayscale"])
+        again = factor.likelihood.draw(params, noise_of("image", "map"))
+        self.assertAllEqual(again, images["image"])
 
-    def complete(self, mask, **kwargs):
-        """The images, and those that the known ones would give: two dicts, name -> array."""
-        images = model().sample(SEEDS, known=KNOWN, mask=mask, **kwargs)
-        known = model().auxiliaries(KNOWN)
-        return [{k: v.numpy() for k, v in x.items()} for x in (images, known)]
+    def test_shifts(self):
+        narrow, as_is, wide = (drawn(log_scale_shift=shift) for shift in (-3.0, 0.0, 3.0))
+        self.assertAllEqual(wide["grayscale"], as_is["grayscale"])
+        spread = [np.std(x["image"].astype(float)) for x in (narrow, as_is, wide)]
+        self.assertEqual(spread, sorted({*spread}))
+        images = model().sample(SEEDS, log_scale_shift=[-1.0, 0.0, 3.0])["image"]
+        self.assertAllEqual(images[1], as_is["image"][1])
+        self.assertAllEqual(images[2], wide["image"][2])
 
-    def test_known_pixels_are_kept_and_others_drawn_given_those_before_them(self):
-        images, known = self.complete(MASK)
-        for name, pixels in decided(images).items():
-            self.assertEqual(images[name].dtype, np.uint8)
-            self.assertAllEqual(np.where(MASK, known[name], pixels), images[name])
-            # Of the others, a gray may be the same by chance.
-            is_kept = np.all(images[name] == known[name], axis=-1, keepdims=True)
-            self.assertLess(np.mean(is_kept[MASK == 0]), 0.5)
-        with helpers.eagerly():
-            full, _ = self.complete(MASK, method="full")
-        assert_same_images(full, images)
-
-    def test_all_known_and_nothing_known(self):
-        assert_same_images(*self.complete(np.ones_like(MASK)))
-        assert_same_images(self.complete(np.zeros_like(MASK))[0], drawn())
-
-
-class SplittingTest(parameterized.TestCase, tf.test.TestCase):
-    """Five images: two batches of two, and a last one of one."""
-
-    SEEDS = np.concatenate([SEEDS, SEEDS[:2] + 1])
-    EACH = np.arange(5) % 3  # images for as many seeds
-
-    def arguments(self, kind):
-        return {
-            "images": {"log_scale_shift": [-2.0, -1.0, 0.0, 1.0, 2.0]},
-            "completions": {"known": KNOWN[self.EACH], "mask": MASK[self.EACH]},
-            "given": {"given": {"grayscale": drawn()["grayscale"][self.EACH]}},
-        }[kind]
-
-    @parameterized.parameters(("images", 2), ("completions", 2), ("given", 1))
-    def test_changes_nothing(self, kind, factors):
-        expected = model().sample(self.SEEDS, **self.arguments(kind))
-        with (
-            mock.patch("pixelcnn_aux.batches.MAX_PIXELS", 2 * np.prod(helpers.SIZE)),
-            mock.patch.object(pa.Factor, "draw", autospec=True, side_effect=pa.Factor.draw) as draw,
-        ):
-            images = model().sample(self.SEEDS, **self.arguments(kind))
-        sizes = [len(call.args[1].noise) for call in draw.call_args_list]
-        self.assertEqual(sizes, [2] * factors + [2] * factors + [1] * factors)
-        assert_same_images(images, expected)
-
-    def test_images_of_more_pixels_than_are_drawn_at_once(self):
-        with mock.patch("pixelcnn_aux.batches.MAX_PIXELS", 1):
-            assert_same_images(model().sample(SEEDS), drawn())
-
-
-class GraphsTest(tf.test.TestCase):
     def test_graphs_last_no_longer_than_the_factor(self):
         single = helpers.tiny_model()
         image = single.sample([[0, 1]])["image"]
         factor = single.factors["image"]
         factor.params(image, single.auxiliaries(image)["grayscale"], method="incremental")
-        # What graphs hold of a variable is its handle, and with that its memory.
+        # Graphs hold the handle of a variable, and with that its memory.
         handle = weakref.ref(factor.network.last.b.value.handle)
         del single, factor
         gc.collect()
         self.assertIsNone(handle())
 
-
-class ModesTest(tf.test.TestCase):
-    def test_map_takes_locations_of_the_same_components(self):
-        images = drawn("map")
-        self.assertAllEqual(images["grayscale"], drawn()["grayscale"])  # a categorical as usual
-        self.assertNotAllEqual(images["image"], drawn()["image"])
-        self.assertAllEqual(decided(images, "map")["image"], images["image"])
-
-    def test_a_shift_widens_or_narrows_colors_alone(self):
-        narrow, as_is, wide = (drawn(log_scale_shift=shift) for shift in (-3.0, 0.0, 3.0))
-        self.assertAllEqual(wide["grayscale"], as_is["grayscale"])
-        spread = [np.std(x["image"].astype(float)) for x in (narrow, as_is, wide)]
-        self.assertEqual(spread, sorted({*spread}))
-
-    def test_a_shift_for_each_image(self):
-        images = model().sample(SEEDS, log_scale_shift=[-1.0, 0.0, 3.0])["image"]
-        self.assertAllEqual(images[1], drawn()["image"][1])
-        self.assertAllEqual(images[2], drawn(log_scale_shift=3.0)["image"][2])
-        self.assertNotAllEqual(images[2], drawn()["image"][2])
-
-
-class NoiseTest(tf.test.TestCase):
-    def test_shape_and_dtype(self):
+    def test_noise(self):
         noise = noise_of("image")
         self.assertEqual(noise.shape, [3, *helpers.SIZE, 2 + 3])  # for components and for channels
         self.assertEqual(noise.dtype, tf.float64)
         single = helpers.shared_model("float32").factors["image"]
-        noise = sampling.noise(single, tf.constant(SEEDS), 1, helpers.SIZE)
-        self.assertEqual(noise.dtype, tf.float32)
-
-    def test_neither_images_nor_pixels_nor_factors_share_noise(self):
+        self.assertEqual(sampling.noise(single, SEEDS, 1, helpers.SIZE).dtype, tf.float32)
+        # Neither images nor pixels nor factors share any; nor do seeds of one hash of 32 bits.
         noise = np.concatenate([np.ravel(noise_of(name)) for name in model().factors])
         self.assertLen(set(noise), noise.size)
-        for position in range(2):  # nor do seeds of one hash of 32 bits
-            factor, seeds = model().factors["grayscale"], tf.constant([[0, 45520], [0, 47586]])
+        factor, seeds = model().factors["grayscale"], tf.constant([[0, 45520], [0, 47586]])
+        for position in range(2):
             noise = sampling.noise(factor, seeds, position, helpers.SIZE)
             self.assertLen(set(np.ravel(noise)), np.size(noise))
-
-    def test_seeds_mean_the_same_in_every_version(self):
-        factor = model().factors["grayscale"]
+        # Seeds mean the same in every version.
         noise = sampling.noise(factor, tf.constant([[0, 1]]), 2, (1, 2))
         uniforms = np.array([0.040145529201251806, 0.5612506988834305])
         self.assertAllClose(noise[0, 0, 0, :2], -np.log(-np.log(uniforms)), rtol=1e-12)
 
+    @parameterized.parameters(*EXACT)
+    def test_draws_of_exact_models_agree(self, name):
+        """In every mode, and with whatever is given."""
+        made, random = exact(name), np.random.default_rng(0)
+        shifts, images = np.linspace(-1.0, 0.0, len(SEEDS)), {}
+        for mode in likelihoods.MODES:
+            images = made.sample(SEEDS, log_scale_shift=shifts, mode=mode)
+            self.assertAgree(made, images)
+        for key in [*images][:-1]:
+            num_values = made.factors[key].likelihood.num_values
+            given = random.integers(0, num_values, images[key].shape).astype(np.uint8)
+            given[0], given[1] = 0, num_values - 1
+            found = made.sample(SEEDS, given={key: given})
+            self.assertAllEqual(found[key], given)
+            names = [*found]
+            self.assertAgree(made, {x: found[x] for x in names[names.index(key) :]})
 
-class NoImagesTest(tf.test.TestCase):
-    """No images are no error: what comes back is empty, of the right shapes and dtypes."""
-
-    def test_sample(self):
-        expected = {k: v[:0] for k, v in drawn().items()}
-        for given in (None, {"grayscale": expected["grayscale"]}):
-            images = model().sample(SEEDS[:0], given=given)
-            assert_same_images(images, expected)
-            self.assertEqual({image.dtype for image in images.values()}, {tf.uint8})
+    def test_centered_alone_is_not_restricted(self):
+        images = exact("halves", exact=False).sample(SEEDS)
+        self.assertNotAllEqual(HalfResolution()(images["x1"]), images["x0"])
 
 
-GRAYS = pa.auxiliary.Grayscale()(KNOWN).numpy()
+class CompletionTest(ImagesTestCase):
+    @parameterized.parameters(*EXACT)
+    def test_completions_in_every_mode(self, name):
+        made, random = exact(name), np.random.default_rng(0)
+        known = helpers.pictures(3, size=made.image_size)
+        mask = random.integers(2, size=(3, *made.image_size, 1)).astype(np.uint8)
+        for mode in likelihoods.MODES:
+            images = made.sample(SEEDS, known=known, mask=mask, mode=mode)
+            self.assertAgree(made, images)
+            [*_, full] = images.values()
+            self.assertAllEqual(np.where(mask, known, full), full)
+        if name == "halves":  # XLA compiles the last factor alone
+            given = {"x0": images["x0"]}
+            how = {"given": given, "known": known, "mask": mask, "mode": mode}
+            self.assertSameImages(made.sample(SEEDS, **how, jit_compile=True), images)
+
+    def test_all_known_and_nothing_known(self):
+        found = model().sample(SEEDS, known=KNOWN, mask=np.ones_like(MASK))
+        self.assertSameImages(found, model().auxiliaries(KNOWN))
+        for made in (model(), exact("colors")):
+            found = made.sample(SEEDS, known=KNOWN, mask=np.zeros_like(MASK))
+            self.assertSameImages(found, made.sample(SEEDS))
+
+    def test_centered_alone_keeps_what_is_known_and_no_more(self):
+        """Known pixels leave intervals for the sums of their blocks, which nothing has to agree with."""
+        made, mask = exact("halves", exact=False), np.ones_like(MASK)
+        mask[:, 1::2, 1::2] = 0  # one pixel of each block
+        images = made.sample(SEEDS, known=KNOWN, mask=mask)
+        self.assertAllEqual(images["x0"], made.sample(SEEDS)["x0"])
+        self.assertAllEqual(np.where(mask, KNOWN, images["x1"]), images["x1"])
+
+    def test_given_what_they_contradict(self):
+        made, known, mask = exact("halves"), KNOWN.copy(), MASK.copy()
+        mask[2, 2:4, :2] = [[[1], [1]], [[0], [1]]]
+        known[2, 2:4, :2] = [[[9] * 3, [0, 20, 30]], [[9] * 3, [1, 2, 4]]]  # sums of 10, 31, 43
+        images = made.sample(SEEDS, known=known, mask=mask)
+        for value, refused in ((2, True), (3, False), (66, False), (67, True)):
+            given = np.array(images["x0"])
+            given[2, 1, 0, 0] = value
+            how = {"given": {"x0": given}, "known": known, "mask": mask}
+            if refused:
+                message = rf"'x0'\] to agree .* image 2, row 1, column 0, 3 to 66. .*: {value}"
+                with self.assertRaisesRegex(ValueError, message):
+                    made.sample(SEEDS, **how)
+            else:
+                self.assertAgree(made, made.sample(SEEDS, **how))
+
+    def test_sums_that_known_pixels_may_leave_out_of_reach(self):
+        sparse = exact("halves", exact=False)
+        before = sparse.factors["x1"].fixed_sum
+        self.addCleanup(setattr, sparse.factors["x1"], "fixed_sum", before)
+        sparse.factors["x1"].fixed_sum = FixedSum([[5, 1], [1, 1]], step=4)
+        with self.assertRaisesRegex(ValueError, "sums of 'x1' with a step .*Received: step=4"):
+            sparse.sample(SEEDS, known=KNOWN, mask=MASK)
+        self.assertFalse(sampling.can_complete(sparse))
+
+
 TOGETHER = "known images and a mask, or neither. Received: known={}, mask={}"
 SIZED = " of 4 x 6, the size that the model draws. Received: {}."
 EACH = " for each of 3 seeds. Received: {}."

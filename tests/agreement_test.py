@@ -1,0 +1,246 @@
+"""One matrix of models and ways: whatever way a draw, parameters or a likelihood are computed, they agree.
+
+Models are in float64 with random weights, so that what is equal but for rounding gives equal pixels.
+"""
+
+import functools
+import itertools
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+import pixelcnn_aux as pa
+from pixelcnn_aux import arguments, sampling
+from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, HighBits
+from pixelcnn_aux.inputs import Inputs
+from pixelcnn_aux.networks import topology
+from tests import custom, helpers
+
+TWO_RESOLUTIONS = {"topology": topology.pixelcnn_pp(1, 2), "filters": 4}
+BOUND = {"exact": False, "centered": False}
+SMALL = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_blocks": 1}
+# Transforms from the full image down, the size of the image, and arguments.
+CHAINS = {
+    "bound": ([Grayscale()], (4, 6), {"network": TWO_RESOLUTIONS, **BOUND}),
+    "colors": ([Grayscale(2)], (4, 6), {"network": TWO_RESOLUTIONS}),
+    "halves": ([HalfResolution()], (4, 6), {}),
+    "centered": ([HalfResolution()], (4, 6), {"exact": False}),
+    "deep_chain": ([HalfResolution(), Grayscale(8), HalfResolution()], (8, 4), {}),
+    "scans": ([HighBits(9, of=10), HalfResolution()], (4, 4), {"channels": 1, "bits": 10}),
+    "halved_scans": ([HalfResolution(), HighBits(4, of=10)], (4, 4), {"channels": 1, "bits": 10}),
+    "classes": ([Grayscale()], (4, 6), {"condition": pa.conditions.Classes(3)}),
+}
+SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (5, 2)).astype(np.int32)
+
+
+@functools.cache
+def build(name):
+    if name == "parallel":
+        how = {"halvings": 1, "num_components": 2, "dtype": "float64", "base_parts": 2, **SMALL}
+        return helpers.randomized(pa.parallel_pyramid((5, 6), **how))
+    transforms, size, how = CHAINS[name]
+    return helpers.random_chain(transforms, size, **how)
+
+
+def labels(name):
+    return {"condition": np.array([0, 1, 2, -1, 0])} if name == "classes" else {}
+
+
+def draw(name, rows=slice(None), **how):
+    """dict, factor -> array, of `SEEDS` and labels of these rows."""
+    how = {key: x[rows] for key, x in labels(name).items()} | how
+    return {k: np.array(x) for k, x in build(name).sample(SEEDS[rows], **how).items()}
+
+
+@functools.cache
+def drawn(name):
+    return draw(name)
+
+
+def random_images(name):
+    """Images with many of the smallest and the largest values, which leave least room for others."""
+    model, random = build(name), np.random.default_rng(0)
+    kind = model.likelihood
+    shape = (len(SEEDS), *model.image_size)
+    images = random.integers(0, kind.num_values, (*shape, kind.num_channels))
+    ends = random.choice([0, kind.num_values - 1], (len(SEEDS), 1, 1, 1))
+    images = np.where(random.random((*shape, 1)) < 0.5, ends, images)
+    return images.astype(arguments.pixel_dtype(kind.num_values))
+
+
+def random_masks(name):
+    """From next to nothing known to next to all."""
+    random = np.random.default_rng(1)
+    shares = np.linspace(0.05, 0.95, len(SEEDS)).reshape(-1, 1, 1, 1)
+    shape = (len(SEEDS), *build(name).image_size, 1)
+    return (random.random(shape) < shares).astype(np.uint8)
+
+
+def redrawn(name, images):
+    """The draw of each pixel given those before it, by networks that see whole images."""
+    model, found, given = build(name), {}, None
+    for position, (key, factor) in enumerate(model.factors.items()):
+        inputs = Inputs(images[key], given, labels(name).get("condition"))
+        noise = sampling.noise(factor, tf.constant(SEEDS), position, images[key].shape[1:3])
+        bounds = factor.fixed_sum and factor.fixed_sum.channel_bounds(images[key], given)
+        with helpers.eagerly():
+            params = factor.params(inputs)
+        found[key] = factor.likelihood.draw(params, noise, bounds=bounds)
+        given = images[key]
+    return found
+
+
+def in_batches_of_two(name, **how):
+    """Two batches of two, and a last one of one: of images, shifts, auxiliary images, and labels."""
+    most = 2 * np.prod(build(name).image_size)
+    with mock.patch("pixelcnn_aux.batches.MAX_PIXELS", most):
+        return draw(name, **how)
+
+
+def given_the_first(name):
+    first, *_ = drawn(name)
+    return draw(name, given={first: drawn(name)[first]})
+
+
+def one_by_one(name):
+    rows = [draw(name, slice(b, b + 1)) for b in range(len(SEEDS))]
+    return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
+
+
+WAYS = {
+    "full": lambda name: draw(name, method="full"),
+    "in_batches": in_batches_of_two,
+    "one_by_one": one_by_one,
+    "given_the_first": given_the_first,
+    "by_whole_networks": lambda name: redrawn(name, drawn(name)),
+}
+NAMES = [*CHAINS, "parallel"]
+# Graphs take long to trace: not every way is for all models.
+FEW = ("bound", "halves", "parallel")
+PAIRS = [
+    *itertools.product(NAMES, ["by_whole_networks"]),
+    *itertools.product((*FEW, "scans"), ["full"]),
+    *itertools.product(
+        ("bound", "classes", "parallel"), ("in_batches", "one_by_one", "given_the_first")
+    ),
+]
+
+
+class AgreementTest(parameterized.TestCase, tf.test.TestCase):
+    def assertSameImages(self, images, expected):
+        self.assertEqual(list(images), list(expected))
+        for name, image in expected.items():
+            self.assertAllEqual(images[name], image)
+
+    def assertAgree(self, name, images):
+        """Images of an exact model have the auxiliary images that come with them."""
+        model = build(name)
+        if model.exact:
+            *_, full = images.values()
+            expected = model.auxiliaries(full)
+            self.assertSameImages(images, {key: expected[key] for key in images})
+
+    @parameterized.parameters(*PAIRS)
+    def test_draws(self, name, way):
+        expected = drawn(name)
+        self.assertAgree(name, expected)
+        for key, factor in build(name).factors.items():
+            dtype = arguments.pixel_dtype(factor.likelihood.num_values)
+            self.assertEqual(expected[key].dtype, dtype)
+            self.assertGreater(
+                len(np.unique(expected[key])), 3
+            )  # not of the ends of the range alone
+        self.assertSameImages(WAYS[way](name), expected)
+
+    @parameterized.parameters(*NAMES)
+    def test_completions(self, name):
+        known, mask, model = random_images(name), random_masks(name), build(name)
+        images = draw(name, known=known, mask=mask)
+        *_, full = images.values()
+        self.assertAllEqual(np.where(mask, known, full), full)
+        self.assertNotAllEqual(full, known)
+        self.assertAgree(name, images)
+        first, *_ = images
+        ways = [(draw, {"given": {first: images[first]}}), (in_batches_of_two, {})]
+        ways += [(draw, {"method": "full"})] * (name in FEW)
+        for ask, how in ways:
+            self.assertSameImages(ask(name, known=known, mask=mask, **how), images)
+        if not model.exact and not model.centered:
+            chain = model.auxiliaries(known)
+            for key, pixels in redrawn(name, images).items():
+                self.assertAllEqual(np.where(mask, chain[key], pixels), images[key])
+
+    @parameterized.parameters(*FEW, "classes")
+    def test_parameters(self, name):
+        """A pixel at a time, or a group, with given pixels in place of draws."""
+        images = random_images(name)
+        for key, inputs in build(name).inputs(images, **labels(name)).items():
+            factor = build(name).factors[key]
+            with helpers.eagerly():
+                full = factor.params(inputs)
+            self.assertAllClose(
+                factor.params(inputs, method="incremental"), full, rtol=1e-9, atol=1e-9
+            )
+            self.assertGreater(np.std(full, axis=(1, 2)).mean(), 0.1)
+
+    @parameterized.parameters(*NAMES)
+    def test_likelihoods(self, name):
+        """Of the chain, its factors and their pixels; in batches, and as a bound."""
+        self.enter_context(helpers.eagerly())
+        model, images, of = build(name), random_images(name), labels(name).values()
+        nats, inputs = model.log_probs(images, *of), model.inputs(images, *of)
+        bound, exact = model.bound_and_exact(images, *of)
+        bits = model.bits_per_dim(images, *of)
+        dims = np.log(2.0) * images[0].size  # also if a factor models fewer
+        pixels = model.pixel_nats(images, *of)
+        for key, factor in model.factors.items():
+            self.assertEqual(nats[key].dtype, tf.float64)
+            by_pixel = factor.pixel_log_prob(inputs[key])
+            bounds = factor.fixed_sum and factor.fixed_sum.bounds(*inputs[key][:2])
+            expected = factor.likelihood.log_prob(
+                factor.params(inputs[key]), inputs[key].images, bounds
+            )
+            self.assertAllClose(by_pixel, expected, rtol=1e-12)
+            self.assertAllEqual(pixels[key].log_prob, by_pixel)
+            for found in (factor.log_prob(inputs[key]), np.sum(by_pixel, axis=(1, 2))):
+                self.assertAllClose(found, nats[key], rtol=1e-12)
+            self.assertAllClose(bits[key], -nats[key] / dims, rtol=1e-12)
+        self.assertAllClose(model.log_prob(images, *of), sum(nats.values()), rtol=1e-12)
+        self.assertAllClose(bits["total"], sum(bits[key] for key in nats), rtol=1e-12)
+        self.assertAllClose(exact, bits, rtol=1e-12)
+        self.assertAllClose(model.with_exact(False).bits_per_dim(images, *of), bound, rtol=1e-12)
+        with mock.patch("pixelcnn_aux.batches.MAX_PIXELS", 2 * images[0, ..., 0].size):
+            self.assertAllClose(model.bits_per_dim(images, *of), bits, rtol=1e-12)
+
+    @parameterized.named_parameters(
+        ("one_gray_factor", [], (1, 2), {"channels": 1, "bits": 4}),
+        ("ten_bits", [], (1, 1), {"channels": 1, "bits": 10}),
+        ("half_resolution", [HalfResolution()], (2, 2), {"channels": 1, "bits": 3}),
+        ("half_resolution_of_two_channels", [HalfResolution()], (2, 2), {"channels": 2, "bits": 1}),
+        ("high_bits_of_two_channels", [HighBits(1, of=3)], (1, 2), {"channels": 2, "bits": 3}),
+        ("high_bits_of_a_half", [HalfResolution(), HighBits(1, of=2)], (2, 2), {"bits": 2}),
+        ("half_of_high_bits", [HighBits(1, of=2), HalfResolution()], (2, 2), {"bits": 2}),
+        ("half_of_two_blocks", [HalfResolution()], (4, 2), {"bits": 1}),
+        ("gray", [custom.SmallGray()], (2, 1), {"channels": 3, "bits": 1}),
+        (
+            "half_of_gray",
+            [custom.SmallGray(), HalfResolution()],
+            (2, 2),
+            {"channels": 3, "bits": 1},
+        ),
+    )
+    def test_probabilities_of_all_images_sum_to_one(self, transforms, size, how):
+        self.enter_context(helpers.eagerly())
+        how = {"channels": 1, **how}
+        images = helpers.all_images(2 ** how["bits"], *size, how["channels"])
+        for centered in (False, True):
+            model = helpers.random_chain(transforms, size, centered=centered, **how)
+            self.assertTrue(model.exact)
+            probs = np.exp(model.log_prob(images))
+            self.assertAllClose(probs.sum(), 1.0, rtol=0, atol=1e-6)
+            self.assertGreater(np.std(np.log(probs)), 0.01)
+            bound = np.exp(model.with_exact(False).log_prob(images))
+            self.assertAllLessEqual(bound - probs, 1e-12)
+            self.assertTrue(bound.sum() < 0.95 or not transforms)
