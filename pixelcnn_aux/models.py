@@ -101,8 +101,12 @@ def chain(
     factors = []
     for position, likelihood in enumerate(chained):
         # In this order, which the weights drawn from a seed depend on.
-        given, how = own_networks[position], {"num_params": likelihood.num_params, "dtype": dtype}
-        own = given(**how) if callable(given) else PixelCNN(**given, **how)
+        given, num_params = own_networks[position], likelihood.num_params
+        own = (
+            given(num_params=num_params, dtype=dtype)
+            if callable(given)
+            else PixelCNN(num_params=num_params, dtype=dtype, **given)
+        )
         f_w = auxiliary_likelihood = None
         if position:
             f_w = Embedding(**embeddings[position], dtype=dtype)

@@ -4,13 +4,15 @@ import pkgutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pixelcnn_aux.interop.authors import authors_pyramid as authors_pyramid
-    from pixelcnn_aux.interop.openai import openai_pixelcnn_pp as openai_pixelcnn_pp
+    from pixelcnn_aux.interop.references import (
+        authors_pyramid as authors_pyramid,
+        openai_pixelcnn_pp as openai_pixelcnn_pp,
+    )
     from pixelcnn_aux.interop.unpickling import read_variables as read_variables
 else:
     _MODULES = {
-        "authors_pyramid": "authors",
-        "openai_pixelcnn_pp": "openai",
+        "authors_pyramid": "references",
+        "openai_pixelcnn_pp": "references",
         "read_variables": "unpickling",
     }
 

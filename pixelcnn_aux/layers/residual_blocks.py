@@ -9,6 +9,7 @@ from keras import ops
 
 from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.arguments import Size, Tensor
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.layers import contexts, rounding, shifted, weight_norm
 from pixelcnn_aux.serialization import register
 
@@ -87,12 +88,8 @@ class Projection(weight_norm.WeightNorm):
         return [ops.concatenate(pair, axis=-2) for pair in zip(positive, negative)]
 
     def apply_kernel(self, parts: Sequence[Tensor], kernel: Tensor) -> Tensor:
-        if [part.shape[-1] for part in parts] != self.channels:
-            raise ValueError(
-                f"Expected the skips that this layer was built for, of {self.channels} channels. "
-                f"Received: shapes {[tuple(part.shape) for part in parts]}. Give skips of these channels."
-            )
-        return sum(map(weight_norm.product, parts, self.split(kernel)))  # [..., filters]
+        pairs = zip(parts, self.split(kernel), strict=True)
+        return sum(weight_norm.product(*pair) for pair in pairs)  # [..., filters]
 
     def compute_output_shape(self, shapes):
         return (*shapes[0][:-1], self.filters)
@@ -132,12 +129,9 @@ class GatedResidualBlock(keras.layers.Layer):
         )
 
     def build(self, x_shape, activated_shape=None, skips_shape=None):
-        if x_shape[-1] != self.filters:
-            raise ValueError(
-                f"Expected {self.filters} channels, the block's filters: it adds to "
-                f"its input. Received: an input of shape {tuple(x_shape)}. "
-                "Give such an input, or build a block of other filters."
-            )
+        expected = f"{self.filters} channels, the block's filters: it adds to its input"
+        received, remedy = f"an input of shape {tuple(x_shape)}", "Build a block of other filters"
+        expect(x_shape[-1] == self.filters, expected, received, remedy)
         if contexts.current().counts is not None:
             return
         doubled = (*x_shape[:-1], 2 * self.filters)

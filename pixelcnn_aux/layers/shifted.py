@@ -8,6 +8,7 @@ excludes the pixel itself: the network does that once, by shifting the outputs o
 from keras import ops
 
 from pixelcnn_aux.arguments import Tensor
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.layers import weight_norm
 from pixelcnn_aux.serialization import register
 
@@ -27,15 +28,10 @@ def shift_right(x: Tensor) -> Tensor:
 
 
 class _DownShifted:
-    """Checks that a kernel looks equally far to both sides: its width is odd."""
-
     def __init__(self, filters, kernel_size, *args, **kwargs):
         super().__init__(filters, kernel_size, *args, **kwargs)
-        if kernel_size[1] % 2 == 0:
-            raise ValueError(
-                "Expected an odd kernel width: a down-shifted convolution looks equally far to "
-                f"both sides. Received: kernel_size={kernel_size}. Choose one."
-            )
+        expected = "an odd kernel width: a down-shifted convolution looks equally far to both sides"
+        expect(kernel_size[1] % 2, expected, f"kernel_size={kernel_size}", "Choose one")
 
 
 class ShiftedConv2D(weight_norm.WeightNormConv2D):

@@ -13,6 +13,7 @@ from keras import ops
 
 from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.arguments import Size, Tensor
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.layers.contexts import current
 from pixelcnn_aux.serialization import register
@@ -242,17 +243,12 @@ class WeightNormConv2DTranspose(WeightNormConv2D):
     kernel_output_axis = -2
 
     def __init__(self, filters: int, kernel_size: Size, strides: int = 2, **kwargs: Any):
-        if strides != 2:
-            raise ValueError(
-                "Expected strides of 2, which double H and W. "
-                f"Received: strides={arguments.short_repr(strides)}. Leave them out."
-            )
+        expected, received = "strides of 2, which double H and W", arguments.short_repr(strides)
+        expect(strides == 2, expected, f"strides={received}", "Leave them out")
         super().__init__(filters, kernel_size, strides, **kwargs)
-        if min(self.kernel_size) < 2:
-            raise ValueError(
-                "Expected a kernel of at least 2 x 2, so that every output pixel "
-                f"gets a tap. Received: kernel_size={kernel_size}. Choose a larger kernel."
-            )
+        expected = "a kernel of at least 2 x 2, so that every output pixel gets a tap"
+        received, remedy = f"kernel_size={self.kernel_size}", "Choose a larger kernel"
+        expect(min(self.kernel_size) >= 2, expected, received, remedy)
 
     def kernel_shape(self, input_channels: int) -> tuple[int, ...]:
         return (*self.kernel_size, self.filters, input_channels)

@@ -5,6 +5,7 @@ from typing import Any
 
 from pixelcnn_aux import arguments, layers
 from pixelcnn_aux.arguments import Size, Tensor
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_multiple
 from pixelcnn_aux.networks.network import LazilyBuilt, Stream
 from pixelcnn_aux.networks.topology import Topology
@@ -56,18 +57,18 @@ class Embedding(LazilyBuilt):
         # The finest may be finer than the image: that of x.
         finest, outputs = min(levels), [levels[index] for index in self.topology.outputs]
         self.num_resolutions = len(outputs)
-        if outputs != [*range(finest, finest + self.num_resolutions)]:
-            raise ValueError(
-                "Expected outputs at resolutions that are each half the one before, from the finest on. "
-                f"Received: resolutions divided by {[2.0**level for level in outputs]}. Choose others."
-            )
+        expected = "outputs at resolutions that are each half the one before, from the finest on"
+        received = f"resolutions divided by {[2.0**level for level in outputs]}"
+        halved = outputs == [*range(finest, finest + self.num_resolutions)]
+        expect(halved, expected, received, "Choose others")
         self.multiple, self.ratio = 2 ** max(levels), 2**-finest
         convolutions = 1 + 2 * len(self.topology.steps)
         self.radius = None if any(levels) else max(kernel_size) // 2 * convolutions
         full = self.variable_dtype  # as in `PixelCNN`
         self.first = layers.WeightNormConv2D(filters, kernel_size, dtype=full, name="first")
-        how = {"dropout": dropout, "gated": gated, "dtype": self.dtype_policy, "name": "stream"}
-        self.stream = Stream(self.topology, "unshifted", filters, kernel_size=kernel_size, **how)
+        how = {"kernel_size": kernel_size, "dropout": dropout, "gated": gated}
+        how |= {"dtype": self.dtype_policy, "name": "stream"}
+        self.stream = Stream(self.topology, "unshifted", filters, **how)
 
     def get_config(self):
         size = {"filters": self.filters, "kernel_size": [*self.kernel_size]}

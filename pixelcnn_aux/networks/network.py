@@ -8,6 +8,7 @@ from keras import ops
 
 from pixelcnn_aux import layers
 from pixelcnn_aux.arguments import Tensor
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.networks.topology import Topology
 from pixelcnn_aux.scanning import FullScan
 from pixelcnn_aux.serialization import register
@@ -101,11 +102,9 @@ class Stream(keras.layers.Layer):
         self.topology, self.stream, self.filters = Topology.make(topology), stream, filters
         self.kernel_size, self.dropout, self.gated = kernel_size, dropout, gated
         skips = any(step.skip is not None for step in self.topology.steps)
-        if not gated and (stream != "unshifted" or skips):
-            raise ValueError(
-                "Expected an unshifted topology without skips, for blocks that are not gated. Received: "
-                f"{stream}, {self.topology}. Leave its skips out, or have gated blocks."
-            )
+        expected = "an unshifted topology without skips, for blocks that are not gated"
+        received, remedy = f"{stream}, {self.topology}", "Leave its skips out, or have gated blocks"
+        expect(gated or (stream == "unshifted" and not skips), expected, received, remedy)
         convolution, transposed = layers.STREAMS[stream]
 
         def layer(kind, **how):

@@ -9,6 +9,7 @@ from keras import ops
 
 from pixelcnn_aux import arguments, layers, sums
 from pixelcnn_aux.arguments import Size, Tensor
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.networks.network import Network, Stream
 from pixelcnn_aux.scanning import GroupScan
@@ -76,11 +77,9 @@ class ParallelPixelCNN(Network):
         self.autocast = False
         self.place_parts = parts = [arguments.whole("parts", part, 1, 16) for part in parts]
         self.side = math.isqrt(len(parts))
-        if self.side**2 != len(parts) or not 1 <= self.side <= MAX_SIDE:
-            raise ValueError(
-                f"Expected parts for each place of a block of side 1 to {MAX_SIDE}: 1, 4, 9, ... of them. "
-                f"Received: {len(parts)}. Give (1, 1, 1, 1) for blocks of 2 x 2."
-            )
+        square = self.side**2 == len(parts) and 1 <= self.side <= MAX_SIDE
+        expected = f"parts for each place of a block of side 1 to {MAX_SIDE}: 1, 4, 9, ... of them"
+        expect(square, expected, len(parts), "Give (1, 1, 1, 1) for blocks of 2 x 2")
         self.blocks = blocks = arguments.whole_each("blocks", blocks, len(parts), "place")
         self.filters = filters = arguments.whole("filters", filters)
         self.period = math.lcm(*parts)
@@ -93,21 +92,21 @@ class ParallelPixelCNN(Network):
         ]
         full = self.variable_dtype  # as in `PixelCNN`
         how = {"kernel_size": kernel_size, "dropout": dropout, "dtype": self.dtype_policy}
-        indices = range(len(self.groups))
+        indices, shapes = range(len(self.groups)), {n: topology.flat(n) for n in blocks}
         self.firsts = [
             layers.WeightNormConv2D(filters, kernel_size, dtype=full, name=f"{k}_first")
             for k in indices
         ]
         self.streams = [
             Stream(
-                topology.flat(blocks[group.place]),
+                shapes[blocks[x.place]],
                 "unshifted",
                 filters,
                 gated=False,
                 name=f"{k}_stream",
                 **how,
             )
-            for k, group in enumerate(self.groups)
+            for k, x in enumerate(self.groups)
         ]
         self.lasts = [
             layers.WeightNormDense(self.num_params, dtype=full, name=f"{k}_last") for k in indices

@@ -7,6 +7,7 @@ from keras import ops
 
 from pixelcnn_aux import arguments, backend, layers
 from pixelcnn_aux.arguments import Size, Tensor
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_multiple
 from pixelcnn_aux.networks.network import Network, Stream
 from pixelcnn_aux.networks.topology import Topology
@@ -53,44 +54,29 @@ class PixelCNN(Network):
         self.horizontal_kernel = arguments.size("horizontal_kernel", horizontal_kernel)
         self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
         levels = self.topology.levels()
-        if levels[-1] != 0 or min(levels) < 0:
-            raise ValueError(
-                "Expected a topology that goes down from the image's resolution, and ends there. "
-                f"Received: resolutions divided by {[2.0**level for level in levels]}. Choose such steps."
-            )
+        expected = "a topology that goes down from the image's resolution, and ends there"
+        received = f"resolutions divided by {[2.0**level for level in levels]}"
+        fits = levels[-1] == min(levels) == 0
+        expect(fits, expected, received, "Choose such steps")
         self.multiple, self.num_resolutions = 2 ** max(levels), max(levels) + 1
         # Mixed precision is for the streams alone: pixels and parameters would not survive it.
-        full, dtype = self.variable_dtype, self.dtype_policy
+        full = self.variable_dtype
         self.above = layers.DownShiftedConv2D(filters, (2, 3), dtype=full, name="above")
         self.row_above = layers.DownShiftedConv2D(filters, (1, 3), dtype=full, name="row_above")
         self.left = layers.DownRightShiftedConv2D(filters, (2, 1), dtype=full, name="left")
+        kernels = {"vertical": self.vertical_kernel, "horizontal": self.horizontal_kernel}
+        how = {"dropout": dropout, "dtype": self.dtype_policy}
         self.vertical, self.horizontal = (
-            Stream(
-                self.topology,
-                name,
-                filters,
-                kernel_size=kernel,
-                dropout=dropout,
-                dtype=dtype,
-                name=name,
-            )
-            for name, kernel in (
-                ("vertical", self.vertical_kernel),
-                ("horizontal", self.horizontal_kernel),
-            )
+            Stream(self.topology, name, filters, kernel_size=kernel, name=name, **how)
+            for name, kernel in kernels.items()
         )
         self.last = layers.WeightNormDense(self.num_params, dtype=full, name="last")
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "topology": self.topology,
-            "filters": self.filters,
-            "num_params": self.num_params,
-            "vertical_kernel": [*self.vertical_kernel],
-            "horizontal_kernel": [*self.horizontal_kernel],
-            "dropout": self.dropout,
-        }
+        own = {"topology": self.topology, "filters": self.filters, "num_params": self.num_params}
+        own["vertical_kernel"] = [*self.vertical_kernel]
+        own["horizontal_kernel"] = [*self.horizontal_kernel]
+        return {**super().get_config(), **own, "dropout": self.dropout}
 
     def call(
         self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
@@ -117,11 +103,6 @@ class PixelCNN(Network):
 
     def activate(self, features: Sequence[Tensor]) -> list[Tensor] | None:
         """The concat_elu of the features that condition each activation of a stream; None without any."""
-        if features and len(features) != self.num_resolutions:
-            raise ValueError(
-                f"Expected features at {self.num_resolutions} resolutions. Received: {len(features)}. "
-                "Give an embedding with an output for each."
-            )
         features = [f if f is None else layers.concat_elu(f) for f in features]  # [B, h, w, 2 F]
         return [features[level] for level in self.topology.levels()] if features else None
 

@@ -1,14 +1,15 @@
-"""What a network looks like, as data: which step follows which, and whose output is its skip.
+"""The topology of a network as data: its steps, and the activations that are skips of later steps.
 
-A topology is a list of steps that follow a first convolution. Activation 0 is the first
-convolution's output and activation k that of the k-th step; a step works on the activation before it.
-Which streams there are, how they are shifted and what conditions them is the network's business.
+A topology is a list of steps that follow a first convolution. Activation 0 is the output of the first
+convolution, and activation k that of step k; a step works on the activation before it. The network decides
+how many streams there are, how they are shifted, and what conditions them.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.errors import expect
 
 KINDS = ("block", "down", "up", "conv")
 
@@ -21,16 +22,16 @@ class Step(NamedTuple):
 
 
 class Topology(NamedTuple):
-    """The steps, and the activations that a network gives out, one per resolution, finest first."""
+    """The steps, and the activations that are outputs: one for each resolution, finest first."""
 
     steps: tuple[Step, ...]
     outputs: tuple[int, ...]
 
     @classmethod
     def make(cls, topology: Self | Sequence) -> Self:
-        """A `Topology` as it is, or of plain lists, such as JSON has: steps are [kind, skip].
+        """A `Topology`, from one or from plain lists, such as JSON has: steps are [kind, skip].
 
-        Raises ValueError, which says which step or output is wrong.
+        Raises ValueError, which names the step or output that is wrong.
         """
         steps, outputs = _sequence("a topology", "[steps, outputs]", topology, 2)
         steps = _sequence("steps", f"at most {arguments.LARGEST:,} of them", steps)
@@ -41,17 +42,15 @@ class Topology(NamedTuple):
         )
         levels = topology.levels()
         halvings = max(levels) - min(levels)
-        if halvings > arguments.MAX_HALVINGS:
-            raise ValueError(
-                f"Expected a topology that halves the resolution at most {arguments.MAX_HALVINGS} times. "
-                f"Received: one that does {halvings} times. Leave out some of its steps."
-            )
+        expected = f"a topology that halves the resolution at most {arguments.MAX_HALVINGS} times"
+        received = f"one that does {halvings} times"
+        fits = halvings <= arguments.MAX_HALVINGS
+        expect(fits, expected, received, "Leave out some of its steps")
         for position, step in enumerate(topology.steps, start=1):
-            if step.skip is not None and levels[step.skip] != levels[position]:
-                raise ValueError(
-                    f"Expected the skip of step {position} from an activation of its resolution. Received: "
-                    f"activation {step.skip}, of another one. Give such an activation, or None."
-                )
+            fits = step.skip is None or levels[step.skip] == levels[position]
+            expected = f"the skip of step {position} from an activation of its resolution"
+            received = f"activation {step.skip}, of another one"
+            expect(fits, expected, received, "Give such an activation, or None")
         return topology
 
     def levels(self) -> list[int]:
@@ -63,13 +62,11 @@ class Topology(NamedTuple):
 
 
 def _sequence(name, what, value, *lengths):
-    """A list or a tuple of one of these lengths; of 1 to `LARGEST` where none is given."""
-    fits = isinstance(value, (list, tuple))
-    if not fits or len(value) not in (lengths or range(1, arguments.LARGEST + 1)):
-        raise ValueError(
-            f"Expected {name}, {what}, as a list or a tuple. Received: {arguments.short_repr(value)}. Give "
-            "one, or a Topology."
-        )
+    """A list or a tuple of one of these lengths, or of 1 to `LARGEST`."""
+    lengths = lengths or range(1, arguments.LARGEST + 1)
+    fits = isinstance(value, (list, tuple)) and len(value) in lengths
+    expected, received = f"{name}, {what}, as a list or a tuple", arguments.short_repr(value)
+    expect(fits, expected, received, "Give one, or a Topology")
     return value
 
 
@@ -78,16 +75,13 @@ def _step(position, step):
     arguments.choice(f"the kind of step {position}", kind, KINDS)
     if skip in ([], [None]):
         return Step(kind)
-    if kind != "block":
-        raise ValueError(
-            f"Expected step {position}, {kind!r}, without a skip, which blocks alone take. "
-            f"Received: {arguments.short_repr(skip[0])}. Give None."
-        )
+    expected = f"step {position}, {kind!r}, without a skip, which only blocks take"
+    expect(kind == "block", expected, arguments.short_repr(skip[0]), "Give None")
     return Step(kind, arguments.whole(f"the skip of step {position}", skip[0], 0, position - 1))
 
 
 def flat(blocks: int) -> Topology:
-    """So many blocks at one resolution: the light networks of Pyramid PixelCNN (section 4.2)."""
+    """Blocks at one resolution: the light networks of Pyramid PixelCNN (section 4.2)."""
     blocks = arguments.whole("blocks", blocks)
     return Topology((Step("block"),) * blocks, (blocks,))
 
@@ -96,9 +90,9 @@ def pixelcnn_pp(blocks: int, resolutions: int) -> Topology:
     """PixelCNN++: down to the coarsest resolution and up again, each upward block with a long skip.
 
     The blocks after the turning point take the activations before it as skips, the latest first: the last
-    block takes activation 0. There are `blocks` in every segment between resamplings, and one more in those
-    after an up-sampling, since there the down-sampling's output is a skip as well. The paper's 36 and 24
-    "residual blocks" (section 4.1) are 6 (blocks + 1).
+    block takes activation 0. There are `blocks` in every segment between resamplings, and one more after an
+    up-sampling, since the output of the down-sampling is a skip as well. The paper's 36 and 24 "residual
+    blocks" (section 4.1) are 6 (blocks + 1).
     """
     blocks = arguments.whole("blocks", blocks)
     resolutions = arguments.whole("resolutions", resolutions, 1, arguments.MAX_HALVINGS + 1)
@@ -112,7 +106,7 @@ def pixelcnn_pp(blocks: int, resolutions: int) -> Topology:
         if level > 0:
             skips.append(add("down"))
         skips.extend(add("block") for _ in range(blocks))
-    skips.pop()  # The turning point: it goes on as it is.
+    skips.pop()  # the turning point, which goes on as it is
     for level in reversed(range(resolutions)):
         upsampled = level < resolutions - 1
         if upsampled:
@@ -126,10 +120,10 @@ def pixelcnn_pp(blocks: int, resolutions: int) -> Topology:
 def super_resolution(blocks: int, depth: int, resolutions: int = 1) -> Topology:
     """The embedding of Pyramid PixelCNN: features at twice its input's resolution (section 4.2).
 
-    Downwards `depth` groups of `blocks`, upwards the same with skips from the blocks alone, then a
-    group and a linear convolution at twice the input's resolution. The paper's 15 blocks are three a
-    group and depth 2. For a network of several `resolutions`, `depth` + 1 at most, features are also what
-    upward groups end with.
+    Downwards `depth` groups of `blocks`, upwards the same with skips from blocks alone, then a group and a
+    linear convolution at twice the input's resolution. The paper's 15 blocks are three in a group, and
+    depth 2. For a network of several `resolutions`, at most `depth` + 1, the last activations of upward
+    groups are features too.
     """
     blocks = arguments.whole("blocks", blocks)
     depth = arguments.whole("depth", depth, 1, arguments.MAX_HALVINGS)

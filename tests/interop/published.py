@@ -9,6 +9,7 @@ import numpy as np
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import layers
+from pixelcnn_aux.interop import references
 from tests import helpers
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
@@ -21,18 +22,18 @@ def archive(name):
     return arrays, variables
 
 
-def build_once(test, module, constructor):
-    """A module gets the same model for the same arguments until the test ends: building takes long."""
-    build = getattr(module, constructor)
+def build_once(test, constructor):
+    """Importers get the same model for the same arguments until the test ends: building takes long."""
+    build = getattr(references, constructor)
 
     @functools.cache
-    def cached(planning, *args, **kwargs):
-        return build(*args, **kwargs)
+    def cached(counting, **arguments):
+        return build(**arguments)
 
-    def shared(*args, **kwargs):
-        return cached(layers.current().counts is not None, *args, **kwargs)
+    def shared(**arguments):
+        return cached(layers.current().counts is not None, **arguments)
 
-    test.enter_context(mock.patch.object(module, constructor, shared))
+    test.enter_context(mock.patch.object(references, constructor, shared))
 
 
 # The authors' layers of the autoregressive networks' two streams, with two blocks in each.

@@ -1,0 +1,262 @@
+"""The weights of two reference implementations: of the paper's authors, and of OpenAI's PixelCNN++.
+
+Both are dicts, name -> array. Names of layers, and the order of their creation, are those of the published
+code; numbers of layers, filters and components are read off names and shapes.
+"""
+
+import collections
+import itertools
+import math
+import re
+import statistics
+from typing import Any
+
+import numpy as np
+
+from pixelcnn_aux import arguments, layers
+from pixelcnn_aux.arguments import Size
+from pixelcnn_aux.errors import expect
+from pixelcnn_aux.model import AuxiliaryModel
+from pixelcnn_aux.models import pixelcnn_pp, pyramid
+
+
+def authors_pyramid(
+    variables: dict[str, Any],
+    base_size: Size = (8, 8),
+    *,
+    exact: bool = False,
+    centered: bool = False,
+) -> AuxiliaryModel:
+    """The pyramid that the paper's authors published.
+
+    Their demo has 10 blocks in an embedding, section 4.2 has 15. They shrink the full image to each scale at
+    once and round halves to even; the model here halves scale by scale (`HalfResolution`), so that some
+    values of auxiliary images differ by 1.
+
+    Args:
+      variables: dict, "Resnet/scaleK/NAME" -> array, where scale 0 is the finest and the last one the
+        unconditional base; NAME ends in "V", "g" or "b".
+      base_size: (H, W) of the base; each scale before it has twice the height and width.
+      exact, centered: bool, as for `chain`. The authors' weights are of factors that are not centered.
+
+    Returns:
+      `AuxiliaryModel` with a factor for each scale, as from `pyramid`.
+
+    Raises:
+      ValueError: naming the variable, if one is missing, left over, not finite or of another shape; or for a
+        base size that the embeddings cannot halve.
+    """
+    scales = _count(variables, r"Resnet/scale(\d+)/.*")
+    depth = embedding_blocks = 1
+    if scales > 1:
+        depth = _count(variables, r"Resnet/scale\d+/down_block(\d+)_\d+/.*")
+        blocks = r"Resnet/scale\d+/(?:down|up)_block\d+_(\d+)/.*"
+        embedding_blocks = _count(variables, blocks)
+    base_size = arguments.size("base_size", base_size)
+    num_params = _channels(variables, r"Resnet/scale\d+/conv_last/V")
+    model = _build(
+        variables,
+        pyramid,
+        image_size=tuple(length * 2 ** (scales - 1) for length in base_size),
+        base_size=base_size,
+        filters=_channels(variables, r"Resnet/scale\d+/draw_down\d+/conv1/V"),
+        blocks=_count(variables, r"Resnet/scale\d+/draw_down(\d+)/.*"),
+        embedding_blocks=embedding_blocks,
+        depth=depth,
+        num_components=max(1, num_params // 10),
+        dropout=0.0,
+        exact=exact,
+        centered=centered,
+    )
+    named_layers = _authors_layers(model, embedding_blocks, depth)
+    _assign(variables, named_layers, product_axes=(1, 1), convert=_normalize_as_authors)
+    return model
+
+
+def _authors_layers(model, embedding_blocks, depth):
+    """Yields (the authors' name, weight-normalized layer) of all factors, the finest first."""
+    for scale, factor in enumerate(reversed(model.factors.values())):
+        network, embedding = factor.network, factor.embedding
+        steps = [("conv_down", network.above), ("conv_down_2", network.row_above)]
+        steps += [("conv_down_right", network.left), ("conv_last", network.last)]
+        streams = {"draw_down": network.vertical, "draw_down_right": network.horizontal}
+        for name, stream in streams.items():
+            steps += [(f"{name}{k}", step) for k, step in enumerate(stream.steps)]
+        if embedding is not None:
+            names = _embedding_names(embedding_blocks, depth)
+            steps += zip(names, [embedding.first, *embedding.stream.steps], strict=True)
+        for name, step in steps:
+            for part, layer in _normalized_parts(step).items():
+                yield f"Resnet/scale{scale}/{name}{part}", layer
+
+
+def _embedding_names(blocks, depth):
+    yield "conv_first"
+    for way, groups in (("down", depth), ("up", depth + 1)):
+        for group in range(groups):
+            yield from (f"{way}_block{group}_{k}" for k in range(blocks))
+            if group < groups - 1:
+                yield f"{way}sample{group}"
+    yield "conv_representation"
+
+
+def _normalize_as_authors(layer):
+    """Gives a transposed convolution the kernel that the authors' code makes of its `v` and `g`.
+
+    Their kernel is [height, width, out, in] like ours, but normalized over axes 0, 1 and 2, with `g` along
+    the last one.
+    """
+    if not isinstance(layer, layers.WeightNormConv2DTranspose):
+        return
+    v, g = layer.v.numpy(), layer.g.numpy()
+    with np.errstate(invalid="ignore"):  # of zeros: `assign` refuses a kernel of NaN
+        kernel = g * v / np.sqrt(np.sum(np.square(v), axis=(0, 1, 2)))
+    lengths = np.sqrt(np.sum(np.square(kernel), axis=(0, 1, 3), keepdims=True))
+    # A kernel of zeros has length 0, and any direction.
+    layer.v.assign(np.where(lengths == 0, 1.0, kernel))
+    layer.g.assign(np.ravel(lengths))
+
+
+def openai_pixelcnn_pp(
+    variables: dict[str, Any],
+    image_size: Size = (32, 32),
+    *,
+    exact: bool = False,
+    centered: bool = False,
+) -> AuxiliaryModel:
+    """The OpenAI PixelCNN++ (Salimans et al., 2017), unconditional.
+
+    Args:
+      variables: dict, "model/KIND_K/NAME" -> array, where KIND is "conv2d", "deconv2d" or "dense" and
+        K counts each kind in the order of creation; NAME is "V", "g" or "b". From a checkpoint, give the
+        averages, NAME/ExponentialMovingAverage, as NAME: OpenAI evaluates by them.
+      image_size: (H, W) of the images that the model samples.
+      exact, centered: bool, as for `pixelcnn_pp`.
+
+    Returns:
+      `AuxiliaryModel` with one factor, "image".
+
+    Raises:
+      ValueError: naming the variable, if one is missing, left over, not finite or of another shape; or if
+        they are not those of a PixelCNN++ at three resolutions.
+    """
+    convolutions = _count(variables, r"model/conv2d_(\d+)/V")
+    # 7 are first convolutions and resamplings; each of 6 n + 2 blocks has 2 in each of 2 streams.
+    blocks, remainder = divmod(convolutions - 15, 24)
+    expected = "24 n + 15 convolutions model/conv2d_K/V, as in PixelCNN++ of n blocks in a segment"
+    remedy = "Give all variables of such a network, at three resolutions"
+    expect(blocks >= 1 and not remainder, expected, convolutions, remedy)
+    # The last product gives the parameters; the others are the skips inside the network.
+    products = _matching(variables, r"model/dense_(\d+)/V")
+    last = max(products, key=lambda match: int(match[1]))
+    model = _build(
+        variables,
+        pixelcnn_pp,
+        image_size=image_size,
+        filters=_channels(variables, r"model/conv2d_0/V"),
+        blocks=blocks,
+        num_components=max(1, _channels(variables, re.escape(last[0])) // 10),
+        dropout=0.0,
+        exact=exact,
+        centered=centered,
+    )
+    _assign(variables, openai_layers(model.factors["image"].network))
+    return model
+
+
+def openai_layers(network):
+    """Yields (OpenAI's name without its last part, weight-normalized layer of a PixelCNN).
+
+    They come in the order of creation: step by step, the vertical stream's first.
+    """
+    blocks = itertools.chain(*zip(network.vertical.steps, network.horizontal.steps))
+    steps = [network.above, network.row_above, network.left, *blocks, network.last]
+    counts = collections.Counter()
+    for layer in itertools.chain(*(_normalized_parts(step).values() for step in steps)):
+        kind = "dense"
+        if isinstance(layer, layers.WeightNormConv2D):
+            transposed = isinstance(layer, layers.WeightNormConv2DTranspose)
+            kind = "deconv2d" if transposed else "conv2d"
+        yield f"model/{kind}_{counts[kind]}", layer
+        counts[kind] += 1
+
+
+def _matching(variables, pattern):
+    """The matches of all names of variables that match a pattern: at least one."""
+    arguments.instance("variables", variables, dict)
+    for name in variables:
+        arguments.instance("the name of a variable", name, str)
+    matches = [match for name in variables if (match := re.fullmatch(pattern, name))]
+    expected, received = f"variables with names that match {pattern}", f"{len(variables)} others"
+    expect(matches, expected, received, "Give all variables of the network")
+    return matches
+
+
+def _count(variables, pattern):
+    """The number of different values that the group of a pattern matches."""
+    return len({match[1] for match in _matching(variables, pattern)})
+
+
+def _channels(variables, pattern):
+    """The size of the last axis of most variables that match a pattern."""
+    shapes = [np.shape(variables[match[0]]) for match in _matching(variables, pattern)]
+    return max(1, statistics.mode(shape[-1] if shape else 0 for shape in shapes))
+
+
+def _build(variables, constructor, **kwargs):
+    """constructor(**kwargs), a model, unless it has far more parameters than the variables."""
+    most = 2 * sum(math.prod(np.shape(array)) for array in variables.values())
+    with layers.counting_parameters():  # before there is memory for anything
+        for name, factor in constructor(**kwargs).factors.items():
+            arguments.at_most_parameters(
+                name, factor.num_parameters, most, "twice those of the variables"
+            )
+    return constructor(**kwargs)
+
+
+def _assign(variables, named_layers, product_axes=(), convert=None):
+    """Assigns the variables NAME/V, NAME/g and NAME/b to each layer: all variables, if they fit.
+
+    Args:
+      variables: dict, name -> array.
+      named_layers: iterable of (NAME, `layers.WeightNorm`).
+      product_axes: tuple of 1s, the axes of a variable before the [in, out] of a 1 x 1 kernel.
+      convert: function that changes a layer after the assignment.
+    """
+    used = set()
+    for name, layer in named_layers:
+        for weight, part in ((layer.v, "V"), (layer.g, "g"), (layer.b, "b")):
+            shape = tuple(weight.shape)
+            axes = product_axes if len(shape) == 2 else ()
+            used.add(key := f"{name}/{part}")
+            weight.assign(_floats(variables, key, axes + shape).reshape(shape))
+        if convert is not None:
+            convert(layer)
+        direction = np.isfinite(layers.WeightNorm.kernel(layer)).all()
+        expected, remedy = f"a direction for each channel in '{name}/V'", "Give trained variables"
+        expect(direction, expected, "one of length 0", remedy)
+    left_over = sorted(set(variables) - used)[:5]
+    expected, received = "no variables but those of the network", f"also {left_over}"
+    expect(not left_over, expected, received, "Leave them out")
+
+
+def _floats(variables, name, shape):
+    """float32 array of a variable, which is finite and of that shape."""
+    array, received = np.zeros(0), "none of that name"
+    if name in variables:
+        array = np.asarray(variables[name])
+        received = f"{array.dtype} of shape {array.shape}"
+    fits = array.shape == shape and array.dtype.kind == "f"
+    with np.errstate(over="ignore"):
+        floats = array.astype(np.float32) if fits else np.array(np.nan)
+    expected = f"finite floats of shape {shape} in {name!r}"
+    expect(np.isfinite(floats).all(), expected, received, "Give all variables of one network")
+    return floats
+
+
+def _normalized_parts(step):
+    """dict, the authors' name -> layer, of a step's weight-normalized layers; "" for a step of one layer."""
+    if not isinstance(step, layers.GatedResidualBlock):
+        return {"": step}
+    parts = {"/conv1": step.conv_in, "/conv_aux": step.projection, "/conv2": step.conv_out}
+    return {name: layer for name, layer in parts.items() if layer.built}
