@@ -20,8 +20,8 @@ def main():
     print(f"Exporting {folder} ...", flush=True)
     start = time.perf_counter()
     size = FLAGS.image_size and [int(x) if x.isdecimal() else x for x in FLAGS.image_size]
-    how = (FLAGS.max_batch, FLAGS.jit, FLAGS.signatures, size)
-    version = exporting.export(folder, FLAGS.out, *how)
+    how = {"max_batch": FLAGS.max_batch, "jit_compile": FLAGS.jit, "names": FLAGS.signatures}
+    version = exporting.export(folder, FLAGS.out, **how, image_size=size)
     print(f"Wrote {version} in {time.perf_counter() - start:.0f} s, and compared it with the model")
     if FLAGS.signatures and "auxiliaries" not in FLAGS.signatures:
         print("pixelcnn-aux client cannot ask for it: add auxiliaries to --signatures for that")

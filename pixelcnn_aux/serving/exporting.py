@@ -25,37 +25,36 @@ CONFIG = """model_config_list {{
   }}
 }}
 """
-_ASIDE = ".writing-"  # begins the names of exports that are not finished: the server looks for numbers alone
+_ASIDE = ".writing-"  # prefix of unfinished exports: the server looks for numbers alone
 
 
-def export(folder, out, max_batch=256, jit_compile=False, names=None, image_size=None):
+def export(folder, out, *, max_batch=256, jit_compile=False, names=None, image_size=None):
     """Writes the next version of a run's SavedModel.
 
-    It is OUT/MODEL/VERSION/, MODEL being the workdir's name, VERSION one more than the largest there is. An
-    export is made aside, compared with the model, and only then given its number. What exports that were
-    killed have left is removed. In its folder assets.extra/ there are
+    It is OUT/MODEL/VERSION/; MODEL is the name of the workdir, VERSION one more than the largest so far. An
+    export gets its number only after it was compared with the model. Unfinished exports of killed processes
+    are removed. The folder assets.extra/ has
 
         tf_serving_warmup_requests   a request for each signature, which the server runs before it serves
-        batching_parameters.txt      for --batching_parameters_file, where the server is to merge requests
+        batching_parameters.txt      for --batching_parameters_file, by which the server merges requests
         models.config                for --model_config_file: serves all versions in /models/MODEL
 
     Args:
       folder: path of the workdir.
       out: path of the folder of all models.
-      max_batch: int, the most images a request.
-      jit_compile, names: as for `signatures`.
-      image_size: (H, W) of the images that the export takes and draws; None for the model's.
+      max_batch, jit_compile, names: as for `signatures`.
+      image_size: (H, W) of the export's images; None for the model's.
 
     Returns the path of the version.
 
     Raises:
       FileNotFoundError: if `folder` is no workdir.
       OSError: if the export cannot be written, or another process exports to the same place.
-      RuntimeError: if the export, loaded again, does not compute what the model does; nothing is written.
+      RuntimeError: if the export, loaded again, differs from the model; nothing is written.
       ValueError: if a factor is not trained yet, or as `load`, `signatures` and `AuxiliaryModel.sizes`.
     """
     base = arguments.path("out", out) / RunFolder(folder).name
-    # Before what takes a while: where nothing is to be exported, no folder is made.
+    # Checks come before slow work, and before the folder is made.
     disk.writable(next(path for path in (base, *base.parents) if disk.exists(path)))
     model = load(folder).with_image_size(image_size)
     model.require(model.factors)
@@ -74,15 +73,16 @@ def export(folder, out, max_batch=256, jit_compile=False, names=None, image_size
         aside = pathlib.Path(tempfile.mkdtemp(prefix=_ASIDE, dir=base))
         try:
             aside.chmod(0o755)  # a server has a user of its own
-            module, functions = signatures(model, max_batch, jit_compile, names)
+            how = {"max_batch": max_batch, "jit_compile": jit_compile}
+            module, functions = signatures(model, names, **how)
             with disk.explained(f"to write an export to {base}"):
                 tf.saved_model.save(module, str(aside), functions)
                 _write_extras(aside / "assets.extra", base.name, functions, max_batch, jit_compile)
-            # Another model than the one that was traced; the same weights, as a run may still be training.
+            # A model that was not traced, with the same weights: the run may still be training.
             other = load(folder).with_image_size(image_size)
             for name, factor in model.factors.items():
                 other.factors[name].set_weights(factor.get_weights())
-            verify(aside, other, names, max_batch)
+            verify(aside, other, names, max_batch=max_batch)
             versions = [int(path.name) for path in base.iterdir() if path.name.isdecimal()]
             return aside.rename(base / str(max(versions, default=0) + 1))
         finally:
@@ -90,7 +90,7 @@ def export(folder, out, max_batch=256, jit_compile=False, names=None, image_size
 
 
 def _write_extras(folder, name, functions, max_batch, jit_compile):
-    """Writes what the server takes besides the SavedModel: warm-up requests of zeros and configurations."""
+    """Writes warm-up requests of zeros and configurations of the server."""
     folder.mkdir()
     sizes = [size for size in COMPILED_SIZES if size < max_batch] + [max_batch]
     with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
@@ -98,7 +98,7 @@ def _write_extras(folder, name, functions, max_batch, jit_compile):
             specs = tf.nest.flatten(functions[signature].structured_input_signature)
             zeros = {x.name: tf.make_tensor_proto(0, x.dtype, [batch, *x.shape[1:]]) for x in specs}
             writer.write(_logged(name, signature, zeros))
-    # What is compiled once for each batch size gets few of them: merged requests are padded.
+    # XLA compiles once for each batch size: merged requests are padded to a few of them.
     allowed = [f"allowed_batch_sizes: {size}" for size in sizes] if jit_compile else []
     parameters = [
         f"max_batch_size {{ value: {max_batch} }}",
@@ -110,9 +110,9 @@ def _write_extras(folder, name, functions, max_batch, jit_compile):
 
 
 def _logged(model, signature, inputs):
-    """The PredictionLog of a request, as its bytes: dict, name -> TensorProto.
+    """The bytes of the PredictionLog of a request: dict, name -> TensorProto.
 
-    Its messages are those of the package tensorflow-serving-api, which nothing else here needs:
+    Its messages are of the package tensorflow-serving-api, which exports do not need otherwise:
 
     ```none
     PredictionLog.predict_log = 6 -> PredictLog.request = 1 -> PredictRequest.model_spec = 1, .inputs = 2
@@ -128,7 +128,7 @@ def _logged(model, signature, inputs):
 
 
 def _field(number, contents):
-    """A field of a protocol buffer that has a length: its number and kind, its length, its bytes."""
+    """A length-delimited field of a protocol buffer: number and kind, length, contents."""
     length, left = bytearray(), len(contents)
     while left >= 128:
         length.append(left % 128 + 128)

@@ -1,4 +1,4 @@
-"""Client: asks TensorFlow Serving, by gRPC, for images and likelihoods of a model that was exported.
+"""A gRPC client of TensorFlow Serving, for images and likelihoods of an exported model.
 
 client = Client("localhost:8500", "grayscale-demo-photos")
 client.predict("log_prob", image=images)["bits_per_dim"]  # images: uint8 [N, H, W, 3]
@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.conditions import Condition
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.serving import interface
 from pixelcnn_aux.serving.interface import Tensor, signatures_of_chain
 
@@ -30,7 +31,7 @@ except ImportError as error:
         "package. Run pip install tensorflow-serving-api."
     ) from error
 
-BATCH_SIZE = 16  # images a request, at most, so that an answer stays small and comes in time
+BATCH_SIZE = 16  # the most images of a request, so that an answer stays small and comes in time
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds between attempts to reach a server
 MAX_BYTES = 2**26  # of a row
 METADATA_BYTES = 2**22
@@ -40,7 +41,7 @@ FIELDS = {
     "float32": "float_val",
     "string": "string_val",
 }
-_ERRORS = {  # by status: what is raised, and what to do
+_ERRORS = {  # status -> exception and remedy
     "UNAVAILABLE": (ConnectionError, "Start TensorFlow Serving, or give its host and port of gRPC"),
     "DEADLINE_EXCEEDED": (TimeoutError, "Give a longer timeout"),
     "NOT_FOUND": (ValueError, "Give the name of a model that it serves"),
@@ -56,23 +57,24 @@ class Client:
       model: str, the name that the model is served by.
       timeout: float, seconds for each request as a whole, with all attempts to reach the server.
 
-    Raises ValueError for another server, model or timeout. Requests raise
+    Raises ValueError for other servers, models or timeouts. Requests raise
 
-      ConnectionError: no server there, or one that stays unavailable for several attempts.
+      ConnectionError: no server, or one that stays unavailable for several attempts.
       TimeoutError: no answer in time.
       ValueError: no such model or signature, or inputs that do not fit. They are checked before they are
-        sent: a server that merges requests fails all of them where one is at fault.
+        sent: a server that merges requests fails all of them if one is at fault.
       RuntimeError: any other status, or an answer that no export gives: one that is larger than its
         signature allows, or has other outputs, dtypes, shapes, rows or values.
     """
 
     def __init__(self, server: str, model: str, timeout: float = 60.0):
         address = re.fullmatch(r"[\w.:%\[\]-]+:([0-9]{1,5})", str(server), re.ASCII)
-        if not address or int(address[1]) > 65535 or not str(model).isprintable():
-            raise ValueError(
-                f"Expected a server as HOST:PORT and a model's name. Received: {arguments.short_repr(server)}"
-                f" and {arguments.short_repr(model)}. Give both, as localhost:8500."
-            )
+        expect(
+            address and int(address[1]) <= 65535 and str(model).isprintable(),
+            "a server as HOST:PORT and a model's name",
+            f"{arguments.short_repr(server)} and {arguments.short_repr(model)}",
+            "Give both, as localhost:8500",
+        )
         self.server, self.model = server, model
         self.timeout = arguments.positive("timeout", timeout, largest=10**6)
         self._stub = functools.cache(self._new_stub)
@@ -84,7 +86,7 @@ class Client:
 
     @property
     def condition(self) -> Condition | None:
-        """`conditions.Condition` of a model whose signatures take one, as the input `condition`."""
+        """`conditions.Condition` of a model whose signatures take the input `condition`."""
         return self._description[1]
 
     @functools.cached_property
@@ -98,44 +100,41 @@ class Client:
         except DecodeError:
             found.Clear()
         served = dict(found.signature_def)
-        if "auxiliaries" not in served:
-            raise self._wrong("the signature 'auxiliaries'", sorted(served))
+        self._expect("auxiliaries" in served, "the signature 'auxiliaries'", sorted(served))
         infos = {**served["auxiliaries"].outputs, "image": served["auxiliaries"].inputs["image"]}
-        # Its size is in the answer.
-        conditions = [kind(1) for name, kind in interface.SIZES.items() if name in infos]
-        condition = conditions[0] if conditions else None
         images = {}
         for name in sorted(infos.keys() - interface.DESCRIPTION):
             batch, *shape = [dim.size for dim in infos[name].tensor_shape.dim] or [0]
             dtype = infos[name].dtype
-            if dtype not in interface.PIXELS or len(shape) != 3 or min(-batch, *shape) < 1:
-                expected = "auxiliaries of images uint8 or uint16 [N, h, w, c]"
-                raise self._wrong(expected, (name, batch, *shape))
+            fits = dtype in interface.PIXELS and len(shape) == 3 and min(-batch, *shape) >= 1
+            expected = "auxiliaries of images uint8 or uint16 [N, h, w, c]"
+            self._expect(fits, expected, (name, batch, *shape))
             images[name] = Tensor(tf.as_dtype(dtype), tuple(shape))
-        if interface.most_bytes(images, 1) > MAX_BYTES:
-            raise self._wrong(f"images of at most {MAX_BYTES} bytes", images)
-        # Their order and their numbers of values are in the answer.
+        fits = interface.most_bytes(images, 1) <= MAX_BYTES
+        self._expect(fits, f"images of at most {MAX_BYTES} bytes", images)
+        # The answer to one request has the order of the images, their numbers of values, and the size of the
+        # condition.
         full = images.pop("image")
+        [condition] = [kind(1) for name, kind in interface.SIZES.items() if name in infos] or [None]
         described = signatures_of_chain({**images, "image": full}, condition)
         outputs = described["auxiliaries"].outputs
         zeros = np.zeros([1, *full.shape], full.dtype.as_numpy_dtype)
         answer = self._predict("auxiliaries", {"image": zeros}, outputs)
         factors = [name.decode(errors="replace") for name in answer["factors"][0]]
-        if not {*factors} > images.keys() >= {*factors[:-1]} or not "".join(factors).isprintable():
-            raise self._wrong(f"factors of {sorted(images)} and of the full image", factors)
+        fits = {*factors} > images.keys() >= {*factors[:-1]} and "".join(factors).isprintable()
+        self._expect(fits, f"factors of {sorted(images)} and of the full image", factors)
         counts, max_batch = answer["num_values"][0].tolist(), answer["max_batch"].item()
         most = [images.get(name, full).dtype.max + 1 for name in factors]
-        if min(*counts, max_batch) < 1 or any(map(operator.gt, counts, most)):
-            expected = f"num_values of 1 to {most}, max_batch from 1 on"
-            raise self._wrong(expected, (counts, max_batch))
+        fits = min(*counts, max_batch) >= 1 and all(map(operator.le, counts, most))
+        self._expect(fits, f"num_values of 1 to {most}, max_batch from 1 on", (counts, max_batch))
         images = {
             name: images.get(name, full)._replace(num_values=count)
             for name, count in zip(factors, counts)
         }
         if condition is not None:
             [size] = (answer[name].item() for name in interface.SIZES if name in answer)
-            if not 1 <= size <= arguments.MAX_PER_PIXEL:
-                raise self._wrong(f"a condition of 1 to {arguments.MAX_PER_PIXEL:,}", size)
+            largest = arguments.MAX_PER_PIXEL
+            self._expect(1 <= size <= largest, f"a condition of 1 to {largest:,}", size)
             condition = type(condition)(size)
         signatures = signatures_of_chain(images, condition)
         signatures = {name: x for name, x in signatures.items() if name in served}
@@ -152,16 +151,14 @@ class Client:
           dict, name -> array [N, ...], of all outputs; strings are bytes in an array of objects.
         """
         _, _, max_batch, signatures = self._description
-        if signature not in signatures:
-            raise ValueError(
-                f"Expected a signature of {self.model}: {', '.join(signatures)}. Received: "
-                f"{arguments.short_repr(signature)}. Choose one of them, or another model."
-            )
+        expected = f"a signature of {self.model}: {', '.join(signatures)}"
+        received, remedy = arguments.short_repr(signature), "Choose one of them, or another model"
+        expect(signature in signatures, expected, received, remedy)
         inputs, outputs = signatures[signature]
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
         rows = max([1, *(len(array) for array in arrays.values() if array.ndim)])
         if wrong := interface.misfit(arrays, inputs, rows):
-            raise ValueError("Expected {}. Received: {}. Correct the inputs.".format(*wrong))
+            expect(False, *wrong, "Correct the inputs")
         step = max(1, min(BATCH_SIZE, max_batch, MAX_BYTES // interface.most_bytes(outputs, 1)))
         parts = [
             self._predict(signature, {k: x[at : at + step] for k, x in arrays.items()}, outputs)
@@ -180,13 +177,13 @@ class Client:
         try:
             arrays = {name: _array(proto) for name, proto in response.outputs.items()}
         except (KeyError, TypeError, ValueError) as error:
-            raise self._wrong(f"arrays of {sorted(outputs)}", str(error)) from error
+            self._expect(False, f"arrays of {sorted(outputs)}", str(error))
         if wrong := interface.misfit(arrays, outputs, rows):
-            raise self._wrong(*wrong)
+            self._expect(False, *wrong)
         return arrays
 
     def _call(self, method, request, limit):
-        """The answer to a request, repeated after ever longer pauses while the server is unavailable."""
+        """The answer to a request, repeated after growing pauses while the server is unavailable."""
         request.model_spec.name = self.model
         ask = getattr(self._stub(2 ** (limit - 1).bit_length()), method)  # few, as each is kept
         deadline = time.monotonic() + self.timeout
@@ -207,20 +204,22 @@ class Client:
         options = {
             "grpc.max_receive_message_length": limit,
             "grpc.max_send_message_length": -1,
-            "grpc.compression_enabled_algorithms_bitset": 1,  # none: what is small could become large
+            "grpc.compression_enabled_algorithms_bitset": 1,  # none: a small answer could become large
             "grpc.max_reconnect_backoff_ms": 1000,  # so that every attempt after a pause is a new one
         }
         return PredictionServiceStub(grpc.insecure_channel(self.server, [*options.items()]))
 
-    def _wrong(self, expected, received):
-        return RuntimeError(
-            f"Expected {expected:.300} in an answer of {self.server}. Received: {received!r:.300}. "
-            f"Serve an export of this package there as {self.model}, with the signature auxiliaries."
+    def _expect(self, fits, expected, received):
+        """Raises RuntimeError unless an answer fits."""
+        expected = f"{expected:.300} in an answer of {self.server}"
+        remedy = (
+            f"Serve an export of this package there as {self.model}, with the signature auxiliaries"
         )
+        expect(fits, expected, f"{received!r:.300}", remedy, kind=RuntimeError)
 
 
 def _array(proto):
-    """The array of a TensorProto; an error where its values are not those of its dtype and shape."""
+    """The array of a TensorProto; an error if its values do not fit its dtype and shape."""
     dtype = tf.as_dtype(proto.dtype)
     values = list(getattr(proto, FIELDS[dtype.name]))
     if dtype in interface.PIXELS and values and not 0 <= min(values) <= max(values) <= dtype.max:

@@ -1,4 +1,4 @@
-"""What an export takes and returns: exports are built, and their clients check answers, by this."""
+"""Signatures of exports: exports are built by them, and clients check requests and answers."""
 
 import math
 from typing import NamedTuple
@@ -10,15 +10,15 @@ from pixelcnn_aux.conditions import Classes, Vector
 
 
 class Tensor(NamedTuple):
-    """An input or an output of a signature."""
+    """An input or output of a signature."""
 
     dtype: tf.DType
     shape: tuple  # after the batch dimension
-    num_values: int | None = None  # of an image, or of classes: numbers up to one below this
+    num_values: int | None = None  # of an image, or of classes: values are below it
 
     @property
     def least(self):
-        """int, the least of these: 0 of an image; -1, no class, of classes."""
+        """int, the least value: 0 in images, and -1, no class, in classes."""
         return -1 if self.dtype == tf.int32 else 0
 
 
@@ -32,41 +32,37 @@ class Signature(NamedTuple):
 PIXELS = (tf.uint8, tf.uint16)
 FLOATS = Tensor(tf.float32, ())
 STRINGS = Tensor(tf.string, ())
-DRAWING = {"seed": Tensor(tf.int32, (2,)), "log_scale_shift": FLOATS}
 
-ROUNDING = 0.1  # nats or bits per dimension by which rounding may put a probability above one
+ROUNDING = 0.1  # nats or bits per dimension: a probability may exceed one by rounding
 
-# What tells the size of a condition, if there is one, and so of which kind it is.
+# The output with the size of the condition, for each kind of condition.
 SIZES = {"num_classes": Classes, "vector_size": Vector}
 # Outputs of `auxiliaries` beside the auxiliary images.
 DESCRIPTION = ("factors", "num_values", "max_batch", *SIZES)
 
 
 def signatures_of_chain(images, condition=None):
-    """The signatures of an export: docs/serving.md has what each of them does.
-
-    An export may lack `complete`, which is only of models that `sampling.can_complete`, and
-    `log_density_and_gradient`, where a likelihood has no density.
+    """All signatures of an export; docs/serving.md explains each of them. Exports may lack some.
 
     Args:
       images: dict, factor name -> `Tensor`, the image of each factor in the order of sampling.
-      condition: `conditions.Condition`, as `AuxiliaryModel.condition`; None for nothing.
+      condition: `conditions.Condition`, as `AuxiliaryModel.condition`; None without one.
 
     Returns:
       dict, name -> `Signature`.
     """
     *names, last = images
     sizes = {name: condition.size for name, kind in SIZES.items() if isinstance(condition, kind)}
-    told = {}
+    conditions = {}
     if condition is not None:
         dtype = tf.as_dtype(condition.dtype)
-        told["condition"] = Tensor(dtype, condition.shape, sizes.get("num_classes"))
-    drawing = {**DRAWING, **told}
+        conditions["condition"] = Tensor(dtype, condition.shape, sizes.get("num_classes"))
+    drawing = {"seed": Tensor(tf.int32, (2,)), "log_scale_shift": FLOATS, **conditions}
     auxiliaries, full = {name: images[name] for name in names}, {"image": images[last]}
     height, width, channels = full["image"].shape
     floats = full["image"]._replace(dtype=tf.float32)
     mask = {"mask": Tensor(tf.uint8, (height, width, 1), num_values=2)}
-    # Where PNG holds full images unchanged.
+    # PNG holds such images unchanged.
     has_png = channels in (1, 3) and full["image"].num_values == 256
     drawn = {**full, "image_png_bytes": STRINGS} if has_png else full
     sample = Signature(drawing, {**auxiliaries, **drawn})
@@ -91,9 +87,9 @@ def signatures_of_chain(images, condition=None):
         "map": sample,
         **given,
         "complete": Signature({**drawing, **full, **mask}, sample.outputs),
-        "log_prob": Signature({**full, **told}, dict.fromkeys(likelihoods, FLOATS)),
+        "log_prob": Signature({**full, **conditions}, dict.fromkeys(likelihoods, FLOATS)),
         "log_density_and_gradient": Signature(
-            {"image": floats, **told},
+            {"image": floats, **conditions},
             {"log_density": FLOATS, "gradient": floats._replace(num_values=None)},
         ),
         "auxiliaries": Signature(full, {**auxiliaries, **description}),
@@ -101,7 +97,7 @@ def signatures_of_chain(images, condition=None):
 
 
 def misfit(arrays, tensors, rows):
-    """(what was expected, what was received) where arrays are not those of `Tensor`s; else None."""
+    """What was expected and received, if arrays do not fit a dict of `Tensor`s; else None."""
     if arrays.keys() != tensors.keys():
         return f"{sorted(tensors)}", sorted(arrays)
     for name, tensor in tensors.items():
@@ -126,8 +122,8 @@ def misfit(arrays, tensors, rows):
 
 
 def most_bytes(tensors, rows):
-    """The most bytes that a message of a dict of `Tensor`s needs, with this number of rows."""
+    """The most bytes of a message with so many rows of a dict of `Tensor`s."""
     strings = sum(math.prod(x.shape) for x in tensors.values() if x.dtype == tf.string)
     numbers = sum(math.prod(x.shape) for x in tensors.values()) - strings
-    # A number: 10 bytes with variable length, and 2 in a PNG file. A string: a name, or the file's rest.
+    # A number: 10 bytes with variable length, and 2 in a PNG file. A string: a name, or the rest of the file.
     return rows * (12 * numbers + 1024 * strings) + 2**16

@@ -1,31 +1,32 @@
-"""The functions of a model that are served, as graphs with nothing of this package in them."""
+"""The served functions of a model, as graphs that run without this package."""
 
 import functools
 
 import tensorflow as tf
 
 from pixelcnn_aux import arguments, backend, layers, sampling
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.model import in_bits_per_dim
 from pixelcnn_aux.serving.interface import DESCRIPTION, SIZES, Tensor, signatures_of_chain
 
-# Outputs beside the auxiliary images, which are called by their factors' names; and how others begin.
+# Outputs beside the auxiliary images, which have the names of their factors; and beginnings of others.
 RESERVED = ("image", "image_png_bytes", *DESCRIPTION)
 _BEGINNINGS = ("log_prob", "bits_per_dim")
 
 
 def check_names(model, names):
-    """The names of all that can be served of a model, or those of `names`, a list; None for all.
+    """The names of all signatures of a model, or `names`, a list of some; None for all.
 
-    Raises ValueError for other names, and for auxiliary images that are called as another output.
+    Raises ValueError for other names, and for auxiliary images named as another output.
     """
     *auxiliaries, _ = model.factors
-    if clashing := [x for x in auxiliaries if x in RESERVED or x.startswith(_BEGINNINGS)]:
-        raise ValueError(
-            f"Expected auxiliary images whose names are none of {', '.join(RESERVED)} and do not begin with "
-            f"{' or '.join(_BEGINNINGS)}, as those of other outputs do. Received: {', '.join(clashing)}. "
-            "Give the factor another name."
-        )
+    clashing = [x for x in auxiliaries if x in RESERVED or x.startswith(_BEGINNINGS)]
+    expected = (
+        f"auxiliary images with other names than {', '.join(RESERVED)}, and without the beginnings "
+        f"{' and '.join(_BEGINNINGS)} of other outputs"
+    )
+    expect(not clashing, expected, ", ".join(clashing), "Give the factor another name")
     known = [*signatures_of_chain(images_of(model), model.condition)]
     known.remove("serving_default")
     if not sampling.can_complete(model):
@@ -34,29 +35,27 @@ def check_names(model, names):
         known.remove("log_density_and_gradient")
     names = known if names is None else names
     unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        raise ValueError(
-            f"Expected signatures of {', '.join(known)}. Received: {', '.join(unknown) or 'none'}. "
-            "Choose among them."
-        )
+    received = ", ".join(unknown) or "none"
+    expected = f"signatures of {', '.join(known)}"
+    expect(names and not unknown, expected, received, "Choose among them")
     return names
 
 
-def signatures(model, max_batch=256, jit_compile=False, names=None):
-    """The functions that are served, as `interface.signatures_of_chain` describes them.
+def signatures(model, names=None, *, max_batch=256, jit_compile=False):
+    """The served functions, as `interface.signatures_of_chain` describes them.
 
-    Row n of every output depends on row n of the inputs alone. The graphs refuse what does not fit, and
+    Row n of every output depends on row n of the inputs alone. The graphs refuse inputs that do not fit, and
     batches other than 1 <= N <= `max_batch`, as an invalid argument.
 
     Args:
-      model: `AuxiliaryModel`, newly loaded: graphs that it has would have other kernels.
-      max_batch: int.
+      model: `AuxiliaryModel`, newly loaded: traced graphs would keep their kernels.
+      names: list of str, of some functions; None for all.
+      max_batch: int, the most images of a request.
       jit_compile: bool, whether XLA compiles the drawing, once for each N.
-      names: list of str, of these functions; None for all that there are.
 
     Returns:
       (tf.Module that holds the weights, dict, name -> concrete function). `serving_default` is `sample`, or
-      the first one where that is not among them.
+      the first function of `names` if `sample` is not among them.
 
     Raises:
       ValueError: as `check_names`.
@@ -91,7 +90,7 @@ def images_of(model):
 
 
 def _served(model, max_batch, jit_compile):
-    """dict, name -> (dict, name -> `Tensor`, the inputs; function of them once they are checked)."""
+    """dict, name -> (dict, name -> `Tensor`, the inputs; function of checked inputs)."""
     *auxiliaries, full = model.factors
     specs = images_of(model)
     described = signatures_of_chain(specs, model.condition)
@@ -143,7 +142,7 @@ def _served(model, max_batch, jit_compile):
 
 @backend.sums_in_order()
 def log_prob(model, image, condition=None):
-    """What the signature of this name returns: dict, output -> float [N]."""
+    """Outputs of the signature of this name: dict, name -> float [N]."""
     nats = model.log_probs(image, condition)
     bits = in_bits_per_dim(nats, image.shape[1:])
     return {
@@ -156,7 +155,7 @@ def log_prob(model, image, condition=None):
 
 @backend.sums_in_order()
 def log_density_and_gradient(model, image, condition=None):
-    """What the signature of this name returns: dict, output -> float [N, ...]. Not of an exact model."""
+    """Outputs of the signature of this name: dict, name -> float [N, ...]. Not for exact models."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(image)
         nats = model.log_density(image, condition)
@@ -164,7 +163,7 @@ def log_density_and_gradient(model, image, condition=None):
 
 
 def _concrete(inputs, compute, max_batch):
-    """The concrete function that checks tensors of these inputs and computes with them."""
+    """The concrete function of these inputs, which it checks."""
     specs = [tf.TensorSpec([None, *x.shape], x.dtype, name) for name, x in inputs.items()]
 
     @tf.function(input_signature=specs, autograph=False)
@@ -175,8 +174,8 @@ def _concrete(inputs, compute, max_batch):
 
 
 def _checked(tensors, inputs, max_batch):
-    """The tensors, of which nothing is computed where one of them does not fit."""
-    # The server's session does not compare what it is fed with shapes that are known here: this does.
+    """The tensors, behind assertions that all of them fit."""
+    # The server's session does not compare shapes that it is fed with those of the graph: this does.
     tensors = {
         name: tf.ensure_shape(x, [None, *inputs[name].shape], name=f"expected_shape_of_{name}")
         for name, x in tensors.items()

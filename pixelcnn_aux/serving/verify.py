@@ -1,4 +1,4 @@
-"""Compares an export with the model that it was made of."""
+"""Comparison of an export with its model."""
 
 import signal
 import subprocess
@@ -10,20 +10,20 @@ import tensorflow as tf
 
 from pixelcnn_aux import arguments, sampling
 from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.scanning import groups
 from pixelcnn_aux.serving.interface import signatures_of_chain
 from pixelcnn_aux.serving.signatures import images_of, log_density_and_gradient, log_prob
 
-# The share of draws that roundings may turn: to the next value, or to another component of a mixture.
+# The share of pixels that rounding may change: to the next value, or to another component of a mixture.
 MAX_MISMATCHED = 0.01
 
-# What every signature that draws is asked with, one for each image.
+# Inputs of every signature that draws, one for each image.
 SEEDS = np.array([[0, index] for index in range(4)], np.int32)
 SHIFTS = np.array([0.0, -0.25, -0.5, -0.75], np.float32)
 
-# What a process that knows nothing of this package makes of requests to an export. None of those that it
-# sends has more rows than the export takes.
+# A program that runs an export without this package, in requests of at most `max_batch` rows.
 _RUN_EXPORT = """
 import sys
 import numpy as np
@@ -47,12 +47,12 @@ np.savez(outputs, **answers)
 """
 
 
-def verify(path, model, names, max_batch):
+def verify(path, model, names, *, max_batch):
     """Compares an export, loaded in a new process that does not import this package, with a model.
 
-    Images cannot be compared whole: where a rounding turns a draw, all pixels after it are others. So each
-    pixel is drawn again, given the export's own pixels before it. The signature `map`, which differs from
-    `sample` in its noise alone, is run only where that is not there.
+    Images cannot be compared whole: after a pixel changed by rounding all others differ. So each pixel is
+    drawn again, given the export's own pixels before it. The signature `map`, which differs from `sample` in
+    its noise alone, is run only without `sample`.
 
     Args:
       path: of the export.
@@ -61,13 +61,13 @@ def verify(path, model, names, max_batch):
       max_batch: int, the most rows of a request.
 
     Raises:
-      RuntimeError: if the export cannot be run, draws more than `MAX_MISMATCHED` of a factor's pixels, or one
-        pixel in every image, otherwise than the model does from the same seeds, with the same shifts, or
-        gives images other log-likelihoods or auxiliary images. It names the signature.
+      RuntimeError: if the export cannot be run; if it draws more than `MAX_MISMATCHED` of a factor's pixels,
+        or one pixel of every image, otherwise than the model from the same seeds and shifts; or if its
+        log-likelihoods or auxiliary images differ. The message names the signature.
     """
     requests = _requests(model, names)
     received = _run_export(path, max_batch, requests)
-    # By default some GPUs round the factors of products of float32 to ten bits.
+    # By default some GPUs round factors of float32 products to ten bits.
     before = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
@@ -79,9 +79,9 @@ def verify(path, model, names, max_batch):
 
 
 def _requests(model, names):
-    """What signatures are asked for: dict, name -> dict, input -> array, a row for each of `SEEDS`."""
+    """Requests to signatures: dict, name -> dict, input -> array, with a row for each of `SEEDS`."""
     *_, (_, size, num_values) = (images := images_of(model)).values()
-    # Of one color each, but for a little noise.
+    # One color each, and a little noise.
     random, rows = np.random.default_rng(0), len(SEEDS)
     colors = random.integers(num_values, size=(rows, 1, 1, size[-1]))
     noisy = np.clip(colors + random.integers(-8, 9, (rows, *size)), 0, num_values - 1)
@@ -112,28 +112,29 @@ def _conditions(kind, rows):
     return kind.unknown(rows) + known.astype(kind.dtype)
 
 
-def _refusal(expected, received):
-    return RuntimeError(
-        f"Expected an export {expected}. Received: {received}. Nothing was exported: try another device, one "
-        "with more memory, or another version of TensorFlow."
+def _expect(fits, expected, received):
+    """Raises RuntimeError unless an export fits."""
+    remedy = (
+        "Nothing was exported: try another device, one with more memory, or another version of "
+        "TensorFlow"
     )
+    expect(fits, f"an export {expected}", received, remedy, kind=RuntimeError)
 
 
 def _run_export(path, max_batch, requests):
-    """The answers to requests, as from `_requests`: dict, signature -> dict, output -> array."""
+    """The answers to `_requests`: dict, signature -> dict, output -> array."""
     with tempfile.TemporaryDirectory() as folder:
         inputs, outputs = f"{folder}/inputs.npz", f"{folder}/outputs.npz"
-        asked = {
-            f"{name}/{key}": x for name, arrays in requests.items() for key, x in arrays.items()
+        arrays = {
+            f"{name}/{key}": x for name, request in requests.items() for key, x in request.items()
         }
-        np.savez(inputs, **asked)
+        np.savez(inputs, **arrays)
         command = [sys.executable, "-c", _RUN_EXPORT, str(path), str(max_batch), inputs, outputs]
         child = subprocess.run(command, capture_output=True, text=True, check=False)
-        if child.returncode:
-            said = child.stderr[-2000:].strip() or f"exit status {child.returncode}"
-            killed = "a process that was killed, as one is where there is too little memory for it"
-            said = killed if child.returncode == -signal.SIGKILL else said
-            raise _refusal("that a new process can run", said)
+        message = child.stderr[-2000:].strip() or f"exit status {child.returncode}"
+        if child.returncode == -signal.SIGKILL:
+            message = "a process that was killed, as happens with too little memory for it"
+        _expect(not child.returncode, "that a new process can run", message)
         answers = {}
         for key, array in np.load(outputs).items():
             signature, name = key.split("/")  # neither name has one
@@ -143,32 +144,28 @@ def _run_export(path, max_batch, requests):
 
 def _compare_likelihoods(model, signature, request, received):
     for name, expected in log_prob(model, **request).items():
-        if not np.allclose(expected, received[name], rtol=1e-5, atol=0.0):
-            raise _refusal(
-                f"with the model's log-likelihoods, {name} {expected.numpy()}", received[name]
-            )
+        fits = np.allclose(expected, received[name], rtol=1e-5, atol=0.0)
+        text = f"with the model's log-likelihoods, {name} {expected.numpy()}"
+        _expect(fits, text, received[name])
 
 
 def _compare_densities(model, signature, request, received):
     request = {name: tf.constant(x) for name, x in request.items()}
     for name, expected in log_density_and_gradient(model.with_exact(False), **request).items():
         largest = np.abs(expected).max()
-        if not np.allclose(expected, received[name], rtol=1e-4, atol=1e-4 * largest):
-            raise _refusal(f"with the model's densities, {name} up to {largest}", "others")
+        fits = np.allclose(expected, received[name], rtol=1e-4, atol=1e-4 * largest)
+        _expect(fits, f"with the model's densities, {name} up to {largest}", "others")
 
 
 def _compare_auxiliaries(model, signature, request, received):
     chain = model.auxiliaries(request["image"])
     for name in [*chain][:-1]:
-        if not np.array_equal(chain[name], received[name]):
-            raise _refusal("with the model's auxiliary images", f"another one of {name!r}")
+        fits = np.array_equal(chain[name], received[name])
+        _expect(fits, "with the model's auxiliary images", f"another one of {name!r}")
 
 
 def _compare_draws(model, signature, request, drawn):
-    """Raises RuntimeError where a signature has drawn otherwise than the model.
-
-    The networks are evaluated over whole images, which holds the export's loops to them as well.
-    """
+    """Evaluates the networks over whole images, which checks the export's loops too."""
     mode = "map" if signature == "map" else "sample"
     given, kept, (*auxiliaries, full) = {}, {}, model.factors
     if "auxiliary" in request:
@@ -180,11 +177,11 @@ def _compare_draws(model, signature, request, drawn):
         factor, position, image = model.factors[name], model.position(name), images[name]
         auxiliary = images[auxiliaries[position - 1]] if position else None
         inputs = Inputs(image, auxiliary, request.get("condition"))
-        if factor.exact and not np.isfinite(factor.log_prob(inputs)).all():
-            raise _refusal(
-                "that draws images that agree with their auxiliary images",
-                f"by {signature}, images of {name!r} that do not",
-            )
+        _expect(
+            not factor.exact or np.isfinite(factor.log_prob(inputs)).all(),
+            "that draws images that agree with their auxiliary images",
+            f"by {signature}, images of {name!r} that do not",
+        )
         known = kept.get(name, {})
         within, bounds = known.get("within"), None
         how = {"mode": mode, "bounded": bool(within)}
@@ -194,22 +191,23 @@ def _compare_draws(model, signature, request, drawn):
             bounds = factor.fixed_sum.channel_bounds(*inputs[:2], slack)
         if within:
             bounds = groups.within_both(bounds, *(tf.cast(x, tf.int32) for x in within))
-        # What the factor draws at each pixel, given the export's pixels before it.
+        # Each pixel as the factor draws it, given the export's pixels before it.
         again = factor.likelihood.draw(factor.params(inputs), noise, SHIFTS, bounds)
         if "completed" in known:
             pixels, mask = known["completed"]
             again = np.where(mask, pixels, again)
         different = np.any(again != image, axis=-1)
-        # Roundings are few, and do not meet at the same place of every image.
-        if different.mean() > MAX_MISMATCHED or different.all(axis=0).any():
-            raise _refusal(
-                "that draws what the model does",
-                f"by {signature}, images of {name!r} of which the model draws {different.mean():.2%} of the "
-                "pixels otherwise",
-            )
+        share = different.mean()
+        _expect(
+            # Rounding changes few pixels, and not the same one of every image.
+            share <= MAX_MISMATCHED and not different.all(axis=0).any(),
+            "that draws what the model does",
+            f"by {signature}, images of {name!r} of which the model draws {share:.2%} of the pixels "
+            "otherwise",
+        )
 
 
-# Of the signatures that do not draw.
+# Signatures that do not draw.
 _COMPARISONS = {
     "log_prob": _compare_likelihoods,
     "log_density_and_gradient": _compare_densities,

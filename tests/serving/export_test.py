@@ -95,7 +95,7 @@ def exported():
         helpers.randomize(factor)
     helpers.make_run(run, model, ["grayscale", "image"])
     with received_by_verify() as received:
-        path = export(run, run.with_name("models"), MAX_BATCH)
+        path = export(run, run.with_name("models"), max_batch=MAX_BATCH)
     signatures = tf.saved_model.load(str(path)).signatures
     return types.SimpleNamespace(
         run=run, path=path, received=received, signatures=signatures, kept=kept
@@ -222,7 +222,7 @@ class SignaturesTest(ExportTestCase):
             export(run, self.folder / "refused")
         images, how = helpers.pictures(2, size=(6, 10)), {"image_size": (6, 10)}
         with mock.patch.object(verify, "_run_export", run_here):
-            path = export(run, self.folder / "whole", 4, names=["log_prob"], **how)
+            path = export(run, self.folder / "whole", max_batch=4, names=["log_prob"], **how)
         served = tf.saved_model.load(str(path)).signatures
         found = served["log_prob"](image=tf.constant(images))["log_prob"]
         self.assertAllClose(found, model.log_prob(images), rtol=1e-5)
@@ -247,7 +247,8 @@ class SignaturesTest(ExportTestCase):
         helpers.randomize(model.factors["image"])
         helpers.make_run(self.folder / "plain", model, ["image"])
         with received_by_verify() as received:
-            path = export(self.folder / "plain", self.folder / "compiled", 1, True, ["sample"])
+            how = {"max_batch": 1, "jit_compile": True, "names": ["sample"]}
+            path = export(self.folder / "plain", self.folder / "compiled", **how)
         self.assertEqual(received["sample"]["image"].shape, (4, *helpers.SIZE, 3))
         compiled = tf.saved_model.load(str(path)).signatures
         for loaded, expected in ((exported().signatures, {False}), (compiled, {False, True})):
@@ -356,7 +357,7 @@ class VerifyTest(ExportTestCase):
         received = exported().received
         received = {**received, signature: {**received.get(signature, {}), **changes}}
         with mock.patch.object(verify, "_run_export", return_value=received):
-            verify.verify(self.path, model, NAMES, MAX_BATCH)
+            verify.verify(self.path, model, NAMES, max_batch=MAX_BATCH)
 
     def test_other_weights(self):
         self.verify(self.model)
@@ -394,7 +395,7 @@ class VerifyTest(ExportTestCase):
                 mock.patch.object(verify, "_run_export", return_value=received),
                 contextlib.nullcontext() if name == "map" else refused,
             ):
-                verify.verify(self.path, self.model, ["map"], MAX_BATCH)
+                verify.verify(self.path, self.model, ["map"], max_batch=MAX_BATCH)
 
     def test_one_pixel_of_every_image(self):
         damaged = exported().received["sample"]["image"].copy()
@@ -423,7 +424,7 @@ class VerifyTest(ExportTestCase):
             message = f"Expected an export that a new process can run. Received: {received}"
             with mock.patch.object(verify, "_RUN_EXPORT", program):
                 with self.assertRaisesRegex(RuntimeError, message):
-                    verify.verify(self.path, self.model, NAMES, MAX_BATCH)
+                    verify.verify(self.path, self.model, NAMES, max_batch=MAX_BATCH)
 
 
 class FolderTest(ExportTestCase):
@@ -435,7 +436,8 @@ class FolderTest(ExportTestCase):
             mock.patch.object(exporting, "export") as made,
         ):
             said = helpers.run_program(export_program, *asked, chosen)
-        made.assert_called_once_with("run", "models", 7, True, ["log_prob", "sample"], [8, 12])
+        how = {"max_batch": 7, "jit_compile": True, "names": ["log_prob", "sample"]}
+        made.assert_called_once_with("run", "models", **how, image_size=[8, 12])
         self.assertIn("client cannot ask for it: add auxiliaries", said)
 
     def test_versions_count_up(self):
@@ -484,7 +486,7 @@ class FolderTest(ExportTestCase):
         spec = tf.TensorSpec([None], tf.float32, "x")
         functions = {"double": little.double.get_concrete_function(x=spec)}
         with (
-            mock.patch.object(exporting, "signatures", lambda *_: (little, functions)),
+            mock.patch.object(exporting, "signatures", lambda *_, **__: (little, functions)),
             mock.patch.object(exporting, "verify", side_effect=error) as verify,
         ):
             export(run or self.run_folder, out, **arguments)
