@@ -86,29 +86,27 @@ class Models:
 
     def __init__(self, workdirs=()):
         self._runs = {x: RunFolder(trained.find(x)) for x in [*trained.pretrained(), *workdirs]}
-        self._configs = {name: run.config() for name, run in self._runs.items()}
+        self._factors = {
+            name: run.config()["model"]["config"]["factors"] for name, run in self._runs.items()
+        }
         self.names = list(self._runs)
-        self.rounded_names = [name for name in self.names if self._is_rounded(name)]
+        self.rounded_names = [
+            name
+            for name, factors in self._factors.items()
+            if all(factor["class_name"] == "RoundedFactor" for factor in factors)
+        ]
         # Each model and codec traces graphs of its own, which takes longer than most of their work.
         self.load = functools.cache(self._load)
         self.exact = functools.cache(lambda name: self.load(name).with_exact(True))
-        self.codec = functools.cache(self._codec)
+        self.codec = functools.cache(lambda name: Codec(self.load(name), self._runs[name].name))
+
+    def _load(self, name):
+        return pa.load(self._runs[arguments.choice("the model", name, self.names)].path)
 
     def has_classes(self, name):
         """Whether a model takes classes. It is not loaded for that."""
-        [factor, *_] = self._configs[name]["model"]["config"]["factors"]
-        condition = serialization.deserialize(factor["config"].get("condition"), Condition)
-        return isinstance(condition, Classes)
-
-    def _is_rounded(self, name):
-        factors = self._configs[name]["model"]["config"]["factors"]
-        return all(factor["class_name"] == "RoundedFactor" for factor in factors)
-
-    def _load(self, name, dtype="float32"):
-        return pa.load(self._runs[arguments.choice("the model", name, self.names)].path, dtype)
-
-    def _codec(self, name):
-        return Codec(self.load(name), self._runs[name].name)
+        condition = self._factors[name][0]["config"].get("condition")
+        return isinstance(serialization.deserialize(condition, Condition), Classes)
 
     def codec_of(self, contents):
         """`Codec` of the model that wrote a file, `container.Contents`."""
@@ -119,7 +117,7 @@ class Models:
         return self.codec(names[0])
 
 
-def draw(models, name, *, seed, shift, is_map=False, label=None):
+def draw(models, name, seed, shift, is_map=False, label=None):
     """Draws images as `AuxiliaryModel.sample` does, and yields them factor by factor.
 
     Args:
@@ -158,7 +156,7 @@ def first_factors(model, name):
     return first
 
 
-def redraw(models, name, what, *, picture, seed, shift):
+def redraw(models, name, what, picture, seed, shift):
     """Enlarges or colors a picture several times, beside results that need no model.
 
     Args:
@@ -188,20 +186,20 @@ def redraw(models, name, what, *, picture, seed, shift):
 
     picture = uploads.chosen(picture)
     begin = colored if what == COLORS else enlarged
-    return _several(models, name, begin, seed=seed, shift=shift)
+    return _draw_several(models, name, begin, seed, shift)
 
 
-def complete(models, name, picture, *, layers, rectangle, seed, shift):
-    """Draws a region of a picture several times; `layers` and `rectangle` are as for `uploads.mask`."""
+def complete(models, name, picture, painted, rectangle, seed, shift):
+    """Draws a region of a picture several times; `painted` and `rectangle` are as for `uploads.mask`."""
     picture = uploads.reduced(uploads.chosen(picture), IN_WINDOWS)
-    mask = uploads.mask(layers, rectangle, picture.shape[:2])
+    mask = uploads.mask(painted, rectangle, picture.shape[:2])
 
     def begin(model):
         known = np.where(mask[0] == 1, picture, np.uint8(127))
         beside = (known, "The known part"), (picture, "The picture itself")
         return known, beside, functools.partial(model.complete, picture[np.newaxis], mask)
 
-    return _several(models, name, begin, seed=seed, shift=shift)
+    return _draw_several(models, name, begin, seed, shift)
 
 
 def most_pixels(model):
@@ -209,19 +207,19 @@ def most_pixels(model):
     return WHOLE if model.image_size is None else IN_WINDOWS
 
 
-def _several(models, name, begin, *, seed, shift):
+def _draw_several(models, name, begin, seed, shift):
     """Draws `DRAWS` times.
 
-    `begin` takes the model and returns an image to compare draws with, `Step.images` to show beside them, and
-    the function that draws uint8 [1, H, W, C].
+    `begin`, a function of the model, returns an image to compare draws with, `Step.images` to show beside
+    them, and the function that draws.
     """
     seeds, shift = _seeds_and_shift(seed, shift, DRAWS)
     yield Step(f"Loading {name}", 0)
     model, start = models.load(name), time.monotonic()
-    (before, images, draw), pair = begin(model), None
-    for number, pixels in enumerate(seeds):
+    (before, images, draw_one), pair = begin(model), None
+    for number, own_seed in enumerate(seeds):
         yield Step(f"Drawing, {number + 1} of {DRAWS}", number / DRAWS, images, pair)
-        pixels = draw(seeds=[pixels], log_scale_shift=shift)
+        pixels = draw_one(seeds=[own_seed], log_scale_shift=shift)
         [drawn] = to_rgb(pixels, model.likelihood.num_values)
         pair = pair or (before, drawn)
         images += ((drawn, f"Drawn, {number + 1} of {DRAWS}"),)
@@ -237,7 +235,7 @@ def compress(models, name, picture):
     images = picture[np.newaxis] if size is None else container.cut(picture, size)
     pictures = [("picture.png", *picture.shape[:2])]
     found = Step("Compressing", None, ((picture, "The picture"),))
-    data = yield from _following(
+    data = yield from following(
         lambda report: codec.compress(images, pictures=pictures, progress=report),
         math.prod(images.shape[:3]),
         found,
@@ -276,7 +274,7 @@ def decompress(models, data, contents):
 def _opened(codec, data, found):
     """Decompresses a file: list of its pictures [H, W, C], and maps of their bits with captions."""
     contents = container.read(data)
-    images, bits = yield from _following(
+    images, bits = yield from following(
         lambda report: codec.decompress_with_bits(data, report), contents.num_pixels, found
     )
     maps = contents.joined([x[..., np.newaxis] for x in bits])
@@ -363,23 +361,14 @@ def within_time(steps):
             )
 
 
-def _following(work, total, found):
-    """Yields `found` with the share of the work that is done; returns the work's result."""
-    steps = followed(work, total)
-    while True:
-        try:
-            yield found._replace(share=next(steps))
-        except StopIteration as end:
-            return end.value
-
-
-def followed(work, total):
-    """A generator of the share of the work that is done, in steps of `STEP`; it returns the work's result.
+def following(work, total, found):
+    """Yields the step `found` with the share of the work that is done, and returns the work's result.
 
     Args:
       work: function of a function that it calls with the amount done; it runs in a thread. If the generator
         is closed, that call raises.
       total: the amount of all work.
+      found: `Step`.
     """
     counts, future = queue.SimpleQueue(), concurrent.futures.Future()
     closed, share = False, 0.0
@@ -403,7 +392,7 @@ def followed(work, total):
         while (count := counts.get()) is not None:
             if count / total >= share + STEP:
                 share = min(count / total, 1.0)
-                yield share
+                yield found._replace(share=share)
     finally:
         closed = True
         thread.join()

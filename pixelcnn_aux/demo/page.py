@@ -1,5 +1,6 @@
 """The page: its components, and the action that each button starts."""
 
+import functools
 import html
 import pathlib
 import tempfile
@@ -118,10 +119,7 @@ def _draw(models):
         seed, shift = _seed_and_shift(shift=0)
         is_map = gr.Checkbox(False, label="MAP sampling")
     model.change(lambda x: gr.update(visible=models.has_classes(x)), model, label, queue=False)
-
-    def draw(name, seed, shift, is_map, label):
-        return actions.draw(models, name, seed=seed, shift=shift, is_map=is_map, label=label)
-
+    draw = functools.partial(actions.draw, models)
     _start("Draw", draw, [model, seed, shift, is_map, label])
 
 
@@ -132,10 +130,7 @@ def _redraw(models, picture):
         model = _model(models.names, actions.REDRAWS[first])
         seed, shift = _seed_and_shift()
     what.change(actions.REDRAWS.get, what, model, queue=False)
-
-    def redraw(name, what, picture, seed, shift):
-        return actions.redraw(models, name, what, picture=picture, seed=seed, shift=shift)
-
+    redraw = functools.partial(actions.redraw, models)
     _start("Draw it several times", redraw, [model, what, picture, seed, shift], pair=True)
 
 
@@ -145,11 +140,7 @@ def _complete(models, picture, editor):
         seed, shift = _seed_and_shift()
     editor.render()
     rectangle = gr.Textbox(label=RECTANGLE, placeholder="25 25 75 75")
-
-    def complete(name, picture, painted, rectangle, seed, shift):
-        region = {"layers": painted["layers"] if painted else [], "rectangle": rectangle}
-        return actions.complete(models, name, picture, **region, seed=seed, shift=shift)
-
+    complete = functools.partial(actions.complete, models)
     inputs = [model, picture, editor, rectangle, seed, shift]
     _start("Draw the region", complete, inputs, pair=True)
 
@@ -160,24 +151,18 @@ def _compress(models, picture):
         file = gr.File(label="A compressed file, to open it", elem_id="compressed-file", height=120)
         label = "The compressed file"
         written = gr.File(label=label, interactive=False, visible=False, elem_id="written")
-
-    def compress(*given):
-        return actions.compress(models, *given)
+    compress = functools.partial(actions.compress, models)
+    outputs = _start("Compress", compress, [model, picture], pair=True, tables=2, file=written)
 
     def decompress(path):
         return actions.decompress(models, *uploads.compressed(path))
 
-    outputs = _start("Compress", compress, [model, picture], pair=True, tables=2, file=written)
     file.upload(_answer(decompress, outputs), file, list(outputs.values()), **COMPUTING)
 
 
 def _score(models, picture):
     model = _model(models.names, trained.DEFAULT)
-
-    def score(*given):
-        return actions.score(models, *given)
-
-    _start("Score", score, [model, picture], tables=1)
+    _start("Score", functools.partial(actions.score, models), [model, picture], tables=1)
 
 
 def _model(names, name):

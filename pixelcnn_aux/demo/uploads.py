@@ -79,17 +79,18 @@ def _times(size):
     return max(1, _PAINTED // max(size))
 
 
-def mask(layers, rectangle, size):
+def mask(painted, rectangle, size):
     """The mask of a completion: uint8 [1, H, W, 1], 0 in the region to draw and 1 elsewhere.
 
     Args:
-      layers: list of uint8 [k * H, k * W, 4], painted on the picture as `enlarged`.
+      painted: value of a `gradio.ImageEditor` of the picture as `enlarged`: "layers" has a list of
+        uint8 [k * H, k * W, 4]. None without one.
       rectangle: str, the left, top, right and bottom of a further region in percent; empty for none.
       size: (H, W).
     """
     (height, width), times = size, _times(size)
     region = np.zeros(size, bool)
-    for layer in layers:
+    for layer in painted["layers"] if painted else []:
         expected = f"a region painted on {width} x {height} pixels, each enlarged {times} times"
         fits = layer.shape == (times * height, times * width, 4)
         expect(fits, expected, list(layer.shape), "Reload the page, and paint it again")

@@ -49,7 +49,7 @@ class ActionsTest(tf.test.TestCase):
         return last
 
     def redraw(self, key, what):
-        return self.last(actions.redraw(self.models, self.name[key], what, picture=PICTURE, **HOW))
+        return self.last(actions.redraw(self.models, self.name[key], what, PICTURE, **HOW))
 
     def test_models(self):
         self.assertContainsSubset(["cifar10-pyramid", *self.name.values()], self.models.names)
@@ -117,7 +117,7 @@ class ActionsTest(tf.test.TestCase):
         self.assertAllEqual(found.images[-1][0], expected)
 
     def test_completions(self):
-        how = {"layers": [], "rectangle": "30 30 50 50", **HOW}
+        how = {"painted": None, "rectangle": "30 30 50 50", **HOW}
         found = self.last(actions.complete(self.models, self.name["pyramid"], PICTURE, **how))
         region = np.zeros((9, 7), bool)
         region[2:5, 2:4] = True
@@ -130,8 +130,8 @@ class ActionsTest(tf.test.TestCase):
     def test_there_has_to_be_a_picture(self):
         models, name = self.models, self.name["gray"]
         for action in (
-            lambda: actions.redraw(models, name, "colored", picture=None, **HOW),
-            lambda: actions.complete(models, name, None, layers=[], rectangle="", **HOW),
+            lambda: actions.redraw(models, name, "colored", None, **HOW),
+            lambda: actions.complete(models, name, None, None, "", **HOW),
             lambda: actions.compress(models, name, None),
             lambda: actions.score(models, name, None),
         ):
@@ -196,15 +196,16 @@ class WorkTest(tf.test.TestCase):
             report(4)
             return "done"
 
-        steps, shares = actions.followed(work, 4), []
+        steps, found = actions.following(work, 4, actions.Step("working")), []
         with self.assertRaises(StopIteration) as end:
             while True:
-                shares.append(next(steps))
-        self.assertEqual((shares, end.exception.value), ([0.25, 1.0], "done"))
+                found.append(next(steps))
+        self.assertEqual(found, [actions.Step("working", 0.25), actions.Step("working", 1.0)])
+        self.assertEqual(end.exception.value, "done")
 
     def test_errors_of_work_are_raised(self):
         with self.assertRaisesRegex(ValueError, "no"):
-            list(actions.followed(mock.Mock(side_effect=ValueError("no")), 1))
+            list(actions.following(mock.Mock(side_effect=ValueError("no")), 1, None))
 
     def test_work_stops_that_nobody_waits_for(self):
         ended = []
@@ -216,7 +217,7 @@ class WorkTest(tf.test.TestCase):
             finally:
                 ended.append(True)
 
-        steps = actions.followed(endless, 2)
+        steps = actions.following(endless, 2, actions.Step("working"))
         next(steps)
         steps.close()
         self.assertEqual(ended, [True])

@@ -21,6 +21,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux.data import photos
 from pixelcnn_aux.data.image_folder import fit
 from tests import helpers
+from tests.codec import helpers as codec_helpers
 
 BROWSER = shutil.which("chromium")
 HAS_PACKAGES = all(map(importlib.util.find_spec, ("gradio", "playwright")))
@@ -56,9 +57,11 @@ class PageTest(tf.test.TestCase):
         cls.temporary.mkdir()
         small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
         model = pa.pyramid((8, 8), (4, 4), **small, condition=pa.conditions.Classes(3))
-        helpers.make_run(run := cls.folder / "tiny", model, model.factors)
-        cls.name, started = str(run), page_program(cls.temporary, "--workdir", run)
-        _, cls.address = cls.enterClassContext(started)
+        flags = []
+        for name, made in (("tiny", model), ("rounded", codec_helpers.model())):
+            helpers.make_run(cls.folder / name, made, made.factors)
+            flags += ["--workdir", cls.folder / name]
+        _, cls.address = cls.enterClassContext(page_program(cls.temporary, *flags))
         playwright = cls.enterClassContext(sync_api.sync_playwright())
         # As root there is no sandbox.
         cls.browsers = [
@@ -101,15 +104,18 @@ class PageTest(tf.test.TestCase):
         page.get_by_role("tab", name=tab, exact=True).click()
         return page.get_by_role("tabpanel").filter(visible=True)
 
-    def start(self, page, tab, button, done):
-        """Starts the action of a tab by the tiny model, and waits for what it says at the end."""
+    def start(self, page, tab, button, done, model="tiny"):
+        """Starts the action of a tab by a tiny model, and waits for what it says at the end."""
         panel = self.panel(page, tab)
-        panel.get_by_label("Model").click()
-        page.get_by_role("option", name=self.name, exact=True).click()
+        self.select(page, panel.get_by_label("Model"), model)
         panel.get_by_role("button", name=button, exact=True).click()
         panel.get_by_text(re.compile(done)).wait_for()
         self.keep(page, tab)
         return panel
+
+    def select(self, page, models, name):
+        models.click()
+        page.get_by_role("option", name=str(self.folder / name), exact=True).click()
 
     def keep(self, page, name):
         if folder := os.environ.get("SCREENSHOTS"):
@@ -140,10 +146,12 @@ class PageTest(tf.test.TestCase):
 
     def complete(self, page):
         """Paints with the mouse, or gives a rectangle."""
-        panel = self.panel(page, "Complete")
-        box = panel.locator("#region canvas").first.bounding_box()
+        message = "Expected a region to draw. Received: none"
+        panel = self.start(page, "Complete", "Draw the region", message)
+        canvas = panel.locator("#region canvas").first
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
         middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        self.start(page, "Complete", "Draw the region", "Expected a region to draw. Received: none")
         page.mouse.move(*middle)
         page.mouse.down()
         page.mouse.move(middle[0] + 40, middle[1] + 20, steps=5)
@@ -156,7 +164,8 @@ class PageTest(tf.test.TestCase):
 
     def compress(self, page):
         """The file that is downloaded is opened again."""
-        panel = self.start(page, "Compress", "Compress", "the file gives back the same pixels")
+        done = "the file gives back the same pixels"
+        panel = self.start(page, "Compress", "Compress", done, "rounded")
         for text in ("PNG", "WebP", "Bits by scale"):
             panel.get_by_text(text).first.wait_for()
         with page.expect_download() as download:
@@ -164,7 +173,7 @@ class PageTest(tf.test.TestCase):
         path = self.folder / f"{page.viewport_size['width']}.pxa"
         download.value.save_as(path)
         panel.locator("#compressed-file input[type=file]").set_input_files(path)
-        panel.get_by_text(f"Decompressed {path.stat().st_size:,} bytes by tiny").wait_for()
+        panel.get_by_text(f"Decompressed {path.stat().st_size:,} bytes by rounded").wait_for()
 
     def test_wrong_files(self):
         """A sentence for each, and the next one is taken."""
@@ -186,8 +195,7 @@ class PageTest(tf.test.TestCase):
         pages = [self.opened(browser, 1280)[0] for browser in self.browsers]
         for seed, page in enumerate(pages, start=1):
             page.get_by_label("Seed").first.fill(str(seed))
-            page.get_by_label("Model").first.click()
-            page.get_by_role("option", name=self.name, exact=True).click()
+            self.select(page, page.get_by_label("Model").first, "tiny")
             page.get_by_role("button", name="Draw", exact=True).click()
         drawn = []
         for page in pages:

@@ -216,13 +216,15 @@ class MaskTest(tf.test.TestCase):
         layer[2 * side - 1, 4 * side, 3] = 1
         expected = np.ones((3, 5), int)
         expected[1, 4] = 0
-        self.assertAllEqual(uploads.mask([layer], " ", (3, 5))[0, ..., 0], expected)
+        self.assertAllEqual(uploads.mask({"layers": [layer]}, " ", (3, 5))[0, ..., 0], expected)
         expected[1:, :2] = 0
-        self.assertAllEqual(uploads.mask([layer], "0 40 40 100", (3, 5))[0, ..., 0], expected)
+        found = uploads.mask({"layers": [layer]}, "0 40 40 100", (3, 5))
+        self.assertAllEqual(found[0, ..., 0], expected)
 
     def test_wrong_ones_are_refused_in_a_sentence(self):
         blank = np.zeros((512, 512, 4), np.uint8)
         texts = ("0 0 9", "0 0 101 9", "-1 0 9 9", "0 0 9 x", "\0", "50 0 50 9", "50 0 40 9")
-        for layers, text in (([], ""), ([blank], ""), ([blank[1:]], ""), *(([], x) for x in texts)):
+        painted = [None, {"layers": [blank]}, {"layers": [blank[1:]]}]
+        for given, text in (*((x, "") for x in painted), *((None, x) for x in texts)):
             with self.subTest(text), self.assertRaisesRegex(ValueError, SENTENCES):
-                uploads.mask(layers, text, (4, 4))
+                uploads.mask(given, text, (4, 4))
