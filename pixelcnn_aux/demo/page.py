@@ -55,7 +55,7 @@ def build(models):
             render=False,
         )
         picture = _picture(editor)
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Draw"):
                 _draw(models)
             with gr.Tab("Enlarge and color"):
