@@ -117,6 +117,9 @@ class PageTest(tf.test.TestCase):
         models.click()
         page.get_by_role("option", name=str(self.folder / name), exact=True).click()
 
+    def expect_text(self, panel, text):
+        panel.get_by_text(text).filter(visible=True).first.wait_for()
+
     def keep(self, page, name):
         if folder := os.environ.get("SCREENSHOTS"):
             width = page.viewport_size["width"]
@@ -140,7 +143,7 @@ class PageTest(tf.test.TestCase):
         self.complete(page)
         self.compress(page)
         panel = self.start(page, "Scores", "Score", "Scored 8 x 8 pixels")
-        panel.get_by_text("the bound less the exact figure").first.wait_for()
+        self.expect_text(panel, "the bound less the exact figure")
         self.expect(panel.get_by_alt_text("less their entropy")).to_have_count(2)
         check()
 
@@ -167,7 +170,7 @@ class PageTest(tf.test.TestCase):
         done = "the file gives back the same pixels"
         panel = self.start(page, "Compress", "Compress", done, "rounded")
         for text in ("PNG", "WebP", "Bits by scale"):
-            panel.get_by_text(text).first.wait_for()
+            self.expect_text(panel, text)
         with page.expect_download() as download:
             panel.locator("#written a[download]").first.click()
         path = self.folder / f"{page.viewport_size['width']}.pxa"
