@@ -44,9 +44,7 @@ class Toy:
 
     Args:
       name: str.
-      auxiliaries: dict, factor name -> (function of full images, the num_values that it gives).
-      full: str, the name of the factor of full images.
-      channels, num_values: int, of full images.
+      factors: dict, factor name -> (function of color images that gives its own, their num_values).
       max_batch: int, the most rows of a request to `sample`.
       condition: `conditions.Condition`; classes are added to shifts.
 
@@ -55,27 +53,17 @@ class Toy:
       changes: dict, signature -> dict, output -> array in its place, or None to leave it out.
     """
 
-    def __init__(
-        self,
-        name,
-        auxiliaries,
-        full="image",
-        channels=3,
-        num_values=256,
-        max_batch=256,
-        condition=None,
-    ):
-        self.name, self.condition = name, condition
-        self.transforms = {name: transform for name, (transform, _) in auxiliaries.items()}
-        zeros = np.zeros((1, HEIGHT, WIDTH, channels), np.uint8)
-        counts = {**{key: count for key, (_, count) in auxiliaries.items()}, full: num_values}
+    def __init__(self, name, factors, max_batch=256, condition=None):
+        self.name, self.max_batch, self.condition = name, max_batch, condition
+        self.changes, self.signature_defs = {}, {}
+        *auxiliaries, full = factors
+        self.transforms = {key: factors[key][0] for key in auxiliaries}
+        self.full, _ = factors[full]
+        zeros = np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)
         self.images = {
-            key: Tensor(tf.uint8, image.shape[1:], counts[key])
-            for key, image in {**self.auxiliary_images(zeros), full: zeros}.items()
+            key: Tensor(tf.uint8, function(zeros).shape[1:], num_values)
+            for key, (function, num_values) in factors.items()
         }
-        self.max_batch = max_batch
-        self.changes = {}
-        self.signature_defs = {}
         for key, (inputs, outputs) in signatures_of_chain(self.images, condition).items():
             made = self.signature_defs[key] = meta_graph_pb2.SignatureDef()
             for infos, tensors in ((made.inputs, inputs), (made.outputs, outputs)):
@@ -83,9 +71,6 @@ class Toy:
                     infos[name].dtype = tensor.dtype.as_datatype_enum
                     shape = tf.TensorShape([None, *tensor.shape]).as_proto()
                     infos[name].tensor_shape.CopyFrom(shape)
-
-    def auxiliary_images(self, image):
-        return {name: transform(image) for name, transform in self.transforms.items()}
 
     def predict(self, signature, inputs):
         """As of a `Servable`: calls the method that the signature's name begins with."""
@@ -99,17 +84,18 @@ class Toy:
         answer |= self.changes.get(signature, {})
         return {name: array for name, array in answer.items() if array is not None}
 
+    def auxiliary_images(self, image):
+        return {name: transform(image) for name, transform in self.transforms.items()}
+
     def draw(self, seed, shift):
-        *_, (_, (*_, channels), num_values) = self.images.values()
-        shift = np.int64(shift)[:, None, None, None]
-        return (drawn_images(seed, shift)[..., :channels] % np.int64(num_values)).astype(np.uint8)
+        return self.full(drawn_images(seed, np.int64(shift)[:, None, None, None]))
 
     def answer(self, image):
-        answer = {**self.auxiliary_images(image), "image": image}
+        png = []
         if "image_png_bytes" in self.signature_defs["sample"].outputs:
             png = [tf.io.encode_png(x).numpy() for x in image]
-            answer["image_png_bytes"] = np.array(png, object)
-        return answer
+        answer = {"image": image, "image_png_bytes": np.array(png, object)}
+        return self.auxiliary_images(image) | answer
 
     def sample(self, seed, log_scale_shift):
         if len(seed) > self.max_batch or log_scale_shift.max() >= 100:
@@ -134,28 +120,31 @@ class Toy:
 
     def auxiliaries(self, image):
         rows, counts = len(image), [spec.num_values for spec in self.images.values()]
+        classes = {"num_classes": np.full(rows, self.condition.size)} if self.condition else {}
+        description = {
+            "num_values": [counts] * rows,
+            "max_batch": [self.max_batch] * rows,
+        } | classes
         return {
             **self.auxiliary_images(image),
             "factors": np.array([[name.encode() for name in self.images]] * rows, object),
-            "num_values": np.array([counts] * rows, np.int32),
-            "max_batch": np.full(rows, self.max_batch, np.int32),
-            **(
-                {"num_classes": np.full(rows, self.condition.size, np.int32)}
-                if self.condition
-                else {}
-            ),
+            **{name: np.array(value, np.int32) for name, value in description.items()},
         }
 
 
 def toys():
     """dict, name -> a new `Toy`."""
+    full, grayscale = (lambda x: x, 256), (gray, 16)
+    factors = {"grayscale": grayscale, "image": full}
+    few = {"image": (lambda x: x[..., :1] % np.uint8(16), 16)}
+    # Not in the order of the alphabet, nor of size.
+    wide = {"green": (green, 256), "coarse": (coarse, 5), "4x6": full}
     return {
-        "toy": Toy("toy", {"grayscale": (gray, 16)}),
-        "plain": Toy("plain", {}, max_batch=8),
-        # Not in the order of the alphabet, nor of size.
-        "wide": Toy("wide", {"green": (green, 256), "coarse": (coarse, 5)}, full="4x6"),
-        "gray": Toy("gray", {}, channels=1, num_values=16),
-        "classes": Toy("classes", {"grayscale": (gray, 16)}, condition=Classes(10)),
+        "toy": Toy("toy", factors),
+        "plain": Toy("plain", {"image": full}, max_batch=8),
+        "wide": Toy("wide", wide),
+        "gray": Toy("gray", few),
+        "classes": Toy("classes", factors, condition=Classes(10)),
     }
 
 
