@@ -14,7 +14,7 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import layers
+from pixelcnn_aux import layers, summaries
 from pixelcnn_aux.commands import bpd, chosen_run, program, run_flags
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import disk, tensors, trained
@@ -97,7 +97,7 @@ def test_result(folder, model):
             f"weights of the run as they are now. Received: {differences if found else 'none'}. "
             f"Run python -m evaluate.bpd --split test --workdir {folder}{flag} first."
         )
-    bits = found[splits.kind(model)]
+    bits = found[summaries.bits_kind(model)]
     card = {"bits_per_dim": bits["total"], "std_error": bits["std_error"]}
     return {**card, "split": "test", "num_images": images.num_images}
 

@@ -80,3 +80,24 @@ def _output(scale, channels):
 
 def _by(*sides):
     return " x ".join(map(str, sides))
+
+
+def bits_kinds(model):
+    """The kinds of bits per dimension of a model: list of str.
+
+    "bound", the paper's, and "exact"; "restricted" in place of the latter if only some factors can be exact.
+    A model without auxiliary images has "exact" alone.
+    """
+    exact = model.with_exact(True)
+    if not _has_exact(exact):
+        return ["exact" if exact.exact else "bound"]
+    return ["bound", "exact" if exact.exact else "restricted"]
+
+
+def bits_kind(model):
+    """Which of `bits_kinds` the model's own log-likelihoods are."""
+    return bits_kinds(model)[-1] if model.exact or _has_exact(model) else "bound"
+
+
+def _has_exact(model):
+    return any(factor.exact for factor in model.factors.values())

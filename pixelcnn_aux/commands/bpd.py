@@ -16,6 +16,7 @@ import zlib
 import numpy as np
 from absl import flags
 
+from pixelcnn_aux import summaries
 from pixelcnn_aux.batches import pixel_bar, progress_bar
 from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.commands import chosen_run
@@ -54,7 +55,7 @@ def main():
     found = {**measured, "crc32": crc32, "best": FLAGS.best, "model": identity(model)}
     if model.condition is not None:
         found["condition"] = chosen_run.uses_labels(images)
-    found |= {**results[splits.kind(model)], **results}
+    found |= {**results[summaries.bits_kind(model)], **results}
     disk.write_json(file, found)
     if to_compress:
         print(f"As files of {', '.join(lossless_files.FORMATS)}:", flush=True)
@@ -151,7 +152,7 @@ def print_table(model, results, codecs):
         texts = (f"{cell:.4f}" if isinstance(cell, float) else cell or "" for cell in cells)
         print(f"{name:16}", *(f"{text:>10}" for text in texts))
 
-    blank, own, so_far = [""] * (len(results) - 1), splits.kind(model), 0.0
+    blank, own, so_far = [""] * (len(results) - 1), summaries.bits_kind(model), 0.0
     line("", "bits/dim", *blank, f"   per dimension of the factor's own image, {own}")
     line("", *results, "alone", "so far", *lossless_files.FORMATS)
     for name, share in splits.shares(model).items():

@@ -31,11 +31,10 @@ from typing import NamedTuple
 import numpy as np
 from absl import app, flags
 
-from pixelcnn_aux import batches
+from pixelcnn_aux import batches, summaries
 from pixelcnn_aux.commands import chosen_run, run_flags
 from pixelcnn_aux.data import decoding, files, image_folder
 from pixelcnn_aux.runs import disk
-from pixelcnn_aux.scores import splits
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["FILE_OR_FOLDER..."]
@@ -98,7 +97,7 @@ def write(table, model, found):
             "Expected a model of color images, uint8 [H, W, 3] below 256, to score files. Received: one of "
             f"{likelihood.num_channels} channels below {likelihood.num_values}. Call its bits_per_dim."
         )
-    names, kind, count = [*model.factors, "total"], splits.kind(model), 0
+    names, kind, count = [*model.factors, "total"], summaries.bits_kind(model), 0
     blank, bits_columns = [""] * len(names), [f"{kind}_bits_per_dim_{name}" for name in names]
     table.writerow(["file", "width", "height", "prepared", *bits_columns, "error"])
     pictures = files.in_threads(lambda file: read(file, size), found)

@@ -4,13 +4,12 @@ import json
 import shutil
 import tempfile
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, summaries
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs import disk, hub, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.runs.loading import load
 from pixelcnn_aux.runs.tensors import fingerprint
-from pixelcnn_aux.scores import splits
 
 _PAPER = "[Kolesnikov & Lampert, 2017](https://arxiv.org/abs/1612.08185)"
 _WORDS = {
@@ -96,7 +95,7 @@ def _card(model, run):
     }
     if any(found.get(key) != value for key, value in expected.items()):
         return card
-    bits = found[splits.kind(model)]
+    bits = found[summaries.bits_kind(model)]
     card |= {"bits_per_dim": bits["total"], "std_error": bits["std_error"]}
     return {**card, "split": found["split"], "num_images": found["num_images"]}
 
@@ -148,7 +147,7 @@ def _facts(model, card):
     if "bits_per_dim" in card:
         bits = arguments.positive("bits_per_dim", card["bits_per_dim"])
         count = arguments.whole("num_images", card.get("num_images"), largest=2**63)
-        found = f"**{bits:.3f}** ({splits.kind(model)}"
+        found = f"**{bits:.3f}** ({summaries.bits_kind(model)}"
         if (error := card.get("std_error")) is not None:  # a single image has none
             found += f", standard error {arguments.positive('std_error', error):.3f}"
         yield f"Bits per dimension: {found}), the mean of {count:,} {line(card.get('split'))} images"

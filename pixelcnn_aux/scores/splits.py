@@ -4,26 +4,7 @@ import math
 
 import numpy as np
 
-
-def kinds(model):
-    """The kinds of bits per dimension of a model: list of str.
-
-    "bound", the paper's, and "exact"; "restricted" in place of the latter if only some factors can be exact.
-    A model without auxiliary images has "exact" alone.
-    """
-    exact = model.with_exact(True)
-    if not _has_exact(exact):
-        return ["exact" if exact.exact else "bound"]
-    return ["bound", "exact" if exact.exact else "restricted"]
-
-
-def kind(model):
-    """Which of `kinds` the model's own log-likelihoods are."""
-    return kinds(model)[-1] if model.exact or _has_exact(model) else "bound"
-
-
-def _has_exact(model):
-    return any(factor.exact for factor in model.factors.values())
+from pixelcnn_aux.summaries import bits_kinds
 
 
 def summarize(model, batches, *, progress=lambda count: None, condition=None):
@@ -36,10 +17,10 @@ def summarize(model, batches, *, progress=lambda count: None, condition=None):
       condition: [N, ...], for all images, as for `AuxiliaryModel.log_prob`.
 
     Returns:
-      dict, each of `kinds` -> {"factors": {name: float}, "total": float, "std_error": float}: the standard
-      error of the total's mean over independent images; None for one image.
+      dict, each of `summaries.bits_kinds` -> {"factors": {name: float}, "total": float, "std_error": float}:
+      the standard error of the total's mean over independent images; None for one image.
     """
-    found, exact, count = {kind: {} for kind in kinds(model)}, model.with_exact(True), 0
+    found, exact, count = {kind: {} for kind in bits_kinds(model)}, model.with_exact(True), 0
     for images in batches:
         here = None if condition is None else condition[count : count + len(images)]
         for bits, batch_bits in zip(found.values(), exact.bound_and_exact(images, here)):
@@ -58,7 +39,7 @@ def summarize(model, batches, *, progress=lambda count: None, condition=None):
 
 def mean_bits(model, batches, condition=None):
     """The most exact mean of `summarize`: float."""
-    return summarize(model, batches, condition=condition)[kinds(model)[-1]]["total"]
+    return summarize(model, batches, condition=condition)[bits_kinds(model)[-1]]["total"]
 
 
 def shares(model):

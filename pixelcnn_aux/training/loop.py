@@ -275,7 +275,7 @@ def _run_steps(state, batches, profile, signals):
             batch_size = state.training.batch_size
             indices = config.images.training_indices(batch_size, state.seed, step)
             received = f"{loss}, of the training images {', '.join(map(str, indices.tolist()))}"
-            raise state.not_finite("a finite loss", f"at step {step + 1:,}", received)
+            state.fail("a finite loss", f"at step {step + 1:,}", received)
         logs = {"bits_per_dim": loss, "gradient_norm": norm}
         config.call("on_train_batch_end", step % length, logs)
 
@@ -318,7 +318,7 @@ def _validation_bits(state):
     bits = mean_bits(state.average, inputs)
     if not math.isfinite(bits):
         what = "finite bits of the validation images"
-        raise state.not_finite(what, f"after step {state.step:,}", bits)
+        state.fail(what, f"after step {state.step:,}", bits)
     return bits
 
 

@@ -106,9 +106,8 @@ class TrainingState:
         self._copy_averages()
         for mean in self.average.trainable_variables:
             if not np.isfinite(ops.convert_to_numpy(mean.value)).all():
-                raise self.not_finite(
-                    "finite weights", f"after step {self.step:,}", f"others in {mean.path}"
-                )
+                received = f"others in {mean.path}"
+                self.fail("finite weights", f"after step {self.step:,}", received)
 
     def _copy_averages(self):
         averages = self._adam.averages
@@ -122,15 +121,15 @@ class TrainingState:
             save_checkpoint(folder, self.step, self._groups, self._identity, before=before)
         self.saved, self._saved_step = time.monotonic(), self.step
 
-    def not_finite(self, what, when, received):
-        """The RuntimeError of training that diverges, with the last good checkpoint."""
+    def fail(self, what, when, received):
+        """Raises the RuntimeError of training that diverges, which names the last good checkpoint."""
         last = "There is no checkpoint yet."
         if self._saved_step is not None:
             file = checkpoint_file(self.folder.checkpoints, self._saved_step)
             # Within an epoch hosts save by their own clocks, which may differ by a step.
             where = file if self.config.hosts.chief else f"in {file.parent}"
             last = f"The last good checkpoint is {where}."
-        return RuntimeError(
+        raise RuntimeError(
             f"Expected {what} of factor {self.name!r} {when}. Received: {received}. {last} Nothing was "
             "overwritten. Choose a lower --learning_rate and another --workdir, or look at the images."
         )

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data
+from pixelcnn_aux import data, summaries
 from pixelcnn_aux.codec.codec import Codec
 from pixelcnn_aux.commands import bpd
 from pixelcnn_aux.runs import disk, trained
@@ -226,7 +226,9 @@ class TableTest(tf.test.TestCase):
 
     def test_a_model_without_auxiliary_images(self):
         model = pa.pixelcnn_pp((4, 4), filters=4, blocks=1, resolutions=1)
-        self.assertEqual((splits.kinds(model), splits.kind(model)), (["exact"], "exact"))
+        self.assertEqual(
+            (summaries.bits_kinds(model), summaries.bits_kind(model)), (["exact"], "exact")
+        )
         result = {"factors": {"image": 2.0}, "total": 2.0, "std_error": 0.01}
         rows = self.table(model, {"exact": result}, {})
         self.assertEqual(rows["total"], ["2.0000"])
@@ -249,7 +251,7 @@ class TableTest(tf.test.TestCase):
             results = splits.summarize(model, [images])
             expected = np.mean(model.bits_per_dim(images)["total"])
         self.assertEqual(list(results), ["bound", "restricted"])
-        found = results[splits.kind(model)]["total"]
+        found = results[summaries.bits_kind(model)]["total"]
         self.assertAllClose(found, expected, rtol=1e-5)
         self.assertLess(found, results["bound"]["total"])
-        self.assertEqual(splits.kind(model.with_exact(False)), "bound")
+        self.assertEqual(summaries.bits_kind(model.with_exact(False)), "bound")

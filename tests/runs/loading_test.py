@@ -1,7 +1,6 @@
 """Tests of loading the model of a workdir, and of what is refused."""
 
 import json
-import shutil
 
 import numpy as np
 import tensorflow as tf
@@ -67,21 +66,6 @@ class LoadTest(tf.test.TestCase):
         model.untrained = ("image",)
         with self.assertRaisesRegex(ValueError, "'image' not trained yet.*--factor image"):
             model.sample(SEEDS, given={"grayscale": GRAYS})
-
-    def test_truncated_weights_and_those_of_another_network(self):
-        self.make_run("grayscale", "image")
-        gray, image = (self.run_folder[name].weights for name in ("grayscale", "image"))
-        whole = gray.read_bytes()
-        shutil.copy(gray, image)
-        self.assertRefused(image, "'image'", "another network")
-        image.unlink()
-        for size in (len(whole) - 1, len(whole) // 2, 100, 0):
-            gray.write_bytes(whole[:size])
-            self.assertRefused(gray, "'grayscale'", "damaged")
-        # All that the shallower one asks for is in its file, and more.
-        deeper = helpers.tiny_model(blocks=2).factors["grayscale"]
-        self.run_folder["grayscale"].save_weights(deeper)
-        self.assertRefused(gray, "'grayscale'", "another factor")
 
     def test_descriptions_that_are_no_model(self):
         self.make_run()

@@ -237,37 +237,32 @@ class DevicesTest(tf.test.TestCase):
             self.assertAllClose(weight, other, rtol=1e-5, atol=1e-5)
 
 
-def errors(of_hosts):
-    """What each host raises, a str, or None: dicts that they compare, one of each host."""
-    hosts, rows = Hosts(), []
-    hosts.num = len(of_hosts)
+class AgreeTest(tf.test.TestCase):
+    def compare(self, *hosts):
+        """The errors of hosts, str or None, which compare these dicts."""
+        here, rows = Hosts(), []
+        here.num = len(hosts)
 
-    def compare(gathered, here):
-        with mock.patch.object(hosts, "_gather", gathered):
+        def error(gather, values):
             try:
-                hosts.check_agree(**here)
+                with mock.patch.object(here, "_gather", gather):
+                    here.check_agree(**values)
             except ValueError as error:
                 return str(error)
 
-    for here in of_hosts:
-        compare(lambda row: rows.append(row) or np.array([row]), here)
-    return [compare(lambda _: np.array(rows), here) for here in of_hosts]
-
-
-class AgreeTest(tf.test.TestCase):
-    def test_hosts_that_agree(self):
-        here = {"step": 100, "model": {"filters": [4, 4], "exact": True}}
-        self.assertEqual(errors([here] * 3), [None] * 3)
+        for values in hosts:
+            error(lambda row: rows.append(row) or np.array([row]), values)
+        return [error(lambda _: np.array(rows), values) for values in hosts]
 
     def test_every_host_says_what_differs(self):
         """The middle one too, whose step is the mean of all."""
-        found = errors([{"step": step, "policy": None} for step in (100, 200, 300)])
-        for step, error in zip((100, 200, 300), found):
+        same = {"step": 100, "model": {"filters": [4, 4], "exact": True}}
+        self.assertEqual(self.compare(same, same, same), [None] * 3)
+        steps = (100, 200, 300)
+        for step, error in zip(steps, self.compare(*({"step": x, "policy": None} for x in steps))):
             self.assertRegex(error, f"hosts that differ, here with step={step}. Start all")
-
-    def test_one_host_alone_compares_nothing(self):
         with mock.patch.object(Hosts, "_gather", side_effect=AssertionError):
-            Hosts().check_agree(step=0)
+            Hosts().check_agree(step=0)  # one host alone compares nothing
 
 
 class DefaultTest(tf.test.TestCase):

@@ -1,7 +1,6 @@
-"""Tests of which weights training starts from: those that mean the same, not only of the same shapes."""
+"""Tests of first weights from a run: those with the same meaning, not only of the same shapes."""
 
 import contextlib
-import functools
 import io
 import shutil
 
@@ -27,29 +26,11 @@ class Darkness(pa.auxiliary.Grayscale):
         return None
 
 
-@keras.saving.register_keras_serializable(package="tests")
-class Tones(pa.auxiliary.Transform):
-    """Between which of some values the red ones are."""
-
-    channels = 1
-
-    def __init__(self, values):
-        self.values = values
-        self.num_values = len(values) + 1
-
-    def get_config(self):
-        return {"values": self.values}
-
-    def __call__(self, images):
-        red = keras.ops.cast(images[..., :1], "int32")
-        return keras.ops.cast(sum(keras.ops.cast(red >= x, "int32") for x in self.values), "uint8")
-
-
 class FittingTest(tf.test.TestCase):
     """Of networks most of which have weights of the same shapes."""
 
     def fitting(self, earlier, model, names=None):
-        """(names of the factors that start from a model's weights, what is told)."""
+        """(the names of the factors that start from a model's weights, the output)."""
         folder = helpers.temporary_folder(self)
         helpers.make_run(folder, earlier, earlier.factors)
         names = names or list(model.factors)
@@ -63,11 +44,7 @@ class FittingTest(tf.test.TestCase):
             found, _ = self.fitting(earlier, helpers.tiny_model(centered=True, **changes))
             self.assertEqual(found, ["grayscale", "image"], changes)
 
-    def test_tuples_are_lists_in_a_run(self):
-        make = functools.partial(pa.chain, [Tones((64, 192))], helpers.SIZE, NETWORK, NETWORK)
-        self.assertEqual(self.fitting(make(), make())[0], ["tones", "image"])
-
-    def test_what_weights_mean(self):
+    def test_weights_of_another_meaning(self):
         deeper = helpers.tiny_model()
         deeper.factors["image"] = helpers.tiny_model(blocks=2).factors["image"]
         darkness = pa.chain(
@@ -97,15 +74,15 @@ class FittingTest(tf.test.TestCase):
 
 class TrainTest(tf.test.TestCase):
     def train(self, folder, init=None, model=None):
-        """The model and what is printed."""
+        """The model and the output."""
         training = Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-9)
         model, images = model or helpers.tiny_model(), helpers.images(8)
         with contextlib.redirect_stdout(io.StringIO()) as output, helpers.eagerly():
             pa.train(model, training, images, images, folder, init=init)
         return model, output.getvalue()
 
-    def test_a_run_goes_on_from_the_start_that_it_had(self):
-        """That is of the run that its model was loaded from, which is looked at no more, or of `init`."""
+    def test_a_run_keeps_the_first_weights_that_it_had(self):
+        """From the run that its model was loaded from, which is not read again, or from `init`."""
         folder = helpers.temporary_folder(self)
         earlier, run, again = str(folder / "earlier"), folder / "run", folder / "again"
         other = helpers.tiny_model()

@@ -193,16 +193,6 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertTrue(RunFolder(self.folder)["grayscale"].load_weights(factor))
         assert_same_weights(factor, self.average)
 
-    def test_resumes_from_the_checkpoint_before_a_damaged_one(self):
-        self.copy_run()
-        last = RunFolder(self.folder)["grayscale"].checkpoints / "step-9.safetensors"
-        last.write_bytes(last.read_bytes()[:-1000])
-        with self.assertLogs("absl", "WARNING") as logged:
-            average = train(self.folder)
-        self.assertRegex("".join(logged.output), r"damaged.*from step-6\.s.*: .*step-9\.s")
-        self.assertEndsAsUninterrupted(average)
-        self.assertEqual([row["step"] for row in rows(self.folder)], [3, 6, 9])
-
     def test_other_settings_and_a_second_process_are_refused(self):
         before = self.copy_run()
         with self.assertRaisesRegex(ValueError, "grayscale.decay: 0.5 instead of 0.99"):
