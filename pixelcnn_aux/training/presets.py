@@ -8,6 +8,7 @@ GPUs: docs/scaling.md.
 
 from pixelcnn_aux import models
 from pixelcnn_aux.conditions import Classes
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.training.config import Preset, Training
 
 # The paper's likelihood is a bound, and leaves what the auxiliary image says to be learned.
@@ -358,13 +359,7 @@ BY_MODEL = {"grayscale": GRAYSCALE, "pyramid": PYRAMID, "pixelcnn": PIXELCNN}
 
 
 def find(model: str, name: str) -> Preset:
-    """A preset of a training program, by what follows `train.` and by its name.
-
-    Raises ValueError for an unknown name.
-    """
-    if name not in BY_MODEL[model]:
-        raise ValueError(
-            f"Expected --preset {', '.join(BY_MODEL[model])} for --model {model}. Received: {name}. "
-            "Choose one of them, or another --model."
-        )
+    """A preset of `train.MODEL`, by its name. Raises ValueError for an unknown name."""
+    expected = f"--preset {', '.join(BY_MODEL[model])} for --model {model}"
+    expect(name in BY_MODEL[model], expected, name, "Choose one of them, or another --model")
     return BY_MODEL[model][name]
