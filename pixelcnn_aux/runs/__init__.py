@@ -1,1 +1,1 @@
-"""What a run leaves on disk, and how its model is loaded."""
+"""Runs on disk: their folders, files and locks, trained models, and the Hugging Face Hub."""

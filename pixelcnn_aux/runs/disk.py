@@ -15,8 +15,8 @@ from pixelcnn_aux.errors import expect
 
 ASIDE = "writing."  # begins the names of unfinished files
 
-AGAIN = ", and give the same command again"
-GOES_ON = f"{AGAIN}: training goes on from its last checkpoint"
+RETRY = ", and give the same command again"
+RESUME = f"{RETRY}: training resumes from its last checkpoint"
 
 _ANOTHER_KIND = "Move away what has this name"
 _REMEDIES = {
@@ -41,7 +41,7 @@ _DEEPEST = 64  # nested lists and objects in JSON: several times what a descript
 
 
 @contextlib.contextmanager
-def explained(expected, then=AGAIN):
+def explained(expected, then=RETRY):
     """Context that adds a remedy to errors of the operating system, also where TensorFlow reports them.
 
     `expected` names the action and the path, as "to write runs/mine/config.json"; `then` ends the remedy.
@@ -77,13 +77,13 @@ def contents(file):
     """The bytes of a file. Raises OSError, also for a pipe or a device, which may never end."""
     with explained(f"to read {file}"):
         kind = stat.S_IFMT(os.stat(file).st_mode)
-        received, remedy = f"{file}, a pipe or a device", f"{_ANOTHER_KIND}{AGAIN}"
+        received, remedy = f"{file}, a pipe or a device", f"{_ANOTHER_KIND}{RETRY}"
         expect(kind in (stat.S_IFREG, stat.S_IFDIR), "a file", received, remedy, kind=OSError)
         return pathlib.Path(file).read_bytes()
 
 
 @contextlib.contextmanager
-def locked(file, busy, then=AGAIN):
+def locked(file, busy, then=RETRY):
     """Holds a lock on a file, which is made if need be. The system frees it however the process ends.
 
     Where another process holds it, `busy` is called: it raises, or the lock is waited for.
@@ -143,7 +143,7 @@ def writable(folder):
 
 
 @contextlib.contextmanager
-def replacing(file, then=AGAIN, if_new=False):
+def replacing(file, then=RETRY, if_new=False):
     """Yields a binary file that replaces `file`, a path, once the disk has all of it.
 
     If that fails, or the process ends before, `file` is unchanged. With `if_new`, a file that exists by then

@@ -24,7 +24,7 @@ _LONGEST_HEADER = 2**24  # bytes, many times what a model needs
 _NO_MATTER = ("name", "trainable", "dtype", "dropout", "exact", "center_units")
 
 
-def write(file, arrays, notes, then=disk.AGAIN):
+def write(file, arrays, notes, then=disk.RETRY):
     """Writes a dict, name -> np.ndarray, with notes, a dict that JSON can hold; as `disk.replacing`."""
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     metadata = {_NOTES: json.dumps({"sha256": _NO_DIGEST, **notes})}

@@ -359,7 +359,7 @@ class Profile:
 
     def toggle(self):
         """Begins the trace, or ends it and prints where it is."""
-        with disk.explained(f"to write a trace to {self._folder}", disk.GOES_ON):
+        with disk.explained(f"to write a trace to {self._folder}", disk.RESUME):
             if not self._tracing:
                 _start_trace(str(self._folder))
                 self._tracing = True  # Not before: a trace that was refused cannot be ended.

@@ -56,7 +56,7 @@ class MetricsTable:
                 }
 
     def _writing_logs(self):
-        return disk.explained(f"to write TensorBoard's files to {self._logs}", disk.GOES_ON)
+        return disk.explained(f"to write TensorBoard's files to {self._logs}", disk.RESUME)
 
     def add(self, row):
         """Adds an epoch's metrics: a dict of all `FIELDS`."""
@@ -65,7 +65,7 @@ class MetricsTable:
         writer = csv.DictWriter(table, FIELDS)
         writer.writeheader()
         writer.writerows(self._rows)
-        with disk.replacing(self._file, disk.GOES_ON) as opened:
+        with disk.replacing(self._file, disk.RESUME) as opened:
             opened.write(table.getvalue().encode())
         scalars = {
             "train": {name: row[name] for name in _TRAINING_SCALARS},

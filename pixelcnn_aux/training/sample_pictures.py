@@ -94,7 +94,7 @@ class Samples:
         folder = self._state.folder
         folder.samples.mkdir(exist_ok=True)
         file = folder.samples / f"epoch-{epoch:04}.png"
-        with disk.replacing(file, disk.GOES_ON) as opened:
+        with disk.replacing(file, disk.RESUME) as opened:
             Image.fromarray(picture).save(opened, "PNG")
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(folder.logs / "samples"))

@@ -155,8 +155,8 @@ def save_checkpoint(folder, step, groups, identity, *, before=None):
     and `identity` says whose they are, as of `tensors.identity`.
     """
     arrays = {name: ops.convert_to_numpy(x.value) for name, x in _named(groups).items()}
-    tensors.write(checkpoint_file(folder, step), arrays, {**identity, "step": step}, disk.GOES_ON)
-    with disk.explained(f"to remove old checkpoints from {folder}", disk.GOES_ON):
+    tensors.write(checkpoint_file(folder, step), arrays, {**identity, "step": step}, disk.RESUME)
+    with disk.explained(f"to remove old checkpoints from {folder}", disk.RESUME):
         for other, old in find_checkpoints(folder):
             if other not in (step, before):
                 old.unlink()
@@ -177,9 +177,7 @@ def restore_checkpoint(folder, groups, identity):
             damaged.append(f"{path} ({error})")
             continue
         for one in damaged:
-            logging.warning(
-                "Left out a damaged checkpoint, and goes on from %s: %s", path.name, one
-            )
+            logging.warning("Skipped a damaged checkpoint, and resumes from %s: %s", path.name, one)
         return step
     raise ValueError(
         f"Expected a whole checkpoint of this factor in {folder}. Received: {', '.join(damaged) or 'none'}. "

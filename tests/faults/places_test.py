@@ -61,11 +61,11 @@ class PlacesTest(tf.test.TestCase):
         self.gray.path.mkdir()
         table = self.metrics()
         shutil.rmtree(self.folder)
-        goes_on = ": training goes on from its last checkpoint."
+        resumes = ": training resumes from its last checkpoint."
         for act, end in (
-            (lambda: table.add(ROW), goes_on),
+            (lambda: table.add(ROW), resumes),
             (self.save_if_best, "."),
-            (lambda: save_checkpoint(self.gray.checkpoints, 1, {}, {}), goes_on),
+            (lambda: save_checkpoint(self.gray.checkpoints, 1, {}, {}), resumes),
         ):
             message = f"Put back what was removed, and give the same command again{end}$"
             with self.assertRaisesRegex(FileNotFoundError, message):

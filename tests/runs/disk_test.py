@@ -44,7 +44,7 @@ class ReplacingTest(tf.test.TestCase):
         self.write(b"before")
 
     def write(self, contents):
-        with disk.replacing(self.file, disk.GOES_ON) as opened:
+        with disk.replacing(self.file, disk.RESUME) as opened:
             opened.write(contents)
 
     def assertRefused(self, kind, message, context=None):
@@ -56,7 +56,7 @@ class ReplacingTest(tf.test.TestCase):
         self.assertEqual(
             str(caught.exception),
             f"Expected to write {self.file}. Received: {message}, and give the same command "
-            "again: training goes on from its last checkpoint.",
+            "again: training resumes from its last checkpoint.",
         )
         self.assertEqual(helpers.contents(self.folder), before)
 
