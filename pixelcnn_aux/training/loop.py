@@ -107,7 +107,8 @@ def train(
     hosts = Hosts(strategy)
     for each in trainings.values():
         hosts.check_batch(each)
-    callbacks = arguments.instance("callbacks", callbacks, Sequence, optional=True) or ()
+    kind: Any = Sequence  # which is abstract
+    callbacks = arguments.instance("callbacks", callbacks, kind, optional=True) or ()
     callback = keras.callbacks.Callback
     config = RunConfig(
         model=model,
