@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pixelcnn_aux.codec.codec import Codec as Codec
 else:
 
-    def __getattr__(name):  # as of `pixelcnn_aux`
+    def __getattr__(name):  # as in `pixelcnn_aux`
         if name != "Codec":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return pkgutil.resolve_name("pixelcnn_aux.codec.codec:Codec")

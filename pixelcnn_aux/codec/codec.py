@@ -157,10 +157,10 @@ class Codec:
             else:
                 failed += range(first, first + count)
         if failed:
-            shown = ", ".join(map(str, failed[:5])) + (", ..." if len(failed) > 5 else "")
+            listed = ", ".join(map(str, failed[:5])) + (", ..." if len(failed) > 5 else "")
             raise ValueError(
                 f"Expected images as they were written. Received: {len(failed)} of {contents.count} that "
-                f"decode otherwise on this machine ({shown}). Decode the file on one like that which wrote "
+                f"decode otherwise on this machine ({listed}). Decode the file on one like that which wrote "
                 f"it.\nWritten by: {contents.machine}\nThis one:   {machine.describe()}"
             )
         if contents.size is None:

@@ -57,7 +57,7 @@ class Contents(NamedTuple):
     pictures: list  # [name, H, W] of each; empty where the images are no pictures
     streams: list  # of uint32 [n], one for each batch
     checksums: np.ndarray  # uint32 [count]
-    extras: list  # of dict, one for each picture: kind -> bytes; empty where there are none
+    extras: list  # of dict, one for each picture: kind -> bytes; or empty
 
     @property
     def named_sizes(self):

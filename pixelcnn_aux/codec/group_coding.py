@@ -49,7 +49,7 @@ class GroupCoding:
         return coder.words(), {name: round(x) for name, x in bits.items()}
 
     def decode(self, words, count, size, add):
-        """What `encode` coded: (uint8 [N, H, W, C], float32 [N, H, W], the bits that each pixel took).
+        """Decodes the words of `encode`: (uint8 [N, H, W, C], float32 [N, H, W], the bits of each pixel).
 
         `size` is (H, W). None where this machine comes across values that no encoder wrote.
         """
@@ -94,7 +94,7 @@ class GroupCoding:
     def _code_group(self, scan, name, coder, given):
         """The pixels of the group of a scan, [1, h, w, C], and the bits of each, float32 [1, h, w, 1].
 
-        `given` are the pixels, likewise, to be written; None to read.
+        `given` are the pixels to be written, [1, h, w, C]; None to read.
         """
         factor, values, last = self._model.factors[name], scan.zeros(), scan.tiles[-1]
         _, height, width, channels = values.shape

@@ -3,7 +3,7 @@
     compress PICTURE... --out F     image files of any size, or folders of them -> one file
     decompress F --out FOLDER       the pictures, as PNG files
     verify F                        whether this machine gives all of them back
-    inspect F [--map PICTURE]       what is in it; where the bits went
+    inspect F [--map PICTURE]       its contents, and where the bits went
 
 F may be -, for standard input or output. To read F, --workdir has to be the run that wrote it, unless that
 is a trained model of the package, which F names. A model of images of any size codes pictures whole, others
@@ -129,7 +129,7 @@ def inspect(files):
         disk.check_new(FLAGS.map)
     data, contents = _read(files)
     fits = contents.count or not FLAGS.map
-    expect(fits, "a file of images for --map", "one of none", "Leave it out")
+    expect(fits, "a file of images for --map", "a file without images", "Leave it out")
     # A file does not tell how many channels a pixel has.
     pixels = sum(height * width for _, height, width in contents.named_sizes)
 
@@ -216,7 +216,7 @@ def _picture_files(names):
 
 
 def _extras(contents):
-    """The extras of each picture of a file, which may have none."""
+    """The extras of each picture of a file, empty where it has no extras."""
     return itertools.chain(contents.extras, itertools.repeat({}))
 
 

@@ -18,12 +18,10 @@ _MAKE = (
 
 @register("arrays")
 def arrays(split, image_size, image_dir, image_file):
-    """The array of the split's name, as for `from_arrays`: of a .npz file, or a .npy file in a folder.
+    """The array of the split's name in a .npz file, or a .npy file of that name in a folder.
 
-    Labels, int [N] or float [N, D], are the array SPLIT_labels, where there is one.
-
-    An array of a .npz file is read into memory, once its checksum is compared. A .npy file is mapped to
-    memory.
+    It is like that of `from_arrays`. Labels, int [N] or float [N, D], are the array SPLIT_labels, where there
+    is one. Arrays of .npz files are read into memory, with their checksums; .npy files are mapped to memory.
     """
     expect(
         (image_dir is None) != (image_file is None),
@@ -34,7 +32,11 @@ def arrays(split, image_size, image_dir, image_file):
     file, labels = image_file or image_dir / f"{split}.npy", f"{split}_labels"
     remedy = f"Give one that exists. {_MAKE}"
     expect(
-        file.is_file(), "a file of arrays", f"{file}, which is none", remedy, kind=FileNotFoundError
+        file.is_file(),
+        "a file of arrays",
+        f"{file}, which is no file",
+        remedy,
+        kind=FileNotFoundError,
     )
     try:
         if image_file:
@@ -59,7 +61,7 @@ def arrays(split, image_size, image_dir, image_file):
 
 
 def _read(file, name, required):
-    """An array of a .npz file; None where there is none that is not `required`."""
+    """An array of a .npz file, None if it is absent; ValueError if it is absent and `required`."""
     with zipfile.ZipFile(file) as archive:
         members = archive.namelist()
         if f"{name}.npy" not in members:

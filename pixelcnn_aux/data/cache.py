@@ -33,7 +33,7 @@ _ELSEWHERE = ", or give another cache_dir (--cache_dir)"
 
 
 def default_folder():
-    """The folder of decoded images where none is given: an absolute `pathlib.Path`.
+    """The default folder of decoded images: an absolute `pathlib.Path`.
 
     Raises ValueError for a user without a home folder.
     """

@@ -46,9 +46,9 @@ def contents(path, most=_MAX_BYTES):
 def opened(contents, channels=3, bits=8):
     """Opens an image file, bytes, as a Pillow image whose pixels can be decoded within the context.
 
-    Raises ValueError for a file of none of `KINDS`, with more than `MAX_PIXELS`, more than 8 bits a channel
-    (of `bits` 16, other than 16), colors where one channel is expected or, but for JPEG files, more than one
-    picture; or damaged, also where that shows as the image is decoded.
+    Raises ValueError for a file that is not one of `KINDS`, that has more than `MAX_PIXELS`, more than 8 bits
+    a channel (for `bits` 16, not 16), colors where one channel is expected or, except in JPEG files, several
+    pictures; or that is damaged, also where that shows as the image is decoded.
     """
     try:
         with _open(contents) as picture:

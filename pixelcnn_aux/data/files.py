@@ -49,7 +49,7 @@ def load(
     expect(
         image_dir.is_dir(),
         "a folder of images",
-        f"{image_dir}, which is none",
+        f"{image_dir}, which is no folder",
         "Give an image_dir that exists",
         kind=FileNotFoundError,
     )
@@ -159,15 +159,15 @@ def suffixes(paths, most=9):
 
 
 def labels_of_files(labels, paths):
-    """A function from the path of an image file, a str, to the number of its class: from 0 on, -1 for none.
+    """A function from the path of an image file, a str, to the number of its class: from 0 on, or -1.
 
     Args:
-      labels: `FOLDERS`: the classes are the folders in alphabetical order, and files in none have no class;
+      labels: `FOLDERS`: the classes are the folders in alphabetical order, and files outside have no class;
         or the path of a CSV file with the columns "file", as in `paths`, and "label".
-      paths: list of `pathlib.Path`, of all image files, of every split, relative to their folder.
+      paths: list of `pathlib.Path`, all image files of every split, relative to their folder.
 
-    Raises OSError for a table that cannot be read, and ValueError for one that is damaged, that names a file
-    twice, or one that is not in `paths`; the function raises ValueError for a file that is not in it.
+    Raises OSError for a table that cannot be read, and ValueError for one that is damaged, or names a file
+    twice or one that is not in `paths`; the function raises ValueError for a file without a label.
     """
     if labels == FOLDERS:
         classes = sorted({path.parts[0] for path in paths if len(path.parts) > 1})

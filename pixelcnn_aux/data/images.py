@@ -29,11 +29,10 @@ class Images:
         of several sizes are a list of N arrays [H, W, C].
       num_images: N, how many images the split has.
       image_size: their (H, W); None for images of several sizes.
-      labels: int [N], the number of each image's class from 0 on, -1 for none; or float32 [N, D]; None if
-        there are none.
+      labels: int [N], the number of each image's class from 0 on, or -1; or float32 [N, D]; or None.
       skipped: tuple of the names of files left out, since they are no images of this data set.
       source: where the images come from, as `load` sets it: {"dataset": its name, "image_dir": str, the
-        absolute path of its folder, "image_file": of its file}, each None if there is none.
+        absolute path of its folder, "image_file": of its file}, each str or None.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class Images:
           kind: `conditions.Condition`, as `AuxiliaryModel.condition`.
           which: slice or list of int, the images.
 
-        Raises ValueError for labels that the model does not take, or none.
+        Raises ValueError for images without labels, and for labels that the model does not take.
         """
         if kind is None:
             return None
@@ -237,7 +236,7 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | None = None) -> Images:
     Args:
       pixels: uint8 or uint16 [N, H, W, C], or [N, H, W] of one channel: an array or a tensor, of which a copy
         is kept, or an `np.memmap`, which is kept as it is.
-      labels: int [N] or float [N, D], as `Images` have them; None for none.
+      labels: int [N] or float [N, D], as `Images` have them, or None.
 
     Raises ValueError for pixels of another dtype or shape, or no image, and as `Images`.
     """
@@ -254,9 +253,9 @@ def as_images(images: ImageSource, with_labels: bool = False) -> Images:
     """`Images` of whatever people have their images in, as `pa.train` takes them.
 
     Args:
-      images: `Images`; uint8 [N, H, W, 3], as for `from_arrays`; or what is read into memory, in its order: a
-        `tf.data.Dataset`, as of `keras.utils.image_dataset_from_directory`, or a sequence, such as a list, a
-        data set of PyTorch, one of Hugging Face or its column. `sources` describes their elements.
+      images: `Images`; uint8 [N, H, W, 3] for `from_arrays`; or a source that is read into memory, in its
+        order: a `tf.data.Dataset`, such as `keras.utils.image_dataset_from_directory` makes, or a sequence,
+        such as a list, a data set of PyTorch, one of Hugging Face or its column (see `sources`).
       with_labels: bool, whether these have to have labels, as a conditional model needs them; if not, they
         are ignored.
 

@@ -36,9 +36,9 @@ def register(name: str) -> Callable[[_Loader], _Loader]:
 
     and with those of the following that the loader has as parameters; others that are given are refused:
 
-      image_dir, image_file: absolute `pathlib.Path`s, or None where none was given.
+      image_dir, image_file: absolute `pathlib.Path`s, or None.
       data_dir: as `load` received it.
-      labels: "folders", or the absolute path of a file, a str; None where none was given.
+      labels: "folders", or the absolute path of a file, a str; or None.
       cache_dir: an absolute `pathlib.Path` of a folder to keep files in, which the loader makes.
       channels, num_values: of the images, ints: uint8 up to 256 values, uint16 above. A loader without these
         parameters has images of one kind.

@@ -70,7 +70,7 @@ class ArraysTest(FilesTest):
             with self.assertRaisesRegex(ValueError, f"Received: {file}, which cannot be read"):
                 self.load_folder("test")
         file.unlink()
-        with self.assertRaisesRegex(FileNotFoundError, f"Received: {file}, which is none"):
+        with self.assertRaisesRegex(FileNotFoundError, f"Received: {file}, which is no file"):
             self.load_folder("test")
         with self.assertRaisesRegex(ValueError, "a file of arrays, or a folder.*Received: both"):
             self.load(image_dir=self.folder)
@@ -78,7 +78,7 @@ class ArraysTest(FilesTest):
     def test_other_kinds_of_files_are_refused(self):
         for make in (lambda file: None, os.mkfifo):
             make(self.file)
-            with self.assertRaisesRegex(FileNotFoundError, r"images\.npz, which is none"):
+            with self.assertRaisesRegex(FileNotFoundError, r"images\.npz, which is no file"):
                 self.load()
         self.file.unlink()
         for contents in (b"", b"no zip", npy(SPLITS["train"])):

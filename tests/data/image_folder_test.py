@@ -94,7 +94,7 @@ class FolderTest(FilesTest):
         self.write("good.png", b"")
         with self.assertRaisesRegex(ValueError, r"1 train, .*, 1 left out \(1: damaged, or no"):
             self.load()
-        with self.assertRaisesRegex(FileNotFoundError, "good.png, which is none"):
+        with self.assertRaisesRegex(FileNotFoundError, "good.png, which is no folder"):
             data.load("folder", "train", image_dir=self.folder / "good.png")
 
     def test_one_file_is_read_as_those_of_the_data_set(self):
