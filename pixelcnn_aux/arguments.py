@@ -1,4 +1,4 @@
-"""What arguments may be: their types, their ranges, and how large a model of them may get.
+"""Checks of arguments: their types, their ranges, and the size of a model; and the types of annotations.
 
 Arguments also come from files, which may be hostile. Constructors call these functions before they allocate
 anything. Each returns the argument as a plain Python value, or raises a ValueError that names it.
@@ -14,18 +14,19 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing
 
-# What is given: arrays, tensors, numbers, lists of them.
+from pixelcnn_aux.errors import expect
+
+# Arrays, tensors, numbers, and lists of them.
 ArrayLike: TypeAlias = numpy.typing.ArrayLike
 Tensor: TypeAlias = Any  # of Keras's backend, which has no types
 Size: TypeAlias = Sequence[int]  # (H, W)
 PathLike: TypeAlias = str | os.PathLike[str]
-Config: TypeAlias = dict[str, Any]  # what JSON can hold
-ImageSource: TypeAlias = Any  # what `data.as_images` takes; many of these have no types
+Config: TypeAlias = dict[str, Any]  # JSON can hold it
+ImageSource: TypeAlias = Any  # an argument of `data.as_images`; many of these have no types
 
 _T = TypeVar("_T")
 
-
-# Some ten times what the paper has, and more than any machine of today trains. The first is of all that is
+# About ten times the paper's numbers, and more than current machines can train. The first is of all that is
 # counted: filters, blocks, components, the height and width of images and kernels.
 LARGEST = 2048
 MAX_PIXELS = 2**26  # of an image of any height and width: a small file can claim far more than that
@@ -36,13 +37,13 @@ MAX_PARAMETERS = 10**10  # of a factor: 40 GB in float32, and five times that wh
 
 
 def is_whole(value: Any, smallest: int, largest: int) -> bool:
-    """Whether a value is a whole number from `smallest` to `largest`: an int, Python's or NumPy's."""
-    kind = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    return kind and smallest <= value <= largest
+    """Whether a value is an int, Python's or NumPy's, from `smallest` to `largest`."""
+    is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return is_int and smallest <= value <= largest
 
 
 def whole(name: str, value: Any, smallest: int = 1, largest: int = LARGEST) -> int:
-    """int of a whole number from `smallest` to `largest`, Python's or NumPy's; a bool is none."""
+    """int of a whole number from `smallest` to `largest`, Python's or NumPy's; bools are rejected."""
     if not is_whole(value, smallest, largest):
         _refuse(name, value, f"from {smallest:,} to {largest:,}, a whole number")
     return int(value)
@@ -57,27 +58,24 @@ def positive(name: str, value: Any, largest: float = math.inf) -> float:
 
 
 def rate(name: str, value: Any, largest: float) -> float:
-    """float of a share from 0 to `largest`."""
+    """float of a number from 0 to `largest`."""
     if not _is_finite(value) or not 0 <= value <= largest:
         _refuse(name, value, f"from 0 to {largest}")
     return float(value)
 
 
 def flag(name: str, value: Any) -> bool:
-    """bool of a truth value, Python's or NumPy's; 0 and 1 are none."""
+    """bool of a bool, Python's or NumPy's; 0 and 1 are rejected."""
     if not isinstance(value, (bool, np.bool_)):
         _refuse(name, value, "of True or False")
     return bool(value)
 
 
 def whole_each(name: str, given: Any, count: int, one: str) -> list[int]:
-    """list of `count` whole numbers, from one for all or a list with one for each; `one` says of what."""
+    """list of `count` whole numbers, of one number for all or a list with one for each `one`."""
     each = given if isinstance(given, (list, tuple)) else [given] * count
     if len(each) != count:
-        raise ValueError(
-            f"Expected {name} as a whole number, or a list of {count}, one for each {one}. "
-            f"Received: {short_repr(given)}. Give one for each."
-        )
+        _refuse(name, given, f"as a whole number, or a list of {count}, one for each {one}")
     return [whole(name, value) for value in each]
 
 
@@ -99,11 +97,11 @@ def any_size(name: str, value: Any) -> tuple[int, int]:
 
 
 def _size(name, value, largest, pixels, limit):
-    found = tuple(value) if isinstance(value, (list, tuple, np.ndarray)) else ()
-    whole_sides = len(found) == 2 and all(is_whole(x, 1, largest) for x in found)
-    if not whole_sides or math.prod(map(int, found)) > pixels:
+    sides = tuple(value) if isinstance(value, (list, tuple, np.ndarray)) else ()
+    fits = len(sides) == 2 and all(is_whole(x, 1, largest) for x in sides)
+    if not fits or math.prod(map(int, sides)) > pixels:
         _refuse(name, value, f"as (H, W), whole numbers from 1{limit}")
-    return int(found[0]), int(found[1])
+    return int(sides[0]), int(sides[1])
 
 
 def pixel_dtype(num_values: int) -> str:
@@ -114,7 +112,7 @@ def pixel_dtype(num_values: int) -> str:
 def array(name: str, value: Any) -> Any:
     """A tensor as it is, or a NumPy array of real numbers: of no objects, text, dates, or masked values.
 
-    Python's whole numbers become int32 where they fit, as TensorFlow has them.
+    Python's whole numbers become int32 where they fit, as in TensorFlow.
     """
     if hasattr(value, "dtype") and not isinstance(value, (np.ndarray, np.generic)):
         return value
@@ -137,15 +135,16 @@ def instance(name: str, value: Any, kind: type[_T], optional: bool = False) -> _
 
 
 def path(name: str, value: Any) -> pathlib.Path:
-    """`pathlib.Path` of a str, or of an object that stands for one, such as a `pathlib.Path`.
+    """`pathlib.Path` of a str or an object with a path, such as a `pathlib.Path`.
 
-    Bytes that are no UTF-8, which TensorFlow does not write to, and those that no path has are refused.
+    It is UTF-8, since TensorFlow writes to no other paths, and has no zero byte.
     """
-    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    text: Any = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     try:
-        if not isinstance(text, str) or b"\0" in text.encode():
-            raise ValueError
-    except ValueError:  # of the encoding, too
+        fits = isinstance(text, str) and b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        fits = False
+    if not fits:
         _refuse(name, value, "as a path, a str or pathlib.Path of UTF-8")
     try:
         pathlib.Path(text).absolute()
@@ -157,16 +156,17 @@ def path(name: str, value: Any) -> pathlib.Path:
 def at_most_parameters(
     name: str, count: int, most: int = MAX_PARAMETERS, why: str = "whatever the machine"
 ) -> None:
-    """Raises ValueError for a factor of a name that has, or would have, more parameters than `most`."""
-    if count > most:
-        raise ValueError(
-            f"Expected factor {name!r} with at most {most:,} parameters, {why}. Received: another "
-            f"network, of {count:,}. Choose fewer filters, blocks or mixture components."
-        )
+    """Raises ValueError if a factor of this name has, or would have, more than `most` parameters."""
+    expect(
+        count <= most,
+        f"factor {name!r} with at most {most:,} parameters, {why}",
+        f"another network, of {count:,}",
+        "Choose fewer filters, blocks or mixture components",
+    )
 
 
 def short_repr(value: Any) -> str:
-    """What an error shows of a value that may be anything: its beginning, of at most 80 characters."""
+    """The first 80 characters of a value's repr, whatever the value."""
     try:
         return f"{value!r:.80}"
     except (ValueError, RecursionError):  # an int of thousands of digits, lists in lists in lists
@@ -179,12 +179,8 @@ def _refuse(name: str, value: Any, expected: str) -> NoReturn:
 
 
 def _is_finite(value):
-    numbers = (int, float, np.integer, np.floating)
     if isinstance(value, np.floating):
         value = float(value)  # The largest float is infinite as a float32.
+    is_number = isinstance(value, (int, float, np.integer)) and not isinstance(value, bool)
     # A comparison, since `math.isfinite` raises for ints that are too large for a float.
-    return (
-        isinstance(value, numbers)
-        and not isinstance(value, bool)
-        and abs(value) <= sys.float_info.max
-    )
+    return is_number and abs(value) <= sys.float_info.max

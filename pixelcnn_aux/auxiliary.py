@@ -1,6 +1,6 @@
-"""The transforms psi: image -> auxiliary image, equation (4).
+"""The transforms psi from an image to its auxiliary image, equation (4).
 
-All in integers, so that every device computes the same auxiliary image.
+All are in integers, so that every device computes the same auxiliary image.
 """
 
 import functools
@@ -11,6 +11,7 @@ from keras import ops
 
 from pixelcnn_aux import arguments, sums
 from pixelcnn_aux.arguments import Config, Size, Tensor
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images, check_sides_known
 from pixelcnn_aux.likelihoods import Likelihood
 from pixelcnn_aux.serialization import Configured, register
@@ -20,11 +21,11 @@ LUMA = (299, 587, 114)  # of BT.601, in thousandths: the weights of R, G and B
 
 
 class Transform(Configured):
-    """A function psi from images to smaller or coarser ones, and what a chain has to know of it.
+    """A function psi from images to smaller or coarser ones, with the properties that a chain needs.
 
-    A subclass defines `__call__`, and whichever of the attributes is not as below. Defined in
-    `keras.ops`, or in `tf` for TensorFlow alone, it works on tensors whose batch is unknown, as in a data
-    set's pipeline. Its class is registered, so that a run can be loaded again:
+    A subclass defines `__call__`, and the attributes that differ from the defaults. `__call__` uses
+    `keras.ops`, or `tf` for TensorFlow alone, and takes tensors of an unknown batch size, as in a pipeline.
+    The class is registered, so that a run can be loaded again:
 
     ```python
     @keras.saving.register_keras_serializable(package="my_package")
@@ -36,45 +37,44 @@ class Transform(Configured):
     ```
 
     Attributes:
-      name: str, the name of the factor that models the auxiliary image, where a chain gives it no other.
+      name: str, the default name of the factor that models the auxiliary image.
       channels: int, the channels of the auxiliary image; None for those of the image.
-      num_values: int, up to 65,536: its pixels are below it; None: as those of the image.
-      ratio: int, a power of two: the image's height over that of the auxiliary image, and so its width.
+      num_values: int, up to 65,536: its pixel values are below it; None for that of the image.
+      ratio: int, a power of two: the image's height and width over those of the auxiliary image.
     """
 
-    # Any, so that a subclass whose is an int can compute with it.
+    # Any, so that subclasses that set an int can compute with it.
     channels: Any = None
     num_values: Any = None
     ratio: int = 1
-    # Which subclasses and objects may set.
+    # Subclasses and objects may set it.
     name: str = cast(str, functools.cached_property(lambda self: _in_lower_case(type(self))))
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images [B, H, W, C] -> [B, H / ratio, W / ratio, channels]. Raises ValueError.
 
-        They are uint8 up to 256 values, and uint16 above.
+        Images are uint8 up to 256 values, and uint16 above.
         """
         raise NotImplementedError
 
     def likelihood(self) -> Likelihood | None:
-        """The likelihood of the auxiliary image.
+        """The likelihood of the auxiliary image, or None for the default.
 
-        None for the usual one. An auxiliary image with the channels of its image, which is of a
-        `LogisticMixture`, is of one too if a pixel has 256 possible colors or more, and so is any image of
-        more than 256 values. Others are `Categorical`.
+        The default is a `LogisticMixture` for more than 256 values. It is one, too, if the image has one and
+        as many channels, and a pixel has 256 possible colors or more. Else it is `Categorical`.
         """
         return None
 
     def fixed_sum(self, num_values: int) -> FixedSum | None:
         """The sum of each block's values that the auxiliary image fixes, up to rounding.
 
-        It has to decide about the auxiliary value: whatever values have a sum in its window give that value.
+        All values of a block with a sum in the window of an auxiliary value have to give that value.
 
         Args:
           num_values: int, of the images: their values are 0 .. num_values - 1.
 
         Returns:
-          `sums.FixedSum`, or None where the auxiliary image is no such function of a sum.
+          `sums.FixedSum`, or None if the auxiliary image is not such a function of a sum.
         """
         return None
 
@@ -84,24 +84,25 @@ class Transform(Configured):
         Raises ValueError for a height or width that `ratio` does not divide, or that is unknown.
         """
         check_sides_known(image_size)
-        if any(side % self.ratio for side in image_size):
-            raise ValueError(
-                f"Expected a height and width that are multiples of {self.ratio}, for {type(self).__name__}. "
-                f"Received: {' x '.join(map(str, image_size))}. Choose another image size."
-            )
         height, width = image_size
+        expect(
+            height % self.ratio == width % self.ratio == 0,
+            f"a height and width that are multiples of {self.ratio}, for {type(self).__name__}",
+            f"{height} x {width}",
+            "Choose another image size",
+        )
         return height // self.ratio, width // self.ratio
 
     def known(self, mask: Tensor) -> Tensor:
-        """Where the auxiliary image is known, if the image is where `mask` is 1.
+        """Which pixels of the auxiliary image are known, if the image is known where `mask` is 1.
 
-        A transform that looks beyond its block of ratio x ratio pixels defines it.
+        A transform whose values depend on more than their block of ratio x ratio pixels overrides it.
 
         Args:
           mask: uint8 [B, H, W, 1], 1 or 0.
 
         Returns:
-          uint8 [B, H / ratio, W / ratio, 1]: 1 where all of a pixel's block of ratio x ratio is known.
+          uint8 [B, H / ratio, W / ratio, 1]: 1 where all pixels of the block are known.
         """
         return sums.reduce_blocks(ops.min, mask, self.ratio)
 
@@ -135,7 +136,7 @@ class Grayscale(Transform):
 
     def fixed_sum(self, num_values: int) -> FixedSum | None:
         if num_values != 256:
-            return None  # Some grays would be of no image at all.
+            return None  # No image would have some of the grays.
         return FixedSum([[LUMA]], step=1000 * 2 ** (8 - self.bits))
 
     def get_config(self) -> Config:
@@ -146,8 +147,8 @@ class Grayscale(Transform):
 class HalfResolution(Transform):
     """The view of half the height and width (section 3.2): the rounded mean of each 2 x 2 block.
 
-    Of images of any channels and pixel values: colors, or the grays of `Grayscale`. Where the height or width
-    is odd, the last row or column counts twice.
+    Images may have any channels and pixel values, as colors or the grays of `Grayscale`. If the height or
+    width is odd, the last row or column counts twice.
     """
 
     ratio = 2
@@ -174,11 +175,11 @@ class HalfResolution(Transform):
 class HighBits(Transform):
     """The most significant bits of each value: x >> (of - bits).
 
-    Of images of any channels, whose values have `of` bits. It may come before or after a half resolution.
+    Images may have any channels. It may come before or after a half resolution.
 
     Args:
-      bits: int, 1 to `of` - 1: those that are kept.
-      of: int, 2 to 16: those of the image's values, of which there are 2 ** of.
+      bits: int, 1 to `of` - 1, the bits that are kept.
+      of: int, 2 to 16, the bits of the image's values.
 
     Raises:
       ValueError: for other bits.
@@ -200,11 +201,12 @@ class HighBits(Transform):
 
     def fixed_sum(self, num_values: int) -> FixedSum:
         """Raises ValueError for images of another number of values than 2 ** of."""
-        if num_values != 2**self.of:
-            raise ValueError(
-                f"Expected images of {2**self.of:,} values, for HighBits of {self.of} bits. "
-                f"Received: num_values={num_values:,}. Choose `of` to fit."
-            )
+        expect(
+            num_values == 2**self.of,
+            f"images of {2**self.of:,} values, for HighBits of {self.of} bits",
+            f"num_values={num_values:,}",
+            "Choose `of` to fit",
+        )
         step = 2 ** (self.of - self.bits)
         return FixedSum([[1]], step=step, num_values=num_values, spread=step / 2)
 

@@ -1,8 +1,8 @@
-"""What differs between Keras's backends: TensorFlow, where everything works, and JAX.
+"""Backend-specific operations, for Keras's backends TensorFlow, where everything works, and JAX.
 
-Layers, networks, transforms, likelihoods, factors, a chain's likelihood and training are written in
-`keras.ops` and run under both, and data sets are NumPy's. Serving is TensorFlow's, and so is going through
-an image pixel by pixel at the price of one evaluation: what needs it asks `require_tensorflow`.
+Layers, networks, transforms, likelihoods, factors, the log-likelihood of a chain and training are written in
+`keras.ops` and run under both; data sets are NumPy arrays. Serving and incremental scans of images need
+TensorFlow: they call `require_tensorflow`.
 """
 
 import contextlib
@@ -14,13 +14,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from pixelcnn_aux.arguments import Tensor
+from pixelcnn_aux.arguments import Config, Tensor
+from pixelcnn_aux.errors import expect
 
 NAME = keras.backend.backend()
-DTYPES = ("float32", "float64")  # of models, and of what is drawn from and evaluated
-POLICIES = ("mixed_bfloat16", "mixed_float16")  # Keras's, to train in
+DTYPES = ("float32", "float64")  # of models
+POLICIES = ("mixed_bfloat16", "mixed_float16")  # Keras's policies, for training
 
-# `tfp`: TensorFlow Probability in the arrays of the backend.
+# `tfp` is TensorFlow Probability for tensors of the backend.
 if NAME == "tensorflow":
     import tensorflow as tf
     import tensorflow_probability as tfp
@@ -34,16 +35,14 @@ else:
 
 
 def require_tensorflow(what: str) -> None:
-    """Raises RuntimeError, which names `what` needs it, under another backend."""
-    if NAME != "tensorflow":
-        raise RuntimeError(
-            f"Expected TensorFlow for {what}. Received: the Keras backend {NAME}. Install tensorflow and "
-            "set KERAS_BACKEND=tensorflow."
-        )
+    """Raises RuntimeError under another backend; the message names `what`, which needs TensorFlow."""
+    remedy = "Install tensorflow and set KERAS_BACKEND=tensorflow"
+    received = f"the Keras backend {NAME}"
+    expect(NAME == "tensorflow", f"TensorFlow for {what}", received, remedy, kind=RuntimeError)
 
 
 def argmax(x: Tensor) -> Tensor:
-    """Index of the largest along the last axis: [..., K] -> int32 [...]. Keras's also tells 0 from -0."""
+    """Index of the largest along the last axis: [..., K] -> int32 [...]. For Keras's, 0 is above -0."""
     if NAME == "tensorflow":
         return tf.argmax(x, axis=-1, output_type=tf.int32)
     return jax.numpy.argmax(x, axis=-1)
@@ -52,7 +51,7 @@ def argmax(x: Tensor) -> Tensor:
 def pick(x: Tensor, index: Tensor) -> Tensor:
     """The element at each index along the last axis: [B, ..., K], int32 [B] -> [B, ...].
 
-    There may be any number of dimensions B. Some times as fast as Keras's `take_along_axis`.
+    B may be any number of dimensions. Several times as fast as Keras's `take_along_axis`.
     """
     if NAME == "tensorflow":
         return tf.gather(x, index, axis=-1, batch_dims=len(index.shape))
@@ -61,7 +60,7 @@ def pick(x: Tensor, index: Tensor) -> Tensor:
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
-    """A bias for each channel: [..., C], [C] -> [..., C]. TensorFlow adds it as it convolves."""
+    """x plus a bias for each channel: [..., C], [C] -> [..., C]. TensorFlow fuses it with a convolution."""
     return tf.nn.bias_add(x, bias) if NAME == "tensorflow" else x + bias
 
 
@@ -77,7 +76,7 @@ def concat_elu(x: Tensor) -> Tensor:
     one = np.eye(channels)
     signs = tf.constant(np.concatenate([one, -one], axis=1), x.dtype)
     product = tf.matmul(tf.reshape(x, [-1, channels]), signs)
-    # What has a bias is fused to its activation. One that is known to be zero is removed before that.
+    # With a bias, product and activation are fused. A bias of constant zeros would be removed before that.
     zeros = tf.zeros([2 * channels], x.dtype)
     bias = tf.raw_ops.PlaceholderWithDefault(input=zeros, shape=zeros.shape)
     y = tf.nn.elu(tf.nn.bias_add(product, bias))
@@ -85,9 +84,9 @@ def concat_elu(x: Tensor) -> Tensor:
 
 
 def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
-    """What a table has along an axis at indices that there are: [N, ...], int [B] -> [B, ...].
+    """Elements of a table along an axis, at indices within its range: [N, ...], int [B] -> [B, ...].
 
-    There may be any number of dimensions B. Keras's `take` also counts from the end.
+    B may be any number of dimensions. Faster than Keras's `take`, which also takes negative indices.
     """
     if NAME == "tensorflow":
         return tf.gather(table, index, axis=axis)
@@ -99,8 +98,7 @@ def uniforms(
 ) -> Tensor:
     """Uniform numbers in [0, 1) for each seed: int32 [B, 2] -> float [B, *shape].
 
-    Those of seed b are a function of seeds[b] and of `stream` alone: another one under JAX than under
-    TensorFlow.
+    Row b is a function of seeds[b] and of `stream` alone; JAX and TensorFlow give different numbers.
 
     Args:
       seeds: int32 [B, 2].
@@ -110,7 +108,7 @@ def uniforms(
       rows: int64 [2], the first and the last plus one of the H rows to return; None for all of them.
     """
     if NAME == "tensorflow":
-        # What a seed is folded to is of this dtype: in 32 bits, many seeds would share one.
+        # The folded seed has this dtype: in 32 bits, many seeds would be folded to the same one.
         stream = tf.cast(stream, tf.int64)
 
         def by_philox(seed):
@@ -129,8 +127,8 @@ def uniforms(
 
 
 def _rows_of_philox(seed, shape, dtype, rows):
-    """Some rows of TensorFlow's `stateless_uniform`, without those before them."""
-    at_once = 16 // tf.as_dtype(dtype).size  # the numbers that a count of the generator gives
+    """Some rows of TensorFlow's `stateless_uniform`, without computing the rows before them."""
+    at_once = 16 // tf.as_dtype(dtype).size  # numbers for each count of the generator
     first, stop = rows[0] * math.prod(shape[1:]), rows[1] * math.prod(shape[1:])
     skipped = first // at_once
     key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
@@ -145,7 +143,7 @@ def _rows_of_philox(seed, shape, dtype, rows):
 
 
 def random_bytes(shape: Tensor, seed: Tensor) -> Tensor:
-    """uint8 of a shape, each value as likely as the others: a function of the seed, from `replica_seed`."""
+    """Uniformly distributed uint8 of a shape: a function of the seed, from `replica_seed`."""
     if NAME == "tensorflow":
         words = (tf.reduce_prod(shape) + 3) // 4
         words = tf.random.stateless_uniform([words], seed, None, None, tf.uint32, alg="philox")
@@ -160,7 +158,7 @@ def replica_seed(seed: Tensor) -> Tensor:
     if NAME == "tensorflow":
         context = tf.distribute.get_replica_context()
         if context is not None and context.num_replicas_in_sync > 1:
-            # The second number counts masks, and never comes near this.
+            # The second number counts masks, and stays far below this.
             seed += 2**32 * tf.stack([0, tf.cast(context.replica_id_in_sync_group, seed.dtype)])
     return seed
 
@@ -175,10 +173,10 @@ def is_symbolic(tensor: Tensor) -> bool:
 def traced_shape(
     function: Callable[[Tensor], Tensor], shape: Sequence[int | None], dtype: str
 ) -> list[int | None]:
-    """The shape of what a function gives in a graph of images [B, *shape], B unknown, as in pipelines.
+    """The shape of a function's result in a graph of images [B, *shape], B unknown, as in pipelines.
 
-    A list with None for an unknown side, empty where all is unknown. Under JAX, of one image, which is never
-    unknown. Raises whatever the function raises.
+    A list with None for an unknown side, empty if the rank is unknown. Under JAX it is traced for one image.
+    Raises whatever the function raises.
     """
     if NAME != "tensorflow":
         one = jax.ShapeDtypeStruct((1, *shape), dtype)
@@ -191,17 +189,17 @@ def traced_shape(
 
 
 def _mark_sum(node):
-    """The mark of sums that TensorFlow's graph optimizer is done with, and leaves alone; None for no sum."""
+    """For a sum, an attribute that makes TensorFlow's graph optimizer leave it alone; else None."""
     return tf.compat.v1.AttrValue(b=True) if node.op in ("Add", "AddV2", "AddN") else None
 
 
 @contextlib.contextmanager
 def sums_in_order() -> Iterator[None]:
-    """Within it, or in a function that it decorates, sums are computed as they are written, in a graph too.
+    """Context manager and decorator: sums in graphs are computed in the order in which they are written.
 
-    TensorFlow makes one operation, AddN, of a sum of three terms or more. That begins with a term whose
-    memory it may write over, which depends on what other threads are still doing: the last digits would
-    differ from run to run. The body of a loop is a graph of its own, and to be decorated itself.
+    TensorFlow makes one operation, AddN, of a sum of three terms or more. It starts with a term whose memory
+    it may overwrite, which depends on the progress of other threads: the last digits would differ from run to
+    run. The body of a loop is a graph of its own, and has to be decorated itself.
     """
     if NAME != "tensorflow":
         yield
@@ -212,17 +210,17 @@ def sums_in_order() -> Iterator[None]:
 
 
 def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
-    """A function of tensors [B, ...] and plain values as graphs of TensorFlow: one for any B. JAX's as it is.
+    """A function of tensors [B, ...] and plain values as TensorFlow graphs, each for any B. JAX: unchanged.
 
-    There is one for each other shape and plain value: nothing but B ever becomes unknown; in its attribute
-    `any_size` also the height and width of images, [B, H, W, C]. Results on a processor are the same in each
-    run, to the last bit: `sums_in_order`.
+    There is a graph for each shape but for B, and each plain value. In the result's attribute `any_size`, the
+    graphs are also for any height and width of images, [B, H, W, C]. On a processor, results are the same in
+    each run, to the last bit: see `sums_in_order`.
     """
     if NAME != "tensorflow":
         return function
 
     def of_any(sides):
-        # Graphs of their own: TensorFlow would take one of all sizes for each of them.
+        # Separate graphs: TensorFlow would use one for all sizes also for a known size.
         graphs = tf.function(sums_in_order()(function), autograph=False, jit_compile=jit_compile)
 
         def any_rows(x):
@@ -234,7 +232,7 @@ def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[
         def call(*args):
             if not tf.executing_eagerly() or tf.config.functions_run_eagerly():
                 return graphs(*args)
-            # Asked for, since a call would trace for its own B; after a few such calls, TensorFlow warns.
+            # A call would trace a graph for its own B, and TensorFlow warns after a few such calls.
             return graphs.get_concrete_function(*tf.nest.map_structure(any_rows, args))(*args)
 
         return call
@@ -244,11 +242,11 @@ def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[
     return made
 
 
-class compiled(functools.cached_property):  # named as the decorator that it is
-    """A method of a layer, compiled: under TensorFlow as `traced`, under JAX for each B too.
+class compiled(functools.cached_property):  # lower case, as a decorator
+    """A compiled method of a layer: under TensorFlow as `traced`, under JAX with jit.
 
     Its arguments are structures of tensors [B, ...] and plain values. Its attribute `any_size` has graphs for
-    images of all sizes, as that of `traced`; `once` is the method as it is, for what is not worth a graph.
+    images of all sizes, as in `traced`; `once` is the method itself, for a call that is not worth a graph.
 
     Args:
       method: method of tensors that reads the layer's weights.
@@ -270,7 +268,7 @@ def _compile(function, layer, jit_compile):
 
 
 def _jitted(function, layer):
-    """A function of JAX that reads a layer's weights, compiled."""
+    """A function that reads a layer's weights, compiled by JAX."""
 
     @functools.partial(jax.jit, static_argnums=0)
     def with_weights(plain, values, tensors):
@@ -290,28 +288,29 @@ def _jitted(function, layer):
     return call
 
 
-def check_dtype(dtype):
-    """Raises ValueError for float64 where JAX would make float32 of it, with no more than a warning."""
-    if dtype == "float64" and keras.ops.dtype(keras.ops.zeros([], dtype)) != dtype:
-        raise ValueError(
-            "Expected JAX_ENABLE_X64=1 in the environment, for float64 under JAX. Received: floats that JAX "
-            "makes float32. Set it, or take float32."
+def check_dtype(dtype: str | None) -> None:
+    """Raises ValueError for float64 under JAX without 64-bit floats, which only warns and uses float32."""
+    expect(
+        dtype != "float64" or keras.ops.dtype(keras.ops.zeros([], dtype)) == dtype,
+        "JAX_ENABLE_X64=1 in the environment, for float64 under JAX",
+        "floats that JAX makes float32",
+        "Set it, or take float32",
+    )
+
+
+def check_same_dtype(model: Any, *parts: Any) -> None:
+    """Raises ValueError for parts with another dtype or policy than the model, or variables in 16 bits."""
+    for part in (model, *parts):
+        expect(
+            part.variable_dtype in DTYPES and part.dtype_policy.name == model.dtype_policy.name,
+            f"one dtype of a factor and its networks: {', '.join((*DTYPES, *POLICIES))}",
+            f"{part.dtype_policy.name} of {part.name!r}, in a factor of {model.dtype_policy.name}",
+            "Build them with the same dtype",
         )
 
 
-def check_same_dtype(model, *parts):
-    """Raises ValueError for parts of another dtype or policy than the model's, or variables in 16 bits."""
-    for part in (model, *parts):
-        if part.variable_dtype not in DTYPES or part.dtype_policy.name != model.dtype_policy.name:
-            raise ValueError(
-                f"Expected one dtype of a factor and its networks: {', '.join((*DTYPES, *POLICIES))}. "
-                f"Received: {part.dtype_policy.name} of {part.name!r}, in a factor of "
-                f"{model.dtype_policy.name}. Build them with the same dtype."
-            )
-
-
-def set_dtype(config, dtype):
-    """Changes the dtype, or the policy, of every float in the configuration of a factor."""
+def set_dtype(config: Config, dtype: str) -> None:
+    """Changes the dtype, or the policy, of all floats in the configuration of a factor."""
     config["dtype"] = dtype
     for part in filter(None, (config["network"], config["embedding"])):
         part["config"]["dtype"] = dtype

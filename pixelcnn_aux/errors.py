@@ -8,7 +8,8 @@ def expect(
 ) -> None:
     """Raises `kind` unless `fits`: "Expected {expected}. Received: {received}. {remedy}."
 
-    For input that enters the public API or comes from a file, once. Inside, code trusts code.
+    For arguments of the public API and contents of files, which are checked once, where they enter. The texts
+    are evaluated also if `fits`: where they are costly, raise within an `if` instead.
     """
     if not fits:
         raise kind(f"Expected {expected}. Received: {received}. {remedy}.")

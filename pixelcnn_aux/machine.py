@@ -1,4 +1,4 @@
-"""What is known of the machine: for measurements, and for whether two machines compute the same numbers."""
+"""Description of the machine, beside measurements and files that depend on it."""
 
 import contextlib
 import importlib.metadata
@@ -10,7 +10,7 @@ import sys
 
 CPUINFO = pathlib.Path("/proc/cpuinfo")  # Linux's
 _PACKAGES = ("pixelcnn_aux", "tensorflow", "keras", "numpy", "constriction")
-# Environment variables by which the same machine rounds otherwise.
+# Environment variables that change how the same machine rounds.
 _SETTINGS = (
     *("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
     *("TF_XLA_FLAGS", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES"),
@@ -18,12 +18,12 @@ _SETTINGS = (
 
 
 def describe():
-    """What is known of this machine.
+    """Describes this machine.
 
     Returns:
-      dict, "processor", "instructions", its vector ones, "threads", "gpus", the names of TensorFlow's,
-      "settings", the environment variables by which it rounds otherwise, and for each package its version:
-      None where it cannot be found.
+      dict, "processor", "instructions" (the vector ones), "threads", "gpus" (the names of TensorFlow's),
+      "settings" (environment variables that change how it rounds), and the version of each package, or None
+      if it cannot be found.
     """
     flags = _field("flags").split()
     kinds = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
@@ -38,9 +38,9 @@ def describe():
 
 
 def is_fast_in_bfloat16():
-    """Whether the processor is one that computes faster in bfloat16 than in float32.
+    """Whether the processor is known to compute faster in bfloat16 than in float32.
 
-    One with AMX, or AMD's with AVX512-BF16. On Intel's with AVX512-BF16 alone a convolution takes twice as
+    That is with AMX, or AVX512-BF16 of AMD. On Intel's with AVX512-BF16 alone a convolution takes twice as
     long; others were not measured.
     """
     flags = _field("flags").split()
@@ -58,7 +58,7 @@ def _gpus():
 
 
 def _version(name):
-    """What an imported package says itself, as its distribution may have another name (tensorflow-cpu)."""
+    """The version of a package: its own if it is imported, since distributions have other names."""
     imported = getattr(sys.modules.get(name), "__version__", None)
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return imported or importlib.metadata.version(name)

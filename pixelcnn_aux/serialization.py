@@ -1,6 +1,6 @@
-"""Descriptions of what this package builds, as Keras writes them, and what may be built from them.
+"""Descriptions of objects of this package, in Keras's format, and building objects from them.
 
-A description may come from a file, so that it builds registered classes alone:
+A description may come from a file, so only registered classes are built:
 
     @keras.saving.register_keras_serializable(package="my_package")
     class Palette(pa.auxiliary.Transform): ...
@@ -16,6 +16,7 @@ import numpy as np
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import Config
+from pixelcnn_aux.errors import expect
 
 _T = TypeVar("_T")
 
@@ -26,11 +27,11 @@ def register(package: str = "pixelcnn_aux") -> Callable[[_T], _T]:
 
 
 class Configured:
-    """What has a description: `get_config` returns the arguments of the constructor.
+    """Base of classes with a description: `get_config` returns the arguments of the constructor.
 
     Attributes:
-      optional: names of arguments that a description leaves out where they have their defaults, so that it is
-        the one that it was before there were such arguments.
+      optional: names of arguments that a description leaves out if they have their defaults, so that it stays
+        as it was before there were such arguments.
     """
 
     optional: tuple[str, ...] = ()
@@ -45,33 +46,42 @@ class Configured:
 
 
 def serialize(part: Any) -> Any:
-    """The description of a part, which JSON can hold; None of None.
+    """The description of an object, which JSON can hold; None of None.
 
-    Of what Keras writes it has what rebuilds the part: not the module, which may be another one the next
-    time, nor what the part was built for or compiled with.
+    It has the parts of Keras's description that build the object again: not the module, which may change, nor
+    the shapes that the object was built for or its compilation.
 
-    Raises ValueError for an object of a class that is not registered, or no longer, or whose `get_config`
-    leaves out an argument of its constructor or gives what would not come back as it was.
+    Raises:
+      ValueError: for an object of a class that is not registered, or no longer, or whose `get_config`
+        leaves out an argument of its constructor or has values that do not come back as they were.
     """
     if part is None:
         return None
     cls = type(part)
     name = keras.saving.get_registered_name(cls)
     registered = keras.saving.get_registered_object(name)
-    if registered is None:
-        raise ValueError(_not_registered(cls.__name__))
-    if registered is not cls:
-        raise ValueError(
-            f"Expected an object of the class that is registered as {name}. Received: one of an earlier "
-            "class of that name. Build the model again, or leave out --plugin for the module that is run."
-        )
-    config = part.get_config()
-    missing = [key for key in _arguments(cls, part) if key not in config]
-    if missing:
-        raise ValueError(
-            f"Expected {cls.__name__}.get_config() to give all arguments of the constructor. Received: no "
-            f"{', '.join(missing)}. Define it to return them in a dict, beside those of a base class."
-        )
+    _check_registered(cls.__name__, registered)
+    expect(
+        registered is cls,
+        f"an object of the class that is registered as {name}",
+        "one of an earlier class of that name",
+        "Build the model again, or leave out --plugin for the module that is run",
+    )
+    config, parameters = part.get_config(), inspect.signature(cls).parameters
+    # All arguments of the constructor but those that are left out where they are None.
+    missing = [
+        x.name
+        for x in parameters.values()
+        if x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY)
+        and (x.default is not None or getattr(part, x.name, x) is not None)
+        and x.name not in config
+    ]
+    expect(
+        not missing,
+        f"{cls.__name__}.get_config() to give all arguments of the constructor",
+        f"no {', '.join(missing)}",
+        "Define it to return them in a dict, beside those of a base class",
+    )
     for key, value in config.items():
         if not _is_plain(value):
             raise ValueError(
@@ -79,31 +89,18 @@ def serialize(part: Any) -> Any:
                 f"lists, tuples and dicts of them. Received: {key}={arguments.short_repr(value)}. Write it "
                 "as such, an array by its method tolist()."
             )
-    defaults = inspect.signature(cls).parameters
+    optional = getattr(cls, "optional", ())
     config = {
         key: value
         for key, value in config.items()
-        if key not in getattr(cls, "optional", ()) or value != defaults[key].default
+        if key not in optional or value != parameters[key].default
     }
     config = keras.saving.serialize_keras_object(config)
     return {"class_name": cls.__name__, "config": config, "registered_name": name}
 
 
-def _arguments(cls, part):
-    """Names of what a class's constructor takes to build a part again, but for what it takes as **kwargs.
-
-    Arguments that are None by default, and of this part, may be left out.
-    """
-    parameters = inspect.signature(cls).parameters.values()
-    named = [x for x in parameters if x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY)]
-    return [x.name for x in named if x.default is not None or getattr(part, x.name, x) is not None]
-
-
 def _is_plain(value):
-    """Whether a value is one that JSON can hold and `deserialize` gives back: no array, for one.
-
-    Descriptions of parts and of Keras's dtype policies are.
-    """
+    """Whether JSON can hold a value, and `deserialize` gives it back: not an array, for example."""
     if isinstance(value, dict):
         return all(isinstance(key, str) and _is_plain(x) for key, x in value.items())
     if isinstance(value, (list, tuple)):
@@ -113,10 +110,11 @@ def _is_plain(value):
 
 
 def deserialize(description: Any, kind: Any) -> Any:
-    """The part of a class `kind` that `serialize` described; None of None.
+    """The object of a class `kind` that `serialize` described; None of None.
 
-    Raises ValueError for a class that is not registered or is no subclass of `kind`, or for other arguments
-    than the class takes.
+    Raises:
+      ValueError: for a class that is not registered or not a subclass of `kind`, or for other arguments than
+        the class takes.
     """
     if description is None:
         return None
@@ -130,15 +128,14 @@ def deserialize(description: Any, kind: Any) -> Any:
             f"Received: {arguments.short_repr(description)}. Take the file from where it came from again."
         )
     cls = keras.saving.get_registered_object(name)
-    if cls is None:
-        raise ValueError(_not_registered(name))
-    fits = isinstance(cls, type) and issubclass(cls, kind)
-    if not fits:
-        raise ValueError(
-            f"Expected the description of a class {kind.__name__}. Received: that of {name}. "
-            "Take the file from where it came from again."
-        )
-    # Not by Keras's function, which also builds some things that are no registered class.
+    _check_registered(name, cls)
+    expect(
+        isinstance(cls, type) and issubclass(cls, kind),
+        f"the description of a class {kind.__name__}",
+        f"that of {name}",
+        "Take the file from where it came from again",
+    )
+    # Not by Keras's function, which also builds some objects of classes that are not registered.
     try:
         return cls.from_config(config)
     except (TypeError, KeyError) as error:
@@ -150,25 +147,28 @@ def deserialize(description: Any, kind: Any) -> Any:
 
 
 def check_comes_back(part: Any) -> None:
-    """Raises ValueError, which names it, for a part that its description builds otherwise.
+    """Raises ValueError for an object whose description builds another one.
 
-    It is built to find out: not for networks, which take a while.
+    It is built to find out, so this is not for networks, which take a while.
     """
     description = json.dumps(serialize(part))
     try:
         received = json.dumps(serialize(deserialize(json.loads(description), type(part))))
     except ValueError as error:
         received = str(error).rstrip(".")
-    if received != description:
-        raise ValueError(
-            f"Expected a part that is built again as {description}. Received: {received}. Correct get_config "
-            f"of {type(part).__name__}, or what its constructor makes of the arguments."
-        )
+    expect(
+        received == description,
+        f"a part that is built again as {description}",
+        received,
+        f"Correct get_config of {type(part).__name__}, or what its constructor makes of the arguments",
+    )
 
 
-def _not_registered(name):
-    return (
-        f"Expected a registered class. Received: {name}, which is not. Decorate it with "
-        "@keras.saving.register_keras_serializable(package=...), and import its module before it is needed; "
-        "programs do with --plugin MODULE."
+def _check_registered(name, cls):
+    expect(
+        cls is not None,
+        "a registered class",
+        f"{name}, which is not",
+        "Decorate it with @keras.saving.register_keras_serializable(package=...), and import its module "
+        "before it is needed; programs do with --plugin MODULE",
     )

@@ -1,9 +1,8 @@
-"""Likelihoods: what the parameters that a network puts out say about each pixel of an image.
+"""Likelihoods: the distribution of each pixel, given the parameters that a network puts out.
 
-Section 3.3 of Kolesnikov & Lampert (2017): a mixture of discretized logistics over RGB, which is
-the likelihood of PixelCNN++ (Salimans et al., 2017), and a categorical over few values, such as those of a
-4-bit gray. All have the interface of `Likelihood`: `log_prob` and `bits_per_dim` of an image, and `draw` of
-a pixel. TensorFlow Probability gives the probabilities.
+Section 3.3 of Kolesnikov & Lampert (2017): a mixture of discretized logistics over RGB, as in PixelCNN++
+(Salimans et al., 2017), and a categorical over few values, such as those of a 4-bit gray. All have the
+interface of `Likelihood`: `log_prob` and `bits_per_dim` of an image, and `draw` of a pixel.
 """
 
 from pixelcnn_aux.likelihoods.base import MODES as MODES, Likelihood as Likelihood

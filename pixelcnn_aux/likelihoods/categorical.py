@@ -1,4 +1,4 @@
-"""The likelihood of images of few values, such as 4-bit grays (section 3.3)."""
+"""Categorical distributions, the likelihood of images of few values (section 3.3)."""
 
 from keras import ops
 
@@ -20,20 +20,18 @@ class Categorical(Likelihood):
     """Categorical distributions over few values, each channel's given the channels before it.
 
     With K values, `params` of a pixel are K logits a_i for every channel i, and for every pair of channels
-    j < i a table b_ij of K x K: of each value of channel j, what it adds to the logits of channel i.
+    j < i a table b_ij of K x K: each value of channel j adds a row of it to the logits of channel i.
 
     ```none
     P(v_i | v_1, ..., v_(i-1)) = softmax(a_i + sum_(j<i) b_ij[v_j])[v_i]
     ```
 
-    It has no location that a center could move, and ignores one: a logit for each value can say all that a
-    center does.
-
-    `log_density` is linear between the logarithms of two values' probabilities.
+    Centers are ignored: there is no location to move. `log_density` is linear between the log-probabilities
+    of two values.
 
     Args:
       num_values: int, K, 2 to 256; 16 for the paper's 4-bit grays, of one channel.
-      num_channels: int, C, 1 to 256. They have C K + C (C - 1) / 2 K^2 parameters.
+      num_channels: int, C, 1 to 256. There are C K + C (C - 1) / 2 K^2 parameters.
 
     Raises:
       ValueError: for arguments of other types or out of range, or for more than a million parameters.
@@ -58,7 +56,7 @@ class Categorical(Likelihood):
         return self._log_prob_at(params, images, interpolate)
 
     def _log_prob_at(self, params, images, at):
-        """log_prob, with `at` of what there is for each value."""
+        """log_prob, where `at` looks up a value in logits: `select` or `interpolate`."""
         values = ops.unstack(images, num=self.num_channels, axis=-1)
         logits, tables = self._parts(params)
         log_probs = []

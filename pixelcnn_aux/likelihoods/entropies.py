@@ -9,20 +9,20 @@ from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.backend import lookup
 from pixelcnn_aux.likelihoods.logistic import FAR, TAIL, DiscretizedLogistic
 
-# What of a component's probability is left out on either side of the values that are evaluated. Of ten
-# components that changes an entropy by 4e-4 nats at most, and mostly by far less.
+# The probability of a component on either side of the values that are evaluated. With ten components, leaving
+# it out changes an entropy by 4e-4 nats at most, and mostly by far less.
 LEFT_OUT = 1e-6
-AT_ONCE = 2**12  # distributions
-BLOCK = 16  # of their values at a time: with the components of a mixture, what fits in a processor's cache
+AT_ONCE = 2**12  # distributions at a time
+BLOCK = 16  # of their values at a time, so that a mixture's components fit in a processor's cache
 # In lengths of an interval: with larger scales it is flat, and differences of sigmoids would be lost.
 FLAT = 64.0
 
 
 def in_chunks(function: Callable[[Tensor], Tensor], count: Tensor, at_once: int) -> Tensor:
-    """What a function of indices, int32 [n] -> [n], gives for 0 .. count - 1, at most `at_once` at a time."""
+    """A function of indices, int32 [n] -> [n], applied to 0 .. count - 1, at most `at_once` at a time."""
     chunks = count // at_once + 1
     size = (count + chunks - 1) // chunks
-    # The last index again, where chunks have more than there are.
+    # The last chunk repeats the last index.
     indices = ops.minimum(ops.arange(0, chunks * size, dtype="int32"), count - 1)
     found = ops.map(function, ops.reshape(indices, (chunks, size)))
     return ops.reshape(found, (-1,))[:count]
@@ -39,9 +39,9 @@ def of_mixtures(
 ) -> Tensor:
     """Entropies of mixtures of K logistics, each truncated to an interval of values.
 
-    The probability of a value is a difference of sums of sigmoids. They are computed of no more values than
-    have a probability that counts, for distributions that have about as many of them together: of trained
-    models that is a small part of all values.
+    The probability of a value is a difference of sums of sigmoids. They are computed only for values with a
+    probability that counts, in trained models a small part of all values, for distributions with similar
+    numbers of such values together.
 
     Args:
       log_weights: float [..., K], up to a constant, before the cut.
@@ -67,7 +67,7 @@ class _Mixtures:
     Args: as of `of_mixtures`, of N mixtures in all.
 
     Attributes:
-      num_values: [N], whole numbers: of how many values the probabilities are to be evaluated.
+      num_values: [N], whole numbers: for how many values probabilities are evaluated.
     """
 
     def __init__(self, log_weights, components, low, high):

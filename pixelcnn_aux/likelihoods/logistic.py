@@ -1,21 +1,21 @@
-"""The logistic distribution of a pixel value."""
+"""Logistic distributions of a pixel value: discretized, and truncated to an interval."""
 
 import numpy as np
 from keras import ops
 
 from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.backend import lookup, pick, tfp
+from pixelcnn_aux.errors import expect
 
 tfd = tfp.distributions
 
-FAR = 1e30  # Where the tails of the end values end: finite, since infinities make NaN.
-# In scales: from there on a tail is exponential, and what is cut out of it is the same wherever that is.
+FAR = 1e30  # the outer ends of the bins of the first and last value: finite, since infinities make NaN
+# In scales: from there on a tail is exponential, and an interval of it has the same shape everywhere.
 TAIL = 16.0
-# In pixels of 256 values: with larger scales an interval is flat to a part in a thousand, and roundings would
-# lose draws.
+# In pixels of 256 values: with larger scales an interval is flat to a part in a thousand, and rounding errors
+# would lose draws.
 FLAT = 1e5
-# Up to so many values, where bins end is looked up, which takes less time than to select it.
-LOOKED_UP = 256
+LOOKED_UP = 256  # Up to so many values, a table of the ends of bins is faster than computing them.
 
 
 class DiscretizedLogistic(tfp.distributions.Distribution):
@@ -29,9 +29,8 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
     P(255) = sigmoid(-b)
     ```
 
-    An interval of values has the same form, over a wider bin.
-
-    The product keeps every logarithm and its gradient finite where the difference cancels to zero.
+    An interval of values has the same form, over a wider bin. The product keeps every logarithm and its
+    gradient finite where the difference cancels to zero.
 
     ```python
     dist = DiscretizedLogistic(loc=[100.0, 300.0], scale=5.0)
@@ -46,7 +45,12 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
     """
 
     def __init__(
-        self, loc: Tensor, scale: Tensor, num_values: int = 256, name: str = "DiscretizedLogistic"
+        self,
+        loc: Tensor,
+        scale: Tensor,
+        num_values: int = 256,
+        *,
+        name: str = "DiscretizedLogistic",
     ):
         """Constructs distributions over pixel values.
 
@@ -65,11 +69,12 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         self.scale = ops.convert_to_tensor(scale, dtype=self.loc.dtype)
         self.num_values = num_values
         pairs = zip(reversed(self.loc.shape), reversed(self.scale.shape))
-        if any(a != b for a, b in pairs if a not in (1, None) and b not in (1, None)):
-            raise ValueError(
-                "Expected `loc` and `scale` of shapes that broadcast. "
-                f"Received: loc.shape={self.loc.shape}, scale.shape={self.scale.shape}. Reshape one of them."
-            )
+        expect(
+            all(a == b for a, b in pairs if a not in (1, None) and b not in (1, None)),
+            "`loc` and `scale` of shapes that broadcast",
+            f"loc.shape={self.loc.shape}, scale.shape={self.scale.shape}",
+            "Reshape one of them",
+        )
         super().__init__(
             dtype=self.loc.dtype,
             reparameterization_type=tfd.NOT_REPARAMETERIZED,
@@ -97,17 +102,17 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
 
         Args:
           low, high: tensors of the distribution's dtype, 0 <= low <= high <= num_values - 1. Their shapes
-            broadcast against the batch shape. If they are not whole, the bins from `low` - 0.5 to
-            `high` + 0.5 are meant, with tails where the nearest whole number is the first or the last.
+            broadcast against the batch shape. If they are not whole, the bin is from `low` - 0.5 to
+            `high` + 0.5, with a tail where the nearest whole number is the first or the last value.
 
         Returns:
           Tensor of the shape that they broadcast to, in nats; finite, as its gradient is.
         """
         inverse_scale = 1.0 / self.scale
         a = (high - self.loc + 0.5) * inverse_scale
-        # Of one value they are an inverse scale apart, which spares a training step half of this.
+        # For one value they are an inverse scale apart, which halves the work of a training step.
         b = (a if low is high else (low - self.loc + 0.5) * inverse_scale) - inverse_scale
-        # log(1 - exp(-x)), in operations that ONNX has too, which has no expm1.
+        # log(1 - exp(-x)), without expm1, which ONNX does not have.
         half = ops.tanh(0.5 * (high - low + 1.0) * inverse_scale)
         log_width = ops.log(2.0 * half / (1.0 + half))
         # All three terms are finite, so that masks can drop them without a NaN in the gradient.
@@ -119,26 +124,9 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
             - not_first * ops.softplus(b)
         )
 
-    def log_probs(self) -> Tensor:
-        """Log-probability of each value: [...] -> [..., num_values], in nats, finite; for codes.
-
-        In less time than `log_prob` takes for all values, since each boundary between two is evaluated once.
-        """
-        values = np.arange(self.num_values)
-        last = self.num_values - 1
-        edges = np.concatenate([[-FAR], values[1:] - 0.5, [FAR]])
-        inverse_scale = 1.0 / self.scale[..., None]
-        x = (ops.convert_to_tensor(edges, self.dtype) - self.loc[..., None]) * inverse_scale
-        softplus = ops.softplus(x)
-        not_an_end = ops.convert_to_tensor(values % last > 0, self.dtype)
-        # There x is so large that another rounding, as by XLA, leaves no 0.
-        not_last = ops.convert_to_tensor(values < last, self.dtype)
-        log_width = not_an_end * ops.log(-ops.expm1(-inverse_scale))
-        return log_width + not_last * (x - softplus)[..., 1:] - softplus[..., :-1]
-
 
 class TruncatedLogistic:
-    """Logistic distributions truncated to an interval of pixel values, for draws: in few operations.
+    """Logistic distributions truncated to an interval of pixel values, for draws, in few operations.
 
     Args:
       loc, scale: floating point tensors [..., K], in pixel units.
