@@ -76,7 +76,9 @@ class DensityTest(tf.test.TestCase, parameterized.TestCase):
         """Between whole numbers too, the bins around values one apart cover everything once."""
         every = np.indices([num_values] * channels).reshape(channels, -1).T
         for centered in (False, True):
-            likelihood = likelihoods.LogisticMixture(3, centered, 4.0, channels, num_values)
+            likelihood = likelihoods.LogisticMixture(
+                3, centered, 4.0, num_channels=channels, num_values=num_values
+            )
             params = np.random.default_rng(0).normal(size=likelihood.num_params)
             params = np.tile(params, (len(every), 1))
             center = np.full(every.shape, 4.0) if centered else None

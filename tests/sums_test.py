@@ -42,7 +42,7 @@ def draw_block(fixed_sum, likelihood, params, auxiliary, shift=0.0, mode="sample
     noise = likelihood.noise(tf.constant(uniforms), mode, bounded=True)
     remainder, pixels = fixed_sum.start(auxiliary), []
     for row, column in np.ndindex(ratio, ratio):
-        position = fixed_sum.at(fixed_sum.index(row, column))
+        position = fixed_sum.at(row, column)
         bounds = position.bounds(remainder)
         here = params[:, row, column], noise[:, row, column]
         pixels.append(likelihood.draw(*here, log_scale_shift=shift, bounds=bounds))
@@ -106,7 +106,7 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
         slack = fixed_sum.slack(low, high)
         remainder, found = fixed_sum.start(auxiliary)[:, 0, 0], []
         for row, column in np.ndindex(images.shape[1:3]):
-            position = fixed_sum.at(fixed_sum.index(row, column))
+            position = fixed_sum.at(row, column)
             bounds = position.bounds(remainder, [x[:, row, column] for x in slack])
             pixel = images[:, row, column]
             for channel in range(images.shape[3]):

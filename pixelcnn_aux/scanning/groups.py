@@ -21,7 +21,7 @@ def draws(likelihood, noise, log_scale_shift):
         here = pick_row(noise)
 
         def decide(params, pick, bounds):
-            return likelihood.draw(params, pick(here), log_scale_shift, bounds)
+            return likelihood.draw(params, pick(here), log_scale_shift, bounds=bounds)
 
         return decide
 

@@ -192,7 +192,7 @@ def _compare_draws(model, signature, request, drawn):
         if within:
             bounds = groups.within_both(bounds, *(tf.cast(x, tf.int32) for x in within))
         # Each pixel as the factor draws it, given the export's pixels before it.
-        again = factor.likelihood.draw(factor.params(inputs), noise, SHIFTS, bounds)
+        again = factor.likelihood.draw(factor.params(inputs), noise, SHIFTS, bounds=bounds)
         if "completed" in known:
             pixels, mask = known["completed"]
             again = np.where(mask, pixels, again)

@@ -181,11 +181,11 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         for shift in (-0.5, -100.0, np.array([0.0, -0.5, -1.0, 0.5])):
             shifted = params + is_log_scale * np.reshape(shift, [-1, 1, 1])
             self.assertAllEqual(
-                likelihood.draw(params, noise, shift, bounds),
+                likelihood.draw(params, noise, shift, bounds=bounds),
                 likelihood.draw(shifted, noise, bounds=bounds),
             )
         plain = likelihood.draw(params, noise, bounds=bounds)
-        self.assertNotAllEqual(likelihood.draw(params, noise, -0.5, bounds), plain)
+        self.assertNotAllEqual(likelihood.draw(params, noise, -0.5, bounds=bounds), plain)
 
     def test_wide_components_are_drawn_as_rarely_as_they_are_likely(self):
         """The wider one is, the less of it is in an interval: here about as much as of the other's tail."""

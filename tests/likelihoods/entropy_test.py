@@ -20,7 +20,7 @@ def by_values(likelihood, params, pixels, bounds):
     total, earlier, known = 0.0, [], []
     for channel in range(likelihood.num_channels):
         known.append(Bounds(*(x[..., channel] for x in bounds)))
-        log_probs = likelihood.value_log_probs(params, channel, earlier, known).numpy()
+        log_probs = likelihood.value_log_probs(params, channel, earlier, bounds=known).numpy()
         probs = np.exp(log_probs.astype(np.float64))
         total = total - np.sum(probs * np.where(probs > 0, log_probs, 0.0), axis=-1)
         earlier.append(np.int32(pixels[..., channel]))

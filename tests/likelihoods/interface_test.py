@@ -63,7 +63,7 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
         spec = [tf.TensorSpec([None, 1], tf.float64), tf.TensorSpec([None], tf.int32)]
 
         def of_values(params, low):
-            return coin.value_log_probs(params, 0, [], [Bounds(low, low + 1, None)])
+            return coin.value_log_probs(params, 0, [], bounds=[Bounds(low, low + 1, None)])
 
         graph = tf.function(of_values, input_signature=spec)
         expected = np.log([1 / (1 + np.exp(logits[:, 0])), 1 / (1 + np.exp(-logits[:, 0]))]).T
