@@ -48,7 +48,7 @@ class Transform(Configured):
     num_values: Any = None
     ratio: int = 1
     # Subclasses and objects may set it.
-    name: str = cast(str, functools.cached_property(lambda self: _in_lower_case(type(self))))
+    name: str = cast(str, functools.cached_property(lambda self: _snake_case(type(self).__name__)))
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images [B, H, W, C] -> [B, H / ratio, W / ratio, channels]. Raises ValueError.
@@ -214,6 +214,5 @@ class HighBits(Transform):
         return {"bits": self.bits, "of": self.of}
 
 
-def _in_lower_case(cls):
-    """The name of a class with underscores between its words."""
-    return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+def _snake_case(name):
+    return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -188,11 +188,6 @@ def traced_shape(
     return given.as_list() if given.rank is not None else []
 
 
-def _mark_sum(node):
-    """For a sum, an attribute that makes TensorFlow's graph optimizer leave it alone; else None."""
-    return tf.compat.v1.AttrValue(b=True) if node.op in ("Add", "AddV2", "AddN") else None
-
-
 @contextlib.contextmanager
 def sums_in_order() -> Iterator[None]:
     """Context manager and decorator: sums in graphs are computed in the order in which they are written.
@@ -204,8 +199,13 @@ def sums_in_order() -> Iterator[None]:
     if NAME != "tensorflow":
         yield
         return
-    mark = {"_grappler_ArithmeticOptimizer_AddOpsRewriteStage": _mark_sum}
-    with tf.compat.v1.get_default_graph()._attr_scope(mark):
+
+    def mark(node):
+        return tf.compat.v1.AttrValue(b=True) if node.op in ("Add", "AddV2", "AddN") else None
+
+    # An attribute of sums that TensorFlow's graph optimizer is done with.
+    attributes = {"_grappler_ArithmeticOptimizer_AddOpsRewriteStage": mark}
+    with tf.compat.v1.get_default_graph()._attr_scope(attributes):
         yield
 
 
@@ -254,17 +254,17 @@ class compiled(functools.cached_property):  # lower case, as a decorator
     """
 
     def __init__(self, method: Callable[..., Any], jit_compile: bool = False):
-        super().__init__(lambda layer: _compile(method.__get__(layer), layer, jit_compile))
+        def compile_for(layer):
+            function = method.__get__(layer)
+            if NAME == "tensorflow":
+                made: Any = traced(function, jit_compile)
+            else:
+                made = _jitted(function, layer)
+                made.any_size = made
+            made.once = function
+            return made
 
-
-def _compile(function, layer, jit_compile):
-    if NAME == "tensorflow":
-        made = traced(function, jit_compile)
-    else:
-        made = _jitted(function, layer)
-        made.any_size = made
-    made.once = function
-    return made
+        super().__init__(compile_for)
 
 
 def _jitted(function, layer):

@@ -1,4 +1,4 @@
-"""Consistency checks: the parts of a factor, a chain's factors and transforms, and a factor's inputs.
+"""Consistency checks of the parts of a factor, and of the factors and transforms of a chain.
 
 What transforms and likelihoods declare is tried on a few images. All functions raise a ValueError that names
 the part that does not fit.
@@ -253,12 +253,9 @@ def declared_sum(transform, likelihood):
 
 
 def known_sum(transform, likelihood, exact):
-    """The `FixedSum` that a factor knows, checked; None for none.
+    """The `FixedSum` that a factor knows, checked, or None.
 
-    Args:
-      transform: `Transform` that gives the factor's auxiliary images.
-      likelihood: `Likelihood` of its images. It needs the sum if it is centered.
-      exact: bool, whether to rule out values that contradict the sum, if the likelihood can.
+    It rules out values if `exact` and the likelihood has bounds. A centered likelihood needs it in any case.
     """
     exact = exact and likelihood.bounded_noise_size is not None
     known = exact or likelihood.centered
@@ -347,13 +344,7 @@ def _dtype_and_shape(tensor):
 
 
 def check_known(transform, images, auxiliary):
-    """Checks that values that a transform takes for known do not depend on unknown pixels.
-
-    Args:
-      transform: `Transform`.
-      images: [B, H, W, C], to try it on.
-      auxiliary: [B, h, w, c], the transform of the images.
-    """
+    """Checks that values that `Transform.known` marks do not depend on unknown pixels."""
     batch, height, width, _ = auxiliary.shape
     mask = np.random.default_rng(0).integers(0, 2, (batch, height, width, 1), np.uint8)
     mask = mask.repeat(transform.ratio, axis=1).repeat(transform.ratio, axis=2)
@@ -374,11 +365,7 @@ def check_known(transform, images, auxiliary):
 def check_fixed_sum(transform, images, auxiliary, likelihood, below):
     """Checks that the sum that a transform declares, if any, fixes its auxiliary images.
 
-    Args:
-      transform: `Transform`.
-      images: [B, H, W, C], to try it on.
-      auxiliary: [B, h, w, c], the transform of the images.
-      likelihood, below: `Likelihood` of the images, and of the auxiliary images.
+    `likelihood` and `below` are those of the images and of the auxiliary images.
     """
     fixed_sum = declared_sum(transform, likelihood)
     if fixed_sum is None:

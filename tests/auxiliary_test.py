@@ -54,10 +54,8 @@ class TransformTest(tf.test.TestCase, parameterized.TestCase):
         masks = np.random.default_rng(0).random((5, 8, 12, 1)) < 0.9
         known = transform.known(masks.astype(np.uint8))
         self.assertEqual(known.dtype, tf.uint8)
-        expected = np.ones([5, 8 // ratio, 12 // ratio, 1], bool)
-        for row in range(ratio):
-            for column in range(ratio):
-                expected &= masks[:, row::ratio, column::ratio]
+        places = [masks[:, i::ratio, j::ratio] for i, j in np.ndindex(ratio, ratio)]
+        expected = np.all(places, axis=0)
         self.assertAllEqual(known, expected)
         self.assertBetween(expected.mean(), 0.05, 0.95)
         if ratio > 1:
@@ -67,18 +65,19 @@ class TransformTest(tf.test.TestCase, parameterized.TestCase):
 
 class GrayscaleTest(tf.test.TestCase):
     def test_luma_and_quantization_by_hand(self):
-        self.assertEqual(gray(0, 0, 0), 0)
-        self.assertEqual(gray(255, 255, 255), 15)
-        self.assertEqual(gray(255, 0, 0), 4)  # 76.245 // 16
-        self.assertEqual(gray(0, 255, 0), 9)  # 149.685 // 16
-        self.assertEqual(gray(0, 0, 255), 1)  # 29.07 // 16
-        self.assertEqual(gray(200, 100, 50), 7)  # 124.2 // 16
-
-    def test_luma_is_rounded_down_in_integers(self):
-        self.assertEqual(gray(0, 9, 94), 0)  # 15.999: rounding to the nearest gives 16
-        self.assertEqual(gray(9, 225, 81), 9)  # exactly 144: float32 gives a little less
-        self.assertEqual(gray(15, 15, 15), 0)
-        self.assertEqual(gray(16, 16, 16), 1)
+        for rgb, expected in (
+            ((0, 0, 0), 0),
+            ((255, 255, 255), 15),
+            ((255, 0, 0), 4),  # 76.245 // 16
+            ((0, 255, 0), 9),  # 149.685 // 16
+            ((0, 0, 255), 1),  # 29.07 // 16
+            ((200, 100, 50), 7),  # 124.2 // 16
+            ((0, 9, 94), 0),  # 15.999: rounding to the nearest gives 16
+            ((9, 225, 81), 9),  # exactly 144: float32 gives a little less
+            ((15, 15, 15), 0),
+            ((16, 16, 16), 1),
+        ):
+            self.assertEqual(gray(*rgb), expected, rgb)
 
     def test_any_number_of_bits_from_1_to_8(self):
         images = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 3), dtype=np.uint8)
@@ -93,13 +92,13 @@ class GrayscaleTest(tf.test.TestCase):
         self.assertEqual(transform.size((8, 6)), (8, 6))
 
     def test_other_inputs_are_refused(self):
-        transform = pa.auxiliary.Grayscale()
-        with self.assertRaisesRegex(ValueError, r"uint8.*Received: float32 \[2, 4, 4, 3\]"):
-            transform(np.zeros([2, 4, 4, 3], np.float32))
-        with self.assertRaisesRegex(ValueError, r"\[B, H, W, 3\].*Received: uint8 \[4, 4, 3\]"):
-            transform(np.zeros([4, 4, 3], np.uint8))
-        with self.assertRaisesRegex(ValueError, r"3 channels.*Received: shape \[2, 4, 4, 1\]"):
-            transform(np.zeros([2, 4, 4, 1], np.uint8))
+        for dtype, shape, message in (
+            (np.float32, [2, 4, 4, 3], r"uint8.*Received: float32 \[2, 4, 4, 3\]"),
+            (np.uint8, [4, 4, 3], r"\[B, H, W, 3\].*Received: uint8 \[4, 4, 3\]"),
+            (np.uint8, [2, 4, 4, 1], r"3 channels.*Received: shape \[2, 4, 4, 1\]"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                pa.auxiliary.Grayscale()(np.zeros(shape, dtype))
 
 
 class HalfResolutionTest(tf.test.TestCase):

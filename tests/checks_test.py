@@ -134,10 +134,12 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
             self.assertRefused(message, altered(ratio=ratio))
             with self.assertRaisesRegex(ValueError, message):
                 pa.chain([altered(ratio=ratio)], (6, 6), FLAT, embedding=FLAT)
-        many = altered(num_values=2**16 + 1)
-        self.assertRefused("Altered with num_values from 2 to 65,536.*: 65537", many)
-        self.assertRefused("Altered with num_values from 2 .*: 1", altered(num_values=1))
-        self.assertRefused("Altered with channels from 1 .*: 0", altered(channels=0))
+        for declared, message in (
+            ({"num_values": 2**16 + 1}, "num_values from 2 to 65,536.*: 65537"),
+            ({"num_values": 1}, "num_values from 2 .*: 1"),
+            ({"channels": 0}, "channels from 1 .*: 0"),
+        ):
+            self.assertRefused(f"Altered with {message}", altered(**declared))
         with self.assertRaisesRegex(ValueError, "Summed.fixed_sum of class FixedSum, or None"):
             pa.chain([Summed()], (4, 4), FLAT, embedding=FLAT, exact=True)
         message = "objects of class auxiliary.Transform. Received: <class"
@@ -180,15 +182,15 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         message = "factor 'image' to embed images of Fours, .* over 1. Received: 2"
         self.assertRefused(message, Fours(), 2)
         halves = pa.auxiliary.HalfResolution()
-        with self.assertRaisesRegex(
-            ValueError, "'image' to make an image of 2 times .* at 1 times"
-        ):
-            pa.chain([halves], (4, 4), FLAT, embedding=FLAT, exact=True)
         two = {**FLAT, "topology": pa.networks.topology.pixelcnn_pp(1, 2)}
-        with self.assertRaisesRegex(ValueError, "at its network's 2 resolutions.*at 1"):
-            pa.chain([Fours()], (4, 4), [FLAT, two], embedding=FLAT)
-        with self.assertRaisesRegex(ValueError, "at its network's 1 resolutions.*at 2"):
-            pa.chain([Fours()], (4, 4), FLAT, embedding=two)
+        for transform, networks, embedding, message in (
+            (halves, FLAT, FLAT, "'image' to make an image of 2 times .* at 1 times"),
+            (Fours(), [FLAT, two], FLAT, "at its network's 2 resolutions.*at 1"),
+            (Fours(), FLAT, two, "at its network's 1 resolutions.*at 2"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                how = {"embedding": embedding, "exact": transform is halves}
+                pa.chain([transform], (4, 4), networks, **how)
 
     def test_factors_of_other_images_than_the_transform_gives(self):
         gray, _ = factors = [*helpers.shared_model().factors.values()]
@@ -209,9 +211,7 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         factor = helpers.tiny_model(topology=pa.networks.topology.pixelcnn_pp(1, 2)).factors
         with self.assertRaisesRegex(ValueError, "multiples of 2.*4 x 5"):
             pa.AuxiliaryModel([factor["grayscale"]], [], (4, 5))
-        message = (
-            "^Expected a height .*multiples of 2, .* Received: 4 x 5. Choose another image size.$"
-        )
+        message = "^Expected a height .*multiples of 2, .* Received: 4 x 5. Choose another"
         self.assertRefused(message, altered(ratio=2), 2, (4, 5))
 
 
@@ -221,12 +221,16 @@ class ArgumentsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             pa.chain(transforms, (4, 4), network, embedding=embedding, **kwargs)
 
-    def test_lists_of_another_length(self):
-        self.assertRefused("network as a dict, or a list of 2.*Received: 1", network=[FLAT])
-        self.assertRefused("network as a dict, or a list of 2.*None", network=[None, FLAT])
-        self.assertRefused("embedding as a dict, or a list of 2.*: 3", embedding=[FLAT] * 3)
-        for embedding in (None, [FLAT, None]):
-            self.assertRefused("embedding as a dict, or a list of 2", embedding=embedding)
+    @parameterized.parameters(
+        ({"network": [FLAT]}, "Received: 1"),
+        ({"network": [None, FLAT]}, "None"),
+        ({"embedding": [FLAT] * 3}, ": 3"),
+        ({"embedding": None}, ""),
+        ({"embedding": [FLAT, None]}, ""),
+    )
+    def test_lists_of_another_length(self, given, received):
+        [name] = given
+        self.assertRefused(f"{name} as a dict, or a list of 2.*{received}", **given)
 
     def test_names(self):
         for names in (["image"], ["a", "b", "b"], []):

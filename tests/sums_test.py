@@ -98,23 +98,13 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
             found = np.unique(auxiliary[:, 0, 0], axis=0)
             self.assertLen(found, np.prod(most - least + 1))
             self.assertAllEqual([found.min(axis=0), found.max(axis=0)], [least, most])
-            found = self.bounds_within(fixed_sum, inside, auxiliary, low, high)
-            self.assertComplete(inside, auxiliary, *np.moveaxis(found, -1, 0))
-
-    def bounds_within(self, fixed_sum, images, auxiliary, low, high):
-        """[N, values of a block, 2]: of each value of images of one block, given those before it."""
-        slack = fixed_sum.slack(low, high)
-        remainder, found = fixed_sum.start(auxiliary)[:, 0, 0], []
-        for row, column in np.ndindex(images.shape[1:3]):
-            position = fixed_sum.at(row, column)
-            bounds = position.bounds(remainder, [x[:, row, column] for x in slack])
-            pixel = images[:, row, column]
-            for channel in range(images.shape[3]):
-                least, most, _ = bounds(channel, list(pixel.T[:channel]))
-                own = low[0, row, column, channel], high[0, row, column, channel]
-                found.append([np.maximum(least, own[0]), np.minimum(most, own[1])])
-            remainder -= position.contribution(pixel)
-        return np.moveaxis(found, -1, 0)
+            slack = fixed_sum.slack(*(np.broadcast_to(x, inside.shape) for x in (low, high)))
+            bounds = fixed_sum.channel_bounds(inside, auxiliary, slack)
+            values = np.moveaxis(inside, -1, 0)
+            found = [bounds(i, list(values[:i])) for i in range(channels)]
+            least, most = (np.stack([x[end] for x in found], axis=-1) for end in (0, 1))
+            ends = np.maximum(least, low), np.minimum(most, high)
+            self.assertComplete(inside, auxiliary, *ends)
 
     def test_by_hand(self):
         image = np.array([[90, 100], [110, 100]], np.uint8).reshape(1, 2, 2, 1)
@@ -233,12 +223,12 @@ class Darker(pa.auxiliary.HalfResolution):
         return tf.cast(total // 4, tf.uint8)
 
 
-def declaring(transform, **arguments):
-    """A transform that gives what another one does, and declares another sum."""
+def declaring(transform, weights, step, first):
+    """A transform with the values of another one, that declares another sum."""
 
     class Declares(type(transform)):
         def fixed_sum(self, num_values):
-            return FixedSum(num_values=num_values, **arguments)
+            return FixedSum(weights, step, first, num_values=num_values)
 
     return Declares(**transform.get_config())
 
@@ -262,24 +252,19 @@ class CheckTest(tf.test.TestCase, parameterized.TestCase):
     def test_other_sums_are_refused(self):
         gray = pa.auxiliary.Grayscale()
         block, luma = np.ones([2, 2]), [[[299, 587, 114]]]
-        for transform, error in (
-            (Darker(), "Darker to tell its values. Received: others for"),
-            (declaring(HALVES, weights=block, step=4, first=-1), "to tell its values"),
-            (
-                declaring(HALVES, weights=block, step=5, first=-2),
-                "Received: windows from -2 to 1277",
-            ),
-            (
-                declaring(HALVES, weights=block, step=4, first=-4),
-                "Received: windows from -4 to 1019",
-            ),
-            (declaring(HALVES, weights=[[1]], step=4), "blocks of side 2. Received: 1"),
-            (declaring(gray, weights=[[1]], step=16), "to tell 3 channels. Received: 1"),
-            (declaring(gray, weights=[[[3, 5]]], step=16), "over all of 3 channels.*Received: 2"),
-            (declaring(gray, weights=luma, step=16_000, first=1), "to tell its values"),
+        with self.assertRaisesRegex(ValueError, "Darker to tell its values. Received: others for"):
+            self.check(Darker())
+        for transform, weights, step, first, error in (
+            (HALVES, block, 4, -1, "to tell its values"),
+            (HALVES, block, 5, -2, "Received: windows from -2 to 1277"),
+            (HALVES, block, 4, -4, "Received: windows from -4 to 1019"),
+            (HALVES, [[1]], 4, 0, "blocks of side 2. Received: 1"),
+            (gray, [[1]], 16, 0, "to tell 3 channels. Received: 1"),
+            (gray, [[[3, 5]]], 16, 0, "over all of 3 channels.*Received: 2"),
+            (gray, luma, 16_000, 1, "to tell its values"),
         ):
             with self.assertRaisesRegex(ValueError, error):
-                self.check(transform)
+                self.check(declaring(transform, weights, step, first))
 
     def test_a_sum_of_other_values_than_the_image_has_is_refused(self):
         class DeclaresFor256(pa.auxiliary.HalfResolution):
@@ -299,16 +284,14 @@ class CheckTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             factor.with_fixed_sum(FixedSum([[[299, 587, 114]]], step=16_000, num_values=8))
 
-    def test_windows_that_no_value_reaches_are_refused(self):
+    @parameterized.parameters(
+        *((x, 4, 256, "whole numbers of 1 or more") for x in ([[1, 0], [1, 1]], [[-1]], [[1.5]])),
+        *((x, 4, 256, "weights of shape .ratio, ratio") for x in ([1, 2], [[1, 2]], [], 3)),
+        # Windows that no value reaches:
+        ([[[16, 4, 1]]], 1, 3, "6 or more. Received: step=1"),
+        ([[[1, 1, 5]]], 4, 256, "5 or more. Received: step=4"),
+    )
+    def test_weights_are_refused(self, weights, step, num_values, message):
+        with self.assertRaisesRegex(ValueError, f"Expected .*{message}"):
+            FixedSum(weights, step, num_values=num_values)
         FixedSum([[[16, 4, 1]]], step=1, num_values=4)
-        for weights, step, needed in (([16, 4, 1], 1, 6), ([1, 1, 5], 4, 5)):
-            with self.assertRaisesRegex(ValueError, f"{needed} or more. Received: step={step}"):
-                FixedSum([[weights]], step=step, num_values=3 if step == 1 else 256)
-
-    def test_other_weights_are_refused(self):
-        for weights in ([[1, 0], [1, 1]], [[1, -1], [1, 1]], [[1.5]]):
-            with self.assertRaisesRegex(ValueError, "whole numbers of 1 or more, .*Received"):
-                FixedSum(weights, step=4)
-        for weights in ([1, 2], [[1, 2]], [], 3):
-            with self.assertRaisesRegex(ValueError, "weights of shape .ratio, ratio.*Received"):
-                FixedSum(weights, step=4)

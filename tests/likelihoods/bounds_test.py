@@ -1,4 +1,4 @@
-"""Tests of likelihoods within bounds, and of centered ones: probabilities, gradients, and draws."""
+"""Tests of mixtures within bounds, and of centered ones: probabilities, gradients, and draws."""
 
 import itertools
 
@@ -8,37 +8,18 @@ from absl.testing import parameterized
 
 from pixelcnn_aux import likelihoods
 from pixelcnn_aux.sums import Bounds
-from tests.custom import Coin
 from tests.helpers import chi_square_p_value, in_pixels, mixture_params, probabilities, without
-from tests.likelihoods.helpers import NUM_DRAWS, extreme_params, random_params
+from tests.likelihoods.helpers import (
+    NUM_DRAWS,
+    every_value,
+    extreme_params,
+    fixed_bounds,
+    random_bounds,
+    random_noise,
+    random_params,
+)
 
 VALUES = np.arange(256)
-
-
-def bounded_noise(likelihood, *shape, dtype=np.float64, seed=1, mode="sample"):
-    uniforms = np.random.default_rng(seed).random((*shape, likelihood.bounded_noise_size))
-    return likelihood.noise(tf.constant(uniforms.astype(dtype)), mode, bounded=True)
-
-
-def fixed_bounds(low, high, center):
-    """Bounds of [..., C] that do not depend on the pixel's earlier channels."""
-    bounds = Bounds(low, high, center)
-    return lambda channel, earlier: Bounds(*(x[..., channel] for x in bounds))
-
-
-def every_value(pixels, center=None):
-    """`Bounds` that leave all values open."""
-    return Bounds(0 * pixels, 0 * pixels + 255, center)
-
-
-def random_bounds(*shape, num_values=256, channels=3, seed=2):
-    """low, high, center [*shape, channels], and an image that agrees."""
-    rng = np.random.default_rng(seed)
-    ends = np.sort(rng.integers(0, num_values, (2, *shape, channels)), axis=0)
-    ends[1] = np.where(rng.random(ends[1].shape) < 0.2, ends[0], ends[1])
-    low, high = ends
-    center = rng.uniform(0, num_values - 1, low.shape)
-    return low, high, center, rng.integers(low, high + 1)
 
 
 FEW = mixture_params(
@@ -151,7 +132,7 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
             expected = plain.log_prob(same, pixels, Bounds(*ends, None))
             found = centered.log_prob(params, pixels, Bounds(*ends, center))
             self.assertAllClose(found, expected, rtol=1e-9)
-        noise, bounds = bounded_noise(plain, 200), fixed_bounds(low, high, center)
+        noise, bounds = random_noise(plain, 200, bounded=True), fixed_bounds(low, high, center)
         drawn = centered.draw(params, noise, -0.3, bounds=bounds)
         self.assertAllEqual(drawn, plain.draw(same, noise, -0.3, bounds=bounds))
 
@@ -161,7 +142,7 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         params = FEW_CENTERED if centered else FEW
         pixels, probs = few_probabilities(likelihood, params)
         self.assertAllClose(probs.sum(), 1.0, rtol=1e-10)
-        noise = bounded_noise(likelihood, NUM_DRAWS, dtype=dtype)
+        noise = random_noise(likelihood, NUM_DRAWS, dtype=dtype, bounded=True)
 
         def bounds(channel, earlier):
             found = few_bounds(channel, [x.numpy() for x in earlier])
@@ -174,24 +155,11 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         counts = np.bincount([index[tuple(x)] for x in drawn.numpy()], minlength=len(pixels))
         self.assertGreater(chi_square_p_value(counts, probs), 1e-4)
 
-    def test_log_scale_shift(self):
-        likelihood, params = likelihoods.LogisticMixture(), random_params(4, 5)
-        noise, bounds = bounded_noise(likelihood, 4, 5), fixed_bounds(*random_bounds(4, 5)[:3])
-        is_log_scale = np.repeat([0, 0, 1, 0, 0, 1, 0, 0, 1, 0], 10)
-        for shift in (-0.5, -100.0, np.array([0.0, -0.5, -1.0, 0.5])):
-            shifted = params + is_log_scale * np.reshape(shift, [-1, 1, 1])
-            self.assertAllEqual(
-                likelihood.draw(params, noise, shift, bounds=bounds),
-                likelihood.draw(shifted, noise, bounds=bounds),
-            )
-        plain = likelihood.draw(params, noise, bounds=bounds)
-        self.assertNotAllEqual(likelihood.draw(params, noise, -0.5, bounds=bounds), plain)
-
     def test_wide_components_are_drawn_as_rarely_as_they_are_likely(self):
         """The wider one is, the less of it is in an interval: here about as much as of the other's tail."""
         likelihood = likelihoods.LogisticMixture(num_components=2)
         pixels = np.array(list(itertools.product(range(100, 104), repeat=3)))
-        noise = bounded_noise(likelihood, NUM_DRAWS)
+        noise = random_noise(likelihood, NUM_DRAWS, bounded=True)
         for log_scale in (6.0, 8.0):
             params = mixture_params(
                 [0.0, 0.0],
@@ -201,10 +169,8 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
             )
 
             low, high = (np.full([NUM_DRAWS, 3], end) for end in (100, 103))
-            every = np.broadcast_to(params, [NUM_DRAWS, 20])
-            probs = np.exp(
-                likelihood.log_prob(every[:64], pixels, Bounds(low[:64], high[:64], None))
-            )
+            every, known = np.tile(params, (NUM_DRAWS, 1)), Bounds(low[:64], high[:64], None)
+            probs = np.exp(likelihood.log_prob(every[:64], pixels, known))
             drawn = likelihood.draw(every, noise, bounds=fixed_bounds(low, high, low)).numpy()
             counts = np.bincount((drawn - 100) @ [16, 4, 1], minlength=64)
             self.assertGreater(chi_square_p_value(counts, probs), 1e-4, log_scale)
@@ -217,7 +183,7 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
             log_scales=1.0,
             coefficients=[[30.0], [0.0], [30.0]],  # 1 of r for G, 1 of g for B
         )
-        noise = bounded_noise(likelihood, mode="map")
+        noise = random_noise(likelihood, mode="map", bounded=True)
         for ends, expected in (
             (((0, 255), (0, 255), (0, 255)), [100, 103, 193]),
             (((110, 120), (0, 255), (0, 255)), [110, 113, 203]),
@@ -226,15 +192,6 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
             low, high = np.transpose(ends)
             drawn = likelihood.draw(params, noise, bounds=fixed_bounds(low, high, low))
             self.assertAllEqual(drawn, expected)
-
-    def test_a_centered_mixture_needs_centers(self):
-        likelihood = likelihoods.LogisticMixture(centered=True)
-        pixels = np.zeros([2, 3])
-        for bounds in (None, every_value(pixels)):
-            with self.assertRaisesRegex(ValueError, "Expected `bounds` .*Received: None"):
-                likelihood.log_prob(np.zeros([2, 100]), pixels, bounds)
-        with self.assertRaisesRegex(ValueError, "Expected `bounds` .*Received: None"):
-            likelihood.draw(np.zeros([2, 100]), np.zeros([2, 13]))
 
 
 def few_bounds(channel, earlier):
@@ -257,57 +214,3 @@ def few_probabilities(likelihood, params):
     bounds = Bounds(*np.moveaxis(np.array(ends), -1, 0))
     params = np.tile(params, (len(pixels), 1))
     return pixels, np.exp(likelihood.log_prob(params, np.array(pixels), bounds).numpy())
-
-
-class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
-    def test_conditionals_are_renormalized(self):
-        likelihood, rng = likelihoods.Categorical(5, 2), np.random.default_rng(0)
-        params = rng.normal(size=(60, likelihood.num_params))
-        low, high, center, pixels = random_bounds(60, num_values=5, channels=2)
-        received = np.exp(likelihood.log_prob(params, pixels, Bounds(low, high, center)))
-        values = np.arange(5)
-        for i, (first, second) in enumerate(pixels):
-            joint = probabilities(likelihood, params[i], values[:, np.newaxis], values)
-            expected = 1.0
-            for channel, (p, v) in enumerate(((joint.sum(1), first), (joint[first], second))):
-                expected *= p[v] / p[low[i, channel] : high[i, channel] + 1].sum()
-            self.assertAllClose(received[i], expected, rtol=1e-9)
-
-    def test_values_outside_have_no_probability(self):
-        likelihood, rng = likelihoods.Categorical(4, 2), np.random.default_rng(0)
-        params = tf.constant(rng.choice([-1e6, 0.0, 1.0, 1e6], (500, 24)), tf.float32)
-        low, high, _, pixels = random_bounds(500, num_values=4, channels=2)
-        outside = rng.random(pixels.shape) < 0.2
-        low = np.where(outside, pixels + 1, low)
-        agrees = ~outside.any(axis=-1)
-        with tf.GradientTape() as tape:
-            tape.watch(params)
-            log_prob = likelihood.log_prob(params, pixels, Bounds(low, high, None))
-        self.assertAllEqual(np.isfinite(log_prob), agrees)
-        gradient = tape.gradient(log_prob, params)
-        self.assertAllEqual(np.isfinite(gradient), np.ones(gradient.shape))
-        self.assertAllEqual(gradient[~agrees], np.zeros([np.sum(~agrees), 24]))
-
-
-class InterfaceTest(tf.test.TestCase):
-    def test_likelihoods_without_bounds_say_so(self):
-        coin = Coin()
-        low, params = np.zeros([2, 1]), np.zeros([2, 1])
-        for use in (
-            lambda: coin.log_prob(params, low, Bounds(low, low, low)),
-            lambda: coin.noise(tf.zeros([2, 1]), bounded=True),
-            lambda: coin.draw(params, params, bounds=fixed_bounds(low, low, low)),
-        ):
-            with self.assertRaisesRegex(NotImplementedError, "has bounds. Received: Coin"):
-                use()
-
-    def test_wrong_shapes_are_refused(self):
-        likelihood = likelihoods.LogisticMixture()
-        params, images = np.zeros([2, 5, 100]), np.zeros([2, 5, 3])
-        for name in ("low", "high", "center"):
-            bounds = Bounds(images, images, images)._replace(**{name: images[..., :1]})
-            with self.assertRaisesRegex(ValueError, rf"Expected `{name}` .*Received.*\(2, 5, 1\)"):
-                likelihood.log_prob(params, images, bounds)
-        bounds = fixed_bounds(images, images, images)
-        with self.assertRaisesRegex(ValueError, r"\[..., 33\]. Received: noise.shape=\(2, 5, 13\)"):
-            likelihood.draw(params, np.zeros([2, 5, 13]), bounds=bounds)

@@ -7,8 +7,9 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from pixelcnn_aux import likelihoods
+from pixelcnn_aux.sums import Bounds
 from tests.helpers import chi_square_p_value, probabilities
-from tests.likelihoods.helpers import NUM_DRAWS, draw_many, random_noise
+from tests.likelihoods.helpers import NUM_DRAWS, draw_many, random_bounds, random_noise
 
 
 def table_params(likelihood):
@@ -91,3 +92,31 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllEqual(np.isfinite(tape.gradient(log_prob, params)), np.ones(params.shape))
         drawn = likelihood.draw(params, random_noise(likelihood, 2000, dtype=np.float32))
         self.assertAllInRange(drawn, 0, size[0] - 1)
+
+    def test_conditionals_within_bounds_are_renormalized(self):
+        likelihood, rng = likelihoods.Categorical(5, 2), np.random.default_rng(0)
+        params = rng.normal(size=(60, likelihood.num_params))
+        low, high, center, pixels = random_bounds(60, num_values=5, channels=2)
+        received = np.exp(likelihood.log_prob(params, pixels, Bounds(low, high, center)))
+        values = np.arange(5)
+        for i, (first, second) in enumerate(pixels):
+            joint = probabilities(likelihood, params[i], values[:, np.newaxis], values)
+            expected = 1.0
+            for channel, (p, v) in enumerate(((joint.sum(1), first), (joint[first], second))):
+                expected *= p[v] / p[low[i, channel] : high[i, channel] + 1].sum()
+            self.assertAllClose(received[i], expected, rtol=1e-9)
+
+    def test_values_outside_of_bounds_have_no_probability(self):
+        likelihood, rng = likelihoods.Categorical(4, 2), np.random.default_rng(0)
+        params = tf.constant(rng.choice([-1e6, 0.0, 1.0, 1e6], (500, 24)), tf.float32)
+        low, high, _, pixels = random_bounds(500, num_values=4, channels=2)
+        outside = rng.random(pixels.shape) < 0.2
+        low = np.where(outside, pixels + 1, low)
+        agrees = ~outside.any(axis=-1)
+        with tf.GradientTape() as tape:
+            tape.watch(params)
+            log_prob = likelihood.log_prob(params, pixels, Bounds(low, high, None))
+        self.assertAllEqual(np.isfinite(log_prob), agrees)
+        gradient = tape.gradient(log_prob, params)
+        self.assertAllEqual(np.isfinite(gradient), np.ones(gradient.shape))
+        self.assertAllEqual(gradient[~agrees], np.zeros([np.sum(~agrees), 24]))

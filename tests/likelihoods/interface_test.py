@@ -11,7 +11,15 @@ from pixelcnn_aux.sums import Bounds
 from tests.custom import Coin
 from tests.likelihoods.helpers import random_params
 
-PIXELS = np.zeros([2, 5, 3], np.uint8)
+PARAMS, PIXELS, ONE = (np.zeros([2, 5, size], np.float32) for size in (100, 3, 1))
+CENTERED = likelihoods.LogisticMixture(centered=True)
+NO_BOUNDS = "Expected `bounds` .*Received: None"
+
+
+def within(likelihood, params=PARAMS, images=PIXELS, **changes):
+    """log_prob within bounds, of which some are changed."""
+    bounds = Bounds(images, images, images)._replace(**changes)
+    return likelihood.log_prob(params, images, bounds)
 
 
 class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
@@ -72,23 +80,39 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(NotImplementedError, "Coin. Define _value_log_probs"):
             of_values(tf.constant(logits), tf.zeros(3, tf.int32))
 
-    @both
-    def test_wrong_arguments(self, likelihood):
-        params, images = (
-            tf.zeros([2, 3, likelihood.num_params]),
-            tf.zeros([2, 3, likelihood.num_channels]),
-        )
-        noise = tf.zeros([2, 3, likelihood.noise_size])
-        with self.assertRaisesRegex(ValueError, r"Expected `params`.*Received.*\(2, 3, 7\)"):
-            likelihood.log_prob(params[..., :7], images)
-        with self.assertRaisesRegex(ValueError, r"Expected `images`.*Received.*\(2, 3, 2\)"):
-            tf.function(likelihood.log_prob)(params, tf.zeros([2, 3, 2]))
-        with self.assertRaisesRegex(ValueError, "same leading shape"):
-            likelihood.log_prob(params, images[:, :1])
-        with self.assertRaisesRegex(ValueError, r"Expected `noise`.*Received.*\(2, 3, 6\)"):
-            likelihood.draw(params, tf.zeros([2, 3, 6]))
-        with self.assertRaisesRegex(ValueError, r"'sample', 'map'.*Received: mode='mean'"):
-            likelihood.noise(noise, mode="mean")
+    @parameterized.parameters(
+        (lambda own: own.log_prob(PARAMS[..., :7], PIXELS), r"Expected `params`.*\(2, 5, 7\)"),
+        (lambda own: own.log_prob(PARAMS, PIXELS[..., :2]), r"Expected `images`.*\(2, 5, 2\)"),
+        (lambda own: own.entropy(PARAMS, PIXELS[..., :2]), r"Expected `images`.*\(2, 5, 2\)"),
+        (lambda own: own.log_prob(PARAMS, PIXELS[:, :1]), "same leading shape"),
+        (lambda own: tf.function(own.log_prob)(PARAMS, PIXELS[:, :1]), "same leading shape"),
+        (lambda own: own.draw(PARAMS, PARAMS), r"Expected `noise` .*13\]. Received.*, 100\)"),
+        (
+            lambda own: own.draw(PARAMS, PARAMS[..., :13], bounds=len),
+            r"33\]. Received: noise.shape=\(2, 5, 13\)",
+        ),
+        (lambda own: own.noise(PARAMS[..., :13], "mean"), "'sample', 'map'.*Received: mode='mean'"),
+        (lambda own: within(own, low=ONE), r"Expected `low` .*Received.*\(2, 5, 1\)"),
+        (lambda own: within(own, high=ONE), r"Expected `high` .*Received.*\(2, 5, 1\)"),
+        (lambda own: within(own, center=ONE), r"Expected `center` .*Received.*\(2, 5, 1\)"),
+        (lambda own: CENTERED.log_prob(PARAMS, PIXELS), NO_BOUNDS),
+        (lambda own: within(CENTERED, center=None), NO_BOUNDS),
+        (lambda own: CENTERED.entropy(PARAMS, PIXELS), NO_BOUNDS),
+        (lambda own: CENTERED.draw(PARAMS, PARAMS[..., :13]), NO_BOUNDS),
+    )
+    def test_wrong_arguments(self, call, message):
+        with self.assertRaisesRegex(ValueError, message):
+            call(likelihoods.LogisticMixture())
+
+    @parameterized.parameters(
+        (lambda coin: within(coin, ONE, ONE),),
+        (lambda coin: coin.entropy(ONE, ONE, Bounds(ONE, ONE, ONE)),),
+        (lambda coin: coin.noise(tf.constant(ONE), bounded=True),),
+        (lambda coin: coin.draw(ONE, ONE, bounds=len),),
+    )
+    def test_likelihoods_without_bounds_say_so(self, call):
+        with self.assertRaisesRegex(NotImplementedError, "has bounds. Received: Coin"):
+            call(Coin())
 
     @parameterized.named_parameters(
         ("log_prob", "_log_prob", lambda own, x: own.log_prob(x, PIXELS)),

@@ -17,8 +17,11 @@ from tests.helpers import (
     without,
 )
 from tests.likelihoods.helpers import (
+    IS_LOG_SCALE,
     draw_many,
     extreme_params,
+    fixed_bounds,
+    random_bounds,
     random_noise,
     random_params,
     sigmoid,
@@ -106,25 +109,6 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
         self.assertGreater(counts[r].sum(), 2000)
         self.assertGreater(chi_square_p_value(counts[r], joint[r] / joint[r].sum()), 1e-4)
 
-    def test_draws_of_b_given_r_and_g(self):
-        likelihood = likelihoods.LogisticMixture(num_components=2)
-        params = mixture_params(
-            logits=[0.0, 0.3],
-            means=[in_pixels([60.3, 59.6]), in_pixels([210.0, 190.5]), in_pixels([110.0, 127.5])],
-            log_scales=in_log_scales([[0.3, 0.4], [0.3, 0.4], [2.0, 0.3]]),
-            coefficients=[[0.3, 0.0], [-0.5, 0.2], [0.4, 5.0]],
-        )
-        draws, values = draw_many(likelihood, params), np.arange(256)
-        pairs, sizes = np.unique(draws[:, :2], axis=0, return_counts=True)
-        for (r, g), size in zip(pairs, sizes):
-            if size > 1000:
-                expected = probabilities(likelihood, params, r, g, values)
-                of_pair = draws[(draws[:, 0] == r) & (draws[:, 1] == g)]
-                counts = np.bincount(of_pair[:, 2], minlength=256)
-                p_value = chi_square_p_value(counts, expected / expected.sum())
-                self.assertGreater(p_value, 1e-4, msg=f"r={r}, g={g}")
-        self.assertGreater(np.sum(sizes > 1000), 3)
-
     def test_map_is_the_rounded_location_of_the_component(self):
         likelihood = likelihoods.LogisticMixture(num_components=2)
         # With coefficients c_R = 1, c_G = 0, c_B = -1 of r, r and g:
@@ -150,18 +134,16 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
             draws = likelihood.draw(np.tile(params, [100, 1]), noise, log_scale_shift=shift)
             self.assertAllEqual(draws, [[100, 100, 157]] * 50 + [[0, 20, 255]] * 50)
 
-    def test_log_scale_shift(self):
+    @parameterized.parameters(False, True)
+    def test_log_scale_shift(self, bounded):
         likelihood, params = likelihoods.LogisticMixture(), random_params(4, 5)
-        noise = random_noise(likelihood, 4, 5)
-        is_log_scale = np.repeat([0, 0, 1, 0, 0, 1, 0, 0, 1, 0], 10)
+        noise = random_noise(likelihood, 4, 5, bounded=bounded)
+        how = {"bounds": fixed_bounds(*random_bounds(4, 5)[:3])} if bounded else {}
         for shift in (-0.5, -100.0, np.array([0.0, -0.5, -1.0, 0.5])):
-            shifted = params + is_log_scale * np.reshape(shift, [-1, 1, 1])
-            self.assertAllEqual(
-                likelihood.draw(params, noise, log_scale_shift=shift),
-                likelihood.draw(shifted, noise),
-            )
-        narrowest = np.where(is_log_scale, -7.0, params)
-        self.assertAllEqual(
-            likelihood.draw(params, noise, -100.0), likelihood.draw(narrowest, noise)
-        )
-        self.assertNotAllEqual(likelihood.draw(params, noise, -0.5), likelihood.draw(params, noise))
+            shifted = params + IS_LOG_SCALE * np.reshape(shift, [-1, 1, 1])
+            expected = likelihood.draw(shifted, noise, **how)
+            self.assertAllEqual(likelihood.draw(params, noise, shift, **how), expected)
+        narrowest = likelihood.draw(np.where(IS_LOG_SCALE, -7.0, params), noise, **how)
+        self.assertAllEqual(likelihood.draw(params, noise, -100.0, **how), narrowest)
+        plain = likelihood.draw(params, noise, **how)
+        self.assertNotAllEqual(likelihood.draw(params, noise, -0.5, **how), plain)
