@@ -71,7 +71,7 @@ def check_parts(factor):
         _check_fixed_sum_of_factor(factor)
     expect(
         fixed_sum is not None or not likelihood.centered,
-        "a fixed_sum, since the likelihood is centered on what it says",
+        "a fixed_sum, which gives the centers of the likelihood",
         None,
         "Give the transform's, or a likelihood with centered=False",
     )
@@ -378,7 +378,7 @@ def check_fixed_sum(transform, images, auxiliary, likelihood, below):
     ratio, channels = fixed_sum.ratio, fixed_sum.num_channels
     check(ratio == transform.ratio, f"to be over blocks of side {transform.ratio}", ratio)
     models = likelihood.num_channels if channels is None else 1
-    check(below.num_channels == models, f"to tell {models} channels", below.num_channels)
+    check(below.num_channels == models, f"to fix {models} channels", below.num_channels)
     # Each auxiliary value may be drawn, and then has to be of some image.
     lowest, highest = (fixed_sum.first, below.num_values * fixed_sum.step + fixed_sum.first)
     check(
@@ -387,4 +387,4 @@ def check_fixed_sum(transform, images, auxiliary, likelihood, below):
         f"windows from {lowest} to {highest - 1}",
     )
     wrong = ops.convert_to_numpy(fixed_sum.auxiliary(images)) != ops.convert_to_numpy(auxiliary)
-    check(not wrong.any(), "to tell its values", f"others for {wrong.mean():.1%} of them")
+    check(not wrong.any(), "to give its values", f"others for {wrong.mean():.1%} of them")

@@ -65,7 +65,7 @@ def _version(name):
 
 
 def _field(name):
-    """The first value of a field of `CPUINFO`; "" where there is none."""
+    """The first value of a field of `CPUINFO`; "" if it has no such field."""
     text = CPUINFO.read_text() if CPUINFO.exists() else ""
     found = re.search(rf"^{name}\s*: (.*)", text, re.MULTILINE)
     return found[1] if found else ""

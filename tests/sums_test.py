@@ -252,16 +252,16 @@ class CheckTest(tf.test.TestCase, parameterized.TestCase):
     def test_other_sums_are_refused(self):
         gray = pa.auxiliary.Grayscale()
         block, luma = np.ones([2, 2]), [[[299, 587, 114]]]
-        with self.assertRaisesRegex(ValueError, "Darker to tell its values. Received: others for"):
+        with self.assertRaisesRegex(ValueError, "Darker to give its values. Received: others for"):
             self.check(Darker())
         for transform, weights, step, first, error in (
-            (HALVES, block, 4, -1, "to tell its values"),
+            (HALVES, block, 4, -1, "to give its values"),
             (HALVES, block, 5, -2, "Received: windows from -2 to 1277"),
             (HALVES, block, 4, -4, "Received: windows from -4 to 1019"),
             (HALVES, [[1]], 4, 0, "blocks of side 2. Received: 1"),
-            (gray, [[1]], 16, 0, "to tell 3 channels. Received: 1"),
+            (gray, [[1]], 16, 0, "to fix 3 channels. Received: 1"),
             (gray, [[[3, 5]]], 16, 0, "over all of 3 channels.*Received: 2"),
-            (gray, luma, 16_000, 1, "to tell its values"),
+            (gray, luma, 16_000, 1, "to give its values"),
         ):
             with self.assertRaisesRegex(ValueError, error):
                 self.check(declaring(transform, weights, step, first))

@@ -238,7 +238,7 @@ class Likelihood(Configured):
         """As `value_log_probs`, of all values, without an interval and up to a constant."""
         expect(
             self.num_channels == 1 and not self.centered,
-            "a likelihood that tells the probabilities of a channel's values",
+            "a likelihood that defines the probabilities of a channel's values",
             type(self).__name__,
             "Define _value_log_probs",
             kind=NotImplementedError,
@@ -268,8 +268,8 @@ class Likelihood(Configured):
         params, images = self._checked(params, images, bounds)
         if bounds is None:
             values = ops.cast(images, params.dtype)
-            none = ops.zeros_like(values)
-            bounds = Bounds(none, none + (self.num_values - 1), none)
+            zeros = ops.zeros_like(values)
+            bounds = Bounds(zeros, zeros + (self.num_values - 1), zeros)
         else:
             values, bounds, _ = self._within(params, images, bounds)
         return self._call("_entropy", params, values, bounds)
@@ -337,7 +337,7 @@ class Likelihood(Configured):
             given is not None or not self.centered,
             f"`{name}` for a likelihood that is centered",
             None,
-            "Give what the transform's `fixed_sum` says, or build the likelihood with centered=False",
+            "Give the centers of the transform's `fixed_sum`, or build the likelihood with centered=False",
         )
 
     def _check_bounded(self):

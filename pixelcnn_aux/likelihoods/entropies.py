@@ -39,9 +39,9 @@ def of_mixtures(
 ) -> Tensor:
     """Entropies of mixtures of K logistics, each truncated to an interval of values.
 
-    The probability of a value is a difference of sums of sigmoids. They are computed only for values with a
-    probability that counts, in trained models a small part of all values, for distributions with similar
-    numbers of such values together.
+    Up to a constant, the probability of a value is a difference of sums of sigmoids,
+    sum_k amount_k sigmoid((x - loc_k) slope_k). They are computed only for values with a probability that
+    counts, which in trained models are few. Distributions with similar numbers of them are evaluated together.
 
     Args:
       log_weights: float [..., K], up to a constant, before the cut.
@@ -51,71 +51,56 @@ def of_mixtures(
     Returns:
       [...] of that dtype, in nats.
     """
-    mixtures = _Mixtures(log_weights, components, low, high)
-    order = ops.argsort(mixtures.num_values)
-    entropies = in_chunks(
-        lambda index: mixtures.entropy(lookup(order, index)), ops.shape(order)[0], AT_ONCE
-    )
-    return ops.reshape(lookup(entropies, ops.argsort(order)), ops.shape(log_weights)[:-1])
+    leading, num_components = ops.shape(log_weights)[:-1], log_weights.shape[-1]
+    last_value = components.num_values - 1
+    bottom = ops.where(low > 0, low - 0.5, -FAR)
+    top = ops.where(high < last_value, high + 0.5, FAR)
+    log_weights = ops.log_softmax(log_weights + components.log_mass(low, high), axis=-1)
+    scale = ops.minimum(components.scale, FLAT * (top - bottom))
+    # Moved, where the interval is far out in a tail.
+    loc = ops.clip(components.loc, bottom - TAIL * scale, top + TAIL * scale)
+    # Sigmoids of an upper tail are turned around, so that far out they are small instead of close to one.
+    slope = ops.where(loc > 0.5 * (low + high), 1.0 / scale, -1.0 / scale)
+    mass = ops.sigmoid((top - loc) * slope) - ops.sigmoid((bottom - loc) * slope)
+    amount = ops.exp(log_weights) / mass
+    # How far from its location, or the nearest value, a component counts.
+    reach = scale * (log_weights - math.log(LEFT_OUT))
+    nearest = ops.clip(loc, low, high)
+    counts = reach > 0
+    first = ops.min(ops.where(counts, nearest - reach, high), axis=-1)
+    last = ops.max(ops.where(counts, nearest + reach, low), axis=-1)
 
+    loc, slope, amount = (ops.reshape(x, (-1, num_components)) for x in (loc, slope, amount))
+    first, last, low, high = (ops.reshape(x, (-1,)) for x in (first, last, low, high))
+    first = ops.clip(ops.floor(first), low, high)
+    num_values = (
+        ops.clip(ops.ceil(last), low, high) - first + 1
+    )  # whose probabilities are evaluated
+    order = ops.argsort(num_values)
 
-class _Mixtures:
-    """Mixtures as sums of sigmoids, sum_k amount_k sigmoid((x - loc_k) slope_k), up to a constant.
-
-    Sigmoids of an upper tail are turned around, so that they are small, and not close to one, far out.
-
-    Args: as of `of_mixtures`, of N mixtures in all.
-
-    Attributes:
-      num_values: [N], whole numbers: for how many values probabilities are evaluated.
-    """
-
-    def __init__(self, log_weights, components, low, high):
-        self._last = components.num_values - 1
-        bottom = ops.where(low > 0, low - 0.5, -FAR)
-        top = ops.where(high < self._last, high + 0.5, FAR)
-        log_weights = ops.log_softmax(log_weights + components.log_mass(low, high), axis=-1)
-        scale = ops.minimum(components.scale, FLAT * (top - bottom))
-        # Moved, where the interval is far out in a tail.
-        loc = ops.clip(components.loc, bottom - TAIL * scale, top + TAIL * scale)
-        slope = ops.where(loc > 0.5 * (low + high), 1.0 / scale, -1.0 / scale)
-        mass = ops.sigmoid((top - loc) * slope) - ops.sigmoid((bottom - loc) * slope)
-        amount = ops.exp(log_weights) / mass
-        num_components = log_weights.shape[-1]
-        self._loc, self._slope, self._amount = (
-            ops.reshape(x, (-1, num_components)) for x in (loc, slope, amount)
-        )
-        # How far from its location, or the nearest value, a component counts.
-        reach = scale * (log_weights - math.log(LEFT_OUT))
-        nearest = ops.clip(loc, low, high)
-        counts = reach > 0
-        first = ops.min(ops.where(counts, nearest - reach, high), axis=-1)
-        last = ops.max(ops.where(counts, nearest + reach, low), axis=-1)
-        first, last, low, high = (ops.reshape(x, (-1,)) for x in (first, last, low, high))
-        self._first = ops.clip(ops.floor(first), low, high)
-        self.num_values = ops.clip(ops.ceil(last), low, high) - self._first + 1
-
-    def entropy(self, index):
-        """[n] of the mixtures at indices int32 [n], whose values are evaluated `BLOCK` at a time."""
-        loc, slope, amount = (
-            lookup(x, index)[..., None] for x in (self._loc, self._slope, self._amount)
-        )
-        first, num_values = (lookup(x, index)[..., None] for x in (self._first, self.num_values))
+    def entropies_at(index):
+        """[n] of the mixtures at positions int32 [n] of `order`, `BLOCK` values at a time."""
+        index = lookup(order, index)
+        loc_n, slope_n, amount_n = (lookup(x, index)[..., None] for x in (loc, slope, amount))
+        first_n, num_values_n = (lookup(x, index)[..., None] for x in (first, num_values))
         edges = ops.arange(BLOCK + 1, dtype=loc.dtype) - 0.5
         values = ops.arange(BLOCK, dtype=loc.dtype)
 
         def add(start, total, entropy):
-            x = first + start + edges  # [n, BLOCK + 1]
-            x = ops.where(x < 0, -FAR, ops.where(x > self._last, FAR, x))
-            sigmoids = ops.sigmoid((x[:, None] - loc) * slope)  # [n, K, BLOCK + 1]
-            until = ops.sum(amount * sigmoids, axis=1)
-            probs = ops.where(start + values < num_values, until[:, 1:] - until[:, :-1], 0.0)
+            x = first_n + start + edges  # [n, BLOCK + 1]
+            x = ops.where(x < 0, -FAR, ops.where(x > last_value, FAR, x))
+            sigmoids = ops.sigmoid((x[:, None] - loc_n) * slope_n)  # [n, K, BLOCK + 1]
+            until = ops.sum(amount_n * sigmoids, axis=1)
+            probs = ops.where(start + values < num_values_n, until[:, 1:] - until[:, :-1], 0.0)
             probs = ops.maximum(probs, 0.0)
             nats = probs * ops.log(ops.maximum(probs, 1e-30))
             return start + BLOCK, total + ops.sum(probs, axis=-1), entropy - ops.sum(nats, axis=-1)
 
-        most, none = ops.max(num_values), ops.zeros_like(first[:, 0])
+        most, zeros = ops.max(num_values_n), ops.zeros_like(first_n[:, 0])
         _, total, entropy = ops.while_loop(
-            lambda start, *_: start < most, add, (ops.zeros_like(most), none, none)
+            lambda start, *_: start < most, add, (ops.zeros_like(most), zeros, zeros)
         )
         return entropy / total + ops.log(total)
+
+    entropies = in_chunks(entropies_at, ops.shape(order)[0], AT_ONCE)
+    return ops.reshape(lookup(entropies, ops.argsort(order)), leading)

@@ -125,7 +125,7 @@ class LogisticMixture(Likelihood):
         return self._bounded_log_prob(params, images, Bounds(low, high, center))
 
     def _noise(self, uniforms, mode):
-        # A Gumbel for each component, a logistic for each channel: none leaves a component's location.
+        # A Gumbel for each component, a logistic for each channel; 0 stands for the location.
         gumbels, logistics = ops.split(uniforms, [self.num_components], axis=-1)
         logistics = ops.log(logistics) - ops.log1p(-logistics)
         if mode == "map":
