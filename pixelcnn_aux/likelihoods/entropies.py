@@ -41,7 +41,7 @@ def of_mixtures(
 
     Up to a constant, the probability of a value is a difference of sums of sigmoids,
     sum_k amount_k sigmoid((x - loc_k) slope_k). They are computed only for values with a probability that
-    counts, which in trained models are few. Distributions with similar numbers of them are evaluated together.
+    counts, few in trained models. Distributions with similar numbers of them are evaluated together.
 
     Args:
       log_weights: float [..., K], up to a constant, before the cut.
