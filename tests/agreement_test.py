@@ -39,6 +39,7 @@ SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (5, 2)).astype(np.int
 def build(name):
     if name == "parallel":
         how = {"halvings": 1, "num_components": 2, "dtype": "float64", "base_parts": 2, **SMALL}
+        how["parts"] = (2, 1, 3, 1)
         return helpers.randomized(pa.parallel_pyramid((5, 6), **how))
     transforms, size, how = CHAINS[name]
     return helpers.random_chain(transforms, size, **how)

@@ -5,10 +5,11 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
+from pixelcnn_aux import sums
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.likelihoods import Categorical, LogisticMixture
-from pixelcnn_aux.networks import Embedding, PixelCNN, topology
+from pixelcnn_aux.networks import Embedding, ParallelPixelCNN, PixelCNN, topology
 from tests import helpers
 
 FILTERS = 4
@@ -39,28 +40,24 @@ def random_images(likelihood, *shape):
     return images.astype("uint8")
 
 
-def influences(factor, image, auxiliary):
-    """How much the parameters of each pixel depend on the image and on the features.
+def influences(network, x, features=()):
+    """The dependence of the parameters of each pixel on pixels and features.
 
     Args:
-      factor: `Factor`.
-      image: uint8 [1, H, W, C].
-      auxiliary: uint8 [1, h, w, c], or None.
+      network: function of x and features.
+      x: float [1, H, W, C].
+      features: list of float [1, h, w, F].
 
     Returns:
       float32 [H W, H, W], the size of the gradient of pixel n's parameters with respect to each
       pixel, n counted in raster order, and a list of float32 [H W, h, w], with respect to features.
     """
-    height, width = image.shape[1:3]
-    num_pixels = height * width
-    features = []
-    if auxiliary is not None:
-        features = factor.embedding(factor.scaled(auxiliary, factor.auxiliary_likelihood))
+    num_pixels = x.shape[1] * x.shape[2]
     # A copy of the image for each pixel: one backward pass gives all the gradients.
-    x, *features = (tf.repeat(t, num_pixels, axis=0) for t in [factor.scaled(image), *features])
+    x, *features = (tf.repeat(t, num_pixels, axis=0) for t in (x, *features))
     with tf.GradientTape() as tape:
         tape.watch([x, *features])
-        params = tf.reshape(factor.network(x, features), [num_pixels, num_pixels, -1])
+        params = tf.reshape(network(x, features), [num_pixels, num_pixels, -1])
         params = tf.gather(params, tf.range(num_pixels), batch_dims=1)  # [H W, P], copy n's pixel n
         # Random weights: no two parameters' gradients cancel.
         weights = np.random.default_rng(1).normal(size=params.shape)
@@ -71,19 +68,24 @@ def influences(factor, image, auxiliary):
 
 
 class CausalityTest(parameterized.TestCase, tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        keras.utils.set_random_seed(0)
+
     def assertCausal(self, factor, image, auxiliary):
-        pixels = list(np.ndindex(image.shape[1:3]))
-        of_image, of_features = influences(factor, image, auxiliary)
+        pixels, features = list(np.ndindex(image.shape[1:3])), ()
+        if auxiliary is not None:
+            features = factor.embedding(factor.scaled(auxiliary, factor.auxiliary_likelihood))
+        of_image, of_features = influences(factor.network, factor.scaled(image), features)
         for n, (i, j) in enumerate(pixels):
             self.assertFalse(of_image[n].ravel()[n:].any(), (i, j))  # of itself and later ones
             self.assertTrue(i == 0 or of_image[n, i - 1, j] > 0, (i, j))
             self.assertTrue(j == 0 or of_image[n, i, j - 1] > 0, (i, j))
-        if auxiliary is not None:
-            self.assertLen(of_features, len(factor.embedding.topology.outputs))
-            for level, of_level in enumerate(of_features):
-                # Features may be seen everywhere, and are at least at the pixel itself.
-                for n, (i, j) in enumerate(pixels):
-                    self.assertGreater(of_level[n, i >> level, j >> level], 0, (level, i, j))
+        self.assertLen(of_features, len(features))
+        for level, of_level in enumerate(of_features):
+            # Features may be seen everywhere, and are at least at the pixel itself.
+            for n, (i, j) in enumerate(pixels):
+                self.assertGreater(of_level[n, i >> level, j >> level], 0, (level, i, j))
 
     @parameterized.named_parameters(
         ("pixelcnn_pp_1_gray_conditional", (8, 9), pixelcnn_pp, 1, GRAY, GRAY),
@@ -94,7 +96,6 @@ class CausalityTest(parameterized.TestCase, tf.test.TestCase):
         ("flat_gray_conditional", (16, 8), flat, GRAY, GRAY),
     )
     def test_pixels_depend_on_earlier_pixels_and_on_features(self, size, make, *arguments):
-        keras.utils.set_random_seed(0)
         factor = make(*arguments)
         likelihood, given = factor.likelihood, factor.auxiliary_likelihood
         images, auxiliary = random_images(likelihood, 2, *size), None
@@ -133,3 +134,26 @@ class CausalityTest(parameterized.TestCase, tf.test.TestCase):
         for n in range(len(pixels)):
             self.assertFalse(differs[n, : n + 1].any())
             self.assertEqual(differs[n, n + 1 :].any(), n + 1 < len(pixels))
+
+    @parameterized.parameters((1, 1, 1, 1), (2, 1, 3, 1))
+    def test_groups_depend_on_earlier_groups_and_on_features(self, *parts):
+        network = ParallelPixelCNN(1, FILTERS, 10, parts=parts)
+        height, width = 6, 8
+        random = np.random.default_rng(0)
+        x = tf.constant(random.normal(size=(1, height, width, 3)), tf.float32)
+        features = [tf.constant(random.normal(size=(1, 3, 4, FILTERS)), tf.float32)]
+        # The number of the group of each pixel: [H, W].
+        diagonals = np.add.outer(np.arange(height // 2), np.arange(width // 2))
+        starts = np.cumsum([0, *parts])
+        groups = [(start + diagonals % part)[np.newaxis] for start, part in zip(starts, parts)]
+        group = sums.from_places(groups, 2, (height, width))[0].numpy()
+        later = group[np.newaxis] >= group.reshape(-1, 1, 1)
+        of_image, [of_features] = influences(network, x, features)
+        self.assertFalse(of_image[later].any())
+        self.assertTrue((of_features > 0).any(axis=(1, 2)).all())
+        # At a block in the middle, of all earlier groups.
+        for n in np.flatnonzero(np.pad(np.ones((2, 2)), ((2, 2), (2, 4)))):
+            self.assertSetEqual({*group[of_image[n] > 0]}, {*range(group.ravel()[n])})
+        # A planted leak is seen.
+        leaking, _ = influences(lambda x, f: network(tf.roll(x, 1, axis=2), f), x, features)
+        self.assertTrue(leaking[later].any())

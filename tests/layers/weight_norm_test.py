@@ -69,35 +69,28 @@ class GoldenTest(tf.test.TestCase):
 class KernelTest(tf.test.TestCase):
     def test_norm_is_g_for_each_output_channel(self):
         for layer in every_layer():
-            with self.subTest(layer.name):
-                layer.build(IMAGE)
-                layer.g.assign([0.5, 1.0, 2.0])
-                transposed = isinstance(layer, TRANSPOSED)  # [height, width, out, in]
-                others = (0, 1, 3) if transposed else tuple(range(len(layer.v.shape) - 1))
-                norms = np.sqrt(np.sum(np.square(layer.kernel()), axis=others))
-                self.assertAllClose(norms, [0.5, 1.0, 2.0])
+            layer.build(IMAGE)
+            layer.g.assign([0.5, 1.0, 2.0])
+            transposed = isinstance(layer, TRANSPOSED)  # [height, width, out, in]
+            others = (0, 1, 3) if transposed else tuple(range(len(layer.v.shape) - 1))
+            norms = np.sqrt(np.sum(np.square(layer.kernel()), axis=others))
+            self.assertAllClose(norms, [0.5, 1.0, 2.0], msg=layer.name)
 
     def test_padding_is_that_of_tensorflow(self):
         # TensorFlow's SAME at stride 2, on even sides: nothing before the image, all after it.
         x = images(*IMAGE)
-        for kernel_size in (1, 1), (2, 2), (3, 3), (2, 3), (4, 5):
+        for kernel_size in (2, 2), (3, 3), (2, 3), (4, 5), (1, 1):
             for strides in (1, 2):
                 layer = layers.WeightNormConv2D(3, kernel_size, strides)
                 y = layer(x)
                 self.assertAllClose(y, tf.nn.conv2d(x, layer.kernel(), strides, "SAME"))
-        layer = layers.WeightNormConv2D(3, (3, 3), strides=2)
-        self.assertEqual(layer.margins(*layer.kernel_size), ((0, 1), (0, 1)))
-
-    def test_transposed_padding_is_that_of_tensorflow(self):
-        x = images(*IMAGE)
-        for kernel_size in (2, 2), (3, 3), (2, 3), (4, 5):
-            with self.subTest(kernel_size=kernel_size):
+            if min(kernel_size) > 1:
                 layer = layers.WeightNormConv2DTranspose(3, kernel_size)
                 y = layer(x)
                 expected = tf.nn.conv2d_transpose(x, layer.kernel(), [2, 12, 8, 3], 2, "SAME")
                 self.assertAllClose(y, expected)
 
-    def test_channels_come_last_whatever_keras_is_told(self):
+    def test_channels_come_last_in_any_data_format_of_keras(self):
         x = images(*IMAGE)
         every = every_layer()
         expected = [layer(x) for layer in every]
@@ -106,7 +99,7 @@ class KernelTest(tf.test.TestCase):
         for layer, outputs in zip(every, expected):
             self.assertAllEqual(layer(x), outputs)
 
-    def test_transposed_kernels_below_the_stride_and_other_strides_are_an_error(self):
+    def test_transposed_kernels_below_the_stride_and_other_strides_are_refused(self):
         # Every other row or column of the output would get no tap.
         for kind in TRANSPOSED:
             for kernel_size in (1, 3), (3, 1):
@@ -127,14 +120,13 @@ class InitializationFromDataTest(tf.test.TestCase):
         x = images(8, 6, 4, 2)
         for scale in 1.0, 0.1:
             for layer in every_layer(init_scale=scale):
-                with self.subTest(layer.name, scale=scale):
-                    layer.build(IMAGE)
-                    layer.g.assign([0.5, 1.0, 2.0])  # wherever it starts from
-                    with layers.context(initialize_from_data=True):
-                        first = layer(x)
-                    self.assertNormalized(layer(x), scale)
-                    # What the next layer is fitted to is the output after the fit.
-                    self.assertAllClose(first, layer(x))
+                layer.build(IMAGE)
+                layer.g.assign([0.5, 1.0, 2.0])  # wherever it starts from
+                with layers.context(initialize_from_data=True):
+                    first = layer(x)
+                self.assertNormalized(layer(x), scale)
+                # The next layer is fitted to the output after the fit.
+                self.assertAllClose(first, layer(x))
 
     def test_one_pass_normalizes_a_conditional_network(self):
         embedding = Embedding(topology.pixelcnn_pp(1, 2), 4, dropout=0.5)
@@ -161,17 +153,15 @@ class InitializationFromDataTest(tf.test.TestCase):
         used = [x for model in (embedding, network) for x in layers.normalized_layers(model)]
         self.assertCountEqual(outputs, used)
         for layer, y in outputs.items():
-            with self.subTest(layer.path):
-                self.assertNormalized(y, layer.init_scale)
+            self.assertNormalized(y, layer.init_scale)
 
     def test_constant_channel_keeps_its_scale(self):
         # The first channel sees only a constant input, the second also one that varies.
         x = images(8, 2)
         x[:, 0] = 1 / 3
         x[::2, 0] = np.nextafter(x[::2, 0], 1)  # but for rounding, as after a convolution
-        layer = built(
-            layers.WeightNormDense(2, init_scale=0.5), [[1, 1], [0, 1]], [0.5, 0.5], [0, 0], 2
-        )
+        layer = layers.WeightNormDense(2, init_scale=0.5)
+        built(layer, v=[[1, 1], [0, 1]], g=[0.5, 0.5], b=[0, 0], channels=2)
         with layers.context(initialize_from_data=True):
             y = layer(x)
         self.assertEqual(layer.g[0], 0.5)
@@ -183,17 +173,16 @@ class InitializationFromDataTest(tf.test.TestCase):
             raise KeyboardInterrupt  # which ends it
         x = images(*IMAGE)
         for layer in every_layer():
-            with self.subTest(layer.name):
-                layer.build(IMAGE)
-                before = layer.get_weights()
-                layer(x)
-                layer(x, training=True)
-                for weight, expected in zip(layer.get_weights(), before, strict=True):
-                    self.assertAllEqual(weight, expected)
+            layer.build(IMAGE)
+            before = layer.get_weights()
+            layer(x)
+            layer(x, training=True)
+            for weight, expected in zip(layer.get_weights(), before, strict=True):
+                self.assertAllEqual(weight, expected)
 
 
-class NormalizedLayersTest(tf.test.TestCase):
-    def test_have_every_weight_of_a_factor_once(self):
+class LayersTest(tf.test.TestCase):
+    def test_normalized_layers_have_every_weight_of_a_factor_once(self):
         factor = helpers.tiny_model(topology=topology.pixelcnn_pp(1, 2)).factors["image"]
         normalized = layers.normalized_layers(factor)
         owned = [id(weight) for layer in normalized for weight in (layer.v, layer.g, layer.b)]
@@ -201,15 +190,12 @@ class NormalizedLayersTest(tf.test.TestCase):
         networks = layers.normalized_layers(factor.network)
         self.assertEqual(normalized, [*networks, *layers.normalized_layers(factor.embedding)])
 
-
-class KerasLayerTest(tf.test.TestCase):
     def test_compute_output_shape_agrees_with_call(self):
         x = images(*IMAGE)
         for layer in every_layer():
-            with self.subTest(layer.name):
-                self.assertEqual(layer.compute_output_shape(x.shape), tuple(layer(x).shape))
-                unknown = layer.compute_output_shape((None, None, None, 2))
-                self.assertEqual(unknown, (None, None, None, 3))
+            self.assertEqual(layer.compute_output_shape(x.shape), tuple(layer(x).shape))
+            unknown = layer.compute_output_shape((None, None, None, 2))
+            self.assertEqual(unknown, (None, None, None, 3))
 
 
 def setUpModule():

@@ -1,0 +1,181 @@
+"""Tests of dropout and of the residual blocks."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pixelcnn_aux import backend, layers
+
+FILTERS = 4
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def block(kernel_size=(3, 3), skip_channels=(), dropout=0.0):
+    """A built block whose weights, all resampled, are far from those of the identity."""
+    layer = layers.GatedResidualBlock(FILTERS, kernel_size, "unshifted", dropout=dropout)
+    shape = (None, None, None)
+    skips_shape = [(*shape, 2 * channels) for channels in skip_channels]
+    layer.build((*shape, FILTERS), skips_shape=skips_shape)
+    for k, variable in enumerate(layer.trainable_variables):
+        variable.assign(normal(*variable.shape, seed=k))
+    return layer
+
+
+def elu(x):
+    return np.where(x > 0, x, np.expm1(x))
+
+
+def concat_elu(x):
+    return np.concatenate([elu(x), elu(-x)], axis=-1)
+
+
+class DropoutTest(tf.test.TestCase):
+    def masked(self, rate, shape=(64, 33, 35)):
+        """(A layer, its output of ones.)"""
+        layer = layers.Dropout(rate)
+        return layer, layer(tf.ones(shape), seed=layer.seed(training=True)).numpy()
+
+    def test_rate_and_mean(self):
+        self.assertEqual(layers.Dropout(0.1).get_config()["rate"], 26 / 256)  # the nearest of 256
+        for rate in (0.5, 0.25, 10 / 256):
+            layer, y = self.masked(rate)
+            self.assertEqual(layer.rate, rate)
+            self.assertAllClose(np.unique(y), [0.0, 1.0 / (1.0 - rate)], rtol=1e-6)
+            # Five standard deviations of a share of so many.
+            self.assertAllClose((y > 0).mean(), 1.0 - rate, atol=5 * 0.5 / np.sqrt(y.size))
+            self.assertAllClose(y.mean(), 1.0, atol=0.02)
+
+    def test_elements_are_independent(self):
+        _, y = self.masked(0.5)
+        flat = (y > 0).ravel()
+        for distance in (1, 2, 3, 4, 35, 33 * 35):
+            agreeing = np.mean(flat[distance:] == flat[:-distance])
+            self.assertAllClose(agreeing, 0.5, atol=5 * 0.5 / np.sqrt(flat.size))
+
+    def test_a_seed_gives_one_mask_and_the_next_another(self):
+        layer, x = layers.Dropout(0.5), tf.ones([1000])
+        first, second = (layer.seed(training=True) for _ in "ab")
+        self.assertAllEqual(layer(x, seed=first), layer(x, seed=first))
+        self.assertNotAllEqual(layer(x, seed=first), layer(x, seed=second))
+
+    def test_there_is_no_mask_outside_training_or_at_rate_0(self):
+        x = tf.random.normal([10])
+        for layer, training in ((layers.Dropout(0.5), False), (layers.Dropout(0.0), True)):
+            self.assertIsNone(layer.seed(training))
+            self.assertAllEqual(layer(x, seed=None), x)
+        self.assertEmpty(layers.Dropout(0.0).variables)
+
+    def test_bytes_are_uniform(self):
+        drawn = backend.random_bytes((100_001,), layers.Dropout(0.5).seed(training=True)).numpy()
+        self.assertEqual(drawn.shape, (100_001,))
+        counts = np.bincount(drawn, minlength=256)
+        statistic = np.sum((counts - counts.mean()) ** 2) / counts.mean()
+        self.assertBetween(statistic, 255 - 6 * np.sqrt(510), 255 + 6 * np.sqrt(510))
+
+
+class GatedResidualBlockTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        keras.utils.set_random_seed(0)
+
+    def test_concat_elu_in_bfloat16(self):
+        """As in float64 but for rounding, thrice in a gradient; with known and unknown shapes."""
+        x = tf.cast(3 * normal(2, 3, 4, 5), tf.bfloat16)
+        gradient = tf.cast(normal(2, 3, 4, 10), tf.bfloat16)
+
+        def both(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layers.concat_elu(x)
+            return y, tape.gradient(y, x, tf.cast(gradient, y.dtype))
+
+        expected = both(tf.cast(x, tf.float64))
+        unknown = tf.TensorSpec([None, None, None, 5], tf.bfloat16)
+        for function in (both, tf.function(both), tf.function(both, input_signature=[unknown])):
+            for found, exact, error in zip(function(x), expected, (2**-8, 2**-6)):
+                self.assertEqual(found.dtype, tf.bfloat16)
+                self.assertAllClose(tf.cast(found, tf.float64), exact, error, error)
+
+    def test_block_is_its_formula(self):
+        def dense(layer, x):  # a 1 x 1 convolution is a product
+            kernel = np.reshape(layers.WeightNorm.kernel(layer), (x.shape[-1], layer.filters))
+            return x @ kernel + layer.b.numpy()
+
+        x = normal(2, 3, 2, FILTERS)
+        for skip_channels in (), (3,), (1, 4):
+            skips = [normal(2, 3, 2, channels, seed=channels) for channels in skip_channels]
+            layer = block((1, 1), skip_channels, dropout=0.5)
+            y = dense(layer.conv_in, concat_elu(x))
+            if skips:
+                y = y + dense(layer.projection, concat_elu(np.concatenate(skips, axis=-1)))
+            y = dense(layer.conv_out, concat_elu(y))
+            expected = x + y[..., :FILTERS] / (1 + np.exp(-y[..., FILTERS:]))
+            activated = [concat_elu(skip) for skip in skips]
+            for own in (None, concat_elu(x)):
+                self.assertAllClose(layer(x, own, activated, training=False), expected, atol=1e-5)
+
+    def test_new_block_is_close_to_the_identity(self):
+        x = normal(2, 6, 6, FILTERS)
+        layer = layers.GatedResidualBlock(FILTERS, (3, 3), "unshifted")
+        layer.build(x.shape)
+        with layers.context(initialize_from_data=True):
+            self.assertLess(np.std(layer(x) - x), 0.1)
+
+    def test_dropout_is_for_training_alone(self):
+        x, layer, kept = normal(1, 4, 4, FILTERS), block(dropout=0.5), block()
+        self.assertAllEqual(layer(x, training=False), kept(x, training=True))
+        self.assertAllEqual(layer(x), kept(x))
+        self.assertNotAllClose(layer(x, training=True), kept(x))
+        self.assertNotAllClose(layer(x, training=True), layer(x, training=True))
+
+    def test_rematerialized_blocks_are_evaluated_again_in_the_backward_pass(self):
+        layer, x = block(), tf.constant(normal(1, 4, 4, FILTERS))
+
+        def traced(remat):
+            """The number of convolutions in a graph of the gradient, and the gradient."""
+
+            def gradient(x):
+                with tf.GradientTape() as tape, layers.context(remat=remat):
+                    y = layer(x)
+                return tape.gradient(y, layer.conv_in.v.value)
+
+            function = tf.function(gradient).get_concrete_function(x)
+            graph = function.graph.as_graph_def()
+            nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+            return sum(node.op == "Conv2D" for node in nodes), function(x)
+
+        (count, expected), (more, found) = traced(False), traced(True)
+        self.assertGreater(more, count)
+        self.assertAllClose(found, expected)
+
+    def test_a_condition_adds_its_own_bias_to_each_unit(self):
+        """Also when the block is evaluated again in the backward pass, outside of the context."""
+        condition = tf.constant(normal(2, 3))
+        with layers.context(condition=condition):
+            layer = block(kernel_size=(1, 1))
+        x, h = tf.constant(normal(2, 3, 4, FILTERS)), layer.conv_out.h
+        gradients = []
+        for remat in (False, True):
+            with tf.GradientTape() as tape, layers.context(condition=condition, remat=remat):
+                y = layer(x)
+            gradients.append(tape.gradient(y, [h.value, layer.conv_out.b.value]))
+        self.assertAllClose(*gradients)
+        self.assertGreater(np.abs(gradients[0][0]).min(), 0.0)
+        for index, bias in enumerate(condition @ h):  # as the bias of a block without a condition
+            layer.conv_out.b.assign_add(bias)
+            self.assertAllClose(y[index], layer(x)[index], atol=1e-5)
+            layer.conv_out.b.assign_sub(bias)
+
+    def test_wrong_channels_and_streams_are_refused(self):
+        with self.assertRaisesRegex(ValueError, "Expected stream of.*Received: stream='down'"):
+            layers.GatedResidualBlock(FILTERS, (3, 3), "down")
+        layer = layers.GatedResidualBlock(FILTERS, (3, 3), "unshifted")
+        with self.assertRaisesRegex(ValueError, "Expected 4 channels.*Received"):
+            layer(normal(1, 4, 4, FILTERS + 1))
+        projection = layers.Projection(FILTERS)
+        projection([normal(2, 6), normal(2, 4)])
+        with self.assertRaises(ValueError):
+            projection([normal(2, 6)])
