@@ -16,27 +16,24 @@ class PicturesTest(FilesTest):
     def read(self, contents, name="a.png", **how):
         return pictures.read(self.write(name, contents), **how)
 
-    def test_what_would_be_lost_is_refused(self):
+    def written(self, picture):
+        """The Pillow image of the PNG file of a `Picture`."""
+        pictures.write(file := io.BytesIO(), picture)
+        return Image.open(file)
+
+    def test_files_that_would_lose_something_are_refused(self):
         pixels, gray = noise(8, 8, 3), Image.fromarray(noise(8, 8) // 2)
         first, second = (Image.fromarray(noise(8, 8, 3, seed=seed)) for seed in (0, 1))
         several = {"save_all": True, "append_images": [second]}
-        deep, kinds = (
-            png(16, 2, noise(8 * 16 * 3), (b"tEXt", b"a\0b")),
-            ("PNG", "TIFF", "WEBP", "MPO"),
-        )
+        deep = png(16, 2, noise(8 * 16 * 3), (b"tEXt", b"a\0b"))
+        late = deep[:8] + deep[33:48] + deep[8:33] + deep[48:]
+        keyed = saved(Image.fromarray(noise(8, 8) > 99), "PNG", transparency=1)
+        kinds = ("PNG", "TIFF", "WEBP", "MPO")
         for name, contents, why in (
-            (
-                "keyed.png",
-                saved(Image.fromarray(noise(8, 8) > 99), "PNG", transparency=1),
-                "fewer than 8 bits",
-            ),
+            ("keyed.png", keyed, "fewer than 8 bits"),
             ("deep.png", png(16, 0, noise(8 * 16)), "16 bits a channel"),
             ("colors.png", deep, "16 bits a channel"),
-            (
-                "late.png",
-                deep[:8] + deep[33:48] + deep[8:33] + deep[48:],
-                "another chunk than the header",
-            ),
+            ("late.png", late, "another chunk than the header"),
             *((f"two.{x}", saved(first, x, **several), "several pictures") for x in kinds),
             ("ink.jpg", encoded(pixels, "JPEG", "CMYK"), "kind CMYK, which would lose something"),
             ("gray.gif", saved(gray, "GIF"), ""),
@@ -47,8 +44,15 @@ class PicturesTest(FilesTest):
                 self.read(contents, name)
         with self.assertRaisesRegex(ValueError, "of one channel, of 8.*RGB, one channel"):
             self.read(saved(first, "PNG"), channels=1)
+        missing, pipe = self.folder / "missing.png", self.folder / "pipe.png"
+        with self.assertRaisesRegex(FileNotFoundError, f"Expected to read {missing}. Received: "):
+            pictures.read(missing)
+        os.mkfifo(pipe)
+        for path in (pipe, self.folder):
+            with self.assertRaisesRegex(ValueError, rf"Received: {path} \(no file\)"):
+                pictures.read(path)
 
-    def test_what_is_kept(self):
+    def test_opaque_pictures_keep_their_pixels_alone(self):
         pixels, values = noise(4, 5, 3), np.arange(20, dtype=np.uint8).reshape(4, 5)
         opaque = np.concatenate([pixels, np.full((4, 5, 1), 255, np.uint8)], axis=-1)
         palette = Image.fromarray(pixels).quantize(4)
@@ -85,8 +89,7 @@ class PicturesTest(FilesTest):
         ):
             with self.subTest(name):
                 data = saved(image, "PNG", **options)
-                pictures.write(file := io.BytesIO(), self.read(data))
-                found = Image.open(file)
+                found = self.written(self.read(data))
                 self.assertEqual(found.mode, mode)
                 expected = Image.open(io.BytesIO(data)).convert("RGBA")
                 self.assertAllEqual(np.asarray(found.convert("RGBA")), np.asarray(expected))
@@ -98,18 +101,13 @@ class PicturesTest(FilesTest):
         data = saved(image, "PNG", exif=exif, icc_profile=profile)
         self.assertEqual(self.read(data).extras, {})
         picture = self.read(data, metadata=True)
-        pictures.write(file := io.BytesIO(), picture)
-        found = Image.open(file)
+        found = self.written(picture)
         self.assertEqual(found.info["icc_profile"], profile)
         self.assertEqual(dict(found.getexif()), {271: "a camera"})  # upright already
         self.assertAllEqual(np.asarray(found), picture.pixels)
-        # A profile of colors is none for grays.
-        gray = pictures.Picture(np.repeat(noise(6, 5)[..., None], 3, axis=2), picture.extras)
-        pictures.write(file := io.BytesIO(), gray)
-        self.assertEqual(Image.open(file).mode, "RGB")
-
-    def test_extras_that_cannot_be(self):
-        pixels = noise(6, 5, 3)
+        # A profile of colors does not fit grays.
+        gray = np.repeat(noise(6, 5)[..., None], 3, axis=2)
+        self.assertEqual(self.written(picture._replace(pixels=gray)).mode, "RGB")
         for kind, data, message in (
             ("alpha", saved(Image.fromarray(noise(5, 6)), "PNG"), "alpha of .6, 5.*L of .5, 6"),
             ("alpha", b"no file", "alpha of .6, 5"),
@@ -118,16 +116,7 @@ class PicturesTest(FilesTest):
             ("exif", zlib.compress(bytes(2**24 + 1)), "of at most 16,777,216 bytes"),
         ):
             with self.assertRaisesRegex(ValueError, message):
-                pictures.write(io.BytesIO(), pictures.Picture(pixels, {kind: data}))
-
-    def test_files_that_cannot_be_read(self):
-        missing, pipe = self.folder / "missing.png", self.folder / "pipe.png"
-        with self.assertRaisesRegex(FileNotFoundError, f"Expected to read {missing}. Received: "):
-            pictures.read(missing)
-        os.mkfifo(pipe)
-        for path in (pipe, self.folder):
-            with self.assertRaisesRegex(ValueError, rf"Received: {path} \(no file\)"):
-                pictures.read(path)
+                self.written(pictures.Picture(noise(6, 5, 3), {kind: data}))
 
     def test_upright(self):
         """Whether EXIF is a chunk of its own or, as ImageMagick writes it, a text."""

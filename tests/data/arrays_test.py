@@ -89,7 +89,6 @@ class ArraysTest(FilesTest):
     def test_arrays_of_another_kind_are_refused(self):
         train, named = SPLITS["train"], {"\x1b]0;title\x07": np.zeros(3)}  # a terminal would obey
         for members, message in (
-            ({"train": train.astype(np.int32)}, rf"{self.file}, .*int32 \[9, 4, 6, 3\]"),
             ({"train": train[0, 0]}, r"for train.*uint8 \[6, 3\]"),
             ({"train": train[:0]}, r"for train.*uint8 \[0, 4, 6, 3\]"),
             ({"train": train[..., 0]}, r"of 3 channels, uint8, .*Received: 1 of uint8"),
@@ -115,9 +114,7 @@ class ArraysTest(FilesTest):
             self.assertEqual(pixels.dtype, np.uint16)
             self.assertAllEqual(pixels[..., 0], gray)
         for wrong, message in (
-            ({"channels": 2}, "2 channels, uint16, .*Received: 1 of uint16"),
             ({"num_values": 256}, "1 channel, uint8, .*Received: 1 of uint16"),
-            ({"num_values": 1000}, "from 0 to 999, .*Received: a value of 1,023"),
             ({"num_values": 1}, "num_values from 2 to 65,536"),
             ({"channels": 17}, "channels from 1 to 16"),
         ):
