@@ -2,6 +2,7 @@
 
 import functools
 import html
+import itertools
 import pathlib
 import tempfile
 
@@ -80,7 +81,7 @@ def _picture(editor):
             names = {name.partition(".")[0].replace("_", " "): name for name in photos.names()}
             label, choices = "Or a photograph of scikit-image", list(names.items())
             example = gr.Dropdown(choices, value=None, label=label, visible=bool(names))
-            message = gr.HTML(elem_id="picture-said")
+            message = gr.HTML(elem_id="picture-message")
         how = {"interactive": False, "format": "png", "height": 220, "buttons": []}
         preview = gr.Image(label="The picture", alt_text="The picture", **how)
 
@@ -148,7 +149,7 @@ def _complete(models, picture, editor):
 def _compress(models, picture):
     model = _model(models.rounded_names, actions.COMPRESSES)
     with gr.Row():
-        file = gr.File(label="A compressed file, to open it", elem_id="compressed-file", height=120)
+        file = gr.File(label="A compressed file, to open it", elem_id="compressed-file", height=140)
         label = "The compressed file"
         written = gr.File(label=label, interactive=False, visible=False, elem_id="written")
     compress = functools.partial(actions.compress, models)
@@ -193,31 +194,33 @@ def _start(text, action, inputs, *, pair=False, tables=0, file=None):
 
 
 def _answer(action, outputs):
-    """A generator function of an action's arguments, of the values of its outputs. It never raises."""
+    """A generator function of an action's arguments, which yields values of `outputs` and never raises."""
+    tables = [key for key in outputs if key.startswith("table")]
 
-    def values(step, before):
-        """dict, key of `outputs` -> the value, where it is another than in the step before."""
+    def changes(step, before):
+        """Pairs of a key of `outputs` and an update, for values that differ from those of the step before."""
         yield "text", status_html(step.text, step.share)
         if step.images is not before.images:
             yield "images", gr.update(value=list(step.images), visible=bool(step.images))
         if step.pair is not before.pair:
             yield "pair", gr.update(value=step.pair, visible=step.pair is not None)
-        for n in range(len([key for key in outputs if key.startswith("table")])):
-            if step.tables is not before.tables:
-                shown = n < len(step.tables)
-                table = step.tables[n] if shown else actions.Table("", [], [])
+        if step.tables is not before.tables:
+            for key, table in itertools.zip_longest(tables, step.tables):
+                table, visible = table or actions.Table("", [], []), table is not None
                 value = {"headers": table.head, "data": table.rows}
-                yield f"table {n}", gr.update(value=value, label=table.caption, visible=shown)
+                yield key, gr.update(value=value, label=table.caption, visible=visible)
         if step.file is not before.file:
-            path = pathlib.Path(tempfile.mkdtemp(), "picture.pxa")
-            path.write_bytes(step.file)
-            yield "file", gr.update(value=str(path), visible=True)
+            path = None
+            if step.file is not None:
+                path = pathlib.Path(tempfile.mkdtemp(), "picture.pxa")
+                path.write_bytes(step.file)
+            yield "file", gr.update(value=path and str(path), visible=path is not None)
 
     def answers(*given):
-        before = actions.Step("", images=None, pair=(), tables=None)
+        before = actions.Step("", images=None, pair=(), tables=None, file=b"")
         try:
             for step in actions.within_time(action(*given)):
-                changed = dict(values(step, before))
+                changed = dict(changes(step, before))
                 yield [changed.get(key, gr.skip()) for key in outputs]
                 before = step
         except Exception as error:  # any input: the page goes on

@@ -38,7 +38,7 @@ class ActionsTest(tf.test.TestCase):
         cls.models = Models(list(cls.name.values()))
 
     def last(self, action):
-        """The last step of an action, after steps whose shares grow as long as they say the same."""
+        """The last step of an action. The share grows while the text stays the same."""
         *before, last = action
         texts = [step.text for step in before]
         shares = [(texts.index(step.text), step.share) for step in before]
@@ -65,7 +65,7 @@ class ActionsTest(tf.test.TestCase):
         self.assertContainsSubset(expected.items(), of_classes.items())
 
     def test_images_are_drawn_scale_by_scale(self):
-        """They are those drawn all at once."""
+        """They equal images drawn all at once."""
         cases = ("pyramid", None, True), ("gray", None, False), ("classes", 2, False)
         for key, label, is_map in (*cases, ("classes", -1, False)):
             model, how = self.models.load(self.name[key]), {"shift": -0.5, "is_map": is_map}

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import unittest
 
+import numpy as np
 import tensorflow as tf
 from PIL import Image
 
@@ -25,7 +26,7 @@ from tests.codec import helpers as codec_helpers
 
 BROWSER = shutil.which("chromium")
 HAS_PACKAGES = all(map(importlib.util.find_spec, ("gradio", "playwright")))
-PATIENCE = 600_000  # milliseconds, of a machine that does other things
+PATIENCE = 600_000  # milliseconds, on a busy machine
 WIDTHS = (1280, 400)
 
 
@@ -74,7 +75,7 @@ class PageTest(tf.test.TestCase):
         Image.fromarray(fit(photos.read("chelsea.png"), (24, 32))).save(cls.picture)
 
     def opened(self, browser, width):
-        """A page of a width, which keeps to this server and has no errors."""
+        """A page of a width, and a check that it had no errors and no requests to other servers."""
         page = browser.new_page(viewport={"width": width, "height": 900})
         page.set_default_timeout(PATIENCE)
         requests, errors = [], []
@@ -98,7 +99,7 @@ class PageTest(tf.test.TestCase):
 
     def choose(self, page, file, said="32 x 24 pixels"):
         page.locator("#picture-file input[type=file]").set_input_files(file)
-        page.locator("#picture-said").get_by_text(said).wait_for()
+        page.locator("#picture-message").get_by_text(said).wait_for()
 
     def panel(self, page, tab):
         page.get_by_role("tab", name=tab, exact=True).click()
@@ -194,7 +195,7 @@ class PageTest(tf.test.TestCase):
         check()
 
     def test_two_at_once(self):
-        """One waits for the other, and both get what they asked for."""
+        """One waits for the other, and each gets its own images."""
         pages = [self.opened(browser, 1280)[0] for browser in self.browsers]
         for seed, page in enumerate(pages, start=1):
             page.get_by_label("Seed").first.fill(str(seed))
@@ -210,7 +211,7 @@ class PageTest(tf.test.TestCase):
 @unittest.skipUnless(HAS_PACKAGES, "there is no Gradio or Playwright")
 class ProgramTest(tf.test.TestCase):
     def test_nothing_is_left(self):
-        """However it is ended; and what is no request of the page is refused."""
+        """However the program ends; and requests of other pages are refused."""
         import httpx
 
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -225,3 +226,28 @@ class ProgramTest(tf.test.TestCase):
                 process.send_signal(number)
                 self.assertEqual(process.wait(60), 128 + number)
             self.assertEmpty(list(folder.iterdir()))
+
+
+@unittest.skipUnless(importlib.util.find_spec("gradio"), "there is no Gradio")
+class AnswerTest(tf.test.TestCase):
+    def test_what_changes_is_sent_and_errors_are_answers(self):
+        from pixelcnn_aux.demo import page
+        from pixelcnn_aux.demo.actions import Step, Table
+
+        def action(error):
+            images = ((np.zeros((2, 2, 3), np.uint8), "two"),)
+            yield Step("Loading <b>", 0.5, images)
+            yield Step("Done", None, images, None, (Table("bits", ["a"], [["1"]]),), b"file")
+            raise error
+
+        outputs = dict.fromkeys(("text", "file", "table 0", "images"))
+        error = ValueError("Expected <i>.")
+        first, second, last = page._answer(action, outputs)(error)
+        self.assertIn("Loading &lt;b&gt;", first[0])
+        self.assertIn('role="status"', first[0])
+        self.assertEqual([x["visible"] for x in first[1:]], [False, False, True])
+        self.assertEqual(pathlib.Path(second[1]["value"]).read_bytes(), b"file")
+        self.assertEqual(second[2]["value"], {"headers": ["a"], "data": [["1"]]})
+        self.assertNotIn("value", second[3])  # the same images
+        self.assertRegex(last[0], 'role="alert".*>Expected &lt;i&gt;.<')
+        self.assertRegex(page.error_html(OSError("no")), "OSError: no")

@@ -20,7 +20,7 @@ PIXELS = noise(40, 50, 3)
 
 
 def claiming(width, height):
-    """A PNG file of a few pixels that says it has others."""
+    """A PNG file of a few pixels that claims another size."""
     file = bytearray(encoded(PIXELS, "PNG"))
     file[16:24] = struct.pack(">II", width, height)
     file[29:33] = struct.pack(">I", zlib.crc32(file[12:29]))
@@ -28,7 +28,7 @@ def claiming(width, height):
 
 
 def wrong_pictures():
-    """dict, name -> (bytes, what the sentence says of them)."""
+    """dict, name -> (bytes, part of the sentence)."""
     file, jpeg = encoded(PIXELS, "PNG"), encoded(PIXELS, "JPEG")
     several = {"save_all": True, "append_images": [Image.fromarray(noise(40, 50, 3, seed=1))]}
     kind = [(258, 3, 1, 8), (262, 3, 1, 1)]
@@ -144,7 +144,7 @@ class CompressedTest(FilesTest):
 
 class MaskTest(tf.test.TestCase):
     def test_what_is_painted_is_drawn(self):
-        """On a picture whose pixels are enlarged: those touched."""
+        """Pixels of the enlarged picture count if they are touched."""
         pixels = noise(3, 5, 3)
         side = uploads.enlarged(pixels).shape[0] // 3
         self.assertAllEqual(uploads.enlarged(pixels)[::side, ::side], pixels)

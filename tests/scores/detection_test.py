@@ -1,4 +1,4 @@
-"""Tests of how well sets are told apart: areas by hand, and intervals that cover what is true."""
+"""Tests of detection: areas by hand, and the coverage of intervals."""
 
 from unittest import mock
 
@@ -11,13 +11,13 @@ from pixelcnn_aux.scores import detection
 
 class DetectionTest(tf.test.TestCase):
     def test_areas_by_hand(self):
-        """Of 3 x 2 pairs the other is higher in 4, and as high in one."""
+        """Of 3 x 2 pairs, the other is higher in 3 and as high in one."""
         found = scores.detect([1.0, 2.0, 4.0], [3.0, 2.0])
         self.assertAllClose(found.auroc, (2 + 1.5) / 6)
         self.assertEqual(found.false_positives, 1.0)  # 4 accepts all three that belong
 
     def test_false_positives_by_hand(self):
-        """Of those that belong 95 of a hundred are at most 94: so are 4 of the 10 others."""
+        """Of those that belong, 95 of 100 are at most 94, as are 4 of the 10 others."""
         others = [93.0, 94.0, 94.0, 2.0, 94.5, 95.0, 99.0, 99.0, 200.0, np.inf]
         found = scores.detect(np.random.default_rng(0).permutation(100), others)
         self.assertAllClose(found.false_positives, 0.4)
@@ -38,8 +38,8 @@ class DetectionTest(tf.test.TestCase):
         found = scores.detect([0.0, 1.0], [2.0, 3.0, 4.0])
         self.assertEqual(found, (1.0, (1.0, 1.0), 0.0, (0.0, 0.0)))
 
-    def test_intervals_cover_what_is_true(self):
-        """Of two normal distributions that are one standard deviation apart: 0.760."""
+    def test_coverage_of_intervals(self):
+        """The AUROC of normal distributions one standard deviation apart is 0.760."""
         random, covered = np.random.default_rng(0), 0
         with mock.patch.object(detection, "RESAMPLES", 200):
             for seed in range(60):

@@ -1,4 +1,4 @@
-"""Tests of scores: entropies are what bits are on average, and the others what they say."""
+"""Tests of scores: entropies are expected bits, and the others follow their definitions."""
 
 import math
 
@@ -30,7 +30,7 @@ def means(model, images):
 
 class EntropyTest(tf.test.TestCase):
     def test_the_sum_over_all_images(self):
-        """Of images that come as often as a model says, entropies are what bits are, on average."""
+        """Over all images, weighted by their probabilities, mean bits equal mean entropies."""
         model, images = tiny_chain([HALVES], (2, 2), 3, 1, True), helpers.all_images(3, 2, 2, 1)
         with helpers.eagerly():
             found, probs = scores.bits(model, images), np.exp(model.log_prob(images))
@@ -41,17 +41,17 @@ class EntropyTest(tf.test.TestCase):
         self.assertAllClose(probs @ found["bits"]["total"], entropy, rtol=1e-6)
 
     def test_what_is_drawn(self):
-        """Bits of what an exact model draws are its entropies, to 1 %; another model's are not."""
+        """Over draws of an exact model, bits equal entropies to 1 %; under another model they do not."""
         small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
         model = pa.pyramid((4, 4), (2, 2), **small)
         for seed, factor in enumerate(model.factors.values()):
             helpers.randomize(factor, seed)
-            # Narrow, so that draws are not at the ends of all values alone.
+            # Narrow, so that not all draws are the lowest or highest value.
             factor.network.last.g.assign(0.3 * factor.network.last.g)
         images = drawn(model)
         for name, (bits, entropy) in means(model, images).items():
             self.assertAllClose(bits, entropy, rtol=0.01, msg=name)
-        # Bounds that an entropy leaves out show.
+        # An entropy without the bounds differs.
         bits, _ = means(model, images)["4x4"]
         _, entropy = means(model.with_exact(False), images)["4x4"]
         self.assertGreater(entropy / bits, 1.02)
@@ -125,7 +125,7 @@ class BitsTest(tf.test.TestCase):
 
 
 class PixelsTest(tf.test.TestCase):
-    """Where in an image its bits are."""
+    """Bits of each pixel."""
 
     @classmethod
     def setUpClass(cls):

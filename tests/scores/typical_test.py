@@ -1,4 +1,4 @@
-"""Tests of what is typical: distances and densities of vectors that are known."""
+"""Tests of typicality: distances and densities of known vectors."""
 
 import importlib.util
 from unittest import mock
@@ -10,7 +10,7 @@ from pixelcnn_aux import scores
 
 
 def found(bits, excess):
-    """What `scores.bits` gives of a chain of two factors: [N, 2] each."""
+    """The result of `scores.bits` for a chain of two factors, from [N, 2] each."""
     by_score = {"bits": bits, "bits_less_entropy": excess}
     return {
         name: {"first": x[:, 0], "second": x[:, 1], "total": x.sum(axis=1)}
@@ -19,7 +19,7 @@ def found(bits, excess):
 
 
 def normal(count, seed=0):
-    """Vectors of which bits are correlated, by a factor of 100 between their scales."""
+    """Vectors of correlated bits, whose scales differ by a factor of 100."""
     random = np.random.default_rng(seed)
     x, noise = random.normal(size=(count, 2)), random.normal(size=(count, 2))
     bits = np.stack([3 + x[:, 0], 5 + 0.01 * (x[:, 0] + x[:, 1])], axis=1)
@@ -36,7 +36,7 @@ class TypicalTest(tf.test.TestCase):
         together = np.hypot(first, rest)
         self.assertAllClose(received["typicality"]["first"], alone, rtol=0.05)
         self.assertAllClose(received["typicality"]["total"], together, rtol=0.05)
-        # That of normal vectors, but for the width of the kernels.
+        # The density of normal vectors, up to the width of the kernels.
         for name, distance, size in (("first", alone, 1), ("total", together, 2)):
             nats = distance**2 / 2 + size * np.log(2 * np.pi) / 2
             self.assertAllClose(received["density_of_states"][name], nats, atol=0.2)

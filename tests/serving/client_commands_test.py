@@ -1,4 +1,4 @@
-"""Tests of the client's program: what it draws, the pictures it writes, and what it says of wrong input."""
+"""Tests of pixelcnn-aux client: requests, pictures, and messages for wrong input."""
 
 from unittest import mock
 
@@ -15,7 +15,7 @@ from tests.serving.toy import HEIGHT, WIDTH, drawn_images
 
 
 def tiles(path, height=1):
-    """uint8 [n, height, H, W, 3]: the images of a picture, of which `height` are above each other."""
+    """The images of a picture, `height` of them in a column: uint8 [n, height, H, W, 3]."""
     picture = np.asarray(Image.open(path))[::3, ::3]
     rows, columns = picture.shape[0] // height // (HEIGHT + 2), picture.shape[1] // (WIDTH + 2)
     picture = picture.reshape(rows, height, HEIGHT + 2, columns, WIDTH + 2, 3).swapaxes(2, 3)
@@ -24,7 +24,7 @@ def tiles(path, height=1):
 
 
 def colors(images, num_values):
-    """uint8 [n, H, W, c]: images of fewer values and pixels as they are shown."""
+    """Images of fewer values and pixels, as the picture has them: uint8 [n, H, W, c]."""
     scaled = np.round(images * (255 / (num_values - 1))).astype(np.uint8)
     return scaled.repeat(HEIGHT // images.shape[1], axis=1).repeat(WIDTH // images.shape[2], axis=2)
 
@@ -35,7 +35,7 @@ class ProgramTest(toy.ServedTest):
         return helpers.run_program(client, *asked, *arguments)
 
     def write_image(self, name, size=(21, 17)):
-        """A file, of another size and shape than the model's images."""
+        """Writes a file of another size and shape than the model's images."""
         path = self.folder / name
         Image.fromarray(helpers.pictures(1, size=size)[0]).save(path)
         return path
@@ -118,7 +118,7 @@ class ProgramTest(toy.ServedTest):
         self.assertEqual(header.split(), ["file", "green", "coarse", "4x6", "total"])
 
     def test_classes(self):
-        """All images that are drawn, or whose bits are asked for, are of the class --label, or of none."""
+        """All draws and likelihoods are given the class --label, or none."""
         out, file = f"--out={self.folder / 'of_a_class.png'}", self.write_image("photo.png")
         for command, flags_, label in (
             (["sample", "--num=2", out], ["--label=7"], 7),

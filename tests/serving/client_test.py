@@ -1,4 +1,4 @@
-"""Tests of the client: what it asks and refuses to ask, and that it trusts no server."""
+"""Tests of the client: requests, refused inputs, and distrust of servers."""
 
 import concurrent.futures
 import importlib
@@ -56,7 +56,7 @@ class ClientTest(toy.ServedTest):
             self.assertEqual([*pool.map(ask, range(64))], [True] * 64)
 
     def test_images(self):
-        """Asked for once."""
+        """One request asks for them."""
         for model, made in self.toys.items():
             client = self.client(model)
             self.assertEqual(list(client.images.items()), list(made.images.items()))
@@ -200,7 +200,7 @@ class HostileTest(toy.ServedTest):
     """Servers that answer wrongly."""
 
     def assert_refused(self, address, signature, message):
-        """That asking ends soon, in one line."""
+        """Asserts that a request soon ends in an error of one line."""
         inputs = {"image": IMAGE} if signature in ("log_prob", "auxiliaries") else HOW
         start = time.monotonic()
         with self.subTest(message), self.assertRaisesRegex(RuntimeError, message) as caught:
@@ -295,7 +295,7 @@ class HostileTest(toy.ServedTest):
             self.assert_refused(address, "sample", message)
 
     def answering(self, metadata=None, answer=None, compression=None):
-        """HOST:PORT of a server that answers with these bytes, to `auxiliaries` rightly."""
+        """HOST:PORT of a server that answers with these bytes, and to `auxiliaries` correctly."""
         served = self.toys["toy"]
         if metadata is None:
             response = get_model_metadata_pb2.GetModelMetadataResponse()
@@ -375,7 +375,7 @@ class HostileTest(toy.ServedTest):
             self.assert_refused(self.answering(**served), "log_prob", message)
 
     def test_limits(self):
-        """Answers as large as those of an export get fit."""
+        """The largest answers of an export fit."""
         random = np.random.default_rng(0)
         for shape in ((1, 1, 1), (1, 1, 3), (40, 40, 1), (1, 1600, 3), (1600, 1, 1)):
             images = random.integers(100, 256, [10, *shape], np.uint8)

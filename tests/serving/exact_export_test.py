@@ -1,7 +1,4 @@
-"""What is served of an exact chain agrees with its auxiliary images, and verification holds exports to it.
-
-The chain is of classes: what is served depends on them.
-"""
+"""Tests of exports of an exact chain with classes: draws agree with auxiliary images, which is verified."""
 
 import functools
 import tempfile
@@ -32,7 +29,7 @@ FOLDER = tempfile.TemporaryDirectory()  # gone when the process ends
 
 
 def model():
-    """A new one, as what is exported has to be."""
+    """A new model: exports take no traced ones."""
     larger = {"topology": topology.super_resolution(1, 1), "filters": 4}
     how = {"embedding": [None, larger, FLAT], "names": ["half", "gray", "image"]}
     result = pa.chain(TRANSFORMS, SIZE, FLAT, **how, condition=pa.conditions.Classes(3))
@@ -92,7 +89,7 @@ class ExactExportTest(tf.test.TestCase):
         for label in (3, -2):
             with self.assertRaisesRegex(tf.errors.InvalidArgumentError, "condition from -1 to 2"):
                 self.call("log_prob", image=images[:1], condition=np.int32([label]))
-        # The same seeds: labels alone tell these draws from each other.
+        # The same seeds: these draws differ by their labels alone.
         same = {"seed": SEEDS[:1].repeat(3, axis=0), "log_scale_shift": np.zeros(3, np.float32)}
         drawn = self.call("sample", **same, condition=np.int32([0, 1, 0]))["image"].numpy()
         self.assertAllEqual(drawn[0], drawn[2])
@@ -110,7 +107,7 @@ class ExactExportTest(tf.test.TestCase):
         self.assertAllEqual(described["vector_size"], [2, 2])
 
     def test_verification(self):
-        """In this process, as other exports are verified by one of their own."""
+        """Runs the export in this process, which is faster."""
         names = check_names(model(), None)
         received = {
             name: {key: x.numpy() for key, x in self.call(name, **request).items()}

@@ -1,4 +1,4 @@
-"""Tests of exports: what they compute, in Python and under the server's C++ loader, and what they refuse."""
+"""Tests of exports: their answers and refusals, in Python and under the server's C++ loader."""
 
 import contextlib
 import functools
@@ -66,7 +66,7 @@ NAMES = [*requests()][1:]  # of all signatures, but for serving_default
 
 @contextlib.contextmanager
 def received_by_verify():
-    """A dict that gets what the process of `verify` makes of an export within it."""
+    """A dict that receives the answers of the process of `verify`."""
     received, run_export = {}, verify._run_export
 
     def recorded(*args):
@@ -78,7 +78,7 @@ def received_by_verify():
 
 
 def run_here(path, max_batch, requests):
-    """What verification receives of an export, from this process: another one takes a while to start."""
+    """Replaces `verify._run_export`, whose process is slow to start."""
     served, answers = tf.saved_model.load(str(path)).signatures, {}
     for name, arrays in requests.items():
         outputs = served[name](**{key: tf.constant(x) for key, x in arrays.items()})
@@ -88,7 +88,7 @@ def run_here(path, max_batch, requests):
 
 @functools.cache
 def exported():
-    """A run, its export and what its verification received: once for all tests, since it takes a while."""
+    """A run, its export and the answers that verification received: made once, since it is slow."""
     kept = tempfile.TemporaryDirectory()
     run, model = pathlib.Path(kept.name) / "tiny", helpers.tiny_model()
     for factor in model.factors.values():
@@ -117,7 +117,7 @@ class ExportTestCase(parameterized.TestCase, tf.test.TestCase):
 
 
 def check_tensors(test, functions, model):
-    """Asserts that functions take and return what `signatures_of_chain` says."""
+    """Asserts that functions have the inputs and outputs of `signatures_of_chain`."""
     expected = signatures_of_chain(images_of(model), model.condition)
     test.assertCountEqual(functions, expected)
     for name, (inputs, outputs) in expected.items():
@@ -206,20 +206,11 @@ class SignaturesTest(ExportTestCase):
         self.assertEqual([*functions], ["serving_default", "auxiliaries", "log_prob"])
         self.assertIs(functions["serving_default"], functions["auxiliaries"])
         self.assertEqual(check_names(model, None), NAMES)
-        for names, received in ((["log_prob", "given_4x6"], "given_4x6"), ([], "none")):
-            message = f"Expected signatures of sample, map.* Received: {received}. Choose"
-            with self.assertRaisesRegex(ValueError, message):
-                export(self.run_folder, self.folder / "refused", names=names)
-        self.assertFalse((self.folder / "refused").exists())
 
     def test_models_of_images_of_any_size(self):
-        """They are exported at the size that is asked for, and compared."""
+        """They are exported at one size."""
         run, model = self.folder / "any_size", codec_helpers.model()
         helpers.make_run(run, model, model.factors)
-        with self.assertRaisesRegex(
-            ValueError, "Expected image_size.* of any size. Received: none"
-        ):
-            export(run, self.folder / "refused")
         images, how = helpers.pictures(2, size=(6, 10)), {"image_size": (6, 10)}
         with mock.patch.object(verify, "_run_export", run_here):
             path = export(run, self.folder / "whole", max_batch=4, names=["log_prob"], **how)
@@ -241,7 +232,7 @@ class SignaturesTest(ExportTestCase):
                 signatures(model)
 
     def test_compiled_and_one_row_a_request(self):
-        # Of one factor, which is exported sooner.
+        # One factor is exported sooner.
         size = {"filters": 2, "blocks": 1, "resolutions": 1, "num_components": 1}
         model = pa.pixelcnn_pp(helpers.SIZE, **size)
         helpers.randomize(model.factors["image"])
@@ -264,7 +255,7 @@ def warm_up_requests(path):
 
 
 MANY = {"seed": np.zeros([17, 2], np.int32), "log_scale_shift": np.zeros(17, np.float32)}
-# Signature, inputs that differ from those of `requests`, and what the error says.
+# Signature, inputs that differ from those of `requests`, and the error.
 BAD = (
     ("sample", {"seed": SEEDS.astype(np.float32)}, "int32"),
     ("sample", {"seed": SEEDS[:, :1]}, "compatible with expected shape"),
@@ -352,16 +343,16 @@ class RestTest(ExportTestCase):
 
 
 class VerifyTest(ExportTestCase):
-    def verify(self, model, signature="sample", **changes):
-        """`verify` of the export, of which its process has received what it did, but for changes."""
-        received = exported().received
+    def verify(self, model, signature="sample", names=NAMES, **changes):
+        """`verify` of the export, with some of its answers changed."""
+        received = {name: x for name, x in exported().received.items() if name in names}
         received = {**received, signature: {**received.get(signature, {}), **changes}}
         with mock.patch.object(verify, "_run_export", return_value=received):
-            verify.verify(self.path, model, NAMES, max_batch=MAX_BATCH)
+            verify.verify(self.path, model, names, max_batch=MAX_BATCH)
 
     def test_other_weights(self):
         self.verify(self.model)
-        # A change that turns many draws, and one that turns none to speak of.
+        # A change of many draws, and one of hardly any.
         for size, expected in ((1.0, "draws what the model does"), (2e-3, "log-likelihoods")):
             other = pa.load(self.run_folder)
             head = other.factors["grayscale"].network.last
@@ -369,33 +360,23 @@ class VerifyTest(ExportTestCase):
             with self.assertRaisesRegex(RuntimeError, f"{expected}.* Nothing was exported"):
                 self.verify(other)
 
-    def test_other_shifts_and_masks(self):
-        asked = verify._requests(self.model, NAMES)
-        for signature, changed, right in (
-            ("sample", {}, True),
-            ("sample", {"log_scale_shift": NO_SHIFT[:4]}, False),
-            ("given_grayscale", {"log_scale_shift": NO_SHIFT[:4]}, False),
-            ("complete", {}, True),
-            ("complete", {"log_scale_shift": NO_SHIFT[:4]}, False),
-            ("complete", {"mask": MASK[:4] * 0}, False),
+    def test_other_shifts_masks_and_modes(self):
+        unshifted = {"log_scale_shift": NO_SHIFT[:4]}
+        for signature, drawn_by, changed in (
+            *(("sample", "sample", x) for x in ({}, unshifted)),
+            ("given_grayscale", "given_grayscale", unshifted),
+            *(("complete", "complete", x) for x in ({}, unshifted, {"mask": MASK[:4] * 0})),
+            *(("map", x, {}) for x in ("map", "sample")),
         ):
-            drawn = self.call(signature, **{**asked[signature], **changed})
+            # Verification runs `map` only without `sample`.
+            names = [signature] if signature == "map" else NAMES
+            request = verify._requests(self.model, names)[signature]
+            drawn = self.call(drawn_by, **{**request, **changed})
             drawn.pop("image_png_bytes")
             message = f"by {signature}, images of '.*' of which the model draws"
             refused = self.assertRaisesRegex(RuntimeError, message)
-            with contextlib.nullcontext() if right else refused:
-                self.verify(self.model, signature, **drawn)
-
-    def test_map_where_there_is_no_sample(self):
-        request = verify._requests(self.model, ["map"])["map"]
-        for name in ("map", "sample"):
-            received = {"map": self.call(name, **request)}
-            refused = self.assertRaisesRegex(RuntimeError, "by map, .* of which the model draws")
-            with (
-                mock.patch.object(verify, "_run_export", return_value=received),
-                contextlib.nullcontext() if name == "map" else refused,
-            ):
-                verify.verify(self.path, self.model, ["map"], max_batch=MAX_BATCH)
+            with refused if changed or drawn_by != signature else contextlib.nullcontext():
+                self.verify(self.model, signature, names, **drawn)
 
     def test_one_pixel_of_every_image(self):
         damaged = exported().received["sample"]["image"].copy()
@@ -462,7 +443,7 @@ class FolderTest(ExportTestCase):
         self.assertEqual(os.listdir(out / "tiny"), [".lock"])
 
     def test_a_run_that_is_still_training(self):
-        """What is verified are the weights that were exported, and not those of a later step."""
+        """Verification uses the weights that were exported, not those of a later step."""
         run, save = self.folder / "training", tf.saved_model.save
         helpers.make_run(run, self.model, self.model.factors)
 
@@ -480,7 +461,7 @@ class FolderTest(ExportTestCase):
             self.assertAllClose(found, factor.get_weights(), rtol=0, atol=0)
 
     def export_a_little(self, out, run=None, error=None, **arguments):
-        """An export whose one signature costs nothing to trace. Returns the model that it is verified by."""
+        """Exports one trivial signature. Returns the model that verification receives."""
         little = tf.Module()
         little.double = tf.function(lambda x: {"double": 2 * x})
         spec = tf.TensorSpec([None], tf.float32, "x")
@@ -516,15 +497,24 @@ class FolderTest(ExportTestCase):
             with self.assertRaisesRegex(OSError, "Expected no other export to .*busy/tiny"):
                 self.export_a_little(base.parent)
 
-    def test_factors_that_are_not_trained(self):
-        run = self.folder / "half"
-        helpers.make_run(run, self.model, ["grayscale"])
-        with self.assertRaisesRegex(ValueError, "trained factors. Received: 'image' not trained"):
-            export(run, self.folder / "refused")
-        self.assertFalse((self.folder / "refused").exists())
+    def test_refusals_write_nothing(self):
+        half, any_size = self.folder / "half", self.folder / "any_size"
+        helpers.make_run(half, self.model, ["grayscale"])
+        model = codec_helpers.model()
+        helpers.make_run(any_size, model, model.factors)
+        out = self.folder / "refused"
+        for run, names, message in (
+            (half, None, "trained factors. Received: 'image' not trained"),
+            (any_size, None, "Expected image_size.* of any size. Received: none"),
+            (self.run_folder, ["log_prob", "given_4x6"], "signatures of .* Received: given_4x6. "),
+            (self.run_folder, [], "Expected signatures of sample, map.* Received: none. Choose"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                export(run, out, names=names)
+        self.assertFalse(out.exists())
 
     def test_what_the_server_takes_besides(self):
-        """Each signature is asked for something that it answers; a server runs as a user of its own."""
+        """Warm-up requests are answered; a server runs as a user of its own."""
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o755)
         names = []
         for request in warm_up_requests(self.path):

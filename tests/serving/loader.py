@@ -16,14 +16,14 @@ from typing import NamedTuple
 import numpy as np
 
 LIBRARIES = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")
-# Of outputs, by their numbers in protocol buffers.
+# Dtypes of outputs, by their numbers in protocol buffers.
 DTYPES = {1: np.float32, 3: np.int32, 4: np.uint8}
 STRING = 7
 CODES = {0: "OK", 3: "INVALID_ARGUMENT", 5: "NOT_FOUND"}
 
 
 class Result(NamedTuple):
-    """The answer to a request; `outputs`, empty unless `code` is OK, has arrays: of objects if of strings."""
+    """The answer to a request. `outputs` are arrays, of objects for strings; empty unless `code` is OK."""
 
     code: str
     message: str
@@ -32,7 +32,7 @@ class Result(NamedTuple):
 
 
 class Served(NamedTuple):
-    """A list of `Result`, and what the process took."""
+    """A list of `Result`, and the time and memory of the process."""
 
     results: list
     load_seconds: float
@@ -104,7 +104,7 @@ class Output(ctypes.Structure):
 
 
 class Session:
-    """A SavedModel, loaded. Raises RuntimeError where it cannot be."""
+    """A loaded SavedModel. Raises RuntimeError if loading fails."""
 
     def __init__(self, libraries, export_dir):
         self.libraries = [ctypes.CDLL(path, ctypes.RTLD_GLOBAL) for path in libraries]

@@ -46,14 +46,14 @@ class Servable:
         self._signatures = tf.saved_model.load(path).signatures
 
     def predict(self, signature, inputs):
-        """dict, name -> array, from the same."""
+        """Outputs of a signature from its inputs: dict, name -> array."""
         tensors = {name: tf.constant(array) for name, array in inputs.items()}
         outputs = self._signatures[signature](**tensors)
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 
 def serving(servable, port=0):
-    """Within it a `Servable`, or what has its attributes, is served by gRPC: HOST:PORT."""
+    """Serves a `Servable`, or a stand-in for one, by gRPC: HOST:PORT."""
 
     def check(spec):
         if spec.name != servable.name:
@@ -89,7 +89,7 @@ def serving(servable, port=0):
 
 @contextlib.contextmanager
 def answering(methods, port=0, compression=None):
-    """Within it gRPC's PredictionService answers: HOST:PORT.
+    """Serves gRPC's PredictionService: HOST:PORT.
 
     Args:
       methods: dict, name -> (function of a request that returns a message or bytes; what parses a request).
@@ -125,7 +125,7 @@ def answering(methods, port=0, compression=None):
 
 @contextlib.contextmanager
 def serving_rest(servable, port=0):
-    """Within it a `Servable` is served by REST, of which there is predict in the columnar form: HOST:PORT."""
+    """Serves a `Servable` by REST, with predict in the columnar form: HOST:PORT."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):

@@ -1,4 +1,4 @@
-"""Models of a little arithmetic, behind a server on the loopback interface: what tests of the client ask."""
+"""Stand-ins for exports, with trivial arithmetic, for tests of the client."""
 
 import math
 from unittest import mock
@@ -18,7 +18,7 @@ HEIGHT, WIDTH = helpers.SIZE
 
 
 def drawn_images(seeds, shift=0):
-    """What a toy of color images draws: uint8 [N, H, W, 3] from int [N, 2]."""
+    """Draws of a toy of color images, from int [N, 2]: uint8 [N, H, W, 3]."""
     seeds = np.asarray(seeds, np.int64)[:, None, None, None]
     pixels = np.arange(HEIGHT * WIDTH * 3).reshape(HEIGHT, WIDTH, 3)
     return ((seeds[..., 0] * 31 + seeds[..., 1] * 7 + pixels + shift) % 256).astype(np.uint8)
@@ -73,7 +73,7 @@ class Toy:
                     infos[name].tensor_shape.CopyFrom(shape)
 
     def predict(self, signature, inputs):
-        """As of a `Servable`: calls the method that the signature's name begins with."""
+        """As `Servable.predict`: calls the method that the signature's name begins with."""
         inputs = dict(inputs)
         label = inputs.pop("condition", 0)
         if "log_scale_shift" in inputs:
@@ -153,7 +153,7 @@ def seeds(*pairs):
 
 
 class ServedTest(tf.test.TestCase):
-    """Tests of served toys, of which each has new ones."""
+    """Tests of served toys, new ones for each test."""
 
     def setUp(self):
         super().setUp()
@@ -168,7 +168,7 @@ class ServedTest(tf.test.TestCase):
         return Client(address or self.serve(model), model, timeout)
 
     def spy(self, model="toy", **kwargs):
-        """Counts the requests that reach a model; other arguments change what it does."""
+        """A mock of `Toy.predict`, which wraps it unless `kwargs` say otherwise."""
         toy = self.toys[model]
         return self.enter_context(
             mock.patch.object(toy, "predict", **{"wraps": toy.predict, **kwargs})
