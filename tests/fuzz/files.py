@@ -126,7 +126,7 @@ class Config(File):
             if "made with the same settings" in str(error):
                 return OTHER
             raise
-        raise WrongError("another description, with which the run goes on")
+        raise WrongError("another description, with which the run resumes")
 
 
 class Sealed(File):
@@ -268,7 +268,7 @@ class Picture(File):
 class Compressed(File):
     """A file of the codec, given as bytes: pictures to the last bit, or none.
 
-    Its checksum refuses all damage. Two of three have one of what is damaged, so that more has to tell.
+    Its checksum refuses all damage. Two of three are sealed again once damaged, for the checks behind it.
     """
 
     path = "compressed"

@@ -1,4 +1,4 @@
-"""Tests of loading the model of a workdir, and of what is refused."""
+"""Tests of loading the model of a workdir, and of refusals."""
 
 import json
 

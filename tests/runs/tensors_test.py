@@ -1,4 +1,4 @@
-"""Tests of files of arrays: what is damaged or hostile is refused before anything is made of it."""
+"""Tests of sealed files of arrays: damaged and hostile ones are refused before they are interpreted."""
 
 import json
 from unittest import mock

@@ -1,4 +1,4 @@
-"""Tests of what a run says of itself: its table of metrics, and what an epoch's steps say."""
+"""Tests of the table of metrics, and of the meter of an epoch's steps."""
 
 import math
 import time
@@ -49,8 +49,8 @@ class EpochMeterTest(tf.test.TestCase):
     def meter(self, count, note=lambda step, bits, norm: None):
         return metrics.EpochMeter(count, types.SimpleNamespace(waited=0.0), note, shows=False)
 
-    def test_the_first_step_is_waited_for_and_a_few_are_left_on_their_way(self):
-        """It may compile: what is said of a step's time begins after it."""
+    def test_the_first_step_is_waited_for_and_a_few_stay_in_flight(self):
+        """The first may compile: the time of a step is measured after it."""
         read, counts = [], []
         meter = self.meter(12, lambda step, bits, norm: read.append(step))
         for step in range(12):
@@ -60,7 +60,7 @@ class EpochMeterTest(tf.test.TestCase):
         meter.end()
         self.assertEqual(read, list(range(12)))
 
-    def test_what_ends_an_epoch_is_shared_by_all_its_steps(self):
+    def test_the_time_at_the_end_of_an_epoch_is_shared_by_all_its_steps(self):
         """Also where a run that was stopped after 90 of 100 has taken the last 10 alone."""
         for count, expected in ((10, 1.0 + 30.0 / 100), (1, None)):
             clock = iter([0.0, 9.0, 39.0])
@@ -73,7 +73,7 @@ class EpochMeterTest(tf.test.TestCase):
             self.assertEqual(pace, expected)
 
     def test_metrics_are_those_of_its_steps_alone(self):
-        """Not of what was waited before it, nor the norm of a step that overflowed."""
+        """Without the waiting before it, and the norm of a step that overflowed."""
         batches = types.SimpleNamespace(waited=50.0)
         meter = metrics.EpochMeter(3, batches, lambda step, bits, norm: None, shows=False)
         for step, outcome in enumerate([(3.0, math.nan), (4.0, 2.0), (5.0, 4.0)]):

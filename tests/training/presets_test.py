@@ -20,7 +20,7 @@ class PresetsTest(tf.test.TestCase):
         # They are made in the tests of the constructors.
         self.enter_context(layers.counting_parameters())
         for by_name in PROGRAMS:
-            self.assertIn("demo", by_name)  # the default
+            self.assertEqual(by_name["demo"].dataset, "photos")  # the default needs no download
             for name, preset in by_name.items():
                 self.assertIn(preset.dataset, data.DATASETS, name)
                 least = {
@@ -42,10 +42,6 @@ class PresetsTest(tf.test.TestCase):
         for by_name in presets.BY_MODEL.values():
             for name in by_name:
                 self.assertIn(f"`{name}`", page)
-
-    def test_the_default_needs_no_download(self):
-        for by_name in PROGRAMS:
-            self.assertEqual(by_name["demo"].dataset, "photos")
 
 
 class PaperTest(tf.test.TestCase):
@@ -79,13 +75,10 @@ class PaperTest(tf.test.TestCase):
         ):
             self.assertEqual(list(by_name[name].training.values()), expected, name)
 
-    def test_networks(self):
-        model = presets.GRAYSCALE["cifar10"].model
-        names = ("filters", "dropout", "num_components", "resolutions")
-        self.assertEqual([model[name] for name in names], [160, 0.5, 10, 3])
-
     def test_parameters_and_blocks_of_grayscale_pixelcnn(self):
         preset = presets.GRAYSCALE["cifar10"]
+        names = ("filters", "dropout", "num_components", "resolutions")
+        self.assertEqual([preset.model[name] for name in names], [160, 0.5, 10, 3])
         model = preset.constructor(**preset.model)
         self.assertEqual(model.image_size, (32, 32))
         grayscale, image = model.factors.values()

@@ -16,11 +16,11 @@ from pixelcnn_aux.training import Training, loop, sample_pictures
 from tests import helpers
 
 SETTINGS = Training(epochs=2, steps_per_epoch=8, batch_size=4, learning_rate=1e-2, decay=0.99)
-SIDE = sample_pictures._SIDE // max(helpers.SIZE)  # how many pixels a side a pixel is shown
+SIDE = sample_pictures._SIDE // max(helpers.SIZE)  # of a pixel, enlarged
 
 
 def train(folder, **options):
-    """The averaged weights of a factor with dropout, and what is printed."""
+    """The averaged weights of a factor with dropout, and the output."""
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         average = helpers.train(
@@ -116,7 +116,7 @@ class SamplesTest(tf.test.TestCase):
         self.pictures.parent.mkdir()
 
     def draw_each_minute(self, epochs):
-        """(The epochs that have pictures, what is printed)."""
+        """(The epochs that have pictures, the output)."""
         with contextlib.redirect_stdout(io.StringIO()) as output:
             for epoch in range(1, epochs + 1):
                 self.now = 60.0 * epoch
@@ -152,7 +152,7 @@ class SamplesTest(tf.test.TestCase):
         )
         failing.assert_called_once()
 
-    def test_a_signal_is_no_error_of_theirs(self):
+    def test_a_signal_is_not_taken_for_an_error(self):
         with mock.patch.object(self.samples, "picture", side_effect=training.Stopped):
             with self.assertRaises(training.Stopped):
                 self.draw_each_minute(1)

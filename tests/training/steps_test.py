@@ -1,4 +1,4 @@
-"""Tests of what a step says of itself: the bits of its batch, and the norm of their gradient."""
+"""Tests of a training step: the bits of its batch, and the norm of their gradient."""
 
 import numpy as np
 import tensorflow as tf
