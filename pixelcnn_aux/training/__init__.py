@@ -1,6 +1,10 @@
 """Training: each factor of a model in turn, on one device or many. A run can be stopped, and resumes.
 
-pa.train(model, pa.Training(epochs=4, ...), images, validation_images, "runs/mine")
+    pa.train(model, pa.Training(epochs=4, ...), images, validation_images, "runs/mine")
+
+`loop` reads from top to bottom: `train`, then a factor, its epochs, their steps and validation. `steps` has
+one step, from images to the update of the weights, and `state` everything that it changes and a checkpoint
+keeps.
 """
 
 from pixelcnn_aux.training.config import (
