@@ -1,4 +1,4 @@
-"""How fast images are drawn: python -m benchmarks.speed.
+"""How fast images are drawn: python -m evaluate.speed.
 
 For each factor of a run, or one with randomly initialized weights (--network), times in turn in one process:
 

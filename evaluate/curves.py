@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 import pixelcnn_aux as pa
 from pixelcnn_aux import checks
 from pixelcnn_aux.commands import chosen_run, plots, program
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
@@ -56,10 +57,8 @@ def main(*others):
 def labels(folders):
     """The names of folders, or their paths if two have the same name. Raises ValueError for duplicates."""
     resolved = [folder.resolve() for folder in folders]
-    if len(set(resolved)) < len(resolved):
-        raise ValueError(
-            f"Expected each --workdir once. Received: {', '.join(map(str, folders))}. Leave one out."
-        )
+    are_unique = len(set(resolved)) == len(resolved)
+    expect(are_unique, "each --workdir once", ", ".join(map(str, folders)), "Leave one out")
     names = [RunFolder(folder).name for folder in resolved]
     return names if len(set(names)) == len(names) else list(map(str, folders))
 
@@ -81,11 +80,8 @@ def read(folder):
             f"({error!r}). If it was made by another version, train again."
         ) from error
     found = {name: rows for name in names if (rows := metrics.read(run[name].metrics))}
-    if not found:
-        raise ValueError(
-            f"Expected a run with metrics of one epoch at least in {folder}, as "
-            f"{run[names[0]].metrics}. Received: none. Train it for an epoch first."
-        )
+    expected = f"a run with metrics of one epoch at least in {folder}, as {run[names[0]].metrics}"
+    expect(found, expected, "none", "Train it for an epoch first")
     return found
 
 
@@ -102,23 +98,21 @@ def whole(factors, shares, images):
 
     Raises ValueError unless all factors have metrics of some common part of their training.
     """
-    if missing := [name for name in shares if name not in factors]:
-        raise ValueError(
-            f"Expected metrics of all factors for --whole. Received: none of {', '.join(missing)}. Train "
-            "them, or leave out --whole."
-        )
+    missing = ", ".join(name for name in shares if name not in factors)
+    remedy = "Train them, or leave out --whole"
+    expect(not missing, "metrics of all factors for --whole", f"none of {missing}", remedy)
     seen = {name: np.array([row["images"] for row in rows]) for name, rows in factors.items()}
     parts = {name: x / max(x[-1], images.get(name, 0)) for name, x in seen.items()}
     # Outside of this range some factor has no metrics, or none yet.
     start, end = max(part[0] for part in parts.values()), min(part[-1] for part in parts.values())
     points = np.unique(np.concatenate([*parts.values()]))
     points = points[(start <= points) & (points <= end)]
-    if not len(points):
-        raise ValueError(
-            "Expected factors that have done the same part of their training for --whole. Received: "
-            f"{', '.join(f'{name} {part[-1]:.0%}' for name, part in parts.items())}. Train on, or leave out "
-            "--whole."
-        )
+    expect(
+        len(points),
+        "factors that have done the same part of their training for --whole",
+        ", ".join(f"{name} {part[-1]:.0%}" for name, part in parts.items()),
+        "Train on, or leave out --whole",
+    )
     columns = {
         key: sum(
             (shares[name] if key.endswith("bits_per_dim") else 1)

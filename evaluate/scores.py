@@ -31,6 +31,7 @@ from pixelcnn_aux import data, image_grid, scores
 from pixelcnn_aux.commands import chosen_run, plots, program
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.data.image_folder import fit
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.scores import typical
 
@@ -109,10 +110,8 @@ def compared_sets(model, images):
         if "WebP" in lossless_files.holding(likelihood):  # images of 8 bits, which JPEG has too
             found.append(as_jpeg(own))
     names = [scored.name for scored in found]
-    if len(set(names)) < len(names):
-        raise ValueError(
-            f"Expected sets of different names. Received: {', '.join(names)}. Rename a file or a folder."
-        )
+    are_unique, remedy = len(set(names)) == len(names), "Rename a file or a folder"
+    expect(are_unique, "sets of different names", ", ".join(names), remedy)
     return dict(zip(names, found))
 
 
@@ -121,11 +120,12 @@ def belonging(images, num_images):
 
     Raises ValueError for images of several sizes.
     """
-    if images.image_size is None:
-        raise ValueError(
-            "Expected images of one size for --dataset, of a model that takes any. Received: images of "
-            "several. Cut them, and save them as arrays (--dataset arrays)."
-        )
+    expect(
+        images.image_size is not None,
+        "images of one size for --dataset, of a model that takes any",
+        "images of several",
+        "Cut them, and save them as arrays (--dataset arrays)",
+    )
     indices = images.spread_indices(num_images or images.num_images)
     name = images.source["dataset"]
     if file := images.source["image_file"]:
@@ -141,11 +141,14 @@ def find_set(place):
     if not path:
         return dataset, dataset, {}
     path = pathlib.Path(path)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"Expected the name of a data set ({', '.join(data.DATASETS)}), a file of arrays, a folder of "
-            f"image files, or NAME=PATH for --against. Received: {place}, which is none. Give one of these."
-        )
+    expect(
+        path.exists(),
+        f"the name of a data set ({', '.join(data.DATASETS)}), a file of arrays, a folder of image files, or "
+        "NAME=PATH for --against",
+        f"{place}, which is none",
+        "Give one of these",
+        kind=FileNotFoundError,
+    )
     is_folder = path.is_dir()
     where = {"image_dir" if is_folder else "image_file": path}
     return dataset or path.stem, dataset or ("folder" if is_folder else "arrays"), where
@@ -163,11 +166,8 @@ def of_size(name, images, size):
         return ScoredSet(name, np.stack(chosen), indices, "as they are")
     others = ["..."] * (len(sizes) > MOST_SIZES)
     found = ", ".join([*map(_by, list(sizes)[:MOST_SIZES]), *others])
-    if not FLAGS.resize:
-        raise ValueError(
-            f"Expected sets of images of {_by(size)}. Received: {name}, of {found}. Resizing leaves "
-            "traces that scores find: give images of that size, or --resize."
-        )
+    remedy = "Resizing leaves traces that scores find: give images of that size, or --resize"
+    expect(FLAGS.resize, f"sets of images of {_by(size)}", f"{name}, of {found}", remedy)
     prepared = (
         f"from {found}: the largest centered crop of the same aspect, resized to {_by(size)}, each "
         "pixel the mean of the area that it covers"

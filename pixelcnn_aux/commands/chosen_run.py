@@ -8,6 +8,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data
 from pixelcnn_aux.batches import MAX_PIXELS
 from pixelcnn_aux.commands import run_flags
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk, trained
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -75,11 +76,8 @@ def source(folder):
     is_missing = dataset == "folder" and not (FLAGS.image_dir or config.get("image_dir"))
     if not FLAGS.dataset and (is_default or is_missing):
         dataset = "photos"  # which any machine has
-    if dataset is None:
-        raise ValueError(
-            f"Expected the data set of the run in {folder}. Received: none, since it was trained on arrays. "
-            "Give --dataset."
-        )
+    expected = f"the data set of the run in {folder}"
+    expect(dataset, expected, "none, since it was trained on arrays", "Give --dataset")
     paths, labels = {"image_dir": FLAGS.image_dir, "image_file": FLAGS.image_file}, FLAGS.labels
     if dataset == config.get("dataset"):
         labels = labels or config.get("labels")

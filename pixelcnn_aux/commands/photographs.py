@@ -11,6 +11,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux.codec import pictures
 from pixelcnn_aux.commands import run_flags
 from pixelcnn_aux.data.image_folder import read_image
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -36,8 +37,7 @@ def draw_each(files, ending, draw):
       draw: function of a model, a photograph, uint8 [1, H, W, 3], and keyword arguments of the model's
         method; returns uint8 [1, h, w, 3].
     """
-    if not files:
-        raise app.UsageError("Expected photographs. Received: none. Name image files.")
+    expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     outputs = _outputs(files, ending)
     photographs = [read_image(file) for file in files]
     model = pa.load(FLAGS.workdir)

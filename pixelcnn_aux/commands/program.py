@@ -1,7 +1,8 @@
 """How programs start, and how they end.
 
 A program is a module with a docstring, which is its help; `define_flags`; `main`, a function of strings; and
-`ARGUMENTS`, the names of these, if it takes other arguments than flags.
+`ARGUMENTS`, the names of these, if it takes other arguments than flags. A last name that ends in "..." stands
+for any number of arguments.
 """
 
 import importlib
@@ -14,6 +15,7 @@ import sys
 from absl import app, flags, logging
 
 from pixelcnn_aux.commands import process
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -30,7 +32,10 @@ def typed():
 
 
 def start(module=None, command=None, *first):
-    """Runs a program.
+    """Runs a program after absl has parsed the flags.
+
+    An error that the input explains ends it with the message alone, and exit status 1; -v=1 shows where it
+    was raised. Ctrl-C ends it with status 130.
 
     Args:
       module: the program; by default the module that this process runs.
@@ -43,36 +48,29 @@ def start(module=None, command=None, *first):
     sys.modules["__main__"].__doc__ = f"{usage}\n\n{module.__doc__.rstrip()}\n"
     sys.argv[:] = [command, *first, *sys.argv[1:]]
     module.define_flags()
-    run(module.main, arguments)
-
-
-def run(main, arguments=()):
-    """Runs `main` after absl has parsed the flags and the modules of --plugin are imported.
-
-    An error that the input explains ends the program with its message alone, and exit status 1; -v=1 shows
-    where it was raised. Ctrl-C ends the program with status 130.
-
-    Args:
-      main: function of strings, one for each of `arguments`.
-      arguments: list of str, the names of the arguments. A last one that ends in "..." stands for any number.
-    """
     flags.DEFINE_multi_string(
         "plugin", [], "A module to import first, which registers classes of yours; repeatable."
     )
     # --help shows the flags of all our modules, not only those of the one that was started.
-    for module, defined in FLAGS.flags_by_module_dict().items():
-        if module.partition(".")[0] in _PACKAGES:
+    for name, defined in FLAGS.flags_by_module_dict().items():
+        if name.partition(".")[0] in _PACKAGES:
             for flag in defined:
-                FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(lambda argv: _run(main, arguments, argv[1:]))
+                FLAGS.register_key_flag_for_module(command, flag)
+    app.run(lambda argv: run(module.main, arguments, argv[1:]))
 
 
-def _run(main, arguments, given):
-    is_repeated = bool(arguments) and arguments[-1].endswith("...")
-    least = len(arguments) - is_repeated
-    if len(given) < least or (len(given) > least and not is_repeated):
-        expected = f"{' '.join(arguments)} and flags" if arguments else "flags alone"
-        raise app.UsageError(f"Expected {expected}. Received: {given}. See the lines above.")
+def run(main, arguments, given):
+    """Calls `main` with the arguments `given`, lists of str, after the modules of --plugin are imported."""
+    least, most = len(arguments), len(arguments)
+    if arguments and arguments[-1].endswith("..."):
+        least, most = least - 1, sys.maxsize
+    expect(
+        least <= len(given) <= most,
+        f"{' '.join(arguments)} and flags" if arguments else "flags alone",
+        given,
+        "See the lines above",
+        kind=app.UsageError,
+    )
     if logging.get_verbosity() < logging.DEBUG:
         # It warns of functions that are traced once for each factor, as they have to be.
         python_logging.getLogger("tensorflow").setLevel("ERROR")

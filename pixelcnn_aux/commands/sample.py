@@ -27,21 +27,23 @@ from pixelcnn_aux import arguments, image_grid
 from pixelcnn_aux.commands import chosen_run, plots, run_flags
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import decoding, image_folder
+from pixelcnn_aux.errors import expect
 
 FLAGS = flags.FLAGS
 
-MAX_NUM = 1024  # images of a kind, in one row of a picture
+MAX_NUM = 1024  # images in a row of a picture
 SWEEP = [-step / 10 for step in range(11)]  # of log_scale_shift, figure 4
 
 
 def main():
     plots.check("--out", FLAGS.out)
     present = [f"--{name}" for name in ("log_scale_shift", "mode") if FLAGS[name].present]
-    if FLAGS.sweep and present:
-        raise ValueError(
-            "Expected --sweep without --log_scale_shift and --mode: it goes through them. Received: "
-            f"{' and '.join(present)}. Leave these out."
-        )
+    expect(
+        not (FLAGS.sweep and present),
+        "--sweep without --log_scale_shift and --mode: it goes through them",
+        " and ".join(present),
+        "Leave these out",
+    )
     folder, model = chosen_run.load(FLAGS.best)
     results = None if FLAGS.out else chosen_run.outputs(folder)  # before anything is drawn
     run_flags.condition(model.condition, 0)  # refuses a wrong --label before anything is drawn

@@ -34,6 +34,7 @@ from absl import app, flags
 from pixelcnn_aux import batches, summaries
 from pixelcnn_aux.commands import chosen_run, run_flags
 from pixelcnn_aux.data import decoding, files, image_folder
+from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -49,8 +50,7 @@ class Picture(NamedTuple):
 
 
 def main(*paths):
-    if not paths:
-        raise app.UsageError("Expected image files or folders of them. Received: none. Name some.")
+    expect(paths, "image files or folders of them", "none", "Name some", kind=app.UsageError)
     if FLAGS.out:
         disk.check_place("--out", FLAGS.out)
     found = list(itertools.chain.from_iterable(map(image_files, paths)))
@@ -61,21 +61,20 @@ def main(*paths):
         print(f"Scored {count:,} of {len(found):,} files, at {size}")
     if FLAGS.out:
         print(f"Wrote {FLAGS.out}")
-    if not count:
-        raise ValueError(
-            f"Expected image files. Received: {len(found)}, none of which could be scored; the column "
-            "error says why. Give others."
-        )
+    received = f"{len(found)}, none of which could be scored; the column error says why"
+    expect(count, "image files", received, "Give others")
 
 
 def image_files(path):
     """The file of a path, or the image files below that folder: list of `pathlib.Path`."""
     path = pathlib.Path(path)
-    if not disk.exists(path):
-        raise FileNotFoundError(
-            f"Expected an image file or a folder of them. Received: {path}, which is not there. "
-            "Give another path."
-        )
+    expect(
+        disk.exists(path),
+        "an image file or a folder of them",
+        f"{path}, which is not there",
+        "Give another path",
+        kind=FileNotFoundError,
+    )
     if not path.is_dir():
         return [path]
     named, others = [], []
@@ -92,11 +91,12 @@ def write(table, model, found):
     Raises ValueError unless the model is of color images of 8 bits.
     """
     likelihood, size = model.likelihood, model.image_size
-    if (likelihood.num_channels, likelihood.num_values) != (3, 256):
-        raise ValueError(
-            "Expected a model of color images, uint8 [H, W, 3] below 256, to score files. Received: one of "
-            f"{likelihood.num_channels} channels below {likelihood.num_values}. Call its bits_per_dim."
-        )
+    expect(
+        (likelihood.num_channels, likelihood.num_values) == (3, 256),
+        "a model of color images, uint8 [H, W, 3] below 256, to score files",
+        f"one of {likelihood.num_channels} channels below {likelihood.num_values}",
+        "Call its bits_per_dim",
+    )
     names, kind, count = [*model.factors, "total"], summaries.bits_kind(model), 0
     blank, bits_columns = [""] * len(names), [f"{kind}_bits_per_dim_{name}" for name in names]
     table.writerow(["file", "width", "height", "prepared", *bits_columns, "error"])

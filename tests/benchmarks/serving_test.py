@@ -30,16 +30,18 @@ class BenchmarkTest(tf.test.TestCase):
         self.assertGreater(result.counts["equal"], 0)
         self.assertEqual((result.counts["different"], result.counts["wrong"]), (0, 0))
 
-    def test_likelihoods(self):
+    def test_wrong_answers_are_counted(self):
         right = {"log_prob": np.array([-3000.0, -10.0])}
         request = serving.Request("log_prob", {}, right)
-        for factor, wrong in ((1.0, 0), (1 + 5e-6, 0), (1 + 3e-5, 1), (np.nan, 1)):
-            counts = serving.compare(request, {"log_prob": right["log_prob"] * [1, factor]}, set())
-            self.assertEqual(counts["wrong"], wrong)
-        one_row = {"log_prob": np.array([-3000.0])}
-        self.assertEqual(serving.compare(request, one_row, set())["wrong"], 1)
-
-    def test_images(self):
+        for answer, wrong in (
+            (right["log_prob"], 0),
+            (right["log_prob"] * [1, 1 + 5e-6], 0),
+            (right["log_prob"] * [1, 1 + 3e-5], 1),
+            (right["log_prob"] * [1, np.nan], 1),
+            (right["log_prob"][:1], 1),
+        ):
+            found = serving.compare(request, {"log_prob": answer}, set())
+            self.assertEqual(found["wrong"], wrong)
         first, second, third = drawn_images([[0, 1], [0, 2], [0, 3]])
         drawn = {image.tobytes() for image in (first, second)}
         request = serving.Request("sample", {}, {"image": np.stack([first, second])})
@@ -50,18 +52,11 @@ class BenchmarkTest(tf.test.TestCase):
         ):
             found = serving.compare(request, {"image": np.stack(answer)}, drawn)
             self.assertEqual(dict(found), counts)
-
-    def test_the_report(self):
         for counts, resident, message in (
             ({"wrong": 1}, (100,), "Received: .*'wrong': 1"),
             ({"error": 1}, (100,), "Received: .*'error': 1"),
             ({"equal": 1}, (100, 106), "Received: 6.0%"),
-            ({"equal": 1, "different": 1}, (100, 104), None),
-            ({"equal": 1}, (100,), None),
         ):
             result = serving.Result([0.1], collections.Counter(counts), resident)
-            with contextlib.ExitStack() as context:
-                if message:
-                    context.enter_context(self.assertRaisesRegex(RuntimeError, message))
-                context.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            with self.assertRaisesRegex(RuntimeError, message):
                 serving.report(1.0, result)

@@ -15,6 +15,8 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import data, summaries
 from pixelcnn_aux.codec.codec import Codec
 from pixelcnn_aux.commands import bpd
+from pixelcnn_aux.data import lossless_files
+from pixelcnn_aux.data.lossless_files import FORMATS
 from pixelcnn_aux.runs import disk, trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
@@ -156,7 +158,8 @@ class ProgramTest(tf.test.TestCase):
             self.run_program(f"--workdir={run}", "--dataset=photos")
         self.assertFalse((run / "bpd.json").exists())
 
-    def test_what_would_lose_figures_is_found_out_before_they_are_computed(self):
+    def test_no_figure_is_lost(self):
+        """What hinders writing is found out before the evaluation; what fails later is printed before."""
         file, codecs = self.run_folder / "config.json", self.run_folder / "codecs.json"
         with mock.patch.object(splits, "summarize", side_effect=AssertionError):
             with (
@@ -169,16 +172,12 @@ class ProgramTest(tf.test.TestCase):
             for arguments in ([], ["--codecs"]):
                 with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged file"):
                     self.run_program(*arguments)
-
-    def test_figures_are_shown_where_they_cannot_be_written(self):
+        codecs.write_text("[]")
         output = io.StringIO()
         kept = functools.partial(print, file=output)
+        figures = r"test split, 3 images: bound \d+\.\d+, exact \d+\.\d+ bits per d"
         for module, writing, expected in (
-            (
-                disk,
-                "write_json",
-                r"test split, 3 images: bound \d+\.\d+, exact \d+\.\d+ bits per d",
-            ),
+            (disk, "write_json", figures),
             (bpd, "record", "standard error"),
         ):
             with (
@@ -196,6 +195,34 @@ class ProgramTest(tf.test.TestCase):
             self.assertEqual(bpd.checksum(batches), expected)
         images[-1, -1, -1, -1] ^= 1
         self.assertNotEqual(bpd.checksum([images]), expected)
+
+
+class FileBitsTest(tf.test.TestCase):
+    def test_means_are_over_all_batches(self):
+        images = helpers.pictures(3)
+        batches = [images[:2], images[2:]]
+        found = bpd.mean_file_bits(helpers.shared_model(), ["image"], batches, mock.Mock())
+        expected = {x: np.mean(lossless_files.bits_per_dim(x, images)) for x in FORMATS}
+        self.assertAllClose(found, {"image": expected})
+
+    def test_one_record_for_each_images_and_settings(self):
+        file = helpers.temporary_folder(self) / "codecs.json"
+        self.assertIsNone(bpd.recorded(file, 1))
+        for count, crc32, bits in ((6, 1, 5.0), (7, 2, 4.0), (6, 1, 3.0), (8, 3, 2.0), (8, 4, 1.0)):
+            bpd.record(file, {"num_images": count}, crc32, {"image": {"PNG": bits}})
+        # Other images of the same name have taken the place of those before.
+        for crc32, bits in ((1, 3.0), (2, 4.0), (4, 1.0)):
+            self.assertEqual(bpd.recorded(file, crc32), {"image": {"PNG": bits}})
+        self.assertLen(json.loads(file.read_text()), 3)
+        with mock.patch.dict(FORMATS, PNG=[]):
+            self.assertIsNone(bpd.recorded(file, 2))
+        record = '[{"crc32": 1, "settings": %s, "bits": %s}]'
+        bits = ("3", '{"image": 3}', '{"image": {"PNG": NaN}}')
+        bits = [record % (json.dumps(FORMATS), x) for x in bits]
+        for damaged in ("[", "3", "[3]", '[{"bits": {}}]', 100_000 * "[", *bits):
+            file.write_text(damaged)
+            with self.assertRaisesRegex(ValueError, "codecs.json. Received: a damaged"):
+                bpd.recorded(file, 1)
 
 
 class TableTest(tf.test.TestCase):
@@ -224,7 +251,6 @@ class TableTest(tf.test.TestCase):
         self.assertEqual(rows["image"], ["2.5000", "2.2500", "2.2500", "2.7500", *png_webp])
         self.assertEqual(rows["standard"], ["error", "0.0100"])
 
-    def test_a_model_without_auxiliary_images(self):
         model = pa.pixelcnn_pp((4, 4), filters=4, blocks=1, resolutions=1)
         self.assertEqual(
             (summaries.bits_kinds(model), summaries.bits_kind(model)), (["exact"], "exact")

@@ -9,7 +9,6 @@ import runpy
 import subprocess
 import sys
 import tomllib
-import types
 from unittest import mock
 
 import tensorflow as tf
@@ -103,16 +102,3 @@ class HelpTest(tf.test.TestCase):
         self.assertEqual(lines[: len(usage)], usage)
         for flag in ("preset", "dataset", "workdir", "plugin"):
             self.assertTrue(any(line.startswith(f"  --{flag}: ") for line in lines), flag)
-
-    def test_usage_names_the_arguments(self):
-        main = types.ModuleType("__main__")
-        with (
-            mock.patch.dict(sys.modules, __main__=main),
-            mock.patch.object(sys, "argv", ["/bin/pixelcnn-aux", "x"]),
-            mock.patch.object(program, "run") as run,
-            helpers.own_flags(),
-        ):
-            program.start(train, "pixelcnn-aux train")
-            self.assertStartsWith(main.__doc__, "pixelcnn-aux train MODEL [flags]\n\nTrains")
-            self.assertEqual(sys.argv, ["pixelcnn-aux train", "x"])
-        run.assert_called_once_with(train.main, ["MODEL"])

@@ -18,14 +18,17 @@ from tests import helpers
 
 # A program that has begun, without the seconds of TensorFlow's import.
 BEGUN = """
+'A program.'
 import sys
 from unittest import mock
 from pixelcnn_aux.commands import process, program
 with mock.patch.object(process, "_silence"):
     process.begin()
+def define_flags():
+    pass
 def main():
     {}
-program.run(main)
+program.start()
 """
 INTERRUPT = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(helpers.ROOT)}
@@ -103,7 +106,7 @@ class InterruptedTest(tf.test.TestCase):
         self.addCleanup(signal.signal, signal.SIGINT, before)
 
     def test_during_imports(self):
-        code = BEGUN.partition("def main")[0] + INTERRUPT
+        code = BEGUN.partition("def define_flags")[0] + INTERRUPT
         result = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True)
         self.assertEqual((result.returncode, result.stderr), (-signal.SIGINT, b""))
 

@@ -1,4 +1,4 @@
-"""Tests of what all programs share: plugins, and errors that are one message."""
+"""Tests of how programs start and end: plugins, arguments, and errors that are one message."""
 
 import os
 import re
@@ -44,57 +44,42 @@ class PluginTest(tf.test.TestCase):
                 program.import_plugin(name)
 
 
-class ErrorsTest(tf.test.TestCase):
-    def run_program(self, main, arguments=(), given=()):
-        """Has `main` run as a program that takes `arguments`, and is given others."""
-        with (
-            helpers.own_flags() as values,
-            mock.patch.object(program, "python_logging"),
-            mock.patch.object(process, "drop_others"),
-            mock.patch.object(app, "run", lambda run: run(values(["program", *given]))),
-        ):
-            program.run(main, arguments)
+class RunTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.enterContext(mock.patch.object(program, "FLAGS", mock.Mock(plugin=[])))
+        self.enterContext(mock.patch.object(program, "python_logging"))
+        self.enterContext(mock.patch.object(process, "drop_others"))
+        self.enterContext(mock.patch.dict(os.environ))
 
-    def test_errors_of_tensorflow_are_one_message_too(self):
-        """Of which -v=1 shows where they were raised."""
-
-        def main():
-            tf.io.read_file("none").numpy()
-
-        with self.assertLogs("absl", "DEBUG") as logged, self.assertRaises(SystemExit) as caught:
-            self.run_program(main)
-        [shown] = logged.output
-        self.assertRegex(shown, "Traceback(?s:.*) in main\n")
-        self.assertRegex(caught.exception.code, "^NotFoundError: .*none; No such file or directory")
-
-    def test_errors_that_name_a_remedy_are_one_message(self):
+    def test_errors_are_one_message(self):
+        """-v=1 shows where they were raised."""
         for error in (ImportError, OSError, RuntimeError, ValueError):
             with self.assertRaisesRegex(SystemExit, f"^{error.__name__}: Expected it"):
-                self.run_program(mock.Mock(side_effect=error("Expected it")))
+                program.run(mock.Mock(side_effect=error("Expected it")), [], [])
+        with self.assertLogs("absl", "DEBUG") as logged:
+            with self.assertRaisesRegex(SystemExit, "^NotFoundError: .*none; No such file or dir"):
+                program.run(lambda: tf.io.read_file("none").numpy(), [], [])
+        self.assertRegex(logged.output[0], "Traceback(?s:.*) in <lambda>\n")
 
     def test_numbers_of_arguments(self):
         for arguments, given, expected in (
-            ((), ["x"], "flags alone"),
+            ([], ["x"], "flags alone"),
             (["A"], [], "A and flags"),
             (["A"], ["x", "y"], "A and flags"),
             (["A", "B..."], [], "A B... and flags"),
         ):
             message = re.escape(f"Expected {expected}. Received: {given}")
             with self.assertRaisesRegex(app.UsageError, message):
-                self.run_program(self.fail, arguments, given)
+                program.run(self.fail, arguments, given)
         several = ["A", "B..."]
-        for arguments, given in (
-            ((), []),
-            (["A"], ["x"]),
-            (several, ["x"]),
-            (several, list("xyz")),
-        ):
+        for arguments, given in (([], ""), (["A"], "x"), (several, "x"), (several, "xyz")):
             main = mock.Mock()
-            self.run_program(main, arguments, given)
+            program.run(main, arguments, list(given))
             main.assert_called_once_with(*given)
 
     def test_memory_of_accelerators_is_left_to_others(self):
         with mock.patch.dict(os.environ, clear=True):
-            self.run_program(lambda: None)
+            program.run(lambda: None, [], [])
             self.assertEqual(os.environ["TF_FORCE_GPU_ALLOW_GROWTH"], "true")
             self.assertEqual(os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"], "false")

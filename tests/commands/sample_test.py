@@ -98,23 +98,20 @@ class SamplesTest(tf.test.TestCase):
         ):
             return function(*arguments)
 
-    def test_each_row_given_an_auxiliary_image_has_draws_of_its_own(self):
-        given = {"grayscale": self.model.auxiliaries(helpers.pictures(2))["grayscale"]}
-        rows = self.rows(sample.draws_given, self.model, helpers.pictures(2), "grayscale", 2)
+    def test_draws_given_auxiliary_images(self):
+        """Each row has draws of its own."""
+        originals = helpers.pictures(2)
+        given = {"grayscale": self.model.auxiliaries(originals)["grayscale"]}
+        rows = self.rows(sample.draws_given, self.model, originals, "grayscale", 2)
         drawn = [images for label, _, images in rows if label == "drawn"]
         for first, images in zip((0, 2), drawn, strict=True):
             seeds = [[3, first], [3, first + 1]]
             self.assertAllEqual(images, self.model.sample(seeds, given=given)["image"])
-
-    def test_test_images_are_drawn_again_from_their_auxiliary_images(self):
-        given = {"grayscale": self.model.auxiliaries(helpers.pictures(2))["grayscale"]}
         how = {"log_scale_shift": -0.5, "mode": "map"}
-        rows = self.rows(sample.samples, self.model, helpers.pictures(2), **how)
+        rows = self.rows(sample.samples, self.model, originals, **how)
         images = {label: images for label, _, images in rows}
         self.assertAllEqual(images["their\ngrayscale"], given["grayscale"])
-        expected = self.model.sample(
-            [[3, 0], [3, 1]], log_scale_shift=-0.5, mode="map", given=given
-        )["image"]
+        expected = self.model.sample([[3, 0], [3, 1]], given=given, **how)["image"]
         self.assertAllEqual(images["drawn\ngiven grayscale"], expected)
 
     def test_each_row_of_a_picture_shows_its_images(self):
@@ -129,32 +126,30 @@ class SamplesTest(tf.test.TestCase):
             inside = np.stack(np.split(strip, 3, axis=1))[:, 1:-1, 1:-1]
             self.assertAllEqual(inside, expected)
 
-    def test_two_pictures_at_once_are_refused(self):
-        for arguments, message in (
-            (["--sweep", "--mode=map"], "Expected --sweep without.*Received: --mode. Leave"),
-            (["--given=8x8"], r"of \['grayscale'\].* Received: \['8x8'\]"),
+    def test_refusals_before_anything_is_drawn(self):
+        self.enterContext(mock.patch.object(sample, "sample", side_effect=AssertionError))
+        for error, message, *arguments in (
+            (ValueError, "--sweep without.*Received: --mode. Leave", "--sweep", "--mode=map"),
+            (ValueError, "Expected a folder of images", "--dataset=folder"),
+            (ValueError, "Expected --out as a name.*missing/a.png", "--out=missing/a.png"),
+            (ValueError, "Expected --out as a name.*a.foo", "--out=a.foo"),
+            (flags.IllegalFlagValueError, "seed", f"--seed={2**40}"),
+            (flags.IllegalFlagValueError, "num", f"--num={2**40}"),
+            (flags.IllegalFlagValueError, "num", "--num=0"),
+            (flags.IllegalFlagValueError, "known", "--known=half", "--sweep"),
         ):
-            with self.subTest(arguments):
-                with self.assertRaisesRegex(ValueError, message):
-                    self.run_program(*arguments)
-        wrong = [[f"--seed={2**40}"], [f"--num={2**40}"], ["--num=0"], ["--known=half", "--sweep"]]
-        for arguments in wrong:
-            with self.assertRaisesRegex(flags.IllegalFlagValueError, arguments[0][2:5]):
+            with self.assertRaisesRegex(error, message):
                 self.run_program(*arguments)
-
-    def test_what_would_be_lost_is_found_out_before_anything_is_drawn(self):
         file = self.run_folder / "config.json"
-        with mock.patch.object(sample, "sample", side_effect=AssertionError):
-            with self.assertRaisesRegex(ValueError, "Expected a folder of images"):
-                self.run_program("--dataset=folder")
-            for out in ("missing/a.png", "a.foo"):
-                with self.assertRaisesRegex(ValueError, f"Expected --out as a name.*{out}"):
-                    self.run_program(f"--out={out}")
-            with (
-                mock.patch.object(trained, "outputs", return_value=file / "new"),
-                self.assertRaisesRegex(OSError, f"folder {file}/new that takes .* Not a directory"),
-            ):
-                self.run_program()
+        with (
+            mock.patch.object(trained, "outputs", return_value=file / "new"),
+            self.assertRaisesRegex(OSError, f"folder {file}/new that takes .* Not a directory"),
+        ):
+            self.run_program()
+
+    def test_an_auxiliary_image_that_there_is_not(self):
+        with self.assertRaisesRegex(ValueError, r"of \['grayscale'\].* Received: \['8x8'\]"):
+            self.run_program("--given=8x8")
 
 
 def colors(images):

@@ -107,24 +107,22 @@ class ScoreTest(tf.test.TestCase):
         self.assertEndsWith(printed, "a.png,6,4,as it is,1.500000,1.500000,1.500000,\n")
         self.assertEndsWith(errors, "Scored 1 of 1 files, at (4, 6)\n")
 
-    def test_nothing_to_score_is_an_error(self):
+    def test_refusals(self):
         out = self.folder / "none.csv"
-        with self.assertRaisesRegex(ValueError, "Received: 1, none of which could be scored"):
-            self.run_program(self.images / "broken.png", f"--out={out}")
+        for error, message, *arguments in (
+            (
+                ValueError,
+                "1, none of which could be scored",
+                self.images / "broken.png",
+                f"--out={out}",
+            ),
+            (FileNotFoundError, "none.png, which is not there", self.images / "a.png", "none.png"),
+            (app.UsageError, "Received: none"),
+            (ValueError, "Expected --out", "a.png", f"--out={self.folder}"),
+        ):
+            with self.assertRaisesRegex(error, message):
+                self.run_program(*arguments)
         self.assertStartsWith(read(out.read_text())[0]["error"], "damaged")
-        with self.assertRaisesRegex(FileNotFoundError, "none.png, which is not there"):
-            self.run_program(self.images / "a.png", "none.png")
-        with self.assertRaisesRegex(app.UsageError, "Received: none"):
-            self.run_program()
-        with self.assertRaisesRegex(ValueError, "Expected --out"):
-            self.run_program("a.png", f"--out={self.folder}")
-
-    def test_columns_say_whether_they_are_bounds(self):
-        table = io.StringIO()
-        score.write(csv.writer(table), self.model.with_exact(False), [])
-        self.assertIn(",bound_bits_per_dim_grayscale,bound_bits_per_dim_image,", table.getvalue())
-
-    def test_a_model_of_other_images_is_refused(self):
         gray = types.SimpleNamespace(num_channels=1, num_values=256)
         model = types.SimpleNamespace(likelihood=gray, image_size=(4, 4))
         with self.assertRaisesRegex(ValueError, "color images.*one of 1 channels below 256"):

@@ -65,8 +65,8 @@ class FlagsTest(tf.test.TestCase):
         )
         self.mixed_is_faster = False
 
-    def run_program(self, *arguments, plugin=lambda presets: None):
-        """What `helpers.run_program` returns, for the model grayscale; `plugin` changes its presets."""
+    def run_program(self, *arguments, model="grayscale", plugin=lambda presets: None):
+        """What `helpers.run_program` returns; `plugin` changes the presets of grayscale."""
         shared = {
             name: dataclasses.replace(preset, constructor=lambda **_: helpers.shared_model())
             for name, preset in PRESETS.items()
@@ -79,7 +79,7 @@ class FlagsTest(tf.test.TestCase):
             mock.patch.object(loop, "_train_factor", self.train_factor),
             mock.patch.object(devices, "is_mixed_faster", lambda: self.mixed_is_faster),
         ):
-            return helpers.run_program(train, "grayscale", *arguments)
+            return helpers.run_program(train, model, *arguments)
 
     def trained(self):
         """The factors that were trained, and the folders in which that happened."""
@@ -104,39 +104,40 @@ class FlagsTest(tf.test.TestCase):
         self.assertEqual((config.seed, config.remat, config.profile), (0, False, False))
         self.assertIsInstance(config.stop, training.Stop)
 
-    def test_other_images_than_rgb_of_8_bits(self):
+    def test_flags_of_models_and_of_presets(self):
         built = []
 
         def constructor(channels=3, bits=8):
             built.append((channels, bits))
             return helpers.shared_model()
 
-        def take_them(presets):
-            presets["demo"] = dataclasses.replace(presets["demo"], constructor=constructor)
+        def plugin(presets):
+            presets["mine"] = dataclasses.replace(presets["parts"], constructor=constructor)
 
-        self.run_program("--channels=1", "--bits=16", plugin=take_them)
+        self.run_program("--preset=mine", "--channels=1", "--bits=16", plugin=plugin)
         self.assertEqual(built, [(1, 16)])
-        with self.assertRaisesRegex(ValueError, "no --bits for grayscale, .*Received: 16. Leave"):
-            self.run_program("--bits=16")
-
-    def test_a_preset_that_leaves_out_a_factor(self):
-        def leave_out(presets):
-            presets["demo"] = dataclasses.replace(presets["demo"], training={"image": ONE})
-
-        with self.assertRaisesRegex(ValueError, r"each of .*'grayscale'.* of \['image'\]"):
-            self.run_program(plugin=leave_out)
+        self.assertEqual(self.trained(), (FACTORS, {self.runs / "grayscale-mine-photos"}))
+        self.assertEqual(self.last()[1], IN_PARTS)
+        overrides = {"epochs": 3, "steps_per_epoch": 7, "batch_size": 12, "learning_rate": 0.5}
+        overrides |= {"decay": 0.25, "accumulate": 2, "flip": False, "mixed_precision": True}
+        arguments = [f"--{name}={value}" for name, value in overrides.items()]
+        self.train_factor.reset_mock()
+        self.run_program("--factor=image", "--remat", "--profile", "--seed=7", *arguments)
+        self.assertEqual(self.trained()[0], ["image"])
+        config, settings = self.last()
+        self.assertEqual(settings, dataclasses.replace(ONE, **overrides))
+        self.assertEqual((config.remat, config.profile, config.seed), (True, True, 7))
 
     def test_another_data_set(self):
         places = {"image_dir": "here", "data_dir": "there", "cache_dir": "a", "image_file": "b"}
         arguments = [f"--{name}={place}" for name, place in places.items()]
-        self.run_program("--preset=small", "--dataset=folder", "--seed=7", *arguments)
+        self.run_program("--preset=small", "--dataset=folder", *arguments)
         for call in self.load.call_args_list:
             self.assertEqual(call.args[0], "folder")
             self.assertEqual(call.args[2], helpers.SIZE)
             others = {"labels": None, "channels": 3, "num_values": 256}
             self.assertEqual(call.kwargs, {**places, **others})
         self.assertEqual(self.trained()[1], {self.runs / "grayscale-small-folder"})
-        self.assertEqual(self.last()[0].seed, 7)
 
     def test_the_same_command_goes_on_and_another_data_set_is_refused(self):
         folder = f"--workdir={self.runs / 'mine'}"
@@ -165,18 +166,6 @@ class FlagsTest(tf.test.TestCase):
             self.assertIn("The same command goes on", said.call_args.args[0])
             self.assertEqual(self.trained()[0], ["grayscale"])
 
-    def test_flags_override_the_preset_for_the_factors_that_are_trained(self):
-        overrides = {"epochs": 3, "steps_per_epoch": 7, "batch_size": 12, "learning_rate": 0.5}
-        overrides |= {"decay": 0.25, "accumulate": 2, "flip": False, "mixed_precision": True}
-        arguments = [f"--{name}={value}" for name, value in overrides.items()]
-        self.run_program("--factor=image", "--remat", "--profile", *arguments)
-        self.assertEqual(self.trained()[0], ["image"])
-        config, settings = self.last()
-        self.assertEqual(settings, dataclasses.replace(ONE, **overrides))
-        self.assertEqual((config.remat, config.profile), (True, True))
-        self.run_program("--preset=parts")
-        self.assertEqual(self.last()[1], IN_PARTS)
-
     def test_first_weights_are_those_of_the_run_that_init_names(self):
         first = object()
         with mock.patch.object(first_weights, "fitting", return_value={"image": first}) as fitting:
@@ -201,25 +190,20 @@ class FlagsTest(tf.test.TestCase):
             self.assertEqual(is_mixed(f"--workdir={folder}"), not faster)
 
     def test_wrong_values_are_refused_with_those_that_are_known(self):
-        with self.assertRaisesRegex(
-            ValueError, "one of grayscale, pyramid, pixelcnn. Rec.*'color'"
-        ):
-            helpers.run_program(train, "color")
-        for argument, message in (
-            ("--workdir=cifar10-pyramid", "a folder.*cifar10-pyramid.*--init cifar10-pyramid"),
-            ("--preset=large", "--preset demo, small, parts. Received: large. Choose"),
-            ("--factor=8x8", "--factor all, grayscale, image for --preset demo. Received: 8x8."),
+        for model, argument, message in (
+            ("color", "--seed=0", "one of grayscale, pyramid, pixelcnn. Rec.*'color'"),
+            ("grayscale", "--workdir=cifar10-pyramid", "folder.*cifar10-pyramid.*--init cifar10-p"),
+            ("grayscale", "--preset=large", "--preset demo, small, parts. Received: large. Choose"),
+            (
+                "grayscale",
+                "--factor=8x8",
+                "--factor all, grays.* for --preset demo. Received: 8x8.",
+            ),
+            ("grayscale", "--bits=16", "no --bits for grayscale, .*Received: 16. Leave"),
         ):
             with self.assertRaisesRegex(ValueError, message):
-                self.run_program(argument)
+                self.run_program(argument, model=model)
         self.assertFalse(self.runs.exists())
-
-    def test_a_preset_that_a_plugin_adds(self):
-        def plugin(presets):
-            presets["mine"] = presets["parts"]
-
-        self.run_program("--preset=mine", plugin=plugin)
-        self.assertEqual(self.trained(), (FACTORS, {self.runs / "grayscale-mine-photos"}))
 
 
 class ProcessesTest(tf.test.TestCase):

@@ -105,26 +105,29 @@ class ScoresTest(tf.test.TestCase):
         low, high = found["b, exchanged"]["bits"]["total"]["auroc_interval"]
         self.assertTrue(low < 0.5 < high, (low, high))
 
-    def test_other_sizes_are_refused_unless_told(self):
-        for place, size in (("large.npz", "9 x 12"), ("files", "8 x 12")):
-            with self.assertRaisesRegex(ValueError, rf"of 4 x 6\. Received: \w+, of {size}\."):
-                self.run_program(place, num_training=0)
+    def test_other_sizes(self):
         printed = self.run_program("large.npz", "files", num_training=0, resize=True)
         self.assertIn("large: 3 images, from 9 x 12: the largest centered crop", printed)
         self.assertRegex(printed, r"files: \d images, from 8 x 12: .* resized to 4 x 6, each pixel")
 
-    def test_what_is_refused(self):
-        for place, error, message in (
-            ("nowhere.npz", FileNotFoundError, r"name of a data set \(arrays, .*which is none"),
-            ("gray.npz", ValueError, "Expected images of 3 channels.*Received: 1 of uint8"),
-            ("own.npz", ValueError, "different names. Received: own, own"),
+    def test_refusals(self):
+        none, noise = {"num_training": 0}, {"image_file": self.folder / "noise.npz"}
+        for error, message, flags, *places in (
+            (ValueError, r"of 4 x 6\. Received: large, of 9 x 12\.", none, "large.npz"),
+            (ValueError, r"of 4 x 6\. Received: files, of 8 x 12\.", none, "files"),
+            (
+                FileNotFoundError,
+                r"name of a data set \(arrays, .*which is none",
+                none,
+                "nowhere.npz",
+            ),
+            (ValueError, "Expected images of 3 channels.*Received: 1 of uint8", none, "gray.npz"),
+            (ValueError, "different names. Received: own, own", none, "own.npz"),
+            (ValueError, "indices from 0 to 7", {"map": 8, **none}),
+            (ValueError, "training split.*no train .*--num_training 0", noise),
         ):
             with self.assertRaisesRegex(error, message):
-                self.run_program(place, num_training=0)
-        with self.assertRaisesRegex(ValueError, "indices from 0 to 7"):
-            self.run_program(map=8, num_training=0)
-        with self.assertRaisesRegex(ValueError, "training split.*no train .*--num_training 0"):
-            self.run_program(image_file=self.folder / "noise.npz")
+                self.run_program(*places, **flags)
         with (
             mock.patch.object(typical, "check_installed", side_effect=ImportError("scikit-learn")),
             self.assertRaisesRegex(ImportError, "scikit-learn"),
