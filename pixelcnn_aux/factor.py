@@ -269,12 +269,9 @@ class Factor(keras.Model):
         Raises ValueError for images or a condition of another dtype, shape or range, or an unconditional
         factor.
         """
-        expect(
-            self.embedding is not None,
-            "a conditional factor",
-            "one that embeds nothing",
-            "Ask one that was built with an embedding",
-        )
+        remedy = "Ask one that was built with an embedding"
+        fits, received = self.embedding is not None, "one that embeds nothing"
+        expect(fits, "a conditional factor", received, remedy)
         auxiliary = self._checked_auxiliary(auxiliary)
         check_multiple(auxiliary, self.embedding.multiple)
         condition = conditions.checked(self.condition, condition, auxiliary.shape[0])
@@ -399,12 +396,11 @@ class Factor(keras.Model):
           NotImplementedError: for a likelihood without `_log_density`.
           ValueError: for an exact factor.
         """
-        expect(
-            not self.exact,
-            "a model that is not exact, to evaluate its density",
-            "one that is: images have no probability unless they fit their auxiliary images to the last bit",
-            "Ask model.with_exact(False)",
+        expected = "a model that is not exact, to evaluate its density"
+        received = (
+            "one that is: images have no probability unless they fit their auxiliary images to the "
         )
+        expect(not self.exact, expected, received + "last bit", "Ask model.with_exact(False)")
         return self._log_density(inputs)
 
     def _bounds(self, inputs, fixed_sum):
@@ -484,16 +480,15 @@ class Factor(keras.Model):
         """
         self.check_scannable()
         scan = TileScan(self, request, len(request.log_scale_shift))
-        return self._images(scan.decide_each_pixel(self._decider(request)))
+        decider = groups.drawn_pixels(self.likelihood, request)
+        return self._images(scan.decide_each_pixel(decider))
 
     def check_scannable(self):
         """Raises ValueError if the factor cannot be evaluated pixel by pixel: in mixed precision."""
-        expect(
-            self.compute_dtype == self.variable_dtype,
-            "a factor in float32 or float64, to be evaluated pixel by pixel",
-            self.dtype_policy.name,
-            'Give its weights to one of model.new_factor(name, "float32")',
-        )
+        expected = "a factor in float32 or float64, to be evaluated pixel by pixel"
+        remedy = 'Give its weights to one of model.new_factor(name, "float32")'
+        fits = self.compute_dtype == self.variable_dtype
+        expect(fits, expected, self.dtype_policy.name, remedy)
 
     def scan(self, size, batch, request, *, keep_params=False):
         """A scan of `scanning`, to be made and called within `given`, in a graph that is being traced.
@@ -513,20 +508,12 @@ class Factor(keras.Model):
         batch, *size, _ = ops.shape(request.noise)
         with self.given(request.condition):
             scan = self.scan(size, batch, request)
-            [images] = scan.decide_each_pixel(features, self._decider(request))
+            decider = groups.drawn_pixels(self.likelihood, request)
+            [images] = scan.decide_each_pixel(features, decider)
         return self._images(images)
 
     _draw_by_graph = backend.compiled(_draw)
     _draw_by_xla = backend.compiled(_draw, jit_compile=True)
-
-    def _decider(self, request):
-        """The decider that draws the pixels that are not known."""
-        decider = groups.draws(self.likelihood, request.noise, request.log_scale_shift)
-        if request.completed is not None:
-            decider = groups.completion(*request.completed, decider)
-        if request.within is not None:
-            decider = groups.narrowed(*request.within, decider)
-        return decider
 
     def _images(self, pixels):
         return ops.cast(pixels, arguments.pixel_dtype(self.likelihood.num_values))

@@ -461,7 +461,7 @@ class AuxiliaryModel(serialization.Configured):
             block and those of larger images too.
           jit_compile: bool, whether XLA compiles the drawing, which takes minutes for deep networks: once for
             each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time from then on.
-          condition: the condition of each image to draw, as for `log_prob`; None for none.
+          condition: int [B] or float [B, D], the condition of each image to draw; None for none.
           image_size: (H, W), of images that the factors take; None for the model's size. For a model of
             images of any size, None for the size of `known`, or the one to which `given` is enlarged.
 
@@ -537,7 +537,8 @@ class AuxiliaryModel(serialization.Configured):
         Args:
           images: uint8 [B, h, w, C].
           times: int, how many times as high and wide: 2 by the last factor of a pyramid, 4 by the last two.
-          seeds, log_scale_shift, mode, jit_compile, condition: as for `colorize`.
+          seeds: int32 [B, 2]; None: [0, b].
+          log_scale_shift, mode, jit_compile, condition: as for `sample`.
 
         Returns:
           uint8 [B, times * h, times * w, C]; by an exact model, pictures whose auxiliary images are `images`.
@@ -566,7 +567,8 @@ class AuxiliaryModel(serialization.Configured):
           images: uint8 [B, H, W, C].
           mask: uint8 [B, H, W, 1], 1 at the pixels to keep and 0 at those to draw. One is drawn given those
             before it in the raster order of its window, known or drawn.
-          seeds, log_scale_shift, mode, jit_compile, condition: as for `colorize`.
+          seeds: int32 [B, 2]; None: [0, b].
+          log_scale_shift, mode, jit_compile, condition: as for `sample`.
 
         Returns:
           uint8 [B, H, W, C].

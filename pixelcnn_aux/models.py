@@ -148,11 +148,9 @@ def pixelcnn_pp(
       filters: int, the channels of both streams.
       blocks: int, gated blocks in each segment between resamplings.
       resolutions: int.
-      num_components: int, logistics in the mixture.
       dropout: float, the rate in the blocks.
-      dtype: str, of every float in the model.
-      exact, centered: bool, as for `chain`: without effect, since there is no auxiliary image.
-      channels, bits, condition: as for `chain`.
+      num_components, dtype, channels, bits, condition: as for `chain`; so are exact and centered, without
+        effect, since there is no auxiliary image.
     """
     return chain(
         [],
@@ -189,9 +187,10 @@ def grayscale(
     Args:
       gray_blocks, image_blocks, embedding_blocks: int, gated blocks in each segment between
         resamplings, of p(X_hat), of p(X | X_hat) and of f_w.
-      image_size, filters, resolutions, num_components, dropout, dtype: as for `pixelcnn_pp`.
+      image_size, filters, resolutions, dropout: as for `pixelcnn_pp`.
       bits: int, of a gray pixel.
-      exact, centered, condition: as for `chain`; exact=False, centered=False is the paper's bound.
+      num_components, dtype, exact, centered, condition: as for `chain`; exact=False, centered=False is the
+        paper's bound.
     """
     _check_counts(
         gray_blocks=gray_blocks, image_blocks=image_blocks, embedding_blocks=embedding_blocks
@@ -244,9 +243,9 @@ def pyramid(
       embedding_blocks: int, gated blocks in a group of f_w, of which there are 2 `depth` + 1.
       depth: int, the resolutions of f_w below that of the image; `base_size` must be a multiple of
         2 ** (depth - 1).
-      num_components, dropout, dtype: as for `pixelcnn_pp`.
-      exact, centered, channels, bits, condition: as for `chain`; exact=False, centered=False is the paper's
-        bound.
+      dropout: float, the rate in the blocks.
+      num_components, dtype, exact, centered, channels, bits, condition: as for `chain`; exact=False,
+        centered=False is the paper's bound.
       resolutions: int, of p(x | x_hat) and its f_w, or a list with one for each scale: 1, as in the paper,
         for its light networks, or more for those of `pixelcnn_pp`.
     """
@@ -316,10 +315,11 @@ def parallel_pyramid(
       blocks: int, residual blocks of each group of pixels; or a list with one for each place of a block.
       trunk_blocks: int, residual blocks that see the auxiliary image, for all groups.
       parts: as for `networks.ParallelPixelCNN`.
-      base_filters, base_blocks: int, of the base, as `filters` and `blocks` of `pyramid`.
+      base_filters, base_blocks: int, the channels and gated blocks of the base's network.
       base_parts: int, into how many groups the pixels of the base are divided, by diagonals: then all of the
         chain is decided in groups. None for pixel by pixel.
-      num_components, dropout, dtype, exact, centered, channels, bits, condition: as for `pyramid`.
+      dropout: float, the rate in the blocks.
+      num_components, dtype, exact, centered, channels, bits, condition: as for `chain`.
       whole_numbers: bool, whether factors compute with whole numbers, as `RoundedFactor`. To train such a
         model, begin with the weights of one that does not.
     """
@@ -381,7 +381,9 @@ def grayscale_pyramid(
       image_size, base_size, filters, blocks, embedding_blocks, depth: of the grays, as for `pyramid`.
       image_filters, image_blocks, image_embedding_blocks, resolutions, num_components: of the image given
         the grays, as `filters`, `image_blocks`, ... of `grayscale`.
-      dropout, dtype, bits, exact, centered, condition: as for `grayscale`.
+      dropout: float, the rate in the blocks.
+      bits: int, of a gray pixel.
+      dtype, exact, centered, condition: as for `chain`.
     """
     _check_counts(
         embedding_blocks=embedding_blocks,

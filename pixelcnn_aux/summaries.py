@@ -1,4 +1,4 @@
-"""What factors and chains say of themselves: a line or a table of their layers."""
+"""Summaries of factors and chains: a line, or a table of layers."""
 
 import itertools
 import math

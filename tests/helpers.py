@@ -17,6 +17,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, data, layers
@@ -160,6 +161,21 @@ def run_config(model, folder, **changes):
         profile=False,
     )
     return dataclasses.replace(config, **changes)
+
+
+class ImagesTestCase(parameterized.TestCase, tf.test.TestCase):
+    """Compares images of a chain: dicts, factor -> array."""
+
+    def assertSameImages(self, images, expected):
+        self.assertEqual(list(images), list(expected))
+        for name, image in expected.items():
+            self.assertAllEqual(images[name], image)
+
+    def assertAgree(self, model, images):
+        """The last images have the auxiliary images that come with them."""
+        [*_, full] = images.values()
+        expected = model.auxiliaries(full)
+        self.assertSameImages(images, {name: expected[name] for name in images})
 
 
 def temporary_folder(test):

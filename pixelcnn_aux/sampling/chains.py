@@ -48,32 +48,20 @@ def checked(model, request, count=None):
         ops.convert_to_tensor(arguments.array(name, getattr(request, name)))
         for name in ("seeds", "log_scale_shift")
     )
-    expect(
-        not (backend.is_symbolic(seeds) or backend.is_symbolic(shifts)),
-        "seeds and log_scale_shift that have values",
-        "those of a graph that is traced",
-        "Draw outside of tf.function and of data sets' pipelines",
-    )
-    dtype = keras.backend.standardize_dtype(seeds.dtype)
-    expect(
-        dtype == "int32" and tuple(seeds.shape[1:]) == (2,),
-        "seeds as int32 [B, 2]",
-        f"{dtype} {list(seeds.shape)}",
-        "Give two numbers for each image",
-    )
+    fits = not any(map(backend.is_symbolic, (seeds, shifts)))
+    expected = "seeds and log_scale_shift that have values"
+    remedy = "Draw outside of tf.function and of data sets' pipelines"
+    expect(fits, expected, "those of a graph that is traced", remedy)
+    dtype, shape = keras.backend.standardize_dtype(seeds.dtype), list(seeds.shape)
+    fits, remedy = dtype == "int32" and shape[1:] == [2], "Give two numbers for each image"
+    expect(fits, "seeds as int32 [B, 2]", f"{dtype} {shape}", remedy)
     batch, shifts = len(seeds), ops.cast(shifts, "float32")
-    expect(
-        count in (None, batch),
-        f"seeds as int32 [{count}, 2], two numbers for each image",
-        list(seeds.shape),
-        "Give them, or none",
-    )
-    expect(
-        tuple(shifts.shape) in ((), (batch,)) and ops.all(ops.isfinite(shifts)),
-        f"log_scale_shift as a finite number, or one for each of {batch} images",
-        arguments.short_repr(request.log_scale_shift),
-        "Give 0 to draw as trained, less to vary less",
-    )
+    expected = f"seeds as int32 [{count}, 2], two numbers for each image"
+    expect(count in (None, batch), expected, shape, "Give them, or none")
+    fits = tuple(shifts.shape) in ((), (batch,)) and ops.all(ops.isfinite(shifts))
+    expected = f"log_scale_shift as a finite number, or one for each of {batch} images"
+    received, remedy = request.log_scale_shift, "Give 0 to draw as trained, less to vary less"
+    expect(fits, expected, arguments.short_repr(received), remedy)
     return request._replace(
         seeds=seeds,
         log_scale_shift=ops.broadcast_to(shifts, (batch,)),
@@ -170,12 +158,11 @@ def kept_pixels(model, known, mask, batch, given=None, size=None):
       ValueError: as `AuxiliaryModel.sample`.
     """
     _check_can_complete(model, given or {})
-    expect(
-        (known is None) == (mask is None),
-        "known images and a mask, or neither",
-        f"known={'None' if known is None else 'images'}, mask={'None' if mask is None else 'a mask'}",
-        "Give both, or neither",
+    received = "known={}, mask={}".format(
+        *("None" if x is None else what for x, what in ((known, "images"), (mask, "a mask")))
     )
+    fits, expected = (known is None) == (mask is None), "known images and a mask, or neither"
+    expect(fits, expected, received, "Give both, or neither")
     shape, channels = [batch, *(size or model.image_size)], model.likelihood.num_channels
     known = _checked("known images", known, [*shape, channels], model.likelihood.num_values)
     mask = _checked("a mask", mask, [*shape, 1], num_values=2)
@@ -252,12 +239,8 @@ def _given(model, given):
     names, given = list(model.factors)[:-1], arguments.instance("given", given, dict, optional=True)
     if given is None:
         return {}
-    expect(
-        len(given) == 1 and set(given) <= set(names),
-        f"one auxiliary image of {names} to start from",
-        list(given),
-        "Give one of them",
-    )
+    fits, expected = len(given) == 1, f"one auxiliary image of {names} to start from"
+    expect(fits and set(given) <= set(names), expected, list(given), "Give one of them")
     return given
 
 
@@ -273,12 +256,9 @@ def _checked(what, images, shape, num_values, remedy=None):
     images = ops.convert_to_tensor(check_images(images, shape[-1], num_values, what=what))
     (batch, *size, _), (found_batch, *found_size, _) = shape, images.shape
     expected, found = (" x ".join(map(str, x)) for x in (size, found_size))
-    expect(
-        found_size == size,
-        f"{what} of {expected}, the size that the model draws",
-        found,
-        remedy or "Resize them, or ask model.complete, which takes pictures of any size",
-    )
+    remedy = remedy or "Resize them, or ask model.complete, which takes pictures of any size"
+    expected = f"{what} of {expected}, the size that the model draws"
+    expect(found_size == size, expected, found, remedy)
     expect(found_batch == batch, f"{what} for each of {batch} seeds", found_batch, "Give as many")
     return images
 

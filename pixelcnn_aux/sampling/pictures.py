@@ -32,12 +32,9 @@ def colorize(model, images, request):
         "Take another model, such as cifar10-grayscale",
     )
     images = np.asarray(check_images(images, num_values=model.likelihood.num_values))
-    expect(
-        images.shape[-1] in (1, 3),
-        "images as uint8 [B, H, W, 1 or 3]",
-        f"shape {list(images.shape)}",
-        "Give photographs, or grays from 0 to 255",
-    )
+    fits, received = images.shape[-1] in (1, 3), f"shape {list(images.shape)}"
+    remedy = "Give photographs, or grays from 0 to 255"
+    expect(fits, "images as uint8 [B, H, W, 1 or 3]", received, remedy)
     photographs = images if images.shape[-1] == 3 else np.repeat(images, 3, axis=-1)
     photographs = _padded(model, names[-1], photographs)
     given = {names[-2]: model.transforms[0](photographs)}
@@ -70,12 +67,8 @@ def complete(model, images, mask, request):
     likelihood = model.likelihood
     images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
     mask = np.asarray(check_images(mask, 1, 2, what="a mask"))
-    expect(
-        mask.shape[:3] == images.shape[:3],
-        f"a mask of shape {[*images.shape[:3], 1]}",
-        list(mask.shape),
-        "Give one for each image, of its size",
-    )
+    fits, expected = mask.shape[:3] == images.shape[:3], f"a mask of shape {[*images.shape[:3], 1]}"
+    expect(fits, expected, list(mask.shape), "Give one for each image, of its size")
     name = list(model.factors)[-1]
     drawn = _draw(model, *(_padded(model, name, x) for x in (images, mask)), {}, request)
     return _cut(drawn, *images.shape[1:3])

@@ -1,14 +1,15 @@
-"""What evaluates a layer on a row or a pixel, against the rows and pixels before it.
+"""Caches, which evaluate layers on a row or a pixel, given the rows and pixels before it.
 
-A network that is given a cache hands it every weight-normalized layer: `cache.evaluate(layer, x)`. There
-are three: `Rows` for the vertical stream; `RowsAbove` for what is known of a row of the horizontal stream
+A network with a cache calls `cache.evaluate(layer, x)` for every weight-normalized layer. There are three:
+`Rows` for the vertical stream; `RowsAbove` for the part of a row of the horizontal stream that is known
 before its first pixel; `Pixels` for the rest. At a resolution that is halved, every other row and pixel
 has no output, or no input: None.
 """
 
 import collections
+import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -19,7 +20,7 @@ SHIFTED = (layers.ShiftedConv2D, layers.ShiftedConv2DTranspose)
 
 
 class Folded(NamedTuple):
-    """What is used of a layer's weights; lists are indexed by whether the output is an odd one."""
+    """The weights of a layer, as caches use them; lists are indexed by whether the output is an odd one."""
 
     bias: tf.Tensor  # [filters]; [B, 1, filters] where a condition adds to it
     kernel: list | tf.Tensor | None = None  # [C, filters], or each part's; None if shifted
@@ -29,7 +30,7 @@ class Folded(NamedTuple):
 
 
 def fold(normalized_layers):
-    """What is used of layers' weights: dict, layer -> `Folded`. To be called once, before any loop.
+    """The `Folded` weights of layers: dict, layer -> `Folded`. To be called once, before any loop.
 
     Layers that are alike are normalized as one: alone, they would make up most of a graph.
     """
@@ -120,24 +121,19 @@ class Memory:
         return self._turns[layer] % 2 == 0
 
 
+@dataclasses.dataclass(eq=False)
 class Rows:
-    """Evaluates the vertical stream's layers on the next row.
+    """Evaluates the vertical stream's layers on the next row, by weights from `fold` and `Memory` of rows."""
 
-    Args:
-      folded: what `fold` gave.
-      memory: `Memory` of rows.
-    """
-
-    def __init__(self, folded, memory):
-        self._folded = folded
-        self._memory = memory
+    folded: dict
+    memory: Memory
 
     def evaluate(self, layer, x):
-        folded = self._folded[layer]
+        folded = self.folded[layer]
         if isinstance(layer, layers.Projection):
             return sum(map(layers.product, x, folded.kernel), start=folded.bias)
-        odd = self._memory.turn(layer)
-        rows = self._memory.add(layer, x)
+        odd = self.memory.turn(layer)
+        rows = self.memory.add(layer, x)
         taps = row_taps(layer, odd)
         return _over_rows(layer, rows[: len(taps)], folded, odd) if taps else None
 
@@ -148,6 +144,7 @@ def _over_rows(layer, rows, folded, odd):
     return row + folded.bias
 
 
+@dataclasses.dataclass(eq=False)
 class RowsAbove:
     """Evaluates the part of the horizontal stream's layers that a row knows before its first pixel.
 
@@ -155,27 +152,27 @@ class RowsAbove:
     nothing in `known` depends on them: zeros [1, C] take their place.
 
     Args:
-      folded: what `fold` gave.
+      folded: dict, from `fold`.
       memory: `Memory` of rows.
       batch: B, an int or a scalar tensor.
       shapes: dict, shifted layer -> (w, C) of its input's rows.
 
     Attributes:
-      known: dict, layer -> float [B, w, filters]: its bias and what the rows above, or known skips, add.
+      known: dict, layer -> float [B, w, filters]: its bias and the sum over rows above, or known skips.
       inputs: list of the shifted layers whose input has pixels in this row.
     """
 
-    def __init__(self, folded, memory, batch, shapes):
-        self.known = {}
-        self.inputs = []
-        self._folded = folded
-        self._memory = memory
-        self._batch = batch
-        self._shapes = shapes
+    folded: dict
+    memory: Memory
+    batch: Any
+    shapes: dict
+
+    def __post_init__(self):
+        self.known, self.inputs = {}, []
         self._zeros = functools.cache(lambda channels, dtype: tf.zeros([1, channels], dtype))
 
     def evaluate(self, layer, x):
-        folded = self._folded[layer]
+        folded = self.folded[layer]
         bias, kernel = folded.bias, folded.kernel
         if isinstance(layer, layers.Projection):
             known = [layers.product(part, k) for part, k in zip(x, kernel) if _is_known(part)]
@@ -185,7 +182,7 @@ class RowsAbove:
         else:
             if x is not None:
                 self.inputs.append(layer)
-            odd = self._memory.turn(layer)
+            odd = self.memory.turn(layer)
             if not layer.taps(0, odd):
                 return None
             self.known[layer] = self._rows_above(layer, odd, folded)
@@ -194,8 +191,8 @@ class RowsAbove:
     def _rows_above(self, layer, odd, folded):
         taps = row_taps(layer, odd)
         if taps:
-            return _over_rows(layer, self._memory.latest[layer][: len(taps)], folded, odd)
-        shape = layer.compute_output_shape((self._batch, *self._shapes[layer]))
+            return _over_rows(layer, self.memory.latest[layer][: len(taps)], folded, odd)
+        shape = layer.compute_output_shape((self.batch, *self.shapes[layer]))
         return tf.broadcast_to(folded.bias, shape)
 
 
@@ -203,38 +200,38 @@ def _is_known(part):
     return part.shape.rank == 3
 
 
+@dataclasses.dataclass(eq=False)
 class Pixels:
     """Evaluates the horizontal stream's layers on the next pixel of a row.
 
     Args:
-      folded: what `fold` gave.
+      folded: dict, from `fold`.
       memory: `Memory` of columns, of the layers that have both inputs and outputs in this row.
       known: dict, layer -> float [B, filters], `RowsAbove.known` at this pixel.
       inputs: dict, layer -> list, to which the inputs of shifted layers are added.
     """
 
-    def __init__(self, folded, memory, known, inputs):
-        self._folded = folded
-        self._memory = memory
-        self._known = known
-        self._inputs = inputs
+    folded: dict
+    memory: Memory
+    known: dict
+    inputs: dict
 
     def evaluate(self, layer, x):
-        folded = self._folded[layer]
+        folded = self.folded[layer]
         bias, kernel = folded.bias, folded.kernel
         if isinstance(layer, layers.Projection):
             own = [layers.product(part, k) for part, k in zip(x, kernel) if not _is_known(part)]
-            return sum(own, start=self._known[layer])
+            return sum(own, start=self.known[layer])
         if not isinstance(layer, SHIFTED):
             return layer.apply_kernel(x, kernel) + bias
         if x is not None:
-            self._inputs[layer].append(x)
-        if layer not in self._memory.latest:
-            return self._known.get(layer)
-        odd = self._memory.turn(layer)
-        pixels = self._memory.add(layer, x)
+            self.inputs[layer].append(x)
+        if layer not in self.memory.latest:
+            return self.known.get(layer)
+        odd = self.memory.turn(layer)
+        pixels = self.memory.add(layer, x)
         taps = layer.taps(1, odd)
         if not taps:
             return None
         stacked = tf.concat(pixels[: len(taps)], axis=-1)
-        return tf.matmul(stacked, folded.columns[odd]) + self._known[layer]
+        return tf.matmul(stacked, folded.columns[odd]) + self.known[layer]

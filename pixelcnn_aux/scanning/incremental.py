@@ -15,36 +15,31 @@ import tensorflow as tf
 
 from pixelcnn_aux import backend, layers
 from pixelcnn_aux.scanning import caches
+from pixelcnn_aux.scanning.groups import Scan
 
 # How many columns a network of one resolution takes in an iteration: with so little to do for a pixel, what
 # the loop itself costs would show.
 UNROLLED = 4
 
 
-class IncrementalScan:
-    """Evaluates a `PixelCNN` in raster order, every activation once. Args: as for `FullScan`."""
+class IncrementalScan(Scan):
+    """Evaluates a `PixelCNN` in raster order, every activation once."""
 
-    def __init__(
-        self, network, network_inputs, shape, batch, *, remainders=None, keep_params=False
-    ):
-        self._network = network
-        self._network_inputs = network_inputs
-        self._height, self._width, _ = shape
-        self._batch = batch
-        self._dtype = network.compute_dtype
-        self._remainders = remainders
-        self._keep_params = keep_params
-        self._folded = caches.fold(layers.normalized_layers(network))
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._height, self._width, _ = self.shape
+        self._dtype = self.network.compute_dtype
+        self._folded = caches.fold(layers.normalized_layers(self.network))
         self._shapes = {
             layer: (width, self._folded[layer].channels)
-            for layer, width in _input_widths(network, self._width).items()
+            for layer, width in _input_widths(self.network, self._width).items()
         }
 
     def _output_dtypes(self):
-        return [tf.int32, self._dtype] if self._keep_params else [tf.int32]
+        return [tf.int32, self._dtype] if self.keep_params else [tf.int32]
 
     def _zeros(self, *shape):
-        return tf.zeros([self._batch, *shape], self._dtype)
+        return tf.zeros([self.batch, *shape], self._dtype)
 
     def initial_state(self):
         """What the loop over rows carries from one to the next; zeros, as outside the image.
@@ -53,16 +48,16 @@ class IncrementalScan:
           [float [B, W, F]] * 2, the first activations of the vertical and the horizontal stream; a list
           of lists of float [B, w, C], the latest rows of each shifted layer's input; and `Remainders`' own.
         """
-        first = [self._zeros(self._width, self._network.above.filters)] * 2
+        first = [self._zeros(self._width, self.network.above.filters)] * 2
         zeros = {shape: self._zeros(*shape) for shape in {*self._shapes.values()}}
         latest = [[zeros[shape]] * layer.memory(0) for layer, shape in self._shapes.items()]
-        remainder = () if self._remainders is None else self._remainders.initial_state()
+        remainder = () if self.remainders is None else self.remainders.initial_state()
         return first, latest, remainder
 
     def decide_each_pixel(self, features, decider):
         """As in `scanning`. The decider is called once a row, before its pixels."""
         # Rows after which all resolutions advance.
-        period = 2 ** max(self._network.topology.levels())
+        period = 2 ** max(self.network.topology.levels())
 
         @backend.sums_in_order()
         def advance(start, first, latest, remainder, arrays):
@@ -73,7 +68,7 @@ class IncrementalScan:
                     None if offset % 2**level else tf.gather(f, index // 2**level, axis=1)
                     for level, f in enumerate(features)
                 ]
-                row_remainders = self._remainders and self._remainders.row(index, remainder)
+                row_remainders = self.remainders and self.remainders.row(index, remainder)
                 first, remainder, row = self._row(
                     offset, first, remainder, memory, given, row_remainders, decider(_at(index))
                 )
@@ -93,13 +88,13 @@ class IncrementalScan:
           What the next row starts from: first activations, and what is left of sums; and the row's pixels
           and parameters.
         """
-        network, folded = self._network, self._folded
+        network, folded = self.network, self._folded
         rows = caches.Rows(folded, memory)
         given = network.activate(given)
         _, vertical = network.vertical(first[0], after=given, cache=rows)
         # Run on any pixel, the horizontal stream tells what is known of this row by now. What becomes of
         # that pixel is never used, and so no part of the graph that runs.
-        above = caches.RowsAbove(folded, memory, self._batch, self._shapes)
+        above = caches.RowsAbove(folded, memory, self.batch, self._shapes)
         network.params(
             tf.zeros([1, network.left.filters], self._dtype), vertical, given, cache=above
         )
@@ -128,7 +123,7 @@ class IncrementalScan:
                 pixels = caches.Pixels(folded, memory, column, inputs)
                 params = network.params(column["first"] + left, vertical, given, cache=pixels)
                 pixel = decide(params, _at(start + offset), here and here.bounds(offset))
-                x = network.append_ones(self._network_inputs(pixel, here and here.center(offset)))
+                x = network.append_ones(self.network_inputs(pixel, here and here.center(offset)))
                 if here:
                     here.decided(offset, pixel)
                 left = network.left(x, cache=pixels)
@@ -155,7 +150,7 @@ class IncrementalScan:
         centers = None
         if row_remainders:
             centers, remainder = row_remainders.after(pixels)
-        x = network.append_ones(self._network_inputs(pixels, centers))
+        x = network.append_ones(self.network_inputs(pixels, centers))
         first = [layer(x, cache=rows) for layer in (network.above, network.row_above)]
         return first, remainder, (pixels, *params)
 

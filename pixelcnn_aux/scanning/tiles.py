@@ -1,7 +1,7 @@
 """Deciding the pixels of images group by group, in tiles, so that memory grows with a tile.
 
-Of the whole image there are a few numbers a pixel: what it is, what the network sees of it, and what is left
-of sums. Nothing is traced for a size of images: networks are compiled for all sizes.
+A few numbers a pixel are kept of the whole image: its value, the network's input, and remainders of sums.
+Nothing is traced for a size of images: networks are compiled for all sizes.
 """
 
 import itertools

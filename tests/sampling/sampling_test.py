@@ -48,20 +48,7 @@ def noise_of(name, mode="sample"):
     return sampling.noise(factor, tf.constant(SEEDS), position, helpers.SIZE, mode=mode)
 
 
-class ImagesTestCase(parameterized.TestCase, tf.test.TestCase):
-    def assertSameImages(self, images, expected):
-        self.assertEqual(list(images), list(expected))
-        for name, image in expected.items():
-            self.assertAllEqual(images[name], image)
-
-    def assertAgree(self, made, images):
-        """The last images have the auxiliary images that come with them."""
-        [*_, full] = images.values()
-        expected = made.auxiliaries(full)
-        self.assertSameImages(images, {name: expected[name] for name in images})
-
-
-class SampleTest(ImagesTestCase):
+class SampleTest(helpers.ImagesTestCase):
     def test_an_image_of_each_factor_in_order(self):
         shapes = {name: image.shape for name, image in drawn().items()}
         expected = {"grayscale": (3, *helpers.SIZE, 1), "image": (3, *helpers.SIZE, 3)}
@@ -152,7 +139,7 @@ class SampleTest(ImagesTestCase):
         self.assertNotAllEqual(HalfResolution()(images["x1"]), images["x0"])
 
 
-class CompletionTest(ImagesTestCase):
+class CompletionTest(helpers.ImagesTestCase):
     @parameterized.parameters(*EXACT)
     def test_completions_in_every_mode(self, name):
         made, random = exact(name), np.random.default_rng(0)
