@@ -15,16 +15,14 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, HighBits
 from pixelcnn_aux.inputs import Inputs
-from pixelcnn_aux.networks import topology
 from tests import custom, helpers
 
-TWO_RESOLUTIONS = {"topology": topology.pixelcnn_pp(1, 2), "filters": 4}
 BOUND = {"exact": False, "centered": False}
 SMALL = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_blocks": 1}
 # Transforms from the full image down, the size of the image, and arguments.
 CHAINS = {
     "bound": ([Grayscale()], (4, 6), BOUND),
-    "colors": ([Grayscale(2)], (4, 6), {"network": TWO_RESOLUTIONS}),
+    "colors": ([Grayscale(2)], (4, 6), {}),
     "halves": ([HalfResolution()], (4, 6), {}),
     "centered": ([HalfResolution()], (4, 6), {"exact": False}),
     "deep_chain": ([HalfResolution(), Grayscale(8), HalfResolution()], (8, 4), {}),
@@ -110,9 +108,9 @@ def one_by_one(name):
     return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
 
 
-def by_the_method_full(name):
+def by_the_method_full(name, **how):
     with helpers.eagerly():
-        return draw(name, method="full")
+        return draw(name, method="full", **how)
 
 
 WAYS = {
@@ -123,7 +121,7 @@ WAYS = {
     "by_whole_networks": lambda name: redrawn(name, drawn(name)),
 }
 NAMES = [*CHAINS, "parallel"]
-# Not every way is for all models, and graphs, which take long to trace, are for first draws and some others.
+# Not every way is for all models: graphs take long to trace.
 FEW = ("bound", "halves", "parallel")
 PAIRS = [
     *itertools.product(NAMES, ["by_whole_networks"]),
@@ -153,8 +151,6 @@ class AgreementTest(helpers.ImagesTestCase):
 
     @parameterized.parameters(*NAMES)
     def test_completions(self, name):
-        if name not in ("halves", "bound"):
-            self.enter_context(helpers.eagerly())
         known, mask, model = random_images(name), random_masks(name), build(name)
         images = draw(name, known=known, mask=mask)
         *_, full = images.values()
@@ -163,8 +159,7 @@ class AgreementTest(helpers.ImagesTestCase):
         self.assertExact(name, images)
         first, *_ = images
         ways = [(draw, {"given": {first: images[first]}}), (in_batches_of_two, {})]
-        ways += [(draw, {"method": "full"})] * (name in FEW)
-        for ask, how in ways:
+        for ask, how in (*ways, *[(by_the_method_full, {})] * (name in FEW)):
             self.assertSameImages(ask(name, known=known, mask=mask, **how), images)
         if not model.exact and not model.centered:
             chain = model.auxiliaries(known)
