@@ -1,4 +1,4 @@
-"""A page in the browser that shows what models do, on this machine alone.
+"""A page in the browser that runs the models, on this machine alone.
 
     pixelcnn-aux demo
     pixelcnn-aux demo --workdir runs/mine --port 8000

@@ -1,1 +1,1 @@
-"""A page in the browser, on this machine alone, that shows what models do: python -m pixelcnn_aux.demo."""
+"""A page in the browser, on this machine alone, that runs the models: pixelcnn-aux demo."""

@@ -163,7 +163,7 @@ def redraw(models, name, what, picture, seed, shift):
       models: `Models`.
       name: str, of one of them.
       what: str, a key of `REDRAWS`.
-      picture: uint8 [H, W, 3] or None. It is reduced to what is drawn in seconds.
+      picture: uint8 [H, W, 3] or None. It is reduced to a size drawn in seconds.
       seed, shift: as for `draw`.
     """
 

@@ -1,6 +1,6 @@
 """Checks of everything handed to the page, where it enters.
 
-All functions raise ValueError, in a sentence for the page, for what they do not take.
+All functions raise ValueError, with a sentence for the page, for input that they refuse.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Models in TensorFlow Serving: what is served, how it is exported and verified, and a gRPC client.
+"""TensorFlow Serving: exports of models, their signatures and verification, and a gRPC client.
 
 The programs are `pixelcnn-aux export` and `pixelcnn-aux client`.
 """

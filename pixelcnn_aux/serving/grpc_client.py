@@ -191,12 +191,12 @@ class Client:
             try:
                 return ask(request, timeout=max(deadline - time.monotonic(), 1e-3))
             except grpc.RpcError as error:
-                status, said = error.code().name, f"{error.details()!r:.300}"
+                status, details = error.code().name, f"{error.details()!r:.300}"
                 if status != "UNAVAILABLE" or time.monotonic() + pause > deadline:
                     kind, advice = _ERRORS.get(status, (RuntimeError, "Look into what it logs"))
                     raise kind(
                         f"Expected {self.server} to answer for the model {self.model} within "
-                        f"{self.timeout:g} seconds. Received: {status} ({said}). {advice}."
+                        f"{self.timeout:g} seconds. Received: {status} ({details}). {advice}."
                     ) from error
             time.sleep(pause)
 

@@ -103,7 +103,7 @@ def _requests(model, names):
 
 
 def _conditions(kind, rows):
-    """Of each row another one, if there are so many, the first unknown: [rows, ...]; None of None."""
+    """Conditions that differ from row to row where possible, the first unknown: [rows, ...]; None for None."""
     if kind is None:
         return None
     known = np.arange(rows).reshape(-1, *(1 for _ in kind.shape))
@@ -201,7 +201,7 @@ def _compare_draws(model, signature, request, drawn):
         _expect(
             # Rounding changes few pixels, and not the same one of every image.
             share <= MAX_MISMATCHED and not different.all(axis=0).any(),
-            "that draws what the model does",
+            "that draws as the model does",
             f"by {signature}, images of {name!r} of which the model draws {share:.2%} of the pixels "
             "otherwise",
         )

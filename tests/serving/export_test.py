@@ -353,7 +353,7 @@ class VerifyTest(ExportTestCase):
     def test_other_weights(self):
         self.verify(self.model)
         # A change of many draws, and one of hardly any.
-        for size, expected in ((1.0, "draws what the model does"), (2e-3, "log-likelihoods")):
+        for size, expected in ((1.0, "draws as the model does"), (2e-3, "log-likelihoods")):
             other = pa.load(self.run_folder)
             head = other.factors["grayscale"].network.last
             head.b.assign(head.b + size * np.linspace(0.0, 1.0, 16))
