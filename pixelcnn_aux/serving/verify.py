@@ -103,7 +103,7 @@ def _requests(model, names):
 
 
 def _conditions(kind, rows):
-    """Conditions that differ from row to row where possible, the first unknown: [rows, ...]; None for None."""
+    """Conditions, different in each row if possible, the first unknown: [rows, ...]; None for None."""
     if kind is None:
         return None
     known = np.arange(rows).reshape(-1, *(1 for _ in kind.shape))
