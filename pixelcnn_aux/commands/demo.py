@@ -25,8 +25,11 @@ def main():
         )
     opened = server.bound(FLAGS.port)
     with opened, server.temporary_folder():
+        from PIL import Image
+
         from pixelcnn_aux.demo import actions, page, uploads
 
+        Image.MAX_IMAGE_PIXELS = uploads.MAX_PIXELS  # of paintings, which Gradio decodes
         built = page.build(actions.Models(FLAGS.workdir))
         application = server.application(built, css=page.CSS, max_bytes=uploads.MAX_BYTES)
         print(f"Open http://{server.HOST}:{opened.getsockname()[1]} (Ctrl-C ends it)", flush=True)
