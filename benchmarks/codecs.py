@@ -101,7 +101,7 @@ def ours(model, folder, images, values):
 
 
 def decode(plugins, folder, file, decoded):
-    """What another process does: writes the images that a file holds, and the seconds that it took."""
+    """Decodes a file in another process: writes its images, and the seconds that this took."""
     for name in plugins:
         program.import_plugin(name)
     coder = codec.Codec(pa.load(folder))

@@ -1,4 +1,4 @@
-"""What the benchmarks of training share: flags for a preset and for its images, and a step of training."""
+"""Flags for a preset and its images, and a step of training, shared by benchmarks of training."""
 
 import pathlib
 import re
@@ -50,7 +50,7 @@ def random_images(count, image_size):
 
 
 def training_step(model, name, training, policy=None, remat=False):
-    """The step that training takes, from the weights that a factor has: a function as of `steps.make`.
+    """A step of training from the current weights of a factor: a function as `steps.make` returns.
 
     Args:
       model: `AuxiliaryModel`, which stays as it is.

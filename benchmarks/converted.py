@@ -45,7 +45,7 @@ def nats(name, arrays, folder):
 
 
 def params(factor, arrays, folder):
-    """What a factor puts out, converted: float [N, H, W, P], of both."""
+    """The outputs of a factor and of its conversion: float [N, H, W, P] each."""
     file = folder / factor.name
     factor.export(f"{file}.onnx", format="onnx", verbose=False)
     factor.export(f"{file}.xml", format="openvino", verbose=False)
@@ -75,8 +75,8 @@ def main(*names):
                     for x in params(factor, arrays, folder)
                 ]
                 found += [np.abs(x[f"log_prob_{key}"] - expected[key]).max() for x in both]
-                shown = " ".join(f"{x:11.1e}" for x in found)
-                print(f"{name:17} {key:9} {shown} {np.mean(expected[key]):9.1f}", flush=True)
+                text = " ".join(f"{x:11.1e}" for x in found)
+                print(f"{name:17} {key:9} {text} {np.mean(expected[key]):9.1f}", flush=True)
 
 
 def define_flags():

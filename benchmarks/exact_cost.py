@@ -1,4 +1,4 @@
-"""What it costs to be exact and centered: the time of training steps and of draws, over the paper's.
+"""The cost of exact and centered factors: the time of training steps and of draws, over the paper's.
 
     python -m benchmarks.exact_cost
 

@@ -1,4 +1,4 @@
-"""What exact and centered likelihoods gain: the full image's factor trained four ways, with the same steps.
+"""The gain of exact and centered likelihoods: the full image's factor trained four ways, with the same steps.
 
     python -m benchmarks.exact_variants --model pyramid --preset demo
 

@@ -1,4 +1,4 @@
-"""What an export costs beside the model that it was made of.
+"""The speed of an export beside that of its model.
 
     python -m benchmarks.exported --preset cifar10
 

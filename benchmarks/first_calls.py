@@ -1,4 +1,4 @@
-"""What the first calls of a new size cost, and how much memory many images take.
+"""The cost of first calls of a new size, and the memory that many images take.
 
     python -m benchmarks.first_calls --workdir cifar10-pyramid
 
@@ -39,8 +39,8 @@ def main():
 
     for function in (evaluate, draw):
         for size in SIZES:
-            shown = " ".join(f"{seconds(function, size):8.2f}" for _ in range(TIMES))
-            print(f"{function.__name__:8} {size:6,} images: {shown} s", flush=True)
+            times = " ".join(f"{seconds(function, size):8.2f}" for _ in range(TIMES))
+            print(f"{function.__name__:8} {size:6,} images: {times} s", flush=True)
     for count in COUNTS:
         took, peak = seconds(evaluate, count), common.peak_bytes() / 2**30
         print(f"evaluate {count:6,} images: {took:8.2f} s, at most {peak:.2f} GiB", flush=True)

@@ -1,4 +1,4 @@
-"""What mixed precision changes: factors trained twice from the same weights, in float32 and in 16 bits.
+"""The effect of mixed precision: factors trained twice from the same weights, in float32 and in 16 bits.
 
     python -m benchmarks.mixed_precision --model pyramid --preset demo
 

@@ -1,9 +1,9 @@
 """Makes a run part of the package: python -m benchmarks.pack --workdir W --name NAME ...
 
 Its weights are rounded to 16 bits, which has to cost next to nothing, and the kernels of the factors
---in_8_bits to 8. Kernels that are whole already take 8, and factors that have them are as they were. What
-`evaluate.bpd --split test` found about all test images by the same weights goes with them. The model is there
-whole or not at all.
+--in_8_bits to 8. Rounded factors keep their weights: their kernels take 8 bits already. The figures of
+`evaluate.bpd --split test`, of all test images and the same weights, become part of the card. The model is
+written whole or not at all.
 """
 
 import pathlib
@@ -38,7 +38,7 @@ def main():
     print(f"Packing {folder}", flush=True)
     model = pa.load(folder)
     for name in FLAGS.in_8_bits:
-        model.position(name)  # ValueError for none of the model
+        model.position(name)  # raises ValueError for an unknown factor
     result = test_result(folder, model)
     with (
         disk.explained(f"to write {target}"),
@@ -69,7 +69,7 @@ def main():
 
 
 def test_result(folder, model):
-    """What `evaluate.bpd` has found about the run, as a card has it.
+    """The figures of `evaluate.bpd` about the run, for its card.
 
     Raises ValueError unless that is of all test images, and of the weights that the run has now.
     """
@@ -173,7 +173,7 @@ def write_rounded(file, smaller, kernels):
 def define_flags():
     chosen_run.define_source()
     texts = {"name": "The name of the model.", "data": "The images that it was trained on."}
-    texts |= {"license": "The license of these images.", "machine": "What it was trained on."}
+    texts |= {"license": "The license of these images.", "machine": "The machine that trained it."}
     for name, text in {**texts, "command": "The command that trained it."}.items():
         flags.DEFINE_string(name, None, text, required=True)
     flags.DEFINE_list("in_8_bits", [], "Factors whose kernels take 8 bits.")

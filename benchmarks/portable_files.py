@@ -77,7 +77,7 @@ def main():
 
 
 def _measured(way):
-    """What a process does: writes a file, reads that of the first, and gives what there is to say of it."""
+    """The work of one process: writes a file, reads that of the first process, and returns a report."""
     folder = run_flags.workdir()
     loaded = [
         pictures.read(path).pixels
@@ -134,9 +134,7 @@ def _computing(way):
 
 
 def define_flags():
-    flags.DEFINE_string(
-        "workdir", "photographs", "What training left, or a trained model of the package."
-    )
+    flags.DEFINE_string("workdir", "photographs", "A run, or a trained model of the package.")
     flags.DEFINE_string("pictures", None, "Folder of image files.", required=True)
     flags.DEFINE_integer("num_images", None, "How many of them; all if not given.", lower_bound=1)
     flags.DEFINE_enum("way", None, list(WAYS), "The one of this process.")

@@ -1,4 +1,4 @@
-"""What minutes of training buy: TFP's PixelCNN, OpenAI's recipe and ours, on the same images of CIFAR-10.
+"""A race of minutes of training: TFP's PixelCNN, OpenAI's recipe and ours, on the same images of CIFAR-10.
 
     python -m benchmarks.race --minutes 30
 
@@ -16,8 +16,8 @@ Arguments choose some of them; all train where there are none. Minutes are of st
 is measured of all contestants in turn before any is trained. Thirty times in them every second one of the
 1,000 validation images is evaluated: bits per dimension of the full image, with each factor of a chain after
 the same part of its training. Each contestant is a run in a folder of --out, which goes on where it was
-stopped. Prints a table of those that are done, and after how many minutes ours have as few bits as the others
-at the end; draws race.png.
+stopped. Prints a table of the finished contestants, and after how many minutes ours have as few bits as the
+others at the end; draws race.png.
 """
 
 import dataclasses
@@ -61,7 +61,7 @@ class ChainRun:
 
     Attributes:
       network: dict, the arguments of its model.
-      training: dict, factor -> `Training`, of which the race changes how many steps there are.
+      training: dict, factor -> `Training`; the race changes the number of steps.
     """
 
     def __init__(self, preset, folder):

@@ -45,7 +45,7 @@ class Request(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What clients saw."""
+    """The answers that clients received."""
 
     seconds: list  # of every request that was answered
     counts: collections.Counter  # of what `compare` counts, and "error"

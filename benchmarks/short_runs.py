@@ -1,4 +1,4 @@
-"""What to change in a preset: one of its factors trained in several ways, for the same time each.
+"""Changes of a preset, compared: one of its factors trained in several ways, for the same time each.
 
     python -m benchmarks.short_runs --model pyramid --preset small --factor 32x32 --minutes 10 \
         "" filters=48 batch_size=8 "batch_size=8 learning_rate=0.003"
@@ -28,7 +28,7 @@ FLAGS = flags.FLAGS
 ARGUMENTS = ["WAY..."]
 
 EPOCHS = 5  # points of each curve
-# What no way can change in a `Training`: it follows from the flags, the time of a step and the machine.
+# Fields of `Training` that no way can change: they follow from the flags, the time of a step and the machine.
 _FIELDS = [field.name for field in dataclasses.fields(Training)]
 MEASURED = ("epochs", "steps_per_epoch", "mixed_precision")
 

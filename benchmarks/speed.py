@@ -115,7 +115,7 @@ def measure_factor(name, factor, size):
 
 
 def state_bytes(factor, size):
-    """What the incremental evaluation of one image carries from row to row."""
+    """Bytes that the incremental evaluation of one image carries from row to row: int."""
     auxiliary = None if factor.fixed_sum is None else auxiliaries(factor, size, 1)
     with factor.given(unknown(factor, 1)):
         state = factor.scan(size, 1, DrawRequest(auxiliary=auxiliary)).initial_state()
@@ -131,7 +131,7 @@ def auxiliaries(factor, size, batch):
 
 
 def unknown(factor, batch):
-    """The condition of images of which nothing is known; None of an unconditional model."""
+    """The unknown condition; None of an unconditional model."""
     return factor.condition and factor.condition.unknown(batch)
 
 
@@ -159,7 +159,7 @@ def incrementally(factor, features, noise, auxiliary, jit_compile=False):
 
 
 def candidates(factor, size, batch, other):
-    """What is timed: dict, name -> (function that returns a tensor, (H, W), pixels it goes through)."""
+    """The candidates: dict, name -> (function that returns a tensor, (H, W), pixels it goes through)."""
     features, noise, auxiliary = inputs(factor, size, batch)
     remainders = factor.fixed_sum and Remainders(factor.fixed_sum, auxiliary)
     dtype = arguments.pixel_dtype(factor.likelihood.num_values)

@@ -1,11 +1,11 @@
-"""What a training step holds in memory and how long it takes, with rematerialized blocks and without.
+"""Memory and time of a training step, with rematerialized blocks and without.
 
     python -m benchmarks.step_memory --model pyramid --preset cifar10 --batch_sizes 16,64
 
 Each case is a process of its own, which takes two steps of the preset's last factor, on random images. The
 time is the second step's. The memory is the process's peak, less what it held before there was a factor to
-train. Beside it stands what `evaluate.cost` computes: weights, gradients, optimizer and the activations that
-are kept.
+train. Beside it stands the memory that `evaluate.cost` computes: weights, gradients, optimizer and kept
+activations.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""What benchmarks share that train for so many minutes: how many steps these buy, and the folder of the runs.
+"""Training for a number of minutes: the number of steps, and the folder of the runs.
 
 How long a step takes is measured of all runs in turn, before any is trained, and kept in the folder: what
 slows the machine down later changes no result, and a run that goes on keeps its steps.
@@ -51,7 +51,7 @@ def step(model, name, training):
 def seconds_a_step(steps, out):
     """How long a step of each run takes: dict, run -> float seconds, as a file of the folder has them.
 
-    What is not in it yet is measured now, in turn, and written there.
+    Runs that are not in it yet are measured now, in turn, and written there.
 
     Args:
       steps: dict, run -> function that makes a function that takes a step.

@@ -1,4 +1,4 @@
-"""What a training run costs, computed and not measured: python -m evaluate.cost --preset cifar10.
+"""The cost of a training run, computed and not measured: python -m evaluate.cost --preset cifar10.
 
 For each factor of a preset, from the graph of its training step: the arithmetic of a step and of all steps,
 the memory of a step, and the hours of all steps on named hardware. The share of its peak that hardware
@@ -70,7 +70,7 @@ def main():
 
 
 def factors_costs(preset, batch_size, efficiency):
-    """What training each factor of a preset costs: {name: dict of FLOPs, bytes and hours}, as JSON holds it.
+    """The cost of training each factor of a preset: {name: dict of FLOPs, bytes and hours}, as in JSON.
 
     Args:
       preset: `presets.Preset`.

@@ -189,7 +189,7 @@ def draw(runs, axes=_AXES):
 
 
 def define_flags():
-    workdir = "What training left, or the name of a trained model; others may follow. The newest if unset."
+    workdir = "A run, or the name of a trained model; others may follow. The newest run if unset."
     flags.DEFINE_multi_string("workdir", [], workdir)
     flags.DEFINE_bool("whole", False, "Draws one curve for each run, of the full image.")
     flags.DEFINE_string("out", None, "The picture; curves.png in the first WORKDIR if unset.")

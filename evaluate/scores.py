@@ -1,9 +1,9 @@
-"""Scores images by a model's likelihood, and tells other sets from those that belong:
+"""Scores images by a model's likelihood, and compares other sets with images that belong:
 
     python -m evaluate.scores --workdir cifar10-pyramid --dataset cifar10 --against others.npz
 
 The images of --dataset, prepared as for training, are those that belong. A set --against them is the name of
-a data set, a .npz file, as of the data set arrays, a folder of image files, or NAME=PATH of a data set that
+a data set, a .npz file, as for the data set arrays, a folder of image files, or NAME=PATH of a data set that
 takes a path. docs/scores.md explains the scores.
 
 Prints, for each score of the chain and of its factors, the AUROC with its bootstrap interval, and the false
@@ -13,7 +13,7 @@ Writes into WORKDIR:
     scores.csv       a row for each image
     scores.json      the table that is printed, and what was done to the images
     scores.png       histograms of the sets
-    scores_map.png   with --map, of one image: where its bits are, beside those that were expected there
+    scores_map.png   with --map, of one image: the bits of its pixels, beside the expected ones
 """
 
 import codecs
@@ -236,7 +236,7 @@ def write_table(path, sets, found):
 
 
 def detections(found, exchanged, seed):
-    """How well each score tells the other sets from the first one: dict that JSON can hold.
+    """How well each score separates the other sets from the first one: dict that JSON can hold.
 
     Args:
       found: dict, name of a set -> its `Scores`.
@@ -312,7 +312,7 @@ def heat_map(model, image):
     """A figure of a row for each factor: its image, each pixel's bits and their entropy, and the difference.
 
     Args:
-      model: `AuxiliaryModel`; a conditional one is told nothing else of the image.
+      model: `AuxiliaryModel`; a conditional one is evaluated without a condition.
       image: uint8 [H, W, C].
     """
     own, rows = model.auxiliaries(image[np.newaxis]), scores.pixel_bits(model, image)
@@ -341,11 +341,11 @@ def define_flags():
     chosen_run.define_flags()
     chosen_run.define_part("Only so many of each set, evenly over it")
     flags.DEFINE_multi_string(
-        "against", [], "A set to be told apart: a data set, a .npz file, a folder, or NAME=PATH."
+        "against", [], "A set to compare: a data set, a .npz file, a folder, or NAME=PATH."
     )
     flags.DEFINE_bool("resize", False, "Crops and resizes sets --against of other sizes.")
     control = (
-        "Adds controls, which say nothing of what images show: the sets with their labels exchanged at "
+        "Adds controls, which are independent of image content: the sets with their labels exchanged at "
         "random, and the images of --dataset against themselves resized twice, and as JPEG."
     )
     flags.DEFINE_bool("control", False, control)

@@ -19,9 +19,7 @@ FLAGS = flags.FLAGS
 
 def define_flags(workdir):
     """Defines the flags of all three; `workdir` is the default of --workdir."""
-    flags.DEFINE_string(
-        "workdir", workdir, "What training left, or the name of a trained model of the package."
-    )
+    flags.DEFINE_string("workdir", workdir, "A run, or the name of a trained model of the package.")
     out = "The picture, a PNG file, or a folder for pictures; the current folder if unset."
     flags.DEFINE_string("out", None, out)
     run_flags.define_draws(log_scale_shift=-0.3)

@@ -11,9 +11,9 @@ FLAGS = flags.FLAGS
 
 _IMAGES = {
     "data_dir": "Where TFDS keeps its data sets; its own default if unset.",
-    "image_dir": "A folder of images, as of the data sets folder and celeb_a, or of arrays.",
-    "image_file": "A .npz file of images, as of the data set arrays.",
-    "labels": "The classes of the images of folder: folders, those that they are in; or a CSV file.",
+    "image_dir": "A folder of images, for the data sets folder and celeb_a, or of arrays.",
+    "image_file": "A .npz file of images, for the data set arrays.",
+    "labels": "The classes of the images of folder: folders, one a class; or a CSV file.",
     "cache_dir": "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
 }
 
@@ -23,9 +23,8 @@ def define_workdir(note=""):
     flags.DEFINE_string(
         "workdir",
         None,
-        "What training left, or the name of a trained model: of the package, or hf://OWNER/NAME on the "
-        "Hugging Face Hub. If unset, the newest run under runs/, and where there is none "
-        f"{trained.DEFAULT}.{note}",
+        "A run, or the name of a trained model: of the package, or hf://OWNER/NAME on the "
+        f"Hugging Face Hub. If unset, the newest run under runs/, or {trained.DEFAULT}.{note}",
     )
 
 
@@ -57,7 +56,7 @@ def define_draws(log_scale_shift=0.0):
 
 def define_label():
     """Defines the flag of `condition`."""
-    text = "The class of the images, of a model of classes; -1 is none."
+    text = "The class of the images, for a model of classes; -1 is none."
     flags.DEFINE_integer("label", None, text, lower_bound=-1)
 
 

@@ -142,7 +142,7 @@ def sample(model, what, num=None, first=0, **kwargs):
       model: `AuxiliaryModel`.
       what: str, what is drawn, which is printed.
       num, first: ints.
-      **kwargs: of `AuxiliaryModel.sample`, instead of those that follow from flags.
+      **kwargs: arguments of `AuxiliaryModel.sample`, which override those from flags.
     """
     num = num or FLAGS.num
     seeds = np.array([[FLAGS.seed, first + index] for index in range(num)], np.int32)
@@ -189,7 +189,9 @@ def define_flags():
     side = "The height and width of images that a model of images of any size draws."
     flags.DEFINE_integer("side", 128, side, 1, arguments.LARGEST)
     flags.DEFINE_string("given", None, "The auxiliary image of test images to draw from.")
-    flags.DEFINE_enum("known", None, ["half"], "What is kept of test images: completes the rest.")
+    flags.DEFINE_enum(
+        "known", None, ["half"], "The half of test images that is kept: the rest is completed."
+    )
     flags.DEFINE_bool("sweep", None, "Draws figure 4: smaller and smaller scales, and MAP.")
     flags.mark_flags_as_mutual_exclusive(["given", "known", "sweep"])  # each is a picture
     flags.DEFINE_string("out", None, "The picture; in WORKDIR, by its name, if unset.")
