@@ -16,7 +16,7 @@ else:
         "read_variables": "unpickling",
     }
 
-    def __getattr__(name):  # as of `pixelcnn_aux`
+    def __getattr__(name):  # as in `pixelcnn_aux`
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return pkgutil.resolve_name(f"{__name__}.{_MODULES[name]}:{name}")

@@ -14,8 +14,8 @@ class Context(NamedTuple):
     """What holds for all layers that are called.
 
     Attributes:
-      condition: float [B, D], what is known of each whole image (`conditions.Condition.encode`). Blocks add
-        a projection of it, which a block has if it was built with a condition, and which is 0 at first.
+      condition: float [B, D], the condition of each whole image (`conditions.Condition.encode`). Blocks that
+        were built with a condition add a projection of it, which is zero at first.
       rounded: bool, whether layers compute with whole numbers times powers of two: see `rounding`.
       remat: bool, whether blocks keep their inputs alone for the backward pass and are evaluated again
         there. A training step takes less memory, and more time.

@@ -53,7 +53,7 @@ class ShiftedConv2D(weight_norm.WeightNormConv2D):
 class ShiftedConv2DTranspose(weight_norm.WeightNormConv2DTranspose):
     """A shifted transposed convolution: its input has a new row or column at every even one of the output."""
 
-    def taps(self, axis: int, odd: bool) -> list[int]:  # as of `ShiftedConv2D`
+    def taps(self, axis: int, odd: bool) -> list[int]:
         return [*range(int(odd), self.kernel_size[axis], 2)]
 
     def memory(self, axis: int) -> int:

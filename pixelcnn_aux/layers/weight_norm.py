@@ -3,6 +3,7 @@
 The convolutions of this module see all neighbors of a pixel; `shifted.py` derives the causal ones from them.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -81,6 +82,7 @@ class WeightNorm(keras.layers.Layer):
         counts, build_only = current().counts, current().build_only
         if counts is None and not build_only:
             return super().__call__(*args, **kwargs)
+        # Nothing is evaluated: parameters are counted, or weights are made.
         x = args[0] if args else kwargs["x"]
         shapes = keras.tree.map_structure(lambda part: tuple(part.shape), x)
         if counts is not None:
@@ -92,22 +94,19 @@ class WeightNorm(keras.layers.Layer):
         return ops.zeros(self.compute_output_shape(shapes), self.compute_dtype)
 
     def build(self, input_shape):
-        shape = self.kernel_shape(input_shape[-1])
+        # All stay in float32 under a mixed-precision policy: a kernel is rounded after normalization.
+        add = functools.partial(self.add_weight, autocast=False)
         normal = keras.initializers.RandomNormal(stddev=0.05)
         length = keras.initializers.Constant(self.init_scale)
-        # All stay in float32 under a mixed-precision policy: a kernel is rounded after normalization.
-        self.v = self._add("v", shape, normal)
-        self.g = self._add("g", (self.filters,), length)
-        self.b = self._add("b", (self.filters,), "zeros")
+        self.v = add(self.kernel_shape(input_shape[-1]), normal, name="v")
+        self.g = add((self.filters,), length, name="g")
+        self.b = add((self.filters,), "zeros", name="b")
         if size := self._condition_size():
-            self.h = self._add("h", (size, self.filters), "zeros")
+            self.h = add((size, self.filters), "zeros", name="h")
 
     def _condition_size(self):
         condition = current().condition if self.conditional else None
         return 0 if condition is None else condition.shape[-1]
-
-    def _add(self, name, shape, initializer):
-        return self.add_weight(shape=shape, initializer=initializer, autocast=False, name=name)
 
     def kernel(self) -> Tensor:
         """The normalized kernel, of the shape of `v`, in the compute dtype."""

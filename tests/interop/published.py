@@ -1,4 +1,4 @@
-"""What the tests of the importers share: archives, variables under the authors' names, pickles."""
+"""Fixtures of the tests of importers: archives, variables under the authors' names, pickles."""
 
 import functools
 import os
@@ -67,7 +67,7 @@ def layer_variables(layer, name):
     if v.ndim == 2:
         v = v[None, None]
     if "upsample" in name:
-        # What they normalize over axes 0, 1, 2, and multiply by g along axis 3, is the kernel again.
+        # Normalized over axes 0, 1, 2 and multiplied by g along axis 3, it is the kernel again.
         v = 3 * layer.kernel().numpy()
         g = np.sqrt(np.sum(np.square(v / 3), axis=(0, 1, 2)))
     return {f"{name}/V": v, f"{name}/g": g, f"{name}/b": b}
@@ -121,7 +121,7 @@ def python_2_pickle(variables):
 
 
 class Command:
-    """Runs a command where it is unpickled."""
+    """Runs a command as it is unpickled."""
 
     def __init__(self, command):
         self.command = command

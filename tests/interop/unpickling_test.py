@@ -16,7 +16,7 @@ from tests.interop.published import Command, python_2_pickle
 
 
 class Reduced:
-    """What a pickle has as a call of a function with arguments."""
+    """An object that is pickled as a call of a function with arguments."""
 
     def __init__(self, *parts):
         self.parts = parts

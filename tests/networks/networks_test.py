@@ -1,4 +1,4 @@
-"""Tests of the two classes of networks: shapes, sizes, and what an output depends on."""
+"""Tests of PixelCNN and Embedding: shapes, sizes, features and saved networks."""
 
 import keras
 import numpy as np
