@@ -201,12 +201,9 @@ class HighBits(Transform):
 
     def fixed_sum(self, num_values: int) -> FixedSum:
         """Raises ValueError for images of another number of values than 2 ** of."""
-        expect(
-            num_values == 2**self.of,
-            f"images of {2**self.of:,} values, for HighBits of {self.of} bits",
-            f"num_values={num_values:,}",
-            "Choose `of` to fit",
-        )
+        expected = f"images of {2**self.of:,} values, for HighBits of {self.of} bits"
+        received = f"num_values={num_values:,}"
+        expect(num_values == 2**self.of, expected, received, "Choose `of` to fit")
         step = 2 ** (self.of - self.bits)
         return FixedSum([[1]], step=step, num_values=num_values, spread=step / 2)
 

@@ -139,12 +139,9 @@ def check_chain(factors, transforms, image_size):
         "Put what it is given before it",
     )
     kinds = [serialization.serialize(factor.condition) for factor in factors]
-    expect(
-        all(kind == kinds[0] for kind in kinds),
-        "the same condition for all factors",
-        ", ".join(f"{factor.name}: {factor.condition}" for factor in factors),
-        "Build them with one",
-    )
+    same = all(kind == kinds[0] for kind in kinds)
+    received = ", ".join(f"{factor.name}: {factor.condition}" for factor in factors)
+    expect(same, "the same condition for all factors", received, "Build them with one")
     downwards = factors[::-1]
     links = list(zip(transforms, downwards, downwards[1:]))
     for transform, factor, below in links:
@@ -202,12 +199,8 @@ def _channels_and_values(likelihood):
 
 def check_declared(transform):
     """Checks the class of a transform and the attributes that it declares."""
-    expect(
-        isinstance(transform, Transform),
-        "objects of class auxiliary.Transform",
-        repr(transform),
-        "Derive its class from that one",
-    )
+    expected, remedy = "objects of class auxiliary.Transform", "Derive its class from that one"
+    expect(isinstance(transform, Transform), expected, repr(transform), remedy)
 
     def check(fits, what, received):
         expected = f"{type(transform).__name__} with {what}"

@@ -169,13 +169,11 @@ class FixedSum(Configured):
         self.largest = int(weights.sum()) * (num_values - 1)
         later = self._tables.weights - 1 - self._tables.below  # the most that later ones add
         least = int((self._tables.weights - later).max())
-        expect(
-            step >= least,
-            "a step so large that, whatever the values before it, some value always agrees: "
-            f"{least} or more",
-            f"step={step}",
-            "Give an auxiliary value a wider window of sums",
+        expected = (
+            f"a step so large that some value agrees with any values before it: {least} or more"
         )
+        remedy = "Give an auxiliary value a wider window of sums"
+        expect(step >= least, expected, f"step={step}", remedy)
 
     def get_config(self) -> Config:
         return {

@@ -135,13 +135,8 @@ class Likelihood(Configured):
           NotImplementedError: for a likelihood that does not define `_log_density`.
           ValueError: as `log_prob`.
         """
-        expect(
-            self.has_density,
-            "a likelihood that has densities between values",
-            type(self).__name__,
-            "Define _log_density",
-            kind=NotImplementedError,
-        )
+        expected = "a likelihood that has densities between values"
+        self._check_defined(self.has_density, expected, "_log_density")
         self._check_centered(center, "center")
         _check_shapes(params, self.num_params, images, self.num_channels, "images")
         return self._call("_log_density", params, images, center)
@@ -236,13 +231,9 @@ class Likelihood(Configured):
 
     def _value_log_probs(self, params, channel, earlier, bounds):
         """As `value_log_probs`, of all values, without an interval and up to a constant."""
-        expect(
-            self.num_channels == 1 and not self.centered,
-            "a likelihood that defines the probabilities of a channel's values",
-            type(self).__name__,
-            "Define _value_log_probs",
-            kind=NotImplementedError,
-        )
+        fits = self.num_channels == 1 and not self.centered
+        expected = "a likelihood that defines the probabilities of a channel's values"
+        self._check_defined(fits, expected, "_value_log_probs")
         every = ops.arange(self.num_values)[:, None]  # [V, 1]
         params = ops.repeat(params[..., None, :], self.num_values, axis=-2)
         return self.log_prob(params, ops.broadcast_to(every, (*ops.shape(params)[:-1], 1)))
@@ -333,21 +324,23 @@ class Likelihood(Configured):
         return result
 
     def _check_centered(self, given, name):
-        expect(
+        fits, expected = (
             given is not None or not self.centered,
-            f"`{name}` for a likelihood that is centered",
-            None,
-            "Give the centers of the transform's `fixed_sum`, or build the likelihood with centered=False",
+            f"`{name}` for a centered likelihood",
         )
+        remedy = (
+            "Give the centers of the transform's `fixed_sum`, or a likelihood with centered=False"
+        )
+        expect(fits, expected, None, remedy)
 
     def _check_bounded(self):
-        expect(
-            self.bounded_noise_size is not None,
-            "a likelihood that has bounds",
-            type(self).__name__,
-            "Define bounded_noise_size, _bounded_log_prob, _bounded_noise and _bounded_draw",
-            kind=NotImplementedError,
-        )
+        methods = "bounded_noise_size, _bounded_log_prob, _bounded_noise and _bounded_draw"
+        fits = self.bounded_noise_size is not None
+        self._check_defined(fits, "a likelihood that has bounds", methods)
+
+    def _check_defined(self, fits, expected, names):
+        name, remedy = type(self).__name__, f"Define {names}"
+        expect(fits, expected, name, remedy, kind=NotImplementedError)
 
 
 def _check_shapes(params, num_params, other, num_channels, name):
