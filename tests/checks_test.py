@@ -41,13 +41,6 @@ class BitPlanes(pa.auxiliary.Transform):
         return tf.cast(tf.cast(images, tf.int32)[..., 1:2] // bits % 2, tf.uint8)
 
 
-class Summed(Fours):
-    """Declares its sum as a dict."""
-
-    def fixed_sum(self, num_values):
-        return {"step": 4}
-
-
 class Quarter(pa.auxiliary.Transform):
     """Every fourth pixel, of any images."""
 
@@ -69,18 +62,6 @@ def factors_for(ratio):
         [altered(ratio=ratio)], (4, 4), FLAT, embedding=ups(ratio // 2), num_components=1
     )
     return list(model.factors.values())
-
-
-def numpy_alone(self, images):
-    return tf.constant(tf.convert_to_tensor(images).numpy()[..., :1] // 64)
-
-
-def of_a_fixed_number(self, images):
-    return tf.concat([images[i : i + 1, ..., :1] for i in range(len(images))], 0) // 64
-
-
-def of_unknown_shape(self, images):
-    return tf.numpy_function(lambda x: x[..., :1] // 64, [images], tf.uint8)
 
 
 def raising(self, images):
@@ -109,10 +90,16 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         (lambda self, x: [1, 2], r"Altered .*\[3, 4, 4, 1\]. Received: int32 \[2\]"),
         (lambda self, x: None, "Altered to take"),
         (raising, r"Altered to take .* of \[4, 4, 3\].*RuntimeError: no such color\. Write it"),
-        (numpy_alone, "Altered .* also in a graph. .*numpy"),
-        (of_a_fixed_number, "Altered .* any number of them"),
         (
-            of_unknown_shape,
+            lambda self, x: tf.constant(tf.convert_to_tensor(x).numpy()[..., :1] // 64),
+            "Altered .* also in a graph. .*numpy",
+        ),
+        (
+            lambda self, x: tf.concat([x[i : i + 1, ..., :1] for i in range(len(x))], 0) // 64,
+            "Altered .* any number of them",
+        ),
+        (
+            lambda self, x: tf.numpy_function(lambda y: y[..., :1] // 64, [x], tf.uint8),
             r"Altered to give .* known in a graph, \[None, 4, 4, 1\]. Received: an unknown one",
         ),
     )
@@ -140,8 +127,9 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
             ({"channels": 0}, "channels from 1 .*: 0"),
         ):
             self.assertRefused(f"Altered with {message}", altered(**declared))
-        with self.assertRaisesRegex(ValueError, "Summed.fixed_sum of class FixedSum, or None"):
-            pa.chain([Summed()], (4, 4), FLAT, embedding=FLAT, exact=True)
+        summed = altered(fixed_sum=lambda self, num_values: {"step": 4})
+        with self.assertRaisesRegex(ValueError, "Altered.fixed_sum of class FixedSum, or None"):
+            pa.chain([summed], (4, 4), FLAT, embedding=FLAT, exact=True)
         message = "objects of class auxiliary.Transform. Received: <class"
         self.assertRefused(message, pa.auxiliary.Grayscale)
         with self.assertRaisesRegex(ValueError, message):

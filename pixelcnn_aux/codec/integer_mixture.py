@@ -63,7 +63,7 @@ class Pixels:
 
     def __init__(self, mixture, params):
         self._mixture = mixture
-        parts = np.split(np.ascontiguousarray(params.T, np.int64), mixture.layout.num_blocks)
+        parts = np.split(np.ascontiguousarray(params.T, np.int64), mixture.layout.per_component)
         logits, self._means, self._log_scales, coefficients = mixture.layout.sorted(parts)
         tanh = _tanhs(mixture.center_units)
         reach = len(tanh) // 2

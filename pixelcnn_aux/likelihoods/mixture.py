@@ -88,7 +88,7 @@ class LogisticMixture(Likelihood):
         # The factor that pixels are scaled by, and the middle of their values.
         self._half = (self.num_values - 1) / 2
         self._min_log_scale = MIN_LOG_SCALE - math.log(max(self._half / 127.5, 1.0))
-        self.num_params = self._layout.num_blocks * self.num_components
+        self.num_params = self._layout.per_component * self.num_components
         self.noise_size = self.num_components + self.num_channels
         self.bounded_noise_size = self.num_channels * (self.num_components + 1)
 
@@ -135,7 +135,7 @@ class LogisticMixture(Likelihood):
     def _draw(self, params, noise, log_scale_shift):
         gumbels, logistics = ops.split(noise, [self.num_components], axis=-1)
         component = draw_index(params[..., : self.num_components], gumbels)
-        shape = (*ops.shape(component), self._layout.num_blocks, self.num_components)
+        shape = (*ops.shape(component), self._layout.per_component, self.num_components)
         params = pick(ops.reshape(params, shape), component)
         x, log_scales, coefficients = self._layout.kinds(params)  # [..., C]
         x += self._scale(log_scales + _against(log_scale_shift, log_scales)) * logistics
@@ -211,7 +211,7 @@ class LogisticMixture(Likelihood):
     def _bounded_draw(self, params, noise, log_scale_shift, bounds):
         size, channels = self.num_components, self.num_channels
         log_weights = params[..., :size]  # up to a constant
-        shape = (*ops.shape(params)[:-1], self._layout.num_blocks, size)
+        shape = (*ops.shape(params)[:-1], self._layout.per_component, size)
         kinds = self._layout.kinds(ops.reshape(params, shape), slice(None))
         means, log_scales, coefficients = kinds  # [..., C, K]
         shift = _against(log_scale_shift, log_scales)
@@ -291,17 +291,17 @@ class Layout:
 
     Attributes:
       num_coefficients: int, of each component: one for each channel before each one.
-      num_blocks: int, parameters of each component: its logit, means, log-scales and coefficients.
+      per_component: int, parameters of each component: its logit, means, log-scales and coefficients.
     """
 
     def __init__(self, num_channels):
         self._end = 3 * num_channels  # of the parameters that come channel by channel
         self.num_coefficients = _triangle(num_channels)
-        self.num_blocks = 1 + 2 * num_channels + self.num_coefficients
+        self.per_component = 1 + 2 * num_channels + self.num_coefficients
 
     def parts(self, params):
         """Params -> logits [..., K], and lists of [..., K]: means, log-scales and coefficients."""
-        *others, before_tanh = self.sorted(ops.split(params, self.num_blocks, axis=-1))
+        *others, before_tanh = self.sorted(ops.split(params, self.per_component, axis=-1))
         return *others, [ops.tanh(part) for part in before_tanh]
 
     def sorted(self, parts):
@@ -315,7 +315,7 @@ class Layout:
         means, log_scales, coefficients = (
             params[(..., slice(i, end, 3), *after)] for i in (1, 2, 3)
         )
-        if end < self.num_blocks:
+        if end < self.per_component:
             others = params[(..., slice(end, None), *after)]
             coefficients = ops.concatenate([coefficients, others], axis=-1 - len(after))
         return means, log_scales, coefficients
