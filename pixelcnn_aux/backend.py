@@ -254,7 +254,7 @@ class compiled(functools.cached_property):  # lower case, as a decorator
     """
 
     def __init__(self, method: Callable[..., Any], jit_compile: bool = False):
-        def compile_for(layer):
+        def compile_for(layer: Any) -> Any:
             function = method.__get__(layer)
             if NAME == "tensorflow":
                 made: Any = traced(function, jit_compile)

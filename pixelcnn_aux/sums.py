@@ -315,7 +315,7 @@ class FixedSum(Configured):
         return later[::-1]
 
 
-def _checked(weights, last):
+def _checked(weights: ArrayLike, last: int) -> np.ndarray:
     """Weights of a `FixedSum` of values up to `last`, as an array, checked."""
     try:
         array = np.asarray(weights)
