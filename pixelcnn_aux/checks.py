@@ -71,7 +71,7 @@ def check_parts(factor):
         _check_fixed_sum_of_factor(factor)
     expect(
         fixed_sum is not None or not likelihood.centered,
-        "a fixed_sum, which gives the centers of the likelihood",
+        "a fixed_sum, since the likelihood is centered",
         None,
         "Give the transform's, or a likelihood with centered=False",
     )
