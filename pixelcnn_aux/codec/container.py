@@ -88,8 +88,10 @@ class Contents(NamedTuple):
 
 
 # Of the header, in its order.
-_FIELDS = ("model", "name", "dtype", "size", "count", "batch", "bits", "machine", "pictures")
-_FIELDS += ("streams", "extras")
+_FIELDS = (
+    *("model", "name", "dtype", "size", "count", "batch", "bits", "machine", "pictures"),
+    *("streams", "extras"),
+)
 
 
 def cut(picture, size):

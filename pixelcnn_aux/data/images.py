@@ -4,7 +4,7 @@ import functools
 import math
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,11 +58,12 @@ class Images:
     @functools.cached_property
     def crc32(self) -> int:
         """int, a checksum of the images in order; of every n-th image of more than `_MOST_CHECKED` bytes."""
-        parts = self.pixels
-        if not isinstance(parts, list):
-            step = math.ceil(self.pixels.nbytes / _MOST_CHECKED)
+        pixels = self.pixels
+        parts: Iterable[np.ndarray] = pixels
+        if isinstance(pixels, np.ndarray):
+            step = math.ceil(pixels.nbytes / _MOST_CHECKED)
             starts = range(0, self.num_images, 1024 * step)
-            parts = (self.pixels[start : start + 1024 * step : step] for start in starts)
+            parts = (pixels[start : start + 1024 * step : step] for start in starts)
         crc32 = 0
         for images in parts:
             crc32 = zlib.crc32(np.ascontiguousarray(images).data, crc32)
@@ -243,9 +244,11 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | None = None) -> Images:
     if not isinstance(pixels, np.memmap):
         try:
             pixels = np.array(pixels)
-        except (TypeError, ValueError):
-            received, remedy = arguments.short_repr(pixels), "Give uint8 or uint16 [N, H, W, C]"
-            expect(False, "pixels as one array", received, remedy)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Expected pixels as one array. Received: {arguments.short_repr(pixels)}. "
+                "Give uint8 or uint16 [N, H, W, C]."
+            ) from error
     return Images(checked_pixels(pixels), labels=labels)
 
 

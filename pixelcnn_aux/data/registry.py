@@ -4,7 +4,7 @@ import inspect
 import sys
 import types
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import PathLike, Size
@@ -120,7 +120,7 @@ def load(
         expect(not path or what in takes, expected, repr(str(path)), remedy)
     channels = arguments.whole("channels", channels, 1, MAX_CHANNELS)
     num_values = arguments.whole("num_values", num_values, 2, arguments.MAX_VALUES)
-    given = {"labels": None, **source, "data_dir": data_dir}
+    given: dict[str, Any] = {"labels": None, **source, "data_dir": data_dir}
     given |= {"channels": channels, "num_values": num_values}
     if "cache_dir" in takes:
         given["cache_dir"] = _absolute("cache_dir", cache_dir) or cache.default_folder()
