@@ -30,7 +30,11 @@ CSS = """
 /* Pixels are to be seen, however few there are. */
 .pixels img { image-rendering: pixelated; }
 .pixels .grid-wrap { max-height: none; }
-.pixels .caption-label { white-space: normal; }
+/* Two lines; a click shows all of it. */
+.pixels .caption-label {
+  display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2;
+  white-space: normal; padding-block: 0;
+}
 .error { color: #b3001b; font-weight: 600; }
 .dark .error { color: #ff9aa8; }
 """
