@@ -50,10 +50,8 @@ def authors_pyramid(
     depth = embedding_blocks = 1
     if scales > 1:
         depth = _count(variables, r"Resnet/scale\d+/down_block(\d+)_\d+/.*")
-        blocks = r"Resnet/scale\d+/(?:down|up)_block\d+_(\d+)/.*"
-        embedding_blocks = _count(variables, blocks)
+        embedding_blocks = _count(variables, r"Resnet/scale\d+/(?:down|up)_block\d+_(\d+)/.*")
     base_size = arguments.size("base_size", base_size)
-    num_params = _channels(variables, r"Resnet/scale\d+/conv_last/V")
     model = _build(
         variables,
         pyramid,
@@ -63,7 +61,7 @@ def authors_pyramid(
         blocks=_count(variables, r"Resnet/scale\d+/draw_down(\d+)/.*"),
         embedding_blocks=embedding_blocks,
         depth=depth,
-        num_components=max(1, num_params // 10),
+        num_components=max(1, _channels(variables, r"Resnet/scale\d+/conv_last/V") // 10),
         dropout=0.0,
         exact=exact,
         centered=centered,
@@ -208,9 +206,8 @@ def _build(variables, constructor, **kwargs):
     most = 2 * sum(math.prod(np.shape(array)) for array in variables.values())
     with layers.counting_parameters():  # before there is memory for anything
         for name, factor in constructor(**kwargs).factors.items():
-            arguments.at_most_parameters(
-                name, factor.num_parameters, most, "twice those of the variables"
-            )
+            count, why = factor.num_parameters, "twice those of the variables"
+            arguments.at_most_parameters(name, count, most, why)
     return constructor(**kwargs)
 
 

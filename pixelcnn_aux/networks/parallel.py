@@ -123,9 +123,7 @@ class ParallelPixelCNN(Network):
         """As `Network.call`, on images of any size; features have a pixel for each block."""
         places, size = sums.by_place(x, self.side), x.shape[1:3]
         lattice = ops.shape(places[0])[:3]
-        params = self.decide(
-            lattice, size, features, lambda group, _: places[group.place], training
-        )
+        params = self.decide(lattice, size, features, lambda x, _: places[x.place], training)
         return sums.from_places(params, self.side, size)
 
     def decide(
@@ -141,11 +139,10 @@ class ParallelPixelCNN(Network):
         Args:
           lattice: (B, h, w), of blocks.
           size: (H, W); None for an unknown side, whose blocks are all complete.
-          features: as for `call`.
-          decider: function of a `Group` and of its pixels' parameters, float [B, h, w, num_params] for all
-            blocks, that returns the pixels as the network sees them, float [B, h, w, C]. Its pixels in
-            blocks outside the group, or outside the image, are not used.
-          training: bool, whether to drop out.
+          features, training: as for `call`.
+          decider: function of a `Group` and of the parameters of its pixels, float [B, h, w, num_params],
+            that returns the pixels as the network sees them, float [B, h, w, C]. Those in blocks outside the
+            group, or outside the image, are not used.
 
         Returns:
           The parameters that the pixels were decided from, by place: list of float [B, h, w, num_params].
@@ -172,17 +169,11 @@ class ParallelPixelCNN(Network):
         return [ones, *(layers.silu(ops.cast(x, self.variable_dtype)) for x in features)]
 
     def group_params(self, k: int, known: Sequence[Tensor], training: bool | None = None) -> Tensor:
-        """Evaluates the network of a group.
+        """The parameters of group k in all blocks: float [B, h, w, num_params].
 
-        Args:
-          k: int, the index of the group.
-          known: list of `known_at_first` and, for each place before the group's, of the pixels as the network
-            sees them, float [B, h, w, C]; also for its own place, if another part of it came before. Pixels
-            that do not exist, or are not decided, are zeros.
-          training: bool, whether to drop out.
-
-        Returns:
-          float [B, h, w, num_params], of all blocks.
+        `known` is `known_at_first` and, for each place before the group's, float [B, h, w, C], the pixels as
+        the network sees them; also for its own place, if another part of it came before. Pixels that do not
+        exist, or are not decided, are zeros.
         """
         first = self.firsts[k](ops.concatenate(known, axis=-1))  # [B, h, w, filters]
         activations, _ = self.streams[k](first, training=training)
