@@ -62,7 +62,7 @@ class Condition(Configured):
         dtype, found_shape = str(getattr(found.dtype, "name", found.dtype)), tuple(found.shape)
         # Whole numbers are floats too, but floats are not labels.
         fits = dtype.startswith(("int", "uint") + ("float",) * (kind == "float"))
-        fits = fits and found_shape and found_shape[1:] == self.shape
+        fits = fits and len(found_shape) > 0 and found_shape[1:] == self.shape
         fits = fits and (batch is None or found_shape[0] in (None, batch))
         expected, received = f"a condition as {shape}, of {self}", f"{dtype} {list(found_shape)}"
         expect(fits, expected, received, "Give one for each image")

@@ -20,7 +20,7 @@ from pixelcnn_aux import (
     summaries,
     sums,
 )
-from pixelcnn_aux.arguments import ArrayLike, PathLike, Tensor
+from pixelcnn_aux.arguments import ArrayLike, PathLike, Size, Tensor
 from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import (
@@ -217,16 +217,16 @@ class Factor(keras.Model):
         Raises:
           ValueError: for images or a condition of another dtype, shape or range, one without the other.
         """
-        given = images if isinstance(images, tuple) else (images, auxiliary)
-        (images, auxiliary, condition), kind = Inputs(*given), self.likelihood
-        images = check_images(images, kind.num_channels, kind.num_values)
-        condition = conditions.checked(self.condition, condition, images.shape[0])
+        given = Inputs(*(images if isinstance(images, tuple) else (images, auxiliary)))
+        kind, below = self.likelihood, given.auxiliary
+        checked = check_images(given.images, kind.num_channels, kind.num_values)
+        condition = conditions.checked(self.condition, given.condition, checked.shape[0])
         if self.embedding is not None:
-            auxiliary = self._checked_auxiliary(auxiliary)
-        elif auxiliary is not None:
+            below = self._checked_auxiliary(below)
+        elif below is not None:
             expected = "no auxiliary images: this factor is unconditional"
             expect(False, expected, "some", "Give the images alone")
-        inputs = Inputs(images, auxiliary, condition)
+        inputs = Inputs(checked, below, condition)
         self.check_shapes(inputs)
         return inputs
 
@@ -244,12 +244,13 @@ class Factor(keras.Model):
         expected += "auxiliary images"
         fits, received = sums.is_divided(size, ratio // self.network.side), "{} x {}".format(*size)
         expect(fits, expected, received, "Choose another image size")
-        channels, found = self.auxiliary_likelihood.num_channels, list(inputs.auxiliary.shape)
-        expected = [batch, *sums.num_blocks(size, ratio), channels]
+        kind: Any = self.auxiliary_likelihood
+        shape, found = [batch, *sums.num_blocks(size, ratio)], list(inputs.auxiliary.shape)
+        shape.append(kind.num_channels)
         batch_sizes = {batch, found[0]} - {None}  # unknown ones may yet be the same
         expect(
-            len(batch_sizes) <= 1 and found[1:] == expected[1:],
-            f"auxiliary images of shape {expected} beside images of shape {list(inputs.images.shape)}",
+            len(batch_sizes) <= 1 and found[1:] == shape[1:],
+            f"auxiliary images of shape {shape} beside images of shape {list(inputs.images.shape)}",
             found,
             "Give those that the model's transform makes of the images",
         )
@@ -272,10 +273,11 @@ class Factor(keras.Model):
         remedy = "Ask one that was built with an embedding"
         fits, received = self.embedding is not None, "one that embeds nothing"
         expect(fits, "a conditional factor", received, remedy)
-        auxiliary = self._checked_auxiliary(auxiliary)
-        check_multiple(auxiliary, self.embedding.multiple)
-        condition = conditions.checked(self.condition, condition, auxiliary.shape[0])
-        return self._features_of(auxiliary, condition)
+        images, embedding = self._checked_auxiliary(auxiliary), self.parts()[1]
+        check_multiple(images, embedding.multiple)
+        return self._features_of(
+            images, conditions.checked(self.condition, condition, images.shape[0])
+        )
 
     def _features_of(self, auxiliary, condition):
         if auxiliary is None:
@@ -469,7 +471,7 @@ class Factor(keras.Model):
             features = self._features_of(request.auxiliary, request.condition)
         draw = self._draw_by_xla if request.jit_compile else self._draw_by_graph
         # Without the fields that graphs do not depend on: each value would be traced anew.
-        request = request._replace(seeds=None, mode=None, size=None, jit_compile=None)
+        request = request._replace(seeds=None, mode="", size=None, jit_compile=False)
         return draw(features, request if self.fixed_sum else request._replace(auxiliary=None))
 
     def draw_in_tiles(self, request: DrawRequest) -> Tensor:
@@ -483,14 +485,16 @@ class Factor(keras.Model):
         decider = groups.drawn_pixels(self.likelihood, request)
         return self._images(scan.decide_each_pixel(decider))
 
-    def check_scannable(self):
+    def check_scannable(self) -> None:
         """Raises ValueError if the factor cannot be evaluated pixel by pixel: in mixed precision."""
         expected = "a factor in float32 or float64, to be evaluated pixel by pixel"
         remedy = 'Give its weights to one of model.new_factor(name, "float32")'
         fits = self.compute_dtype == self.variable_dtype
         expect(fits, expected, self.dtype_policy.name, remedy)
 
-    def scan(self, size, batch, request, *, keep_params=False):
+    def scan(
+        self, size: Size, batch: Tensor, request: DrawRequest, *, keep_params: bool = False
+    ) -> Any:
         """A scan of `scanning`, to be made and called within `given`, in a graph that is being traced.
 
         Args:

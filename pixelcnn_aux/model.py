@@ -125,7 +125,7 @@ class AuxiliaryModel(serialization.Configured):
             size = check("image_size", image_size)
         expected = "image_size, (H, W), since the model is of images of any size"
         expect(size is not None, expected, "none", "Give it")
-        sizes = [size]
+        sizes: list[Any] = [size]
         for transform in self.transforms:
             height, width = transform.size(sizes[-1])
             sizes.append((height, width))
@@ -181,11 +181,11 @@ class AuxiliaryModel(serialization.Configured):
 
     # The images of the factors.
 
-    def checked(self, images):
+    def checked(self, images: ArrayLike) -> Tensor:
         """Full images, NumPy's or a tensor. Raises ValueError for another dtype, shape or range."""
         return check_images(images, self.likelihood.num_channels, self.likelihood.num_values)
 
-    def checked_condition(self, condition, batch):
+    def checked_condition(self, condition: ArrayLike | None, batch: int | None) -> Tensor:
         """The condition of `batch` images, NumPy's or a tensor.
 
         None becomes no class, or vectors of zeros; for a model without a condition it stays None.
@@ -233,8 +233,9 @@ class AuxiliaryModel(serialization.Configured):
           ValueError: for images or a condition of another dtype or shape, and for no condition of a
             conditional model: -1 is no class.
         """
-        images = self.checked(images)
-        return self._inputs(images, conditions.checked(self.condition, condition, images.shape[0]))
+        checked = self.checked(images)
+        condition = conditions.checked(self.condition, condition, checked.shape[0])
+        return self._inputs(checked, condition)
 
     def _inputs(self, images, condition):
         chain = self._auxiliaries(images)
@@ -312,9 +313,9 @@ class AuxiliaryModel(serialization.Configured):
           dict, factor name -> float [B] of the model's dtype, and "total", their sum. Every entry is divided
           by H * W * C of the full image, auxiliary factors' too: so the entries add up (section 4.1).
         """
-        images, condition = self._checked(images, condition)
-        nats = self._by_factor(Factor.batch_log_prob, images, condition)
-        return in_bits_per_dim(nats, images.shape[1:])
+        checked = self._checked(images, condition)
+        nats = self._by_factor(Factor.batch_log_prob, *checked)
+        return in_bits_per_dim(nats, checked[0].shape[1:])
 
     def bound_and_exact(
         self, images: ArrayLike, condition: ArrayLike | None = None
@@ -324,11 +325,10 @@ class AuxiliaryModel(serialization.Configured):
         Networks are evaluated once. To have both of any model, ask `with_exact(True)`. Takes and raises what
         `log_prob` does.
         """
-        images, condition = self._checked(images, condition)
-        both = self._by_factor(Factor.bound_and_exact, images, condition)
+        checked = self._checked(images, condition)
+        both, shape = self._by_factor(Factor.bound_and_exact, *checked), checked[0].shape[1:]
         bounds, exact = (
-            in_bits_per_dim({name: nats[i] for name, nats in both.items()}, images.shape[1:])
-            for i in range(2)
+            in_bits_per_dim({name: nats[i] for name, nats in both.items()}, shape) for i in range(2)
         )
         return bounds, exact
 
@@ -379,9 +379,9 @@ class AuxiliaryModel(serialization.Configured):
     def log_probs_by_class(self, images: ArrayLike) -> dict[str, Tensor]:
         """`log_probs` given each class: dict, name -> float [B, num_classes]; as `class_log_probs`."""
         kind = arguments.instance("the model's condition", self.condition, conditions.Classes)
-        images, _ = self._checked(images, None)
+        checked, _ = self._checked(images, None)
         classes = np.arange(kind.num_classes, dtype=np.int32)
-        height, width = images.shape[1:3]
+        height, width = checked.shape[1:3]
         at_once = max(1, MAX_PIXELS // (height * width))  # of many classes, some after others
         groups = [classes[first : first + at_once] for first in range(0, len(classes), at_once)]
 
@@ -390,7 +390,7 @@ class AuxiliaryModel(serialization.Configured):
             return ops.concatenate(nats, axis=-1)
 
         size = len(groups[0]) * height, width
-        return self._by_factor(given_each, images, None, size)
+        return self._by_factor(given_each, checked, None, size)
 
     def log_density(self, images: ArrayLike, condition: ArrayLike | None = None) -> Tensor:
         """`log_prob` of images whose values need not be whole, differentiable in the image: a prior.

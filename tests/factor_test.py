@@ -193,7 +193,7 @@ class FitTest(tf.test.TestCase, parameterized.TestCase):
     def test_metrics(self):
         self.enter_context(helpers.eagerly())
         model = helpers.tiny_model()
-        factor, inputs = model.factors["image"], [*arrays_of(model, "image").values()]
+        factor, inputs = model.factors["image"], [*arrays_of(model, "image", IMAGES).values()]
         error = keras.metrics.MeanAbsoluteError()
         for metrics in ({"metrics": ["mae"]}, {"weighted_metrics": [[error]]}):
             with self.assertRaisesRegex(ValueError, "Expected metrics as functions .*Leave it out"):
