@@ -29,7 +29,12 @@ RECTANGLE = "Or a rectangle: its left, top, right and bottom, in percent of the 
 CSS = """
 /* Pixels are to be seen, however few there are. */
 .pixels img { image-rendering: pixelated; }
-.pixels .grid-wrap { max-height: none; }
+.pixels .grid-wrap { max-height: none; min-height: 0; }
+/* Fewer columns where images would have less than 130 pixels. */
+.pixels .grid-container {
+  grid-template-columns:
+    repeat(auto-fill, minmax(max(130px, calc(100% / var(--grid-cols) - 8px)), 1fr));
+}
 /* Two lines; a click shows all of it. */
 .pixels .caption-label {
   display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2;
