@@ -599,11 +599,9 @@ class BlockRemainders:
         self._remainder = start
 
     def bounds(self, place, *where):
-        """`BlockPosition.bounds` of the pixels at a place; to be called for each place in turn.
+        """`BlockPosition.bounds` of the pixels at a place; called for each place in turn.
 
-        Args:
-          place: int.
-          *where: slices of the rows and columns of blocks; none for all of them.
+        `where` may be slices of the rows and columns of blocks.
         """
         slack = [x[place][:, *where] for x in self._slack]
         return self._at(place, where).bounds(self._remainder[:, *where], slack)
