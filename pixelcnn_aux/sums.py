@@ -6,7 +6,7 @@ last blocks are incomplete: what they lack repeats the last row or column.
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import keras
 import numpy as np
@@ -27,6 +27,10 @@ class Bounds(NamedTuple):
     low: Tensor  # whole number
     high: Tensor  # whole number
     center: Tensor  # float; for a likelihood that is `centered`
+
+
+# A function of a channel and the list of the pixel's earlier channels.
+_ChannelBounds: TypeAlias = Callable[[int, list[Tensor]], Bounds]
 
 
 def num_blocks(size: Sequence[Any], side: int) -> tuple[Any, ...]:
@@ -236,7 +240,7 @@ class FixedSum(Configured):
         images: Tensor,
         auxiliary: Tensor,
         slack: tuple[Tensor, Tensor] | None = None,
-    ) -> Callable[[int, list[Tensor]], Bounds]:
+    ) -> _ChannelBounds:
         """`BlockPosition.bounds` for every pixel of images at once, given the pixels before it.
 
         Args:
@@ -416,7 +420,7 @@ class BlockPosition:
       weights: int32 [c], or [h, w, c] of all blocks.
     """
 
-    def __init__(self, fixed_sum, tables):
+    def __init__(self, fixed_sum: FixedSum, tables: _Tables):
         self._fixed_sum = fixed_sum
         self._tables, self.weights = tables, tables.weights
         self._unweighted = fixed_sum.unweighted and len(tables.weights.shape) == 1
@@ -447,9 +451,7 @@ class BlockPosition:
         middle = ops.cast(remainder, "float32") + (self._fixed_sum.step - 1) / 2
         return ops.clip(middle * self._tables.per_weight, 0, self._fixed_sum.num_values - 1)
 
-    def bounds(
-        self, remainder: Tensor, slack: tuple[Tensor, Tensor] | None = None
-    ) -> Callable[[int, list[Tensor]], Bounds]:
+    def bounds(self, remainder: Tensor, slack: Sequence[Tensor] | None = None) -> _ChannelBounds:
         """The bounds of the next pixel of a block.
 
         Args:
@@ -506,17 +508,22 @@ class Remainders:
       within: (low, high), uint8 [B, H, W, C] each, known ends of an interval of each value; None if unknown.
     """
 
-    def __init__(self, fixed_sum, auxiliary, within=None):
+    def __init__(
+        self,
+        fixed_sum: FixedSum,
+        auxiliary: Tensor,
+        within: tuple[Tensor, Tensor] | None = None,
+    ):
         self._fixed_sum = fixed_sum
         self._auxiliary = auxiliary
         self._start = fixed_sum.start(auxiliary)
         self._slack = () if within is None else fixed_sum.slack(*within)
 
-    def initial_state(self):
+    def initial_state(self) -> Tensor:
         """The state of a loop over rows, whose rows `row` starts from: int32 [B, W / ratio, c]."""
         return ops.zeros_like(self._start[:, 0])
 
-    def row(self, index, remainder):
+    def row(self, index: Tensor, remainder: Tensor) -> "RowRemainders":
         """`RowRemainders` of a row, given the state after the row before it."""
         fixed_sum = self._fixed_sum
         starting = lookup(self._start, index // fixed_sum.ratio, axis=1)
@@ -524,15 +531,15 @@ class Remainders:
         positions = [fixed_sum.at(index, column) for column in range(fixed_sum.ratio)]
         return RowRemainders(positions, remainder, [lookup(x, index, axis=1) for x in self._slack])
 
-    def blocks(self, size):
+    def blocks(self, size: Size) -> "BlockRemainders":
         """`BlockRemainders` of all blocks of images of (H, W), before their first pixels."""
         return BlockRemainders(self._fixed_sum, self._start, self._slack, size)
 
-    def centers(self, images):
+    def centers(self, images: Tensor) -> Tensor:
         """`FixedSum.centers`, for images of which some pixels may not be decided yet."""
         return self._fixed_sum.centers(images, self._auxiliary)
 
-    def at(self, images, row, column):
+    def at(self, images: Tensor, row: Tensor, column: Tensor) -> _ChannelBounds:
         """`BlockPosition.bounds`, for a pixel of images that are zero from there on."""
         ratio = self._fixed_sum.ratio
         remainder = self._start - self._fixed_sum.sums(images)  # [B, H / ratio, W / ratio, c]
@@ -544,17 +551,17 @@ class Remainders:
 class RowRemainders:
     """The remainders of the blocks of a row of pixels: int32 [B, W / ratio, c] before the row."""
 
-    def __init__(self, positions, remainder, slack):
+    def __init__(self, positions: list[BlockPosition], remainder: Tensor, slack: list[Tensor]):
         self.ratio = len(positions)
         self._positions = positions
         self._remainder = remainder
         self._slack = slack
 
-    def pixels(self, start):
+    def pixels(self, start: Tensor) -> "PixelRemainders":
         """`PixelRemainders` of the pixels from column `start` on, which begins a block."""
         return PixelRemainders(self._positions, self._remainder, self._slack, start)
 
-    def after(self, pixels):
+    def after(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """The centers of a row's pixels [B, W, C], float32 [B, W, c], and the state for the next row."""
         remainder, centers = self._remainder, []
         for column, position in enumerate(self._positions):
@@ -568,12 +575,14 @@ class RowRemainders:
 class PixelRemainders:
     """The remainder of a block while the pixels of one of its rows are decided, one after another."""
 
-    def __init__(self, positions, remainders, slack, start):
+    def __init__(
+        self, positions: list[BlockPosition], remainders: Tensor, slack: list[Tensor], start: Tensor
+    ):
         self._positions, self._slack, self._start = positions, slack, start
         self._remainders = remainders  # of all blocks of the row
-        self._remainder = None  # of the current block
+        self._remainder: Tensor = None  # of the current block
 
-    def bounds(self, offset):
+    def bounds(self, offset: int) -> _ChannelBounds:
         """`BlockPosition.bounds` of the pixel `offset` columns from the first; called for each in turn."""
         ratio, column = len(self._positions), self._start + offset
         if offset % ratio == 0:
@@ -581,11 +590,11 @@ class PixelRemainders:
         here = [lookup(x, column, axis=1) for x in self._slack]
         return self._positions[offset % ratio].bounds(self._remainder, here)
 
-    def center(self, offset):
+    def center(self, offset: int) -> Tensor:
         """`BlockPosition.center` of the pixel that `bounds` was last called for."""
         return self._positions[offset % len(self._positions)].center(self._remainder)
 
-    def decided(self, offset, pixel):
+    def decided(self, offset: int, pixel: Tensor) -> None:
         """Subtracts the contribution of a decided pixel [B, C]."""
         self._remainder -= self._positions[offset % len(self._positions)].contribution(pixel)
 
@@ -593,12 +602,12 @@ class PixelRemainders:
 class BlockRemainders:
     """The remainders of all blocks of images of (H, W), while their pixels are decided place by place."""
 
-    def __init__(self, fixed_sum, start, slack, size):
+    def __init__(self, fixed_sum: FixedSum, start: Tensor, slack: Sequence[Tensor], size: Size):
         self._positions = fixed_sum.positions(size)
         self._slack = [by_place(x, fixed_sum.ratio) for x in slack]
         self._remainder = start
 
-    def bounds(self, place, *where):
+    def bounds(self, place: int, *where: slice) -> _ChannelBounds:
         """`BlockPosition.bounds` of the pixels at a place; called for each place in turn.
 
         `where` may be slices of the rows and columns of blocks.
@@ -606,7 +615,7 @@ class BlockRemainders:
         slack = [x[place][:, *where] for x in self._slack]
         return self._at(place, where).bounds(self._remainder[:, *where], slack)
 
-    def center(self, place, *where):
+    def center(self, place: int, *where: slice) -> Tensor:
         """`BlockPosition.center` of the pixels at a place."""
         return self._at(place, where).center(self._remainder[:, *where])
 
@@ -614,6 +623,6 @@ class BlockRemainders:
         position = self._positions[place]
         return position.of(*where) if where else position
 
-    def decided(self, place, pixels):
+    def decided(self, place: int, pixels: Tensor) -> None:
         """Subtracts the contributions of decided pixels [B, h, w, C] at a place."""
         self._remainder -= self._positions[place].contribution(pixels)
