@@ -67,11 +67,11 @@ def picture(models):
     for name, label in CLASSES.items():
         drawn = sample.sample(model, name, num, condition=np.full(num, label), **nothing)
         rows.append((f"{name}\ndrawn", "image", drawn["image"]))
-    rows += sample.draws_given(model, originals, "grayscale", 2, **nothing)
+    rows += sample.draws_given(model, originals, "grayscale", times=2, **nothing)
     rows = sample.in_colors(model, [*rows, *sample.completions(model, originals)[:-1]])
     model = models[SIZES]
     print(f"With {SIZES}:", flush=True)
-    enlarged = sample.draws_given(model, originals, [*model.factors][-2], 1)[:-1]
+    enlarged = sample.draws_given(model, originals, [*model.factors][-2], times=1)[:-1]
     return sample.draw([*rows, *sample.in_colors(model, enlarged)])
 
 

@@ -59,10 +59,10 @@ def main():
     disk.write_json(file, found)
     if to_compress:
         print(f"As files of {', '.join(lossless_files.FORMATS)}:", flush=True)
-        codecs = mean_file_bits(model, names, batches(), progress())
+        codecs = mean_file_bits(model, names, batches(), progress=progress())
     print_table(model, results, codecs)
     if to_compress:
-        record(records, measured, crc32, codecs)
+        record(records, measured, crc32=crc32, bits=codecs)
     if FLAGS.bytes:  # It takes many times longer.
         print("As a compressed file:", flush=True)
         values = [image for batch in batches() for image in batch]
@@ -88,7 +88,7 @@ def checksum(batches):
     return found
 
 
-def mean_file_bits(model, names, batches, progress):
+def mean_file_bits(model, names, batches, *, progress):
     """Mean bits per dimension of images as lossless files: {factor name: {format that holds them: float}}.
 
     Args:
@@ -128,7 +128,7 @@ def recorded(file, crc32):
         ) from error
 
 
-def record(file, measured, crc32, bits):
+def record(file, measured, *, crc32, bits):
     """Adds `mean_file_bits` to a file, since they take longer than a small model's evaluation.
 
     `measured` is a dict that JSON can hold, which describes the images; records of the same description and

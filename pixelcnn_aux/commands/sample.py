@@ -101,14 +101,14 @@ def samples(model, originals):
     return rows
 
 
-def draws_given(model, originals, name, times=3, **kwargs):
+def draws_given(model, originals, name, *, times=3, **kwargs):
     """Rows of the picture of several draws from one auxiliary image of each test image."""
     [*_, image] = model.factors
     given = model.auxiliaries(originals).get(name)
     rows = [(f"test\n{name}", name, given)]
     for first in range(0, times * len(originals), len(originals)):
         kwargs |= {"given": {name: given}}
-        drawn = sample(model, f"images given {name}", len(originals), first, **kwargs)
+        drawn = sample(model, f"images given {name}", len(originals), first=first, **kwargs)
         rows.append(("drawn", image, drawn[image]))
     return [*rows, ("test\nimages", image, originals)]
 
@@ -135,7 +135,7 @@ def sweep(model):
     return [(x, image, sample(model, f"images {what}", **how)[image]) for x, what, how in ways]
 
 
-def sample(model, what, num=None, first=0, **kwargs):
+def sample(model, what, num=None, *, first=0, **kwargs):
     """Draws images of `num` seeds, by default --num, from the `first` on: dict, name -> uint8 [num, h, w, c].
 
     Args:

@@ -201,7 +201,7 @@ class FileBitsTest(tf.test.TestCase):
     def test_means_are_over_all_batches(self):
         images = helpers.pictures(3)
         batches = [images[:2], images[2:]]
-        found = bpd.mean_file_bits(helpers.shared_model(), ["image"], batches, mock.Mock())
+        found = bpd.mean_file_bits(helpers.shared_model(), ["image"], batches, progress=mock.Mock())
         expected = {x: np.mean(lossless_files.bits_per_dim(x, images)) for x in FORMATS}
         self.assertAllClose(found, {"image": expected})
 
@@ -209,7 +209,8 @@ class FileBitsTest(tf.test.TestCase):
         file = helpers.temporary_folder(self) / "codecs.json"
         self.assertIsNone(bpd.recorded(file, 1))
         for count, crc32, bits in ((6, 1, 5.0), (7, 2, 4.0), (6, 1, 3.0), (8, 3, 2.0), (8, 4, 1.0)):
-            bpd.record(file, {"num_images": count}, crc32, {"image": {"PNG": bits}})
+            bits = {"image": {"PNG": bits}}
+            bpd.record(file, {"num_images": count}, crc32=crc32, bits=bits)
         # Other images of the same name have taken the place of those before.
         for crc32, bits in ((1, 3.0), (2, 4.0), (4, 1.0)):
             self.assertEqual(bpd.recorded(file, crc32), {"image": {"PNG": bits}})

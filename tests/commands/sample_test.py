@@ -1,6 +1,7 @@
 """Tests of the program that draws images: what its pictures have, and what it refuses."""
 
 import contextlib
+import functools
 import types
 from unittest import mock
 
@@ -65,8 +66,9 @@ class SamplesTest(tf.test.TestCase):
             self.assertEqual(text, f"class {label}")
             drawn = model.sample(seeds, condition=[label, label])
             self.assertAllEqual(images, drawn["image"])
+        once = functools.partial(sample.draws_given, times=1)
         for label, told in ((None, [-1, -1]), (1, [1, 1])):
-            rows = self.rows(sample.draws_given, model, originals, "grayscale", 1, label=label)
+            rows = self.rows(once, model, originals, "grayscale", label=label)
             drawn = model.sample(seeds, given=given, condition=told)["image"]
             self.assertAllEqual(rows[1][2], drawn)
             rows = self.rows(sample.samples, model, originals, label=label)
@@ -102,7 +104,8 @@ class SamplesTest(tf.test.TestCase):
         """Each row has draws of its own."""
         originals = helpers.pictures(2)
         given = {"grayscale": self.model.auxiliaries(originals)["grayscale"]}
-        rows = self.rows(sample.draws_given, self.model, originals, "grayscale", 2)
+        twice = functools.partial(sample.draws_given, times=2)
+        rows = self.rows(twice, self.model, originals, "grayscale")
         drawn = [images for label, _, images in rows if label == "drawn"]
         for first, images in zip((0, 2), drawn, strict=True):
             seeds = [[3, first], [3, first + 1]]
