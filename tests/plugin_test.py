@@ -46,7 +46,7 @@ def noise(split, image_size):
 def tones(filters):
     network = {"topology": topology.flat(1), "filters": filters}
     embedding = {"topology": topology.super_resolution(1, 1), "filters": filters}
-    return pa.chain([Tones()], (4, 4), network, embedding, num_components=2)
+    return pa.chain([Tones()], (4, 4), network, embedding=embedding, num_components=2)
 
 
 TRAINING = pa.Training(epochs=1, steps_per_epoch=2, batch_size=4, learning_rate=1e-3, decay=0.99)

@@ -69,8 +69,9 @@ class ShortRunsTest(tf.test.TestCase):
         some = timed_runs.TIMED * self.a_step
         return {way: [99.0, *(rounds - 2) * [some], 9 * some] for way in functions}
 
-    def record(self, model, settings, images, validation, folder, names):
-        RunFolder(folder)[names[0]].record_training(dataclasses.asdict(settings[names[0]]))
+    def record(self, model, settings, images, validation, folder, *, factors):
+        [name] = factors
+        RunFolder(folder)[name].record_training(dataclasses.asdict(settings[name]))
 
     def run_program(self, *arguments):
         chosen = ("--model=grayscale", "--preset=tiny", f"--out={self.out}", "--minutes=1")
