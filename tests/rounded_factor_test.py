@@ -25,7 +25,8 @@ def build(filters=8, **how):
     network = ParallelPixelCNN(1, filters, likelihood.num_params, **how)
     embedding = Embedding(topology.flat(1), filters, gated=False)
     fixed_sum = pa.sums.FixedSum(np.ones([2, 2]), 4, -2, center_units=rounding.CENTERS)
-    factor = RoundedFactor(likelihood, network, embedding, likelihood, fixed_sum, name="image")
+    how = {"auxiliary_likelihood": likelihood, "fixed_sum": fixed_sum, "name": "image"}
+    factor = RoundedFactor(likelihood, network, embedding, **how)
     helpers.randomize(factor)
     return factor
 
@@ -143,17 +144,21 @@ class RoundedFactorTest(tf.test.TestCase):
 
     def test_other_parts_are_refused(self):
         good = build()
-        parts = good.likelihood, good.network, good.embedding, good.auxiliary_likelihood
+        names = "likelihood", "network", "embedding", "auxiliary_likelihood", "fixed_sum"
+        parts = {name: getattr(good, name) for name in names}
         gated = Embedding(topology.flat(1), 8)
         config = {**good.fixed_sum.get_config(), "center_units": 1}
         categorical = pa.likelihoods.Categorical(num_values=4)
         for wrong, message in (
-            ((categorical, ParallelPixelCNN(1, 8, 4)), "a LogisticMixture of at most 256 values"),
-            ((*parts[:2], gated, parts[3], good.fixed_sum), "without gates"),
-            ((*parts, pa.sums.FixedSum(**config)), "center_units=4"),
+            (
+                {"likelihood": categorical, "network": ParallelPixelCNN(1, 8, 4)},
+                "a LogisticMixture of at most 256 values",
+            ),
+            ({**parts, "embedding": gated}, "without gates"),
+            ({**parts, "fixed_sum": pa.sums.FixedSum(**config)}, "center_units=4"),
         ):
             with self.assertRaisesRegex(ValueError, message):
-                RoundedFactor(*wrong)
+                RoundedFactor(**wrong)
 
 
 class RoundingTest(tf.test.TestCase):
