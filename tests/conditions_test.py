@@ -140,7 +140,7 @@ class TrainingTest(tf.test.TestCase):
         condition = [w for w in whole.factors["grayscale"].weights if w.path.endswith("/h")]
         self.assertTrue(all(np.any(weight) for weight in condition))
         with mock.patch.object(
-            training.keras_callbacks, "have_stopped", lambda state: state.step == 2
+            training.loop, "_stopped_by_callback", lambda state: state.step == 2
         ):
             self.train(folder / "half", 3)
         again = self.train(folder / "half", 3).factors["grayscale"].get_weights()
