@@ -24,14 +24,14 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import codec
 from pixelcnn_aux.batches import pixel_bar
 from pixelcnn_aux.codec import container, pictures
-from pixelcnn_aux.commands import chosen_run, program, run_flags
+from pixelcnn_aux.commands import chosen_run, program
 from pixelcnn_aux.data import lossless_files
 
 FLAGS = flags.FLAGS
 
 
 def main():
-    folder = run_flags.workdir()
+    folder = chosen_run.workdir()
     model = pa.load(folder)
     images = list(loaded(folder, model))
     values = sum(image.size for image in images)

@@ -7,7 +7,7 @@ import numpy as np
 from absl import flags
 
 from pixelcnn_aux import data
-from pixelcnn_aux.commands import run_flags
+from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.training import default_strategy, presets, steps
 
 FLAGS = flags.FLAGS
@@ -34,7 +34,7 @@ def check_factor(name, others=()):
 
 def split(model, which):
     """A split of the preset's data set, of a model's size, from where flags say: `data.Images`."""
-    return data.load(preset().dataset, which, model.image_size, **run_flags.images())
+    return data.load(preset().dataset, which, model.image_size, **chosen_run.image_flags())
 
 
 def peak_bytes():

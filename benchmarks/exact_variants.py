@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux.commands import plots, program, run_flags
+from pixelcnn_aux.commands import chosen_run, plots, program
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import devices, metrics
@@ -109,7 +109,7 @@ def main():
 
 def define_flags():
     common.define_preset("demo", ["grayscale", "pyramid"])
-    run_flags.define_images()
+    chosen_run.define_images()
     flags.DEFINE_integer("epochs", None, "Instead of the preset's.", lower_bound=1)
     flags.DEFINE_integer("num_images", 1000, "Test images, at most.", lower_bound=1)
     flags.DEFINE_string("out", None, "A folder; runs/exact-MODEL-PRESET if unset.")

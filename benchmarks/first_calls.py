@@ -13,7 +13,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common
-from pixelcnn_aux.commands import program, run_flags
+from pixelcnn_aux.commands import chosen_run, program
 
 FLAGS = flags.FLAGS
 SIZES, TIMES = (1, 3, 16, 17), 3  # of batches, and how often each
@@ -27,7 +27,7 @@ def seconds(function, size):
 
 
 def main():
-    model = pa.load(run_flags.workdir())
+    model = pa.load(chosen_run.workdir())
     pixels = common.random_images(COUNTS[-1], model.image_size)
 
     def evaluate(size):
@@ -47,7 +47,7 @@ def main():
 
 
 def define_flags():
-    run_flags.define_workdir()
+    chosen_run.define_workdir()
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing.")
 
 

@@ -15,7 +15,7 @@ from absl import flags
 import pixelcnn_aux as pa
 from benchmarks import common
 from pixelcnn_aux import data
-from pixelcnn_aux.commands import program, run_flags
+from pixelcnn_aux.commands import chosen_run, program
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics
@@ -73,7 +73,7 @@ def main():
 
 def define_flags():
     common.define_preset("demo")
-    run_flags.define_images()
+    chosen_run.define_images()
     flags.DEFINE_string("factor", "all", "Which of its factors.")
     flags.DEFINE_integer("steps", 1000, "Of each run.", lower_bound=1)
     flags.DEFINE_integer("num_images", 1000, "Test images, at most.", lower_bound=1)

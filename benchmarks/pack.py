@@ -15,7 +15,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import layers, summaries
-from pixelcnn_aux.commands import bpd, chosen_run, program, run_flags
+from pixelcnn_aux.commands import bpd, chosen_run, program
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import disk, tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
@@ -34,7 +34,7 @@ def main():
         raise ValueError(
             f"Expected a new name. Received: {FLAGS.name}. Choose another one, or remove {target} first."
         )
-    folder = run_flags.workdir()
+    folder = chosen_run.workdir()
     print(f"Packing {folder}", flush=True)
     model = pa.load(folder)
     for name in FLAGS.in_8_bits:

@@ -26,7 +26,7 @@ from keras import ops
 import pixelcnn_aux as pa
 from pixelcnn_aux import batches, codec
 from pixelcnn_aux.codec import container, group_coding, pictures
-from pixelcnn_aux.commands import program, run_flags
+from pixelcnn_aux.commands import chosen_run, program
 
 FLAGS = flags.FLAGS
 
@@ -78,7 +78,7 @@ def main():
 
 def _measured(way):
     """The work of one process: writes a file, reads that of the first process, and returns a report."""
-    folder = run_flags.workdir()
+    folder = chosen_run.workdir()
     loaded = [
         pictures.read(path).pixels
         for path in sorted(pathlib.Path(FLAGS.pictures).iterdir())[: FLAGS.num_images]

@@ -15,8 +15,7 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from benchmarks import timing
-from evaluate import cost
+from benchmarks import cost, timing
 from pixelcnn_aux.commands import program
 from pixelcnn_aux.training import presets
 

@@ -31,7 +31,7 @@ from benchmarks import timed_runs
 from benchmarks.tfp_training import TFPRun
 from evaluate import curves
 from pixelcnn_aux import arguments, data
-from pixelcnn_aux.commands import plots, program, run_flags
+from pixelcnn_aux.commands import chosen_run, plots, program
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
 from pixelcnn_aux.training import metrics, presets
@@ -214,7 +214,7 @@ def main(*names):
     for name in names:
         arguments.choice("a contestant", name, TITLES)
     images, validation = (
-        data.load("cifar10", which, **run_flags.images()) for which in ("train", "validation")
+        data.load("cifar10", which, **chosen_run.image_flags()) for which in ("train", "validation")
     )
     validation = data.Images(validation.spread(VALIDATION))
     out = pathlib.Path(FLAGS.out or RunFolder.RUNS / "race")
@@ -231,7 +231,7 @@ def main(*names):
 
 
 def define_flags():
-    run_flags.define_images()
+    chosen_run.define_images()
     flags.DEFINE_float("minutes", 30.0, "Of each contestant's steps.", lower_bound=0.1)
     flags.DEFINE_string("out", None, "A folder; runs/race if unset.")
 

@@ -19,7 +19,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import common, timed_runs
-from pixelcnn_aux.commands import program, run_flags
+from pixelcnn_aux.commands import chosen_run, program
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, metrics
 from pixelcnn_aux.training.devices import Hosts
@@ -127,7 +127,7 @@ def main(*ways):
 
 def define_flags():
     common.define_preset("small")
-    run_flags.define_images()
+    chosen_run.define_images()
     flags.DEFINE_string("factor", None, "Which of its factors; the last if unset.")
     flags.DEFINE_float("minutes", 10.0, "Of each way's steps.", lower_bound=0.1)
     flags.DEFINE_string("out", None, "A folder; runs/short-MODEL-PRESET-FACTOR if unset.")

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 import pixelcnn_aux as pa
 from benchmarks import rival, timing
 from pixelcnn_aux import arguments, backend, likelihoods, machine, networks, sampling
-from pixelcnn_aux.commands import chosen_run, plots, program, run_flags
+from pixelcnn_aux.commands import chosen_run, plots, program
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.networks import topology
@@ -246,7 +246,7 @@ def draw(factors):
 
 
 def define_flags():
-    run_flags.define_workdir()
+    chosen_run.define_workdir()
     chosen_run.define_exact()
     flags.DEFINE_enum("network", None, list(NETWORKS), "A network to measure instead of a run's.")
     timing.define_batch_sizes("1,4,16,64")

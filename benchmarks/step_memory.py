@@ -4,7 +4,7 @@
 
 Each case is a process of its own, which takes two steps of the preset's last factor, on random images. The
 time is the second step's. The memory is the process's peak, less what it held before there was a factor to
-train. Beside it stands the memory that `evaluate.cost` computes: weights, gradients, optimizer and kept
+train. Beside it stands the memory that `benchmarks.cost` computes: weights, gradients, optimizer and kept
 activations.
 """
 
@@ -14,8 +14,7 @@ import time
 
 from absl import flags
 
-from benchmarks import common, timing
-from evaluate import cost
+from benchmarks import common, cost, timing
 from pixelcnn_aux.commands import program
 from pixelcnn_aux.training import presets
 

@@ -16,8 +16,7 @@ import tf_keras
 from absl import flags
 
 import pixelcnn_aux as pa
-from benchmarks import common, rival, timing
-from evaluate import cost
+from benchmarks import common, cost, rival, timing
 from pixelcnn_aux import training
 from pixelcnn_aux.commands import program
 from pixelcnn_aux.training import devices

@@ -19,7 +19,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data
-from pixelcnn_aux.commands import chosen_run, plots, program, run_flags, sample
+from pixelcnn_aux.commands import chosen_run, plots, program, sample
 from pixelcnn_aux.data import lossless_files, photos
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
@@ -108,7 +108,7 @@ def _show(axes, image, label):
 
 
 def mean_bits(model, images):
-    condition = run_flags.condition(model.condition, images.num_images)
+    condition = chosen_run.label_condition(model.condition, images.num_images)
     return splits.mean_bits(model, chosen_run.batches(images), condition)
 
 
@@ -133,7 +133,7 @@ def fine_tune():
 
 
 def define_flags():
-    run_flags.define_draws(log_scale_shift=-0.5)
+    chosen_run.define_draws(log_scale_shift=-0.5)
     flags.DEFINE_string("workdir", str(RunFolder.RUNS / "tour"), "Of the run that fine-tunes.")
     flags.DEFINE_string("out", None, "The picture; tour.png under runs if unset.")
 

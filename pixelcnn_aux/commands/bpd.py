@@ -33,7 +33,14 @@ def main():
     codec = Codec(model) if FLAGS.bytes else None  # which refuses models that are not rounded
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
-    condition = chosen_run.condition(images, model)
+    uses_labels = images.labels is not None if FLAGS.condition is None else FLAGS.condition
+    kind = model.condition
+    if kind is None or uses_labels:
+        condition = images.condition(kind)
+    else:
+        condition = kind.unknown(images.num_images)
+        if FLAGS.condition is None:
+            print("The images have no labels, so the model is told none", flush=True)
 
     def batches():
         return chosen_run.batches(images, count)
@@ -53,8 +60,8 @@ def main():
     totals = ", ".join(f"{name} {result['total']:.4f}" for name, result in results.items())
     print(f"{FLAGS.split} split, {count:,} images: {totals} bits per dimension", flush=True)
     found = {**measured, "crc32": crc32, "best": FLAGS.best, "model": identity(model)}
-    if model.condition is not None:
-        found["condition"] = chosen_run.uses_labels(images)
+    if kind is not None:
+        found["condition"] = uses_labels
     found |= {**results[summaries.bits_kind(model)], **results}
     disk.write_json(file, found)
     if to_compress:
@@ -91,32 +98,21 @@ def checksum(batches):
 def mean_file_bits(model, names, batches, *, progress):
     """Mean bits per dimension of images as lossless files: {factor name: {format that holds them: float}}.
 
-    Args:
-      model: `AuxiliaryModel`.
-      names: list of str, the factors whose images are compressed.
-      batches: iterable of uint8 or uint16 [b, H, W, C] of full images.
-      progress: function of the number of images done.
+    Of the factors `names`, for batches of full images; `progress` is called with the number of images done.
     """
-    bits = {}
-    for name in names:
-        formats = lossless_files.holding(model.factors[name].likelihood)
-        bits[name] = {image_format: [] for image_format in formats}
-    count = 0
+    held = {name: lossless_files.holding(model.factors[name].likelihood) for name in names}
+    bits, count = {name: {x: [] for x in formats} for name, formats in held.items()}, 0
     for batch in batches:
         images = model.auxiliaries(batch)
         for name, by_format in bits.items():
             for image_format, values in by_format.items():
                 values.extend(lossless_files.bits_per_dim(image_format, images[name]))
-        count += len(batch)
-        progress(count)
+        progress(count := count + len(batch))
     return {name: {k: float(np.mean(x)) for k, x in found.items()} for name, found in bits.items()}
 
 
 def recorded(file, crc32):
-    """The `mean_file_bits` that `record` wrote for images of a checksum; None if there are none.
-
-    Raises OSError and ValueError as `disk.read_json`, and ValueError for a damaged file.
-    """
+    """The `mean_file_bits` that `record` wrote for images of a checksum; None if there are none."""
     records = disk.read_json(file) if file.exists() else []
     current = crc32, lossless_files.FORMATS
     try:
@@ -173,11 +169,13 @@ def print_table(model, results, codecs):
 
 def define_flags():
     chosen_run.define_flags()
-    chosen_run.define_condition()
     chosen_run.define_part()
-    flags.DEFINE_bool(
-        "bytes", False, "Also compresses the images, and prints the size of the file."
+    condition = (
+        "Whether a conditional model uses the labels; if unset, where the images have any. "
+        "--nocondition evaluates it without."
     )
-    flags.DEFINE_bool(
-        "codecs", False, "Makes PNG and other files, even if codecs.json has figures."
-    )
+    flags.DEFINE_bool("condition", None, condition)
+    compressing = "Also compresses the images, and prints the size of the file."
+    flags.DEFINE_bool("bytes", False, compressing)
+    codecs = "Makes PNG and other files, even if codecs.json has figures."
+    flags.DEFINE_bool("codecs", False, codecs)

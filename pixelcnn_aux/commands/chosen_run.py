@@ -1,21 +1,31 @@
-"""The run that a program evaluates: flags that choose it, its model, and its images."""
+"""The run that a program reads: flags that choose it, its model, its images, and their class."""
 
 import math
 
+import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data
+from pixelcnn_aux import data, likelihoods
 from pixelcnn_aux.batches import MAX_PIXELS
-from pixelcnn_aux.commands import run_flags
+from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk, trained
 from pixelcnn_aux.runs.folder import RunFolder
 
 FLAGS = flags.FLAGS
 
+_IMAGES = {
+    "data_dir": "Where TFDS keeps its data sets; its own default if unset.",
+    "image_dir": "A folder of images, for the data sets folder and celeb_a, or of arrays.",
+    "image_file": "A .npz file of images, for the data set arrays.",
+    "labels": "The classes of the images of folder: folders, one a class; or a CSV file.",
+    "cache_dir": "Where decoded images are kept; pixelcnn_aux in $XDG_CACHE_HOME or ~/.cache if unset.",
+}
+
 
 def define_flags():
+    """Defines the flags of a program that evaluates a run on images."""
     define_source()
     define_exact()
     best = "Weights of each factor's best epoch by validation, averaged, instead of the last ones."
@@ -23,17 +33,32 @@ def define_flags():
 
 
 def define_source():
-    """Defines the flags of `run_flags.workdir` and of `images`: which run, and where its images are."""
-    run_flags.define_workdir()
+    """Defines the flags of `workdir` and of `images`: which run, and where its images are."""
+    define_workdir()
     flags.DEFINE_string("dataset", None, "Overrides the run's data set, by its name in training.")
-    run_flags.define_images()
+    define_images()
+
+
+def define_workdir(note=""):
+    """Defines --workdir of a program that reads a run; `note` ends its help."""
+    text = (
+        "A run, or the name of a trained model: of the package, or hf://OWNER/NAME on the "
+        f"Hugging Face Hub. If unset, the newest run under runs/, or {trained.DEFAULT}.{note}"
+    )
+    flags.DEFINE_string("workdir", None, text)
+
+
+def define_images():
+    """Defines the flags of `image_flags`."""
+    for name, text in _IMAGES.items():
+        flags.DEFINE_string(name, None, text)
 
 
 def define_exact():
-    exact = (
+    text = (
         "Whether images that contradict auxiliary images are ruled out; as the run says if unset."
     )
-    flags.DEFINE_bool("exact", None, exact)
+    flags.DEFINE_bool("exact", None, text)
 
 
 def define_part(some="Only the first of them"):
@@ -42,17 +67,29 @@ def define_part(some="Only the first of them"):
     flags.DEFINE_integer("num_images", None, f"{some}; all if unset.", lower_bound=1)
 
 
-def define_condition():
-    condition = (
-        "Whether a conditional model uses the labels; if unset, where the images have any. "
-        "--nocondition evaluates it without."
-    )
-    flags.DEFINE_bool("condition", None, condition)
+def define_draws(log_scale_shift=0.0):
+    """Defines the flags of draws: --seed, --log_scale_shift, --mode and --label."""
+    flags.DEFINE_integer("seed", 0, "Of all draws.", -(2**31), 2**31 - 1)
+    shift = "Added to log-scales; below 0 the draws vary less."
+    flags.DEFINE_float("log_scale_shift", log_scale_shift, shift)
+    flags.DEFINE_enum("mode", "sample", likelihoods.MODES, "map: a drawn component's location.")
+    define_label()
+
+
+def define_label():
+    """Defines the flag of `label_condition`."""
+    text = "The class of the images, for a model of classes; -1 is none."
+    flags.DEFINE_integer("label", None, text, lower_bound=-1)
+
+
+def workdir():
+    """The folder of the run that --workdir chooses."""
+    return trained.find(FLAGS.workdir) if FLAGS.workdir else trained.newest()
 
 
 def load(best=False):
     """The run that the flags choose: (folder, model), the latter as `pa.load` gives it."""
-    folder = run_flags.workdir()
+    folder = workdir()
     print(f"Evaluating {folder}", flush=True)
     model = pa.load(folder, best=best)
     return folder, model if FLAGS.exact is None else model.with_exact(FLAGS.exact)
@@ -64,10 +101,9 @@ def outputs(folder):
 
 
 def source(folder):
-    """Where the images of the run in `folder` come from, unless flags override it.
+    """Where the images of the run in `folder` come from, unless flags override it: arguments of `data.load`.
 
-    Returns a dict of "dataset", "image_dir", "image_file" and, if there are any, "labels", as `data.load`
-    takes them. Raises ValueError for a run that was trained on arrays, unless --dataset names a data set.
+    Raises ValueError for a run that was trained on arrays, unless --dataset names a data set.
     """
     config = RunFolder(folder).config()
     dataset = FLAGS.dataset or config.get("dataset")
@@ -86,9 +122,14 @@ def source(folder):
     return {"dataset": dataset, **paths, **({"labels": labels} if labels else {})}
 
 
+def image_flags():
+    """The flags of where images are: dict, of arguments of `data.load`."""
+    return {name: FLAGS[name].value for name in _IMAGES}
+
+
 def images(folder, model, split):
     """The images of a split: `data.Images`, of the data set that the run in `folder` was trained on."""
-    chosen = {**run_flags.images(), **source(folder)}
+    chosen = {**image_flags(), **source(folder)}
     dataset = chosen.pop("dataset")
     print(f"On the {split} images of {dataset}", flush=True)
     likelihood = model.likelihood
@@ -96,22 +137,24 @@ def images(folder, model, split):
     return data.load(dataset, split, model.image_size, **chosen, **kind)
 
 
-def uses_labels(images):
-    """Whether a conditional model is evaluated given the labels of `data.Images`."""
-    return images.labels is not None if FLAGS.condition is None else FLAGS.condition
-
-
-def condition(images, model):
-    """The condition of `data.Images`: [N, ...]; unknown unless the model `uses_labels`."""
-    kind = model.condition
-    if kind is None or uses_labels(images):
-        return images.condition(kind)
-    if FLAGS.condition is None:
-        print("The images have no labels, so the model is told none", flush=True)
-    return kind.unknown(images.num_images)
-
-
 def batches(images, num_images=None):
     """As `data.Images.batches`, each of as many images as are evaluated at once."""
     size = images.image_size or (1, 1)  # images of several sizes come one by one anyway
     return images.batches(max(1, MAX_PIXELS // math.prod(size)), num_images)
+
+
+def label_condition(kind, count):
+    """The condition of `count` images of the class --label; unknown if that is unset.
+
+    `kind` is a model's `condition`; for None there is none. Raises ValueError for --label of a model without
+    classes.
+    """
+    if FLAGS.label is None:
+        return kind and kind.unknown(count)
+    expect(
+        isinstance(kind, Classes),
+        "a model of classes for --label",
+        f"--label {FLAGS.label}, and a model {f'of {kind}' if kind else 'without a condition'}",
+        "Leave it out, or train with --classes",
+    )
+    return np.full(count, FLAGS.label, kind.dtype)

@@ -22,7 +22,7 @@ from absl import flags
 from PIL import Image
 
 from pixelcnn_aux import data, image_grid
-from pixelcnn_aux.commands import run_flags
+from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
 
@@ -95,7 +95,7 @@ COMMANDS = {
 
 def _condition(client, count):
     """The input `condition` of `count` rows, if the model has one: as --label says."""
-    values = run_flags.condition(client.condition, count)
+    values = chosen_run.label_condition(client.condition, count)
     return {} if values is None else {"condition": values}
 
 
@@ -161,4 +161,4 @@ def define_flags():
     flags.DEFINE_integer("num", 16, "How many images to draw.", 1, 1024)
     flags.DEFINE_integer("seed", 0, "Of all draws.", lower_bound=-(2**31), upper_bound=2**31 - 1)
     flags.DEFINE_float("log_scale_shift", 0.0, "Of all draws: below 0 they vary less.")
-    run_flags.define_label()
+    chosen_run.define_label()

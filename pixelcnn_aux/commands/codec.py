@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 import pixelcnn_aux as pa
 from pixelcnn_aux.batches import pixel_bar
 from pixelcnn_aux.codec import Codec, container, pictures
-from pixelcnn_aux.commands import plots, run_flags
+from pixelcnn_aux.commands import chosen_run, plots
 from pixelcnn_aux.data import decoding, files as image_files
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.image_grid import to_rgb
@@ -69,7 +69,7 @@ def compress(files):
     # Lines are printed beside the bytes.
     with contextlib.redirect_stdout(sys.stderr if is_stream else output):
         paths = _picture_files(files)
-        folder = run_flags.workdir()
+        folder = chosen_run.workdir()
         print(f"By {folder}", flush=True)
         model = pa.load(folder)
         codec = Codec(model, RunFolder(folder).name)
@@ -230,7 +230,7 @@ def _counts(contents):
 
 
 def define_flags():
-    run_flags.define_workdir(
+    chosen_run.define_workdir(
         " That is to compress: a file is read by the model that wrote it, which has to be given unless it is "
         "one of the package."
     )

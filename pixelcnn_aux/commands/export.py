@@ -9,14 +9,14 @@ import time
 
 from absl import flags
 
-from pixelcnn_aux.commands import run_flags
+from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.serving import exporting
 
 FLAGS = flags.FLAGS
 
 
 def main():
-    folder = run_flags.workdir()
+    folder = chosen_run.workdir()
     print(f"Exporting {folder} ...", flush=True)
     start = time.perf_counter()
     size = FLAGS.image_size and [int(x) if x.isdecimal() else x for x in FLAGS.image_size]
@@ -28,7 +28,7 @@ def main():
 
 
 def define_flags():
-    run_flags.define_workdir()
+    chosen_run.define_workdir()
     flags.DEFINE_string("out", None, "The folder of all models.", required=True)
     flags.DEFINE_integer(
         "max_batch", 256, "The most images that a request may ask for.", 1, 2**31 - 1

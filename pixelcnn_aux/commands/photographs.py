@@ -9,7 +9,7 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.codec import pictures
-from pixelcnn_aux.commands import run_flags
+from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data.image_folder import read_image
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
@@ -22,7 +22,7 @@ def define_flags(workdir):
     flags.DEFINE_string("workdir", workdir, "A run, or the name of a trained model of the package.")
     out = "The picture, a PNG file, or a folder for pictures; the current folder if unset."
     flags.DEFINE_string("out", None, out)
-    run_flags.define_draws(log_scale_shift=-0.3)
+    chosen_run.define_draws(log_scale_shift=-0.3)
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing: minutes at first, then faster.")
 
 
@@ -44,7 +44,7 @@ def draw_each(files, ending, draw):
         "log_scale_shift": FLAGS.log_scale_shift,
         "mode": FLAGS.mode,
         "jit_compile": FLAGS.jit,
-        "condition": run_flags.condition(model.condition, 1),
+        "condition": chosen_run.label_condition(model.condition, 1),
     }
     for file, photograph, output in zip(files, photographs, outputs):
         start = time.perf_counter()

@@ -24,7 +24,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from pixelcnn_aux import arguments, image_grid
-from pixelcnn_aux.commands import chosen_run, plots, run_flags
+from pixelcnn_aux.commands import chosen_run, plots
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.data import decoding, image_folder
 from pixelcnn_aux.errors import expect
@@ -46,7 +46,9 @@ def main():
     )
     folder, model = chosen_run.load(FLAGS.best)
     results = None if FLAGS.out else chosen_run.outputs(folder)  # before anything is drawn
-    run_flags.condition(model.condition, 0)  # refuses a wrong --label before anything is drawn
+    chosen_run.label_condition(
+        model.condition, 0
+    )  # refuses a wrong --label before anything is drawn
     by_classes = isinstance(model.condition, Classes) and FLAGS.label is None
     originals = None
     if FLAGS.known or FLAGS.given or not (FLAGS.sweep or by_classes or len(model.factors) == 1):
@@ -148,7 +150,7 @@ def sample(model, what, num=None, *, first=0, **kwargs):
     seeds = np.array([[FLAGS.seed, first + index] for index in range(num)], np.int32)
     start = time.perf_counter()
     print(f"Drawing {num} {what} ...", flush=True)
-    how = {"condition": run_flags.condition(model.condition, num)}
+    how = {"condition": chosen_run.label_condition(model.condition, num)}
     how |= {"log_scale_shift": FLAGS.log_scale_shift, "mode": FLAGS.mode, **kwargs}
     if model.image_size is None and not {"given", "known", "image_size"} & set(kwargs):
         how["image_size"] = (FLAGS.side, FLAGS.side)
@@ -184,7 +186,7 @@ def draw(rows):
 
 def define_flags():
     chosen_run.define_flags()
-    run_flags.define_draws()
+    chosen_run.define_draws()
     flags.DEFINE_integer("num", 16, "How many images of each kind.", 1, MAX_NUM)
     side = "The height and width of images that a model of images of any size draws."
     flags.DEFINE_integer("side", 128, side, 1, arguments.LARGEST)

@@ -32,7 +32,7 @@ import numpy as np
 from absl import app, flags
 
 from pixelcnn_aux import batches, summaries
-from pixelcnn_aux.commands import chosen_run, run_flags
+from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data import decoding, files, image_folder
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk
@@ -108,7 +108,7 @@ def write(table, model, found):
         images = [picture.image for picture in some if picture.image is not None]
         bits = dict.fromkeys(names, ())
         if images:
-            condition = run_flags.condition(model.condition, len(images))
+            condition = chosen_run.label_condition(model.condition, len(images))
             bits = model.bits_per_dim(np.stack(images), condition)
         rows = zip(*(np.asarray(bits[name]) for name in names))
         for picture in some:
@@ -141,8 +141,8 @@ def _table():
 
 
 def define_flags():
-    run_flags.define_workdir()
-    run_flags.define_label()
+    chosen_run.define_workdir()
+    chosen_run.define_label()
     chosen_run.define_exact()
     flags.DEFINE_string(
         "out", None, "The table, which replaces an older one; standard output if unset."

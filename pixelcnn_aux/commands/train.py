@@ -18,7 +18,7 @@ import sys
 from absl import flags
 
 from pixelcnn_aux import data, training
-from pixelcnn_aux.commands import program, run_flags
+from pixelcnn_aux.commands import chosen_run, program
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import hub, trained
@@ -56,7 +56,7 @@ def define_flags():
     flags.DEFINE_string("workdir", None, workdir)
     init = "A run, or a trained model of the package by its name, to start from."
     flags.DEFINE_string("init", None, init)
-    run_flags.define_images()
+    chosen_run.define_images()
     flags.DEFINE_integer("channels", None, "Of the images; 3 if unset.", 1, 16)
     flags.DEFINE_integer("bits", None, "Of a value of the images; 8 if unset.", 1, 16)
     flags.DEFINE_integer("seed", 0, "Of the first weights, the data's order and the dropout masks.")
@@ -118,7 +118,7 @@ def train(name, strategy, stop):
     how = {
         "channels": model.likelihood.num_channels,
         "num_values": model.likelihood.num_values,
-        **run_flags.images(),
+        **chosen_run.image_flags(),
     }
     images, validation_images = (
         data.load(dataset, split, None if are_cropped else model.image_size, **how)

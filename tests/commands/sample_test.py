@@ -11,7 +11,7 @@ from absl import flags
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.commands import chosen_run, run_flags, sample
+from pixelcnn_aux.commands import chosen_run, sample
 from pixelcnn_aux.runs import trained
 from tests import helpers
 
@@ -96,7 +96,7 @@ class SamplesTest(tf.test.TestCase):
         values = types.SimpleNamespace(**how)
         with (
             mock.patch.object(sample, "FLAGS", values),
-            mock.patch.object(run_flags, "FLAGS", values),
+            mock.patch.object(chosen_run, "FLAGS", values),
         ):
             return function(*arguments)
 

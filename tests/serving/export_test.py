@@ -24,7 +24,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import layers
-from pixelcnn_aux.commands import export as export_program, run_flags
+from pixelcnn_aux.commands import chosen_run, export as export_program
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.serving import exporting, verify
@@ -413,7 +413,7 @@ class FolderTest(ExportTestCase):
         asked = ("--workdir=run", "--out=models", "--max_batch=7", "--jit", "--image_size=8,12")
         chosen = "--signatures=log_prob,sample"
         with (
-            mock.patch.object(run_flags, "workdir", lambda: "run"),
+            mock.patch.object(chosen_run, "workdir", lambda: "run"),
             mock.patch.object(exporting, "export") as made,
         ):
             said = helpers.run_program(export_program, *asked, chosen)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import flags
 
 import pixelcnn_aux as pa
-from evaluate import cost
+from benchmarks import cost
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.training import Training, presets
 from tests import helpers
