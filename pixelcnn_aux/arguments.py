@@ -106,15 +106,12 @@ def _size(name, value, largest, pixels, limit):
 
 
 def pixel_dtype(num_values: int) -> str:
-    """The dtype of images of so many pixel values: "uint8" where it holds them, or "uint16"."""
+    """The dtype of images of so many pixel values: "uint8" or "uint16"."""
     return "uint8" if num_values <= 256 else "uint16"
 
 
 def array(name: str, value: Any) -> Any:
-    """A tensor as it is, or a NumPy array of real numbers: of no objects, text, dates, or masked values.
-
-    Python's whole numbers become int32 where they fit, as in TensorFlow.
-    """
+    """A tensor as it is, or an array of real numbers, Python's whole ones as int32 where they fit."""
     if hasattr(value, "dtype") and not isinstance(value, (np.ndarray, np.generic)):
         return value
     try:
@@ -129,17 +126,13 @@ def array(name: str, value: Any) -> Any:
 
 def instance(name: str, value: Any, kind: type[_T], optional: bool = False) -> _T:
     """An object of a class `kind`; or None if that is optional."""
-    fits = isinstance(value, kind) or (optional and value is None)
-    if not fits:
+    if not isinstance(value, kind) and not (optional and value is None):
         _refuse(name, value, f"of class {kind.__name__}{', or None' * optional}")
     return value
 
 
 def path(name: str, value: Any) -> pathlib.Path:
-    """`pathlib.Path` of a str or an object with a path, such as a `pathlib.Path`.
-
-    It is UTF-8, since TensorFlow writes to no other paths, and has no zero byte.
-    """
+    """`pathlib.Path` of a str or an `os.PathLike`, in UTF-8: TensorFlow writes to no other paths."""
     text: Any = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     try:
         fits = isinstance(text, str) and b"\0" not in text.encode()

@@ -195,9 +195,8 @@ class HighBits(Transform):
     def __call__(self, images: Tensor) -> Tensor:
         """Images [B, H, W, C] of 2 ** of values -> [B, H, W, C] of 2 ** bits. Raises ValueError."""
         values = ops.cast(check_images(images, num_values=2**self.of), "int32")
-        return ops.cast(
-            values // 2 ** (self.of - self.bits), arguments.pixel_dtype(self.num_values)
-        )
+        values //= 2 ** (self.of - self.bits)
+        return ops.cast(values, arguments.pixel_dtype(self.num_values))
 
     def fixed_sum(self, num_values: int) -> FixedSum:
         """Raises ValueError for images of another number of values than 2 ** of."""

@@ -36,8 +36,10 @@ else:
 
 def require_tensorflow(what: str) -> None:
     """Raises RuntimeError under another backend; the message names `what`, which needs TensorFlow."""
-    remedy = "Install tensorflow and set KERAS_BACKEND=tensorflow"
-    received = f"the Keras backend {NAME}"
+    received, remedy = (
+        f"the Keras backend {NAME}",
+        "Install tensorflow and set KERAS_BACKEND=tensorflow",
+    )
     expect(NAME == "tensorflow", f"TensorFlow for {what}", received, remedy, kind=RuntimeError)
 
 
@@ -49,10 +51,7 @@ def argmax(x: Tensor) -> Tensor:
 
 
 def pick(x: Tensor, index: Tensor) -> Tensor:
-    """The element at each index along the last axis: [B, ..., K], int32 [B] -> [B, ...].
-
-    B may be any number of dimensions. Several times as fast as Keras's `take_along_axis`.
-    """
+    """As Keras's `take_along_axis`, and faster: [B.., ..., K], int32 [B..] -> [B.., ...], along K."""
     if NAME == "tensorflow":
         return tf.gather(x, index, axis=-1, batch_dims=len(index.shape))
     index = index[(..., *[None] * (len(x.shape) - len(index.shape)))]
@@ -65,16 +64,13 @@ def add_bias(x: Tensor, bias: Tensor) -> Tensor:
 
 
 def concat_elu(x: Tensor) -> Tensor:
-    """ELU of x and of -x, side by side: [..., C] -> [..., 2 C].
-
-    TensorFlow's ELU takes twice as long in bfloat16 as in float32 on processors, and half as long if oneDNN
-    applies it to a product: here to that of x with [I, -I], which is exact.
-    """
+    """ELU of x and of -x, side by side: [..., C] -> [..., 2 C]."""
     if NAME != "tensorflow" or x.dtype != tf.bfloat16:
         return keras.ops.elu(keras.ops.concatenate([x, -x], axis=-1))
+    # TensorFlow's ELU takes twice as long in bfloat16 as in float32 on processors, and half as long if oneDNN
+    # applies it to a product: here to that of x with [I, -I], which is exact.
     channels = x.shape[-1]
-    one = np.eye(channels)
-    signs = tf.constant(np.concatenate([one, -one], axis=1), x.dtype)
+    signs = tf.constant(np.concatenate([np.eye(channels), -np.eye(channels)], axis=1), x.dtype)
     product = tf.matmul(tf.reshape(x, [-1, channels]), signs)
     # With a bias, product and activation are fused. A bias of constant zeros would be removed before that.
     zeros = tf.zeros([2 * channels], x.dtype)
@@ -84,10 +80,7 @@ def concat_elu(x: Tensor) -> Tensor:
 
 
 def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
-    """Elements of a table along an axis, at indices within its range: [N, ...], int [B] -> [B, ...].
-
-    B may be any number of dimensions. Faster than Keras's `take`, which also takes negative indices.
-    """
+    """As Keras's `take`, and faster, at indices from 0 on: [N, ...], int [B..] -> [B.., ...]."""
     if NAME == "tensorflow":
         return tf.gather(table, index, axis=axis)
     return jax.numpy.take(table, index, axis=axis)
@@ -96,16 +89,10 @@ def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
 def uniforms(
     seeds: Tensor, stream: int, shape: Sequence[int], dtype: str, rows: Tensor | None = None
 ) -> Tensor:
-    """Uniform numbers in [0, 1) for each seed: int32 [B, 2] -> float [B, *shape].
+    """Uniform numbers in [0, 1) for each seed: int32 [B, 2] -> [B, H, ...], of `shape` (H, ...).
 
-    Row b is a function of seeds[b] and of `stream` alone; JAX and TensorFlow give different numbers.
-
-    Args:
-      seeds: int32 [B, 2].
-      stream: int.
-      shape: (H, ...), ints.
-      dtype: str.
-      rows: int64 [2], the first and the last plus one of the H rows to return; None for all of them.
+    Image b is a function of seeds[b] and of `stream` alone; JAX and TensorFlow give different numbers. With
+    `rows`, int64 [2], only these of the H rows are returned: from the first up to the second, excluded.
     """
     if NAME == "tensorflow":
         # The folded seed has this dtype: in 32 bits, many seeds would be folded to the same one.
@@ -145,11 +132,10 @@ def _rows_of_philox(seed, shape, dtype, rows):
 def random_bytes(shape: Tensor, seed: Tensor) -> Tensor:
     """Uniformly distributed uint8 of a shape: a function of the seed, from `replica_seed`."""
     if NAME == "tensorflow":
-        words = (tf.reduce_prod(shape) + 3) // 4
-        words = tf.random.stateless_uniform([words], seed, None, None, tf.uint32, alg="philox")
-        return tf.reshape(
-            tf.reshape(tf.bitcast(words, tf.uint8), [-1])[: tf.reduce_prod(shape)], shape
-        )
+        count = tf.reduce_prod(shape)
+        words = [(count + 3) // 4]
+        words = tf.random.stateless_uniform(words, seed, None, None, tf.uint32, alg="philox")
+        return tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:count], shape)
     return jax.random.bits(jax.random.wrap_key_data(seed, impl="threefry2x32"), shape, "uint8")
 
 
@@ -176,7 +162,6 @@ def traced_shape(
     """The shape of a function's result in a graph of images [B, *shape], B unknown, as in pipelines.
 
     A list with None for an unknown side, empty if the rank is unknown. Under JAX it is traced for one image.
-    Raises whatever the function raises.
     """
     if NAME != "tensorflow":
         one = jax.ShapeDtypeStruct((1, *shape), dtype)
@@ -192,9 +177,8 @@ def traced_shape(
 def sums_in_order() -> Iterator[None]:
     """Context manager and decorator: sums in graphs are computed in the order in which they are written.
 
-    TensorFlow makes one operation, AddN, of a sum of three terms or more. It starts with a term whose memory
-    it may overwrite, which depends on the progress of other threads: the last digits would differ from run to
-    run. The body of a loop is a graph of its own, and has to be decorated itself.
+    Otherwise TensorFlow makes one operation, AddN, of three terms or more, whose order, and so the last
+    digits, depend on other threads. The body of a loop is a graph of its own, and has to be decorated itself.
     """
     if NAME != "tensorflow":
         yield
@@ -213,8 +197,7 @@ def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[
     """A function of tensors [B, ...] and plain values as TensorFlow graphs, each for any B. JAX: unchanged.
 
     There is a graph for each shape but for B, and each plain value. In the result's attribute `any_size`, the
-    graphs are also for any height and width of images, [B, H, W, C]. On a processor, results are the same in
-    each run, to the last bit: see `sums_in_order`.
+    graphs are also for any height and width of images, [B, H, W, C]. Sums are `sums_in_order`.
     """
     if NAME != "tensorflow":
         return function
@@ -243,24 +226,16 @@ def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[
 
 
 class compiled(functools.cached_property):  # lower case, as a decorator
-    """A compiled method of a layer: under TensorFlow as `traced`, under JAX with jit.
+    """A compiled method of a layer, also of its weights: under TensorFlow as `traced`, under JAX with jit.
 
-    Its arguments are structures of tensors [B, ...] and plain values. Its attribute `any_size` has graphs for
-    images of all sizes, as in `traced`; `once` is the method itself, for a call that is not worth a graph.
-
-    Args:
-      method: method of tensors that reads the layer's weights.
-      jit_compile: bool, whether XLA compiles it under TensorFlow too.
+    Its arguments are structures of tensors [B, ...] and plain values. It has the attribute `any_size` of
+    `traced`, and `once`, the method itself, for a call that is not worth a graph.
     """
 
     def __init__(self, method: Callable[..., Any], jit_compile: bool = False):
         def compile_for(layer: Any) -> Any:
             function = method.__get__(layer)
-            if NAME == "tensorflow":
-                made: Any = traced(function, jit_compile)
-            else:
-                made = _jitted(function, layer)
-                made.any_size = made
+            made: Any = _jitted(function, layer) if NAME == "jax" else traced(function, jit_compile)
             made.once = function
             return made
 
@@ -285,6 +260,7 @@ def _jitted(function, layer):
         values = [variable.value for variable in layer.variables]
         return with_weights((structure, plain), values, tensors)
 
+    call.any_size = call
     return call
 
 

@@ -37,14 +37,14 @@ def check_names(names):
 
 def check_parts(factor):
     """Checks the classes of the parts of a `Factor`, and that they fit each other."""
-    likelihood, network, embedding = factor.likelihood, factor.network, factor.embedding
-    below, fixed_sum = factor.auxiliary_likelihood, factor.fixed_sum
-    arguments.instance("likelihood", likelihood, Likelihood)
-    arguments.instance("network", network, Network)
-    arguments.instance("embedding", embedding, Embedding, optional=True)
-    arguments.instance("auxiliary_likelihood", below, Likelihood, optional=True)
-    arguments.instance("fixed_sum", fixed_sum, FixedSum, optional=True)
-    arguments.instance("condition", factor.condition, conditions.Condition, optional=True)
+    likelihood = arguments.instance("likelihood", factor.likelihood, Likelihood)
+    network = arguments.instance("network", factor.network, Network)
+    optional = {"embedding": Embedding, "auxiliary_likelihood": Likelihood}
+    optional |= {"fixed_sum": FixedSum, "condition": conditions.Condition}
+    embedding, below, fixed_sum, _ = (
+        arguments.instance(name, getattr(factor, name), kind, optional=True)
+        for name, kind in optional.items()
+    )
     expect(
         (embedding is None) == (below is None),
         "an embedding and the likelihood of what it embeds, or neither",
@@ -112,7 +112,7 @@ def _check_fixed_sum_of_factor(factor):
 
 def check_takes_condition(factor):
     """Checks that the condition of a `Factor`, if it has one, reaches all of its networks."""
-    for part in () if factor.condition is None else factor.parts():
+    for part in factor.parts() if factor.condition else ():
         expect(
             any(layer.h is not None for layer in layers.normalized_layers(part)),
             f"gated blocks, which take the condition, in the networks of the factor {factor.name!r}",
@@ -122,10 +122,7 @@ def check_takes_condition(factor):
 
 
 def check_chain(factors, transforms, image_size):
-    """Checks that factors and transforms of an `AuxiliaryModel` fit each other.
-
-    The transforms are applied to a few images, and traced as in a pipeline.
-    """
+    """Checks that factors and transforms of an `AuxiliaryModel` fit each other, on a few images."""
     expect(
         len(factors) == len(transforms) + 1,
         "one factor more than transforms",
@@ -138,10 +135,10 @@ def check_chain(factors, transforms, image_size):
         f"{factors[0].name!r}, which has an embedding",
         "Put what it is given before it",
     )
-    kinds = [serialization.serialize(factor.condition) for factor in factors]
-    same = all(kind == kinds[0] for kind in kinds)
+    first, *others = (serialization.serialize(factor.condition) for factor in factors)
     received = ", ".join(f"{factor.name}: {factor.condition}" for factor in factors)
-    expect(same, "the same condition for all factors", received, "Build them with one")
+    expected = "the same condition for all factors"
+    expect(all(other == first for other in others), expected, received, "Build them with one")
     downwards = factors[::-1]
     links = list(zip(transforms, downwards, downwards[1:]))
     for transform, factor, below in links:
@@ -246,10 +243,7 @@ def declared_sum(transform, likelihood):
 
 
 def known_sum(transform, likelihood, exact):
-    """The `FixedSum` that a factor knows, checked, or None.
-
-    It rules out values if `exact` and the likelihood has bounds. A centered likelihood needs it in any case.
-    """
+    """The `FixedSum` that a factor knows, checked: to rule out values, if it can, or for centers; or None."""
     exact = exact and likelihood.bounded_noise_size is not None
     known = exact or likelihood.centered
     fixed_sum = declared_sum(transform, likelihood) if known else None
@@ -257,11 +251,8 @@ def known_sum(transform, likelihood, exact):
 
 
 def check_draws(likelihood):
-    """Checks that a likelihood draws pixel values, within bounds if it has them.
-
-    Not under JAX, where nothing is drawn, and which would compile every operation.
-    """
-    if backend.NAME != "tensorflow":
+    """Checks that a likelihood draws pixel values, within bounds if it has them."""
+    if backend.NAME != "tensorflow":  # JAX, where nothing is drawn, would compile every operation
         return
     random, last = np.random.default_rng(0), likelihood.num_values - 1
     # Some are large, so that draws are far out.
@@ -356,10 +347,7 @@ def check_known(transform, images, auxiliary):
 
 
 def check_fixed_sum(transform, images, auxiliary, likelihood, below):
-    """Checks that the sum that a transform declares, if any, fixes its auxiliary images.
-
-    `likelihood` and `below` are those of the images and of the auxiliary images.
-    """
+    """Checks that the sum that a transform declares, if any, fixes its auxiliary images (of `below`)."""
     fixed_sum = declared_sum(transform, likelihood)
     if fixed_sum is None:
         return
@@ -373,7 +361,7 @@ def check_fixed_sum(transform, images, auxiliary, likelihood, below):
     models = likelihood.num_channels if channels is None else 1
     check(below.num_channels == models, f"to fix {models} channels", below.num_channels)
     # Each auxiliary value may be drawn, and then has to be of some image.
-    lowest, highest = (fixed_sum.first, below.num_values * fixed_sum.step + fixed_sum.first)
+    lowest, highest = fixed_sum.first, below.num_values * fixed_sum.step + fixed_sum.first
     check(
         lowest + fixed_sum.step > 0 and highest - fixed_sum.step <= fixed_sum.largest,
         f"to have sums for the values 0 .. {below.num_values - 1}, from 0 to {fixed_sum.largest}",

@@ -44,14 +44,10 @@ class Condition(Configured):
         return np.full((count, *self.shape), self.absent, self.dtype)
 
     def checked(self, values: ArrayLike | None, batch: int | None = None) -> Tensor:
-        """Values [B, *shape] of `dtype`, a NumPy array or a tensor.
+        """Values [B, *shape] of `dtype`, a NumPy array or a tensor, of any integers, or any floats.
 
-        Args:
-          values: [B, *shape]; of any integers, or any floats.
-          batch: int, the B expected; None if it is not known while a graph is traced.
-
-        Raises:
-          ValueError: for no values, values that do not exist, of another dtype, shape or number.
+        `batch` is the B expected; None if it is not known while a graph is traced. Raises ValueError for no
+        values, values that do not exist, of another dtype, shape or number.
         """
         kind = "int" if self.dtype == "int32" else "float"
         sides = ("B" if batch is None else batch, *self.shape)
@@ -85,9 +81,8 @@ class Classes(Condition):
     remedy = "Give a label for each image, or -1 for no class"
 
     def __init__(self, num_classes: int):
-        self.num_classes = self.size = arguments.whole(
-            "num_classes", num_classes, 1, arguments.MAX_PER_PIXEL
-        )
+        most = arguments.MAX_PER_PIXEL
+        self.num_classes = self.size = arguments.whole("num_classes", num_classes, 1, most)
 
     def __repr__(self):
         return f"{self.num_classes} classes"
@@ -141,10 +136,7 @@ class Vector(Condition):
 def checked(
     condition: Condition | None, values: ArrayLike | None, batch: int | None = None
 ) -> Tensor | None:
-    """The values of `batch` images, for a model with a `Condition` or None.
-
-    Raises ValueError as `Condition.checked`, and for values of a model without a condition.
-    """
+    """`Condition.checked`, or None for a model without one. Raises ValueError also for values of that."""
     if condition is not None:
         return condition.checked(values, batch)
     if values is not None:

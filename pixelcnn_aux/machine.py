@@ -18,13 +18,7 @@ _SETTINGS = (
 
 
 def describe():
-    """Describes this machine.
-
-    Returns:
-      dict, "processor", "instructions" (the vector ones), "threads", "gpus" (the names of TensorFlow's),
-      "settings" (environment variables that change how it rounds), and the version of each package, or None
-      if it cannot be found.
-    """
+    """dict, what this machine is: its vector instructions, GPUs, settings, versions of packages or None."""
     flags = _field("flags").split()
     kinds = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
     return {
@@ -38,19 +32,15 @@ def describe():
 
 
 def is_fast_in_bfloat16():
-    """Whether the processor is known to compute faster in bfloat16 than in float32.
-
-    That is with AMX, or AVX512-BF16 of AMD. On Intel's with AVX512-BF16 alone a convolution takes twice as
-    long; others were not measured.
-    """
+    """Whether the processor is known to compute faster in bfloat16 than in float32."""
+    # On Intel's with AVX512-BF16 alone a convolution takes twice as long; others were not measured.
     flags = _field("flags").split()
     is_amd = _field("vendor_id") == "AuthenticAMD"
     return "amx_bf16" in flags or ("avx512_bf16" in flags and is_amd)
 
 
 def _gpus():
-    """The names of TensorFlow's GPUs, once something has imported it."""
-    if "tensorflow" not in sys.modules:
+    if "tensorflow" not in sys.modules:  # nothing has imported it yet
         return []
     config = sys.modules["tensorflow"].config
     gpus = map(config.experimental.get_device_details, config.list_physical_devices("GPU"))

@@ -48,12 +48,9 @@ class Configured:
 def serialize(part: Any) -> Any:
     """The description of an object, which JSON can hold; None of None.
 
-    It has the parts of Keras's description that build the object again: not the module, which may change, nor
-    the shapes that the object was built for or its compilation.
-
-    Raises:
-      ValueError: for an object of a class that is not registered, or no longer, or whose `get_config`
-        leaves out an argument of its constructor or has values that do not come back as they were.
+    It is Keras's without the module, which may change, the shapes that the object was built for, and its
+    compilation. Raises ValueError for an object of a class that is not registered, or no longer, or whose
+    `get_config` leaves out an argument of its constructor or has values that do not come back as they were.
     """
     if part is None:
         return None
@@ -112,9 +109,7 @@ def _is_plain(value):
 def deserialize(description: Any, kind: Any) -> Any:
     """The object of a class `kind` that `serialize` described; None of None.
 
-    Raises:
-      ValueError: for a class that is not registered or not a subclass of `kind`, or for other arguments than
-        the class takes.
+    Raises ValueError for a class that is not registered or not a subclass of `kind`, or for other arguments.
     """
     if description is None:
         return None
@@ -147,10 +142,7 @@ def deserialize(description: Any, kind: Any) -> Any:
 
 
 def check_comes_back(part: Any) -> None:
-    """Raises ValueError for an object whose description builds another one.
-
-    It is built to find out, so this is not for networks, which take a while.
-    """
+    """Raises ValueError for an object whose description builds another one, by building it."""
     description = json.dumps(serialize(part))
     try:
         received = json.dumps(serialize(deserialize(json.loads(description), type(part))))

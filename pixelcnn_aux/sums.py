@@ -155,9 +155,8 @@ class FixedSum(Configured):
         spread: float = 16.0,
         center_units: int | None = None,
     ):
-        self.num_values = num_values = arguments.whole(
-            "num_values", num_values, 2, arguments.MAX_VALUES
-        )
+        num_values = arguments.whole("num_values", num_values, 2, arguments.MAX_VALUES)
+        self.num_values = num_values
         self.weights = weights = _checked(weights, max(num_values, 256) - 1)
         self.step = step = arguments.whole("step", step, 1, LARGEST_SUM // 256)
         self.first = arguments.whole("first", first, -LARGEST_SUM, LARGEST_SUM)
@@ -173,11 +172,12 @@ class FixedSum(Configured):
         self.largest = int(weights.sum()) * (num_values - 1)
         later = self._tables.weights - 1 - self._tables.below  # the most that later ones add
         least = int((self._tables.weights - later).max())
-        expected = (
-            f"a step so large that some value agrees with any values before it: {least} or more"
+        expect(
+            step >= least,
+            f"a step so large that some value agrees with any values before it: {least} or more",
+            f"step={step}",
+            "Give an auxiliary value a wider window of sums",
         )
-        remedy = "Give an auxiliary value a wider window of sums"
-        expect(step >= least, expected, f"step={step}", remedy)
 
     def get_config(self) -> Config:
         return {
@@ -224,31 +224,19 @@ class FixedSum(Configured):
     def bounds(self, images: Tensor, auxiliary: Tensor) -> Bounds:
         """The bounds of each value of images, given its auxiliary image and the values before it.
 
-        Args:
-          images: [B, H, W, C] of any dtype, whole numbers.
-          auxiliary: [B, h, w, c] of any dtype, whole numbers.
-
-        Returns:
-          `Bounds` of int32, int32 and float32 [B, H, W, C], as from `BlockPosition.bounds`.
+        Both are whole numbers of any dtype. `Bounds` are as from `BlockPosition.bounds`: int32, int32 and
+        float32 [B, H, W, C].
         """
         bounds, channels = self.channel_bounds(images, auxiliary), ops.unstack(images, axis=-1)
         by_channel = [bounds(i, channels[:i]) for i in range(len(channels))]
         return Bounds(*(ops.stack(x, axis=-1) for x in zip(*by_channel)))
 
     def channel_bounds(
-        self,
-        images: Tensor,
-        auxiliary: Tensor,
-        slack: tuple[Tensor, Tensor] | None = None,
+        self, images: Tensor, auxiliary: Tensor, slack: tuple[Tensor, Tensor] | None = None
     ) -> _ChannelBounds:
         """`BlockPosition.bounds` for every pixel of images at once, given the pixels before it.
 
-        Args:
-          images, auxiliary: as in `bounds`.
-          slack: from `slack`, int32 [B, H, W, C] each; None if later values may be any.
-
-        Returns:
-          Function as from `BlockPosition.bounds`, for whole numbers [B, H, W].
+        `slack` is from `slack`; None if later values may be any.
         """
         images, auxiliary = (ops.cast(x, "int32") for x in (images, auxiliary))
         slacks = zip(*(by_place(x, self.ratio) for x in slack)) if slack else itertools.repeat(None)
@@ -266,18 +254,12 @@ class FixedSum(Configured):
         return channel_bounds
 
     def centers(self, images: Tensor, auxiliary: Tensor) -> Tensor:
-        """The centers of values of images, given the auxiliary image and the pixels before each one.
+        """The centers of `bounds`, also of floats between whole numbers: float32 [B, H, W, C].
 
-        Args:
-          images, auxiliary: as in `bounds`, or floats between whole numbers.
-
-        Returns:
-          float32 [B, H, W, C], or [B, H, W, 1] for a sum over all channels: the centers of `bounds`.
+        For a sum over all channels there is one center for them all, [B, H, W, 1].
         """
-        by_position = [
-            position.center(remainder)
-            for position, remainder in self._remainders(images, auxiliary)
-        ]
+        pairs = self._remainders(images, auxiliary)
+        by_position = [position.center(remainder) for position, remainder in pairs]
         return from_places(by_position, self.ratio, images.shape[1:3])
 
     def _remainders(self, images, auxiliary):
@@ -289,13 +271,9 @@ class FixedSum(Configured):
             remainder = remainder - position.contribution(pixels)
 
     def slack(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """The sums that later values can add to each value, if all values are known to lie in intervals.
+        """The sums that later values can add to each value, if all lie in intervals [B, H, W, C].
 
-        Args:
-          low, high: [B, H, W, C] of any dtype, whole numbers.
-
-        Returns:
-          (below, above) for `BlockPosition.bounds`, int32 [B, H, W, C] each.
+        It returns (below, above) for `BlockPosition.bounds`, int32 [B, H, W, C] each.
         """
         size = low.shape[1:3]
         weights = [position.weights for position in self.positions(size)]
@@ -325,13 +303,10 @@ def _checked(weights: ArrayLike, last: int) -> np.ndarray:
         array = np.asarray(weights)
     except (ValueError, OverflowError):  # lists of different lengths
         array = np.empty([])
-    shape = array.shape
-    expect(
-        len(shape) in (2, 3) and shape[0] == shape[1] and array.size,
-        "weights of shape [ratio, ratio] or [ratio, ratio, C]",
-        f"{arguments.short_repr(weights)}, of shape {list(shape)}",
-        "Give such a list",
-    )
+    shape, expected = array.shape, "weights of shape [ratio, ratio] or [ratio, ratio, C]"
+    received = f"{arguments.short_repr(weights)}, of shape {list(shape)}"
+    fits = len(shape) in (2, 3) and shape[0] == shape[1] and array.size
+    expect(fits, expected, received, "Give such a list")
     whole = array.dtype.kind in "iuf" and np.isfinite(array).all() and not (array % 1).any()
     expect(
         whole and array.min() >= 1 and array.astype(float).sum() <= LARGEST_SUM // last,
@@ -350,10 +325,7 @@ def _summable(x):
 
 
 class _Tables(NamedTuple):
-    """Constants of the bounds of a block's values, by the pixels' place in it.
-
-    NumPy arrays of int32 [ratio ** 2, ..., c], or tensors; the last two are [ratio ** 2, ..., 1].
-    """
+    """Constants of bounds by place in a block: [ratio ** 2, ..., c], the last two [ratio ** 2, ..., 1]."""
 
     weights: Any
     # Added to a remainder before it is divided by the weight: for the least value, and for the most.
@@ -414,22 +386,18 @@ def _folded(weights, height, width):
 
 
 class BlockPosition:
-    """Bounds of the pixels at one position in the blocks: from `FixedSum.at` or `FixedSum.positions`.
-
-    Attributes:
-      weights: int32 [c], or [h, w, c] of all blocks.
-    """
+    """Bounds of the pixels at one position in the blocks: from `FixedSum.at` or `FixedSum.positions`."""
 
     def __init__(self, fixed_sum: FixedSum, tables: _Tables):
         self._fixed_sum = fixed_sum
-        self._tables, self.weights = tables, tables.weights
+        self._tables, self.weights = tables, tables.weights  # int32 [c], or [h, w, c] of all blocks
         self._unweighted = fixed_sum.unweighted and len(tables.weights.shape) == 1
 
-    def of(self, rows: slice, columns: slice) -> Self:
-        """The same position in some of the blocks."""
-        if len(self.weights.shape) == 1:
+    def of(self, *where: slice) -> Self:
+        """The same position in some of the blocks: rows and columns, or all if `where` is left out."""
+        if not where or len(self.weights.shape) == 1:
             return self
-        return type(self)(self._fixed_sum, _Tables(*(x[rows, columns] for x in self._tables)))
+        return type(self)(self._fixed_sum, _Tables(*(x[where] for x in self._tables)))
 
     def contribution(self, pixels: Tensor) -> Tensor:
         """The part of pixels [..., C] in the sum: [..., c], int32, or float for floats."""
@@ -452,24 +420,15 @@ class BlockPosition:
         return ops.clip(middle * self._tables.per_weight, 0, self._fixed_sum.num_values - 1)
 
     def bounds(self, remainder: Tensor, slack: Sequence[Tensor] | None = None) -> _ChannelBounds:
-        """The bounds of the next pixel of a block.
+        """A function of a channel and the pixel's earlier channels that returns the channel's `Bounds`.
 
-        Args:
-          remainder: int32 [..., c], from `FixedSum.start`, less the contribution of each earlier pixel of
-            the block.
-          slack: (below, above) of `FixedSum.slack` at this pixel, [..., C] each; None if later values may be
-            any.
-
-        Returns:
-          Function of a channel and the list of the pixel's earlier channels, whole numbers [...] each, that
-          returns the channel's `Bounds`: int32 [...] twice, and float32 [...]. If earlier values contradict
-          the sum, low > high.
+        The remainder, int32 [..., c], is from `FixedSum.start`, less the contribution of each earlier pixel
+        of the block. `slack` is that of `FixedSum.slack` at this pixel; None if later values may be any. If
+        earlier values contradict the sum, low > high.
         """
-        fixed_sum = self._fixed_sum
-        weights = self.weights
+        weights, center = self.weights, self.center(remainder)
         below, above = slack or self._tables[1:3]
-        center = self.center(remainder)
-        if fixed_sum.num_channels is None:
+        if self._fixed_sum.num_channels is None:
             # One weight, and a sum for each channel: all channels at once.
             ends = self._ends(remainder, weights, below, above)
             each = [ops.unstack(x, axis=-1) for x in (*ends, center)]
@@ -500,23 +459,16 @@ class BlockPosition:
 
 
 class Remainders:
-    """The remainders of the sums of an image's blocks, during a scan of its pixels.
+    """The remainders of the sums of an image's blocks, fixed by `auxiliary`, during a scan of its pixels.
 
-    Args:
-      fixed_sum: `FixedSum`.
-      auxiliary: uint8 [B, H / ratio, W / ratio, c], which fixes the sums.
-      within: (low, high), uint8 [B, H, W, C] each, known ends of an interval of each value; None if unknown.
+    `within` are known ends of an interval of each value, (low, high) [B, H, W, C]; None if unknown.
     """
 
     def __init__(
-        self,
-        fixed_sum: FixedSum,
-        auxiliary: Tensor,
-        within: tuple[Tensor, Tensor] | None = None,
+        self, fixed_sum: FixedSum, auxiliary: Tensor, within: tuple[Tensor, Tensor] | None = None
     ):
-        self._fixed_sum = fixed_sum
-        self._auxiliary = auxiliary
-        self._start = fixed_sum.start(auxiliary)
+        self._fixed_sum, self._auxiliary = fixed_sum, auxiliary
+        self._start = fixed_sum.start(auxiliary)  # [B, h, w, c]
         self._slack = () if within is None else fixed_sum.slack(*within)
 
     def initial_state(self) -> Tensor:
@@ -553,9 +505,7 @@ class RowRemainders:
 
     def __init__(self, positions: list[BlockPosition], remainder: Tensor, slack: list[Tensor]):
         self.ratio = len(positions)
-        self._positions = positions
-        self._remainder = remainder
-        self._slack = slack
+        self._positions, self._remainder, self._slack = positions, remainder, slack
 
     def pixels(self, start: Tensor) -> "PixelRemainders":
         """`PixelRemainders` of the pixels from column `start` on, which begins a block."""
@@ -608,20 +558,13 @@ class BlockRemainders:
         self._remainder = start
 
     def bounds(self, place: int, *where: slice) -> _ChannelBounds:
-        """`BlockPosition.bounds` of the pixels at a place; called for each place in turn.
-
-        `where` may be slices of the rows and columns of blocks.
-        """
+        """`BlockPosition.bounds` of the pixels at each place in turn, of some rows and columns of blocks."""
         slack = [x[place][:, *where] for x in self._slack]
-        return self._at(place, where).bounds(self._remainder[:, *where], slack)
+        return self._positions[place].of(*where).bounds(self._remainder[:, *where], slack)
 
     def center(self, place: int, *where: slice) -> Tensor:
         """`BlockPosition.center` of the pixels at a place."""
-        return self._at(place, where).center(self._remainder[:, *where])
-
-    def _at(self, place, where):
-        position = self._positions[place]
-        return position.of(*where) if where else position
+        return self._positions[place].of(*where).center(self._remainder[:, *where])
 
     def decided(self, place: int, pixels: Tensor) -> None:
         """Subtracts the contributions of decided pixels [B, h, w, C] at a place."""

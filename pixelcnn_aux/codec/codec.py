@@ -31,8 +31,7 @@ class Codec:
 
     Raises:
       ImportError: without constriction.
-      ValueError: for a model that is not rounded, whose weights are not quantized or where a factor is not
-        trained yet, and for another batch.
+      ValueError: for a model that is not rounded, quantized or trained yet, and for another batch.
     """
 
     def __init__(self, model: AuxiliaryModel, name: str = "", batch: int = 64):
@@ -119,28 +118,20 @@ class Codec:
     def decompress(
         self, data: bytes, progress: Callable[[int], Any] = lambda count: None
     ) -> np.ndarray | list[np.ndarray]:
-        """Gives back the images of the bytes that `compress` returned.
+        """The images of the bytes that `compress` returned: uint8 [N, H, W, C], or a list of [H, W, C].
 
-        Args:
-          data: bytes.
-          progress: function that is called with the number of pixels done.
-
-        Returns:
-          uint8 [N, H, W, C], or a list of [H, W, C], as `compress` took them.
-
-        Raises:
-          ValueError: for a file that is damaged or of another model, and for an image that is not as it was
-            written: the machine that wrote it is described then.
+        `progress` is called with the number of pixels done. Raises ValueError for a file that is damaged or
+        of another model, and for an image that is not as it was written: the machine that wrote it is
+        described then.
         """
         return self.decompress_with_bits(data, progress)[0]
 
     def decompress_with_bits(
         self, data: bytes, progress: Callable[[int], Any] = lambda count: None
     ) -> tuple[np.ndarray | list[np.ndarray], np.ndarray | list[np.ndarray]]:
-        """As `decompress`, and the bits of each pixel.
+        """As `decompress`, and the bits of each pixel, its share of auxiliary pixels' included.
 
-        The bits are float32 [N, H, W], or a list of [H, W]: those of the pixel, and its share of those of
-        the auxiliary images' pixels that it is part of.
+        The bits are float32 [N, H, W], or a list of [H, W].
         """
         contents, done = self._read(data), _Progress(self.model, progress)
         images: list[Any] = []
@@ -187,7 +178,6 @@ class Codec:
         return images, size
 
     def _read(self, data):
-        """The `Contents` of a file. Raises ValueError for a damaged one, and one of another model."""
         contents = container.read(data)
         size = self.model.image_size and list(self.model.image_size)
         expect(

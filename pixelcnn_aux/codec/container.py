@@ -88,10 +88,7 @@ class Contents(NamedTuple):
 
 
 # Of the header, in its order.
-_FIELDS = (
-    *("model", "name", "dtype", "size", "count", "batch", "bits", "machine", "pictures"),
-    *("streams", "extras"),
-)
+_FIELDS = "model name dtype size count batch bits machine pictures streams extras".split()
 
 
 def cut(picture, size):
@@ -119,12 +116,8 @@ def check(contents):
 
 def write(contents):
     """The bytes of a file of checked `Contents`. Raises ValueError for names far longer than the rest."""
-    header = {
-        **contents._asdict(),
-        "dtype": "float32",
-        "streams": [len(words) for words in contents.streams],
-        "extras": _lengths(contents.extras),
-    }
+    header = {**contents._asdict(), "dtype": "float32", "extras": _lengths(contents.extras)}
+    header["streams"] = [len(words) for words in contents.streams]
     header = {name: header[name] for name in _FIELDS}
     text = json.dumps(header, separators=(",", ":")).encode()
     packed = zlib.compress(text, 9)
@@ -145,8 +138,7 @@ def write(contents):
 def read(data):
     """`Contents` of the bytes of a file. Raises ValueError for anything that `write` did not give."""
     arguments.instance("data", data, bytes)
-    fits = data.startswith(MAGIC[:-1])
-    remedy = "Give a file that `compress` wrote"
+    fits, remedy = data.startswith(MAGIC[:-1]), "Give a file that `compress` wrote"
     expect(fits, "a compressed file of this codec", "another kind of file", remedy)
     version = data[len(MAGIC) - 1 : len(MAGIC)]  # nothing, of a file that is cut short
     expect(
@@ -270,6 +262,5 @@ def _is_whole(value, least=0):
 
 
 def _require(fits, reason, *values):
-    """Raises ValueError for a reason, which is formatted with values, unless something fits."""
     if not fits:
         raise ValueError(reason.format(*values))

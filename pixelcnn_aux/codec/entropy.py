@@ -26,15 +26,10 @@ class Encoder:
         self._coder = constriction.stream.queue.RangeEncoder()
 
     def code(self, tables, values):
-        """Writes values.
+        """Writes whole numbers [N], and returns them, and how many bits each takes: float32 [N].
 
-        Args:
-          tables: float32 [N, V], in proportion to the probabilities of each: whole numbers below 2 ** 24 in
-            all, 0 where a value cannot be.
-          values: whole numbers [N].
-
-        Returns:
-          (values, float32 [N], how many bits each takes).
+        Tables, float32 [N, V], are in proportion to the probabilities of each: whole numbers below 2 ** 24 in
+        all, 0 where a value cannot be.
         """
         tables = np.ascontiguousarray(tables)
         self._coder.encode(values.astype(np.int32), _TABLES, tables)
@@ -53,10 +48,7 @@ class Decoder:
         self._left = _MOST * 32 * len(words) + _BESIDE  # bits
 
     def code(self, tables, values=None):
-        """As `Encoder.code`, but reads the values.
-
-        Raises ValueError for values that no encoder wrote, or more of them than the words can hold.
-        """
+        """As `Encoder.code`, but reads the values. Raises ValueError for values that no encoder wrote."""
         del values
         tables = np.ascontiguousarray(tables)
         try:

@@ -25,18 +25,13 @@ class GroupCoding:
     """Codes the images of a chain of `RoundedFactor`s, of any size.
 
     `add` is a function that is called after each group with its number of pixels.
-
-    Args:
-      model: `AuxiliaryModel`.
     """
 
     def __init__(self, model):
         self._model = model
         self._num_pixels = 0  # coded so far, or about to be
-        self._mixtures = {
-            name: IntegerMixture(factor.likelihood, rounding.CENTERS)
-            for name, factor in model.factors.items()
-        }
+        kinds = {name: factor.likelihood for name, factor in model.factors.items()}
+        self._mixtures = {name: IntegerMixture(x, rounding.CENTERS) for name, x in kinds.items()}
 
     def encode(self, images, add):
         """Codes images, uint8 [N, H, W, C]: (uint32 [n], dict, factor name -> int, its bits)."""
@@ -49,9 +44,9 @@ class GroupCoding:
         return coder.words(), {name: round(x) for name, x in bits.items()}
 
     def decode(self, words, count, size, add):
-        """Decodes the words of `encode`: (uint8 [N, H, W, C], float32 [N, H, W], the bits of each pixel).
+        """Decodes the words of `encode`: uint8 [N, H, W, C], and each pixel's bits, float32 [N, H, W].
 
-        `size` is (H, W). None where this machine comes across values that no encoder wrote.
+        None where this machine comes across values that no encoder wrote.
         """
         self._num_pixels += count * math.prod(size)
         coder, images, bits = entropy.Decoder(words), [], np.zeros((count, *size), np.float32)
@@ -112,14 +107,12 @@ class GroupCoding:
             waiting = np.concatenate([waiting, params]) if len(waiting) else params
             while len(waiting) >= AT_ONCE or (row is last and len(waiting)):
                 chunk, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
-                pixels = Pixels(
-                    self._mixtures[name], np.round(chunk * rounding.SUMS).astype(np.int64)
-                )
+                whole = np.round(chunk * rounding.SUMS).astype(np.int64)
+                pixels = Pixels(self._mixtures[name], whole)
                 here = places[first : first + len(chunk)]
                 to_write = None if given is None else given.reshape(-1, channels)[here]
-                found[here], bits.reshape(-1)[here] = _code_pixels(
-                    pixels, [x[:, here] for x in bounds], coder, to_write
-                )
+                coded = _code_pixels(pixels, [x[:, here] for x in bounds], coder, to_write)
+                found[here], bits.reshape(-1)[here] = coded
                 first += len(chunk)
         return values, bits
 

@@ -32,11 +32,9 @@ _FARTHEST = 1 << 22  # a location
 
 
 class IntegerMixture:
-    """A `LogisticMixture` in whole numbers.
+    """A `LogisticMixture` of 256 values, if centered of a whole unit, in whole numbers.
 
-    Args:
-      likelihood: `LogisticMixture` of 256 values; if it is centered, of a whole unit.
-      center_units: int, how many units of a center are one pixel value.
+    `center_units` of a center are one pixel value.
     """
 
     def __init__(self, likelihood, center_units):
@@ -56,9 +54,7 @@ class IntegerMixture:
 class Pixels:
     """N pixels whose channels become known one by one. Arrays are [K, N], of components and pixels.
 
-    Args:
-      mixture: `IntegerMixture`.
-      params: whole numbers [N, num_params], in units of 2 ** -8.
+    `params` are whole numbers [N, num_params], in units of 2 ** -8.
     """
 
     def __init__(self, mixture, params):
@@ -92,11 +88,7 @@ class Pixels:
 
 
 class Channel:
-    """The values of a channel of N pixels, each found by halving its interval.
-
-    Attributes:
-      value: int64 [N], the least of the values that are left.
-    """
+    """The values of a channel of N pixels, each found by halving its interval: `value` is the least left."""
 
     def __init__(self, weights, locations, inverses, low, high, num_values):
         self._weights, self._locations, self._inverses = weights, locations, inverses
@@ -108,9 +100,8 @@ class Channel:
     def halves(self, count):
         """Tables of whether the value is one of the first `count` that are left, or of as many after these.
 
-        Returns:
-          float32 [N, 2], whole numbers in proportion to the probabilities of both: of each at least as many
-          as it has values.
+        They are float32 [N, 2]: whole numbers in proportion to the probabilities of both, of each at least as
+        many as it has values.
         """
         first, last = self._ends
         middle = np.minimum(self.value + count, self._end)

@@ -29,20 +29,11 @@ class Picture(NamedTuple):
 
 
 def read(path, channels=3, metadata=False):
-    """Reads a PNG, JPEG, TIFF or WebP file.
+    """The `Picture` of a PNG, JPEG, TIFF or WebP file of 3 channels, or 1.
 
-    Args:
-      path: of the file.
-      channels: int, 3, or 1 for a gray picture.
-      metadata: bool, whether its color profile and its EXIF are kept, too.
-
-    Returns:
-      `Picture`.
-
-    Raises:
-      OSError: for a file that cannot be read.
-      ValueError: for one that is broken or another kind of file, or that would lose something: more than 8
-        bits a channel, more than one picture, or colors where one channel is expected.
+    Its color profile and its EXIF are kept if `metadata`. Raises OSError for a file that cannot be read, and
+    ValueError for one that is broken or another kind of file, or that would lose something: more than 8 bits
+    a channel, more than one picture, or colors where one channel is expected.
     """
     try:
         contents = decoding.contents(path)
@@ -67,16 +58,12 @@ def read(path, channels=3, metadata=False):
 def write(file, picture):
     """Writes a `Picture`, of one channel or three, to a binary file as PNG.
 
-    It is gray where its channels are the same, unless its color profile is of colors.
-
-    Raises ValueError for extras that `read` does not give.
+    It is gray where its channels are the same, unless its color profile is of colors. Raises ValueError for
+    extras that `read` does not give.
     """
     pixels, extras = picture
-    options = {
-        name: _inflated(kind, extras[kind])
-        for kind, name in (("icc", "icc_profile"), ("exif", "exif"))
-        if kind in extras
-    }
+    keywords = {"icc": "icc_profile", "exif": "exif"}
+    options = {keywords[x]: _inflated(x, extras[x]) for x in keywords if x in extras}
     color_space = options.get("icc_profile", b"")[16:20]
     gray = pixels.shape[2] == 1 or (decoding.is_gray(pixels) and color_space in (b"", b"GRAY"))
     made = Image.fromarray(pixels[..., 0] if gray else pixels)

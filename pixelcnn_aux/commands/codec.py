@@ -34,34 +34,22 @@ FLAGS = flags.FLAGS
 ARGUMENTS = ["COMMAND", "FILE..."]
 
 # The commands that take a flag.
-_OWN_FLAGS = {
-    "out": ("compress", "decompress"),
-    "map": ("inspect",),
-    "metadata": ("compress",),
-}
+_OWN_FLAGS = {"out": ("compress", "decompress"), "map": ("inspect",), "metadata": ("compress",)}
 MAPPED = 16  # pictures, at most, side by side
 
 
 def main(command, *files):
-    if command not in COMMANDS:
-        raise app.UsageError(
-            f"Expected {', '.join(COMMANDS)}. Received: {command}. Give one of these first."
-        )
+    _check_usage(command in COMMANDS, ", ".join(COMMANDS), command, "Give one of these first")
+    expected = f"{command} without flags of other commands"
     for flag, commands in _OWN_FLAGS.items():
-        if FLAGS[flag].present and command not in commands:
-            raise app.UsageError(
-                f"Expected {command} without flags of other commands. Received: --{flag}. "
-                "Leave that out."
-            )
+        fits = not FLAGS[flag].present or command in commands
+        _check_usage(fits, expected, f"--{flag}", "Leave that out")
     COMMANDS[command](files)
 
 
 def compress(files):
-    if not FLAGS.out or not files:
-        raise app.UsageError(
-            f"Expected pictures, and --out, the file to write. Received: {list(files)}, {FLAGS.out}. "
-            "Give both."
-        )
+    expected, received = "pictures, and --out, the file to write", f"{list(files)}, {FLAGS.out}"
+    _check_usage(FLAGS.out and files, expected, received, "Give both")
     output, is_stream = sys.stdout, FLAGS.out == "-"
     if not is_stream:
         disk.check_place("--out", FLAGS.out)
@@ -96,10 +84,8 @@ def compress(files):
 
 
 def decompress(files):
-    if not FLAGS.out or FLAGS.out == "-":
-        raise app.UsageError(
-            f"Expected --out, a folder for the pictures. Received: {FLAGS.out}. Name one."
-        )
+    fits = FLAGS.out and FLAGS.out != "-"
+    _check_usage(fits, "--out, a folder for the pictures", FLAGS.out, "Name one")
     data, contents = _read(files)
     out = pathlib.Path(FLAGS.out)
     for name, *_ in contents.named_sizes:
@@ -173,12 +159,14 @@ def draw_map(contents, data):
 COMMANDS = {x.__name__: x for x in (compress, decompress, verify, inspect)}
 
 
+def _check_usage(*check):
+    expect(*check, kind=app.UsageError)
+
+
 def _read(files):
     """(bytes, `Contents`) of the one compressed file."""
-    if len(files) != 1:
-        raise app.UsageError(
-            f"Expected one compressed file. Received: {list(files)}. Name one, or - for standard input."
-        )
+    remedy = "Name one, or - for standard input"
+    _check_usage(len(files) == 1, "one compressed file", list(files), remedy)
     with disk.explained("to read " + ("standard input" if files[0] == "-" else files[0])):
         data = sys.stdin.buffer.read() if files[0] == "-" else pathlib.Path(files[0]).read_bytes()
     return data, container.read(data)
@@ -205,9 +193,8 @@ def _picture_files(names):
             continue
         below = image_files.below(path)
         named = [x for x in below if x.suffix.lower() in decoding.SUFFIXES]
-        remedy = "Name another folder, or files"
-        received = image_files.suffixes(below)
-        expect(named, f"{decoding.KINDS} files in {path}", received, remedy)
+        expected, received = f"{decoding.KINDS} files in {path}", image_files.suffixes(below)
+        expect(named, expected, received, "Name another folder, or files")
         if len(named) < len(below):
             others = image_files.suffixes(x for x in below if x not in named)
             print(f"{path}: {len(named):,} {decoding.KINDS} files; left out are others: {others}")

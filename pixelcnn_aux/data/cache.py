@@ -33,10 +33,7 @@ _ELSEWHERE = ", or give another cache_dir (--cache_dir)"
 
 
 def default_folder():
-    """The default folder of decoded images: an absolute `pathlib.Path`.
-
-    Raises ValueError for a user without a home folder.
-    """
+    """The default folder, an absolute `pathlib.Path`. Raises ValueError for a user without a home."""
     folder = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
         return pathlib.Path(folder, "pixelcnn_aux").expanduser().absolute()
@@ -48,30 +45,13 @@ def default_folder():
 
 
 def load(
-    cache_dir,
-    *,
-    dataset,
-    folder,
-    split,
-    image_size,
-    files,
-    decoded,
-    channels=3,
-    num_values=256,
+    cache_dir, *, dataset, folder, split, image_size, files, decoded, channels=3, num_values=256
 ):
-    """The images of a split, decoded unless the folder `cache_dir` has them already.
+    """The images of a split, [N, H, W, C], and a dict of the files left out: name -> reason.
 
-    Args:
-      dataset, folder, split, image_size: the name of the data set, the `pathlib.Path` of its files, one of
-        `registry.SPLITS`, and (H, W).
-      files: list, as `files.described_files` gives it. Images of another list are decoded again.
-      decoded: function that returns an iterator over pairs (name, image), the latter [H, W, C], or the
-        reason, a str, why a file is left out.
-
-    Returns:
-      ([N, H, W, C], memory-mapped, dict, name -> reason, of the files left out).
-
-    Raises OSError for a folder that cannot be written, or is full.
+    The images are memory-mapped. They are decoded unless the folder `cache_dir` has those of the same `files`
+    (`files.described_files`): `decoded` returns an iterator over pairs of a name and an image, or the reason
+    why the file is left out. Raises OSError for a folder that cannot be written, or is full.
     """
     place = [dataset, str(folder), split, list(image_size)]
     if (channels, num_values) != (3, 256):
@@ -122,8 +102,7 @@ def _write(array, key, shape, dtype, decoded):
     aside = array.with_suffix(".npy.writing")  # one process at a time: the lock is held
     manifest, skipped, count = array.with_suffix(".json"), {}, 0
 
-    def write_header(file):
-        """Writes the start of a .npy file, which NumPy pads: as long for any number of images."""
+    def write_header(file):  # which NumPy pads: as long for any number of images
         header = {"descr": dtype.str, "fortran_order": False, "shape": (count, *shape)}
         np.lib.format.write_array_header_1_0(file, header)
 

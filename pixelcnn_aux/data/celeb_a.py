@@ -31,8 +31,7 @@ def celeb_a(split, image_size, data_dir, image_dir, cache_dir):
 
     def fit(image):
         remedy = "Give the aligned and cropped images, img_align_celeba"
-        fits = image.shape == (*_OFFICIAL, 3)
-        expect(fits, f"an image of {_OFFICIAL}", image.shape[:2], remedy)
+        expect(image.shape == (*_OFFICIAL, 3), f"an image of {_OFFICIAL}", image.shape[:2], remedy)
         image = image[50:-40, 25:-25]
         while image.shape[0] > image_size[0]:
             image = halve(image)
@@ -79,9 +78,6 @@ def split_of(name):
 
 
 def halve(images):
-    """The rounded mean of each 2 x 2 pixels, as in `auxiliary.HalfResolution`.
-
-    Takes uint8 [..., H, W, C], H and W even, and returns uint8 [..., H / 2, W / 2, C].
-    """
+    """As `auxiliary.HalfResolution`, of uint8 [..., H, W, C] with H and W even."""
     rows = images[..., ::2, :, :].astype(np.uint16) + images[..., 1::2, :, :]
     return ((rows[..., ::2, :] + rows[..., 1::2, :] + 2) // 4).astype(np.uint8)

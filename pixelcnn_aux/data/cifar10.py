@@ -13,10 +13,7 @@ _PARTS = {"train": slice(-1000), "validation": slice(-1000, None), "test": slice
 
 @register("cifar10")
 def cifar10(split, image_size, data_dir):
-    """All 32 x 32 images, in the official order, with the numbers of their classes.
-
-    TFDS downloads them where they are not there yet.
-    """
+    """All 32 x 32 images, in the official order, with their classes. TFDS downloads them if need be."""
     expected = "an image size of (32, 32) for the data set 'cifar10'"
     remedy = "Choose a preset of that size, or another data set"
     expect(image_size in (None, (32, 32)), expected, image_size, remedy)

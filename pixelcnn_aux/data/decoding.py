@@ -29,11 +29,7 @@ _PNG_DEPTH = 24  # offset of the bits a channel in a PNG file, in its first chun
 
 
 def contents(path, most=_MAX_BYTES):
-    """The bytes of a file of at most `most` bytes.
-
-    Raises OSError as `disk.explained`, and ValueError for a folder, a pipe, which may have no end, or a file
-    that is too large for an image.
-    """
+    """The bytes of a file. Raises OSError, and ValueError for a folder, a pipe, or more than `most` bytes."""
     path = pathlib.Path(path)
     with disk.explained(f"to read {path}"):
         size = path.stat().st_size
@@ -46,9 +42,8 @@ def contents(path, most=_MAX_BYTES):
 def opened(contents, channels=3, bits=8):
     """Opens an image file, bytes, as a Pillow image whose pixels can be decoded within the context.
 
-    Raises ValueError for a file that is not one of `KINDS`, that has more than `MAX_PIXELS`, more than 8 bits
-    a channel (for `bits` 16, not 16), colors where one channel is expected or, except in JPEG files, several
-    pictures; or that is damaged, also where that shows as the image is decoded.
+    Raises ValueError for a file that is not one of `KINDS`, does not fit (`_check`), or is damaged, also
+    where that shows as the image is decoded.
     """
     try:
         with _open(contents) as picture:
@@ -67,18 +62,10 @@ def opened(contents, channels=3, bits=8):
 
 
 def decode(contents, channels=3, num_values=256):
-    """Decodes an image file, bytes, upright.
+    """Decodes an image file, bytes, upright: [h, w, C], uint8 up to 256 values and uint16 above.
 
-    A file of one channel may also be a DICOM file, whose values are those that the scanner stored.
-
-    Returns:
-      [h, w, C], uint8 up to 256 values and uint16 above, C of one channel or three. Gray is repeated where
-      three are asked for, and alpha is dropped.
-
-    Raises:
-      ImportError: without the package that reads the file: pydicom, or for colors of 16 bits tifffile or
-        TensorFlow.
-      ValueError: as `opened`, and for values of `num_values` or more.
+    C is 3, with gray repeated and alpha dropped, or 1, also of DICOM files, as the scanner stored the values.
+    Raises ValueError as `opened` and for larger values, and ImportError where a package is missing.
     """
     if channels == 1 and contents[128:132] == b"DICM":
         pixels = _decode_dicom(contents)[..., np.newaxis]
@@ -118,21 +105,16 @@ def log_gray(count, total, where):
 
 
 def check_kept(picture, bits=8):
-    """Raises ValueError for a Pillow image of more bits a channel, or one of several in a file.
-
-    Some cameras write JPEG files of several, of which the first, the photograph, is taken.
-    """
+    """Raises ValueError for a Pillow image of more bits a channel, or one of several in a file."""
     is_deep = bits == 8 and picture.mode[0] in "IF"
     _require(not is_deep, f"more than 8 bits a channel, {picture.mode}")
+    # Some cameras write JPEG files of several, of which the first, the photograph, is taken.
     several = getattr(picture, "is_animated", False) and picture.format != "MPO"
     _require(not several, "several pictures, one is expected: save it alone")
 
 
 def turn_upright(picture):
-    """Turns a Pillow image, in place, as the EXIF or XMP orientation of its file says.
-
-    Raises what Pillow raises for pixels that it cannot decode.
-    """
+    """Turns a Pillow image, in place, as the EXIF or XMP orientation of its file says."""
     picture.load()
     # Where another entry is damaged, this raises once the image is turned.
     with contextlib.suppress(Exception):
@@ -150,7 +132,7 @@ def depth(contents, picture):
 
 
 def leave_gpus(tf):
-    """Has TensorFlow, a module, leave GPUs to another backend of Keras: it would take all their memory."""
+    """Has TensorFlow, a module, leave GPUs, and all their memory, to another backend of Keras."""
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -159,7 +141,6 @@ def leave_gpus(tf):
 
 
 def _require(fits, reason):
-    """Raises ValueError for a reason, unless a file fits."""
     if not fits:
         raise ValueError(reason)
 
@@ -246,14 +227,12 @@ def _decode_dicom(contents):
         raise
     except Exception as error:  # damaged bytes raise whatever they happen to spell
         raise ValueError("a damaged DICOM file, or compressed as pydicom cannot read it") from error
-    _require(
-        fits,
-        f"{frames} images of {width} x {height} pixels and {found.SamplesPerPixel} channels, one of one "
-        f"channel and {MAX_PIXELS:,} pixels at most is expected",
-    )
-    least = np.min(pixels)
-    _require(
-        least >= 0 and pixels.dtype.kind in "iu",
-        f"values of {pixels.dtype} from {least}, whole ones of 0 or more are expected",
-    )
+    if not fits:
+        raise ValueError(
+            f"{frames} images of {width} x {height} pixels and {found.SamplesPerPixel} channels, one of one "
+            f"channel and {MAX_PIXELS:,} pixels at most is expected"
+        )
+    least = pixels.min()
+    fits = least >= 0 and pixels.dtype.kind in "iu"
+    _require(fits, f"values of {pixels.dtype} from {least}, whole ones of 0 or more are expected")
     return pixels

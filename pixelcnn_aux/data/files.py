@@ -35,10 +35,7 @@ def load(
     num_values=256,
     labels=None,
 ):
-    """`Images` of one split of the image files under a folder, as a loader returns them.
-
-    Their `skipped` has the files of no split, and those of this one that are no such images. Other arguments
-    are those of a loader.
+    """`Images` of one split of the image files under a folder, with arguments of a loader and these.
 
     Args:
       fit: function, [h, w, C] -> [H, W, C], of `image_size` unless that is None; raises ValueError for
@@ -59,7 +56,7 @@ def load(
     for path in named:
         by_split[split_of(path.name)].append(str(path))
     names = by_split[split]
-    label_of = labels and labels_of_files(labels, named)  # before anything is decoded
+    label_of = labels and _labels_of(labels, named)  # before anything is decoded
 
     def read(name):
         try:
@@ -91,11 +88,10 @@ def load(
     for name in skipped:
         by_reason[broken[name]].append(name)
     if skipped:
-        count = len(names) + len(by_split[None])
-        listed = "; ".join(f"{why}: {str(names)[1:-1]}" for why, names in by_reason.items())
         message = "Left out %d of %d %s files of %s, which are no whole %s files %s: %s"
-        kinds = decoding.KINDS
-        logging.warning(message, len(skipped), count, split, image_dir, kinds, kind, listed)
+        counts = len(skipped), len(names) + len(by_split[None])
+        listed = "; ".join(f"{why}: {str(names)[1:-1]}" for why, names in by_reason.items())
+        logging.warning(message, *counts, split, image_dir, decoding.KINDS, kind, listed)
     if not len(pixels):
         counts = ", ".join(f"{len(by_split[name])} {name}" for name in SPLITS)
         reasons = "; ".join(f"{len(names)}: {why}" for why, names in by_reason.items())
@@ -104,8 +100,15 @@ def load(
             f"{counts} files, {len(skipped)} left out ({reasons or 'none'}); in all {suffixes(paths)}. Add "
             "images, or give another image_dir."
         )
-    if label_of:
-        labels = [label_of(name) for name in names if name not in broken]
+    if labels:
+        kept = [name for name in names if name not in broken]
+        missing = [name for name in kept if name not in label_of]
+        expected, received = (
+            f"a label for each image file in {labels}",
+            f"none for {''.join(missing[:1])}",
+        )
+        expect(not missing, expected, received, _LABEL_ROWS)
+        labels = [label_of[name] for name in kept]
     return Images(pixels, skipped, labels)
 
 
@@ -158,33 +161,21 @@ def suffixes(paths, most=9):
     return ", ".join(listed + ["..."] * (len(counts) > most)) or "no files"
 
 
-def labels_of_files(labels, paths):
-    """A function from the path of an image file, a str, to the number of its class: from 0 on, or -1.
+def _labels_of(labels, paths):
+    """dict, path of an image file, a str -> the number of its class, from 0 on, or -1.
 
-    Args:
-      labels: `FOLDERS`: the classes are the folders in alphabetical order, and files outside have no class;
-        or the path of a CSV file with the columns "file", as in `paths`, and "label".
-      paths: list of `pathlib.Path`, all image files of every split, relative to their folder.
-
-    Raises OSError for a table that cannot be read, and ValueError for one that is damaged, or names a file
-    twice or one that is not in `paths`; the function raises ValueError for a file without a label.
+    `labels` are as in `registry.load`; `paths` are those of all image files of every split, relative to their
+    folder. Raises ValueError for a damaged table, and one with others than `paths`.
     """
     if labels == FOLDERS:
         classes = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
         numbers = {name: number for number, name in enumerate(classes)}
-        found = {str(path): numbers.get(path.parts[0], -1) for path in paths}
-    else:
-        found = _read_labels(labels)
-        unknown = sorted(found.keys() - {str(path) for path in paths})
-        received = f"{''.join(unknown[:1])}, which is not there"
-        expect(not unknown, f"image files of the folder in {labels}", received, _LABEL_ROWS)
-
-    def label_of(name):
-        expected, received = f"a label for each image file in {labels}", f"none for {name}"
-        expect(name in found, expected, received, _LABEL_ROWS)
-        return found[name]
-
-    return label_of
+        return {str(path): numbers.get(path.parts[0], -1) for path in paths}
+    found = _read_labels(labels)
+    unknown = sorted(found.keys() - set(map(str, paths)))
+    received = f"{''.join(unknown[:1])}, which is not there"
+    expect(not unknown, f"image files of the folder in {labels}", received, _LABEL_ROWS)
+    return found
 
 
 def _read_labels(file):

@@ -18,14 +18,10 @@ _KIND = f"{_WHOLE} (split by a hash of their names: 93 % train, 2 % validation, 
 def folder(split, image_size, image_dir, cache_dir, channels, num_values, labels):
     """The center of each image at `image_size`, or whole ones.
 
-    The splits are the folders of their names, if there are those of all three; if not, they are by the names
-    of the files.
+    The splits are the folders of their names if all three are there, else they are by the names of the files.
     """
-    expected, remedy = (
-        "a folder of images for the data set 'folder'",
-        "Give image_dir (--image_dir)",
-    )
-    expect(image_dir is not None, expected, "none", remedy)
+    expected = "a folder of images for the data set 'folder'"
+    expect(image_dir is not None, expected, "none", "Give image_dir (--image_dir)")
     expected = "images of one channel or three, of image files"
     remedy = "Save them as arrays, for the data set 'arrays'"
     expect(channels in (1, 3), expected, f"{channels} channels", remedy)
@@ -86,8 +82,7 @@ def fit(image, image_size):
 def resize(image, image_size):
     """[h, w, C] -> [H, W, C] of its dtype: every pixel is the mean of the area that it covers.
 
-    The sums are those of `tf.image.resize(image, image_size, "area")`, in float32 and in the same order, so
-    that the same pixels come out, bit for bit.
+    It equals `tf.image.resize(image, image_size, "area")` bit for bit: the same sums in float32, in order.
     """
     (rows, row_weights, height), (columns, column_weights, width) = (
         _covered(length, size) for length, size in zip(image.shape, image_size)
@@ -96,9 +91,7 @@ def resize(image, image_size):
         image[:, column].astype(np.float32) * weight[:, np.newaxis]
         for column, weight in zip(columns, column_weights)
     )
-    sums = sum(
-        sums[row] * weight[:, np.newaxis, np.newaxis] for row, weight in zip(rows, row_weights)
-    )
+    sums = sum(sums[row] * weight[:, None, None] for row, weight in zip(rows, row_weights))
     return np.rint(sums * np.float32(1.0 / float(height * width))).astype(image.dtype)
 
 

@@ -25,14 +25,13 @@ class Images:
     """One split of a data set.
 
     Attributes:
-      pixels: uint8 or uint16 [N, H, W, C], an array in memory or a memory-mapped file; C is 3 for RGB. Images
-        of several sizes are a list of N arrays [H, W, C].
-      num_images: N, how many images the split has.
+      pixels: uint8 or uint16 [N, H, W, C], in memory or memory-mapped; of several sizes: a list of [H, W, C].
+      num_images: int, N.
       image_size: their (H, W); None for images of several sizes.
       labels: int [N], the number of each image's class from 0 on, or -1; or float32 [N, D]; or None.
       skipped: tuple of the names of files left out, since they are no images of this data set.
-      source: where the images come from, as `load` sets it: {"dataset": its name, "image_dir": str, the
-        absolute path of its folder, "image_file": of its file}, each str or None.
+      source: dict, set by `load`: "dataset", its name, and "image_dir" and "image_file", absolute paths; each
+        a str or None.
     """
 
     def __init__(
@@ -41,17 +40,13 @@ class Images:
         skipped: Sequence[str] = (),
         labels: ArrayLike | None = None,
     ):
-        """`pixels` are neither checked nor, if one array, copied: `from_arrays` does both.
-
-        Raises ValueError for labels that are no numbers, or not one for each image.
-        """
+        """`pixels` are neither checked nor copied: `from_arrays` does both. Raises ValueError for labels."""
         if isinstance(pixels, list) and len({image.shape[:2] for image in pixels}) == 1:
             pixels = np.stack(pixels)
         self.pixels, self.num_images = pixels, len(pixels)
         self.labels = None if labels is None else _checked_labels(labels, self.num_images)
-        self.image_size: tuple[int, int] | None = (
-            None if isinstance(pixels, list) else pixels.shape[1:3]
-        )
+        size = None if isinstance(pixels, list) else pixels.shape[1:3]
+        self.image_size: tuple[int, int] | None = size
         self.skipped = tuple(skipped)
         self.source: dict[str, str | None] = dict.fromkeys(("dataset", "image_dir", "image_file"))
 
@@ -72,13 +67,10 @@ class Images:
     def condition(
         self, kind: "Condition | None", which: slice | Sequence[int] = slice(None)
     ) -> np.ndarray | None:
-        """The labels as a condition of a model: [N, ...]; None for a model without one.
+        """The labels of some images as a condition of a model, [n, ...]; None for a model without one.
 
-        Args:
-          kind: `conditions.Condition`, as `AuxiliaryModel.condition`.
-          which: slice or list of int, the images.
-
-        Raises ValueError for images without labels, and for labels that the model does not take.
+        `kind` is `AuxiliaryModel.condition`, `which` a slice or a list of int. Raises ValueError for images
+        without labels, and for labels that the model does not take.
         """
         if kind is None:
             return None
@@ -88,14 +80,10 @@ class Images:
         return np.asarray(kind.checked(self.labels, self.num_images))[which]
 
     def batches(self, batch_size: int, num_images: int | None = None) -> Iterator[np.ndarray]:
-        """The images once, in a fixed order: an iterator over uint8 [b, H, W, 3], NumPy arrays.
+        """The first `num_images`, or all, in a fixed order: an iterator over arrays [batch_size, H, W, C].
 
-        Args:
-          batch_size: int, every b but the last one, which is smaller where images run out. Images of several
-            sizes come one by one.
-          num_images: int, how many images, from the first one; None is all.
-
-        Raises ValueError for a `batch_size` below 1 and a `num_images` below 0.
+        The last batch is smaller where images run out; images of several sizes come one by one. Raises
+        ValueError for a `batch_size` below 1 and a `num_images` below 0.
         """
         batch_size = arguments.whole("batch_size", batch_size, largest=sys.maxsize)
         if num_images is not None:
@@ -107,13 +95,7 @@ class Images:
         return (np.array(pixels[start : start + batch_size]) for start in starts)
 
     def take(self, indices: Sequence[int]) -> np.ndarray:
-        """The images at some indices, without reading the others.
-
-        Args:
-          indices: sequence of int from 0 to `num_images` - 1, which count images as `batches` does.
-
-        Returns:
-          uint8 [len(indices), H, W, 3], a NumPy array.
+        """The images at some indices, from 0 to `num_images` - 1: an array [len(indices), H, W, C].
 
         Raises ValueError for an index out of range, and for images of several sizes.
         """
@@ -125,10 +107,7 @@ class Images:
         return self.pixels[np.array(indices, np.int64)]
 
     def centers(self, side: int) -> "Images":
-        """`Images` of the central squares of this side, a new array.
-
-        Raises ValueError for images that are smaller.
-        """
+        """`Images` of the central squares of this side, a new array. Raises ValueError as `check_side`."""
         self.check_side(side)
         squares = [training_batches.square(image, side, 0.5, 0.5) for image in self.pixels]
         images = Images(np.stack(squares))
@@ -146,10 +125,7 @@ class Images:
         )
 
     def spread(self, count: int) -> np.ndarray:
-        """`count` images, or all if there are fewer, evenly over the split: neighbors may be much alike.
-
-        Returns uint8 [count, H, W, 3], a NumPy array.
-        """
+        """An array of `count` images, at most all, evenly over the split: neighbors may be much alike."""
         return self.take(self.spread_indices(count))
 
     def spread_indices(self, count: int) -> list[int]:
@@ -173,15 +149,11 @@ class Images:
         (seed, t) alone, so that a run resumes at `first_step`, the first t: nothing is read of those before.
 
         Args:
-          batch_size: int.
-          seed: int, of the order and of the flips.
-          first_step: int.
+          batch_size, seed, first_step: ints.
           flip: bool, whether each image is mirrored left to right with probability 1/2, drawn in every
             epoch. The order of the images is the same either way.
-          rows: slice, the rows of each batch that are wanted where several hosts share it: yields
-            batch[rows], and the other rows are not read.
-          crop: int, the side of the square that is cut from each image, drawn in every epoch; None for
-            whole images.
+          rows: slice, the rows of each batch to yield, where several hosts share it; others are not read.
+          crop: int, the side of the square cut from each image, drawn in every epoch; None for whole images.
 
         Raises ValueError as `check_side`.
         """
@@ -210,9 +182,7 @@ class Images:
     ) -> Iterator[np.ndarray]:
         """The `condition` of each batch of `training_batches` of the same arguments: [batch_size, ...].
 
-        At a rate of `dropout` an image's condition is unknown, drawn in every epoch by the seed.
-
-        Raises ValueError as `condition`.
+        At a rate of `dropout` it is unknown, drawn in every epoch. Raises ValueError as `condition`.
         """
         condition = np.asarray(self.condition(kind))
         for draws in self._draws(batch_size, seed, first_step, rows):
@@ -256,11 +226,9 @@ def as_images(images: ImageSource, with_labels: bool = False) -> Images:
     """`Images` of whatever people have their images in, as `pa.train` takes them.
 
     Args:
-      images: `Images`; uint8 [N, H, W, 3] for `from_arrays`; or a source that is read into memory, in its
-        order: a `tf.data.Dataset`, such as `keras.utils.image_dataset_from_directory` makes, or a sequence,
-        such as a list, a data set of PyTorch, one of Hugging Face or its column (see `sources`).
-      with_labels: bool, whether these have to have labels, as a conditional model needs them; if not, they
-        are ignored.
+      images: `Images`; an array for `from_arrays`; or a source that is read into memory, in its order: a
+        `tf.data.Dataset`, or a sequence, such as a list or a data set of PyTorch or Hugging Face (`sources`).
+      with_labels: bool, whether a source has to have labels; if not, they are ignored.
 
     Raises ValueError for anything else, and as `sources.gathered`.
     """
@@ -278,8 +246,7 @@ def checked_pixels(pixels: np.ndarray) -> np.ndarray:
     fits = pixels.dtype in (np.uint8, np.uint16) and images.ndim == 4 and 0 not in images.shape
     expect(
         fits and images.shape[3] <= MAX_CHANNELS,
-        "pixels as uint8 or uint16 [N, H, W, C], of one image at least and up to "
-        f"{MAX_CHANNELS} channels",
+        f"pixels as uint8 or uint16 [N, H, W, C], of one image at least and up to {MAX_CHANNELS} channels",
         f"{pixels.dtype.name} {list(pixels.shape)}",
         "Give RGB values from 0 to 255 as uint8, a list of images as np.stack(images)",
     )

@@ -52,9 +52,7 @@ def encoded(image, settings):
 def bits_per_dim(image_format, images):
     """Bits per dimension of images as lossless files, each its own, headers counted: float64 [B].
 
-    Args:
-      image_format: a key of `FORMATS`. Each image counts as the smallest file of all settings there.
-      images: uint8 [B, H, W, C], C of 1 or 3, or uint16 [B, H, W, 1].
+    Images are uint8 [B, H, W, 1 or 3], or uint16 [B, H, W, 1]. The smallest file of all settings counts.
     """
 
     def bits(image):

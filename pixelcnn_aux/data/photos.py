@@ -59,12 +59,9 @@ def squares(size):
 
 def read(name):
     """The photograph of a name in `PHOTOS`: uint8 [H, W, 3]. Raises ImportError without scikit-image."""
-    folder = _folder()
-    if folder is None:
-        raise ImportError(
-            "Expected scikit-image, for its photographs. Received: no such package. "
-            "Run pip install scikit-image, or choose another data set."
-        )
+    folder, remedy = _folder(), "Run pip install scikit-image, or choose another data set"
+    expected = "scikit-image, for its photographs"
+    expect(folder is not None, expected, "no such package", remedy, kind=ImportError)
     return decoding.decode(decoding.contents(folder / name))
 
 

@@ -108,13 +108,14 @@ def load(
     arguments.choice("split", split, SPLITS)
     if image_size is not None:
         image_size = arguments.size("image_size", image_size)
-    loader, takes = _registered[name], _parameters(_registered[name])
+    loader, takes = _registered[name], inspect.signature(_registered[name]).parameters
     source = {"image_dir": image_dir, "image_file": image_file}
     source = {what: _absolute(what, path) for what, path in source.items()}
     if labels:
         source["labels"] = labels if labels == FOLDERS else _absolute("labels", labels)
     for what, path in source.items():
-        others = [other for other, x in _registered.items() if what in _parameters(x)]
+        loaders = _registered.items()
+        others = [other for other, x in loaders if what in inspect.signature(x).parameters]
         remedy = f"Leave it out, or choose a data set that takes one: {', '.join(others)}"
         expected = f"no {what} for the data set {name!r}"
         expect(not path or what in takes, expected, repr(str(path)), remedy)
@@ -155,10 +156,6 @@ def check_kind(images: Images, channels: int, num_values: int) -> None:
     expected = f"images of values from 0 to {num_values - 1:,}, as the model has"
     remedy = "Scale them, or give the model more bits (--bits)"
     expect(largest < num_values, expected, f"a value of {largest:,}", remedy)
-
-
-def _parameters(loader):
-    return inspect.signature(loader).parameters
 
 
 def _absolute(name, path):

@@ -29,18 +29,11 @@ _SCALE = (
 
 
 def gathered(source, with_labels=False):
-    """The images of a source in its order, and their labels.
+    """The images of a source in its order, a new array uint8 [N, H, W, 3], and labels [N, ...] or None.
 
-    Args:
-      source: see above.
-      with_labels: bool, whether there have to be labels; if not, they are ignored.
-
-    Returns:
-      (uint8 [N, H, W, 3], a new array, labels [N, ...] or None).
-
-    Raises:
-      ValueError: for another kind of source or one without an end, for images of several sizes, of other
-        values or channels, or none, and for labels that are not one for each image.
+    Labels are read, and have to be there, if `with_labels`. Raises ValueError for another kind of source or
+    one without an end, for images of several sizes, of other values or channels, or none, and for labels that
+    are not one for each image.
     """
     pixels, size, num_gray, is_scaled = bytearray(), None, 0, True
     labels, last_line = [], time.monotonic()
@@ -65,15 +58,13 @@ def gathered(source, with_labels=False):
         if time.monotonic() - last_line > _SECONDS_BETWEEN_LINES:
             print(f"Read {len(pixels) // math.prod(size):,} images", flush=True)
             last_line = time.monotonic()
-    none = f"none, of {arguments.short_repr(source)}"
-    received = "0 and 1 alone, as floats" if pixels else none
-    fits = pixels and not is_scaled
-    expect(fits, "images of values from 0 to 255, one at least", received, _SCALE)
+    received = "0 and 1 alone, as floats" if pixels else f"none, of {arguments.short_repr(source)}"
+    expected = "images of values from 0 to 255, one at least"
+    expect(pixels and not is_scaled, expected, received, _SCALE)
     pixels = np.frombuffer(pixels, np.uint8).reshape(-1, *size)
     decoding.log_gray(num_gray, len(pixels), f"a {type(source).__name__}")
-    shapes = sorted({label.shape for label in labels})
-    remedy = "Give a class, or as many numbers, for each"
-    expect(len(shapes) <= 1, "labels of one shape", shapes, remedy)
+    shapes, remedy = {label.shape for label in labels}, "Give a class, or as many numbers, for each"
+    expect(len(shapes) <= 1, "labels of one shape", sorted(shapes), remedy)
     return pixels, np.stack(labels) if with_labels else None
 
 

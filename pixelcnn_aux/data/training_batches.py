@@ -24,13 +24,9 @@ class Draws(NamedTuple):
 
 
 def steps(num_images, batch_size, *, seed, first_step, rows):
-    """Yields, for each step from `first_step` on, the `Draws` of some rows of its batch.
+    """Yields, for each step from `first_step` on, the `Draws` of some rows of its batch: int64 [R].
 
     Every epoch is a new permutation of all images, and a batch may span epochs.
-
-    Args:
-      num_images, batch_size, seed, first_step: ints.
-      rows: int64 [R], numbers of rows.
     """
     drawn = functools.lru_cache(maxsize=2)(_epoch)  # epochs last for many batches
     for step in itertools.count(first_step):

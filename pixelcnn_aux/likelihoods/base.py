@@ -52,16 +52,13 @@ class Likelihood(Configured):
     def check_declared(self) -> None:
         """Raises ValueError for attributes of other types, out of range, or that do not fit each other."""
         name, most_noise = type(self).__name__, 256 * arguments.MAX_PER_PIXEL
-        for attribute, least, most in (
-            ("num_channels", 1, 256),
-            ("num_values", 2, arguments.MAX_VALUES),
-            ("num_params", 1, arguments.MAX_PER_PIXEL),
-            ("noise_size", 1, most_noise),
-        ):
-            arguments.whole(f"{name}.{attribute}", getattr(self, attribute, None), least, most)
-        arguments.flag(f"{name}.centered", self.centered)
+        ranges = {"num_channels": (1, 256), "num_values": (2, arguments.MAX_VALUES)}
+        ranges |= {"num_params": (1, arguments.MAX_PER_PIXEL), "noise_size": (1, most_noise)}
         if self.bounded_noise_size is not None:
-            arguments.whole(f"{name}.bounded_noise_size", self.bounded_noise_size, 1, most_noise)
+            ranges["bounded_noise_size"] = (1, most_noise)
+        for attribute, ends in ranges.items():
+            arguments.whole(f"{name}.{attribute}", getattr(self, attribute, None), *ends)
+        arguments.flag(f"{name}.centered", self.centered)
         if self.centered:
             arguments.positive(f"{name}.unit", getattr(self, "unit", None), arguments.MAX_VALUES)
             expect(
@@ -209,21 +206,16 @@ class Likelihood(Configured):
     def value_log_probs(
         self, params: Tensor, channel: int, earlier: Sequence[Tensor], *, bounds: Sequence[Bounds]
     ) -> Tensor:
-        """Log-probabilities of all values of one channel, given the channels before it.
+        """Log-probabilities of all values of one channel, given the channels before it: [..., num_values].
 
         Args:
           params: float32 or float64 [..., num_params].
           channel: int.
           earlier: list of the pixel's earlier channels, int32 [...] each.
-          bounds: list of `Bounds` [...], of the earlier channels and of this one, with
-            0 <= low <= high < num_values.
+          bounds: list of `Bounds` [...], of the earlier channels and of this one.
 
-        Returns:
-          [..., num_values] of `params`' dtype, in nats; -inf outside of the interval. The log-probabilities
-          of a pixel's values in all its channels add up to `log_prob`.
-
-        Raises:
-          NotImplementedError: for a likelihood that does not define `_value_log_probs`.
+        They are in nats, -inf outside of the interval. Those of a pixel's channels add up to `log_prob`.
+        Raises NotImplementedError for a likelihood that does not define `_value_log_probs`.
         """
         logits = self._value_log_probs(params, channel, earlier, bounds)
         low, high, _ = bounds[channel]
@@ -273,18 +265,14 @@ class Likelihood(Configured):
         flat = [ops.reshape(x, (-1, self.num_channels)) for x in (*whole, bounds.center)]
 
         def entropies_at(index):
-            values, *known = (
-                ops.unstack(lookup(x, index), num=self.num_channels, axis=-1) for x in flat
-            )
-            known, here = [Bounds(*x) for x in zip(*known)], lookup(params, index)
-            return sum(
-                entropies.of_log_probs(
-                    self.value_log_probs(
-                        here, channel, values[:channel], bounds=known[: channel + 1]
-                    )
-                )
-                for channel in range(self.num_channels)
-            )
+            here, channels = lookup(params, index), self.num_channels
+            values, *known = (ops.unstack(lookup(x, index), num=channels, axis=-1) for x in flat)
+            known, total = [Bounds(*x) for x in zip(*known)], 0.0
+            for i in range(channels):
+                bounds = known[: i + 1]
+                log_probs = self.value_log_probs(here, i, values[:i], bounds=bounds)
+                total += entropies.of_log_probs(log_probs)
+            return total
 
         at_once = max(1, entropies.AT_ONCE * 256 // self.num_values)
         found = entropies.in_chunks(entropies_at, ops.shape(params)[0], at_once)
@@ -324,14 +312,12 @@ class Likelihood(Configured):
         return result
 
     def _check_centered(self, given, name):
-        fits, expected = (
+        expect(
             given is not None or not self.centered,
             f"`{name}` for a centered likelihood",
+            None,
+            "Give the centers of the transform's `fixed_sum`, or a likelihood with centered=False",
         )
-        remedy = (
-            "Give the centers of the transform's `fixed_sum`, or a likelihood with centered=False"
-        )
-        expect(fits, expected, None, remedy)
 
     def _check_bounded(self):
         methods = "bounded_noise_size, _bounded_log_prob, _bounded_noise and _bounded_draw"
@@ -344,7 +330,6 @@ class Likelihood(Configured):
 
 
 def _check_shapes(params, num_params, other, num_channels, name):
-    """Checks the number of channels of `params` and another argument, and that their other sides agree."""
     params, other = tuple(params.shape), tuple(other.shape)
     for label, shape, size in (("params", params, num_params), (name, other, num_channels)):
         expect(

@@ -4,14 +4,8 @@ from keras import ops
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import Config
-from pixelcnn_aux.likelihoods.base import (
-    Likelihood,
-    draw_index,
-    gumbel,
-    interpolate,
-    masked,
-    select,
-)
+from pixelcnn_aux.likelihoods import base
+from pixelcnn_aux.likelihoods.base import Likelihood, masked, select
 from pixelcnn_aux.serialization import register
 
 
@@ -53,7 +47,7 @@ class Categorical(Likelihood):
 
     def _log_density(self, params, images, center):
         del center
-        return self._log_prob_at(params, images, interpolate)
+        return self._log_prob_at(params, images, base.interpolate)
 
     def _log_prob_at(self, params, images, at):
         """log_prob, where `at` looks up a value in logits: `select` or `interpolate`."""
@@ -67,7 +61,7 @@ class Categorical(Likelihood):
 
     def _noise(self, uniforms, mode):
         del mode
-        return gumbel(uniforms)  # one for each value of each channel
+        return base.gumbel(uniforms)  # one for each value of each channel
 
     def _draw(self, params, noise, log_scale_shift, bounds=None):
         del log_scale_shift
@@ -79,7 +73,7 @@ class Categorical(Likelihood):
             if bounds is not None:
                 low, high, _ = bounds(channel, drawn)
                 conditional = masked(conditional, low, high)
-            drawn.append(draw_index(conditional, gumbels[channel]))
+            drawn.append(base.draw_index(conditional, gumbels[channel]))
         return ops.stack(drawn, axis=-1)
 
     def _bounded_log_prob(self, params, images, bounds):

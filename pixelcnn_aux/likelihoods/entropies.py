@@ -43,13 +43,8 @@ def of_mixtures(
     sum_k amount_k sigmoid((x - loc_k) slope_k). They are computed only for values with a probability that
     counts, few in trained models. Distributions with similar numbers of them are evaluated together.
 
-    Args:
-      log_weights: float [..., K], up to a constant, before the cut.
-      components: `DiscretizedLogistic` of [..., K].
-      low, high: whole numbers [..., 1] of that dtype, 0 <= low <= high < num_values.
-
-    Returns:
-      [...] of that dtype, in nats.
+    Log-weights [..., K], before the cut, are up to a constant; `low` and `high`, [..., 1], whole numbers of
+    their dtype. The result is [...], in nats.
     """
     leading, num_components = ops.shape(log_weights)[:-1], log_weights.shape[-1]
     last_value = components.num_values - 1
@@ -73,9 +68,7 @@ def of_mixtures(
     loc, slope, amount = (ops.reshape(x, (-1, num_components)) for x in (loc, slope, amount))
     first, last, low, high = (ops.reshape(x, (-1,)) for x in (first, last, low, high))
     first = ops.clip(ops.floor(first), low, high)
-    num_values = (
-        ops.clip(ops.ceil(last), low, high) - first + 1
-    )  # whose probabilities are evaluated
+    num_values = ops.clip(ops.ceil(last), low, high) - first + 1  # that are evaluated
     order = ops.argsort(num_values)
 
     def entropies_at(index):

@@ -52,17 +52,9 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         *,
         name: str = "DiscretizedLogistic",
     ):
-        """Constructs distributions over pixel values.
+        """Constructs distributions over `num_values` pixel values, of locations and scales in pixels.
 
-        Args:
-          loc: floating point tensor, locations in pixel units.
-          scale: floating point tensor of `loc`'s dtype, positive, in pixel units; its shape
-            broadcasts against `loc`'s.
-          num_values: int, how many pixel values there are.
-          name: name of the distribution's ops.
-
-        Raises:
-          ValueError: if the shapes of `loc` and `scale` do not broadcast.
+        The dtype is that of `loc`, and the shapes broadcast; ValueError if they do not.
         """
         parameters = dict(locals())
         self.loc = ops.convert_to_tensor(loc)
@@ -98,15 +90,10 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         return self.log_mass(value, value)
 
     def log_mass(self, low: Tensor, high: Tensor) -> Tensor:
-        """Log-probability of the values from `low` to `high`, both included.
+        """Log-probability in nats, finite, as its gradient is, of the values from `low` to `high`, included.
 
-        Args:
-          low, high: tensors of the distribution's dtype, 0 <= low <= high <= num_values - 1. Their shapes
-            broadcast against the batch shape. If they are not whole, the bin is from `low` - 0.5 to
-            `high` + 0.5, with a tail where the nearest whole number is the first or the last value.
-
-        Returns:
-          Tensor of the shape that they broadcast to, in nats; finite, as its gradient is.
+        If `low` and `high`, of the distribution's dtype, are not whole, the bin is from `low` - 0.5 to
+        `high` + 0.5, with a tail where the nearest whole number is the first or the last value.
         """
         inverse_scale = 1.0 / self.scale
         a = (high - self.loc + 0.5) * inverse_scale
@@ -126,18 +113,11 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
 
 
 class TruncatedLogistic:
-    """Logistic distributions truncated to an interval of pixel values, for draws, in few operations.
-
-    Args:
-      loc, scale: floating point tensors [..., K], in pixel units.
-      low, high: int32 [...], the interval, 0 <= low <= high < num_values.
-      num_values: int, how many pixel values there are.
-    """
+    """Logistic distributions [..., K] truncated to an interval of values, int32 [...], in few operations."""
 
     def __init__(self, loc, scale, low, high, num_values=256):
-        self._loc, self._scale = loc, scale
+        self._loc, self._scale, self._num_values = loc, scale, num_values
         self._low, self._high = low, high
-        self._num_values = num_values
 
     def log_mass(self):
         """Log-probability of the interval before the cut, in nats: `DiscretizedLogistic.log_mass`."""
@@ -151,13 +131,9 @@ class TruncatedLogistic:
         last = self._num_values - 1
         if self._num_values <= LOOKED_UP:
             values = np.arange(last + 1.0).reshape(-1, *trailing)
-            tables = (
-                ops.convert_to_tensor(table, dtype)
-                for table in (
-                    np.where(values > 0, values - 0.5, -FAR),
-                    np.where(values < last, values + 0.5, FAR),
-                )
-            )
+            bottoms = np.where(values > 0, values - 0.5, -FAR)
+            tops = np.where(values < last, values + 0.5, FAR)
+            tables = (ops.convert_to_tensor(table, dtype) for table in (bottoms, tops))
             return tuple(map(lookup, tables, (self._low, self._high)))
         low, high = (x[(..., *[None] * len(trailing))] for x in (self._low, self._high))
         return (
@@ -166,7 +142,7 @@ class TruncatedLogistic:
         )
 
     def draw(self, component, uniforms, moves):
-        """A draw from one of the K distributions, by inversion.
+        """A draw [...] from one of the K distributions, int32 [...], by inversion: a whole number.
 
         With the bottom b scales above the location, the top a scales below it and E = exp(a + b), the
         quantile u of the truncated distribution, in scales from the location, is:
@@ -175,13 +151,7 @@ class TruncatedLogistic:
         log(exp(b) + E + u (1 - E)) - log(exp(a) + 1 - u (1 - E))
         ```
 
-        Args:
-          component: int32 [...], which one.
-          uniforms: [...] of the distributions' dtype, in (0, 1).
-          moves: [...] of that dtype, 1; or 0 for the location instead, moved into the interval.
-
-        Returns:
-          [...] of that dtype, a whole number from `low` to `high`.
+        Where `moves` is 0 instead of 1, it is the location, moved into the interval.
         """
         dtype = self._loc.dtype if self._num_values <= LOOKED_UP else "float64"
         loc, scale, uniforms, moves = (

@@ -142,9 +142,8 @@ class LogisticMixture(Likelihood):
         # From here on in pixel units, zero in the middle, which takes few operations.
         half, channels = self._half, self.num_channels
         x = ops.unstack(half * x, num=channels, axis=-1)
-        coefficients = ops.unstack(
-            ops.tanh(coefficients), num=self._layout.num_coefficients, axis=-1
-        )
+        size = self._layout.num_coefficients
+        coefficients = ops.unstack(ops.tanh(coefficients), num=size, axis=-1)
         pixel, centered = [], []
         for channel in range(channels):
             y = conditional_mean(channel, x, coefficients, centered) + half
@@ -195,8 +194,8 @@ class LogisticMixture(Likelihood):
             ops.stack([ops.cast(x, params.dtype) for x in each], axis=-1)
             for each in (values, centers)
         )
-        channels = itertools.islice(self._channels(params, images, center), channel + 1)
-        *_, (log_weights, components, _) = channels
+        channels = self._channels(params, images, center)
+        log_weights, components, _ = next(itertools.islice(channels, channel, None))
         loc, scale = components.loc[..., None], components.scale[..., None]  # [..., K, 1]
         every = ops.arange(self.num_values, dtype=params.dtype)
         log_probs = DiscretizedLogistic(loc, scale, self.num_values).log_prob(every)
@@ -284,20 +283,12 @@ def _against(shift, x):
 
 
 class Layout:
-    """The order of the parameters of components over the channels of a pixel: see `LogisticMixture`.
-
-    Args:
-      num_channels: int.
-
-    Attributes:
-      num_coefficients: int, of each component: one for each channel before each one.
-      per_component: int, parameters of each component: its logit, means, log-scales and coefficients.
-    """
+    """The order of the parameters of components over the channels of a pixel: see `LogisticMixture`."""
 
     def __init__(self, num_channels):
         self._end = 3 * num_channels  # of the parameters that come channel by channel
-        self.num_coefficients = _triangle(num_channels)
-        self.per_component = 1 + 2 * num_channels + self.num_coefficients
+        self.num_coefficients = _triangle(num_channels)  # of each component
+        self.per_component = 1 + 2 * num_channels + self.num_coefficients  # parameters
 
     def parts(self, params):
         """Params -> logits [..., K], and lists of [..., K]: means, log-scales and coefficients."""
@@ -312,9 +303,8 @@ class Layout:
     def kinds(self, params, *after):
         """Means, log-scales and coefficients before the tanh, each as [..., n, *after], of all params so."""
         end = self._end + 1
-        means, log_scales, coefficients = (
-            params[(..., slice(i, end, 3), *after)] for i in (1, 2, 3)
-        )
+        indices = ((..., slice(first, end, 3), *after) for first in (1, 2, 3))
+        means, log_scales, coefficients = (params[index] for index in indices)
         if end < self.per_component:
             others = params[(..., slice(end, None), *after)]
             coefficients = ops.concatenate([coefficients, others], axis=-1 - len(after))
