@@ -74,9 +74,8 @@ def flag(name: str, value: Any) -> bool:
 def whole_each(name: str, given: Any, count: int, one: str) -> list[int]:
     """list of `count` whole numbers, of one number for all or a list with one for each `one`."""
     each = given if isinstance(given, (list, tuple)) else [given] * count
-    if len(each) != count:
-        expected = f"{name} as a whole number, or a list of {count}, one for each {one}"
-        expect(False, expected, short_repr(given), "Give one for each")
+    expected = f"{name} as a whole number, or a list of {count}, one for each {one}"
+    expect(len(each) == count, expected, short_repr(given), "Give one for each")
     return [whole(name, value) for value in each]
 
 

@@ -109,15 +109,10 @@ class Transform(Configured):
 
 @register()
 class Grayscale(Transform):
-    """The quantized grayscale view of an RGB image (section 3.1).
-
-    BT.601 luma, rounded down, of which the `bits` most significant bits are kept.
+    """The quantized grayscale view of an RGB image (section 3.1): the highest bits of its BT.601 luma.
 
     Args:
-      bits: int, 1 to 8; 4 in the paper.
-
-    Raises:
-      ValueError: for other bits.
+      bits: int, 1 to 8; 4 in the paper. Raises ValueError for others.
     """
 
     name = "grayscale"
@@ -178,11 +173,8 @@ class HighBits(Transform):
     Images may have any channels. It may come before or after a half resolution.
 
     Args:
-      bits: int, 1 to `of` - 1, the bits that are kept.
+      bits: int, 1 to `of` - 1, the bits that are kept. Raises ValueError for others.
       of: int, 2 to 16, the bits of the image's values.
-
-    Raises:
-      ValueError: for other bits.
     """
 
     name = "high_bits"
@@ -199,7 +191,6 @@ class HighBits(Transform):
         return ops.cast(values, arguments.pixel_dtype(self.num_values))
 
     def fixed_sum(self, num_values: int) -> FixedSum:
-        """Raises ValueError for images of another number of values than 2 ** of."""
         expected = f"images of {2**self.of:,} values, for HighBits of {self.of} bits"
         received = f"num_values={num_values:,}"
         expect(num_values == 2**self.of, expected, received, "Choose `of` to fit")

@@ -51,7 +51,7 @@ def argmax(x: Tensor) -> Tensor:
 
 
 def pick(x: Tensor, index: Tensor) -> Tensor:
-    """As Keras's `take_along_axis`, and faster: [B.., ..., K], int32 [B..] -> [B.., ...], along K."""
+    """The element at each index along the last axis: [B, ..., K], int32 [B] -> [B, ...], B any sides."""
     if NAME == "tensorflow":
         return tf.gather(x, index, axis=-1, batch_dims=len(index.shape))
     index = index[(..., *[None] * (len(x.shape) - len(index.shape)))]
@@ -80,7 +80,7 @@ def concat_elu(x: Tensor) -> Tensor:
 
 
 def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
-    """As Keras's `take`, and faster, at indices from 0 on: [N, ...], int [B..] -> [B.., ...]."""
+    """As Keras's `take`, but faster, at indices from 0 on: [N, ...], int [B] -> [B, ...], B any sides."""
     if NAME == "tensorflow":
         return tf.gather(table, index, axis=axis)
     return jax.numpy.take(table, index, axis=axis)

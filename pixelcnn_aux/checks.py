@@ -243,7 +243,7 @@ def declared_sum(transform, likelihood):
 
 
 def known_sum(transform, likelihood, exact):
-    """The `FixedSum` that a factor knows, checked: to rule out values, if it can, or for centers; or None."""
+    """The `FixedSum` that a factor knows, checked: to rule out values, or for centers alone; or None."""
     exact = exact and likelihood.bounded_noise_size is not None
     known = exact or likelihood.centered
     fixed_sum = declared_sum(transform, likelihood) if known else None

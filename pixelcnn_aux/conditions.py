@@ -136,7 +136,7 @@ class Vector(Condition):
 def checked(
     condition: Condition | None, values: ArrayLike | None, batch: int | None = None
 ) -> Tensor | None:
-    """`Condition.checked`, or None for a model without one. Raises ValueError also for values of that."""
+    """`Condition.checked`, or None without a condition: then values raise ValueError."""
     if condition is not None:
         return condition.checked(values, batch)
     if values is not None:

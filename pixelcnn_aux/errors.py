@@ -1,5 +1,7 @@
 """The one format of errors: expected, received, and the remedy."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -13,3 +15,12 @@ def expect(
     """
     if not fits:
         raise kind(f"Expected {expected}. Received: {received}. {remedy}.")
+
+
+@contextlib.contextmanager
+def needs(package: str, remedy: str) -> Iterator[None]:
+    """Imports within that fail say what package, and what for, is expected, and how it is installed."""
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f"Expected {package}. Received: no such package. {remedy}.") from error

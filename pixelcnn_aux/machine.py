@@ -18,7 +18,7 @@ _SETTINGS = (
 
 
 def describe():
-    """dict, what this machine is: its vector instructions, GPUs, settings, versions of packages or None."""
+    """dict, a description of this machine: its processor, GPUs, what changes how it rounds, packages."""
     flags = _field("flags").split()
     kinds = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
     return {

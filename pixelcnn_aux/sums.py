@@ -200,7 +200,6 @@ class FixedSum(Configured):
 
     def at(self, row: Tensor, column: Tensor) -> "BlockPosition":
         """`BlockPosition` of an image's pixel in a complete block; row and column are ints or int tensors."""
-        # Also for tensors: with one position nothing has to be looked up.
         index = 0 if self.ratio == 1 else row % self.ratio * self.ratio + column % self.ratio
         return BlockPosition(self, self._tables.at(index))
 
@@ -505,16 +504,16 @@ class RowRemainders:
 
     def __init__(self, positions: list[BlockPosition], remainder: Tensor, slack: list[Tensor]):
         self.ratio = len(positions)
-        self._positions, self._remainder, self._slack = positions, remainder, slack
+        self.positions, self.remainder, self.slack = positions, remainder, slack
 
     def pixels(self, start: Tensor) -> "PixelRemainders":
         """`PixelRemainders` of the pixels from column `start` on, which begins a block."""
-        return PixelRemainders(self._positions, self._remainder, self._slack, start)
+        return PixelRemainders(self, start)
 
     def after(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """The centers of a row's pixels [B, W, C], float32 [B, W, c], and the state for the next row."""
-        remainder, centers = self._remainder, []
-        for column, position in enumerate(self._positions):
+        remainder, centers = self.remainder, []
+        for column, position in enumerate(self.positions):
             centers.append(position.center(remainder))
             remainder = remainder - position.contribution(pixels[:, column :: self.ratio])
         _, count, channels = remainder.shape
@@ -525,28 +524,28 @@ class RowRemainders:
 class PixelRemainders:
     """The remainder of a block while the pixels of one of its rows are decided, one after another."""
 
-    def __init__(
-        self, positions: list[BlockPosition], remainders: Tensor, slack: list[Tensor], start: Tensor
-    ):
-        self._positions, self._slack, self._start = positions, slack, start
-        self._remainders = remainders  # of all blocks of the row
+    def __init__(self, row: RowRemainders, start: Tensor):
+        self._row, self._start = row, start
         self._remainder: Tensor = None  # of the current block
 
     def bounds(self, offset: int) -> _ChannelBounds:
         """`BlockPosition.bounds` of the pixel `offset` columns from the first; called for each in turn."""
-        ratio, column = len(self._positions), self._start + offset
-        if offset % ratio == 0:
-            self._remainder = lookup(self._remainders, column // ratio, axis=1)
-        here = [lookup(x, column, axis=1) for x in self._slack]
-        return self._positions[offset % ratio].bounds(self._remainder, here)
+        row, column = self._row, self._start + offset
+        if offset % row.ratio == 0:
+            self._remainder = lookup(row.remainder, column // row.ratio, axis=1)
+        here = [lookup(x, column, axis=1) for x in row.slack]
+        return self._at(offset).bounds(self._remainder, here)
 
     def center(self, offset: int) -> Tensor:
         """`BlockPosition.center` of the pixel that `bounds` was last called for."""
-        return self._positions[offset % len(self._positions)].center(self._remainder)
+        return self._at(offset).center(self._remainder)
 
     def decided(self, offset: int, pixel: Tensor) -> None:
         """Subtracts the contribution of a decided pixel [B, C]."""
-        self._remainder -= self._positions[offset % len(self._positions)].contribution(pixel)
+        self._remainder -= self._at(offset).contribution(pixel)
+
+    def _at(self, offset):
+        return self._row.positions[offset % self._row.ratio]
 
 
 class BlockRemainders:

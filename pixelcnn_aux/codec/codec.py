@@ -179,12 +179,12 @@ class Codec:
 
     def _read(self, data):
         contents = container.read(data)
-        size = self.model.image_size and list(self.model.image_size)
+        size, found = self.model.image_size and list(self.model.image_size), contents.size
+        name = contents.name or "unnamed"
         expect(
-            contents.model == self.fingerprint and contents.size == (size or contents.size),
+            contents.model == self.fingerprint and found == (size or found),
             f"a file of this model, {self.fingerprint[:12]}, of images of {size or 'any size'}",
-            f"one of another, {contents.name or 'unnamed'}, {contents.model[:12]}, of "
-            f"{contents.size or 'any size'}",
+            f"one of another, {name}, {contents.model[:12]}, of {found or 'any size'}",
             "Give the model that wrote it",
         )
         return contents

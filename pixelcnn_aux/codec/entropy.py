@@ -2,15 +2,11 @@
 
 import numpy as np
 
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, needs
 
-try:
+_USE = "constriction, which codes values by their probabilities"
+with needs(_USE, "Run pip install 'constriction>=0.5,<0.6'"):
     import constriction
-except ImportError as error:
-    raise ImportError(
-        "Expected constriction, which codes values by their probabilities. Received: no such package. "
-        "Run pip install 'constriction>=0.5,<0.6'."
-    ) from error
 
 # All versions 0.5 make the same whole numbers of 24 bits of tables.
 _TABLES = constriction.stream.model.Categorical(perfect=False)

@@ -30,14 +30,8 @@ def arrays(split, image_size, image_dir, image_file):
         f"Give image_file (--image_file). {_MAKE}",
     )
     file, labels = image_file or image_dir / f"{split}.npy", f"{split}_labels"
-    remedy = f"Give one that exists. {_MAKE}"
-    expect(
-        file.is_file(),
-        "a file of arrays",
-        f"{file}, which is no file",
-        remedy,
-        kind=FileNotFoundError,
-    )
+    received, remedy = f"{file}, which is no file", f"Give one that exists. {_MAKE}"
+    expect(file.is_file(), "a file of arrays", received, remedy, kind=FileNotFoundError)
     try:
         if image_file:
             found = {name: _read(file, name, name == split) for name in (split, labels)}

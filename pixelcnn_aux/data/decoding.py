@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from PIL.ExifTags import Base as Tags
 
 from pixelcnn_aux import arguments
+from pixelcnn_aux.errors import needs
 from pixelcnn_aux.runs import disk
 
 KINDS = "PNG, JPEG, TIFF or WebP"
@@ -172,7 +173,7 @@ def _check(contents, picture, channels, bits):
 def _decode_deep_colors(contents, picture):
     """uint16 [h, w, 3], upright, of a file that Pillow has opened, which keeps 8 of its 16 bits."""
     package = "tensorflow" if picture.format == "PNG" else "tifffile"
-    try:
+    with needs(f"{package}, which reads colors of 16 bits", f"Run pip install {package}"):
         if picture.format == "PNG":
             import tensorflow as tf  # here, as it takes seconds, and few files need it
 
@@ -180,11 +181,6 @@ def _decode_deep_colors(contents, picture):
             pixels = tf.io.decode_png(contents, 3, tf.uint16).numpy()
         else:
             pixels = _decode_deep_tiff(contents)
-    except ImportError as error:
-        raise ImportError(
-            f"Expected {package}, which reads colors of 16 bits. Received: no such package. "
-            f"Run pip install {package}."
-        ) from error
     orientation = picture.getexif().get(Tags.Orientation)
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
@@ -212,12 +208,8 @@ def _decode_deep_tiff(contents):
 
 def _decode_dicom(contents):
     """The stored values of a DICOM file of one image of one channel, without a window: int [h, w]."""
-    try:
+    with needs("pydicom, which reads DICOM files", "Run pip install pydicom"):
         import pydicom  # here, since few need it
-    except ImportError as error:
-        raise ImportError(
-            "Expected pydicom, which reads DICOM files. Received: no such package. Run pip install pydicom."
-        ) from error
     try:
         found = pydicom.dcmread(io.BytesIO(contents))
         height, width, frames = found.Rows, found.Columns, int(found.get("NumberOfFrames", 1))

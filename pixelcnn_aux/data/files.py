@@ -43,13 +43,8 @@ def load(
       split_of: function of a file's name -> its split, or None: it is left out of all splits.
       kind: str, how messages describe the files that are used, and how they are split.
     """
-    expect(
-        image_dir.is_dir(),
-        "a folder of images",
-        f"{image_dir}, which is no folder",
-        "Give an image_dir that exists",
-        kind=FileNotFoundError,
-    )
+    received, remedy = f"{image_dir}, which is no folder", "Give an image_dir that exists"
+    expect(image_dir.is_dir(), "a folder of images", received, remedy, kind=FileNotFoundError)
     paths, by_split, num_gray = below(image_dir), {name: [] for name in (*SPLITS, None)}, 0
     suffixes_read = (*decoding.SUFFIXES, *[decoding.DICOM_SUFFIX] * (channels == 1))
     named = [path for path in paths if path.suffix.lower() in suffixes_read]
@@ -102,12 +97,9 @@ def load(
         )
     if labels:
         kept = [name for name in names if name not in broken]
-        missing = [name for name in kept if name not in label_of]
-        expected, received = (
-            f"a label for each image file in {labels}",
-            f"none for {''.join(missing[:1])}",
-        )
-        expect(not missing, expected, received, _LABEL_ROWS)
+        missing = next((name for name in kept if name not in label_of), None)
+        expected = f"a label for each image file in {labels}"
+        expect(missing is None, expected, f"none for {missing}", _LABEL_ROWS)
         labels = [label_of[name] for name in kept]
     return Images(pixels, skipped, labels)
 

@@ -42,14 +42,9 @@ def folder(split, image_size, image_dir, cache_dir, channels, num_values, labels
 
 
 def read_image(path: PathLike, image_size: Size | None = None) -> np.ndarray:
-    """The pixels of one image file, center-cropped and resized as those of the data set `folder`.
+    """uint8 [H, W, 3] of a PNG, JPEG, TIFF or WebP file, cropped and resized as in the data set `folder`.
 
-    Args:
-      path: of a PNG, JPEG, TIFF or WebP file.
-      image_size: (H, W) of the image; None for all of it, as it is.
-
-    Returns:
-      uint8 [H, W, 3].
+    `image_size` is (H, W); None for all of the image, as it is.
 
     Raises OSError for a file that cannot be read, and ValueError for one that is no such file, damaged, or of
     more than `decoding.MAX_PIXELS` pixels, 8 bits a channel or one picture.

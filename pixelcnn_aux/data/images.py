@@ -40,7 +40,7 @@ class Images:
         skipped: Sequence[str] = (),
         labels: ArrayLike | None = None,
     ):
-        """`pixels` are neither checked nor copied: `from_arrays` does both. Raises ValueError for labels."""
+        """`pixels` are neither checked nor copied: `from_arrays` does both. Wrong labels raise ValueError."""
         if isinstance(pixels, list) and len({image.shape[:2] for image in pixels}) == 1:
             pixels = np.stack(pixels)
         self.pixels, self.num_images = pixels, len(pixels)

@@ -1,6 +1,7 @@
 """TensorFlow Datasets, imported where a data set is read that needs it."""
 
 from pixelcnn_aux.data import decoding
+from pixelcnn_aux.errors import needs
 
 
 def builder(name, data_dir):
@@ -22,14 +23,12 @@ def examples(prepared, split, decoded=True, batch_size=None):
 
 
 def _module():
-    try:
+    with needs(
+        "TensorFlow and TensorFlow Datasets, which read this data set",
+        "Run pip install tensorflow tensorflow-datasets importlib_resources, or choose a data set that does "
+        "without, such as --dataset folder",
+    ):
         import tensorflow as tf
         import tensorflow_datasets
-    except ImportError as error:
-        raise ImportError(
-            "Expected TensorFlow and TensorFlow Datasets, which read this data set. Received: no such "
-            "package. Run pip install tensorflow tensorflow-datasets importlib_resources, or choose a data "
-            "set that does without, such as --dataset folder."
-        ) from error
     decoding.leave_gpus(tf)
     return tensorflow_datasets

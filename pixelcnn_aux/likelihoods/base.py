@@ -103,11 +103,7 @@ class Likelihood(Configured):
           bounds: as in `log_prob`.
 
         Returns:
-          [B] of `params`' dtype, in bits per dimension that this likelihood models: the mean over H
-          and W, divided by `num_channels`.
-
-        Raises:
-          ValueError, NotImplementedError: as `log_prob`.
+          [B] of `params`' dtype: the mean over H and W, divided by `num_channels`. Raises as `log_prob`.
         """
         nats = -self.log_prob(params, images, bounds)
         nats_per_pixel = ops.mean(nats, axis=tuple(range(1, len(nats.shape))))
@@ -128,9 +124,7 @@ class Likelihood(Configured):
         Returns:
           [...] of `params`' dtype, in nats, finite. For whole values it equals `log_prob`.
 
-        Raises:
-          NotImplementedError: for a likelihood that does not define `_log_density`.
-          ValueError: as `log_prob`.
+        Raises ValueError as `log_prob`, and NotImplementedError for a likelihood without `_log_density`.
         """
         expected = "a likelihood that has densities between values"
         self._check_defined(self.has_density, expected, "_log_density")
@@ -147,12 +141,8 @@ class Likelihood(Configured):
             where its density peaks. A categorical draws as usual under both.
           bounded: bool, whether for draws within bounds, which consume other noise.
 
-        Returns:
-          `uniforms`' shape and dtype.
-
-        Raises:
-          ValueError: if `mode` is unknown.
-          NotImplementedError: if `bounded`, for a likelihood that has no bounds.
+        Returns `uniforms`' shape and dtype. Raises ValueError for an unknown `mode`, and NotImplementedError
+        if `bounded`, for a likelihood that has no bounds.
         """
         arguments.choice("mode", mode, MODES)
         # A 0 stands for all numbers below the dtype's resolution: left at 0 it would be a black pixel out of
@@ -188,9 +178,7 @@ class Likelihood(Configured):
           int32 [..., num_channels], pixel values.
 
         Raises:
-          ValueError: if a channel count is wrong, the leading shapes differ, a centered likelihood is given
-            no bounds, or a method of a subclass does not return a number for each channel.
-          NotImplementedError: for `bounds` of a likelihood that has none.
+          ValueError, NotImplementedError: as `log_prob`, of shapes, bounds and methods of a subclass.
         """
         params = ops.convert_to_tensor(params)
         noise = ops.convert_to_tensor(noise, params.dtype)
@@ -236,17 +224,9 @@ class Likelihood(Configured):
         The entropy of a channel is that of its distribution within its interval, given the pixel's earlier
         channels as they are in `images`: the mean of its part of -`log_prob` over that distribution.
 
-        Args:
-          params: float32 or float64 [..., num_params].
-          images, bounds: as in `log_prob`.
-
-        Returns:
-          [...] of `params`' dtype, in nats, to 4e-4 for each channel. Where earlier values contradict the
-          bounds it is meaningless.
-
-        Raises:
-          NotImplementedError: as `value_log_probs` and `log_prob`.
-          ValueError: as `log_prob`.
+        Arguments and errors are those of `log_prob`, and NotImplementedError as `value_log_probs`. The result
+        is [...] of `params`' dtype, in nats, to 4e-4 for each channel. Where earlier values contradict the
+        bounds it is meaningless.
         """
         params, images = self._checked(params, images, bounds)
         if bounds is None:

@@ -27,8 +27,7 @@ class Categorical(Likelihood):
       num_values: int, K, 2 to 256; 16 for the paper's 4-bit grays, of one channel.
       num_channels: int, C, 1 to 256. There are C K + C (C - 1) / 2 K^2 parameters.
 
-    Raises:
-      ValueError: for arguments of other types or out of range, or for more than a million parameters.
+    Raises ValueError for arguments of other types or out of range, or for more than a million parameters.
     """
 
     def __init__(self, num_values: int = 16, num_channels: int = 1):

@@ -64,8 +64,7 @@ class LogisticMixture(Likelihood):
       num_channels: int, C, 1 to 16.
       num_values: int, 2 to 65,536: pixel values are 0 .. num_values - 1.
 
-    Raises:
-      ValueError: for arguments of other types, or out of range.
+    Raises ValueError for arguments of other types, or out of range.
     """
 
     optional = ("num_channels", "num_values")
@@ -87,6 +86,7 @@ class LogisticMixture(Likelihood):
         self._layout = Layout(self.num_channels)
         # The factor that pixels are scaled by, and the middle of their values.
         self._half = (self.num_values - 1) / 2
+        self._mean_unit = self.unit if self.centered else self._half  # of means, in pixels
         self._min_log_scale = MIN_LOG_SCALE - math.log(max(self._half / 127.5, 1.0))
         self.num_params = self._layout.per_component * self.num_components
         self.noise_size = self.num_components + self.num_channels
@@ -252,11 +252,6 @@ class LogisticMixture(Likelihood):
             pixel.append(ops.cast(value, "int32"))
             deviations.append(value[..., None] - self._center(middle))
         return ops.stack(pixel, axis=-1)
-
-    @property
-    def _mean_unit(self):
-        """The unit of means, in pixels."""
-        return self.unit if self.centered else self._half
 
     def _center(self, center):
         """The pixel value of a mean of 0."""
