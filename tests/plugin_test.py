@@ -111,9 +111,8 @@ class PluginTest(tf.test.TestCase):
             helpers.run_program(client, *asked, *given)
         self.assertGreater(np.asarray(Image.open(self.folder / "given.png")).std(), 20)
 
-        seeds = np.array([[0, 1], [0, 2]], np.int32)
-        request = {"seed": seeds, "log_scale_shift": np.zeros(2, np.float32)}
-        outputs = servable.predict("sample", request)
+        seeds, shifts = np.array([[0, 1], [0, 2]], np.int32), np.zeros(2, np.float32)
+        outputs = servable.predict("sample", {"seed": seeds, "log_scale_shift": shifts})
         self.assertEqual(outputs["image"].shape, (2, 4, 4, 3))
         self.assertEqual(outputs["tones"].shape, (2, 2, 2, 3))
         self.assertLess(outputs["tones"].max(), 2)

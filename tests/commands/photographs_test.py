@@ -1,4 +1,4 @@
-"""Tests of the programs that draw a picture from each photograph: what they draw, write and refuse."""
+"""Tests of the programs that draw a picture from each photograph, and of figures as files."""
 
 import contextlib
 from unittest import mock
@@ -7,10 +7,11 @@ import numpy as np
 import tensorflow as tf
 from absl import app
 from absl.testing import parameterized
+from matplotlib.figure import Figure
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.commands import color, complete, enlarge
+from pixelcnn_aux.commands import color, complete, enlarge, plots
 from tests import helpers
 
 PHOTOGRAPHS = helpers.pictures(2, size=(5, 7))
@@ -115,3 +116,27 @@ class PhotographsTest(parameterized.TestCase, tf.test.TestCase):
         self.write("gray.png", np.full((5, 7), 37, np.uint8))
         with self.assertRaisesRegex(ValueError, "--mask as .*Received: gray.png, with .* of 37"):
             helpers.run_program(complete, "a.tiff", "--mask=gray.png")
+
+
+class WriteTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+
+    def test_formats(self):
+        for suffix, beginning in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
+            self.assertIn(suffix, plots.SUFFIXES)
+            for name in (f"a{suffix}", f"a{suffix.upper()}"):
+                plots.check("--out", self.folder / name)
+                plots.write(self.folder / name, Figure())
+                self.assertStartsWith((self.folder / name).read_bytes(), beginning)
+        with self.assertRaisesRegex(ValueError, "ends in .png, .pdf, .svg, in a folder.*a.foo"):
+            plots.check("--out", self.folder / "a.foo")
+
+    def test_whole_or_as_it_was(self):
+        plots.write(self.folder / "a.png", Figure())
+        before = helpers.contents(self.folder)
+        with helpers.files_of_at_most(50):
+            with self.assertRaisesRegex(OSError, "Expected to write .*a.png. Received: "):
+                plots.write(self.folder / "a.png", Figure())
+        self.assertEqual(helpers.contents(self.folder), before)

@@ -1,19 +1,22 @@
-"""Tests of the processes of programs: their streams, Ctrl-C, what they keep to themselves; and of imports."""
+"""Tests of programs: the command, plugins, arguments, streams, Ctrl-C, errors; and of imports."""
 
 import ast
 import errno
-import logging
 import os
 import pathlib
+import re
+import runpy
 import signal
 import subprocess
 import sys
 from unittest import mock
 
 import tensorflow as tf
+from absl import app
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.commands import process
+from pixelcnn_aux import __main__ as command
+from pixelcnn_aux.commands import bpd, process, program, sample, train
 from tests import helpers
 
 # A program that has begun, without the seconds of TensorFlow's import.
@@ -39,32 +42,6 @@ def shell(code, redirections):
     command = ["bash", "-c", f'"$0" -c "$1" {redirections}', sys.executable, BEGUN.format(code)]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
-
-
-class VerboseTest(tf.test.TestCase):
-    def test_flags(self):
-        verbose = ("-v=1", "--v=2", "-v 1", "--verbosity=1", "--verbosity 1")
-        for argument in (*verbose, "-v=0", "--verbosity=-1", "--vertical=1", "--workdir=-v=1"):
-            command = ["evaluate.bpd", "--num_images=3", *argument.split()]
-            self.assertEqual(process.is_verbose(command), argument in verbose, argument)
-
-
-class LogsTest(tf.test.TestCase):
-    def test_others_are_heard_from_an_error_on(self):
-        """But for why JAX uses no accelerator."""
-        handler = logging.NullHandler()
-        process.drop_others(handler)
-        for name, module, level, kept in (
-            ("absl", tf, logging.INFO, False),
-            ("absl", tf, logging.WARNING, False),
-            ("absl", tf, logging.ERROR, True),
-            ("absl", pa, logging.WARNING, True),
-            ("absl", sys.modules[__name__], logging.WARNING, True),
-            ("jax._src.xla_bridge", tf, logging.INFO, False),
-            ("jax._src.xla_bridge", tf, logging.WARNING, True),
-        ):
-            record = logging.LogRecord(name, level, module.__file__, 1, "said", (), None)
-            self.assertEqual(bool(handler.filter(record)), kept, (name, module, level))
 
 
 class StreamsTest(tf.test.TestCase):
@@ -167,3 +144,139 @@ class ImportTest(tf.test.TestCase):
             if module is pa:
                 self.assertCountEqual(names, pa._PUBLIC)
                 self.assertContainsSubset(names, dir(pa))
+
+
+class PluginTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = helpers.temporary_folder(self)
+        (self.folder / "first.py").write_text("print('first')")
+        (self.folder / "mine").mkdir()
+        (self.folder / "mine" / "second.py").write_text("print('second')")
+        (self.folder / "broken.py").write_text("import first\n\nfirst.none")
+
+    def test_all_are_imported_before_the_program_runs(self):
+        """And the program, which ends in an error, prints its own lines alone."""
+        unset = ("TF_CPP_MIN_LOG_LEVEL", "GRPC_VERBOSITY")
+        environment = {name: value for name, value in os.environ.items() if name not in unset}
+        arguments = ("--workdir=none", "--plugin=first", "--plugin=mine.second")
+        result = helpers.start(self.folder, "evaluate.bpd", *arguments, environment=environment)
+        self.assertEqual(result.stdout.splitlines(), ["first", "second"])
+        self.assertEqual(result.returncode, 1)
+        [line] = result.stderr.splitlines()
+        self.assertStartsWith(line, "FileNotFoundError: Expected the folder of a run")
+
+    def test_one_that_cannot_be_imported_is_named(self):
+        self.enter_context(mock.patch.object(sys, "path", [str(self.folder), *sys.path]))
+        self.addCleanup(sys.modules.pop, "first")
+        for name, error in (
+            ("broken", "AttributeError: module 'first' has no attribute 'none'"),
+            ("none.such", "ModuleNotFoundError: No module named 'none'"),
+        ):
+            expected = rf"--plugin as the name .*Received: {name}, whose import failed \({error}"
+            with self.assertRaisesRegex(ImportError, expected):
+                program.import_plugin(name)
+
+
+class RunTest(tf.test.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.enterContext(mock.patch.object(program, "FLAGS", mock.Mock(plugin=[])))
+        self.enterContext(mock.patch.object(program, "python_logging"))
+        self.enterContext(mock.patch.object(process, "drop_others"))
+        self.enterContext(mock.patch.dict(os.environ))
+
+    def test_errors_are_one_message(self):
+        """-v=1 shows where they were raised."""
+        for error in (ImportError, OSError, RuntimeError, ValueError):
+            with self.assertRaisesRegex(SystemExit, f"^{error.__name__}: Expected it"):
+                program.run(mock.Mock(side_effect=error("Expected it")), [], [])
+        with self.assertLogs("absl", "DEBUG") as logged:
+            with self.assertRaisesRegex(SystemExit, "^NotFoundError: .*none; No such file or dir"):
+                program.run(lambda: tf.io.read_file("none").numpy(), [], [])
+        self.assertRegex(logged.output[0], "Traceback(?s:.*) in <lambda>\n")
+
+    def test_numbers_of_arguments(self):
+        for arguments, given, expected in (
+            ([], ["x"], "flags alone"),
+            (["A"], ["x", "y"], "A and flags"),
+            (["A", "B..."], [], "A B... and flags"),
+        ):
+            message = re.escape(f"Expected {expected}. Received: {given}")
+            with self.assertRaisesRegex(app.UsageError, message):
+                program.run(self.fail, arguments, given)
+        for arguments, given in (([], ""), (["A"], "x"), (["A", "B..."], "xyz")):
+            main = mock.Mock()
+            program.run(main, arguments, list(given))
+            main.assert_called_once_with(*given)
+
+    def test_memory_of_accelerators_is_left_to_others(self):
+        with mock.patch.dict(os.environ, clear=True):
+            program.run(lambda: None, [], [])
+            self.assertEqual(os.environ["TF_FORCE_GPU_ALLOW_GROWTH"], "true")
+            self.assertEqual(os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"], "false")
+
+
+# As the installed script; in the end it tells whether these are imported.
+INSTALLED = """
+import sys
+from pixelcnn_aux.__main__ import main
+sys.argv[0] = "/somewhere/bin/pixelcnn-aux"
+try:
+    main()
+finally:
+    print({"tensorflow", "keras"} & set(sys.modules), file=sys.stderr)
+"""
+
+
+def run(*arguments):
+    """Runs the installed command: `subprocess.CompletedProcess`."""
+    started = [sys.executable, "-c", INSTALLED, *arguments]
+    return subprocess.run(started, env=ENVIRONMENT, capture_output=True, text=True)
+
+
+class CommandTest(tf.test.TestCase):
+    def test_it_needs_nothing_of_the_checkout(self):
+        others = r"^ *(from|import) (benchmarks|evaluate|examples|tests|train)\b"
+        for file in (helpers.ROOT / "pixelcnn_aux").rglob("*.py"):
+            self.assertIsNone(re.search(others, file.read_text(), re.MULTILINE), file)
+
+    def test_commands_without_tensorflow(self):
+        """`set()` is what the process imported of TensorFlow and Keras."""
+        for arguments, status, lines in (
+            (["--help"], 0, [f"  {x:10}{text}" for x, text in command.COMMANDS.items()]),
+            (["models"], 0, ["cifar10-pyramid", "    split         test"]),
+            ([], 1, []),
+            (["colour"], 1, []),
+            (["-v=1"], 1, []),
+        ):
+            result = run(*arguments)
+            self.assertContainsSubset(lines, result.stdout.splitlines())
+            self.assertEqual(result.returncode, status)
+            self.assertStartsWith(result.stderr, "set()\n")
+            if status:
+                received = repr(arguments[0]) if arguments else "none"
+                expected = f"one of train, bpd.*{received}. Give .*pixelcnn-aux --help"
+                self.assertRegex(result.stderr, expected)
+
+    def test_programs_of_the_checkout_are_the_same(self):
+        started = []
+        with mock.patch.object(program, "start", lambda *given: started.append(given)):
+            for module in ("evaluate.bpd", "evaluate.samples", "train.pyramid"):
+                runpy.run_module(module, run_name="__main__")
+            with (
+                mock.patch.object(process, "begin"),
+                mock.patch.object(program, "typed", lambda: "pixelcnn-aux"),
+                mock.patch.object(sys, "argv", ["pixelcnn-aux", "bpd", "--exact"]),
+            ):
+                command.main()
+                self.assertEqual(sys.argv, ["pixelcnn-aux", "--exact"])
+        ours = [(bpd,), (sample,), (train, None, "pyramid"), (bpd, "pixelcnn-aux bpd")]
+        self.assertEqual(started, ours)
+
+    def test_usage_is_what_was_typed_above_the_flags_of_all_modules(self):
+        lines = helpers.start(helpers.ROOT, "train.grayscale", "--help").stdout.splitlines()
+        usage = ["python -m train.grayscale [flags]", "", *train.__doc__.splitlines(), "", "flags:"]
+        self.assertEqual(lines[: len(usage)], usage)
+        for flag in ("preset", "dataset", "workdir", "plugin"):
+            self.assertTrue(any(line.startswith(f"  --{flag}: ") for line in lines), flag)

@@ -12,7 +12,6 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.commands import chosen_run, sample
-from pixelcnn_aux.runs import trained
 from tests import helpers
 
 
@@ -85,15 +84,8 @@ class SamplesTest(tf.test.TestCase):
 
     def rows(self, function, *arguments, **changes):
         """What a function draws of two images: list of (label, factor, images)."""
-        how = {
-            "num": 2,
-            "seed": 3,
-            "log_scale_shift": 0.0,
-            "mode": "sample",
-            "label": None,
-            **changes,
-        }
-        values = types.SimpleNamespace(**how)
+        how = {"num": 2, "seed": 3, "log_scale_shift": 0.0, "mode": "sample", "label": None}
+        values = types.SimpleNamespace(**{**how, **changes})
         with (
             mock.patch.object(sample, "FLAGS", values),
             mock.patch.object(chosen_run, "FLAGS", values),
@@ -117,18 +109,6 @@ class SamplesTest(tf.test.TestCase):
         expected = self.model.sample([[3, 0], [3, 1]], given=given, **how)["image"]
         self.assertAllEqual(images["drawn\ngiven grayscale"], expected)
 
-    def test_each_row_of_a_picture_shows_its_images(self):
-        images = helpers.pictures(3)
-        grays = self.model.auxiliaries(images)["grayscale"].numpy()
-        rows = [("a", "image", images), ("b", "grayscale", grays)]
-        figure = sample.draw(sample.in_colors(self.model, rows))
-        for axes, expected in zip(figure.axes, (images, np.repeat(17 * grays, 3, -1)), strict=True):
-            [picture] = axes.get_images()
-            strip = picture.get_array()
-            self.assertEqual(strip.shape, (6, 3 * 8, 3))
-            inside = np.stack(np.split(strip, 3, axis=1))[:, 1:-1, 1:-1]
-            self.assertAllEqual(inside, expected)
-
     def test_refusals_before_anything_is_drawn(self):
         self.enterContext(mock.patch.object(sample, "sample", side_effect=AssertionError))
         for error, message, *arguments in (
@@ -143,12 +123,6 @@ class SamplesTest(tf.test.TestCase):
         ):
             with self.assertRaisesRegex(error, message):
                 self.run_program(*arguments)
-        file = self.run_folder / "config.json"
-        with (
-            mock.patch.object(trained, "outputs", return_value=file / "new"),
-            self.assertRaisesRegex(OSError, f"folder {file}/new that takes .* Not a directory"),
-        ):
-            self.run_program()
 
     def test_an_auxiliary_image_that_there_is_not(self):
         with self.assertRaisesRegex(ValueError, r"of \['grayscale'\].* Received: \['8x8'\]"):

@@ -194,11 +194,7 @@ class FlagsTest(tf.test.TestCase):
             ("color", "--seed=0", "one of grayscale, pyramid, pixelcnn. Rec.*'color'"),
             ("grayscale", "--workdir=cifar10-pyramid", "folder.*cifar10-pyramid.*--init cifar10-p"),
             ("grayscale", "--preset=large", "--preset demo, small, parts. Received: large. Choose"),
-            (
-                "grayscale",
-                "--factor=8x8",
-                "--factor all, grays.* for --preset demo. Received: 8x8.",
-            ),
+            ("grayscale", "--factor=8x8", "--factor all, grays.* demo. Received: 8x8."),
             ("grayscale", "--bits=16", "no --bits for grayscale, .*Received: 16. Leave"),
         ):
             with self.assertRaisesRegex(ValueError, message):
@@ -207,12 +203,6 @@ class FlagsTest(tf.test.TestCase):
 
 
 class ProcessesTest(tf.test.TestCase):
-    def test_an_error_is_one_message_and_leaves_nothing(self):
-        folder = helpers.temporary_folder(self)
-        result = helpers.start(folder, "train.grayscale", "--dataset=folder")
-        self.assertEqual((result.returncode, helpers.contents(folder)), (1, {}))
-        self.assertRegex(result.stderr, "^ValueError: Expected a folder of images.*\n$")
-
     def test_two_factors_at_once_in_one_workdir(self):
         folder = helpers.temporary_folder(self) / "run"
         spawn = multiprocessing.get_context("spawn")

@@ -27,17 +27,12 @@ class ScoresTest(tf.test.TestCase):
         cls.images = helpers.pictures(FEW)
         np.savez(cls.folder / "own.npz", train=helpers.pictures(12, 1), test=cls.images)
         noise = np.random.default_rng(0).integers(0, 256, (5, *helpers.SIZE, 3))
-        cls.save("noise", noise.astype(np.uint8))
-        cls.save("large", helpers.pictures(3, size=(9, 12)))
-        cls.save("gray", helpers.pictures(3)[..., :1])
-        (cls.folder / "files").mkdir()
-        for index in range(40):  # of which a hash makes some test images
-            picture = Image.fromarray(helpers.pictures(1, index, (8, 12))[0])
-            picture.save(cls.folder / "files" / f"{index}.png")
-
-    @classmethod
-    def save(cls, name, images):
-        np.savez(cls.folder / f"{name}.npz", test=images)
+        for name, images in {
+            "noise": noise.astype(np.uint8),
+            "large": helpers.pictures(3, size=(9, 12)),
+            "gray": helpers.pictures(3)[..., :1],
+        }.items():
+            np.savez(cls.folder / f"{name}.npz", test=images)
 
     def run_program(self, *arguments, **flags):
         places = [f"--against={self.folder / place}" for place in arguments]
@@ -53,9 +48,6 @@ class ScoresTest(tf.test.TestCase):
 
     def test_a_row_for_each_image_and_a_table(self):
         printed = self.run_program("noise.npz", map=2)
-        self.assertIn(
-            "own: 8 images, as training has them\nnoise: 5 images, as they are\n", printed
-        )
         self.assertIn("Typical is what is of 12 training images\n", printed)
         with open(self.run_folder / "scores.csv", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -79,8 +71,7 @@ class ScoresTest(tf.test.TestCase):
         received = found["density_of_states"]["total"]
         self.assertAllClose(received["auroc"], expected.auroc)
         self.assertAllClose(received["auroc_interval"], expected.auroc_interval)
-        line = f"density_of_states +total +{expected.auroc:.3f} "
-        self.assertRegex(printed, line)
+        self.assertRegex(printed, f"density_of_states +total +{expected.auroc:.3f} ")
         for name in ("scores.png", "scores_map.png"):
             with Image.open(self.run_folder / name) as picture:
                 self.assertGreater(min(picture.size), 300)
@@ -91,7 +82,6 @@ class ScoresTest(tf.test.TestCase):
         found = self.found()
         names = ["noise", "own resized twice", "own as JPEG", "noise, exchanged"]
         self.assertEqual(list(found["detections"]), names)
-        self.assertIn("own resized twice: 8 images, own resized to 6 x 8, and back\n", printed)
         self.assertIn("own as JPEG: 8 images, own as JPEG files of quality 75\n", printed)
         self.assertNotIn("typicality", found["detections"]["noise"])
         noise, exchanged = (found["detections"][x]["bits"]["total"] for x in (names[0], names[3]))
@@ -105,22 +95,11 @@ class ScoresTest(tf.test.TestCase):
         low, high = found["b, exchanged"]["bits"]["total"]["auroc_interval"]
         self.assertTrue(low < 0.5 < high, (low, high))
 
-    def test_other_sizes(self):
-        printed = self.run_program("large.npz", "files", num_training=0, resize=True)
-        self.assertIn("large: 3 images, from 9 x 12: the largest centered crop", printed)
-        self.assertRegex(printed, r"files: \d images, from 8 x 12: .* resized to 4 x 6, each pixel")
-
     def test_refusals(self):
         none, noise = {"num_training": 0}, {"image_file": self.folder / "noise.npz"}
         for error, message, flags, *places in (
             (ValueError, r"of 4 x 6\. Received: large, of 9 x 12\.", none, "large.npz"),
-            (ValueError, r"of 4 x 6\. Received: files, of 8 x 12\.", none, "files"),
-            (
-                FileNotFoundError,
-                r"name of a data set \(arrays, .*which is none",
-                none,
-                "nowhere.npz",
-            ),
+            (FileNotFoundError, r"data set \(arrays, .*which is none", none, "nowhere.npz"),
             (ValueError, "Expected images of 3 channels.*Received: 1 of uint8", none, "gray.npz"),
             (ValueError, "different names. Received: own, own", none, "own.npz"),
             (ValueError, "indices from 0 to 7", {"map": 8, **none}),
@@ -128,11 +107,6 @@ class ScoresTest(tf.test.TestCase):
         ):
             with self.assertRaisesRegex(error, message):
                 self.run_program(*places, **flags)
-        with (
-            mock.patch.object(typical, "check_installed", side_effect=ImportError("scikit-learn")),
-            self.assertRaisesRegex(ImportError, "scikit-learn"),
-        ):
-            self.run_program()
 
 
 class SetsTest(tf.test.TestCase):
@@ -152,6 +126,3 @@ class SetsTest(tf.test.TestCase):
         found = scores.belonging(images, 5)
         self.assertEqual(found.indices, [0, 2, 4, 6, 8])
         self.assertAllEqual(found.pixels[:, 0, 0, 0], [0, 2, 4, 6, 8])
-        several = pa.data.Images([np.zeros([n, 4, 3], np.uint8) for n in (3, 4)])
-        with self.assertRaisesRegex(ValueError, "images of one size for --dataset"):
-            scores.belonging(several, None)

@@ -61,7 +61,8 @@ class TourTest(tf.test.TestCase):
         cls.run_folder = folder / "run"
 
     def test_each_row_of_the_picture_is_what_it_says(self):
-        (path, figure), _ = [call.args for call in self.figures.call_args_list]
+        (path, figure), (whole, _) = [call.args for call in self.figures.call_args_list]
+        self.assertEqual(whole.name, "tour-photographs.png")
         self.assertEqual(Image.open(path).format, "PNG")
         how = {"seeds": [[0, 0], [0, 1], [0, 2]], "log_scale_shift": -0.5}
         colors, sizes = self.models[tour.COLORS], self.models[tour.SIZES]
@@ -81,23 +82,10 @@ class TourTest(tf.test.TestCase):
             self.assertAllEqual(found[label], np.broadcast_to(images, [3, 4, 4, 3]), label)
         self.assertAllEqual(strip(figure.axes[-1]), enlarged)
 
-    def test_whole_photographs(self):
-        _, (path, figure) = [call.args for call in self.figures.call_args_list]
-        self.assertEqual(path.name, "tour-photographs.png")
-        panels = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
-        self.assertAllEqual(panels[:2], SQUARES[:2])
-        given = self.whole.auxiliaries(SQUARES[:2])
-        for name, images in (("half", panels[4:6]), ("quarter", panels[8:10])):
-            self.assertAllEqual(self.whole.auxiliaries(np.stack(images))[name], given[name])
-        differ = np.argwhere((np.stack(panels[12:14]) != SQUARES[:2]).any(axis=-1))
-        self.assertAllEqual(np.unique(differ[:, 1:]), [1])  # the pixel that was masked
-        self.assertEqual(panels[-1].shape, (8, 8, 3))
-
     def test_places_are_refused_before_anything_is_drawn(self):
         with mock.patch.object(tour, "picture", side_effect=AssertionError):
-            for out in ("missing/a.png", "a.foo"):
-                with self.assertRaisesRegex(ValueError, f"Expected --out as a name.*{out}"):
-                    helpers.run_program(tour, f"--out={self.run_folder.parent / out}")
+            with self.assertRaisesRegex(ValueError, "Expected --out as a name.*missing/a.png"):
+                helpers.run_program(tour, f"--out={self.run_folder.parent / 'missing/a.png'}")
 
     def test_figures_and_fine_tuning(self):
         for name, model in self.models.items():

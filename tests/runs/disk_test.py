@@ -138,10 +138,8 @@ class RefusedTest(tf.test.TestCase):
         any_end = "Expected --out as a name, in a folder that exists.*"
         for path, suffixes, kind, message in (
             (folder / "a.jpg", images, ValueError, ends),
-            (folder / "missing" / "a.png", images, ValueError, ends),
             (folder / "folder.png", images, ValueError, ends),
             (folder / "missing" / "a", (), ValueError, any_end),
-            ("", (), ValueError, any_end),
             (None, (), ValueError, any_end),
             ("x" * 300, (), OSError, "^Expected --out as.*too long. Give a shorter name"),
             ("/proc/a.png", (), OSError, "Expected a folder /proc that takes files"),

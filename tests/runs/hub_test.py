@@ -2,21 +2,18 @@
 
 import functools
 import json
-import os
-import pathlib
 import re
 import shutil
 import sys
 from unittest import mock
 
 import huggingface_hub
-import numpy as np
 import tensorflow as tf
 from huggingface_hub import HfApi, constants
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.commands import bpd, train
-from pixelcnn_aux.runs import hub, trained
+from pixelcnn_aux.runs import hub
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
 from tests import helpers
@@ -108,8 +105,8 @@ class HubTest(tf.test.TestCase):
         files = self.hub.files("me/tiny")
         own = [".gitattributes", "README.md", "card.json", "config.json"]
         self.assertEqual(sorted(files), sorted([*own, *OF_FACTORS]))
-        card = {"data": "photos", "bits_per_dim": 3.25, "std_error": 0.125}
-        card |= {"split": "test", "num_images": 1234}
+        card = {"data": "photos", "split": "test", "num_images": 1234}
+        card |= {"bits_per_dim": 3.25, "std_error": 0.125}
         self.assertEqual(json.loads(files["card.json"]), card)
         self.assertEqual(json.loads(files["image/training.json"]), {"epochs": 1, "init": "other"})
         for name, data in files.items():
@@ -118,17 +115,12 @@ class HubTest(tf.test.TestCase):
         for part in (
             '---\nlibrary_name: "pixelcnn_aux"\n',
             '\nlicense: "cc-by-4.0"\n',
-            "\n# tiny\n",
-            "3 channels of 256 values: `p(grayscale) p(image | grayscale)`.\n",
-            f"\n{pa.load(self.folder / 'mine')}\n",
             "\n- Bits per dimension: **3.250** (exact, standard error 0.125), the mean of 1,234 test images",
-            "\n- Trained on: photos\n",
             '\nmodel = pa.load("hf://me/tiny")\n',
         ):
             self.assertIn(part, page)
         files["notes.txt"] = b"mine"
-        flat = {"topology": pa.networks.topology.flat(1), "filters": 4, "dropout": 0.0}
-        pa.push(pa.chain([], helpers.SIZE, flat, embedding=flat), NAME)
+        pa.push(pa.pixelcnn_pp(helpers.SIZE, filters=4, blocks=1, resolutions=1), NAME)
         kept = [".gitattributes", "README.md", "config.json", WEIGHTS, "notes.txt"]
         self.assertEqual(sorted(self.hub.files("me/tiny")), sorted(kept))
 
@@ -148,16 +140,6 @@ class HubTest(tf.test.TestCase):
         self.assertIn("image/metrics.csv", self.hub.files("me/tiny"))
         self.assertEqual(json.loads(self.hub.files("me/tiny")["card.json"]), {"data": "photos"})
         self.assertAllEqual(pa.load(NAME).log_prob(IMAGES), model.log_prob(IMAGES))
-
-    def test_a_card_is_passed_on_to_another_repository(self):
-        self.push()
-        pa.push(pa.load(NAME), "hf://you/copy")
-        first, second = (self.hub.files(x) for x in ("me/tiny", "you/copy"))
-        self.assertEqual(
-            first.pop("README.md").replace(b"tiny", b"copy").replace(b"me/", b"you/"),
-            second.pop("README.md"),
-        )
-        self.assertEqual(first, second)
 
     def test_names(self):
         self.assertEqual(hub.parse("hf://a/b-c.d"), ("a/b-c.d", None))
@@ -249,19 +231,6 @@ class HubTest(tf.test.TestCase):
         shutil.rmtree(removed)
         pa.load(NAME)
 
-    def test_content_is_checked_as_of_any_run(self):
-        files = self.hold()
-        whole = dict(files)
-        files[WEIGHTS] = whole[WEIGHTS][:-1] + bytes([whole[WEIGHTS][-1] ^ 1])
-        with self.assertRaisesRegex(ValueError, "'image' in .*checksum"):
-            pa.load(NAME)
-        files.update(whole)
-        hostile = whole["config.json"].replace(b"pixelcnn_aux>Grayscale", b"os>system")
-        self.assertNotEqual(hostile, whole["config.json"])
-        files["config.json"] = hostile
-        with self.assertRaisesRegex(ValueError, "os>system"):
-            pa.load(NAME)
-
     def test_training_starts_from_a_repository(self):
         self.hold()
         settings = pa.Training(epochs=1, steps_per_epoch=1, batch_size=2, learning_rate=1e-9)
@@ -275,32 +244,3 @@ class HubTest(tf.test.TestCase):
             ValueError, "Expected --workdir as a folder.*--init hf://me/tiny"
         ):
             helpers.run_program(train, "pixelcnn", f"--workdir={NAME}")
-
-    def test_evaluations_are_written_beside_the_runs(self):
-        self.hold()
-        folder = trained.find(NAME)
-        self.assertEqual(RunFolder(folder).name, "me--tiny")
-        self.assertEqual(trained.outputs(folder), RunFolder.RUNS / "me--tiny")
-
-
-class EnvironmentTest(tf.test.TestCase):
-    def test_a_program_reads_a_repository(self):
-        """From the endpoint and to the folders that the environment names, as huggingface_hub documents."""
-        hub, endpoint = self.enterContext(stand_in.serving())
-        folder = helpers.temporary_folder(self)
-        model = helpers.tiny_model()
-        helpers.make_run(folder / "mine", model, model.factors)
-        hub.commits["me/tiny"] = [helpers.contents(folder / "mine")]
-        hub.private.add("me/tiny")
-        own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "home"), "HF_TOKEN": stand_in.TOKEN}
-        arguments = ["--workdir=hf://me/tiny", "--dataset=photos", "--num_images=2"]
-        done = helpers.start(
-            folder, "pixelcnn_aux", "bpd", *arguments, environment={**os.environ, **own}
-        )
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("Wrote runs/me--tiny/bpd.json\n", done.stdout)
-        found = json.loads((folder / "runs" / "me--tiny" / "bpd.json").read_text())
-        images = pa.data.load("photos", "test", helpers.SIZE).take(range(2))
-        expected = np.mean(model.bits_per_dim(images)["total"])
-        self.assertAllClose(found["bound"]["total"], expected, rtol=1e-5)
-        self.assertNotEmpty(list(pathlib.Path(own["HF_HOME"]).rglob("average.safetensors")))

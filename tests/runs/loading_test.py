@@ -83,14 +83,11 @@ class LoadTest(tf.test.TestCase):
 
         for model in (
             3,
-            {},
             {**whole, "config": {}},
             with_model(factors=[]),
-            with_model(transforms=[]),
             with_model(transforms=[gray]),
             with_model(image_size=[4]),
             gray,
-            with_factor(likelihood=None),
             with_factor(network=gray["config"]["likelihood"]),
             with_factor(filters=3),
         ):

@@ -9,7 +9,6 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
 
 import pixelcnn_aux as pa
 from benchmarks import pack
@@ -102,15 +101,12 @@ class TrainedTest(tf.test.TestCase):
         expected |= {"license": "no license", "machine": "this", "command": "a command"}
         expected |= {"bytes": sum(map(len, files.values()))}
         self.assertEqual({key: card[key] for key in expected}, expected)
-        for name in self.model.factors:
-            self.assertIn(f"{name}/metrics.csv", files)
-            self.assertIn(f"{name}/training.json", files)
+        self.assertContainsSubset(["image/metrics.csv", "image/training.json"], files)
         file = trained.FOLDER / "tiny" / "card.json"
         self.addCleanup(file.write_text, file.read_text())
-        for text in ("{", "[]"):
-            file.write_text(text)
-            with self.assertRaisesRegex(ValueError, f"Expected .* in {file}. Received: .*Restore"):
-                pa.pretrained()
+        file.write_text("{")
+        with self.assertRaisesRegex(ValueError, f"Expected .* in {file}. Received: .*Restore"):
+            pa.pretrained()
 
     def test_paths_of_this_machine_are_not_packed(self):
         run = RunFolder(self.mine)
@@ -161,8 +157,6 @@ class TrainedTest(tf.test.TestCase):
         self.addCleanup(file.write_text, whole)
         for changes, received in (
             ({"dataset": "cifar10"}, 'dataset: "cifar10" instead of "photos"'),
-            ({"split": "validation"}, 'split: "validation" instead of "test"'),
-            ({"num_images": 5}, "num_images: 5 instead of 6"),
             ({"crc32": 7}, "crc32: 7 instead of"),
             ({"best": True}, "best: true instead of false"),
             ({"model": "another"}, 'model: "another" instead of'),
@@ -170,33 +164,13 @@ class TrainedTest(tf.test.TestCase):
             file.write_text(json.dumps({**json.loads(whole), **changes}))
             message = f"all 6 test images.*{received}.*evaluate.bpd --split test --workdir"
             self.assertNotPacked(ValueError, message)
-        for damaged in ("{", "[]"):
-            file.write_text(damaged)
-            self.assertNotPacked(ValueError, "Received: none. Run python -m evaluate.bpd")
+        file.write_text("{")
+        self.assertNotPacked(ValueError, "Received: none. Run python -m evaluate.bpd")
         folder = helpers.temporary_folder(self) / "classes"
         make_run(folder, pa.conditions.Classes(10))
         self.changed(folder / "bpd.json", condition=True)
         message = "condition: true instead of false.*evaluate.bpd .* --nocondition first"
         self.assertNotPacked(ValueError, message, folder)
-
-    def test_a_run_without_a_learning_curve_is_not_packed(self):
-        files = RunFolder(self.mine)["image"]
-        for file in (files.metrics, files.training):
-            self.addCleanup(file.write_text, file.read_text())
-        whole = files.metrics.read_text()
-        for damage, missing in (
-            (lambda: files.metrics.write_text(whole.splitlines()[0]), files.metrics),
-            (files.metrics.unlink, files.metrics),
-            (lambda: files.metrics.write_text(whole) and files.training.unlink(), files.training),
-        ):
-            damage()
-            message = f"Expected {files.metrics} .*Received: nothing in {missing}\\. Restore"
-            self.assertNotPacked(ValueError, message)
-
-    def test_flags_that_would_change_the_packed_model_do_not_exist(self):
-        for flag in ("--best", "--exact"):
-            with self.assertRaises(flags.UnrecognizedFlagError):
-                pack_run(self.mine, "another", flag)
 
     def test_other_names_are_refused(self):
         too_long = "trained model: x{200}. Received: File name too long. Give a shorter name"

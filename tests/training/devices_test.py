@@ -21,7 +21,6 @@ from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import Training, metrics, steps
-from pixelcnn_aux.training.devices import Hosts
 from pixelcnn_aux.training.state import find_checkpoints
 from tests import helpers
 
@@ -235,34 +234,6 @@ class DevicesTest(tf.test.TestCase):
         ]
         for weight, other in zip(*weights, strict=True):
             self.assertAllClose(weight, other, rtol=1e-5, atol=1e-5)
-
-
-class AgreeTest(tf.test.TestCase):
-    def compare(self, *hosts):
-        """The errors of hosts, str or None, which compare these dicts."""
-        here, rows = Hosts(), []
-        here.num = len(hosts)
-
-        def error(gather, values):
-            try:
-                with mock.patch.object(here, "_gather", gather):
-                    here.check_agree(**values)
-            except ValueError as error:
-                return str(error)
-
-        for values in hosts:
-            error(lambda row: rows.append(row) or np.array([row]), values)
-        return [error(lambda _: np.array(rows), values) for values in hosts]
-
-    def test_every_host_says_what_differs(self):
-        """The middle one too, whose step is the mean of all."""
-        same = {"step": 100, "model": {"filters": [4, 4], "exact": True}}
-        self.assertEqual(self.compare(same, same, same), [None] * 3)
-        steps = (100, 200, 300)
-        for step, error in zip(steps, self.compare(*({"step": x, "policy": None} for x in steps))):
-            self.assertRegex(error, f"hosts that differ, here with step={step}. Start all")
-        with mock.patch.object(Hosts, "_gather", side_effect=AssertionError):
-            Hosts().check_agree(step=0)  # one host alone compares nothing
 
 
 class DefaultTest(tf.test.TestCase):

@@ -106,11 +106,3 @@ class TrainTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "grayscale.init: null instead of"):
             self.train(run)
         self.assertIn(f"image: first weights from {run}", self.train(again, run)[1])
-
-    def test_a_loaded_model_has_the_weights_of_its_run_in_any_precision(self):
-        folder, names = helpers.temporary_folder(self), ["grayscale", "image"]
-        helpers.make_run(folder, helpers.tiny_model(), names)
-        model = pa.load(folder, dtype="float64").with_exact(True)
-        with contextlib.redirect_stdout(io.StringIO()):
-            found = first_weights.fitting(folder, model, names, new=names, as_loaded=True)
-        self.assertEqual(list(found), names)

@@ -34,7 +34,6 @@ from pixelcnn_aux.training import (
     state as training_state,
     steps,
 )
-from pixelcnn_aux.training.devices import Hosts
 from pixelcnn_aux.training.state import TrainingState, find_checkpoints
 from tests import helpers
 
@@ -147,12 +146,6 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertEqual(saved(self.folder)["optimizer/0"], 6)
         self.assertEqual([row["step"] for row in rows(self.folder)], [3, 6])
 
-    def test_a_signal_before_the_first_step_stops_at_once(self):
-        with self.assertRaises(training.Stopped), training.Stop() as stop:
-            os.kill(os.getpid(), signal.SIGTERM)
-            train(self.folder, stop=stop)
-        self.assertEqual(helpers.contents(self.folder), {})
-
     def test_checkpoints_in_the_middle_of_long_epochs(self):
         """Where a run is killed in one, the steps since the last of them are lost."""
         killed = mock.Mock(side_effect=KeyboardInterrupt)
@@ -182,13 +175,10 @@ class StoppedRunTest(tf.test.TestCase):
 
     def test_finished(self):
         """Perhaps killed after its last checkpoint and before it wrote the weights."""
-        before = self.copy_run()
+        self.copy_run()
         RunFolder(self.folder)["grayscale"].weights.unlink()
         self.assertEndsAsUninterrupted(train(self.folder))
         self.assertEqual([step for step, _ in found_in(self.folder)], [9, 6])
-        for file, contents in helpers.contents(self.folder).items():
-            if "/checkpoints/" in file:
-                self.assertEqual(contents, before[file], file)
         factor = helpers.shared_model().new_factor("grayscale")
         self.assertTrue(RunFolder(self.folder)["grayscale"].load_weights(factor))
         assert_same_weights(factor, self.average)
@@ -216,10 +206,6 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertEqual(
             [(row["epoch"], row["images"]) for row in found], [(1, 24), (2, 48), (3, 72)]
         )
-        for row in found:
-            self.assertBetween(row["waiting"], 0.0, 1.0)
-        seconds = np.diff([0.0, *(row["seconds"] for row in found)])
-        self.assertAllClose(seconds, [24 / row["images_per_s"] for row in found], rtol=1e-3)
         self.assertAllLess(np.diff([row["bits_per_dim"] for row in found]), 0.0)  # it learns
         in_logs = collections.defaultdict(list)
         for file in sorted(RunFolder(self.uninterrupted)["grayscale"].logs.glob("*/events.*")):
@@ -228,15 +214,12 @@ class StoppedRunTest(tf.test.TestCase):
                     in_logs[f"{file.parent.name}/{x.tag}"].append(tf.make_ndarray(x.tensor))
         for key, name in (
             ("train/bits_per_dim", "bits_per_dim"),
-            ("train/gradient_norm", "gradient_norm"),
             ("validation/bits_per_dim", "val_bits_per_dim"),
         ):
             self.assertAllClose(in_logs[key], [row[name] for row in found], rtol=1e-6)
         output, count = self.output.getvalue(), self.average.count_params()
         self.assertIn(f"grayscale: {count:,} parameters, float32, step 0 of 9", output)
-        for key in (" bits_per_dim: ", " images_per_s: ", " val_bits_per_dim: "):
-            self.assertEqual(output.count(key), TINY.epochs)
-        self.assertIn("grayscale: 9 steps in ", output)
+        self.assertEqual(output.count(" val_bits_per_dim: "), TINY.epochs)
         epochs = "Epoch 1/3\n(?s:.*)\nEpoch 2/3, [0-9]+ s left\n(?s:.*)\nEpoch 3/3, [0-9]+ s"
         self.assertRegex(output, epochs)
 
@@ -403,14 +386,6 @@ class TrainTest(tf.test.TestCase):
         self.assertEqual(remat, 2 * TINY.steps_per_epoch)  # in both parts of each
         self.assertEqual(make.call_args.kwargs["policy"], "mixed_bfloat16")
 
-    def test_hosts_of_another_precision_record_none(self):
-        folder = self.folder.with_name("hosts")
-        refuse = mock.Mock(side_effect=lambda **here: "policy" in here and self.fail("as planned"))
-        with mock.patch.object(Hosts, "check_agree", refuse):
-            with self.assertRaisesRegex(AssertionError, "as planned"):
-                train(folder, name="image")
-        self.assertNotIn("image/training.json", helpers.contents(folder))
-
     def test_another_run_is_refused(self):
         before, more, few = helpers.contents(self.folder), helpers.pictures(7), helpers.pictures(2)
         validation = "grayscale.validation_images: 2 instead of 3"
@@ -436,19 +411,14 @@ class TrainTest(tf.test.TestCase):
             ("validation_images", small, r"model's size, .* \(2, 6\)"),
             ("setting", one, r"a Training for each of \['grayscale', 'image'\]"),
             ("setting", {"image": 5, "grayscale": 5}, "training of class Training"),
-            ("setting", None, "training of class dict"),
             ("setting", three_parts, "batch_size that is a multiple of 3"),
-            ("factors", "image", "factors of class list"),
             ("factors", ["8x8"], "Expected a factor of .*Received: '8x8'"),
             ("model", self.first.factors["image"], "model of class AuxiliaryModel"),
             ("strategy", "mirrored", "strategy of class .*strategy='mirrored'"),
             ("stop", True, "stop of class Stop, or None"),
             ("seed", 2**63, "seed from"),
             ("remat", "yes", "remat of True or False"),
-            ("profile", 1, "profile of True or False"),
-            ("init", 5, "init as a path"),
             ("images", ["a"], "Expected images as .*np.stack"),
-            ("callbacks", keras.callbacks.History(), "callbacks of class Sequence"),
             ("callbacks", [print], "a callback of class Callback"),
             ("workdir", f"{folder}\udcff", "as a path.*UTF-8"),
         ):
@@ -491,17 +461,9 @@ class CallbacksTest(tf.test.TestCase, parameterized.TestCase):
         super().setUpClass()
         cls.enterClassContext(helpers.eagerly())
         cls.folder = helpers.temporary_folder(cls)
-        cls.events, cls.history, cls.rates = Events(), keras.callbacks.History(), []
-        rate = keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda *_: cls.rates.append(float(rate.model.optimizer.learning_rate))
-        )
-        cls.average = cls.train(
-            cls.folder / "run",
-            *(cls.events, cls.history, rate),
-            keras.callbacks.CSVLogger(cls.folder / "log.csv"),
-            keras.callbacks.ModelCheckpoint(cls.folder / "last.keras"),
-            keras.callbacks.TensorBoard(cls.folder / "board"),
-        )
+        cls.events, cls.history = Events(), keras.callbacks.History()
+        own = keras.callbacks.ModelCheckpoint(cls.folder / "last.keras")
+        cls.average = cls.train(cls.folder / "run", cls.events, cls.history, own)
         cls.rows = rows(cls.folder / "run")
 
     @classmethod
@@ -522,12 +484,8 @@ class CallbacksTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(self.events.calls, [*expected, ("end", "grayscale", None)])
         self.train(self.folder / "run", again := Events())
         self.assertEmpty(again.calls)  # nothing is left to do
-
-    def test_keras_own(self):
         bits = [row["val_bits_per_dim"] for row in self.rows]
         self.assertEqual(self.history.history["val_bits_per_dim"], bits)
-        self.assertAllClose(self.rates, [row["learning_rate"] for row in self.rows])
-        self.assertLen((self.folder / "log.csv").read_text().splitlines(), 4)
         loaded = keras.saving.load_model(self.folder / "last.keras")
         self.assertEqual(loaded.name, "grayscale")
 

@@ -3,7 +3,6 @@
 import math
 import time
 import types
-from unittest import mock
 
 import tensorflow as tf
 
@@ -46,32 +45,6 @@ class TableTest(tf.test.TestCase):
 
 
 class EpochMeterTest(tf.test.TestCase):
-    def meter(self, count, note=lambda step, bits, norm: None):
-        return metrics.EpochMeter(count, types.SimpleNamespace(waited=0.0), note, shows=False)
-
-    def test_the_first_step_is_waited_for_and_a_few_stay_in_flight(self):
-        """The first may compile: the time of a step is measured after it."""
-        read, counts = [], []
-        meter = self.meter(12, lambda step, bits, norm: read.append(step))
-        for step in range(12):
-            meter.add(step, (3.0, 1.0))
-            counts.append(len(read))
-        self.assertEqual(counts, [1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 4])
-        meter.end()
-        self.assertEqual(read, list(range(12)))
-
-    def test_the_time_at_the_end_of_an_epoch_is_shared_by_all_its_steps(self):
-        """Also where a run that was stopped after 90 of 100 has taken the last 10 alone."""
-        for count, expected in ((10, 1.0 + 30.0 / 100), (1, None)):
-            clock = iter([0.0, 9.0, 39.0])
-            with mock.patch.object(time, "monotonic", lambda clock=clock: next(clock)):
-                meter = self.meter(count)
-                for step in range(count):
-                    meter.add(step, (3.0, 1.0))
-                meter.end()
-                pace = meter.pace(steps_per_epoch=100)
-            self.assertEqual(pace, expected)
-
     def test_metrics_are_those_of_its_steps_alone(self):
         """Without the waiting before it, and the norm of a step that overflowed."""
         batches = types.SimpleNamespace(waited=50.0)

@@ -180,15 +180,3 @@ class ProfileTest(tf.test.TestCase):
                         traced.toggle()
             self.assertStartsWith(output.getvalue(), expected)
             self.assertLen(toggles, number)
-
-    def test_a_trace_that_cannot_begin_is_not_ended(self):
-        """As where another one is under way, which continues."""
-        refused = RuntimeError("another profiler is running")
-        with (
-            mock.patch.object(loop, "_start_trace", side_effect=refused),
-            mock.patch.object(loop, "_stop_trace") as stop,
-            self.assertRaisesRegex(RuntimeError, "another profiler"),
-            loop.Profile(helpers.temporary_folder(self)) as traced,
-        ):
-            traced.toggle()
-        stop.assert_not_called()

@@ -1,11 +1,14 @@
 """Tests of a training step: the bits of its batch, and the norm of their gradient."""
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
-import pixelcnn_aux as pa
 from pixelcnn_aux.training import Training, steps
 from tests import helpers
+
+TRAINING = Training(epochs=1, steps_per_epoch=10**6, batch_size=8, learning_rate=1e-2)
 
 
 class GradientNormTest(tf.test.TestCase):
@@ -17,13 +20,7 @@ class GradientNormTest(tf.test.TestCase):
         """Of a factor whose weights are all random."""
         factor = model.new_factor("image")
         helpers.randomize(factor)
-        training = Training(
-            epochs=1,
-            steps_per_epoch=10**6,
-            batch_size=8,
-            learning_rate=1e-2,
-            accumulate=accumulate,
-        )
+        training = dataclasses.replace(TRAINING, accumulate=accumulate)
         strategy, weights = tf.distribute.get_strategy(), factor.get_weights()
         return steps.make(model, "image", weights, training, strategy=strategy, policy=policy)
 
@@ -36,32 +33,18 @@ class GradientNormTest(tf.test.TestCase):
         weights = [weight.value for weight in factor.trainable_variables]
         return bits, tf.linalg.global_norm(tape.gradient(bits, weights))
 
-    def test_of_each_step(self):
-        model = helpers.shared_model()
-        step = self.step(model)
-        for _ in range(2):
-            expected = self.bits_and_norm(model, step.factor)
-            self.assertAllClose(step(self.images), expected, rtol=1e-4)
-
     def test_in_double_precision(self):
         self.enter_context(helpers.eagerly())
         model = helpers.shared_model("float64")
         for accumulate in (1, 2):
             step = self.step(model, accumulate)
-            expected = self.bits_and_norm(model, step.factor)
-            self.assertAllClose(step(self.images), expected, rtol=1e-12, atol=0.0)
+            for _ in range(2):
+                expected = self.bits_and_norm(model, step.factor)
+                self.assertAllClose(step(self.images), expected, rtol=1e-12, atol=0.0)
 
     def test_where_the_loss_does_not_depend_on_some_weights(self):
         # After its last step the vertical stream goes nowhere.
-        network = {"topology": [[["block", None], ["conv", None]], [2]], "filters": 4}
-        model = pa.chain(
-            [pa.auxiliary.Grayscale()],
-            helpers.SIZE,
-            network,
-            embedding=network,
-            names=None,
-            num_components=2,
-        )
+        model = helpers.tiny_model(topology=[[["block", None], ["conv", None]], [2]])
         outcomes = []
         for accumulate in (1, 2):
             step = self.step(model, accumulate)
