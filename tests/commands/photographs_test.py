@@ -17,13 +17,8 @@ from tests import helpers
 PHOTOGRAPHS = helpers.pictures(2, size=(5, 7))
 DRAWN = helpers.pictures(2, seed=1, size=(6, 8))
 MASK = np.random.default_rng(0).integers(2, size=(1, 5, 7, 1), dtype=np.uint8)
-HOW = {
-    "seeds": [[0, 0]],
-    "log_scale_shift": -0.3,
-    "mode": "sample",
-    "jit_compile": False,
-    "condition": None,
-}
+HOW = {"seeds": [[0, 0]], "log_scale_shift": -0.3, "mode": "sample", "jit_compile": False}
+HOW["condition"] = None
 
 
 class PhotographsTest(parameterized.TestCase, tf.test.TestCase):

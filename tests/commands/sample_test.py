@@ -113,9 +113,7 @@ class SamplesTest(tf.test.TestCase):
         self.enterContext(mock.patch.object(sample, "sample", side_effect=AssertionError))
         for error, message, *arguments in (
             (ValueError, "--sweep without.*Received: --mode. Leave", "--sweep", "--mode=map"),
-            (ValueError, "Expected a folder of images", "--dataset=folder"),
             (ValueError, "Expected --out as a name.*missing/a.png", "--out=missing/a.png"),
-            (ValueError, "Expected --out as a name.*a.foo", "--out=a.foo"),
             (flags.IllegalFlagValueError, "seed", f"--seed={2**40}"),
             (flags.IllegalFlagValueError, "num", f"--num={2**40}"),
             (flags.IllegalFlagValueError, "num", "--num=0"),
@@ -123,10 +121,6 @@ class SamplesTest(tf.test.TestCase):
         ):
             with self.assertRaisesRegex(error, message):
                 self.run_program(*arguments)
-
-    def test_an_auxiliary_image_that_there_is_not(self):
-        with self.assertRaisesRegex(ValueError, r"of \['grayscale'\].* Received: \['8x8'\]"):
-            self.run_program("--given=8x8")
 
 
 def colors(images):

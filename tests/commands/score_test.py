@@ -88,18 +88,6 @@ class ScoreTest(tf.test.TestCase):
                 expected = model.bits_per_dim(image[np.newaxis])["total"]
             self.assertAllClose([float(row["exact_bits_per_dim_total"])], expected, rtol=1e-5)
 
-    def test_classes(self):
-        model = helpers.tiny_model(condition=pa.conditions.Classes(3))
-        helpers.randomize_conditions(model)
-        image = helpers.pictures(1)
-        with mock.patch.object(self, "model", model):
-            for flags, label in (([], -1), (["--label=2"], 2)):
-                printed, _ = self.run_program(self.images / "a.png", *flags)
-                with helpers.eagerly():
-                    expected = model.bits_per_dim(image, [label])["total"]
-                [row] = read(printed)
-                self.assertAllClose([float(row["bound_bits_per_dim_total"])], expected, rtol=1e-5)
-
     def test_refusals(self):
         out = self.folder / "none.csv"
         for error, message, *arguments in (

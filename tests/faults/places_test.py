@@ -42,7 +42,6 @@ class PlacesTest(tf.test.TestCase):
             ("config.json", pathlib.Path.mkdir, create),
             ("grayscale", pathlib.Path.touch, self.begin),
             ("grayscale/checkpoints", pathlib.Path.touch, self.begin),
-            ("grayscale/lock", pathlib.Path.mkdir, self.begin),
             ("grayscale/training.json", pathlib.Path.mkdir, self.begin),
             ("grayscale/logs", pathlib.Path.touch, self.metrics),
             ("grayscale/metrics.csv", pathlib.Path.mkdir, self.metrics),

@@ -12,7 +12,7 @@ import tensorflow as tf
 from huggingface_hub import HfApi, constants
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.commands import bpd, train
+from pixelcnn_aux.commands import bpd
 from pixelcnn_aux.runs import hub
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
@@ -230,17 +230,3 @@ class HubTest(tf.test.TestCase):
         [removed] = re.findall(r"Remove (.+), and load it again", str(caught.exception))
         shutil.rmtree(removed)
         pa.load(NAME)
-
-    def test_training_starts_from_a_repository(self):
-        self.hold()
-        settings = pa.Training(epochs=1, steps_per_epoch=1, batch_size=2, learning_rate=1e-9)
-        how = {"images": IMAGES, "validation_images": IMAGES, "workdir": self.folder / "next"}
-        model = helpers.tiny_model(exact=True)
-        pa.train(model, settings, **how, init=NAME)
-        self.assertAllClose(model.log_prob(IMAGES), pa.load(NAME).log_prob(IMAGES), rtol=1e-3)
-        recorded = RunFolder(self.folder / "next")["image"].recorded_training()
-        self.assertEqual(recorded["init"], NAME)
-        with self.assertRaisesRegex(
-            ValueError, "Expected --workdir as a folder.*--init hf://me/tiny"
-        ):
-            helpers.run_program(train, "pixelcnn", f"--workdir={NAME}")

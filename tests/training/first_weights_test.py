@@ -47,23 +47,14 @@ class FittingTest(tf.test.TestCase):
     def test_weights_of_another_meaning(self):
         deeper = helpers.tiny_model()
         deeper.factors["image"] = helpers.tiny_model(blocks=2).factors["image"]
-        darkness = pa.chain(
-            [Darkness()],
-            helpers.SIZE,
-            NETWORK,
-            embedding=NETWORK,
-            names=["grayscale", "image"],
-            num_components=2,
-        )
+        how = {"embedding": NETWORK, "names": ["grayscale", "image"], "num_components": 2}
+        darkness = pa.chain([Darkness()], helpers.SIZE, NETWORK, **how)
         centered = helpers.tiny_model(centered=True)
+        plain = helpers.tiny_model()
         for earlier, model, message in (
-            (centered, helpers.tiny_model(), "likelihood.config.centered: true instead of false"),
-            (helpers.tiny_model(), deeper, "other shapes"),
-            (
-                helpers.tiny_model(),
-                darkness,
-                'transform.class_name: "Grayscale" instead of "Darkness"',
-            ),
+            (centered, plain, "likelihood.config.centered: true instead of false"),
+            (plain, deeper, "other shapes"),
+            (plain, darkness, 'transform.class_name: "Grayscale" instead of "Darkness"'),
         ):
             found, output = self.fitting(earlier, model)
             self.assertEqual(found, ["grayscale"])
