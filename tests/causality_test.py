@@ -14,21 +14,25 @@ from tests import helpers
 
 FILTERS = 4
 RGB, GRAY = LogisticMixture(num_components=1), Categorical(num_values=16)
+KERNELS = ((2, 3), (2, 2))  # vertical and horizontal
 
 
-def pixelcnn_pp(resolutions, likelihood, given=None):
+def pixelcnn(shape, likelihood, kernels):
+    vertical, horizontal = kernels
+    kernels = {"vertical_kernel": vertical, "horizontal_kernel": horizontal}
+    return PixelCNN(shape, FILTERS, likelihood.num_params, **kernels)
+
+
+def pixelcnn_pp(resolutions, likelihood, given=None, kernels=KERNELS, condition=None):
     """PixelCNN++, given an image of the same resolution or nothing."""
     shape = topology.pixelcnn_pp(1, resolutions)
-    network = PixelCNN(shape, FILTERS, likelihood.num_params)
-    return Factor(
-        likelihood, network, given and Embedding(shape, FILTERS), auxiliary_likelihood=given
-    )
+    parts = pixelcnn(shape, likelihood, kernels), given and Embedding(shape, FILTERS)
+    return Factor(likelihood, *parts, auxiliary_likelihood=given, condition=condition)
 
 
-def flat(likelihood, given=None):
+def flat(likelihood, given=None, kernels=((3, 3), (3, 3))):
     """The network of Pyramid PixelCNN, given an image of half the resolution or nothing."""
-    kernels = {"vertical_kernel": (3, 3), "horizontal_kernel": (3, 3)}
-    network = PixelCNN(topology.flat(3), FILTERS, likelihood.num_params, **kernels)
+    network = pixelcnn(topology.flat(2), likelihood, kernels)
     embedding = given and Embedding(topology.super_resolution(1, 2), FILTERS)
     return Factor(likelihood, network, embedding, auxiliary_likelihood=given)
 
@@ -41,16 +45,10 @@ def random_images(likelihood, *shape):
 
 
 def influences(network, x, features=()):
-    """The dependence of the parameters of each pixel on pixels and features.
+    """The sizes of the gradients of the parameters of each pixel n, counted in raster order.
 
-    Args:
-      network: function of x and features.
-      x: float [1, H, W, C].
-      features: list of float [1, h, w, F].
-
-    Returns:
-      float32 [H W, H, W], the size of the gradient of pixel n's parameters with respect to each
-      pixel, n counted in raster order, and a list of float32 [H W, h, w], with respect to features.
+    They are with respect to each pixel of x [1, H, W, C], float32 [H W, H, W], and to each of the features
+    [1, h, w, F], a list of float32 [H W, h, w].
     """
     num_pixels = x.shape[1] * x.shape[2]
     # A copy of the image for each pixel: one backward pass gives all the gradients.
@@ -90,7 +88,6 @@ class CausalityTest(parameterized.TestCase, tf.test.TestCase):
     @parameterized.named_parameters(
         ("pixelcnn_pp_1_gray_conditional", (8, 9), pixelcnn_pp, 1, GRAY, GRAY),
         ("pixelcnn_pp_2_rgb_conditional", (8, 10), pixelcnn_pp, 2, RGB, GRAY),
-        ("pixelcnn_pp_3_rgb", (8, 12), pixelcnn_pp, 3, RGB),
         ("pixelcnn_pp_3_rgb_conditional", (12, 8), pixelcnn_pp, 3, RGB, GRAY),
         ("flat_rgb", (9, 11), flat, RGB),
         ("flat_gray_conditional", (16, 8), flat, GRAY, GRAY),
@@ -102,21 +99,15 @@ class CausalityTest(parameterized.TestCase, tf.test.TestCase):
         if given is not None:
             auxiliary = random_images(given, 2, *(side // factor.auxiliary_ratio for side in size))
 
-        def check():
-            self.assertCausal(factor, images[:1], None if given is None else auxiliary[:1])
-
-        with self.subTest("freshly built"):
-            check()
-        with self.subTest("after a training step"):
-            # A mask that only holds for initial weights would be gone by now.
-            before = [variable.numpy() for variable in factor.trainable_variables]
-            factor.compile(
-                keras.optimizers.Adam(0.01), factor.likelihood.bits_per_dim, run_eagerly=True
-            )
-            factor.fit(images if given is None else (images, auxiliary), images, verbose=0)
-            for variable, old in zip(factor.trainable_variables, before, strict=True):
-                self.assertNotAllEqual(variable, old)
-            check()
+        first = images[:1], None if given is None else auxiliary[:1]
+        self.assertCausal(factor, *first)
+        # A mask that only holds for initial weights is gone after a training step.
+        before = [variable.numpy() for variable in factor.trainable_variables]
+        factor.compile(keras.optimizers.Adam(0.01), likelihood.bits_per_dim, run_eagerly=True)
+        factor.fit(images if given is None else (images, auxiliary), images, verbose=0)
+        for variable, old in zip(factor.trainable_variables, before, strict=True):
+            self.assertNotAllEqual(variable, old)
+        self.assertCausal(factor, *first)
 
     @parameterized.parameters(Grayscale(2), HalfResolution())
     def test_centers_of_exact_factors_depend_on_earlier_pixels_alone(self, transform):

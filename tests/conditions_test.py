@@ -44,14 +44,6 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
             self.assertAllEqual(density, expected)
         self.assertAllEqual(changed, [True, False, True])
 
-    @parameterized.parameters((CLASSES, LABELS), (VECTOR, VECTORS))
-    def test_description(self, condition, values):
-        for model in twins(condition):
-            text = json.dumps(model.description())
-            self.assertEqual("condition" in text, model.condition is not None)
-            again = serialization.deserialize(json.loads(text), pa.AuxiliaryModel)
-            self.assertEqual(json.dumps(again.description()), text)
-
     @parameterized.parameters((CLASSES, np.int64(LABELS)), (VECTOR, np.float64(VECTORS)))
     def test_keras_passes_on_values_of_any_width(self, condition, values):
         model = helpers.tiny_model(condition=condition)
@@ -61,9 +53,15 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
         factor.compile(run_eagerly=True)
         found = factor.evaluate((images, inputs.auxiliary, values), images, verbose=0)
         with helpers.eagerly():
-            self.assertAllClose(
-                found, -np.mean(factor.log_prob(inputs)) / images[0].size / np.log(2)
-            )
+            bits = -np.mean(factor.log_prob(inputs)) / images[0].size / np.log(2)
+        self.assertAllClose(found, bits)
+
+    def test_description(self):
+        for condition in (CLASSES, VECTOR, None):
+            text = json.dumps(helpers.tiny_model(condition=condition).description())
+            self.assertEqual("condition" in text, condition is not None)
+            again = serialization.deserialize(json.loads(text), pa.AuxiliaryModel)
+            self.assertEqual(json.dumps(again.description()), text)
 
     def test_draws_of_classes(self):
         model = helpers.randomized(helpers.tiny_model(condition=CLASSES, exact=True))
@@ -125,9 +123,8 @@ class TrainingTest(tf.test.TestCase):
     def train(self, folder, steps, labels=(0, 1, 2, 0, 1, 2, 0, 1), source=None):
         """A model trained on images whose classes are colors, and the row of its last epoch."""
         model = helpers.tiny_model(condition=CLASSES)
-        settings = pa.Training(
-            epochs=steps, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, accumulate=2
-        )
+        once = {"steps_per_epoch": 1, "batch_size": 4, "learning_rate": 1e-2, "accumulate": 2}
+        settings = pa.Training(epochs=steps, **once)
         images = source or data.from_arrays(helpers.pictures(8), labels)
         with contextlib.redirect_stdout(io.StringIO()), helpers.eagerly():
             pa.train(model, settings, images, images, folder, factors=["grayscale"])
@@ -139,9 +136,8 @@ class TrainingTest(tf.test.TestCase):
         weights = whole.factors["grayscale"].get_weights()
         condition = [w for w in whole.factors["grayscale"].weights if w.path.endswith("/h")]
         self.assertTrue(all(np.any(weight) for weight in condition))
-        with mock.patch.object(
-            training.loop, "_stopped_by_callback", lambda state: state.step == 2
-        ):
+        stop = mock.patch.object(training.loop, "_stopped_by_callback", lambda x: x.step == 2)
+        with stop:
             self.train(folder / "half", 3)
         again = self.train(folder / "half", 3).factors["grayscale"].get_weights()
         np.testing.assert_equal(again, weights)

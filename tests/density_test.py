@@ -1,7 +1,5 @@
 """Tests of densities between whole images: what they equal, what they add up to, and their gradients."""
 
-import re
-
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
@@ -97,20 +95,6 @@ class DensityTest(tf.test.TestCase, parameterized.TestCase):
         ):
             pixel = tf.constant([first, second], tf.float64)
             self.assertAllClose(likelihood.log_density(params, pixel), expected)
-
-    def test_a_denoiser_of_photographs(self):
-        """The one of the documentation, with a model of the package."""
-        text = (helpers.ROOT / "docs" / "extending.md").read_text()
-        page = {"tf": tf}
-        exec(re.search(r"\ndef denoised.*?    return images\n", text, re.DOTALL)[0], page)
-        photograph = pa.data.load("photos", "test").spread(1)[:, 8:24, 8:24]
-        noisy = photograph + np.random.default_rng(0).normal(0, 25, photograph.shape)
-        noisy = tf.constant(np.clip(noisy, 0, 255), tf.float32)
-        prior = pa.load("cifar10-pixelcnn").with_exact(False)
-        with helpers.eagerly():
-            better = page["denoised"](prior, noisy, 25, steps=9)
-        before, after = (np.sqrt(np.mean((x - photograph) ** 2)) for x in (noisy, better))
-        self.assertLess(after, 0.7 * before)
 
     def test_a_likelihood_without_a_density(self):
         coins = pa.chain([custom.Bright()], helpers.SIZE, FLAT, embedding=FLAT)

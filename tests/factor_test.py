@@ -18,21 +18,14 @@ from tests import custom, helpers
 
 IMAGES = helpers.pictures(4)
 GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
-TWO_RESOLUTIONS = pa.networks.topology.pixelcnn_pp(blocks=1, resolutions=2)
 
 
-def gray_factor(dtype="float32"):
-    return helpers.shared_model(dtype).factors["grayscale"]
+def gray_factor():
+    return helpers.shared_model().factors["grayscale"]
 
 
-def image_factor(dtype="float32"):
-    return helpers.shared_model(dtype).factors["image"]
-
-
-@functools.cache
-def halving_factor():
-    """A factor, its embedding included, that halves image sides once."""
-    return helpers.tiny_model(topology=TWO_RESOLUTIONS).factors["image"]
+def image_factor():
+    return helpers.shared_model().factors["image"]
 
 
 @functools.cache
@@ -41,46 +34,6 @@ def exact_model(centered):
 
 
 class FactorTest(tf.test.TestCase):
-    def test_params_are_of_the_network_without_dropout(self):
-        factor = helpers.tiny_model(dropout=0.5).factors["grayscale"]
-        params = factor.params(GRAYS)
-        self.assertAllEqual(params, factor.params(GRAYS))
-        self.assertAllClose(params, factor.network(factor.scaled(GRAYS), training=False), rtol=1e-5)
-
-    def test_images_are_scaled_to_minus_one_and_one(self):
-        self.assertAllClose(image_factor().scaled([0, 51, 255]), [-1.0, -0.6, 1.0])
-        self.assertAllClose(gray_factor().scaled([0, 3, 15]), [-1.0, -0.6, 1.0])
-
-    def test_features_are_those_of_the_scaled_auxiliary_image(self):
-        factor = halving_factor()
-        grays = np.arange(2 * 4 * 6).reshape(2, 4, 6, 1).astype(np.uint8) % 16
-        features = factor.features(grays)
-        self.assertEqual([f.shape.as_list() for f in features], [[2, 4, 6, 4], [2, 2, 3, 4]])
-        expected = factor.embedding(grays / np.float32(7.5) - 1)
-        for feature, values in zip(features, expected, strict=True):
-            self.assertAllClose(feature, values, rtol=1e-5, atol=1e-6)
-        with self.assertRaisesRegex(ValueError, "conditional"):
-            gray_factor().features(grays)
-
-    def test_params_at_every_size_that_the_down_sampling_divides(self):
-        self.enter_context(helpers.eagerly())
-        factor = halving_factor()
-        for height, width in ((2, 2), (4, 6), (8, 2)):
-            images = np.zeros([3, height, width, 3], np.uint8)
-            params = factor.params(images, images[..., :1])
-            self.assertEqual(params.shape, [3, height, width, factor.likelihood.num_params])
-        for height, width in ((4, 5), (3, 4)):
-            images = np.zeros([3, height, width, 3], np.uint8)
-            with self.assertRaisesRegex(ValueError, f"multiples of 2.*{height} x {width}"):
-                factor.params(images, images[..., :1])
-
-    def test_every_float_is_of_the_dtype_asked_for(self):
-        factor = image_factor("float64")
-        self.assertEqual({weight.dtype for weight in factor.weights}, {"float64"})
-        self.assertEqual(factor.params(IMAGES, GRAYS).dtype, tf.float64)
-        self.assertEqual(factor.log_prob(IMAGES, GRAYS).dtype, tf.float64)
-        self.assertEqual(factor.features(GRAYS)[0].dtype, tf.float64)
-
     def test_other_dtypes_are_refused(self):
         """Likelihoods do not survive 16 bits, and a network's own dtype would decide about the factor's."""
         network = {"topology": pa.networks.topology.flat(1), "filters": 4}
@@ -109,7 +62,8 @@ class FactorTest(tf.test.TestCase):
         self.assertAllClose(np.std(params, axis=(0, 1, 2)), np.ones(20), atol=1e-4)
 
     def test_a_summary_of_layers_whose_parameters_add_up(self):
-        factor, printed = halving_factor(), []
+        two_resolutions = pa.networks.topology.pixelcnn_pp(blocks=1, resolutions=2)
+        factor, printed = helpers.tiny_model(topology=two_resolutions).factors["image"], []
         factor.summary(printed.append)
         rows = [line.rsplit(maxsplit=1) for line in "".join(printed).splitlines()[2:]]
         counts = {line: int(count.replace(",", "")) for line, count in rows if count}
@@ -122,33 +76,23 @@ class FactorTest(tf.test.TestCase):
         self.assertRegex("".join(counts), "  vertical: down +H/2 x W/2 x 4")
 
     def test_no_images(self):
-        factor = helpers.shared_model().new_factor("image")
-        before = factor.get_weights()
         for method in ("full", "incremental"):
-            params = factor.params(IMAGES[:0], GRAYS[:0], method)
-            self.assertEqual(params.shape, (0, *IMAGES.shape[1:3], factor.likelihood.num_params))
+            params = image_factor().params(IMAGES[:0], GRAYS[:0], method)
+            self.assertEqual(params.shape, (0, *IMAGES.shape[1:3], 20))
         with self.assertRaisesRegex(ValueError, "Received: none. Give a batch"):
-            factor.initialize_from_data(IMAGES[:0], GRAYS[:0])
-        self.assertAllEqual(factor.get_weights()[0], before[0])
+            image_factor().initialize_from_data(IMAGES[:0], GRAYS[:0])
 
 
 def centered_model(condition=None):
     """A new chain of the kind that computes most: exact, and centered on its auxiliary images."""
-    model = helpers.tiny_model(exact=True, centered=True, condition=condition)
-    for seed, factor in enumerate(model.factors.values()):
-        helpers.randomize(factor, seed)
-    return model
+    return helpers.randomized(helpers.tiny_model(exact=True, centered=True, condition=condition))
 
 
 def parallel_model():
     """A new chain of one channel, all of which decides groups of pixels, exact and centered too."""
     small = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_blocks": 1}
-    model = pa.parallel_pyramid(
-        helpers.SIZE, halvings=1, **small, base_parts=2, num_components=2, channels=1
-    )
-    for seed, factor in enumerate(model.factors.values()):
-        helpers.randomize(factor, seed)
-    return model
+    how = {"halvings": 1, "base_parts": 2, "num_components": 2, "channels": 1, **small}
+    return helpers.randomized(pa.parallel_pyramid(helpers.SIZE, **how))
 
 
 def arrays_of(model, name, images=IMAGES[:3]):
@@ -209,11 +153,16 @@ class FitTest(tf.test.TestCase, parameterized.TestCase):
         factor.compile("adam", loss="mse", metrics=["mae"])  # of targets that are parameters
 
     def test_what_keras_cannot_do(self):
-        factor = helpers.shared_model().factors["image"]
-        with self.assertRaisesRegex(ValueError, "ends in .keras. Received: factor.h5"):
-            factor.save("factor.h5")
-        with self.assertRaisesRegex(NotImplementedError, "Quantize an export"):
-            factor.quantize("int8")
+        factor = image_factor()
+        self.enter_context(mock.patch("importlib.util.find_spec", return_value=None))
+        for ask, kind, message in (
+            (lambda: factor.save("a.h5"), ValueError, "ends in .keras. Received: a.h5"),
+            (lambda: factor.quantize("int8"), NotImplementedError, "Quantize an export"),
+            (lambda: factor.export("a", format="onnx"), ImportError, "pip install tf2onnx"),
+            (lambda: factor.export("a", format="openvino"), ImportError, "pip install openvino"),
+        ):
+            with self.assertRaisesRegex(kind, message):
+                ask()
 
 
 def run_onnx(file, arrays):
@@ -233,14 +182,14 @@ def run_openvino(file, arrays):
     return {name: x for output, x in compiled(arrays).items() for name in output.names}
 
 
-def run_tensorflow(file, arrays):
-    return tf.saved_model.load(file).signatures["serving_default"](**arrays)
-
-
 RUNTIMES = {
     "onnx": (".onnx", run_onnx, "onnxruntime"),
     "openvino": (".xml", run_openvino, "openvino"),
-    "tf_saved_model": ("", run_tensorflow, "tensorflow"),
+    "tf_saved_model": (
+        "",
+        lambda file, arrays: tf.saved_model.load(file).signatures["serving_default"](**arrays),
+        "tensorflow",
+    ),
 }
 
 
@@ -296,20 +245,9 @@ class ExportTest(tf.test.TestCase, parameterized.TestCase):
         for name, nats in model.log_probs(IMAGES).items():
             self.assertAllClose(found[f"log_prob_{name}"], nats, rtol=1e-5, atol=0)
 
-    def test_without_the_package(self):
-        factor = helpers.shared_model().factors["image"]
-        with mock.patch("importlib.util.find_spec", return_value=None):
-            for name, package in (("onnx", "tf2onnx"), ("openvino", "openvino")):
-                with self.assertRaisesRegex(ImportError, f"pip install {package}"):
-                    factor.export("factor", format=name)
-
 
 class WrongInputsTest(parameterized.TestCase, tf.test.TestCase):
     @parameterized.named_parameters(
-        ("floats", image_factor, (IMAGES / 1.0, GRAYS), "images as uint8.*Received: float64"),
-        ("grays", image_factor, (GRAYS, GRAYS), "images with 3 channels.*, 1]"),
-        ("colors", gray_factor, (IMAGES,), "images with 1 channel.*, 3]"),
-        ("values", gray_factor, (GRAYS * 0 + 16,), "0 to 15. Received: a value of 16"),
         ("none", image_factor, (IMAGES,), "auxiliary images: this factor is conditional"),
         ("some", gray_factor, (GRAYS, GRAYS), "no auxiliary images"),
         ("int32", image_factor, (IMAGES, GRAYS.astype(np.int32)), "auxiliary images as uint8"),
@@ -326,6 +264,15 @@ class WrongInputsTest(parameterized.TestCase, tf.test.TestCase):
 
     def test_others(self):
         image, flat = image_factor(), pa.networks.topology.flat(1)
+        coin, centered = custom.Coin(), custom.Coin()
+        centered.centered, centered.unit = True, 1.0
+
+        def coins(likelihood, exact=True):
+            parts = pa.networks.PixelCNN(flat, 3, 1), pa.networks.Embedding(flat, 3)
+            how = {"auxiliary_likelihood": likelihood}
+            how["fixed_sum"] = pa.sums.FixedSum([[1]], step=1, num_values=2, exact=exact)
+            return pa.Factor(likelihood, *parts, **how)
+
         mixture = pa.likelihoods.LogisticMixture(1)
         network = pa.networks.PixelCNN(flat, 3, mixture.num_params)
         double = pa.networks.Embedding(pa.networks.topology.super_resolution(1, 1), 3)
@@ -339,6 +286,9 @@ class WrongInputsTest(parameterized.TestCase, tf.test.TestCase):
             (lambda: doubling.params(odd, odd[:, :2, :2]), "multiples of 2.* Received: 5 x 4"),
             (lambda: pa.Factor(*parts, image.embedding), "or neither"),
             (lambda: pa.Factor(*parts, auxiliary_likelihood=image.likelihood), "or neither"),
+            (lambda: coins(coin), "a likelihood that has bounds.*Received: Coin"),
+            (lambda: coins(coin, exact=False), "a likelihood that has bounds.*Received: Coin"),
+            (lambda: coins(centered), "Coin to have bounds, since it is centered"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 ask()
@@ -357,15 +307,3 @@ class WrongInputsTest(parameterized.TestCase, tf.test.TestCase):
             trace([4, 4, 6, 3], [3, 4, 6, 1])
         with self.assertRaisesRegex(ValueError, "known.*Received: 4 x None"):
             trace([4, 4, None, 3], [4, 4, 6, 1])
-
-    def test_a_fixed_sum_of_a_likelihood_without_bounds(self):
-        network = pa.networks.PixelCNN(pa.networks.topology.flat(1), 3, 1)
-        embedding = pa.networks.Embedding(pa.networks.topology.flat(1), 3)
-        coin = custom.Coin()
-        for exact in (False, True):
-            fixed_sum = pa.sums.FixedSum([[1]], step=1, num_values=2, exact=exact)
-            with self.assertRaisesRegex(ValueError, "a likelihood that has bounds.*Received: Coin"):
-                pa.Factor(coin, network, embedding, auxiliary_likelihood=coin, fixed_sum=fixed_sum)
-        coin.centered, coin.unit = True, 1.0
-        with self.assertRaisesRegex(ValueError, "Coin to have bounds, since it is centered"):
-            pa.Factor(coin, network, embedding, auxiliary_likelihood=coin, fixed_sum=fixed_sum)

@@ -1,36 +1,15 @@
-"""Tests of the chain: the inputs of its factors, its description, new factors; see also agreement_test."""
+"""Tests of the chain: its text, new factors, subclasses and known blocks; see also agreement_test."""
 
 import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import serialization
-from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
+from pixelcnn_aux.auxiliary import HalfResolution
 from tests import helpers
-
-IMAGES = helpers.pictures(3)
-GRAYS = Grayscale()(IMAGES).numpy()
 
 
 class AuxiliaryModelTest(tf.test.TestCase):
-    def test_inputs_of_factors_in_the_order_of_sampling(self):
-        model = helpers.shared_model()
-        inputs, expected = model.inputs(IMAGES), {"grayscale": (GRAYS, None)}
-        expected["image"] = (IMAGES, GRAYS)
-        for found in (model.factors, model.auxiliaries(IMAGES), inputs, model.sizes()):
-            self.assertEqual(list(found), list(expected))
-        for name, (image, given) in expected.items():
-            self.assertEqual(model.sizes()[name], helpers.SIZE)
-            self.assertAllEqual(model.auxiliaries(IMAGES)[name], image)
-            self.assertAllEqual(inputs[name].images, image)
-            if given is not None:
-                self.assertAllEqual(inputs[name].auxiliary, given)
-        self.assertIsNone(inputs["grayscale"].auxiliary)
-        # Of another size than that of samples, too.
-        images = helpers.pictures(2, size=(3, 5))
-        self.assertEqual(model.log_prob(images).shape, [2])
-        self.assertEqual(model.log_prob(images).dtype, tf.float32)
-
     def test_repr(self):
         lines = repr(helpers.tiny_model(exact=True)).splitlines()
         self.assertLen(lines, 3)

@@ -25,10 +25,8 @@ NETWORK = {"topology": topology.flat(1), "filters": 3}
 def chain(name, dtype="float32"):
     """A small model: of one of the constructors, or with classes of the tests' own."""
     if name == "own":
-        transforms = [custom.Bright(99)]
-        return pa.chain(
-            transforms, (8, 8), NETWORK, embedding=NETWORK, num_components=2, dtype=dtype
-        )
+        how = {"embedding": NETWORK, "num_components": 2, "dtype": dtype}
+        return pa.chain([custom.Bright(99)], (8, 8), NETWORK, **how)
     return recorded_test.build(name, dtype)
 
 
@@ -67,26 +65,20 @@ class FactorTest(tf.test.TestCase, parameterized.TestCase):
             x = inputs(model, name)
             self.assertAllEqual(loaded(x), factor(x))
 
-    @parameterized.parameters(("bright", False), ("image", True))
-    def test_training_goes_on(self, name, eager):
-        """Under its own loss in graphs, and one of Keras's eagerly."""
+    def test_training_goes_on(self):
         model = chain("own")
-        factor, x = model.new_factor(name), inputs(model, name)
-        y, loss = x, factor.likelihood.bits_per_dim
-        if eager:
-            y, loss = np.ones([*IMAGES.shape[:3], 20], np.float32), "mean_squared_error"
+        factor, x = model.new_factor("bright"), inputs(model, "bright")
         rate = keras.optimizers.schedules.ExponentialDecay(1e-2, 1, 0.9)
         adam = keras.optimizers.Adam(rate)
-        factor.compile(adam, loss=loss, jit_compile=False, run_eagerly=eager)
-        factor.fit(x, y, verbose=0)
+        factor.compile(adam, loss=factor.likelihood.bits_per_dim, jit_compile=False)
+        factor.fit(x, x, verbose=0)
         loaded = self.reloaded(factor)
         self.assertSame(loaded, factor)
         self.assertEqual(int(loaded.optimizer.iterations), 1)
         before = loaded.get_weights()
-        if not eager:
-            bits = -np.mean(factor.log_prob(x)) / (8 * 8 * np.log(2.0))
-            self.assertAllClose(loaded.evaluate(x, x, verbose=0), bits, rtol=1e-5)
-        losses = [one.fit(x, y, verbose=0).history["loss"] for one in (loaded, factor)]
+        bits = -np.mean(factor.log_prob(x)) / (8 * 8 * np.log(2.0))
+        self.assertAllClose(loaded.evaluate(x, x, verbose=0), bits, rtol=1e-5)
+        losses = [one.fit(x, x, verbose=0).history["loss"] for one in (loaded, factor)]
         self.assertAllEqual(*losses)
         self.assertSame(loaded, factor)
         self.assertNotAllEqual(loaded.get_weights()[0], before[0])
@@ -134,12 +126,8 @@ class RefusedFileTest(tf.test.TestCase, parameterized.TestCase):
         self.assertNotIn(self.module, sys.modules)
 
     def evil(self):
-        return {
-            "module": self.module,
-            "class_name": "Evil",
-            "config": {},
-            "registered_name": "evil>Evil",
-        }
+        names = {"class_name": "Evil", "registered_name": "evil>Evil"}
+        return {"module": self.module, "config": {}, **names}
 
     @parameterized.parameters("likelihood", "network", "embedding", "auxiliary_likelihood")
     def test_another_class(self, part):
@@ -171,6 +159,12 @@ class RefusedFileTest(tf.test.TestCase, parameterized.TestCase):
         self.replace("likelihood", {**likelihood, "config": {"num_components": 10**9}})
         self.assertRefused("Expected num_components from 1 to 2,048.*=1000000000")
 
+    def test_files_cut_short(self):
+        whole = saved()
+        for size in (0, 100, len(whole) - 1):
+            self.file.write_bytes(whole[:size])
+            self.assertRefused("factor.keras.* zip file")
+
     def test_a_factor_or_an_optimizer_that_is_not_of_keras(self):
         self.edit(lambda config: {**config, **self.evil()})
         self.assertRefused("class 'Evil'.*register_keras_serializable")
@@ -183,21 +177,9 @@ class RefusedFileTest(tf.test.TestCase, parameterized.TestCase):
         self.edit(change)
         self.assertRefused("'Evil'")
 
-    def test_files_cut_short(self):
-        whole = saved()
-        for size in (0, 1, 100, len(whole) // 2, len(whole) - 100, len(whole) - 1):
-            self.file.write_bytes(whole[:size])
-            self.assertRefused("factor.keras.* zip file")
-
 
 class DescriptionTest(tf.test.TestCase):
     """What a workdir keeps of a model."""
-
-    def test_is_the_same_however_many_models_there_are_and_how_they_are_compiled(self):
-        first, second = helpers.tiny_model(), helpers.tiny_model()
-        for factor in second.factors.values():
-            factor.compile(loss=factor.likelihood.bits_per_dim)
-        self.assertEqual(first.description(), second.description())
 
     def test_builds_every_chain_again(self):
         for name in ("own", "grayscale_pyramid", "pixelcnn_pp"):
@@ -228,8 +210,6 @@ class NotRegisteredTest(tf.test.TestCase):
     def test_it_cannot_be_described(self):
         model = pa.chain([Red()], (2, 2), NETWORK, embedding=NETWORK, num_components=1)
         how = "Received: Red, .*register_keras_serializable.*import its module"
-        with self.assertRaisesRegex(ValueError, how):
-            model.description()
         folder = helpers.temporary_folder(self) / "run"
         images = helpers.pictures(4, size=(2, 2))
         training = pa.Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2)
@@ -276,10 +256,9 @@ class ConfigTest(tf.test.TestCase):
 
     def test_what_would_not_come_back_is_refused(self):
         for note in (np.ones(2), b"a", tf.constant(1.0), 1j, {3: 4}, custom.Coin(), len):
-            for inside in (note, [note], {"a": (note,)}):
-                message = r"Noted.get_config\(\) to give .*Received: note=.*tolist"
-                with self.assertRaisesRegex(ValueError, message):
-                    serialization.serialize(Noted(inside))
+            message = r"Noted.get_config\(\) to give .*Received: note=.*tolist"
+            with self.assertRaisesRegex(ValueError, message):
+                serialization.serialize(Noted({"a": (note,)}))
 
     def test_arguments_of_the_constructor_that_are_left_out(self):
         @pa.serialization.register(package="tests")
@@ -328,27 +307,17 @@ class PartsTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(
         layers.WeightNormDense(3, init_scale=0.5),
-        layers.WeightNormConv2D(3, (3, 5), 2),
         layers.DownShiftedConv2D(3, (2, 3), 2, init_scale=0.5),
         layers.DownRightShiftedConv2DTranspose(3, (2, 2), dtype="float64"),
         layers.Projection(3, name="to_three"),
         layers.GatedResidualBlock(3, (2, 3), "vertical", dropout=0.25),
         pa.networks.network.Stream(shape, "horizontal", 3, kernel_size=(2, 2), dropout=0.25),
-        pa.networks.PixelCNN(
-            shape,
-            3,
-            20,
-            vertical_kernel=(3, 3),
-            horizontal_kernel=(2, 3),
-            dropout=0.25,
-            dtype="float64",
-        ),
+        pa.networks.PixelCNN(shape, 3, 20, vertical_kernel=(3, 3), dropout=0.25, dtype="float64"),
+        pa.networks.ParallelPixelCNN([1, 1, 2, 1], 4, 10, parts=(2, 1, 3, 1)),
         pa.networks.Embedding(shape, 3, (5, 3), dropout=0.25),
         pa.likelihoods.LogisticMixture(3, True, 8.0),
         pa.likelihoods.Categorical(5, 2),
-        custom.Coin(),
         pa.auxiliary.Grayscale(3),
-        pa.auxiliary.HalfResolution(),
         custom.Bright(99),
     )
     def test_comes_back(self, part):

@@ -31,20 +31,12 @@ FEWER = {
     '"16x16"': '"2x2"',
     ":16]": ":2]",
 }
-SMALL = {
-    "filters": 4,
-    "num_components": 2,
-    "dropout": 0.0,
-    "embedding_blocks": 1,
-    "exact": True,
-    "centered": True,
-    "condition": pa.conditions.Classes(10),
-}
+SMALL = {"filters": 4, "num_components": 2, "embedding_blocks": 1}
+SMALL["condition"] = pa.conditions.Classes(10)
+GRAYS = {"gray_blocks": 1, "image_blocks": 1, "resolutions": 1, **SMALL}
 MODELS = {
     "cifar10-pyramid": lambda: pa.pyramid((4, 4), (2, 2), blocks=1, depth=1, **SMALL),
-    "cifar10-grayscale": lambda: pa.grayscale(
-        (4, 4), gray_blocks=1, image_blocks=1, resolutions=1, **SMALL
-    ),
+    "cifar10-grayscale": lambda: pa.grayscale((4, 4), **GRAYS),
 }
 
 
@@ -64,15 +56,9 @@ class TutorialTest(tf.test.TestCase):
         (startup / "eagerly.py").write_text(
             "import tensorflow as tf\ntf.config.run_functions_eagerly(True)\n"
         )
+        places = {"PYTHONPATH": str(helpers.ROOT), "IPYTHONDIR": str(folder / "ipython")}
         client = nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3")
-        client.execute(
-            cwd=str(folder),
-            env={
-                **os.environ,
-                "PYTHONPATH": str(helpers.ROOT),
-                "IPYTHONDIR": str(folder / "ipython"),
-            },
-        )
+        client.execute(cwd=str(folder), env={**os.environ, **places})
 
     def test_outputs_are_stored(self):
         notebook = nbformat.read(NOTEBOOK, as_version=4)
@@ -80,8 +66,6 @@ class TutorialTest(tf.test.TestCase):
         self.assertEqual([cell.execution_count for cell in code], list(range(1, len(code) + 1)))
         outputs = [output for cell in code for output in cell.outputs]
         self.assertNotIn("error", {output.output_type for output in outputs})
-        pictures = [output for output in outputs if "image/png" in output.get("data", {})]
-        self.assertGreaterEqual(len(pictures), 6)
         printed = "".join(output.get("text", "") for output in outputs)
         for name, card in pa.pretrained().items():
             self.assertIn(f"{name}: {card['bits_per_dim']:.3f} bits per dimension", printed)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pixelcnn_aux import backend, layers
+from pixelcnn_aux import layers
 
 FILTERS = 4
 
@@ -13,47 +13,28 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-def block(kernel_size=(3, 3), skip_channels=(), dropout=0.0):
+def block(kernel_size=(3, 3), dropout=0.0):
     """A built block whose weights, all resampled, are far from those of the identity."""
     layer = layers.GatedResidualBlock(FILTERS, kernel_size, "unshifted", dropout=dropout)
-    shape = (None, None, None)
-    skips_shape = [(*shape, 2 * channels) for channels in skip_channels]
-    layer.build((*shape, FILTERS), skips_shape=skips_shape)
+    layer.build((None, None, None, FILTERS), skips_shape=[])
     for k, variable in enumerate(layer.trainable_variables):
         variable.assign(normal(*variable.shape, seed=k))
     return layer
 
 
-def elu(x):
-    return np.where(x > 0, x, np.expm1(x))
-
-
-def concat_elu(x):
-    return np.concatenate([elu(x), elu(-x)], axis=-1)
-
-
 class DropoutTest(tf.test.TestCase):
-    def masked(self, rate, shape=(64, 33, 35)):
-        """(A layer, its output of ones.)"""
-        layer = layers.Dropout(rate)
-        return layer, layer(tf.ones(shape), seed=layer.seed(training=True)).numpy()
-
-    def test_rate_and_mean(self):
+    def test_rate_and_independence(self):
         self.assertEqual(layers.Dropout(0.1).get_config()["rate"], 26 / 256)  # the nearest of 256
-        for rate in (0.5, 0.25, 10 / 256):
-            layer, y = self.masked(rate)
-            self.assertEqual(layer.rate, rate)
+        for rate in (0.25, 10 / 256, 0.5):
+            layer = layers.Dropout(rate)
+            y = layer(tf.ones([64, 33, 35]), seed=layer.seed(training=True)).numpy()
             self.assertAllClose(np.unique(y), [0.0, 1.0 / (1.0 - rate)], rtol=1e-6)
             # Five standard deviations of a share of so many.
             self.assertAllClose((y > 0).mean(), 1.0 - rate, atol=5 * 0.5 / np.sqrt(y.size))
-            self.assertAllClose(y.mean(), 1.0, atol=0.02)
-
-    def test_elements_are_independent(self):
-        _, y = self.masked(0.5)
-        flat = (y > 0).ravel()
+        kept = (y > 0).ravel()
         for distance in (1, 2, 3, 4, 35, 33 * 35):
-            agreeing = np.mean(flat[distance:] == flat[:-distance])
-            self.assertAllClose(agreeing, 0.5, atol=5 * 0.5 / np.sqrt(flat.size))
+            agreeing = np.mean(kept[distance:] == kept[:-distance])
+            self.assertAllClose(agreeing, 0.5, atol=5 * 0.5 / np.sqrt(kept.size))
 
     def test_a_seed_gives_one_mask_and_the_next_another(self):
         layer, x = layers.Dropout(0.5), tf.ones([1000])
@@ -67,13 +48,6 @@ class DropoutTest(tf.test.TestCase):
             self.assertIsNone(layer.seed(training))
             self.assertAllEqual(layer(x, seed=None), x)
         self.assertEmpty(layers.Dropout(0.0).variables)
-
-    def test_bytes_are_uniform(self):
-        drawn = backend.random_bytes((100_001,), layers.Dropout(0.5).seed(training=True)).numpy()
-        self.assertEqual(drawn.shape, (100_001,))
-        counts = np.bincount(drawn, minlength=256)
-        statistic = np.sum((counts - counts.mean()) ** 2) / counts.mean()
-        self.assertBetween(statistic, 255 - 6 * np.sqrt(510), 255 + 6 * np.sqrt(510))
 
 
 class GatedResidualBlockTest(tf.test.TestCase):
@@ -98,24 +72,6 @@ class GatedResidualBlockTest(tf.test.TestCase):
             for found, exact, error in zip(function(x), expected, (2**-8, 2**-6)):
                 self.assertEqual(found.dtype, tf.bfloat16)
                 self.assertAllClose(tf.cast(found, tf.float64), exact, error, error)
-
-    def test_block_is_its_formula(self):
-        def dense(layer, x):  # a 1 x 1 convolution is a product
-            kernel = np.reshape(layers.WeightNorm.kernel(layer), (x.shape[-1], layer.filters))
-            return x @ kernel + layer.b.numpy()
-
-        x = normal(2, 3, 2, FILTERS)
-        for skip_channels in (), (3,), (1, 4):
-            skips = [normal(2, 3, 2, channels, seed=channels) for channels in skip_channels]
-            layer = block((1, 1), skip_channels, dropout=0.5)
-            y = dense(layer.conv_in, concat_elu(x))
-            if skips:
-                y = y + dense(layer.projection, concat_elu(np.concatenate(skips, axis=-1)))
-            y = dense(layer.conv_out, concat_elu(y))
-            expected = x + y[..., :FILTERS] / (1 + np.exp(-y[..., FILTERS:]))
-            activated = [concat_elu(skip) for skip in skips]
-            for own in (None, concat_elu(x)):
-                self.assertAllClose(layer(x, own, activated, training=False), expected, atol=1e-5)
 
     def test_new_block_is_close_to_the_identity(self):
         x = normal(2, 6, 6, FILTERS)
@@ -175,7 +131,3 @@ class GatedResidualBlockTest(tf.test.TestCase):
         layer = layers.GatedResidualBlock(FILTERS, (3, 3), "unshifted")
         with self.assertRaisesRegex(ValueError, "Expected 4 channels.*Received"):
             layer(normal(1, 4, 4, FILTERS + 1))
-        projection = layers.Projection(FILTERS)
-        projection([normal(2, 6), normal(2, 4)])
-        with self.assertRaises(ValueError):
-            projection([normal(2, 6)])

@@ -1,4 +1,4 @@
-"""Tests of the weight-normalized layers, worked out by hand or held against TensorFlow's own."""
+"""Tests of the weight-normalized layers against TensorFlow's own."""
 
 from unittest import mock
 
@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from pixelcnn_aux import layers
 from pixelcnn_aux.networks import Embedding, PixelCNN, topology
-from tests import helpers
 
 CONVOLUTIONS = (layers.WeightNormConv2D, layers.DownShiftedConv2D, layers.DownRightShiftedConv2D)
 TRANSPOSED = (
@@ -16,6 +15,9 @@ TRANSPOSED = (
     layers.DownShiftedConv2DTranspose,
     layers.DownRightShiftedConv2DTranspose,
 )
+# Convolutions that see rows above and columns on both sides, or on the left; and their transposed ones.
+DOWN = (layers.DownShiftedConv2D, layers.DownShiftedConv2DTranspose)
+DOWN_RIGHT = (layers.DownRightShiftedConv2D, layers.DownRightShiftedConv2DTranspose)
 IMAGE = (2, 6, 4, 2)
 
 
@@ -30,40 +32,6 @@ def every_layer(**kwargs):
 
 def images(*shape, seed=0):
     return np.random.default_rng(seed).normal(1.0, 3.0, size=shape).astype("float32")
-
-
-def built(layer, v, g, b, channels=1):
-    """The layer with these weights."""
-    layer.build((None, None, None, channels))
-    layer.v.assign(np.reshape(v, layer.v.shape))
-    layer.g.assign(g)
-    layer.b.assign(b)
-    return layer
-
-
-class GoldenTest(tf.test.TestCase):
-    def test_dense(self):
-        # |(3, 4)| = 5, |(0, 2)| = 2: the columns of the kernel are (6, 8) and (0, 1).
-        layer = built(layers.WeightNormDense(2), [[3, 0], [4, 2]], [10, 1], [0.5, -1], channels=2)
-        self.assertAllClose(layer(np.array([[1.0, 2.0]])), [[22.5, 1.0]])
-
-    def test_convolution(self):
-        # [[1, 2], [2, 4]] and [[3, 0], [0, 4]] have norm 5; zeros enter below and on the right.
-        v = np.stack([[[1, 2], [2, 4]], [[3, 0], [0, 4]]], axis=-1)
-        layer = built(layers.WeightNormConv2D(2, (2, 2)), v, g=[10, 5], b=[1, -1])
-        y = layer(np.reshape([[1.0, 2.0], [3.0, 4.0]], (1, 2, 2, 1)))
-        self.assertAllClose(y[0, ..., 0], [[55, 21], [23, 9]])
-        self.assertAllClose(y[0, ..., 1], [[18, 5], [8, 11]])
-
-    def test_transposed_convolution(self):
-        # Each pixel stamps a 3 x 3 kernel of norm 5 at twice its place. The two stamps
-        #     1 2 0      2 4 0     give     1 2 2 4 .
-        #     2 0 0      4 0 0              2 0 4 0 .
-        #     0 0 4      0 0 8              . . . . .     of which the last row and column go.
-        stamp = [[1, 2, 0], [2, 0, 0], [0, 0, 4]]
-        layer = built(layers.WeightNormConv2DTranspose(1, (3, 3)), stamp, g=[5], b=[0.5])
-        y = layer(np.reshape([1.0, 2.0], (1, 1, 2, 1)))
-        self.assertAllClose(y[0, ..., 0], [[1.5, 2.5, 2.5, 4.5], [2.5, 0.5, 4.5, 0.5]])
 
 
 class KernelTest(tf.test.TestCase):
@@ -90,6 +58,24 @@ class KernelTest(tf.test.TestCase):
                 expected = tf.nn.conv2d_transpose(x, layer.kernel(), [2, 12, 8, 3], 2, "SAME")
                 self.assertAllClose(y, expected)
 
+    def test_shifted_convolutions_see_nothing_below_nor_on_the_right(self):
+        """Transposed ones reach nothing above nor, if they see the left, on the left."""
+        x = images(*IMAGE)
+        for height, width in (2, 3), (3, 3), (2, 1):
+            side = (width - 1) // 2
+            for kinds, left, right in ((DOWN, side, side), (DOWN_RIGHT, width - 1, 0)):
+                shifted, transposed = kinds
+                padded = np.pad(x, [(0, 0), (height - 1, 0), (left, right), (0, 0)])
+                for strides in (1, 2):
+                    layer = shifted(3, (height, width), strides)
+                    y = layer(x)
+                    self.assertAllClose(y, tf.nn.conv2d(padded, layer.kernel(), strides, "VALID"))
+                if width > 1:
+                    layer = transposed(3, (height, width))
+                    y, whole = layer(x), [2, 10 + height, 6 + width, 3]
+                    stamps = tf.nn.conv2d_transpose(x, layer.kernel(), whole, 2, "VALID")
+                    self.assertAllClose(y, stamps[:, :12, right : right + 8])
+
     def test_channels_come_last_in_any_data_format_of_keras(self):
         x = images(*IMAGE)
         every = every_layer()
@@ -108,6 +94,9 @@ class KernelTest(tf.test.TestCase):
             for strides in (1, 3):
                 with self.assertRaisesRegex(ValueError, f"strides of 2.*strides={strides}"):
                     kind(3, (3, 3), strides)
+        for kind in DOWN:
+            with self.assertRaisesRegex(ValueError, "odd kernel width.*Received"):
+                kind(1, (2, 2))
 
 
 class InitializationFromDataTest(tf.test.TestCase):
@@ -161,7 +150,8 @@ class InitializationFromDataTest(tf.test.TestCase):
         x[:, 0] = 1 / 3
         x[::2, 0] = np.nextafter(x[::2, 0], 1)  # but for rounding, as after a convolution
         layer = layers.WeightNormDense(2, init_scale=0.5)
-        built(layer, v=[[1, 1], [0, 1]], g=[0.5, 0.5], b=[0, 0], channels=2)
+        layer.build(x.shape)
+        layer.set_weights([np.float32(w) for w in ([[1, 1], [0, 1]], [0.5, 0.5], [0, 0])])
         with layers.context(initialize_from_data=True):
             y = layer(x)
         self.assertEqual(layer.g[0], 0.5)
@@ -182,14 +172,6 @@ class InitializationFromDataTest(tf.test.TestCase):
 
 
 class LayersTest(tf.test.TestCase):
-    def test_normalized_layers_have_every_weight_of_a_factor_once(self):
-        factor = helpers.tiny_model(topology=topology.pixelcnn_pp(1, 2)).factors["image"]
-        normalized = layers.normalized_layers(factor)
-        owned = [id(weight) for layer in normalized for weight in (layer.v, layer.g, layer.b)]
-        self.assertCountEqual(owned, [id(weight) for weight in factor.trainable_weights])
-        networks = layers.normalized_layers(factor.network)
-        self.assertEqual(normalized, [*networks, *layers.normalized_layers(factor.embedding)])
-
     def test_compute_output_shape_agrees_with_call(self):
         x = images(*IMAGE)
         for layer in every_layer():

@@ -8,24 +8,9 @@ from absl.testing import parameterized
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.inputs import Inputs
-from pixelcnn_aux.likelihoods import Categorical, LogisticMixture
-from pixelcnn_aux.networks import Embedding, PixelCNN, topology
+from pixelcnn_aux.networks import topology
 from tests import helpers
-
-RGB, GRAY = LogisticMixture(num_components=1), Categorical(num_values=16)
-OF_CLASSES = ((2, 3), (2, 2)), Classes(3)
-
-
-def pixelcnn(shape, head, vertical, horizontal):
-    kernels = {"vertical_kernel": vertical, "horizontal_kernel": horizontal}
-    return PixelCNN(shape, 4, head.num_params, **kernels)
-
-
-def pixelcnn_pp(head, given=None, resolutions=1, kernels=((2, 3), (2, 2)), condition=None):
-    """PixelCNN++, given an image of the same resolution or nothing."""
-    shape = topology.pixelcnn_pp(1, resolutions)
-    parts = (pixelcnn(shape, head, *kernels), given and Embedding(shape, 4))
-    return Factor(head, *parts, auxiliary_likelihood=given, condition=condition)
+from tests.causality_test import GRAY, KERNELS, RGB, flat, pixelcnn, pixelcnn_pp, random_images
 
 
 def down_twice(head):
@@ -33,28 +18,15 @@ def down_twice(head):
     down, up, block = (topology.Step(kind) for kind in ("down", "up", "block"))
     steps = (down, block, up, block, down, down, block, up, block, up, block)
     shape = topology.Topology(steps, (11, 9, 7))
-    return Factor(head, pixelcnn(shape, head, (2, 3), (2, 4)))
-
-
-def flat(head, given=None, kernels=((3, 3), (3, 3))):
-    """Blocks at one resolution, given an image of half the resolution or nothing."""
-    network = pixelcnn(topology.flat(2), head, *kernels)
-    embedding = given and Embedding(topology.super_resolution(1, 1), 4)
-    return Factor(head, network, embedding, auxiliary_likelihood=given)
+    return Factor(head, pixelcnn(shape, head, ((2, 3), (2, 4))))
 
 
 def random_inputs(factor, height, width):
     """`Inputs` of two images, with all that the factor is given."""
-    rng, ratio = np.random.default_rng(0), factor.auxiliary_ratio
-    kinds = [(factor.likelihood, height, width)]
-    if factor.auxiliary_likelihood is not None:
-        kinds.append((factor.auxiliary_likelihood, height // ratio, width // ratio))
-    images, *auxiliary = (
-        rng.integers(kind.num_values, size=(2, *size, kind.num_channels)).astype(np.uint8)
-        for kind, *size in kinds
-    )
+    given, ratio = factor.auxiliary_likelihood, factor.auxiliary_ratio
+    auxiliary = given and random_images(given, 2, height // ratio, width // ratio)
     condition = factor.condition and np.array([-1, 2], factor.condition.dtype)
-    return Inputs(images, *auxiliary or [None], condition)
+    return Inputs(random_images(factor.likelihood, 2, height, width), auxiliary, condition)
 
 
 class ExactnessTest(parameterized.TestCase, tf.test.TestCase):
@@ -75,18 +47,9 @@ class ExactnessTest(parameterized.TestCase, tf.test.TestCase):
         ("flat_gray_given_rgb", (8, 12), flat, GRAY, RGB),
         ("flat_rgb_seeing_a_row", (3, 8), flat, RGB, None, ((1, 3), (1, 2))),
         ("flat_gray_seeing_a_column", (6, 3), flat, GRAY, None, ((4, 1), (3, 1))),
-        ("pixelcnn_pp_1_rgb_given_gray", (8, 8), pixelcnn_pp, RGB, GRAY, 1, ((3, 5), (3, 4))),
-        ("pixelcnn_pp_2_gray", (8, 12), pixelcnn_pp, GRAY, None, 2, ((4, 3), (5, 2))),
-        ("pixelcnn_pp_2_rgb_given_gray", (8, 16), pixelcnn_pp, RGB, GRAY, 2, ((3, 3), (3, 3))),
-        (
-            "pixelcnn_pp_3_rgb_given_gray_of_classes",
-            (16, 16),
-            pixelcnn_pp,
-            RGB,
-            GRAY,
-            3,
-            *OF_CLASSES,
-        ),
+        ("pixelcnn_pp_1_rgb_given_gray", (8, 8), pixelcnn_pp, 1, RGB, GRAY, ((3, 5), (3, 4))),
+        ("pixelcnn_pp_2_gray", (8, 12), pixelcnn_pp, 2, GRAY, None, ((4, 3), (5, 2))),
+        ("pixelcnn_pp_3_of_classes", (16, 16), pixelcnn_pp, 3, RGB, GRAY, KERNELS, Classes(3)),
         ("down_twice_gray", (8, 12), down_twice, GRAY),
     )
     def test_the_parameters_met_on_the_way_through_given_images(self, size, make, *arguments):
@@ -101,10 +64,8 @@ class ExactnessTest(parameterized.TestCase, tf.test.TestCase):
         # Before training too, since what was traced then must not keep the weights of then.
         self.assertExact(factor, images)
         before = factor.get_weights()
-        factor.compile(
-            keras.optimizers.Adam(1e-2), factor.likelihood.bits_per_dim, run_eagerly=True
-        )
-        factor.fit(tf.data.Dataset.from_tensors((images, images)), epochs=3, verbose=0)
+        factor.compile(keras.optimizers.Adam(1e-2), GRAY.bits_per_dim, run_eagerly=True)
+        factor.fit(images, images, epochs=3, verbose=0)
         for weight, old in zip(factor.get_weights(), before, strict=True):
             self.assertNotAllClose(weight, old)
         self.assertExact(factor, images)
