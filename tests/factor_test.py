@@ -234,17 +234,6 @@ class ExportTest(tf.test.TestCase, parameterized.TestCase):
         for name, nats in model.log_probs(images).items():
             self.assertAllClose(found[f"log_prob_{name}"], nats, rtol=1e-5, atol=0)
 
-    @unittest.skipUnless(installed("openvino"), "There is no OpenVINO.")
-    def test_likelihoods_by_openvino(self):
-        model, folder = centered_model(), str(helpers.temporary_folder(self))
-        module, functions = signatures(model, names=["log_prob"])
-        tf.saved_model.save(module, folder, functions)
-        import openvino
-
-        found = run_openvino(openvino.convert_model(folder), {"image": IMAGES})
-        for name, nats in model.log_probs(IMAGES).items():
-            self.assertAllClose(found[f"log_prob_{name}"], nats, rtol=1e-5, atol=0)
-
 
 class WrongInputsTest(parameterized.TestCase, tf.test.TestCase):
     @parameterized.named_parameters(

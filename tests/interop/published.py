@@ -1,7 +1,6 @@
 """Fixtures of the tests of importers: archives, variables under the authors' names, pickles."""
 
 import functools
-import os
 import pathlib
 from unittest import mock
 
@@ -43,16 +42,10 @@ HORIZONTAL = ["draw_down_right0", "draw_down_right1"]
 
 @functools.cache
 def pyramid(scales, **arguments):
-    """A pyramid with drawn weights, two blocks in a network, and images that are not square.
-
-    Tests share it: none may change it.
-    """
+    """A pyramid with random weights, of images that are not square: no test may change it."""
     size = (4 * 2 ** (scales - 1), 8 * 2 ** (scales - 1))
-    arguments = {"exact": False, "centered": False, **arguments}
-    model = pa.pyramid(size, (4, 8), blocks=2, dropout=0.0, **arguments)
-    for seed, factor in enumerate(model.factors.values()):
-        helpers.randomize(factor, seed)
-    return model
+    how = {"blocks": 2, "dropout": 0.0, "exact": False, "centered": False, **arguments}
+    return helpers.randomized(pa.pyramid(size, (4, 8), **how))
 
 
 def layer_variables(layer, name):
@@ -120,11 +113,11 @@ def python_2_pickle(variables):
     return b"\x80\x02](" + b"".join(pairs) + b"e."
 
 
-class Command:
-    """Runs a command as it is unpickled."""
+class Reduced:
+    """An object that is pickled as a call of a function with arguments, such as that of a command."""
 
-    def __init__(self, command):
-        self.command = command
+    def __init__(self, *parts):
+        self.parts = parts
 
     def __reduce__(self):
-        return os.system, (self.command,)
+        return self.parts

@@ -59,24 +59,6 @@ class ParallelTest(parameterized.TestCase, tf.test.TestCase):
         self.assertAllClose(np.sum(np.exp(nats)), 1.0, rtol=1e-9)
         self.assertGreater(np.std(nats), 0.01)
 
-    @each_parts
-    def test_draws_are_as_likely_as_they_are_said_to_be(self, parts):
-        self.enter_context(helpers.eagerly())
-        factor = build(parts, (3, 1), channels=1, bits=2).factors["image"]
-        likelihood, count = factor.likelihood, 20_000
-        images = helpers.all_images(4, 3, 1, 1)
-        shape = count, 3, 1, likelihood.bounded_noise_size
-        noise = likelihood.noise(np.random.default_rng(0).random(shape, "f"), bounded=True)
-        auxiliary = np.tile(HALVES(images[27:28]), (count, 1, 1, 1))  # of 1, 2 and 3
-        shifts = np.zeros(count, "f")
-        drawn = factor.draw(DrawRequest(log_scale_shift=shifts, auxiliary=auxiliary, noise=noise))
-        probs = np.exp(factor.log_prob(images, auxiliary[: len(images)]))
-        counts = np.bincount(drawn.numpy().reshape(count, 3) @ [16, 4, 1], minlength=len(images))
-        self.assertAllClose(probs.sum(), 1.0)
-        self.assertGreater(np.count_nonzero(probs), 5)
-        self.assertFalse(counts[probs == 0].any())
-        self.assertGreater(helpers.chi_square_p_value(counts[probs > 0], probs[probs > 0]), 1e-4)
-
     def test_images_of_any_size(self):
         model = pa.parallel_pyramid(halvings=2, **SMALL, base_parts=3)
         seeds = [[0, 0], [0, 1]]

@@ -58,13 +58,11 @@ def sample(model, name, images, **how):
 class ModelsSizeTest(parameterized.TestCase, tf.test.TestCase):
     """A picture of the model's size is drawn as by `sample`."""
 
-    @parameterized.parameters(True, False)
-    def test_colors(self, exact):
+    def test_colors(self):
         images, how = helpers.pictures(2), {"log_scale_shift": [-1.0, 0.0], "mode": "map"}
-        expected = sample(colors(exact), "grayscale", Grayscale()(images), **how)
-        self.assertAllEqual(colors(exact).colorize(images, **how), expected)
-        other = colors(exact).colorize(images, SEEDS[::-1], **how)
-        self.assertNotAllEqual(other, expected)
+        expected = sample(colors(), "grayscale", Grayscale()(images), **how)
+        self.assertAllEqual(colors().colorize(images, **how), expected)
+        self.assertNotAllEqual(colors().colorize(images, SEEDS[::-1], **how), expected)
 
     @parameterized.parameters(2, 4)
     def test_enlargements(self, times):
@@ -101,10 +99,6 @@ class AnySizeTest(parameterized.TestCase, tf.test.TestCase):
         mask = mask_of(images)
         drawn = colors().complete(images, mask)
         self.assertAllEqual(np.where(mask, drawn, 0), np.where(mask, images, 0))
-        if 0 in mask:
-            self.assertLess(
-                np.mean(drawn.numpy()[mask[..., 0] == 0] == images[mask[..., 0] == 0]), 0.5
-            )
 
     def test_no_pictures(self):
         self.assertEqual(colors().colorize(PICTURES[:0]).shape, (0, 9, 11, 3))
@@ -135,9 +129,8 @@ class WindowsTest(tf.test.TestCase):
         self.assertAllEqual(colors(False).colorize(PICTURES), pixels[:, :9, :11])
 
     def test_windows_that_do_not_wait_for_each_other_are_drawn_at_once(self):
-        with mock.patch.object(
-            pa.Factor, "draw", autospec=True, side_effect=pa.Factor.draw
-        ) as draw:
+        spied = mock.patch.object(pa.Factor, "draw", autospec=True, side_effect=pa.Factor.draw)
+        with spied as draw:
             drawn = colors().colorize(PICTURES)
             sizes = [len(call.args[1].noise) for call in draw.call_args_list]
             self.assertEqual(sizes, [2, 2, 4, 2, 4, 2, 2])
@@ -157,34 +150,27 @@ class WindowsTest(tf.test.TestCase):
 class WrongArgumentsTest(parameterized.TestCase, tf.test.TestCase):
     @parameterized.parameters(
         ({"images": PICTURES.astype(np.float32)}, r"images as uint8 .*Received: float32"),
-        ({"images": PICTURES[0]}, r"images as uint8 .*Received: uint8 \[9, 11, 3\]"),
         ({"images": PICTURES[..., :2]}, r"B, H, W, 1 or 3\]. Received: shape \[2, 9, 11, 2\]"),
         ({"images": PICTURES[:, :0]}, "height and width of 1 or more"),
         ({"seeds": SEEDS[:1]}, r"seeds as int32 \[2, 2\].*Received: \[1, 2\]"),
         ({"log_scale_shift": float("nan")}, "log_scale_shift as a finite number"),
         ({"mode": "argmax"}, "'sample', 'map'"),
-        ({"jit_compile": 1}, "jit_compile of True or False"),
     )
     def test_colors(self, arguments, message):
         with self.assertRaisesRegex(ValueError, message):
             colors().colorize(**{"images": PICTURES, **arguments})
 
     def test_others(self):
+        complete = functools.partial(colors().complete, PICTURES)
         for ask, message in (
-            (
-                lambda: pyramid().colorize(PICTURES),
-                r"grays. .*\['2x2', '4x4', '8x8'\].* such as cif",
-            ),
+            (lambda: pyramid().colorize(PICTURES), r"grays. .*\['2x2', '4x4', '8x8'\]"),
             (lambda: colors().enlarge(PICTURES), "none: it has no .* such as photographs"),
             (lambda: pyramid().enlarge(PICTURES, 3), r"\[2, 4\] times. Received: 3"),
             (
-                lambda: colors().complete(PICTURES, mask_of(PICTURES)[:1]),
-                r"mask of shape \[2, 9, 11, 1\]. Received: \[1, 9",
+                lambda: complete(mask_of(PICTURES)[:1]),
+                r"of shape \[2, 9, 11, 1\]. Received: \[1, 9",
             ),
-            (
-                lambda: colors().complete(PICTURES, 2 * mask_of(PICTURES)),
-                "mask with pixel values from 0 to 1",
-            ),
+            (lambda: complete(2 * mask_of(PICTURES)), "mask with pixel values from 0 to 1"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 ask()

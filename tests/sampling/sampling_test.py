@@ -14,7 +14,7 @@ from absl.testing import parameterized
 from pixelcnn_aux import likelihoods, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
 from pixelcnn_aux.sums import FixedSum
-from tests import helpers
+from tests import custom, helpers
 
 SEEDS = np.array([[1, 2], [3, 4], [-5, 2**31 - 1]], np.int32)
 KNOWN = helpers.pictures(3)
@@ -53,15 +53,21 @@ class SampleTest(helpers.ImagesTestCase):
         shapes = {name: image.shape for name, image in drawn().items()}
         expected = {"grayscale": (3, *helpers.SIZE, 1), "image": (3, *helpers.SIZE, 3)}
         self.assertEqual([*shapes.items()], [*expected.items()])
-        self.assertEqual({image.dtype for image in drawn().values()}, {np.dtype("uint8")})
-        self.assertLess(np.max(drawn()["grayscale"]), 16)
         self.assertSameImages(model().sample(SEEDS.tolist()), drawn())
         for name, images in model().sample(SEEDS + 1).items():
             self.assertNotAllEqual(drawn()[name], images)
-        given = {"grayscale": 15 - drawn()["grayscale"]}
-        inverted = model().sample(SEEDS, given=given)
-        self.assertAllEqual(inverted["grayscale"], given["grayscale"])
-        self.assertNotAllEqual(inverted["image"], drawn()["image"])
+
+    def test_images_are_drawn_as_often_as_they_are_likely(self):
+        made = helpers.random_chain([custom.SmallGray()], (1, 2), channels=3, bits=1)
+        for factor in made.factors.values():  # pixels depend more on those before
+            factor.network.last.g.assign(3.0 * factor.network.last.g)
+        seeds = np.random.default_rng(0).integers(-(2**31), 2**31, (20_000, 2)).astype(np.int32)
+        values = made.sample(seeds)["x1"].numpy().reshape(-1, 6)
+        counts = np.bincount(values @ 2 ** np.arange(6)[::-1], minlength=64)
+        joint = np.exp(made.log_prob(helpers.all_images(2, 1, 2, 3))).reshape(8, 8)
+        self.assertGreater(helpers.chi_square_p_value(counts, joint), 1e-4)
+        independent = np.outer(joint.sum(axis=1), joint.sum(axis=0))
+        self.assertLess(helpers.chi_square_p_value(counts, independent), 1e-9)
 
     def test_no_images(self):
         expected = {name: image[:0] for name, image in drawn().items()}
@@ -134,10 +140,6 @@ class SampleTest(helpers.ImagesTestCase):
             names = [*found]
             self.assertAgree(made, {x: found[x] for x in names[names.index(key) :]})
 
-    def test_centered_alone_is_not_restricted(self):
-        images = exact("halves", exact=False).sample(SEEDS)
-        self.assertNotAllEqual(HalfResolution()(images["x1"]), images["x0"])
-
 
 class CompletionTest(helpers.ImagesTestCase):
     @parameterized.parameters(*EXACT)
@@ -205,40 +207,28 @@ GIVEN = r"given\['grayscale'\]"
 class WrongArgumentsTest(parameterized.TestCase, tf.test.TestCase):
     @parameterized.parameters(
         ({"seeds": SEEDS.astype(np.int64)}, r"seeds as int32.*Received: int64 \[3, 2\]"),
-        ({"seeds": SEEDS[0]}, r"seeds as int32.*Received: int32 \[2\]"),
         ({"seeds": SEEDS[:, :1]}, r"seeds as int32.*Received: int32 \[3, 1\]"),
         ({"seeds": [[2**63, 0]]}, "seeds as .*int32"),
         ({"jit_compile": "yes"}, "jit_compile of True or False"),
         ({"given": [GRAYS]}, "given of class dict"),
         ({"mode": "argmax"}, "'sample', 'map'.*mode='argmax'"),
-        ({"mode": "argmax", "seeds": SEEDS[:0]}, "'sample', 'map'.*mode='argmax'"),
         ({"method": "fast"}, "method='fast'"),
         ({"log_scale_shift": [0.0, 0.0]}, r"one for each of 3 images. Received: \["),
-        ({"log_scale_shift": [[0.0]] * 3}, r"one for each of 3 images. Received: \["),
         ({"log_scale_shift": float("nan")}, "log_scale_shift as a finite number.*nan"),
-        ({"log_scale_shift": float("-inf")}, "log_scale_shift as a finite number.*inf"),
         ({"log_scale_shift": [0.0, float("nan"), 0.0]}, "log_scale_shift as a finite number.*nan"),
         ({"given": {}}, r"one auxiliary image of \['grayscale'\].*\[\]"),
-        ({"given": {"8x8": GRAYS}}, r"\['grayscale'\].*\['8x8'\]"),
         ({"given": {"image": KNOWN}}, r"Received: \['image'\]"),
-        ({"given": {"grayscale": GRAYS, "image": GRAYS}}, r"Received: \['grayscale', 'image'\]"),
         ({"given": {"grayscale": GRAYS[:2]}}, GIVEN + EACH.format(2)),
-        (
-            {"given": {"grayscale": GRAYS[:, :, :5]}},
-            GIVEN + SIZED.format("4 x 5") + ".*model.colorize",
-        ),
+        ({"given": {"grayscale": GRAYS[:, :, :5]}}, GIVEN + SIZED.format("4 x 5")),
         ({"given": {"grayscale": GRAYS.astype(np.int32)}}, GIVEN + " as uint8.*int32"),
         ({"given": {"grayscale": GRAYS * 0 + 16}}, GIVEN + ".* 0 to 15.*a value of 16"),
         ({"known": KNOWN}, TOGETHER.format("images", "None")),
         ({"mask": MASK}, TOGETHER.format("None", "a mask")),
         ({"known": KNOWN[:, :3], "mask": MASK}, "known images" + SIZED.format("3 x 6")),
-        ({"known": KNOWN[:2], "mask": MASK}, "known images" + EACH.format(2)),
-        ({"known": KNOWN.astype(np.int64), "mask": MASK}, r"as uint8 \[B, H, W, 3\].*: int64"),
         ({"known": KNOWN[..., :1], "mask": MASK}, r"3 channels. Received: shape \[3, 4, 6, 1\]"),
         ({"known": KNOWN, "mask": MASK[:, :, :5]}, "a mask" + SIZED.format("4 x 5")),
         ({"known": KNOWN, "mask": MASK[:1]}, "a mask" + EACH.format(1)),
         ({"known": KNOWN, "mask": MASK == 1}, r"mask as uint8 \[B, H, W, 1\]. Received: bool"),
-        ({"known": KNOWN, "mask": MASK[..., 0]}, r"mask as uint8 .* Received: uint8 \[3, 4, 6\]"),
         ({"known": KNOWN, "mask": KNOWN // 255}, r"mask with 1 channel. .* \[3, 4, 6, 3\]"),
         ({"known": KNOWN, "mask": 2 * MASK}, "mask with pixel values from 0 to 1. .* value of 2"),
     )
@@ -257,9 +247,5 @@ class WrongArgumentsTest(parameterized.TestCase, tf.test.TestCase):
 
     def test_values_that_a_graph_does_not_know(self):
         message = "have values. Received: those of a graph that is traced. Draw outside of tf.func"
-        for draw, value in (
-            (lambda seeds: model().sample(seeds), tf.constant(SEEDS)),
-            (lambda shift: model().sample(SEEDS, log_scale_shift=shift), tf.constant(0.0)),
-        ):
-            with self.assertRaisesRegex(ValueError, message):
-                tf.function(draw, autograph=False)(value)
+        with self.assertRaisesRegex(ValueError, message):
+            tf.function(lambda seeds: model().sample(seeds), autograph=False)(tf.constant(SEEDS))
