@@ -43,20 +43,12 @@ def sample(client):
 def given(client, name, file):
     """Draws from an auxiliary image: the picture has the file's image, its auxiliary image, and the draws."""
     *auxiliaries, full = client.images
-    expect(
-        name in auxiliaries,
-        f"an auxiliary image of {client.model}: {', '.join(auxiliaries) or 'it has none'}",
-        repr(name),
-        "Choose one of them, or another --model",
-    )
+    known = f"an auxiliary image of {client.model}: {', '.join(auxiliaries) or 'it has none'}"
+    expect(name in auxiliaries, known, repr(name), "Choose one of them, or another --model")
     image = _read(client, file)
     [auxiliary] = client.predict("auxiliaries", image=image[np.newaxis])[name]
     drawn = client.predict(f"given_{name}", **_drawing(client, auxiliary=auxiliary))["image"]
     _write(client, [[(full, image)], [(name, auxiliary)], *([(full, draw)] for draw in drawn)])
-
-
-def colorize(client, file):
-    given(client, "grayscale", file)
 
 
 def complete(client, file):
@@ -75,8 +67,7 @@ def bpd(client, *files):
     images = np.stack([_read(client, file) for file in files])
     answer = client.predict("log_prob", image=images, **_condition(client, len(files)))
     names = [*client.images, "total"]
-    columns = [answer[f"bits_per_dim_{name}"] for name in client.images]
-    columns.append(answer["bits_per_dim"])
+    columns = [answer[f"bits_per_dim_{name}"] for name in client.images] + [answer["bits_per_dim"]]
     width = max(map(len, [*files, "file"]))
     print(f"{'file':{width}}", *(f"{name:>16}" for name in names))
     for label, *bits in [*zip(files, *columns), ("mean", *map(np.mean, columns))]:
@@ -87,7 +78,7 @@ def bpd(client, *files):
 COMMANDS = {
     "sample": (sample, []),
     "given": (given, ["NAME", "IMG"]),
-    "colorize": (colorize, ["IMG"]),
+    "colorize": (lambda client, file: given(client, "grayscale", file), ["IMG"]),
     "complete": (complete, ["IMG"]),
     "bpd": (bpd, ["IMG..."]),
 }
@@ -112,12 +103,10 @@ def _drawing(client, **arrays):
 def _read(client, file):
     """uint8 [H, W, 3]: an image file, in the size of the model's full images."""
     *_, (dtype, shape, num_values) = client.images.values()
-    expect(
-        (shape[-1], num_values) == (3, 256),
-        "a model of color images, uint8 [H, W, 3] below 256, to read a file for",
-        f"{client.model}, of {dtype.name} {list(shape)} below {num_values}",
-        "Send it arrays with pixelcnn_aux.serving.grpc_client.Client",
-    )
+    expected = "a model of color images, uint8 [H, W, 3] below 256, to read a file for"
+    received = f"{client.model}, of {dtype.name} {list(shape)} below {num_values}"
+    remedy = "Send it arrays with pixelcnn_aux.serving.grpc_client.Client"
+    expect((shape[-1], num_values) == (3, 256), expected, received, remedy)
     return data.read_image(file, shape[:2])
 
 
@@ -138,16 +127,12 @@ def main(name, *arguments):
     # Imported here, so that a missing tensorflow-serving-api is a message of the program.
     from pixelcnn_aux.serving.grpc_client import Client
 
-    expect(
-        name in COMMANDS, f"a command of {', '.join(COMMANDS)}", repr(name), "Choose one of them"
-    )
+    known = f"a command of {', '.join(COMMANDS)}"
+    expect(name in COMMANDS, known, repr(name), "Choose one of them")
     command, expected = COMMANDS[name]
-    expect(
-        len(arguments) == len(expected) or (arguments and command is bpd),
-        f"{' '.join([name, *expected])} and flags",
-        " ".join([name, *arguments]),
-        "See --help",
-    )
+    fits = len(arguments) == len(expected) or (arguments and command is bpd)
+    usage, received = " ".join([name, *expected]), " ".join([name, *arguments])
+    expect(fits, f"{usage} and flags", received, "See --help")
     if command is not bpd:
         disk.check_place("--out", FLAGS.out, (".png",))  # before anything is drawn
     command(Client(FLAGS.server, FLAGS.model, FLAGS.timeout), *arguments)

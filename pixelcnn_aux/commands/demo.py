@@ -19,10 +19,8 @@ FLAGS = flags.FLAGS
 
 def main():
     if importlib.util.find_spec("gradio") is None:
-        raise ImportError(
-            "Expected Gradio, which makes the page. Received: no such package. Run "
-            "pip install 'gradio>=6,<7'."
-        )
+        expected = "Expected Gradio, which makes the page. Received: no such package."
+        raise ImportError(f"{expected} Run pip install 'gradio>=6,<7'.")
     opened = server.bound(FLAGS.port)
     with opened, server.temporary_folder():
         from PIL import Image
@@ -38,6 +36,5 @@ def main():
 
 def define_flags():
     flags.DEFINE_integer("port", 7860, "Of the page; 0 takes any that is free.", 0, 65535)
-    flags.DEFINE_multi_string(
-        "workdir", [], "A run to offer beside the models of the package; repeatable."
-    )
+    workdir = "A run to offer beside the models of the package; repeatable."
+    flags.DEFINE_multi_string("workdir", [], workdir)

@@ -24,6 +24,5 @@ def main(*files):
 
 def define_flags():
     photographs.define_flags("photographs")
-    flags.DEFINE_integer(
-        "times", 2, "How many times as high and wide: 2, 4, 8 or 16, by photographs."
-    )
+    times = "How many times as high and wide: 2, 4, 8 or 16, by photographs."
+    flags.DEFINE_integer("times", 2, times)

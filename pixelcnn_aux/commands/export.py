@@ -30,12 +30,10 @@ def main():
 def define_flags():
     chosen_run.define_workdir()
     flags.DEFINE_string("out", None, "The folder of all models.", required=True)
-    flags.DEFINE_integer(
-        "max_batch", 256, "The most images that a request may ask for.", 1, 2**31 - 1
-    )
-    flags.DEFINE_list(
-        "signatures", None, "Which to export, such as log_prob,auxiliaries; all if unset."
-    )
+    most = "The most images that a request may ask for."
+    flags.DEFINE_integer("max_batch", 256, most, 1, 2**31 - 1)
+    signatures = "Which to export, such as log_prob,auxiliaries; all if unset."
+    flags.DEFINE_list("signatures", None, signatures)
     flags.DEFINE_bool("jit", False, "XLA compiles the drawing, once for each batch size.")
     size = "The height and width, such as 512,768, of its images; of a model of images of any size."
     flags.DEFINE_list("image_size", None, size)

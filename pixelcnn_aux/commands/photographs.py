@@ -29,11 +29,8 @@ def define_flags(workdir):
 def draw_each(files, ending, draw):
     """Draws a picture from each photograph, and writes it as a new PNG file.
 
-    Args:
-      files: strings, the paths of the photographs.
-      ending: str, which follows a photograph's name in that of its picture.
-      draw: function of a model, a photograph, uint8 [1, H, W, 3], and keyword arguments of the model's
-        method; returns uint8 [1, h, w, 3].
+    Its name is the photograph's and `ending`. `draw` is a function of a model, a photograph, uint8 [1, H, W,
+    3], and keyword arguments of the model's method; it returns uint8 [1, h, w, 3].
     """
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     outputs = _outputs(files, ending)

@@ -79,9 +79,7 @@ def run(main, arguments, given):
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX's
     on_interrupt = signal.getsignal(signal.SIGINT)
-    if (
-        on_interrupt is signal.SIG_DFL
-    ):  # as `process.begin` leaves it: from here on `main` can clean up
+    if on_interrupt is signal.SIG_DFL:  # `process.begin` left it: from here on `main` can clean up
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         for name in FLAGS.plugin:

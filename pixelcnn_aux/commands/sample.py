@@ -38,12 +38,8 @@ SWEEP = [-step / 10 for step in range(11)]  # of log_scale_shift, figure 4
 def main():
     plots.check("--out", FLAGS.out)
     present = [f"--{name}" for name in ("log_scale_shift", "mode") if FLAGS[name].present]
-    expect(
-        not (FLAGS.sweep and present),
-        "--sweep without --log_scale_shift and --mode: it goes through them",
-        " and ".join(present),
-        "Leave these out",
-    )
+    expected = "--sweep without --log_scale_shift and --mode: it goes through them"
+    expect(not (FLAGS.sweep and present), expected, " and ".join(present), "Leave these out")
     folder, model = chosen_run.load(FLAGS.best)
     results = None if FLAGS.out else chosen_run.outputs(folder)  # before anything is drawn
     chosen_run.label_condition(
@@ -81,12 +77,12 @@ def test_images(folder, model):
 def by_class(model):
     """Rows of the picture of a model of classes: images of each."""
     [*_, image] = model.factors
-    rows = []
-    for label in range(model.condition.size):
-        condition = np.full(FLAGS.num, label)
-        drawn = sample(model, f"images of class {label}", condition=condition)
-        rows.append((f"class {label}", image, drawn[image]))
-    return rows
+
+    def of(label):
+        how = {"condition": np.full(FLAGS.num, label)}
+        return sample(model, f"images of class {label}", **how)[image]
+
+    return [(f"class {label}", image, of(label)) for label in range(model.condition.size)]
 
 
 def samples(model, originals):
@@ -109,8 +105,8 @@ def draws_given(model, originals, name, *, times=3, **kwargs):
     given = model.auxiliaries(originals).get(name)
     rows = [(f"test\n{name}", name, given)]
     for first in range(0, times * len(originals), len(originals)):
-        kwargs |= {"given": {name: given}}
-        drawn = sample(model, f"images given {name}", len(originals), first=first, **kwargs)
+        how = {"first": first, "given": {name: given}, **kwargs}
+        drawn = sample(model, f"images given {name}", len(originals), **how)
         rows.append(("drawn", image, drawn[image]))
     return [*rows, ("test\nimages", image, originals)]
 
@@ -140,11 +136,7 @@ def sweep(model):
 def sample(model, what, num=None, *, first=0, **kwargs):
     """Draws images of `num` seeds, by default --num, from the `first` on: dict, name -> uint8 [num, h, w, c].
 
-    Args:
-      model: `AuxiliaryModel`.
-      what: str, what is drawn, which is printed.
-      num, first: ints.
-      **kwargs: arguments of `AuxiliaryModel.sample`, which override those from flags.
+    Prints `what` is drawn. `kwargs` are arguments of `AuxiliaryModel.sample`, and override those from flags.
     """
     num = num or FLAGS.num
     seeds = np.array([[FLAGS.seed, first + index] for index in range(num)], np.int32)
@@ -191,9 +183,8 @@ def define_flags():
     side = "The height and width of images that a model of images of any size draws."
     flags.DEFINE_integer("side", 128, side, 1, arguments.LARGEST)
     flags.DEFINE_string("given", None, "The auxiliary image of test images to draw from.")
-    flags.DEFINE_enum(
-        "known", None, ["half"], "The half of test images that is kept: the rest is completed."
-    )
+    known = "The half of test images that is kept: the rest is completed."
+    flags.DEFINE_enum("known", None, ["half"], known)
     flags.DEFINE_bool("sweep", None, "Draws figure 4: smaller and smaller scales, and MAP.")
     flags.mark_flags_as_mutual_exclusive(["given", "known", "sweep"])  # each is a picture
     flags.DEFINE_string("out", None, "The picture; in WORKDIR, by its name, if unset.")

@@ -68,13 +68,8 @@ def main(*paths):
 def image_files(path):
     """The file of a path, or the image files below that folder: list of `pathlib.Path`."""
     path = pathlib.Path(path)
-    expect(
-        disk.exists(path),
-        "an image file or a folder of them",
-        f"{path}, which is not there",
-        "Give another path",
-        kind=FileNotFoundError,
-    )
+    expected, received = "an image file or a folder of them", f"{path}, which is not there"
+    expect(disk.exists(path), expected, received, "Give another path", kind=FileNotFoundError)
     if not path.is_dir():
         return [path]
     named, others = [], []
@@ -91,12 +86,10 @@ def write(table, model, found):
     Raises ValueError unless the model is of color images of 8 bits.
     """
     likelihood, size = model.likelihood, model.image_size
-    expect(
-        (likelihood.num_channels, likelihood.num_values) == (3, 256),
-        "a model of color images, uint8 [H, W, 3] below 256, to score files",
-        f"one of {likelihood.num_channels} channels below {likelihood.num_values}",
-        "Call its bits_per_dim",
-    )
+    channels, values = likelihood.num_channels, likelihood.num_values
+    expected = "a model of color images, uint8 [H, W, 3] below 256, to score files"
+    received = f"one of {channels} channels below {values}"
+    expect((channels, values) == (3, 256), expected, received, "Call its bits_per_dim")
     names, kind, count = [*model.factors, "total"], summaries.bits_kind(model), 0
     blank, bits_columns = [""] * len(names), [f"{kind}_bits_per_dim_{name}" for name in names]
     table.writerow(["file", "width", "height", "prepared", *bits_columns, "error"])
@@ -144,6 +137,5 @@ def define_flags():
     chosen_run.define_workdir()
     chosen_run.define_label()
     chosen_run.define_exact()
-    flags.DEFINE_string(
-        "out", None, "The table, which replaces an older one; standard output if unset."
-    )
+    out = "The table, which replaces an older one; standard output if unset."
+    flags.DEFINE_string("out", None, out)

@@ -44,18 +44,16 @@ _HELP = {
 def define_flags():
     # No enums: --plugin, which is imported once flags are parsed, may add presets.
     known = "; ".join(f"of {name} {', '.join(found)}" for name, found in presets.BY_MODEL.items())
-    preset = f"Every hyper-parameter: {known}; or one that a plugin adds."
-    flags.DEFINE_string("preset", "demo", preset)
-    factor = "Which factor of the model to train, such as grayscale, image or 16x16; or all."
-    flags.DEFINE_string("factor", "all", factor)
+    for name, default, text in (
+        ("preset", "demo", f"Every hyper-parameter: {known}; or one that a plugin adds."),
+        ("factor", "all", "Which factor to train, such as grayscale, image or 16x16; or all."),
+        ("dataset", None, "Overrides the preset's: photos, cifar10, celeb_a, folder, arrays, ..."),
+        ("workdir", None, "Where to leave the run; runs/MODEL-PRESET-DATASET if unset."),
+        ("init", None, "A run, or a trained model of the package by its name, to start from."),
+    ):
+        flags.DEFINE_string(name, default, text)
     classes = "Makes the model conditional on that many classes, by the labels of the data set."
     flags.DEFINE_integer("classes", None, classes, lower_bound=1)
-    dataset = "Overrides the preset's: photos, cifar10, celeb_a, folder, arrays, ..."
-    flags.DEFINE_string("dataset", None, dataset)
-    workdir = "Where to leave the run; runs/MODEL-PRESET-DATASET if unset."
-    flags.DEFINE_string("workdir", None, workdir)
-    init = "A run, or a trained model of the package by its name, to start from."
-    flags.DEFINE_string("init", None, init)
     chosen_run.define_images()
     flags.DEFINE_integer("channels", None, "Of the images; 3 if unset.", 1, 16)
     flags.DEFINE_integer("bits", None, "Of a value of the images; 8 if unset.", 1, 16)
@@ -83,46 +81,38 @@ def main(name):
 
 def train(name, strategy, stop):
     """Trains a model of `presets.BY_MODEL` as flags say; `strategy` and `stop` are those of `pa.train`."""
-    expect(
-        name in presets.BY_MODEL,
-        f"a model to train: one of {', '.join(presets.BY_MODEL)}",
-        repr(name),
-        "Give one of these, or import the module that adds it (--plugin)",
-    )
+    known = f"a model to train: one of {', '.join(presets.BY_MODEL)}"
+    remedy = "Give one of these, or import the module that adds it (--plugin)"
+    expect(name in presets.BY_MODEL, known, repr(name), remedy)
     _check("preset", presets.BY_MODEL[name])
     preset = presets.BY_MODEL[name][FLAGS.preset]
     kind = {name: x for name in ("channels", "bits") if (x := FLAGS[name].value) is not None}
-    expect(
-        not kind or "channels" in inspect.signature(preset.constructor).parameters,
-        f"no --{' or --'.join(kind)} for {name}, whose images are RGB of 8 bits",
-        ", ".join(map(str, kind.values())),
-        "Leave it out, or train pyramid or pixelcnn",
-    )
+    takes_kind = "channels" in inspect.signature(preset.constructor).parameters
+    expected = f"no --{' or --'.join(kind)} for {name}, whose images are RGB of 8 bits"
+    received = ", ".join(map(str, kind.values()))
+    expect(not kind or takes_kind, expected, received, "Leave it out, or train pyramid or pixelcnn")
     condition = {"condition": Classes(FLAGS.classes)} if FLAGS.classes else {}
     model = preset.constructor(**{**preset.model, **kind, **condition})
     _check("factor", ["all", *model.factors], f" for --preset {FLAGS.preset}")
     in_package = FLAGS.workdir in trained.pretrained() and not pathlib.Path(FLAGS.workdir).exists()
-    expect(
-        not in_package and not hub.is_name(FLAGS.workdir),
-        "--workdir as a folder for the run",
-        f"{FLAGS.workdir}, the name of a trained model",
-        f"Give another one, and --init {FLAGS.workdir} to start from its weights",
-    )
+    expected = "--workdir as a folder for the run"
+    received = f"{FLAGS.workdir}, the name of a trained model"
+    remedy = f"Give another one, and --init {FLAGS.workdir} to start from its weights"
+    expect(not in_package and not hub.is_name(FLAGS.workdir), expected, received, remedy)
     dataset = FLAGS.dataset or preset.dataset
     run = RunFolder(FLAGS.workdir or RunFolder.RUNS / f"{name}-{FLAGS.preset}-{dataset}")
     settings = {
         factor: _overridden(given, run[factor], model.factors[factor])
         for factor, given in preset.training.items()
     }
-    are_cropped = any(given.crop for given in settings.values())
+    size = None if any(given.crop for given in settings.values()) else model.image_size
     how = {
         "channels": model.likelihood.num_channels,
         "num_values": model.likelihood.num_values,
         **chosen_run.image_flags(),
     }
     images, validation_images = (
-        data.load(dataset, split, None if are_cropped else model.image_size, **how)
-        for split in ("train", "validation")
+        data.load(dataset, split, size, **how) for split in ("train", "validation")
     )
     training.train(
         model,

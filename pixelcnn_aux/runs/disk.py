@@ -50,21 +50,15 @@ def explained(expected, then=RETRY):
     try:
         yield
     except Exception as error:
-        number = _number(error)
+        if isinstance(error, OSError):
+            number = error.errno  # None if it is explained already
+        else:
+            words = str(getattr(error, "message", "")).lower()  # of a tf.errors.OpError
+            number = next((x for x in _REMEDIES if os.strerror(x).lower() in words), None)
         if number is None:
             raise
-        remedy = _REMEDIES.get(number, "Mend that")
-        raise type(OSError(number, ""))(
-            f"Expected {expected}. Received: {os.strerror(number)}. {remedy}{then}."
-        ) from error
-
-
-def _number(error):
-    """The `errno` of an error; None for other errors, and for those that are explained already."""
-    if isinstance(error, OSError):
-        return error.errno
-    words = str(getattr(error, "message", "")).lower()  # of a tf.errors.OpError
-    return next((number for number in _REMEDIES if os.strerror(number).lower() in words), None)
+        text = f"{os.strerror(number)}. {_REMEDIES.get(number, 'Mend that')}{then}."
+        raise type(OSError(number, ""))(f"Expected {expected}. Received: {text}") from error
 
 
 def exists(file):
@@ -108,10 +102,7 @@ def locked(file, busy, then=RETRY):
 
 
 def check_place(flag, path, suffixes=()):
-    """Raises ValueError or OSError unless a file can be written later to the path that a flag gives.
-
-    `flag` is its name, as "--out"; the file's name ends in one of `suffixes`, if there are any.
-    """
+    """Raises ValueError or OSError unless a file can be written later to the path that a flag gives."""
     file = pathlib.Path(path or "")
     ends = f" that ends in {', '.join(suffixes)}" if suffixes else ""
     with explained(f"{flag} as a place to write: {path}", then=""):
@@ -144,10 +135,9 @@ def writable(folder):
 
 @contextlib.contextmanager
 def replacing(file, then=RETRY, if_new=False):
-    """Yields a binary file that replaces `file`, a path, once the disk has all of it.
+    """Yields a binary file that replaces `file`, a path, once the disk has all of it; else that is unchanged.
 
-    If that fails, or the process ends before, `file` is unchanged. With `if_new`, a file that exists by then
-    stays.
+    With `if_new`, a file that exists by then stays.
     """
     # A name of its own, so that two writers of the same file do not mix.
     aside = file.with_name(f"{ASIDE}{os.getpid()}-{secrets.token_hex(4)}")
@@ -192,9 +182,20 @@ def write_json(file, value, if_new=False):
 
 def read_json(file):
     """The value in a JSON file. Raises OSError as `contents`, and ValueError for a damaged file."""
+
+    def unique(pairs):  # `json` itself keeps the last of several
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = arguments.short_repr([key for key, _ in pairs])
+            raise ValueError(f"a key twice among {names}")
+        return found
+
+    def refuse_constant(name):
+        raise ValueError(f"{name}, which is no number of JSON")
+
     text = contents(file)
     try:
-        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        found = json.loads(text, object_pairs_hook=unique, parse_constant=refuse_constant)
         if _depth(found) > _DEEPEST:
             raise ValueError(f"lists and objects in one another, more than {_DEEPEST} deep")
         return found
@@ -212,28 +213,13 @@ def read_dict(file, what, *keys):
     return found
 
 
-def _unique(pairs):
-    """A dict of pairs whose keys differ; `json` itself keeps the last of several."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError(f"a key twice among {arguments.short_repr([key for key, _ in pairs])}")
-    return found
-
-
-def _refuse_constant(name):
-    raise ValueError(f"{name}, which is no number of JSON")
-
-
 def _depth(value):
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + max(map(_depth, parts), default=0)
 
 
 def write_or_agree(file, settings, prefix=""):
-    """Writes a dict of settings to a new file. Raises ValueError if the file has others, or is damaged.
-
-    `prefix` stands before the name of each setting in the error.
-    """
+    """Writes a dict of settings to a new file. Raises ValueError if the file has others, or is damaged."""
     settings = json.loads(json.dumps(settings))
     if not exists(file):
         with explained(f"to write {file}"):

@@ -32,8 +32,7 @@ class RunFolder:
     """The folder of a run, which may exist or not; `folder[name]` is the `FactorFolder` of a factor.
 
     Its `name` is the last part of its `path`, links not followed, and never ".."; in the Hub's cache, where
-    that is a commit, OWNER--NAME of the repository. Raises ValueError for what is no path, and for bytes that
-    are no UTF-8, which TensorFlow cannot write to.
+    that is a commit, OWNER--NAME of the repository. Raises ValueError as `arguments.path`.
     """
 
     RUNS = pathlib.Path("runs")  # where programs leave runs
@@ -66,12 +65,11 @@ class RunFolder:
             )
             # Asked last: another process writes it before it makes other files.
             fits = not self.path.exists() or is_ours or self.config_file.exists()
-        expect(
-            fits,
+        expected, received = (
             "an empty or new folder, or one of an earlier run",
-            f"{self}, which holds other things",
-            "Choose another --workdir",
+            "which holds other things",
         )
+        expect(fits, expected, f"{self}, {received}", "Choose another --workdir")
         disk.write_or_agree(self.config_file, config)
 
     def config(self):
@@ -102,15 +100,13 @@ class RunFolder:
     def newest(cls):
         """The run under `runs/` that training wrote to last; None if there is none."""
 
-        def written(file):
-            try:
-                return file.stat().st_mtime
-            except FileNotFoundError:  # it was just removed
-                return -math.inf
-
         def last_written(run):
-            weights = (file for name in (_AVERAGE, _BEST) for file in run.path.glob(f"*/{name}"))
-            return max(map(written, (run.config_file, *weights)))
+            times = [-math.inf]
+            for name in (_CONFIG, f"*/{_AVERAGE}", f"*/{_BEST}"):
+                for file in run.path.glob(name):
+                    with contextlib.suppress(FileNotFoundError):  # it was just removed
+                        times.append(file.stat().st_mtime)
+            return max(times)
 
         runs = [cls(file.parent) for file in cls.RUNS.glob(f"*/{_CONFIG}")]
         return max(runs, key=last_written, default=None)
@@ -178,17 +174,13 @@ class FactorFolder:
 
         Those of a later step are replaced: a run that resumes takes that step again.
         """
+        kept = {}
         try:
-            kept = tensors.notes(self.best) if disk.exists(self.best) else {}
+            if disk.exists(self.best):
+                kept = tensors.notes(self.best)
         except ValueError as error:
-            logging.warning(
-                "Expected the best weights so far in %s. Received: a damaged file (%s). Those of step %d "
-                "take its place.",
-                self.best,
-                error,
-                step,
-            )
-            kept = {}
+            damage = f"Received: a damaged file ({error}). Those of step {step} take its place."
+            logging.warning("Expected the best weights so far in %s. %s", self.best, damage)
         is_earlier = kept.get("step", step) < step
         if not is_earlier or kept.get("val_bits_per_dim", math.inf) > val_bits_per_dim:
             tensors.save_weights(self.best, factor, step=step, val_bits_per_dim=val_bits_per_dim)

@@ -1,8 +1,8 @@
 """Model repositories on the Hugging Face Hub: their names, downloads and uploads, through huggingface_hub.
 
-A name is hf://OWNER/NAME, or hf://OWNER/NAME@REVISION. A repository holds the folder of a run (`folder`), and
-README.md, its model card. As little as possible of what others put there is read: files of these names alone,
-up to these sizes. Their contents are checked where they are read, as of any run.
+A name is hf://OWNER/NAME, or hf://OWNER/NAME@REVISION. A repository holds the folder of a run, and README.md,
+its model card. Of what others put there files of these names alone are read, up to these sizes. Their
+contents are checked where they are read, as of any run.
 """
 
 import contextlib
@@ -56,13 +56,7 @@ def in_cache(path: Any) -> str | None:
 def download(name):
     """The folder of the run in a repository, a `pathlib.Path` in the Hub's cache.
 
-    Without a connection it is the one that was downloaded last.
-
-    Raises:
-      ImportError: without huggingface_hub.
-      FileNotFoundError: there is no such repository or revision, or none that may be read.
-      ConnectionError, PermissionError, OSError: the Hub does not give it now.
-      ValueError: the name is malformed, or the repository holds something else, or too much.
+    Without a connection it is the one that was downloaded last. Raises as `load`.
     """
     repository, revision = parse(name)
     with _connected(name) as (api, errors):
@@ -79,13 +73,10 @@ def download(name):
         )
         received = {x: (folder / x).stat().st_size for x in sizes if (folder / x).is_file()}
     for file, size in sizes.items():
-        expect(
-            received.get(file)
-            == size,  # else it was cut short, or is of a commit that came meanwhile
-            f"{file} of {name} with {size:,} bytes, as the Hub has listed it",
-            f"{received.get(file, 0):,}",
-            f"Remove {folder.parents[1]}, and load it again",
-        )
+        # Others were cut short, or are of a commit that came meanwhile.
+        expected = f"{file} of {name} with {size:,} bytes, as the Hub has listed it"
+        remedy = f"Remove {folder.parents[1]}, and load it again"
+        expect(received.get(file) == size, expected, f"{received.get(file, 0):,}", remedy)
     return folder
 
 
@@ -105,10 +96,8 @@ def upload(name, folder):
         there = _run_files(api.model_info(repository, revision=revision))
         operations = [CommitOperationDelete(file) for file in there if file not in added]
         operations += [CommitOperationAdd(file, path) for file, path in added.items()]
-        message = "A model of pixelcnn_aux"
-        commit = api.create_commit(
-            repository, operations, commit_message=message, revision=revision
-        )
+        how = {"commit_message": "A model of pixelcnn_aux", "revision": revision}
+        commit = api.create_commit(repository, operations, **how)
     return f"hf://{repository}@{commit.oid}"
 
 
@@ -167,21 +156,17 @@ def _connected(name):
                 "revision that is not there, or not for you to read. Check the name, or log in "
                 "(hf auth login) as someone who has access."
             ) from error
-        except (
-            errors.HTTPError,
-            OSError,
-            RuntimeError,
-        ) as error:  # the Hub's errors are HTTPErrors
+        except (errors.HTTPError, OSError, RuntimeError) as error:  # HTTPErrors are the Hub's own
             if getattr(error, "errno", None) is not None:
                 raise  # `explained`
             received = f"{type(error).__name__}, {' '.join(str(error).split()):.200}"
             status = isinstance(error, errors.HfHubHTTPError) and error.response.status_code
             if status in (401, 403):
-                raise PermissionError(
-                    f"Expected to be logged in to the Hugging Face Hub as someone who may use {name} so. "
-                    f"Received: {received}. Log in (hf auth login) with a token that may."
-                ) from error
-            raise ConnectionError(
-                f"Expected the Hugging Face Hub to answer about {name}. Received: {received}. Check the "
-                "connection, and try again."
-            ) from error
+                kind, remedy = PermissionError, "Log in (hf auth login) with a token that may"
+                expected = (
+                    f"to be logged in to the Hugging Face Hub as someone who may use {name} so"
+                )
+            else:
+                kind, remedy = ConnectionError, "Check the connection, and try again"
+                expected = f"the Hugging Face Hub to answer about {name}"
+            raise kind(f"Expected {expected}. Received: {received}. {remedy}.") from error

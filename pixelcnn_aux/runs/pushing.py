@@ -93,21 +93,19 @@ def _card(model, run):
         "model": fingerprint(model.with_exact(True)),  # as evaluation records it
         "condition": None if model.condition is None else True,  # labels were used
     }
-    if any(found.get(key) != value for key, value in expected.items()):
-        return card
-    bits = found[summaries.bits_kind(model)]
-    card |= {"bits_per_dim": bits["total"], "std_error": bits["std_error"]}
-    return {**card, "split": found["split"], "num_images": found["num_images"]}
+    if all(found.get(key) == value for key, value in expected.items()):
+        bits = found[summaries.bits_kind(model)]
+        card |= {"bits_per_dim": bits["total"], "std_error": bits["std_error"]}
+        card |= {"split": found["split"], "num_images": found["num_images"]}
+    return card
 
 
 def _model_card(repository, model, card, license):
-    """README.md of a repository, OWNER/NAME: metadata as YAML, then Markdown.
-
-    Raises ValueError for a `card` with values that no card has.
-    """
+    """README.md of a repository, OWNER/NAME: metadata as YAML, then Markdown."""
     fields = {"library_name": "pixelcnn_aux", "pipeline_tag": "unconditional-image-generation"}
-    fields |= {"tags": ["pixelcnn", "density-estimation"]}
-    fields |= {"license": license} if license else {}
+    fields["tags"] = ["pixelcnn", "density-estimation"]
+    if license:
+        fields["license"] = license
     metadata = "\n".join(f"{key}: {json.dumps(value)}" for key, value in fields.items())
     names = list(model.factors)
     chain = [f"p({names[0]})", *(f"p({x} | {below})" for below, x in zip(names, names[1:]))]
@@ -139,7 +137,7 @@ model.sample([[0, 1], [0, 2]])  # a seed for each image
 
 
 def _facts(model, card):
-    """Yields the facts of a card, each as one line of text."""
+    """Yields the facts of a card, each as one line of text. Raises ValueError for damaged ones."""
 
     def line(value):
         return " ".join(str(value).split())

@@ -39,8 +39,7 @@ def write(file, arrays, notes, then=disk.RETRY):
 def read(file, expected_notes=None):
     """(arrays, notes) of a file, as `write` was given them.
 
-    Raises OSError as `disk.contents`, and ValueError, which says what is wrong with the file: damage, or
-    other notes than `expected_notes`.
+    Raises OSError, and ValueError, which says what is wrong: damage, or other notes than `expected_notes`.
     """
     contents = disk.contents(file)
     found, expected = _notes(contents), expected_notes or {}
@@ -126,11 +125,7 @@ def save_weights(file, factor, **notes):
 
 
 def load_weights(file, factor):
-    """Gives a factor the weights of a file, all or none.
-
-    Raises OSError and ValueError as `read`, also for another factor's file and for numbers that are not
-    finite.
-    """
+    """Gives a factor the weights of a file, all or none. Raises as `read`, also for numbers not finite."""
     arrays, _ = read(file, identity(factor))
     for name, array in arrays.items():
         if array.dtype.kind != "f" and array.dtype != np.int8:
@@ -143,8 +138,8 @@ def load_weights(file, factor):
 def named_weights(factor):
     """A factor's weights by their names in files: dict, str -> `keras.Variable`.
 
-    Names are the paths of variables, without the numbers by which Keras tells layers of a class apart: these
-    depend on what else the process has made. Names that are the same then are counted.
+    Names are paths without Keras's numbers of layers, which depend on what else the process has made; those
+    that are the same then are counted.
     """
     found = {}
     for weight in factor.weights:
@@ -166,6 +161,11 @@ def meaning(factor):
     """
     from pixelcnn_aux import serialization  # with Keras, which run folders do without
 
+    def used(description):
+        if isinstance(description, dict):
+            return {key: used(x) for key, x in description.items() if key not in _NO_MATTER}
+        return description
+
     parts = {
         "likelihood": factor.likelihood,
         "network": factor.network,
@@ -173,20 +173,13 @@ def meaning(factor):
         # Of a likelihood that is not centered, the sum only rules values out.
         "fixed_sum": factor.fixed_sum if factor.likelihood.centered else None,
     }
-    found = {part: _used(serialization.serialize(of)) for part, of in parts.items()}
+    found = {part: used(serialization.serialize(of)) for part, of in parts.items()}
     if (given := factor.auxiliary_likelihood) is not None:
         channels = {"num_values": given.num_values, "num_channels": given.num_channels}
         found["auxiliary image"] = channels
     if factor.condition is not None:
-        found["condition"] = _used(serialization.serialize(factor.condition))
+        found["condition"] = used(serialization.serialize(factor.condition))
     return json.loads(json.dumps(found))
-
-
-def _used(description):
-    """A description without the keys `_NO_MATTER`."""
-    if isinstance(description, dict):
-        return {key: _used(x) for key, x in description.items() if key not in _NO_MATTER}
-    return description
 
 
 def fingerprint(model):

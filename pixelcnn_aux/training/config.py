@@ -108,13 +108,9 @@ class Stop:
         self.is_held = False
 
     def __enter__(self) -> Self:
-        expect(
-            threading.current_thread() is threading.main_thread(),
-            "to be in the main thread, which alone receives signals",
-            "another one",
-            "Train without `stop`",
-            kind=RuntimeError,
-        )
+        is_main = threading.current_thread() is threading.main_thread()
+        expected = "to be in the main thread, which alone receives signals"
+        expect(is_main, expected, "another one", "Train without `stop`", kind=RuntimeError)
         self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
         return self
 
@@ -171,15 +167,15 @@ class RunConfig:
         """Raises ValueError if the run began, by its settings, with as many images that were others."""
         now = self.recorded_images
         before = before or now
+        remedy = (
+            "Give them in one order, without shuffle, since training shuffles them by itself, or choose "
+            "another --workdir"
+        )
         for name in ("images", "validation_images"):
             checksum = f"{name}_crc32"
-            expect(
-                before.get(name) != now[name] or before.get(checksum) == now[checksum],
-                f"the {name} of the run in {self.folder}, in the same order",
-                "as many, but others or in another order",
-                "Give them in one order, without shuffle, since training shuffles them by itself, or choose "
-                "another --workdir",
-            )
+            same = before.get(name) != now[name] or before.get(checksum) == now[checksum]
+            expected = f"the {name} of the run in {self.folder}, in the same order"
+            expect(same, expected, "as many, but others or in another order", remedy)
 
     def call(self, event, *args):
         """Calls the method of all callbacks that Keras calls at an event, on one of the hosts."""

@@ -23,14 +23,11 @@ def default_strategy() -> Any:
     With several hosts, call it before anything else that TensorFlow does. None under JAX, which trains on one
     device. Raises ValueError there for a `TF_CONFIG`: each of its hosts would train the whole run.
     """
-    several_hosts = bool(os.environ.get("TF_CONFIG"))
+    several_hosts = os.environ.get("TF_CONFIG")
     if backend.NAME != "tensorflow":
-        expect(
-            not several_hosts,
-            "one host, on whose one device JAX trains",
-            "a TF_CONFIG",
-            "Unset it, or train through TensorFlow (KERAS_BACKEND=tensorflow)",
-        )
+        remedy = "Unset it, or train through TensorFlow (KERAS_BACKEND=tensorflow)"
+        one_host = "one host, on whose one device JAX trains"
+        expect(not several_hosts, one_host, "a TF_CONFIG", remedy)
         return None
     if several_hosts:
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -132,10 +129,9 @@ class Hosts:
 
 
 def mixed_policy():
-    """The Keras policy of mixed precision for this machine: "mixed_bfloat16" or "mixed_float16".
+    """The Keras policy of mixed precision for this machine: of bfloat16, unless a GPU lacks it.
 
-    bfloat16, unless a GPU lacks it. Without a GPU, a warning says if the processor is not known to be fast in
-    it.
+    Without a GPU, a warning says if the processor is not known to be fast in it.
     """
     capabilities = _capabilities_of_gpus()
     if any(capability and capability < (8, 0) for capability in capabilities):
@@ -150,10 +146,10 @@ def mixed_policy():
 
 def policy_of(folder):
     """The policy of a run in mixed precision: as its `FactorFolder` says, or `mixed_policy` of a new one."""
-    begun = folder.recorded_training() or {}
-    if begun.get("policy") is None:
+    policy = (folder.recorded_training() or {}).get("policy")
+    if policy is None:
         return mixed_policy()
-    return arguments.choice(f"policy in {folder.training}", begun["policy"], backend.POLICIES)
+    return arguments.choice(f"policy in {folder.training}", policy, backend.POLICIES)
 
 
 def is_mixed(folder, preset_default):
@@ -162,18 +158,13 @@ def is_mixed(folder, preset_default):
     A new one is if its preset is, or if that is known to be faster.
     """
     begun = folder.recorded_training()
-    return (
-        preset_default or is_mixed_faster()
-        if begun is None
-        else begun.get("mixed_precision", False)
-    )
+    if begun is None:
+        return preset_default or is_mixed_faster()
+    return begun.get("mixed_precision", False)
 
 
 def is_mixed_faster():
-    """Whether mixed precision is known to be faster than float32 on this machine.
-
-    It was measured under TensorFlow on processors alone.
-    """
+    """Whether mixed precision is known to be faster here: it was measured under TensorFlow on CPUs alone."""
     measured = backend.NAME == "tensorflow" and not _capabilities_of_gpus()
     return measured and machine.is_fast_in_bfloat16()
 

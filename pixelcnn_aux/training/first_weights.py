@@ -14,8 +14,7 @@ from pixelcnn_aux.runs.loading import load
 def source(init, model, folder, names):
     """The run to start from, a str: `init`, or the one that the model was loaded from; or None.
 
-    If the model was loaded from the `RunFolder` that it is trained in, it is the run that its factors began
-    with.
+    Of a model that was loaded from the `RunFolder` to train in, it is the run that its factors began with.
     """
     if init is not None:
         return init if hub.is_name(init) else str(arguments.path("init", init))
@@ -32,9 +31,7 @@ def fitting(init, model, names, *, new, as_loaded=False):
     """The first weights of factors: those of the same name, shapes and meaning in a run.
 
     A factor may start from one with another condition, or none: the weights of its own condition are zero
-    then, so that it begins as the distribution of images of no class. Factors that differ otherwise start
-    from new weights: under a centered likelihood, for example, the same numbers mean something else. A line
-    is printed for each factor.
+    then, so that it begins as the distribution of images of no class. Other factors start from new weights.
 
     Returns a dict, name -> list of arrays, for those of the `new` names, of factors without checkpoints, that
     fit the run `init`. Raises as `load`, and ValueError if all `names` in training are new and none fits.
@@ -88,13 +85,11 @@ def _misfit(model, run, name):
     shapes = [[tuple(weight.shape) for weight in x.values()] for x in weights]
     if shapes[0] != shapes[1]:
         return "other shapes"
-    return disk.differences(_meaning(model, name), _meaning(run, name), most=3)
 
+    def meaning(model):
+        transform = dict(zip(reversed(model.factors), model.transforms)).get(name)
+        described = json.loads(json.dumps(serialization.serialize(transform)))
+        own = tensors.meaning(model.factors[name])
+        return {**own, "transform": described, "condition": None}
 
-def _meaning(model, name):
-    """`tensors.meaning` of a factor, with the transform of its auxiliary image and without its condition."""
-    transform = dict(zip(reversed(model.factors), model.transforms)).get(name)
-    described = json.loads(json.dumps(serialization.serialize(transform)))
-    found = {**tensors.meaning(model.factors[name]), "transform": described}
-    found.pop("condition", None)
-    return found
+    return disk.differences(meaning(model), meaning(run), most=3)

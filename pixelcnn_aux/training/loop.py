@@ -105,11 +105,12 @@ def train(
     names = list(model.factors) if factors is None else arguments.instance("factors", factors, list)
     trainings = _trainings(training, model, names)
     hosts = Hosts(strategy)
-    for each in trainings.values():
-        hosts.check_batch(each)
+    for settings in trainings.values():
+        hosts.check_batch(settings)
     kind: Any = Sequence  # which is abstract
     callbacks = arguments.instance("callbacks", callbacks, kind, optional=True) or ()
-    callback = keras.callbacks.Callback
+    for each in callbacks:
+        arguments.instance("a callback", each, keras.callbacks.Callback)
     config = RunConfig(
         model=model,
         images=_checked_images(images, model, trainings),
@@ -121,17 +122,15 @@ def train(
         stop=arguments.instance("stop", stop, Stop, optional=True) or Stop(),
         init=first_weights.source(init, model, RunFolder(workdir), names),
         profile=arguments.flag("profile", profile),
-        callbacks=tuple(arguments.instance("a callback", x, callback) for x in callbacks),
+        callbacks=tuple(callbacks),
     )
     new = [name for name in names if not find_checkpoints(config.folder[name].checkpoints)]
     first = {}
     if config.init and new:
         first = first_weights.fitting(config.init, model, names, new=new, as_loaded=init is None)
     description = {"seed": config.seed, "model": model.description()}
-    settings = {
-        field.name: [getattr(each, field.name) for each in trainings.values()]
-        for field in dataclasses.fields(Training)
-    }
+    every = [dataclasses.asdict(each) for each in trainings.values()]
+    settings = {name: [each[name] for each in every] for name in every[0]} if every else {}
     others = {"factors": names, "init": config.init, "callbacks": len(config.callbacks)}
     # The chief alone compares them with the folder.
     hosts.check_agree(**description, **config.recorded_images, **others, **settings)
@@ -309,33 +308,28 @@ def _run_steps(state, batches, profile, signals):
 def _validation_bits(state):
     """Mean bits per own dimension of the validation images, under the averaged weights."""
     model, images = state.config.model, state.validation_images
-    starts = range(0, images.num_images, _VALIDATION_BATCH)
-    conditions = (
-        images.condition(model.condition, slice(start, start + _VALIDATION_BATCH))
-        for start in starts
-    )
-    batches = zip(images.batches(_VALIDATION_BATCH), conditions)
-    inputs = (model.inputs(*batch)[state.name] for batch in batches)
-    bits = mean_bits(state.average, inputs)
+
+    def inputs():
+        for index, batch in enumerate(images.batches(_VALIDATION_BATCH)):
+            rows = slice(index * _VALIDATION_BATCH, (index + 1) * _VALIDATION_BATCH)
+            yield model.inputs(batch, images.condition(model.condition, rows))[state.name]
+
+    bits = mean_bits(state.average, inputs())
     if not math.isfinite(bits):
-        what = "finite bits of the validation images"
-        state.fail(what, f"after step {state.step:,}", bits)
+        state.fail("finite bits of the validation images", f"after step {state.step:,}", bits)
     return bits
 
 
 class Profile:
-    """A trace of a few steps, for TensorBoard's profile plugin and for Perfetto.
+    """A trace of the `STEPS` after the first `WARM_UP`, for TensorBoard's profile plugin and for Perfetto.
 
-    The first `WARM_UP` steps while it is entered trace, compile and choose algorithms; `STEPS` after them are
-    traced. The trace goes to plugins/profile in a folder; there is none where that is None.
+    It goes to plugins/profile in a folder; there is none where that is None.
     """
 
     WARM_UP, STEPS = 10, 5
 
     def __init__(self, folder):
-        self._folder = folder
-        self._taken = 0
-        self._tracing = False
+        self._folder, self._taken, self._tracing = folder, 0, False
 
     def __enter__(self):
         return self
@@ -368,8 +362,6 @@ class Profile:
             self._tracing = False
             _stop_trace()
         if self._taken > self.WARM_UP:
-            print(
-                f"Traced steps {self.WARM_UP + 1} to {self._taken} of this factor: in "
-                f"{self._folder / 'plugins' / 'profile'}; tensorboard --logdir {self._folder}",
-                flush=True,
-            )
+            traced = f"Traced steps {self.WARM_UP + 1} to {self._taken} of this factor: in"
+            place = f"{self._folder / 'plugins' / 'profile'}; tensorboard --logdir {self._folder}"
+            print(traced, place, flush=True)

@@ -48,12 +48,9 @@ class MetricsTable:
         self._file, self._logs = folder.metrics, folder.logs
         self._rows = [row for row in read(self._file) if row["step"] <= step]
         self._writers = {}
-        if backend.NAME == "tensorflow":
+        for split in ("train", "validation") if backend.NAME == "tensorflow" else ():
             with self._writing_logs():
-                self._writers = {
-                    split: tf.summary.create_file_writer(str(self._logs / split))
-                    for split in ("train", "validation")
-                }
+                self._writers[split] = tf.summary.create_file_writer(str(self._logs / split))
 
     def _writing_logs(self):
         return disk.explained(f"to write TensorBoard's files to {self._logs}", disk.RESUME)
@@ -85,11 +82,8 @@ def read(file):
         rows = csv.DictReader(io.StringIO(table.decode(), newline=""))
         return [{name: kind(row[name]) for name, kind in FIELDS.items()} for row in rows]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
-        logging.warning(
-            "Expected a table of metrics in %s. Received: a damaged one (%s). Its rows are left out.",
-            file,
-            error,
-        )
+        damage = f"Received: a damaged one ({error}). Its rows are left out."
+        logging.warning("Expected a table of metrics in %s. %s", file, damage)
         return []
 
 

@@ -1,5 +1,6 @@
 """Optimizers that average the weights: Adam as in PixelCNN++, and Muon for the kernels of hidden layers."""
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -159,11 +160,9 @@ class AveragingMuon(AveragingAdam):
         kernels = set(self.kernels)
         self._momentums, self._velocities = [], []
         for index, variable in enumerate(variables):
-            self._momentums.append(self.add_variable_from_reference(variable, "momentum"))
-            velocity = None
-            if index not in kernels:
-                velocity = self.add_variable_from_reference(variable, "velocity")
-            self._velocities.append(velocity)
+            new = functools.partial(self.add_variable_from_reference, variable)
+            self._momentums.append(new("momentum"))
+            self._velocities.append(None if index in kernels else new("velocity"))
         self._add_averages(variables)
 
     def _backend_update_step(self, gradients, variables, learning_rate):
@@ -180,11 +179,9 @@ class AveragingMuon(AveragingAdam):
         super()._distributed_tf_update_step(distribution, others, learning_rate)
         for group in groups:
             gradients, variables = zip(*group)
+            arguments = (gradients, variables, learning_rate)
             distribution.extended.update(
-                variables[0],
-                lambda _, *args: self._update_kernels(*args),
-                args=(gradients, variables, learning_rate),
-                group=False,
+                variables[0], lambda _, *args: self._update_kernels(*args), arguments, group=False
             )
 
     def _grouped(self, pairs):
@@ -206,12 +203,8 @@ class AveragingMuon(AveragingAdam):
         for gradient, momentum in zip(gradients, momenta):
             self._observe(gradient)
             self.assign(momentum, self.momentum * momentum + gradient)
-        matrices = ops.stack(
-            [
-                ops.reshape(self.momentum * momentum + gradient, (-1, gradient.shape[-1]))
-                for gradient, momentum in zip(gradients, momenta)
-            ]
-        )
+        directions = (self.momentum * m + gradient for gradient, m in zip(gradients, momenta))
+        matrices = ops.stack([ops.reshape(x, (-1, x.shape[-1])) for x in directions])
         steps = ops.cast(self.ratio * learning_rate, matrices.dtype) * orthogonalized(matrices)
         for step, variable in zip(ops.unstack(steps), variables):
             self.assign_sub(variable, ops.reshape(step, variable.shape))
@@ -244,11 +237,6 @@ def hidden_kernels(factor):
     First and last layers are parts of the networks themselves, and hidden ones parts of those parts.
     """
     parts = [part for network in factor.parts() for part in network.parts()]
-    hidden = [
-        layer
-        for part in parts
-        if not isinstance(part, layers.WeightNorm)
-        for layer in layers.normalized_layers(part)
-    ]
+    deeper = [part for part in parts if not isinstance(part, layers.WeightNorm)]
     positions = {id(variable): k for k, variable in enumerate(factor.trainable_variables)}
-    return [positions[id(layer.v)] for layer in hidden]
+    return [positions[id(layer.v)] for part in deeper for layer in layers.normalized_layers(part)]

@@ -28,9 +28,8 @@ _SIDE = 96  # pixels: smaller images are enlarged to about that
 class Samples:
     """Draws from the averaged weights of a `TrainingState`, always from the same seeds.
 
-    A conditional factor draws given the auxiliary images and labels of validation images, always the same
-    ones. There is no picture once drawing has taken more than `MAX_SHARE` of the time, which is printed the
-    first time. Without TensorFlow there are none.
+    A conditional factor draws given auxiliary images and labels of the same validation images. There is no
+    picture once drawing has taken more than `MAX_SHARE` of the time, nor without TensorFlow.
     """
 
     def __init__(self, state):
@@ -41,7 +40,7 @@ class Samples:
     def draw(self, epoch):
         """Writes the picture of an epoch, unless that takes too much of the time.
 
-        An error in drawing is logged, and does not end training: there are no pictures from then on.
+        An error is logged, and does not end training: there are no pictures from then on.
         """
         if backend.NAME != "tensorflow" or self._failed:
             return
@@ -55,12 +54,11 @@ class Samples:
         try:
             self._write(self.picture(), epoch)
         except Exception as error:  # a registered likelihood may raise any
-            logging.warning(
-                "Expected to draw samples of factor %r. Received: %s: %s. It is trained on without pictures.",
-                self._state.name,
-                type(error).__name__,
-                error,
+            received = (
+                f"Received: {type(error).__name__}: {error}. It is trained on without pictures."
             )
+            expected = "Expected to draw samples of factor %r. %s"
+            logging.warning(expected, self._state.name, received)
             self._failed = True
         self._spent += time.monotonic() - start
 
@@ -75,13 +73,9 @@ class Samples:
         condition = images.condition(model.condition, indices)
         image, auxiliary, condition = model.inputs(images.take(indices), condition)[state.name]
         count = NUM if auxiliary is None and condition is None else len(image)
-        request = DrawRequest(
-            tf.constant([[state.seed, index] for index in range(count)], tf.int32),
-            tf.zeros([count]),
-            condition,
-            size=tuple(image.shape[1:3]),
-            auxiliary=auxiliary,
-        )
+        seeds = tf.constant([[state.seed, index] for index in range(count)], tf.int32)
+        where = {"size": tuple(image.shape[1:3]), "auxiliary": auxiliary}
+        request = DrawRequest(seeds, tf.zeros([count]), condition, **where)
         drawn = sampling.draw_factor(model, factor, request)
         rows = [image_grid.to_rgb(drawn, factor.likelihood.num_values)]
         if auxiliary is not None:

@@ -51,15 +51,8 @@ class TrainingState:
         elif is_new:
             self.average.initialize_from_data(model.inputs(*next(self.batches(0)))[name])
         weights = hosts.from_chief(self.average.get_weights())
-        self.take = steps.make(
-            model,
-            name,
-            weights,
-            training,
-            strategy=hosts.strategy,
-            policy=policy,
-            remat=config.remat,
-        )
+        how = {"strategy": hosts.strategy, "policy": policy, "remat": config.remat}
+        self.take = steps.make(model, name, weights, training, **how)
         self.factor, self.optimizer = self.take.factor, self.take.optimizer
         self._adam = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         self._seconds = keras.Variable(0.0, dtype="float32", trainable=False)
@@ -106,8 +99,7 @@ class TrainingState:
         self._copy_averages()
         for mean in self.average.trainable_variables:
             if not np.isfinite(ops.convert_to_numpy(mean.value)).all():
-                received = f"others in {mean.path}"
-                self.fail("finite weights", f"after step {self.step:,}", received)
+                self.fail("finite weights", f"after step {self.step:,}", f"others in {mean.path}")
 
     def _copy_averages(self):
         averages = self._adam.averages
@@ -149,10 +141,9 @@ def find_checkpoints(folder):
 
 
 def save_checkpoint(folder, step, groups, identity, *, before=None):
-    """Writes the checkpoint of a step, and removes all others but that of the step `before`.
+    """Writes the checkpoint of a step, and removes all others but that of `before`, saved or restored last.
 
-    That one was saved or restored last; others may be damaged. `groups` are lists of Keras variables by name,
-    and `identity` says whose they are, as of `tensors.identity`.
+    `groups` are lists of Keras variables by name, and `identity` says whose they are (`tensors.identity`).
     """
     arrays = {name: ops.convert_to_numpy(x.value) for name, x in _named(groups).items()}
     tensors.write(checkpoint_file(folder, step), arrays, {**identity, "step": step}, disk.RESUME)

@@ -25,12 +25,7 @@ def make(model, name, weights, training, *, strategy, policy=None, remat=False):
     """The training step of a model's factor, as a `Training` has it, from a list of weights on.
 
     It is a function of a batch. Its `factor` and `optimizer` have the values after the last step once its
-    method `sync` was called. The optimizer is a `LossScaleOptimizer` under "mixed_float16".
-
-    Args:
-      strategy: `tf.distribute.Strategy`; None under JAX.
-      policy: one of `backend.POLICIES`; None for the model's own.
-      remat: bool, whether blocks are evaluated again in the backward pass.
+    method `sync` was called. `strategy` is None under JAX, and `policy` for the model's own.
     """
     with strategy.scope() if strategy else contextlib.nullcontext():
         factor = model.new_factor(name, policy)
@@ -125,12 +120,9 @@ class _TensorFlowStep(_Step):
         if tf.executing_eagerly():  # where functions are debugged
             return loss, tape.gradient(scaled, self.weights, unconnected_gradients=zeros)
         # A tape sums all gradients of a tensor by one AddN, in any order: `backend.sums_in_order`.
-        gradients = tf.gradients(
-            scaled,
-            self.weights,
-            aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
-            unconnected_gradients=zeros,
-        )
+        tree = tf.AggregationMethod.EXPERIMENTAL_TREE
+        how = {"aggregation_method": tree, "unconnected_gradients": zeros}
+        gradients = tf.gradients(scaled, self.weights, **how)
         # A strategy does not know where to reduce a tensor without a device.
         return loss, list(map(tf.identity, gradients))
 
