@@ -44,9 +44,7 @@ def main():
 def results(nats, labels):
     """The `calibration` of the factors up to each: dict, factor name -> dict.
 
-    Args:
-      nats: dict, name -> float [N, K], each factor's log-likelihood given each class, in order of sampling.
-      labels: int [N]; images of no class, -1, are left out.
+    `nats` are each factor's given each class, float [N, K]. Images of no class, -1 in `labels`, are left out.
     """
     found, so_far, known = {}, 0.0, labels >= 0
     for name, x in nats.items():

@@ -88,15 +88,8 @@ def read(folder):
 def whole(factors, shares, images):
     """The metrics of a chain: rows as of `read`, whose bits are per dimension of the full image.
 
-    Factors are trained independently. A row is of the moment when each of them has done the same part of its
-    training, and has the images and seconds of all factors together.
-
-    Args:
-      factors: the metrics of the factors, as `read` returns them.
-      shares: `splits.shares` of the model.
-      images: dict, factor -> int, the images of its whole training; where metrics have more, theirs count.
-
-    Raises ValueError unless all factors have metrics of some common part of their training.
+    A row is of the moment when each of the factors has done the same part of its training, whose images are
+    `images` or, if they are more, those of its metrics. It has the images and seconds of all together.
     """
     missing = ", ".join(name for name in shares if name not in factors)
     remedy = "Train them, or leave out --whole"
@@ -107,12 +100,9 @@ def whole(factors, shares, images):
     start, end = max(part[0] for part in parts.values()), min(part[-1] for part in parts.values())
     points = np.unique(np.concatenate([*parts.values()]))
     points = points[(start <= points) & (points <= end)]
-    expect(
-        len(points),
-        "factors that have done the same part of their training for --whole",
-        ", ".join(f"{name} {part[-1]:.0%}" for name, part in parts.items()),
-        "Train on, or leave out --whole",
-    )
+    expected = "factors that have done the same part of their training for --whole"
+    done = ", ".join(f"{name} {part[-1]:.0%}" for name, part in parts.items())
+    expect(len(points), expected, done, "Train on, or leave out --whole")
     columns = {
         key: sum(
             (shares[name] if key.endswith("bits_per_dim") else 1)

@@ -93,17 +93,13 @@ def main():
 
 def compared_sets(model, images):
     """dict, name -> `ScoredSet`: the images that belong, those --against them, and those of --control."""
-    found = [belonging(images, FLAGS.num_images)]
-    [own], likelihood = found, model.likelihood
-    options = {
-        "channels": likelihood.num_channels,
-        "num_values": likelihood.num_values,
-        "data_dir": FLAGS.data_dir,
-        "cache_dir": FLAGS.cache_dir,
-    }
+    own, likelihood = belonging(images, FLAGS.num_images), model.likelihood
+    kind = {"channels": likelihood.num_channels, "num_values": likelihood.num_values}
+    places = {"data_dir": FLAGS.data_dir, "cache_dir": FLAGS.cache_dir}
+    found = [own]
     for place in FLAGS.against:
         name, dataset, where = find_set(place)
-        other = data.load(dataset, FLAGS.split, None, **where, **options)
+        other = data.load(dataset, FLAGS.split, None, **where, **places, **kind)
         found.append(of_size(name, other, images.image_size))
     if FLAGS.control:
         found.append(resized_twice(own))
@@ -116,16 +112,10 @@ def compared_sets(model, images):
 
 
 def belonging(images, num_images):
-    """The set of `data.Images` as training has them; `num_images` evenly over them, or all of None.
-
-    Raises ValueError for images of several sizes.
-    """
-    expect(
-        images.image_size is not None,
-        "images of one size for --dataset, of a model that takes any",
-        "images of several",
-        "Cut them, and save them as arrays (--dataset arrays)",
-    )
+    """The set of `data.Images` as training has them; `num_images` evenly over them, or all of None."""
+    expected = "images of one size for --dataset, of a model that takes any"
+    remedy = "Cut them, and save them as arrays (--dataset arrays)"
+    expect(images.image_size is not None, expected, "images of several", remedy)
     indices = images.spread_indices(num_images or images.num_images)
     name = images.source["dataset"]
     if file := images.source["image_file"]:
@@ -141,31 +131,23 @@ def find_set(place):
     if not path:
         return dataset, dataset, {}
     path = pathlib.Path(path)
-    expect(
-        path.exists(),
-        f"the name of a data set ({', '.join(data.DATASETS)}), a file of arrays, a folder of image files, or "
-        "NAME=PATH for --against",
-        f"{place}, which is none",
-        "Give one of these",
-        kind=FileNotFoundError,
-    )
-    is_folder = path.is_dir()
-    where = {"image_dir" if is_folder else "image_file": path}
-    return dataset or path.stem, dataset or ("folder" if is_folder else "arrays"), where
+    if not path.exists():
+        raise FileNotFoundError(
+            f"Expected the name of a data set ({', '.join(data.DATASETS)}), a file of arrays, a folder of "
+            f"image files, or NAME=PATH for --against. Received: {place}, which is none. Give one of these."
+        )
+    flag, kind = ("image_dir", "folder") if path.is_dir() else ("image_file", "arrays")
+    return dataset or path.stem, dataset or kind, {flag: path}
 
 
 def of_size(name, images, size):
-    """The set of `data.Images` in a size (H, W).
-
-    Raises ValueError for images of another size, unless --resize allows to crop and resize them.
-    """
+    """The set of `data.Images` in a size (H, W), to which --resize allows to crop and resize others."""
     indices = images.spread_indices(FLAGS.num_images or images.num_images)
     chosen = [images.pixels[index] for index in indices]
     sizes = dict.fromkeys(image.shape[:2] for image in chosen)
     if set(sizes) == {tuple(size)}:
         return ScoredSet(name, np.stack(chosen), indices, "as they are")
-    others = ["..."] * (len(sizes) > MOST_SIZES)
-    found = ", ".join([*map(_by, list(sizes)[:MOST_SIZES]), *others])
+    found = ", ".join([*map(_by, list(sizes)[:MOST_SIZES]), *["..."] * (len(sizes) > MOST_SIZES)])
     remedy = "Resizing leaves traces that scores find: give images of that size, or --resize"
     expect(FLAGS.resize, f"sets of images of {_by(size)}", f"{name}, of {found}", remedy)
     prepared = (
@@ -187,13 +169,12 @@ def resized_twice(scored):
 def as_jpeg(scored):
     """A set of 8-bit colors or grays as JPEG files hold it."""
 
-    def compressed(image):
+    pixels = np.empty_like(scored.pixels)
+    for index, image in enumerate(scored.pixels):
         file = io.BytesIO()
         picture = Image.fromarray(image if image.shape[-1] == 3 else image[..., 0])
         picture.save(file, "JPEG", quality=JPEG_QUALITY)
-        return np.asarray(Image.open(file)).reshape(image.shape)
-
-    pixels = np.stack(list(map(compressed, scored.pixels)))
+        pixels[index] = np.asarray(Image.open(file)).reshape(image.shape)
     prepared = f"{scored.name} as JPEG files of quality {JPEG_QUALITY}"
     return scored._replace(name=f"{scored.name} as JPEG", pixels=pixels, prepared=prepared)
 
@@ -236,34 +217,27 @@ def write_table(path, sets, found):
 
 
 def detections(found, exchanged, seed):
-    """How well each score separates the other sets from the first one: dict that JSON can hold.
+    """How well each score separates the other sets from the first: set -> score -> factor -> dict.
 
-    Args:
-      found: dict, name of a set -> its `Scores`.
-      exchanged: list of names of sets that are also compared with labels exchanged at random.
-      seed: int, of the bootstrap, and of the exchange.
-
-    Returns:
-      dict, name of a set -> score -> factor or "total" -> the fields of a `scores.Detection`.
+    The innermost have the fields of a `scores.Detection`. `found` are the `Scores` of each set; those of sets
+    `exchanged` are also compared with labels exchanged at random.
     """
     (_, belonging), *others = found.items()
 
-    def of_all(detect, other):
+    def detect(x, other, exchange):
+        if exchange:
+            both = np.random.default_rng(seed).permutation(np.concatenate([x, other]))
+            x, other = both[: len(x)], both[len(x) :]
+        return scores.detect(x, other, seed)._asdict()
+
+    def of_all(other, exchange=False):
         return {
-            score: {factor: detect(x, other[score][factor]) for factor, x in by_factor.items()}
+            score: {name: detect(x, other[score][name], exchange) for name, x in by_factor.items()}
             for score, by_factor in belonging.items()
         }
 
-    def detect(x, other):
-        return scores.detect(x, other, seed)._asdict()
-
-    def detect_exchanged(x, other):
-        both = np.random.default_rng(seed).permutation(np.concatenate([x, other]))
-        return detect(both[: len(x)], both[len(x) :])
-
-    table = {name: of_all(detect, other) for name, other in others}
-    controls = {f"{name}, exchanged": of_all(detect_exchanged, found[name]) for name in exchanged}
-    return {**table, **controls}
+    table = {name: of_all(other) for name, other in others}
+    return table | {f"{name}, exchanged": of_all(found[name], True) for name in exchanged}
 
 
 def print_table(table):
@@ -281,11 +255,7 @@ def print_table(table):
 
 
 def histograms(found):
-    """A figure of a row for each score, and a column for each factor and for the chain.
-
-    Args:
-      found: dict, name of a set -> its `scores.Scores`.
-    """
+    """A figure of the `Scores` of sets: a row for each score, a column for each factor and for the chain."""
     [some, *_] = found.values()
     columns = list(some["bits"])
     figure = Figure(figsize=(2.6 * len(columns), 0.6 + 1.7 * len(some)), layout="constrained")
@@ -309,12 +279,7 @@ def histograms(found):
 
 
 def heat_map(model, image):
-    """A figure of a row for each factor: its image, each pixel's bits and their entropy, and the difference.
-
-    Args:
-      model: `AuxiliaryModel`; a conditional one is evaluated without a condition.
-      image: uint8 [H, W, C].
-    """
+    """A figure of a row for each factor: its image, and of each pixel bits, entropy, and the difference."""
     own, rows = model.auxiliaries(image[np.newaxis]), scores.pixel_bits(model, image)
     figure = Figure(figsize=(11, 0.4 + 2.6 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), 4, squeeze=False)
@@ -340,9 +305,8 @@ def heat_map(model, image):
 def define_flags():
     chosen_run.define_flags()
     chosen_run.define_part("Only so many of each set, evenly over it")
-    flags.DEFINE_multi_string(
-        "against", [], "A set to compare: a data set, a .npz file, a folder, or NAME=PATH."
-    )
+    against = "A set to compare: a data set, a .npz file, a folder, or NAME=PATH."
+    flags.DEFINE_multi_string("against", [], against)
     flags.DEFINE_bool("resize", False, "Crops and resizes sets --against of other sizes.")
     control = (
         "Adds controls, which are independent of image content: the sets with their labels exchanged at "

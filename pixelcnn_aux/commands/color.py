@@ -13,10 +13,7 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 
 
 def main(*files):
-    def draw(model, image, **how):
-        return model.colorize(image, **how)
-
-    photographs.draw_each(files, "-colored", draw)
+    photographs.draw_each(files, "-colored", lambda model, x, **how: model.colorize(x, **how))
 
 
 def define_flags():

@@ -16,10 +16,10 @@ ARGUMENTS = ["PHOTOGRAPH..."]
 
 
 def main(*files):
-    def draw(model, image, **how):
-        return model.enlarge(image, FLAGS.times, **how)
-
-    photographs.draw_each(files, "-enlarged", draw)
+    times = FLAGS.times
+    photographs.draw_each(
+        files, "-enlarged", lambda model, x, **how: model.enlarge(x, times, **how)
+    )
 
 
 def define_flags():

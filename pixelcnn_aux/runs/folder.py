@@ -117,20 +117,17 @@ class FactorFolder:
 
     def __init__(self, run, name):
         self.run, self.name = run, name
-        self.path = run.path / name
-        self.training = self.path / "training.json"
-        self.weights, self.best = self.path / _AVERAGE, self.path / _BEST
-        self.checkpoints = self.path / "checkpoints"
-        self.metrics = self.path / "metrics.csv"
-        self.logs = self.path / "logs"
-        self.samples = self.path / "samples"
+        self.path = path = run.path / name
+        self.training, self.metrics = path / "training.json", path / "metrics.csv"
+        self.weights, self.best = path / _AVERAGE, path / _BEST
+        self.checkpoints, self.logs = path / "checkpoints", path / "logs"
+        self.samples = path / "samples"
 
     @contextlib.contextmanager
     def lock(self):
         """Holds the folder, which is made if need be, for one training process.
 
-        Unfinished files of killed processes are removed. Raises RuntimeError if another process holds the
-        folder, and ValueError if an earlier version trained the factor there.
+        Unfinished files of killed ones are removed. Raises RuntimeError if another process holds the folder.
         """
         for made in (self.path, self.checkpoints):
             with disk.explained(f"a folder {made}"):
@@ -203,14 +200,11 @@ class FactorFolder:
         try:
             tensors.load_weights(file, factor)
         except ValueError as error:
+            remedy = "Restore it: there is no checkpoint from which training would write it anew."
             if best:
                 remedy = "Load the last ones, without best."
             elif any(self.checkpoints.glob("*.safetensors")):
                 remedy = "Run training again, which writes it anew from its last checkpoint."
-            else:
-                remedy = (
-                    "Restore it: there is no checkpoint from which training would write it anew."
-                )
             raise ValueError(
                 f"Expected the weights of factor {self.name!r} in {file}. Received: a file that is damaged "
                 f"or of another factor ({error}). {remedy}"
@@ -221,9 +215,6 @@ class FactorFolder:
         """Raises ValueError for the files of an earlier version, in other formats."""
         patterns = ("*.weights.h5", "checkpoints/step-*.npz")
         found = [file for pattern in patterns for file in self.path.glob(pattern)]
-        expect(
-            not found,
-            f"weights and checkpoints of factor {self.name!r} as .safetensors",
-            f"{[*found, None][0]}, of an earlier version",
-            "Train again in another folder, or use that version",
-        )
+        expected = f"weights and checkpoints of factor {self.name!r} as .safetensors"
+        received = f"{[*found, None][0]}, of an earlier version"
+        expect(not found, expected, received, "Train again in another folder, or use that version")

@@ -34,8 +34,7 @@ def is_name(path: Any) -> bool:
 
 def parse(name: Any) -> tuple[str, str | None]:
     """(OWNER/NAME, branch, tag, commit or None) of a name. Raises ValueError for a malformed one."""
-    found = _NAME.fullmatch(name) if isinstance(name, str) else None
-    if found is None:
+    if not isinstance(name, str) or not (found := _NAME.fullmatch(name)):
         raise _malformed(name)
     return found[1], found[2]
 
@@ -68,9 +67,8 @@ def download(name):
             files = {"allow_patterns": [*FILES], "local_files_only": True}
             return pathlib.Path(api.snapshot_download(repository, revision=revision, **files))
         sizes = _checked_sizes(name, info)
-        folder = pathlib.Path(
-            api.snapshot_download(repository, revision=revision, allow_patterns=[*sizes])
-        )
+        found = api.snapshot_download(repository, revision=revision, allow_patterns=[*sizes])
+        folder = pathlib.Path(found)
         received = {x: (folder / x).stat().st_size for x in sizes if (folder / x).is_file()}
     for file, size in sizes.items():
         # Others were cut short, or are of a commit that came meanwhile.
@@ -87,8 +85,8 @@ def upload(name, folder):
     Raises as `download`.
     """
     repository, revision = parse(name)
-    added = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    added = {path.relative_to(folder).as_posix(): path for path in added}
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    added = {path.relative_to(folder).as_posix(): path for path in files}
     with _connected(name) as (api, _):
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
@@ -115,22 +113,17 @@ def _checked_sizes(name, info):
     """`_run_files` of a repository that may be downloaded. Raises ValueError for others."""
     sizes = _run_files(info)
     weights = fnmatch.filter(sizes, _WEIGHTS)
-    found = ", ".join(file.rfilename for file in info.siblings)
-    expect(
-        "config.json" in sizes and weights,
-        "a repository with config.json and FACTOR/average.safetensors, as pa.push leaves it",
-        f"{name}, with {found or 'no files':.200}",
-        "Give one of a model of pixelcnn_aux",
-    )
+    found = ", ".join(file.rfilename for file in info.siblings) or "no files"
+    expected = "a repository with config.json and FACTOR/average.safetensors, as pa.push leaves it"
+    remedy = "Give one of a model of pixelcnn_aux"
+    expect("config.json" in sizes and weights, expected, f"{name}, with {found:.200}", remedy)
     known = {path: math.inf if size is None else size for path, size in sizes.items()}
     total = sum(known[path] for path in weights)
     others = sum(size for path, size in known.items() if path not in weights)
-    expect(
-        total <= MOST_WEIGHTS and others <= MOST_OTHERS,
-        f"at most {MOST_WEIGHTS:,} bytes of weights and {MOST_OTHERS:,} of other files",
-        f"{name}, with {total:,} and {others:,}",
-        "If you trust it, download it (hf download) and load that folder",
-    )
+    expected = f"at most {MOST_WEIGHTS:,} bytes of weights and {MOST_OTHERS:,} of other files"
+    received = f"{name}, with {total:,} and {others:,}"
+    remedy = "If you trust it, download it (hf download) and load that folder"
+    expect(total <= MOST_WEIGHTS and others <= MOST_OTHERS, expected, received, remedy)
     return sizes
 
 

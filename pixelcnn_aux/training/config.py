@@ -96,16 +96,12 @@ class Stop:
             pa.train(..., stop=stop)   # raises Stopped
 
     Before the first step and between factors `Stopped` is raised at once; in between, training asks after
-    every step. A second signal ends the process.
-
-    Attributes:
-      signal: int, the signal that was received; None for none so far.
-      is_held: bool, whether a signal is only noted.
+    every step. A second signal ends the process. `signal` is the one that was received, or None.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self.is_held = False
+        self.is_held = False  # whether a signal is only noted
 
     def __enter__(self) -> Self:
         is_main = threading.current_thread() is threading.main_thread()
@@ -157,11 +153,12 @@ class RunConfig:
     def recorded_images(self):
         """dict, the number of images of each kind, and their checksums, which stay the same in a run."""
         both = {"images": self.images, "validation_images": self.validation_images}
-        checksums = {f"{name}_crc32": images.crc32 for name, images in both.items()}
+        found = {name: images.num_images for name, images in both.items()}
+        found |= {f"{name}_crc32": images.crc32 for name, images in both.items()}
         if (kind := self.model.condition) is not None:
             conditions = [images.condition(kind) for images in both.values()]  # of one dtype
-            checksums["labels_crc32"] = list(map(zlib.crc32, conditions))
-        return {**{name: images.num_images for name, images in both.items()}, **checksums}
+            found["labels_crc32"] = list(map(zlib.crc32, conditions))
+        return found
 
     def check_images(self, before):
         """Raises ValueError if the run began, by its settings, with as many images that were others."""

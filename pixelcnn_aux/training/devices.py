@@ -37,13 +37,9 @@ def default_strategy() -> Any:
 
 
 class Hosts:
-    """The hosts of a `tf.distribute.Strategy`, `default_strategy()` where None, and the place of this one.
+    """The `num` hosts of a `tf.distribute.Strategy`, `default_strategy()` where None; under JAX one.
 
-    Attributes:
-      strategy: None under JAX.
-      num_replicas: int, over all hosts.
-      num: int, of the hosts.
-      chief: bool, whether this host writes the workdir.
+    `num_replicas` is over all of them, and `chief` whether this one writes the workdir.
     """
 
     def __init__(self, strategy=None):

@@ -88,10 +88,10 @@ def read(file):
 
 
 class EpochMeter:
-    """Losses, gradient norms and time of the `count` steps that are left in an epoch.
+    """Losses, gradient norms and time of the `count` steps that are left in an epoch, from when it is made.
 
-    Time begins when it is made; `seconds` is that of the steps so far, once it is paused or has ended. `note`
-    is called with each step's number, bits and norm in turn.
+    `seconds` are up to date when it is paused or has ended. `note` is called with each step's number, bits
+    and norm in turn.
     """
 
     def __init__(self, count, batches, note, shows):
@@ -146,11 +146,8 @@ class EpochMeter:
         self._bar.update(self._count, [(key, row[key]) for key in _IN_BAR], finalize=True)
 
     def pace(self, steps_per_epoch):
-        """Seconds per step, with its share of the time since the epoch's last step.
-
-        None if one step was left, which may have compiled.
-        """
-        if self._count == 1:
+        """Seconds per step, with its share of the time since the epoch's last step; None of a single one."""
+        if self._count == 1:  # which may have compiled
             return None
         steps_alone = (self._last_done - self._first_done) / (self._count - 1)
         return steps_alone + (time.monotonic() - self._last_done) / steps_per_epoch

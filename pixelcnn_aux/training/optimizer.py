@@ -214,8 +214,7 @@ class AveragingMuon(AveragingAdam):
 def orthogonalized(matrices):
     """About U V^T for matrices U S V^T, by Newton-Schulz iterations: float [N, n, m] -> float [N, n, m].
 
-    An iteration multiplies X by a polynomial of X X^T (or X^T X, the smaller one), and that product changes
-    in a way that needs no X. So iterations are of small matrices, and X is multiplied once, at the end.
+    They are of X X^T (or X^T X, the smaller one) alone, so that X is multiplied once, at the end.
     """
     is_tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices / (ops.sqrt(ops.sum(ops.square(matrices), axis=(-2, -1), keepdims=True)) + 1e-7)

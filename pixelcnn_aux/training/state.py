@@ -23,17 +23,10 @@ _NAME = re.compile(r"step-([0-9]+)\.safetensors")
 class TrainingState:
     """The state of a factor's training: new, or that of its last checkpoint.
 
-    New weights are `first`, a list of arrays, or are drawn from the seed.
-
-    Attributes:
-      config, name, training: the `RunConfig`, the factor's name and its `Training`.
-      folder: `FactorFolder`.
-      seed: int, of the factor's first weights, images and dropout masks.
-      take: the training step, as of `steps.make`, with the `factor` in training and its `optimizer`.
-      average: `Factor` with the averaged weights, in the precision of the model's.
-      validation_images: `data.Images`, of the run or, if training crops, the squares in their centers.
-      step: int, the number of steps taken.
-      saved: float, the time when it was saved or made, in seconds of `time.monotonic`.
+    New weights are `first`, a list of arrays, or are drawn from the seed. `take` is the training step of
+    `steps.make`, with the `factor` in training and its `optimizer`; `average` is a `Factor` with the averaged
+    weights, in the precision of the model's; `step` counts the steps taken; and `saved` is the time when it
+    was saved or made, in seconds of `time.monotonic`.
     """
 
     def __init__(self, config, name, training, policy=None, first=None):
@@ -42,6 +35,7 @@ class TrainingState:
         self.folder = config.folder[name]
         images, crop = config.validation_images, training.crop
         self.validation_images = images if crop is None else images.centers(crop)
+        # Of the first weights, the order of images and the dropout masks.
         self.seed = zlib.crc32(f"{config.seed}/{name}".encode()) % 2**31
         keras.utils.set_random_seed(self.seed)
         self.average = model.new_factor(name, model.factors[name].variable_dtype)
@@ -156,8 +150,7 @@ def save_checkpoint(folder, step, groups, identity, *, before=None):
 def restore_checkpoint(folder, groups, identity):
     """Gives variables, as of `save_checkpoint`, the values of the newest intact checkpoint; returns its step.
 
-    A warning names damaged ones. Raises ValueError, and changes no variable, if none is intact and of this
-    factor.
+    A warning names damaged ones. Raises ValueError, and changes no variable, if none is intact.
     """
     damaged = []
     for step, path in find_checkpoints(folder):
