@@ -64,11 +64,7 @@ def labels(folders):
 
 
 def read(folder):
-    """The metrics of a run: dict, factor -> rows as of `metrics.read`, of the factors that have any.
-
-    Raises FileNotFoundError if `folder` is no run, and ValueError if no factor has metrics, or the run is one
-    of another version.
-    """
+    """The metrics of a run: dict, factor -> rows as of `metrics.read`, of the factors that have any."""
     run = RunFolder(folder)
     description = run.config()["model"]
     try:
@@ -137,10 +133,7 @@ def print_table(runs):
 
 
 def draw(runs, axes=_AXES):
-    """A figure of {label: metrics as of `read`}: a row of panels for each factor, a column for each axis.
-
-    Metrics without "bits_per_dim" have a curve of validation alone.
-    """
+    """A figure of {label: metrics as of `read`}: a row of panels for each factor, a column for each axis."""
     factors = list(dict.fromkeys(name for run in runs.values() for name in run))
     [some_row, *_], *_ = (rows for run in runs.values() for rows in run.values())
     kinds = {key: style for key, style in _KINDS.items() if key in some_row}

@@ -125,11 +125,7 @@ def recorded(file, crc32):
 
 
 def record(file, measured, *, crc32, bits):
-    """Adds `mean_file_bits` to a file, since they take longer than a small model's evaluation.
-
-    `measured` is a dict that JSON can hold, which describes the images; records of the same description and
-    settings are replaced.
-    """
+    """Adds `mean_file_bits` of the images that `measured` describes to a file, in the place of older ones."""
     records = disk.read_json(file) if file.exists() else []
     current = measured, lossless_files.FORMATS
     records = [x for x in records if (x.get("measured"), x["settings"]) != current]
@@ -140,8 +136,8 @@ def record(file, measured, *, crc32, bits):
 def print_table(model, results, codecs):
     """A row for each factor: its share of the totals, and bits per dimension of its own image.
 
-    The latter are of the factor alone, given the auxiliary image; of all factors so far; and of codecs on
-    the same images. The paper's table 2 may be read as either of the first two.
+    The latter are of the factor alone, of all factors so far, and of codecs on the same images. The paper's
+    table 2 may be read as either of the first two.
     """
 
     def line(name, *cells):

@@ -14,14 +14,7 @@ def check(flag, path):
 
 
 def write(path, figure, dpi=160, **options):
-    """Writes a figure, as `disk.replacing`.
-
-    Args:
-      path: path of a name that ends in one of `SUFFIXES`, which is the format.
-      figure: `matplotlib.figure.Figure`.
-      dpi: int, pixels an inch.
-      **options: others of `Figure.savefig`.
-    """
+    """Writes a figure, as `disk.replacing`, in the format that the path's suffix names."""
     path = pathlib.Path(path)
     with disk.replacing(path) as opened:
         figure.savefig(opened, format=path.suffix[1:], dpi=dpi, **options)

@@ -32,15 +32,11 @@ def typed():
 
 
 def start(module=None, command=None, *first):
-    """Runs a program after absl has parsed the flags.
+    """Runs a program, by default the module that this process runs, after absl has parsed the flags.
 
-    An error that the input explains ends it with the message alone, and exit status 1; -v=1 shows where it
-    was raised. Ctrl-C ends it with status 130.
-
-    Args:
-      module: the program; by default the module that this process runs.
-      command: str, what was typed for it; by default `typed()`.
-      *first: str, arguments before those that were typed.
+    `command` was typed for it, and the arguments `first` come before those that were typed. An error that the
+    input explains ends it with the message alone, and exit status 1; -v=1 shows where it was raised. Ctrl-C
+    ends it with status 130.
     """
     module, command = module or sys.modules["__main__"], command or typed()
     arguments = getattr(module, "ARGUMENTS", [])
@@ -48,9 +44,8 @@ def start(module=None, command=None, *first):
     sys.modules["__main__"].__doc__ = f"{usage}\n\n{module.__doc__.rstrip()}\n"
     sys.argv[:] = [command, *first, *sys.argv[1:]]
     module.define_flags()
-    flags.DEFINE_multi_string(
-        "plugin", [], "A module to import first, which registers classes of yours; repeatable."
-    )
+    plugin = "A module to import first, which registers classes of yours; repeatable."
+    flags.DEFINE_multi_string("plugin", [], plugin)
     # --help shows the flags of all our modules, not only those of the one that was started.
     for name, defined in FLAGS.flags_by_module_dict().items():
         if name.partition(".")[0] in _PACKAGES:
@@ -64,13 +59,9 @@ def run(main, arguments, given):
     least, most = len(arguments), len(arguments)
     if arguments and arguments[-1].endswith("..."):
         least, most = least - 1, sys.maxsize
-    expect(
-        least <= len(given) <= most,
-        f"{' '.join(arguments)} and flags" if arguments else "flags alone",
-        given,
-        "See the lines above",
-        kind=app.UsageError,
-    )
+    usage = f"{' '.join(arguments)} and flags" if arguments else "flags alone"
+    fits, remedy = least <= len(given) <= most, "See the lines above"
+    expect(fits, usage, given, remedy, kind=app.UsageError)
     if logging.get_verbosity() < logging.DEBUG:
         # It warns of functions that are traced once for each factor, as they have to be.
         python_logging.getLogger("tensorflow").setLevel("ERROR")

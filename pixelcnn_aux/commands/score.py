@@ -26,7 +26,6 @@ import itertools
 import math
 import pathlib
 import sys
-from typing import NamedTuple
 
 import numpy as np
 from absl import app, flags
@@ -39,14 +38,6 @@ from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["FILE_OR_FOLDER..."]
-
-
-class Picture(NamedTuple):
-    """An image file."""
-
-    row: list  # of the table, before its bits
-    image: np.ndarray | None = None  # uint8 [H, W, 3], of the model's size, if it has one
-    error: str = ""  # why there is no image
 
 
 def main(*paths):
@@ -98,30 +89,33 @@ def write(table, model, found):
     batch = max(1, batches.MAX_PIXELS // math.prod(size)) if size else 1
     for first in range(0, len(found), batch):
         some = list(itertools.islice(pictures, batch))
-        images = [picture.image for picture in some if picture.image is not None]
+        images = [image for _, image, _ in some if image is not None]
         bits = dict.fromkeys(names, ())
         if images:
             condition = chosen_run.label_condition(model.condition, len(images))
             bits = model.bits_per_dim(np.stack(images), condition)
         rows = zip(*(np.asarray(bits[name]) for name in names))
-        for picture in some:
-            scores = blank if picture.image is None else map("{:.6f}".format, next(rows))
-            table.writerow([*picture.row, *scores, picture.error])
+        for row, image, error in some:
+            scores = blank if image is None else map("{:.6f}".format, next(rows))
+            table.writerow([*row, *scores, error])
         count += len(images)
         bar.update(first + len(some))
     return count
 
 
 def read(file, size):
-    """The `Picture` of a file for a model of images of `size`: (H, W), or None for any."""
+    """A file, for a model of images of `size`, (H, W), or None for any: (its row, its image or None, error).
+
+    The row is that of the table before its bits, and the image uint8 [H, W, 3] of the model's size.
+    """
     try:
         pixels = decoding.decode(decoding.contents(file))
     except (OSError, ValueError) as error:
-        return Picture([file, "", "", ""], error=str(error))
+        return [file, "", "", ""], None, str(error)
     height, width, _ = pixels.shape
     if size is None or (height, width) == tuple(size):
-        return Picture([file, width, height, "as it is"], pixels)
-    return Picture([file, width, height, "cropped and resized"], image_folder.fit(pixels, size))
+        return [file, width, height, "as it is"], pixels, ""
+    return [file, width, height, "cropped and resized"], image_folder.fit(pixels, size), ""
 
 
 @contextlib.contextmanager

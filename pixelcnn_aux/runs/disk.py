@@ -78,10 +78,7 @@ def contents(file):
 
 @contextlib.contextmanager
 def locked(file, busy, then=RETRY):
-    """Holds a lock on a file, which is made if need be. The system frees it however the process ends.
-
-    Where another process holds it, `busy` is called: it raises, or the lock is waited for.
-    """
+    """Holds a lock on a file. Where another process does, `busy` raises, or the lock is waited for."""
     with contextlib.ExitStack() as stack:
         with explained(f"to write {file}", then):
             opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)

@@ -105,8 +105,8 @@ def train(
     names = list(model.factors) if factors is None else arguments.instance("factors", factors, list)
     trainings = _trainings(training, model, names)
     hosts = Hosts(strategy)
-    for settings in trainings.values():
-        hosts.check_batch(settings)
+    for given in trainings.values():
+        hosts.check_batch(given)
     kind: Any = Sequence  # which is abstract
     callbacks = arguments.instance("callbacks", callbacks, kind, optional=True) or ()
     for each in callbacks:

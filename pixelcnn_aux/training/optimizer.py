@@ -135,14 +135,8 @@ class AveragingMuon(AveragingAdam):
 
     A kernel [..., C, C'] is a matrix [... C, C']. It moves by the rate times the matrix closest to its
     momentum whose singular values are all about 1: by as much in all directions. Keras's own Muon takes no
-    kernels of convolutions.
-
-    Args:
-      learning_rate: float or schedule, of Adam.
-      kernels: list of int, the positions of the kernels among the weights, as from `hidden_kernels`.
-      ratio: float, the rate of the kernels over Adam's.
-      momentum: float, of the kernels, with Nesterov's step ahead.
-      **kwargs: others of `AveragingAdam`.
+    kernels of convolutions. `kernels` are their positions among the weights, as from `hidden_kernels`;
+    `ratio` is their rate over Adam's; and `momentum` takes Nesterov's step ahead.
     """
 
     def __init__(self, learning_rate=1e-3, kernels=(), ratio=10.0, momentum=0.9, **kwargs):
