@@ -11,7 +11,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # First those that take long, so that workers end together.
 LONG = (
     *("tutorial_test.py", "agreement_test.py", "export_test.py", "incremental_test.py"),
-    *("codec_test.py", "fuzz_test.py", "parallel_test.py", "commands_test.py"),
+    *("codec_test.py", "fuzz_test.py", "parallel_test.py"),
     *("documentation_test.py", "plugin_test.py", "speed_test.py", "precision_test.py"),
     *("saving_test.py", "devices_test.py", "interrupted_test.py", "loop_test.py"),
     *("bpd_test.py", "process_test.py", "exact_export_test.py", "exact_test.py", "cost_test.py"),

@@ -88,14 +88,3 @@ class CompiledTest(tf.test.TestCase):
                 found = factor.log_prob(inputs)
                 with helpers.eagerly():
                     self.assertAllClose(found, factor.log_prob(inputs), rtol=1e-5)
-
-    def test_networks_see_how_many_units_pixels_are_from_their_centers(self):
-        model = pa.pyramid((2, 2), (1, 1), filters=4, blocks=1, embedding_blocks=1, depth=1)
-        image = np.repeat(np.array([[[[10], [20]], [[30], [40]]]], np.uint8), 3, axis=-1)
-        factor, sums = model.factors["2x2"], model.factors["2x2"].fixed_sum
-        halved = HALVES(image)  # 25, for sums of 98 to 101
-        centers = np.array([[[99.5 / 4, 89.5 / 3], [69.5 / 2, 39.5]]])[..., np.newaxis]
-        seen = factor.network_inputs(image, sums.centers(image, halved))
-        self.assertAllClose(seen, (image - centers) / 8, rtol=1e-6)
-        params = factor.network(factor.network_inputs(image, centers), factor.features(halved))
-        self.assertAllClose(factor.params(image, halved), params, rtol=1e-5)

@@ -1,7 +1,6 @@
 """Small models, pictures that they can learn, programs and files, and statistics: for several suites."""
 
 import contextlib
-import dataclasses
 import functools
 import gc
 import io
@@ -94,11 +93,7 @@ def shared_model(dtype="float32", dropout=0.0):
 
 
 def trace_quickly():
-    """Makes this process trace graphs in less time.
-
-    Most of them run once in tests, which takes less time than to optimize them does. And tracing makes many
-    objects that last: looking through them all for those that do not takes a while.
-    """
+    """Makes this process trace graphs in less time: most run once, and make many objects that last."""
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     gc.set_threshold(100_000, 50, 100)
 
@@ -127,10 +122,9 @@ def randomize(factor, seed=0):
 def randomize_conditions(model, seed=0):
     """Draws what conditions add to the biases of a model, which is nothing at first."""
     random = np.random.default_rng(seed)
-    for factor in model.factors.values():
-        for layer in layers.normalized_layers(factor):
-            if layer.h is not None:
-                layer.h.assign(random.normal(size=layer.h.shape))
+    for layer in (x for f in model.factors.values() for x in layers.normalized_layers(f)):
+        if layer.h is not None:
+            layer.h.assign(random.normal(size=layer.h.shape))
 
 
 def make_run(folder, model, trained):
@@ -148,19 +142,9 @@ def train(model, name, images, validation_images, training, folder, **options):
 
 def run_config(model, folder, **changes):
     """The `RunConfig` of a run on a few pictures."""
-    config = RunConfig(
-        model=model,
-        images=images(8),
-        validation_images=images(3),
-        folder=RunFolder(folder),
-        seed=0,
-        hosts=Hosts(),
-        remat=False,
-        stop=Stop(),
-        init=None,
-        profile=False,
-    )
-    return dataclasses.replace(config, **changes)
+    how = {"images": images(8), "validation_images": images(3), "seed": 0, "hosts": Hosts()}
+    how |= {"remat": False, "stop": Stop(), "init": None, "profile": False, **changes}
+    return RunConfig(model=model, folder=RunFolder(folder), **how)
 
 
 class ImagesTestCase(parameterized.TestCase, tf.test.TestCase):
@@ -187,15 +171,7 @@ def temporary_folder(test):
 
 
 def run_program(program, *arguments):
-    """What a program prints that runs in this process: its flags are its own, as others define the same ones.
-
-    Args:
-      program: its module, which has `define_flags` and `main`.
-      arguments: of its command line.
-
-    Raises:
-      Whatever the program does, where its own process would end with a message.
-    """
+    """What a program, the module, prints in this process. Its flags are its own; it raises its errors."""
     output = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True)
     with own_flags() as values, contextlib.redirect_stdout(output):
         program.define_flags()
@@ -225,14 +201,7 @@ def own_flags():
 
 
 def start(folder, module, *arguments, environment=os.environ):
-    """Runs a program as `python -m`, in a process of its own: `subprocess.CompletedProcess`, of text.
-
-    Args:
-      folder: path, in which it runs.
-      module: str.
-      arguments: of its command line.
-      environment: dict; this project is importable whatever it says.
-    """
+    """Runs `python -m module` in a folder, in its own process: `subprocess.CompletedProcess`, of text."""
     return subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=folder,
@@ -260,7 +229,6 @@ def contents(folder):
 
 
 def in_pixels(pixels):
-    """Scaled mean of a location in pixel units."""
     return (np.asarray(pixels) - 127.5) / 127.5
 
 

@@ -10,16 +10,6 @@ from tests import helpers
 
 
 class AuxiliaryModelTest(tf.test.TestCase):
-    def test_repr(self):
-        lines = repr(helpers.tiny_model(exact=True)).splitlines()
-        self.assertLen(lines, 3)
-        self.assertRegex(lines[0], r"^<AuxiliaryModel of 4 x 6 images: exact, [\d,]+ parameters$")
-        grayscale = "Factor name=grayscale: Categorical, unconditional, "
-        image = "Factor name=image: LogisticMixture, conditional, exact, "
-        for line, factor in zip(lines[1:], (grayscale, image)):
-            self.assertRegex(line, rf"^  4 x 6: <{factor}[\d,]+ parameters>+$")
-        self.assertIn("conditional, a bound", repr(helpers.shared_model()))
-
     def test_a_new_factor_has_the_same_class_and_layers_and_weights_of_its_own(self):
         class Own(pa.Factor):
             pass

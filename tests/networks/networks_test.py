@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux.networks import Embedding, PixelCNN
-from pixelcnn_aux.networks.topology import Step, Topology, flat, pixelcnn_pp, super_resolution
+from pixelcnn_aux.networks.topology import Step, Topology, pixelcnn_pp, super_resolution
 
 
 def normal(*shape, seed=0):
@@ -72,10 +72,3 @@ class TopologyTest(tf.test.TestCase):
         )
         with self.assertRaisesRegex(ValueError, "resolutions from 1 to 3.*Received: resolutions=4"):
             super_resolution(2, 2, resolutions=4)
-
-    def test_levels(self):
-        levels = [0] * 4 + [1] * 7 + [0] * 4 + [-1] * 5  # ends at twice the resolution
-        self.assertEqual(super_resolution(3, 2).levels(), levels)
-        self.assertEqual(super_resolution(3, 2).outputs, (19,))
-        self.assertEqual(flat(3), Topology((Step("block"),) * 3, outputs=(3,)))
-        self.assertEqual(flat(3).levels(), [0, 0, 0, 0])
