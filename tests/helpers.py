@@ -232,6 +232,10 @@ def in_pixels(pixels):
     return (np.asarray(pixels) - 127.5) / 127.5
 
 
+def in_log_scales(pixels):
+    return np.log(np.asarray(pixels) / 127.5)
+
+
 def mixture_params(logits, means, log_scales, coefficients):
     """[10 K] from K logits and, for each of R, G, B, K (or one) of the others."""
     shape = (3, len(logits))

@@ -81,24 +81,18 @@ class AnySizeTest(parameterized.TestCase, tf.test.TestCase):
     """Exact models draw what agrees with what they are given."""
 
     @parameterized.parameters((1, 1), (3, 17), (9, 11))
-    def test_colors(self, *size):
+    def test_colors_and_completions(self, *size):
         images = helpers.pictures(2, size=size)
-        drawn = colors().colorize(images)
+        drawn, mask = colors().colorize(images), mask_of(images)
         self.assertAllEqual(Grayscale()(drawn), Grayscale()(images))
         self.assertEqual((drawn.dtype, drawn.shape), (tf.uint8, images.shape))
+        completed = colors().complete(images, mask)
+        self.assertAllEqual(np.where(mask, completed, 0), np.where(mask, images, 0))
 
     @parameterized.parameters((1, 1, 2), (1, 1, 4), (7, 10, 2), (5, 3, 4))
     def test_enlargements(self, height, width, times):
         images = helpers.pictures(2, size=(height, width))
-        drawn = pyramid().enlarge(images, times)
-        self.assertAllEqual(halved(drawn, times), images)
-
-    @parameterized.parameters((1, 1), (9, 11))
-    def test_completions(self, *size):
-        images = helpers.pictures(2, size=size)
-        mask = mask_of(images)
-        drawn = colors().complete(images, mask)
-        self.assertAllEqual(np.where(mask, drawn, 0), np.where(mask, images, 0))
+        self.assertAllEqual(halved(pyramid().enlarge(images, times), times), images)
 
     def test_no_pictures(self):
         self.assertEqual(colors().colorize(PICTURES[:0]).shape, (0, 9, 11, 3))
