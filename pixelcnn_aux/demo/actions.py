@@ -72,16 +72,9 @@ class Step(NamedTuple):
 
 
 class Models:
-    """The trained models of the package and further runs, each loaded on first use and kept.
+    """The trained models of the package and the runs `workdirs`, each loaded on first use and kept.
 
-    Attributes:
-      names: list of str, by which they are chosen.
-      rounded_names: those of rounded models, which compress.
-
-    Args:
-      workdirs: list of str, the folders of runs.
-
-    Raises OSError or ValueError if one of these is no run, or damaged.
+    Raises OSError or ValueError if a folder is no run, or damaged.
     """
 
     def __init__(self, workdirs=()):
@@ -90,7 +83,7 @@ class Models:
             name: run.config()["model"]["config"]["factors"] for name, run in self._runs.items()
         }
         self.names = list(self._runs)
-        self.rounded_names = [
+        self.rounded_names = [  # of models that compress
             name
             for name, factors in self._factors.items()
             if all(factor["class_name"] == "RoundedFactor" for factor in factors)
@@ -104,12 +97,12 @@ class Models:
         return pa.load(self._runs[arguments.choice("the model", name, self.names)].path)
 
     def has_classes(self, name):
-        """Whether a model takes classes. It is not loaded for that."""
+        """Whether a model takes classes, without loading it."""
         condition = self._factors[name][0]["config"].get("condition")
         return isinstance(serialization.deserialize(condition, Condition), Classes)
 
     def codec_of(self, contents):
-        """`Codec` of the model that wrote a file, `container.Contents`."""
+        """The codec that wrote a file, `container.Contents`."""
         names = [name for name, run in self._runs.items() if run.name == contents.name]
         expected = f"a file of one of the page's models: {', '.join(self.names)}"
         remedy = "Start the page with --workdir, the run of that model"
@@ -118,16 +111,7 @@ class Models:
 
 
 def draw(models, name, seed, shift, is_map=False, label=None):
-    """Draws images as `AuxiliaryModel.sample` does, and yields them factor by factor.
-
-    Args:
-      models: `Models`.
-      name: str, of one of them.
-      seed: int.
-      shift: float, added to log-scales.
-      is_map: bool, whether by MAP sampling.
-      label: int, the class, for a model of classes; -1 or None for none.
-    """
+    """Draws the images of `AuxiliaryModel.sample` factor by factor. A label of -1 or None is no class."""
     seeds, shift = _seeds_and_shift(seed, shift, IMAGES)
     mode = "map" if arguments.flag("MAP sampling", is_map) else "sample"
     yield Step(f"Loading {name}", 0)
@@ -138,7 +122,12 @@ def draw(models, name, seed, shift, is_map=False, label=None):
     sizes, images, given = model.sizes(model.image_size or (SIDE, SIDE)), (), None
     for done, (factor, size) in enumerate(sizes.items()):
         yield Step(f"Drawing {factor}", done / len(sizes), images)
-        first = first_factors(model, factor)
+        # The chain up to this factor draws the same images.
+        count = done + 1
+        transforms = model.transforms[len(model.factors) - count :]
+        own_size = model.image_size and size
+        first = pa.AuxiliaryModel(list(model.factors.values())[:count], transforms, own_size)
+        first.untrained = model.untrained
         how = {"given": given, "condition": condition, "image_size": size}
         given = {factor: first.sample(seeds, log_scale_shift=shift, mode=mode, **how)[factor]}
         colors = to_rgb(given[factor], first.likelihood.num_values)
@@ -146,36 +135,21 @@ def draw(models, name, seed, shift, is_map=False, label=None):
     yield Step(f"Drew {IMAGES} images by {name} in {_since(start)}", None, images)
 
 
-def first_factors(model, name):
-    """The chain of a model's factors up to the one named, which draws the same images."""
-    count = model.position(name) + 1
-    transforms = model.transforms[len(model.factors) - count :]
-    size = model.image_size and model.sizes()[name]
-    first = pa.AuxiliaryModel(list(model.factors.values())[:count], transforms, size)
-    first.untrained = model.untrained
-    return first
-
-
 def redraw(models, name, what, picture, seed, shift):
-    """Enlarges or colors a picture several times, beside results that need no model.
+    """Enlarges or colors a picture several times, reduced to a size that is drawn in seconds.
 
-    Args:
-      models: `Models`.
-      name: str, of one of them.
-      what: str, a key of `REDRAWS`.
-      picture: uint8 [H, W, 3] or None. It is reduced to a size drawn in seconds.
-      seed, shift: as for `draw`.
+    `what` is a key of `REDRAWS`. Results that need no model are shown beside the draws.
     """
 
-    def colored(model):
-        ours = uploads.reduced(picture, most_pixels(model))
-        grays = np.asarray(Image.fromarray(ours).convert("L").convert("RGB"))
-        beside = (grays, "The picture's grays"), (ours, "The picture itself")
-        return grays, beside, functools.partial(model.colorize, ours[np.newaxis])
-
-    def enlarged(model):
+    def begin(model):
+        most = WHOLE if model.image_size is None else IN_WINDOWS
+        if what == COLORS:
+            ours = uploads.reduced(picture, most)
+            grays = np.asarray(Image.fromarray(ours).convert("L").convert("RGB"))
+            beside = (grays, "The picture's grays"), (ours, "The picture itself")
+            return grays, beside, functools.partial(model.colorize, ours[np.newaxis])
         times = ENLARGEMENTS[what]
-        small = uploads.reduced(picture, most_pixels(model) // times**2)
+        small = uploads.reduced(picture, most // times**2)
         height, width = (times * side for side in small.shape[:2])
         large = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
         bicubic = np.asarray(large)
@@ -185,7 +159,6 @@ def redraw(models, name, what, picture, seed, shift):
         return bicubic, beside, functools.partial(model.enlarge, small[np.newaxis], times)
 
     picture = uploads.chosen(picture)
-    begin = colored if what == COLORS else enlarged
     return _draw_several(models, name, begin, seed, shift)
 
 
@@ -202,16 +175,10 @@ def complete(models, name, picture, painted, rectangle, seed, shift):
     return _draw_several(models, name, begin, seed, shift)
 
 
-def most_pixels(model):
-    """int, the most pixels that a model draws here."""
-    return WHOLE if model.image_size is None else IN_WINDOWS
-
-
 def _draw_several(models, name, begin, seed, shift):
     """Draws `DRAWS` times.
 
-    `begin`, a function of the model, returns an image to compare draws with, `Step.images` to show beside
-    them, and the function that draws.
+    `begin(model)` gives an image to compare draws with, `Step.images` beside them, and the drawing function.
     """
     seeds, shift = _seeds_and_shift(seed, shift, DRAWS)
     yield Step(f"Loading {name}", 0)
@@ -250,10 +217,9 @@ def compress(models, name, picture):
     tables = files, _bits_by_scale(container.read(data), picture.size)
     text = "Decompressing, to check the file and to see where its bits are"
     [again], maps = yield from _opened(codec, data, found._replace(text=text, tables=tables))
-    if not np.array_equal(again, picture):
-        raise RuntimeError(
-            "Expected the picture as it was. Received: another one. Tell the authors of this program."
-        )
+    remedy = "Tell the authors of this program"
+    same = np.array_equal(again, picture)
+    expect(same, "the picture as it was", "another one", remedy, kind=RuntimeError)
     text = f"Compressed in {took}; the file gives back the same pixels"
     yield Step(text, None, (*found.images, *maps), (picture, maps[0][0]), tables, data)
 
@@ -272,7 +238,7 @@ def decompress(models, data, contents):
 
 
 def _opened(codec, data, found):
-    """Decompresses a file: list of its pictures [H, W, C], and maps of their bits with captions."""
+    """The pictures of a compressed file, [H, W, C], and maps of their bits with captions."""
     contents = container.read(data)
     images, bits = yield from following(
         lambda report: codec.decompress_with_bits(data, report), contents.num_pixels, found
@@ -349,7 +315,7 @@ def _since(start):
 
 
 def within_time(steps):
-    """Yields the steps of an action, and raises TimeoutError after the first one past `MAX_SECONDS`."""
+    """The steps of an action; raises TimeoutError after the first one past `MAX_SECONDS`."""
     start = time.monotonic()
     for step in steps:
         yield step
@@ -364,36 +330,24 @@ def within_time(steps):
 def following(work, total, found):
     """Yields the step `found` with the share of the work that is done, and returns the work's result.
 
-    Args:
-      work: function of a function that it calls with the amount done; it runs in a thread. If the generator
-        is closed, that call raises.
-      total: the amount of all work.
-      found: `Step`.
+    `work(report)` runs in a thread and calls `report(amount done of total)`, which raises once the generator
+    is closed.
     """
-    counts, future = queue.SimpleQueue(), concurrent.futures.Future()
-    closed, share = False, 0.0
+    counts, closed, share = queue.SimpleQueue(), threading.Event(), 0.0
 
     def report(count):
-        if closed:
+        if closed.is_set():
             raise InterruptedError("nobody waits for it")
         counts.put(count)
 
-    def run():
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work, report)
+        future.add_done_callback(lambda _: counts.put(None))
         try:
-            future.set_result(work(report))
-        except BaseException as error:
-            future.set_exception(error)
-        counts.put(None)
-
-    # A daemon, since the end of the program does not wait for it.
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        while (count := counts.get()) is not None:
-            if count / total >= share + STEP:
-                share = min(count / total, 1.0)
-                yield found._replace(share=share)
-    finally:
-        closed = True
-        thread.join()
+            while (count := counts.get()) is not None:
+                if count / total >= share + STEP:
+                    share = min(count / total, 1.0)
+                    yield found._replace(share=share)
+        finally:
+            closed.set()
     return future.result()

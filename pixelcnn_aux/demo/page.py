@@ -80,7 +80,7 @@ def build(models):
 
 
 def _picture(editor):
-    """Where a picture is chosen: its state."""
+    """The components that choose a picture, and its state, which is returned."""
     chosen = gr.State(time_to_live=3600)
     with gr.Row():
         with gr.Column():
@@ -94,30 +94,25 @@ def _picture(editor):
         how = {"interactive": False, "format": "png", "height": 220, "buttons": []}
         preview = gr.Image(label="The picture", alt_text="The picture", **how)
 
-    def choose(pixels):
-        height, width, _ = pixels.shape
-        small = uploads.reduced(pixels, actions.IN_WINDOWS)
-        preview = uploads.enlarged(pixels)
-        return f"{width} x {height} pixels", pixels, preview, uploads.enlarged(small)
+    def photograph(name):
+        return uploads.reduced(photos.read(name), uploads.KEPT_PIXELS)
 
-    def read(path):
-        return choose(uploads.picture(path))
-
-    def take(name):
-        return choose(uploads.reduced(photos.read(name), uploads.KEPT_PIXELS))
-
-    def attempt(function):
-        def attempted(given):
+    def choosing(read):
+        def choose(given):
             try:
-                return function(given)
+                pixels = read(given)
+                small = uploads.reduced(pixels, actions.IN_WINDOWS)
+                shown = uploads.enlarged(pixels), uploads.enlarged(small)
             except Exception as error:  # any file: the page goes on
                 return error_html(error), gr.skip(), gr.skip(), gr.skip()
+            height, width, _ = pixels.shape
+            return f"{width} x {height} pixels", pixels, *shown
 
-        return attempted
+        return choose
 
     outputs = [message, chosen, preview, editor]
-    file.upload(attempt(read), file, outputs, **READING)
-    example.input(attempt(take), example, outputs, **READING)
+    file.upload(choosing(uploads.picture), file, outputs, **READING)
+    example.input(choosing(photograph), example, outputs, **READING)
     return chosen
 
 
@@ -129,8 +124,8 @@ def _draw(models):
         seed, shift = _seed_and_shift(shift=0)
         is_map = gr.Checkbox(False, label="MAP sampling")
     model.change(lambda x: gr.update(visible=models.has_classes(x)), model, label, queue=False)
-    draw = functools.partial(actions.draw, models)
-    _start("Draw", draw, [model, seed, shift, is_map, label])
+    inputs = [model, seed, shift, is_map, label]
+    _start("Draw", functools.partial(actions.draw, models), inputs)
 
 
 def _redraw(models, picture):
@@ -219,9 +214,8 @@ def _answer(action, outputs):
                 value = {"headers": table.head, "data": table.rows}
                 yield key, gr.update(value=value, label=table.caption, visible=visible)
         if step.file is not before.file:
-            path = None
-            if step.file is not None:
-                path = pathlib.Path(tempfile.mkdtemp(), "picture.pxa")
+            path = step.file and pathlib.Path(tempfile.mkdtemp(), "picture.pxa")
+            if path:
                 path.write_bytes(step.file)
             yield "file", gr.update(value=path and str(path), visible=path is not None)
 

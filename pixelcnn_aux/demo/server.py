@@ -25,10 +25,9 @@ _POLICY = "; ".join(
 
 @contextlib.contextmanager
 def temporary_folder():
-    """Keeps all temporary files of this process, Gradio's too, in one folder, which it removes at the end.
+    """Keeps temporary files in one folder, which it removes before Ctrl-C or SIGTERM end the process.
 
-    Enter it before Gradio is imported, which reads its folder then. Within it Ctrl-C and SIGTERM end the
-    process, with the status of shells, once the folder is removed.
+    Enter it before Gradio is imported, which reads its folder then.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
@@ -46,25 +45,21 @@ def temporary_folder():
 
 
 def bound(port):
-    """A socket of this machine's own address. Raises OSError for a port that is not free."""
-    found = socket.socket()
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """A listening socket of this machine's own address, where early requests wait."""
     try:
-        found.bind((HOST, port))
-        found.listen()  # early requests wait
+        return socket.create_server((HOST, port))
     except OSError as error:
-        found.close()
         raise OSError(
-            f"Expected a port of this machine that is free. Received: {port} ({error.strerror}). Give "
-            "another --port; 0 takes any."
+            f"Expected a port of this machine that is free. Received: {port} ({os.strerror(error.errno)}). "
+            "Give another --port; 0 takes any."
         ) from error
-    return found
 
 
 def application(page, *, css, max_bytes):
-    """The application, ASGI, of a page: `gradio.Blocks`. It takes files of at most `max_bytes`."""
+    """The ASGI application of a page, `gradio.Blocks`. It takes files of at most `max_bytes`."""
     import fastapi
     import gradio as gr
+    from starlette import datastructures, responses
 
     theme = gr.themes.Default(
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
@@ -84,23 +79,17 @@ def application(page, *, css, max_bytes):
         theme=theme,
         css=css,
     )
-    return guarded(mounted)
 
-
-def guarded(application):
-    """The application, closed to requests by other names of this machine or from other servers' pages."""
-
-    async def guard(scope, receive, send):
+    async def guarded(scope, receive, send):
+        """Refuses requests by other names of this machine or from other servers' pages."""
         if scope["type"] != "http":
-            return await application(scope, receive, send)
-        headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
-        host = headers.get(b"host", "")
+            return await mounted(scope, receive, send)
+        headers = datastructures.Headers(scope=scope)
+        host = headers.get("host", "")
         own = f"http://{host}"
-        if host.partition(":")[0] not in (HOST, "localhost") or headers.get(b"origin", own) != own:
+        if host.partition(":")[0] not in (HOST, "localhost") or headers.get("origin", own) != own:
             text = f"Expected a request of a page of this server. Received: {host!r:.80}."
-            head = [(b"content-type", b"text/plain; charset=utf-8")]
-            await send({"type": "http.response.start", "status": 403, "headers": head})
-            return await send({"type": "http.response.body", "body": text.encode()})
+            return await responses.PlainTextResponse(text, 403)(scope, receive, send)
 
         async def with_policy(message):
             if message["type"] == "http.response.start":
@@ -108,9 +97,9 @@ def guarded(application):
                 message = {**message, "headers": [*message["headers"], policy]}
             await send(message)
 
-        return await application(scope, receive, with_policy)
+        return await mounted(scope, receive, with_policy)
 
-    return guard
+    return guarded
 
 
 def serve(application, opened):

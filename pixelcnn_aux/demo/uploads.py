@@ -28,7 +28,14 @@ def picture(path):
     """
     try:
         with decoding.opened(decoding.contents(path, MAX_BYTES)) as opened:
-            _check_picture(opened)
+            width, height = opened.size
+            if width * height > MAX_PIXELS:
+                raise ValueError(f"{width} x {height} pixels, {MAX_PIXELS:,} at most")
+            if max(width, height) > MAX_ASPECT * min(width, height):
+                most = f"a side of at most {MAX_ASPECT} times the other"
+                raise ValueError(f"{width} x {height} pixels, {most}")
+            if opened.mode not in pictures.MODES:
+                raise ValueError(f"pixels of the kind {opened.mode}, whose colors would be others")
             decoding.turn_upright(opened)
             pixels = decoding.rgb(opened)
     except ValueError as error:
@@ -38,19 +45,6 @@ def picture(path):
             "such a file, or take another picture."
         ) from error
     return reduced(pixels, KEPT_PIXELS)
-
-
-def _check_picture(opened):
-    """Raises ValueError for a picture too large to decode here, or whose colors would change."""
-    width, height = opened.size
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"{width} x {height} pixels, {MAX_PIXELS:,} at most")
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise ValueError(
-            f"{width} x {height} pixels, a side of at most {MAX_ASPECT} times the other"
-        )
-    if opened.mode not in pictures.MODES:
-        raise ValueError(f"pixels of the kind {opened.mode}, whose colors would be others")
 
 
 def chosen(picture):
@@ -82,11 +76,8 @@ def _times(size):
 def mask(painted, rectangle, size):
     """The mask of a completion: uint8 [1, H, W, 1], 0 in the region to draw and 1 elsewhere.
 
-    Args:
-      painted: value of a `gradio.ImageEditor` of the picture as `enlarged`: "layers" has a list of
-        uint8 [k * H, k * W, 4]. None without one.
-      rectangle: str, the left, top, right and bottom of a further region in percent; empty for none.
-      size: (H, W).
+    The region is painted, the value of a `gradio.ImageEditor` of the `enlarged` picture or None, and a
+    rectangle: its left, top, right and bottom in percent, or nothing.
     """
     (height, width), times = size, _times(size)
     region = np.zeros(size, bool)
@@ -109,10 +100,7 @@ def mask(painted, rectangle, size):
 
 
 def compressed(path):
-    """The bytes of a compressed file and its `container.Contents`.
-
-    Raises OSError for a file that cannot be read.
-    """
+    """The bytes of a compressed file and its `container.Contents`."""
     remedy = "Decompress it by pixelcnn-aux codec"
     try:
         data = decoding.contents(path, MAX_BYTES)

@@ -8,13 +8,9 @@ from pixelcnn_aux.summaries import bits_kinds
 
 
 def summarize(model, batches, *, progress=lambda count: None, condition=None):
-    """Means over images of bits per dimension of the full image, factor by factor.
+    """Means over batches of images, which may differ in size, of bits per dimension of the full image.
 
-    Args:
-      model: `AuxiliaryModel`, exact or not.
-      batches: iterable of uint8 [b, H, W, C]; b may vary.
-      progress: function called with the number of images done.
-      condition: [N, ...], for all images, as for `AuxiliaryModel.log_prob`.
+    `progress` receives the number of images done; `condition` is that of all images.
 
     Returns:
       dict, each of `summaries.bits_kinds` -> {"factors": {name: float}, "total": float, "std_error": float}:
@@ -32,8 +28,7 @@ def summarize(model, batches, *, progress=lambda count: None, condition=None):
         *factors, total = (np.concatenate(values) for values in bits.values())
         means = {name: float(values.mean()) for name, values in zip(bits, factors)}
         std_error = float(total.std(ddof=1)) / math.sqrt(count) if count > 1 else None
-        sums = {"total": sum(means.values()), "std_error": std_error}
-        found[kind] = {"factors": means, **sums}
+        found[kind] = {"factors": means, "total": sum(means.values()), "std_error": std_error}
     return found
 
 
@@ -45,8 +40,7 @@ def mean_bits(model, batches, condition=None):
 def shares(model):
     """dict, factor name -> float: the number of values of its image over that of the full image.
 
-    Bits per dimension of a factor's own image, times this, are its part of the total. A model of any size is
-    taken at one that all transforms divide.
+    Bits per dimension of a factor's own image, times this, are its part of the total.
     """
     size = model.image_size or [math.prod(transform.ratio for transform in model.transforms)] * 2
     dims = {

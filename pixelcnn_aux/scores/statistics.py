@@ -138,10 +138,10 @@ def of_classes(
     Raises:
       ValueError: as `AuxiliaryModel.class_log_probs`.
     """
-    given = _by_name(model.log_probs_by_class(images))
+    given = _with_total(model.log_probs_by_class(images))
     classes = np.asarray(model.checked_condition(condition, len(given["total"])))
     classes = np.where(classes < 0, given["total"].argmax(axis=1), classes)[:, np.newaxis]
-    without = _by_name(model.log_probs(images))
+    without = _with_total(model.log_probs(images))
     dims = math.prod(model.checked(images).shape[1:])
     found: Scores = {"class_ratio": {}, "class_bits": {}}
     for name, unknown in without.items():
@@ -180,18 +180,14 @@ def pixel_bits(
       NotImplementedError: for a likelihood without probabilities of a channel's values.
     """
     found = model.pixel_nats(np.asarray(image)[np.newaxis], condition)
-    to_bits = math.log(2.0)
     return {
-        name: PixelBits(_numpy(-x.log_prob)[0] / to_bits, _numpy(x.entropy)[0] / to_bits)
+        name: PixelBits(*(_numpy(nats)[0] / math.log(2.0) for nats in (-x.log_prob, x.entropy)))
         for name, x in found.items()
     }
 
 
-def _by_name(nats):
-    return _with_total({name: _numpy(x) for name, x in nats.items()})
-
-
 def _with_total(by_factor):
+    by_factor = {name: _numpy(x) for name, x in by_factor.items()}
     return {**by_factor, "total": sum(by_factor.values())}
 
 

@@ -29,26 +29,16 @@ _ASIDE = ".writing-"  # prefix of unfinished exports: the server looks for numbe
 
 
 def export(folder, out, *, max_batch=256, jit_compile=False, names=None, image_size=None):
-    """Writes the next version of a run's SavedModel.
+    """Writes the next version of a run's SavedModel, OUT/MODEL/VERSION, and returns its path.
 
-    It is OUT/MODEL/VERSION/; MODEL is the name of the workdir, VERSION one more than the largest so far. An
-    export gets its number only after it was compared with the model. Unfinished exports of killed processes
-    are removed. The folder assets.extra/ has
-
-        tf_serving_warmup_requests   a request for each signature, which the server runs before it serves
-        batching_parameters.txt      for --batching_parameters_file, by which the server merges requests
-        models.config                for --model_config_file: serves all versions in /models/MODEL
+    MODEL is the name of the workdir `folder`, VERSION one more than the largest so far, which an export gets
+    after it was compared with the model. Unfinished exports of killed processes are removed.
 
     Args:
-      folder: path of the workdir.
-      out: path of the folder of all models.
       max_batch, jit_compile, names: as for `signatures`.
       image_size: (H, W) of the export's images; None for the model's.
 
-    Returns the path of the version.
-
     Raises:
-      FileNotFoundError: if `folder` is no workdir.
       OSError: if the export cannot be written, or another process exports to the same place.
       RuntimeError: if the export, loaded again, differs from the model; nothing is written.
       ValueError: if a factor is not trained yet, or as `load`, `signatures` and `AuxiliaryModel.sizes`.
@@ -90,7 +80,7 @@ def export(folder, out, *, max_batch=256, jit_compile=False, names=None, image_s
 
 
 def _write_extras(folder, name, functions, max_batch, jit_compile):
-    """Writes warm-up requests of zeros and configurations of the server."""
+    """Writes warm-up requests of zeros, and configurations of the server: batching and all versions."""
     folder.mkdir()
     sizes = [size for size in COMPILED_SIZES if size < max_batch] + [max_batch]
     with tf.io.TFRecordWriter(str(folder / "tf_serving_warmup_requests")) as writer:
@@ -110,14 +100,11 @@ def _write_extras(folder, name, functions, max_batch, jit_compile):
 
 
 def _logged(model, signature, inputs):
-    """The bytes of the PredictionLog of a request: dict, name -> TensorProto.
+    """The bytes of the PredictionLog of a request, a dict, name -> TensorProto.
 
-    Its messages are of the package tensorflow-serving-api, which exports do not need otherwise:
-
-    ```none
-    PredictionLog.predict_log = 6 -> PredictLog.request = 1 -> PredictRequest.model_spec = 1, .inputs = 2
-    ModelSpec.name = 1, .signature_name = 3; inputs are entries of key = 1, value = 2
-    ```
+    Numbers of fields, which need no tensorflow-serving-api: PredictionLog.predict_log = 6,
+    PredictLog.request = 1, PredictRequest.model_spec = 1 and .inputs = 2, with keys = 1 and values = 2,
+    ModelSpec.name = 1 and .signature_name = 3.
     """
     spec = _field(1, _field(1, model.encode()) + _field(3, signature.encode()))
     entries = (

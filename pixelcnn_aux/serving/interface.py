@@ -42,14 +42,9 @@ DESCRIPTION = ("factors", "num_values", "max_batch", *SIZES)
 
 
 def signatures_of_chain(images, condition=None):
-    """All signatures of an export; docs/serving.md explains each of them. Exports may lack some.
+    """dict, name -> `Signature`, of all that docs/serving.md explains. Exports may lack some.
 
-    Args:
-      images: dict, factor name -> `Tensor`, the image of each factor in the order of sampling.
-      condition: `conditions.Condition`, as `AuxiliaryModel.condition`; None without one.
-
-    Returns:
-      dict, name -> `Signature`.
+    `images` is a dict, factor name -> `Tensor`, in the order of sampling.
     """
     *names, last = images
     sizes = {name: condition.size for name, kind in SIZES.items() if isinstance(condition, kind)}
@@ -77,9 +72,9 @@ def signatures_of_chain(images, condition=None):
     given = {
         f"given_{name}": Signature(
             {**drawing, "auxiliary": images[name]},
-            {**{later: images[later] for later in names[position + 1 :]}, **drawn},
+            {**{later: images[later] for later in names[at:]}, **drawn},
         )
-        for position, name in enumerate(names)
+        for at, name in enumerate(names, start=1)
     }
     return {
         "serving_default": sample,

@@ -16,10 +16,7 @@ _BEGINNINGS = ("log_prob", "bits_per_dim")
 
 
 def check_names(model, names):
-    """The names of all signatures of a model, or `names`, a list of some; None for all.
-
-    Raises ValueError for other names, and for auxiliary images named as another output.
-    """
+    """The names of a model's signatures, or `names` of some, checked; auxiliary images are checked too."""
     *auxiliaries, _ = model.factors
     clashing = [x for x in auxiliaries if x in RESERVED or x.startswith(_BEGINNINGS)]
     expected = (
@@ -42,23 +39,18 @@ def check_names(model, names):
 
 
 def signatures(model, names=None, *, max_batch=256, jit_compile=False):
-    """The served functions, as `interface.signatures_of_chain` describes them.
+    """The served functions of `interface.signatures_of_chain`, all or those of `names`.
 
     Row n of every output depends on row n of the inputs alone. The graphs refuse inputs that do not fit, and
     batches other than 1 <= N <= `max_batch`, as an invalid argument.
 
     Args:
       model: `AuxiliaryModel`, newly loaded: traced graphs would keep their kernels.
-      names: list of str, of some functions; None for all.
-      max_batch: int, the most images of a request.
       jit_compile: bool, whether XLA compiles the drawing, once for each N.
 
     Returns:
       (tf.Module that holds the weights, dict, name -> concrete function). `serving_default` is `sample`, or
       the first function of `names` if `sample` is not among them.
-
-    Raises:
-      ValueError: as `check_names`.
     """
     names = check_names(model, names)
     factors = model.factors.values()
@@ -90,7 +82,7 @@ def images_of(model):
 
 
 def _served(model, max_batch, jit_compile):
-    """dict, name -> (dict, name -> `Tensor`, the inputs; function of checked inputs)."""
+    """dict, name -> (dict, name -> `Tensor` of inputs; function of checked inputs)."""
     *auxiliaries, full = model.factors
     specs = images_of(model)
     described = signatures_of_chain(specs, model.condition)
@@ -126,13 +118,12 @@ def _served(model, max_batch, jit_compile):
         rows = {name: tf.repeat(x, tf.shape(image)[0], axis=0) for name, x in description.items()}
         return {**chain, **rows}
 
+    bound = model.with_exact(False)
     functions = {
         "sample": images,
         "map": functools.partial(images, mode="map"),
         "log_prob": functools.partial(log_prob, model),
-        "log_density_and_gradient": functools.partial(
-            log_density_and_gradient, model.with_exact(False)
-        ),
+        "log_density_and_gradient": functools.partial(log_density_and_gradient, bound),
         "auxiliaries": auxiliaries_of,
         **{f"given_{name}": given(name) for name in auxiliaries},
         "complete": complete,
@@ -175,7 +166,7 @@ def _concrete(inputs, compute, max_batch):
 
 def _checked(tensors, inputs, max_batch):
     """The tensors, behind assertions that all of them fit."""
-    # The server's session does not compare shapes that it is fed with those of the graph: this does.
+    # The server's session does not compare the shapes of inputs with those of the graph: this does.
     tensors = {
         name: tf.ensure_shape(x, [None, *inputs[name].shape], name=f"expected_shape_of_{name}")
         for name, x in tensors.items()

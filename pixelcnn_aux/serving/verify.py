@@ -48,22 +48,15 @@ np.savez(outputs, **answers)
 
 
 def verify(path, model, names, *, max_batch):
-    """Compares an export, loaded in a new process that does not import this package, with a model.
+    """Compares the signatures `names` of an export, run in a process without this package, with a model.
 
     Images cannot be compared whole: after a pixel changed by rounding all others differ. So each pixel is
     drawn again, given the export's own pixels before it. The signature `map`, which differs from `sample` in
     its noise alone, is run only without `sample`.
 
-    Args:
-      path: of the export.
-      model: `AuxiliaryModel`.
-      names: the names of the export's signatures.
-      max_batch: int, the most rows of a request.
-
-    Raises:
-      RuntimeError: if the export cannot be run; if it draws more than `MAX_MISMATCHED` of a factor's pixels,
-        or one pixel of every image, otherwise than the model from the same seeds and shifts; or if its
-        log-likelihoods or auxiliary images differ. The message names the signature.
+    Raises RuntimeError, with the signature, if the export cannot be run; if it draws more than
+    `MAX_MISMATCHED` of a factor's pixels, or one pixel of every image, otherwise than the model from the same
+    seeds and shifts; or if its log-likelihoods, densities or auxiliary images differ.
     """
     requests = _requests(model, names)
     received = _run_export(path, max_batch, requests)
@@ -90,7 +83,12 @@ def _requests(model, names):
     mask[:, : size[0] // 2] = 1
     *_, full = chain.values()
     arrays = {"seed": SEEDS, "log_scale_shift": SHIFTS, "image": full, "mask": mask}
-    arrays["condition"] = _conditions(model.condition, rows)
+    if (kind := model.condition) is not None:
+        # Different in each row if possible, the first unknown.
+        known = np.arange(rows).reshape(-1, *(1 for _ in kind.shape))
+        if isinstance(kind, Classes):
+            known %= kind.num_classes + 1
+        arrays["condition"] = kind.unknown(rows) + known.astype(kind.dtype)
     own = {f"given_{name}": {"auxiliary": image} for name, image in chain.items()}
     between = np.minimum(full + np.float32(0.25), np.float32(num_values - 1))
     own["log_density_and_gradient"] = {"image": between}
@@ -102,22 +100,10 @@ def _requests(model, names):
     }
 
 
-def _conditions(kind, rows):
-    """Conditions, different in each row if possible, the first unknown: [rows, ...]; None for None."""
-    if kind is None:
-        return None
-    known = np.arange(rows).reshape(-1, *(1 for _ in kind.shape))
-    if isinstance(kind, Classes):
-        known %= kind.num_classes + 1
-    return kind.unknown(rows) + known.astype(kind.dtype)
-
-
 def _expect(fits, expected, received):
     """Raises RuntimeError unless an export fits."""
-    remedy = (
-        "Nothing was exported: try another device, one with more memory, or another version of "
-        "TensorFlow"
-    )
+    remedy = "try another device, one with more memory, or another version of TensorFlow"
+    remedy = f"Nothing was exported: {remedy}"
     expect(fits, f"an export {expected}", received, remedy, kind=RuntimeError)
 
 
@@ -198,13 +184,11 @@ def _compare_draws(model, signature, request, drawn):
             again = np.where(mask, pixels, again)
         different = np.any(again != image, axis=-1)
         share = different.mean()
-        _expect(
-            # Rounding changes few pixels, and not the same one of every image.
-            share <= MAX_MISMATCHED and not different.all(axis=0).any(),
-            "that draws as the model does",
-            f"by {signature}, images of {name!r} of which the model draws {share:.2%} of the pixels "
-            "otherwise",
-        )
+        # Rounding changes few pixels, and not the same one of every image.
+        fits = share <= MAX_MISMATCHED and not different.all(axis=0).any()
+        text = f"of which the model draws {share:.2%} of the pixels otherwise"
+        received = f"by {signature}, images of {name!r} {text}"
+        _expect(fits, "that draws as the model does", received)
 
 
 # Signatures that do not draw.

@@ -1,7 +1,6 @@
 """Tests of uploads: a sentence refuses each wrong file. tests/data has more damaged pictures."""
 
 import gzip
-import io
 import struct
 import zlib
 
@@ -32,45 +31,30 @@ def wrong_pictures():
     file, jpeg = encoded(PIXELS, "PNG"), encoded(PIXELS, "JPEG")
     several = {"save_all": True, "append_images": [Image.fromarray(noise(40, 50, 3, seed=1))]}
     kind = [(258, 3, 1, 8), (262, 3, 1, 1)]
-    np.save(array := io.BytesIO(), PIXELS)
     lab = saved(Image.fromarray(PIXELS, "LAB"), "TIFF")
-    floats = saved(Image.fromarray(PIXELS[..., 0].astype(np.float32)), "TIFF")
+    black = saved(Image.fromarray(np.zeros((4100, 4100), np.uint8)), "PNG")
+    bomb = tiff((256, 4, 1, 40_000), (257, 4, 1, 40_000), *kind, (273, 4, 1, 8))
     damaged = {
         "empty.png": b"",
-        "text.jpg": "Ein Text in UTF-16".encode("utf-16"),
         "page.png": b"<!doctype html><html><script>alert(1)</script></html>",
         "drawing.svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
-        "noise.jpg": noise(1000).tobytes(),
         "half.png": file[: len(file) // 2],
         "flipped.png": flipped(file, len(file) // 2),
         "none.png": claiming(0, 0),
         "half.jpg": jpeg[: len(jpeg) // 2],
-        "nowhere.tiff": b"II*\0" + struct.pack("<I", 2**31),
         "around.tiff": b"II*\0" + struct.pack("<IHHHIIII", 8, 1, 256, 4, 1, 8, 8, 8),
         "animated.gif": encoded(PIXELS, "GIF", "P", **several),
-        "one.bmp": encoded(PIXELS, "BMP"),
         "one.pdf": encoded(PIXELS, "PDF"),
         "one.png.gz": gzip.compress(file),
-        "array.npy": array.getvalue(),
         "one.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500),
-        "one.pxa": container.write(CONTENTS),
     }
     return {name: (data, "damaged, or no PNG") for name, data in damaged.items()} | {
-        "bomb.png": (claiming(31_623, 31_623), "far more pixels than"),
         "claims.png": (claiming(2**31 - 1, 2**31 - 1), "far more pixels than"),
         "wide.png": (claiming(2**14, 2**13), "16384 x 8192 pixels, 67,108,864 at most"),
-        "large.png": (
-            saved(Image.fromarray(np.zeros((4100, 4100), np.uint8)), "PNG"),
-            "16,777,216 at most",
-        ),
-        "bomb.tiff": (
-            tiff((256, 4, 1, 40_000), (257, 4, 1, 40_000), *kind, (273, 4, 1, 8)),
-            "pixels",
-        ),
+        "large.png": (black, "16,777,216 at most"),
+        "bomb.tiff": (bomb, "pixels"),
         "deep.png": (png(16, 2, noise(8 * 8 * 6)), "16 bits a channel, 8 are expected"),
-        "floats.tiff": (floats, "32 bits a channel"),
         "animated.png": (encoded(PIXELS, "PNG", **several), "several pictures"),
-        "pages.tiff": (encoded(PIXELS, "TIFF", **several), "several pictures"),
         "ink.jpg": (encoded(PIXELS, "JPEG", "CMYK"), "the kind CMYK, whose colors would be others"),
         "lab.tiff": (lab, "the kind LAB, whose colors would be others"),
         "line.png": (encoded(noise(1, 200, 3), "PNG"), "a side of at most 16 times the other"),
@@ -78,7 +62,6 @@ def wrong_pictures():
         "heavy.png": (bytes(uploads.MAX_BYTES + 1), "16,777,217 bytes, 16,777,216 at most"),
         "turned\u202e.png": (b"", r"'turned\\u202e.png'"),
         "long " + 200 * "n" + ".png": (b"", "'long n"),
-        "<b>.png": (b"", "'<b>.png'"),
     }
 
 
@@ -90,19 +73,13 @@ class PictureTest(FilesTest):
                     uploads.picture(self.write(name, data))
                 self.assertRegex(str(caught.exception), why)
                 self.assertNotIn(str(self.folder), str(caught.exception))
-
-    def test_what_is_no_file(self):
         with self.assertRaisesRegex(ValueError, SENTENCES):
             uploads.picture(self.folder)
-        with self.assertRaisesRegex(FileNotFoundError, "Expected to read .*No such file"):
-            uploads.picture(self.folder / "gone.png")
 
     def test_pictures_are_taken(self):
         clear = noise(6, 5, 4)
         for name, data, expected in (
             ("a.png", encoded(PIXELS, "PNG"), PIXELS),
-            ("a.webp", encoded(PIXELS, "WEBP", lossless=True), PIXELS),
-            ("a.tiff", encoded(PIXELS, "TIFF"), PIXELS),
             ("named.txt", encoded(PIXELS, "PNG"), PIXELS),
             ("clear.png", encoded(clear, "PNG", "RGBA"), clear[..., :3]),
             ("gray.png", encoded(PIXELS[..., 0], "PNG", "L"), PIXELS[..., :1].repeat(3, -1)),
@@ -114,32 +91,22 @@ class PictureTest(FilesTest):
         self.assertEqual(found.shape, (418, 627, 3))
         self.assertEqual(uploads.reduced(noise(1, 16, 3), 4).shape, (1, 8, 3))
 
-    def test_none_is_asked_for(self):
-        with self.assertRaisesRegex(ValueError, SENTENCES):
-            uploads.chosen(None)
-
 
 class CompressedTest(FilesTest):
     def test_wrong_ones_are_refused_in_a_sentence(self):
         data = container.write(CONTENTS)
+        found, contents = uploads.compressed(self.write("right.pxa", data))
+        self.assertEqual((found, contents.count), (data, CONTENTS.count))
         for name, wrong in {
             "empty.pxa": b"",
-            "text.pxa": b"This is no file.",
-            "beginning.pxa": data[:8],
             "half.pxa": data[: len(data) // 2],
             "flipped.pxa": flipped(data, len(data) // 2),
-            "newer.pxa": data[:7] + b"\x09" + data[8:],
             "picture.pxa": encoded(PIXELS, "PNG"),
             "heavy.pxa": bytes(uploads.MAX_BYTES + 1),
             "bomb.pxa": forged(size=[2048, 2048], pictures=[]),
         }.items():
             with self.subTest(name), self.assertRaisesRegex(ValueError, SENTENCES):
                 uploads.compressed(self.write(name, wrong))
-
-    def test_what_is_in_it(self):
-        data = container.write(CONTENTS)
-        found, contents = uploads.compressed(self.write("a.pxa", data))
-        self.assertEqual((found, contents.count), (data, CONTENTS.count))
 
 
 class MaskTest(tf.test.TestCase):

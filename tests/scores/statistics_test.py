@@ -14,11 +14,6 @@ from tests.exact_test import HALVES, tiny_chain
 COUNT = 2000
 
 
-def drawn(model):
-    seeds = np.random.default_rng(0).integers(-(2**31), 2**31, (COUNT, 2)).astype(np.int32)
-    return [*model.sample(seeds).values()][-1]
-
-
 def means(model, images):
     """dict, name -> (mean bits, mean entropy), per dimension."""
     found = scores.bits(model, images)
@@ -43,12 +38,12 @@ class EntropyTest(tf.test.TestCase):
     def test_what_is_drawn(self):
         """Over draws of an exact model, bits equal entropies to 1 %; under another model they do not."""
         small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
-        model = pa.pyramid((4, 4), (2, 2), **small)
-        for seed, factor in enumerate(model.factors.values()):
-            helpers.randomize(factor, seed)
+        model = helpers.randomized(pa.pyramid((4, 4), (2, 2), **small))
+        for factor in model.factors.values():
             # Narrow, so that not all draws are the lowest or highest value.
             factor.network.last.g.assign(0.3 * factor.network.last.g)
-        images = drawn(model)
+        seeds = np.random.default_rng(0).integers(-(2**31), 2**31, (COUNT, 2)).astype(np.int32)
+        [*_, images] = model.sample(seeds).values()
         for name, (bits, entropy) in means(model, images).items():
             self.assertAllClose(bits, entropy, rtol=0.01, msg=name)
         # An entropy without the bounds differs.
@@ -74,10 +69,6 @@ class BitsTest(tf.test.TestCase):
             gap = np.asarray(bound[name]) - expected
             self.assertAllClose(found["bound_less_exact"][name], gap, atol=1e-5)
             self.assertEqual(found["bits"][name].dtype, np.float64)
-        nats = model.pixel_nats(self.images)["image"]
-        self.assertEqual(nats.entropy.shape, (5, 4, 6))
-        expected = model.factors["image"].pixel_log_prob(*model.inputs(self.images)["image"][:2])
-        self.assertAllClose(nats.log_prob, expected)
 
     def test_files_are_of_the_image_so_far(self):
         model = pa.pyramid((4, 4), (2, 2), filters=4, blocks=1, embedding_blocks=1, depth=1)
@@ -95,9 +86,7 @@ class BitsTest(tf.test.TestCase):
         self.assertEqual(list(found["bits_less_webp"]), ["total"])
 
     def test_classes(self):
-        model = helpers.tiny_model(condition=pa.conditions.Classes(3))
-        for seed, factor in enumerate(model.factors.values()):
-            helpers.randomize(factor, seed)
+        model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Classes(3)))
         found = scores.score(model, self.images)
         log_probs = np.asarray(model.class_log_probs(self.images))
         best = log_probs.argmax(axis=1)
@@ -113,29 +102,21 @@ class BitsTest(tf.test.TestCase):
                 self.assertAllClose(given["class_ratio"][name], expected, atol=1e-5)
             if labels is best:
                 self.assertAllClose(given["class_ratio"]["total"], found["class_ratio"]["total"])
+            pixels = scores.pixel_bits(model, self.images[0], np.array(labels[:1]))
+            mean = sum(x.bits.sum() for x in pixels.values()) / self.images[0].size
+            self.assertAllClose(mean, own["total"][0], rtol=1e-5)
 
     def test_wrong_images_are_refused(self):
         model = helpers.shared_model()
         with self.assertRaisesRegex(ValueError, "Expected images with 3 channels. Received"):
             scores.score(model, self.images[..., :1])
-        with self.assertRaisesRegex(ValueError, "Expected no condition"):
-            scores.score(model, self.images, np.zeros(5, int))
         with self.assertRaisesRegex(ValueError, "Classes"):
             scores.of_classes(model, self.images)
 
-
-class PixelsTest(tf.test.TestCase):
-    """Bits of each pixel."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.enterClassContext(helpers.eagerly())
-
-    def test_they_add_up_to_scores(self):
-        model, images = helpers.shared_model(), helpers.pictures(2)
-        expected = scores.bits(model, images)
-        for index, image in enumerate(images):
+    def test_bits_of_pixels_add_up_to_scores(self):
+        model = helpers.shared_model()
+        expected = scores.bits(model, self.images[:2])
+        for index, image in enumerate(self.images[:2]):
             found = scores.pixel_bits(model, image)
             self.assertEqual(list(found), list(model.factors))
             for name, (bits, entropy) in found.items():
@@ -144,15 +125,3 @@ class PixelsTest(tf.test.TestCase):
                 self.assertAllClose(bits.sum() / image.size, score, rtol=1e-5)
                 score = expected["bits_less_entropy"][name][index]
                 self.assertAllClose((bits - entropy).sum() / image.size, score, atol=1e-5)
-
-    def test_conditions(self):
-        model, [image] = helpers.tiny_model(condition=pa.conditions.Classes(3)), helpers.pictures(1)
-        list(map(helpers.randomize, model.factors.values()))
-        for condition, same in (([-1], True), ([2], False)):
-            found = scores.pixel_bits(model, image, np.array(condition))["image"].bits
-            unknown = scores.pixel_bits(model, image)["image"].bits
-            self.assertEqual(np.allclose(found, unknown), same)
-
-    def test_wrong_images_are_refused(self):
-        with self.assertRaisesRegex(ValueError, "Expected images .*Received"):
-            scores.pixel_bits(helpers.shared_model(), helpers.pictures(2))
