@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import meta_graph_pb2
-from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
+from tensorflow_serving.apis import predict_pb2
 
 from pixelcnn_aux.serving import exporting, grpc_client, interface
 from pixelcnn_aux.serving.grpc_client import Client
@@ -55,16 +55,6 @@ class ClientTest(toy.ServedTest):
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             self.assertEqual([*pool.map(ask, range(64))], [True] * 64)
 
-    def test_images(self):
-        """One request asks for them."""
-        for model, made in self.toys.items():
-            client = self.client(model)
-            self.assertEqual(list(client.images.items()), list(made.images.items()))
-            self.assertEqual(repr(client.condition), repr(made.condition))
-            requests = self.spy(model)
-            self.assertLen(client.images, len(made.images))
-            requests.assert_not_called()
-
     def test_large_rows_are_asked_for_one_by_one(self):
         sample = interface.signatures_of_chain(self.toys["toy"].images)["sample"]
         one = interface.most_bytes(sample.outputs, 1)
@@ -74,22 +64,21 @@ class ClientTest(toy.ServedTest):
         asked = [call.args[0] for call in requests.mock_calls]
         self.assertEqual(asked, ["auxiliaries", "sample", "sample"])
 
-    def test_a_slow_server(self):
+    def test_a_deadline_for_all_of_a_request(self):
+        silent = self.enter_context(socket.create_server((model_server.HOST, 0)))
+        unconnected = f"{model_server.HOST}:{silent.getsockname()[1]}"
         slow, released = self.client(timeout=0.5), threading.Event()
         self.assertLen(slow.images, 2)
         self.addCleanup(released.set)
         self.spy(side_effect=lambda *_: released.wait(60))
-        message = "within 0.5 seconds. Received: DEADLINE_EXCEEDED.* longer timeout"
-        with self.assertRaisesRegex(TimeoutError, message):
-            slow.predict("log_prob", image=IMAGE)
-
-    def test_a_deadline_for_all_of_a_request(self):
-        silent = self.enter_context(socket.create_server((model_server.HOST, 0)))
-        client = self.client(address=f"{model_server.HOST}:{silent.getsockname()[1]}", timeout=0.4)
-        start = time.monotonic()
-        with self.assertRaisesRegex(TimeoutError, "within 0.4 seconds"):
-            client.predict("log_prob", image=IMAGE)
-        self.assertLess(time.monotonic() - start, 10.0)
+        for client, message in (
+            (self.client(address=unconnected, timeout=0.5), "within 0.5 seconds"),
+            (slow, "within 0.5 seconds. Received: DEADLINE_EXCEEDED.* longer timeout"),
+        ):
+            start = time.monotonic()
+            with self.assertRaisesRegex(TimeoutError, message):
+                client.predict("log_prob", image=IMAGE)
+            self.assertLess(time.monotonic() - start, 10.0)
 
     def test_a_server_that_is_busy_is_asked_again(self):
         self.quick_attempts()
@@ -118,29 +107,15 @@ class ClientTest(toy.ServedTest):
         with self.assertRaisesRegex(ConnectionError, f"{address} .* Start TensorFlow Serving"):
             self.client(address=address).predict("log_prob", image=IMAGE)
 
-    def test_a_server_that_goes_away(self):
-        self.quick_attempts()
-        with model_server.serving(self.toys["toy"]) as address:
-            client = Client(address, "toy")
-            self.assertLen(client.images, 2)
-            asked, released = threading.Event(), threading.Event()
-            self.addCleanup(released.set)
-            self.spy(side_effect=lambda *_: (asked.set(), released.wait(60)))
-            pool = self.enter_context(concurrent.futures.ThreadPoolExecutor())
-            answer = pool.submit(client.predict, "log_prob", image=IMAGE)
-            self.assertTrue(asked.wait(30))
-        with self.assertRaisesRegex((ConnectionError, RuntimeError), f"Expected {address}"):
-            answer.result(timeout=30)
-
     def test_addresses_names_and_timeouts_that_are_none(self):
         for server, model in (
-            *((x, "toy") for x in ("localhost", "localhost:", ":8500", "http://localhost:1")),
+            *((x, "toy") for x in ("localhost", ":8500", "http://localhost:1")),
             *((x, "toy") for x in ("a:65536", "a\0:1", "\udcff:1", None)),
-            *(("a:1", x) for x in ("\udcff", "\n")),
+            ("a:1", "\n"),
         ):
             with self.assertRaisesRegex(ValueError, "server as HOST:PORT and a model's name"):
                 Client(server, model)
-        for timeout in (0, -1.0, 1e10, float("inf"), float("nan")):
+        for timeout in (0, 1e10, float("nan")):
             with self.assertRaisesRegex(ValueError, f"Expected timeout above 0.*={timeout}"):
                 Client("localhost:1", "toy", timeout)
 
@@ -170,14 +145,11 @@ class ClientTest(toy.ServedTest):
             ("toy", "log_prob", {"image": IMAGE, "seed": pair}, r"Expected \['image'\]"),
             ("toy", "log_prob", {"image": IMAGE[:0]}, r"uint8 \[1, 4, 6, 3\].* \[0, 4, 6, 3\]"),
             ("toy", "log_prob", {"image": IMAGE[0]}, r"\[4, 4, 6, 3\].* uint8 \[4, 6, 3\]"),
-            ("toy", "log_prob", {"image": IMAGE[:, :, :5]}, r"Received: uint8 \[2, 4, 5, 3\]"),
             ("toy", "log_prob", {"image": IMAGE.astype(np.int32)}, "Received: int32"),
             ("toy", "complete", {**HOW, "image": IMAGE, "mask": 2 * mask}, "mask from 0 to 1"),
             ("toy", "given_grayscale", {**HOW, "auxiliary": 16 * mask}, "auxiliary from 0 to 15"),
             ("wide", "given_coarse", {**HOW, "auxiliary": coarse}, "auxiliary from 0 to 4"),
             ("gray", "log_prob", {"image": mask * 17}, "image from 0 to 15. Received: 17"),
-            ("toy", "sample", {**HOW, "seed": pair.astype(np.int64)}, "Received: int64"),
-            ("toy", "sample", {**HOW, "seed": pair[0]}, r"Received: int32 \[2\]"),
             ("toy", "sample", {**HOW, "seed": pair[:1]}, r"seed as int32 \[2, 2\].* \[1, 2\]"),
             ("toy", "sample", {**HOW, "log_scale_shift": np.full(2, np.nan, "f4")}, "finite"),
         ):
@@ -227,10 +199,7 @@ class HostileTest(toy.ServedTest):
             ("log_prob", "bits_per_dim", None, r"Expected \['bits_per_dim', 'bits_per_dim_gray"),
             ("log_prob", "more", floats, "Received: .*'more'"),
             ("log_prob", "log_prob", floats[:1], r"log_prob as float32 \[2\].* \[1\]"),
-            ("log_prob", "log_prob", np.zeros(3, np.float32), r"\[3\]"),
-            ("log_prob", "log_prob", floats[:0], r"\[0\]"),
             ("log_prob", "log_prob", floats[:, None], r"\[2, 1\]"),
-            ("log_prob", "log_prob", floats[0], r"\[\]"),
             ("log_prob", "log_prob", strings, "Received: 'object"),
             ("log_prob", "log_prob", floats + nan, "at most 0 nats.* Received: nan"),
             ("log_prob", "log_prob_grayscale", floats + 1, "at most 0 nats.* Received: 1.0"),
@@ -238,14 +207,12 @@ class HostileTest(toy.ServedTest):
             ("log_prob", "bits_per_dim_image", floats + nan, "at least 0.* Received: nan"),
             ("sample", "image", image.astype(np.float32), "image as uint8.* Received: 'float32"),
             ("sample", "image", image[:, :, :5], r"uint8 \[2, 4, 6, 3\].*\[2, 4, 5, 3\]"),
-            ("sample", "image", image[:1], r"\[1, 4, 6, 3\]"),
             ("sample", "grayscale", image[..., :1] + 16, "grayscale from 0 to 15.* Received: 16"),
             ("sample", "image_png_bytes", floats, "image_png_bytes as string"),
             ("auxiliaries", "num_values", counts - counts, r"1 to \[256, 256\]"),
             ("auxiliaries", "num_values", counts, r"1 to \[256, 256\]"),
             ("auxiliaries", "num_values", counts[:, :1], r"int32 \[1, 2\]"),
             ("auxiliaries", "max_batch", np.zeros(1, np.int32), "max_batch from 1 on.* 0"),
-            ("auxiliaries", "max_batch", floats[:1] + 0.5, "max_batch as int32"),
             ("auxiliaries", "max_batch", None, "Expected .*'max_batch'"),
             *(("auxiliaries", "factors", np.array([x], object), "factors of") for x in factors),
         ):
@@ -273,7 +240,6 @@ class HostileTest(toy.ServedTest):
         large = gray(None, 2**31, 2**31, 3)
         for role, name, changed, message in (
             ("outputs", "grayscale", gray(None, 4, 6, 1, dtype=tf.float32), "images uint8"),
-            ("outputs", "grayscale", gray(None, 4, 0, 1), r"4, 0, 1\)"),
             ("outputs", "grayscale", gray(None, 4, 6), r"4, 6\)"),
             ("outputs", "grayscale", meta_graph_pb2.TensorInfo(dtype=9999), "images uint8"),
             ("outputs", "grayscale", gray(2, 4, 6, 1), r"2, 4, 6, 1\)"),
@@ -296,12 +262,9 @@ class HostileTest(toy.ServedTest):
 
     def answering(self, metadata=None, answer=None, compression=None):
         """HOST:PORT of a server that answers with these bytes, and to `auxiliaries` correctly."""
-        served = self.toys["toy"]
         if metadata is None:
-            response = get_model_metadata_pb2.GetModelMetadataResponse()
-            served = get_model_metadata_pb2.SignatureDefMap(signature_def=served.signature_defs)
-            response.metadata["signature_def"].Pack(served)
-            metadata = response.SerializeToString()
+            right = model_server.metadata_response(self.toys["toy"].signature_defs)
+            metadata = right.SerializeToString()
         described = self.response(self.toys["toy"].auxiliaries(IMAGE[:1])).SerializeToString()
         answers = iter([described])
         methods = {
@@ -327,7 +290,6 @@ class HostileTest(toy.ServedTest):
                 self.assertAllEqual(answer[name], array)
         for name, changed, message in (
             ("grayscale", {"int_val": [0]}, r"reshape array of size 1 into shape \(2,4,6,1\)"),
-            ("grayscale", {}, "size 0"),
             ("grayscale", {"int_val": [0] * 49}, "size 49"),
             ("grayscale", {"int_val": [*[0] * 47, 256]}, "uint8 from 0 to 256"),
             ("grayscale", {"int_val": [*[0] * 47, -1]}, "uint8 from -1 to 0"),
@@ -335,7 +297,6 @@ class HostileTest(toy.ServedTest):
             ("grayscale", {"tensor_content": b"0" * 47}, "size 47"),
             ("grayscale", {"tensor_content": b"0" * 48}, "grayscale from 0 to 15.* Received: 48"),
             ("grayscale", {"int_val": [0] * 48, "dims": [2**40, 4, 6, 1]}, "1099511627776"),
-            ("grayscale", {"int_val": [0] * 48, "dtype": tf.int32}, "Received: 'int32"),
             ("grayscale", {"half_val": [0] * 48, "dtype": tf.half}, "Received: .*'float16'"),
             ("image_png_bytes", {"string_val": [b""]}, "size 1"),
             ("log_prob", {"tensor_content": b"0" * 7}, "buffer size"),
@@ -353,10 +314,8 @@ class HostileTest(toy.ServedTest):
             self.assert_refused(address, signature, message)
 
     def test_no_answer_of_tensorflow_serving(self):
-        other = get_model_metadata_pb2.GetModelMetadataResponse()
+        other, spoiled = model_server.metadata_response({}), model_server.metadata_response({})
         other.metadata["signature_def"].Pack(tf.make_tensor_proto(0))
-        spoiled = get_model_metadata_pb2.GetModelMetadataResponse()
-        spoiled.metadata["signature_def"].Pack(get_model_metadata_pb2.SignatureDefMap())
         spoiled.metadata["signature_def"].value = b"\xff"
         response = self.response(self.toys["toy"].log(IMAGE))
         # A field of no use.

@@ -40,22 +40,14 @@ class Served(NamedTuple):
 
 
 def run(export_dir, requests):
-    """Serves requests from a SavedModel, one after another, in one process.
+    """Serves requests from a SavedModel, one after another, in one process: `Served`.
 
-    Args:
-      export_dir: path of the SavedModel.
-      requests: list of pairs: a signature's name and a dict, name of an input -> array. The arrays are fed
-        as they are, and may differ from the signature in dtype and shape, or be too few.
-
-    Returns:
-      A `Served` with a `Result` for each request.
-
-    Raises:
-      RuntimeError: if the SavedModel cannot be loaded, or the process dies.
+    `requests` has pairs of a signature's name and a dict, name of an input -> array. Arrays are fed as they
+    are, and may differ from the signature in dtype and shape, or be too few.
     """
     import tensorflow as tf
 
-    definitions = meta_graph(export_dir).signature_def if requests else {}
+    definitions = meta_graph(export_dir).signature_def
     fed = []
     for name, arrays in requests:
         inputs, outputs = definitions[name].inputs, definitions[name].outputs
@@ -104,7 +96,7 @@ class Output(ctypes.Structure):
 
 
 class Session:
-    """A loaded SavedModel. Raises RuntimeError if loading fails."""
+    """A loaded SavedModel."""
 
     def __init__(self, libraries, export_dir):
         self.libraries = [ctypes.CDLL(path, ctypes.RTLD_GLOBAL) for path in libraries]

@@ -1,22 +1,17 @@
-"""A stand-in for tensorflow_model_server: the newest version of a SavedModel, by gRPC and by REST.
+"""A stand-in for tensorflow_model_server: the newest version of a SavedModel, by gRPC.
 
-    python -m tests.serving.model_server --model_base_path DIR/MODEL --port 8500 --rest_api_port 8501
+    python -m tests.serving.model_server --model_base_path DIR/MODEL --port 8500
 
 It has Predict and GetModelMetadata, with the status codes of TensorFlow Serving, and listens on the loopback
 interface alone. Requests are not merged into batches.
 """
 
-import base64
 import concurrent.futures
 import contextlib
-import http.server
-import json
 import pathlib
-import re
 import threading
 
 import grpc
-import numpy as np
 import tensorflow as tf
 from absl import app, flags
 from tensorflow.core.protobuf import saved_model_pb2
@@ -29,12 +24,7 @@ HOST = "127.0.0.1"
 
 
 class Servable:
-    """The newest version in DIR/MODEL.
-
-    Attributes:
-      name: str, MODEL.
-      signature_defs: dict, name -> SignatureDef.
-    """
+    """The newest version in DIR/MODEL: its `name`, MODEL, and its `signature_defs` by name."""
 
     def __init__(self, base_path):
         base_path = pathlib.Path(base_path).absolute()
@@ -74,10 +64,7 @@ def serving(servable, port=0):
 
     def metadata(request):
         check(request.model_spec)
-        response = get_model_metadata_pb2.GetModelMetadataResponse()
-        served = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signature_defs)
-        response.metadata["signature_def"].Pack(served)
-        return response
+        return metadata_response(servable.signature_defs)
 
     parse = get_model_metadata_pb2.GetModelMetadataRequest.FromString
     methods = {
@@ -87,12 +74,19 @@ def serving(servable, port=0):
     return answering(methods, port)
 
 
+def metadata_response(signature_defs):
+    """The GetModelMetadataResponse of a dict, name -> SignatureDef."""
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    served = get_model_metadata_pb2.SignatureDefMap(signature_def=signature_defs)
+    response.metadata["signature_def"].Pack(served)
+    return response
+
+
 @contextlib.contextmanager
 def answering(methods, port=0, compression=None):
     """Serves gRPC's PredictionService: HOST:PORT.
 
-    Args:
-      methods: dict, name -> (function of a request that returns a message or bytes; what parses a request).
+    `methods` is a dict, name -> (function of a request that returns a message or bytes; its parser).
     """
 
     def handler(method, parse):
@@ -123,56 +117,15 @@ def answering(methods, port=0, compression=None):
         server.stop(grace=None).wait()
 
 
-@contextlib.contextmanager
-def serving_rest(servable, port=0):
-    """Serves a `Servable` by REST, with predict in the columnar form: HOST:PORT."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            name = re.fullmatch(r"/v1/models/([^/:]+):predict", self.path)[1]
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            signature = request.get("signature_name", "serving_default")
-            dtypes = {k: x.dtype for k, x in servable.signature_defs[signature].inputs.items()}
-            assert name == servable.name and request["inputs"].keys() == dtypes.keys()
-            inputs = {
-                key: np.array(request["inputs"][key], tf.as_dtype(dtype).as_numpy_dtype)
-                for key, dtype in dtypes.items()
-            }
-            outputs = {
-                key: array.tolist() if array.dtype != object else strings(key, array)
-                for key, array in servable.predict(signature, inputs).items()
-            }
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps({"outputs": outputs}, indent=4).encode())
-
-        def log_message(self, *_):
-            """Logs nothing."""
-
-    def strings(name, array):
-        if name.endswith("_bytes"):  # which says that they are binary
-            return [{"b64": base64.b64encode(value).decode()} for value in array]
-        return np.vectorize(bytes.decode, otypes=[object])(array).tolist()
-
-    with http.server.ThreadingHTTPServer((HOST, port), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
-        yield f"{HOST}:{server.server_port}"
-        server.shutdown()
-
-
 def main(argv):
     del argv
     servable = Servable(FLAGS.model_base_path)
-    with contextlib.ExitStack() as stack:
-        address = stack.enter_context(serving(servable, FLAGS.port))
+    with serving(servable, FLAGS.port) as address:
         print(f"Serving at {address}", flush=True)
-        if FLAGS.rest_api_port is not None:
-            print(stack.enter_context(serving_rest(servable, FLAGS.rest_api_port)), flush=True)
         threading.Event().wait()
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("model_base_path", None, "DIR/MODEL; the newest version.", required=True)
     flags.DEFINE_integer("port", 8500, "Of gRPC; 0 for a free one.")
-    flags.DEFINE_integer("rest_api_port", None, "Of REST, likewise; without it there is none.")
     app.run(main)

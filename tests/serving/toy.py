@@ -40,17 +40,10 @@ def green(images):
 
 
 class Toy:
-    """Stands in for a `Servable` of an export.
+    """Stands in for a `Servable` of an export. It adds classes to shifts.
 
-    Args:
-      name: str.
-      factors: dict, factor name -> (function of color images that gives its own, their num_values).
-      max_batch: int, the most rows of a request to `sample`.
-      condition: `conditions.Condition`; classes are added to shifts.
-
-    Attributes:
-      signature_defs: dict, name -> SignatureDef.
-      changes: dict, signature -> dict, output -> array in its place, or None to leave it out.
+    `factors` is a dict, factor name -> (function of color images that gives its own, their num_values), and
+    `changes` one of signature -> dict, output -> array in its place, or None to leave it out.
     """
 
     def __init__(self, name, factors, max_batch=256, condition=None):
@@ -121,10 +114,8 @@ class Toy:
     def auxiliaries(self, image):
         rows, counts = len(image), [spec.num_values for spec in self.images.values()]
         classes = {"num_classes": np.full(rows, self.condition.size)} if self.condition else {}
-        description = {
-            "num_values": [counts] * rows,
-            "max_batch": [self.max_batch] * rows,
-        } | classes
+        description = {"num_values": [counts] * rows, "max_batch": [self.max_batch] * rows}
+        description |= classes
         return {
             **self.auxiliary_images(image),
             "factors": np.array([[name.encode() for name in self.images]] * rows, object),
@@ -170,6 +161,5 @@ class ServedTest(tf.test.TestCase):
     def spy(self, model="toy", **kwargs):
         """A mock of `Toy.predict`, which wraps it unless `kwargs` say otherwise."""
         toy = self.toys[model]
-        return self.enter_context(
-            mock.patch.object(toy, "predict", **{"wraps": toy.predict, **kwargs})
-        )
+        how = {"wraps": toy.predict, **kwargs}
+        return self.enter_context(mock.patch.object(toy, "predict", **how))

@@ -3,7 +3,6 @@
 from unittest import mock
 
 import numpy as np
-from absl import flags
 from PIL import Image
 
 from pixelcnn_aux import data
@@ -114,29 +113,24 @@ class ProgramTest(toy.ServedTest):
         for row, mean in zip(rows[1:], means):
             expected = [mean / 1024, mean / 256, mean * 5 / 1024]
             self.assertAllClose([float(value) for value in row[1:]], expected, atol=6e-5)
-        header, *_ = self.run_program("bpd", *files, model="wide").splitlines()
-        self.assertEqual(header.split(), ["file", "green", "coarse", "4x6", "total"])
 
     def test_classes(self):
         """All draws and likelihoods are given the class --label, or none."""
         out, file = f"--out={self.folder / 'of_a_class.png'}", self.write_image("photo.png")
-        for command, flags_, label in (
-            (["sample", "--num=2", out], ["--label=7"], 7),
-            (["colorize", file, "--num=2", out], ["--label=7"], 7),
-            (["bpd", file, file], ["--label=7"], 7),
-            (["sample", "--num=2", out], [], -1),
+        for command, label in (
+            (["sample", "--num=2", out, "--label=7"], 7),
+            (["bpd", file, file, "--label=7"], 7),
+            (["sample", "--num=2", out], -1),
         ):
             requests = self.spy("classes")
-            self.run_program(*command, *flags_, model="classes")
+            self.run_program(*command, model="classes")
             _, inputs = requests.mock_calls[-1].args
             self.assertAllEqual(inputs["condition"], np.full(2, label, np.int32))
         requests = self.spy("classes")
         with self.assertRaisesRegex(ValueError, "condition from -1 to 9. Received: 10"):
             self.run_program("sample", out, "--label=10", model="classes")
         self.assertEqual([call.args[0] for call in requests.mock_calls], ["auxiliaries"])
-        with self.assertRaisesRegex(
-            ValueError, "model of classes for --label.*without a condition"
-        ):
+        with self.assertRaisesRegex(ValueError, "classes for --label.*without a condition"):
             self.run_program("sample", out, "--label=1")
 
     def test_a_picture_is_there_whole_or_as_it_was(self):
@@ -169,16 +163,11 @@ class ProgramTest(toy.ServedTest):
         for arguments, message in (
             (["paint"], "command of sample, given, colorize, complete, bpd. Received: 'paint'"),
             (["sample", "a.png", out], "Expected sample and flags. Received: sample a.png"),
-            (["colorize", out], "Expected colorize IMG and flags. Received: colorize. "),
             (["given", "grayscale", out], "given NAME IMG and flags. Received: given grayscale"),
-            (["complete", "a.png", "b.png", out], "Expected complete IMG"),
             (["bpd"], r"Expected bpd IMG... and flags"),
-            (["sample"], "--out as a name that ends in .png"),
             (["sample", "--out=a.jpg"], "--out as a name that ends in .png"),
             (["sample", f"--out={self.folder / 'none' / 'a.png'}"], "in a folder that exists"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 self.run_program(*arguments)
-        with self.assertRaisesRegex(flags.IllegalFlagValueError, "--seed=2147483648"):
-            self.run_program("sample", "--seed=2147483648", out)
         requests.assert_not_called()
