@@ -24,8 +24,6 @@ FILES = (
     f"PNG, JPEG, TIFF or WebP, at most {uploads.MAX_BYTES >> 20} MB and {uploads.MAX_PIXELS >> 20} million "
     f"pixels. A picture of more than {uploads.KEPT_PIXELS:,} pixels is reduced."
 )
-REGION = "Paint over the region to draw"
-RECTANGLE = "Or a rectangle: its left, top, right and bottom, in percent of the picture"
 CSS = """
 /* Pixels are to be seen, however few there are. */
 .pixels img { image-rendering: pixelated; }
@@ -54,7 +52,7 @@ def build(models):
     with gr.Blocks(title=TITLE, delete_cache=(60, 600)) as page:
         gr.Markdown(ABOUT)
         editor = gr.ImageEditor(
-            label=REGION,
+            label="Paint over the region to draw",
             elem_id="region",
             sources=(),
             transforms=(),
@@ -144,7 +142,8 @@ def _complete(models, picture, editor):
         model = _model(models.names, actions.COMPLETES)
         seed, shift = _seed_and_shift()
     editor.render()
-    rectangle = gr.Textbox(label=RECTANGLE, placeholder="25 25 75 75")
+    label = "Or a rectangle: its left, top, right and bottom, in percent of the picture"
+    rectangle = gr.Textbox(label=label, placeholder="25 25 75 75")
     complete = functools.partial(actions.complete, models)
     inputs = [model, picture, editor, rectangle, seed, shift]
     _start("Draw the region", complete, inputs, pair=True)
