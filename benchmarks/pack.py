@@ -10,12 +10,14 @@ import pathlib
 import shutil
 import tempfile
 
+import keras
 import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import layers, summaries
 from pixelcnn_aux.commands import bpd, chosen_run, program
+from pixelcnn_aux.layers import rounding
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import disk, tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
@@ -135,7 +137,11 @@ def write_run(folder, model, packed, in_8_bits=()):
 
 def write_whole(factor, file):
     """Writes the weights of a quantized `RoundedFactor`, kernels as int8."""
-    whole = {id(weight): units for weight, units in factor.whole_kernels()}
+    whole = {}
+    for layer in layers.normalized_layers(factor):
+        kernel = layer.kernel()
+        units = keras.ops.round(kernel * rounding.kernel_units(kernel, layer.bias()))
+        whole[id(layer.v)] = np.asarray(keras.ops.convert_to_numpy(units), np.int8)
     arrays = {
         name: whole.get(id(weight), np.asarray(weight.value))
         for name, weight in tensors.named_weights(factor).items()

@@ -30,16 +30,11 @@ def in_batches(function, rows, image_size, jit_compile=False):
     While a graph is traced, all rows are one batch.
 
     Args:
-      function: from a structure like `rows`, of tensors [b, ...], to another. Row n of its result depends on
-        row n of its argument alone.
-      rows: structure of NumPy arrays or tensors [N, ...], of which the function is given a batch at a time as
-        tensors. None and plain values in it, such as str, are handed on.
+      function: from a structure like `rows`, of tensors [b, ...], to another, row by row.
+      rows: structure of NumPy arrays or tensors [N, ...]. None and plain values in it are handed on.
       image_size: (H, W) of the largest images of a row.
       jit_compile: bool, whether XLA compiles the function, as it does everything under JAX. Batches are then
         of `COMPILED_SIZES`; the last row is repeated to fill the last one.
-
-    Returns:
-      The structure that the function returns, of tensors [N, ...].
     """
     leaves = [x for x in keras.tree.flatten(rows) if hasattr(x, "shape")]
     if any(map(backend.is_symbolic, leaves)):
@@ -118,13 +113,9 @@ class Tile(NamedTuple):
 
 
 def spans(length, radius, period, most):
-    """list of `Span` that cover an axis of `length` blocks.
+    """list of `Span` that cover an axis of `length` blocks, and evaluate about `most` at once.
 
-    Args:
-      length: int.
-      radius: int, how many blocks a network sees in each direction.
-      period: int, of which all first blocks are multiples.
-      most: int, about how many blocks are evaluated at once.
+    All first blocks are multiples of `period`, and a network sees `radius` of them in each direction.
     """
     if length <= most:
         return [Span(0, length, 0, length)]
@@ -138,10 +129,7 @@ def spans(length, radius, period, most):
 
 
 def tiles(factor, size):
-    """Tiles that cover images of (H, W): list of rows, each a list of `Tile`.
-
-    There are several if images are large, and if the factor sees a neighborhood alone.
-    """
+    """list of rows, each a list of `Tile`: several if images of (H, W) are large, and seen in parts alone."""
     if factor.radius is None or None in size or math.prod(size) <= MAX_TILE_PIXELS:
         return [[Tile(Span(0, None, 0, None), Span(0, None, 0, None))]]
     side = factor.network.side
@@ -165,13 +153,7 @@ def added_up(factor, method, inputs):
 
 
 def side_by_side(factor, method, inputs):
-    """Evaluates a compiled method of a batch of `Inputs` tile by tile.
-
-    Args:
-      factor: `Factor`.
-      method: function of `Inputs`, as from `backend.compiled`, to a structure of tensors [B, H, W].
-      inputs: `Inputs`.
-    """
+    """A `backend.compiled` method of a batch of `Inputs`, to tensors [B, H, W], evaluated tile by tile."""
 
     def joined(parts, axis):
         return keras.tree.map_structure(lambda *x: ops.concatenate(x, axis=axis), *parts)
@@ -201,23 +183,14 @@ def _of_tile(factor, method, inputs, tile):
 def progress_bar(count, unit="step", names=()):
     """Keras's progress bar: one that moves in a terminal, and otherwise a line at the end.
 
-    Args:
-      count: int, how many units there are.
-      unit: str, the name of one.
-      names: of metrics whose last values are displayed, and not their means.
-
-    Returns:
-      `keras.utils.Progbar`.
+    `names` are those of metrics whose last values are displayed, and not their means.
     """
     verbose = 1 if sys.stdout.isatty() else 2
     return keras.utils.Progbar(count, verbose=verbose, stateful_metrics=names, unit_name=unit)
 
 
 def late_bar(count, unit):
-    """A bar in a terminal, if work goes on after a few seconds: for work that mostly takes less.
-
-    Returns a function, which is called with the number of units done.
-    """
+    """As `pixel_bar`, of any unit: in a terminal, and only if work goes on after a few seconds."""
     bar, start, begun = progress_bar(count, unit), time.perf_counter(), False
 
     def update(done):

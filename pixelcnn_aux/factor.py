@@ -1,5 +1,6 @@
 """Factor: one conditional distribution p(x | x_hat) of the chain, a Keras model."""
 
+import functools
 import importlib.util
 import math
 from collections.abc import Callable
@@ -38,6 +39,15 @@ from pixelcnn_aux.sums import Bounds, FixedSum, Remainders
 _OWN_LOSS = "likelihood.bits_per_dim"
 # The packages that write a format.
 _PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
+# The parts of a factor that its description has, and their classes.
+_PARTS: dict[str, Any] = {
+    "likelihood": Likelihood,
+    "network": networks.Network,
+    "embedding": networks.Embedding,
+    "auxiliary_likelihood": Likelihood,
+    "fixed_sum": FixedSum,
+    "condition": Condition,
+}
 
 
 class PixelNats(NamedTuple):
@@ -145,26 +155,14 @@ class Factor(keras.Model):
 
     def with_fixed_sum(self, fixed_sum: FixedSum | None) -> Self:
         """A factor of the same networks, not copies, that uses another sum, or none."""
-        return type(self)(
-            self.likelihood,
-            self.network,
-            self.embedding,
-            auxiliary_likelihood=self.auxiliary_likelihood,
-            fixed_sum=fixed_sum,
-            condition=self.condition,
-            name=self.name,
-            dtype=self.dtype_policy,
-        )
+        parts = {name: getattr(self, name) for name in _PARTS} | {"fixed_sum": fixed_sum}
+        return type(self)(**parts, name=self.name, dtype=self.dtype_policy)
 
     def __repr__(self):
         return summaries.factor_line(self)
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Prints a table of the layers, with their outputs for images of H x W and their parameters.
-
-        Args:
-          print_fn: function of a str, which prints it.
-        """
+        """Prints the layers by `print_fn`, with their outputs for images of H x W and their parameters."""
         print_fn(summaries.factor_table(self))
 
     # Parameters of the pixels' distributions.
@@ -178,15 +176,10 @@ class Factor(keras.Model):
             return self.network(x, features, training=training)  # [B, H, W, P]
 
     def network_inputs(self, pixels: Tensor, centers: Tensor = None) -> Tensor:
-        """Pixels as the network sees them.
+        """Pixel values [..., C] of any dtype, as the network sees them: float [..., C].
 
-        Args:
-          pixels: [..., C], whole values in any dtype.
-          centers: float [..., C] or [..., 1], as from `FixedSum.centers`; only if the likelihood is centered.
-
-        Returns:
-          float [..., C]: the values `scaled`. If the likelihood is centered, their distances from the centers
-          in its units: the network knows x_hat, beside which these would hardly be seen.
+        They are `scaled`; or, if the likelihood is centered, distances from the `FixedSum.centers` in its
+        units: the network knows x_hat, beside which these would hardly be seen.
         """
         if not self.likelihood.centered:
             return self.scaled(pixels)
@@ -223,9 +216,9 @@ class Factor(keras.Model):
         condition = conditions.checked(self.condition, given.condition, checked.shape[0])
         if self.embedding is not None:
             below = self._checked_auxiliary(below)
-        elif below is not None:
+        else:
             expected = "no auxiliary images: this factor is unconditional"
-            expect(False, expected, "some", "Give the images alone")
+            expect(below is None, expected, "some", "Give the images alone")
         inputs = Inputs(checked, below, condition)
         self.check_shapes(inputs)
         return inputs
@@ -239,21 +232,17 @@ class Factor(keras.Model):
         (batch, *size), ratio = inputs.images.shape[:3], self.auxiliary_ratio
         check_sides_known(size)
         expected = (
-            f"images of a height and width that are multiples of {ratio}, the ratio to their "
+            f"a height and width that are multiples of {ratio}, the ratio to auxiliary images"
         )
-        expected += "auxiliary images"
         fits, received = sums.is_divided(size, ratio // self.network.side), "{} x {}".format(*size)
         expect(fits, expected, received, "Choose another image size")
         kind: Any = self.auxiliary_likelihood
         shape, found = [batch, *sums.num_blocks(size, ratio)], list(inputs.auxiliary.shape)
         shape.append(kind.num_channels)
         batch_sizes = {batch, found[0]} - {None}  # unknown ones may yet be the same
-        expect(
-            len(batch_sizes) <= 1 and found[1:] == shape[1:],
-            f"auxiliary images of shape {shape} beside images of shape {list(inputs.images.shape)}",
-            found,
-            "Give those that the model's transform makes of the images",
-        )
+        fits = len(batch_sizes) <= 1 and found[1:] == shape[1:]
+        expected = f"auxiliary images of shape {shape} beside images of {list(inputs.images.shape)}"
+        expect(fits, expected, found, "Give those that the model's transform makes of the images")
 
     def _checked_auxiliary(self, auxiliary):
         """uint8 [B, h, w, c] that the factor embeds, as a tensor or NumPy array."""
@@ -275,9 +264,8 @@ class Factor(keras.Model):
         expect(fits, "a conditional factor", received, remedy)
         images, embedding = self._checked_auxiliary(auxiliary), self.parts()[1]
         check_multiple(images, embedding.multiple)
-        return self._features_of(
-            images, conditions.checked(self.condition, condition, images.shape[0])
-        )
+        condition = conditions.checked(self.condition, condition, images.shape[0])
+        return self._features_of(images, condition)
 
     def _features_of(self, auxiliary, condition):
         if auxiliary is None:
@@ -352,10 +340,7 @@ class Factor(keras.Model):
 
         Takes and raises what `log_prob` does, and is of the same dtype.
         """
-
-        def evaluate(inputs):
-            return batches.side_by_side(self, self._pixel_log_prob, inputs)
-
+        evaluate = functools.partial(batches.side_by_side, self, self._pixel_log_prob)
         return _in_batches(evaluate, self.inputs(images, auxiliary))
 
     def batch_log_prob(self, inputs: Inputs) -> Tensor:
@@ -363,46 +348,26 @@ class Factor(keras.Model):
         return batches.added_up(self, self._pixel_log_prob, inputs)
 
     def bound_and_exact(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """`log_prob` as if the factor were not exact, and as it is, evaluating the networks once.
-
-        Returns:
-          float [B] of the model's dtype twice, in nats. They are the same if the factor is not exact.
-        """
+        """`log_prob` as if the factor were not exact, and as it is, evaluating the networks once."""
         return batches.added_up(self, self._bound_and_exact, inputs)
 
     def pixel_nats(self, inputs: Inputs) -> PixelNats:
-        """`PixelNats` of the model's dtype.
-
-        Raises NotImplementedError for a likelihood without the probabilities of a channel's values.
-        """
+        """`PixelNats` of one batch, for a likelihood with the probabilities of a channel's values."""
         return batches.side_by_side(self, self._pixel_nats, inputs)
 
     def log_prob_given(self, inputs: Inputs, conditions: ArrayLike) -> Tensor:
         """`log_prob` of images given each of several conditions: float [B, K].
 
-        The first layers, up to where a first condition is added, and bounds are computed once.
-
-        Args:
-          inputs: `Inputs`, whose condition does not matter.
-          conditions: [K, ...], as `conditions` has them.
+        They take the place of that of `inputs`. The first layers, up to where a first condition is added, and
+        bounds are computed once.
         """
         return self._log_prob_given(inputs, ops.convert_to_tensor(conditions))
 
     def log_density(self, inputs: Inputs) -> Tensor:
-        """As `log_prob`, of images whose values need not be whole: differentiable in the image.
-
-        Args:
-          inputs: `Inputs` of floats, as from `AuxiliaryModel.moved_inputs`.
-
-        Raises:
-          NotImplementedError: for a likelihood without `_log_density`.
-          ValueError: for an exact factor.
-        """
+        """`AuxiliaryModel.log_density` of this factor, from `AuxiliaryModel.moved_inputs`."""
         expected = "a model that is not exact, to evaluate its density"
-        received = (
-            "one that is: images have no probability unless they fit their auxiliary images to the "
-        )
-        expect(not self.exact, expected, received + "last bit", "Ask model.with_exact(False)")
+        received = "one that is: images have no probability unless they fit their auxiliary images"
+        expect(not self.exact, expected, f"{received} exactly", "Ask model.with_exact(False)")
         return self._log_density(inputs)
 
     def _bounds(self, inputs, fixed_sum):
@@ -459,12 +424,7 @@ class Factor(keras.Model):
     def draw(self, request: DrawRequest, features: list[Tensor] | None = None) -> Tensor:
         """Draws images, in a graph whose loops go through their pixels: uint8 [B, H, W, C].
 
-        Args:
-          request: `DrawRequest` of this factor, with an array of noise.
-          features: `Factor.features` of its auxiliary images, if they have been computed already.
-
-        Raises:
-          ValueError: as `check_scannable`.
+        `features` are those of the auxiliary images, if they have been computed already.
         """
         self.check_scannable()
         if features is None:
@@ -475,11 +435,7 @@ class Factor(keras.Model):
         return draw(features, request if self.fixed_sum else request._replace(auxiliary=None))
 
     def draw_in_tiles(self, request: DrawRequest) -> Tensor:
-        """As `draw`, of a factor that has a radius: in memory that grows with a tile, and traced for no size.
-
-        Args:
-          request: `DrawRequest` of this factor, whose noise is a `sampling.Noise`.
-        """
+        """As `draw`, of a factor that has a radius: traced for no size, in memory that grows with a tile."""
         self.check_scannable()
         scan = TileScan(self, request, len(request.log_scale_shift))
         decider = groups.drawn_pixels(self.likelihood, request)
@@ -495,18 +451,10 @@ class Factor(keras.Model):
     def scan(
         self, size: Size, batch: Tensor, request: DrawRequest, *, keep_params: bool = False
     ) -> Any:
-        """A scan of `scanning`, to be made and called within `given`, in a graph that is being traced.
-
-        Args:
-          size: (H, W), ints.
-          batch: B, an int or a scalar tensor.
-          request: `DrawRequest`. A factor with a fixed sum needs its auxiliary images.
-          keep_params: bool, whether the scan returns the parameters that the pixels were decided from.
-        """
+        """A `scanning.groups.Scan`, to be made and called within `given`, in a graph that is being traced."""
         known = self.fixed_sum and Remainders(self.fixed_sum, request.auxiliary, request.within)
-        shape, how = (*size, self.likelihood.num_channels), {"keep_params": keep_params}
-        scan = self.network.scan(request.method)
-        return scan(self.network, self.network_inputs, shape, batch, remainders=known, **how)
+        shape, scan = (*size, self.likelihood.num_channels), self.network.scan(request.method)
+        return scan(self.network, self.network_inputs, shape, batch, known, keep_params)
 
     def _draw(self, features, request):
         batch, *size, _ = ops.shape(request.noise)
@@ -565,9 +513,10 @@ class Factor(keras.Model):
         Metrics are then functions of images and the parameters of their pixels' distributions, or of a
         subclass of `keras.metrics.Metric`. Raises ValueError for Keras's own, which would compare the two.
         """
-        found = keras.tree.flatten([metrics, weighted_metrics])
         of_keras = [
-            x for x in found if isinstance(x, str) or type(x).__module__.startswith("keras.")
+            metric
+            for metric in keras.tree.flatten([metrics, weighted_metrics])
+            if isinstance(metric, str) or type(metric).__module__.startswith("keras.")
         ]
         if of_keras and self._is_own(loss):
             raise ValueError(
@@ -606,16 +555,13 @@ class Factor(keras.Model):
         return None
 
     def get_config(self):
-        condition = self.condition and {"condition": serialization.serialize(self.condition)}
-        return {
-            **super().get_config(),
-            "likelihood": serialization.serialize(self.likelihood),
-            "network": _unnamed(serialization.serialize(self.network)),
-            "embedding": _unnamed(serialization.serialize(self.embedding)),
-            "auxiliary_likelihood": serialization.serialize(self.auxiliary_likelihood),
-            "fixed_sum": serialization.serialize(self.fixed_sum),
-            **(condition or {}),
-        }
+        parts = {name: serialization.serialize(getattr(self, name)) for name in _PARTS}
+        for name in ("network", "embedding"):
+            if parts[name] is not None:  # their names count how many this process has made
+                parts[name]["config"].pop("name", None)
+        if self.condition is None:
+            del parts["condition"]
+        return {**super().get_config(), **parts}
 
     @classmethod
     def from_config(cls, config):
@@ -623,27 +569,16 @@ class Factor(keras.Model):
 
         Raises ValueError for a description that names a class which is not registered.
         """
-        kinds = {
-            "likelihood": Likelihood,
-            "network": networks.Network,
-            "embedding": networks.Embedding,
-            "auxiliary_likelihood": Likelihood,
-            "fixed_sum": FixedSum,
-            "condition": Condition,
-        }
         parts = {
-            name: serialization.deserialize(config.get(name), kind) for name, kind in kinds.items()
+            name: serialization.deserialize(config.get(name), kind) for name, kind in _PARTS.items()
         }
         return cls(**{**config, **parts})
 
     def save(self, filepath: PathLike, *args: Any, **kwargs: Any) -> None:
         """As Keras's. Raises ValueError for HDF5 files, which would not load."""
-        expect(
-            not str(filepath).endswith((".h5", ".hdf5")),
-            "a name that ends in .keras",
-            f"{filepath}, of a format that does not hold registered classes",
-            "Give such a name",
-        )
+        fits, expected = not str(filepath).endswith((".h5", ".hdf5")), "a name that ends in .keras"
+        received = f"{filepath}, of a format that does not hold registered classes"
+        expect(fits, expected, received, "Give such a name")
         super().save(filepath, *args, **kwargs)
 
     def quantize(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -679,24 +614,17 @@ class Factor(keras.Model):
         """
         backend.require_tensorflow("exports")
         package = _PACKAGES.get(format)
-        expect(
-            package is None or importlib.util.find_spec(package),
-            f"{package}, which writes the format {format}",
-            "no such package",
-            f"Run pip install {package}",
-            kind=ImportError,
-        )
+        fits = package is None or importlib.util.find_spec(package)
+        expected, remedy = f"{package}, which writes {format}", f"Run pip install {package}"
+        expect(fits, expected, "no such package", remedy, kind=ImportError)
         if input_signature is None:
             kinds = {"images": self.likelihood, "auxiliary": self.auxiliary_likelihood}
-            specs = {
-                name: keras.InputSpec(
-                    arguments.pixel_dtype(kind.num_values),
-                    (None, None, None, kind.num_channels),
-                    name=name,
-                )
-                for name, kind in kinds.items()
-                if kind is not None
-            }
+            specs = {}
+            for name, kind in kinds.items():
+                if kind is not None:
+                    dtype, shape = arguments.pixel_dtype(kind.num_values), (None, None, None)
+                    shape += (kind.num_channels,)
+                    specs[name] = keras.InputSpec(dtype, shape, name=name)
             input_signature = [tuple(specs.values())] if len(specs) > 1 else [*specs.values()]
             if self.condition is not None:
                 shape = (None, *self.condition.shape)
@@ -726,11 +654,3 @@ def _zeros(side, likelihood):
     """An image of side x side."""
     dtype = arguments.pixel_dtype(likelihood.num_values)
     return ops.zeros([1, side, side, likelihood.num_channels], dtype)
-
-
-def _unnamed(description):
-    """The description of a network without its name, which counts how many this process has made."""
-    if description is None:
-        return None
-    config = {key: value for key, value in description["config"].items() if key != "name"}
-    return {**description, "config": config}

@@ -65,18 +65,10 @@ def check_images(
     what: str = "images",
     floats: bool = False,
 ) -> Tensor:
-    """Returns images, a NumPy array or a tensor, if they are images of this kind.
+    """Returns images [B, H, W, C], a NumPy array or a tensor, of so many channels and pixel values.
 
-    Args:
-      images: [B, H, W, C], uint8 up to 256 values, uint16 above.
-      channels: int, the C expected; None for any.
-      num_values: int, pixels must be below it; None for any. Values are checked where they are known: not
-        while a graph is traced.
-      what: str, the name of the images in an error.
-      floats: bool, whether they must be float32 or float64 instead, of values from 0 to num_values - 1.
-
-    Raises:
-      ValueError: for another dtype, rank or number of channels, an empty side, or a pixel value out of range.
+    They are called `what` in errors, and are `floats` or whole. None is any number. Values are checked where
+    they are known: not while a graph is traced. Raises ValueError for others, or those with an empty side.
     """
     images = arguments.array(what, images)
     if not isinstance(images, np.ndarray):
@@ -108,30 +100,22 @@ def _check_range(images, last, what):
     if any(map(backend.is_symbolic, ends)):
         return
     least, largest = map(float, ends)
-    expect(
-        0 <= least <= largest <= last,  # false for NaN
-        f"{what} with pixel values from 0 to {last}",
-        f"a value of {largest if least >= 0 else least:g}",
-        "Scale them to that range, or clip them",
-    )
+    fits, received = 0 <= least <= largest <= last, largest if least >= 0 else least  # or NaN
+    expected, remedy = f"{what} with pixel values from 0 to {last}", "Scale or clip them"
+    expect(fits, expected, f"a value of {received:g}", remedy)
 
 
 def check_sides_known(size: Sequence[int | None]) -> None:
     """Raises ValueError for (H, W) of which one is None, as in a pipeline of images of any size."""
-    expect(
-        None not in size,
-        "images whose height and width are known while a graph is traced",
-        " x ".join(map(str, size)),
-        "Set them by tf.ensure_shape",
-    )
+    expected = "images whose height and width are known while a graph is traced"
+    received, remedy = " x ".join(map(str, size)), "Set them by tf.ensure_shape"
+    expect(None not in size, expected, received, remedy)
 
 
 def check_multiple(images: Tensor, multiple: int) -> None:
     """Raises ValueError for images [B, H, W, C] whose H or W is not a multiple of what a network needs."""
     height, width = images.shape[1:3]
-    expect(
-        not any(side is not None and side % multiple for side in (height, width)),
-        f"an image height and width that are multiples of {multiple}, as this network needs",
-        f"{height} x {width}",
-        "Choose another image size, or fewer resolutions",
-    )
+    fits = not any(side is not None and side % multiple for side in (height, width))
+    expected = f"an image height and width that are multiples of {multiple}, as this network needs"
+    remedy = "Choose another image size, or fewer resolutions"
+    expect(fits, expected, f"{height} x {width}", remedy)

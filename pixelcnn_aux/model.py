@@ -127,8 +127,7 @@ class AuxiliaryModel(serialization.Configured):
         expect(size is not None, expected, "none", "Give it")
         sizes: list[Any] = [size]
         for transform in self.transforms:
-            height, width = transform.size(sizes[-1])
-            sizes.append((height, width))
+            sizes.append(tuple(transform.size(sizes[-1])))
         return dict(zip(self.factors, reversed(sizes)))
 
     def position(self, name: str) -> int:
@@ -186,12 +185,7 @@ class AuxiliaryModel(serialization.Configured):
         return check_images(images, self.likelihood.num_channels, self.likelihood.num_values)
 
     def checked_condition(self, condition: ArrayLike | None, batch: int | None) -> Tensor:
-        """The condition of `batch` images, NumPy's or a tensor.
-
-        None becomes no class, or vectors of zeros; for a model without a condition it stays None.
-
-        Raises ValueError for another dtype, shape, number or range, and for one of a model that takes none.
-        """
+        """The condition of `batch` images, as `conditions.checked`; None becomes no class, or zeros."""
         if condition is None and self.condition is not None and batch is not None:
             condition = self.condition.unknown(batch)
         return conditions.checked(self.condition, condition, batch)
@@ -221,17 +215,10 @@ class AuxiliaryModel(serialization.Configured):
         return dict(zip(self.factors, reversed(chain)))
 
     def inputs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Inputs]:
-        """The `Inputs` of each factor for full images, uint8 [B, H, W, C], and their condition.
+        """The `Inputs` of each factor for full images, uint8 [B, H, W, C], and their condition: dict.
 
-        Networks are trained on these: for a conditional model, None is an error and not "no class".
-
-        Returns:
-          dict, name -> `Inputs`: its image, uint8 [B, h, w, c], its auxiliary image, None for the first, and
-          the condition.
-
-        Raises:
-          ValueError: for images or a condition of another dtype or shape, and for no condition of a
-            conditional model: -1 is no class.
+        Networks are trained on these: for a conditional model, None is an error and not "no class". Raises
+        ValueError for images or a condition of another dtype or shape.
         """
         checked = self.checked(images)
         condition = conditions.checked(self.condition, condition, checked.shape[0])
@@ -327,20 +314,17 @@ class AuxiliaryModel(serialization.Configured):
         """
         checked = self._checked(images, condition)
         both, shape = self._by_factor(Factor.bound_and_exact, *checked), checked[0].shape[1:]
-        bounds, exact = (
-            in_bits_per_dim({name: nats[i] for name, nats in both.items()}, shape) for i in range(2)
-        )
+        each = ({name: nats[i] for name, nats in both.items()} for i in range(2))
+        bounds, exact = (in_bits_per_dim(nats, shape) for nats in each)
         return bounds, exact
 
     def pixel_nats(
         self, images: ArrayLike, condition: ArrayLike | None = None
     ) -> dict[str, PixelNats]:
-        """The likelihood of each pixel of each factor's image, and its expectation: for `scores`.
+        """`PixelNats` of each factor's image: dict, name -> float [B, h, w] each; for `scores`.
 
-        Takes and raises what `log_prob` does, and NotImplementedError as `Factor.pixel_nats`.
-
-        Returns:
-          dict, name -> `PixelNats`, float [B, h, w] of the model's dtype.
+        Takes and raises what `log_prob` does, and NotImplementedError for a likelihood without the
+        probabilities of a channel's values.
         """
         return self._by_factor(Factor.pixel_nats, *self._checked(images, condition))
 
@@ -477,13 +461,7 @@ class AuxiliaryModel(serialization.Configured):
             without bounds, or the sum of an exact one is not `dense`.
         """
         request = DrawRequest(
-            seeds,
-            log_scale_shift,
-            condition,
-            mode=mode,
-            method=method,
-            jit_compile=jit_compile,
-            size=image_size,
+            seeds, log_scale_shift, condition, mode, method, jit_compile, image_size
         )
         return sampling.sample(self, request, given, known, mask)
 

@@ -89,40 +89,21 @@ def chain(
     sums = [None, *reversed(sums)]
     if names is None:
         names = [*(transform.name for transform in reversed(transforms)), "image"]
-    expect(
-        len(names) == len(chained),
-        f"{len(chained)} names of factors",
-        f"names={list(names)}",
-        "Give one for each image of the chain",
-    )
+    expected, remedy = f"{len(chained)} names of factors", "Give one for each image of the chain"
+    expect(len(names) == len(chained), expected, f"names={list(names)}", remedy)
     checks.check_names(list(names))
     own_networks = _one_each("network", network, len(chained))
     embeddings = _one_each("embedding", embedding, len(chained))
     factors = []
     for position, likelihood in enumerate(chained):
         # In this order, which the weights drawn from a seed depend on.
-        given, num_params = own_networks[position], likelihood.num_params
-        own = (
-            given(num_params=num_params, dtype=dtype)
-            if callable(given)
-            else PixelCNN(num_params=num_params, dtype=dtype, **given)
-        )
-        f_w = auxiliary_likelihood = None
+        given, how = own_networks[position], {"num_params": likelihood.num_params, "dtype": dtype}
+        parts: Any = {"network": given(**how) if callable(given) else PixelCNN(**given, **how)}
         if position:
-            f_w = Embedding(**embeddings[position], dtype=dtype)
-            auxiliary_likelihood = chained[position - 1]
-        factors.append(
-            Factor(
-                likelihood,
-                own,
-                f_w,
-                auxiliary_likelihood=auxiliary_likelihood,
-                fixed_sum=sums[position],
-                condition=condition,
-                dtype=dtype,
-                name=names[position],
-            )
-        )
+            parts["embedding"] = Embedding(**embeddings[position], dtype=dtype)
+            parts["auxiliary_likelihood"] = chained[position - 1]
+        parts |= {"fixed_sum": sums[position], "condition": condition}
+        factors.append(Factor(likelihood, **parts, dtype=dtype, name=names[position]))
     return AuxiliaryModel(factors, transforms, image_size)
 
 
@@ -328,12 +309,10 @@ def parallel_pyramid(
         {"filters": n, "dropout": dropout}
         for n in arguments.whole_each("filters", filters, halvings, "scale")
     ]
-    if base_parts is None:
-        base: Any = architectures.light(base_blocks, filters=base_filters, dropout=dropout)
-    else:
-        base = architectures.parallel(
-            base_blocks, [base_parts], filters=base_filters, dropout=dropout
-        )
+    how: Any = {"filters": base_filters, "dropout": dropout}
+    base: Any = architectures.light(base_blocks, **how)
+    if base_parts is not None:
+        base = architectures.parallel(base_blocks, [base_parts], **how)
     model = chain(
         [HalfResolution() for _ in range(halvings)],
         image_size,
@@ -446,9 +425,8 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
         like_image = type(likelihood) is likelihoods.LogisticMixture
         like_image = like_image and likelihood.num_channels == channels
         if num_values > 256 or (like_image and num_values**channels >= 256):
-            return likelihoods.LogisticMixture(
-                num_components, num_channels=channels, num_values=num_values
-            )
+            kind = {"num_channels": channels, "num_values": num_values}
+            return likelihoods.LogisticMixture(num_components, **kind)
         return likelihoods.Categorical(num_values, channels)
     received = type(own).__name__
     if isinstance(own, likelihoods.Likelihood):
@@ -474,10 +452,7 @@ def _centered(likelihood, transform):
 
 
 def _one_each(what, given, count):
-    """list of the arguments of `count` networks or embeddings, which are given as one or a list.
-
-    The first factor has no embedding: its may be None.
-    """
+    """list of the arguments of `count` networks or embeddings: the first embedding's may be None."""
     each = given if isinstance(given, (list, tuple)) else [given] * count
     fits = [isinstance(one, dict) or (what == "network" and callable(one)) for one in each]
     if what == "embedding":

@@ -96,28 +96,16 @@ class RoundedFactor(Factor):
         found = {x: _quantized(x, *self._inputs(x)) for x in layers.normalized_layers(self)}
         for layer, weights in found.items():
             _check_exact(layer, weights.largest_sum)
-        for part, firsts in self._streams():
-            blocks = [block.conv_out for block in part.steps]
-            for first in firsts:
-                largest = sum(found[layer].largest_output for layer in (first, *blocks))
-                _check_exact(part, largest * rounding.SUMS)
+        pairs = [] if self.embedding is None else [(self.embedding.stream, self.embedding.first)]
+        for stream, first in [*pairs, *zip(self.network.streams, self.network.firsts)]:
+            blocks = [block.conv_out for block in stream.steps]
+            largest = sum(found[layer].largest_output for layer in (first, *blocks))
+            _check_exact(stream, largest * rounding.SUMS)
         for layer, weights in found.items():
             layer.v.assign(weights.kernel)
             inputs = tuple(range(weights.kernel.ndim - 1))
             layer.g.assign(np.sqrt(np.square(weights.kernel).sum(axis=inputs)))
             layer.b.assign(weights.bias)
-
-    def whole_kernels(self) -> list[tuple[Any, np.ndarray]]:
-        """Pairs of a layer's `v` and its kernel in units, int8, which may be stored in its place.
-
-        The weights must be quantized. The lengths of `v` do not matter.
-        """
-        found = []
-        for layer in layers.normalized_layers(self):
-            kernel = layer.kernel()
-            units = kernel * rounding.kernel_units(kernel, layer.bias())
-            found.append((layer.v, np.asarray(ops.convert_to_numpy(ops.round(units)), np.int8)))
-        return found
 
     @property
     def quantized(self) -> bool:
@@ -130,18 +118,12 @@ class RoundedFactor(Factor):
                     return False
         return True
 
-    def _streams(self):
-        """Pairs of a stream and of the layers whose outputs it begins with."""
-        pairs = [] if self.embedding is None else [(self.embedding.stream, [self.embedding.first])]
-        return [*pairs, *((x, [y]) for x, y in zip(self.network.streams, self.network.firsts))]
-
     def _inputs(self, layer):
         """The inputs of a layer: the units in 1, and the most units of each channel, or of all."""
         if self.embedding is not None and layer is self.embedding.first:
             values = self.auxiliary_likelihood.num_values
             return 2.0 ** math.ceil(math.log2(values)), values - 1
-        firsts = self.network.firsts
-        if layer not in firsts:
+        if layer not in self.network.firsts:
             return rounding.ACTIVATIONS, rounding.MOST
         ones, features, pixels = 1.0, rounding.MOST / rounding.ACTIVATIONS, 1.0
         units = max(rounding.ACTIVATIONS, 2.0 ** math.ceil(math.log2(self.likelihood.num_values)))
@@ -156,9 +138,9 @@ class RoundedFactor(Factor):
 
 def _in_quarters(fixed_sum: FixedSum | None) -> FixedSum | None:
     """A `FixedSum`, or None, as a `RoundedFactor` uses it."""
-    if fixed_sum is None:
-        return None
-    return type(fixed_sum)(**{**fixed_sum.get_config(), "center_units": rounding.CENTERS})
+    return fixed_sum and type(fixed_sum)(
+        **{**fixed_sum.get_config(), "center_units": rounding.CENTERS}
+    )
 
 
 class _Quantized(NamedTuple):

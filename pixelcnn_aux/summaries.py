@@ -7,8 +7,7 @@ from pixelcnn_aux.networks import Embedding, PixelCNN
 from pixelcnn_aux.networks.network import Stream
 
 
-def num_weights(*layers):
-    """How many parameters layers have together: int."""
+def _num_weights(*layers):
     return sum(math.prod(weight.shape) for layer in layers for weight in layer.weights)
 
 
@@ -17,18 +16,15 @@ def factor_line(factor):
     kind = "unconditional"
     if factor.embedding is not None:
         kind = f"conditional, {'exact' if factor.exact else 'a bound'}"
-    likelihood = type(factor.likelihood).__name__
-    return (
-        f"<{type(factor).__name__} name={factor.name}: {likelihood}, {kind}, "
-        f"{num_weights(factor):,} parameters>"
-    )
+    kind = f"{type(factor.likelihood).__name__}, {kind}, {_num_weights(factor):,} parameters"
+    return f"<{type(factor).__name__} name={factor.name}: {kind}>"
 
 
 def model_lines(model):
     """An `AuxiliaryModel`: a line, and one for each factor in the order of sampling."""
     kind, factors = "exact" if model.exact else "a bound", model.factors.values()
     images = f"{_by(*model.image_size)} images" if model.image_size else "images of any size"
-    lines = [f"<{type(model).__name__} of {images}: {kind}, {num_weights(*factors):,} parameters"]
+    lines = [f"<{type(model).__name__} of {images}: {kind}, {_num_weights(*factors):,} parameters"]
     sizes = model.sizes() if model.image_size else dict.fromkeys(model.factors)
     for factor in factors:
         size = sizes[factor.name]
@@ -37,20 +33,17 @@ def model_lines(model):
 
 
 def factor_table(factor):
-    """The layers of a factor: what they give of images of H x W, and how many parameters they have.
-
-    Steps of one kind that follow each other at one resolution are one row.
-    """
+    """A table of the layers of a factor, with a row for steps of one kind in a row at one resolution."""
     rows = [("layer", "output", "parameters")]
-    ratio = factor.auxiliary_ratio
-    for name, part, scale in (
-        ("embedding", factor.embedding, ratio),
-        ("network", factor.network, 1),
-    ):
+    parts = {
+        "embedding": (factor.embedding, factor.auxiliary_ratio),
+        "network": (factor.network, 1),
+    }
+    for name, (part, scale) in parts.items():
         if part is not None:
-            rows.append((f"{name} ({type(part).__name__})", "", f"{num_weights(part):,}"))
+            rows.append((f"{name} ({type(part).__name__})", "", f"{_num_weights(part):,}"))
             rows += [(f"  {what}", out, f"{n:,}") for what, out, n in _layers(part, scale)]
-    rows.append(("all", "", f"{num_weights(factor):,}"))
+    rows.append(("all", "", f"{_num_weights(factor):,}"))
     first, second, third = (max(map(len, column)) for column in zip(*rows))
     lines = [f"{what:{first}}  {out:{second}}  {n:>{third}}" for what, out, n in rows]
     return "\n".join([factor_line(factor), *lines])
@@ -66,11 +59,11 @@ def _layers(part, scale):
                 found = [step for *_, step in group]
                 what = f"{len(found)} block{'s' * (len(found) > 1)}" if kind == "block" else kind
                 out = _output(scale * 2**level, layer.filters)
-                yield f"{layer.name}: {what}", out, num_weights(*found)
+                yield f"{layer.name}: {what}", out, _num_weights(*found)
         else:
             known = isinstance(part, (Embedding, PixelCNN))
             out = _output(scale, layer.filters) if known else ""
-            yield f"{layer.name} ({type(layer).__name__})", out, num_weights(layer)
+            yield f"{layer.name} ({type(layer).__name__})", out, _num_weights(layer)
 
 
 def _output(scale, channels):
@@ -83,10 +76,9 @@ def _by(*sides):
 
 
 def bits_kinds(model):
-    """The kinds of bits per dimension of a model: list of str.
+    """The kinds of bits per dimension of a model: "bound", the paper's, and "exact", or that alone.
 
-    "bound", the paper's, and "exact"; "restricted" in place of the latter if only some factors can be exact.
-    A model without auxiliary images has "exact" alone.
+    "restricted" is in place of "exact" if only some factors can be exact.
     """
     exact = model.with_exact(True)
     if not _has_exact(exact):

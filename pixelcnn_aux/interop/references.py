@@ -212,13 +212,9 @@ def _build(variables, constructor, **kwargs):
 
 
 def _assign(variables, named_layers, product_axes=(), convert=None):
-    """Assigns the variables NAME/V, NAME/g and NAME/b to each layer: all variables, if they fit.
+    """Assigns all variables, NAME/V, NAME/g and NAME/b, to the layers (NAME, layer), and converts these.
 
-    Args:
-      variables: dict, name -> array.
-      named_layers: iterable of (NAME, `layers.WeightNorm`).
-      product_axes: tuple of 1s, the axes of a variable before the [in, out] of a 1 x 1 kernel.
-      convert: function that changes a layer after the assignment.
+    `product_axes` are those of a variable before the [in, out] of a 1 x 1 kernel, 1 each.
     """
     used = set()
     for name, layer in named_layers:

@@ -58,11 +58,7 @@ def context(**changes: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def counting_parameters() -> Iterator[dict[Any, int]]:
-    """Within it, layers make no weights, so that networks of any size can be counted.
-
-    Yields:
-      dict, layer -> int, the number of parameters of each layer that was called.
-    """
+    """Within it, layers make no weights. Yields dict, layer called -> int, the number of its parameters."""
     counts: dict[Any, int] = {}
     with context(counts=counts):
         yield counts

@@ -76,16 +76,9 @@ class Embedding(LazilyBuilt):
         return {**super().get_config(), **own}
 
     def call(self, x: Tensor, training: bool | None = None) -> list[Tensor]:
-        """f_w of scaled images.
+        """float [B, H, W, C], scaled to [-1, 1] -> f_w, list of float [B, h, w, filters], finest first.
 
-        Args:
-          x: float [B, H, W, C], an auxiliary image scaled to [-1, 1].
-
-        Returns:
-          list of float [B, h, w, filters], one per resolution, finest first.
-
-        Raises:
-          ValueError: if H or W is not a multiple of `multiple`.
+        Raises ValueError for H or W that is not a multiple of `multiple`.
         """
         check_multiple(x, self.multiple)
         first = self.first(x)  # [B, H, W, filters]

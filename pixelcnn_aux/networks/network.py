@@ -85,16 +85,10 @@ class Network(LazilyBuilt):
 
 @register()
 class Stream(keras.layers.Layer):
-    """The steps of a topology, as layers of one kind of stream.
+    """The steps of a topology, as layers of one kind of stream: "unshifted", "vertical" or "horizontal".
 
-    Args:
-      topology: a `Topology`.
-      stream: "unshifted", "vertical" or "horizontal".
-      filters: int, the channels of every activation.
-      kernel_size: (height, width) of all convolutions.
-      dropout: float, the rate in the blocks.
-      gated: bool, whether blocks are `GatedResidualBlock`s; if not, they are `ResidualBlock`s, which take no
-        skips and shift nothing.
+    Blocks that are not `gated` are `ResidualBlock`s, which take no skips and shift nothing. All activations
+    have `filters` channels.
     """
 
     def __init__(self, topology, stream, filters, *, kernel_size, dropout, gated=True, **kwargs):
@@ -105,18 +99,16 @@ class Stream(keras.layers.Layer):
         expected = "an unshifted topology without skips, for blocks that are not gated"
         received, remedy = f"{stream}, {self.topology}", "Leave its skips out, or have gated blocks"
         expect(gated or (stream == "unshifted" and not skips), expected, received, remedy)
-        convolution, transposed = layers.STREAMS[stream]
+        size, (convolution, transposed) = (filters, kernel_size), layers.STREAMS[stream]
 
         def layer(kind, **how):
             if kind == "block" and gated:
-                return layers.GatedResidualBlock(
-                    filters, kernel_size, stream, dropout=dropout, **how
-                )
+                return layers.GatedResidualBlock(*size, stream, dropout=dropout, **how)
             if kind == "block":
-                return layers.ResidualBlock(filters, kernel_size, dropout, **how)
+                return layers.ResidualBlock(*size, dropout, **how)
             if kind == "up":
-                return transposed(filters, kernel_size, **how)
-            return convolution(filters, kernel_size, strides=2 if kind == "down" else 1, **how)
+                return transposed(*size, **how)
+            return convolution(*size, strides=2 if kind == "down" else 1, **how)
 
         self.steps = [
             layer(step.kind, dtype=self.dtype_policy, name=f"{k}_{step.kind}")

@@ -97,15 +97,9 @@ class ParallelPixelCNN(Network):
             layers.WeightNormConv2D(filters, kernel_size, dtype=full, name=f"{k}_first")
             for k in indices
         ]
+        how |= {"gated": False}
         self.streams = [
-            Stream(
-                shapes[blocks[x.place]],
-                "unshifted",
-                filters,
-                gated=False,
-                name=f"{k}_stream",
-                **how,
-            )
+            Stream(shapes[blocks[x.place]], "unshifted", filters, name=f"{k}_stream", **how)
             for k, x in enumerate(self.groups)
         ]
         self.lasts = [
@@ -134,12 +128,10 @@ class ParallelPixelCNN(Network):
         decider: Callable[[Group, Tensor], Tensor],
         training: bool | None = None,
     ) -> list[Tensor]:
-        """Evaluates the groups in turn, each from those before it.
+        """Evaluates the groups in turn, each from those before it, for a lattice (B, h, w) of blocks.
 
         Args:
-          lattice: (B, h, w), of blocks.
           size: (H, W); None for an unknown side, whose blocks are all complete.
-          features, training: as for `call`.
           decider: function of a `Group` and of the parameters of its pixels, float [B, h, w, num_params],
             that returns the pixels as the network sees them, float [B, h, w, C]. Those in blocks outside the
             group, or outside the image, are not used.

@@ -15,20 +15,19 @@ from pixelcnn_aux.networks import METHODS
 
 
 def sample(model, request, given, known, mask):
-    """`AuxiliaryModel.sample`: checks its arguments, and draws in batches.
-
-    Args:
-      model: `AuxiliaryModel`.
-      request: `DrawRequest` of full images, as the user gave it.
-      given, known, mask: as for `AuxiliaryModel.sample`.
-    """
-    request, given = checked(model, request), _given(model, given)
-    batch = len(request.seeds)
+    """`AuxiliaryModel.sample`: checks its arguments, and draws in batches."""
+    request, names = checked(model, request), list(model.factors)[:-1]
+    if arguments.instance("given", given, dict, optional=True) is not None:
+        fits, expected = len(given) == 1, f"one auxiliary image of {names} to start from"
+        expect(fits and set(given) <= set(names), expected, list(given), "Give one of them")
+    given, batch = dict(given or {}), len(request.seeds)
     sizes = model.sizes(request.size or _size_of(model, given, known))
     [*_, size] = sizes.values()
-    given = {
-        name: _checked_given(model, name, images, batch, sizes) for name, images in given.items()
-    }
+    for name in given:
+        kind = model.factors[name].likelihood
+        shape = [batch, *sizes[name], kind.num_channels]
+        remedy = "Resize them, or ask model.colorize or model.enlarge, which take larger ones"
+        given[name] = _checked(f"given[{name!r}]", given[name], shape, kind.num_values, remedy)
     model.require(names_from(model, given))
     kept = {} if known is mask is None else kept_pixels(model, known, mask, batch, given, size)
     rows = request._replace(size=size), given, kept
@@ -36,11 +35,7 @@ def sample(model, request, given, known, mask):
 
 
 def checked(model, request, count=None):
-    """A `DrawRequest` with tensors of seeds, shifts and conditions for each image.
-
-    Raises ValueError as `AuxiliaryModel.sample`, and for seeds of another number than `count`, if that is
-    given.
-    """
+    """A `DrawRequest` with tensors of `count` seeds, shifts and conditions; None for any number."""
     arguments.choice("mode", request.mode, MODES)
     arguments.choice("method", request.method, METHODS)
     arguments.flag("jit_compile", request.jit_compile)
@@ -84,17 +79,7 @@ def _size_of(model, given, known):
 
 
 def draw(model, request, given=None, kept=None):
-    """`sample` with arguments that have been checked: all at once, and also within a graph.
-
-    Args:
-      model: `AuxiliaryModel`.
-      request: `DrawRequest` of full images, with tensors.
-      given: as for `AuxiliaryModel.sample`.
-      kept: dict, from `kept_pixels`; None or empty if nothing is known.
-
-    Returns:
-      As `AuxiliaryModel.sample`.
-    """
+    """`sample` of checked arguments and `kept_pixels`: all at once, and also within a graph."""
     drawn, sizes = dict(given or {}), model.sizes(request.size)
     image = next(iter(drawn.values()), None)
     for name in names_from(model, drawn):
@@ -105,21 +90,9 @@ def draw(model, request, given=None, kept=None):
 
 
 def draw_factor(model, factor, request):
-    """The images of a factor of a chain, or of one like it: uint8 [B, H, W, C].
-
-    Args:
-      model: `AuxiliaryModel`.
-      factor: `Factor`.
-      request: `DrawRequest` of the factor.
-    """
-    noise = Noise(
-        factor,
-        request.seeds,
-        model.position(factor.name),
-        request.size,
-        mode=request.mode,
-        bounded=request.within is not None,
-    )
+    """The images of a factor of a chain, or of one like it, for its own `DrawRequest`."""
+    position, bounded = model.position(factor.name), request.within is not None
+    noise = Noise(factor, request.seeds, position, request.size, mode=request.mode, bounded=bounded)
     if _is_in_tiles(model, factor, request):
         return factor.draw_in_tiles(request._replace(noise=noise))
     return factor.draw(request._replace(noise=noise[:, :, :]))
@@ -141,21 +114,11 @@ def names_from(model, given):
 
 
 def kept_pixels(model, known, mask, batch, given=None, size=None):
-    """The known pixels of each factor's images.
-
-    Args:
-      model: `AuxiliaryModel`.
-      known, mask: as for `AuxiliaryModel.sample`.
-      batch: B, or None if it is not known while a graph is traced.
-      given: dict with one auxiliary image, or None, as for `AuxiliaryModel.sample`.
-      size: (H, W) of the full images; None for the model's.
+    """The known pixels of each factor's images, from arguments of `AuxiliaryModel.sample`.
 
     Returns:
       dict, name -> fields of the factor's `DrawRequest`: "completed", or "within" if the factor draws within
       bounds.
-
-    Raises:
-      ValueError: as `AuxiliaryModel.sample`.
     """
     _check_can_complete(model, given or {})
     received = "known={}, mask={}".format(
@@ -174,11 +137,9 @@ def kept_pixels(model, known, mask, batch, given=None, size=None):
     # of its auxiliary image.
     for (name, factor), mask in zip(reversed(model.factors.items()), masks):
         if above is None:
-            largest = factor.likelihood.num_values - 1
-            low, high = (
-                ops.where(mask == 1, images[name], ops.cast(x, images[name].dtype))
-                for x in (0, largest)
-            )
+            ends = 0, factor.likelihood.num_values - 1
+            ends = (ops.cast(x, images[name].dtype) for x in ends)
+            low, high = (ops.where(mask == 1, images[name], x) for x in ends)
         else:
             low, high = (ops.cast(above.auxiliary(x), images[name].dtype) for x in (low, high))
             if given and name in given:
@@ -232,23 +193,6 @@ def _check_agrees(name, images, low, high):
             f"Received: {images[index]}. Give the auxiliary image of the known pixels, or mask out what "
             "contradicts it."
         )
-
-
-def _given(model, given):
-    """`given` as a dict with the name of an auxiliary image at most."""
-    names, given = list(model.factors)[:-1], arguments.instance("given", given, dict, optional=True)
-    if given is None:
-        return {}
-    fits, expected = len(given) == 1, f"one auxiliary image of {names} to start from"
-    expect(fits and set(given) <= set(names), expected, list(given), "Give one of them")
-    return given
-
-
-def _checked_given(model, name, images, batch, sizes):
-    remedy = "Resize them, or ask model.colorize or model.enlarge, which take larger ones"
-    likelihood = model.factors[name].likelihood
-    shape = [batch, *sizes[name], likelihood.num_channels]
-    return _checked(f"given[{name!r}]", images, shape, likelihood.num_values, remedy)
 
 
 def _checked(what, images, shape, num_values, remedy=None):

@@ -25,12 +25,9 @@ def colorize(model, images, request):
     """`AuxiliaryModel.colorize`; `request` is the user's `DrawRequest`."""
     names = list(model.factors)
     channels = [model.factors[name].likelihood.num_channels for name in names[-2:]]
-    expect(
-        channels == [1, 3],
-        "a model whose last factor has three channels and is given an auxiliary image of one, its grays",
-        f"factors {names}, the last ones of {channels} channels",
-        "Take another model, such as cifar10-grayscale",
-    )
+    expected = "a model whose last factor has three channels and is given grays, an image of one"
+    received = f"factors {names}, the last ones of {channels} channels"
+    expect(channels == [1, 3], expected, received, "Take another model, such as cifar10-grayscale")
     images = np.asarray(check_images(images, num_values=model.likelihood.num_values))
     fits, received = images.shape[-1] in (1, 3), f"shape {list(images.shape)}"
     remedy = "Give photographs, or grays from 0 to 255"
@@ -45,15 +42,10 @@ def colorize(model, images, request):
 def enlarge(model, images, times, request):
     """`AuxiliaryModel.enlarge`; `request` is the user's `DrawRequest`."""
     names, likelihood = _enlargements(model), model.likelihood
-    possible = (
-        f"{list(names)} times" if names else "none: it has no auxiliary images of lower resolution"
-    )
-    expect(
-        times in names,
-        f"times as an enlargement of the model, of factors {list(model.factors)}: {possible}",
-        times,
-        "Choose another, or take another model, such as photographs",
-    )
+    possible = f"{list(names)} times" if names else "none: no auxiliary images of lower resolution"
+    expected = f"times as an enlargement by factors {list(model.factors)}: {possible}"
+    remedy = "Choose another, or take another model, such as photographs"
+    expect(times in names, expected, times, remedy)
     images = np.asarray(check_images(images, likelihood.num_channels, likelihood.num_values))
     given = _padded(model, names[times], images)
     count, *size, _ = given.shape
@@ -133,20 +125,18 @@ class Grid(NamedTuple):
 
     @classmethod
     def of(cls, model, name):
-        """The grid of the factor `name` of a model.
+        """The grid of the factor `name` of a model: at the same places of a picture for all factors.
 
-        The windows of all factors are at the same places of a picture, each with all pixels of its blocks. A
-        quarter of a window overlaps the next one. That is given the first half of it, and draws the other
+        A quarter of a window overlaps the next one. That is given the first half of it, and draws the other
         anew: networks take the end of a window for that of the picture, where frames are likely.
         """
         smallest, size = (model.sizes()[x] for x in (next(iter(model.factors)), name))
-        expect(
-            not any(side % least for side, least in zip(size, smallest)),
-            f"a model whose sides are multiples of its smallest images', {smallest}, to draw pictures in "
-            "windows",
-            size,
-            "Build it with image_size=None: then pictures are drawn whole",
+        fits = not any(side % least for side, least in zip(size, smallest))
+        expected = (
+            f"sides that are multiples of the smallest images', {smallest}, to draw in windows"
         )
+        remedy = "Build the model with image_size=None: then pictures are drawn whole"
+        expect(fits, expected, size, remedy)
         strides = [max(side * 3 // 4, 1) for side in smallest]
         margins = [(side - stride) // 2 for side, stride in zip(smallest, strides)]
         scales = [side // least for side, least in zip(size, smallest)]
@@ -181,11 +171,7 @@ class Grid(NamedTuple):
 def _draw_in_windows(model, name, request, kept):
     """A factor's images of pictures: uint8 [B, H, W, C], NumPy's.
 
-    Args:
-      model: `AuxiliaryModel`.
-      name: str, the factor's.
-      request: `DrawRequest`, whose auxiliary images are NumPy's, as `Grid.pad` has them.
-      kept: dict, the entry of `kept_pixels` for this factor.
+    The auxiliary images of the `DrawRequest` are as `Grid.pad` has them; `kept` is an entry of `kept_pixels`.
     """
     factor, position, grid = model.factors[name], model.position(name), Grid.of(model, name)
     auxiliary_grid = Grid.of(model, list(model.factors)[position - 1]) if position else None

@@ -97,12 +97,7 @@ def row_taps(layer, odd):
 
 
 class Memory:
-    """The latest rows or columns of each shifted layer's input.
-
-    Args:
-      axis: 0 for rows, 1 for columns.
-      latest: dict, layer -> list of tensors, the newest first.
-    """
+    """The latest rows (axis 0) or columns (1) of each shifted layer's input: lists, the newest first."""
 
     def __init__(self, axis, latest):
         self.latest = latest
@@ -151,21 +146,15 @@ class RowsAbove:
     A skip that has a width, [B, w, C], is known for the whole row. The pixels' own activations are not, and
     nothing in `known` depends on them: zeros [1, C] take their place.
 
-    Args:
-      folded: dict, from `fold`.
-      memory: `Memory` of rows.
-      batch: B, an int or a scalar tensor.
-      shapes: dict, shifted layer -> (w, C) of its input's rows.
-
     Attributes:
       known: dict, layer -> float [B, w, filters]: its bias and the sum over rows above, or known skips.
       inputs: list of the shifted layers whose input has pixels in this row.
     """
 
-    folded: dict
-    memory: Memory
-    batch: Any
-    shapes: dict
+    folded: dict  # from `fold`
+    memory: Memory  # of rows
+    batch: Any  # B, an int or a scalar tensor
+    shapes: dict  # shifted layer -> (w, C) of its input's rows
 
     def __post_init__(self):
         self.known, self.inputs = {}, []
@@ -202,19 +191,12 @@ def _is_known(part):
 
 @dataclasses.dataclass(eq=False)
 class Pixels:
-    """Evaluates the horizontal stream's layers on the next pixel of a row.
+    """Evaluates the horizontal stream's layers on the next pixel of a row."""
 
-    Args:
-      folded: dict, from `fold`.
-      memory: `Memory` of columns, of the layers that have both inputs and outputs in this row.
-      known: dict, layer -> float [B, filters], `RowsAbove.known` at this pixel.
-      inputs: dict, layer -> list, to which the inputs of shifted layers are added.
-    """
-
-    folded: dict
-    memory: Memory
-    known: dict
-    inputs: dict
+    folded: dict  # from `fold`
+    memory: Memory  # of columns, of the layers that have both inputs and outputs in this row
+    known: dict  # layer -> float [B, filters], `RowsAbove.known` at this pixel
+    inputs: dict  # layer -> list, to which the inputs of shifted layers are added
 
     def evaluate(self, layer, x):
         folded = self.folded[layer]

@@ -53,15 +53,7 @@ def given_pixels(images):
 
 
 def within_both(bounds, low, high):
-    """Bounds of pixels that are also known to lie between others.
-
-    Args:
-      bounds: function, as for `Likelihood.draw`, or None.
-      low, high: int32 [..., C].
-
-    Returns:
-      Function, likewise.
-    """
+    """Bounds as for `Likelihood.draw`, of pixels also known to lie between others, int32 [..., C]."""
     least, most = (ops.unstack(x, axis=-1) for x in (low, high))
 
     def both(channel, earlier):

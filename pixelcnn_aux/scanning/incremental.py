@@ -35,8 +35,9 @@ class IncrementalScan(Scan):
             for layer, width in _input_widths(self.network, self._width).items()
         }
 
-    def _output_dtypes(self):
-        return [tf.int32, self._dtype] if self.keep_params else [tf.int32]
+    def _outputs(self, size):
+        dtypes = [tf.int32, self._dtype] if self.keep_params else [tf.int32]
+        return [tf.TensorArray(dtype, size) for dtype in dtypes]
 
     def _zeros(self, *shape):
         return tf.zeros([self.batch, *shape], self._dtype)
@@ -75,19 +76,14 @@ class IncrementalScan(Scan):
                 arrays = [array.write(index, x) for array, x in zip(arrays, row)]
             return start + period, first, list(memory.latest.values()), remainder, arrays
 
-        arrays = [tf.TensorArray(dtype, self._height) for dtype in self._output_dtypes()]
+        arrays = self._outputs(self._height)
         *_, arrays = tf.while_loop(
             lambda start, *_: start < self._height, advance, (0, *self.initial_state(), arrays)
         )
         return [tf.transpose(array.stack(), [1, 0, 2, 3]) for array in arrays]
 
     def _row(self, row_offset, first, remainder, memory, given, row_remainders, decide):
-        """Decides a row.
-
-        Returns:
-          What the next row starts from: first activations, and what is left of sums; and the row's pixels
-          and parameters.
-        """
+        """Decides a row: what the next one starts from, first activations and remainders, and its outputs."""
         network, folded = self.network, self._folded
         rows = caches.Rows(folded, memory)
         given = network.activate(given)
@@ -138,7 +134,7 @@ class IncrementalScan(Scan):
             for channels in {folded[x].channels for x in with_memory}
         }
         latest = [[zeros[folded[layer].channels]] * layer.memory(1) for layer in with_memory]
-        arrays = [tf.TensorArray(dtype, self._width) for dtype in self._output_dtypes()]
+        arrays = self._outputs(self._width)
         *_, arrays, recorded = tf.while_loop(
             lambda start, *_: start < self._width,
             advance,
@@ -158,9 +154,7 @@ class IncrementalScan(Scan):
 class PackedRows:
     """Rows of many layers side by side, so that one operation takes a pixel of all of them.
 
-    Args:
-      width: int, of the finest rows.
-      rows: dict, key -> float [B, w, C], each w a divisor of `width`.
+    `rows` is a dict, key -> float [B, w, C], each w a divisor of `width`, that of the finest rows.
     """
 
     def __init__(self, width, rows):
@@ -182,12 +176,9 @@ class PackedRows:
 
 
 class RowRecorder:
-    """Records what the shifted layers see in a row while its pixels are decided.
+    """Records what the shifted layers see in a row while its pixels are decided, a `period` at a time.
 
-    Args:
-      width: int, of the finest rows.
-      period: int, the columns between two calls of `write`.
-      inputs: dict, layer -> (w, C) of its input.
+    `inputs` is a dict, layer -> (w, C) of its input, and `width` that of the finest rows.
     """
 
     def __init__(self, width, period, inputs):
@@ -224,9 +215,9 @@ def _at(index):
 
 def _by_width(shapes):
     """Groups the keys of a dict, key -> (w, C): list of (w, keys)."""
-    groups = {}
+    groups = collections.defaultdict(list)
     for key, (width, _) in shapes.items():
-        groups.setdefault(width, []).append(key)
+        groups[width].append(key)
     return list(groups.items())
 
 

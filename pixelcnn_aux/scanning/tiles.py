@@ -14,17 +14,11 @@ from pixelcnn_aux.sums import Remainders
 
 
 class TileScan:
-    """Evaluates a factor whose network decides groups of pixels, and sees a neighborhood alone.
+    """Evaluates a factor whose network decides groups of pixels, and has a `radius`, for a `DrawRequest`.
 
     It goes from one group to the next: `next_group`, `params` of each tile, `bounds` of any blocks, and
-    `decided`. `decide_each_pixel` does all that.
-
-    Args:
-      factor: `Factor` that has a `radius`.
-      request: `DrawRequest`, of which it uses the size and what is known.
-      batch: B, an int.
-      once: bool, whether networks are evaluated without graphs, which take seconds to trace. What is not
-        exact may differ then in the last digits.
+    `decided`. `decide_each_pixel` does all that. If `once`, networks are evaluated without graphs, which take
+    seconds to trace; what is not exact may differ then in the last digits.
 
     Attributes:
       tiles: list of rows of `batches.Tile`.
@@ -64,9 +58,8 @@ class TileScan:
 
     def zeros(self):
         """Pixels of all blocks: NumPy's [B, h, w, C]."""
-        likelihood = self._factor.likelihood
-        dtype = arguments.pixel_dtype(likelihood.num_values)
-        return np.zeros((*self._lattice, likelihood.num_channels), dtype)
+        kind = self._factor.likelihood
+        return np.zeros((*self._lattice, kind.num_channels), arguments.pixel_dtype(kind.num_values))
 
     def next_group(self):
         """The `Group` to be decided, after the one before it was."""
@@ -85,11 +78,7 @@ class TileScan:
         return params[:, *tile.kept_of_evaluated()]
 
     def bounds(self, *where):
-        """What is known of the group's pixels: function, as for `Likelihood.draw`; None for nothing.
-
-        Args:
-          *where: slices of the rows and columns of blocks; none for all of them.
-        """
+        """The bounds of the group's pixels, as for `Likelihood.draw`: of all blocks, or slices of them."""
         return self._remainders and self._remainders.bounds(self.group.place, *where)
 
     def is_decided(self):
