@@ -231,9 +231,7 @@ class Factor(keras.Model):
         check_multiple(inputs.auxiliary, self.embedding.multiple)
         (batch, *size), ratio = inputs.images.shape[:3], self.auxiliary_ratio
         check_sides_known(size)
-        expected = (
-            f"a height and width that are multiples of {ratio}, the ratio to auxiliary images"
-        )
+        expected = f"image sides that are multiples of {ratio}, the ratio to auxiliary images"
         fits, received = sums.is_divided(size, ratio // self.network.side), "{} x {}".format(*size)
         expect(fits, expected, received, "Choose another image size")
         kind: Any = self.auxiliary_likelihood
@@ -252,16 +250,13 @@ class Factor(keras.Model):
         return check_images(auxiliary, kind.num_channels, kind.num_values, what="auxiliary images")
 
     def features(self, auxiliary: ArrayLike, condition: ArrayLike | None = None) -> list[Tensor]:
-        """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h_k, w_k, F], finest first.
-
-        They are of the dtype that the model computes in.
+        """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h_k, w_k, F] of the compute dtype, finest first.
 
         Raises ValueError for images or a condition of another dtype, shape or range, or an unconditional
         factor.
         """
-        remedy = "Ask one that was built with an embedding"
-        fits, received = self.embedding is not None, "one that embeds nothing"
-        expect(fits, "a conditional factor", received, remedy)
+        received, remedy = "one that embeds nothing", "Ask one that was built with an embedding"
+        expect(self.embedding is not None, "a conditional factor", received, remedy)
         images, embedding = self._checked_auxiliary(auxiliary), self.parts()[1]
         check_multiple(images, embedding.multiple)
         condition = conditions.checked(self.condition, condition, images.shape[0])
@@ -364,7 +359,7 @@ class Factor(keras.Model):
         return self._log_prob_given(inputs, ops.convert_to_tensor(conditions))
 
     def log_density(self, inputs: Inputs) -> Tensor:
-        """`AuxiliaryModel.log_density` of this factor, from `AuxiliaryModel.moved_inputs`."""
+        """`AuxiliaryModel.log_density` of this factor, of float `Inputs`."""
         expected = "a model that is not exact, to evaluate its density"
         received = "one that is: images have no probability unless they fit their auxiliary images"
         expect(not self.exact, expected, f"{received} exactly", "Ask model.with_exact(False)")
@@ -602,10 +597,7 @@ class Factor(keras.Model):
         Args:
           filepath: path: of a folder for a SavedModel, of a file .onnx, .xml for OpenVINO.
           format: "tf_saved_model", "onnx", "openvino", or another one of Keras.
-          verbose, **kwargs: as Keras's.
-          input_signature: as Keras's; None for inputs of any size, named as the fields of `Inputs`: `images`,
-            uint8 [B, H, W, C], and, if the factor takes them, `auxiliary`, uint8 [B, h, w, c], and
-            `condition`.
+          input_signature: None for inputs of any size, named as the fields of `Inputs` that the factor takes.
 
         Raises:
           ImportError: without the package that writes the format.
@@ -622,8 +614,8 @@ class Factor(keras.Model):
             specs = {}
             for name, kind in kinds.items():
                 if kind is not None:
-                    dtype, shape = arguments.pixel_dtype(kind.num_values), (None, None, None)
-                    shape += (kind.num_channels,)
+                    dtype = arguments.pixel_dtype(kind.num_values)
+                    shape: Any = (None, None, None, kind.num_channels)
                     specs[name] = keras.InputSpec(dtype, shape, name=name)
             input_signature = [tuple(specs.values())] if len(specs) > 1 else [*specs.values()]
             if self.condition is not None:

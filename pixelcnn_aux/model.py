@@ -232,16 +232,8 @@ class AuxiliaryModel(serialization.Configured):
             for (name, image), given in zip(chain.items(), below)
         }
 
-    def moved_inputs(
-        self, images: ArrayLike, condition: ArrayLike | None = None
-    ) -> dict[str, Inputs]:
-        """As `inputs`, of float images [B, H, W, C], and differentiable in them. None is no condition.
-
-        An auxiliary image is that of the nearest whole image, and moves with the rest: by 1 if the sum that
-        its transform declares grows by a step. Without a declared sum it does not move.
-
-        Raises ValueError as `log_prob`, and for values out of range.
-        """
+    def _moved_inputs(self, images, condition):
+        """As `inputs`, of float images [B, H, W, C], and differentiable in them: for `log_density`."""
         likelihood, dtype = self.likelihood, [*self.factors.values()][-1].variable_dtype
         kind = likelihood.num_channels, likelihood.num_values
         checked = check_images(images, *kind, floats=True)
@@ -370,8 +362,7 @@ class AuxiliaryModel(serialization.Configured):
         groups = [classes[first : first + at_once] for first in range(0, len(classes), at_once)]
 
         def given_each(factor, inputs):
-            nats = [factor.log_prob_given(inputs, group) for group in groups]
-            return ops.concatenate(nats, axis=-1)
+            return ops.concatenate([factor.log_prob_given(inputs, x) for x in groups], axis=-1)
 
         size = len(groups[0]) * height, width
         return self._by_factor(given_each, checked, None, size)
@@ -403,7 +394,7 @@ class AuxiliaryModel(serialization.Configured):
             probability unless they fit their auxiliary images: ask `with_exact(False)`.
         """
         self.require(self.factors)
-        inputs = self.moved_inputs(images, condition)
+        inputs = self._moved_inputs(images, condition)
         return sum(factor.log_density(inputs[name]) for name, factor in self.factors.items())
 
     # Draws.

@@ -34,13 +34,8 @@ def read_variables(file: PathLike) -> dict[str, np.ndarray]:
     Raises FileNotFoundError, and ValueError for a file that is neither, is damaged, or names something else.
     """
     file = arguments.path("file", file)
-    expect(
-        file.is_file(),
-        "a file of variables, model.pickle or an .npz",
-        f"{file}, which is no file",
-        "Give another path",
-        kind=FileNotFoundError,
-    )
+    expected, received = "a file of variables, model.pickle or an .npz", f"{file}, which is no file"
+    expect(file.is_file(), expected, received, "Give another path", kind=FileNotFoundError)
     found: dict[str, np.ndarray] = {}
     with open(file, "rb") as opened:
         is_npz = opened.read(2) == b"PK"

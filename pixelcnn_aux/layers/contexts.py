@@ -11,30 +11,23 @@ from pixelcnn_aux.arguments import Tensor
 
 
 class Context(NamedTuple):
-    """What holds for all layers that are called.
+    """What holds for all layers that are called."""
 
-    Attributes:
-      condition: float [B, D], the condition of each whole image (`conditions.Condition.encode`). Blocks that
-        were built with a condition add a projection of it, which is zero at first.
-      rounded: bool, whether layers compute with whole numbers times powers of two: see `rounding`.
-      remat: bool, whether blocks keep their inputs alone for the backward pass and are evaluated again
-        there. A training step takes less memory, and more time.
-      kernels: dict, layer -> float of the shape of its `v`: kernels that were normalized before.
-      initialize_from_data: bool, whether an eager call of a weight-normalized layer first fits `g` and `b`
-        to its batch: each output channel then has mean 0 and standard deviation `init_scale` on it. The next
-        layer sees this output, so that one forward pass without dropout initializes a network (Salimans &
-        Kingma, 2016, section 3). A channel that is constant on the batch keeps ``g = init_scale``.
-      build_only: bool, whether layers make their weights if they have none, and return zeros at once.
-      counts: dict, layer -> int, to which layers add the number of their parameters. They make no weights
-        and return zeros.
-    """
-
+    # float [B, D], the condition of each whole image (`conditions.Condition.encode`). Blocks that were built
+    # with a condition add a projection of it, which is zero at first.
     condition: Tensor | None = None
-    rounded: bool = False
+    rounded: bool = False  # whether layers compute with whole numbers: see `rounding`
+    # Whether blocks keep their inputs alone for the backward pass and are evaluated again there. A training
+    # step takes less memory, and more time.
     remat: bool = False
-    kernels: Mapping[Any, Tensor] | None = None
+    kernels: Mapping[Any, Tensor] | None = None  # of layers: those that were normalized before
+    # Whether an eager call of a weight-normalized layer first fits `g` and `b` to its batch: each output
+    # channel then has mean 0 and standard deviation `init_scale` on it. The next layer sees this output, so
+    # that one forward pass without dropout initializes a network (Salimans & Kingma, 2016, section 3). A
+    # channel that is constant on the batch keeps ``g = init_scale``.
     initialize_from_data: bool = False
-    build_only: bool = False
+    build_only: bool = False  # whether layers make their weights, and return zeros at once
+    # The numbers of their parameters, which layers add. They make no weights and return zeros.
     counts: dict[Any, int] | None = None
 
 

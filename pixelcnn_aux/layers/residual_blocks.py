@@ -64,7 +64,7 @@ class Dropout(keras.layers.Layer):
 
 
 @register()
-class Projection(weight_norm.WeightNorm):
+class Projection(weight_norm.WeightNormDense):
     """A 1 x 1 projection of concat_elu(concat(parts)), from the concat_elu of each part.
 
     [..., 2 C_k] for each part -> [..., filters]. Adding the products of the parts saves the concatenation,
@@ -74,9 +74,6 @@ class Projection(weight_norm.WeightNorm):
     def build(self, shapes):
         self.channels = [shape[-1] for shape in shapes]
         super().build((sum(self.channels),))
-
-    def kernel_shape(self, input_channels: int) -> tuple[int, ...]:
-        return (input_channels, self.filters)
 
     def split(self, kernel: Tensor) -> list[Tensor]:
         """The kernel of each part: [..., sum of all 2 C_k, filters] -> list of [..., 2 C_k, filters]."""
@@ -152,17 +149,11 @@ class GatedResidualBlock(keras.layers.Layer):
         cache: Any = None,
         training: bool | None = None,
     ) -> Tensor:
-        """Evaluates the block.
+        """float [..., filters] -> float [..., filters].
 
-        Args:
-          x: float [..., filters].
-          activated: float [..., 2 filters], concat_elu(x) if the caller has it already.
-          skips: list of float [..., 2 C_k], the concat_elu of each skip; None for no skips. All calls
-            of a block have the same number of them.
-          cache: evaluates the layers if x is a row or a pixel that follows others (`scanning.caches`).
-
-        Returns:
-          float [..., filters].
+        `activated` is concat_elu(x), if the caller has it already. `skips` are the concat_elu of each skip,
+        float [..., 2 C_k], as many in all calls. A cache evaluates the layers if x is a row or a pixel that
+        follows others (`scanning.caches`).
         """
         activated = backend.concat_elu(x) if activated is None else activated
         seed = self.dropout.seed(training)

@@ -27,7 +27,7 @@ CENTERS = 4  # units of a center in 1 pixel value
 KERNEL = 127  # the largest number in a kernel, in units
 BIAS = 2**21 - 1  # the largest bias, in units
 EXACT = 2**24  # sums of whole numbers below it are exact in float32
-_EXPONENTS = range(-8, 31)  # of the units of kernels
+_POWERS = np.float32(2) ** np.arange(-8, 31, dtype=np.float32)  # the units of kernels in 1
 _HIGHEST = 4 * ACTIVATIONS + MOST // 8  # in units: from here on, SiLU is `MOST`
 # SiLU of whole units, less this, rounds to the same number, and is 7e-4 units or more from where rounding
 # changes: many times the error of any float32 sigmoid.
@@ -75,11 +75,9 @@ def kernel_units(kernel: Tensor, bias: Tensor) -> Tensor:
     """
     axes = range(len(kernel.shape) - 1)
     kernel, bias = (ops.abs(ops.stop_gradient(x)) for x in (kernel, bias))
-    exponents = np.arange(_EXPONENTS.start, _EXPONENTS.stop, dtype=np.float32)
-    powers = np.float32(2) ** exponents
     fits = ops.logical_and(
-        ops.max(kernel, axis=axes)[:, None] * powers <= KERNEL + 0.5,
-        bias[:, None] * ACTIVATIONS * powers <= BIAS + 0.5,
+        ops.max(kernel, axis=axes)[:, None] * _POWERS <= KERNEL + 0.5,
+        bias[:, None] * ACTIVATIONS * _POWERS <= BIAS + 0.5,
     )
     index = ops.maximum(ops.sum(ops.cast(fits, "int32"), axis=-1) - 1, 0)
-    return backend.lookup(ops.convert_to_tensor(powers), index)
+    return backend.lookup(ops.convert_to_tensor(_POWERS), index)

@@ -186,20 +186,12 @@ class WeightNormConv2D(WeightNorm):
     [B, H, W, C] -> [B, H / strides, W / strides, filters], zeros outside the image. At stride 1 a row
     [B, W, C] or a pixel [B, C] is an image of that row or pixel alone.
 
-    Args:
-      filters: int, the number of output channels.
+    Args: as for `WeightNorm`, and
       kernel_size: (height, width).
       strides: int, 1 or 2. H and W must be multiples of it.
-      **kwargs: as for `WeightNorm`.
     """
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Size,
-        strides: int = 1,
-        **kwargs: Any,
-    ):
+    def __init__(self, filters: int, kernel_size: Size, strides: int = 1, **kwargs: Any):
         super().__init__(filters, **kwargs)
         self.kernel_size = arguments.size("kernel_size", kernel_size)
         self.strides = arguments.whole("strides", strides, 1, 2)
@@ -226,8 +218,8 @@ class WeightNormConv2D(WeightNorm):
         return (input_shape[0], *size, self.filters)
 
     def get_config(self):
-        own = {"kernel_size": self.kernel_size, "strides": self.strides}
-        return {**super().get_config(), **own}
+        size = {"kernel_size": self.kernel_size, "strides": self.strides}
+        return {**super().get_config(), **size}
 
 
 @register()

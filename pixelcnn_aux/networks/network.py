@@ -127,18 +127,11 @@ class Stream(keras.layers.Layer):
         return {**super().get_config(), **own, "dropout": self.dropout, "gated": self.gated}
 
     def call(self, first, before=None, after=None, cache=None, training=None):
-        """All activations of the stream.
+        """All activations of the stream, the first one included, and their concat_elu if gated: lists.
 
-        Args:
-          first: float [..., filters], activation 0.
-          before, after: lists with the concat_elu of a tensor for each activation, which the block that
-            computes the activation takes as a skip besides its own: in the order before, own, after.
-          cache: evaluates the layers if `first` is a row or a pixel that follows others. Coarser resolutions
-            do not have activations at every row and pixel: None takes their place.
-
-        Returns:
-          (activations, activated): lists of float [..., filters], and of their concat_elu, which many
-          blocks may share; None each if blocks are not gated.
+        The block of an activation takes three skips, each if there is one: that of the list `before`, its
+        own, and that of `after`; all are concat_elus. A cache evaluates the layers if `first` is a row or a
+        pixel that follows others: None stands for the activations that coarser resolutions lack there.
         """
         activations, activated = [first], [self._activated(first)]
         levels = self.topology.levels()

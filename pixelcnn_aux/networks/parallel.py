@@ -163,9 +163,8 @@ class ParallelPixelCNN(Network):
     def group_params(self, k: int, known: Sequence[Tensor], training: bool | None = None) -> Tensor:
         """The parameters of group k in all blocks: float [B, h, w, num_params].
 
-        `known` is `known_at_first` and, for each place before the group's, float [B, h, w, C], the pixels as
-        the network sees them; also for its own place, if another part of it came before. Pixels that do not
-        exist, or are not decided, are zeros.
+        `known` is `known_at_first` and the pixels of each place before the group's as the network sees them;
+        also of its own place, if another part of it came before. Those that are not decided are zeros.
         """
         first = self.firsts[k](ops.concatenate(known, axis=-1))  # [B, h, w, filters]
         activations, _ = self.streams[k](first, training=training)

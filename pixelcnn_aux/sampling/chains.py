@@ -208,19 +208,12 @@ def _checked(what, images, shape, num_values, remedy=None):
 
 
 class Noise:
-    """The noise that a factor's draws consume: for each image a function of its seed alone.
+    """The noise of a factor's draws: for each image a function of its seed and of the factor's place.
 
     noise[:, rows, columns], two slices, is that of a part of the images, float [B, h, w, noise_size] of the
-    factor's dtype, or [B, h, w, bounded_noise_size]: `likelihood.noise` of uniforms. Each access draws it:
-    never within a function that XLA compiles for TensorFlow, where the same seed would give other numbers.
-
-    Args:
-      factor: `Factor`.
-      seeds: int32 [B, 2].
-      position: int, the factor's place in the chain; no two factors share noise.
-      size: (H, W).
-      mode: "sample" or "map".
-      bounded: bool, whether for draws within bounds; those of a factor with a fixed sum always are.
+    factor's dtype, or [B, h, w, bounded_noise_size] for draws within bounds, as those of a factor with a
+    fixed sum are. Each access draws it: never within a function that XLA compiles for TensorFlow, where the
+    same seed would give other numbers.
     """
 
     def __init__(self, factor, seeds, position, size, *, mode="sample", bounded=False):

@@ -67,24 +67,14 @@ def within_both(bounds, low, high):
 
 @dataclasses.dataclass(eq=False)
 class Scan:
-    """Evaluates a network in the order in which pixels are decided.
+    """Evaluates a network in the order in which pixels are decided."""
 
-    Args:
-      network: `networks.Network`.
-      network_inputs: function from pixel values [..., C] and their centers, None without `remainders`, to the
-        floats that the network sees.
-      shape: (H, W, C) of the images, ints.
-      batch: B, an int or a scalar tensor.
-      remainders: `Remainders` of the fixed sums of auxiliary images, or None.
-      keep_params: bool, whether to return the parameters that the pixels were decided from.
-    """
-
-    network: Any
-    network_inputs: Any
-    shape: Any
-    batch: Any
-    remainders: Any = None
-    keep_params: bool = False
+    network: Any  # `networks.Network`
+    network_inputs: Any  # `Factor.network_inputs`
+    shape: Any  # (H, W, C) of the images, ints
+    batch: Any  # B, an int or a scalar tensor
+    remainders: Any = None  # `Remainders` of the fixed sums of auxiliary images
+    keep_params: bool = False  # whether to return the parameters that the pixels were decided from
 
 
 class FullScan(Scan):
