@@ -250,7 +250,7 @@ class Factor(keras.Model):
         return check_images(auxiliary, kind.num_channels, kind.num_values, what="auxiliary images")
 
     def features(self, auxiliary: ArrayLike, condition: ArrayLike | None = None) -> list[Tensor]:
-        """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h_k, w_k, F] of the compute dtype, finest first.
+        """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h_k, w_k, F], finest first.
 
         Raises ValueError for images or a condition of another dtype, shape or range, or an unconditional
         factor.
