@@ -45,12 +45,7 @@ class AnnotationsTest(tf.test.TestCase):
         for name, function in found.items():
             if inspect.isfunction(function):
                 signature = inspect.signature(function)
-                parameters = list(signature.parameters.values())
-                missing = [
-                    x.name
-                    for x in parameters
-                    if x.annotation is x.empty and x.name not in ("self", "cls")
-                ]
-                if signature.return_annotation is signature.empty and "__init__" not in name:
-                    missing.append("return")
-                self.assertEmpty(missing, name)
+                needed = {*signature.parameters, "return"} - {"self", "cls"}
+                if "__init__" in name:
+                    needed.discard("return")
+                self.assertEmpty(needed - set(inspect.get_annotations(function)), name)

@@ -27,9 +27,7 @@ def nothing_is_allocated():
 
 
 class ArgumentsTest(tf.test.TestCase):
-    """What is taken, as Python's own types; what is refused is in the tests of constructors."""
-
-    def test_what_numpy_gives_is_taken(self):
+    def test_what_numpy_gives_is_taken_as_pythons_own_types(self):
         for value in (1, 2048, np.int64(7), np.uint8(7)):
             found = arguments.whole("n", value)
             self.assertEqual((found, type(found)), (value, int))
@@ -38,10 +36,6 @@ class ArgumentsTest(tf.test.TestCase):
             self.assertEqual(arguments.rate("n", value, 1), value)
         self.assertEqual([arguments.flag("n", x) for x in (True, np.bool_(False))], [True, False])
         self.assertEqual(arguments.size("n", [4, np.int64(6)]), (4, 6))
-        with self.assertRaisesRegex(
-            ValueError, "Expected n above 0, of at most 2. Received: n=2.5"
-        ):
-            arguments.positive("n", 2.5, 2)
 
     def test_errors_stay_short(self):
         with self.assertRaises(ValueError) as caught:
@@ -62,32 +56,28 @@ class ConstructorsTest(tf.test.TestCase):
                 construct(**{name.rpartition(" ")[2]: value})
 
     def test_counts(self):
-        shape = topology.flat(1)
-        block = functools.partial(layers.GatedResidualBlock, kernel_size=(3, 3), stream="vertical")
+        shape, partial = topology.flat(1), functools.partial
+        block = partial(layers.GatedResidualBlock, kernel_size=(3, 3), stream="vertical")
         for construct, names in (
-            (pa.auxiliary.Grayscale, ["bits"]),
-            (pa.likelihoods.LogisticMixture, ["num_components"]),
-            (pa.likelihoods.Categorical, ["num_values", "num_channels"]),
-            (functools.partial(FixedSum, [[1]], step=4), ["step", "num_values"]),
-            (topology.flat, ["blocks"]),
-            (functools.partial(topology.pixelcnn_pp, blocks=1, resolutions=1), ["blocks"]),
-            (functools.partial(topology.pixelcnn_pp, 1), ["resolutions"]),
-            (functools.partial(topology.super_resolution, blocks=1, depth=1), ["blocks", "depth"]),
-            (layers.WeightNormDense, ["filters"]),
-            (functools.partial(layers.WeightNormConv2D, 2, (3, 3)), ["strides"]),
-            (block, ["filters"]),
-            (functools.partial(pa.networks.PixelCNN, shape, filters=2, num_params=2), ["filters"]),
-            (functools.partial(pa.networks.PixelCNN, shape, 2), ["num_params"]),
-            (functools.partial(pa.networks.Embedding, shape), ["filters"]),
-            (pa.pixelcnn_pp, ["filters", "blocks", "resolutions", "num_components"]),
-            (pa.grayscale, ["gray_blocks", "image_blocks", "embedding_blocks", "bits"]),
-            (pa.pyramid, ["blocks", "embedding_blocks", "depth", "filters"]),
-            (
-                pa.grayscale_pyramid,
-                ["image_filters", "image_blocks", "image_embedding_blocks", "resolutions"],
-            ),
+            (pa.auxiliary.Grayscale, "bits"),
+            (pa.likelihoods.LogisticMixture, "num_components"),
+            (partial(pa.likelihoods.LogisticMixture, 1), "num_channels num_values"),
+            (pa.likelihoods.Categorical, "num_values num_channels"),
+            (partial(FixedSum, [[1]], step=4), "step num_values"),
+            (topology.flat, "blocks"),
+            (partial(topology.pixelcnn_pp, blocks=1, resolutions=1), "blocks resolutions"),
+            (partial(topology.super_resolution, blocks=1, depth=1), "blocks depth"),
+            (layers.WeightNormDense, "filters"),
+            (partial(layers.WeightNormConv2D, 2, (3, 3)), "strides"),
+            (block, "filters"),
+            (partial(pa.networks.PixelCNN, shape, filters=2, num_params=2), "filters num_params"),
+            (partial(pa.networks.Embedding, shape), "filters"),
+            (pa.pixelcnn_pp, "filters blocks resolutions num_components"),
+            (pa.grayscale, "gray_blocks image_blocks embedding_blocks bits"),
+            (pa.pyramid, "blocks embedding_blocks depth filters"),
+            (pa.grayscale_pyramid, "image_filters image_blocks image_embedding_blocks resolutions"),
         ):
-            for name in names:
+            for name in names.split():
                 self.assertRefuses(construct, name, NO_COUNTS)
 
     def test_rates_flags_and_sizes(self):
@@ -120,26 +110,18 @@ class ConstructorsTest(tf.test.TestCase):
     def test_topologies(self):
         for wrong, message in (
             (3, "a topology"),
-            ([], "a topology"),
             ([[["block", None]], [1], []], "a topology"),
             ([[], [0]], "steps, at most 2,048"),
             ([[["block", None]] * 2049, [1]], "steps, at most 2,048"),
-            ([["block"], [1]], r"step 1, \[kind, skip\]"),
             ([[["block", None, 0]], [1]], r"step 1, \[kind, skip\]"),
             ([[["conv2d", None]], [1]], "kind of step 1 of 'block', 'down', 'up', 'conv'"),
             ([[["block", None], ["block", 2]], [1]], "skip of step 2 from 0 to 1"),
-            ([[["block", -1]], [1]], "skip of step 1 from 0 to 0"),
             ([[["block", False]], [1]], "skip of step 1 from 0 to 0"),
             ([[["conv", 0]], [1]], "step 1, 'conv', without a skip"),
             ([[["down"], ["block", 0], ["up"]], [3]], "skip of step 2 from an activation of its"),
             ([[["block"]], []], "outputs, one for each"),
             ([[["block"]], [2]], "an output from 0 to 1"),
-            ([[["block"]], [-1]], "an output from 0 to 1"),
-            (
-                [[["down"]] * 9 + [["up"]] * 9, [18]],
-                "halves the resolution at most 8 times.*does 9",
-            ),
-            ([[["down"]], [1]], "from the image's resolution, and ends there.*1.0, 2.0"),
+            ([[["down"]] * 9 + [["up"]] * 9, [18]], "resolution at most 8 times.*does 9"),
             ([[["up"], ["down"]], [2]], "from the image's resolution.*1.0, 0.5, 1.0"),
         ):
             with self.assertRaisesRegex(ValueError, f"Expected .*{message}"):
@@ -174,14 +156,8 @@ class CeilingTest(tf.test.TestCase):
         doubling = {**FLAT, "topology": topology.super_resolution(1, 1), "kernel_size": (3, 5)}
         transforms = [pa.auxiliary.Grayscale(), pa.auxiliary.HalfResolution()]
         networks, embeddings = [FLAT, FLAT, hourglass], [None, doubling, hourglass]
-        model = pa.chain(
-            transforms,
-            (4, 4),
-            networks,
-            embedding=embeddings,
-            names=["a", "b", "c"],
-            num_components=2,
-        )
+        how = {"embedding": embeddings, "names": ["a", "b", "c"], "num_components": 2}
+        model = pa.chain(transforms, (4, 4), networks, **how)
         with nothing_is_allocated():
             for factor in model.factors.values():
                 with layers.counting_parameters():
@@ -189,17 +165,12 @@ class CeilingTest(tf.test.TestCase):
                 self.assertEqual(planned.num_parameters, factor.count_params())
                 self.assertEmpty(planned.weights)
 
-    def test_the_paper_and_ten_times_that(self):
+    def test_ten_times_the_paper_and_what_no_machine_has_memory_for(self):
         with layers.counting_parameters():
             pa.pixelcnn_pp(filters=1600, blocks=5)
-            pa.pixelcnn_pp(filters=160, blocks=50)
-
-    def test_what_no_machine_has_memory_for(self):
-        with nothing_is_allocated():
-            with self.assertRaisesRegex(
-                ValueError, "'image' with at most 10,000,000,000 parameters"
-            ):
-                pa.pixelcnn_pp(filters=2048, blocks=20)
+        most = "'image' with at most 10,000,000,000 parameters"
+        with nothing_is_allocated(), self.assertRaisesRegex(ValueError, most):
+            pa.pixelcnn_pp(filters=2048, blocks=20)
 
 
 class DescriptionsTest(tf.test.TestCase):
@@ -209,36 +180,28 @@ class DescriptionsTest(tf.test.TestCase):
         super().setUp()
         self.folder = helpers.temporary_folder(self)
         helpers.make_run(self.folder, helpers.shared_model(), ["grayscale"])
-        self.file = self.folder / "config.json"
-        self.text = self.file.read_text()
+        self.text = (self.folder / "config.json").read_text()
 
-    def assertRefused(self, factor, path, value, *fragments):
+    def assertRefused(self, factor, part, name, value, message):
         config = json.loads(self.text)
-        *parts, key = path.split(".")
-        changed = config["model"]["config"]["factors"][factor]["config"]
-        for part in parts:
-            changed = changed[part]["config"]
-        changed[key] = value
-        self.file.write_text(json.dumps(config))
-        with self.assertRaises(ValueError) as caught:
+        config["model"]["config"]["factors"][factor]["config"][part]["config"][name] = value
+        (self.folder / "config.json").write_text(json.dumps(config))
+        with self.assertRaisesRegex(ValueError, message) as caught:
             pa.load(self.folder)
-        for fragment in (self.folder, *fragments):
-            self.assertIn(str(fragment), str(caught.exception))
+        self.assertIn(str(self.folder), str(caught.exception))
 
     def test_sizes(self):
-        for factor, path, least, values in (
-            (0, "network.filters", 1, (2049, 10**9, 10**30, 0, -1, True, "4", 4.5, None, [4])),
-            (0, "network.num_params", 1, (2 * 10**6, 10**9, 0)),
-            (0, "likelihood.num_values", 2, (257, 10**9, 1)),
-            (1, "embedding.filters", 1, (10**6,)),
-            (1, "likelihood.num_components", 1, (10**7, 0)),
+        for factor, part, name, least, values in (
+            (0, "network", "filters", 1, (2049, 10**30, 0, True, "4", 4.5, None, [4])),
+            (0, "network", "num_params", 1, (2 * 10**6, 0)),
+            (0, "likelihood", "num_values", 2, (257, 10**9, 1)),
+            (1, "embedding", "filters", 1, (10**6,)),
+            (1, "likelihood", "num_components", 1, (10**7, 0)),
         ):
             for value in values:
-                name = path.rpartition(".")[2]
-                self.assertRefused(factor, path, value, f"Expected {name} from {least} to")
+                self.assertRefused(factor, part, name, value, f"Expected {name} from {least} to")
 
     def test_more_parameters_than_there_are_weights(self):
-        file = self.folder / "grayscale" / "average.safetensors"
-        named = ("'grayscale'", file, "another network")
+        message = "grayscale/average.safetensors.*another network"
         with nothing_is_allocated():
-            self.assertRefused(0, "network.filters", 2000, *named)
+            self.assertRefused(0, "network", "filters", 2000, message)

@@ -39,14 +39,6 @@ class TransformTest(tf.test.TestCase, parameterized.TestCase):
         names = ["red", "rgbto8_bit", "half_resolution", "levels_3"]
         self.assertEqual([transform.name for transform in named], names)
 
-    def test_what_it_declares_by_default(self):
-        transform = pa.auxiliary.Transform()
-        declared = (transform.channels, transform.num_values, transform.ratio)
-        self.assertEqual(declared, (None, None, 1))
-        self.assertEqual((transform.likelihood(), transform.fixed_sum(256)), (None, None))
-        with self.assertRaises(NotImplementedError):
-            transform(np.zeros([1, 2, 2, 3], np.uint8))
-
     @parameterized.parameters(1, 2, 4)
     def test_size_and_known_follow_from_the_ratio(self, ratio):
         transform = type("Altered", (Red,), {"ratio": ratio})()
@@ -66,16 +58,12 @@ class TransformTest(tf.test.TestCase, parameterized.TestCase):
 class GrayscaleTest(tf.test.TestCase):
     def test_luma_and_quantization_by_hand(self):
         for rgb, expected in (
-            ((0, 0, 0), 0),
-            ((255, 255, 255), 15),
             ((255, 0, 0), 4),  # 76.245 // 16
             ((0, 255, 0), 9),  # 149.685 // 16
             ((0, 0, 255), 1),  # 29.07 // 16
             ((200, 100, 50), 7),  # 124.2 // 16
             ((0, 9, 94), 0),  # 15.999: rounding to the nearest gives 16
             ((9, 225, 81), 9),  # exactly 144: float32 gives a little less
-            ((15, 15, 15), 0),
-            ((16, 16, 16), 1),
         ):
             self.assertEqual(gray(*rgb), expected, rgb)
 
@@ -85,11 +73,9 @@ class GrayscaleTest(tf.test.TestCase):
         for bits in range(1, 9):
             transform = pa.auxiliary.Grayscale(bits)
             self.assertEqual(transform.num_values, 2**bits)
-            self.assertEqual(transform.get_config(), {"bits": bits})
             self.assertAllEqual(transform(images), luma[..., np.newaxis] >> (8 - bits))
             self.assertEqual(gray(255, 255, 255, bits=bits), 2**bits - 1)
         self.assertEqual(transform(images).dtype, tf.uint8)
-        self.assertEqual(transform.size((8, 6)), (8, 6))
 
     def test_other_inputs_are_refused(self):
         for dtype, shape, message in (
@@ -109,12 +95,9 @@ class HalfResolutionTest(tf.test.TestCase):
         halved = pa.auxiliary.HalfResolution()(image)
         self.assertEqual(halved.dtype, tf.uint8)
         self.assertAllEqual(halved[0, ..., 0], [[3, 2], [0, 255]])  # halves go up
-
-    def test_channels_and_blocks_are_apart(self):
-        images = np.random.default_rng(0).integers(0, 256, (2, 6, 4, 3)).astype(np.uint8)
-        halved = pa.auxiliary.HalfResolution()(images)
+        images = helpers.pictures(2, size=(6, 4))
         corners = [images[:, i::2, j::2].astype(int) for i in (0, 1) for j in (0, 1)]
-        self.assertAllEqual(halved, (sum(corners) + 2) // 4)
+        self.assertAllEqual(pa.auxiliary.HalfResolution()(images), (sum(corners) + 2) // 4)
 
     def test_odd_sides_repeat_the_last_row_and_column(self):
         transform = pa.auxiliary.HalfResolution()

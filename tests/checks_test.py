@@ -85,10 +85,8 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         ),
         (lambda self, x: x // 64, r"\[3, 4, 4, 1\]. Received: uint8 \[3, 4, 4, 3\]"),
         (lambda self, x: x[..., :1] // 51, "Altered to give values below 4. Received: 5"),
-        (lambda self, x: x[:, :2, :, :1] // 64, r"Received: uint8 \[3, 2, 4, 1\]"),
         (lambda self, x: x[:, ::2, ::2, :1] // 64, r"Received: uint8 \[3, 2, 2, 1\]"),
         (lambda self, x: [1, 2], r"Altered .*\[3, 4, 4, 1\]. Received: int32 \[2\]"),
-        (lambda self, x: None, "Altered to take"),
         (raising, r"Altered to take .* of \[4, 4, 3\].*RuntimeError: no such color\. Write it"),
         (
             lambda self, x: tf.constant(tf.convert_to_tensor(x).numpy()[..., :1] // 64),
@@ -116,32 +114,28 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         self.assertRefused("give a height and width .*its ratio, 1. Received: 2 x 2", half)
 
     def test_what_it_declares(self):
-        for ratio in (3, 0, -2, 2.0, None):
-            message = f"Altered with a ratio that is a power of two, .*Received: {ratio}"
-            self.assertRefused(message, altered(ratio=ratio))
-            with self.assertRaisesRegex(ValueError, message):
-                pa.chain([altered(ratio=ratio)], (6, 6), FLAT, embedding=FLAT)
+        power = "a ratio that is a power of two, .*Received: "
         for declared, message in (
+            *(({"ratio": ratio}, f"{power}{ratio}") for ratio in (3, 0, -2, 2.0, None)),
             ({"num_values": 2**16 + 1}, "num_values from 2 to 65,536.*: 65537"),
             ({"num_values": 1}, "num_values from 2 .*: 1"),
             ({"channels": 0}, "channels from 1 .*: 0"),
         ):
             self.assertRefused(f"Altered with {message}", altered(**declared))
+        with self.assertRaisesRegex(ValueError, power):
+            pa.chain([altered(ratio=3)], (6, 6), FLAT, embedding=FLAT)
         summed = altered(fixed_sum=lambda self, num_values: {"step": 4})
         with self.assertRaisesRegex(ValueError, "Altered.fixed_sum of class FixedSum, or None"):
             pa.chain([summed], (4, 4), FLAT, embedding=FLAT, exact=True)
         message = "objects of class auxiliary.Transform. Received: <class"
-        self.assertRefused(message, pa.auxiliary.Grayscale)
         with self.assertRaisesRegex(ValueError, message):
             pa.chain([pa.auxiliary.Grayscale], (4, 4), FLAT, embedding=FLAT)
 
     @parameterized.parameters(
         (lambda self, mask: mask[:, :2], r"masks of shape \[2, 4, 4, 1\].*uint8 \[2, 2, 4, 1"),
         (lambda self, mask: tf.cast(mask, tf.float32), "uint8 masks .*float32"),
-        (lambda self, mask: tf.zeros_like(mask), MASKS),
         (lambda self, mask: tf.ones_like(mask), MASKS),
         (lambda self, mask: 255 * mask, MASKS),
-        (lambda self, mask: None, "to take uint8 images"),
         (lambda self, mask: np.copy(mask), "to take uint8 images .*also in a graph. .*NumPy"),
     )
     def test_masks_that_do_not_fit(self, known, message):
@@ -165,20 +159,17 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
             pa.AuxiliaryModel(factors_for(ratio), [altered(**beyond, known=known)], (8, 8))
 
     def test_an_embedding_that_does_not_fit(self):
-        message = "factor 'image' to embed images of Altered, .* over 2. Received: 1"
-        self.assertRefused(message, altered(ratio=2))
-        message = "factor 'image' to embed images of Fours, .* over 1. Received: 2"
-        self.assertRefused(message, Fours(), 2)
-        halves = pa.auxiliary.HalfResolution()
+        self.assertRefused("'image' to embed images of Altered, .* over 2. Rec", altered(ratio=2))
+        self.assertRefused("'image' to embed images of Fours, .* over 1. Received: 2", Fours(), 2)
         two = {**FLAT, "topology": pa.networks.topology.pixelcnn_pp(1, 2)}
+        halves = pa.auxiliary.HalfResolution()
         for transform, networks, embedding, message in (
             (halves, FLAT, FLAT, "'image' to make an image of 2 times .* at 1 times"),
             (Fours(), [FLAT, two], FLAT, "at its network's 2 resolutions.*at 1"),
             (Fours(), FLAT, two, "at its network's 1 resolutions.*at 2"),
         ):
             with self.assertRaisesRegex(ValueError, message):
-                how = {"embedding": embedding, "exact": transform is halves}
-                pa.chain([transform], (4, 4), networks, **how)
+                pa.chain([transform], (4, 4), networks, embedding=embedding)
 
     def test_factors_of_other_images_than_the_transform_gives(self):
         gray, _ = factors = [*helpers.shared_model().factors.values()]
@@ -193,14 +184,13 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
             pa.AuxiliaryModel([factors_for(1)[1]], [], (4, 4))
 
     def test_image_sizes(self):
-        for size in ((4,), (4, 0), (4, 4, 3), ("a", "b"), (4.0, 4.0)):
+        for size in ((4,), (4, 0), (4.0, 4.0)):
             with self.assertRaisesRegex(ValueError, r"image_size as \(H, W\)"):
                 pa.AuxiliaryModel([factors_for(1)[0]], [], size)
         factor = helpers.tiny_model(topology=pa.networks.topology.pixelcnn_pp(1, 2)).factors
         with self.assertRaisesRegex(ValueError, "multiples of 2.*4 x 5"):
             pa.AuxiliaryModel([factor["grayscale"]], [], (4, 5))
-        message = "^Expected a height .*multiples of 2, .* Received: 4 x 5. Choose another"
-        self.assertRefused(message, altered(ratio=2), 2, (4, 5))
+        self.assertRefused("multiples of 2, .* Received: 4 x 5", altered(ratio=2), 2, (4, 5))
 
 
 class ArgumentsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
@@ -209,25 +199,22 @@ class ArgumentsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             pa.chain(transforms, (4, 4), network, embedding=embedding, **kwargs)
 
-    @parameterized.parameters(
-        ({"network": [FLAT]}, "Received: 1"),
-        ({"network": [None, FLAT]}, "None"),
-        ({"embedding": [FLAT] * 3}, ": 3"),
-        ({"embedding": None}, ""),
-        ({"embedding": [FLAT, None]}, ""),
-    )
-    def test_lists_of_another_length(self, given, received):
-        [name] = given
-        self.assertRefused(f"{name} as a dict, or a list of 2.*{received}", **given)
+    def test_lists_of_another_length(self):
+        for given, received in (
+            ({"network": [FLAT]}, "Received: 1"),
+            ({"network": [None, FLAT]}, "None"),
+            ({"embedding": [FLAT] * 3}, ": 3"),
+            ({"embedding": None}, ""),
+        ):
+            [name] = given
+            self.assertRefused(f"{name} as a dict, or a list of 2.*{received}", **given)
 
     def test_names(self):
-        for names in (["image"], ["a", "b", "b"], []):
-            self.assertRefused("Expected 2 names of factors", names=names)
+        self.assertRefused("Expected 2 names of factors", names=["image"])
         self.assertRefused(r"a name of its own. Received: \['a', 'a'\]", names=["a", "a"])
         twice = [pa.auxiliary.HalfResolution()] * 2
         self.assertRefused("'half_resolution', 'half_resolution', 'image'", twice)
-        self.assertRefused("'image', 'image'", [altered(name="image")])
-        for name in ("total", "..", ".", "a/b", "", 3, "_a", "-a", "größe", "a\n"):
+        for name in ("total", "..", "a/b", "", 3, "_a", "größe", "a\n"):
             self.assertRefused("names of letters, digits", names=[name, "image"])
 
     def test_likelihoods_that_do_not_fit(self):
@@ -236,7 +223,6 @@ class ArgumentsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         for likelihood, message in (
             (pa.likelihoods.Categorical(8), "Altered.likelihood.* 1 channels of 4 values, .*of 8"),
             (pa.likelihoods.LogisticMixture(), ": LogisticMixture of 3 channels of 256 values"),
-            (3, "Received: int"),
         ):
             self.assertRefused(message, [altered(likelihood=lambda self, x=likelihood: x)])
         bright = altered(custom.Bright, likelihood=lambda self: coin)
@@ -244,11 +230,9 @@ class ArgumentsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
 
     @parameterized.parameters(
         ("_draw", lambda x: x + 1, "from 0 to 3. Received: 4. Correct _draw"),
-        ("_draw", lambda x: x - 1, "from 0 to 3. Received: -1"),
         ("_draw", lambda x: x / 2, "whole numbers from 0 to 3. Received: [01].5"),
         ("_draw", lambda x: tf.cast(x, tf.uint8), "0 to 3. Received: uint8. Correct _draw"),
         ("_bounded_draw", lambda x: 3 - x, "to 3, within bounds. .*Correct _bounded_draw"),
-        ("_bounded_draw", lambda x: tf.cast(x, tf.float32), "bounds. Received: float32. Correct"),
     )
     def test_likelihoods_that_draw_what_there_is_not(self, method, change, message):
         """Written to an image, it would become some other value."""
@@ -274,40 +258,31 @@ class ArgumentsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
 
 
 class DerivedLikelihoodsTest(tf.test.TestCase):
-    def assertLikelihoods(self, expected, transforms, embedding):
-        """From the full image down."""
-        names = [f"x{i}" for i in range(len(transforms) + 1)]
-        model = pa.chain(
-            transforms, (8, 8), FLAT, embedding=embedding, names=names, num_components=2
-        )
-        likelihoods = [factor.likelihood for factor in reversed(model.factors.values())]
-        given = [factor.auxiliary_likelihood for factor in reversed(model.factors.values())]
-        for found in (likelihoods, [likelihoods[0], *given[:-1]]):
-            for one, other in zip(found, expected, strict=True):
-                self.assertIs(type(one), type(other))
-                self.assertEqual(one.get_config(), other.get_config())
-
-    def test_of_colors_and_grays(self):
+    def test_those_of_factors_and_of_what_they_are_given(self):
         half, gray = pa.auxiliary.HalfResolution(), pa.auxiliary.Grayscale()
-        on_halves, on_grays = (pa.likelihoods.LogisticMixture(2, True, x) for x in (8.0, 16.0))
-        grays = pa.likelihoods.Categorical(16)
-        self.assertLikelihoods(
-            [on_halves, on_grays, grays, grays], [half, gray, half], [None, ups(1), FLAT, ups(1)]
+        mixture, grays = pa.likelihoods.LogisticMixture, pa.likelihoods.Categorical(16)
+        on_halves, on_grays, fine, five = (
+            *(mixture(2, True, unit) for unit in (8.0, 16.0, 3.0)),
+            mixture(5),
         )
-
-    def test_one_that_a_transform_has_centered_keeps_its_unit(self):
-        fine = pa.likelihoods.LogisticMixture(2, True, 3.0)
-        half = altered(pa.auxiliary.HalfResolution, likelihood=lambda self: fine)
-        last, grays = pa.likelihoods.LogisticMixture(2, True, 8.0), pa.likelihoods.Categorical(16)
-        transforms = [half, pa.auxiliary.Grayscale()]
-        self.assertLikelihoods([last, fine, grays], transforms, [None, FLAT, ups(1)])
-
-    def test_one_that_a_transform_names(self):
-        centered = pa.likelihoods.LogisticMixture(2, True, 8.0)
-        five = pa.likelihoods.LogisticMixture(5)
-        half = altered(pa.auxiliary.HalfResolution, likelihood=lambda self: five)
-        transforms = [half, custom.Bright()]
-        self.assertLikelihoods([centered, five, custom.Coin()], transforms, [None, FLAT, ups(1)])
+        # One that a transform names keeps its unit, and its number of components.
+        fines, fives = (altered(type(half), likelihood=lambda self, x=x: x) for x in (fine, five))
+        for transforms, expected in (  # from the full image down
+            ([half, gray, half], [on_halves, on_grays, grays, grays]),
+            ([fines, gray], [on_halves, fine, grays]),
+            ([fives, custom.Bright()], [on_halves, five, custom.Coin()]),
+        ):
+            names = [f"x{i}" for i in range(len(expected))]
+            how = {
+                "embedding": [None, *(FLAT if x.ratio == 1 else ups(1) for x in transforms[::-1])]
+            }
+            model = pa.chain(transforms, (8, 8), FLAT, names=names, num_components=2, **how)
+            factors = [*reversed(model.factors.values())]
+            given = [factor.auxiliary_likelihood for factor in factors[:-1]]
+            for found in ([x.likelihood for x in factors], [factors[0].likelihood, *given]):
+                for one, other in zip(found, expected, strict=True):
+                    self.assertIs(type(one), type(other))
+                    self.assertEqual(one.get_config(), other.get_config())
 
 
 class OwnTransformsTest(tf.test.TestCase):
@@ -318,30 +293,24 @@ class OwnTransformsTest(tf.test.TestCase):
         super().setUpClass()
         cls.enterClassContext(helpers.eagerly())
 
-    def check_draws(self, model, size):
-        images = helpers.pictures(2, size=size)
+    def build(self, transforms, size, embedding=FLAT):
+        """A model with random weights, whose draws and completions are checked."""
+        model = helpers.randomized(
+            pa.chain(transforms, size, FLAT, embedding=embedding, num_components=1, dtype="float64")
+        )
+        images, seeds = helpers.pictures(2, size=size), [[0, 1], [0, 2]]
         self.assertAllEqual(np.isfinite(model.log_prob(images)), [True, True])
-        seeds = [[0, 1], [0, 2]]
         drawn = model.sample(seeds)
         for name, full in model.sample(seeds, method="full").items():
             self.assertAllEqual(drawn[name], full, name)
         mask = np.zeros([2, *size, 1], np.uint8)
         mask[:, : size[0] // 2] = 1
         completed = model.sample(seeds, known=images, mask=mask)
-        expected = model.auxiliaries(images)
-        for name, x in completed.items():
-            rows = x.shape[1] // 2
-            self.assertAllEqual(x[:, :rows], expected[name][:, :rows], name)
-            self.assertLess(np.max(x), model.factors[name].likelihood.num_values)
+        for name, expected in model.auxiliaries(images).items():
+            rows = expected.shape[1] // 2
+            self.assertAllEqual(completed[name][:, :rows], expected[:, :rows], name)
+            self.assertLess(np.max(completed[name]), model.factors[name].likelihood.num_values)
         self.assertNotAllEqual(completed["image"][:, size[0] // 2 :], images[:, size[0] // 2 :])
-        self.assertEqual(drawn["image"].shape, [2, *size, 3])
-
-    def build(self, transforms, size, embedding=FLAT):
-        model = pa.chain(
-            transforms, size, FLAT, embedding=embedding, num_components=1, dtype="float64"
-        )
-        for seed, factor in enumerate(model.factors.values()):
-            helpers.randomize(factor, seed)
         return model
 
     def assertSumsToOne(self, factor, size, *auxiliary):
@@ -355,16 +324,13 @@ class OwnTransformsTest(tf.test.TestCase):
     def test_a_quarter_of_the_sides(self):
         model = self.build([Quarter()], (8, 4), ups(2))
         self.assertEqual(model.sizes(), {"quarter": (2, 1), "image": (8, 4)})
-        self.check_draws(model, (8, 4))
 
     def test_bit_planes(self):
         model = self.build([BitPlanes()], (2, 2))
-        self.check_draws(model, (2, 2))
         self.assertSumsToOne(model.factors["bit_planes"], (1, 1))
 
     def test_a_likelihood_of_its_own_and_half_of_it(self):
         transforms = [custom.Bright(), pa.auxiliary.HalfResolution()]
         model = self.build(transforms, (4, 2), [None, ups(1), FLAT])
-        self.assertLess(np.max(model.sample([[0, 1]])["half_resolution"]), 2)
         for coarse in helpers.all_images(2, 2, 1, 1):
             self.assertSumsToOne(model.factors["bright"], (4, 2), coarse[np.newaxis])

@@ -30,8 +30,10 @@ def random_images(*shape, num_values=256, seed=0):
 
 
 def all_images(fixed_sum, channels):
-    """Every image of one block, uint8 [N, ratio, ratio, C]."""
-    return helpers.all_images(fixed_sum.num_values, fixed_sum.ratio, fixed_sum.ratio, channels)
+    """Every image of one block, uint8 [N, ratio, ratio, C], and what the sum makes of them."""
+    size = (fixed_sum.ratio, fixed_sum.ratio, channels)
+    images = helpers.all_images(fixed_sum.num_values, *size)
+    return images, fixed_sum.auxiliary(images).numpy()
 
 
 def draw_block(fixed_sum, likelihood, params, auxiliary, shift=0.0, mode="sample"):
@@ -71,8 +73,7 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
 
     @small
     def test_bounds_are_what_can_be_completed(self, fixed_sum, channels):
-        images = all_images(fixed_sum, channels)
-        auxiliary = fixed_sum.auxiliary(images).numpy()
+        images, auxiliary = all_images(fixed_sum, channels)
         low, high, _ = (x.numpy() for x in fixed_sum.bounds(images, auxiliary))
         for x in (low, high):
             self.assertEqual((x.shape, x.dtype), (images.shape, np.int32))
@@ -86,7 +87,7 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
     def test_bounds_are_what_can_be_completed_within_others(self, fixed_sum, channels):
         """Also where each value is known to lie in an interval, such as one value, of its own."""
         self.assertTrue(fixed_sum.dense)
-        images, rng = all_images(fixed_sum, channels), np.random.default_rng(0)
+        (images, _), rng = all_images(fixed_sum, channels), np.random.default_rng(0)
         for _ in range(4):
             ends = rng.integers(0, fixed_sum.num_values, (2, *images.shape[1:]))
             ends[1] = np.where(rng.random(ends[1].shape) < 0.3, ends[0], ends[1])
@@ -108,11 +109,10 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
 
     def test_by_hand(self):
         image = np.array([[90, 100], [110, 100]], np.uint8).reshape(1, 2, 2, 1)
-        low, high, center = HALVES.fixed_sum(256).bounds(image, HALVES(image))  # 398 .. 401
-        self.assertAllEqual(low[0, ..., 0], [[0, 0], [0, 98]])
-        self.assertAllEqual(high[0, ..., 0], [[255, 255], [211, 101]])
-        expected = [[399.5 / 4, 309.5 / 3], [209.5 / 2, 99.5]]
-        self.assertAllClose(center[0, ..., 0], expected, rtol=1e-6)
+        bounds = HALVES.fixed_sum(256).bounds(image, HALVES(image))  # a sum of 398 .. 401
+        low, high, center = (np.ravel(x) for x in bounds)
+        self.assertAllEqual([low, high], [[0, 0, 0, 98], [255, 255, 211, 101]])
+        self.assertAllClose(center, [399.5 / 4, 309.5 / 3, 209.5 / 2, 99.5], rtol=1e-6)
 
     def test_the_center_of_a_gray_is_its_levels_middle(self):
         for bits in (1, 4, 8):
@@ -134,21 +134,6 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
 
 
 class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
-    @small
-    def test_conditionals_of_all_images_sum_to_one(self, fixed_sum, channels):
-        """Given each auxiliary image, over all that agree; nothing is remainder for others."""
-        images = all_images(fixed_sum, channels)
-        auxiliary = fixed_sum.auxiliary(images).numpy()
-        likelihood = likelihoods.Categorical(fixed_sum.num_values, channels)
-        pixel = np.random.default_rng(0).normal(size=(*images.shape[1:3], likelihood.num_params))
-        params = np.broadcast_to(pixel, (len(images), *pixel.shape))
-        for q in np.unique(auxiliary, axis=0):
-            given = np.broadcast_to(q, auxiliary.shape)
-            known = fixed_sum.bounds(images, given)
-            nats = likelihood.log_prob(params, images, known).numpy().sum(axis=(1, 2))
-            self.assertAllClose(np.exp(nats).sum(), 1.0, rtol=1e-10)
-            self.assertAllEqual(np.isfinite(nats), (auxiliary == given).all(axis=(1, 2, 3)))
-
     @parameterized.parameters(False, True)
     def test_all_colors_of_a_pixel_under_its_gray_sum_to_one(self, centered):
         grayscale = pa.auxiliary.Grayscale(bits=8)
@@ -174,7 +159,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
 
 class DrawsTest(tf.test.TestCase, parameterized.TestCase):
     @parameterized.product(
-        transform=(HALVES, pa.auxiliary.Grayscale(), pa.auxiliary.Grayscale(8)),
+        transform=(HALVES, pa.auxiliary.Grayscale(8)),
         centered=(False, True),
     )
     def test_draws_agree(self, transform, centered):
@@ -184,14 +169,13 @@ class DrawsTest(tf.test.TestCase, parameterized.TestCase):
         params = 3.0 * random_params(count, ratio, ratio, num_components=2).astype(np.float32)
         channels = transform.channels or 3
         auxiliary = random_images(count, channels, num_values=transform.num_values or 256)
-        for shift, mode in ((0.0, "sample"), (-1.0, "sample"), (0.0, "map"), (-0.5, "map")):
+        for shift, mode in ((0.0, "sample"), (-1.0, "sample"), (-0.5, "map")):
             images = draw_block(fixed_sum, likelihood, params, auxiliary, shift, mode)
             self.assertAllEqual(transform(images)[:, 0, 0], auxiliary)
 
     @small
     def test_draws_follow_the_probabilities(self, fixed_sum, channels):
-        images = all_images(fixed_sum, channels)
-        auxiliary = fixed_sum.auxiliary(images).numpy()
+        images, auxiliary = all_images(fixed_sum, channels)
         likelihood = likelihoods.Categorical(fixed_sum.num_values, channels)
         if channels == 3:
             likelihood = likelihoods.LogisticMixture(2, centered=True)
@@ -244,7 +228,7 @@ class CheckTest(tf.test.TestCase, parameterized.TestCase):
         checks.check_fixed_sum(transform, images, transform(images), likelihood, below)
 
     def test_what_transforms_declare_is_true(self):
-        for bits in range(1, 9):
+        for bits in (1, 4, 8):
             self.check(pa.auxiliary.Grayscale(bits))
         for sizes in ((256, 3), (16, 1), (2, 2)):
             self.check(HALVES, *sizes)
@@ -256,10 +240,8 @@ class CheckTest(tf.test.TestCase, parameterized.TestCase):
             self.check(Darker())
         for transform, weights, step, first, error in (
             (HALVES, block, 4, -1, "to give its values"),
-            (HALVES, block, 5, -2, "Received: windows from -2 to 1277"),
             (HALVES, block, 4, -4, "Received: windows from -4 to 1019"),
             (HALVES, [[1]], 4, 0, "blocks of side 2. Received: 1"),
-            (gray, [[1]], 16, 0, "to fix 3 channels. Received: 1"),
             (gray, [[[3, 5]]], 16, 0, "over all of 3 channels.*Received: 2"),
             (gray, luma, 16_000, 1, "to give its values"),
         ):
@@ -272,13 +254,11 @@ class CheckTest(tf.test.TestCase, parameterized.TestCase):
                 return super().fixed_sum(256)
 
         network = {"topology": pa.networks.topology.flat(1), "filters": 3}
-        double = {**network, "topology": pa.networks.topology.super_resolution(1, 1)}
-        transforms = [pa.auxiliary.Grayscale(), DeclaresFor256()]
-        embedding = [None, double, network]
         message = "DeclaresFor256 to be of 16 values. Received: num_values=256"
         for exact in (False, True):
             with self.assertRaisesRegex(ValueError, message):
-                pa.chain(transforms, (4, 4), network, embedding=embedding, exact=exact)
+                transforms = [pa.auxiliary.Grayscale(), DeclaresFor256()]
+                helpers.random_chain(transforms, (4, 4), network, exact=exact)
         factor = helpers.tiny_model(exact=True).factors["image"]
         message = "the factor 'image' to know a fixed_sum .*of 8 val"
         with self.assertRaisesRegex(ValueError, message):

@@ -7,29 +7,15 @@ from pixelcnn_aux.codec import entropy
 
 
 class EntropyTest(tf.test.TestCase):
-    def setUp(self):
-        super().setUp()
-        rng = np.random.default_rng(0)
-        self.tables = rng.integers(1, 2**20, (1000, 3)).astype(np.float32)
-        self.values = rng.integers(0, 3, 1000)
-
-    def test_values_come_back(self):
-        encoder = entropy.Encoder()
-        _, bits = encoder.code(self.tables, self.values)
-        words = encoder.words()
-        self.assertAllClose(32 * len(words), bits.sum(), atol=64)
-        values, again = entropy.Decoder(words).code(self.tables)
-        self.assertAllEqual(values, self.values)
-        self.assertAllEqual(again, bits)
-
     def test_more_values_than_the_words_can_hold(self):
         """What a file claims to have takes no longer than what it has."""
+        tables = np.random.default_rng(0).integers(1, 2**20, (1000, 3)).astype(np.float32)
         for seed in range(20):
             words = np.random.default_rng(seed).integers(0, 2**32, 8).astype(np.uint32)
             decoder = entropy.Decoder(words)
             with self.assertRaisesRegex(ValueError, "Expected values that an encoder wrote"):
                 for first in range(0, 1000, 100):
-                    decoder.code(self.tables[first : first + 100])
+                    decoder.code(tables[first : first + 100])
 
     def test_a_value_that_is_ruled_out(self):
         encoder, tables = entropy.Encoder(), np.float32([[0, 1, 0, 0]])

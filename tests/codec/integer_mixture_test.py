@@ -6,6 +6,7 @@ import tensorflow as tf
 import pixelcnn_aux as pa
 from pixelcnn_aux.codec.integer_mixture import IntegerMixture, Pixels, halvings
 from pixelcnn_aux.sums import Bounds
+from tests.likelihoods.helpers import fixed_bounds
 
 
 class IntegerMixtureTest(tf.test.TestCase):
@@ -17,11 +18,11 @@ class IntegerMixtureTest(tf.test.TestCase):
             low = rng.integers(0, 200 if centered else 1, (count, 3))
             high = np.minimum(low + rng.integers(0 if centered else 255, 256, (count, 3)), 255)
             center = rng.integers(low, high + 1)
-            bounds = [Bounds(*x) for x in zip(low.T, high.T, center.T.astype(np.float64))]
+            known = Bounds(low, high, center.astype(np.float64))
             uniforms = rng.random((count, likelihood.bounded_noise_size))
             noise = likelihood.noise(uniforms, bounded=True)
-            values = likelihood.draw(params / 256.0, noise, bounds=lambda c, _, x=bounds: x[c])
-            values = values.numpy().astype(np.int64)
+            values = likelihood.draw(params / 256.0, noise, bounds=fixed_bounds(*known)).numpy()
+            values = values.astype(np.int64)
             pixels, bits = Pixels(IntegerMixture(likelihood, 4), params), 0.0
             for index in range(3):
                 bounds_here = low[:, index], high[:, index], 4 * center[:, index]
@@ -34,8 +35,7 @@ class IntegerMixtureTest(tf.test.TestCase):
                     channel.choose(half, size)
                 self.assertAllEqual(channel.value, values[:, index])
                 pixels.finish(channel, 4 * center[:, index])
-            bounds = Bounds(low, high, center.astype(np.float64))
-            expected = -likelihood.log_prob(params / 256.0, values, bounds) / np.log(2)
+            expected = -likelihood.log_prob(params / 256.0, values, known) / np.log(2)
             self.assertAllClose(bits, expected, atol=0.2)
             self.assertAllClose(bits.mean(), np.mean(expected), rtol=1e-3)
 

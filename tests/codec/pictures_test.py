@@ -1,7 +1,6 @@
 """Tests of picture files that come back as they were."""
 
 import io
-import os
 import zlib
 
 import numpy as np
@@ -22,35 +21,28 @@ class PicturesTest(FilesTest):
         return Image.open(file)
 
     def test_files_that_would_lose_something_are_refused(self):
-        pixels, gray = noise(8, 8, 3), Image.fromarray(noise(8, 8) // 2)
-        first, second = (Image.fromarray(noise(8, 8, 3, seed=seed)) for seed in (0, 1))
-        several = {"save_all": True, "append_images": [second]}
+        pixels, others = noise(8, 8, 3), [Image.fromarray(noise(8, 8, 3, seed=1))]
+        several = {"save_all": True, "append_images": others}
         deep = png(16, 2, noise(8 * 16 * 3), (b"tEXt", b"a\0b"))
         late = deep[:8] + deep[33:48] + deep[8:33] + deep[48:]
         keyed = saved(Image.fromarray(noise(8, 8) > 99), "PNG", transparency=1)
         kinds = ("PNG", "TIFF", "WEBP", "MPO")
         for name, contents, why in (
             ("keyed.png", keyed, "fewer than 8 bits"),
-            ("deep.png", png(16, 0, noise(8 * 16)), "16 bits a channel"),
-            ("colors.png", deep, "16 bits a channel"),
+            ("deep.png", deep, "16 bits a channel"),
             ("late.png", late, "another chunk than the header"),
-            *((f"two.{x}", saved(first, x, **several), "several pictures") for x in kinds),
+            *((f"two.{x}", encoded(pixels, x, **several), "several pictures") for x in kinds),
             ("ink.jpg", encoded(pixels, "JPEG", "CMYK"), "kind CMYK, which would lose something"),
-            ("gray.gif", saved(gray, "GIF"), ""),
+            ("gray.gif", encoded(pixels, "GIF"), ""),
             ("cut.png", encoded(pixels, "PNG")[:60], ""),
             ("none.png", b"", ""),
         ):
             with self.assertRaisesRegex(ValueError, f"of 8 bits a channel.*{name}.*{why}"):
                 self.read(contents, name)
         with self.assertRaisesRegex(ValueError, "of one channel, of 8.*RGB, one channel"):
-            self.read(saved(first, "PNG"), channels=1)
-        missing, pipe = self.folder / "missing.png", self.folder / "pipe.png"
-        with self.assertRaisesRegex(FileNotFoundError, f"Expected to read {missing}. Received: "):
-            pictures.read(missing)
-        os.mkfifo(pipe)
-        for path in (pipe, self.folder):
-            with self.assertRaisesRegex(ValueError, rf"Received: {path} \(no file\)"):
-                pictures.read(path)
+            self.read(encoded(pixels, "PNG"), channels=1)
+        with self.assertRaisesRegex(ValueError, rf"Received: {self.folder} \(no file\)"):
+            pictures.read(self.folder)
 
     def test_opaque_pictures_keep_their_pixels_alone(self):
         pixels, values = noise(4, 5, 3), np.arange(20, dtype=np.uint8).reshape(4, 5)
@@ -87,12 +79,11 @@ class PicturesTest(FilesTest):
             ("rgb", colors, "RGB", {}),
             ("gray", gray, "L", {}),
         ):
-            with self.subTest(name):
-                data = saved(image, "PNG", **options)
-                found = self.written(self.read(data))
-                self.assertEqual(found.mode, mode)
-                expected = Image.open(io.BytesIO(data)).convert("RGBA")
-                self.assertAllEqual(np.asarray(found.convert("RGBA")), np.asarray(expected))
+            data = saved(image, "PNG", **options)
+            found = self.written(self.read(data))
+            self.assertEqual(found.mode, mode, name)
+            expected = Image.open(io.BytesIO(data)).convert("RGBA")
+            self.assertAllEqual(np.asarray(found.convert("RGBA")), np.asarray(expected), name)
 
     def test_metadata_are_kept_on_request(self):
         image, exif = Image.fromarray(noise(6, 5, 3)), Image.Exif()
@@ -111,7 +102,6 @@ class PicturesTest(FilesTest):
         for kind, data, message in (
             ("alpha", saved(Image.fromarray(noise(5, 6)), "PNG"), "alpha of .6, 5.*L of .5, 6"),
             ("alpha", b"no file", "alpha of .6, 5"),
-            ("icc", b"no file", "icc of a picture, deflated"),
             ("exif", zlib.compress(bytes(100))[:-1], "exif of a picture, deflated"),
             ("exif", zlib.compress(bytes(2**24 + 1)), "of at most 16,777,216 bytes"),
         ):

@@ -96,9 +96,7 @@ class KindsTest(tf.test.TestCase):
     def test_more_than_8_bits_a_channel_are_refused(self):
         kinds = {0: 1, 2: 3, 4: 2, 6: 4}  # of colors in PNG files: their channels
         deep = [(png(16, x, noise(128 * channels)), 16) for x, channels in kinds.items()]
-        for dtype in (np.uint16, np.int32, np.float32):
-            values = saved(Image.fromarray(noise(8, 8).astype(dtype)), "TIFF")
-            deep.append((values, 8 * dtype().itemsize))
+        deep.append((saved(Image.fromarray(noise(8, 8).astype(np.float32)), "TIFF"), 32))
         deep.append((tiff_file(noise(8, 8, 3).astype(np.uint16)), 16))
         for contents, bits in deep:
             with self.assertRaisesRegex(ValueError, f"{bits} bits a channel, 8 are expected: conv"):
@@ -113,15 +111,10 @@ class KindsTest(tf.test.TestCase):
             found = decoding.decode(file, 1, 2**16)
             self.assertEqual((found.dtype, found.shape), (np.uint16, (8, 6, 1)))
             self.assertAllEqual(found[..., 0], deep)
-        gray, color = encoded(noise(8, 6), "PNG", "L"), encoded(noise(8, 6, 3), "PNG")
-        self.assertAllEqual(decoding.decode(gray, 1)[..., 0], noise(8, 6))
-        for contents, num_values, message in (
-            (gray, 128, "a value of .* 127 at most"),
-            (gray, 2**16, "8 bits a channel, 16 are expected"),
-            (color, 2**8, "RGB, one channel of 8 bits is expected"),
-        ):
-            with self.assertRaisesRegex(ValueError, message):
-                decoding.decode(contents, 1, num_values)
+        gray = decoding.decode(encoded(noise(8, 6), "PNG", "L"), 1)
+        self.assertAllEqual(gray[..., 0], noise(8, 6))
+        with self.assertRaisesRegex(ValueError, "RGB, one channel of 8 bits is expected"):
+            decoding.decode(encoded(noise(8, 6, 3), "PNG"), 1)
 
     def test_colors_of_16_bits(self):
         """As TensorFlow and tifffile read them, and upright."""
@@ -183,19 +176,17 @@ class OrientationTest(tf.test.TestCase):
                 file = encoded(plain, kind, exif=exif, **options)
                 self.assertAllEqual(decoding.decode(file), expected, f"{kind} {orientation}")
 
-    def test_what_makes_no_sense_is_none(self):
+    def test_damaged_exif(self):
+        """It turns nothing, unless another entry is damaged, which Pillow cannot write again."""
+        turned = (274, 3, 1, 6)
         for contents in (
-            *(tiff((274, 3, 1, value)) for value in (0, 9)),
-            *(tiff((275, 3, 1, 6)), tiff(), tiff((274, 3, 1, 6))[:20]),
+            *(tiff((274, 3, 1, 9)), tiff((275, 3, 1, 6)), tiff(), tiff(turned)[:20]),
             *(b"", b"XX*\0", b"II*\0" + b"\xff" * 4, b"II*\0" + struct.pack("<IH", 8, 65535)),
         ):
             self.assertEqual(decoding.decode(with_exif(contents)).shape, (8, 16, 3), contents)
-
-    def test_other_entries_may_be_damaged(self):
-        """Pillow cannot write these again, which it tries once the image is turned."""
         for entry in ((271, 11, 1, 9), (282, 7, 1, 9), (34853, 9, 1, 2**31), (700, 13, 4, 1)):
-            contents = tiff((274, 3, 1, 6), entry)
-            self.assertEqual(decoding.decode(with_exif(contents)).shape, (16, 8, 3))
+            contents = with_exif(tiff(turned, entry))
+            self.assertEqual(decoding.decode(contents).shape, (16, 8, 3))
 
 
 class DamageTest(tf.test.TestCase):
@@ -226,11 +217,8 @@ class DamageTest(tf.test.TestCase):
     def test_files_that_are_cut_off(self):
         """The end of a TIFF file may not matter."""
         for kind, options, more in (
-            ("JPEG", {}, 0),
-            ("JPEG", {"progressive": True}, 0),
-            ("TIFF", {}, 2),
-            ("TIFF", {"compression": "tiff_lzw"}, 2),
-            ("WEBP", {}, 2),
+            *(("JPEG", {}, 0), ("JPEG", {"progressive": True}, 0), ("WEBP", {}, 2)),
+            *(("TIFF", {}, 2), ("TIFF", {"compression": "tiff_lzw"}, 2)),
         ):
             file = encoded(noise(64, 64, 3), kind, **options)
             ends = [*range(0, len(file), 97), len(file) - 1]
@@ -295,14 +283,12 @@ class DicomTest(tf.test.TestCase):
         found = decoding.decode(dicom(pixels), 1, 4096)
         self.assertEqual(found.dtype, np.uint16)
         self.assertAllEqual(found[..., 0], pixels)
-        floats = dicom(
-            pixels, FloatPixelData=(pixels + np.float32(1.5)).tobytes(), BitsAllocated=32
-        )
+        floats = (pixels + np.float32(1.5)).tobytes()
         for contents, message in (
             (dicom(pixels)[:-9], "damaged DICOM file"),
             (dicom(pixels + np.uint16(4096)), "a value of .* 4,095 at most"),
             (dicom(pixels.astype(np.int16) - 999, signed=True), "of int16 from -.* 0 or more"),
-            (floats, "of float32 from .*, whole ones"),
+            (dicom(pixels, FloatPixelData=floats, BitsAllocated=32), "float32 from .*, whole ones"),
             (dicom(np.stack([pixels] * 2), NumberOfFrames=2), "2 images of 4 x 6"),
         ):
             with self.assertRaisesRegex(ValueError, message):

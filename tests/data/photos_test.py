@@ -1,7 +1,6 @@
 """Tests of the photographs: which are held out, and where the crops come from."""
 
 import importlib.util
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +16,6 @@ class PhotosTest(tf.test.TestCase):
         for split, count in (("train", 8832), ("validation", 120), ("test", 120)):
             images = data.load("photos", split)
             self.assertEqual((images.num_images, images.image_size), (count, (32, 32)))
-            self.assertEqual(images.skipped, ())
         images = data.load("photos", "test", image_size=(16, 64))
         self.assertEqual(next(iter(images.batches(2))).shape, (2, 16, 64, 3))
 
@@ -47,10 +45,3 @@ class PhotosTest(tf.test.TestCase):
         self.assertAllEqual(squares[2], np.round(means))
         middle = self.photo("chelsea.png")[:, 75:375]  # of 300 x 451
         self.assertAllClose(np.mean(squares[0]), np.mean(middle), atol=0.5)
-
-    def test_without_scikit_image(self):
-        with (
-            mock.patch("importlib.util.find_spec", return_value=None),
-            self.assertRaisesRegex(ImportError, "pip install scikit-image"),
-        ):
-            data.load("photos", "train")

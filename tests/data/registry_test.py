@@ -4,7 +4,6 @@ import importlib.machinery
 import os
 import pathlib
 import sys
-import textwrap
 import types
 from unittest import mock
 
@@ -12,7 +11,6 @@ import tensorflow as tf
 
 from pixelcnn_aux import data
 from pixelcnn_aux.data import cache, registry
-from tests import helpers
 from tests.data.helpers import noise
 
 
@@ -20,15 +18,7 @@ class LoadTest(tf.test.TestCase):
     def test_wrong_arguments(self):
         for name, split, size, places, message in (
             ("mnist", "train", 8, {}, r"arrays, celeb_a, .*, photos\. Received: 'mnist'.*--plugin"),
-            (["photos"], "train", 8, {}, r"Received: \['photos'\]\. Choose"),
             ("folder", "train", 8, {"image_dir": b"a"}, r"image_dir as a path.*image_dir=b'a'"),
-            (
-                "folder",
-                "train",
-                8,
-                {"image_dir": "a", "cache_dir": 5},
-                "cache_dir as a path.*dir=5",
-            ),
             ("photos", "valid", 8, {}, r"'train', 'validation', 'test'\. Received: split='valid'"),
             ("folder", "train", 8, {}, r"folder of images.*Received: none\. Give image_dir"),
             # As of a shell's variable that is not set: not the current folder.
@@ -39,6 +29,14 @@ class LoadTest(tf.test.TestCase):
             ("photos", "train", 129, {}, "128 x 128.*129"),
             ("cifar10", "train", 64, {}, r"\(32, 32\).*\(64, 64\)"),
             ("celeb_a", "train", 48, {}, r"\(128, 128\), \(64, 64\), .*, \(1, 1\).*\(48, 48\)"),
+            (
+                "arrays",
+                "train",
+                8,
+                {"image_file": "a", "num_values": 1},
+                "num_values from 2 to 65,",
+            ),
+            ("arrays", "train", 8, {"image_file": "a", "channels": 17}, "channels from 1 to 16"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 data.load(name, split, (size, size), **places)
@@ -50,14 +48,6 @@ class RegisterTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
         self.enterContext(mock.patch.dict(registry._registered))
-        self.folder = helpers.temporary_folder(self)
-
-    def plugin(self, source, name="textures"):
-        """Imports a module of this source, from a folder of its own."""
-        (self.folder / f"{name}.py").write_text(textwrap.dedent(source))
-        with mock.patch.object(sys, "path", [str(self.folder), *sys.path]):
-            __import__(name)
-        self.addCleanup(sys.modules.pop, name, None)
 
     def test_a_loader_receives_what_it_takes(self):
         """Checked and absolute; of what was not given, None."""
@@ -69,8 +59,6 @@ class RegisterTest(tf.test.TestCase):
             return data.from_arrays(noise(1, 4, 6, 3))
 
         places = {"data_dir": "there", "image_dir": "~/here", "image_file": "here.npz"}
-        with self.assertRaisesRegex(ValueError, "one of arrays, .*, mine. Received: 'min'"):
-            data.load("min", "train")
         images = data.load("mine", "test", [4, 6], **places)
         home, file = pathlib.Path("~/here").expanduser(), pathlib.Path.cwd() / "here.npz"
         received.pop("received")
@@ -126,16 +114,9 @@ class RegisterTest(tf.test.TestCase):
                 data.load("mine", "train")
 
     def test_a_name_that_is_taken_is_refused(self):
-        source = """
-            from pixelcnn_aux import data
-
-            @data.register("mine")
-            def mine(split, image_size):
-                ...
-            """
-        self.plugin(source, "first")
+        data.register("mine")(mock.Mock(__module__="first"))
         with self.assertRaisesRegex(ValueError, r"of second\. Received: 'mine', which first has"):
-            self.plugin(source, "second")
+            data.register("mine")(mock.Mock(__module__="second"))
         with self.assertRaisesRegex(ValueError, r"'photos', which pixelcnn_aux\.data\.photos has"):
             data.register("photos")(lambda: None)
 

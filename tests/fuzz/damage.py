@@ -19,10 +19,28 @@ _VALUES = (
 
 def damaged(contents, random):
     """The bytes of a file after one to three changes; now and then they are the same."""
-    changes = (_flip_bits, _set_bytes, _truncate, _remove, _repeat, _zero, _insert)
     contents = bytearray(contents)
     for _ in range((1, 1, 1, 2, 3)[random.integers(5)]):
-        changes[random.integers(len(changes))](contents, random)
+        match random.integers(7):
+            case 0:
+                for spot in _spots(contents, random):
+                    contents[spot] ^= 1 << random.integers(8)
+            case 1:
+                for spot in _spots(contents, random):
+                    contents[spot] = (0, 255, 127, 128, random.integers(256))[random.integers(5)]
+            case 2:
+                del contents[random.integers(len(contents) + 1) :]
+            case 3:
+                del contents[_span(contents, random)]
+            case 4:
+                at = random.integers(len(contents) + 1)
+                contents[at:at] = contents[_span(contents, random)]
+            case 5:
+                span = _span(contents, random)
+                contents[span] = bytes(len(contents[span]))
+            case 6:
+                at = random.integers(len(contents) + 1)
+                contents[at:at] = random.bytes(random.integers(1, _LONGEST))
     return bytes(contents)
 
 
@@ -74,36 +92,3 @@ def _span(contents, random):
     start = random.integers(len(contents) + 1)
     longest = (1, 4, 64, len(contents) + 1)[random.integers(4)]
     return slice(start, start + random.integers(1, longest + 1))
-
-
-def _flip_bits(contents, random):
-    for spot in _spots(contents, random):
-        contents[spot] ^= 1 << random.integers(8)
-
-
-def _set_bytes(contents, random):
-    for spot in _spots(contents, random):
-        contents[spot] = (0, 255, 127, 128, random.integers(256))[random.integers(5)]
-
-
-def _truncate(contents, random):
-    del contents[random.integers(len(contents) + 1) :]
-
-
-def _remove(contents, random):
-    del contents[_span(contents, random)]
-
-
-def _repeat(contents, random):
-    at = random.integers(len(contents) + 1)
-    contents[at:at] = contents[_span(contents, random)]
-
-
-def _zero(contents, random):
-    span = _span(contents, random)
-    contents[span] = bytes(len(contents[span]))
-
-
-def _insert(contents, random):
-    at = random.integers(len(contents) + 1)
-    contents[at:at] = random.bytes(random.integers(1, _LONGEST))

@@ -22,21 +22,6 @@ from tests.likelihoods.helpers import (
 VALUES = np.arange(256)
 
 
-FEW = mixture_params(
-    logits=[0.0, 0.7],
-    means=[in_pixels([121.0, 124.0]), in_pixels([123.0, 127.0]), in_pixels([253.0, 250.0])],
-    log_scales=np.log(np.array([[2.0, 1.0], [0.8, 3.0], [1.0, 2.0]]) / 127.5),
-    coefficients=[[0.3, -0.5], [0.2, 0.4], [-0.3, 0.6]],
-)
-# As narrow, so that a center that is off by one shows.
-FEW_CENTERED = mixture_params(
-    logits=[0.0, 0.7],
-    means=np.array([[-3.0, 1.5], [1.5, -1.5], [0.0, 3.0]]) / 16,
-    log_scales=np.log(np.array([[2.0, 1.0], [0.4, 1.5], [0.5, 0.8]]) / 127.5) + 2.0,
-    coefficients=[[0.6, -0.9], [0.7, 0.5], [-0.8, 0.6]],
-)
-
-
 class MixtureTest(tf.test.TestCase, parameterized.TestCase):
     def test_conditionals_are_renormalized(self):
         likelihood = likelihoods.LogisticMixture()
@@ -51,13 +36,6 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
             for channel, (p, value) in enumerate(zip((p_r, p_rg, p_rgb), (r, g, b))):
                 expected *= p[value] / p[low[i, channel] : high[i, channel] + 1].sum()
             self.assertAllClose(received[i], np.log(expected), rtol=1e-7, atol=1e-9)
-
-    def test_all_values_are_no_bounds(self):
-        likelihood, params = likelihoods.LogisticMixture(), random_params(50)
-        *_, pixels = random_bounds(50)
-        expected = likelihood.log_prob(params, pixels)
-        received = likelihood.log_prob(params, pixels, every_value(pixels))
-        self.assertAllClose(received, expected, rtol=1e-12)
 
     @parameterized.parameters((np.float32, 1e-4), (np.float64, 1e-12))
     def test_bits_never_rise(self, dtype, tolerance):
@@ -136,25 +114,6 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
         drawn = centered.draw(params, noise, -0.3, bounds=bounds)
         self.assertAllEqual(drawn, plain.draw(same, noise, -0.3, bounds=bounds))
 
-    @parameterized.product(dtype=(np.float32, np.float64), centered=(False, True))
-    def test_draws(self, dtype, centered):
-        likelihood = likelihoods.LogisticMixture(2, centered=centered)
-        params = FEW_CENTERED if centered else FEW
-        pixels, probs = few_probabilities(likelihood, params)
-        self.assertAllClose(probs.sum(), 1.0, rtol=1e-10)
-        noise = random_noise(likelihood, NUM_DRAWS, dtype=dtype, bounded=True)
-
-        def bounds(channel, earlier):
-            found = few_bounds(channel, [x.numpy() for x in earlier])
-            return Bounds(*(tf.broadcast_to(x, [NUM_DRAWS]) for x in found))
-
-        params = np.tile(params, (NUM_DRAWS, 1)).astype(dtype)
-        drawn = likelihood.draw(params, noise, bounds=bounds)
-        self.assertEqual(drawn.dtype, tf.int32)
-        index = {tuple(pixel): i for i, pixel in enumerate(pixels)}
-        counts = np.bincount([index[tuple(x)] for x in drawn.numpy()], minlength=len(pixels))
-        self.assertGreater(chi_square_p_value(counts, probs), 1e-4)
-
     def test_wide_components_are_drawn_as_rarely_as_they_are_likely(self):
         """The wider one is, the less of it is in an interval: here about as much as of the other's tail."""
         likelihood = likelihoods.LogisticMixture(num_components=2)
@@ -192,25 +151,3 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
             low, high = np.transpose(ends)
             drawn = likelihood.draw(params, noise, bounds=fixed_bounds(low, high, low))
             self.assertAllEqual(drawn, expected)
-
-
-def few_bounds(channel, earlier):
-    """Some five values of each channel, those of G and B by what is before them."""
-    shift = sum(x % 3 for x in earlier)
-    low = np.array((120, 122 + shift, 252 + shift % 2)[channel], np.int32)
-    center = np.full(low.shape, (123.0, 124.5, 250.0)[channel], np.float32)
-    return Bounds(low, np.minimum(low + (4, 3, 5)[channel], 255), center)
-
-
-def few_probabilities(likelihood, params):
-    """All pixels within `few_bounds`, and their probabilities."""
-    pixels, ends = [()], [()]
-    for channel in range(3):
-        found = []
-        for pixel, before in zip(pixels, ends):
-            bounds = few_bounds(channel, pixel)
-            found += [((*pixel, v), (*before, bounds)) for v in range(bounds.low, bounds.high + 1)]
-        pixels, ends = zip(*found)
-    bounds = Bounds(*np.moveaxis(np.array(ends), -1, 0))
-    params = np.tile(params, (len(pixels), 1))
-    return pixels, np.exp(likelihood.log_prob(params, np.array(pixels), bounds).numpy())

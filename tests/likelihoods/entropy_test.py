@@ -9,15 +9,8 @@ from absl.testing import parameterized
 from pixelcnn_aux import likelihoods
 from pixelcnn_aux.likelihoods import entropies
 from pixelcnn_aux.sums import Bounds
-from tests.custom import Coin
 from tests.helpers import in_pixels, mixture_params
-from tests.likelihoods.helpers import (
-    IS_LOG_SCALE,
-    every_value,
-    extreme_params,
-    random_bounds,
-    random_params,
-)
+from tests.likelihoods.helpers import IS_LOG_SCALE, extreme_params, random_bounds, random_params
 
 
 def by_values(likelihood, params, pixels, bounds):
@@ -47,12 +40,6 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
             found = likelihood.entropy(params, values, bounds)
             self.assertEqual((found.dtype, found.shape), (dtype, (3, 50)))
             self.assertAllClose(found, by_values(likelihood, params, values, bounds), atol=3e-4)
-
-    def test_no_bounds_are_all_values(self):
-        likelihood, params = likelihoods.LogisticMixture(), tf.constant(random_params(20))
-        *_, pixels = random_bounds(20)
-        expected = likelihood.entropy(params, pixels, every_value(pixels))
-        self.assertAllClose(likelihood.entropy(params, pixels), expected)
 
     def test_finite_at_the_extremes(self):
         params = extreme_params(1024)
@@ -111,12 +98,6 @@ class OtherTest(tf.test.TestCase):
             bounds = Bounds(np.int32(low), np.int32(high), center)
             found = likelihood.entropy(params, pixels, bounds)
             self.assertAllClose(found, by_values(likelihood, params, pixels, bounds), rtol=1e-9)
-
-    def test_one_that_defines_log_prob_alone(self):
-        logits = np.array([-1.0, 0.0, 2.0])
-        heads = 1 / (1 + np.exp(-logits))
-        found = Coin().entropy(tf.constant(logits[:, None]), np.zeros([3, 1], np.int32))
-        self.assertAllClose(found, [entropy([p, 1 - p]) for p in heads])
 
 
 def entropy(weights):

@@ -6,9 +6,8 @@ import tensorflow as tf
 from pixelcnn_aux.sums import Bounds
 
 NUM_DRAWS = 20_000
-IS_LOG_SCALE = np.repeat(
-    [0, 0, 1, 0, 0, 1, 0, 0, 1, 0], 10
-)  # of a mixture of ten components over RGB
+# Of a mixture of ten components over RGB.
+IS_LOG_SCALE = np.repeat([0, 0, 1, 0, 0, 1, 0, 0, 1, 0], 10)
 
 
 def sigmoid(x):
