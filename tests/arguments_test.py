@@ -37,11 +37,6 @@ class ArgumentsTest(tf.test.TestCase):
         self.assertEqual([arguments.flag("n", x) for x in (True, np.bool_(False))], [True, False])
         self.assertEqual(arguments.size("n", [4, np.int64(6)]), (4, 6))
 
-    def test_errors_stay_short(self):
-        with self.assertRaises(ValueError) as caught:
-            arguments.flag("n", [0] * 10**6)
-        self.assertLess(len(str(caught.exception)), 200)
-
 
 class ConstructorsTest(tf.test.TestCase):
     """No constructor makes a weight of arguments that are out of range; each names the one that is."""

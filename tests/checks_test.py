@@ -7,7 +7,6 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import checks
 from tests import custom, helpers
 
 FLAT = {"topology": pa.networks.topology.flat(1), "filters": 3}
@@ -172,16 +171,20 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
                 pa.chain([transform], (4, 4), networks, embedding=embedding)
 
     def test_factors_of_other_images_than_the_transform_gives(self):
-        gray, _ = factors = [*helpers.shared_model().factors.values()]
-        message = "'image' .* 'grayscale' models, 1 channels of 16 .* of 4"
-        with self.assertRaisesRegex(ValueError, message):
-            pa.AuxiliaryModel([gray, factors_for(1)[1]], [Fours()], (4, 4))
-        # All of them are values that the factor models, of which it takes too many to be possible.
-        message = "'grayscale' to model what Grayscale gives, 1 channels of 4 values. .* 16 values"
-        with self.assertRaisesRegex(ValueError, message):
-            pa.AuxiliaryModel(factors, [pa.auxiliary.Grayscale(bits=2)], helpers.SIZE)
-        with self.assertRaisesRegex(ValueError, "unconditional.*'image', which has an embedding"):
-            pa.AuxiliaryModel([factors_for(1)[1]], [], (4, 4))
+        gray, image = helpers.shared_model().factors.values()
+        _, embedding = factors_for(1)
+        for factors, transform, message in (
+            ([gray, embedding], [Fours()], "'grayscale' models, 1 channels of 16 .* of 4"),
+            # All of them are values that the factor models, which is of more.
+            (
+                [gray, image],
+                [pa.auxiliary.Grayscale(2)],
+                "what Grayscale gives, 1 .* of 4 .* 16 values",
+            ),
+            ([embedding], [], "unconditional.*'image', which has an embedding"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                pa.AuxiliaryModel(factors, transform, helpers.SIZE)
 
     def test_image_sizes(self):
         for size in ((4,), (4, 0), (4.0, 4.0)):
@@ -220,13 +223,12 @@ class ArgumentsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
     def test_likelihoods_that_do_not_fit(self):
         coin = custom.Coin()
         coin.noise_size = None
-        for likelihood, message in (
-            (pa.likelihoods.Categorical(8), "Altered.likelihood.* 1 channels of 4 values, .*of 8"),
-            (pa.likelihoods.LogisticMixture(), ": LogisticMixture of 3 channels of 256 values"),
+        for base, likelihood, message in (
+            (Fours, pa.likelihoods.Categorical(8), "1 channels of 4 values, .*of 8"),
+            (Fours, pa.likelihoods.LogisticMixture(), "Mixture of 3 channels of 256 values"),
+            (custom.Bright, coin, "Coin.noise_size from 1 .*None"),
         ):
-            self.assertRefused(message, [altered(likelihood=lambda self, x=likelihood: x)])
-        bright = altered(custom.Bright, likelihood=lambda self: coin)
-        self.assertRefused("Coin.noise_size from 1 .*None", [bright])
+            self.assertRefused(message, [altered(base, likelihood=lambda self, x=likelihood: x)])
 
     @parameterized.parameters(
         ("_draw", lambda x: x + 1, "from 0 to 3. Received: 4. Correct _draw"),
@@ -244,17 +246,6 @@ class ArgumentsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         own = type("Own", (base,), {method: draw})(4)
         transform = altered(likelihood=lambda self: own)
         self.assertRefused(f"Expected Own to draw .*{message}", [transform])
-
-    def test_a_likelihood_that_computes_with_float_centers(self):
-        """Draws are tried with what `BlockPosition.bounds` gives."""
-
-        class Own(pa.likelihoods.LogisticMixture):
-            def _bounded_draw(self, params, noise, log_scale_shift, bounds):
-                _, _, center = bounds(0, [])
-                moved = tf.concat([params[..., :-1], center[..., None] + params[..., -1:]], -1)
-                return super()._bounded_draw(moved, noise, log_scale_shift, bounds)
-
-        checks.check_draws(Own(2, centered=True))
 
 
 class DerivedLikelihoodsTest(tf.test.TestCase):

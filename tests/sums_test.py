@@ -158,10 +158,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
 
 
 class DrawsTest(tf.test.TestCase, parameterized.TestCase):
-    @parameterized.product(
-        transform=(HALVES, pa.auxiliary.Grayscale(8)),
-        centered=(False, True),
-    )
+    @parameterized.product(transform=(HALVES, pa.auxiliary.Grayscale(8)), centered=(False, True))
     def test_draws_agree(self, transform, centered):
         fixed_sum = transform.fixed_sum(256)
         likelihood = likelihoods.LogisticMixture(2, centered=centered)

@@ -62,21 +62,6 @@ class PicturesTest(tf.test.TestCase):
             self.codec.compress(images[:1], pictures=[("a.png", 62, 45)])
         self.assertEqual(self.codec.decompress(self.codec.compress([])), [])
 
-    def test_damaged_streams(self):
-        """A stream that still decodes is whole, also where the file's own checksum is a damaged one's."""
-        small, rng, refused = image()[:12, :9], np.random.default_rng(0), 0
-        contents = container.read(self.codec.compress([small]))
-        for _ in range(20):
-            words = contents.streams[0].copy()
-            words[rng.integers(len(words))] ^= np.uint32(1 << rng.integers(32))
-            damaged = container.write(contents._replace(streams=[words]))
-            try:
-                self.assertAllEqual(self.codec.decompress(damaged)[0], small)
-            except ValueError as error:
-                self.assertIn("Expected images as they were written", str(error))
-                refused += 1
-        self.assertGreater(refused, 15)  # the last word's bits may not all be needed
-
     def test_a_file_that_another_machine_wrote(self):
         data, images = GOLDEN.read_bytes(), image()[np.newaxis]
         self.assertAllEqual(self.codec.decompress(data), images)

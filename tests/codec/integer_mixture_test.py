@@ -1,9 +1,10 @@
-"""Tests of mixtures in whole numbers: their probabilities are those of the likelihood."""
+"""Tests of mixtures in whole numbers, by the likelihood's probabilities, and of the entropy decoder."""
 
 import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
+from pixelcnn_aux.codec import entropy
 from pixelcnn_aux.codec.integer_mixture import IntegerMixture, Pixels, halvings
 from pixelcnn_aux.sums import Bounds
 from tests.likelihoods.helpers import fixed_bounds
@@ -39,16 +40,20 @@ class IntegerMixtureTest(tf.test.TestCase):
             self.assertAllClose(bits, expected, atol=0.2)
             self.assertAllClose(bits.mean(), np.mean(expected), rtol=1e-3)
 
-    def test_tables_say_nothing_of_what_cannot_be(self):
-        likelihood = pa.likelihoods.LogisticMixture(2, centered=True, unit=8.0)
-        params = np.random.default_rng(0).integers(-2000, 2000, (50, 20))
-        low, high = np.full(50, 17), np.full(50, 30)
-        high[0] = 18  # of two values, beside others of fourteen
-        self.assertEqual(halvings(low, high), [8, 4, 2, 1])
-        self.assertEqual(halvings(low, low), [])
-        channel = Pixels(IntegerMixture(likelihood, 4), params).channel(low, high, 4 * low)
-        tables = channel.halves(8)  # of 17 .. 24, and 25 .. 30
-        self.assertAllEqual(tables > 0, [[True, False]] + [[True, True]] * 49)
-        channel.choose(np.arange(50) > 0, 8)
-        self.assertAllEqual(channel.value, [17] + [25] * 49)
-        self.assertAllEqual(channel.halves(4)[:, 1] > 0, np.arange(50) > 0)
+
+class EntropyTest(tf.test.TestCase):
+    def test_more_values_than_the_words_can_hold(self):
+        """What a file claims to have takes no longer than what it has."""
+        tables = np.random.default_rng(0).integers(1, 2**20, (1000, 3)).astype(np.float32)
+        for seed in range(20):
+            words = np.random.default_rng(seed).integers(0, 2**32, 8).astype(np.uint32)
+            decoder = entropy.Decoder(words)
+            with self.assertRaisesRegex(ValueError, "Expected values that an encoder wrote"):
+                for first in range(0, 1000, 100):
+                    decoder.code(tables[first : first + 100])
+
+    def test_a_value_that_is_ruled_out(self):
+        encoder, tables = entropy.Encoder(), np.float32([[0, 1, 0, 0]])
+        encoder.code(tables, np.array([3]))
+        with self.assertRaisesRegex(ValueError, "rules out"):
+            entropy.Decoder(encoder.words()).code(tables)

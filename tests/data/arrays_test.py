@@ -151,25 +151,3 @@ class ArraysTest(FilesTest):
                 self.write_members({"train.npy": damaged}, compression)
                 with self.assertRaisesRegex(ValueError, f"{self.file}, which cannot be read"):
                     self.load()
-
-    def test_damage_is_found_anywhere(self):
-        """Every byte changed or the rest cut off: refused, or the same pixels, and no other error."""
-        refused = 0
-        for save in (np.savez, np.savez_compressed):
-            save(self.file, train=SPLITS["test"])
-            whole = self.file.read_bytes()
-            damaged = [whole[:end] for end in range(0, len(whole), 7)]
-            for at in range(len(whole)):
-                changed = whole[at] ^ (0x01, 0xFF)[at % 2]
-                damaged.append(whole[:at] + bytes([changed]) + whole[at + 1 :])
-            for contents in damaged:
-                self.file.write_bytes(contents)
-                try:
-                    pixels = self.load().pixels
-                except ValueError as error:
-                    refused += 1
-                    self.assertIn(str(self.file), str(error))
-                    self.assertNotIn("\n", str(error))
-                else:
-                    np.testing.assert_array_equal(pixels, SPLITS["test"])
-        self.assertGreater(refused, 800)

@@ -76,16 +76,16 @@ class CacheTest(tf.test.TestCase):
             self.assertLoads(decoded, PIXELS[:0], split="test")
 
     def test_each_place_has_files_of_its_own(self):
+        changes = [{}, {"dataset": "others"}, {"folder": "/others"}, {"split": "test"}]
+        changes += [{"image_size": (2, 12)}, {"folder": os.fsdecode(b"/\xff")}]  # no Unicode
         for decoded in (True, False):
-            changes = [{}, {"dataset": "others"}, {"folder": "/others"}, {"split": "test"}]
-            changes += [{"image_size": (2, 12)}, {"folder": os.fsdecode(b"/\xff")}]  # no Unicode
             for seed, change in enumerate(changes):
                 size = change.get("image_size", (4, 6))
                 self.assertLoads(decoded, noise(5, *size, 3, seed=seed), **change)
 
     def test_other_files_or_another_format_replace_them(self):
         (pixels, _), _ = load(self.folder)
-        for name, size, time_ns in (("a.png", 9, 1), ("a.png", 9, 2), (os.fsdecode(b"\xff"), 9, 2)):
+        for name, size, time_ns in (("a.png", 9, 1), ("a.png", 9, 2), ("b.png", 9, 2)):
             for decoded in (True, False):
                 self.assertLoads(decoded, 255 - PIXELS, files=[[name, size, time_ns]])
         self.assertLen(self.files(".npy"), 1)
@@ -93,8 +93,6 @@ class CacheTest(tf.test.TestCase):
         self.assertLoads(decoded=True)
         with mock.patch.object(cache, "FORMAT", cache.FORMAT + 1):
             self.assertLoads(decoded=True)
-            self.assertLoads(decoded=False)
-        self.assertLoads(decoded=True)
 
     def test_damage_is_found_and_decoded_again(self):
         self.assertLoads(decoded=True)
@@ -104,8 +102,8 @@ class CacheTest(tf.test.TestCase):
         damaged += [flipped(whole, len(whole) - 1), whole[:200] + bytes(100) + whole[300:]]
         self.assertLoadsAgain(array, [*damaged, b"\x93NUMPY" + b"\xff" * (len(whole) - 6)])
         found = json.loads(described)
-        changes = [{"shape": x} for x in ([49, 4, 6, 3], [50, 4, 6], "50", [50, 6, 4, 3])]
-        changes += [{"crc32": x} for x in ([], [1], None)]
+        changes = [{"shape": x} for x in ([49, 4, 6, 3], "50", [50, 6, 4, 3])]
+        changes += [{"crc32": x} for x in ([], None)]
         damaged = [b"", described[:-5], b"null", b"[]", b"[" * 100_000, b"\xff\xfe"]
         damaged += [json.dumps({**found, **change}).encode() for change in changes]
         self.assertLoadsAgain(manifest, damaged)
@@ -139,31 +137,27 @@ class CacheTest(tf.test.TestCase):
             load(self.folder, pixels(), files=[])
         self.assertEqual(helpers.contents(self.folder), before)
 
-    def test_a_folder_that_cannot_be_written(self):
-        self.folder.parent.mkdir(parents=True)
-        self.folder.write_text("a file")
-        for folder in (self.folder, self.folder / "below"):
-            message = rf"with room for them: {folder}\. Received: .*--cache_dir\)\.$"
-            with self.assertRaisesRegex(OSError, message):
-                load(folder)
-
-    def test_a_full_disk_leaves_nothing(self):
+    def test_what_the_system_refuses_leaves_nothing(self):
         no_space = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync = mock.patch.object(os, "fsync", side_effect=no_space)
+        large = np.tile(PIXELS, [9, 1, 1, 1])
         for limit, pixels, reason in (
-            (helpers.files_of_at_most(1000), PIXELS, "File too large"),  # when all is flushed
-            # Before all is.
-            (helpers.files_of_at_most(10_000), np.tile(PIXELS, [9, 1, 1, 1]), "File too large"),
-            (fsync, PIXELS, "No space left on device"),
+            (
+                helpers.files_of_at_most(1000),
+                PIXELS,
+                "File too large.*ulimit",
+            ),  # when all is flushed
+            (helpers.files_of_at_most(10_000), large, "File too large.*ulimit"),  # before all is
+            (fsync, PIXELS, "No space left on device. Free space"),
         ):
-            with limit, self.assertRaises(OSError) as caught:
+            message = f"room for them: {self.folder}. Received: {reason}"
+            with limit, self.assertRaisesRegex(OSError, message):
                 load(self.folder, pixels)
-            message = str(caught.exception)
-            self.assertIn(f"room for them: {self.folder}. Received: {reason}. ", message)
-            self.assertIn(" (ulimit -f), or give" if "large" in reason else "Free space", message)
-            self.assertNotIn("\n", message)
             self.assertEqual([path.suffix for path in self.folder.iterdir()], [".lock"])
         self.assertLoads(decoded=True)
+        [file] = self.files(".npy")
+        with self.assertRaisesRegex(OSError, rf"room for them: {file}\. Received: .*--cache_dir\)"):
+            load(file)
 
     def test_of_several_at_once_one_decodes(self):
         def slow_pixels():
@@ -183,8 +177,7 @@ class CacheTest(tf.test.TestCase):
             yield from PIXELS[:9]
             os._exit(9)
 
-        child = os.fork()
-        if child == 0:
+        if (child := os.fork()) == 0:
             try:
                 load(self.folder, killed())
             finally:

@@ -1,14 +1,129 @@
-"""Tests of folders of images: the splits, the crop, and one image file."""
+"""Tests of folders of images: broken files, splits, the crop, labels, and one image file."""
 
+import errno
 import hashlib
+import os
+import pathlib
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from PIL import Image
 
 from pixelcnn_aux import data
-from pixelcnn_aux.data import image_folder
-from tests.data.helpers import FilesTest, encoded, noise
+from pixelcnn_aux.data import decoding, files, image_folder
+from tests.data.helpers import FilesTest, encoded, everything, noise, taken
+
+
+class LoadTest(FilesTest):
+    def load(self, split="train", split_of=lambda name: "train"):
+        """All files of the folder, cropped to 8 x 8."""
+        how = {"image_dir": self.folder, "cache_dir": self.cache, "kind": "of a kind"}
+        how |= {"fit": lambda image: image_folder.fit(image, (8, 8)), "split_of": split_of}
+        return files.load("tests", split, (8, 8), **how)
+
+    def load_logged(self, *arguments):
+        """(Images, lines of warnings)."""
+        with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
+            return self.load(*arguments), logs.output
+
+    def write_png(self, name, pixels=None):
+        return self.write(name, encoded(noise(8, 8, 3) if pixels is None else pixels, "PNG"))
+
+    def test_broken_files_are_named_counted_and_left_out(self):
+        png, jpeg = encoded(noise(64, 64, 3), "PNG"), encoded(noise(64, 64, 3), "JPEG")
+        broken = {"a/truncated.png": png[:-200], "empty.jpg": b"", "no_end.jpg": jpeg[:-1]}
+        broken |= {"gif.png": encoded(noise(8, 8, 3), "GIF"), "text.png": b"this is a text"}
+        for name, contents in {**broken, "good.png": png, "good.jpg": jpeg}.items():
+            self.write(name, contents)
+        os.mkfifo(self.folder / "pipe.png")
+        (self.folder / "dangling.png").symlink_to(self.folder / "nowhere.png")
+        (self.folder / "folder.png").mkdir()
+        with open(self.folder / "vast.png", "wb") as file:  # which takes no place on the disk
+            file.write(png)
+            file.truncate(decoding._MAX_BYTES + 1)
+        images, [line] = self.load_logged()
+        skipped = sorted([*broken, "pipe.png", "dangling.png", "vast.png"])
+        self.assertEqual(images.skipped, tuple(skipped))
+        reasons = "damaged, or no PNG.*: 'a/tr.*, 'empty.jpg', .*a link to nowhere: 'dangling.png'"
+        self.assertRegex(line, f"8 of 10.*{reasons}")
+        for name in skipped:
+            self.assertIn(name, line)
+        self.assertLen(everything(images.batches(8)), 2)
+        taken(images.training_batches(4, seed=0), 3)
+
+    def test_losses_are_logged(self):
+        """Images of 16 bits are left out; gray images are used, and a line counts them."""
+        kinds = {"a.tif": ("TIFF", "L"), "b.WebP": ("WEBP", "RGB"), "c.png": ("PNG", "1")}
+        for name, kind in kinds.items():
+            self.write(name, encoded(noise(8, 8, 3), *kind))
+        for name in ("deep.png", "deep.tiff"):
+            Image.fromarray(noise(8, 8).astype(np.uint16)).save(self.folder / name)
+        images, [gray, left_out] = self.load_logged()
+        self.assertEqual((images.num_images, images.skipped), (3, ("deep.png", "deep.tiff")))
+        self.assertIn(f"2 of 3 images of {self.folder} are gray", gray)
+        self.assertRegex(left_out, "16 bits a channel, 8 are.*convert.*: 'deep.png', 'deep.tiff'")
+        with mock.patch.object(decoding, "decode", side_effect=AssertionError("decoded")):
+            again, lines = self.load_logged()
+        self.assertEqual(lines, [left_out])  # gray images are counted when they are decoded
+        self.assertAllEqual(again.pixels, images.pixels)
+
+    def test_any_change_of_the_files_shows(self):
+        def colors():
+            return self.load().pixels[:, 0, 0, 0].tolist()
+
+        def write(name, color):
+            return self.write_png(name, np.full((8, 8, 3), color, np.uint8))
+
+        path = write("b.png", 10)
+        write("c.png", 20)
+        self.assertEqual(colors(), [10, 20])
+        before = path.stat()
+        write("b.png", 11)
+        self.assertEqual(path.stat().st_size, before.st_size)  # its time alone tells
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+        self.assertEqual(colors(), [11, 20])
+        path.rename(self.folder / "d.png")
+        self.assertEqual(colors(), [20, 11])
+
+    def test_errors_of_the_system_are_raised(self):
+        """Images would be missing without a word otherwise, or be taken for broken."""
+        self.write_png("a.png")
+        closed = self.write_png("closed/b.png")
+        denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        def refused(owner, name, path):
+            function = getattr(owner, name)
+
+            def failing(self, *arguments):
+                if pathlib.Path(self) == path:
+                    raise denied
+                return function(self, *arguments)
+
+            return mock.patch.object(owner, name, failing)
+
+        for patch in (
+            refused(os, "scandir", closed.parent),
+            refused(pathlib.Path, "read_bytes", closed),
+        ):
+            with patch, self.assertRaisesRegex(PermissionError, "Permission denied.*the right to"):
+                self.load()
+        exhausted = mock.patch.object(decoding, "decode", side_effect=MemoryError)
+        with exhausted, self.assertRaises(MemoryError):
+            self.load()
+        self.assertEqual(self.load().num_images, 2)
+
+    def test_files_of_no_split_are_left_out_of_all(self):
+        for name in ("a.png", "b.png", "none_1.png", "none_2.png"):
+            self.write_png(name)
+        self.write("c.png", b"broken")
+        split_of = {"a.png": "train", "b.png": "test", "c.png": "train"}.get
+        for split, skipped in (("train", ["c.png"]), ("test", [])):
+            images, [line] = self.load_logged(split, split_of)
+            self.assertEqual(images.num_images, 1)
+            self.assertEqual(images.skipped, (*skipped, "none_1.png", "none_2.png"))
+            self.assertRegex(line, "of a kind: .*'none_1.png', 'none_2.png'")
 
 
 class FolderTest(FilesTest):
@@ -40,14 +155,11 @@ class FolderTest(FilesTest):
     def test_center_crop_and_area_resize(self):
         pixels = noise(6, 10, 3)
         for size, expected in (
-            ((3, 3), pixels[:, 2:8].reshape(3, 2, 3, 2, 3).mean(axis=(1, 3))),
             ((2, 10), pixels[2:4]),
             ((3, 5), pixels.reshape(3, 2, 5, 2, 3).mean(axis=(1, 3))),
             ((12, 12), pixels[:, 2:8].repeat(2, 0).repeat(2, 1)),
         ):
-            actual = image_folder.fit(pixels, size)
-            self.assertEqual(actual.dtype, np.uint8)
-            self.assertAllClose(actual, np.round(expected), atol=0 if size != (3, 3) else 1)
+            self.assertAllEqual(image_folder.fit(pixels, size), np.round(expected))
 
     def test_scans_of_16_bits(self):
         """Decoded, cropped and kept as they are; one of too many values is left out and named."""
@@ -80,13 +192,13 @@ class FolderTest(FilesTest):
         self.assertAllEqual(images.labels, [2, 5, 7, 0])
 
     def test_nothing_to_read(self):
-        with self.assertRaisesRegex(FileNotFoundError, "missing"):
+        with self.assertRaisesRegex(FileNotFoundError, "missing, which is no folder"):
             data.load("folder", "train", image_dir=self.folder / "missing")
         with self.assertRaisesRegex(ValueError, "Received: 0 train, .* 0 test .*in all no files"):
             self.load()
-        for name in ("a.bmp", "b.BMP", "c.bmp", "notes.txt", "x/y.txt", "README"):
+        for name in ("a.bmp", "b.BMP", "x/y.txt", "README"):
             self.write(name, b"")
-        with self.assertRaisesRegex(ValueError, "in all 3 .bmp, 2 .txt, 1 without a suffix. Add"):
+        with self.assertRaisesRegex(ValueError, "in all 2 .bmp, 1 .txt, 1 without a suffix. Add"):
             self.load()
         self.write("good.png", encoded(noise(8, 8, 3), "PNG"))
         with self.assertRaisesRegex(ValueError, "5 % test.*'test'.*1 train, .* 0 test files, 0 l"):
@@ -94,8 +206,6 @@ class FolderTest(FilesTest):
         self.write("good.png", b"")
         with self.assertRaisesRegex(ValueError, r"1 train, .*, 1 left out \(1: damaged, or no"):
             self.load()
-        with self.assertRaisesRegex(FileNotFoundError, "good.png, which is no folder"):
-            data.load("folder", "train", image_dir=self.folder / "good.png")
 
     def test_one_file_is_read_as_those_of_the_data_set(self):
         path = self.write("good.png", encoded(noise(9, 16, 3), "PNG"))
@@ -103,9 +213,8 @@ class FolderTest(FilesTest):
         with self.assertRaisesRegex(FileNotFoundError, r"to read .*/none\.png\. Received: No such"):
             data.read_image(self.folder / "none.png", (8, 8))
         path.write_bytes(b"no image at all")
-        with self.assertRaisesRegex(
-            ValueError, rf"whole PNG, JPEG, TIFF or WebP.*Received: {path} \("
-        ):
+        message = rf"whole PNG, JPEG, TIFF or WebP.*Received: {path} \("
+        with self.assertRaisesRegex(ValueError, message):
             data.read_image(str(path), (8, 8))
 
 

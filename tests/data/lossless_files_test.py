@@ -16,7 +16,11 @@ class LosslessFilesTest(tf.test.TestCase):
         noise, every = helpers.noise(3, 8, 8, 3), list(lossless_files.FORMATS)
         deep = noise[..., :2].copy().view(np.uint16)
         for images, num_values, expected in (
-            *((noise, 256, every), (noise[..., :1], 256, every), (deep, 1024, [x for x in every if x != "WebP"])),
+            *(
+                (noise, 256, every),
+                (noise[..., :1], 256, every),
+                (deep, 1024, [x for x in every if x != "WebP"]),
+            ),
             *((deep, 16, []), (noise, 8, []), (noise[..., :2], 256, []), (noise, 1024, [])),
         ):
             kind = types.SimpleNamespace(num_channels=images.shape[3], num_values=num_values)

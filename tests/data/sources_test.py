@@ -1,8 +1,6 @@
 """Tests of images as other libraries have them: the same pixels in the same order, or why not."""
 
-import contextlib
 import io
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +9,6 @@ from absl.testing import parameterized
 from PIL import Image
 
 from pixelcnn_aux import data
-from pixelcnn_aux.data import sources
 from tests.data.helpers import encoded, noise, saved
 
 PIXELS = noise(10, 4, 6, 3)
@@ -120,9 +117,3 @@ class SourcesTest(tf.test.TestCase, parameterized.TestCase):
     def test_refused(self, source, message):
         with self.assertRaisesRegex(ValueError, f"Expected .*{message}"):
             data.as_images(source)
-
-    def test_what_takes_long_says_how_far_it_is(self):
-        told = mock.patch.object(sources, "_SECONDS_BETWEEN_LINES", -1.0)
-        with told, contextlib.redirect_stdout(io.StringIO()) as output:
-            data.as_images(TENSORS.batch(4))
-        self.assertEqual(output.getvalue(), "Read 4 images\nRead 8 images\nRead 10 images\n")

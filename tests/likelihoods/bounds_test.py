@@ -37,20 +37,6 @@ class MixtureTest(tf.test.TestCase, parameterized.TestCase):
                 expected *= p[value] / p[low[i, channel] : high[i, channel] + 1].sum()
             self.assertAllClose(received[i], np.log(expected), rtol=1e-7, atol=1e-9)
 
-    @parameterized.parameters((np.float32, 1e-4), (np.float64, 1e-12))
-    def test_bits_never_rise(self, dtype, tolerance):
-        params = (2.0 * random_params(2000)).astype(dtype)
-        low, high, center, pixels = random_bounds(2000)
-        for centered in (False, True):
-            likelihood = likelihoods.LogisticMixture(centered=centered)
-            before = likelihood.log_prob(params, pixels, every_value(pixels, center))
-            after = likelihood.log_prob(params, pixels, Bounds(low, high, center))
-            self.assertEqual(after.dtype, dtype)
-            self.assertAllInRange(after - before, -tolerance, np.inf)
-            self.assertAllInRange(after, -np.inf, tolerance)
-            alone = likelihood.log_prob(params, pixels, Bounds(pixels, pixels, center))
-            self.assertAllClose(alone, np.zeros(2000), atol=tolerance)
-
     def test_values_outside_have_no_probability(self):
         """Nor do they disturb those beside them."""
         likelihood = likelihoods.LogisticMixture(centered=True)

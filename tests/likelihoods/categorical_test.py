@@ -96,18 +96,3 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
             for channel, (p, v) in enumerate(((joint.sum(1), first), (joint[first], second))):
                 expected *= p[v] / p[low[i, channel] : high[i, channel] + 1].sum()
             self.assertAllClose(received[i], expected, rtol=1e-9)
-
-    def test_values_outside_of_bounds_have_no_probability(self):
-        likelihood, rng = likelihoods.Categorical(4, 2), np.random.default_rng(0)
-        params = tf.constant(rng.choice([-1e6, 0.0, 1.0, 1e6], (500, 24)), tf.float32)
-        low, high, _, pixels = random_bounds(500, num_values=4, channels=2)
-        outside = rng.random(pixels.shape) < 0.2
-        low = np.where(outside, pixels + 1, low)
-        agrees = ~outside.any(axis=-1)
-        with tf.GradientTape() as tape:
-            tape.watch(params)
-            log_prob = likelihood.log_prob(params, pixels, Bounds(low, high, None))
-        self.assertAllEqual(np.isfinite(log_prob), agrees)
-        gradient = tape.gradient(log_prob, params)
-        self.assertAllEqual(np.isfinite(gradient), np.ones(gradient.shape))
-        self.assertAllEqual(gradient[~agrees], np.zeros([np.sum(~agrees), 24]))

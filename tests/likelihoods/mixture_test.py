@@ -1,4 +1,4 @@
-"""Tests of the logistic mixture: probabilities, their gradients, and draws that follow them."""
+"""Tests of the logistic mixture, and of the logistic it is made of: probabilities, gradients and draws."""
 
 import pathlib
 
@@ -7,23 +7,64 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from pixelcnn_aux import likelihoods
-from tests.helpers import (
-    chi_square_p_value,
-    in_log_scales,
-    in_pixels,
-    mixture_params,
-    probabilities,
-    without,
-)
+from pixelcnn_aux.likelihoods.logistic import TruncatedLogistic
+from tests.helpers import mixture_params, probabilities, without
 from tests.likelihoods.helpers import (
     IS_LOG_SCALE,
-    draw_many,
     extreme_params,
     fixed_bounds,
     random_bounds,
     random_noise,
     random_params,
+    sigmoid,
 )
+
+
+class DiscretizedLogisticTest(tf.test.TestCase):
+    def test_differences_of_sigmoids(self):
+        for loc, scale in ((127.5, 10.0), (3.2, 2.0), (250.0, 40.0), (-20.0, 30.0), (90.0, 1e6)):
+            edges = sigmoid((np.arange(1, 256) - 0.5 - loc) / scale)
+            expected = np.diff(np.concatenate([[0.0], edges, [1.0]]))
+            dist = likelihoods.DiscretizedLogistic(loc=np.float64(loc), scale=scale)
+            probs = dist.prob(np.arange(256.0)).numpy()
+            self.assertAllClose(probs, expected, rtol=1e-8, atol=1e-14)
+            for low, high in ((0, 0), (0, 90), (7, 7), (1, 254), (90, 93), (90, 255), (255, 255)):
+                mass = np.exp(dist.log_mass(np.float64(low), np.float64(high)))
+                self.assertAllClose(mass, probs[low : high + 1].sum(), rtol=1e-9, atol=0)
+            self.assertAllEqual(dist.log_mass(np.float64(0), np.float64(255)), 0.0)
+
+    def test_mass_is_precise_far_from_the_location(self):
+        """There, next to all of an interval's mass is that of the nearest value, a bin of exp(-1 / scale)."""
+        dist = likelihoods.DiscretizedLogistic(loc=np.float32([5.0, 250.0]), scale=[0.5, 0.5])
+        mass = dist.log_mass(np.float32([205, 40]), np.float32([230, 50]))
+        self.assertAllClose(mass, [-199.5 / 0.5, -199.5 / 0.5], rtol=1e-6)
+
+    def test_draws_are_quantiles_of_the_cut_distribution(self):
+        count = 4000
+        uniforms = ((np.arange(count) + 0.5) / count)[:, np.newaxis]
+        loc = np.array([127.5, 100.2, 3.2, 250.0, 100.0, 8e4, -3e4, 5.0, 250.0, 20.0])
+        scale = np.array([10.0, 0.7, 4.0, 40.0, 9e4, 20.0, 9.0, 2.0, 3.0, 200.0])
+        low = np.array([0, 98, 0, 200, 50, 230, 12, 205, 0, 7])
+        high = np.array([255, 101, 9, 255, 99, 251, 60, 255, 250, 7])
+        exact = likelihoods.DiscretizedLogistic(loc, scale)
+        values = np.arange(256.0)[:, np.newaxis]
+        log_probs = np.where((values < low) | (values > high), -np.inf, exact.log_prob(values))
+        expected = np.exp(log_probs - exact.log_mass(*np.float64([low, high])))
+        for dtype in (np.float32, np.float64):
+            parts = (np.tile(x, (count, 1)) for x in (loc, scale, low, high))
+            loc_k, scale_k, low_k, high_k = parts
+            truncated = TruncatedLogistic(
+                *(tf.constant(x, dtype)[..., np.newaxis] for x in (loc_k, scale_k)), low_k, high_k
+            )
+            u = np.broadcast_to(uniforms, loc_k.shape).astype(dtype)
+            drawn = truncated.draw(tf.zeros(u.shape, tf.int32), u, np.ones_like(u)).numpy()
+            self.assertEqual(drawn.dtype, dtype)
+            self.assertAllEqual(drawn, np.clip(drawn, low, high))
+            for i in range(len(loc)):
+                shares = np.bincount(drawn[:, i].astype(int), minlength=256) / count
+                # Each edge between two values lies between two of the uniforms.
+                self.assertAllClose(shares, expected[:, i], rtol=0, atol=1.1 / count, msg=loc[i])
+
 
 REFERENCE = pathlib.Path(__file__).parents[1] / "data" / "openai_pixelcnn_pp.npz"
 
@@ -63,25 +104,6 @@ class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
         for value in (0.0, np.float32(1.0 - 2.0**-24)):
             noise = likelihood.noise(tf.fill([8192, 13], value))
             self.assertAllInRange(likelihood.draw(params, noise), 0, 255)
-
-    def test_draws_of_g_given_r(self):
-        likelihood = likelihoods.LogisticMixture(num_components=2)
-        # Narrow enough in G to show whether it follows the rounded r; overlapping in R, so that r
-        # tells something about the component, not all.
-        params = mixture_params(
-            logits=[0.0, 0.7],
-            means=[in_pixels([126.0, 129.0]), in_pixels([127.5, 140.0]), [0.0, 0.0]],
-            log_scales=in_log_scales([[1.5, 1.0], [0.15, 1.0], [1.0, 1.0]]),
-            coefficients=[[5.0, -0.5], [0.5, 2.0], [1.0, 1.0]],
-        )
-        draws, values = draw_many(likelihood, params), np.arange(256)
-        joint = probabilities(likelihood, without(params, 2), values[:, None], values, 0)
-        counts = np.zeros([256, 256])
-        np.add.at(counts, (draws[:, 0], draws[:, 1]), 1)
-        self.assertGreater(chi_square_p_value(counts, joint), 1e-4)
-        r = 128  # Either component may have drawn it.
-        self.assertGreater(counts[r].sum(), 2000)
-        self.assertGreater(chi_square_p_value(counts[r], joint[r] / joint[r].sum()), 1e-4)
 
     def test_map_is_the_rounded_location_of_the_component(self):
         likelihood = likelihoods.LogisticMixture(num_components=2)
