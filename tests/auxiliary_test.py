@@ -1,13 +1,10 @@
 """Tests of the auxiliary transforms: values worked out by hand, and what is refused."""
 
-import functools
-
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.auxiliary import check_images
 from tests import helpers
 
 
@@ -111,11 +108,3 @@ class HalfResolutionTest(tf.test.TestCase):
         halve = tf.function(transform, autograph=False)
         with self.assertRaisesRegex(ValueError, "known.*Received: None x 4. Set them by tf.ensure"):
             halve.get_concrete_function(tf.TensorSpec([None, None, 4, 3], tf.uint8))
-
-
-class CheckImagesTest(tf.test.TestCase):
-    def test_images_that_a_graph_captures(self):
-        for value in (1, 16):  # the values are known to Python, and nothing of them in the graph
-            grays = tf.fill([1, 2, 2, 1], tf.constant(value, tf.uint8))
-            traced = tf.function(functools.partial(check_images, grays, 1, 16))
-            self.assertAllEqual(traced(), grays)

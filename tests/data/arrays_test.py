@@ -69,17 +69,15 @@ class ArraysTest(FilesTest):
             with self.assertRaisesRegex(ValueError, f"Received: {file}, which cannot be read"):
                 self.load_folder("test")
         file.unlink()
+        os.mkfifo(file)
         with self.assertRaisesRegex(FileNotFoundError, f"Received: {file}, which is no file"):
             self.load_folder("test")
         with self.assertRaisesRegex(ValueError, "a file of arrays, or a folder.*Received: both"):
             self.load(image_dir=self.folder)
 
     def test_other_kinds_of_files_are_refused(self):
-        for make in (lambda file: None, os.mkfifo):
-            make(self.file)
-            with self.assertRaisesRegex(FileNotFoundError, r"images\.npz, which is no file"):
-                self.load()
-        self.file.unlink()
+        with self.assertRaisesRegex(FileNotFoundError, r"images\.npz, which is no file"):
+            self.load()
         for contents in (b"", b"no zip", npy(SPLITS["train"])):
             self.file.write_bytes(contents)
             with self.assertRaisesRegex(ValueError, r"whole file.*Received: .*images\.npz.*savez"):

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from pixelcnn_aux import conditions, data
-from tests import helpers
 from tests.data.helpers import everything, noise, taken
 
 
@@ -143,18 +142,6 @@ class ImagesTest(tf.test.TestCase):
         images.spread(4)
         self.assertEqual(read[8:], [0, 250, 500, 750])
         self.assertLen(images.spread(9999), 1000)
-
-    def test_batches_come_from_a_mapped_file_as_from_memory(self):
-        pixels = noise(20, 4, 6, 3)
-        file = helpers.temporary_folder(self) / "pixels.npy"
-        np.save(file, pixels)
-        mapped, kept = data.from_arrays(np.load(file, mmap_mode="r")), data.from_arrays(pixels)
-        self.assertIsInstance(mapped.pixels, np.memmap)
-        for batches in (mapped.batches(7), mapped.training_batches(7, seed=1)):
-            self.assertIs(type(next(batches)), np.ndarray)
-        self.assertAllEqual(everything(mapped.batches(7)), pixels)
-        one, other = (taken(x.training_batches(7, seed=1), 9) for x in (mapped, kept))
-        self.assertAllEqual(one, other)
 
     def test_the_checksum_is_of_the_images_in_their_order(self):
         pixels = noise(3000, 4, 6, 3)

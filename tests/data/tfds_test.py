@@ -55,13 +55,12 @@ class Cifar10Test(tf.test.TestCase):
 
     def test_no_network(self):
         failure = requests.ConnectionError("no route")
+        message = f"{self.data_dir}.*no route.*tfds build cifar10.*"
         with (
             mock.patch.object(requests, "head", side_effect=failure),
-            self.assertRaises(FileNotFoundError) as caught,
+            self.assertRaisesRegex(FileNotFoundError, message) as caught,
         ):
             self.numbers("train")
-        for part in (str(self.data_dir), "no route", "tfds build cifar10", "--data_dir", "photos"):
-            self.assertIn(part, str(caught.exception))
         self.assertIs(caught.exception.__cause__, failure)
         self.assertEmpty(list(self.parent.iterdir()))
 
@@ -103,9 +102,9 @@ class CelebATest(FilesTest):
 
     def test_the_official_partition(self):
         numbers = {"train": [1, 162770], "validation": [162771, 182637], "test": [182638, 202599]}
-        for split, named in numbers.items():
-            for number in named:
-                self.assertEqual(celeb_a.split_of(f"{number:06}.jpg"), split)
+        for split, ends in numbers.items():
+            found = {celeb_a.split_of(f"{number:06}.jpg") for number in ends}
+            self.assertEqual(found, {split})
         for name in ("0000001.jpg", "000001.JPG", "000001.png", "1.jpg", "x000001.jpg"):
             self.assertIsNone(celeb_a.split_of(name))
 
@@ -115,16 +114,12 @@ class CelebATest(FilesTest):
         message = r"178 x 218 pixels .*train up to 162770\.jpg.*1 train, .*, 1 left out"
         with self.assertRaisesRegex(ValueError, message):
             self.load()
-        self.write("000002.jpg", good[:-200])
         self.write("000003.jpg", good)
         with self.assertLogs(logging.get_absl_logger(), "WARNING") as logs:
             images = self.load()
-        self.assertEqual(images.skipped, ("000002.jpg", "a/000001.jpg"))
-        self.assertRegex(
-            logs.output[0], "2 of 3 .*178 x 218 .*: '000002.jpg'; .*(178, 218).*: 'a/000001.jpg'"
-        )
-        expected = decoding.decode(good)[None, 50:178, 25:153]
-        self.assertAllEqual(everything(images.batches(2)), expected)
+        self.assertEqual(images.skipped, ("a/000001.jpg",))
+        self.assertRegex(logs.output[0], r"1 of 2 .*178 x 218 .*\(178, 218\).*: 'a/000001.jpg'")
+        self.assertAllEqual(images.pixels, decoding.decode(good)[None, 50:178, 25:153])
 
     def test_through_tfds(self):
         """Decoded once, and again where it is prepared again."""

@@ -31,7 +31,7 @@ class PixelsTest(tf.test.TestCase, parameterized.TestCase):
     def test_parameters_and_description(self):
         for channels, blocks in ((1, 3), (2, 6), (3, 10), (4, 15), (16, 153)):
             self.assertEqual(LogisticMixture(7, num_channels=channels).num_params, 7 * blocks)
-        plain = LogisticMixture().get_config()
+        plain = serialization.serialize(LogisticMixture())["config"]
         self.assertEqual(plain, {"num_components": 10, "centered": False, "unit": 16.0})
         other = serialization.serialize(mixture(1, 2**16, centered=True, unit=2048.0))
         again = serialization.deserialize(other, likelihoods.Likelihood)
