@@ -78,19 +78,13 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
             pa.AuxiliaryModel(factors_for(ratio), [transform], size)
 
     @parameterized.parameters(
-        (
-            lambda self, x: tf.cast(x[..., :1] // 64, tf.int32),
-            r"transform Altered to give uint8 images of shape \[3, 4, 4, 1\]. Received: int32",
-        ),
+        (lambda self, x: tf.cast(x[..., :1], tf.int32), r"to give uint8 images .*: int32"),
         (lambda self, x: x // 64, r"\[3, 4, 4, 1\]. Received: uint8 \[3, 4, 4, 3\]"),
         (lambda self, x: x[..., :1] // 51, "Altered to give values below 4. Received: 5"),
         (lambda self, x: x[:, ::2, ::2, :1] // 64, r"Received: uint8 \[3, 2, 2, 1\]"),
         (lambda self, x: [1, 2], r"Altered .*\[3, 4, 4, 1\]. Received: int32 \[2\]"),
         (raising, r"Altered to take .* of \[4, 4, 3\].*RuntimeError: no such color\. Write it"),
-        (
-            lambda self, x: tf.constant(tf.convert_to_tensor(x).numpy()[..., :1] // 64),
-            "Altered .* also in a graph. .*numpy",
-        ),
+        (lambda self, x: np.asarray(x)[..., :1] // 64, "also in a graph. .*(numpy|NumPy)"),
         (
             lambda self, x: tf.concat([x[i : i + 1, ..., :1] for i in range(len(x))], 0) // 64,
             "Altered .* any number of them",
@@ -176,11 +170,7 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         for factors, transform, message in (
             ([gray, embedding], [Fours()], "'grayscale' models, 1 channels of 16 .* of 4"),
             # All of them are values that the factor models, which is of more.
-            (
-                [gray, image],
-                [pa.auxiliary.Grayscale(2)],
-                "what Grayscale gives, 1 .* of 4 .* 16 values",
-            ),
+            ([gray, image], [pa.auxiliary.Grayscale(2)], "Grayscale gives, 1 .* of 4 .* 16 val"),
             ([embedding], [], "unconditional.*'image', which has an embedding"),
         ):
             with self.assertRaisesRegex(ValueError, message):

@@ -141,13 +141,10 @@ class CacheTest(tf.test.TestCase):
         no_space = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync = mock.patch.object(os, "fsync", side_effect=no_space)
         large = np.tile(PIXELS, [9, 1, 1, 1])
+        full = "File too large.*ulimit"
         for limit, pixels, reason in (
-            (
-                helpers.files_of_at_most(1000),
-                PIXELS,
-                "File too large.*ulimit",
-            ),  # when all is flushed
-            (helpers.files_of_at_most(10_000), large, "File too large.*ulimit"),  # before all is
+            (helpers.files_of_at_most(1000), PIXELS, full),  # when all is flushed
+            (helpers.files_of_at_most(10_000), large, full),  # before all is
             (fsync, PIXELS, "No space left on device. Free space"),
         ):
             message = f"room for them: {self.folder}. Received: {reason}"

@@ -92,22 +92,20 @@ class LoadTest(FilesTest):
         self.write_png("a.png")
         closed = self.write_png("closed/b.png")
         denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-        def refused(owner, name, path):
-            function = getattr(owner, name)
-
-            def failing(self, *arguments):
-                if pathlib.Path(self) == path:
-                    raise denied
-                return function(self, *arguments)
-
-            return mock.patch.object(owner, name, failing)
-
-        for patch in (
-            refused(os, "scandir", closed.parent),
-            refused(pathlib.Path, "read_bytes", closed),
+        for owner, name, path in (
+            (os, "scandir", closed.parent),
+            (pathlib.Path, "read_bytes", closed),
         ):
-            with patch, self.assertRaisesRegex(PermissionError, "Permission denied.*the right to"):
+
+            def failing(at, *arguments, function=getattr(owner, name), path=path):
+                if pathlib.Path(at) == path:
+                    raise denied
+                return function(at, *arguments)
+
+            with (
+                mock.patch.object(owner, name, failing),
+                self.assertRaisesRegex(PermissionError, "Permission denied.*the right to"),
+            ):
                 self.load()
         exhausted = mock.patch.object(decoding, "decode", side_effect=MemoryError)
         with exhausted, self.assertRaises(MemoryError):

@@ -15,12 +15,9 @@ class LosslessFilesTest(tf.test.TestCase):
     def test_codecs_count_the_smallest_whole_files_that_lose_nothing(self):
         noise, every = helpers.noise(3, 8, 8, 3), list(lossless_files.FORMATS)
         deep = noise[..., :2].copy().view(np.uint16)
+        others = [x for x in every if x != "WebP"]
         for images, num_values, expected in (
-            *(
-                (noise, 256, every),
-                (noise[..., :1], 256, every),
-                (deep, 1024, [x for x in every if x != "WebP"]),
-            ),
+            *((noise, 256, every), (noise[..., :1], 256, every), (deep, 1024, others)),
             *((deep, 16, []), (noise, 8, []), (noise[..., :2], 256, []), (noise, 1024, [])),
         ):
             kind = types.SimpleNamespace(num_channels=images.shape[3], num_values=num_values)

@@ -34,12 +34,8 @@ class WrongError(Exception):
 class File:
     """A file of one kind, in a folder of its own.
 
-    A subclass defines `path`, below the folder; `make`, which returns `honest` and may leave other files in
-    the folder; and `read`, by which the package reads `file`.
-
-    Attributes:
-      honest: list of bytes, whole files of the kind.
-      named: str, the name that errors must contain: of the file, or of its run.
+    A subclass defines `path`, below the folder; `make`, which returns whole files as a list of bytes; and
+    `read`, by which the package reads `file`. Errors must contain the string `named`.
     """
 
     def __init__(self, folder):
@@ -93,9 +89,7 @@ class Config(File):
 
     def make(self):
         self.named = str(self.folder)
-        model = helpers.tiny_model(exact=True, centered=True)
-        for seed, factor in enumerate(model.factors.values()):
-            helpers.randomize(factor, seed)
+        model = helpers.randomized(helpers.tiny_model(exact=True, centered=True))
         sources = {"dataset": "photos", "image_dir": None, "image_file": None}
         RunFolder(self.folder).save_model(model, **sources, seed=0)
         self.config = RunFolder(self.folder).config()
@@ -130,10 +124,7 @@ class Config(File):
 
 
 class Sealed(File):
-    """A file of arrays: those that were written, or none. Half of them are sealed again once damaged.
-
-    These may hold other numbers, which are finite.
-    """
+    """A file of arrays, or none. Half of them are sealed again once damaged, with finite other numbers."""
 
     def damaged(self, contents, random):
         contents = super().damaged(contents, random)
@@ -175,22 +166,19 @@ class Checkpoint(Sealed):
     def make(self):
         random = np.random.default_rng(0)
         shapes = ([3, 3, 4, 8], [8], [4, 2], [], [17])
-        kept = [keras.Variable(random.normal(size=shape)) for shape in shapes]
-        self.kept = {"factor": kept[:3], "seconds": kept[3:]}
+        self.variables = [keras.Variable(random.normal(size=shape)) for shape in shapes]
+        self.kept = {"factor": self.variables[:3], "seconds": self.variables[3:]}
         save_checkpoint(self.file.parent, 7, self.kept, {"factor": "image"})
         return [self.file.read_bytes()]
 
     def read(self):
-        for variable in self._variables():
+        for variable in self.variables:
             variable.assign(np.zeros(variable.shape))
         step = restore_checkpoint(self.file.parent, self.kept, {"factor": "image"})
-        return [step, *(variable.numpy() for variable in self._variables())]
-
-    def _variables(self):
-        return [variable for group in self.kept.values() for variable in group]
+        return [step, *(variable.numpy() for variable in self.variables)]
 
     def untouched(self):
-        return not any(np.any(variable.numpy()) for variable in self._variables())
+        return not any(np.any(variable.numpy()) for variable in self.variables)
 
 
 class Arrays(File):
@@ -218,10 +206,8 @@ class Variables(File):
         model = pa.pyramid((2, 4), (2, 4), filters=2, blocks=2, num_components=1, dropout=0.0)
         helpers.randomize(*model.factors.values())
         variables = authors_variables(model)
-        pairs = [*variables.items()]
-        archive = io.BytesIO()
-        np.savez(archive, **variables)
-        pickles = [pickle.dumps(pairs, protocol) for protocol in (0, 2, 5)]
+        np.savez(archive := io.BytesIO(), **variables)
+        pickles = [pickle.dumps([*variables.items()], protocol) for protocol in (0, 2, 5)]
         return [python_2_pickle(variables), *pickles, archive.getvalue()]
 
     def read(self):
