@@ -91,21 +91,21 @@ class LoadTest(FilesTest):
         """Images would be missing without a word otherwise, or be taken for broken."""
         self.write_png("a.png")
         closed = self.write_png("closed/b.png")
-        denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        for owner, name, path in (
-            (os, "scandir", closed.parent),
-            (pathlib.Path, "read_bytes", closed),
-        ):
 
-            def failing(at, *arguments, function=getattr(owner, name), path=path):
+        def refused(function, path):
+            def failing(at, *arguments):
                 if pathlib.Path(at) == path:
-                    raise denied
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
                 return function(at, *arguments)
 
-            with (
-                mock.patch.object(owner, name, failing),
-                self.assertRaisesRegex(PermissionError, "Permission denied.*the right to"),
-            ):
+            return failing
+
+        read_bytes = refused(pathlib.Path.read_bytes, closed)
+        for patch in (
+            mock.patch.object(os, "scandir", refused(os.scandir, closed.parent)),
+            mock.patch.object(pathlib.Path, "read_bytes", read_bytes),
+        ):
+            with patch, self.assertRaisesRegex(PermissionError, "Permission denied.*the right to"):
                 self.load()
         exhausted = mock.patch.object(decoding, "decode", side_effect=MemoryError)
         with exhausted, self.assertRaises(MemoryError):
