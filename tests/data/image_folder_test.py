@@ -194,9 +194,9 @@ class FolderTest(FilesTest):
             data.load("folder", "train", image_dir=self.folder / "missing")
         with self.assertRaisesRegex(ValueError, "Received: 0 train, .* 0 test .*in all no files"):
             self.load()
-        for name in ("a.bmp", "b.BMP", "x/y.txt", "README"):
+        for name in ("a.bmp", "b.BMP", "c.bmp", "x.txt", "x/y.txt", "README"):
             self.write(name, b"")
-        with self.assertRaisesRegex(ValueError, "in all 2 .bmp, 1 .txt, 1 without a suffix. Add"):
+        with self.assertRaisesRegex(ValueError, "in all 3 .bmp, 2 .txt, 1 without a suffix. Add"):
             self.load()
         self.write("good.png", encoded(noise(8, 8, 3), "PNG"))
         with self.assertRaisesRegex(ValueError, "5 % test.*'test'.*1 train, .* 0 test files, 0 l"):
