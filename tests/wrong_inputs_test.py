@@ -18,6 +18,7 @@ from tests.data.helpers import FilesTest, encoded, noise, saved
 # Expected what. Received: what. What to do.
 FORM = r"^Expected [^\n]+\. Received: [^\n]+\. [A-Z][^\n]+\.$"
 FLAT = {"topology": topology.flat(1), "filters": 2}
+SEEDS = [[0, 0], [0, 1]]
 RGB, GRAY = helpers.pictures(3), helpers.pictures(3)[..., :1]
 DEEP = GRAY.astype(np.uint16) * 4  # of 1,024 values
 LABELS = [0, -1, 9]
@@ -109,7 +110,7 @@ WRONG = (
     (log_prob(RGB, [[0.0]] * 3, PAIRS), r"float \[3, 2\].*float64 \[3, 1\]"),
     (log_prob(RGB, [[np.nan, 0.0]] * 3, PAIRS), "finite vectors"),
     (lambda test: model(condition=PAIRS).class_log_probs(RGB), "Classes.*vectors of 2"),
-    (lambda test: model(condition=TEN).sample(2, condition=LABELS), "int .2..*: int32 .3."),
+    (lambda test: model(condition=TEN).sample(SEEDS, condition=LABELS), "int .2..*: int32 .3."),
     # Images of a model.
     (log_prob(RGB.astype(np.uint16)), "as uint8 .*Received: uint16"),
     (log_prob(GRAY, None, None, 1, 10), "as uint16 .*Received: uint8"),
