@@ -350,21 +350,6 @@ class Factor(keras.Model):
         """`PixelNats` of one batch, for a likelihood with the probabilities of a channel's values."""
         return batches.side_by_side(self, self._pixel_nats, inputs)
 
-    def log_prob_given(self, inputs: Inputs, conditions: ArrayLike) -> Tensor:
-        """`log_prob` of images given each of several conditions: float [B, K].
-
-        They take the place of that of `inputs`. The first layers, up to where a first condition is added, and
-        bounds are computed once.
-        """
-        return self._log_prob_given(inputs, ops.convert_to_tensor(conditions))
-
-    def log_density(self, inputs: Inputs) -> Tensor:
-        """`AuxiliaryModel.log_density` of this factor, of float `Inputs`."""
-        expected = "a model that is not exact, to evaluate its density"
-        received = "one that is: images have no probability unless they fit their auxiliary images"
-        expect(not self.exact, expected, f"{received} exactly", "Ask model.with_exact(False)")
-        return self._log_density(inputs)
-
     def _bounds(self, inputs, fixed_sum):
         """The `Bounds` that a sum sets to images; None without a sum."""
         return fixed_sum and fixed_sum.bounds(inputs.images, inputs.auxiliary)
@@ -394,7 +379,12 @@ class Factor(keras.Model):
         return PixelNats(nats, bound, self.likelihood.entropy(params, inputs.images, bounds))
 
     @backend.compiled
-    def _log_prob_given(self, inputs, conditions):
+    def log_prob_given(self, inputs, conditions):
+        """`log_prob` of images given each of several conditions, a tensor: float [B, K].
+
+        They take the place of that of `inputs`. The first layers, up to where a first condition is added, and
+        bounds are computed once.
+        """
         batch = ops.shape(inputs.images)[0]
 
         def given(condition):
@@ -406,7 +396,8 @@ class Factor(keras.Model):
         return ops.transpose(ops.vectorized_map(given, conditions))
 
     @backend.compiled
-    def _log_density(self, inputs):
+    def log_density(self, inputs):
+        """`AuxiliaryModel.log_density` of this factor, which is not exact, of float `Inputs`."""
         (images, auxiliary, _), centers = inputs, None
         if self.likelihood.centered:
             centers = self.fixed_sum.centers(images, auxiliary)

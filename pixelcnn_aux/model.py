@@ -359,7 +359,8 @@ class AuxiliaryModel(serialization.Configured):
         classes = np.arange(kind.num_classes, dtype=np.int32)
         height, width = checked.shape[1:3]
         at_once = max(1, MAX_PIXELS // (height * width))  # of many classes, some after others
-        groups = [classes[first : first + at_once] for first in range(0, len(classes), at_once)]
+        starts = range(0, len(classes), at_once)
+        groups = [ops.convert_to_tensor(classes[first : first + at_once]) for first in starts]
 
         def given_each(factor, inputs):
             return ops.concatenate([factor.log_prob_given(inputs, x) for x in groups], axis=-1)
@@ -395,6 +396,10 @@ class AuxiliaryModel(serialization.Configured):
         """
         self.require(self.factors)
         inputs = self._moved_inputs(images, condition)
+        expected = "a model that is not exact, to evaluate its density"
+        received = "one that is: images have no probability unless they fit their auxiliary images"
+        fits = not any(factor.exact for factor in self.factors.values())
+        expect(fits, expected, received, "Ask model.with_exact(False)")
         return sum(factor.log_density(inputs[name]) for name, factor in self.factors.items())
 
     # Draws.
