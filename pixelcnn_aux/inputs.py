@@ -100,7 +100,8 @@ def _check_range(images, last, what):
     if any(map(backend.is_symbolic, ends)):
         return
     least, largest = map(float, ends)
-    fits, received = 0 <= least <= largest <= last, largest if least >= 0 else least  # or NaN
+    fits = 0 <= least <= largest <= last  # NaN does not
+    received = largest if least >= 0 else least
     expected, remedy = f"{what} with pixel values from 0 to {last}", "Scale or clip them"
     expect(fits, expected, f"a value of {received:g}", remedy)
 
