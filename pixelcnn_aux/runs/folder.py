@@ -65,11 +65,9 @@ class RunFolder:
             )
             # Asked last: another process writes it before it makes other files.
             fits = not self.path.exists() or is_ours or self.config_file.exists()
-        expected, received = (
-            "an empty or new folder, or one of an earlier run",
-            "which holds other things",
-        )
-        expect(fits, expected, f"{self}, {received}", "Choose another --workdir")
+        expected = "an empty or new folder, or one of an earlier run"
+        received = f"{self}, which holds other things"
+        expect(fits, expected, received, "Choose another --workdir")
         disk.write_or_agree(self.config_file, config)
 
     def config(self):
