@@ -190,30 +190,24 @@ class HostileTest(toy.ServedTest):
             self.assertAllEqual(answer[name], array)
 
     def test_wrong_answers(self):
-        image, floats, nan, inf = np.zeros_like(IMAGE), np.zeros(2, np.float32), np.nan, np.inf
+        image, floats, nan = np.zeros_like(IMAGE), np.zeros(2, np.float32), np.nan
         strings, counts = np.array([b"1", b"2"], object), np.array([[16, 257]], np.int32)
         factors = (b"grayscale", b"grayscale"), (b"green", b"image"), (b"image", b"grayscale")
         factors += (b"grayscale", b"\x1b[2Jimage"), (b"\xff", b"image")
         address = self.serve()
         for signature, name, array, message in (
             ("log_prob", "bits_per_dim", None, r"Expected \['bits_per_dim', 'bits_per_dim_gray"),
-            ("log_prob", "more", floats, "Received: .*'more'"),
             ("log_prob", "log_prob", floats[:1], r"log_prob as float32 \[2\].* \[1\]"),
-            ("log_prob", "log_prob", floats[:, None], r"\[2, 1\]"),
             ("log_prob", "log_prob", strings, "Received: 'object"),
             ("log_prob", "log_prob", floats + nan, "at most 0 nats.* Received: nan"),
             ("log_prob", "log_prob_grayscale", floats + 1, "at most 0 nats.* Received: 1.0"),
-            ("log_prob", "bits_per_dim", floats - inf, "at least 0.* Received: -inf"),
             ("log_prob", "bits_per_dim_image", floats + nan, "at least 0.* Received: nan"),
             ("sample", "image", image.astype(np.float32), "image as uint8.* Received: 'float32"),
             ("sample", "image", image[:, :, :5], r"uint8 \[2, 4, 6, 3\].*\[2, 4, 5, 3\]"),
             ("sample", "grayscale", image[..., :1] + 16, "grayscale from 0 to 15.* Received: 16"),
-            ("sample", "image_png_bytes", floats, "image_png_bytes as string"),
             ("auxiliaries", "num_values", counts - counts, r"1 to \[256, 256\]"),
             ("auxiliaries", "num_values", counts, r"1 to \[256, 256\]"),
-            ("auxiliaries", "num_values", counts[:, :1], r"int32 \[1, 2\]"),
             ("auxiliaries", "max_batch", np.zeros(1, np.int32), "max_batch from 1 on.* 0"),
-            ("auxiliaries", "max_batch", None, "Expected .*'max_batch'"),
             *(("auxiliaries", "factors", np.array([x], object), "factors of") for x in factors),
         ):
             self.toys["toy"].changes = {signature: {name: array}}
@@ -248,9 +242,7 @@ class HostileTest(toy.ServedTest):
             ("outputs", "grayscale", gray(None, 4, 5, 1), r"\[1, 4, 5, 1\]"),
             ("outputs", "grayscale", None, r"string \[1, 1\]|Received: \['factors', 'gray"),
             ("outputs", "\x1b[2J", gray(None, 4, 6, 1), "Received: "),
-            ("outputs", "more", gray(None, dtype=tf.float32), "images uint8"),
             ("inputs", "image", None, "images uint8"),
-            ("inputs", "image", gray(None, 2000, 2000, 3), "at most 67108864"),
         ):
             served["auxiliaries"].CopyFrom(original)
             infos = getattr(served["auxiliaries"], role)
@@ -290,7 +282,6 @@ class HostileTest(toy.ServedTest):
                 self.assertAllEqual(answer[name], array)
         for name, changed, message in (
             ("grayscale", {"int_val": [0]}, r"reshape array of size 1 into shape \(2,4,6,1\)"),
-            ("grayscale", {"int_val": [0] * 49}, "size 49"),
             ("grayscale", {"int_val": [*[0] * 47, 256]}, "uint8 from 0 to 256"),
             ("grayscale", {"int_val": [*[0] * 47, -1]}, "uint8 from -1 to 0"),
             ("grayscale", {"float_val": [0.0] * 48}, "size 0"),
