@@ -1,7 +1,6 @@
 """Tests of the annotations: type checkers know the public API, and all of it has them."""
 
 import inspect
-import pathlib
 import subprocess
 import sys
 
@@ -11,7 +10,6 @@ import tensorflow as tf
 import pixelcnn_aux as pa
 from tests import documentation_test, helpers
 
-ROOT = pathlib.Path(__file__).parents[1]
 LAZY = ("authors_pyramid", "openai_pixelcnn_pp", "read_variables")  # of pa.interop
 KERAS = {*dir(keras.Model), *dir(keras.Optimizer)} - {"__init__"}  # what Keras calls
 
@@ -33,7 +31,7 @@ class AnnotationsTest(tf.test.TestCase):
         readme.write_text("\n".join(documentation_test.python_lines(documentation_test.README)))
         files = ["pixelcnn_aux", "tests/typed", readme]
         command = [sys.executable, "-m", "mypy", "--cache-dir", folder / "cache", *files]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        result = subprocess.run(command, cwd=helpers.ROOT, capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
     def test_all_of_the_public_api_is_annotated(self):

@@ -52,20 +52,14 @@ def draw_block(fixed_sum, likelihood, params, auxiliary):
     return np.stack(pixels, axis=1).reshape(batch, ratio, ratio, -1).astype(np.uint8)
 
 
-def possible_values(images, auxiliary):
-    """dict, (auxiliary values, values before) -> set of the values that come next in any of the images."""
-    possible = collections.defaultdict(set)
-    for q, image in zip(auxiliary, images.reshape(len(images), -1)):
-        for i, value in enumerate(image):
-            possible[(*q.ravel(), *image[:i])].add(value)
-    return possible
-
-
 class BoundsTest(tf.test.TestCase, parameterized.TestCase):
     def assertComplete(self, images, auxiliary, low, high):
         """Each value's interval, given those before it, is what the images have there."""
-        possible = possible_values(images, auxiliary)
+        possible = collections.defaultdict(set)
         values, low, high = (np.reshape(x, (len(images), -1)) for x in (images, low, high))
+        for q, image in zip(auxiliary, values):
+            for i, value in enumerate(image):
+                possible[(*q.ravel(), *image[:i])].add(value)
         for q, image, lows, highs in zip(auxiliary, values, low, high):
             for i in range(len(image)):
                 expected = possible[(*q.ravel(), *image[:i])]

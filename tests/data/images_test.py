@@ -72,7 +72,10 @@ class ImagesTest(tf.test.TestCase):
         images = data.Images(pixels)
         self.assertIsNone(images.image_size)
         self.assertEqual([x.shape for x in images.batches(2)], [(1, *size, 1) for size in sizes])
-        batches = taken(images.training_batches(3, seed=5, flip=False, crop=4), 50)[..., 0]
+        how = {"batch_size": 3, "seed": 5, "flip": False, "crop": 4}
+        batches = taken(images.training_batches(**how), 50)[..., 0]
+        later = taken(images.training_batches(**how, first_step=20), 30)[..., 0]
+        self.assertAllEqual(later, batches[20:])
         self.assertAllEqual(np.sort(batches[:, :, 0, 0] % 10), [[0, 1, 2]] * 50)
         self.assertAllEqual(np.diff(batches.astype(int)), np.full((50, 3, 4, 3), 10))
         left = batches[..., 0, 0][batches[..., 0, 0] % 10 == 0] // 10  # of the first image

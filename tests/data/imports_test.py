@@ -1,6 +1,5 @@
 """Tests of what the data sets need: TensorFlow and Keras for those of TFDS alone."""
 
-import pathlib
 import subprocess
 import sys
 from unittest import mock
@@ -10,8 +9,6 @@ import tensorflow as tf
 
 from pixelcnn_aux.data import tfds
 from tests import helpers
-
-PACKAGE = pathlib.Path(__file__).parents[2] / "pixelcnn_aux"
 
 # The package itself imports Keras, which needs a backend: here its place is taken.
 CODE = """
@@ -52,7 +49,7 @@ for name in ("celeb_a", "cifar10"):
 class ImportsTest(tf.test.TestCase):
     def test_tensorflow_is_asked_for_by_data_sets_of_tfds_alone(self):
         result = subprocess.run(
-            [sys.executable, "-c", CODE, PACKAGE],
+            [sys.executable, "-c", CODE, helpers.ROOT / "pixelcnn_aux"],
             cwd=helpers.temporary_folder(self),
             capture_output=True,
             text=True,

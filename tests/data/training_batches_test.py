@@ -1,7 +1,6 @@
 """Tests of items made ahead: their order, errors, and how the thread ends."""
 
 import itertools
-import pathlib
 import subprocess
 import sys
 import threading
@@ -10,8 +9,7 @@ import time
 import tensorflow as tf
 
 from pixelcnn_aux.data import Prefetched
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests import helpers
 
 
 class PrefetchedTest(tf.test.TestCase):
@@ -65,5 +63,6 @@ items = [Prefetched(x) for x in (itertools.count(), (time.sleep(600) for _ in "a
 print(next(items[0]))
 """
         command = [sys.executable, "-c", code]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        how = {"cwd": helpers.ROOT, "capture_output": True, "text": True, "timeout": 120}
+        result = subprocess.run(command, **how)
         self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "0\n", ""))

@@ -25,22 +25,17 @@ def within(likelihood, params=PARAMS, images=PIXELS, **changes):
 
 
 class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
-    both = parameterized.named_parameters(
-        ("mixture", likelihoods.LogisticMixture()),
-        ("categorical", likelihoods.Categorical()),
-        ("of_three_channels", likelihoods.Categorical(3, 3)),
-    )
-
-    @both
-    def test_shapes_and_dtypes(self, likelihood):
-        sizes = (likelihood.num_params, likelihood.num_channels, likelihood.noise_size)
-        for dtype, leading in ((tf.float32, []), (tf.float64, [2]), (tf.float32, [2, 3, 4])):
-            params, pixels, noise = (tf.fill([*leading, n], tf.cast(0.0, dtype)) for n in sizes)
-            expected = likelihood.log_prob(params, tf.cast(pixels, tf.uint8))
-            self.assertEqual((expected.dtype, expected.shape), (dtype, leading))
-            self.assertAllEqual(likelihood.log_prob(params, tf.cast(pixels, dtype)), expected)
-            drawn = likelihood.draw(params, noise + 0.3)
-            self.assertEqual((drawn.dtype, drawn.shape), (tf.int32, pixels.shape))
+    def test_shapes_and_dtypes(self):
+        kinds = (likelihoods.Categorical(), likelihoods.Categorical(3, 3))
+        for likelihood in (likelihoods.LogisticMixture(), *kinds):
+            sizes = (likelihood.num_params, likelihood.num_channels, likelihood.noise_size)
+            for dtype, leading in ((tf.float32, []), (tf.float64, [2]), (tf.float32, [2, 3, 4])):
+                params, pixels, noise = (tf.fill([*leading, n], tf.cast(0.0, dtype)) for n in sizes)
+                expected = likelihood.log_prob(params, tf.cast(pixels, tf.uint8))
+                self.assertEqual((expected.dtype, expected.shape), (dtype, leading))
+                self.assertAllEqual(likelihood.log_prob(params, pixels), expected)
+                drawn = likelihood.draw(params, noise + 0.3)
+                self.assertEqual((drawn.dtype, drawn.shape), (tf.int32, pixels.shape))
 
     def test_probabilities_of_all_values_of_one_channel(self):
         """Where no more than `_log_prob` is defined, also in a graph of any number of pixels."""
