@@ -43,11 +43,7 @@ class CategoricalTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllClose(found.sum(), 1.0, rtol=1e-12)
         self.assertAllClose(found, expected, rtol=1e-10, atol=0)
 
-    @parameterized.parameters(
-        ((2, 3), np.float64, "sample"),
-        ((16, 1), np.float32, "sample"),
-        ((16, 1), np.float64, "map"),
-    )
+    @parameterized.parameters(((2, 3), np.float64, "sample"), ((16, 1), np.float32, "map"))
     def test_draws(self, size, dtype, mode):
         likelihood = likelihoods.Categorical(*size)
         params = table_params(likelihood)
