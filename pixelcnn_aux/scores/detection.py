@@ -55,14 +55,10 @@ def detect(belonging: ArrayLike, others: ArrayLike, seed: int = 0) -> Detection:
 
     random = np.random.default_rng(arguments.whole("seed", seed, 0, sys.maxsize))
     resampled = [found([random.choice(x, len(x)) for x in ranks]) for _ in range(RESAMPLES)]
-    areas, accepted = map(_interval, zip(*resampled))
+    ends = np.quantile(resampled, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0)
+    (low, low_share), (high, high_share) = ends.tolist()
     area, share = found(ranks)
-    return Detection(area, areas, share, accepted)
-
-
-def _interval(resampled):
-    low, high = np.quantile(resampled, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
-    return float(low), float(high)
+    return Detection(area, (low, high), share, (low_share, high_share))
 
 
 def _areas(belonging, others):

@@ -86,9 +86,7 @@ def _served(model, max_batch, jit_compile):
     *auxiliaries, full = model.factors
     specs = images_of(model)
     described = signatures_of_chain(specs, model.condition)
-    sizes = {
-        name: model.condition.size for name in SIZES if name in described["auxiliaries"].outputs
-    }
+    outputs = described["auxiliaries"].outputs
 
     def images(seed, log_scale_shift, condition=None, mode="sample", given=None, kept=None):
         request = DrawRequest(seed, log_scale_shift, condition, mode=mode, jit_compile=jit_compile)
@@ -113,7 +111,7 @@ def _served(model, max_batch, jit_compile):
             "factors": tf.constant([list(specs)]),
             "num_values": tf.constant([[spec.num_values for spec in specs.values()]]),
             "max_batch": tf.constant([max_batch]),
-            **{name: tf.constant([size]) for name, size in sizes.items()},
+            **{x: tf.constant([model.condition.size]) for x in SIZES if x in outputs},
         }
         rows = {name: tf.repeat(x, tf.shape(image)[0], axis=0) for name, x in description.items()}
         return {**chain, **rows}
