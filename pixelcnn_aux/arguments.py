@@ -125,9 +125,10 @@ def array(name: str, value: Any) -> Any:
 
 def instance(name: str, value: Any, kind: type[_T], optional: bool = False) -> _T:
     """An object of a class `kind`; or None if that is optional."""
+    found: Any = value
     if not isinstance(value, kind) and not (optional and value is None):
         _refuse(name, value, f"of class {kind.__name__}{', or None' * optional}")
-    return value
+    return found
 
 
 def path(name: str, value: Any) -> pathlib.Path:

@@ -97,7 +97,8 @@ def chain(
     factors = []
     for position, likelihood in enumerate(chained):
         # In this order, which the weights drawn from a seed depend on.
-        given, how = own_networks[position], {"num_params": likelihood.num_params, "dtype": dtype}
+        how: Any = {"num_params": likelihood.num_params, "dtype": dtype}
+        given = own_networks[position]
         parts: Any = {"network": given(**how) if callable(given) else PixelCNN(**given, **how)}
         if position:
             parts["embedding"] = Embedding(**embeddings[position], dtype=dtype)
