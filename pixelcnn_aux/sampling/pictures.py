@@ -25,7 +25,7 @@ def colorize(model, images, request):
     """`AuxiliaryModel.colorize`; `request` is the user's `DrawRequest`."""
     names = list(model.factors)
     channels = [model.factors[name].likelihood.num_channels for name in names[-2:]]
-    expected = "a model whose last factor has three channels and is given grays, an image of one"
+    expected = "a model of three channels given an auxiliary image of one, its grays"
     received = f"factors {names}, the last ones of {channels} channels"
     expect(channels == [1, 3], expected, received, "Take another model, such as cifar10-grayscale")
     images = np.asarray(check_images(images, num_values=model.likelihood.num_values))
@@ -42,7 +42,7 @@ def colorize(model, images, request):
 def enlarge(model, images, times, request):
     """`AuxiliaryModel.enlarge`; `request` is the user's `DrawRequest`."""
     names, likelihood = _enlargements(model), model.likelihood
-    possible = f"{list(names)} times" if names else "none: no auxiliary images of lower resolution"
+    possible = f"{list(names)} times" if names else "none: it has no images of lower resolution"
     expected = f"times as an enlargement by factors {list(model.factors)}: {possible}"
     remedy = "Choose another, or take another model, such as photographs"
     expect(times in names, expected, times, remedy)
