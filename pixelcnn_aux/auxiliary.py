@@ -149,7 +149,7 @@ class HalfResolution(Transform):
     ratio = 2
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images [B, H, W, C] -> [B, H / 2, W / 2, C], rounded up, of their dtype. Raises ValueError."""
+        """Images [B, H, W, C] -> [B, ceil(H / 2), ceil(W / 2), C] of their dtype. Raises ValueError."""
         images = check_images(images)
         check_sides_known(images.shape[1:3])
         total = sums.reduce_blocks(ops.sum, ops.cast(images, "int32"), self.ratio)
