@@ -1,7 +1,8 @@
 """Trains a model, one factor after another: first weights, steps, epochs, validation and files.
 
-The first weights and the images of each step are functions of the seed and the factor's name. A checkpoint keeps
-the state of the dropout generators. So a run that was stopped ends with the same weights as one that was not.
+The first weights and the images of each step are functions of the seed and the factor's name. A checkpoint
+keeps the state of the dropout generators. So a run that was stopped ends with the same weights as one that
+was not.
 """
 
 import contextlib
