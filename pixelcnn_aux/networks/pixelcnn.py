@@ -103,6 +103,9 @@ class PixelCNN(Network):
 
     def activate(self, features: Sequence[Tensor]) -> list[Tensor] | None:
         """The concat_elu of the features that condition each activation of a stream; None without any."""
+        expected = f"features at {self.num_resolutions} resolutions"
+        fits, remedy = len(features) in (0, self.num_resolutions), "Give an output for each"
+        expect(fits, expected, len(features), remedy)
         features = [f if f is None else layers.concat_elu(f) for f in features]  # [B, h, w, 2 F]
         return [features[level] for level in self.topology.levels()] if features else None
 

@@ -24,6 +24,12 @@ class NetworksTest(tf.test.TestCase):
                 with self.assertRaisesRegex(ValueError, message):
                     network(normal(1, height, width, 1))
 
+    def test_features_of_another_number_of_resolutions(self):
+        features = [normal(1, side, side, 5) for side in (4, 2, 1)]
+        for count in (1, 3):
+            with self.assertRaisesRegex(ValueError, f"2 resolutions. Received: {count}"):
+                PixelCNN(pixelcnn_pp(1, 2), 4, 10)(normal(1, 4, 4, 3), features[:count])
+
     def test_saved_by_themselves_they_come_back_with_all_weights(self):
         """The layers are built as they are called: Keras would load none of their weights."""
         image = normal(1, 4, 4, 3)
