@@ -127,33 +127,22 @@ class Stream(keras.layers.Layer):
         return {**super().get_config(), **own, "dropout": self.dropout, "gated": self.gated}
 
     def call(self, first, before=None, after=None, cache=None, training=None):
-        """All activations of the stream, the first one included, and their concat_elu if gated: lists.
+        """`Topology.activations` and their concat_elu if gated, as all skips are: two lists.
 
-        The block of an activation takes three skips, each if there is one: that of the list `before`, its
-        own, and that of `after`; all are concat_elus. A cache evaluates the layers if `first` is a row or a
-        pixel that follows others: None stands for the activations that coarser resolutions lack there.
+        A cache evaluates the layers if `first` is a row or a pixel that follows others.
         """
-        activations, activated = [first], [self._activated(first)]
-        levels = self.topology.levels()
-        coarsest = max(levels)  # of the resolutions that have activations here
-        for k, (step, layer) in enumerate(zip(self.topology.steps, self.steps), start=1):
-            x = activations[-1]
-            if min(levels[k - 1 : k + 1]) > coarsest:  # neither its input nor its output is here
-                x = None
-            elif step.kind == "block" and not self.gated:
-                x = layer(x, training=training)
-            elif step.kind == "block":
-                skips = [before[k]] if before else []
-                skips += [] if step.skip is None else [activated[step.skip]]
-                skips += [after[k]] if after else []
-                x = layer(x, activated[-1], skips=skips or None, cache=cache, training=training)
-            else:
-                x = layer(x, cache=cache)
-                if x is None:
-                    coarsest = levels[k] - 1
-            activations.append(x)
-            activated.append(self._activated(x))
-        return activations, activated
 
-    def _activated(self, x):
-        return None if x is None or not self.gated else layers.concat_elu(x)
+        def block(layer, x, activated, skips):
+            if not self.gated:
+                return layer(x, training=training)
+            return layer(x, activated, skips=skips or None, cache=cache, training=training)
+
+        return self.topology.activations(
+            first,
+            self.steps,
+            before,
+            after,
+            block=block,
+            convolution=lambda layer, x: layer(x, cache=cache),
+            activate=lambda x: layers.concat_elu(x) if self.gated else None,
+        )

@@ -5,8 +5,8 @@ convolution, and activation k that of step k; a step works on the activation bef
 how many streams there are, how they are shifted, and what conditions them.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Self
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Self
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.errors import expect
@@ -59,6 +59,52 @@ class Topology(NamedTuple):
         for step in self.steps:
             levels.append(levels[-1] + {"down": 1, "up": -1}.get(step.kind, 0))
         return levels
+
+
+    def activations(
+        self,
+        first: Any,
+        layers: Sequence[Any],
+        before: Sequence[Any] | None,
+        after: Sequence[Any] | None,
+        *,
+        block: Callable[..., Any],
+        convolution: Callable[..., Any],
+        activate: Callable[..., Any],
+    ) -> tuple[list[Any], list[Any]]:
+        """Evaluates the layers of the steps, one after another.
+
+        Args:
+          first: activation 0, of whole images; or of a row or pixel that follows others: then None stands for
+            the activations of resolutions that have none there.
+          before, after: list of further skips of each activation's block; None without them. A block takes
+            that of `before`, its own, and that of `after`.
+          block: function of a layer, its input, what `activate` made of that, and a list of skips.
+          convolution: function of a layer and its input, of all other steps.
+          activate: function of an activation, applied once for all that use it.
+
+        Returns:
+          All activations, and what `activate` made of them: two lists.
+        """
+        activations, activated = [first], [activate(first)]
+        levels = self.levels()
+        coarsest = max(levels)  # of the resolutions that have activations here
+        for k, (step, layer) in enumerate(zip(self.steps, layers), start=1):
+            x = activations[-1]
+            if min(levels[k - 1 : k + 1]) > coarsest:  # neither its input nor its output is here
+                x = None
+            elif step.kind == "block":
+                skips = [before[k]] if before else []
+                skips += [] if step.skip is None else [activated[step.skip]]
+                skips += [after[k]] if after else []
+                x = block(layer, x, activated[-1], skips)
+            else:
+                x = convolution(layer, x)
+                if x is None:
+                    coarsest = levels[k] - 1
+            activations.append(x)
+            activated.append(None if x is None else activate(x))
+        return activations, activated
 
 
 def _sequence(name, what, value, *lengths):

@@ -1,0 +1,202 @@
+"""Weight-normalized layers in NumPy, from arrays of weights: on whole images, on rows, and on single pixels.
+
+Kernels are normalized once, and [height, width, C, filters], those of transposed convolutions too.
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from pixelcnn_aux import arrays
+from pixelcnn_aux.layers import rounding
+
+_AT_ONCE = 2**23  # numbers that are copied to lay neighborhoods side by side: some 32 MB
+
+
+def concat_elu(x, out=None):
+    """ELU of x and of -x, side by side: [..., C] -> [..., 2 C], in `out` if it is given."""
+    channels = x.shape[-1]
+    both = np.empty((*x.shape[:-1], 2 * channels), x.dtype)
+    both[..., :channels] = x
+    np.negative(x, out=both[..., channels:])
+    negative = np.minimum(both, 0)
+    np.expm1(negative, out=negative)
+    np.maximum(both, 0, out=both)
+    return np.add(both, negative, out=out)
+
+
+def elu(x):
+    """x, or exp(x) - 1 below 0."""
+    return np.maximum(x, 0) + np.expm1(np.minimum(x, 0))
+
+
+def silu(x, rounded):
+    """x sigmoid(x); if `rounded`, in whole units: see `layers.rounding`."""
+    return rounding.whole_silu(x) if rounded else arrays.silu(x)
+
+
+def gated(y):
+    """a sigmoid(b) of the halves (a, b) of the last axis: [..., 2 F] -> [..., F]."""
+    filters = y.shape[-1] // 2
+    scale = np.negative(y[..., filters:])
+    np.exp(scale, out=scale)
+    scale += 1
+    return np.divide(y[..., :filters], scale, out=scale)
+
+
+class Dense:
+    """A product over channels: [..., C] -> [..., filters].
+
+    Args:
+      weights: dict, path -> np.ndarray, with "<path>/v", "<path>/g", "<path>/b", and "<path>/h" of a layer that
+        takes a condition.
+      condition: float [B, D], the encoded condition of each image; None for no condition.
+      rounded: bool, whether to compute with whole numbers: see `layers.rounding`.
+    """
+
+    transposed = False
+
+    def __init__(self, weights, path, condition=None, *, rounded=False):
+        v, g, bias = (weights[f"{path}/{name}"] for name in "vgb")
+        if self.transposed:
+            v = v.swapaxes(-1, -2)
+        self.kernel = v * (g / np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1)))))
+        self.channels, self.filters = self.kernel.shape[-2:]
+        self.rounded = rounded
+        if rounded:
+            units = rounding.kernel_units(self.kernel, bias)
+            self.kernel = np.round(self.kernel * units) / units
+            bias = np.round(bias * (rounding.ACTIVATIONS * units)) / (rounding.ACTIVATIONS * units)
+        if condition is not None and f"{path}/h" in weights:
+            bias = bias + condition.astype(bias.dtype) @ weights[f"{path}/h"]
+        self.bias = bias  # [filters], or [B, filters]
+
+    def biased(self, y):
+        """y [B, ..., filters] plus the bias, in place."""
+        bias = self.bias
+        y += bias if bias.ndim == 1 else bias.reshape(-1, *[1] * (y.ndim - 2), self.filters)
+        return np.round(y * rounding.SUMS) / rounding.SUMS if self.rounded else y
+
+    def __call__(self, x):
+        return self.biased(x @ self.kernel)
+
+
+class Convolution(Dense):
+    """A convolution of images [B, H, W, C] -> [B, H / stride, W / stride, filters], zeros outside of them.
+
+    `kind` is the stream's: "unshifted", "vertical" or "horizontal".
+    """
+
+    def __init__(self, *args, kind, stride=1, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.kind, self.stride = kind, stride
+        self.height, self.width = self.kernel.shape[:2]
+        above, left = (max(side - stride, 0) // 2 for side in (self.height, self.width))
+        if kind != "unshifted":
+            above = 0 if self.transposed else self.height - 1
+            left = self.width // 2
+            if kind == "horizontal":
+                left = 0 if self.transposed else self.width - 1
+        self.above, self.left = above, left  # rows and columns of zeros, or of the output that are cut off
+        # Each row of the kernel, for several columns side by side: [width * C, filters].
+        self.row_kernels = self.kernel.reshape(self.height, -1, self.filters)
+
+    def __call__(self, x):
+        batch, height, width, channels = x.shape
+        rows, columns = height // self.stride, width // self.stride
+        padded = np.zeros((batch, height + self.height, width + self.width, channels), x.dtype)
+        padded[:, self.above : self.above + height, self.left : self.left + width] = x
+        image, row, column, number = padded.strides
+        shape = (batch, rows, columns, self.height, self.width * channels)
+        strides = (image, row * self.stride, column * self.stride, row, number)
+        near = as_strided(padded, shape, strides, writeable=False)
+        kernel, y = self.kernel.reshape(-1, self.filters), np.empty((*shape[:3], self.filters), x.dtype)
+        at_once = max(1, _AT_ONCE // max(batch * columns * len(kernel), 1))
+        for first in range(0, rows, at_once):
+            part = near[:, first : first + at_once]
+            np.matmul(part.reshape(*part.shape[:3], -1), kernel, out=y[:, first : first + at_once])
+        return self.biased(y)
+
+    # In a scan, row by row. The latest `Row`s of the input come newest first, and `odd` tells which row or
+    # column of the output is evaluated.
+
+    def rows(self, batch, width):
+        """The rows of the input that a scan keeps, and zeros as those above the image."""
+        pads = self.left, self.width - 1 - self.left
+        return [Row((batch, width, self.channels), pads, self.kernel.dtype) for _ in self.taps(False)]
+
+    def taps(self, odd):
+        """The rows of the kernel that meet the latest rows."""
+        return [] if odd and self.stride == 2 else [*reversed(range(self.height))]
+
+    def over_rows(self, rows, odd=False, first=0):
+        """A row of the output, [B, w, filters], from the latest rows but the `first` ones, and the bias."""
+        batch, width, _ = rows[0].shape
+        y = np.zeros((batch, width // self.stride, self.filters), self.kernel.dtype)
+        for row, tap in [*zip(rows, self.taps(odd))][first:]:
+            near = row.near(self.width)[:: self.stride].swapaxes(0, 1)
+            y += np.ascontiguousarray(near) @ self.row_kernels[tap]
+        return self.biased(y)
+
+    def over_columns(self, row):
+        """For each column of the output, what it sees of a `Row` of input, and its kernel: [B, n C], [n C, F]."""
+        return [(near, self.row_kernels[-1]) for near in row.near(self.width)[:: self.stride]]
+
+
+class ConvolutionTranspose(Convolution):
+    """The transpose of a convolution of stride 2: [B, H, W, C] -> [B, 2 H, 2 W, filters]."""
+
+    transposed = True
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, stride=2, **kwargs)
+
+    def __call__(self, x):
+        batch, height, width, _ = x.shape
+        y = np.zeros((batch, 2 * height + self.height, 2 * width + self.width, self.filters), x.dtype)
+        for row, column in np.ndindex(self.height, self.width):
+            y[:, row : row + 2 * height : 2, column : column + 2 * width : 2] += (
+                x @ self.kernel[row, column]
+            )
+        y = y[:, self.above :, self.left :]
+        return self.biased(y[:, : 2 * height, : 2 * width])
+
+    def rows(self, batch, width):
+        pads = (self.width - 1) // 2, 0
+        return [Row((batch, width, self.channels), pads, self.kernel.dtype) for _ in self.taps(False)]
+
+    def taps(self, odd):
+        return [*range(int(odd), self.height, 2)]
+
+    def over_rows(self, rows, odd=False, first=0):
+        batch, width, _ = rows[0].shape
+        y = np.zeros((batch, 2 * width + self.width, self.filters), self.kernel.dtype)
+        for row, tap in [*zip(rows, self.taps(odd))][first:]:
+            x = row.columns.swapaxes(0, 1)
+            for column, kernel in enumerate(self.kernel[tap]):
+                y[:, column : column + 2 * width : 2] += x @ kernel
+        return self.biased(y[:, self.left : self.left + 2 * width])
+
+    def over_columns(self, row):
+        _, width, _ = row.shape
+        seen = []
+        for first in range(2):
+            kernel = self.kernel[0, first::2][::-1]  # the latest column last
+            near = row.near(len(kernel))[-width:]
+            seen.append([(x, kernel.reshape(-1, self.filters)) for x in near])
+        return [x for pair in zip(*seen) for x in pair]
+
+
+class Row:
+    """A row of pixels of a layer's input: `columns` is a view, [W, B, C], beside zeros on both sides."""
+
+    def __init__(self, shape, pads, dtype):
+        batch, width, channels = self.shape = shape
+        self._padded = np.zeros((batch, sum(pads) + width, channels), dtype)
+        self.columns = self._padded[:, pads[0] : pads[0] + width].swapaxes(0, 1)
+
+    def near(self, count):
+        """A view of so many columns side by side, from each one on: [..., B, count * C]."""
+        batch, width, channels = self._padded.shape
+        image, column, number = self._padded.strides
+        shape = (width - count + 1, batch, count * channels)
+        return as_strided(self._padded, shape, (column, image, number))

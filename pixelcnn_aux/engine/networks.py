@@ -1,0 +1,163 @@
+"""Networks in NumPy: the embedding, and those of factors, evaluated on whole images or group by group.
+
+They are made from the configuration of the Keras networks of the same names and arrays of their weights.
+`raster` evaluates a `PixelCNN` pixel by pixel.
+"""
+
+import itertools
+
+import numpy as np
+
+from pixelcnn_aux.engine.layers import (
+    Convolution,
+    ConvolutionTranspose,
+    Dense,
+    concat_elu,
+    elu,
+    gated,
+    silu,
+)
+from pixelcnn_aux.networks import topology
+
+
+class Block:
+    """A gated residual block; its skips are before, own and after, each if there is one."""
+
+    def __init__(self, weights, path, how, kind):
+        self.conv_in = Convolution(weights, f"{path}/conv_in", **how, kind=kind)
+        self.conv_out = Convolution(weights, f"{path}/conv_out", **how, kind=kind)
+        self.projection = None
+        if f"{path}/projection/v" in weights:
+            self.projection = Dense(weights, f"{path}/projection", **how)
+
+    def kernels(self, channels):
+        """The projection's kernels of skips of so many channels, their concat_elus: list of [C, filters]."""
+        # The rows of all parts' positive halves come first, then those of their negative halves.
+        halves = [count // 2 for count in channels]
+        pieces = np.split(self.projection.kernel, [*itertools.accumulate(halves + halves)][:-1])
+        return [np.concatenate(pair) for pair in zip(pieces, pieces[len(halves) :])]
+
+    def projected(self, skips):
+        """The sum over skips, with the bias."""
+        kernels = self.kernels([skip.shape[-1] for skip in skips])
+        return self.projection.biased(sum(x @ kernel for x, kernel in zip(skips, kernels)))
+
+    def __call__(self, x, activated, skips, convolve):
+        y = convolve(self.conv_in, activated)
+        if skips:
+            y += self.projected(skips)
+        return x + gated(convolve(self.conv_out, concat_elu(y)))
+
+
+class PlainBlock:
+    """A residual block without gates or skips."""
+
+    def __init__(self, weights, path, how):
+        self.conv_in = Convolution(weights, f"{path}/conv_in", **how, kind="unshifted")
+        self.conv_out = Convolution(weights, f"{path}/conv_out", **how, kind="unshifted")
+        self._rounded = how["rounded"]
+
+    def __call__(self, x, *_):
+        y = self.conv_in(silu(x, self._rounded))
+        return x + self.conv_out(silu(y, self._rounded))
+
+
+class Stream:
+    """The steps of a topology: see `networks.Stream`."""
+
+    def __init__(self, weights, path, shape, kind, how, is_gated=True):
+        self.topology, self.is_gated = topology.Topology.make(shape), is_gated
+        self.levels = self.topology.levels()
+        self.steps = []
+        for k, step in enumerate(self.topology.steps):
+            name = f"{path}/{k}_{step.kind}"
+            if step.kind == "block":
+                made = Block(weights, name, how, kind) if is_gated else PlainBlock(weights, name, how)
+            elif step.kind == "up":
+                made = ConvolutionTranspose(weights, name, **how, kind=kind)
+            else:
+                stride = 2 if step.kind == "down" else 1
+                made = Convolution(weights, name, **how, kind=kind, stride=stride)
+            self.steps.append(made)
+
+    def __call__(self, first, before=None, after=None, convolve=lambda layer, x: layer(x)):
+        """`Topology.activations`. With another `convolve`, `first` is a row of an image."""
+
+        def block(layer, x, activated, skips):
+            return layer(x, activated, skips, convolve)
+
+        parts = {"block": block, "convolution": convolve, "activate": self._activated}
+        return self.topology.activations(first, self.steps, before, after, **parts)
+
+    def _activated(self, x):
+        return concat_elu(x) if self.is_gated else None
+
+
+class Embedding:
+    """float [B, H, W, C] -> f_w, list of float [B, h, w, filters], finest first."""
+
+    def __init__(self, config, weights, how):
+        self._first = Convolution(weights, "first", **how, kind="unshifted")
+        kind = "unshifted", how, config.get("gated", True)
+        self._stream = Stream(weights, "stream", config["topology"], *kind)
+
+    def __call__(self, x):
+        activations, _ = self._stream(self._first(x))
+        return [activations[index] for index in self._stream.topology.outputs]
+
+
+class PixelCNN:
+    """float [B, H, W, C], features -> parameters, float [B, H, W, num_params]: see `networks.PixelCNN`."""
+
+    def __init__(self, config, weights, how):
+        self.above, self.row_above = (
+            Convolution(weights, name, **how, kind="vertical") for name in ("above", "row_above")
+        )
+        self.left = Convolution(weights, "left", **how, kind="horizontal")
+        self.vertical, self.horizontal = (
+            Stream(weights, kind, config["topology"], kind, how) for kind in ("vertical", "horizontal")
+        )
+        self.last = Dense(weights, "last", **how)
+
+    def __call__(self, x, features):
+        x = append_ones(x)
+        given = self.given(features)
+        down, right = ((0, 0), (1, 0), (0, 0), (0, 0)), ((0, 0), (0, 0), (1, 0), (0, 0))
+        first = np.pad(self.above(x)[:, :-1], down)
+        _, vertical = self.vertical(first, after=given)
+        first = np.pad(self.row_above(x)[:, :-1], down) + np.pad(self.left(x)[:, :, :-1], right)
+        activations, _ = self.horizontal(first, before=vertical, after=given)
+        return self.last(elu(activations[-1]))
+
+    def given(self, features):
+        """The concat_elu of the features that condition each activation; None without features."""
+        features = [x if x is None else concat_elu(x) for x in features]
+        return [features[level] for level in self.vertical.levels] if features else None
+
+
+class ParallelPixelCNN:
+    """A network that decides groups of pixels: see `networks.ParallelPixelCNN`."""
+
+    def __init__(self, config, weights, how):
+        blocks, self._rounded = config["blocks"], how["rounded"]
+        places = [place for place, parts in enumerate(config["parts"]) for _ in range(parts)]
+        self._firsts, self._lasts, self._streams = [], [], []
+        for k, place in enumerate(places):
+            stream = weights, f"{k}_stream", topology.flat(blocks[place]), "unshifted", how
+            self._streams.append(Stream(*stream, is_gated=False))
+            self._firsts.append(Convolution(weights, f"{k}_first", **how, kind="unshifted"))
+            self._lasts.append(Dense(weights, f"{k}_last", **how))
+
+    def known_at_first(self, ones, features):
+        """The inputs of the first group's network, beside ones [B, h, w, 1]: list of float [B, h, w, ...]."""
+        return [ones, *(silu(x, self._rounded) for x in features)]
+
+    def group_params(self, k, known):
+        """The parameters of group k, given `known_at_first` and all pixels before: float [B, h, w, P]."""
+        activations, _ = self._streams[k](self._firsts[k](np.concatenate(known, axis=-1)))
+        return self._lasts[k](silu(activations[-1], self._rounded))
+
+
+def append_ones(x):
+    """Adds a channel of ones: see `networks.PixelCNN.append_ones`."""
+    return np.concatenate([x, np.ones_like(x[..., :1])], axis=-1)
