@@ -1,0 +1,1 @@
+"""Evaluating models in NumPy, without graphs."""
