@@ -7,9 +7,9 @@ import functools
 import re
 from typing import Any, cast
 
-from keras import ops
+import numpy as np
 
-from pixelcnn_aux import arguments, sums
+from pixelcnn_aux import arguments, arrays, sums
 from pixelcnn_aux.arguments import Config, Size, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images, check_sides_known
@@ -104,7 +104,7 @@ class Transform(Configured):
         Returns:
           uint8 [B, H / ratio, W / ratio, 1]: 1 where all pixels of the block are known.
         """
-        return sums.reduce_blocks(ops.min, mask, self.ratio)
+        return sums.reduce_blocks(arrays.min, mask, self.ratio)
 
 
 @register()
@@ -124,10 +124,9 @@ class Grayscale(Transform):
 
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] -> uint8 [B, H, W, 1], values 0 .. 2 ** bits - 1. Raises ValueError."""
-        rgb = ops.cast(check_images(images, channels=3, num_values=256), "int32")
-        weights = ops.convert_to_tensor(LUMA, "int32")
-        luma = ops.sum(rgb * weights, axis=-1, keepdims=True) // 1000
-        return ops.cast(luma // 2 ** (8 - self.bits), "uint8")
+        rgb = arrays.cast(check_images(images, channels=3, num_values=256), "int32")
+        luma = arrays.sum(rgb * np.array(LUMA, np.int32), axis=-1, keepdims=True) // 1000
+        return arrays.cast(luma // 2 ** (8 - self.bits), "uint8")
 
     def fixed_sum(self, num_values: int) -> FixedSum | None:
         if num_values != 256:
@@ -152,8 +151,8 @@ class HalfResolution(Transform):
         """Images [B, H, W, C] -> [B, ceil(H / 2), ceil(W / 2), C] of their dtype. Raises ValueError."""
         images = check_images(images)
         check_sides_known(images.shape[1:3])
-        total = sums.reduce_blocks(ops.sum, ops.cast(images, "int32"), self.ratio)
-        return ops.cast((total + 2) // 4, images.dtype)
+        total = sums.reduce_blocks(arrays.sum, arrays.cast(images, "int32"), self.ratio)
+        return arrays.cast((total + 2) // 4, images.dtype)
 
     def size(self, image_size: Size) -> tuple[int, int]:
         """(H, W) of the image -> (H, W) of its auxiliary image. Raises ValueError for an unknown side."""
@@ -186,9 +185,10 @@ class HighBits(Transform):
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images [B, H, W, C] of 2 ** of values -> [B, H, W, C] of 2 ** bits. Raises ValueError."""
-        values = ops.cast(check_images(images, num_values=2**self.of), "int32")
-        values //= 2 ** (self.of - self.bits)
-        return ops.cast(values, arguments.pixel_dtype(self.num_values))
+        values = arrays.cast(check_images(images, num_values=2**self.of), "int32")
+        return arrays.cast(
+            values // 2 ** (self.of - self.bits), arguments.pixel_dtype(self.num_values)
+        )
 
     def fixed_sum(self, num_values: int) -> FixedSum:
         expected = f"images of {2**self.of:,} values, for HighBits of {self.of} bits"

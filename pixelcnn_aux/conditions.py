@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, backend
+from pixelcnn_aux import arguments, arrays, backend
 from pixelcnn_aux.arguments import ArrayLike, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.serialization import Configured, register
@@ -92,10 +92,10 @@ class Classes(Condition):
 
     def encode(self, values: Tensor) -> Tensor:
         # Zeros for -1, which ONNX's own operation for this takes for the last class.
-        classes = ops.arange(self.num_classes, dtype=self.dtype)
+        classes = arrays.arange(self.num_classes, self.dtype)
         # Keras passes labels on as they are.
-        values = ops.cast(ops.expand_dims(values, -1), self.dtype)
-        return ops.cast(values == classes, "float32")
+        values = arrays.cast(values, self.dtype)[..., None]
+        return arrays.cast(values == classes, "float32")
 
     def _check(self, values):
         wrong = values[(values < -1) | (values >= self.num_classes)]
@@ -126,7 +126,7 @@ class Vector(Condition):
         return {"size": self.size}
 
     def encode(self, values: Tensor) -> Tensor:
-        return ops.cast(values, self.dtype)
+        return arrays.cast(values, self.dtype)
 
     def _check(self, values):
         remedy = "Leave out what is not known by zeros"

@@ -8,13 +8,11 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self, TypeAlias
 
-import keras
 import numpy as np
-from keras import ops
 
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.arguments import ArrayLike, Config, Size, Tensor
-from pixelcnn_aux.backend import lookup
+from pixelcnn_aux.arrays import lookup
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.serialization import Configured, register
 
@@ -49,7 +47,7 @@ def _complete_blocks(images, side):
         if not is_divided([length], side):
             [count] = num_blocks([length], side)
             indices = np.minimum(np.arange(count * side), length - 1)
-            images = ops.take(images, indices, axis=axis)
+            images = arrays.take(images, indices, axis=axis)
     return images
 
 
@@ -67,13 +65,15 @@ def by_place(images: Tensor, side: int) -> list[Tensor]:
 
 def from_places(places: Sequence[Tensor], side: int, size: Sequence[Any]) -> Tensor:
     """The inverse of `by_place`, for images of (H, W): tensors [B, h, w, ...] -> [B, H, W, ...]."""
-    _, rows, columns, *channels = ops.shape(places[0])
+    _, rows, columns, *channels = arrays.shape(places[0])
     row = (-1, rows, columns * side, *channels)
     by_row = [
-        ops.reshape(ops.stack(places[first : first + side], axis=3), row)
+        arrays.reshape(arrays.stack(places[first : first + side], axis=3), row)
         for first in range(0, side**2, side)
     ]
-    images = ops.reshape(ops.stack(by_row, axis=2), (-1, rows * side, columns * side, *channels))
+    images = arrays.reshape(
+        arrays.stack(by_row, axis=2), (-1, rows * side, columns * side, *channels)
+    )
     return images if is_divided(size, side) else images[:, : size[0], : size[1]]
 
 
@@ -90,11 +90,11 @@ def existing_by_place(size: Sequence[Any], side: int) -> list[np.ndarray] | None
 
 
 def reduce_blocks(reduce: Callable[..., Tensor], images: Tensor, side: int) -> Tensor:
-    """[B, H, W, C] -> [B, h, w, C]: each block reduced by a function of `axis`, such as `ops.sum`."""
+    """[B, H, W, C] -> [B, h, w, C]: each block reduced by a function of `axis`, such as `arrays.sum`."""
     images = _complete_blocks(images, side)
     _, height, width, channels = images.shape
     shape = (-1, height // side, side, width // side, side, channels)
-    return reduce(ops.reshape(images, shape), axis=(2, 4))
+    return reduce(arrays.reshape(images, shape), axis=(2, 4))
 
 
 @register()
@@ -218,7 +218,7 @@ class FixedSum(Configured):
 
     def auxiliary(self, images: Tensor) -> Tensor:
         """The auxiliary values of the sums of images [B, H, W, C]: int32 [B, h, w, c]."""
-        return (self.sums(ops.cast(images, "int32")) - self.first) // self.step
+        return (self.sums(arrays.cast(images, "int32")) - self.first) // self.step
 
     def bounds(self, images: Tensor, auxiliary: Tensor) -> Bounds:
         """The bounds of each value of images, given its auxiliary image and the values before it.
@@ -226,9 +226,9 @@ class FixedSum(Configured):
         Both are whole numbers of any dtype. `Bounds` are as from `BlockPosition.bounds`: int32, int32 and
         float32 [B, H, W, C].
         """
-        bounds, channels = self.channel_bounds(images, auxiliary), ops.unstack(images, axis=-1)
+        bounds, channels = self.channel_bounds(images, auxiliary), arrays.unstack(images, axis=-1)
         by_channel = [bounds(i, channels[:i]) for i in range(len(channels))]
-        return Bounds(*(ops.stack(x, axis=-1) for x in zip(*by_channel)))
+        return Bounds(*(arrays.stack(x, axis=-1) for x in zip(*by_channel)))
 
     def channel_bounds(
         self, images: Tensor, auxiliary: Tensor, slack: tuple[Tensor, Tensor] | None = None
@@ -237,7 +237,7 @@ class FixedSum(Configured):
 
         `slack` is from `slack`; None if later values may be any.
         """
-        images, auxiliary = (ops.cast(x, "int32") for x in (images, auxiliary))
+        images, auxiliary = (arrays.cast(x, "int32") for x in (images, auxiliary))
         slacks = zip(*(by_place(x, self.ratio) for x in slack)) if slack else itertools.repeat(None)
         positions = zip(self._remainders(images, auxiliary), slacks)
         by_position = [
@@ -283,16 +283,16 @@ class FixedSum(Configured):
     def _later(self, images, weights):
         """For each value of images, the weighted sum of the values after it in its block: by place, int32."""
         places = by_place(images, self.ratio)
-        weighted = [w * ops.cast(x, "int32") for w, x in zip(weights, places)]
+        weighted = [w * arrays.cast(x, "int32") for w, x in zip(weights, places)]
         later, total = [], 0
         for values in reversed(weighted):
             if self.num_channels is None:
-                later.append(total + ops.zeros_like(values))
-                total += values
+                later.append(total + arrays.zeros_like(values))
+                total = total + values
             else:
-                until = ops.cumsum(values, axis=-1)
+                until = arrays.cumsum(values, axis=-1)
                 later.append(total + until[..., -1:] - until)
-                total += until[..., -1:]
+                total = total + until[..., -1:]
         return later[::-1]
 
 
@@ -318,9 +318,8 @@ def _checked(weights: ArrayLike, last: int) -> np.ndarray:
 
 def _summable(x):
     """Integers as int32, in which sums are exact; floats, which may lie between integers, unchanged."""
-    x = ops.convert_to_tensor(x)
-    is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
-    return x if is_float else ops.cast(x, "int32")
+    [x] = arrays.alike(x)
+    return x if arrays.is_float(x) else arrays.cast(x, "int32")
 
 
 class _Tables(NamedTuple):
@@ -349,7 +348,7 @@ class _Tables(NamedTuple):
         """The constants of one place, an int or a scalar tensor: without the first dimension."""
         if isinstance(index, int):
             return type(self)(*(table[index] for table in self))
-        return type(self)(*(ops.take(ops.convert_to_tensor(x), index, axis=0) for x in self))
+        return type(self)(*(arrays.take(x, index, axis=0) for x in self))
 
     @classmethod
     def of_incomplete(cls, weights, step, num_values, size):
@@ -369,7 +368,7 @@ class _Tables(NamedTuple):
         for table in small:
             for axis, length in enumerate(num_blocks(size, ratio), start=1):
                 is_last = np.equal(np.arange(length), length - 1)
-                table = ops.take(table, is_last.astype(np.int32), axis=axis)
+                table = arrays.take(table, is_last.astype(np.int32), axis=axis)
             tables.append(table)
         return cls(*tables)
 
@@ -402,21 +401,21 @@ class BlockPosition:
         """The part of pixels [..., C] in the sum: [..., c], int32, or float for floats."""
         values = _summable(pixels)
         if not self._unweighted:
-            values = ops.multiply(self.weights, values)
+            values = arrays.multiply(self.weights, values)
         if self._fixed_sum.num_channels is not None:
-            values = ops.sum(values, axis=-1, keepdims=True)
+            values = arrays.sum(values, axis=-1, keepdims=True)
         return values
 
     def center(self, remainder: Tensor) -> Tensor:
         """The middle of the window over the weights that are left, before this pixel: float32 [..., c]."""
         if units := self._fixed_sum.center_units:
             weights = self._tables.undecided
-            twice = units * (2 * ops.cast(remainder, "int32") + self._fixed_sum.step - 1)
-            center = ops.cast((twice + weights) // (2 * weights), "float32") / units
-            return ops.clip(center, 0, self._fixed_sum.num_values - 1)
+            twice = units * (2 * arrays.cast(remainder, "int32") + self._fixed_sum.step - 1)
+            center = arrays.cast((twice + weights) // (2 * weights), "float32") / units
+            return arrays.clip(center, 0, self._fixed_sum.num_values - 1)
         # Multiplied, since some graphs divide in other ways than others.
-        middle = ops.cast(remainder, "float32") + (self._fixed_sum.step - 1) / 2
-        return ops.clip(middle * self._tables.per_weight, 0, self._fixed_sum.num_values - 1)
+        middle = arrays.cast(remainder, "float32") + (self._fixed_sum.step - 1) / 2
+        return arrays.clip(middle * self._tables.per_weight, 0, self._fixed_sum.num_values - 1)
 
     def bounds(self, remainder: Tensor, slack: Sequence[Tensor] | None = None) -> _ChannelBounds:
         """A function of a channel and the pixel's earlier channels that returns the channel's `Bounds`.
@@ -430,13 +429,13 @@ class BlockPosition:
         if self._fixed_sum.num_channels is None:
             # One weight, and a sum for each channel: all channels at once.
             ends = self._ends(remainder, weights, below, above)
-            each = [ops.unstack(x, axis=-1) for x in (*ends, center)]
+            each = [arrays.unstack(x, axis=-1) for x in (*ends, center)]
             return lambda channel, earlier: Bounds(*(x[channel] for x in each))
 
         def channel_bounds(channel, earlier):
             here = remainder[..., 0]
             for i, value in enumerate(earlier):
-                here -= weights[..., i] * ops.cast(value, "int32")
+                here = here - weights[..., i] * arrays.cast(value, "int32")
             tables = (x[..., channel] for x in (weights, below, above))
             return Bounds(*self._ends(here, *tables), center[..., 0])
 
@@ -446,14 +445,14 @@ class BlockPosition:
         """The least and the largest possible values of this weight."""
         last = self._fixed_sum.num_values - 1
         if not self._fixed_sum.exact:
-            return ops.zeros_like(remainder), ops.full_like(remainder, last)
+            return arrays.zeros_like(remainder), arrays.full_like(remainder, last)
         least, most = remainder + below, remainder + above
         if not self._unweighted:
-            divisor = ops.maximum(weight, 1) if len(weight.shape) > 1 else weight
+            divisor = arrays.maximum(weight, 1) if len(weight.shape) > 1 else weight
             least, most = least // divisor, most // divisor
-        least, most = ops.maximum(least, 0), ops.minimum(most, last)
+        least, most = arrays.maximum(least, 0), arrays.minimum(most, last)
         if len(weight.shape) > 1:  # Pixels that incomplete blocks lack may be anything.
-            least, most = ops.where(weight == 0, 0, least), ops.where(weight == 0, last, most)
+            least, most = arrays.where(weight == 0, 0, least), arrays.where(weight == 0, last, most)
         return least, most
 
 
@@ -472,13 +471,13 @@ class Remainders:
 
     def initial_state(self) -> Tensor:
         """The state of a loop over rows, whose rows `row` starts from: int32 [B, W / ratio, c]."""
-        return ops.zeros_like(self._start[:, 0])
+        return arrays.zeros_like(self._start[:, 0])
 
     def row(self, index: Tensor, remainder: Tensor) -> "RowRemainders":
         """`RowRemainders` of a row, given the state after the row before it."""
         fixed_sum = self._fixed_sum
         starting = lookup(self._start, index // fixed_sum.ratio, axis=1)
-        remainder = ops.where(index % fixed_sum.ratio == 0, starting, remainder)
+        remainder = arrays.where(index % fixed_sum.ratio == 0, starting, remainder)
         positions = [fixed_sum.at(index, column) for column in range(fixed_sum.ratio)]
         return RowRemainders(positions, remainder, [lookup(x, index, axis=1) for x in self._slack])
 
@@ -517,7 +516,7 @@ class RowRemainders:
             centers.append(position.center(remainder))
             remainder = remainder - position.contribution(pixels[:, column :: self.ratio])
         _, count, channels = remainder.shape
-        centers = ops.reshape(ops.stack(centers, axis=2), (-1, count * self.ratio, channels))
+        centers = arrays.reshape(arrays.stack(centers, axis=2), (-1, count * self.ratio, channels))
         return centers, remainder
 
 
@@ -542,7 +541,7 @@ class PixelRemainders:
 
     def decided(self, offset: int, pixel: Tensor) -> None:
         """Subtracts the contribution of a decided pixel [B, C]."""
-        self._remainder -= self._at(offset).contribution(pixel)
+        self._remainder = self._remainder - self._at(offset).contribution(pixel)
 
     def _at(self, offset):
         return self._row.positions[offset % self._row.ratio]
@@ -567,4 +566,4 @@ class BlockRemainders:
 
     def decided(self, place: int, pixels: Tensor) -> None:
         """Subtracts the contributions of decided pixels [B, h, w, C] at a place."""
-        self._remainder -= self._positions[place].contribution(pixels)
+        self._remainder = self._remainder - self._positions[place].contribution(pixels)

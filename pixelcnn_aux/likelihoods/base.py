@@ -3,13 +3,12 @@
 import math
 from collections.abc import Callable, Sequence
 
-import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, backend
+from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.arguments import Tensor
-from pixelcnn_aux.backend import lookup
+from pixelcnn_aux.arrays import lookup
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.likelihoods import entropies
 from pixelcnn_aux.serialization import Configured
@@ -21,7 +20,8 @@ MODES = ("sample", "map")
 class Likelihood(Configured):
     """The distribution of a pixel, all its channels together, given the parameters for it.
 
-    A subclass defines `_log_prob`, `_noise` and `_draw`, in `keras.ops`, and the attributes. One that has
+    A subclass defines `_log_prob`, `_noise` and `_draw`, in `keras.ops`, and the attributes. What is given
+    arrays of NumPy alone returns them, whatever these methods make of them. One that has
     bounds (values can be restricted to intervals) also defines `_bounded_log_prob`, finite outside of them
     too, `_bounded_noise` and `_bounded_draw`. For entropies, one of several channels, or that is centered,
     also defines `_value_log_probs`. For densities between whole values it defines `_log_density`.
@@ -92,7 +92,7 @@ class Likelihood(Configured):
             return self._call("_log_prob", params, images)
         values, bounds, agrees = self._within(params, images, bounds)
         nats = self._call("_bounded_log_prob", params, values, bounds)
-        return ops.where(agrees, nats, -math.inf)
+        return arrays.where(agrees, nats, -math.inf)
 
     def bits_per_dim(self, images: Tensor, params: Tensor, bounds: Bounds | None = None) -> Tensor:
         """Negative log-likelihood in bits per dimension of `images`: a loss for `Model.compile`.
@@ -106,7 +106,7 @@ class Likelihood(Configured):
           [B] of `params`' dtype: the mean over H and W, divided by `num_channels`. Raises as `log_prob`.
         """
         nats = -self.log_prob(params, images, bounds)
-        nats_per_pixel = ops.mean(nats, axis=tuple(range(1, len(nats.shape))))
+        nats_per_pixel = arrays.mean(nats, axis=tuple(range(1, len(nats.shape))))
         return nats_per_pixel / (self.num_channels * math.log(2.0))
 
     @property
@@ -147,12 +147,11 @@ class Likelihood(Configured):
         arguments.choice("mode", mode, MODES)
         # A 0 stands for all numbers below the dtype's resolution: left at 0 it would be a black pixel out of
         # the narrowest component.
-        dtype = keras.backend.standardize_dtype(uniforms.dtype)
-        uniforms = ops.maximum(uniforms, np.finfo(dtype).eps / 2)
-        if not bounded:
-            return self._noise(uniforms, mode)
-        self._check_bounded()
-        return self._bounded_noise(uniforms, mode)
+        least = np.finfo(arrays.numpy_dtype(uniforms.dtype)).eps / 2
+        if bounded:
+            self._check_bounded()
+        method = self._bounded_noise if bounded else self._noise
+        return _as_kind_of(uniforms, method(arrays.maximum(uniforms, least), mode))
 
     def draw(
         self,
@@ -180,9 +179,8 @@ class Likelihood(Configured):
         Raises:
           ValueError, NotImplementedError: as `log_prob`, of shapes, bounds and methods of a subclass.
         """
-        params = ops.convert_to_tensor(params)
-        noise = ops.convert_to_tensor(noise, params.dtype)
-        log_scale_shift = ops.cast(log_scale_shift, params.dtype)
+        params, noise = arrays.alike(params, noise)
+        noise, log_scale_shift = (arrays.cast(x, params.dtype) for x in (noise, log_scale_shift))
         self._check_centered(bounds, "bounds")
         if bounds is None:
             _check_shapes(params, self.num_params, noise, self.noise_size, "noise")
@@ -207,16 +205,16 @@ class Likelihood(Configured):
         """
         logits = self._value_log_probs(params, channel, earlier, bounds)
         low, high, _ = bounds[channel]
-        return ops.log_softmax(masked(logits, low, high), axis=-1)
+        return arrays.log_softmax(masked(logits, low, high), axis=-1)
 
     def _value_log_probs(self, params, channel, earlier, bounds):
         """As `value_log_probs`, of all values, without an interval and up to a constant."""
         fits = self.num_channels == 1 and not self.centered
         expected = "a likelihood that defines the probabilities of a channel's values"
         self._check_defined(fits, expected, "_value_log_probs")
-        every = ops.arange(self.num_values)[:, None]  # [V, 1]
-        params = ops.repeat(params[..., None, :], self.num_values, axis=-2)
-        return self.log_prob(params, ops.broadcast_to(every, (*ops.shape(params)[:-1], 1)))
+        every = arrays.arange(self.num_values, params.dtype)[:, None]  # [V, 1]
+        params = arrays.repeat(params[..., None, :], self.num_values, axis=-2)
+        return self.log_prob(params, arrays.zeros_like(params[..., :1]) + every)
 
     def entropy(self, params: Tensor, images: Tensor, bounds: Bounds | None = None) -> Tensor:
         """Expected negative log-probability of each pixel: the sum of the entropies of its channels.
@@ -260,7 +258,7 @@ class Likelihood(Configured):
 
     def _checked(self, params, images, bounds):
         """Params and images as tensors, checked as in `log_prob`."""
-        params, images = ops.convert_to_tensor(params), ops.convert_to_tensor(images)
+        params, images = arrays.alike(params, images)
         _check_shapes(params, self.num_params, images, self.num_channels, "images")
         self._check_centered(bounds and bounds.center, "bounds")
         return params, images
@@ -268,21 +266,21 @@ class Likelihood(Configured):
     def _within(self, params, images, bounds):
         """Images and nonempty bounds of params' dtype, and whether each pixel was within them: [...]."""
         self._check_bounded()
-        values = ops.cast(images, params.dtype)
+        values = arrays.cast(images, params.dtype)
         low, high, center = bounds
-        center = ops.zeros_like(values) if center is None else center
-        bounds = Bounds(*(ops.cast(x, params.dtype) for x in (low, high, center)))
+        center = arrays.zeros_like(values) if center is None else center
+        bounds = Bounds(*(arrays.cast(x, params.dtype) for x in (low, high, center)))
         for name, x in bounds._asdict().items():
             _check_shapes(params, self.num_params, x, self.num_channels, name)
         low, high, center = bounds
-        agrees = ops.all(ops.logical_and(low <= values, values <= high), axis=-1)
-        low = ops.clip(low, 0, self.num_values - 1)
-        high = ops.minimum(ops.maximum(high, low), self.num_values - 1)
+        agrees = arrays.all(arrays.logical_and(low <= values, values <= high), axis=-1)
+        low = arrays.clip(low, 0, self.num_values - 1)
+        high = arrays.minimum(arrays.maximum(high, low), self.num_values - 1)
         return values, Bounds(low, high, center), agrees
 
     def _call(self, method, params, *args):
         """The result of a method of a subclass: a number for each pixel, or for each channel of a draw."""
-        result, shape = getattr(self, method)(params, *args), params.shape[:-1]
+        result, shape = _as_kind_of(params, getattr(self, method)(params, *args)), params.shape[:-1]
         remedy = "Sum over the channels, or squeeze the last dimension"
         if method.endswith("draw"):
             shape = (*shape, self.num_channels)
@@ -332,30 +330,35 @@ def _agree(shape, other):
     return len(shape) == len(other) and all(a == b for a, b in pairs if None not in (a, b))
 
 
+def _as_kind_of(given, result):
+    """A result as an array of NumPy, if `given` is one."""
+    return np.asarray(result) if arrays.is_plain(given) else result
+
+
 def gumbel(uniforms):
-    return -ops.log(-ops.log(uniforms))
+    return -arrays.log(-arrays.log(uniforms))
 
 
 def draw_index(logits, gumbels):
     """A draw from each categorical distribution: the largest of its logits, each with a Gumbel added."""
-    return backend.argmax(logits + gumbels)
+    return arrays.argmax(logits + gumbels)
 
 
 def select(x, index):
     """The element of x [..., K] at index [...]: a sum with zeros for all others, which need not be finite."""
-    chosen = index[..., None] == ops.arange(x.shape[-1])
-    return ops.sum(ops.where(chosen, x, ops.zeros_like(x)), axis=-1)
+    chosen = index[..., None] == arrays.arange(x.shape[-1])
+    return arrays.sum(arrays.where(chosen, x, arrays.zeros_like(x)), axis=-1)
 
 
 def interpolate(x, index):
     """As `select`, of finite elements and a float index: linear between two of them, and beyond the last."""
-    below = ops.clip(ops.floor(ops.stop_gradient(index)), 0, x.shape[-1] - 2)
-    share, below = index - below, ops.cast(below, "int32")
+    below = arrays.clip(arrays.floor(arrays.stop_gradient(index)), 0, x.shape[-1] - 2)
+    share, below = index - below, arrays.cast(below, "int32")
     return (1 - share) * select(x, below) + share * select(x, below + 1)
 
 
 def masked(logits, low, high):
     """Logits [..., K] with -inf for the values outside low .. high, [...] each."""
-    values = ops.arange(logits.shape[-1], dtype=low.dtype)
-    agrees = ops.logical_and(low[..., None] <= values, values <= high[..., None])
-    return ops.where(agrees, logits, -math.inf)
+    values = arrays.arange(logits.shape[-1], low.dtype)
+    agrees = arrays.logical_and(low[..., None] <= values, values <= high[..., None])
+    return arrays.where(agrees, logits, -math.inf)

@@ -1,8 +1,6 @@
 """Categorical distributions, the likelihood of images of few values (section 3.3)."""
 
-from keras import ops
-
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.arguments import Config
 from pixelcnn_aux.likelihoods import base
 from pixelcnn_aux.likelihoods.base import Likelihood, masked, select
@@ -42,7 +40,7 @@ class Categorical(Likelihood):
         return {"num_values": self.num_values, "num_channels": self.num_channels}
 
     def _log_prob(self, params, images):
-        return self._log_prob_at(params, ops.cast(images, "int32"), select)
+        return self._log_prob_at(params, arrays.cast(images, "int32"), select)
 
     def _log_density(self, params, images, center):
         del center
@@ -50,12 +48,12 @@ class Categorical(Likelihood):
 
     def _log_prob_at(self, params, images, at):
         """log_prob, where `at` looks up a value in logits: `select` or `interpolate`."""
-        values = ops.unstack(images, num=self.num_channels, axis=-1)
+        values = arrays.unstack(images, num=self.num_channels, axis=-1)
         logits, tables = self._parts(params)
         log_probs = []
         for channel, value in enumerate(values):
             conditional = _conditional_logits(channel, logits, tables, values, at)
-            log_probs.append(at(ops.log_softmax(conditional, axis=-1), value))
+            log_probs.append(at(arrays.log_softmax(conditional, axis=-1), value))
         return sum(log_probs[1:], start=log_probs[0])
 
     def _noise(self, uniforms, mode):
@@ -65,7 +63,7 @@ class Categorical(Likelihood):
     def _draw(self, params, noise, log_scale_shift, bounds=None):
         del log_scale_shift
         logits, tables = self._parts(params)
-        gumbels = ops.split(noise, self.num_channels, axis=-1)
+        gumbels = arrays.split(noise, self.num_channels, axis=-1)
         drawn = []
         for channel in range(self.num_channels):
             conditional = _conditional_logits(channel, logits, tables, drawn)
@@ -73,17 +71,17 @@ class Categorical(Likelihood):
                 low, high, _ = bounds(channel, drawn)
                 conditional = masked(conditional, low, high)
             drawn.append(base.draw_index(conditional, gumbels[channel]))
-        return ops.stack(drawn, axis=-1)
+        return arrays.stack(drawn, axis=-1)
 
     def _bounded_log_prob(self, params, images, bounds):
         low, high, _ = bounds
-        values = ops.unstack(ops.cast(images, "int32"), num=self.num_channels, axis=-1)
+        values = arrays.unstack(arrays.cast(images, "int32"), num=self.num_channels, axis=-1)
         logits, tables = self._parts(params)
         log_probs = []
         for channel, value in enumerate(values):
             conditional = _conditional_logits(channel, logits, tables, values)
             agreeing = masked(conditional, low[..., channel], high[..., channel])
-            log_probs.append(select(conditional, value) - ops.logsumexp(agreeing, axis=-1))
+            log_probs.append(select(conditional, value) - arrays.logsumexp(agreeing, axis=-1))
         return sum(log_probs[1:], start=log_probs[0])
 
     _bounded_noise, _bounded_draw = _noise, _draw
@@ -95,9 +93,9 @@ class Categorical(Likelihood):
     def _parts(self, params):
         """Params -> (list of logits [..., K], list of tables [..., K, K], by pairs: 01, 02, 12, 03, ...)."""
         channels, values = self.num_channels, self.num_values
-        logits = ops.split(params[..., : channels * values], channels, axis=-1)
-        leading, pairs = ops.shape(params)[:-1], channels * (channels - 1) // 2
-        tables = ops.reshape(params[..., channels * values :], (*leading, pairs, values, values))
+        logits = arrays.split(params[..., : channels * values], channels, axis=-1)
+        leading, pairs = arrays.shape(params)[:-1], channels * (channels - 1) // 2
+        tables = arrays.reshape(params[..., channels * values :], (*leading, pairs, values, values))
         return logits, [tables[..., pair, :, :] for pair in range(pairs)]
 
 
@@ -105,6 +103,7 @@ def _conditional_logits(channel, logits, tables, earlier, at=select):
     """Logits [..., K] of a channel, given the values of earlier ones: a list of [...], int32 for `select`."""
     first = channel * (channel - 1) // 2
     rows = (
-        at(ops.swapaxes(tables[first + j], -1, -2), earlier[j][..., None]) for j in range(channel)
+        at(arrays.swapaxes(tables[first + j], -1, -2), earlier[j][..., None])
+        for j in range(channel)
     )
     return sum(rows, start=logits[channel])

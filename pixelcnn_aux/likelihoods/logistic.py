@@ -1,10 +1,15 @@
 """Logistic distributions of a pixel value: discretized, and truncated to an interval."""
 
-import numpy as np
-from keras import ops
+import functools
+from typing import NamedTuple
 
+import keras
+import numpy as np
+
+from pixelcnn_aux import arrays
 from pixelcnn_aux.arguments import Tensor
-from pixelcnn_aux.backend import lookup, pick, tfp
+from pixelcnn_aux.arrays import lookup, pick
+from pixelcnn_aux.backend import tfp
 from pixelcnn_aux.errors import expect
 
 tfd = tfp.distributions
@@ -16,6 +21,32 @@ TAIL = 16.0
 # would lose draws.
 FLAT = 1e5
 LOOKED_UP = 256  # Up to so many values, a table of the ends of bins is faster than computing them.
+
+
+class Logistics(NamedTuple):
+    """`DiscretizedLogistic` of arrays of NumPy or tensors, without a class of TensorFlow Probability."""
+
+    loc: Tensor
+    scale: Tensor
+    num_values: int = 256
+
+    def log_mass(self, low, high):
+        """`DiscretizedLogistic.log_mass`."""
+        inverse_scale = 1.0 / self.scale
+        a = (high - self.loc + 0.5) * inverse_scale
+        # For one value they are an inverse scale apart, which halves the work of a training step.
+        b = (a if low is high else (low - self.loc + 0.5) * inverse_scale) - inverse_scale
+        # log(1 - exp(-x)), without expm1, which ONNX does not have.
+        half = arrays.tanh(0.5 * (high - low + 1.0) * inverse_scale)
+        log_width = arrays.log(2.0 * half / (1.0 + half))
+        # All three terms are finite, so that masks can drop them without a NaN in the gradient.
+        not_first = arrays.cast(low > 0.5, self.loc.dtype)
+        not_last = arrays.cast(high < self.num_values - 1.5, self.loc.dtype)
+        return (
+            not_first * not_last * log_width
+            - not_last * arrays.softplus(-a)
+            - not_first * arrays.softplus(b)
+        )
 
 
 class DiscretizedLogistic(tfp.distributions.Distribution):
@@ -57,8 +88,8 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         The dtype is that of `loc`, and the shapes broadcast; ValueError if they do not.
         """
         parameters = dict(locals())
-        self.loc = ops.convert_to_tensor(loc)
-        self.scale = ops.convert_to_tensor(scale, dtype=self.loc.dtype)
+        self.loc = keras.ops.convert_to_tensor(loc)
+        self.scale = keras.ops.convert_to_tensor(scale, dtype=self.loc.dtype)
         self.num_values = num_values
         pairs = zip(reversed(self.loc.shape), reversed(self.scale.shape))
         expect(
@@ -95,21 +126,7 @@ class DiscretizedLogistic(tfp.distributions.Distribution):
         If `low` and `high`, of the distribution's dtype, are not whole, the bin is from `low` - 0.5 to
         `high` + 0.5, with a tail where the nearest whole number is the first or the last value.
         """
-        inverse_scale = 1.0 / self.scale
-        a = (high - self.loc + 0.5) * inverse_scale
-        # For one value they are an inverse scale apart, which halves the work of a training step.
-        b = (a if low is high else (low - self.loc + 0.5) * inverse_scale) - inverse_scale
-        # log(1 - exp(-x)), without expm1, which ONNX does not have.
-        half = ops.tanh(0.5 * (high - low + 1.0) * inverse_scale)
-        log_width = ops.log(2.0 * half / (1.0 + half))
-        # All three terms are finite, so that masks can drop them without a NaN in the gradient.
-        not_first = ops.cast(low > 0.5, self.dtype)
-        not_last = ops.cast(high < self.num_values - 1.5, self.dtype)
-        return (
-            not_first * not_last * log_width
-            - not_last * ops.softplus(-a)
-            - not_first * ops.softplus(b)
-        )
+        return Logistics(self.loc, self.scale, self.num_values).log_mass(low, high)
 
 
 class TruncatedLogistic:
@@ -121,24 +138,21 @@ class TruncatedLogistic:
 
     def log_mass(self):
         """Log-probability of the interval before the cut, in nats: `DiscretizedLogistic.log_mass`."""
-        bottom, top = self._ends(self._loc.dtype, [1])  # [..., 1]
+        bottom, top = self._ends(self._loc.dtype, 1)  # [..., 1]
         below, above = (bottom - self._loc) / self._scale, (self._loc - top) / self._scale
-        log_width = ops.log(-ops.expm1((bottom - top) / self._scale))
-        return log_width - ops.softplus(below) - ops.softplus(above)
+        log_width = arrays.log(-arrays.expm1((bottom - top) / self._scale))
+        return log_width - arrays.softplus(below) - arrays.softplus(above)
 
-    def _ends(self, dtype, trailing=()):
+    def _ends(self, dtype, *trailing):
         """The bottom and the top of the interval, with trailing dimensions of 1: [..., *trailing] each."""
         last = self._num_values - 1
         if self._num_values <= LOOKED_UP:
-            values = np.arange(last + 1.0).reshape(-1, *trailing)
-            bottoms = np.where(values > 0, values - 0.5, -FAR)
-            tops = np.where(values < last, values + 0.5, FAR)
-            tables = (ops.convert_to_tensor(table, dtype) for table in (bottoms, tops))
-            return tuple(map(lookup, tables, (self._low, self._high)))
+            bottoms, tops = _edges(self._num_values, arrays.numpy_dtype(dtype), trailing)
+            return lookup(bottoms, self._low), lookup(tops, self._high)
         low, high = (x[(..., *[None] * len(trailing))] for x in (self._low, self._high))
         return (
-            ops.where(low > 0, ops.cast(low, dtype) - 0.5, -FAR),
-            ops.where(high < last, ops.cast(high, dtype) + 0.5, FAR),
+            arrays.where(low > 0, arrays.cast(low, dtype) - 0.5, -FAR),
+            arrays.where(high < last, arrays.cast(high, dtype) + 0.5, FAR),
         )
 
     def draw(self, component, uniforms, moves):
@@ -155,18 +169,27 @@ class TruncatedLogistic:
         """
         dtype = self._loc.dtype if self._num_values <= LOOKED_UP else "float64"
         loc, scale, uniforms, moves = (
-            ops.cast(x, dtype)
+            arrays.cast(x, dtype)
             for x in (pick(self._loc, component), pick(self._scale, component), uniforms, moves)
         )
-        scale = ops.minimum(scale, FLAT * max(self._num_values / 256, 1.0))
+        scale = arrays.minimum(scale, FLAT * max(self._num_values / 256, 1.0))
         bottom, top = self._ends(dtype)
         # Moved, where the interval is far out in a tail.
         tail = TAIL * scale
-        loc = ops.maximum(ops.minimum(loc, top + tail), bottom - tail)
-        below, above = ops.exp((bottom - loc) / scale), ops.exp((loc - top) / scale)
+        loc = arrays.maximum(arrays.minimum(loc, top + tail), bottom - tail)
+        below, above = arrays.exp((bottom - loc) / scale), arrays.exp((loc - top) / scale)
         both = below * above
         share = uniforms * (1.0 - both)
-        scales = ops.log((below + both + share) / (above + (1.0 - share)))
-        value = ops.round(loc + moves * scale * scales)
-        low, high = (ops.cast(x, dtype) for x in (self._low, self._high))
-        return ops.cast(ops.maximum(ops.minimum(value, high), low), self._loc.dtype)
+        scales = arrays.log((below + both + share) / (above + (1.0 - share)))
+        value = arrays.round(loc + moves * scale * scales)
+        low, high = (arrays.cast(x, dtype) for x in (self._low, self._high))
+        return arrays.cast(arrays.maximum(arrays.minimum(value, high), low), self._loc.dtype)
+
+
+@functools.cache
+def _edges(num_values, dtype, trailing):
+    """The bottoms and the tops of the bins of all values, [num_values, *trailing] each."""
+    values, last = np.arange(num_values).reshape(-1, *trailing), num_values - 1
+    bottoms = np.where(values > 0, values - 0.5, -FAR)
+    tops = np.where(values < last, values + 0.5, FAR)
+    return bottoms.astype(dtype), tops.astype(dtype)

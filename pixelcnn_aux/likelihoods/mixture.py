@@ -3,14 +3,13 @@
 import itertools
 import math
 
-from keras import ops
-
-from pixelcnn_aux import arguments
+from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.arguments import Config
-from pixelcnn_aux.backend import pick, tfp
+from pixelcnn_aux.arrays import pick
+from pixelcnn_aux.backend import tfp
 from pixelcnn_aux.likelihoods import entropies
 from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel
-from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic, TruncatedLogistic
+from pixelcnn_aux.likelihoods.logistic import DiscretizedLogistic, Logistics, TruncatedLogistic
 from pixelcnn_aux.serialization import register
 from pixelcnn_aux.sums import Bounds
 
@@ -102,17 +101,19 @@ class LogisticMixture(Likelihood):
         }
 
     def _log_prob(self, params, images):
-        images = ops.cast(images, params.dtype)
+        images = arrays.cast(images, params.dtype)
         logits, means, log_scales, coefficients = self._layout.parts(params)
         half, channels = self._half, self.num_channels
         scaled = ((images - half) / half)[..., None]
-        scaled = ops.unstack(scaled, num=channels, axis=-2)  # [..., 1] each
+        scaled = arrays.unstack(scaled, num=channels, axis=-2)  # [..., 1] each
         means = [conditional_mean(c, means, coefficients, scaled) for c in range(channels)]
-        components = DiscretizedLogistic(
-            loc=half * ops.stack(means, axis=-1) + half,  # [..., K, C]
-            scale=half * self._scale(ops.stack(log_scales, axis=-1)),
-            num_values=self.num_values,
-        )
+        loc = half * arrays.stack(means, axis=-1) + half  # [..., K, C]
+        scale = half * self._scale(arrays.stack(log_scales, axis=-1))
+        if arrays.is_plain(params):
+            values = images[..., None, :]
+            nats = Logistics(loc, scale, self.num_values).log_mass(values, values).sum(axis=-1)
+            return arrays.logsumexp(arrays.log_softmax(logits, axis=-1) + nats, axis=-1)
+        components = DiscretizedLogistic(loc, scale, self.num_values)
         mixture = tfd.MixtureSameFamily(
             tfd.Categorical(logits=logits), tfd.Independent(components, reinterpreted_batch_ndims=1)
         )
@@ -121,44 +122,44 @@ class LogisticMixture(Likelihood):
     def _log_density(self, params, images, center):
         if not self.centered:
             return self._log_prob(params, images)
-        low, high = ops.zeros_like(images), ops.full_like(images, self.num_values - 1)
+        low, high = arrays.zeros_like(images), arrays.full_like(images, self.num_values - 1)
         return self._bounded_log_prob(params, images, Bounds(low, high, center))
 
     def _noise(self, uniforms, mode):
         # A Gumbel for each component, a logistic for each channel; 0 stands for the location.
-        gumbels, logistics = ops.split(uniforms, [self.num_components], axis=-1)
-        logistics = ops.log(logistics) - ops.log1p(-logistics)
+        gumbels, logistics = arrays.split(uniforms, [self.num_components], axis=-1)
+        logistics = arrays.log(logistics) - arrays.log1p(-logistics)
         if mode == "map":
-            logistics = ops.zeros_like(logistics)
-        return ops.concatenate([gumbel(gumbels), logistics], axis=-1)
+            logistics = arrays.zeros_like(logistics)
+        return arrays.concatenate([gumbel(gumbels), logistics], axis=-1)
 
     def _draw(self, params, noise, log_scale_shift):
-        gumbels, logistics = ops.split(noise, [self.num_components], axis=-1)
+        gumbels, logistics = arrays.split(noise, [self.num_components], axis=-1)
         component = draw_index(params[..., : self.num_components], gumbels)
-        shape = (*ops.shape(component), self._layout.per_component, self.num_components)
-        params = pick(ops.reshape(params, shape), component)
+        shape = (*arrays.shape(component), self._layout.per_component, self.num_components)
+        params = pick(arrays.reshape(params, shape), component)
         x, log_scales, coefficients = self._layout.kinds(params)  # [..., C]
-        x += self._scale(log_scales + _against(log_scale_shift, log_scales)) * logistics
+        x = x + self._scale(log_scales + _against(log_scale_shift, log_scales)) * logistics
         # From here on in pixel units, zero in the middle, which takes few operations.
         half, channels = self._half, self.num_channels
-        x = ops.unstack(half * x, num=channels, axis=-1)
+        x = arrays.unstack(half * x, num=channels, axis=-1)
         size = self._layout.num_coefficients
-        coefficients = ops.unstack(ops.tanh(coefficients), num=size, axis=-1)
+        coefficients = arrays.unstack(arrays.tanh(coefficients), num=size, axis=-1)
         pixel, centered = [], []
         for channel in range(channels):
             y = conditional_mean(channel, x, coefficients, centered) + half
-            pixel.append(ops.round(ops.clip(y, 0.0, self.num_values - 1.0)))
+            pixel.append(arrays.round(arrays.clip(y, 0.0, self.num_values - 1.0)))
             # The next mean depends on the rounded pixel, as in `log_prob`.
             centered.append(pixel[-1] - half)
-        return ops.cast(ops.stack(pixel, axis=-1), "int32")
+        return arrays.cast(arrays.stack(pixel, axis=-1), "int32")
 
     def _bounded_log_prob(self, params, images, bounds):
         (low, high, center), total = bounds, 0.0
         channels = enumerate(self._channels(params, images, center))
         for i, (log_weights, components, value_log_prob) in channels:
             interval_log_prob = components.log_mass(low[..., i : i + 1], high[..., i : i + 1])
-            total += ops.logsumexp(log_weights + value_log_prob, axis=-1)
-            total -= ops.logsumexp(log_weights + interval_log_prob, axis=-1)
+            total += arrays.logsumexp(log_weights + value_log_prob, axis=-1)
+            total -= arrays.logsumexp(log_weights + interval_log_prob, axis=-1)
         return total
 
     def _entropy(self, params, images, bounds):
@@ -173,62 +174,64 @@ class LogisticMixture(Likelihood):
         """Yields for each channel, given those before it: log-weights, logistics, log-probs of its value."""
         logits, means, log_scales, coefficients = self._layout.parts(params)
         means = [self._mean_unit * x for x in means]
-        log_weights, deviations = ops.log_softmax(logits, axis=-1), []
+        log_weights, deviations = arrays.log_softmax(logits, axis=-1), []
         for channel in range(self.num_channels):
             here = slice(channel, channel + 1)
             value, middle = images[..., here], center[..., here]
-            components = DiscretizedLogistic(
+            components = Logistics(
                 self._loc(channel, means, coefficients, middle, deviations),
                 self._scales(log_scales[channel]),
                 self.num_values,
             )
-            value_log_prob = components.log_prob(value)
+            value_log_prob = components.log_mass(value, value)
             yield log_weights, components, value_log_prob
-            log_weights += value_log_prob
+            log_weights = log_weights + value_log_prob
             deviations.append(value - self._center(middle))
 
     def _value_log_probs(self, params, channel, earlier, bounds):
         values = [*earlier, bounds[channel].low]  # the last one makes no difference
         centers = [known.center for known in bounds[: channel + 1]]
         images, center = (
-            ops.stack([ops.cast(x, params.dtype) for x in each], axis=-1)
+            arrays.stack([arrays.cast(x, params.dtype) for x in each], axis=-1)
             for each in (values, centers)
         )
         channels = self._channels(params, images, center)
         log_weights, components, _ = next(itertools.islice(channels, channel, None))
         loc, scale = components.loc[..., None], components.scale[..., None]  # [..., K, 1]
-        every = ops.arange(self.num_values, dtype=params.dtype)
-        log_probs = DiscretizedLogistic(loc, scale, self.num_values).log_prob(every)
-        return ops.logsumexp(log_weights[..., None] + log_probs, axis=-2)  # [..., V]
+        every = arrays.arange(self.num_values, params.dtype)
+        log_probs = Logistics(loc, scale, self.num_values).log_mass(every, every)
+        return arrays.logsumexp(log_weights[..., None] + log_probs, axis=-2)  # [..., V]
 
     def _bounded_noise(self, uniforms, mode):
         # For each channel a Gumbel for each component, and a uniform; -0.5 stands for the location.
-        gumbels, uniforms = ops.split(uniforms, [self.num_channels * self.num_components], axis=-1)
-        uniforms = ops.full_like(uniforms, -0.5) if mode == "map" else uniforms
-        return ops.concatenate([gumbel(gumbels), uniforms], axis=-1)
+        gumbels, uniforms = arrays.split(
+            uniforms, [self.num_channels * self.num_components], axis=-1
+        )
+        uniforms = arrays.full_like(uniforms, -0.5) if mode == "map" else uniforms
+        return arrays.concatenate([gumbel(gumbels), uniforms], axis=-1)
 
     def _bounded_draw(self, params, noise, log_scale_shift, bounds):
         size, channels = self.num_components, self.num_channels
         log_weights = params[..., :size]  # up to a constant
-        shape = (*ops.shape(params)[:-1], self._layout.per_component, size)
-        kinds = self._layout.kinds(ops.reshape(params, shape), slice(None))
+        shape = (*arrays.shape(params)[:-1], self._layout.per_component, size)
+        kinds = self._layout.kinds(arrays.reshape(params, shape), slice(None))
         means, log_scales, coefficients = kinds  # [..., C, K]
         shift = _against(log_scale_shift, log_scales)
         scales = self._scales(log_scales, shift)
-        kinds = (self._mean_unit * means, scales, ops.tanh(coefficients))
+        kinds = (self._mean_unit * means, scales, arrays.tanh(coefficients))
         means, channel_scales, coefficients = (
-            ops.unstack(x, num=num, axis=-2)
+            arrays.unstack(x, num=num, axis=-2)
             for x, num in zip(kinds, (channels, channels, self._layout.num_coefficients))
         )
         ends = [size * (channel + 1) for channel in range(channels)]
-        *gumbels, uniforms = ops.split(noise, ends, axis=-1)
-        moves = ops.unstack(ops.relu(ops.sign(uniforms)), num=channels, axis=-1)
-        uniforms = ops.unstack(ops.abs(uniforms), num=channels, axis=-1)
+        *gumbels, uniforms = arrays.split(noise, ends, axis=-1)
+        moves = arrays.unstack(arrays.relu(arrays.sign(uniforms)), num=channels, axis=-1)
+        uniforms = arrays.unstack(arrays.absolute(uniforms), num=channels, axis=-1)
         is_drawn = moves[0] > 0  # not a location
         pixel, deviations, loc, component = [], [], None, None
         for channel in range(channels):
             low, high, center = bounds(channel, pixel)
-            middle = ops.cast(center, params.dtype)[..., None]
+            middle = arrays.cast(center, params.dtype)[..., None]
             before, loc = loc, self._loc(channel, means, coefficients, middle, deviations)
             truncated = TruncatedLogistic(loc, channel_scales[channel], low, high, self.num_values)
             if channel == 0:
@@ -237,21 +240,21 @@ class LogisticMixture(Likelihood):
                 # The value before changes the weights of the components. In one call, which takes half as
                 # many operations as two.
                 both = TruncatedLogistic(
-                    ops.stack([before, loc], axis=-2),  # [..., 2, K]
+                    arrays.stack([before, loc], axis=-2),  # [..., 2, K]
                     scales[..., channel - 1 : channel + 1, :],
-                    ops.stack([pixel[-1], low], axis=-1),
-                    ops.stack([pixel[-1], high], axis=-1),
+                    arrays.stack([pixel[-1], low], axis=-1),
+                    arrays.stack([pixel[-1], high], axis=-1),
                     self.num_values,
                 )
-                value_log_prob, log_mass = ops.unstack(both.log_mass(), num=2, axis=-2)
-                log_weights += value_log_prob
+                value_log_prob, log_mass = arrays.unstack(both.log_mass(), num=2, axis=-2)
+                log_weights = log_weights + value_log_prob
             drawn = draw_index(log_weights + log_mass, gumbels[channel])
             # Locations are those of one component in all channels.
-            component = drawn if channel == 0 else ops.where(is_drawn, drawn, component)
+            component = drawn if channel == 0 else arrays.where(is_drawn, drawn, component)
             value = truncated.draw(component, uniforms[channel], moves[channel])
-            pixel.append(ops.cast(value, "int32"))
+            pixel.append(arrays.cast(value, "int32"))
             deviations.append(value[..., None] - self._center(middle))
-        return ops.stack(pixel, axis=-1)
+        return arrays.stack(pixel, axis=-1)
 
     def _center(self, center):
         """The pixel value of a mean of 0."""
@@ -265,11 +268,13 @@ class LogisticMixture(Likelihood):
         """Scales in pixels."""
         if self.centered:
             unit = self.unit / (self._half / 127.5)  # as for 256 values
-            shift += CENTERED_LOG_SCALE_SHIFT + math.log(unit / 16.0)
+            shift = shift + CENTERED_LOG_SCALE_SHIFT + math.log(unit / 16.0)
         return self._half * self._scale(log_scales + shift)
 
     def _scale(self, log_scales):
-        return ops.exp(ops.minimum(ops.maximum(log_scales, self._min_log_scale), MAX_LOG_SCALE))
+        return arrays.exp(
+            arrays.minimum(arrays.maximum(log_scales, self._min_log_scale), MAX_LOG_SCALE)
+        )
 
 
 def _against(shift, x):
@@ -287,8 +292,8 @@ class Layout:
 
     def parts(self, params):
         """Params -> logits [..., K], and lists of [..., K]: means, log-scales and coefficients."""
-        *others, before_tanh = self.sorted(ops.split(params, self.per_component, axis=-1))
-        return *others, [ops.tanh(part) for part in before_tanh]
+        *others, before_tanh = self.sorted(arrays.split(params, self.per_component, axis=-1))
+        return *others, [arrays.tanh(part) for part in before_tanh]
 
     def sorted(self, parts):
         """As `parts`, from a list of [..., K], with coefficients as they are before the tanh."""
@@ -302,7 +307,7 @@ class Layout:
         means, log_scales, coefficients = (params[index] for index in indices)
         if end < self.per_component:
             others = params[(..., slice(end, None), *after)]
-            coefficients = ops.concatenate([coefficients, others], axis=-1 - len(after))
+            coefficients = arrays.concatenate([coefficients, others], axis=-1 - len(after))
         return means, log_scales, coefficients
 
 

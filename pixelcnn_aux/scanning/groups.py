@@ -13,7 +13,7 @@ from typing import Any
 
 from keras import ops
 
-from pixelcnn_aux import backend, sums
+from pixelcnn_aux import arrays, backend, sums
 from pixelcnn_aux.sums import Bounds
 
 
@@ -23,7 +23,7 @@ def drawn_pixels(likelihood, request):
     def row(pick_row):
         noise = pick_row(request.noise)
         completed, within = (
-            known and [ops.cast(pick_row(x), "int32") for x in known]
+            known and [arrays.cast(pick_row(x), "int32") for x in known]
             for known in (request.completed, request.within)
         )
 
@@ -35,7 +35,7 @@ def drawn_pixels(likelihood, request):
             if completed is None:
                 return pixels
             known, mask = map(pick, completed)
-            return ops.where(mask == 1, known, pixels)
+            return arrays.where(mask == 1, known, pixels)
 
         return decide
 
@@ -46,7 +46,7 @@ def given_pixels(images):
     """The decider that takes each pixel from uint8 [B, H, W, C], whatever its distribution."""
 
     def row(pick_row):
-        here = ops.cast(pick_row(images), "int32")
+        here = arrays.cast(pick_row(images), "int32")
         return lambda params, pick, bounds: pick(here)
 
     return row
@@ -54,13 +54,14 @@ def given_pixels(images):
 
 def within_both(bounds, low, high):
     """Bounds as for `Likelihood.draw`, of pixels also known to lie between others, int32 [..., C]."""
-    least, most = (ops.unstack(x, axis=-1) for x in (low, high))
+    least, most = (arrays.unstack(x, axis=-1) for x in (low, high))
 
     def both(channel, earlier):
         if bounds is None:
             return Bounds(least[channel], most[channel], least[channel])
         low, high, center = bounds(channel, earlier)
-        return Bounds(ops.maximum(low, least[channel]), ops.minimum(high, most[channel]), center)
+        low, high = arrays.maximum(low, least[channel]), arrays.minimum(high, most[channel])
+        return Bounds(low, high, center)
 
     return both
 
