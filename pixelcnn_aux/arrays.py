@@ -2,7 +2,7 @@
 
 Arrays of NumPy, numbers, and lists of these give arrays of NumPy, and nothing imports Keras. If any argument
 is a tensor, `keras.ops` computes. Dtypes are Keras's either way, but for lists and Python's numbers alone, which
-NumPy makes float64. `arange` is always NumPy's: a constant that both kinds take.
+NumPy makes float64. `arange` of a number is NumPy's: a constant that both kinds take.
 
 Draws, bounds and conditions are written in these functions, once for graphs and for NumPy. Exponentials may
 overflow on purpose: whoever draws with NumPy does it within `np.errstate(all="ignore")`.
@@ -102,7 +102,9 @@ def cast(x: Any, dtype: Any) -> Tensor:
     return _keras().cast(x, dtype)
 
 
-def arange(count: int, dtype: Any = "int32") -> np.ndarray:
+def arange(count: Any, dtype: Any = "int32") -> Tensor:
+    if type(count) not in _PLAIN:
+        return _keras().arange(count, dtype=dtype)
     return np.arange(count, dtype=numpy_dtype(dtype))
 
 

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn, Self
 
 import keras
+import numpy as np
 from keras import ops
 
 from pixelcnn_aux import (
     arguments,
+    arrays,
     backend,
     batches,
     checks,
     conditions,
+    engine,
     layers,
     networks,
     serialization,
@@ -32,7 +35,7 @@ from pixelcnn_aux.inputs import (
     check_sides_known,
 )
 from pixelcnn_aux.likelihoods import Likelihood
-from pixelcnn_aux.scanning import TileScan, groups
+from pixelcnn_aux.scanning import groups
 from pixelcnn_aux.sums import Bounds, FixedSum, Remainders
 
 # The name in a saved file of a factor's own loss.
@@ -87,6 +90,7 @@ class Factor(keras.Model):
 
     Attributes:
       mixes_precisions: bool, whether it may compute in a policy of mixed precision.
+      rounded: bool, whether its networks compute with whole numbers (`layers.rounding`).
       exact: bool, whether images that contradict x_hat have no probability. Then log p(x | x_hat) is exact,
         and not a bound.
       auxiliary_ratio: int, the height of x over that of x_hat.
@@ -97,6 +101,7 @@ class Factor(keras.Model):
     """
 
     mixes_precisions = True
+    rounded = False
 
     def __init__(
         self,
@@ -168,12 +173,18 @@ class Factor(keras.Model):
     # Parameters of the pixels' distributions.
 
     def call(self, inputs, training=None):
-        images, auxiliary, condition = Inputs.of(inputs)  # uint8 [B, H, W, C], [B, h, w, c]
+        inputs = Inputs.of(inputs)
+        with self.given(inputs.condition):
+            features = ()
+            if inputs.auxiliary is not None:
+                features = self._embed(inputs.auxiliary, training)
+            return self.network(self.seen(inputs), features, training=training)  # [B, H, W, P]
+
+    def seen(self, inputs: Inputs) -> Tensor:
+        """The images of `Inputs` as the network sees them: float [B, H, W, C]."""
+        images, auxiliary, _ = inputs
         centers = self.fixed_sum.centers(images, auxiliary) if self.likelihood.centered else None
-        x = self.network_inputs(images, centers)  # float [B, H, W, C]
-        with self.given(condition):
-            features = () if auxiliary is None else self._embed(auxiliary, training)
-            return self.network(x, features, training=training)  # [B, H, W, P]
+        return self.network_inputs(images, centers)
 
     def network_inputs(self, pixels: Tensor, centers: Tensor = None) -> Tensor:
         """Pixel values [..., C] of any dtype, as the network sees them: float [..., C].
@@ -183,13 +194,13 @@ class Factor(keras.Model):
         """
         if not self.likelihood.centered:
             return self.scaled(pixels)
-        deviations = ops.cast(pixels, self.variable_dtype) - ops.cast(centers, self.variable_dtype)
-        return deviations / self.likelihood.unit
+        pixels, centers = (arrays.cast(x, self.variable_dtype) for x in (pixels, centers))
+        return (pixels - centers) / self.likelihood.unit
 
     def scaled(self, images: Tensor, likelihood: Likelihood | None = None) -> Tensor:
         """Pixel values 0 .. num_values - 1 -> floats in [-1, 1], as the networks see them."""
         half = ((likelihood or self.likelihood).num_values - 1) / 2
-        return (ops.cast(images, self.variable_dtype) - half) / half
+        return (arrays.cast(images, self.variable_dtype) - half) / half
 
     def given(self, condition: Tensor | None) -> Any:
         """A context manager, within which the networks take a condition [B, ...], or None."""
@@ -302,20 +313,29 @@ class Factor(keras.Model):
 
     @backend.compiled
     def _full_params(self, inputs):
+        return self._evaluated(inputs)
+
+    def _evaluated(self, inputs):
+        """The parameters for `Inputs`: in NumPy of NumPy's arrays, where that is possible."""
+        if arrays.is_plain(inputs.images) and engine.supports(self):
+            return engine.Evaluation(self, inputs.condition).params(inputs)
         return self(inputs, training=False)
 
     def _forced_params(self, inputs):
-        features = self._features_of(inputs.auxiliary, inputs.condition)
-        return self._params_of_scan(features, inputs)
+        if not engine.supports(self) or isinstance(self.network, networks.DecidesGroups):
+            return self._full_params(inputs)  # no other way to evaluate them, if all pixels are known
+        images, params = inputs.images, []
 
-    @backend.compiled
-    def _params_of_scan(self, features, inputs):
-        images, auxiliary, condition = inputs
-        batch, *size, _ = ops.shape(images)
-        with self.given(condition):
-            scan = self.scan(size, batch, DrawRequest(auxiliary=auxiliary), keep_params=True)
-            _, params = scan.decide_each_pixel(features, groups.given_pixels(images))
-        return params
+        def decider(pick_row):
+            def decide(found, pick, bounds):
+                params.append(found)
+                return pick(pick_row(images))
+
+            return decide
+
+        request = DrawRequest(size=images.shape[1:3], auxiliary=inputs.auxiliary)
+        engine.Evaluation(self, inputs.condition).decide_each_pixel(request, decider, len(images))
+        return np.stack(params, axis=1).reshape(*images.shape[:3], -1)
 
     # Likelihoods. Methods that take `Inputs` alone trust them to fit, and evaluate them as one batch.
 
@@ -365,15 +385,15 @@ class Factor(keras.Model):
 
     @backend.compiled
     def _pixel_log_prob(self, inputs):
-        return self._nats(self(inputs, training=False), inputs, self.fixed_sum)
+        return self._nats(self._evaluated(inputs), inputs, self.fixed_sum)
 
     @backend.compiled
     def _bound_and_exact(self, inputs):
-        return self._both_nats(self(inputs, training=False), inputs)
+        return self._both_nats(self._evaluated(inputs), inputs)
 
     @backend.compiled
     def _pixel_nats(self, inputs):
-        params = self(inputs, training=False)
+        params = self._evaluated(inputs)
         bound, nats = self._both_nats(params, inputs)
         bounds = self._bounds(inputs, self.fixed_sum)
         return PixelNats(nats, bound, self.likelihood.entropy(params, inputs.images, bounds))
@@ -407,25 +427,23 @@ class Factor(keras.Model):
 
     # Draws.
 
-    def draw(self, request: DrawRequest, features: list[Tensor] | None = None) -> Tensor:
-        """Draws images, in a graph whose loops go through their pixels: uint8 [B, H, W, C].
+    def draw(self, request: DrawRequest) -> Tensor:
+        """Draws images, uint8 [B, H, W, C]: in NumPy, or by a graph whose loops go through their pixels.
 
-        `features` are those of the auxiliary images, if they have been computed already.
+        A graph that is being traced needs one, and so do XLA, the method "full", and networks of one's own.
         """
         self.check_scannable()
-        if features is None:
-            features = self._features_of(request.auxiliary, request.condition)
+        in_graph = request.jit_compile or request.method == "full" or not engine.supports(self)
+        if not in_graph and not backend.is_symbolic(request.log_scale_shift):
+            evaluation = engine.Evaluation(self, request.condition)
+            decider = groups.drawn_pixels(self.likelihood, request)
+            return evaluation.decide_each_pixel(request, decider, len(request.log_scale_shift))
+        request = request._replace(noise=request.noise[:, :, :])
+        features = self._features_of(request.auxiliary, request.condition)
         draw = self._draw_by_xla if request.jit_compile else self._draw_by_graph
         # Without the fields that graphs do not depend on: each value would be traced anew.
         request = request._replace(seeds=None, mode="", size=None, jit_compile=False)
         return draw(features, request if self.fixed_sum else request._replace(auxiliary=None))
-
-    def draw_in_tiles(self, request: DrawRequest) -> Tensor:
-        """As `draw`, of a factor that has a radius: traced for no size, in memory that grows with a tile."""
-        self.check_scannable()
-        scan = TileScan(self, request, len(request.log_scale_shift))
-        decider = groups.drawn_pixels(self.likelihood, request)
-        return self._images(scan.decide_each_pixel(decider))
 
     def check_scannable(self) -> None:
         """Raises ValueError if the factor cannot be evaluated pixel by pixel: in mixed precision."""
@@ -434,27 +452,24 @@ class Factor(keras.Model):
         fits = self.compute_dtype == self.variable_dtype
         expect(fits, expected, self.dtype_policy.name, remedy)
 
-    def scan(
-        self, size: Size, batch: Tensor, request: DrawRequest, *, keep_params: bool = False
-    ) -> Any:
+    def scan(self, size: Size, batch: Tensor, request: DrawRequest) -> Any:
         """A `scanning.groups.Scan`, to be made and called within `given`, in a graph that is being traced."""
         known = self.fixed_sum and Remainders(self.fixed_sum, request.auxiliary, request.within)
         shape, scan = (*size, self.likelihood.num_channels), self.network.scan(request.method)
-        return scan(self.network, self.network_inputs, shape, batch, known, keep_params)
+        return scan(self.network, self.network_inputs, shape, batch, known)
 
     def _draw(self, features, request):
         batch, *size, _ = ops.shape(request.noise)
         with self.given(request.condition):
             scan = self.scan(size, batch, request)
             decider = groups.drawn_pixels(self.likelihood, request)
-            [images] = scan.decide_each_pixel(features, decider)
-        return self._images(images)
+            return self._images(scan.decide_each_pixel(features, decider))
 
     _draw_by_graph = backend.compiled(_draw)
     _draw_by_xla = backend.compiled(_draw, jit_compile=True)
 
     def _images(self, pixels):
-        return ops.cast(pixels, arguments.pixel_dtype(self.likelihood.num_values))
+        return arrays.cast(pixels, arguments.pixel_dtype(self.likelihood.num_values))
 
     @backend.compiled
     def known_at_first(self, ones, auxiliary, condition):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import layers, networks, serialization
+from pixelcnn_aux import arrays, layers, networks, serialization
 from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.factor import Factor
@@ -36,7 +36,7 @@ class RoundedFactor(Factor):
       ValueError: also for other parts.
     """
 
-    mixes_precisions = False
+    mixes_precisions, rounded = False, True
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -78,13 +78,13 @@ class RoundedFactor(Factor):
         x = super().network_inputs(pixels, centers)
         if not self.likelihood.centered:
             return x
-        whole = ops.round(x * self.likelihood.unit) / self.likelihood.unit
-        return ops.where(ops.abs(whole) * self.likelihood.unit < _LARGE, x, whole)
+        whole = arrays.round(x * self.likelihood.unit) / self.likelihood.unit
+        return arrays.where(arrays.absolute(whole) * self.likelihood.unit < _LARGE, x, whole)
 
     def scaled(self, images: Tensor, likelihood: Likelihood | None = None) -> Tensor:
         """Pixel values -> multiples of a power of two in (-1, 1), at most 255 of them of 256 values."""
         num_values = (likelihood or self.likelihood).num_values
-        twice = 2 * ops.cast(images, self.variable_dtype) - (num_values - 1)
+        twice = 2 * arrays.cast(images, self.variable_dtype) - (num_values - 1)
         return twice / 2.0 ** math.ceil(math.log2(num_values))
 
     def quantize_weights(self) -> None:

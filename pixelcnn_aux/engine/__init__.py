@@ -1,17 +1,20 @@
 """Factors in NumPy: nothing to trace, and the same under TensorFlow and JAX.
 
-`Evaluation` has the networks of a factor, evaluated whole, pixel by pixel (`raster`) or group by group
-(`scanning.TileScan`).
+`Evaluation` has the networks of a factor (`networks`), which are evaluated whole, pixel by pixel (`raster`) or
+group by group (`groups`).
 """
 
+import math
 import os
 
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import networks as kinds
+from pixelcnn_aux import arguments, networks as kinds
 from pixelcnn_aux.engine import networks
+from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.engine.raster import RasterScan
+from pixelcnn_aux.networks import DecidesGroups
 from pixelcnn_aux.sums import Remainders
 
 _KINDS = {
@@ -36,7 +39,7 @@ class Evaluation:
     """
 
     def __init__(self, factor, condition=None):
-        self._factor = factor
+        self.factor = factor
         if condition is not None:
             condition = factor.condition.encode(np.asarray(condition))
         how = {"condition": condition, "rounded": factor.rounded}
@@ -47,21 +50,28 @@ class Evaluation:
         """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h, w, F]; empty without an embedding."""
         if self._embedding is None:
             return []
-        factor = self._factor
-        return self._embedding(factor.scaled(auxiliary, factor.auxiliary_likelihood))
+        kind = self.factor.auxiliary_likelihood
+        return self._embedding(self.factor.scaled(np.asarray(auxiliary), kind))
 
     def params(self, inputs):
-        """The parameters of all pixels of `Inputs`, of which the condition is left out: float [B, H, W, P]."""
-        x = self._factor.seen(inputs)
-        return self.network(x, self.features(inputs.auxiliary))
+        """The parameters of all pixels of `Inputs`, which have this condition: float [B, H, W, P]."""
+        return self.network(self.factor.seen(inputs), self.features(inputs.auxiliary))
 
-    def decide_each_pixel(self, request, batch, decider, params=None):
-        """Decides the pixels of a `PixelCNN`'s images in raster order, for a `DrawRequest`: int32 [B, H, W, C].
+    def known_at_first(self, ones, auxiliary):
+        """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""
+        return self.network.known_at_first(ones.shape[:3], self.features(auxiliary))
 
-        `decider` is as in `scanning.groups`. Parameters are written to `params`, [B, H, W, P], if it is given.
+    def decide_each_pixel(self, request, decider, batch):
+        """Decides the pixels of B images for a `DrawRequest`: uint8 [B, H, W, C].
+
+        `decider` is as in `scanning.groups`.
         """
-        factor, (height, width) = self._factor, request.size
-        images = np.zeros((batch, height, width, factor.likelihood.num_channels), np.int32)
+        if isinstance(self.network, DecidesGroups):
+            scan = TileScan(self, request, batch, batch * math.prod(request.size))
+            return scan.decide_each_pixel(decider)
+        factor, (height, width), kind = self.factor, request.size, self.factor.likelihood
+        shape = batch, height, width, kind.num_channels
+        images = np.zeros(shape, arguments.pixel_dtype(kind.num_values))
         scan = RasterScan(self.network, self.features(request.auxiliary), images.shape[:3])
         remainders = factor.fixed_sum and Remainders(
             factor.fixed_sum, request.auxiliary, request.within
@@ -73,14 +83,13 @@ class Evaluation:
             here = of_row and of_row.pixels(0)
             decide = decider(lambda x, row=row: x[:, row])
             for column in range(width):
-                found = scan.params(column)
-                if params is not None:
-                    params[:, row, column] = found
-                bounds = here and here.bounds(column)
-                pixel = decide(found, lambda x, column=column: x[:, column], bounds)
+
+                def pick(x, column=column):
+                    return x[:, column]
+
+                pixel = decide(scan.params(column), pick, here and here.bounds(column))
                 images[:, row, column] = pixel
-                center = here and here.center(column)
-                scan.decided(column, factor.network_inputs(pixel, center))
+                scan.decided(column, factor.network_inputs(pixel, here and here.center(column)))
                 if here:
                     here.decided(column, pixel)
             scan.end_row()

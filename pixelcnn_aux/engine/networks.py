@@ -5,6 +5,7 @@ They are made from the configuration of the Keras networks of the same names and
 """
 
 import itertools
+import math
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from pixelcnn_aux.engine.layers import (
     silu,
 )
 from pixelcnn_aux.networks import topology
+from pixelcnn_aux.networks.parallel import DecidesGroups, groups
 
 
 class Block:
@@ -135,21 +137,26 @@ class PixelCNN:
         return [features[level] for level in self.vertical.levels] if features else None
 
 
-class ParallelPixelCNN:
+class ParallelPixelCNN(DecidesGroups):
     """A network that decides groups of pixels: see `networks.ParallelPixelCNN`."""
 
     def __init__(self, config, weights, how):
-        blocks, self._rounded = config["blocks"], how["rounded"]
-        places = [place for place, parts in enumerate(config["parts"]) for _ in range(parts)]
+        self.groups, self.side = groups(config["parts"]), math.isqrt(len(config["parts"]))
         self._firsts, self._lasts, self._streams = [], [], []
-        for k, place in enumerate(places):
-            stream = weights, f"{k}_stream", topology.flat(blocks[place]), "unshifted", how
+        self._rounded = how["rounded"]
+        for k, group in enumerate(self.groups):
+            shape = topology.flat(config["blocks"][group.place])
+            stream = weights, f"{k}_stream", shape, "unshifted", how
             self._streams.append(Stream(*stream, is_gated=False))
             self._firsts.append(Convolution(weights, f"{k}_first", **how, kind="unshifted"))
             self._lasts.append(Dense(weights, f"{k}_last", **how))
 
-    def known_at_first(self, ones, features):
-        """The inputs of the first group's network, beside ones [B, h, w, 1]: list of float [B, h, w, ...]."""
+    def __call__(self, x, features):
+        return self.evaluate(x, features)
+
+    def known_at_first(self, lattice, features):
+        """The inputs of the first group's network: list of float [B, h, w, ...]."""
+        ones = np.ones((*lattice, 1), self._lasts[0].kernel.dtype)
         return [ones, *(silu(x, self._rounded) for x in features)]
 
     def group_params(self, k, known):

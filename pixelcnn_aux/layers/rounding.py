@@ -16,7 +16,7 @@ the same network without rounding (straight through).
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import backend
+from pixelcnn_aux import arrays
 from pixelcnn_aux.arguments import Tensor
 from pixelcnn_aux.layers.contexts import current
 
@@ -36,22 +36,26 @@ _ASIDE = 6.4e-4
 
 def silu(x: Tensor) -> Tensor:
     """x sigmoid(x); in a rounded `Context`, of x in whole units and rounded to whole units."""
-    return _whole_silu(x) if current().rounded else ops.silu(x)
+    return _straight_silu(x) if current().rounded else ops.silu(x)
+
+
+def whole_silu(x: Tensor) -> Tensor:
+    """x sigmoid(x) of x in whole units, rounded to whole units. It has no gradient."""
+    units = arrays.round(x * ACTIVATIONS)
+    y = arrays.round(units * arrays.sigmoid(units / ACTIVATIONS) - _ASIDE)
+    return arrays.minimum(y, MOST) / ACTIVATIONS
 
 
 @ops.custom_gradient
-def _whole_silu(x):
-    units = ops.round(x * ACTIVATIONS)
-    y = ops.round(units * ops.sigmoid(units / ACTIVATIONS) - _ASIDE)
-    y = ops.minimum(y, MOST) / ACTIVATIONS
-
+def _straight_silu(x):
     def gradient(*args, upstream=None):
         (upstream,) = args if upstream is None else (upstream,)
         sigmoid = ops.sigmoid(x)
         slope = sigmoid * (1.0 + x * (1.0 - sigmoid))
+        units = ops.round(x * ACTIVATIONS)
         return upstream * slope * ops.cast(units < _HIGHEST, x.dtype)
 
-    return y, gradient
+    return whole_silu(x), gradient
 
 
 def rounded(x: Tensor, units: float | Tensor) -> Tensor:
@@ -73,11 +77,11 @@ def kernel_units(kernel: Tensor, bias: Tensor) -> Tensor:
     It is the largest power of two by which neither the kernel nor the bias exceeds its largest number of
     units. Comparisons are exact, and rounding again changes nothing.
     """
-    axes = range(len(kernel.shape) - 1)
-    kernel, bias = (ops.abs(ops.stop_gradient(x)) for x in (kernel, bias))
-    fits = ops.logical_and(
-        ops.max(kernel, axis=axes)[:, None] * _POWERS <= KERNEL + 0.5,
+    axes = tuple(range(len(kernel.shape) - 1))
+    kernel, bias = (arrays.absolute(arrays.stop_gradient(x)) for x in (kernel, bias))
+    fits = arrays.logical_and(
+        arrays.max(kernel, axis=axes)[:, None] * _POWERS <= KERNEL + 0.5,
         bias[:, None] * ACTIVATIONS * _POWERS <= BIAS + 0.5,
     )
-    index = ops.maximum(ops.sum(ops.cast(fits, "int32"), axis=-1) - 1, 0)
-    return backend.lookup(ops.convert_to_tensor(_POWERS), index)
+    index = arrays.maximum(arrays.sum(arrays.cast(fits, "int32"), axis=-1) - 1, 0)
+    return arrays.lookup(*arrays.alike(_POWERS, index))

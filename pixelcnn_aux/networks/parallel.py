@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from pixelcnn_aux import arguments, layers, sums
+from pixelcnn_aux import arguments, arrays, layers, sums
 from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.networks import topology
@@ -29,13 +29,72 @@ class Group(NamedTuple):
         """[B, h, w, ...]: `these` in the blocks of this group, `others` in the other blocks."""
         if self.parts == 1:
             return these
-        _, height, width, *_ = ops.shape(these)
-        diagonal = ops.arange(height)[:, None] + ops.arange(width)
-        return ops.where((diagonal % self.parts == self.part)[..., None], these, others)
+        _, height, width, *_ = arrays.shape(these)
+        diagonal = arrays.arange(height)[:, None] + arrays.arange(width)
+        return arrays.where((diagonal % self.parts == self.part)[..., None], these, others)
+
+
+class DecidesGroups:
+    """A network that decides groups of pixels in turn, each from those before it.
+
+    A subclass has `side`, `groups`, `known_at_first` and `group_params`, as `ParallelPixelCNN`.
+    """
+
+    side: int
+    groups: list[Group]
+    known_at_first: Callable[..., list[Tensor]]
+    group_params: Callable[..., Tensor]
+
+    def evaluate(self, x: Tensor, features: Sequence[Tensor], **how: Any) -> Tensor:
+        """The parameters of all pixels of images [B, H, W, C] as the network sees them: [B, H, W, P]."""
+        places, size = sums.by_place(x, self.side), x.shape[1:3]
+        lattice = arrays.shape(places[0])[:3]
+        params = self.decide(lattice, size, features, lambda group, _: places[group.place], **how)
+        return sums.from_places(params, self.side, size)
+
+    def decide(
+        self,
+        lattice: Sequence[Any],
+        size: Sequence[Any],
+        features: Sequence[Tensor],
+        decider: Callable[[Group, Tensor], Tensor],
+        **how: Any,
+    ) -> list[Tensor]:
+        """Evaluates the groups in turn, for a lattice (B, h, w) of blocks.
+
+        Args:
+          size: (H, W); None for an unknown side, whose blocks are all complete.
+          decider: function of a `Group` and of the parameters of its pixels, float [B, h, w, num_params],
+            that returns the pixels as the network sees them, float [B, h, w, C]. Those in blocks outside the
+            group, or outside the image, are not used.
+          how: for `group_params`.
+
+        Returns:
+          The parameters that the pixels were decided from, by place: list of float [B, h, w, num_params].
+        """
+        known = self.known_at_first(lattice, features)
+        exists = sums.existing_by_place(size, self.side)
+        by_place: list[Tensor] = []
+        for k, group in enumerate(self.groups):
+            params = self.group_params(k, known, **how)
+            pixels = decider(group, params)
+            if exists is not None:
+                pixels = pixels * arrays.cast(exists[group.place], pixels.dtype)
+            before = arrays.zeros_like(pixels), params
+            if group.part:
+                before = known.pop(), by_place.pop()
+            known.append(group.chosen(pixels, before[0]))
+            by_place.append(group.chosen(params, before[1]))
+        return by_place
+
+
+def groups(parts: Sequence[int]) -> list[Group]:
+    """The groups of a network, in order, from the number of parts of each place."""
+    return [Group(place, part, count) for place, count in enumerate(parts) for part in range(count)]
 
 
 @register()
-class ParallelPixelCNN(Network):
+class ParallelPixelCNN(Network, DecidesGroups):
     """Parameters of every pixel's distribution, from the groups of pixels before it (Reed et al., 2017).
 
     An image is a lattice of blocks, each of side x side pixels. The pixels at one place of all blocks are a
@@ -87,9 +146,7 @@ class ParallelPixelCNN(Network):
         self.kernel_size = kernel_size = arguments.size("kernel_size", kernel_size)
         self.radius = max(kernel_size) // 2 * (1 + 2 * max(blocks))
         self.dropout = dropout = arguments.rate("dropout", dropout, layers.MAX_DROPOUT)
-        self.groups = [
-            Group(place, part, count) for place, count in enumerate(parts) for part in range(count)
-        ]
+        self.groups = groups(parts)
         full = self.variable_dtype  # as in `PixelCNN`
         how = {"kernel_size": kernel_size, "dropout": dropout, "dtype": self.dtype_policy}
         indices, shapes = range(len(self.groups)), {n: topology.flat(n) for n in blocks}
@@ -115,44 +172,7 @@ class ParallelPixelCNN(Network):
         self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
     ) -> Tensor:
         """As `Network.call`, on images of any size; features have a pixel for each block."""
-        places, size = sums.by_place(x, self.side), x.shape[1:3]
-        lattice = ops.shape(places[0])[:3]
-        params = self.decide(lattice, size, features, lambda x, _: places[x.place], training)
-        return sums.from_places(params, self.side, size)
-
-    def decide(
-        self,
-        lattice: Sequence[Any],
-        size: Sequence[Any],
-        features: Sequence[Tensor],
-        decider: Callable[[Group, Tensor], Tensor],
-        training: bool | None = None,
-    ) -> list[Tensor]:
-        """Evaluates the groups in turn, each from those before it, for a lattice (B, h, w) of blocks.
-
-        Args:
-          size: (H, W); None for an unknown side, whose blocks are all complete.
-          decider: function of a `Group` and of the parameters of its pixels, float [B, h, w, num_params],
-            that returns the pixels as the network sees them, float [B, h, w, C]. Those in blocks outside the
-            group, or outside the image, are not used.
-
-        Returns:
-          The parameters that the pixels were decided from, by place: list of float [B, h, w, num_params].
-        """
-        known = self.known_at_first(lattice, features)
-        exists = sums.existing_by_place(size, self.side)
-        by_place: list[Tensor] = []
-        for k, group in enumerate(self.groups):
-            params = self.group_params(k, known, training)
-            pixels = decider(group, params)
-            if exists is not None:
-                pixels = pixels * ops.cast(exists[group.place], pixels.dtype)
-            before = ops.zeros_like(pixels), params
-            if group.part:
-                before = known.pop(), by_place.pop()
-            known.append(group.chosen(pixels, before[0]))
-            by_place.append(group.chosen(params, before[1]))
-        return by_place
+        return self.evaluate(x, features, training=training)
 
     def known_at_first(self, lattice: Sequence[Any], features: Sequence[Tensor]) -> list[Tensor]:
         """The inputs of the first group's network, for a lattice (B, h, w): list of float [B, h, w, ...]."""

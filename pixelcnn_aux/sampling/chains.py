@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments, backend
-from pixelcnn_aux.batches import MAX_TILE_PIXELS, in_batches
+from pixelcnn_aux.batches import in_batches
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.likelihoods.base import MODES
@@ -35,32 +35,31 @@ def sample(model, request, given, known, mask):
 
 
 def checked(model, request, count=None):
-    """A `DrawRequest` with tensors of `count` seeds, shifts and conditions; None for any number."""
+    """A `DrawRequest` with arrays of `count` seeds, shifts and conditions; None for any number."""
     arguments.choice("mode", request.mode, MODES)
     arguments.choice("method", request.method, METHODS)
     arguments.flag("jit_compile", request.jit_compile)
-    seeds, shifts = (
-        ops.convert_to_tensor(arguments.array(name, getattr(request, name)))
-        for name in ("seeds", "log_scale_shift")
-    )
-    fits = not any(map(backend.is_symbolic, (seeds, shifts)))
+    given = [arguments.array(x, getattr(request, x)) for x in ("seeds", "log_scale_shift")]
+    fits = not any(map(backend.is_symbolic, given))
     expected = "seeds and log_scale_shift that have values"
     remedy = "Draw outside of tf.function and of data sets' pipelines"
     expect(fits, expected, "those of a graph that is traced", remedy)
-    dtype, shape = keras.backend.standardize_dtype(seeds.dtype), list(seeds.shape)
+    seeds, shifts = map(np.asarray, given)
+    dtype, shape = seeds.dtype.name, list(seeds.shape)
     fits, remedy = dtype == "int32" and shape[1:] == [2], "Give two numbers for each image"
     expect(fits, "seeds as int32 [B, 2]", f"{dtype} {shape}", remedy)
-    batch, shifts = len(seeds), ops.cast(shifts, "float32")
+    batch, shifts = len(seeds), shifts.astype(np.float32)
     expected = f"seeds as int32 [{count}, 2], two numbers for each image"
     expect(count in (None, batch), expected, shape, "Give them, or none")
-    fits = tuple(shifts.shape) in ((), (batch,)) and ops.all(ops.isfinite(shifts))
+    fits = shifts.shape in ((), (batch,)) and np.isfinite(shifts).all()
     expected = f"log_scale_shift as a finite number, or one for each of {batch} images"
     received, remedy = request.log_scale_shift, "Give 0 to draw as trained, less to vary less"
     expect(fits, expected, arguments.short_repr(received), remedy)
+    condition = model.checked_condition(request.condition, batch)
     return request._replace(
         seeds=seeds,
-        log_scale_shift=ops.broadcast_to(shifts, (batch,)),
-        condition=model.checked_condition(request.condition, batch),
+        log_scale_shift=np.broadcast_to(shifts, (batch,)),
+        condition=None if condition is None else np.asarray(condition),
     )
 
 
@@ -93,18 +92,7 @@ def draw_factor(model, factor, request):
     """The images of a factor of a chain, or of one like it, for its own `DrawRequest`."""
     position, bounded = model.position(factor.name), request.within is not None
     noise = Noise(factor, request.seeds, position, request.size, mode=request.mode, bounded=bounded)
-    if _is_in_tiles(model, factor, request):
-        return factor.draw_in_tiles(request._replace(noise=noise))
-    return factor.draw(request._replace(noise=noise[:, :, :]))
-
-
-def _is_in_tiles(model, factor, request):
-    """Whether images are drawn in tiles: large ones, or those of any size, to trace no graph for each."""
-    if factor.radius is None or backend.is_symbolic(request.seeds):
-        return False
-    if request.method == "full" or request.jit_compile:
-        return False
-    return model.image_size is None or math.prod(request.size) > MAX_TILE_PIXELS
+    return factor.draw(request._replace(noise=noise))
 
 
 def names_from(model, given):

@@ -1,14 +1,14 @@
 """Deciding the pixels of an image one after another, in a graph that is being traced.
 
 A scan evaluates a network pixel by pixel: `FullScan`, or TensorFlow's `incremental.IncrementalScan`, every
-activation once; or group by group: `GroupScan`; and `TileScan`, outside of graphs. It asks a decider
-(`groups`), and has one method:
+activation once; or group by group: `GroupScan`. It asks a decider (`groups`), and has one method:
 
     decide_each_pixel(features, decider)
 
     features: list of float [B, h, w, F], the embedding of the auxiliary images; empty where there are none.
-    returns [int32 [B, H, W, C]], and float [B, H, W, P] if it keeps the parameters.
+    returns int32 [B, H, W, C].
+
+Outside of graphs, `engine` decides pixels in NumPy, and asks the same deciders.
 """
 
 from pixelcnn_aux.scanning.groups import FullScan as FullScan, GroupScan as GroupScan
-from pixelcnn_aux.scanning.tiles import TileScan as TileScan

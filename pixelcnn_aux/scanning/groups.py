@@ -75,7 +75,6 @@ class Scan:
     shape: Any  # (H, W, C) of the images, ints
     batch: Any  # B, an int or a scalar tensor
     remainders: Any = None  # `Remainders` of the fixed sums of auxiliary images
-    keep_params: bool = False  # whether to return the parameters that the pixels were decided from
 
 
 class FullScan(Scan):
@@ -101,7 +100,7 @@ class FullScan(Scan):
 
         images = ops.zeros((self.batch, height, width, channels), "int32")
         _, images = ops.while_loop(lambda index, _: index < height * width, step, (0, images))
-        return [images, params_of(images)] if self.keep_params else [images]
+        return images
 
 
 @dataclasses.dataclass(eq=False)
@@ -136,8 +135,5 @@ class GroupScan(Scan):
                 remainders.decided(place, values)
             return x
 
-        params = self.network.decide(lattice, size, features, decide, training=False)
-        images = sums.from_places(pixels, side, size)
-        if not self.keep_params:
-            return [images]
-        return [images, sums.from_places(params, side, size)]
+        self.network.decide(lattice, size, features, decide, training=False)
+        return sums.from_places(pixels, side, size)

@@ -35,10 +35,6 @@ class IncrementalScan(Scan):
             for layer, width in _input_widths(self.network, self._width).items()
         }
 
-    def _outputs(self, size):
-        dtypes = [tf.int32, self._dtype] if self.keep_params else [tf.int32]
-        return [tf.TensorArray(dtype, size) for dtype in dtypes]
-
     def _zeros(self, *shape):
         return tf.zeros([self.batch, *shape], self._dtype)
 
@@ -61,7 +57,7 @@ class IncrementalScan(Scan):
         period = 2 ** max(self.network.topology.levels())
 
         @backend.sums_in_order()
-        def advance(start, first, latest, remainder, arrays):
+        def advance(start, first, latest, remainder, images):
             memory = caches.Memory(0, dict(zip(self._shapes, latest)))
             for offset in range(period):
                 index = start + offset
@@ -73,17 +69,17 @@ class IncrementalScan(Scan):
                 first, remainder, row = self._row(
                     offset, first, remainder, memory, given, row_remainders, decider(_at(index))
                 )
-                arrays = [array.write(index, x) for array, x in zip(arrays, row)]
-            return start + period, first, list(memory.latest.values()), remainder, arrays
+                images = images.write(index, row)
+            return start + period, first, list(memory.latest.values()), remainder, images
 
-        arrays = self._outputs(self._height)
-        *_, arrays = tf.while_loop(
-            lambda start, *_: start < self._height, advance, (0, *self.initial_state(), arrays)
+        images = tf.TensorArray(tf.int32, self._height)
+        *_, images = tf.while_loop(
+            lambda start, *_: start < self._height, advance, (0, *self.initial_state(), images)
         )
-        return [tf.transpose(array.stack(), [1, 0, 2, 3]) for array in arrays]
+        return tf.transpose(images.stack(), [1, 0, 2, 3])
 
     def _row(self, row_offset, first, remainder, memory, given, row_remainders, decide):
-        """Decides a row: what the next one starts from, first activations and remainders, and its outputs."""
+        """Decides a row: what the next one starts from, first activations and remainders, and its pixels."""
         network, folded = self.network, self._folded
         rows = caches.Rows(folded, memory)
         given = network.activate(given)
@@ -110,45 +106,43 @@ class IncrementalScan(Scan):
         with_memory = [layer for layer in above.inputs if layer in above.known]
 
         @backend.sums_in_order()
-        def advance(start, left, latest, arrays, recorded):
+        def advance(start, left, latest, pixels, recorded):
             memory = caches.Memory(1, dict(zip(with_memory, latest)))
             inputs = collections.defaultdict(list)
             here = row_remainders and row_remainders.pixels(start)
             for offset in range(period):
                 column = known.column(start, offset)
-                pixels = caches.Pixels(folded, memory, column, inputs)
-                params = network.params(column["first"] + left, vertical, given, cache=pixels)
+                cache = caches.Pixels(folded, memory, column, inputs)
+                params = network.params(column["first"] + left, vertical, given, cache=cache)
                 pixel = decide(params, _at(start + offset), here and here.bounds(offset))
                 x = network.append_ones(self.network_inputs(pixel, here and here.center(offset)))
                 if here:
                     here.decided(offset, pixel)
-                left = network.left(x, cache=pixels)
-                arrays = [
-                    array.write(start + offset, x) for array, x in zip(arrays, (pixel, params))
-                ]
+                left = network.left(x, cache=cache)
+                pixels = pixels.write(start + offset, pixel)
             recorded = recorder.write(recorded, start, inputs)
-            return start + period, left, list(memory.latest.values()), arrays, recorded
+            return start + period, left, list(memory.latest.values()), pixels, recorded
 
         zeros = {
             channels: self._zeros(channels)
             for channels in {folded[x].channels for x in with_memory}
         }
         latest = [[zeros[folded[layer].channels]] * layer.memory(1) for layer in with_memory]
-        arrays = self._outputs(self._width)
-        *_, arrays, recorded = tf.while_loop(
+        pixels, left = tf.TensorArray(tf.int32, self._width), self._zeros(network.left.filters)
+        *_, pixels, recorded = tf.while_loop(
             lambda start, *_: start < self._width,
             advance,
-            (0, self._zeros(network.left.filters), latest, arrays, recorder.blank(self._dtype)),
+            (0, left, latest, pixels, recorder.blank(self._dtype)),
         )
         for layer, inputs in recorder.read(recorded):
             memory.add(layer, inputs)
-        pixels, *params = (tf.transpose(array.stack(), [1, 0, 2]) for array in arrays)
+        pixels = tf.transpose(pixels.stack(), [1, 0, 2])
         centers = None
         if row_remainders:
             centers, remainder = row_remainders.after(pixels)
         x = network.append_ones(self.network_inputs(pixels, centers))
         first = [layer(x, cache=rows) for layer in (network.above, network.row_above)]
-        return first, remainder, (pixels, *params)
+        return first, remainder, pixels
 
 
 class PackedRows:

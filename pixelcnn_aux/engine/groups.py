@@ -1,35 +1,43 @@
 """Deciding the pixels of images group by group, in tiles, so that memory grows with a tile.
 
 A few numbers a pixel are kept of the whole image: its value, the network's input, and remainders of sums.
-Nothing is traced for a size of images: networks are compiled for all sizes.
+Few pixels take NumPy's networks; many take TensorFlow's, which are traced once for all sizes.
 """
 
 import itertools
 
 import numpy as np
-from keras import ops
 
-from pixelcnn_aux import arguments, batches, sums
+from pixelcnn_aux import arguments, arrays, batches, sums
 from pixelcnn_aux.sums import Remainders
+
+FEW = 2**20  # pixels, up to which tracing takes longer than it saves
 
 
 class TileScan:
     """Evaluates a factor whose network decides groups of pixels, and has a `radius`, for a `DrawRequest`.
 
     It goes from one group to the next: `next_group`, `params` of each tile, `bounds` of any blocks, and
-    `decided`. `decide_each_pixel` does all that. If `once`, networks are evaluated without graphs, which take
-    seconds to trace; what is not exact may differ then in the last digits.
+    `decided`. `decide_each_pixel` does all that.
+
+    Args:
+      evaluation: `engine.Evaluation` of the factor.
+      batch: int, B.
+      num_pixels: int, how many are decided in all, here and in other scans.
 
     Attributes:
       tiles: list of rows of `batches.Tile`.
       group: `networks.parallel.Group`, which one is decided now.
     """
 
-    def __init__(self, factor, request, batch, *, once=False):
-        self._factor, self._size = factor, request.size
-        compiled = factor.known_at_first, factor.group_params
-        self._first, self._params = [x.once if once else x.any_size for x in compiled]
-        self._auxiliary, self._condition = request.auxiliary, request.condition
+    def __init__(self, evaluation, request, batch, num_pixels):
+        self._factor = factor = evaluation.factor
+        self._first, self._params = evaluation.known_at_first, evaluation.network.group_params
+        if num_pixels > FEW and factor.radius is not None:
+            first, params = (x.any_size for x in (factor.known_at_first, factor.group_params))
+            self._first = lambda *known: first(*known, request.condition)
+            self._params = lambda *known: params(*known, request.condition)
+        self._auxiliary, self._size = request.auxiliary, request.size
         side, fixed_sum, size = factor.network.side, factor.fixed_sum, request.size
         remainders = fixed_sum and Remainders(fixed_sum, request.auxiliary, request.within)
         self._remainders = remainders and remainders.blocks(size)
@@ -41,7 +49,7 @@ class TileScan:
         self._index, self.group = -1, None
 
     def decide_each_pixel(self, decider):
-        """As in `scanning`, without features: the images. The decider is asked for each tile of a group."""
+        """As `Evaluation.decide_each_pixel`. The decider is asked for each tile of a group."""
         side = self._factor.network.side
         for _ in self._factor.network.groups:
             place, values = self.next_group().place, self.zeros()
@@ -74,7 +82,7 @@ class TileScan:
         """The parameters of the group's pixels in a tile: float [B, h, w, num_params], of all its blocks."""
         before = self._seen[: self.group.place + (self.group.part > 0)]
         known = [*self._known_at_first(tile), *map(tile.evaluated, before)]
-        params = self._params(self._index, known, self._condition)
+        params = np.asarray(self._params(self._index, known))
         return params[:, *tile.kept_of_evaluated()]
 
     def bounds(self, *where):
@@ -95,7 +103,7 @@ class TileScan:
         place, remainders = self.group.place, self._remainders
         x = self._factor.network_inputs(values, remainders and remainders.center(place))
         if self._exists is not None:
-            x = x * ops.cast(self._exists[place], x.dtype)
+            x = x * arrays.cast(self._exists[place], x.dtype)
         for known, new in ((self._pixels, values), (self._seen, x)):
             known[-1] = np.asarray(self.group.chosen(new, known[-1]))
         if remainders and self.group.part == self.group.parts - 1:
@@ -110,6 +118,6 @@ class TileScan:
         if latest != tile:  # Of many tiles they would not fit in memory.
             ones = np.ones((*self._lattice, 1), self._factor.variable_dtype)
             auxiliary = None if self._auxiliary is None else tile.evaluated(self._auxiliary)
-            known = self._first(tile.evaluated(ones), auxiliary, self._condition)
+            known = self._first(tile.evaluated(ones), auxiliary)
             self._latest = tile, known
         return known
