@@ -8,6 +8,7 @@ from keras import ops
 
 from pixelcnn_aux import arguments, backend
 from pixelcnn_aux.batches import MAX_TILE_PIXELS, in_batches
+from pixelcnn_aux.engine import philox
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.likelihoods.base import MODES
@@ -212,8 +213,8 @@ class Noise:
 
     noise[:, rows, columns], two slices, is that of a part of the images, float [B, h, w, noise_size] of the
     factor's dtype, or [B, h, w, bounded_noise_size] for draws within bounds, as those of a factor with a
-    fixed sum are. Each access draws it: never within a function that XLA compiles for TensorFlow, where the
-    same seed would give other numbers.
+    fixed sum are. Each access draws it: by NumPy, or, of seeds in a graph that is traced, the same numbers by
+    TensorFlow, of all rows; never within a function that XLA compiles, where they would be others.
     """
 
     def __init__(self, factor, seeds, position, size, *, mode="sample", bounded=False):
@@ -225,16 +226,14 @@ class Noise:
 
     def __getitem__(self, index):
         _, rows, columns = index
-        some = None
-        if rows != slice(None):
-            some = np.array(rows.indices(self._shape[0])[:2], np.int64)
-        uniforms = _uniforms(self._seeds, self._stream, self._shape, self._dtype, some)
+        what = self._stream, self._shape, self._dtype
+        if backend.is_symbolic(self._seeds):
+            return self._of(backend.uniforms(self._seeds, *what)[:, rows, columns])
+        first, stop, _ = rows.indices(self._shape[0])
+        uniforms = philox.uniforms(np.asarray(self._seeds), *what, (first, stop))
         return self._of(uniforms[:, :, columns])
 
 
 def noise(*args, **kwargs):
     """`Noise` of whole images, with the same arguments."""
     return Noise(*args, **kwargs)[:, :, :]
-
-
-_uniforms = backend.traced(backend.uniforms)
