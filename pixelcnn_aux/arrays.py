@@ -1,8 +1,13 @@
 """Array functions under Keras's names, which compute with NumPy or with tensors, whichever they are given.
 
 Arrays of NumPy, numbers, and lists of these give arrays of NumPy, and nothing imports Keras. If any argument
+<<<<<<< HEAD
 is a tensor, `keras.ops` computes. Dtypes are Keras's either way, but for lists and Python's numbers alone, which
 NumPy makes float64. `arange` of a number is NumPy's: a constant that both kinds take.
+=======
+is a tensor, `keras.ops` computes. Dtypes are Keras's either way, but for lists and Python's numbers alone,
+which NumPy makes float64. `arange` is always NumPy's: a constant that both kinds take.
+>>>>>>> math
 
 Draws, bounds and conditions are written in these functions, once for graphs and for NumPy. Exponentials may
 overflow on purpose: whoever draws with NumPy does it within `np.errstate(all="ignore")`.
@@ -108,6 +113,7 @@ def arange(count: Any, dtype: Any = "int32") -> Tensor:
     return np.arange(count, dtype=numpy_dtype(dtype))
 
 
+broadcast_to = _either(np.broadcast_to)
 shape = _either(np.shape)
 reshape = _either(np.reshape)
 swapaxes = _either(np.swapaxes)
@@ -154,7 +160,8 @@ def pick(x: Tensor, index: Tensor) -> Tensor:
         return _backend().pick(x, index)
     if index.ndim != 1:
         leading, after = index.shape, x.shape[index.ndim :]
-        return pick(x.reshape(-1, *after), index.reshape(-1)).reshape(*leading, *after[:-1])
+        found = pick(x.reshape(-1, *after), index.reshape(-1))
+        return found.reshape((*leading, *after[:-1]))
     return x[(np.arange(len(index)), *(slice(None),) * (x.ndim - 2), index)]
 
 

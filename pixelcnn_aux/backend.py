@@ -7,7 +7,6 @@ TensorFlow: they call `require_tensorflow`.
 
 import contextlib
 import functools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -86,47 +85,16 @@ def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
     return jax.numpy.take(table, index, axis=axis)
 
 
-def uniforms(
-    seeds: Tensor, stream: int, shape: Sequence[int], dtype: str, rows: Tensor | None = None
-) -> Tensor:
-    """Uniform numbers in [0, 1) for each seed: int32 [B, 2] -> [B, H, ...], of `shape` (H, ...).
+def uniforms(seeds: Tensor, stream: int, shape: Sequence[int], dtype: str) -> Tensor:
+    """`engine.philox.uniforms` in a graph of TensorFlow: int32 [B, 2] -> [B, *shape]."""
+    # The folded seed has this dtype: in 32 bits, many seeds would be folded to the same one.
+    stream = tf.cast(stream, tf.int64)
 
-    Image b is a function of seeds[b] and of `stream` alone; JAX and TensorFlow give different numbers. With
-    `rows`, int64 [2], only these of the H rows are returned: from the first up to the second, excluded.
-    """
-    if NAME == "tensorflow":
-        # The folded seed has this dtype: in 32 bits, many seeds would be folded to the same one.
-        stream = tf.cast(stream, tf.int64)
+    def of_seed(seed):
+        seed = tf.random.fold_in(seed, stream, alg="philox")
+        return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")
 
-        def by_philox(seed):
-            seed = tf.random.fold_in(seed, stream, alg="philox")
-            if rows is None:
-                return tf.random.stateless_uniform(shape, seed, dtype=dtype, alg="philox")
-            return _rows_of_philox(seed, shape, dtype, rows)
-
-        return tf.map_fn(by_philox, seeds, fn_output_signature=dtype)
-
-    def by_threefry(seed):
-        key = jax.random.fold_in(jax.random.wrap_key_data(seed, impl="threefry2x32"), stream)
-        return jax.random.uniform(key, shape, dtype)[slice(*((None,) if rows is None else rows))]
-
-    return jax.vmap(by_threefry)(jax.lax.bitcast_convert_type(seeds, "uint32"))
-
-
-def _rows_of_philox(seed, shape, dtype, rows):
-    """Some rows of TensorFlow's `stateless_uniform`, without computing the rows before them."""
-    at_once = 16 // tf.as_dtype(dtype).size  # numbers for each count of the generator
-    first, stop = rows[0] * math.prod(shape[1:]), rows[1] * math.prod(shape[1:])
-    skipped = first // at_once
-    key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
-    numbers = tf.raw_ops.StatelessRandomUniformV2(
-        shape=[stop - skipped * at_once],
-        key=key,
-        counter=counter + tf.cast([skipped, 0], tf.uint64),
-        alg=tf.random.Algorithm.PHILOX.value,
-        dtype=dtype,
-    )
-    return tf.reshape(numbers[first % at_once :], (-1, *shape[1:]))
+    return tf.map_fn(of_seed, seeds, fn_output_signature=dtype)
 
 
 def random_bytes(shape: Tensor, seed: Tensor) -> Tensor:

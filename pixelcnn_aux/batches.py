@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import backend, sums
+from pixelcnn_aux import arrays, backend, sums
 from pixelcnn_aux.inputs import Inputs
 
 MAX_PIXELS = 2**16  # of full images in a batch: 64 images of 32 x 32
@@ -22,19 +22,23 @@ MAX_TILE_PIXELS = 2**19  # some 2 GB of a mixture of ten logistics
 # The sizes of batches that XLA compiles functions for, one by one.
 COMPILED_SIZES = (1, 4, 16, 64)
 _PATIENCE = 5  # seconds
+MUCH = 2**18  # pixels of full images, from which on likelihoods are worth a graph
 
 
-def in_batches(function, rows, image_size, jit_compile=False):
+def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
     """Evaluates a function of any number of rows, with a progress bar if that takes long.
 
     While a graph is traced, all rows are one batch.
 
     Args:
-      function: from a structure like `rows`, of tensors [b, ...], to another, row by row.
+      function: from a structure like `rows`, of arrays [b, ...], to another, row by row.
       rows: structure of NumPy arrays or tensors [N, ...]. None and plain values in it are handed on.
       image_size: (H, W) of the largest images of a row.
       jit_compile: bool, whether XLA compiles the function, as it does everything under JAX. Batches are then
         of `COMPILED_SIZES`; the last row is repeated to fill the last one.
+      by_tensors: bool, whether the function is given tensors, for a graph, and not NumPy's arrays.
+
+    Returns NumPy's arrays or tensors, as the function does.
     """
     leaves = [x for x in keras.tree.flatten(rows) if hasattr(x, "shape")]
     if any(map(backend.is_symbolic, leaves)):
@@ -47,17 +51,35 @@ def in_batches(function, rows, image_size, jit_compile=False):
     def evaluated(first, size):
         """The rows of a batch of this size that begins with the row `first`, but for what fills it up."""
         indices = np.minimum(np.arange(first, first + size), max(count, 1) - 1)
-        batch = _mapped(lambda x: ops.convert_to_tensor(x[indices]), rows)
+        batch = _mapped(lambda x: x[indices], rows)
+        if by_tensors:
+            batch = _mapped(ops.convert_to_tensor, batch)
         return _mapped(lambda x: x[: count - first], function(batch))
 
-    compiles = jit_compile or backend.NAME == "jax"
+    compiles = jit_compile or (by_tensors and backend.NAME == "jax")
     first, parts, bar = 0, [], late_bar(count, "image")
     while first < count or not parts:
         size = _size(count - first, most, compiles)
         parts.append(evaluated(first, size))
         first += size
         bar(min(first, count))
-    return keras.tree.map_structure(lambda *parts: ops.concatenate(parts, axis=0), *parts)
+    return keras.tree.map_structure(lambda *parts: arrays.concatenate(parts, axis=0), *parts)
+
+
+class Work:
+    """The amount of work that a model was asked for: little is evaluated in NumPy, much by graphs.
+
+    To trace a graph takes as long as to evaluate some hundred images in NumPy.
+    """
+
+    def __init__(self):
+        self._pixels = 0
+
+    def is_much(self, images):
+        """Whether images [B, H, W, C], with those asked for before, are worth a graph."""
+        if not backend.is_symbolic(images):
+            self._pixels += math.prod(images.shape[:3])
+        return self._pixels > MUCH
 
 
 def _size(left, most, compiles):
@@ -145,7 +167,7 @@ def added_up(factor, method, inputs):
     """As `side_by_side`, added up over the pixels of each image: a structure of tensors [B]."""
     parts = [
         keras.tree.map_structure(
-            lambda x: ops.sum(x, axis=(1, 2)), _of_tile(factor, method, inputs, tile)
+            lambda x: arrays.sum(x, axis=(1, 2)), _of_tile(factor, method, inputs, tile)
         )
         for tile in itertools.chain(*tiles(factor, inputs.images.shape[1:3]))
     ]
@@ -156,7 +178,7 @@ def side_by_side(factor, method, inputs):
     """A `backend.compiled` method of a batch of `Inputs`, to tensors [B, H, W], evaluated tile by tile."""
 
     def joined(parts, axis):
-        return keras.tree.map_structure(lambda *x: ops.concatenate(x, axis=axis), *parts)
+        return keras.tree.map_structure(lambda *x: arrays.concatenate(x, axis=axis), *parts)
 
     rows = [
         [_of_tile(factor, method, inputs, tile) for tile in row]
@@ -172,7 +194,9 @@ def _of_tile(factor, method, inputs, tile):
     if auxiliary is not None:
         auxiliary = tile.evaluated(auxiliary)
     # Incomplete blocks are known to a graph of their size alone.
-    if factor.radius is not None and sums.is_divided(images.shape[1:3], side):
+    if arrays.is_plain(images):
+        method = method.once
+    elif factor.radius is not None and sums.is_divided(images.shape[1:3], side):
         method = method.any_size
     kept = tile.kept_of_evaluated(side)
     return keras.tree.map_structure(

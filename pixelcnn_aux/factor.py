@@ -121,6 +121,7 @@ class Factor(keras.Model):
         self.auxiliary_likelihood = auxiliary_likelihood
         self.fixed_sum = fixed_sum
         self.condition = condition
+        self._work = batches.Work()
         checks.check_parts(self)
         with layers.counting_parameters() as counts:
             self._evaluate_smallest()
@@ -271,16 +272,12 @@ class Factor(keras.Model):
         images, embedding = self._checked_auxiliary(auxiliary), self.parts()[1]
         check_multiple(images, embedding.multiple)
         condition = conditions.checked(self.condition, condition, images.shape[0])
-        return self._features_of(images, condition)
-
-    def _features_of(self, auxiliary, condition):
-        if auxiliary is None:
-            return ()
-        inputs = Inputs(None, auxiliary, condition)
-        return batches.in_batches(self._features, inputs, auxiliary.shape[1:3])
+        return self._in_batches(self._features, Inputs(None, images, condition), images)
 
     @backend.compiled
     def _features(self, inputs):
+        if arrays.is_plain(inputs.auxiliary) and engine.supports(self):
+            return engine.Evaluation(self, inputs.condition).features(inputs.auxiliary)
         with self.given(inputs.condition):
             return self._embed(inputs.auxiliary)
 
@@ -306,10 +303,12 @@ class Factor(keras.Model):
         """
         arguments.choice("method", method, networks.METHODS)
         inputs, evaluate = self.inputs(images, auxiliary), self._full_params
+        # There is no other way to evaluate groups, if all pixels are known, nor a network of one's own.
+        pixel_by_pixel = isinstance(self.network, networks.PixelCNN) and engine.supports(self)
         if method == "incremental":
             self.check_scannable()
-            evaluate = self._forced_params
-        return _in_batches(evaluate, inputs)
+            evaluate = self._forced_params if pixel_by_pixel else evaluate
+        return self._in_batches(evaluate, inputs, inputs.images)
 
     @backend.compiled
     def _full_params(self, inputs):
@@ -322,8 +321,7 @@ class Factor(keras.Model):
         return self(inputs, training=False)
 
     def _forced_params(self, inputs):
-        if not engine.supports(self) or isinstance(self.network, networks.DecidesGroups):
-            return self._full_params(inputs)  # no other way to evaluate them, if all pixels are known
+        inputs = Inputs(*(None if x is None else np.asarray(x) for x in inputs))
         images, params = inputs.images, []
 
         def decider(pick_row):
@@ -346,7 +344,8 @@ class Factor(keras.Model):
 
         Raises ValueError as `inputs`.
         """
-        return _in_batches(self.batch_log_prob, self.inputs(images, auxiliary))
+        inputs = self.inputs(images, auxiliary)
+        return self._in_batches(self.batch_log_prob, inputs, inputs.images)
 
     def pixel_log_prob(
         self, images: ArrayLike | Inputs, auxiliary: ArrayLike | None = None
@@ -356,7 +355,15 @@ class Factor(keras.Model):
         Takes and raises what `log_prob` does, and is of the same dtype.
         """
         evaluate = functools.partial(batches.side_by_side, self, self._pixel_log_prob)
-        return _in_batches(evaluate, self.inputs(images, auxiliary))
+        inputs = self.inputs(images, auxiliary)
+        return self._in_batches(evaluate, inputs, inputs.images)
+
+    def _in_batches(self, method, inputs, images):
+        """A method of `Inputs`, evaluated in batches of so many images: tensors."""
+        much = self._work.is_much(images)
+        method = method if much else getattr(method, "once", method)
+        found = batches.in_batches(method, inputs, images.shape[1:3], by_tensors=much)
+        return keras.tree.map_structure(ops.convert_to_tensor, found)
 
     def batch_log_prob(self, inputs: Inputs) -> Tensor:
         """`log_prob` of one batch."""
@@ -405,14 +412,16 @@ class Factor(keras.Model):
         They take the place of that of `inputs`. The first layers, up to where a first condition is added, and
         bounds are computed once.
         """
-        batch = ops.shape(inputs.images)[0]
+        batch = arrays.shape(inputs.images)[0]
 
         def given(condition):
-            everywhere = ops.broadcast_to(condition, (batch, *self.condition.shape))
+            everywhere = arrays.broadcast_to(condition, (batch, *self.condition.shape))
             found = inputs._replace(condition=everywhere)
-            nats = self._nats(self(found, training=False), found, self.fixed_sum)
-            return ops.sum(nats, axis=(1, 2))
+            nats = self._nats(self._evaluated(found), found, self.fixed_sum)
+            return arrays.sum(nats, axis=(1, 2))
 
+        if arrays.is_plain(inputs.images):
+            return np.stack([given(x) for x in conditions], axis=-1)
         return ops.transpose(ops.vectorized_map(given, conditions))
 
     @backend.compiled
@@ -439,7 +448,9 @@ class Factor(keras.Model):
             decider = groups.drawn_pixels(self.likelihood, request)
             return evaluation.decide_each_pixel(request, decider, len(request.log_scale_shift))
         request = request._replace(noise=request.noise[:, :, :])
-        features = self._features_of(request.auxiliary, request.condition)
+        features = ()
+        if request.auxiliary is not None:
+            features = self._features(Inputs(None, request.auxiliary, request.condition))
         draw = self._draw_by_xla if request.jit_compile else self._draw_by_graph
         # Without the fields that graphs do not depend on: each value would be traced anew.
         request = request._replace(seeds=None, mode="", size=None, jit_compile=False)
@@ -642,10 +653,6 @@ class BitsPerDim(keras.losses.Loss):
     def call(self, known, params):
         images, *bounds = known
         return self._likelihood.bits_per_dim(images, params, Bounds(*bounds) if bounds else None)
-
-
-def _in_batches(method, inputs):
-    return batches.in_batches(method, inputs, inputs.images.shape[1:3])
 
 
 def _zeros(side, likelihood):

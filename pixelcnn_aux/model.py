@@ -8,11 +8,13 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
+import keras
 import numpy as np
 from keras import ops
 
 from pixelcnn_aux import (
     arguments,
+    arrays,
     backend,
     checks,
     conditions,
@@ -22,7 +24,7 @@ from pixelcnn_aux import (
 )
 from pixelcnn_aux.arguments import ArrayLike, Config, Size, Tensor
 from pixelcnn_aux.auxiliary import Transform
-from pixelcnn_aux.batches import MAX_PIXELS, in_batches
+from pixelcnn_aux.batches import MAX_PIXELS, Work, in_batches
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.factor import Factor, PixelNats
 from pixelcnn_aux.inputs import DrawRequest, Inputs, check_images
@@ -70,6 +72,7 @@ class AuxiliaryModel(serialization.Configured):
         self.image_size = None if image_size is None else arguments.size("image_size", image_size)
         self.untrained: tuple[str, ...] = ()
         self.loaded_from: str | None = None
+        self._work = Work()
         checks.check_chain(factors, self.transforms, self.image_size)
 
     def __repr__(self):
@@ -203,15 +206,18 @@ class AuxiliaryModel(serialization.Configured):
           ValueError: for images of another dtype or number of channels, or whose height or width a transform
             does not divide.
         """
-        return self._auxiliaries(self.checked(images))
+        chain = self.images_of(self.checked(images))
+        return {name: ops.convert_to_tensor(x) for name, x in chain.items()}
 
-    def _auxiliaries(self, images):
-        chain = [ops.convert_to_tensor(images)]
+    def images_of(self, images: Tensor) -> dict[str, Tensor]:
+        """`auxiliaries` of full images that have been checked: NumPy's arrays of one, tensors of a tensor."""
+        plain, chain = arrays.is_plain(images), [images]
         for transform in self.transforms:
             height, width = chain[-1].shape[1:3]
             if None not in (height, width):
                 transform.size((height, width))
-            chain.append(transform(chain[-1]))
+            image = transform(chain[-1])
+            chain.append(np.asarray(image) if plain else image)  # a transform of one's own gives a tensor
         return dict(zip(self.factors, reversed(chain)))
 
     def inputs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Inputs]:
@@ -225,7 +231,7 @@ class AuxiliaryModel(serialization.Configured):
         return self._inputs(checked, condition)
 
     def _inputs(self, images, condition):
-        chain = self._auxiliaries(images)
+        chain = self.images_of(images)
         below = [None, *chain.values()]
         return {
             name: Inputs(image, given, condition)
@@ -337,7 +343,9 @@ class AuxiliaryModel(serialization.Configured):
             self._check_shapes(inputs)
             return {name: evaluate(factor, inputs[name]) for name, factor in self.factors.items()}
 
-        return in_batches(of_batch, (images, condition), size or images.shape[1:3])
+        much = self._work.is_much(images)
+        found = in_batches(of_batch, (images, condition), size or images.shape[1:3], by_tensors=much)
+        return keras.tree.map_structure(ops.convert_to_tensor, found)
 
     def class_log_probs(self, images: ArrayLike) -> Tensor:
         """log p(y | X) of each class y, by Bayes' rule from classes that are alike a priori. A classifier.
@@ -360,10 +368,13 @@ class AuxiliaryModel(serialization.Configured):
         height, width = checked.shape[1:3]
         at_once = max(1, MAX_PIXELS // (height * width))  # of many classes, some after others
         starts = range(0, len(classes), at_once)
-        groups = [ops.convert_to_tensor(classes[first : first + at_once]) for first in starts]
+        groups = [classes[first : first + at_once] for first in starts]
 
         def given_each(factor, inputs):
-            return ops.concatenate([factor.log_prob_given(inputs, x) for x in groups], axis=-1)
+            evaluate = factor.log_prob_given
+            if arrays.is_plain(inputs.images):
+                evaluate = evaluate.once
+            return arrays.concatenate([evaluate(inputs, x) for x in groups], axis=-1)
 
         size = len(groups[0]) * height, width
         return self._by_factor(given_each, checked, None, size)

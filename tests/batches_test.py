@@ -14,7 +14,7 @@ from tests import helpers
 
 SIZES = (1, 3, 16, 17)
 IMAGES = helpers.pictures(max(SIZES))
-GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
+GRAYS = pa.auxiliary.Grayscale()(IMAGES)
 
 
 def at_most(images):

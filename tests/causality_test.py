@@ -137,7 +137,7 @@ class CausalityTest(parameterized.TestCase, tf.test.TestCase):
         diagonals = np.add.outer(np.arange(height // 2), np.arange(width // 2))
         starts = np.cumsum([0, *parts])
         groups = [(start + diagonals % part)[np.newaxis] for start, part in zip(starts, parts)]
-        group = sums.from_places(groups, 2, (height, width))[0].numpy()
+        group = sums.from_places(groups, 2, (height, width))[0]
         later = group[np.newaxis] >= group.reshape(-1, 1, 1)
         of_image, [of_features] = influences(network, x, features)
         self.assertFalse(of_image[later].any())

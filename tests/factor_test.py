@@ -17,7 +17,7 @@ from pixelcnn_aux.serving.signatures import signatures
 from tests import custom, helpers
 
 IMAGES = helpers.pictures(4)
-GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
+GRAYS = pa.auxiliary.Grayscale()(IMAGES)
 
 
 def gray_factor():

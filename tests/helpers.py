@@ -247,7 +247,7 @@ def probabilities(likelihood, params, *channels):
     """exp(log_prob) of one pixel's params at the values of `channels`, which broadcast."""
     images = np.stack(np.broadcast_arrays(*channels), axis=-1)
     params = np.broadcast_to(params, (*images.shape[:-1], likelihood.num_params))
-    return np.exp(likelihood.log_prob(params, images).numpy())
+    return np.exp(likelihood.log_prob(params, images))
 
 
 def without(params, *channels):

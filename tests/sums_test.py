@@ -33,7 +33,7 @@ def all_images(fixed_sum, channels):
     """Every image of one block, uint8 [N, ratio, ratio, C], and what the sum makes of them."""
     size = (fixed_sum.ratio, fixed_sum.ratio, channels)
     images = helpers.all_images(fixed_sum.num_values, *size)
-    return images, fixed_sum.auxiliary(images).numpy()
+    return images, fixed_sum.auxiliary(images)
 
 
 def draw_block(fixed_sum, likelihood, params, auxiliary):
@@ -41,7 +41,7 @@ def draw_block(fixed_sum, likelihood, params, auxiliary):
     batch, ratio = len(params), fixed_sum.ratio
     shape = (batch, ratio, ratio, likelihood.bounded_noise_size)
     uniforms = np.random.default_rng(1).random(shape).astype(params.dtype)
-    noise = likelihood.noise(tf.constant(uniforms), bounded=True)
+    noise = likelihood.noise(uniforms, bounded=True)
     remainder, pixels = fixed_sum.start(auxiliary), []
     for row, column in np.ndindex(ratio, ratio):
         position = fixed_sum.at(row, column)
@@ -68,7 +68,7 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
     @small
     def test_bounds_are_what_can_be_completed(self, fixed_sum, channels):
         images, auxiliary = all_images(fixed_sum, channels)
-        low, high, _ = (x.numpy() for x in fixed_sum.bounds(images, auxiliary))
+        low, high, _ = fixed_sum.bounds(images, auxiliary)
         for x in (low, high):
             self.assertEqual((x.shape, x.dtype), (images.shape, np.int32))
         self.assertComplete(images, auxiliary, low, high)
@@ -87,9 +87,9 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
             ends[1] = np.where(rng.random(ends[1].shape) < 0.3, ends[0], ends[1])
             low, high = np.sort(ends, axis=0)[:, np.newaxis]
             inside = images[((low <= images) & (images <= high)).all(axis=(1, 2, 3))]
-            auxiliary = fixed_sum.auxiliary(inside).numpy()
+            auxiliary = fixed_sum.auxiliary(inside)
             # Every auxiliary image from that of the least to that of the most values, and no other.
-            least, most = (fixed_sum.auxiliary(x).numpy()[0, 0, 0] for x in (low, high))
+            least, most = (fixed_sum.auxiliary(x)[0, 0, 0] for x in (low, high))
             found = np.unique(auxiliary[:, 0, 0], axis=0)
             self.assertLen(found, np.prod(most - least + 1))
             self.assertAllEqual([found.min(axis=0), found.max(axis=0)], [least, most])
@@ -112,7 +112,7 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
         for bits in (1, 4, 8):
             grayscale = pa.auxiliary.Grayscale(bits)
             images = random_images(2, 4, 6, 3)
-            grays = grayscale(images).numpy()
+            grays = grayscale(images)
             *_, center = grayscale.fixed_sum(256).bounds(images, grays)
             width = 256 // 2**bits
             middle = grays * width + (1000 * width - 1) / 2000
@@ -140,7 +140,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
             images = np.reshape(pixels, (-1, 1, 1, 3))
             known = grayscale.fixed_sum(256).bounds(images, np.full([len(images), 1, 1, 1], gray))
             all_params = np.broadcast_to(params, (*images.shape[:3], 30))
-            return likelihood.log_prob(all_params, images, known).numpy()
+            return likelihood.log_prob(all_params, images, known)
 
         for gray in (0, 7, 131, 255):
             agreeing = np.argwhere(luma == gray)
@@ -164,7 +164,7 @@ class DrawsTest(tf.test.TestCase, parameterized.TestCase):
         given = given[np.argmax(counts)]
         known = fixed_sum.bounds(images, np.broadcast_to(given, auxiliary.shape))
         params = np.broadcast_to(pixel, (len(images), *size))
-        expected = np.exp(likelihood.log_prob(params, images, known).numpy().sum(axis=(1, 2)))
+        expected = np.exp(likelihood.log_prob(params, images, known).sum(axis=(1, 2)))
         drawn = draw_block(
             fixed_sum,
             likelihood,

@@ -2,12 +2,11 @@
 
 import math
 
-import keras
 import numpy as np
-from keras import ops
 
-from pixelcnn_aux import arguments, backend
+from pixelcnn_aux import arguments, arrays, backend
 from pixelcnn_aux.batches import in_batches
+from pixelcnn_aux.engine import philox
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images
 from pixelcnn_aux.likelihoods.base import MODES
@@ -117,7 +116,7 @@ def kept_pixels(model, known, mask, batch, given=None, size=None):
     shape, channels = [batch, *(size or model.image_size)], model.likelihood.num_channels
     known = _checked("known images", known, [*shape, channels], model.likelihood.num_values)
     mask = _checked("a mask", mask, [*shape, 1], num_values=2)
-    images, masks = model.auxiliaries(known), [mask]
+    images, masks = model.images_of(known), [mask]
     for transform in model.transforms:
         masks.append(transform.known(masks[-1]))
     kept, above = {}, None  # the sum that an exact factor above fixes
@@ -126,12 +125,14 @@ def kept_pixels(model, known, mask, batch, given=None, size=None):
     for (name, factor), mask in zip(reversed(model.factors.items()), masks):
         if above is None:
             ends = 0, factor.likelihood.num_values - 1
-            ends = (ops.cast(x, images[name].dtype) for x in ends)
-            low, high = (ops.where(mask == 1, images[name], x) for x in ends)
+            ends = (arrays.cast(x, images[name].dtype) for x in ends)
+            low, high = (arrays.where(mask == 1, images[name], x) for x in ends)
         else:
-            low, high = (ops.cast(above.auxiliary(x), images[name].dtype) for x in (low, high))
+            low, high = (
+                arrays.cast(above.auxiliary(x), images[name].dtype) for x in (low, high)
+            )
             if given and name in given:
-                _check_agrees(name, *map(ops.convert_to_numpy, (given[name], low, high)))
+                _check_agrees(name, given[name], low, high)
         bounded = above is not None or factor.fixed_sum is not None
         kept[name] = {"within": (low, high)} if bounded else {"completed": (images[name], mask)}
         above = factor.fixed_sum if factor.exact else None
@@ -184,9 +185,10 @@ def _check_agrees(name, images, low, high):
 
 
 def _checked(what, images, shape, num_values, remedy=None):
-    """Images of a shape [B, H, W, C], B being that of the seeds, as a tensor."""
-    images = ops.convert_to_tensor(check_images(images, shape[-1], num_values, what=what))
-    (batch, *size, _), (found_batch, *found_size, _) = shape, images.shape
+    """Images of a shape [B, H, W, C], B being that of the seeds; an array, unless a graph is traced."""
+    images = check_images(images, shape[-1], num_values, what=what)
+    images = images if backend.is_symbolic(images) else np.asarray(images)
+    (batch, *size, _), (found_batch, *found_size, _) = shape, list(images.shape)
     expected, found = (" x ".join(map(str, x)) for x in (size, found_size))
     remedy = remedy or "Resize them, or ask model.complete, which takes pictures of any size"
     expected = f"{what} of {expected}, the size that the model draws"
@@ -200,8 +202,8 @@ class Noise:
 
     noise[:, rows, columns], two slices, is that of a part of the images, float [B, h, w, noise_size] of the
     factor's dtype, or [B, h, w, bounded_noise_size] for draws within bounds, as those of a factor with a
-    fixed sum are. Each access draws it: never within a function that XLA compiles for TensorFlow, where the
-    same seed would give other numbers.
+    fixed sum are. Each access draws it: by NumPy, or, of seeds in a graph that is traced, the same numbers by
+    TensorFlow, of all rows; never within a function that XLA compiles, where they would be others.
     """
 
     def __init__(self, factor, seeds, position, size, *, mode="sample", bounded=False):
@@ -213,16 +215,14 @@ class Noise:
 
     def __getitem__(self, index):
         _, rows, columns = index
-        some = None
-        if rows != slice(None):
-            some = np.array(rows.indices(self._shape[0])[:2], np.int64)
-        uniforms = _uniforms(self._seeds, self._stream, self._shape, self._dtype, some)
+        what = self._stream, self._shape, self._dtype
+        if backend.is_symbolic(self._seeds):
+            return self._of(backend.uniforms(self._seeds, *what)[:, rows, columns])
+        first, stop, _ = rows.indices(self._shape[0])
+        uniforms = philox.uniforms(np.asarray(self._seeds), *what, (first, stop))
         return self._of(uniforms[:, :, columns])
 
 
 def noise(*args, **kwargs):
     """`Noise` of whole images, with the same arguments."""
     return Noise(*args, **kwargs)[:, :, :]
-
-
-_uniforms = backend.traced(backend.uniforms)

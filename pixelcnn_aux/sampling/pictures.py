@@ -13,7 +13,6 @@ import operator
 from typing import NamedTuple
 
 import numpy as np
-from keras import ops
 
 from pixelcnn_aux import arguments, batches
 from pixelcnn_aux.errors import expect
@@ -50,7 +49,7 @@ def enlarge(model, images, times, request):
     given = _padded(model, names[times], images)
     count, *size, _ = given.shape
     nothing = _nothing_known(model, (count, *(times * side for side in size)))
-    drawn = _draw(model, *nothing, {names[times]: ops.convert_to_tensor(given)}, request)
+    drawn = _draw(model, *nothing, {names[times]: given}, request)
     return _cut(drawn, *(times * side for side in images.shape[1:3]))
 
 
@@ -105,15 +104,15 @@ def _draw(model, known, mask, given, request):
     kept = kept_pixels(model, known, mask, count, given, size)
     if model.image_size is None:
         [*_, drawn] = draw(model, request._replace(size=size), given, kept).values()
-        return ops.convert_to_numpy(drawn)
-    image = next(map(ops.convert_to_numpy, given.values()), None)
+        return drawn
+    image = next(iter(given.values()), None)
     for name in names:
         image = _draw_in_windows(model, name, request._replace(auxiliary=image), kept[name])
     return image
 
 
 def _cut(images, height, width):
-    return ops.convert_to_tensor(images[:, :height, :width])
+    return images[:, :height, :width]
 
 
 class Grid(NamedTuple):
@@ -180,9 +179,8 @@ def _draw_in_windows(model, name, request, kept):
     pixels, other = map(np.array, state)
     within = kind == "within"
     auxiliary, condition, size = request.auxiliary, request.condition, pixels.shape[1:3]
-    condition = None if condition is None else np.asarray(condition)
     noises = noise(factor, request.seeds, position, size, mode=request.mode, bounded=within)
-    noises, shifts = map(ops.convert_to_numpy, (noises, request.log_scale_shift))
+    shifts = request.log_scale_shift
 
     def is_open(place):
         picture, *where = place
@@ -206,7 +204,7 @@ def _draw_in_windows(model, name, request, kept):
                 **{kind: (cut(grid, pixels, places), cut(grid, other, places))},
             )
             drawn = batches.in_batches(factor.draw, rows, grid.size, request.jit_compile)
-            for (picture, *where), window in zip(places, ops.convert_to_numpy(drawn)):
+            for (picture, *where), window in zip(places, drawn):
                 body = grid.body(pixels[picture], *where)
                 height, width, _ = body.shape
                 body[:] = window[:height, :width]

@@ -22,7 +22,7 @@ class IntegerMixtureTest(tf.test.TestCase):
             known = Bounds(low, high, center.astype(np.float64))
             uniforms = rng.random((count, likelihood.bounded_noise_size))
             noise = likelihood.noise(uniforms, bounded=True)
-            values = likelihood.draw(params / 256.0, noise, bounds=fixed_bounds(*known)).numpy()
+            values = likelihood.draw(params / 256.0, noise, bounds=fixed_bounds(*known))
             values = values.astype(np.int64)
             pixels, bits = Pixels(IntegerMixture(likelihood, 4), params), 0.0
             for index in range(3):

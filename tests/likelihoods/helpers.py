@@ -21,14 +21,14 @@ def random_params(*shape, num_components=10, seed=0):
 def random_noise(likelihood, *shape, dtype=np.float64, seed=1, mode="sample", bounded=False):
     size = likelihood.bounded_noise_size if bounded else likelihood.noise_size
     uniforms = np.random.default_rng(seed).random((*shape, size), dtype=dtype)
-    return likelihood.noise(tf.constant(uniforms), mode, bounded)
+    return likelihood.noise(uniforms, mode, bounded)
 
 
 def draw_many(likelihood, params, dtype=np.float64, mode="sample", **kwargs):
     bounded = "bounds" in kwargs
     noise = random_noise(likelihood, NUM_DRAWS, dtype=dtype, seed=0, mode=mode, bounded=bounded)
     params = np.broadcast_to(params.astype(dtype), (NUM_DRAWS, likelihood.num_params))
-    return likelihood.draw(params, noise, **kwargs).numpy()
+    return likelihood.draw(params, noise, **kwargs)
 
 
 def fixed_bounds(low, high, center):

@@ -231,7 +231,7 @@ class BoundedMixtureTest(tf.test.TestCase, parameterized.TestCase):
             low, high = (np.full([NUM_DRAWS, 3], end) for end in (100, 103))
             every, known = np.tile(params, (NUM_DRAWS, 1)), Bounds(low[:64], high[:64], None)
             probs = np.exp(likelihood.log_prob(every[:64], pixels, known))
-            drawn = likelihood.draw(every, noise, bounds=fixed_bounds(low, high, low)).numpy()
+            drawn = likelihood.draw(every, noise, bounds=fixed_bounds(low, high, low))
             counts = np.bincount((drawn - 100) @ [16, 4, 1], minlength=64)
             self.assertGreater(chi_square_p_value(counts, probs), 1e-4, log_scale)
 

@@ -10,7 +10,7 @@ from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
 IMAGES = helpers.pictures(3)
-GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
+GRAYS = pa.auxiliary.Grayscale()(IMAGES)
 SEEDS = np.zeros([3, 2], np.int32)
 
 

@@ -18,7 +18,7 @@ from tests import custom, helpers
 
 SEEDS = np.array([[1, 2], [3, 4], [-5, 2**31 - 1]], np.int32)
 KNOWN = helpers.pictures(3)
-GRAYS = Grayscale()(KNOWN).numpy()
+GRAYS = Grayscale()(KNOWN)
 MASK = np.random.default_rng(0).integers(2, size=(3, *helpers.SIZE, 1)).astype(np.uint8)
 EXACT = {
     "colors": ([Grayscale(2)], (4, 6)),
@@ -107,7 +107,7 @@ class SampleTest(helpers.ImagesTestCase):
 
     def test_noise(self):
         noise = noise_of("image")
-        self.assertEqual(noise.shape, [3, *helpers.SIZE, 2 + 3])  # for components and for channels
+        self.assertEqual(noise.shape, (3, *helpers.SIZE, 2 + 3))  # for components and for channels
         self.assertEqual(noise.dtype, tf.float64)
         single = helpers.shared_model("float32").factors["image"]
         self.assertEqual(sampling.noise(single, SEEDS, 1, helpers.SIZE).dtype, tf.float32)

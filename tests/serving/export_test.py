@@ -45,7 +45,7 @@ IMAGES = helpers.pictures(5)
 FLOATS = np.minimum(IMAGES + np.float32(0.3), 255)
 MASK = np.zeros((5, *helpers.SIZE, 1), np.uint8)
 MASK[:, :2] = 1
-GRAYS = pa.auxiliary.Grayscale()(IMAGES).numpy()
+GRAYS = pa.auxiliary.Grayscale()(IMAGES)
 
 
 def requests():

@@ -26,7 +26,7 @@ def drawn_images(seeds, shift=0):
 
 def gray(images):
     """uint8 [N, H, W, 3] -> uint8 [N, H, W, 1], values 0 .. 15."""
-    return auxiliary.Grayscale(4)(images).numpy()
+    return auxiliary.Grayscale(4)(images)
 
 
 def coarse(images):

@@ -1,0 +1,82 @@
+"""TensorFlow's stateless random numbers in NumPy, bit for bit: Philox 4 x 32 of 10 rounds [1].
+
+[1]: John Salmon, Mark Moraes, Ron Dror, David Shaw. Parallel Random Numbers: As Easy as 1, 2, 3. SC, 2011.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+_LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
+_FACTORS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_STEPS = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)  # of the key
+_SEEDING = (
+    np.uint64(0x3EC8F720),
+    np.uint64(0x02461E29),
+)  # TensorFlow's key for what it makes of a seed
+
+
+def uniforms(
+    seeds: np.ndarray,
+    stream: int,
+    shape: Sequence[int],
+    dtype: str,
+    rows: Sequence[int] | None = None,
+) -> np.ndarray:
+    """Uniform numbers in [0, 1) for each seed: int32 [B, 2] -> [B, H, ...], of `shape` (H, ...).
+
+    Image b is a function of seeds[b] and of `stream` alone: TensorFlow's `stateless_uniform` of the seed with
+    the stream folded in, an int64. `dtype` is "float32" or "float64". With `rows`, two ints, only some of the
+    H rows are computed: from the first up to the second, excluded.
+    """
+    *key, third, fourth = _philox(_words(np.array(seeds, np.int64)), _SEEDING)
+    zero = np.uint64(0)
+    folded = *_philox((zero, zero, third, fourth), key)[:2], *_words(np.array([stream], np.int64))
+    *key, third, fourth = (x[:, np.newaxis] for x in _philox(folded, _SEEDING))
+    first, stop = rows or (0, shape[0])
+    size, at_once = math.prod(shape[1:]), 16 // np.dtype(dtype).itemsize
+    skipped = first * size // at_once
+    counts = np.arange(skipped, -(-stop * size // at_once), dtype=np.uint64)
+    bits = _philox((counts & _LOW, counts >> _32, third, fourth), key)
+    numbers = np.stack(_FLOATS[dtype](*bits), axis=-1).reshape(len(seeds), len(counts) * at_once)
+    start = first * size - skipped * at_once
+    numbers = numbers[:, start : start + (stop - first) * size]
+    return numbers.reshape(len(seeds), stop - first, *shape[1:])
+
+
+def _words(numbers):
+    """The lower and the upper 32 bits of each of n numbers, int64 [..., n]: list of 2 n uint64 [...]."""
+    numbers = numbers.view(np.uint64)
+    return [
+        x
+        for i in range(numbers.shape[-1])
+        for x in (numbers[..., i] & _LOW, numbers[..., i] >> _32)
+    ]
+
+
+def _philox(counter, key):
+    """Four words of 32 bits, and a key of two: four others, all in uint64 that broadcast."""
+    a, b, c, d = counter
+    k, m = key
+    for _ in range(10):
+        one, other = a * _FACTORS[0], c * _FACTORS[1]
+        a, b, c, d = (other >> _32) ^ b ^ k, other & _LOW, (one >> _32) ^ d ^ m, one & _LOW
+        k, m = (k + _STEPS[0]) & _LOW, (m + _STEPS[1]) & _LOW
+    return a, b, c, d
+
+
+def _single(*words):
+    """Four words -> four floats, of 23 bits each."""
+    bits = ((x.astype(np.uint32) & np.uint32(0x7FFFFF)) | np.uint32(0x3F800000) for x in words)
+    return [x.view(np.float32) - np.float32(1) for x in bits]
+
+
+def _double(a, b, c, d):
+    """Four words -> two floats, of 52 bits each."""
+    pairs = ((a, b), (c, d))
+    bits = ((x & np.uint64(0xFFFFF)) << _32 | y | np.uint64(1023 << 52) for x, y in pairs)
+    return [x.view(np.float64) - 1 for x in bits]
+
+
+_FLOATS = {"float32": _single, "float64": _double}
