@@ -443,11 +443,13 @@ class Factor(keras.Model):
         """
         self.check_scannable()
         in_graph = request.jit_compile or request.method == "full" or not engine.supports(self)
-        if not in_graph and not backend.is_symbolic(request.log_scale_shift):
+        in_graph = in_graph or backend.is_symbolic(request.log_scale_shift)
+        if in_graph or not isinstance(self.network, networks.DecidesGroups):
+            request = request._replace(noise=request.noise[:, :, :])
+        if not in_graph:
             evaluation = engine.Evaluation(self, request.condition)
             decider = groups.drawn_pixels(self.likelihood, request)
             return evaluation.decide_each_pixel(request, decider, len(request.log_scale_shift))
-        request = request._replace(noise=request.noise[:, :, :])
         features = ()
         if request.auxiliary is not None:
             features = self._features(Inputs(None, request.auxiliary, request.condition))

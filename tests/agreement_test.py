@@ -14,7 +14,7 @@ from absl.testing import parameterized
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, HighBits
-from pixelcnn_aux.inputs import Inputs
+from pixelcnn_aux.inputs import DrawRequest, Inputs
 from tests import custom, helpers
 
 BOUND = {"exact": False, "centered": False}
@@ -113,7 +113,23 @@ def by_the_method_full(name, **how):
         return draw(name, method="full", **how)
 
 
+def in_a_graph(name, known=None, mask=None):
+    """As exported samplers draw."""
+    model = build(name)
+
+    @functools.partial(tf.function, autograph=False)
+    def graph(seeds, shifts, condition, *kept):
+        kept = sampling.kept_pixels(model, *kept, len(SEEDS)) if kept else None
+        return sampling.draw(model, DrawRequest(seeds, shifts, condition), kept=kept)
+
+    kept = () if known is None else map(tf.constant, (known, mask))
+    condition = labels(name).get("condition")
+    found = graph(tf.constant(SEEDS), tf.zeros(len(SEEDS)), condition, *kept)
+    return {key: x.numpy() for key, x in found.items()}
+
+
 WAYS = {
+    "graph": in_a_graph,
     "full": by_the_method_full,
     "in_batches": in_batches_of_two,
     "one_by_one": one_by_one,
@@ -125,6 +141,7 @@ NAMES = [*CHAINS, "parallel"]
 FEW = ("bound", "halves", "parallel")
 PAIRS = [
     *itertools.product(NAMES, ["by_whole_networks"]),
+    *itertools.product((*FEW, "scans", "classes"), ["graph"]),
     *itertools.product((*FEW, "scans"), ["full"]),
     *itertools.product(
         ("bound", "classes", "parallel"), ("in_batches", "one_by_one", "given_the_first")
@@ -159,7 +176,7 @@ class AgreementTest(helpers.ImagesTestCase):
         self.assertExact(name, images)
         first, *_ = images
         ways = [(draw, {"given": {first: images[first]}}), (in_batches_of_two, {})]
-        for ask, how in (*ways, *[(by_the_method_full, {})] * (name in FEW)):
+        for ask, how in (*ways, *[(by_the_method_full, {}), (in_a_graph, {})] * (name in FEW)):
             self.assertSameImages(ask(name, known=known, mask=mask, **how), images)
         if not model.exact and not model.centered:
             chain = model.auxiliaries(known)

@@ -101,6 +101,7 @@ class Evaluation:
 def _converted(part, how):
     prefix, _, _ = os.path.commonprefix([x.path for x in part.variables]).rpartition("/")
     weights = {
-        x.path.removeprefix(f"{prefix}/"): ops.convert_to_numpy(x.value) for x in part.variables
+        x.path.removeprefix(f"{prefix}/"): np.asarray(ops.convert_to_tensor(x))
+        for x in part.variables
     }
     return _KINDS[type(part)](part.get_config(), weights, how)

@@ -31,7 +31,7 @@ def elu(x):
 
 def silu(x, rounded):
     """x sigmoid(x); if `rounded`, in whole units: see `layers.rounding`."""
-    return rounding.whole_silu(x) if rounded else arrays.silu(x)
+    return rounding.whole_silu(x) if rounded else x * arrays.sigmoid(x)
 
 
 def gated(y):

@@ -152,7 +152,7 @@ class ParallelPixelCNN(DecidesGroups):
             self._lasts.append(Dense(weights, f"{k}_last", **how))
 
     def __call__(self, x, features):
-        return self.evaluate(x, features)
+        return self.all_params(x, features)
 
     def known_at_first(self, lattice, features):
         """The inputs of the first group's network: list of float [B, h, w, ...]."""

@@ -45,7 +45,7 @@ class DecidesGroups:
     known_at_first: Callable[..., list[Tensor]]
     group_params: Callable[..., Tensor]
 
-    def evaluate(self, x: Tensor, features: Sequence[Tensor], **how: Any) -> Tensor:
+    def all_params(self, x: Tensor, features: Sequence[Tensor], **how: Any) -> Tensor:
         """The parameters of all pixels of images [B, H, W, C] as the network sees them: [B, H, W, P]."""
         places, size = sums.by_place(x, self.side), x.shape[1:3]
         lattice = arrays.shape(places[0])[:3]
@@ -172,7 +172,7 @@ class ParallelPixelCNN(Network, DecidesGroups):
         self, x: Tensor, features: Sequence[Tensor] = (), training: bool | None = None
     ) -> Tensor:
         """As `Network.call`, on images of any size; features have a pixel for each block."""
-        return self.evaluate(x, features, training=training)
+        return self.all_params(x, features, training=training)
 
     def known_at_first(self, lattice: Sequence[Any], features: Sequence[Tensor]) -> list[Tensor]:
         """The inputs of the first group's network, for a lattice (B, h, w): list of float [B, h, w, ...]."""

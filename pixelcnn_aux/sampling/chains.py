@@ -30,7 +30,7 @@ def sample(model, request, given, known, mask):
     model.require(names_from(model, given))
     kept = {} if known is mask is None else kept_pixels(model, known, mask, batch, given, size)
     rows = request._replace(size=size), given, kept
-    return in_batches(lambda rows: draw(model, *rows), rows, size, request.jit_compile)
+    return in_batches(lambda x: draw(model, *x), rows, size, request.jit_compile, by_tensors=False)
 
 
 def checked(model, request, count=None):

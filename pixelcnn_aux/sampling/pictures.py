@@ -203,8 +203,9 @@ def _draw_in_windows(model, name, request, kept):
                 noise=cut(grid, noises, places),
                 **{kind: (cut(grid, pixels, places), cut(grid, other, places))},
             )
-            drawn = batches.in_batches(factor.draw, rows, grid.size, request.jit_compile)
-            for (picture, *where), window in zip(places, drawn):
+            how = {"jit_compile": request.jit_compile, "by_tensors": False}
+            drawn = batches.in_batches(factor.draw, rows, grid.size, **how)
+            for (picture, *where), window in zip(places, np.asarray(drawn)):
                 body = grid.body(pixels[picture], *where)
                 height, width, _ = body.shape
                 body[:] = window[:height, :width]
