@@ -1,19 +1,15 @@
 """Array functions under Keras's names, which compute with NumPy or with tensors, whichever they are given.
 
 Arrays of NumPy, numbers, and lists of these give arrays of NumPy, and nothing imports Keras. If any argument
-<<<<<<< HEAD
-is a tensor, `keras.ops` computes. Dtypes are Keras's either way, but for lists and Python's numbers alone, which
-NumPy makes float64. `arange` of a number is NumPy's: a constant that both kinds take.
-=======
 is a tensor, `keras.ops` computes. Dtypes are Keras's either way, but for lists and Python's numbers alone,
-which NumPy makes float64. `arange` is always NumPy's: a constant that both kinds take.
->>>>>>> math
+which NumPy makes float64. `arange` of a number is NumPy's: a constant that both kinds take.
 
 Draws, bounds and conditions are written in these functions, once for graphs and for NumPy. Exponentials may
 overflow on purpose: whoever draws with NumPy does it within `np.errstate(all="ignore")`.
 """
 
 import functools
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -22,89 +18,34 @@ import numpy as np
 from pixelcnn_aux.arguments import Tensor
 
 # Looked up by type, since that is fast: some 200 functions are called for each pixel of a draw.
-_PLAIN = {np.ndarray, np.memmap, bool, int, float, list, tuple, *np.sctypeDict.values()}
+_PLAIN = {np.ndarray, np.memmap, bool, int, float, *np.sctypeDict.values()}
+_keras = functools.cache(lambda: importlib.import_module("keras.ops"))
+_backend = functools.cache(lambda: importlib.import_module("pixelcnn_aux.backend"))
 
 
 def is_plain(*values: Any) -> bool:
-    """Whether no value is a tensor: all are NumPy's or Python's."""
+    """Whether no value is a tensor: all are NumPy's or Python's, or lists of these."""
     for x in values:
-        if type(x) not in _PLAIN:
+        if type(x) not in _PLAIN and not (isinstance(x, (list, tuple)) and is_plain(*x)):
             return False
     return True
 
 
-@functools.cache
-def _keras():
-    from keras import ops
-
-    return ops
-
-
-@functools.cache
-def _backend():
-    from pixelcnn_aux import backend
-
-    return backend
-
-
-def _either(plain: Callable[..., Any], name: str | None = None) -> Callable[..., Any]:
-    """A function for NumPy, and Keras's of the same name where any positional argument is a tensor."""
-    name = name or plain.__name__
-
-    def function(*args, **kwargs):
-        for x in args:
-            if type(x) not in _PLAIN:
-                return getattr(_keras(), name)(*args, **kwargs)
-        return plain(*args, **kwargs)
-
-    return function
-
-
-def _of_list(plain: Callable[..., Any]) -> Callable[..., Any]:
-    """As `_either`, of a function of a list of arrays."""
-    name = plain.__name__
-
-    def function(xs, axis):
-        return plain(xs, axis) if is_plain(*xs) else getattr(_keras(), name)(xs, axis=axis)
-
-    return function
+def alike(*xs: Any) -> list[Tensor]:
+    """Arrays or lists: as arrays of NumPy if none is a tensor, else all as tensors."""
+    return [*map(np.asarray if is_plain(*xs) else _keras().convert_to_tensor, xs)]
 
 
 def numpy_dtype(dtype: Any) -> Any:
-    """The dtype of an array of NumPy, or a tensor, as one of NumPy."""
+    """The dtype of an array of NumPy, or of a tensor, as one of NumPy."""
     is_numpy = isinstance(dtype, (np.dtype, str, type))
     return dtype if is_numpy else dtype.as_numpy_dtype  # TensorFlow's alone are its own
-
-
-def _axes_after(axis):
-    """An index of all that comes after a negative axis."""
-    return (slice(None),) * (-1 - axis)
-
-
-# Arrays as they are.
-
-
-def alike(*xs: Any) -> list[Tensor]:
-    """Arrays or lists: as arrays of NumPy if none is a tensor, else all as tensors."""
-    if is_plain(*xs):
-        return [np.asarray(x) for x in xs]
-    return [_keras().convert_to_tensor(x) for x in xs]
-
-
-def is_float(x: Tensor) -> bool:
-    if type(x) in _PLAIN:
-        return x.dtype.kind == "f"
-    import keras
-
-    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
 
 
 def cast(x: Any, dtype: Any) -> Tensor:
     if type(x) is np.ndarray:
         return x.astype(numpy_dtype(dtype), copy=False)
-    if type(x) in _PLAIN:
-        return np.asarray(x, numpy_dtype(dtype))
-    return _keras().cast(x, dtype)
+    return np.asarray(x, numpy_dtype(dtype)) if is_plain(x) else _keras().cast(x, dtype)
 
 
 def arange(count: Any, dtype: Any = "int32") -> Tensor:
@@ -113,43 +54,9 @@ def arange(count: Any, dtype: Any = "int32") -> Tensor:
     return np.arange(count, dtype=numpy_dtype(dtype))
 
 
-broadcast_to = _either(np.broadcast_to)
-shape = _either(np.shape)
-reshape = _either(np.reshape)
-swapaxes = _either(np.swapaxes)
-repeat = _either(np.repeat)
-zeros_like = _either(np.zeros_like)
-full_like = _either(np.full_like)
-take = _either(np.take)
-stop_gradient = _either(lambda x: x, "stop_gradient")
-concatenate = _of_list(np.concatenate)
-
-
-@_of_list
-def stack(xs, axis):
-    before = (slice(None),) * axis if axis >= 0 else (...,)
-    index = (*before, None, *_axes_after(axis))
-    return np.concatenate([x[index] for x in xs], axis)
-
-
-@_either
-def unstack(x, num=None, axis=0):  # axis below 0
-    after = _axes_after(axis)
-    return [x[(..., i, *after)] for i in range(x.shape[axis])]
-
-
-@_either
-def split(x, indices_or_sections, axis=0):  # axis below 0
-    ends, count = indices_or_sections, x.shape[axis]
-    if isinstance(ends, int):
-        ends = range(count // ends, count, count // ends)
-    after = _axes_after(axis)
-    return [x[(..., slice(*ends), *after)] for ends in zip((0, *ends), (*ends, count))]
-
-
 def lookup(table: Tensor, index: Tensor, axis: int = 0) -> Tensor:
     """As `take`, but faster, at indices from 0 on: [N, ...], int [B] -> [B, ...], B any sides."""
-    if type(index) in _PLAIN and type(table) in _PLAIN:
+    if type(table) in _PLAIN and type(index) in _PLAIN:
         return table.take(index, axis)
     return _backend().lookup(table, index, axis)
 
@@ -158,11 +65,9 @@ def pick(x: Tensor, index: Tensor) -> Tensor:
     """The element at each index along the last axis: [B, ..., K], int32 [B] -> [B, ...], B any sides."""
     if type(x) not in _PLAIN or type(index) not in _PLAIN:
         return _backend().pick(x, index)
-    if index.ndim != 1:
-        leading, after = index.shape, x.shape[index.ndim :]
-        found = pick(x.reshape(-1, *after), index.reshape(-1))
-        return found.reshape((*leading, *after[:-1]))
-    return x[(np.arange(len(index)), *(slice(None),) * (x.ndim - 2), index)]
+    flat, after = index.reshape(-1), x.shape[index.ndim :]
+    found = x.reshape(len(flat), *after)[np.arange(len(flat)), ..., flat]
+    return found.reshape(index.shape + after[:-1])
 
 
 def argmax(x: Tensor) -> Tensor:
@@ -170,61 +75,42 @@ def argmax(x: Tensor) -> Tensor:
     return x.argmax(-1).astype(np.int32) if type(x) in _PLAIN else _backend().argmax(x)
 
 
-# Elementwise.
+def _either(plain: Callable[..., Any], name: str = "") -> Callable[..., Any]:
+    """A function for NumPy, and Keras's of the same name where any positional argument is a tensor."""
+    name = name or plain.__name__
 
-absolute = _either(np.absolute, "abs")
-ceil = _either(np.ceil)
-exp = _either(np.exp)
-expm1 = _either(np.expm1)
-floor = _either(np.floor)
-log = _either(np.log)
-log1p = _either(np.log1p)
-logical_and = _either(np.logical_and)
-maximum = _either(np.maximum)
-minimum = _either(np.minimum)
-multiply = _either(np.multiply)
-round = _either(np.rint, "round")
-sign = _either(np.sign)
-tanh = _either(np.tanh)
-where = _either(np.where)
+    def function(*args, **kwargs):
+        for x in args:
+            if type(x) not in _PLAIN and not is_plain(x):
+                return getattr(_keras(), name)(*args, **kwargs)
+        return plain(*args, **kwargs)
+
+    return function
 
 
-@_either
-def clip(x, low, high):
-    return np.minimum(np.maximum(x, low), high)
+# By NumPy's own functions.
+exp, expm1, log, log1p, tanh = map(_either, (np.exp, np.expm1, np.log, np.log1p, np.tanh))
+floor, sign, maximum, minimum = map(_either, (np.floor, np.sign, np.maximum, np.minimum))
+multiply, where, logical_and = map(_either, (np.multiply, np.where, np.logical_and))
+absolute, round = _either(np.absolute, "abs"), _either(np.rint, "round")
+all, mean, min, max = map(_either, (np.all, np.mean, np.min, np.max))
+shape, reshape, swapaxes = map(_either, (np.shape, np.reshape, np.swapaxes))
+broadcast_to = _either(np.broadcast_to)
+full_like, zeros_like = map(_either, (np.full_like, np.zeros_like))
+concatenate, repeat, take = map(_either, (np.concatenate, np.repeat, np.take))
 
-
-@_either
-def relu(x):
-    return np.maximum(x, 0)
-
-
-@_either
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-@_either
-def softplus(x):
-    return np.logaddexp(x, 0)
-
-
-# Reductions.
-
-min = _either(np.min)
-max = _either(np.max)
-all = _either(np.all)
-mean = _either(np.mean)
+# By others.
+stop_gradient = _either(lambda x: x, "stop_gradient")
+relu = _either(lambda x: np.maximum(x, 0), "relu")
+sigmoid = _either(lambda x: 1 / (1 + np.exp(-x)), "sigmoid")
+softplus = _either(lambda x: np.logaddexp(x, 0), "softplus")
+clip = _either(lambda x, low, high: np.minimum(np.maximum(x, low), high), "clip")
+cumsum = _either(lambda x, axis: np.cumsum(x, axis, x.dtype), "cumsum")
 
 
 @_either
 def sum(x, axis=None, keepdims=False):
     return np.add.reduce(x, axis, x.dtype, None, keepdims)
-
-
-@_either
-def cumsum(x, axis):
-    return np.cumsum(x, axis, x.dtype)
 
 
 @_either
@@ -238,3 +124,33 @@ def logsumexp(x, axis):
 def log_softmax(x, axis):
     x = x - np.max(x, axis, keepdims=True)
     return x - np.log(np.sum(np.exp(x), axis, keepdims=True))
+
+
+@_either
+def stack(xs, axis):
+    index = (*_before(axis), None, *_after(axis))
+    return np.concatenate([x[index] for x in xs], axis)
+
+
+@_either
+def unstack(x, num=None, axis=0):
+    before, after = _before(axis), _after(axis)
+    return [x[(*before, i, *after)] for i in range(x.shape[axis])]
+
+
+@_either
+def split(x, indices_or_sections, axis=0):
+    ends, count, before, after = indices_or_sections, x.shape[axis], _before(axis), _after(axis)
+    if isinstance(ends, int):
+        ends = range(count // ends, count, count // ends)
+    return [x[(*before, slice(*ends), *after)] for ends in zip((0, *ends), (*ends, count))]
+
+
+def _before(axis):
+    """An index of all that comes before an axis."""
+    return (slice(None),) * axis if axis >= 0 else (...,)
+
+
+def _after(axis):
+    """An index of all that comes after an axis that is counted from the last one; else nothing."""
+    return (slice(None),) * (-1 - axis)

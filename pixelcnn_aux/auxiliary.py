@@ -186,9 +186,8 @@ class HighBits(Transform):
     def __call__(self, images: Tensor) -> Tensor:
         """Images [B, H, W, C] of 2 ** of values -> [B, H, W, C] of 2 ** bits. Raises ValueError."""
         values = arrays.cast(check_images(images, num_values=2**self.of), "int32")
-        return arrays.cast(
-            values // 2 ** (self.of - self.bits), arguments.pixel_dtype(self.num_values)
-        )
+        values = values // 2 ** (self.of - self.bits)  # not in place: they may be the images
+        return arrays.cast(values, arguments.pixel_dtype(self.num_values))
 
     def fixed_sum(self, num_values: int) -> FixedSum:
         expected = f"images of {2**self.of:,} values, for HighBits of {self.of} bits"

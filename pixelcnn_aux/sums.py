@@ -71,9 +71,8 @@ def from_places(places: Sequence[Tensor], side: int, size: Sequence[Any]) -> Ten
         arrays.reshape(arrays.stack(places[first : first + side], axis=3), row)
         for first in range(0, side**2, side)
     ]
-    images = arrays.reshape(
-        arrays.stack(by_row, axis=2), (-1, rows * side, columns * side, *channels)
-    )
+    shape = (-1, rows * side, columns * side, *channels)
+    images = arrays.reshape(arrays.stack(by_row, axis=2), shape)
     return images if is_divided(size, side) else images[:, : size[0], : size[1]]
 
 
@@ -319,7 +318,8 @@ def _checked(weights: ArrayLike, last: int) -> np.ndarray:
 def _summable(x):
     """Integers as int32, in which sums are exact; floats, which may lie between integers, unchanged."""
     [x] = arrays.alike(x)
-    return x if arrays.is_float(x) else arrays.cast(x, "int32")
+    is_float = np.dtype(arrays.numpy_dtype(x.dtype)).kind == "f"
+    return x if is_float else arrays.cast(x, "int32")
 
 
 class _Tables(NamedTuple):

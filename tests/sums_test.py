@@ -1,6 +1,7 @@
 """Tests of the sums that auxiliary images fix: their bounds, and the likelihoods and draws within them."""
 
 import collections
+import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -100,6 +101,56 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
             least, most = (np.stack([x[end] for x in found], axis=-1) for end in (0, 1))
             ends = np.maximum(least, low), np.minimum(most, high)
             self.assertComplete(inside, auxiliary, *ends)
+
+    @parameterized.product(
+        name=[*SMALL], exact=(False, True), units=(None, 4), size=((4, 6), (3, 5))
+    )
+    def test_numpy_and_tensors_agree(self, name, exact, units, size):
+        """Whole images, rows and pixels, and groups, none of which changes what it is given."""
+        fixed_sum, channels = SMALL[name]
+        how = {"exact": exact, "center_units": units}
+        fixed_sum = FixedSum(**{**fixed_sum.get_config(), **how})
+        images = random_images(2, *size, channels, num_values=fixed_sum.num_values)
+        low, high = np.sort([images, random_images(*images.shape, num_values=2)], axis=0)
+
+        def computed(kind):
+            given, within = kind(images), (kind(low), kind(high))
+            auxiliary, slack = fixed_sum.auxiliary(given), fixed_sum.slack(*within)
+            found = [auxiliary, *slack, fixed_sum.sums(given)]
+            of_channel = fixed_sum.channel_bounds(given, auxiliary, slack)
+            earlier = [given[..., i] for i in range(channels)]
+            known = [of_channel(i, earlier[:i]) for i in range(channels)]
+            expected = [np.stack(x, axis=-1) for x in zip(*known)]
+            remainders, ratio = sums.Remainders(fixed_sum, auxiliary, within), fixed_sum.ratio
+            pixels = []
+            if sums.is_divided(size, ratio):
+                state = remainders.initial_state()
+                for row in range(size[0]):
+                    here, pixel = remainders.row(row, state), given[:, row]
+                    in_row = here.pixels(0)
+                    for column in range(size[1]):
+                        earlier = [pixel[:, column, i] for i in range(channels)]
+                        bounds = in_row.bounds(column)
+                        pixels.append([bounds(i, earlier[:i]) for i in range(channels)])
+                        in_row.decided(column, pixel[:, column])
+                    _, state = here.after(pixel)
+                found += [np.stack(x, axis=-1) for x in zip(*itertools.chain(*pixels))]
+                received = [np.reshape(x, (2, *images.shape[1:])) for x in found[-3:]]
+                self.assertAllEqual(received, expected)
+            blocks, places = remainders.blocks(size), sums.by_place(given, ratio)
+            for place, values in enumerate(places):
+                earlier = [values[..., i] for i in range(channels)]
+                bounds = blocks.bounds(place)
+                found += [x for i in range(channels) for x in bounds(i, earlier[:i])]
+                blocks.decided(place, values)
+            return [*found, *expected, sums.from_places(places, ratio, size)]
+
+        before = images.copy(), low.copy(), high.copy()
+        for one, other in zip(computed(np.array), computed(tf.constant), strict=True):
+            self.assertIsInstance(one, np.ndarray)
+            self.assertEqual(one.dtype, other.dtype)
+            self.assertAllEqual(one, other)
+        self.assertAllEqual((images, low, high), before)
 
     def test_by_hand(self):
         image = np.array([[90, 100], [110, 100]], np.uint8).reshape(1, 2, 2, 1)

@@ -22,6 +22,8 @@ _KINDS = {
     kinds.ParallelPixelCNN: networks.ParallelPixelCNN,
     kinds.Embedding: networks.Embedding,
 }
+# Exponentials may overflow on purpose.
+_QUIET = np.errstate(over="ignore", divide="ignore", invalid="ignore")
 
 
 def supports(factor):
@@ -46,6 +48,7 @@ class Evaluation:
         self.network, *others = (_converted(part, how) for part in factor.parts())
         self._embedding = others[0] if others else None
 
+    @_QUIET
     def features(self, auxiliary):
         """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h, w, F]; empty without an embedding."""
         if self._embedding is None:
@@ -53,6 +56,7 @@ class Evaluation:
         kind = self.factor.auxiliary_likelihood
         return self._embedding(self.factor.scaled(np.asarray(auxiliary), kind))
 
+    @_QUIET
     def params(self, inputs):
         """The parameters of all pixels of `Inputs`, which have this condition: float [B, H, W, P]."""
         return self.network(self.factor.seen(inputs), self.features(inputs.auxiliary))
@@ -61,6 +65,7 @@ class Evaluation:
         """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""
         return self.network.known_at_first(ones.shape[:3], self.features(auxiliary))
 
+    @_QUIET
     def decide_each_pixel(self, request, decider, batch):
         """Decides the pixels of B images for a `DrawRequest`: uint8 [B, H, W, C].
 

@@ -68,14 +68,15 @@ def _philox(counter, key):
 
 def _single(*words):
     """Four words -> four floats, of 23 bits each."""
-    bits = ((x.astype(np.uint32) & np.uint32(0x7FFFFF)) | np.uint32(0x3F800000) for x in words)
+    bits = (x.astype(np.uint32) & np.uint32(0x7FFFFF) | np.uint32(0x3F800000) for x in words)
     return [x.view(np.float32) - np.float32(1) for x in bits]
 
 
 def _double(a, b, c, d):
     """Four words -> two floats, of 52 bits each."""
-    pairs = ((a, b), (c, d))
-    bits = ((x & np.uint64(0xFFFFF)) << _32 | y | np.uint64(1023 << 52) for x, y in pairs)
+    bits = (
+        (x & np.uint64(0xFFFFF)) << _32 | y | np.uint64(1023 << 52) for x, y in ((a, b), (c, d))
+    )
     return [x.view(np.float64) - 1 for x in bits]
 
 

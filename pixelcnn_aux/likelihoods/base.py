@@ -20,11 +20,12 @@ MODES = ("sample", "map")
 class Likelihood(Configured):
     """The distribution of a pixel, all its channels together, given the parameters for it.
 
-    A subclass defines `_log_prob`, `_noise` and `_draw`, in `keras.ops`, and the attributes. What is given
-    arrays of NumPy alone returns them, whatever these methods make of them. One that has
+    A subclass defines `_log_prob`, `_noise` and `_draw`, in `keras.ops`, and the attributes. One that has
     bounds (values can be restricted to intervals) also defines `_bounded_log_prob`, finite outside of them
     too, `_bounded_noise` and `_bounded_draw`. For entropies, one of several channels, or that is centered,
     also defines `_value_log_probs`. For densities between whole values it defines `_log_density`.
+
+    Given arrays of NumPy alone, methods return such, also where those of a subclass return tensors.
 
     Attributes:
       num_channels: int, of the images it models.
@@ -280,7 +281,8 @@ class Likelihood(Configured):
 
     def _call(self, method, params, *args):
         """The result of a method of a subclass: a number for each pixel, or for each channel of a draw."""
-        result, shape = _as_kind_of(params, getattr(self, method)(params, *args)), params.shape[:-1]
+        result = _as_kind_of(params, getattr(self, method)(params, *args))
+        shape = params.shape[:-1]
         remedy = "Sum over the channels, or squeeze the last dimension"
         if method.endswith("draw"):
             shape = (*shape, self.num_channels)

@@ -204,9 +204,8 @@ class LogisticMixture(Likelihood):
 
     def _bounded_noise(self, uniforms, mode):
         # For each channel a Gumbel for each component, and a uniform; -0.5 stands for the location.
-        gumbels, uniforms = arrays.split(
-            uniforms, [self.num_channels * self.num_components], axis=-1
-        )
+        end = self.num_channels * self.num_components
+        gumbels, uniforms = arrays.split(uniforms, [end], axis=-1)
         uniforms = arrays.full_like(uniforms, -0.5) if mode == "map" else uniforms
         return arrays.concatenate([gumbel(gumbels), uniforms], axis=-1)
 
@@ -268,13 +267,12 @@ class LogisticMixture(Likelihood):
         """Scales in pixels."""
         if self.centered:
             unit = self.unit / (self._half / 127.5)  # as for 256 values
-            shift = shift + CENTERED_LOG_SCALE_SHIFT + math.log(unit / 16.0)
+            shift = shift + (CENTERED_LOG_SCALE_SHIFT + math.log(unit / 16.0))
         return self._half * self._scale(log_scales + shift)
 
     def _scale(self, log_scales):
-        return arrays.exp(
-            arrays.minimum(arrays.maximum(log_scales, self._min_log_scale), MAX_LOG_SCALE)
-        )
+        log_scales = arrays.maximum(log_scales, self._min_log_scale)
+        return arrays.exp(arrays.minimum(log_scales, MAX_LOG_SCALE))
 
 
 def _against(shift, x):

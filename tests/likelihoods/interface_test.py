@@ -7,11 +7,17 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from pixelcnn_aux import likelihoods
+from pixelcnn_aux import arrays, likelihoods
 from pixelcnn_aux.likelihoods import entropies
 from pixelcnn_aux.sums import Bounds
 from tests.custom import Coin
-from tests.likelihoods.helpers import IS_LOG_SCALE, extreme_params, random_bounds, random_params
+from tests.likelihoods.helpers import (
+    IS_LOG_SCALE,
+    extreme_params,
+    fixed_bounds,
+    random_bounds,
+    random_params,
+)
 
 PARAMS, PIXELS, ONE = (np.zeros([2, 5, size], np.float32) for size in (100, 3, 1))
 CENTERED = likelihoods.LogisticMixture(centered=True)
@@ -92,6 +98,69 @@ class InterfaceTest(tf.test.TestCase, parameterized.TestCase):
             message = f"Expected Own.{method} to give shape {right}. Received: {wrong}."
             with self.assertRaisesRegex(ValueError, re.escape(message)):
                 call(own, tf.zeros([2, 5, own.num_params]))
+
+
+class KindsOfArraysTest(tf.test.TestCase, parameterized.TestCase):
+    """Given arrays of NumPy, likelihoods compute with NumPy alone what they compute with tensors."""
+
+    @parameterized.product(
+        likelihood=(
+            likelihoods.LogisticMixture(),
+            CENTERED,
+            likelihoods.LogisticMixture(2, num_channels=1, num_values=2**12),
+            likelihoods.LogisticMixture(2, centered=True, unit=1.0, num_channels=4, num_values=9),
+            likelihoods.Categorical(),
+            likelihoods.Categorical(5, 3),
+        ),
+        bounded=(False, True),
+        mode=likelihoods.MODES,
+        dtype=(np.float32, np.float64),
+    )
+    def test_they_agree(self, likelihood, bounded, mode, dtype):
+        if likelihood.centered and not bounded:
+            return
+        size = likelihood.bounded_noise_size if bounded else likelihood.noise_size
+        rng, channels = np.random.default_rng(0), likelihood.num_channels
+        uniforms = rng.random((4, 50, size), dtype=dtype)
+        params = rng.normal(size=(4, 50, likelihood.num_params)).astype(dtype)
+        shifts = np.linspace(-1, 1, 4, dtype=np.float32)
+        known = random_bounds(4, 50, num_values=likelihood.num_values, channels=channels)
+        *ends, center, pixels = (np.int32(x) for x in known)
+
+        def computed(kind):
+            given, bounds = kind(params), Bounds(*map(kind, (*ends, np.float32(center))))
+            noise = likelihood.noise(kind(uniforms), mode, bounded)
+            how = {"bounds": fixed_bounds(*bounds)} if bounded else {}
+            drawn = likelihood.draw(given, noise, kind(shifts), **how)
+            log_prob = likelihood.log_prob(given, kind(pixels), bounds if bounded else None)
+            earlier = [kind(pixels[..., i]) for i in range(channels - 1)]
+            each = [Bounds(*(x[..., i] for x in bounds)) for i in range(channels)]
+            values = likelihood.value_log_probs(given, channels - 1, earlier, bounds=each)
+            return noise, log_prob, values, drawn
+
+        refuse = {"side_effect": AssertionError}
+        with mock.patch.multiple(arrays, _keras=mock.Mock(**refuse), _backend=mock.Mock(**refuse)):
+            with np.errstate(over="ignore"):
+                *found, drawn = computed(np.array)
+        *expected, drawn_by_tensors = computed(tf.constant)
+        for one, other in zip([*found, drawn], [*expected, drawn_by_tensors]):
+            self.assertIsInstance(one, np.ndarray)
+            self.assertEqual((one.dtype, one.shape), (other.dtype, tuple(other.shape)))
+        rtol, atol = (1e-11, 1e-12) if dtype == np.float64 else (1e-4, 1e-5)
+        for one, other in zip(found, expected):
+            self.assertAllClose(one, other, rtol=rtol, atol=atol)
+        differ = np.mean(drawn != drawn_by_tensors.numpy())
+        self.assertLessEqual(differ, 0 if dtype == np.float64 else 0.01)
+
+    def test_own_likelihoods_in_operations_of_keras(self):
+        """Also of NumPy's arrays they return such."""
+        coin, logits, ones = Coin(), np.array([[-0.5], [3.0]]), np.ones([2, 1], np.int32)
+        uniforms = np.array([[0.6], [0.5]])
+        drawn = coin.draw(logits, coin.noise(uniforms))
+        found = drawn, coin.log_prob(logits, ones)
+        self.assertEqual({type(x) for x in found}, {np.ndarray})
+        self.assertAllEqual(drawn, [[0], [1]])
+        self.assertAllClose(found[1], -np.log1p(np.exp(-logits[:, 0])))
 
 
 def by_values(likelihood, params, pixels, bounds):

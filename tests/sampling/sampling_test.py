@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from pixelcnn_aux import likelihoods, sampling
+from pixelcnn_aux import backend, likelihoods, sampling
 from pixelcnn_aux.auxiliary import Grayscale, HalfResolution
+from pixelcnn_aux.engine import philox
 from pixelcnn_aux.sums import FixedSum
 from tests import custom, helpers
 
@@ -118,10 +119,28 @@ class SampleTest(helpers.ImagesTestCase):
         for position in range(2):
             noise = sampling.noise(factor, seeds, position, helpers.SIZE)
             self.assertLen(set(np.ravel(noise)), np.size(noise))
+        in_graph = tf.function(lambda x: sampling.noise(factor, x, 1, helpers.SIZE))
+        some = sampling.Noise(factor, seeds.numpy(), 1, helpers.SIZE)
+        self.assertAllClose(in_graph(seeds), noise, rtol=1e-12)
+        self.assertAllEqual(some[:, 1:3, 2:], noise[:, 1:3, 2:])
         # Seeds mean the same in every version.
         noise = sampling.noise(factor, tf.constant([[0, 1]]), 2, (1, 2))
         uniforms = np.array([0.040145529201251806, 0.5612506988834305])
         self.assertAllClose(noise[0, 0, 0, :2], -np.log(-np.log(uniforms)), rtol=1e-12)
+
+    @parameterized.product(dtype=("float32", "float64"), shape=((5,), (3, 7), (2, 5, 13), (4, 0)))
+    def test_uniforms_are_those_of_tensorflow(self, dtype, shape):
+        seeds = np.array([*SEEDS, [0, 0], [-(2**31), -1], [2**31 - 1, 7]], np.int32)
+        for stream in (0, 3, -1, 2**40 + 5):
+            expected = backend.uniforms(tf.constant(seeds), stream, shape, dtype).numpy()
+            found = philox.uniforms(seeds, stream, shape, dtype)
+            self.assertEqual((found.dtype, found.shape), (expected.dtype, expected.shape))
+            self.assertAllEqual(found, expected)
+            for first in range(shape[0]):
+                for stop in range(first, shape[0] + 1):
+                    rows = philox.uniforms(seeds, stream, shape, dtype, (first, stop))
+                    self.assertAllEqual(rows, expected[:, first:stop])
+        self.assertEqual(philox.uniforms(seeds[:0], 0, shape, dtype).shape, (0, *shape))
 
     @parameterized.parameters(*EXACT)
     def test_draws_of_exact_models_agree(self, name):
