@@ -161,6 +161,32 @@ def sums_in_order() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Within it, a terminal tells after a few seconds what it waits for, with a bar that moves."""
+    done, start = threading.Event(), time.perf_counter()
+
+    def show():
+        for place in itertools.cycle([*range(20), *range(18, 0, -1)]):
+            if done.wait(0.2):
+                break
+            if (seconds := time.perf_counter() - start) > 2:
+                bar = f"{'.' * place}>{'.' * (19 - place)}"
+                print(f"\r{what} {bar} {seconds:.0f} s ", end="", file=sys.stderr, flush=True)
+        if time.perf_counter() - start > 2:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+    shown = threading.Thread(target=show, daemon=True)
+    if sys.stderr.isatty():
+        shown.start()
+    try:
+        yield
+    finally:
+        done.set()
+        if shown.ident:
+            shown.join()
+
+
 def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:
     """A function of tensors [B, ...] and plain values as TensorFlow graphs, each for any B. JAX: unchanged.
 
@@ -180,11 +206,17 @@ def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[
             unknown = 1 + sides if len(x.shape) == 4 else 1
             return tf.TensorSpec([*[None] * unknown, *x.shape[unknown:]], x.dtype)
 
+        prepared = set()
+
         def call(*args):
             if not tf.executing_eagerly() or tf.config.functions_run_eagerly():
                 return graphs(*args)
             # A call would trace a graph for its own B, and TensorFlow warns after a few such calls.
-            return graphs.get_concrete_function(*tf.nest.map_structure(any_rows, args))(*args)
+            specs = tf.nest.map_structure(any_rows, args)
+            kind = str(specs)
+            with contextlib.nullcontext() if kind in prepared else waiting("Preparing a graph"):
+                prepared.add(kind)
+                return graphs.get_concrete_function(*specs)(*args)
 
         return call
 

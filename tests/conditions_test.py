@@ -72,7 +72,7 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
                 params, changed = map(model.factors[name].params, (inputs, others))
                 self.assertGreater(np.abs(params - changed).mean(), 0.1)
         seeds = [[0, 0]] * 4
-        drawn = model.sample(seeds, condition=[0, 1, 0, -1])["image"].numpy()
+        drawn = model.sample(seeds, condition=[0, 1, 0, -1])["image"]
         self.assertAllEqual(model.sample(seeds)["image"][3], drawn[3])
         self.assertAllEqual(drawn[0], drawn[2])
         self.assertEqual(len({image.tobytes() for image in drawn}), 3)

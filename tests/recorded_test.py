@@ -52,7 +52,7 @@ def drawn(name):
     model = build(name, "float64")
     images = model.sample([[0, 1], [2, 3]])
     [*_, last] = model.sample([[0, 1], [2, 3]], mode="map", log_scale_shift=-0.5).values()
-    return {**{factor: array.numpy() for factor, array in images.items()}, "map": last.numpy()}
+    return {**images, "map": last}
 
 
 def trained(name):

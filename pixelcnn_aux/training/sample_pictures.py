@@ -1,27 +1,24 @@
-"""Pictures of samples: images that a factor draws after each epoch of training, which TensorBoard shows too.
+"""Pictures of samples: images that a factor draws after each epoch of training, also for TensorBoard.
 
 Noise is a function of the run's seed, and no state of training is used.
 """
 
 import time
 
+import numpy as np
 from absl import logging
 from PIL import Image
 
-from pixelcnn_aux import backend, image_grid
+from pixelcnn_aux import backend, image_grid, sampling
 from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.runs import disk
 
 if backend.NAME == "tensorflow":
     import tensorflow as tf
 
-    from pixelcnn_aux import sampling
-
 NUM = 8
 MAX_SHARE = 0.05  # of the time since training began
-# Seconds, the estimated cost of the first drawing: it also traces the loop over pixels, which takes one
-# second for small networks and half a minute for the paper's.
-_FIRST = 3.0
+_FIRST = 1.0  # seconds, the estimated cost of the first drawing
 _SIDE = 96  # pixels: smaller images are enlarged to about that
 
 
@@ -29,7 +26,7 @@ class Samples:
     """Draws from the averaged weights of a `TrainingState`, always from the same seeds.
 
     A conditional factor draws given auxiliary images and labels of the same validation images. There is no
-    picture once drawing has taken more than `MAX_SHARE` of the time, nor without TensorFlow.
+    picture once drawing has taken more than `MAX_SHARE` of the time.
     """
 
     def __init__(self, state):
@@ -42,7 +39,7 @@ class Samples:
 
         An error is logged, and does not end training: there are no pictures from then on.
         """
-        if backend.NAME != "tensorflow" or self._failed:
+        if self._failed:
             return
         start = time.monotonic()
         if (self._spent or _FIRST) > MAX_SHARE * (start - self._began):
@@ -73,9 +70,9 @@ class Samples:
         condition = images.condition(model.condition, indices)
         image, auxiliary, condition = model.inputs(images.take(indices), condition)[state.name]
         count = NUM if auxiliary is None and condition is None else len(image)
-        seeds = tf.constant([[state.seed, index] for index in range(count)], tf.int32)
+        seeds = np.array([[state.seed, index] for index in range(count)], np.int32)
         where = {"size": tuple(image.shape[1:3]), "auxiliary": auxiliary}
-        request = DrawRequest(seeds, tf.zeros([count]), condition, **where)
+        request = DrawRequest(seeds, np.zeros(count, np.float32), condition, **where)
         drawn = sampling.draw_factor(model, factor, request)
         rows = [image_grid.to_rgb(drawn, factor.likelihood.num_values)]
         if auxiliary is not None:
@@ -90,6 +87,8 @@ class Samples:
         file = folder.samples / f"epoch-{epoch:04}.png"
         with disk.replacing(file, disk.RESUME) as opened:
             Image.fromarray(picture).save(opened, "PNG")
+        if backend.NAME != "tensorflow":
+            return
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(folder.logs / "samples"))
         with self._writer.as_default(self._state.step):

@@ -63,7 +63,7 @@ class SampleTest(helpers.ImagesTestCase):
         for factor in made.factors.values():  # pixels depend more on those before
             factor.network.last.g.assign(3.0 * factor.network.last.g)
         seeds = np.random.default_rng(0).integers(-(2**31), 2**31, (20_000, 2)).astype(np.int32)
-        values = made.sample(seeds)["x1"].numpy().reshape(-1, 6)
+        values = made.sample(seeds)["x1"].reshape(-1, 6)
         counts = np.bincount(values @ 2 ** np.arange(6)[::-1], minlength=64)
         joint = np.exp(made.log_prob(helpers.all_images(2, 1, 2, 3))).reshape(8, 8)
         self.assertGreater(helpers.chi_square_p_value(counts, joint), 1e-4)
