@@ -197,6 +197,7 @@ def _draw_in_windows(model, name, request, kept):
             which = [picture for picture, *_ in places]
             rows = request._replace(
                 seeds=None,
+                size=grid.size,
                 log_scale_shift=shifts[which],
                 condition=None if condition is None else condition[which],
                 auxiliary=None if auxiliary is None else cut(auxiliary_grid, auxiliary, places),

@@ -75,7 +75,7 @@ class SampleTest(helpers.ImagesTestCase):
         for given in (None, {"grayscale": expected["grayscale"]}):
             images = model().sample(SEEDS[:0], given=given)
             self.assertSameImages(images, expected)
-            self.assertEqual({image.dtype for image in images.values()}, {tf.uint8})
+            self.assertEqual({image.dtype.name for image in images.values()}, {"uint8"})
 
     def test_map_takes_locations_of_the_same_components(self):
         images = drawn("map")
