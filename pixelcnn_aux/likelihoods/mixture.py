@@ -109,7 +109,7 @@ class LogisticMixture(Likelihood):
         means = [conditional_mean(c, means, coefficients, scaled) for c in range(channels)]
         loc = half * arrays.stack(means, axis=-1) + half  # [..., K, C]
         scale = half * self._scale(arrays.stack(log_scales, axis=-1))
-        if arrays.is_plain(params):
+        if arrays.is_plain(params, images):
             values = images[..., None, :]
             nats = Logistics(loc, scale, self.num_values).log_mass(values, values).sum(axis=-1)
             return arrays.logsumexp(arrays.log_softmax(logits, axis=-1) + nats, axis=-1)
