@@ -7,6 +7,10 @@ Serving and incremental scans of images need TensorFlow: they call `require_tens
 
 import contextlib
 import functools
+import itertools
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 

@@ -277,7 +277,7 @@ class Factor(keras.Model):
     @backend.compiled
     def _features(self, inputs):
         if arrays.is_plain(inputs.auxiliary) and engine.supports(self):
-            return engine.Evaluation(self, inputs.condition).features(inputs.auxiliary)
+            return engine.Evaluation(self).given(inputs.condition).features(inputs.auxiliary)
         with self.given(inputs.condition):
             return self._embed(inputs.auxiliary)
 
@@ -317,7 +317,7 @@ class Factor(keras.Model):
     def _evaluated(self, inputs):
         """The parameters for `Inputs`: in NumPy of NumPy's arrays, where that is possible."""
         if arrays.is_plain(inputs.images) and engine.supports(self):
-            return engine.Evaluation(self, inputs.condition).params(inputs)
+            return engine.Evaluation(self).params(inputs)
         return self(inputs, training=False)
 
     def _forced_params(self, inputs):
@@ -332,7 +332,8 @@ class Factor(keras.Model):
             return decide
 
         request = DrawRequest(size=images.shape[1:3], auxiliary=inputs.auxiliary)
-        engine.Evaluation(self, inputs.condition).decide_each_pixel(request, decider, len(images))
+        evaluation = engine.Evaluation(self).given(inputs.condition)
+        evaluation.decide_each_pixel(request, decider, len(images))
         return np.stack(params, axis=1).reshape(*images.shape[:3], -1)
 
     # Likelihoods. Methods that take `Inputs` alone trust them to fit, and evaluate them as one batch.
@@ -447,7 +448,7 @@ class Factor(keras.Model):
         if in_graph or not isinstance(self.network, networks.DecidesGroups):
             request = request._replace(noise=request.noise[:, :, :])
         if not in_graph:
-            evaluation = engine.Evaluation(self, request.condition)
+            evaluation = engine.Evaluation(self).given(request.condition)
             decider = groups.drawn_pixels(self.likelihood, request)
             return evaluation.decide_each_pixel(request, decider, len(request.log_scale_shift))
         features = ()

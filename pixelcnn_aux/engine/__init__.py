@@ -11,9 +11,10 @@ import numpy as np
 from keras import ops
 
 from pixelcnn_aux import arguments, networks as kinds
-from pixelcnn_aux.engine import networks
+from pixelcnn_aux.engine import layers, networks
 from pixelcnn_aux.engine.groups import TileScan
 from pixelcnn_aux.engine.raster import RasterScan
+from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.networks import DecidesGroups
 from pixelcnn_aux.sums import Remainders
 
@@ -22,6 +23,7 @@ _KINDS = {
     kinds.ParallelPixelCNN: networks.ParallelPixelCNN,
     kinds.Embedding: networks.Embedding,
 }
+_CACHED = 2**12  # pixels that are evaluated at once: the activations of so many stay in a processor's cache
 # Exponentials may overflow on purpose.
 _QUIET = np.errstate(over="ignore", divide="ignore", invalid="ignore")
 
@@ -33,20 +35,29 @@ def supports(factor):
 
 
 class Evaluation:
-    """The networks of a `Factor` in NumPy, with its weights of now.
+    """The networks of a `Factor` in NumPy, with its weights of now; `supports` says of which factors."""
 
-    Args:
-      factor: `Factor` that this module `supports`.
-      condition: [B, ...], as in `Inputs`; None for none.
-    """
-
-    def __init__(self, factor, condition=None):
-        self.factor = factor
-        if condition is not None:
-            condition = factor.condition.encode(np.asarray(condition))
-        how = {"condition": condition, "rounded": factor.rounded}
-        self.network, *others = (_converted(part, how) for part in factor.parts())
+    def __init__(self, factor):
+        self.factor, self._conditional = factor, []
+        self.network, *others = map(self._converted, factor.parts())
         self._embedding = others[0] if others else None
+
+    def _converted(self, part):
+        prefix, _, _ = os.path.commonprefix([x.path for x in part.variables]).rpartition("/")
+        found = {
+            x.path.removeprefix(f"{prefix}/"): np.asarray(ops.convert_to_tensor(x))
+            for x in part.variables
+        }
+        weights = layers.Weights(found, self.factor.rounded, self._conditional)
+        return _KINDS[type(part)](part.get_config(), weights)
+
+    def given(self, condition):
+        """This evaluation, of images that have a condition, [B, ...] as in `Inputs`; None for none."""
+        if condition is not None:
+            encoded = self.factor.condition.encode(np.asarray(condition))
+            for layer in self._conditional:
+                layer.give(encoded)
+        return self
 
     @_QUIET
     def features(self, auxiliary):
@@ -58,8 +69,14 @@ class Evaluation:
 
     @_QUIET
     def params(self, inputs):
-        """The parameters of all pixels of `Inputs`, which have this condition: float [B, H, W, P]."""
-        return self.network(self.factor.seen(inputs), self.features(inputs.auxiliary))
+        """The parameters of all pixels of `Inputs`: float [B, H, W, P]."""
+        count, height, width, _ = inputs.images.shape
+        at_once, parts = max(1, _CACHED // (height * width)), []
+        for first in range(0, max(count, 1), at_once):
+            some = Inputs(*(x if x is None else x[first : first + at_once] for x in inputs))
+            features = self.given(some.condition).features(some.auxiliary)
+            parts.append(self.network(self.factor.seen(some), features))
+        return np.concatenate(parts)
 
     def known_at_first(self, ones, auxiliary):
         """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""
@@ -101,12 +118,3 @@ class Evaluation:
             if of_row:
                 _, state = of_row.after(images[:, row])
         return images
-
-
-def _converted(part, how):
-    prefix, _, _ = os.path.commonprefix([x.path for x in part.variables]).rpartition("/")
-    weights = {
-        x.path.removeprefix(f"{prefix}/"): np.asarray(ops.convert_to_tensor(x))
-        for x in part.variables
-    }
-    return _KINDS[type(part)](part.get_config(), weights, how)

@@ -3,6 +3,8 @@
 Kernels are normalized once, and [height, width, C, filters], those of transposed convolutions too.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
@@ -43,32 +45,38 @@ def gated(y):
     return np.divide(y[..., :filters], scale, out=scale)
 
 
-class Dense:
-    """A product over channels: [..., C] -> [..., filters].
+class Weights(NamedTuple):
+    """The weights of a network, from which its layers are made."""
 
-    Args:
-      weights: dict, path -> np.ndarray, with "<path>/v", "<path>/g", "<path>/b", and "<path>/h" of a layer that
-        takes a condition.
-      condition: float [B, D], the encoded condition of each image; None for no condition.
-      rounded: bool, whether to compute with whole numbers: see `layers.rounding`.
-    """
+    arrays: dict  # path -> np.ndarray; a layer has "<path>/v", "<path>/g", "<path>/b", and maybe "<path>/h"
+    rounded: bool = False  # whether layers compute with whole numbers: see `layers.rounding`
+    conditional: list = []  # the layers whose bias depends on a condition, once they are made
+
+
+class Dense:
+    """A product over channels: [..., C] -> [..., filters]; `path` is the layer's in `Weights`."""
 
     transposed = False
 
-    def __init__(self, weights, path, condition=None, *, rounded=False):
-        v, g, bias = (weights[f"{path}/{name}"] for name in "vgb")
+    def __init__(self, weights, path):
+        v, g, bias = (weights.arrays[f"{path}/{name}"] for name in "vgb")
         if self.transposed:
             v = v.swapaxes(-1, -2)
         self.kernel = v * (g / np.sqrt(np.square(v).sum(axis=tuple(range(v.ndim - 1)))))
         self.channels, self.filters = self.kernel.shape[-2:]
-        self.rounded = rounded
-        if rounded:
+        self.rounded = weights.rounded
+        if self.rounded:
             units = rounding.kernel_units(self.kernel, bias)
             self.kernel = np.round(self.kernel * units) / units
             bias = np.round(bias * (rounding.ACTIVATIONS * units)) / (rounding.ACTIVATIONS * units)
-        if condition is not None and f"{path}/h" in weights:
-            bias = bias + condition.astype(bias.dtype) @ weights[f"{path}/h"]
-        self.bias = bias  # [filters], or [B, filters]
+        self.bias = self._own_bias = bias  # [filters], or [B, filters] given a condition
+        self._h = weights.arrays.get(f"{path}/h")
+        if self._h is not None:
+            weights.conditional.append(self)
+
+    def give(self, condition):
+        """Adds to the bias what follows from an encoded condition of each image, float [B, D]."""
+        self.bias = self._own_bias + condition.astype(self._h.dtype) @ self._h
 
     def biased(self, y):
         """y [B, ..., filters] plus the bias, in place."""

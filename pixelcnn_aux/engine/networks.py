@@ -25,12 +25,12 @@ from pixelcnn_aux.networks.parallel import DecidesGroups, groups
 class Block:
     """A gated residual block; its skips are before, own and after, each if there is one."""
 
-    def __init__(self, weights, path, how, kind):
-        self.conv_in = Convolution(weights, f"{path}/conv_in", **how, kind=kind)
-        self.conv_out = Convolution(weights, f"{path}/conv_out", **how, kind=kind)
+    def __init__(self, weights, path, kind):
+        self.conv_in = Convolution(weights, f"{path}/conv_in", kind=kind)
+        self.conv_out = Convolution(weights, f"{path}/conv_out", kind=kind)
         self.projection = None
-        if f"{path}/projection/v" in weights:
-            self.projection = Dense(weights, f"{path}/projection", **how)
+        if f"{path}/projection/v" in weights.arrays:
+            self.projection = Dense(weights, f"{path}/projection")
 
     def kernels(self, channels):
         """The projection's kernels of skips of so many channels, their concat_elus: list of [C, filters]."""
@@ -54,10 +54,10 @@ class Block:
 class PlainBlock:
     """A residual block without gates or skips."""
 
-    def __init__(self, weights, path, how):
-        self.conv_in = Convolution(weights, f"{path}/conv_in", **how, kind="unshifted")
-        self.conv_out = Convolution(weights, f"{path}/conv_out", **how, kind="unshifted")
-        self._rounded = how["rounded"]
+    def __init__(self, weights, path):
+        self.conv_in = Convolution(weights, f"{path}/conv_in", kind="unshifted")
+        self.conv_out = Convolution(weights, f"{path}/conv_out", kind="unshifted")
+        self._rounded = weights.rounded
 
     def __call__(self, x, *_):
         y = self.conv_in(silu(x, self._rounded))
@@ -67,19 +67,19 @@ class PlainBlock:
 class Stream:
     """The steps of a topology: see `networks.Stream`."""
 
-    def __init__(self, weights, path, shape, kind, how, is_gated=True):
+    def __init__(self, weights, path, shape, kind, is_gated=True):
         self.topology, self.is_gated = topology.Topology.make(shape), is_gated
         self.levels = self.topology.levels()
         self.steps = []
         for k, step in enumerate(self.topology.steps):
             name = f"{path}/{k}_{step.kind}"
             if step.kind == "block":
-                made = Block(weights, name, how, kind) if is_gated else PlainBlock(weights, name, how)
+                made = Block(weights, name, kind) if is_gated else PlainBlock(weights, name)
             elif step.kind == "up":
-                made = ConvolutionTranspose(weights, name, **how, kind=kind)
+                made = ConvolutionTranspose(weights, name, kind=kind)
             else:
                 stride = 2 if step.kind == "down" else 1
-                made = Convolution(weights, name, **how, kind=kind, stride=stride)
+                made = Convolution(weights, name, kind=kind, stride=stride)
             self.steps.append(made)
 
     def __call__(self, first, before=None, after=None, convolve=lambda layer, x: layer(x)):
@@ -98,9 +98,9 @@ class Stream:
 class Embedding:
     """float [B, H, W, C] -> f_w, list of float [B, h, w, filters], finest first."""
 
-    def __init__(self, config, weights, how):
-        self._first = Convolution(weights, "first", **how, kind="unshifted")
-        kind = "unshifted", how, config.get("gated", True)
+    def __init__(self, config, weights):
+        self._first = Convolution(weights, "first", kind="unshifted")
+        kind = "unshifted", config.get("gated", True)
         self._stream = Stream(weights, "stream", config["topology"], *kind)
 
     def __call__(self, x):
@@ -111,15 +111,15 @@ class Embedding:
 class PixelCNN:
     """float [B, H, W, C], features -> parameters, float [B, H, W, num_params]: see `networks.PixelCNN`."""
 
-    def __init__(self, config, weights, how):
+    def __init__(self, config, weights):
         self.above, self.row_above = (
-            Convolution(weights, name, **how, kind="vertical") for name in ("above", "row_above")
+            Convolution(weights, name, kind="vertical") for name in ("above", "row_above")
         )
-        self.left = Convolution(weights, "left", **how, kind="horizontal")
+        self.left = Convolution(weights, "left", kind="horizontal")
         self.vertical, self.horizontal = (
-            Stream(weights, kind, config["topology"], kind, how) for kind in ("vertical", "horizontal")
+            Stream(weights, kind, config["topology"], kind) for kind in ("vertical", "horizontal")
         )
-        self.last = Dense(weights, "last", **how)
+        self.last = Dense(weights, "last")
 
     def __call__(self, x, features):
         x = append_ones(x)
@@ -140,16 +140,16 @@ class PixelCNN:
 class ParallelPixelCNN(DecidesGroups):
     """A network that decides groups of pixels: see `networks.ParallelPixelCNN`."""
 
-    def __init__(self, config, weights, how):
+    def __init__(self, config, weights):
         self.groups, self.side = groups(config["parts"]), math.isqrt(len(config["parts"]))
         self._firsts, self._lasts, self._streams = [], [], []
-        self._rounded = how["rounded"]
+        self._rounded = weights.rounded
         for k, group in enumerate(self.groups):
             shape = topology.flat(config["blocks"][group.place])
-            stream = weights, f"{k}_stream", shape, "unshifted", how
+            stream = weights, f"{k}_stream", shape, "unshifted"
             self._streams.append(Stream(*stream, is_gated=False))
-            self._firsts.append(Convolution(weights, f"{k}_first", **how, kind="unshifted"))
-            self._lasts.append(Dense(weights, f"{k}_last", **how))
+            self._firsts.append(Convolution(weights, f"{k}_first", kind="unshifted"))
+            self._lasts.append(Dense(weights, f"{k}_last"))
 
     def __call__(self, x, features):
         return self.all_params(x, features)
