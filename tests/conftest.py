@@ -8,6 +8,9 @@ gc.disable()
 # What is compiled here runs once: XLA need not optimize it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
+# Workers share the processor: threads of OpenBLAS that wait for each other would keep it from the others.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # First those that take long, so that workers end together.
 LONG = (
     *("tutorial_test.py", "agreement_test.py", "export_test.py", "incremental_test.py"),

@@ -43,10 +43,10 @@ class Evaluation:
         self._embedding = others[0] if others else None
 
     def _converted(self, part):
-        prefix, _, _ = os.path.commonprefix([x.path for x in part.variables]).rpartition("/")
+        prefix, _, _ = os.path.commonprefix([x.path for x in part.weights]).rpartition("/")
         found = {
             x.path.removeprefix(f"{prefix}/"): np.asarray(ops.convert_to_tensor(x))
-            for x in part.variables
+            for x in part.weights
         }
         weights = layers.Weights(found, self.factor.rounded, self._conditional)
         return _KINDS[type(part)](part.get_config(), weights)

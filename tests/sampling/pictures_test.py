@@ -112,9 +112,10 @@ class WindowsTest(tf.test.TestCase):
                 here = np.s_[:, top : top + 4, left : left + 6]
                 auxiliary = Grayscale()(whole[here])
                 request = DrawRequest(
-                    log_scale_shift=tf.zeros(2),
+                    log_scale_shift=np.zeros(2, np.float32),
+                    size=(4, 6),
                     auxiliary=auxiliary,
-                    completed=(tf.constant(pixels[here]), tf.constant(mask[here])),
+                    completed=(pixels[here], mask[here]),
                     noise=noise[here],
                 )
                 drawn = factor.draw(request)

@@ -128,7 +128,7 @@ class SamplesTest(tf.test.TestCase):
         expected = self.model.sample([[5, index] for index in range(8)])["grayscale"]
         self.samples._write(self.samples.picture(), 1)
         [found] = tiles(self.pictures / "epoch-0001.png")
-        self.assertAllEqual(found, np.repeat(17 * expected.numpy(), 3, axis=-1))
+        self.assertAllEqual(found, np.repeat(17 * expected, 3, axis=-1))
 
     def test_pictures_take_a_small_share_of_the_time(self):
         def picture():
