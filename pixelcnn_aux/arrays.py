@@ -75,7 +75,7 @@ def argmax(x: Tensor) -> Tensor:
     return x.argmax(-1).astype(np.int32) if type(x) in _PLAIN else _backend().argmax(x)
 
 
-def _either(plain: Callable[..., Any], name: str = "") -> Callable[..., Any]:
+def _either(plain: Any, name: str = "") -> Callable[..., Any]:
     """A function for NumPy, and Keras's of the same name where any positional argument is a tensor."""
     name = name or plain.__name__
 

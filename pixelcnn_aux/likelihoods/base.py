@@ -130,6 +130,7 @@ class Likelihood(Configured):
         expected = "a likelihood that has densities between values"
         self._check_defined(self.has_density, expected, "_log_density")
         self._check_centered(center, "center")
+        params, images = arrays.alike(params, images)
         _check_shapes(params, self.num_params, images, self.num_channels, "images")
         return self._call("_log_density", params, images, center)
 
