@@ -7,9 +7,8 @@ projection of that vector, one bias for each of their units.
 from typing import Any
 
 import numpy as np
-from keras import ops
 
-from pixelcnn_aux import arguments, backend
+from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import ArrayLike, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.serialization import Configured, register
@@ -62,11 +61,16 @@ class Condition(Configured):
         fits = fits and (batch is None or found_shape[0] in (None, batch))
         expected, received = f"a condition as {shape}, of {self}", f"{dtype} {list(found_shape)}"
         expect(fits, expected, received, "Give one for each image")
-        if backend.is_symbolic(found):
-            return ops.cast(found, self.dtype)
-        is_array = isinstance(found, np.ndarray)
-        self._check(found if is_array else ops.convert_to_numpy(found))
-        return found.astype(self.dtype) if is_array else ops.cast(found, self.dtype)
+        if isinstance(found, np.ndarray):
+            self._check(found)
+            return found.astype(self.dtype)
+        from keras import ops  # here and below: presets do without
+
+        from pixelcnn_aux import backend
+
+        if not backend.is_symbolic(found):
+            self._check(ops.convert_to_numpy(found))
+        return ops.cast(found, self.dtype)
 
 
 @register()
@@ -91,6 +95,8 @@ class Classes(Condition):
         return {"num_classes": self.num_classes}
 
     def encode(self, values: Tensor) -> Tensor:
+        from keras import ops
+
         # Zeros for -1, which ONNX's own operation for this takes for the last class.
         classes = ops.arange(self.num_classes, dtype=self.dtype)
         # Keras passes labels on as they are.
@@ -126,6 +132,8 @@ class Vector(Condition):
         return {"size": self.size}
 
     def encode(self, values: Tensor) -> Tensor:
+        from keras import ops
+
         return ops.cast(values, self.dtype)
 
     def _check(self, values):
