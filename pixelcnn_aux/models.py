@@ -105,7 +105,9 @@ def chain(
         # In this order, which the weights drawn from a seed depend on.
         how: Any = {"num_params": likelihood.num_params, "dtype": dtype}
         given = own_networks[position]
-        parts: Any = {"network": given(**how) if callable(given) else pa.networks.PixelCNN(**given, **how)}
+        parts: Any = {
+            "network": given(**how) if callable(given) else pa.networks.PixelCNN(**given, **how)
+        }
         if position:
             parts["embedding"] = pa.networks.Embedding(**embeddings[position], dtype=dtype)
             parts["auxiliary_likelihood"] = chained[position - 1]
@@ -143,7 +145,9 @@ def pixelcnn_pp(
     return chain(
         [],
         image_size,
-        pa.networks.architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout),
+        pa.networks.architectures.pixelcnn_pp(
+            blocks, resolutions, filters=filters, dropout=dropout
+        ),
         num_components=num_components,
         exact=exact,
         centered=centered,
@@ -248,7 +252,9 @@ def pyramid(
         [
             pa.networks.architectures.light(blocks, filters=filters, dropout=dropout)
             if levels == 1
-            else pa.networks.architectures.pixelcnn_pp(blocks, levels, filters=filters, dropout=dropout)
+            else pa.networks.architectures.pixelcnn_pp(
+                blocks, levels, filters=filters, dropout=dropout
+            )
             for blocks, levels, filters in zip(each_blocks, each_resolutions, each_filters)
         ],
         embedding=[
@@ -381,7 +387,9 @@ def grayscale_pyramid(
     )
     _, *smaller = _halvings(image_size, base_size)
     image, embedding = (
-        pa.networks.architectures.pixelcnn_pp(n, resolutions, filters=image_filters, dropout=dropout)
+        pa.networks.architectures.pixelcnn_pp(
+            n, resolutions, filters=image_filters, dropout=dropout
+        )
         for n in (image_blocks, image_embedding_blocks)
     )
     how: Any = {"filters": filters, "dropout": dropout}

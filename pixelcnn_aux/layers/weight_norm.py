@@ -3,7 +3,6 @@
 The convolutions of this module see all neighbors of a pixel; `shifted.py` derives the causal ones from them.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
