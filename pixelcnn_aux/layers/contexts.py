@@ -29,7 +29,7 @@ class Context(NamedTuple):
     # The numbers of their parameters, and the shapes of their inputs, which layers add. They make no weights
     # and return zeros.
     counts: dict[Any, tuple[int, Any]] | None = None
-    # Called with each `Factor` before it makes weights: whether zeros will do, since others are assigned then.
+    # Called with each `Factor` before it makes weights: whether they are zeros, which others replace.
     before_weights: Callable[[Any], bool] | None = None
     zeros: bool = False  # whether weights are zeros at first
 
