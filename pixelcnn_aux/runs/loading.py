@@ -1,6 +1,6 @@
 """Loads the model of a run: of one's own, of the package, or from the Hub."""
 
-from pixelcnn_aux import arguments, backend, layers, serialization
+from pixelcnn_aux import arguments, backend, layers, lazy, serialization
 from pixelcnn_aux.arguments import PathLike
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.rounded_factor import RoundedFactor
@@ -8,6 +8,7 @@ from pixelcnn_aux.runs import tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
 
 
+@lazy.lasting_objects()
 def load(path: PathLike, dtype: str = "float32", best: bool = False) -> AuxiliaryModel:
     """The model that training left in a workdir, with averaged weights, or one that others have trained.
 
