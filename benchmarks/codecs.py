@@ -22,10 +22,10 @@ from PIL import Image
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import codec
-from pixelcnn_aux.batches import pixel_bar
 from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.commands import chosen_run, program
 from pixelcnn_aux.data import lossless_files
+from pixelcnn_aux.progress import pixel_bar
 
 FLAGS = flags.FLAGS
 

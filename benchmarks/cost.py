@@ -10,16 +10,17 @@ import math
 import pathlib
 from typing import NamedTuple
 
-import tensorflow as tf
 from absl import flags
 
-from pixelcnn_aux import backend, layers
+import pixelcnn_aux as pa
+from benchmarks import Later
 from pixelcnn_aux.commands import program
-from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.training import presets
 
 FLAGS = flags.FLAGS
+
+tf, given = Later("tensorflow"), Later("pixelcnn_aux.inputs")
 
 # FLOP/s of dense products, as published. The last one: 2 cores, each with 2 units that multiply and add 16
 # float32 a cycle, at 3.5 GHz.
@@ -46,7 +47,7 @@ _NOT_COMPUTED = ("Const", "ReadVariableOp")
 
 
 def main():
-    backend.require_tensorflow("counting operations")
+    pa.backend.require_tensorflow("counting operations")
     preset = presets.find(FLAGS.model, FLAGS.preset)
     if FLAGS.out:
         disk.check_place("--out", FLAGS.out)
@@ -233,7 +234,7 @@ def training_step(factor, image, auxiliary=None):
         return factor.compute_loss(inputs, inputs.images, factor(inputs, training=True))
 
     def blocks(layer):
-        if isinstance(layer, layers.GatedResidualBlock):
+        if isinstance(layer, pa.layers.GatedResidualBlock):
             return [layer.name]
         return [name for part in getattr(layer, "parts", list)() for name in blocks(part)]
 
@@ -263,7 +264,7 @@ def num_bytes(tensors):
 
 def _inputs(image, auxiliary):
     """`Inputs` of `tf.TensorSpec`s of these shapes."""
-    return Inputs(*(shape and tf.TensorSpec(shape, tf.uint8) for shape in (image, auxiliary)))
+    return given.Inputs(*(shape and tf.TensorSpec(shape, tf.uint8) for shape in (image, auxiliary)))
 
 
 def _multiplications(op):

@@ -19,22 +19,19 @@ import math
 import pathlib
 import statistics
 
-import tensorflow as tf
 from absl import flags
-from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
-from benchmarks import rival, timing
-from pixelcnn_aux import arguments, backend, likelihoods, machine, networks, sampling
+from benchmarks import Later, timing
+from pixelcnn_aux import arguments, machine
 from pixelcnn_aux.commands import chosen_run, plots, program
-from pixelcnn_aux.factor import Factor
-from pixelcnn_aux.inputs import DrawRequest
-from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.sums import Remainders
 
 FLAGS = flags.FLAGS
+
+tf, rival = Later("tensorflow"), Later("benchmarks.rival")
+sampling, given = Later("pixelcnn_aux.sampling"), Later("pixelcnn_aux.inputs")
 
 # How often a network is evaluated where every pixel takes an evaluation: the rest is extrapolated.
 EVALUATIONS = 16
@@ -44,19 +41,19 @@ RATIOS = [(x, "forward_pass") for x in _INCREMENTAL] + [("full", x) for x in _IN
 
 def pyramid():
     """The light network of Pyramid PixelCNN, and an embedding that only has to give it features."""
-    rgb = likelihoods.LogisticMixture(10)
-    network = networks.PixelCNN(
+    rgb, topology = pa.likelihoods.LogisticMixture(10), pa.networks.topology
+    network = pa.networks.PixelCNN(
         topology.flat(3), 100, rgb.num_params, vertical_kernel=(3, 3), horizontal_kernel=(3, 3)
     )
-    embedding = networks.Embedding(topology.super_resolution(1, 1), 100)
-    return Factor(rgb, network, embedding, auxiliary_likelihood=rgb)
+    embedding = pa.networks.Embedding(topology.super_resolution(1, 1), 100)
+    return pa.Factor(rgb, network, embedding, auxiliary_likelihood=rgb)
 
 
 NETWORKS = {"pyramid": pyramid, "pixelcnn_pp": lambda: pa.pixelcnn_pp(filters=64).factors["image"]}
 
 
 def main():
-    backend.require_tensorflow("sampling")
+    pa.backend.require_tensorflow("sampling")
     plots.check("--out", FLAGS.out)
     if FLAGS.network:
         measured, folder = FLAGS.network, RunFolder.RUNS / f"speed-{FLAGS.network}"
@@ -87,7 +84,7 @@ def measure_factor(name, factor, size):
     print(f"\n{name}: {height} x {width} pixels, {result['parameters']:,} parameters")
     print("state_bytes an image, by width:", ", ".join(f"{w}: {state[w]:,}" for w in state))
     other, comparison = None, "No tfp_pixelcnn: it models mixtures of logistics alone."
-    if isinstance(factor.likelihood, likelihoods.LogisticMixture):
+    if isinstance(factor.likelihood, pa.likelihoods.LogisticMixture):
         other = rival.pixelcnn(factor.network, size)
         result["tfp_parameters"] = other.network.count_params()
         comparison = f"tfp_pixelcnn: {result['tfp_parameters']:,} parameters"
@@ -118,16 +115,16 @@ def state_bytes(factor, size):
     """Bytes that the incremental evaluation of one image carries from row to row: int."""
     auxiliary = None if factor.fixed_sum is None else auxiliaries(factor, size, 1)
     with factor.given(unknown(factor, 1)):
-        state = factor.scan(size, 1, DrawRequest(auxiliary=auxiliary)).initial_state()
+        state = factor.scan(size, 1, given.DrawRequest(auxiliary=auxiliary)).initial_state()
     return sum(x.shape.num_elements() * x.dtype.size for x in tf.nest.flatten(state))
 
 
 def auxiliaries(factor, size, batch):
     """Random auxiliary images of a factor: [batch, h, w, c]."""
-    given = factor.auxiliary_likelihood
-    shape = [batch, *(x // factor.auxiliary_ratio for x in size), given.num_channels]
-    images = tf.random.uniform(shape, 0, given.num_values, tf.int32)
-    return tf.cast(images, arguments.pixel_dtype(given.num_values))
+    kind = factor.auxiliary_likelihood
+    shape = [batch, *(x // factor.auxiliary_ratio for x in size), kind.num_channels]
+    images = tf.random.uniform(shape, 0, kind.num_values, tf.int32)
+    return tf.cast(images, arguments.pixel_dtype(kind.num_values))
 
 
 def unknown(factor, batch):
@@ -148,7 +145,7 @@ def incrementally(factor, features, noise, auxiliary, jit_compile=False):
     batch, *size, _ = noise.shape
     # A new one of the same networks, so that the first run traces a graph, as a process's first images do.
     factor = factor.with_fixed_sum(factor.fixed_sum)
-    request = DrawRequest(
+    request = given.DrawRequest(
         log_scale_shift=tf.zeros(batch),
         condition=unknown(factor, batch),
         jit_compile=jit_compile,
@@ -161,7 +158,7 @@ def incrementally(factor, features, noise, auxiliary, jit_compile=False):
 def candidates(factor, size, batch, other):
     """The candidates: dict, name -> (function that returns a tensor, (H, W), pixels it goes through)."""
     features, noise, auxiliary = inputs(factor, size, batch)
-    remainders = factor.fixed_sum and Remainders(factor.fixed_sum, auxiliary)
+    remainders = factor.fixed_sum and pa.sums.Remainders(factor.fixed_sum, auxiliary)
     dtype = arguments.pixel_dtype(factor.likelihood.num_values)
     images = tf.zeros([batch, *size, factor.likelihood.num_channels], dtype)
 
@@ -228,7 +225,7 @@ def measure(candidates, batch):
 
 def draw(factors):
     """A figure of seconds per image against batch size, a panel for each factor."""
-    figure = Figure(figsize=(4 * len(factors) + 2, 4), layout="constrained")
+    figure = plots.figure(figsize=(4 * len(factors) + 2, 4), layout="constrained")
     panels = figure.subplots(1, len(factors), squeeze=False)[0]
     for panel, (name, factor) in zip(panels, factors.items()):
         lines, batches = {}, sorted(factor["batches"])

@@ -7,10 +7,9 @@ a reliability diagram, accuracy against confidence, to WORKDIR/classify.png.
 
 import numpy as np
 from absl import flags
-from matplotlib.figure import Figure
 
-from pixelcnn_aux.batches import progress_bar
 from pixelcnn_aux.commands import chosen_run, plots, program
+from pixelcnn_aux.progress import progress_bar
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -73,7 +72,7 @@ def calibration(nats, labels):
 
 def diagram(found):
     """A figure of `results`: a line for each factor, above the diagonal where its confidence is too low."""
-    figure = Figure(figsize=(4, 4))
+    figure = plots.figure(figsize=(4, 4))
     panel = figure.subplots()
     panel.plot([0, 1], [0, 1], color="gray", linewidth=0.8)
     for name, result in found.items():

@@ -9,18 +9,13 @@ import pathlib
 
 import numpy as np
 from absl import flags
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import checks
 from pixelcnn_aux.commands import chosen_run, plots, program
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
-from pixelcnn_aux.training import metrics
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["WORKDIR..."]
@@ -65,6 +60,9 @@ def labels(folders):
 
 def read(folder):
     """The metrics of a run: dict, factor -> rows as of `metrics.read`, of the factors that have any."""
+    from pixelcnn_aux import checks
+    from pixelcnn_aux.training import metrics
+
     run = RunFolder(folder)
     description = run.config()["model"]
     try:
@@ -134,11 +132,14 @@ def print_table(runs):
 
 def draw(runs, axes=_AXES):
     """A figure of {label: metrics as of `read`}: a row of panels for each factor, a column for each axis."""
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
+
     factors = list(dict.fromkeys(name for run in runs.values() for name in run))
     [some_row, *_], *_ = (rows for run in runs.values() for rows in run.values())
     kinds = {key: style for key, style in _KINDS.items() if key in some_row}
     colors = {label: f"C{index}" for index, label in enumerate(runs)}  # ten, and again
-    figure = Figure(figsize=(10, 0.8 + 2.8 * len(factors)), layout="constrained")
+    figure = plots.figure(figsize=(10, 0.8 + 2.8 * len(factors)), layout="constrained")
     panels = figure.subplots(len(factors), len(axes), squeeze=False, sharey="row")
     for row, name in zip(panels, factors):
         curves = {colors[label]: run[name] for label, run in runs.items() if name in run}

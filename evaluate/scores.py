@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 import numpy as np
 from absl import flags
-from matplotlib.figure import Figure
 from PIL import Image
 
 from pixelcnn_aux import data, image_grid, scores
@@ -258,7 +257,7 @@ def histograms(found):
     """A figure of the `Scores` of sets: a row for each score, a column for each factor and for the chain."""
     [some, *_] = found.values()
     columns = list(some["bits"])
-    figure = Figure(figsize=(2.6 * len(columns), 0.6 + 1.7 * len(some)), layout="constrained")
+    figure = plots.figure(figsize=(2.6 * len(columns), 0.6 + 1.7 * len(some)), layout="constrained")
     panels = figure.subplots(len(some), len(columns), squeeze=False)
     for row, (score, by_factor) in zip(panels, some.items()):
         for panel, name in zip(row, columns):
@@ -281,7 +280,7 @@ def histograms(found):
 def heat_map(model, image):
     """A figure of a row for each factor: its image, and of each pixel bits, entropy, and the difference."""
     own, rows = model.auxiliaries(image[np.newaxis]), scores.pixel_bits(model, image)
-    figure = Figure(figsize=(11, 0.4 + 2.6 * len(rows)), layout="constrained")
+    figure = plots.figure(figsize=(11, 0.4 + 2.6 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), 4, squeeze=False)
     for row, (name, (bits, entropy)) in zip(panels, rows.items()):
         difference = bits - entropy

@@ -14,7 +14,6 @@ import sys
 
 import numpy as np
 from absl import flags
-from matplotlib.figure import Figure
 from PIL import Image
 
 import pixelcnn_aux as pa
@@ -92,7 +91,7 @@ def photographs(model):
     completed = sample.sample(model, "completions", num, known=originals, mask=mask)["image"]
     columns += [("masked", np.where(mask, originals, np.uint8(127))), ("completed", completed)]
     scene = sample.sample(model, "scene", 1, image_size=(2 * SIDE, 2 * SIDE))["image"]
-    figure = Figure(figsize=(2 * len(columns) + 4, 4.2), layout="constrained")
+    figure = plots.figure(figsize=(2 * len(columns) + 4, 4.2), layout="constrained")
     grid = figure.add_gridspec(num, len(columns) + 2)
     for column, (label, images) in enumerate(columns):
         for row, image in enumerate(np.asarray(images)):

@@ -8,9 +8,10 @@ model.sample([[0, 0], [0, 1]])["image"]          # uint8 [2, 32, 32, 3]
 """
 
 import importlib
-import pkgutil
 import sys
 from typing import TYPE_CHECKING
+
+from pixelcnn_aux import lazy
 
 if TYPE_CHECKING:
     from pixelcnn_aux import (
@@ -60,20 +61,14 @@ _NAMES = {  # module: public names in it
     "runs.trained": "pretrained",
     "training": "Training train",
 }
-# Each public name, as `pkgutil.resolve_name` takes it. A name is imported when it is first used: TensorFlow
-# takes seconds to import, and programs silence it first.
 _PUBLIC = {
-    **{module.rpartition(".")[2]: f"pixelcnn_aux.{module}:" for module in _MODULES.split()},
-    **{x: f"pixelcnn_aux.{module}:{x}" for module in _NAMES for x in _NAMES[module].split()},
+    **{module.rpartition(".")[2]: f"{module}:" for module in _MODULES.split()},
+    **{x: f"{module}:{x}" for module in _NAMES for x in _NAMES[module].split()},
 }
 
 
 if not TYPE_CHECKING:  # type checkers would take any name for one of this module's
-
-    def __getattr__(name):
-        if name not in _PUBLIC:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return pkgutil.resolve_name(_PUBLIC[name])
+    __getattr__ = lazy.names(__name__, _PUBLIC)
 
 
 def __dir__() -> list[str]:
@@ -82,4 +77,4 @@ def __dir__() -> list[str]:
 
 if "keras" in sys.modules or "tensorflow" in sys.modules:
     # No time is left to save, and `keras.saving.load_model` finds all classes that are registered here.
-    importlib.import_module("pixelcnn_aux.training")
+    importlib.import_module("pixelcnn_aux.training.loop")

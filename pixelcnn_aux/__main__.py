@@ -20,13 +20,12 @@ COMMANDS = {
     "demo": "try the models on a page in the browser, on this machine alone",
     "models": "list the trained models that come with the package",
 }
-_WITHOUT_TENSORFLOW = ("models",)
 
 
 def main():
     """The command `pixelcnn-aux`."""
     name = sys.argv[1] if len(sys.argv) > 1 else None
-    process.begin(tensorflow=name in COMMANDS and name not in _WITHOUT_TENSORFLOW)
+    process.begin()
     # After `begin`: absl, which it imports, keeps the streams that it finds.
     from pixelcnn_aux.commands import program
 

@@ -33,6 +33,7 @@ MAX_PIXELS = 2**26  # of an image of any height and width: a small file can clai
 MAX_VALUES = 2**16  # of a pixel's channel
 MAX_HALVINGS = 8  # of an image's height and width, inside a network
 MAX_PER_PIXEL = 2**20  # numbers that a layer puts out for a pixel
+MODES = ("sample", "map")  # of draws
 MAX_PARAMETERS = 10**10  # of a factor: 40 GB in float32, and five times that while it is trained
 
 

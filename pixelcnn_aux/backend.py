@@ -17,9 +17,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from pixelcnn_aux import serialization
 from pixelcnn_aux.arguments import Config, Tensor
 from pixelcnn_aux.errors import expect
 
+serialization.with_keras()  # which may not know all classes
 NAME = keras.backend.backend()
 DTYPES = ("float32", "float64")  # of models
 POLICIES = ("mixed_bfloat16", "mixed_float16")  # Keras's policies, for training

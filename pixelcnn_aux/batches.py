@@ -6,8 +6,6 @@ image, if the tile has as many more rows and columns as it sees.
 
 import itertools
 import math
-import sys
-import time
 from typing import NamedTuple
 
 import keras
@@ -16,12 +14,12 @@ from keras import ops
 
 from pixelcnn_aux import arrays, backend, sums
 from pixelcnn_aux.inputs import Inputs
+from pixelcnn_aux.progress import late_bar
 
 MAX_PIXELS = 2**16  # of full images in a batch: 64 images of 32 x 32
 MAX_TILE_PIXELS = 2**19  # some 2 GB of a mixture of ten logistics
 # The sizes of batches that XLA compiles functions for, one by one.
 COMPILED_SIZES = (1, 4, 16, 64)
-_PATIENCE = 5  # seconds
 MUCH = 2**18  # pixels of full images, from which on likelihoods are worth a graph
 
 
@@ -202,48 +200,3 @@ def _of_tile(factor, method, inputs, tile):
     return keras.tree.map_structure(
         lambda x: x[:, *kept], method(Inputs(images, auxiliary, condition))
     )
-
-
-def progress_bar(count, unit="step", names=()):
-    """Keras's progress bar: one that moves in a terminal, and otherwise a line at the end.
-
-    `names` are those of metrics whose last values are displayed, and not their means.
-    """
-    verbose = 1 if sys.stdout.isatty() else 2
-    return keras.utils.Progbar(count, verbose=verbose, stateful_metrics=names, unit_name=unit)
-
-
-def late_bar(count, unit):
-    """As `pixel_bar`, of any unit: in a terminal, and only if work goes on after a few seconds."""
-    bar, start, begun = progress_bar(count, unit), time.perf_counter(), False
-
-    def update(done):
-        nonlocal begun
-        is_late = done < count and time.perf_counter() - start > _PATIENCE
-        begun = begun or (is_late and sys.stdout.isatty())
-        if begun:
-            bar.update(done)
-
-    return update
-
-
-def pixel_bar(count):
-    """A bar of so many pixels, with those a second: a function, called with the number of those done."""
-    bar = progress_bar(-(-count // 1000), "kilopixel", ["megapixels_per_s"])
-    start = time.perf_counter()
-
-    def update(done):
-        speed = done / 1e6 / (time.perf_counter() - start)
-        kilopixels = done // 1000 if done < count else bar.target
-        bar.update(kilopixels, [("megapixels_per_s", speed)])
-
-    return update
-
-
-def duration(seconds):
-    """Seconds in a unit that reads well: "95 s", "12 min", "3.4 h"."""
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    if seconds < 99.5 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

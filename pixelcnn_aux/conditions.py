@@ -7,9 +7,8 @@ projection of that vector, one bias for each of their units.
 from typing import Any
 
 import numpy as np
-from keras import ops
 
-from pixelcnn_aux import arguments, arrays, backend
+from pixelcnn_aux import arguments, arrays
 from pixelcnn_aux.arguments import ArrayLike, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.serialization import Configured, register
@@ -62,11 +61,16 @@ class Condition(Configured):
         fits = fits and (batch is None or found_shape[0] in (None, batch))
         expected, received = f"a condition as {shape}, of {self}", f"{dtype} {list(found_shape)}"
         expect(fits, expected, received, "Give one for each image")
-        if backend.is_symbolic(found):
-            return ops.cast(found, self.dtype)
-        is_array = isinstance(found, np.ndarray)
-        self._check(found if is_array else ops.convert_to_numpy(found))
-        return found.astype(self.dtype) if is_array else ops.cast(found, self.dtype)
+        if isinstance(found, np.ndarray):
+            self._check(found)
+            return found.astype(self.dtype)
+        from keras import ops  # here and below: presets do without
+
+        from pixelcnn_aux import backend
+
+        if not backend.is_symbolic(found):
+            self._check(ops.convert_to_numpy(found))
+        return ops.cast(found, self.dtype)
 
 
 @register()

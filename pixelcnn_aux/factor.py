@@ -123,23 +123,27 @@ class Factor(keras.Model):
         self.condition = condition
         self._work = batches.Work()
         checks.check_parts(self)
-        with layers.counting_parameters() as counts:
-            self._evaluate_smallest()
-        self.num_parameters = sum(counts.values())
+        inputs, held = self._smallest_inputs(), layers.current()
+        with layers.counting_parameters() as counted:
+            self(inputs)
+        self.num_parameters = sum(count for count, _ in counted.values())
         arguments.at_most_parameters(self.name, self.num_parameters)
-        if layers.current().counts is None:
-            with layers.context(build_only=True):
-                self._evaluate_smallest()
+        if held.counts is None:
+            zeros = held.before_weights is not None and held.before_weights(self)
+            with self.given(inputs.condition), layers.context(zeros=zeros):
+                for layer, (_, shapes) in counted.items():
+                    if not layer.built:
+                        layer.build(shapes)
             checks.check_takes_condition(self)
 
-    def _evaluate_smallest(self):
-        """Evaluates the networks on the smallest images that they take."""
+    def _smallest_inputs(self):
+        """Zeros: `Inputs` of the smallest images that the networks take."""
         side, auxiliary = self.network.multiple, None
         if self.embedding is not None:
             side = math.lcm(side, self.embedding.multiple * self.auxiliary_ratio)
             auxiliary = _zeros(side // self.auxiliary_ratio, self.auxiliary_likelihood)
         condition = self.condition and ops.convert_to_tensor(self.condition.unknown(1))
-        self(Inputs(_zeros(side, self.likelihood), auxiliary, condition))
+        return Inputs(_zeros(side, self.likelihood), auxiliary, condition)
 
     @property
     def auxiliary_ratio(self) -> int:

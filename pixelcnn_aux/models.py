@@ -1,16 +1,20 @@
 """`chain`, which builds a model from its transforms, and the paper's models: a few lines each over it."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from __future__ import annotations
 
-from pixelcnn_aux import arguments, backend, checks, likelihoods, rounded_factor
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pixelcnn_aux as pa  # whose names are imported as they are used: presets do without Keras
+from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import Config, Size
-from pixelcnn_aux.auxiliary import Grayscale, HalfResolution, Transform
 from pixelcnn_aux.conditions import Condition
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.factor import Factor
-from pixelcnn_aux.model import AuxiliaryModel
-from pixelcnn_aux.networks import Embedding, Network, PixelCNN, architectures
+
+if TYPE_CHECKING:
+    from pixelcnn_aux.auxiliary import Transform
+    from pixelcnn_aux.model import AuxiliaryModel
+    from pixelcnn_aux.networks import Network
 
 # The factors of a `parallel_pyramid`, whose images are halved once, twice, ...
 _FRACTIONS = ("half", "quarter", "eighth", "sixteenth", "32nd", "64th", "128th", "256th")
@@ -65,14 +69,16 @@ def chain(
     Raises:
       ValueError: for arguments that do not fit each other; see `AuxiliaryModel`.
     """
+    from pixelcnn_aux import checks
+
     if image_size is not None:
         image_size = arguments.size("image_size", image_size)
     exact, centered = arguments.flag("exact", exact), arguments.flag("centered", centered)
     if dtype is not None:
-        arguments.choice("dtype", dtype, (*backend.DTYPES, *backend.POLICIES))
-        backend.check_dtype(dtype)
+        arguments.choice("dtype", dtype, (*pa.backend.DTYPES, *pa.backend.POLICIES))
+        pa.backend.check_dtype(dtype)
     transforms = list(transforms)
-    image = likelihoods.LogisticMixture(
+    image = pa.likelihoods.LogisticMixture(
         num_components,
         num_values=2 ** arguments.whole("bits", bits, 1, 16),
         num_channels=arguments.whole("channels", channels, 1, 16),
@@ -99,13 +105,15 @@ def chain(
         # In this order, which the weights drawn from a seed depend on.
         how: Any = {"num_params": likelihood.num_params, "dtype": dtype}
         given = own_networks[position]
-        parts: Any = {"network": given(**how) if callable(given) else PixelCNN(**given, **how)}
+        parts: Any = {
+            "network": given(**how) if callable(given) else pa.networks.PixelCNN(**given, **how)
+        }
         if position:
-            parts["embedding"] = Embedding(**embeddings[position], dtype=dtype)
+            parts["embedding"] = pa.networks.Embedding(**embeddings[position], dtype=dtype)
             parts["auxiliary_likelihood"] = chained[position - 1]
         parts |= {"fixed_sum": sums[position], "condition": condition}
-        factors.append(Factor(likelihood, **parts, dtype=dtype, name=names[position]))
-    return AuxiliaryModel(factors, transforms, image_size)
+        factors.append(pa.Factor(likelihood, **parts, dtype=dtype, name=names[position]))
+    return pa.AuxiliaryModel(factors, transforms, image_size)
 
 
 def pixelcnn_pp(
@@ -137,7 +145,9 @@ def pixelcnn_pp(
     return chain(
         [],
         image_size,
-        architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout),
+        pa.networks.architectures.pixelcnn_pp(
+            blocks, resolutions, filters=filters, dropout=dropout
+        ),
         num_components=num_components,
         exact=exact,
         centered=centered,
@@ -178,11 +188,11 @@ def grayscale(
         gray_blocks=gray_blocks, image_blocks=image_blocks, embedding_blocks=embedding_blocks
     )
     grays, image, embedding = (
-        architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout)
+        pa.networks.architectures.pixelcnn_pp(blocks, resolutions, filters=filters, dropout=dropout)
         for blocks in (gray_blocks, image_blocks, embedding_blocks)
     )
     return chain(
-        [Grayscale(bits)],
+        [pa.auxiliary.Grayscale(bits)],
         image_size,
         [grays, image],
         embedding=embedding,
@@ -237,16 +247,18 @@ def pyramid(
     each_blocks = arguments.whole_each("blocks", blocks, len(sizes), "scale")
     each_resolutions = arguments.whole_each("resolutions", resolutions, len(sizes), "scale")
     return chain(
-        [HalfResolution() for _ in sizes[1:]],
+        [pa.auxiliary.HalfResolution() for _ in sizes[1:]],
         image_size,
         [
-            architectures.light(blocks, filters=filters, dropout=dropout)
+            pa.networks.architectures.light(blocks, filters=filters, dropout=dropout)
             if levels == 1
-            else architectures.pixelcnn_pp(blocks, levels, filters=filters, dropout=dropout)
+            else pa.networks.architectures.pixelcnn_pp(
+                blocks, levels, filters=filters, dropout=dropout
+            )
             for blocks, levels, filters in zip(each_blocks, each_resolutions, each_filters)
         ],
         embedding=[
-            architectures.super_resolution(
+            pa.networks.architectures.super_resolution(
                 embedding_blocks, max(depth, levels - 1), levels, filters=filters, dropout=dropout
             )
             for levels, filters in zip(each_resolutions, each_filters)
@@ -311,14 +323,14 @@ def parallel_pyramid(
         for n in arguments.whole_each("filters", filters, halvings, "scale")
     ]
     how: Any = {"filters": base_filters, "dropout": dropout}
-    base: Any = architectures.light(base_blocks, **how)
+    base: Any = pa.networks.architectures.light(base_blocks, **how)
     if base_parts is not None:
-        base = architectures.parallel(base_blocks, [base_parts], **how)
+        base = pa.networks.architectures.parallel(base_blocks, [base_parts], **how)
     model = chain(
-        [HalfResolution() for _ in range(halvings)],
+        [pa.auxiliary.HalfResolution() for _ in range(halvings)],
         image_size,
-        [base, *(architectures.parallel(blocks, parts, **how) for how in widths)],
-        embedding=[None, *(architectures.trunk(trunk_blocks, **how) for how in widths)],
+        [base, *(pa.networks.architectures.parallel(blocks, parts, **how) for how in widths)],
+        embedding=[None, *(pa.networks.architectures.trunk(trunk_blocks, **how) for how in widths)],
         names=[*reversed(_FRACTIONS[:halvings]), "image"],
         num_components=num_components,
         exact=exact,
@@ -329,6 +341,8 @@ def parallel_pyramid(
         condition=condition,
     )
     if arguments.flag("whole_numbers", whole_numbers):
+        from pixelcnn_aux import rounded_factor
+
         return rounded_factor.untrained(model)
     return model
 
@@ -373,14 +387,16 @@ def grayscale_pyramid(
     )
     _, *smaller = _halvings(image_size, base_size)
     image, embedding = (
-        architectures.pixelcnn_pp(n, resolutions, filters=image_filters, dropout=dropout)
+        pa.networks.architectures.pixelcnn_pp(
+            n, resolutions, filters=image_filters, dropout=dropout
+        )
         for n in (image_blocks, image_embedding_blocks)
     )
     how: Any = {"filters": filters, "dropout": dropout}
-    grays = architectures.light(blocks, **how)
-    doubling = architectures.super_resolution(embedding_blocks, depth, **how)
+    grays = pa.networks.architectures.light(blocks, **how)
+    doubling = pa.networks.architectures.super_resolution(embedding_blocks, depth, **how)
     return chain(
-        [Grayscale(bits), *(HalfResolution() for _ in smaller)],
+        [pa.auxiliary.Grayscale(bits), *(pa.auxiliary.HalfResolution() for _ in smaller)],
         image_size,
         [*(grays for _ in smaller), grays, image],
         embedding=[None, *(doubling for _ in smaller), embedding],
@@ -419,18 +435,20 @@ def _halvings(image_size, base_size):
 
 def _auxiliary_likelihood(transform, likelihood, num_components):
     """The likelihood of the auxiliary image, by a transform, of an image with this likelihood."""
+    from pixelcnn_aux import checks
+
     checks.check_declared(transform)
     channels, num_values = checks.declared_values(transform, likelihood)
     own = transform.likelihood()
     if own is None:
-        like_image = type(likelihood) is likelihoods.LogisticMixture
+        like_image = type(likelihood) is pa.likelihoods.LogisticMixture
         like_image = like_image and likelihood.num_channels == channels
         if num_values > 256 or (like_image and num_values**channels >= 256):
             kind = {"num_channels": channels, "num_values": num_values}
-            return likelihoods.LogisticMixture(num_components, **kind)
-        return likelihoods.Categorical(num_values, channels)
+            return pa.likelihoods.LogisticMixture(num_components, **kind)
+        return pa.likelihoods.Categorical(num_values, channels)
     received = type(own).__name__
-    if isinstance(own, likelihoods.Likelihood):
+    if isinstance(own, pa.likelihoods.Likelihood):
         own.check_declared()
         if (own.num_channels, own.num_values) == (channels, num_values):
             checks.check_draws(own)
@@ -444,12 +462,14 @@ def _auxiliary_likelihood(transform, likelihood, num_components):
 
 def _centered(likelihood, transform):
     """The likelihood, centered if it is a mixture and the transform declares a sum."""
-    mixture = type(likelihood) is likelihoods.LogisticMixture and not likelihood.centered
+    from pixelcnn_aux import checks
+
+    mixture = type(likelihood) is pa.likelihoods.LogisticMixture and not likelihood.centered
     fixed_sum = checks.declared_sum(transform, likelihood) if mixture else None
     if fixed_sum is None:
         return likelihood
     changes = {"centered": True, "unit": fixed_sum.spread}
-    return likelihoods.LogisticMixture(**{**likelihood.get_config(), **changes})
+    return pa.likelihoods.LogisticMixture(**{**likelihood.get_config(), **changes})
 
 
 def _one_each(what, given, count):

@@ -8,10 +8,10 @@ A description may come from a file, so only registered classes are built:
 
 import inspect
 import json
+import sys
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
-import keras
 import numpy as np
 
 from pixelcnn_aux import arguments
@@ -19,11 +19,29 @@ from pixelcnn_aux.arguments import Config
 from pixelcnn_aux.errors import expect
 
 _T = TypeVar("_T")
+_waiting: list[tuple[str, Any]] = []  # (package, class) that Keras does not know yet
 
 
 def register(package: str = "pixelcnn_aux") -> Callable[[_T], _T]:
-    """A decorator that registers a class with Keras, as one of a package."""
-    return keras.saving.register_keras_serializable(package)
+    """A decorator that registers a class with Keras, as one of a package, as soon as that is imported."""
+
+    def decorate(cls: _T) -> _T:
+        _waiting.append((package, cls))
+        if "keras" in sys.modules:
+            with_keras()
+        return cls
+
+    return decorate
+
+
+def with_keras() -> Any:
+    """Keras, which knows all classes that are registered by now."""
+    import keras  # here: presets and programs' flags do without
+
+    while _waiting:
+        package, cls = _waiting.pop(0)
+        keras.saving.register_keras_serializable(package)(cls)
+    return keras
 
 
 class Configured:
@@ -54,7 +72,7 @@ def serialize(part: Any) -> Any:
     """
     if part is None:
         return None
-    cls = type(part)
+    keras, cls = with_keras(), type(part)
     name = keras.saving.get_registered_name(cls)
     registered = keras.saving.get_registered_object(name)
     _check_registered(cls.__name__, registered)
@@ -122,7 +140,7 @@ def deserialize(description: Any, kind: Any) -> Any:
             f"Expected the description of a class {kind.__name__}, as Keras writes them. "
             f"Received: {arguments.short_repr(description)}. Take the file from where it came from again."
         )
-    cls = keras.saving.get_registered_object(name)
+    cls = with_keras().saving.get_registered_object(name)
     _check_registered(name, cls)
     expect(
         isinstance(cls, type) and issubclass(cls, kind),

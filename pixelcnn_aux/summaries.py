@@ -3,9 +3,6 @@
 import itertools
 import math
 
-from pixelcnn_aux.networks import Embedding, PixelCNN
-from pixelcnn_aux.networks.network import Stream
-
 
 def _num_weights(*layers):
     return sum(math.prod(weight.shape) for layer in layers for weight in layer.weights)
@@ -51,6 +48,9 @@ def factor_table(factor):
 
 def _layers(part, scale):
     """Yields (name, output, parameters) of what a network consists of that sees H / scale x W / scale."""
+    from pixelcnn_aux.networks import Embedding, PixelCNN
+    from pixelcnn_aux.networks.network import Stream
+
     for layer in part.parts():
         if isinstance(layer, Stream):
             levels = layer.topology.levels()[1:]

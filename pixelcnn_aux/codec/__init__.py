@@ -5,14 +5,11 @@ data = codec.compress(images)           # images: list of uint8 [H, W, 3], of an
 codec.decompress(data)                  # the same images
 """
 
-import pkgutil
 from typing import TYPE_CHECKING
+
+from pixelcnn_aux import lazy
 
 if TYPE_CHECKING:
     from pixelcnn_aux.codec.codec import Codec as Codec
 else:
-
-    def __getattr__(name):  # as in `pixelcnn_aux`
-        if name != "Codec":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return pkgutil.resolve_name("pixelcnn_aux.codec.codec:Codec")
+    __getattr__ = lazy.names(__name__, {"Codec": "codec:Codec"})

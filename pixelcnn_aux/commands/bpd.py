@@ -16,11 +16,11 @@ import zlib
 import numpy as np
 from absl import flags
 
+import pixelcnn_aux as pa
 from pixelcnn_aux import summaries
-from pixelcnn_aux.batches import pixel_bar, progress_bar
-from pixelcnn_aux.codec import Codec
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data import lossless_files
+from pixelcnn_aux.progress import pixel_bar, progress_bar
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.tensors import fingerprint
 from pixelcnn_aux.scores import splits
@@ -30,7 +30,9 @@ FLAGS = flags.FLAGS
 
 def main():
     folder, model = chosen_run.load(FLAGS.best)
-    codec = Codec(model) if FLAGS.bytes else None  # which refuses models that are not rounded
+    codec = (
+        pa.codec.Codec(model) if FLAGS.bytes else None
+    )  # which refuses models that are not rounded
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
     uses_labels = images.labels is not None if FLAGS.condition is None else FLAGS.condition

@@ -6,8 +6,7 @@ import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import data, likelihoods
-from pixelcnn_aux.batches import MAX_PIXELS
+from pixelcnn_aux import arguments, data
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import disk, trained
@@ -72,7 +71,7 @@ def define_draws(log_scale_shift=0.0):
     flags.DEFINE_integer("seed", 0, "Of all draws.", -(2**31), 2**31 - 1)
     shift = "Added to log-scales; below 0 the draws vary less."
     flags.DEFINE_float("log_scale_shift", log_scale_shift, shift)
-    flags.DEFINE_enum("mode", "sample", likelihoods.MODES, "map: a drawn component's location.")
+    flags.DEFINE_enum("mode", "sample", arguments.MODES, "map: a drawn component's location.")
     define_label()
 
 
@@ -139,6 +138,8 @@ def images(folder, model, split):
 
 def batches(images, num_images=None):
     """As `data.Images.batches`, each of as many images as are evaluated at once."""
+    from pixelcnn_aux.batches import MAX_PIXELS
+
     size = images.image_size or (1, 1)  # images of several sizes come one by one anyway
     return images.batches(max(1, MAX_PIXELS // math.prod(size)), num_images)
 

@@ -18,15 +18,14 @@ import sys
 
 import numpy as np
 from absl import app, flags
-from matplotlib.figure import Figure
 
 import pixelcnn_aux as pa
-from pixelcnn_aux.batches import pixel_bar
-from pixelcnn_aux.codec import Codec, container, pictures
+from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.commands import chosen_run, plots
 from pixelcnn_aux.data import decoding, files as image_files
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.image_grid import to_rgb
+from pixelcnn_aux.progress import pixel_bar
 from pixelcnn_aux.runs import disk, trained
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -60,7 +59,7 @@ def compress(files):
         folder = chosen_run.workdir()
         print(f"By {folder}", flush=True)
         model = pa.load(folder)
-        codec = Codec(model, RunFolder(folder).name)
+        codec = pa.codec.Codec(model, RunFolder(folder).name)
         channels = model.likelihood.num_channels
         loaded = [pictures.read(path, channels=channels, metadata=FLAGS.metadata) for path in paths]
         images = [picture.pixels for picture in loaded]
@@ -144,7 +143,7 @@ def draw_map(contents, data):
     images, bits = codec.decompress_with_bits(data, pixel_bar(contents.num_pixels))
     both = zip(contents.joined(images), contents.joined([x[..., None] for x in bits]))
     both = list(itertools.islice(both, MAPPED))
-    figure = Figure(figsize=(4 * len(both), 7), layout="constrained")
+    figure = plots.figure(figsize=(4 * len(both), 7), layout="constrained")
     panels = figure.subplots(2, len(both), squeeze=False)
     for column, ((_, picture), (_, pixel_bits)) in zip(panels.T, both):
         column[0].imshow(to_rgb(picture, codec.model.likelihood.num_values))
@@ -181,7 +180,7 @@ def _codec(contents):
         f"none, and {contents.name!r} is no trained model of the package: {', '.join(names)}",
         "Give the folder of that run",
     )
-    return Codec(pa.load(FLAGS.workdir or contents.name), contents.name)
+    return pa.codec.Codec(pa.load(FLAGS.workdir or contents.name), contents.name)
 
 
 def _picture_files(names):

@@ -10,12 +10,13 @@ import time
 from absl import flags
 
 from pixelcnn_aux.commands import chosen_run
-from pixelcnn_aux.serving import exporting
 
 FLAGS = flags.FLAGS
 
 
 def main():
+    from pixelcnn_aux.serving import exporting
+
     folder = chosen_run.workdir()
     print(f"Exporting {folder} ...", flush=True)
     start = time.perf_counter()

@@ -13,6 +13,13 @@ def check(flag, path):
         disk.check_place(flag, path, SUFFIXES)
 
 
+def figure(**options):
+    """A figure of matplotlib, which is imported for it."""
+    from matplotlib.figure import Figure
+
+    return Figure(**options)
+
+
 def write(path, figure, dpi=160, **options):
     """Writes a figure, as `disk.replacing`, in the format that the path's suffix names."""
     path = pathlib.Path(path)

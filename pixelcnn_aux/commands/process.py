@@ -1,13 +1,14 @@
 """The process of a program: its streams, Ctrl-C during imports, and the logs of other packages.
 
-Programs print their own lines and nothing else; -v=1 also shows what other packages log. TensorFlow logs from
-its import on, so programs call `begin` first. Importing `pixelcnn_aux` changes nothing in a process.
+Programs call `begin` first, and `silence` once flags are parsed. Importing `pixelcnn_aux` changes nothing in
+a process.
 """
 
+import contextlib
 import errno
 import gc
 import glob
-import importlib.util
+import importlib.machinery
 import io
 import logging
 import os
@@ -15,13 +16,19 @@ import pathlib
 import re
 import signal
 import sys
+import threading
 import warnings
 
+from pixelcnn_aux import lazy
+
 _OURS = f"{pathlib.Path(__file__).resolve().parents[1]}{os.sep}"
+_LARGE = ("keras", "tensorflow", "tensorflow_probability")
+# Keras imports them where they are installed, for functions of its own that no program calls.
+_UNUSED = ("matplotlib.pyplot", "pandas", "sklearn")
 
 
-def begin(tensorflow=True):
-    """Prepares this process for a program, and imports TensorFlow quietly if the program needs it."""
+def begin():
+    """Prepares this process for a program: its streams and Ctrl-C."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # Ctrl-C during imports ends the process at once; some packages take an exception for their own.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -32,19 +39,12 @@ def begin(tensorflow=True):
             os.open(os.devnull, access)
     sys.stdin = sys.stdin or open(0, closefd=False)
     sys.stdout, sys.stderr = _lenient(1, sys.stdout), _lenient(2, sys.stderr)
-    if not is_verbose(sys.argv):
-        _silence(tensorflow)
 
 
 def begin_if_run():
     """`begin`, if Python imports a package to run one of its modules (python -m)."""
     if sys.argv[0] == "-m":
         begin()
-
-
-def is_verbose(command):
-    """Whether a command has -v=1 or more: absl parses flags only after TensorFlow is imported."""
-    return bool(re.search(r" --?v(erbosity)?[ =][1-9]", " ".join(command)))
 
 
 class _Output(io.FileIO):
@@ -87,7 +87,8 @@ def drop_others(handler):
     handler.addFilter(is_kept)
 
 
-def _silence(tensorflow):
+def silence():
+    """Makes a program print its own lines and nothing else, whatever it imports from now on."""
     # Without a GPU, TensorFlow logs that as an error. With one, its warnings say why it is not used.
     has_gpu = bool(glob.glob("/dev/nvidia[0-9]*"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if has_gpu else "3")
@@ -95,15 +96,41 @@ def _silence(tensorflow):
     drop_others(logging.lastResort)  # until absl installs its own handler
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    # Also under JAX, where TensorFlow Probability may import it.
-    if tensorflow and importlib.util.find_spec("tensorflow"):
-        stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    # It warns of functions that are traced once for each factor, as they have to be.
+    logging.getLogger("tensorflow").setLevel("ERROR")
+    sys.meta_path.insert(0, _Quiet)
+
+
+class _Quiet:
+    """Finds the `_LARGE` packages, which whoever needs them first imports quietly."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        spec = name in _LARGE and importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec:
+            spec.loader.exec_module = _importing()(spec.loader.exec_module)
+        return spec or None
+
+
+@contextlib.contextmanager
+def _importing():
+    absent = [name for name in _UNUSED if name not in sys.modules]
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_default := is_main and on_interrupt is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # as in `begin`
+    with lazy.lasting_objects():
+        sys.modules.update(dict.fromkeys(absent))
         os.dup2(nowhere, 2)  # its libraries log before they know the level
-        gc.disable()  # imported objects last: looking through them takes a fifth of the time
         try:
-            importlib.import_module("tensorflow")
+            yield
         finally:
-            gc.enable()
             os.dup2(stderr, 2)
             os.close(stderr)
             os.close(nowhere)
+            for name in absent:
+                del sys.modules[name]
+            if is_default:
+                signal.signal(signal.SIGINT, on_interrupt)
+    gc.freeze()  # nor are they looked through later

@@ -2,11 +2,11 @@
 
 A program is a module with a docstring, which is its help; `define_flags`; `main`, a function of strings; and
 `ARGUMENTS`, the names of these, if it takes other arguments than flags. A last name that ends in "..." stands
-for any number of arguments.
+for any number of arguments. The module imports Keras, TensorFlow and Matplotlib as `main` needs them, by
+names of `pixelcnn_aux` or in functions, so that help and errors in flags come at once.
 """
 
 import importlib
-import logging as python_logging
 import os
 import pathlib
 import signal
@@ -51,7 +51,16 @@ def start(module=None, command=None, *first):
         if name.partition(".")[0] in _PACKAGES:
             for flag in defined:
                 FLAGS.register_key_flag_for_module(command, flag)
-    app.run(lambda argv: run(module.main, arguments, argv[1:]))
+    app.run(lambda argv: run(module.main, arguments, argv[1:]), flags_parser=_parsed)
+
+
+def _parsed(argv):
+    try:
+        return FLAGS(argv)
+    except SystemExit:  # after help, which absl ends with status 1
+        sys.exit()
+    except flags.Error:
+        return app.parse_flags_with_usage(argv)  # which says so
 
 
 def run(main, arguments, given):
@@ -63,8 +72,7 @@ def run(main, arguments, given):
     fits, remedy = least <= len(given) <= most, "See the lines above"
     expect(fits, usage, given, remedy, kind=app.UsageError)
     if logging.get_verbosity() < logging.DEBUG:
-        # It warns of functions that are traced once for each factor, as they have to be.
-        python_logging.getLogger("tensorflow").setLevel("ERROR")
+        process.silence()
         process.drop_others(logging.get_absl_handler())
     # Not all memory of a GPU at once, so that a second process finds some: an export's verification.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")

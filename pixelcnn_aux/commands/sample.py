@@ -21,7 +21,6 @@ import time
 
 import numpy as np
 from absl import flags
-from matplotlib.figure import Figure
 
 from pixelcnn_aux import arguments, image_grid
 from pixelcnn_aux.commands import chosen_run, plots
@@ -162,7 +161,7 @@ def draw(rows):
     columns = max(len(images) for _, images in rows)
     size = np.max([images.shape[1:3] for _, images in rows], axis=0)
     inches = 0.6 * max(1.0, min(size) / 48)
-    figure = Figure(figsize=(inches * columns + 1, 1.03 * inches * len(rows)))
+    figure = plots.figure(figsize=(inches * columns + 1, 1.03 * inches * len(rows)))
     panels = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
     for row, (label, images) in zip(panels, rows):
         # Smaller images as large as the others, so that they stand above each other.

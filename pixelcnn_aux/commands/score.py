@@ -30,10 +30,11 @@ import sys
 import numpy as np
 from absl import app, flags
 
-from pixelcnn_aux import batches, summaries
+from pixelcnn_aux import summaries
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data import decoding, files, image_folder
 from pixelcnn_aux.errors import expect
+from pixelcnn_aux.progress import progress_bar
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -76,6 +77,8 @@ def write(table, model, found):
 
     Raises ValueError unless the model is of color images of 8 bits.
     """
+    from pixelcnn_aux import batches
+
     likelihood, size = model.likelihood, model.image_size
     channels, values = likelihood.num_channels, likelihood.num_values
     expected = "a model of color images, uint8 [H, W, 3] below 256, to score files"
@@ -85,7 +88,7 @@ def write(table, model, found):
     blank, bits_columns = [""] * len(names), [f"{kind}_bits_per_dim_{name}" for name in names]
     table.writerow(["file", "width", "height", "prepared", *bits_columns, "error"])
     pictures = files.in_threads(lambda file: read(file, size), found)
-    bar = batches.progress_bar(len(found), "file")
+    bar = progress_bar(len(found), "file")
     batch = max(1, batches.MAX_PIXELS // math.prod(size)) if size else 1
     for first in range(0, len(found), batch):
         some = list(itertools.islice(pictures, batch))

@@ -23,7 +23,7 @@ from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.runs import hub, trained
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import devices, presets
+from pixelcnn_aux.training import presets
 
 FLAGS = flags.FLAGS
 ARGUMENTS = ["MODEL"]
@@ -138,6 +138,8 @@ def _check(flag, known, of=""):
 
 def _overridden(settings, folder, factor):
     """A `Factor`'s `Training` with the values of flags, in the precision of its folder."""
+    from pixelcnn_aux.training import devices
+
     values = {field.name: FLAGS[field.name].value for field in dataclasses.fields(settings)}
     if FLAGS.mixed_precision is None and factor.mixes_precisions:
         values["mixed_precision"] = devices.is_mixed(folder, settings.mixed_precision)

@@ -1,7 +1,8 @@
 """Weights of the reference implementations, brought into this package's networks."""
 
-import pkgutil
 from typing import TYPE_CHECKING
+
+from pixelcnn_aux import lazy
 
 if TYPE_CHECKING:
     from pixelcnn_aux.interop.references import (
@@ -10,13 +11,9 @@ if TYPE_CHECKING:
     )
     from pixelcnn_aux.interop.unpickling import read_variables as read_variables
 else:
-    _MODULES = {
-        "authors_pyramid": "references",
-        "openai_pixelcnn_pp": "references",
-        "read_variables": "unpickling",
+    _PUBLIC = {
+        "authors_pyramid": "references:authors_pyramid",
+        "openai_pixelcnn_pp": "references:openai_pixelcnn_pp",
+        "read_variables": "unpickling:read_variables",
     }
-
-    def __getattr__(name):  # as in `pixelcnn_aux`
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return pkgutil.resolve_name(f"{__name__}.{_MODULES[name]}:{name}")
+    __getattr__ = lazy.names(__name__, _PUBLIC)

@@ -26,9 +26,12 @@ class Context(NamedTuple):
     # that one forward pass without dropout initializes a network (Salimans & Kingma, 2016, section 3). A
     # channel that is constant on the batch keeps ``g = init_scale``.
     initialize_from_data: bool = False
-    build_only: bool = False  # whether layers make their weights, and return zeros at once
-    # The numbers of their parameters, which layers add. They make no weights and return zeros.
-    counts: dict[Any, int] | None = None
+    # The numbers of their parameters, and the shapes of their inputs, which layers add. They make no weights
+    # and return zeros.
+    counts: dict[Any, tuple[int, Any]] | None = None
+    # Called with each `Factor` before it makes weights: whether they are zeros, which others replace.
+    before_weights: Callable[[Any], bool] | None = None
+    zeros: bool = False  # whether weights are zeros at first
 
 
 _CURRENT = contextvars.ContextVar("context", default=Context())  # noqa: B039
@@ -50,9 +53,12 @@ def context(**changes: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def counting_parameters() -> Iterator[dict[Any, int]]:
-    """Within it, layers make no weights. Yields dict, layer called -> int, the number of its parameters."""
-    counts: dict[Any, int] = {}
+def counting_parameters() -> Iterator[dict[Any, tuple[int, Any]]]:
+    """Within it, layers make no weights.
+
+    Yields dict, layer called -> (int, the number of its parameters; the shapes that `build` takes).
+    """
+    counts: dict[Any, tuple[int, Any]] = {}
     with context(counts=counts):
         yield counts
 

@@ -3,7 +3,6 @@
 The convolutions of this module see all neighbors of a pixel; `shifted.py` derives the causal ones from them.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -79,30 +78,31 @@ class WeightNorm(keras.layers.Layer):
         raise NotImplementedError
 
     def __call__(self, *args, **kwargs):
-        counts, build_only = current().counts, current().build_only
-        if counts is None and not build_only:
+        counts = current().counts
+        if counts is None:
             return super().__call__(*args, **kwargs)
-        # Nothing is evaluated: parameters are counted, or weights are made.
+        # Nothing is evaluated: parameters are counted.
         x = args[0] if args else kwargs["x"]
         shapes = keras.tree.map_structure(lambda part: tuple(part.shape), x)
-        if counts is not None:
-            channels = sum(shape[-1] for shape in shapes) if isinstance(x, list) else shapes[-1]
-            units = 2 + self._condition_size()  # g and b, and the rows of h
-            counts[self] = math.prod(self.kernel_shape(channels)) + units * self.filters
-        elif not self.built:
-            self.build(shapes)
+        channels = sum(shape[-1] for shape in shapes) if isinstance(x, list) else shapes[-1]
+        units = 2 + self._condition_size()  # g and b, and the rows of h
+        count = math.prod(self.kernel_shape(channels)) + units * self.filters
+        self._open_name_scope()  # Keras keeps the path for `build`
+        counts[self] = count, shapes
         return ops.zeros(self.compute_output_shape(shapes), self.compute_dtype)
 
     def build(self, input_shape):
         # All stay in float32 under a mixed-precision policy: a kernel is rounded after normalization.
-        add = functools.partial(self.add_weight, autocast=False)
+        def add(name, shape, first=np.zeros):
+            first = np.zeros if current().zeros else first
+            return self.add_weight(shape, first, autocast=False, name=name)
+
         normal = keras.initializers.RandomNormal(stddev=0.05)
-        length = keras.initializers.Constant(self.init_scale)
-        self.v = add(self.kernel_shape(input_shape[-1]), normal, name="v")
-        self.g = add((self.filters,), length, name="g")
-        self.b = add((self.filters,), "zeros", name="b")
+        self.v = add("v", self.kernel_shape(input_shape[-1]), normal)
+        self.g = add("g", (self.filters,), keras.initializers.Constant(self.init_scale))
+        self.b = add("b", (self.filters,))
         if size := self._condition_size():
-            self.h = add((size, self.filters), "zeros", name="h")
+            self.h = add("h", (size, self.filters))
 
     def _condition_size(self):
         condition = current().condition if self.conditional else None

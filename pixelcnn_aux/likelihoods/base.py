@@ -14,7 +14,7 @@ from pixelcnn_aux.likelihoods import entropies
 from pixelcnn_aux.serialization import Configured
 from pixelcnn_aux.sums import Bounds
 
-MODES = ("sample", "map")
+MODES = arguments.MODES
 
 
 class Likelihood(Configured):

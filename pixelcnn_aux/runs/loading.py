@@ -1,14 +1,14 @@
 """Loads the model of a run: of one's own, of the package, or from the Hub."""
 
-from pixelcnn_aux import arguments, backend, layers, serialization
+from pixelcnn_aux import arguments, backend, layers, lazy, serialization
 from pixelcnn_aux.arguments import PathLike
-from pixelcnn_aux.factor import Factor
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import tensors, trained
 from pixelcnn_aux.runs.folder import RunFolder
 
 
+@lazy.lasting_objects()
 def load(path: PathLike, dtype: str = "float32", best: bool = False) -> AuxiliaryModel:
     """The model that training left in a workdir, with averaged weights, or one that others have trained.
 
@@ -36,18 +36,20 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
     backend.check_dtype(dtype)
     run = RunFolder(trained.find(path))
     description = run.config()["model"]
+
+    def has_weights(factor):  # before memory is allocated
+        file = run[factor.name].weights
+        count = tensors.count(file)  # None of a damaged file, which loading refuses
+        if count is not None:
+            most = f"as many as {file} has"
+            arguments.at_most_parameters(factor.name, factor.num_parameters, count, most)
+        return count is not None
+
     try:
         for factor in description["config"]["factors"]:
             backend.set_dtype(factor["config"], dtype)
-        with layers.counting_parameters():  # before memory is allocated
-            for part in description["config"]["factors"]:
-                factor = serialization.deserialize(part, Factor)
-                file = run[factor.name].weights
-                count = tensors.count(file)  # None of a damaged file, which loading refuses
-                if count is not None:
-                    most = f"as many as {file} has"
-                    arguments.at_most_parameters(factor.name, factor.num_parameters, count, most)
-        model = serialization.deserialize(description, AuxiliaryModel)
+        with layers.context(before_weights=has_weights):
+            model = serialization.deserialize(description, AuxiliaryModel)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ValueError(
             f"Expected the description of a model in {run}. Received: one that cannot be built "

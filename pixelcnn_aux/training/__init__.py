@@ -7,12 +7,25 @@ one step, from images to the update of the weights, and `state` everything that 
 keeps.
 """
 
+from typing import TYPE_CHECKING
+
+from pixelcnn_aux import lazy
 from pixelcnn_aux.training.config import (
     Preset as Preset,
     Stop as Stop,
     Stopped as Stopped,
     Training as Training,
 )
-from pixelcnn_aux.training.devices import default_strategy as default_strategy
-from pixelcnn_aux.training.loop import train as train
-from pixelcnn_aux.training.optimizer import BETAS as BETAS, AveragingAdam as AveragingAdam
+
+if TYPE_CHECKING:
+    from pixelcnn_aux.training.devices import default_strategy as default_strategy
+    from pixelcnn_aux.training.loop import train as train
+    from pixelcnn_aux.training.optimizer import BETAS as BETAS, AveragingAdam as AveragingAdam
+else:
+    _PUBLIC = {
+        "default_strategy": "devices:default_strategy",
+        "train": "loop:train",
+        "BETAS": "optimizer:BETAS",
+        "AveragingAdam": "optimizer:AveragingAdam",
+    }
+    __getattr__ = lazy.names(__name__, _PUBLIC)

@@ -7,13 +7,15 @@ import signal
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pixelcnn_aux import arguments, data
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training.devices import Hosts
+
+if TYPE_CHECKING:  # which import Keras
+    from pixelcnn_aux.model import AuxiliaryModel
+    from pixelcnn_aux.training.devices import Hosts
 
 CONDITION_DROPOUT = 0.1  # so that one model knows images with a condition and without
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; schedulers send the second before they kill
@@ -76,7 +78,7 @@ class Preset:
     """A data set, a model's constructor and its arguments, and each factor's training."""
 
     dataset: str
-    constructor: Callable[..., AuxiliaryModel]
+    constructor: "Callable[..., AuxiliaryModel]"
     model: dict[str, Any]
     training: dict[str, Training]
 
@@ -137,12 +139,12 @@ class Stop:
 class RunConfig:
     """The checked arguments of `train`, which all factors of a run share."""
 
-    model: AuxiliaryModel
+    model: "AuxiliaryModel"
     images: data.Images
     validation_images: data.Images
     folder: RunFolder
     seed: int
-    hosts: Hosts
+    hosts: "Hosts"
     remat: bool
     stop: Stop
     init: str | None

@@ -12,7 +12,7 @@ from absl import logging
 from keras import ops
 
 from pixelcnn_aux import backend
-from pixelcnn_aux.batches import progress_bar
+from pixelcnn_aux.progress import progress_bar
 from pixelcnn_aux.runs import disk
 
 if backend.NAME == "tensorflow":

@@ -28,7 +28,7 @@ class ProgramTest(FilesTest):
         cls.run_folder = cls.shared / "run"
         helpers.make_run(cls.run_folder, model := codec_helpers.model(helpers.SIZE), model.factors)
         # One model and one codec for all commands.
-        for module, name in ((pa, "load"), (codec, "Codec")):
+        for module, name in ((pa, "load"), (pa.codec, "Codec")):
             cached = functools.cache(getattr(module, name))
             cls.enterClassContext(mock.patch.object(module, name, cached))
         cls.pictures = {"a.png": noise(5, 7, 3), "b.png": noise(4, 6, 3, seed=1)}
@@ -61,7 +61,7 @@ class ProgramTest(FilesTest):
         with (
             mock.patch.object(codec, "FLAGS", types.SimpleNamespace(workdir=None)),
             mock.patch.object(pa, "load") as load,
-            mock.patch.object(codec, "Codec"),
+            mock.patch.object(pa.codec, "Codec"),
         ):
             codec._codec(types.SimpleNamespace(name=trained.DEFAULT))
             load.assert_called_once_with(trained.DEFAULT)

@@ -9,6 +9,7 @@ import runpy
 import signal
 import subprocess
 import sys
+from concurrent import futures
 from unittest import mock
 
 import tensorflow as tf
@@ -19,14 +20,12 @@ from pixelcnn_aux import __main__ as command
 from pixelcnn_aux.commands import bpd, process, program, sample, train
 from tests import helpers
 
-# A program that has begun, without the seconds of TensorFlow's import.
+# A program that has begun.
 BEGUN = """
 'A program.'
 import sys
-from unittest import mock
 from pixelcnn_aux.commands import process, program
-with mock.patch.object(process, "_silence"):
-    process.begin()
+process.begin()
 def define_flags():
     pass
 def main():
@@ -182,7 +181,7 @@ class RunTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
         self.enterContext(mock.patch.object(program, "FLAGS", mock.Mock(plugin=[])))
-        self.enterContext(mock.patch.object(program, "python_logging"))
+        self.enterContext(mock.patch.object(process, "silence"))
         self.enterContext(mock.patch.object(process, "drop_others"))
         self.enterContext(mock.patch.dict(os.environ))
 
@@ -274,8 +273,39 @@ class CommandTest(tf.test.TestCase):
         ours = [(bpd,), (sample,), (train, None, "pyramid"), (bpd, "pixelcnn-aux bpd")]
         self.assertEqual(started, ours)
 
+    def test_help_and_wrong_arguments_import_nothing_large(self):
+        shims = ["pixelcnn_aux.codec", "pixelcnn_aux.export", "pixelcnn_aux.interop"]
+        folders = [helpers.ROOT / name for name in ("evaluate", "train")]
+        shims += [f"{x.name}.{file.stem}" for x in folders for file in x.glob("[a-z]*.py")]
+        programs = [(shim,) for shim in shims]
+        programs += [("pixelcnn_aux", *name) for name in ([], *((x,) for x in command.COMMANDS))]
+        cases = [(program, "--help", 0, "") for program in programs]
+        fatal = "FATAL Flags parsing error"
+        cases += [
+            (("pixelcnn_aux", "color"), "--none", 1, fatal),
+            (("pixelcnn_aux", "score"), "--label=-2", 1, fatal),
+            (("evaluate.bpd",), "more", 1, "Expected flags alone. Received: ['more']"),
+            (("pixelcnn_aux", "train"), "--helpfull", 0, ""),
+            (("train.pyramid",), "--helpshort", 0, ""),
+        ]
+
+        def imported(case):
+            program, argument, status, message = case
+            started = [sys.executable, "-X", "importtime", "-m", *program, argument]
+            done = subprocess.run(started, env=ENVIRONMENT, capture_output=True, text=True)
+            self.assertEqual(done.returncode, status, case)
+            self.assertIn(message, done.stderr)
+            large = "keras|jax|matplotlib|scipy|tensorflow|tensorflow_probability"
+            return re.findall(rf"[|] +({large})$", done.stderr, re.MULTILINE)
+
+        with futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+            for case, found in zip(cases, threads.map(imported, cases)):
+                self.assertEmpty(found, case)
+
     def test_usage_is_what_was_typed_above_the_flags_of_all_modules(self):
-        lines = helpers.start(helpers.ROOT, "train.grayscale", "--help").stdout.splitlines()
+        result = helpers.start(helpers.ROOT, "train.grayscale", "--help")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        lines = result.stdout.splitlines()
         usage = ["python -m train.grayscale [flags]", "", *train.__doc__.splitlines(), "", "flags:"]
         self.assertEqual(lines[: len(usage)], usage)
         for flag in ("preset", "dataset", "workdir", "plugin"):
