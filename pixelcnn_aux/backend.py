@@ -7,10 +7,6 @@ Serving and incremental scans of images need TensorFlow: they call `require_tens
 
 import contextlib
 import functools
-import itertools
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,6 +16,7 @@ import numpy as np
 from pixelcnn_aux import serialization
 from pixelcnn_aux.arguments import Config, Tensor
 from pixelcnn_aux.errors import expect
+from pixelcnn_aux.progress import waiting
 
 serialization.with_keras()  # which may not know all classes
 NAME = keras.backend.backend()
@@ -165,32 +162,6 @@ def sums_in_order() -> Iterator[None]:
     attributes = {"_grappler_ArithmeticOptimizer_AddOpsRewriteStage": mark}
     with tf.compat.v1.get_default_graph()._attr_scope(attributes):
         yield
-
-
-@contextlib.contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Within it, a terminal tells after a few seconds what it waits for, with a bar that moves."""
-    done, start = threading.Event(), time.perf_counter()
-
-    def show():
-        for place in itertools.cycle([*range(20), *range(18, 0, -1)]):
-            if done.wait(0.2):
-                break
-            if (seconds := time.perf_counter() - start) > 2:
-                bar = f"{'.' * place}>{'.' * (19 - place)}"
-                print(f"\r{what} {bar} {seconds:.0f} s ", end="", file=sys.stderr, flush=True)
-        if time.perf_counter() - start > 2:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-
-    shown = threading.Thread(target=show, daemon=True)
-    if sys.stderr.isatty():
-        shown.start()
-    try:
-        yield
-    finally:
-        done.set()
-        if shown.ident:
-            shown.join()
 
 
 def traced(function: Callable[..., Any], jit_compile: bool = False) -> Callable[..., Any]:

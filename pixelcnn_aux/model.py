@@ -217,7 +217,9 @@ class AuxiliaryModel(serialization.Configured):
             if None not in (height, width):
                 transform.size((height, width))
             image = transform(chain[-1])
-            chain.append(np.asarray(image) if plain else image)  # a transform of one's own gives a tensor
+            chain.append(
+                np.asarray(image) if plain else image
+            )  # a transform of one's own gives a tensor
         return dict(zip(self.factors, reversed(chain)))
 
     def inputs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Inputs]:
@@ -344,7 +346,9 @@ class AuxiliaryModel(serialization.Configured):
             return {name: evaluate(factor, inputs[name]) for name, factor in self.factors.items()}
 
         much = self._work.is_much(images)
-        found = in_batches(of_batch, (images, condition), size or images.shape[1:3], by_tensors=much)
+        found = in_batches(
+            of_batch, (images, condition), size or images.shape[1:3], by_tensors=much
+        )
         return keras.tree.map_structure(ops.convert_to_tensor, found)
 
     def class_log_probs(self, images: ArrayLike) -> Tensor:

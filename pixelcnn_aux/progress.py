@@ -1,7 +1,10 @@
 """Progress bars, and times in words."""
 
+import contextlib
 import sys
+import threading
 import time
+from concurrent import futures
 
 _PATIENCE = 5  # seconds
 
@@ -42,6 +45,31 @@ def pixel_bar(count):
         bar.update(kilopixels, [("megapixels_per_s", speed)])
 
     return update
+
+
+@contextlib.contextmanager
+def waiting(what):
+    """Within it, a terminal shows after some seconds what it waits for, with a bar that moves."""
+    start, done = time.perf_counter(), threading.Event()
+
+    def show():
+        late = not done.wait(_PATIENCE)
+        while not done.wait(0.2):
+            seconds = time.perf_counter() - start
+            bar = "".join("=" if int(5 * seconds - i) % 20 < 4 else "." for i in range(20))
+            print(f"\r{what} {bar} {seconds:.0f} s ", end="", file=sys.stderr, flush=True)
+        if late:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+    if not sys.stderr.isatty():
+        yield
+        return
+    with futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(show)
+        try:
+            yield
+        finally:
+            done.set()
 
 
 def duration(seconds):

@@ -1,7 +1,7 @@
 """Factors in NumPy: nothing to trace, and the same under TensorFlow and JAX.
 
-`Evaluation` has the networks of a factor (`networks`), which are evaluated whole, pixel by pixel (`raster`) or
-group by group (`groups`).
+`Evaluation` has the networks of a factor (`networks`), which are evaluated whole, pixel by pixel (`raster`)
+or group by group (`groups`).
 """
 
 import math
@@ -23,7 +23,9 @@ _KINDS = {
     kinds.ParallelPixelCNN: networks.ParallelPixelCNN,
     kinds.Embedding: networks.Embedding,
 }
-_CACHED = 2**12  # pixels that are evaluated at once: the activations of so many stay in a processor's cache
+_CACHED = (
+    2**12
+)  # pixels that are evaluated at once: the activations of so many stay in a processor's cache
 # Exponentials may overflow on purpose.
 _QUIET = np.errstate(over="ignore", divide="ignore", invalid="ignore")
 

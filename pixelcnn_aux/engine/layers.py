@@ -104,7 +104,10 @@ class Convolution(Dense):
             left = self.width // 2
             if kind == "horizontal":
                 left = 0 if self.transposed else self.width - 1
-        self.above, self.left = above, left  # rows and columns of zeros, or of the output that are cut off
+        self.above, self.left = (
+            above,
+            left,
+        )  # rows and columns of zeros, or of the output that are cut off
         # Each row of the kernel, for several columns side by side: [width * C, filters].
         self.row_kernels = self.kernel.reshape(self.height, -1, self.filters)
 
@@ -117,7 +120,10 @@ class Convolution(Dense):
         shape = (batch, rows, columns, self.height, self.width * channels)
         strides = (image, row * self.stride, column * self.stride, row, number)
         near = as_strided(padded, shape, strides, writeable=False)
-        kernel, y = self.kernel.reshape(-1, self.filters), np.empty((*shape[:3], self.filters), x.dtype)
+        kernel, y = (
+            self.kernel.reshape(-1, self.filters),
+            np.empty((*shape[:3], self.filters), x.dtype),
+        )
         at_once = max(1, _AT_ONCE // max(batch * columns * len(kernel), 1))
         for first in range(0, rows, at_once):
             part = near[:, first : first + at_once]
@@ -130,7 +136,9 @@ class Convolution(Dense):
     def rows(self, batch, width):
         """The rows of the input that a scan keeps, and zeros as those above the image."""
         pads = self.left, self.width - 1 - self.left
-        return [Row((batch, width, self.channels), pads, self.kernel.dtype) for _ in self.taps(False)]
+        return [
+            Row((batch, width, self.channels), pads, self.kernel.dtype) for _ in self.taps(False)
+        ]
 
     def taps(self, odd):
         """The rows of the kernel that meet the latest rows."""
@@ -146,7 +154,7 @@ class Convolution(Dense):
         return self.biased(y)
 
     def over_columns(self, row):
-        """For each column of the output, what it sees of a `Row` of input, and its kernel: [B, n C], [n C, F]."""
+        """What each column of the output sees of a `Row` of input, and its kernel: [B, n C], [n C, F]."""
         return [(near, self.row_kernels[-1]) for near in row.near(self.width)[:: self.stride]]
 
 
@@ -160,7 +168,9 @@ class ConvolutionTranspose(Convolution):
 
     def __call__(self, x):
         batch, height, width, _ = x.shape
-        y = np.zeros((batch, 2 * height + self.height, 2 * width + self.width, self.filters), x.dtype)
+        y = np.zeros(
+            (batch, 2 * height + self.height, 2 * width + self.width, self.filters), x.dtype
+        )
         for row, column in np.ndindex(self.height, self.width):
             y[:, row : row + 2 * height : 2, column : column + 2 * width : 2] += (
                 x @ self.kernel[row, column]
@@ -170,7 +180,9 @@ class ConvolutionTranspose(Convolution):
 
     def rows(self, batch, width):
         pads = (self.width - 1) // 2, 0
-        return [Row((batch, width, self.channels), pads, self.kernel.dtype) for _ in self.taps(False)]
+        return [
+            Row((batch, width, self.channels), pads, self.kernel.dtype) for _ in self.taps(False)
+        ]
 
     def taps(self, odd):
         return [*range(int(odd), self.height, 2)]

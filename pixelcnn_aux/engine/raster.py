@@ -138,7 +138,7 @@ class RasterScan:
 
     Args:
       network: `networks.PixelCNN`.
-      features: list of float [B, h, w, F], as `networks.Embedding` makes them; empty without an auxiliary image.
+      features: list of float [B, h, w, F], as `networks.Embedding` makes them; empty without one.
       shape: (B, H, W).
     """
 

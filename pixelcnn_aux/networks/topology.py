@@ -60,7 +60,6 @@ class Topology(NamedTuple):
             levels.append(levels[-1] + {"down": 1, "up": -1}.get(step.kind, 0))
         return levels
 
-
     def activations(
         self,
         first: Any,

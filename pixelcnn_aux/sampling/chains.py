@@ -128,9 +128,7 @@ def kept_pixels(model, known, mask, batch, given=None, size=None):
             ends = (arrays.cast(x, images[name].dtype) for x in ends)
             low, high = (arrays.where(mask == 1, images[name], x) for x in ends)
         else:
-            low, high = (
-                arrays.cast(above.auxiliary(x), images[name].dtype) for x in (low, high)
-            )
+            low, high = (arrays.cast(above.auxiliary(x), images[name].dtype) for x in (low, high))
             if given and name in given:
                 _check_agrees(name, given[name], low, high)
         bounded = above is not None or factor.fixed_sum is not None
