@@ -454,8 +454,9 @@ class AuxiliaryModel(serialization.Configured):
             of larger images otherwise. Of an exact model the image agrees with its auxiliary images, whatever
             is known: values are drawn within the bounds that known pixels leave for them, later ones of their
             block and those of larger images too.
-          jit_compile: bool, whether to draw by a graph that XLA compiles, which takes minutes for deep networks:
-            once for each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time from then on.
+          jit_compile: bool, whether to draw by a graph that XLA compiles, which takes minutes for deep
+            networks: once for each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time
+            from then on.
           condition: int [B] or float [B, D], the condition of each image to draw; None for none.
           image_size: (H, W), of images that the factors take; None for the model's size. For a model of
             images of any size, None for the size of `known`, or the one to which `given` is enlarged.
