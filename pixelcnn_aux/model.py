@@ -273,8 +273,7 @@ class AuxiliaryModel(serialization.Configured):
         Args:
           images: uint8 [B, H, W, C], of any size that the factors take, not only of `image_size`. B may be
             any number: images are evaluated in batches, and after a few seconds a terminal shows a progress
-            bar. While a graph is traced, as in tf.function or jax.jit, they are one batch. Few images are
-            evaluated in NumPy, without gradients: to differentiate by weights, call factors and likelihoods.
+            bar. While a graph is traced, as in tf.function or jax.jit, they are one batch.
           condition: int [B] for a model with `conditions.Classes`, -1 for no class; float [B, D] with
             `conditions.Vector`; None for no class, or vectors of zeros.
 
