@@ -44,7 +44,7 @@ def numpy_dtype(dtype: Any) -> Any:
 
 def cast(x: Any, dtype: Any) -> Tensor:
     if type(x) is np.ndarray:
-        return x.astype(numpy_dtype(dtype), copy=False)
+        return x if x.dtype is dtype else x.astype(numpy_dtype(dtype), copy=False)
     return np.asarray(x, numpy_dtype(dtype)) if is_plain(x) else _keras().cast(x, dtype)
 
 
@@ -65,9 +65,10 @@ def pick(x: Tensor, index: Tensor) -> Tensor:
     """The element at each index along the last axis: [B, ..., K], int32 [B] -> [B, ...], B any sides."""
     if type(x) not in _PLAIN or type(index) not in _PLAIN:
         return _backend().pick(x, index)
-    flat, after = index.reshape(-1), x.shape[index.ndim :]
-    found = x.reshape(len(flat), *after)[np.arange(len(flat)), ..., flat]
-    return found.reshape(index.shape + after[:-1])
+    if index.ndim == 1:
+        return x[np.arange(len(index)), ..., index]
+    found = pick(x.reshape(index.size, *x.shape[index.ndim :]), index.reshape(-1))
+    return found.reshape(index.shape + found.shape[1:])
 
 
 def argmax(x: Tensor) -> Tensor:

@@ -187,8 +187,9 @@ class Factor(keras.Model):
 
     def seen(self, inputs: Inputs) -> Tensor:
         """The images of `Inputs` as the network sees them: float [B, H, W, C]."""
-        images, auxiliary, _ = inputs
-        centers = self.fixed_sum.centers(images, auxiliary) if self.likelihood.centered else None
+        (images, auxiliary, _), fixed_sum, centers = inputs, self.fixed_sum, None
+        if fixed_sum is not None and self.likelihood.centered:
+            centers = fixed_sum.centers(images, auxiliary)
         return self.network_inputs(images, centers)
 
     def network_inputs(self, pixels: Tensor, centers: Tensor = None) -> Tensor:
@@ -461,7 +462,8 @@ class Factor(keras.Model):
         draw = self._draw_by_xla if request.jit_compile else self._draw_by_graph
         # Without the fields that graphs do not depend on: each value would be traced anew.
         request = request._replace(seeds=None, mode="", size=None, jit_compile=False)
-        return draw(features, request if self.fixed_sum else request._replace(auxiliary=None))
+        drawn = draw(features, request if self.fixed_sum else request._replace(auxiliary=None))
+        return drawn if backend.is_symbolic(drawn) else np.asarray(drawn)
 
     def check_scannable(self) -> None:
         """Raises ValueError if the factor cannot be evaluated pixel by pixel: in mixed precision."""

@@ -273,7 +273,8 @@ class AuxiliaryModel(serialization.Configured):
         Args:
           images: uint8 [B, H, W, C], of any size that the factors take, not only of `image_size`. B may be
             any number: images are evaluated in batches, and after a few seconds a terminal shows a progress
-            bar. While a graph is traced, as in tf.function or jax.jit, they are one batch.
+            bar. While a graph is traced, as in tf.function or jax.jit, they are one batch. Few images are
+            evaluated in NumPy, without gradients: to differentiate by weights, call factors and likelihoods.
           condition: int [B] for a model with `conditions.Classes`, -1 for no class; float [B, D] with
             `conditions.Vector`; None for no class, or vectors of zeros.
 
@@ -432,18 +433,17 @@ class AuxiliaryModel(serialization.Configured):
         jit_compile: bool = False,
         condition: ArrayLike | None = None,
         image_size: Size | None = None,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, np.ndarray]:
         """Draws images, each factor in turn given the image that the one before it drew.
 
         Any number of images are drawn in batches, with a progress bar as of `log_prob`.
 
         Args:
-          seeds: int32 [B, 2]. Image b depends on seeds[b] alone, but for rounding; another one under JAX.
+          seeds: int32 [B, 2]. Image b depends on seeds[b] alone, but for rounding.
           log_scale_shift: float, or float32 [B]: added to the mixtures' log-scales (figure 4).
           mode: "sample", or "map" for the paper's MAP sampling: a drawn component's location.
           method: "incremental", every activation evaluated once; or "full", all networks evaluated again
-            for every pixel, which is some hundred times slower. Under JAX, a `PixelCNN` is always evaluated
-            in full; networks that decide groups of pixels are not.
+            for every pixel, which is some hundred times slower.
           given: dict with one auxiliary image, name -> uint8 [B, h, w, c], to start from. The images before
             it in the order of sampling are absent from the result.
           known, mask: uint8 [B, H, W, C], full images, and uint8 [B, H, W, 1], 1 at the pixels of theirs to
@@ -454,14 +454,14 @@ class AuxiliaryModel(serialization.Configured):
             of larger images otherwise. Of an exact model the image agrees with its auxiliary images, whatever
             is known: values are drawn within the bounds that known pixels leave for them, later ones of their
             block and those of larger images too.
-          jit_compile: bool, whether XLA compiles the drawing, which takes minutes for deep networks: once for
-            each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time from then on.
+          jit_compile: bool, whether to draw by a graph that XLA compiles, which takes minutes for deep networks:
+            once for each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time from then on.
           condition: int [B] or float [B, D], the condition of each image to draw; None for none.
           image_size: (H, W), of images that the factors take; None for the model's size. For a model of
             images of any size, None for the size of `known`, or the one to which `given` is enlarged.
 
         Returns:
-          dict, name -> uint8 [B, h, w, c], in the order of sampling, the image given included.
+          dict, name -> uint8 [B, h, w, c], NumPy's, in the order of sampling, the image given included.
 
         Raises:
           ValueError: while a graph is traced, for seeds of another shape or dtype, an image given or known, a
@@ -490,7 +490,7 @@ class AuxiliaryModel(serialization.Configured):
         mode: str = "sample",
         jit_compile: bool = False,
         condition: ArrayLike | None = None,
-    ) -> Tensor:
+    ) -> np.ndarray:
         """Colors pictures of any size, by a model of colors given grays, such as `cifar10-grayscale`.
 
         Args:
@@ -520,7 +520,7 @@ class AuxiliaryModel(serialization.Configured):
         mode: str = "sample",
         jit_compile: bool = False,
         condition: ArrayLike | None = None,
-    ) -> Tensor:
+    ) -> np.ndarray:
         """Enlarges pictures, by a model with auxiliary images of lower resolution, such as `photographs`.
 
         Args:
@@ -549,7 +549,7 @@ class AuxiliaryModel(serialization.Configured):
         mode: str = "sample",
         jit_compile: bool = False,
         condition: ArrayLike | None = None,
-    ) -> Tensor:
+    ) -> np.ndarray:
         """Draws the unknown pixels of pictures: completion, as by `sample`.
 
         Args:

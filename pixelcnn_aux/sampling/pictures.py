@@ -17,6 +17,7 @@ import numpy as np
 from pixelcnn_aux import arguments, batches
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images
+from pixelcnn_aux.progress import late_bar
 from pixelcnn_aux.sampling.chains import checked, draw, kept_pixels, names_from, noise
 
 
@@ -191,7 +192,7 @@ def _draw_in_windows(model, name, request, kept):
         return np.stack([grid.window(pictures[picture], *where) for picture, *where in places])
 
     waves = _waves(len(pixels), *grid.shape(*size))
-    bar, done = batches.late_bar(sum(map(len, waves)), "window"), 0
+    bar, done = late_bar(sum(map(len, waves)), "window"), 0
     for wave in waves:
         if places := list(filter(is_open, wave)):
             which = [picture for picture, *_ in places]
