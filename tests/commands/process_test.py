@@ -194,7 +194,6 @@ class RunTest(tf.test.TestCase):
         super().setUp()
         self.enterContext(mock.patch.object(program, "FLAGS", mock.Mock(plugin=[])))
         self.enterContext(mock.patch.object(process, "silence"))
-        self.enterContext(mock.patch.object(process, "drop_others"))
         self.enterContext(mock.patch.dict(os.environ))
 
     def test_errors_are_one_message(self):
