@@ -154,11 +154,11 @@ class _Quantized(NamedTuple):
 
 def _quantized(layer, units, most):
     """`_Quantized` weights of a layer, for inputs as from `RoundedFactor._inputs`."""
-    kernel, bias = layer.kernel(), layer.bias()
-    per_kernel = ops.convert_to_numpy(rounding.kernel_units(kernel, bias)).astype(np.float64)
-    whole = np.round(ops.convert_to_numpy(kernel).astype(np.float64) * per_kernel)
+    kernel, bias = map(ops.convert_to_numpy, (layer.kernel(), layer.bias()))
+    per_kernel = rounding.kernel_units(kernel, bias).astype(np.float64)
+    whole = np.round(kernel.astype(np.float64) * per_kernel)
     per_bias = rounding.ACTIVATIONS * per_kernel
-    bias = np.round(ops.convert_to_numpy(bias) * per_bias) / per_bias
+    bias = np.round(bias * per_bias) / per_bias
     inputs = tuple(range(whole.ndim - 1))
     sums = (np.abs(whole) * np.reshape(most, (-1, 1))).sum(axis=inputs)
     sums += np.abs(bias) * units * per_kernel

@@ -75,30 +75,26 @@ def lost_output():
     return error if error and error.errno not in (errno.EBADF, errno.EPIPE) else None
 
 
-def drop_others(handler):
-    """Makes a logging handler drop what other packages log below an error."""
-
-    def is_kept(record):
-        # JAX's warnings say why it uses no accelerator.
-        least = logging.WARNING if record.name == "jax._src.xla_bridge" else logging.ERROR
-        is_other = re.search("/(site|dist)-packages/", record.pathname)
-        return record.levelno >= least or not is_other or record.pathname.startswith(_OURS)
-
-    handler.addFilter(is_kept)
-
-
-def silence():
-    """Makes a program print its own lines and nothing else, whatever it imports from now on."""
+def silence(handler):
+    """Makes a program print its own lines and nothing else, from now on; `handler` is that of its logs."""
     # Without a GPU, TensorFlow logs that as an error. With one, its warnings say why it is not used.
     has_gpu = bool(glob.glob("/dev/nvidia[0-9]*"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if has_gpu else "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    drop_others(logging.lastResort)  # until absl installs its own handler
+    handler.addFilter(_is_ours)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     # It warns of functions that are traced once for each factor, as they have to be.
     logging.getLogger("tensorflow").setLevel("ERROR")
     sys.meta_path.insert(0, _Quiet)
+
+
+def _is_ours(record):
+    """Whether a record to log is of this package, or an error."""
+    # JAX's warnings say why it uses no accelerator.
+    least = logging.WARNING if record.name == "jax._src.xla_bridge" else logging.ERROR
+    is_other = re.search("/(site|dist)-packages/", record.pathname)
+    return record.levelno >= least or not is_other or record.pathname.startswith(_OURS)
 
 
 class _Quiet:

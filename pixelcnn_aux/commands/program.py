@@ -72,8 +72,7 @@ def run(main, arguments, given):
     fits, remedy = least <= len(given) <= most, "See the lines above"
     expect(fits, usage, given, remedy, kind=app.UsageError)
     if logging.get_verbosity() < logging.DEBUG:
-        process.silence()
-        process.drop_others(logging.get_absl_handler())
+        process.silence(logging.get_absl_handler())
     # Not all memory of a GPU at once, so that a second process finds some: an export's verification.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX's

@@ -162,7 +162,9 @@ class GatedResidualBlock(keras.layers.Layer):
             y = self.conv_in(activated, cache=cache)  # [..., filters]
             if skips:
                 y = y + self.projection(x=list(skips), cache=cache)
-            y = self.dropout(backend.concat_elu(y), seed=seed)  # [..., 2 filters]
+            y = backend.concat_elu(y)  # [..., 2 filters]
+            if seed is not None:
+                y = self.dropout(y, seed=seed)
             a, b = ops.split(self.conv_out(y, cache=cache), 2, axis=-1)  # [..., filters] each
             return x + a * ops.sigmoid(b)
 
@@ -210,7 +212,9 @@ class ResidualBlock(keras.layers.Layer):
         seed = self.dropout.seed(training)
 
         def evaluate(x):
-            y = self.dropout(rounding.silu(self.conv_in(rounding.silu(x))), seed=seed)
+            y = rounding.silu(self.conv_in(rounding.silu(x)))
+            if seed is not None:
+                y = self.dropout(y, seed=seed)
             return x + self.conv_out(y)
 
         return contexts.evaluate_block(evaluate, x)

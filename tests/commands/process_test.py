@@ -86,6 +86,18 @@ class InterruptedTest(tf.test.TestCase):
         result = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True)
         self.assertEqual((result.returncode, result.stderr), (-signal.SIGINT, b""))
 
+    def test_during_imports_at_work(self):
+        """What the imported packages log is not seen, unless -v=1."""
+        folder = helpers.temporary_folder(self)
+        (folder / "keras.py").write_text(f"import sys; print('log', file=sys.stderr); {INTERRUPT}")
+        environment = {**ENVIRONMENT, "PYTHONPATH": f"{helpers.ROOT}{os.pathsep}{folder}"}
+        command = [sys.executable, "-c", BEGUN.format("import keras")]
+        for flags, status, errors in (([], -signal.SIGINT, ""), (["-v=1"], 130, "log\n")):
+            result = subprocess.run(
+                [*command, *flags], env=environment, capture_output=True, text=True
+            )
+            self.assertEqual((result.returncode, result.stderr), (status, errors))
+
     def test_at_work(self):
         """`finally` clauses run: temporary files are removed."""
         code = f"try: {INTERRUPT}\n    finally: print('cleaned up')"
@@ -182,7 +194,6 @@ class RunTest(tf.test.TestCase):
         super().setUp()
         self.enterContext(mock.patch.object(program, "FLAGS", mock.Mock(plugin=[])))
         self.enterContext(mock.patch.object(process, "silence"))
-        self.enterContext(mock.patch.object(process, "drop_others"))
         self.enterContext(mock.patch.dict(os.environ))
 
     def test_errors_are_one_message(self):
