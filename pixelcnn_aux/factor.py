@@ -121,8 +121,8 @@ class Factor(keras.Model):
         self.auxiliary_likelihood = auxiliary_likelihood
         self.fixed_sum = fixed_sum
         self.condition = condition
-        self._work = batches.Work()
         checks.check_parts(self)
+        self._work = batches.Work([self])
         inputs, held = self._smallest_inputs(), layers.current()
         with layers.counting_parameters() as counted:
             self(inputs)

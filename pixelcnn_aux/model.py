@@ -72,7 +72,7 @@ class AuxiliaryModel(serialization.Configured):
         self.image_size = None if image_size is None else arguments.size("image_size", image_size)
         self.untrained: tuple[str, ...] = ()
         self.loaded_from: str | None = None
-        self._work = Work()
+        self._work = Work(factors)
         checks.check_chain(factors, self.transforms, self.image_size)
 
     def __repr__(self):
