@@ -98,13 +98,13 @@ def samples(model, originals):
     return rows
 
 
-def draws_given(model, originals, name, *, times=3, **kwargs):
+def draws_given(model, originals, name, *, times=3):
     """Rows of the picture of several draws from one auxiliary image of each test image."""
     [*_, image] = model.factors
     given = model.auxiliaries(originals).get(name)
     rows = [(f"test\n{name}", name, given)]
     for first in range(0, times * len(originals), len(originals)):
-        how = {"first": first, "given": {name: given}, **kwargs}
+        how = {"first": first, "given": {name: given}}
         drawn = sample(model, f"images given {name}", len(originals), **how)
         rows.append(("drawn", image, drawn[image]))
     return [*rows, ("test\nimages", image, originals)]
