@@ -3,15 +3,15 @@
 For each factor of a run, or one with randomly initialized weights (--network), times in turn in one process:
 
     full             the network evaluated again for every pixel
-    incremental      every activation evaluated once
-    incremental_xla  the same, compiled by XLA
+    incremental      every activation evaluated once, in NumPy
+    incremental_xla  the same, in a graph compiled by XLA
     forward_pass     the network evaluated once over the whole images
     tfp_pixelcnn     an unconditional `tfp.distributions.PixelCNN` with about the same blocks and parameters,
                      at batch 1: one step of its `sample` for each pixel, which evaluates its network again
                      and draws all pixels to keep one; for mixtures of logistics alone
 
-Features of auxiliary images are computed before and given to all. Prints a table; a plot, and a JSON file
-beside it, hold the same.
+Incremental draws also compute the features of auxiliary images, which are given to the others. Prints a
+table; a plot, and a JSON file beside it, hold the same.
 """
 
 import functools
@@ -19,6 +19,7 @@ import math
 import pathlib
 import statistics
 
+import numpy as np
 from absl import flags
 
 import pixelcnn_aux as pa
@@ -104,7 +105,7 @@ def measure_factor(name, factor, size):
         print("     ", ", ".join(f"{label}: {x:.2f}" for label, x in ratios.items()), flush=True)
         batches[batch] = {"candidates": timed, "ratios": ratios}
     if FLAGS.sizes:
-        squares = {s: incrementally(factor, *inputs(factor, (s, s), 1)) for s in (16, 64)}
+        squares = {s: incrementally(factor, *inputs(factor, (s, s), 1)[1:]) for s in (16, 64)}
         result["sizes"] = timed = measure(squares, 1)
         timed["ratio"] = timed[64]["seconds_per_pixel"] / timed[16]["seconds_per_pixel"]
         print(f"      incremental, a pixel of 64 x 64 / one of 16 x 16: {timed['ratio']:.2f}")
@@ -134,32 +135,33 @@ def unknown(factor, batch):
 
 def inputs(factor, size, batch):
     """Features of `auxiliaries`, () for an unconditional factor; noise; and those images, or None."""
-    noise = sampling.noise(factor, tf.zeros([batch, 2], tf.int32), 0, size)
+    noise = sampling.noise(factor, np.zeros((batch, 2), np.int32), 0, size)
     if factor.auxiliary_likelihood is None:
         return (), noise, None
     images = auxiliaries(factor, size, batch)
     return factor.features(images, unknown(factor, batch)), noise, images
 
 
-def incrementally(factor, features, noise, auxiliary, jit_compile=False):
+def incrementally(factor, noise, auxiliary, jit_compile=False):
     batch, *size, _ = noise.shape
     # A new one of the same networks, so that the first run traces a graph, as a process's first images do.
     factor = factor.with_fixed_sum(factor.fixed_sum)
     request = given.DrawRequest(
-        log_scale_shift=tf.zeros(batch),
+        log_scale_shift=np.zeros(batch, np.float32),
         condition=unknown(factor, batch),
         jit_compile=jit_compile,
-        auxiliary=auxiliary,
+        size=tuple(size),
+        auxiliary=None if auxiliary is None else np.asarray(auxiliary),
         noise=noise,
     )
-    return functools.partial(factor.draw, request, features), size, math.prod(size)
+    return functools.partial(factor.draw, request), size, math.prod(size)
 
 
 def candidates(factor, size, batch, other):
     """The candidates: dict, name -> (function that returns a tensor, (H, W), pixels it goes through)."""
     features, noise, auxiliary = inputs(factor, size, batch)
     remainders = factor.fixed_sum and pa.sums.Remainders(factor.fixed_sum, auxiliary)
-    dtype = arguments.pixel_dtype(factor.likelihood.num_values)
+    dtype, all_noise = arguments.pixel_dtype(factor.likelihood.num_values), tf.constant(noise)
     images = tf.zeros([batch, *size, factor.likelihood.num_channels], dtype)
 
     def params(images):
@@ -168,7 +170,7 @@ def candidates(factor, size, batch, other):
             return factor.network(x, features, training=False)
 
     def draw_pixel(images, row, column):
-        here = params(images)[:, row, column], noise[:, row, column]
+        here = params(images)[:, row, column], all_noise[:, row, column]
         bounds = remainders and remainders.at(images, row, column)
         return tf.cast(factor.likelihood.draw(*here, bounds=bounds), dtype)
 
@@ -179,8 +181,8 @@ def candidates(factor, size, batch, other):
     forward_pass = tf.function(lambda: params(images)[:, -1, -1])
     result = {
         "full": first_pixels(draw_pixel, images),
-        "incremental": incrementally(factor, features, noise, auxiliary),
-        "incremental_xla": incrementally(factor, features, noise, auxiliary, jit_compile=True),
+        "incremental": incrementally(factor, noise, auxiliary),
+        "incremental_xla": incrementally(factor, noise, auxiliary, jit_compile=True),
         "forward_pass": (forward_pass, size, math.prod(size)),
     }
     if other and batch == 1:

@@ -59,14 +59,12 @@ def picture(models):
     model = models[COLORS]
     originals = photos.squares(model.image_size[0])
     num = len(originals)
-    # Completions of which nothing is known: the networks are traced once for all draws.
-    nothing = {"known": originals, "mask": np.zeros((*originals.shape[:3], 1), np.uint8)}
-    drawn = sample.sample(model, f"images from {COLORS}", num, **nothing)
+    drawn = sample.sample(model, f"images from {COLORS}", num)
     rows = [(f"{name}\ndrawn", name, images) for name, images in drawn.items()]
     for name, label in CLASSES.items():
-        drawn = sample.sample(model, name, num, condition=np.full(num, label), **nothing)
+        drawn = sample.sample(model, name, num, condition=np.full(num, label))
         rows.append((f"{name}\ndrawn", "image", drawn["image"]))
-    rows += sample.draws_given(model, originals, "grayscale", times=2, **nothing)
+    rows += sample.draws_given(model, originals, "grayscale", times=2)
     rows = sample.in_colors(model, [*rows, *sample.completions(model, originals)[:-1]])
     model = models[SIZES]
     print(f"With {SIZES}:", flush=True)

@@ -27,6 +27,7 @@ POLICIES = ("mixed_bfloat16", "mixed_float16")  # Keras's policies, for training
 if NAME == "tensorflow":
     import tensorflow as tf
     import tensorflow_probability as tfp
+    from tensorflow.python.eager import record
 elif NAME == "jax":
     import jax
     import tensorflow_probability.substrates.jax as tfp  # noqa: F401
@@ -125,6 +126,13 @@ def is_symbolic(tensor: Tensor) -> bool:
     if NAME == "tensorflow":
         return tf.is_symbolic_tensor(tensor)
     return isinstance(tensor, jax.core.Tracer)
+
+
+def is_recording(layer: Any) -> bool:
+    """Whether what is done with a layer's weights is recorded, to be differentiated."""
+    if NAME == "tensorflow":
+        return record.could_possibly_record()
+    return is_symbolic(layer.weights[0].value)
 
 
 def traced_shape(

@@ -20,7 +20,7 @@ MAX_PIXELS = 2**16  # of full images in a batch: 64 images of 32 x 32
 MAX_TILE_PIXELS = 2**19  # some 2 GB of a mixture of ten logistics
 # The sizes of batches that XLA compiles functions for, one by one.
 COMPILED_SIZES = (1, 4, 16, 64)
-MUCH = 2**18  # pixels of full images, from which on likelihoods are worth a graph
+MUCH = 2**19  # pixels: to trace a graph takes as long as to evaluate so many in NumPy
 
 
 def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
@@ -65,19 +65,19 @@ def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
 
 
 class Work:
-    """The amount of work that a model was asked for: little is evaluated in NumPy, much by graphs.
+    """The amount of work that some factors were asked for: little is evaluated in NumPy, much by graphs."""
 
-    To trace a graph takes as long as to evaluate some hundred images in NumPy.
-    """
-
-    def __init__(self):
+    def __init__(self, factors):
+        self._seen_whole = any(factor.radius is None for factor in factors)
         self._pixels = 0
 
     def is_much(self, images):
-        """Whether images [B, H, W, C], with those asked for before, are worth a graph."""
-        if not backend.is_symbolic(images):
-            self._pixels += math.prod(images.shape[:3])
-        return self._pixels > MUCH
+        """Whether images [B, H, W, C], with those asked for before, are worth a graph, or need its memory."""
+        if backend.is_symbolic(images):
+            return True
+        count, height, width, _ = images.shape
+        self._pixels += count * height * width
+        return self._pixels > MUCH or (self._seen_whole and height * width > MAX_PIXELS)
 
 
 def _size(left, most, compiles):

@@ -121,8 +121,8 @@ class Factor(keras.Model):
         self.auxiliary_likelihood = auxiliary_likelihood
         self.fixed_sum = fixed_sum
         self.condition = condition
-        self._work = batches.Work()
         checks.check_parts(self)
+        self._work = batches.Work([self])
         inputs, held = self._smallest_inputs(), layers.current()
         with layers.counting_parameters() as counted:
             self(inputs)
@@ -281,7 +281,7 @@ class Factor(keras.Model):
 
     @backend.compiled
     def _features(self, inputs):
-        if arrays.is_plain(inputs.auxiliary) and engine.supports(self):
+        if self._is_for_engine(inputs.auxiliary):
             return engine.Evaluation(self).given(inputs.condition).features(inputs.auxiliary)
         with self.given(inputs.condition):
             return self._embed(inputs.auxiliary)
@@ -320,10 +320,15 @@ class Factor(keras.Model):
         return self._evaluated(inputs)
 
     def _evaluated(self, inputs):
-        """The parameters for `Inputs`: in NumPy of NumPy's arrays, where that is possible."""
-        if arrays.is_plain(inputs.images) and engine.supports(self):
+        """The parameters for `Inputs`."""
+        if self._is_for_engine(inputs.images):
             return engine.Evaluation(self).params(inputs)
         return self(inputs, training=False)
+
+    def _is_for_engine(self, images):
+        """Whether networks are evaluated in NumPy: of its arrays, unless there are gradients to compute."""
+        plain = arrays.is_plain(images) and not backend.is_recording(self)
+        return plain and engine.supports(self)
 
     def _forced_params(self, inputs):
         inputs = Inputs(*(None if x is None else np.asarray(x) for x in inputs))

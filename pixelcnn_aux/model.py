@@ -72,7 +72,7 @@ class AuxiliaryModel(serialization.Configured):
         self.image_size = None if image_size is None else arguments.size("image_size", image_size)
         self.untrained: tuple[str, ...] = ()
         self.loaded_from: str | None = None
-        self._work = Work()
+        self._work = Work(factors)
         checks.check_chain(factors, self.transforms, self.image_size)
 
     def __repr__(self):
@@ -273,8 +273,7 @@ class AuxiliaryModel(serialization.Configured):
         Args:
           images: uint8 [B, H, W, C], of any size that the factors take, not only of `image_size`. B may be
             any number: images are evaluated in batches, and after a few seconds a terminal shows a progress
-            bar. While a graph is traced, as in tf.function or jax.jit, they are one batch. Few images are
-            evaluated in NumPy, without gradients: to differentiate by weights, call factors and likelihoods.
+            bar. While a graph is traced, as in tf.function or jax.jit, they are one batch.
           condition: int [B] for a model with `conditions.Classes`, -1 for no class; float [B, D] with
             `conditions.Vector`; None for no class, or vectors of zeros.
 
@@ -454,8 +453,9 @@ class AuxiliaryModel(serialization.Configured):
             of larger images otherwise. Of an exact model the image agrees with its auxiliary images, whatever
             is known: values are drawn within the bounds that known pixels leave for them, later ones of their
             block and those of larger images too.
-          jit_compile: bool, whether to draw by a graph that XLA compiles, which takes minutes for deep networks:
-            once for each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time from then on.
+          jit_compile: bool, whether to draw by a graph that XLA compiles, which takes minutes for deep
+            networks: once for each of a few sizes of batch, `batches.COMPILED_SIZES`. Drawing takes less time
+            from then on.
           condition: int [B] or float [B, D], the condition of each image to draw; None for none.
           image_size: (H, W), of images that the factors take; None for the model's size. For a model of
             images of any size, None for the size of `known`, or the one to which `given` is enlarged.

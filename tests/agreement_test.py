@@ -20,6 +20,8 @@ from tests import custom, helpers
 
 BOUND = {"exact": False, "centered": False}
 SMALL = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_blocks": 1}
+FLAT = {"topology": pa.networks.topology.flat(1), "filters": 4}
+LOW = {"vertical_kernel": (1, 3), "horizontal_kernel": (1, 2)}  # which see no rows above
 # Transforms from the full image down, the size of the image, and arguments.
 CHAINS = {
     "bound": ([Grayscale()], (4, 6), BOUND),
@@ -29,6 +31,7 @@ CHAINS = {
     "deep_chain": ([HalfResolution(), Grayscale(8), HalfResolution()], (8, 4), {}),
     "scans": ([HighBits(9, of=10), HalfResolution()], (4, 4), {"channels": 1, "bits": 10}),
     "halved_scans": ([HalfResolution(), HighBits(4, of=10)], (4, 4), {"channels": 1, "bits": 10}),
+    "low": ([Grayscale()], (4, 6), {"network": {**FLAT, **LOW}, "embedding": [None, FLAT]}),
     "classes": ([Grayscale()], (4, 6), {"condition": pa.conditions.Classes(3)}),
 }
 SEEDS = np.random.default_rng(0).integers(-(2**31), 2**31, (5, 2)).astype(np.int32)
@@ -141,7 +144,7 @@ NAMES = [*CHAINS, "parallel"]
 FEW = ("bound", "halves", "parallel")
 PAIRS = [
     *itertools.product(NAMES, ["by_whole_networks"]),
-    *itertools.product((*FEW, "scans", "classes"), ["graph"]),
+    *itertools.product((*FEW, "scans", "classes", "low"), ["graph"]),
     *itertools.product((*FEW, "scans"), ["full"]),
     *itertools.product(
         ("bound", "classes", "parallel"), ("in_batches", "one_by_one", "given_the_first")

@@ -1,15 +1,14 @@
 """Caches, which evaluate layers on a row or a pixel, given the rows and pixels before it.
 
-A network with a cache calls `cache.evaluate(layer, x)` for every weight-normalized layer. There are three:
-`Rows` for the vertical stream; `RowsAbove` for the part of a row of the horizontal stream that is known
-before its first pixel; `Pixels` for the rest. At a resolution that is halved, every other row and pixel
-has no output, or no input: None.
+A network with a cache calls `cache.evaluate(layer, x)` for every weight-normalized layer: `Rows` for the
+vertical stream, `Pixels` for the part of the horizontal one that a row does not know before its first pixel.
+At a resolution that is halved, every other row and pixel has no output, or no input: None.
 """
 
 import collections
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -130,59 +129,14 @@ class Rows:
         odd = self.memory.turn(layer)
         rows = self.memory.add(layer, x)
         taps = row_taps(layer, odd)
-        return _over_rows(layer, rows[: len(taps)], folded, odd) if taps else None
+        return over_rows(layer, rows[: len(taps)], folded, odd) if taps else None
 
 
-def _over_rows(layer, rows, folded, odd):
+def over_rows(layer, rows, folded, odd):
+    """The output of a layer for a row, from the latest rows of its input: float [B, w, filters]."""
     stacked = tf.expand_dims(tf.concat(rows, axis=-1), 1)
     row, *_ = tf.unstack(layer.apply_kernel(stacked, folded.rows[odd]), axis=1)
     return row + folded.bias
-
-
-@dataclasses.dataclass(eq=False)
-class RowsAbove:
-    """Evaluates the part of the horizontal stream's layers that a row knows before its first pixel.
-
-    A skip that has a width, [B, w, C], is known for the whole row. The pixels' own activations are not, and
-    nothing in `known` depends on them: zeros [1, C] take their place.
-
-    Attributes:
-      known: dict, layer -> float [B, w, filters]: its bias and the sum over rows above, or known skips.
-      inputs: list of the shifted layers whose input has pixels in this row.
-    """
-
-    folded: dict  # from `fold`
-    memory: Memory  # of rows
-    batch: Any  # B, an int or a scalar tensor
-    shapes: dict  # shifted layer -> (w, C) of its input's rows
-
-    def __post_init__(self):
-        self.known, self.inputs = {}, []
-        self._zeros = functools.cache(lambda channels, dtype: tf.zeros([1, channels], dtype))
-
-    def evaluate(self, layer, x):
-        folded = self.folded[layer]
-        bias, kernel = folded.bias, folded.kernel
-        if isinstance(layer, layers.Projection):
-            known = [layers.product(part, k) for part, k in zip(x, kernel) if _is_known(part)]
-            self.known[layer] = sum(known, start=bias)
-        elif not isinstance(layer, SHIFTED):
-            return layer.apply_kernel(x, kernel) + bias
-        else:
-            if x is not None:
-                self.inputs.append(layer)
-            odd = self.memory.turn(layer)
-            if not layer.taps(0, odd):
-                return None
-            self.known[layer] = self._rows_above(layer, odd, folded)
-        return self._zeros(layer.filters, bias.dtype)
-
-    def _rows_above(self, layer, odd, folded):
-        taps = row_taps(layer, odd)
-        if taps:
-            return _over_rows(layer, self.memory.latest[layer][: len(taps)], folded, odd)
-        shape = layer.compute_output_shape((self.batch, *self.shapes[layer]))
-        return tf.broadcast_to(folded.bias, shape)
 
 
 def _is_known(part):
@@ -195,7 +149,9 @@ class Pixels:
 
     folded: dict  # from `fold`
     memory: Memory  # of columns, of the layers that have both inputs and outputs in this row
-    known: dict  # layer -> float [B, filters], `RowsAbove.known` at this pixel
+    known: (
+        dict  # layer -> float [B, filters], what the row knows of this pixel before its first one
+    )
     inputs: dict  # layer -> list, to which the inputs of shifted layers are added
 
     def evaluate(self, layer, x):

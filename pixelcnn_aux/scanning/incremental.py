@@ -84,14 +84,8 @@ class IncrementalScan(Scan):
         rows = caches.Rows(folded, memory)
         given = network.activate(given)
         _, vertical = network.vertical(first[0], after=given, cache=rows)
-        # Run on any pixel, the horizontal stream tells what is known of this row by now. What becomes of
-        # that pixel is never used, and so no part of the graph that runs.
-        above = caches.RowsAbove(folded, memory, self.batch, self._shapes)
-        network.params(
-            tf.zeros([1, network.left.filters], self._dtype), vertical, given, cache=above
-        )
-        network.left(tf.zeros([1, folded[network.left].channels], self._dtype), cache=above)
-        known = PackedRows(self._width, {"first": first[1], **above.known})
+        known, inputs = self._known(row_offset, memory, vertical, given)
+        packed = PackedRows(self._width, {"first": first[1], **known})
 
         # Columns after which all resolutions that have this row advance.
         levels = network.topology.levels()
@@ -101,18 +95,18 @@ class IncrementalScan(Scan):
         if row_remainders:
             period = max(period, row_remainders.ratio)  # both are powers of two
         recorder = RowRecorder(
-            self._width, period, {layer: self._shapes[layer] for layer in above.inputs}
+            self._width, period, {layer: self._shapes[layer] for layer in inputs}
         )
-        with_memory = [layer for layer in above.inputs if layer in above.known]
+        with_memory = [layer for layer in inputs if layer in known]
 
         @backend.sums_in_order()
         def advance(start, left, latest, pixels, recorded):
             memory = caches.Memory(1, dict(zip(with_memory, latest)))
-            inputs = collections.defaultdict(list)
+            seen = collections.defaultdict(list)
             here = row_remainders and row_remainders.pixels(start)
             for offset in range(period):
-                column = known.column(start, offset)
-                cache = caches.Pixels(folded, memory, column, inputs)
+                column = packed.column(start, offset)
+                cache = caches.Pixels(folded, memory, column, seen)
                 params = network.params(column["first"] + left, vertical, given, cache=cache)
                 pixel = decide(params, _at(start + offset), here and here.bounds(offset))
                 x = network.append_ones(self.network_inputs(pixel, here and here.center(offset)))
@@ -120,7 +114,7 @@ class IncrementalScan(Scan):
                     here.decided(offset, pixel)
                 left = network.left(x, cache=cache)
                 pixels = pixels.write(start + offset, pixel)
-            recorded = recorder.write(recorded, start, inputs)
+            recorded = recorder.write(recorded, start, seen)
             return start + period, left, list(memory.latest.values()), pixels, recorded
 
         zeros = {
@@ -134,8 +128,8 @@ class IncrementalScan(Scan):
             advance,
             (0, left, latest, pixels, recorder.blank(self._dtype)),
         )
-        for layer, inputs in recorder.read(recorded):
-            memory.add(layer, inputs)
+        for layer, row in recorder.read(recorded):
+            memory.add(layer, row)
         pixels = tf.transpose(pixels.stack(), [1, 0, 2])
         centers = None
         if row_remainders:
@@ -143,6 +137,41 @@ class IncrementalScan(Scan):
         x = network.append_ones(self.network_inputs(pixels, centers))
         first = [layer(x, cache=rows) for layer in (network.above, network.row_above)]
         return first, remainder, pixels
+
+    def _known(self, row_offset, memory, vertical, given):
+        """What the horizontal stream knows of a row before its first pixel.
+
+        Returns dict, layer -> float [B, w, filters]: its bias, and the sum over rows above, or of the skips
+        that are known; and the list of the shifted layers whose input has pixels in this row.
+        """
+        network, levels = self.network, self.network.topology.levels()
+        here = [row_offset % 2**level == 0 for level in levels]
+
+        def above(layer, odd=False):
+            folded, taps = self._folded[layer], caches.row_taps(layer, odd)
+            if taps:
+                return caches.over_rows(layer, memory.latest[layer][: len(taps)], folded, odd)
+            shape = layer.compute_output_shape((self.batch, *self._shapes[layer]))
+            return tf.broadcast_to(folded.bias, shape)
+
+        known, inputs = {network.left: above(network.left)}, [network.left]
+        steps = zip(network.topology.steps, network.horizontal.steps)
+        for k, (step, layer) in enumerate(steps, start=1):
+            if step.kind != "block":
+                inputs += [layer] * here[k - 1]
+                if here[k]:
+                    known[layer] = above(layer, odd=not here[k - 1])
+            elif here[k]:
+                shifted = layer.conv_in, layer.conv_out
+                inputs += shifted
+                known |= {x: above(x) for x in shifted}
+                folded = self._folded[layer.projection]
+                known[layer.projection] = folded.bias + layers.product(
+                    vertical[k], folded.kernel[0]
+                )
+                if given:
+                    known[layer.projection] += layers.product(given[k], folded.kernel[-1])
+        return known, inputs
 
 
 class PackedRows:
