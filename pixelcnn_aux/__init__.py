@@ -61,18 +61,11 @@ _NAMES = {  # module: public names in it
     "runs.trained": "pretrained",
     "training": "Training train",
 }
-_PUBLIC = {
-    **{module.rpartition(".")[2]: f"{module}:" for module in _MODULES.split()},
-    **{x: f"{module}:{x}" for module in _NAMES for x in _NAMES[module].split()},
-}
-
-
 if not TYPE_CHECKING:  # type checkers would take any name for one of this module's
-    __getattr__ = lazy.names(__name__, _PUBLIC)
+    __getattr__, _PUBLIC = lazy.names(__name__, _NAMES, _MODULES)
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    def __dir__():
+        return sorted({*globals(), *_PUBLIC})
 
 
 if "keras" in sys.modules or "tensorflow" in sys.modules:

@@ -4,7 +4,6 @@ import contextlib
 import gc
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 
@@ -20,17 +19,18 @@ def lasting_objects() -> Iterator[None]:
             gc.enable()
 
 
-# The context of imports. Programs have one in which other packages are silent.
-importing: Callable[[], AbstractContextManager[None]] = lasting_objects
-
-
-def names(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a package, for a dict: name -> its place, "MODULE:NAME" or "MODULE:"."""
+def names(
+    package: str, modules: Mapping[str, str], own_modules: str = ""
+) -> tuple[Callable[[str], Any], list[str]]:
+    """The `__getattr__` of a package, and the names that it finds: those in some modules, and modules."""
+    places = {module.rpartition(".")[2]: f"{package}.{module}:" for module in own_modules.split()}
+    for module, found in modules.items():
+        places |= {name: f"{package}.{module}:{name}" for name in found.split()}
 
     def find(name: str) -> Any:
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        with importing():
-            return pkgutil.resolve_name(f"{package}.{places[name]}")
+        with lasting_objects():
+            return pkgutil.resolve_name(places[name])
 
-    return find
+    return find, list(places)

@@ -12,4 +12,4 @@ from pixelcnn_aux import lazy
 if TYPE_CHECKING:
     from pixelcnn_aux.codec.codec import Codec as Codec
 else:
-    __getattr__ = lazy.names(__name__, {"Codec": "codec:Codec"})
+    __getattr__, _PUBLIC = lazy.names(__name__, {"codec": "Codec"})

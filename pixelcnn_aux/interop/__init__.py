@@ -11,9 +11,5 @@ if TYPE_CHECKING:
     )
     from pixelcnn_aux.interop.unpickling import read_variables as read_variables
 else:
-    _PUBLIC = {
-        "authors_pyramid": "references:authors_pyramid",
-        "openai_pixelcnn_pp": "references:openai_pixelcnn_pp",
-        "read_variables": "unpickling:read_variables",
-    }
-    __getattr__ = lazy.names(__name__, _PUBLIC)
+    _NAMES = {"references": "authors_pyramid openai_pixelcnn_pp", "unpickling": "read_variables"}
+    __getattr__, _PUBLIC = lazy.names(__name__, _NAMES)

@@ -27,5 +27,5 @@ if TYPE_CHECKING:
         score as score,
     )
 else:
-    _NAMES = "PixelBits bits bits_less_files of_classes pixel_bits score".split()
-    __getattr__ = lazy.names(__name__, {name: f"statistics:{name}" for name in _NAMES})
+    _NAMES = {"statistics": "PixelBits bits bits_less_files of_classes pixel_bits score"}
+    __getattr__, _PUBLIC = lazy.names(__name__, _NAMES)

@@ -22,10 +22,5 @@ if TYPE_CHECKING:
     from pixelcnn_aux.training.loop import train as train
     from pixelcnn_aux.training.optimizer import BETAS as BETAS, AveragingAdam as AveragingAdam
 else:
-    _PUBLIC = {
-        "default_strategy": "devices:default_strategy",
-        "train": "loop:train",
-        "BETAS": "optimizer:BETAS",
-        "AveragingAdam": "optimizer:AveragingAdam",
-    }
-    __getattr__ = lazy.names(__name__, _PUBLIC)
+    _NAMES = {"devices": "default_strategy", "loop": "train", "optimizer": "BETAS AveragingAdam"}
+    __getattr__, _PUBLIC = lazy.names(__name__, _NAMES)

@@ -141,7 +141,7 @@ class ImportTest(tf.test.TestCase):
 
     def test_all_names(self):
         """Type checkers see those that there are."""
-        for module in (pa, pa.codec, pa.interop):
+        for module in (pa, pa.codec, pa.interop, pa.scores, pa.training):
             [block] = (
                 node
                 for node in ast.parse(pathlib.Path(module.__file__).read_text()).body
@@ -152,8 +152,8 @@ class ImportTest(tf.test.TestCase):
                 self.assertIsNotNone(getattr(module, name))
             with self.assertRaisesRegex(AttributeError, "no attribute 'none'"):
                 module.none  # noqa: B018
+            self.assertCountEqual(names, module._PUBLIC)
             if module is pa:
-                self.assertCountEqual(names, pa._PUBLIC)
                 self.assertContainsSubset(names, dir(pa))
 
 
