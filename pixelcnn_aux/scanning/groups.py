@@ -42,16 +42,6 @@ def drawn_pixels(likelihood, request):
     return row
 
 
-def given_pixels(images):
-    """The decider that takes each pixel from uint8 [B, H, W, C], whatever its distribution."""
-
-    def row(pick_row):
-        here = arrays.cast(pick_row(images), "int32")
-        return lambda params, pick, bounds: pick(here)
-
-    return row
-
-
 def within_both(bounds, low, high):
     """Bounds as for `Likelihood.draw`, of pixels also known to lie between others, int32 [..., C]."""
     least, most = (arrays.unstack(x, axis=-1) for x in (low, high))
