@@ -104,7 +104,7 @@ concatenate, repeat, take = map(_either, (np.concatenate, np.repeat, np.take))
 stop_gradient = _either(lambda x: x, "stop_gradient")
 relu = _either(lambda x: np.maximum(x, 0), "relu")
 sigmoid = _either(lambda x: 1 / (1 + np.exp(-x)), "sigmoid")
-softplus = _either(lambda x: np.logaddexp(x, 0), "softplus")
+softplus = _either(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), "softplus")
 clip = _either(lambda x, low, high: np.minimum(np.maximum(x, low), high), "clip")
 cumsum = _either(lambda x, axis: np.cumsum(x, axis, x.dtype), "cumsum")
 

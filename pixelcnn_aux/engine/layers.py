@@ -11,7 +11,14 @@ from numpy.lib.stride_tricks import as_strided
 from pixelcnn_aux import arrays
 from pixelcnn_aux.layers import rounding
 
-_AT_ONCE = 2**23  # numbers that are copied to lay neighborhoods side by side: some 32 MB
+_AT_ONCE = (
+    2**17
+)  # numbers that are copied to lay neighborhoods side by side: few, to stay in a cache
+
+_LOWEST = 1024  # from so many units below 0 on, SiLU is 0 in whole units
+_WHOLE_SILU = rounding.whole_silu(
+    np.arange(-_LOWEST, _LOWEST, dtype=np.float32) / rounding.ACTIVATIONS
+)
 
 
 def concat_elu(x, out=None):
@@ -33,7 +40,10 @@ def elu(x):
 
 def silu(x, rounded):
     """x sigmoid(x); if `rounded`, in whole units: see `layers.rounding`."""
-    return rounding.whole_silu(x) if rounded else x * arrays.sigmoid(x)
+    if not rounded:
+        return x * arrays.sigmoid(x)
+    units = np.rint(x * rounding.ACTIVATIONS).astype(np.int32)
+    return _WHOLE_SILU.take(units + _LOWEST, mode="clip")
 
 
 def gated(y):

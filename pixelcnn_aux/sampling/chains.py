@@ -200,7 +200,7 @@ class Noise:
 
     noise[:, rows, columns], two slices, is that of a part of the images, float [B, h, w, noise_size] of the
     factor's dtype, or [B, h, w, bounded_noise_size] for draws within bounds, as those of a factor with a
-    fixed sum are. Each access draws it: by NumPy, or, of seeds in a graph that is traced, the same numbers by
+    fixed sum are. It is drawn by NumPy, or, of seeds in a graph that is traced, the same numbers by
     TensorFlow, of all rows; never within a function that XLA compiles, where they would be others.
     """
 
@@ -209,6 +209,7 @@ class Noise:
         bounded = bounded or factor.fixed_sum is not None
         noise_size = likelihood.bounded_noise_size if bounded else likelihood.noise_size
         self._shape, self._dtype = (*size, noise_size), factor.variable_dtype
+        self._latest = None, None
         self._of = lambda uniforms: likelihood.noise(uniforms, mode, bounded)
 
     def __getitem__(self, index):
@@ -217,8 +218,12 @@ class Noise:
         if backend.is_symbolic(self._seeds):
             return self._of(backend.uniforms(self._seeds, *what)[:, rows, columns])
         first, stop, _ = rows.indices(self._shape[0])
-        uniforms = philox.uniforms(np.asarray(self._seeds), *what, (first, stop))
-        return self._of(uniforms[:, :, columns])
+        latest, found = self._latest
+        if latest != (first, stop, columns):  # each group of pixels asks for the noise of all
+            uniforms = philox.uniforms(np.asarray(self._seeds), *what, (first, stop))
+            found = self._of(uniforms[:, :, columns])
+            self._latest = (first, stop, columns), found
+        return found
 
 
 def noise(*args, **kwargs):
