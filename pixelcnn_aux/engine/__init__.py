@@ -4,10 +4,12 @@
 or group by group (`groups`).
 """
 
+import functools
 import math
 import os
 
 import numpy as np
+import threadpoolctl
 from keras import ops
 
 from pixelcnn_aux import arguments, networks as kinds
@@ -23,11 +25,27 @@ _KINDS = {
     kinds.ParallelPixelCNN: networks.ParallelPixelCNN,
     kinds.Embedding: networks.Embedding,
 }
-_CACHED = (
-    2**12
-)  # pixels that are evaluated at once: the activations of so many stay in a processor's cache
-# Exponentials may overflow on purpose.
-_QUIET = np.errstate(over="ignore", divide="ignore", invalid="ignore")
+# Pixels that are evaluated at once: the activations of so many stay in a processor's cache.
+_CACHED = 2**12
+
+
+@functools.cache
+def _pools():
+    return threadpoolctl.ThreadpoolController()
+
+
+def _by_own_threads(method):
+    """A method that computes in NumPy: exponentials may overflow, and BLAS has no threads of its own.
+
+    Those wait for each other by computing: beside other programs, products would take ten times as long.
+    """
+
+    @functools.wraps(method)
+    def call(*args):
+        with np.errstate(all="ignore"), _pools().limit(limits=1, user_api="blas"):
+            return method(*args)
+
+    return call
 
 
 def supports(factor):
@@ -61,7 +79,7 @@ class Evaluation:
                 layer.give(encoded)
         return self
 
-    @_QUIET
+    @_by_own_threads
     def features(self, auxiliary):
         """f_w(x_hat): uint8 [B, h, w, c] -> list of float [B, h, w, F]; empty without an embedding."""
         if self._embedding is None:
@@ -69,7 +87,7 @@ class Evaluation:
         kind = self.factor.auxiliary_likelihood
         return self._embedding(self.factor.scaled(np.asarray(auxiliary), kind))
 
-    @_QUIET
+    @_by_own_threads
     def params(self, inputs):
         """The parameters of all pixels of `Inputs`: float [B, H, W, P]."""
         count, height, width, _ = inputs.images.shape
@@ -84,7 +102,12 @@ class Evaluation:
         """`ParallelPixelCNN.known_at_first` of a tile: `ones` is [B, h, w, 1], of its blocks."""
         return self.network.known_at_first(ones.shape[:3], self.features(auxiliary))
 
-    @_QUIET
+    @_by_own_threads
+    def group_params(self, k, known):
+        """`ParallelPixelCNN.group_params` of a tile."""
+        return self.network.group_params(k, known)
+
+    @_by_own_threads
     def decide_each_pixel(self, request, decider, batch):
         """Decides the pixels of B images for a `DrawRequest`: uint8 [B, H, W, C].
 

@@ -32,7 +32,7 @@ class TileScan:
 
     def __init__(self, evaluation, request, batch, num_pixels):
         self._factor = factor = evaluation.factor
-        self._first, self._params = evaluation.known_at_first, evaluation.network.group_params
+        self._first, self._params = evaluation.known_at_first, evaluation.group_params
         if num_pixels > FEW and factor.radius is not None:
             first, params = (x.any_size for x in (factor.known_at_first, factor.group_params))
             self._first = lambda *known: first(*known, request.condition)

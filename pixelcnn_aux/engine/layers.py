@@ -3,6 +3,9 @@
 Kernels are normalized once, and [height, width, C, filters], those of transposed convolutions too.
 """
 
+import functools
+import os
+from concurrent import futures
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +17,16 @@ from pixelcnn_aux.layers import rounding
 _AT_ONCE = (
     2**17
 )  # numbers that are copied to lay neighborhoods side by side: few, to stay in a cache
-
+_CORES = os.cpu_count() or 1
 _LOWEST = 1024  # from so many units below 0 on, SiLU is 0 in whole units
 _WHOLE_SILU = rounding.whole_silu(
     np.arange(-_LOWEST, _LOWEST, dtype=np.float32) / rounding.ACTIVATIONS
 )
+
+
+@functools.cache
+def _threads():
+    return futures.ThreadPoolExecutor(_CORES)
 
 
 def concat_elu(x, out=None):
@@ -130,14 +138,19 @@ class Convolution(Dense):
         shape = (batch, rows, columns, self.height, self.width * channels)
         strides = (image, row * self.stride, column * self.stride, row, number)
         near = as_strided(padded, shape, strides, writeable=False)
-        kernel, y = (
-            self.kernel.reshape(-1, self.filters),
-            np.empty((*shape[:3], self.filters), x.dtype),
-        )
+        kernel = self.kernel.reshape(-1, self.filters)
+        y = np.empty((*shape[:3], self.filters), x.dtype)
         at_once = max(1, _AT_ONCE // max(batch * columns * len(kernel), 1))
-        for first in range(0, rows, at_once):
-            part = near[:, first : first + at_once]
-            np.matmul(part.reshape(*part.shape[:3], -1), kernel, out=y[:, first : first + at_once])
+        share = max(-(-rows // _CORES), at_once)  # of a thread
+
+        def evaluate(start):
+            for first in range(start, min(start + share, rows), at_once):
+                here = slice(first, min(first + at_once, start + share))
+                part = near[:, here]
+                np.matmul(part.reshape(*part.shape[:3], -1), kernel, out=y[:, here])
+
+        starts = range(0, rows, share)
+        [*(_threads().map if len(starts) > 1 else map)(evaluate, starts)]
         return self.biased(y)
 
     # In a scan, row by row. The latest `Row`s of the input come newest first, and `odd` tells which row or
