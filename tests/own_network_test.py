@@ -69,4 +69,5 @@ class OwnNetworkTest(tf.test.TestCase):
         folder = helpers.temporary_folder(self)
         helpers.make_run(folder / "run", build(), ["grayscale", "image"])
         names = ["sample", "log_prob"]
-        exporting.export(folder / "run", folder / "models", max_batch=4, names=names)
+        with helpers.exports_run_here():
+            exporting.export(folder / "run", folder / "models", max_batch=4, names=names)
