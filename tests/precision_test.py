@@ -72,6 +72,7 @@ class MixedPrecisionTest(tf.test.TestCase):
 
     def test_training(self):
         """Both policies come near to float32, from the same first weights; averages are of float32."""
+        self.enter_context(helpers.eagerly())
         settings = Training(
             epochs=2, steps_per_epoch=5, batch_size=8, learning_rate=1e-3, decay=0.99
         )

@@ -44,9 +44,9 @@ def load_pictures(name, split, image_size, image_dir=None, image_file=None, **_)
 
 def train_tiny(*arguments):
     """A whole training program, but for its presets and its images."""
-    helpers.trace_quickly()
     sys.argv = ["grayscale.py", *arguments]
     with (
+        helpers.eagerly(),
         mock.patch.object(data, "load", load_pictures),
         mock.patch.dict(presets.BY_MODEL, grayscale=PRESETS),
     ):

@@ -68,8 +68,7 @@ def train_on_two_devices(folder):
     """Without dropout a whole run; with it, the losses of two replicas that see the same images."""
     helpers.trace_quickly()
     strategy = two_devices()
-    train(folder, strategy)
-    train(folder.with_name("both"), strategy, accumulate=2, remat=True)
+    train(folder, strategy, accumulate=2, remat=True)
     model = helpers.shared_model(dropout=0.5)
     step = steps.make(
         model, "image", model.factors["image"].get_weights(), SETTINGS, strategy=strategy
@@ -162,7 +161,7 @@ class DevicesTest(tf.test.TestCase):
             cls.addClassCleanup(process.kill)
         train(cls.folder / "one")
 
-    def check(self, folder, names=()):
+    def check(self, folder, *names):
         for name in names:
             self.processes[name].join(300)
             self.assertEqual(self.processes[name].exitcode, 0, name)
@@ -186,16 +185,15 @@ class DevicesTest(tf.test.TestCase):
     def rows(self, folder):
         return metrics.read(RunFolder(folder)["image"].metrics)
 
-    def test_two_devices_also_in_parts_with_blocks_evaluated_twice(self):
-        for folder in ("devices", "both"):
-            self.check(folder, ["devices"])
+    def test_two_devices_in_parts_with_blocks_evaluated_twice(self):
+        self.check("devices", "devices")
 
     def test_two_hosts(self):
         """The chief alone writes, and every host has the averaged weights, also if it rounds otherwise.
 
         A callback of the chief stopped all of them, after as many epochs as the other runs have.
         """
-        self.check("hosts", ["host 0", "host 1"])
+        self.check("hosts", "host 0", "host 1")
         weights = [np.load(self.folder / "hosts" / f"host-{index}.npz") for index in range(2)]
         for key in weights[0]:
             self.assertAllEqual(weights[1][key], weights[0][key])
@@ -219,11 +217,6 @@ class DevicesTest(tf.test.TestCase):
         self.processes["devices"].join(300)
         one, other = np.load(self.folder / "devices" / "losses.npy")
         self.assertGreater(abs(one - other), 1e-4)
-
-    def test_in_parts_and_with_blocks_evaluated_twice(self):
-        for name, options in (("parts", {"accumulate": 4}), ("twice", {"remat": True})):
-            train(self.folder / name, **options)
-            self.check(name)
 
     def test_what_is_evaluated_twice_drops_the_same_elements(self):
         self.enter_context(helpers.eagerly())
