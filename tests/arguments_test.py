@@ -165,7 +165,7 @@ class CeilingTest(tf.test.TestCase):
             pa.pixelcnn_pp(filters=1600, blocks=5)
         most = "'image' with at most 10,000,000,000 parameters"
         with nothing_is_allocated(), self.assertRaisesRegex(ValueError, most):
-            pa.pixelcnn_pp(filters=2048, blocks=20)
+            pa.pixelcnn_pp(filters=2048, blocks=7)
 
 
 class DescriptionsTest(tf.test.TestCase):

@@ -56,21 +56,22 @@ class FactorTest(tf.test.TestCase, parameterized.TestCase):
             self.assertEqual(one.dtype, other.dtype)
             self.assertAllEqual(one.numpy(), other.numpy(), one.path)
 
-    @parameterized.parameters("grayscale", "pyramid", ("own", "float64"))
-    def test_every_kind_of_factor_comes_back(self, *arguments):
-        model = chain(*arguments)
-        for name, factor in model.factors.items():
-            loaded = self.reloaded(factor)
-            self.assertSame(loaded, factor)
-            x = inputs(model, name)
-            self.assertAllEqual(loaded(x), factor(x))
+    @parameterized.parameters(
+        ("grayscale", "grayscale"), ("pyramid", "4x4"), ("own", "image", "float64")
+    )
+    def test_every_kind_of_factor_comes_back(self, kind, name, *dtype):
+        model = chain(kind, *dtype)
+        factor, x = model.factors[name], inputs(model, name)
+        loaded = self.reloaded(factor)
+        self.assertSame(loaded, factor)
+        self.assertAllEqual(loaded(x), factor(x))
 
     def test_training_goes_on(self):
         model = chain("own")
         factor, x = model.new_factor("bright"), inputs(model, "bright")
         rate = keras.optimizers.schedules.ExponentialDecay(1e-2, 1, 0.9)
         adam = keras.optimizers.Adam(rate)
-        factor.compile(adam, loss=factor.likelihood.bits_per_dim, jit_compile=False)
+        factor.compile(adam, loss=factor.likelihood.bits_per_dim, run_eagerly=True)
         factor.fit(x, x, verbose=0)
         loaded = self.reloaded(factor)
         self.assertSame(loaded, factor)
@@ -168,7 +169,7 @@ class DescriptionTest(tf.test.TestCase):
     """What a workdir keeps of a model."""
 
     def test_builds_every_chain_again(self):
-        for name in ("own", "grayscale_pyramid", "pixelcnn_pp"):
+        for name in ("own", "grayscale_pyramid"):
             description = json.loads(json.dumps(chain(name).description()))
             copy = serialization.deserialize(description, pa.AuxiliaryModel)
             self.assertEqual(list(copy.factors), list(chain(name).factors))

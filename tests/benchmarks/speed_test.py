@@ -26,7 +26,7 @@ class SpeedTest(tf.test.TestCase):
             return helpers.run_program(speed, *arguments)
 
     def test_the_newest_run(self):
-        self.run_program("--batch_sizes=1", "--runs=1", "--sizes")
+        self.run_program("--batch_sizes=1", "--runs=1")
         self.assertTrue((self.runs / "tiny" / "speed.png").exists())
         found = json.loads((self.runs / "tiny" / "speed.json").read_text())
         self.assertEqual((found["measured"], found["runs"]), ("tiny", 1))

@@ -19,9 +19,7 @@ class ProgramTest(tf.test.TestCase):
         arrays, variables, expected = reference()
         npz, model = DATA / "authors_pyramid.npz", folder / "model.pickle"
         model.write_bytes(python_2_pickle(variables))
-        arguments = [model, "--workdir", folder / "pickle", "--base_size=4x8"]
-        result = helpers.start(folder, "pixelcnn_aux.interop", *arguments)
-        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        helpers.run_program(program, model, "--workdir", folder / "pickle", "--base_size=4x8")
         output = helpers.run_program(program, npz, "--workdir", folder / "npz")
         self.assertIn("with the factors 8x8, 16x16", output)
         for name, size in (("npz", (16, 16)), ("pickle", (8, 16))):

@@ -36,7 +36,6 @@ class NetworksTest(tf.test.TestCase):
         features = [normal(1, 4, 4, 5, seed=1), normal(1, 2, 2, 5, seed=2)]
         shape = pixelcnn_pp(1, 2)
         for network, inputs in (
-            (PixelCNN(shape, 4, 10), [image]),
             (PixelCNN(shape, 4, 10), [image, features]),
             (Embedding(shape, 4), [image]),
         ):
