@@ -66,7 +66,7 @@ class AnyNumberTest(tf.test.TestCase):
         wrong = np.concatenate([GRAYS, GRAYS[:1] * 0 + 16])
         with (
             at_most(1),
-            mock.patch.object(pa.Factor, "call", side_effect=AssertionError),
+            mock.patch.object(pa.Factor, "_evaluated", side_effect=AssertionError),
             self.assertRaisesRegex(ValueError, "a value of 16"),
         ):
             factor.log_prob(wrong)

@@ -269,11 +269,6 @@ class DerivedLikelihoodsTest(tf.test.TestCase):
 class OwnTransformsTest(tf.test.TestCase):
     """Whatever the transform, a chain is a distribution, and can be drawn from and completed."""
 
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.enterClassContext(helpers.eagerly())
-
     def build(self, transforms, size, embedding=FLAT):
         """A model with random weights, whose draws and completions are checked."""
         model = helpers.randomized(
@@ -282,8 +277,9 @@ class OwnTransformsTest(tf.test.TestCase):
         images, seeds = helpers.pictures(2, size=size), [[0, 1], [0, 2]]
         self.assertAllEqual(np.isfinite(model.log_prob(images)), [True, True])
         drawn = model.sample(seeds)
-        for name, full in model.sample(seeds, method="full").items():
-            self.assertAllEqual(drawn[name], full, name)
+        with helpers.eagerly():
+            for name, full in model.sample(seeds, method="full").items():
+                self.assertAllEqual(drawn[name], full, name)
         mask = np.zeros([2, *size, 1], np.uint8)
         mask[:, : size[0] // 2] = 1
         completed = model.sample(seeds, known=images, mask=mask)

@@ -52,8 +52,7 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
         inputs = model.inputs(images, values)["image"]
         factor.compile(run_eagerly=True)
         found = factor.evaluate((images, inputs.auxiliary, values), images, verbose=0)
-        with helpers.eagerly():
-            bits = -np.mean(factor.log_prob(inputs)) / images[0].size / np.log(2)
+        bits = -np.mean(factor.log_prob(inputs)) / images[0].size / np.log(2)
         self.assertAllClose(found, bits)
 
     def test_description(self):
@@ -66,11 +65,10 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
     def test_draws_of_classes(self):
         model = helpers.randomized(helpers.tiny_model(condition=CLASSES, exact=True))
         images = helpers.pictures(3)
-        with helpers.eagerly():
-            for name, inputs in model.inputs(images, LABELS).items():
-                others = inputs._replace(condition=[1, 1, 1])
-                params, changed = map(model.factors[name].params, (inputs, others))
-                self.assertGreater(np.abs(params - changed).mean(), 0.1)
+        for name, inputs in model.inputs(images, LABELS).items():
+            others = inputs._replace(condition=[1, 1, 1])
+            params, changed = map(model.factors[name].params, (inputs, others))
+            self.assertGreater(np.abs(params - changed).mean(), 0.1)
         seeds = [[0, 0]] * 4
         drawn = model.sample(seeds, condition=[0, 1, 0, -1])["image"]
         self.assertAllEqual(model.sample(seeds)["image"][3], drawn[3])
@@ -80,10 +78,9 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
     def test_classes_of_images_by_the_rule_of_bayes(self):
         model, images = helpers.tiny_model(condition=CLASSES), helpers.pictures(4)
         helpers.randomized(model)
-        with helpers.eagerly():
-            joint = np.stack([model.log_prob(images, [k] * 4) for k in range(3)], axis=1)
-            joint -= joint.max(axis=1, keepdims=True)
-            expected = joint - np.log(np.exp(joint).sum(axis=1, keepdims=True))
+        joint = np.stack([model.log_prob(images, [k] * 4) for k in range(3)], axis=1)
+        joint -= joint.max(axis=1, keepdims=True)
+        expected = joint - np.log(np.exp(joint).sum(axis=1, keepdims=True))
         with mock.patch("pixelcnn_aux.model.MAX_PIXELS", 2 * 4 * 6):  # two classes at once
             self.assertAllClose(model.class_log_probs(images), expected, 1e-3, 1e-3)
 
@@ -102,10 +99,8 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
         for name in names:
             model.factors[name].set_weights(found[name])
         images, labels = helpers.pictures(3), own and LABELS
-        with helpers.eagerly():
-            told = labels if own == other else None
-            expected = earlier.log_prob(images, told)
-            self.assertAllEqual(model.log_prob(images, labels), expected)
+        expected = earlier.log_prob(images, labels if own == other else None)
+        self.assertAllEqual(model.log_prob(images, labels), expected)
 
     def test_factors_of_other_conditions(self):
         model, unconditional = twins(CLASSES)

@@ -1,5 +1,7 @@
 """Tests of exact models: their likelihood is that of images, not of pairs; and of centered ones."""
 
+from unittest import mock
+
 import numpy as np
 import tensorflow as tf
 
@@ -19,11 +21,6 @@ class Whole(pa.auxiliary.Transform):
 
 
 class ExactModelTest(tf.test.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.enterClassContext(helpers.eagerly())
-
     def test_an_image_that_contradicts_its_auxiliary_image(self):
         for transform, centered in ((pa.auxiliary.Grayscale(3), False), (HALVES, True)):
             how = {"centered": centered, "dtype": "float32"}
@@ -79,12 +76,11 @@ class ExactModelTest(tf.test.TestCase):
 
 class CompiledTest(tf.test.TestCase):
     def test_images_of_several_sizes(self):
-        """Of the second one on, graphs do not know the sides."""
-        for transform in (HALVES, pa.auxiliary.Grayscale()):
-            model = helpers.random_chain([transform], (4, 4), dtype="float32")
-            factor = model.factors["x1"]
-            for size in ((4, 4), (8, 6), (2, 4)):
-                inputs = model.inputs(helpers.pictures(2, size=size))["x1"]
+        """By one graph, which does not know the sides."""
+        model = helpers.random_chain([HALVES], (4, 4), dtype="float32")
+        factor = model.factors["x1"]
+        for size in ((4, 4), (8, 6), (2, 4)):
+            inputs = model.inputs(helpers.pictures(2, size=size))["x1"]
+            with mock.patch("pixelcnn_aux.batches.MUCH", 0):
                 found = factor.log_prob(inputs)
-                with helpers.eagerly():
-                    self.assertAllClose(found, factor.log_prob(inputs), rtol=1e-5)
+            self.assertAllClose(found, factor.log_prob(inputs), rtol=1e-5)  # in NumPy

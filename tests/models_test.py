@@ -45,8 +45,7 @@ class ConstructorsTest(tf.test.TestCase):
         model = pa.grayscale_pyramid((8, 8), (2, 2), **how)
         names = ["grayscale_2x2", "grayscale_4x4", "grayscale", "image"]
         images = helpers.pictures(2, size=(8, 8))
-        with helpers.eagerly():
-            self.assertEqual(list(model.bits_per_dim(images)), [*names, "total"])
+        self.assertEqual(list(model.bits_per_dim(images)), [*names, "total"])
         _, half, gray, image = model.factors.values()
         networks = (half.network, gray.network, gray.embedding, image.network, image.embedding)
         found = [network.get_config() for network in networks]

@@ -71,12 +71,11 @@ class TutorialTest(tf.test.TestCase):
             self.assertIn(f"{name}: {card['bits_per_dim']:.3f} bits per dimension", printed)
 
     def test_trained_models_evaluate_photographs(self):
-        with helpers.eagerly():
-            for name, card in pa.pretrained().items():
-                model = pa.load(name)
-                images = pa.data.load("photos", "test", model.image_size).spread(1)
-                most = card["bits_per_dim"]
-                if model.image_size is None:  # of a whole photograph: others than those of the card
-                    images = images[:, :64, :64]
-                    [most] = lossless_files.bits_per_dim("WebP", images)
-                self.assertAllLess(model.bits_per_dim(images)["total"], most)
+        for name, card in pa.pretrained().items():
+            model = pa.load(name)
+            images = pa.data.load("photos", "test", model.image_size).spread(1)
+            most = card["bits_per_dim"]
+            if model.image_size is None:  # of a whole photograph: others than those of the card
+                images = images[:, :64, :64]
+                [most] = lossless_files.bits_per_dim("WebP", images)
+            self.assertAllLess(model.bits_per_dim(images)["total"], most)

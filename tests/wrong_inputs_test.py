@@ -161,11 +161,6 @@ WRONG = (
 
 
 class WrongInputsTest(FilesTest, parameterized.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.enterClassContext(helpers.eagerly())
-
     @parameterized.parameters(*WRONG)
     def test_one_clear_error(self, ask, message):
         with self.assertRaisesRegex(ValueError, message) as caught:

@@ -93,7 +93,7 @@ class ProgramTest(tf.test.TestCase):
         images = {name: helpers.images(6, seed) for seed, name in enumerate(data.SPLITS)}
         arguments = [f"--workdir={run}", "--dataset=photos", "--split=validation"]
         load = mock.Mock(side_effect=lambda _, split, *args, **kwargs: images[split])
-        with helpers.eagerly(), mock.patch.object(data, "load", load):
+        with mock.patch.object(data, "load", load):
             for model, count, flags in (
                 (self.model, 4, ["--nobest", "--num_images=4"]),
                 (best, 6, ["--best", "--num_images=99"]),  # no more than there are
@@ -108,14 +108,14 @@ class ProgramTest(tf.test.TestCase):
         list(map(helpers.randomize, model.factors.values()))
         helpers.make_run(run, model, model.factors)
         images = data.Images(helpers.pictures(4), labels=[0, 1, 2, 0])
-        with helpers.eagerly(), mock.patch.object(data, "load", return_value=images):
+        with mock.patch.object(data, "load", return_value=images):
             for flags, labels in (([], images.labels), (["--nocondition"], [-1] * 4)):
                 self.run_program(f"--workdir={run}", "--dataset=arrays", *flags)
                 expected = model.bits_per_dim(images.pixels, labels)["total"]
                 self.assertAllClose(self.found(run)["total"], np.mean(expected), rtol=1e-6)
                 self.assertEqual(self.found(run)["condition"], not flags)
         unlabeled = data.Images(images.pixels)
-        with helpers.eagerly(), mock.patch.object(data, "load", return_value=unlabeled):
+        with mock.patch.object(data, "load", return_value=unlabeled):
             output = self.run_program(f"--workdir={run}", "--dataset=arrays")
             self.assertIn("The images have no labels, so the model is told none\n", output)
             self.assertAllClose(self.found(run)["total"], np.mean(expected), rtol=1e-6)
@@ -229,9 +229,8 @@ class TableTest(tf.test.TestCase):
         model = helpers.random_chain(transforms, helpers.SIZE)
         self.assertEqual([factor.exact for factor in model.factors.values()], [False, False, True])
         images = helpers.pictures(3)
-        with helpers.eagerly():
-            results = splits.summarize(model, [images])
-            expected = np.mean(model.bits_per_dim(images)["total"])
+        results = splits.summarize(model, [images])
+        expected = np.mean(model.bits_per_dim(images)["total"])
         self.assertEqual(list(results), ["bound", "restricted"])
         found = results[summaries.bits_kind(model)]["total"]
         self.assertAllClose(found, expected, rtol=1e-5)

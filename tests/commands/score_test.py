@@ -42,7 +42,6 @@ class ScoreTest(tf.test.TestCase):
             mock.patch.object(batches, "MAX_PIXELS", 48),  # batches of two images
             mock.patch.object(chosen_run, "load", return_value=loaded),
             contextlib.redirect_stderr(io.StringIO()) as errors,
-            helpers.eagerly(),
         ):
             return helpers.run_program(score, *arguments), errors.getvalue()
 
@@ -68,8 +67,7 @@ class ScoreTest(tf.test.TestCase):
         self.assertEqual(set(broken.values()), {str(self.images / "broken.png"), ""})
         # Scores are those of the images that are trained on.
         images = [data.read_image(self.images / x, helpers.SIZE) for x in ("b.jpg", "a.png")]
-        with helpers.eagerly():
-            bits = self.model.bits_per_dim(np.stack(images))
+        bits = self.model.bits_per_dim(np.stack(images))
         for name, expected in bits.items():
             found = [float(row[f"exact_bits_per_dim_{name}"]) for row in (photo, image)]
             self.assertAllClose(found, expected, rtol=1e-5, atol=1e-6)
@@ -84,8 +82,7 @@ class ScoreTest(tf.test.TestCase):
         for row, name in zip(read(printed), ("b.jpg", "a.png")):
             self.assertEqual(row["prepared"], "as it is")
             image = data.decoding.decode((self.images / name).read_bytes())
-            with helpers.eagerly():
-                expected = model.bits_per_dim(image[np.newaxis])["total"]
+            expected = model.bits_per_dim(image[np.newaxis])["total"]
             self.assertAllClose([float(row["exact_bits_per_dim_total"])], expected, rtol=1e-5)
 
     def test_refusals(self):

@@ -31,9 +31,9 @@ class ClassifyTest(tf.test.TestCase):
         helpers.make_run(run, model, model.factors)
         labels = [0, 1, 2, 0]
         images = data.Images(helpers.pictures(4), labels=labels)
-        with helpers.eagerly(), mock.patch.object(data, "load", return_value=images):
+        with mock.patch.object(data, "load", return_value=images):
             helpers.run_program(classify, f"--workdir={run}", "--dataset=arrays")
-            best = np.argmax(model.class_log_probs(images.pixels), axis=1)
+        best = np.argmax(model.class_log_probs(images.pixels), axis=1)
         found = json.loads((run / "classify.json").read_text())["up_to"]
         self.assertEqual(list(found), ["grayscale", "image"])
         self.assertAllClose(found["image"]["accuracy"], np.mean(best == labels))

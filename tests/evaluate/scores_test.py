@@ -38,7 +38,7 @@ class ScoresTest(tf.test.TestCase):
         places = [f"--against={self.folder / place}" for place in arguments]
         own = {"image_file": self.folder / "own.npz", "cache_dir": self.folder / "cache", **flags}
         options = [f"--{name}={value}" for name, value in own.items()]
-        with helpers.eagerly(), mock.patch.object(detection, "RESAMPLES", 50):
+        with mock.patch.object(detection, "RESAMPLES", 50):
             return helpers.run_program(
                 scores, f"--workdir={self.run_folder}", "--dataset=arrays", *options, *places
             )
@@ -54,8 +54,7 @@ class ScoresTest(tf.test.TestCase):
         self.assertEqual([row["set"] for row in rows], ["own"] * FEW + ["noise"] * 5)
         self.assertEqual([row["index"] for row in rows[FEW:]], list("01234"))
         model = pa.load(self.run_folder)
-        with helpers.eagerly():
-            bits = model.bits_per_dim(self.images)
+        bits = model.bits_per_dim(self.images)
         for name, expected in bits.items():
             received = [float(row[f"bits_{name}"]) for row in rows[:FEW]]
             self.assertAllClose(received, expected, atol=1e-5)

@@ -56,8 +56,7 @@ class TourTest(tf.test.TestCase):
         patch(data, "load", side_effect=lambda name, split, size: data.Images(splits[split]))
         cls.trained = patch(subprocess, "run", return_value=types.SimpleNamespace(returncode=0))
         cls.figures = patch(plots, "write", wraps=plots.write)
-        with helpers.eagerly():
-            cls.output = helpers.run_program(tour, f"--workdir={folder / 'run'}")
+        cls.output = helpers.run_program(tour, f"--workdir={folder / 'run'}")
         cls.run_folder = folder / "run"
 
     def test_each_row_of_the_picture_is_what_it_says(self):
@@ -68,15 +67,14 @@ class TourTest(tf.test.TestCase):
         colors, sizes = self.models[tour.COLORS], self.models[tour.SIZES]
         given = {"grayscale": colors.auxiliaries(SQUARES)["grayscale"]}
         halves = {"2x2": sizes.auxiliaries(SQUARES)["2x2"]}
-        with helpers.eagerly():
-            rows = {
-                "grayscale\ndrawn": 17 * colors.sample(**how)["grayscale"],
-                "horses\ndrawn": colors.sample(**how, condition=[7, 7, 7])["image"],
-                "test\ngrayscale": 17 * given["grayscale"],
-                "drawn": colors.sample(**how, given=given)["image"],
-                "test\n2x2": np.repeat(np.repeat(halves["2x2"], 2, axis=1), 2, axis=2),
-            }
-            enlarged = sizes.sample(**how, given=halves)["4x4"]
+        rows = {
+            "grayscale\ndrawn": 17 * colors.sample(**how)["grayscale"],
+            "horses\ndrawn": colors.sample(**how, condition=[7, 7, 7])["image"],
+            "test\ngrayscale": 17 * given["grayscale"],
+            "drawn": colors.sample(**how, given=given)["image"],
+            "test\n2x2": np.repeat(np.repeat(halves["2x2"], 2, axis=1), 2, axis=2),
+        }
+        enlarged = sizes.sample(**how, given=halves)["4x4"]
         found = {axes.texts[0].get_text(): strip(axes) for axes in reversed(figure.axes)}
         for label, images in rows.items():
             self.assertAllEqual(found[label], np.broadcast_to(images, [3, 4, 4, 3]), label)

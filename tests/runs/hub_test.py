@@ -46,7 +46,6 @@ class HubTest(tf.test.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.enterClassContext(helpers.eagerly())
         cls.folder = helpers.temporary_folder(cls)
         make_run(cls.folder / "mine")
 

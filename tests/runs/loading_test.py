@@ -17,7 +17,6 @@ SEEDS = np.zeros([3, 2], np.int32)
 class LoadTest(tf.test.TestCase):
     def setUp(self):
         super().setUp()
-        self.enter_context(helpers.eagerly())
         self.folder = helpers.temporary_folder(self) / "run"
         self.run_folder = RunFolder(self.folder)
 

@@ -54,7 +54,6 @@ class TrainedTest(tf.test.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.enterClassContext(helpers.eagerly())
         folder = helpers.temporary_folder(cls)
         cls.enterClassContext(mock.patch.object(trained, "FOLDER", folder / "zoo"))
         cls.enterClassContext(mock.patch.object(RunFolder, "RUNS", folder / "runs"))

@@ -44,30 +44,21 @@ def mask_of(images):
     return mask
 
 
-def sample(model, name, images, **how):
-    """The full images that `model.sample` draws given images of the factor `name`, of which nothing is known.
-
-    Their mask changes nothing, but for time: windows are drawn by the same graphs.
-    """
-    count, (height, width) = len(images), model.image_size
-    known, mask = (np.zeros((count, height, width, channels), np.uint8) for channels in (3, 1))
-    *_, drawn = model.sample(SEEDS, given={name: images}, known=known, mask=mask, **how).values()
-    return drawn
-
-
 class ModelsSizeTest(parameterized.TestCase, tf.test.TestCase):
     """A picture of the model's size is drawn as by `sample`."""
 
     def test_colors(self):
         images, how = helpers.pictures(2), {"log_scale_shift": [-1.0, 0.0], "mode": "map"}
-        expected = sample(colors(), "grayscale", Grayscale()(images), **how)
+        given = {"grayscale": Grayscale()(images)}
+        expected = colors().sample(SEEDS, given=given, **how)["image"]
         self.assertAllEqual(colors().colorize(images, **how), expected)
         self.assertNotAllEqual(colors().colorize(images, SEEDS[::-1], **how), expected)
 
     @parameterized.parameters(2, 4)
     def test_enlargements(self, times):
         images = halved(helpers.pictures(2, size=(8, 8)), times)
-        expected = sample(pyramid(), f"{8 // times}x{8 // times}", images)
+        given = {f"{8 // times}x{8 // times}": images}
+        expected = pyramid().sample(SEEDS, given=given)["8x8"]
         self.assertAllEqual(pyramid().enlarge(images, times), expected)
 
     def test_completions(self):

@@ -27,6 +27,5 @@ class BitsPerDimTest(tf.test.TestCase):
         self.assertEqual(done, [2, 4, 5])
 
     def test_one_image_has_no_standard_error(self):
-        with helpers.eagerly():
-            one = splits.summarize(helpers.shared_model(), [helpers.pictures(1)])
+        one = splits.summarize(helpers.shared_model(), [helpers.pictures(1)])
         self.assertIsNone(one["bound"]["std_error"])

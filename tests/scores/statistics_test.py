@@ -28,8 +28,7 @@ class EntropyTest(tf.test.TestCase):
         transforms, how = [pa.auxiliary.HalfResolution()], {"channels": 1, "bits": 2}
         model = helpers.random_chain(transforms, (2, 2), **how)
         images = helpers.all_images(4, 2, 2, 1)
-        with helpers.eagerly():
-            found, probs = scores.bits(model, images), np.exp(model.log_prob(images))
+        found, probs = scores.bits(model, images), np.exp(model.log_prob(images))
         for excess in found["bits_less_entropy"].values():
             self.assertAllClose(probs @ excess, 0.0, atol=1e-8)
             self.assertGreater(np.std(excess), 0.01)
@@ -54,11 +53,7 @@ class EntropyTest(tf.test.TestCase):
 
 
 class BitsTest(tf.test.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.enterClassContext(helpers.eagerly())
-        cls.images = helpers.pictures(5)
+    images = helpers.pictures(5)
 
     def test_bits_and_their_bound(self):
         model = helpers.tiny_model(exact=True, centered=True)
