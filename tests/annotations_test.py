@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import keras
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from tests import documentation_test, helpers
@@ -23,7 +22,7 @@ def members(public):
             yield f"{public.__name__}.{name}", value
 
 
-class AnnotationsTest(tf.test.TestCase):
+class AnnotationsTest(helpers.TestCase):
     def test_mypy_accepts_the_package_and_a_users_script_and_finds_mistakes(self):
         folder = helpers.temporary_folder(self)
         readme = folder / "readme.py"

@@ -7,7 +7,6 @@ from unittest import mock
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, layers
@@ -26,7 +25,7 @@ def nothing_is_allocated():
     return mock.patch.object(keras.layers.Layer, "add_weight", side_effect=AssertionError)
 
 
-class ArgumentsTest(tf.test.TestCase):
+class ArgumentsTest(helpers.TestCase):
     def test_what_numpy_gives_is_taken_as_pythons_own_types(self):
         for value in (1, 2048, np.int64(7), np.uint8(7)):
             found = arguments.whole("n", value)
@@ -38,7 +37,7 @@ class ArgumentsTest(tf.test.TestCase):
         self.assertEqual(arguments.size("n", [4, np.int64(6)]), (4, 6))
 
 
-class ConstructorsTest(tf.test.TestCase):
+class ConstructorsTest(helpers.TestCase):
     """No constructor makes a weight of arguments that are out of range; each names the one that is."""
 
     def setUp(self):
@@ -143,7 +142,7 @@ class ConstructorsTest(tf.test.TestCase):
                 pa.Factor(own, network)
 
 
-class CeilingTest(tf.test.TestCase):
+class CeilingTest(helpers.TestCase):
     """How many parameters a factor has is known before there is any, and has a ceiling."""
 
     def test_parameters_are_counted_without_weights(self):
@@ -168,12 +167,11 @@ class CeilingTest(tf.test.TestCase):
             pa.pixelcnn_pp(filters=2048, blocks=7)
 
 
-class DescriptionsTest(tf.test.TestCase):
+class DescriptionsTest(helpers.TestCase):
     """The same of a run's description, which anybody may have written."""
 
     def setUp(self):
         super().setUp()
-        self.folder = helpers.temporary_folder(self)
         helpers.make_run(self.folder, helpers.shared_model(), ["grayscale"])
         self.text = (self.folder / "config.json").read_text()
 

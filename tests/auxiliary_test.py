@@ -24,7 +24,7 @@ class RGBTo8Bit(Red):
     ratio = 2
 
 
-class TransformTest(tf.test.TestCase, parameterized.TestCase):
+class TransformTest(helpers.TestCase):
     """What a subclass need not define."""
 
     def test_its_name_is_that_of_its_class_or_its_own(self):
@@ -52,7 +52,7 @@ class TransformTest(tf.test.TestCase, parameterized.TestCase):
                 transform.size((8, 13))
 
 
-class GrayscaleTest(tf.test.TestCase):
+class GrayscaleTest(helpers.TestCase):
     def test_luma_and_quantization_by_hand(self):
         for rgb, expected in (
             ((255, 0, 0), 4),  # 76.245 // 16
@@ -84,7 +84,7 @@ class GrayscaleTest(tf.test.TestCase):
                 pa.auxiliary.Grayscale()(np.zeros(shape, dtype))
 
 
-class HalfResolutionTest(tf.test.TestCase):
+class HalfResolutionTest(helpers.TestCase):
     def test_means_of_blocks_by_hand(self):
         # The sums of the blocks are 10, 9, 1 and 1020, with quarters 2.5, 2.25, 0.25 and 255.
         rows = [[1, 2, 0, 9], [3, 4, 0, 0], [0, 1, 255, 255], [0, 0, 255, 255]]

@@ -22,7 +22,7 @@ def at_most(images):
     return mock.patch.object(batches, "MAX_PIXELS", images * np.prod(helpers.SIZE))
 
 
-class InBatchesTest(parameterized.TestCase, tf.test.TestCase):
+class InBatchesTest(helpers.TestCase):
     @parameterized.parameters(
         (0, False, [1]),
         (150, False, [64, 64, 22]),
@@ -60,7 +60,7 @@ class InBatchesTest(parameterized.TestCase, tf.test.TestCase):
         self.assertEqual(shapes, [[17, 4, 6, 1], [None, 4, 6, 1]])
 
 
-class AnyNumberTest(tf.test.TestCase):
+class AnyNumberTest(helpers.TestCase):
     def test_a_wrong_value_is_found_before_any_image_is_evaluated(self):
         factor = helpers.shared_model().factors["grayscale"]
         wrong = np.concatenate([GRAYS, GRAYS[:1] * 0 + 16])
@@ -89,7 +89,7 @@ class AnyNumberTest(tf.test.TestCase):
                 sampling.noise(other.factors["image"], seeds, 1, (size, size))
 
 
-class ProgressTest(tf.test.TestCase):
+class ProgressTest(helpers.TestCase):
     def test_a_late_bar_only_in_a_terminal_and_only_if_work_takes_long(self):
         for is_terminal, seconds, count, displayed in (
             (True, 1, 3, False),

@@ -65,7 +65,7 @@ def influences(network, x, features=()):
     return of_image, of_features
 
 
-class CausalityTest(parameterized.TestCase, tf.test.TestCase):
+class CausalityTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
         keras.utils.set_random_seed(0)

@@ -70,7 +70,7 @@ def raising(self, images):
 MASKS = "Altered .*masks of 0 where nothing is known, and of 1"
 
 
-class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
+class TransformsOfAChainTest(helpers.TestCase):
     """A transform is named as soon as the chain is built, not by a failure in the middle of training."""
 
     def assertRefused(self, message, transform, ratio=1, size=(4, 4)):
@@ -186,7 +186,7 @@ class TransformsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         self.assertRefused("multiples of 2, .* Received: 4 x 5", altered(ratio=2), 2, (4, 5))
 
 
-class ArgumentsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
+class ArgumentsOfAChainTest(helpers.TestCase):
     def assertRefused(self, message, transforms=None, network=FLAT, embedding=FLAT, **kwargs):
         transforms = [Fours()] if transforms is None else transforms
         with self.assertRaisesRegex(ValueError, message):
@@ -238,7 +238,7 @@ class ArgumentsOfAChainTest(tf.test.TestCase, parameterized.TestCase):
         self.assertRefused(f"Expected Own to draw .*{message}", [transform])
 
 
-class DerivedLikelihoodsTest(tf.test.TestCase):
+class DerivedLikelihoodsTest(helpers.TestCase):
     def test_those_of_factors_and_of_what_they_are_given(self):
         half, gray = pa.auxiliary.HalfResolution(), pa.auxiliary.Grayscale()
         mixture, grays = pa.likelihoods.LogisticMixture, pa.likelihoods.Categorical(16)
@@ -266,7 +266,7 @@ class DerivedLikelihoodsTest(tf.test.TestCase):
                     self.assertEqual(one.get_config(), other.get_config())
 
 
-class OwnTransformsTest(tf.test.TestCase):
+class OwnTransformsTest(helpers.TestCase):
     """Whatever the transform, a chain is a distribution, and can be drawn from and completed."""
 
     def build(self, transforms, size, embedding=FLAT):

@@ -7,7 +7,6 @@ from unittest import mock
 
 import keras
 import numpy as np
-import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
@@ -27,7 +26,7 @@ def twins(condition):
         yield helpers.tiny_model(condition=each, exact=True, centered=True)
 
 
-class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
+class ConditionsTest(helpers.TestCase):
     @parameterized.parameters((CLASSES, LABELS), (VECTOR, VECTORS))
     def test_a_new_model_is_the_unconditional_one_until_it_is_trained(self, condition, values):
         """To the last bit. What is unknown, or not told, changes nothing later either."""
@@ -112,7 +111,7 @@ class ConditionsTest(parameterized.TestCase, tf.test.TestCase):
             pa.AuxiliaryModel(factors, model.transforms, model.image_size)
 
 
-class TrainingTest(tf.test.TestCase):
+class TrainingTest(helpers.TestCase):
     def train(self, folder, steps, labels=(0, 1, 2, 0, 1, 2, 0, 1), source=None):
         """A model trained on images whose classes are colors, and the row of its last epoch."""
         model = helpers.tiny_model(condition=CLASSES)

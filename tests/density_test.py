@@ -41,7 +41,7 @@ def gradient(model, images, *condition):
     return tape.gradient(nats, images).numpy()
 
 
-class DensityTest(tf.test.TestCase, parameterized.TestCase):
+class DensityTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

@@ -8,8 +8,6 @@ import subprocess
 import sys
 from unittest import mock
 
-import tensorflow as tf
-
 import pixelcnn_aux as pa
 from pixelcnn_aux.__main__ import COMMANDS
 from pixelcnn_aux.runs.folder import RunFolder
@@ -57,7 +55,7 @@ def python_lines(page):
     return lines
 
 
-class PythonTest(tf.test.TestCase):
+class PythonTest(helpers.TestCase):
     def test_python_runs(self):
         folder = helpers.temporary_folder(self)
         small = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
@@ -85,7 +83,7 @@ class PythonTest(tf.test.TestCase):
         self.assertEqual(page[: len(code)], code)
 
 
-class DescriptionTest(tf.test.TestCase):
+class DescriptionTest(helpers.TestCase):
     def test_the_package_index_gets_no_relative_links(self):
         with mock.patch("setuptools.setup") as setup:
             runpy.run_path(str(ROOT / "setup.py"))
@@ -95,7 +93,7 @@ class DescriptionTest(tf.test.TestCase):
         self.assertEmpty([target for target in targets if not target.startswith("http")])
 
 
-class ReferencesTest(tf.test.TestCase):
+class ReferencesTest(helpers.TestCase):
     def found(self, pattern):
         """Pairs (page, match of a pattern), at least one."""
         found = [(page, match) for page in PAGES for match in re.findall(pattern, page.read_text())]

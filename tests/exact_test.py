@@ -20,7 +20,7 @@ class Whole(pa.auxiliary.Transform):
         return images[..., :1] // 128
 
 
-class ExactModelTest(tf.test.TestCase):
+class ExactModelTest(helpers.TestCase):
     def test_an_image_that_contradicts_its_auxiliary_image(self):
         for transform, centered in ((pa.auxiliary.Grayscale(3), False), (HALVES, True)):
             how = {"centered": centered, "dtype": "float32"}
@@ -74,7 +74,7 @@ class ExactModelTest(tf.test.TestCase):
                 ask()
 
 
-class CompiledTest(tf.test.TestCase):
+class CompiledTest(helpers.TestCase):
     def test_images_of_several_sizes(self):
         """By one graph, which does not know the sides."""
         model = helpers.random_chain([HALVES], (4, 4), dtype="float32")

@@ -33,7 +33,7 @@ def exact_model(centered):
     return helpers.tiny_model(exact=True, centered=centered)
 
 
-class FactorTest(tf.test.TestCase):
+class FactorTest(helpers.TestCase):
     def test_other_dtypes_are_refused(self):
         """Likelihoods do not survive 16 bits, and a network's own dtype would decide about the factor's."""
         network = {"topology": pa.networks.topology.flat(1), "filters": 4}
@@ -108,7 +108,7 @@ def mean_parameter(images, params):
     return keras.ops.mean(params, axis=(1, 2, 3))
 
 
-class FitTest(tf.test.TestCase, parameterized.TestCase):
+class FitTest(helpers.TestCase):
     @parameterized.parameters(None, True, False)
     def test_the_loss_is_what_is_evaluated(self, centered):
         """Of a bound, and of exact factors."""
@@ -196,7 +196,7 @@ def installed(package):
     return importlib.util.find_spec(package) is not None
 
 
-class ExportTest(tf.test.TestCase, parameterized.TestCase):
+class ExportTest(helpers.TestCase):
     @parameterized.parameters(*RUNTIMES)
     def test_parameters(self, name):
         """Of images of any size, of all kinds of factors."""
@@ -233,7 +233,7 @@ class ExportTest(tf.test.TestCase, parameterized.TestCase):
             self.assertAllClose(found[f"log_prob_{name}"], nats, rtol=1e-5, atol=0)
 
 
-class WrongInputsTest(parameterized.TestCase, tf.test.TestCase):
+class WrongInputsTest(helpers.TestCase):
     @parameterized.named_parameters(
         ("none", image_factor, (IMAGES,), "auxiliary images: this factor is conditional"),
         ("some", gray_factor, (GRAYS, GRAYS), "no auxiliary images"),

@@ -160,7 +160,18 @@ def run_config(model, folder, **changes):
     return RunConfig(model=model, folder=RunFolder(folder), **how)
 
 
-class ImagesTestCase(parameterized.TestCase, tf.test.TestCase):
+class TestCase(parameterized.TestCase, tf.test.TestCase):
+    """A test with a folder of its own."""
+
+    test_session = None  # no test: TensorFlow 1 had it
+
+    @functools.cached_property
+    def folder(self):
+        """The path of an empty folder that is gone when the test is over."""
+        return temporary_folder(self)
+
+
+class ImagesTestCase(TestCase):
     """Compares images of a chain: dicts, factor -> array."""
 
     def assertSameImages(self, images, expected):

@@ -1,13 +1,12 @@
 """Tests of pictures of images: any number of channels, and of pixel values."""
 
 import numpy as np
-import tensorflow as tf
 
 from pixelcnn_aux import image_grid
 from tests import helpers
 
 
-class RgbTest(tf.test.TestCase):
+class RgbTest(helpers.TestCase):
     def test_channels_and_values(self):
         for num_values, pixel, expected in (
             (256, [100], [100] * 3),
@@ -23,7 +22,7 @@ class RgbTest(tf.test.TestCase):
             self.assertEqual(found.dtype, np.uint8)
 
 
-class GridTest(tf.test.TestCase):
+class GridTest(helpers.TestCase):
     def test_smaller_images_below_larger_ones(self):
         large = helpers.pictures(3)
         small = large[:, ::2, ::2]

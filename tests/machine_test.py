@@ -10,7 +10,7 @@ from pixelcnn_aux import machine
 from tests import helpers
 
 
-class DescribeTest(tf.test.TestCase):
+class DescribeTest(helpers.TestCase):
     def test_the_processor_and_versions(self):
         cpuinfo = helpers.temporary_folder(self) / "cpuinfo"
         cpuinfo.write_text("model name\t: Some CPU\nflags\t\t: fpu avx2 amx_tile avx_vnni\n")

@@ -1,7 +1,6 @@
 """Tests of the chain: its text, new factors, subclasses and known blocks; see also agreement_test."""
 
 import numpy as np
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import serialization
@@ -9,7 +8,7 @@ from pixelcnn_aux.auxiliary import HalfResolution
 from tests import helpers
 
 
-class AuxiliaryModelTest(tf.test.TestCase):
+class AuxiliaryModelTest(helpers.TestCase):
     def test_a_new_factor_has_the_same_class_and_layers_and_weights_of_its_own(self):
         class Own(pa.Factor):
             pass

@@ -12,7 +12,7 @@ SMALL = {"blocks": 1, "embedding_blocks": 1, "depth": 1, "num_components": 2}
 IMAGE = {"image_filters": 3, "image_blocks": 2, "image_embedding_blocks": 4, "resolutions": 1}
 
 
-class ConstructorsTest(tf.test.TestCase):
+class ConstructorsTest(helpers.TestCase):
     def test_grayscale_is_a_chain_of_two_factors(self):
         blocks = {"gray_blocks": 3, "image_blocks": 1, "embedding_blocks": 2, "resolutions": 1}
         how = {"num_components": 2, "dropout": 0.25, "centered": False}

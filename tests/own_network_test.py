@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.serving import exporting
@@ -36,7 +35,7 @@ def build(dtype=None, condition=None):
     return pa.chain(transforms, helpers.SIZE, network, embedding=embedding, **how)
 
 
-class OwnNetworkTest(tf.test.TestCase):
+class OwnNetworkTest(helpers.TestCase):
     def test_probabilities_of_all_grays_sum_to_one(self):
         grayscale = build("float64").factors["grayscale"]
         nats = grayscale.log_prob(helpers.all_images(16, 1, 2, 1))

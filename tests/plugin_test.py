@@ -7,7 +7,6 @@ from unittest import mock
 
 import keras
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from pixelcnn_aux.commands import bpd, client, export, program, sample, train
@@ -58,10 +57,9 @@ pa.presets.BY_MODEL["mine"] = {"demo": DEMO}
 '''
 
 
-class PluginTest(tf.test.TestCase):
+class PluginTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
-        self.folder = helpers.temporary_folder(self)
         (self.folder / "mine.py").write_text(FILE)
         self.assertLessEqual(len(FILE.strip().splitlines()), 40)
 

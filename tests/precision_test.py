@@ -32,7 +32,7 @@ def factors(policy, centered=True):
     return model, factor, mixed
 
 
-class MixedPrecisionTest(tf.test.TestCase):
+class MixedPrecisionTest(helpers.TestCase):
     def test_what_stays_in_float32(self):
         self.enter_context(helpers.eagerly())
         for policy in POLICIES:

@@ -10,7 +10,6 @@ import tempfile
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
@@ -85,7 +84,7 @@ def compute():
     return found
 
 
-class RecordedTest(tf.test.TestCase):
+class RecordedTest(helpers.TestCase):
     def test_same_seeds_weights_and_images_give_the_same(self):
         received = compute()
         with np.load(FILE) as recorded:

@@ -32,7 +32,7 @@ def build(filters=8, **how):
     return factor
 
 
-class RoundedFactorTest(tf.test.TestCase):
+class RoundedFactorTest(helpers.TestCase):
     def test_parameters_are_the_same_whatever_adds_them_up(self):
         factor, images = build(), helpers.pictures(3, size=(9, 12))
         factor.quantize_weights()
@@ -151,7 +151,7 @@ class RoundedFactorTest(tf.test.TestCase):
                 RoundedFactor(**wrong)
 
 
-class RoundingTest(tf.test.TestCase):
+class RoundingTest(helpers.TestCase):
     def test_silu(self):
         x = np.arange(-20 * 64, 20 * 64, dtype=np.float32) / 64
         with layers.context(rounded=True):

@@ -36,7 +36,7 @@ def inputs(model, name):
     return image if auxiliary is None else (image, auxiliary)
 
 
-class FactorTest(tf.test.TestCase, parameterized.TestCase):
+class FactorTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
         self.file = helpers.temporary_folder(self) / "factor.keras"
@@ -95,7 +95,7 @@ def saved():
         return pathlib.Path(f"{folder}/factor.keras").read_bytes()
 
 
-class RefusedFileTest(tf.test.TestCase, parameterized.TestCase):
+class RefusedFileTest(helpers.TestCase):
     """Files that are damaged, or that ask for what they may not have."""
 
     def setUp(self):
@@ -165,7 +165,7 @@ class RefusedFileTest(tf.test.TestCase, parameterized.TestCase):
             self.assertRefused("factor.keras.* zip file")
 
 
-class DescriptionTest(tf.test.TestCase):
+class DescriptionTest(helpers.TestCase):
     """What a workdir keeps of a model."""
 
     def test_builds_every_chain_again(self):
@@ -193,7 +193,7 @@ class Red(pa.auxiliary.Transform):
         return images[..., :1]
 
 
-class NotRegisteredTest(tf.test.TestCase):
+class NotRegisteredTest(helpers.TestCase):
     def test_it_cannot_be_described(self):
         model = pa.chain([Red()], (2, 2), NETWORK, embedding=NETWORK, num_components=1)
         how = "Received: Red, .*register_keras_serializable.*import its module"
@@ -232,7 +232,7 @@ class Noted(pa.auxiliary.Transform):
         return {"note": self.note}
 
 
-class ConfigTest(tf.test.TestCase):
+class ConfigTest(helpers.TestCase):
     def test_what_is_plain_comes_back(self):
         for note in (None, True, 3, 0.5, "a", [1, [2]], {"a": {"b": [None]}}):
             description = json.loads(json.dumps(serialization.serialize(Noted(note))))
@@ -281,7 +281,7 @@ class ConfigTest(tf.test.TestCase):
         check(transform, "num_channels=0")
 
 
-class PartsTest(tf.test.TestCase, parameterized.TestCase):
+class PartsTest(helpers.TestCase):
     """Keras's own functions save and build what is registered, by itself."""
 
     shape = topology.pixelcnn_pp(1, 2)

@@ -35,7 +35,7 @@ def optimized():
         tf.config.optimizer.set_experimental_options(before)
 
 
-class SumsInOrderTest(tf.test.TestCase):
+class SumsInOrderTest(helpers.TestCase):
     def assert_in_order(self, terms):
         self.assertEqual({*terms}, {2})
 

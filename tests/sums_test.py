@@ -53,7 +53,7 @@ def draw_block(fixed_sum, likelihood, params, auxiliary):
     return np.stack(pixels, axis=1).reshape(batch, ratio, ratio, -1).astype(np.uint8)
 
 
-class BoundsTest(tf.test.TestCase, parameterized.TestCase):
+class BoundsTest(helpers.TestCase):
     def assertComplete(self, images, auxiliary, low, high):
         """Each value's interval, given those before it, is what the images have there."""
         possible = collections.defaultdict(set)
@@ -178,7 +178,7 @@ class BoundsTest(tf.test.TestCase, parameterized.TestCase):
         self.assertAllClose(center[:, 1, 1, 0], [0, 255])
 
 
-class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
+class LikelihoodTest(helpers.TestCase):
     @parameterized.parameters(False, True)
     def test_all_colors_of_a_pixel_under_its_gray_sum_to_one(self, centered):
         grayscale = pa.auxiliary.Grayscale(bits=8)
@@ -202,7 +202,7 @@ class LikelihoodTest(tf.test.TestCase, parameterized.TestCase):
             self.assertAllEqual(log_prob(others, gray) == -np.inf, np.ones([len(others), 1, 1]))
 
 
-class DrawsTest(tf.test.TestCase, parameterized.TestCase):
+class DrawsTest(helpers.TestCase):
     @small
     def test_draws_follow_the_probabilities(self, fixed_sum, channels):
         images, auxiliary = all_images(fixed_sum, channels)
@@ -247,7 +247,7 @@ def declaring(transform, weights, step, first):
     return Declares(**transform.get_config())
 
 
-class CheckTest(tf.test.TestCase, parameterized.TestCase):
+class CheckTest(helpers.TestCase):
     def check(self, transform, num_values=256, channels=3):
         images = random_images(3, 4, 6, channels, num_values=num_values)
         images[0], images[1] = 0, num_values - 1

@@ -4,7 +4,6 @@ import os
 
 import nbclient
 import nbformat
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.data import lossless_files
@@ -40,7 +39,7 @@ MODELS = {
 }
 
 
-class TutorialTest(tf.test.TestCase):
+class TutorialTest(helpers.TestCase):
     def test_every_cell_runs(self):
         notebook = nbformat.read(NOTEBOOK, as_version=4)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]

@@ -160,7 +160,7 @@ WRONG = (
 )
 
 
-class WrongInputsTest(FilesTest, parameterized.TestCase):
+class WrongInputsTest(FilesTest):
     @parameterized.parameters(*WRONG)
     def test_one_clear_error(self, ask, message):
         with self.assertRaisesRegex(ValueError, message) as caught:

@@ -20,7 +20,7 @@ CHEAP = Training(epochs=1, steps_per_epoch=7, batch_size=2, learning_rate=1e-3, 
 COSTLY = dataclasses.replace(CHEAP, epochs=2, steps_per_epoch=5, batch_size=3)
 
 
-class NetworkTest(tf.test.TestCase):
+class NetworkTest(helpers.TestCase):
     """An unconditional network of one block a stream, with dropout."""
 
     @classmethod
@@ -77,7 +77,7 @@ class NetworkTest(tf.test.TestCase):
         self.assertEqual(cost.num_bytes(once), 4 * vertical + masks)
 
 
-class ProgramTest(tf.test.TestCase):
+class ProgramTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

@@ -4,7 +4,6 @@ import dataclasses
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from benchmarks import race, timed_runs, timing
@@ -39,7 +38,7 @@ def seconds_in_turn(functions, rounds):
     return {run: rounds * [(1 + 9 * ("16x16" in run)) * some] for run in functions}
 
 
-class RaceTest(tf.test.TestCase):
+class RaceTest(helpers.TestCase):
     def test_a_race_in_pieces(self):
         """All are measured before the first is trained, once; the table has those that are done."""
         out = helpers.temporary_folder(self) / "out"

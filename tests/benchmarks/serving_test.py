@@ -14,7 +14,7 @@ from tests import helpers
 from tests.serving.toy import drawn_images
 
 
-class BenchmarkTest(tf.test.TestCase):
+class BenchmarkTest(helpers.TestCase):
     def test_many_clients(self):
         base_path = helpers.temporary_folder(self) / "tiny"
         model = pa.pixelcnn_pp(helpers.SIZE, filters=2, blocks=1, resolutions=1, num_components=1)

@@ -3,8 +3,6 @@
 import dataclasses
 from unittest import mock
 
-import tensorflow as tf
-
 import pixelcnn_aux as pa
 from benchmarks import short_runs, timed_runs, timing
 from pixelcnn_aux import data
@@ -16,7 +14,7 @@ TRAINING = pa.Training(epochs=1, steps_per_epoch=2, batch_size=4, learning_rate=
 ROW = {"step": 10, "images": 40, "images_per_s": 4.0, "val_bits_per_dim": 3.0}
 
 
-class ShortRunsTest(tf.test.TestCase):
+class ShortRunsTest(helpers.TestCase):
     """Nothing is trained."""
 
     def setUp(self):

@@ -4,7 +4,6 @@ import json
 import os
 from unittest import mock
 
-import tensorflow as tf
 from absl import flags
 
 from benchmarks import speed
@@ -14,7 +13,7 @@ from tests import helpers
 CANDIDATES = ["full", "incremental", "incremental_xla", "forward_pass"]
 
 
-class SpeedTest(tf.test.TestCase):
+class SpeedTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
         self.runs = helpers.temporary_folder(self) / "runs"

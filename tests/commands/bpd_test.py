@@ -8,7 +8,6 @@ from unittest import mock
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, summaries
@@ -33,7 +32,7 @@ class Reds(pa.auxiliary.Transform):
         return keras.ops.cast(images[..., :1] > 127, "uint8")
 
 
-class ProgramTest(tf.test.TestCase):
+class ProgramTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -173,7 +172,7 @@ class ProgramTest(tf.test.TestCase):
         self.assertNotEqual(bpd.checksum([images]), expected)
 
 
-class FileBitsTest(tf.test.TestCase):
+class FileBitsTest(helpers.TestCase):
     def test_means_are_over_all_batches(self):
         images, model = helpers.pictures(3), helpers.shared_model()
         batches = [images[:2], images[2:]]
@@ -200,7 +199,7 @@ class FileBitsTest(tf.test.TestCase):
                 bpd.recorded(file, 1)
 
 
-class TableTest(tf.test.TestCase):
+class TableTest(helpers.TestCase):
     def test_figures_of_each_image(self):
         def table(*arguments):
             with contextlib.redirect_stdout(io.StringIO()) as output:

@@ -5,7 +5,6 @@ import types
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 
 from pixelcnn_aux import data
 from pixelcnn_aux.commands import chosen_run
@@ -14,11 +13,7 @@ from pixelcnn_aux.runs.folder import RunFolder
 from tests import helpers
 
 
-class ChosenRunTest(tf.test.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.folder = helpers.temporary_folder(self)
-
+class ChosenRunTest(helpers.TestCase):
     @contextlib.contextmanager
     def flags(self, *arguments):
         with helpers.own_flags() as values:

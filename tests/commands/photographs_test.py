@@ -21,10 +21,9 @@ HOW = {"seeds": [[0, 0]], "log_scale_shift": -0.3, "mode": "sample", "jit_compil
 HOW["condition"] = None
 
 
-class PhotographsTest(parameterized.TestCase, tf.test.TestCase):
+class PhotographsTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
-        self.folder = helpers.temporary_folder(self)
         self.enter_context(contextlib.chdir(self.folder))
         for name, pixels in zip(("a", "b"), PHOTOGRAPHS):
             self.write(f"{name}.tiff", pixels)
@@ -113,11 +112,7 @@ class PhotographsTest(parameterized.TestCase, tf.test.TestCase):
             helpers.run_program(complete, "a.tiff", "--mask=gray.png")
 
 
-class WriteTest(tf.test.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.folder = helpers.temporary_folder(self)
-
+class WriteTest(helpers.TestCase):
     def test_formats(self):
         for suffix, beginning in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
             self.assertIn(suffix, plots.SUFFIXES)

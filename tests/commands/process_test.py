@@ -43,7 +43,7 @@ def shell(code, redirections):
     return done.returncode, done.stdout, done.stderr
 
 
-class StreamsTest(tf.test.TestCase):
+class StreamsTest(helpers.TestCase):
     def test_output_that_nobody_reads_does_not_end_a_program(self):
         code = "[print(x, flush=True) for x in range(10**4)]; print('done', file=sys.stderr)"
         self.assertEqual(shell(code, "| head -n 1")[1:], ("0\n", "done\n"))
@@ -72,7 +72,7 @@ class StreamsTest(tf.test.TestCase):
         self.assertEqual(found[1], "iso8859-1 replace\n")
 
 
-class InterruptedTest(tf.test.TestCase):
+class InterruptedTest(helpers.TestCase):
     """Ctrl-C ends a program at once, without a traceback."""
 
     def setUp(self):
@@ -116,7 +116,7 @@ assert ("ignore", None, Warning, None, 0) not in warnings.filters
 """
 
 
-class ImportTest(tf.test.TestCase):
+class ImportTest(helpers.TestCase):
     def run_python(self, code):
         command = [sys.executable, "-c", STATE.format(code), "-v=0"]
         result = subprocess.run(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
@@ -157,10 +157,9 @@ class ImportTest(tf.test.TestCase):
                 self.assertContainsSubset(names, dir(pa))
 
 
-class PluginTest(tf.test.TestCase):
+class PluginTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
-        self.folder = helpers.temporary_folder(self)
         (self.folder / "first.py").write_text("print('first')")
         (self.folder / "mine").mkdir()
         (self.folder / "mine" / "second.py").write_text("print('second')")
@@ -189,7 +188,7 @@ class PluginTest(tf.test.TestCase):
                 program.import_plugin(name)
 
 
-class RunTest(tf.test.TestCase):
+class RunTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
         self.enterContext(mock.patch.object(program, "FLAGS", mock.Mock(plugin=[])))
@@ -245,7 +244,7 @@ def run(*arguments):
     return subprocess.run(started, env=ENVIRONMENT, capture_output=True, text=True)
 
 
-class CommandTest(tf.test.TestCase):
+class CommandTest(helpers.TestCase):
     def test_it_needs_nothing_of_the_checkout(self):
         others = r"^ *(from|import) (benchmarks|evaluate|examples|tests|train)\b"
         for file in (helpers.ROOT / "pixelcnn_aux").rglob("*.py"):

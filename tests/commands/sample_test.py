@@ -6,7 +6,6 @@ import types
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 from absl import flags
 from PIL import Image
 
@@ -15,7 +14,7 @@ from pixelcnn_aux.commands import chosen_run, sample
 from tests import helpers
 
 
-class SamplesTest(tf.test.TestCase):
+class SamplesTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

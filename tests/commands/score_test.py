@@ -7,7 +7,6 @@ import types
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 from absl import app
 
 import pixelcnn_aux as pa
@@ -17,7 +16,7 @@ from tests import helpers
 from tests.data.helpers import encoded
 
 
-class ScoreTest(tf.test.TestCase):
+class ScoreTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

@@ -7,8 +7,6 @@ import signal
 import sys
 from unittest import mock
 
-import tensorflow as tf
-
 import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
 from pixelcnn_aux.commands import train
@@ -53,7 +51,7 @@ def train_tiny(*arguments):
         train.start("grayscale")
 
 
-class FlagsTest(tf.test.TestCase):
+class FlagsTest(helpers.TestCase):
     """What a program asks of the modules below it; nothing is trained."""
 
     def setUp(self):
@@ -202,7 +200,7 @@ class FlagsTest(tf.test.TestCase):
         self.assertFalse(self.runs.exists())
 
 
-class ProcessesTest(tf.test.TestCase):
+class ProcessesTest(helpers.TestCase):
     def test_two_factors_at_once_in_one_workdir(self):
         folder = helpers.temporary_folder(self) / "run"
         spawn = multiprocessing.get_context("spawn")

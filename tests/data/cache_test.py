@@ -9,7 +9,6 @@ import time
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from pixelcnn_aux.data import cache
@@ -33,7 +32,7 @@ def load(place, pixels=PIXELS, files=FILES, **changes):
     return cache.load(place, **{**PLACE, **changes}, files=files, decoded=decode), bool(decoded)
 
 
-class CacheTest(tf.test.TestCase):
+class CacheTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = helpers.temporary_folder(self) / "not" / "there"

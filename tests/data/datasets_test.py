@@ -10,7 +10,6 @@ from unittest import mock
 
 import numpy as np
 import requests
-import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
@@ -21,7 +20,7 @@ from tests import helpers
 from tests.data.helpers import FilesTest, encoded, everything, noise, prepare
 
 
-class PhotosTest(tf.test.TestCase):
+class PhotosTest(helpers.TestCase):
     def test_sizes(self):
         for split, count in (("train", 8832), ("validation", 120), ("test", 120)):
             images = data.load("photos", split)
@@ -70,7 +69,7 @@ def prepare_cifar10(data_dir, num_train=1010, num_test=12):
     prepare("cifar10", data_dir, splits)
 
 
-class Cifar10Test(tf.test.TestCase):
+class Cifar10Test(helpers.TestCase):
     def setUp(self):
         super().setUp()
         self.parent = helpers.temporary_folder(self)

@@ -6,7 +6,6 @@ import os
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
@@ -42,12 +41,11 @@ def taken(batches, count):
     return np.stack(list(itertools.islice(batches, count)))
 
 
-class FilesTest(tf.test.TestCase):
+class FilesTest(helpers.TestCase):
     """With a folder to write image files to, and one where decoded images are kept."""
 
     def setUp(self):
         super().setUp()
-        self.folder = helpers.temporary_folder(self)
         home = helpers.temporary_folder(self)
         self.enter_context(mock.patch.dict(os.environ, XDG_CACHE_HOME=str(home)))
         self.cache = home / "pixelcnn_aux"

@@ -46,7 +46,7 @@ for name in ("celeb_a", "cifar10"):
 """
 
 
-class ImportsTest(tf.test.TestCase):
+class ImportsTest(helpers.TestCase):
     def test_tensorflow_is_asked_for_by_data_sets_of_tfds_alone(self):
         result = subprocess.run(
             [sys.executable, "-c", CODE, helpers.ROOT / "pixelcnn_aux"],

@@ -6,13 +6,11 @@ import sys
 import threading
 import time
 
-import tensorflow as tf
-
 from pixelcnn_aux.data import Prefetched
 from tests import helpers
 
 
-class PrefetchedTest(tf.test.TestCase):
+class PrefetchedTest(helpers.TestCase):
     def test_all_items_in_order_and_then_the_end(self):
         with Prefetched(range(100), size=3) as items:
             self.assertEqual(list(items), list(range(100)))

@@ -4,7 +4,6 @@ import functools
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 import pixelcnn_aux as pa
@@ -21,7 +20,7 @@ SMALL = {"filters": 4, "blocks": 1, "embedding_blocks": 1, "depth": 1, "num_comp
 HOW = {"seed": 7, "shift": -0.3}
 
 
-class ActionsTest(tf.test.TestCase):
+class ActionsTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -167,7 +166,7 @@ class ActionsTest(tf.test.TestCase):
             self.assertGreaterEqual(float(rows["the bound less the exact figure"]["total"]), 0)
 
 
-class WorkTest(tf.test.TestCase):
+class WorkTest(helpers.TestCase):
     def test_colors_of_maps(self):
         [[blue, white, red]], text = actions.map_of_excess("image", np.array([[-2.0, 0.0, 4.0]]))
         self.assertIn("from -2.0 to 4.0, 0.67 on average", text)

@@ -12,7 +12,6 @@ import sys
 import unittest
 
 import numpy as np
-import tensorflow as tf
 from absl.testing import parameterized
 from PIL import Image
 
@@ -43,7 +42,7 @@ def page_program(folder, *arguments):
 
 
 @unittest.skipUnless(BROWSER and HAS_PACKAGES, "there is no chromium, Gradio or Playwright")
-class PageTest(tf.test.TestCase, parameterized.TestCase):
+class PageTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -174,7 +173,7 @@ class PageTest(tf.test.TestCase, parameterized.TestCase):
 
 
 @unittest.skipUnless(HAS_PACKAGES, "there is no Gradio or Playwright")
-class ProgramTest(tf.test.TestCase):
+class ProgramTest(helpers.TestCase):
     def test_nothing_is_left(self):
         """However the program ends; and requests of other pages are refused."""
         import httpx
@@ -194,7 +193,7 @@ class ProgramTest(tf.test.TestCase):
 
 
 @unittest.skipUnless(importlib.util.find_spec("gradio"), "there is no Gradio")
-class AnswerTest(tf.test.TestCase):
+class AnswerTest(helpers.TestCase):
     def test_what_changes_is_sent_and_errors_are_answers(self):
         from pixelcnn_aux.demo import page
         from pixelcnn_aux.demo.actions import Step, Table

@@ -4,7 +4,6 @@ import json
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from evaluate import classify
@@ -12,7 +11,7 @@ from pixelcnn_aux import data
 from tests import helpers
 
 
-class ClassifyTest(tf.test.TestCase):
+class ClassifyTest(helpers.TestCase):
     def test_accuracy_and_calibration_by_hand(self):
         """Of four images at 0.75, one is wrong; one at 0.95 is right; one is of no class."""
         probs = np.array([[0.75, 0.25]] * 4 + [[0.05, 0.95]] * 2)

@@ -2,8 +2,6 @@
 
 from unittest import mock
 
-import tensorflow as tf
-
 from evaluate import curves
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
@@ -12,11 +10,7 @@ from tests import helpers
 IMAGE, GRAYS = (4.5, 4.0, 3.5, 3.75), (2.5, 2.25)  # bits in validation, epoch by epoch
 
 
-class CurvesTest(tf.test.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.folder = helpers.temporary_folder(self)
-
+class CurvesTest(helpers.TestCase):
     def make_run(self, name, model=None, **bits):
         """The folder of a run whose factors had these bits in validation: empty for none so far."""
         folder = self.folder / name

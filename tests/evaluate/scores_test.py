@@ -5,7 +5,6 @@ import json
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 import pixelcnn_aux as pa
@@ -16,7 +15,7 @@ from tests import helpers
 FEW = 8
 
 
-class ScoresTest(tf.test.TestCase):
+class ScoresTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -108,7 +107,7 @@ class ScoresTest(tf.test.TestCase):
                 self.run_program(*places, **flags)
 
 
-class SetsTest(tf.test.TestCase):
+class SetsTest(helpers.TestCase):
     def test_places(self):
         folder = helpers.temporary_folder(self)
         (folder / "a=b").mkdir()

@@ -9,7 +9,6 @@ import types
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 import pixelcnn_aux as pa
@@ -26,7 +25,7 @@ SQUARES = helpers.pictures(3, size=(4, 4))
 KIND = {"exact": True, "centered": True}
 
 
-class TourTest(tf.test.TestCase):
+class TourTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -117,7 +116,7 @@ class TourTest(tf.test.TestCase):
         self.assertEqual(signal.getsignal(signal.SIGINT), before)
 
 
-class PresetsTest(tf.test.TestCase):
+class PresetsTest(helpers.TestCase):
     def test_those_that_may_start_from_a_model_of_the_package_have_its_networks(self):
         for model, name, package in (
             ("grayscale", "demo", tour.COLORS),

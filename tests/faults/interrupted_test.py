@@ -2,8 +2,6 @@
 
 import signal
 
-import tensorflow as tf
-
 from pixelcnn_aux.runs import tensors
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import metrics
@@ -17,7 +15,7 @@ COUNTS = {signal.SIGKILL: 3, signal.SIGTERM: 1, signal.SIGXFSZ: 1}
 SEED = 3461
 
 
-class InterruptedTest(tf.test.TestCase):
+class InterruptedTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

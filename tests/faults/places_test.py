@@ -5,8 +5,6 @@ import pathlib
 import shutil
 from unittest import mock
 
-import tensorflow as tf
-
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.training import loop, metrics
 from pixelcnn_aux.training.state import restore_checkpoint, save_checkpoint
@@ -15,7 +13,7 @@ from tests import helpers
 ROW = dict.fromkeys(metrics.FIELDS, 1)
 
 
-class PlacesTest(tf.test.TestCase):
+class PlacesTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = helpers.temporary_folder(self) / "run"

@@ -3,7 +3,6 @@
 import collections
 
 import numpy as np
-import tensorflow as tf
 from absl.testing import parameterized
 
 from tests import helpers
@@ -13,7 +12,7 @@ CASES = {files.Config: 15, files.Variables: 15}  # these take longer
 kinds = parameterized.named_parameters((kind.__name__, kind) for kind in files.KINDS)
 
 
-class FuzzTest(tf.test.TestCase, parameterized.TestCase):
+class FuzzTest(helpers.TestCase):
     @kinds
     def test_ends_in_the_honest_thing_or_in_an_error_that_names_the_file(self, kind):
         self.enter_context(helpers.eagerly())

@@ -4,7 +4,6 @@ import types
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.interop import __main__ as program
@@ -13,7 +12,7 @@ from tests import helpers
 from tests.interop.published import DATA, authors_variables, pyramid, python_2_pickle, reference
 
 
-class ProgramTest(tf.test.TestCase):
+class ProgramTest(helpers.TestCase):
     def test_makes_a_workdir_of_either_file(self):
         folder = helpers.temporary_folder(self)
         arrays, variables, expected = reference()

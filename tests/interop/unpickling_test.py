@@ -7,7 +7,6 @@ import zipfile
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.interop import unpickling
@@ -15,10 +14,9 @@ from tests import helpers
 from tests.interop.published import Reduced, python_2_pickle
 
 
-class ReadVariablesTest(tf.test.TestCase):
+class ReadVariablesTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
-        self.folder = helpers.temporary_folder(self)
         random = np.random.default_rng(0)
         self.variables = {
             "a/V": random.normal(size=(2, 3, 5, 7)).astype(np.float32),  # of all bytes

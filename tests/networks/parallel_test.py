@@ -3,7 +3,6 @@
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 from absl.testing import parameterized
 
 import pixelcnn_aux as pa
@@ -35,7 +34,7 @@ def build(parts, size, **how):
     return helpers.randomized(model)
 
 
-class ParallelTest(parameterized.TestCase, tf.test.TestCase):
+class ParallelTest(helpers.TestCase):
     def cut(self, factor, parts):
         """Has images evaluated in tiles, of which one has neighbors on all sides."""
         size, side = CUT[parts]

@@ -36,10 +36,9 @@ def an_ordinary_user():
         os.seteuid(before)
 
 
-class ReplacingTest(tf.test.TestCase):
+class ReplacingTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
-        self.folder = helpers.temporary_folder(self)
         self.file = self.folder / "file"
         self.write(b"before")
 
@@ -120,7 +119,7 @@ class ReplacingTest(tf.test.TestCase):
             self.assertRefused(kind, message)
 
 
-class RefusedTest(tf.test.TestCase):
+class RefusedTest(helpers.TestCase):
     def test_a_disk_without_locks(self):
         file = helpers.temporary_folder(self) / "lock"
         refusal = OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

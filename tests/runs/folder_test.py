@@ -8,7 +8,6 @@ from unittest import mock
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import training
@@ -19,7 +18,7 @@ from tests import helpers
 CONFIG = {"preset": "demo", "seed": 0, "model": {"image_size": (4, 6)}}
 
 
-class CreateTest(tf.test.TestCase):
+class CreateTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = helpers.temporary_folder(self) / "runs" / "run"
@@ -82,7 +81,7 @@ class CreateTest(tf.test.TestCase):
             self.mine.config_file.unlink()
 
 
-class ReadTest(tf.test.TestCase):
+class ReadTest(helpers.TestCase):
     def test_no_workdir_and_damaged_descriptions(self):
         run = RunFolder(helpers.temporary_folder(self))
         with self.assertRaisesRegex(FileNotFoundError, f"config.json.*Received: {run}"):
@@ -130,7 +129,7 @@ class ReadTest(tf.test.TestCase):
         self.assertEqual(RunFolder.newest().path, runs / "b")
 
 
-class WeightsTest(tf.test.TestCase):
+class WeightsTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -138,7 +137,6 @@ class WeightsTest(tf.test.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.folder = helpers.temporary_folder(self)
         self.image = RunFolder(self.folder)["image"]
         self.image.path.mkdir()
 
@@ -268,7 +266,7 @@ class WeightsTest(tf.test.TestCase):
             file.unlink()
 
 
-class PathTest(tf.test.TestCase):
+class PathTest(helpers.TestCase):
     def test_what_is_no_path_is_refused_at_the_entry(self):
         folder = helpers.temporary_folder(self)
         model, images = helpers.shared_model(), helpers.images(4)
@@ -295,7 +293,7 @@ class PathTest(tf.test.TestCase):
                     enter("a")
 
 
-class LockTest(tf.test.TestCase):
+class LockTest(helpers.TestCase):
     def test_one_training_of_a_factor_at_a_time(self):
         run = RunFolder(helpers.temporary_folder(self))
         for _ in range(2):  # it is free again

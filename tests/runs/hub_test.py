@@ -8,7 +8,6 @@ import sys
 from unittest import mock
 
 import huggingface_hub
-import tensorflow as tf
 from huggingface_hub import HfApi, constants
 
 import pixelcnn_aux as pa
@@ -42,7 +41,7 @@ def make_run(folder):
     (folder / "bpd.json").write_text(json.dumps({**found, **kinds}))
 
 
-class HubTest(tf.test.TestCase):
+class HubTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

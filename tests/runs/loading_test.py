@@ -14,7 +14,7 @@ GRAYS = pa.auxiliary.Grayscale()(IMAGES)
 SEEDS = np.zeros([3, 2], np.int32)
 
 
-class LoadTest(tf.test.TestCase):
+class LoadTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = helpers.temporary_folder(self) / "run"

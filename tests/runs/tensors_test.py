@@ -6,7 +6,6 @@ from unittest import mock
 import keras
 import numpy as np
 import safetensors.numpy
-import tensorflow as tf
 from absl.testing import parameterized
 
 from pixelcnn_aux.runs import tensors
@@ -39,7 +38,7 @@ def resealed(contents):
     return contents[: seal.start(1)] + digest + contents[seal.end(1) :]
 
 
-class TensorsTest(tf.test.TestCase, parameterized.TestCase):
+class TensorsTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
         self.file = helpers.temporary_folder(self) / "file"

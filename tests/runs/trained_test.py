@@ -8,7 +8,6 @@ import tomllib
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from benchmarks import pack
@@ -50,7 +49,7 @@ def pack_run(folder, name, *others):
         return helpers.run_program(pack, f"--workdir={folder}", *arguments)
 
 
-class TrainedTest(tf.test.TestCase):
+class TrainedTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -216,7 +215,7 @@ class TrainedTest(tf.test.TestCase):
         self.assertEqual(helpers.contents(trained.FOLDER), before)
 
 
-class PackageTest(tf.test.TestCase):
+class PackageTest(helpers.TestCase):
     def test_all_files_of_the_models_are_in_the_wheel(self):
         project = pathlib.Path(pa.__file__).parents[1] / "pyproject.toml"
         settings = tomllib.loads(project.read_text())["tool"]["setuptools"]

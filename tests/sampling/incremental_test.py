@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 from absl.testing import parameterized
 
 from pixelcnn_aux.conditions import Classes
@@ -29,7 +28,7 @@ def random_inputs(factor, height, width):
     return Inputs(random_images(factor.likelihood, 2, height, width), auxiliary, condition)
 
 
-class ExactnessTest(parameterized.TestCase, tf.test.TestCase):
+class ExactnessTest(helpers.TestCase):
     def assertExact(self, factor, inputs):
         inputs = Inputs.of(inputs)
         full = factor(inputs, training=False).numpy()  # by Keras, the others in NumPy

@@ -44,7 +44,7 @@ def mask_of(images):
     return mask
 
 
-class ModelsSizeTest(parameterized.TestCase, tf.test.TestCase):
+class ModelsSizeTest(helpers.TestCase):
     """A picture of the model's size is drawn as by `sample`."""
 
     def test_colors(self):
@@ -68,7 +68,7 @@ class ModelsSizeTest(parameterized.TestCase, tf.test.TestCase):
         self.assertAllEqual(colors().complete(images, how["mask"]), expected)
 
 
-class AnySizeTest(parameterized.TestCase, tf.test.TestCase):
+class AnySizeTest(helpers.TestCase):
     """Exact models draw what agrees with what they are given."""
 
     @parameterized.parameters((1, 1), (3, 17), (9, 11))
@@ -90,7 +90,7 @@ class AnySizeTest(parameterized.TestCase, tf.test.TestCase):
         self.assertEqual(pyramid().enlarge(PICTURES[:0]).shape, (0, 18, 22, 3))
 
 
-class WindowsTest(tf.test.TestCase):
+class WindowsTest(helpers.TestCase):
     def test_each_window_is_drawn_given_what_those_before_it_added(self):
         """As all windows of a picture in raster order, one after another."""
         # Here the last windows end: 9 x 11 pixels are returned.
@@ -133,7 +133,7 @@ class WindowsTest(tf.test.TestCase):
         self.assertAllEqual(colors().colorize(luma), colors().colorize(PICTURES))
 
 
-class WrongArgumentsTest(parameterized.TestCase, tf.test.TestCase):
+class WrongArgumentsTest(helpers.TestCase):
     @parameterized.parameters(
         ({"images": PICTURES.astype(np.float32)}, r"images as uint8 .*Received: float32"),
         ({"images": PICTURES[..., :2]}, r"B, H, W, 1 or 3\]. Received: shape \[2, 9, 11, 2\]"),

@@ -224,7 +224,7 @@ EACH = " for each of 3 seeds. Received: {}."
 GIVEN = r"given\['grayscale'\]"
 
 
-class WrongArgumentsTest(parameterized.TestCase, tf.test.TestCase):
+class WrongArgumentsTest(helpers.TestCase):
     @parameterized.parameters(
         ({"seeds": SEEDS.astype(np.int64)}, r"seeds as int32.*Received: int64 \[3, 2\]"),
         ({"seeds": SEEDS[:, :1]}, r"seeds as int32.*Received: int32 \[3, 1\]"),

@@ -3,13 +3,12 @@
 import math
 
 import numpy as np
-import tensorflow as tf
 
 from pixelcnn_aux.scores import splits
 from tests import helpers
 
 
-class BitsPerDimTest(tf.test.TestCase):
+class BitsPerDimTest(helpers.TestCase):
     def test_every_image_counts_once_in_a_ragged_last_batch_too(self):
         model, images = helpers.shared_model(), helpers.pictures(5)
         done = []

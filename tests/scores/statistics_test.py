@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import scores
@@ -22,7 +21,7 @@ def means(model, images):
     }
 
 
-class EntropyTest(tf.test.TestCase):
+class EntropyTest(helpers.TestCase):
     def test_the_sum_over_all_images(self):
         """Over all images, weighted by their probabilities, mean bits equal mean entropies."""
         transforms, how = [pa.auxiliary.HalfResolution()], {"channels": 1, "bits": 2}
@@ -52,7 +51,7 @@ class EntropyTest(tf.test.TestCase):
         self.assertGreater(entropy / bits, 1.02)
 
 
-class BitsTest(tf.test.TestCase):
+class BitsTest(helpers.TestCase):
     images = helpers.pictures(5)
 
     def test_bits_and_their_bound(self):

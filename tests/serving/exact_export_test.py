@@ -51,7 +51,7 @@ class Coins(Grayscale):
         return custom.Coin()
 
 
-class ExactExportTest(tf.test.TestCase):
+class ExactExportTest(helpers.TestCase):
     def call(self, name, **inputs):
         inputs = {key: tf.constant(x) for key, x in inputs.items()}
         return exported().signatures[name](**inputs)

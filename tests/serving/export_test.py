@@ -93,7 +93,7 @@ def exported():
     )
 
 
-class ExportTestCase(tf.test.TestCase):
+class ExportTestCase(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

@@ -143,12 +143,11 @@ def seeds(*pairs):
     return np.array(pairs, np.int32)
 
 
-class ServedTest(tf.test.TestCase):
+class ServedTest(helpers.TestCase):
     """Tests of served toys, new ones for each test."""
 
     def setUp(self):
         super().setUp()
-        self.folder = helpers.temporary_folder(self)
         self.toys = toys()
 
     def serve(self, model="toy", port=0):

@@ -138,7 +138,7 @@ def free_addresses(count):
         return [f"localhost:{opened.getsockname()[1]}" for opened in sockets]
 
 
-class DevicesTest(tf.test.TestCase):
+class DevicesTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -229,7 +229,7 @@ class DevicesTest(tf.test.TestCase):
             self.assertAllClose(weight, other, rtol=1e-5, atol=1e-5)
 
 
-class DefaultTest(tf.test.TestCase):
+class DefaultTest(helpers.TestCase):
     def test_more_than_one_gpu_are_mirrors(self):
         for count, used in ((0, 0), (1, 0), (2, 1), (8, 1)):
             with (

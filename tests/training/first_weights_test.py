@@ -5,7 +5,6 @@ import io
 import shutil
 
 import keras
-import tensorflow as tf
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.runs.folder import RunFolder
@@ -26,7 +25,7 @@ class Darkness(pa.auxiliary.Grayscale):
         return None
 
 
-class FittingTest(tf.test.TestCase):
+class FittingTest(helpers.TestCase):
     """Of networks most of which have weights of the same shapes."""
 
     def fitting(self, earlier, model, names=None):
@@ -63,7 +62,7 @@ class FittingTest(tf.test.TestCase):
             self.fitting(centered, helpers.tiny_model(), ["image"])
 
 
-class TrainTest(tf.test.TestCase):
+class TrainTest(helpers.TestCase):
     def train(self, folder, init=None, model=None):
         """The model and the output."""
         training = Training(epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-9)

@@ -93,7 +93,7 @@ class Interrupting(data.Images):
             yield batch
 
 
-class StoppedRunTest(tf.test.TestCase):
+class StoppedRunTest(helpers.TestCase):
     """Whatever stops a run, it ends where one that nothing stops ends, bit for bit.
 
     In `tests/faults` it is killed too, and compiled.
@@ -107,10 +107,6 @@ class StoppedRunTest(tf.test.TestCase):
         cls.output = io.StringIO()
         with contextlib.redirect_stdout(cls.output):
             cls.average = train(cls.uninterrupted)
-
-    def setUp(self):
-        super().setUp()
-        self.folder = helpers.temporary_folder(self)
 
     def copy_run(self):
         shutil.copytree(self.uninterrupted, self.folder, dirs_exist_ok=True)
@@ -230,17 +226,13 @@ class StoppedRunTest(tf.test.TestCase):
         self.assertAllClose(bits, -nats.mean() / (dimensions * math.log(2)), rtol=1e-6)
 
 
-class NotFiniteTest(tf.test.TestCase):
+class NotFiniteTest(helpers.TestCase):
     """A run that diverges ends with an error, and leaves what was good."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.enterClassContext(helpers.eagerly())
-
-    def setUp(self):
-        super().setUp()
-        self.folder = helpers.temporary_folder(self)
 
     def test_a_loss(self):
         # An epoch at small rates; that of the ninth step is 1e36.
@@ -301,7 +293,7 @@ class NotFiniteTest(tf.test.TestCase):
         self.assertIn("There is no checkpoint yet", str(caught.exception))
 
 
-class TrainTest(tf.test.TestCase):
+class TrainTest(helpers.TestCase):
     """One folder, three calls: one factor, then the others, then nothing is left to do."""
 
     setting = dataclasses.replace(TINY, epochs=1, steps_per_epoch=1, batch_size=4)
@@ -452,7 +444,7 @@ class Events(keras.callbacks.Callback):
         self.calls.append(("step", batch, logs))
 
 
-class CallbacksTest(tf.test.TestCase):
+class CallbacksTest(helpers.TestCase):
     settings = Training(epochs=4, steps_per_epoch=2, batch_size=8, learning_rate=1e-2)
 
     @classmethod

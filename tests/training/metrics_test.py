@@ -4,8 +4,6 @@ import math
 import time
 import types
 
-import tensorflow as tf
-
 import pixelcnn_aux as pa
 from pixelcnn_aux.inputs import Inputs
 from pixelcnn_aux.runs.folder import RunFolder
@@ -15,10 +13,9 @@ from tests import helpers
 ROW = {name: float(place) for place, name in enumerate(metrics.FIELDS)}
 
 
-class TableTest(tf.test.TestCase):
+class TableTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
-        self.folder = helpers.temporary_folder(self)
         self.file = self.folder / "run" / "image" / "metrics.csv"
         self.file.parent.mkdir(parents=True)
 
@@ -44,7 +41,7 @@ class TableTest(tf.test.TestCase):
             self.assertIn(str(self.file), logged.output[0])
 
 
-class EpochMeterTest(tf.test.TestCase):
+class EpochMeterTest(helpers.TestCase):
     def test_metrics_are_those_of_its_steps_alone(self):
         """Without the waiting before it, and the norm of a step that overflowed."""
         batches = types.SimpleNamespace(waited=50.0)
@@ -62,7 +59,7 @@ class EpochMeterTest(tf.test.TestCase):
         self.assertAllClose(means["waiting"], 0.25 / meter.seconds)
 
 
-class MeanBitsTest(tf.test.TestCase):
+class MeanBitsTest(helpers.TestCase):
     def test_every_image_counts_once_in_a_ragged_last_batch_too(self):
         factor = helpers.shared_model().factors["image"]
         images = helpers.pictures(5)

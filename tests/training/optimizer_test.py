@@ -15,7 +15,7 @@ from pixelcnn_aux.training.optimizer import (
 from tests import helpers
 
 
-class AverageTest(tf.test.TestCase, parameterized.TestCase):
+class AverageTest(helpers.TestCase):
     def test_moments_are_those_of_pixelcnn_pp(self):
         optimizer = AveragingAdam()
         self.assertEqual((optimizer.beta_1, optimizer.beta_2), (0.95, 0.9995))
@@ -89,7 +89,7 @@ class AverageTest(tf.test.TestCase, parameterized.TestCase):
         self.assertNotAllEqual(loaded.averages[0], factor.get_weights()[0])
 
 
-class MuonTest(tf.test.TestCase):
+class MuonTest(helpers.TestCase):
     def test_singular_values_become_about_one_and_directions_stay(self):
         random = np.random.default_rng(0)
         for shape in ((3, 20, 7), (2, 7, 20), (1, 5, 5)):

@@ -44,7 +44,7 @@ def tiles(file):
     return framed[:, :, 1:-1, 1:-1]
 
 
-class RunTest(tf.test.TestCase):
+class RunTest(helpers.TestCase):
     """A run with samples after each epoch and a trace, beside one without."""
 
     @classmethod
@@ -97,7 +97,7 @@ class RunTest(tf.test.TestCase):
         self.assertFalse((RunFolder(self.folder / "without")["image"].logs / "plugins").exists())
 
 
-class SamplesTest(tf.test.TestCase):
+class SamplesTest(helpers.TestCase):
     """Without training: the clock is the test's."""
 
     def setUp(self):
@@ -158,7 +158,7 @@ class SamplesTest(tf.test.TestCase):
                 self.draw_each_minute(1)
 
 
-class ProfileTest(tf.test.TestCase):
+class ProfileTest(helpers.TestCase):
     def test_a_run_that_ends_before_the_trace_begins_or_ends(self):
         few = "Expected more than 10 steps, to trace those after. Received: "
         for count, expected, number in (

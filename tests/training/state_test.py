@@ -5,7 +5,6 @@ import pathlib
 from unittest import mock
 
 import keras
-import tensorflow as tf
 
 from pixelcnn_aux import training
 from pixelcnn_aux.runs import tensors
@@ -32,11 +31,7 @@ def values(groups):
     return [variable.numpy().tolist() for group in groups.values() for variable in group]
 
 
-class CheckpointsTest(tf.test.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.folder = helpers.temporary_folder(self)
-
+class CheckpointsTest(helpers.TestCase):
     def save(self, *steps, before=None):
         for step in steps:
             groups = variables()

@@ -11,7 +11,7 @@ from tests import helpers
 TRAINING = Training(epochs=1, steps_per_epoch=10**6, batch_size=8, learning_rate=1e-2)
 
 
-class GradientNormTest(tf.test.TestCase):
+class GradientNormTest(helpers.TestCase):
     def setUp(self):
         super().setUp()
         self.images = helpers.pictures(8)
