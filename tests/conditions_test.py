@@ -83,8 +83,8 @@ class ConditionsTest(helpers.TestCase):
         with mock.patch("pixelcnn_aux.model.MAX_PIXELS", 2 * 4 * 6):  # two classes at once
             self.assertAllClose(model.class_log_probs(images), expected, 1e-3, 1e-3)
 
-    @parameterized.product(
-        own=[CLASSES, None], other=[CLASSES, conditions.Classes(5), conditions.Vector(3), None]
+    @parameterized.parameters(
+        (CLASSES, CLASSES), (CLASSES, conditions.Classes(5)), (CLASSES, None), (None, VECTOR)
     )
     def test_first_weights_of_a_model_of_another_condition(self, own, other):
         """Those of images of no class; of a model of the same classes, those of all of them."""

@@ -1,10 +1,7 @@
-"""Tests of the chain: its text, new factors, subclasses and known blocks; see also agreement_test."""
-
-import numpy as np
+"""Tests of the chain: its text, new factors and subclasses; see also agreement_test."""
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import serialization
-from pixelcnn_aux.auxiliary import HalfResolution
 from tests import helpers
 
 
@@ -43,14 +40,3 @@ class AuxiliaryModelTest(helpers.TestCase):
         copy = serialization.deserialize(model.description(), pa.AuxiliaryModel)
         for other in (copy, model.with_exact(True)):
             self.assertEqual((type(other), other.note), (Own, "mine"))
-
-    def test_completion_of_a_pyramid_knows_the_blocks_that_are_known_whole(self):
-        model = helpers.random_chain([HalfResolution()], (8, 16), exact=False, centered=False)
-        images = helpers.pictures(3, size=(8, 16))
-        mask = np.zeros([3, 8, 16, 1], np.uint8)
-        mask[:, :3] = 1  # of the third row, no half-resolution pixel is known
-        drawn = model.sample([[0, 1], [0, 2], [0, 3]], known=images, mask=mask)
-        halves = model.auxiliaries(images)["x0"]
-        self.assertAllEqual(drawn["x1"][:, :3], images[:, :3])
-        self.assertAllEqual(drawn["x0"][:, :1], halves[:, :1])
-        self.assertNotAllEqual(drawn["x0"][:, 1], halves[:, 1])

@@ -85,19 +85,13 @@ class PluginTest(helpers.TestCase):
             helpers.run_program(train, "mine")
         with self.assertRaisesRegex(ValueError, "mine>Tones, which is not. Decorate it.*--plugin"):
             helpers.run_program(bpd)
-        # As a user starts it in the folder of the file.
-        how = ("bpd", "--plugin=mine", "--split=test")
-        result = helpers.start(self.folder, "pixelcnn_aux", *how)
-        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        with self.imported(), helpers.exports_run_here():
+            helpers.run_program(bpd, "--split=test")
+            helpers.run_program(sample, "--num", "2", "--given", "tones")
+            helpers.run_program(export, "--out=models", "--signatures=given_tones,auxiliaries")
         result = json.loads((run / "bpd.json").read_text())
         self.assertEqual(list(result["factors"]), ["tones", "image"])
         self.assertTrue(0 < result["factors"]["tones"] < result["total"] < 20)
-
-        with self.imported():
-            helpers.run_program(sample, "--num", "2", "--given", "tones")
-            with helpers.exports_run_here():
-                signatures = "--signatures=given_tones,auxiliaries"
-                helpers.run_program(export, "--out=models", signatures)
         self.assertGreater(np.asarray(Image.open(run / "given_tones.png")).std(), 20)
 
         photo = np.random.default_rng(0).integers(0, 256, (4, 4, 3)).astype(np.uint8)

@@ -102,13 +102,11 @@ class BoundsTest(helpers.TestCase):
             ends = np.maximum(least, low), np.minimum(most, high)
             self.assertComplete(inside, auxiliary, *ends)
 
-    @parameterized.product(
-        name=[*SMALL], exact=(False, True), units=(None, 4), size=((4, 6), (3, 5))
-    )
-    def test_numpy_and_tensors_agree(self, name, exact, units, size):
+    @parameterized.product(name=[*SMALL], kind=((False, None), (True, 4)), size=((4, 6), (3, 5)))
+    def test_numpy_and_tensors_agree(self, name, kind, size):
         """Whole images, rows and pixels, and groups, none of which changes what it is given."""
         fixed_sum, channels = SMALL[name]
-        how = {"exact": exact, "center_units": units}
+        how = dict(zip(("exact", "center_units"), kind))
         fixed_sum = FixedSum(**{**fixed_sum.get_config(), **how})
         images = random_images(2, *size, channels, num_values=fixed_sum.num_values)
         low, high = np.sort([images, random_images(*images.shape, num_values=2)], axis=0)

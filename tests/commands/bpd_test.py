@@ -50,11 +50,7 @@ class ProgramTest(helpers.TestCase):
         return json.loads(((run or self.run_folder) / "bpd.json").read_text())
 
     def test_bpd_of_the_newest_run(self):
-        """In a process of its own, where it prints its own lines and nothing else."""
-        arguments = ("pixelcnn_aux", "bpd", "--split=test", "--num_images=7")
-        result = helpers.start(self.folder, *arguments)
-        self.assertEqual((result.returncode, result.stderr), (0, ""))
-        first = result.stdout
+        first = self.run_program("--split=test", "--num_images=7")
         for line in ("Evaluating runs/tiny", "test split, 7 images", "PNG", "standard error"):
             self.assertIn(line, first)
         found = self.found()

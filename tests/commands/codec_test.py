@@ -50,13 +50,6 @@ class ProgramTest(FilesTest):
             for name, picture in pictures.items():
                 self.assertAllEqual(np.asarray(Image.open(out / name)), picture)
 
-    def test_a_process_of_its_own(self):
-        """As `python -m pixelcnn_aux.codec`, without oneDNN."""
-        arguments = ["pixelcnn_aux.codec", "verify", self.file, f"--workdir={self.run_folder}"]
-        with mock.patch.dict("os.environ", TF_ENABLE_ONEDNN_OPTS="0"):
-            result = helpers.start(self.folder, *arguments)
-        self.assertIn("5 tiles of 4 x 6: as they were", result.stdout, result.stderr)
-
     def test_a_file_of_a_model_of_the_package_needs_no_workdir(self):
         with (
             mock.patch.object(codec, "FLAGS", types.SimpleNamespace(workdir=None)),

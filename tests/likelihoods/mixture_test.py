@@ -1,7 +1,6 @@
 """Tests of the logistic mixture, free and within bounds, and of the logistic that it is made of."""
 
 import itertools
-import pathlib
 
 import numpy as np
 import tensorflow as tf
@@ -70,17 +69,7 @@ class DiscretizedLogisticTest(tf.test.TestCase):
                 self.assertAllClose(shares, expected[:, i], rtol=0, atol=1.1 / count, msg=loc[i])
 
 
-REFERENCE = pathlib.Path(__file__).parents[1] / "data" / "openai_pixelcnn_pp.npz"
-
-
 class LogisticMixtureTest(tf.test.TestCase, parameterized.TestCase):
-    def test_reference_likelihood(self):
-        with np.load(REFERENCE) as data:
-            names = ("head/params", "image", "head/nll_nats_per_image")
-            params, image, expected = (data[name] for name in names)
-        log_prob = likelihoods.LogisticMixture().log_prob(params, image)
-        self.assertAllClose(-tf.reduce_sum(log_prob, [1, 2]), expected, rtol=0, atol=2e-2)
-
     @parameterized.parameters((np.float32, 2e-5), (np.float64, 1e-12))
     def test_probabilities_sum_to_one(self, dtype, tolerance):
         likelihood, values = likelihoods.LogisticMixture(), np.arange(256)

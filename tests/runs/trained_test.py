@@ -187,14 +187,14 @@ class TrainedTest(helpers.TestCase):
             (folder / name).mkdir()
         self.assertEqual(trained.find("tiny"), trained.FOLDER / "tiny")
         self.assertEqual(trained.find("other"), pathlib.Path("other"))
-        make_run(folder / "tiny")
+        RunFolder(folder / "tiny").create({"model": {}})
         self.assertEqual(trained.find("tiny"), pathlib.Path("tiny"))
 
     def test_evaluations_are_not_written_into_a_run_of_that_name(self):
         runs = helpers.temporary_folder(self)
         self.enterContext(mock.patch.object(RunFolder, "RUNS", runs))
         mine = runs / "tiny"
-        make_run(mine)
+        RunFolder(mine).create({"model": {}})
         with self.assertRaisesRegex(ValueError, f"Expected {mine} .*Received: a run"):
             trained.outputs(trained.FOLDER / "tiny")
         self.assertEqual(trained.outputs(mine), mine)

@@ -85,7 +85,7 @@ def exported():
     kept = tempfile.TemporaryDirectory()
     run, model = pathlib.Path(kept.name) / "tiny", helpers.randomized(helpers.tiny_model())
     helpers.make_run(run, model, ["grayscale", "image"])
-    with received_by_verify() as received:
+    with helpers.exports_run_here(), received_by_verify() as received:
         path = export(run, run.with_name("models"), max_batch=MAX_BATCH)
     signatures = tf.saved_model.load(str(path)).signatures
     return types.SimpleNamespace(
@@ -459,7 +459,9 @@ class FolderTest(ExportTestCase):
         little.double = tf.function(lambda x: {"double": 2 * x})
         spec = tf.TensorSpec([None], tf.float32, "x")
         functions = {"double": little.double.get_concrete_function(x=spec)}
+        load = exporting.load if run else lambda folder: self.model
         with (
+            mock.patch.object(exporting, "load", load),
             mock.patch.object(exporting, "signatures", lambda *_, **__: (little, functions)),
             mock.patch.object(exporting, "verify", side_effect=error) as verify,
         ):

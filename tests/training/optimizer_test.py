@@ -70,14 +70,14 @@ class AverageTest(helpers.TestCase):
                 self.assertAllClose(weight, expected, rtol, rtol)
 
     @parameterized.named_parameters(
-        ("adam", lambda factor: AveragingAdam(1e-2)),
-        ("muon", lambda factor: AveragingMuon(1e-2, hidden_kernels(factor))),
+        ("adam_eagerly", True, lambda factor: AveragingAdam(1e-2)),
+        ("muon", False, lambda factor: AveragingMuon(1e-2, hidden_kernels(factor))),
     )
-    def test_plain_fit_and_a_saved_factor_keep_it(self, make):
+    def test_plain_fit_and_a_saved_factor_keep_it(self, eagerly, make):
         factor = helpers.tiny_model().factors["grayscale"]
         grays = helpers.shared_model().auxiliaries(helpers.pictures(8))["grayscale"]
         optimizer = make(factor)
-        factor.compile(optimizer, jit_compile=False)
+        factor.compile(optimizer, run_eagerly=eagerly, jit_compile=False)
         factor.fit(grays, grays, batch_size=4, verbose=0)
         file = helpers.temporary_folder(self) / "factor.keras"
         factor.save(file)

@@ -50,6 +50,7 @@ class RunTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        cls.enterClassContext(helpers.eagerly())
         cls.folder = helpers.temporary_folder(cls)
         cls.without, _ = train(cls.folder / "without")
         unlimited = mock.patch.multiple(sample_pictures, _FIRST=0.0, MAX_SHARE=float("inf"))
@@ -102,7 +103,7 @@ class SamplesTest(helpers.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.folder, self.now = helpers.temporary_folder(self), 0.0
+        self.now = 0.0
         clock = types.SimpleNamespace(monotonic=lambda: self.now)
         self.enterContext(mock.patch.object(sample_pictures, "time", clock))
         self.model = helpers.shared_model()
