@@ -6,10 +6,9 @@ import math
 from unittest import mock
 
 import keras
-import numpy as np
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, layers
+from pixelcnn_aux import layers
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.sums import FixedSum
 from tests import helpers
@@ -23,18 +22,6 @@ NO_FLAGS = (0, 1, None, "True", [True])
 
 def nothing_is_allocated():
     return mock.patch.object(keras.layers.Layer, "add_weight", side_effect=AssertionError)
-
-
-class ArgumentsTest(helpers.TestCase):
-    def test_what_numpy_gives_is_taken_as_pythons_own_types(self):
-        for value in (1, 2048, np.int64(7), np.uint8(7)):
-            found = arguments.whole("n", value)
-            self.assertEqual((found, type(found)), (value, int))
-        for value in (0.25, 1, np.float32(0.5), np.int64(1)):
-            self.assertEqual(arguments.positive("n", value), value)
-            self.assertEqual(arguments.rate("n", value, 1), value)
-        self.assertEqual([arguments.flag("n", x) for x in (True, np.bool_(False))], [True, False])
-        self.assertEqual(arguments.size("n", [4, np.int64(6)]), (4, 6))
 
 
 class ConstructorsTest(helpers.TestCase):
