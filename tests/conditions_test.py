@@ -90,11 +90,10 @@ class ConditionsTest(helpers.TestCase):
         """Those of images of no class; of a model of the same classes, those of all of them."""
         how = {"exact": True, "centered": True}
         model, earlier = (helpers.tiny_model(condition=each, **how) for each in (own, other))
-        list(map(helpers.randomize, earlier.factors.values()))
-        folder, names = helpers.temporary_folder(self), list(model.factors)
-        helpers.make_run(folder, earlier, names)
+        helpers.make_run(self.folder, helpers.randomized(earlier))
+        names = list(model.factors)
         with contextlib.redirect_stdout(io.StringIO()):
-            found = first_weights.fitting(folder, model, names, new=names)
+            found = first_weights.fitting(self.folder, model, names, new=names)
         for name in names:
             model.factors[name].set_weights(found[name])
         images, labels = helpers.pictures(3), own and LABELS

@@ -6,18 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 import pixelcnn_aux as pa
-from tests import helpers
+from tests import custom, helpers
 
 HALVES = pa.auxiliary.HalfResolution()
-
-
-class Whole(pa.auxiliary.Transform):
-    """A transform that declares no sum."""
-
-    channels, num_values = 1, 2
-
-    def __call__(self, images):
-        return images[..., :1] // 128
 
 
 class ExactModelTest(helpers.TestCase):
@@ -53,7 +44,7 @@ class ExactModelTest(helpers.TestCase):
             def fixed_sum(self, num_values):
                 return super().fixed_sum(num_values).with_exact(False)
 
-        model = helpers.random_chain([HALVES, Whole()], (4, 4))  # without a sum: a bound
+        model = helpers.random_chain([HALVES, custom.Bright()], (4, 4))  # without a sum: a bound
         self.assertEqual((model.exact, model.centered), (False, True))
         exact = {name: factor.exact for name, factor in model.factors.items()}
         self.assertEqual(exact, {"x0": False, "x1": False, "x2": True})

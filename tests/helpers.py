@@ -141,11 +141,15 @@ def randomize_conditions(model, seed=0):
             layer.h.assign(random.normal(size=layer.h.shape))
 
 
-def make_run(folder, model, trained):
-    """Leaves a workdir of a model behind, as training does, with weights of the factors `trained`."""
+def make_run(folder, model, trained=None):
+    """Leaves a workdir of a model behind, as training does, with weights of factors, by default of all.
+
+    Returns the model.
+    """
     RunFolder(folder).create({"seed": 0, "model": model.description()})
-    for name in trained:
+    for name in model.factors if trained is None else trained:
         RunFolder(folder)[name].save_weights(model.factors[name])
+    return model
 
 
 def train(model, name, images, validation_images, training, folder, **options):

@@ -97,8 +97,7 @@ class RoundedFactorTest(helpers.TestCase):
         folder, images = helpers.temporary_folder(self), helpers.pictures(8, size=(8, 8))
         how = {"halvings": 1, "filters": 4, "blocks": 1, "trunk_blocks": 1, "num_components": 2}
         how |= {"base_filters": 4, "base_blocks": 1, "base_parts": 2}
-        trained = pa.parallel_pyramid(**how)
-        helpers.make_run(folder / "floats", trained, trained.factors)
+        trained = helpers.make_run(folder / "floats", pa.parallel_pyramid(**how))
         made = pa.parallel_pyramid(whole_numbers=True, **how)
         steps = {"epochs": 1, "steps_per_epoch": 2, "batch_size": 4}
         settings = pa.Training(**steps, learning_rate=1e-3, crop=8)

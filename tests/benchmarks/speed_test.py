@@ -18,7 +18,7 @@ class SpeedTest(helpers.TestCase):
         super().setUp()
         self.runs = helpers.temporary_folder(self) / "runs"
         model = helpers.shared_model()
-        helpers.make_run(self.runs / "tiny", model, model.factors)
+        helpers.make_run(self.runs / "tiny", model)
 
     def run_program(self, *arguments):
         with mock.patch.object(RunFolder, "RUNS", self.runs):

@@ -1,5 +1,7 @@
 """A model and a picture for the suites of the codec, the same on all machines."""
 
+import functools
+
 import numpy as np
 
 import pixelcnn_aux as pa
@@ -23,6 +25,12 @@ def model(image_size=None):
             layer.b.assign(rng.integers(-64, 65, shape[-1]) / 128)
         factor.quantize_weights()
     return made
+
+
+@functools.cache
+def shared_model():
+    """A `model` of images of any size: none may change it."""
+    return model()
 
 
 def image():

@@ -6,7 +6,6 @@ import json
 import zlib
 from unittest import mock
 
-import keras
 import numpy as np
 
 import pixelcnn_aux as pa
@@ -18,18 +17,8 @@ from pixelcnn_aux.data.lossless_files import FORMATS
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
-from tests import helpers
+from tests import custom, helpers
 from tests.codec import helpers as codec_helpers
-
-
-@keras.saving.register_keras_serializable(package="tests")
-class Reds(pa.auxiliary.Transform):
-    """Whether a pixel is red, of which no sum tells."""
-
-    channels, num_values = 1, 2
-
-    def __call__(self, images):
-        return keras.ops.cast(images[..., :1] > 127, "uint8")
 
 
 class ProgramTest(helpers.TestCase):
@@ -81,7 +70,7 @@ class ProgramTest(helpers.TestCase):
 
     def test_it_is_of_the_images_and_the_weights_that_flags_choose(self):
         run, best = self.folder / "chosen", helpers.tiny_model()
-        helpers.make_run(run, self.model, self.model.factors)
+        helpers.make_run(run, self.model)
         for name, factor in best.factors.items():
             helpers.randomize(factor)
             RunFolder(run)[name].save_if_best(factor, step=1, val_bits_per_dim=1.0)
@@ -99,9 +88,8 @@ class ProgramTest(helpers.TestCase):
                 self.assertAllClose(self.found(run)["total"], np.mean(expected), rtol=1e-6)
 
     def test_a_conditional_model_is_told_labels_or_none(self):
-        run, model = self.folder / "classes", helpers.tiny_model(condition=pa.conditions.Classes(3))
-        list(map(helpers.randomize, model.factors.values()))
-        helpers.make_run(run, model, model.factors)
+        run, classes = self.folder / "classes", pa.conditions.Classes(3)
+        model = helpers.make_run(run, helpers.randomized(helpers.tiny_model(condition=classes)))
         images = data.Images(helpers.pictures(4), labels=[0, 1, 2, 0])
         with mock.patch.object(data, "load", return_value=images):
             for flags, labels in (([], images.labels), (["--nocondition"], [-1] * 4)):
@@ -119,8 +107,8 @@ class ProgramTest(helpers.TestCase):
                 self.run_program(f"--workdir={run}", "--dataset=arrays", "--condition")
 
     def test_the_size_of_a_compressed_file(self):
-        run, model = self.folder / "rounded", codec_helpers.model()
-        helpers.make_run(run, model, model.factors)
+        run = self.folder / "rounded"
+        helpers.make_run(run, codec_helpers.shared_model())
         arguments = [f"--workdir={run}", "--dataset=photos", "--bytes"]
         with mock.patch.object(data, "load", return_value=helpers.images(2)):
             printed, found = self.run_program(*arguments), self.found(run)
@@ -141,7 +129,7 @@ class ProgramTest(helpers.TestCase):
         run, model = self.folder / "broken", helpers.tiny_model()
         weight = model.factors["image"].network.weights[0]
         weight.assign(np.full(weight.shape, np.nan))
-        helpers.make_run(run, model, model.factors)
+        helpers.make_run(run, model)
         with self.assertRaisesRegex(ValueError, "'image'.*not finite in the array"):
             self.run_program(f"--workdir={run}", "--dataset=photos")
         self.assertFalse((run / "bpd.json").exists())
@@ -220,7 +208,7 @@ class TableTest(helpers.TestCase):
         self.assertEqual(rows["standard"], ["error", "0.0100"])
 
     def test_a_model_of_which_some_factors_are_exact(self):
-        transforms = [pa.auxiliary.HalfResolution(), Reds()]
+        transforms = [pa.auxiliary.HalfResolution(), custom.Bright()]  # which declares no sum
         model = helpers.random_chain(transforms, helpers.SIZE)
         self.assertEqual([factor.exact for factor in model.factors.values()], [False, False, True])
         images = helpers.pictures(3)

@@ -68,7 +68,7 @@ class ChosenRunTest(helpers.TestCase):
 
     def test_exact_or_as_it_was_trained(self):
         model = helpers.tiny_model(exact=True)
-        helpers.make_run(self.folder / "run", model, model.factors)
+        helpers.make_run(self.folder / "run", model)
         for flags, exact in (([], True), (["--noexact"], False)):
             with self.flags(f"--workdir={self.folder / 'run'}", *flags):
                 self.assertEqual(chosen_run.load()[1].exact, exact)

@@ -26,7 +26,8 @@ class ProgramTest(FilesTest):
         super().setUpClass()
         cls.shared = helpers.temporary_folder(cls)
         cls.run_folder = cls.shared / "run"
-        helpers.make_run(cls.run_folder, model := codec_helpers.model(helpers.SIZE), model.factors)
+        model = codec_helpers.shared_model().with_image_size(helpers.SIZE)
+        helpers.make_run(cls.run_folder, model)
         # One model and one codec for all commands.
         for module, name in ((pa, "load"), (pa.codec, "Codec")):
             cached = functools.cache(getattr(module, name))
@@ -126,7 +127,7 @@ class WholePicturesTest(FilesTest):
 
     def test_a_folder_of_pictures(self):
         run, folder, out = (self.folder / name for name in ("run", "pictures", "out"))
-        helpers.make_run(run, model := codec_helpers.model(), model.factors)
+        helpers.make_run(run, codec_helpers.shared_model())
         (folder / "below").mkdir(parents=True)
         images = {"a.png": noise(5, 7, 3), "b.png": noise(1, 4, 4), "c.png": noise(5, 6)}
         for path, pixels in zip(("a.png", "b.png", "below/c.png"), images.values()):

@@ -21,7 +21,7 @@ class SamplesTest(helpers.TestCase):
         cls.folder = helpers.temporary_folder(cls)
         cls.model = helpers.shared_model()
         cls.run_folder = cls.folder / "tiny"
-        helpers.make_run(cls.run_folder, cls.model, cls.model.factors)
+        helpers.make_run(cls.run_folder, cls.model)
 
     def run_program(self, *arguments):
         with contextlib.chdir(self.folder):
@@ -56,9 +56,8 @@ class SamplesTest(helpers.TestCase):
 
     def test_classes(self):
         """There is a row for each; other pictures are of one, or of none."""
-        model = helpers.tiny_model(condition=pa.conditions.Classes(2))
+        model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Classes(2)))
         originals, seeds = helpers.pictures(2), [[3, 0], [3, 1]]
-        list(map(helpers.randomize, model.factors.values()))
         given = {"grayscale": model.auxiliaries(originals)["grayscale"]}
         for label, (text, _, images) in enumerate(self.rows(sample.by_class, model)):
             self.assertEqual(text, f"class {label}")

@@ -29,10 +29,10 @@ class ActionsTest(helpers.TestCase):
             "pyramid": pa.pyramid((4, 4), (2, 2), **SMALL),
             "gray": helpers.tiny_model(exact=True, centered=True),
             "classes": helpers.tiny_model(condition=Classes(3)),
-            "rounded": codec_helpers.model(),
+            "rounded": codec_helpers.shared_model(),
         }
         for name, model in made.items():
-            helpers.make_run(cls.folder / name, model, model.factors)
+            helpers.make_run(cls.folder / name, model)
         cls.name = {name: str(cls.folder / name) for name in made}
         cls.models = Models(list(cls.name.values()))
 

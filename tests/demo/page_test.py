@@ -57,7 +57,7 @@ class PageTest(helpers.TestCase):
         model = pa.pyramid((8, 8), (4, 4), **small, condition=pa.conditions.Classes(3))
         flags = []
         for name, made in (("tiny", model), ("rounded", codec_helpers.model())):
-            helpers.make_run(cls.folder / name, made, made.factors)
+            helpers.make_run(cls.folder / name, made)
             flags += ["--workdir", cls.folder / name]
         _, cls.address = cls.enterClassContext(page_program(temporary, *flags))
         playwright = cls.enterClassContext(sync_api.sync_playwright())

@@ -25,9 +25,8 @@ class ClassifyTest(helpers.TestCase):
 
     def test_a_run(self):
         run = helpers.temporary_folder(self) / "run"
-        model = helpers.tiny_model(condition=pa.conditions.Classes(3))
-        list(map(helpers.randomize, model.factors.values()))
-        helpers.make_run(run, model, model.factors)
+        model = helpers.randomized(helpers.tiny_model(condition=pa.conditions.Classes(3)))
+        helpers.make_run(run, model)
         labels = [0, 1, 2, 0]
         images = data.Images(helpers.pictures(4), labels=labels)
         with mock.patch.object(data, "load", return_value=images):

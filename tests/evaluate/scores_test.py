@@ -22,7 +22,7 @@ class ScoresTest(helpers.TestCase):
         cls.folder = helpers.temporary_folder(cls)
         cls.run_folder = cls.folder / "run"
         model = helpers.tiny_model(exact=True)
-        helpers.make_run(cls.run_folder, model, model.factors)
+        helpers.make_run(cls.run_folder, model)
         cls.images = helpers.pictures(FEW)
         np.savez(cls.folder / "own.npz", train=helpers.pictures(12, 1), test=cls.images)
         noise = np.random.default_rng(0).integers(0, 256, (5, *helpers.SIZE, 3))

@@ -40,8 +40,7 @@ class TourTest(helpers.TestCase):
         grays = [pa.auxiliary.Grayscale()]
         classes = pa.conditions.Classes(10)
         how = {"embedding": network, "num_components": 2, "condition": classes, **KIND}
-        colors = pa.chain(grays, (4, 4), network, **how)
-        list(map(helpers.randomize, colors.factors.values()))
+        colors = helpers.randomized(pa.chain(grays, (4, 4), network, **how))
         pyramid = pa.pyramid((4, 4), (2, 2), depth=1, **sizes)
         cls.models = {tour.COLORS: colors, tour.SIZES: pyramid, str(folder / "run"): pyramid}
         small = {"filters": 4, "blocks": 1, "trunk_blocks": 1, "base_filters": 4, "base_parts": 2}

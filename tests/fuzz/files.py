@@ -261,7 +261,7 @@ class Compressed(File):
 
     def make(self):
         self.named = ""
-        self.codec = Codec(codec_helpers.model(), "tiny")
+        self.codec = Codec(codec_helpers.shared_model(), "tiny")
         image = codec_helpers.image()
         pictures = [image[:12, :9], image[:5, :7], image[:1, :1]]
         extras = [{"alpha": b"alpha", "icc": bytes(range(40))}, {}, {"exif": b"exif"}]

@@ -28,7 +28,7 @@ def make_run(folder, condition=None):
     # Two resolutions, so that some kernels are of transposed convolutions.
     shape = pa.networks.topology.pixelcnn_pp(blocks=1, resolutions=2)
     model = helpers.tiny_model(topology=shape, condition=condition)
-    helpers.make_run(folder, model, model.factors)
+    helpers.make_run(folder, model)
     for name in model.factors:
         RunFolder(folder)[name].record_training({"epochs": 1})
         metrics.MetricsTable(RunFolder(folder)[name], 0).add(ROW)

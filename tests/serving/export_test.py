@@ -175,8 +175,8 @@ class SignaturesTest(ExportTestCase):
 
     def test_models_of_images_of_any_size(self):
         """They are exported at one size."""
-        run, model = self.folder / "any_size", codec_helpers.model()
-        helpers.make_run(run, model, model.factors)
+        run = self.folder / "any_size"
+        model = helpers.make_run(run, codec_helpers.shared_model())
         images, how = helpers.pictures(2, size=(6, 10)), {"image_size": (6, 10)}
         with mock.patch.object(exporting, "verify"):
             path = export(run, self.folder / "whole", max_batch=4, names=["log_prob"], **how)
@@ -425,7 +425,7 @@ class FolderTest(ExportTestCase):
     def test_a_run_that_is_still_training(self):
         """Verification uses the weights that were exported, not those of a later step."""
         run, save = self.folder / "training", tf.saved_model.save
-        helpers.make_run(run, self.model, self.model.factors)
+        helpers.make_run(run, self.model)
 
         def save_meanwhile(*args):
             save(*args)
@@ -468,8 +468,7 @@ class FolderTest(ExportTestCase):
     def test_refusals_write_nothing(self):
         half, any_size = self.folder / "half", self.folder / "any_size"
         helpers.make_run(half, self.model, ["grayscale"])
-        model = codec_helpers.model()
-        helpers.make_run(any_size, model, model.factors)
+        helpers.make_run(any_size, codec_helpers.shared_model())
         out = self.folder / "refused"
         for run, names, message in (
             (half, None, "trained factors. Received: 'image' not trained"),

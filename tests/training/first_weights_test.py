@@ -31,7 +31,7 @@ class FittingTest(helpers.TestCase):
     def fitting(self, earlier, model, names=None):
         """(the names of the factors that start from a model's weights, the output)."""
         folder = helpers.temporary_folder(self)
-        helpers.make_run(folder, earlier, earlier.factors)
+        helpers.make_run(folder, earlier)
         names = names or list(model.factors)
         with contextlib.redirect_stdout(io.StringIO()) as output:
             found = first_weights.fitting(folder, model, names, new=names)
