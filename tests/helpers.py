@@ -4,10 +4,8 @@ import contextlib
 import functools
 import gc
 import io
-import os
 import pathlib
 import resource
-import subprocess
 import sys
 import tempfile
 import types
@@ -227,17 +225,6 @@ def own_flags():
                     if vars(module).get(attribute) is theirs[attribute]:
                         context.enter_context(mock.patch.object(module, attribute, value))
         yield values
-
-
-def start(folder, module, *arguments, environment=os.environ):
-    """Runs `python -m module` in a folder, in its own process: `subprocess.CompletedProcess`, of text."""
-    return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        cwd=folder,
-        env={**environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
 
 
 @contextlib.contextmanager

@@ -36,6 +36,13 @@ INTERRUPT = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(helpers.ROOT)}
 
 
+def run(*arguments, cwd=None, **changes):
+    """Runs Python in a process of its own, without variables that are None: `CompletedProcess`, of text."""
+    environment = {name: x for name, x in {**ENVIRONMENT, **changes}.items() if x is not None}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
 def shell(code, redirections):
     """What a program whose `main` is `code` does under redirections of a shell: (status, out, err)."""
     command = ["bash", "-c", f'"$0" -c "$1" {redirections}', sys.executable, BEGUN.format(code)]
@@ -59,7 +66,7 @@ class StreamsTest(helpers.TestCase):
 
     def test_all_streams_closed(self):
         """No file that is opened becomes one of them."""
-        file = helpers.temporary_folder(self) / "file"
+        file = self.folder / "file"
         code = f"file = open('{file}', 'w'); print(file.fileno(), sys.stdin, file=file)"
         self.assertEqual(shell(code, "<&- >&- 2>&-"), (0, "", ""))
         self.assertGreater(int(file.read_text().split()[0]), 2)
@@ -83,19 +90,16 @@ class InterruptedTest(helpers.TestCase):
 
     def test_during_imports(self):
         code = BEGUN.partition("def define_flags")[0] + INTERRUPT
-        result = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True)
-        self.assertEqual((result.returncode, result.stderr), (-signal.SIGINT, b""))
+        result = run("-c", code)
+        self.assertEqual((result.returncode, result.stderr), (-signal.SIGINT, ""))
 
     def test_during_imports_at_work(self):
         """What the imported packages log is not seen, unless -v=1."""
-        folder = helpers.temporary_folder(self)
-        (folder / "keras.py").write_text(f"import sys; print('log', file=sys.stderr); {INTERRUPT}")
-        environment = {**ENVIRONMENT, "PYTHONPATH": f"{helpers.ROOT}{os.pathsep}{folder}"}
-        command = [sys.executable, "-c", BEGUN.format("import keras")]
+        file, code = self.folder / "keras.py", BEGUN.format("import keras")
+        file.write_text(f"import sys; print('log', file=sys.stderr); {INTERRUPT}")
+        path = f"{helpers.ROOT}{os.pathsep}{self.folder}"
         for flags, status, errors in (([], -signal.SIGINT, ""), (["-v=1"], 130, "log\n")):
-            result = subprocess.run(
-                [*command, *flags], env=environment, capture_output=True, text=True
-            )
+            result = run("-c", code, *flags, PYTHONPATH=path)
             self.assertEqual((result.returncode, result.stderr), (status, errors))
 
     def test_at_work(self):
@@ -118,8 +122,7 @@ assert ("ignore", None, Warning, None, 0) not in warnings.filters
 
 class ImportTest(helpers.TestCase):
     def run_python(self, code):
-        command = [sys.executable, "-c", STATE.format(code), "-v=0"]
-        result = subprocess.run(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+        result = run("-c", STATE.format(code), "-v=0")
         self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_it_changes_nothing(self):
@@ -131,7 +134,7 @@ class ImportTest(helpers.TestCase):
 
     def test_keras_loads_what_is_saved(self):
         """And importing a program makes no program of a process."""
-        file = helpers.temporary_folder(self) / "factor.keras"
+        file = self.folder / "factor.keras"
         helpers.shared_model().factors["image"].save(file)
         self.run_python(
             f"import keras, pixelcnn_aux; keras.saving.load_model({str(file)!r})\n"
@@ -167,10 +170,9 @@ class PluginTest(helpers.TestCase):
 
     def test_all_are_imported_before_the_program_runs(self):
         """And the program, which ends in an error, prints its own lines alone."""
-        unset = ("TF_CPP_MIN_LOG_LEVEL", "GRPC_VERBOSITY")
-        environment = {name: value for name, value in os.environ.items() if name not in unset}
-        arguments = ("--workdir=none", "--plugin=first", "--plugin=mine.second")
-        result = helpers.start(self.folder, "evaluate.bpd", *arguments, environment=environment)
+        unset = dict.fromkeys(("TF_CPP_MIN_LOG_LEVEL", "GRPC_VERBOSITY"))
+        arguments = ("evaluate.bpd", "--workdir=none", "--plugin=first", "--plugin=mine.second")
+        result = run("-m", *arguments, cwd=self.folder, **unset)
         self.assertEqual(result.stdout.splitlines(), ["first", "second"])
         self.assertEqual(result.returncode, 1)
         [line] = result.stderr.splitlines()
@@ -238,12 +240,6 @@ finally:
 """
 
 
-def run(*arguments):
-    """Runs the installed command: `subprocess.CompletedProcess`."""
-    started = [sys.executable, "-c", INSTALLED, *arguments]
-    return subprocess.run(started, env=ENVIRONMENT, capture_output=True, text=True)
-
-
 class CommandTest(helpers.TestCase):
     def test_it_needs_nothing_of_the_checkout(self):
         others = r"^ *(from|import) (benchmarks|evaluate|examples|tests|train)\b"
@@ -259,7 +255,7 @@ class CommandTest(helpers.TestCase):
             (["colour"], 1, []),
             (["-v=1"], 1, []),
         ):
-            result = run(*arguments)
+            result = run("-c", INSTALLED, *arguments)
             self.assertContainsSubset(lines, result.stdout.splitlines())
             self.assertEqual(result.returncode, status)
             self.assertStartsWith(result.stderr, "set()\n")
@@ -300,8 +296,7 @@ class CommandTest(helpers.TestCase):
 
         def imported(case):
             program, argument, status, message = case
-            started = [sys.executable, "-X", "importtime", "-m", *program, argument]
-            done = subprocess.run(started, env=ENVIRONMENT, capture_output=True, text=True)
+            done = run("-X", "importtime", "-m", *program, argument)
             self.assertEqual(done.returncode, status, case)
             self.assertIn(message, done.stderr)
             large = "keras|jax|matplotlib|scipy|tensorflow|tensorflow_probability"
@@ -312,7 +307,7 @@ class CommandTest(helpers.TestCase):
                 self.assertEmpty(found, case)
 
     def test_usage_is_what_was_typed_above_the_flags_of_all_modules(self):
-        result = helpers.start(helpers.ROOT, "train.grayscale", "--help")
+        result = run("-m", "train.grayscale", "--help")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         lines = result.stdout.splitlines()
         usage = ["python -m train.grayscale [flags]", "", *train.__doc__.splitlines(), "", "flags:"]
