@@ -108,10 +108,6 @@ class StoppedRunTest(helpers.TestCase):
         with contextlib.redirect_stdout(cls.output):
             cls.average = train(cls.uninterrupted)
 
-    def copy_run(self):
-        shutil.copytree(self.uninterrupted, self.folder, dirs_exist_ok=True)
-        return helpers.contents(self.folder)
-
     def assertEndsAsUninterrupted(self, average, folder=None):
         assert_same_weights(average, self.average)
         np.testing.assert_equal(saved(folder or self.folder), saved(self.uninterrupted))
@@ -170,22 +166,13 @@ class StoppedRunTest(helpers.TestCase):
 
     def test_finished(self):
         """Perhaps killed after its last checkpoint and before it wrote the weights."""
-        self.copy_run()
+        shutil.copytree(self.uninterrupted, self.folder, dirs_exist_ok=True)
         RunFolder(self.folder)["grayscale"].weights.unlink()
         self.assertEndsAsUninterrupted(train(self.folder))
         self.assertEqual([step for step, _ in found_in(self.folder)], [9, 6])
         factor = helpers.shared_model().new_factor("grayscale")
         self.assertTrue(RunFolder(self.folder)["grayscale"].load_weights(factor))
         assert_same_weights(factor, self.average)
-
-    def test_other_settings_and_a_second_process_are_refused(self):
-        before = self.copy_run()
-        with self.assertRaisesRegex(ValueError, "grayscale.decay: 0.5 instead of 0.99"):
-            train(self.folder, training=dataclasses.replace(TINY, decay=0.5))
-        with RunFolder(self.folder)["grayscale"].lock():
-            with self.assertRaisesRegex(RuntimeError, "'grayscale'.*Received: another process"):
-                train(self.folder)
-        self.assertEqual(helpers.contents(self.folder), before)
 
     def test_the_learning_rate(self):
         """Section 4.1: the decay is applied after each iteration. Without one it falls to zero."""
@@ -377,12 +364,14 @@ class TrainTest(helpers.TestCase):
         self.assertEqual(remat, 2 * TINY.steps_per_epoch)  # in both parts of each
         self.assertEqual(make.call_args.kwargs["policy"], "mixed_bfloat16")
 
-    def test_another_run_is_refused(self):
+    def test_another_run_and_a_second_process_are_refused(self):
         before, more, few = helpers.contents(self.folder), helpers.pictures(7), helpers.pictures(2)
         validation = "grayscale.validation_images: 2 instead of 3"
         others = "Expected the {} of the run in .*, in the same order.*others or in another order"
+        decay = dataclasses.replace(self.setting, decay=0.5)
         for model, changes, message in (
             (self.first, {"seed": 1}, "seed: 1 instead of 0"),
+            (self.first, {"setting": decay}, "grayscale.decay: 0.5 instead of 0.99"),
             (helpers.tiny_model(blocks=2), {}, "topology"),
             (self.first, {"images": more}, "grayscale.images: 7 instead of 6"),
             (self.first, {"validation_images": few}, validation),
@@ -390,7 +379,10 @@ class TrainTest(helpers.TestCase):
             (self.first, {"validation_images": more[:3]}, others.format("validation_images")),
         ):
             with self.assertRaisesRegex(ValueError, message):
-                self.train(model, self.setting, **changes)
+                self.train(**{"model": model, "setting": self.setting, **changes})
+        with RunFolder(self.folder)["grayscale"].lock():
+            with self.assertRaisesRegex(RuntimeError, "'grayscale'.*Received: another process"):
+                self.train(self.first, self.setting)
         self.assertEqual(helpers.contents(self.folder), before)
 
     def test_wrong_arguments_are_refused_before_anything_is_written(self):
