@@ -11,6 +11,7 @@ import tempfile
 import types
 from unittest import mock
 
+import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
@@ -18,9 +19,10 @@ from absl.testing import parameterized
 
 import pixelcnn_aux as pa
 from pixelcnn_aux import arguments, data, layers
+from pixelcnn_aux.data import registry
 from pixelcnn_aux.networks import topology
 from pixelcnn_aux.runs.folder import RunFolder
-from pixelcnn_aux.training import Stop
+from pixelcnn_aux.training import Stop, presets
 from pixelcnn_aux.training.config import RunConfig
 from pixelcnn_aux.training.devices import Hosts
 
@@ -104,6 +106,17 @@ def eagerly():
         yield
     finally:
         tf.config.run_functions_eagerly(False)
+
+
+@contextlib.contextmanager
+def nothing_stays_registered():
+    """After it, classes, data sets and presets are those that were registered before."""
+    with (
+        mock.patch.dict(keras.saving.get_custom_objects()),
+        mock.patch.dict(registry._registered),
+        mock.patch.dict(presets.BY_MODEL),
+    ):
+        yield
 
 
 def run_export(path, max_batch, requests):

@@ -5,13 +5,10 @@ import json
 import sys
 from unittest import mock
 
-import keras
 import numpy as np
 from PIL import Image
 
 from pixelcnn_aux.commands import bpd, client, export, program, sample, train
-from pixelcnn_aux.data import registry
-from pixelcnn_aux.training import presets
 from tests import helpers
 from tests.serving import model_server
 
@@ -67,9 +64,7 @@ class PluginTest(helpers.TestCase):
     def imported(self):
         """Within it the file is imported, as --plugin does."""
         with (
-            mock.patch.dict(keras.saving.get_custom_objects()),
-            mock.patch.dict(registry._registered),
-            mock.patch.dict(presets.BY_MODEL),
+            helpers.nothing_stays_registered(),
             mock.patch.object(sys, "path", [str(self.folder), *sys.path]),
         ):
             program.import_plugin("mine")

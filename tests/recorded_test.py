@@ -3,7 +3,6 @@
 A change that is to change them records anew, and says so: python -m tests.recorded_test --record.
 """
 
-import contextlib
 import pathlib
 import sys
 import tempfile
@@ -59,7 +58,7 @@ def trained(name):
     model = build(name, "float32")
     factor = list(model.factors)[-1]
     images = data.Images(IMAGES)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, helpers.eagerly():
         settings = training.Training(
             epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-2, decay=0.9
         )
@@ -75,13 +74,11 @@ def compute():
     """dict, key -> array, of all that is recorded."""
     parts = [(evaluated, name) for name in MODELS]
     parts += [(drawn, "grayscale"), (trained, "grayscale")]
-    found = {}
-    for part, name in parts:
-        # What is evaluated once need not be traced, but for loops over pixels.
-        with contextlib.nullcontext() if part is drawn else helpers.eagerly():
-            for key, array in part(name).items():
-                found[f"{name}/{part.__name__}/{key}"] = np.asarray(array)
-    return found
+    return {
+        f"{name}/{part.__name__}/{key}": np.asarray(array)
+        for part, name in parts
+        for key, array in part(name).items()
+    }
 
 
 class RecordedTest(helpers.TestCase):

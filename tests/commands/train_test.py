@@ -1,13 +1,10 @@
-"""Tests of the program that trains: its flags, its workdirs, and two of them at once."""
+"""Tests of the program that trains: its flags and its workdirs."""
 
 import dataclasses
-import multiprocessing
 import os
 import signal
-import sys
 from unittest import mock
 
-import pixelcnn_aux as pa
 from pixelcnn_aux import data, training
 from pixelcnn_aux.commands import train
 from pixelcnn_aux.runs.folder import RunFolder
@@ -38,17 +35,6 @@ def load_pictures(name, split, image_size, image_dir=None, image_file=None, **_)
     images = helpers.images({"train": 8, "validation": 3}[split])
     images.source = {"dataset": name, "image_dir": image_dir, "image_file": image_file}
     return images
-
-
-def train_tiny(*arguments):
-    """A whole training program, but for its presets and its images."""
-    sys.argv = ["grayscale.py", *arguments]
-    with (
-        helpers.eagerly(),
-        mock.patch.object(data, "load", load_pictures),
-        mock.patch.dict(presets.BY_MODEL, grayscale=PRESETS),
-    ):
-        train.start("grayscale")
 
 
 class FlagsTest(helpers.TestCase):
@@ -198,22 +184,3 @@ class FlagsTest(helpers.TestCase):
             with self.assertRaisesRegex(ValueError, message):
                 self.run_program(argument, model=model)
         self.assertFalse(self.runs.exists())
-
-
-class ProcessesTest(helpers.TestCase):
-    def test_two_factors_at_once_in_one_workdir(self):
-        folder = helpers.temporary_folder(self) / "run"
-        spawn = multiprocessing.get_context("spawn")
-        processes = []
-        for factor in FACTORS:
-            arguments = f"--workdir={folder}", f"--factor={factor}"
-            processes.append(spawn.Process(target=train_tiny, args=arguments, daemon=True))
-            processes[-1].start()
-            self.addCleanup(processes[-1].kill)
-        for process in processes:
-            process.join(300)
-            self.assertEqual(process.exitcode, 0)
-        self.assertCountEqual(os.listdir(folder), ["config.json", *FACTORS])
-        model = pa.load(folder)
-        self.assertEqual(model.untrained, ())
-        self.assertEqual(model.log_prob(helpers.pictures(2)).shape, [2])
