@@ -24,11 +24,10 @@ def members(public):
 
 class AnnotationsTest(helpers.TestCase):
     def test_mypy_accepts_the_package_and_a_users_script_and_finds_mistakes(self):
-        folder = helpers.temporary_folder(self)
-        readme = folder / "readme.py"
+        readme = self.folder / "readme.py"
         readme.write_text("\n".join(documentation_test.python_lines(documentation_test.README)))
         files = ["pixelcnn_aux", "tests/typed", readme]
-        command = [sys.executable, "-m", "mypy", "--cache-dir", folder / "cache", *files]
+        command = [sys.executable, "-m", "mypy", *files]
         result = subprocess.run(command, cwd=helpers.ROOT, capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 

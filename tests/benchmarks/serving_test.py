@@ -3,24 +3,27 @@
 import collections
 import contextlib
 import io
+import os
+from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 
-import pixelcnn_aux as pa
 from benchmarks import serving
-from pixelcnn_aux.serving.signatures import signatures
 from tests import helpers
-from tests.serving.toy import drawn_images
+from tests.serving import model_server, toy
 
 
 class BenchmarkTest(helpers.TestCase):
     def test_many_clients(self):
-        base_path = helpers.temporary_folder(self) / "tiny"
-        model = pa.pixelcnn_pp(helpers.SIZE, filters=2, blocks=1, resolutions=1, num_components=1)
-        module, functions = signatures(model, names=["sample", "log_prob", "auxiliaries"])
-        tf.saved_model.save(module, str(base_path / "1"), functions)
-        elapsed, result = serving.measure(base_path, clients=4, seconds=1)
+        """Of a server in this process."""
+
+        @contextlib.contextmanager
+        def served(export):
+            with model_server.serving(toy.toys()[export]) as address:
+                yield os.getpid(), address
+
+        self.enter_context(mock.patch.object(serving, "running_server", served))
+        elapsed, result = serving.measure("plain", clients=4, seconds=1)
         self.assertGreater(elapsed, 1)
         with contextlib.redirect_stdout(io.StringIO()) as output:
             serving.report(elapsed, result)
@@ -40,7 +43,7 @@ class BenchmarkTest(helpers.TestCase):
         ):
             found = serving.compare(request, {"log_prob": answer}, set())
             self.assertEqual(found["wrong"], wrong)
-        first, second, third = drawn_images([[0, 1], [0, 2], [0, 3]])
+        first, second, third = toy.drawn_images([[0, 1], [0, 2], [0, 3]])
         drawn = {image.tobytes() for image in (first, second)}
         request = serving.Request("sample", {}, {"image": np.stack([first, second])})
         for answer, counts in (
