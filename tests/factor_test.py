@@ -199,7 +199,7 @@ def installed(package):
 class ExportTest(helpers.TestCase):
     @parameterized.parameters(*RUNTIMES)
     def test_parameters(self, name):
-        """Of images of any size, of all kinds of factors."""
+        """Of images of any size, by factors with and without auxiliary images and a condition."""
         suffix, run, package = RUNTIMES[name]
         if not installed(package):
             self.skipTest(f"There is no {package}.")
