@@ -216,10 +216,8 @@ class AuxiliaryModel(serialization.Configured):
             height, width = chain[-1].shape[1:3]
             if None not in (height, width):
                 transform.size((height, width))
-            image = transform(chain[-1])
-            chain.append(
-                np.asarray(image) if plain else image
-            )  # a transform of one's own gives a tensor
+            image = transform(chain[-1])  # a tensor, by a transform of one's own
+            chain.append(np.asarray(image) if plain else image)
         return dict(zip(self.factors, reversed(chain)))
 
     def inputs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Inputs]:

@@ -30,9 +30,7 @@ FLAGS = flags.FLAGS
 
 def main():
     folder, model = chosen_run.load(FLAGS.best)
-    codec = (
-        pa.codec.Codec(model) if FLAGS.bytes else None
-    )  # which refuses models that are not rounded
+    codec = pa.codec.Codec(model) if FLAGS.bytes else None  # which refuses floats
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
     uses_labels = images.labels is not None if FLAGS.condition is None else FLAGS.condition
