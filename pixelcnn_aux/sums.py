@@ -346,8 +346,6 @@ class _Tables(NamedTuple):
 
     def at(self, index):
         """The constants of one place, an int or a scalar tensor: without the first dimension."""
-        if isinstance(index, int):
-            return type(self)(*(table[index] for table in self))
         return type(self)(*(arrays.take(x, index, axis=0) for x in self))
 
     @classmethod
@@ -499,40 +497,21 @@ class Remainders:
 
 
 class RowRemainders:
-    """The remainders of the blocks of a row of pixels: int32 [B, W / ratio, c] before the row."""
+    """The remainders of the blocks of a row of pixels while these are decided, one after another.
+
+    `remainder`, int32 [B, W / ratio, c], is that before the row.
+    """
 
     def __init__(self, positions: list[BlockPosition], remainder: Tensor, slack: list[Tensor]):
         self.ratio = len(positions)
-        self.positions, self.remainder, self.slack = positions, remainder, slack
-
-    def pixels(self, start: Tensor) -> "PixelRemainders":
-        """`PixelRemainders` of the pixels from column `start` on, which begins a block."""
-        return PixelRemainders(self, start)
-
-    def after(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """The centers of a row's pixels [B, W, C], float32 [B, W, c], and the state for the next row."""
-        remainder, centers = self.remainder, []
-        for column, position in enumerate(self.positions):
-            centers.append(position.center(remainder))
-            remainder = remainder - position.contribution(pixels[:, column :: self.ratio])
-        _, count, channels = remainder.shape
-        centers = arrays.reshape(arrays.stack(centers, axis=2), (-1, count * self.ratio, channels))
-        return centers, remainder
-
-
-class PixelRemainders:
-    """The remainder of a block while the pixels of one of its rows are decided, one after another."""
-
-    def __init__(self, row: RowRemainders, start: Tensor):
-        self._row, self._start = row, start
+        self._positions, self._before, self._slack = positions, remainder, slack
         self._remainder: Tensor = None  # of the current block
 
-    def bounds(self, offset: int) -> _ChannelBounds:
-        """`BlockPosition.bounds` of the pixel `offset` columns from the first; called for each in turn."""
-        row, column = self._row, self._start + offset
-        if offset % row.ratio == 0:
-            self._remainder = lookup(row.remainder, column // row.ratio, axis=1)
-        here = [lookup(x, column, axis=1) for x in row.slack]
+    def bounds(self, column: Tensor, offset: int) -> _ChannelBounds:
+        """`BlockPosition.bounds` of the pixel in a column, `offset` columns from where some block begins."""
+        if offset % self.ratio == 0:
+            self._remainder = lookup(self._before, column // self.ratio, axis=1)
+        here = [lookup(x, column, axis=1) for x in self._slack]
         return self._at(offset).bounds(self._remainder, here)
 
     def center(self, offset: int) -> Tensor:
@@ -540,11 +519,21 @@ class PixelRemainders:
         return self._at(offset).center(self._remainder)
 
     def decided(self, offset: int, pixel: Tensor) -> None:
-        """Subtracts the contribution of a decided pixel [B, C]."""
+        """Subtracts the contribution of that pixel, [B, C]."""
         self._remainder = self._remainder - self._at(offset).contribution(pixel)
 
+    def after(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The centers of a row's pixels [B, W, C], float32 [B, W, c], and the state for the next row."""
+        remainder, centers = self._before, []
+        for column, position in enumerate(self._positions):
+            centers.append(position.center(remainder))
+            remainder = remainder - position.contribution(pixels[:, column :: self.ratio])
+        _, count, channels = remainder.shape
+        centers = arrays.reshape(arrays.stack(centers, axis=2), (-1, count * self.ratio, channels))
+        return centers, remainder
+
     def _at(self, offset):
-        return self._row.positions[offset % self._row.ratio]
+        return self._positions[offset % self.ratio]
 
 
 class BlockRemainders:

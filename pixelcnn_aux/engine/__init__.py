@@ -126,20 +126,19 @@ class Evaluation:
         state = remainders and remainders.initial_state()
         for row in range(height):
             scan.begin_row(row)
-            of_row = remainders and remainders.row(row, state)
-            here = of_row and of_row.pixels(0)
+            here = remainders and remainders.row(row, state)
             decide = decider(lambda x, row=row: x[:, row])
             for column in range(width):
 
                 def pick(x, column=column):
                     return x[:, column]
 
-                pixel = decide(scan.params(column), pick, here and here.bounds(column))
+                pixel = decide(scan.params(column), pick, here and here.bounds(column, column))
                 images[:, row, column] = pixel
                 scan.decided(column, factor.network_inputs(pixel, here and here.center(column)))
                 if here:
                     here.decided(column, pixel)
             scan.end_row()
-            if of_row:
-                _, state = of_row.after(images[:, row])
+            if here:
+                _, state = here.after(images[:, row])
         return images

@@ -103,12 +103,14 @@ class IncrementalScan(Scan):
         def advance(start, left, latest, pixels, recorded):
             memory = caches.Memory(1, dict(zip(with_memory, latest)))
             seen = collections.defaultdict(list)
-            here = row_remainders and row_remainders.pixels(start)
+            here = row_remainders
             for offset in range(period):
                 column = packed.column(start, offset)
                 cache = caches.Pixels(folded, memory, column, seen)
                 params = network.params(column["first"] + left, vertical, given, cache=cache)
-                pixel = decide(params, _at(start + offset), here and here.bounds(offset))
+                pixel = decide(
+                    params, _at(start + offset), here and here.bounds(start + offset, offset)
+                )
                 x = network.append_ones(self.network_inputs(pixel, here and here.center(offset)))
                 if here:
                     here.decided(offset, pixel)
