@@ -115,7 +115,7 @@ class Evaluation:
         """
         if isinstance(self.network, DecidesGroups):
             scan = TileScan(self, request, batch, batch * math.prod(request.size))
-            return scan.decide_each_pixel(decider)
+            return scan.decide_tiles(decider)
         factor, (height, width), kind = self.factor, request.size, self.factor.likelihood
         shape = batch, height, width, kind.num_channels
         images = np.zeros(shape, arguments.pixel_dtype(kind.num_values))
