@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, serialization
+from pixelcnn_aux import arguments, sampling, serialization
 from pixelcnn_aux.codec import Codec, container
 from pixelcnn_aux.conditions import Classes, Condition
 from pixelcnn_aux.data import lossless_files
@@ -22,6 +22,7 @@ from pixelcnn_aux.data.image_folder import fit, resize
 from pixelcnn_aux.demo import uploads
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.image_grid import to_rgb
+from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -88,7 +89,6 @@ class Models:
             for name, factors in self._factors.items()
             if all(factor["class_name"] == "RoundedFactor" for factor in factors)
         ]
-        # Each model and codec traces graphs of its own, which takes longer than most of their work.
         self.load = functools.cache(self._load)
         self.exact = functools.cache(lambda name: self.load(name).with_exact(True))
         self.codec = functools.cache(lambda name: Codec(self.load(name), self._runs[name].name))
@@ -119,19 +119,15 @@ def draw(models, name, seed, shift, is_map=False, label=None):
     condition = None
     if isinstance(model.condition, Classes) and label is not None:
         condition = np.full(IMAGES, arguments.whole("the class", label, -1, sys.maxsize))
-    sizes, images, given = model.sizes(model.image_size or (SIDE, SIDE)), (), None
-    for done, (factor, size) in enumerate(sizes.items()):
-        yield Step(f"Drawing {factor}", done / len(sizes), images)
-        # The chain up to this factor draws the same images.
-        count = done + 1
-        transforms = model.transforms[len(model.factors) - count :]
-        own_size = model.image_size and size
-        first = pa.AuxiliaryModel(list(model.factors.values())[:count], transforms, own_size)
-        first.untrained = model.untrained
-        how = {"given": given, "condition": condition, "image_size": size}
-        given = {factor: first.sample(seeds, log_scale_shift=shift, mode=mode, **how)[factor]}
-        colors = to_rgb(given[factor], first.likelihood.num_values)
-        images += tuple((x, f"{factor}, {n} of {IMAGES}") for n, x in enumerate(colors, start=1))
+    sizes, images, drawn = model.sizes(model.image_size or (SIDE, SIDE)), (), None
+    model.require(model.factors)
+    request = sampling.checked(model, DrawRequest(seeds, shift, condition, mode))
+    for done, (of, size) in enumerate(sizes.items()):
+        yield Step(f"Drawing {of}", done / len(sizes), images)
+        factor, request = model.factors[of], request._replace(size=size, auxiliary=drawn)
+        drawn = sampling.draw_factor(model, factor, request)
+        colors = to_rgb(drawn, factor.likelihood.num_values)
+        images += tuple((x, f"{of}, {n} of {IMAGES}") for n, x in enumerate(colors, start=1))
     yield Step(f"Drew {IMAGES} images by {name} in {_since(start)}", None, images)
 
 
