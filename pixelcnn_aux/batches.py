@@ -94,10 +94,7 @@ def _mapped(function, structure):
 
 
 class Span(NamedTuple):
-    """Rows or columns of blocks: [start, stop) are evaluated, of which [low, high) are kept.
-
-    None for the end of the image.
-    """
+    """Blocks of an axis: [start, stop) are evaluated, and [low, high) of them kept; None: to the end."""
 
     start: int
     stop: int | None

@@ -5,12 +5,7 @@ from PIL import Image
 
 
 def to_rgb(image, num_values):
-    """An image as RGB: uint8 [..., h, w, 3]. Any other number of channels becomes gray, their mean.
-
-    Args:
-      image: uint8 [..., h, w, c].
-      num_values: int, its pixel values are below it; the largest becomes 255.
-    """
+    """uint8 [..., h, w, c] below `num_values` as RGB, 0 to 255; other numbers of channels become gray."""
     scaled = np.asarray(image, np.float64) * 255 / max(num_values - 1, 1)
     if scaled.shape[-1] != 3:
         scaled = np.repeat(scaled.mean(axis=-1, keepdims=True), 3, axis=-1)

@@ -333,10 +333,7 @@ class AuxiliaryModel(serialization.Configured):
         return images, self.checked_condition(condition, images.shape[0])
 
     def _by_factor(self, evaluate, images, condition, size=None):
-        """dict, name -> evaluate(factor, inputs) for full images that have been checked, in batches.
-
-        Of one image, as much is evaluated at once as of an image of `size`, (H, W); None for its own.
-        """
+        """dict, name -> evaluate(factor, inputs) in batches, as many at once as of images of `size`."""
 
         def of_batch(rows):
             inputs = self._inputs(*rows)

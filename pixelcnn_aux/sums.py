@@ -350,10 +350,7 @@ class _Tables(NamedTuple):
 
     @classmethod
     def of_incomplete(cls, weights, step, num_values, size):
-        """The tables for all blocks of images of (H, W), the last ones incomplete: [ratio ** 2, h, w, c].
-
-        Such a block repeats its last row or column, whose weights are larger by as much.
-        """
+        """The tables for all blocks of images of (H, W), of which the last repeat: [ratio ** 2, h, w, c]."""
         ratio = len(weights)
         heights, widths = ((ratio, length % ratio or ratio) for length in size)
         kinds = [

@@ -42,10 +42,7 @@ _UNPRINTABLE = re.compile(
 
 
 class Contents(NamedTuple):
-    """The contents of a file.
-
-    Its images are pictures, each of its own size, or images of one size: tiles of pictures, or neither.
-    """
+    """The contents of a file: pictures, each of its own size, or images of one size, such as tiles."""
 
     model: str  # the fingerprint of the model that wrote it
     name: str  # what that model is called

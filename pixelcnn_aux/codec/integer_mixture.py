@@ -32,10 +32,7 @@ _FARTHEST = 1 << 22  # a location
 
 
 class IntegerMixture:
-    """A `LogisticMixture` of 256 values, if centered of a whole unit, in whole numbers.
-
-    `center_units` of a center are one pixel value.
-    """
+    """A `LogisticMixture` of 256 values in whole numbers; `center_units` of a center are one pixel value."""
 
     def __init__(self, likelihood, center_units):
         half, unit = (likelihood.num_values - 1) / 2, likelihood.unit
@@ -52,10 +49,7 @@ class IntegerMixture:
 
 
 class Pixels:
-    """N pixels whose channels become known one by one. Arrays are [K, N], of components and pixels.
-
-    `params` are whole numbers [N, num_params], in units of 2 ** -8.
-    """
+    """N pixels whose channels become known one by one, of params [N, P] in 2 ** -8. Arrays are [K, N]."""
 
     def __init__(self, mixture, params):
         self._mixture = mixture

@@ -56,11 +56,7 @@ def read(path, channels=3, metadata=False):
 
 
 def write(file, picture):
-    """Writes a `Picture`, of one channel or three, to a binary file as PNG.
-
-    It is gray where its channels are the same, unless its color profile is of colors. Raises ValueError for
-    extras that `read` does not give.
-    """
+    """Writes a `Picture` to a binary file as PNG: gray where its channels agree and its profile lets it."""
     pixels, extras = picture
     keywords = {"icc": "icc_profile", "exif": "exif"}
     options = {keywords[x]: _inflated(x, extras[x]) for x in keywords if x in extras}

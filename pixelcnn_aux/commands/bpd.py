@@ -96,10 +96,7 @@ def checksum(batches):
 
 
 def mean_file_bits(model, names, batches, *, progress):
-    """Mean bits per dimension of images as lossless files: {factor name: {format that holds them: float}}.
-
-    Of the factors `names`, for batches of full images; `progress` is called with the number of images done.
-    """
+    """Mean bits per dimension of images as lossless files: {factor name: {format that holds them: float}}."""
     held = {name: lossless_files.holding(model.factors[name].likelihood) for name in names}
     bits, count = {name: {x: [] for x in formats} for name, formats in held.items()}, 0
     for batch in batches:
@@ -134,11 +131,7 @@ def record(file, measured, *, crc32, bits):
 
 
 def print_table(model, results, codecs):
-    """A row for each factor: its share of the totals, and bits per dimension of its own image.
-
-    The latter are of the factor alone, of all factors so far, and of codecs on the same images. The paper's
-    table 2 may be read as either of the first two.
-    """
+    """A row for each factor: its share of the totals, and bits per dimension of its own image."""
 
     def line(name, *cells):
         texts = (f"{cell:.4f}" if isinstance(cell, float) else cell or "" for cell in cells)

@@ -132,10 +132,7 @@ def sweep(model):
 
 
 def sample(model, what, num=None, *, first=0, **kwargs):
-    """Draws images of `num` seeds, by default --num, from the `first` on: dict, name -> uint8 [num, h, w, c].
-
-    Prints `what` is drawn. `kwargs` are arguments of `AuxiliaryModel.sample`, and override those from flags.
-    """
+    """Draws images as flags and `kwargs` of `AuxiliaryModel.sample` say: dict, name -> [num, h, w, c]."""
     num = num or FLAGS.num
     seeds = np.array([[FLAGS.seed, first + index] for index in range(num)], np.int32)
     start = time.perf_counter()

@@ -130,10 +130,7 @@ def in_threads(read, items, count=None):
 
 
 def below(folder):
-    """The `pathlib.Path`s of all files below a folder, relative to it, in their order.
-
-    Links to files are followed, those to folders are not: they may lead around in a circle.
-    """
+    """Sorted relative `pathlib.Path`s of all files below a folder. Links to folders may lead in a circle."""
 
     def stop(error):
         raise error

@@ -16,10 +16,7 @@ _KIND = f"{_WHOLE} (split by a hash of their names: 93 % train, 2 % validation, 
 
 @register("folder")
 def folder(split, image_size, image_dir, cache_dir, channels, num_values, labels):
-    """The center of each image at `image_size`, or whole ones.
-
-    The splits are the folders of their names if all three are there, else they are by the names of the files.
-    """
+    """Centers of images, or whole ones; split by folders of the splits' names, or by files' names."""
     expected = "a folder of images for the data set 'folder'"
     expect(image_dir is not None, expected, "none", "Give image_dir (--image_dir)")
     expected = "images of one channel or three, of image files"

@@ -73,10 +73,7 @@ class Step(NamedTuple):
 
 
 class Models:
-    """The trained models of the package and the runs `workdirs`, each loaded on first use and kept.
-
-    Raises OSError or ValueError if a folder is no run, or damaged.
-    """
+    """The trained models of the package and the runs `workdirs`, each loaded on first use and kept."""
 
     def __init__(self, workdirs=()):
         self._runs = {x: RunFolder(trained.find(x)) for x in [*trained.pretrained(), *workdirs]}
@@ -132,10 +129,7 @@ def draw(models, name, seed, shift, is_map=False, label=None):
 
 
 def redraw(models, name, what, picture, seed, shift):
-    """Enlarges or colors a picture several times, reduced to a size that is drawn in seconds.
-
-    `what` is a key of `REDRAWS`. Results that need no model are shown beside the draws.
-    """
+    """Enlarges or colors a picture several times, reduced to a size that is drawn in seconds."""
 
     def begin(model):
         most = WHOLE if model.image_size is None else IN_WINDOWS
@@ -172,10 +166,7 @@ def complete(models, name, picture, painted, rectangle, seed, shift):
 
 
 def _draw_several(models, name, begin, seed, shift):
-    """Draws `DRAWS` times.
-
-    `begin(model)` gives an image to compare draws with, `Step.images` beside them, and the drawing function.
-    """
+    """Draws by what `begin(model)` gives: an image to compare with, `Step.images` beside, and a function."""
     seeds, shift = _seeds_and_shift(seed, shift, DRAWS)
     yield Step(f"Loading {name}", 0)
     model, start = models.load(name), time.monotonic()

@@ -22,10 +22,7 @@ _PAINTED = 512  # pixels a side, about, of a picture to paint on
 
 
 def picture(path):
-    """The pixels of a picture file, upright: uint8 [H, W, 3], without transparency.
-
-    One of more than `KEPT_PIXELS` is reduced. Raises OSError for a file that cannot be read.
-    """
+    """A picture file, upright, without transparency, reduced to `KEPT_PIXELS`: uint8 [H, W, 3]."""
     try:
         with decoding.opened(decoding.contents(path, MAX_BYTES)) as opened:
             width, height = opened.size

@@ -109,10 +109,7 @@ class Evaluation:
 
     @_by_own_threads
     def decide_each_pixel(self, request, decider, batch):
-        """Decides the pixels of B images for a `DrawRequest`: uint8 [B, H, W, C].
-
-        `decider` is as in `scanning.groups`.
-        """
+        """Decides the pixels of B images by a decider, as in `scanning.groups`: uint8 [B, H, W, C]."""
         if isinstance(self.network, DecidesGroups):
             scan = TileScan(self, request, batch, batch * math.prod(request.size))
             return scan.decide_tiles(decider)

@@ -163,10 +163,7 @@ def openai_pixelcnn_pp(
 
 
 def openai_layers(network):
-    """Yields (OpenAI's name without its last part, weight-normalized layer of a PixelCNN).
-
-    They come in the order of creation: step by step, the vertical stream's first.
-    """
+    """Yields (OpenAI's name without its last part, layer of a PixelCNN) in the order of creation."""
     blocks = itertools.chain(*zip(network.vertical.steps, network.horizontal.steps))
     steps = [network.above, network.row_above, network.left, *blocks, network.last]
     counts = collections.Counter()

@@ -53,10 +53,7 @@ class RunFolder:
         return disk.exists(self.config_file)
 
     def create(self, config):
-        """Makes it the folder of the run that a dict describes, unless it is already.
-
-        Raises ValueError, and changes nothing, if it is the folder of another run, or holds other things.
-        """
+        """Makes it the folder of the run that a dict describes; ValueError if it is that of another."""
         with disk.explained(f"to read the folder {self}"):
             # Another process may be just about to write the same files.
             ours = (_CONFIG, disk.ASIDE)
@@ -123,10 +120,7 @@ class FactorFolder:
 
     @contextlib.contextmanager
     def lock(self):
-        """Holds the folder, which is made if need be, for one training process.
-
-        Unfinished files of killed ones are removed. Raises RuntimeError if another process holds the folder.
-        """
+        """Holds the folder, cleaned of unfinished files; RuntimeError if another process holds it."""
         for made in (self.path, self.checkpoints):
             with disk.explained(f"a folder {made}"):
                 made.mkdir(parents=True, exist_ok=True)

@@ -169,10 +169,7 @@ class Grid(NamedTuple):
 
 
 def _draw_in_windows(model, name, request, kept):
-    """A factor's images of pictures: uint8 [B, H, W, C], NumPy's.
-
-    The auxiliary images of the `DrawRequest` are as `Grid.pad` has them; `kept` is an entry of `kept_pixels`.
-    """
+    """A factor's images of pictures as `Grid.pad` has them, `kept` as of `kept_pixels`: [B, H, W, C]."""
     factor, position, grid = model.factors[name], model.position(name), Grid.of(model, name)
     auxiliary_grid = Grid.of(model, list(model.factors)[position - 1]) if position else None
     [(kind, state)] = kept.items()

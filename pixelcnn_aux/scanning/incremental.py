@@ -177,10 +177,7 @@ class IncrementalScan(Scan):
 
 
 class PackedRows:
-    """Rows of many layers side by side, so that one operation takes a pixel of all of them.
-
-    `rows` is a dict, key -> float [B, w, C], each w a divisor of `width`, that of the finest rows.
-    """
+    """Rows, key -> float [B, w, C], side by side, so that one operation takes a pixel of all of them."""
 
     def __init__(self, width, rows):
         self._groups = []
@@ -201,10 +198,7 @@ class PackedRows:
 
 
 class RowRecorder:
-    """Records what the shifted layers see in a row while its pixels are decided, a `period` at a time.
-
-    `inputs` is a dict, layer -> (w, C) of its input, and `width` that of the finest rows.
-    """
+    """Records what shifted layers, layer -> (w, C), see in a row, a `period` of its pixels at a time."""
 
     def __init__(self, width, period, inputs):
         self._period = period

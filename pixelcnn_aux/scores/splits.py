@@ -38,10 +38,7 @@ def mean_bits(model, batches, condition=None):
 
 
 def shares(model):
-    """dict, factor name -> float: the number of values of its image over that of the full image.
-
-    Bits per dimension of a factor's own image, times this, are its part of the total.
-    """
+    """dict, factor name -> float: the number of values of its image over that of the full image."""
     size = model.image_size or [math.prod(transform.ratio for transform in model.transforms)] * 2
     dims = {
         name: math.prod(size) * model.factors[name].likelihood.num_channels

@@ -12,10 +12,7 @@ from pixelcnn_aux.runs.loading import load
 
 
 def source(init, model, folder, names):
-    """The run to start from, a str: `init`, or the one that the model was loaded from; or None.
-
-    Of a model that was loaded from the `RunFolder` to train in, it is the run that its factors began with.
-    """
+    """The run to start from: `init`, or the model's own, or that which its factors began with."""
     if init is not None:
         return init if hub.is_name(init) else str(arguments.path("init", init))
     if model.loaded_from is None:

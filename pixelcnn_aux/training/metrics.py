@@ -39,10 +39,7 @@ _STEPS_AHEAD = 8
 
 
 class MetricsTable:
-    """The metrics of a factor's training, in a `FactorFolder`, and under TensorFlow for TensorBoard.
-
-    It continues the table of an earlier run, without rows after `step`: these steps are taken again.
-    """
+    """The metrics of a factor up to a step, and after it, in a `FactorFolder` and for TensorBoard."""
 
     def __init__(self, folder, step):
         self._file, self._logs = folder.metrics, folder.logs

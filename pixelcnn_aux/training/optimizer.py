@@ -225,10 +225,7 @@ def orthogonalized(matrices):
 
 
 def hidden_kernels(factor):
-    """The positions of the kernels of hidden layers among a factor's trainable variables: list of int.
-
-    First and last layers are parts of the networks themselves, and hidden ones parts of those parts.
-    """
+    """The positions of hidden layers' kernels, parts of parts of networks, among trainable variables."""
     parts = [part for network in factor.parts() for part in network.parts()]
     deeper = [part for part in parts if not isinstance(part, layers.WeightNorm)]
     positions = {id(variable): k for k, variable in enumerate(factor.trainable_variables)}

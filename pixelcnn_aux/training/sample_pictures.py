@@ -35,10 +35,7 @@ class Samples:
         self._said = self._failed = False
 
     def draw(self, epoch):
-        """Writes the picture of an epoch, unless that takes too much of the time.
-
-        An error is logged, and does not end training: there are no pictures from then on.
-        """
+        """Writes the picture of an epoch, unless that takes too much time. After an error there are none."""
         if self._failed:
             return
         start = time.monotonic()
@@ -60,10 +57,7 @@ class Samples:
         self._spent += time.monotonic() - start
 
     def picture(self):
-        """uint8 [H, W, 3]: columns of a validation image, its auxiliary image, and a sample given that.
-
-        Of an unconditional factor samples only.
-        """
+        """uint8 [H, W, 3]: columns of validation images and auxiliary images, if any, and samples."""
         state, model, factor = self._state, self._state.config.model, self._state.average
         images = state.validation_images
         indices = images.spread_indices(NUM)
