@@ -13,16 +13,9 @@ def to_rgb(image, num_values):
 
 
 def grid(tiles, columns, enlarged):
-    """A picture of tiles side by side.
+    """A picture of rows of so many tiles, each pixel `enlarged` so many times: uint8 [..., ..., 3].
 
-    Args:
-      tiles: list of lists of one length, of images uint8 [h, w, 3]: one above the other, in the size (H, W)
-        of the first one.
-      columns: int, tiles in a row; the last row is filled up with white ones.
-      enlarged: int, pixels of the picture, wide and high, for each pixel of an image.
-
-    Returns:
-      uint8 [rows * images * (H + 2) * enlarged, columns * (W + 2) * enlarged, 3].
+    A tile is a list of images, uint8 [h, w, 3], one above the other in the size of the first one.
     """
     height, width, _ = tiles[0][0].shape
 

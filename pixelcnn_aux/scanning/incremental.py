@@ -39,12 +39,7 @@ class IncrementalScan(Scan):
         return tf.zeros([self.batch, *shape], self._dtype)
 
     def initial_state(self):
-        """What the loop over rows carries from one to the next; zeros, as outside the image.
-
-        Returns:
-          [float [B, W, F]] * 2, the first activations of the vertical and the horizontal stream; a list
-          of lists of float [B, w, C], the latest rows of each shifted layer's input; and `Remainders`' own.
-        """
+        """What the loop over rows carries: first activations, latest rows of layers' inputs, remainders."""
         first = [self._zeros(self._width, self.network.above.filters)] * 2
         zeros = {shape: self._zeros(*shape) for shape in {*self._shapes.values()}}
         latest = [[zeros[shape]] * layer.memory(0) for layer, shape in self._shapes.items()]

@@ -52,11 +52,7 @@ def verify(path, model, names, *, max_batch):
 
     Images cannot be compared whole: after a pixel changed by rounding all others differ. So each pixel is
     drawn again, given the export's own pixels before it. The signature `map`, which differs from `sample` in
-    its noise alone, is run only without `sample`.
-
-    Raises RuntimeError, with the signature, if the export cannot be run; if it draws more than
-    `MAX_MISMATCHED` of a factor's pixels, or one pixel of every image, otherwise than the model from the same
-    seeds and shifts; or if its log-likelihoods, densities or auxiliary images differ.
+    its noise alone, is run only without `sample`. RuntimeError for an export that cannot be run, or differs.
     """
     requests = _requests(model, names)
     received = _run_export(path, max_batch, requests)
