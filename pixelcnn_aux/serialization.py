@@ -16,7 +16,7 @@ import numpy as np
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import Config
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 _T = TypeVar("_T")
 _waiting: list[tuple[str, Any]] = []  # (package, class) that Keras does not know yet
@@ -149,14 +149,10 @@ def deserialize(description: Any, kind: Any) -> Any:
         "Take the file from where it came from again",
     )
     # Not by Keras's function, which also builds some objects of classes that are not registered.
-    try:
+    expected = f"the description of a {name} with its arguments"
+    remedy = "Load it with the version of the package that wrote it"
+    with restated(expected, "others", remedy, TypeError, KeyError):
         return cls.from_config(config)
-    except (TypeError, KeyError) as error:
-        raise ValueError(
-            f"Expected the description of a {name} with its arguments. "
-            f"Received: others ({type(error).__name__}: {error}). "
-            "Load it with the version of the package that wrote it."
-        ) from error
 
 
 def check_comes_back(part: Any) -> None:

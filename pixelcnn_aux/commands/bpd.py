@@ -20,6 +20,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import summaries
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data import lossless_files
+from pixelcnn_aux.errors import restated
 from pixelcnn_aux.progress import pixel_bar, progress_bar
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.tensors import fingerprint
@@ -112,13 +113,10 @@ def recorded(file, crc32):
     """The `mean_file_bits` that `record` wrote for images of a checksum; None if there are none."""
     records = disk.read_json(file) if file.exists() else []
     current = crc32, lossless_files.FORMATS
-    try:
+    kinds = AttributeError, KeyError, TypeError, ValueError
+    with restated(f"records of codecs in {file}", "a damaged file", "Remove it", *kinds):
         same = [x["bits"] for x in records if (x["crc32"], x["settings"]) == current]
         return {name: dict(bits) for name, bits in same[0].items()} if same else None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"Expected records of codecs in {file}. Received: a damaged file ({error!r}). Remove it."
-        ) from error
 
 
 def record(file, measured, *, crc32, bits):

@@ -15,7 +15,7 @@ import sys
 from absl import app, flags, logging
 
 from pixelcnn_aux.commands import process
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -103,11 +103,10 @@ def _tensorflow_errors():
 
 def import_plugin(name):
     """Imports a module that --plugin names. Raises ImportError, whatever the module raises."""
-    try:
+    expected = "--plugin as the name of a module that Python can import, such as examples.mine"
+    received, remedy = (
+        f"{name}, whose import failed",
+        "Run from the folder that it is in, or mend it",
+    )
+    with restated(expected, received, remedy, Exception, kind=ImportError):
         importlib.import_module(name)
-    except Exception as error:
-        raise ImportError(
-            f"Expected --plugin as the name of a module that Python can import, such as examples.mine. "
-            f"Received: {name}, whose import failed ({type(error).__name__}: {error}). "
-            "Run from the folder that it is in, or mend the module."
-        ) from error

@@ -7,7 +7,7 @@ import numpy as np
 from pixelcnn_aux import arguments
 from pixelcnn_aux.data.images import Images, checked_pixels
 from pixelcnn_aux.data.registry import register
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 MAX_COMPRESSED = 2**31  # bytes that an array may claim which takes fewer in its file
 _MAKE = (
@@ -32,7 +32,9 @@ def arrays(split, image_size, image_dir, image_file):
     file, labels = image_file or image_dir / f"{split}.npy", f"{split}_labels"
     received, remedy = f"{file}, which is no file", f"Give one that exists. {_MAKE}"
     expect(file.is_file(), "a file of arrays", received, remedy, kind=FileNotFoundError)
-    try:
+    expected = f"a whole file of arrays, with uint8 or uint16 [N, H, W, C] for {split}"
+    # Damaged files raise whatever they happen to spell.
+    with restated(expected, f"{file}, which cannot be read", _MAKE, Exception):
         if image_file:
             found = {name: _read(file, name, name == split) for name in (split, labels)}
         else:
@@ -40,11 +42,6 @@ def arrays(split, image_size, image_dir, image_file):
             found = {split: np.lib.format.open_memmap(file, mode="r")}
             found[labels] = np.load(beside, allow_pickle=False) if beside.is_file() else None
         pixels = checked_pixels(found[split])
-    except Exception as error:  # damaged files raise whatever they happen to spell
-        raise ValueError(
-            f"Expected a whole file of arrays, with uint8 or uint16 [N, H, W, C] for {split}. Received: "
-            f"{file}, which cannot be read ({error or type(error).__name__}). {_MAKE}."
-        ) from error
     expect(
         image_size in (None, pixels.shape[1:3]),
         f"images of {image_size} in {file}",

@@ -8,7 +8,7 @@ import numpy as np
 from pixelcnn_aux.arguments import PathLike, Size
 from pixelcnn_aux.data import decoding, files
 from pixelcnn_aux.data.registry import SPLITS, register
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 _WHOLE = f"of at most {decoding.MAX_PIXELS:,} pixels"
 _KIND = f"{_WHOLE} (split by a hash of their names: 93 % train, 2 % validation, 5 % test)"
@@ -46,13 +46,9 @@ def read_image(path: PathLike, image_size: Size | None = None) -> np.ndarray:
     Raises OSError for a file that cannot be read, and ValueError for one that is no such file, damaged, or of
     more than `decoding.MAX_PIXELS` pixels, 8 bits a channel or one picture.
     """
-    try:
+    expected = f"a whole {decoding.KINDS} file of at most {decoding.MAX_PIXELS:,} pixels"
+    with restated(expected, f"{path}", "Give another file"):
         image = decoding.decode(decoding.contents(path))
-    except ValueError as error:
-        raise ValueError(
-            f"Expected a whole {decoding.KINDS} file of at most {decoding.MAX_PIXELS:,} pixels. "
-            f"Received: {path} ({error}). Give another file."
-        ) from error
     return image if image_size is None else fit(image, image_size)
 
 

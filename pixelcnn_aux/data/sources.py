@@ -18,7 +18,7 @@ from PIL import Image
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.data import decoding
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 _INFINITE = -1  # `tf.data.INFINITE_CARDINALITY`
 _SECONDS_BETWEEN_LINES = 5.0
@@ -108,16 +108,14 @@ def _image_and_label(element):
 
 def _array(image, number):
     """An image, or a batch of images, as numbers [H, W, 3] or [B, H, W, 3]; `number` is its element's."""
-    try:
+    received = f"{arguments.short_repr(image)} in element {number}, which cannot be read"
+    remedy = "Convert it, or leave it out"
+    # Whatever Pillow and tensors of other libraries raise.
+    with restated("images of 8 bits a channel", received, remedy, Exception):
         if isinstance(image, Image.Image):
             decoding.check_kept(image)
             image = decoding.rgb(image.copy())
         array = np.asarray(image)
-    except Exception as error:  # whatever Pillow and tensors of other libraries raise
-        raise ValueError(
-            f"Expected images of 8 bits a channel. Received: {arguments.short_repr(image)} in element "
-            f"{number}, which cannot be read ({error}). Convert it, or leave it out."
-        ) from error
     is_image = array.ndim in (3, 4) and array.shape[-1] == 3 and 0 not in array.shape[1:]
     expect(
         is_image and array.dtype.kind in "uif",

@@ -21,7 +21,7 @@ import pathlib
 from absl import logging
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.runs import disk, hub, tensors
 
 _CONFIG = "config.json"
@@ -189,18 +189,14 @@ class FactorFolder:
             )
             self._check_version()
             return False
-        try:
+        remedy = "Restore it: there is no checkpoint from which training would write it anew"
+        if best:
+            remedy = "Load the last ones, without best"
+        elif any(self.checkpoints.glob("*.safetensors")):
+            remedy = "Run training again, which writes it anew from its last checkpoint"
+        received = "a file that is damaged or of another factor"
+        with restated(f"the weights of factor {self.name!r} in {file}", received, remedy):
             tensors.load_weights(file, factor)
-        except ValueError as error:
-            remedy = "Restore it: there is no checkpoint from which training would write it anew."
-            if best:
-                remedy = "Load the last ones, without best."
-            elif any(self.checkpoints.glob("*.safetensors")):
-                remedy = "Run training again, which writes it anew from its last checkpoint."
-            raise ValueError(
-                f"Expected the weights of factor {self.name!r} in {file}. Received: a file that is damaged "
-                f"or of another factor ({error}). {remedy}"
-            ) from error
         return True
 
     def _check_version(self):

@@ -14,7 +14,7 @@ import re
 from typing import Any
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, needs
 from pixelcnn_aux.runs import disk
 
 _WEIGHTS = "*/average.safetensors"
@@ -130,14 +130,13 @@ def _checked_sizes(name, info):
 @contextlib.contextmanager
 def _connected(name):
     """Yields the Hub's API and the module of its errors, which get a remedy if they are raised within."""
-    try:
+    needed, remedy = (
+        f"huggingface_hub, by which {name} is read or written",
+        "pip install huggingface_hub",
+    )
+    with needs(needed, f"Run {remedy}"):
         import huggingface_hub
         from huggingface_hub import errors
-    except ImportError as error:
-        raise ImportError(
-            f"Expected huggingface_hub, by which {name} is read or written. Received: no such package. "
-            "Run pip install huggingface_hub."
-        ) from error
     with disk.explained("to keep files in the Hub's cache (HF_HOME)"):
         try:
             yield huggingface_hub.HfApi(library_name="pixelcnn_aux"), errors
