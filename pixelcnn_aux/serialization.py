@@ -55,8 +55,10 @@ class Configured:
     optional: tuple[str, ...] = ()
 
     def get_config(self) -> Config:
-        """dict, the arguments that build the object again: all that the constructor takes."""
-        return {}
+        """dict, the arguments that build the object again: here its attributes of their names."""
+        bases = reversed(type(self).__mro__[:-1])  # all but object
+        names = dict.fromkeys(x for base in bases for x in inspect.signature(base).parameters)
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     @classmethod
     def from_config(cls, config: Config) -> Self:

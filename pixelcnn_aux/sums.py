@@ -179,15 +179,7 @@ class FixedSum(Configured):
         )
 
     def get_config(self) -> Config:
-        return {
-            "weights": self.weights.tolist(),
-            "step": self.step,
-            "first": self.first,
-            "num_values": self.num_values,
-            "exact": self.exact,
-            "spread": self.spread,
-            "center_units": self.center_units,
-        }
+        return {**super().get_config(), "weights": self.weights.tolist()}
 
     def with_exact(self, exact: bool) -> Self:
         """The same sum with another `exact`."""

@@ -1,7 +1,6 @@
 """Categorical distributions, the likelihood of images of few values (section 3.3)."""
 
 from pixelcnn_aux import arguments, arrays
-from pixelcnn_aux.arguments import Config
 from pixelcnn_aux.likelihoods import base
 from pixelcnn_aux.likelihoods.base import Likelihood, masked, select
 from pixelcnn_aux.serialization import register
@@ -35,9 +34,6 @@ class Categorical(Likelihood):
         num_params = num_channels * num_values + pairs * num_values**2
         self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
         self.noise_size = self.bounded_noise_size = num_channels * num_values
-
-    def get_config(self) -> Config:
-        return {"num_values": self.num_values, "num_channels": self.num_channels}
 
     def _log_prob(self, params, images):
         return self._log_prob_at(params, arrays.cast(images, "int32"), select)

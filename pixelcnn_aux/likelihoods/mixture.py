@@ -4,7 +4,6 @@ import itertools
 import math
 
 from pixelcnn_aux import arguments, arrays
-from pixelcnn_aux.arguments import Config
 from pixelcnn_aux.arrays import pick
 from pixelcnn_aux.likelihoods import entropies
 from pixelcnn_aux.likelihoods.base import Likelihood, draw_index, gumbel
@@ -87,15 +86,6 @@ class LogisticMixture(Likelihood):
         self.num_params = self._layout.per_component * self.num_components
         self.noise_size = self.num_components + self.num_channels
         self.bounded_noise_size = self.num_channels * (self.num_components + 1)
-
-    def get_config(self) -> Config:
-        return {
-            "num_components": self.num_components,
-            "centered": self.centered,
-            "unit": self.unit,
-            "num_channels": self.num_channels,
-            "num_values": self.num_values,
-        }
 
     def _log_prob(self, params, images):
         images = arrays.cast(images, params.dtype)
