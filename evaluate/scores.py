@@ -213,11 +213,7 @@ def write_table(path, sets, found):
 
 
 def detections(found, exchanged, seed):
-    """How well each score separates the other sets from the first: set -> score -> factor -> dict.
-
-    The innermost have the fields of a `scores.Detection`. `found` are the `Scores` of each set; those of sets
-    `exchanged` are also compared with labels exchanged at random.
-    """
+    """`scores.Detection`s of other sets, also `exchanged`, than the first: set -> score -> factor -> dict."""
     (_, belonging), *others = found.items()
 
     def detect(x, other, exchange):

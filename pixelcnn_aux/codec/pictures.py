@@ -29,11 +29,9 @@ class Picture(NamedTuple):
 
 
 def read(path, channels=3, metadata=False):
-    """The `Picture` of a PNG, JPEG, TIFF or WebP file of 3 channels, or 1.
+    """The `Picture` of an image file of 3 channels, or 1, with its color profile and EXIF if `metadata`.
 
-    Its color profile and its EXIF are kept if `metadata`. Raises OSError for a file that cannot be read, and
-    ValueError for one that is broken or another kind of file, or that would lose something: more than 8 bits
-    a channel, more than one picture, or colors where one channel is expected.
+    Raises OSError for a file that cannot be read, and ValueError for one that would lose something.
     """
     one = "of one channel, " * (channels == 1)
     expected = f"a whole {decoding.KINDS} file of one picture, {one}of 8 bits a channel"

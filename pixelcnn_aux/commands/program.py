@@ -32,11 +32,10 @@ def typed():
 
 
 def start(module=None, command=None, *first):
-    """Runs a program, by default the module that this process runs, after absl has parsed the flags.
+    """Runs a program, by default this process's module, by the `command` that was typed, with flags parsed.
 
-    `command` was typed for it, and the arguments `first` come before those that were typed. An error that the
-    input explains ends it with the message alone, and exit status 1; -v=1 shows where it was raised. Ctrl-C
-    ends it with status 130.
+    The arguments `first` come before those that were typed. An error that the input explains ends it with the
+    message alone, and exit status 1; -v=1 shows where it was raised. Ctrl-C ends it with status 130.
     """
     module, command = module or sys.modules["__main__"], command or typed()
     arguments = getattr(module, "ARGUMENTS", [])

@@ -29,12 +29,7 @@ _SCALE = (
 
 
 def gathered(source, with_labels=False):
-    """The images of a source in its order, a new array uint8 [N, H, W, 3], and labels [N, ...] or None.
-
-    Labels are read, and have to be there, if `with_labels`. Raises ValueError for another kind of source or
-    one without an end, for images of several sizes, of other values or channels, or none, and for labels that
-    are not one for each image.
-    """
+    """The images of a source in its order, a new array uint8 [N, H, W, 3], and labels [N, ...] or None."""
     pixels, size, num_gray, is_scaled = bytearray(), None, 0, True
     labels, last_line = [], time.monotonic()
     for number, element in enumerate(_elements(source)):

@@ -16,18 +16,10 @@ FEW = 2**20  # pixels, up to which tracing takes longer than it saves
 
 
 class TileScan(GroupScan):
-    """Evaluates a factor whose network decides groups of pixels, and has a `radius`, for a `DrawRequest`.
+    """Evaluates in `tiles`, rows of `batches.Tile`, a factor whose network decides groups of pixels.
 
     It goes from one group to the next: `next_group`, `params` of each tile, `bounds` of any blocks, and
-    `decided`. `decide_tiles` does all that.
-
-    Args:
-      evaluation: `engine.Evaluation` of the factor.
-      batch: int, B.
-      num_pixels: int, how many are decided in all, here and in other scans.
-
-    Attributes:
-      tiles: list of rows of `batches.Tile`.
+    `decided`. `decide_tiles` does all that. `num_pixels` are decided in all, here and in other scans.
     """
 
     def __init__(self, evaluation, request, batch, num_pixels):

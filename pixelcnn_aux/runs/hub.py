@@ -79,11 +79,7 @@ def download(name):
 
 
 def upload(name, folder):
-    """Uploads the files in a folder as one commit of a repository, which is made if need be.
-
-    Other files of a run are removed from the repository; the rest stays. Returns the name with the commit.
-    Raises as `download`.
-    """
+    """Makes the files in a folder, and no others of a run, one commit of a repository: its name with that."""
     repository, revision = parse(name)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     added = {path.relative_to(folder).as_posix(): path for path in files}

@@ -95,10 +95,7 @@ class FullScan(Scan):
 
 @dataclasses.dataclass(eq=False)
 class GroupScan(Scan):
-    """Evaluates a `ParallelPixelCNN`, each group's network once; if `full`, all of it for each group.
-
-    `group` is the `networks.parallel.Group` that is decided now.
-    """
+    """Evaluates a `ParallelPixelCNN`, each `group`'s network once; if `full`, all of it for each group."""
 
     full: bool = False
 

@@ -10,11 +10,8 @@ from pixelcnn_aux.summaries import bits_kinds
 def summarize(model, batches, *, progress=lambda count: None, condition=None):
     """Means over batches of images, which may differ in size, of bits per dimension of the full image.
 
-    `progress` receives the number of images done; `condition` is that of all images.
-
-    Returns:
-      dict, each of `summaries.bits_kinds` -> {"factors": {name: float}, "total": float, "std_error": float}:
-      the standard error of the total's mean over independent images; None for one image.
+    Each of `summaries.bits_kinds` -> {"factors": {name: float}, "total": float, "std_error": float}: the
+    standard error of the total's mean over independent images; None for one image.
     """
     found, exact, count = {kind: {} for kind in bits_kinds(model)}, model.with_exact(True), 0
     for images in batches:
