@@ -121,7 +121,7 @@ class Factor(keras.Model):
         self.auxiliary_likelihood = auxiliary_likelihood
         self.fixed_sum = fixed_sum
         self.condition = condition
-        checks.check_parts(self)
+        checks.check_parts(self, _PARTS)
         self._work = batches.Work([self])
         inputs, held = self._smallest_inputs(), layers.current()
         with layers.counting_parameters() as counted:

@@ -124,8 +124,7 @@ class AuxiliaryModel(serialization.Configured):
         """
         size = self.image_size
         if image_size is not None:
-            check = arguments.any_size if size is None else arguments.size
-            size = check("image_size", image_size)
+            size = arguments.size("image_size", image_size, any_sides=size is None)
         expected = "image_size, (H, W), since the model is of images of any size"
         expect(size is not None, expected, "none", "Give it")
         sizes: list[Any] = [size]

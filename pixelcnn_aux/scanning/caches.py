@@ -7,6 +7,7 @@ At a resolution that is halved, every other row and pixel has no output, or no i
 
 import collections
 import dataclasses
+import itertools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -120,10 +121,6 @@ def over_rows(layer, rows, folded, odd):
     return row + folded.bias
 
 
-def _is_known(part):
-    return part.shape.rank == 3
-
-
 @dataclasses.dataclass(eq=False)
 class Pixels:
     """Evaluates the horizontal stream's layers on the next pixel of a row."""
@@ -139,8 +136,9 @@ class Pixels:
         folded = self.folded[layer]
         bias, kernel = folded.bias, folded.kernel
         if isinstance(layer, layers.Projection):
-            own = [layers.product(part, k) for part, k in zip(x, kernel) if not _is_known(part)]
-            return sum(own, start=self.known[layer])
+            own = [part.shape.rank != 3 for part in x]  # rows, of rank 3, are known
+            parts = itertools.compress(zip(x, kernel), own)
+            return sum((layers.product(*pair) for pair in parts), start=self.known[layer])
         if not isinstance(layer, SHIFTED):
             return layer.apply_kernel(x, kernel) + bias
         if x is not None:

@@ -55,7 +55,9 @@ class _TensorFlowStep(_Step):
         with self.strategy.scope():
             self._squares = tf.Variable(tf.zeros([], self.factor.variable_dtype), trainable=False)
         # The optimizer sees gradients summed over the replicas: the norm needs no second sum.
-        getattr(self.optimizer, "inner_optimizer", self.optimizer).observe = self._add_squares
+        getattr(self.optimizer, "inner_optimizer", self.optimizer).observe = lambda gradient: (
+            self._squares.assign_add(2.0 * tf.nn.l2_loss(gradient))
+        )
         self._all_replicas = tf.function(self._on_all_replicas, autograph=False)
 
     def __call__(self, *batch):
@@ -80,9 +82,6 @@ class _TensorFlowStep(_Step):
         loss = self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
         taken = self.optimizer.iterations.value > steps
         return loss, tf.where(taken, tf.sqrt(self._squares), np.nan)
-
-    def _add_squares(self, gradient):
-        self._squares.assign_add(2.0 * tf.nn.l2_loss(gradient))
 
     def _on_a_replica(self, parts):
         """The gradient of each micro-batch, their mean, and the update of the weights: the mean loss."""
