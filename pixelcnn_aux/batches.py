@@ -123,10 +123,7 @@ class Tile(NamedTuple):
 
 
 def spans(length, radius, period, most):
-    """list of `Span` that cover an axis of `length` blocks, and evaluate about `most` at once.
-
-    All first blocks are multiples of `period`, and a network sees `radius` of them in each direction.
-    """
+    """list of `Span` from multiples of `period` on, about `most` blocks each, of which one sees `radius`."""
     if length <= most:
         return [Span(0, length, 0, length)]
     radius += -radius % period

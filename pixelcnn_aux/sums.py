@@ -486,10 +486,7 @@ class Remainders:
 
 
 class RowRemainders:
-    """The remainders of the blocks of a row of pixels while these are decided, one after another.
-
-    `remainder`, int32 [B, W / ratio, c], is that before the row.
-    """
+    """The remainders of the blocks of a row of pixels, int32 [B, W / ratio, c] before them, in a scan."""
 
     def __init__(self, positions: list[BlockPosition], remainder: Tensor, slack: list[Tensor]):
         self.ratio = len(positions)

@@ -139,11 +139,7 @@ class IncrementalScan(Scan):
         return first, remainder, pixels
 
     def _known(self, row_offset, memory, vertical, given):
-        """What the horizontal stream knows of a row before its first pixel.
-
-        Returns dict, layer -> float [B, w, filters]: its bias, and the sum over rows above, or of the skips
-        that are known; and the list of the shifted layers whose input has pixels in this row.
-        """
+        """What rows above and skips add to a row, layer -> float [B, w, F], and shifted layers it feeds."""
         network, levels = self.network, self.network.topology.levels()
         here = [row_offset % 2**level == 0 for level in levels]
 

@@ -85,11 +85,7 @@ def read(file):
 
 
 class EpochMeter:
-    """Losses, gradient norms and time of the `count` steps that are left in an epoch, from when it is made.
-
-    `seconds` are up to date when it is paused or has ended. `note` is called with each step's number, bits
-    and norm in turn.
-    """
+    """Losses, norms and `seconds` of the steps that are left in an epoch; `note` is told of each in turn."""
 
     def __init__(self, count, batches, note, shows):
         self._count, self._batches, self._note, self._shows = count, batches, note, shows

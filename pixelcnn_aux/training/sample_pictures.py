@@ -23,11 +23,7 @@ _SIDE = 96  # pixels: smaller images are enlarged to about that
 
 
 class Samples:
-    """Draws from the averaged weights of a `TrainingState`, always from the same seeds.
-
-    A conditional factor draws given auxiliary images and labels of the same validation images. There is no
-    picture once drawing has taken more than `MAX_SHARE` of the time.
-    """
+    """Draws by the averaged weights of a `TrainingState` from the same seeds, in `MAX_SHARE` of the time."""
 
     def __init__(self, state):
         self._state, self._writer = state, None
