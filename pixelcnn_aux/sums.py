@@ -535,9 +535,9 @@ class BlockRemainders:
         slack = [x[place][:, *where] for x in self._slack]
         return self._positions[place].of(*where).bounds(self._remainder[:, *where], slack)
 
-    def center(self, place: int, *where: slice) -> Tensor:
+    def center(self, place: int) -> Tensor:
         """`BlockPosition.center` of the pixels at a place."""
-        return self._positions[place].of(*where).center(self._remainder[:, *where])
+        return self._positions[place].center(self._remainder)
 
     def decided(self, place: int, pixels: Tensor) -> None:
         """Subtracts the contributions of decided pixels [B, h, w, C] at a place."""

@@ -45,13 +45,11 @@ _CIFAR10 = {"filters": 160, "resolutions": 3, "num_components": 10, "dropout": 0
 # Section 4.2: 100 filters, 3 blocks under an embedding of 15.
 _PYRAMID = {"filters": 100, "blocks": 3, "embedding_blocks": 3, "depth": 2, "dropout": 0.5}
 
-_grayscale, _pixelcnn, _pyramid, _parallel, _gray_pyramid = (
-    functools.partial(Preset, constructor=constructor)
-    for constructor in (
-        *(models.grayscale, models.pixelcnn_pp, models.pyramid),
-        *(models.parallel_pyramid, models.grayscale_pyramid),
-    )
-)
+_grayscale = functools.partial(Preset, constructor=models.grayscale)
+_gray_pyramid = functools.partial(Preset, constructor=models.grayscale_pyramid)
+_parallel = functools.partial(Preset, constructor=models.parallel_pyramid)
+_pixelcnn = functools.partial(Preset, constructor=models.pixelcnn_pp)
+_pyramid = functools.partial(Preset, constructor=models.pyramid)
 
 
 def _ours(epochs, steps, batch_size, learning_rate=4e-3, **others):
