@@ -213,7 +213,7 @@ def write_table(path, sets, found):
 
 
 def detections(found, exchanged, seed):
-    """`scores.Detection`s of other sets, also `exchanged`, than the first: set -> score -> factor -> dict."""
+    """How well scores tell other sets, also `exchanged`, from the first: set -> score -> factor -> dict."""
     (_, belonging), *others = found.items()
 
     def detect(x, other, exchange):

@@ -342,7 +342,7 @@ class _Tables(NamedTuple):
 
     @classmethod
     def of_incomplete(cls, weights, step, num_values, size):
-        """The tables for all blocks of images of (H, W), of which the last repeat: [ratio ** 2, h, w, c]."""
+        """The tables for all blocks of images of (H, W), the last ones incomplete: [ratio ** 2, h, w, c]."""
         ratio = len(weights)
         heights, widths = ((ratio, length % ratio or ratio) for length in size)
         kinds = [

@@ -130,7 +130,7 @@ def in_threads(read, items, count=None):
 
 
 def below(folder):
-    """Sorted relative `pathlib.Path`s of all files below a folder. Links to folders may lead in a circle."""
+    """Sorted relative `pathlib.Path`s of all files below a folder. Links to folders are not followed."""
 
     def stop(error):
         raise error

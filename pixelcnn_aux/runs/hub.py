@@ -79,7 +79,7 @@ def download(name):
 
 
 def upload(name, folder):
-    """Makes the files in a folder, and no others of a run, one commit of a repository: its name with that."""
+    """Commits the files in a folder, in place of others of a run, to a repository: the name of the commit."""
     repository, revision = parse(name)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     added = {path.relative_to(folder).as_posix(): path for path in files}

@@ -94,7 +94,12 @@ def _write_extras(folder, name, functions, max_batch, jit_compile):
 
 
 def _logged(model, signature, inputs):
-    """A request, name -> TensorProto, as a PredictionLog (numbers of fields: no tensorflow-serving-api)."""
+    """The bytes of the PredictionLog of a request, a dict, name -> TensorProto.
+
+    Numbers of fields, which need no tensorflow-serving-api: PredictionLog.predict_log = 6,
+    PredictLog.request = 1, PredictRequest.model_spec = 1 and .inputs = 2, with keys = 1 and values = 2,
+    ModelSpec.name = 1 and .signature_name = 3.
+    """
     spec = _field(1, _field(1, model.encode()) + _field(3, signature.encode()))
     entries = (
         _field(2, _field(1, name.encode()) + _field(2, tensor.SerializeToString()))

@@ -39,7 +39,7 @@ _STEPS_AHEAD = 8
 
 
 class MetricsTable:
-    """The metrics of a factor up to a step, and after it, in a `FactorFolder` and for TensorBoard."""
+    """The metrics of a factor, those of an earlier run up to a step included; also for TensorBoard."""
 
     def __init__(self, folder, step):
         self._file, self._logs = folder.metrics, folder.logs
