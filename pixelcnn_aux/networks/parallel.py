@@ -52,7 +52,8 @@ class DecidesGroups:
         """
         places, size = sums.by_place(x, self.side), x.shape[1:3]
         known = self.known_at_first(arrays.shape(places[0])[:3], features)
-        exists, found = sums.existing_by_place(size, self.side), []
+        exists = sums.existing_by_place(size, self.side)
+        found: list[Tensor] = []
         for k, group in enumerate(self.groups):
             params, pixels = self.group_params(k, known, **how), places[group.place]
             if exists is not None:
