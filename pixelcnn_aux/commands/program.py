@@ -103,9 +103,6 @@ def _tensorflow_errors():
 def import_plugin(name):
     """Imports a module that --plugin names. Raises ImportError, whatever the module raises."""
     expected = "--plugin as the name of a module that Python can import, such as examples.mine"
-    received, remedy = (
-        f"{name}, whose import failed",
-        "Run from the folder that it is in, or mend it",
-    )
+    received, remedy = f"{name}, whose import failed", "Run from its folder, or mend the module"
     with restated(expected, received, remedy, Exception, kind=ImportError):
         importlib.import_module(name)

@@ -33,16 +33,14 @@ def cifar10(split, image_size, data_dir):
 def _download(builder):
     import requests  # with which TFDS downloads
 
-    expected, received = (
-        f"a prepared CIFAR-10 in {builder.data_path}",
-        "none, and its download failed",
-    )
+    expected = f"a prepared CIFAR-10 in {builder.data_path}"
     remedy = (
         "Run tfds build cifar10 on a machine with a network and copy the folder here, give --data_dir where "
         "it is elsewhere, or do without: --dataset photos, --dataset arrays"
     )
     # Whatever TFDS and the network come up with.
-    with restated(expected, received, remedy, Exception, kind=FileNotFoundError):
+    received, kind = "none, and its download failed", FileNotFoundError
+    with restated(expected, received, remedy, Exception, kind=kind):
         for url in builder.url_infos:
             requests.head(url, timeout=10)  # with no network TFDS itself retries for minutes
         builder.download_and_prepare()

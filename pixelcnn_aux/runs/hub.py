@@ -126,11 +126,8 @@ def _checked_sizes(name, info):
 @contextlib.contextmanager
 def _connected(name):
     """Yields the Hub's API and the module of its errors, which get a remedy if they are raised within."""
-    needed, remedy = (
-        f"huggingface_hub, by which {name} is read or written",
-        "pip install huggingface_hub",
-    )
-    with needs(needed, f"Run {remedy}"):
+    needed = f"huggingface_hub, by which {name} is read or written"
+    with needs(needed, "Run pip install huggingface_hub"):
         import huggingface_hub
         from huggingface_hub import errors
     with disk.explained("to keep files in the Hub's cache (HF_HOME)"):
