@@ -80,8 +80,7 @@ class IncrementalScan(Scan):
         given = network.activate(given)
         _, vertical = network.vertical(first[0], after=given, cache=rows)
         known, inputs = self._known(row_offset, memory, vertical, given)
-        known["first"] = first[1]
-        strides = {key: self._width // row.shape[1] for key, row in known.items()}
+        packed = PackedRows(self._width, {"first": first[1], **known})
 
         # Columns after which all resolutions that have this row advance.
         levels = network.topology.levels()
@@ -90,33 +89,30 @@ class IncrementalScan(Scan):
             period = UNROLLED
         if row_remainders:
             period = max(period, row_remainders.ratio)  # both are powers of two
-        recorded = [layer for layer in inputs if layer.memory(0)]  # what they see is kept
+        recorder = RowRecorder(
+            self._width, period, {layer: self._shapes[layer] for layer in inputs}
+        )
         with_memory = [layer for layer in inputs if layer in known]
 
         @backend.sums_in_order()
-        def advance(start, left, latest, pixels, rows):
+        def advance(start, left, latest, pixels, recorded):
             memory = caches.Memory(1, dict(zip(with_memory, latest)))
             seen = collections.defaultdict(list)
+            here = row_remainders
             for offset in range(period):
-                column = {
-                    key: tf.gather(known[key], (start + offset) // stride, axis=1)
-                    for key, stride in strides.items()
-                    if offset % stride == 0
-                }
+                column = packed.column(start, offset)
                 cache = caches.Pixels(folded, memory, column, seen)
                 params = network.params(column["first"] + left, vertical, given, cache=cache)
-                at, here = start + offset, row_remainders
-                pixel = decide(params, _at(at), here and here.bounds(at, offset))
+                pixel = decide(
+                    params, _at(start + offset), here and here.bounds(start + offset, offset)
+                )
                 x = network.append_ones(self.network_inputs(pixel, here and here.center(offset)))
                 if here:
                     here.decided(offset, pixel)
                 left = network.left(x, cache=cache)
-                pixels = pixels.write(at, pixel)
-            for position, layer in enumerate(recorded):
-                first = start // (self._width // self._shapes[layer][0])
-                for k, x in enumerate(seen[layer]):
-                    rows[position] = rows[position].write(first + k, x)
-            return start + period, left, list(memory.latest.values()), pixels, rows
+                pixels = pixels.write(start + offset, pixel)
+            recorded = recorder.write(recorded, start, seen)
+            return start + period, left, list(memory.latest.values()), pixels, recorded
 
         zeros = {
             channels: self._zeros(channels)
@@ -124,12 +120,13 @@ class IncrementalScan(Scan):
         }
         latest = [[zeros[folded[layer].channels]] * layer.memory(1) for layer in with_memory]
         pixels, left = tf.TensorArray(tf.int32, self._width), self._zeros(network.left.filters)
-        blank = [tf.TensorArray(self._dtype, self._shapes[layer][0]) for layer in recorded]
-        *_, pixels, written = tf.while_loop(
-            lambda start, *_: start < self._width, advance, (0, left, latest, pixels, blank)
+        *_, pixels, recorded = tf.while_loop(
+            lambda start, *_: start < self._width,
+            advance,
+            (0, left, latest, pixels, recorder.blank(self._dtype)),
         )
-        for layer, row in zip(recorded, written):
-            memory.add(layer, tf.transpose(row.stack(), [1, 0, 2]))
+        for layer, row in recorder.read(recorded):
+            memory.add(layer, row)
         pixels = tf.transpose(pixels.stack(), [1, 0, 2])
         centers = None
         if row_remainders:
@@ -170,9 +167,68 @@ class IncrementalScan(Scan):
         return known, inputs
 
 
+class PackedRows:
+    """Rows, key -> float [B, w, C], side by side, so that one operation takes a pixel of all of them."""
+
+    def __init__(self, width, rows):
+        self._groups = []
+        for w, keys in _by_width({key: row.shape[1:] for key, row in rows.items()}):
+            channels = [rows[key].shape[2] for key in keys]
+            packed = tf.concat([rows[key] for key in keys], axis=-1)
+            self._groups.append((width // w, keys, channels, packed))
+
+    def column(self, start, offset):
+        """dict, key -> float [B, C], of the rows that have a pixel at column start + offset."""
+        result = {}
+        for stride, keys, channels, packed in self._groups:
+            if offset % stride == 0:
+                index = start + offset if stride == 1 else (start + offset) // stride
+                column = tf.gather(packed, index, axis=1)
+                result.update(zip(keys, tf.split(column, channels, axis=-1)))
+        return result
+
+
+class RowRecorder:
+    """Records what shifted layers, layer -> (w, C), see in a row, a `period` of its pixels at a time."""
+
+    def __init__(self, width, period, inputs):
+        self._period = period
+        self._groups = []
+        for w, recorded in _by_width({k: v for k, v in inputs.items() if k.memory(0)}):
+            self._groups.append((w, width // w, recorded, [inputs[layer][1] for layer in recorded]))
+
+    def blank(self, dtype):
+        """list of `tf.TensorArray`, to be carried through the loop over columns."""
+        return [tf.TensorArray(dtype, w) for w, *_ in self._groups]
+
+    def write(self, arrays, start, inputs):
+        """Writes the columns from `start` on: `inputs` is a dict, layer -> list of float [B, C]."""
+        written = []
+        for array, (_, stride, recorded, _) in zip(arrays, self._groups):
+            for k in range(self._period // stride):
+                column = tf.concat([inputs[layer][k] for layer in recorded], axis=-1)
+                array = array.write(start // stride + k, column)
+            written.append(array)
+        return written
+
+    def read(self, arrays):
+        """Yields (layer, float [B, w, C]), its input's row."""
+        for array, (_, _, recorded, channels) in zip(arrays, self._groups):
+            rows = tf.transpose(array.stack(), [1, 0, 2])
+            yield from zip(recorded, tf.split(rows, channels, axis=-1))
+
+
 def _at(index):
     """Function that takes the rows of images [B, H, W, ...], or the pixels of rows, of this index."""
     return lambda x: tf.gather(x, index, axis=1)
+
+
+def _by_width(shapes):
+    """Groups the keys of a dict, key -> (w, C): list of (w, keys)."""
+    groups = collections.defaultdict(list)
+    for key, (width, _) in shapes.items():
+        groups[width].append(key)
+    return list(groups.items())
 
 
 def _input_widths(network, width):
