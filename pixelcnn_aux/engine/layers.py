@@ -14,9 +14,8 @@ from numpy.lib.stride_tricks import as_strided
 from pixelcnn_aux import arrays
 from pixelcnn_aux.layers import rounding
 
-_AT_ONCE = (
-    2**17
-)  # numbers that are copied to lay neighborhoods side by side: few, to stay in a cache
+# Numbers that are copied to lay neighborhoods side by side: few, to stay in a cache.
+_AT_ONCE = 2**17
 _CORES = os.cpu_count() or 1
 _LOWEST = 1024  # from so many units below 0 on, SiLU is 0 in whole units
 _WHOLE_SILU = rounding.whole_silu(
