@@ -98,19 +98,17 @@ class IncrementalScan(Scan):
         def advance(start, left, latest, pixels, recorded):
             memory = caches.Memory(1, dict(zip(with_memory, latest)))
             seen = collections.defaultdict(list)
-            here = row_remainders
             for offset in range(period):
                 column = packed.column(start, offset)
                 cache = caches.Pixels(folded, memory, column, seen)
                 params = network.params(column["first"] + left, vertical, given, cache=cache)
-                pixel = decide(
-                    params, _at(start + offset), here and here.bounds(start + offset, offset)
-                )
+                at, here = start + offset, row_remainders
+                pixel = decide(params, _at(at), here and here.bounds(at, offset))
                 x = network.append_ones(self.network_inputs(pixel, here and here.center(offset)))
                 if here:
                     here.decided(offset, pixel)
                 left = network.left(x, cache=cache)
-                pixels = pixels.write(start + offset, pixel)
+                pixels = pixels.write(at, pixel)
             recorded = recorder.write(recorded, start, seen)
             return start + period, left, list(memory.latest.values()), pixels, recorded
 
