@@ -40,10 +40,7 @@ class GroupCoding:
         return coder.words(), {name: round(x) for name, x in bits.items()}
 
     def decode(self, words, count, size, add):
-        """Decodes the words of `encode`: uint8 [N, H, W, C], and each pixel's bits, float32 [N, H, W].
-
-        None where this machine comes across values that no encoder wrote.
-        """
+        """Images uint8 [N, H, W, C], and bits, float32 [N, H, W], of words; None of words that none wrote."""
         self._num_pixels += count * math.prod(size)
         coder, images, bits = entropy.Decoder(words), [], np.zeros((count, *size), np.float32)
         for image_bits in bits:

@@ -92,11 +92,7 @@ class Channel:
         self._middle = None
 
     def halves(self, count):
-        """Tables of whether the value is one of the first `count` that are left, or of as many after these.
-
-        They are float32 [N, 2]: whole numbers in proportion to the probabilities of both, of each at least as
-        many as it has values.
-        """
+        """Whole numbers in proportion to the probabilities of the first `count` left and the next: [N, 2]."""
         first, last = self._ends
         middle = np.minimum(self.value + count, self._end)
         self._middle = self._components_below(middle)

@@ -18,11 +18,7 @@ _MAKE = (
 
 @register("arrays")
 def arrays(split, image_size, image_dir, image_file):
-    """The array of the split's name in a .npz file, or a .npy file of that name in a folder.
-
-    It is like that of `from_arrays`. Labels, int [N] or float [N, D], are the array SPLIT_labels, where there
-    is one. Arrays of .npz files are read into memory, with their checksums; .npy files are mapped to memory.
-    """
+    """The array of the split's name, and SPLIT_labels if there, in a .npz file or .npy files of a folder."""
     expect(
         (image_dir is None) != (image_file is None),
         "a file of arrays, or a folder of them, for the data set 'arrays'",

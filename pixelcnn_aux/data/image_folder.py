@@ -84,10 +84,7 @@ def resize(image, image_size):
 
 
 def _covered(length, size):
-    """The cells of an axis of `length`, K at most, that each of `size` cells covers.
-
-    Returns (int [K, size], those cells; float32 [K, size], how much of them; float32, how long a cell is).
-    """
+    """The cells of an axis that each of `size` covers, how much, and its length: [K, size], [K, size], []."""
     scale = np.float32(length) / np.float32(size)
     edges = np.arange(size + 1, dtype=np.float32) * scale
     low, high = edges[:-1], edges[1:]

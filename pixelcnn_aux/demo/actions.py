@@ -315,11 +315,7 @@ def within_time(steps):
 
 
 def following(work, total, found):
-    """Yields the step `found` with the share of the work that is done, and returns the work's result.
-
-    `work(report)` runs in a thread and calls `report(amount done of total)`, which raises once the generator
-    is closed.
-    """
+    """Yields the step `found` with the share that `work(report)` has done, and returns its result."""
     counts, closed, share = queue.SimpleQueue(), threading.Event(), 0.0
 
     def report(count):

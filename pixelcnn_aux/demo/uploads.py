@@ -69,11 +69,7 @@ def _times(size):
 
 
 def mask(painted, rectangle, size):
-    """The mask of a completion: uint8 [1, H, W, 1], 0 in the region to draw and 1 elsewhere.
-
-    The region is painted, the value of a `gradio.ImageEditor` of the `enlarged` picture or None, and a
-    rectangle: its left, top, right and bottom in percent, or nothing.
-    """
+    """The mask of a completion, 0 where painted or in a rectangle (in percent): uint8 [1, H, W, 1]."""
     (height, width), times = size, _times(size)
     region = np.zeros(size, bool)
     for layer in painted["layers"] if painted else []:

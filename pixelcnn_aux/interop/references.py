@@ -209,10 +209,7 @@ def _build(variables, constructor, **kwargs):
 
 
 def _assign(variables, named_layers, product_axes=(), convert=None):
-    """Assigns all variables, NAME/V, NAME/g and NAME/b, to the layers (NAME, layer), and converts these.
-
-    `product_axes` are those of a variable before the [in, out] of a 1 x 1 kernel, 1 each.
-    """
+    """Assigns all variables, NAME/V, NAME/g and NAME/b, to the layers (NAME, layer), and converts these."""
     used = set()
     for name, layer in named_layers:
         for weight, part in ((layer.v, "V"), (layer.g, "g"), (layer.b, "b")):

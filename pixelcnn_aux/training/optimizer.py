@@ -206,10 +206,7 @@ class AveragingMuon(AveragingAdam):
 
 
 def orthogonalized(matrices):
-    """About U V^T for matrices U S V^T, by Newton-Schulz iterations: float [N, n, m] -> float [N, n, m].
-
-    They are of X X^T (or X^T X, the smaller one) alone, so that X is multiplied once, at the end.
-    """
+    """About U V^T for U S V^T, by Newton-Schulz iterations of X X^T alone: [N, n, m] -> [N, n, m]."""
     is_tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices / (ops.sqrt(ops.sum(ops.square(matrices), axis=(-2, -1), keepdims=True)) + 1e-7)
     transposed = ops.swapaxes(x, -1, -2)

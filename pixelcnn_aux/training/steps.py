@@ -22,11 +22,7 @@ else:
 
 
 def make(model, name, weights, training, *, strategy, policy=None, remat=False):
-    """The training step of a model's factor, as a `Training` has it, from a list of weights on.
-
-    It is a function of a batch. Its `factor` and `optimizer` have the values after the last step once its
-    method `sync` was called. `strategy` is None under JAX, and `policy` for the model's own.
-    """
+    """The training step from a list of weights on, a function of a batch: `_Step` has what it changes."""
     with strategy.scope() if strategy else contextlib.nullcontext():
         factor = model.new_factor(name, policy)
         factor.set_weights(weights)
