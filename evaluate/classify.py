@@ -41,10 +41,7 @@ def main():
 
 
 def results(nats, labels):
-    """The `calibration` of the factors up to each: dict, factor name -> dict.
-
-    `nats` are each factor's given each class, float [N, K]. Images of no class, -1 in `labels`, are left out.
-    """
+    """The `calibration` of the factors up to each, of images with a label: dict, factor name -> dict."""
     found, so_far, known = {}, 0.0, labels >= 0
     for name, x in nats.items():
         so_far = so_far + x[known].astype(np.float64)

@@ -12,7 +12,7 @@ from absl import flags
 
 import pixelcnn_aux as pa
 from pixelcnn_aux.commands import chosen_run, plots, program
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 from pixelcnn_aux.scores import splits
@@ -65,14 +65,11 @@ def read(folder):
 
     run = RunFolder(folder)
     description = run.config()["model"]
-    try:
+    expected, received = f"the description of a model in {folder}", "one without names of factors"
+    remedy = "If it was made by another version, train again"
+    with restated(expected, received, remedy, KeyError, TypeError, ValueError):
         names = [factor["config"]["name"] for factor in description["config"]["factors"]]
         checks.check_names(names)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"Expected the description of a model in {folder}. Received: one without names of factors "
-            f"({error!r}). If it was made by another version, train again."
-        ) from error
     found = {name: rows for name in names if (rows := metrics.read(run[name].metrics))}
     expected = f"a run with metrics of one epoch at least in {folder}, as {run[names[0]].metrics}"
     expect(found, expected, "none", "Train it for an epoch first")

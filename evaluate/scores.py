@@ -30,7 +30,7 @@ from pixelcnn_aux import data, image_grid, scores
 from pixelcnn_aux.commands import chosen_run, plots, program
 from pixelcnn_aux.data import lossless_files
 from pixelcnn_aux.data.image_folder import fit
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.scores import typical
 
@@ -185,13 +185,10 @@ def _by(size):
 
 def fit_typical(folder, model):
     """`scores.Typical` of images of the training split of --dataset."""
-    try:
+    expected = "images of the training split, which tell what is typical"
+    remedy = "Give a data set that has them, or --num_training 0 to leave out what is typical"
+    with restated(expected, "none", remedy, FileNotFoundError, ValueError):
         images = chosen_run.images(folder, model, "train")
-    except (FileNotFoundError, ValueError) as error:
-        raise ValueError(
-            f"Expected images of the training split, which tell what is typical. Received: none ({error}). "
-            "Give a data set that has them, or --num_training 0 to leave out what is typical."
-        ) from error
     pixels = images.spread(FLAGS.num_training)
     print(f"Typical is what is of {len(pixels):,} training images", flush=True)
     return scores.Typical(scores.bits(model, pixels))
@@ -216,11 +213,7 @@ def write_table(path, sets, found):
 
 
 def detections(found, exchanged, seed):
-    """How well each score separates the other sets from the first: set -> score -> factor -> dict.
-
-    The innermost have the fields of a `scores.Detection`. `found` are the `Scores` of each set; those of sets
-    `exchanged` are also compared with labels exchanged at random.
-    """
+    """How well scores tell other sets, also `exchanged`, from the first: set -> score -> factor -> dict."""
     (_, belonging), *others = found.items()
 
     def detect(x, other, exchange):

@@ -87,20 +87,14 @@ def choice(name: str, value: Any, choices: Collection[str]) -> str:
     return value
 
 
-def size(name: str, value: Any) -> tuple[int, int]:
-    """(H, W) as a tuple, of two whole numbers from 1 to `LARGEST`."""
-    return _size(name, value, LARGEST, LARGEST**2, f" to {LARGEST:,}")
-
-
-def any_size(name: str, value: Any) -> tuple[int, int]:
-    """(H, W) as a tuple, of two whole numbers from 1 whose product is at most `MAX_PIXELS`."""
-    return _size(name, value, MAX_PIXELS, MAX_PIXELS, f", of at most {MAX_PIXELS:,} pixels")
-
-
-def _size(name, value, largest, pixels, limit):
+def size(name: str, value: Any, any_sides: bool = False) -> tuple[int, int]:
+    """(H, W) as a tuple, whole numbers from 1 to `LARGEST`, or `any_sides` of at most `MAX_PIXELS`."""
+    limit, largest = f" to {LARGEST:,}", LARGEST
+    if any_sides:
+        limit, largest = f", of at most {MAX_PIXELS:,} pixels", MAX_PIXELS
     sides = tuple(value) if isinstance(value, (list, tuple, np.ndarray)) else ()
     fits = len(sides) == 2 and all(is_whole(x, 1, largest) for x in sides)
-    if not fits or math.prod(map(int, sides)) > pixels:
+    if not fits or math.prod(map(int, sides)) > MAX_PIXELS:
         _refuse(name, value, f"as (H, W), whole numbers from 1{limit}")
     return int(sides[0]), int(sides[1])
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from pixelcnn_aux import arguments, arrays, sums
-from pixelcnn_aux.arguments import Config, Size, Tensor
+from pixelcnn_aux.arguments import Size, Tensor
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import check_images, check_sides_known
 from pixelcnn_aux.likelihoods import Likelihood
@@ -133,9 +133,6 @@ class Grayscale(Transform):
             return None  # No image would have some of the grays.
         return FixedSum([[LUMA]], step=1000 * 2 ** (8 - self.bits))
 
-    def get_config(self) -> Config:
-        return {"bits": self.bits}
-
 
 @register()
 class HalfResolution(Transform):
@@ -195,9 +192,6 @@ class HighBits(Transform):
         expect(num_values == 2**self.of, expected, received, "Choose `of` to fit")
         step = 2 ** (self.of - self.bits)
         return FixedSum([[1]], step=step, num_values=num_values, spread=step / 2)
-
-    def get_config(self) -> Config:
-        return {"bits": self.bits, "of": self.of}
 
 
 def _snake_case(name):

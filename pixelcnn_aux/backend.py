@@ -39,11 +39,9 @@ else:
 
 def require_tensorflow(what: str) -> None:
     """Raises RuntimeError under another backend; the message names `what`, which needs TensorFlow."""
-    received, remedy = (
-        f"the Keras backend {NAME}",
-        "Install tensorflow and set KERAS_BACKEND=tensorflow",
-    )
-    expect(NAME == "tensorflow", f"TensorFlow for {what}", received, remedy, kind=RuntimeError)
+    fits, received = NAME == "tensorflow", f"the Keras backend {NAME}"
+    remedy = "Install tensorflow and set KERAS_BACKEND=tensorflow"
+    expect(fits, f"TensorFlow for {what}", received, remedy, kind=RuntimeError)
 
 
 def argmax(x: Tensor) -> Tensor:

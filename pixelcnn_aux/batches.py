@@ -4,7 +4,6 @@ A network whose outputs depend on a neighborhood alone computes for a tile what 
 image, if the tile has as many more rows and columns as it sees.
 """
 
-import itertools
 import math
 from typing import NamedTuple
 
@@ -28,15 +27,9 @@ def in_batches(function, rows, image_size, jit_compile=False, by_tensors=True):
 
     While a graph is traced, all rows are one batch.
 
-    Args:
-      function: from a structure like `rows`, of arrays [b, ...], to another, row by row.
-      rows: structure of NumPy arrays or tensors [N, ...]. None and plain values in it are handed on.
-      image_size: (H, W) of the largest images of a row.
-      jit_compile: bool, whether XLA compiles the function, as it does everything under JAX. Batches are then
-        of `COMPILED_SIZES`; the last row is repeated to fill the last one.
-      by_tensors: bool, whether the function is given tensors, for a graph, and not NumPy's arrays.
-
-    Returns NumPy's arrays or tensors, as the function does.
+    The function is from a structure like `rows`, of arrays or tensors [N, ...], to another, row by row, whose
+    images have (H, W) at most. Other values in it are handed on. If XLA compiles it, as all under JAX, its
+    batches are of `COMPILED_SIZES`, filled up by the last row; by_tensors=False is for a function of arrays.
     """
     leaves = [x for x in keras.tree.flatten(rows) if hasattr(x, "shape")]
     if any(map(backend.is_symbolic, leaves)):
@@ -94,10 +87,7 @@ def _mapped(function, structure):
 
 
 class Span(NamedTuple):
-    """Rows or columns of blocks: [start, stop) are evaluated, of which [low, high) are kept.
-
-    None for the end of the image.
-    """
+    """Blocks of an axis: [start, stop) are evaluated, and [low, high) of them kept; None: to the end."""
 
     start: int
     stop: int | None
@@ -133,10 +123,7 @@ class Tile(NamedTuple):
 
 
 def spans(length, radius, period, most):
-    """list of `Span` that cover an axis of `length` blocks, and evaluate about `most` at once.
-
-    All first blocks are multiples of `period`, and a network sees `radius` of them in each direction.
-    """
+    """list of `Span` from multiples of `period` on, about `most` blocks each, of which one sees `radius`."""
     if length <= most:
         return [Span(0, length, 0, length)]
     radius += -radius % period
@@ -163,13 +150,8 @@ def tiles(factor, size):
 
 def added_up(factor, method, inputs):
     """As `side_by_side`, added up over the pixels of each image: a structure of tensors [B]."""
-    parts = [
-        keras.tree.map_structure(
-            lambda x: arrays.sum(x, axis=(1, 2)), _of_tile(factor, method, inputs, tile)
-        )
-        for tile in itertools.chain(*tiles(factor, inputs.images.shape[1:3]))
-    ]
-    return keras.tree.map_structure(lambda *x: sum(x), *parts)
+    found = side_by_side(factor, method, inputs)
+    return keras.tree.map_structure(lambda x: arrays.sum(x, axis=(1, 2)), found)
 
 
 def side_by_side(factor, method, inputs):

@@ -11,12 +11,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from pixelcnn_aux import arguments, backend, conditions, layers, serialization, sums
+from pixelcnn_aux import arguments, backend, layers, serialization, sums
 from pixelcnn_aux.auxiliary import Transform
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.inputs import Inputs
-from pixelcnn_aux.likelihoods import Likelihood
-from pixelcnn_aux.networks import Embedding, Network, ParallelPixelCNN
+from pixelcnn_aux.networks import ParallelPixelCNN
 from pixelcnn_aux.sums import Bounds, FixedSum
 
 
@@ -35,16 +34,13 @@ def check_names(names):
         )
 
 
-def check_parts(factor):
-    """Checks the classes of the parts of a `Factor`, and that they fit each other."""
-    likelihood = arguments.instance("likelihood", factor.likelihood, Likelihood)
-    network = arguments.instance("network", factor.network, Network)
-    optional = {"embedding": Embedding, "auxiliary_likelihood": Likelihood}
-    optional |= {"fixed_sum": FixedSum, "condition": conditions.Condition}
-    embedding, below, fixed_sum, _ = (
-        arguments.instance(name, getattr(factor, name), kind, optional=True)
-        for name, kind in optional.items()
-    )
+def check_parts(factor, kinds):
+    """Checks the classes of the parts of a `Factor`, name -> class, and that they fit each other."""
+    for name, kind in kinds.items():
+        optional = name not in ("likelihood", "network")
+        arguments.instance(name, getattr(factor, name), kind, optional)
+    likelihood, network, embedding = factor.likelihood, factor.network, factor.embedding
+    below, fixed_sum = factor.auxiliary_likelihood, factor.fixed_sum
     expect(
         (embedding is None) == (below is None),
         "an embedding and the likelihood of what it embeds, or neither",

@@ -91,9 +91,6 @@ class Classes(Condition):
     def __repr__(self):
         return f"{self.num_classes} classes"
 
-    def get_config(self) -> dict[str, Any]:
-        return {"num_classes": self.num_classes}
-
     def encode(self, values: Tensor) -> Tensor:
         # Zeros for -1, which ONNX's own operation for this takes for the last class.
         classes = arrays.arange(self.num_classes, self.dtype)
@@ -125,9 +122,6 @@ class Vector(Condition):
 
     def __repr__(self):
         return f"vectors of {self.size}"
-
-    def get_config(self) -> dict[str, Any]:
-        return {"size": self.size}
 
     def encode(self, values: Tensor) -> Tensor:
         return arrays.cast(values, self.dtype)

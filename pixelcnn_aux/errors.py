@@ -18,6 +18,27 @@ def expect(
 
 
 @contextlib.contextmanager
+def restated(
+    expected: str,
+    received: str,
+    remedy: str,
+    *kinds: type[Exception],
+    kind: type[Exception] = ValueError,
+) -> Iterator[None]:
+    """Errors of some kinds within, ValueErrors by default, become one of `kind` in the one format.
+
+    Its text follows what is received, in brackets.
+    """
+    kinds = kinds or (ValueError,)
+    try:
+        yield
+    except kinds as error:
+        text = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        received = f"{received} ({text.rstrip('.')})"
+        raise kind(f"Expected {expected}. Received: {received}. {remedy}.") from error
+
+
+@contextlib.contextmanager
 def needs(package: str, remedy: str) -> Iterator[None]:
     """Imports within that fail say what package, and what for, is expected, and how it is installed."""
     try:

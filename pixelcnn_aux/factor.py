@@ -121,7 +121,7 @@ class Factor(keras.Model):
         self.auxiliary_likelihood = auxiliary_likelihood
         self.fixed_sum = fixed_sum
         self.condition = condition
-        checks.check_parts(self)
+        checks.check_parts(self, _PARTS)
         self._work = batches.Work([self])
         inputs, held = self._smallest_inputs(), layers.current()
         with layers.counting_parameters() as counted:
@@ -315,15 +315,13 @@ class Factor(keras.Model):
             evaluate = self._forced_params if pixel_by_pixel else evaluate
         return self._in_batches(evaluate, inputs, inputs.images)
 
-    @backend.compiled
-    def _full_params(self, inputs):
-        return self._evaluated(inputs)
-
     def _evaluated(self, inputs):
         """The parameters for `Inputs`."""
         if self._is_for_engine(inputs.images):
             return engine.Evaluation(self).params(inputs)
         return self(inputs, training=False)
+
+    _full_params = backend.compiled(_evaluated)
 
     def _is_for_engine(self, images):
         """Whether networks are evaluated in NumPy: of its arrays, unless there are gradients to compute."""
@@ -488,13 +486,11 @@ class Factor(keras.Model):
         with self.given(request.condition):
             scan = self.scan(size, batch, request)
             decider = groups.drawn_pixels(self.likelihood, request)
-            return self._images(scan.decide_each_pixel(features, decider))
+            dtype = arguments.pixel_dtype(self.likelihood.num_values)
+            return arrays.cast(scan.decide_each_pixel(features, decider), dtype)
 
     _draw_by_graph = backend.compiled(_draw)
     _draw_by_xla = backend.compiled(_draw, jit_compile=True)
-
-    def _images(self, pixels):
-        return arrays.cast(pixels, arguments.pixel_dtype(self.likelihood.num_values))
 
     @backend.compiled
     def known_at_first(self, ones, auxiliary, condition):

@@ -5,12 +5,7 @@ from PIL import Image
 
 
 def to_rgb(image, num_values):
-    """An image as RGB: uint8 [..., h, w, 3]. Any other number of channels becomes gray, their mean.
-
-    Args:
-      image: uint8 [..., h, w, c].
-      num_values: int, its pixel values are below it; the largest becomes 255.
-    """
+    """uint8 [..., h, w, c] below `num_values` as RGB, 0 to 255; other numbers of channels become gray."""
     scaled = np.asarray(image, np.float64) * 255 / max(num_values - 1, 1)
     if scaled.shape[-1] != 3:
         scaled = np.repeat(scaled.mean(axis=-1, keepdims=True), 3, axis=-1)
@@ -18,16 +13,9 @@ def to_rgb(image, num_values):
 
 
 def grid(tiles, columns, enlarged):
-    """A picture of tiles side by side.
+    """A picture of rows of so many tiles, each pixel `enlarged` so many times: uint8 [..., ..., 3].
 
-    Args:
-      tiles: list of lists of one length, of images uint8 [h, w, 3]: one above the other, in the size (H, W)
-        of the first one.
-      columns: int, tiles in a row; the last row is filled up with white ones.
-      enlarged: int, pixels of the picture, wide and high, for each pixel of an image.
-
-    Returns:
-      uint8 [rows * images * (H + 2) * enlarged, columns * (W + 2) * enlarged, 3].
+    A tile is a list of images, uint8 [h, w, 3], one above the other in the size of the first one.
     """
     height, width, _ = tiles[0][0].shape
 

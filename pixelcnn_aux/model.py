@@ -124,8 +124,7 @@ class AuxiliaryModel(serialization.Configured):
         """
         size = self.image_size
         if image_size is not None:
-            check = arguments.any_size if size is None else arguments.size
-            size = check("image_size", image_size)
+            size = arguments.size("image_size", image_size, any_sides=size is None)
         expected = "image_size, (H, W), since the model is of images of any size"
         expect(size is not None, expected, "none", "Give it")
         sizes: list[Any] = [size]
@@ -216,10 +215,8 @@ class AuxiliaryModel(serialization.Configured):
             height, width = chain[-1].shape[1:3]
             if None not in (height, width):
                 transform.size((height, width))
-            image = transform(chain[-1])
-            chain.append(
-                np.asarray(image) if plain else image
-            )  # a transform of one's own gives a tensor
+            image = transform(chain[-1])  # a tensor, by a transform of one's own
+            chain.append(np.asarray(image) if plain else image)
         return dict(zip(self.factors, reversed(chain)))
 
     def inputs(self, images: ArrayLike, condition: ArrayLike | None = None) -> dict[str, Inputs]:
@@ -335,10 +332,7 @@ class AuxiliaryModel(serialization.Configured):
         return images, self.checked_condition(condition, images.shape[0])
 
     def _by_factor(self, evaluate, images, condition, size=None):
-        """dict, name -> evaluate(factor, inputs) for full images that have been checked, in batches.
-
-        Of one image, as much is evaluated at once as of an image of `size`, (H, W); None for its own.
-        """
+        """dict, name -> evaluate(factor, inputs) in batches, as many at once as of images of `size`."""
 
         def of_batch(rows):
             inputs = self._inputs(*rows)

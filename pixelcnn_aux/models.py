@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import pixelcnn_aux as pa  # whose names are imported as they are used: presets do without Keras
 from pixelcnn_aux import arguments
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 
 # The factors of a `parallel_pyramid`, whose images are halved once, twice, ...
 _FRACTIONS = ("half", "quarter", "eighth", "sixteenth", "32nd", "64th", "128th", "256th")
+
+
+class ChainOptions(TypedDict, total=False):
+    """Arguments of `chain` that all models take; the documentation is there."""
+
+    num_components: int
+    exact: bool
+    centered: bool
+    dtype: str | None
+    condition: Condition | None
 
 
 def chain(
@@ -122,14 +132,10 @@ def pixelcnn_pp(
     filters: int = 160,
     blocks: int = 5,
     resolutions: int = 3,
-    num_components: int = 10,
     dropout: float = 0.5,
-    dtype: str | None = None,
-    exact: bool = True,
-    centered: bool = True,
     channels: int = 3,
     bits: int = 8,
-    condition: Condition | None = None,
+    **options: Unpack[ChainOptions],
 ) -> AuxiliaryModel:
     """Plain PixelCNN++ (Salimans et al., 2017): a chain of one factor, "image".
 
@@ -148,13 +154,9 @@ def pixelcnn_pp(
         pa.networks.architectures.pixelcnn_pp(
             blocks, resolutions, filters=filters, dropout=dropout
         ),
-        num_components=num_components,
-        exact=exact,
-        centered=centered,
-        dtype=dtype,
         channels=channels,
         bits=bits,
-        condition=condition,
+        **options,
     )
 
 
@@ -166,13 +168,9 @@ def grayscale(
     image_blocks: int = 3,
     embedding_blocks: int = 3,
     resolutions: int = 3,
-    num_components: int = 10,
     dropout: float = 0.5,
-    dtype: str | None = None,
     bits: int = 4,
-    exact: bool = True,
-    centered: bool = True,
-    condition: Condition | None = None,
+    **options: Unpack[ChainOptions],
 ) -> AuxiliaryModel:
     """Grayscale PixelCNN (section 3.1): "grayscale", `bits` a pixel, then "image" given it.
 
@@ -196,11 +194,7 @@ def grayscale(
         image_size,
         [grays, image],
         embedding=embedding,
-        num_components=num_components,
-        exact=exact,
-        centered=centered,
-        dtype=dtype,
-        condition=condition,
+        **options,
     )
 
 
@@ -212,15 +206,11 @@ def pyramid(
     blocks: int | Sequence[int] = 3,
     embedding_blocks: int = 3,
     depth: int = 2,
-    num_components: int = 10,
     dropout: float = 0.5,
-    dtype: str | None = None,
-    exact: bool = True,
-    centered: bool = True,
     channels: int = 3,
     bits: int = 8,
-    condition: Condition | None = None,
     resolutions: int | Sequence[int] = 1,
+    **options: Unpack[ChainOptions],
 ) -> AuxiliaryModel:
     """Pyramid PixelCNN (section 3.2): half-resolutions, each given the one before, the smallest first.
 
@@ -264,13 +254,9 @@ def pyramid(
             for levels, filters in zip(each_resolutions, each_filters)
         ],
         names=[_name(size) for size in reversed(sizes)],
-        num_components=num_components,
-        exact=exact,
-        centered=centered,
-        dtype=dtype,
         channels=channels,
         bits=bits,
-        condition=condition,
+        **options,
     )
 
 
@@ -285,15 +271,11 @@ def parallel_pyramid(
     base_filters: int = 32,
     base_blocks: int = 3,
     base_parts: int | None = None,
-    num_components: int = 10,
     dropout: float = 0.0,
-    dtype: str | None = None,
-    exact: bool = True,
-    centered: bool = True,
     channels: int = 3,
     bits: int = 8,
-    condition: Condition | None = None,
     whole_numbers: bool = False,
+    **options: Unpack[ChainOptions],
 ) -> AuxiliaryModel:
     """A pyramid that decides a pixel of every block at once (Reed et al., 2017): four evaluations a scale.
 
@@ -332,13 +314,9 @@ def parallel_pyramid(
         [base, *(pa.networks.architectures.parallel(blocks, parts, **how) for how in widths)],
         embedding=[None, *(pa.networks.architectures.trunk(trunk_blocks, **how) for how in widths)],
         names=[*reversed(_FRACTIONS[:halvings]), "image"],
-        num_components=num_components,
-        exact=exact,
-        centered=centered,
-        dtype=dtype,
         channels=channels,
         bits=bits,
-        condition=condition,
+        **options,
     )
     if arguments.flag("whole_numbers", whole_numbers):
         from pixelcnn_aux import rounded_factor
@@ -359,13 +337,9 @@ def grayscale_pyramid(
     image_blocks: int = 3,
     image_embedding_blocks: int = 3,
     resolutions: int = 3,
-    num_components: int = 10,
     dropout: float = 0.5,
-    dtype: str | None = None,
     bits: int = 4,
-    exact: bool = True,
-    centered: bool = True,
-    condition: Condition | None = None,
+    **options: Unpack[ChainOptions],
 ) -> AuxiliaryModel:
     """The combination that the paper leaves as future work: a pyramid of grays, then the colors.
 
@@ -401,11 +375,7 @@ def grayscale_pyramid(
         [*(grays for _ in smaller), grays, image],
         embedding=[None, *(doubling for _ in smaller), embedding],
         names=[*(f"grayscale_{_name(size)}" for size in reversed(smaller)), "grayscale", "image"],
-        num_components=num_components,
-        exact=exact,
-        centered=centered,
-        dtype=dtype,
-        condition=condition,
+        **options,
     )
 
 

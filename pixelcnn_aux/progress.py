@@ -10,10 +10,7 @@ _PATIENCE = 5  # seconds
 
 
 def progress_bar(count, unit="step", names=()):
-    """Keras's progress bar: one that moves in a terminal, and otherwise a line at the end.
-
-    `names` are those of metrics whose last values are displayed, and not their means.
-    """
+    """Keras's bar, or a line at the end; of the metrics `names` the last values are displayed, not means."""
     import keras  # here: programs show their flags without
 
     verbose = 1 if sys.stdout.isatty() else 2

@@ -16,7 +16,7 @@ import numpy as np
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import Config
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 _T = TypeVar("_T")
 _waiting: list[tuple[str, Any]] = []  # (package, class) that Keras does not know yet
@@ -55,8 +55,10 @@ class Configured:
     optional: tuple[str, ...] = ()
 
     def get_config(self) -> Config:
-        """dict, the arguments that build the object again: all that the constructor takes."""
-        return {}
+        """dict, the arguments that build the object again: here its attributes of their names."""
+        bases = reversed(type(self).__mro__[:-1])  # all but object
+        names = dict.fromkeys(x for base in bases for x in inspect.signature(base).parameters)
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
@@ -149,14 +151,10 @@ def deserialize(description: Any, kind: Any) -> Any:
         "Take the file from where it came from again",
     )
     # Not by Keras's function, which also builds some objects of classes that are not registered.
-    try:
+    expected = f"the description of a {name} with its arguments"
+    remedy = "Load it with the version of the package that wrote it"
+    with restated(expected, "others", remedy, TypeError, KeyError):
         return cls.from_config(config)
-    except (TypeError, KeyError) as error:
-        raise ValueError(
-            f"Expected the description of a {name} with its arguments. "
-            f"Received: others ({type(error).__name__}: {error}). "
-            "Load it with the version of the package that wrote it."
-        ) from error
 
 
 def check_comes_back(part: Any) -> None:

@@ -179,15 +179,7 @@ class FixedSum(Configured):
         )
 
     def get_config(self) -> Config:
-        return {
-            "weights": self.weights.tolist(),
-            "step": self.step,
-            "first": self.first,
-            "num_values": self.num_values,
-            "exact": self.exact,
-            "spread": self.spread,
-            "center_units": self.center_units,
-        }
+        return {**super().get_config(), "weights": self.weights.tolist()}
 
     def with_exact(self, exact: bool) -> Self:
         """The same sum with another `exact`."""
@@ -346,16 +338,11 @@ class _Tables(NamedTuple):
 
     def at(self, index):
         """The constants of one place, an int or a scalar tensor: without the first dimension."""
-        if isinstance(index, int):
-            return type(self)(*(table[index] for table in self))
         return type(self)(*(arrays.take(x, index, axis=0) for x in self))
 
     @classmethod
     def of_incomplete(cls, weights, step, num_values, size):
-        """The tables for all blocks of images of (H, W), the last ones incomplete: [ratio ** 2, h, w, c].
-
-        Such a block repeats its last row or column, whose weights are larger by as much.
-        """
+        """The tables for all blocks of images of (H, W), the last ones incomplete: [ratio ** 2, h, w, c]."""
         ratio = len(weights)
         heights, widths = ((ratio, length % ratio or ratio) for length in size)
         kinds = [
@@ -499,40 +486,18 @@ class Remainders:
 
 
 class RowRemainders:
-    """The remainders of the blocks of a row of pixels: int32 [B, W / ratio, c] before the row."""
+    """The remainders of the blocks of a row of pixels, int32 [B, W / ratio, c] before them, in a scan."""
 
     def __init__(self, positions: list[BlockPosition], remainder: Tensor, slack: list[Tensor]):
         self.ratio = len(positions)
-        self.positions, self.remainder, self.slack = positions, remainder, slack
-
-    def pixels(self, start: Tensor) -> "PixelRemainders":
-        """`PixelRemainders` of the pixels from column `start` on, which begins a block."""
-        return PixelRemainders(self, start)
-
-    def after(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """The centers of a row's pixels [B, W, C], float32 [B, W, c], and the state for the next row."""
-        remainder, centers = self.remainder, []
-        for column, position in enumerate(self.positions):
-            centers.append(position.center(remainder))
-            remainder = remainder - position.contribution(pixels[:, column :: self.ratio])
-        _, count, channels = remainder.shape
-        centers = arrays.reshape(arrays.stack(centers, axis=2), (-1, count * self.ratio, channels))
-        return centers, remainder
-
-
-class PixelRemainders:
-    """The remainder of a block while the pixels of one of its rows are decided, one after another."""
-
-    def __init__(self, row: RowRemainders, start: Tensor):
-        self._row, self._start = row, start
+        self._positions, self._before, self._slack = positions, remainder, slack
         self._remainder: Tensor = None  # of the current block
 
-    def bounds(self, offset: int) -> _ChannelBounds:
-        """`BlockPosition.bounds` of the pixel `offset` columns from the first; called for each in turn."""
-        row, column = self._row, self._start + offset
-        if offset % row.ratio == 0:
-            self._remainder = lookup(row.remainder, column // row.ratio, axis=1)
-        here = [lookup(x, column, axis=1) for x in row.slack]
+    def bounds(self, column: Tensor, offset: int) -> _ChannelBounds:
+        """`BlockPosition.bounds` of the pixel in a column, `offset` columns from where some block begins."""
+        if offset % self.ratio == 0:
+            self._remainder = lookup(self._before, column // self.ratio, axis=1)
+        here = [lookup(x, column, axis=1) for x in self._slack]
         return self._at(offset).bounds(self._remainder, here)
 
     def center(self, offset: int) -> Tensor:
@@ -540,11 +505,21 @@ class PixelRemainders:
         return self._at(offset).center(self._remainder)
 
     def decided(self, offset: int, pixel: Tensor) -> None:
-        """Subtracts the contribution of a decided pixel [B, C]."""
+        """Subtracts the contribution of that pixel, [B, C]."""
         self._remainder = self._remainder - self._at(offset).contribution(pixel)
 
+    def after(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The centers of a row's pixels [B, W, C], float32 [B, W, c], and the state for the next row."""
+        remainder, centers = self._before, []
+        for column, position in enumerate(self._positions):
+            centers.append(position.center(remainder))
+            remainder = remainder - position.contribution(pixels[:, column :: self.ratio])
+        _, count, channels = remainder.shape
+        centers = arrays.reshape(arrays.stack(centers, axis=2), (-1, count * self.ratio, channels))
+        return centers, remainder
+
     def _at(self, offset):
-        return self._row.positions[offset % self._row.ratio]
+        return self._positions[offset % self.ratio]
 
 
 class BlockRemainders:
@@ -560,9 +535,9 @@ class BlockRemainders:
         slack = [x[place][:, *where] for x in self._slack]
         return self._positions[place].of(*where).bounds(self._remainder[:, *where], slack)
 
-    def center(self, place: int, *where: slice) -> Tensor:
+    def center(self, place: int) -> Tensor:
         """`BlockPosition.center` of the pixels at a place."""
-        return self._positions[place].of(*where).center(self._remainder[:, *where])
+        return self._positions[place].center(self._remainder)
 
     def decided(self, place: int, pixels: Tensor) -> None:
         """Subtracts the contributions of decided pixels [B, h, w, C] at a place."""

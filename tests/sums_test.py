@@ -124,14 +124,13 @@ class BoundsTest(helpers.TestCase):
             if sums.is_divided(size, ratio):
                 state = remainders.initial_state()
                 for row in range(size[0]):
-                    here, pixel = remainders.row(row, state), given[:, row]
-                    in_row = here.pixels(0)
+                    in_row, pixel = remainders.row(row, state), given[:, row]
                     for column in range(size[1]):
                         earlier = [pixel[:, column, i] for i in range(channels)]
-                        bounds = in_row.bounds(column)
+                        bounds = in_row.bounds(column, column)
                         pixels.append([bounds(i, earlier[:i]) for i in range(channels)])
                         in_row.decided(column, pixel[:, column])
-                    _, state = here.after(pixel)
+                    _, state = in_row.after(pixel)
                 found += [np.stack(x, axis=-1) for x in zip(*itertools.chain(*pixels))]
                 received = [np.reshape(x, (2, *images.shape[1:])) for x in found[-3:]]
                 self.assertAllEqual(received, expected)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 MAGIC = b"\x89PXAUX\x00\x02"
 MAX_BATCH = 1024
@@ -42,10 +42,7 @@ _UNPRINTABLE = re.compile(
 
 
 class Contents(NamedTuple):
-    """The contents of a file.
-
-    Its images are pictures, each of its own size, or images of one size: tiles of pictures, or neither.
-    """
+    """The contents of a file: pictures, each of its own size, or images of one size, such as tiles."""
 
     model: str  # the fingerprint of the model that wrote it
     name: str  # what that model is called
@@ -102,16 +99,14 @@ def cut(picture, size):
 
 def check(contents):
     """Raises ValueError where `read` would refuse a file of `Contents`, whatever its streams."""
-    try:
+    expected = (
+        "a model's name as a string, and pictures as (name, H, W): names of new files in one folder, of at "
+        f"most {_LONGEST} bytes, and as many tiles in all as there are images; and extras of "
+        f"{', '.join(EXTRAS)} for each picture, or none"
+    )
+    with restated(expected, "others", "Give such ones"):
         _check(contents)
         _sizes_of_extras(_lengths(contents.extras), contents)
-    except ValueError as error:
-        raise ValueError(
-            "Expected a model's name as a string, and pictures as (name, H, W): names of new files in one "
-            f"folder, of at most {_LONGEST} bytes, and as many tiles in all as there are images; and extras "
-            f"of {', '.join(EXTRAS)} for each picture, or none. "
-            f"Received: {error}. Give such ones."
-        ) from error
 
 
 def write(contents):
@@ -153,13 +148,10 @@ def read(data):
         "one that is damaged or cut short: its checksum differs",
         "Get it again",
     )
-    try:
+    expected, received = "a file as the codec writes it", "one with an impossible header"
+    kinds = KeyError, TypeError, ValueError, struct.error, zlib.error, RecursionError
+    with restated(expected, received, "Take it from where it came from again", *kinds):
         return _read(data[:-32])
-    except (KeyError, TypeError, ValueError, struct.error, zlib.error, RecursionError) as error:
-        raise ValueError(
-            f"Expected a file as the codec writes it. Received: one with an impossible header ({error}). "
-            "Take it from where it came from again."
-        ) from error
 
 
 def _read(whole):

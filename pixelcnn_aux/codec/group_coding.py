@@ -21,10 +21,7 @@ AT_ONCE = 2**13  # pixels whose values are coded together, in raster order: part
 
 
 class GroupCoding:
-    """Codes the images of a chain of `RoundedFactor`s, of any size.
-
-    `add` is a function that is called after each group with its number of pixels.
-    """
+    """Codes the images of a chain of `RoundedFactor`s; `add` is called with each group's number of pixels."""
 
     def __init__(self, model):
         self._model = model
@@ -43,10 +40,7 @@ class GroupCoding:
         return coder.words(), {name: round(x) for name, x in bits.items()}
 
     def decode(self, words, count, size, add):
-        """Decodes the words of `encode`: uint8 [N, H, W, C], and each pixel's bits, float32 [N, H, W].
-
-        None where this machine comes across values that no encoder wrote.
-        """
+        """Images uint8 [N, H, W, C], and bits, float32 [N, H, W], of words; None of words that none wrote."""
         self._num_pixels += count * math.prod(size)
         coder, images, bits = entropy.Decoder(words), [], np.zeros((count, *size), np.float32)
         for image_bits in bits:
@@ -63,10 +57,7 @@ class GroupCoding:
         return np.concatenate(images), bits
 
     def _coded(self, coder, size, add, given=None):
-        """Yields the name, the image, uint8 [1, h, w, c], and the bits, float32 [h, w], of each factor.
-
-        `coder` is an `entropy.Encoder` of the images of all factors, `given`, or a `Decoder`.
-        """
+        """Yields the name, the image, uint8 [1, h, w, c], and the bits, float32 [h, w], of each factor."""
         image = None
         for name, factor_size in self._model.sizes(size).items():
             factor, bits = self._model.factors[name], []
@@ -86,10 +77,7 @@ class GroupCoding:
             yield name, image, np.asarray(sums.from_places(bits, side, factor_size))[0, ..., 0]
 
     def _code_group(self, scan, name, coder, given):
-        """The pixels of the group of a scan, [1, h, w, C], and the bits of each, float32 [1, h, w, 1].
-
-        `given` are the pixels to be written, [1, h, w, C]; None to read.
-        """
+        """The pixels of a scan's group, `given` to write or None to read, and their bits: [1, h, w, ...]."""
         factor, values, last = self._model.factors[name], scan.zeros(), scan.tiles[-1]
         _, height, width, channels = values.shape
         bits = np.zeros((1, height, width, 1), np.float32)
@@ -128,10 +116,7 @@ def _one_ahead(function, items):
 
 
 def _bounds(scan, factor, shape):
-    """The least and the most value and the center of each channel's pixels: list of int64 [3, h w].
-
-    Centers are in units of `rounding.CENTERS`.
-    """
+    """Least and most values, and centers in `CENTERS`, of each channel's pixels: list of int64 [3, h w]."""
     bounds = scan.bounds()
     if bounds is None:
         every = np.array([0, factor.likelihood.num_values - 1, 0])[:, np.newaxis]

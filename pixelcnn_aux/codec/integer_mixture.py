@@ -32,10 +32,7 @@ _FARTHEST = 1 << 22  # a location
 
 
 class IntegerMixture:
-    """A `LogisticMixture` of 256 values, if centered of a whole unit, in whole numbers.
-
-    `center_units` of a center are one pixel value.
-    """
+    """A `LogisticMixture` of 256 values in whole numbers; `center_units` of a center are one pixel value."""
 
     def __init__(self, likelihood, center_units):
         half, unit = (likelihood.num_values - 1) / 2, likelihood.unit
@@ -52,10 +49,7 @@ class IntegerMixture:
 
 
 class Pixels:
-    """N pixels whose channels become known one by one. Arrays are [K, N], of components and pixels.
-
-    `params` are whole numbers [N, num_params], in units of 2 ** -8.
-    """
+    """N pixels whose channels become known one by one, of params [N, P] in 2 ** -8. Arrays are [K, N]."""
 
     def __init__(self, mixture, params):
         self._mixture = mixture
@@ -98,11 +92,7 @@ class Channel:
         self._middle = None
 
     def halves(self, count):
-        """Tables of whether the value is one of the first `count` that are left, or of as many after these.
-
-        They are float32 [N, 2]: whole numbers in proportion to the probabilities of both, of each at least as
-        many as it has values.
-        """
+        """Whole numbers in proportion to the probabilities of the first `count` left and the next: [N, 2]."""
         first, last = self._ends
         middle = np.minimum(self.value + count, self._end)
         self._middle = self._components_below(middle)

@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.ExifTags import Base as Tags
 
 from pixelcnn_aux.data import decoding
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 # Modes of Pillow whose pixels fit three channels of 8 bits, and alpha.
 MODES = ("1", "L", "P", "RGB", "LA", "RGBA")
@@ -29,13 +29,13 @@ class Picture(NamedTuple):
 
 
 def read(path, channels=3, metadata=False):
-    """The `Picture` of a PNG, JPEG, TIFF or WebP file of 3 channels, or 1.
+    """The `Picture` of an image file of 3 channels, or 1, with its color profile and EXIF if `metadata`.
 
-    Its color profile and its EXIF are kept if `metadata`. Raises OSError for a file that cannot be read, and
-    ValueError for one that is broken or another kind of file, or that would lose something: more than 8 bits
-    a channel, more than one picture, or colors where one channel is expected.
+    Raises OSError for a file that cannot be read, and ValueError for one that would lose something.
     """
-    try:
+    one = "of one channel, " * (channels == 1)
+    expected = f"a whole {decoding.KINDS} file of one picture, {one}of 8 bits a channel"
+    with restated(expected, f"{path}", "Convert it, or leave it out"):
         contents = decoding.contents(path)
         with decoding.opened(contents, channels) as picture:
             if picture.mode not in MODES:
@@ -48,19 +48,10 @@ def read(path, channels=3, metadata=False):
             if metadata:
                 extras |= _metadata(picture)
             return Picture(decoding.rgb(picture)[..., :channels], extras)
-    except ValueError as error:
-        raise ValueError(
-            f"Expected a whole {decoding.KINDS} file of one picture, {'of one channel, ' * (channels == 1)}"
-            f"of 8 bits a channel. Received: {path} ({error}). Convert it, or leave it out."
-        ) from error
 
 
 def write(file, picture):
-    """Writes a `Picture`, of one channel or three, to a binary file as PNG.
-
-    It is gray where its channels are the same, unless its color profile is of colors. Raises ValueError for
-    extras that `read` does not give.
-    """
+    """Writes a `Picture` to a binary file as PNG: gray where its channels agree and its profile lets it."""
     pixels, extras = picture
     keywords = {"icc": "icc_profile", "exif": "exif"}
     options = {keywords[x]: _inflated(x, extras[x]) for x in keywords if x in extras}
@@ -122,13 +113,9 @@ def _inflated(kind, data):
 
 def _opened_alpha(data, size):
     """uint8 [H, W] of the PNG file of a picture's alpha. Raises ValueError for another one."""
-    try:
+    with restated(f"alpha of {size}, 8 bits, as a PNG file", "another file", _REMEDY):
         with decoding.opened(data, channels=1) as picture:
             found = np.asarray(picture)
         if (found.shape, picture.mode) != (size, "L"):
             raise ValueError(f"{picture.mode} of {found.shape}")
-    except ValueError as error:
-        raise ValueError(
-            f"Expected alpha of {size}, 8 bits, as a PNG file. Received: {error}. {_REMEDY}."
-        ) from error
     return found

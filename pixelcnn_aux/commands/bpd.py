@@ -20,6 +20,7 @@ import pixelcnn_aux as pa
 from pixelcnn_aux import summaries
 from pixelcnn_aux.commands import chosen_run
 from pixelcnn_aux.data import lossless_files
+from pixelcnn_aux.errors import restated
 from pixelcnn_aux.progress import pixel_bar, progress_bar
 from pixelcnn_aux.runs import disk
 from pixelcnn_aux.runs.tensors import fingerprint
@@ -30,9 +31,7 @@ FLAGS = flags.FLAGS
 
 def main():
     folder, model = chosen_run.load(FLAGS.best)
-    codec = (
-        pa.codec.Codec(model) if FLAGS.bytes else None
-    )  # which refuses models that are not rounded
+    codec = pa.codec.Codec(model) if FLAGS.bytes else None  # which refuses floats
     images = chosen_run.images(folder, model, FLAGS.split)
     count = min(images.num_images, FLAGS.num_images or images.num_images)
     uses_labels = images.labels is not None if FLAGS.condition is None else FLAGS.condition
@@ -98,10 +97,7 @@ def checksum(batches):
 
 
 def mean_file_bits(model, names, batches, *, progress):
-    """Mean bits per dimension of images as lossless files: {factor name: {format that holds them: float}}.
-
-    Of the factors `names`, for batches of full images; `progress` is called with the number of images done.
-    """
+    """Mean bits per dimension of images as lossless files: {factor name: {format that holds them: float}}."""
     held = {name: lossless_files.holding(model.factors[name].likelihood) for name in names}
     bits, count = {name: {x: [] for x in formats} for name, formats in held.items()}, 0
     for batch in batches:
@@ -117,13 +113,10 @@ def recorded(file, crc32):
     """The `mean_file_bits` that `record` wrote for images of a checksum; None if there are none."""
     records = disk.read_json(file) if file.exists() else []
     current = crc32, lossless_files.FORMATS
-    try:
+    kinds = AttributeError, KeyError, TypeError, ValueError
+    with restated(f"records of codecs in {file}", "a damaged file", "Remove it", *kinds):
         same = [x["bits"] for x in records if (x["crc32"], x["settings"]) == current]
         return {name: dict(bits) for name, bits in same[0].items()} if same else None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"Expected records of codecs in {file}. Received: a damaged file ({error!r}). Remove it."
-        ) from error
 
 
 def record(file, measured, *, crc32, bits):
@@ -136,11 +129,7 @@ def record(file, measured, *, crc32, bits):
 
 
 def print_table(model, results, codecs):
-    """A row for each factor: its share of the totals, and bits per dimension of its own image.
-
-    The latter are of the factor alone, of all factors so far, and of codecs on the same images. The paper's
-    table 2 may be read as either of the first two.
-    """
+    """A row for each factor: its share of the totals, and bits per dimension of its own image."""
 
     def line(name, *cells):
         texts = (f"{cell:.4f}" if isinstance(cell, float) else cell or "" for cell in cells)

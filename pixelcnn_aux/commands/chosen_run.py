@@ -100,10 +100,7 @@ def outputs(folder):
 
 
 def source(folder):
-    """Where the images of the run in `folder` come from, unless flags override it: arguments of `data.load`.
-
-    Raises ValueError for a run that was trained on arrays, unless --dataset names a data set.
-    """
+    """Where the images of a run come from, unless flags override it: arguments of `data.load`."""
     config = RunFolder(folder).config()
     dataset = FLAGS.dataset or config.get("dataset")
     # Models of the package: CIFAR-10 would have to be downloaded, and a folder is on another machine.
@@ -145,11 +142,7 @@ def batches(images, num_images=None):
 
 
 def label_condition(kind, count):
-    """The condition of `count` images of the class --label; unknown if that is unset.
-
-    `kind` is a model's `condition`; for None there is none. Raises ValueError for --label of a model without
-    classes.
-    """
+    """The condition of a kind, or None, of `count` images of the class --label; unknown if that is unset."""
     if FLAGS.label is None:
         return kind and kind.unknown(count)
     expect(

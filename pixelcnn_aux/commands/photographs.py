@@ -27,11 +27,7 @@ def define_flags(workdir):
 
 
 def draw_each(files, ending, draw):
-    """Draws a picture from each photograph, and writes it as a new PNG file.
-
-    Its name is the photograph's and `ending`. `draw` is a function of a model, a photograph, uint8 [1, H, W,
-    3], and keyword arguments of the model's method; it returns uint8 [1, h, w, 3].
-    """
+    """Writes `draw(model, photograph, **how)`, [1, H, W, 3] to [1, h, w, 3], of each as a new PNG file."""
     expect(files, "photographs", "none", "Name image files", kind=app.UsageError)
     outputs = _outputs(files, ending)
     photographs = [read_image(file) for file in files]

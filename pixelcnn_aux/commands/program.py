@@ -15,7 +15,7 @@ import sys
 from absl import app, flags, logging
 
 from pixelcnn_aux.commands import process
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.runs import disk
 
 FLAGS = flags.FLAGS
@@ -32,11 +32,10 @@ def typed():
 
 
 def start(module=None, command=None, *first):
-    """Runs a program, by default the module that this process runs, after absl has parsed the flags.
+    """Runs a program, by default this process's module, by the `command` that was typed, with flags parsed.
 
-    `command` was typed for it, and the arguments `first` come before those that were typed. An error that the
-    input explains ends it with the message alone, and exit status 1; -v=1 shows where it was raised. Ctrl-C
-    ends it with status 130.
+    The arguments `first` come before those that were typed. An error that the input explains ends it with the
+    message alone, and exit status 1; -v=1 shows where it was raised. Ctrl-C ends it with status 130.
     """
     module, command = module or sys.modules["__main__"], command or typed()
     arguments = getattr(module, "ARGUMENTS", [])
@@ -103,11 +102,7 @@ def _tensorflow_errors():
 
 def import_plugin(name):
     """Imports a module that --plugin names. Raises ImportError, whatever the module raises."""
-    try:
+    expected = "--plugin as the name of a module that Python can import, such as examples.mine"
+    received, remedy = f"{name}, whose import failed", "Run from its folder, or mend the module"
+    with restated(expected, received, remedy, Exception, kind=ImportError):
         importlib.import_module(name)
-    except Exception as error:
-        raise ImportError(
-            f"Expected --plugin as the name of a module that Python can import, such as examples.mine. "
-            f"Received: {name}, whose import failed ({type(error).__name__}: {error}). "
-            "Run from the folder that it is in, or mend the module."
-        ) from error

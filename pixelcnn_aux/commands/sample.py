@@ -40,10 +40,9 @@ def main():
     expected = "--sweep without --log_scale_shift and --mode: it goes through them"
     expect(not (FLAGS.sweep and present), expected, " and ".join(present), "Leave these out")
     folder, model = chosen_run.load(FLAGS.best)
-    results = None if FLAGS.out else chosen_run.outputs(folder)  # before anything is drawn
-    chosen_run.label_condition(
-        model.condition, 0
-    )  # refuses a wrong --label before anything is drawn
+    # Before anything is drawn: a wrong --label is refused, too.
+    results = None if FLAGS.out else chosen_run.outputs(folder)
+    chosen_run.label_condition(model.condition, 0)
     by_classes = isinstance(model.condition, Classes) and FLAGS.label is None
     originals = None
     if FLAGS.known or FLAGS.given or not (FLAGS.sweep or by_classes or len(model.factors) == 1):
@@ -133,10 +132,7 @@ def sweep(model):
 
 
 def sample(model, what, num=None, *, first=0, **kwargs):
-    """Draws images of `num` seeds, by default --num, from the `first` on: dict, name -> uint8 [num, h, w, c].
-
-    Prints `what` is drawn. `kwargs` are arguments of `AuxiliaryModel.sample`, and override those from flags.
-    """
+    """Draws images as flags and `kwargs` of `AuxiliaryModel.sample` say: dict, name -> [num, h, w, c]."""
     num = num or FLAGS.num
     seeds = np.array([[FLAGS.seed, first + index] for index in range(num)], np.int32)
     start = time.perf_counter()

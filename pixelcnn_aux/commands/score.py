@@ -73,10 +73,7 @@ def image_files(path):
 
 
 def write(table, model, found):
-    """Writes the table of files, `pathlib.Path`s. Returns how many of them have a score.
-
-    Raises ValueError unless the model is of color images of 8 bits.
-    """
+    """Writes the table of files, `pathlib.Path`s. Returns how many of them have a score."""
     from pixelcnn_aux import batches
 
     likelihood, size = model.likelihood, model.image_size
@@ -107,10 +104,7 @@ def write(table, model, found):
 
 
 def read(file, size):
-    """A file, for a model of images of `size`, (H, W), or None for any: (its row, its image or None, error).
-
-    The row is that of the table before its bits, and the image uint8 [H, W, 3] of the model's size.
-    """
+    """(the row of a file up to its bits, its image uint8 [H, W, 3] in a size, or None, and the error)."""
     try:
         pixels = decoding.decode(decoding.contents(file))
     except (OSError, ValueError) as error:

@@ -7,7 +7,7 @@ import numpy as np
 from pixelcnn_aux import arguments
 from pixelcnn_aux.data.images import Images, checked_pixels
 from pixelcnn_aux.data.registry import register
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 MAX_COMPRESSED = 2**31  # bytes that an array may claim which takes fewer in its file
 _MAKE = (
@@ -18,11 +18,7 @@ _MAKE = (
 
 @register("arrays")
 def arrays(split, image_size, image_dir, image_file):
-    """The array of the split's name in a .npz file, or a .npy file of that name in a folder.
-
-    It is like that of `from_arrays`. Labels, int [N] or float [N, D], are the array SPLIT_labels, where there
-    is one. Arrays of .npz files are read into memory, with their checksums; .npy files are mapped to memory.
-    """
+    """The array of the split's name, and SPLIT_labels if there, in a .npz file or .npy files of a folder."""
     expect(
         (image_dir is None) != (image_file is None),
         "a file of arrays, or a folder of them, for the data set 'arrays'",
@@ -32,7 +28,9 @@ def arrays(split, image_size, image_dir, image_file):
     file, labels = image_file or image_dir / f"{split}.npy", f"{split}_labels"
     received, remedy = f"{file}, which is no file", f"Give one that exists. {_MAKE}"
     expect(file.is_file(), "a file of arrays", received, remedy, kind=FileNotFoundError)
-    try:
+    expected = f"a whole file of arrays, with uint8 or uint16 [N, H, W, C] for {split}"
+    # Damaged files raise whatever they happen to spell.
+    with restated(expected, f"{file}, which cannot be read", _MAKE, Exception):
         if image_file:
             found = {name: _read(file, name, name == split) for name in (split, labels)}
         else:
@@ -40,11 +38,6 @@ def arrays(split, image_size, image_dir, image_file):
             found = {split: np.lib.format.open_memmap(file, mode="r")}
             found[labels] = np.load(beside, allow_pickle=False) if beside.is_file() else None
         pixels = checked_pixels(found[split])
-    except Exception as error:  # damaged files raise whatever they happen to spell
-        raise ValueError(
-            f"Expected a whole file of arrays, with uint8 or uint16 [N, H, W, C] for {split}. Received: "
-            f"{file}, which cannot be read ({error or type(error).__name__}). {_MAKE}."
-        ) from error
     expect(
         image_size in (None, pixels.shape[1:3]),
         f"images of {image_size} in {file}",

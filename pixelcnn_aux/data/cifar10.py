@@ -5,7 +5,7 @@ import numpy as np
 from pixelcnn_aux.data import tfds
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import register
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 # Of the official training images, or the test images. Validation is the last 1000 of the former.
 _PARTS = {"train": slice(-1000), "validation": slice(-1000, None), "test": slice(None)}
@@ -33,14 +33,14 @@ def cifar10(split, image_size, data_dir):
 def _download(builder):
     import requests  # with which TFDS downloads
 
-    try:
+    expected = f"a prepared CIFAR-10 in {builder.data_path}"
+    remedy = (
+        "Run tfds build cifar10 on a machine with a network and copy the folder here, give --data_dir where "
+        "it is elsewhere, or do without: --dataset photos, --dataset arrays"
+    )
+    # Whatever TFDS and the network come up with.
+    received, kind = "none, and its download failed", FileNotFoundError
+    with restated(expected, received, remedy, Exception, kind=kind):
         for url in builder.url_infos:
             requests.head(url, timeout=10)  # with no network TFDS itself retries for minutes
         builder.download_and_prepare()
-    except Exception as error:  # whatever TFDS and the network come up with
-        raise FileNotFoundError(
-            f"Expected a prepared CIFAR-10 in {builder.data_path}. Received: none, and its download failed "
-            f"({type(error).__name__}: {error}). Run tfds build cifar10 on a machine with a network "
-            "and copy the folder here, give --data_dir where it is elsewhere, or do without: "
-            "--dataset photos, --dataset arrays."
-        ) from error

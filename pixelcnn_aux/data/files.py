@@ -13,7 +13,7 @@ from absl import logging
 from pixelcnn_aux.data import cache, decoding
 from pixelcnn_aux.data.images import Images
 from pixelcnn_aux.data.registry import FOLDERS, SPLITS
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.runs import disk
 
 _LABEL_ROWS = "Give a file of lines such as 17/cat.png,3 below the line file,label; -1 is no class"
@@ -130,10 +130,7 @@ def in_threads(read, items, count=None):
 
 
 def below(folder):
-    """The `pathlib.Path`s of all files below a folder, relative to it, in their order.
-
-    Links to files are followed, those to folders are not: they may lead around in a circle.
-    """
+    """Sorted relative `pathlib.Path`s of all files below a folder. Links to folders are not followed."""
 
     def stop(error):
         raise error
@@ -171,7 +168,8 @@ def _labels_of(labels, paths):
 
 
 def _read_labels(file):
-    try:
+    expected = f"a table of files and whole numbers in {file}"
+    with restated(expected, "another one", _LABEL_ROWS, TypeError, ValueError, csv.Error):
         text = disk.contents(file).decode("utf-8-sig")  # as spreadsheets write it
         rows = csv.DictReader(io.StringIO(text, newline=""))
         if not {"file", "label"} <= {*(rows.fieldnames or ())}:
@@ -182,8 +180,3 @@ def _read_labels(file):
                 raise ValueError(f"{row['file']} twice")
             found[row["file"]] = int(row["label"])
         return found
-    except (TypeError, ValueError, csv.Error) as error:
-        raise ValueError(
-            f"Expected a table of files and whole numbers in {file}. Received: another one "
-            f"({type(error).__name__}: {error}). {_LABEL_ROWS}."
-        ) from error

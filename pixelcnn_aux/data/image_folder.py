@@ -8,7 +8,7 @@ import numpy as np
 from pixelcnn_aux.arguments import PathLike, Size
 from pixelcnn_aux.data import decoding, files
 from pixelcnn_aux.data.registry import SPLITS, register
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 _WHOLE = f"of at most {decoding.MAX_PIXELS:,} pixels"
 _KIND = f"{_WHOLE} (split by a hash of their names: 93 % train, 2 % validation, 5 % test)"
@@ -16,10 +16,7 @@ _KIND = f"{_WHOLE} (split by a hash of their names: 93 % train, 2 % validation, 
 
 @register("folder")
 def folder(split, image_size, image_dir, cache_dir, channels, num_values, labels):
-    """The center of each image at `image_size`, or whole ones.
-
-    The splits are the folders of their names if all three are there, else they are by the names of the files.
-    """
+    """Centers of images, or whole ones; split by folders of the splits' names, or by files' names."""
     expected = "a folder of images for the data set 'folder'"
     expect(image_dir is not None, expected, "none", "Give image_dir (--image_dir)")
     expected = "images of one channel or three, of image files"
@@ -49,13 +46,9 @@ def read_image(path: PathLike, image_size: Size | None = None) -> np.ndarray:
     Raises OSError for a file that cannot be read, and ValueError for one that is no such file, damaged, or of
     more than `decoding.MAX_PIXELS` pixels, 8 bits a channel or one picture.
     """
-    try:
+    expected = f"a whole {decoding.KINDS} file of at most {decoding.MAX_PIXELS:,} pixels"
+    with restated(expected, f"{path}", "Give another file"):
         image = decoding.decode(decoding.contents(path))
-    except ValueError as error:
-        raise ValueError(
-            f"Expected a whole {decoding.KINDS} file of at most {decoding.MAX_PIXELS:,} pixels. "
-            f"Received: {path} ({error}). Give another file."
-        ) from error
     return image if image_size is None else fit(image, image_size)
 
 
@@ -91,10 +84,7 @@ def resize(image, image_size):
 
 
 def _covered(length, size):
-    """The cells of an axis of `length`, K at most, that each of `size` cells covers.
-
-    Returns (int [K, size], those cells; float32 [K, size], how much of them; float32, how long a cell is).
-    """
+    """The cells of an axis that each of `size` covers, how much, and its length: [K, size], [K, size], []."""
     scale = np.float32(length) / np.float32(size)
     edges = np.arange(size + 1, dtype=np.float32) * scale
     low, high = edges[:-1], edges[1:]

@@ -12,7 +12,7 @@ import numpy as np
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import ArrayLike, ImageSource
 from pixelcnn_aux.data import sources, training_batches
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 if TYPE_CHECKING:  # It imports Keras.
     from pixelcnn_aux.conditions import Condition
@@ -212,13 +212,9 @@ def from_arrays(pixels: ArrayLike, labels: ArrayLike | None = None) -> Images:
     Raises ValueError for pixels of another dtype or shape, or no image, and as `Images`.
     """
     if not isinstance(pixels, np.memmap):
-        try:
+        received, remedy = arguments.short_repr(pixels), "Give uint8 or uint16 [N, H, W, C]"
+        with restated("pixels as one array", received, remedy, TypeError, ValueError):
             pixels = np.array(pixels)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"Expected pixels as one array. Received: {arguments.short_repr(pixels)}. "
-                "Give uint8 or uint16 [N, H, W, C]."
-            ) from error
     return Images(checked_pixels(pixels), labels=labels)
 
 

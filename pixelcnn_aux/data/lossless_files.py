@@ -50,10 +50,7 @@ def encoded(image, settings):
 
 
 def bits_per_dim(image_format, images):
-    """Bits per dimension of images as lossless files, each its own, headers counted: float64 [B].
-
-    Images are uint8 [B, H, W, 1 or 3], or uint16 [B, H, W, 1]. The smallest file of all settings counts.
-    """
+    """Bits per dimension of images [B, H, W, C], each by itself, as smallest lossless files: float64 [B]."""
 
     def bits(image):
         pixels = image if image.shape[-1] == 3 else image[..., 0]

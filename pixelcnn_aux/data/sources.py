@@ -18,7 +18,7 @@ from PIL import Image
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.data import decoding
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 _INFINITE = -1  # `tf.data.INFINITE_CARDINALITY`
 _SECONDS_BETWEEN_LINES = 5.0
@@ -29,12 +29,7 @@ _SCALE = (
 
 
 def gathered(source, with_labels=False):
-    """The images of a source in its order, a new array uint8 [N, H, W, 3], and labels [N, ...] or None.
-
-    Labels are read, and have to be there, if `with_labels`. Raises ValueError for another kind of source or
-    one without an end, for images of several sizes, of other values or channels, or none, and for labels that
-    are not one for each image.
-    """
+    """The images of a source in its order, a new array uint8 [N, H, W, 3], and labels [N, ...] or None."""
     pixels, size, num_gray, is_scaled = bytearray(), None, 0, True
     labels, last_line = [], time.monotonic()
     for number, element in enumerate(_elements(source)):
@@ -108,16 +103,14 @@ def _image_and_label(element):
 
 def _array(image, number):
     """An image, or a batch of images, as numbers [H, W, 3] or [B, H, W, 3]; `number` is its element's."""
-    try:
+    received = f"{arguments.short_repr(image)} in element {number}, which cannot be read"
+    remedy = "Convert it, or leave it out"
+    # Whatever Pillow and tensors of other libraries raise.
+    with restated("images of 8 bits a channel", received, remedy, Exception):
         if isinstance(image, Image.Image):
             decoding.check_kept(image)
             image = decoding.rgb(image.copy())
         array = np.asarray(image)
-    except Exception as error:  # whatever Pillow and tensors of other libraries raise
-        raise ValueError(
-            f"Expected images of 8 bits a channel. Received: {arguments.short_repr(image)} in element "
-            f"{number}, which cannot be read ({error}). Convert it, or leave it out."
-        ) from error
     is_image = array.ndim in (3, 4) and array.shape[-1] == 3 and 0 not in array.shape[1:]
     expect(
         is_image and array.dtype.kind in "uif",

@@ -10,10 +10,7 @@ def builder(name, data_dir):
 
 
 def examples(prepared, split, decoded=True, batch_size=None):
-    """Iterates over the examples of a split, dicts of NumPy arrays, in the order of their files.
-
-    Images are the bytes of their files unless they are `decoded`.
-    """
+    """Iterates over examples, dicts of arrays, in the order of files; images not `decoded` are bytes."""
     tfds = _module()
     # One file at a time and nothing shuffled: the order is that of the files.
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)

@@ -24,10 +24,7 @@ class Draws(NamedTuple):
 
 
 def steps(num_images, batch_size, *, seed, first_step, rows):
-    """Yields, for each step from `first_step` on, the `Draws` of some rows of its batch: int64 [R].
-
-    Every epoch is a new permutation of all images, and a batch may span epochs.
-    """
+    """Yields the `Draws` of some rows, int64 [R], of the batch of each step from `first_step` on."""
     drawn = functools.lru_cache(maxsize=2)(_epoch)  # epochs last for many batches
     for step in itertools.count(first_step):
         epochs, places = np.divmod(step * batch_size + rows, num_images)

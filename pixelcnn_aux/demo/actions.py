@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 import pixelcnn_aux as pa
-from pixelcnn_aux import arguments, serialization
+from pixelcnn_aux import arguments, sampling, serialization
 from pixelcnn_aux.codec import Codec, container
 from pixelcnn_aux.conditions import Classes, Condition
 from pixelcnn_aux.data import lossless_files
@@ -22,6 +22,7 @@ from pixelcnn_aux.data.image_folder import fit, resize
 from pixelcnn_aux.demo import uploads
 from pixelcnn_aux.errors import expect
 from pixelcnn_aux.image_grid import to_rgb
+from pixelcnn_aux.inputs import DrawRequest
 from pixelcnn_aux.runs import trained
 from pixelcnn_aux.runs.folder import RunFolder
 
@@ -72,10 +73,7 @@ class Step(NamedTuple):
 
 
 class Models:
-    """The trained models of the package and the runs `workdirs`, each loaded on first use and kept.
-
-    Raises OSError or ValueError if a folder is no run, or damaged.
-    """
+    """The trained models of the package and the runs `workdirs`, each loaded on first use and kept."""
 
     def __init__(self, workdirs=()):
         self._runs = {x: RunFolder(trained.find(x)) for x in [*trained.pretrained(), *workdirs]}
@@ -88,7 +86,6 @@ class Models:
             for name, factors in self._factors.items()
             if all(factor["class_name"] == "RoundedFactor" for factor in factors)
         ]
-        # Each model and codec traces graphs of its own, which takes longer than most of their work.
         self.load = functools.cache(self._load)
         self.exact = functools.cache(lambda name: self.load(name).with_exact(True))
         self.codec = functools.cache(lambda name: Codec(self.load(name), self._runs[name].name))
@@ -119,27 +116,20 @@ def draw(models, name, seed, shift, is_map=False, label=None):
     condition = None
     if isinstance(model.condition, Classes) and label is not None:
         condition = np.full(IMAGES, arguments.whole("the class", label, -1, sys.maxsize))
-    sizes, images, given = model.sizes(model.image_size or (SIDE, SIDE)), (), None
-    for done, (factor, size) in enumerate(sizes.items()):
-        yield Step(f"Drawing {factor}", done / len(sizes), images)
-        # The chain up to this factor draws the same images.
-        count = done + 1
-        transforms = model.transforms[len(model.factors) - count :]
-        own_size = model.image_size and size
-        first = pa.AuxiliaryModel(list(model.factors.values())[:count], transforms, own_size)
-        first.untrained = model.untrained
-        how = {"given": given, "condition": condition, "image_size": size}
-        given = {factor: first.sample(seeds, log_scale_shift=shift, mode=mode, **how)[factor]}
-        colors = to_rgb(given[factor], first.likelihood.num_values)
-        images += tuple((x, f"{factor}, {n} of {IMAGES}") for n, x in enumerate(colors, start=1))
+    sizes, images, drawn = model.sizes(model.image_size or (SIDE, SIDE)), (), None
+    model.require(model.factors)
+    request = sampling.checked(model, DrawRequest(seeds, shift, condition, mode))
+    for done, (of, size) in enumerate(sizes.items()):
+        yield Step(f"Drawing {of}", done / len(sizes), images)
+        factor, request = model.factors[of], request._replace(size=size, auxiliary=drawn)
+        drawn = sampling.draw_factor(model, factor, request)
+        colors = to_rgb(drawn, factor.likelihood.num_values)
+        images += tuple((x, f"{of}, {n} of {IMAGES}") for n, x in enumerate(colors, start=1))
     yield Step(f"Drew {IMAGES} images by {name} in {_since(start)}", None, images)
 
 
 def redraw(models, name, what, picture, seed, shift):
-    """Enlarges or colors a picture several times, reduced to a size that is drawn in seconds.
-
-    `what` is a key of `REDRAWS`. Results that need no model are shown beside the draws.
-    """
+    """Enlarges or colors a picture several times, reduced to a size that is drawn in seconds."""
 
     def begin(model):
         most = WHOLE if model.image_size is None else IN_WINDOWS
@@ -176,10 +166,7 @@ def complete(models, name, picture, painted, rectangle, seed, shift):
 
 
 def _draw_several(models, name, begin, seed, shift):
-    """Draws `DRAWS` times.
-
-    `begin(model)` gives an image to compare draws with, `Step.images` beside them, and the drawing function.
-    """
+    """Draws by what `begin(model)` gives: an image to compare with, `Step.images` beside, and a function."""
     seeds, shift = _seeds_and_shift(seed, shift, DRAWS)
     yield Step(f"Loading {name}", 0)
     model, start = models.load(name), time.monotonic()
@@ -328,11 +315,7 @@ def within_time(steps):
 
 
 def following(work, total, found):
-    """Yields the step `found` with the share of the work that is done, and returns the work's result.
-
-    `work(report)` runs in a thread and calls `report(amount done of total)`, which raises once the generator
-    is closed.
-    """
+    """Yields the step `found` with the share that `work(report)` has done, and returns its result."""
     counts, closed, share = queue.SimpleQueue(), threading.Event(), 0.0
 
     def report(count):

@@ -25,10 +25,7 @@ _POLICY = "; ".join(
 
 @contextlib.contextmanager
 def temporary_folder():
-    """Keeps temporary files in one folder, which it removes before Ctrl-C or SIGTERM end the process.
-
-    Enter it before Gradio is imported, which reads its folder then.
-    """
+    """Keeps temporary files, also Gradio's if it is imported later, in a folder that signals remove."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:

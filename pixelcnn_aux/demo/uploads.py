@@ -11,7 +11,7 @@ import numpy as np
 from pixelcnn_aux.codec import container, pictures
 from pixelcnn_aux.data import decoding
 from pixelcnn_aux.data.image_folder import resize
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 MAX_BYTES = 2**24  # of a file
 MAX_PIXELS = 2**24  # of a picture file, decoded: telephones make 12 million
@@ -22,11 +22,12 @@ _PAINTED = 512  # pixels a side, about, of a picture to paint on
 
 
 def picture(path):
-    """The pixels of a picture file, upright: uint8 [H, W, 3], without transparency.
-
-    One of more than `KEPT_PIXELS` is reduced. Raises OSError for a file that cannot be read.
-    """
-    try:
+    """A picture file, upright, without transparency, reduced to `KEPT_PIXELS`: uint8 [H, W, 3]."""
+    expected = (
+        f"a whole {decoding.KINDS} file of one picture, of 8 bits a channel, of at most {MAX_BYTES:,} bytes "
+        f"and {MAX_PIXELS:,} pixels"
+    )
+    with restated(expected, _name(path), "Save it as such a file, or take another picture"):
         with decoding.opened(decoding.contents(path, MAX_BYTES)) as opened:
             width, height = opened.size
             if width * height > MAX_PIXELS:
@@ -38,12 +39,6 @@ def picture(path):
                 raise ValueError(f"pixels of the kind {opened.mode}, whose colors would be others")
             decoding.turn_upright(opened)
             pixels = decoding.rgb(opened)
-    except ValueError as error:
-        raise ValueError(
-            f"Expected a whole {decoding.KINDS} file of one picture, of 8 bits a channel, of at most "
-            f"{MAX_BYTES:,} bytes and {MAX_PIXELS:,} pixels. Received: {_name(path)} ({error}). Save it as "
-            "such a file, or take another picture."
-        ) from error
     return reduced(pixels, KEPT_PIXELS)
 
 
@@ -74,11 +69,7 @@ def _times(size):
 
 
 def mask(painted, rectangle, size):
-    """The mask of a completion: uint8 [1, H, W, 1], 0 in the region to draw and 1 elsewhere.
-
-    The region is painted, the value of a `gradio.ImageEditor` of the `enlarged` picture or None, and a
-    rectangle: its left, top, right and bottom in percent, or nothing.
-    """
+    """The mask of a completion, 0 where painted or in a rectangle (in percent): uint8 [1, H, W, 1]."""
     (height, width), times = size, _times(size)
     region = np.zeros(size, bool)
     for layer in painted["layers"] if painted else []:
@@ -102,13 +93,8 @@ def mask(painted, rectangle, size):
 def compressed(path):
     """The bytes of a compressed file and its `container.Contents`."""
     remedy = "Decompress it by pixelcnn-aux codec"
-    try:
+    with restated(f"a compressed file of at most {MAX_BYTES:,} bytes", _name(path), remedy):
         data = decoding.contents(path, MAX_BYTES)
-    except ValueError as error:
-        raise ValueError(
-            f"Expected a compressed file of at most {MAX_BYTES:,} bytes. Received: {_name(path)} ({error}). "
-            f"{remedy}."
-        ) from error
     contents = container.read(data)
     pixels = contents.num_pixels
     expected = f"a compressed file of some pixels, and of at most {_MAX_DECOMPRESSED:,}"

@@ -109,13 +109,10 @@ class Evaluation:
 
     @_by_own_threads
     def decide_each_pixel(self, request, decider, batch):
-        """Decides the pixels of B images for a `DrawRequest`: uint8 [B, H, W, C].
-
-        `decider` is as in `scanning.groups`.
-        """
+        """Decides the pixels of B images by a decider, as in `scanning.groups`: uint8 [B, H, W, C]."""
         if isinstance(self.network, DecidesGroups):
             scan = TileScan(self, request, batch, batch * math.prod(request.size))
-            return scan.decide_each_pixel(decider)
+            return scan.decide_tiles(decider)
         factor, (height, width), kind = self.factor, request.size, self.factor.likelihood
         shape = batch, height, width, kind.num_channels
         images = np.zeros(shape, arguments.pixel_dtype(kind.num_values))
@@ -126,20 +123,19 @@ class Evaluation:
         state = remainders and remainders.initial_state()
         for row in range(height):
             scan.begin_row(row)
-            of_row = remainders and remainders.row(row, state)
-            here = of_row and of_row.pixels(0)
+            here = remainders and remainders.row(row, state)
             decide = decider(lambda x, row=row: x[:, row])
             for column in range(width):
 
                 def pick(x, column=column):
                     return x[:, column]
 
-                pixel = decide(scan.params(column), pick, here and here.bounds(column))
+                pixel = decide(scan.params(column), pick, here and here.bounds(column, column))
                 images[:, row, column] = pixel
                 scan.decided(column, factor.network_inputs(pixel, here and here.center(column)))
                 if here:
                     here.decided(column, pixel)
             scan.end_row()
-            if of_row:
-                _, state = of_row.after(images[:, row])
+            if here:
+                _, state = here.after(images[:, row])
         return images

@@ -14,9 +14,8 @@ from numpy.lib.stride_tricks import as_strided
 from pixelcnn_aux import arrays
 from pixelcnn_aux.layers import rounding
 
-_AT_ONCE = (
-    2**17
-)  # numbers that are copied to lay neighborhoods side by side: few, to stay in a cache
+# Numbers that are copied to lay neighborhoods side by side: few, to stay in a cache.
+_AT_ONCE = 2**17
 _CORES = os.cpu_count() or 1
 _LOWEST = 1024  # from so many units below 0 on, SiLU is 0 in whole units
 _WHOLE_SILU = rounding.whole_silu(
@@ -122,10 +121,11 @@ class Convolution(Dense):
             left = self.width // 2
             if kind == "horizontal":
                 left = 0 if self.transposed else self.width - 1
-        self.above, self.left = (
-            above,
-            left,
-        )  # rows and columns of zeros, or of the output that are cut off
+        # Rows and columns of zeros, or of the output that are cut off.
+        self.above, self.left = above, left
+        self.pads = left, self.width - 1 - left  # zeros beside a row of input, in a scan
+        if self.transposed:
+            self.pads = (self.width - 1) // 2, 0
         # Each row of the kernel, for several columns side by side: [width * C, filters].
         self.row_kernels = self.kernel.reshape(self.height, -1, self.filters)
 
@@ -158,10 +158,8 @@ class Convolution(Dense):
 
     def rows(self, batch, width):
         """The rows of the input that a scan keeps, and zeros as those above the image."""
-        pads = self.left, self.width - 1 - self.left
-        return [
-            Row((batch, width, self.channels), pads, self.kernel.dtype) for _ in self.taps(False)
-        ]
+        shape, dtype = (batch, width, self.channels), self.kernel.dtype
+        return [Row(shape, self.pads, dtype) for _ in self.taps(False)]
 
     def taps(self, odd):
         """The rows of the kernel that meet the latest rows."""
@@ -200,12 +198,6 @@ class ConvolutionTranspose(Convolution):
             )
         y = y[:, self.above :, self.left :]
         return self.biased(y[:, : 2 * height, : 2 * width])
-
-    def rows(self, batch, width):
-        pads = (self.width - 1) // 2, 0
-        return [
-            Row((batch, width, self.channels), pads, self.kernel.dtype) for _ in self.taps(False)
-        ]
 
     def taps(self, odd):
         return [*range(int(odd), self.height, 2)]

@@ -39,15 +39,11 @@ class Block:
         pieces = np.split(self.projection.kernel, [*itertools.accumulate(halves + halves)][:-1])
         return [np.concatenate(pair) for pair in zip(pieces, pieces[len(halves) :])]
 
-    def projected(self, skips):
-        """The sum over skips, with the bias."""
-        kernels = self.kernels([skip.shape[-1] for skip in skips])
-        return self.projection.biased(sum(x @ kernel for x, kernel in zip(skips, kernels)))
-
     def __call__(self, x, activated, skips, convolve):
         y = convolve(self.conv_in, activated)
         if skips:
-            y += self.projected(skips)
+            kernels = self.kernels([skip.shape[-1] for skip in skips])
+            y += self.projection.biased(sum(x @ kernel for x, kernel in zip(skips, kernels)))
         return x + gated(convolve(self.conv_out, concat_elu(y)))
 
 
@@ -88,11 +84,9 @@ class Stream:
         def block(layer, x, activated, skips):
             return layer(x, activated, skips, convolve)
 
-        parts = {"block": block, "convolution": convolve, "activate": self._activated}
+        activate = concat_elu if self.is_gated else lambda x: None
+        parts = {"block": block, "convolution": convolve, "activate": activate}
         return self.topology.activations(first, self.steps, before, after, **parts)
-
-    def _activated(self, x):
-        return concat_elu(x) if self.is_gated else None
 
 
 class Embedding:

@@ -11,10 +11,7 @@ import numpy as np
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 _FACTORS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _STEPS = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)  # of the key
-_SEEDING = (
-    np.uint64(0x3EC8F720),
-    np.uint64(0x02461E29),
-)  # TensorFlow's key for what it makes of a seed
+_SEEDING = np.uint64(0x3EC8F720), np.uint64(0x02461E29)  # TensorFlow's key for seeds
 
 
 def uniforms(

@@ -134,13 +134,7 @@ class _Convolution:
 
 
 class RasterScan:
-    """Evaluates the parameters of one pixel after another, in raster order.
-
-    Args:
-      network: `networks.PixelCNN`.
-      features: list of float [B, h, w, F], as `networks.Embedding` makes them; empty without one.
-      shape: (B, H, W).
-    """
+    """Evaluates a `networks.PixelCNN` pixel by pixel, given features as of an `Embedding`, for (B, H, W)."""
 
     def __init__(self, network, features, shape):
         batch, _, width = shape

@@ -163,10 +163,7 @@ def openai_pixelcnn_pp(
 
 
 def openai_layers(network):
-    """Yields (OpenAI's name without its last part, weight-normalized layer of a PixelCNN).
-
-    They come in the order of creation: step by step, the vertical stream's first.
-    """
+    """Yields (OpenAI's name without its last part, layer of a PixelCNN) in the order of creation."""
     blocks = itertools.chain(*zip(network.vertical.steps, network.horizontal.steps))
     steps = [network.above, network.row_above, network.left, *blocks, network.last]
     counts = collections.Counter()
@@ -212,10 +209,7 @@ def _build(variables, constructor, **kwargs):
 
 
 def _assign(variables, named_layers, product_axes=(), convert=None):
-    """Assigns all variables, NAME/V, NAME/g and NAME/b, to the layers (NAME, layer), and converts these.
-
-    `product_axes` are those of a variable before the [in, out] of a 1 x 1 kernel, 1 each.
-    """
+    """Assigns all variables, NAME/V, NAME/g and NAME/b, to the layers (NAME, layer), and converts these."""
     used = set()
     for name, layer in named_layers:
         for weight, part in ((layer.v, "V"), (layer.g, "g"), (layer.b, "b")):

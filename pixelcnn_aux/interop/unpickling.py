@@ -11,7 +11,7 @@ import numpy as np
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.arguments import PathLike
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 # Of a pickle, or of the arrays that an archive claims to hold: more than any network of the paper has.
 MAX_BYTES = 2**31
@@ -37,19 +37,17 @@ def read_variables(file: PathLike) -> dict[str, np.ndarray]:
     expected, received = "a file of variables, model.pickle or an .npz", f"{file}, which is no file"
     expect(file.is_file(), expected, received, "Give another path", kind=FileNotFoundError)
     found: dict[str, np.ndarray] = {}
+    expected = f"a pickle of (name, array of floats) or an .npz in {file}"
+    received, remedy = "a file that is neither, or damaged", "Give another file"
     with open(file, "rb") as opened:
         is_npz = opened.read(2) == b"PK"
         opened.seek(0)
-        try:
+        # Damaged bytes raise whatever they happen to spell.
+        with restated(expected, received, remedy, Exception):
             for name, array in (_npz if is_npz else _pickled)(opened):
                 name = (name.decode() if isinstance(name, bytes) else name).removesuffix(":0")
                 _expect(name not in found, f"one variable {name!r}", "several")
                 found[name] = array
-        except Exception as error:  # damaged bytes raise whatever they happen to spell
-            raise ValueError(
-                f"Expected a pickle of (name, array of floats) or an .npz in {file}. Received: a file "
-                f"that is neither, or damaged ({type(error).__name__}: {error}). Give another file."
-            ) from error
     return found
 
 

@@ -56,9 +56,6 @@ class Dropout(keras.layers.Layer):
         kept = backend.random_bytes(ops.shape(x), seed) >= self._dropped
         return ops.where(kept, x / (1.0 - self.rate), ops.zeros_like(x))
 
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
-
     def get_config(self):
         return {**super().get_config(), "rate": self.rate}
 
@@ -170,9 +167,6 @@ class GatedResidualBlock(keras.layers.Layer):
 
         return contexts.evaluate_block(evaluate, x, activated, *(skips or ()))
 
-    def compute_output_shape(self, x_shape, activated_shape=None, skips_shape=None):
-        return tuple(x_shape)
-
     def get_config(self):
         size = {"filters": self.filters, "kernel_size": self.kernel_size}
         return {**super().get_config(), **size, "stream": self.stream, "dropout": self.rate}
@@ -218,9 +212,6 @@ class ResidualBlock(keras.layers.Layer):
             return x + self.conv_out(y)
 
         return contexts.evaluate_block(evaluate, x)
-
-    def compute_output_shape(self, x_shape):
-        return tuple(x_shape)
 
     def get_config(self):
         size = {"filters": self.filters, "kernel_size": self.kernel_size}

@@ -251,7 +251,8 @@ class Likelihood(Configured):
             for i in range(channels):
                 bounds = known[: i + 1]
                 log_probs = self.value_log_probs(here, i, values[:i], bounds=bounds)
-                total += entropies.of_log_probs(log_probs)
+                finite = ops.where(log_probs > -math.inf, log_probs, 0.0)
+                total -= ops.sum(ops.exp(log_probs) * finite, axis=-1)
             return total
 
         at_once = max(1, entropies.AT_ONCE * 256 // self.num_values)

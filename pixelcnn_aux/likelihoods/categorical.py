@@ -1,7 +1,6 @@
 """Categorical distributions, the likelihood of images of few values (section 3.3)."""
 
 from pixelcnn_aux import arguments, arrays
-from pixelcnn_aux.arguments import Config
 from pixelcnn_aux.likelihoods import base
 from pixelcnn_aux.likelihoods.base import Likelihood, masked, select
 from pixelcnn_aux.serialization import register
@@ -36,9 +35,6 @@ class Categorical(Likelihood):
         self.num_params = arguments.whole("num_params", num_params, 1, arguments.MAX_PER_PIXEL)
         self.noise_size = self.bounded_noise_size = num_channels * num_values
 
-    def get_config(self) -> Config:
-        return {"num_values": self.num_values, "num_channels": self.num_channels}
-
     def _log_prob(self, params, images):
         return self._log_prob_at(params, arrays.cast(images, "int32"), select)
 
@@ -46,14 +42,18 @@ class Categorical(Likelihood):
         del center
         return self._log_prob_at(params, images, base.interpolate)
 
-    def _log_prob_at(self, params, images, at):
+    def _log_prob_at(self, params, images, at, bounds=None):
         """log_prob, where `at` looks up a value in logits: `select` or `interpolate`."""
         values = arrays.unstack(images, num=self.num_channels, axis=-1)
         logits, tables = self._parts(params)
         log_probs = []
         for channel, value in enumerate(values):
             conditional = _conditional_logits(channel, logits, tables, values, at)
-            log_probs.append(at(arrays.log_softmax(conditional, axis=-1), value))
+            if bounds is None:
+                log_probs.append(at(arrays.log_softmax(conditional, axis=-1), value))
+            else:
+                agreeing = masked(conditional, *(x[..., channel] for x in bounds[:2]))
+                log_probs.append(at(conditional, value) - arrays.logsumexp(agreeing, axis=-1))
         return sum(log_probs[1:], start=log_probs[0])
 
     def _noise(self, uniforms, mode):
@@ -74,15 +74,7 @@ class Categorical(Likelihood):
         return arrays.stack(drawn, axis=-1)
 
     def _bounded_log_prob(self, params, images, bounds):
-        low, high, _ = bounds
-        values = arrays.unstack(arrays.cast(images, "int32"), num=self.num_channels, axis=-1)
-        logits, tables = self._parts(params)
-        log_probs = []
-        for channel, value in enumerate(values):
-            conditional = _conditional_logits(channel, logits, tables, values)
-            agreeing = masked(conditional, low[..., channel], high[..., channel])
-            log_probs.append(select(conditional, value) - arrays.logsumexp(agreeing, axis=-1))
-        return sum(log_probs[1:], start=log_probs[0])
+        return self._log_prob_at(params, arrays.cast(images, "int32"), select, bounds)
 
     _bounded_noise, _bounded_draw = _noise, _draw
 

@@ -28,12 +28,6 @@ def in_chunks(function: Callable[[Tensor], Tensor], count: Tensor, at_once: int)
     return ops.reshape(found, (-1,))[:count]
 
 
-def of_log_probs(log_probs: Tensor) -> Tensor:
-    """The entropy of log-probabilities of all values, -inf for none: [..., V] -> [...], in nats."""
-    finite = ops.where(log_probs > -math.inf, log_probs, 0.0)
-    return -ops.sum(ops.exp(log_probs) * finite, axis=-1)
-
-
 def of_mixtures(
     log_weights: Tensor, components: DiscretizedLogistic, low: Tensor, high: Tensor
 ) -> Tensor:

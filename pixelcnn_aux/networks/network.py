@@ -127,10 +127,7 @@ class Stream(keras.layers.Layer):
         return {**super().get_config(), **own, "dropout": self.dropout, "gated": self.gated}
 
     def call(self, first, before=None, after=None, cache=None, training=None):
-        """`Topology.activations` and their concat_elu if gated, as all skips are: two lists.
-
-        A cache evaluates the layers if `first` is a row or a pixel that follows others.
-        """
+        """`Topology.activations` and their concat_elu, if gated. A cache evaluates rows and pixels."""
 
         def block(layer, x, activated, skips):
             if not self.gated:

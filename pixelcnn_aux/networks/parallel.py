@@ -46,46 +46,24 @@ class DecidesGroups:
     group_params: Callable[..., Tensor]
 
     def all_params(self, x: Tensor, features: Sequence[Tensor], **how: Any) -> Tensor:
-        """The parameters of all pixels of images [B, H, W, C] as the network sees them: [B, H, W, P]."""
-        places, size = sums.by_place(x, self.side), x.shape[1:3]
-        lattice = arrays.shape(places[0])[:3]
-        params = self.decide(lattice, size, features, lambda group, _: places[group.place], **how)
-        return sums.from_places(params, self.side, size)
+        """The parameters of all pixels of images [B, H, W, C] as the network sees them: [B, H, W, P].
 
-    def decide(
-        self,
-        lattice: Sequence[Any],
-        size: Sequence[Any],
-        features: Sequence[Tensor],
-        decider: Callable[[Group, Tensor], Tensor],
-        **how: Any,
-    ) -> list[Tensor]:
-        """Evaluates the groups in turn, for a lattice (B, h, w) of blocks.
-
-        Args:
-          size: (H, W); None for an unknown side, whose blocks are all complete.
-          decider: function of a `Group` and of the parameters of its pixels, float [B, h, w, num_params],
-            that returns the pixels as the network sees them, float [B, h, w, C]. Those in blocks outside the
-            group, or outside the image, are not used.
-          how: for `group_params`.
-
-        Returns:
-          The parameters that the pixels were decided from, by place: list of float [B, h, w, num_params].
+        `how` are arguments of `group_params`. Blocks of an unknown side, in a graph, are all complete.
         """
-        known = self.known_at_first(lattice, features)
+        places, size = sums.by_place(x, self.side), x.shape[1:3]
+        known = self.known_at_first(arrays.shape(places[0])[:3], features)
         exists = sums.existing_by_place(size, self.side)
-        by_place: list[Tensor] = []
+        found: list[Tensor] = []
         for k, group in enumerate(self.groups):
-            params = self.group_params(k, known, **how)
-            pixels = decider(group, params)
+            params, pixels = self.group_params(k, known, **how), places[group.place]
             if exists is not None:
                 pixels = pixels * arrays.cast(exists[group.place], pixels.dtype)
             before = arrays.zeros_like(pixels), params
             if group.part:
-                before = known.pop(), by_place.pop()
+                before = known.pop(), found.pop()
             known.append(group.chosen(pixels, before[0]))
-            by_place.append(group.chosen(params, before[1]))
-        return by_place
+            found.append(group.chosen(params, before[1]))
+        return sums.from_places(found, self.side, size)
 
 
 def groups(parts: Sequence[int]) -> list[Group]:

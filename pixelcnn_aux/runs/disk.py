@@ -11,7 +11,7 @@ import stat
 import tempfile
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 
 ASIDE = "writing."  # begins the names of unfinished files
 
@@ -191,15 +191,12 @@ def read_json(file):
         raise ValueError(f"{name}, which is no number of JSON")
 
     text = contents(file)
-    try:
+    received, remedy = "a damaged file", "Restore the file"
+    with restated(f"JSON in {file}", received, remedy, ValueError, RecursionError):
         found = json.loads(text, object_pairs_hook=unique, parse_constant=refuse_constant)
         if _depth(found) > _DEEPEST:
             raise ValueError(f"lists and objects in one another, more than {_DEEPEST} deep")
         return found
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"Expected JSON in {file}. Received: a damaged file ({error}). Restore the file."
-        ) from error
 
 
 def read_dict(file, what, *keys):

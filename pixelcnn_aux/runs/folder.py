@@ -21,7 +21,7 @@ import pathlib
 from absl import logging
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, restated
 from pixelcnn_aux.runs import disk, hub, tensors
 
 _CONFIG = "config.json"
@@ -53,10 +53,7 @@ class RunFolder:
         return disk.exists(self.config_file)
 
     def create(self, config):
-        """Makes it the folder of the run that a dict describes, unless it is already.
-
-        Raises ValueError, and changes nothing, if it is the folder of another run, or holds other things.
-        """
+        """Makes it the folder of the run that a dict describes; ValueError if it is that of another."""
         with disk.explained(f"to read the folder {self}"):
             # Another process may be just about to write the same files.
             ours = (_CONFIG, disk.ASIDE)
@@ -123,10 +120,7 @@ class FactorFolder:
 
     @contextlib.contextmanager
     def lock(self):
-        """Holds the folder, which is made if need be, for one training process.
-
-        Unfinished files of killed ones are removed. Raises RuntimeError if another process holds the folder.
-        """
+        """Holds the folder, cleaned of unfinished files; RuntimeError if another process holds it."""
         for made in (self.path, self.checkpoints):
             with disk.explained(f"a folder {made}"):
                 made.mkdir(parents=True, exist_ok=True)
@@ -195,18 +189,14 @@ class FactorFolder:
             )
             self._check_version()
             return False
-        try:
+        remedy = "Restore it: there is no checkpoint from which training would write it anew"
+        if best:
+            remedy = "Load the last ones, without best"
+        elif any(self.checkpoints.glob("*.safetensors")):
+            remedy = "Run training again, which writes it anew from its last checkpoint"
+        received = "a file that is damaged or of another factor"
+        with restated(f"the weights of factor {self.name!r} in {file}", received, remedy):
             tensors.load_weights(file, factor)
-        except ValueError as error:
-            remedy = "Restore it: there is no checkpoint from which training would write it anew."
-            if best:
-                remedy = "Load the last ones, without best."
-            elif any(self.checkpoints.glob("*.safetensors")):
-                remedy = "Run training again, which writes it anew from its last checkpoint."
-            raise ValueError(
-                f"Expected the weights of factor {self.name!r} in {file}. Received: a file that is damaged "
-                f"or of another factor ({error}). {remedy}"
-            ) from error
         return True
 
     def _check_version(self):

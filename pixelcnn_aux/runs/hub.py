@@ -14,7 +14,7 @@ import re
 from typing import Any
 
 from pixelcnn_aux import arguments
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, needs
 from pixelcnn_aux.runs import disk
 
 _WEIGHTS = "*/average.safetensors"
@@ -79,11 +79,7 @@ def download(name):
 
 
 def upload(name, folder):
-    """Uploads the files in a folder as one commit of a repository, which is made if need be.
-
-    Other files of a run are removed from the repository; the rest stays. Returns the name with the commit.
-    Raises as `download`.
-    """
+    """Commits the files in a folder, in place of others of a run, to a repository: the name of the commit."""
     repository, revision = parse(name)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     added = {path.relative_to(folder).as_posix(): path for path in files}
@@ -130,14 +126,10 @@ def _checked_sizes(name, info):
 @contextlib.contextmanager
 def _connected(name):
     """Yields the Hub's API and the module of its errors, which get a remedy if they are raised within."""
-    try:
+    needed = f"huggingface_hub, by which {name} is read or written"
+    with needs(needed, "Run pip install huggingface_hub"):
         import huggingface_hub
         from huggingface_hub import errors
-    except ImportError as error:
-        raise ImportError(
-            f"Expected huggingface_hub, by which {name} is read or written. Received: no such package. "
-            "Run pip install huggingface_hub."
-        ) from error
     with disk.explained("to keep files in the Hub's cache (HF_HOME)"):
         try:
             yield huggingface_hub.HfApi(library_name="pixelcnn_aux"), errors

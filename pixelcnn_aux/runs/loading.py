@@ -2,6 +2,7 @@
 
 from pixelcnn_aux import arguments, backend, layers, lazy, serialization
 from pixelcnn_aux.arguments import PathLike
+from pixelcnn_aux.errors import restated
 from pixelcnn_aux.model import AuxiliaryModel
 from pixelcnn_aux.rounded_factor import RoundedFactor
 from pixelcnn_aux.runs import tensors, trained
@@ -45,16 +46,13 @@ def load(path: PathLike, dtype: str = "float32", best: bool = False) -> Auxiliar
             arguments.at_most_parameters(factor.name, factor.num_parameters, count, most)
         return count is not None
 
-    try:
+    expected, received = f"the description of a model in {run}", "one that cannot be built"
+    remedy = "If it was made by another version, train again"
+    with restated(expected, received, remedy, TypeError, KeyError, ValueError, AttributeError):
         for factor in description["config"]["factors"]:
             backend.set_dtype(factor["config"], dtype)
         with layers.context(before_weights=has_weights):
             model = serialization.deserialize(description, AuxiliaryModel)
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"Expected the description of a model in {run}. Received: one that cannot be built "
-            f"({type(error).__name__}: {error}). If it was made by another version, train again."
-        ) from error
     found = {name: run[name].load_weights(factor, best) for name, factor in model.factors.items()}
     for factor in model.factors.values():
         if isinstance(factor, RoundedFactor):  # training leaves their weights unrounded

@@ -37,10 +37,7 @@ def write(file, arrays, notes, then=disk.RETRY):
 
 
 def read(file, expected_notes=None):
-    """(arrays, notes) of a file, as `write` was given them.
-
-    Raises OSError, and ValueError, which says what is wrong: damage, or other notes than `expected_notes`.
-    """
+    """(arrays, notes) of a file, as `write` was given them. ValueError for damage, and other notes."""
     contents = disk.contents(file)
     found, expected = _notes(contents), expected_notes or {}
     received = {key: found.get(key) for key in expected}
@@ -70,10 +67,7 @@ def count(file):
 
 
 def assign(variables, arrays):
-    """Assigns arrays to Keras variables: both are dicts of the same names and shapes.
-
-    Raises ValueError, which says what does not fit; no variable is changed then.
-    """
+    """Assigns arrays to Keras variables of the same names and shapes, all or, with ValueError, none."""
     expected = {name: tuple(variable.shape) for name, variable in variables.items()}
     received = {name: array.shape for name, array in arrays.items()}
     for name in {**expected, **received}:
@@ -155,10 +149,7 @@ def identity(factor):
 
 
 def meaning(factor):
-    """The parts of a factor's description that say how its weights are used: dict, as JSON gives it back.
-
-    It does not depend on the precision, nor on whether the factor is exact.
-    """
+    """How a factor's weights are used, whatever its precision and exactness: dict, as JSON gives it back."""
     from pixelcnn_aux import serialization  # with Keras, which run folders do without
 
     def used(description):

@@ -3,6 +3,7 @@
 from pixelcnn_aux.sampling.chains import (
     Noise as Noise,
     can_complete as can_complete,
+    checked as checked,
     draw as draw,
     draw_factor as draw_factor,
     kept_pixels as kept_pixels,

@@ -101,12 +101,7 @@ def names_from(model, given):
 
 
 def kept_pixels(model, known, mask, batch, given=None, size=None):
-    """The known pixels of each factor's images, from arguments of `AuxiliaryModel.sample`.
-
-    Returns:
-      dict, name -> fields of the factor's `DrawRequest`: "completed", or "within" if the factor draws within
-      bounds.
-    """
+    """dict, name -> fields of the factor's `DrawRequest` of known pixels: "completed", or "within" bounds."""
     _check_can_complete(model, given or {})
     received = "known={}, mask={}".format(
         *("None" if x is None else what for x, what in ((known, "images"), (mask, "a mask")))

@@ -36,7 +36,7 @@ def colorize(model, images, request):
     photographs = _padded(model, names[-1], photographs)
     given = {names[-2]: model.transforms[0](photographs)}
     drawn = _draw(model, *_nothing_known(model, photographs.shape[:3]), given, request)
-    return _cut(drawn, *images.shape[1:3])
+    return drawn[:, : images.shape[1], : images.shape[2]]
 
 
 def enlarge(model, images, times, request):
@@ -51,7 +51,7 @@ def enlarge(model, images, times, request):
     count, *size, _ = given.shape
     nothing = _nothing_known(model, (count, *(times * side for side in size)))
     drawn = _draw(model, *nothing, {names[times]: given}, request)
-    return _cut(drawn, *(times * side for side in images.shape[1:3]))
+    return drawn[:, : times * images.shape[1], : times * images.shape[2]]
 
 
 def complete(model, images, mask, request):
@@ -63,7 +63,7 @@ def complete(model, images, mask, request):
     expect(fits, expected, list(mask.shape), "Give one for each image, of its size")
     name = list(model.factors)[-1]
     drawn = _draw(model, *(_padded(model, name, x) for x in (images, mask)), {}, request)
-    return _cut(drawn, *images.shape[1:3])
+    return drawn[:, : images.shape[1], : images.shape[2]]
 
 
 def _enlargements(model):
@@ -110,10 +110,6 @@ def _draw(model, known, mask, given, request):
     for name in names:
         image = _draw_in_windows(model, name, request._replace(auxiliary=image), kept[name])
     return image
-
-
-def _cut(images, height, width):
-    return images[:, :height, :width]
 
 
 class Grid(NamedTuple):
@@ -169,10 +165,7 @@ class Grid(NamedTuple):
 
 
 def _draw_in_windows(model, name, request, kept):
-    """A factor's images of pictures: uint8 [B, H, W, C], NumPy's.
-
-    The auxiliary images of the `DrawRequest` are as `Grid.pad` has them; `kept` is an entry of `kept_pixels`.
-    """
+    """A factor's images of pictures as `Grid.pad` has them, `kept` as of `kept_pixels`: [B, H, W, C]."""
     factor, position, grid = model.factors[name], model.position(name), Grid.of(model, name)
     auxiliary_grid = Grid.of(model, list(model.factors)[position - 1]) if position else None
     [(kind, state)] = kept.items()

@@ -95,35 +95,53 @@ class FullScan(Scan):
 
 @dataclasses.dataclass(eq=False)
 class GroupScan(Scan):
-    """Evaluates a `ParallelPixelCNN`, each group's network once; if `full`, all of it for each group."""
+    """Evaluates a `ParallelPixelCNN`, each `group`'s network once; if `full`, all of it for each group."""
 
     full: bool = False
 
+    def __post_init__(self):
+        *self._size, _ = self.shape
+        self.group = None
+        self.lattice = (self.batch, *sums.num_blocks(self._size, self.network.side))
+        self._known = self.remainders and self.remainders.blocks(self._size)
+        self._exists = sums.existing_by_place(self._size, self.network.side)
+        self._pixels, self._seen = [], []  # by place; the latter as the network sees them
+
     def decide_each_pixel(self, features, decider):
         """As in `scanning`. The decider is called once a group."""
-        *size, channels = self.shape
-        side = self.network.side
-        lattice = (self.batch, *sums.num_blocks(size, side))
-        remainders = self.remainders and self.remainders.blocks(size)
-        zeros = ops.zeros((*lattice, channels), "int32")
-        pixels = [zeros] * side**2
-        seen = [self.network_inputs(zeros, zeros)] * side**2  # pixels as the network sees them
-
-        def decide(group, params):
-            place = group.place
+        first, side = self.network.known_at_first(self.lattice, features), self.network.side
+        for k, group in enumerate(self.network.groups):
+            self.group, place = group, group.place
             if self.full:
-                whole = self.network(sums.from_places(seen, side, size), features, training=False)
-                params = sums.pixels_at(whole, place, side)
-            decide_here = decider(lambda x: sums.pixels_at(x, place, side))
-            bounds = remainders and remainders.bounds(place)
-            values = decide_here(params, lambda x: x, bounds)
-            pixels[place] = values = group.chosen(values, pixels[place])
-            center = remainders and remainders.center(place)
-            x = self.network_inputs(values, center)
-            seen[place] = group.chosen(x, seen[place])
-            if remainders and group.part == group.parts - 1:
-                remainders.decided(place, values)
-            return x
+                params = sums.pixels_at(self._all_params(features), place, side)
+            else:
+                params = self.network.group_params(k, [*first, *self._seen], training=False)
+            decide = decider(lambda x, place=place: sums.pixels_at(x, place, side))
+            self.decided(decide(params, lambda x: x, self.bounds()))
+        return self.images()
 
-        self.network.decide(lattice, size, features, decide, training=False)
-        return sums.from_places(pixels, side, size)
+    def _all_params(self, features):
+        zeros = ops.zeros((*self.lattice, self.shape[-1]), "int32")
+        undecided = [self.network_inputs(zeros, zeros)] * (self.network.side**2 - len(self._seen))
+        x = sums.from_places([*self._seen, *undecided], self.network.side, self._size)
+        return self.network(x, features, training=False)
+
+    def bounds(self, *where):
+        """The bounds of the group's pixels, as for `Likelihood.draw`: of all blocks, or slices of them."""
+        return self._known and self._known.bounds(self.group.place, *where)
+
+    def decided(self, values):
+        """Notes the group's pixels [B, h, w, C]. Those of blocks that are not the group's may be anything."""
+        place, known = self.group.place, self._known
+        x = self.network_inputs(values, known and known.center(place))
+        if self._exists is not None:
+            x = x * arrays.cast(self._exists[place], x.dtype)
+        for noted, new in ((self._pixels, values), (self._seen, x)):
+            before = noted.pop() if self.group.part else arrays.zeros_like(new)
+            noted.append(self.group.chosen(new, before))
+        if known and self.group.part == self.group.parts - 1:
+            known.decided(place, self._pixels[-1])
+
+    def images(self):
+        """The images, once all groups are decided: [B, H, W, C]."""
+        return sums.from_places(self._pixels, self.network.side, self._size)

@@ -39,12 +39,7 @@ class IncrementalScan(Scan):
         return tf.zeros([self.batch, *shape], self._dtype)
 
     def initial_state(self):
-        """What the loop over rows carries from one to the next; zeros, as outside the image.
-
-        Returns:
-          [float [B, W, F]] * 2, the first activations of the vertical and the horizontal stream; a list
-          of lists of float [B, w, C], the latest rows of each shifted layer's input; and `Remainders`' own.
-        """
+        """What the loop over rows carries: first activations, latest rows of layers' inputs, remainders."""
         first = [self._zeros(self._width, self.network.above.filters)] * 2
         zeros = {shape: self._zeros(*shape) for shape in {*self._shapes.values()}}
         latest = [[zeros[shape]] * layer.memory(0) for layer, shape in self._shapes.items()]
@@ -103,17 +98,17 @@ class IncrementalScan(Scan):
         def advance(start, left, latest, pixels, recorded):
             memory = caches.Memory(1, dict(zip(with_memory, latest)))
             seen = collections.defaultdict(list)
-            here = row_remainders and row_remainders.pixels(start)
             for offset in range(period):
                 column = packed.column(start, offset)
                 cache = caches.Pixels(folded, memory, column, seen)
                 params = network.params(column["first"] + left, vertical, given, cache=cache)
-                pixel = decide(params, _at(start + offset), here and here.bounds(offset))
+                at, here = start + offset, row_remainders
+                pixel = decide(params, _at(at), here and here.bounds(at, offset))
                 x = network.append_ones(self.network_inputs(pixel, here and here.center(offset)))
                 if here:
                     here.decided(offset, pixel)
                 left = network.left(x, cache=cache)
-                pixels = pixels.write(start + offset, pixel)
+                pixels = pixels.write(at, pixel)
             recorded = recorder.write(recorded, start, seen)
             return start + period, left, list(memory.latest.values()), pixels, recorded
 
@@ -139,11 +134,7 @@ class IncrementalScan(Scan):
         return first, remainder, pixels
 
     def _known(self, row_offset, memory, vertical, given):
-        """What the horizontal stream knows of a row before its first pixel.
-
-        Returns dict, layer -> float [B, w, filters]: its bias, and the sum over rows above, or of the skips
-        that are known; and the list of the shifted layers whose input has pixels in this row.
-        """
+        """What rows above and skips add to a row, layer -> float [B, w, F], and shifted layers it feeds."""
         network, levels = self.network, self.network.topology.levels()
         here = [row_offset % 2**level == 0 for level in levels]
 
@@ -175,10 +166,7 @@ class IncrementalScan(Scan):
 
 
 class PackedRows:
-    """Rows of many layers side by side, so that one operation takes a pixel of all of them.
-
-    `rows` is a dict, key -> float [B, w, C], each w a divisor of `width`, that of the finest rows.
-    """
+    """Rows, key -> float [B, w, C], side by side, so that one operation takes a pixel of all of them."""
 
     def __init__(self, width, rows):
         self._groups = []
@@ -199,10 +187,7 @@ class PackedRows:
 
 
 class RowRecorder:
-    """Records what the shifted layers see in a row while its pixels are decided, a `period` at a time.
-
-    `inputs` is a dict, layer -> (w, C) of its input, and `width` that of the finest rows.
-    """
+    """Records what shifted layers, layer -> (w, C), see in a row, a `period` of its pixels at a time."""
 
     def __init__(self, width, period, inputs):
         self._period = period

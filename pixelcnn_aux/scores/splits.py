@@ -10,11 +10,8 @@ from pixelcnn_aux.summaries import bits_kinds
 def summarize(model, batches, *, progress=lambda count: None, condition=None):
     """Means over batches of images, which may differ in size, of bits per dimension of the full image.
 
-    `progress` receives the number of images done; `condition` is that of all images.
-
-    Returns:
-      dict, each of `summaries.bits_kinds` -> {"factors": {name: float}, "total": float, "std_error": float}:
-      the standard error of the total's mean over independent images; None for one image.
+    Each of `summaries.bits_kinds` -> {"factors": {name: float}, "total": float, "std_error": float}: the
+    standard error of the total's mean over independent images; None for one image.
     """
     found, exact, count = {kind: {} for kind in bits_kinds(model)}, model.with_exact(True), 0
     for images in batches:
@@ -38,10 +35,7 @@ def mean_bits(model, batches, condition=None):
 
 
 def shares(model):
-    """dict, factor name -> float: the number of values of its image over that of the full image.
-
-    Bits per dimension of a factor's own image, times this, are its part of the total.
-    """
+    """dict, factor name -> float: the number of values of its image over that of the full image."""
     size = model.image_size or [math.prod(transform.ratio for transform in model.transforms)] * 2
     dims = {
         name: math.prod(size) * model.factors[name].likelihood.num_channels

@@ -34,14 +34,8 @@ def export(folder, out, *, max_batch=256, jit_compile=False, names=None, image_s
     MODEL is the name of the workdir `folder`, VERSION one more than the largest so far, which an export gets
     after it was compared with the model. Unfinished exports of killed processes are removed.
 
-    Args:
-      max_batch, jit_compile, names: as for `signatures`.
-      image_size: (H, W) of the export's images; None for the model's.
-
-    Raises:
-      OSError: if the export cannot be written, or another process exports to the same place.
-      RuntimeError: if the export, loaded again, differs from the model; nothing is written.
-      ValueError: if a factor is not trained yet, or as `load`, `signatures` and `AuxiliaryModel.sizes`.
+    Other arguments are those of `signatures` and `with_image_size`. Raises OSError if another process exports
+    to the same place, and RuntimeError, and writes nothing, if the export differs from the model.
     """
     base = arguments.path("out", out) / RunFolder(folder).name
     # Checks come before slow work, and before the folder is made.

@@ -18,18 +18,14 @@ from google.protobuf.message import DecodeError
 
 from pixelcnn_aux import arguments
 from pixelcnn_aux.conditions import Condition
-from pixelcnn_aux.errors import expect
+from pixelcnn_aux.errors import expect, needs
 from pixelcnn_aux.serving import interface
 from pixelcnn_aux.serving.interface import Tensor, signatures_of_chain
 
-try:
+_MESSAGES = "tensorflow-serving-api, which has the messages of TensorFlow Serving"
+with needs(_MESSAGES, "Run pip install tensorflow-serving-api"):
     from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
     from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
-except ImportError as error:
-    raise ImportError(
-        "Expected tensorflow-serving-api, which has the messages of TensorFlow Serving. Received: no such "
-        "package. Run pip install tensorflow-serving-api."
-    ) from error
 
 BATCH_SIZE = 16  # the most images of a request, so that an answer stays small and comes in time
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds between attempts to reach a server

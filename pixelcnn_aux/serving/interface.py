@@ -42,10 +42,7 @@ DESCRIPTION = ("factors", "num_values", "max_batch", *SIZES)
 
 
 def signatures_of_chain(images, condition=None):
-    """dict, name -> `Signature`, of all that docs/serving.md explains. Exports may lack some.
-
-    `images` is a dict, factor name -> `Tensor`, in the order of sampling.
-    """
+    """dict, name -> `Signature`, of all in docs/serving.md; `images` are `Tensor`s by the factors' names."""
     *names, last = images
     sizes = {name: condition.size for name, kind in SIZES.items() if isinstance(condition, kind)}
     conditions = {}

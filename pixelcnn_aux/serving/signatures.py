@@ -39,18 +39,11 @@ def check_names(model, names):
 
 
 def signatures(model, names=None, *, max_batch=256, jit_compile=False):
-    """The served functions of `interface.signatures_of_chain`, all or those of `names`.
+    """A tf.Module of a model's weights, and the concrete functions of `names` or all: dict, name -> function.
 
     Row n of every output depends on row n of the inputs alone. The graphs refuse inputs that do not fit, and
-    batches other than 1 <= N <= `max_batch`, as an invalid argument.
-
-    Args:
-      model: `AuxiliaryModel`, newly loaded: traced graphs would keep their kernels.
-      jit_compile: bool, whether XLA compiles the drawing, once for each N.
-
-    Returns:
-      (tf.Module that holds the weights, dict, name -> concrete function). `serving_default` is `sample`, or
-      the first function of `names` if `sample` is not among them.
+    batches other than 1 <= N <= `max_batch`. The model is newly loaded: traced graphs would keep kernels. XLA
+    compiles the drawing once for each N. `serving_default` is `sample`, or the first function.
     """
     names = check_names(model, names)
     factors = model.factors.values()

@@ -11,7 +11,7 @@ import tensorflow as tf
 from pixelcnn_aux import arguments, sampling
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.errors import expect
-from pixelcnn_aux.inputs import Inputs
+from pixelcnn_aux.inputs import DrawRequest, Inputs
 from pixelcnn_aux.scanning import groups
 from pixelcnn_aux.serving.interface import signatures_of_chain
 from pixelcnn_aux.serving.signatures import images_of, log_density_and_gradient, log_prob
@@ -52,11 +52,7 @@ def verify(path, model, names, *, max_batch):
 
     Images cannot be compared whole: after a pixel changed by rounding all others differ. So each pixel is
     drawn again, given the export's own pixels before it. The signature `map`, which differs from `sample` in
-    its noise alone, is run only without `sample`.
-
-    Raises RuntimeError, with the signature, if the export cannot be run; if it draws more than
-    `MAX_MISMATCHED` of a factor's pixels, or one pixel of every image, otherwise than the model from the same
-    seeds and shifts; or if its log-likelihoods, densities or auxiliary images differ.
+    its noise alone, is run only without `sample`. RuntimeError for an export that cannot be run, or differs.
     """
     requests = _requests(model, names)
     received = _run_export(path, max_batch, requests)
@@ -168,21 +164,17 @@ def _compare_draws(model, signature, request, drawn):
             "that draws images that agree with their auxiliary images",
             f"by {signature}, images of {name!r} that do not",
         )
-        known = kept.get(name, {})
-        within, bounds = known.get("within"), None
-        how = {"mode": mode, "bounded": bool(within)}
+        known, fixed_sum, bounds = kept.get(name, {}), factor.fixed_sum, None
+        how = {"mode": mode, "bounded": "within" in known}
         noise = sampling.noise(factor, SEEDS, position, image.shape[1:3], **how)
-        if factor.fixed_sum is not None:
-            slack = factor.fixed_sum.slack(*within) if within else None
-            bounds = factor.fixed_sum.channel_bounds(*inputs[:2], slack)
-        if within:
-            bounds = groups.within_both(bounds, *(tf.cast(x, tf.int32) for x in within))
+        if fixed_sum is not None:
+            slack = fixed_sum.slack(*known["within"]) if known else None
+            bounds = fixed_sum.channel_bounds(image, auxiliary, slack)
         # Each pixel as the factor draws it, given the export's pixels before it.
-        again = factor.likelihood.draw(factor.params(inputs), noise, SHIFTS, bounds=bounds)
-        if "completed" in known:
-            pixels, mask = known["completed"]
-            again = np.where(mask, pixels, again)
-        different = np.any(again != image, axis=-1)
+        own = DrawRequest(log_scale_shift=SHIFTS, noise=noise, **known)
+        decide = groups.drawn_pixels(factor.likelihood, own)(lambda x: x)
+        again = decide(factor.params(inputs), lambda x: x, bounds)
+        different = np.any(np.asarray(again) != image, axis=-1)
         share = different.mean()
         # Rounding changes few pixels, and not the same one of every image.
         fits = share <= MAX_MISMATCHED and not different.all(axis=0).any()

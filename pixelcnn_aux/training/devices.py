@@ -37,10 +37,7 @@ def default_strategy() -> Any:
 
 
 class Hosts:
-    """The `num` hosts of a `tf.distribute.Strategy`, `default_strategy()` where None; under JAX one.
-
-    `num_replicas` is over all of them, and `chief` whether this one writes the workdir.
-    """
+    """The `num` hosts of a `tf.distribute.Strategy`, of which the `chief` writes, and their replicas."""
 
     def __init__(self, strategy=None):
         if strategy is None:
@@ -125,10 +122,7 @@ class Hosts:
 
 
 def mixed_policy():
-    """The Keras policy of mixed precision for this machine: of bfloat16, unless a GPU lacks it.
-
-    Without a GPU, a warning says if the processor is not known to be fast in it.
-    """
+    """The policy of mixed precision here: of bfloat16, with a warning if slow, unless a GPU lacks it."""
     capabilities = _capabilities_of_gpus()
     if any(capability and capability < (8, 0) for capability in capabilities):
         return "mixed_float16"
@@ -149,10 +143,7 @@ def policy_of(folder):
 
 
 def is_mixed(folder, preset_default):
-    """Whether a run without a flag is in mixed precision: as its `FactorFolder` says.
-
-    A new one is if its preset is, or if that is known to be faster.
-    """
+    """Whether a run without a flag is in mixed precision: as begun, else by its preset or if faster."""
     begun = folder.recorded_training()
     if begun is None:
         return preset_default or is_mixed_faster()

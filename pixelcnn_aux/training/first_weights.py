@@ -12,10 +12,7 @@ from pixelcnn_aux.runs.loading import load
 
 
 def source(init, model, folder, names):
-    """The run to start from, a str: `init`, or the one that the model was loaded from; or None.
-
-    Of a model that was loaded from the `RunFolder` to train in, it is the run that its factors began with.
-    """
+    """The run to start from: `init`, or the model's own, or that which its factors began with."""
     if init is not None:
         return init if hub.is_name(init) else str(arguments.path("init", init))
     if model.loaded_from is None:
@@ -28,14 +25,11 @@ def source(init, model, folder, names):
 
 
 def fitting(init, model, names, *, new, as_loaded=False):
-    """The first weights of factors: those of the same name, shapes and meaning in a run.
+    """The first weights of those `new` factors that fit the run `init`: dict, name -> list of arrays.
 
     A factor may start from one with another condition, or none: the weights of its own condition are zero
-    then, so that it begins as the distribution of images of no class. Other factors start from new weights.
-
-    Returns a dict, name -> list of arrays, for those of the `new` names, of factors without checkpoints, that
-    fit the run `init`. Raises as `load`, and ValueError if all `names` in training are new and none fits.
-    With `as_loaded`, the model was loaded from that run: ValueError if its weights have changed.
+    then, so that it begins as the distribution of images of no class. ValueError if all `names` are new and
+    none fits; or, `as_loaded` from that run, if the model's weights have changed.
     """
     run, found = load(init), {}
     for name in new:

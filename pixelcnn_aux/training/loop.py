@@ -322,10 +322,7 @@ def _validation_bits(state):
 
 
 class Profile:
-    """A trace of the `STEPS` after the first `WARM_UP`, for TensorBoard's profile plugin and for Perfetto.
-
-    It goes to plugins/profile in a folder; there is none where that is None.
-    """
+    """A trace of the `STEPS` after the first `WARM_UP` to plugins/profile in a folder; None for no trace."""
 
     WARM_UP, STEPS = 10, 5
 

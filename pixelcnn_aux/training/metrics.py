@@ -39,10 +39,7 @@ _STEPS_AHEAD = 8
 
 
 class MetricsTable:
-    """The metrics of a factor's training, in a `FactorFolder`, and under TensorFlow for TensorBoard.
-
-    It continues the table of an earlier run, without rows after `step`: these steps are taken again.
-    """
+    """The metrics of a factor, those of an earlier run up to a step included; also for TensorBoard."""
 
     def __init__(self, folder, step):
         self._file, self._logs = folder.metrics, folder.logs
@@ -88,11 +85,7 @@ def read(file):
 
 
 class EpochMeter:
-    """Losses, gradient norms and time of the `count` steps that are left in an epoch, from when it is made.
-
-    `seconds` are up to date when it is paused or has ended. `note` is called with each step's number, bits
-    and norm in turn.
-    """
+    """Losses, norms and `seconds` of the steps that are left in an epoch; `note` is told of each in turn."""
 
     def __init__(self, count, batches, note, shows):
         self._count, self._batches, self._note, self._shows = count, batches, note, shows

@@ -206,10 +206,7 @@ class AveragingMuon(AveragingAdam):
 
 
 def orthogonalized(matrices):
-    """About U V^T for matrices U S V^T, by Newton-Schulz iterations: float [N, n, m] -> float [N, n, m].
-
-    They are of X X^T (or X^T X, the smaller one) alone, so that X is multiplied once, at the end.
-    """
+    """About U V^T for U S V^T, by Newton-Schulz iterations of X X^T alone: [N, n, m] -> [N, n, m]."""
     is_tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices / (ops.sqrt(ops.sum(ops.square(matrices), axis=(-2, -1), keepdims=True)) + 1e-7)
     transposed = ops.swapaxes(x, -1, -2)
@@ -225,10 +222,7 @@ def orthogonalized(matrices):
 
 
 def hidden_kernels(factor):
-    """The positions of the kernels of hidden layers among a factor's trainable variables: list of int.
-
-    First and last layers are parts of the networks themselves, and hidden ones parts of those parts.
-    """
+    """The positions of hidden layers' kernels, parts of parts of networks, among trainable variables."""
     parts = [part for network in factor.parts() for part in network.parts()]
     deeper = [part for part in parts if not isinstance(part, layers.WeightNorm)]
     positions = {id(variable): k for k, variable in enumerate(factor.trainable_variables)}

@@ -6,6 +6,8 @@ two CPU cores unless they say otherwise. "Not trained to the end here" are the p
 GPUs: docs/scaling.md.
 """
 
+import functools
+
 from pixelcnn_aux import models
 from pixelcnn_aux.conditions import Classes
 from pixelcnn_aux.errors import expect
@@ -43,28 +45,21 @@ _CIFAR10 = {"filters": 160, "resolutions": 3, "num_components": 10, "dropout": 0
 # Section 4.2: 100 filters, 3 blocks under an embedding of 15.
 _PYRAMID = {"filters": 100, "blocks": 3, "embedding_blocks": 3, "depth": 2, "dropout": 0.5}
 
+_grayscale = functools.partial(Preset, constructor=models.grayscale)
+_gray_pyramid = functools.partial(Preset, constructor=models.grayscale_pyramid)
+_parallel = functools.partial(Preset, constructor=models.parallel_pyramid)
+_pixelcnn = functools.partial(Preset, constructor=models.pixelcnn_pp)
+_pyramid = functools.partial(Preset, constructor=models.pyramid)
 
-def _ours(epochs, steps, batch_size, **others):
-    return Training(
-        epochs=epochs,
-        steps_per_epoch=steps,
-        batch_size=batch_size,
-        learning_rate=4e-3,
-        muon_ratio=12.5,
-        **others,
-    )
+
+def _ours(epochs, steps, batch_size, learning_rate=4e-3, **others):
+    how = {"batch_size": batch_size, "learning_rate": learning_rate, "muon_ratio": 12.5}
+    return Training(epochs=epochs, steps_per_epoch=steps, **how, **others)
 
 
 def _rounded(epochs, crop):
     """With rounding, of weights that are trained already: at a quarter of the rates."""
-    return Training(
-        epochs=epochs,
-        steps_per_epoch=300,
-        batch_size=4,
-        learning_rate=1e-3,
-        muon_ratio=12.5,
-        crop=crop,
-    )
+    return _ours(epochs, 300, 4, learning_rate=1e-3, crop=crop)
 
 
 def _paper(epochs):
@@ -72,47 +67,36 @@ def _paper(epochs):
 
     As many steps as the paper's, whose epochs have the 1,000 images that are kept for validation here.
     """
-    steps = 50_000 // 64
-    return Training(
-        epochs=epochs, steps_per_epoch=steps, batch_size=64, learning_rate=1e-3, decay=0.99999
-    )
+    how = {"batch_size": 64, "learning_rate": 1e-3, "decay": 0.99999}
+    return Training(epochs=epochs, steps_per_epoch=50_000 // 64, **how)
 
 
 def _paper_pyramid(num_images, *factors):
     """Section 4.2: learning rate 0.001, batch size 16, decay 0.999995, 60 epochs; it mentions no flips."""
-    training = Training(
-        epochs=60,
-        steps_per_epoch=num_images // 16,
-        batch_size=16,
-        learning_rate=1e-3,
-        decay=0.999995,
-        flip=False,
-    )
+    how = {"batch_size": 16, "learning_rate": 1e-3, "decay": 0.999995, "flip": False}
+    training = Training(epochs=60, steps_per_epoch=num_images // 16, **how)
     return dict.fromkeys(factors, training)
 
 
 GRAYSCALE = {
     # python -m train.grayscale
     # Minutes in mixed precision: 3.068 bits (grays 0.276, image 2.792).
-    "demo": Preset(
+    "demo": _grayscale(
         dataset="photos",
-        constructor=models.grayscale,
         model={**_SMALL, **_GRAYSCALE_BLOCKS},
         training={"grayscale": _ours(3, 100, 16), "image": _ours(5, 100, 8)},
     ),
     # python -m train.grayscale --preset small
     # 96 minutes in mixed precision, of one core and later two: 3.204 bits (grays 0.476, image 2.729).
-    "small": Preset(
+    "small": _grayscale(
         dataset="cifar10",
-        constructor=models.grayscale,
         model={**_SMALL, **_GRAYSCALE_BLOCKS},
         training={"grayscale": _ours(5, 500, 16), "image": _ours(24, 500, 8)},
     ),
     # python -m train.grayscale --preset medium
     # Larger networks, more steps, and classes: some 16 hours of one core.
-    "medium": Preset(
+    "medium": _grayscale(
         dataset="cifar10",
-        constructor=models.grayscale,
         model={**_SMALL, **_GRAYSCALE_BLOCKS, "filters": 48, "condition": Classes(10)},
         training={
             "grayscale": _ours(40, 500, 16, condition_dropout=0.2),
@@ -122,9 +106,8 @@ GRAYSCALE = {
     # python -m train.grayscale --preset cifar10
     # Not trained to the end here; the paper's figure is 2.98 bits (grays 0.459, image 2.52).
     # 36 residual blocks for the gray factor and 24 for the image's and for f_w; 30 and 200 epochs.
-    "cifar10": Preset(
+    "cifar10": _grayscale(
         dataset="cifar10",
-        constructor=models.grayscale,
         model={**_PAPER, **_CIFAR10, "gray_blocks": 5, "image_blocks": 3, "embedding_blocks": 3},
         training={"grayscale": _paper(epochs=30), "image": _paper(epochs=200)},
     ),
@@ -133,42 +116,37 @@ GRAYSCALE = {
 PIXELCNN = {
     # python -m train.pixelcnn
     # Minutes in mixed precision: 3.289 bits.
-    "demo": Preset(
+    "demo": _pixelcnn(
         dataset="photos",
-        constructor=models.pixelcnn_pp,
         model={"resolutions": 2, "filters": 24, "dropout": 0.5, "blocks": 1},
         training={"image": _ours(6, 100, 16)},
     ),
     # python -m train.pixelcnn --preset small
     # 112 minutes of one core in mixed precision: 3.248 bits (by Adam alone 3.430 after as many steps).
-    "small": Preset(
+    "small": _pixelcnn(
         dataset="cifar10",
-        constructor=models.pixelcnn_pp,
         model={**_SMALL, "blocks": 2},
         training={"image": _ours(29, 500, 16)},
     ),
     # python -m train.pixelcnn --preset medium
     # Twice the filters, half the batch. 143 minutes of one core in mixed precision: 3.235 bits.
-    "medium": Preset(
+    "medium": _pixelcnn(
         dataset="cifar10",
-        constructor=models.pixelcnn_pp,
         model={**_SMALL, "blocks": 2, "filters": 64},
         training={"image": _ours(10, 1000, 8)},
     ),
     # python -m train.pixelcnn --preset digits --image_file digits.npz
     # Handwritten digits and their classes.
-    "digits": Preset(
+    "digits": _pixelcnn(
         dataset="arrays",
-        constructor=models.pixelcnn_pp,
         model={**_DIGITS, "resolutions": 2, "blocks": 2},
         training={"image": _ours(10, 300, 16, flip=False)},
     ),
     # python -m train.pixelcnn --preset cifar10
     # Not trained to the end here; Salimans et al. (2017) reach 2.92 bits.
     # PixelCNN++ with the paper's optimization, 36 residual blocks.
-    "cifar10": Preset(
+    "cifar10": _pixelcnn(
         dataset="cifar10",
-        constructor=models.pixelcnn_pp,
         model={**_PAPER, **_CIFAR10, "blocks": 5},
         training={"image": _paper(epochs=200)},
     ),
@@ -177,18 +155,16 @@ PIXELCNN = {
 PYRAMID = {
     # python -m train.pyramid
     # 3.8 minutes in mixed precision: 2.916 bits (8 x 8 0.275, 16 x 16 0.630, 32 x 32 2.012).
-    "demo": Preset(
+    "demo": _pyramid(
         dataset="photos",
-        constructor=models.pyramid,
         model={"image_size": (32, 32), **_DEMO_PYRAMID},
         training={"8x8": _ours(3, 200, 16), "16x16": _ours(5, 200, 8), "32x32": _ours(6, 200, 8)},
     ),
     # python -m train.pyramid --preset small
     # 99 minutes of one core in mixed precision: 3.354 bits (0.314, 0.785, 2.256). By Adam alone
     # 3.430 after as many steps.
-    "small": Preset(
+    "small": _pyramid(
         dataset="cifar10",
-        constructor=models.pyramid,
         model={"image_size": (32, 32), **_SMALL, **_OUR_PYRAMID},
         training={
             "8x8": _ours(6, 1000, 16),
@@ -199,9 +175,8 @@ PYRAMID = {
     # python -m train.pyramid --preset medium
     # Three resolutions, and larger networks. 166 minutes of one core in mixed precision: 3.250 bits (0.310,
     # 0.775, 2.165).
-    "medium": Preset(
+    "medium": _pyramid(
         dataset="cifar10",
-        constructor=models.pyramid,
         model={
             "image_size": (32, 32),
             **_SMALL,
@@ -219,9 +194,8 @@ PYRAMID = {
     # python -m train.pyramid --preset small_celeba --image_dir img_align_celeba
     # By Adam alone, in 31 minutes of mixed precision, on 3,750 of CelebA's images:
     # 2.949 bits of 569 others.
-    "small_celeba": Preset(
+    "small_celeba": _pyramid(
         dataset="celeb_a",
-        constructor=models.pyramid,
         model={"image_size": (64, 64), **_SMALL, **_OUR_PYRAMID},
         training={
             "8x8": _ours(4, 500, 16),
@@ -233,9 +207,8 @@ PYRAMID = {
     # python -m train.pyramid --preset parallel
     # Four evaluations for each of the two larger scales. 149 minutes of one core in mixed precision: 3.465
     # bits (0.313, 0.798, 2.354).
-    "parallel": Preset(
+    "parallel": _parallel(
         dataset="cifar10",
-        constructor=models.parallel_pyramid,
         model={"image_size": (32, 32), "halvings": 2},
         training={
             "quarter": _ours(6, 1000, 16),
@@ -246,9 +219,8 @@ PYRAMID = {
     # python -m train.pyramid --preset parallel_celeba --image_dir img_align_celeba
     # Images of 128 x 128, and squares of them for the largest scale. 90 minutes of one core in mixed
     # precision, on 3,750 of CelebA's images: 2.211 bits of 569 others.
-    "parallel_celeba": Preset(
+    "parallel_celeba": _parallel(
         dataset="celeb_a",
-        constructor=models.parallel_pyramid,
         model={"halvings": 4},
         training={
             "sixteenth": _ours(4, 500, 16),
@@ -260,9 +232,8 @@ PYRAMID = {
     ),
     # python -m train.pyramid --preset photographs --image_dir PHOTOGRAPHS
     # Photographs of any size, of 240 pixels and more. 161 minutes of one core: docs/results.md#photographs.
-    "photographs": Preset(
+    "photographs": _parallel(
         dataset="folder",
-        constructor=models.parallel_pyramid,
         model={"base_parts": 8},
         training={
             "sixteenth": _ours(4, 500, 16, crop=240),
@@ -274,9 +245,8 @@ PYRAMID = {
     ),
     # python -m train.pyramid --preset rounded_photographs --image_dir PHOTOGRAPHS --init RUN
     # A run of photographs, trained on in whole numbers: 2.497 bits. 27 minutes of one core.
-    "rounded_photographs": Preset(
+    "rounded_photographs": _parallel(
         dataset="folder",
-        constructor=models.parallel_pyramid,
         model={"base_parts": 8, "whole_numbers": True},
         training={
             "sixteenth": _rounded(2, crop=240),
@@ -288,9 +258,8 @@ PYRAMID = {
     ),
     # python -m train.pyramid --preset digits --image_file digits.npz
     # Handwritten digits and their classes.
-    "digits": Preset(
+    "digits": _pyramid(
         dataset="arrays",
-        constructor=models.pyramid,
         model={**_OUR_PYRAMID, **_DIGITS, "base_size": (7, 7)},
         training={
             "7x7": _ours(5, 300, 16, flip=False),
@@ -300,26 +269,23 @@ PYRAMID = {
     ),
     # python -m train.pyramid --preset cifar10
     # Not trained to the end here; the paper's figure is 3.32 bits.
-    "cifar10": Preset(
+    "cifar10": _pyramid(
         dataset="cifar10",
-        constructor=models.pyramid,
         model={"image_size": (32, 32), **_PAPER, **_PYRAMID},
         training=_paper_pyramid(50_000, "8x8", "16x16", "32x32"),
     ),
     # python -m train.pyramid --preset celeba --image_dir img_align_celeba
     # Not trained to the end here; the paper's figures are in its table 2. 95 % of CelebA's 202,599 images.
-    "celeba": Preset(
+    "celeba": _pyramid(
         dataset="celeb_a",
-        constructor=models.pyramid,
         model={"image_size": (128, 128), **_PAPER, **_PYRAMID},
         training=_paper_pyramid(192_469, "8x8", "16x16", "32x32", "64x64", "128x128"),
     ),
     # python -m train.pyramid --preset grayscale_pyramid
     # Not trained to the end here. Future work of the paper: the grays as its pyramid, and the image as its
     # Grayscale PixelCNN's.
-    "grayscale_pyramid": Preset(
+    "grayscale_pyramid": _gray_pyramid(
         dataset="cifar10",
-        constructor=models.grayscale_pyramid,
         model={
             **_PYRAMID,
             "image_size": (32, 32),
@@ -336,9 +302,8 @@ PYRAMID = {
     ),
     # python -m train.pyramid --preset grayscale_pyramid_demo
     # Minutes. Not evaluated here since it is exact and centered: 3.791 bits before, after 8.6 minutes.
-    "grayscale_pyramid_demo": Preset(
+    "grayscale_pyramid_demo": _gray_pyramid(
         dataset="photos",
-        constructor=models.grayscale_pyramid,
         model={
             **_DEMO_PYRAMID,
             "image_filters": 24,

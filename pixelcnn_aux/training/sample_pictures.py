@@ -23,11 +23,7 @@ _SIDE = 96  # pixels: smaller images are enlarged to about that
 
 
 class Samples:
-    """Draws from the averaged weights of a `TrainingState`, always from the same seeds.
-
-    A conditional factor draws given auxiliary images and labels of the same validation images. There is no
-    picture once drawing has taken more than `MAX_SHARE` of the time.
-    """
+    """Draws by the averaged weights of a `TrainingState` from the same seeds, in `MAX_SHARE` of the time."""
 
     def __init__(self, state):
         self._state, self._writer = state, None
@@ -35,10 +31,7 @@ class Samples:
         self._said = self._failed = False
 
     def draw(self, epoch):
-        """Writes the picture of an epoch, unless that takes too much of the time.
-
-        An error is logged, and does not end training: there are no pictures from then on.
-        """
+        """Writes the picture of an epoch, unless that takes too much time. After an error there are none."""
         if self._failed:
             return
         start = time.monotonic()
@@ -60,10 +53,7 @@ class Samples:
         self._spent += time.monotonic() - start
 
     def picture(self):
-        """uint8 [H, W, 3]: columns of a validation image, its auxiliary image, and a sample given that.
-
-        Of an unconditional factor samples only.
-        """
+        """uint8 [H, W, 3]: columns of validation images and auxiliary images, if any, and samples."""
         state, model, factor = self._state, self._state.config.model, self._state.average
         images = state.validation_images
         indices = images.spread_indices(NUM)

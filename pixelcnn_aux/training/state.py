@@ -135,10 +135,7 @@ def find_checkpoints(folder):
 
 
 def save_checkpoint(folder, step, groups, identity, *, before=None):
-    """Writes the checkpoint of a step, and removes all others but that of `before`, saved or restored last.
-
-    `groups` are lists of Keras variables by name, and `identity` says whose they are (`tensors.identity`).
-    """
+    """Writes the variables of a step, by name, and removes all checkpoints but this and `before`."""
     arrays = {name: ops.convert_to_numpy(x.value) for name, x in _named(groups).items()}
     tensors.write(checkpoint_file(folder, step), arrays, {**identity, "step": step}, disk.RESUME)
     with disk.explained(f"to remove old checkpoints from {folder}", disk.RESUME):
@@ -148,10 +145,7 @@ def save_checkpoint(folder, step, groups, identity, *, before=None):
 
 
 def restore_checkpoint(folder, groups, identity):
-    """Gives variables, as of `save_checkpoint`, the values of the newest intact checkpoint; returns its step.
-
-    A warning names damaged ones. Raises ValueError, and changes no variable, if none is intact.
-    """
+    """Gives variables the values of the newest intact checkpoint, or raises; returns its step."""
     damaged = []
     for step, path in find_checkpoints(folder):
         try:

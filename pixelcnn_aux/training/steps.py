@@ -22,11 +22,7 @@ else:
 
 
 def make(model, name, weights, training, *, strategy, policy=None, remat=False):
-    """The training step of a model's factor, as a `Training` has it, from a list of weights on.
-
-    It is a function of a batch. Its `factor` and `optimizer` have the values after the last step once its
-    method `sync` was called. `strategy` is None under JAX, and `policy` for the model's own.
-    """
+    """The training step from a list of weights on, a function of a batch: `_Step` has what it changes."""
     with strategy.scope() if strategy else contextlib.nullcontext():
         factor = model.new_factor(name, policy)
         factor.set_weights(weights)
@@ -55,7 +51,9 @@ class _TensorFlowStep(_Step):
         with self.strategy.scope():
             self._squares = tf.Variable(tf.zeros([], self.factor.variable_dtype), trainable=False)
         # The optimizer sees gradients summed over the replicas: the norm needs no second sum.
-        getattr(self.optimizer, "inner_optimizer", self.optimizer).observe = self._add_squares
+        getattr(self.optimizer, "inner_optimizer", self.optimizer).observe = lambda gradient: (
+            self._squares.assign_add(2.0 * tf.nn.l2_loss(gradient))
+        )
         self._all_replicas = tf.function(self._on_all_replicas, autograph=False)
 
     def __call__(self, *batch):
@@ -80,9 +78,6 @@ class _TensorFlowStep(_Step):
         loss = self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
         taken = self.optimizer.iterations.value > steps
         return loss, tf.where(taken, tf.sqrt(self._squares), np.nan)
-
-    def _add_squares(self, gradient):
-        self._squares.assign_add(2.0 * tf.nn.l2_loss(gradient))
 
     def _on_a_replica(self, parts):
         """The gradient of each micro-batch, their mean, and the update of the weights: the mean loss."""

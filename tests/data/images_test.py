@@ -182,7 +182,7 @@ class FromArraysTest(tf.test.TestCase):
             (np.zeros([2, 4, 6, 3], np.float32), r"float32 \[2, 4, 6, 3\]"),
             (noise(4, 6), r"uint8 \[4, 6\]"),
             (noise(2, 3, 32, 32), r"uint8 \[2, 3, 32, 32\]"),
-            ([[1], [1, 2]], r"\[\[1\], \[1, 2\]\]"),
+            ([[1], [1, 2]], r"\[\[1\], \[1, 2\]\] \(setting .*\)"),
         ):
             with self.assertRaisesRegex(ValueError, rf"pixels as .* {received}\. Give .*uint8"):
                 data.from_arrays(pixels)
