@@ -33,4 +33,5 @@ from pixelcnn_aux.layers.weight_norm import (
     WeightNormDense as WeightNormDense,
     normalized_layers as normalized_layers,
     product as product,
+    stacked_kernels as stacked_kernels,
 )

@@ -4,6 +4,7 @@ The convolutions of this module see all neighbors of a pixel; `shifted.py` deriv
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -24,6 +25,14 @@ def normalized_layers(layer: Any) -> list["WeightNorm"]:
         return [layer] if layer.built else []  # a block without skips never calls its projection
     parts = layer.parts() if hasattr(layer, "parts") else ()
     return [normalized for part in parts for normalized in normalized_layers(part)]
+
+
+def stacked_kernels(alike: Sequence["WeightNorm"]) -> Tensor:
+    """The normalized kernels of layers of one class and shape: float [N, *shape of `v`]."""
+    if given := current().kernels:
+        return ops.stack([given[layer] for layer in alike])
+    v, g = (ops.stack(weights) for weights in zip(*((x.v.value, x.g.value) for x in alike)))
+    return alike[0].normalize(v, g)
 
 
 def product(x: Tensor, kernel: Tensor) -> Tensor:
@@ -101,13 +110,17 @@ class WeightNorm(keras.layers.Layer):
 
     def kernel(self) -> Tensor:
         """The normalized kernel, of the shape of `v`, in the compute dtype."""
-        if given := current().kernels:
-            return given[self]
+        given = current().kernels
+        return given[self] if given else self.normalize(self.v, self.g)
+
+    def normalize(self, v: Tensor, g: Tensor) -> Tensor:
+        """g v / |v| in the compute dtype, from [..., *shape of `v`] and [..., filters]."""
         axes = range(-len(self.v.shape), 0)
         others = [axis for axis in axes if axis != self.kernel_output_axis]
-        inverse_norm = ops.rsqrt(ops.sum(ops.square(self.v), axis=others, keepdims=True))
+        inverse_norm = ops.rsqrt(ops.sum(ops.square(v), axis=others, keepdims=True))
         g_shape = [self.filters if axis == self.kernel_output_axis else 1 for axis in axes]
-        return ops.cast(self.v * (inverse_norm * ops.reshape(self.g, g_shape)), self.compute_dtype)
+        g = ops.reshape(g, (*g.shape[:-1], *g_shape))
+        return ops.cast(v * (inverse_norm * g), self.compute_dtype)
 
     def bias(self) -> Tensor:
         """`b` in the compute dtype."""

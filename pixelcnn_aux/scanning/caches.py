@@ -7,6 +7,7 @@ At a resolution that is halved, every other row and pixel has no output, or no i
 
 import collections
 import dataclasses
+import functools
 import itertools
 from typing import NamedTuple
 
@@ -29,40 +30,58 @@ class Folded(NamedTuple):
 
 
 def fold(normalized_layers):
-    """The `Folded` weights of layers: dict, layer -> `Folded`. To be called once, before any loop."""
-    return {layer: _folded(layer) for layer in normalized_layers}
+    """The `Folded` weights of layers: dict, layer -> `Folded`. To be called once, before any loop.
+
+    Layers that are alike are normalized as one: alone, they would make up most of a graph.
+    """
+    kinds = collections.defaultdict(list)
+    for layer in normalized_layers:
+        config = {**layer.get_config(), "name": None, "channels": getattr(layer, "channels", None)}
+        kinds[type(layer), *layer.v.shape, str(config)].append(layer)
+    return {layer: folded for alike in kinds.values() for layer, folded in zip(alike, _fold(alike))}
 
 
-def _folded(layer):
-    kernel, bias, given = layer.kernel(), layer.bias(), layer.condition_bias()
-    if given is not None:
-        bias += tf.expand_dims(given, 1)
+def _fold(alike):
+    layer, count = alike[0], len(alike)
+    kernels = layers.stacked_kernels(alike)
+    biases = list(map(_bias, alike))
     if isinstance(layer, layers.Projection):
-        return Folded(bias, layer.split(kernel))
+        parts = [tf.unstack(part, count) for part in layer.split(kernels)]
+        return map(Folded, biases, map(list, zip(*parts)))
     if not isinstance(layer, SHIFTED):
-        return Folded(bias, kernel)
+        return map(Folded, biases, tf.unstack(kernels, count))
     transposed = isinstance(layer, layers.ShiftedConv2DTranspose)
     if transposed:
-        kernel = tf.transpose(kernel, [0, 1, 3, 2])  # [h, w, C, filters]
-    _, width, channels, filters = kernel.shape
+        kernels = tf.transpose(kernels, [0, 1, 2, 4, 3])  # [N, h, w, C, filters]
+    _, _, width, channels, filters = kernels.shape
 
-    def over_rows(taps):
+    @functools.cache
+    def over_rows(*taps):
+        if not taps:
+            return [None] * count
         # Several rows are one row with the channels of all.
-        stacked = tf.transpose(tf.gather(kernel, taps), [1, 0, 2, 3])
-        stacked = tf.reshape(stacked, [1, width, len(taps) * channels, filters])
-        return tf.transpose(stacked, [0, 1, 3, 2]) if transposed else stacked
+        stacked = tf.transpose(tf.gather(kernels, taps, axis=1), [0, 2, 1, 3, 4])
+        stacked = tf.reshape(stacked, [count, 1, width, len(taps) * channels, filters])
+        return tf.unstack(tf.transpose(stacked, [0, 1, 2, 4, 3]) if transposed else stacked)
 
-    def over_columns(taps):
-        current_row = kernel[layer.taps(0, odd=False)[0]]
-        return tf.reshape(tf.gather(current_row, taps), [len(taps) * channels, filters])
+    @functools.cache
+    def over_columns(*taps):
+        if not taps:
+            return [None] * count
+        current_row = kernels[:, layer.taps(0, odd=False)[0]]
+        stacked = tf.gather(current_row, taps, axis=1)
+        return tf.unstack(tf.reshape(stacked, [count, len(taps) * channels, filters]))
 
-    rows = [taps and over_rows(taps) for taps in (row_taps(layer, odd) for odd in (False, True))]
+    rows = zip(*(over_rows(*row_taps(layer, odd)) for odd in (False, True)))
     if sees_whole_rows(layer):
-        return Folded(bias, None, channels, rows)
-    columns = [
-        taps and over_columns(taps) for taps in (layer.taps(1, odd) for odd in (False, True))
-    ]
-    return Folded(bias, None, channels, rows, columns)
+        return [Folded(bias, None, channels, r) for bias, r in zip(biases, rows)]
+    columns = zip(*(over_columns(*layer.taps(1, odd)) for odd in (False, True)))
+    return [Folded(bias, None, channels, *taps) for bias, *taps in zip(biases, rows, columns)]
+
+
+def _bias(layer):
+    given = layer.condition_bias()
+    return layer.bias() if given is None else layer.bias() + tf.expand_dims(given, 1)
 
 
 def sees_whole_rows(layer):
