@@ -66,8 +66,8 @@ class Weights(NamedTuple):
     """The weights of a network, from which its layers are made."""
 
     arrays: dict  # path -> np.ndarray; a layer has "<path>/v", "<path>/g", "<path>/b", and maybe "<path>/h"
-    rounded: bool = False  # whether layers compute with whole numbers: see `layers.rounding`
-    conditional: list = []  # the layers whose bias depends on a condition, once they are made
+    rounded: bool  # whether layers compute with whole numbers: see `layers.rounding`
+    conditional: list  # to which the layers are added whose bias depends on a condition
 
 
 class Dense:
